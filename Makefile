@@ -1,0 +1,45 @@
+# On a fresh machine each target does its own set-up in .venv; nothing but python3.11 (or later), make and a package index.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: demo test check bench bench-select bench-captions bench-export clean
+
+demo: $(VENV)/.library  ## a miniature booru, built, selected and exported into ./demo
+	$(BIN)/hakubooru demo demo
+
+test: check  ## all checks and all tests
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.dev  ## ruff and mypy only
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: bench-select bench-captions bench-export  ## every benchmark, by hand: the machine should have nothing else to do
+
+bench-select: $(VENV)/.dev  ## selections beside plain SQL, on a generated file of a million posts
+	$(BIN)/python tests/benchmarks/selection.py
+
+bench-captions: $(VENV)/.dev  ## captions beside the bare query; OLD=a Python with HakuBooru 0.0.3 to compare with it
+	$(BIN)/python tests/benchmarks/captions.py $(if $(OLD),--old $(OLD))
+
+bench-export: $(VENV)/.dev  ## the export beside tar: needs 12 GB for a minute or two
+	$(BIN)/python tests/benchmarks/export.py
+	$(BIN)/python tests/benchmarks/export_kills.py
+
+clean:
+	rm -rf $(VENV) demo dist build .bench
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.library: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) install -c constraints.txt -e .
+	touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) install -c constraints.txt torch
+	$(PIP) install -c constraints.txt -e '.[train,dev]'
+	touch $@ $(VENV)/.library

@@ -1,0 +1,1 @@
+"""The two commands, hakubooru and hakubooru-train: parse, call one library function, print."""

@@ -1,0 +1,81 @@
+"""`hakubooru demo`: the whole way, on a miniature booru that it draws itself."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Final
+
+import click
+import numpy as np
+
+import hakubooru as hb
+from hakubooru.errors import DestinationError
+from hakubooru.ingest import build
+from hakubooru.select import funnel
+from hakubooru_cli.miniature.booru import write_booru
+from hakubooru_cli.miniature.sheet import write_sheet
+from hakubooru_cli.select import funnel_text
+
+SCALE: Final = 0.0001
+_MARK: Final = "demo.json"
+_SHOWN: Final = 30
+
+
+@click.command()
+@click.argument("folder", metavar="[DIR]", default="demo", type=click.Path(path_type=Path))
+def demo(folder: Path) -> None:
+    """Draw a miniature booru into DIR, select a scaled-down Epsilon from it, and export it.
+
+    Takes half a minute. DIR is new or empty, or an earlier demo, which is made anew.
+    """
+    _clear(folder)
+    click.echo(f"drawing a miniature booru into {folder} …")
+    booru = write_booru(folder)
+    database_path = folder / "danbooru.db"
+    build([booru.dump], database_path, tags=booru.tags)
+    with hb.open(database_path) as database:
+        info = database.info()
+        click.echo(
+            f"built {database_path}: {info.posts:,} posts, {info.tags:,} tags, {info.relations:,} relations\n"
+        )
+        selection = hb.Recipe.load("epsilon").select(database, scale=SCALE)
+        click.echo(f"epsilon, scaled by {SCALE}:\n" + funnel_text(funnel.rows(selection)) + "\n")
+        report = selection.export(folder / "out", images=booru.images)
+        click.echo(f"{report}\n")
+        _show(folder)
+    click.echo(f"\n{folder / 'contact_sheet.png'} shows some of the pairs. The same by hand:")
+    click.echo(
+        f"  hakubooru db build {booru.dump} --tags {booru.tags} --out mine.db\n"
+        f"  hakubooru select mine.db --recipe epsilon --scale {SCALE} --funnel\n"
+        f"  hakubooru export mine.db --recipe epsilon --scale {SCALE} --images {booru.images} --out out"
+    )
+
+
+def _clear(folder: Path) -> None:
+    if folder.exists():
+        if not folder.is_dir():
+            raise DestinationError(f"{folder} is a file; name a folder for the demo")
+        if any(folder.iterdir()):
+            if not (folder / _MARK).exists():
+                raise DestinationError(
+                    f"{folder} has files that are no demo's; name another folder, such as ./demo"
+                )
+            shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    mark = json.dumps(
+        {"made by": f"hakubooru {hb.__version__}", "note": "`hakubooru demo` makes this folder anew"}
+    )
+    (folder / _MARK).write_text(mark + "\n", encoding="utf-8", newline="\n")
+
+
+def _show(folder: Path) -> None:
+    from pyarrow import parquet  # noqa: PLC0415 - heavy, and only this needs it
+
+    rows = parquet.read_table(folder / "out" / "manifest.parquet", columns=["path", "status", "caption"])
+    pairs = [(row["path"], row["caption"]) for row in rows.to_pylist() if row["status"] == "exported"]
+    spread = [pairs[place] for place in np.linspace(0, len(pairs) - 1, _SHOWN).astype(int)]
+    for path, caption in spread[:: _SHOWN // 3 + 1]:
+        click.echo(f"{folder / 'out' / path}\n  {caption}")
+    write_sheet(folder / "contact_sheet.png", [(folder / "out" / path, caption) for path, caption in spread])

@@ -1,0 +1,120 @@
+"""`hakubooru export`, `verify` and `sources`: pairs of image and caption, and where their images come from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+import hakubooru as hb
+from hakubooru.errors import IncompleteError
+from hakubooru.select.idfile import read_ids
+from hakubooru_cli.options import Choice, selection_options
+
+
+@click.command()
+@selection_options
+@click.option(
+    "--images",
+    metavar="DIR",
+    multiple=True,
+    required=True,
+    type=click.Path(),
+    help="A folder with tars or folders of images, anywhere below it. May be given more than once.",
+)
+@click.option("--out", metavar="DIR", required=True, type=click.Path(), help="The folder to write to.")
+@click.option(
+    "--caption", metavar="FORMAT", help="How captions are written; the recipe's, or kohaku-epsilon."
+)
+@click.option(
+    "--sink",
+    type=click.Choice(["folder", "webdataset", "imagefolder", "kohya-json"]),
+    default="folder",
+    help="Pairs of files; shards; or images with one file of captions, for `datasets` or for sd-scripts.",
+)
+@click.option("--workers", type=click.IntRange(min=1), default=1, help="Processes that read and write.")
+@click.option("--prune", is_flag=True, help="Remove from OUT what is not selected any more.")
+@click.option("--strict", is_flag=True, help="Fail if any selected post has no image.")
+def export(
+    choice: Choice,
+    *,
+    images: tuple[str, ...],
+    out: str,
+    caption: str | None,
+    sink: str,
+    prune: bool,
+    workers: int,
+    strict: bool,
+) -> None:
+    """Export images of posts with their captions, as pairs of files.
+
+    OUT/manifest.parquet accounts for every selected post, OUT/rejects.jsonl for what was refused in the archives.
+    Interrupted, the same command goes on where it stopped.
+    """
+    shape = caption or (choice.recipe and choice.recipe.caption) or "kohaku-epsilon"
+    image = choice.recipe.image if choice.recipe is not None else None
+    with hb.open(choice.file) as database:
+        report = choice.select(database).export(
+            out,
+            images=images,
+            caption=shape,
+            image=image,
+            sink=sink,
+            prune=prune,
+            workers=workers,
+            strict=strict,
+        )
+    click.echo(str(report))
+
+
+@click.command()
+@click.argument("out", type=click.Path())
+@click.option("--decode", is_flag=True, help="Decode every image too.")
+@click.option("--repair", is_flag=True, help="Export again what is wrong; remove what belongs to no pair.")
+@click.option("--workers", type=click.IntRange(min=1), default=1, help="Processes that read.")
+def verify(*, out: str, decode: bool, repair: bool, workers: int) -> None:
+    """Compare the files of an export with its manifest: sizes, hashes, captions, files that belong to no pair."""
+    from hakubooru import export  # noqa: PLC0415 - as light as the other commands
+
+    check = export.repair if repair else export.verify
+    report = check(out, decode=decode, workers=workers)
+    if not report.is_good:
+        raise IncompleteError(str(report))
+    click.echo(str(report))
+
+
+@click.command()
+@click.argument("folders", metavar="DIR...", nargs=-1, required=True, type=click.Path())
+@click.option(
+    "--ids",
+    metavar="F",
+    type=click.Path(path_type=Path),
+    help="A selection: count how many of its posts are there.",
+)
+def sources(*, folders: tuple[str, ...], ids: Path | None) -> None:
+    """Show which archives are recognised in folders of images, and what they hold.
+
+    They are shown in the order in which they count: a post's image is taken from the first that has it.
+    `hakubooru select FILE QUERY --out ids.txt` writes a selection for --ids.
+    """
+    import numpy as np  # noqa: PLC0415 - as light as the other commands
+
+    from hakubooru.image.census import census  # noqa: PLC0415
+    from hakubooru.image.sources import find_archives  # noqa: PLC0415
+
+    wanted = np.unique(read_ids(ids)) if ids else None
+    found = 0
+    for group in census(find_archives(folders), wanted):
+        found += group.wanted
+        parts = [
+            f"{group.archives:,} archive{'s' if group.archives > 1 else ''}",
+            f"{group.images:,} image{'s' if group.images != 1 else ''}",
+            f"{group.bytes / 1e9:,.2f} GB",
+            f"{group.wanted:,} wanted" if group.wanted else "",
+            f"{group.strange:,} other" if group.strange else "",
+            f"{group.damaged:,} damaged" if group.damaged else "",
+        ]
+        where = f"{folders[group.root]}: {' '.join(filter(None, [group.update, group.layout]))}"
+        click.echo(f"{where}: {', '.join(filter(None, parts))}")
+    if wanted is not None:
+        click.echo(f"{found:,} of {len(wanted):,} selected posts have an image")

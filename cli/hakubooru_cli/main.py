@@ -1,0 +1,35 @@
+"""`hakubooru`: the command, its groups, and what every failure looks like."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+import hakubooru
+from hakubooru_cli import database
+from hakubooru_cli.caption import caption
+from hakubooru_cli.demo import demo
+from hakubooru_cli.export import export, sources, verify
+from hakubooru_cli.select import select
+from hakubooru_cli.shell import run
+from hakubooru_cli.stats import stats
+from hakubooru_cli.tags import tags
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(hakubooru.__version__, prog_name="hakubooru")
+def cli() -> None:
+    """Curate image data sets from Danbooru's metadata.
+
+    Exit codes: 0 done, 1 failed or incomplete, 2 wrong input, 130 interrupted.
+    """
+
+
+for command in (demo, database.db, select, caption, export, verify, stats, tags, sources):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    sys.exit(run(cli, "hakubooru"))

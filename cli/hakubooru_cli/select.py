@@ -1,0 +1,135 @@
+"""`hakubooru select`: which posts, and how many each step left."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+import hakubooru as hb
+from hakubooru.errors import IncompleteError
+from hakubooru.select.funnel import Row, rows
+from hakubooru.select.idfile import check_suffix, write_ids
+from hakubooru.select.lock import Lock
+from hakubooru_cli.options import Choice, selection_options
+
+
+@click.command()
+@selection_options
+@click.option("--out", type=click.Path(path_type=Path), help="Write the ids: .txt (one a line) or .parquet.")
+@click.option(
+    "--columns", metavar="A,B", help="Columns that --out FILE.parquet holds, or `all`; without, the ids."
+)
+@click.option("--funnel", is_flag=True, help="Show what each step left.")
+@click.option(
+    "--lock", is_flag=True, help="Write ./NAME.lock, or compare with it, and say what changed (exit code 1)."
+)
+@click.option("--explain", is_flag=True, help="Only say what would run.")
+@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
+def select(
+    choice: Choice,
+    *,
+    out: Path | None,
+    columns: str | None,
+    funnel: bool,
+    lock: bool,
+    explain: bool,
+    as_json: bool,
+) -> None:
+    """Select posts from a metadata database.
+
+    QUERY, --recipe and --ids narrow each other; the query applies to what the recipe gives. A lock is named after
+    the recipe, or else after the database, and holds fingerprints of the ids and of the recipe's captions.
+    """
+    if out:
+        check_suffix(out)
+    if columns and (out is None or out.suffix != ".parquet"):
+        raise click.UsageError("--columns are those of a Parquet file; give --out FILE.parquet with them")
+    with hb.open(choice.file) as database:
+        selection = choice.select(database)
+        if explain:
+            click.echo(selection.explain())
+            return
+        found = Found(choice, selection, funnel=funnel, lock=lock)
+        if out:
+            _write(out, selection, columns)
+    click.echo(json.dumps(found.table(out)) if as_json else found.text(out))
+    if found.changes:
+        changes = "".join(f"\n  {change}" for change in found.changes)
+        raise IncompleteError(
+            f"the selection is not what {found.lock} says:{changes}\n"
+            "delete it, and run the same command again to write a new one"
+        )
+
+
+class Found:
+    """What a selection came to, for people and as JSON."""
+
+    def __init__(self, choice: Choice, selection: hb.Selection, *, funnel: bool, lock: bool) -> None:
+        self.steps = rows(selection) if funnel else []
+        ids = selection.to_ids()
+        self.count = len(ids)
+        self.span = (int(ids.min()), int(ids.max())) if len(ids) else (None, None)
+        self.fingerprint = selection.fingerprint()
+        self.lock = Path(f"{choice.name}.lock") if lock else None
+        self.is_new = self.lock is not None and not self.lock.exists()
+        self.changes: list[str] = []
+        if self.lock is not None:
+            shape = choice.recipe.caption_format() if choice.recipe is not None else None
+            before = None if self.is_new else Lock.read(self.lock)
+            now = Lock.of(selection, asked=choice.asked(), caption=shape)
+            if before is None:
+                now.write(self.lock)
+            else:
+                self.changes = before.changes(now)
+
+    def table(self, out: Path | None) -> dict[str, Any]:
+        """As JSON can hold it; what was not asked for is left out."""
+        first, last = self.span
+        found: dict[str, Any] = {
+            "posts": self.count,
+            "first_id": first,
+            "last_id": last,
+            "fingerprint": self.fingerprint,
+        }
+        if self.steps:
+            found["funnel"] = [asdict(row) for row in self.steps]
+        if out:
+            found["out"] = str(out)
+        if self.lock:
+            found |= {"lock": str(self.lock), "lock_is_new": self.is_new, "changes": self.changes}
+        return found
+
+    def text(self, out: Path | None) -> str:
+        """As lines of text."""
+        first, last = self.span
+        lines = [funnel_text(self.steps)] if self.steps else []
+        lines.append(f"{self.count:,} posts" + (f", ids {first:,} to {last:,}" if self.count else ""))
+        if out:
+            lines.append(f"{'posts' if out.suffix == '.parquet' else 'ids'} written to {out}")
+        if self.lock and not self.changes:
+            lines.append(f"{self.lock} written" if self.is_new else f"the same as {self.lock} says")
+        return "\n".join(lines)
+
+
+def _write(out: Path, selection: hb.Selection, columns: str | None) -> None:
+    if columns is None:
+        write_ids(out, selection.to_ids())
+        return
+    from hakubooru.select.table import write_parquet  # noqa: PLC0415 - Arrow is heavy
+
+    names = None if columns == "all" else [name.strip() for name in columns.split(",")]
+    write_parquet(out, selection.database, selection.to_ids(), names)
+
+
+def funnel_text(steps: list[Row]) -> str:
+    """A funnel as lines of text: the step, the posts that it left, how many it removed."""
+    width = max(len(row.step) + 2 * row.depth for row in steps)
+    return "\n".join(
+        f"{'  ' * row.depth + row.step:<{width}}  {row.posts:>12,}"
+        + (f"  -{row.removed:,}" if row.removed else "")
+        for row in steps
+    )

@@ -1,0 +1,41 @@
+"""`hakubooru-train`: the command, and what it says where the extra is missing."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from typing import Final
+
+import click
+
+import hakubooru
+from hakubooru.errors import InputError
+from hakubooru_cli.shell import run as run_command
+from hakubooru_cli.training.model import combine, merge, sample, tiny_model
+from hakubooru_cli.training.run import plan, run
+
+NEEDED: Final = ("torch", "diffusers", "transformers", "lycoris", "bitsandbytes", "safetensors")
+"""What the extra `train` installs, by the names under which it is imported."""
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(hakubooru.__version__, prog_name="hakubooru-train")
+def cli() -> None:
+    """Fine-tune SDXL with LoKr on what `hakubooru export` wrote.
+
+    Exit codes: 0 done, 1 failed, 2 wrong input, 130 interrupted.
+    """
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise InputError(
+            f"hakubooru-train needs {', '.join(missing)}: install the extra with `pip install '.[train]'` in hakubooru's folder"
+        )
+
+
+for command in (run, plan, tiny_model, merge, combine, sample):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    sys.exit(run_command(cli, "hakubooru-train"))

@@ -1,0 +1,117 @@
+"""`hakubooru-train tiny-model`, `merge`, `combine` and `sample`: what is done with models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from hakubooru.errors import InputError
+from hakubooru_cli.training.quiet import quiet
+
+_path = click.Path(path_type=Path)
+
+
+@click.command("tiny-model")
+@click.argument("folder", metavar="DIR", type=_path)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the random weights.")
+def tiny_model(folder: Path, *, seed: int) -> None:
+    """Write a random SDXL of a few million parameters into the new folder DIR, to try things out.
+
+    It is a folder in diffusers' layout; DIR/tiny.safetensors is the same model as a single file.
+    """
+    quiet()
+    from hakubooru_trainer.model.tiny import write_tiny  # noqa: PLC0415 - torch takes seconds
+
+    click.echo(f"{write_tiny(folder, seed)} and {folder}: a random SDXL")
+
+
+@click.command()
+@click.option("--base", metavar="FILE", type=_path, required=True, help="A single-file checkpoint.")
+@click.option("--lokr", metavar="FILE", type=_path, required=True, help="What `run` made.")
+@click.option("--scale", type=float, default=1.0, show_default=True, help="How much of it.")
+@click.option("--out", metavar="FILE", type=_path, required=True, help="The new checkpoint.")
+def merge(*, base: Path, lokr: Path, scale: float, out: Path) -> None:
+    """Work a LoKr into the weights of a checkpoint."""
+    quiet()
+    from hakubooru_trainer.merge import merge as merged  # noqa: PLC0415 - as above
+
+    click.echo(f"{out}: {merged(base, lokr, out, scale=scale)} layers changed")
+
+
+@click.command()
+@click.argument("formula", metavar="FORMULA")
+@click.option(
+    "--model",
+    "models",
+    metavar="NAME=FILE",
+    multiple=True,
+    help="Which file a name in FORMULA stands for; once for each.",
+)
+@click.option("--out", metavar="FILE", type=_path, required=True, help="The new checkpoint.")
+def combine(formula: str, *, models: tuple[str, ...], out: Path) -> None:
+    """Compute a checkpoint from others: "beta7 + 0.8*(anxl3 - anxl2) + 0.5*(base7 - beta7)".
+
+    Tensor by tensor and in fp32; written in the precision of the first model that FORMULA names.
+    """
+    files = {}
+    for model in models:
+        name, mark, path = model.partition("=")
+        if not mark:
+            raise InputError(f"--model {model}: write NAME=FILE")
+        files[name.strip()] = Path(path)
+    quiet()
+    from hakubooru_trainer.merge import combine as combined  # noqa: PLC0415 - as above
+
+    combined(formula, files, out)
+    click.echo(str(out))
+
+
+@click.command()
+@click.argument("model", metavar="MODEL", type=_path)
+@click.option("--lokr", metavar="FILE", type=_path, help="What `run` made.")
+@click.option("--prompts", metavar="FILE", type=_path, required=True, help="A text file, a prompt a line.")
+@click.option("--out", metavar="DIR", type=_path, required=True, help="The folder for the pictures.")
+@click.option("--size", metavar="WxH", default="1024x1024", show_default=True, help="In pixels.")
+@click.option("--steps", type=click.IntRange(min=1), default=24, show_default=True, help="Of the sampler.")
+@click.option("--guidance", type=float, default=6.0, show_default=True, help="How much the prompt counts.")
+@click.option("--negative", default="", help="What not to draw.")
+@click.option(
+    "--seed", type=int, default=0, show_default=True, help="Of the noise that a picture begins with."
+)
+@click.option(
+    "--tokenizers", default="", help="For a single file: a folder with tokenizer/ and tokenizer_2/."
+)
+@click.option("--config", default="", help="For a single file not of SDXL's size: a diffusers folder.")
+def sample(
+    model: Path,
+    *,
+    lokr: Path | None,
+    prompts: Path,
+    out: Path,
+    size: str,
+    steps: int,
+    guidance: float,
+    negative: str,
+    seed: int,
+    tokenizers: str,
+    config: str,
+) -> None:
+    """Draw a picture for each prompt with MODEL, a diffusers folder or a checkpoint."""
+    width, _, height = size.partition("x")
+    if not (
+        width.isdecimal()
+        and height.isdecimal()
+        and int(width) % 8 == int(height) % 8 == 0 < int(width) * int(height)
+    ):
+        raise InputError(f"--size {size}: write WxH, both multiples of 8, such as 832x1216")
+    quiet()
+    from hakubooru_trainer.config.options import ModelOptions  # noqa: PLC0415 - as above
+    from hakubooru_trainer.sample import Drawing, draw_files  # noqa: PLC0415
+
+    how = Drawing(
+        width=int(width), height=int(height), steps=steps, guidance=guidance, negative=negative, seed=seed
+    )
+    options = ModelOptions(path=str(model), config=config, tokenizers=tokenizers)
+    for path in draw_files(options, prompts, out, how, lokr):
+        click.echo(str(path))

@@ -1,0 +1,77 @@
+"""`hakubooru-train run` and `plan`: a fine-tune from a configuration, and what it will come to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from hakubooru_cli.training.quiet import quiet
+
+_config = click.argument("config", metavar="CONFIG", type=click.Path(path_type=Path))
+_overrides = click.option(
+    "--set", "overrides", metavar="SECTION.KEY=VALUE", multiple=True, help="In place of what CONFIG says."
+)
+
+
+def _print_help(context: click.Context, parameter: click.Parameter, *values: bool) -> None:
+    del parameter
+    if any(values):
+        from hakubooru_trainer.config import help_text  # noqa: PLC0415 - --help answers at once
+
+        click.echo(help_text())
+        context.exit()
+
+
+@click.command()
+@_config
+@_overrides
+@click.option(
+    "--resume",
+    metavar="auto|never|DIR",
+    default="auto",
+    show_default=True,
+    help="Go on where the run stopped; refuse to; or go on from a state.",
+)
+@click.option(
+    "--help-config",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_help,
+    help="Show every key of CONFIG, with its default.",
+)
+def run(config: Path, *, overrides: tuple[str, ...], resume: str) -> None:
+    """Fine-tune a model as the TOML file CONFIG says.
+
+    Interrupted, the same command goes on where it stopped.
+    """
+    from hakubooru_trainer.config import load  # noqa: PLC0415 - as above
+
+    options = load(config, overrides)
+    quiet()
+    from hakubooru_trainer.loop import run as train  # noqa: PLC0415 - torch takes seconds
+
+    report = train(options, resume=resume)
+    click.echo(
+        f"{report.file}: {report.updates} updates, the last loss {report.loss:.4f}"
+        + (f", {report.validation:.4f} on held-out images" if report.validation is not None else "")
+        + (f"; {report.skipped} updates were skipped as not finite" if report.skipped else "")
+    )
+
+
+@click.command()
+@_config
+@_overrides
+def plan(config: Path, *, overrides: tuple[str, ...]) -> None:
+    """Show what `run` with CONFIG will come to: images, buckets, updates, parameters, memory.
+
+    No weights are read, and no images but those of folders that have no manifest.
+    """
+    from hakubooru_trainer.config import load  # noqa: PLC0415 - as above
+
+    options = load(config, overrides)
+    quiet()
+    from hakubooru_trainer.plan import plan as planned  # noqa: PLC0415 - as above
+
+    click.echo(str(planned(options)))

@@ -1,0 +1,83 @@
+"""Keeping a caption within a number of tags or CLIP tokens, by whole tags."""
+
+from __future__ import annotations
+
+import bisect
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hakubooru.caption.format import LABEL_PARTS
+from hakubooru.caption.text import join_parts
+from hakubooru.errors import CaptionFormatError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hakubooru.caption.format import CaptionFormat
+    from hakubooru.caption.text import Parts
+
+
+def limiter(format: CaptionFormat) -> Callable[[Parts], Parts] | None:
+    """What takes tags from parts until a format's limits hold; None for a format without limits.
+
+    Raises:
+        CaptionFormatError: the format counts tokens, and transformers or the tokenizer's folder is missing.
+    """
+    if format.max_tags is None and format.max_tokens is None:
+        return None
+    count = token_counter(format.tokenizer) if format.tokenizer is not None else None
+    return lambda parts: trimmed(parts, format, count)
+
+
+def trimmed(parts: Parts, format: CaptionFormat, count_tokens: Callable[[str], int] | None = None) -> Parts:
+    """The parts with as many tags as the limits allow: the last tag of the least important part goes first.
+
+    Labels and free text stay, even where they alone pass a limit.
+    """
+    steps = [part for part in format.trim if part in parts for _ in parts[part]]
+    tags = sum(len(words) for part, words in parts.items() if part not in LABEL_PARTS)
+    least = 0 if format.max_tags is None else min(max(0, tags - format.max_tags), len(steps))
+    if count_tokens is None or format.max_tokens is None:
+        return _without(parts, steps[:least])
+
+    def tokens(taken: int) -> int:
+        return count_tokens(join_parts(_without(parts, steps[:taken]), format))
+
+    # Fewer tags never make more tokens.
+    choices = range(least, len(steps))
+    taken = least + bisect.bisect_left(choices, -format.max_tokens, key=lambda n: -tokens(n))
+    return _without(parts, steps[:taken])
+
+
+def token_counter(folder: str) -> Callable[[str], int]:
+    """How many tokens the CLIP tokenizer of a folder makes of a text, start and end marks aside.
+
+    Raises:
+        CaptionFormatError: transformers is not installed, or the folder holds no tokenizer.
+    """
+    try:
+        from transformers import CLIPTokenizer  # noqa: PLC0415 - only for those who ask for it
+    except ImportError as error:
+        raise CaptionFormatError(
+            "`max_tokens` needs transformers, which is not installed: pip install transformers, "
+            "or install hakubooru with its extra `train`"
+        ) from error
+    # transformers makes an empty tokenizer of an empty folder, and says nothing.
+    if not any(Path(folder, name).is_file() for name in ("vocab.json", "tokenizer.json")):
+        raise CaptionFormatError(
+            f"`tokenizer`: {folder} holds neither vocab.json nor tokenizer.json; name the folder of a CLIP tokenizer"
+        )
+    try:
+        tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, TypeError) as error:
+        raise CaptionFormatError(
+            f"`tokenizer`: {folder} cannot be read as a CLIP tokenizer: {error}"
+        ) from error
+    return lambda text: len(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def _without(parts: Parts, steps: list[str]) -> Parts:
+    left = {part: len(words) for part, words in parts.items()}
+    for part in steps:
+        left[part] -= 1
+    return {part: words[: left[part]] for part, words in parts.items()}

@@ -1,0 +1,157 @@
+"""The formats that are known by name; `hakubooru caption --list` shows each with its source and an example."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from hakubooru.caption.format import CaptionFormat
+from hakubooru.caption.labels import RatingLabels
+from hakubooru.caption.tagwords import TagLists
+from hakubooru.errors import CaptionFormatError
+from hakubooru.nearest import nearest
+
+_SILENT: Final = "(medium) commentary bad translat request mismatch revision audio video"
+_SILENT_META: Final = tuple(f"*{word}*" for word in _SILENT.split())
+"""Meta tags that say nothing of the picture."""
+
+_DELTA_QUALITY: Final = (
+    ("masterpiece", 95),
+    ("best quality", 85),
+    ("great quality", 75),
+    ("good quality", 50),
+    ("normal quality", 25),
+    ("low quality", 10),
+    ("worst quality", 0),
+)
+_WITH_ARTIST: Final = ("people", "character", "copyright", "artist", "keep")
+_WITHOUT_ARTIST: Final = ("people", "character", "copyright", "keep")
+_EXPLICIT_FIRST: Final = RatingLabels(explicit=("explicit", "nsfw"))
+
+_EPSILON: Final = CaptionFormat(
+    order=(*_WITH_ARTIST, "general", "quality", "date", "meta", "rating"),
+    without=TagLists(meta=_SILENT_META, artist=("banned_artist",)),
+)
+
+PRESETS: Final[dict[str, CaptionFormat]] = {
+    "kohaku-epsilon": _EPSILON,
+    "kohaku-delta": dataclasses.replace(
+        _EPSILON,
+        order=(*_WITH_ARTIST, "quality", "rating", "date", "general", "meta"),
+        quality=_DELTA_QUALITY,
+    ),
+    "kohaku-gamma": dataclasses.replace(
+        _EPSILON,
+        order=(*_WITHOUT_ARTIST, "artist", "general", "meta", "date", "rating", "quality"),
+        quality=_DELTA_QUALITY,
+        rating=_EXPLICIT_FIRST,
+    ),
+    "hakubooru": dataclasses.replace(
+        _EPSILON,
+        order=(*_WITH_ARTIST, "general", "meta", "date", "rating", "quality"),
+        keep_separator=", |||",
+        without=TagLists(meta=_SILENT_META, artist=("*banned*",)),
+        rating=_EXPLICIT_FIRST,
+        undated="early",
+        quality_last_id=7_100_000,
+    ),
+    "animagine-xl-3": dataclasses.replace(
+        _EPSILON,
+        order=(*_WITHOUT_ARTIST, "general", "artist", "meta", "rating", "date", "quality"),
+        date=(("oldest", 2010), ("early", 2014), ("mid", 2017), ("recent", 2020), ("newest", 2024)),
+        quality=_DELTA_QUALITY,
+        quality_by="score",
+        rating=_EXPLICIT_FIRST,
+    ),
+    "danbooru": CaptionFormat(order=("tags",), separator=" ", underscores="keep", tag_order="alphabetical"),
+    "webui": dataclasses.replace(
+        _EPSILON,
+        order=tuple(part for part in _EPSILON.order if part != "keep"),
+        escape=True,
+    ),
+    "json": dataclasses.replace(
+        _EPSILON,
+        order=("quality", "rating", "date", "artist", "character", "copyright", "people", "general", "meta"),
+        layout="json",
+    ),
+}
+"""Formats by name."""
+
+SOURCES: Final[dict[str, str]] = {
+    "kohaku-epsilon": "Kohaku-XL Epsilon: the prompt format and labels of huggingface.co/KBlueLeaf/Kohaku-XL-Epsilon",
+    "kohaku-delta": "Kohaku-XL Delta: huggingface.co/KBlueLeaf/Kohaku-XL-Delta; labels before the general tags, "
+    "percentiles 95, 85, 75, 50, 25, 10",
+    "kohaku-gamma": "Kohaku-XL Gamma: huggingface.co/KBlueLeaf/Kohaku-XL-gamma, whose prompts are Animagine XL 3.0's; "
+    "it names no percentiles, these are Delta's",
+    "hakubooru": "what KohakuCaptioner() of HakuBooru 0.0.3 (pypi.org/project/hakubooru/0.0.3) writes, byte for byte",
+    "animagine-xl-3": "Animagine XL 3.x: huggingface.co/cagliostrolab/animagine-xl-3.1; quality by score, and without "
+    "its aesthetic labels, which a model gave to the pictures",
+    "danbooru": "Danbooru's own tag_string: every tag, by name, underscores and all",
+    "webui": "the caption of kohaku-epsilon as a prompt for the sd-webui: one list, parentheses escaped",
+    "json": "the parts as a record, in the order of huggingface.co/KBlueLeaf/DanTagGen-delta-rev2, "
+    "for training prompt models",
+}
+"""What each preset follows."""
+
+
+def caption_format(value: str | CaptionFormat | Mapping[str, Any]) -> CaptionFormat:
+    """A format by the name of a preset, as it is, from a table, or from the `[caption]` table of a TOML file.
+
+    A table's keys are the fields of `CaptionFormat`. With `base`, the name of a preset, the other keys
+    change it; `rating`, `only` and `without` then change only the entries that they name.
+
+    Raises:
+        CaptionFormatError: there is no such preset or field, or a field's value is none that it can have.
+    """
+    if isinstance(value, CaptionFormat):
+        return value
+    if isinstance(value, str):
+        if value.endswith(".toml"):
+            return _from_file(Path(value))
+        if value not in PRESETS:
+            raise CaptionFormatError(f"there is no caption format {value!r}; {nearest(value, PRESETS)}")
+        return PRESETS[value]
+    if not isinstance(value, Mapping):
+        raise CaptionFormatError(f"{value!r} is no caption format; give a preset's name or a table of fields")
+    return _from_table(value)
+
+
+def _from_file(path: Path) -> CaptionFormat:
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CaptionFormatError(
+            f"{path} cannot be read ({error.strerror}); name a preset, or a TOML file"
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise CaptionFormatError(f"{path} is not TOML: {error}") from error
+    if "caption" not in table:
+        raise CaptionFormatError(
+            f'{path} says nothing of captions; it needs a [caption] table, or caption = "…"'
+        )
+    try:
+        return caption_format(table["caption"])
+    except CaptionFormatError as error:
+        raise CaptionFormatError(f"{path}: {error}") from error
+
+
+def _from_table(table: Mapping[str, Any]) -> CaptionFormat:
+    known = [field.name for field in dataclasses.fields(CaptionFormat)]
+    for key in table:
+        if key not in ("base", *known):
+            raise CaptionFormatError(f"a caption format has no field {key!r}; {nearest(str(key), known)}")
+    given = {key: value for key, value in table.items() if key != "base"}
+    if "base" not in table:
+        if "order" not in given:
+            raise CaptionFormatError(
+                "a caption format needs `base`, the name of a preset, or `order`, its parts"
+            )
+        return CaptionFormat(**given)
+    base = caption_format(table["base"])
+    for key in ("rating", "only", "without"):
+        if isinstance(given.get(key), Mapping):
+            given[key] = {**getattr(base, key)._asdict(), **given[key]}
+    return dataclasses.replace(base, **given)

@@ -1,0 +1,69 @@
+"""How a tag is written in a caption, and whether it is."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    import pyarrow as pa
+
+Flags: TypeAlias = "np.ndarray[Any, np.dtype[np.bool_]]"
+
+Underscores: TypeAlias = Literal["short", "kaomoji", "keep"]
+"""Where underscores stay: in names of three characters or fewer, in kaomoji only, or everywhere."""
+
+_COUNTS: Final = ("1", "2", "3", "4", "5", "6+")
+PEOPLE: Final = (
+    "male_focus",
+    *(f"{count}{who}{'s' * (count != '1')}" for who in ("girl", "boy", "other") for count in _COUNTS),
+    *(f"multiple_{who}" for who in ("girls", "boys", "others")),
+)
+"""General tags that count the people of a picture."""
+
+KAOMOJI: Final = (
+    "^_^", ">_<", "@_@", "+_+", "=_=", "o_o", "|_|", "0_0", "u_u", ">_o", "._.", "x_x", "<|>_<|>", "<o>_<o>", "t_t",
+    "3_3", "6_9", "+_-", "o_x", "(o)_(o)", "||_||",
+)  # fmt: skip
+"""The faces among Danbooru's tags, which an underscore is part of."""
+
+_SHORT = 3
+
+
+class TagLists(NamedTuple):
+    """Tag names, or patterns in which `*` stands for anything, for each part and for `any` of them."""
+
+    people: tuple[str, ...] = ()
+    character: tuple[str, ...] = ()
+    copyright: tuple[str, ...] = ()
+    artist: tuple[str, ...] = ()
+    general: tuple[str, ...] = ()
+    meta: tuple[str, ...] = ()
+    any: tuple[str, ...] = ()
+
+
+def spelt(
+    names: pa.StringArray, underscores: Underscores = "short", *, escape: bool = False
+) -> pa.StringArray:
+    r"""Tags as a caption has them: underscores become spaces, where asked `\`, `(`, `)`, `[` and `]` get a backslash."""
+    import pyarrow as pa  # noqa: PLC0415 - loaded with the first caption, not with the package
+    import pyarrow.compute as pc  # noqa: PLC0415
+
+    words = names
+    if underscores != "keep":
+        short = underscores == "short"
+        stays = pc.less_equal(pc.utf8_length(names), _SHORT) if short else pc.is_in(names, pa.array(KAOMOJI))
+        words = pc.if_else(stays, names, pc.replace_substring(names, "_", " "))
+    return pc.replace_substring_regex(words, r"([\\()\[\]])", r"\\\1") if escape else words
+
+
+def matches(names: pa.StringArray, patterns: Sequence[str]) -> Flags:
+    """Which names are among some names and patterns, (N,); in a pattern `*` stands for anything, and no other sign does."""
+    import pyarrow.compute as pc  # noqa: PLC0415 - loaded with the first caption, not with the package
+
+    choices = "|".join(".*".join(map(re.escape, pattern.split("*"))) for pattern in patterns)
+    found: Flags = pc.match_substring_regex(names, f"(?s)^(?:{choices})$").to_numpy(zero_copy_only=False)
+    return found

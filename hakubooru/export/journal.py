@@ -1,0 +1,283 @@
+"""What an export has done so far: an SQLite file in the export's folder, from which it is taken up again.
+
+The work of an archive enters in one transaction, and the file stays locked while an export runs.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import numpy as np
+
+from hakubooru.arrays import read_ascending
+from hakubooru.errors import DestinationError
+from hakubooru.export.records import Pair
+from hakubooru.export.sinks import STATE
+from hakubooru.sql import id_text
+from hakubooru.writing import transaction
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from hakubooru.arrays import Ids
+    from hakubooru.export.records import Outcome
+
+_LAYOUT: Final = 1
+"""Of the tables below, and of the files of an export."""
+
+_NOT_DONE: Final = -1
+"""In place of an archive's stamp, which is never negative."""
+
+_IDS_A_READ: Final = 10_000
+_PAIR: Final = ", ".join(Pair._fields)
+
+_TABLES: Final = """
+CREATE TABLE setting (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE archive (name TEXT PRIMARY KEY, stamp INTEGER NOT NULL, strays INTEGER NOT NULL, damage TEXT NOT NULL)
+    WITHOUT ROWID;
+CREATE TABLE pair (
+    id INTEGER PRIMARY KEY, path TEXT NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL, bytes INTEGER NOT NULL,
+    sha256 TEXT NOT NULL, caption TEXT NOT NULL, parts TEXT NOT NULL, archive TEXT NOT NULL
+);
+CREATE INDEX pair_archive ON pair (archive);
+CREATE TABLE broken (
+    id INTEGER, archive TEXT, member TEXT, reason TEXT NOT NULL, status TEXT NOT NULL, PRIMARY KEY (id, archive, member)
+) WITHOUT ROWID;
+CREATE TABLE passed_over (archive TEXT, reason TEXT, count INTEGER NOT NULL, PRIMARY KEY (archive, reason)) WITHOUT ROWID;
+CREATE TABLE passed_name (archive TEXT, reason TEXT, member TEXT, PRIMARY KEY (archive, reason, member)) WITHOUT ROWID;
+"""
+
+
+class Journal:
+    """The record of one export; used in a `with` statement, and by one process at a time."""
+
+    def __init__(self, out: Path) -> None:
+        """Open the record of an export, or begin one.
+
+        Raises:
+            DestinationError: another export is writing into the folder, or what is there is no record.
+        """
+        self.path = path = out / STATE / "journal.sqlite"
+        # A killed writer's last transaction is rolled back as the file is opened.
+        self._connection = sqlite3.connect(path, timeout=0, isolation_level=None)
+        try:
+            self._connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+            # A log costs no wait for the disk with each archive. A power cut can take the last archives from it,
+            # which are then exported again, but not tear it.
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA synchronous = NORMAL")
+            self._connection.execute("BEGIN EXCLUSIVE")
+            version = self._connection.execute("PRAGMA user_version").fetchone()[0]
+            if version == 0:
+                for statement in _TABLES.split(";"):
+                    self._connection.execute(statement)
+                self._connection.execute(f"PRAGMA user_version = {_LAYOUT}")
+            self._connection.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            self._connection.close()
+            if "locked" not in str(error):
+                raise
+            raise DestinationError(
+                f"another export is writing into {out}; wait for it to end, or choose another folder"
+            ) from error
+        except sqlite3.DatabaseError as error:
+            self._connection.close()
+            raise DestinationError(
+                f"{path} is damaged ({error}); move {out} out of the way and export anew"
+            ) from error
+        if version not in (0, _LAYOUT):
+            self._connection.close()
+            raise DestinationError(
+                f"{out} was written by another version of hakubooru (layout {version}, this one writes {_LAYOUT}); "
+                "use that version, or choose another folder"
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._connection.close()
+
+    def settle(self, settings: Mapping[str, str], out: Path) -> None:
+        """Take down the settings of a new export, or compare them with those it was begun with.
+
+        Raises:
+            DestinationError: some differ; the message names them.
+        """
+        before = dict(self._connection.execute("SELECT name, value FROM setting"))
+        differing = [name for name, value in settings.items() if before.get(name, value) != value]
+        if differing:
+            told = "; ".join(f"{name} was {before[name]}, and is {settings[name]}" for name in differing)
+            raise DestinationError(
+                f"{out} was begun with other options: {told}; give the same, or choose another folder"
+            )
+        self._write("INSERT OR IGNORE INTO setting VALUES (?, ?)", list(settings.items()))
+
+    def remember(self, name: str, value: str) -> str | None:
+        """Take down what may change from one run to the next; gives what it was before."""
+        before = self.recall(name)
+        self._write("INSERT OR REPLACE INTO setting VALUES (?, ?)", [(name, value)])
+        return before
+
+    def recall(self, name: str) -> str | None:
+        """What was taken down under that name."""
+        found = self._connection.execute("SELECT value FROM setting WHERE name = ?", [name]).fetchone()
+        return found[0] if found else None
+
+    def done(self) -> set[tuple[str, int]]:
+        """Keys and stamps of the work that is done."""
+        return set(self._connection.execute("SELECT name, stamp FROM archive"))
+
+    def reopen(self) -> None:
+        """Have every archive read again, for posts that were not asked for before."""
+        self._write("UPDATE archive SET stamp = ?", [(_NOT_DONE,)])
+
+    def record(self, outcome: Outcome, *, whole: bool = False) -> None:
+        """Take down what came of an archive, in full or not at all.
+
+        Args:
+            outcome: of an archive.
+            whole: it has all that the archive gives; what is on record of it is struck.
+        """
+        key = outcome.key
+        many = self._connection.executemany
+        with transaction(self._connection):
+            if whole:
+                self._connection.execute("DELETE FROM pair WHERE archive = ?", [key])
+            many(
+                "INSERT INTO pair VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [(*pair, key) for pair in outcome.pairs],
+            )
+            many(
+                "INSERT OR REPLACE INTO broken VALUES (?, ?, ?, ?, ?)",
+                [(one.id, key, _storable(one.member), one.reason, one.status) for one in outcome.broken],
+            )
+            for reason, (count, names) in outcome.passed_over.items():
+                many(
+                    "INSERT OR IGNORE INTO passed_name VALUES (?, ?, ?)",
+                    [(key, reason, _storable(name)) for name in names],
+                )
+                # An archive that is read again, for some posts, tells less than the first time.
+                self._connection.execute(
+                    "INSERT INTO passed_over VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET count = MAX(count, excluded.count)",
+                    [key, reason, count],
+                )
+            self._connection.execute(
+                "INSERT OR REPLACE INTO archive VALUES (?, ?, ?, ?)",
+                [key, outcome.stamp, outcome.strays, outcome.damage],
+            )
+
+    def forget(self, ids: Iterable[int]) -> None:
+        """Strike pairs, and have their archives read again."""
+        rows = [(post_id,) for post_id in ids]
+        self._write(
+            f"UPDATE archive SET stamp = {_NOT_DONE} WHERE name = (SELECT archive FROM pair WHERE id = ?)",
+            rows,
+        )
+        self._write("DELETE FROM pair WHERE id = ?", rows)
+
+    def forget_broken(self, ids: Ids) -> None:
+        """Strike what is on record of images that were not taken, of posts that are not selected any more."""
+        self._write("DELETE FROM broken WHERE id = ?", [(post_id,) for post_id in ids.tolist()])
+
+    def broken_ids(self) -> Ids:
+        """Posts of which an image was not taken, ascending."""
+        rows = self._connection.execute("SELECT DISTINCT id FROM broken ORDER BY id")
+        return np.fromiter((post_id for (post_id,) in rows), np.int64)
+
+    def ids(self) -> Ids:
+        """The posts that are exported, ascending."""
+        return read_ascending(
+            self._connection, "SELECT id, id AS value FROM pair WHERE id > ? ORDER BY id", []
+        )
+
+    def ids_of(self, archive: str) -> Ids:
+        """The posts that an archive gave, ascending."""
+        rows = self._connection.execute("SELECT id FROM pair WHERE archive = ? ORDER BY id", [archive])
+        return np.fromiter((post_id for (post_id,) in rows), np.int64)
+
+    def pairs(self, low: int = -(2**63), high: int = 2**63 - 1) -> Iterator[Pair]:
+        """What is exported of the posts from `low` to `high`, ascending."""
+        rows = self._connection.execute(
+            f"SELECT {_PAIR} FROM pair WHERE id BETWEEN ? AND ? ORDER BY id",
+            [low, high],
+        )
+        yield from map(Pair._make, rows)
+
+    def pairs_of(self, ids: Ids) -> Iterator[Pair]:
+        """What is exported of these posts."""
+        for start in range(0, len(ids), _IDS_A_READ):
+            rows = self._connection.execute(
+                f"SELECT {_PAIR} FROM pair WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id",
+                [id_text(ids[start : start + _IDS_A_READ])],
+            ).fetchall()
+            yield from map(Pair._make, rows)
+
+    def with_their_archives(self, ids: Ids) -> Ids:
+        """These posts, and all others that their archives gave, ascending."""
+        rows = self._connection.execute(
+            "SELECT id FROM pair WHERE archive IN "
+            "(SELECT archive FROM pair WHERE id IN (SELECT value FROM json_each(?))) ORDER BY id",
+            [id_text(ids)],
+        )
+        return np.fromiter((post_id for (post_id,) in rows), np.int64)
+
+    def duplicates(self) -> int:
+        """Images that are, byte for byte, those of another post with a smaller id."""
+        counted = self._connection.execute("SELECT COUNT(*) - COUNT(DISTINCT sha256) FROM pair")
+        return int(counted.fetchone()[0])
+
+    def pairs_by_path(self) -> Iterator[Pair]:
+        """What is exported, in the order of its paths."""
+        rows = self._connection.execute(f"SELECT {_PAIR} FROM pair ORDER BY path")
+        yield from map(Pair._make, rows)
+
+    def reasons(self, low: int, high: int) -> dict[int, tuple[str, str]]:
+        """Why images of posts from `low` to `high` were not taken: status, `unfit` before `broken`, and reasons."""
+        rows = self._connection.execute(
+            "SELECT id, MAX(status), group_concat(reason, '; ') FROM "
+            "(SELECT DISTINCT id, status, reason FROM broken WHERE id BETWEEN ? AND ? ORDER BY id, reason) GROUP BY id",
+            [low, high],
+        )
+        return {post_id: (status, reason) for post_id, status, reason in rows}
+
+    def rejects(self) -> Iterator[dict[str, Any]]:
+        """Every member that no image was taken from, with its archive and the reason."""
+        rows = self._connection.execute(
+            "SELECT archive, member, reason FROM broken UNION ALL SELECT archive, member, reason FROM passed_name "
+            "ORDER BY archive, member, reason"
+        )
+        for archive, member, reason in rows:
+            yield {"archive": archive, "member": member, "reason": reason}
+
+    def passed_over(self) -> dict[str, tuple[int, list[str]]]:
+        """Members that no image was taken from, broken ones aside: by reason, how many and the first names."""
+        rows = self._connection.execute(
+            "SELECT reason, SUM(count) FROM passed_over GROUP BY reason ORDER BY reason"
+        ).fetchall()
+        names = "SELECT member FROM passed_name WHERE reason = ? ORDER BY archive, member LIMIT 3"
+        return {
+            reason: (count, [name for (name,) in self._connection.execute(names, [reason])])
+            for reason, count in rows
+        }
+
+    def damaged(self) -> dict[str, str]:
+        """Archives that could not be read to their end, and why."""
+        return dict(
+            self._connection.execute("SELECT name, damage FROM archive WHERE damage > '' ORDER BY name")
+        )
+
+    def strays(self) -> dict[str, int]:
+        """Archives that hold posts that their name does not tell of, and how many."""
+        return dict(self._connection.execute("SELECT name, strays FROM archive WHERE strays > 0"))
+
+    def _write(self, statement: str, rows: list[Any]) -> None:
+        with transaction(self._connection):
+            self._connection.executemany(statement, rows)
+
+
+def _storable(name: str) -> str:
+    """A member's name, with bytes that are not UTF-8 written out."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -1,0 +1,127 @@
+"""`manifest.parquet`: every selected post, in the order of ids, and what became of it."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from hakubooru.files import replacing
+from hakubooru.schema import RATINGS
+from hakubooru.sql import id_text
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hakubooru.arrays import Ids
+    from hakubooru.database import Database
+    from hakubooru.export.journal import Journal
+
+MANIFEST: Final = "manifest.parquet"
+REJECTS: Final = "rejects.jsonl"
+
+_ROWS_A_GROUP: Final = 10_000
+
+_NO_IMAGE: Final = {
+    "mp4": "a video (mp4)",
+    "webm": "a video (webm)",
+    "zip": "an animation (ugoira)",
+    "swf": "Flash (swf)",
+}
+
+
+@dataclass
+class Tally:
+    """What a manifest comes to."""
+
+    exported: int = 0
+    bytes: int = 0
+    """Of the exported images."""
+    left_out: Counter[str] = field(default_factory=Counter)
+    """Posts that were not exported, by reason."""
+
+
+def write_manifest(path: Path, ids: Ids, database: Database, journal: Journal) -> Tally:
+    """Write the manifest, ten thousand posts at a time; the same journal gives the same bytes.
+
+    Columns: `id` int64; `path` below the export's folder; `status` exported, broken (not whole), unfit (not what
+    `[image]` takes) or missing; `reason` of the last three; `width`, `height` (pixels) and `bytes` of the exported
+    file; `sha256`, hexadecimal; `rating`, by name; `caption`; `parts`, a JSON object that says how many of the
+    caption's tags each part has, in their order. What does not apply is null.
+
+    Args:
+        path: of the manifest.
+        ids: every selected post, ascending.
+        database: knows the posts.
+        journal: knows what was exported.
+    """
+    import pyarrow as pa  # noqa: PLC0415 - takes a while, and only a finished export needs it
+    from pyarrow import parquet  # noqa: PLC0415
+
+    schema = pa.schema(
+        [
+            pa.field("id", pa.int64(), nullable=False),
+            pa.field("path", pa.string()),
+            pa.field("status", pa.string(), nullable=False),
+            pa.field("reason", pa.string()),
+            pa.field("width", pa.int32()),
+            pa.field("height", pa.int32()),
+            pa.field("bytes", pa.int64()),
+            pa.field("sha256", pa.string()),
+            pa.field("rating", pa.string()),
+            pa.field("caption", pa.string()),
+            pa.field("parts", pa.string()),
+        ]
+    )
+    tally = Tally()
+    with replacing(path) as beside, parquet.ParquetWriter(beside, schema, compression="zstd") as writer:
+        for start in range(0, len(ids), _ROWS_A_GROUP):
+            rows = _rows(ids[start : start + _ROWS_A_GROUP], database, journal)
+            for row in rows:
+                if row["status"] == "exported":
+                    tally.exported += 1
+                    tally.bytes += row["bytes"]
+                else:
+                    tally.left_out[row["reason"]] += 1
+            writer.write_table(pa.Table.from_pylist(rows, schema=schema))
+    return tally
+
+
+def write_rejects(path: Path, journal: Journal) -> None:
+    """Write a line of JSON for every member that no image was taken from."""
+    with replacing(path) as beside, beside.open("w", encoding="utf-8", newline="\n") as file:
+        for reject in journal.rejects():
+            file.write(json.dumps(reject, ensure_ascii=False) + "\n")
+
+
+def _rows(ids: Ids, database: Database, journal: Journal) -> list[dict[str, Any]]:
+    low, high = int(ids[0]), int(ids[-1])
+    posts = {
+        post_id: known
+        for post_id, *known in database.rows(
+            "SELECT id, rating, file_ext, md5 IS NULL FROM post WHERE id IN (SELECT value FROM json_each(?))",
+            [id_text(ids)],
+        )
+    }
+    pairs = {pair.id: pair for pair in journal.pairs(low, high)}
+    reasons = journal.reasons(low, high)
+    rows = []
+    for post_id in ids.tolist():
+        rating, extension, is_hidden = posts[post_id]
+        row: dict[str, Any] = {"id": post_id, "rating": RATINGS[rating]}
+        pair = pairs.get(post_id)
+        if pair is not None:
+            row |= pair._asdict() | {"status": "exported"}
+        elif post_id in reasons:
+            row["status"], row["reason"] = reasons[post_id]
+        else:
+            row |= {"status": "missing", "reason": _why_missing(extension, is_hidden=is_hidden)}
+        rows.append(row)
+    return rows
+
+
+def _why_missing(extension: str, *, is_hidden: bool) -> str:
+    if extension in _NO_IMAGE:
+        return _NO_IMAGE[extension]
+    return "hidden: banned, or for Gold accounts" if is_hidden else "no archive holds it"

@@ -1,0 +1,203 @@
+"""The work of an export from its beginning to its end, with everything resolved."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from tqdm import tqdm
+
+from hakubooru.errors import DestinationError, IncompleteError
+from hakubooru.export.engine import Engine, engine
+from hakubooru.export.journal import Journal
+from hakubooru.export.manifest import MANIFEST, REJECTS, write_manifest, write_rejects
+from hakubooru.export.records import Task
+from hakubooru.export.report import ExportReport
+from hakubooru.export.sinks import STATE
+from hakubooru.export.work import ExportArchive
+from hakubooru.image.convert import COPY, ImageFormat
+from hakubooru.image.names import EVERYTHING
+from hakubooru.image.sources import waves
+from hakubooru.sqlite_errors import explained
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+    from typing import Any
+
+    from hakubooru.arrays import Ids
+    from hakubooru.database import Database
+    from hakubooru.export.records import Outcome
+    from hakubooru.export.sinks import Sink
+    from hakubooru.export.work import Captions
+    from hakubooru.image.sources import Archive
+
+COPIED_A_START: Final = 1000
+"""Images that one process copies while another starts."""
+DECODED_A_START: Final = 10
+"""Images that one process converts in that time."""
+
+
+def run_export(
+    ids: Ids,
+    out: Path,
+    *,
+    database: Database,
+    archives: Sequence[Archive],
+    sink: Sink,
+    captions: Captions,
+    settings: Mapping[str, str],
+    shape: ImageFormat = COPY,
+    origin: str = "",
+    prune: bool = False,
+    workers: int = 1,
+) -> ExportReport:
+    """Export posts from archives to a sink, taking up what was begun, and account for every post.
+
+    Args:
+        ids: the posts, ascending, each once.
+        out: the export's folder.
+        database: knows the posts.
+        archives: in the order in which they count.
+        sink: takes the pairs.
+        captions: gives the captions.
+        settings: what must not change from one run into a folder to the next, as text.
+        shape: which images are taken, and what is made of them.
+        origin: what to go on by without being told all this again, as text.
+        prune: remove pairs of posts that are not among these.
+        workers: processes.
+
+    Raises:
+        DestinationError: the folder cannot be used.
+        IncompleteError: an archive could not be read, or a worker died.
+    """
+    _prepare(out)
+    with Journal(out) as journal, explained(journal.path):
+        journal.settle(settings, out)
+        journal.remember("origin", origin)
+        sink.clean()
+        if prune:
+            _prune(ids, journal, sink)
+        there = _take_up(ids, out, journal, sink)
+        run = _Run(journal, archives, np.setdiff1d(ids, there, assume_unique=True), sink.holds_archives)
+        # A process takes as long to start as some images take to export.
+        images_a_start = DECODED_A_START if shape.decodes else COPIED_A_START
+        worthwhile = min(workers, len(archives), 1 + len(run.wanted) // images_a_start)
+        with (
+            engine(ExportArchive(sink, captions, shape), worthwhile) as running,
+            tqdm(total=len(run.wanted), unit=" images", unit_scale=True, disable=None) as bar,
+        ):
+            run.finish(running, bar)
+        tally = write_manifest(out / MANIFEST, ids, database, journal)
+        write_rejects(out / REJECTS, journal)
+        sink.finish(journal.pairs())
+        return ExportReport(
+            out=out,
+            selected=len(ids),
+            exported=tally.exported,
+            added=tally.exported - len(there),
+            bytes=tally.bytes,
+            left_out=dict(sorted(tally.left_out.items(), key=lambda item: (-item[1], item[0]))),
+            passed_over=journal.passed_over(),
+            damaged=journal.damaged(),
+            duplicates=journal.duplicates(),
+        )
+
+
+@dataclass
+class _Run:
+    """The work that is left, wave after wave."""
+
+    journal: Journal
+    archives: Sequence[Archive]
+    wanted: Ids
+    """Posts that have no image yet, ascending; fewer after each wave."""
+    whole: bool
+    """Whether an archive is to be exported as a whole, with what it gave before."""
+
+    def finish(self, running: Engine[Task, Outcome], bar: tqdm[Any]) -> None:
+        for wave in waves(self.archives):
+            self._do(running, [Task(a, a.claim.of(self.wanted), a.claim, a.key) for a in wave], bar)
+        # Names may lie: archives that hold other posts than theirs are asked again for what is missing.
+        strays = self.journal.strays()
+        for archive in self.archives:
+            if archive.key in strays:
+                others = np.setdiff1d(self.wanted, archive.claim.of(self.wanted), assume_unique=True)
+                task = Task(archive, others, EVERYTHING, f"{archive.key} (others)", is_second=True)
+                self._do(running, [task], bar)
+
+    def _do(self, running: Engine[Task, Outcome], tasks: Sequence[Task], bar: tqdm[Any]) -> None:
+        done = self.journal.done()
+        left = [task for task in tasks if len(task.wanted) and (task.key, task.archive.stamp) not in done]
+        if self.whole:
+            left = [
+                replace(task, wanted=np.union1d(task.wanted, self.journal.ids_of(task.key))) for task in left
+            ]
+        found: list[Ids] = []
+        lost: list[str] = []
+        for outcome in running.run(left):
+            if outcome.lost:
+                lost.append(f"{outcome.key} ({outcome.lost})")
+                continue
+            self.journal.record(outcome, whole=self.whole)
+            found.append(np.array([pair.id for pair in outcome.pairs], np.int64))
+            bar.update(len(outcome.pairs))
+        if lost:
+            # What these hold counts before what comes next, so there is no going on without them.
+            raise IncompleteError(
+                f"could not be read: {', '.join(sorted(lost))}; bring them back, or take them out of the folder, "
+                "and run the same command again: it goes on from here"
+            )
+        if found:
+            self.wanted = np.setdiff1d(self.wanted, np.concatenate(found))
+
+
+def _prepare(out: Path) -> None:
+    """Make the folder of an export, or see that it is one.
+
+    Raises:
+        DestinationError: something else is there, or it cannot be made.
+    """
+    try:
+        if out.is_dir() and not (out / STATE).is_dir() and any(out.iterdir()):
+            raise DestinationError(
+                f"{out} is neither empty nor an export; choose another folder, or move what is in it"
+            )
+        (out / STATE).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DestinationError(
+            f"{out} cannot be written to: {error.strerror}; choose another folder"
+        ) from error
+
+
+def _prune(ids: Ids, journal: Journal, sink: Sink) -> None:
+    """Remove the pairs of posts that are not selected any more."""
+    others = np.setdiff1d(journal.ids(), ids, assume_unique=True)
+    if sink.holds_archives:
+        # What shares a shard with them is exported again, without them.
+        others = journal.with_their_archives(others)
+    for pair in journal.pairs_of(others):
+        sink.remove(pair)
+    journal.forget(others.tolist())
+    journal.forget_broken(np.setdiff1d(journal.broken_ids(), ids, assume_unique=True))
+
+
+def _take_up(ids: Ids, out: Path, journal: Journal, sink: Sink) -> Ids:
+    """The posts that are exported already; what a power cut or a hand took away is struck from the record.
+
+    Raises:
+        DestinationError: the export holds posts that are not selected.
+    """
+    others = np.setdiff1d(journal.ids(), ids, assume_unique=True)
+    if len(others):
+        raise DestinationError(
+            f"{out} holds {len(others):,} posts that are not selected (post {others[0]}, for one); "
+            "select them too, remove them with --prune, or choose another folder"
+        )
+    journal.forget([pair.id for pair in journal.pairs() if not sink.holds(pair)])
+    print_of_ids = hashlib.sha256(ids.astype("<i8").tobytes()).hexdigest()
+    if journal.remember("selection", print_of_ids) not in (None, print_of_ids):
+        journal.reopen()
+    return journal.ids()

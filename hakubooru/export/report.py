@@ -1,0 +1,72 @@
+"""What an export came to, in figures and in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_LONGEST_NAME: Final = 80
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportReport:
+    """The result of an export; `str()` says it in plain sentences."""
+
+    out: Path
+    selected: int
+    """Posts that were selected."""
+    exported: int
+    """Of them, those that are in the export now."""
+    added: int
+    """Of them, those that this run added."""
+    bytes: int
+    """Of the exported images, captions aside."""
+    left_out: dict[str, int]
+    """Posts that are not in the export, by reason, the most frequent first."""
+    passed_over: dict[str, tuple[int, list[str]]]
+    """Members of archives that no image was taken from: by reason, how many and the first names."""
+    damaged: dict[str, str]
+    """Archives that could not be read to their end, and why."""
+    duplicates: int
+    """Exported images that are, byte for byte, those of another post with a smaller id."""
+
+    def __str__(self) -> str:
+        lines = [f"{self.exported:,} of {self.selected:,} posts are in {self.out}{self._how_much()}."]
+        if self.left_out:
+            reasons = ", ".join(f"{reason} ({count:,})" for reason, count in self.left_out.items())
+            lines.append(f"Left out: {reasons}.")
+        if self.duplicates:
+            lines.append(
+                f"{self.duplicates:,} images are byte for byte the same as another's (sha256 in the manifest)."
+            )
+        if self.passed_over:
+            told = "; ".join(
+                f"{reason} ({count:,}: {', '.join(map(_shown, names))}{', …' if count > len(names) else ''})"
+                for reason, (count, names) in self.passed_over.items()
+            )
+            lines.append(f"Passed over in the archives: {told}.")
+        lines += [
+            f"Archive {name} {damage}; what came before was used." for name, damage in self.damaged.items()
+        ]
+        return "\n".join(lines)
+
+    def _how_much(self) -> str:
+        earlier = self.exported - self.added
+        return f" ({_size(self.bytes)}{f'; {earlier:,} were there before' if earlier else ''})"
+
+
+def _shown(name: str) -> str:
+    """A name from an archive, without what would do something to a terminal."""
+    name = name if name.isprintable() else ascii(name)[1:-1]
+    return name if len(name) <= _LONGEST_NAME else name[:_LONGEST_NAME] + "…"
+
+
+def _size(count: float) -> str:
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:,.0f} {unit}" if unit == "bytes" else f"{count:,.1f} {unit}"
+        count /= 1000
+    return f"{count:,.1f} TB"

@@ -1,0 +1,80 @@
+"""What a sink is: where pairs of image and caption go, and in which form.
+
+A sink is sent to every worker, opened there once for each archive, and finished once in the parent.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, ClassVar, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hakubooru.export.records import Pair
+
+STATE = ".hakubooru"
+"""Folder inside an export for what is needed to take it up again."""
+
+
+def place(post_id: int, extension: str) -> str:
+    """Where the file of a post lies in an export: `x012/5012.webp`.
+
+    No folder holds more than a thousandth of all posts. Its name begins with a letter since kohya's scripts
+    take leading digits, `12_name` or `012` alone, as a number of repeats.
+    """
+    return f"x{post_id % 1000:03d}/{post_id}.{extension}"
+
+
+def beside(path: str) -> str:
+    """Where the caption of an image lies."""
+    return path.rpartition(".")[0] + ".txt"
+
+
+class Writer(ABC):
+    """Takes the pairs of one archive; used in a `with` statement."""
+
+    @abstractmethod
+    def image(self, post_id: int, extension: str, data: bytes) -> str:
+        """Take an image and give its path in the export; its caption follows before long."""
+
+    @abstractmethod
+    def caption(self, post_id: int, text: str) -> None:
+        """Take the caption of an image that was taken before."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    @abstractmethod
+    def __exit__(self, *exc: object) -> None:
+        """Let go of what is open; what was begun and not ended is thrown away."""
+
+
+class Sink(ABC):
+    """A kind of data set on disk; can be sent to another process."""
+
+    name: ClassVar[str]
+    holds_archives: ClassVar[bool] = False
+    """Whether what an archive gave can only be written as a whole."""
+    keeps_images: ClassVar[bool] = False
+    """Whether an image stays in memory until its caption comes."""
+
+    @abstractmethod
+    def writer(self, archive: str) -> Writer:
+        """What takes the pairs of the archive of that name."""
+
+    @abstractmethod
+    def holds(self, pair: Pair) -> bool:
+        """Whether a pair is still there in full, by its size."""
+
+    @abstractmethod
+    def clean(self) -> None:
+        """Get ready, and remove what a killed run left half written."""
+
+    @abstractmethod
+    def remove(self, pair: Pair) -> None:
+        """Remove a pair; where archives are written as a whole, everything that is in one file with it."""
+
+    @abstractmethod
+    def finish(self, pairs: Iterator[Pair]) -> None:
+        """Write what tells of all pairs, which come in the order of their ids."""

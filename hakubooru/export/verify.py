@@ -1,0 +1,290 @@
+"""Whether an export is what its manifest says: every file there, of the right size and contents, and no other."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import re
+from array import array
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from hakubooru.errors import DestinationError
+from hakubooru.export.engine import StoppedError, engine
+from hakubooru.export.journal import Journal
+from hakubooru.export.manifest import MANIFEST
+from hakubooru.export.records import Pair
+from hakubooru.export.sinks import beside, place
+from hakubooru.export.sinks.webdataset import SHARDS
+from hakubooru.image.header import EXTENSIONS
+from hakubooru.image.tar import DamagedTarError, read_tar
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterator
+
+    from hakubooru.arrays import Ids
+
+_ROWS_A_TASK: Final = 500
+_NAMED: Final = 3
+_OURS: Final = re.compile(rf"([1-9]\d{{0,17}}|0)\.({'|'.join(EXTENSIONS)}|txt)", re.ASCII)
+LISTS: Final = ("metadata.jsonl", "meta.json")
+"""Where the captions of some sinks stand, and not beside the images."""
+
+
+class Problem(NamedTuple):
+    """A file that is not what the manifest says."""
+
+    id: int
+    path: str
+    what: str
+
+
+@dataclass
+class VerifyReport:
+    """What a check of an export came to; `str()` says it in plain sentences."""
+
+    out: Path
+    pairs: int = 0
+    """Pairs that the manifest tells of."""
+    bad_ids: array[int] = field(default_factory=lambda: array("q"))
+    """Those of them that are not what it tells; a post with two bad files stands here twice."""
+    problems: dict[str, tuple[int, list[str]]] = field(default_factory=dict)
+    """By what is wrong: how many files, and the first names."""
+    orphans: list[str] = field(default_factory=list)
+    """Images and captions that belong to no pair."""
+
+    @property
+    def is_good(self) -> bool:
+        """Whether nothing was found."""
+        return not self.problems and not self.orphans
+
+    def add(self, problem: Problem) -> None:
+        """Take down what is wrong with a file."""
+        self.bad_ids.append(problem.id)
+        count, names = self.problems.get(problem.what, (0, []))
+        self.problems[problem.what] = count + 1, sorted([*names, problem.path])[:_NAMED]
+
+    def __str__(self) -> str:
+        if self.is_good:
+            return (
+                f"{self.out}: all {self.pairs:,} pairs are what the manifest says, and there is nothing else."
+            )
+        good = self.pairs - len(set(self.bad_ids))
+        lines = [f"{self.out}: {good:,} of {self.pairs:,} pairs are what the manifest says."]
+        found = [*sorted(self.problems.items())]
+        if self.orphans:
+            found.append(("file that belongs to no pair", (len(self.orphans), self.orphans[:_NAMED])))
+        for what, (count, names) in found:
+            lines.append(f"{what} ({count:,}: {', '.join(names)}{', …' if count > len(names) else ''})")
+        return "\n".join(lines)
+
+
+def verify(out: str | os.PathLike[str], *, decode: bool = False, workers: int = 1) -> VerifyReport:
+    """Compare the files of an export with its manifest; nothing is changed.
+
+    Args:
+        out: the export's folder.
+        decode: decode every image too.
+        workers: processes that read.
+
+    Raises:
+        DestinationError: there is no finished export.
+    """
+    out = Path(out)
+    if not (out / MANIFEST).is_file():
+        raise DestinationError(f"{out} has no {MANIFEST}: it is no export, or one that was not finished")
+    if (out / SHARDS).is_dir():
+        return _verify_shards(out, decode=decode, workers=workers)
+    return _verify_files(out, decode=decode, workers=workers)
+
+
+def _verify_files(out: Path, *, decode: bool, workers: int) -> VerifyReport:
+    report = VerifyReport(out)
+    ids: list[Ids] = []
+    extensions: list[Any] = []
+
+    def tasks() -> Iterator[list[Pair]]:
+        for rows in read_manifest(out, ("status", *Pair._fields), _ROWS_A_TASK):
+            pairs = [
+                Pair(*(row[name] for name in Pair._fields)) for row in rows if row["status"] == "exported"
+            ]
+            ids.append(np.array([pair.id for pair in pairs], np.int64))
+            extensions.append(np.array([_extension(pair.path) for pair in pairs], np.uint8))
+            yield pairs
+
+    has_captions = not any((out / name).exists() for name in LISTS)
+    _run(report, CheckFiles(str(out), decode, has_captions), tasks(), workers)
+    known = np.concatenate([*ids, np.empty(0, np.int64)])
+    report.orphans = sorted(
+        _orphans(out, known, np.concatenate([*extensions, np.empty(0, np.uint8)]), has_captions=has_captions)
+    )
+    return report
+
+
+def _verify_shards(out: Path, *, decode: bool, workers: int) -> VerifyReport:
+    report = VerifyReport(out)
+    known: set[str] = set()
+
+    def tasks() -> Iterator[list[Pair]]:
+        with Journal(out) as journal:
+            for shard, pairs in groupby(journal.pairs_by_path(), lambda pair: pair.path.rpartition("/")[0]):
+                known.add(shard)
+                yield list(pairs)
+
+    _run(report, CheckShard(str(out), decode), tasks(), workers)
+    there = {f"{SHARDS}/{path.name}" for path in (out / SHARDS).glob("*.tar")}
+    report.orphans = sorted(there - known)
+    return report
+
+
+def _run(report: VerifyReport, work: _Work, tasks: Iterator[list[Pair]], workers: int) -> None:
+    with (
+        engine(work, workers) as running,
+        tqdm(unit=" pairs", unit_scale=True, disable=None) as bar,
+    ):
+        for count, problems in running.run(tasks):
+            report.pairs += count
+            for problem in problems:
+                report.add(problem)
+            bar.update(count)
+
+
+def read_manifest(out: Path, columns: tuple[str, ...], rows_a_batch: int) -> Iterator[list[dict[str, Any]]]:
+    """The rows of a manifest, some at a time.
+
+    Raises:
+        DestinationError: it is damaged.
+    """
+    import pyarrow as pa  # noqa: PLC0415 - takes a while
+    from pyarrow import parquet  # noqa: PLC0415
+
+    path = out / MANIFEST
+    try:
+        with parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches(rows_a_batch, columns=list(columns)):
+                yield batch.to_pylist()
+    except (pa.ArrowException, OSError) as error:
+        raise DestinationError(f"{path} is damaged ({error}); export again into the same folder") from error
+
+
+@dataclass(frozen=True)
+class CheckFiles:
+    """Compares files with their rows of the manifest; the work of an engine."""
+
+    out: str
+    decode: bool
+    has_captions: bool
+    """Whether each image has a caption beside it."""
+
+    def __call__(self, task: list[Pair], stopped: Callable[[], bool]) -> tuple[int, list[Problem]]:
+        """Give the number of pairs and what is wrong with them."""
+        problems: list[Problem] = []
+        for pair in task:
+            if stopped():
+                raise StoppedError
+            image = _read(Path(self.out, pair.path))
+            problems += check_image(pair, image, decode=self.decode)
+            if self.has_captions:
+                problems += check_caption(pair, _read(Path(self.out, beside(pair.path))))
+        return len(task), problems
+
+
+@dataclass(frozen=True)
+class CheckShard:
+    """Compares the members of one shard with its pairs; the work of an engine."""
+
+    out: str
+    decode: bool
+
+    def __call__(self, task: list[Pair], stopped: Callable[[], bool]) -> tuple[int, list[Problem]]:
+        """Give the number of pairs and what is wrong with them."""
+        shard = task[0].path.rpartition("/")[0]
+        images = {pair.path.rpartition("/")[2]: pair for pair in task}
+        captions = {beside(name): pair for name, pair in images.items()}
+        problems: list[Problem] = []
+        with contextlib.suppress(DamagedTarError, FileNotFoundError):
+            for member, data in read_tar(f"{self.out}/{shard}", lambda _: True):
+                if stopped():
+                    raise StoppedError
+                if member.name in images:
+                    problems += check_image(images.pop(member.name), data, decode=self.decode)
+                elif member.name in captions:
+                    problems += check_caption(captions.pop(member.name), data)
+        for pair in images.values():
+            problems += check_image(pair, None, decode=False)
+        for pair in captions.values():
+            problems += check_caption(pair, None)
+        return len(task), problems
+
+
+_Work = CheckFiles | CheckShard
+
+
+def check_image(pair: Pair, data: bytes | None, *, decode: bool) -> list[Problem]:
+    """What is wrong with the image of a pair, if anything."""
+    if data is None:
+        wrong = "image is missing"
+    elif len(data) != pair.bytes:
+        wrong = "image has another size"
+    elif hashlib.sha256(data).hexdigest() != pair.sha256:
+        wrong = "image has other contents"
+    else:
+        wrong = _undecodable(data, pair.width, pair.height) if decode else ""
+    return [Problem(pair.id, pair.path, wrong)] if wrong else []
+
+
+def check_caption(pair: Pair, data: bytes | None) -> list[Problem]:
+    """What is wrong with the caption of a pair, if anything."""
+    if data == pair.caption.encode():
+        return []
+    return [
+        Problem(pair.id, beside(pair.path), "caption is missing" if data is None else "caption is another")
+    ]
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def _undecodable(data: bytes, width: int, height: int) -> str:
+    from PIL import Image, UnidentifiedImageError  # noqa: PLC0415 - only where decoding was asked for
+
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            image.load()
+            return "" if image.size == (width, height) else "image decodes to another width or height"
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, RuntimeError):
+        return "image cannot be decoded"
+
+
+def _orphans(out: Path, ids: Ids, extensions: Any, *, has_captions: bool) -> Iterator[str]:
+    """Images and captions in an export's subfolders that belong to no pair; other files are left alone."""
+    for folder in sorted(out.glob("x[0-9][0-9][0-9]")):
+        for path in folder.iterdir():
+            matched = _OURS.fullmatch(path.name)
+            if matched is None:
+                continue
+            number, extension = int(matched[1]), matched[2]
+            at = int(np.searchsorted(ids, number))
+            name = f"{folder.name}/{path.name}"
+            is_known = at < len(ids) and ids[at] == number and place(number, extension) == name
+            if extension == "txt":
+                is_known &= has_captions
+            elif is_known:
+                is_known = extension == EXTENSIONS[extensions[at]]
+            if not is_known:
+                yield name
+
+
+def _extension(path: str) -> int:
+    return EXTENSIONS.index(path.rpartition(".")[2])

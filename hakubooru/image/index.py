@@ -1,0 +1,232 @@
+"""Where the images of a tar lie, so that a few of many can be read without walking the archive.
+
+The indexes that deepghs publishes beside its tars are used, and those of `ID: [start, end]` in JSON. Of other
+archives our own is kept beside the tar, or in the user's cache where that place cannot be written to.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from hakubooru.files import replacing
+from hakubooru.image.names import StrangeNameError, post_id
+from hakubooru.image.remote import is_remote, read_index_of, read_ranges
+from hakubooru.image.tar import BLOCK, DamagedTarError, Member, image_of, parse_header, read_tar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hakubooru.arrays import Ids
+
+SUFFIX: Final = ".hbindex"
+_VERSION: Final = 1
+_LARGEST_JSON: Final = 256 * 2**20
+
+
+class StaleIndexError(Exception):
+    """An index that does not belong to the archive as it is now."""
+
+
+@dataclass(frozen=True)
+class TarIndex:
+    """The images of a tar, in its order."""
+
+    ids: Ids
+    """Posts, (N,) int64; one can stand here twice."""
+    offsets: Ids
+    """Where the contents start, (N,) int64."""
+    sizes: Ids
+    """Bytes, (N,) int64."""
+    strange: tuple[tuple[str, str], ...] = ()
+    """Members that no image is taken from: name and reason."""
+    damage: str = ""
+    """Why the archive could not be read to its end."""
+
+
+class Recorder:
+    """Makes an index of the members that it is shown."""
+
+    def __init__(self) -> None:
+        self._rows: list[tuple[int, int, int]] = []
+        self._strange: list[tuple[str, str]] = []
+
+    def add(self, member: Member) -> int | None:
+        """Take down a member; gives the post whose image it is.
+
+        Raises:
+            StrangeNameError: it is something that no image is taken from, which is taken down as well.
+        """
+        try:
+            number = image_of(member)
+        except StrangeNameError as error:
+            self._strange.append((member.name, str(error)))
+            raise
+        if number is not None:
+            self._rows.append((number, member.offset, member.size))
+        return number
+
+    def take_down(self, member: Member) -> bool:
+        """The same, for a reader that asks which members are wanted: none is."""
+        with contextlib.suppress(StrangeNameError):
+            self.add(member)
+        return False
+
+    def index(self, damage: str = "") -> TarIndex:
+        """What was taken down."""
+        rows = np.array(self._rows, np.int64).reshape(-1, 3)
+        return TarIndex(rows[:, 0], rows[:, 1], rows[:, 2], tuple(self._strange), damage)
+
+
+def build_index(path: str) -> TarIndex:
+    """Walk the headers of an archive."""
+    recorder = Recorder()
+    damage = ""
+    try:
+        for _ in read_tar(path, recorder.take_down):
+            pass
+    except DamagedTarError as error:
+        damage = str(error)
+    return recorder.index(damage)
+
+
+def load_index(path: str) -> TarIndex | None:
+    """The index of an archive, where there is one that belongs to it; one that is damaged counts as none."""
+    if is_remote(path):
+        return _parse_json(read_index_of(path), None)
+    for place in (_beside(path), _in_cache(path)):
+        found = _load_own(place, path)
+        if found is not None:
+            return found
+    return _load_json(Path(path).with_suffix(".json"), path)
+
+
+def save_index(path: str, index: TarIndex) -> None:
+    """Keep an index beside its archive, or else in the user's cache; where neither can be written to, do without."""
+    for place in (_beside(path), _in_cache(path)):
+        with contextlib.suppress(OSError):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(place) as part, part.open("wb") as file:
+                np.savez(
+                    file,
+                    about=np.frombuffer(json.dumps(_about(path, index)).encode(), np.uint8),
+                    rows=np.stack([index.ids, index.offsets, index.sizes]),
+                )
+            return
+
+
+def read_indexed(path: str, index: TarIndex, rows: Any) -> Iterator[tuple[Member, bytes]]:
+    """Read some images of a tar, in its order, one at a time.
+
+    Args:
+        path: the archive.
+        index: belongs to it.
+        rows: which of the index's images, (M,) ascending.
+
+    Raises:
+        StaleIndexError: the archive has something else there.
+        OSError: it cannot be read.
+    """
+    places = list(
+        zip(index.ids[rows].tolist(), index.offsets[rows].tolist(), index.sizes[rows].tolist(), strict=True)
+    )
+    spans = ((offset - BLOCK, offset + size) for _, offset, size in places)
+    read = read_ranges if is_remote(path) else _read_file
+    for (number, offset, size), found in zip(places, read(path, spans), strict=True):
+        try:
+            member = parse_header(found[:BLOCK], offset - BLOCK, offset + size)
+        except DamagedTarError as error:
+            raise StaleIndexError(str(error)) from error
+        # Of a long name the header has the first part, so that only a whole one can be compared.
+        is_other = _names_another(member.name, number)
+        if len(found) != BLOCK + size or member.kind != "a file" or is_other:
+            raise StaleIndexError(f"post {number} is not at byte {offset:,}")
+        member.size = size
+        yield member, found[BLOCK:]
+
+
+def _read_file(path: str, spans: Iterator[tuple[int, int]]) -> Iterator[bytes]:
+    with Path(path).open("rb", buffering=0) as file:
+        for start, end in spans:
+            file.seek(start)
+            yield file.read(end - start)
+
+
+def _names_another(name: str, number: int) -> bool:
+    try:
+        return post_id(name) != number
+    except StrangeNameError:
+        return len(name.encode("utf-8", "surrogateescape")) < 100
+
+
+def _about(path: str, index: TarIndex | None = None) -> dict[str, Any]:
+    status = os.stat(path)  # noqa: PTH116 - once for every archive
+    about: dict[str, Any] = {"version": _VERSION, "bytes": status.st_size, "changed": status.st_mtime_ns}
+    if index is not None:
+        about |= {"strange": index.strange, "damage": index.damage}
+    return about
+
+
+def _load_own(place: Path, path: str) -> TarIndex | None:
+    try:
+        with place.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+            about = json.loads(file["about"].tobytes())
+            ids, offsets, sizes = file["rows"]
+        if about | _about(path) != about:
+            return None  # of another archive, or of this one before it changed
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+    return TarIndex(ids, offsets, sizes, tuple(map(tuple, about["strange"])), about["damage"])
+
+
+def _load_json(place: Path, path: str) -> TarIndex | None:
+    try:
+        if place.stat().st_size > _LARGEST_JSON:
+            return None
+        return _parse_json(place.read_bytes(), Path(path).stat().st_size)
+    except OSError:
+        return None
+
+
+def _parse_json(text: bytes, end: int | None) -> TarIndex | None:
+    """`{"filesize": …, "files": {name: {"offset": …, "size": …}}}`, or `{name: [start, end]}`, the end included.
+
+    Args:
+        text: the JSON.
+        end: bytes of the archive, where they are known.
+    """
+    try:
+        found = json.loads(text)
+        if end is not None and found.get("filesize", end) != end:
+            return None
+        if isinstance(found.get("files"), dict):
+            spans = [(name, int(at["offset"]), int(at["size"])) for name, at in found["files"].items()]
+        else:
+            spans = [(name, int(start), int(last) + 1 - int(start)) for name, (start, last) in found.items()]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+    recorder = Recorder()
+    for name, offset, size in sorted(spans, key=lambda span: span[1]):
+        if offset < BLOCK or size < 0 or (end is not None and offset + size > end):
+            return None
+        recorder.take_down(Member(name, size, offset))
+    return recorder.index()
+
+
+def _beside(path: str) -> Path:
+    return Path(path + SUFFIX)
+
+
+def _in_cache(path: str) -> Path:
+    from platformdirs import user_cache_path  # noqa: PLC0415 - only where there is no index beside the archive
+
+    name = hashlib.sha256(os.path.abspath(path).encode("utf-8", "surrogateescape")).hexdigest()  # noqa: PTH100 - a string goes in
+    return user_cache_path("hakubooru") / "index" / f"{name}{SUFFIX}"

@@ -1,0 +1,122 @@
+"""What the names of archives, folders and members say; nothing here touches a disk."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hakubooru.arrays import Ids
+
+TAR_NAME: Final = re.compile(r"\.(?:tar|tar\.gz|tgz|tar\.bz2|tar\.xz)$", re.IGNORECASE)
+
+_MEMBER = re.compile(
+    r"(?:(?!\.\./)[^/\\:]*/)*(\d{1,18})\.(?:jpe?g|png|webp|gif|avif)", re.ASCII | re.IGNORECASE
+)
+_SIDECAR = re.compile(
+    r"[^/\\]+\.(?:txt|caption|json|jsonl|cls|npz|safetensors|parquet|csv|md|toml|ya?ml|mp4|webm|swf|zip)$",
+    re.IGNORECASE,
+)
+
+
+_NO_BOUND: Final = 2**63 - 1
+
+
+class StrangeNameError(Exception):
+    """A name that is not of the form `ID.ext`; the message is the reason, in a few words."""
+
+
+def post_id(name: str) -> int | None:
+    """The post that a member or a file belongs to, by its name: `123.webp`, `0123/123.jpg`, `./123.png`.
+
+    Returns:
+        the id, or None for what lies beside images by custom: captions, indexes, latents, videos.
+
+    Raises:
+        StrangeNameError: the name is none of these, or leads out of its archive.
+    """
+    matched = _MEMBER.fullmatch(name)
+    if matched and not name.startswith("/"):
+        return int(matched[1])
+    base = re.split(r"[/\\]", name)[-1]
+    if re.match(r"[/\\]|[A-Za-z]:", name):
+        raise StrangeNameError("an absolute path")
+    if ".." in re.split(r"[/\\]", name):
+        raise StrangeNameError("a path that leads outside")
+    if base.startswith("._"):
+        raise StrangeNameError("a resource file of macOS")
+    if _SIDECAR.fullmatch(base):
+        return None
+    raise StrangeNameError("no post id for a name")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Which posts an archive can hold, as its name has it: ids with `low <= id < high and id % modulus == rest`."""
+
+    modulus: int = 1
+    """1, 10 or 1000."""
+    rest: int = 0
+    low: int = 0
+    high: int = _NO_BOUND
+
+    def of(self, ids: Ids) -> Ids:
+        """Those of ascending ids that are claimed."""
+        part = ids[np.searchsorted(ids, self.low) : np.searchsorted(ids, self.high)]
+        return part if self.modulus == 1 else part[part % self.modulus == self.rest]
+
+    def mask(self, ids: Ids) -> Any:
+        """Which of any ids are claimed, (N,) bool."""
+        return (self.low <= ids) & (ids < self.high) & (ids % self.modulus == self.rest)
+
+    @property
+    def is_range(self) -> bool:
+        """Whether it is a range of ids, and not a rest."""
+        return self.high < _NO_BOUND
+
+    def has(self, post_id: int) -> bool:
+        """Whether a post is claimed."""
+        return self.low <= post_id < self.high and post_id % self.modulus == self.rest
+
+
+EVERYTHING: Final = Claim()
+
+
+@dataclass(frozen=True)
+class ArchiveName:
+    """What the name of an archive, or of a folder of images, says."""
+
+    claim: Claim
+    layer: int
+    """Among originals, the leading digit of `data-0NNN`: a set's later additions have the higher."""
+    layout: str
+    """In words, for people."""
+
+
+def read_archive_name(stem: str) -> ArchiveName:
+    """Recognise the layouts of the published sets by the name of an archive without its extension."""
+    if matched := re.fullmatch(r".*-(\d)", stem, re.ASCII):
+        return ArchiveName(Claim(10, int(matched[1])), 0, "updates by id % 10")
+    if matched := re.fullmatch(r"data-(\d)(\d{3})", stem, re.ASCII):
+        return ArchiveName(Claim(1000, int(matched[2])), int(matched[1]), "data-NNNN by id % 1000")
+    if matched := re.fullmatch(r"[0x](\d{3})", stem, re.ASCII):  # x: a folder that an export made
+        return ArchiveName(Claim(1000, int(matched[1])), 0, "NNNN by id % 1000")
+    if re.fullmatch(r"0|[1-9]\d*000", stem, re.ASCII):
+        return ArchiveName(Claim(low=int(stem), high=int(stem) + 1000), 0, "ranges of 1000 ids")
+    return ArchiveName(EVERYTHING, 0, "unknown")
+
+
+def update_date(parts: Sequence[str]) -> str:
+    """The last date (`20240522`, `2024-05-22`) in the names of folders above an update; "" without one."""
+    found = re.findall(r"(?<!\d)(20\d\d)[-_.]?([01]\d)[-_.]?([0-3]\d)(?!\d)", "/".join(parts))
+    return "".join(found[-1]) if found else ""
+
+
+def natural(text: str) -> list[tuple[int, str]]:
+    """A key by which `2` sorts before `10`."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", text)]

@@ -1,0 +1,143 @@
+"""Archives on other machines: `https://`, `hf://`, `s3://`, whatever fsspec knows, read by byte range.
+
+Only archives with an index beside them (`0000.json` beside `0000.tar`) can be read so: an index costs one request,
+and each image one more, so that a few thousand images of a set need not cost a terabyte.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from hakubooru.errors import SourceError
+from hakubooru.image.names import TAR_NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_T = TypeVar("_T")
+
+ATTEMPTS: Final = 6
+"""How often a request is made before it counts as failed."""
+FIRST_WAIT: Final = 0.5
+"""Seconds before the second attempt; each further wait is twice as long."""
+TIMEOUT: Final = 60.0
+"""Seconds that a request by HTTP may take, or stall."""
+AT_ONCE: Final = 8
+"""Requests at a time, of each worker."""
+
+
+def is_remote(place: object) -> bool:
+    """Whether a place of images is a URL."""
+    return "://" in str(place)
+
+
+def list_tars(url: str) -> Iterator[tuple[str, int]]:
+    """URL and size, in bytes, of every tar that has an index, at and below a URL.
+
+    Raises:
+        SourceError: it cannot be listed, or has tars without an index.
+    """
+    system = _system(url)
+    try:
+        if TAR_NAME.search(url):
+            names = [url, _json_of(url)]
+        else:
+            system.ls(url, detail=False)  # `find` keeps quiet about what it cannot reach
+            names = [system.unstrip_protocol(name) for name in system.find(url)]
+        there = set(names)
+        for name in sorted(there):
+            if not TAR_NAME.search(name):
+                continue
+            if _json_of(name) not in there:
+                raise SourceError(
+                    f"{name} has no index ({_json_of(name).rpartition('/')[2]}) beside it, by which remote archives "
+                    "are read; download it, and give its folder"
+                )
+            yield name, _patiently(partial(system.size, name))
+    except OSError as error:
+        raise SourceError(f"{url} cannot be listed: {error}") from error
+
+
+def read_index_of(url: str) -> bytes:
+    """The JSON beside an archive.
+
+    Raises:
+        OSError: it could not be had, after several attempts.
+    """
+    system = _system(url)
+    data: bytes = _patiently(lambda: system.cat_file(_json_of(url)))
+    return data
+
+
+def read_ranges(url: str, ranges: Iterator[tuple[int, int]]) -> Iterator[bytes]:
+    """The bytes from start to end (not included) of each range, in their order, some fetched ahead.
+
+    Raises:
+        OSError: a range could not be had, after several attempts.
+    """
+    system = _system(url)
+
+    def fetch(start: int, end: int) -> bytes:
+        return _patiently(lambda: _whole(system.cat_file(url, start=start, end=end), end - start))
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        ahead = deque(pool.submit(fetch, *span) for span in itertools.islice(ranges, AT_ONCE))
+        try:
+            while ahead:
+                data = ahead.popleft().result()
+                ahead.extend(pool.submit(fetch, *span) for span in itertools.islice(ranges, 1))
+                yield data
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _whole(data: bytes, length: int) -> bytes:
+    if len(data) != length:
+        raise OSError(
+            f"{len(data):,} bytes came in place of {length:,}; the server may not serve byte ranges"
+        )
+    return data
+
+
+def _patiently(request: Callable[[], _T]) -> _T:
+    """The result of a request that is made again when it fails, with longer and longer waits."""
+    for attempt in range(ATTEMPTS):
+        try:
+            return request()
+        except FileNotFoundError:
+            raise
+        except Exception as error:  # noqa: BLE001 - every backend has errors of its own; the last is raised
+            last = error
+        if attempt + 1 < ATTEMPTS:
+            time.sleep(FIRST_WAIT * 2**attempt)
+    raise OSError(f"{last or type(last).__name__} (after {ATTEMPTS} attempts)") from last
+
+
+def _json_of(url: str) -> str:
+    return TAR_NAME.sub(".json", url)
+
+
+@lru_cache(4)
+def _system(url: str) -> Any:
+    """The file system of a URL."""
+    try:
+        import fsspec  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise SourceError(f"{url} needs the extra `remote`: pip install 'fsspec[http]'") from error
+    options: dict[str, Any] = {}
+    if url.startswith(("http://", "https://")):
+        try:
+            import aiohttp  # noqa: PLC0415 - an extra
+        except ImportError as error:
+            raise SourceError(f"{url} needs the extra `remote`: pip install 'fsspec[http]'") from error
+        options = {"client_kwargs": {"timeout": aiohttp.ClientTimeout(total=TIMEOUT)}}
+    try:
+        system, _ = fsspec.core.url_to_fs(url, **options)
+    except (ImportError, ValueError) as error:
+        raise SourceError(f"{url} cannot be read: {error}") from error
+    return system

@@ -1,0 +1,94 @@
+"""The items of a JSON array that is too large for memory."""
+
+from __future__ import annotations
+
+import codecs
+import json
+from typing import TYPE_CHECKING, Final
+
+from hakubooru.errors import DumpError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from typing import IO
+
+_CHUNK: Final = 2**20
+_LONGEST_ITEM: Final = 16 * 2**20
+_SPACE: Final = " \t\r\n"
+_AFTER_A_NUMBER: Final = (",", "]", *_SPACE)
+
+
+def read_array(stream: IO[bytes], path: Path) -> Iterator[tuple[int, bytes]]:
+    """The items of an array, numbered from 1, as the text of each.
+
+    Args:
+        stream: at the opening bracket, or at white space before it.
+        path: what an error names.
+
+    Raises:
+        DumpError: an item is no JSON, so that the place where the next begins is not known; or the array does
+            not end.
+    """
+    window, number = _Window(stream), 0
+    try:
+        window.step_over("[")
+        while number or window.next_character() != "]":
+            item = window.take_item()
+            number += 1
+            yield number, item.encode("utf-8", "surrogatepass")
+            if window.next_character() == "]":
+                return
+            window.step_over(",")
+    except (ValueError, RecursionError) as error:
+        raise DumpError(
+            f"{path} breaks off after item {number:,}: {error}; mend it there, or download it again"
+        ) from error
+
+
+class _Window:
+    """The part of the text that is in memory."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._decoder = codecs.getincrementaldecoder("utf-8")("strict")
+        self._scan = json.JSONDecoder().raw_decode
+        self._text = ""
+        self._at = 0
+        self._ended = False
+
+    def next_character(self) -> str:
+        """The next character that is no white space, without stepping over it."""
+        while True:
+            while self._at < len(self._text):
+                if self._text[self._at] not in _SPACE:
+                    return self._text[self._at]
+                self._at += 1
+            self._read_on("the array does not end")
+
+    def step_over(self, wanted: str) -> None:
+        if self.next_character() != wanted:
+            raise ValueError(f"{self._text[self._at : self._at + 20]!r} stands where {wanted!r} is needed")
+        self._at += 1
+
+    def take_item(self) -> str:
+        self.next_character()
+        while True:
+            try:
+                _, end = self._scan(self._text, self._at)
+            except json.JSONDecodeError as error:
+                self._read_on(f"the next one is not JSON ({error.msg}), or is cut off")
+                continue
+            is_number = self._text[end - 1].isdigit()
+            if is_number and self._text[end : end + 1] not in _AFTER_A_NUMBER:
+                self._read_on("the array does not end")  # with -5. in memory, it may go on to be -5.25
+                continue
+            item, self._at = self._text[self._at : end], end
+            return item
+
+    def _read_on(self, failure: str) -> None:
+        if self._ended or len(self._text) - self._at > _LONGEST_ITEM:
+            raise ValueError(failure)
+        chunk = self._stream.read(_CHUNK)
+        self._ended = not chunk
+        self._text, self._at = self._text[self._at :] + self._decoder.decode(chunk, self._ended), 0

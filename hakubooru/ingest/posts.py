@@ -1,0 +1,126 @@
+"""Writing posts and their tags: which of two records of a post counts, and what changes in the file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import chain, repeat
+from typing import TYPE_CHECKING, Any, Final
+
+from hakubooru.ingest.records import COLUMNS, instant
+from hakubooru.sql import id_text
+from hakubooru.writing import insert_many
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Sequence
+
+    from hakubooru.ingest.records import Record
+    from hakubooru.ingest.tag_ids import TagIds
+
+_BY_ID: Final = "IN (SELECT value FROM json_each(?))"
+_POST_ROWS: Final = f"INSERT OR REPLACE INTO post ({', '.join(COLUMNS)}) VALUES"
+_RELATION_ROWS: Final = "INSERT INTO posttagrelation (post_id, tag_id) VALUES"
+
+
+@dataclass(frozen=True)
+class Written:
+    """What became of a batch of records."""
+
+    new: int
+    updated: int
+    unchanged: int
+    """The file had the same already, or a newer one."""
+
+
+class PostWriter:
+    """Writes batches of records into a metadata file; the caller holds the transaction.
+
+    The record with the newer `updated_at` counts, tags included. Of equally new ones the dump's replaces the
+    file's, so that a dump can be read again with other options; but between records of the same run the greater
+    counts, so that the order of dumps does not matter.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, tag_ids: TagIds) -> None:
+        self._connection = connection
+        self._tag_ids = tag_ids
+        self._written = _IdSet()
+
+    def write(self, records: Sequence[Record]) -> Written:
+        """Write a batch."""
+        # The tags of every record are taken in, also of one that does not count: so their ids and types
+        # depend on what was read, not on its order.
+        self._tag_ids.learn(records)
+        batch = _one_a_post(records)
+        dates = dict(self._rows(f"SELECT id, updated_at FROM post WHERE id {_BY_ID}", batch))
+        new = [record for record in batch.values() if record.id not in dates]
+        equal, newer = [], []
+        for post_id, date in dates.items():
+            record, known = batch[post_id], instant(date)
+            if record.updated > known:
+                newer.append(record)
+            elif record.updated == known:
+                equal.append(record)
+        updated = newer + self._to_replace(equal)
+        self._forget_tags(updated)
+        self._insert(new + updated)
+        self._written.add(record.id for record in batch.values())
+        return Written(len(new), len(updated), len(records) - len(new) - len(updated))
+
+    def _to_replace(self, equal: Iterable[Record]) -> list[Record]:
+        """Those of equally new records that replace what the file has."""
+        mine = {record.id: record for record in equal}
+        tags: dict[int, list[str]] = {post_id: [] for post_id in mine}
+        names = (
+            "SELECT post_id, tag.name FROM posttagrelation JOIN tag ON tag.id = tag_id "
+            f"WHERE post_id {_BY_ID} ORDER BY post_id, posttagrelation.id"
+        )
+        for post_id, name in self._rows(names, mine):
+            tags[post_id].append(name)
+        found = []
+        for row in self._rows(f"SELECT {', '.join(COLUMNS)} FROM post WHERE id {_BY_ID}", mine):
+            record = mine[row[0]]
+            theirs, ours = (repr(row), tags[record.id]), (repr(record.row), list(record.tags))
+            if theirs != ours and (record.id not in self._written or ours > theirs):
+                found.append(record)
+        return found
+
+    def _forget_tags(self, records: Iterable[Record]) -> None:
+        ids = [record.id for record in records]
+        if ids:
+            self._connection.execute(f"DELETE FROM posttagrelation WHERE post_id {_BY_ID}", [id_text(ids)])
+
+    def _insert(self, records: Sequence[Record]) -> None:
+        rows = chain.from_iterable(record.row for record in records)
+        insert_many(self._connection, _POST_ROWS, len(COLUMNS), rows)
+        pairs = (
+            zip(repeat(record.row[0]), self._tag_ids.ids(record.tags), strict=False) for record in records
+        )
+        values = chain.from_iterable(chain.from_iterable(pairs))
+        insert_many(self._connection, _RELATION_ROWS, 2, values)
+
+    def _rows(self, statement: str, ids: Iterable[int]) -> Iterable[Any]:
+        text = id_text(ids)
+        return self._connection.execute(statement, [text]) if text != "[]" else ()
+
+
+def _one_a_post(records: Iterable[Record]) -> dict[int, Record]:
+    batch: dict[int, Record] = {}
+    for record in records:
+        other = batch.get(record.id)
+        if other is None or record.precedence() > other.precedence():
+            batch[record.id] = record
+    return batch
+
+
+class _IdSet:
+    """A set of ids that takes a bit each where they are dense."""
+
+    def __init__(self) -> None:
+        self._bits: dict[int, int] = {}
+
+    def add(self, ids: Iterable[int]) -> None:
+        for number in ids:
+            self._bits[number >> 10] = self._bits.get(number >> 10, 0) | 1 << (number & 1023)
+
+    def __contains__(self, number: int) -> bool:
+        return bool(self._bits.get(number >> 10, 0) >> (number & 1023) & 1)

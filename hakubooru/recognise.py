@@ -1,0 +1,197 @@
+"""Telling what a file is before anything is asked of it.
+
+The published metadata files declare no version, so a generation is recognised by its tables and columns.
+"""
+
+from __future__ import annotations
+
+import difflib
+import sqlite3
+from typing import TYPE_CHECKING, Final
+
+from hakubooru.errors import DatabaseFileError, OldGenerationError, UnfinishedWriteError
+from hakubooru.schema import Post, PostTagRelation, Tag
+from hakubooru.sqlite_errors import explain
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+GENERATION: Final = 4
+"""The layout that this package reads and writes: the one published from June 2024 on."""
+
+_MAGIC = b"SQLite format 3\0"
+_HEADER_BYTES = 100  # https://www.sqlite.org/fileformat2.html#the_database_header
+_WAL_VERSION = 2
+
+
+def sqlite_uri(path: Path, *, writable: bool) -> str:
+    """The URI that opens an existing file, and never creates one."""
+    # A file left in WAL mode makes even a reader create files beside it, and cannot be opened from a
+    # read-only disk; as immutable it can. `check_file` has made sure that no log with content is there.
+    mode = "mode=rw" if writable else "mode=ro&immutable=1" if _in_wal_mode(path) else "mode=ro"
+    address = path.resolve().as_uri()
+    if not address.startswith("file:///"):
+        # A share on another Windows machine: SQLite wants its name in the path, not before it.
+        address = address.replace("file://", "file:////", 1)
+    return f"{address}?{mode}"
+
+
+def unfinished_build(path: Path) -> Path:
+    """Where a database of that name is while `hakubooru db build` makes it."""
+    return path.with_name(path.name + ".building")
+
+
+def check_file(path: Path, *, writable: bool) -> None:
+    """Check that a path leads to a whole SQLite file that nothing has left half written.
+
+    Raises:
+        DatabaseFileError: it does not.
+        UnfinishedWriteError: a write-ahead log with content stands beside a file to be read.
+    """
+    if path.is_dir():
+        raise DatabaseFileError(f"{path} is a folder; name the database file in it")
+    if not path.exists():
+        raise DatabaseFileError(f"{path} does not exist; {_where_it_may_be(path)}")
+    if not path.is_file():
+        raise DatabaseFileError(f"{path} is not a regular file; name the database file")
+    try:
+        with path.open("rb") as file:
+            header = file.read(_HEADER_BYTES)
+    except OSError as error:
+        raise DatabaseFileError(f"{path} cannot be read: {error.strerror}") from error
+    if len(header) < _HEADER_BYTES or not header.startswith(_MAGIC):
+        raise DatabaseFileError(f"{path} is not an SQLite file; {_what_it_is(header)}")
+    # Beside a journal the header may be ahead of the file: rolling back makes them agree again.
+    if not _journal(path).exists():
+        _check_length(path, header)
+    if writable:
+        return
+    log = path.with_name(path.name + "-wal")
+    if log.exists() and log.stat().st_size > 0:
+        raise UnfinishedWriteError(_recovery(path, log))
+    # To be opened as immutable (see `sqlite_uri`), so SQLite itself would not look at a journal.
+    if _journal(path).exists() and _in_wal_mode(path):
+        raise UnfinishedWriteError(_recovery(path, _journal(path)))
+
+
+def _where_it_may_be(path: Path) -> str:
+    building = unfinished_build(path)
+    if building.exists():
+        return f"{building.name} is an unfinished build of it: run the same `hakubooru db build` again to finish it"
+    if near := _similar_names(path):
+        return f"did you mean {near}?"
+    return "check the path, or make one with `hakubooru db build`"
+
+
+def _what_it_is(header: bytes) -> str:
+    if not header:
+        return "it is empty: download it again, or build it with `hakubooru db build`"
+    if header.startswith((b"\x1f\x8b", b"PK\x03\x04", b"(\xb5/\xfd", b"7z\xbc\xaf")):
+        return "it is packed: unpack it first"
+    if header.lstrip().startswith((b"{", b"[")):
+        return "it looks like JSON: turn a dump into a database with `hakubooru db build`"
+    if header.startswith(b"version https://git-lfs"):
+        return "it is a Git LFS pointer: fetch the file itself with `git lfs pull`"
+    return "name a metadata database such as danbooru2023.db"
+
+
+def _check_length(path: Path, header: bytes) -> None:
+    page_size = int.from_bytes(header[16:18], "big")
+    page_size = 65536 if page_size == 1 else page_size
+    pages = int.from_bytes(header[28:32], "big")
+    # The page count is valid only where the change counter agrees with the version that wrote it.
+    declared = pages * page_size if header[24:28] == header[92:96] else 0
+    size = path.stat().st_size
+    if size < declared:
+        raise DatabaseFileError(
+            f"{path} is truncated: it has {size:,} bytes where its header promises {declared:,}; download or copy it again"
+        )
+
+
+def _in_wal_mode(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(_HEADER_BYTES)[18:20] == bytes([_WAL_VERSION, _WAL_VERSION])
+
+
+def _similar_names(path: Path) -> str:
+    if not path.parent.is_dir():
+        return ""
+    names = [entry.name for entry in path.parent.iterdir() if entry.is_file()]
+    return " or ".join(difflib.get_close_matches(path.name, names, n=2))
+
+
+def _recovery(path: Path, leftover: Path) -> str:
+    return (
+        f"{path} was being written when its writer was killed, or still is: {leftover.name} holds what is needed to make "
+        f"it whole. Keep both files together, and run the interrupted command again, or open it once with "
+        f'hb.open("{path}", writable=True)'
+    )
+
+
+def read_layout(connection: sqlite3.Connection, path: Path) -> dict[str, set[str]]:
+    """Columns by table. The first question that is asked of a file, so the one that meets what is wrong with it.
+
+    Raises:
+        BusyError: another process holds it.
+        UnfinishedWriteError: a killed writer left a hot journal beside it.
+        DatabaseFileError: it is damaged.
+    """
+    try:
+        names = [
+            name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        ]
+        columns = "SELECT name FROM pragma_table_info(?)"
+        return {name: {column for (column,) in connection.execute(columns, [name])} for name in names}
+    except sqlite3.DatabaseError as error:
+        if _journal(path).exists() and "locked" not in str(error):
+            raise UnfinishedWriteError(_recovery(path, _journal(path))) from error
+        better = explain(path, error)
+        if better is error:
+            raise DatabaseFileError(f"{path} cannot be opened: {error}") from error
+        raise better from error
+
+
+def _journal(path: Path) -> Path:
+    return path.with_name(path.name + "-journal")
+
+
+def recognise_generation(layout: dict[str, set[str]]) -> int | None:
+    """The generation, 1 to 4, of a metadata file with these columns by table; None for any other file."""
+    post, tag = layout.get("post", set()), layout.get("tag", set())
+    if not {"id", "rating", "fav_count", "created_at"} <= post or not _columns(Tag) <= tag:
+        return None
+    if "tag_list_general" in post:
+        return 1
+    if not _columns(PostTagRelation) <= layout.get("posttagrelation", set()):
+        return None
+    if "tag_list" in post:
+        return 2
+    missing = _columns(Post) - post
+    if not missing:
+        return GENERATION
+    return 3 if missing == {"updated_at"} else None
+
+
+def check_generation(path: Path, layout: dict[str, set[str]]) -> None:
+    """Check that a file has the present layout.
+
+    Raises:
+        OldGenerationError: it has an older one.
+        DatabaseFileError: it is not a metadata database.
+    """
+    generation = recognise_generation(layout)
+    if generation is None:
+        tables = ", ".join(sorted(layout)) or "none"
+        raise DatabaseFileError(
+            f"{path} is not a Danbooru metadata database: it needs the tables post, tag and posttagrelation with their "
+            f"columns, and has the tables: {tables}"
+        )
+    if generation < GENERATION:
+        raise OldGenerationError(
+            f"{path} has the layout of generation {generation}, and generation {GENERATION} is needed: "
+            f"run `hakubooru db migrate {path}` on it (or on a copy)"
+        )
+
+
+def _columns(model: type[Post | Tag | PostTagRelation]) -> set[str]:
+    return {field.column_name for field in model._meta.sorted_fields}  # noqa: SLF001 - peewee's documented name

@@ -1,0 +1,1 @@
+"""Which posts: predicates, seeded samples, selections and recipes."""

@@ -1,0 +1,95 @@
+"""What would run for a selection, in words; nothing of it is run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from hakubooru.schema import TAG_TYPES
+from hakubooru.select.step import (
+    Among,
+    BestOfFamily,
+    Combined,
+    Everything,
+    Filtered,
+    Limited,
+    Ordered,
+    Sampled,
+    SampledPer,
+    SampledWeighted,
+    Shuffled,
+    Step,
+)
+from hakubooru.select.vector import is_answered
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hakubooru.database import Database
+
+_WIDTH: Final = 60
+
+
+def explain(database: Database, step: Step) -> str:
+    """The steps of a selection, one a line, each with what works it out."""
+    columns = database.memory.columns
+    if columns.know_tags():
+        state = "numbers, flags and tags of the posts come from the sidecar that `db optimize` made"
+    elif columns.are_read():
+        state = "flags of the posts are in memory"
+    else:
+        state = "columns of the posts are read when they are first needed, in a scan or two"
+    lines = [f"{database.path.name}: {state}"]
+    for depth, words, how in _lines(database, step, 0):
+        lines.append(f"{'  ' * depth + words:<{_WIDTH}}  {how}".rstrip())
+    return "\n".join(lines)
+
+
+def _lines(database: Database, step: Step, depth: int) -> Iterator[tuple[int, str, str]]:
+    known = database.memory.get(step)
+    if known is not None:
+        yield depth, str(step), f"known from before: {len(known):,} posts"
+        return
+    match step:
+        case Everything():
+            yield depth, str(step), "the ids of the file"
+            return
+        case Combined(_, left, right):
+            yield from _lines(database, left, depth + 1)
+            yield from _lines(database, right, depth + 1)
+        case Filtered(source) if source == Everything():
+            pass  # the first filter stands for the start of the way
+        case _:
+            yield from _lines(database, step.source, depth)
+    yield depth, str(step), _how(database, step)
+
+
+def _how(database: Database, step: Step) -> str:
+    columns = database.memory.columns
+    match step:
+        case Filtered(_, predicate) if is_answered(predicate, columns):
+            alone = "NumPy, over columns"
+            return alone if columns.are_read() else f"{alone}; SQLite, where few posts are asked for"
+        case Filtered():
+            return "SQLite, in one statement with the filters around it"
+        case Among():
+            return "a list of ids, compared with those before it"
+        case Sampled() | Shuffled():
+            return "keys of ids, by NumPy"
+        case SampledPer(_, by):
+            return f"keys of ids, by NumPy, over {_groups(by, know_tags=columns.know_tags())}"
+        case SampledWeighted(_, column):
+            return f"keys of ids and {column}, by NumPy"
+        case BestOfFamily(_, by):
+            return f"parents and {by}, by NumPy"
+        case Ordered():
+            return "SQLite orders"
+        case Limited():
+            return "the beginning"
+        case _:
+            return "sets of ids, by NumPy"
+
+
+def _groups(by: str, *, know_tags: bool) -> str:
+    if by not in TAG_TYPES:
+        return "ratings" if by == "rating" else "dates, which a scan of the posts reads"
+    return f"the posts of every {by}" if know_tags else "a scan of the relations"

@@ -1,0 +1,30 @@
+"""Fingerprints: the same for the same posts and captions, on any machine and from any copy of the file.
+
+ids:       SHA-256 of the ids in ascending order, each as 8 bytes, little-endian
+captions:  SHA-256 of `id TAB caption LF` for each post in that order, in UTF-8
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from hakubooru.arrays import ascending
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from hakubooru.arrays import Ids
+
+
+def of_ids(ids: Ids) -> str:
+    """The fingerprint of a set of posts, (N,) int64 in any order."""
+    return f"sha256:{hashlib.sha256(ascending(ids).astype('<i8').tobytes()).hexdigest()}"
+
+
+def of_captions(pairs: Iterable[tuple[int, str]]) -> str:
+    """The fingerprint of captions, which come in ascending order of id."""
+    digest = hashlib.sha256()
+    for post_id, caption in pairs:
+        digest.update(f"{post_id}\t{caption}\n".encode())
+    return f"sha256:{digest.hexdigest()}"

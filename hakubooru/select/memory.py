@@ -1,0 +1,49 @@
+"""What is known of a file's posts, so that a notebook need not scan the file again for every cell."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Final
+
+from hakubooru.select.columns import Columns
+from hakubooru.select.sidecar import open_sidecar
+
+if TYPE_CHECKING:
+    from hakubooru.arrays import Ids
+    from hakubooru.database import Database
+    from hakubooru.select.step import Step
+
+_KEPT: Final = 8  # at the size of the whole file, 59 MB each
+
+
+class Memory:
+    """The numeric columns of a file, and the ids of the last few selections; void when the file changes."""
+
+    def __init__(self, database: Database) -> None:
+        self._path = database.path
+        self._stamp = self._now()
+        self._kept: OrderedDict[Step, Ids] = OrderedDict()
+        self.columns = Columns(database, open_sidecar(database.path))
+
+    def is_valid(self) -> bool:
+        """Whether the file is as it was."""
+        return self._now() == self._stamp
+
+    def get(self, step: Step) -> Ids | None:
+        """The ids of a selection, not to be written to; None if they are not known."""
+        return self._kept.get(step)
+
+    def __contains__(self, step: Step) -> bool:
+        return step in self._kept
+
+    def put(self, step: Step, ids: Ids) -> None:
+        """Keep the ids of a selection."""
+        ids.flags.writeable = False
+        self._kept[step] = ids
+        self._kept.move_to_end(step)
+        while len(self._kept) > _KEPT:
+            self._kept.popitem(last=False)
+
+    def _now(self) -> tuple[int, int]:
+        status = self._path.stat()
+        return status.st_mtime_ns, status.st_size

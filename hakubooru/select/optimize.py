@@ -1,0 +1,130 @@
+"""Making the sidecar of a metadata file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from tqdm import tqdm
+
+from hakubooru.select.columns import GROUPS, NUMBERS, Columns
+from hakubooru.select.sidecar import NewSidecar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from hakubooru.arrays import Ids
+    from hakubooru.database import Database
+    from hakubooru.select.columns import Values
+
+_ROWS_A_READ: Final = 4_000_000
+_BYTES_A_POST: Final = 80
+_BYTES_A_RELATION: Final = 2.5
+_NOWHERE: Final = 2**32 - 1
+_COMMON: Final = 32  # a bit for every post takes less than a number for each of more than one in so many
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What a sidecar will take."""
+
+    relations: int
+    bytes: int
+    """On the disk, at the most; as much again while it is made."""
+
+
+def cost(database: Database) -> Cost:
+    """What the sidecar of a file will take, told before it is made."""
+    posts = database.scalar("SELECT COUNT(*) FROM post")
+    relations = database.scalar("SELECT COUNT(*) FROM posttagrelation")
+    return Cost(relations=relations, bytes=int(posts * _BYTES_A_POST + relations * _BYTES_A_RELATION))
+
+
+def optimize(database: Database) -> Path:
+    """Write the sidecar of a file, in place of an older one; gives its folder.
+
+    Reads the posts in a few scans and the relations in one, in pieces; the file itself stays as it is.
+
+    Raises:
+        DestinationError: there is no place where it can be written.
+    """
+    columns = Columns(database)
+    with NewSidecar(database.path) as sidecar:
+        for name in (*GROUPS, *NUMBERS):
+            sidecar.save(name, columns[name])
+        _write_tags(database, sidecar, columns.ids)
+        return sidecar.finish()
+
+
+def _write_tags(database: Database, sidecar: NewSidecar, ids: Ids) -> None:
+    counts = np.zeros(database.scalar("SELECT ifnull(MAX(tag_id), 0) + 1 FROM posttagrelation"), np.int64)
+    for tag_id, count in database.rows("SELECT tag_id, COUNT(*) FROM posttagrelation GROUP BY tag_id"):
+        counts[tag_id] = count
+    together = _by_tag(database, sidecar.scratch("together"), ids, counts)
+    starts = np.cumsum(counts) - counts
+    is_common = counts * _COMMON > len(ids)
+    common = np.flatnonzero(is_common)
+    bits = sidecar.empty("bits", (len(common), -(-len(ids) // 8)), np.uint8)
+    posts = sidecar.empty("posts", (int(counts[~is_common].sum()),), np.uint32)
+    rows, filled = [], 0
+    for tag_id in tqdm(np.flatnonzero(counts).tolist(), desc="tags", unit=" tags", disable=None):
+        places = _distinct(together[starts[tag_id] : starts[tag_id] + counts[tag_id]])
+        if is_common[tag_id]:
+            row = int(np.searchsorted(common, tag_id))
+            mask = np.zeros(len(ids), bool)
+            mask[places] = True
+            bits[row] = np.packbits(mask)
+            rows.append((tag_id, len(places), row, 1))
+        else:
+            posts[filled : filled + len(places)] = places
+            rows.append((tag_id, len(places), filled, 0))
+            filled += len(places)
+    sidecar.save("tags", np.array(rows, np.int64).reshape(-1, 4))
+    del together
+    sidecar.scratch("together").unlink()
+
+
+def _by_tag(database: Database, path: Path, ids: Ids, counts: Ids) -> Values:
+    """The places among the ids of the posts of all relations, those of a tag together: a counting sort, on disk."""
+    total = int(counts.sum())
+    together = np.memmap(path, np.uint32, "w+", shape=(max(total, 1),))
+    # One place more than ids, for those beyond the last.
+    place_of_id = np.full(int(ids[-1]) + 2 if len(ids) else 1, _NOWHERE, np.uint32)
+    place_of_id[ids] = np.arange(len(ids), dtype=np.uint32)
+    filled = np.cumsum(counts) - counts
+    with tqdm(total=total, desc="relations", unit=" relations", unit_scale=True, disable=None) as bar:
+        for posts, tags in _relations(database):
+            order = np.argsort(tags, kind="stable")
+            of_tag = tags[order]
+            first = np.flatnonzero(np.append(True, of_tag[1:] != of_tag[:-1]))
+            many = np.diff(np.append(first, len(of_tag)))
+            rank = np.arange(len(of_tag)) - np.repeat(first, many)
+            together[filled[of_tag] + rank] = place_of_id.take(posts[order], mode="clip")
+            filled[of_tag[first]] += many
+            bar.update(len(tags))
+    return together
+
+
+def _relations(database: Database) -> Iterator[tuple[Values, Values]]:
+    """Post ids and tag ids of the file's relations, some millions at a time."""
+    sql = (
+        "SELECT COUNT(*), MAX(id), group_concat(post_id), group_concat(tag_id) FROM "
+        f"(SELECT id, post_id, tag_id FROM posttagrelation WHERE id > ? ORDER BY id LIMIT {_ROWS_A_READ})"
+    )
+    count, last = _ROWS_A_READ, -(2**63)
+    while count == _ROWS_A_READ:
+        ((count, last, posts, tags),) = database.rows(sql, [last])
+        if count:
+            yield np.fromstring(posts, np.int64, sep=","), np.fromstring(tags, np.int64, sep=",")
+
+
+def _distinct(places: Values) -> Values:
+    """Ascending, each once, without those of posts that the file does not have."""
+    places = np.sort(places, kind="stable")
+    places = places[: np.searchsorted(places, _NOWHERE)]
+    first = np.ones(len(places), bool)
+    np.not_equal(places[1:], places[:-1], out=first[1:])
+    distinct: Values = places[first]
+    return distinct

@@ -1,0 +1,278 @@
+"""Recipes: a TOML file that says which posts a data set holds and how they are captioned.
+
+description = "…"                         # optional
+seed = 1                                  # for the samples
+last_id = 7_350_000                       # optional: where the file that it was drawn from ended
+filter = ["without_deleted", "with_image"]  # optional: steps without arguments, after the strata
+query = "1girl solo rating:g"             # optional: a search in Danbooru's syntax, after the filters
+caption = "kohaku-epsilon"                # optional: a caption format, or a table of its own:
+
+[[strata]]                                # each a range of ids, joined; without any, all posts
+ids = [0, 2_000_000]                      # the upper end is not included, and may be left out
+sample = 1_000_000                        # optional: a number of posts, or a fraction such as 0.5
+
+[caption]                                 # the fields of `CaptionFormat`, and of which preset they are changes
+base = "kohaku-epsilon"
+max_tags = 60
+
+[image]                                   # optional: what an export makes of images
+format = "webp"
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, fields
+from functools import reduce
+from importlib import resources
+from math import floor
+from operator import or_
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from hakubooru.errors import CaptionFormatError, InputError, RecipeError, SearchError
+from hakubooru.image.convert import image_format
+from hakubooru.nearest import nearest
+from hakubooru.select.search import parse
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping
+
+    from hakubooru.caption import CaptionFormat
+    from hakubooru.database import Database
+    from hakubooru.select.selection import Selection
+
+FILTERS: Final = ("without_deleted", "without_banned", "without_gold", "with_image")
+"""The steps that a recipe's `filter` may name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stratum:
+    """A range of ids, and how much of it."""
+
+    ids: tuple[int, int | None]
+    """From, and up to (not included); None leaves the end open."""
+    sample: int | float | None = None
+    """How many posts, or which fraction; None for all."""
+
+    def scaled(self, scale: float) -> Stratum:
+        """The same with id bounds and a sample's size multiplied, rounded to the nearest integer."""
+        low, high = self.ids
+        size = _scale(self.sample, scale) if isinstance(self.sample, int) else self.sample
+        return Stratum(ids=(_scale(low, scale), None if high is None else _scale(high, scale)), sample=size)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Which posts a data set holds and how they are captioned."""
+
+    name: str
+    """The file's name without its suffix."""
+    description: str = ""
+    seed: int = 0
+    """For the samples."""
+    last_id: int | None = None
+    """Where the file that the recipe was drawn from ended."""
+    strata: tuple[Stratum, ...] = ()
+    """Joined; without any, all posts."""
+    filter: tuple[str, ...] = ()
+    """Steps without arguments, after the strata."""
+    query: str | None = None
+    """A search in Danbooru's syntax, after the filters."""
+    caption: str | CaptionFormat | None = None
+    """A caption format, by name or written out."""
+    image: Mapping[str, Any] | None = None
+    """What an export makes of images: the fields of `hakubooru.image.ImageFormat`."""
+
+    @classmethod
+    def load(cls, recipe: str | os.PathLike[str]) -> Recipe:
+        """A recipe by the name of one that ships with the package, or by the path of a TOML file.
+
+        Raises:
+            RecipeError: there is no such recipe, or it is not as it should be; the message names the place.
+        """
+        if str(recipe) in shipped():
+            path = resources.files("hakubooru.select") / "recipes" / f"{recipe}.toml"
+            return cls.parse(path.read_text(encoding="utf-8"), str(recipe))
+        file = Path(recipe)
+        try:
+            text = file.read_text(encoding="utf-8")
+        except OSError as error:
+            raise RecipeError(
+                f"{recipe} is no recipe that ships with hakubooru ({', '.join(shipped())}), "
+                f"and as a file it cannot be read: {error.strerror}"
+            ) from error
+        except UnicodeDecodeError as error:
+            raise RecipeError(f"{recipe} is not text; a recipe is a TOML file in UTF-8") from error
+        return cls.parse(text, file.stem, place=str(recipe))
+
+    @classmethod
+    def parse(cls, text: str, name: str, *, place: str | None = None) -> Recipe:
+        """A recipe from the text of a TOML file.
+
+        Raises:
+            RecipeError: it is not as it should be; the message names the place.
+        """
+        place = place or name
+        try:
+            table = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise RecipeError(f"{place} is not TOML: {error}") from error
+        return _Reader(place).recipe(table, name)
+
+    def select(self, database: Database, *, scale: float = 1) -> Selection:
+        """The posts of this recipe.
+
+        Args:
+            database: where to select them.
+            scale: multiplies id bounds and sample sizes, rounded to the nearest integer, so that a recipe
+                for millions can be tried on a small file.
+
+        Raises:
+            RecipeError: `scale` is not above 0, or so small that a range of ids is empty.
+            SearchError: the query asks for a tag that the database does not have.
+        """
+        if not scale > 0:
+            raise RecipeError(
+                f"a scale of {scale} leaves nothing; it multiplies ids and samples, and is above 0"
+            )
+        selection = database.posts
+        if self.strata:
+            selection = reduce(
+                or_, (self._stratum(database, stratum.scaled(scale)) for stratum in self.strata)
+            )
+        for step in self.filter:
+            selection = getattr(selection, step)()
+        return selection if self.query is None else selection.search(self.query)
+
+    def caption_format(self) -> CaptionFormat | None:
+        """The format of its captions, if it says one."""
+        from hakubooru.caption import caption_format  # noqa: PLC0415 - a room that stands on this one
+
+        return None if self.caption is None else caption_format(self.caption)
+
+    def beyond(self, database: Database, *, scale: float = 1) -> int | None:
+        """Where the recipe's own file ended, if this one goes further; None if it does not."""
+        if self.last_id is None:
+            return None
+        end = _scale(self.last_id, scale)
+        last = database.scalar("SELECT MAX(id) FROM post")
+        return end if last is not None and last >= end else None
+
+    def _stratum(self, database: Database, stratum: Stratum) -> Selection:
+        low, high = stratum.ids
+        if high is not None and low >= high:
+            raise RecipeError(
+                f"{self.name}: the scale is so small that the ids from {low} up to {high} are none"
+            )
+        selection = database.posts.ids(low, high)
+        match stratum.sample:
+            case None:
+                return selection
+            case int():
+                return selection.sample(stratum.sample, seed=self.seed)
+            case _:
+                return selection.sample(fraction=stratum.sample, seed=self.seed)
+
+
+def shipped() -> list[str]:
+    """The names of the recipes that ship with the package."""
+    folder = resources.files("hakubooru.select") / "recipes"
+    return sorted(
+        entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml")
+    )
+
+
+class _Reader:
+    """Checks the values of a recipe, and says where one is wrong."""
+
+    def __init__(self, place: str) -> None:
+        self.place = place
+
+    def recipe(self, table: Mapping[str, Any], name: str) -> Recipe:
+        known = [field.name for field in fields(Recipe) if field.name != "name"]
+        self._check_keys(table, known, "a recipe")
+        values = dict(table)
+        for key, kind in {"description": str, "seed": int, "last_id": int, "query": str}.items():
+            self._check_type(values, key, kind)
+        if "strata" in values:
+            values["strata"] = tuple(self._stratum(row) for row in self._list(values, "strata"))
+        if "filter" in values:
+            values["filter"] = tuple(self._filter(step) for step in self._list(values, "filter"))
+        if "query" in values:
+            self._check_query(values["query"])
+        if "caption" in values:
+            values["caption"] = self._caption(values["caption"])
+        if "image" in values:
+            self._check_image(values["image"])
+        return Recipe(name=name, **values)
+
+    def _check_query(self, query: str) -> None:
+        try:
+            parse(query)
+        except SearchError as error:
+            raise RecipeError(f"{self.place}: query: {error}") from error
+
+    def _check_image(self, table: Any) -> None:
+        try:
+            image_format(table)
+        except InputError as error:
+            raise RecipeError(f"{self.place}: {error}") from error
+
+    def _caption(self, value: Any) -> str | CaptionFormat:
+        from hakubooru.caption import caption_format  # noqa: PLC0415 - a room that stands on this one
+
+        try:
+            found = caption_format(value)
+        except CaptionFormatError as error:
+            raise RecipeError(f"{self.place}: caption: {error}") from error
+        return value if isinstance(value, str) else found
+
+    def _stratum(self, row: Any) -> Stratum:
+        if not isinstance(row, dict):
+            raise RecipeError(f"{self.place}: strata are tables; write [[strata]]")
+        self._check_keys(row, ["ids", "sample"], "a stratum")
+        ids, size = row.get("ids"), row.get("sample")
+        if (
+            not isinstance(ids, list)
+            or len(ids) not in {1, 2}
+            or not all(type(i) is int and i >= 0 for i in ids)
+        ):
+            raise RecipeError(f"{self.place}: a stratum's ids = {ids!r}; write [from, up to], or [from]")
+        low, high = ids[0], (ids[1] if len(ids) == 2 else None)
+        if high is not None and low >= high:
+            raise RecipeError(
+                f"{self.place}: a stratum's ids = {ids!r} are none: the upper end is not included"
+            )
+        whole = type(size) is int and size >= 0
+        if size is not None and not whole and not (type(size) is float and 0 <= size <= 1):
+            raise RecipeError(
+                f"{self.place}: a stratum's sample = {size!r}; write a number of posts, or a fraction from 0.0 to 1.0"
+            )
+        return Stratum(ids=(low, high), sample=size)
+
+    def _filter(self, step: Any) -> str:
+        if step not in FILTERS:
+            raise RecipeError(f"{self.place}: filter has no step {step!r}; {nearest(str(step), FILTERS)}")
+        return str(step)
+
+    def _check_keys(self, table: Mapping[str, Any], known: list[str], owner: str) -> None:
+        for key in table:
+            if key not in known:
+                raise RecipeError(f"{self.place}: {owner} has no key {key!r}; {nearest(key, known)}")
+
+    def _check_type(self, table: Mapping[str, Any], key: str, kind: type) -> None:
+        if key in table and type(table[key]) is not kind:
+            what = {str: "a text in quotes", int: "a whole number"}[kind]
+            raise RecipeError(f"{self.place}: {key} = {table[key]!r}; it is {what}")
+
+    def _list(self, table: Mapping[str, Any], key: str) -> list[Any]:
+        value = table[key]
+        if not isinstance(value, list):
+            raise RecipeError(f"{self.place}: {key} = {value!r}; it is a list")
+        return value
+
+
+def _scale(value: int, scale: float) -> int:
+    return floor(value * scale + 0.5)

@@ -1,0 +1,166 @@
+"""Reading much of a file in flat memory: SQLite joins the rows of a piece into one text, which NumPy reads.
+
+Two threads read at once: SQLite holds no lock of Python's while it scans.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import numpy as np
+
+from hakubooru.sql import id_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from hakubooru.arrays import Ids
+    from hakubooru.database import Database
+
+    Flags: TypeAlias = np.ndarray[tuple[int], np.dtype[np.bool_]]
+    Pairs: TypeAlias = tuple[Ids, Ids, int]
+    """Post ids and tag ids, (R,) int64 each, and the id of the piece's last row."""
+    _Where: TypeAlias = tuple[str, Sequence[Any]]
+    """A condition that rows have to meet besides, and its parameters."""
+
+_THREADS: Final = min(2, os.cpu_count() or 1)
+_ROWS_A_PIECE: Final = 1_000_000
+_FILTERED_A_PIECE: Final = 50_000  # of a million rows or more, so that Ctrl-C is heard
+_POSTS_A_PIECE: Final = 20_000
+_POST_OF: Final = {"post": "id", "posttagrelation": "post_id"}
+_ALL: Final = ("", ())
+_FEW: Final = 8
+"""A table is scanned where more than one post in so many is asked for; fewer are looked up by an index."""
+
+
+def is_few(database: Database, ids: Ids) -> bool:
+    """Whether looking posts up takes less than a scan of all."""
+    low, high = database.memory.columns.span()
+    return len(ids) * _FEW < high - low
+
+
+def relations(database: Database, tags: Flags | None = None) -> Iterator[Pairs]:
+    """All relations of a file, a piece at a time; each piece is the rows of a range.
+
+    Args:
+        database: the file.
+        tags: whether a tag is wanted, by its id, (T,); by default, all are.
+    """
+    bits = _tag_bits(database)
+    found = _scanned(database, "posttagrelation", f"post_id << {bits} | tag_id", _only(tags))
+    return (_unpacked(text, bits, last) for text, last in found)
+
+
+def relations_of(database: Database, ids: Ids, tags: Flags | None = None) -> Iterator[Pairs]:
+    """The relations of some posts, all of a post in one piece; the posts in any order.
+
+    Args:
+        database: the file.
+        ids: posts, (N,) int64, once each.
+        tags: whether a tag is wanted, by its id, (T,); by default, all are.
+    """
+    bits = _tag_bits(database)
+    value = f"post_id << {bits} | tag_id"
+    found = _looked_up(database, "posttagrelation", value, ids, _only(tags))
+    return (_unpacked(text, bits, last) for text, last in found)
+
+
+def relation_rows_of(database: Database, ids: Ids) -> Iterator[tuple[Ids, Ids, Ids]]:
+    """The same with the ids of the rows: row ids, post ids and tag ids, (R,) int64 each."""
+    bits = _tag_bits(database)
+    # Two numbers a row, so that their order among themselves is none of SQLite's choice.
+    value = f"id || ',' || (post_id << {bits} | tag_id)"
+    for text, _ in _looked_up(database, "posttagrelation", value, ids):
+        rows, packed = np.fromstring(text, np.int64, sep=",").reshape(-1, 2).T
+        yield rows, packed >> bits, packed & ((1 << bits) - 1)
+
+
+def years(database: Database, ids: Ids) -> Ids:
+    """The year in which each post was made, as its date is written, (N,) int64; 0 where there is no date.
+
+    Args:
+        database: the file.
+        ids: posts of the file, (N,) int64, once each.
+    """
+    value = "id * 10000 + max(0, min(9999, CAST(substr(created_at, 1, 4) AS INTEGER)))"
+    if is_few(database, ids):
+        texts = _looked_up(database, "post", value, ids)
+    else:
+        texts = _scanned(database, "post", value)
+    parts = [np.fromstring(text, np.int64, sep=",") for text, _ in texts]
+    found = np.sort(np.concatenate([np.empty(0, np.int64), *parts]), kind="stable")
+    made: Ids = found[np.searchsorted(found, ids * 10_000)] % 10_000
+    return made
+
+
+def _scanned(database: Database, table: str, value: str, only: _Where = _ALL) -> Iterator[tuple[str, int]]:
+    """A value of all rows of a table, joined by commas, a piece at a time, and the id of its last row."""
+    where, parameters = only
+    count = _FILTERED_A_PIECE if where else _ROWS_A_PIECE
+    sql = (
+        f"SELECT COUNT(*), MAX(id), group_concat(value) FROM (SELECT id, {value} AS value "
+        f"FROM {table} WHERE id > ? AND id <= ? {where} ORDER BY id LIMIT {count})"
+    )
+
+    def share(low: int, high: int) -> Iterator[tuple[str, int]]:
+        found = count
+        while found == count:
+            ((found, low, text),) = database.rows(sql, [low, high, *parameters])
+            if found:
+                yield text, low
+
+    # Two questions: SQLite answers both from the ends of the table only where they are asked alone.
+    ends = f"ifnull((SELECT MIN(id) FROM {table}), 1) - 1, ifnull((SELECT MAX(id) FROM {table}), 0)"
+    ((first, last),) = database.rows(f"SELECT {ends}")
+    edges = [first + (last - first) * place // _THREADS for place in range(_THREADS + 1)]
+    return _in_parallel([share(edges[place], edges[place + 1]) for place in range(_THREADS)])
+
+
+def _looked_up(
+    database: Database, table: str, value: str, ids: Ids, only: _Where = _ALL
+) -> Iterator[tuple[str, int]]:
+    """The same of the rows of some posts, found by an index."""
+    where, parameters = only
+    sql = (
+        f"SELECT group_concat({value}), MAX(id) FROM {table} "
+        f"WHERE {_POST_OF[table]} IN (SELECT value FROM json_each(?)) {where}"
+    )
+
+    def share(some: Ids) -> Iterator[tuple[str, int]]:
+        for start in range(0, len(some), _POSTS_A_PIECE):
+            asked = id_text(some[start : start + _POSTS_A_PIECE])
+            ((text, last),) = database.rows(sql, [asked, *parameters])
+            if text:
+                yield text, last
+
+    return _in_parallel([share(some) for some in np.array_split(ids, _THREADS)])
+
+
+def _only(tags: Flags | None) -> _Where:
+    # A look into a blob: several times faster than one into an index.
+    return _ALL if tags is None else ("AND substr(?, tag_id + 1, 1) = x'01'", (tags.tobytes(),))
+
+
+def _tag_bits(database: Database) -> int:
+    """How many bits the ids of the file's tags take."""
+    return int(database.scalar("SELECT ifnull(MAX(id), 0) FROM tag")).bit_length()
+
+
+def _unpacked(text: str, bits: int, last: int) -> Pairs:
+    packed = np.fromstring(text, np.int64, sep=",")
+    return packed >> bits, packed & ((1 << bits) - 1), last
+
+
+def _in_parallel(shares: list[Iterator[Any]]) -> Iterator[Any]:
+    """What several iterators give, each run ahead by one in a thread of its own."""
+    with ThreadPoolExecutor(len(shares)) as pool:
+        ahead = deque((share, pool.submit(next, share, None)) for share in shares)
+        while ahead:
+            share, future = ahead.popleft()
+            piece = future.result()
+            if piece is not None:
+                ahead.append((share, pool.submit(next, share, None)))
+                yield piece

@@ -1,0 +1,124 @@
+"""Posts as Arrow tables and pandas frames, read in batches."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pyarrow as pa
+from peewee import BooleanField, IntegerField
+from pyarrow import parquet
+
+from hakubooru.errors import DestinationError, InputError
+from hakubooru.nearest import nearest
+from hakubooru.schema import RATINGS, Post
+from hakubooru.sql import id_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    import pandas as pd
+
+    from hakubooru.arrays import Ids
+    from hakubooru.database import Database
+
+_POSTS_A_BATCH: Final = 50_000
+
+COLUMNS: Final = tuple(field.name for field in Post._meta.sorted_fields)  # noqa: SLF001 - peewee's documented name
+"""The columns of a post, in the file's order."""
+
+
+def read_batches(database: Database, ids: Ids, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
+    """Posts in the order of `ids`, a record batch for each 50,000; ratings by name.
+
+    Raises:
+        InputError: there is no such column.
+    """
+    schema = arrow_schema(columns)
+    sql = (
+        f"SELECT {', '.join(schema.names)} FROM post WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id"
+    )
+    for start in range(0, len(ids), _POSTS_A_BATCH):
+        some = ids[start : start + _POSTS_A_BATCH]
+        rows = database.rows(sql, [id_text(some)])
+        values = zip(*rows, strict=True) if rows else [()] * len(schema)
+        arrays = [_array(field, list(column)) for field, column in zip(schema, values, strict=True)]
+        batch = pa.RecordBatch.from_arrays(arrays, schema=schema)
+        yield batch.take(pa.array(np.argsort(np.argsort(some))))
+
+
+def arrow_schema(columns: Sequence[str] | None) -> pa.Schema:
+    """The Arrow types of columns of `post`; of all, where none are named.
+
+    Raises:
+        InputError: there is no such column.
+    """
+    if isinstance(columns, str):
+        raise InputError(f"columns are given as a list: [{columns!r}], not {columns!r}")
+    names = COLUMNS if columns is None else tuple(columns)
+    for name in names:
+        if name not in COLUMNS:
+            raise InputError(f"a post has no column {name!r}; {nearest(name, COLUMNS)}")
+    return pa.schema([(name, _arrow_type(name), Post._meta.fields[name].null) for name in names])  # noqa: SLF001
+
+
+def read_table(database: Database, ids: Ids, columns: Sequence[str] | None) -> pa.Table:
+    """Posts as an Arrow table, in the order of `ids`.
+
+    Raises:
+        InputError: there is no such column.
+    """
+    return pa.Table.from_batches(read_batches(database, ids, columns), schema=arrow_schema(columns))
+
+
+def write_parquet(path: Path, database: Database, ids: Ids, columns: Sequence[str] | None) -> None:
+    """Write posts to a Parquet file, in the order of `ids`, in flat memory; beside, and renamed.
+
+    Raises:
+        InputError: there is no such column.
+        DestinationError: the file cannot be written there.
+    """
+    schema = arrow_schema(columns)
+    beside = path.with_name(f".{path.name}.new")
+    try:
+        with parquet.ParquetWriter(beside, schema) as writer:
+            for batch in read_batches(database, ids, columns):
+                writer.write_batch(batch)
+        os.replace(beside, path)  # noqa: PTH105 - as atomic as the system can
+    except OSError as error:
+        raise DestinationError(f"{path} cannot be written: {error.strerror}; choose another path") from error
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def read_frame(database: Database, ids: Ids, columns: Sequence[str] | None) -> pd.DataFrame:
+    """Posts as a pandas frame, in the order of `ids`; integers that may be missing are `Int64`.
+
+    Raises:
+        InputError: there is no such column.
+    """
+    import pandas as pd  # noqa: PLC0415 - half a second that only frames need
+
+    table = read_table(database, ids, columns)
+    frame: pd.DataFrame = table.to_pandas(integer_object_nulls=True)
+    nullable = [field.name for field in table.schema if field.nullable and pa.types.is_integer(field.type)]
+    return frame.astype(dict.fromkeys(nullable, pd.Int64Dtype()))
+
+
+def _arrow_type(name: str) -> pa.DataType:
+    field = Post._meta.fields[name]  # noqa: SLF001
+    if name == "rating":
+        return pa.dictionary(pa.int8(), pa.string())
+    if isinstance(field, BooleanField):
+        return pa.bool_()
+    return pa.int64() if isinstance(field, IntegerField) else pa.string()
+
+
+def _array(field: pa.Field, values: list[Any]) -> pa.Array:
+    if field.name == "rating":
+        return pa.DictionaryArray.from_arrays(pa.array(values, pa.int8()), pa.array(RATINGS))
+    if pa.types.is_boolean(field.type):
+        return pa.array([bool(value) for value in values], field.type)
+    return pa.array(values, field.type)

@@ -1,0 +1,93 @@
+"""Generation 1 to 2: the lists of tags of each post become rows of `posttagrelation`, in their order.
+
+The six lists hold tag ids between `$` and `#`; the five by type, their index of words (`postfts`) and their counts
+say nothing that the relations and `tag.type` do not.
+"""
+
+from __future__ import annotations
+
+from itertools import chain, repeat
+from typing import TYPE_CHECKING
+
+from tqdm import tqdm
+
+from hakubooru.writing import insert_many, ticking
+from hakubooru_migrations.tables import INTEGER, NULLABLE_INTEGER, NULLABLE_TEXT, TEXT, rebuild_post
+from hakubooru_migrations.tag_lists import LISTS, TagLists
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from hakubooru_migrations.runner import MigratedDatabase
+
+RELATION = (
+    'CREATE TABLE "posttagrelation" ("id" INTEGER NOT NULL PRIMARY KEY, "post_id" INTEGER NOT NULL, "tag_id" INTEGER '
+    'NOT NULL, FOREIGN KEY ("post_id") REFERENCES "post" ("id"), FOREIGN KEY ("tag_id") REFERENCES "tag" ("id"))'
+)
+INDICES = (
+    'CREATE INDEX "posttagrelation_post_id" ON "posttagrelation" ("post_id")',
+    'CREATE INDEX "posttagrelation_tag_id" ON "posttagrelation" ("tag_id")',
+)
+COLUMNS = {
+    "id": "INTEGER NOT NULL PRIMARY KEY",
+    "created_at": TEXT,
+    "uploader_id": INTEGER,
+    "source": TEXT,
+    "md5": NULLABLE_TEXT,
+    "parent_id": NULLABLE_INTEGER,
+    "has_children": INTEGER,
+    "is_deleted": INTEGER,
+    "is_banned": INTEGER,
+    "pixiv_id": NULLABLE_INTEGER,
+    "has_active_children": INTEGER,
+    "bit_flags": INTEGER,
+    "has_large": INTEGER,
+    "has_visible_children": INTEGER,
+    "image_width": INTEGER,
+    "image_height": INTEGER,
+    "file_size": INTEGER,
+    "file_ext": TEXT,
+    "rating": INTEGER,
+    "score": INTEGER,
+    "up_score": INTEGER,
+    "down_score": INTEGER,
+    "fav_count": INTEGER,
+    "file_url": TEXT,
+    "large_file_url": TEXT,
+    "preview_file_url": TEXT,
+    "tag_list": "TEXT NOT NULL",
+    "tag_count": INTEGER,
+    "tag_count_general": INTEGER,
+    "tag_count_artist": INTEGER,
+    "tag_count_character": INTEGER,
+    "tag_count_copyright": INTEGER,
+    "tag_count_meta": INTEGER,
+}
+
+
+def up(migrator: Any, db: MigratedDatabase) -> None:  # noqa: ARG001 - peewee's signature
+    """Run the script."""
+    db.raw.execute(RELATION)
+    lists = TagLists(db.raw)
+    insert_many(db.raw, "INSERT INTO posttagrelation (post_id, tag_id) VALUES", 2, _pairs(db, lists))
+    if lists.unknown:
+        db.notes.append(
+            f"ids of no tag of the file were left out of the lists: {lists.unknown:,}, the first {lists.first_unknown}"
+        )
+    with ticking(db.raw, "indexing"):
+        for statement in INDICES:
+            db.raw.execute(statement)
+        db.raw.execute("DROP TABLE IF EXISTS postfts")
+    rebuild_post(db, COLUMNS, {}, "taking the lists of tags out")
+
+
+def _pairs(db: MigratedDatabase, lists: TagLists) -> Iterator[int]:
+    count = db.raw.execute("SELECT COUNT(*) FROM post").fetchone()[0]
+    rows = db.raw.execute(f"SELECT id, tag_list, {', '.join(LISTS)} FROM post ORDER BY id")
+    for post_id, whole, *by_type in tqdm(
+        rows, total=count, desc="reading lists of tags", unit=" posts", disable=None
+    ):
+        yield from chain.from_iterable(
+            zip(repeat(post_id), lists.read(post_id, whole, by_type), strict=False)
+        )

@@ -1,0 +1,49 @@
+"""Generation 2 to 3: the list of tags and the counts go, and a hidden post has no URLs, where it had empty ones."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hakubooru_migrations.tables import INTEGER, NULLABLE_INTEGER, NULLABLE_TEXT, TEXT, rebuild_post
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from hakubooru_migrations.runner import MigratedDatabase
+
+COLUMNS = {
+    "id": "INTEGER NOT NULL PRIMARY KEY",
+    "created_at": TEXT,
+    "uploader_id": INTEGER,
+    "source": TEXT,
+    "md5": NULLABLE_TEXT,
+    "parent_id": NULLABLE_INTEGER,
+    "has_children": INTEGER,
+    "is_deleted": INTEGER,
+    "is_banned": INTEGER,
+    "pixiv_id": NULLABLE_INTEGER,
+    "has_active_children": INTEGER,
+    "bit_flags": INTEGER,
+    "has_large": INTEGER,
+    "has_visible_children": INTEGER,
+    "image_width": INTEGER,
+    "image_height": INTEGER,
+    "file_size": INTEGER,
+    "file_ext": TEXT,
+    "rating": INTEGER,
+    "score": INTEGER,
+    "up_score": INTEGER,
+    "down_score": INTEGER,
+    "fav_count": INTEGER,
+    "file_url": NULLABLE_TEXT,
+    "large_file_url": NULLABLE_TEXT,
+    "preview_file_url": NULLABLE_TEXT,
+}
+EMPTY_TO_NULL = {
+    column: f"nullif({column}, '')" for column in ("md5", "file_url", "large_file_url", "preview_file_url")
+}
+
+
+def up(migrator: Any, db: MigratedDatabase) -> None:  # noqa: ARG001 - peewee's signature
+    """Run the script."""
+    rebuild_post(db, COLUMNS, EMPTY_TO_NULL, "taking lists and counts out")

@@ -1,0 +1,79 @@
+"""Kill an export again and again with SIGKILL, let it end, and compare every byte with an undisturbed one.
+
+python tests/benchmarks/export_kills.py [--kills N] [--tars N] [--workers N]
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import random
+import shutil
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from export_set import write_set
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def start(database: Path, images: Path, out: Path, workers: int) -> subprocess.Popen:
+    code = "from hakubooru_cli.main import main; main()"
+    command = ["export", database, "--images", images, "--out", out, "--workers", str(workers)]
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+
+
+def hashes(out: Path) -> dict[str, str]:
+    return {
+        path.relative_to(out).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in out.rglob("*")
+        if path.is_file() and ".hakubooru" not in path.parts
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--tars", type=int, default=4)
+    parser.add_argument("--workers", type=int, default=2)
+    options = parser.parse_args()
+    folder = write_set(options.tars)
+    database, images = folder / f"posts{options.tars}.db", folder / f"images{options.tars}"
+    written = folder / f"written{time.time_ns()}"
+    begun = time.perf_counter()
+    assert start(database, images, written / "whole", options.workers).wait() == 0
+    seconds = time.perf_counter() - begun
+    draw = random.Random(1)
+    kills = runs = 0
+    while kills < options.kills:
+        out = written / f"out{runs}"
+        runs += 1
+        while kills < options.kills:
+            process = start(database, images, out, options.workers)
+            try:
+                process.wait(draw.uniform(0.2, 1) * seconds)
+                break  # it ended: go on with another
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+                kills += 1
+        assert start(database, images, out, options.workers).wait() == 0
+        same = hashes(out) == hashes(written / "whole")
+        left = list((out / ".hakubooru" / "part").iterdir())
+        print(f"export {runs}: {kills} kills so far; same bytes: {same}; left over: {len(left)}", flush=True)
+        assert same
+        assert not left
+        shutil.rmtree(out)
+    print(f"{kills} kills in {runs} exports of {len(hashes(written / 'whole')):,} files: every byte the same")
+    shutil.rmtree(written)
+
+
+if __name__ == "__main__":
+    main()

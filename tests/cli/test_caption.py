@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from hakubooru.caption import PRESETS
+from hakubooru_cli.main import cli
+
+
+def run(*arguments):
+    return CliRunner().invoke(cli, ["caption", *map(str, arguments)])
+
+
+def test_list_shows_every_format_and_needs_no_file():
+    result = run("--list")
+    assert result.exit_code == 0
+    assert all(f"{name}: " in result.stdout for name in PRESETS)
+    assert "1girl, toyosatomimi no miko, touhou, tis (shan0x0shan) ||| :q, blonde hair" in result.stdout
+
+
+def test_one_post_with_its_parts(path):
+    result = run(path, "--post", 3, "--caption", "kohaku-epsilon")
+    lines = result.stdout.splitlines()
+    assert "|||" in lines[0]
+    assert [line.split()[0] for line in lines[1:]] == [
+        "people",
+        "character",
+        "copyright",
+        "artist",
+        "general",
+        "quality",
+        "date",
+        "meta",
+        "rating",
+    ]
+
+
+def test_the_first_ten(path):
+    assert [line.split()[0] for line in run(path).stdout.splitlines()] == [str(i) for i in range(1, 11)]
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".txt", ".parquet"])
+def test_a_file(path, tmp_path, suffix):
+    out = tmp_path / f"captions{suffix}"
+    assert run(path, "--out", out).stdout == f"200 captions written to {out}\n"
+    assert out.exists()
+
+
+def test_the_format_of_a_file(path, tmp_path):
+    shape = tmp_path / "mine.toml"
+    shape.write_text('[caption]\norder = ["rating"]\nbefore = "anime"\n', encoding="utf-8")
+    out = tmp_path / "captions.jsonl"
+    assert run(path, "--caption", shape, "--out", out).exit_code == 0
+    first = json.loads(out.read_text(encoding="utf-8").splitlines()[0])
+    assert first["id"] == 1
+    assert first["caption"].startswith("anime, ")
+
+
+def process(*arguments):
+    command = [Path(sys.executable).with_name("hakubooru"), "caption", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--caption", "kohaku-epsilom"], "did you mean 'kohaku-epsilon'?"),
+        (["--caption", "nowhere.toml"], "nowhere.toml cannot be read"),
+        (["--post", "12345"], "has no post 12345"),
+        (["--out", "captions.csv"], "captions.csv cannot be written"),
+        (["--out", "captions.txt", "--post", "1"], "give one of them"),
+        (["--out", "captions.txt", "--workers", "0"], "0 is not in the range"),
+    ],
+)
+def test_wrong_input_ends_with_2_and_one_sentence(path, arguments, message):
+    result = process(path, *arguments)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_two_workers_as_a_real_process(path, tmp_path):
+    out = tmp_path / "captions.jsonl"
+    result = process(path, "--out", out, "--workers", "2")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert len(out.read_text(encoding="utf-8").splitlines()) == 200

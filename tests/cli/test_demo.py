@@ -1,0 +1,101 @@
+"""`hakubooru demo`, as a real process: the whole way."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from pyarrow import parquet
+
+import hakubooru as hb
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+MAIN = "import sys; from hakubooru_cli.main import main; sys.exit(main())"
+
+
+def run(*arguments):
+    return subprocess.run(
+        [sys.executable, "-c", MAIN, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=False,
+        timeout=300,
+    )
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("demo")
+    shown = run("demo", folder)
+    assert shown.returncode == 0, shown.stderr
+    return folder, shown.stdout
+
+
+def test_prints_the_funnel_the_paths_and_three_captions(demo):
+    folder, shown = demo
+    assert "539 posts" in shown
+    assert "sample of 200, seed 1" in shown
+    assert "has:image" in shown
+    assert shown.count(" ||| ") == 3
+    assert str(folder / "out") in shown
+
+
+def test_every_selected_post_is_accounted_for(demo):
+    folder, shown = demo
+    rows = parquet.read_table(folder / "out" / "manifest.parquet").to_pylist()
+    left_out = [row for row in rows if row["status"] != "exported"]
+    assert f"{len(rows) - len(left_out)} of {len(rows)} posts" in shown
+    assert {row["reason"] for row in left_out} == {"no archive holds it", "truncated png"}
+    for row in rows:
+        pair = folder / "out" / (row["path"] or "")
+        if row["status"] == "exported":
+            with Image.open(pair) as image:
+                assert image.size == (row["width"], row["height"])
+            assert pair.with_suffix(".txt").read_text(encoding="utf-8").strip() == row["caption"]
+
+
+def test_the_contact_sheet_is_a_picture(demo):
+    with Image.open(demo[0] / "contact_sheet.png") as sheet:
+        assert sheet.width > 1000
+        assert len(sheet.convert("RGB").getcolors(1 << 24)) > 1000
+
+
+def test_the_commands_that_it_shows_work(demo, tmp_path):
+    folder, _ = demo
+    out = tmp_path / "out"
+    query = ("--recipe", "epsilon", "--scale", "0.0001")
+    shown = run(
+        "export", folder / "danbooru.db", *query, "--images", folder / "images", "--out", out, "--workers", 2
+    )
+    assert shown.returncode == 0, shown.stderr
+    first, again = (where / "manifest.parquet" for where in (folder / "out", out))
+    assert first.read_bytes() == again.read_bytes()
+
+
+def test_a_folder_with_other_files_is_left_alone(tmp_path):
+    (tmp_path / "images").mkdir()
+    shown = run("demo", tmp_path)
+    assert shown.returncode == 2
+    assert "no demo's" in shown.stderr
+    assert [entry.name for entry in tmp_path.iterdir()] == ["images"]
+
+
+def test_the_example_session_runs_on_it(demo):
+    folder, _ = demo
+    command = [sys.executable, "-W", "error", EXAMPLES / "curate.py", folder]
+    shown = subprocess.run(
+        command, capture_output=True, text=True, encoding="utf-8", check=False, timeout=200
+    )
+    assert shown.returncode == 0, shown.stderr
+    assert "together" in shown.stdout
+    assert (folder / "balanced" / "manifest.parquet").exists()
+
+
+@pytest.mark.parametrize("recipe", sorted((EXAMPLES / "recipes").glob("*.toml")), ids=lambda path: path.stem)
+def test_the_example_recipes_select_something(demo, recipe):
+    with hb.open(demo[0] / "danbooru.db") as db:
+        assert hb.Recipe.load(recipe).select(db).without_deleted().to_ids() is not None

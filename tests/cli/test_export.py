@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+from booru import post_row, write
+from hakubooru_cli.main import cli
+from pictures import files_of, picture, write_tar
+
+SIZE = sum(len(picture(i)) for i in range(1, 7))
+
+
+@pytest.fixture
+def posts(tmp_path):
+    rows = [post_row(i, rating="general" if i % 2 else "explicit") for i in range(1, 9)]
+    write(tmp_path / "posts.db", rows, lambda _: ["1girl", "long_hair"])
+    write_tar(tmp_path / "images" / "data.tar", {f"{i}.webp": picture(i) for i in range(1, 7)})
+    return tmp_path
+
+
+def export(folder, *options):
+    arguments = [
+        "export",
+        folder / "posts.db",
+        "--images",
+        folder / "images",
+        "--out",
+        folder / "out",
+        *options,
+    ]
+    return CliRunner().invoke(cli, list(map(str, arguments)))
+
+
+def test_export_says_what_it_did(posts):
+    result = export(posts)
+    assert result.exit_code == 0
+    assert result.stdout.splitlines() == [
+        f"6 of 8 posts are in {posts / 'out'} ({SIZE} bytes).",
+        "Left out: no archive holds it (2).",
+    ]
+    assert files_of(posts / "out")["x003/3.txt"] == b"1girl ||| long hair, worst quality, old, safe"
+
+
+def test_again_it_finds_everything_there(posts):
+    export(posts)
+    assert f"({SIZE} bytes; 6 were there before)" in export(posts).stdout
+
+
+def test_strict_makes_a_miss_a_failure(posts):
+    from hakubooru.errors import IncompleteError
+
+    result = export(posts, "--strict")
+    assert isinstance(result.exception, IncompleteError)
+    assert result.exception.exit_code == 1
+    assert "no archive holds it (2)" in str(result.exception)
+    assert len(pd.read_parquet(posts / "out" / "manifest.parquet")) == 8
+
+
+def test_nothing_exported_is_a_failure_that_says_why(posts):
+    from hakubooru.errors import IncompleteError
+
+    write_tar(posts / "images" / "data.tar", {"99.webp": picture(1), "cat.webp": picture(1)})
+    result = export(posts)
+    assert isinstance(result.exception, IncompleteError)
+    assert "0 of 8 posts" in str(result.exception)
+    assert "no archive holds it (8)" in str(result.exception)
+    assert "no post id for a name (1: cat.webp)" in str(result.exception)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--caption", "kohaku-epsilom"], "did you mean 'kohaku-epsilon'"),
+        (["--workers", "0"], "0 is not in the range"),
+        (["--images", "nowhere"], "nowhere, given as a place of images, does not exist"),
+    ],
+)
+def test_wrong_input_writes_nothing(posts, options, message):
+    result = export(posts, *options)
+    assert message in str(result.exception) + result.stderr
+    assert getattr(result.exception, "exit_code", 2) == 2 or result.exit_code == 2
+    assert not (posts / "out").exists()
+
+
+def test_another_caption_format_for_the_same_folder_is_refused_and_named(posts):
+    import hakubooru as hb
+
+    export(posts)
+    with (
+        hb.open(posts / "posts.db") as db,
+        pytest.raises(
+            hb.InputError, match=r"begun with other options: caption\.escape was false, and is true"
+        ),
+    ):
+        db.posts.export(
+            posts / "out", images=posts / "images", caption={"base": "kohaku-epsilon", "escape": True}
+        )
+
+
+def test_sources_shows_what_is_there_and_what_of_a_selection(posts):
+    write_tar(posts / "images" / "updates/20240601/data-1.tar", {"1.webp": picture(1), "cat.webp": b""})
+    (posts / "images" / "0007").mkdir()
+    (posts / "images" / "0007" / "7.jpg").write_bytes(picture(7, "jpg"))
+    path = posts / "images" / "0002.tar"
+    write_tar(path, {"2.webp": picture(2), "1002.webp": picture(3)})
+    path.write_bytes(path.read_bytes()[:2100])
+    (posts / "ids.txt").write_text("1\n2\n7\n8\n")
+    result = CliRunner().invoke(cli, ["sources", str(posts / "images"), "--ids", str(posts / "ids.txt")])
+    images = posts / "images"
+    assert result.output.splitlines() == [
+        f"{images}: update 20240601 updates by id % 10, tars: 1 archive, 1 image, 0.00 GB, 1 wanted, 1 other",
+        f"{images}: NNNN by id % 1000, tars: 1 archive, 2 images, 0.00 GB, 1 wanted, 1 damaged",
+        f"{images}: NNNN by id % 1000, folders: 1 archive, 1 image, 0.00 GB, 1 wanted",
+        f"{images}: unknown, tars: 1 archive, 6 images, 0.00 GB",
+        "3 of 4 selected posts have an image",
+    ]
+
+
+def test_a_recipe_says_what_becomes_of_images(posts):
+    write_tar(
+        posts / "images" / "more.tar",
+        {"7.png": picture(7, "png", (640, 480)), "8.png": picture(8, "png", (9, 9))},
+    )
+    recipe = posts / "small.toml"
+    recipe.write_text('[image]\nformat = "jpeg"\nmax_side = 64\nmin_side = 10\n')
+    assert export(posts, "--recipe", recipe).exit_code == 0
+    table = pd.read_parquet(posts / "out" / "manifest.parquet").set_index("id")
+    assert (table.path[7], table.width[7], table.height[7]) == ("x007/7.jpg", 64, 48)
+    assert (table.status[8], table.reason[8]) == ("unfit", "a side below 10 pixels")
+    assert set(table.path.dropna().str[-4:]) == {".jpg"}
+    assert CliRunner().invoke(cli, ["verify", str(posts / "out"), "--decode"]).exit_code == 0
+    recipe.write_text('[image]\nformat = "jpeg"\nmax_side = 65\nmin_side = 10\n')
+    refused = export(posts, "--recipe", recipe)
+    assert "image.max_side was 64, and is 65" in str(refused.exception)
+    recipe.write_text('[image]\nfromat = "jpeg"\n')
+    assert "[image] has no key 'fromat'" in str(export(posts, "--recipe", recipe).exception)

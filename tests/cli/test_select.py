@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+from pyarrow import parquet
+
+import hakubooru as hb
+from hakubooru.select.idfile import read_ids
+from hakubooru_cli.main import cli
+
+
+def run(*arguments):
+    return CliRunner().invoke(cli, ["select", *map(str, arguments)], catch_exceptions=False)
+
+
+def test_epsilon_with_its_funnel(path):
+    result = run(path, "--recipe", "epsilon", "--scale", 0.00002, "--funnel")
+    lines = result.stdout.splitlines()
+    assert [line.split("  ")[0] for line in lines if not line.startswith("  ")][:2] == [
+        "together",
+        "-is:deleted",
+    ]
+    assert "  sample of 20, seed 1" in result.stdout
+    assert lines[-1].endswith("to 200")
+    assert 'add the query "id:<147"' in result.stderr
+
+
+def test_json(path):
+    found = json.loads(run(path, "--json", "--funnel", "--recipe", "epsilon", "--scale", 0.00002).stdout)
+    assert found["posts"] == found["funnel"][-1]["posts"]
+    assert set(found["funnel"][0]) == {"step", "posts", "removed", "depth"}
+    plain = json.loads(run(path, "--json").stdout)
+    assert plain.pop("fingerprint").startswith("sha256:")
+    assert plain == {"posts": 200, "first_id": 1, "last_id": 200}
+
+
+@pytest.mark.parametrize("suffix", [".txt", ".parquet"])
+def test_ids_out_and_in(path, tmp_path, suffix):
+    out = tmp_path / f"ids{suffix}"
+    assert run(path, "--recipe", "epsilon", "--scale", 0.00002, "--out", out).exit_code == 0
+    again = json.loads(run(path, "--ids", out, "--json").stdout)
+    assert again["posts"] == len(read_ids(out)) > 0
+
+
+def test_scale_needs_a_recipe(path):
+    result = CliRunner().invoke(cli, ["select", str(path), "--scale", "2"])
+    assert result.exit_code == 2
+    assert "--recipe" in result.output
+
+
+def command(*arguments, folder):
+    line = [
+        sys.executable,
+        "-c",
+        "from hakubooru_cli.main import main; main()",
+        "select",
+        *map(str, arguments),
+    ]
+    return subprocess.run(line, capture_output=True, text=True, check=False, cwd=folder)
+
+
+def test_a_lock_is_written_then_compared(path, tmp_path):
+    options = (path, "rating:g", "--recipe", "epsilon", "--scale", 0.00002, "--lock")
+    first = command(*options, folder=tmp_path)
+    assert (first.returncode, first.stdout.splitlines()[-1]) == (0, "epsilon.lock written")
+    written = (tmp_path / "epsilon.lock").read_bytes()
+    lock = json.loads(written)
+    assert lock["captions"].startswith("sha256:")
+    assert lock["asked"]["query"] == "rating:g"
+    assert lock["asked"]["recipe"]["strata"][0] == {"ids": [0, 2000000], "sample": 1000000}
+    assert command(*options, folder=tmp_path).stdout.splitlines()[-1] == "the same as epsilon.lock says"
+
+    other = (path, "rating:s", *options[2:], "--json", "--out", "ids.txt")
+    changed = command(*other, folder=tmp_path)
+    assert changed.returncode == 1
+    found = json.loads(changed.stdout)
+    assert found["lock"] == "epsilon.lock"
+    assert not found["lock_is_new"]
+    assert 'asked: query was "rating:g", is "rating:s"' in found["changes"]
+    assert "the selection is not what epsilon.lock says:\n  posts: " in changed.stderr
+    assert "Traceback" not in changed.stderr
+    assert (tmp_path / "epsilon.lock").read_bytes() == written
+    assert len(read_ids(tmp_path / "ids.txt")) == found["posts"]
+
+
+def test_a_lock_without_a_recipe_is_named_after_the_database(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = json.loads(run(path, "rating:g", "--lock", "--json").stdout)
+    assert (found["lock"], found["lock_is_new"], found["changes"]) == ("posts.lock", True, [])
+    assert json.loads((tmp_path / "posts.lock").read_text(encoding="utf-8"))["captions"] is None
+
+
+def test_columns_out(path, tmp_path):
+    out = tmp_path / "posts.parquet"
+    assert run(path, "order:score", "--out", out, "--columns", "id, score,rating").exit_code == 0
+    table = parquet.read_table(out)
+    assert table.column_names == ["id", "score", "rating"]
+    with hb.open(path) as db:
+        assert table == db.posts.search("order:score").to_arrow(["id", "score", "rating"])
+    assert run(path, "--out", out, "--columns", "all").exit_code == 0
+    assert parquet.read_table(out).num_columns == 27
+    assert run(path, "id:>1000", "--out", out, "--columns", "all").exit_code == 0
+    assert parquet.read_table(out).num_rows == 0
+    assert [entry.name for entry in tmp_path.iterdir() if "parquet" in entry.name] == ["posts.parquet"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--columns", "id"], "give --out FILE.parquet"),
+        (["--columns", "id", "--out", "a.txt"], "give --out FILE.parquet"),
+        (["--columns", "favs", "--out", "a.parquet"], "no column 'favs'"),
+        (["--columns", "id", "--out", "no/such/a.parquet"], "choose another path"),
+    ],
+)
+def test_columns_that_cannot_be(path, tmp_path, options, message):
+    done = command(path, *options, folder=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert [entry.name for entry in tmp_path.iterdir() if entry.name != "posts.db"] == []
+
+
+def test_explain_runs_nothing(path, tmp_path):
+    done = command(path, "1girl", "--recipe", "epsilon", "--scale", 0.00002, "--explain", folder=tmp_path)
+    assert done.returncode == 0
+    assert "sample of 20, seed 1" in done.stdout
+    assert "posts, ids" not in done.stdout

@@ -1,0 +1,52 @@
+"""How commands end, as real processes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+MAIN = "import sys; from hakubooru_cli.{module} import main; sys.exit(main())"
+
+
+def run(*arguments, module="main"):
+    command = [sys.executable, "-c", MAIN.format(module=module), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["select", "no.db"], "no.db does not exist"),
+        (["select", "{path}", "--recipe", "epsilom"], "no recipe that ships"),
+        (["select", "{path}", "--recipe", "epsilon", "--scale", "0"], "scale of 0"),
+        (
+            ["select", "{path}", "--recipe", "epsilon"],
+            "a sample of 1,000,000 was asked for, and there are 200",
+        ),
+        (["select", "{path}", "--out", "ids.csv"], "ids.csv"),
+        (["select", "{path}", "--ids", "no.txt"], "no.txt cannot be read"),
+        (["select"], "Missing argument"),
+        (["select", "{path}", "--funel"], "--funel"),
+        (["selekt"], "selekt"),
+        (["db", "info", "."], "is a folder"),
+    ],
+)
+def test_wrong_input_is_one_sentence_and_2(path, arguments, message):
+    result = run(*(argument.format(path=path) for argument in arguments))
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+    assert result.stdout == ""
+
+
+def test_a_reader_that_goes_away_is_no_traceback(path):
+    code = MAIN.format(module="main")
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "select", str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    process.stdout.close()
+    assert b"Traceback" not in process.stderr.read()
+    process.stderr.close()
+    process.wait()

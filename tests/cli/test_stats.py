@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+import hakubooru as hb
+from booru import TAGS, post_row, write
+from hakubooru.tags import ALIAS_TABLE
+from hakubooru_cli.main import cli
+
+
+def run(*arguments):
+    return CliRunner().invoke(cli, list(map(str, arguments)), catch_exceptions=False)
+
+
+def test_stats_as_text_and_json(path):
+    text = run("stats", path, "rating:g").stdout
+    found = json.loads(run("stats", path, "rating:g", "--json", "--top", 3).stdout)
+    assert text.startswith(f"{found['posts']} posts\n")
+    assert {"ratings", "years", "quality", "file types", "megapixels", "buckets", "artist tags"} <= set(
+        text.split("\n")
+    )
+    assert f"  {'general':<12}  {found['posts']:>12,}  100.0%  {'#' * 30}" in text.split("\n")
+    assert found["ratings"]["general"] == found["posts"]
+    assert len(found["tags"]["general"]) == 3
+
+
+def test_stats_of_nothing(path):
+    assert run("stats", path, "id:>1000").stdout.startswith("0 posts")
+
+
+@pytest.fixture
+def tagged(tmp_path):
+    file = tmp_path / "tags.db"
+    bags = {1: ["1girl", "solo"], 2: ["1girl"], 3: ["o_o"]}
+    extra = [("oxo", "general"), ("100%_o", "general"), ("ソロ", "character")]
+    write(file, [post_row(post_id) for post_id in bags], bags.__getitem__, tags=[*TAGS, *extra])
+    return file
+
+
+def test_tags_by_pattern(tagged):
+    lines = run("tags", tagged, "*o*").stdout.splitlines()
+    assert [line.split()[:3] for line in lines[:3]] == [
+        ["o_o", "general", "1"],
+        ["solo", "general", "1"],
+        ["100%_o", "general", "0"],
+    ]
+    assert [line.split()[0] for line in run("tags", tagged, "O_O").stdout.splitlines()] == ["o_o"]
+    assert [line.split()[0] for line in run("tags", tagged, "*%*").stdout.splitlines()] == ["100%_o"]
+    assert len(run("tags", tagged, "*", "--limit", 2).stdout.splitlines()) == 2
+
+
+def test_tags_that_the_file_counted(tagged):
+    with hb.open(tagged, writable=True) as db:
+        db.rows("UPDATE tag SET popularity = 1234567 WHERE name = 'comic'")
+    assert run("tags", tagged, "*").stdout.splitlines()[0].split() == ["comic", "general", "1,234,567"]
+
+
+def test_tags_by_alias_as_a_process(tagged):
+    with hb.open(tagged, writable=True) as db:
+        db.rows(ALIAS_TABLE)
+        db.rows("INSERT INTO tagalias VALUES ('sole_female', '1girl'), ('sole', 'solo'), ('so', 'solo')")
+    command = [sys.executable, "-c", "from hakubooru_cli.main import main; main()", "tags", tagged]
+    done = subprocess.run([*command, "so*", "--json"], capture_output=True, text=True, check=True)
+    assert [json.loads(line) for line in done.stdout.splitlines()] == [
+        {"name": "1girl", "type": "general", "posts": 2, "alias": "sole_female"},
+        {"name": "solo", "type": "general", "posts": 1, "alias": None},
+    ]
+    missing = subprocess.run([*command, "1gril"], capture_output=True, text=True, check=False)
+    assert (missing.returncode, missing.stdout) == (2, "")
+    assert "the nearest that it has: 1girl" in missing.stderr
+    none = subprocess.run([*command, "x*y"], capture_output=True, text=True, check=False)
+    assert (none.returncode, "no tag matches 'x*y'" in none.stderr) == (2, True)

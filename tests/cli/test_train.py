@@ -1,0 +1,98 @@
+"""`hakubooru-train`: its help, what it says where the extra is missing, and the whole way in one process each."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from hakubooru.errors import ConfigError, InputError
+from hakubooru_cli.train import cli
+from training_pairs import write_pairs
+
+
+def call(*arguments):
+    return CliRunner().invoke(cli, [*map(str, arguments)])
+
+
+@pytest.mark.parametrize("name", cli.commands)
+def test_has_help_and_about_ten_options(name):
+    command = cli.commands[name]
+    assert command.help
+    options = [option for option in command.params if isinstance(option, click.Option)]
+    assert all(option.help for option in options)
+    assert len(options) <= 11
+
+
+def test_a_missing_extra_is_named(monkeypatch):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "lycoris" else found(name))
+    error = call("run", "config.toml").exception
+    assert isinstance(error, InputError)
+    assert str(error).startswith(
+        "hakubooru-train needs lycoris: install the extra with `pip install '.[train]'`"
+    )
+
+
+def test_every_key_of_a_configuration_can_be_shown():
+    shown = call("run", "--help-config")
+    assert shown.exit_code == 0
+    assert "[[data]]" in shown.stdout
+    assert 'name = "lion8bit"' in shown.stdout
+
+
+def test_a_wrong_configuration_is_told_before_torch_is_imported(tmp_path):
+    code = (
+        "import sys\nfrom hakubooru_cli.train import main\n"
+        "try: main()\nfinally: print('torch' in sys.modules, file=sys.stderr)"
+    )
+    command = [sys.executable, "-c", code, "run", str(tmp_path / "none.toml")]
+    told = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert told.returncode == 2
+    assert told.stderr.startswith("error: ")
+    assert "cannot be read" in told.stderr
+    assert told.stderr.endswith("False\n")
+    assert isinstance(call("plan", tmp_path / "none.toml").exception, ConfigError)
+
+
+def test_the_whole_way(tmp_path):
+    """tiny-model, run, sample and merge as a user calls them."""
+    write_pairs(tmp_path / "pairs", [(64, 64)] * 4)
+    (tmp_path / "prompts.txt").write_text("1girl, stripes\n")
+    (tmp_path / "run.toml").write_text(
+        '[run]\nout = "out"\nupdates = 2\nprecision = "fp32"\nweights = "fp32"\ndevice = "cpu"\n'
+        '[model]\npath = "tiny"\n[[data]]\npath = "pairs"\n[buckets]\narea = 4096\nmin_side = 64\n'
+        '[text]\ntokens = 75\n[optimizer]\nname = "lion"\n'
+    )
+    code = "import sys; from hakubooru_cli.train import main; main()"
+
+    def process(*arguments):
+        return subprocess.run(
+            [sys.executable, "-W", "error", "-c", code, *arguments],
+            cwd=tmp_path, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+    for arguments, shown in (
+        (["tiny-model", "tiny"], "a random SDXL"),
+        (["run", "run.toml"], "out/lokr.safetensors: 2 updates, the last loss"),
+    ):
+        result = process(*arguments)
+        assert (result.returncode, "Traceback" in result.stderr) == (0, False), result.stderr
+        assert shown in result.stdout.replace("\\", "/")
+    sampled = call(
+        "sample", tmp_path / "tiny", "--lokr", tmp_path / "out" / "lokr.safetensors", "--prompts",
+        tmp_path / "prompts.txt", "--out", tmp_path / "drawn", "--size", "64x64", "--steps", "2",
+    )  # fmt: skip
+    assert sampled.exit_code == 0, sampled.exception
+    assert (tmp_path / "drawn" / "000.png").is_file()
+    merged = call(
+        "merge", "--base", tmp_path / "tiny" / "tiny.safetensors", "--lokr", tmp_path / "out" / "lokr.safetensors",
+        "--out", tmp_path / "merged.safetensors",
+    )  # fmt: skip
+    assert merged.exit_code == 0, merged.exception
+    assert "layers changed" in merged.stdout

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import settings
+
+import hakubooru as hb
+from booru import write_random
+
+# A busy machine is no mistake; and what CI tries is the same each time, so that a red run tells of a change.
+settings.register_profile("suite", deadline=None, derandomize="CI" in os.environ)
+settings.load_profile("suite")
+
+
+@pytest.fixture
+def path(tmp_path):
+    """A database file of 200 random posts."""
+    file = tmp_path / "posts.db"
+    write_random(file)
+    return file
+
+
+@pytest.fixture
+def db(path):
+    """The same, opened."""
+    with hb.open(path) as database:
+        yield database
+
+
+@pytest.fixture
+def statements(db):
+    """Every statement that the database runs, as SQLite itself reports it."""
+    seen: list[str] = []
+    db.connection().set_trace_callback(seen.append)
+    yield seen
+    db.connection().set_trace_callback(None)

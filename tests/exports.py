@@ -1,0 +1,83 @@
+"""A set of archives with a database for it, and exports of both, for tests."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+import hakubooru as hb
+from booru import post_row, write
+from hakubooru.export.pipeline import run_export
+from hakubooru.export.sinks import FolderSink
+from hakubooru.image.sources import find_archives
+from pictures import picture, write_tar
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hakubooru.export.report import ExportReport
+
+RESTS = range(20)
+FORMATS = ["webp", "jpg", "png"]
+
+
+@dataclass
+class Plain:
+    """Captions that need no database."""
+
+    word: str = "solo"
+
+    def captioned(self, ids):
+        for post_id in ids.tolist():
+            yield post_id, f"post {post_id}, {self.word}, ★", {"general": 3}
+
+
+def post_ids() -> list[int]:
+    """Twenty posts of each of twenty rests of id % 1000."""
+    return [1000 * thousand + rest for rest in RESTS for thousand in range(1, 21)]
+
+
+def write_set(folder: Path, ids: list[int] | None = None) -> Path:
+    """Originals of most posts, two updates with newer and with broken pictures."""
+    draw = random.Random(1)
+    ids = ids or post_ids()
+    held = [post_id for post_id in ids if draw.random() < 0.9]
+    for rest in sorted({post_id % 1000 for post_id in ids}):
+        some = [post_id for post_id in held if post_id % 1000 == rest]
+        members = {f"{post_id}.{draw.choice(FORMATS)}": picture(post_id, "webp") for post_id in some}
+        write_tar(folder / f"original/data-0{rest:03d}.tar", members)
+    for date, share in [("20240101", 0.2), ("20240601", 0.1)]:
+        for digit in range(10):
+            some = [post_id for post_id in ids if post_id % 10 == digit and draw.random() < share]
+            members = {}
+            for post_id in some:
+                data = picture(post_id + int(date), draw.choice(FORMATS))
+                members[f"{post_id}.webp"] = data[:-9] if draw.random() < 0.2 else data
+            write_tar(folder / f"updates/{date}/data-{digit}.tar", members)
+    return folder
+
+
+def write_database(path: Path, ids: list[int]) -> Path:
+    """A database of these posts."""
+    write(path, [post_row(post_id, rating="sensitive") for post_id in sorted(ids)], lambda _: ["solo"])
+    return path
+
+
+def run(
+    folder: Path, out: Path, *, ids=None, images=None, captions=None, settings=None, workers=1
+) -> ExportReport:
+    """Export the database `posts.db` of a folder with its images in `images`."""
+    with hb.open(folder / "posts.db") as database:
+        return run_export(
+            np.array(ids, np.int64) if ids is not None else database.posts.to_ids(),
+            out,
+            database=database,
+            archives=find_archives([folder / "images"] if images is None else images, skip=out),
+            sink=FolderSink(str(out)),
+            captions=captions or Plain(),
+            settings=settings or {"caption": "plain"},
+            workers=workers,
+        )

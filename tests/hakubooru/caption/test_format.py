@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hakubooru.caption import PRESETS, CaptionFormat, QualityScale, caption_format
+from hakubooru.errors import CaptionFormatError, InputError
+from hakubooru.schema import RATINGS
+
+WRONG = [
+    ("kohaku-epsilom", "there is no caption format 'kohaku-epsilom'; did you mean 'kohaku-epsilon'?"),
+    (7, "7 is no caption format; give a preset's name or a table of fields"),
+    ({"escape": True}, "a caption format needs `base`, the name of a preset, or `order`, its parts"),
+    (
+        {"base": "webui", "seperator": " "},
+        "a caption format has no field 'seperator'; did you mean 'separator'?",
+    ),
+    ({"order": ["peple"]}, "`order` has 'peple', which is no part; did you mean 'people'?"),
+    ({"order": ["meta", "meta"]}, "`order` has 'meta' twice; a part stands in one place"),
+    ({"order": ["keep"]}, '`order` names no part; a caption needs at least one, such as "general"'),
+    ({"order": ["tags", "meta"]}, "`order` has 'tags' and 'meta'; 'tags' stands for all the tag parts"),
+    ({"order": 3}, "`order` is 3; it must be a list of words"),
+    ({"base": "webui", "underscores": "none"}, "`underscores` is 'none'; it can be short, kaomoji, keep"),
+    ({"base": "webui", "separator": 1}, "`separator` is 1; it must be text"),
+    ({"base": "webui", "separator": ""}, '`separator` is empty; tags need something between them, such as ", "'),
+    ({"base": "webui", "escape": "yes"}, "`escape` is 'yes'; it must be true or false"),
+    ({"base": "webui", "max_tags": 0}, "`max_tags` is 0; it must be a whole number of at least 1"),
+    ({"base": "webui", "min_popularity": -1}, "`min_popularity` is -1; it must be a whole number of at least 0"),
+    ({"base": "webui", "rating": {"safe": "s"}}, "`rating` has 'safe'; there are: general, sensitive,"),
+    ({"base": "webui", "without": ["comic"]}, "`without` is ['comic']; it must be a table of people, character,"),
+    ({"base": "webui", "only": {"general": 5}}, "`only.general` is 5; it must be a list of words"),
+    ({"base": "webui", "date": {"old": "2010"}}, "`date` is {'old': '2010'}; it must be a table of labels and last"),
+    ({"base": "webui", "date": {"a": 2010, "b": 2010}}, "`date` has a year twice ([2010, 2010]); each label needs"),
+    ({"base": "webui", "quality": {"best": 101}}, "`quality` gives 'best' the percentile 101; it must be from 0"),
+    ({"base": "webui", "quality": {"a": 5, "b": 5}}, "`quality` has a percentile twice ([5, 5]); each label needs"),
+    (
+        {"base": "webui", "quality": {"best": 97}},
+        "`quality` asks for the percentile 97, and its scale has 5, 10, 15, 20, 25,",
+    ),
+    ({"base": "webui", "quality_scale": "mine"}, "`quality_scale` is 'mine'; it can be published, database, or a"),
+    ({"base": "webui", "quality_scale": {"general": {"10": 1}}}, "`quality_scale` lacks 'sensitive'; it needs"),
+    ({"base": "webui", "quality_scale": dict.fromkeys(RATINGS, 5)}, "`quality_scale` must hold percentiles and counts"),
+    ({"base": "webui", "max_tokens": 75}, "`max_tokens` and `tokenizer` go together: give both, or neither"),
+    (
+        {"base": "json", "max_tokens": 75, "tokenizer": "sdxl/tokenizer"},
+        '`max_tokens` counts the tokens of text: leave it out, or set layout = "text"',
+    ),
+    ({"base": "webui", "trim": ["quality"]}, "`trim` has 'quality', which is no part; there are: people, character,"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("value", "message"), WRONG)
+def test_a_wrong_format_is_told_by_its_field(value, message):
+    with pytest.raises(CaptionFormatError) as error:
+        caption_format(value)
+    assert str(error.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "mine.toml cannot be read (No such file or directory); name a preset, or a TOML file"),
+        ("caption", "mine.toml is not TOML: "),
+        ("seed = 1", 'mine.toml says nothing of captions; it needs a [caption] table, or caption = "…"'),
+        ("caption.escape = true", "mine.toml: a caption format needs `base`"),
+    ],
+)
+def test_a_wrong_file_is_told_by_its_name(tmp_path, text, message):
+    file = tmp_path / "mine.toml"
+    if text is not None:
+        file.write_text(text, encoding="utf-8")
+    with pytest.raises(CaptionFormatError) as error:
+        caption_format(str(file))
+    assert message in str(error.value)
+
+
+def test_lists_and_tables_become_hashable_values():
+    made = CaptionFormat(order=["general"], rating={"explicit": "18+"}, date={"new": 2024, "old": 2010})
+
+    assert made.order == ("general",)
+    assert made.rating.explicit == ("18+",)
+    assert made.date == (("old", 2010), ("new", 2024))
+    assert hash(made) == hash(dataclasses.replace(made))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        made.order = ("meta",)
+
+
+ALL = {"order": ["people", "character", "artist", "general", "meta", "rating"], "rating": {"general": []}}
+
+
+@pytest.mark.parametrize(
+    ("options", "tags", "expected"),
+    [
+        ({}, "o_o (o)_(o) long_hair", "o_o, (o) (o), long hair"),
+        ({"underscores": "kaomoji"}, "o_o (o)_(o) long_hair", "o_o, (o)_(o), long hair"),
+        ({"underscores": "keep"}, "o_o (o)_(o) long_hair", "o_o, (o)_(o), long_hair"),
+        ({"escape": True}, "star_(sky) (o)_(o)", r"star \(sky\), \(o\) \(o\)"),
+        ({"separator": " | "}, "solo o_o", "solo | o_o"),
+        ({"before": "art", "after": "end"}, "solo", "art, solo, end"),
+        ({"tag_order": "alphabetical"}, "solo o_o long_hair 1girl", "1girl, long hair, o_o, solo"),
+        ({"without": {"general": ["o_o"]}}, "solo o_o bespin", "bespin, solo"),
+        ({"without": {"any": ["b*", "*_(*)"]}}, "solo star_(sky) bespin vert_(neptunia)", "solo"),
+        ({"without": {"meta": ["*"]}}, "solo highres", "solo"),
+        ({"only": {"general": ["s*"]}}, "solo long_hair star_(sky) bespin", "bespin, solo, star (sky)"),
+        ({"only": {"any": ["solo", "bespin"]}}, "solo long_hair highres bespin", "bespin, solo"),
+        ({"only": {"general": ["s*"]}, "without": {"any": ["solo"]}}, "solo star_(sky)", "star (sky)"),
+        ({"max_tags": 2}, "solo o_o 1girl highres hatsune_miku", "1girl, hatsune miku"),
+        ({"max_tags": 1, "trim": ["people"]}, "solo 1girl male_focus", "solo"),
+        ({"rating": {"general": ["safe", "sfw"]}, "max_tags": 1}, "o_o solo", "o_o, safe, sfw"),
+        ({"order": ["keep", "general", "people"]}, "1girl solo", "||| solo, 1girl"),
+        ({"order": ["people", "keep", "general"], "after": "end"}, "1girl", "1girl ||| end"),
+        ({"order": ["tags"], "max_tags": 2}, "solo 1girl highres", "solo, 1girl"),
+    ],
+)
+def test_options(caption, options, tags, expected):
+    assert caption(ALL | options, tags) == expected
+
+
+COUNTED = {"rare": ("general", 3), "known": ("general", 500), "loved": ("general", 90_000)}
+
+
+def test_popularity(caption):
+    assert caption(ALL | {"min_popularity": 500}, "rare loved known", popularity=COUNTED) == "loved, known"
+    assert caption(ALL | {"tag_order": "popularity"}, "rare known loved", popularity=COUNTED) == (
+        "loved, known, rare"
+    )
+
+
+@pytest.mark.parametrize("option", [{"min_popularity": 1}, {"tag_order": "popularity"}])
+def test_popularity_that_was_never_counted_is_an_error(caption, option):
+    with pytest.raises(InputError, match="the file says popularity 0 of every tag"):
+        caption(ALL | option, "solo")
+
+
+@pytest.mark.parametrize(("year", "label"), [(2010, "old"), (2024, "newest"), (2025, ""), (1999, "?")])
+def test_dates(caption, year, label):
+    assert (
+        caption({"order": ["date"], "undated": "?"}, "", created_at=f"{year}-02-03T00:00:00-05:00") == label
+    )
+
+
+def test_quality_without_a_lowest_label(caption):
+    shape = {"order": ["quality"], "quality": {"good": 50}}
+    assert caption(shape, "", fav_count=8) == ""
+    assert caption(shape, "", fav_count=9) == "good"
+
+
+def test_a_rating_that_is_none_has_no_labels(booru, tmp_path):
+    import hakubooru as hb
+    from hakubooru.caption import Captioner
+
+    booru({1: ("solo", {"fav_count": 50})}).close()
+    with hb.open(tmp_path / "captions0.db", writable=True) as db:
+        db.rows("UPDATE post SET rating = 9")
+        shape = {"order": ["general", "rating", "quality"]}
+        assert [text for _, text in Captioner(db, shape).captions(db.posts.to_ids())] == ["solo"]
+
+
+def test_scale_of_a_database(booru):
+    counts = [0, 0, 1, 1, 1, 2, 5, 9, 9, 20]
+    posts = {n: ("", {"fav_count": count, "score": -count}) for n, count in enumerate(counts, start=1)}
+    db = booru(posts | {50: ("", {"rating": "explicit", "fav_count": 7})})
+
+    scale = QualityScale.from_database(db, [10, 20, 50, 90])
+    assert scale.percentiles == (10, 20, 50, 90)
+    assert scale.values == ((0, 0, 1, 9), (0, 0, 0, 0), (0, 0, 0, 0), (7, 7, 7, 7))
+    assert QualityScale.from_database(db, [50], by="score").values[0] == (-2,)
+    assert QualityScale.from_dict(scale.to_dict()) == scale
+
+
+def test_a_format_measures_the_database_once_and_a_lock_keeps_it(booru):
+    from hakubooru.caption import Captioner
+
+    posts = {n: ("", {"fav_count": n}) for n in range(1, 101)}
+    shape = {"order": ["quality"], "quality": {"high": 90, "low": 0}, "quality_scale": "database"}
+    db = booru(posts)
+    captioner = Captioner(db, shape)
+    found = [text for _, text in captioner.captions(db.posts.to_ids())]
+
+    assert found == ["low"] * 90 + ["high"] * 10
+    kept = caption_format(captioner.format.to_dict())
+    assert kept == captioner.format
+    assert isinstance(kept.quality_scale, QualityScale)
+    assert kept.resolved(db) is kept
+
+
+def test_scales_with_different_percentiles_are_told():
+    table = {"general": {"10": 1}, "sensitive": {"10": 1}, "questionable": {"20": 1}, "explicit": {"10": 1}}
+    with pytest.raises(CaptionFormatError, match="different percentiles"):
+        QualityScale.from_dict(table)
+
+
+plain = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
+anything = st.recursive(
+    plain | st.sampled_from(["general", "keep", "database", "json"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+FIELDS = [field.name for field in dataclasses.fields(CaptionFormat)]
+
+
+@given(st.dictionaries(st.sampled_from(FIELDS), anything, max_size=3), st.sampled_from(sorted(PRESETS)))
+def test_whatever_a_table_holds_is_a_format_or_a_told_error(table, base):
+    try:
+        made = caption_format({"base": base, **table})
+    except CaptionFormatError:
+        return
+    assert caption_format(made.to_dict()) == made
+    hash(made)

@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+import pytest
+
+from exports import post_ids, write_database, write_set
+from hakubooru.export import pipeline
+
+
+@pytest.fixture(autouse=True)
+def eager(monkeypatch):
+    """Workers are started for any number of images."""
+    monkeypatch.setattr(pipeline, "COPIED_A_START", 1)
+
+
+@pytest.fixture(scope="session")
+def booru(tmp_path_factory):
+    """A folder with a database and a set of archives; never written to."""
+    folder = tmp_path_factory.mktemp("booru")
+    write_database(folder / "posts.db", post_ids())
+    write_set(folder / "images")
+    return folder
+
+
+@pytest.fixture
+def small(tmp_path):
+    """A folder with a database of the posts 1 to 40; tests write the archives."""
+    write_database(tmp_path / "posts.db", list(range(1, 41)))
+    return tmp_path

@@ -1,0 +1,122 @@
+"""Real processes, killed and interrupted at random moments."""
+
+from __future__ import annotations
+
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+
+import pytest
+
+from exports import run
+from hakubooru.errors import DestinationError
+from hakubooru.export.journal import Journal
+from pictures import files_of
+
+
+def start(booru, out, workers=2):
+    code = "from hakubooru.export import pipeline; pipeline.COPIED_A_START = 1; from hakubooru_cli.main import main; main()"
+    command = ["export", booru / "posts.db", "--images", booru / "images", "--out", out, "--workers", workers]
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, command)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_until_begun(process, out):
+    while process.poll() is None and not list(out.glob("x*/*.txt")):
+        time.sleep(0.005)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(booru, tmp_path_factory):
+    out = tmp_path_factory.mktemp("undisturbed") / "out"
+    process = start(booru, out, workers=1)
+    assert process.communicate()[1] == ""
+    assert process.returncode == 0
+    return files_of(out)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_killed_again_and_again_the_result_is_the_same(booru, tmp_path, undisturbed, workers):
+    draw = random.Random(workers)
+    out = tmp_path / "out"
+    kills = 0
+    while kills < 4:
+        process = start(booru, out, workers)
+        wait_until_begun(process, out)
+        time.sleep(draw.random() * 0.15)
+        process.kill()
+        process.communicate()
+        kills += process.returncode == -signal.SIGKILL
+        if process.returncode == 0:
+            break
+    process = start(booru, out, workers)
+    assert process.communicate()[1] == ""
+    assert process.returncode == 0
+    assert kills
+    assert files_of(out) == undisturbed
+    assert not list((out / ".hakubooru" / "part").iterdir())
+    assert not list(out.rglob("*.part"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send to one process")
+def test_interrupted_it_says_so_and_goes_on(booru, tmp_path, undisturbed):
+    out = tmp_path / "out"
+    process = start(booru, out)
+    wait_until_begun(process, out)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=20)
+    if process.returncode != 0:
+        assert process.returncode == 130
+        assert told.lstrip() == "error: interrupted; the same command takes the work up again\n"
+    process = start(booru, out)
+    process.communicate()
+    assert process.returncode == 0
+    assert files_of(out) == undisturbed
+
+
+def test_a_killed_export_leaves_no_worker_behind(booru, tmp_path):
+    process = start(booru, tmp_path / "out")
+    wait_until_begun(process, tmp_path / "out")
+    children = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=False)
+    process.kill()
+    process.communicate()
+    ids = [int(line) for line in children.stdout.split()]
+    assert len(ids) >= 2
+    for _ in range(200):
+        alive = [
+            i
+            for i in ids
+            if subprocess.run(["ps", "-p", str(i)], capture_output=True, check=False).returncode == 0
+        ]
+        if not alive:
+            break
+        time.sleep(0.05)
+    assert not alive
+
+
+def test_two_exports_into_one_folder(booru, tmp_path):
+    (tmp_path / "out" / ".hakubooru").mkdir(parents=True)
+    with Journal(tmp_path / "out"), pytest.raises(DestinationError, match="another export is writing"):
+        run(booru, tmp_path / "out")
+    with Journal(tmp_path / "out"):
+        process = start(booru, tmp_path / "out")
+        _, told = process.communicate()
+    assert process.returncode == 2
+    assert "another export is writing into" in told
+    assert run(booru, tmp_path / "out").exported
+
+
+def test_a_journal_of_another_version_is_refused(booru, tmp_path):
+    run(booru, tmp_path / "out")
+    journal = sqlite3.connect(tmp_path / "out" / ".hakubooru" / "journal.sqlite")
+    journal.execute("PRAGMA user_version = 99")
+    journal.close()
+    with pytest.raises(DestinationError, match="layout 99"):
+        run(booru, tmp_path / "out")

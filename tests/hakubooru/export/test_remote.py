@@ -1,0 +1,144 @@
+"""Archives on a real HTTP server with byte ranges, on loopback, that can fail, stall and cut short."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import time
+import zlib
+from collections import Counter
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from exports import run
+from hakubooru.errors import IncompleteError, SourceError
+from hakubooru.image import remote
+from hakubooru.image.index import build_index
+from pictures import files_of, picture, write_tar
+
+
+class Handler(SimpleHTTPRequestHandler):
+    """Serves a folder, with byte ranges; spoils what the server's `spoil(path, times)` says."""
+
+    def do_GET(self):
+        times = self.server.seen[self.path, self.headers.get("Range")]
+        self.server.seen[self.path, self.headers.get("Range")] += 1
+        wrong = self.server.spoil(self.path, self.headers.get("Range"), times)
+        if wrong == "fail":
+            self.send_error(503)
+        elif wrong == "stall":
+            time.sleep(1)
+        else:
+            self._send(cut=wrong == "cut")
+
+    def _send(self, *, cut):
+        path = self.translate_path(self.path)
+        matched = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range") or "")
+        if not matched:
+            super().do_GET()
+            return
+        data = Path(path).read_bytes()[int(matched[1]) : int(matched[2]) + 1]
+        self.server.sent += len(data)
+        self.send_response(206)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data[: len(data) // 2] if cut else data)
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def server(small):
+    handler = partial(Handler, directory=str(small / "set"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as serving:
+        serving.seen = Counter()
+        serving.sent = 0
+        serving.spoil = lambda path, span, times: None
+        serving.url = f"http://127.0.0.1:{serving.server_port}"
+        thread = threading.Thread(target=serving.serve_forever)
+        thread.start()
+        yield serving
+        serving.shutdown()
+        thread.join()
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    monkeypatch.setattr(remote, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(remote, "TIMEOUT", 0.4)
+    remote._system.cache_clear()
+    yield
+    remote._system.cache_clear()
+
+
+@pytest.fixture
+def archives(small):
+    """Two tars of big images with published indexes; the second is an update."""
+    for name, ids in [
+        ("images/0001.tar", [1]),
+        ("images/whatever.tar", range(2, 31)),
+        ("updates/20240601/x-5.tar", [5, 15]),
+    ]:
+        width = 100 if name.startswith("updates") else 60
+        path = write_tar(small / "set" / name, {f"{i}.png": picture(i, "png", (width, 60)) for i in ids})
+        index = build_index(str(path))
+        places = zip(index.ids.tolist(), index.offsets.tolist(), index.sizes.tolist(), strict=True)
+        files = {f"{i}.png": {"offset": offset, "size": size} for i, offset, size in places}
+        path.with_suffix(".json").write_text(json.dumps({"filesize": path.stat().st_size, "files": files}))
+    return small / "set"
+
+
+def test_only_the_wanted_bytes_are_fetched(small, server, archives):
+    report = run(small, small / "out", images=[server.url], ids=[1, 5, 7])
+    assert report.exported == 3
+    assert files_of(small / "out")["x005/5.png"] == picture(5, "png", (100, 60))
+    assert server.sent == sum(512 + len(files_of(small / "out")[f"x00{i}/{i}.png"]) for i in (1, 5, 7))
+
+
+def test_the_same_comes_out_as_from_a_disk(small, server, archives):
+    run(small, small / "local", images=[archives])
+    run(small, small / "remote", images=[server.url], workers=1)
+    assert files_of(small / "local") == files_of(small / "remote")
+
+
+@pytest.mark.parametrize("wrong", ["fail", "stall", "cut"])
+def test_a_server_that_spoils_every_second_request_is_borne_with(small, server, archives, wrong):
+    server.spoil = lambda path, span, times: (
+        wrong if span and times == 0 and zlib.crc32(span.encode()) % 2 == 0 else None
+    )
+    run(small, small / "out", images=[server.url])
+    server.spoil = lambda path, span, times: None
+    run(small, small / "undisturbed", images=[server.url])
+    assert files_of(small / "out") == files_of(small / "undisturbed")
+
+
+def test_a_server_that_goes_away_stops_the_export_until_it_is_back(small, server, archives):
+    server.spoil = lambda path, span, times: "fail" if span and "updates" in path else None
+    with pytest.raises(IncompleteError, match=r"x-5\.tar \(.*after 6 attempts"):
+        run(small, small / "out", images=[server.url])
+    server.spoil = lambda path, span, times: None
+    run(small, small / "out", images=[server.url])
+    run(small, small / "undisturbed", images=[server.url])
+    assert files_of(small / "out") == files_of(small / "undisturbed")
+
+
+def test_an_index_of_another_archive_is_noticed(small, server, archives):
+    index = archives / "images" / "whatever.json"
+    index.write_text(index.read_text().replace('"7.png"', '"77.png"').replace('"8.png"', '"7.png"'))
+    with pytest.raises(IncompleteError, match="its index is of another archive: post 7 is not at byte"):
+        run(small, small / "out", images=[server.url], ids=[7])
+
+
+def test_what_cannot_be_listed_or_has_no_index_is_told(small, server, archives):
+    (archives / "images" / "0001.json").unlink()
+    with pytest.raises(SourceError, match=r"0001\.tar has no index \(0001\.json\) beside it"):
+        run(small, small / "out", images=[server.url])
+    with pytest.raises(SourceError, match="cannot be listed"):
+        run(small, small / "out", images=["http://127.0.0.1:1"])
+    with pytest.raises(SourceError, match="Protocol not known: nonsense"):
+        run(small, small / "out", images=["nonsense://x"])

@@ -1,0 +1,166 @@
+"""Each sink, read by the readers that it is meant for."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+import hakubooru as hb
+from exports import Plain, post_ids
+from hakubooru.errors import DestinationError, InputError
+from hakubooru.export import repair, verify
+from hakubooru.export.pipeline import run_export
+from hakubooru.export.sinks import SINKS, WebDatasetSink
+from hakubooru.image.sources import find_archives
+from pictures import files_of, picture, write_tar
+
+
+def run(folder, out, sink, *, ids=None, **options):
+    with hb.open(folder / "posts.db") as database:
+        posts = database.posts if ids is None else database.posts.among(ids)
+        return posts.export(out, images=folder / "images", sink=sink, **options)
+
+
+def exported(out):
+    table = pd.read_parquet(out / "manifest.parquet").set_index("id")
+    return table[table.status == "exported"]
+
+
+def read_by(code, out):
+    """What another library reads, in a process of its own: its warnings are not ours."""
+    environment = os.environ | {"HF_DATASETS_OFFLINE": "1", "HF_HOME": str(out.parent / "hf")}
+    command = [sys.executable, "-c", code, str(out)]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    return json.loads(shown.stdout.splitlines()[-1])
+
+
+IMAGEFOLDER = """
+import json, sys
+from datasets import load_dataset
+rows = load_dataset("imagefolder", data_dir=sys.argv[1], split="train")
+print(json.dumps([[row["id"], row["text"], *row["image"].size, row["width"], row["height"]] for row in rows]))
+"""
+
+WEBDATASET = """
+import glob, io, json, sys
+import webdataset
+from PIL import Image
+shards = sorted(glob.glob(sys.argv[1] + "/shards/*.tar"))
+rows = []
+for row in webdataset.WebDataset(shards, shardshuffle=False):
+    image = next(row[key] for key in ("webp", "jpg", "png") if key in row)
+    rows.append([int(row["__key__"]), row["txt"].decode(), *Image.open(io.BytesIO(image)).size])
+print(json.dumps(rows))
+"""
+
+
+def test_imagefolder_is_read_by_datasets(booru, tmp_path):
+    run(booru, tmp_path / "out", "imagefolder")
+    table = exported(tmp_path / "out")
+    rows = read_by(IMAGEFOLDER, tmp_path / "out")
+    assert rows == [
+        [post_id, row.caption, *[int(row.width), int(row.height)] * 2] for post_id, row in table.iterrows()
+    ]
+
+
+def test_webdataset_is_read_by_webdataset(booru, tmp_path):
+    run(booru, tmp_path / "out", "webdataset")
+    table = exported(tmp_path / "out")
+    rows = read_by(WEBDATASET, tmp_path / "out")
+    assert sorted(rows) == [
+        [post_id, row.caption, int(row.width), int(row.height)] for post_id, row in table.iterrows()
+    ]
+
+
+def test_kohya_finds_every_image_of_its_metadata(booru, tmp_path):
+    run(booru, tmp_path / "out", "kohya-json")
+    table = exported(tmp_path / "out")
+    metadata = json.loads((tmp_path / "out" / "meta.json").read_text(encoding="utf-8"))
+    assert len(metadata) == len(table)
+    for (post_id, row), (key, entry) in zip(table.iterrows(), metadata.items(), strict=True):
+        # sd-scripts looks for `image_dir/KEY` with the extensions that it knows.
+        (found,) = (tmp_path / "out").glob(f"{key}.*")
+        assert found == tmp_path / "out" / row.path
+        assert entry == {"caption": row.caption, "train_resolution": [row.width, row.height]}
+        assert str(post_id) in key
+    assert not list((tmp_path / "out").rglob("*.txt"))
+
+
+@pytest.mark.parametrize("sink", SINKS)
+def test_any_number_of_workers_gives_the_same_bytes(booru, tmp_path, sink):
+    run(booru, tmp_path / "one", sink)
+    run(booru, tmp_path / "two", sink, workers=2)
+    assert files_of(tmp_path / "one") == files_of(tmp_path / "two")
+
+
+@pytest.mark.parametrize("sink", SINKS)
+def test_a_larger_selection_gives_the_same_bytes_as_at_once(booru, tmp_path, sink):
+    run(booru, tmp_path / "out", sink, ids=sorted(post_ids())[::3])
+    run(booru, tmp_path / "out", sink)
+    run(booru, tmp_path / "whole", sink)
+    assert files_of(tmp_path / "out") == files_of(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("sink", SINKS)
+def test_what_is_lost_is_found_and_repaired(booru, tmp_path, sink):
+    out = tmp_path / "out"
+    run(booru, out, sink)
+    before = files_of(out)
+    assert verify(out, decode=True).is_good
+    images = [name for name in before if name.endswith((".webp", ".tar"))]
+    (out / images[0]).unlink()
+    data = bytearray((out / images[2]).read_bytes())
+    data[530 if sink == "webdataset" else -1] ^= 1
+    (out / images[2]).write_bytes(data)
+    found = verify(out)
+    assert set(found.problems) == {"image is missing", "image has other contents"} | (
+        {"caption is missing"} if sink == "webdataset" else set()
+    )
+    assert repair(out).is_good
+    assert files_of(out) == before
+
+
+def test_shards_end_by_images_and_by_bytes(small):
+    write_tar(small / "images" / "a.tar", {f"{i}.webp": picture(1, size=(40, 40)) for i in range(1, 41)})
+
+    def shards(out, **limits):
+        with hb.open(small / "posts.db") as database:
+            run_export(
+                database.posts.to_ids(),
+                out,
+                database=database,
+                archives=find_archives([small / "images"]),
+                sink=WebDatasetSink(str(out), **limits),
+                captions=Plain(),
+                settings={},
+            )
+        return exported(out).path.str.extract(r"-(\d{3})\.tar/")[0].value_counts().sort_index().tolist()
+
+    assert shards(small / "by images", images=15) == [15, 15, 10]
+    assert shards(small / "by bytes", bytes=len(picture(1, size=(40, 40))) * 8) == [8] * 5
+    assert shards(small / "one") == [40]
+
+
+def test_another_sink_for_the_same_folder_is_refused(booru, tmp_path):
+    run(booru, tmp_path / "out", "imagefolder")
+    with pytest.raises(DestinationError, match='sink was "imagefolder", and is "webdataset"'):
+        run(booru, tmp_path / "out", "webdataset")
+    with pytest.raises(InputError, match="there is no sink 'wds'; there are folder, webdataset"):
+        run(booru, tmp_path / "other", "wds")
+
+
+@pytest.mark.parametrize("sink", SINKS)
+def test_pruned_it_is_what_the_smaller_selection_gives(booru, tmp_path, sink):
+    some = sorted(post_ids())[::3]
+    run(booru, tmp_path / "out", sink)
+    with pytest.raises(DestinationError, match=r"not selected .* --prune"):
+        run(booru, tmp_path / "out", sink, ids=some)
+    run(booru, tmp_path / "out", sink, ids=some, prune=True)
+    run(booru, tmp_path / "small", sink, ids=some)
+    assert files_of(tmp_path / "out") == files_of(tmp_path / "small")
+    assert verify(tmp_path / "out").is_good

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import shutil
+
+import pytest
+from click.testing import CliRunner
+
+import hakubooru as hb
+from hakubooru.errors import DestinationError, IncompleteError
+from hakubooru.export import repair, verify
+from hakubooru_cli.main import cli
+from pictures import files_of, picture, write_tar
+
+
+@pytest.fixture
+def out(small):
+    write_tar(small / "images" / "a.tar", {f"{i}.webp": picture(i) for i in range(1, 31)})
+    write_tar(small / "images" / "b.tar", {f"{i}.jpg": picture(i, "jpg") for i in range(31, 40)})
+    with hb.open(small / "posts.db") as database:
+        database.posts.export(small / "out", images=small / "images")
+    return small / "out"
+
+
+def spoil(out):
+    """One of each: what is wrong, by the file that is."""
+    (out / "x001" / "1.webp").unlink()
+    (out / "x002" / "2.txt").unlink()
+    with (out / "x003" / "3.webp").open("ab") as file:
+        file.write(b"more")
+    data = bytearray((out / "x004" / "4.webp").read_bytes())
+    data[-1] ^= 1
+    (out / "x004" / "4.webp").write_bytes(data)
+    (out / "x005" / "5.txt").write_text("something else")
+    (out / "x006" / "6.png").write_bytes(b"")
+    (out / "x007" / "8.webp").write_bytes(b"")
+    (out / "x040").mkdir()
+    (out / "x040" / "40.txt").write_text("")
+    (out / "x009" / "9.npz").write_bytes(b"latents of a trainer")
+
+
+WRONG = {
+    "image is missing": (1, ["x001/1.webp"]),
+    "caption is missing": (1, ["x002/2.txt"]),
+    "image has another size": (1, ["x003/3.webp"]),
+    "image has other contents": (1, ["x004/4.webp"]),
+    "caption is another": (1, ["x005/5.txt"]),
+}
+ORPHANS = ["x006/6.png", "x007/8.webp", "x040/40.txt"]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_whole_export_is_good(out, workers):
+    report = verify(out, decode=True, workers=workers)
+    assert report.is_good
+    assert str(report) == f"{out}: all 39 pairs are what the manifest says, and there is nothing else."
+
+
+def test_what_is_wrong_is_told(out):
+    spoil(out)
+    before = files_of(out)
+    report = verify(out)
+    assert (report.problems, report.orphans) == (WRONG, ORPHANS)
+    assert "34 of 39 pairs" in str(report)
+    assert "caption is another (1: x005/5.txt)" in str(report)
+    assert files_of(out) == before
+
+
+def test_repair_gives_the_same_bytes_again(out):
+    before = files_of(out)
+    spoil(out)
+    assert repair(out, workers=2).is_good
+    after = files_of(out)
+    assert after.pop("x009/9.npz") == b"latents of a trainer"
+    assert after == before
+    assert repair(out).is_good
+
+
+def test_what_cannot_be_repaired_is_told(out):
+    (out / "x001" / "1.webp").unlink()
+    (out.parent / "images" / "a.tar").unlink()
+    report = repair(out)
+    assert report.pairs == 38
+    with hb.open(out.parent / "posts.db") as database:
+        assert database.posts.export(out, images=out.parent / "images").exported == 38
+
+
+def test_images_that_do_not_decode_are_found(out):
+    from hakubooru.export.verify import _undecodable
+
+    whole = picture(1, "png", (64, 64))
+    assert not _undecodable(whole, 64, 64)
+    assert _undecodable(whole, 64, 65) == "image decodes to another width or height"
+    assert _undecodable(whole[:-30], 64, 64) == "image cannot be decoded"
+
+
+def test_there_must_be_an_export(out, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DestinationError, match=r"has no manifest\.parquet"):
+        verify(tmp_path / "empty")
+    shutil.rmtree(out / ".hakubooru")
+    assert verify(out).is_good
+    (out / "x001" / "1.webp").unlink()
+    with pytest.raises(DestinationError, match="has lost its folder"):
+        repair(out)
+    (out / "manifest.parquet").write_bytes(b"PAR1 nonsense PAR1")
+    with pytest.raises(DestinationError, match="is damaged"):
+        verify(out)
+
+
+def test_the_command(out):
+    result = CliRunner().invoke(cli, ["verify", str(out)])
+    assert (result.exit_code, "all 39 pairs" in result.stdout) == (0, True)
+    spoil(out)
+    result = CliRunner().invoke(cli, ["verify", str(out), "--decode"])
+    assert isinstance(result.exception, IncompleteError)
+    assert CliRunner().invoke(cli, ["verify", str(out), "--repair"]).exit_code == 0

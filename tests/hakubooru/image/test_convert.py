@@ -1,0 +1,217 @@
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image, ImageCms
+
+from hakubooru.errors import InputError
+from hakubooru.image.convert import ImageFormat, UnfitImageError, image_format
+from hakubooru.image.header import BrokenImageError, read_header
+from pictures import picture
+
+RED = (250, 10, 20)
+
+
+def saved(image: Image.Image, format: str, **options) -> bytes:
+    file = io.BytesIO()
+    image.save(file, format, **options)
+    return file.getvalue()
+
+
+def converted(data: bytes, **fields) -> Image.Image:
+    header, made = ImageFormat(**fields).apply(read_header(data), data)
+    assert read_header(made) == header
+    image = Image.open(io.BytesIO(made))
+    assert image.size == (header.width, header.height)
+    image.load()
+    return image
+
+
+def near(image: Image.Image, colour, at=(0.5, 0.5), by=12) -> bool:
+    pixel = image.getpixel((int(at[0] * image.width), int(at[1] * image.height)))
+    return all(abs(one - other) <= by for one, other in zip(pixel, colour, strict=True))
+
+
+def test_a_copy_is_untouched():
+    data = picture(3)
+    assert ImageFormat().apply(read_header(data), data) == (read_header(data), data)
+
+
+@pytest.mark.parametrize("format", ["webp", "avif", "jpeg", "png"])
+def test_each_format_is_written_as_itself(format):
+    made = converted(saved(Image.new("RGB", (64, 48), RED), "png"), format=format)
+    assert made.format.lower() == format
+    assert near(made, RED)
+
+
+def test_lossless_keeps_every_pixel():
+    pixels = np.random.default_rng(1).integers(0, 255, (40, 40, 3), np.uint8)
+    data = saved(Image.fromarray(pixels), "png")
+    assert (np.asarray(converted(data, format="webp", lossless=True)) == pixels).all()
+    assert not (np.asarray(converted(data, format="webp")) == pixels).all()
+
+
+@pytest.mark.parametrize(
+    ("fields", "size"),
+    [
+        ({"max_pixels": 1000}, (40, 25)),
+        ({"max_side": 100}, (100, 63)),
+        ({"max_side": 100, "max_pixels": 1000}, (40, 25)),
+        ({"bucket": 256 * 256}, (410, 256)),
+        ({"max_side": 10_000, "max_pixels": 10**9, "bucket": 4096 * 4096}, (800, 500)),
+    ],
+)
+def test_images_are_made_smaller_and_never_larger(fields, size):
+    assert ImageFormat(format="webp", **fields).size(800, 500) == size
+
+
+@given(st.integers(1, 5000), st.integers(1, 5000), st.integers(1, 10**7), st.integers(1, 3000))
+def test_limits_hold_for_every_size(width, height, pixels, side):
+    made = ImageFormat(format="webp", max_pixels=pixels, max_side=side).size(width, height)
+    assert 1 <= made[0] <= min(width, side)
+    assert 1 <= made[1] <= min(height, side)
+    assert made[0] * made[1] <= pixels or 1 in made
+
+
+@given(st.integers(256, 5000), st.integers(256, 5000))
+def test_a_bucket_can_be_filled_where_the_image_could_fill_it(width, height):
+    from hakubooru.image.bucket import Buckets
+
+    buckets = Buckets()
+    fit = buckets.sizes()[int(buckets.of([width], [height])[0])]
+    made = ImageFormat(format="webp", bucket=1024 * 1024).size(width, height)
+    assert (made >= fit).all() or made == (width, height)
+
+
+@pytest.mark.parametrize("format", ["jpeg", "png", "webp"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_images_stand_upright(format, orientation):
+    upright = Image.new("RGB", (96, 64), "white")
+    upright.paste(RED, (0, 0, 48, 32))
+    # The transposition that a viewer of this orientation undoes.
+    turn = {1: None, 2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}[orientation]
+    stored = upright if turn is None else upright.transpose(Image.Transpose(turn))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    made = converted(saved(stored, format, exif=exif), format="png", max_side=48)
+    assert made.size == (48, 32)
+    assert near(made, RED, (0.25, 0.25))
+    assert near(made, (255, 255, 255), (0.75, 0.75))
+    assert not made.getexif()
+
+
+def test_colours_are_brought_to_srgb_and_the_profile_dropped():
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    # In the other profile red and green have changed places.
+    other = srgb.replace(b"rXYZ", b"????").replace(b"gXYZ", b"rXYZ").replace(b"????", b"gXYZ")
+    for profile, colour in [(srgb, RED), (other, (10, 250, 20))]:
+        for mode in ("RGB", "RGBA"):
+            data = saved(Image.new(mode, (32, 32), RED), "png", icc_profile=profile)
+            made = converted(data, format="webp")
+            assert near(made, colour)
+            assert "icc_profile" not in made.info
+    made = converted(
+        saved(Image.new("RGB", (32, 32), RED), "png", icc_profile=b"nonsense" * 40), format="webp"
+    )
+    assert near(made, RED)
+
+
+@pytest.mark.parametrize(
+    ("image", "format", "colour"),
+    [
+        (Image.new("CMYK", (32, 32), (0, 255, 255, 0)), "jpeg", (255, 0, 0)),
+        (Image.new("L", (32, 32), 130), "png", (130, 130, 130)),
+        (Image.new("1", (32, 32), 1), "png", (255, 255, 255)),
+        (Image.fromarray(np.full((32, 32), 130 * 256, np.uint16)), "png", (130, 130, 130)),
+        (Image.new("RGB", (32, 32), RED).convert("P", palette=Image.Palette.ADAPTIVE), "png", RED),
+    ],
+    ids=["CMYK", "grey", "black and white", "16 bits", "palette"],
+)
+def test_every_mode_becomes_rgb_of_8_bits(image, format, colour):
+    made = converted(saved(image, format), format="webp")
+    assert made.mode == "RGB"
+    assert near(made, colour)
+
+
+def test_transparency_is_kept_or_laid_onto_a_colour():
+    half = Image.new("RGBA", (64, 64), (*RED, 255))
+    half.paste((0, 0, 0, 0), (0, 0, 64, 32))
+    data = saved(half, "png")
+    assert converted(data, format="webp").getpixel((32, 8))[3] == 0
+    assert near(converted(data, format="webp", background="#00ff00"), (0, 255, 0), (0.5, 0.2))
+    assert near(converted(data, format="jpeg"), (255, 255, 255), (0.5, 0.2))
+    palette = half.convert("P")
+    palette.info["transparency"] = palette.getpixel((5, 5))
+    assert (
+        converted(saved(palette, "png", transparency=palette.getpixel((5, 5))), format="webp").mode == "RGBA"
+    )
+    opaque = saved(Image.new("RGBA", (32, 32), (*RED, 255)), "png")
+    assert converted(opaque, format="webp").mode == "RGB"
+
+
+@pytest.mark.parametrize("format", ["gif", "webp", "png"])
+def test_of_animations_the_first_picture_or_none(format):
+    frames = [Image.new("RGB", (32, 32), colour) for colour in (RED, "blue", "green")]
+    data = saved(frames[0], format, save_all=True, append_images=frames[1:], duration=100)
+    assert near(converted(data, format="png"), RED)
+    with pytest.raises(UnfitImageError, match="animated"):
+        ImageFormat(animated="leave out").apply(read_header(data), data)
+    assert ImageFormat(animated="leave out").apply(read_header(picture(1)), picture(1))[1] == picture(1)
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"min_side": 41}, "a side below 41 pixels"),
+        ({"max_ratio": 2}, "a side more than 2 times the other"),
+        ({"max_ratio": 2, "format": "webp"}, "a side more than 2 times the other"),
+    ],
+)
+def test_unfit_images_are_left_out(fields, reason):
+    data = picture(1, "png", (100, 40))
+    with pytest.raises(UnfitImageError, match=reason):
+        ImageFormat(**fields).apply(read_header(data), data)
+    fit = picture(1, "png", (80, 41))
+    assert ImageFormat(**fields).apply(read_header(fit), fit)
+
+
+def test_check_decode_finds_what_the_header_does_not_tell():
+    data = bytearray(picture(1, "png", (64, 64)))
+    data[60] ^= 0xFF
+    data = bytes(data)
+    assert ImageFormat().apply(read_header(data), data)[1] == data
+    for fields in ({"check": "decode"}, {"format": "webp"}):
+        with pytest.raises(BrokenImageError, match="damaged png"):
+            ImageFormat(**fields).apply(read_header(data), data)
+
+
+def test_a_large_jpeg_is_decoded_smaller_and_looks_the_same():
+    gradient = np.linspace(0, 255, 2000, dtype=np.uint8)
+    image = Image.fromarray(np.broadcast_to(gradient[:, None, None], (2000, 1500, 3)).copy())
+    made = converted(saved(image, "jpeg", quality=95), format="png", max_side=200)
+    bare = image.resize((150, 200), Image.Resampling.LANCZOS)
+    assert np.abs(np.asarray(made, np.int16) - np.asarray(bare, np.int16)).max() <= 3
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"fromat": "webp"}, "has no key 'fromat'.*format"),
+        ({"format": "jpg2000"}, "format = 'jpg2000'; it can be webp, avif, jpeg, png"),
+        ({"format": "webp", "quality": 0}, "quality = 0"),
+        ({"format": "webp", "max_pixels": "1MP"}, "max_pixels = '1MP'; it is a whole number"),
+        ({"max_side": 1024}, "but no format"),
+        ({"format": "webp", "background": "nice"}, "background = 'nice'; it is a colour"),
+        ({"format": "avif", "lossless": True}, "lossless goes with"),
+        ({"animated": "all"}, "it can be first, leave out"),
+        ({"max_ratio": 0.5}, "a number of at least 1"),
+        ("webp", "it is a table"),
+    ],
+)
+def test_a_wrong_table_is_told(table, message):
+    with pytest.raises(InputError, match=message):
+        image_format(table)

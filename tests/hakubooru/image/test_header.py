@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import contextlib
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from hakubooru.image.header import BrokenImageError, read_header
+from pictures import bomb, picture
+
+FORMATS = ["jpg", "png", "webp", "gif", "avif"]
+
+
+def saved(mode: str, format: str, size=(37, 21), **options) -> bytes:
+    file = io.BytesIO()
+    Image.new(mode, size).save(file, format, **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("size", [(1, 1), (37, 21), (300, 1000)])
+def test_size_and_format_are_read_from_the_bytes(format, size):
+    header = read_header(picture(5, format, size))
+    assert (header.extension, header.width, header.height) == (format, *size)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        saved("RGB", "jpeg", progressive=True),
+        saved("L", "jpeg"),
+        saved("CMYK", "jpeg"),
+        saved("RGBA", "webp"),
+        saved("RGB", "webp", lossless=True),
+        saved("RGBA", "webp", lossless=True, exif=Image.Exif()),
+        saved("RGB", "webp", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\0\0\0\0\0"),
+        saved("RGB", "webp", save_all=True, append_images=[Image.new("RGB", (37, 21), "red")]),
+        saved("P", "png"),
+        saved("I;16", "png"),
+        saved("P", "gif", save_all=True, append_images=[Image.new("P", (37, 21), 1)]),
+    ],
+)
+def test_every_kind_of_a_format_agrees_with_pillow(data):
+    header = read_header(data)
+    with Image.open(io.BytesIO(data)) as image:
+        assert (header.width, header.height) == image.size
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_no_image_cut_short_passes_for_whole(format):
+    data = picture(3, format, (40, 40))
+    for length in range(len(data)):
+        with pytest.raises(BrokenImageError):
+            read_header(data[:length])
+
+
+def test_a_jpg_is_cut_short_though_its_preview_has_an_end():
+    preview = picture(1, "jpg", (8, 8))
+    exif = b"\xff\xe1" + (len(preview) + 2).to_bytes(2, "big") + preview
+    whole = picture(2, "jpg", (64, 64))
+    data = whole[:2] + exif + whole[2:]
+    assert read_header(data).width == 64
+    with pytest.raises(BrokenImageError, match="truncated jpg"):
+        read_header(data[:-20])
+
+
+@pytest.mark.parametrize("format", ["jpg", "png", "webp"])
+def test_bytes_behind_the_end_do_no_harm(format):
+    assert read_header(picture(1, format) + b"trailing").extension == format
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "empty file"),
+        (b"<!DOCTYPE html><html>404</html>", "a web page"),
+        (b"\xef\xbb\xbf\n <HTML>", "a web page"),
+        (b"\0\0\0\x20ftypisom" + bytes(50), "a video \\(mp4\\)"),
+        (b"\x1aE\xdf\xa3" + bytes(50), "a video \\(webm\\)"),
+        (b"PK\x03\x04" + bytes(50), "ugoira"),
+        (b"CWS\x0a" + bytes(50), "Flash"),
+        (b"BM" + bytes(60), "not an image"),
+        (bytes(1000), "not an image"),
+        (b"RIFF\x24\0\0\0WAVEfmt " + bytes(50), "not webp"),
+        (b"\xff\xd8\xff", "truncated jpg"),
+        (bomb(), "178,956,970 pixels"),
+        (bomb(0, 5), "without width or height"),
+    ],
+)
+def test_what_is_no_whole_image_is_named(data, reason):
+    with pytest.raises(BrokenImageError, match=reason):
+        read_header(data)
+
+
+@given(st.sampled_from(FORMATS), st.data())
+def test_damage_gives_a_size_or_a_reason_and_nothing_else(format, draw):
+    data = bytearray(picture(3, format, (40, 40)))
+    for _ in range(draw.draw(st.integers(1, 5))):
+        data[draw.draw(st.integers(0, len(data) - 1))] = draw.draw(st.integers(0, 255))
+    with contextlib.suppress(BrokenImageError):
+        assert read_header(bytes(data)).width > 0

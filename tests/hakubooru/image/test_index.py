@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import json
+import os
+import tarfile
+
+import numpy as np
+import pytest
+
+from hakubooru.image.index import (
+    SUFFIX,
+    StaleIndexError,
+    build_index,
+    load_index,
+    read_indexed,
+    save_index,
+)
+from hakubooru.image.tar import BLOCK
+from pictures import add_special, picture, write_tar
+
+FORMATS = {"ustar": tarfile.USTAR_FORMAT, "gnu": tarfile.GNU_FORMAT, "pax": tarfile.PAX_FORMAT}
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def tar(tmp_path):
+    path = write_tar(tmp_path / "a" / "0001.tar", {f"{i}001.webp": picture(i) for i in range(1, 20)})
+    add_special(path, "5.webp", tarfile.SYMTYPE, "x")
+    return path
+
+
+def read(path, index, *numbers):
+    rows = np.flatnonzero(np.isin(index.ids, numbers))
+    return [data for _, data in read_indexed(str(path), index, rows)]
+
+
+def same(one, other):
+    return all(
+        (getattr(one, name) == getattr(other, name)).all() for name in ("ids", "offsets", "sizes")
+    ) and (one.strange, one.damage) == (other.strange, other.damage)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_images_are_found_by_it(tmp_path, format):
+    folder = "n" * 90 if format == "ustar" else "n" * 200
+    members = {f"{folder}/{i}.webp": picture(i) for i in range(1, 9)} | {"9.webp": picture(9)}
+    path = write_tar(tmp_path / "a.tar", members, format=FORMATS[format])
+    index = build_index(str(path))
+    assert index.ids.tolist() == list(range(1, 10))
+    assert read(path, index, 3, 9) == [picture(3), picture(9)]
+
+
+def test_it_is_kept_beside_the_archive(tar):
+    assert load_index(str(tar)) is None
+    built = build_index(str(tar))
+    assert built.strange == (("5.webp", "a symbolic link"),)
+    save_index(str(tar), built)
+    assert same(load_index(str(tar)), built)
+    assert sorted(path.name for path in tar.parent.iterdir()) == ["0001.tar", "0001.tar" + SUFFIX]
+
+
+def test_it_is_kept_in_the_cache_where_the_folder_cannot_be_written_to(tar, cache):
+    (tar.parent / ("0001.tar" + SUFFIX)).mkdir()  # in the way of a file, for every user
+    built = build_index(str(tar))
+    save_index(str(tar), built)
+    assert len(list(cache.rglob("*" + SUFFIX))) == 1
+    assert same(load_index(str(tar)), built)
+
+
+def test_a_damaged_or_old_one_counts_as_none(tar):
+    save_index(str(tar), build_index(str(tar)))
+    kept = tar.parent / ("0001.tar" + SUFFIX)
+    whole = kept.read_bytes()
+    for data in (whole[:-30], whole[:100], b"", b"PK\x03\x04nonsense", whole.replace(b"version", b"vorsion")):
+        kept.write_bytes(data)
+        assert load_index(str(tar)) is None
+    kept.write_bytes(whole)
+    assert load_index(str(tar)) is not None
+    os.utime(tar, (1, 1))
+    assert load_index(str(tar)) is None
+
+
+def test_the_indexes_of_published_sets_are_used(tar):
+    built = build_index(str(tar))
+    names = [f"{i}001.webp" for i in range(1, 20)]
+    places = list(zip(names, built.offsets.tolist(), built.sizes.tolist(), strict=True))
+    dialects = [
+        {
+            "filesize": tar.stat().st_size,
+            "hash": "x",
+            "files": {name: {"offset": offset, "size": size, "sha256": "x"} for name, offset, size in places},
+        },
+        {name: [offset, offset + size - 1] for name, offset, size in places},
+    ]
+    for dialect in dialects:
+        tar.with_suffix(".json").write_text(json.dumps(dialect))
+        index = load_index(str(tar))
+        assert index.ids.tolist() == built.ids.tolist()
+        assert read(tar, index, 7001) == [picture(7)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "nonsense",
+        '{"1.webp": 5}',
+        '{"1.webp": [0, 99]}',
+        '{"1.webp": [512, 99999999]}',
+        '{"1.webp": ["a", "b"]}',
+        '{"filesize": 1, "files": {}}',
+        '{"files": {"1.webp": {"offset": 512}}}',
+        "[" * 100_000,
+    ],
+)
+def test_json_that_is_no_index_of_the_archive_counts_as_none(tar, text):
+    tar.with_suffix(".json").write_text(text)
+    assert load_index(str(tar)) is None
+
+
+def test_an_archive_that_has_something_else_there_is_noticed(tar):
+    index = build_index(str(tar))
+    data = bytearray(tar.read_bytes())
+    moved = data[: 2 * BLOCK] + data
+    for changed in (moved, data[: int(index.offsets[9])], bytes(len(data))):
+        tar.write_bytes(changed)
+        with pytest.raises(StaleIndexError):
+            read(tar, index, 10_001)
+    other = {f"{i}002.webp": picture(i) for i in range(1, 20)}
+    write_tar(tar, other)
+    with pytest.raises(StaleIndexError, match="post 3001 is not at byte"):
+        read(tar, index, 3001)

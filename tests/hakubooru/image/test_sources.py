@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hakubooru.errors import SourceError
+from hakubooru.image.names import EVERYTHING, Claim, StrangeNameError, post_id, read_archive_name, update_date
+from hakubooru.image.sources import find_archives, waves
+
+
+def touch(root, *names):
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"")
+
+
+def names(archives):
+    return [archive.name for archive in archives]
+
+
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [
+        ("123.webp", 123),
+        ("./123.jpg", 123),
+        ("0123/5123.PNG", 5123),
+        ("a/b/c/7.jpeg", 7),
+        ("000123.avif", 123),
+        ("x.txt", None),
+        ("5.txt", None),
+        ("5.mp4", None),
+    ],
+)
+def test_names_of_members(name, number):
+    assert post_id(name) == number
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("../../5.jpg", "leads outside"),
+        ("a/../5.jpg", "leads outside"),
+        ("..\\..\\5.jpg", "leads outside"),
+        ("/etc/5.jpg", "an absolute path"),
+        ("C:\\5.jpg", "an absolute path"),
+        ("C:/5.jpg", "an absolute path"),
+        ("\\\\server\\5.jpg", "an absolute path"),
+        ("._5.jpg", "macOS"),
+        ("0005/._5.jpg", "macOS"),
+        ("cat.jpg", "no post id"),
+        ("5_p0.jpg", "no post id"),
+        ("-5.jpg", "no post id"),
+        ("\u0665.jpg", "no post id"),  # ARABIC-INDIC DIGIT FIVE: a digit, but not one of ASCII
+        ("9" * 40 + ".jpg", "no post id"),
+        ("5.jpg ", "no post id"),
+        ("", "no post id"),
+    ],
+)
+def test_strange_names_of_members(name, reason):
+    with pytest.raises(StrangeNameError, match=reason):
+        post_id(name)
+
+
+@pytest.mark.parametrize(
+    ("stem", "claim", "layer"),
+    [
+        ("data-0123", Claim(1000, 123), 0),
+        ("data-1123", Claim(1000, 123), 1),
+        ("data-2000", Claim(1000, 0), 2),
+        ("data-7", Claim(10, 7), 0),
+        ("20240522-7", Claim(10, 7), 0),
+        ("0123", Claim(1000, 123), 0),
+        ("x123", Claim(1000, 123), 0),
+        ("0", Claim(low=0, high=1000), 0),
+        ("12000", Claim(low=12_000, high=13_000), 0),
+        ("7349000", Claim(low=7_349_000, high=7_350_000), 0),
+        ("12001", EVERYTHING, 0),
+        ("images", EVERYTHING, 0),
+        ("data-12345", EVERYTHING, 0),
+    ],
+)
+def test_names_of_archives(stem, claim, layer):
+    known = read_archive_name(stem)
+    assert (known.claim, known.layer) == (claim, layer)
+
+
+def test_a_claim_chooses_among_ids():
+    ids = np.arange(0, 5000, 7)
+    for claim in [Claim(10, 3), Claim(1000, 14), Claim(low=1000, high=2000), EVERYTHING]:
+        assert claim.of(ids).tolist() == [i for i in ids.tolist() if claim.has(i)]
+
+
+@pytest.mark.parametrize(
+    ("parts", "date"),
+    [
+        (["updates", "20240522"], "20240522"),
+        (["updates", "2024-05-22", "x"], "20240522"),
+        (["20230101-20230630"], "20230630"),
+        (["updates"], ""),
+        (["123456789012"], ""),
+    ],
+)
+def test_dates_of_updates(parts, date):
+    assert update_date(parts) == date
+
+
+def test_updates_come_before_originals_and_the_newest_first(tmp_path):
+    touch(
+        tmp_path,
+        "original/data-0000.tar",
+        "original/data-0001.tar",
+        "recent/data-1000.tar",
+        "updates/20240101/data-0.tar",
+        "updates/20240301/data-0.tar",
+        "updates/nodate/x-0.tar",
+    )
+    assert names(find_archives([tmp_path])) == [
+        "updates/20240301/data-0.tar",
+        "updates/20240101/data-0.tar",
+        "updates/nodate/x-0.tar",
+        "recent/data-1000.tar",
+        "original/data-0000.tar",
+        "original/data-0001.tar",
+    ]
+
+
+def test_the_layouts_of_published_sets(tmp_path):
+    touch(tmp_path / "a", "0000.tar", "0000.json", "0001.tar")
+    touch(tmp_path / "b", "0.tar", "1000.tar", "12000.tar")
+    touch(tmp_path / "c", "original/0000/1000.jpg", "original/0001/1.png", "original/0001/1001.png")
+    assert {archive.layout for archive in find_archives([tmp_path / "a"])} == {"NNNN by id % 1000, tars"}
+    assert [a.claim.low for a in find_archives([tmp_path / "b"])] == [0, 1000, 12_000]
+    found = find_archives([tmp_path / "c"])
+    assert names(found) == ["original/0000", "original/0001"]
+    assert [a.claim.rest for a in found] == [0, 1]
+    assert len(waves(find_archives([tmp_path / "a", tmp_path / "b", tmp_path / "c"]))) == 3
+
+
+def test_an_update_may_be_what_one_points_at(tmp_path):
+    touch(tmp_path, "updates/20240301/data-0.tar")
+    for root in (
+        tmp_path / "updates",
+        tmp_path / "updates/20240301",
+        tmp_path / "updates/20240301/data-0.tar",
+    ):
+        (archive,) = find_archives([root])
+        assert archive.is_update
+
+
+def test_a_wave_holds_no_post_twice_and_keeps_the_order(tmp_path):
+    touch(
+        tmp_path,
+        *[f"o/data-{layer}{rest:03d}.tar" for layer in range(3) for rest in range(0, 1000, 50)],
+        *[f"updates/2024030{day}/data-{digit}.tar" for day in range(1, 4) for digit in range(10)],
+        *[f"ranges/{start}000.tar" for start in range(1, 6)],
+        "loose/5.jpg",
+        "other/6.jpg",
+    )
+    archives = find_archives([tmp_path])
+    grouped = waves(archives)
+    assert sorted(a.name for wave in grouped for a in wave) == sorted(names(archives))
+    level = {archive.name: at for at, wave in enumerate(grouped) for archive in wave}
+    ids = np.arange(6000)
+    held = {archive.name: set(archive.claim.of(ids).tolist()) for archive in archives}
+    for place, one in enumerate(archives):
+        for other in archives[place + 1 :]:
+            if held[one.name] & held[other.name]:
+                assert level[one.name] < level[other.name]
+    assert [len(wave) for wave in grouped] == [10, 10, 10, 20, 20, 1, 20, 1, 5]
+
+
+def test_what_hides_or_repeats_is_passed_over(tmp_path):
+    touch(tmp_path, "a/1.jpg", ".cache/2.jpg", "out/3.jpg", "a/.4.tar", "b/notes.txt")
+    (tmp_path / "a" / "again").symlink_to(tmp_path)
+    assert names(find_archives([tmp_path], skip=tmp_path / "out")) == ["a"]
+
+
+def test_a_linked_archive_is_found(tmp_path):
+    touch(tmp_path, "blobs/abc")
+    (tmp_path / "snapshot").mkdir()
+    (tmp_path / "snapshot" / "0000.tar").symlink_to(tmp_path / "blobs" / "abc")
+    assert names(find_archives([tmp_path / "snapshot"])) == ["0000.tar"]
+
+
+def test_nothing_to_find_is_an_error_that_says_what_is_looked_for(tmp_path):
+    with pytest.raises(SourceError, match="does not exist"):
+        find_archives([tmp_path / "missing"])
+    touch(tmp_path, "readme.txt")
+    with pytest.raises(SourceError, match=r"no images were found in .*data-0123\.tar"):
+        find_archives([tmp_path])
+    with pytest.raises(SourceError, match="no images were found in no folder"):
+        find_archives([])

@@ -1,0 +1,152 @@
+"""A disk that is full in the middle of a write: a small file system in memory, or a limit on the size of files."""
+
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+import hakubooru as hb
+import hakubooru_migrations
+from danbooru import api_post, contents, write_lines
+from hakubooru.errors import IncompleteError
+from hakubooru.ingest import build
+from hakubooru_migrations import runner
+from old_generations import write_generation
+
+COMMAND = "from hakubooru_cli.main import main; main()"
+LIMITED = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv.pop(1)),) * 2)
+from hakubooru.ingest import builder
+builder.BATCH = 200
+from hakubooru_cli.main import main
+main()
+"""
+
+
+def mount(*options):
+    return subprocess.run(["mount", *map(str, options)], capture_output=True, check=False).returncode == 0
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A file system of 1.5 MB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if shutil.which("mount") is None or not mount("-t", "tmpfs", "-o", "size=1500k", "tmpfs", folder):
+        pytest.skip("mounting is refused here")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def posts(count, first=1):
+    return [
+        api_post(number, general=" ".join(f"tag_{number * k % 997}" for k in range(1, 30)))
+        for number in range(first, first + count)
+    ]
+
+
+def enlarge(disk):
+    assert mount("-o", "remount,size=64m", "tmpfs", disk)
+
+
+def test_a_new_file_on_a_full_disk(tmp_path, disk, monkeypatch):
+    monkeypatch.setattr("hakubooru.ingest.builder.BATCH", 200)
+    dump = write_lines(tmp_path / "dump.jsonl", posts(3000))
+    with pytest.raises(
+        IncompleteError, match=r"could not be written .*disk is full.* run the same command again"
+    ):
+        build([dump], disk / "new.db")
+    assert [entry.name for entry in disk.iterdir()] == ["new.db.building"]
+    enlarge(disk)
+    report = build([dump], disk / "new.db")
+    assert 0 < report.unchanged < 3000
+    assert report.unchanged % 200 == 0
+    build([dump], tmp_path / "whole.db")
+    assert contents(disk / "new.db") == contents(tmp_path / "whole.db")
+
+
+def test_an_update_on_a_full_disk(tmp_path, disk, monkeypatch):
+    monkeypatch.setattr("hakubooru.ingest.builder.BATCH", 200)
+    build([write_lines(tmp_path / "old.jsonl", posts(500))], disk / "some.db")
+    dump = write_lines(tmp_path / "new.jsonl", posts(3000, first=400))
+    with pytest.raises(IncompleteError, match="disk is full"):
+        build([dump], disk / "some.db")
+    with hb.open(disk / "some.db") as db:
+        assert db.scalar("PRAGMA integrity_check") == "ok"
+        assert (db.info().posts - 500 + 101) % 200 == 0
+    enlarge(disk)
+    build([dump], disk / "some.db")
+    with hb.open(disk / "some.db") as db:
+        assert list(db.posts.to_ids()) == list(range(1, 3400))
+
+
+def test_a_migration_on_a_full_disk(tmp_path, disk, monkeypatch):
+    tags = [(number * 37, f"tag_{number}", number % 5) for number in range(1, 300)]
+    row = [
+        "2020-01-01T00:00:00.000-05:00",
+        1,
+        "",
+        None,
+        None,
+        0,
+        0,
+        0,
+        None,
+        0,
+        0,
+        0,
+        0,
+        9,
+        9,
+        9,
+        "jpg",
+        1,
+        0,
+        0,
+        0,
+        0,
+    ]
+    rows = [
+        ([n, *row, None, None, None], [tag[0] for tag in tags[n % 200 : n % 200 + 15]])
+        for n in range(1, 2000)
+    ]
+    old = write_generation(tmp_path / "old.db", 1, rows, tags)
+    small = disk / "old.db"
+    with small.open("wb") as file:
+        file.write(old.read_bytes())
+    before = small.read_bytes()
+    with pytest.raises(IncompleteError, match="free bytes on its disk"):
+        hakubooru_migrations.migrate(small)
+    assert small.read_bytes() == before
+    with monkeypatch.context() as patch:
+        # The estimate was wrong, or another program took the room.
+        patch.setattr(runner, "_SHARE_NEEDED", {1: 0})
+        with pytest.raises(IncompleteError, match="disk is full"):
+            hakubooru_migrations.migrate(small)
+    assert hakubooru_migrations.plan(small).generation == 1
+    assert [entry.name for entry in disk.iterdir()] == ["old.db"]
+    enlarge(disk)
+    hakubooru_migrations.migrate(small)
+    hakubooru_migrations.migrate(old)
+    assert contents(small) == contents(old)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="files have no limit there")
+def test_a_limit_on_the_size_of_files(tmp_path):
+    dump = write_lines(tmp_path / "dump.jsonl", posts(3000))
+    command = ["db", "build", str(dump), "--out", str(tmp_path / "new.db")]
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, "1000000", *command], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "could not be written" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "new.db").exists()
+    again = subprocess.run(
+        [sys.executable, "-c", COMMAND, *command], capture_output=True, text=True, check=True
+    )
+    assert "unchanged" in again.stdout
+    build([dump], tmp_path / "whole.db")
+    assert contents(tmp_path / "new.db") == contents(tmp_path / "whole.db")

@@ -1,0 +1,88 @@
+import json
+
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from danbooru import api_post, contents, write_lines
+from danbooru2024 import COLUMNS, write_parquet
+from hakubooru.errors import DumpError
+from hakubooru.ingest import build
+from hakubooru.ingest.dumps import open_dump
+
+
+@pytest.fixture
+def posts():
+    hidden = dict.fromkeys(("md5", "file_url", "large_file_url", "preview_file_url"))
+    return [
+        api_post(
+            number,
+            general=f"solo tag_{number % 9}",
+            artist="bespin" if number % 2 else "",
+            meta="highres",
+            rating="gsqe"[number % 4],
+            parent_id=number - 1 if number % 3 == 0 else None,
+            pixiv_id=58_080_247 + number if number % 5 else None,
+            **(hidden if number % 11 == 0 else {}),
+        )
+        for number in range(1, 100)
+    ]
+
+
+def test_the_layout_has_as_many_columns_as_the_published_one(tmp_path, posts):
+    path = write_parquet(tmp_path / "metadata.parquet", posts)
+    schema = parquet.read_schema(path)
+    assert len(schema) == len(set(COLUMNS)) == 88
+    assert schema.names[-1] == "id"
+    assert schema.field("pixiv_id").type == pa.float64()
+
+
+def test_parquet_gives_the_same_tables_as_json_lines(tmp_path, posts):
+    build([write_lines(tmp_path / "posts.jsonl", posts)], tmp_path / "lines.db")
+    report = build([write_parquet(tmp_path / "metadata.parquet", posts)], tmp_path / "parquet.db")
+    assert (report.new, report.rejected) == (99, 0)
+    assert contents(tmp_path / "parquet.db") == contents(tmp_path / "lines.db")
+
+
+def test_parquet_updates_what_json_lines_began(tmp_path, posts):
+    older = [post | {"score": 1, "updated_at": "2020-01-01T00:00:00.000-05:00"} for post in posts[::2]]
+    build([write_lines(tmp_path / "posts.jsonl", older)], tmp_path / "some.db")
+    report = build([write_parquet(tmp_path / "metadata.parquet", posts)], tmp_path / "some.db")
+    assert (report.new, report.updated, report.unchanged) == (49, 50, 0)
+
+
+def test_only_the_columns_that_are_wanted_are_read_and_progress_is_told(tmp_path, posts):
+    path = write_parquet(tmp_path / "metadata.parquet", posts)
+    with open_dump(path, ["id", "rating", "no_such_column"]) as dump:
+        found = list(dump)
+        assert dump.bytes_read() == path.stat().st_size
+    assert set(found[0].value) == {"id", "rating"}
+    assert [row.number for row in found] == list(range(1, 100))
+    assert {row.unit for row in found} == {"row"}
+
+
+def test_bad_rows_are_written_down(tmp_path, posts):
+    bad = [posts[0], posts[1] | {"rating": "x"}, posts[2] | {"created_at": None}]
+    report = build([write_parquet(tmp_path / "metadata.parquet", bad)], tmp_path / "some.db")
+    rejects = [json.loads(line) for line in report.rejects.read_text(encoding="utf-8").splitlines()]
+    assert report.new == 1
+    assert {(reject["reason"].split()[0], reject["record"]["id"]) for reject in rejects} == {
+        ("rating", 2),
+        ("created_at", 3),
+    }
+    assert all(1 <= reject["row"] <= 3 for reject in rejects)
+
+
+def test_a_parquet_file_of_something_else_is_told(tmp_path):
+    parquet.write_table(pa.table({"name": ["a"]}), tmp_path / "other.parquet")
+    with pytest.raises(DumpError, match=r"no post in .*1 records were refused"):
+        build([tmp_path / "other.parquet"], tmp_path / "some.db")
+    assert not (tmp_path / "some.db").exists()
+
+
+def test_times_may_be_times(tmp_path):
+    table = pa.Table.from_pylist([api_post(1)]).drop_columns(["created_at", "media_asset"])
+    times = pa.array(["2023-02-03T04:05:06.789Z"]).cast(pa.timestamp("ms", "UTC"))
+    parquet.write_table(table.append_column("created_at", times), tmp_path / "times.parquet")
+    build([tmp_path / "times.parquet"], tmp_path / "some.db")
+    assert contents(tmp_path / "some.db")[0][0][1] == "2023-02-03T04:05:06.789+00:00"

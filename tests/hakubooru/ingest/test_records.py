@@ -1,0 +1,165 @@
+from datetime import UTC, datetime
+
+import pytest
+
+from danbooru import api_post
+from hakubooru.ingest.records import COLUMNS, UNTYPED, BadRecordError, instant, read_record
+
+
+def column(post, name, **options):
+    return read_record(post, **options).row[COLUMNS.index(name)]
+
+
+def test_a_post_becomes_a_row_of_the_file():
+    record = read_record(api_post(5, general="solo", artist="bespin", rating="q", has_children=True))
+    row = dict(zip(COLUMNS, record.row, strict=True))
+    assert row == {
+        "id": 5,
+        "created_at": "2023-02-03T04:05:06.789-05:00",
+        "uploader_id": 7,
+        "source": "https://example.com/art",
+        "md5": "00000000000000000000000000000005",
+        "parent_id": None,
+        "has_children": 1,
+        "is_deleted": 0,
+        "is_banned": 0,
+        "pixiv_id": None,
+        "has_active_children": 0,
+        "bit_flags": 0,
+        "has_large": 1,
+        "has_visible_children": 0,
+        "image_width": 800,
+        "image_height": 1200,
+        "file_size": 123456,
+        "file_ext": "jpg",
+        "rating": 2,
+        "score": 12,
+        "up_score": 14,
+        "down_score": -2,
+        "fav_count": 34,
+        "file_url": "https://cdn.example.com/original/5.jpg",
+        "large_file_url": "https://cdn.example.com/sample/5.jpg",
+        "preview_file_url": "https://cdn.example.com/180x180/5.jpg",
+        "updated_at": "2024-05-19T01:30:25.096-04:00",
+    }
+    assert record.updated == datetime(2024, 5, 19, 5, 30, 25, 96000, UTC)
+    assert record.tags == {"solo": 0, "bespin": 1}
+
+
+@pytest.mark.parametrize(
+    ("written", "old_ratings", "number"),
+    [
+        ("g", False, 0),
+        ("s", False, 1),
+        ("q", False, 2),
+        ("e", False, 3),
+        ("s", True, 0),
+        ("q", True, 2),
+        ("general", False, 0),
+        ("safe", True, 0),
+        ("explicit", False, 3),
+    ],
+)
+def test_ratings(written, old_ratings, number):
+    assert column(api_post(rating=written), "rating", old_ratings=old_ratings) == number
+
+
+def test_types_of_tags_are_those_of_the_file():
+    post = api_post(general="a", artist="b", character="c", copyright="d", meta="e", tag_string="a b c d e f")
+    assert read_record(post).tags == {"a": 0, "b": 1, "c": 2, "d": 3, "e": 4, "f": UNTYPED}
+
+
+def test_tags_keep_their_order_and_stand_once():
+    post = api_post(general="b a", tag_string="b c a b  c ", tag_string_meta="d c")
+    assert list(read_record(post).tags) == ["b", "c", "a", "d"]
+
+
+def test_an_old_dump_without_meta_and_a_dump_without_types_will_do():
+    assert read_record(api_post(general="solo highres", tag_string_meta=...)).tags == {
+        "solo": 0,
+        "highres": 0,
+    }
+    bare = {key: value for key, value in api_post().items() if not key.startswith("tag_string_")}
+    assert read_record(bare).tags == {"1girl": UNTYPED, "solo": UNTYPED}
+    assert read_record(api_post(tag_string=...)).tags == {"1girl": 0, "solo": 0}
+    assert read_record(api_post(general="")).tags == {}
+
+
+def test_a_hidden_post_keeps_its_row():
+    hidden = dict.fromkeys(("md5", "file_url", "large_file_url", "preview_file_url"), ...)
+    record = read_record(api_post(**hidden))
+    row = dict(zip(COLUMNS, record.row, strict=True))
+    assert [row[name] for name in hidden] == [None] * 4
+    assert record.tags
+
+
+@pytest.mark.parametrize(
+    ("changes", "name", "value"),
+    [
+        ({"md5": "test98bf686ca7910ee0"}, "md5", "test98bf686ca7910ee0"),
+        ({"md5": ""}, "md5", None),
+        ({"source": None}, "source", ""),
+        ({"source": "it's \0 'quoted'"}, "source", "it's \0 'quoted'"),
+        ({"score": 3.0}, "score", 3),
+        ({"parent_id": 12.0}, "parent_id", 12),
+        ({"parent_id": float("nan")}, "parent_id", None),
+        ({"has_large": None}, "has_large", 0),
+        ({"has_large": 1.0}, "has_large", 1),
+        ({"uploader_id": ...}, "uploader_id", 0),
+        ({"down_score": None}, "down_score", 0),
+        ({"updated_at": None}, "updated_at", "2023-02-03T04:05:06.789-05:00"),
+        ({"updated_at": ...}, "updated_at", "2023-02-03T04:05:06.789-05:00"),
+        ({"created_at": "2016-07-26T17:57:29-04:00"}, "created_at", "2016-07-26T17:57:29-04:00"),
+        ({"created_at": datetime(2016, 7, 26, tzinfo=UTC)}, "created_at", "2016-07-26T00:00:00.000+00:00"),
+        ({"id": 2**62}, "id", 2**62),
+    ],
+)
+def test_odd_values_are_data(changes, name, value):
+    assert column(api_post(**changes), name) == value
+
+
+BAD = [
+    ([], "it is a list: an object"),
+    ("x", "it is text: an object"),
+    (None, "it is nothing: an object"),
+    ({}, "id is missing"),
+    (api_post(id=0), "id is 0: a positive number"),
+    (api_post(id=-5), "id is -5: a positive number"),
+    (api_post(1) | {"id": "12"}, "id is '12': a whole number"),
+    (api_post(1) | {"id": True}, "id is True: a whole number"),
+    (api_post(1) | {"id": 2**63}, "id is 9223372036854775808: a whole number"),
+    (api_post(1) | {"id": 1.5}, "id is 1.5: a whole number"),
+    (api_post(score=...), "score is missing"),
+    (api_post(score="12"), "score is '12': a whole number"),
+    (api_post(fav_count=float("nan")), "fav_count is nan: a whole number"),
+    (api_post(fav_count=1e300), "fav_count is 1e+300: a whole number"),
+    (api_post(rating=...), "rating is missing"),
+    (api_post(rating="x"), "rating is 'x': one of g, s, q, e"),
+    (api_post(rating=["g"]), "rating is a list: one of g, s, q, e"),
+    (api_post(created_at="yesterday"), "created_at is 'yesterday': a date such as"),
+    (api_post(created_at="20230203"), "created_at is '20230203': a date such as"),
+    (api_post(created_at=""), "created_at is '': text is needed"),
+    (api_post(updated_at="2023-13-45"), "updated_at is '2023-13-45': a date such as"),
+    (api_post(image_width=None), "image_width is missing"),
+    (api_post(file_ext=7), "file_ext is 7: text"),
+    (api_post(has_children="no"), "has_children is 'no': true or false"),
+    (api_post(is_deleted=2), "is_deleted is 2: true or false"),
+    (api_post(source={"url": "x"}), "source is an object: text"),
+    (api_post(md5=5), "md5 is 5: text"),
+    (api_post(tag_string=["1girl"]), "tag_string is a list: tags separated by spaces"),
+    ({k: v for k, v in api_post().items() if not k.startswith("tag_")}, "it has no tag_string"),
+]
+
+
+@pytest.mark.parametrize(("value", "reason"), BAD, ids=[reason for _, reason in BAD])
+def test_what_is_no_post_is_refused_with_a_reason(value, reason):
+    with pytest.raises(BadRecordError) as caught:
+        read_record(value)
+    assert reason in str(caught.value)
+    assert len(str(caught.value)) < 200
+
+
+def test_moments_compare_across_time_zones():
+    assert instant("2024-03-10T01:30:00.000-05:00") > instant("2024-03-10T02:00:00.000-04:00")
+    assert instant("2016-07-26T17:57:29") == datetime(2016, 7, 26, 17, 57, 29, tzinfo=UTC)
+    assert instant("rubbish") < instant("0001-01-02")

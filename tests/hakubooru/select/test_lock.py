@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import hashlib
+import json
+
+import pytest
+
+import hakubooru as hb
+from hakubooru import Post
+from hakubooru.caption import caption_format
+from hakubooru.errors import DestinationError, InputError
+from hakubooru.select.lock import Lock
+
+
+def lock(selection, *, asked=None, caption="kohaku-epsilon") -> Lock:
+    return Lock.of(selection, asked=asked or {}, caption=caption and caption_format(caption))
+
+
+def test_fingerprints_are_as_documented(db):
+    selection = db.posts.rating("g").order_by("-score")
+    ids = sorted(selection.to_ids().tolist())
+    plain = b"".join(post_id.to_bytes(8, "little") for post_id in ids)
+    assert selection.fingerprint() == f"sha256:{hashlib.sha256(plain).hexdigest()}"
+    captions = dict(selection.captions("kohaku-delta"))
+    text = "".join(f"{post_id}\t{captions[post_id]}\n" for post_id in ids)
+    expected = f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+    assert selection.fingerprint("kohaku-delta") == expected
+
+
+def test_order_does_not_matter_and_all_else_does(db):
+    base = db.posts.rating("g")
+    assert base.fingerprint() == base.shuffle(seed=3).fingerprint()
+    others = [
+        db.posts,
+        db.posts.limit(0),
+        base.limit(base.count() - 1),
+        base - db.posts.ids(1, 2) | db.posts.ids(5, 6),
+    ]
+    assert len({selection.fingerprint() for selection in (base, *others)}) == 5
+    assert base.fingerprint("kohaku-epsilon") != base.fingerprint("kohaku-delta")
+
+
+def test_a_lock_comes_back_as_it_was(db, tmp_path):
+    made = lock(db.posts.sample(50, seed=1).rating("g"), asked={"query": "rating:g", "pair": (1, 2)})
+    made.write(tmp_path / "a.lock")
+    again = Lock.read(tmp_path / "a.lock")
+    assert again == made
+    assert made.changes(again) == []
+    assert [row["step"] for row in made.funnel] == ["all posts", "sample of 50, seed 1", "rating:general"]
+    assert made.database == {"posts": 200, "first_id": 1, "last_id": 200}
+    assert set(made.versions) == {"hakubooru", "numpy", "peewee"}
+    assert [entry.name for entry in tmp_path.iterdir() if entry.name.startswith(".")] == []
+
+
+def test_the_scale_of_qualities_is_written_out(db):
+    caption = hb.CaptionFormat(order=("quality",), quality_scale="database")
+    made = Lock.of(db.posts, asked={}, caption=caption)
+    assert made.caption["quality_scale"] == caption.resolved(db).quality_scale.to_dict()
+
+
+def test_says_what_changed(db, path, tmp_path):
+    before = lock(db.posts.rating("g"), asked={"query": "rating:g"})
+    with hb.open(path, writable=True) as writable:
+        gone = int(writable.posts.rating("g").to_ids()[0])
+        list(writable.execute(Post.delete().where(Post.id == gone).returning(Post.id)))
+    after = lock(db.posts.rating("g"), asked={"query": "rating:g"})
+    assert before.changes(after) == [
+        f"posts: there were {before.posts:,}, there are {before.posts - 1:,}",
+        "database: posts was 200, is 199",
+        *([f"database: first_id was 1, is {after.database['first_id']}"] if gone == 1 else []),
+        f"funnel: rating:general left {before.posts}, leaves {after.posts}",
+    ]
+
+
+def test_reasons_without_an_effect_are_no_change(db):
+    before = lock(db.posts.rating("g"), asked={"query": "rating:g"})
+    after = lock(db.posts.rating("general"), asked={"query": "rating:general"})
+    assert before.changes(after) == []
+
+
+def test_other_posts_and_other_captions(db):
+    one, other = (
+        lock(db.posts.sample(20, seed=1), asked={"seed": 1}),
+        lock(db.posts.sample(20, seed=2), asked={"seed": 2}),
+    )
+    assert one.changes(other) == [
+        "posts: as many as before (20), but not the same",
+        "asked: seed was 1, is 2",
+        "funnel: the steps are others",
+    ]
+    captioned = lock(db.posts.sample(20, seed=1), asked={"seed": 1}, caption="kohaku-delta")
+    assert one.changes(captioned)[0] == "captions: the same posts, captioned differently"
+    assert any(change.startswith("caption: order was [") for change in one.changes(captioned))
+    bare = lock(db.posts.sample(20, seed=1), asked={"seed": 1}, caption=None)
+    assert one.changes(bare)[0] == "captions: there were some, and now there are none"
+    assert bare.changes(one)[0] == "captions: there were none, and now there are some"
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", "\0", '{"asked": 1}'])
+def test_what_is_no_lock(tmp_path, text):
+    file = tmp_path / "a.lock"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=r"a\.lock is no lock .*delete it"):
+        Lock.read(file)
+
+
+def test_a_lock_of_wrong_types(db, tmp_path):
+    lock(db.posts).write(tmp_path / "a.lock")
+    table = json.loads((tmp_path / "a.lock").read_text(encoding="utf-8"))
+    for name, value in {"asked": [], "funnel": 5, "funnel ": 1, "ids": 7, "caption": "x"}.items():
+        (tmp_path / "b.lock").write_text(json.dumps(table | {name.strip(): value}), encoding="utf-8")
+        with pytest.raises(InputError, match="no lock"):
+            Lock.read(tmp_path / "b.lock")
+
+
+def test_where_it_cannot_be_written(db, tmp_path):
+    with pytest.raises(DestinationError, match="go to another folder"):
+        lock(db.posts).write(tmp_path / "no" / "a.lock")

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections import Counter
+
+import numpy as np
+import pytest
+
+import hakubooru as hb
+from booru import TAGS, random_row, write
+from hakubooru.caption import caption_format
+from hakubooru.caption.labels import quality_label
+from hakubooru.image.bucket import Buckets
+from hakubooru.schema import RATINGS, TAG_TYPES
+
+
+@pytest.fixture(scope="module")
+def db(tmp_path_factory):
+    path = tmp_path_factory.mktemp("stats") / "posts.db"
+    draw = random.Random(5)
+    names = [name for name, _ in TAGS]
+    rows = [
+        random_row(post_id, draw)
+        | {
+            "created_at": draw.choice(["2019-01-01", "2020-12-31", "2021-05-05", ""]),
+            "image_width": draw.choice([0, 500, 1000, 2000, 4000]),
+            "image_height": draw.choice([500, 1000, 4000]),
+            "fav_count": draw.choice([0, 1, 3, 10, 40, 200, 1000]),
+        }
+        for post_id in range(1, 201)
+    ]
+    bags = {row["id"]: draw.sample(names, draw.randint(0, 6)) for row in rows}
+    write(path, rows, bags.__getitem__)
+    with hb.open(path) as database:
+        yield database
+
+
+@pytest.mark.parametrize(
+    "narrow", [lambda s: s, lambda s: s.rating("g").order_by("-score"), lambda s: s.limit(0)]
+)
+def test_counts_what_the_slow_way_counts(db, narrow):
+    selection = narrow(db.posts)
+    posts = list(selection.posts())
+    found = selection.stats(top=2)
+    assert found.posts == len(posts)
+    assert found.ratings == {name: sum(post.rating == name for post in posts) for name in RATINGS}
+    assert found.years == Counter(post.created_at[:4] or "none" for post in posts)
+    assert found.file_types == Counter(post.file_ext for post in posts)
+    assert sum(found.megapixels.values()) == len(posts)
+    assert found.megapixels.get("0.25 to 0.5", 0) == sum(
+        250_000 <= post.image_width * post.image_height < 500_000 for post in posts
+    )
+    assert found.megapixels.get("from 8", 0) == sum(
+        post.image_width * post.image_height >= 8_000_000 for post in posts
+    )
+    for kind in TAG_TYPES:
+        counts = Counter(tag.name for post in posts for tag in post.tags_of(kind))
+        common = sorted(counts, key=lambda name: (-counts[name], name))[:2]
+        assert list(found.tags.get(kind, {}).items()) == [(name, counts[name]) for name in common]
+
+
+def test_buckets_are_those_of_training(db):
+    buckets = Buckets()
+    drawn = [post for post in db.posts.posts() if post.image_width]
+    places = buckets.of([p.image_width for p in drawn], [p.image_height for p in drawn])
+    expected = Counter("x".join(map(str, size)) for size in buckets.sizes()[places].tolist())
+    found = db.posts.stats().buckets
+    assert found == expected
+    assert list(found.values()) == sorted(found.values(), reverse=True)
+
+
+@pytest.mark.parametrize("last", [None, 100])
+@pytest.mark.parametrize("preset", ["kohaku-epsilon", "kohaku-delta", "animagine-xl-3"])
+def test_qualities_are_those_of_captions(db, preset, last):
+    caption = dataclasses.replace(caption_format(preset), quality_last_id=last)
+    labels = [label for label, _ in reversed(caption.quality)]
+    expected = Counter(
+        quality_label(
+            getattr(post, caption.quality_by), caption.thresholds()[RATINGS.index(post.rating)], labels
+        )
+        for post in db.posts.posts()
+        if last is None or post.id <= last
+    )
+    found = db.posts.stats(caption=caption).quality
+    assert found == expected
+    assert list(found) == [label for label, _ in caption.quality if label in found]
+
+
+def test_qualities_by_the_scale_of_the_file(db):
+    caption = dataclasses.replace(caption_format("kohaku-epsilon"), quality_scale="database")
+    assert sum(db.posts.stats(caption=caption).quality.values()) == 200
+
+
+def test_a_caption_without_quality_has_none(db):
+    assert db.posts.stats(caption="danbooru").quality == {}
+
+
+def test_top_of_none(db):
+    assert db.posts.stats(top=0).tags == {}
+    assert np.sum([*db.posts.stats(top=1).tags["artist"].values()]) > 0

@@ -1,0 +1,42 @@
+"""The benchmarks' file is what it says it is."""
+
+import sqlite3
+
+import pytest
+
+import hakubooru as hb
+from benchmarks.generate import generate
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    return generate(tmp_path_factory.mktemp("made") / "made.db", 1_500, seed=3)
+
+
+def test_it_has_the_published_layout(made, tmp_path):
+    hb.create(tmp_path / "empty.db").close()
+    layouts = []
+    for path in (made, tmp_path / "empty.db"):
+        connection = sqlite3.connect(path)
+        layouts.append(set(connection.execute("SELECT name, sql FROM sqlite_master")))
+        connection.close()
+    assert layouts[0] == layouts[1]
+
+
+def test_its_tags_are_counted_and_about_35_a_post(made):
+    with hb.open(made) as db:
+        info = db.info()
+        assert info.posts == 1_500
+        assert 34 < info.relations / info.posts < 36
+        counted = db.scalar("SELECT COUNT(*) FROM posttagrelation WHERE tag_id = ?", [db.tags["1girl"].id])
+        assert db.tags["1girl"].popularity == counted > 900
+
+
+def test_the_same_size_and_seed_give_the_same_rows(made, tmp_path):
+    again, other = (generate(tmp_path / f"{seed}.db", 1_500, seed=seed) for seed in (3, 4))
+    dumps = []
+    for path in (made, again, other):
+        connection = sqlite3.connect(path)
+        dumps.append(list(connection.iterdump()))
+        connection.close()
+    assert dumps[0] == dumps[1] != dumps[2]

@@ -1,0 +1,142 @@
+"""Configurations: read, overridden, written back, documented; and what wrong ones are told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hakubooru.errors import ConfigError
+from hakubooru_trainer.config import dump, help_text, load
+from hakubooru_trainer.config.read import flat
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+GOOD = """
+[run]
+out = "out"
+[model]
+path = "model"
+[[data]]
+path = "one"
+[[data]]
+path = "two"
+repeats = 3
+"""
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "run.toml"
+    path.write_text(GOOD)
+    return path
+
+
+def test_what_is_written_reads_back_the_same(file, tmp_path):
+    options = load(file, ["lokr.factors={FeedForward=4}", "optimizer.lr=1e-4", "data.1.weight=2"])
+    (tmp_path / "again.toml").write_text(dump(options), encoding="utf-8")
+    assert load(tmp_path / "again.toml") == options
+    assert options.optimizer.lr == 1e-4
+    assert options.data[1].weight == 2.0
+    assert options.lokr.factors == {"FeedForward": 4}
+
+
+def test_a_bare_word_is_a_text(file):
+    assert load(file, ["optimizer.name=adamw", "run.out = C:\\runs\\mine"]).run.out == "C:\\runs\\mine"
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.toml")), ids=lambda path: path.stem)
+def test_examples_can_be_read(path):
+    if "[[data]]" in path.read_text(encoding="utf-8"):
+        load(path)
+
+
+def test_epsilon_is_the_published_run():
+    epsilon = flat(load(EXAMPLES / "epsilon.toml"))
+    published = {
+        "optimizer.name": "lion8bit", "optimizer.lr": 2e-5, "optimizer.text_lr": 5e-6, "optimizer.warmup": 1000,
+        "optimizer.schedule": "constant", "optimizer.weight_decay": 0.1, "optimizer.betas": (0.9, 0.95),
+        "loss.min_snr_gamma": 5, "loss.noise_offset": 0.0357, "captions.drop_tags": 0.15, "run.precision": "fp16",
+        "buckets.area": 1024**2, "buckets.min_side": 256, "buckets.max_side": 4096, "text.train": True, "run.epochs": 1,
+        "captions.keep_separator": "|||", "lokr.preset": "epsilon",
+    }  # fmt: skip
+    assert {key: epsilon[key] for key in published} == published
+    assert epsilon["batch.size"] * epsilon["batch.accumulation"] == 256
+
+
+def test_every_key_is_documented(file):
+    text = help_text()
+    keys = [line.split(" =")[0] for line in text.splitlines() if " =" in line and not line.startswith("#")]
+    assert sorted(keys) == sorted(
+        key.rpartition(".")[2] for key in flat(load(file)) if not key.startswith("data[1]")
+    )
+    for before, line in zip(text.splitlines(), text.splitlines()[1:], strict=False):
+        assert not (" =" in line and not line.startswith("#")) or before.startswith("#"), line
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("optimizer.lrr=1", "[optimizer] has no key 'lrr'; did you mean 'lr'?"),
+        ("optimiser.lr=1", "the configuration has no key 'optimiser'; did you mean 'optimizer'?"),
+        ("optimizer.name=lion8bitt", "did you mean 'lion8bit'?"),
+        ("optimizer.lr=0", "optimizer.lr is 0.0; a learning rate is above 0"),
+        ("optimizer.lr=nan", "optimizer.lr = nan; it is a number"),
+        ("optimizer.lr=fast", 'optimizer.lr = "fast"; it is a number'),
+        ("optimizer.betas=[0.9]", "it is a list of 2"),
+        ("optimizer.betas=[0.9, 1.5]", "both lie from 0 up to 1"),
+        ("optimizer.warmup=-1", "optimizer.warmup is -1; it is 0 or more"),
+        ("run.epochs=0", "set one of them"),
+        ("run.name=a/b", "it becomes part of file names"),
+        ("run.precision=fp8", "there are: fp32, bf16, fp16"),
+        ("run.weights=fp16", "weights are held in what is computed in"),
+        ("run.seed=1.5", "run.seed = 1.5; it is a whole number"),
+        ("run.checkpointing=1", "run.checkpointing = 1; it is true or false"),
+        ("model.vae_precision=fp16", "overflows to black or NaN"),
+        ("model.prediction=velocity", "model.prediction"),
+        ("buckets.step=20", "the VAE needs multiples of 8"),
+        ("buckets.min_side=5000", "hold nothing"),
+        ("captions.drop_tags=15", "a rate lies from 0 to 1"),
+        ("text.tokens=77", "there are: 75, 150, 225"),
+        ("lokr.factors={Attention=0}", "a factor is a whole number"),
+        ("lokr.preset=full", "there are: epsilon, attention"),
+        ("loss.max_timestep=2000", "0 <= min_timestep < max_timestep <= 1000"),
+        ("batch.size=0", "batch.size is 0; it is 1 or more"),
+        ("data.1.weight=0", "taking its [[data]] away"),
+        ("data.2.weight=1", "data is a list of 2; write data.0.weight=value"),
+        ("data=x", "write section.key=value"),
+        ("validation.timesteps=[1000]", "each lies from 0 to 999"),
+        ("samples.width=1001", "both are multiples of 8"),
+        ("run.out=3", "run.out = 3; it is a text in quotes"),
+    ],
+)
+def test_what_is_wrong_is_named(file, override, message):
+    with pytest.raises(ConfigError) as caught:
+        load(file, [override])
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[run", "is not TOML"),
+        ('[run]\nout = "x"\n[model]\npath = "y"', "data is missing; it must be given"),
+        ('[model]\npath = "y"\n[[data]]\npath = "z"', "run is missing; it must be given"),
+        (GOOD.replace('path = "model"', ""), "model.path is missing; it must be given"),
+        (GOOD.replace("[[data]]", "[data]", 1).replace('[[data]]\npath = "two"', ""), "write [[data]]"),
+        (GOOD + "[loss]\nmin_snr_gamma = 5\ndebiased = true", "both weigh the timesteps"),
+    ],
+)
+def test_what_is_missing_is_named(tmp_path, text, message):
+    path = tmp_path / "run.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    assert str(caught.value).startswith(str(path))
+    assert message in str(caught.value)
+
+
+def test_a_file_that_is_none_is_named(tmp_path):
+    (tmp_path / "b.toml").write_bytes(b"\xff\xfe")
+    for name, message in (("a.toml", "cannot be read"), ("b.toml", "is not text")):
+        with pytest.raises(ConfigError, match=message):
+            load(tmp_path / name)

@@ -1,0 +1,169 @@
+"""Images to sizes, batches and what the model is told; the order as a pure function."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hakubooru.errors import DataSetError
+from hakubooru_trainer.config.options import BucketOptions, DataOptions
+from hakubooru_trainer.data import images, samples
+from hakubooru_trainer.data.order import Order, sizes
+from training_pairs import write_pairs
+
+SIDES = st.integers(40, 400)
+SMALL = BucketOptions(area=64 * 64, step=16, min_side=32, max_side=128)
+
+
+def of_sizes(folder, some, **data):
+    return samples.load([DataOptions(path=str(write_pairs(folder, some)), **data)])
+
+
+def test_epsilons_buckets():
+    from hakubooru.image.bucket import Buckets
+
+    told = BucketOptions()
+    assert (
+        len(Buckets(area=told.area, step=told.step, min_side=told.min_side, max_side=told.max_side).sizes())
+        == 97
+    )
+
+
+@given(SIDES, SIDES, st.sampled_from([(64, 64), (96, 32), (48, 80)]))
+def test_a_fit_covers_and_crops_at_the_centre(width, height, size):
+    made = images.fit(width, height, size)
+    assert made.width >= size[0]
+    assert made.height >= size[1]
+    assert min(made.width - size[0], made.height - size[1]) == 0
+    assert abs(made.width - size[0] - 2 * made.left) <= 1
+    assert abs(made.height - size[1] - 2 * made.top) <= 1
+    assert images.conditioning(width, height, size, "true") == [
+        height,
+        width,
+        made.top,
+        made.left,
+        size[1],
+        size[0],
+    ]
+
+
+def test_kohyas_crop_is_sd_scripts():
+    """BucketManager.get_crop_ltrb, whose margins are those of an image fitted into the bucket."""
+    assert images.conditioning(1000, 500, (1024, 1024), "kohya") == [500, 1000, 256, 0, 1024, 1024]
+    assert images.conditioning(500, 1000, (1024, 1024), "kohya") == [1000, 500, 0, 256, 1024, 1024]
+    assert images.conditioning(700, 700, (1024, 1024), "kohya")[2:4] == [0, 0]
+
+
+def test_pixels_are_the_middle_of_the_image(tmp_path):
+    from PIL import Image
+
+    ramp = np.tile(np.arange(100, dtype=np.uint8), (50, 1))
+    Image.fromarray(np.stack([ramp] * 3, -1)).save(tmp_path / "ramp.png")
+    found = images.pixels(str(tmp_path / "ramp.png"), 100, 50, (50, 50))
+    assert found.shape == (3, 50, 50)
+    np.testing.assert_allclose(found[0, 7], np.arange(25, 75) / 127.5 - 1, atol=1e-6)
+
+
+def test_transparency_becomes_white(tmp_path):
+    from PIL import Image
+
+    Image.new("RGBA", (16, 16), (9, 9, 9, 0)).save(tmp_path / "clear.png")
+    assert (images.pixels(str(tmp_path / "clear.png"), 16, 16, (16, 16)) == 1).all()
+
+
+def test_a_broken_or_changed_image_is_named(tmp_path):
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    with pytest.raises(DataSetError, match=r"broken\.png cannot be read"):
+        images.pixels(str(tmp_path / "broken.png"), 9, 9, (16, 16))
+    write_pairs(tmp_path, [(32, 32)])
+    with pytest.raises(DataSetError, match="32 by 32 pixels and was 9 by 9"):
+        images.pixels(str(tmp_path / "x001" / "1.png"), 9, 9, (16, 16))
+
+
+def test_an_export_is_read_without_its_images(tmp_path):
+    found = of_sizes(tmp_path, [(96, 64), (64, 96)])
+    assert found.ids.tolist() == [1, 2]
+    assert found.caption(1) == "1girl, character 2 ||| stripes, blue, number 2, solo"
+    assert found.path(0) == f"{tmp_path}/x001/1.png"
+    assert found.left_out == {"no archive holds it": 1}
+
+
+def test_a_folder_without_a_manifest_is_scanned_once(tmp_path, monkeypatch):
+    write_pairs(tmp_path, [(96, 64), (64, 96), (64, 64)])
+    manifest = samples.load([DataOptions(path=str(tmp_path))])
+    (tmp_path / "manifest.parquet").unlink()
+    (tmp_path / "x001" / "3.txt").unlink()
+    (tmp_path / "x001" / "4.png").write_bytes(b"no picture")
+    scanned = samples.load([DataOptions(path=str(tmp_path))])
+    assert scanned.columns.equals(manifest.columns.slice(0, 2))
+    assert (scanned.ids == manifest.ids[:2]).all()
+    assert sorted(scanned.left_out.values()) == [1, 1]
+    monkeypatch.setattr(samples, "_scan", lambda *_: pytest.fail("scanned again"))
+    assert samples.load([DataOptions(path=str(tmp_path))]).fingerprint() == scanned.fingerprint()
+
+
+@pytest.mark.parametrize("fill", [False, True])
+@pytest.mark.parametrize("batch", [1, 3, 4])
+def test_an_epoch_has_every_image_once_and_batches_of_one_bucket(tmp_path, fill, batch):
+    found = of_sizes(tmp_path, [(64, 64)] * 5 + [(64, 128)] * 4 + [(128, 64)])
+    made = sizes(found, SMALL)
+    order = Order(found, made.of, batch=batch, seed=1, fill=fill)
+    seen = Counter()
+    for number in range(order.batches):
+        place = order[number]
+        assert len({int(made.of[row]) for row in place.rows}) == 1
+        assert (place.epoch, place.position) == (0, number * batch)
+        seen.update(place.rows.tolist())
+        assert len(place.rows) == batch if fill else len(place.rows) <= batch
+    assert set(seen) == set(range(10))
+    assert fill or set(seen.values()) == {1}
+    assert sum(seen.values()) == order.images(0, order.batches)
+
+
+def test_any_batch_can_be_had_without_those_before(tmp_path):
+    found = of_sizes(tmp_path, [(64, 64)] * 7 + [(64, 128)] * 3, repeats=2)
+    of = sizes(found, SMALL).of
+    whole = Order(found, of, batch=2, seed=5, fill=False)
+    rows = [whole[number].rows.tolist() for number in range(3 * whole.batches)]
+    assert (
+        Order(found, of, batch=2, seed=5, fill=False)[2 * whole.batches].rows.tolist()
+        == rows[2 * whole.batches]
+    )
+    assert rows[: whole.batches] != rows[whole.batches : 2 * whole.batches]
+    assert whole.images(3, 2 * whole.batches) == sum(map(len, rows[3 : 2 * whole.batches]))
+    assert Counter(row for batch in rows for row in batch) == dict.fromkeys(range(10), 6)
+
+
+def test_without_upscaling_small_images_keep_their_size(tmp_path):
+    found = of_sizes(tmp_path, [(40, 50), (200, 200), (64, 64)])
+    made = sizes(found, BucketOptions(area=64 * 64, step=16, min_side=32, max_side=128, upscale=False))
+    assert made.sizes[made.of].tolist() == [[32, 48], [64, 64], [64, 64]]
+
+
+def test_held_out_images_are_the_same_whatever_else_there_is(tmp_path):
+    found = of_sizes(tmp_path, [(64, 64)] * 9)
+    train, held = found.split(3, seed=4)
+    assert sorted([*train.ids, *held.ids]) == list(range(1, 10))
+    fewer = found.take(np.flatnonzero(np.isin(found.ids, [*held.ids, 1, 2])))
+    assert set(held.ids.tolist()) <= {*fewer.split(3, seed=4)[1].ids.tolist()} | {1, 2}
+    with pytest.raises(DataSetError, match="hold out fewer"):
+        found.split(9, seed=4)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda p: None, "is no folder"),
+        (lambda p: p.mkdir(), "nothing is in it"),
+        (lambda p: (p.mkdir(), (p / "manifest.parquet").write_bytes(b"x")), "is no manifest"),
+        (lambda p: write_pairs(p, [(9, 9)], status="broken"), "holds no image"),
+    ],
+)
+def test_a_data_set_that_cannot_be_is_named(tmp_path, make, message):
+    make(tmp_path / "set")
+    with pytest.raises(DataSetError, match=message):
+        samples.load([DataOptions(path=str(tmp_path / "set"))])

@@ -1,0 +1,220 @@
+"""The adapter: its layers on the true SDXL, its arithmetic, its names, and what LyCORIS makes of its file."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+import pytest
+import torch
+from torch import nn
+
+from hakubooru.errors import ConfigError, ModelError
+from hakubooru_trainer.config.options import LokrOptions, ModelOptions
+from hakubooru_trainer.lokr import file
+from hakubooru_trainer.lokr.adapter import Adapter, adapter_of
+from hakubooru_trainer.lokr.preset import Target, targets
+from hakubooru_trainer.model.load import skeleton
+from hakubooru_trainer.model.names import PARTS
+from tiny_outputs import TRAINED, outputs
+
+
+@pytest.fixture(scope="module")
+def sdxl():
+    """The parts of the true SDXL, on the meta device."""
+    return {part: skeleton(part, ModelOptions(path="sdxl.safetensors")) for part in TRAINED}
+
+
+@pytest.fixture(scope="module")
+def epsilon(sdxl):
+    return Adapter(targets(sdxl, LokrOptions()))
+
+
+def test_epsilons_layers_and_parameters(epsilon):
+    kinds = Counter(("norm" if not t.factor else "lokr", t.part == "unet") for t in epsilon.targets)
+    assert kinds == {("lokr", True): 794, ("norm", True): 255, ("lokr", False): 258}
+    assert sum(tensor.numel() for _, tensor in epsilon.weights()) == 384_533_744
+    factors = {t.name: t.factor for t in epsilon.targets}
+    assert factors["lora_unet_input_blocks_4_1_transformer_blocks_0_attn1_to_q"] == 4
+    assert factors["lora_unet_input_blocks_4_1_transformer_blocks_0_ff_net_0_proj"] == 2
+    assert factors["lora_unet_input_blocks_4_1_proj_in"] == 8
+    assert factors["lora_te2_text_model_encoder_layers_31_mlp_fc1"] == 8
+    assert "lora_te1_text_model_encoder_layers_11_mlp_fc1" not in factors
+
+
+def test_every_name_is_one_that_comfyui_knows(sdxl, epsilon):
+    """comfy/lora.py: `lora_unet_` and the checkpoint's name with _ for dots; `lora_te1_text_model_encoder_layers_N_` and LORA_CLIP_MAP."""
+    known = set()
+    for name in sdxl["unet"].state_dict():
+        key = PARTS["unet"](name).key.removeprefix("model.diffusion_model.")
+        known.add("lora_unet_" + key.rpartition(".")[0].replace(".", "_"))
+    clip = {
+        "mlp_fc1",
+        "mlp_fc2",
+        "self_attn_k_proj",
+        "self_attn_q_proj",
+        "self_attn_v_proj",
+        "self_attn_out_proj",
+    }
+    for number, layers in ((1, 12), (2, 32)):
+        known |= {
+            f"lora_te{number}_text_model_encoder_layers_{n}_{inner}" for n in range(layers) for inner in clip
+        }
+    assert {target.name for target in epsilon.targets} <= known
+
+
+def test_every_name_is_one_that_the_webui_knows(sdxl, epsilon):
+    """extensions-builtin/Lora/networks.py: names of the loaded modules with _ for dots, after three replacements."""
+    known = set()
+    for part in TRAINED:
+        for name in sdxl[part].state_dict():
+            key = PARTS[part](name).key.rpartition(".")[0]
+            known.add(key.removeprefix("model.").removeprefix("conditioner.embedders.").replace(".", "_"))
+    for target in epsilon.targets:
+        key = target.name.replace("lora_unet", "diffusion_model").replace(
+            "lora_te1_text_model", "0_transformer_text_model"
+        )
+        if found := re.match(r"lora_te2_text_model_encoder_layers_(\d+)_(.+)", key):
+            inner = (
+                found[2]
+                .replace("mlp_fc1", "mlp_c_fc")
+                .replace("mlp_fc2", "mlp_c_proj")
+                .replace("self_attn", "attn")
+            )
+            # q, k and v stand in one there: re_x_proj
+            inner = re.sub(r"attn_[qkv]_proj", "attn_in_proj", inner)
+            key = f"1_model_transformer_resblocks_{found[1]}_{inner}"
+        assert key in known or key.removesuffix("_in_proj") in known, target.name
+
+
+LAYERS = {
+    "linear": lambda: nn.Linear(24, 48),
+    "convolution": lambda: nn.Conv2d(16, 24, 3, stride=2, padding=1),
+    "point": lambda: nn.Conv2d(16, 24, 1),
+}
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+@pytest.mark.parametrize("factor", [2, 4, 8])
+def test_forward_and_gradients_are_the_definitions(kind, factor):
+    layer = LAYERS[kind]().double().requires_grad_(requires_grad=False)
+    adapter = Adapter([Target("layer", "unet", layer, factor)], dtype=torch.float64)
+    x = (
+        torch.randn(2, 16, 6, 6, dtype=torch.float64)
+        if kind != "linear"
+        else torch.randn(2, 5, 24, dtype=torch.float64)
+    )
+    x.requires_grad_()
+    w1, w2 = (tensor for _, tensor in adapter.weights())
+    with torch.no_grad():
+        w2.normal_()
+
+    def gradients(y):
+        return torch.autograd.grad((y * torch.arange(y.numel()).reshape(y.shape)).sum(), (x, w1, w2))
+
+    kron = torch.einsum("ac,bd...->abcd...", w1, w2).reshape(layer.weight.shape)
+    merged = layer.weight + kron
+    if kind == "linear":
+        plain = nn.functional.linear(x, merged, layer.bias)
+    else:
+        plain = nn.functional.conv2d(x, merged, layer.bias, layer.stride, layer.padding)
+    adapter.apply()
+    ours = layer(x)
+    assert torch.allclose(ours, plain, rtol=1e-12, atol=1e-12)
+    for one, other in zip(gradients(ours), gradients(plain), strict=True):
+        assert torch.allclose(one, other, rtol=1e-10, atol=1e-9)
+
+
+@pytest.fixture(scope="module")
+def moved(parts):
+    """The tiny model, an adapter on it with weights that change something, and the model's output with it."""
+    model = parts()
+    adapter = Adapter(targets({name: vars(model)[name] for name in TRAINED}, LokrOptions(norms=True)))
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for _, tensor in adapter.weights():
+            tensor.add_(torch.randn(tensor.shape, generator=generator), alpha=0.05)
+    return adapter, outputs(model), outputs(model, adapter)
+
+
+def test_lycoris_loads_the_file_and_gives_the_same(moved, parts, tmp_path):
+    from lycoris import create_lycoris_from_weights
+    from lycoris.wrapper import LycorisNetwork
+
+    adapter, before, after = moved
+    assert (after - before).abs().max() > 0.01
+    path = tmp_path / "adapter.safetensors"
+    file.write(path, adapter, torch.float32, {})
+    model = parts()
+    tensors = file.read(path)
+    # LyCORIS looks layers up by the model's own names, which for diffusers are not SGM's.
+    by_module = {
+        id(target.module): target.name
+        for target in targets({n: vars(model)[n] for n in TRAINED}, LokrOptions())
+    }
+    networks = []
+    for part in TRAINED:
+        prefix = LycorisNetwork.LORA_PREFIX
+        renamed = {}
+        for name, module in vars(model)[part].named_modules():
+            for key in [k for k in tensors if k.rpartition(".")[0] == by_module.get(id(module))]:
+                renamed[f"{prefix}_{name.replace('.', '_')}.{key.rpartition('.')[2]}"] = tensors[key]
+        with torch.no_grad():
+            network, _ = create_lycoris_from_weights(1.0, None, vars(model)[part], renamed)
+        networks.append(network)
+    assert sum(len(network.loras) for network in networks) == len(adapter.targets)
+    for network in networks:
+        network.apply_to()
+    assert torch.allclose(outputs(model), after, atol=1e-5)
+    for network in networks:
+        network.restore()
+        network.merge_to(1.0)
+    assert torch.allclose(outputs(model), after, atol=1e-5)
+
+
+def test_a_file_gives_the_same_adapter_whatever_made_it(moved, parts, tmp_path):
+    adapter, _, after = moved
+    path = tmp_path / "adapter.safetensors"
+    file.write(path, adapter, torch.float32, {})
+    model = parts()
+    assert torch.equal(outputs(model, adapter_of(file.read(path), vars(model), str(path))), after)
+
+
+def test_the_start_changes_nothing_and_follows_from_the_seed(parts):
+    model = parts()
+    before = outputs(model)
+    first, same, other = (
+        Adapter(targets({"unet": model.unet}, LokrOptions()), seed=seed) for seed in (1, 1, 2)
+    )
+    for (name, one), (_, two), (_, three) in zip(
+        first.weights(), same.weights(), other.weights(), strict=True
+    ):
+        assert torch.equal(one, two)
+        assert name.endswith("lokr_w1") != torch.equal(one, three)
+    assert torch.allclose(outputs(model, first), before, atol=1e-6)
+    first.remove()
+    assert torch.equal(outputs(model), before)
+
+
+@pytest.mark.parametrize(
+    ("told", "message"),
+    [
+        ({"factors": {"FeedForwad": 4}}, "did you mean 'FeedForward'"),
+        ({"exclude": ("lora_unet_nothing*",)}, "matches no layer"),
+    ],
+)
+def test_wrong_targets_are_named(parts, told, message):
+    with pytest.raises(ConfigError, match=message):
+        targets({"unet": parts().unet}, LokrOptions(**told))
+
+
+def test_another_adapters_file_is_refused(parts):
+    model = parts()
+    adapter = Adapter(targets({"unet": model.unet}, LokrOptions()))
+    other = Adapter(targets({"unet": model.unet}, LokrOptions(factors={"Attention": 2})))
+    with pytest.raises(ModelError, match=r"set lokr\.factors"):
+        adapter.load(dict(other.weights()), "other.safetensors")
+    with pytest.raises(ModelError, match="without norms"):
+        adapter.load(
+            dict(Adapter(targets({"unet": model.unet}, LokrOptions(norms=False))).weights()), "other"
+        )

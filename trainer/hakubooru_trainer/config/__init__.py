@@ -1,0 +1,6 @@
+"""What a training run is told: a TOML file, read into frozen dataclasses."""
+
+from hakubooru_trainer.config.options import Options
+from hakubooru_trainer.config.read import dump, help_text, load
+
+__all__ = ["Options", "dump", "help_text", "load"]

@@ -1,0 +1,201 @@
+"""Batches: everything that an update needs of the data set, made ahead by threads, each from its number alone."""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from hakubooru.caption import CaptionChange
+from hakubooru_trainer import randomness
+from hakubooru_trainer.data.images import conditioning, pixels
+from hakubooru_trainer.text import tokenize
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from concurrent.futures import Future
+
+    from torch import Tensor
+
+    from hakubooru_trainer.config import Options
+    from hakubooru_trainer.data.latents import LatentCache
+    from hakubooru_trainer.data.order import Order, Place, Sizes
+    from hakubooru_trainer.data.samples import Samples
+    from hakubooru_trainer.randomness import Floats
+
+DOWN = 8
+"""Pixels a latent, along each side."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Images of one bucket, B of them, on the CPU or a device."""
+
+    ids: tuple[int, ...]
+    captions: tuple[str, ...]
+    tokens: Tensor
+    """By the first tokenizer, (B, chunks, 77)."""
+    tokens_2: Tensor
+    conditioning: Tensor
+    """(B, 6)."""
+    weights: Tensor
+    """Of the loss, (B,)."""
+    timesteps: Tensor
+    """(B,) int64."""
+    noise: Tensor
+    """(B, 4, H/8, W/8)."""
+    offset: Tensor
+    """Draws for the noise offset, (B, 4, 1, 1)."""
+    spread: Tensor
+    """Draws for the latents' deviation, (B, 4, H/8, W/8)."""
+    pixels: Tensor | None
+    """(B, 3, H, W); None where latents are cached."""
+    latents: tuple[Tensor, Tensor] | None
+    """Mean and deviation, each (B, 4, H/8, W/8)."""
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on a device."""
+        moved: dict[str, Any] = {
+            name: value.to(device, non_blocking=True)
+            for name, value in vars(self).items()
+            if isinstance(value, torch.Tensor)
+        }
+        if self.latents is not None:
+            moved["latents"] = (self.latents[0].to(device), self.latents[1].to(device))
+        return replace(self, **moved)
+
+
+class Batches:
+    """Makes batches of samples."""
+
+    def __init__(
+        self,
+        samples: Samples,
+        sizes: Sizes,
+        options: Options,
+        *,
+        tokenizers: Sequence[Any],
+        cache: LatentCache | None = None,
+    ) -> None:
+        self.samples = samples
+        self.sizes = sizes
+        self.options = options
+        self.tokenizers = tokenizers
+        self.cache = cache
+        captions = options.captions
+        self.change = CaptionChange(
+            shuffle=captions.shuffle,
+            drop_tags=captions.drop_tags,
+            drop_caption=captions.drop_caption,
+            separator=captions.separator,
+            keep_separator=captions.keep_separator,
+        )
+        self.plain = replace(self.change, shuffle=False, drop_tags=0.0, drop_caption=0.0)
+
+    def training(self, order: Order, first: int, last: int) -> Iterator[Batch]:
+        """The batches of the run from `first` up to `last`, which is not included."""
+        return self._ahead(lambda number: self.batch(order[number], number), range(first, last))
+
+    def batch(self, place: Place, number: int) -> Batch:
+        """A batch for training.
+
+        Args:
+            place: its images and where they stand.
+            number: of the batch in the run.
+        """
+        seed, epoch = self.options.run.seed, place.epoch
+        rows = place.rows.tolist()
+        draws: list[tuple[int, ...]] = [
+            (seed, epoch, place.position + i, int(self.samples.ids[row])) for i, row in enumerate(rows)
+        ]
+        captions = [
+            self.change(self.samples.caption(row), randomness.number("caption", *draw))
+            for row, draw in zip(rows, draws, strict=True)
+        ]
+        return self._made(
+            rows, captions, draws, [self._timestep(draw, i, number) for i, draw in enumerate(draws)]
+        )
+
+    def validation(self) -> Iterator[Batch]:
+        """Each image by itself, at each of the fixed timesteps, with noise that is always the same."""
+        steps = self.options.validation.timesteps
+
+        def made(pair: tuple[int, int]) -> Batch:
+            row, timestep = pair
+            draw = (self.options.run.seed, 2**64 - 1, timestep, int(self.samples.ids[row]))
+            return self._made([row], [self.plain(self.samples.caption(row), 0)], [draw], [timestep])
+
+        return self._ahead(made, [*itertools.product(range(len(self.samples)), steps)])
+
+    def _timestep(self, draw: tuple[int, ...], place: int, number: int) -> int:
+        loss = self.options.loss
+        if loss.timesteps_alike > 1:
+            draw = (draw[0], number // loss.timesteps_alike, place)
+        return randomness.integer(loss.min_timestep, loss.max_timestep, "timestep", *draw)
+
+    def _made(
+        self, rows: list[int], captions: list[str], draws: list[tuple[int, ...]], timesteps: list[int]
+    ) -> Batch:
+        samples, chunks = self.samples, self.options.text.tokens // 75
+        size = self.size(rows[0])
+        shape = (4, size[1] // DOWN, size[0] // DOWN)
+        told = [
+            conditioning(int(samples.widths[row]), int(samples.heights[row]), size, self.options.buckets.crop)
+            for row in rows
+        ]
+        images, latents = None, None
+        if self.cache is None:
+            images = torch.from_numpy(np.stack([self.pixels(row) for row in rows]))
+        else:
+            found = [self.cache.get(samples.content(row), size) for row in rows]
+            latents = (torch.stack([mean for mean, _ in found]), torch.stack([std for _, std in found]))
+        return Batch(
+            ids=tuple(int(samples.ids[row]) for row in rows),
+            captions=tuple(captions),
+            tokens=tokenize(self.tokenizers[0], captions, chunks),
+            tokens_2=tokenize(self.tokenizers[1], captions, chunks),
+            conditioning=torch.tensor(told),
+            weights=torch.tensor([samples.weights[samples.sources[row]] for row in rows]),
+            timesteps=torch.tensor(timesteps),
+            noise=_normal(shape, "noise", draws),
+            offset=_normal((4, 1, 1), "offset", draws),
+            spread=_normal(shape, "latents", draws),
+            pixels=images,
+            latents=latents,
+        )
+
+    def size(self, row: int) -> tuple[int, int]:
+        """Width and height of an image's bucket."""
+        width, height = self.sizes.sizes[self.sizes.of[row]].tolist()
+        return width, height
+
+    def pixels(self, row: int) -> Floats:
+        """An image brought to its bucket's size, (3, H, W)."""
+        samples = self.samples
+        return pixels(samples.path(row), int(samples.widths[row]), int(samples.heights[row]), self.size(row))
+
+    def _ahead(self, make: Any, items: Sequence[Any]) -> Iterator[Batch]:
+        """What `make` gives for each item, in order, made by threads a few items ahead."""
+        workers = self.options.run.workers
+        waiting: deque[Future[Batch]] = deque()
+        rest = iter(items)
+        with ThreadPoolExecutor(workers) as threads:
+            try:
+                for item in itertools.islice(rest, 2 * workers):
+                    waiting.append(threads.submit(make, item))
+                while waiting:
+                    batch = waiting.popleft().result()
+                    for item in itertools.islice(rest, 1):
+                        waiting.append(threads.submit(make, item))
+                    yield batch
+            finally:
+                threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _normal(shape: tuple[int, ...], purpose: str, draws: list[tuple[int, ...]]) -> Tensor:
+    return torch.from_numpy(np.stack([randomness.normal(shape, purpose, *draw) for draw in draws]))

@@ -1,0 +1,1 @@
+"""The adapter: which layers it changes, its weights, and their file."""

@@ -1,0 +1,156 @@
+"""An adapter on a model: LyCORIS's LoKr and norm modules, in full matrices, named as other tools name them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from lycoris.functional import factorization
+from lycoris.modules.lokr import LokrModule
+from lycoris.modules.norms import NormModule
+
+from hakubooru.errors import ModelError
+from hakubooru.nearest import nearest
+from hakubooru_trainer import randomness
+from hakubooru_trainer.lokr.preset import Target, layers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from torch import Tensor
+
+
+class Adapter:
+    """The trained weights, one module for each target.
+
+    For a layer with weight W it adds x · (w1 ⊗ w2) to what the frozen layer gives, computed on the activations: in half
+    precision W + w1 ⊗ w2 would lose most of a small difference to rounding. w2 begins at 0 and w1 at Kaiming's uniform
+    distribution, drawn for each layer from the seed and its name.
+    """
+
+    def __init__(
+        self, targets: Sequence[Target], *, seed: int = 0, dtype: torch.dtype = torch.float32
+    ) -> None:
+        self.targets = list(targets)
+        self.modules: dict[str, Any] = {target.name: _module(target, dtype) for target in targets}
+        with torch.no_grad():
+            for name, module in self.modules.items():
+                if isinstance(module, LokrModule) and not module.lokr_w1.is_meta:
+                    module.lokr_w1.copy_(_start(module.lokr_w1, name, seed))
+
+    def apply(self) -> None:
+        """Let the model's layers give what the adapter makes of them."""
+        for module in self.modules.values():
+            module.apply_to()
+
+    def remove(self) -> None:
+        """Let them give what they gave before."""
+        for module in self.modules.values():
+            module.restore()
+
+    def to(self, device: torch.device) -> None:
+        """Move the weights."""
+        for module in self.modules.values():
+            module.to(device)
+
+    def weights(self) -> Iterator[tuple[str, Tensor]]:
+        """Names as in the file, and the tensors themselves."""
+        for name, module in self.modules.items():
+            for own, tensor in module.named_parameters():
+                yield f"{name}.{own}", tensor
+
+    def parameters(self, *parts: str) -> list[Tensor]:
+        """The tensors of some parts of the model."""
+        return [
+            tensor
+            for target in self.targets
+            if target.part in parts
+            for tensor in self.modules[target.name].parameters()
+        ]
+
+    @torch.no_grad()
+    def load(self, tensors: Mapping[str, Tensor], where: str) -> None:
+        """Take weights over from a file.
+
+        Raises:
+            ModelError: the file holds other layers, or other factors.
+        """
+        own = dict(self.weights())
+        known = {name for name in tensors if not name.endswith(".alpha")}
+        for name in sorted(known - own.keys()):
+            raise ModelError(f"{where} has {name}, which this adapter does not have; {nearest(name, own)}")
+        for name, tensor in own.items():
+            if name not in known:
+                raise ModelError(
+                    f"{where} does not have {name}; it was made with another preset, or without norms"
+                )
+            if tensors[name].shape != tensor.shape:
+                raise ModelError(
+                    f"{where}: {name} is of shape {tuple(tensors[name].shape)}, and here it is {tuple(tensor.shape)}; "
+                    "set lokr.factors as they were when it was made"
+                )
+            tensor.copy_(tensors[name])
+
+
+def adapter_of(tensors: Mapping[str, Tensor], parts: Mapping[str, Any], where: str) -> Adapter:
+    """The adapter that a file holds, on a model: layers and factors are the file's own.
+
+    Args:
+        tensors: as read from the file.
+        parts: the UNet and the text encoders, by the names of their folders.
+        where: the file, for messages.
+
+    Raises:
+        ModelError: it changes layers that the model does not have, or is no LoKr of full matrices.
+    """
+    known = layers({name: parts[name] for name in ("unet", "text_encoder", "text_encoder_2")})
+    found = []
+    for name in dict.fromkeys(key.rpartition(".")[0] for key in tensors):
+        if name not in known:
+            raise ModelError(
+                f"{where} changes {name}, which the model does not have; it was trained on another"
+            )
+        w1 = tensors.get(f"{name}.lokr_w1")
+        if w1 is None and f"{name}.w_norm" not in tensors:
+            raise ModelError(
+                f"{where}: {name} is no LoKr of full matrices; draw with the program that made it"
+            )
+        part, module = known[name]
+        found.append(Target(name, part, module, 0 if w1 is None else _factor(w1, module, where)))
+    adapter = Adapter(found)
+    adapter.load(tensors, where)
+    return adapter
+
+
+def _factor(w1: Tensor, module: Any, where: str) -> int:
+    """The factor that makes LyCORIS divide a layer as w1 says."""
+    outs, ins = module.weight.shape[:2]
+    for factor in range(1, max(outs, ins) + 1):
+        if (factorization(outs, factor)[0], factorization(ins, factor)[0]) == tuple(w1.shape):
+            return factor
+    raise ModelError(
+        f"{where} has a w1 of shape {tuple(w1.shape)}, which does not divide a layer of {outs} by {ins}"
+    )
+
+
+def _module(target: Target, dtype: torch.dtype) -> Any:
+    device = target.module.weight.device if target.module.weight.is_meta else torch.device("cpu")
+    with device:
+        if target.factor == 0:
+            module: Any = NormModule(target.name, target.module)
+        else:
+            module = LokrModule(
+                target.name,
+                target.module,
+                lora_dim=1,  # full matrices: it only stands in the file, as alpha
+                alpha=1,
+                factor=target.factor,
+                full_matrix=True,
+                bypass_mode=True,
+            )
+    return module.to(dtype)
+
+
+def _start(w1: Tensor, name: str, seed: int) -> Tensor:
+    bound = w1.shape[1] ** -0.5  # torch's kaiming_uniform_ with a = √5
+    return torch.from_numpy((randomness.uniform(w1.shape, f"w1 of {name}", seed) * 2 - 1) * bound)

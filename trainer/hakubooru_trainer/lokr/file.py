@@ -1,0 +1,144 @@
+"""The adapter's file as ComfyUI, the sd-webui and LyCORIS read it: SGM's names, and the metadata they ask for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors.torch import save, save_file
+
+import hakubooru
+from hakubooru.files import replacing
+from hakubooru_trainer.lokr.preset import PRESETS
+from hakubooru_trainer.model.single_file import open_file
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from hakubooru_trainer.config import Options
+    from hakubooru_trainer.data.order import Sizes
+    from hakubooru_trainer.data.samples import Samples
+    from hakubooru_trainer.lokr.adapter import Adapter
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def tensors(adapter: Adapter, dtype: torch.dtype) -> dict[str, Tensor]:
+    """What the file holds: w1, w2 and alpha of each layer, the differences of norms."""
+    found = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in adapter.weights()}
+    for target in adapter.targets:
+        if target.factor:
+            found[f"{target.name}.alpha"] = torch.tensor(1.0, dtype=dtype)
+    return found
+
+
+def write(path: Path, adapter: Adapter, dtype: torch.dtype, metadata: Mapping[str, str]) -> None:
+    """Write the adapter; the file appears whole or not at all.
+
+    The metadata gets `sshs_model_hash`, the SHA-256 of the tensors by sd-scripts' rule, by which other tools know files.
+    """
+    held = tensors(adapter, dtype)
+    data = save(held)
+    body = data[8 + int.from_bytes(data[:8], "little") :]
+    digest = hashlib.sha256(body).hexdigest()
+    del data, body
+    with replacing(path) as beside:
+        save_file(held, beside, dict(metadata) | {"sshs_model_hash": digest})
+
+
+def read(path: Path) -> dict[str, Tensor]:
+    """The tensors of an adapter's file.
+
+    Raises:
+        ModelError: it is not there, or not safetensors.
+    """
+    with open_file(path) as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+
+
+def metadata(
+    options: Options, samples: Samples, sizes: Sizes, *, update: int, epoch: float, v: bool, fingerprint: str
+) -> dict[str, str]:
+    """What a file says of how it was made, in sd-scripts' words (`ss_…`) and in modelspec's."""
+    preset = PRESETS[options.lokr.preset]
+    arguments = {
+        "algo": "lokr",
+        "full_matrix": True,
+        "factor": preset.factor,
+        "factors": dict(preset.factors) | options.lokr.factors,
+        "train_norm": preset.norms and options.lokr.norms,
+    }
+    now = datetime.now(UTC)
+    said: dict[str, Any] = {
+        "ss_base_model_version": "sdxl_base_v1-0",
+        "ss_sd_model_name": options.model.path.replace("\\", "/").rpartition("/")[2],
+        "ss_v2": False,
+        "ss_network_module": "lycoris.kohya",
+        "ss_network_dim": 1,
+        "ss_network_alpha": 1.0,
+        "ss_network_args": arguments,
+        "ss_output_name": options.run.name,
+        "ss_learning_rate": options.optimizer.lr,
+        "ss_unet_lr": options.optimizer.lr,
+        "ss_text_encoder_lr": options.optimizer.text_lr if options.text.train else None,
+        "ss_optimizer": options.optimizer.name,
+        "ss_lr_scheduler": options.optimizer.schedule,
+        "ss_lr_warmup_steps": options.optimizer.warmup,
+        "ss_total_batch_size": options.batch.size,
+        "ss_gradient_accumulation_steps": options.batch.accumulation,
+        "ss_steps": update,
+        "ss_epoch": round(epoch, 4),
+        "ss_seed": options.run.seed,
+        "ss_mixed_precision": options.run.precision,
+        "ss_max_token_length": options.text.tokens,
+        "ss_num_train_images": len(samples),
+        "ss_min_snr_gamma": options.loss.min_snr_gamma or None,
+        "ss_noise_offset": options.loss.noise_offset or None,
+        "ss_caption_tag_dropout_rate": options.captions.drop_tags,
+        "ss_shuffle_caption": options.captions.shuffle,
+        "ss_keep_tokens_separator": options.captions.keep_separator,
+        "ss_bucket_info": _bucket_info(sizes),
+        "ss_tag_frequency": {"train": tag_counts(samples, options)},
+        "ss_training_finished_at": now.timestamp(),
+        "hakubooru_version": hakubooru.__version__,
+        "hakubooru_dataset": fingerprint,
+        "modelspec.sai_model_spec": "1.0.0",
+        "modelspec.architecture": "stable-diffusion-xl-v1-base/lora",
+        "modelspec.implementation": "https://github.com/Stability-AI/generative-models",
+        "modelspec.title": options.run.name,
+        "modelspec.date": now.isoformat(timespec="seconds"),
+        "modelspec.resolution": "{0}x{0}".format(int(options.buckets.area**0.5)),
+        "modelspec.prediction_type": "v" if v else "epsilon",
+    }
+    return {
+        key: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        for key, value in said.items()
+    }
+
+
+def tag_counts(samples: Samples, options: Options, most: int = 5000) -> dict[str, int]:
+    """How many captions have each tag, the most frequent ones."""
+    captions = options.captions
+    counts: Counter[str] = Counter()
+    for chunk in samples.columns["caption"].chunks:
+        for text in chunk:
+            both = text.as_py().replace(captions.keep_separator, captions.separator)
+            counts.update({tag for part in both.split(captions.separator.strip()) if (tag := part.strip())})
+    return dict(counts.most_common(most))
+
+
+def _bucket_info(sizes: Sizes) -> dict[str, Any]:
+    counts = torch.from_numpy(sizes.of).bincount(minlength=len(sizes.sizes)).tolist()
+    return {
+        "buckets": {
+            str(place): {"resolution": size, "count": count}
+            for place, (size, count) in enumerate(zip(sizes.sizes.tolist(), counts, strict=True))
+        }
+    }

@@ -1,0 +1,222 @@
+"""A training run, from top to bottom."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from tqdm import tqdm
+
+from hakubooru.errors import TrainingError
+from hakubooru_trainer import optim, sample
+from hakubooru_trainer.checkpoint import Counters, States
+from hakubooru_trainer.config import dump
+from hakubooru_trainer.lokr import file
+from hakubooru_trainer.lokr.file import DTYPES
+from hakubooru_trainer.metrics import Metrics
+from hakubooru_trainer.setup import Training, out_folder, prepare
+from hakubooru_trainer.stopping import stopping
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from hakubooru_trainer.config import Options
+    from hakubooru_trainer.data.batches import Batch
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a run came to."""
+
+    file: Path
+    updates: int
+    skipped: int
+    """Updates that left the weights alone, because a loss or gradient was not finite."""
+    loss: float
+    """Of the last update."""
+    validation: float | None
+    """Of the held-out images, at the end."""
+
+
+def run(options: Options, *, resume: str = "auto") -> Report:
+    """Train an adapter, and give what came of it.
+
+    OUT/NAME.safetensors is the adapter, OUT/NAME-000200.safetensors what it was after 200 updates; OUT/config.toml
+    the options; OUT/metrics.jsonl a line for each update; OUT/state what a run resumes from.
+
+    Args:
+        options: all of them.
+        resume: `auto` goes on where an earlier call with the same options stopped, `never` refuses to, and a
+            folder is a state to go on from.
+
+    Raises:
+        InputError: an option, the data set, or a model cannot be used.
+        TrainingError: losses or gradients stayed without a finite value.
+        KeyboardInterrupt: it was told to stop; the state is saved.
+    """
+    out, state = out_folder(options, resume)
+    it = prepare(options)
+    (out / "config.toml").write_text(dump(options), encoding="utf-8", newline="\n")
+    states = States(out / "state", options, it.data.fingerprint)
+    counters = states.load(state, it) if state else Counters()
+    updates, accumulation = it.data.updates, options.batch.accumulation
+    ahead = it.batches.training(it.data.order, counters.update * accumulation, it.data.batches)
+    bar = tqdm(total=updates, initial=counters.update, unit="update", disable=None)
+    last, held_out = Update(float("nan"), float("nan"), 0, good=True), None
+
+    with Metrics(out, from_update=counters.update) as metrics, stopping() as stop, bar:
+        if counters.update == 0:
+            held_out = _validate(it, metrics, 0)
+            _draw(it, out, 0)
+        while counters.update < updates:
+            begun = time.perf_counter()
+            last = _update(it, ahead, counters)
+            seconds = time.perf_counter() - begun
+            metrics.write(
+                counters.update,
+                loss=last.loss,
+                lr=it.optimizer.param_groups[0]["lr"],
+                grad_norm=last.norm,
+                images=last.images,
+                seconds=round(seconds, 4),
+                skipped=not last.good,
+            )
+            bar.set_postfix_str(f"loss {last.loss:.4f}, {last.images / seconds:.2f} images/s", refresh=False)
+            bar.update()
+
+            done, update = counters.update == updates, counters.update
+            if done or update % options.validation.every == 0:
+                held_out = _validate(it, metrics, update)
+            if done or update % options.samples.every == 0:
+                _draw(it, out, update)
+            if update % options.save.every == 0 and not done:
+                _save(it, out / f"{options.run.name}-{update:06d}.safetensors", update)
+                _retire(out, options)
+            if done or stop.asked or update % options.save.every == 0:
+                states.save(counters, it)
+            if stop.asked and not done:
+                raise KeyboardInterrupt
+    result = out / f"{options.run.name}.safetensors"
+    _save(it, result, updates)
+    return Report(result, updates, counters.skipped, last.loss, held_out)
+
+
+class Update(NamedTuple):
+    """What came of one update."""
+
+    loss: float
+    norm: float
+    """Of the gradient, before it was clipped."""
+    images: int
+    good: bool
+    """Loss and gradient were finite, and the weights were moved."""
+
+
+def _update(it: Training, ahead: Iterator[Batch], counters: Counters) -> Update:
+    """Move the weights once, and count it."""
+    options, optimizer, scaler = it.options, it.optimizer, it.scaler
+    start = counters.update * options.batch.accumulation
+    end = min(start + options.batch.accumulation, it.data.batches)
+    images = it.data.order.images(start, end)
+    optim.set_rate(optimizer, optim.rate(options.optimizer, counters.update, it.data.updates))
+
+    # Each image weighs the same, however many share its batch.
+    total = torch.zeros((), device=it.device)
+    for _ in range(start, end):
+        batch = next(ahead).to(it.device)
+        with it.precision:
+            losses = it.objective.losses(it.model, batch)
+        part = losses.sum() / images
+        torch.autograd.backward(scaler.scale(part))
+        total += part.detach()
+
+    # What is not finite never reaches the weights.
+    scaler.unscale_(optimizer)
+    norm = torch.nn.utils.clip_grad_norm_(it.weights, options.optimizer.clip or float("inf"))
+    good = bool(torch.isfinite(norm + total))
+    scale = scaler.get_scale()
+    if good:
+        optimizer.step()
+    scaler.update()
+    optimizer.zero_grad(set_to_none=True)
+
+    counters.update += 1
+    counters.skipped += not good
+    # fp16 begins with a scale that is too high, and finds its own: that is no failure.
+    counters.bad = 0 if good else counters.bad + (scale <= 1)
+    if counters.bad >= options.run.bad_updates:
+        raise TrainingError(
+            f"the loss or its gradient was not finite for {counters.bad} updates in a row, up to update "
+            f"{counters.update}; the weights are as they were before. Try a lower optimizer.lr, "
+            'run.precision = "bf16" or "fp32", and model.vae_precision = "fp32"'
+        )
+    return Update(float(total), float(norm), images, good)
+
+
+@torch.no_grad()
+def _validate(it: Training, metrics: Metrics, update: int) -> float | None:
+    """The mean loss of the held-out images, unweighted; None without any."""
+    if not len(it.held.samples):
+        return None
+    found = []
+    for batch in it.held.validation():
+        with it.precision:
+            found.append(it.objective.losses(it.model, batch.to(it.device), weighted=False))
+    mean = float(torch.cat(found).mean())
+    metrics.write(update, validation=mean)
+    return mean
+
+
+def _draw(it: Training, out: Path, update: int) -> None:
+    """Draw the sheet of samples, where prompts were given."""
+    if not it.prompts:
+        return
+    told = it.options.samples
+    how = sample.Drawing(
+        width=told.width,
+        height=told.height,
+        steps=told.steps,
+        guidance=told.guidance,
+        negative=told.negative,
+        tokens=it.options.text.tokens,
+        seed=it.options.run.seed,
+    )
+    with it.precision:
+        pictures = sample.draw(
+            it.model,
+            it.prompts,
+            how,
+            v=it.objective.prediction == "v",
+            zero_terminal_snr=it.objective.zero_terminal_snr,
+        )
+    (out / "samples").mkdir(exist_ok=True)
+    sample.sheet(pictures).save(out / "samples" / f"{update:06d}.png")
+
+
+def _save(it: Training, path: Path, update: int) -> None:
+    about = file.metadata(
+        it.options,
+        it.data.train,
+        it.data.sizes,
+        update=update,
+        epoch=min(update * it.options.batch.accumulation, it.data.batches) / it.data.order.batches,
+        v=it.objective.prediction == "v",
+        fingerprint=it.data.fingerprint,
+    )
+    file.write(path, it.adapter, DTYPES[it.options.lokr.save], about)
+
+
+def _retire(out: Path, options: Options) -> None:
+    """Delete the oldest adapters beyond what is kept."""
+    stem = f"{options.run.name}-"
+    saved = [
+        path
+        for path in out.glob("*.safetensors")
+        if path.stem.startswith(stem) and path.stem.removeprefix(stem).isdecimal()
+    ]
+    saved.sort(key=lambda path: int(path.stem.removeprefix(stem)))
+    for path in saved[: -options.save.keep] if options.save.keep else []:
+        path.unlink()

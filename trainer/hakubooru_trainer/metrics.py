@@ -1,0 +1,56 @@
+"""What a run writes down as it goes: a line of JSON for each update, measurement and event, and TensorBoard's files."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Metrics:
+    """`metrics.jsonl`, and the same for TensorBoard where it is installed; for use in a `with` statement."""
+
+    def __init__(self, folder: Path, *, from_update: int) -> None:
+        path = folder / "metrics.jsonl"
+        if path.exists():
+            _cut(path, from_update)
+        self._file = path.open("a", encoding="utf-8", newline="\n", buffering=1)
+        self._board = _board(folder, from_update)
+
+    def write(self, update: int, **values: Any) -> None:
+        """Write a line."""
+        self._file.write(json.dumps({"update": update, **values}) + "\n")
+        if self._board is not None:
+            for name, value in values.items():
+                self._board.add_scalar(name, value, update)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._file.close()
+        if self._board is not None:
+            self._board.close()
+
+
+def _cut(path: Path, last: int) -> None:
+    """Drop the lines of updates after the one that a run is taken up from: they come again."""
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            if json.loads(line)["update"] > last:
+                break
+        except ValueError:  # half written
+            break
+        kept.append(f"{line}\n")
+    path.write_text("".join(kept), encoding="utf-8", newline="\n")
+
+
+def _board(folder: Path, from_update: int) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 - optional, and slow to import
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder / "tensorboard"), purge_step=from_update + 1)

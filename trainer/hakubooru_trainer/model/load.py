@@ -1,0 +1,165 @@
+"""Loading SDXL, offline: a diffusers folder, or a single file with the configuration that ships with this package."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from transformers.utils import logging as transformers_logging
+
+from hakubooru.errors import ModelError
+from hakubooru_trainer.model.single_file import Marks, marks, read_part
+
+if TYPE_CHECKING:
+    from hakubooru_trainer.config.options import ModelOptions
+
+SHIPPED: Final = Path(__file__).parent / "sdxl"
+"""SDXL's own configuration, in diffusers' layout; without tokenizers, which are not ours to give."""
+
+CLASSES: Final[dict[str, Any]] = {
+    "unet": UNet2DConditionModel,
+    "vae": AutoencoderKL,
+    "text_encoder": CLIPTextModel,
+    "text_encoder_2": CLIPTextModelWithProjection,
+}
+"""The parts of a model, by the names of their folders."""
+
+
+@dataclass
+class Sdxl:
+    """A model and what belongs to it; every part frozen and in evaluation mode."""
+
+    unet: Any
+    vae: Any
+    text_encoder: Any
+    text_encoder_2: Any
+    tokenizer: Any
+    tokenizer_2: Any
+    marks: Marks
+
+    def to(self, device: torch.device) -> None:
+        """Move all parts."""
+        for part in (self.unet, self.vae, self.text_encoder, self.text_encoder_2):
+            part.to(device)
+
+
+def load(options: ModelOptions, dtype: torch.dtype, vae_dtype: torch.dtype = torch.float32) -> Sdxl:
+    """A whole model on the CPU.
+
+    Args:
+        options: where it lies.
+        dtype: of the UNet and the text encoders.
+        vae_dtype: of the VAE, whose own activations overflow in fp16.
+
+    Raises:
+        ModelError: a file is missing, or is no SDXL; the message names it.
+    """
+    path = Path(options.path)
+    parts = {}
+    for part in CLASSES:
+        wanted = vae_dtype if part == "vae" else dtype
+        if part == "vae" and options.vae:
+            parts[part] = load_part(Path(options.vae), part, options, wanted)
+        else:
+            parts[part] = load_part(path, part, options, wanted)
+    return Sdxl(
+        **parts,
+        tokenizer=load_tokenizer(options, "tokenizer"),
+        tokenizer_2=load_tokenizer(options, "tokenizer_2"),
+        marks=read_marks(path),
+    )
+
+
+def load_part(path: Path, part: str, options: ModelOptions, dtype: torch.dtype) -> Any:
+    """One part of a model on the CPU, frozen."""
+    if path.is_dir():
+        folder = path / part if (path / part).is_dir() else path
+        model = _from_folder(folder, part, dtype)
+    else:
+        model = skeleton(part, options)
+        tensors = read_part(path, part, model.state_dict())
+        model.load_state_dict({name: tensor.to(dtype) for name, tensor in tensors.items()}, assign=True)
+        for name, buffer in list(model.named_buffers()):
+            if buffer.is_meta:  # position ids, which no file holds
+                owner = model.get_submodule(name.rpartition(".")[0])
+                owner.register_buffer("position_ids", torch.arange(buffer.shape[-1])[None], persistent=False)
+    return model.requires_grad_(requires_grad=False).eval()
+
+
+def skeleton(part: str, options: ModelOptions) -> Any:
+    """One part of a model on the meta device: shapes and names, no memory."""
+    config = _config(config_folder(options), part)
+    with torch.device("meta"):
+        if part.startswith("text"):
+            return CLASSES[part](CLIPTextConfig.from_dict(config))
+        return CLASSES[part].from_config(config)
+
+
+def config_folder(options: ModelOptions) -> Path:
+    """The diffusers folder that the model's configuration is read from."""
+    path = Path(options.path)
+    if path.is_dir():
+        return path
+    return Path(options.config) if options.config else SHIPPED
+
+
+def load_tokenizer(options: ModelOptions, name: str) -> Any:
+    """`tokenizer` or `tokenizer_2`, from the folder named for them, else from the model's own.
+
+    Raises:
+        ModelError: there is none.
+    """
+    folder = Path(options.tokenizers) if options.tokenizers else config_folder(options)
+    place = folder / name
+    if not (place / "vocab.json").is_file() and not (place / "tokenizer.json").is_file():
+        where = "" if options.tokenizers else " (a single file holds no tokenizers)"
+        raise ModelError(
+            f"{place} has no tokenizer{where}; set model.tokenizers to a folder with tokenizer/ and tokenizer_2/, "
+            "as every SDXL in diffusers' layout has them"
+        )
+    return CLIPTokenizer.from_pretrained(place, local_files_only=True)
+
+
+def read_marks(path: Path) -> Marks:
+    """What a checkpoint says of its prediction and its schedule; nothing said is epsilon with the usual end."""
+    if not path.is_dir():
+        return marks(path)
+    scheduler = _config(path if (path / "scheduler").is_dir() else SHIPPED, "scheduler")
+    return Marks(
+        v=scheduler.get("prediction_type") == "v_prediction",
+        zero_terminal_snr=bool(scheduler.get("rescale_betas_zero_snr")),
+    )
+
+
+def _from_folder(folder: Path, part: str, dtype: torch.dtype) -> Any:
+    stem = "model" if part.startswith("text") else "diffusion_pytorch_model"
+    plain, half = folder.glob(f"{stem}*.safetensors"), folder.glob(f"{stem}*.fp16*.safetensors")
+    variant = {"variant": "fp16"} if set(plain) == set(half) else {}
+    how = {"dtype": dtype} if part.startswith("text") else {"torch_dtype": dtype, "low_cpu_mem_usage": False}
+    transformers_logging.disable_progress_bar()
+    try:
+        return CLASSES[part].from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, **variant, **how
+        )
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ModelError(
+            f"{folder} does not hold the {part} of an SDXL in diffusers' layout: {reason}"
+        ) from error
+
+
+def _config(folder: Path, part: str) -> dict[str, Any]:
+    name = "scheduler_config.json" if part == "scheduler" else "config.json"
+    file = folder / part / name
+    try:
+        config: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"{file} cannot be read; a model's configuration is a folder in diffusers' layout"
+        ) from error
+    return config

@@ -1,0 +1,165 @@
+"""Where each tensor of a diffusers SDXL stands in a single-file checkpoint, Stability's own (SGM) layout.
+
+The map goes one way, from diffusers' names: a reader asks for the place of every tensor that it needs, and a
+writer puts every tensor in its place. It holds for any model of SDXL's structure, whatever its widths and depths.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_LAYERS: Final = 2  # resnets a block of the UNet's way down
+_VAE_LEVELS: Final = 4
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a tensor stands in a single file."""
+
+    key: str
+    third: int | None = None
+    """Which third of the rows it is, where query, key and value stand in one tensor."""
+    transposed: bool = False
+    convolution: bool = False
+    """A matrix here, a convolution of 1 by 1 there."""
+
+
+_RESNET: Final = {
+    "norm1": "in_layers.0",
+    "conv1": "in_layers.2",
+    "time_emb_proj": "emb_layers.1",
+    "norm2": "out_layers.0",
+    "conv2": "out_layers.3",
+    "conv_shortcut": "skip_connection",
+}
+_UNET_ENDS: Final = {
+    "conv_in": "input_blocks.0.0",
+    "time_embedding.linear_1": "time_embed.0",
+    "time_embedding.linear_2": "time_embed.2",
+    "add_embedding.linear_1": "label_emb.0.0",
+    "add_embedding.linear_2": "label_emb.0.2",
+    "conv_norm_out": "out.0",
+    "conv_out": "out.2",
+}
+_VAE_ATTENTION: Final = {
+    "group_norm": "norm",
+    "to_q": "q",
+    "to_k": "k",
+    "to_v": "v",
+    "to_out.0": "proj_out",
+}
+_TEXT_2: Final = {
+    "layer_norm1": "ln_1",
+    "layer_norm2": "ln_2",
+    "mlp.fc1": "mlp.c_fc",
+    "mlp.fc2": "mlp.c_proj",
+    "self_attn.out_proj": "attn.out_proj",
+}
+_TEXT_2_ENDS: Final = {
+    "text_model.embeddings.token_embedding.weight": "token_embedding.weight",
+    "text_model.embeddings.position_embedding.weight": "positional_embedding",
+    "text_model.final_layer_norm.weight": "ln_final.weight",
+    "text_model.final_layer_norm.bias": "ln_final.bias",
+}
+
+
+def unet_name(name: str) -> str:
+    """The SGM name of a module or a tensor of the UNet, without the prefix `model.diffusion_model.`."""
+    for ours, theirs in _UNET_ENDS.items():
+        if name == ours or name.startswith(f"{ours}."):
+            return theirs + name.removeprefix(ours)
+    if found := re.match(r"mid_block\.(resnets|attentions)\.(\d)(.*)", name):
+        place = 1 if found[1] == "attentions" else 2 * int(found[2])
+        return f"middle_block.{place}{_inner(found[1], found[3])}"
+    found = re.match(r"(down|up)_blocks\.(\d)\.(\w+)\.(\d)(.*)", name)
+    if found is None:
+        raise KeyError(name)
+    way, block, kind, layer, rest = found[1], int(found[2]), found[3], int(found[4]), found[5]
+    if kind == "downsamplers":
+        return f"input_blocks.{(_LAYERS + 1) * (block + 1)}.0.op{rest.removeprefix('.conv')}"
+    if kind == "upsamplers":
+        return f"output_blocks.{(_LAYERS + 1) * block + _LAYERS}.2{rest}"
+    index = (_LAYERS + 1) * block + layer + (way == "down")
+    side = "input_blocks" if way == "down" else "output_blocks"
+    return f"{side}.{index}.{int(kind == 'attentions')}{_inner(kind, rest)}"
+
+
+def text_name(name: str) -> str:
+    """A text encoder's name as every other tool has it; transformers 5 drops `text_model.` from the first's."""
+    return name if name.startswith(("text_model", "text_projection")) else f"text_model.{name}"
+
+
+def unet_place(name: str) -> Place:
+    """Where a tensor of the UNet stands."""
+    return Place(f"model.diffusion_model.{unet_name(name)}")
+
+
+def text_place(name: str) -> Place:
+    """Where a tensor of the first text encoder stands."""
+    return Place(f"conditioner.embedders.0.transformer.{text_name(name)}")
+
+
+def text_2_place(name: str) -> Place:
+    """Where a tensor of the second text encoder stands, which is in OpenCLIP's layout."""
+    prefix = "conditioner.embedders.1.model."
+    name = text_name(name)
+    if name in _TEXT_2_ENDS:
+        return Place(prefix + _TEXT_2_ENDS[name])
+    if name == "text_projection.weight":
+        return Place(f"{prefix}text_projection", transposed=True)
+    found = re.match(r"text_model\.encoder\.layers\.(\d+)\.(.*)\.(weight|bias)", name)
+    if found is None:
+        raise KeyError(name)
+    layer, inner, kind = found.groups()
+    block = f"{prefix}transformer.resblocks.{layer}."
+    if inner in _TEXT_2:
+        return Place(f"{block}{_TEXT_2[inner]}.{kind}")
+    third = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj").index(inner)
+    return Place(f"{block}attn.in_proj_{kind}", third=third)
+
+
+def vae_place(name: str) -> Place:
+    """Where a tensor of the VAE stands."""
+    prefix = "first_stage_model."
+    found = re.match(r"(encoder|decoder)\.(.*)", name)
+    if found is None:  # quant_conv, post_quant_conv
+        return Place(prefix + name)
+    side, rest = found.groups()
+    prefix += f"{side}."
+    if rest.startswith("conv_norm_out"):
+        return Place(prefix + rest.removeprefix("conv_"))
+    if inner := re.match(r"mid_block\.resnets\.(\d)\.(.*)", rest):
+        return Place(f"{prefix}mid.block_{int(inner[1]) + 1}.{inner[2]}")
+    if inner := re.match(r"mid_block\.attentions\.0\.(.*)\.(weight|bias)", rest):
+        matrix = inner[2] == "weight" and inner[1] != "group_norm"
+        return Place(f"{prefix}mid.attn_1.{_VAE_ATTENTION[inner[1]]}.{inner[2]}", convolution=matrix)
+    if inner := re.match(r"(down|up)_blocks\.(\d)\.(resnets|downsamplers|upsamplers)\.(\d)\.(.*)", rest):
+        way, level, kind, layer, tail = inner.groups()
+        level = int(level) if way == "down" else _VAE_LEVELS - 1 - int(level)
+        if kind != "resnets":
+            return Place(f"{prefix}{way}.{level}.{way}sample.{tail}")
+        return Place(f"{prefix}{way}.{level}.block.{layer}.{tail.replace('conv_shortcut', 'nin_shortcut')}")
+    return Place(prefix + rest)  # conv_in, conv_out
+
+
+PARTS: Final[dict[str, Callable[[str], Place]]] = {
+    "unet": unet_place,
+    "vae": vae_place,
+    "text_encoder": text_place,
+    "text_encoder_2": text_2_place,
+}
+"""The parts of a model, by the names of their folders."""
+
+
+def _inner(kind: str, rest: str) -> str:
+    if kind != "resnets":
+        return rest
+    head, _, tail = rest.removeprefix(".").partition(".")
+    if not head:
+        return ""
+    return f".{_RESNET[head]}" + (f".{tail}" if tail else "")

@@ -1,0 +1,101 @@
+"""Optimisers and learning rates."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from torch import Tensor
+
+    from hakubooru_trainer.config.options import OptimizerOptions
+
+
+class Lion(torch.optim.Optimizer):
+    """Lion: the sign of an interpolation of gradient and running average (Chen et al., 2023, algorithm 2).
+
+    Args:
+        params: tensors, or groups of them.
+        lr: learning rate; about a tenth of AdamW's.
+        betas: of the interpolation, and of the running average.
+        weight_decay: decoupled; times the learning rate.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Tensor] | Iterable[dict[str, Any]],
+        *,
+        lr: float,
+        betas: tuple[float, float] = (0.9, 0.99),
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        """Move the weights once."""
+        del closure
+        for group in self.param_groups:
+            beta1, beta2 = group["betas"]
+            for weight in group["params"]:
+                if weight.grad is None:
+                    continue
+                state = self.state[weight]
+                if not state:
+                    state["exp_avg"] = torch.zeros_like(weight)
+                average = state["exp_avg"]
+                direction = torch.lerp(weight.grad, average, beta1).sign_()
+                weight.mul_(1 - group["lr"] * group["weight_decay"]).add_(direction, alpha=-group["lr"])
+                average.lerp_(weight.grad, 1 - beta2)
+
+
+def optimizer(
+    options: OptimizerOptions, groups: Sequence[tuple[float, Sequence[Tensor]]]
+) -> torch.optim.Optimizer:
+    """An optimiser over groups of a base learning rate and tensors; empty groups are left out."""
+    from bitsandbytes.optim.adamw import AdamW8bit  # noqa: PLC0415 - takes a while, and plans need no optimiser
+    from bitsandbytes.optim.lion import Lion8bit  # noqa: PLC0415
+
+    makers: dict[str, Any] = {
+        "lion": Lion,
+        "adamw": torch.optim.AdamW,
+        "lion8bit": Lion8bit,
+        "adamw8bit": AdamW8bit,
+    }
+    made: torch.optim.Optimizer = makers[options.name](
+        [{"params": list(tensors), "lr": lr, "base_lr": lr} for lr, tensors in groups if tensors],
+        lr=options.lr,
+        betas=options.betas,
+        weight_decay=options.weight_decay,
+    )
+    return made
+
+
+def rate(options: OptimizerOptions, update: int, updates: int) -> float:
+    """What learning rates are multiplied by.
+
+    Args:
+        options: schedule and warm-up.
+        update: counted from 0.
+        updates: of the whole run.
+    """
+    if update < options.warmup:
+        return (update + 1) / options.warmup
+    done = (update - options.warmup) / max(1, updates - options.warmup)
+    match options.schedule:
+        case "constant":
+            return 1.0
+        case "linear":
+            return 1 - done
+        case "cosine":
+            return 0.5 + 0.5 * math.cos(math.pi * done)
+
+
+def set_rate(made: torch.optim.Optimizer, factor: float) -> None:
+    """Set the learning rate of every group to its base times a factor."""
+    for group in made.param_groups:
+        group["lr"] = group["base_lr"] * factor

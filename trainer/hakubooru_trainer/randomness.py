@@ -1,0 +1,43 @@
+"""Everything random, as a pure function of seed, epoch, position in the epoch's order, and sample.
+
+Nothing here knows of ranks, workers or how batches are summed, so that the same run on other machines, or taken up
+again in the middle, draws the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    Floats: TypeAlias = np.ndarray[Any, np.dtype[np.float32]]
+
+
+def number(purpose: str, *values: int) -> int:
+    """A number of 128 bits that follows from a purpose (`noise`, `caption`, …) and whole numbers."""
+    data = struct.pack(f"<{len(values)}Q", *(value % 2**64 for value in values)) + purpose.encode()
+    return int.from_bytes(hashlib.blake2b(data, digest_size=16).digest(), "little")
+
+
+def normal(shape: Sequence[int], purpose: str, *values: int) -> Floats:
+    """Numbers of the normal distribution, float32, by NumPy's Philox."""
+    return _generator(purpose, *values).standard_normal(tuple(shape), np.float32)
+
+
+def uniform(shape: Sequence[int], purpose: str, *values: int) -> Floats:
+    """Numbers from 0 up to 1, float32."""
+    return _generator(purpose, *values).random(tuple(shape), np.float32)
+
+
+def integer(low: int, high: int, purpose: str, *values: int) -> int:
+    """A whole number from `low` up to `high`, which is not included."""
+    return low + number(purpose, *values) % (high - low)
+
+
+def _generator(purpose: str, *values: int) -> np.random.Generator:
+    return np.random.Generator(np.random.Philox(key=number(purpose, *values)))

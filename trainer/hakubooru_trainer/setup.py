@@ -1,0 +1,216 @@
+"""What a run is made of, before its first update."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from hakubooru.errors import ConfigError, DestinationError
+from hakubooru_trainer import optim, sample
+from hakubooru_trainer.data import order, samples
+from hakubooru_trainer.data.batches import Batches
+from hakubooru_trainer.data.latents import LatentCache
+from hakubooru_trainer.lokr import file
+from hakubooru_trainer.lokr.adapter import Adapter
+from hakubooru_trainer.lokr.file import DTYPES
+from hakubooru_trainer.lokr.preset import targets
+from hakubooru_trainer.loss import Objective
+from hakubooru_trainer.model.load import load
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor
+
+    from hakubooru_trainer.config import Options
+    from hakubooru_trainer.data.order import Order, Sizes
+    from hakubooru_trainer.data.samples import Samples
+    from hakubooru_trainer.model.load import Sdxl
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """All that a run works with."""
+
+    options: Options
+    device: torch.device
+    data: DataSet
+    model: Sdxl
+    adapter: Adapter
+    objective: Objective
+    batches: Batches
+    held: Batches
+    """Of the images that are held out."""
+    weights: list[Tensor]
+    """What is trained."""
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    precision: torch.autocast
+    prompts: list[str]
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """What is trained on, what is held out, and the order of the batches."""
+
+    train: Samples
+    held: Samples
+    sizes: Sizes
+    held_sizes: Sizes
+    order: Order
+    batches: int
+    """Of the whole run."""
+    updates: int
+    fingerprint: str
+
+
+def prepare(options: Options) -> Training:
+    """All that a run works with.
+
+    Raises:
+        InputError: an option, the data set, or a model cannot be used.
+    """
+    device = device_of(options)
+    if options.run.threads:
+        torch.set_num_threads(options.run.threads)
+    prompts = sample.read_prompts(Path(options.samples.prompts)) if options.samples.prompts else []
+    data = data_set(options)
+    model, adapter = model_of(options, device)
+    objective = Objective.of(options, model, device)
+    training, held = batches_of(data, options, model, device)
+    unet, text = adapter.parameters("unet"), adapter.parameters("text_encoder", "text_encoder_2")
+    told, precision = options.optimizer, options.run.precision
+    return Training(
+        options=options,
+        device=device,
+        data=data,
+        model=model,
+        adapter=adapter,
+        objective=objective,
+        batches=training,
+        held=held,
+        weights=[*unet, *text],
+        optimizer=optim.optimizer(told, [(told.lr, unet), (told.text_lr, text)]),
+        scaler=torch.amp.GradScaler(device.type, enabled=precision == "fp16"),
+        precision=torch.autocast(device.type, DTYPES[precision], enabled=precision != "fp32"),
+        prompts=prompts,
+    )
+
+
+def data_set(options: Options) -> DataSet:
+    """The data set of a run; no image is opened.
+
+    Raises:
+        DataSetError: it cannot be trained on.
+    """
+    everything = samples.load(options.data)
+    train, held = everything.split(options.validation.images, options.run.seed)
+    sizes = order.sizes(train, options.buckets)
+    made = order.Order(
+        train,
+        sizes.of,
+        batch=options.batch.size,
+        seed=options.run.seed,
+        fill=options.buckets.incomplete == "fill",
+    )
+    limits = []
+    if options.run.epochs:
+        limits.append(max(1, round(options.run.epochs * made.batches)))
+    if options.run.updates:
+        limits.append(options.run.updates * options.batch.accumulation)
+    batches = min(limits)
+    return DataSet(
+        train,
+        held,
+        sizes,
+        order.sizes(held, options.buckets),
+        made,
+        batches,
+        math.ceil(batches / options.batch.accumulation),
+        everything.fingerprint(),
+    )
+
+
+def device_of(options: Options) -> torch.device:
+    """The device that the options name.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    wanted = options.run.device
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(
+            'run.device is "cuda", and torch sees no GPU; install a CUDA build of torch (pip install torch '
+            '--index-url https://download.pytorch.org/whl/cu128), or set run.device = "cpu"'
+        )
+    return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def out_folder(options: Options, resume: str) -> tuple[Path, Path | None]:
+    """The run's folder, made if need be, and the state to resume from, if any.
+
+    Raises:
+        DestinationError: the folder cannot be used, or holds a run that is not to be resumed.
+    """
+    out = Path(options.run.out)
+    if out.exists() and not out.is_dir():
+        raise DestinationError(f"run.out is {out}, which is a file; name a folder")
+    states = sorted(path for path in (out / "state").glob("[0-9]*") if path.name.isdecimal())
+    states.sort(key=lambda path: int(path.name))
+    if resume == "never" and (states or (out / "metrics.jsonl").exists()):
+        raise DestinationError(f"{out} holds a run already; name a new run.out, or resume it (--resume auto)")
+    if resume not in {"auto", "never"}:
+        if not Path(resume, "state.json").is_file():
+            raise DestinationError(f"--resume {resume}: that folder is no state; states are in OUT/state")
+        return out, Path(resume)
+    out.mkdir(parents=True, exist_ok=True)
+    return out, states[-1] if states else None
+
+
+def model_of(options: Options, device: torch.device) -> tuple[Sdxl, Adapter]:
+    """The frozen model with the adapter applied, both on the device."""
+    model = load(options.model, DTYPES[options.run.weights], DTYPES[options.model.vae_precision])
+    model.to(device)
+    if options.run.checkpointing:
+        model.unet.enable_gradient_checkpointing()
+        for encoder in (model.text_encoder, model.text_encoder_2) if options.text.train else ():
+            # transformers 5 has a new name for it, and warns of the old one.
+            new = getattr(encoder, "activation_checkpointing_enable", None)
+            (new or encoder.gradient_checkpointing_enable)({"use_reentrant": False})
+            encoder.train()  # transformers checkpoints in training mode alone; CLIP has no dropout
+    adapter = Adapter(
+        targets(trained_parts(vars(model), options), options.lokr),
+        seed=options.run.seed,
+        dtype=DTYPES[options.lokr.masters],
+    )
+    if options.lokr.start:
+        adapter.load(file.read(Path(options.lokr.start)), options.lokr.start)
+    adapter.to(device)
+    adapter.apply()
+    return model, adapter
+
+
+def trained_parts(parts: Mapping[str, Any], options: Options) -> dict[str, Any]:
+    """The parts of a model that an adapter changes."""
+    names = ("unet", "text_encoder", "text_encoder_2") if options.text.train else ("unet",)
+    return {name: parts[name] for name in names}
+
+
+def batches_of(data: DataSet, options: Options, model: Sdxl, device: torch.device) -> tuple[Batches, Batches]:
+    """What makes the batches for training and for validation, with latents cached where that is asked for."""
+    tokenizers = (model.tokenizer, model.tokenizer_2)
+    cache = LatentCache(Path(options.cache.latents), model.vae) if options.cache.latents else None
+    made = (
+        Batches(data.train, data.sizes, options, tokenizers=tokenizers, cache=cache),
+        Batches(data.held, data.held_sizes, options, tokenizers=tokenizers, cache=cache),
+    )
+    if cache is not None:
+        for some in made:
+            cache.fill(some, model.vae, device)
+        if not options.samples.prompts:
+            model.vae.to("cpu")  # nothing is encoded or decoded any more
+    return made

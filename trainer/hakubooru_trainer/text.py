@@ -1,0 +1,64 @@
+"""Captions to what the UNet is told: tokens in chunks of 75, both encoders, and the pooled output."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any, Final
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from hakubooru_trainer.model.load import Sdxl
+
+CHUNK: Final = 75
+"""Tokens a chunk, its start and end mark aside."""
+
+_lock = threading.Lock()  # the fast tokenizers are not safe to share among threads
+
+
+def token_ids(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
+    """The tokens of each text, without marks, and as many as there are."""
+    with _lock:
+        found: list[list[int]] = tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
+    return found
+
+
+def tokenize(tokenizer: Any, texts: Sequence[str], chunks: int) -> Tensor:
+    """The tokens of texts, (B, chunks, 77) int64: each chunk begins with the start mark, ends with the end mark and is padded.
+
+    What is longer than all chunks is cut off. Both tokenizers of SDXL have their own pad token: the first's is its
+    end mark, the second's is 0.
+    """
+    start, end, pad = tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id
+    rows = []
+    for ids in token_ids(tokenizer, texts):
+        for chunk in range(chunks):
+            some = ids[chunk * CHUNK : (chunk + 1) * CHUNK]
+            rows.append([start, *some, end] + [pad] * (CHUNK - len(some)))
+    return torch.tensor(rows).reshape(len(texts), chunks, CHUNK + 2)
+
+
+def encode(model: Sdxl, tokens: Tensor, tokens_2: Tensor) -> tuple[Tensor, Tensor]:
+    """What the UNet is told of the captions.
+
+    Args:
+        model: its text encoders.
+        tokens: by the first tokenizer, (B, chunks, 77).
+        tokens_2: by the second, of the same shape.
+
+    Returns:
+        The hidden states before the last layer of each encoder side by side, (B, chunks * 75 + 2, 2048): of the marks
+        between chunks none is kept, as in sd-scripts. And the second encoder's pooled output of the first chunk, at
+        its end mark, (B, 1280).
+    """
+    first = model.text_encoder(tokens.flatten(0, 1), output_hidden_states=True)
+    second = model.text_encoder_2(tokens_2.flatten(0, 1), output_hidden_states=True)
+    states = torch.cat([first.hidden_states[-2], second.hidden_states[-2]], -1)  # (B * chunks, 77, 2048)
+    states = states.reshape(*tokens.shape, -1)
+    pooled = second.text_embeds.reshape(*tokens.shape[:2], -1)[:, 0]
+    middle = states[:, :, 1:-1].flatten(1, 2)
+    return torch.cat([states[:, 0, :1], middle, states[:, -1, -1:]], 1), pooled
