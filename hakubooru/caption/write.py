@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from hakubooru.errors import CaptionFormatError, DestinationError, IncompleteError
 from hakubooru.files import replacing
+from hakubooru.processes import submit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -122,7 +123,7 @@ def _blocks(captioner: Captioner, ids: Ids, suffix: str, workers: int) -> Genera
         waiting: deque[tuple[int, Future[Any]]] = deque()
         try:
             for some in slices:
-                waiting.append((len(some), pool.submit(_encode, some)))
+                waiting.append((len(some), submit(pool, _encode, some)))
                 if len(waiting) > _BLOCKS_AHEAD * workers:
                     posts, future = waiting.popleft()
                     yield posts, future.result()

@@ -14,6 +14,7 @@ from multiprocessing import connection
 from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
 
 from hakubooru.errors import IncompleteError
+from hakubooru.processes import submit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -89,7 +90,7 @@ class ProcessEngine(Engine[T, R]):
         try:
             while True:
                 room = 2 * self.workers - len(running)
-                running |= {self.pool.submit(_work, task) for task in itertools.islice(tasks, room)}
+                running |= {submit(self.pool, _work, task) for task in itertools.islice(tasks, room)}
                 if not running:
                     return
                 done, running = wait(running, return_when=FIRST_COMPLETED)
