@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import threading
-import time
 import zlib
 from collections import Counter
 from functools import partial
@@ -31,7 +30,7 @@ class Handler(SimpleHTTPRequestHandler):
         if wrong == "fail":
             self.send_error(503)
         elif wrong == "stall":
-            time.sleep(1)
+            self.server.over.wait(60)
         else:
             self._send(cut=wrong == "cut")
 
@@ -58,11 +57,13 @@ def server(small):
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as serving:
         serving.seen = Counter()
         serving.sent = 0
+        serving.over = threading.Event()
         serving.spoil = lambda path, span, times: None
         serving.url = f"http://127.0.0.1:{serving.server_port}"
         thread = threading.Thread(target=serving.serve_forever)
         thread.start()
         yield serving
+        serving.over.set()
         serving.shutdown()
         thread.join()
 
@@ -70,7 +71,6 @@ def server(small):
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
     monkeypatch.setattr(remote, "FIRST_WAIT", 0.01)
-    monkeypatch.setattr(remote, "TIMEOUT", 0.4)
     remote._system.cache_clear()
     yield
     remote._system.cache_clear()
@@ -107,7 +107,9 @@ def test_the_same_comes_out_as_from_a_disk(small, server, archives):
 
 
 @pytest.mark.parametrize("wrong", ["fail", "stall", "cut"])
-def test_a_server_that_spoils_every_second_request_is_borne_with(small, server, archives, wrong):
+def test_a_server_that_spoils_every_second_request_is_borne_with(small, server, archives, wrong, monkeypatch):
+    if wrong == "stall":
+        monkeypatch.setattr(remote, "TIMEOUT", 1)
     server.spoil = lambda path, span, times: (
         wrong if span and times == 0 and zlib.crc32(span.encode()) % 2 == 0 else None
     )
