@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 from collections import deque
-from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import orjson
@@ -15,7 +13,7 @@ from tqdm import tqdm
 
 from hakubooru.errors import CaptionFormatError, DestinationError, IncompleteError
 from hakubooru.files import replacing
-from hakubooru.processes import submit
+from hakubooru.processes import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -117,13 +115,11 @@ def _blocks(captioner: Captioner, ids: Ids, suffix: str, workers: int) -> Genera
         for some in slices:
             yield len(some), _ENCODERS[suffix](captioner, some)
         return
-    with ProcessPoolExecutor(
-        workers, mp_context=get_context("spawn"), initializer=_begin, initargs=(captioner, suffix)
-    ) as pool:
+    with Workers(workers, _begin, captioner, suffix) as pool:
         waiting: deque[tuple[int, Future[Any]]] = deque()
         try:
             for some in slices:
-                waiting.append((len(some), submit(pool, _encode, some)))
+                waiting.append((len(some), pool.submit(_encode, some)))
                 if len(waiting) > _BLOCKS_AHEAD * workers:
                     posts, future = waiting.popleft()
                     yield posts, future.result()

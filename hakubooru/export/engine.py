@@ -8,13 +8,13 @@ import os
 import signal
 import threading
 from abc import ABC, abstractmethod
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import connection
 from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
 
 from hakubooru.errors import IncompleteError
-from hakubooru.processes import submit
+from hakubooru.processes import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -69,15 +69,12 @@ class HereEngine(Engine[T, R]):
 
 
 class ProcessEngine(Engine[T, R]):
-    """Several processes of this machine, each started anew: no system is asked to fork."""
+    """Several processes of this machine."""
 
     def __init__(self, work: Work[T, R], workers: int) -> None:
-        context = multiprocessing.get_context("spawn")
         self.workers = workers
-        self.stop = context.Event()
-        self.pool = ProcessPoolExecutor(
-            workers, mp_context=context, initializer=_begin, initargs=(work, self.stop)
-        )
+        self.stop = multiprocessing.get_context("spawn").Event()
+        self.pool = Workers(workers, _begin, work, self.stop)
 
     def run(self, tasks: Iterable[T]) -> Iterator[R]:
         """Keep each worker supplied with one task more than it works on.
@@ -90,7 +87,7 @@ class ProcessEngine(Engine[T, R]):
         try:
             while True:
                 room = 2 * self.workers - len(running)
-                running |= {submit(self.pool, _work, task) for task in itertools.islice(tasks, room)}
+                running |= {self.pool.submit(_work, task) for task in itertools.islice(tasks, room)}
                 if not running:
                     return
                 done, running = wait(running, return_when=FIRST_COMPLETED)

@@ -1,28 +1,28 @@
 import errno
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
+import os
+import signal
 from concurrent.futures.process import BrokenProcessPool
 
 import pytest
 
-from hakubooru.processes import submit
+from hakubooru.processes import Workers
 
 
 @pytest.fixture
 def pool():
-    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with Workers(2, os.getpid) as pool:
         yield pool
 
 
-def test_hands_over_work(pool):
-    assert submit(pool, divmod, 7, 2).result() == (3, 1)
+def test_work_is_done(pool):
+    assert pool.submit(divmod, 7, 2).result() == (3, 1)
 
 
-def test_a_pool_that_broke_while_a_worker_was_started_is_broken(pool):
-    pool._call_queue._reader.close()  # what the death of another worker does, at a moment that no test can choose
+def test_a_death_while_another_worker_is_started_is_told(pool):
+    pool._call_queue._reader.close()  # what the pool does after a death, at a moment that no test can choose
 
     with pytest.raises(BrokenProcessPool, match="while another was being started"):
-        submit(pool, divmod, 7, 2)
+        pool.submit(divmod, 7, 2)
 
 
 def test_other_troubles_keep_their_names(pool, monkeypatch):
@@ -32,4 +32,17 @@ def test_other_troubles_keep_their_names(pool, monkeypatch):
     monkeypatch.setattr(pool, "_adjust_process_count", no_more_processes)
 
     with pytest.raises(OSError, match="temporarily unavailable"):
-        submit(pool, divmod, 7, 2)
+        pool.submit(divmod, 7, 2)
+
+
+def work_until_one_dies(pool):
+    pool.submit(signal.raise_signal, signal.SIGKILL)
+    while True:
+        pool.submit(divmod, 7, 2).result()
+
+
+@pytest.mark.parametrize("time", range(6))
+def test_a_worker_may_die_while_others_are_started(time):
+    with Workers(4, os.getpid) as pool, pytest.raises(BrokenProcessPool):
+        work_until_one_dies(pool)
+    assert not any(process.is_alive() for process in pool._context.started)
