@@ -18,9 +18,15 @@ from hakubooru_cli.options import Choice, selection_options
     "--images",
     metavar="DIR",
     multiple=True,
-    required=True,
     type=click.Path(),
     help="A folder with tars or folders of images, anywhere below it. May be given more than once.",
+)
+@click.option(
+    "--own",
+    metavar="DIR",
+    multiple=True,
+    type=click.Path(),
+    help="A folder of images of your own, each with its caption in .txt beside it; they join the posts.",
 )
 @click.option("--out", metavar="DIR", required=True, type=click.Path(), help="The folder to write to.")
 @click.option(
@@ -28,9 +34,9 @@ from hakubooru_cli.options import Choice, selection_options
 )
 @click.option(
     "--sink",
-    type=click.Choice(["folder", "webdataset", "imagefolder", "kohya-json"]),
-    default="folder",
-    help="Pairs of files; shards; or images with one file of captions, for `datasets` or for sd-scripts.",
+    type=click.Choice(["folder", "webdataset", "imagefolder", "kohya-json", "captions"]),
+    help="Pairs of files; shards; images with one file of captions, for `datasets` or for sd-scripts; or captions "
+    "alone. The recipe's, or folder.",
 )
 @click.option("--workers", type=click.IntRange(min=1), default=1, help="Processes that read and write.")
 @click.option("--prune", is_flag=True, help="Remove from OUT what is not selected any more.")
@@ -39,9 +45,10 @@ def export(
     choice: Choice,
     *,
     images: tuple[str, ...],
+    own: tuple[str, ...],
     out: str,
     caption: str | None,
-    sink: str,
+    sink: str | None,
     prune: bool,
     workers: int,
     strict: bool,
@@ -51,14 +58,15 @@ def export(
     OUT/manifest.parquet accounts for every selected post, OUT/rejects.jsonl for what was refused in the archives.
     Interrupted, the same command goes on where it stopped.
     """
-    shape = caption or (choice.recipe and choice.recipe.caption) or "kohaku-epsilon"
-    image = choice.recipe.image if choice.recipe is not None else None
+    recipe = choice.recipe
     with hb.open(choice.file) as database:
         report = choice.select(database).export(
             out,
             images=images,
-            caption=shape,
-            image=image,
+            own=own,
+            caption=caption or (recipe and recipe.caption) or "kohaku-epsilon",
+            image=recipe.image if recipe else None,
+            output=recipe.output if recipe else None,
             sink=sink,
             prune=prune,
             workers=workers,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,30 +14,37 @@ from hakubooru.caption import Captioner, CaptionFormat, caption_format
 from hakubooru.database import open_database
 from hakubooru.errors import DestinationError, IncompleteError, InputError
 from hakubooru.export.journal import Journal
+from hakubooru.export.output import OutputFormat, output_format
 from hakubooru.export.pipeline import run_export
-from hakubooru.export.sinks import STATE, sink_named
+from hakubooru.export.sinks import STATE
 from hakubooru.export.verify import VerifyReport, read_manifest, verify
 from hakubooru.image.convert import ImageFormat, image_format
+from hakubooru.image.own import find_own
 from hakubooru.image.remote import is_remote
 from hakubooru.image.sources import find_archives
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from typing import TypeAlias
 
     from hakubooru.arrays import Ids
     from hakubooru.database import Database
     from hakubooru.export.report import ExportReport
     from hakubooru.select.selection import Selection
 
+    Places: TypeAlias = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+
 
 def export(
     selection: Selection,
     out: str | os.PathLike[str],
     *,
-    images: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    images: Places = (),
+    own: Places = (),
     caption: str | CaptionFormat | Mapping[str, Any] = "kohaku-epsilon",
     image: ImageFormat | Mapping[str, Any] | None = None,
-    sink: str = "folder",
+    output: OutputFormat | Mapping[str, Any] | None = None,
+    sink: str | None = None,
     prune: bool = False,
     workers: int = 1,
     strict: bool = False,
@@ -52,12 +59,15 @@ def export(
     Args:
         selection: the posts.
         out: a folder: a new one, an empty one, or an export that was begun with the same options.
-        images: folders with the tars or folders of the published image sets, anywhere below them.
+        images: folders with the tars or folders of the published image sets, anywhere below them. Captions alone
+            need none.
+        own: folders of images of your own with a caption of the same name in `.txt` beside each, anywhere below
+            them. They go to `OUT/own/NAME-….png`, and the manifest has them without a post id.
         caption: a preset by name, a format, or a table (TOML's `[caption]`).
         image: which images are taken and what is made of them: a format, or a table (a recipe's `[image]`);
             None copies them untouched.
-        sink: `folder` (pairs of files), `webdataset` (shards), `imagefolder` (with `metadata.jsonl`) or `kohya-json`
-            (with sd-scripts' `meta.json`).
+        output: in which form they are written: a form, or a table (a recipe's `[output]`); None is pairs of files.
+        sink: the form's `sink`, in place of what `output` says.
         prune: remove from `out` what is not selected any more.
         workers: processes that read and write. In a script, more than one needs
             `if __name__ == "__main__":` around the call.
@@ -70,13 +80,15 @@ def export(
     """
     if workers < 1:
         raise InputError(f"{workers} workers cannot export; it takes at least 1")
-    roots = [images] if isinstance(images, (str, os.PathLike)) else images
+    form = output_format(output)
+    form = form if sink is None else replace(form, sink=sink)
     origin = Origin(
         database=str(selection.database.path.absolute()),
-        images=[str(root) if is_remote(root) else str(Path(root).absolute()) for root in roots],
+        images=[str(root) if is_remote(root) else str(Path(root).absolute()) for root in _listed(images)],
+        own=[str(Path(root).absolute()) for root in _listed(own)],
         caption=caption_format(caption).to_dict(),
         image=asdict(image_format(image)),
-        sink=sink,
+        output=asdict(form),
     )
     report = _export(
         selection.database, np.unique(selection.to_ids()), Path(out), origin, workers, prune=prune
@@ -112,7 +124,12 @@ def repair(out: str | os.PathLike[str], *, decode: bool = False, workers: int = 
         journal.forget(set(found.bad_ids))
     for name in found.orphans:
         (out / name).unlink(missing_ok=True)
-    ids = np.concatenate([[row["id"] for row in rows] for rows in read_manifest(out, ("id",), 100_000)])
+    ids = np.concatenate(
+        [
+            [row["id"] for row in rows if row["id"] is not None]
+            for rows in read_manifest(out, ("id",), 100_000)
+        ]
+    )
     with open_database(origin.database) as database:
         _export(database, ids.astype(np.int64), out, origin, workers)
     return verify(out, decode=decode, workers=workers)
@@ -124,22 +141,34 @@ class Origin:
 
     database: str
     images: list[str]
+    own: list[str]
     caption: dict[str, Any]
     """As a table."""
     image: dict[str, Any]
-    """Likewise."""
-    sink: str
+    """Likewise, and so is the next."""
+    output: dict[str, Any]
 
 
 def _export(
     database: Database, ids: Ids, out: Path, origin: Origin, workers: int, *, prune: bool = False
 ) -> ExportReport:
+    form = output_format(origin.output)
+    sink = form.sink_for(str(out.absolute()))
+    if origin.own and not sink.needs_images:
+        raise InputError(
+            f"images of your own have captions; they cannot be exported to the sink {form.sink!r}"
+        )
+    if sink.needs_images and not (origin.images or origin.own):
+        raise InputError(
+            "no place of images is given (`images`, --images); only the sink captions needs none"
+        )
     return run_export(
         ids,
         out,
         database=database,
-        archives=find_archives(origin.images, skip=out),
-        sink=sink_named(origin.sink, str(out.absolute())),
+        archives=find_archives(origin.images, skip=out) if sink.needs_images and origin.images else [],
+        own=find_own(origin.own, skip=out),
+        sink=sink,
         captions=Captioner(database, caption_format(origin.caption)),
         settings=_settings(origin),
         shape=image_format(origin.image),
@@ -153,7 +182,11 @@ def _settings(origin: Origin) -> dict[str, str]:
     """What the files of an export depend on, besides posts and archives."""
     captions = {f"caption.{field.name}": origin.caption.get(field.name) for field in fields(CaptionFormat)}
     images = {f"image.{name}": value for name, value in origin.image.items()}
+    output = {f"output.{name}": value for name, value in output_format(origin.output).settings().items()}
     return {
-        name: json.dumps(value, ensure_ascii=False)
-        for name, value in ({"sink": origin.sink} | captions | images).items()
+        name: json.dumps(value, ensure_ascii=False) for name, value in (output | captions | images).items()
     }
+
+
+def _listed(places: Places) -> Sequence[str | os.PathLike[str]]:
+    return [places] if isinstance(places, (str, os.PathLike)) else places

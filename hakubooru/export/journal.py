@@ -12,6 +12,7 @@ import numpy as np
 
 from hakubooru.arrays import read_ascending
 from hakubooru.errors import DestinationError
+from hakubooru.export.power import boot
 from hakubooru.export.records import Pair
 from hakubooru.export.sinks import STATE
 from hakubooru.sql import id_text
@@ -30,18 +31,28 @@ _LAYOUT: Final = 1
 _NOT_DONE: Final = -1
 """In place of an archive's stamp, which is never negative."""
 
+_PAGES_A_LOG: Final = 20_000
+"""Pages of 4 KiB that are written to the log before they enter the file, which waits for the disk."""
+
 _IDS_A_READ: Final = 10_000
+_ON_THE_DISK: Final = ""
+"""In place of the run of the machine in which an archive was exported."""
+
 _PAIR: Final = ", ".join(Pair._fields)
 
 _TABLES: Final = """
 CREATE TABLE setting (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE archive (name TEXT PRIMARY KEY, stamp INTEGER NOT NULL, strays INTEGER NOT NULL, damage TEXT NOT NULL)
-    WITHOUT ROWID;
+CREATE TABLE archive (
+    name TEXT PRIMARY KEY, stamp INTEGER NOT NULL, strays INTEGER NOT NULL, damage TEXT NOT NULL, boot TEXT NOT NULL
+) WITHOUT ROWID;
 CREATE TABLE pair (
     id INTEGER PRIMARY KEY, path TEXT NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL, bytes INTEGER NOT NULL,
     sha256 TEXT NOT NULL, caption TEXT NOT NULL, parts TEXT NOT NULL, archive TEXT NOT NULL
 );
 CREATE INDEX pair_archive ON pair (archive);
+CREATE TABLE twin (
+    id INTEGER PRIMARY KEY, sha256 TEXT NOT NULL, archive TEXT NOT NULL
+);
 CREATE TABLE broken (
     id INTEGER, archive TEXT, member TEXT, reason TEXT NOT NULL, status TEXT NOT NULL, PRIMARY KEY (id, archive, member)
 ) WITHOUT ROWID;
@@ -68,6 +79,7 @@ class Journal:
             # which are then exported again, but not tear it.
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = NORMAL")
+            self._connection.execute(f"PRAGMA wal_autocheckpoint = {_PAGES_A_LOG}")
             self._connection.execute("BEGIN EXCLUSIVE")
             version = self._connection.execute("PRAGMA user_version").fetchone()[0]
             if version == 0:
@@ -165,8 +177,8 @@ class Journal:
                     [key, reason, count],
                 )
             self._connection.execute(
-                "INSERT OR REPLACE INTO archive VALUES (?, ?, ?, ?)",
-                [key, outcome.stamp, outcome.strays, outcome.damage],
+                "INSERT OR REPLACE INTO archive VALUES (?, ?, ?, ?, ?)",
+                [key, outcome.stamp, outcome.strays, outcome.damage, boot()],
             )
 
     def forget(self, ids: Iterable[int]) -> None:
@@ -178,6 +190,75 @@ class Journal:
         )
         self._write("DELETE FROM pair WHERE id = ?", rows)
 
+    def strike(self, archive: str) -> None:
+        """Forget all that came of an archive."""
+        with transaction(self._connection):
+            for table, name in (
+                ("pair", "archive"),
+                ("twin", "archive"),
+                ("broken", "archive"),
+                ("archive", "name"),
+            ):
+                self._connection.execute(f"DELETE FROM {table} WHERE {name} = ?", [archive])
+
+    def trust(self, archives: Iterable[str]) -> None:
+        """Take down that what these archives gave has reached the disk."""
+        rows = [(_ON_THE_DISK, name) for name in archives]
+        self._write("UPDATE archive SET boot = ? WHERE name = ?", rows)
+
+    def doubtful(self) -> list[str]:
+        """Archives that were exported before the machine was started anew, and may not have reached the disk."""
+        rows = self._connection.execute(
+            "SELECT name FROM archive WHERE boot NOT IN (?, ?)", [_ON_THE_DISK, boot()]
+        )
+        return [name for (name,) in rows]
+
+    def pairs_from(self, archives: Iterable[str]) -> Iterator[Pair]:
+        """What archives gave, in the order of its paths in each."""
+        for archive in archives:
+            yield from self._pairs("archive = ? ORDER BY path", [archive])
+
+    def new_twins(self) -> Ids:
+        """Images that are, byte for byte, that of another with a smaller number, ascending."""
+        first = "(SELECT id, MIN(id) OVER (PARTITION BY sha256) AS first FROM pair)"
+        return _column(self._connection.execute(f"SELECT id FROM {first} WHERE id > first ORDER BY id"))
+
+    def set_aside(self, twins: Ids) -> None:
+        """Take images down as those of others, and not as exported."""
+        rows = [(number,) for number in twins.tolist()]
+        with transaction(self._connection):
+            many = self._connection.executemany
+            many("INSERT INTO twin SELECT id, sha256, archive FROM pair WHERE id = ?", rows)
+            many("DELETE FROM pair WHERE id = ?", rows)
+
+    def forget_twins(self, ids: Ids) -> Ids:
+        """Forget twins that are not among some posts, and those whose other is gone.
+
+        Returns:
+            the latter, ascending; their archives are read again.
+        """
+        others = np.setdiff1d(self.twin_ids(), ids, assume_unique=True)
+        self._write("DELETE FROM twin WHERE id = ?", [(number,) for number in others.tolist()])
+        left = "(SELECT sha256, MIN(id) AS first FROM pair GROUP BY sha256) USING (sha256)"
+        rows = self._connection.execute(
+            f"SELECT id FROM twin LEFT JOIN {left} WHERE first IS NULL OR first > id ORDER BY id"
+        ).fetchall()
+        self._write(
+            f"UPDATE archive SET stamp = {_NOT_DONE} WHERE name = (SELECT archive FROM twin WHERE id = ?)",
+            rows,
+        )
+        self._write("DELETE FROM twin WHERE id = ?", rows)
+        return _column(rows)
+
+    def twin_ids(self) -> Ids:
+        """Posts whose image is that of another, ascending."""
+        return _column(self._connection.execute("SELECT id FROM twin ORDER BY id"))
+
+    def twins(self, low: int, high: int) -> dict[int, str]:
+        """Of posts from `low` to `high` whose image is that of another: its SHA-256."""
+        rows = self._connection.execute("SELECT id, sha256 FROM twin WHERE id BETWEEN ? AND ?", [low, high])
+        return dict(rows.fetchall())
+
     def forget_broken(self, ids: Ids) -> None:
         """Strike what is on record of images that were not taken, of posts that are not selected any more."""
         self._write("DELETE FROM broken WHERE id = ?", [(post_id,) for post_id in ids.tolist()])
@@ -185,7 +266,7 @@ class Journal:
     def broken_ids(self) -> Ids:
         """Posts of which an image was not taken, ascending."""
         rows = self._connection.execute("SELECT DISTINCT id FROM broken ORDER BY id")
-        return np.fromiter((post_id for (post_id,) in rows), np.int64)
+        return _column(rows)
 
     def ids(self) -> Ids:
         """The posts that are exported, ascending."""
@@ -196,15 +277,11 @@ class Journal:
     def ids_of(self, archive: str) -> Ids:
         """The posts that an archive gave, ascending."""
         rows = self._connection.execute("SELECT id FROM pair WHERE archive = ? ORDER BY id", [archive])
-        return np.fromiter((post_id for (post_id,) in rows), np.int64)
+        return _column(rows)
 
     def pairs(self, low: int = -(2**63), high: int = 2**63 - 1) -> Iterator[Pair]:
         """What is exported of the posts from `low` to `high`, ascending."""
-        rows = self._connection.execute(
-            f"SELECT {_PAIR} FROM pair WHERE id BETWEEN ? AND ? ORDER BY id",
-            [low, high],
-        )
-        yield from map(Pair._make, rows)
+        return self._pairs("id BETWEEN ? AND ? ORDER BY id", [low, high])
 
     def pairs_of(self, ids: Ids) -> Iterator[Pair]:
         """What is exported of these posts."""
@@ -222,7 +299,7 @@ class Journal:
             "(SELECT archive FROM pair WHERE id IN (SELECT value FROM json_each(?))) ORDER BY id",
             [id_text(ids)],
         )
-        return np.fromiter((post_id for (post_id,) in rows), np.int64)
+        return _column(rows)
 
     def duplicates(self) -> int:
         """Images that are, byte for byte, those of another post with a smaller id."""
@@ -231,8 +308,7 @@ class Journal:
 
     def pairs_by_path(self) -> Iterator[Pair]:
         """What is exported, in the order of its paths."""
-        rows = self._connection.execute(f"SELECT {_PAIR} FROM pair ORDER BY path")
-        yield from map(Pair._make, rows)
+        return self._pairs("TRUE ORDER BY path", [])
 
     def reasons(self, low: int, high: int) -> dict[int, tuple[str, str]]:
         """Why images of posts from `low` to `high` were not taken: status, `unfit` before `broken`, and reasons."""
@@ -273,9 +349,18 @@ class Journal:
         """Archives that hold posts that their name does not tell of, and how many."""
         return dict(self._connection.execute("SELECT name, strays FROM archive WHERE strays > 0"))
 
+    def _pairs(self, which: str, parameters: list[Any]) -> Iterator[Pair]:
+        return map(
+            Pair._make, self._connection.execute(f"SELECT {_PAIR} FROM pair WHERE {which}", parameters)
+        )
+
     def _write(self, statement: str, rows: list[Any]) -> None:
         with transaction(self._connection):
             self._connection.executemany(statement, rows)
+
+
+def _column(rows: Iterable[tuple[int]]) -> Ids:
+    return np.fromiter((number for (number,) in rows), np.int64)
 
 
 def _storable(name: str) -> str:

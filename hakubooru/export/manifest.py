@@ -7,6 +7,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
 from hakubooru.files import replacing
 from hakubooru.schema import RATINGS
 from hakubooru.sql import id_text
@@ -45,14 +47,15 @@ class Tally:
 def write_manifest(path: Path, ids: Ids, database: Database, journal: Journal) -> Tally:
     """Write the manifest, ten thousand posts at a time; the same journal gives the same bytes.
 
-    Columns: `id` int64; `path` below the export's folder; `status` exported, broken (not whole), unfit (not what
-    `[image]` takes) or missing; `reason` of the last three; `width`, `height` (pixels) and `bytes` of the exported
-    file; `sha256`, hexadecimal; `rating`, by name; `caption`; `parts`, a JSON object that says how many of the
-    caption's tags each part has, in their order. What does not apply is null.
+    Columns: `id` int64, null for a user's own images, which stand behind all posts; `path` below the export's
+    folder; `status` exported, broken (not whole), unfit (not what `[image]` takes), duplicate (left out for another
+    with the same `sha256`) or missing; `reason` of the last four; `width`, `height` (pixels) and `bytes` of the
+    exported file; `sha256`, hexadecimal; `rating`, by name; `caption`; `parts`, a JSON object that says how many of
+    the caption's tags each part has, in their order. What does not apply is null.
 
     Args:
         path: of the manifest.
-        ids: every selected post, ascending.
+        ids: every selected post, and the numbers of own images, ascending.
         database: knows the posts.
         journal: knows what was exported.
     """
@@ -61,7 +64,7 @@ def write_manifest(path: Path, ids: Ids, database: Database, journal: Journal) -
 
     schema = pa.schema(
         [
-            pa.field("id", pa.int64(), nullable=False),
+            pa.field("id", pa.int64()),
             pa.field("path", pa.string()),
             pa.field("status", pa.string(), nullable=False),
             pa.field("reason", pa.string()),
@@ -76,8 +79,14 @@ def write_manifest(path: Path, ids: Ids, database: Database, journal: Journal) -
     )
     tally = Tally()
     with replacing(path) as beside, parquet.ParquetWriter(beside, schema, compression="zstd") as writer:
-        for start in range(0, len(ids), _ROWS_A_GROUP):
-            rows = _rows(ids[start : start + _ROWS_A_GROUP], database, journal)
+        own, posts = np.split(ids, [np.searchsorted(ids, 0)])
+        groups = [
+            some[at : at + _ROWS_A_GROUP]
+            for some in (posts, own)
+            for at in range(0, len(some), _ROWS_A_GROUP)
+        ]
+        for group in groups:
+            rows = _rows(group, database, journal)
             for row in rows:
                 if row["status"] == "exported":
                     tally.exported += 1
@@ -106,17 +115,21 @@ def _rows(ids: Ids, database: Database, journal: Journal) -> list[dict[str, Any]
     }
     pairs = {pair.id: pair for pair in journal.pairs(low, high)}
     reasons = journal.reasons(low, high)
+    twins = journal.twins(low, high)
     rows = []
     for post_id in ids.tolist():
-        rating, extension, is_hidden = posts[post_id]
-        row: dict[str, Any] = {"id": post_id, "rating": RATINGS[rating]}
+        rating, extension, is_hidden = posts.get(post_id, (None, "", 0))
+        row: dict[str, Any] = {"rating": None if rating is None else RATINGS[rating]}
         pair = pairs.get(post_id)
         if pair is not None:
-            row |= pair._asdict() | {"status": "exported"}
+            row |= pair._asdict() | {"status": "exported", "parts": pair.parts or None}
+        elif post_id in twins:
+            row |= {"status": "duplicate", "reason": "the same image as another's", "sha256": twins[post_id]}
         elif post_id in reasons:
             row["status"], row["reason"] = reasons[post_id]
         else:
             row |= {"status": "missing", "reason": _why_missing(extension, is_hidden=is_hidden)}
+        row["id"] = post_id if post_id >= 0 else None
         rows.append(row)
     return rows
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -13,10 +14,12 @@ from hakubooru.errors import DestinationError, IncompleteError
 from hakubooru.export.engine import Engine, engine
 from hakubooru.export.journal import Journal
 from hakubooru.export.manifest import MANIFEST, REJECTS, write_manifest, write_rejects
+from hakubooru.export.power import Disk
 from hakubooru.export.records import Task
 from hakubooru.export.report import ExportReport
 from hakubooru.export.sinks import STATE
-from hakubooru.export.work import ExportArchive
+from hakubooru.export.verify import wrong_ids
+from hakubooru.export.work import ExportArchive, ExportCaptions
 from hakubooru.image.convert import COPY, ImageFormat
 from hakubooru.image.names import EVERYTHING
 from hakubooru.image.sources import waves
@@ -32,12 +35,14 @@ if TYPE_CHECKING:
     from hakubooru.export.records import Outcome
     from hakubooru.export.sinks import Sink
     from hakubooru.export.work import Captions
+    from hakubooru.image.own import OwnFolder
     from hakubooru.image.sources import Archive
 
 COPIED_A_START: Final = 1000
 """Images that one process copies while another starts."""
 DECODED_A_START: Final = 10
 """Images that one process converts in that time."""
+_CAPTIONS_A_TASK: Final = 5000
 
 
 def run_export(
@@ -49,6 +54,7 @@ def run_export(
     sink: Sink,
     captions: Captions,
     settings: Mapping[str, str],
+    own: Sequence[OwnFolder] = (),
     shape: ImageFormat = COPY,
     origin: str = "",
     prune: bool = False,
@@ -64,6 +70,7 @@ def run_export(
         sink: takes the pairs.
         captions: gives the captions.
         settings: what must not change from one run into a folder to the next, as text.
+        own: folders of images without a post id, which are exported too.
         shape: which images are taken, and what is made of them.
         origin: what to go on by without being told all this again, as text.
         prune: remove pairs of posts that are not among these.
@@ -74,35 +81,46 @@ def run_export(
         IncompleteError: an archive could not be read, or a worker died.
     """
     _prepare(out)
-    with Journal(out) as journal, explained(journal.path):
+    own_ids = [folder.ids for folder in own]
+    ids = np.concatenate([np.sort(np.concatenate([*own_ids, np.empty(0, np.int64)])), ids])
+    with Journal(out) as journal, explained(journal.path), Disk(journal) as disk:
         journal.settle(settings, out)
         journal.remember("origin", origin)
         sink.clean()
         if prune:
             _prune(ids, journal, sink)
-        there = _take_up(ids, out, journal, sink)
-        run = _Run(journal, archives, np.setdiff1d(ids, there, assume_unique=True), sink.holds_archives)
+        there = _take_up(ids, out, journal, sink, own=own, workers=workers)
+        known = np.union1d(there, journal.twin_ids())
+        run = _Run(journal, disk, archives, own, np.setdiff1d(ids, known), sink)
         # A process takes as long to start as some images take to export.
         images_a_start = DECODED_A_START if shape.decodes else COPIED_A_START
-        worthwhile = min(workers, len(archives), 1 + len(run.wanted) // images_a_start)
+        worthwhile = min(workers, 1 + len(run.wanted) // images_a_start)
+        work = (
+            ExportArchive(sink, captions, shape)
+            if sink.needs_images
+            else ExportCaptions(sink, captions, database)
+        )
         with (
-            engine(ExportArchive(sink, captions, shape), worthwhile) as running,
+            engine(work, worthwhile) as running,
             tqdm(total=len(run.wanted), unit=" images", unit_scale=True, disable=None) as bar,
         ):
             run.finish(running, bar)
+            while shape.duplicates == "drop" and run.drop_twins(ids):
+                run.finish(running, bar)
         tally = write_manifest(out / MANIFEST, ids, database, journal)
         write_rejects(out / REJECTS, journal)
-        sink.finish(journal.pairs())
+        sink.finish(chain(journal.pairs(0), journal.pairs(high=-1)))
         return ExportReport(
             out=out,
             selected=len(ids),
+            own=sum(map(len, own_ids)),
             exported=tally.exported,
-            added=tally.exported - len(there),
+            added=max(0, tally.exported - len(there)),
             bytes=tally.bytes,
             left_out=dict(sorted(tally.left_out.items(), key=lambda item: (-item[1], item[0]))),
             passed_over=journal.passed_over(),
             damaged=journal.damaged(),
-            duplicates=journal.duplicates(),
+            duplicates=journal.duplicates() if sink.needs_images else 0,
         )
 
 
@@ -111,27 +129,63 @@ class _Run:
     """The work that is left, wave after wave."""
 
     journal: Journal
+    disk: Disk
     archives: Sequence[Archive]
+    own: Sequence[OwnFolder]
     wanted: Ids
-    """Posts that have no image yet, ascending; fewer after each wave."""
-    whole: bool
-    """Whether an archive is to be exported as a whole, with what it gave before."""
+    """Posts and own images that are not exported yet, ascending; fewer after each wave."""
+    sink: Sink
 
     def finish(self, running: Engine[Task, Outcome], bar: tqdm[Any]) -> None:
+        if not self.sink.needs_images:
+            blocks = [
+                self.wanted[at : at + _CAPTIONS_A_TASK] for at in range(0, len(self.wanted), _CAPTIONS_A_TASK)
+            ]
+            self._do(running, [Task(None, some, EVERYTHING, f"posts from {some[0]}") for some in blocks], bar)
+            return
         for wave in waves(self.archives):
-            self._do(running, [Task(a, a.claim.of(self.wanted), a.claim, a.key) for a in wave], bar)
+            self._do(running, [Task(a, a.claim.of(self._posts()), a.claim, a.key) for a in wave], bar)
         # Names may lie: archives that hold other posts than theirs are asked again for what is missing.
         strays = self.journal.strays()
         for archive in self.archives:
             if archive.key in strays:
-                others = np.setdiff1d(self.wanted, archive.claim.of(self.wanted), assume_unique=True)
+                posts = self._posts()
+                others = np.setdiff1d(posts, archive.claim.of(posts), assume_unique=True)
                 task = Task(archive, others, EVERYTHING, f"{archive.key} (others)", is_second=True)
                 self._do(running, [task], bar)
+        folders = [
+            (folder, np.intersect1d(folder.ids, self.wanted, assume_unique=True)) for folder in self.own
+        ]
+        self._do(running, [Task(folder, ids, EVERYTHING, folder.key) for folder, ids in folders], bar)
+
+    def drop_twins(self, ids: Ids) -> bool:
+        """Remove images that are those of another; whether something is to be exported again for it.
+
+        Args:
+            ids: all that is asked for.
+        """
+        again = self.journal.forget_twins(ids)
+        # Files first: what is lost on the way is exported again, and compared again.
+        twins = self.journal.new_twins()
+        removed = twins
+        if self.sink.holds_archives:
+            removed = self.journal.with_their_archives(twins)
+            again = np.union1d(again, np.setdiff1d(removed, twins, assume_unique=True))
+        for pair in self.journal.pairs_of(removed):
+            self.sink.remove(pair)
+        self.journal.set_aside(twins)
+        self.journal.forget(np.setdiff1d(removed, twins, assume_unique=True).tolist())
+        self.wanted = np.union1d(self.wanted, again)
+        return bool(len(again))
+
+    def _posts(self) -> Ids:
+        return self.wanted[np.searchsorted(self.wanted, 0) :]
 
     def _do(self, running: Engine[Task, Outcome], tasks: Sequence[Task], bar: tqdm[Any]) -> None:
         done = self.journal.done()
-        left = [task for task in tasks if len(task.wanted) and (task.key, task.archive.stamp) not in done]
-        if self.whole:
+        left = [task for task in tasks if len(task.wanted) and (task.key, task.stamp) not in done]
+        whole = self.sink.holds_archives
+        if whole:
             left = [
                 replace(task, wanted=np.union1d(task.wanted, self.journal.ids_of(task.key))) for task in left
             ]
@@ -141,7 +195,8 @@ class _Run:
             if outcome.lost:
                 lost.append(f"{outcome.key} ({outcome.lost})")
                 continue
-            self.journal.record(outcome, whole=self.whole)
+            self.journal.record(outcome, whole=whole)
+            self.disk.wrote(outcome.key)
             found.append(np.array([pair.id for pair in outcome.pairs], np.int64))
             bar.update(len(outcome.pairs))
         if lost:
@@ -184,19 +239,31 @@ def _prune(ids: Ids, journal: Journal, sink: Sink) -> None:
     journal.forget_broken(np.setdiff1d(journal.broken_ids(), ids, assume_unique=True))
 
 
-def _take_up(ids: Ids, out: Path, journal: Journal, sink: Sink) -> Ids:
-    """The posts that are exported already; what a power cut or a hand took away is struck from the record.
+def _take_up(
+    ids: Ids, out: Path, journal: Journal, sink: Sink, *, own: Sequence[OwnFolder], workers: int
+) -> Ids:
+    """What is exported already; what a power cut or a hand took away is struck from the record.
 
     Raises:
         DestinationError: the export holds posts that are not selected.
     """
     others = np.setdiff1d(journal.ids(), ids, assume_unique=True)
     if len(others):
+        told = f"post {others[-1]}, for one" if others[-1] >= 0 else "images of your own"
         raise DestinationError(
-            f"{out} holds {len(others):,} posts that are not selected (post {others[0]}, for one); "
+            f"{out} holds {len(others):,} posts that are not selected ({told}); "
             "select them too, remove them with --prune, or choose another folder"
         )
     journal.forget([pair.id for pair in journal.pairs() if not sink.holds(pair)])
+    if doubtful := journal.doubtful():
+        journal.forget(wrong_ids(out, journal.pairs_from(doubtful), sink, workers))
+        journal.trust(doubtful)
+    done = dict(journal.done())
+    for folder in own:
+        if done.get(folder.key, folder.stamp) != folder.stamp:
+            for pair in journal.pairs_of(journal.ids_of(folder.key)):
+                sink.remove(pair)
+            journal.strike(folder.key)
     print_of_ids = hashlib.sha256(ids.astype("<i8").tobytes()).hexdigest()
     if journal.remember("selection", print_of_ids) not in (None, print_of_ids):
         journal.reopen()

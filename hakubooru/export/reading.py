@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hakubooru.export.records import Broken, Outcome
+from hakubooru.export.sinks.base import place
 from hakubooru.image.convert import COPY, ImageFormat, UnfitImageError
 from hakubooru.image.folder import read_folder
 from hakubooru.image.header import LARGEST_BYTES, BrokenImageError, ImageHeader, read_header
 from hakubooru.image.index import Recorder, TarIndex, read_indexed, save_index
 from hakubooru.image.names import StrangeNameError
+from hakubooru.image.sources import Archive
 from hakubooru.image.tar import DamagedTarError, Member, image_of, is_compressed, read_tar
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ class Images:
         self.task = task
         self.shape = shape
         self.index = index
-        self.outcome = Outcome(task.key, task.archive.stamp)
+        self.outcome = Outcome(task.key, task.stamp)
         self._taken: set[int] = set()
         self._recorder = Recorder()
         self._asked = 0
@@ -54,17 +56,22 @@ class Images:
         except OSError as error:
             self.outcome.lost = error.strerror or str(error)
 
+    def place(self, number: int, extension: str) -> str:
+        """Where an image goes in an export."""
+        return place(number, extension)
+
     def _members(self) -> Iterator[tuple[int, str, bytes]]:
         archive = self.task.archive
+        assert isinstance(archive, Archive)
         if self.index is not None:
-            yield from self._indexed(self.index)
+            yield from self._indexed(archive.path, self.index)
         elif archive.is_folder:
             for member, data in read_folder(archive.path, self._wants):
                 yield _number(member), member.name, data
         else:
-            yield from self._walked()
+            yield from self._walked(archive.path)
 
-    def _indexed(self, index: TarIndex) -> Iterator[tuple[int, str, bytes]]:
+    def _indexed(self, path: str, index: TarIndex) -> Iterator[tuple[int, str, bytes]]:
         for name, reason in index.strange:
             self.outcome.pass_over(reason, name)
         claimed = self.task.claim.mask(index.ids)
@@ -73,15 +80,14 @@ class Images:
         for number in index.ids[wanted & (index.sizes > LARGEST_BYTES)].tolist():
             self.outcome.broken.append(Broken(number, str(number), _TOO_LARGE))
         rows = np.flatnonzero(wanted & (index.sizes <= LARGEST_BYTES))
-        images = read_indexed(self.task.archive.path, index, rows)
+        images = read_indexed(path, index, rows)
         for number, (member, data) in zip(index.ids[rows].tolist(), images, strict=True):
             yield number, member.name, data
         if index.damage:
             raise DamagedTarError(index.damage)
 
-    def _walked(self) -> Iterator[tuple[int, str, bytes]]:
+    def _walked(self, path: str) -> Iterator[tuple[int, str, bytes]]:
         """Walk the archive; where few of its images were wanted, keep an index for the next time."""
-        path = self.task.archive.path
         read = 0
         damage = ""
         try:

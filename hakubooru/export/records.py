@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 if TYPE_CHECKING:
     from hakubooru.arrays import Ids
     from hakubooru.image.names import Claim
+    from hakubooru.image.own import OwnFolder
     from hakubooru.image.sources import Archive
 
 NAMES_KEPT: Final = 1000
@@ -18,9 +19,10 @@ NAMES_KEPT: Final = 1000
 class Task:
     """One archive, and the posts that are still wanted of it."""
 
-    archive: Archive
+    archive: Archive | OwnFolder | None
+    """None where captions are all that is exported."""
     wanted: Ids
-    """Ascending."""
+    """Ascending; numbers below 0 are those of a user's own images."""
     claim: Claim
     """Posts outside it are counted and left alone."""
     key: str
@@ -28,11 +30,17 @@ class Task:
     is_second: bool = False
     """The archive was read before: members that no image is taken from are on record."""
 
+    @property
+    def stamp(self) -> int:
+        """The archive's."""
+        return self.archive.stamp if self.archive is not None else 0
+
 
 class Pair(NamedTuple):
     """An image that was exported with its caption."""
 
     id: int
+    """The post's; below 0 that of a user's own image."""
     path: str
     """Below the export's folder, with `/`."""
     width: int
@@ -42,7 +50,7 @@ class Pair(NamedTuple):
     """Of the exported file, hexadecimal."""
     caption: str
     parts: str
-    """How many tags of the caption each part has, as JSON."""
+    """How many tags of the caption each part has, as JSON; "" where that is not known."""
 
 
 class Broken(NamedTuple):

@@ -17,13 +17,15 @@ class ExportReport:
 
     out: Path
     selected: int
-    """Posts that were selected."""
+    """Posts that were selected, and images of one's own."""
+    own: int
+    """Of them, the latter."""
     exported: int
     """Of them, those that are in the export now."""
     added: int
     """Of them, those that this run added."""
     bytes: int
-    """Of the exported images, captions aside."""
+    """Of the exported images, captions aside; of the captions where they are all that is exported."""
     left_out: dict[str, int]
     """Posts that are not in the export, by reason, the most frequent first."""
     passed_over: dict[str, tuple[int, list[str]]]
@@ -34,7 +36,8 @@ class ExportReport:
     """Exported images that are, byte for byte, those of another post with a smaller id."""
 
     def __str__(self) -> str:
-        lines = [f"{self.exported:,} of {self.selected:,} posts are in {self.out}{self._how_much()}."]
+        what = "posts and images of your own" if self.own else "posts"
+        lines = [f"{self.exported:,} of {self.selected:,} {what} are in {self.out}{self._how_much()}."]
         if self.left_out:
             reasons = ", ".join(f"{reason} ({count:,})" for reason, count in self.left_out.items())
             lines.append(f"Left out: {reasons}.")

@@ -8,7 +8,7 @@ import io
 import re
 from array import array
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -23,6 +23,7 @@ from hakubooru.export.records import Pair
 from hakubooru.export.sinks import beside, place
 from hakubooru.export.sinks.webdataset import SHARDS
 from hakubooru.image.header import EXTENSIONS
+from hakubooru.image.own import own_number
 from hakubooru.image.tar import DamagedTarError, read_tar
 
 if TYPE_CHECKING:
@@ -30,10 +31,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from hakubooru.arrays import Ids
+    from hakubooru.export.sinks import Sink
 
 _ROWS_A_TASK: Final = 500
 _NAMED: Final = 3
-_OURS: Final = re.compile(rf"([1-9]\d{{0,17}}|0)\.({'|'.join(EXTENSIONS)}|txt)", re.ASCII)
+_KINDS: Final = (*EXTENSIONS, "txt")
+_OURS: Final = re.compile(rf"x\d{{3}}/([1-9]\d{{0,17}}|0)\.({'|'.join(_KINDS)})", re.ASCII)
+_OWN: Final = re.compile(rf"own/[\w-]*-[0-9a-f]{{15}}\.(?:{'|'.join(_KINDS)})", re.ASCII)
+_NO_NUMBER: Final = 2**63 - 1
 LISTS: Final = ("metadata.jsonl", "meta.json")
 """Where the captions of some sinks stand, and not beside the images."""
 
@@ -105,26 +110,42 @@ def verify(out: str | os.PathLike[str], *, decode: bool = False, workers: int = 
     return _verify_files(out, decode=decode, workers=workers)
 
 
+def wrong_ids(out: Path, pairs: Iterator[Pair], sink: Sink, workers: int = 1) -> set[int]:
+    """Those of some pairs whose files are not what the record says.
+
+    Args:
+        out: the export's folder.
+        pairs: shard after shard, where there are shards.
+        sink: how it was written.
+        workers: processes that read.
+    """
+    report = VerifyReport(out)
+    if sink.holds_archives:
+        _run(report, CheckShard(str(out), decode=False), map(list, _by_shard(pairs)), workers)
+    else:
+        batches = iter(lambda: list(islice(pairs, _ROWS_A_TASK)), [])
+        _run(report, CheckFiles(str(out), decode=False, has_captions=sink.name == "folder"), batches, workers)
+    return set(report.bad_ids)
+
+
 def _verify_files(out: Path, *, decode: bool, workers: int) -> VerifyReport:
     report = VerifyReport(out)
     ids: list[Ids] = []
-    extensions: list[Any] = []
+    kinds: list[Any] = []
 
     def tasks() -> Iterator[list[Pair]]:
         for rows in read_manifest(out, ("status", *Pair._fields), _ROWS_A_TASK):
-            pairs = [
-                Pair(*(row[name] for name in Pair._fields)) for row in rows if row["status"] == "exported"
-            ]
+            pairs = [_pair(row) for row in rows if row["status"] == "exported"]
             ids.append(np.array([pair.id for pair in pairs], np.int64))
-            extensions.append(np.array([_extension(pair.path) for pair in pairs], np.uint8))
+            kinds.append(np.array([_kind(pair.path) for pair in pairs], np.uint8))
             yield pairs
 
     has_captions = not any((out / name).exists() for name in LISTS)
     _run(report, CheckFiles(str(out), decode, has_captions), tasks(), workers)
     known = np.concatenate([*ids, np.empty(0, np.int64)])
-    report.orphans = sorted(
-        _orphans(out, known, np.concatenate([*extensions, np.empty(0, np.uint8)]), has_captions=has_captions)
-    )
+    order = np.argsort(known)
+    kinds_of = np.concatenate([*kinds, np.empty(0, np.uint8)])[order]
+    report.orphans = sorted(_orphans(out, known[order], kinds_of, has_captions=has_captions))
     return report
 
 
@@ -134,14 +155,29 @@ def _verify_shards(out: Path, *, decode: bool, workers: int) -> VerifyReport:
 
     def tasks() -> Iterator[list[Pair]]:
         with Journal(out) as journal:
-            for shard, pairs in groupby(journal.pairs_by_path(), lambda pair: pair.path.rpartition("/")[0]):
-                known.add(shard)
-                yield list(pairs)
+            for some in _by_shard(journal.pairs_by_path()):
+                pairs = list(some)
+                known.add(_shard(pairs[0]))
+                yield pairs
 
     _run(report, CheckShard(str(out), decode), tasks(), workers)
     there = {f"{SHARDS}/{path.name}" for path in (out / SHARDS).glob("*.tar")}
     report.orphans = sorted(there - known)
     return report
+
+
+def _by_shard(pairs: Iterator[Pair]) -> Iterator[Iterator[Pair]]:
+    return (some for _, some in groupby(pairs, _shard))
+
+
+def _shard(pair: Pair) -> str:
+    return pair.path.rpartition("/")[0]
+
+
+def _pair(row: dict[str, Any]) -> Pair:
+    if row["id"] is None:
+        row["id"] = own_number(row["path"])
+    return Pair(*(row[name] for name in Pair._fields))
 
 
 def _run(report: VerifyReport, work: _Work, tasks: Iterator[list[Pair]], workers: int) -> None:
@@ -191,7 +227,7 @@ class CheckFiles:
                 raise StoppedError
             image = _read(Path(self.out, pair.path))
             problems += check_image(pair, image, decode=self.decode)
-            if self.has_captions:
+            if self.has_captions and beside(pair.path) != pair.path:
                 problems += check_caption(pair, _read(Path(self.out, beside(pair.path))))
         return len(task), problems
 
@@ -205,7 +241,7 @@ class CheckShard:
 
     def __call__(self, task: list[Pair], stopped: Callable[[], bool]) -> tuple[int, list[Problem]]:
         """Give the number of pairs and what is wrong with them."""
-        shard = task[0].path.rpartition("/")[0]
+        shard = _shard(task[0])
         images = {pair.path.rpartition("/")[2]: pair for pair in task}
         captions = {beside(name): pair for name, pair in images.items()}
         problems: list[Problem] = []
@@ -228,15 +264,16 @@ _Work = CheckFiles | CheckShard
 
 
 def check_image(pair: Pair, data: bytes | None, *, decode: bool) -> list[Problem]:
-    """What is wrong with the image of a pair, if anything."""
+    """What is wrong with the image of a pair, or with the caption in its place, if anything."""
+    what = "caption" if beside(pair.path) == pair.path else "image"
     if data is None:
-        wrong = "image is missing"
+        wrong = f"{what} is missing"
     elif len(data) != pair.bytes:
-        wrong = "image has another size"
+        wrong = f"{what} has another size"
     elif hashlib.sha256(data).hexdigest() != pair.sha256:
-        wrong = "image has other contents"
+        wrong = f"{what} has other contents"
     else:
-        wrong = _undecodable(data, pair.width, pair.height) if decode else ""
+        wrong = _undecodable(data, pair.width, pair.height) if decode and what == "image" else ""
     return [Problem(pair.id, pair.path, wrong)] if wrong else []
 
 
@@ -267,24 +304,38 @@ def _undecodable(data: bytes, width: int, height: int) -> str:
         return "image cannot be decoded"
 
 
-def _orphans(out: Path, ids: Ids, extensions: Any, *, has_captions: bool) -> Iterator[str]:
-    """Images and captions in an export's subfolders that belong to no pair; other files are left alone."""
-    for folder in sorted(out.glob("x[0-9][0-9][0-9]")):
+def _orphans(out: Path, ids: Ids, kinds: Any, *, has_captions: bool) -> Iterator[str]:
+    """Images and captions in an export's subfolders that belong to no pair; other files are left alone.
+
+    Args:
+        out: the export's folder.
+        ids: of its pairs, ascending.
+        kinds: what each one's file is, as places in `_KINDS`.
+        has_captions: whether images have captions beside them.
+    """
+    for folder in [*sorted(out.glob("x[0-9][0-9][0-9]")), *out.glob("own")]:
         for path in folder.iterdir():
-            matched = _OURS.fullmatch(path.name)
-            if matched is None:
-                continue
-            number, extension = int(matched[1]), matched[2]
-            at = int(np.searchsorted(ids, number))
             name = f"{folder.name}/{path.name}"
-            is_known = at < len(ids) and ids[at] == number and place(number, extension) == name
-            if extension == "txt":
-                is_known &= has_captions
-            elif is_known:
-                is_known = extension == EXTENSIONS[extensions[at]]
-            if not is_known:
+            number = _number_of(name)
+            if number is None:
+                continue
+            at = int(np.searchsorted(ids, number))
+            kind = _KINDS[kinds[at]] if at < len(ids) and ids[at] == number else ""
+            if kind != path.suffix[1:] and not (has_captions and kind and path.suffix == ".txt"):
                 yield name
 
 
-def _extension(path: str) -> int:
-    return EXTENSIONS.index(path.rpartition(".")[2])
+def _number_of(name: str) -> int | None:
+    """The number of the pair that a file belongs to, by its place; None for a file that is none of an export's."""
+    if _OWN.fullmatch(name):
+        return own_number(name)
+    matched = _OURS.fullmatch(name)
+    if matched is None:
+        return None
+    number = int(matched[1])
+    # Of a post that does not belong into the folder no number is known.
+    return number if place(number, matched[2]) == name else _NO_NUMBER
+
+
+def _kind(path: str) -> int:
+    return _KINDS.index(path.rpartition(".")[2])

@@ -1,4 +1,7 @@
-"""The work of one archive: read its wanted images and hand them, with their captions, to a sink."""
+"""The work of one archive: read its wanted images and hand them, with their captions, to a sink.
+
+And that of some posts, where captions are all that is exported.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +13,21 @@ from typing import TYPE_CHECKING, Final, Protocol
 import numpy as np
 
 from hakubooru.export.engine import StoppedError
+from hakubooru.export.own import OwnImages
 from hakubooru.export.reading import Images
 from hakubooru.export.records import Outcome, Pair
+from hakubooru.export.sinks.base import place
 from hakubooru.image.convert import COPY, ImageFormat
 from hakubooru.image.index import StaleIndexError, load_index
+from hakubooru.image.own import OwnFolder
 from hakubooru.image.remote import is_remote
+from hakubooru.sql import id_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from hakubooru.arrays import Ids
+    from hakubooru.database import Database
     from hakubooru.export.records import Task
     from hakubooru.export.sinks import Sink, Writer
     from hakubooru.image.header import ImageHeader
@@ -58,23 +66,28 @@ class ExportArchive:
             StoppedError: `stopped` said so. What the sink has of the archive by then is written again next time.
             OSError: the sink cannot write.
         """
-        if task.archive.is_folder:
-            return self._export(Images(task, self.shape), stopped)
+        archive = task.archive
+        assert archive is not None
+        if isinstance(archive, OwnFolder):
+            own = OwnImages(task, archive, self.shape)
+            return self._export(own, own, stopped)
+        if archive.is_folder:
+            return self._export(Images(task, self.shape), self.captions, stopped)
         try:
-            index = load_index(task.archive.path)
+            index = load_index(archive.path)
         except OSError as error:
-            return Outcome(task.key, task.archive.stamp, lost=str(error))
+            return Outcome(task.key, task.stamp, lost=str(error))
         try:
-            return self._export(Images(task, self.shape, index), stopped)
+            return self._export(Images(task, self.shape, index), self.captions, stopped)
         except StaleIndexError as error:
-            if is_remote(task.archive.path):
-                return Outcome(task.key, task.archive.stamp, lost=f"its index is of another archive: {error}")
-            return self._export(Images(task, self.shape), stopped)
+            if is_remote(archive.path):
+                return Outcome(task.key, task.stamp, lost=f"its index is of another archive: {error}")
+            return self._export(Images(task, self.shape), self.captions, stopped)
 
-    def _export(self, images: Images, stopped: Callable[[], bool]) -> Outcome:
+    def _export(self, images: Images, captions: Captions, stopped: Callable[[], bool]) -> Outcome:
         most = _KEPT_BYTES if self.sink.keeps_images else None
         with self.sink.writer(images.task.key) as writer:
-            captioned = _Captioned(self.captions, writer, images.outcome)
+            captioned = _Captioned(captions, writer, images)
             for number, header, data in images:
                 if stopped():
                     raise StoppedError
@@ -87,19 +100,51 @@ class ExportArchive:
         return images.outcome
 
 
+@dataclass(frozen=True)
+class ExportCaptions:
+    """Exports the captions of some posts, with sizes as the database has them; the work of an engine."""
+
+    sink: Sink
+    captions: Captions
+    database: Database
+
+    def __call__(self, task: Task, stopped: Callable[[], bool]) -> Outcome:
+        """Do it; raises what `ExportArchive` does."""
+        statement = (
+            "SELECT id, image_width, image_height FROM post WHERE id IN (SELECT value FROM json_each(?))"
+        )
+        sizes = {
+            number: (width, height)
+            for number, width, height in self.database.rows(statement, [id_text(task.wanted)])
+        }
+        outcome = Outcome(task.key, task.stamp)
+        with self.sink.writer(task.key) as writer:
+            for number, text, parts in self.captions.captioned(task.wanted):
+                if stopped():
+                    raise StoppedError
+                data = text.encode()
+                path = writer.image(number, place(number, "txt"), data)
+                writer.caption(number, text)
+                digest = hashlib.sha256(data).hexdigest()
+                outcome.pairs.append(
+                    Pair(number, path, *sizes[number], len(data), digest, text, _as_json(parts))
+                )
+        return outcome
+
+
 class _Captioned:
     """Gives images their captions, some hundreds at a time, and puts the pairs on record."""
 
-    def __init__(self, captions: Captions, writer: Writer, outcome: Outcome) -> None:
+    def __init__(self, captions: Captions, writer: Writer, images: Images) -> None:
         self.captions = captions
         self.writer = writer
-        self.outcome = outcome
+        self.images = images
         self.waiting: dict[int, Pair] = {}
         self.bytes = 0
         """Of the images that wait."""
 
     def add(self, number: int, header: ImageHeader, data: bytes) -> None:
-        path = self.writer.image(number, header.extension, data)
+        path = self.writer.image(number, self.images.place(number, header.extension), data)
         digest = hashlib.sha256(data).hexdigest()
         self.waiting[number] = Pair(number, path, header.width, header.height, len(data), digest, "", "")
         self.bytes += len(data)
@@ -109,10 +154,14 @@ class _Captioned:
         if not self.waiting:
             return
         ids = np.array(sorted(self.waiting), np.int64)
-        found = {number: (text, json.dumps(parts)) for number, text, parts in self.captions.captioned(ids)}
+        found = {number: (text, _as_json(parts)) for number, text, parts in self.captions.captioned(ids)}
         for number, pair in self.waiting.items():
             text, parts = found[number]
             self.writer.caption(number, text)
-            self.outcome.pairs.append(pair._replace(caption=text, parts=parts))
+            self.images.outcome.pairs.append(pair._replace(caption=text, parts=parts))
         self.waiting.clear()
         self.bytes = 0
+
+
+def _as_json(parts: dict[str, int]) -> str:
+    return json.dumps(parts) if parts else ""

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import math
 import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
@@ -14,9 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 from hakubooru.errors import InputError
 from hakubooru.image.bucket import Buckets
 from hakubooru.image.header import BrokenImageError, ImageHeader
-from hakubooru.nearest import nearest
+from hakubooru.tables import from_table
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from PIL import Image
 
 FORMATS: Final = {"webp": "webp", "avif": "avif", "jpeg": "jpg", "png": "png"}
@@ -26,6 +26,7 @@ _CHOICES: Final = {
     "format": (None, *FORMATS),
     "animated": ("first", "leave out"),
     "check": ("header", "decode"),
+    "duplicates": ("keep", "drop"),
 }
 _COUNTS: Final = ("max_pixels", "max_side", "bucket", "min_side")
 
@@ -66,6 +67,9 @@ class ImageFormat:
     """Of animations: `first` takes the first picture where images are converted, `leave out` leaves them out."""
     check: str = "header"
     """`decode` decodes images that are copied, too."""
+    duplicates: str = "keep"
+    """Of images that are the same byte for byte, as exported: `keep` counts them, `drop` leaves out all but the first:
+    one of your own, or else that of the lowest post id."""
 
     def __post_init__(self) -> None:
         for name, choices in _CHOICES.items():
@@ -181,17 +185,7 @@ def image_format(value: ImageFormat | Mapping[str, Any] | None) -> ImageFormat:
     Raises:
         InputError: it is no such table; the message names the key.
     """
-    if value is None:
-        return COPY
-    if isinstance(value, ImageFormat):
-        return value
-    if not isinstance(value, Mapping):
-        raise InputError(f"[image] is {value!r}; it is a table")
-    known = [field.name for field in dataclasses.fields(ImageFormat)]
-    for key in value:
-        if key not in known:
-            raise InputError(f"[image] has no key {key!r}; {nearest(key, known)}")
-    return ImageFormat(**value)
+    return from_table(ImageFormat, value, "image")
 
 
 def _flat(image: Image.Image, background: str | None) -> Image.Image:

@@ -1,4 +1,4 @@
-"""Recipes: a TOML file that says which posts a data set holds and how they are captioned.
+"""Recipes: a TOML file that says which posts a data set holds, their captions, images and output.
 
 description = "…"                         # optional
 seed = 1                                  # for the samples
@@ -17,6 +17,10 @@ max_tags = 60
 
 [image]                                   # optional: what an export makes of images
 format = "webp"
+
+[output]                                  # optional: in which form it writes them
+sink = "webdataset"
+shard_images = 5000
 """
 
 from __future__ import annotations
@@ -37,7 +41,7 @@ from hakubooru.select.search import parse
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from hakubooru.caption import CaptionFormat
     from hakubooru.database import Database
@@ -84,6 +88,8 @@ class Recipe:
     """A caption format, by name or written out."""
     image: Mapping[str, Any] | None = None
     """What an export makes of images: the fields of `hakubooru.image.ImageFormat`."""
+    output: Mapping[str, Any] | None = None
+    """In which form an export writes them: the fields of `hakubooru.export.OutputFormat`."""
 
     @classmethod
     def load(cls, recipe: str | os.PathLike[str]) -> Recipe:
@@ -205,7 +211,11 @@ class _Reader:
         if "caption" in values:
             values["caption"] = self._caption(values["caption"])
         if "image" in values:
-            self._check_image(values["image"])
+            self._check(image_format, values["image"])
+        if "output" in values:
+            from hakubooru.export import output_format  # noqa: PLC0415 - a room that stands on this one
+
+            self._check(output_format, values["output"])
         return Recipe(name=name, **values)
 
     def _check_query(self, query: str) -> None:
@@ -214,9 +224,9 @@ class _Reader:
         except SearchError as error:
             raise RecipeError(f"{self.place}: query: {error}") from error
 
-    def _check_image(self, table: Any) -> None:
+    def _check(self, read: Callable[[Any], object], table: Any) -> None:
         try:
-            image_format(table)
+            read(table)
         except InputError as error:
             raise RecipeError(f"{self.place}: {error}") from error
 

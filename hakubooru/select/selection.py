@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from hakubooru.arrays import Ids
     from hakubooru.caption import CaptionFormat, Captions
-    from hakubooru.export import ExportReport
+    from hakubooru.export import ExportReport, OutputFormat
     from hakubooru.image.convert import ImageFormat
     from hakubooru.schema import Post
     from hakubooru.select.stats import Stats
@@ -149,10 +149,12 @@ class Selection(Steps):
         self,
         out: str | os.PathLike[str],
         *,
-        images: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+        images: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
+        own: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
         caption: str | CaptionFormat | Mapping[str, Any] = "kohaku-epsilon",
         image: ImageFormat | Mapping[str, Any] | None = None,
-        sink: str = "folder",
+        output: OutputFormat | Mapping[str, Any] | None = None,
+        sink: str | None = None,
         prune: bool = False,
         workers: int = 1,
         strict: bool = False,
@@ -164,8 +166,10 @@ class Selection(Steps):
             self,
             out,
             images=images,
+            own=own,
             caption=caption,
             image=image,
+            output=output,
             sink=sink,
             prune=prune,
             workers=workers,

@@ -135,3 +135,34 @@ def test_a_recipe_says_what_becomes_of_images(posts):
     assert "image.max_side was 64, and is 65" in str(refused.exception)
     recipe.write_text('[image]\nfromat = "jpeg"\n')
     assert "[image] has no key 'fromat'" in str(export(posts, "--recipe", recipe).exception)
+
+
+def test_a_recipe_says_in_which_form_it_is_written(posts):
+    recipe = posts / "shards.toml"
+    recipe.write_text('[output]\nsink = "webdataset"\nshard_images = 4\n')
+    assert export(posts, "--recipe", recipe).exit_code == 0
+    table = pd.read_parquet(posts / "out" / "manifest.parquet")
+    assert table.path.dropna().str.rpartition("/")[0].value_counts().tolist() == [4, 2]
+    recipe.write_text('[output]\nsink = "webdataset"\nshard_images = 5\n')
+    refused = export(posts, "--recipe", recipe)
+    assert "output.shard_images was 4, and is 5" in str(refused.exception)
+    texts = f"export {posts / 'posts.db'} --recipe {recipe} --sink captions --out {posts / 'texts'}"
+    assert CliRunner().invoke(cli, texts.split()).exit_code == 0
+    assert files_of(posts / "texts")["x003/3.txt"] == b"1girl ||| long hair, worst quality, old, safe"
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('snik = "folder"', "[output] has no key 'snik'; did you mean 'sink'?"),
+        ('sink = "web_dataset"', "[output] sink = 'web_dataset'; did you mean 'webdataset'?"),
+        ("shard_bytes = 0", "[output] shard_bytes = 0; it is a whole number above 0"),
+        ("shard_images = 1.5", "[output] shard_images = 1.5; it is a whole number above 0"),
+    ],
+)
+def test_a_wrong_form_is_told(posts, line, message):
+    recipe = posts / "shards.toml"
+    recipe.write_text(f"[output]\n{line}\n")
+    result = export(posts, "--recipe", recipe)
+    assert str(result.exception) == f"{recipe}: {message}"
+    assert not (posts / "out").exists()

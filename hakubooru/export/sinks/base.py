@@ -35,11 +35,11 @@ class Writer(ABC):
     """Takes the pairs of one archive; used in a `with` statement."""
 
     @abstractmethod
-    def image(self, post_id: int, extension: str, data: bytes) -> str:
-        """Take an image and give its path in the export; its caption follows before long."""
+    def image(self, number: int, path: str, data: bytes) -> str:
+        """Take an image that is to lie at `path`, and give where it does; its caption follows before long."""
 
     @abstractmethod
-    def caption(self, post_id: int, text: str) -> None:
+    def caption(self, number: int, text: str) -> None:
         """Take the caption of an image that was taken before."""
 
     def __enter__(self) -> Self:
@@ -58,6 +58,8 @@ class Sink(ABC):
     """Whether what an archive gave can only be written as a whole."""
     keeps_images: ClassVar[bool] = False
     """Whether an image stays in memory until its caption comes."""
+    needs_images: ClassVar[bool] = True
+    """Whether there are images at all: without, a caption takes the place of its image."""
 
     @abstractmethod
     def writer(self, archive: str) -> Writer:

@@ -6,14 +6,17 @@ import contextlib
 import os
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from hakubooru.export.sinks.base import STATE, Sink, Writer, beside, place
+from hakubooru.export.sinks.base import STATE, Sink, Writer, beside
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hakubooru.export.records import Pair
+
+
+_NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
 
 
 class FolderSink(Sink):
@@ -57,6 +60,14 @@ class FolderSink(Sink):
         """Pairs speak for themselves."""
 
 
+class CaptionsSink(FolderSink):
+    """Captions without images, `ID.txt`, in subfolders by id % 1000."""
+
+    name = "captions"
+    needs_images = False
+    writes_captions = False
+
+
 def empty_part(out: str) -> None:
     """Make, or empty, the folder where files lie while they are written."""
     folder = Path(out, STATE, "part")
@@ -75,26 +86,28 @@ class _FolderWriter(Writer):
         self.paths: dict[int, str] = {}
         self.folders: set[str] = set()
 
-    def image(self, post_id: int, extension: str, data: bytes) -> str:
-        path = place(post_id, extension)
+    def image(self, number: int, path: str, data: bytes) -> str:
         folder = path.partition("/")[0]
         if folder not in self.folders:
             os.makedirs(f"{self.out}/{folder}", exist_ok=True)  # noqa: PTH103 - as above
             self.folders.add(folder)
         self._write(path, data)
-        self.paths[post_id] = path
+        self.paths[number] = path
         return path
 
-    def caption(self, post_id: int, text: str) -> None:
-        path = self.paths.pop(post_id)
+    def caption(self, number: int, text: str) -> None:
+        path = self.paths.pop(number)
         if self.writes_captions:
             self._write(beside(path), text.encode())
 
     def _write(self, path: str, data: bytes) -> None:
-        with open(self.part, "wb", buffering=0) as file:  # noqa: PTH123 - as above
-            left = memoryview(data)
-            while left:
-                left = left[file.write(left) :]
+        file = os.open(self.part, _NEW, 0o666)
+        try:
+            written = os.write(file, data)
+            while written < len(data):
+                written += os.write(file, memoryview(data)[written:])
+        finally:
+            os.close(file)
         os.replace(self.part, f"{self.out}/{path}")  # noqa: PTH105 - as above
 
     def __exit__(self, *exc: object) -> None:

@@ -29,7 +29,7 @@ class ImageFolderSink(FolderSink):
                 line = {
                     "file_name": pair.path,
                     "text": pair.caption,
-                    "id": pair.id,
+                    "id": pair.id if pair.id >= 0 else None,
                     "width": pair.width,
                     "height": pair.height,
                 }
@@ -39,8 +39,9 @@ class ImageFolderSink(FolderSink):
 class KohyaJsonSink(FolderSink):
     """What sd-scripts' fine-tuning reads: images, and `meta.json` to be given as `metadata_file`.
 
-    `OUT` is to be given as `image_dir`: an image's key is its path below that, without its extension, and
-    `train_resolution` its size, so that no image is opened to learn it.
+    `OUT` is to be given as `image_dir`: an image's key is its path below that, without its extension, and `image_size`
+    its width and height, so that no image is opened to learn them. Versions that do not know `image_size` pass over
+    it. `train_resolution` is none of it: that is the size of an image's bucket, not of the image.
     """
 
     name = "kohya-json"
@@ -52,7 +53,7 @@ class KohyaJsonSink(FolderSink):
         with replacing(path) as part, part.open("w", encoding="utf-8", newline="\n") as file:
             between = "{\n"
             for pair in pairs:
-                entry = {"caption": pair.caption, "train_resolution": [pair.width, pair.height]}
+                entry = {"caption": pair.caption, "image_size": [pair.width, pair.height]}
                 key = pair.path.rpartition(".")[0]
                 file.write(f"{between}{json.dumps(key)}: {json.dumps(entry, ensure_ascii=False)}")
                 between = ",\n"

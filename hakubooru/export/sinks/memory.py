@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hakubooru.export.sinks.base import Sink, Writer, place
+from hakubooru.export.sinks.base import Sink, Writer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,12 +45,12 @@ class _MemoryWriter(Writer):
     def __init__(self, sink: MemorySink) -> None:
         self.sink = sink
 
-    def image(self, post_id: int, extension: str, data: bytes) -> str:
-        self.sink.images[post_id] = data
-        return place(post_id, extension)
+    def image(self, number: int, path: str, data: bytes) -> str:
+        self.sink.images[number] = data
+        return path
 
-    def caption(self, post_id: int, text: str) -> None:
-        self.sink.captions[post_id] = text
+    def caption(self, number: int, text: str) -> None:
+        self.sink.captions[number] = text
 
     def __exit__(self, *exc: object) -> None:
         pass

@@ -88,17 +88,17 @@ class _ShardWriter(Writer):
         self.waiting: dict[int, tuple[str, bytes]] = {}
         self.shard = self.images = self.bytes = 0
 
-    def image(self, post_id: int, extension: str, data: bytes) -> str:
+    def image(self, number: int, path: str, data: bytes) -> str:
         if self.images >= self.sink.images or self.bytes >= self.sink.bytes:
             self.shard, self.images, self.bytes = self.shard + 1, 0, 0
         self.images += 1
         self.bytes += len(data)
-        path = f"{SHARDS}/{self.name}-{self.shard:03d}.tar/{post_id}.{extension}"
-        self.waiting[post_id] = path, data
-        return path
+        member = f"{SHARDS}/{self.name}-{self.shard:03d}.tar/{path.rpartition('/')[2]}"
+        self.waiting[number] = member, data
+        return member
 
-    def caption(self, post_id: int, text: str) -> None:
-        path, data = self.waiting.pop(post_id)
+    def caption(self, number: int, text: str) -> None:
+        path, data = self.waiting.pop(number)
         self._open(path.rpartition("/")[0])
         member = path.rpartition("/")[2]
         self._write(member, data)

@@ -86,7 +86,7 @@ def test_kohya_finds_every_image_of_its_metadata(booru, tmp_path):
         # sd-scripts looks for `image_dir/KEY` with the extensions that it knows.
         (found,) = (tmp_path / "out").glob(f"{key}.*")
         assert found == tmp_path / "out" / row.path
-        assert entry == {"caption": row.caption, "train_resolution": [row.width, row.height]}
+        assert entry == {"caption": row.caption, "image_size": [row.width, row.height]}
         assert str(post_id) in key
     assert not list((tmp_path / "out").rglob("*.txt"))
 
@@ -112,13 +112,14 @@ def test_what_is_lost_is_found_and_repaired(booru, tmp_path, sink):
     run(booru, out, sink)
     before = files_of(out)
     assert verify(out, decode=True).is_good
-    images = [name for name in before if name.endswith((".webp", ".tar"))]
+    what = "caption" if sink == "captions" else "image"
+    images = [name for name in before if name.endswith((".txt" if what == "caption" else ".webp", ".tar"))]
     (out / images[0]).unlink()
     data = bytearray((out / images[2]).read_bytes())
     data[530 if sink == "webdataset" else -1] ^= 1
     (out / images[2]).write_bytes(data)
     found = verify(out)
-    assert set(found.problems) == {"image is missing", "image has other contents"} | (
+    assert set(found.problems) == {f"{what} is missing", f"{what} has other contents"} | (
         {"caption is missing"} if sink == "webdataset" else set()
     )
     assert repair(out).is_good
@@ -150,8 +151,25 @@ def test_another_sink_for_the_same_folder_is_refused(booru, tmp_path):
     run(booru, tmp_path / "out", "imagefolder")
     with pytest.raises(DestinationError, match='sink was "imagefolder", and is "webdataset"'):
         run(booru, tmp_path / "out", "webdataset")
-    with pytest.raises(InputError, match="there is no sink 'wds'; there are folder, webdataset"):
-        run(booru, tmp_path / "other", "wds")
+    with pytest.raises(InputError, match=r"sink = 'imagefoldr'; did you mean 'imagefolder'"):
+        run(booru, tmp_path / "other", "imagefoldr")
+
+
+def test_captions_need_no_images_and_have_their_posts_sizes(small):
+    with hb.open(small / "posts.db") as database:
+        report = database.posts.export(small / "out", sink="captions", caption="danbooru")
+        sizes = dict(database.rows("SELECT id, image_width FROM post"))
+        with pytest.raises(InputError, match="no place of images is given"):
+            database.posts.export(small / "other")
+    assert report.exported == 40
+    assert not (small / "other").exists()
+    table = exported(small / "out")
+    assert table.width.to_dict() == sizes
+    files = files_of(small / "out")
+    for row in table.itertuples():
+        assert files[row.path] == row.caption.encode() == b"solo"
+        assert row.bytes == 4
+    assert len(files) == 42
 
 
 @pytest.mark.parametrize("sink", SINKS)

@@ -155,7 +155,12 @@ def _manifest(root: Path, left_out: dict[str, int]) -> pa.Table:
     exported = pa.compute.equal(table["status"], "exported")
     for row in table.filter(pa.compute.invert(exported))["reason"].value_counts().to_pylist():
         left_out[row["values"]] = left_out.get(row["values"], 0) + row["counts"]
-    return _typed(table if pa.compute.all(exported).as_py() else table.filter(exported))
+    if not pa.compute.all(exported).as_py():
+        table = table.filter(exported)
+    if table["id"].null_count:  # images of one's own, which no post is of
+        numbers = pa.array(map(_id_of, table["path"].to_pylist()), pa.int64())
+        table = table.set_column(0, "id", pa.compute.coalesce(table["id"], numbers))
+    return _typed(table)
 
 
 def _folder(root: Path, left_out: dict[str, int]) -> pa.Table:

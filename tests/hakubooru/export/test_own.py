@@ -1,0 +1,126 @@
+"""Images without a post id, with captions beside them, in one export with posts."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+import hakubooru as hb
+from hakubooru.errors import DestinationError, InputError
+from hakubooru.export import repair, verify
+from pictures import files_of, picture, write_tar
+
+
+@pytest.fixture
+def places(small):
+    """Six posts, and five own images, some of the same names, three of which are of no use."""
+    write_tar(small / "images" / "a.tar", {f"{i}.webp": picture(i) for i in range(1, 7)})
+    own = small / "own"
+    (own / "a" / "b").mkdir(parents=True)
+    for name, kind in {"cat": "png", "a/cat": "png", "a/b/7 (cöpy)": "webp", "a/bare": "png"}.items():
+        path = own / f"{name}.{kind}"
+        path.write_bytes(picture(len(name) * 10, kind))
+        path.with_suffix(".txt").write_text(f"my {name},\nsolo ", encoding="utf-8")
+    (own / "a" / "bare.txt").unlink()
+    (own / "empty.png").write_bytes(b"")
+    (own / "empty.txt").write_text("nothing")
+    (own / "latin.jpg").write_bytes(picture(3, "jpg"))
+    (own / "latin.txt").write_bytes(b"\xe4\xff")
+    return small
+
+
+def run(folder, out, **options):
+    with hb.open(folder / "posts.db") as database:
+        posts = database.posts.ids(1, 7)
+        return posts.export(out, images=folder / "images", own=folder / "own", **options)
+
+
+def test_own_pairs_join_the_posts(places):
+    report = run(places, places / "out")
+    assert (report.selected, report.exported, report.own) == (12, 9, 6)
+    assert "9 of 12 posts and images of your own" in str(report)
+    table = pd.read_parquet(places / "out" / "manifest.parquet")
+    assert table.id.tolist()[:6] == [1, 2, 3, 4, 5, 6]
+    own = table[table.id.isna()]
+    assert len(own) == 6
+    assert sorted(own.reason.dropna()) == [
+        "empty file",
+        "its caption is not UTF-8",
+        "no caption of the same name in .txt beside it",
+    ]
+    files = files_of(places / "out")
+    done = own[own.status == "exported"]
+    captions = {files[row.path]: row.caption for row in done.itertuples()}
+    assert captions == {
+        picture(30, "png"): "my cat, solo",
+        picture(50, "png"): "my a/cat, solo",
+        picture(120, "webp"): "my a/b/7 (cöpy), solo",
+    }
+    assert done.parts.isna().all()
+    for path in done.path:
+        assert path.startswith(("own/cat-", "own/7-c-py--"))
+        assert files[path.rpartition(".")[0] + ".txt"].decode() in captions.values()
+
+
+@pytest.mark.parametrize("sink", ["folder", "webdataset", "imagefolder"])
+def test_the_same_bytes_however_they_came_and_verified(places, sink):
+    aside = (places / "own" / "a").rename(places / "aside")
+    run(places, places / "out", sink=sink)
+    aside.rename(places / "own" / "a")
+    run(places, places / "out", sink=sink)
+    run(places, places / "whole", sink=sink, workers=2)
+    assert files_of(places / "out") == files_of(places / "whole")
+    assert verify(places / "out", decode=True).is_good
+
+
+def test_a_new_caption_is_taken_up_and_what_is_gone_is_pruned(places):
+    run(places, places / "out")
+    (places / "own" / "cat.txt").write_text("another caption")
+    (places / "own" / "a" / "bare.txt").write_text("no longer bare")
+    run(places, places / "out")
+    run(places, places / "whole")
+    assert files_of(places / "out") == files_of(places / "whole")
+    (places / "own" / "cat.png").unlink()
+    with pytest.raises(DestinationError, match=r"not selected \(images of your own\)"):
+        run(places, places / "out")
+    run(places, places / "out", prune=True)
+    run(places, places / "less")
+    assert files_of(places / "out") == files_of(places / "less")
+
+
+def test_lost_and_strange_files_are_found_and_repaired(places):
+    run(places, places / "out")
+    before = files_of(places / "out")
+    lost, other = sorted(name for name in before if name.startswith("own/") and name.endswith(".png"))
+    (places / "out" / lost).unlink()
+    (places / "out" / other).with_suffix(".txt").write_text("x")
+    (places / "out" / "own" / "dog-000000000000001.png").write_bytes(b"")
+    (places / "out" / "own" / "notes.md").write_bytes(b"")
+    found = verify(places / "out")
+    assert set(found.problems) == {"image is missing", "caption is another"}
+    assert found.orphans == ["own/dog-000000000000001.png"]
+    assert repair(places / "out").is_good
+    assert files_of(places / "out") == before | {"own/notes.md": b""}
+
+
+def test_wrong_places_are_told(places):
+    with hb.open(places / "posts.db") as database:
+        with pytest.raises(InputError, match="nowhere, given as a folder of your own images, is no folder"):
+            database.posts.export(places / "out", own=places / "nowhere")
+        with pytest.raises(InputError, match="images holds no images of your own"):
+            database.posts.export(places / "out", own=places / "images")
+        with pytest.raises(InputError, match="cannot be exported to the sink 'captions'"):
+            database.posts.export(places / "out", own=places / "own", sink="captions")
+    assert not (places / "out").exists()
+
+
+def test_the_trainer_reads_them(places):
+    pytest.importorskip("torch")
+    from hakubooru_trainer.config.options import DataOptions
+    from hakubooru_trainer.data.samples import load
+
+    run(places, places / "out")
+    samples = load([DataOptions(path=str(places / "out"))])
+    assert len(samples) == len(set(samples.ids.tolist())) == 9
+    assert {1, 2, 3, 4, 5, 6} < set(samples.ids.tolist())
+    assert {"my a/cat, solo", "my cat, solo"} < set(samples.columns["caption"].to_pylist())

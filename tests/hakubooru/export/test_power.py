@@ -1,0 +1,86 @@
+"""What a power cut leaves: files of the right size without their contents, and a journal that calls them done."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from concurrent.futures import Executor, Future
+
+import pytest
+
+import hakubooru as hb
+from exports import run
+from hakubooru.export import power
+from hakubooru.export.journal import Journal
+from pictures import files_of
+
+
+def start_the_machine_anew(out):
+    """As the next run of the machine finds it."""
+    with sqlite3.connect(out / ".hakubooru" / "journal.sqlite") as journal:
+        journal.execute("UPDATE archive SET boot = 'before' WHERE boot <> ''")
+    journal.close()
+
+
+def blank(path):
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_files_that_did_not_reach_the_disk_are_exported_again(booru, tmp_path, workers):
+    out = tmp_path / "out"
+    run(booru, out)
+    before = files_of(out)
+    images = [out / name for name in before if name.endswith((".webp", ".jpg"))]
+    blank(images[0])
+    blank(images[40].with_suffix(".txt"))
+    run(booru, out)
+    assert files_of(out) != before  # the same run of the machine: sizes are all that is compared
+    start_the_machine_anew(out)
+    assert run(booru, out, workers=workers).added == 2
+    assert files_of(out) == before
+
+
+def test_a_shard_that_did_not_reach_the_disk_is_written_again(booru, tmp_path):
+    out = tmp_path / "out"
+
+    def export():
+        with hb.open(booru / "posts.db") as database:
+            database.posts.export(out, images=booru / "images", sink="webdataset")
+
+    export()
+    before = files_of(out)
+    name = next(name for name in before if name.startswith("shards/data-0003-"))
+    torn = bytearray(before[name])
+    torn[512:600] = bytes(88)
+    (out / name).write_bytes(torn)
+    start_the_machine_anew(out)
+    export()
+    assert files_of(out) == before
+
+
+class AtOnce(Executor):
+    """Does in the foreground what a thread would do some time."""
+
+    def submit(self, fn, /, *args):
+        done = Future()
+        done.set_result(fn(*args))
+        return done
+
+
+def test_what_was_brought_to_the_disk_is_not_read_again(booru, tmp_path, monkeypatch):
+    monkeypatch.setattr(power, "SECONDS", -1.0)
+    monkeypatch.setattr(power, "ThreadPoolExecutor", lambda _: AtOnce())
+    monkeypatch.setattr(os, "sync", lambda: None, raising=False)
+    out = tmp_path / "out"
+    run(booru, out)
+    with Journal(out) as journal:
+        everything = journal.done()
+    start_the_machine_anew(out)
+    with Journal(out) as journal:
+        doubtful = journal.doubtful()
+    assert doubtful
+    assert len(doubtful) < len(everything)
+    run(booru, out)
+    with Journal(out) as journal:
+        assert not journal.doubtful()
