@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test check bench bench-select bench-captions bench-export clean
+.PHONY: demo test check bench bench-select bench-captions bench-export bench-cluster clean
 
 demo: $(VENV)/.library  ## a miniature booru, built, selected and exported into ./demo
 	$(BIN)/hakubooru demo demo
@@ -17,7 +17,7 @@ check: $(VENV)/.dev  ## ruff and mypy only
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: bench-select bench-captions bench-export  ## every benchmark, by hand: the machine should have nothing else to do
+bench: bench-select bench-captions bench-export bench-cluster  ## every benchmark, by hand: the machine should have nothing else to do
 
 bench-select: $(VENV)/.dev  ## selections beside plain SQL, on a generated file of a million posts
 	$(BIN)/python tests/benchmarks/selection.py
@@ -28,6 +28,9 @@ bench-captions: $(VENV)/.dev  ## captions beside the bare query; OLD=a Python wi
 bench-export: $(VENV)/.dev  ## the export beside tar: needs 12 GB for a minute or two
 	$(BIN)/python tests/benchmarks/export.py
 	$(BIN)/python tests/benchmarks/export_kills.py
+
+bench-cluster: $(VENV)/.dev  ## what an archive costs the driver of a Ray cluster, and archives per second by nodes
+	$(BIN)/python tests/benchmarks/cluster.py
 
 clean:
 	rm -rf $(VENV) demo dist build .bench

@@ -10,6 +10,7 @@ import numpy as np
 
 import hakubooru as hb
 from booru import post_row, write
+from hakubooru.export.engine import engine
 from hakubooru.export.pipeline import run_export
 from hakubooru.export.sinks import FolderSink
 from hakubooru.image.sources import find_archives
@@ -67,7 +68,7 @@ def write_database(path: Path, ids: list[int]) -> Path:
 
 
 def run(
-    folder: Path, out: Path, *, ids=None, images=None, captions=None, settings=None, workers=1
+    folder: Path, out: Path, *, ids=None, images=None, captions=None, settings=None, workers=1, start=engine
 ) -> ExportReport:
     """Export the database `posts.db` of a folder with its images in `images`."""
     with hb.open(folder / "posts.db") as database:
@@ -80,4 +81,5 @@ def run(
             captions=captions or Plain(),
             settings=settings or {"caption": "plain"},
             workers=workers,
+            start=start,
         )

@@ -39,6 +39,17 @@ from hakubooru_cli.options import Choice, selection_options
     "alone. The recipe's, or folder.",
 )
 @click.option("--workers", type=click.IntRange(min=1), default=1, help="Processes that read and write.")
+@click.option(
+    "--engine",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    help="Processes of this machine; or a Ray cluster, whose nodes see all these places.",
+)
+@click.option(
+    "--address",
+    metavar="HOST:PORT",
+    help="Of a running Ray cluster, or `auto` for this machine's; without it Ray is started here.",
+)
 @click.option("--prune", is_flag=True, help="Remove from OUT what is not selected any more.")
 @click.option("--strict", is_flag=True, help="Fail if any selected post has no image.")
 def export(
@@ -51,6 +62,8 @@ def export(
     sink: str | None,
     prune: bool,
     workers: int,
+    engine: str,
+    address: str | None,
     strict: bool,
 ) -> None:
     """Export images of posts with their captions, as pairs of files.
@@ -70,6 +83,8 @@ def export(
             sink=sink,
             prune=prune,
             workers=workers,
+            engine=engine,
+            address=address,
             strict=strict,
         )
     click.echo(str(report))

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from hakubooru.caption import Captioner, CaptionFormat, caption_format
 from hakubooru.database import open_database
 from hakubooru.errors import DestinationError, IncompleteError, InputError
+from hakubooru.export.engine import engine as local_engine
 from hakubooru.export.journal import Journal
 from hakubooru.export.output import OutputFormat, output_format
 from hakubooru.export.pipeline import run_export
@@ -22,6 +24,7 @@ from hakubooru.image.convert import ImageFormat, image_format
 from hakubooru.image.own import find_own
 from hakubooru.image.remote import is_remote
 from hakubooru.image.sources import find_archives
+from hakubooru.nearest import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,10 +32,13 @@ if TYPE_CHECKING:
 
     from hakubooru.arrays import Ids
     from hakubooru.database import Database
+    from hakubooru.export.pipeline import Start
     from hakubooru.export.report import ExportReport
     from hakubooru.select.selection import Selection
 
     Places: TypeAlias = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+
+ENGINES: Final = ("local", "ray")
 
 
 def export(
@@ -47,6 +53,8 @@ def export(
     sink: str | None = None,
     prune: bool = False,
     workers: int = 1,
+    engine: str = "local",
+    address: str | None = None,
     strict: bool = False,
 ) -> ExportReport:
     """Write the images of posts and their captions as pairs of files, copied through untouched.
@@ -71,6 +79,10 @@ def export(
         prune: remove from `out` what is not selected any more.
         workers: processes that read and write. In a script, more than one needs
             `if __name__ == "__main__":` around the call.
+        engine: `local`, processes of this machine, or `ray`, a cluster (extra `ray`), whose nodes see the database,
+            the images and `out` under the same paths.
+        address: of a running Ray cluster, `HOST:PORT`, or `auto` for the one that this machine belongs to; without
+            it Ray is started here, with so many workers.
         strict: take every post without an image for a failure.
 
     Raises:
@@ -90,9 +102,13 @@ def export(
         image=asdict(image_format(image)),
         output=asdict(form),
     )
-    report = _export(
-        selection.database, np.unique(selection.to_ids()), Path(out), origin, workers, prune=prune
-    )
+    if engine not in ENGINES:
+        raise InputError(f"there is no engine {engine!r}; {nearest(engine, ENGINES)}")
+    if address is not None and engine != "ray":
+        raise InputError(f"{address} is the address of a Ray cluster: give the engine `ray` with it")
+    cluster = _cluster(Path(out), origin, address) if engine == "ray" else None
+    ids = np.unique(selection.to_ids())
+    report = _export(selection.database, ids, Path(out), origin, workers, prune=prune, start=cluster)
     if not report.exported or (strict and report.left_out):
         raise IncompleteError(str(report))
     return report
@@ -150,7 +166,14 @@ class Origin:
 
 
 def _export(
-    database: Database, ids: Ids, out: Path, origin: Origin, workers: int, *, prune: bool = False
+    database: Database,
+    ids: Ids,
+    out: Path,
+    origin: Origin,
+    workers: int,
+    *,
+    prune: bool = False,
+    start: Start | None = None,
 ) -> ExportReport:
     form = output_format(origin.output)
     sink = form.sink_for(str(out.absolute()))
@@ -175,6 +198,20 @@ def _export(
         origin=json.dumps(asdict(origin), ensure_ascii=False),
         prune=prune,
         workers=workers,
+        start=start or local_engine,
+    )
+
+
+def _cluster(out: Path, origin: Origin, address: str | None) -> Start:
+    """What starts an export's engine on a Ray cluster."""
+    from hakubooru.export.cluster import ClusterEngine  # noqa: PLC0415 - an extra
+
+    places = [place for place in (*origin.images, *origin.own) if not is_remote(place)]
+    return partial(
+        ClusterEngine,
+        address=address,
+        state=out.absolute() / STATE,
+        needs=[origin.database, *places],
     )
 
 

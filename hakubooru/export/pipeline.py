@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from hakubooru.errors import DestinationError, IncompleteError
-from hakubooru.export.engine import Engine, engine
+from hakubooru.export.engine import Engine, Work, engine
 from hakubooru.export.journal import Journal
 from hakubooru.export.manifest import MANIFEST, REJECTS, write_manifest, write_rejects
 from hakubooru.export.power import Disk
@@ -26,9 +26,9 @@ from hakubooru.image.sources import waves
 from hakubooru.sqlite_errors import explained
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
-    from typing import Any
+    from typing import Any, TypeAlias
 
     from hakubooru.arrays import Ids
     from hakubooru.database import Database
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from hakubooru.export.work import Captions
     from hakubooru.image.own import OwnFolder
     from hakubooru.image.sources import Archive
+
+    Start: TypeAlias = Callable[[Work[Task, Outcome], int], Engine[Task, Outcome]]
+    """Gives what runs the work, on how many processes."""
 
 COPIED_A_START: Final = 1000
 """Images that one process copies while another starts."""
@@ -59,6 +62,7 @@ def run_export(
     origin: str = "",
     prune: bool = False,
     workers: int = 1,
+    start: Start = engine,
 ) -> ExportReport:
     """Export posts from archives to a sink, taking up what was begun, and account for every post.
 
@@ -75,6 +79,7 @@ def run_export(
         origin: what to go on by without being told all this again, as text.
         prune: remove pairs of posts that are not among these.
         workers: processes.
+        start: gives what runs the work, on how many of them.
 
     Raises:
         DestinationError: the folder cannot be used.
@@ -101,12 +106,13 @@ def run_export(
             else ExportCaptions(sink, captions, database)
         )
         with (
-            engine(work, worthwhile) as running,
+            start(work, worthwhile) as running,
             tqdm(total=len(run.wanted), unit=" images", unit_scale=True, disable=None) as bar,
         ):
             run.finish(running, bar)
             while shape.duplicates == "drop" and run.drop_twins(ids):
                 run.finish(running, bar)
+        sink.clean()  # an engine that goes on after the loss of a worker has what that one began
         tally = write_manifest(out / MANIFEST, ids, database, journal)
         write_rejects(out / REJECTS, journal)
         sink.finish(chain(journal.pairs(0), journal.pairs(high=-1)))

@@ -157,6 +157,8 @@ class Selection(Steps):
         sink: str | None = None,
         prune: bool = False,
         workers: int = 1,
+        engine: str = "local",
+        address: str | None = None,
         strict: bool = False,
     ) -> ExportReport:
         """Write images and captions as pairs of files; `hakubooru.export.export` says how, and what can go wrong."""
@@ -173,6 +175,8 @@ class Selection(Steps):
             sink=sink,
             prune=prune,
             workers=workers,
+            engine=engine,
+            address=address,
             strict=strict,
         )
 

@@ -73,7 +73,7 @@ def empty_part(out: str) -> None:
     folder = Path(out, STATE, "part")
     folder.mkdir(parents=True, exist_ok=True)
     for path in folder.iterdir():
-        path.unlink()
+        path.unlink(missing_ok=True)  # by a worker that is just stopping
 
 
 class _FolderWriter(Writer):

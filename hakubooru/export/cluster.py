@@ -1,0 +1,241 @@
+"""Running the tasks of an export on a Ray cluster, on nodes that see the same storage.
+
+The driver makes the plan, keeps the journal and holds no image; a node reads an archive and writes its pairs itself.
+A lease, a file in the export's folder, lets tasks run: they stop when it is gone, which ends also those whose driver
+was killed.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import pickle
+import socket
+import time
+import uuid
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import hakubooru
+from hakubooru.errors import HakubooruError, IncompleteError, InputError
+from hakubooru.export.engine import Engine, Work
+from hakubooru.export.records import Outcome, Task
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+_LEASE: Final = "driver-"
+_LOOK: Final = 0.5
+"""Seconds from one look at the lease to the next."""
+
+
+class ClusterEngine(Engine[Task, Outcome]):
+    """Runs tasks on a Ray cluster; used in a `with` statement.
+
+    Args:
+        work: what is done for each task.
+        workers: processes of a cluster that is started here.
+        address: of a running cluster, `HOST:PORT`, or `auto` for the one that this machine belongs to; None starts one
+            of this machine alone. Where Ray is connected already, it stays as it is.
+        state: a folder of the export that all nodes see.
+        needs: files and folders that all nodes must see.
+    """
+
+    def __init__(
+        self,
+        work: Work[Task, Outcome],
+        workers: int,
+        *,
+        address: str | None,
+        state: Path,
+        needs: Sequence[str],
+    ) -> None:
+        self.work = work
+        self.workers = workers
+        self.address = address
+        self.lease = state / f"{_LEASE}{uuid.uuid4().hex}"
+        self.needs = needs
+        self.ray = _ray()
+        self.connects = not self.ray.is_initialized()
+
+    def __enter__(self) -> Self:
+        """Connect, and see that every node can do the work.
+
+        Raises:
+            InputError: there is no such cluster, or a node lacks something.
+        """
+        for old in self.lease.parent.glob(f"{_LEASE}*"):
+            old.unlink(missing_ok=True)
+        self.lease.touch()
+        try:
+            if self.connects:
+                self._connect()
+            self._check_nodes()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def run(self, tasks: Iterable[Task]) -> Iterator[Outcome]:
+        """Keep each processor supplied with one task more than it works on.
+
+        Raises:
+            IncompleteError: a task failed, or was lost twice with its worker.
+        """
+        ray = self.ray
+        work = ray.put(pickle.dumps(self.work))
+        # A worker can be lost to its node, the system or another user: the archive is then done once more.
+        do = ray.remote(num_cpus=1, max_retries=1)(_do)
+        at_once = 2 * max(1, int(ray.cluster_resources().get("CPU", 1)))
+        tasks = iter(tasks)
+        running: dict[Any, str] = {}
+        try:
+            while True:
+                for task in itertools.islice(tasks, at_once - len(running)):
+                    # In a list the reference travels as it is, and each process fetches the work once.
+                    running[do.remote([work], str(self.lease), task)] = task.key
+                if not running:
+                    return
+                done, _ = ray.wait(list(running), num_returns=1)
+                yield self._outcome(done[0], running.pop(done[0]))
+        finally:
+            for unfinished in running:
+                ray.cancel(unfinished)
+
+    def _outcome(self, reference: Any, key: str) -> Outcome:
+        try:
+            outcome = self.ray.get(reference)
+        except self.ray.exceptions.RayTaskError:
+            raise
+        except self.ray.exceptions.RayError as error:
+            raise IncompleteError(
+                f"{key} was lost with its worker, and once more when it was done again ({type(error).__name__}); "
+                "the same command takes the work up again"
+            ) from error
+        if isinstance(outcome, str):
+            raise IncompleteError(f"{key}: {outcome}; the same command takes the work up again")
+        assert isinstance(outcome, Outcome)
+        return outcome
+
+    def __exit__(self, *exc: object) -> None:
+        self.lease.unlink(missing_ok=True)
+        if self.connects:
+            self.ray.shutdown()
+
+    def _connect(self) -> None:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody, unless asked for
+        quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+        if self.address is None:
+            self.ray.init(address="local", num_cpus=self.workers, include_dashboard=False, **quiet)
+            return
+        try:
+            if self.address != "auto":  # Ray itself would ask for minutes
+                host, _, port = self.address.rpartition(":")
+                socket.create_connection((host, int(port)), timeout=10).close()
+            self.ray.init(address=self.address, **quiet)
+        except (OSError, RuntimeError, ValueError) as error:
+            raise InputError(
+                f"there is no Ray cluster at {self.address} that can be used from here ({error}); begin one with "
+                "`ray start --head`, or leave the address out for one of this machine alone"
+            ) from error
+
+    def _check_nodes(self) -> None:
+        """See that every node has the package and the storage.
+
+        Raises:
+            InputError: some have not; the message names them.
+        """
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noqa: PLC0415 - an extra
+
+        look = self.ray.remote(num_cpus=0, max_retries=0)(_looking_around())
+        nodes = [node for node in self.ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
+        asked = {
+            f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})": look.options(
+                scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+            ).remote(hakubooru.__version__, str(self.lease), list(self.needs))
+            for node in nodes
+        }
+        lacking, answers = [], 0
+        for node, reference in asked.items():
+            try:
+                lacks = self.ray.get(reference)
+            except self.ray.exceptions.RayTaskError:
+                raise
+            except self.ray.exceptions.RayError:
+                continue  # a node that is gone is listed for a while
+            answers += 1
+            if lacks:
+                lacking.append(f"{node} {lacks}")
+        if lacking:
+            raise InputError(f"not every node of the cluster can export: {'; '.join(lacking)}")
+        if not answers:
+            raise InputError(
+                "the cluster has no node that takes tasks; start some with `ray start --address`"
+            )
+
+
+def _ray() -> Any:
+    try:
+        import ray  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise InputError("the engine `ray` needs the extra of that name: pip install '.[ray]'") from error
+    return ray
+
+
+def _looking_around() -> Any:
+    """What looks around on a node; it travels as code, so that it also runs where the package is missing."""
+
+    def look(version: str, lease: str, needs: list[str]) -> str:
+        import pathlib  # noqa: PLC0415 - all it needs goes along
+
+        try:
+            import hakubooru as here  # noqa: PLC0415
+        except ImportError as error:
+            return f"cannot import hakubooru ({error}); install it there, with the same version of Python"
+        if here.__version__ != version:
+            return f"has hakubooru {here.__version__}, and this is {version}; install the same"
+        unseen = [path for path in needs if not pathlib.Path(path).exists()]
+        if unseen:
+            return f"does not see {', '.join(unseen)}; mount the storage there, at the same place"
+        folder = pathlib.Path(lease).parent
+        if not pathlib.Path(lease).exists():
+            return (
+                f"does not see what is written to {folder}; mount the same storage there, at the same place"
+            )
+        return ""
+
+    return look
+
+
+_here: dict[str, Any] = {}
+"""Of a worker process: the lease that it last worked under, and the work."""
+
+
+def _do(boxed: list[Any], lease: str, task: Task) -> Outcome | str:
+    """Do a task in a worker of a node; gives what went wrong as text, with the node's name."""
+    node = f"node {socket.gethostname()} ({_ray().util.get_node_ip_address()})"
+    try:
+        if _here.get("lease") != lease:
+            _here.update(work=pickle.loads(_ray().get(boxed[0])), lease=lease)  # noqa: S301 - of our own driver
+        outcome: Outcome = _here["work"](task, stopped=_Ended(lease))
+    except (OSError, HakubooruError) as error:
+        return f"on {node}: {error}"
+    if outcome.lost:
+        outcome.lost += f", on {node}"
+    return outcome
+
+
+class _Ended:
+    """Whether a lease is gone; looks at most twice a second."""
+
+    def __init__(self, lease: str) -> None:
+        self.lease = lease
+        self.next = 0.0
+
+    def __call__(self) -> bool:
+        now = time.monotonic()
+        if now < self.next:
+            return False
+        self.next = now + _LOOK
+        return not os.path.exists(self.lease)  # noqa: PTH110 - asked for each image
