@@ -25,8 +25,8 @@ bench-select: $(VENV)/.dev  ## selections beside plain SQL, on a generated file 
 bench-captions: $(VENV)/.dev  ## captions beside the bare query; OLD=a Python with HakuBooru 0.0.3 to compare with it
 	$(BIN)/python tests/benchmarks/captions.py $(if $(OLD),--old $(OLD))
 
-bench-export: $(VENV)/.dev  ## the export beside tar: needs 12 GB for a minute or two
-	$(BIN)/python tests/benchmarks/export.py
+bench-export: $(VENV)/.dev  ## the export beside tar, 12 GB; OLD=a Python with HakuBooru 0.0.3 to compare with it
+	$(BIN)/python tests/benchmarks/export.py $(if $(OLD),--old $(OLD))
 	$(BIN)/python tests/benchmarks/export_kills.py
 
 bench-cluster: $(VENV)/.dev  ## what an archive costs the driver of a Ray cluster, and archives per second by nodes

@@ -31,6 +31,9 @@ class Plain:
 
     word: str = "solo"
 
+    def prepare(self, ids):
+        pass
+
     def captioned(self, ids):
         for post_id in ids.tolist():
             yield post_id, f"post {post_id}, {self.word}, ★", {"general": 3}

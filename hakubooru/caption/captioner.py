@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
+from hakubooru.arrow import integers
 from hakubooru.caption.format import KEEP
 from hakubooru.caption.limit import limiter
 from hakubooru.caption.presets import caption_format
@@ -77,6 +78,11 @@ class Captioner:
         self._limit = limiter(self.format)
         self._words: Vocabulary | None = None
         self._asked = 0
+
+    def prepare(self, ids: Ids) -> None:
+        """Read the tags of posts, where these are few; from now on captions are asked for of no others."""
+        if len(ids) <= _FEW:
+            self._words = self._vocabulary(ids)
 
     def captions(self, ids: Ids) -> Iterator[tuple[int, str]]:
         """Ids and captions, in the order of the ids, read in batches.
@@ -191,7 +197,7 @@ class Batch:
         self.starts = starts  # (P * SLOTS + 1,): where the words of each slot begin
         self.places = places[order]  # (W,) int32: in the vocabulary
         # Arrow strings, (W,), the separator before each.
-        self.words = pc.take(vocabulary.words, pa.array(self.places), boundscheck=False)
+        self.words = pc.take(vocabulary.words, integers(self.places, pa.int32()), boundscheck=False)
         self.pieces_of = vocabulary.pieces
 
     def texts(self) -> list[str]:

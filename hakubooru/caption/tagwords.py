@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
 
+from hakubooru.arrow import as_flags, integers, strings
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -55,7 +57,8 @@ def spelt(
     words = names
     if underscores != "keep":
         short = underscores == "short"
-        stays = pc.less_equal(pc.utf8_length(names), _SHORT) if short else pc.is_in(names, pa.array(KAOMOJI))
+        longest = integers([_SHORT], pa.int32())[0]
+        stays = pc.less_equal(pc.utf8_length(names), longest) if short else pc.is_in(names, strings(KAOMOJI))
         words = pc.if_else(stays, names, pc.replace_substring(names, "_", " "))
     return pc.replace_substring_regex(words, r"([\\()\[\]])", r"\\\1") if escape else words
 
@@ -65,5 +68,4 @@ def matches(names: pa.StringArray, patterns: Sequence[str]) -> Flags:
     import pyarrow.compute as pc  # noqa: PLC0415 - loaded with the first caption, not with the package
 
     choices = "|".join(".*".join(map(re.escape, pattern.split("*"))) for pattern in patterns)
-    found: Flags = pc.match_substring_regex(names, f"(?s)^(?:{choices})$").to_numpy(zero_copy_only=False)
-    return found
+    return as_flags(pc.match_substring_regex(names, f"(?s)^(?:{choices})$"))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from hakubooru.arrow import as_flags, as_numbers, integers, scalar, strings
 from hakubooru.caption.format import KEEP, TAG_PARTS
 from hakubooru.caption.slots import LEFT_OUT, SLOT_BITS, SLOTS, Labels, Slots
 from hakubooru.caption.tagwords import PEOPLE, matches, spelt
@@ -50,10 +51,12 @@ class Vocabulary:
         self.slots = Slots(format)
         self.labels = Labels(format, self.slots)
         ids, names, kinds, counts = _columns(tags)
-        labels = pa.array(self.labels.words, pa.string())
+        labels = strings(self.labels.words)
         spelt_tags = spelt(names, format.underscores, escape=format.escape)
-        self.words = pc.binary_join_element_wise(format.separator, pa.concat_arrays([labels, spelt_tags]), "")
-        self.pieces = pc.count_substring(self.words, format.separator).to_numpy().astype(np.int16)
+        words = pa.concat_arrays([labels, spelt_tags])
+        self.words = pc.binary_join_element_wise(scalar(format.separator), words, scalar(""))
+        pieces = pc.count_substring(self.words, format.separator)
+        self.pieces = as_numbers(pieces, np.int32).astype(np.int16)
         slots = _slots_of(names, kinds, counts, format, self.slots)
         self._of_tag = _lookup(ids, slots, len(labels))
         self.rank = _ranks(format, names, counts, len(labels))
@@ -71,11 +74,11 @@ def _columns(
     import pyarrow as pa  # noqa: PLC0415 - as in Vocabulary
 
     ids, kinds, counts = ([np.empty(0, np.int64)] for _ in range(3))
-    names = [pa.array([], pa.string())]
+    names = [strings([])]
     for some in tags:
         columns = zip(*some, strict=True)
         ids.append(np.array(next(columns), np.int64))
-        names.append(pa.array(next(columns), pa.string()))
+        names.append(strings(next(columns)))
         kinds.append(np.array(next(columns), np.int64))
         counts.append(np.array(next(columns), np.int64))
     return np.concatenate(ids), pa.concat_arrays(names), np.concatenate(kinds), np.concatenate(counts)
@@ -101,11 +104,11 @@ def _slots_of(
     import pyarrow.compute as pc  # noqa: PLC0415
 
     out = counts < format.min_popularity
-    out |= pc.equal(pc.utf8_trim_whitespace(names), "").to_numpy(zero_copy_only=False)
+    out |= as_flags(pc.equal(pc.utf8_trim_whitespace(names), scalar("")))
     if KEEP in format.order and (mark := format.keep_separator.strip()):
         # A tag that holds the keep separator would be cut in two.
-        out |= pc.match_substring(names, mark).to_numpy(zero_copy_only=False)
-    people = pc.is_in(names, pa.array(PEOPLE)).to_numpy(zero_copy_only=False)
+        out |= as_flags(pc.match_substring(names, mark))
+    people = as_flags(pc.is_in(names, strings(PEOPLE)))
     found = np.empty(len(names), np.int32)
     for part in TAG_PARTS:
         # A type that has no name counts as general.
@@ -117,9 +120,9 @@ def _slots_of(
         found[places] = slots.of_tag(part)
         only, without = ((*getattr(lists, part), *lists.any) for lists in (format.only, format.without))
         if only:
-            out[places] |= ~matches(names.take(places), only)
+            out[places] |= ~matches(names.take(integers(places, pa.int64())), only)
         if without:
-            out[places] |= matches(names.take(places), without)
+            out[places] |= matches(names.take(integers(places, pa.int64())), without)
     return np.where(out, LEFT_OUT, found)
 
 
@@ -133,7 +136,7 @@ def _ranks(format: CaptionFormat, names: pa.StringArray, counts: Numbers, first:
         return None
     import pyarrow.compute as pc  # noqa: PLC0415 - as in Vocabulary
 
-    ranks: Numbers = pc.rank(names, tiebreaker="first").to_numpy().astype(np.int32)
+    ranks: Numbers = as_numbers(pc.rank(names, tiebreaker="first"), np.uint64).astype(np.int32)
     if format.tag_order == "popularity":
         order = np.lexsort((ranks, -counts))
         ranks[order] = np.arange(len(order), dtype=np.int32)

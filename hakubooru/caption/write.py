@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import orjson
 from tqdm import tqdm
 
+from hakubooru.arrow import integers, strings
 from hakubooru.errors import CaptionFormatError, DestinationError, IncompleteError
 from hakubooru.files import replacing
 from hakubooru.processes import Workers
@@ -160,8 +161,8 @@ def _text_lines(captioner: Captioner, ids: Ids) -> bytes:
 def _record_batch(captioner: Captioner, ids: Ids) -> pa.RecordBatch:
     import pyarrow as pa  # noqa: PLC0415 - for this kind of file only
 
-    captions = pa.array([text for _, text in captioner.captions(ids)], pa.string())
-    return pa.record_batch([pa.array(ids), captions], schema=_schema())
+    captions = strings([text for _, text in captioner.captions(ids)])
+    return pa.record_batch([integers(ids, pa.int64()), captions], schema=_schema())
 
 
 def _schema() -> pa.Schema:

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from hakubooru.arrow import integers, strings
 from hakubooru.files import replacing
 from hakubooru.schema import RATINGS
 from hakubooru.sql import id_text
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from hakubooru.arrays import Ids
@@ -86,14 +88,17 @@ def write_manifest(path: Path, ids: Ids, database: Database, journal: Journal) -
             for at in range(0, len(some), _ROWS_A_GROUP)
         ]
         for group in groups:
-            rows = _rows(group, database, journal)
-            for row in rows:
-                if row["status"] == "exported":
-                    tally.exported += 1
-                    tally.bytes += row["bytes"]
-                else:
-                    tally.left_out[row["reason"]] += 1
-            writer.write_table(pa.Table.from_pylist(rows, schema=schema))
+            columns = dict(zip(schema.names, zip(*_rows(group, database, journal), strict=True), strict=True))
+            tally.exported += columns["status"].count("exported")
+            tally.bytes += sum(filter(None, columns["bytes"]))
+            tally.left_out.update(filter(None, columns["reason"]))
+            arrays = [
+                strings(columns[field.name])
+                if field.type == pa.string()
+                else integers(columns[field.name], field.type)
+                for field in schema
+            ]
+            writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
     return tally
 
 
@@ -104,7 +109,8 @@ def write_rejects(path: Path, journal: Journal) -> None:
             file.write(json.dumps(reject, ensure_ascii=False) + "\n")
 
 
-def _rows(ids: Ids, database: Database, journal: Journal) -> list[dict[str, Any]]:
+def _rows(ids: Ids, database: Database, journal: Journal) -> Iterator[tuple[Any, ...]]:
+    """The values of each row, in the order of the columns."""
     low, high = int(ids[0]), int(ids[-1])
     posts = {
         post_id: known
@@ -116,25 +122,23 @@ def _rows(ids: Ids, database: Database, journal: Journal) -> list[dict[str, Any]
     pairs = {pair.id: pair for pair in journal.pairs(low, high)}
     reasons = journal.reasons(low, high)
     twins = journal.twins(low, high)
-    rows = []
-    for post_id in ids.tolist():
-        rating, extension, is_hidden = posts.get(post_id, (None, "", 0))
-        row: dict[str, Any] = {"rating": None if rating is None else RATINGS[rating]}
-        pair = pairs.get(post_id)
-        if pair is not None:
-            row |= pair._asdict() | {"status": "exported", "parts": pair.parts or None}
-        elif post_id in twins:
-            row |= {"status": "duplicate", "reason": "the same image as another's", "sha256": twins[post_id]}
-        elif post_id in reasons:
-            row["status"], row["reason"] = reasons[post_id]
+    for number in ids.tolist():
+        post, rating = (number, RATINGS[posts[number][0]]) if number >= 0 else (None, None)
+        if number in pairs:
+            _, path, *file, caption, parts = pairs[number]
+            yield (post, path, "exported", None, *file, rating, caption, parts or None)
+            continue
+        sha256 = twins.get(number)
+        if sha256 is not None:
+            status, reason = "duplicate", "the same image as another's"
+        elif number in reasons:
+            status, reason = reasons[number]
         else:
-            row |= {"status": "missing", "reason": _why_missing(extension, is_hidden=is_hidden)}
-        row["id"] = post_id if post_id >= 0 else None
-        rows.append(row)
-    return rows
+            status, reason = "missing", _why_missing(*posts.get(number, (0, "", 0))[1:])
+        yield (post, None, status, reason, None, None, None, sha256, rating, None, None)
 
 
-def _why_missing(extension: str, *, is_hidden: bool) -> str:
+def _why_missing(extension: str, is_hidden: int) -> str:
     if extension in _NO_IMAGE:
         return _NO_IMAGE[extension]
     return "hidden: banned, or for Gold accounts" if is_hidden else "no archive holds it"

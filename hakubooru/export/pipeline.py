@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from hakubooru.database import Database
     from hakubooru.export.records import Outcome
     from hakubooru.export.sinks import Sink
-    from hakubooru.export.work import Captions
+    from hakubooru.export.work import CaptionsOfPosts
     from hakubooru.image.own import OwnFolder
     from hakubooru.image.sources import Archive
 
@@ -55,7 +55,7 @@ def run_export(
     database: Database,
     archives: Sequence[Archive],
     sink: Sink,
-    captions: Captions,
+    captions: CaptionsOfPosts,
     settings: Mapping[str, str],
     own: Sequence[OwnFolder] = (),
     shape: ImageFormat = COPY,
@@ -97,6 +97,7 @@ def run_export(
         there = _take_up(ids, out, journal, sink, own=own, workers=workers)
         known = np.union1d(there, journal.twin_ids())
         run = _Run(journal, disk, archives, own, np.setdiff1d(ids, known), sink)
+        captions.prepare(ids[np.searchsorted(ids, 0) :])
         # A process takes as long to start as some images take to export.
         images_a_start = DECODED_A_START if shape.decodes else COPIED_A_START
         worthwhile = min(workers, 1 + len(run.wanted) // images_a_start)

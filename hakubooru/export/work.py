@@ -45,6 +45,14 @@ class Captions(Protocol):
         ...
 
 
+class CaptionsOfPosts(Captions, Protocol):
+    """Those of a database's posts."""
+
+    def prepare(self, ids: Ids) -> None:
+        """Told in one process, before the captions of some of these posts are asked for in it, and of no others."""
+        ...
+
+
 @dataclass(frozen=True)
 class ExportArchive:
     """Exports what is wanted of one archive; the work of an engine."""

@@ -20,6 +20,7 @@ import numpy as np
 from hakubooru.files import replacing
 from hakubooru.image.names import StrangeNameError, post_id
 from hakubooru.image.remote import is_remote, read_index_of, read_ranges
+from hakubooru.image.spans import read_spans
 from hakubooru.image.tar import BLOCK, DamagedTarError, Member, image_of, parse_header, read_tar
 
 if TYPE_CHECKING:
@@ -139,10 +140,10 @@ def read_indexed(path: str, index: TarIndex, rows: Any) -> Iterator[tuple[Member
         zip(index.ids[rows].tolist(), index.offsets[rows].tolist(), index.sizes[rows].tolist(), strict=True)
     )
     spans = ((offset - BLOCK, offset + size) for _, offset, size in places)
-    read = read_ranges if is_remote(path) else _read_file
-    for (number, offset, size), found in zip(places, read(path, spans), strict=True):
+    parts: Iterator[bytes | memoryview] = (read_ranges if is_remote(path) else read_spans)(path, spans)
+    for (number, offset, size), found in zip(places, parts, strict=True):
         try:
-            member = parse_header(found[:BLOCK], offset - BLOCK, offset + size)
+            member = parse_header(bytes(found[:BLOCK]), offset - BLOCK, offset + size)
         except DamagedTarError as error:
             raise StaleIndexError(str(error)) from error
         # Of a long name the header has the first part, so that only a whole one can be compared.
@@ -150,14 +151,7 @@ def read_indexed(path: str, index: TarIndex, rows: Any) -> Iterator[tuple[Member
         if len(found) != BLOCK + size or member.kind != "a file" or is_other:
             raise StaleIndexError(f"post {number} is not at byte {offset:,}")
         member.size = size
-        yield member, found[BLOCK:]
-
-
-def _read_file(path: str, spans: Iterator[tuple[int, int]]) -> Iterator[bytes]:
-    with Path(path).open("rb", buffering=0) as file:
-        for start, end in spans:
-            file.seek(start)
-            yield file.read(end - start)
+        yield member, bytes(memoryview(found)[BLOCK:])
 
 
 def _names_another(name: str, number: int) -> bool:

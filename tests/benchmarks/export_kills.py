@@ -66,7 +66,7 @@ def main() -> None:
                 kills += 1
         assert start(database, images, out, options.workers).wait() == 0
         same = hashes(out) == hashes(written / "whole")
-        left = list((out / ".hakubooru" / "part").iterdir())
+        left = [*(out / ".hakubooru" / "part").iterdir(), *out.rglob("*.part")]
         print(f"export {runs}: {kills} kills so far; same bytes: {same}; left over: {len(left)}", flush=True)
         assert same
         assert not left
