@@ -15,11 +15,15 @@ if TYPE_CHECKING:
 def replacing(path: Path) -> Iterator[Path]:
     """A path beside the one that is meant; what was written there takes its place when the block ends well.
 
-    It is on the disk, not only on its way there, before it takes the place.
+    It is on the disk, not only on its way there, before it takes the place, and may be read by whom the system says
+    (safetensors writes files that nobody else can read).
     """
     beside = path.with_name(f".{path.name}.part")
     try:
+        beside.touch()
+        mode = beside.stat().st_mode
         yield beside
+        beside.chmod(mode)
         with beside.open("rb+") as file:
             os.fsync(file.fileno())
         os.replace(beside, path)  # noqa: PTH105 - Path.replace, said as what it is

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from hakubooru.errors import ConfigError, DestinationError, TrainingError
 from hakubooru_trainer import loop
+from hakubooru_trainer.checkpoint import Counters
 from hakubooru_trainer.config.options import (
     BatchOptions,
     CacheOptions,
@@ -162,7 +163,7 @@ def test_what_is_not_finite_never_reaches_the_weights(options, monkeypatch):
     it = loop.prepare(told)
     before = [weight.clone() for weight in it.weights]
     ahead = it.batches.training(it.data.order, 0, it.data.batches)
-    counters = loop.Counters()
+    counters = Counters()
     assert not loop._update(it, ahead, counters).good
     assert not loop._update(it, ahead, counters).good
     with pytest.raises(TrainingError, match="Try a lower"):

@@ -1,8 +1,12 @@
-"""The state that a run resumes from: a folder that is either whole or not there.
+"""The states that a run resumes from.
 
-OUT/state/000200/    adapter.safetensors   the trained weights as they are held
-                     optimizer.pt          what the optimiser and the scaler remember
-                     state.json            counters, and fingerprints of data set and configuration
+OUT/state/000200/    adapter.safetensors     the trained weights as they are held
+                     optimizer.safetensors   what the optimiser remembers: its tensors, 8-bit ones as they are
+                     state.json              counters, the rest of the optimiser, the scaler; configuration, data set and
+                                             versions; checksums of the two files
+
+A state is written beside the others and made durable, state.json last: it is the mark that all is there. Then the folder takes its
+name, and the oldest is retired.
 """
 
 from __future__ import annotations
@@ -10,26 +14,38 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import zlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from tqdm import tqdm
 
 from hakubooru.errors import ConfigError, ModelError
+from hakubooru.nearest import nearest
 from hakubooru_trainer.config.read import flat
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
     from pathlib import Path
+
+    from torch import Tensor
 
     from hakubooru_trainer.config import Options
     from hakubooru_trainer.setup import Training
 
 FREE: Final = (
-    "run.out", "run.name", "run.epochs", "run.updates", "run.device", "run.threads", "run.workers", "run.bad_updates",
-    "model.path", "model.config", "model.tokenizers", "cache.", "save.", "samples.", "validation.every",
+    "run.out", "run.name", "run.device", "run.threads", "run.workers", "run.bad_updates", "model.path", "model.config",
+    "model.tokenizers", "cache.", "save.", "samples.", "validation.every",
 )  # fmt: skip
-"""Options that may differ when a run is taken up again; a name that ends with a dot is a whole section."""
+"""Options that do not change the result; a name that ends with a dot is a whole section."""
+_LENGTH: Final = ("run.epochs", "run.updates")
+_MARK: Final = "state.json"
+_PACKAGES: Final = ("hakubooru", "torch", "diffusers", "transformers", "lycoris-lora", "bitsandbytes")
 
 
 @dataclass
@@ -44,84 +60,190 @@ class Counters:
     """How many of the last ones in a row."""
 
 
-class States:
-    """The states of one run."""
+class TornStateError(ModelError):
+    """A state that is not whole."""
 
-    def __init__(self, folder: Path, options: Options, data: str) -> None:
+
+class States:
+    """The states of one run.
+
+    Args:
+        folder: where they are kept.
+        options: of the run.
+        data: the fingerprint of its data set.
+        allowed: what may differ from the run that wrote a state, by its key, or by the section before the dot.
+    """
+
+    def __init__(self, folder: Path, options: Options, data: str, allowed: Collection[str] = ()) -> None:
         self.folder = folder
-        self.options = options
-        self.data = data
+        self.keep = options.save.states
+        self.about: dict[str, Any] = {
+            "data": data,
+            **json.loads(json.dumps(flat(options))),
+            **{f"version.{package}": version(package) for package in _PACKAGES},
+        }
+        self.allowed = set(allowed)
+        known = {word for key in self.about for word in (key, key.partition(".")[0])}
+        for key in sorted(self.allowed - known):
+            raise ConfigError(f"--allow-change {key}: there is no such key; {nearest(key, sorted(known))}")
 
     def save(self, counters: Counters, it: Training) -> None:
-        """Write a state, and only when it is whole, retire the oldest."""
+        """Write a state, and when it is whole, retire the oldest, and those of a course that was left."""
         whole = self.folder / f"{counters.update:06d}"
         part = self.folder / f".{whole.name}.part"
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
-        save_file(
-            {name: tensor.detach().cpu() for name, tensor in it.adapter.weights()},
-            part / "adapter.safetensors",
-        )
-        torch.save(
-            {"optimizer": it.optimizer.state_dict(), "scaler": it.scaler.state_dict()}, part / "optimizer.pt"
-        )
-        about = {"counters": vars(counters), "data": self.data, "options": flat(self.options)}
-        (part / "state.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8", newline="\n")
-        for file in part.iterdir():
-            with file.open("rb+") as opened:
-                os.fsync(opened.fileno())
+        tensors: dict[str, Tensor] = {}
+        rest = _take_tensors(it.optimizer.state_dict(), "", tensors, {})
+        checksums = {
+            "adapter.safetensors": _write(part / "adapter.safetensors", dict(it.adapter.weights())),
+            "optimizer.safetensors": _write(part / "optimizer.safetensors", tensors),
+        }
+        told = {
+            "counters": vars(counters),
+            "batches": it.data.batches,
+            "checksums": checksums,
+            "optimizer": rest,
+            "scaler": it.scaler.state_dict(),
+            "about": self.about,
+        }
+        with (part / _MARK).open("w", encoding="utf-8", newline="\n") as file:
+            json.dump(told, file)
+            file.flush()
+            os.fsync(file.fileno())
+        _sync_folder(part)
         if whole.exists():
             shutil.rmtree(whole)
         part.replace(whole)
-        for old in self.all()[: -self.options.save.states]:
+        _sync_folder(self.folder)
+        for other in self.all():
+            if int(other.name) > counters.update:
+                shutil.rmtree(other)
+        for old in self.all()[: -self.keep]:
             shutil.rmtree(old)
 
     def all(self) -> list[Path]:
         """The states that are there, oldest first."""
         if not self.folder.is_dir():
             return []
-        return sorted(
-            (path for path in self.folder.iterdir() if path.name.isdecimal()), key=lambda path: int(path.name)
-        )
+        named = (path for path in self.folder.iterdir() if path.name.isdecimal())
+        return sorted(named, key=lambda path: int(path.name))
 
-    def load(self, state: Path, it: Training) -> Counters:
-        """Take a state up.
+    def resume(self, chosen: Path | None, it: Training) -> Counters:
+        """Take up a state: the one that was chosen, or the last that is whole; begin where there is none.
 
         Raises:
-            ModelError: it cannot be read.
+            ModelError: the state, or every one, is torn.
             ConfigError: it belongs to another data set, or to options that give another result.
         """
-        try:
-            about = json.loads((state / "state.json").read_text(encoding="utf-8"))
-            weights = load_file(state / "adapter.safetensors")
-            held = torch.load(state / "optimizer.pt", map_location=it.device, weights_only=True)
-        except (OSError, ValueError, RuntimeError) as error:
-            raise ModelError(
-                f"{state} is no state that can be resumed from ({error}); take an earlier one, or --resume never with a new run.out"
-            ) from error
-        self._check(about, state)
-        it.adapter.load(weights, str(state))
-        it.optimizer.load_state_dict(held["optimizer"])
-        it.scaler.load_state_dict(held["scaler"])
-        return Counters(**about["counters"])
+        if chosen is not None:
+            return self._load(chosen, it)
+        found = self.all()
+        for state in reversed(found):
+            try:
+                return self._load(state, it)
+            except TornStateError as error:
+                tqdm.write(f"{error}; trying the one before")
+        if found:
+            raise ModelError(f"no state in {self.folder} is whole; begin anew, with another run.out")
+        return Counters()
 
-    def _check(self, about: dict[str, Any], state: Path) -> None:
-        now = json.loads(json.dumps(flat(self.options)))
-        changed = [
-            f"{key} was {about['options'].get(key)!r} and is {now.get(key)!r}"
-            for key in sorted(now.keys() | about["options"].keys())
-            if now.get(key) != about["options"].get(key) and not _free(key)
-        ]
-        if about["data"] != self.data:
-            changed.append("the data set holds other images or captions")
+    def _load(self, state: Path, it: Training) -> Counters:
+        try:
+            told = json.loads((state / _MARK).read_text(encoding="utf-8"))
+            adapter = load_file(state / "adapter.safetensors")
+            tensors = load_file(state / "optimizer.safetensors", device=str(it.device))
+        except (OSError, ValueError, SafetensorError) as error:
+            raise TornStateError(f"{state} is torn ({error})") from error
+        for name, held in (("adapter.safetensors", adapter), ("optimizer.safetensors", tensors)):
+            if _checksum(held) != told["checksums"][name]:
+                raise TornStateError(f"{state} is torn ({name} is not what was written)")
+        self._check(told, state, it)
+        it.adapter.load(adapter, str(state))
+        told_now = [{k: v for k, v in group.items() if k != "params"} for group in it.optimizer.param_groups]
+        it.optimizer.load_state_dict(_give_tensors(told["optimizer"], tensors))
+        for group, values in zip(it.optimizer.param_groups, told_now, strict=True):
+            group.update(values)  # the options count, where --allow-change let them differ
+        it.scaler.load_state_dict(told["scaler"])
+        return Counters(**told["counters"])
+
+    def _check(self, told: Mapping[str, Any], state: Path, it: Training) -> None:
+        then, now = told["about"], self.about
+        changed = {
+            key: f"{key} was {then.get(key)!r} and is {now.get(key)!r}"
+            for key in sorted(now.keys() | then.keys())
+            if now.get(key) != then.get(key) and not self._is_free(key)
+        }
+        if "data" in changed:
+            changed["data"] = "data: the data set holds other images or captions"
         if changed:
             raise ConfigError(
-                f"{state} cannot be taken up, since the result would be another run's: {'; '.join(changed)}. "
-                "Set it back, or name a new run.out"
+                f"{state} cannot be taken up, since the result would be another run's: {'; '.join(changed.values())}. "
+                f"Set it back, name a new run.out, or accept it knowingly: --allow-change {next(iter(changed))}"
+            )
+        done = told["counters"]["update"] * it.options.batch.accumulation
+        if it.data.batches > told["batches"] and done > told["batches"]:
+            raise ConfigError(
+                f"{state} is the end of a run whose last update had fewer batches than the others; a longer run "
+                "would leave some out: go on from an earlier state, or name a new run.out"
             )
 
+    def _is_free(self, key: str) -> bool:
+        section = key.partition(".")[0]
+        if key in self.allowed or section in self.allowed:
+            return True
+        if key in _LENGTH:  # a rate that stays does not know how long the run is
+            return bool(self.about["optimizer.schedule"] == "constant")
+        return any(
+            key == name or (name.endswith(".") and key.startswith(name)) for name in FREE
+        ) or key.endswith("].path")
 
-def _free(key: str) -> bool:
-    return any(key == name or (name.endswith(".") and key.startswith(name)) for name in FREE) or key.endswith(
-        "].path"
-    )
+
+def _write(path: Path, tensors: Mapping[str, Tensor]) -> int:
+    """Write tensors to the disk, and give their checksum, which is computed meanwhile."""
+    held = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with ThreadPoolExecutor(1) as thread:
+        checksum = thread.submit(_checksum, held)
+        save_file(held, path)
+        with path.open("rb+") as file:
+            os.fsync(file.fileno())
+        return checksum.result()
+
+
+def _checksum(tensors: Mapping[str, Tensor]) -> int:
+    """CRC-32 of all tensors, in the order of their names."""
+    found = 0
+    for name in sorted(tensors):
+        data: Any = tensors[name].cpu().reshape(-1).view(torch.uint8).numpy()
+        found = zlib.crc32(data, zlib.crc32(name.encode(), found))
+    return found
+
+
+def _take_tensors(value: Any, name: str, tensors: dict[str, Tensor], known: dict[int, str]) -> Any:
+    """A tree with names in the place of tensors, which go to `tensors`; those that share memory, once."""
+    if isinstance(value, torch.Tensor):
+        name = known.setdefault(value.data_ptr(), name) if value.numel() else name
+        tensors[name] = value
+        return {"tensor": name}
+    if isinstance(value, dict):
+        pairs = [[key, _take_tensors(inner, f"{name}/{key}", tensors, known)] for key, inner in value.items()]
+        return {"pairs": pairs}
+    return value
+
+
+def _give_tensors(value: Any, tensors: Mapping[str, Tensor]) -> Any:
+    if isinstance(value, dict):
+        if "tensor" in value:
+            return tensors[value["tensor"]]
+        return {key: _give_tensors(inner, tensors) for key, inner in value["pairs"]}
+    return value
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make durable what names a folder has; Windows does so by itself."""
+    if os.name == "posix":
+        opened = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)

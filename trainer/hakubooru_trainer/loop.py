@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from hakubooru.errors import TrainingError
 from hakubooru_trainer import optim, sample
-from hakubooru_trainer.checkpoint import Counters, States
+from hakubooru_trainer.checkpoint import States
 from hakubooru_trainer.config import dump
 from hakubooru_trainer.lokr import file
 from hakubooru_trainer.lokr.file import DTYPES
@@ -20,9 +20,10 @@ from hakubooru_trainer.setup import Training, out_folder, prepare
 from hakubooru_trainer.stopping import stopping
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from pathlib import Path
 
+    from hakubooru_trainer.checkpoint import Counters
     from hakubooru_trainer.config import Options
     from hakubooru_trainer.data.batches import Batch
 
@@ -41,7 +42,7 @@ class Report:
     """Of the held-out images, at the end."""
 
 
-def run(options: Options, *, resume: str = "auto") -> Report:
+def run(options: Options, *, resume: str = "auto", allow: Collection[str] = ()) -> Report:
     """Train an adapter, and give what came of it.
 
     OUT/NAME.safetensors is the adapter, OUT/NAME-000200.safetensors what it was after 200 updates; OUT/config.toml
@@ -51,23 +52,27 @@ def run(options: Options, *, resume: str = "auto") -> Report:
         options: all of them.
         resume: `auto` goes on where an earlier call with the same options stopped, `never` refuses to, and a
             folder is a state to go on from.
+        allow: keys of options, or `data` or `version`, that may differ from those of the state although they alter
+            the result.
 
     Raises:
         InputError: an option, the data set, or a model cannot be used.
         TrainingError: losses or gradients stayed without a finite value.
         KeyboardInterrupt: it was told to stop; the state is saved.
     """
-    out, state = out_folder(options, resume)
+    out, chosen = out_folder(options, resume)
     it = prepare(options)
     (out / "config.toml").write_text(dump(options), encoding="utf-8", newline="\n")
-    states = States(out / "state", options, it.data.fingerprint)
-    counters = states.load(state, it) if state else Counters()
+    states = States(out / "state", options, it.data.fingerprint, allow)
+    counters = states.resume(chosen, it)
     updates, accumulation = it.data.updates, options.batch.accumulation
     ahead = it.batches.training(it.data.order, counters.update * accumulation, it.data.batches)
     bar = tqdm(total=updates, initial=counters.update, unit="update", disable=None)
     last, held_out = Update(float("nan"), float("nan"), 0, good=True), None
 
-    with Metrics(out, from_update=counters.update) as metrics, stopping() as stop, bar:
+    saved = time.monotonic()
+    # What was measured before the first update is measured again by a run that has no state yet.
+    with Metrics(out, from_update=counters.update or -1) as metrics, stopping() as stop, bar:
         if counters.update == 0:
             held_out = _validate(it, metrics, 0)
             _draw(it, out, 0)
@@ -95,8 +100,11 @@ def run(options: Options, *, resume: str = "auto") -> Report:
             if update % options.save.every == 0 and not done:
                 _save(it, out / f"{options.run.name}-{update:06d}.safetensors", update)
                 _retire(out, options)
-            if done or stop.asked or update % options.save.every == 0:
+            is_time = 0 < options.save.minutes * 60 < time.monotonic() - saved
+            if done or stop.asked or is_time or update % options.save.every == 0:
+                metrics.sync()
                 states.save(counters, it)
+                saved = time.monotonic()
             if stop.asked and not done:
                 raise KeyboardInterrupt
     result = out / f"{options.run.name}.safetensors"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import mmap
+import os
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
@@ -26,6 +28,10 @@ class Metrics:
             for name, value in values.items():
                 self._board.add_scalar(name, value, update)
 
+    def sync(self) -> None:
+        """Bring all lines to the disk: a state that is written then never knows more than they do."""
+        os.fsync(self._file.fileno())
+
     def __enter__(self) -> Self:
         return self
 
@@ -37,15 +43,25 @@ class Metrics:
 
 def _cut(path: Path, last: int) -> None:
     """Drop the lines of updates after the one that a run is taken up from: they come again."""
-    kept = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            if json.loads(line)["update"] > last:
-                break
-        except ValueError:  # half written
-            break
-        kept.append(f"{line}\n")
-    path.write_text("".join(kept), encoding="utf-8", newline="\n")
+    with path.open("rb+") as file:
+        if not path.stat().st_size:
+            return
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
+            keep = text.rfind(b"\n") + 1  # what follows is a line that was half written
+            while keep:
+                start = text.rfind(b"\n", 0, keep - 1) + 1
+                if _update_of(text[start:keep]) <= last:
+                    break
+                keep = start
+        file.truncate(keep)
+
+
+def _update_of(line: bytes) -> float:
+    """The update that a line tells of; what a power cut left of one tells of none that is done."""
+    try:
+        return int(json.loads(line)["update"])
+    except (ValueError, KeyError, TypeError):
+        return float("inf")
 
 
 def _board(folder: Path, from_update: int) -> Any:

@@ -151,7 +151,7 @@ def device_of(options: Options) -> torch.device:
 
 
 def out_folder(options: Options, resume: str) -> tuple[Path, Path | None]:
-    """The run's folder, made if need be, and the state to resume from, if any.
+    """The run's folder, made if need be, and the state that was chosen to resume from, if any.
 
     Raises:
         DestinationError: the folder cannot be used, or holds a run that is not to be resumed.
@@ -159,16 +159,12 @@ def out_folder(options: Options, resume: str) -> tuple[Path, Path | None]:
     out = Path(options.run.out)
     if out.exists() and not out.is_dir():
         raise DestinationError(f"run.out is {out}, which is a file; name a folder")
-    states = sorted(path for path in (out / "state").glob("[0-9]*") if path.name.isdecimal())
-    states.sort(key=lambda path: int(path.name))
-    if resume == "never" and (states or (out / "metrics.jsonl").exists()):
+    if resume == "never" and ((out / "state").exists() or (out / "metrics.jsonl").exists()):
         raise DestinationError(f"{out} holds a run already; name a new run.out, or resume it (--resume auto)")
-    if resume not in {"auto", "never"}:
-        if not Path(resume, "state.json").is_file():
-            raise DestinationError(f"--resume {resume}: that folder is no state; states are in OUT/state")
-        return out, Path(resume)
+    if resume not in {"auto", "never"} and not Path(resume, "state.json").is_file():
+        raise DestinationError(f"--resume {resume}: that folder is no state; states are in OUT/state")
     out.mkdir(parents=True, exist_ok=True)
-    return out, states[-1] if states else None
+    return out, Path(resume) if resume not in {"auto", "never"} else None
 
 
 def model_of(options: Options, device: torch.device) -> tuple[Sdxl, Adapter]:

@@ -34,6 +34,13 @@ def _print_help(context: click.Context, parameter: click.Parameter, *values: boo
     help="Go on where the run stopped; refuse to; or go on from a state.",
 )
 @click.option(
+    "--allow-change",
+    "allow",
+    metavar="KEY",
+    multiple=True,
+    help="Resume although this key of the configuration, or `data` or `version`, is another: the result is too.",
+)
+@click.option(
     "--help-config",
     is_flag=True,
     is_eager=True,
@@ -41,7 +48,7 @@ def _print_help(context: click.Context, parameter: click.Parameter, *values: boo
     callback=_print_help,
     help="Show every key of CONFIG, with its default.",
 )
-def run(config: Path, *, overrides: tuple[str, ...], resume: str) -> None:
+def run(config: Path, *, overrides: tuple[str, ...], resume: str, allow: tuple[str, ...]) -> None:
     """Fine-tune a model as the TOML file CONFIG says.
 
     Interrupted, the same command goes on where it stopped.
@@ -52,7 +59,7 @@ def run(config: Path, *, overrides: tuple[str, ...], resume: str) -> None:
     quiet()
     from hakubooru_trainer.loop import run as train  # noqa: PLC0415 - torch takes seconds
 
-    report = train(options, resume=resume)
+    report = train(options, resume=resume, allow=allow)
     click.echo(
         f"{report.file}: {report.updates} updates, the last loss {report.loss:.4f}"
         + (f", {report.validation:.4f} on held-out images" if report.validation is not None else "")

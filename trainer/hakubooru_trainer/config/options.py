@@ -330,13 +330,15 @@ class SaveOptions:
 
     every: int = 1000
     """Updates between two saves of the adapter and of the state that a run resumes from."""
+    minutes: float = 0.0
+    """Minutes after which the state is saved besides; 0 is off."""
     keep: int = 3
     """How many adapters stay, the last one included; 0 keeps all."""
-    states: int = 1
-    """How many states stay."""
+    states: int = 2
+    """How many states stay; where the last one is torn, the one before is taken up."""
 
     def __post_init__(self) -> None:
-        _at_least("save", self, {"every": 1, "keep": 0, "states": 1})
+        _at_least("save", self, {"every": 1, "minutes": 0, "keep": 0, "states": 1})
 
 
 @dataclass(frozen=True, kw_only=True)

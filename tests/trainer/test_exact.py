@@ -1,0 +1,211 @@
+"""A run that was killed, at any moment and however often, ends with the bits of one that was not."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import training_kills
+from hakubooru.errors import ConfigError, DestinationError, ModelError
+from hakubooru_trainer import metrics
+from hakubooru_trainer.config.options import (
+    BatchOptions,
+    CacheOptions,
+    CaptionOptions,
+    LossOptions,
+    ModelOptions,
+    OptimizerOptions,
+    SaveOptions,
+    ValidationOptions,
+)
+from hakubooru_trainer.loop import run
+from training_pairs import write_pairs
+
+MOMENTS = 20
+"""About as many as lie between three updates, with the state that is saved after every second."""
+
+
+def told_of(options, out, **run_options):
+    return replace(options, run=replace(options.run, out=str(out), updates=6, **run_options))
+
+
+def weights(options):
+    return load_file(f"{options.run.out}/lokr.safetensors")
+
+
+def lines(options):
+    found = [json.loads(line) for line in Path(options.run.out, "metrics.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in line.items() if key != "seconds"} for line in found]
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.fixture
+def six(options):
+    """A run of six updates with everything that is random switched on."""
+    return options(
+        batch=BatchOptions(size=1, accumulation=2),
+        captions=CaptionOptions(drop_tags=0.15, drop_caption=0.1),
+        loss=LossOptions(min_snr_gamma=5, noise_offset=0.0357),
+        save=SaveOptions(every=2),
+        validation=ValidationOptions(images=1, every=3, timesteps=(500,)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "precision", "kills"),
+    [("adamw", "fp32", 1), ("adamw", "fp32", 10), ("lion8bit", "fp32", 3), ("adamw", "fp16", 3)],
+)
+def test_killed_it_ends_with_the_same_bits(six, tmp_path, optimizer, precision, kills):
+    told = replace(six, optimizer=OptimizerOptions(name=optimizer, lr=1e-3, text_lr=1e-4, warmup=3))
+    whole = told_of(told, tmp_path / "whole", precision=precision)
+    killed = told_of(told, tmp_path / "killed", precision=precision)
+    run(whole)
+    draw = random.Random(kills)
+    for _ in range(kills):
+        while training_kills.run(killed, at=draw.randint(1, MOMENTS)) != -signal.SIGKILL:
+            shutil.rmtree(killed.run.out)  # it was done before
+    assert training_kills.run(killed) == 0
+    assert same(weights(killed), weights(whole))
+    assert lines(killed) == lines(whole)
+
+
+def test_a_torn_state_is_told_and_the_one_before_taken(six, tmp_path, capfd):
+    whole, torn = told_of(six, tmp_path / "whole"), told_of(six, tmp_path / "torn")
+    run(whole)
+    run(replace(torn, run=replace(torn.run, updates=4)))
+    state = tmp_path / "torn" / "state" / "000004"
+    data = bytearray((state / "optimizer.safetensors").read_bytes())
+    data[-9] ^= 1
+    (state / "optimizer.safetensors").write_bytes(data)
+    run(torn)
+    assert f"{state} is torn (optimizer.safetensors is not what was written)" in capfd.readouterr().out
+    assert same(weights(torn), weights(whole))
+
+    for state in (tmp_path / "torn" / "state").iterdir():
+        (state / "state.json").unlink()
+    with pytest.raises(ModelError, match=r"no state in .* is whole; begin anew"):
+        run(torn)
+
+
+def test_an_earlier_state_may_be_chosen(six, tmp_path):
+    told = told_of(six, tmp_path / "out")
+    run(told)
+    first = weights(told)
+    states = tmp_path / "out" / "state"
+    assert sorted(state.name for state in states.iterdir()) == ["000004", "000006"]
+    shutil.copytree(states / "000004", tmp_path / "000004")
+    Path(told.run.out, "lokr.safetensors").unlink()
+    run(told, resume=str(tmp_path / "000004"))
+    assert same(weights(told), first)
+    with pytest.raises(DestinationError, match="holds a run already"):
+        run(told, resume="never")
+    with pytest.raises(DestinationError, match="that folder is no state"):
+        run(told, resume=str(tmp_path))
+
+
+def test_a_longer_run_goes_on(six, tmp_path):
+    whole, longer = told_of(six, tmp_path / "whole"), told_of(six, tmp_path / "longer")
+    run(whole)
+    run(replace(longer, run=replace(longer.run, updates=4)))
+    run(longer)
+    assert same(weights(longer), weights(whole))
+
+    falling = replace(six, optimizer=replace(six.optimizer, schedule="cosine"))
+    falling = told_of(falling, tmp_path / "falling")
+    run(replace(falling, run=replace(falling.run, updates=4)))
+    with pytest.raises(ConfigError, match=r"run\.updates was 4 and is 6"):
+        run(falling)
+
+
+def test_what_alters_the_result_is_refused_unless_it_is_allowed(six, tmp_path):
+    told = told_of(six, tmp_path / "out")
+    run(replace(told, run=replace(told.run, updates=4)))
+    state = tmp_path / "out" / "state" / "000004" / "state.json"
+    about = json.loads(state.read_text())
+    about["about"]["version.torch"] = "0.1"
+    state.write_text(json.dumps(about))
+    write_pairs(tmp_path / "other", [(96, 96)] * 9)
+    changed = replace(
+        told,
+        optimizer=replace(told.optimizer, lr=1e-4),
+        data=(replace(told.data[0], path=str(tmp_path / "other")),),
+    )
+    with pytest.raises(ConfigError) as refusal:
+        run(changed)
+    for part in (
+        "data: the data set holds other images or captions",
+        "optimizer.lr was 0.01 and is 0.0001",
+        "version.torch was '0.1' and is ",
+        "accept it knowingly: --allow-change data",
+    ):
+        assert part in str(refusal.value)
+    with pytest.raises(ConfigError, match=r"optimizer\.lr was"):
+        run(changed, allow=["data", "version"])
+    with pytest.raises(
+        ConfigError, match=r"--allow-change optimiser.lr: there is no such key.*optimizer\.lr"
+    ):
+        run(changed, allow=["optimiser.lr"])
+    run(changed, allow=["data", "version", "optimizer.lr"])
+    assert lines(changed)[-2]["lr"] == 1e-4
+
+
+def test_a_cache_of_latents_changes_nothing_and_is_taken_up(six, tmp_path):
+    plain = told_of(six, tmp_path / "plain")
+    cached = told_of(replace(six, cache=CacheOptions(latents=str(tmp_path / "latents"))), tmp_path / "cached")
+    run(plain)
+    assert training_kills.run(cached, at=1) == -signal.SIGKILL
+    assert list((tmp_path / "latents").rglob("*.safetensors")) == []
+    run(cached)
+    assert same(weights(cached), weights(plain))
+
+
+def test_states_are_written_by_the_clock_too(six, tmp_path):
+    told = replace(six, save=SaveOptions(every=1000, minutes=1e-9, states=9))
+    told = told_of(told, tmp_path / "out")
+    run(told)
+    names = sorted(state.name for state in (tmp_path / "out" / "state").iterdir())
+    assert names == [f"{update:06d}" for update in range(1, 7)]
+    assert (tmp_path / "out" / "lokr.safetensors").stat().st_mode & 0o777 == (
+        tmp_path / "out" / "config.toml"
+    ).stat().st_mode & 0o777
+
+
+@pytest.mark.parametrize("end", ["", '{"update": 5, "lo', "\0\0\0\0\n\0"])
+def test_lines_are_dropped_that_will_come_again(tmp_path, end):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text("".join(f'{{"update": {n}, "loss": 1}}\n' for n in (1, 2, 2, 3, 4)) + end)
+    with metrics.Metrics(tmp_path, from_update=2) as log:
+        log.write(3, loss=0.5)
+    assert [json.loads(line)["update"] for line in path.read_text().splitlines()] == [1, 2, 2, 3]
+    assert list((tmp_path / "tensorboard").glob("events.*"))
+
+
+def test_v_prediction_trains_and_goes_on(six, tmp_path, tiny):
+    told = replace(six, model=ModelOptions(path=str(tiny), prediction="v", zero_terminal_snr=True))
+    whole, stopped = told_of(told, tmp_path / "whole"), told_of(told, tmp_path / "stopped")
+    run(whole)
+    run(replace(stopped, run=replace(stopped.run, updates=4)))
+    run(stopped)
+    assert same(weights(stopped), weights(whole))
+    assert all(torch.isfinite(tensor).all() for tensor in weights(whole).values())
+
+
+def test_a_run_begins_with_what_another_learned(six, tmp_path):
+    first = told_of(six, tmp_path / "first")
+    run(first)
+    start = f"{first.run.out}/lokr.safetensors"
+    second = told_of(replace(six, lokr=replace(six.lokr, start=start)), tmp_path / "second")
+    run(replace(second, optimizer=OptimizerOptions(name="adamw", lr=1e-12, text_lr=1e-12, weight_decay=0)))
+    for name, tensor in weights(first).items():
+        assert torch.allclose(weights(second)[name], tensor, atol=1e-6)

@@ -1,0 +1,68 @@
+"""Runs that kill themselves at a chosen moment, in forks of one process that has imported everything."""
+
+from __future__ import annotations
+
+import itertools
+import multiprocessing
+import os
+import shutil
+import signal
+import sys
+from multiprocessing import forkserver
+from pathlib import Path
+
+import bitsandbytes.optim.lion  # noqa: F401
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel  # noqa: F401
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer  # noqa: F401
+
+from hakubooru_trainer import checkpoint, loop
+
+PRELOADED = ["training_kills"]
+"""All that takes long to import; the lines above name what the trainer imports where it is used."""
+
+
+def run(options, at=0, **how):
+    """Train in a process of its own, which kills itself at the `at`-th moment; its exit code."""
+    process = forks().Process(target=_train, args=(options, at, how))
+    process.start()
+    process.join()
+    return process.exitcode
+
+
+def forks():
+    """Processes that begin with everything imported."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    before = os.environ.get("PYTHONPATH", "")
+    os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)  # which the server does not learn otherwise
+    forkserver.ensure_running()
+    os.environ["PYTHONPATH"] = before
+    return context
+
+
+def _train(options, at, how):
+    torch.set_num_threads(1)
+    moments = itertools.count(1)
+
+    def after(call):
+        def counted(*arguments, **keywords):
+            if next(moments) == at:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return call(*arguments, **keywords)
+
+        return counted
+
+    def halfway(tensors, path):
+        if next(moments) == at:
+            whole(tensors, path)
+            os.truncate(path, path.stat().st_size // 2)
+            os.kill(os.getpid(), signal.SIGKILL)
+        whole(tensors, path)
+
+    whole, checkpoint.save_file = checkpoint.save_file, halfway
+    loop._update = after(loop._update)
+    os.fsync = after(os.fsync)
+    Path.replace = after(Path.replace)
+    shutil.rmtree = after(shutil.rmtree)
+    loop.run(options, **how)
