@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 MANIFEST: Final = "manifest.parquet"
 REJECTS: Final = "rejects.jsonl"
 
-_ROWS_A_GROUP: Final = 10_000
+_ROWS_A_GROUP: Final = 4_000
 
 _NO_IMAGE: Final = {
     "mp4": "a video (mp4)",
@@ -47,7 +47,7 @@ class Tally:
 
 
 def write_manifest(path: Path, ids: Ids, database: Database, journal: Journal) -> Tally:
-    """Write the manifest, ten thousand posts at a time; the same journal gives the same bytes.
+    """Write the manifest, some thousand posts at a time; the same journal gives the same bytes.
 
     Columns: `id` int64, null for a user's own images, which stand behind all posts; `path` below the export's
     folder; `status` exported, broken (not whole), unfit (not what `[image]` takes), duplicate (left out for another

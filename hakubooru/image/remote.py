@@ -138,6 +138,8 @@ def _system(url: str) -> Any:
         options = {"client_kwargs": {"timeout": aiohttp.ClientTimeout(total=TIMEOUT)}}
     try:
         system, _ = fsspec.core.url_to_fs(url, **options)
-    except (ImportError, ValueError) as error:
+    except ImportError as error:  # fsspec's own words name the package
+        raise SourceError(f"{url} needs a package that is not installed: {error}") from error
+    except ValueError as error:
         raise SourceError(f"{url} cannot be read: {error}") from error
     return system

@@ -108,13 +108,15 @@ class Bench:
         os.sync()
         time.sleep(6)
 
-    def export(self, share: str = "1", *, watch: bool = False, **options: object) -> dict:
+    def export(
+        self, share: str = "1", *, images: Path | None = None, watch: bool = False, **options: object
+    ) -> dict:
         """Seconds and pairs; if watched, the most memory at one time, summed over the processes (PSS)."""
         script = FOLDER / "export_once.py"
         script.write_text(EXPORT)
         told = json.dumps({"workers": self.workers} | options)
         process = subprocess.Popen(
-            [sys.executable, script, self.database, self.images, self.out(), told, share],
+            [sys.executable, script, self.database, images or self.images, self.out(), told, share],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
@@ -144,11 +146,14 @@ class Bench:
         seconds = time.perf_counter() - start
         return {"seconds": seconds, "count": len(list(unpacked.glob("*.webp")))}
 
-    def old(self, python: str) -> dict:
+    def ten_tars(self) -> Path:
         links = self.out()
         for tar in sorted(self.images.glob("*.tar"))[:10]:
             # It passes over archives whose name begins with data-0.
             (links / tar.name.replace("-0", "-1", 1)).symlink_to(tar.resolve())
+        return links
+
+    def old(self, python: str, links: Path) -> dict:
         command = [python, "-c", HAKUBOORU, self.database.resolve(), links.resolve(), self.out().resolve()]
         shown = subprocess.run(command, capture_output=True, text=True, check=True, cwd=links, env={})
         return json.loads(shown.stdout.splitlines()[-1])
@@ -222,7 +227,8 @@ def compare(bench: Bench, title: str, rounds: int, *, beside: tuple, ours: tuple
 
 
 def compare_with_old(bench: Bench, python: str) -> None:
-    theirs, ours = bench.old(python), bench.export()
+    links = bench.ten_tars()
+    theirs, ours = bench.old(python, links), bench.export(images=links)
     rates = [run["count"] / run["seconds"] for run in (theirs, ours)]
     print(f"hakubooru   HakuBooru 0.0.3 {rates[0]:,.0f} a second, ours {rates[1]:,.0f}", flush=True)
     print(f"hakubooru   {rates[1] / rates[0]:.1f} times its rate (goal: at least 12)\n", flush=True)

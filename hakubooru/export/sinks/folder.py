@@ -69,43 +69,28 @@ class CaptionsSink(FolderSink):
 
 
 def empty_part(out: str) -> None:
-    """Make, or empty, the folder where files lie while they are written, or where it stands where they do."""
+    """Make, or empty, the folder where files lie while they are written."""
     folder = Path(out, STATE, "part")
     folder.mkdir(parents=True, exist_ok=True)
     for path in folder.iterdir():
-        if path.suffix == ".folders":
-            for name in path.read_text(encoding="ascii").split():
-                Path(out, name, _part(path.stem)).unlink(missing_ok=True)
-        path.unlink(missing_ok=True)  # by a worker that is just stopping
-
-
-def _part(name: str) -> str:
-    return f".{name}.part"
+        path.unlink()
 
 
 class _FolderWriter(Writer):
-    """Every file is written beside its place and then moved there, so that what has a name there is whole.
-
-    In the same folder, since file systems lay out a new file near its folder: to write all files in one place and move
-    them took twice the time. Which folders were written to is noted, so that a killed run's remains are found.
-    """
+    """Every file is written in one place and moved to its own, so that what has a name there is whole."""
 
     def __init__(self, out: str, *, writes_captions: bool) -> None:
         self.out = out
         self.writes_captions = writes_captions
-        self.name = uuid.uuid4().hex
+        self.part = f"{out}/{STATE}/part/{uuid.uuid4().hex}"
         self.paths: dict[int, str] = {}
         self.folders: set[str] = set()
-        self.noted = Path(out, STATE, "part", f"{self.name}.folders")
-        self.notes = self.noted.open("w", encoding="ascii")
 
     def image(self, number: int, path: str, data: bytes) -> str:
         folder = path.partition("/")[0]
         if folder not in self.folders:
             os.makedirs(f"{self.out}/{folder}", exist_ok=True)  # noqa: PTH103 - as above
             self.folders.add(folder)
-            self.notes.write(f"{folder}\n")
-            self.notes.flush()
         self._write(path, data)
         self.paths[number] = path
         return path
@@ -116,19 +101,14 @@ class _FolderWriter(Writer):
             self._write(beside(path), text.encode())
 
     def _write(self, path: str, data: bytes) -> None:
-        part = f"{self.out}/{path.partition('/')[0]}/{_part(self.name)}"
-        file = os.open(part, _NEW, 0o666)
+        file = os.open(self.part, _NEW, 0o666)
         try:
             written = os.write(file, data)
             while written < len(data):
                 written += os.write(file, memoryview(data)[written:])
         finally:
             os.close(file)
-        os.replace(part, f"{self.out}/{path}")  # noqa: PTH105 - as above
+        os.replace(self.part, f"{self.out}/{path}")  # noqa: PTH105 - as above
 
     def __exit__(self, *exc: object) -> None:
-        self.notes.close()
-        if exc[0] is not None:
-            for folder in self.folders:
-                Path(self.out, folder, _part(self.name)).unlink(missing_ok=True)
-        self.noted.unlink(missing_ok=True)
+        Path(self.part).unlink(missing_ok=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import threading
 import zlib
 from collections import Counter
@@ -11,6 +12,7 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import fsspec  # noqa: F401 - its registry is looked into
 import pytest
 
 from exports import run
@@ -144,3 +146,13 @@ def test_what_cannot_be_listed_or_has_no_index_is_told(small, server, archives):
         run(small, small / "out", images=["http://127.0.0.1:1"])
     with pytest.raises(SourceError, match="Protocol not known: nonsense"):
         run(small, small / "out", images=["nonsense://x"])
+
+
+@pytest.mark.parametrize(
+    ("url", "package"), [("s3://bucket/x", "s3fs"), ("hf://datasets/x/y", "huggingface_hub")]
+)
+def test_a_missing_package_is_named(small, monkeypatch, url, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.delitem(sys.modules["fsspec.registry"]._registry, url.partition(":")[0], raising=False)
+    with pytest.raises(SourceError, match=f"{url} needs a package that is not installed: .*{package}"):
+        run(small, small / "out", images=[url])
