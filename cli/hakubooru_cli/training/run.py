@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
 
+from hakubooru.errors import HakubooruError
 from hakubooru_cli.training.quiet import quiet
 
 _config = click.argument("config", metavar="CONFIG", type=click.Path(path_type=Path))
@@ -34,6 +36,14 @@ def _print_help(context: click.Context, parameter: click.Parameter, *values: boo
     help="Go on where the run stopped; refuse to; or go on from a state.",
 )
 @click.option(
+    "--gpus",
+    type=click.IntRange(1),
+    metavar="N",
+    default=1,
+    show_default=True,
+    help="Share each update among N GPUs of this machine, or N processes of its CPU; for several machines use torchrun.",
+)
+@click.option(
     "--help-config",
     is_flag=True,
     is_eager=True,
@@ -41,7 +51,7 @@ def _print_help(context: click.Context, parameter: click.Parameter, *values: boo
     callback=_print_help,
     help="Show every key of CONFIG, with its default.",
 )
-def run(config: Path, *, overrides: tuple[str, ...], resume: str) -> None:
+def run(config: Path, *, overrides: tuple[str, ...], resume: str, gpus: int) -> None:
     """Fine-tune a model as the TOML file CONFIG says.
 
     Interrupted, the same command goes on where it stopped.
@@ -50,9 +60,23 @@ def run(config: Path, *, overrides: tuple[str, ...], resume: str) -> None:
 
     options = load(config, overrides)
     quiet()
-    from hakubooru_trainer.loop import run as train  # noqa: PLC0415 - torch takes seconds
+    from hakubooru_trainer import distributed  # noqa: PLC0415 - torch takes seconds
 
-    report = train(options, resume=resume)
+    if gpus > 1:
+        sets = [word for told in overrides for word in ("--set", told)]
+        rank = [sys.executable, "-m", "hakubooru_cli.train", "run", str(config), "--resume", resume, *sets]
+        distributed.launch(rank, gpus, options.run)
+        return
+    from hakubooru_trainer.loop import run as train  # noqa: PLC0415 - as above
+
+    try:
+        report = train(options, resume=resume)
+    except HakubooruError as error:
+        if distributed.launched():
+            sys.exit(error.exit_code)
+        raise
+    if distributed.rank() > 0:
+        return
     click.echo(
         f"{report.file}: {report.updates} updates, the last loss {report.loss:.4f}"
         + (f", {report.validation:.4f} on held-out images" if report.validation is not None else "")
