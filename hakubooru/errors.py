@@ -18,6 +18,7 @@
     * DataSetError           a data set that cannot be trained on
     * ModelError             a model, or an adapter, that cannot be read or does not fit
   * TrainingError            a training run that cannot go on (exit code 1)
+    * LostRankError          ... because another of its processes is gone
   * IncompleteError          the work was done in part, or not at all (exit code 1)
 
 A message names the value, the rule that it breaks, and the mend.
@@ -102,6 +103,10 @@ class ModelError(InputError):
 
 class TrainingError(HakubooruError):
     """A training run that cannot go on."""
+
+
+class LostRankError(TrainingError):
+    """Another process of a training run is gone."""
 
 
 class IncompleteError(HakubooruError):

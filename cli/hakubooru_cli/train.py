@@ -39,3 +39,7 @@ for command in (run, plan, tiny_model, merge, combine, sample):
 def main() -> None:
     """Run the command line and exit with its code."""
     sys.exit(run_command(cli, "hakubooru-train"))
+
+
+if __name__ == "__main__":  # the ranks that `run --gpus` starts
+    main()

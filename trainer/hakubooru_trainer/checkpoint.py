@@ -143,7 +143,8 @@ class States:
             try:
                 return self._load(state, it)
             except TornStateError as error:
-                tqdm.write(f"{error}; trying the one before")
+                if it.ranks.first:
+                    tqdm.write(f"{error}; trying the one before")
         if found:
             raise ModelError(f"no state in {self.folder} is whole; begin anew, with another run.out")
         return Counters()

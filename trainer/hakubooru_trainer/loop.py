@@ -13,10 +13,11 @@ from hakubooru.errors import TrainingError
 from hakubooru_trainer import optim, sample
 from hakubooru_trainer.checkpoint import States
 from hakubooru_trainer.config import dump
+from hakubooru_trainer.distributed import Ranks
 from hakubooru_trainer.lokr import file
 from hakubooru_trainer.lokr.file import DTYPES
 from hakubooru_trainer.metrics import Metrics
-from hakubooru_trainer.setup import Training, out_folder, prepare
+from hakubooru_trainer.setup import Training, device_of, out_folder, prepare
 from hakubooru_trainer.stopping import stopping
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ def run(options: Options, *, resume: str = "auto", allow: Collection[str] = ()) 
     OUT/NAME.safetensors is the adapter, OUT/NAME-000200.safetensors what it was after 200 updates; OUT/config.toml
     the options; OUT/metrics.jsonl a line for each update; OUT/state what a run resumes from.
 
+    Where torchrun has started several processes, each calls this, and they train as one.
+
     Args:
         options: all of them.
         resume: `auto` goes on where an earlier call with the same options stopped, `never` refuses to, and a
@@ -60,19 +63,32 @@ def run(options: Options, *, resume: str = "auto", allow: Collection[str] = ()) 
         TrainingError: losses or gradients stayed without a finite value.
         KeyboardInterrupt: it was told to stop; the state is saved.
     """
-    out, chosen = out_folder(options, resume)
-    it = prepare(options)
-    (out / "config.toml").write_text(dump(options), encoding="utf-8", newline="\n")
+    with Ranks(device_of(options)) as ranks:
+        return _run(options, resume, allow, ranks)
+
+
+def _run(options: Options, resume: str, allow: Collection[str], ranks: Ranks) -> Report:
+    with ranks.first_alone():
+        out, chosen = out_folder(options, resume)
+    it = prepare(options, ranks)
+    if ranks.first:
+        (out / "config.toml").write_text(dump(options), encoding="utf-8", newline="\n")
     states = States(out / "state", options, it.data.fingerprint, allow)
     counters = states.resume(chosen, it)
     updates, accumulation = it.data.updates, options.batch.accumulation
-    ahead = it.batches.training(it.data.order, counters.update * accumulation, it.data.batches)
-    bar = tqdm(total=updates, initial=counters.update, unit="update", disable=None)
+    ahead = it.batches.training(
+        it.data.order, ranks.mine(range(counters.update * accumulation, it.data.batches))
+    )
+    bar = tqdm(total=updates, initial=counters.update, unit="update", disable=None if ranks.first else True)
     last, held_out = Update(float("nan"), float("nan"), 0, good=True), None
 
     saved = time.monotonic()
-    # What was measured before the first update is measured again by a run that has no state yet.
-    with Metrics(out, from_update=counters.update or -1) as metrics, stopping() as stop, bar:
+    with (
+        # What was measured before the first update is measured again by a run that has no state yet.
+        Metrics(out if ranks.first else None, from_update=counters.update or -1) as metrics,
+        stopping() as stop,
+        bar,
+    ):
         if counters.update == 0:
             held_out = _validate(it, metrics, 0)
             _draw(it, out, 0)
@@ -97,18 +113,22 @@ def run(options: Options, *, resume: str = "auto", allow: Collection[str] = ()) 
                 held_out = _validate(it, metrics, update)
             if done or update % options.samples.every == 0:
                 _draw(it, out, update)
-            if update % options.save.every == 0 and not done:
+            # A signal may reach any rank; the others wait here while the first draws or saves.
+            (asked,) = ranks.any(stop.asked)
+            if ranks.first and update % options.save.every == 0 and not done:
                 _save(it, out / f"{options.run.name}-{update:06d}.safetensors", update)
                 _retire(out, options)
             is_time = 0 < options.save.minutes * 60 < time.monotonic() - saved
-            if done or stop.asked or is_time or update % options.save.every == 0:
+            if ranks.first and (done or asked or is_time or update % options.save.every == 0):
                 metrics.sync()
                 states.save(counters, it)
                 saved = time.monotonic()
-            if stop.asked and not done:
+            if asked and not done:
+                ranks.wait()  # a rank that leaves has the launcher end the others
                 raise KeyboardInterrupt
     result = out / f"{options.run.name}.safetensors"
-    _save(it, result, updates)
+    if ranks.first:
+        _save(it, result, updates)
     return Report(result, updates, counters.skipped, last.loss, held_out)
 
 
@@ -133,13 +153,15 @@ def _update(it: Training, ahead: Iterator[Batch], counters: Counters) -> Update:
 
     # Each image weighs the same, however many share its batch.
     total = torch.zeros((), device=it.device)
-    for _ in range(start, end):
+    for _ in it.ranks.mine(range(start, end)):
         batch = next(ahead).to(it.device)
         with it.precision:
             losses = it.objective.losses(it.model, batch)
         part = losses.sum() / images
         torch.autograd.backward(scaler.scale(part))
         total += part.detach()
+    it.ranks.sum_gradients(it.weights)
+    it.ranks.sum([total])
 
     # What is not finite never reaches the weights.
     scaler.unscale_(optimizer)
@@ -169,18 +191,21 @@ def _validate(it: Training, metrics: Metrics, update: int) -> float | None:
     """The mean loss of the held-out images, unweighted; None without any."""
     if not len(it.held.samples):
         return None
-    found = []
-    for batch in it.held.validation():
+    numbers = range(len(it.held.samples) * len(it.options.validation.timesteps))
+    found = torch.zeros(len(numbers), device=it.device)
+    mine = it.ranks.share(numbers)
+    for number, batch in zip(mine, it.held.validation(mine), strict=True):
         with it.precision:
-            found.append(it.objective.losses(it.model, batch.to(it.device), weighted=False))
-    mean = float(torch.cat(found).mean())
+            found[number] = it.objective.losses(it.model, batch.to(it.device), weighted=False)[0]
+    it.ranks.sum([found])  # of zeros and one loss each: nothing is rounded
+    mean = float(found.mean())
     metrics.write(update, validation=mean)
     return mean
 
 
 def _draw(it: Training, out: Path, update: int) -> None:
     """Draw the sheet of samples, where prompts were given."""
-    if not it.prompts:
+    if not it.prompts or not it.ranks.first:
         return
     told = it.options.samples
     how = sample.Drawing(

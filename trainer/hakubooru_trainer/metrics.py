@@ -12,9 +12,15 @@ if TYPE_CHECKING:
 
 
 class Metrics:
-    """`metrics.jsonl`, and the same for TensorBoard where it is installed; for use in a `with` statement."""
+    """`metrics.jsonl`, and the same for TensorBoard where it is installed; for use in a `with` statement.
 
-    def __init__(self, folder: Path, *, from_update: int) -> None:
+    Without a folder, as on all ranks but the first, nothing is written.
+    """
+
+    def __init__(self, folder: Path | None, *, from_update: int) -> None:
+        self._file = self._board = None
+        if folder is None:
+            return
         path = folder / "metrics.jsonl"
         if path.exists():
             _cut(path, from_update)
@@ -23,20 +29,23 @@ class Metrics:
 
     def write(self, update: int, **values: Any) -> None:
         """Write a line."""
-        self._file.write(json.dumps({"update": update, **values}) + "\n")
+        if self._file is not None:
+            self._file.write(json.dumps({"update": update, **values}) + "\n")
         if self._board is not None:
             for name, value in values.items():
                 self._board.add_scalar(name, value, update)
 
     def sync(self) -> None:
         """Bring all lines to the disk: a state that is written then never knows more than they do."""
-        os.fsync(self._file.fileno())
+        if self._file is not None:
+            os.fsync(self._file.fileno())
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
         if self._board is not None:
             self._board.close()
 

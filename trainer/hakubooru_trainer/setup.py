@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from hakubooru.errors import ConfigError, DestinationError
-from hakubooru_trainer import optim, sample
+from hakubooru_trainer import distributed, optim, sample
 from hakubooru_trainer.data import order, samples
 from hakubooru_trainer.data.batches import Batches
 from hakubooru_trainer.data.latents import LatentCache
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from hakubooru_trainer.config import Options
     from hakubooru_trainer.data.order import Order, Sizes
     from hakubooru_trainer.data.samples import Samples
+    from hakubooru_trainer.distributed import Ranks
     from hakubooru_trainer.model.load import Sdxl
 
 
@@ -37,6 +38,7 @@ class Training:
     """All that a run works with."""
 
     options: Options
+    ranks: Ranks
     device: torch.device
     data: DataSet
     model: Sdxl
@@ -68,24 +70,30 @@ class DataSet:
     fingerprint: str
 
 
-def prepare(options: Options) -> Training:
+def prepare(options: Options, ranks: Ranks) -> Training:
     """All that a run works with.
 
     Raises:
         InputError: an option, the data set, or a model cannot be used.
     """
-    device = device_of(options)
+    if ranks.world > options.batch.accumulation:
+        raise ConfigError(
+            f"an update has {options.batch.accumulation} batches (batch.accumulation) and there are {ranks.world} "
+            "ranks to share them; each needs at least one"
+        )
+    device = ranks.device
     if options.run.threads:
         torch.set_num_threads(options.run.threads)
     prompts = sample.read_prompts(Path(options.samples.prompts)) if options.samples.prompts else []
     data = data_set(options)
     model, adapter = model_of(options, device)
     objective = Objective.of(options, model, device)
-    training, held = batches_of(data, options, model, device)
+    training, held = batches_of(data, options, model, ranks)
     unet, text = adapter.parameters("unet"), adapter.parameters("text_encoder", "text_encoder_2")
     told, precision = options.optimizer, options.run.precision
     return Training(
         options=options,
+        ranks=ranks,
         device=device,
         data=data,
         model=model,
@@ -147,7 +155,9 @@ def device_of(options: Options) -> torch.device:
             'run.device is "cuda", and torch sees no GPU; install a CUDA build of torch (pip install torch '
             '--index-url https://download.pytorch.org/whl/cu128), or set run.device = "cpu"'
         )
-    return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
+    if wanted == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", distributed.local_rank())
 
 
 def out_folder(options: Options, resume: str) -> tuple[Path, Path | None]:
@@ -196,17 +206,17 @@ def trained_parts(parts: Mapping[str, Any], options: Options) -> dict[str, Any]:
     return {name: parts[name] for name in names}
 
 
-def batches_of(data: DataSet, options: Options, model: Sdxl, device: torch.device) -> tuple[Batches, Batches]:
+def batches_of(data: DataSet, options: Options, model: Sdxl, ranks: Ranks) -> tuple[Batches, Batches]:
     """What makes the batches for training and for validation, with latents cached where that is asked for."""
     tokenizers = (model.tokenizer, model.tokenizer_2)
-    cache = LatentCache(Path(options.cache.latents), model.vae) if options.cache.latents else None
+    cache = LatentCache(Path(options.cache.latents), model.vae, ranks) if options.cache.latents else None
     made = (
         Batches(data.train, data.sizes, options, tokenizers=tokenizers, cache=cache),
         Batches(data.held, data.held_sizes, options, tokenizers=tokenizers, cache=cache),
     )
     if cache is not None:
         for some in made:
-            cache.fill(some, model.vae, device)
+            cache.fill(some, model.vae)
         if not options.samples.prompts:
             model.vae.to("cpu")  # nothing is encoded or decoded any more
     return made

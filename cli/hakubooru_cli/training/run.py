@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
 
+from hakubooru.errors import HakubooruError
 from hakubooru_cli.training.quiet import quiet
 
 _config = click.argument("config", metavar="CONFIG", type=click.Path(path_type=Path))
@@ -41,6 +43,14 @@ def _print_help(context: click.Context, parameter: click.Parameter, *values: boo
     help="Resume although this key of the configuration, or `data` or `version`, is another: the result is too.",
 )
 @click.option(
+    "--gpus",
+    type=click.IntRange(1),
+    metavar="N",
+    default=1,
+    show_default=True,
+    help="Share each update among N GPUs of this machine, or N processes of its CPU; for several machines use torchrun.",
+)
+@click.option(
     "--help-config",
     is_flag=True,
     is_eager=True,
@@ -48,7 +58,9 @@ def _print_help(context: click.Context, parameter: click.Parameter, *values: boo
     callback=_print_help,
     help="Show every key of CONFIG, with its default.",
 )
-def run(config: Path, *, overrides: tuple[str, ...], resume: str, allow: tuple[str, ...]) -> None:
+def run(
+    config: Path, *, overrides: tuple[str, ...], resume: str, allow: tuple[str, ...], gpus: int
+) -> None:
     """Fine-tune a model as the TOML file CONFIG says.
 
     Interrupted, the same command goes on where it stopped.
@@ -57,9 +69,23 @@ def run(config: Path, *, overrides: tuple[str, ...], resume: str, allow: tuple[s
 
     options = load(config, overrides)
     quiet()
-    from hakubooru_trainer.loop import run as train  # noqa: PLC0415 - torch takes seconds
+    from hakubooru_trainer import distributed  # noqa: PLC0415 - torch takes seconds
 
-    report = train(options, resume=resume, allow=allow)
+    if gpus > 1:
+        told = [("--set", one) for one in overrides] + [("--allow-change", key) for key in allow]
+        rank = [sys.executable, "-m", "hakubooru_cli.train", "run", str(config), "--resume", resume]
+        distributed.launch([*rank, *(word for pair in told for word in pair)], gpus, options.run)
+        return
+    from hakubooru_trainer.loop import run as train  # noqa: PLC0415 - as above
+
+    try:
+        report = train(options, resume=resume, allow=allow)
+    except HakubooruError as error:
+        if distributed.launched():
+            sys.exit(error.exit_code)
+        raise
+    if distributed.rank() > 0:
+        return
     click.echo(
         f"{report.file}: {report.updates} updates, the last loss {report.loss:.4f}"
         + (f", {report.validation:.4f} on held-out images" if report.validation is not None else "")

@@ -97,9 +97,9 @@ class Batches:
         )
         self.plain = replace(self.change, shuffle=False, drop_tags=0.0, drop_caption=0.0)
 
-    def training(self, order: Order, first: int, last: int) -> Iterator[Batch]:
-        """The batches of the run from `first` up to `last`, which is not included."""
-        return self._ahead(lambda number: self.batch(order[number], number), range(first, last))
+    def training(self, order: Order, numbers: range) -> Iterator[Batch]:
+        """Some batches of the run."""
+        return self._ahead(lambda number: self.batch(order[number], number), numbers)
 
     def batch(self, place: Place, number: int) -> Batch:
         """A batch for training.
@@ -121,16 +121,16 @@ class Batches:
             rows, captions, draws, [self._timestep(draw, i, number) for i, draw in enumerate(draws)]
         )
 
-    def validation(self) -> Iterator[Batch]:
-        """Each image by itself, at each of the fixed timesteps, with noise that is always the same."""
+    def validation(self, numbers: Sequence[int]) -> Iterator[Batch]:
+        """Each image by itself, at each of the fixed timesteps, with noise that is always the same; some of these."""
         steps = self.options.validation.timesteps
 
-        def made(pair: tuple[int, int]) -> Batch:
-            row, timestep = pair
+        def made(number: int) -> Batch:
+            row, timestep = number // len(steps), steps[number % len(steps)]
             draw = (self.options.run.seed, 2**64 - 1, timestep, int(self.samples.ids[row]))
             return self._made([row], [self.plain(self.samples.caption(row), 0)], [draw], [timestep])
 
-        return self._ahead(made, [*itertools.product(range(len(self.samples)), steps)])
+        return self._ahead(made, numbers)
 
     def _timestep(self, draw: tuple[int, ...], place: int, number: int) -> int:
         loss = self.options.loss
