@@ -96,7 +96,8 @@ LAYERS = {
 
 @pytest.mark.parametrize("kind", LAYERS)
 @pytest.mark.parametrize("factor", [2, 4, 8])
-def test_forward_and_gradients_are_the_definitions(kind, factor):
+@pytest.mark.parametrize("forward", ["merged", "factored", "lycoris"])
+def test_forward_and_gradients_are_the_definitions(kind, factor, forward):
     layer = LAYERS[kind]().double().requires_grad_(requires_grad=False)
     adapter = Adapter([Target("layer", "unet", layer, factor)], dtype=torch.float64)
     x = (
@@ -118,11 +119,27 @@ def test_forward_and_gradients_are_the_definitions(kind, factor):
         plain = nn.functional.linear(x, merged, layer.bias)
     else:
         plain = nn.functional.conv2d(x, merged, layer.bias, layer.stride, layer.padding)
-    adapter.apply()
-    ours = layer(x)
-    assert torch.allclose(ours, plain, rtol=1e-12, atol=1e-12)
-    for one, other in zip(gradients(ours), gradients(plain), strict=True):
-        assert torch.allclose(one, other, rtol=1e-10, atol=1e-9)
+    adapter.apply(forward)
+    expected = gradients(plain)
+    for times in (1, 2):  # an update of two micro-steps
+        ours = layer(x)
+        assert torch.allclose(ours, plain, rtol=1e-12, atol=1e-12)
+        (ours * torch.arange(ours.numel()).reshape(ours.shape)).sum().backward()
+        adapter.fold()
+        for tensor, gradient in zip((x, w1, w2), expected, strict=True):
+            assert torch.allclose(tensor.grad, times * gradient, rtol=1e-10, atol=1e-9)
+
+    with torch.no_grad():
+        w2.mul_(2)
+    adapter.changed()
+    kron = torch.einsum("ac,bd...->abcd...", w1, w2).reshape(layer.weight.shape)
+    with torch.no_grad():
+        before = layer(x)
+        adapter.remove()
+        moved = before - layer(x)
+        layer.weight.copy_(kron)
+        layer.bias.zero_()
+    assert torch.allclose(moved, layer(x), rtol=1e-9, atol=1e-12)
 
 
 @pytest.fixture(scope="module")

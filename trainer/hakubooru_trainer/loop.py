@@ -160,6 +160,7 @@ def _update(it: Training, ahead: Iterator[Batch], counters: Counters) -> Update:
         part = losses.sum() / images
         torch.autograd.backward(scaler.scale(part))
         total += part.detach()
+    it.adapter.fold()
     it.ranks.sum_gradients(it.weights)
     it.ranks.sum([total])
 
@@ -170,6 +171,7 @@ def _update(it: Training, ahead: Iterator[Batch], counters: Counters) -> Update:
     scale = scaler.get_scale()
     if good:
         optimizer.step()
+        it.adapter.changed()
     scaler.update()
     optimizer.zero_grad(set_to_none=True)
 

@@ -196,7 +196,8 @@ def model_of(options: Options, device: torch.device) -> tuple[Sdxl, Adapter]:
     if options.lokr.start:
         adapter.load(file.read(Path(options.lokr.start)), options.lokr.start)
     adapter.to(device)
-    adapter.apply()
+    half = options.run.precision != "fp32" or options.run.weights != "fp32"
+    adapter.apply(options.lokr.forward, half=half)
     return model, adapter
 
 

@@ -58,9 +58,7 @@ def _print_help(context: click.Context, parameter: click.Parameter, *values: boo
     callback=_print_help,
     help="Show every key of CONFIG, with its default.",
 )
-def run(
-    config: Path, *, overrides: tuple[str, ...], resume: str, allow: tuple[str, ...], gpus: int
-) -> None:
+def run(config: Path, *, overrides: tuple[str, ...], resume: str, allow: tuple[str, ...], gpus: int) -> None:
     """Fine-tune a model as the TOML file CONFIG says.
 
     Interrupted, the same command goes on where it stopped.

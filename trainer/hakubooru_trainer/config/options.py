@@ -183,6 +183,9 @@ class LokrOptions:
     """Train the norms of the UNet too, where the preset does."""
     start: str = ""
     """An adapter to start from: a file of the same layers and factors."""
+    forward: Literal["auto", "merged", "factored", "lycoris"] = "auto"
+    """How the difference is computed: `merged` into the weight once an update, which costs what plain weights cost and the memory
+    of two more; `factored` on the activations; `auto` by cost, precision and memory; `lycoris` as LyCORIS does."""
     masters: Literal["fp32", "fp16"] = "fp32"
     """What the trained weights are held in. In fp16 most steps of 2e-5 are lost to rounding: for the record only."""
     save: Literal["fp16", "bf16", "fp32"] = "fp16"

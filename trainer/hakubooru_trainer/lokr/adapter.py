@@ -12,6 +12,7 @@ from lycoris.modules.norms import NormModule
 from hakubooru.errors import ModelError
 from hakubooru.nearest import nearest
 from hakubooru_trainer import randomness
+from hakubooru_trainer.lokr.forward import ways
 from hakubooru_trainer.lokr.preset import Target, layers
 
 if TYPE_CHECKING:
@@ -19,34 +20,63 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from hakubooru_trainer.lokr.forward import Changed
+
 
 class Adapter:
     """The trained weights, one module for each target.
 
-    For a layer with weight W it adds x · (w1 ⊗ w2) to what the frozen layer gives, computed on the activations: in half
-    precision W + w1 ⊗ w2 would lose most of a small difference to rounding. w2 begins at 0 and w1 at Kaiming's uniform
-    distribution, drawn for each layer from the seed and its name.
+    For a layer with weight W it adds x · (w1 ⊗ w2) to what the frozen layer gives; `lokr.forward` says how. w2 begins at 0
+    and w1 at Kaiming's uniform distribution, drawn for each layer from the seed and its name.
     """
 
     def __init__(
         self, targets: Sequence[Target], *, seed: int = 0, dtype: torch.dtype = torch.float32
     ) -> None:
         self.targets = list(targets)
+        self._changed: dict[str, Changed] = {}
         self.modules: dict[str, Any] = {target.name: _module(target, dtype) for target in targets}
         with torch.no_grad():
             for name, module in self.modules.items():
                 if isinstance(module, LokrModule) and not module.lokr_w1.is_meta:
                     module.lokr_w1.copy_(_start(module.lokr_w1, name, seed))
 
-    def apply(self) -> None:
-        """Let the model's layers give what the adapter makes of them."""
-        for module in self.modules.values():
-            module.apply_to()
+    def apply(self, forward: str = "factored", *, half: bool = True) -> None:
+        """Let the model's layers give what the adapter makes of them.
+
+        Args:
+            forward: how it is computed: `auto`, `merged`, `factored`, or `lycoris`, which is LyCORIS's own way.
+            half: whether the model computes in half precision.
+        """
+        if forward != "lycoris" and self.targets:
+            device = self.targets[0].module.weight.device
+            chosen = ways(self.targets, forward=forward, half=half, device=device)
+            modules = {target.name: target.module for target in self.targets}
+            self._changed = {name: way(self.modules[name], modules[name]) for name, way in chosen.items()}
+        for target in self.targets:
+            if target.name in self._changed:
+                target.module.forward = self._changed[target.name]
+            else:
+                self.modules[target.name].apply_to()
 
     def remove(self) -> None:
         """Let them give what they gave before."""
-        for module in self.modules.values():
-            module.restore()
+        for target in self.targets:
+            if target.name in self._changed:
+                del target.module.forward
+            else:
+                self.modules[target.name].restore()
+        self._changed = {}
+
+    def fold(self) -> None:
+        """Complete the weights' gradients, once all of an update went backward."""
+        for changed in self._changed.values():
+            changed.fold()
+
+    def changed(self) -> None:
+        """Tell that weights were moved."""
+        for changed in self._changed.values():
+            changed.changed()
 
     def to(self, device: torch.device) -> None:
         """Move the weights."""
@@ -90,6 +120,7 @@ class Adapter:
                     "set lokr.factors as they were when it was made"
                 )
             tensor.copy_(tensors[name])
+        self.changed()
 
 
 def adapter_of(tensors: Mapping[str, Tensor], parts: Mapping[str, Any], where: str) -> Adapter:
@@ -146,7 +177,6 @@ def _module(target: Target, dtype: torch.dtype) -> Any:
                 alpha=1,
                 factor=target.factor,
                 full_matrix=True,
-                bypass_mode=True,
             )
     return module.to(dtype)
 
