@@ -143,8 +143,8 @@ class Journal:
         return set(self._connection.execute("SELECT name, stamp FROM archive"))
 
     def reopen(self) -> None:
-        """Have every archive read again, for posts that were not asked for before."""
-        self._write("UPDATE archive SET stamp = ?", [(_NOT_DONE,)])
+        """Have every archive read again, for posts that were not asked for before; own folders have none of them."""
+        self._write("UPDATE archive SET stamp = ? WHERE name NOT GLOB 'own *'", [(_NOT_DONE,)])
 
     def record(self, outcome: Outcome, *, whole: bool = False) -> None:
         """Take down what came of an archive, in full or not at all.
