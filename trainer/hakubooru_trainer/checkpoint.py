@@ -11,7 +11,9 @@ name, and the oldest is retired.
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 import os
 import shutil
 import zlib
@@ -36,13 +38,17 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from hakubooru_trainer.config import Options
+    from hakubooru_trainer.model.load import Sdxl
     from hakubooru_trainer.setup import Training
 
 FREE: Final = (
     "run.out", "run.name", "run.device", "run.threads", "run.workers", "run.bad_updates", "model.path", "model.config",
-    "model.tokenizers", "cache.", "save.", "samples.", "validation.every",
+    "model.tokenizers", "model.vae", "cache.", "save.", "samples.", "validation.every",
 )  # fmt: skip
-"""Options that do not change the result; a name that ends with a dot is a whole section."""
+"""Options that do not change the result, or, as another device does, no more than its rounding; a name that ends with a dot
+is a whole section. What lies at the model's paths is compared itself."""
+_FIXED: Final = ("batch.size", "batch.accumulation")
+"""What cannot be allowed to differ: a run's place in its order is counted in them."""
 _LENGTH: Final = ("run.epochs", "run.updates")
 _MARK: Final = "state.json"
 _PACKAGES: Final = ("hakubooru", "torch", "diffusers", "transformers", "lycoris-lora", "bitsandbytes")
@@ -58,6 +64,10 @@ class Counters:
     """Of these, how many left the weights alone because a loss or gradient was not finite."""
     bad: int = 0
     """How many of the last ones in a row."""
+    loss: float = math.nan
+    """Of the last update."""
+    validation: float | None = None
+    """Of the held-out images, when it was last measured."""
 
 
 class TornStateError(ModelError):
@@ -71,14 +81,18 @@ class States:
         folder: where they are kept.
         options: of the run.
         data: the fingerprint of its data set.
+        model: the fingerprint of its frozen model.
         allowed: what may differ from the run that wrote a state, by its key, or by the section before the dot.
     """
 
-    def __init__(self, folder: Path, options: Options, data: str, allowed: Collection[str] = ()) -> None:
+    def __init__(
+        self, folder: Path, options: Options, data: str, model: str, allowed: Collection[str] = ()
+    ) -> None:
         self.folder = folder
         self.keep = options.save.states
         self.about: dict[str, Any] = {
             "data": data,
+            "model.weights": model,
             **json.loads(json.dumps(flat(options))),
             **{f"version.{package}": version(package) for package in _PACKAGES},
         }
@@ -162,10 +176,12 @@ class States:
         self._check(told, state, it)
         it.adapter.load(adapter, str(state))
         told_now = [{k: v for k, v in group.items() if k != "params"} for group in it.optimizer.param_groups]
-        it.optimizer.load_state_dict(_give_tensors(told["optimizer"], tensors))
+        if told["about"]["optimizer.name"] == it.options.optimizer.name:  # another one begins without memory
+            it.optimizer.load_state_dict(_give_tensors(told["optimizer"], tensors))
         for group, values in zip(it.optimizer.param_groups, told_now, strict=True):
             group.update(values)  # the options count, where --allow-change let them differ
-        it.scaler.load_state_dict(told["scaler"])
+        if told["scaler"]:  # nothing but for fp16
+            it.scaler.load_state_dict(told["scaler"])
         return Counters(**told["counters"])
 
     def _check(self, told: Mapping[str, Any], state: Path, it: Training) -> None:
@@ -191,6 +207,8 @@ class States:
 
     def _is_free(self, key: str) -> bool:
         section = key.partition(".")[0]
+        if key in _FIXED:
+            return False
         if key in self.allowed or section in self.allowed:
             return True
         if key in _LENGTH:  # a rate that stays does not know how long the run is
@@ -198,6 +216,17 @@ class States:
         return any(
             key == name or (name.endswith(".") and key.startswith(name)) for name in FREE
         ) or key.endswith("].path")
+
+
+def model_fingerprint(model: Sdxl) -> str:
+    """SHA-256 of names, shapes and the first numbers of every tensor: any fine-tune moves those."""
+    digest = hashlib.sha256()
+    for part in (model.unet, model.vae, model.text_encoder, model.text_encoder_2):
+        for name, tensor in part.state_dict().items():
+            digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+            first = tensor.flatten()[:64].cpu().contiguous()
+            digest.update(first.view(torch.uint8).numpy().data)
+    return f"sha256:{digest.hexdigest()}"
 
 
 def _write(path: Path, tensors: Mapping[str, Tensor]) -> int:

@@ -10,8 +10,9 @@ import torch
 from tqdm import tqdm
 
 from hakubooru.errors import TrainingError
+from hakubooru.files import replacing
 from hakubooru_trainer import optim, sample
-from hakubooru_trainer.checkpoint import States
+from hakubooru_trainer.checkpoint import States, model_fingerprint
 from hakubooru_trainer.config import dump
 from hakubooru_trainer.distributed import Ranks
 from hakubooru_trainer.lokr import file
@@ -71,17 +72,16 @@ def _run(options: Options, resume: str, allow: Collection[str], ranks: Ranks) ->
     with ranks.first_alone():
         out, chosen = out_folder(options, resume)
     it = prepare(options, ranks)
-    if ranks.first:
-        (out / "config.toml").write_text(dump(options), encoding="utf-8", newline="\n")
-    states = States(out / "state", options, it.data.fingerprint, allow)
+    states = States(out / "state", options, it.data.fingerprint, model_fingerprint(it.model), allow)
     counters = states.resume(chosen, it)
+    if ranks.first:
+        with replacing(out / "config.toml") as beside:
+            beside.write_text(dump(options), encoding="utf-8", newline="\n")
     updates, accumulation = it.data.updates, options.batch.accumulation
     ahead = it.batches.training(
         it.data.order, ranks.mine(range(counters.update * accumulation, it.data.batches))
     )
     bar = tqdm(total=updates, initial=counters.update, unit="update", disable=None if ranks.first else True)
-    last, held_out = Update(float("nan"), float("nan"), 0, good=True), None
-
     saved = time.monotonic()
     with (
         # What was measured before the first update is measured again by a run that has no state yet.
@@ -90,7 +90,7 @@ def _run(options: Options, resume: str, allow: Collection[str], ranks: Ranks) ->
         bar,
     ):
         if counters.update == 0:
-            held_out = _validate(it, metrics, 0)
+            counters.validation = _validate(it, metrics, 0)
             _draw(it, out, 0)
         while counters.update < updates:
             begun = time.perf_counter()
@@ -110,7 +110,7 @@ def _run(options: Options, resume: str, allow: Collection[str], ranks: Ranks) ->
 
             done, update = counters.update == updates, counters.update
             if done or update % options.validation.every == 0:
-                held_out = _validate(it, metrics, update)
+                counters.validation = _validate(it, metrics, update)
             if done or update % options.samples.every == 0:
                 _draw(it, out, update)
             # A signal may reach any rank; the others wait here while the first draws or saves.
@@ -129,7 +129,7 @@ def _run(options: Options, resume: str, allow: Collection[str], ranks: Ranks) ->
     result = out / f"{options.run.name}.safetensors"
     if ranks.first:
         _save(it, result, updates)
-    return Report(result, updates, counters.skipped, last.loss, held_out)
+    return Report(result, updates, counters.skipped, counters.loss, counters.validation)
 
 
 class Update(NamedTuple):
@@ -176,6 +176,7 @@ def _update(it: Training, ahead: Iterator[Batch], counters: Counters) -> Update:
     optimizer.zero_grad(set_to_none=True)
 
     counters.update += 1
+    counters.loss = float(total)
     counters.skipped += not good
     # fp16 begins with a scale that is too high, and finds its own: that is no failure.
     counters.bad = 0 if good else counters.bad + (scale <= 1)
@@ -185,7 +186,7 @@ def _update(it: Training, ahead: Iterator[Batch], counters: Counters) -> Update:
             f"{counters.update}; the weights are as they were before. Try a lower optimizer.lr, "
             'run.precision = "bf16" or "fp32", and model.vae_precision = "fp32"'
         )
-    return Update(float(total), float(norm), images, good)
+    return Update(counters.loss, float(norm), images, good)
 
 
 @torch.no_grad()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from contextlib import contextmanager
@@ -28,9 +29,12 @@ def stopping() -> Iterator[Stop]:
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def note(number: int, frame: Any) -> None:
-        del frame
+        del number, frame
         stop.asked = True
-        signal.signal(number, signal.default_int_handler)
+        for either in before:
+            signal.signal(either, signal.default_int_handler)
+        # Not by way of sys.stderr, which may be in the middle of a line.
+        os.write(2, b"\nstopping: this update ends and the state is saved; a second signal leaves at once\n")
 
     for number in before:
         signal.signal(number, note)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 
@@ -61,12 +62,16 @@ def _print_help(context: click.Context, parameter: click.Parameter, *values: boo
 def run(config: Path, *, overrides: tuple[str, ...], resume: str, allow: tuple[str, ...], gpus: int) -> None:
     """Fine-tune a model as the TOML file CONFIG says.
 
-    Interrupted, the same command goes on where it stopped.
+    Interrupted, the same command goes on where it stopped. Ctrl-C and SIGTERM let the update end and save; a second one
+    leaves at once.
     """
     from hakubooru_trainer.config import load  # noqa: PLC0415 - as above
 
     options = load(config, overrides)
     quiet()
+    signal.signal(
+        signal.SIGTERM, signal.default_int_handler
+    )  # until there is something to save, both leave at once
     from hakubooru_trainer import distributed  # noqa: PLC0415 - torch takes seconds
 
     if gpus > 1:
