@@ -269,7 +269,7 @@ class BatchOptions:
     size: int = 1
     """Images at a time."""
     accumulation: int = 1
-    """Batches an update."""
+    """Batches an update, over all GPUs."""
 
     def __post_init__(self) -> None:
         _at_least("batch", self, {"size": 1, "accumulation": 1})
