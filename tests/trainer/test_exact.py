@@ -64,7 +64,7 @@ def six(options):
 
 @pytest.mark.parametrize(
     ("optimizer", "precision", "kills"),
-    [("adamw", "fp32", 1), ("adamw", "fp32", 10), ("lion8bit", "fp32", 3), ("adamw", "fp16", 3)],
+    [("adamw", "fp32", 5), ("lion8bit", "fp32", 1), ("adamw", "fp16", 2)],
 )
 def test_killed_it_ends_with_the_same_bits(six, tmp_path, optimizer, precision, kills):
     told = replace(six, optimizer=OptimizerOptions(name=optimizer, lr=1e-3, text_lr=1e-4, warmup=3))
@@ -206,6 +206,7 @@ def test_a_run_begins_with_what_another_learned(six, tmp_path):
     run(first)
     start = f"{first.run.out}/lokr.safetensors"
     second = told_of(replace(six, lokr=replace(six.lokr, start=start)), tmp_path / "second")
+    second = replace(second, run=replace(second.run, updates=1))
     run(replace(second, optimizer=OptimizerOptions(name="adamw", lr=1e-12, text_lr=1e-12, weight_decay=0)))
     for name, tensor in weights(first).items():
         assert torch.allclose(weights(second)[name], tensor, atol=1e-6)
