@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test check bench bench-select bench-captions bench-export bench-cluster bench-state clean
+.PHONY: demo test check bench bench-select bench-captions bench-export bench-cluster bench-combine bench-state clean
 
 demo: $(VENV)/.library  ## a miniature booru, built, selected and exported into ./demo
 	$(BIN)/hakubooru demo demo
@@ -31,6 +31,9 @@ bench-export: $(VENV)/.dev  ## the export beside tar, 12 GB; OLD=a Python with H
 
 bench-cluster: $(VENV)/.dev  ## what an archive costs the driver of a Ray cluster, and archives per second by nodes
 	$(BIN)/python tests/benchmarks/cluster.py
+
+bench-combine: $(VENV)/.dev  ## four checkpoints of 1 GB into one, beside reading and writing the same bytes
+	$(BIN)/python tests/benchmarks/combine.py
 
 bench-state: $(VENV)/.dev  ## states of a training run: taking one up, saving one, and ten kills
 	$(BIN)/python tests/benchmarks/train_state.py

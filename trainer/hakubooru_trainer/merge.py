@@ -1,38 +1,25 @@
-"""Adapters into models, and models into one another: tensor by tensor, in fp32, never a whole model in memory."""
+"""Adapters into models, and models into one another: a piece at a time, in fp32, never a whole model in memory."""
 
 from __future__ import annotations
 
 import ast
-import json
 import operator
-import struct
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
-from tqdm import tqdm
 
 from hakubooru.errors import InputError, ModelError
-from hakubooru.files import replacing
+from hakubooru.nearest import nearest
 from hakubooru_trainer.lokr import file as adapter_file
-from hakubooru_trainer.model.single_file import open_file
+from hakubooru_trainer.model.stream import Held, Reader, write
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from torch import Tensor
 
-_NAMES: Final = {
-    torch.float32: "F32",
-    torch.float16: "F16",
-    torch.bfloat16: "BF16",
-    torch.float64: "F64",
-    torch.int64: "I64",
-    torch.int32: "I32",
-    torch.uint8: "U8",
-    torch.bool: "BOOL",
-}
 _OPERATIONS: Final[dict[type, Callable[[Any, Any], Any]]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -41,84 +28,126 @@ _OPERATIONS: Final[dict[type, Callable[[Any, Any], Any]]] = {
 }
 _TEXT_1: Final = "conditioner.embedders.0.transformer."
 _TEXT_2: Final = "conditioner.embedders.1.model.transformer.resblocks."
+_HASHES: Final = ("sshs_", "modelspec.hash")
+_ASIDE: Final = ("position_ids", "logit_scale", "denoiser.sigmas")
+"""Ends of names of tensors that some checkpoints hold and no program needs."""
 
 
-def merge(base: Path, lokr: Path, out: Path, *, scale: float = 1.0) -> int:
+def merge(base: Path, lokr: Path, out: Path, *, scale: float = 1.0, dtype: torch.dtype | None = None) -> int:
     """Write a single-file checkpoint with an adapter worked into its weights, and give how many layers were changed.
 
     Args:
         base: a single-file checkpoint.
         lokr: an adapter's file.
-        out: the new checkpoint, in the base's precision.
+        out: the new checkpoint.
         scale: how much of the adapter.
+        dtype: what all its weights are written in; None is as the base has each.
 
     Raises:
         ModelError: the adapter has layers that the checkpoint does not have, or is no LoKr of full matrices.
     """
     tensors = adapter_file.read(lokr)
     names = {name.rpartition(".")[0] for name in tensors}
-    with open_file(base) as opened:
-        places = {key: _adapter_names(key) for key in opened.keys()}  # noqa: SIM118 - no mapping
+    with Reader(base) as opened:
+        places = {key: _adapter_names(key) for key in opened.tensors}
         known = {name for some in places.values() for name in some}
         for name in sorted(names - known):
             raise ModelError(
                 f"{lokr} changes {name}, which {base} does not have; it was trained on another model"
             )
+        held = _held_as(opened.tensors, dtype)
 
-        def merged(key: str) -> Tensor:
-            tensor: Tensor = opened.get_tensor(key)
-            rows = torch.chunk(tensor, len(places[key])) if places[key] else (tensor,)
-            changes = [_change(tensors, name, key) for name in places[key]]
-            if all(change is None for change in changes):
-                return tensor
-            parts = [
-                row if change is None else (row.float() + scale * change.reshape(row.shape)).to(tensor.dtype)
-                for row, change in zip(rows, changes, strict=True)
-            ]
-            return torch.cat(parts)
+        def pieces() -> Iterator[Tensor]:
+            for key, (kind, _) in held.items():
+                changes = [_change(tensors, name, key) for name in places[key]]
+                if all(change is None for change in changes):
+                    yield from (_finite(piece.to(kind), key) for piece in opened.pieces(key))
+                    continue
+                rows = opened.tensor(key).chunk(len(changes))
+                for row, change in zip(rows, changes, strict=True):
+                    made = row if change is None else row.float() + scale * change.reshape(row.shape)
+                    yield _finite(made.to(kind), key)
 
-        _write(out, ((key, merged) for key in places), _shapes(opened), opened.metadata() or {})
+        write(
+            out,
+            held,
+            pieces(),
+            _without_hashes(opened.metadata) | {"hakubooru_merged": f"{scale} * {lokr.name}"},
+        )
     return len(names)
 
 
-def combine(formula: str, models: Mapping[str, Path], out: Path) -> None:
+def combine(formula: str, models: Mapping[str, Path], out: Path, *, dtype: torch.dtype | None = None) -> None:
     """Write what a formula makes of models: `beta7 + 0.8*(anxl3 - anxl2) + 0.5*(base7 - beta7)`.
 
-    Each tensor is computed in fp32 and written in the precision that the formula's first model has it in.
+    Everything is computed in fp32. What is no weight, such as the numbers of positions, is as in the formula's first model.
 
     Args:
         formula: names of models, numbers, + - * / and brackets.
         models: the files that the names stand for, all of the same tensors.
         out: the new file.
+        dtype: what all its weights are written in; None is as the formula's first model has each.
 
     Raises:
         InputError: the formula cannot be read, or names a model that is not given.
-        ModelError: a file cannot be read, or has not the tensors of the first.
+        ModelError: a file cannot be read, has not the tensors of the first, or the result is not finite.
     """
     tree = _parsed(formula)
-    used = [node.id for node in ast.walk(tree) if isinstance(node, ast.Name)]
-    used = sorted(set(used), key=formula.index)
+    first, *others = used = _named(formula, tree, models)
+    with ExitStack() as stack:
+        opened = {name: stack.enter_context(Reader(models[name])) for name in used}
+        like = opened[first]
+        for name in others:
+            _check_same(like, opened[name])
+        held = _held_as(like.tensors, dtype)
+
+        def pieces() -> Iterator[Tensor]:
+            for key, (kind, _) in held.items():
+                if not kind.is_floating_point or key.endswith(_ASIDE):
+                    yield from (piece.to(kind) for piece in like.pieces(key))
+                    continue
+                read = zip(*(model.pieces(key) for model in opened.values()), strict=True)
+                for some in read:
+                    values = {name: value.float() for name, value in zip(opened, some, strict=True)}
+                    yield _finite(_value(tree, values).to(kind), key)
+
+        write(out, held, pieces(), _without_hashes(like.metadata) | {"hakubooru_formula": formula})
+
+
+def _named(formula: str, tree: ast.expr, models: Mapping[str, Path]) -> list[str]:
+    """The models of a formula, in its order, of which none is missing and none is too many."""
+    if not (used := _names(tree)):
+        raise InputError(f"the formula {formula!r} names no model")
     for name in used:
         if name not in models:
             raise InputError(f"the formula names {name!r}; say which file that is: --model {name}=FILE")
-    if not used:
-        raise InputError(f"the formula {formula!r} names no model")
-    with ExitStack() as stack:
-        opened = {name: stack.enter_context(open_file(models[name])) for name in used}
-        first, *others = used
-        shapes = _shapes(opened[first])
-        for name in others:
-            _check_same(shapes, _shapes(opened[name]), models[first], models[name])
+    for name in models:
+        if name not in used:
+            raise InputError(
+                f"--model {name}: the formula {formula!r} has no such name; {nearest(name, used)}"
+            )
+    return used
 
-        def combined(key: str) -> Tensor:
-            values: dict[str, Tensor] = {name: file.get_tensor(key) for name, file in opened.items()}
-            like = values[first]
-            if not like.is_floating_point():
-                return like
-            made: Tensor = _value(tree, {name: value.float() for name, value in values.items()})
-            return made.to(like.dtype)
 
-        _write(out, ((key, combined) for key in shapes), shapes, opened[first].metadata() or {})
+def _held_as(tensors: Mapping[str, Held], dtype: torch.dtype | None) -> dict[str, Held]:
+    """The same with weights held otherwise; None leaves them."""
+    return {
+        key: held._replace(dtype=dtype) if dtype and held.dtype.is_floating_point else held
+        for key, held in tensors.items()
+    }
+
+
+def _finite(made: Tensor, key: str) -> Tensor:
+    if not torch.stack(made.aminmax()).isfinite().all():  # many times faster than to ask each number
+        raise ModelError(
+            f"{key} would hold what is no finite number: it is divided by 0, too large for {made.dtype}, or broken before"
+        )
+    return made
+
+
+def _without_hashes(metadata: Mapping[str, str]) -> dict[str, str]:
+    """What a file said of itself, and is still true of another made from it."""
+    return {key: value for key, value in metadata.items() if not key.startswith(_HASHES)}
 
 
 def _adapter_names(key: str) -> list[str]:
@@ -154,62 +183,44 @@ def _change(tensors: Mapping[str, Tensor], name: str, key: str) -> Tensor | None
     return torch.kron(w1.reshape(*w1.shape, *[1] * (w2.dim() - 2)), w2)
 
 
-def _shapes(opened: Any) -> dict[str, tuple[torch.dtype, list[int]]]:
-    names = {name: kind for kind, name in _NAMES.items()}
-    found = {}
-    for key in opened.keys():  # noqa: SIM118 - no mapping
-        part = opened.get_slice(key)
-        if part.get_dtype() not in names:
+def _check_same(one: Reader, other: Reader) -> None:
+    for key in sorted(one.tensors.keys() ^ other.tensors.keys()):
+        if not key.endswith(_ASIDE):
             raise ModelError(
-                f"{key} is held as {part.get_dtype()}, which cannot be computed with; convert the model to fp16"
+                f"only one of {one.path} and {other.path} has the tensor {key}; they are models of different kinds"
             )
-        found[key] = (names[part.get_dtype()], part.get_shape())
-    return found
-
-
-def _check_same(one: Mapping[str, Any], other: Mapping[str, Any], path: Path, other_path: Path) -> None:
-    for key in sorted(one.keys() ^ other.keys()):
-        raise ModelError(
-            f"only one of {path} and {other_path} has the tensor {key}; they are models of different kinds"
-        )
-    for key, (_, shape) in one.items():
-        if other[key][1] != shape:
-            raise ModelError(f"{key} is of shape {shape} in {path} and {other[key][1]} in {other_path}")
-
-
-def _write(
-    out: Path,
-    makers: Iterable[tuple[str, Callable[[str], Tensor]]],
-    shapes: Mapping[str, tuple[torch.dtype, list[int]]],
-    metadata: Mapping[str, str],
-) -> None:
-    """Write a safetensors file one tensor after another; it appears whole or not at all."""
-    header: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
-    offset = 0
-    for key, (dtype, shape) in shapes.items():
-        size = torch.Size(shape).numel() * dtype.itemsize
-        header[key] = {"dtype": _NAMES[dtype], "shape": shape, "data_offsets": [offset, offset + size]}
-        offset += size
-    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    with replacing(out) as beside, beside.open("wb") as file:
-        file.write(struct.pack("<Q", len(text)) + text)
-        for key, make in tqdm(makers, total=len(shapes), unit="tensor", disable=None):
-            file.write(make(key).contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    for key in one.tensors.keys() & other.tensors.keys():
+        shape, other_shape = one.tensors[key].shape, other.tensors[key].shape
+        if shape != other_shape:
+            raise ModelError(f"{key} is of shape {shape} in {one.path} and {other_shape} in {other.path}")
 
 
 def _parsed(formula: str) -> ast.expr:
     try:
         tree = ast.parse(formula, mode="eval").body
     except SyntaxError as error:
-        raise InputError(f"the formula {formula!r} cannot be read at character {error.offset}") from error
+        raise InputError(
+            f"the formula {formula!r} cannot be read at character {error.offset}: {error.msg}"
+        ) from error
     for node in _nodes(tree):
         number = isinstance(node, ast.Constant) and type(node.value) in {int, float}
         if not number and not isinstance(node, (ast.BinOp, ast.UnaryOp, ast.Name)):
             raise InputError(
                 f"the formula {formula!r} has {ast.unparse(node)!r}; it takes names of models, numbers, + - * / and brackets"
             )
+    try:
+        _value(tree, dict.fromkeys(_names(tree), torch.ones(())))
+    except ArithmeticError as error:
+        raise InputError(f"the formula {formula!r} cannot be computed: {error}") from error
     return tree
+
+
+def _names(tree: ast.expr) -> list[str]:
+    """The names in a formula, in its order, each once."""
+    found = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
+    return list(
+        dict.fromkeys(node.id for node in sorted(found, key=lambda node: (node.lineno, node.col_offset)))
+    )
 
 
 def _nodes(tree: ast.expr) -> Iterator[ast.expr]:

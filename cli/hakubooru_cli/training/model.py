@@ -10,6 +10,11 @@ from hakubooru.errors import InputError
 from hakubooru_cli.training.quiet import quiet
 
 _path = click.Path(path_type=Path)
+_precision = click.option(
+    "--precision",
+    type=click.Choice(["fp16", "bf16", "fp32"]),
+    help="What all weights are written in; else each stays as it is.",
+)
 
 
 @click.command("tiny-model")
@@ -30,13 +35,16 @@ def tiny_model(folder: Path, *, seed: int) -> None:
 @click.option("--base", metavar="FILE", type=_path, required=True, help="A single-file checkpoint.")
 @click.option("--lokr", metavar="FILE", type=_path, required=True, help="What `run` made.")
 @click.option("--scale", type=float, default=1.0, show_default=True, help="How much of it.")
+@_precision
 @click.option("--out", metavar="FILE", type=_path, required=True, help="The new checkpoint.")
-def merge(*, base: Path, lokr: Path, scale: float, out: Path) -> None:
+def merge(*, base: Path, lokr: Path, scale: float, precision: str | None, out: Path) -> None:
     """Work a LoKr into the weights of a checkpoint."""
     quiet()
-    from hakubooru_trainer.merge import merge as merged  # noqa: PLC0415 - as above
+    from hakubooru_trainer.lokr.file import DTYPES  # noqa: PLC0415 - as above
+    from hakubooru_trainer.merge import merge as merged  # noqa: PLC0415
 
-    click.echo(f"{out}: {merged(base, lokr, out, scale=scale)} layers changed")
+    dtype = DTYPES[precision] if precision else None
+    click.echo(f"{out}: {merged(base, lokr, out, scale=scale, dtype=dtype)} layers changed")
 
 
 @click.command()
@@ -48,22 +56,24 @@ def merge(*, base: Path, lokr: Path, scale: float, out: Path) -> None:
     multiple=True,
     help="Which file a name in FORMULA stands for; once for each.",
 )
+@_precision
 @click.option("--out", metavar="FILE", type=_path, required=True, help="The new checkpoint.")
-def combine(formula: str, *, models: tuple[str, ...], out: Path) -> None:
+def combine(formula: str, *, models: tuple[str, ...], precision: str | None, out: Path) -> None:
     """Compute a checkpoint from others: "beta7 + 0.8*(anxl3 - anxl2) + 0.5*(base7 - beta7)".
 
-    Tensor by tensor and in fp32; written in the precision of the first model that FORMULA names.
+    A piece at a time and in fp32; written as the first model that FORMULA names, unless --precision says otherwise.
     """
     files = {}
     for model in models:
         name, mark, path = model.partition("=")
-        if not mark:
-            raise InputError(f"--model {model}: write NAME=FILE")
+        if not mark or name.strip() in files:
+            raise InputError(f"--model {model}: write NAME=FILE, once for each name")
         files[name.strip()] = Path(path)
     quiet()
-    from hakubooru_trainer.merge import combine as combined  # noqa: PLC0415 - as above
+    from hakubooru_trainer.lokr.file import DTYPES  # noqa: PLC0415 - as above
+    from hakubooru_trainer.merge import combine as combined  # noqa: PLC0415
 
-    combined(formula, files, out)
+    combined(formula, files, out, dtype=DTYPES[precision] if precision else None)
     click.echo(str(out))
 
 

@@ -45,10 +45,9 @@ def write(path: Path, adapter: Adapter, dtype: torch.dtype, metadata: Mapping[st
     The metadata gets `sshs_model_hash`, the SHA-256 of the tensors by sd-scripts' rule, by which other tools know files.
     """
     held = tensors(adapter, dtype)
-    data = save(held)
-    body = data[8 + int.from_bytes(data[:8], "little") :]
-    digest = hashlib.sha256(body).hexdigest()
-    del data, body
+    data = memoryview(save(held))
+    digest = hashlib.sha256(data[8 + int.from_bytes(data[:8], "little") :]).hexdigest()
+    data.release()
     with replacing(path) as beside:
         save_file(held, beside, dict(metadata) | {"sshs_model_hash": digest})
 

@@ -1,0 +1,132 @@
+"""Safetensors files read and written a piece at a time, so that a model of any size takes little memory.
+
+safetensors' own reader maps the file into memory: what was once read stays there until the system wants the room.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
+
+import torch
+from tqdm import tqdm
+
+from hakubooru.errors import ModelError
+from hakubooru.files import replacing
+from hakubooru_trainer.model.single_file import open_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from torch import Tensor
+
+PIECE: Final = 1 << 20
+"""Numbers that are read at a time."""
+
+_NAMES: Final = {
+    torch.float32: "F32",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.float64: "F64",
+    torch.int64: "I64",
+    torch.int32: "I32",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
+}
+
+
+class Held(NamedTuple):
+    """What a tensor is held as."""
+
+    dtype: torch.dtype
+    shape: list[int]
+
+    @property
+    def size(self) -> int:
+        """How many numbers it has."""
+        return torch.Size(self.shape).numel()
+
+
+class Reader:
+    """A safetensors file, for use in a `with` statement.
+
+    Raises:
+        ModelError: it is not there, is none, or holds numbers that cannot be computed with.
+    """
+
+    def __init__(self, path: Path) -> None:
+        with open_file(path) as opened:  # which finds what is wrong with it
+            self.metadata: dict[str, str] = opened.metadata() or {}
+        self.path = path
+        self._file = path.open("rb")
+        (length,) = struct.unpack("<Q", self._file.read(8))
+        header: dict[str, Any] = json.loads(self._file.read(length))
+        header.pop("__metadata__", None)
+        kinds = {name: kind for kind, name in _NAMES.items()}
+        self.tensors: dict[str, Held] = {}
+        """By name, in the order in which they stand."""
+        self._places: dict[str, int] = {}
+        for key, told in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
+            if told["dtype"] not in kinds:
+                self._file.close()
+                raise ModelError(
+                    f"{path} holds {key} as {told['dtype']}, which cannot be computed with; convert the model to fp16"
+                )
+            self.tensors[key] = Held(kinds[told["dtype"]], told["shape"])
+            self._places[key] = 8 + length + told["data_offsets"][0]
+
+    def tensor(self, key: str) -> Tensor:
+        """A whole tensor."""
+        held = self.tensors[key]
+        return self.piece(key, 0, held.size).reshape(held.shape)
+
+    def pieces(self, key: str) -> Iterator[Tensor]:
+        """All numbers of a tensor, a piece at a time."""
+        size = self.tensors[key].size
+        return (self.piece(key, start, min(start + PIECE, size)) for start in range(0, size, PIECE))
+
+    def piece(self, key: str, start: int, stop: int) -> Tensor:
+        """Some numbers of a tensor, (stop - start,), counted along its last dimension first."""
+        dtype = self.tensors[key].dtype
+        read = torch.empty((stop - start) * dtype.itemsize, dtype=torch.uint8)
+        self._file.seek(self._places[key] + start * dtype.itemsize)
+        self._file.readinto(read.numpy().data)
+        return read.view(dtype)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._file.close()
+
+
+def write(
+    out: Path, tensors: Mapping[str, Held], pieces: Iterable[Tensor], metadata: Mapping[str, str]
+) -> None:
+    """Write a safetensors file; it appears whole or not at all.
+
+    Args:
+        out: the file.
+        tensors: what it holds, in the order in which it stands there.
+        pieces: the numbers of all of them, one after another, in any portions.
+        metadata: of the header.
+    """
+    header: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
+    end = 0
+    for key, (dtype, shape) in tensors.items():
+        start, end = end, end + torch.Size(shape).numel() * dtype.itemsize
+        header[key] = {"dtype": _NAMES[dtype], "shape": shape, "data_offsets": [start, end]}
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    with (
+        replacing(out) as beside,
+        beside.open("wb") as file,
+        tqdm(total=end, unit="B", unit_scale=True, disable=None) as bar,
+    ):
+        file.write(struct.pack("<Q", len(text)) + text)
+        for piece in pieces:
+            data = piece.contiguous().reshape(-1).view(torch.uint8).numpy().data
+            file.write(data)
+            bar.update(len(data))
