@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test check bench bench-select bench-captions bench-export bench-cluster bench-combine bench-state clean
+.PHONY: demo test check bench bench-select bench-captions bench-export bench-cluster bench-combine bench-train bench-state clean
 
 demo: $(VENV)/.library  ## a miniature booru, built, selected and exported into ./demo
 	$(BIN)/hakubooru demo demo
@@ -17,7 +17,7 @@ check: $(VENV)/.dev  ## ruff and mypy only
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: bench-select bench-captions bench-export bench-cluster  ## every benchmark, by hand: the machine should have nothing else to do
+bench: bench-select bench-captions bench-export bench-cluster bench-train bench-state  ## every benchmark, by hand: the machine should have nothing else to do
 
 bench-select: $(VENV)/.dev  ## selections beside plain SQL, on a generated file of a million posts
 	$(BIN)/python tests/benchmarks/selection.py
@@ -34,6 +34,9 @@ bench-cluster: $(VENV)/.dev  ## what an archive costs the driver of a Ray cluste
 
 bench-combine: $(VENV)/.dev  ## four checkpoints of 1 GB into one, beside reading and writing the same bytes
 	$(BIN)/python tests/benchmarks/combine.py
+
+bench-train: $(VENV)/.dev  ## an update of the trainer beside LyCORIS's forward and beside plain weights
+	$(BIN)/python tests/benchmarks/train.py
 
 bench-state: $(VENV)/.dev  ## states of a training run: taking one up, saving one, and ten kills
 	$(BIN)/python tests/benchmarks/train_state.py

@@ -11,7 +11,7 @@ from torch import nn
 
 from hakubooru.errors import ConfigError, ModelError
 from hakubooru_trainer.config.options import LokrOptions, ModelOptions
-from hakubooru_trainer.lokr import file
+from hakubooru_trainer.lokr import file, forward
 from hakubooru_trainer.lokr.adapter import Adapter, adapter_of
 from hakubooru_trainer.lokr.preset import Target, targets
 from hakubooru_trainer.model.load import skeleton
@@ -96,8 +96,8 @@ LAYERS = {
 
 @pytest.mark.parametrize("kind", LAYERS)
 @pytest.mark.parametrize("factor", [2, 4, 8])
-@pytest.mark.parametrize("forward", ["merged", "factored", "lycoris"])
-def test_forward_and_gradients_are_the_definitions(kind, factor, forward):
+@pytest.mark.parametrize("way", ["merged", "factored", "lycoris"])
+def test_forward_and_gradients_are_the_definitions(kind, factor, way):
     layer = LAYERS[kind]().double().requires_grad_(requires_grad=False)
     adapter = Adapter([Target("layer", "unet", layer, factor)], dtype=torch.float64)
     x = (
@@ -119,7 +119,7 @@ def test_forward_and_gradients_are_the_definitions(kind, factor, forward):
         plain = nn.functional.linear(x, merged, layer.bias)
     else:
         plain = nn.functional.conv2d(x, merged, layer.bias, layer.stride, layer.padding)
-    adapter.apply(forward)
+    adapter.apply(way)
     expected = gradients(plain)
     for times in (1, 2):  # an update of two micro-steps
         ours = layer(x)
@@ -140,6 +140,75 @@ def test_forward_and_gradients_are_the_definitions(kind, factor, forward):
         layer.weight.copy_(kron)
         layer.bias.zero_()
     assert torch.allclose(moved, layer(x), rtol=1e-9, atol=1e-12)
+
+
+NORMS = {
+    "group": (lambda: nn.GroupNorm(4, 16, eps=1e-6), (2, 16, 6, 6)),
+    "layer": (lambda: nn.LayerNorm(16), (2, 5, 16)),
+}
+
+
+@pytest.mark.parametrize("kind", NORMS)
+@pytest.mark.parametrize("way", ["auto", "lycoris"])
+def test_norms_are_those_of_the_summed_weights(kind, way):
+    make, shape = NORMS[kind]
+    layer = make().double().requires_grad_(requires_grad=False)
+    plain = make().double()
+    adapter = Adapter([Target("layer", "unet", layer, 0)], dtype=torch.float64)
+    weights = [tensor for _, tensor in adapter.weights()]
+    with torch.no_grad():
+        for given, own, moved in zip(weights, plain.parameters(), layer.parameters(), strict=True):
+            given.normal_()
+            moved.normal_()
+            own.copy_(moved + given)
+    adapter.apply(way)
+    x = torch.randn(shape, dtype=torch.float64, requires_grad=True)
+    expected, found = plain(x), layer(x)
+    assert torch.allclose(found, expected, rtol=1e-12, atol=1e-12)
+    slope = torch.randn(shape, dtype=torch.float64)
+    wanted = torch.autograd.grad((expected * slope).sum(), (x, *plain.parameters()))
+    given = torch.autograd.grad((found * slope).sum(), (x, *weights))
+    for one, two in zip(given, wanted, strict=True):
+        assert torch.allclose(one, two, rtol=1e-10, atol=1e-10)
+
+
+def test_a_norm_in_half_precision_sees_what_is_small():
+    layer = nn.LayerNorm(16, dtype=torch.bfloat16).requires_grad_(requires_grad=False)
+    adapter = Adapter([Target("layer", "unet", layer, 0)])
+    x = torch.randn(1000, 16, dtype=torch.bfloat16) * 100
+    before = nn.functional.layer_norm(x.float(), (16,))
+    with torch.no_grad():
+        dict(adapter.weights())["layer.w_norm"].fill_(1e-3)  # 1 + 1e-3 is 1 in bfloat16
+    adapter.apply("auto")
+    assert layer(x).dtype == torch.bfloat16
+    assert torch.allclose(layer(x).float().abs().sum() / before.abs().sum(), torch.tensor(1.001), atol=5e-4)
+
+
+@pytest.mark.parametrize(
+    ("half", "free", "merged"),
+    [
+        (False, 1 << 40, {"attn", "ff", "shortcut"}),  # where it costs less than the factors
+        (False, 3 * 2 * 4 * 64 * 64, {"ff"}),  # as far as memory goes, the dearest first
+        (True, 1 << 40, set()),  # a merged weight would lose what is small
+    ],
+)
+def test_the_way_of_each_layer_follows_from_cost_and_memory(monkeypatch, half, free, merged):
+    monkeypatch.setattr(forward, "_memory", lambda device: free)
+    kinds = {
+        "attn": (nn.Linear(64, 64), 4),
+        "ff": (nn.Linear(64, 64), 2),
+        "time_embed_0": (nn.Linear(64, 64), 2),
+        "text": (nn.Linear(64, 64), 8),
+        "conv": (nn.Conv2d(64, 64, 3), 8),
+        "shortcut": (nn.Conv2d(64, 32, 1), 8),
+        "norm": (nn.LayerNorm(64), 0),
+    }
+    layers = [Target(f"lora_unet_{name}", "unet", *kind) for name, kind in kinds.items()]
+    chosen = forward.ways(layers, forward="auto", half=half, device=torch.device("cpu"))
+    assert {
+        name.removeprefix("lora_unet_") for name, way in chosen.items() if way is forward.Merged
+    } == merged
+    assert chosen["lora_unet_norm"] is forward.Normed
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,15 @@ With C the cost of the product x · W, and f the size of w1, forward and backwar
 * 3 C by the merged weight, as plain weights do: it is built once an update, the gradient with respect to it is summed over
   the update, and folded into those of w1 and w2 at the end. That is exact, since the loss sees the factors through the
   merged weight alone. It takes the memory of two more weights.
-* (2 + 3 / f) C by the factors, and two copies of the activations that are moved about. Timed on a processor: 0.9 of
-  the merged weight's time at f = 8, 1.05 to 1.25 at 4, 0.85 to 1.2 at 2.
+* (2 + 3 / f) C by the factors, and two copies of the activations that are moved about.
+
+Timed on a processor, factors beside merged weight, building and folding left out (`make bench-train` times the whole):
+
+| layer | f = 2 | f = 4 | f = 8 |
+|---|---|---|---|
+| linear, 154 to 1,024 rows | 1.03 to 1.23 | 0.96 to 1.13 | 0.74 to 0.98 |
+| convolution, 3 by 3 | | | 0.62 to 0.95 |
+| convolution, 1 by 1 | | | 1.35 |
 
 In half precision a merged weight would lose most of a small difference to rounding (w2 of 2e-5 beside W of 3e-2), and the
 difference by itself costs a fourth product: there the factors are used. So they are for layers that see one vector an
@@ -31,16 +38,18 @@ if TYPE_CHECKING:
 
 _ONE_VECTOR: Final = ("_time_embed_", "_label_emb_", "_emb_layers_")
 """Parts of the names of layers that see one vector an image."""
+_LARGE: Final = 8
+"""The factor from which the factors cost less than the merged weight, but for convolutions of one pixel."""
 _SHARE: Final = 3
 """Merged weights and their gradients take no more than this part of all memory."""
 
 
 class Changed(ABC):
-    """Stands in for the `forward` of a layer, linear or a convolution, with a LoKr of full matrices.
+    """Stands in for the `forward` of a layer that is changed.
 
     Args:
-        module: LyCORIS's, which holds `lokr_w1` and `lokr_w2`.
-        layer: the frozen layer.
+        module: LyCORIS's, which holds `lokr_w1` and `lokr_w2` in full; or `w_norm` and `b_norm`.
+        layer: the frozen layer: linear, a convolution, or a norm.
     """
 
     def __init__(self, module: Any, layer: Any) -> None:
@@ -51,13 +60,11 @@ class Changed(ABC):
     def __call__(self, x: Tensor) -> Tensor:
         """What the layer makes of its input."""
 
-    @abstractmethod
-    def fold(self) -> None:
-        """Give the factors the gradients of the update, where they do not have them yet."""
+    def fold(self) -> None:  # noqa: B027 - most have them by each step backward
+        """Give the weights the gradients of the update, where they do not have them yet."""
 
-    @abstractmethod
-    def changed(self) -> None:
-        """Notice that the factors were moved."""
+    def changed(self) -> None:  # noqa: B027 - most keep nothing that follows from them
+        """Notice that the weights were moved."""
 
     def _apply(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         if isinstance(self.layer, torch.nn.Conv2d):
@@ -100,9 +107,16 @@ class Merged(Changed):
         if self.weight is None or self.weight.grad is None:
             return
         w1, w2 = self.module.lokr_w1, self.module.lokr_w2
-        blocks = self.weight.grad.to(w1.dtype).view(w1.shape[0], w2.shape[0], w1.shape[1], w2.shape[1], -1)
-        _add(w1, torch.einsum("abcdk,bdk->ac", blocks, w2.reshape(*w2.shape[:2], -1)))
-        _add(w2, torch.einsum("abcdk,ac->bdk", blocks, w1).view_as(w2))
+        blocks = self.weight.grad.to(w1.dtype).view(
+            w1.shape[0], w2.shape[0], w1.shape[1], -1
+        )  # (a, b, c, d k)
+        flat = w2.reshape(w2.shape[0], -1)  # (b, d k)
+        d_w2 = torch.zeros_like(flat)[:, None]
+        # A row of w1 at a time: an einsum over all of it copies the gradient twice to bring like places together.
+        for row, block in zip(w1, blocks, strict=True):
+            d_w2.baddbmm_(row.expand(len(block), 1, -1), block)
+        _add(w1, torch.stack([torch.bmm(block, flat[:, :, None]).sum((0, 2)) for block in blocks]))
+        _add(w2, d_w2.view_as(w2))
         self.weight.grad = None
 
     def changed(self) -> None:
@@ -112,12 +126,6 @@ class Merged(Changed):
 
 class Factored(Changed):
     """By the frozen layer, and the factors on the activations."""
-
-    def fold(self) -> None:
-        """Each step backward gives the factors their gradients."""
-
-    def changed(self) -> None:
-        """Nothing is kept that follows from them."""
 
     def __call__(self, x: Tensor) -> Tensor:
         """The frozen layer's product, and two small ones."""
@@ -136,10 +144,24 @@ class Factored(Changed):
         return frozen + mixed.reshape(frozen.shape)
 
 
+class Normed(Changed):
+    """A norm by the sum of its own and the trained weights, in one pass; LyCORIS takes two."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Computed in what the trained weights are held in, since bfloat16 knows no 1 + 2e-5; given in what x is in."""
+        weight, bias = self.layer.weight + self.module.w_norm, self.layer.bias + self.module.b_norm
+        wide = x.to(weight.dtype)
+        if isinstance(self.layer, torch.nn.GroupNorm):
+            found = functional.group_norm(wide, self.layer.num_groups, weight, bias, self.layer.eps)
+        else:
+            found = functional.layer_norm(wide, self.layer.normalized_shape, weight, bias, self.layer.eps)
+        return found.to(x.dtype)
+
+
 def ways(
     targets: Sequence[Target], *, forward: str, half: bool, device: torch.device
 ) -> dict[str, type[Changed]]:
-    """How each layer computes, by its name; norms are not among them.
+    """How each layer computes, by its name.
 
     What is chosen depends on the model, the options and the machine's memory alone, so that a run that is taken up
     goes on with the same bits.
@@ -151,14 +173,22 @@ def ways(
         device: where.
     """
     named = [target for target in targets if target.factor]
-    if forward == "auto":
-        merged = {t.name for t in named if not half and not any(part in t.name for part in _ONE_VECTOR)}
-        size = sum(t.module.weight.numel() for t in named if t.name in merged)
-        if 2 * 4 * size > _memory(device) / _SHARE:
-            merged = set()
-    else:
-        merged = {t.name for t in named} if forward == "merged" else set()
-    return {t.name: Merged if t.name in merged else Factored for t in named}
+    merged = {t.name for t in named} if forward == "merged" else set()
+    if forward == "auto" and not half:
+        free = _memory(device) // _SHARE
+        for target in sorted(named, key=lambda target: target.factor):  # where most is won, first
+            taken = 2 * target.module.weight.nbytes
+            if _gains_merged(target) and taken <= free:
+                merged.add(target.name)
+                free -= taken
+    return {t.name: Merged if t.name in merged else Factored if t.factor else Normed for t in targets}
+
+
+def _gains_merged(target: Target) -> bool:
+    """Whether the merged weight costs less than the factors, in single precision."""
+    if any(part in target.name for part in _ONE_VECTOR):
+        return False
+    return target.factor < _LARGE or target.module.weight.shape[2:] == (1, 1)
 
 
 def _add(weight: Tensor, gradient: Tensor) -> None:
