@@ -16,7 +16,7 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel  # noqa: F401
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer  # noqa: F401
 
-from hakubooru_trainer import checkpoint, loop
+from hakubooru_trainer import durable, loop
 
 PRELOADED = ["training_kills"]
 """All that takes long to import; the lines above name what the trainer imports where it is used."""
@@ -53,14 +53,13 @@ def _train(options, at, how):
 
         return counted
 
-    def halfway(tensors, path):
-        if next(moments) == at:
-            whole(tensors, path)
-            os.truncate(path, path.stat().st_size // 2)
-            os.kill(os.getpid(), signal.SIGKILL)
-        whole(tensors, path)
+    def halfway(tensors):
+        for part in whole(tensors):
+            yield part
+            if next(moments) == at:
+                os.kill(os.getpid(), signal.SIGKILL)
 
-    whole, checkpoint.save_file = checkpoint.save_file, halfway
+    whole, durable._safetensors = durable._safetensors, halfway
     loop._update = after(loop._update)
     os.fsync = after(os.fsync)
     Path.replace = after(Path.replace)

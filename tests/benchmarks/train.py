@@ -42,7 +42,7 @@ from hakubooru_trainer.lokr.adapter import Adapter  # noqa: E402
 from hakubooru_trainer.lokr.preset import targets  # noqa: E402
 from hakubooru_trainer.model import tiny  # noqa: E402
 from hakubooru_trainer.model.load import load  # noqa: E402
-from hakubooru_trainer.setup import prepare, trained_parts  # noqa: E402
+from hakubooru_trainer.setup import data_set, prepare, trained_parts  # noqa: E402
 from training_pairs import write_pairs  # noqa: E402
 
 UNET = {
@@ -110,7 +110,7 @@ def options(folder: Path, threads: int) -> Options:
 
 
 def measure(told: Options, rounds: int) -> None:
-    it = prepare(told, Ranks(torch.device("cpu")))
+    it = prepare(told, Ranks(torch.device("cpu")), data_set(told))
     ahead = it.batches.training(it.data.order, range(it.data.batches))
     fixed = [it.batches.batch(it.data.order[number], number) for number in range(ACCUMULATION)]
     counters = Counters()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import resource
 import shutil
 import signal
 from dataclasses import replace
@@ -14,8 +15,9 @@ import torch
 from safetensors.torch import load_file
 
 import training_kills
-from hakubooru.errors import ConfigError, DestinationError, ModelError
-from hakubooru_trainer import metrics
+from hakubooru.errors import ConfigError, DestinationError, ModelError, TrainingError
+from hakubooru_trainer import durable, metrics
+from hakubooru_trainer.checkpoint import States
 from hakubooru_trainer.config.options import (
     BatchOptions,
     CacheOptions,
@@ -26,7 +28,10 @@ from hakubooru_trainer.config.options import (
     SaveOptions,
     ValidationOptions,
 )
+from hakubooru_trainer.distributed import Ranks
+from hakubooru_trainer.durable import TornStateError
 from hakubooru_trainer.loop import run
+from hakubooru_trainer.setup import data_set, prepare
 from training_pairs import write_pairs
 
 MOMENTS = 20
@@ -98,6 +103,50 @@ def test_a_torn_state_is_told_and_the_one_before_taken(six, tmp_path, capfd):
         run(torn)
 
 
+def test_whatever_is_torn_is_noticed(six, tmp_path):
+    """Each file of the last state cut short, with a bit flipped anywhere, or missing."""
+    told = told_of(six, tmp_path / "out")
+    told = replace(told, run=replace(told.run, updates=4))
+    run(told)
+    data = data_set(told)
+    states = States(tmp_path / "out" / "state", told, data)
+    it = prepare(told, Ranks(torch.device("cpu")), data)
+    draw = random.Random(1)
+    assert states.resume(None, it).update == 4
+    for file in sorted((tmp_path / "out" / "state" / "000004").iterdir()):
+        good = file.read_bytes()
+        places = [0, 9, len(good) - 1, *(draw.randrange(len(good)) for _ in range(9))]
+        flipped = [good[:at] + bytes([good[at] ^ 1 << draw.randrange(8)]) + good[at + 1 :] for at in places]
+        for bad in (None, b"", *(good[:at] for at in places), *flipped):
+            file.unlink() if bad is None else file.write_bytes(bad)
+            with pytest.raises(TornStateError, match=rf"000004 is torn \({file.name}"):
+                states._load(file.parent, it)
+        file.write_bytes(good)
+    assert states.resume(None, it).update == 4
+
+
+def test_a_full_disk_leaves_the_states_before(six, tmp_path):
+    whole, full = told_of(six, tmp_path / "whole"), told_of(six, tmp_path / "full")
+    run(whole)
+    run(replace(full, run=replace(full.run, updates=2)))
+    size = Path(full.run.out, "lokr.safetensors").stat().st_size
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for most, what in ((size // 2, r"lokr-000004\.safetensors"), (size * 3 // 2, "the state of update 4")):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, limits[1]))
+        try:
+            with pytest.raises(
+                TrainingError, match=f"{what} could not be written .*make room and run the same"
+            ):
+                run(full)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert [state.name for state in (tmp_path / "full" / "state").iterdir()] == ["000002"]
+    run(full)
+    assert same(weights(full), weights(whole))
+    losses = [[line for line in lines(told) if "loss" in line] for told in (full, whole)]
+    assert losses[0] == losses[1]
+
+
 def test_an_earlier_state_may_be_chosen(six, tmp_path):
     told = told_of(six, tmp_path / "out")
     run(told)
@@ -112,6 +161,15 @@ def test_an_earlier_state_may_be_chosen(six, tmp_path):
         run(told, resume="never")
     with pytest.raises(DestinationError, match="that folder is no state"):
         run(told, resume=str(tmp_path))
+
+    # One of its own, and what comes after it no longer counts; killed and called again, the same command goes on.
+    own = str(states / "000004")
+    assert training_kills.run(told, at=5, resume=own) == -signal.SIGKILL
+    assert [state.name for state in sorted(states.iterdir()) if state.name.isdecimal()] == ["000004"]
+    run(replace(told, save=SaveOptions(every=1)), resume=own)
+    assert sorted(state.name for state in states.iterdir()) == ["000005", "000006"]
+    run(told, resume=own)
+    assert same(weights(told), first)
 
 
 def test_a_longer_run_goes_on(six, tmp_path):
@@ -131,23 +189,26 @@ def test_a_longer_run_goes_on(six, tmp_path):
 def test_what_alters_the_result_is_refused_unless_it_is_allowed(six, tmp_path):
     told = told_of(six, tmp_path / "out")
     run(replace(told, run=replace(told.run, updates=4)))
-    state = tmp_path / "out" / "state" / "000004" / "state.json"
-    about = json.loads(state.read_text())
-    about["about"]["version.torch"] = "0.1"
-    state.write_text(json.dumps(about))
+    state = tmp_path / "out" / "state" / "000004"
+    mark = durable.read_mark(state)
+    mark["about"]["version.torch"] = "0.1"
+    durable.write_mark(state, mark)
     write_pairs(tmp_path / "other", [(96, 96)] * 9)
     changed = replace(
         told,
         optimizer=replace(told.optimizer, lr=1e-4),
         data=(replace(told.data[0], path=str(tmp_path / "other")),),
     )
+    early = replace(changed, model=ModelOptions(path=str(tmp_path / "nowhere")))
+    with pytest.raises(ConfigError, match=r"optimizer\.lr was"):
+        run(early)  # before the model is read
     with pytest.raises(ConfigError) as refusal:
         run(changed)
     for part in (
         "data: the data set holds other images or captions",
         "optimizer.lr was 0.01 and is 0.0001",
         "version.torch was '0.1' and is ",
-        "accept it knowingly: --allow-change data",
+        "accept it knowingly: --allow-change data --allow-change optimizer.lr --allow-change version.torch",
     ):
         assert part in str(refusal.value)
     with pytest.raises(ConfigError, match=r"optimizer\.lr was"):

@@ -3,7 +3,7 @@
 OUT/state/000200/    adapter.safetensors     the trained weights as they are held
                      optimizer.safetensors   what the optimiser remembers: its tensors, 8-bit ones as they are
                      state.json              counters, the rest of the optimiser, the scaler; configuration, data set and
-                                             versions; checksums of the two files
+                                             versions; checksums of the two files, and of itself
 
 A state is written beside the others and made durable, state.json last: it is the mark that all is there. Then the folder takes its
 name, and the oldest is retired.
@@ -11,25 +11,24 @@ name, and the oldest is retired.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
-import os
 import shutil
-import zlib
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
-import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from tqdm import tqdm
 
-from hakubooru.errors import ConfigError, ModelError
+from hakubooru.errors import ConfigError, DestinationError, ModelError, TrainingError
 from hakubooru.nearest import nearest
+from hakubooru_trainer import durable, fingerprint
 from hakubooru_trainer.config.read import flat
+from hakubooru_trainer.durable import TornStateError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -38,8 +37,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from hakubooru_trainer.config import Options
-    from hakubooru_trainer.model.load import Sdxl
-    from hakubooru_trainer.setup import Training
+    from hakubooru_trainer.setup import DataSet, Training
 
 FREE: Final = (
     "run.out", "run.name", "run.device", "run.threads", "run.workers", "run.bad_updates", "model.path", "model.config",
@@ -50,8 +48,18 @@ is a whole section. What lies at the model's paths is compared itself."""
 _FIXED: Final = ("batch.size", "batch.accumulation")
 """What cannot be allowed to differ: a run's place in its order is counted in them."""
 _LENGTH: Final = ("run.epochs", "run.updates")
-_MARK: Final = "state.json"
-_PACKAGES: Final = ("hakubooru", "torch", "diffusers", "transformers", "lycoris-lora", "bitsandbytes")
+_ADAPTER: Final = "adapter.safetensors"
+_OPTIMIZER: Final = "optimizer.safetensors"
+_MODEL: Final = "model.weights"
+_PACKAGES: Final = (
+    "hakubooru", "torch", "diffusers", "transformers", "lycoris-lora", "bitsandbytes", "numpy", "pillow", "pillow-avif-plugin",
+)  # fmt: skip
+_TOLD: Final = {
+    "data": "data: the data set holds other images or captions",
+    "version.code": "version.code: hakubooru's own code is another",
+    _MODEL: "model.weights: the model at model.path, or its VAE, is another",
+}
+"""What fingerprints say better in words."""
 
 
 @dataclass
@@ -70,69 +78,83 @@ class Counters:
     """Of the held-out images, when it was last measured."""
 
 
-class TornStateError(ModelError):
-    """A state that is not whole."""
-
-
 class States:
     """The states of one run.
 
     Args:
         folder: where they are kept.
         options: of the run.
-        data: the fingerprint of its data set.
-        model: the fingerprint of its frozen model.
+        data: its data set.
         allowed: what may differ from the run that wrote a state, by its key, or by the section before the dot.
     """
 
-    def __init__(
-        self, folder: Path, options: Options, data: str, model: str, allowed: Collection[str] = ()
-    ) -> None:
+    def __init__(self, folder: Path, options: Options, data: DataSet, allowed: Collection[str] = ()) -> None:
         self.folder = folder
         self.keep = options.save.states
+        self.batches = data.batches
+        self.accumulation = options.batch.accumulation
         self.about: dict[str, Any] = {
-            "data": data,
-            "model.weights": model,
+            "data": data.fingerprint,
+            _MODEL: None,  # known once it is loaded
             **json.loads(json.dumps(flat(options))),
             **{f"version.{package}": version(package) for package in _PACKAGES},
+            "version.code": fingerprint.of_code(),
         }
         self.allowed = set(allowed)
+        self.came_from: str | None = None
+        self.torn: list[Path] = []
         known = {word for key in self.about for word in (key, key.partition(".")[0])}
         for key in sorted(self.allowed - known):
             raise ConfigError(f"--allow-change {key}: there is no such key; {nearest(key, sorted(known))}")
 
     def save(self, counters: Counters, it: Training) -> None:
-        """Write a state, and when it is whole, retire the oldest, and those of a course that was left."""
+        """Write a state, and when it is whole, retire the oldest, and those of a course that was left.
+
+        Raises:
+            TrainingError: it could not be written; the states before it are as they were.
+        """
+        part = self.folder / f".{counters.update:06d}.part"
+        try:
+            self._write(part, counters, it)
+        except OSError as error:
+            shutil.rmtree(part, ignore_errors=True)  # it takes room that is missing
+            raise TrainingError(
+                f"the state of update {counters.update} could not be written to {self.folder} ({error.strerror or error}); "
+                "make room and run the same command again: it goes on from the state before"
+            ) from error
         whole = self.folder / f"{counters.update:06d}"
-        part = self.folder / f".{whole.name}.part"
-        shutil.rmtree(part, ignore_errors=True)
+        if whole.exists():  # torn, or of another course
+            shutil.rmtree(whole)
+        part.replace(whole)
+        durable.sync_folder(self.folder)
+        self._retire(counters)
+
+    def _write(self, part: Path, counters: Counters, it: Training) -> None:
+        for left in self.folder.glob(".*.part"):  # by a run that was killed
+            shutil.rmtree(left)
         part.mkdir(parents=True)
         tensors: dict[str, Tensor] = {}
-        rest = _take_tensors(it.optimizer.state_dict(), "", tensors, {})
-        checksums = {
-            "adapter.safetensors": _write(part / "adapter.safetensors", dict(it.adapter.weights())),
-            "optimizer.safetensors": _write(part / "optimizer.safetensors", tensors),
-        }
+        rest = durable.take_tensors(it.optimizer.state_dict(), "", tensors, {})
+        files = {_ADAPTER: dict(it.adapter.weights()), _OPTIMIZER: tensors}
+        # While one is on its way to the disk, the other is copied.
+        with ThreadPoolExecutor(len(files)) as threads:
+            written = threads.map(lambda name: durable.write_tensors(part / name, files[name]), files)
+            checksums = dict(zip(files, written, strict=True))
         told = {
             "counters": vars(counters),
-            "batches": it.data.batches,
+            "batches": self.batches,
             "checksums": checksums,
             "optimizer": rest,
             "scaler": it.scaler.state_dict(),
             "about": self.about,
+            "from": self.came_from,
         }
-        with (part / _MARK).open("w", encoding="utf-8", newline="\n") as file:
-            json.dump(told, file)
-            file.flush()
-            os.fsync(file.fileno())
-        _sync_folder(part)
-        if whole.exists():
-            shutil.rmtree(whole)
-        part.replace(whole)
-        _sync_folder(self.folder)
-        for other in self.all():
-            if int(other.name) > counters.update:
-                shutil.rmtree(other)
+        durable.write_mark(part, told)
+
+    def _retire(self, counters: Counters) -> None:
+        for left in self.all():
+            if int(left.name) > counters.update or left in self.torn:
+                shutil.rmtree(left)
         for old in self.all()[: -self.keep]:
             shutil.rmtree(old)
 
@@ -143,6 +165,21 @@ class States:
         named = (path for path in self.folder.iterdir() if path.name.isdecimal())
         return sorted(named, key=lambda path: int(path.name))
 
+    def compare(self, chosen: Path | None) -> None:
+        """Refuse what `resume` would refuse, before anything that takes long is read; the model is not known yet.
+
+        Raises:
+            DestinationError: what was chosen is no state.
+            ConfigError: the state belongs to another data set, or to options that give another result.
+        """
+        chosen = self._not_yet(chosen)
+        if chosen is not None and not (chosen / durable.MARK).is_file():
+            raise DestinationError(f"--resume {chosen}: that folder is no state; states are in OUT/state")
+        for state in [chosen] if chosen else self.all()[::-1]:
+            with suppress(TornStateError):  # which is told where it is taken up
+                self._check(durable.read_mark(state), state)
+                break
+
     def resume(self, chosen: Path | None, it: Training) -> Counters:
         """Take up a state: the one that was chosen, or the last that is whole; begin where there is none.
 
@@ -150,56 +187,80 @@ class States:
             ModelError: the state, or every one, is torn.
             ConfigError: it belongs to another data set, or to options that give another result.
         """
+        self.about[_MODEL] = fingerprint.of_model(it.model)
+        chosen = self._not_yet(chosen)
         if chosen is not None:
-            return self._load(chosen, it)
-        found = self.all()
-        for state in reversed(found):
+            counters = self._load(chosen, it)
+            it.ranks.wait()  # until all have read it
+            self.came_from = str(chosen.resolve())
+            if it.ranks.first:
+                self._adopt(chosen, counters, it)
+            return counters
+        for state in self.all()[::-1]:
             try:
                 return self._load(state, it)
             except TornStateError as error:
+                self.torn.append(state)
                 if it.ranks.first:
                     tqdm.write(f"{error}; trying the one before")
-        if found:
+        if self.torn:
             raise ModelError(f"no state in {self.folder} is whole; begin anew, with another run.out")
         return Counters()
 
+    def _not_yet(self, chosen: Path | None) -> Path | None:
+        """A chosen state, unless an earlier call took it up: then the run goes on with what came of it."""
+        last = self.all()[-1:]
+        if chosen is None or (last and _came_from(last[0]) == str(chosen.resolve())):
+            return None
+        return chosen
+
+    def _adopt(self, chosen: Path, counters: Counters, it: Training) -> None:
+        """Make a chosen state the last of the run's own, so that its course is the one that is taken up from now on."""
+        if chosen.resolve().parent != self.folder.resolve():
+            self.save(counters, it)
+            return
+        durable.write_mark(chosen, durable.read_mark(chosen) | {"about": self.about, "from": self.came_from})
+        self._retire(counters)
+
     def _load(self, state: Path, it: Training) -> Counters:
-        try:
-            told = json.loads((state / _MARK).read_text(encoding="utf-8"))
-            adapter = load_file(state / "adapter.safetensors")
-            tensors = load_file(state / "optimizer.safetensors", device=str(it.device))
-        except (OSError, ValueError, SafetensorError) as error:
-            raise TornStateError(f"{state} is torn ({error})") from error
-        for name, held in (("adapter.safetensors", adapter), ("optimizer.safetensors", tensors)):
-            if _checksum(held) != told["checksums"][name]:
+        told = durable.read_mark(state)
+        self._check(told, state)
+        for name, checksum in told["checksums"].items():
+            if durable.checksum(state / name) != checksum:
                 raise TornStateError(f"{state} is torn ({name} is not what was written)")
-        self._check(told, state, it)
+        try:
+            adapter = load_file(state / _ADAPTER)
+            tensors = load_file(state / _OPTIMIZER, device=str(it.device))
+        except (OSError, SafetensorError) as error:
+            raise TornStateError(f"{state} is torn ({error})") from error
         it.adapter.load(adapter, str(state))
         told_now = [{k: v for k, v in group.items() if k != "params"} for group in it.optimizer.param_groups]
         if told["about"]["optimizer.name"] == it.options.optimizer.name:  # another one begins without memory
-            it.optimizer.load_state_dict(_give_tensors(told["optimizer"], tensors))
+            it.optimizer.load_state_dict(durable.give_tensors(told["optimizer"], tensors))
         for group, values in zip(it.optimizer.param_groups, told_now, strict=True):
             group.update(values)  # the options count, where --allow-change let them differ
         if told["scaler"]:  # nothing but for fp16
             it.scaler.load_state_dict(told["scaler"])
+        self.came_from = told["from"]
         return Counters(**told["counters"])
 
-    def _check(self, told: Mapping[str, Any], state: Path, it: Training) -> None:
+    def _check(self, told: Mapping[str, Any], state: Path) -> None:
         then, now = told["about"], self.about
         changed = {
-            key: f"{key} was {then.get(key)!r} and is {now.get(key)!r}"
+            key: _TOLD.get(key, f"{key} was {then.get(key)!r} and is {now.get(key)!r}")
             for key in sorted(now.keys() | then.keys())
             if now.get(key) != then.get(key) and not self._is_free(key)
         }
-        if "data" in changed:
-            changed["data"] = "data: the data set holds other images or captions"
+        if self.about[_MODEL] is None:
+            changed.pop(_MODEL, None)
         if changed:
+            allow = " ".join(f"--allow-change {key}" for key in changed if key not in _FIXED)
             raise ConfigError(
                 f"{state} cannot be taken up, since the result would be another run's: {'; '.join(changed.values())}. "
-                f"Set it back, name a new run.out, or accept it knowingly: --allow-change {next(iter(changed))}"
+                f"Set it back, or name a new run.out{allow and f', or accept it knowingly: {allow}'}"
             )
-        done = told["counters"]["update"] * it.options.batch.accumulation
-        if it.data.batches > told["batches"] and done > told["batches"]:
+        done = told["counters"]["update"] * self.accumulation
+        if self.batches > told["batches"] and done > told["batches"]:
             raise ConfigError(
                 f"{state} is the end of a run whose last update had fewer batches than the others; a longer run "
                 "would leave some out: go on from an earlier state, or name a new run.out"
@@ -218,62 +279,10 @@ class States:
         ) or key.endswith("].path")
 
 
-def model_fingerprint(model: Sdxl) -> str:
-    """SHA-256 of names, shapes and the first numbers of every tensor: any fine-tune moves those."""
-    digest = hashlib.sha256()
-    for part in (model.unet, model.vae, model.text_encoder, model.text_encoder_2):
-        for name, tensor in part.state_dict().items():
-            digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-            first = tensor.flatten()[:64].cpu().contiguous()
-            digest.update(first.view(torch.uint8).numpy().data)
-    return f"sha256:{digest.hexdigest()}"
-
-
-def _write(path: Path, tensors: Mapping[str, Tensor]) -> int:
-    """Write tensors to the disk, and give their checksum, which is computed meanwhile."""
-    held = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    with ThreadPoolExecutor(1) as thread:
-        checksum = thread.submit(_checksum, held)
-        save_file(held, path)
-        with path.open("rb+") as file:
-            os.fsync(file.fileno())
-        return checksum.result()
-
-
-def _checksum(tensors: Mapping[str, Tensor]) -> int:
-    """CRC-32 of all tensors, in the order of their names."""
-    found = 0
-    for name in sorted(tensors):
-        data: Any = tensors[name].cpu().reshape(-1).view(torch.uint8).numpy()
-        found = zlib.crc32(data, zlib.crc32(name.encode(), found))
-    return found
-
-
-def _take_tensors(value: Any, name: str, tensors: dict[str, Tensor], known: dict[int, str]) -> Any:
-    """A tree with names in the place of tensors, which go to `tensors`; those that share memory, once."""
-    if isinstance(value, torch.Tensor):
-        name = known.setdefault(value.data_ptr(), name) if value.numel() else name
-        tensors[name] = value
-        return {"tensor": name}
-    if isinstance(value, dict):
-        pairs = [[key, _take_tensors(inner, f"{name}/{key}", tensors, known)] for key, inner in value.items()]
-        return {"pairs": pairs}
-    return value
-
-
-def _give_tensors(value: Any, tensors: Mapping[str, Tensor]) -> Any:
-    if isinstance(value, dict):
-        if "tensor" in value:
-            return tensors[value["tensor"]]
-        return {key: _give_tensors(inner, tensors) for key, inner in value["pairs"]}
-    return value
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make durable what names a folder has; Windows does so by itself."""
-    if os.name == "posix":
-        opened = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(opened)
-        finally:
-            os.close(opened)
+def _came_from(state: Path) -> str | None:
+    """The state that was chosen by --resume, and from which this one came; None where it is not known."""
+    try:
+        came_from: str | None = durable.read_mark(state)["from"]
+    except TornStateError:
+        return None
+    return came_from

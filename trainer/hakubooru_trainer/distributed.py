@@ -21,7 +21,6 @@ import torch.distributed as dist
 
 from hakubooru import errors
 from hakubooru.errors import ConfigError, InputError, LostRankError, TrainingError
-from hakubooru_trainer.stopping import stopping
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -36,7 +35,7 @@ T = TypeVar("T")
 _FOREVER: Final = timedelta(days=365)
 _PORTION: Final = 1 << 25
 """Numbers that are sent at a time: 128 MiB in fp32, beside the gradients themselves."""
-_GRACE: Final = 60.0
+_GRACE: Final = 10.0
 """Seconds that a rank waits for the launcher to end it, once another rank is gone."""
 _UPDATE_ENDS: Final = 600
 """Seconds that ranks have to end an update and save, once the launcher is told to stop."""
@@ -54,11 +53,17 @@ class Ranks:
         self.world = int(os.environ.get("WORLD_SIZE", "1"))
         self.device = device
         self._patient: Any = None
+        self._parent = os.getppid()
 
     @property
     def first(self) -> bool:
         """Whether this is the rank that writes."""
         return self.rank == 0
+
+    @property
+    def orphaned(self) -> bool:
+        """Whether the launcher is gone, and with it whoever could start the run again: it is time to save and leave."""
+        return launched() and os.getppid() != self._parent
 
     def mine(self, numbers: range) -> range:
         """Which batches of the run are this rank's: those whose number leaves `rank` when divided by `world`."""
@@ -121,27 +126,25 @@ class Ranks:
         may take long is waited for by another, on CPUs and without one.
         """
         if self.world > 1:
-            dist.init_process_group("nccl" if self.device.type == "cuda" else "gloo")
-            self._patient = dist.new_group(backend="gloo", timeout=_FOREVER)
+            with self._reaching():
+                dist.init_process_group("nccl" if self.device.type == "cuda" else "gloo")
+                self._patient = dist.new_group(backend="gloo", timeout=_FOREVER)
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        """Part, or leave word of the error for the launcher, which tells it and ends the others."""
-        if self.world == 1:
-            return
-        if error is None:
+        """Part; in an error the process ends, and what it holds of the others with it."""
+        if self.world > 1 and error is None:
             dist.destroy_process_group()
-        elif isinstance(error, Exception):
-            from torch.distributed.elastic.multiprocessing.errors import get_error_handler  # noqa: PLC0415 - with it
-
-            if isinstance(error, LostRankError):
-                _await_end()
-            get_error_handler().record_exception(error)
 
     def _reduce(self, tensor: Tensor, how: Any, group: Any = None) -> None:
-        try:
+        with self._reaching():
             dist.all_reduce(tensor, how, group)
-        except RuntimeError as error:
+
+    @contextmanager
+    def _reaching(self) -> Iterator[None]:
+        try:
+            yield
+        except RuntimeError as error:  # torch's own of the network are among them
             raise LostRankError(f"rank {self.rank} cannot reach the others ({error})") from error
 
 
@@ -158,6 +161,26 @@ def local_rank() -> int:
 def launched() -> bool:
     """Whether a launcher started this process as a rank; it is then the launcher that tells of errors, once for all."""
     return "TORCHELASTIC_ERROR_FILE" in os.environ
+
+
+def restarted() -> bool:
+    """Whether the launcher started the ranks before, and one of them was lost."""
+    return os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"
+
+
+@contextmanager
+def telling() -> Iterator[None]:
+    """Leave word of an error for the launcher, which tells it and ends the other ranks."""
+    try:
+        yield
+    except Exception as error:
+        if launched():
+            from torch.distributed.elastic.multiprocessing.errors import get_error_handler  # noqa: PLC0415 - with it
+
+            if isinstance(error, LostRankError):
+                time.sleep(_GRACE)  # the launcher is to see the rank that was lost before it sees this one go
+            get_error_handler().record_exception(error)
+        raise
 
 
 def launch(command: Sequence[str], ranks: int, options: RunOptions) -> None:
@@ -177,9 +200,9 @@ def launch(command: Sequence[str], ranks: int, options: RunOptions) -> None:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError  # noqa: PLC0415
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch  # noqa: PLC0415
 
-    logging.getLogger("torch.distributed.elastic").setLevel(
-        logging.CRITICAL
-    )  # it is told below, in a sentence
+    for name in [*logging.root.manager.loggerDict]:
+        if name.startswith("torch.distributed.elastic"):  # it is told below, in a sentence
+            logging.getLogger(name).setLevel(logging.CRITICAL)
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # as torchrun does: the ranks share the processor's cores
     os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(_UPDATE_ENDS))
     config = LaunchConfig(
@@ -197,7 +220,9 @@ def launch(command: Sequence[str], ranks: int, options: RunOptions) -> None:
     except SignalException as error:
         raise KeyboardInterrupt from error
     except ChildFailedError as error:
-        rank, failure = error.get_first_failure()
+        rank, failure = min(
+            error.failures.items(), key=lambda failed: (_lost(failed[1]), failed[1].timestamp)
+        )
         if failure.exitcode == _INTERRUPTED:
             raise KeyboardInterrupt from error
         kind = InputError if failure.exitcode == InputError.exit_code else TrainingError
@@ -216,12 +241,9 @@ def _portions(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:
         yield portion
 
 
-def _await_end() -> None:
-    """Wait for the launcher to end this rank, so that what it tells of is the rank that ended first."""
-    with stopping() as stop:
-        end = time.monotonic() + _GRACE
-        while not stop.asked and time.monotonic() < end:
-            time.sleep(0.1)
+def _lost(failure: ProcessFailure) -> bool:
+    """Whether a rank only found that another was gone."""
+    return _told(failure)[0] == LostRankError.__name__
 
 
 def _reason(failure: ProcessFailure) -> str:
@@ -229,8 +251,16 @@ def _reason(failure: ProcessFailure) -> str:
     if failure.exitcode < 0:
         memory = ", as the system does when memory runs out" if failure.exitcode == -signal.SIGKILL else ""
         return f"it was killed by {failure.signal_name()}{memory}"
+    kind, text = _told(failure)
+    if not kind:
+        return f"it left with exit code {failure.exitcode}"
+    return text if hasattr(errors, kind) else f"{kind}: {text}"
+
+
+def _told(failure: ProcessFailure) -> tuple[str, str]:
+    """The kind and the text of the error that a rank left word of; empty where it did not."""
     told = failure.error_file_data["message"]
     if isinstance(told, str):
-        return f"it left with exit code {failure.exitcode}"
+        return "", ""
     kind, _, text = str(told["message"]).partition(": ")
-    return text if hasattr(errors, kind) else f"{kind}: {text}"
+    return kind, text

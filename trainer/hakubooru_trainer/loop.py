@@ -7,18 +7,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
+from safetensors import SafetensorError
 from tqdm import tqdm
 
 from hakubooru.errors import TrainingError
 from hakubooru.files import replacing
-from hakubooru_trainer import optim, sample
-from hakubooru_trainer.checkpoint import States, model_fingerprint
+from hakubooru_trainer import distributed, optim, sample
+from hakubooru_trainer.checkpoint import States
 from hakubooru_trainer.config import dump
 from hakubooru_trainer.distributed import Ranks
 from hakubooru_trainer.lokr import file
 from hakubooru_trainer.lokr.file import DTYPES
 from hakubooru_trainer.metrics import Metrics
-from hakubooru_trainer.setup import Training, device_of, out_folder, prepare
+from hakubooru_trainer.setup import Training, data_set, device_of, out_folder, prepare
 from hakubooru_trainer.stopping import stopping
 
 if TYPE_CHECKING:
@@ -64,15 +65,19 @@ def run(options: Options, *, resume: str = "auto", allow: Collection[str] = ()) 
         TrainingError: losses or gradients stayed without a finite value.
         KeyboardInterrupt: it was told to stop; the state is saved.
     """
-    with Ranks(device_of(options)) as ranks:
+    if resume == "never" and distributed.restarted():
+        resume = "auto"  # what is there is this run's own
+    with distributed.telling(), Ranks(device_of(options)) as ranks:
         return _run(options, resume, allow, ranks)
 
 
 def _run(options: Options, resume: str, allow: Collection[str], ranks: Ranks) -> Report:
     with ranks.first_alone():
         out, chosen = out_folder(options, resume)
-    it = prepare(options, ranks)
-    states = States(out / "state", options, it.data.fingerprint, model_fingerprint(it.model), allow)
+    data = data_set(options)
+    states = States(out / "state", options, data, allow)
+    states.compare(chosen)
+    it = prepare(options, ranks, data)
     counters = states.resume(chosen, it)
     if ranks.first:
         with replacing(out / "config.toml") as beside:
@@ -114,7 +119,7 @@ def _run(options: Options, resume: str, allow: Collection[str], ranks: Ranks) ->
             if done or update % options.samples.every == 0:
                 _draw(it, out, update)
             # A signal may reach any rank; the others wait here while the first draws or saves.
-            (asked,) = ranks.any(stop.asked)
+            (asked,) = ranks.any(stop.asked or ranks.orphaned)
             if ranks.first and update % options.save.every == 0 and not done:
                 _save(it, out / f"{options.run.name}-{update:06d}.safetensors", update)
                 _retire(out, options)
@@ -242,7 +247,12 @@ def _save(it: Training, path: Path, update: int) -> None:
         v=it.objective.prediction == "v",
         fingerprint=it.data.fingerprint,
     )
-    file.write(path, it.adapter, DTYPES[it.options.lokr.save], about)
+    try:
+        file.write(path, it.adapter, DTYPES[it.options.lokr.save], about)
+    except (OSError, SafetensorError) as error:
+        raise TrainingError(
+            f"{path} could not be written ({error}); make room and run the same command again"
+        ) from error
 
 
 def _retire(out: Path, options: Options) -> None:

@@ -70,7 +70,7 @@ class DataSet:
     fingerprint: str
 
 
-def prepare(options: Options, ranks: Ranks) -> Training:
+def prepare(options: Options, ranks: Ranks, data: DataSet) -> Training:
     """All that a run works with.
 
     Raises:
@@ -85,7 +85,6 @@ def prepare(options: Options, ranks: Ranks) -> Training:
     if options.run.threads:
         torch.set_num_threads(options.run.threads)
     prompts = sample.read_prompts(Path(options.samples.prompts)) if options.samples.prompts else []
-    data = data_set(options)
     model, adapter = model_of(options, device)
     objective = Objective.of(options, model, device)
     training, held = batches_of(data, options, model, ranks)
@@ -171,8 +170,6 @@ def out_folder(options: Options, resume: str) -> tuple[Path, Path | None]:
         raise DestinationError(f"run.out is {out}, which is a file; name a folder")
     if resume == "never" and ((out / "state").exists() or (out / "metrics.jsonl").exists()):
         raise DestinationError(f"{out} holds a run already; name a new run.out, or resume it (--resume auto)")
-    if resume not in {"auto", "never"} and not Path(resume, "state.json").is_file():
-        raise DestinationError(f"--resume {resume}: that folder is no state; states are in OUT/state")
     out.mkdir(parents=True, exist_ok=True)
     return out, Path(resume) if resume not in {"auto", "never"} else None
 

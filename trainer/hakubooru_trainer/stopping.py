@@ -8,6 +8,8 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from hakubooru.errors import LostRankError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -21,7 +23,11 @@ class Stop:
 
 @contextmanager
 def stopping() -> Iterator[Stop]:
-    """While the block runs, a first signal is only noted."""
+    """While the block runs, a first signal is only noted.
+
+    Raises:
+        KeyboardInterrupt: there was one, and other ranks of the run left before this one.
+    """
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():
         yield stop  # signals reach the main thread alone
@@ -40,6 +46,10 @@ def stopping() -> Iterator[Stop]:
         signal.signal(number, note)
     try:
         yield stop
+    except LostRankError as error:
+        if stop.asked:
+            raise KeyboardInterrupt from error
+        raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

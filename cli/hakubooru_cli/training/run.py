@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from hakubooru.errors import HakubooruError
+from hakubooru_cli.shell import INTERRUPTED
 from hakubooru_cli.training.quiet import quiet
 
 _config = click.argument("config", metavar="CONFIG", type=click.Path(path_type=Path))
@@ -83,9 +84,9 @@ def run(config: Path, *, overrides: tuple[str, ...], resume: str, allow: tuple[s
 
     try:
         report = train(options, resume=resume, allow=allow)
-    except HakubooruError as error:
-        if distributed.launched():
-            sys.exit(error.exit_code)
+    except (HakubooruError, KeyboardInterrupt) as error:
+        if distributed.launched():  # what ended the run is told by the launcher, once
+            sys.exit(error.exit_code if isinstance(error, HakubooruError) else INTERRUPTED)
         raise
     if distributed.rank() > 0:
         return

@@ -102,16 +102,12 @@ class Reader:
         self._file.close()
 
 
-def write(
-    out: Path, tensors: Mapping[str, Held], pieces: Iterable[Tensor], metadata: Mapping[str, str]
-) -> None:
-    """Write a safetensors file; it appears whole or not at all.
+def head(tensors: Mapping[str, Held], metadata: Mapping[str, str]) -> bytes:
+    """What a safetensors file begins with.
 
     Args:
-        out: the file.
-        tensors: what it holds, in the order in which it stands there.
-        pieces: the numbers of all of them, one after another, in any portions.
-        metadata: of the header.
+        tensors: what it holds, in the order in which it stands there; the widest numbers first, so that all are aligned.
+        metadata: of the whole.
     """
     header: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
     end = 0
@@ -120,13 +116,34 @@ def write(
         header[key] = {"dtype": _NAMES[dtype], "shape": shape, "data_offsets": [start, end]}
     text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
+    return struct.pack("<Q", len(text)) + text
+
+
+def body(tensor: Tensor) -> memoryview:
+    """A tensor's numbers as they stand in a file; no copy is made of one that lies on the CPU as it is."""
+    data: memoryview = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
+    return data
+
+
+def write(
+    out: Path, tensors: Mapping[str, Held], pieces: Iterable[Tensor], metadata: Mapping[str, str]
+) -> None:
+    """Write a safetensors file; it appears whole or not at all.
+
+    Args:
+        out: the file.
+        tensors: as for `head`.
+        pieces: the numbers of all of them, one after another, in any portions.
+        metadata: of the header.
+    """
+    total = sum(held.size * held.dtype.itemsize for held in tensors.values())
     with (
         replacing(out) as beside,
         beside.open("wb") as file,
-        tqdm(total=end, unit="B", unit_scale=True, disable=None) as bar,
+        tqdm(total=total, unit="B", unit_scale=True, disable=None) as bar,
     ):
-        file.write(struct.pack("<Q", len(text)) + text)
+        file.write(head(tensors, metadata))
         for piece in pieces:
-            data = piece.contiguous().reshape(-1).view(torch.uint8).numpy().data
+            data = body(piece)
             file.write(data)
             bar.update(len(data))
