@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -57,10 +58,32 @@ def test_epsilon_is_the_published_run():
         "optimizer.schedule": "constant", "optimizer.weight_decay": 0.1, "optimizer.betas": (0.9, 0.95),
         "loss.min_snr_gamma": 5, "loss.noise_offset": 0.0357, "captions.drop_tags": 0.15, "run.precision": "fp16",
         "buckets.area": 1024**2, "buckets.min_side": 256, "buckets.max_side": 4096, "text.train": True, "run.epochs": 1,
-        "captions.keep_separator": "|||", "lokr.preset": "epsilon",
+        "captions.keep_separator": "|||", "captions.shuffle": True, "lokr.preset": "epsilon", "lokr.norms": True,
+        "text.tokens": 225, "run.checkpointing": True, "optimizer.clip": 1, "buckets.step": 64,
+        # The four switches, each as it should be; the original's values are in the comments.
+        "optimizer.warmup_steps_an_update": 1, "loss.timesteps_alike": 1, "buckets.crop": "true", "lokr.masters": "fp32",
     }  # fmt: skip
     assert {key: epsilon[key] for key in published} == published
     assert epsilon["batch.size"] * epsilon["batch.accumulation"] == 256
+    assert math.ceil(5_210_319 / 256) == 20_353  # and a few batches that are not full: 20,354
+    delta = flat(load(EXAMPLES / "delta.toml"))
+    assert delta["batch.size"] * delta["batch.accumulation"] == round(3_665_000 / 28_638) == 128
+
+
+def test_to_the_letter_epsilon_can_be_repeated():
+    """What the comments of the example say repeats the original is there, and goes together."""
+    text = (EXAMPLES / "epsilon.toml").read_text(encoding="utf-8")
+    original = [
+        "optimizer.warmup_steps_an_update=4",
+        "loss.timesteps_alike=4",
+        "buckets.crop=kohya",
+        "lokr.masters=fp16",
+    ]
+    for override in original:
+        key, value = override.partition(".")[2].split("=")
+        (line,) = (line for line in text.splitlines() if line.startswith(f"{key} = "))
+        assert value in line.partition("#")[2]
+    load(EXAMPLES / "epsilon.toml", original)
 
 
 def test_every_key_is_documented(file):
@@ -85,6 +108,7 @@ def test_every_key_is_documented(file):
         ("optimizer.betas=[0.9]", "it is a list of 2"),
         ("optimizer.betas=[0.9, 1.5]", "both lie from 0 up to 1"),
         ("optimizer.warmup=-1", "optimizer.warmup is -1; it is 0 or more"),
+        ("optimizer.warmup_steps_an_update=0", "optimizer.warmup_steps_an_update is 0; it is 1 or more"),
         ("run.epochs=0", "set one of them"),
         ("run.name=a/b", "it becomes part of file names"),
         ("run.precision=fp8", "there are: fp32, bf16, fp16"),
@@ -107,6 +131,8 @@ def test_every_key_is_documented(file):
         ("validation.timesteps=[1000]", "each lies from 0 to 999"),
         ("samples.width=1001", "both are multiples of 8"),
         ("run.out=3", "run.out = 3; it is a text in quotes"),
+        ("batch.accumulation=", 'batch.accumulation = ""; it is a whole number'),
+        ("save.every=0", "save.every is 0; it is 1 or more"),
     ],
 )
 def test_what_is_wrong_is_named(file, override, message):
@@ -124,6 +150,8 @@ def test_what_is_wrong_is_named(file, override, message):
         (GOOD.replace('path = "model"', ""), "model.path is missing; it must be given"),
         (GOOD.replace("[[data]]", "[data]", 1).replace('[[data]]\npath = "two"', ""), "write [[data]]"),
         (GOOD + "[loss]\nmin_snr_gamma = 5\ndebiased = true", "both weigh the timesteps"),
+        (GOOD + '[lokr]\nmasters = "fp16"\n[optimizer]\nname = "adamw"', "divides by 0"),
+        (GOOD + "[run]", "is not TOML"),
     ],
 )
 def test_what_is_missing_is_named(tmp_path, text, message):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 
 import pytest
@@ -15,7 +14,6 @@ from hakubooru_trainer.lokr import file, forward
 from hakubooru_trainer.lokr.adapter import Adapter, adapter_of
 from hakubooru_trainer.lokr.preset import Target, targets
 from hakubooru_trainer.model.load import skeleton
-from hakubooru_trainer.model.names import PARTS
 from tiny_outputs import TRAINED, outputs
 
 
@@ -40,51 +38,6 @@ def test_epsilons_layers_and_parameters(epsilon):
     assert factors["lora_unet_input_blocks_4_1_proj_in"] == 8
     assert factors["lora_te2_text_model_encoder_layers_31_mlp_fc1"] == 8
     assert "lora_te1_text_model_encoder_layers_11_mlp_fc1" not in factors
-
-
-def test_every_name_is_one_that_comfyui_knows(sdxl, epsilon):
-    """comfy/lora.py: `lora_unet_` and the checkpoint's name with _ for dots; `lora_te1_text_model_encoder_layers_N_` and LORA_CLIP_MAP."""
-    known = set()
-    for name in sdxl["unet"].state_dict():
-        key = PARTS["unet"](name).key.removeprefix("model.diffusion_model.")
-        known.add("lora_unet_" + key.rpartition(".")[0].replace(".", "_"))
-    clip = {
-        "mlp_fc1",
-        "mlp_fc2",
-        "self_attn_k_proj",
-        "self_attn_q_proj",
-        "self_attn_v_proj",
-        "self_attn_out_proj",
-    }
-    for number, layers in ((1, 12), (2, 32)):
-        known |= {
-            f"lora_te{number}_text_model_encoder_layers_{n}_{inner}" for n in range(layers) for inner in clip
-        }
-    assert {target.name for target in epsilon.targets} <= known
-
-
-def test_every_name_is_one_that_the_webui_knows(sdxl, epsilon):
-    """extensions-builtin/Lora/networks.py: names of the loaded modules with _ for dots, after three replacements."""
-    known = set()
-    for part in TRAINED:
-        for name in sdxl[part].state_dict():
-            key = PARTS[part](name).key.rpartition(".")[0]
-            known.add(key.removeprefix("model.").removeprefix("conditioner.embedders.").replace(".", "_"))
-    for target in epsilon.targets:
-        key = target.name.replace("lora_unet", "diffusion_model").replace(
-            "lora_te1_text_model", "0_transformer_text_model"
-        )
-        if found := re.match(r"lora_te2_text_model_encoder_layers_(\d+)_(.+)", key):
-            inner = (
-                found[2]
-                .replace("mlp_fc1", "mlp_c_fc")
-                .replace("mlp_fc2", "mlp_c_proj")
-                .replace("self_attn", "attn")
-            )
-            # q, k and v stand in one there: re_x_proj
-            inner = re.sub(r"attn_[qkv]_proj", "attn_in_proj", inner)
-            key = f"1_model_transformer_resblocks_{found[1]}_{inner}"
-        assert key in known or key.removesuffix("_in_proj") in known, target.name
 
 
 LAYERS = {

@@ -18,6 +18,7 @@ from hakubooru_trainer.config.options import (
     BatchOptions,
     CacheOptions,
     CaptionOptions,
+    LokrOptions,
     LossOptions,
     OptimizerOptions,
     SampleOptions,
@@ -133,25 +134,27 @@ def test_another_run_is_not_resumed(options):
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_eight_images_are_learned_by_heart(options, tmp_path, seed):
-    """From about 1, what a random model owes on noise, to below 0.35."""
+    """The plain loss over all timesteps, from about 1, what a random model owes on noise, to below 0.5.
+
+    tests/benchmarks/overfit.py goes on to 0.15.
+    """
     told = options(
         optimizer=OptimizerOptions(
-            name="adamw", lr=3e-2, betas=(0.9, 0.99), weight_decay=0, warmup=5, schedule="linear"
+            name="adamw", lr=3e-2, betas=(0.9, 0.99), weight_decay=0, warmup=5, schedule="cosine"
         ),
         text=TextOptions(train=False, tokens=75),
-        loss=LossOptions(min_timestep=300, max_timestep=700),
         batch=BatchOptions(size=8),
         cache=CacheOptions(latents=str(tmp_path / "latents")),
     )
     told = replace(
         told,
-        run=replace(told.run, updates=40, seed=seed),
+        run=replace(told.run, updates=60, seed=seed),
         buckets=replace(told.buckets, min_side=64, max_side=64),
     )
     run(told)
     losses = [line["loss"] for line in lines(told)]
-    assert np.mean(losses[:3]) > 0.8
-    assert np.mean(losses[-8:]) < 0.35
+    assert np.mean(losses[:3]) > 0.9
+    assert np.mean(losses[-20:]) < 0.5  # 160 draws of timestep and noise
 
 
 def test_what_is_not_finite_never_reaches_the_weights(options, monkeypatch):
@@ -173,9 +176,11 @@ def test_what_is_not_finite_never_reaches_the_weights(options, monkeypatch):
     assert all(torch.equal(one, other) for one, other in zip(before, it.weights, strict=True))
 
 
-@pytest.mark.parametrize("precision", ["bf16", "fp16"])
-def test_half_precision(options, precision):
-    told = options()
+@pytest.mark.parametrize(("precision", "masters"), [("bf16", "fp32"), ("fp16", "fp32"), ("fp16", "fp16")])
+def test_half_precision(options, precision, masters):
+    told = options(
+        lokr=LokrOptions(save="fp32", masters=masters), optimizer=OptimizerOptions(name="lion8bit", lr=1e-2)
+    )
     told = replace(
         told, run=replace(told.run, precision=precision, weights=precision, checkpointing=True, updates=2)
     )

@@ -53,6 +53,15 @@ class Lion(torch.optim.Optimizer):
                 average.lerp_(weight.grad, 1 - beta2)
 
 
+class Scaler(torch.amp.GradScaler):
+    """A scaler of the loss that also scales the gradients of fp16 weights back, in fp16, as sd-scripts has it."""
+
+    def _unscale_grads_(
+        self, optimizer: torch.optim.Optimizer, inv_scale: Tensor, found_inf: Tensor, _: bool
+    ) -> dict[torch.device, Tensor]:
+        return super()._unscale_grads_(optimizer, inv_scale, found_inf, True)  # noqa: FBT003 - allow_fp16
+
+
 def optimizer(
     options: OptimizerOptions, groups: Sequence[tuple[float, Sequence[Tensor]]]
 ) -> torch.optim.Optimizer:
@@ -83,9 +92,10 @@ def rate(options: OptimizerOptions, update: int, updates: int) -> float:
         update: counted from 0.
         updates: of the whole run.
     """
-    if update < options.warmup:
-        return (update + 1) / options.warmup
-    done = (update - options.warmup) / max(1, updates - options.warmup)
+    warm = options.warmup // options.warmup_steps_an_update  # updates that are not at the full rate
+    if update < warm:
+        return (update + 1) * options.warmup_steps_an_update / options.warmup
+    done = (update - warm) / max(1, updates - warm)
     match options.schedule:
         case "constant":
             return 1.0

@@ -102,7 +102,7 @@ def prepare(options: Options, ranks: Ranks, data: DataSet) -> Training:
         held=held,
         weights=[*unet, *text],
         optimizer=optim.optimizer(told, [(told.lr, unet), (told.text_lr, text)]),
-        scaler=torch.amp.GradScaler(device.type, enabled=precision == "fp16"),
+        scaler=optim.Scaler(device.type, enabled=precision == "fp16"),
         precision=torch.autocast(device.type, DTYPES[precision], enabled=precision != "fp32"),
         prompts=prompts,
     )

@@ -246,12 +246,18 @@ class OptimizerOptions:
     schedule: Literal["constant", "cosine", "linear"] = "constant"
     """What the learning rate does after the warm-up: stay, or fall to 0 at the run's end."""
     warmup: int = 0
-    """Updates over which the learning rate rises from 0."""
+    """Steps over which the learning rate rises from 0."""
+    warmup_steps_an_update: int = 1
+    """How many steps of the warm-up an update is: 4 is how sd-scripts counts on 4 GPUs, 1 counts updates."""
     clip: float = 1.0
     """The longest that the gradient may be, as a norm; 0 is off."""
 
     def __post_init__(self) -> None:
-        _at_least("optimizer", self, {"weight_decay": 0, "warmup": 0, "clip": 0, "text_lr": 0})
+        _at_least(
+            "optimizer",
+            self,
+            {"weight_decay": 0, "warmup": 0, "warmup_steps_an_update": 1, "clip": 0, "text_lr": 0},
+        )
         if not 0 < self.lr < 1:
             raise ConfigError(
                 f"optimizer.lr is {self.lr}; a learning rate is above 0 and far below 1, such as 2e-5"
@@ -366,7 +372,8 @@ class Options:
     def __post_init__(self) -> None:
         if not self.data:
             raise ConfigError('data is empty; name at least one data set: [[data]] and path = "…"')
-        if self.lokr.masters == "fp16" and self.run.precision == "fp16":
+        if self.lokr.masters == "fp16" and self.optimizer.name == "adamw":
             raise ConfigError(
-                'lokr.masters = "fp16" with run.precision = "fp16" cannot scale the loss back; set one of them to another'
+                'lokr.masters = "fp16" with optimizer.name = "adamw" divides by 0, since its 1e-8 is none in fp16; '
+                'take "lion8bit", "lion" or "adamw8bit"'
             )
