@@ -253,7 +253,7 @@ def test_lines_are_dropped_that_will_come_again(tmp_path, end):
 
 
 def test_v_prediction_trains_and_goes_on(six, tmp_path, tiny):
-    told = replace(six, model=ModelOptions(path=str(tiny), prediction="v", zero_terminal_snr=True))
+    told = replace(six, model=ModelOptions(path=str(tiny), prediction="v", zero_terminal_snr="yes"))
     whole, stopped = told_of(told, tmp_path / "whole"), told_of(told, tmp_path / "stopped")
     run(whole)
     run(replace(stopped, run=replace(stopped.run, updates=4)))

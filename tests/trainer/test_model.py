@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import shutil
+import socket
+from dataclasses import replace
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from hakubooru.errors import DestinationError, ModelError
-from hakubooru_trainer.config.options import ModelOptions
+import sgm
+from hakubooru.errors import ConfigError, DestinationError, ModelError
+from hakubooru_trainer.config.options import DataOptions, ModelOptions, Options, RunOptions
+from hakubooru_trainer.loss import Objective
 from hakubooru_trainer.model.load import load, read_marks, skeleton
 from hakubooru_trainer.model.names import PARTS
 from hakubooru_trainer.model.single_file import write_single
 from hakubooru_trainer.model.tiny import write_tiny
+
+
+@pytest.fixture(autouse=True)
+def _offline(monkeypatch):
+    """Whatever asks the network for something fails."""
+    for name in ("connect", "connect_ex"):
+        monkeypatch.setattr(socket.socket, name, lambda *_: pytest.fail("asked the network"))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: pytest.fail("asked the network"))
 
 
 def test_a_single_file_is_the_folder_bit_for_bit(tiny):
@@ -26,10 +38,55 @@ def test_a_single_file_is_the_folder_bit_for_bit(tiny):
     assert folder.tokenizer.get_vocab() == single.tokenizer.get_vocab()
 
 
-def test_written_again_the_file_is_the_same(tiny, tmp_path):
-    model = load(ModelOptions(path=str(tiny / "tiny.safetensors"), config=str(tiny)), torch.float32)
-    write_single(tmp_path / "again.safetensors", {part: vars(model)[part].state_dict() for part in PARTS})
-    assert (tmp_path / "again.safetensors").read_bytes() == (tiny / "tiny.safetensors").read_bytes()
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_written_again_the_file_is_the_same(tiny, tmp_path, dtype):
+    """As downloaded models are held, in half precision too."""
+    file, again = tmp_path / "model.safetensors", tmp_path / "again.safetensors"
+    save_file({name: tensor.to(dtype) for name, tensor in load_file(tiny / "tiny.safetensors").items()}, file)
+    model = load(ModelOptions(path=str(file), config=str(tiny)), dtype, dtype)
+    write_single(again, {part: vars(model)[part].state_dict() for part in PARTS})
+    assert again.read_bytes() == file.read_bytes()
+
+
+def test_names_in_a_checkpoint_are_sgms():
+    """Of the true SDXL, by the structure of Stability's own code."""
+    ours = skeleton("unet", ModelOptions(path="sdxl.safetensors")).state_dict()
+    theirs = {}
+    for name, module in sgm.unet().items():
+        theirs[f"model.diffusion_model.{name}.weight"] = module.weight
+        if module.bias:
+            theirs[f"model.diffusion_model.{name}.bias"] = module.weight[:1]
+    assert {PARTS["unet"](name).key: tuple(tensor.shape) for name, tensor in ours.items()} == theirs
+    blocks = "conditioner.embedders.1.model.transformer.resblocks."
+    ours = skeleton("text_encoder_2", ModelOptions(path="sdxl.safetensors")).state_dict()
+    names = {PARTS["text_encoder_2"](name).key for name in ours}
+    for name in sgm.open_clip(32, 1280):
+        kind = "in_proj_weight" if name.endswith("attn") else "weight"
+        assert f"conditioner.embedders.1.{name}.{kind}" in names
+    assert sum(name.startswith(blocks) for name in names) == 32 * 12
+
+
+def test_marks_decide_what_is_learned(tiny, tmp_path):
+    """From a checkpoint's own marks to what a run predicts, and what its file says."""
+    file = tmp_path / "v.safetensors"
+    tensors = load_file(tiny / "tiny.safetensors")
+    save_file(tensors | {"v_pred": torch.zeros(0), "ztsnr": torch.zeros(0)}, file)
+    told = Options(
+        run=RunOptions(out="out"), model=ModelOptions(path=str(file)), data=(DataOptions(path="x"),)
+    )
+    model = load(ModelOptions(path=str(file), config=str(tiny)), torch.float32)
+    objective = Objective.of(told, model, torch.device("cpu"))
+    assert (objective.prediction, objective.zero_terminal_snr, float(objective.alphas[-1])) == ("v", True, 0)
+    for prediction, zero, found in (("epsilon", "no", ("epsilon", False)), ("v", "no", ("v", False))):
+        said = ModelOptions(path=str(file), prediction=prediction, zero_terminal_snr=zero)
+        objective = Objective.of(replace(told, model=said), model, torch.device("cpu"))
+        assert (objective.prediction, objective.zero_terminal_snr) == found
+    with pytest.raises(ConfigError, match=r'set model\.prediction = "v"'):
+        Objective.of(
+            replace(told, model=ModelOptions(path=str(file), prediction="epsilon")),
+            model,
+            torch.device("cpu"),
+        )
 
 
 def test_diffusers_reads_the_single_file_the_same(tiny):

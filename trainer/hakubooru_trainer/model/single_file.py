@@ -101,7 +101,8 @@ def write_single(
     for key, rows in thirds.items():
         tensors[key] = torch.cat([rows[third] for third in range(3)])
     with replacing(path) as beside:
-        save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, beside, dict(metadata or {}))
+        held = {key: tensor.contiguous() for key, tensor in tensors.items()}
+        save_file(held, beside, dict(metadata) if metadata else None)
 
 
 def marks(path: Path) -> Marks:
