@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+import sys
 from pathlib import Path
 
 import pytest
 
 from hakubooru.errors import ConfigError
+from hakubooru_cli.train import main
 from hakubooru_trainer.config import dump, help_text, load
 from hakubooru_trainer.config.read import flat
+from training_pairs import write_pairs
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 GOOD = """
@@ -32,6 +35,19 @@ def file(tmp_path):
     return path
 
 
+@pytest.fixture
+def told(monkeypatch, capsys):
+    """The exit code of a command line, and what it says of its errors."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["hakubooru-train", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return ended.value.code, capsys.readouterr().err
+
+    return call
+
+
 def test_what_is_written_reads_back_the_same(file, tmp_path):
     options = load(file, ["lokr.factors={FeedForward=4}", "optimizer.lr=1e-4", "data.1.weight=2"])
     (tmp_path / "again.toml").write_text(dump(options), encoding="utf-8")
@@ -43,6 +59,26 @@ def test_what_is_written_reads_back_the_same(file, tmp_path):
 
 def test_a_bare_word_is_a_text(file):
     assert load(file, ["optimizer.name=adamw", "run.out = C:\\runs\\mine"]).run.out == "C:\\runs\\mine"
+
+
+@pytest.fixture
+def trainable(tmp_path, tiny, monkeypatch):
+    """A configuration that could be trained with, on a machine without a GPU."""
+    import torch
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    write_pairs(tmp_path / "pairs", [(64, 64)] * 4)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty.txt").touch()
+    (tmp_path / "tiny").symlink_to(tiny)
+    (tmp_path / "run.toml").write_text(
+        GOOD.replace('"model"', '"tiny"')
+        .replace('path = "one"', 'path = "pairs"')
+        .partition('[[data]]\npath = "two"')[0]
+        + "[buckets]\narea = 4096\nmin_side = 64\n"
+    )
+    return tmp_path / "run.toml"
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.toml")), ids=lambda path: path.stem)
@@ -135,10 +171,44 @@ def test_every_key_is_documented(file):
         ("save.every=0", "save.every is 0; it is 1 or more"),
     ],
 )
-def test_what_is_wrong_is_named(file, override, message):
-    with pytest.raises(ConfigError) as caught:
-        load(file, [override])
-    assert message in str(caught.value)
+def test_what_is_wrong_is_named(file, told, override, message):
+    code, said = told("run", file, "--set", override)
+    assert code == 2
+    assert said.startswith("error: ")
+    assert said.count("\n") == 1
+    assert message in said
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("model.path=none", "none does not exist"),
+        ("model.path=pairs", "does not hold the unet of an SDXL"),
+        ("model.path=pairs/manifest.parquet", "is no .safetensors file"),
+        ("model.tokenizers=pairs", "has no tokenizer; set model.tokenizers"),
+        ("model.vae=none.safetensors", "none.safetensors does not exist"),
+        ("model.zero_terminal_snr=yes", 'set model.prediction = "v"'),
+        ("data.0.path=none", "none is no folder"),
+        ("data.0.path=empty", "nothing is in it"),
+        ("validation.images=4", "hold out fewer"),
+        ("samples.prompts=none.txt", "cannot be read as prompts"),
+        ("samples.prompts=empty.txt", "has no prompts; write one a line"),
+        ("lokr.factors={FeedForwad=4}", "did you mean 'FeedForward'"),
+        ('lokr.exclude=["lora_unet_nothing*"]', "matches no layer"),
+        ("lokr.start=none.safetensors", "none.safetensors does not exist"),
+        ("lokr.start=tiny/tiny.safetensors", "which this adapter does not have"),
+        ("run.out=empty.txt", "which is a file; name a folder"),
+        ("run.device=cuda", "torch sees no GPU"),
+    ],
+)
+def test_what_does_not_fit_is_named(trainable, told, override, message):
+    """Where only the files that a configuration names show that it is wrong: before the first update, and in one sentence."""
+    code, said = told("run", trainable, "--set", override)
+    assert code == 2
+    assert said.startswith("error: ")
+    assert "\n" not in said.strip()
+    assert message in said
+    assert not (trainable.parent / "out" / "metrics.jsonl").exists()
 
 
 @pytest.mark.parametrize(

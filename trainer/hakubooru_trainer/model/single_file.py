@@ -34,14 +34,14 @@ def open_file(path: Path) -> Any:
     Raises:
         ModelError: it is not there, or none.
     """
+    if not path.exists():
+        raise ModelError(f"{path} does not exist; name a checkpoint file or a diffusers folder")
     if path.suffix != ".safetensors":
         raise ModelError(
             f"{path} is no .safetensors file; a checkpoint in another format (.ckpt) may run code when it is opened: convert it first"
         )
     try:
         return safe_open(path, framework="pt")
-    except FileNotFoundError as error:
-        raise ModelError(f"{path} does not exist; name a checkpoint file or a diffusers folder") from error
     except (SafetensorError, OSError) as error:
         raise ModelError(f"{path} cannot be read as safetensors ({error}); fetch it again") from error
 
