@@ -173,7 +173,46 @@ def test_what_is_not_finite_never_reaches_the_weights(options, monkeypatch):
     with pytest.raises(TrainingError, match="Try a lower"):
         loop._update(it, ahead, counters)
     assert counters.skipped == 3
+    assert all(not it.optimizer.state[weight] for weight in it.weights)  # no running average either
     assert all(torch.equal(one, other) for one, other in zip(before, it.weights, strict=True))
+
+
+def test_one_bad_update_is_skipped_and_counted(options, monkeypatch):
+    """As a whole run tells it: the line of the update has null, which every reader of JSON knows, and the run goes on."""
+    from hakubooru_trainer.loss import Objective
+
+    told, losses, calls = options(), Objective.losses, []
+
+    def sometimes(self, *arguments, **keywords):
+        calls.append(1)
+        return losses(self, *arguments, **keywords) * (float("inf") if len(calls) == 3 else 1)
+
+    monkeypatch.setattr(Objective, "losses", sometimes)
+    report = run(told)
+    assert (report.updates, report.skipped) == (4, 1)
+    assert np.isfinite(report.loss)
+    assert [(line["loss"] is None, line["skipped"]) for line in lines(told)] == [
+        (number == 1, number == 1) for number in range(4)
+    ]
+    assert all(tensor.isfinite().all() for tensor in weights(told).values())
+
+
+@pytest.mark.parametrize("precision", [torch.float16, torch.bfloat16])
+def test_the_vae_keeps_its_precision(parts, precision):
+    """Whatever the rest computes in: SDXL's own VAE overflows in fp16."""
+    from hakubooru_trainer import sample
+    from hakubooru_trainer.data.latents import encode
+
+    model = parts()
+    pixels = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(7)) * 2 - 1
+    with torch.no_grad():
+        mean, deviation = encode(model.vae, pixels)
+        picture = sample._decoded(model, mean)
+        with torch.autocast("cpu", precision):
+            assert all(
+                torch.equal(*pair) for pair in zip((mean, deviation), encode(model.vae, pixels), strict=True)
+            )
+            assert sample._decoded(model, mean) == picture
 
 
 @pytest.mark.parametrize(("precision", "masters"), [("bf16", "fp32"), ("fp16", "fp32"), ("fp16", "fp16")])

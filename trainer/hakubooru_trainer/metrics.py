@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import mmap
 import os
 from typing import TYPE_CHECKING, Any, Self
@@ -28,9 +29,13 @@ class Metrics:
         self._board = _board(folder, from_update)
 
     def write(self, update: int, **values: Any) -> None:
-        """Write a line."""
+        """Write a line; what is not finite stands as null, since JSON has no word for it."""
         if self._file is not None:
-            self._file.write(json.dumps({"update": update, **values}) + "\n")
+            finite = {
+                name: None if isinstance(value, float) and not math.isfinite(value) else value
+                for name, value in values.items()
+            }
+            self._file.write(json.dumps({"update": update, **finite}) + "\n")
         if self._board is not None:
             for name, value in values.items():
                 self._board.add_scalar(name, value, update)

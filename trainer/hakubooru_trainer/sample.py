@@ -145,6 +145,8 @@ def _one(
 
 
 def _decoded(model: Sdxl, latents: Tensor) -> Image.Image:
-    image = model.vae.decode((latents / model.vae.config.scaling_factor).to(model.vae.dtype)).sample[0]
+    scaled = (latents / model.vae.config.scaling_factor).to(model.vae.dtype)
+    with torch.autocast(latents.device.type, enabled=False):  # in fp16 it overflows
+        image = model.vae.decode(scaled).sample[0]
     values = ((image.float().clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).cpu().numpy()
     return Image.fromarray(values)

@@ -41,13 +41,15 @@ def encode(vae: Any, images: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and deviation of the latents of images, one at a time so that the batch makes no difference; float32.
 
     Args:
-        vae: on the device of the images.
+        vae: on the device of the images. It computes in its own precision, also where autocast has the rest in fp16,
+            in which SDXL's overflows.
         images: (B, 3, H, W), from -1 to 1.
 
     Returns:
         Two tensors, (B, 4, H/8, W/8), without the scaling factor.
     """
-    found = [vae.encode(image[None].to(vae.dtype)).latent_dist for image in images]
+    with torch.autocast(images.device.type, enabled=False):
+        found = [vae.encode(image[None].to(vae.dtype)).latent_dist for image in images]
     mean = torch.cat([distribution.mean for distribution in found]).float()
     return mean, torch.cat([distribution.std for distribution in found]).float()
 
