@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from hakubooru.database import Database
 
 _POSTS_A_BATCH: Final = 1_000  # more is slower: a batch then no longer fits the processor's cache
-_FEW: Final = 1_500  # up to so many posts, only the tags that they bear are read, not the whole table
+_FEW: Final = (
+    1_500  # up to so many posts, only the tags that they bear are read, not the whole table, and all at once
+)
 
 _ROWS: Final = """
 SELECT post.id, post.rating, post.{count}, coalesce(substr(post.created_at, 1, 10), ''),
@@ -78,11 +80,12 @@ class Captioner:
         self._limit = limiter(self.format)
         self._words: Vocabulary | None = None
         self._asked = 0
+        self._known: dict[int, Captioned] = {}
 
     def prepare(self, ids: Ids) -> None:
-        """Read the tags of posts, where these are few; from now on captions are asked for of no others."""
+        """Make the captions of posts, where these are few; from now on `captioned` is asked for no others."""
         if len(ids) <= _FEW:
-            self._words = self._vocabulary(ids)
+            self._known = {one.id: one for one in self.captioned(ids)}
 
     def captions(self, ids: Ids) -> Iterator[tuple[int, str]]:
         """Ids and captions, in the order of the ids, read in batches.
@@ -106,6 +109,9 @@ class Captioner:
         Raises:
             InputError: the database has no post of one of these ids.
         """
+        if self._known:
+            yield from map(self._known.__getitem__, ids.tolist())
+            return
         for batch in self._batches(ids):
             if self._is_plain():
                 texts, counts = batch.texts(), batch.counts()

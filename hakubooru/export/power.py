@@ -15,8 +15,6 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
-import psutil
-
 if TYPE_CHECKING:
     from hakubooru.export.journal import Journal
 
@@ -30,6 +28,8 @@ def boot() -> str:
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
+        import psutil  # noqa: PLC0415 - only where there is no such file
+
         # Told wrongly, as clocks are, it costs no more than a comparison.
         return str(round(psutil.boot_time()))
 

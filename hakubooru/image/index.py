@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import json
 import os
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -29,7 +28,8 @@ if TYPE_CHECKING:
     from hakubooru.arrays import Ids
 
 SUFFIX: Final = ".hbindex"
-_VERSION: Final = 1
+_VERSION: Final = 2
+_INTEGER: Final = "<i8"
 _LARGEST_JSON: Final = 256 * 2**20
 
 
@@ -116,11 +116,8 @@ def save_index(path: str, index: TarIndex) -> None:
         with contextlib.suppress(OSError):
             place.parent.mkdir(parents=True, exist_ok=True)
             with replacing(place) as part, part.open("wb") as file:
-                np.savez(
-                    file,
-                    about=np.frombuffer(json.dumps(_about(path, index)).encode(), np.uint8),
-                    rows=np.stack([index.ids, index.offsets, index.sizes]),
-                )
+                file.write(json.dumps(_about(path, index)).encode() + b"\n")
+                file.write(np.stack([index.ids, index.offsets, index.sizes]).astype(_INTEGER).tobytes())
             return
 
 
@@ -165,18 +162,19 @@ def _about(path: str, index: TarIndex | None = None) -> dict[str, Any]:
     status = os.stat(path)  # noqa: PTH116 - once for every archive
     about: dict[str, Any] = {"version": _VERSION, "bytes": status.st_size, "changed": status.st_mtime_ns}
     if index is not None:
-        about |= {"strange": index.strange, "damage": index.damage}
+        about |= {"images": len(index.ids), "strange": index.strange, "damage": index.damage}
     return about
 
 
 def _load_own(place: Path, path: str) -> TarIndex | None:
+    """A line of JSON that says of which archive it is, then ids, offsets and sizes, 8 bytes each."""
     try:
-        with place.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-            about = json.loads(file["about"].tobytes())
-            ids, offsets, sizes = file["rows"]
+        line, _, rows = place.read_bytes().partition(b"\n")
+        about = json.loads(line)
         if about | _about(path) != about:
             return None  # of another archive, or of this one before it changed
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        ids, offsets, sizes = np.frombuffer(rows, _INTEGER).reshape(3, about["images"])
+    except (OSError, ValueError, KeyError, TypeError):
         return None
     return TarIndex(ids, offsets, sizes, tuple(map(tuple, about["strange"])), about["damage"])
 

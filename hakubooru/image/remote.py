@@ -81,9 +81,11 @@ def read_ranges(url: str, ranges: Iterator[tuple[int, int]]) -> Iterator[bytes]:
         OSError: a range could not be had, after several attempts.
     """
     system = _system(url)
+    # What reads by way of a file, as the Hub's does, would fetch megabytes ahead of each image.
+    options = {} if system.async_impl else {"cache_type": "none"}
 
     def fetch(start: int, end: int) -> bytes:
-        return _patiently(lambda: _whole(system.cat_file(url, start=start, end=end), end - start))
+        return _patiently(lambda: _whole(system.cat_file(url, start=start, end=end, **options), end - start))
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         ahead = deque(pool.submit(fetch, *span) for span in itertools.islice(ranges, AT_ONCE))

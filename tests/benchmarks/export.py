@@ -103,10 +103,10 @@ class Bench:
         return path
 
     def clean(self) -> None:
-        """Remove what was written; an ext4 without journal gives out no inode that was just set free, but looks for one."""
+        """Remove what was written; an ext4 without journal gives out no inode for a minute, and looks for another."""
         shutil.rmtree(self.written, ignore_errors=True)
         os.sync()
-        time.sleep(6)
+        time.sleep(61)
 
     def export(
         self, share: str = "1", *, images: Path | None = None, watch: bool = False, **options: object
@@ -214,7 +214,7 @@ def compare(bench: Bench, title: str, rounds: int, *, beside: tuple, ours: tuple
     for _ in range(rounds):
         for name, run in (beside, ours):
             runs[name].append(run())
-        bench.clean()
+    bench.clean()
     medians = {name: statistics.median(run["seconds"] for run in some) for name, some in runs.items()}
     for name, seconds in medians.items():
         print(f"{title:<12}{name:<38}{seconds:8.2f} s {runs[name][0]['count'] / seconds:9,.0f} a second")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -71,18 +72,23 @@ class CaptionsSink(FolderSink):
 def empty_part(out: str) -> None:
     """Make, or empty, the folder where files lie while they are written."""
     folder = Path(out, STATE, "part")
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in folder.iterdir():
-        path.unlink()
+    if folder.is_dir():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
 
 
 class _FolderWriter(Writer):
-    """Every file is written in one place and moved to its own, so that what has a name there is whole."""
+    """Every file is written in one place and moved to its own, so that what has a name there is whole.
+
+    Each writer has a folder for it: two processes would wait for one another, were it the same one.
+    """
 
     def __init__(self, out: str, *, writes_captions: bool) -> None:
         self.out = out
         self.writes_captions = writes_captions
-        self.part = f"{out}/{STATE}/part/{uuid.uuid4().hex}"
+        self.folder = Path(out, STATE, "part", uuid.uuid4().hex)
+        self.folder.mkdir()
+        self.part = f"{self.folder}/file"
         self.paths: dict[int, str] = {}
         self.folders: set[str] = set()
 
@@ -111,4 +117,4 @@ class _FolderWriter(Writer):
         os.replace(self.part, f"{self.out}/{path}")  # noqa: PTH105 - as above
 
     def __exit__(self, *exc: object) -> None:
-        Path(self.part).unlink(missing_ok=True)
+        shutil.rmtree(self.folder)

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import re
 import sys
 import threading
 import zlib
 from collections import Counter
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import fsspec  # noqa: F401 - its registry is looked into
 import pytest
@@ -18,12 +13,12 @@ import pytest
 from exports import run
 from hakubooru.errors import IncompleteError, SourceError
 from hakubooru.image import remote
-from hakubooru.image.index import build_index
-from pictures import files_of, picture, write_tar
+from pictures import files_of, picture
+from serving import RangeHandler, serving, write_published
 
 
-class Handler(SimpleHTTPRequestHandler):
-    """Serves a folder, with byte ranges; spoils what the server's `spoil(path, times)` says."""
+class Handler(RangeHandler):
+    """Spoils what the server's `spoil(path, range, times)` says."""
 
     def do_GET(self):
         times = self.server.seen[self.path, self.headers.get("Range")]
@@ -34,40 +29,17 @@ class Handler(SimpleHTTPRequestHandler):
         elif wrong == "stall":
             self.server.over.wait(60)
         else:
-            self._send(cut=wrong == "cut")
-
-    def _send(self, *, cut):
-        path = self.translate_path(self.path)
-        matched = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range") or "")
-        if not matched:
-            super().do_GET()
-            return
-        data = Path(path).read_bytes()[int(matched[1]) : int(matched[2]) + 1]
-        self.server.sent += len(data)
-        self.send_response(206)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data[: len(data) // 2] if cut else data)
-
-    def log_message(self, *args):
-        pass
+            self.send(cut=wrong == "cut")
 
 
 @pytest.fixture
 def server(small):
-    handler = partial(Handler, directory=str(small / "set"))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as serving:
-        serving.seen = Counter()
-        serving.sent = 0
-        serving.over = threading.Event()
-        serving.spoil = lambda path, span, times: None
-        serving.url = f"http://127.0.0.1:{serving.server_port}"
-        thread = threading.Thread(target=serving.serve_forever)
-        thread.start()
-        yield serving
-        serving.over.set()
-        serving.shutdown()
-        thread.join()
+    with serving(small / "set", Handler) as server:
+        server.seen = Counter()
+        server.over = threading.Event()
+        server.spoil = lambda path, span, times: None
+        yield server
+        server.over.set()
 
 
 @pytest.fixture(autouse=True)
@@ -80,19 +52,7 @@ def impatient(monkeypatch):
 
 @pytest.fixture
 def archives(small):
-    """Two tars of big images with published indexes; the second is an update."""
-    for name, ids in [
-        ("images/0001.tar", [1]),
-        ("images/whatever.tar", range(2, 31)),
-        ("updates/20240601/x-5.tar", [5, 15]),
-    ]:
-        width = 100 if name.startswith("updates") else 60
-        path = write_tar(small / "set" / name, {f"{i}.png": picture(i, "png", (width, 60)) for i in ids})
-        index = build_index(str(path))
-        places = zip(index.ids.tolist(), index.offsets.tolist(), index.sizes.tolist(), strict=True)
-        files = {f"{i}.png": {"offset": offset, "size": size} for i, offset, size in places}
-        path.with_suffix(".json").write_text(json.dumps({"filesize": path.stat().st_size, "files": files}))
-    return small / "set"
+    return write_published(small / "set")
 
 
 def test_only_the_wanted_bytes_are_fetched(small, server, archives):

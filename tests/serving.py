@@ -1,0 +1,106 @@
+"""A real HTTP server with byte ranges, on loopback, for tests."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from hakubooru.image.index import build_index
+from pictures import picture, write_tar
+
+
+class RangeHandler(SimpleHTTPRequestHandler):
+    """Serves a folder; the server counts the bytes that it sent of ranges."""
+
+    def do_GET(self):
+        self.send(cut=False)
+
+    def send(self, *, cut):
+        """Answer with a range of a file, or with half of it."""
+        path = self.translate_path(self.path)
+        matched = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range") or "")
+        if not matched:
+            super().do_GET()
+            return
+        data = Path(path).read_bytes()[int(matched[1]) : int(matched[2]) + 1]
+        self.server.sent += len(data)
+        self.send_response(206)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data[: len(data) // 2] if cut else data)
+
+    def log_message(self, *args):
+        pass
+
+
+class HubHandler(RangeHandler):
+    """Serves a folder as the Hub's data set `some/set`: what it is, which files it has, and the files."""
+
+    def do_GET(self):
+        path, query = urlsplit(self.path)[2:4]
+        if path.startswith("/api/datasets/some/set/tree/main"):
+            folder = Path(self.directory, path.removeprefix("/api/datasets/some/set/tree/main").strip("/"))
+            found = sorted(folder.rglob("*") if "recursive=true" in query.lower() else folder.iterdir())
+            self._answer(
+                [
+                    {
+                        "type": "directory" if path.is_dir() else "file",
+                        "path": path.relative_to(self.directory).as_posix(),
+                        "size": path.stat().st_size,
+                        "oid": "0",
+                    }
+                    for path in found
+                ]
+            )
+        elif path in ("/api/datasets/some/set", "/api/datasets/some/set/revision/main"):
+            self._answer({"id": "some/set", "sha": "0" * 40, "siblings": [], "tags": []})
+        elif path.startswith("/datasets/some/set/resolve/main/"):
+            self.path = path.removeprefix("/datasets/some/set/resolve/main")
+            self.send(cut=False)
+        else:
+            self.send_error(404)
+
+    def _answer(self, found):
+        data = json.dumps(found).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+
+@contextmanager
+def serving(folder, handler=RangeHandler):
+    """A server of a folder; its `url` tells where it listens."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(folder))) as server:
+        server.sent = 0
+        server.url = f"http://127.0.0.1:{server.server_port}"
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def write_published(folder):
+    """Tars of originals and an update, whose images are wider, each with a published index."""
+    for name, ids in [
+        ("images/0001.tar", [1]),
+        ("images/whatever.tar", range(2, 31)),
+        ("updates/20240601/x-5.tar", [5, 15]),
+    ]:
+        width = 100 if name.startswith("updates") else 60
+        path = write_tar(folder / name, {f"{i}.png": picture(i, "png", (width, 60)) for i in ids})
+        index = build_index(str(path))
+        places = zip(index.ids.tolist(), index.offsets.tolist(), index.sizes.tolist(), strict=True)
+        files = {f"{i}.png": {"offset": offset, "size": size} for i, offset, size in places}
+        path.with_suffix(".json").write_text(json.dumps({"filesize": path.stat().st_size, "files": files}))
+    return folder
