@@ -25,7 +25,7 @@ bench-select: $(VENV)/.dev  ## selections beside plain SQL, on a generated file 
 bench-captions: $(VENV)/.dev  ## captions beside the bare query; OLD=a Python with HakuBooru 0.0.3 to compare with it
 	$(BIN)/python tests/benchmarks/captions.py $(if $(OLD),--old $(OLD))
 
-bench-export: $(VENV)/.dev  ## the export beside tar, 12 GB; OLD=a Python with HakuBooru 0.0.3 to compare with it
+bench-export: $(VENV)/.dev  ## the export beside tar, 25 GB; OLD=a Python with HakuBooru 0.0.3 to compare with it
 	$(BIN)/python tests/benchmarks/export.py $(if $(OLD),--old $(OLD))
 	$(BIN)/python tests/benchmarks/export_kills.py
 

@@ -20,7 +20,7 @@ from serving import RangeHandler, serving, write_published
 class Handler(RangeHandler):
     """Spoils what the server's `spoil(path, range, times)` says."""
 
-    def do_GET(self):
+    def do_GET(self):  # noqa: N802 - the name that http.server calls
         times = self.server.seen[self.path, self.headers.get("Range")]
         self.server.seen[self.path, self.headers.get("Range")] += 1
         wrong = self.server.spoil(self.path, self.headers.get("Range"), times)
