@@ -103,8 +103,8 @@ def load_index(path: str) -> TarIndex | None:
     """The index of an archive, where there is one that belongs to it; one that is damaged counts as none."""
     if is_remote(path):
         return _parse_json(read_index_of(path), None)
-    for place in (_beside(path), _in_cache(path)):
-        found = _load_own(place, path)
+    for place in (_beside, _in_cache):
+        found = _load_own(place(path), path)
         if found is not None:
             return found
     return _load_json(Path(path).with_suffix(".json"), path)

@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import uuid
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -77,18 +78,24 @@ def empty_part(out: str) -> None:
     folder.mkdir(parents=True)
 
 
+@cache
+def _process() -> str:
+    """A name for this process that no other has, on no other machine."""
+    return uuid.uuid4().hex
+
+
 class _FolderWriter(Writer):
     """Every file is written in one place and moved to its own, so that what has a name there is whole.
 
-    Each writer has a folder for it: two processes would wait for one another, were it the same one.
+    Each process has a folder for it: two would wait for one another, were it the same one.
     """
 
     def __init__(self, out: str, *, writes_captions: bool) -> None:
         self.out = out
         self.writes_captions = writes_captions
-        self.folder = Path(out, STATE, "part", uuid.uuid4().hex)
-        self.folder.mkdir()
-        self.part = f"{self.folder}/file"
+        folder = Path(out, STATE, "part", _process())
+        folder.mkdir(exist_ok=True)
+        self.part = f"{folder}/{uuid.uuid4().hex}"
         self.paths: dict[int, str] = {}
         self.folders: set[str] = set()
 
@@ -117,4 +124,4 @@ class _FolderWriter(Writer):
         os.replace(self.part, f"{self.out}/{path}")  # noqa: PTH105 - as above
 
     def __exit__(self, *exc: object) -> None:
-        shutil.rmtree(self.folder)
+        Path(self.part).unlink(missing_ok=True)
