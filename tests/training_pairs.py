@@ -24,9 +24,10 @@ def write_pairs(folder, sizes, *, status="exported"):
         path.with_suffix(".txt").write_text(caption, encoding="utf-8")
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         rows.append(
-            {"id": number, "path": f"x001/{number}.png", "status": status, "reason": None, "width": width}
+            {"id": number, "path": f"x001/{number}.png", "status": status, "width": width}
+            | {"reason": None if status == "exported" else "it is broken"}
             | {"height": height, "bytes": path.stat().st_size, "sha256": digest, "rating": "general"}
-            | {"caption": caption}
+            | {"caption": caption, "parts": '{"people": 1, "character": 1, "general": 4}'}
         )
     rows.append(dict.fromkeys(rows[0]) | {"id": 10_000, "status": "missing", "reason": "no archive holds it"})
     schema = pa.schema(
@@ -34,7 +35,7 @@ def write_pairs(folder, sizes, *, status="exported"):
     )
     for name, kind in (("width", pa.int32()), ("height", pa.int32()), ("bytes", pa.int64())):
         schema = schema.append(pa.field(name, kind))
-    for name in ("sha256", "rating", "caption"):
+    for name in ("sha256", "rating", "caption", "parts"):
         schema = schema.append(pa.field(name, pa.string()))
     parquet.write_table(pa.Table.from_pylist(rows, schema=schema), folder / "manifest.parquet")
     return folder

@@ -110,7 +110,8 @@ def options(folder: Path, threads: int) -> Options:
 
 
 def measure(told: Options, rounds: int) -> None:
-    it = prepare(told, Ranks(torch.device("cpu")), data_set(told))
+    alone = Ranks(torch.device("cpu"))
+    it = prepare(told, alone, data_set(told, alone))
     ahead = it.batches.training(it.data.order, range(it.data.batches))
     fixed = [it.batches.batch(it.data.order[number], number) for number in range(ACCUMULATION)]
     counters = Counters()

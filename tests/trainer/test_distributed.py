@@ -32,4 +32,4 @@ def test_each_rank_needs_a_batch(options, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "5")
     told = options(batch=BatchOptions(accumulation=4))
     with pytest.raises(ConfigError, match=r"4 batches \(batch\.accumulation\) and there are 5 ranks"):
-        loop.prepare(told, Ranks(torch.device("cpu")), loop.data_set(told))
+        loop.prepare(told, Ranks(torch.device("cpu")), loop.data_set(told, Ranks(torch.device("cpu"))))

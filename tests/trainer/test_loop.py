@@ -164,7 +164,7 @@ def test_what_is_not_finite_never_reaches_the_weights(options, monkeypatch):
     told = replace(told, run=replace(told.run, bad_updates=3))
     losses = Objective.losses
     monkeypatch.setattr(Objective, "losses", lambda self, *a, **k: losses(self, *a, **k) * float("nan"))
-    it = loop.prepare(told, Ranks(torch.device("cpu")), loop.data_set(told))
+    it = loop.prepare(told, Ranks(torch.device("cpu")), loop.data_set(told, Ranks(torch.device("cpu"))))
     before = [weight.clone() for weight in it.weights]
     ahead = it.batches.training(it.data.order, range(it.data.batches))
     counters = Counters()
@@ -240,7 +240,7 @@ def test_accumulation_sums_to_the_whole_batch(options, tmp_path):
             run=replace(told.run, out=str(tmp_path / str(size)), updates=1),
             buckets=replace(told.buckets, min_side=64, max_side=64),
         )
-        it = loop.prepare(told, Ranks(torch.device("cpu")), loop.data_set(told))
+        it = loop.prepare(told, Ranks(torch.device("cpu")), loop.data_set(told, Ranks(torch.device("cpu"))))
         monkeyed = [it.batches.batch(it.data.order[n], n) for n in range(it.data.batches)]
         assert sum(len(batch.ids) for batch in monkeyed) == it.data.order.images(0, it.data.batches) == 8
         found.append(sorted(i for batch in monkeyed for i in batch.ids))

@@ -44,10 +44,11 @@ def test_the_loss_is_what_diffusers_makes_it(options, pipeline, tiny, loss, mode
     from diffusers.training_utils import compute_snr
 
     told = options(loss=loss, model=ModelOptions(path=str(tiny), **model), batch=BatchOptions(size=3))
-    told = replace(told, data=(replace(told.data[0], weight=0.7),))
-    it = setup.prepare(told, Ranks(torch.device("cpu")))
+    told = replace(told, data=(replace(told.data[0], loss_weight=0.7),))
+    alone = Ranks(torch.device("cpu"))
+    it = setup.prepare(told, alone, setup.data_set(told, alone))
     scheduler = schedule(told.model)
-    for number in range(it.data.order.batches):
+    for number in range(it.data.order.batches(1)):
         batch = it.batches.batch(it.data.order[number], number)
         prompt, _, pooled, _ = pipeline.encode_prompt(
             list(batch.captions), device="cpu", do_classifier_free_guidance=False

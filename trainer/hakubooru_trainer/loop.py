@@ -74,7 +74,7 @@ def run(options: Options, *, resume: str = "auto", allow: Collection[str] = ()) 
 def _run(options: Options, resume: str, allow: Collection[str], ranks: Ranks) -> Report:
     with ranks.first_alone():
         out, chosen = out_folder(options, resume)
-    data = data_set(options)
+    data = data_set(options, ranks)
     states = States(out / "state", options, data, allow)
     states.compare(chosen)
     it = prepare(options, ranks, data)
@@ -243,7 +243,7 @@ def _save(it: Training, path: Path, update: int) -> None:
         it.data.train,
         it.data.sizes,
         update=update,
-        epoch=min(update * it.options.batch.accumulation, it.data.batches) / it.data.order.batches,
+        epoch=it.data.order.epochs(min(update * it.options.batch.accumulation, it.data.batches)),
         v=it.objective.prediction == "v",
         fingerprint=it.data.fingerprint,
     )

@@ -67,8 +67,11 @@ class Objective:
             noise.offset_noise(batch.noise, batch.offset, options.noise_offset) if weighted else batch.noise
         )
         noisy = noise.add_noise(latents, noises, self.alphas, batch.timesteps)
-        with torch.set_grad_enabled(torch.is_grad_enabled() and self.options.text.train):
-            context, pooled = text.encode(model, batch.tokens, batch.tokens_2)
+        if batch.contexts is not None:
+            context, pooled = batch.contexts
+        else:
+            with torch.set_grad_enabled(torch.is_grad_enabled() and self.options.text.train):
+                context, pooled = text.encode(model, batch.tokens, batch.tokens_2)
         predicted = model.unet(
             noisy,
             batch.timesteps,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+import torch
 
+from hakubooru_trainer.distributed import Ranks
 from hakubooru_trainer.lokr.adapter import Adapter
 from hakubooru_trainer.lokr.preset import targets
 from hakubooru_trainer.model.load import load_tokenizer, skeleton
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 _BYTES: Final = {"fp32": 4, "bf16": 2, "fp16": 2}
 _STATE_BYTES: Final = {"lion8bit": 1, "adamw8bit": 2, "lion": 4, "adamw": 8}
 _READ_CAPTIONS: Final = 10_000
+_RUN: Final = 200
 _GIB: Final = 1 << 30
 
 
@@ -70,7 +74,7 @@ def plan(options: Options) -> Plan:
     Raises:
         InputError: an option or the data set cannot be used.
     """
-    data = data_set(options)
+    data = data_set(options, Ranks(torch.device("cpu")))
     counts = np.bincount(data.sizes.of, minlength=len(data.sizes.sizes))
     parts = {
         part: skeleton(part, options.model) for part in ("unet", "vae", "text_encoder", "text_encoder_2")
@@ -90,9 +94,9 @@ def plan(options: Options) -> Plan:
         held_out=len(data.held),
         left_out=data.train.left_out,
         buckets=[(*size, int(count)) for size, count in zip(data.sizes.sizes.tolist(), counts, strict=True)],
-        batches=data.order.batches,
+        batches=data.order.batches(1),
         updates=data.updates,
-        epochs=data.batches / data.order.batches,
+        epochs=data.order.epochs(data.batches),
         layers=Counter(target.part if target.factor else "norms" for target in found),
         parameters=parameters,
         file_bytes=trained * _BYTES[options.lokr.save],
@@ -117,8 +121,8 @@ def _warnings(options: Options, data: DataSet, counts: np.ndarray) -> list[str]:
             f"{thin} buckets hold fewer images than a batch ({options.batch.size}): their batches are "
             + ("filled with repeats" if options.buckets.incomplete == "fill" else "short")
         )
-    rows = np.linspace(0, len(data.train) - 1, min(len(data.train), _READ_CAPTIONS)).astype(int)
-    captions = [data.train.caption(row).replace(options.captions.keep_separator, "") for row in rows.tolist()]
+    rows = _spread(len(data.train), _READ_CAPTIONS)
+    captions = [options.captions.unchanged()(data.train[row].caption, 0) for row in rows]
     lengths = np.array([*map(len, token_ids(load_tokenizer(options.model, "tokenizer"), captions))])
     long = int((lengths > options.text.tokens).sum())
     if long:
@@ -131,3 +135,10 @@ def _warnings(options: Options, data: DataSet, counts: np.ndarray) -> list[str]:
             f"{int((lengths == 0).sum()):,} of {len(rows):,} captions that were looked at are empty"
         )
     return warnings
+
+
+def _spread(rows: int, most: int) -> list[int]:
+    """So many rows at the most, in a few runs from first to last: what stands together is read together."""
+    runs = math.ceil(min(rows, most) / _RUN)
+    starts = np.linspace(0, max(0, rows - _RUN), runs).astype(int)
+    return sorted({row for start in starts.tolist() for row in range(start, min(start + _RUN, rows))})

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from hakubooru.errors import ConfigError, DestinationError
+from hakubooru.errors import ConfigError, DataSetError, DestinationError
 from hakubooru_trainer import distributed, optim, sample
 from hakubooru_trainer.data import order, samples
 from hakubooru_trainer.data.batches import Batches
+from hakubooru_trainer.data.contexts import ContextCache
 from hakubooru_trainer.data.latents import LatentCache
 from hakubooru_trainer.lokr import file
 from hakubooru_trainer.lokr.adapter import Adapter
@@ -89,7 +90,7 @@ def prepare(options: Options, ranks: Ranks, data: DataSet) -> Training:
     objective = Objective.of(options, model, device)
     training, held = batches_of(data, options, model, ranks)
     unet, text = adapter.parameters("unet"), adapter.parameters("text_encoder", "text_encoder_2")
-    told, precision = options.optimizer, options.run.precision
+    told = options.optimizer
     return Training(
         options=options,
         ranks=ranks,
@@ -102,19 +103,25 @@ def prepare(options: Options, ranks: Ranks, data: DataSet) -> Training:
         held=held,
         weights=[*unet, *text],
         optimizer=optim.optimizer(told, [(told.lr, unet), (told.text_lr, text)]),
-        scaler=optim.Scaler(device.type, enabled=precision == "fp16"),
-        precision=torch.autocast(device.type, DTYPES[precision], enabled=precision != "fp32"),
+        scaler=optim.Scaler(device.type, enabled=options.run.precision == "fp16"),
+        precision=precision_of(options, device),
         prompts=prompts,
     )
 
 
-def data_set(options: Options) -> DataSet:
-    """The data set of a run; no image is opened.
+def data_set(options: Options, ranks: Ranks) -> DataSet:
+    """The data set of a run; no image is opened but those that no manifest tells of, once.
 
     Raises:
-        DataSetError: it cannot be trained on.
+        DataSetError: it cannot be trained on, or not as the options say.
     """
-    everything = samples.load(options.data)
+    everything = samples.load(options.data, ranks)
+    for told in everything.sets:
+        if options.captions.tags == "general" and not told.knows_parts:
+            raise DataSetError(
+                f"{told.options.path} does not say which tags are general ones, as the manifest of `hakubooru export` does in its "
+                'column `parts`; export it anew, or set captions.tags = "tail"'
+            )
     train, held = everything.split(options.validation.images, options.run.seed)
     sizes = order.sizes(train, options.buckets)
     made = order.Order(
@@ -126,7 +133,7 @@ def data_set(options: Options) -> DataSet:
     )
     limits = []
     if options.run.epochs:
-        limits.append(max(1, round(options.run.epochs * made.batches)))
+        limits.append(max(1, made.batches(options.run.epochs)))
     if options.run.updates:
         limits.append(options.run.updates * options.batch.accumulation)
     batches = min(limits)
@@ -204,17 +211,35 @@ def trained_parts(parts: Mapping[str, Any], options: Options) -> dict[str, Any]:
     return {name: parts[name] for name in names}
 
 
+def precision_of(options: Options, device: torch.device) -> torch.autocast:
+    """What is computed in, for use in a `with` statement."""
+    precision = options.run.precision
+    return torch.autocast(device.type, DTYPES[precision], enabled=precision != "fp32")
+
+
 def batches_of(data: DataSet, options: Options, model: Sdxl, ranks: Ranks) -> tuple[Batches, Batches]:
-    """What makes the batches for training and for validation, with latents cached where that is asked for."""
-    tokenizers = (model.tokenizer, model.tokenizer_2)
-    cache = LatentCache(Path(options.cache.latents), model.vae, ranks) if options.cache.latents else None
+    """What makes the batches for training and for validation; images and captions are encoded now where that is to be kept."""
+    kept = options.cache
+    latents = LatentCache(Path(kept.latents), model.vae, ranks) if kept.latents else None
+    contexts = ContextCache(Path(kept.text), model, options, ranks) if kept.text else None
+    told: Any = {
+        "tokenizers": (model.tokenizer, model.tokenizer_2),
+        "latents": latents,
+        "contexts": contexts,
+    }
     made = (
-        Batches(data.train, data.sizes, options, tokenizers=tokenizers, cache=cache),
-        Batches(data.held, data.held_sizes, options, tokenizers=tokenizers, cache=cache),
+        Batches(data.train, data.sizes, options, **told),
+        Batches(data.held, data.held_sizes, options, **told),
     )
-    if cache is not None:
-        for some in made:
-            cache.fill(some, model.vae)
-        if not options.samples.prompts:
-            model.vae.to("cpu")  # nothing is encoded or decoded any more
+    for some in made:
+        if latents is not None:
+            latents.fill(some, model.vae)
+        if contexts is not None:
+            contexts.fill(some, model, precision_of(options, ranks.device))
+    if not options.samples.prompts:  # what encodes nothing any more, and decodes nothing, leaves the GPU
+        if latents is not None:
+            model.vae.to("cpu")
+        if contexts is not None:
+            model.text_encoder.to("cpu")
+            model.text_encoder_2.to("cpu")
     return made

@@ -114,13 +114,18 @@ def test_wrong_places_are_told(places):
     assert not (places / "out").exists()
 
 
-def test_the_trainer_reads_them(places):
-    pytest.importorskip("torch")
+@pytest.mark.parametrize("sink", ["folder", "webdataset", "imagefolder"])
+def test_the_trainer_reads_them(places, sink):
+    torch = pytest.importorskip("torch")
     from hakubooru_trainer.config.options import DataOptions
     from hakubooru_trainer.data.samples import load
+    from hakubooru_trainer.distributed import Ranks
 
-    run(places, places / "out")
-    samples = load([DataOptions(path=str(places / "out"))])
+    run(places, places / "out", sink=sink)
+    samples = load([DataOptions(path=str(places / "out"))], Ranks(torch.device("cpu")))
     assert len(samples) == len(set(samples.ids.tolist())) == 9
     assert {1, 2, 3, 4, 5, 6} < set(samples.ids.tolist())
-    assert {"my a/cat, solo", "my cat, solo"} < set(samples.columns["caption"].to_pylist())
+    found = {samples.read(row): samples[row].caption for row in range(9)}
+    assert {picture(i) for i in range(1, 7)} < found.keys()
+    assert found[picture(50, "png")] == "my a/cat, solo"
+    assert [samples[row].parts is None for row in range(9)] == [False] * 6 + [True] * 3

@@ -6,13 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from hakubooru.errors import ConfigError
-
-
-def _at_least(section: str, options: object, limits: dict[str, int]) -> None:
-    for name, least in limits.items():
-        value = getattr(options, name)
-        if not value >= least:  # NaN is not
-            raise ConfigError(f"{section}.{name} is {value}; it is {least} or more")
+from hakubooru_trainer.config.data import BucketOptions, CacheOptions, CaptionOptions, DataOptions, at_least
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +39,7 @@ class RunOptions:
     """How many updates in a row may be skipped because a loss or gradient is not finite."""
 
     def __post_init__(self) -> None:
-        _at_least("run", self, {"updates": 0, "threads": 0, "workers": 1, "bad_updates": 1, "epochs": 0})
+        at_least("run", self, {"updates": 0, "threads": 0, "workers": 1, "bad_updates": 1, "epochs": 0})
         if not self.epochs and not self.updates:
             raise ConfigError("run.epochs and run.updates are both 0, so the run has no end; set one of them")
         if self.weights not in {"fp32", self.precision}:
@@ -83,79 +77,6 @@ class ModelOptions:
                 'model.vae_precision is "fp16", in which SDXL\'s own VAE overflows to black or NaN; '
                 'use "fp32" or "bf16", or name a VAE that is fixed for fp16 in model.vae'
             )
-
-
-@dataclass(frozen=True, kw_only=True)
-class DataOptions:
-    """A data set; write [[data]], once for each."""
-
-    path: str
-    """What `hakubooru export` wrote; or a folder of images, each with a caption of the same name in .txt beside it."""
-    repeats: int = 1
-    """How often each image stands in an epoch."""
-    weight: float = 1.0
-    """What the loss of each image is multiplied by."""
-
-    def __post_init__(self) -> None:
-        _at_least("data", self, {"repeats": 1})
-        if not self.weight > 0:
-            raise ConfigError(
-                f"data.weight is {self.weight}; it is above 0. Leave a data set out by taking its [[data]] away"
-            )
-
-
-@dataclass(frozen=True, kw_only=True)
-class BucketOptions:
-    """The sizes that images are brought to, so that those of like shape can share a batch."""
-
-    area: int = 1024 * 1024
-    """Pixels at the most."""
-    step: int = 64
-    """What sides are multiples of; itself a multiple of 8."""
-    min_side: int = 256
-    """The shortest side, in pixels."""
-    max_side: int = 4096
-    """The longest side, in pixels."""
-    nearest: Literal["ratio", "log"] = "ratio"
-    """How the nearest shape is found: by the ratio of the sides, as sd-scripts does, or by its logarithm, which treats
-    portraits as it treats landscapes."""
-    upscale: bool = True
-    """Enlarge images that are smaller than their bucket; else they get buckets of their own size, rounded down to a step."""
-    incomplete: Literal["weight", "fill"] = "weight"
-    """What becomes of a batch that its bucket cannot fill: it stays short, and each image still weighs the same; or it is
-    filled with images of its bucket, which are seen twice in that epoch."""
-    crop: Literal["true", "kohya"] = "true"
-    """What the model is told of the crop: the one that was made; or sd-scripts' figures, which are of another one."""
-
-    def __post_init__(self) -> None:
-        if self.step % 8:
-            raise ConfigError(f"buckets.step is {self.step}; the VAE needs multiples of 8, such as 64")
-        if not 0 < self.step <= self.min_side <= self.max_side or self.area < self.step**2:
-            raise ConfigError(
-                f"buckets of area {self.area}, step {self.step}, sides {self.min_side} to {self.max_side} hold nothing; "
-                "0 < step <= min_side <= max_side, and step * step <= area"
-            )
-
-
-@dataclass(frozen=True, kw_only=True)
-class CaptionOptions:
-    """What is done to captions at each step; what stands before the keep separator is never touched."""
-
-    shuffle: bool = True
-    """Put the tags in a random order."""
-    drop_tags: float = 0.0
-    """The chance of each tag to be dropped."""
-    drop_caption: float = 0.0
-    """The chance that nothing of a caption stays."""
-    separator: str = ", "
-    """What stands between two tags."""
-    keep_separator: str = "|||"
-    """What stands before the tags that may be changed."""
-
-    def __post_init__(self) -> None:
-        for name in ("drop_tags", "drop_caption"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"captions.{name} is {getattr(self, name)}; a rate lies from 0 to 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,7 +138,7 @@ class LossOptions:
     """How many batches in a row draw the same timesteps: 4 is what sd-scripts does on 4 GPUs, 1 draws each anew."""
 
     def __post_init__(self) -> None:
-        _at_least("loss", self, {"min_snr_gamma": 0, "noise_offset": 0, "timesteps_alike": 1})
+        at_least("loss", self, {"min_snr_gamma": 0, "noise_offset": 0, "timesteps_alike": 1})
         if self.min_snr_gamma and self.debiased:
             raise ConfigError(
                 "loss.min_snr_gamma and loss.debiased both weigh the timesteps; set one of them"
@@ -253,7 +174,7 @@ class OptimizerOptions:
     """The longest that the gradient may be, as a norm; 0 is off."""
 
     def __post_init__(self) -> None:
-        _at_least(
+        at_least(
             "optimizer",
             self,
             {"weight_decay": 0, "warmup": 0, "warmup_steps_an_update": 1, "clip": 0, "text_lr": 0},
@@ -278,15 +199,7 @@ class BatchOptions:
     """Batches an update, over all GPUs."""
 
     def __post_init__(self) -> None:
-        _at_least("batch", self, {"size": 1, "accumulation": 1})
-
-
-@dataclass(frozen=True, kw_only=True)
-class CacheOptions:
-    """Work that is done once and kept."""
-
-    latents: str = ""
-    """A folder for encoded images (mean and deviation); empty: images are encoded at every step."""
+        at_least("batch", self, {"size": 1, "accumulation": 1})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -301,7 +214,7 @@ class ValidationOptions:
     """Where it is measured."""
 
     def __post_init__(self) -> None:
-        _at_least("validation", self, {"images": 0, "every": 1})
+        at_least("validation", self, {"images": 0, "every": 1})
         if not self.timesteps or not all(0 <= step < 1000 for step in self.timesteps):
             raise ConfigError(f"validation.timesteps is {list(self.timesteps)}; each lies from 0 to 999")
 
@@ -326,7 +239,7 @@ class SampleOptions:
     """What not to draw."""
 
     def __post_init__(self) -> None:
-        _at_least("samples", self, {"every": 1, "width": 64, "height": 64, "steps": 1})
+        at_least("samples", self, {"every": 1, "width": 64, "height": 64, "steps": 1})
         if self.width % 8 or self.height % 8:
             raise ConfigError(
                 f"samples.width and height are {self.width} and {self.height}; both are multiples of 8"
@@ -347,7 +260,7 @@ class SaveOptions:
     """How many states stay; where the last one is torn, the one before is taken up."""
 
     def __post_init__(self) -> None:
-        _at_least("save", self, {"every": 1, "minutes": 0, "keep": 0, "states": 1})
+        at_least("save", self, {"every": 1, "minutes": 0, "keep": 0, "states": 1})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -357,14 +270,14 @@ class Options:
     run: RunOptions
     model: ModelOptions
     data: tuple[DataOptions, ...]
-    buckets: BucketOptions = BucketOptions()
-    captions: CaptionOptions = CaptionOptions()
+    buckets: BucketOptions = field(default_factory=BucketOptions)
+    captions: CaptionOptions = field(default_factory=CaptionOptions)
     text: TextOptions = TextOptions()
     lokr: LokrOptions = field(default_factory=LokrOptions)
     loss: LossOptions = LossOptions()
     optimizer: OptimizerOptions = OptimizerOptions()
     batch: BatchOptions = BatchOptions()
-    cache: CacheOptions = CacheOptions()
+    cache: CacheOptions = field(default_factory=CacheOptions)
     validation: ValidationOptions = ValidationOptions()
     samples: SampleOptions = SampleOptions()
     save: SaveOptions = SaveOptions()
@@ -372,6 +285,15 @@ class Options:
     def __post_init__(self) -> None:
         if not self.data:
             raise ConfigError('data is empty; name at least one data set: [[data]] and path = "…"')
+        if self.cache.text and self.text.train:
+            raise ConfigError(
+                "cache.text keeps what text encoders give, and they are trained; set text.train = false"
+            )
+        if self.cache.text and (self.captions.shuffle or self.captions.drop_tags or self.captions.drop_parts):
+            raise ConfigError(
+                "cache.text keeps what becomes of captions that stay as they are; set captions.shuffle = false, and leave "
+                "drop_tags and drop_parts away"
+            )
         if self.lokr.masters == "fp16" and self.optimizer.name == "adamw":
             raise ConfigError(
                 'lokr.masters = "fp16" with optimizer.name = "adamw" divides by 0, since its 1e-8 is none in fp16; '

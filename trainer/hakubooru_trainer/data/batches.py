@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -11,10 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from hakubooru.caption import CaptionChange
 from hakubooru_trainer import randomness
 from hakubooru_trainer.data.images import conditioning, pixels
-from hakubooru_trainer.text import tokenize
+from hakubooru_trainer.text import CHUNK, tokenize
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from hakubooru_trainer.config import Options
+    from hakubooru_trainer.data.contexts import ContextCache
     from hakubooru_trainer.data.latents import LatentCache
     from hakubooru_trainer.data.order import Order, Place, Sizes
-    from hakubooru_trainer.data.samples import Samples
+    from hakubooru_trainer.data.samples import Sample, Samples
     from hakubooru_trainer.randomness import Floats
 
 DOWN = 8
@@ -57,6 +58,8 @@ class Batch:
     """(B, 3, H, W); None where latents are cached."""
     latents: tuple[Tensor, Tensor] | None
     """Mean and deviation, each (B, 4, H/8, W/8)."""
+    contexts: tuple[Tensor, Tensor] | None
+    """What the text encoders make of the captions, (B, chunks * 75 + 2, 2048) and (B, 1280), where that is cached."""
 
     def to(self, device: torch.device) -> Batch:
         """The same on a device."""
@@ -65,13 +68,23 @@ class Batch:
             for name, value in vars(self).items()
             if isinstance(value, torch.Tensor)
         }
-        if self.latents is not None:
-            moved["latents"] = (self.latents[0].to(device), self.latents[1].to(device))
+        for name in ("latents", "contexts"):
+            if (pair := getattr(self, name)) is not None:
+                moved[name] = (pair[0].to(device), pair[1].to(device))
         return replace(self, **moved)
 
 
 class Batches:
-    """Makes batches of samples."""
+    """Makes batches of samples.
+
+    Args:
+        samples: the images.
+        sizes: that they are brought to.
+        options: of the run.
+        tokenizers: both of the model's.
+        latents: where encoded images are kept, if they are.
+        contexts: likewise, encoded captions.
+    """
 
     def __init__(
         self,
@@ -80,22 +93,17 @@ class Batches:
         options: Options,
         *,
         tokenizers: Sequence[Any],
-        cache: LatentCache | None = None,
+        latents: LatentCache | None = None,
+        contexts: ContextCache | None = None,
     ) -> None:
         self.samples = samples
         self.sizes = sizes
         self.options = options
         self.tokenizers = tokenizers
-        self.cache = cache
-        captions = options.captions
-        self.change = CaptionChange(
-            shuffle=captions.shuffle,
-            drop_tags=captions.drop_tags,
-            drop_caption=captions.drop_caption,
-            separator=captions.separator,
-            keep_separator=captions.keep_separator,
-        )
-        self.plain = replace(self.change, shuffle=False, drop_tags=0.0, drop_caption=0.0)
+        self.latents = latents
+        self.contexts = contexts
+        self.change = options.captions.change()
+        self.unchanged = options.captions.unchanged()
 
     def training(self, order: Order, numbers: range) -> Iterator[Batch]:
         """Some batches of the run."""
@@ -113,12 +121,13 @@ class Batches:
         draws: list[tuple[int, ...]] = [
             (seed, epoch, place.position + i, int(self.samples.ids[row])) for i, row in enumerate(rows)
         ]
+        found = [self.samples[row] for row in rows]
         captions = [
-            self.change(self.samples.caption(row), randomness.number("caption", *draw))
-            for row, draw in zip(rows, draws, strict=True)
+            self._changed(sample, randomness.number("caption", *draw))
+            for sample, draw in zip(found, draws, strict=True)
         ]
         return self._made(
-            rows, captions, draws, [self._timestep(draw, i, number) for i, draw in enumerate(draws)]
+            rows, found, captions, draws, [self._timestep(draw, i, number) for i, draw in enumerate(draws)]
         )
 
     def validation(self, numbers: Sequence[int]) -> Iterator[Batch]:
@@ -128,7 +137,8 @@ class Batches:
         def made(number: int) -> Batch:
             row, timestep = number // len(steps), steps[number % len(steps)]
             draw = (self.options.run.seed, 2**64 - 1, timestep, int(self.samples.ids[row]))
-            return self._made([row], [self.plain(self.samples.caption(row), 0)], [draw], [timestep])
+            sample = self.samples[row]
+            return self._made([row], [sample], [self.unchanged(sample.caption, 0)], [draw], [timestep])
 
         return self._ahead(made, numbers)
 
@@ -138,36 +148,60 @@ class Batches:
             draw = (draw[0], number // loss.timesteps_alike, place)
         return randomness.integer(loss.min_timestep, loss.max_timestep, "timestep", *draw)
 
+    def _changed(self, sample: Sample, seed: int) -> str:
+        """The caption of an image at a step."""
+        if self.options.captions.tags == "tail":
+            return self.change(sample.caption, seed)
+        if sample.parts is None:  # of an image of one's own
+            return replace(self.change, drop_parts={})(sample.caption, seed)
+        return self.change(sample.caption, seed, json.loads(sample.parts))
+
     def _made(
-        self, rows: list[int], captions: list[str], draws: list[tuple[int, ...]], timesteps: list[int]
+        self,
+        rows: list[int],
+        found: list[Sample],
+        captions: list[str],
+        draws: list[tuple[int, ...]],
+        timesteps: list[int],
     ) -> Batch:
-        samples, chunks = self.samples, self.options.text.tokens // 75
+        samples = self.samples
         size = self.size(rows[0])
         shape = (4, size[1] // DOWN, size[0] // DOWN)
         told = [
             conditioning(int(samples.widths[row]), int(samples.heights[row]), size, self.options.buckets.crop)
             for row in rows
         ]
-        images, latents = None, None
-        if self.cache is None:
+        tokens, tokens_2 = self.tokens(captions)
+        images, latents, contexts = None, None, None
+        if self.latents is None:
             images = torch.from_numpy(np.stack([self.pixels(row) for row in rows]))
         else:
-            found = [self.cache.get(samples.content(row), size) for row in rows]
-            latents = (torch.stack([mean for mean, _ in found]), torch.stack([std for _, std in found]))
+            latents = _stacked([self.latents.get(self, row) for row in rows])
+        if self.contexts is not None:
+            kept = (
+                sample.caption if caption else "" for sample, caption in zip(found, captions, strict=True)
+            )
+            contexts = _stacked([*map(self.contexts.get, kept, tokens, tokens_2)])
         return Batch(
             ids=tuple(int(samples.ids[row]) for row in rows),
             captions=tuple(captions),
-            tokens=tokenize(self.tokenizers[0], captions, chunks),
-            tokens_2=tokenize(self.tokenizers[1], captions, chunks),
+            tokens=tokens,
+            tokens_2=tokens_2,
             conditioning=torch.tensor(told),
-            weights=torch.tensor([samples.weights[samples.sources[row]] for row in rows]),
+            weights=torch.tensor([samples.sets[samples.sources[row]].options.loss_weight for row in rows]),
             timesteps=torch.tensor(timesteps),
             noise=_normal(shape, "noise", draws),
             offset=_normal((4, 1, 1), "offset", draws),
             spread=_normal(shape, "latents", draws),
             pixels=images,
             latents=latents,
+            contexts=contexts,
         )
+
+    def tokens(self, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """What both tokenizers make of captions, each (B, chunks, 77)."""
+        chunks = self.options.text.tokens // CHUNK
+        return tokenize(self.tokenizers[0], captions, chunks), tokenize(self.tokenizers[1], captions, chunks)
 
     def size(self, row: int) -> tuple[int, int]:
         """Width and height of an image's bucket."""
@@ -177,7 +211,8 @@ class Batches:
     def pixels(self, row: int) -> Floats:
         """An image brought to its bucket's size, (3, H, W)."""
         samples = self.samples
-        return pixels(samples.path(row), int(samples.widths[row]), int(samples.heights[row]), self.size(row))
+        width, height = int(samples.widths[row]), int(samples.heights[row])
+        return pixels(samples[row].path, samples.read(row), width, height, self.size(row))
 
     def _ahead(self, make: Any, items: Sequence[Any]) -> Iterator[Batch]:
         """What `make` gives for each item, in order, made by threads a few items ahead."""
@@ -199,3 +234,8 @@ class Batches:
 
 def _normal(shape: tuple[int, ...], purpose: str, draws: list[tuple[int, ...]]) -> Tensor:
     return torch.from_numpy(np.stack([randomness.normal(shape, purpose, *draw) for draw in draws]))
+
+
+def _stacked(pairs: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    first, second = zip(*pairs, strict=True)
+    return torch.stack(first), torch.stack(second)

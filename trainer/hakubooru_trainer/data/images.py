@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
@@ -54,14 +55,21 @@ def conditioning(
     return [float(height), float(width), top, left, float(size[1]), float(size[0])]
 
 
-def pixels(path: str, width: int, height: int, size: tuple[int, int]) -> Floats:
-    """The image at a path, brought to a size: (3, H, W) from -1 to 1; what is transparent becomes white.
+def pixels(path: str, data: bytes, width: int, height: int, size: tuple[int, int]) -> Floats:
+    """An image brought to a size: (3, H, W) from -1 to 1; what is transparent becomes white.
+
+    Args:
+        path: where it lies, for the message.
+        data: its file.
+        width: that it is expected to have.
+        height: likewise.
+        size: width and height that it is brought to.
 
     Raises:
         DataSetError: it cannot be read, or is not of the width and height that are expected.
     """
     try:
-        with Image.open(path) as opened:
+        with Image.open(io.BytesIO(data)) as opened:
             image = _without_alpha(opened)
     except (OSError, UnidentifiedImageError, SyntaxError, Image.DecompressionBombError) as error:
         raise DataSetError(

@@ -5,6 +5,8 @@ Batches are numbered from the start of the run, through all epochs; any of them 
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from fractions import Fraction
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -16,7 +18,7 @@ from hakubooru_trainer import randomness
 
 if TYPE_CHECKING:
     from hakubooru.arrays import Ids
-    from hakubooru_trainer.config.options import BucketOptions
+    from hakubooru_trainer.config.data import BucketOptions
     from hakubooru_trainer.data.samples import Samples
 
 Integers: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
@@ -53,30 +55,55 @@ def sizes(samples: Samples, options: BucketOptions) -> Sizes:
         small = (own < wanted).any(1)
         least = np.minimum(own // options.step * options.step, wanted)
         wanted[small] = np.maximum(least, options.step)[small]
-    found, of = np.unique(wanted, axis=0, return_inverse=True)
-    return Sizes(found, of.reshape(-1))
+    found, of = np.unique(wanted[:, 0] << 32 | wanted[:, 1], return_inverse=True)
+    return Sizes(np.stack([found >> 32, found & 0xFFFFFFFF], 1), of.reshape(-1))
+
+
+class Round(NamedTuple):
+    """Images of a bucket, of which an epoch draws a part, and the next one the part that follows; then it begins anew."""
+
+    bucket: int
+    rate: Fraction
+    """The part, from 0 up to 1."""
+    rows: Integers
+
+    def span(self, epoch: int) -> tuple[int, int]:
+        """How many are drawn before an epoch, and up to its end."""
+        share = self.rate * len(self.rows)
+        return int(share * epoch), int(share * (epoch + 1))
+
+    def drawn(self, epoch: int) -> Integers:
+        """The rows that an epoch draws."""
+        return self.rows[np.arange(*self.span(epoch)) % len(self.rows)]
 
 
 class Order:
-    """The batches of a run."""
+    """The batches of a run.
+
+    A data set that weighs 2.3 gives an epoch each of its images twice, and three tenths of each bucket's once more; the next
+    epoch takes the three tenths that follow, so that each image is drawn 23 times in ten epochs. Epochs may differ by some
+    batches therefore.
+    """
 
     def __init__(self, samples: Samples, buckets: Integers, *, batch: int, seed: int, fill: bool) -> None:
         self.batch = batch
         self.seed = seed
         self.fill = fill
         self.ids = samples.ids
+        self.sources = samples.sources
         self.buckets = buckets
-        repeats = np.array(samples.repeats, np.int64)[samples.sources]
-        self.rows = np.repeat(np.arange(len(samples)), repeats)
-        starts = np.repeat(np.cumsum(repeats) - repeats, repeats)
-        self.copies = np.arange(len(self.rows)) - starts  # which of its repeats each is
-        counts = np.bincount(buckets[self.rows])
-        self.batches = int((-(-counts // batch)).sum())
-        """How many an epoch has."""
+        rates = [Fraction(str(told.options.weight)) * told.options.repeats for told in samples.sets]
+        self.whole = np.array([int(rate) for rate in rates])[
+            samples.sources
+        ]  # times that every epoch draws each
+        self.counts = np.bincount(buckets, self.whole).astype(np.int64)  # and so of each bucket
+        self.rounds = self._rounds([rate % 1 for rate in rates])
+        self._ends = [0]  # the batches up to each epoch
         self._epoch = lru_cache(maxsize=2)(self._ordered)
 
     def __getitem__(self, number: int) -> Place:
-        epoch, place = divmod(number, self.batches)
+        epoch = self._epoch_of(number)
+        place = number - self._ends[epoch]
         rows, starts, ends = self._epoch(epoch)
         some = rows[starts[place] : ends[place]]
         if self.fill and len(some) < self.batch:
@@ -85,27 +112,70 @@ class Order:
             some = np.concatenate([some, np.resize(whole, self.batch - len(some))])
         return Place(epoch, place * self.batch, some)
 
+    def batches(self, epochs: float) -> int:
+        """How many so many epochs have."""
+        whole, rest = divmod(epochs, 1)
+        start, end = self._up_to(int(whole)), self._up_to(int(whole) + 1)
+        return start + round(rest * (end - start))
+
+    def epochs(self, batches: int) -> float:
+        """How many epochs so many batches are."""
+        epoch = self._epoch_of(batches)
+        start, end = self._ends[epoch], self._ends[epoch + 1]
+        return epoch + (batches - start) / (end - start)
+
     def images(self, first: int, last: int) -> int:
         """How many images are in the batches from `first` up to `last`, which is not included."""
         if self.fill:
             return (last - first) * self.batch
         total = 0
         while first < last:
-            epoch, place = divmod(first, self.batches)
-            stop = min(self.batches, place + last - first)
+            epoch = self._epoch_of(first)
             _, starts, ends = self._epoch(epoch)
-            total += int((ends[place:stop] - starts[place:stop]).sum())
-            first += stop - place
+            stop = min(last, self._ends[epoch + 1])
+            some = slice(first - self._ends[epoch], stop - self._ends[epoch])
+            total += int((ends[some] - starts[some]).sum())
+            first = stop
         return total
+
+    def _epoch_of(self, number: int) -> int:
+        while self._ends[-1] <= number:
+            self._up_to(len(self._ends))
+        return bisect_right(self._ends, number) - 1
+
+    def _up_to(self, epoch: int) -> int:
+        """How many batches come before an epoch."""
+        while len(self._ends) <= epoch:
+            counts = self.counts.copy()
+            for one in self.rounds:
+                start, end = one.span(len(self._ends) - 1)
+                counts[one.bucket] += end - start
+            self._ends.append(self._ends[-1] + int((-(-counts // self.batch)).sum()))
+        return self._ends[epoch]
+
+    def _rounds(self, rates: list[Fraction]) -> list[Round]:
+        """Of the data sets that are drawn in part, the images of each bucket."""
+        found = []
+        for source, rate in enumerate(rates):
+            rows = np.flatnonzero(self.sources == source) if rate else np.empty(0, np.int64)
+            rows = rows[np.argsort(sampling.keys(self.ids[rows], randomness.number("round", self.seed)))]
+            buckets = self.buckets[rows]
+            found += [Round(bucket, rate, rows[buckets == bucket]) for bucket in np.unique(buckets).tolist()]
+        return found
 
     def _ordered(self, epoch: int) -> tuple[Integers, Integers, Integers]:
         """Rows in the order of buckets, shuffled inside, and where each batch of the epoch begins and ends in them."""
+        rows = np.repeat(np.arange(len(self.ids)), self.whole)
+        copies = np.arange(len(rows)) - np.repeat(np.cumsum(self.whole) - self.whole, self.whole)
+        more = np.concatenate([rows[:0], *(one.drawn(epoch) for one in self.rounds)])
+        rows, copies = np.concatenate([rows, more]), np.concatenate([copies, self.whole[more]])
+        copies += self.sources[rows].astype(np.int64) << 32  # other data sets may hold the same post
         keys = sampling.mix(
-            sampling.keys(self.ids[self.rows], randomness.number("order", self.seed, epoch))
-            ^ self.copies.astype(np.uint64)
+            sampling.keys(self.ids[rows], randomness.number("order", self.seed, epoch))
+            ^ copies.astype(np.uint64)
         )
-        order = np.lexsort((keys, self.buckets[self.rows]))
-        rows = self.rows[order]
+        order = np.lexsort((keys, self.buckets[rows]))
+        rows = rows[order]
         counts = np.bincount(self.buckets[rows])
         ends_of = np.cumsum(counts)
         parts = [

@@ -1,37 +1,66 @@
-"""What there is to train on: sizes, captions and places of all images, in columns; no image is opened for it."""
+"""What there is to train on: sizes, captions and places of all images; no image is opened for it.
+
+What order and buckets follow from is held in memory, some fifty bytes an image; paths and captions stay on disk, in the data
+set's manifest or in what a scan of it left, and are read when a batch is made.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import os
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from PIL import Image, UnidentifiedImageError
-from pyarrow import parquet
-from tqdm import tqdm
+from pyarrow import compute
 
+from hakubooru.arrow import as_flags, as_numbers, integers
 from hakubooru.errors import DataSetError
-from hakubooru.files import replacing
 from hakubooru.select import sampling
+from hakubooru_trainer.data.files import Files
+from hakubooru_trainer.data.look import SHARD, id_of
+from hakubooru_trainer.data.rows import Rows
+from hakubooru_trainer.data.scan import scan
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+    from typing import TypeAlias
 
     from hakubooru.arrays import Ids
-    from hakubooru_trainer.config.options import DataOptions
+    from hakubooru_trainer.config.data import DataOptions
+    from hakubooru_trainer.distributed import Ranks
+
+    Numbers: TypeAlias = np.ndarray[Any, Any]
 
 MANIFEST: Final = "manifest.parquet"
-SCANNED: Final = ".hakubooru-scan.parquet"
-"""What a folder without a manifest is remembered in."""
 
-_COLUMNS: Final = ("id", "path", "width", "height", "sha256", "caption")
-_IMAGES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp", ".avif", ".bmp", ".gif"})
-_THREADS: Final = 8
+_TEXTS: Final = ("path", "sha256", "caption")
+_COLUMNS: Final = ("id", "path", "reason", "width", "height", "sha256")
+
+
+class Sample(NamedTuple):
+    """What is on disk about an image."""
+
+    path: str
+    """Of its file, or of the shard that it lies in with its name there."""
+    sha256: str
+    """Of the image's bytes."""
+    caption: str
+    parts: str | None
+    """How many of the caption's tags each part has, as JSON, where that is known."""
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """One of the folders that a run trains on."""
+
+    options: DataOptions
+    rows: Rows
+    """What is on disk about its images."""
+    knows_parts: bool
+    """Whether it says which part of a caption each tag belongs to."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,53 +68,59 @@ class Samples:
     """All images of a run, one row each, N rows."""
 
     ids: Ids
+    sets: tuple[DataSet, ...]
     sources: np.ndarray[Any, np.dtype[np.int16]]
     """Which data set each is of."""
-    widths: Ids
-    heights: Ids
-    columns: pa.Table
-    """`path` below its data set's folder, `sha256` of the file, and `caption`."""
-    roots: tuple[str, ...]
-    """The folders of the data sets."""
-    weights: tuple[float, ...]
-    repeats: tuple[int, ...]
+    rows: np.ndarray[Any, np.dtype[np.int32]]
+    """Of its data set's file, ascending for each."""
+    widths: np.ndarray[Any, np.dtype[np.int32]]
+    heights: np.ndarray[Any, np.dtype[np.int32]]
+    contents: np.ndarray[Any, np.dtype[np.uint64]]
+    """The first 8 bytes of the SHA-256 of each image's bytes."""
+    offsets: Ids
+    """Where it begins in its shard; -1: it is a file by itself."""
+    sizes: Ids
+    """Bytes in its shard."""
+    files: Files
     left_out: dict[str, int]
-    """Rows of the manifests that are no images, by reason."""
+    """What the data sets name and cannot give, by reason."""
 
     def __len__(self) -> int:
         return len(self.ids)
 
-    def path(self, row: int) -> str:
-        """Where an image lies."""
-        return f"{self.roots[self.sources[row]]}/{self.columns['path'][row].as_py()}"
+    def __getitem__(self, row: int) -> Sample:
+        told = self.sets[self.sources[row]]
+        found = told.rows[int(self.rows[row])]
+        path = f"{told.options.path}/{found['path']}"
+        return Sample(path, found["sha256"], found["caption"], found.get("parts"))
 
-    def caption(self, row: int) -> str:
-        """An image's caption as it is on disk."""
-        text: str = self.columns["caption"][row].as_py()
-        return text
+    def read(self, row: int) -> bytes:
+        """An image's bytes.
 
-    def content(self, row: int) -> str:
-        """The SHA-256 of an image's file."""
-        text: str = self.columns["sha256"][row].as_py()
-        return text
+        Raises:
+            DataSetError: they cannot be read.
+        """
+        path, offset = self[row].path, int(self.offsets[row])
+        place = path if offset < 0 else path[: path.rindex(f"{SHARD}/") + len(SHARD)]
+        try:
+            return self.files.read(place, offset, int(self.sizes[row]))
+        except OSError as error:
+            raise DataSetError(
+                f"{path} cannot be read ({error}); `hakubooru export` with the same options mends it"
+            ) from error
 
-    def take(self, rows: np.ndarray[Any, Any]) -> Samples:
+    def texts(self, column: str = "caption") -> Iterator[list[str]]:
+        """What a column has of all images, in the order of the rows and some thousand at a time."""
+        for place, told in enumerate(self.sets):
+            for table in told.rows.groups([column], self.rows[self.sources == place]):
+                yield table.column(0).to_pylist()
+
+    def take(self, rows: Ids) -> Samples:
         """Some of the rows, which are given in ascending order."""
-        if len(rows) == len(self):
-            return self
-        chosen = np.zeros(len(self), bool)
-        chosen[rows] = True
-        return Samples(
-            ids=self.ids[rows],
-            sources=self.sources[rows],
-            widths=self.widths[rows],
-            heights=self.heights[rows],
-            columns=self.columns.filter(pa.array(chosen)),
-            roots=self.roots,
-            weights=self.weights,
-            repeats=self.repeats,
-            left_out=self.left_out,
-        )
+        columns: dict[str, Any] = {
+            name: value[rows] for name, value in vars(self).items() if isinstance(value, np.ndarray)
+        }
+        return replace(self, **columns)
 
     def split(self, images: int, seed: int) -> tuple[Samples, Samples]:
         """What is trained on, and `images` that are held out: those with the smallest sampling keys.
@@ -98,137 +133,120 @@ class Samples:
                 f"validation.images is {images} and there are {len(self)} images; hold out fewer than there are"
             )
         order = np.argsort(sampling.keys(self.ids, seed), kind="stable")
-        held = np.sort(order[:images])
-        return self.take(np.setdiff1d(np.arange(len(self)), held)), self.take(held)
+        is_held = np.zeros(len(self), bool)
+        is_held[order[:images]] = True
+        return self.take(np.flatnonzero(~is_held)), self.take(np.flatnonzero(is_held))
 
     def fingerprint(self) -> str:
         """SHA-256 of ids, files and captions, in their order."""
         digest = hashlib.sha256(self.ids.astype("<i8").tobytes())
-        for name in ("sha256", "caption"):
-            for chunk in self.columns[name].chunks:
-                for row in range(0, len(chunk), 100_000):
-                    digest.update("\n".join(chunk.slice(row, 100_000).to_pylist()).encode())
+        for column in ("sha256", "caption"):
+            for texts in self.texts(column):
+                digest.update("\n".join(texts).encode())
         return f"sha256:{digest.hexdigest()}"
 
 
-def load(options: Sequence[DataOptions]) -> Samples:
+def load(options: Sequence[DataOptions], ranks: Ranks) -> Samples:
     """All images of the data sets.
 
     Raises:
         DataSetError: a data set is not there, holds no images, or its manifest is none.
     """
-    tables, left_out = [], dict[str, int]()
+    sets, columns, left_out = [], [], Counter[str]()
     for data in options:
         root = Path(data.path)
         if not root.is_dir():
             raise DataSetError(
-                f"{root} is no folder; name what `hakubooru export` wrote, or a folder of images"
+                f"{root} is no folder; name what `hakubooru export` wrote, or a folder of images or shards"
             )
-        table = _manifest(root, left_out) if (root / MANIFEST).is_file() else _folder(root, left_out)
-        if not len(table):
-            reasons = (
-                ", ".join(f"{reason} ({count})" for reason, count in left_out.items()) or "nothing is in it"
+        before = left_out.copy()
+        told, found = _told(data, root / MANIFEST, ranks, left_out)
+        if not len(found.get("ids", ())):
+            reasons = ", ".join(f"{reason} ({count})" for reason, count in (left_out - before).items())
+            raise DataSetError(
+                f"{root} holds no image that can be trained on: {reasons or 'nothing is in it'}"
             )
-            raise DataSetError(f"{root} holds no image that can be trained on: {reasons}")
-        tables.append(table)
-    sizes = [len(table) for table in tables]
-    joined = pa.concat_tables(tables)
+        sets.append(told)
+        columns.append(found)
+    sizes = [len(found["ids"]) for found in columns]
     return Samples(
-        ids=joined["id"].to_numpy(),
+        sets=tuple(sets),
         sources=np.repeat(np.arange(len(sizes), dtype=np.int16), sizes),
-        widths=joined["width"].to_numpy(),
-        heights=joined["height"].to_numpy(),
-        columns=joined.select(["path", "sha256", "caption"]),
-        roots=tuple(data.path for data in options),
-        weights=tuple(data.weight for data in options),
-        repeats=tuple(data.repeats for data in options),
-        left_out=left_out,
+        files=Files(),
+        left_out=dict(left_out),
+        **{name: np.concatenate([found[name] for found in columns]) for name in columns[0]},
     )
 
 
-def _manifest(root: Path, left_out: dict[str, int]) -> pa.Table:
-    file = root / MANIFEST
+def _told(
+    data: DataOptions, manifest: Path, ranks: Ranks, left_out: Counter[str]
+) -> tuple[DataSet, dict[str, Numbers]]:
+    """A data set, and what is held in memory of its images."""
+    if not manifest.is_file():
+        rows = Rows(scan(manifest.parent, ranks), _TEXTS)
+        return DataSet(data, rows, knows_parts=False), _columns(rows, left_out, ("offset", "bytes"))
     try:
-        table = parquet.read_table(file, columns=[*_COLUMNS, "status", "reason"], pre_buffer=False)
+        rows = Rows(manifest, _TEXTS, optional=["parts"])
+        found = _columns(rows, left_out)
     except (pa.ArrowInvalid, KeyError) as error:
-        raise DataSetError(f"{file} is no manifest of `hakubooru export` ({error}); export anew") from error
-    exported = pa.compute.equal(table["status"], "exported")
-    for row in table.filter(pa.compute.invert(exported))["reason"].value_counts().to_pylist():
-        left_out[row["values"]] = left_out.get(row["values"], 0) + row["counts"]
-    if not pa.compute.all(exported).as_py():
-        table = table.filter(exported)
-    if table["id"].null_count:  # images of one's own, which no post is of
-        numbers = pa.array(map(_id_of, table["path"].to_pylist()), pa.int64())
-        table = table.set_column(0, "id", pa.compute.coalesce(table["id"], numbers))
-    return _typed(table)
+        raise DataSetError(
+            f"{manifest} is no manifest of `hakubooru export` ({error}); export anew"
+        ) from error
+    if found and f"{SHARD}/" in rows[int(found["rows"][0])]["path"]:
+        places = Rows(scan(manifest.parent, ranks, places_only=True), ["path", "offset", "bytes"])
+        found = _placed(found, rows, places, left_out)
+    return DataSet(data, rows, knows_parts="parts" in rows.columns), found
 
 
-def _folder(root: Path, left_out: dict[str, int]) -> pa.Table:
-    """A folder of images: sizes and hashes are read once, by several threads, and remembered in it."""
-    paths = sorted(
-        Path(folder, name).relative_to(root).as_posix()
-        for folder, _, names in os.walk(root)
-        for name in names
-        if Path(name).suffix.lower() in _IMAGES and not name.startswith(".")
-    )
-    known = _remembered(root)
-    stats = [(root / path).stat() for path in paths]
-    marks = [f"{stat.st_size}:{stat.st_mtime_ns}" for stat in stats]
-    new = [path for path, mark in zip(paths, marks, strict=True) if known.get(path, {}).get("mark") != mark]
-    with ThreadPoolExecutor(_THREADS) as threads:
-        scanned = tqdm(threads.map(lambda path: _scan(root, path), new), "scanning", len(new), disable=None)
-        known |= dict(zip(new, scanned, strict=True))
-    rows = [known[path] | {"path": path, "mark": mark} for path, mark in zip(paths, marks, strict=True)]
-    if new:
-        with replacing(root / SCANNED) as beside:
-            parquet.write_table(pa.Table.from_pylist(rows), beside)
-    good = []
-    for row in rows:
-        caption = (root / row["path"]).with_suffix(".txt")
-        if row["reason"] is None and not caption.is_file():
-            row["reason"] = "no caption of the same name in .txt beside it"
-        if row["reason"] is not None:
-            left_out[row["reason"]] = left_out.get(row["reason"], 0) + 1
-            continue
-        good.append(row | {"caption": caption.read_text(encoding="utf-8").strip(), "id": _id_of(row["path"])})
-    return _typed(pa.Table.from_pylist(good)) if good else pa.table({})
+def _columns(rows: Rows, left_out: Counter[str], places: Sequence[str] = ()) -> dict[str, Numbers]:
+    """What is held of the images that a file tells of; those of a manifest are files by themselves until they are placed."""
+    parts = []
+    start = 0
+    for table in rows.groups([*_COLUMNS, *places]):
+        reasons, paths = (table[name].combine_chunks() for name in ("reason", "path"))
+        left_out.update(compute.drop_null(reasons).to_pylist())
+        is_good = compute.and_(compute.is_null(reasons), compute.is_valid(paths))
+        good = table.filter(is_good)
+        column = {name: good[name].combine_chunks() for name in good.column_names}
+        if count := len(good):
+            parts.append(
+                {
+                    "ids": _ids(column["id"], column["path"]),
+                    "rows": np.flatnonzero(as_flags(is_good)).astype(np.int32) + np.int32(start),
+                    "widths": as_numbers(column["width"].cast(pa.int32()), np.int32),
+                    "heights": as_numbers(column["height"].cast(pa.int32()), np.int32),
+                    "contents": np.array(
+                        [int(text[:16], 16) for text in column["sha256"].to_pylist()], np.uint64
+                    ),
+                    "offsets": as_numbers(column["offset"], np.int64) if places else np.full(count, -1),
+                    "sizes": as_numbers(column["bytes"], np.int64) if places else np.zeros(count, np.int64),
+                }
+            )
+        start += len(table)
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
 
 
-def _remembered(root: Path) -> dict[str, dict[str, Any]]:
-    try:
-        rows = parquet.read_table(root / SCANNED).to_pylist()
-    except (FileNotFoundError, pa.ArrowInvalid):
-        return {}
-    return {row["path"]: row for row in rows}
+def _placed(
+    found: dict[str, Numbers], rows: Rows, places: Rows, left_out: Counter[str]
+) -> dict[str, Numbers]:
+    """The same with the places of images in their shards; those that no shard has are left out."""
+    wanted = pa.chunked_array([table.column(0) for table in rows.groups(["path"], found["rows"])])
+    known = pa.concat_tables([*places.groups(["path", "offset", "bytes"])])
+    at = compute.fill_null(compute.index_in(wanted, value_set=known["path"]), integers([-1], pa.int32())[0])
+    which = as_numbers(at.combine_chunks(), np.int32)
+    there = which >= 0
+    if not there.all():
+        left_out["its shard is gone, or does not hold it"] += int((~there).sum())
+    found = {name: column[there] for name, column in found.items()}
+    for name, column in (("offsets", "offset"), ("sizes", "bytes")):
+        found[name] = as_numbers(known[column].combine_chunks(), np.int64)[which[there]]
+    return found
 
 
-def _scan(root: Path, path: str) -> dict[str, Any]:
-    data = (root / path).read_bytes()
-    row: dict[str, Any] = {
-        "width": None,
-        "height": None,
-        "sha256": hashlib.sha256(data).hexdigest(),
-        "reason": None,
-    }
-    try:
-        with Image.open(root / path) as image:
-            row["width"], row["height"] = image.size
-    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
-        row["reason"] = f"no image that can be read: {type(error).__name__}"
-    return row
-
-
-def _id_of(path: str) -> int:
-    """A number that stands for a path: the file's own name if that is one, as in an export."""
-    stem = Path(path).stem
-    return (
-        int(stem)
-        if stem.isdecimal() and len(stem) < 19
-        else int(hashlib.sha256(path.encode()).hexdigest()[:15], 16)
-    )
-
-
-def _typed(table: pa.Table) -> pa.Table:
-    kinds = {"id": pa.int64(), "width": pa.int64(), "height": pa.int64()}
-    schema = pa.schema([pa.field(name, kinds.get(name, pa.string())) for name in _COLUMNS])
-    return table.select(_COLUMNS).cast(schema)
+def _ids(column: pa.Array, paths: pa.Array) -> Numbers:
+    if not column.null_count:
+        return as_numbers(column, np.int64)
+    pairs = zip(
+        column.to_pylist(), paths.to_pylist(), strict=True
+    )  # images of one's own, which no post is of
+    return np.array([id_of(path) if number is None else number for number, path in pairs], np.int64)

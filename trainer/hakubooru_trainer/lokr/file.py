@@ -126,9 +126,9 @@ def tag_counts(samples: Samples, options: Options, most: int = 5000) -> dict[str
     """How many captions have each tag, the most frequent ones."""
     captions = options.captions
     counts: Counter[str] = Counter()
-    for chunk in samples.columns["caption"].chunks:
-        for text in chunk:
-            both = text.as_py().replace(captions.keep_separator, captions.separator)
+    for texts in samples.texts():
+        for text in texts:
+            both = text.replace(captions.keep_separator, captions.separator)
             counts.update({tag for part in both.split(captions.separator.strip()) if (tag := part.strip())})
     return dict(counts.most_common(most))
 

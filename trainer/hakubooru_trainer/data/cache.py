@@ -1,0 +1,185 @@
+"""Tensors that are dear to compute, kept on disk, so that a run that is taken up, or another, finds them.
+
+    FOLDER/0-00000.safetensors   items, each of some tensors: NAME.0, NAME.1, …
+    FOLDER/0.index               for each item of these files, once they are whole: the key that stands for its name, 8 bytes,
+                                 and the number of its file, 4 bytes; little-endian
+
+The number that names begin with is the rank's that wrote them: several fill a cache together, and read all of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from tqdm import tqdm
+
+from hakubooru.errors import DataSetError
+from hakubooru.files import replacing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from hakubooru.arrays import Ids
+    from hakubooru_trainer.distributed import Ranks
+
+Keys: TypeAlias = np.ndarray[Any, np.dtype[np.uint64]]
+
+_BYTES_A_FILE: Final = 128 * 2**20
+_OPEN_FILES: Final = 64
+_RECORD: Final = np.dtype([("key", "<u8"), ("file", "<u4")])
+
+
+class Item(NamedTuple):
+    """What is kept under a name."""
+
+    name: str
+    tensors: tuple[Tensor, ...]
+
+
+class Cache:
+    """A folder of tensors.
+
+    Args:
+        folder: made if need be; its name says what they were computed with.
+        ranks: of the run.
+        option: what names the folder in a configuration.
+    """
+
+    def __init__(self, folder: Path, ranks: Ranks, option: str) -> None:
+        self.folder = folder
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.ranks = ranks
+        self.option = option
+        self.keys: Keys = np.empty(0, np.uint64)
+        """Of all that is known to be there, ascending."""
+        self.places: Ids = np.empty(0, np.int64)
+        """The file of each: its rank times 2 ** 32, and its number."""
+        self.next = 0
+        self._open = lru_cache(maxsize=_OPEN_FILES)(lambda name: safe_open(self.folder / name, "pt"))
+
+    def has(self, keys: Keys) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """Which of some keys are known to be there."""
+        if not len(self.keys):
+            return np.zeros(len(keys), bool)
+        at = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
+        found: np.ndarray[Any, np.dtype[np.bool_]] = self.keys[at] == keys
+        return found
+
+    def get(self, key: int, name: str, tensors: int) -> tuple[Tensor, ...]:
+        """The tensors of an item that is there.
+
+        Raises:
+            DataSetError: its file is not what was written.
+        """
+        place = int(self.places[np.searchsorted(self.keys, np.uint64(key))])
+        file = _file_name(place >> 32, place & 0xFFFFFFFF)
+        try:
+            opened = self._open(file)
+            return tuple(opened.get_tensor(f"{name}.{number}") for number in range(tensors))
+        except (OSError, SafetensorError) as error:
+            raise DataSetError(
+                f"{self.folder / file} does not give {name} ({error}); delete {self.folder} to have it made anew"
+            ) from error
+
+    def fill(self, keys: Keys, groups: Ids, make: Callable[[int], Item], what: str) -> int:
+        """Compute what is not there yet, a part on each rank, and give how many items that was in all.
+
+        Args:
+            keys: of all items that are needed, (N,); one may stand there several times.
+            groups: what belongs together is computed together, (N,).
+            make: computes one of the N.
+            what: is done, for the bar that shows it.
+
+        Raises:
+            DataSetError: the ranks do not share the folder.
+        """
+        self._read_indexes()
+        missing = np.flatnonzero(~self.has(keys))
+        missing = missing[np.unique(keys[missing], return_index=True)[1]]
+        missing = missing[np.argsort(groups[missing], kind="stable")]
+        self.ranks.wait()  # until all know what is missing
+        held: dict[int, Item] = {}
+        size = 0
+        for place in tqdm(
+            self.ranks.share(missing.tolist()), what, disable=None if self.ranks.first else True
+        ):
+            item = held[int(keys[place])] = make(place)
+            size += sum(tensor.nbytes for tensor in item.tensors)
+            if size >= _BYTES_A_FILE:
+                self._write(held)
+                held, size = {}, 0
+        if held:
+            self._write(held)
+        self.ranks.wait()
+        self._read_indexes()
+        if not self.has(keys).all():
+            raise DataSetError(
+                f"{self.folder} does not hold what other ranks wrote; {self.option} must name a folder that all machines share"
+            )
+        return len(missing)
+
+    def _write(self, held: dict[int, Item]) -> None:
+        tensors = {
+            f"{item.name}.{number}": tensor.cpu().contiguous()
+            for item in held.values()
+            for number, tensor in enumerate(item.tensors)
+        }
+        with replacing(self._claimed()) as beside:
+            save_file(tensors, beside)
+        records = np.array([(key, self.next) for key in held], _RECORD)
+        with self._index().open("ab") as file:
+            file.write(records.tobytes())
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _claimed(self) -> Path:
+        """The next file, which is nobody's yet: another run may fill the same cache."""
+        while True:
+            path = self.folder / _file_name(self.ranks.rank, self.next)
+            try:
+                path.touch(exist_ok=False)
+            except FileExistsError:
+                self.next += 1
+            else:
+                return path
+
+    def _index(self) -> Path:
+        return self.folder / f"{self.ranks.rank}.index"
+
+    def _read_indexes(self) -> None:
+        """Take up what all ranks wrote."""
+        keys, places = [np.empty(0, np.uint64)], [np.empty(0, np.int64)]
+        for index in self.folder.glob("*.index"):
+            whole, rest = divmod(index.stat().st_size, _RECORD.itemsize)
+            records = np.fromfile(index, _RECORD, whole)
+            keys.append(records["key"])
+            places.append(records["file"].astype(np.int64) + (int(index.stem) << 32))
+            if rest and index == self._index():
+                os.truncate(index, whole * _RECORD.itemsize)  # a record that a killed run left half written
+        joined = np.concatenate(keys)
+        order = np.argsort(joined, kind="stable")
+        self.keys, self.places = joined[order], np.concatenate(places)[order]
+
+
+def weights_key(*models: Any) -> str:
+    """What tells models from others: a hash of their weights, and what those are held in."""
+    digest = hashlib.sha256()
+    for model in models:
+        for name, tensor in sorted(model.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+    return f"{digest.hexdigest()[:16]}-{str(models[0].dtype).removeprefix('torch.')}"
+
+
+def _file_name(rank: int, number: int) -> str:
+    return f"{rank}-{number:05d}.safetensors"

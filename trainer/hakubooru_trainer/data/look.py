@@ -1,0 +1,165 @@
+"""Looking at one file of a data set that nobody told about: an image, a shard, or a list of captions."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from hakubooru.errors import DataSetError
+from hakubooru.image.header import BrokenImageError, read_header
+from hakubooru.image.tar import DamagedTarError, is_compressed, read_tar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from hakubooru.image.tar import Member
+
+Row: TypeAlias = "dict[str, Any]"
+
+METADATA: Final = "metadata.jsonl"
+"""The list of captions of a folder and all below it, as `datasets` has it in an imagefolder."""
+SHARD: Final = ".tar"
+IMAGES: Final = frozenset(
+    {".jpg", ".jpeg", ".png", ".webp", ".avif", ".gif", ".bmp", ".tif", ".tiff", ".jxl"}
+)
+"""Also those that cannot be read, so that they are not passed over without a word."""
+CAPTIONS: Final = (".txt", ".caption")
+"""What a caption's file has in the place of its image's extension."""
+
+_TEXTS: Final = ("text", "caption")
+_NO_CAPTION: Final = "no caption: neither a .txt of the same name beside it, nor a line in a metadata.jsonl"
+
+
+class Looker:
+    """Looks at files of a folder; called by several threads.
+
+    Args:
+        root: the folder.
+        places_only: find no more of the images in shards than where they lie.
+    """
+
+    def __init__(self, root: Path, *, places_only: bool = False) -> None:
+        self.root = root
+        self.places_only = places_only
+        self._told = lru_cache(maxsize=None)(self._read_told)
+
+    def __call__(self, file: str) -> list[Row]:
+        """The rows of a file, given as `path NUL marks`: one at least, which says no more than that it was looked at."""
+        path = file.partition("\0")[0]
+        name = path.rpartition("/")[2]
+        look = self._shard if name.endswith(SHARD) else self._absent if name == METADATA else self._image
+        rows: list[Row] = []
+        try:
+            rows.extend(look(path))
+        except (OSError, DamagedTarError) as error:  # what came before it stays
+            said = error.strerror if isinstance(error, OSError) else error
+            rows.append({"path": path, "reason": f"cannot be read: {said}"})
+        return [{"file": file} | row for row in rows or [{}]]
+
+    def _image(self, path: str) -> Iterator[Row]:
+        row = {"id": id_of(path), "path": path, "offset": -1} | _measured((self.root / path).read_bytes())
+        caption = self._told(path.rpartition("/")[0]).get(path)
+        for kind in CAPTIONS:
+            place = (self.root / path).with_suffix(kind)
+            if caption is None and place.is_file():
+                caption = place.read_bytes()
+        yield _told_of(row, caption)
+
+    def _shard(self, path: str) -> Iterator[Row]:
+        """Images and captions, of which one follows the other under the same key."""
+        if is_compressed(str(self.root / path)):
+            yield {
+                "path": path,
+                "reason": "a packed shard, of which no part can be read by itself; unpack it to .tar",
+            }
+            return
+        places: list[Row] = []  # where nothing else is asked for
+
+        def wanted(member: Member) -> bool:
+            extension = _key(member.name)[1]
+            if member.kind == "a file" and extension in IMAGES and self.places_only:
+                places.append(_place(path, member))
+            return member.kind == "a file" and extension in {*IMAGES, *CAPTIONS} and not self.places_only
+
+        key, row, caption = "", None, None
+        for member, data in read_tar(str(self.root / path), wanted):
+            now, extension = _key(member.name)
+            if now != key:
+                if row is not None:
+                    yield _told_of(row, caption)
+                key, row, caption = now, None, None
+            if extension in CAPTIONS:
+                caption = data
+            else:
+                row = _place(path, member) | _measured(data)
+        if row is not None:
+            yield _told_of(row, caption)
+        yield from places
+
+    def _absent(self, path: str) -> Iterator[Row]:
+        """What a list of captions names and is not there."""
+        for named in self._told(path.rpartition("/")[0]):
+            if not (self.root / named).is_file():
+                yield {"path": named, "reason": f"{METADATA} names it, and it is not there"}
+
+    def _read_told(self, folder: str) -> dict[str, bytes]:
+        """Captions by path, from the list in a folder or the nearest one above it."""
+        place = self.root / folder / METADATA
+        if not place.is_file():
+            return self._told(folder.rpartition("/")[0]) if folder else {}
+        found = {}
+        with place.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                try:
+                    row = json.loads(line)
+                    text = next(row[name] for name in _TEXTS if isinstance(row.get(name), str))
+                    found[f"{folder}/{row['file_name']}".removeprefix("/")] = text.encode()
+                except (ValueError, KeyError, AttributeError, StopIteration) as error:
+                    raise DataSetError(
+                        f"{place}, line {number}: it is an object in JSON, with `file_name` and `text`"
+                    ) from error
+        return found
+
+
+def id_of(path: str) -> int:
+    """A number that stands for an image: its file's own name if that is one, as in an export, else a hash of the path.
+
+    Names in shards often begin anew in each.
+    """
+    stem = path.rpartition("/")[2].rpartition(".")[0]
+    if stem.isdecimal() and len(stem) < 19 and f"{SHARD}/" not in path:
+        return int(stem)
+    return int(hashlib.sha256(path.encode()).hexdigest()[:15], 16)
+
+
+def _measured(data: bytes) -> Row:
+    row: Row = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    try:
+        header = read_header(data)
+    except BrokenImageError as error:
+        return row | {"reason": f"no image that can be read (jpg, png, webp, avif, gif): {error}"}
+    return row | {"width": header.width, "height": header.height}
+
+
+def _told_of(row: Row, caption: bytes | None) -> Row:
+    if caption is None:
+        return {"reason": _NO_CAPTION} | row
+    try:
+        return row | {"caption": caption.decode("utf-8-sig").strip()}
+    except UnicodeDecodeError:
+        return {"reason": "its caption is not in UTF-8"} | row
+
+
+def _place(shard: str, member: Member) -> Row:
+    path = f"{shard}/{member.name}"
+    return {"id": id_of(path), "path": path, "offset": member.offset, "bytes": member.size}
+
+
+def _key(name: str) -> tuple[str, str]:
+    """By webdataset's rule: all up to the first dot of a member's own name, and what follows."""
+    folder, slash, own = name.rpartition("/")
+    stem, dot, extension = own.partition(".")
+    return f"{folder}{slash}{stem}", f"{dot}{extension}".lower()

@@ -1,0 +1,73 @@
+"""Rows of a Parquet file, a group of them read when one is asked for: the texts of a data set are never all in memory."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import parquet
+
+from hakubooru.arrow import integers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from hakubooru.arrays import Ids
+
+_GROUPS: Final = 32
+"""That stay in memory: with the manifest's 4,000 rows each, about 60 MB."""
+
+
+class Rows:
+    """Rows of a file, which several threads may ask for.
+
+    Args:
+        path: of the file.
+        columns: what is given of a row.
+        optional: likewise, where the file has it.
+
+    Raises:
+        pyarrow.ArrowInvalid: it is not Parquet.
+        KeyError: it lacks one of the columns.
+    """
+
+    def __init__(self, path: Path, columns: Sequence[str], optional: Sequence[str] = ()) -> None:
+        self._file = parquet.ParquetFile(path, pre_buffer=False)
+        about = self._file.metadata
+        there = self._file.schema_arrow.names
+        for name in columns:
+            if name not in there:
+                raise KeyError(name)
+        self.columns = [*columns, *(name for name in optional if name in there)]
+        self._ends = np.cumsum([about.row_group(group).num_rows for group in range(about.num_row_groups)])
+        self._lock = Lock()  # a file has one place that it is read at
+        self._kept = lru_cache(maxsize=_GROUPS)(lambda group: self._read(group, self.columns))
+
+    def __getitem__(self, row: int) -> dict[str, Any]:
+        group = int(np.searchsorted(self._ends, row, "right"))
+        place = row - self._start(group)
+        table = self._kept(group)
+        return {name: table[name][place].as_py() for name in self.columns}
+
+    def groups(self, columns: Sequence[str], rows: Ids | None = None) -> Iterator[pa.Table]:
+        """The columns of all rows, or of some that are given in ascending order, a group at a time."""
+        for group, end in enumerate(self._ends.tolist()):
+            start = self._start(group)
+            if rows is None:
+                yield self._read(group, columns)
+                continue
+            some = rows[np.searchsorted(rows, start) : np.searchsorted(rows, end)] - start
+            if len(some):
+                table = self._read(group, columns)
+                yield table if len(some) == len(table) else table.take(integers(some, pa.int64()))
+
+    def _start(self, group: int) -> int:
+        return int(self._ends[group - 1]) if group else 0
+
+    def _read(self, group: int, columns: Sequence[str]) -> pa.Table:
+        with self._lock:
+            return self._file.read_row_group(group, columns=[*columns], use_threads=False).combine_chunks()
