@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from hashlib import sha256
 
 import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save
 
 from hakubooru.errors import ConfigError, DestinationError, TrainingError
 from hakubooru_trainer import loop
@@ -73,7 +74,12 @@ def test_a_run_leaves_what_other_tools_need(options, tmp_path):
     assert json.loads(about["ss_tag_frequency"])["train"]["solo"] == 6
     assert sum(b["count"] for b in json.loads(about["ss_bucket_info"])["buckets"].values()) == 6
     assert about["hakubooru_dataset"].startswith("sha256:")
-    assert len(about["sshs_model_hash"]) == 64
+    assert about["ss_resolution"] == "(64, 64)"
+    # sd-scripts' rule: SHA-256 of what follows the header of the tensors saved with the metadata of training alone.
+    plain = save(
+        load_file(report.file), {name: said for name, said in about.items() if name.startswith("ss_")}
+    )
+    assert about["sshs_model_hash"] == sha256(plain[8 + int.from_bytes(plain[:8], "little") :]).hexdigest()
     assert {name.rpartition(".")[2] for name in names} == {"lokr_w1", "lokr_w2", "alpha", "w_norm", "b_norm"}
 
 

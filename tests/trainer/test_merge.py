@@ -5,12 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from hakubooru.errors import InputError, ModelError
+from hakubooru_trainer import sample
 from hakubooru_trainer.config.options import LokrOptions, ModelOptions
 from hakubooru_trainer.lokr import file
 from hakubooru_trainer.lokr.adapter import Adapter, adapter_of
@@ -65,6 +67,28 @@ def test_merged_by_a_part_it_gives_what_lycoris_makes_of_that_part(tiny, parts, 
     assert torch.allclose(ours, outputs(model), atol=1e-5)
     assert (ours - plain).abs().max() > 0.01
     assert (ours - moved[1]).abs().max() > 0.01
+
+
+def test_drawn_with_the_file_pictures_are_those_of_the_merged_model(tiny, lokr, tmp_path):
+    from PIL import Image
+
+    merge(tiny / "tiny.safetensors", lokr, tmp_path / "merged.safetensors")
+    (tmp_path / "prompts.txt").write_text("1girl, blue hair\n\nsolo\n")
+    how = sample.Drawing(width=64, height=96, steps=3, negative="boy", tokens=75, seed=5)
+    merged = ModelOptions(path=str(tmp_path / "merged.safetensors"), config=str(tiny))
+    drawn = {}
+    for name, model, adapter in (
+        ("plain", ModelOptions(path=str(tiny)), None),
+        ("lokr", ModelOptions(path=str(tiny)), lokr),
+        ("merged", merged, None),
+    ):
+        paths = sample.draw_files(model, tmp_path / "prompts.txt", tmp_path / name, how, adapter)
+        assert [path.name for path in paths] == ["000.png", "001.png"]
+        drawn[name] = np.stack([np.asarray(Image.open(path)) for path in paths]).astype(int)
+    assert drawn["plain"].shape == (2, 96, 64, 3)
+    assert abs(drawn["lokr"] - drawn["merged"]).max() <= 1  # of 255: rounding
+    assert abs(drawn["lokr"] - drawn["plain"]).max() > 5
+    assert (drawn["lokr"][0] != drawn["lokr"][1]).any()
 
 
 def test_merged_into_half_precision_only_rounding_is_lost(tiny, lokr, tmp_path):

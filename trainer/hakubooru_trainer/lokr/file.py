@@ -103,6 +103,7 @@ def metadata(
         "ss_caption_tag_dropout_rate": options.captions.drop_tags,
         "ss_shuffle_caption": options.captions.shuffle,
         "ss_keep_tokens_separator": options.captions.keep_separator,
+        "ss_resolution": "({0}, {0})".format(int(options.buckets.area**0.5)),
         "ss_bucket_info": _bucket_info(sizes),
         "ss_tag_frequency": {"train": tag_counts(samples, options)},
         "ss_training_finished_at": now.timestamp(),
