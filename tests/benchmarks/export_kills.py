@@ -1,6 +1,6 @@
 """Kill an export again and again with SIGKILL, let it end, and compare every byte with an undisturbed one.
 
-python tests/benchmarks/export_kills.py [--kills N] [--tars N] [--workers N]
+python tests/benchmarks/export_kills.py [--kills N] [--tars N] [--workers N] [--seed N]
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--tars", type=int, default=4)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     folder = write_set(options.tars)
     database, images = folder / f"posts{options.tars}.db", folder / f"images{options.tars}"
@@ -50,7 +51,7 @@ def main() -> None:
     begun = time.perf_counter()
     assert start(database, images, written / "whole", options.workers).wait() == 0
     seconds = time.perf_counter() - begun
-    draw = random.Random(1)
+    draw = random.Random(options.seed)
     kills = runs = 0
     while kills < options.kills:
         out = written / f"out{runs}"
@@ -71,7 +72,13 @@ def main() -> None:
         assert same
         assert not left
         shutil.rmtree(out)
-    print(f"{kills} kills in {runs} exports of {len(hashes(written / 'whole')):,} files: every byte the same")
+    whole = hashes(written / "whole")
+    digest = hashlib.sha256(
+        "".join(f"{path} {one}\n" for path, one in sorted(whole.items())).encode()
+    ).hexdigest()
+    print(
+        f"{kills} kills in {runs} exports of {len(whole):,} files: every byte the same, {digest} of all hashes"
+    )
     shutil.rmtree(written)
 
 

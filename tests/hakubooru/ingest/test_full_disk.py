@@ -1,6 +1,5 @@
 """A disk that is full in the middle of a write: a small file system in memory, or a limit on the size of files."""
 
-import shutil
 import subprocess
 import sys
 
@@ -9,6 +8,7 @@ import pytest
 import hakubooru as hb
 import hakubooru_migrations
 from danbooru import api_post, contents, write_lines
+from disks import enlarge, small_disk
 from hakubooru.errors import IncompleteError
 from hakubooru.ingest import build
 from hakubooru_migrations import runner
@@ -25,19 +25,11 @@ main()
 """
 
 
-def mount(*options):
-    return subprocess.run(["mount", *map(str, options)], capture_output=True, check=False).returncode == 0
-
-
 @pytest.fixture
 def disk(tmp_path):
     """A file system of 1.5 MB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if shutil.which("mount") is None or not mount("-t", "tmpfs", "-o", "size=1500k", "tmpfs", folder):
-        pytest.skip("mounting is refused here")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
+    with small_disk(tmp_path / "disk", "1500k") as folder:
+        yield folder
 
 
 def posts(count, first=1):
@@ -45,10 +37,6 @@ def posts(count, first=1):
         api_post(number, general=" ".join(f"tag_{number * k % 997}" for k in range(1, 30)))
         for number in range(first, first + count)
     ]
-
-
-def enlarge(disk):
-    assert mount("-o", "remount,size=64m", "tmpfs", disk)
 
 
 def test_a_new_file_on_a_full_disk(tmp_path, disk, monkeypatch):
