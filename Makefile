@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test check bench bench-select bench-captions bench-export bench-cluster bench-combine bench-train bench-state clean
+.PHONY: demo test check bench bench-select bench-captions bench-export bench-cluster bench-combine bench-train bench-state bench-plan clean
 
 demo: $(VENV)/.library  ## a miniature booru, built, selected and exported into ./demo
 	$(BIN)/hakubooru demo demo
@@ -41,6 +41,9 @@ bench-train: $(VENV)/.dev  ## an update of the trainer beside LyCORIS's forward 
 bench-state: $(VENV)/.dev  ## states of a training run: taking one up, saving one, and ten kills
 	$(BIN)/python tests/benchmarks/train_state.py
 	$(BIN)/python tests/benchmarks/train_kills.py
+
+bench-plan: $(VENV)/.dev  ## what it takes to begin a training run with a million images: time and memory
+	$(BIN)/python tests/benchmarks/train_plan.py
 
 clean:
 	rm -rf $(VENV) demo dist build .bench

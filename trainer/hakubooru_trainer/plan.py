@@ -5,15 +5,18 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import torch
 
+from hakubooru_trainer.data.batches import DOWN
 from hakubooru_trainer.distributed import Ranks
 from hakubooru_trainer.lokr.adapter import Adapter
 from hakubooru_trainer.lokr.preset import targets
-from hakubooru_trainer.model.load import load_tokenizer, skeleton
+from hakubooru_trainer.memory import activations
+from hakubooru_trainer.model.load import CLASSES, Sdxl, load_tokenizer, skeleton
+from hakubooru_trainer.model.single_file import Marks
 from hakubooru_trainer.setup import data_set, trained_parts
 from hakubooru_trainer.text import token_ids
 
@@ -32,6 +35,8 @@ _GIB: Final = 1 << 30
 class Plan:
     """What a run will come to."""
 
+    sets: list[tuple[str, int, float]]
+    """Path, images, and how often each is drawn in an epoch, of each data set."""
     images: int
     held_out: int
     left_out: dict[str, int]
@@ -39,7 +44,7 @@ class Plan:
     buckets: list[tuple[int, int, int]]
     """Width, height and images of each bucket that has any."""
     batches: int
-    """Of an epoch."""
+    """Of the first epoch; others may differ by some where a data set is drawn in part."""
     updates: int
     epochs: float
     layers: Counter[str]
@@ -47,13 +52,19 @@ class Plan:
     parameters: dict[str, int]
     """That are trained, by part."""
     file_bytes: int
-    memory_bytes: int
-    """Of the GPU, estimated: weights, gradients and the optimiser's state, without activations."""
+    memory: dict[str, int]
+    """Of the GPU, in bytes, estimated; `memory.py` says how."""
+    caches: dict[str, int]
+    """What will lie in the folders of `[cache]`, in bytes."""
     warnings: list[str]
 
     def __str__(self) -> str:
         """The plan as text."""
-        lines = [f"images      {self.images:,} to train on, {self.held_out:,} held out"]
+        lines = [
+            f"{'data' if not place else '':<12}{path}: {images:,} images, each {rate:g} times an epoch"
+            for place, (path, images, rate) in enumerate(self.sets)
+        ]
+        lines.append(f"images      {self.images:,} to train on, {self.held_out:,} held out")
         lines += [f"            {count:,} left out: {reason}" for reason, count in self.left_out.items()]
         lines.append(f"buckets     {len(self.buckets)}")
         lines += [f"            {width} x {height}: {count:,}" for width, height, count in self.buckets]
@@ -63,7 +74,9 @@ class Plan:
             for place, (part, count) in enumerate(self.parameters.items())
         ]
         lines.append(f"file        {self.file_bytes / 1e6:,.1f} MB")
-        lines.append(f"GPU memory  {self.memory_bytes / _GIB:,.1f} GiB and what the activations take")
+        lines += [f"cache       {name}: {size / 1e9:,.1f} GB on disk" for name, size in self.caches.items()]
+        lines.append(f"GPU memory  {sum(self.memory.values()) / _GIB:,.1f} GiB, estimated:")
+        lines += [f"            {name}: {size / _GIB:,.1f} GiB" for name, size in self.memory.items()]
         lines += [f"warning: {warning}" for warning in self.warnings]
         return "\n".join(lines)
 
@@ -76,20 +89,19 @@ def plan(options: Options) -> Plan:
     """
     data = data_set(options, Ranks(torch.device("cpu")))
     counts = np.bincount(data.sizes.of, minlength=len(data.sizes.sizes))
-    parts = {
-        part: skeleton(part, options.model) for part in ("unet", "vae", "text_encoder", "text_encoder_2")
-    }
+    parts = {part: skeleton(part, options.model).requires_grad_(requires_grad=False) for part in CLASSES}
     found = targets(trained_parts(parts, options), options.lokr)
     adapter = Adapter(found)
     parameters: dict[str, int] = {}
     for target in found:
         size = sum(tensor.numel() for tensor in adapter.modules[target.name].parameters())
         parameters[target.part] = parameters.get(target.part, 0) + size
-    trained = sum(parameters.values())
-    frozen = {part: sum(tensor.numel() for tensor in model.parameters()) for part, model in parts.items()}
-    vae = frozen.pop("vae") * _BYTES[options.model.vae_precision]
-    masters = _BYTES[options.lokr.masters]
+    members = np.bincount(data.train.sources)
     return Plan(
+        sets=[
+            (told.options.path, int(count), told.options.weight * told.options.repeats)
+            for told, count in zip(data.train.sets, members, strict=True)
+        ],
         images=len(data.train),
         held_out=len(data.held),
         left_out=data.train.left_out,
@@ -99,12 +111,59 @@ def plan(options: Options) -> Plan:
         epochs=data.order.epochs(data.batches),
         layers=Counter(target.part if target.factor else "norms" for target in found),
         parameters=parameters,
-        file_bytes=trained * _BYTES[options.lokr.save],
-        memory_bytes=sum(frozen.values()) * _BYTES[options.run.weights]
-        + vae
-        + trained * (2 * masters + _STATE_BYTES[options.optimizer.name]),
+        file_bytes=sum(parameters.values()) * _BYTES[options.lokr.save],
+        memory=_memory(options, parts, adapter, data),
+        caches=_caches(options, parts, data, counts),
         warnings=_warnings(options, data, counts),
     )
+
+
+def _memory(options: Options, parts: dict[str, Any], adapter: Adapter, data: DataSet) -> dict[str, int]:
+    """By what it is for."""
+    is_drawn = bool(options.samples.prompts)
+    away = {"vae"} if options.cache.latents and not is_drawn else set()
+    away |= {"text_encoder", "text_encoder_2"} if options.cache.text and not is_drawn else set()
+    weights = {part: sum(tensor.numel() for tensor in model.parameters()) for part, model in parts.items()}
+    precisions = {"vae": options.model.vae_precision}
+    trained = sum(tensor.numel() for _, tensor in adapter.weights())
+    merged = sum(target.module.weight.numel() for target in adapter.targets if target.factor)
+    largest = max(data.sizes.sizes.tolist(), key=lambda size: size[0] * size[1])
+    half = options.run.precision != "fp32" or options.run.weights != "fp32"
+    way = (
+        "merged"
+        if options.lokr.forward == "merged" or (options.lokr.forward == "auto" and not half)
+        else "factored"
+    )
+    adapter.to(torch.device("meta"))
+    adapter.apply(way)
+    model = Sdxl(**parts, tokenizer=None, tokenizer_2=None, marks=Marks(v=False, zero_terminal_snr=False))
+    found = {
+        "frozen weights": sum(
+            count * _BYTES[precisions.get(part, options.run.weights)]
+            for part, count in weights.items()
+            if part not in away
+        ),
+        "adapter, its gradients and the optimiser's state": trained
+        * (2 * _BYTES[options.lokr.masters] + _STATE_BYTES[options.optimizer.name]),
+        f"activations of {options.batch.size} images, {largest[0]} x {largest[1]}": activations(
+            model, options, (largest[0], largest[1])
+        ),
+    }
+    if way == "merged":
+        found["merged weights and their gradients"] = 2 * merged * _BYTES[options.run.weights]
+    return found
+
+
+def _caches(options: Options, parts: dict[str, Any], data: DataSet, counts: np.ndarray) -> dict[str, int]:
+    found = {}
+    if options.cache.latents:
+        places = int((data.sizes.sizes.prod(1) // DOWN**2 * counts).sum())
+        found["latents"] = places * 2 * 4 * _BYTES["fp32"]
+    if options.cache.text:
+        unet, pooled = parts["unet"].config, parts["text_encoder_2"].config.projection_dim
+        numbers = (options.text.tokens + 2) * unet.cross_attention_dim + pooled
+        found["captions"] = len(data.train) * numbers * _BYTES[options.run.precision]
+    return found
 
 
 def _warnings(options: Options, data: DataSet, counts: np.ndarray) -> list[str]:
