@@ -9,7 +9,6 @@ from disks import enlarge, small_disk
 from hakubooru.errors import IncompleteError
 from pictures import files_of
 
-
 FULL = "No space left|Make room on its disk"
 
 
