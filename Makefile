@@ -17,7 +17,7 @@ check: $(VENV)/.dev  ## ruff and mypy only
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: bench-select bench-captions bench-export bench-cluster bench-train bench-state  ## every benchmark, by hand: the machine should have nothing else to do
+bench: bench-select bench-captions bench-export bench-cluster bench-combine bench-train bench-state  ## every benchmark, by hand: the machine should have nothing else to do
 
 bench-select: $(VENV)/.dev  ## selections beside plain SQL, on a generated file of a million posts
 	$(BIN)/python tests/benchmarks/selection.py

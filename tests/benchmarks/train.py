@@ -141,6 +141,7 @@ def measure(told: Options, rounds: int) -> None:
     def ours() -> None:
         passes(it.model)
         it.adapter.fold()
+        it.adapter.changed()  # as after a step
 
     def step(optimizer: torch.optim.Optimizer) -> None:
         optimizer.step()
@@ -158,7 +159,6 @@ def measure(told: Options, rounds: int) -> None:
         timed("update", loop._update, it, ahead, counters)
         timed("ours", ours)
         it.optimizer.zero_grad()
-        it.adapter.changed()  # as after a step: the merged weights are built again
         timed("lycoris", passes, other)
         timed("lycoris step", step, steps[0])
         timed("plain", passes, plain)

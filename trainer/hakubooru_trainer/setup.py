@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from diffusers.models.attention import BasicTransformerBlock
 
 from hakubooru.errors import ConfigError, DataSetError, DestinationError
 from hakubooru_trainer import distributed, optim, sample
@@ -202,7 +203,20 @@ def model_of(options: Options, device: torch.device) -> tuple[Sdxl, Adapter]:
     adapter.to(device)
     half = options.run.precision != "fp32" or options.run.weights != "fp32"
     adapter.apply(options.lokr.forward, half=half)
+    if options.run.compile:
+        compile_blocks(model.unet)
     return model, adapter
+
+
+def compile_blocks(unet: Any, backend: str = "inductor") -> None:
+    """Compile the transformers' blocks of a UNet, each by itself.
+
+    All of one width share what is compiled, for images of any size: SDXL has two widths. Beyond the eighth, torch leaves a
+    block as it is. What is around them has other shapes in almost every place, and stays as it is.
+    """
+    for module in unet.modules():
+        if isinstance(module, BasicTransformerBlock):
+            module.compile(dynamic=True, backend=backend)
 
 
 def trained_parts(parts: Mapping[str, Any], options: Options) -> dict[str, Any]:
@@ -226,6 +240,7 @@ def batches_of(data: DataSet, options: Options, model: Sdxl, ranks: Ranks) -> tu
         "tokenizers": (model.tokenizer, model.tokenizer_2),
         "latents": latents,
         "contexts": contexts,
+        "pin": ranks.device.type == "cuda",
     }
     made = (
         Batches(data.train, data.sizes, options, **told),

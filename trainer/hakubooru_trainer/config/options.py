@@ -31,6 +31,8 @@ class RunOptions:
     """What the frozen model is held in."""
     checkpointing: bool = True
     """Compute activations twice instead of keeping them: a third slower, and a fraction of the memory."""
+    compile: bool = False
+    """Compile the UNet's transformers at the first update, which takes minutes; needs a C++ compiler, on Linux."""
     threads: int = 0
     """Threads that torch computes with on a CPU; 0 leaves it to torch. Small models are faster with 1."""
     workers: int = 2

@@ -17,7 +17,7 @@ from hakubooru_trainer.data.images import conditioning, pixels
 from hakubooru_trainer.text import CHUNK, tokenize
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from concurrent.futures import Future
 
     from torch import Tensor
@@ -63,15 +63,20 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The same on a device."""
-        moved: dict[str, Any] = {
-            name: value.to(device, non_blocking=True)
-            for name, value in vars(self).items()
-            if isinstance(value, torch.Tensor)
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pinned(self) -> Batch:
+        """The same in memory that a GPU copies by itself, while the processor goes on."""
+        return self._each(torch.Tensor.pin_memory)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        changed: dict[str, Any] = {
+            name: change(value) for name, value in vars(self).items() if isinstance(value, torch.Tensor)
         }
         for name in ("latents", "contexts"):
             if (pair := getattr(self, name)) is not None:
-                moved[name] = (pair[0].to(device), pair[1].to(device))
-        return replace(self, **moved)
+                changed[name] = tuple(map(change, pair))
+        return replace(self, **changed)
 
 
 class Batches:
@@ -84,6 +89,7 @@ class Batches:
         tokenizers: both of the model's.
         latents: where encoded images are kept, if they are.
         contexts: likewise, encoded captions.
+        pin: lay batches where a GPU copies them from by itself.
     """
 
     def __init__(
@@ -95,6 +101,7 @@ class Batches:
         tokenizers: Sequence[Any],
         latents: LatentCache | None = None,
         contexts: ContextCache | None = None,
+        pin: bool = False,
     ) -> None:
         self.samples = samples
         self.sizes = sizes
@@ -102,6 +109,7 @@ class Batches:
         self.tokenizers = tokenizers
         self.latents = latents
         self.contexts = contexts
+        self.pin = pin
         self.change = options.captions.change()
         self.unchanged = options.captions.unchanged()
 
@@ -216,17 +224,22 @@ class Batches:
 
     def _ahead(self, make: Any, items: Sequence[Any]) -> Iterator[Batch]:
         """What `make` gives for each item, in order, made by threads a few items ahead."""
+
+        def ready(item: Any) -> Batch:
+            batch: Batch = make(item)
+            return batch.pinned() if self.pin else batch
+
         workers = self.options.run.workers
         waiting: deque[Future[Batch]] = deque()
         rest = iter(items)
         with ThreadPoolExecutor(workers) as threads:
             try:
                 for item in itertools.islice(rest, 2 * workers):
-                    waiting.append(threads.submit(make, item))
+                    waiting.append(threads.submit(ready, item))
                 while waiting:
                     batch = waiting.popleft().result()
                     for item in itertools.islice(rest, 1):
-                        waiting.append(threads.submit(make, item))
+                        waiting.append(threads.submit(ready, item))
                     yield batch
             finally:
                 threads.shutdown(wait=False, cancel_futures=True)

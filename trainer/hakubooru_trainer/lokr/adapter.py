@@ -55,7 +55,7 @@ class Adapter:
             self._changed = {name: way(self.modules[name], modules[name]) for name, way in chosen.items()}
         for target in self.targets:
             if target.name in self._changed:
-                target.module.forward = self._changed[target.name]
+                self._changed[target.name].apply()
             else:
                 self.modules[target.name].apply_to()
 
@@ -63,7 +63,7 @@ class Adapter:
         """Let them give what they gave before."""
         for target in self.targets:
             if target.name in self._changed:
-                del target.module.forward
+                self._changed[target.name].remove()
             else:
                 self.modules[target.name].restore()
         self._changed = {}

@@ -23,6 +23,7 @@ image, such as those of the timestep's embedding: for them a gradient of the siz
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 import psutil
@@ -45,7 +46,7 @@ _SHARE: Final = 3
 
 
 class Changed(ABC):
-    """Stands in for the `forward` of a layer that is changed.
+    """What a layer that is changed computes.
 
     Args:
         module: LyCORIS's, which holds `lokr_w1` and `lokr_w2` in full; or `w_norm` and `b_norm`.
@@ -55,6 +56,21 @@ class Changed(ABC):
     def __init__(self, module: Any, layer: Any) -> None:
         self.module = module
         self.layer = layer
+        self.kind: type = type(layer)
+
+    def apply(self) -> None:
+        """Let the layer give what this gives.
+
+        It is the layer's class that is changed, and not its attribute `forward`: so torch.compile knows the layers of two
+        blocks as alike, and the blocks share what is compiled.
+        """
+        self.layer.changed = self
+        self.layer.__class__ = _changed_kind(self.kind)
+
+    def remove(self) -> None:
+        """Let the layer give what it gave before."""
+        self.layer.__class__ = self.kind
+        del self.layer.changed
 
     @abstractmethod
     def __call__(self, x: Tensor) -> Tensor:
@@ -66,7 +82,7 @@ class Changed(ABC):
     def changed(self) -> None:  # noqa: B027 - most keep nothing that follows from them
         """Notice that the weights were moved."""
 
-    def _apply(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def _product(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         if isinstance(self.layer, torch.nn.Conv2d):
             layer = self.layer
             return functional.conv2d(
@@ -80,31 +96,27 @@ class Merged(Changed):
 
     def __init__(self, module: Any, layer: Any) -> None:
         super().__init__(module, layer)
-        self.weight: Tensor | None = None
-        self.is_stale = True
+        self.weight = torch.empty_like(layer.weight, requires_grad=True)
+        self.changed()
 
     def __call__(self, x: Tensor) -> Tensor:
         """One product."""
-        return self._apply(x, self._merged(), self.layer.bias)
+        return self._product(x, self.weight, self.layer.bias)
 
     @torch.no_grad()
-    def _merged(self) -> Tensor:
-        if self.weight is None:
-            self.weight = torch.empty_like(self.layer.weight, requires_grad=True)
-        if self.is_stale:
-            held = self.layer.weight
-            w1, w2 = self.module.lokr_w1.to(held), self.module.lokr_w2.to(held)
-            blocks = (w1.shape[0], w2.shape[0], w1.shape[1], *w2.shape[1:])
-            spread = (w1.shape[0], 1, w1.shape[1], *[1] * (w2.ndim - 1))
-            product = w1.view(spread), w2[None, :, None]
-            torch.addcmul(held.view(blocks), *product, out=self.weight.view(blocks))
-            self.is_stale = False
-        return self.weight
+    def changed(self) -> None:
+        """Build the weight anew."""
+        held = self.layer.weight
+        w1, w2 = self.module.lokr_w1.to(held), self.module.lokr_w2.to(held)
+        blocks = (w1.shape[0], w2.shape[0], w1.shape[1], *w2.shape[1:])
+        spread = (w1.shape[0], 1, w1.shape[1], *[1] * (w2.ndim - 1))
+        product = w1.view(spread), w2[None, :, None]
+        torch.addcmul(held.view(blocks), *product, out=self.weight.view(blocks))
 
     @torch.no_grad()
     def fold(self) -> None:
         """D w1 and d w2 from d (W + w1 ⊗ w2), by the sums over the places that each number of theirs went to."""
-        if self.weight is None or self.weight.grad is None:
+        if self.weight.grad is None:
             return
         w1, w2 = self.module.lokr_w1, self.module.lokr_w2
         blocks = self.weight.grad.to(w1.dtype).view(
@@ -119,10 +131,6 @@ class Merged(Changed):
         _add(w2, d_w2.view_as(w2))
         self.weight.grad = None
 
-    def changed(self) -> None:
-        """Have the weight built anew."""
-        self.is_stale = True
-
 
 class Factored(Changed):
     """By the frozen layer, and the factors on the activations."""
@@ -130,7 +138,7 @@ class Factored(Changed):
     def __call__(self, x: Tensor) -> Tensor:
         """The frozen layer's product, and two small ones."""
         w1, w2 = self.module.lokr_w1.to(x.dtype), self.module.lokr_w2.to(x.dtype)
-        frozen = self._apply(x, self.layer.weight, self.layer.bias)
+        frozen = self._product(x, self.layer.weight, self.layer.bias)
         if not isinstance(self.layer, torch.nn.Conv2d):
             blocks = x.reshape(-1, w1.shape[1], w2.shape[1])
             if w2.shape[1] <= w2.shape[0]:  # w1 goes over the smaller side
@@ -139,7 +147,7 @@ class Factored(Changed):
                 mixed = functional.linear(functional.linear(blocks, w2).transpose(1, 2), w1).transpose(1, 2)
             return frozen + mixed.reshape(frozen.shape)
         images, height, width = x.shape[0], *x.shape[2:]
-        mixed = self._apply(x.reshape(images * w1.shape[1], w2.shape[1], height, width), w2, None)
+        mixed = self._product(x.reshape(images * w1.shape[1], w2.shape[1], height, width), w2, None)
         mixed = torch.einsum("nc...,ac->na...", mixed.view(images, w1.shape[1], *mixed.shape[1:]), w1)
         return frozen + mixed.reshape(frozen.shape)
 
@@ -189,6 +197,15 @@ def _gains_merged(target: Target) -> bool:
     if any(part in target.name for part in _ONE_VECTOR):
         return False
     return target.factor < _LARGE or target.module.weight.shape[2:] == (1, 1)
+
+
+@cache
+def _changed_kind(kind: type) -> type:
+    def forward(self: Any, x: Tensor) -> Tensor:
+        found: Tensor = self.changed(x)
+        return found
+
+    return type(f"Changed{kind.__name__}", (kind,), {"forward": forward})
 
 
 def _add(weight: Tensor, gradient: Tensor) -> None:
