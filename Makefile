@@ -38,6 +38,9 @@ bench-combine: $(VENV)/.dev  ## four checkpoints of 1 GB into one, beside readin
 bench-train: $(VENV)/.dev  ## an update of the trainer beside LyCORIS's forward and beside plain weights
 	$(BIN)/python tests/benchmarks/train.py
 
+bench-gpu: $(VENV)/.dev  ## a true SDXL on a GPU: images a second, memory; without one, the tiny model
+	$(BIN)/python tests/benchmarks/gpu_sdxl.py
+
 bench-state: $(VENV)/.dev  ## states of a training run: taking one up, saving one, and ten kills
 	$(BIN)/python tests/benchmarks/train_state.py
 	$(BIN)/python tests/benchmarks/train_kills.py

@@ -1,0 +1,242 @@
+"""Images a second and memory of a true SDXL on a GPU, in one command under eight minutes.
+
+    python tests/benchmarks/gpu_sdxl.py [--updates 2]
+
+Random weights of SDXL's shapes and Epsilon's settings: its layers and factors, 1024 by 1024, 225 tokens, cached latents, both
+text encoders trained, Lion8bit, batches of 4, accumulation of 16. Each row is a run of its own; its first update warms up and does
+not count. Beside it stand what the card itself makes of matrix products, and LyCORIS's default forward. One row is
+allowed 23 GiB, what a card of 24 GB leaves. Without a GPU the same is done with the tiny model, to see that the script works.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import gc
+import json
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import CLIPTextConfig
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "tests"))
+
+from hakubooru_trainer import loop  # noqa: E402
+from hakubooru_trainer.checkpoint import Counters  # noqa: E402
+from hakubooru_trainer.config.options import (  # noqa: E402
+    BatchOptions,
+    BucketOptions,
+    CacheOptions,
+    CaptionOptions,
+    DataOptions,
+    LokrOptions,
+    LossOptions,
+    ModelOptions,
+    Options,
+    RunOptions,
+    TextOptions,
+)
+from hakubooru_trainer.distributed import Ranks  # noqa: E402
+from hakubooru_trainer.lokr.file import DTYPES  # noqa: E402
+from hakubooru_trainer.model import tiny  # noqa: E402
+from hakubooru_trainer.model.load import CLASSES, SHIPPED  # noqa: E402
+from hakubooru_trainer.setup import data_set, prepare  # noqa: E402
+from training_pairs import write_pairs  # noqa: E402
+
+CUDA = torch.cuda.is_available()
+DEVICE = torch.device("cuda" if CUDA else "cpu")
+GIB = 1 << 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """A row of the table."""
+
+    precision: str
+    checkpointing: bool = False
+    forward: str = "auto"
+    limit: int = 0
+    """Bytes of the GPU that it may take; 0 is all."""
+    goal: str = ""
+
+    def __str__(self) -> str:
+        told = [self.precision]
+        told += ["checkpointing"] if self.checkpointing else []
+        told += ["LyCORIS's forward"] if self.forward == "lycoris" else []
+        told += [f"in {self.limit // GIB} GiB"] if self.limit else []
+        return ", ".join(told)
+
+
+HALF = "bf16" if CUDA else "fp32"  # processors are slow in half precision
+SETTINGS = [
+    Setting(precision=HALF, checkpointing=True, forward="lycoris"),
+    Setting(precision=HALF, forward="lycoris"),
+    Setting(precision=HALF, checkpointing=True, goal="10 on an H200"),
+    Setting(precision=HALF, goal="14 on an H200"),
+    Setting(precision="fp16", checkpointing=True),
+    Setting(precision="fp16"),
+    Setting(precision=HALF, checkpointing=True, limit=23 * GIB, goal="fits"),
+]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--updates", type=int, default=2, help="that are timed in each row")
+    told = parser.parse_args()
+    begun = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        write_model(Path(folder))
+        side = 1024 if CUDA else 128
+        write_pairs(Path(folder, "pairs"), [(side, side)] * 8)
+        rates = {name: matrix_rate(DTYPES[name]) for name in (HALF, "fp16")}
+        print(
+            f"{torch.cuda.get_device_name() if CUDA else 'no GPU: the tiny model on a CPU'}, torch {torch.__version__}"
+        )
+        print(
+            "matrix products: "
+            + ", ".join(f"{rate / 1e12:.3g} TFLOP/s in {name}" for name, rate in rates.items())
+        )
+        print(
+            "\n| setting | images a second | beside LyCORIS | share of matrix products | peak memory | waits in a micro-step | goal |"
+        )
+        print("|---|---|---|---|---|---|---|")
+        speeds: dict[bool, float] = {}
+        for setting in SETTINGS if CUDA else SETTINGS[:4]:
+            print(row(setting, Path(folder), told.updates, rates, speeds), flush=True)
+            gc.collect()
+            if CUDA:
+                torch.cuda.empty_cache()
+    print(f"\nin {(time.perf_counter() - begun) / 60:.1f} minutes")
+
+
+def write_model(folder: Path) -> None:
+    """A random model: SDXL's shapes on a GPU, the tiny one's else; the tiny one's VAE, since latents are cached."""
+    tiny.write_tiny(folder / "tiny")
+    shutil.copytree(
+        folder / "tiny", folder / "model", ignore=shutil.ignore_patterns("*.safetensors") if CUDA else None
+    )
+    if not CUDA:
+        return
+    shutil.copytree(folder / "tiny" / "vae", folder / "model" / "vae", dirs_exist_ok=True)
+    torch.set_default_dtype(torch.bfloat16)
+    for part in ("unet", "text_encoder", "text_encoder_2"):
+        config = json.loads((SHIPPED / part / "config.json").read_text(encoding="utf-8"))
+        with DEVICE:
+            made = CLASSES[part]
+            model = (
+                made(CLIPTextConfig.from_dict(config))
+                if part.startswith("text")
+                else made.from_config(config)
+            )
+        shutil.rmtree(folder / "model" / part)
+        model.save_pretrained(folder / "model" / part)
+        del model
+    torch.set_default_dtype(torch.float32)
+
+
+def options(folder: Path, setting: Setting, updates: int) -> Options:
+    side = 1024 if CUDA else 128
+    return Options(
+        run=RunOptions(
+            out=str(folder / "out"),
+            epochs=0,
+            updates=updates,
+            precision=setting.precision,
+            weights=setting.precision,
+            checkpointing=setting.checkpointing,
+            threads=0 if CUDA else 1,
+        ),
+        model=ModelOptions(path=str(folder / "model")),
+        data=(DataOptions(path=str(folder / "pairs")),),
+        buckets=BucketOptions(area=side * side, step=64, min_side=64),
+        captions=CaptionOptions(drop_tags=0.15),
+        text=TextOptions(tokens=225),
+        lokr=LokrOptions(forward=setting.forward),
+        loss=LossOptions(min_snr_gamma=5, noise_offset=0.0357),
+        batch=BatchOptions(size=4, accumulation=16) if CUDA else BatchOptions(size=2, accumulation=2),
+        cache=CacheOptions(latents=str(folder / "latents")),
+    )
+
+
+def row(
+    setting: Setting, folder: Path, updates: int, rates: dict[str, float], speeds: dict[str, float]
+) -> str:
+    """Measure one setting; `speeds` takes LyCORIS's images a second, by checkpointing."""
+    if CUDA:
+        total = torch.cuda.get_device_properties(DEVICE).total_memory
+        torch.cuda.set_per_process_memory_fraction(min(1.0, setting.limit / total) if setting.limit else 1.0)
+        torch.cuda.reset_peak_memory_stats()
+    try:
+        speed, work, waits = measured(options(folder, setting, updates + 2), updates)
+    except torch.OutOfMemoryError:
+        return f"| {setting} | out of memory | | | | | {setting.goal} |"
+    peak = f"{torch.cuda.max_memory_reserved() / GIB:.1f} GiB" if CUDA else "-"
+    beside = ""
+    if setting.forward == "lycoris":
+        speeds[setting.checkpointing] = speed
+    elif setting.precision == HALF and setting.checkpointing in speeds:
+        beside = f"{speed / speeds[setting.checkpointing]:.2f} x (goal 1.6)"
+    share = speed * work / rates[setting.precision]
+    return f"| {setting} | {speed:.2f} | {beside} | {share:.0%} | {peak} | {waits} | {setting.goal} |"
+
+
+def measured(told: Options, updates: int) -> tuple[float, float, str]:
+    """Images a second, operations an image (those that checkpointing repeats among them), and what waited for the device."""
+    alone = Ranks(DEVICE)
+    it = prepare(told, alone, data_set(told, alone))
+    counters = Counters()
+    ahead = it.batches.training(it.data.order, range(it.data.batches))
+    seconds = []
+    with contextlib.closing(ahead):
+        for _ in range(updates + 1):
+            begun = time.perf_counter()
+            loop._update(it, ahead, counters)
+            seconds.append(time.perf_counter() - begun)
+        batch = next(ahead)
+    with FlopCounterMode(display=False) as counter:
+        micro_step(it, batch)
+    waits = "none"
+    if CUDA:
+        torch.cuda.synchronize()
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            micro_step(it, batch)
+        except RuntimeError as error:
+            waits = str(error).partition("\n")[0]
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    images = told.batch.size * told.batch.accumulation
+    return images / statistics.median(seconds[1:]), counter.get_total_flops() / told.batch.size, waits
+
+
+def micro_step(it, batch) -> None:
+    with it.precision:
+        losses = it.objective.losses(it.model, batch.to(it.device))
+    torch.autograd.backward(it.scaler.scale(losses.sum() / len(losses)))
+
+
+def matrix_rate(dtype: torch.dtype, side: int = 8192 if CUDA else 512, times: int = 30) -> float:
+    """Operations a second of the device's products of square matrices."""
+    left, right = (torch.randn(side, side, device=DEVICE, dtype=dtype) for _ in range(2))
+    for _ in range(3):
+        left @ right
+    if CUDA:
+        torch.cuda.synchronize()
+    begun = time.perf_counter()
+    for _ in range(times):
+        left @ right
+    if CUDA:
+        torch.cuda.synchronize()
+    return times * 2 * side**3 / (time.perf_counter() - begun)
+
+
+if __name__ == "__main__":
+    main()
