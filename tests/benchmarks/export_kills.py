@@ -58,9 +58,11 @@ def main() -> None:
         runs += 1
         while kills < options.kills:
             process = start(database, images, out, options.workers)
+            begun = time.perf_counter()
             try:
                 process.wait(draw.uniform(0.2, 1) * seconds)
-                break  # it ended: go on with another
+                seconds = min(seconds, time.perf_counter() - begun)
+                break  # it ended: go on with another, not to be killed later than this
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
