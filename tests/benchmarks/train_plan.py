@@ -117,7 +117,7 @@ def main() -> None:
         print(said)
         print(f"plan of {told.images:,} images: {seconds:.1f} s, {peak:,.0f} MB")
         config.write_text(CONFIG.format(folder=folder, area=4096), encoding="utf-8")
-        for what in ("a run of one update", "the same by itself, taken up when it is done"):
+        for what in ("a run of one update, to its end", "the same command again, which finds it done"):
             seconds, peak, _ = measured("run", config)
             print(f"{what}: {seconds:.1f} s, {peak:,.0f} MB")
     finally:

@@ -182,7 +182,9 @@ def _warnings(options: Options, data: DataSet, counts: np.ndarray) -> list[str]:
         )
     rows = _spread(len(data.train), _READ_CAPTIONS)
     captions = [options.captions.unchanged()(data.train[row].caption, 0) for row in rows]
-    lengths = np.array([*map(len, token_ids(load_tokenizer(options.model, "tokenizer"), captions))])
+    tokenizer = load_tokenizer(options.model, "tokenizer")
+    some = (captions[at : at + _RUN] for at in range(0, len(captions), _RUN))  # all at once take 300 MB
+    lengths = np.array([len(ids) for part in some for ids in token_ids(tokenizer, part)])
     long = int((lengths > options.text.tokens).sum())
     if long:
         warnings.append(
