@@ -28,7 +28,7 @@ from safetensors.torch import save_file
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from hakubooru_trainer import checkpoint
+from hakubooru_trainer import durable
 from hakubooru_trainer.checkpoint import Counters, States
 from hakubooru_trainer.config.options import DataOptions, ModelOptions, Options, RunOptions, SaveOptions
 from hakubooru_trainer.model.tiny import write_tiny
@@ -89,10 +89,10 @@ def first_update(folder: Path, out: Path, updates: int) -> float:
 def move_on(out: Path) -> None:
     """Let the state of the first update say that it is of a much later one."""
     state = out / "state" / "000001"
-    about = json.loads((state / "state.json").read_text(encoding="utf-8"))
-    about["counters"]["update"] = UPDATE
-    about["batches"] = UPDATE * ACCUMULATION
-    (state / "state.json").write_text(json.dumps(about), encoding="utf-8")
+    mark = durable.read_mark(state)
+    mark["counters"]["update"] = UPDATE
+    mark["batches"] = UPDATE * ACCUMULATION
+    durable.write_mark(state, mark)
     state.rename(state.with_name(f"{UPDATE:06d}"))
     (line,) = (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     lines = [json.dumps(json.loads(line) | {"update": number}) + "\n" for number in range(1, UPDATE + 1)]
@@ -128,7 +128,6 @@ def saving(folder: Path, parameters: int) -> None:
         adapter=SimpleNamespace(weights=named.items),
         optimizer=optimizer,
         scaler=torch.amp.GradScaler("cpu", enabled=False),
-        data=SimpleNamespace(batches=1),
     )
     options = Options(
         run=RunOptions(out=str(folder)),
@@ -136,9 +135,9 @@ def saving(folder: Path, parameters: int) -> None:
         data=(DataOptions(path=""),),
         save=SaveOptions(states=1),
     )
-    states = States(folder / "state", options, "", "")
+    states = States(folder / "state", options, SimpleNamespace(batches=1, fingerprint=""))
     tensors = dict(named)
-    checkpoint._take_tensors(optimizer.state_dict(), "", tensors, {})
+    durable.take_tensors(optimizer.state_dict(), "", tensors, {})
     size = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
     print(f"saving {parameters:,} parameters and their Lion8bit state, {size / 1e9:.2f} GB:")
     ratios = []

@@ -7,6 +7,7 @@ same images with the same noise, and differs by the rounding of one sum.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import signal
@@ -18,6 +19,8 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 import torch
 import torch.distributed as dist
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 from hakubooru import errors
 from hakubooru.errors import ConfigError, InputError, LostRankError, TrainingError
@@ -40,6 +43,8 @@ _GRACE: Final = 10.0
 _UPDATE_ENDS: Final = 600
 """Seconds that ranks have to end an update and save, once the launcher is told to stop."""
 _INTERRUPTED: Final = 130
+_runs: Final = itertools.count()
+"""Of this process, one after another: all ranks count them alike."""
 
 
 class Ranks:
@@ -127,7 +132,14 @@ class Ranks:
         """
         if self.world > 1:
             with self._reaching():
-                dist.init_process_group("nccl" if self.device.type == "cuda" else "gloo")
+                store, _, _ = next(rendezvous("env://"))
+                dist.init_process_group(
+                    "nccl" if self.device.type == "cuda" else "gloo",
+                    # The store outlives a rank: what an earlier start left in it, the address of a lost rank, is not read.
+                    store=PrefixStore(f"{os.environ.get('TORCHELASTIC_RESTART_COUNT')} {next(_runs)}", store),
+                    rank=self.rank,
+                    world_size=self.world,
+                )
                 self._patient = dist.new_group(backend="gloo", timeout=_FOREVER)
         return self
 
@@ -215,6 +227,7 @@ def launch(command: Sequence[str], ranks: int, options: RunOptions) -> None:
         local_addr="localhost",
         max_restarts=0,
     )
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         elastic_launch(config, command[0])(*command[1:])
     except SignalException as error:
@@ -227,6 +240,9 @@ def launch(command: Sequence[str], ranks: int, options: RunOptions) -> None:
             raise KeyboardInterrupt from error
         kind = InputError if failure.exitcode == InputError.exit_code else TrainingError
         raise kind(f"rank {rank} ended the run: {_reason(failure)}") from error
+    finally:
+        for number, handler in handlers.items():  # torch leaves its own
+            signal.signal(number, handler)
 
 
 def _portions(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:

@@ -1,0 +1,150 @@
+"""Runs by several ranks beside the same by one process: `python training_ranks.py CONFIG…` is a rank of them.
+
+KILLS="1 UPDATE 4 9,0 FILE 3 9" has rank 1 get signal 9 as its fourth update begins; and when torchrun has started the ranks again,
+rank 0 as it has begun to write the third file of a state.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import zlib
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from hakubooru_trainer import config, distributed, durable, loop
+from hakubooru_trainer.config.options import (
+    BatchOptions,
+    BucketOptions,
+    OptimizerOptions,
+    SaveOptions,
+    TextOptions,
+)
+from hakubooru_trainer.data.batches import Batches
+from hakubooru_trainer.distributed import Ranks, launch
+from hakubooru_trainer.loss import Objective
+
+
+def small(options, out, optimizer, updates, *, name="lokr"):
+    """A run as small as they come, of which four ranks can have their part."""
+    return replace(
+        options,
+        run=replace(options.run, out=str(out), name=name, updates=updates, threads=1),
+        buckets=BucketOptions(area=32 * 32, step=16, min_side=16, max_side=64),
+        optimizer=OptimizerOptions(name=optimizer, lr=1e-4),
+        text=TextOptions(train=False, tokens=75),
+        batch=BatchOptions(size=1, accumulation=4),
+        save=SaveOptions(every=2, states=9),
+    )
+
+
+def launched(runs, ranks):
+    """Do runs one after another, shared by so many ranks, and keep a record of them."""
+    paths = []
+    for told in runs:
+        path = Path(f"{told.run.out}.toml")
+        path.write_text(config.dump(told), encoding="utf-8")
+        paths.append(str(path))
+    launch([sys.executable, __file__, *paths], ranks, runs[0].run)
+
+
+def recorded(options):
+    """Train. OUT/rank0.json says which images this rank's batches had, by their number, and what the weights were before each update.
+
+    OUT/gradients.safetensors are those of the second update, summed over the ranks: the first in which all weights have
+    one. In a run whose name is `nan`, the last rank's third batch gives a loss that is none.
+    """
+    rank, world = distributed.rank(), Ranks(torch.device("cpu")).world
+    ids, checksums, losses_taken = {}, [], []
+    batch, sums, losses = Batches.batch, Ranks.sum_gradients, Objective.losses
+
+    def batch_kept(self, place, number):
+        made = batch(self, place, number)
+        ids[number] = made.ids
+        return made
+
+    def sums_kept(self, weights):
+        sums(self, weights)
+        checksums.append(0)
+        for weight in weights:
+            checksums[-1] = zlib.crc32(weight.detach().numpy(), checksums[-1])
+        if len(checksums) == 2 and self.first:
+            gradients = {str(place): weight.grad for place, weight in enumerate(weights)}
+            save_file(gradients, f"{options.run.out}/gradients.safetensors")
+
+    def losses_kept(self, *arguments, **keywords):
+        found = losses(self, *arguments, **keywords)
+        losses_taken.append(found)
+        is_bad = options.run.name == "nan" and rank == world - 1 and len(losses_taken) == 3
+        return found * float("nan") if is_bad else found
+
+    Batches.batch, Ranks.sum_gradients, Objective.losses = batch_kept, sums_kept, losses_kept
+    try:
+        loop.run(options)
+    finally:
+        Batches.batch, Ranks.sum_gradients, Objective.losses = batch, sums, losses
+    told = {"ids": sorted(ids.items()), "weights": checksums}
+    Path(options.run.out, f"rank{rank}.json").write_text(json.dumps(told))
+
+
+def get_signals():
+    """Do as KILLS says."""
+    told = os.environ.get("KILLS", "").split(",")[int(os.environ["TORCHELASTIC_RESTART_COUNT"]) :]
+    if not told or not told[0]:
+        return
+    rank, moment, count, number = told[0].split()
+    if int(rank) != distributed.rank():
+        return
+    left = iter(range(int(count) - 1, -1, -1))
+
+    def at(name):
+        if name == moment and next(left, -1) == 0:
+            os.kill(os.getpid(), int(number))
+
+    update, parts = loop._update, durable._safetensors
+
+    def update_at(*arguments):
+        at("UPDATE")
+        return update(*arguments)
+
+    def parts_at(tensors):
+        for place, part in enumerate(parts(tensors)):
+            yield part
+            if place == 1:
+                at("FILE")
+
+    loop._update, durable._safetensors = update_at, parts_at
+
+
+def records(told, world):
+    return [json.loads(Path(told.run.out, f"rank{rank}.json").read_text()) for rank in range(world)]
+
+
+def metrics(told):
+    with Path(told.run.out, "metrics.jsonl").open(encoding="utf-8") as file:
+        return [json.loads(line) for line in file]
+
+
+def weights(told):
+    return load_file(f"{told.run.out}/{told.run.name}.safetensors")
+
+
+def gradients(told):
+    return load_file(f"{told.run.out}/gradients.safetensors")
+
+
+def apart(one, other):
+    """How far the numbers of one are from those of another, all of them in a row."""
+    assert one.keys() == other.keys()
+    return torch.cat([(one[name] - other[name]).abs().flatten() for name in one])
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    get_signals()
+    for path in sys.argv[1:]:
+        recorded(config.load(Path(path)))
