@@ -1,4 +1,4 @@
-"""Kill an export again and again with SIGKILL, let it end, and compare every byte with an undisturbed one.
+"""Kill an export again and again with SIGKILL while it writes, let it end, and compare every byte with an undisturbed one.
 
 python tests/benchmarks/export_kills.py [--kills N] [--tars N] [--workers N] [--seed N]
 """
@@ -6,6 +6,7 @@ python tests/benchmarks/export_kills.py [--kills N] [--tars N] [--workers N] [--
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import random
 import shutil
@@ -28,6 +29,17 @@ def start(database: Path, images: Path, out: Path, workers: int) -> subprocess.P
     )
 
 
+def wait_until_writing(process: subprocess.Popen, out: Path) -> None:
+    """Wait for the first file of this run, or for its end."""
+    last = time.time_ns()
+    part = out / ".hakubooru" / "part"
+    while process.poll() is None:
+        with contextlib.suppress(FileNotFoundError):
+            if any(path.stat().st_mtime_ns > last for path in part.glob("*")):
+                return
+        time.sleep(0.005)
+
+
 def hashes(out: Path) -> dict[str, str]:
     return {
         path.relative_to(out).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
@@ -48,8 +60,10 @@ def main() -> None:
     folder = write_set(options.tars)
     database, images = folder / f"posts{options.tars}.db", folder / f"images{options.tars}"
     written = folder / f"written{time.time_ns()}"
+    process = start(database, images, written / "whole", options.workers)
+    wait_until_writing(process, written / "whole")
     begun = time.perf_counter()
-    assert start(database, images, written / "whole", options.workers).wait() == 0
+    assert process.wait() == 0
     seconds = time.perf_counter() - begun
     draw = random.Random(options.seed)
     kills = runs = 0
@@ -58,11 +72,10 @@ def main() -> None:
         runs += 1
         while kills < options.kills:
             process = start(database, images, out, options.workers)
-            begun = time.perf_counter()
+            wait_until_writing(process, out)
             try:
-                process.wait(draw.uniform(0.2, 1) * seconds)
-                seconds = min(seconds, time.perf_counter() - begun)
-                break  # it ended: go on with another, not to be killed later than this
+                process.wait(draw.uniform(0, 1) * seconds)
+                break  # it ended: go on with another
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
