@@ -242,6 +242,7 @@ def _save(it: Training, path: Path, update: int) -> None:
         it.options,
         it.data.train,
         it.data.sizes,
+        tags=it.tag_counts,
         update=update,
         epoch=it.data.order.epochs(min(update * it.options.batch.accumulation, it.data.batches)),
         v=it.objective.prediction == "v",

@@ -63,9 +63,17 @@ def read(path: Path) -> dict[str, Tensor]:
 
 
 def metadata(
-    options: Options, samples: Samples, sizes: Sizes, *, update: int, epoch: float, v: bool, fingerprint: str
+    options: Options,
+    samples: Samples,
+    sizes: Sizes,
+    *,
+    tags: Mapping[str, int],
+    update: int,
+    epoch: float,
+    v: bool,
+    fingerprint: str,
 ) -> dict[str, str]:
-    """What a file says of how it was made, in sd-scripts' words (`ss_…`) and in modelspec's."""
+    """What a file says of how it was made, in sd-scripts' words (`ss_…`) and in modelspec's; `tags` from `tag_counts`."""
     preset = PRESETS[options.lokr.preset]
     arguments = {
         "algo": "lokr",
@@ -105,7 +113,7 @@ def metadata(
         "ss_keep_tokens_separator": options.captions.keep_separator,
         "ss_resolution": "({0}, {0})".format(int(options.buckets.area**0.5)),
         "ss_bucket_info": _bucket_info(sizes),
-        "ss_tag_frequency": {"train": tag_counts(samples, options)},
+        "ss_tag_frequency": {"train": dict(tags)},
         "ss_training_finished_at": now.timestamp(),
         "hakubooru_version": hakubooru.__version__,
         "hakubooru_dataset": fingerprint,
