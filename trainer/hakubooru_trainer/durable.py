@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
@@ -31,12 +32,13 @@ class TornStateError(ModelError):
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> int:
     """Write safetensors to the disk, with no second copy of them in memory, and give the file's CRC-32."""
     found = 0
-    with path.open("wb", buffering=0) as file:
+    with path.open("wb", buffering=0) as file, ThreadPoolExecutor(1) as beside:
         for data in _safetensors(tensors):
-            found = zlib.crc32(data, found)
+            hashed = beside.submit(zlib.crc32, data, found)
             rest = memoryview(data)
             while rest:  # of what is large, the system writes a part at a time
                 rest = rest[file.write(rest) :]
+            found = hashed.result()
         os.fsync(file.fileno())
     return found
 
