@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
@@ -132,6 +134,25 @@ def test_any_batch_can_be_had_without_those_before(tmp_path):
     assert rows[:epoch] != rows[epoch : 2 * epoch]
     assert whole.images(3, 2 * epoch) == sum(map(len, rows[3 : 2 * epoch]))
     assert Counter(row for batch in rows for row in batch) == dict.fromkeys(range(10), 6)
+
+
+def test_threads_that_ask_together_have_an_epoch_ordered_once(tmp_path):
+    class Slow(Order):
+        asked = 0
+
+        def _ordered(self, epoch):
+            Slow.asked += 1
+            time.sleep(0.05)
+            return super()._ordered(epoch)
+
+    found = of_sizes(tmp_path, [(64, 64)] * 5)
+    of = sizes(found, SMALL).of
+    made, alone = (kind(found, of, batch=2, seed=5, fill=False) for kind in (Slow, Order))
+    numbers = [0, 1, 2] * 4
+    with ThreadPoolExecutor(len(numbers)) as threads:
+        rows = [place.rows.tolist() for place in threads.map(made.__getitem__, numbers)]
+    assert Slow.asked == 1
+    assert rows == [alone[number].rows.tolist() for number in numbers]
 
 
 @given(
