@@ -41,9 +41,10 @@ bench-train: $(VENV)/.dev  ## an update of the trainer beside LyCORIS's forward 
 bench-gpu: $(VENV)/.dev  ## a true SDXL on a GPU: images a second, memory; without one, the tiny model
 	$(BIN)/python tests/benchmarks/gpu_sdxl.py
 
-bench-state: $(VENV)/.dev  ## states of a training run: taking one up, saving one, and ten kills
+bench-state: $(VENV)/.dev  ## states of a training run: taking one up, saving one, ten kills; ranks beside one process
 	$(BIN)/python tests/benchmarks/train_state.py
 	$(BIN)/python tests/benchmarks/train_kills.py
+	$(BIN)/python tests/benchmarks/train_ranks.py
 
 bench-plan: $(VENV)/.dev  ## what it takes to begin a training run with a million images: time and memory
 	$(BIN)/python tests/benchmarks/train_plan.py
