@@ -26,9 +26,8 @@ if TYPE_CHECKING:
     from hakubooru.database import Database
 
 _POSTS_A_BATCH: Final = 1_000  # more is slower: a batch then no longer fits the processor's cache
-_FEW: Final = (
-    1_500  # up to so many posts, only the tags that they bear are read, not the whole table, and all at once
-)
+_FEW: Final = 1_500
+"""Up to so many posts, captions are made at once, and only of the tags that these bear is the table read."""
 
 _ROWS: Final = """
 SELECT post.id, post.rating, post.{count}, coalesce(substr(post.created_at, 1, 10), ''),
