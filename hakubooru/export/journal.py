@@ -40,15 +40,18 @@ _ON_THE_DISK: Final = ""
 
 _PAIR: Final = ", ".join(Pair._fields)
 
+# The rows of an archive lie together. Kept in the order of ids, as a primary key would have it, those of an archive by
+# id % 1000 would each touch a page of their own: four times the work, and the whole file written over and over.
 _TABLES: Final = """
 CREATE TABLE setting (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE archive (
     name TEXT PRIMARY KEY, stamp INTEGER NOT NULL, strays INTEGER NOT NULL, damage TEXT NOT NULL, boot TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE pair (
-    id INTEGER PRIMARY KEY, path TEXT NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL, bytes INTEGER NOT NULL,
+    id INTEGER NOT NULL, path TEXT NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL, bytes INTEGER NOT NULL,
     sha256 TEXT NOT NULL, caption TEXT NOT NULL, parts TEXT NOT NULL, archive TEXT NOT NULL
 );
+CREATE UNIQUE INDEX pair_id ON pair (id);
 CREATE INDEX pair_archive ON pair (archive);
 CREATE TABLE twin (
     id INTEGER PRIMARY KEY, sha256 TEXT NOT NULL, archive TEXT NOT NULL

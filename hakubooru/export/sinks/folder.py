@@ -6,7 +6,6 @@ import contextlib
 import os
 import shutil
 import uuid
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -78,32 +77,25 @@ def empty_part(out: str) -> None:
     folder.mkdir(parents=True)
 
 
-@cache
-def _process() -> str:
-    """A name for this process that no other has, on no other machine."""
-    return uuid.uuid4().hex
-
-
 class _FolderWriter(Writer):
-    """Every file is written in one place and moved to its own, so that what has a name there is whole.
+    """Files are written out of sight and moved to their places, so that what has a name there is whole.
 
-    Each process has a folder for it: two would wait for one another, were it the same one.
+    The archives of most sets fill a folder of the export each. Its files are written into a folder that takes its place
+    as a whole, since to move each by itself takes as long as to write it.
     """
 
     def __init__(self, out: str, *, writes_captions: bool) -> None:
         self.out = out
         self.writes_captions = writes_captions
-        folder = Path(out, STATE, "part", _process())
-        folder.mkdir(exist_ok=True)
-        self.part = f"{folder}/{uuid.uuid4().hex}"
+        self.part = f"{out}/{STATE}/part/{uuid.uuid4().hex}"
+        os.mkdir(self.part)  # noqa: PTH102 - as above
+        self.whole = ""
+        """The folder whose place `part` takes."""
         self.paths: dict[int, str] = {}
         self.folders: set[str] = set()
 
     def image(self, number: int, path: str, data: bytes) -> str:
-        folder = path.partition("/")[0]
-        if folder not in self.folders:
-            os.makedirs(f"{self.out}/{folder}", exist_ok=True)  # noqa: PTH103 - as above
-            self.folders.add(folder)
+        self._prepare(path.partition("/")[0])
         self._write(path, data)
         self.paths[number] = path
         return path
@@ -113,15 +105,43 @@ class _FolderWriter(Writer):
         if self.writes_captions:
             self._write(beside(path), text.encode())
 
+    def _prepare(self, folder: str) -> None:
+        if folder in self.folders:
+            return
+        if not self.folders and not os.path.exists(f"{self.out}/{folder}"):  # noqa: PTH110 - as above
+            self.whole = folder
+        else:
+            os.makedirs(f"{self.out}/{folder}", exist_ok=True)  # noqa: PTH103 - as above
+        self.folders.add(folder)
+
     def _write(self, path: str, data: bytes) -> None:
-        file = os.open(self.part, _NEW, 0o666)
+        folder, _, name = path.partition("/")
+        is_whole = folder == self.whole
+        part = f"{self.part}/{name}" if is_whole else f"{self.part}/.part"
+        file = os.open(part, _NEW, 0o666)
         try:
             written = os.write(file, data)
             while written < len(data):
                 written += os.write(file, memoryview(data)[written:])
         finally:
             os.close(file)
-        os.replace(self.part, f"{self.out}/{path}")  # noqa: PTH105 - as above
+        if not is_whole:
+            os.replace(part, f"{self.out}/{path}")  # noqa: PTH105 - as above
 
     def __exit__(self, *exc: object) -> None:
-        Path(self.part).unlink(missing_ok=True)
+        if exc[0] is not None:
+            shutil.rmtree(self.part, ignore_errors=True)
+        elif not self.whole:
+            os.rmdir(self.part)  # noqa: PTH106 - as above
+        else:
+            self._place(f"{self.out}/{self.whole}")
+
+    def _place(self, folder: str) -> None:
+        try:
+            os.rename(self.part, folder)  # noqa: PTH104 - as above
+        except OSError:
+            # Another archive has filled it meanwhile.
+            os.makedirs(folder, exist_ok=True)  # noqa: PTH103 - as above
+            for name in os.listdir(self.part):  # noqa: PTH208 - as above
+                os.replace(f"{self.part}/{name}", f"{folder}/{name}")  # noqa: PTH105 - as above
+            os.rmdir(self.part)  # noqa: PTH106 - as above

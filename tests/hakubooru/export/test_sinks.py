@@ -14,8 +14,9 @@ import hakubooru as hb
 from exports import Plain, post_ids
 from hakubooru.errors import DestinationError, InputError
 from hakubooru.export import repair, verify
+from hakubooru.export.engine import StoppedError
 from hakubooru.export.pipeline import run_export
-from hakubooru.export.sinks import SINKS, WebDatasetSink
+from hakubooru.export.sinks import SINKS, FolderSink, WebDatasetSink
 from hakubooru.image.sources import find_archives
 from pictures import files_of, picture, write_tar
 
@@ -182,3 +183,44 @@ def test_pruned_it_is_what_the_smaller_selection_gives(booru, tmp_path, sink):
     run(booru, tmp_path / "small", sink, ids=some)
     assert files_of(tmp_path / "out") == files_of(tmp_path / "small")
     assert verify(tmp_path / "out").is_good
+
+
+def take(writer, *numbers):
+    for number in numbers:
+        writer.image(number, f"x{number % 1000:03d}/{number}.webp", b"image %d" % number)
+        writer.caption(number, f"caption {number}")
+
+
+def take_and_stop(sink, number):
+    with sink.writer("b") as writer:
+        take(writer, number)
+        raise StoppedError
+
+
+def test_a_folder_appears_with_all_that_its_archive_gave(tmp_path):
+    sink = FolderSink(str(tmp_path))
+    sink.clean()
+    with sink.writer("a") as writer:
+        take(writer, 1012, 2012)
+        assert not (tmp_path / "x012").exists()
+    with pytest.raises(StoppedError):
+        take_and_stop(sink, 1013)
+    assert set(files_of(tmp_path)) == {
+        f"x012/{number}012.{kind}" for number in (1, 2) for kind in ("webp", "txt")
+    }
+    assert not list((tmp_path / ".hakubooru" / "part").iterdir())
+
+
+def test_archives_meet_in_one_folder(tmp_path):
+    sink = FolderSink(str(tmp_path))
+    sink.clean()
+    with sink.writer("a") as first:
+        take(first, 1012, 2013)
+        with sink.writer("b") as second:
+            take(second, 3012, 4013)
+    with sink.writer("c") as third:
+        take(third, 5012, 2013)
+    images = {f"x{n % 1000:03d}/{n}.webp": b"image %d" % n for n in (1012, 2013, 3012, 4013, 5012)}
+    captions = {f"x{n % 1000:03d}/{n}.txt": b"caption %d" % n for n in (1012, 2013, 3012, 4013, 5012)}
+    assert files_of(tmp_path) == images | captions
+    assert not list((tmp_path / ".hakubooru" / "part").iterdir())
