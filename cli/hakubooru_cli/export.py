@@ -38,7 +38,11 @@ from hakubooru_cli.options import Choice, selection_options
     help="Pairs of files; shards; images with one file of captions, for `datasets` or for sd-scripts; or captions "
     "alone. The recipe's, or folder.",
 )
-@click.option("--workers", type=click.IntRange(min=1), default=1, help="Processes that read and write.")
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    help="Processes that read and write: one, or where images are decoded, one for each core.",
+)
 @click.option(
     "--engine",
     type=click.Choice(["local", "ray"]),
@@ -61,7 +65,7 @@ def export(
     caption: str | None,
     sink: str | None,
     prune: bool,
-    workers: int,
+    workers: int | None,
     engine: str,
     address: str | None,
     strict: bool,
@@ -94,8 +98,12 @@ def export(
 @click.argument("out", type=click.Path())
 @click.option("--decode", is_flag=True, help="Decode every image too.")
 @click.option("--repair", is_flag=True, help="Export again what is wrong; remove what belongs to no pair.")
-@click.option("--workers", type=click.IntRange(min=1), default=1, help="Processes that read.")
-def verify(*, out: str, decode: bool, repair: bool, workers: int) -> None:
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    help="Processes that read: one, or with --decode, one for each core.",
+)
+def verify(*, out: str, decode: bool, repair: bool, workers: int | None) -> None:
     """Compare the files of an export with its manifest: sizes, hashes, captions, files that belong to no pair."""
     from hakubooru import export  # noqa: PLC0415 - as light as the other commands
 

@@ -14,7 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import connection
 from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
 
-from hakubooru.errors import IncompleteError
+from hakubooru.errors import IncompleteError, InputError
 from hakubooru.processes import Workers
 
 if TYPE_CHECKING:
@@ -29,6 +29,11 @@ R = TypeVar("R")
 
 class Work(Protocol[T_contra, R_co]):
     """What is done for each task; can be sent to another process."""
+
+    @property
+    def decodes(self) -> bool:
+        """Whether it decodes images: what a decoder does to its process, it shall not do to the caller's."""
+        ...
 
     def __call__(self, task: T_contra, stopped: Callable[[], bool]) -> R_co:
         """Do it; ask `stopped` from time to time, and raise `StoppedError` where it says so."""
@@ -106,8 +111,21 @@ class ProcessEngine(Engine[T, R]):
 
 
 def engine(work: Work[T, R], workers: int) -> Engine[T, R]:
-    """This process for one worker, and processes of their own for more."""
-    return HereEngine(work) if workers == 1 else ProcessEngine(work, workers)
+    """This process for one worker that decodes nothing, and else processes of their own."""
+    return HereEngine(work) if workers == 1 and not work.decodes else ProcessEngine(work, workers)
+
+
+def checked_workers(workers: int | None, *, decodes: bool) -> int:
+    """How many processes are meant; None is one for each core where images are decoded, and one where they are copied.
+
+    Raises:
+        InputError: there can be no such number.
+    """
+    if workers is None:
+        return (os.cpu_count() or 1) if decodes else 1
+    if workers < 1:
+        raise InputError(f"{workers} workers cannot do anything; it takes at least 1")
+    return workers
 
 
 _here: dict[str, Any] = {}  # of a worker process: what all its tasks share

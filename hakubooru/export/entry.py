@@ -14,6 +14,7 @@ import numpy as np
 from hakubooru.caption import Captioner, CaptionFormat, caption_format
 from hakubooru.database import open_database
 from hakubooru.errors import DestinationError, IncompleteError, InputError
+from hakubooru.export.engine import checked_workers
 from hakubooru.export.engine import engine as local_engine
 from hakubooru.export.journal import Journal
 from hakubooru.export.output import OutputFormat, output_format
@@ -52,7 +53,7 @@ def export(
     output: OutputFormat | Mapping[str, Any] | None = None,
     sink: str | None = None,
     prune: bool = False,
-    workers: int = 1,
+    workers: int | None = None,
     engine: str = "local",
     address: str | None = None,
     strict: bool = False,
@@ -77,8 +78,9 @@ def export(
         output: in which form they are written: a form, or a table (a recipe's `[output]`); None is pairs of files.
         sink: the form's `sink`, in place of what `output` says.
         prune: remove from `out` what is not selected any more.
-        workers: processes that read and write. In a script, more than one needs
-            `if __name__ == "__main__":` around the call.
+        workers: processes that read and write; None is one for each core where images are decoded, and one where
+            they are copied. In a script, more than one, or any that decodes, needs `if __name__ == "__main__":` around
+            the call.
         engine: `local`, processes of this machine, or `ray`, a cluster (extra `ray`), whose nodes see the database,
             the images and `out` under the same paths.
         address: of a running Ray cluster, `HOST:PORT`, or `auto` for the one that this machine belongs to; without
@@ -90,8 +92,6 @@ def export(
         IncompleteError: nothing was exported; or, `strict`, not everything; or an archive vanished meanwhile.
             The message is the report. What was exported stays.
     """
-    if workers < 1:
-        raise InputError(f"{workers} workers cannot export; it takes at least 1")
     form = output_format(output)
     form = form if sink is None else replace(form, sink=sink)
     origin = Origin(
@@ -114,13 +114,13 @@ def export(
     return report
 
 
-def repair(out: str | os.PathLike[str], *, decode: bool = False, workers: int = 1) -> VerifyReport:
+def repair(out: str | os.PathLike[str], *, decode: bool = False, workers: int | None = None) -> VerifyReport:
     """Verify an export, export again what is missing or wrong, and remove what belongs to no pair.
 
     Args:
         out: the export's folder.
         decode: decode every image too.
-        workers: processes that read and write.
+        workers: processes that read and write, as in `verify`.
 
     Returns:
         what a second check came to.
@@ -142,12 +142,12 @@ def repair(out: str | os.PathLike[str], *, decode: bool = False, workers: int = 
         (out / name).unlink(missing_ok=True)
     ids = np.concatenate(
         [
-            [row["id"] for row in rows if row["id"] is not None]
+            np.array([row["id"] for row in rows if row["id"] is not None], np.int64)
             for rows in read_manifest(out, ("id",), 100_000)
         ]
     )
     with open_database(origin.database) as database:
-        _export(database, ids.astype(np.int64), out, origin, workers)
+        _export(database, ids, out, origin, workers)
     return verify(out, decode=decode, workers=workers)
 
 
@@ -170,7 +170,7 @@ def _export(
     ids: Ids,
     out: Path,
     origin: Origin,
-    workers: int,
+    workers: int | None,
     *,
     prune: bool = False,
     start: Start | None = None,
@@ -185,6 +185,7 @@ def _export(
         raise InputError(
             "no place of images is given (`images`, --images); only the sink captions needs none"
         )
+    shape = image_format(origin.image)
     return run_export(
         ids,
         out,
@@ -194,10 +195,10 @@ def _export(
         sink=sink,
         captions=Captioner(database, caption_format(origin.caption)),
         settings=_settings(origin),
-        shape=image_format(origin.image),
+        shape=shape,
         origin=json.dumps(asdict(origin), ensure_ascii=False),
         prune=prune,
-        workers=workers,
+        workers=checked_workers(workers, decodes=shape.decodes),
         start=start or local_engine,
     )
 

@@ -16,7 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 from hakubooru.errors import DestinationError
-from hakubooru.export.engine import StoppedError, engine
+from hakubooru.export.engine import StoppedError, checked_workers, engine
 from hakubooru.export.journal import Journal
 from hakubooru.export.manifest import MANIFEST
 from hakubooru.export.records import Pair
@@ -91,18 +91,20 @@ class VerifyReport:
         return "\n".join(lines)
 
 
-def verify(out: str | os.PathLike[str], *, decode: bool = False, workers: int = 1) -> VerifyReport:
+def verify(out: str | os.PathLike[str], *, decode: bool = False, workers: int | None = None) -> VerifyReport:
     """Compare the files of an export with its manifest; nothing is changed.
 
     Args:
         out: the export's folder.
         decode: decode every image too.
-        workers: processes that read.
+        workers: processes that read; None is one for each core where images are decoded, and else one. In a script,
+            more than one, or any that decodes, needs `if __name__ == "__main__":` around the call.
 
     Raises:
         DestinationError: there is no finished export.
     """
     out = Path(out)
+    workers = checked_workers(workers, decodes=decode)
     if not (out / MANIFEST).is_file():
         raise DestinationError(f"{out} has no {MANIFEST}: it is no export, or one that was not finished")
     if (out / SHARDS).is_dir():
@@ -121,10 +123,12 @@ def wrong_ids(out: Path, pairs: Iterator[Pair], sink: Sink, workers: int = 1) ->
     """
     report = VerifyReport(out)
     if sink.holds_archives:
-        _run(report, CheckShard(str(out), decode=False), map(list, _by_shard(pairs)), workers)
+        _run(report, CheckShard(str(out), decodes=False), map(list, _by_shard(pairs)), workers)
     else:
         batches = iter(lambda: list(islice(pairs, _ROWS_A_TASK)), [])
-        _run(report, CheckFiles(str(out), decode=False, has_captions=sink.name == "folder"), batches, workers)
+        _run(
+            report, CheckFiles(str(out), decodes=False, has_captions=sink.name == "folder"), batches, workers
+        )
     return set(report.bad_ids)
 
 
@@ -215,7 +219,7 @@ class CheckFiles:
     """Compares files with their rows of the manifest; the work of an engine."""
 
     out: str
-    decode: bool
+    decodes: bool
     has_captions: bool
     """Whether each image has a caption beside it."""
 
@@ -226,7 +230,7 @@ class CheckFiles:
             if stopped():
                 raise StoppedError
             image = _read(Path(self.out, pair.path))
-            problems += check_image(pair, image, decode=self.decode)
+            problems += check_image(pair, image, decode=self.decodes)
             if self.has_captions and beside(pair.path) != pair.path:
                 problems += check_caption(pair, _read(Path(self.out, beside(pair.path))))
         return len(task), problems
@@ -237,7 +241,7 @@ class CheckShard:
     """Compares the members of one shard with its pairs; the work of an engine."""
 
     out: str
-    decode: bool
+    decodes: bool
 
     def __call__(self, task: list[Pair], stopped: Callable[[], bool]) -> tuple[int, list[Problem]]:
         """Give the number of pairs and what is wrong with them."""
@@ -250,7 +254,7 @@ class CheckShard:
                 if stopped():
                     raise StoppedError
                 if member.name in images:
-                    problems += check_image(images.pop(member.name), data, decode=self.decode)
+                    problems += check_image(images.pop(member.name), data, decode=self.decodes)
                 elif member.name in captions:
                     problems += check_caption(captions.pop(member.name), data)
         for pair in images.values():

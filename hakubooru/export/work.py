@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, ClassVar, Final, Protocol
 
 import numpy as np
 
@@ -63,6 +63,11 @@ class ExportArchive:
     shape: ImageFormat = COPY
     """Which images are taken, and what is made of them."""
 
+    @property
+    def decodes(self) -> bool:
+        """As the format of the images has it."""
+        return self.shape.decodes
+
     def __call__(self, task: Task, stopped: Callable[[], bool]) -> Outcome:
         """Do it.
 
@@ -115,6 +120,7 @@ class ExportCaptions:
     sink: Sink
     captions: Captions
     database: Database
+    decodes: ClassVar = False
 
     def __call__(self, task: Task, stopped: Callable[[], bool]) -> Outcome:
         """Do it; raises what `ExportArchive` does."""

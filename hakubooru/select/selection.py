@@ -156,7 +156,7 @@ class Selection(Steps):
         output: OutputFormat | Mapping[str, Any] | None = None,
         sink: str | None = None,
         prune: bool = False,
-        workers: int = 1,
+        workers: int | None = None,
         engine: str = "local",
         address: str | None = None,
         strict: bool = False,

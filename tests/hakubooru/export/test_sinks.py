@@ -224,3 +224,11 @@ def test_archives_meet_in_one_folder(tmp_path):
     captions = {f"x{n % 1000:03d}/{n}.txt": b"caption %d" % n for n in (1012, 2013, 3012, 4013, 5012)}
     assert files_of(tmp_path) == images | captions
     assert not list((tmp_path / ".hakubooru" / "part").iterdir())
+
+
+def test_the_parent_decodes_nothing(booru, tmp_path, monkeypatch):
+    monkeypatch.setattr("PIL.Image.open", None)  # of this process
+    report = run(booru, tmp_path / "out", "folder", image={"format": "webp", "max_side": 64}, workers=1)
+    assert report.exported
+    assert not any("damaged" in reason for reason in report.left_out)
+    assert verify(tmp_path / "out", decode=True, workers=1).is_good
