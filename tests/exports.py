@@ -71,7 +71,16 @@ def write_database(path: Path, ids: list[int]) -> Path:
 
 
 def run(
-    folder: Path, out: Path, *, ids=None, images=None, captions=None, settings=None, workers=1, start=engine
+    folder: Path,
+    out: Path,
+    *,
+    ids=None,
+    images=None,
+    captions=None,
+    settings=None,
+    workers=1,
+    start=engine,
+    prune=False,
 ) -> ExportReport:
     """Export the database `posts.db` of a folder with its images in `images`."""
     with hb.open(folder / "posts.db") as database:
@@ -83,6 +92,7 @@ def run(
             sink=FolderSink(str(out)),
             captions=captions or Plain(),
             settings=settings or {"caption": "plain"},
+            prune=prune,
             workers=workers,
             start=start,
         )

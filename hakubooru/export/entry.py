@@ -18,9 +18,9 @@ from hakubooru.export.engine import checked_workers
 from hakubooru.export.engine import engine as local_engine
 from hakubooru.export.journal import Journal
 from hakubooru.export.output import OutputFormat, output_format
-from hakubooru.export.pipeline import run_export
+from hakubooru.export.pipeline import run_export, see_archives
 from hakubooru.export.sinks import STATE
-from hakubooru.export.verify import VerifyReport, read_manifest, verify
+from hakubooru.export.verify import Problem, VerifyReport, read_manifest, verify
 from hakubooru.image.convert import ImageFormat, image_format
 from hakubooru.image.own import find_own
 from hakubooru.image.remote import is_remote
@@ -123,7 +123,7 @@ def repair(out: str | os.PathLike[str], *, decode: bool = False, workers: int | 
         workers: processes that read and write, as in `verify`.
 
     Returns:
-        what a second check came to.
+        what a second check came to, and what could not be exported again.
 
     Raises:
         DestinationError: there is no finished export, or not what is needed to go on with it.
@@ -135,9 +135,20 @@ def repair(out: str | os.PathLike[str], *, decode: bool = False, workers: int | 
         return found
     if not (out / STATE).is_dir():
         raise DestinationError(f"{out} has lost its folder {STATE}: export into another folder")
+    bad = set(found.bad_ids)
     with Journal(out) as journal:
-        origin = Origin(**json.loads(journal.recall("origin") or "null"))
-        journal.forget(set(found.bad_ids))
+        told = journal.recall("origin")
+        if told is None:
+            raise DestinationError(
+                f"{journal.path} does not say where {out} came from: export into another folder"
+            )
+        origin = Origin(**json.loads(told))
+        # Nothing is struck or removed before it is known that what it came from is still there.
+        with open_database(origin.database):
+            archives = find_archives(origin.images, skip=out) if origin.images else []
+        sink = output_format(origin.output).sink_for(str(out.absolute()))
+        see_archives(np.array(sorted(bad), np.int64), journal, sink, archives)
+        journal.forget(bad)
     for name in found.orphans:
         (out / name).unlink(missing_ok=True)
     ids = np.concatenate(
@@ -148,7 +159,13 @@ def repair(out: str | os.PathLike[str], *, decode: bool = False, workers: int | 
     )
     with open_database(origin.database) as database:
         _export(database, ids, out, origin, workers)
-    return verify(out, decode=decode, workers=workers)
+    report = verify(out, decode=decode, workers=workers)
+    for rows in read_manifest(out, ("id", "status", "reason"), 100_000):
+        for row in rows:
+            if row["id"] in bad and row["status"] != "exported":
+                what = f"could not be exported again: {row['reason']}"
+                report.add(Problem(row["id"], f"post {row['id']}", what))
+    return report
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,7 @@ from hakubooru.export.power import boot
 from hakubooru.export.records import Pair
 from hakubooru.export.sinks import STATE
 from hakubooru.sql import id_text
+from hakubooru.sqlite_errors import explain
 from hakubooru.writing import transaction
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ _PAGES_A_LOG: Final = 20_000
 """Pages of 4 KiB that are written to the log before they enter the file, which waits for the disk."""
 
 _IDS_A_READ: Final = 10_000
+OTHERS: Final = " (others)"
+"""Behind an archive's key where it was asked once more, for posts that its name does not tell of."""
 _ON_THE_DISK: Final = ""
 """In place of the run of the machine in which an archive was exported."""
 
@@ -93,7 +96,7 @@ class Journal:
         except sqlite3.OperationalError as error:
             self._connection.close()
             if "locked" not in str(error):
-                raise
+                raise _explained(path, error) from error
             raise DestinationError(
                 f"another export is writing into {out}; wait for it to end, or choose another folder"
             ) from error
@@ -304,6 +307,13 @@ class Journal:
         )
         return _column(rows)
 
+    def archives_of(self, ids: Ids) -> set[str]:
+        """Keys of the archives that these posts came from."""
+        rows = self._connection.execute(
+            "SELECT DISTINCT archive FROM pair WHERE id IN (SELECT value FROM json_each(?))", [id_text(ids)]
+        )
+        return {key.removesuffix(OTHERS) for (key,) in rows}
+
     def duplicates(self) -> int:
         """Images that are, byte for byte, those of another post with a smaller id."""
         counted = self._connection.execute("SELECT COUNT(*) - COUNT(DISTINCT sha256) FROM pair")
@@ -362,10 +372,20 @@ class Journal:
             self._connection.executemany(statement, rows)
 
 
+def _explained(path: Path, error: sqlite3.Error) -> BaseException:
+    better = explain(path, error)
+    if better is error:
+        better = DestinationError(f"{path} cannot be opened ({error}); see that its folder can be written to")
+    return better
+
+
 def _column(rows: Iterable[tuple[int]]) -> Ids:
     return np.fromiter((number for (number,) in rows), np.int64)
 
 
 def _storable(name: str) -> str:
     """A member's name, with bytes that are not UTF-8 written out."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    try:
+        return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # JSON can name what no bytes are
+        return name.encode("utf-8", "backslashreplace").decode()

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from hakubooru.errors import DestinationError, IncompleteError
 from hakubooru.export.engine import Engine, Work, engine
-from hakubooru.export.journal import Journal
+from hakubooru.export.journal import OTHERS, Journal
 from hakubooru.export.manifest import MANIFEST, REJECTS, write_manifest, write_rejects
 from hakubooru.export.power import Disk
 from hakubooru.export.records import Task
@@ -90,11 +90,15 @@ def run_export(
     ids = np.concatenate([np.sort(np.concatenate([*own_ids, np.empty(0, np.int64)])), ids])
     with Journal(out) as journal, explained(journal.path), Disk(journal) as disk:
         journal.settle(settings, out)
-        journal.remember("origin", origin)
         sink.clean()
+        if prune and not len(ids):
+            raise DestinationError(
+                f"nothing is selected: to prune {out} would remove all of it; select some posts"
+            )
         if prune:
-            _prune(ids, journal, sink)
+            _prune(ids, journal, sink, archives)
         there = _take_up(ids, out, journal, sink, own=own, workers=workers)
+        journal.remember("origin", origin)
         known = np.union1d(there, journal.twin_ids())
         run = _Run(journal, disk, archives, own, np.setdiff1d(ids, known), sink)
         captions.prepare(ids[np.searchsorted(ids, 0) :])
@@ -111,7 +115,7 @@ def run_export(
             tqdm(total=len(run.wanted), unit=" images", unit_scale=True, disable=None) as bar,
         ):
             run.finish(running, bar)
-            while shape.duplicates == "drop" and run.drop_twins(ids):
+            while sink.needs_images and shape.duplicates == "drop" and run.drop_twins(ids):
                 run.finish(running, bar)
         sink.clean()  # an engine that goes on after the loss of a worker has what that one began
         tally = write_manifest(out / MANIFEST, ids, database, journal)
@@ -158,7 +162,7 @@ class _Run:
             if archive.key in strays:
                 posts = self._posts()
                 others = np.setdiff1d(posts, archive.claim.of(posts), assume_unique=True)
-                task = Task(archive, others, EVERYTHING, f"{archive.key} (others)", is_second=True)
+                task = Task(archive, others, EVERYTHING, archive.key + OTHERS, is_second=True)
                 self._do(running, [task], bar)
         folders = [
             (folder, np.intersect1d(folder.ids, self.wanted, assume_unique=True)) for folder in self.own
@@ -234,9 +238,26 @@ def _prepare(out: Path) -> None:
         ) from error
 
 
-def _prune(ids: Ids, journal: Journal, sink: Sink) -> None:
+def see_archives(ids: Ids, journal: Journal, sink: Sink, archives: Sequence[Archive]) -> None:
+    """See that what must be exported again with some posts, since it is in one file with them, can be.
+
+    Raises:
+        DestinationError: an archive is gone.
+    """
+    if not sink.holds_archives:
+        return
+    gone = journal.archives_of(ids) - {archive.key for archive in archives}
+    if gone:
+        raise DestinationError(
+            f"shards have to be written anew, and their archives are gone: {', '.join(sorted(gone))}; bring them back, "
+            "and run the same command again"
+        )
+
+
+def _prune(ids: Ids, journal: Journal, sink: Sink, archives: Sequence[Archive]) -> None:
     """Remove the pairs of posts that are not selected any more."""
     others = np.setdiff1d(journal.ids(), ids, assume_unique=True)
+    see_archives(others, journal, sink, archives)
     if sink.holds_archives:
         # What shares a shard with them is exported again, without them.
         others = journal.with_their_archives(others)
@@ -272,6 +293,8 @@ def _take_up(
                 sink.remove(pair)
             journal.strike(folder.key)
     print_of_ids = hashlib.sha256(ids.astype("<i8").tobytes()).hexdigest()
-    if journal.remember("selection", print_of_ids) not in (None, print_of_ids):
+    if journal.recall("selection") not in (None, print_of_ids):
         journal.reopen()
+    # Not before: were it taken down and the run killed, no archive would be read again for the new posts.
+    journal.remember("selection", print_of_ids)
     return journal.ids()

@@ -304,7 +304,14 @@ def _undecodable(data: bytes, width: int, height: int) -> str:
         with Image.open(io.BytesIO(data)) as image:
             image.load()
             return "" if image.size == (width, height) else "image decodes to another width or height"
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, RuntimeError):
+    except (
+        Image.DecompressionBombError,
+        UnidentifiedImageError,
+        OSError,
+        ValueError,
+        SyntaxError,
+        RuntimeError,
+    ):
         return "image cannot be decoded"
 
 

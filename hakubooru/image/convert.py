@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import struct
 import warnings
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hakubooru.errors import InputError
 from hakubooru.image.bucket import Buckets
-from hakubooru.image.header import BrokenImageError, ImageHeader
+from hakubooru.image.header import MOST_PIXELS, BrokenImageError, ImageHeader
 from hakubooru.tables import from_table
 
 if TYPE_CHECKING:
@@ -82,8 +83,7 @@ class ImageFormat:
                 raise InputError(f"[image] {name} = {value!r}; it is a whole number above 0")
         if type(self.quality) is not int or not 1 <= self.quality <= 100:
             raise InputError(f"[image] quality = {self.quality!r}; it is a whole number from 1 to 100")
-        if self.max_ratio is not None and not self.max_ratio >= 1:
-            raise InputError(f"[image] max_ratio = {self.max_ratio!r}; it is a number of at least 1")
+        self._check_types()
         if self.lossless and self.format not in ("webp", "png"):
             raise InputError(f'[image] lossless goes with format = "webp", and it is {self.format!r}')
         if self.format is None and (self.max_pixels or self.max_side or self.bucket or self.background):
@@ -92,6 +92,16 @@ class ImageFormat:
             )
         if self.background is not None:
             _colour(self.background)
+
+    def _check_types(self) -> None:
+        if type(self.lossless) is not bool:
+            raise InputError(f"[image] lossless = {self.lossless!r}; it is true or false")
+        if self.bucket is not None:
+            _sizes(self.bucket)  # an area that no buckets can have is told here
+        if self.max_ratio is not None and (
+            type(self.max_ratio) not in (int, float) or not self.max_ratio >= 1
+        ):
+            raise InputError(f"[image] max_ratio = {self.max_ratio!r}; it is a number of at least 1")
 
     @property
     def decodes(self) -> bool:
@@ -108,31 +118,38 @@ class ImageFormat:
         if not self.decodes and self.animated == "first":
             self._check_shape(header.width, header.height)
             return header, data
-        from PIL import Image, UnidentifiedImageError  # noqa: PLC0415 - copies need none
+        from PIL import Image  # noqa: PLC0415 - copies need none
 
         try:
             with warnings.catch_warnings():
-                # The header was read: what Pillow would call a bomb did not come so far.
-                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+                # The header was read: what Pillow would call a bomb did not come so far. Of odd metadata nothing is kept.
+                warnings.simplefilter("ignore")
                 with Image.open(io.BytesIO(data)) as image:
                     return self._converted(header, data, image)
-        except (UnidentifiedImageError, OSError, ValueError, SyntaxError, RuntimeError, EOFError) as error:
+        except Image.DecompressionBombError as error:  # a frame larger than the header's size
+            raise BrokenImageError(f"more than {MOST_PIXELS:,} pixels") from error
+        except _DAMAGES as error:
             raise BrokenImageError(f"damaged {header.extension}") from error
 
     def _converted(self, header: ImageHeader, data: bytes, image: Image.Image) -> tuple[ImageHeader, bytes]:
-        if self.animated == "leave out" and getattr(image, "is_animated", False):
+        # A jpeg can hold further pictures, such as a preview, and is none the less still.
+        is_animated = header.extension != "jpg" and getattr(image, "is_animated", False)
+        if self.animated == "leave out" and is_animated:
             raise UnfitImageError("animated")
-        turned = image.getexif().get(_ORIENTATION, 1) >= 5
-        size = image.size[::-1] if turned else image.size
+        orientation = _orientation(image)
+        size = image.size[::-1] if orientation in _ON_ITS_SIDE else image.size
         self._check_shape(*size)
         if self.format is None:
             if self.decodes:
                 image.load()
             return header, data
         width, height = self.size(*size)
+        longest = _LONGEST.get(self.format)
+        if longest is not None and max(width, height) > longest:
+            raise UnfitImageError(f"a side above {longest:,} pixels, more than {self.format} can have")
         # A jpeg can be decoded at a half, a quarter or an eighth of its size; twice what is wanted loses nothing.
         image.draft(None, (2 * max(width, height), 2 * max(width, height)))
-        upright = _flat(image, self.background or ("white" if self.format == "jpeg" else None))
+        upright = _flat(image, orientation, self.background or ("white" if self.format == "jpeg" else None))
         if upright.size != (width, height):
             upright = upright.resize((width, height), _lanczos())
         file = io.BytesIO()
@@ -167,15 +184,31 @@ class ImageFormat:
             return {}
         options: dict[str, Any] = {"quality": self.quality}
         if self.format == "webp" and self.lossless:
-            options["lossless"] = True
+            options |= {"lossless": True, "exact": True}  # also what is transparent
         if self.format == "jpeg":
-            options |= {"subsampling": "4:4:4" if self.quality >= 90 else "4:2:0", "optimize": True}
+            # Pillow's buffer is too small for `optimize` where an image has much detail (libjpeg: suspension not allowed).
+            options["subsampling"] = "4:4:4" if self.quality >= 90 else "4:2:0"
         return options
 
 
 COPY: Final = ImageFormat()
 
 _ORIENTATION: Final = 0x0112
+_ON_ITS_SIDE: Final = (5, 6, 7, 8)
+_LONGEST: Final = {"webp": 16_383, "jpeg": 65_535, "avif": 65_536}
+"""Pixels of a side at the most, by format (libwebp, ITU T.81, libavif)."""
+_DAMAGES: Final = (
+    OSError,  # and Pillow's UnidentifiedImageError
+    ValueError,
+    TypeError,
+    SyntaxError,
+    RuntimeError,
+    EOFError,
+    LookupError,
+    ArithmeticError,
+    struct.error,
+)
+"""What Pillow raises over bytes that are not as they should be."""
 _EPSILON: Final = 1e-9
 
 
@@ -188,12 +221,36 @@ def image_format(value: ImageFormat | Mapping[str, Any] | None) -> ImageFormat:
     return from_table(ImageFormat, value, "image")
 
 
-def _flat(image: Image.Image, background: str | None) -> Image.Image:
+def _orientation(image: Image.Image) -> int:
+    """As EXIF has it, 1 to 8; 1, upright, where it says nothing that can be."""
+    found = image.getexif().get(_ORIENTATION)
+    return found if type(found) is int and 1 <= found <= 8 else 1
+
+
+def _upright(image: Image.Image, orientation: int) -> Image.Image:
+    """Turned and mirrored as EXIF's orientation asks (CIPA DC-008, 4.6.5); Pillow's own way writes EXIF anew, and fails where that is odd."""
+    from PIL import Image  # noqa: PLC0415 - copies need none
+
+    turn = Image.Transpose
+    turns = {
+        2: turn.FLIP_LEFT_RIGHT,
+        3: turn.ROTATE_180,
+        4: turn.FLIP_TOP_BOTTOM,
+        5: turn.TRANSPOSE,
+        6: turn.ROTATE_270,
+        7: turn.TRANSVERSE,
+        8: turn.ROTATE_90,
+    }
+    return image.transpose(turns[orientation]) if orientation in turns else image
+
+
+def _flat(image: Image.Image, orientation: int, background: str | None) -> Image.Image:
     """Upright, sRGB, 8 bits a channel, RGB or RGBA, without metadata."""
-    from PIL import Image, ImageOps  # noqa: PLC0415 - copies need none
+    from PIL import Image  # noqa: PLC0415 - copies need none
 
     profile = image.info.get("icc_profile")
-    image = ImageOps.exif_transpose(image)
+    image.load()  # an animation's first picture is one only then
+    image = _upright(image, orientation)
     if image.mode.startswith("I"):
         # 16 bits of grey: Pillow would cut them off at 255.
         image = image.point(lambda value: value / 256).convert("L")
@@ -254,7 +311,7 @@ def _colour(name: str) -> None:
 
     try:
         ImageColor.getrgb(name)
-    except ValueError:
+    except (ValueError, AttributeError, TypeError):
         raise InputError(
             f'[image] background = {name!r}; it is a colour, such as "white" or "#ffffff"'
         ) from None

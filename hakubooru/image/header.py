@@ -142,11 +142,33 @@ def _find_webp_picture(data: bytes, end: int) -> None:
 
 
 def _gif(data: bytes) -> tuple[int, int]:
-    """The screen's size stands in front, a semicolon at the end."""
+    """The screen's size stands in front; blocks of bytes follow, up to a semicolon (GIF89a, 12 to 27)."""
     width, height = struct.unpack_from("<HH", data, 6)
-    if not data.rstrip(b"\0").endswith(b";"):
-        raise BrokenImageError("truncated gif")
+    at = 13 + _gif_colours(data[10])
+    pictures = 0
+    while data[at] != ord(";"):
+        if data[at] == ord(","):
+            pictures += 1
+            _, _, *size, flags = struct.unpack_from("<HHHHB", data, at + 1)
+            # Pillow makes the picture as large as its frames.
+            if size[0] * size[1] > MOST_PIXELS:
+                raise BrokenImageError(f"more than {MOST_PIXELS:,} pixels")
+            at += 11 + _gif_colours(flags)
+        elif data[at] == ord("!"):
+            at += 2
+        else:
+            raise BrokenImageError("damaged gif")
+        while data[at]:
+            at += 1 + data[at]
+        at += 1
+    if not pictures:
+        raise BrokenImageError("damaged gif")
     return width, height
+
+
+def _gif_colours(flags: int) -> int:
+    """Bytes of a table of colours, where there is one."""
+    return 3 << (flags & 7) + 1 if flags & 0x80 else 0
 
 
 def _avif(data: bytes) -> tuple[int, int]:

@@ -31,6 +31,8 @@ SUFFIX: Final = ".hbindex"
 _VERSION: Final = 2
 _INTEGER: Final = "<i8"
 _LARGEST_JSON: Final = 256 * 2**20
+_LARGEST_TAR: Final = 2**50
+"""Bytes; what lies beyond is no place in an archive."""
 
 
 class StaleIndexError(Exception):
@@ -102,7 +104,10 @@ def build_index(path: str) -> TarIndex:
 def load_index(path: str) -> TarIndex | None:
     """The index of an archive, where there is one that belongs to it; one that is damaged counts as none."""
     if is_remote(path):
-        return _parse_json(read_index_of(path), None)
+        found = _parse_json(read_index_of(path), None)
+        if found is None:
+            raise OSError(f"the .json beside {path} is no index, or cut short")
+        return found
     for place in (_beside, _in_cache):
         found = _load_own(place(path), path)
         if found is not None:
@@ -145,9 +150,9 @@ def read_indexed(path: str, index: TarIndex, rows: Any) -> Iterator[tuple[Member
             raise StaleIndexError(str(error)) from error
         # Of a long name the header has the first part, so that only a whole one can be compared.
         is_other = _names_another(member.name, number)
-        if len(found) != BLOCK + size or member.kind != "a file" or is_other:
-            raise StaleIndexError(f"post {number} is not at byte {offset:,}")
-        member.size = size
+        # Nor has it a size where extension headers do (8 GiB and more), which no image has.
+        if len(found) != BLOCK + size or member.size != size or member.kind != "a file" or is_other:
+            raise StaleIndexError(f"post {number} is not at byte {offset:,}, with {size:,} bytes")
         yield member, bytes(memoryview(found)[BLOCK:])
 
 
@@ -174,9 +179,15 @@ def _load_own(place: Path, path: str) -> TarIndex | None:
         if about | _about(path) != about:
             return None  # of another archive, or of this one before it changed
         ids, offsets, sizes = np.frombuffer(rows, _INTEGER).reshape(3, about["images"])
+        strange = tuple((str(name), str(reason)) for name, reason in about["strange"])
+        damage = str(about["damage"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return TarIndex(ids, offsets, sizes, tuple(map(tuple, about["strange"])), about["damage"])
+    if len(ids) and not (
+        offsets.min() >= BLOCK and sizes.min() >= 0 and (sizes <= about["bytes"] - offsets).all()
+    ):
+        return None
+    return TarIndex(ids, offsets, sizes, strange, damage)
 
 
 def _load_json(place: Path, path: str) -> TarIndex | None:
@@ -203,11 +214,11 @@ def _parse_json(text: bytes, end: int | None) -> TarIndex | None:
             spans = [(name, int(at["offset"]), int(at["size"])) for name, at in found["files"].items()]
         else:
             spans = [(name, int(start), int(last) + 1 - int(start)) for name, (start, last) in found.items()]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
         return None
     recorder = Recorder()
     for name, offset, size in sorted(spans, key=lambda span: span[1]):
-        if offset < BLOCK or size < 0 or (end is not None and offset + size > end):
+        if offset < BLOCK or size < 0 or offset + size > (_LARGEST_TAR if end is None else end):
             return None
         recorder.take_down(Member(name, size, offset))
     return recorder.index()

@@ -26,7 +26,7 @@ ATTEMPTS: Final = 6
 FIRST_WAIT: Final = 0.5
 """Seconds before the second attempt; each further wait is twice as long."""
 TIMEOUT: Final = 60.0
-"""Seconds that a request by HTTP may take, or stall."""
+"""Seconds that a server may take to answer, or stall."""
 AT_ONCE: Final = 8
 """Requests at a time, of each worker."""
 
@@ -47,8 +47,8 @@ def list_tars(url: str) -> Iterator[tuple[str, int]]:
         if TAR_NAME.search(url):
             names = [url, _json_of(url)]
         else:
-            system.ls(url, detail=False)  # `find` keeps quiet about what it cannot reach
-            names = [system.unstrip_protocol(name) for name in system.find(url)]
+            _patiently(partial(system.ls, url, detail=False))  # `find` keeps quiet about what it cannot reach
+            names = [system.unstrip_protocol(name) for name in _patiently(partial(system.find, url))]
         there = set(names)
         for name in sorted(there):
             if not TAR_NAME.search(name):
@@ -137,7 +137,9 @@ def _system(url: str) -> Any:
             import aiohttp  # noqa: PLC0415 - an extra
         except ImportError as error:
             raise SourceError(f"{url} needs the extra `remote`: pip install 'fsspec[http]'") from error
-        options = {"client_kwargs": {"timeout": aiohttp.ClientTimeout(total=TIMEOUT)}}
+        options = {
+            "client_kwargs": {"timeout": aiohttp.ClientTimeout(sock_connect=TIMEOUT, sock_read=TIMEOUT)}
+        }
     try:
         system, _ = fsspec.core.url_to_fs(url, **options)
     except ImportError as error:  # fsspec's own words name the package

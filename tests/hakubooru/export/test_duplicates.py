@@ -73,3 +73,11 @@ def test_an_own_image_stays_before_any_post(places):
     table = pd.read_parquet(places / "out" / "manifest.parquet")
     assert table.path[table.id.isna()].item().startswith("own/mine-")
     assert table.status[table.id == 1].item() == "duplicate"
+
+
+def test_equal_captions_are_no_duplicates(small):
+    with hb.open(small / "posts.db") as database:
+        report = database.posts.export(
+            small / "out", sink="captions", caption={"order": ["rating"]}, image={"duplicates": "drop"}
+        )
+    assert report.exported == 40

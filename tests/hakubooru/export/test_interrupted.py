@@ -13,7 +13,7 @@ import time
 import psutil
 import pytest
 
-from exports import run
+from exports import post_ids, run
 from hakubooru.errors import DestinationError
 from hakubooru.export.journal import Journal
 from pictures import files_of
@@ -31,7 +31,7 @@ def start(booru, out, workers=2):
 
 
 def wait_until_begun(process, out):
-    while process.poll() is None and not list(out.glob("x*/*.txt")):
+    while process.poll() is None and not list(out.glob("**/*.txt")):
         time.sleep(0.005)
 
 
@@ -113,3 +113,28 @@ def test_a_journal_of_another_version_is_refused(booru, tmp_path):
     journal.close()
     with pytest.raises(DestinationError, match="layout 99"):
         run(booru, tmp_path / "out")
+
+
+def test_an_extension_killed_before_it_reads_is_taken_up(booru, tmp_path, monkeypatch):
+    ids, out = sorted(post_ids()), tmp_path / "out"
+    run(booru, out, ids=ids[::2])
+    reopen = Journal.reopen
+    monkeypatch.setattr(Journal, "reopen", fail)
+    with pytest.raises(KeyboardInterrupt):
+        run(booru, out, ids=ids)
+    monkeypatch.setattr(Journal, "reopen", reopen)
+    run(booru, out, ids=ids)
+    run(booru, tmp_path / "at once", ids=ids)
+    assert files_of(out) == files_of(tmp_path / "at once")
+
+
+def fail(_):
+    raise KeyboardInterrupt
+
+
+def test_an_empty_selection_does_not_prune_everything(booru, tmp_path):
+    run(booru, tmp_path / "out")
+    before = files_of(tmp_path / "out")
+    with pytest.raises(DestinationError, match="nothing is selected"):
+        run(booru, tmp_path / "out", ids=[], prune=True)
+    assert files_of(tmp_path / "out") == before

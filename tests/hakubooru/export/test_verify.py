@@ -80,8 +80,36 @@ def test_what_cannot_be_repaired_is_told(out):
     (out.parent / "images" / "a.tar").unlink()
     report = repair(out)
     assert report.pairs == 38
+    assert report.problems == {"could not be exported again: no archive holds it": (1, ["post 1"])}
     with hb.open(out.parent / "posts.db") as database:
         assert database.posts.export(out, images=out.parent / "images").exported == 38
+
+
+def test_shards_are_not_repaired_without_their_archive(small):
+    archive = write_tar(small / "images" / "a.tar", {f"{i}.webp": picture(i) for i in range(1, 31)})
+    write_tar(small / "images" / "b.tar", {f"{i}.webp": picture(i) for i in range(31, 41)})
+    out = small / "shards"
+    with hb.open(small / "posts.db") as database:
+        database.posts.export(out, images=small / "images", sink="webdataset")
+        shard = next((out / "shards").glob("a-*"))
+        data = bytearray(shard.read_bytes())
+        data[540] ^= 1
+        shard.write_bytes(data)
+        archive.unlink()
+        before = files_of(out)
+        with pytest.raises(DestinationError, match=r"archives are gone: .*a\.tar"):
+            repair(out)
+        with pytest.raises(DestinationError, match=r"archives are gone: .*a\.tar"):
+            database.posts.ids(2).export(out, images=small / "images", sink="webdataset", prune=True)
+    assert files_of(out) == before
+    assert not verify(out).is_good
+
+
+def test_a_journal_that_lost_its_origin_is_told(out):
+    (out / "x001" / "1.webp").unlink()
+    (out / ".hakubooru" / "journal.sqlite").unlink()
+    with pytest.raises(DestinationError, match="does not say where"):
+        repair(out)
 
 
 def test_images_that_do_not_decode_are_found(out):

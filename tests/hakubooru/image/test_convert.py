@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import struct
 
 import numpy as np
 import pytest
@@ -215,3 +216,70 @@ def test_a_large_jpeg_is_decoded_smaller_and_looks_the_same():
 def test_a_wrong_table_is_told(table, message):
     with pytest.raises(InputError, match=message):
         image_format(table)
+
+
+def odd_exif(*entries):
+    """A jpeg of 80 x 30 with a first directory of such entries: tag, type, count, four bytes."""
+    packed = b"".join(struct.pack("<HHI4s", *entry) for entry in entries)
+    exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, len(entries)) + packed + bytes(4)
+    return saved(Image.new("RGB", (80, 30), "red"), "jpeg", exif=exif)
+
+
+@pytest.mark.parametrize(
+    ("entries", "size"),
+    [
+        ([(0x112, 3, 1, b"\6\0"), (0x128, 2, 2, b"2\0")], (30, 80)),
+        ([(0x112, 3, 1, b"\6\0"), (0x11A, 2, 2, b"2\0")], (30, 80)),
+        ([(0x112, 2, 2, b"6\0")], (80, 30)),
+        ([(0x112, 3, 1, b"\x09\0")], (80, 30)),
+        ([(0x112, 3, 1, b"\x63\0")], (80, 30)),
+    ],
+)
+def test_odd_exif_is_no_obstacle(entries, size):
+    assert converted(odd_exif(*entries), format="png").size == size
+
+
+def test_a_detailed_image_can_become_a_jpeg():
+    noise = np.random.default_rng(1).integers(0, 256, (800, 800, 3), np.uint8)
+    for quality in (90, 94, 100):
+        assert converted(saved(Image.fromarray(noise), "png"), format="jpeg", quality=quality).size == (
+            800,
+            800,
+        )
+
+
+def test_what_is_too_long_for_a_format_is_unfit():
+    long = saved(Image.new("RGB", (10, 17_000)), "png")
+    with pytest.raises(UnfitImageError, match="16,383 pixels, more than webp can have"):
+        converted(long, format="webp")
+    assert converted(long, format="webp", max_side=16_383).height == 16_383
+
+
+def test_lossless_keeps_what_is_transparent():
+    pixels = np.random.default_rng(2).integers(0, 256, (32, 32, 4), np.uint8)
+    pixels[:16, :, 3] = 0
+    image = converted(saved(Image.fromarray(pixels), "png"), format="webp", lossless=True)
+    assert np.array_equal(np.asarray(image), pixels)
+
+
+def test_a_jpeg_with_a_second_picture_is_still():
+    first, second = Image.new("RGB", (40, 40), "red"), Image.new("RGB", (20, 20), "blue")
+    data = saved(first, "mpo", save_all=True, append_images=[second])
+    shape = ImageFormat(animated="leave out")
+    assert shape.apply(read_header(data), data)[1] == data
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"format": "webp", "background": 5}, "background = 5"),
+        ({"max_ratio": "2:1"}, "max_ratio = '2:1'"),
+        ({"max_ratio": True}, "max_ratio = True"),
+        ({"format": "webp", "lossless": "no"}, "lossless = 'no'"),
+        ({"format": "webp", "bucket": 1000}, "area 1000"),
+    ],
+)
+def test_a_value_of_another_kind_is_told(table, message):
+    with pytest.raises(InputError) as caught:
+        image_format(table)
+    assert message in str(caught.value)

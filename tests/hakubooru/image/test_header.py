@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import io
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -102,3 +103,27 @@ def test_damage_gives_a_size_or_a_reason_and_nothing_else(format, draw):
         data[draw.draw(st.integers(0, len(data) - 1))] = draw.draw(st.integers(0, 255))
     with contextlib.suppress(BrokenImageError):
         assert read_header(bytes(data)).width > 0
+
+
+def noisy_gif():
+    noise = np.random.default_rng(1).integers(0, 256, (64, 64), np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(noise).save(file, "gif")
+    return file.getvalue()
+
+
+def test_a_gif_is_walked_to_its_end():
+    data = noisy_gif()
+    assert read_header(data).width == read_header(data + b"extra").width == 64
+    for end in range(6, len(data)):
+        with pytest.raises(BrokenImageError):
+            read_header(data[:end])
+
+
+def test_a_frame_of_a_gif_can_be_a_bomb():
+    data = bytearray(noisy_gif())
+    at = 13 + 3 * 256
+    assert data[at : at + 1] == b","
+    data[at + 5 : at + 9] = b"\x60\xea\x60\xea"  # 60,000 times 60,000
+    with pytest.raises(BrokenImageError, match="pixels"):
+        read_header(bytes(data))

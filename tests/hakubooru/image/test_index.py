@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import tarfile
@@ -136,3 +137,29 @@ def test_an_archive_that_has_something_else_there_is_noticed(tar):
     write_tar(tar, other)
     with pytest.raises(StaleIndexError, match="post 3001 is not at byte"):
         read(tar, index, 3001)
+
+
+def test_a_wrong_size_is_noticed(tar):
+    index = build_index(str(tar))
+    for more in (300, -10):
+        with pytest.raises(StaleIndexError, match="post 7001 is not at"):
+            read(tar, dataclasses.replace(index, sizes=index.sizes + more), 7001)
+
+
+@pytest.mark.parametrize(
+    "about", [{"strange": [5]}, {"strange": [["x"]]}, {"offsets": -5}, {"offsets": 2**60}, {"sizes": 2**50}]
+)
+def test_an_index_of_impossible_places_counts_as_none(tar, about):
+    index = build_index(str(tar))
+    if "strange" in about:
+        save_index(str(tar), dataclasses.replace(index, **about))
+    else:
+        ((name, value),) = about.items()
+        save_index(str(tar), dataclasses.replace(index, **{name: np.full(len(index.ids), value)}))
+    assert load_index(str(tar)) is None
+
+
+@pytest.mark.parametrize("offset", ["Infinity", str(2**70)])
+def test_json_with_impossible_places_counts_as_none(tar, offset):
+    tar.with_suffix(".json").write_text('{"files": {"1001.webp": {"size": 5, "offset": ' + offset + "}}}")
+    assert load_index(str(tar)) is None
