@@ -18,7 +18,7 @@ from hakubooru.export.power import Disk
 from hakubooru.export.records import Task
 from hakubooru.export.report import ExportReport
 from hakubooru.export.sinks import STATE
-from hakubooru.export.verify import wrong_ids
+from hakubooru.export.verify import remove_orphans, wrong_ids
 from hakubooru.export.work import ExportArchive, ExportCaptions
 from hakubooru.image.convert import COPY, ImageFormat
 from hakubooru.image.names import EVERYTHING
@@ -96,7 +96,7 @@ def run_export(
                 f"nothing is selected: to prune {out} would remove all of it; select some posts"
             )
         if prune:
-            _prune(ids, journal, sink, archives)
+            _prune(ids, out, journal, sink, archives)
         there = _take_up(ids, out, journal, sink, own=own, workers=workers)
         journal.remember("origin", origin)
         known = np.union1d(there, journal.twin_ids())
@@ -254,7 +254,7 @@ def see_archives(ids: Ids, journal: Journal, sink: Sink, archives: Sequence[Arch
         )
 
 
-def _prune(ids: Ids, journal: Journal, sink: Sink, archives: Sequence[Archive]) -> None:
+def _prune(ids: Ids, out: Path, journal: Journal, sink: Sink, archives: Sequence[Archive]) -> None:
     """Remove the pairs of posts that are not selected any more."""
     others = np.setdiff1d(journal.ids(), ids, assume_unique=True)
     see_archives(others, journal, sink, archives)
@@ -264,6 +264,8 @@ def _prune(ids: Ids, journal: Journal, sink: Sink, archives: Sequence[Archive]) 
     for pair in journal.pairs_of(others):
         sink.remove(pair)
     journal.forget(others.tolist())
+    if not sink.holds_archives:
+        remove_orphans(out, journal.pairs(), has_captions=sink.name == "folder")
     journal.forget_broken(np.setdiff1d(journal.broken_ids(), ids, assume_unique=True))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
 import re
@@ -165,6 +164,13 @@ def _verify_shards(out: Path, *, decode: bool, workers: int) -> VerifyReport:
                 yield pairs
 
     _run(report, CheckShard(str(out), decode), tasks(), workers)
+    told = sum(
+        row["status"] == "exported" for rows in read_manifest(out, ("status",), 100_000) for row in rows
+    )
+    if told != report.pairs:
+        report.add(
+            Problem(_NO_NUMBER, MANIFEST, f"manifest tells of {told:,} pairs, the record of {report.pairs:,}")
+        )
     there = {f"{SHARDS}/{path.name}" for path in (out / SHARDS).glob("*.tar")}
     report.orphans = sorted(there - known)
     return report
@@ -249,7 +255,7 @@ class CheckShard:
         images = {pair.path.rpartition("/")[2]: pair for pair in task}
         captions = {beside(name): pair for name, pair in images.items()}
         problems: list[Problem] = []
-        with contextlib.suppress(DamagedTarError, FileNotFoundError):
+        try:
             for member, data in read_tar(f"{self.out}/{shard}", lambda _: True):
                 if stopped():
                     raise StoppedError
@@ -257,6 +263,13 @@ class CheckShard:
                     problems += check_image(images.pop(member.name), data, decode=self.decodes)
                 elif member.name in captions:
                     problems += check_caption(captions.pop(member.name), data)
+                else:
+                    name = f"{shard}/{member.name}"
+                    problems.append(Problem(task[0].id, name, "member that belongs to no pair"))
+        except FileNotFoundError:
+            pass  # each of its images is told
+        except DamagedTarError:
+            problems.append(Problem(task[0].id, shard, "shard is damaged"))
         for pair in images.values():
             problems += check_image(pair, None, decode=False)
         for pair in captions.values():
@@ -313,6 +326,23 @@ def _undecodable(data: bytes, width: int, height: int) -> str:
         RuntimeError,
     ):
         return "image cannot be decoded"
+
+
+def remove_orphans(out: Path, pairs: Iterator[Pair], *, has_captions: bool) -> None:
+    """Remove images and captions that belong to no pair: those of archives whose export was killed.
+
+    Args:
+        out: the export's folder, of pairs of files.
+        pairs: all that there are, ascending.
+        has_captions: whether images have captions beside them.
+    """
+    ids, kinds = array("q"), bytearray()
+    for pair in pairs:
+        ids.append(pair.id)
+        kinds.append(_kind(pair.path))
+    known, kinds_of = np.array(ids, np.int64), np.frombuffer(kinds, np.uint8)
+    for name in list(_orphans(out, known, kinds_of, has_captions=has_captions)):
+        (out / name).unlink(missing_ok=True)
 
 
 def _orphans(out: Path, ids: Ids, kinds: Any, *, has_captions: bool) -> Iterator[str]:

@@ -175,7 +175,8 @@ def _archive(path: Path, name: str, number: int, above: tuple[str, ...], first: 
     if first is not None and not known.claim.has(first):
         known = ArchiveName(EVERYTHING, 0, "unknown")
     status = path.stat()
-    stamp = status.st_mtime_ns if is_folder else status.st_size
+    # A tar that was written anew can be as large as before; a set is also copied without the times of its files.
+    stamp = status.st_mtime_ns if is_folder else status.st_mtime_ns + status.st_size
     return _known(str(path), name, known, root=number, above=above, stamp=stamp, is_folder=is_folder)
 
 

@@ -128,7 +128,7 @@ def test_an_extension_killed_before_it_reads_is_taken_up(booru, tmp_path, monkey
     assert files_of(out) == files_of(tmp_path / "at once")
 
 
-def fail(_):
+def fail(*_, **__):
     raise KeyboardInterrupt
 
 
@@ -138,3 +138,19 @@ def test_an_empty_selection_does_not_prune_everything(booru, tmp_path):
     with pytest.raises(DestinationError, match="nothing is selected"):
         run(booru, tmp_path / "out", ids=[], prune=True)
     assert files_of(tmp_path / "out") == before
+
+
+def test_what_a_killed_extension_left_is_pruned(booru, tmp_path, monkeypatch):
+    ids, out = sorted(post_ids()), tmp_path / "out"
+    run(booru, out, ids=ids[::2])
+    before = files_of(out)
+    record = Journal.record
+    monkeypatch.setattr(
+        Journal, "record", lambda journal, one, **how: (fail if one.pairs else record)(journal, one, **how)
+    )
+    with pytest.raises(KeyboardInterrupt):
+        run(booru, out, ids=ids)
+    monkeypatch.undo()
+    assert len(files_of(out)) > len(before)
+    run(booru, out, ids=ids[::2], prune=True)
+    assert files_of(out) == before

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import shutil
+import tarfile
 
 import pytest
 from click.testing import CliRunner
+from pyarrow import parquet
 
 import hakubooru as hb
 from hakubooru.errors import DestinationError, IncompleteError
@@ -103,6 +105,43 @@ def test_shards_are_not_repaired_without_their_archive(small):
             database.posts.ids(2).export(out, images=small / "images", sink="webdataset", prune=True)
     assert files_of(out) == before
     assert not verify(out).is_good
+
+
+@pytest.fixture
+def shards(small):
+    write_tar(small / "images" / "a.tar", {f"{i}.webp": picture(i) for i in range(1, 31)})
+    with hb.open(small / "posts.db") as database:
+        database.posts.export(small / "shards", images=small / "images", sink="webdataset")
+    return small / "shards"
+
+
+def test_what_does_not_belong_into_a_shard_is_told_and_removed(shards):
+    before = files_of(shards)
+    shard = next((shards / "shards").iterdir())
+    with tarfile.open(shard, "a") as tar:
+        tar.addfile(tarfile.TarInfo("999.webp"))
+    report = verify(shards)
+    assert [*report.problems] == ["member that belongs to no pair"]
+    assert repair(shards).is_good
+    assert files_of(shards) == before
+
+
+def test_a_shard_without_its_end_is_told_and_repaired(shards):
+    before = files_of(shards)
+    shard = next((shards / "shards").iterdir())
+    shard.write_bytes(shard.read_bytes()[:-1024])
+    assert [*verify(shards).problems] == ["shard is damaged"]
+    assert repair(shards).is_good
+    assert files_of(shards) == before
+
+
+def test_shards_are_compared_with_the_manifest_too(shards):
+    table = parquet.read_table(shards / "manifest.parquet")
+    parquet.write_table(table.slice(0, 5), shards / "manifest.parquet")
+    assert [*verify(shards).problems] == ["manifest tells of 5 pairs, the record of 30"]
+    (shards / "manifest.parquet").write_bytes(b"garbage")
+    with pytest.raises(DestinationError, match="is damaged"):
+        verify(shards)
 
 
 def test_a_journal_that_lost_its_origin_is_told(out):
