@@ -31,7 +31,7 @@ def start(booru, out, workers=2):
 
 
 def wait_until_begun(process, out):
-    while process.poll() is None and not list(out.glob("**/*.txt")):
+    while process.poll() is None and not list(out.glob("x*/*.txt")):
         time.sleep(0.005)
 
 
