@@ -148,7 +148,8 @@ class ImageFormat:
         if longest is not None and max(width, height) > longest:
             raise UnfitImageError(f"a side above {longest:,} pixels, more than {self.format} can have")
         # A jpeg can be decoded at a half, a quarter or an eighth of its size; twice what is wanted loses nothing.
-        image.draft(None, (2 * max(width, height), 2 * max(width, height)))
+        least = (2 * width, 2 * height)
+        image.draft(None, least[::-1] if orientation in _ON_ITS_SIDE else least)
         upright = _flat(image, orientation, self.background or ("white" if self.format == "jpeg" else None))
         if upright.size != (width, height):
             upright = upright.resize((width, height), _lanczos())
@@ -254,6 +255,7 @@ def _flat(image: Image.Image, orientation: int, background: str | None) -> Image
     if image.mode.startswith("I"):
         # 16 bits of grey: Pillow would cut them off at 255.
         image = image.point(lambda value: value / 256).convert("L")
+        image.info.pop("transparency", None)  # one grey of 65,536, which would be taken for one of 256
     has_alpha = image.has_transparency_data
     if profile:
         image = _to_srgb(image, profile, has_alpha=has_alpha)

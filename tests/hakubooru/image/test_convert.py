@@ -283,3 +283,11 @@ def test_a_value_of_another_kind_is_told(table, message):
     with pytest.raises(InputError) as caught:
         image_format(table)
     assert message in str(caught.value)
+
+
+def test_a_transparent_grey_of_16_bits_takes_no_other_with_it():
+    pixels = np.array([[0, 100, 33_280, 65_535]] * 4, np.uint16)
+    data = saved(Image.fromarray(pixels), "png", transparency=33_280)
+    image = converted(data, format="png")
+    assert image.mode == "RGB"
+    assert np.asarray(image)[0, :, 0].tolist() == [0, 0, 130, 255]
