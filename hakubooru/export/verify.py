@@ -20,6 +20,7 @@ from hakubooru.export.journal import Journal
 from hakubooru.export.manifest import MANIFEST
 from hakubooru.export.records import Pair
 from hakubooru.export.sinks import beside, place
+from hakubooru.export.sinks.listed import LISTED, ListedSink
 from hakubooru.export.sinks.webdataset import SHARDS
 from hakubooru.image.header import EXTENSIONS
 from hakubooru.image.own import own_number
@@ -38,8 +39,6 @@ _KINDS: Final = (*EXTENSIONS, "txt")
 _OURS: Final = re.compile(rf"x\d{{3}}/([1-9]\d{{0,17}}|0)\.({'|'.join(_KINDS)})", re.ASCII)
 _OWN: Final = re.compile(rf"own/[\w-]*-[0-9a-f]{{15}}\.(?:{'|'.join(_KINDS)})", re.ASCII)
 _NO_NUMBER: Final = 2**63 - 1
-LISTS: Final = ("metadata.jsonl", "meta.json")
-"""Where the captions of some sinks stand, and not beside the images."""
 
 
 class Problem(NamedTuple):
@@ -143,13 +142,30 @@ def _verify_files(out: Path, *, decode: bool, workers: int) -> VerifyReport:
             kinds.append(np.array([_kind(pair.path) for pair in pairs], np.uint8))
             yield pairs
 
-    has_captions = not any((out / name).exists() for name in LISTS)
+    listed = [sink for sink in LISTED if (out / sink.file).exists()]
+    has_captions = not listed
     _run(report, CheckFiles(str(out), decode, has_captions), tasks(), workers)
+    for sink in listed:
+        if not _is_list_of(out, sink):
+            report.add(Problem(_NO_NUMBER, sink.file, "list is not what the manifest says"))
     known = np.concatenate([*ids, np.empty(0, np.int64)])
     order = np.argsort(known)
     kinds_of = np.concatenate([*kinds, np.empty(0, np.uint8)])[order]
     report.orphans = sorted(_orphans(out, known[order], kinds_of, has_captions=has_captions))
     return report
+
+
+def _is_list_of(out: Path, sink: type[ListedSink]) -> bool:
+    """Whether a list of captions has what the manifest has."""
+    pairs = (
+        _pair(row)
+        for rows in read_manifest(out, ("status", *Pair._fields), _ROWS_A_TASK)
+        for row in rows
+        if row["status"] == "exported"
+    )
+    with (out / sink.file).open(encoding="utf-8", errors="replace", newline="\n") as file:
+        same = all(file.read(len(line)) == line for line in sink.lines(pairs))
+        return same and not file.read(1)
 
 
 def _verify_shards(out: Path, *, decode: bool, workers: int) -> VerifyReport:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from abc import abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from hakubooru.export.sinks.folder import FolderSink
 from hakubooru.files import replacing
@@ -15,28 +16,49 @@ if TYPE_CHECKING:
     from hakubooru.export.records import Pair
 
 
-class ImageFolderSink(FolderSink):
-    """What `datasets.load_dataset("imagefolder", data_dir=OUT)` reads: images, and `metadata.jsonl` beside them."""
+class ListedSink(FolderSink):
+    """Images, and a list of them with their captions."""
 
-    name = "imagefolder"
     writes_captions = False
+    file: ClassVar[str]
+    """The list's name."""
 
     def finish(self, pairs: Iterator[Pair]) -> None:
-        """Write a line for each image: `file_name`, `text`, `id`, `width` and `height`."""
-        path = Path(self.out, "metadata.jsonl")
+        """Write the list."""
+        path = Path(self.out, self.file)
         with replacing(path) as part, part.open("w", encoding="utf-8", newline="\n") as file:
-            for pair in pairs:
-                line = {
-                    "file_name": pair.path,
-                    "text": pair.caption,
-                    "id": pair.id if pair.id >= 0 else None,
-                    "width": pair.width,
-                    "height": pair.height,
-                }
-                file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            file.writelines(self.lines(pairs))
+
+    @staticmethod
+    @abstractmethod
+    def lines(pairs: Iterator[Pair]) -> Iterator[str]:
+        """The lines of the list, each with its end."""
 
 
-class KohyaJsonSink(FolderSink):
+class ImageFolderSink(ListedSink):
+    """What `datasets.load_dataset("imagefolder", data_dir=OUT)` reads: images, and `metadata.jsonl` beside them.
+
+    A line for each image: `file_name`, `text`, `id`, `width` and `height`.
+    """
+
+    name = "imagefolder"
+    file = "metadata.jsonl"
+
+    @staticmethod
+    def lines(pairs: Iterator[Pair]) -> Iterator[str]:
+        """A JSON object for each image."""
+        for pair in pairs:
+            line = {
+                "file_name": pair.path,
+                "text": pair.caption,
+                "id": pair.id if pair.id >= 0 else None,
+                "width": pair.width,
+                "height": pair.height,
+            }
+            yield json.dumps(line, ensure_ascii=False) + "\n"
+
+
+class KohyaJsonSink(ListedSink):
     """What sd-scripts' fine-tuning reads: images, and `meta.json` to be given as `metadata_file`.
 
     `OUT` is to be given as `image_dir`: an image's key is its path below that, without its extension, and `image_size`
@@ -45,16 +67,19 @@ class KohyaJsonSink(FolderSink):
     """
 
     name = "kohya-json"
-    writes_captions = False
+    file = "meta.json"
 
-    def finish(self, pairs: Iterator[Pair]) -> None:
-        """Write one JSON object, an image a line."""
-        path = Path(self.out, "meta.json")
-        with replacing(path) as part, part.open("w", encoding="utf-8", newline="\n") as file:
-            between = "{\n"
-            for pair in pairs:
-                entry = {"caption": pair.caption, "image_size": [pair.width, pair.height]}
-                key = pair.path.rpartition(".")[0]
-                file.write(f"{between}{json.dumps(key)}: {json.dumps(entry, ensure_ascii=False)}")
-                between = ",\n"
-            file.write("\n}\n" if between == ",\n" else "{}\n")
+    @staticmethod
+    def lines(pairs: Iterator[Pair]) -> Iterator[str]:
+        """One JSON object, an image a line."""
+        last = ""
+        for pair in pairs:
+            yield last + ",\n" if last else "{\n"
+            entry = {"caption": pair.caption, "image_size": [pair.width, pair.height]}
+            key = pair.path.rpartition(".")[0]
+            last = f"{json.dumps(key)}: {json.dumps(entry, ensure_ascii=False)}"
+        yield last + "\n}\n" if last else "{}\n"
+
+
+LISTED: Final = (ImageFolderSink, KohyaJsonSink)
+"""Sinks whose captions stand in a list, and not beside the images."""

@@ -232,3 +232,17 @@ def test_the_parent_decodes_nothing(booru, tmp_path, monkeypatch):
     assert report.exported
     assert not any("damaged" in reason for reason in report.left_out)
     assert verify(tmp_path / "out", decode=True, workers=1).is_good
+
+
+@pytest.mark.parametrize(("sink", "name"), [("imagefolder", "metadata.jsonl"), ("kohya-json", "meta.json")])
+@pytest.mark.parametrize("text", ["{}", "", None])
+def test_a_list_that_is_another_is_told_and_repaired(booru, tmp_path, sink, name, text):
+    out = tmp_path / "out"
+    run(booru, out, sink)
+    assert verify(out).is_good
+    before = files_of(out)
+    whole = (out / name).read_text(encoding="utf-8")
+    (out / name).write_text(whole + "more" if text is None else text, encoding="utf-8")
+    assert verify(out).problems == {"list is not what the manifest says": (1, [name])}
+    assert repair(out).is_good
+    assert files_of(out) == before
