@@ -308,9 +308,10 @@ class Journal:
         return _column(rows)
 
     def archives_of(self, ids: Ids) -> set[str]:
-        """Keys of the archives that these posts came from."""
+        """Keys of the archives that these posts came from, own folders aside."""
         rows = self._connection.execute(
-            "SELECT DISTINCT archive FROM pair WHERE id IN (SELECT value FROM json_each(?))", [id_text(ids)]
+            "SELECT DISTINCT archive FROM pair WHERE id IN (SELECT value FROM json_each(?)) AND archive NOT GLOB 'own *'",
+            [id_text(ids)],
         )
         return {key.removesuffix(OTHERS) for (key,) in rows}
 

@@ -22,6 +22,7 @@ from hakubooru.export.records import Pair
 from hakubooru.export.sinks import beside, place
 from hakubooru.export.sinks.listed import LISTED, ListedSink
 from hakubooru.export.sinks.webdataset import SHARDS
+from hakubooru.image.convert import DAMAGES
 from hakubooru.image.header import EXTENSIONS
 from hakubooru.image.own import own_number
 from hakubooru.image.tar import DamagedTarError, read_tar
@@ -327,20 +328,13 @@ def _read(path: Path) -> bytes | None:
 
 
 def _undecodable(data: bytes, width: int, height: int) -> str:
-    from PIL import Image, UnidentifiedImageError  # noqa: PLC0415 - only where decoding was asked for
+    from PIL import Image  # noqa: PLC0415 - only where decoding was asked for
 
     try:
         with Image.open(io.BytesIO(data)) as image:
             image.load()
             return "" if image.size == (width, height) else "image decodes to another width or height"
-    except (
-        Image.DecompressionBombError,
-        UnidentifiedImageError,
-        OSError,
-        ValueError,
-        SyntaxError,
-        RuntimeError,
-    ):
+    except (Image.DecompressionBombError, *DAMAGES):
         return "image cannot be decoded"
 
 

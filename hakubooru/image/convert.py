@@ -128,7 +128,7 @@ class ImageFormat:
                     return self._converted(header, data, image)
         except Image.DecompressionBombError as error:  # a frame larger than the header's size
             raise BrokenImageError(f"more than {MOST_PIXELS:,} pixels") from error
-        except _DAMAGES as error:
+        except DAMAGES as error:
             raise BrokenImageError(f"damaged {header.extension}") from error
 
     def _converted(self, header: ImageHeader, data: bytes, image: Image.Image) -> tuple[ImageHeader, bytes]:
@@ -196,9 +196,9 @@ COPY: Final = ImageFormat()
 
 _ORIENTATION: Final = 0x0112
 _ON_ITS_SIDE: Final = (5, 6, 7, 8)
-_LONGEST: Final = {"webp": 16_383, "jpeg": 65_535, "avif": 65_536}
-"""Pixels of a side at the most, by format (libwebp, ITU T.81, libavif)."""
-_DAMAGES: Final = (
+_LONGEST: Final = {"webp": 16_383, "jpeg": 65_500, "avif": 65_536}
+"""Pixels of a side at the most, by format (libwebp, libjpeg, libavif)."""
+DAMAGES: Final = (
     OSError,  # and Pillow's UnidentifiedImageError
     ValueError,
     TypeError,
