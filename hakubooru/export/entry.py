@@ -14,13 +14,15 @@ import numpy as np
 from hakubooru.caption import Captioner, CaptionFormat, caption_format
 from hakubooru.database import open_database
 from hakubooru.errors import DestinationError, IncompleteError, InputError
+from hakubooru.export.checks import Problem
 from hakubooru.export.engine import checked_workers
 from hakubooru.export.engine import engine as local_engine
 from hakubooru.export.journal import Journal
+from hakubooru.export.manifest import read_manifest
 from hakubooru.export.output import OutputFormat, output_format
 from hakubooru.export.pipeline import run_export, see_archives
 from hakubooru.export.sinks import STATE
-from hakubooru.export.verify import Problem, VerifyReport, read_manifest, verify
+from hakubooru.export.verify import VerifyReport, verify
 from hakubooru.image.convert import ImageFormat, image_format
 from hakubooru.image.own import find_own
 from hakubooru.image.remote import is_remote

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from hakubooru.arrow import integers, strings
+from hakubooru.errors import DestinationError
 from hakubooru.files import replacing
 from hakubooru.schema import RATINGS
 from hakubooru.sql import id_text
@@ -142,3 +143,21 @@ def _why_missing(extension: str, is_hidden: int) -> str:
     if extension in _NO_IMAGE:
         return _NO_IMAGE[extension]
     return "hidden: banned, or for Gold accounts" if is_hidden else "no archive holds it"
+
+
+def read_manifest(out: Path, columns: tuple[str, ...], rows_a_batch: int) -> Iterator[list[dict[str, Any]]]:
+    """The rows of a manifest, some at a time.
+
+    Raises:
+        DestinationError: it is damaged.
+    """
+    import pyarrow as pa  # noqa: PLC0415 - takes a while
+    from pyarrow import parquet  # noqa: PLC0415
+
+    path = out / MANIFEST
+    try:
+        with parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches(rows_a_batch, columns=list(columns)):
+                yield batch.to_pylist()
+    except (pa.ArrowException, OSError) as error:
+        raise DestinationError(f"{path} is damaged ({error}); export again into the same folder") from error

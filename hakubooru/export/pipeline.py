@@ -14,11 +14,12 @@ from hakubooru.errors import DestinationError, IncompleteError
 from hakubooru.export.engine import Engine, Work, engine
 from hakubooru.export.journal import OTHERS, Journal
 from hakubooru.export.manifest import MANIFEST, REJECTS, write_manifest, write_rejects
+from hakubooru.export.orphans import remove_orphans
 from hakubooru.export.power import Disk
 from hakubooru.export.records import Task
 from hakubooru.export.report import ExportReport
 from hakubooru.export.sinks import STATE
-from hakubooru.export.verify import remove_orphans, wrong_ids
+from hakubooru.export.verify import wrong_ids
 from hakubooru.export.work import ExportArchive, ExportCaptions
 from hakubooru.image.convert import COPY, ImageFormat
 from hakubooru.image.names import EVERYTHING

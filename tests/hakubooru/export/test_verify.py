@@ -152,12 +152,12 @@ def test_a_journal_that_lost_its_origin_is_told(out):
 
 
 def test_images_that_do_not_decode_are_found(out):
-    from hakubooru.export.verify import _undecodable
+    from hakubooru.export.checks import undecodable
 
     whole = picture(1, "png", (64, 64))
-    assert not _undecodable(whole, 64, 64)
-    assert _undecodable(whole, 64, 65) == "image decodes to another width or height"
-    assert _undecodable(whole[:-30], 64, 64) == "image cannot be decoded"
+    assert not undecodable(whole, 64, 64)
+    assert undecodable(whole, 64, 65) == "image decodes to another width or height"
+    assert undecodable(whole[:-30], 64, 64) == "image cannot be decoded"
 
 
 def test_there_must_be_an_export(out, tmp_path):

@@ -1,0 +1,131 @@
+"""What is wrong with the files of a pair, or with the members of a shard: the work of a check."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from hakubooru.export.engine import StoppedError
+from hakubooru.export.sinks import beside
+from hakubooru.image.convert import DAMAGES
+from hakubooru.image.tar import DamagedTarError, read_tar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hakubooru.export.records import Pair
+
+
+class Problem(NamedTuple):
+    """A file that is not what the manifest says."""
+
+    id: int
+    path: str
+    what: str
+
+
+@dataclass(frozen=True)
+class CheckFiles:
+    """Compares files with their rows of the manifest; the work of an engine."""
+
+    out: str
+    decodes: bool
+    has_captions: bool
+    """Whether each image has a caption beside it."""
+
+    def __call__(self, task: list[Pair], stopped: Callable[[], bool]) -> tuple[int, list[Problem]]:
+        """Give the number of pairs and what is wrong with them."""
+        problems: list[Problem] = []
+        for pair in task:
+            if stopped():
+                raise StoppedError
+            image = _read(Path(self.out, pair.path))
+            problems += check_image(pair, image, decode=self.decodes)
+            if self.has_captions and beside(pair.path) != pair.path:
+                problems += check_caption(pair, _read(Path(self.out, beside(pair.path))))
+        return len(task), problems
+
+
+@dataclass(frozen=True)
+class CheckShard:
+    """Compares the members of one shard with its pairs; the work of an engine."""
+
+    out: str
+    decodes: bool
+
+    def __call__(self, task: list[Pair], stopped: Callable[[], bool]) -> tuple[int, list[Problem]]:
+        """Give the number of pairs and what is wrong with them."""
+        shard = shard_of(task[0])
+        images = {pair.path.rpartition("/")[2]: pair for pair in task}
+        captions = {beside(name): pair for name, pair in images.items()}
+        problems: list[Problem] = []
+        try:
+            for member, data in read_tar(f"{self.out}/{shard}", lambda _: True):
+                if stopped():
+                    raise StoppedError
+                if member.name in images:
+                    problems += check_image(images.pop(member.name), data, decode=self.decodes)
+                elif member.name in captions:
+                    problems += check_caption(captions.pop(member.name), data)
+                else:
+                    name = f"{shard}/{member.name}"
+                    problems.append(Problem(task[0].id, name, "member that belongs to no pair"))
+        except FileNotFoundError:
+            pass  # each of its images is told
+        except DamagedTarError:
+            problems.append(Problem(task[0].id, shard, "shard is damaged"))
+        for pair in images.values():
+            problems += check_image(pair, None, decode=False)
+        for pair in captions.values():
+            problems += check_caption(pair, None)
+        return len(task), problems
+
+
+def shard_of(pair: Pair) -> str:
+    """The shard that a pair lies in."""
+    return pair.path.rpartition("/")[0]
+
+
+def check_image(pair: Pair, data: bytes | None, *, decode: bool) -> list[Problem]:
+    """What is wrong with the image of a pair, or with the caption in its place, if anything."""
+    what = "caption" if beside(pair.path) == pair.path else "image"
+    if data is None:
+        wrong = f"{what} is missing"
+    elif len(data) != pair.bytes:
+        wrong = f"{what} has another size"
+    elif hashlib.sha256(data).hexdigest() != pair.sha256:
+        wrong = f"{what} has other contents"
+    else:
+        wrong = undecodable(data, pair.width, pair.height) if decode and what == "image" else ""
+    return [Problem(pair.id, pair.path, wrong)] if wrong else []
+
+
+def check_caption(pair: Pair, data: bytes | None) -> list[Problem]:
+    """What is wrong with the caption of a pair, if anything."""
+    if data == pair.caption.encode():
+        return []
+    return [
+        Problem(pair.id, beside(pair.path), "caption is missing" if data is None else "caption is another")
+    ]
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def undecodable(data: bytes, width: int, height: int) -> str:
+    """Why an image does not decode to that width and height, in pixels; "" where it does."""
+    from PIL import Image  # noqa: PLC0415 - only where decoding was asked for
+
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            image.load()
+            return "" if image.size == (width, height) else "image decodes to another width or height"
+    except (Image.DecompressionBombError, *DAMAGES):
+        return "image cannot be decoded"
