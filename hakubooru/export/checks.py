@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from hakubooru.export.engine import StoppedError
 from hakubooru.export.sinks import beside
 from hakubooru.image.convert import DAMAGES
-from hakubooru.image.tar import DamagedTarError, read_tar
+from hakubooru.image.tar import BLOCK, DamagedTarError, read_tar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,9 +22,12 @@ if TYPE_CHECKING:
 class Problem(NamedTuple):
     """A file that is not what the manifest says."""
 
-    id: int
+    id: int | None
+    """The post's, or the own image's, that is to be exported again; None where that mends nothing."""
     path: str
     what: str
+    is_of_caption: bool = False
+    """Only a caption in a file of its own is wrong, and the record has it."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,8 @@ class CheckFiles:
             image = _read(Path(self.out, pair.path))
             problems += check_image(pair, image, decode=self.decodes)
             if self.has_captions and beside(pair.path) != pair.path:
-                problems += check_caption(pair, _read(Path(self.out, beside(pair.path))))
+                found = check_caption(pair, _read(Path(self.out, beside(pair.path))))
+                problems += [problem._replace(is_of_caption=True) for problem in found]
         return len(task), problems
 
 
@@ -73,15 +77,24 @@ class CheckShard:
                 else:
                     name = f"{shard}/{member.name}"
                     problems.append(Problem(task[0].id, name, "member that belongs to no pair"))
-        except FileNotFoundError:
-            pass  # each of its images is told
+            wrong = not problems and not images and not captions and not self._ends(shard, task)
+        except (FileNotFoundError, IsADirectoryError):
+            wrong = False  # each of its images is told
         except DamagedTarError:
+            wrong = True
+        if wrong:
             problems.append(Problem(task[0].id, shard, "shard is damaged"))
         for pair in images.values():
             problems += check_image(pair, None, decode=False)
         for pair in captions.values():
             problems += check_caption(pair, None)
         return len(task), problems
+
+    def _ends(self, shard: str, task: list[Pair]) -> bool:
+        """Whether a shard ends with its last member, and does not go on behind its end mark."""
+        sizes = (size for pair in task for size in (pair.bytes, len(pair.caption.encode())))
+        whole = sum(BLOCK + size + -size % BLOCK for size in sizes) + 2 * BLOCK
+        return Path(self.out, shard).stat().st_size == whole
 
 
 def shard_of(pair: Pair) -> str:
@@ -115,7 +128,7 @@ def check_caption(pair: Pair, data: bytes | None) -> list[Problem]:
 def _read(path: Path) -> bytes | None:
     try:
         return path.read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return None
 
 

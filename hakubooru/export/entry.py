@@ -12,17 +12,12 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from hakubooru.caption import Captioner, CaptionFormat, caption_format
-from hakubooru.database import open_database
-from hakubooru.errors import DestinationError, IncompleteError, InputError
-from hakubooru.export.checks import Problem
+from hakubooru.errors import IncompleteError, InputError
 from hakubooru.export.engine import checked_workers
 from hakubooru.export.engine import engine as local_engine
-from hakubooru.export.journal import Journal
-from hakubooru.export.manifest import read_manifest
 from hakubooru.export.output import OutputFormat, output_format
-from hakubooru.export.pipeline import run_export, see_archives
+from hakubooru.export.pipeline import run_export
 from hakubooru.export.sinks import STATE
-from hakubooru.export.verify import VerifyReport, verify
 from hakubooru.image.convert import ImageFormat, image_format
 from hakubooru.image.own import find_own
 from hakubooru.image.remote import is_remote
@@ -110,63 +105,9 @@ def export(
         raise InputError(f"{address} is the address of a Ray cluster: give the engine `ray` with it")
     cluster = _cluster(Path(out), origin, address) if engine == "ray" else None
     ids = np.unique(selection.to_ids())
-    report = _export(selection.database, ids, Path(out), origin, workers, prune=prune, start=cluster)
+    report = export_from(selection.database, ids, Path(out), origin, workers, prune=prune, start=cluster)
     if not report.exported or (strict and report.left_out):
         raise IncompleteError(str(report))
-    return report
-
-
-def repair(out: str | os.PathLike[str], *, decode: bool = False, workers: int | None = None) -> VerifyReport:
-    """Verify an export, export again what is missing or wrong, and remove what belongs to no pair.
-
-    Args:
-        out: the export's folder.
-        decode: decode every image too.
-        workers: processes that read and write, as in `verify`.
-
-    Returns:
-        what a second check came to, and what could not be exported again.
-
-    Raises:
-        DestinationError: there is no finished export, or not what is needed to go on with it.
-        InputError: the database or the images are no longer where they were.
-    """
-    out = Path(out)
-    found = verify(out, decode=decode, workers=workers)
-    if found.is_good:
-        return found
-    if not (out / STATE).is_dir():
-        raise DestinationError(f"{out} has lost its folder {STATE}: export into another folder")
-    bad = set(found.bad_ids)
-    with Journal(out) as journal:
-        told = journal.recall("origin")
-        if told is None:
-            raise DestinationError(
-                f"{journal.path} does not say where {out} came from: export into another folder"
-            )
-        origin = Origin(**json.loads(told))
-        # Nothing is struck or removed before it is known that what it came from is still there.
-        with open_database(origin.database):
-            archives = find_archives(origin.images, skip=out) if origin.images else []
-        sink = output_format(origin.output).sink_for(str(out.absolute()))
-        see_archives(np.array(sorted(bad), np.int64), journal, sink, archives)
-        journal.forget(bad)
-    for name in found.orphans:
-        (out / name).unlink(missing_ok=True)
-    ids = np.concatenate(
-        [
-            np.array([row["id"] for row in rows if row["id"] is not None], np.int64)
-            for rows in read_manifest(out, ("id",), 100_000)
-        ]
-    )
-    with open_database(origin.database) as database:
-        _export(database, ids, out, origin, workers)
-    report = verify(out, decode=decode, workers=workers)
-    for rows in read_manifest(out, ("id", "status", "reason"), 100_000):
-        for row in rows:
-            if row["id"] in bad and row["status"] != "exported":
-                what = f"could not be exported again: {row['reason']}"
-                report.add(Problem(row["id"], f"post {row['id']}", what))
     return report
 
 
@@ -184,7 +125,7 @@ class Origin:
     output: dict[str, Any]
 
 
-def _export(
+def export_from(
     database: Database,
     ids: Ids,
     out: Path,
@@ -194,6 +135,7 @@ def _export(
     prune: bool = False,
     start: Start | None = None,
 ) -> ExportReport:
+    """Export posts, with everything else as an origin has it."""
     form = output_format(origin.output)
     sink = form.sink_for(str(out.absolute()))
     if origin.own and not sink.needs_images:

@@ -320,10 +320,6 @@ class Journal:
         counted = self._connection.execute("SELECT COUNT(*) - COUNT(DISTINCT sha256) FROM pair")
         return int(counted.fetchone()[0])
 
-    def pairs_by_path(self) -> Iterator[Pair]:
-        """What is exported, in the order of its paths."""
-        return self._pairs("TRUE ORDER BY path", [])
-
     def reasons(self, low: int, high: int) -> dict[int, tuple[str, str]]:
         """Why images of posts from `low` to `high` were not taken: status, `unfit` before `broken`, and reasons."""
         rows = self._connection.execute(

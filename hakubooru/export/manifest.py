@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from hakubooru.arrow import integers, strings
 from hakubooru.errors import DestinationError
+from hakubooru.export.sinks import SINKS
 from hakubooru.files import replacing
 from hakubooru.schema import RATINGS
 from hakubooru.sql import id_text
@@ -27,6 +29,7 @@ MANIFEST: Final = "manifest.parquet"
 REJECTS: Final = "rejects.jsonl"
 
 _ROWS_A_GROUP: Final = 4_000
+_SINK: Final = b"hakubooru.sink"
 
 _NO_IMAGE: Final = {
     "mp4": "a video (mp4)",
@@ -47,20 +50,22 @@ class Tally:
     """Posts that were not exported, by reason."""
 
 
-def write_manifest(path: Path, ids: Ids, database: Database, journal: Journal) -> Tally:
+def write_manifest(path: Path, ids: Ids, database: Database, journal: Journal, sink: str) -> Tally:
     """Write the manifest, some thousand posts at a time; the same journal gives the same bytes.
 
     Columns: `id` int64, null for a user's own images, which stand behind all posts; `path` below the export's
     folder; `status` exported, broken (not whole), unfit (not what `[image]` takes), duplicate (left out for another
     with the same `sha256`) or missing; `reason` of the last four; `width`, `height` (pixels) and `bytes` of the
     exported file; `sha256`, hexadecimal; `rating`, by name; `caption`; `parts`, a JSON object that says how many of
-    the caption's tags each part has, in their order. What does not apply is null.
+    the caption's tags each part has, in their order. What does not apply is null. The file's metadata has the
+    sink's name as `hakubooru.sink`.
 
     Args:
         path: of the manifest.
         ids: every selected post, and the numbers of own images, ascending.
         database: knows the posts.
         journal: knows what was exported.
+        sink: the name of what took the pairs.
     """
     import pyarrow as pa  # noqa: PLC0415 - takes a while, and only a finished export needs it
     from pyarrow import parquet  # noqa: PLC0415
@@ -78,7 +83,8 @@ def write_manifest(path: Path, ids: Ids, database: Database, journal: Journal) -
             pa.field("rating", pa.string()),
             pa.field("caption", pa.string()),
             pa.field("parts", pa.string()),
-        ]
+        ],
+        metadata={_SINK: sink},
     )
     tally = Tally()
     with replacing(path) as beside, parquet.ParquetWriter(beside, schema, compression="zstd") as writer:
@@ -151,13 +157,36 @@ def read_manifest(out: Path, columns: tuple[str, ...], rows_a_batch: int) -> Ite
     Raises:
         DestinationError: it is damaged.
     """
+    with _opened(out / MANIFEST) as file:
+        for batch in file.iter_batches(rows_a_batch, columns=list(columns)):
+            yield batch.to_pylist()
+
+
+def sink_of(out: Path) -> str:
+    """The name of the sink that an export was written to.
+
+    Raises:
+        DestinationError: the manifest is damaged, or does not say.
+    """
+    path = out / MANIFEST
+    with _opened(path) as file:
+        name: bytes = (file.schema_arrow.metadata or {}).get(_SINK, b"")
+    found = name.decode(errors="replace")
+    if found not in SINKS:
+        raise DestinationError(
+            f"{path} names {found or 'no sink'} in its metadata (hakubooru.sink), which is none that this version of "
+            "hakubooru knows; export again into the same folder with the version that wrote it"
+        )
+    return found
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
     import pyarrow as pa  # noqa: PLC0415 - takes a while
     from pyarrow import parquet  # noqa: PLC0415
 
-    path = out / MANIFEST
     try:
         with parquet.ParquetFile(path) as file:
-            for batch in file.iter_batches(rows_a_batch, columns=list(columns)):
-                yield batch.to_pylist()
+            yield file
     except (pa.ArrowException, OSError) as error:
         raise DestinationError(f"{path} is damaged ({error}); export again into the same folder") from error

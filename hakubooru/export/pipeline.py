@@ -119,7 +119,7 @@ def run_export(
             while sink.needs_images and shape.duplicates == "drop" and run.drop_twins(ids):
                 run.finish(running, bar)
         sink.clean()  # an engine that goes on after the loss of a worker has what that one began
-        tally = write_manifest(out / MANIFEST, ids, database, journal)
+        tally = write_manifest(out / MANIFEST, ids, database, journal, sink.name)
         write_rejects(out / REJECTS, journal)
         sink.finish(chain(journal.pairs(0), journal.pairs(high=-1)))
         return ExportReport(
@@ -266,7 +266,7 @@ def _prune(ids: Ids, out: Path, journal: Journal, sink: Sink, archives: Sequence
         sink.remove(pair)
     journal.forget(others.tolist())
     if not sink.holds_archives:
-        remove_orphans(out, journal.pairs(), has_captions=sink.name == "folder")
+        remove_orphans(out, journal.pairs(), has_captions=sink.writes_captions)
     journal.forget_broken(np.setdiff1d(journal.broken_ids(), ids, assume_unique=True))
 
 

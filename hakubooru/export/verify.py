@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
 from array import array
+from contextlib import closing
 from dataclasses import dataclass, field
-from itertools import groupby, islice
+from itertools import chain, groupby, islice
 from pathlib import Path
+from tempfile import gettempdir
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -14,13 +17,14 @@ from tqdm import tqdm
 from hakubooru.errors import DestinationError
 from hakubooru.export.checks import CheckFiles, CheckShard, Problem, shard_of
 from hakubooru.export.engine import checked_workers, engine
-from hakubooru.export.journal import Journal
-from hakubooru.export.manifest import MANIFEST, read_manifest
+from hakubooru.export.manifest import MANIFEST, read_manifest, sink_of
 from hakubooru.export.orphans import kind_of, orphans
 from hakubooru.export.records import Pair
-from hakubooru.export.sinks.listed import LISTED, ListedSink
+from hakubooru.export.sinks import SINKS
+from hakubooru.export.sinks.listed import ListedSink
 from hakubooru.export.sinks.webdataset import SHARDS
 from hakubooru.image.own import own_number
+from hakubooru.sqlite_errors import explained
 
 if TYPE_CHECKING:
     import os
@@ -31,7 +35,6 @@ if TYPE_CHECKING:
 
 _ROWS_A_TASK: Final = 500
 _NAMED: Final = 3
-_NO_NUMBER: Final = 2**63 - 1
 
 
 @dataclass
@@ -42,7 +45,9 @@ class VerifyReport:
     pairs: int = 0
     """Pairs that the manifest tells of."""
     bad_ids: array[int] = field(default_factory=lambda: array("q"))
-    """Those of them that are not what it tells; a post with two bad files stands here twice."""
+    """Those of them whose image is not what it tells, or whose shard is not; one can stand here twice."""
+    bad_captions: array[int] = field(default_factory=lambda: array("q"))
+    """Those of them whose caption, in a file of its own, is not what it tells."""
     problems: dict[str, tuple[int, list[str]]] = field(default_factory=dict)
     """By what is wrong: how many files, and the first names."""
     orphans: list[str] = field(default_factory=list)
@@ -55,7 +60,8 @@ class VerifyReport:
 
     def add(self, problem: Problem) -> None:
         """Take down what is wrong with a file."""
-        self.bad_ids.append(problem.id)
+        if problem.id is not None:
+            (self.bad_captions if problem.is_of_caption else self.bad_ids).append(problem.id)
         count, names = self.problems.get(problem.what, (0, []))
         self.problems[problem.what] = count + 1, sorted([*names, problem.path])[:_NAMED]
 
@@ -64,7 +70,7 @@ class VerifyReport:
             return (
                 f"{self.out}: all {self.pairs:,} pairs are what the manifest says, and there is nothing else."
             )
-        good = self.pairs - len(set(self.bad_ids))
+        good = self.pairs - len({*self.bad_ids, *self.bad_captions})
         lines = [f"{self.out}: {good:,} of {self.pairs:,} pairs are what the manifest says."]
         found = [*sorted(self.problems.items())]
         if self.orphans:
@@ -76,6 +82,9 @@ class VerifyReport:
 
 def verify(out: str | os.PathLike[str], *, decode: bool = False, workers: int | None = None) -> VerifyReport:
     """Compare the files of an export with its manifest; nothing is changed.
+
+    Shards are read one after the other, and not in the order of the manifest: their pairs are put in order in the
+    system's temporary folder, which needs room for the manifest's text.
 
     Args:
         out: the export's folder.
@@ -90,9 +99,10 @@ def verify(out: str | os.PathLike[str], *, decode: bool = False, workers: int | 
     workers = checked_workers(workers, decodes=decode)
     if not (out / MANIFEST).is_file():
         raise DestinationError(f"{out} has no {MANIFEST}: it is no export, or one that was not finished")
-    if (out / SHARDS).is_dir():
+    sink = SINKS[sink_of(out)](str(out))
+    if sink.holds_archives:
         return _verify_shards(out, decode=decode, workers=workers)
-    return _verify_files(out, decode=decode, workers=workers)
+    return _verify_files(out, sink, decode=decode, workers=workers)
 
 
 def wrong_ids(out: Path, pairs: Iterator[Pair], sink: Sink, workers: int = 1) -> set[int]:
@@ -109,48 +119,40 @@ def wrong_ids(out: Path, pairs: Iterator[Pair], sink: Sink, workers: int = 1) ->
         _run(report, CheckShard(str(out), decodes=False), map(list, _by_shard(pairs)), workers)
     else:
         batches = iter(lambda: list(islice(pairs, _ROWS_A_TASK)), [])
-        _run(
-            report, CheckFiles(str(out), decodes=False, has_captions=sink.name == "folder"), batches, workers
-        )
-    return set(report.bad_ids)
+        _run(report, CheckFiles(str(out), decodes=False, has_captions=sink.writes_captions), batches, workers)
+    return {*report.bad_ids, *report.bad_captions}
 
 
-def _verify_files(out: Path, *, decode: bool, workers: int) -> VerifyReport:
+def _verify_files(out: Path, sink: Sink, *, decode: bool, workers: int) -> VerifyReport:
     report = VerifyReport(out)
     ids: list[Ids] = []
     kinds: list[Any] = []
 
     def tasks() -> Iterator[list[Pair]]:
-        for rows in read_manifest(out, ("status", *Pair._fields), _ROWS_A_TASK):
-            pairs = [_pair(row) for row in rows if row["status"] == "exported"]
+        for pairs in _exported(out):
             ids.append(np.array([pair.id for pair in pairs], np.int64))
             kinds.append(np.array([kind_of(pair.path) for pair in pairs], np.uint8))
             yield pairs
 
-    listed = [sink for sink in LISTED if (out / sink.file).exists()]
-    has_captions = not listed
-    _run(report, CheckFiles(str(out), decode, has_captions), tasks(), workers)
-    for sink in listed:
-        if not _is_list_of(out, sink):
-            report.add(Problem(_NO_NUMBER, sink.file, "list is not what the manifest says"))
+    _run(report, CheckFiles(str(out), decode, sink.writes_captions), tasks(), workers)
+    if isinstance(sink, ListedSink) and (wrong := _wrong_list(out, sink)):
+        report.add(Problem(None, sink.file, wrong))
     known = np.concatenate([*ids, np.empty(0, np.int64)])
     order = np.argsort(known)
     kinds_of = np.concatenate([*kinds, np.empty(0, np.uint8)])[order]
-    report.orphans = sorted(orphans(out, known[order], kinds_of, has_captions=has_captions))
+    report.orphans = sorted(orphans(out, known[order], kinds_of, has_captions=sink.writes_captions))
     return report
 
 
-def _is_list_of(out: Path, sink: type[ListedSink]) -> bool:
-    """Whether a list of captions has what the manifest has."""
-    pairs = (
-        _pair(row)
-        for rows in read_manifest(out, ("status", *Pair._fields), _ROWS_A_TASK)
-        for row in rows
-        if row["status"] == "exported"
-    )
-    with (out / sink.file).open(encoding="utf-8", errors="replace", newline="\n") as file:
-        same = all(file.read(len(line)) == line for line in sink.lines(pairs))
-        return same and not file.read(1)
+def _wrong_list(out: Path, sink: ListedSink) -> str:
+    """What is wrong with a list of captions, compared with the manifest."""
+    lines = sink.lines(chain.from_iterable(_exported(out)))
+    try:
+        with (out / sink.file).open(encoding="utf-8", errors="replace", newline="\n") as file:
+            same = all(file.read(len(line)) == line for line in lines) and not file.read(1)
+    except (FileNotFoundError, IsADirectoryError):
+        return "list is missing"
+    return "" if same else "list is not what the manifest says"
 
 
 def _verify_shards(out: Path, *, decode: bool, workers: int) -> VerifyReport:
@@ -158,23 +160,35 @@ def _verify_shards(out: Path, *, decode: bool, workers: int) -> VerifyReport:
     known: set[str] = set()
 
     def tasks() -> Iterator[list[Pair]]:
-        with Journal(out) as journal:
-            for some in _by_shard(journal.pairs_by_path()):
-                pairs = list(some)
-                known.add(shard_of(pairs[0]))
-                yield pairs
+        for some in _by_shard(_exported_by_path(out)):
+            pairs = list(some)
+            known.add(shard_of(pairs[0]))
+            yield pairs
 
     _run(report, CheckShard(str(out), decode), tasks(), workers)
-    told = sum(
-        row["status"] == "exported" for rows in read_manifest(out, ("status",), 100_000) for row in rows
-    )
-    if told != report.pairs:
-        report.add(
-            Problem(_NO_NUMBER, MANIFEST, f"manifest tells of {told:,} pairs, the record of {report.pairs:,}")
-        )
     there = {f"{SHARDS}/{path.name}" for path in (out / SHARDS).glob("*.tar")}
     report.orphans = sorted(there - known)
     return report
+
+
+def _exported(out: Path) -> Iterator[list[Pair]]:
+    """The pairs that a manifest tells of, some at a time."""
+    for rows in read_manifest(out, ("status", *Pair._fields), _ROWS_A_TASK):
+        yield [_pair(row) for row in rows if row["status"] == "exported"]
+
+
+def _exported_by_path(out: Path) -> Iterator[Pair]:
+    """The same, one by one, in the order of their paths."""
+    columns = ", ".join(Pair._fields)
+    # Without a name, SQLite's file is a temporary one, which goes with the connection.
+    with closing(sqlite3.connect("", isolation_level=None)) as file, explained(Path(gettempdir())):
+        file.execute("PRAGMA journal_mode = OFF")
+        file.execute(f"CREATE TABLE pair ({columns})")
+        file.execute("BEGIN")
+        for pairs in _exported(out):
+            file.executemany(f"INSERT INTO pair VALUES ({', '.join('?' * len(Pair._fields))})", pairs)
+        file.execute("COMMIT")
+        yield from map(Pair._make, file.execute(f"SELECT {columns} FROM pair ORDER BY path"))
 
 
 def _by_shard(pairs: Iterator[Pair]) -> Iterator[Iterator[Pair]]:

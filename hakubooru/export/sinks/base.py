@@ -58,6 +58,8 @@ class Sink(ABC):
     """Whether what an archive gave can only be written as a whole."""
     keeps_images: ClassVar[bool] = False
     """Whether an image stays in memory until its caption comes."""
+    writes_captions: ClassVar[bool] = False
+    """Whether each image has a file with its caption beside it."""
     needs_images: ClassVar[bool] = True
     """Whether there are images at all: without, a caption takes the place of its image."""
 

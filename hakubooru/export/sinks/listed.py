@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from abc import abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar
 
 from hakubooru.export.sinks.folder import FolderSink
 from hakubooru.files import replacing
@@ -79,7 +79,3 @@ class KohyaJsonSink(ListedSink):
             key = pair.path.rpartition(".")[0]
             last = f"{json.dumps(key)}: {json.dumps(entry, ensure_ascii=False)}"
         yield last + "\n}\n" if last else "{}\n"
-
-
-LISTED: Final = (ImageFolderSink, KohyaJsonSink)
-"""Sinks whose captions stand in a list, and not beside the images."""

@@ -135,13 +135,89 @@ def test_a_shard_without_its_end_is_told_and_repaired(shards):
     assert files_of(shards) == before
 
 
-def test_shards_are_compared_with_the_manifest_too(shards):
-    table = parquet.read_table(shards / "manifest.parquet")
-    parquet.write_table(table.slice(0, 5), shards / "manifest.parquet")
-    assert [*verify(shards).problems] == ["manifest tells of 5 pairs, the record of 30"]
-    (shards / "manifest.parquet").write_bytes(b"garbage")
+def test_shards_are_compared_with_the_manifest_and_nothing_else(shards):
+    shutil.rmtree(shards / ".hakubooru")
+    assert verify(shards, decode=True).is_good
+    path = shards / "manifest.parquet"
+    table = parquet.read_table(path)
+    captions = table["caption"].to_pylist()
+    captions[4] += ", more"
+    parquet.write_table(
+        table.set_column(table.schema.get_field_index("caption"), "caption", [captions]), path
+    )
+    assert [(what, count) for what, (count, _) in verify(shards).problems.items()] == [
+        ("caption is another", 1)
+    ]
+    parquet.write_table(table.slice(0, 29), path)
+    assert [*verify(shards).problems] == ["member that belongs to no pair"]
+    path.write_bytes(b"garbage")
     with pytest.raises(DestinationError, match="is damaged"):
         verify(shards)
+
+
+def test_what_stands_behind_the_end_of_a_shard_is_told(shards):
+    before = files_of(shards)
+    shard = next((shards / "shards").iterdir())
+    with shard.open("ab") as file:
+        file.write(bytes(512))
+    assert [*verify(shards).problems] == ["shard is damaged"]
+    assert repair(shards).is_good
+    assert files_of(shards) == before
+
+
+def test_a_manifest_must_name_a_sink_that_is_known(shards):
+    table = parquet.read_table(shards / "manifest.parquet")
+    parquet.write_table(table.replace_schema_metadata({}), shards / "manifest.parquet")
+    with pytest.raises(DestinationError, match=r"names no sink"):
+        verify(shards)
+
+
+@pytest.mark.parametrize(("sink", "file"), [("imagefolder", "metadata.jsonl"), ("kohya-json", "meta.json")])
+def test_a_list_that_is_gone_is_written_again(small, sink, file):
+    write_tar(small / "images" / "a.tar", {f"{i}.webp": picture(i) for i in range(1, 6)})
+    out = small / "listed"
+    with hb.open(small / "posts.db") as database:
+        database.posts.export(out, images=small / "images", sink=sink)
+    before = files_of(out)
+    (out / file).unlink()
+    assert verify(out).problems == {"list is missing": (1, [file])}
+    assert "5 of 5 pairs" in str(verify(out))
+    shutil.rmtree(small / "images")
+    assert repair(out).is_good
+    assert files_of(out) == before
+
+
+def test_captions_are_mended_without_what_the_export_came_from(out):
+    before = files_of(out)
+    (out / "x002" / "2.txt").unlink()
+    (out / "x005" / "5.txt").write_text("something else")
+    shutil.rmtree(out.parent / "images")
+    (out.parent / "posts.db").unlink()
+    assert repair(out).is_good
+    assert files_of(out) == before
+
+
+def test_a_folder_in_the_place_of_a_file_is_told(out):
+    (out / "x001" / "1.webp").unlink()
+    (out / "x001" / "1.webp").mkdir()
+    assert verify(out).problems == {"image is missing": (1, ["x001/1.webp"])}
+
+
+def test_an_export_that_was_interrupted_is_not_repaired(out):
+    """Killed before its manifest was written, an extension has files that the manifest of the first does not tell of."""
+    manifest = (out / "manifest.parquet").read_bytes()
+    write_tar(out.parent / "images" / "c.tar", {"40.webp": picture(40)})
+    with hb.open(out.parent / "posts.db") as database:
+        database.posts.export(out, images=out.parent / "images")
+        whole = files_of(out)
+        table = parquet.read_table(out / "manifest.parquet")
+        parquet.write_table(table.slice(0, 39), out / "manifest.parquet")
+        assert verify(out).orphans == ["x040/40.txt", "x040/40.webp"]
+        with pytest.raises(DestinationError, match=r"was interrupted: it holds 1 images"):
+            repair(out)
+        database.posts.export(out, images=out.parent / "images")
+    assert files_of(out) == whole
+    assert manifest != whole["manifest.parquet"]
 
 
 def test_a_journal_that_lost_its_origin_is_told(out):

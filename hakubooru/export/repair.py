@@ -1,0 +1,117 @@
+"""`repair`: what a check of an export found is made good, as far as what the export came from is still there."""
+
+from __future__ import annotations
+
+import json
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from hakubooru.database import open_database
+from hakubooru.errors import DestinationError
+from hakubooru.export.checks import Problem
+from hakubooru.export.entry import Origin, export_from
+from hakubooru.export.journal import Journal
+from hakubooru.export.manifest import read_manifest
+from hakubooru.export.output import output_format
+from hakubooru.export.pipeline import see_archives
+from hakubooru.export.sinks import STATE, beside
+from hakubooru.export.verify import VerifyReport, verify
+from hakubooru.files import replacing
+from hakubooru.image.own import own_number
+from hakubooru.image.sources import find_archives
+from hakubooru.sqlite_errors import explained
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Container, Iterable, Iterator
+
+    from hakubooru.arrays import Ids
+
+_ROWS_A_READ: Final = 100_000
+
+
+def repair(out: str | os.PathLike[str], *, decode: bool = False, workers: int | None = None) -> VerifyReport:
+    """Verify an export, export again what is missing or wrong, and remove what belongs to no pair.
+
+    Captions are written again as the record has them, for which neither database nor images are needed.
+
+    Args:
+        out: the export's folder.
+        decode: decode every image too.
+        workers: processes that read and write, as in `verify`.
+
+    Returns:
+        what a second check came to, and what could not be exported again.
+
+    Raises:
+        DestinationError: there is no finished export, or not what is needed to go on with it.
+        InputError: the database or the images are no longer where they were.
+    """
+    out = Path(out)
+    found = verify(out, decode=decode, workers=workers)
+    if found.is_good:
+        return found
+    if not (out / STATE).is_dir():
+        raise DestinationError(f"{out} has lost its folder {STATE}: export into another folder")
+    bad = set(found.bad_ids)
+    ids = _ids_told(out)
+    with Journal(out) as journal, explained(journal.path):
+        told = journal.recall("origin")
+        if told is None:
+            raise DestinationError(
+                f"{journal.path} does not say where {out} came from: export into another folder"
+            )
+        begun = np.setdiff1d(journal.ids(), ids)
+        if len(begun):
+            raise DestinationError(
+                f"the last export into {out} was interrupted: it holds {len(begun):,} images that the manifest does not "
+                "tell of yet; run that export again, which goes on where it was, before this"
+            )
+        _write_captions(out, journal, set(found.bad_captions) - bad)
+        origin = Origin(**json.loads(told))
+        sink = output_format(origin.output).sink_for(str(out.absolute()))
+        if bad:
+            # Nothing is struck or removed before it is known that what it came from is still there.
+            with open_database(origin.database):
+                archives = find_archives(origin.images, skip=out) if origin.images else []
+            see_archives(np.array(sorted(bad), np.int64), journal, sink, archives)
+            journal.forget(bad)
+        else:
+            sink.finish(chain(journal.pairs(0), journal.pairs(high=-1)))
+    for name in found.orphans:
+        (out / name).unlink(missing_ok=True)
+    if bad:
+        with open_database(origin.database) as database:
+            export_from(database, ids[ids >= 0], out, origin, workers)
+    report = verify(out, decode=decode, workers=workers)
+    for post, reason in _left_out(out, bad):
+        report.add(Problem(post, f"post {post}", f"could not be exported again: {reason}"))
+    return report
+
+
+def _ids_told(out: Path) -> Ids:
+    """The posts of a manifest, and the numbers of the own images that it has, ascending."""
+    parts = [np.empty(0, np.int64)]
+    for rows in read_manifest(out, ("id", "path"), _ROWS_A_READ):
+        numbers = (
+            row["id"] if row["id"] is not None else row["path"] and own_number(row["path"]) for row in rows
+        )
+        parts.append(np.array([number for number in numbers if number is not None], np.int64))
+    return np.sort(np.concatenate(parts))
+
+
+def _left_out(out: Path, ids: Container[int]) -> Iterator[tuple[int, str]]:
+    """Those of some posts that a manifest tells of as not exported, and why."""
+    for rows in read_manifest(out, ("id", "status", "reason"), _ROWS_A_READ):
+        for row in rows:
+            if row["id"] in ids and row["status"] != "exported":
+                yield row["id"], row["reason"]
+
+
+def _write_captions(out: Path, journal: Journal, ids: Iterable[int]) -> None:
+    for pair in journal.pairs_of(np.array(sorted(ids), np.int64)):
+        with replacing(out / beside(pair.path)) as part:
+            part.write_bytes(pair.caption.encode())
