@@ -13,6 +13,7 @@ from tqdm import tqdm
 from hakubooru.errors import DestinationError, IncompleteError
 from hakubooru.export.engine import Engine, Work, engine
 from hakubooru.export.journal import OTHERS, Journal
+from hakubooru.export.known import numbered, see_archives
 from hakubooru.export.manifest import MANIFEST, REJECTS, write_manifest, write_rejects
 from hakubooru.export.orphans import remove_orphans
 from hakubooru.export.power import Disk
@@ -55,6 +56,7 @@ def run_export(
     *,
     database: Database,
     archives: Sequence[Archive],
+    roots: Sequence[str] = (),
     sink: Sink,
     captions: CaptionsOfPosts,
     settings: Mapping[str, str],
@@ -72,6 +74,7 @@ def run_export(
         out: the export's folder.
         database: knows the posts.
         archives: in the order in which they count.
+        roots: the places that were searched for them.
         sink: takes the pairs.
         captions: gives the captions.
         settings: what must not change from one run into a folder to the next, as text.
@@ -92,6 +95,7 @@ def run_export(
     with Journal(out) as journal, explained(journal.path), Disk(journal) as disk:
         journal.settle(settings, out)
         sink.clean()
+        archives = numbered(archives, roots, journal)
         if prune and not len(ids):
             raise DestinationError(
                 f"nothing is selected: to prune {out} would remove all of it; select some posts"
@@ -198,9 +202,7 @@ class _Run:
         left = [task for task in tasks if len(task.wanted) and (task.key, task.stamp) not in done]
         whole = self.sink.holds_archives
         if whole:
-            left = [
-                replace(task, wanted=np.union1d(task.wanted, self.journal.ids_of(task.key))) for task in left
-            ]
+            left = [self._with_recorded(task) for task in left]
         found: list[Ids] = []
         lost: list[str] = []
         for outcome in running.run(left):
@@ -220,6 +222,10 @@ class _Run:
         if found:
             self.wanted = np.setdiff1d(self.wanted, np.concatenate(found))
 
+    def _with_recorded(self, task: Task) -> Task:
+        recorded = self.journal.ids_of(task.key)
+        return replace(task, wanted=np.union1d(task.wanted, recorded), recorded=recorded)
+
 
 def _prepare(out: Path) -> None:
     """Make the folder of an export, or see that it is one.
@@ -237,22 +243,6 @@ def _prepare(out: Path) -> None:
         raise DestinationError(
             f"{out} cannot be written to: {error.strerror}; choose another folder"
         ) from error
-
-
-def see_archives(ids: Ids, journal: Journal, sink: Sink, archives: Sequence[Archive]) -> None:
-    """See that what must be exported again with some posts, since it is in one file with them, can be.
-
-    Raises:
-        DestinationError: an archive is gone.
-    """
-    if not sink.holds_archives:
-        return
-    gone = journal.archives_of(ids) - {archive.key for archive in archives}
-    if gone:
-        raise DestinationError(
-            f"shards have to be written anew, and their archives are gone: {', '.join(sorted(gone))}; bring them back, "
-            "and run the same command again"
-        )
 
 
 def _prune(ids: Ids, out: Path, journal: Journal, sink: Sink, archives: Sequence[Archive]) -> None:

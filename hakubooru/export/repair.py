@@ -14,9 +14,9 @@ from hakubooru.errors import DestinationError
 from hakubooru.export.checks import Problem
 from hakubooru.export.entry import Origin, export_from
 from hakubooru.export.journal import Journal
+from hakubooru.export.known import numbered, see_archives
 from hakubooru.export.manifest import read_manifest
 from hakubooru.export.output import output_format
-from hakubooru.export.pipeline import see_archives
 from hakubooru.export.sinks import STATE, beside
 from hakubooru.export.verify import VerifyReport, verify
 from hakubooru.files import replacing
@@ -77,6 +77,7 @@ def repair(out: str | os.PathLike[str], *, decode: bool = False, workers: int | 
             # Nothing is struck or removed before it is known that what it came from is still there.
             with open_database(origin.database):
                 archives = find_archives(origin.images, skip=out) if origin.images else []
+            archives = numbered(archives, origin.images, journal)
             see_archives(np.array(sorted(bad), np.int64), journal, sink, archives)
             journal.forget(bad)
         else:

@@ -79,6 +79,12 @@ class ExportArchive:
             StoppedError: `stopped` said so. What the sink has of the archive by then is written again next time.
             OSError: the sink cannot write.
         """
+        try:
+            return self._read(task, stopped)
+        except _LostError as error:
+            return Outcome(task.key, task.stamp, lost=str(error))
+
+    def _read(self, task: Task, stopped: Callable[[], bool]) -> Outcome:
         archive = task.archive
         assert archive is not None
         if isinstance(archive, OwnFolder):
@@ -89,12 +95,12 @@ class ExportArchive:
         try:
             index = load_index(archive.path)
         except OSError as error:
-            return Outcome(task.key, task.stamp, lost=str(error))
+            raise _LostError(str(error)) from error
         try:
             return self._export(Images(task, self.shape, index), self.captions, stopped)
         except StaleIndexError as error:
             if is_remote(archive.path):
-                return Outcome(task.key, task.stamp, lost=f"its index is of another archive: {error}")
+                raise _LostError(f"its index is of another archive: {error}") from error
             return self._export(Images(task, self.shape), self.captions, stopped)
 
     def _export(self, images: Images, captions: Captions, stopped: Callable[[], bool]) -> Outcome:
@@ -108,9 +114,25 @@ class ExportArchive:
                 if len(captioned.waiting) >= _CAPTIONS_A_TIME or (most and captioned.bytes >= most):
                     captioned.finish()
             captioned.finish()
+            # With an error the sink leaves what is there as it is.
+            if lost := images.outcome.lost or _shrunk(images):
+                raise _LostError(lost)
         if images.task.is_second:
             images.outcome.passed_over.clear()
         return images.outcome
+
+
+class _LostError(Exception):
+    """What came of an archive must not take the place of what is there; the message says why."""
+
+
+def _shrunk(images: Images) -> str:
+    """Whether an archive gives less than it once did, in words."""
+    recorded = images.task.recorded
+    lost = np.setdiff1d(recorded, [pair.id for pair in images.outcome.pairs])
+    if not len(lost):
+        return ""
+    return f"{len(lost):,} of {len(recorded):,} images that it gave before are not in it any more, post {lost[0]} for one"
 
 
 @dataclass(frozen=True)

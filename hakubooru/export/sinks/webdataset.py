@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 import uuid
 from functools import cache
 from pathlib import Path
@@ -83,6 +84,7 @@ class _ShardWriter(Writer):
         self.sink = sink
         self.name = name
         self.part = Path(sink.out, STATE, "part", uuid.uuid4().hex)
+        self.part.mkdir()
         self.file: BinaryIO | None = None
         self.path = ""
         self.waiting: dict[int, tuple[str, bytes]] = {}
@@ -108,9 +110,12 @@ class _ShardWriter(Writer):
         if exc[0] is not None:
             if self.file is not None:
                 self.file.close()
-            self.part.unlink(missing_ok=True)
+            shutil.rmtree(self.part, ignore_errors=True)
             return
         self._close()
+        for part in self.part.iterdir():
+            os.replace(part, Path(self.sink.out, SHARDS, part.name))  # noqa: PTH105 - Path.replace, said as what it is
+        self.part.rmdir()
         # An archive that once gave more: its later shards are none of it any more.
         for path in Path(self.sink.out, SHARDS).glob(f"{self.name}-*.tar"):
             if int(path.stem.rpartition("-")[2]) > self.shard or not self.images:
@@ -120,15 +125,14 @@ class _ShardWriter(Writer):
         if path != self.path:
             self._close()
             self.path = path
-            self.file = self.part.open("wb", buffering=_BUFFER)
+            self.file = (self.part / path.rpartition("/")[2]).open("wb", buffering=_BUFFER)
 
     def _close(self) -> None:
-        """A shard that is whole takes its place."""
+        """Shards take their places when all of the archive are whole."""
         if self.file is not None:
             self.file.write(bytes(2 * BLOCK))
             self.file.close()
             self.file = None
-            os.replace(self.part, f"{self.sink.out}/{self.path}")  # noqa: PTH105 - Path.replace, said as what it is
 
     def _write(self, name: str, data: bytes) -> None:
         assert self.file is not None

@@ -12,7 +12,7 @@ import pytest
 
 import hakubooru as hb
 from exports import Plain, post_ids
-from hakubooru.errors import DestinationError, InputError
+from hakubooru.errors import DestinationError, IncompleteError, InputError
 from hakubooru.export import repair, verify
 from hakubooru.export.engine import StoppedError
 from hakubooru.export.pipeline import run_export
@@ -246,3 +246,53 @@ def test_a_list_that_is_another_is_told_and_repaired(booru, tmp_path, sink, name
     assert verify(out).problems == {"list is not what the manifest says": (1, [name])}
     assert repair(out).is_good
     assert files_of(out) == before
+
+
+def write_roots(folder, roots):
+    """Archives of one name in two places: what distinguishes them is the place."""
+    for name, ids in roots.items():
+        write_tar(folder / name / "a.tar", {f"{i}.webp": picture(i) for i in ids})
+
+
+@pytest.mark.parametrize("sink", ["folder", "webdataset"])
+def test_places_in_another_order_are_the_same_places(small, sink):
+    write_roots(small, {"first": range(1, 11), "second": range(11, 21)})
+    with hb.open(small / "posts.db") as database:
+
+        def export(posts, *names):
+            database.posts.ids(*posts).export(
+                small / "out", images=[small / name for name in names], sink=sink
+            )
+
+        export((1, 9), "first", "second")
+        export((1, 20), "second", "first")
+        assert set(exported(small / "out").index) == set(range(1, 20))
+        (small / "second").rename(small / "moved")
+        write_roots(small, {"third": range(21, 31)})
+        export((1, 30), "first", "moved", "third")
+        assert set(exported(small / "out").index) == set(range(1, 30))
+        assert verify(small / "out").is_good
+        export((1, 41), "third", "moved", "first")
+    assert set(exported(small / "out").index) == set(range(1, 31))
+    assert verify(small / "out", decode=True).is_good
+
+
+@pytest.mark.parametrize("spoilt", [{}, {3: b"", 5: b""}])
+def test_a_shard_is_not_replaced_by_one_with_less(small, spoilt):
+    """Ten of its images were exported; the archive that is asked for more has lost some of these."""
+    archive = write_tar(small / "images" / "a.tar", {f"{i}.webp": picture(i) for i in range(1, 11)})
+    run(small, small / "out", "webdataset", ids=range(1, 11))
+    before = files_of(small / "out" / "shards")
+    left = {f"{i}.webp": spoilt.get(i, picture(i)) for i in range(1, 21) if spoilt or i not in (3, 5)}
+    whole = archive.read_bytes()
+    write_tar(archive, left)
+    with pytest.raises(
+        IncompleteError, match=r"a\.tar \(2 of 10 images that it gave before .* post 3 for one"
+    ):
+        run(small, small / "out", "webdataset")
+    assert files_of(small / "out" / "shards") == before
+    assert not list((small / "out" / ".hakubooru" / "part").iterdir())
+    archive.write_bytes(whole)
+    run(small, small / "out", "webdataset")
+    assert exported(small / "out").index.tolist() == list(range(1, 11))
+    assert files_of(small / "out" / "shards") == before
