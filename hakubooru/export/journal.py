@@ -15,6 +15,7 @@ from hakubooru.errors import DestinationError
 from hakubooru.export.power import boot
 from hakubooru.export.records import Pair
 from hakubooru.export.sinks import STATE
+from hakubooru.image.names import storable
 from hakubooru.sql import id_text
 from hakubooru.sqlite_errors import explain
 from hakubooru.writing import transaction
@@ -164,18 +165,24 @@ class Journal:
         with transaction(self._connection):
             if whole:
                 self._connection.execute("DELETE FROM pair WHERE archive = ?", [key])
+            # An image that was not taken from it before, and now is, was mended meanwhile.
+            before = self._connection.execute(
+                "SELECT DISTINCT id FROM broken WHERE archive = ?", [key]
+            ).fetchall()
+            mended = {number for (number,) in before}.intersection(pair.id for pair in outcome.pairs)
+            many("DELETE FROM broken WHERE archive = ? AND id = ?", [(key, number) for number in mended])
             many(
                 "INSERT INTO pair VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [(*pair, key) for pair in outcome.pairs],
             )
             many(
                 "INSERT OR REPLACE INTO broken VALUES (?, ?, ?, ?, ?)",
-                [(one.id, key, _storable(one.member), one.reason, one.status) for one in outcome.broken],
+                [(one.id, key, storable(one.member), one.reason, one.status) for one in outcome.broken],
             )
             for reason, (count, names) in outcome.passed_over.items():
                 many(
                     "INSERT OR IGNORE INTO passed_name VALUES (?, ?, ?)",
-                    [(key, reason, _storable(name)) for name in names],
+                    [(key, reason, storable(name)) for name in names],
                 )
                 # An archive that is read again, for some posts, tells less than the first time.
                 self._connection.execute(
@@ -378,11 +385,3 @@ def _explained(path: Path, error: sqlite3.Error) -> BaseException:
 
 def _column(rows: Iterable[tuple[int]]) -> Ids:
     return np.fromiter((number for (number,) in rows), np.int64)
-
-
-def _storable(name: str) -> str:
-    """A member's name, with bytes that are not UTF-8 written out."""
-    try:
-        return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    except UnicodeEncodeError:  # JSON can name what no bytes are
-        return name.encode("utf-8", "backslashreplace").decode()

@@ -120,3 +120,11 @@ def update_date(parts: Sequence[str]) -> str:
 def natural(text: str) -> list[tuple[int, str]]:
     """A key by which `2` sorts before `10`."""
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", text)]
+
+
+def storable(name: str) -> str:
+    """The name of a file or a member as text that can be kept, with bytes that are not UTF-8 written out."""
+    try:
+        return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # JSON can name what no bytes are
+        return name.encode("utf-8", "backslashreplace").decode()

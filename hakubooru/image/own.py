@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from hakubooru.errors import SourceError
+from hakubooru.image.names import storable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -94,7 +95,7 @@ def _search(root: Path, place: int, skip: Path | None) -> Iterator[OwnFolder]:
             folders.clear()
             continue
         below = Path(at).relative_to(root).as_posix()
-        folder = OwnFolder(at, f"own {place}/{below}", _stamp(at), np.empty(0, np.int64))
+        folder = OwnFolder(at, f"own {place}/{storable(below)}", _stamp(at), np.empty(0, np.int64))
         ids = np.array(sorted(map(folder.number, images_in(at))), np.int64)
         if len(ids):
             yield OwnFolder(folder.path, folder.key, folder.stamp, ids)

@@ -24,6 +24,7 @@ from hakubooru.image.names import (
     natural,
     post_id,
     read_archive_name,
+    storable,
     update_date,
 )
 from hakubooru.image.remote import is_remote, list_tars
@@ -55,7 +56,7 @@ class Archive:
     @property
     def key(self) -> str:
         """What an archive is known by from one run to the next."""
-        return f"{self.root}/{self.name}"
+        return f"{self.root}/{storable(self.name)}"
 
     def _order(self) -> tuple[object, ...]:
         """Ascending: what counts more comes first."""

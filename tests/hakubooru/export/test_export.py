@@ -330,3 +330,28 @@ def test_images_that_are_the_same_are_counted(small):
     report = run(small, small / "out")
     assert report.duplicates == 7
     assert "7 images are byte for byte the same as another" in str(report)
+
+
+def test_an_image_that_was_mended_is_no_reject_any_more(small):
+    members = {f"{i}.webp": picture(i) for i in range(1, 6)}
+    write_tar(small / "images" / "a.tar", members | {"3.webp": b"", "4.webp": b""})
+    run(small, small / "out")
+    assert sorted(rejects(small / "out").member) == ["3.webp", "4.webp"]
+    write_tar(small / "images" / "a.tar", members | {"4.webp": b""})
+    run(small, small / "out")
+    run(small, small / "whole")
+    assert rejects(small / "out").member.tolist() == ["4.webp"]
+    assert files_of(small / "out") == files_of(small / "whole")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="names are bytes only there")
+@pytest.mark.parametrize("sink", ["folder", "webdataset"])
+def test_names_that_are_no_utf8(small, sink):
+    folder = os.fsdecode(os.fsencode(small) + b"/\xff")
+    os.mkdir(folder)  # noqa: PTH102 - a string goes in
+    write_tar(small / "a.tar", {f"{i}.webp": picture(i) for i in range(1, 6)} | {"nothing": b""})
+    (small / "a.tar").rename(folder + os.fsdecode(b"/a\xfe.tar"))
+    with hb.open(small / "posts.db") as database:
+        assert database.posts.export(small / "out", images=folder, sink=sink).exported == 5
+        assert database.posts.export(small / "out", images=folder, sink=sink).added == 0
+    assert rejects(small / "out").archive.tolist() == [r"0/a\xfe.tar"]
