@@ -6,6 +6,7 @@ The work of an archive enters in one transaction, and the file stays locked whil
 from __future__ import annotations
 
 import sqlite3
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
@@ -32,6 +33,8 @@ _LAYOUT: Final = 1
 
 _NOT_DONE: Final = -1
 """In place of an archive's stamp, which is never negative."""
+_TOO_MUCH: Final = -2
+"""Likewise: what it gave holds more than is on record, and is to be written anew."""
 
 _PAGES_A_LOG: Final = 20_000
 """Pages of 4 KiB that are written to the log before they enter the file, which waits for the disk."""
@@ -39,6 +42,8 @@ _PAGES_A_LOG: Final = 20_000
 _IDS_A_READ: Final = 10_000
 OTHERS: Final = " (others)"
 """Behind an archive's key where it was asked once more, for posts that its name does not tell of."""
+_SHOWN: Final = 60
+"""Characters of a value in a message."""
 _ON_THE_DISK: Final = ""
 """In place of the run of the machine in which an archive was exported."""
 
@@ -128,7 +133,10 @@ class Journal:
         before = dict(self._connection.execute("SELECT name, value FROM setting"))
         differing = [name for name, value in settings.items() if before.get(name, value) != value]
         if differing:
-            told = "; ".join(f"{name} was {before[name]}, and is {settings[name]}" for name in differing)
+            told = "; ".join(
+                f"{name} was {shorten(before[name], _SHOWN)}, and is {shorten(settings[name], _SHOWN)}"
+                for name in differing
+            )
             raise DestinationError(
                 f"{out} was begun with other options: {told}; give the same, or choose another folder"
             )
@@ -151,7 +159,14 @@ class Journal:
 
     def reopen(self) -> None:
         """Have every archive read again, for posts that were not asked for before; own folders have none of them."""
-        self._write("UPDATE archive SET stamp = ? WHERE name NOT GLOB 'own *'", [(_NOT_DONE,)])
+        self._write(
+            "UPDATE archive SET stamp = ? WHERE name NOT GLOB 'own *' AND stamp != ?",
+            [(_NOT_DONE, _TOO_MUCH)],
+        )
+
+    def oversized(self) -> set[str]:
+        """Keys of archives of which more was written than is on record."""
+        return {key for key, stamp in self.done() if stamp == _TOO_MUCH}
 
     def record(self, outcome: Outcome, *, whole: bool = False) -> None:
         """Take down what came of an archive, in full or not at all.
@@ -194,11 +209,17 @@ class Journal:
                 [key, outcome.stamp, outcome.strays, outcome.damage, boot()],
             )
 
-    def forget(self, ids: Iterable[int]) -> None:
-        """Strike pairs, and have their archives read again."""
+    def forget(self, ids: Iterable[int], *, leaves_more: bool = False) -> None:
+        """Strike pairs, and have their archives read again.
+
+        Args:
+            ids: of the pairs.
+            leaves_more: they stand in one file with others, which is to be written anew without them.
+        """
         rows = [(post_id,) for post_id in ids]
+        stamp = _TOO_MUCH if leaves_more else _NOT_DONE
         self._write(
-            f"UPDATE archive SET stamp = {_NOT_DONE} WHERE name = (SELECT archive FROM pair WHERE id = ?)",
+            f"UPDATE archive SET stamp = {stamp} WHERE name = (SELECT archive FROM pair WHERE id = ?)",
             rows,
         )
         self._write("DELETE FROM pair WHERE id = ?", rows)

@@ -96,6 +96,7 @@ def run_export(
         journal.settle(settings, out)
         sink.clean()
         archives = numbered(archives, roots, journal)
+        other_database = _compared(database, journal)
         if prune and not len(ids):
             raise DestinationError(
                 f"nothing is selected: to prune {out} would remove all of it; select some posts"
@@ -136,6 +137,7 @@ def run_export(
             left_out=dict(sorted(tally.left_out.items(), key=lambda item: (-item[1], item[0]))),
             passed_over=journal.passed_over(),
             damaged=journal.damaged(),
+            other_database=other_database,
             duplicates=journal.duplicates() if sink.needs_images else 0,
         )
 
@@ -199,7 +201,12 @@ class _Run:
 
     def _do(self, running: Engine[Task, Outcome], tasks: Sequence[Task], bar: tqdm[Any]) -> None:
         done = self.journal.done()
-        left = [task for task in tasks if len(task.wanted) and (task.key, task.stamp) not in done]
+        oversized = self.journal.oversized()
+        left = [
+            task
+            for task in tasks
+            if (len(task.wanted) or task.key in oversized) and (task.key, task.stamp) not in done
+        ]
         whole = self.sink.holds_archives
         if whole:
             left = [self._with_recorded(task) for task in left]
@@ -245,16 +252,28 @@ def _prepare(out: Path) -> None:
         ) from error
 
 
+def _compared(database: Database, journal: Journal) -> str:
+    """How a database differs from the one that an export was begun with, by the last of its posts and tags; "" if it does not."""
+    ((post, tag),) = database.rows("SELECT (SELECT MAX(id) FROM post), (SELECT MAX(id) FROM tag)")
+    now = f"last post {post}, last tag {tag}"
+    before = journal.recall("database")
+    if before is None:
+        journal.remember("database", now)
+    return "" if before in (None, now) else f"{before}; now {now}"
+
+
 def _prune(ids: Ids, out: Path, journal: Journal, sink: Sink, archives: Sequence[Archive]) -> None:
     """Remove the pairs of posts that are not selected any more."""
     others = np.setdiff1d(journal.ids(), ids, assume_unique=True)
     see_archives(others, journal, sink, archives)
+    alone = others
     if sink.holds_archives:
-        # What shares a shard with them is exported again, without them.
-        others = journal.with_their_archives(others)
-    for pair in journal.pairs_of(others):
+        # Shards that others share with them stay until they are written anew, without them.
+        sharing = np.setdiff1d(journal.with_their_archives(others), others, assume_unique=True)
+        alone = np.setdiff1d(others, journal.with_their_archives(sharing), assume_unique=True)
+    for pair in journal.pairs_of(alone):
         sink.remove(pair)
-    journal.forget(others.tolist())
+    journal.forget(others.tolist(), leaves_more=sink.holds_archives)
     if not sink.holds_archives:
         remove_orphans(out, journal.pairs(), has_captions=sink.writes_captions)
     journal.forget_broken(np.setdiff1d(journal.broken_ids(), ids, assume_unique=True))

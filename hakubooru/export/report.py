@@ -32,6 +32,8 @@ class ExportReport:
     """Members of archives that no image was taken from: by reason, how many and the first names."""
     damaged: dict[str, str]
     """Archives that could not be read to their end, and why."""
+    other_database: str
+    """How the database differs from the one that the export was begun with; "" where it does not."""
     duplicates: int
     """Exported images that are, byte for byte, those of another post with a smaller id."""
 
@@ -51,6 +53,11 @@ class ExportReport:
                 for reason, (count, names) in self.passed_over.items()
             )
             lines.append(f"Passed over in the archives: {told}.")
+        if self.other_database:
+            lines.append(
+                f"The database has changed since this export was begun: {self.other_database}. Captions that were "
+                "there before stay as they were; for those of one state, export into another folder."
+            )
         lines += [
             f"Archive {name} {damage}; what came before was used." for name, damage in self.damaged.items()
         ]

@@ -355,3 +355,15 @@ def test_names_that_are_no_utf8(small, sink):
         assert database.posts.export(small / "out", images=folder, sink=sink).exported == 5
         assert database.posts.export(small / "out", images=folder, sink=sink).added == 0
     assert rejects(small / "out").archive.tolist() == [r"0/a\xfe.tar"]
+
+
+def test_a_database_that_changed_meanwhile_is_told(small):
+    write_tar(small / "images" / "a.tar", {f"{i}.webp": picture(i) for i in range(1, 6)})
+    assert not run(small, small / "out").other_database
+    assert not run(small, small / "out").other_database
+    (small / "newer").mkdir()
+    write_database(small / "newer" / "posts.db", list(range(1, 51)))
+    (small / "newer" / "images").symlink_to(small / "images")
+    report = run(small / "newer", small / "out")
+    assert report.other_database == "last post 40, last tag 9; now last post 50, last tag 9"
+    assert "The database has changed since this export was begun: last post 40" in str(report)

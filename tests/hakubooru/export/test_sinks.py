@@ -296,3 +296,18 @@ def test_a_shard_is_not_replaced_by_one_with_less(small, spoilt):
     run(small, small / "out", "webdataset")
     assert exported(small / "out").index.tolist() == list(range(1, 11))
     assert files_of(small / "out" / "shards") == before
+
+
+def test_a_pruned_shard_keeps_what_its_archive_has_lost(small):
+    archive = write_tar(small / "images" / "a.tar", {f"{i}.webp": picture(i) for i in range(1, 11)})
+    run(small, small / "out", "webdataset", ids=range(1, 11))
+    before = files_of(small / "out" / "shards")
+    whole = archive.read_bytes()
+    write_tar(archive, {f"{i}.webp": picture(i) for i in range(2, 10)})
+    with pytest.raises(IncompleteError, match=r"a\.tar \(1 of 9 images that it gave before .* post 10 for one"):
+        run(small, small / "out", "webdataset", ids=range(2, 11), prune=True)
+    assert files_of(small / "out" / "shards") == before
+    archive.write_bytes(whole)
+    run(small, small / "out", "webdataset", ids=range(2, 11))
+    run(small, small / "small", "webdataset", ids=range(2, 11))
+    assert files_of(small / "out") == files_of(small / "small")
