@@ -129,6 +129,8 @@ class _LostError(Exception):
 def _shrunk(images: Images) -> str:
     """Whether an archive gives less than it once did, in words."""
     recorded = images.task.recorded
+    if not len(recorded):
+        return ""
     lost = np.setdiff1d(recorded, [pair.id for pair in images.outcome.pairs])
     if not len(lost):
         return ""
