@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from hakubooru.image.index import build_index
 from pictures import picture, write_tar
@@ -70,6 +70,54 @@ class HubHandler(RangeHandler):
         data = json.dumps(found).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+
+class BucketHandler(RangeHandler):
+    """Serves a folder as the bucket `sets` of S3, as far as listing and reading go; signatures are not looked at."""
+
+    def do_GET(self):
+        path, query = urlsplit(self.path)[2:4]
+        if path.strip("/") == "sets":
+            self._list(parse_qs(query))
+        else:
+            self.path = path.removeprefix("/sets")
+            self.send(cut=False)
+
+    def do_HEAD(self):
+        path = Path(self.directory, urlsplit(self.path).path.removeprefix("/sets/"))
+        self.send_response(200 if path.is_file() else 404)
+        if path.is_file():
+            self.send_header("Content-Length", str(path.stat().st_size))
+            self.send_header("Last-Modified", "Wed, 01 Jan 2025 00:00:00 GMT")
+        self.end_headers()
+
+    def _list(self, query):
+        """ListObjectsV2: the keys that begin with a prefix, up to the next slash where one is asked for."""
+        (prefix,), (delimiter,) = query.get("prefix", [""]), query.get("delimiter", [""])
+        keys, folders = [], set()
+        for path in sorted(Path(self.directory).rglob("*.*")):
+            key = path.relative_to(self.directory).as_posix()
+            if not key.startswith(prefix):
+                continue
+            if delimiter and delimiter in key[len(prefix) :]:
+                folders.add(prefix + key[len(prefix) :].partition(delimiter)[0] + delimiter)
+            else:
+                keys.append((key, path.stat().st_size))
+        told = "".join(
+            f"<CommonPrefixes><Prefix>{folder}</Prefix></CommonPrefixes>" for folder in sorted(folders)
+        )
+        told += "".join(
+            f"<Contents><Key>{key}</Key><LastModified>2025-01-01T00:00:00.000Z</LastModified><Size>{size}</Size></Contents>"
+            for key, size in keys
+        )
+        self._answer(f"<ListBucketResult><IsTruncated>false</IsTruncated>{told}</ListBucketResult>".encode())
+
+    def _answer(self, data):
+        self.send_response(200)
+        self.send_header("Content-Type", "application/xml")
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)

@@ -304,7 +304,9 @@ def test_a_pruned_shard_keeps_what_its_archive_has_lost(small):
     before = files_of(small / "out" / "shards")
     whole = archive.read_bytes()
     write_tar(archive, {f"{i}.webp": picture(i) for i in range(2, 10)})
-    with pytest.raises(IncompleteError, match=r"a\.tar \(1 of 9 images that it gave before .* post 10 for one"):
+    with pytest.raises(
+        IncompleteError, match=r"a\.tar \(1 of 9 images that it gave before .* post 10 for one"
+    ):
         run(small, small / "out", "webdataset", ids=range(2, 11), prune=True)
     assert files_of(small / "out" / "shards") == before
     archive.write_bytes(whole)
