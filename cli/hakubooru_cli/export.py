@@ -11,6 +11,9 @@ from hakubooru.errors import IncompleteError
 from hakubooru.select.idfile import read_ids
 from hakubooru_cli.options import Choice, selection_options
 
+_NAMED = 3
+"""Damaged archives of a kind that `sources` names."""
+
 
 @click.command()
 @selection_options
@@ -125,7 +128,8 @@ def verify(*, out: str, decode: bool, repair: bool, workers: int | None) -> None
 def sources(*, folders: tuple[str, ...], ids: Path | None) -> None:
     """Show which archives are recognised in folders of images, and what they hold.
 
-    They are shown in the order in which they count: a post's image is taken from the first that has it.
+    They are shown in the order in which they count: a post's image is taken from the first that has it. Of archives
+    that are damaged, the first three of a kind are named, with what is wrong.
     `hakubooru select FILE QUERY --out ids.txt` writes a selection for --ids.
     """
     import numpy as np  # noqa: PLC0415 - as light as the other commands
@@ -143,9 +147,13 @@ def sources(*, folders: tuple[str, ...], ids: Path | None) -> None:
             f"{group.bytes / 1e9:,.2f} GB",
             f"{group.wanted:,} wanted" if group.wanted else "",
             f"{group.strange:,} other" if group.strange else "",
-            f"{group.damaged:,} damaged" if group.damaged else "",
+            f"{len(group.damaged):,} damaged" if group.damaged else "",
         ]
         where = f"{folders[group.root]}: {' '.join(filter(None, [group.update, group.layout]))}"
         click.echo(f"{where}: {', '.join(filter(None, parts))}")
+        for name, damage in group.damaged[:_NAMED]:
+            click.echo(f"  {name if name.isprintable() else ascii(name)[1:-1]} {damage}")
+        if len(group.damaged) > _NAMED:
+            click.echo(f"  and {len(group.damaged) - _NAMED:,} more")
     if wanted is not None:
         click.echo(f"{found:,} of {len(wanted):,} selected posts have an image")

@@ -45,10 +45,12 @@ class OwnImages(Images):
             if number not in wanted:
                 continue
             path = Path(self.folder.path, name)
-            try:
-                self._captions[number] = _one_line(path.with_suffix(".txt").read_text(encoding="utf-8"))
-            except FileNotFoundError:
+            caption = path.with_suffix(".txt")
+            if not caption.is_file():  # a folder can have that name, or a pipe, which would never end
                 self._refuse(number, name, "no caption of the same name in .txt beside it")
+                continue
+            try:
+                self._captions[number] = _one_line(caption.read_text(encoding="utf-8"))
             except UnicodeDecodeError:
                 self._refuse(number, name, "its caption is not UTF-8")
             else:

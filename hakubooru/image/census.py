@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -36,8 +36,8 @@ class Group:
     """Of a selection, those that no archive before had."""
     strange: int = 0
     """Members that no image is taken from."""
-    damaged: int = 0
-    """Archives that cannot be read to their end."""
+    damaged: list[tuple[str, str]] = field(default_factory=list)
+    """Archives that cannot be read to their end: name, and what is wrong."""
 
 
 def census(archives: Sequence[Archive], ids: Ids | None = None) -> Iterator[Group]:
@@ -76,7 +76,8 @@ def _count(
     group.images += len(index.ids)
     group.bytes += int(index.sizes.sum())
     group.strange += len(index.strange)
-    group.damaged += bool(index.damage)
+    if index.damage:
+        group.damaged.append((archive.name, index.damage))
     if ids is not None and len(ids):
         held = left & np.isin(ids, index.ids)
         group.wanted += int(np.count_nonzero(held))

@@ -29,6 +29,7 @@ _CHOICES: Final = {
     "check": ("header", "decode"),
     "duplicates": ("keep", "drop"),
 }
+_QUALITY: Final = 90
 _COUNTS: Final = ("max_pixels", "max_side", "bucket", "min_side")
 
 
@@ -48,8 +49,8 @@ class ImageFormat:
 
     format: str | None = None
     """webp, avif, jpeg or png; None copies."""
-    quality: int = 90
-    """1 to 100, for webp, avif and jpeg."""
+    quality: int = _QUALITY
+    """1 to 100, for webp, avif and jpeg; of a lossless webp, the pains taken to make it small. png has none."""
     lossless: bool = False
     """For webp: every pixel stays as it is."""
     max_pixels: int | None = None
@@ -89,6 +90,11 @@ class ImageFormat:
         if self.format is None and (self.max_pixels or self.max_side or self.bucket or self.background):
             raise InputError(
                 '[image] has max_pixels, max_side, bucket or background, but no format; name one, such as format = "webp"'
+            )
+        if self.format is None and self.quality != _QUALITY:
+            raise InputError(
+                f"[image] quality = {self.quality}, but no format, and copies stay as they are; "
+                'name one, such as format = "webp", or leave quality out'
             )
         if self.background is not None:
             _colour(self.background)
@@ -274,6 +280,8 @@ def _to_srgb(image: Image.Image, profile: bytes, *, has_alpha: bool) -> Image.Im
 
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if has_alpha and image.mode in ("L", "LA") and source.profile.xcolor_space == "GRAY":
+            return _grey_to_srgb(image, source)
         if image.mode == "P" or has_alpha:
             image = image.convert("RGBA" if has_alpha else "RGB")
         mode = "RGBA" if has_alpha else "RGB"
@@ -281,6 +289,18 @@ def _to_srgb(image: Image.Image, profile: bytes, *, has_alpha: bool) -> Image.Im
     except (ImageCms.PyCMSError, OSError):
         return image  # a profile that is damaged, or of other channels, is worth nothing
     return image if converted is None else converted
+
+
+def _grey_to_srgb(image: Image.Image, source: Any) -> Image.Image:
+    """By a profile of grey alone, which says nothing of alpha, and has no place for red, green and blue."""
+    from PIL import ImageCms  # noqa: PLC0415 - few images have a profile
+
+    grey, alpha = image.convert("LA").split()
+    converted = ImageCms.profileToProfile(grey, source, _srgb(), outputMode="RGB")
+    if converted is None:
+        return image
+    converted.putalpha(alpha)
+    return converted
 
 
 @lru_cache(1)

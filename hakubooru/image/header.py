@@ -65,9 +65,19 @@ def _format(data: bytes) -> tuple[str, _Measure]:
     for signature, extension, measure in _FORMATS:
         if data.startswith(signature):
             return extension, measure
-    if data[4:8] == b"ftyp" and data[8:12] in (b"avif", b"avis", b"mif1", b"msf1"):
+    if data[4:8] == b"ftyp" and data[8:12] in (b"avif", b"avis", b"mif1", b"msf1") and not _is_heic(data):
         return "avif", _avif
     raise BrokenImageError(_what_else(data))
+
+
+def _is_heic(data: bytes) -> bool:
+    """By the brands in the first box, `ftyp`: the major one, or, where that is HEIC's and AVIF's alike, the others."""
+    major = data[8:12]
+    if major not in (b"mif1", b"msf1"):
+        return major in _HEIC
+    end = min(int.from_bytes(data[:4], "big"), _LONGEST_BRANDS)
+    brands = {data[at : at + 4] for at in range(16, end, 4)}
+    return not _HEIC.isdisjoint(brands) and brands.isdisjoint((b"avif", b"avis"))
 
 
 def _jpeg(data: bytes) -> tuple[int, int]:
@@ -207,7 +217,14 @@ _FORMATS: Final[tuple[tuple[bytes, str, _Measure], ...]] = (
     (b"GIF89a", "gif", _gif),
 )
 
+_HEIC: Final = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})
+_LONGEST_BRANDS: Final = 256
+"""Bytes of a file that are looked at for brands; some have a dozen of four."""
+
 _OTHERS: Final = (
+    (b"\xff\x0a", "a JPEG XL image, which is not taken"),
+    (b"\0\0\0\x0cJXL ", "a JPEG XL image, which is not taken"),
+    (b"version https://git-lfs.github.com/spec/", "a git-lfs pointer, not the image"),
     (b"\x1aE\xdf\xa3", "a video (webm), not an image"),
     (b"PK\x03\x04", "a zip (ugoira), not an image"),
     (b"FWS", "Flash, not an image"),
@@ -223,7 +240,7 @@ def _what_else(data: bytes) -> str:
         if data.startswith(signature):
             return reason
     if data[4:8] == b"ftyp":
-        return "a video (mp4), not an image"
+        return "a HEIC image, which is not taken" if _is_heic(data) else "a video (mp4), not an image"
     if data[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith((b"<!doctype", b"<html")):
         return "a web page, not an image"
     return "not an image"

@@ -24,6 +24,11 @@ _SIDECAR = re.compile(
 )
 
 
+_MONTH: Final = r"(0[1-9]|1[0-2])"
+_DATE: Final = re.compile(
+    rf"(?<!\d)(20\d\d)(?:[-_.]?{_MONTH}[-_.]?(0[1-9]|[12]\d|3[01])|[-_]{_MONTH})(?!\d)", re.ASCII
+)
+
 _NO_BOUND: Final = 2**63 - 1
 
 
@@ -112,14 +117,19 @@ def read_archive_name(stem: str) -> ArchiveName:
 
 
 def update_date(parts: Sequence[str]) -> str:
-    """The last date (`20240522`, `2024-05-22`) in the names of folders above an update; "" without one."""
-    found = re.findall(r"(?<!\d)(20\d\d)[-_.]?([01]\d)[-_.]?([0-3]\d)(?!\d)", "/".join(parts))
+    """The last date in the names of an update and the folders above it; "" without one.
+
+    Returns:
+        `20240522`, of a day (`20240522`, `2024-05-22`); `202405`, of a month alone (`2024-05`, `2024_05`; `202405`
+        is none, since ids look like that).
+    """
+    found = _DATE.findall("/".join(parts))
     return "".join(found[-1]) if found else ""
 
 
 def natural(text: str) -> list[tuple[int, str]]:
     """A key by which `2` sorts before `10`."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", text)]
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", text)]
 
 
 def storable(name: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -67,6 +68,8 @@ def find_own(
 ) -> list[OwnFolder]:
     """The folders at and below some folders that hold images; names that begin with a dot are passed over.
 
+    Links to folders are followed, to each folder once below a root: by its own path there, or else by a link to it.
+
     Args:
         roots: folders.
         skip: a folder to leave out, such as the one that is written to.
@@ -79,7 +82,7 @@ def find_own(
         if not Path(root).is_dir():
             raise SourceError(f"{root}, given as a folder of your own images, is no folder; correct the path")
         try:
-            some = list(_search(Path(root), place, None if skip is None else Path(skip).resolve()))
+            some = list(_search(Path(root), place, None if skip is None else os.path.realpath(skip)))
         except OSError as error:
             raise SourceError(f"{error.filename or root} cannot be read: {error.strerror}") from error
         if not some:
@@ -88,17 +91,29 @@ def find_own(
     return found
 
 
-def _search(root: Path, place: int, skip: Path | None) -> Iterator[OwnFolder]:
-    for at, folders, _ in os.walk(root):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        if Path(at).resolve() == skip:
-            folders.clear()
-            continue
+def _search(root: Path, place: int, skip: str | None) -> Iterator[OwnFolder]:
+    for at in _folders(root, skip):
         below = Path(at).relative_to(root).as_posix()
         folder = OwnFolder(at, f"own {place}/{storable(below)}", _stamp(at), np.empty(0, np.int64))
         ids = np.array(sorted(map(folder.number, images_in(at))), np.int64)
         if len(ids):
             yield OwnFolder(folder.path, folder.key, folder.stamp, ids)
+
+
+def _folders(root: Path, skip: str | None) -> Iterator[str]:
+    seen: set[str] = set()
+    # Links wait until all else is seen: an image keeps its number, made of its path, where a link to it is added.
+    pending = deque([str(root)])
+    while pending:
+        for at, folders, _ in os.walk(pending.popleft()):
+            real = os.path.realpath(at)
+            if real in seen or real == skip:
+                folders.clear()
+                continue
+            seen.add(real)
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            pending += [link for name in folders if os.path.islink(link := os.path.join(at, name))]  # noqa: PTH114, PTH118 - os.walk has strings
+            yield at
 
 
 def images_in(folder: str) -> list[str]:

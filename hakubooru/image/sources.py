@@ -1,16 +1,18 @@
 """Finding the archives and folders that hold images, and in which order they count.
 
-An update counts before an original, a newer update before an older one. Archives that cannot hold the same
-posts, by their names, form a wave: they can be read side by side.
+Updates count before originals: those with a date first, the newest before all, and of one date the last name
+(`batch-10` before `batch-9`). Originals count by the places that were given, and within one by their layers. Archives
+that cannot hold the same posts, by their names, form a wave: they can be read side by side.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -33,6 +35,8 @@ from hakubooru.image.tar import DamagedTarError, Member, read_tar
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+_UPDATE: Final = re.compile(r"updates?(?![^\W\d_])", re.IGNORECASE)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Archive:
@@ -44,7 +48,7 @@ class Archive:
     is_folder: bool
     is_update: bool
     date: str
-    """Of an update: `20240522`, or "" where no folder above it is named by a date."""
+    """Of an update: `20240522`, or `202405`, or "" where neither it nor a folder above it is named by a date."""
     claim: Claim
     layer: int
     layout: str
@@ -58,10 +62,12 @@ class Archive:
         """What an archive is known by from one run to the next."""
         return f"{self.root}/{storable(self.name)}"
 
-    def _order(self) -> tuple[object, ...]:
-        """Ascending: what counts more comes first."""
-        newest_first = -int(self.date or 0)
-        return (not self.is_update, newest_first, -self.layer, self.root, natural(self.name))
+    def _order(self) -> tuple[int, ...]:
+        """Ascending: what counts more comes first, whatever its name."""
+        if self.is_update:
+            # A month alone is older than its days: what it was named for can have been made at its start.
+            return (0, -int(self.date.ljust(8, "0")), self.root)
+        return (1, self.root, -self.layer)
 
 
 def find_archives(
@@ -104,7 +110,20 @@ def find_archives(
             f"no images were found in {places}: neither tar archives (data-0123.tar, 0123.tar, data-4.tar, "
             f"12000.tar) nor files named ID.jpg, ID.png, ID.webp, ID.avif in a folder or below it"
         )
-    return sorted(found, key=Archive._order)  # noqa: SLF001 - our own
+    return _in_order(found)
+
+
+def _in_order(found: Sequence[Archive]) -> list[Archive]:
+    updates = [archive for archive in found if archive.is_update]
+    originals = [archive for archive in found if not archive.is_update]
+    # Updates that no date tells apart are numbered as they appear, so that the last has the newest images.
+    updates.sort(key=_by_name, reverse=True)
+    originals.sort(key=_by_name)
+    return sorted(updates + originals, key=Archive._order)  # noqa: SLF001 - our own
+
+
+def _by_name(archive: Archive) -> tuple[object, str]:
+    return natural(archive.name), archive.name  # 01 and 1 are the same number
 
 
 def waves(archives: Sequence[Archive]) -> list[list[Archive]]:
@@ -173,7 +192,12 @@ def _archive(path: Path, name: str, number: int, above: tuple[str, ...], first: 
     if first is None:
         first = _first_id(str(path))
     known = read_archive_name(path.name if is_folder else TAR_NAME.sub("", path.name))
-    if first is not None and not known.claim.has(first):
+    if is_folder and known.claim.modulus == 10:
+        # Many a folder is named so (mine-1, batch-2), and one image in ten is in accord with it by chance.
+        is_believed = _holds_updates((*above, *name.split("/"))) and _has_only(path, known.claim)
+    else:
+        is_believed = first is None or known.claim.has(first)
+    if not is_believed:
         known = ArchiveName(EVERYTHING, 0, "unknown")
     status = path.stat()
     # A tar that was written anew can be as large as before; a set is also copied without the times of its files.
@@ -192,7 +216,7 @@ def _known(
     is_folder: bool,
 ) -> Archive:
     parts = (*above, *name.split("/"))
-    is_update = known.claim.modulus == 10 or any(part.lower().startswith("update") for part in parts)
+    is_update = known.claim.modulus == 10 or _holds_updates(parts)
     return Archive(
         path=path,
         name=name,
@@ -205,6 +229,17 @@ def _known(
         root=root,
         stamp=stamp,
     )
+
+
+def _holds_updates(parts: Sequence[str]) -> bool:
+    """Whether one of some names is `update` or `updates`, or that and more (`updates_2024`, not `updated_art`)."""
+    return any(_UPDATE.match(part) for part in parts)
+
+
+def _has_only(folder: Path, claim: Claim) -> bool:
+    with os.scandir(folder) as entries:
+        numbers = [_id(entry.name) for entry in entries]
+    return all(claim.has(number) for number in numbers if number is not None)
 
 
 class _Found(Exception):  # noqa: N818 - not an error

@@ -111,9 +111,24 @@ def test_sources_shows_what_is_there_and_what_of_a_selection(posts):
     assert result.output.splitlines() == [
         f"{images}: update 20240601 updates by id % 10, tars: 1 archive, 1 image, 0.00 GB, 1 wanted, 1 other",
         f"{images}: NNNN by id % 1000, tars: 1 archive, 2 images, 0.00 GB, 1 wanted, 1 damaged",
+        "  0002.tar ends at byte 2,100 without an end mark",
         f"{images}: NNNN by id % 1000, folders: 1 archive, 1 image, 0.00 GB, 1 wanted",
         f"{images}: unknown, tars: 1 archive, 6 images, 0.00 GB",
         "3 of 4 selected posts have an image",
+    ]
+
+
+def test_sources_names_the_first_damaged_archives_and_counts_the_rest(tmp_path):
+    for number in range(5):
+        (tmp_path / f"000{number}.tar").write_bytes(b"<html>" * 500)
+    (tmp_path / "0000.tar").rename(tmp_path / "0\x1b[2J.tar")
+    result = CliRunner().invoke(cli, ["sources", str(tmp_path)])
+    assert result.output.splitlines() == [
+        f"{tmp_path}: unknown, tars: 1 archive, 0 images, 0.00 GB, 1 damaged",
+        r"  0\x1b[2J.tar is no tar archive",
+        f"{tmp_path}: NNNN by id % 1000, tars: 4 archives, 0 images, 0.00 GB, 4 damaged",
+        *[f"  000{number}.tar is no tar archive" for number in (1, 2, 3)],
+        "  and 1 more",
     ]
 
 

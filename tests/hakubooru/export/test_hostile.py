@@ -134,6 +134,8 @@ CASES = {
     "cut short": (member("9.webp", picture(9)[:-8]), "truncated webp"),
     "a web page": (member("9.webp", b"<!DOCTYPE html><html></html>"), "a web page, not an image"),
     "a video": (member("9.webp", b"\0\0\0\x20ftypisom" + bytes(99)), "a video (mp4), not an image"),
+    "a photograph of a telephone": (member("9.jpg", b"\0\0\0\x18ftypheic" + bytes(99)), "a HEIC image, which is not taken"),
+    "a pointer": (member("9.jpg", b"version https://git-lfs.github.com/spec/v1\n"), "a git-lfs pointer, not the image"),
     "a program": (member("9.webp", b"MZ" + bytes(99)), "not an image"),
     "a tar in a tar": (member("9.webp", tar_in_tar()), "not an image"),
     "a bomb of pixels": (member("9.png", bomb()), "more than 178,956,970 pixels"),

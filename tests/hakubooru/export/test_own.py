@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+
 import pandas as pd
 import pytest
 
 import hakubooru as hb
 from hakubooru.errors import DestinationError, InputError
 from hakubooru.export import repair, verify
+from hakubooru.image.own import find_own
 from pictures import files_of, picture, write_tar
 
 
@@ -101,6 +104,59 @@ def test_lost_and_strange_files_are_found_and_repaired(places):
     assert found.orphans == ["own/dog-000000000000001.png"]
     assert repair(places / "out").is_good
     assert files_of(places / "out") == before | {"own/notes.md": b""}
+
+
+def test_a_folder_or_a_pipe_is_no_caption(places):
+    own = places / "own"
+    for name in ("dog", "pipe"):
+        (own / f"{name}.png").write_bytes(picture(77, "png"))
+    (own / "dog.txt").mkdir()
+    os.mkfifo(own / "pipe.txt")
+    report = run(places, places / "out")
+    assert (report.exported, report.own) == (9, 8)
+    assert report.left_out["no caption of the same name in .txt beside it"] == 3
+
+
+def own_captions(out):
+    table = pd.read_parquet(out / "manifest.parquet")
+    return dict(table[table.id.isna() & table.path.notna()][["path", "caption"]].itertuples(index=False))
+
+
+def test_linked_folders_are_followed_and_what_was_known_keeps_its_place(places):
+    run(places, places / "out")
+    before = own_captions(places / "out")
+    aside = places / "aside"
+    aside.mkdir()
+    (aside / "new.png").write_bytes(picture(88, "png"))
+    (aside / "new.txt").write_text("from aside")
+    own = places / "own"
+    for link, to in [
+        ("0 another name of a", own / "a"),
+        ("linked", aside),
+        ("linked again", aside),
+        ("a/b/round", own),
+        ("out", places / "out"),
+        (".hidden", places / "images"),
+    ]:
+        (own / link).symlink_to(to, target_is_directory=True)
+    (aside / "round").symlink_to(aside, target_is_directory=True)
+    report = run(places, places / "out")
+    after = own_captions(places / "out")
+    assert after.items() > before.items()
+    (added,) = after.keys() - before.keys()
+    assert after[added] == "from aside"
+    assert report.own == 7
+    assert [folder.key for folder in find_own([own], skip=places / "out")] == [
+        "own 0/.",
+        "own 0/a",
+        "own 0/a/b",
+        "own 0/linked",
+    ]
+
+
+def test_a_root_can_be_a_link(places):
+    (places / "link").symlink_to(places / "own", target_is_directory=True)
+    assert [folder.key for folder in find_own([places / "link"])] == ["own 0/.", "own 0/a", "own 0/a/b"]
 
 
 def test_wrong_places_are_told(places):

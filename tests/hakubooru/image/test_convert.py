@@ -121,6 +121,46 @@ def test_colours_are_brought_to_srgb_and_the_profile_dropped():
     assert near(made, RED)
 
 
+def grey_profile(gamma: float) -> bytes:
+    """A profile of grey, as ICC.1:2001 has it (6.3.1.1): white and one curve."""
+    white = b"XYZ " + bytes(4) + struct.pack(">3i", 63_190, 65_536, 54_061)
+    curve = b"curv" + bytes(4) + struct.pack(">IH", 1, round(gamma * 256)) + bytes(2)
+    tags = struct.pack(">I4sII4sII", 2, b"wtpt", 156, len(white), b"kTRC", 176, len(curve))
+    size = 128 + len(tags) + len(white) + len(curve)
+    head = struct.pack(">I4sI4s4s4s", size, bytes(4), 0x02400000, b"mntr", b"GRAY", b"XYZ ")
+    head += bytes(12) + b"acsp" + bytes(28) + struct.pack(">3i", 63_190, 65_536, 54_061)
+    return head.ljust(128, b"\0") + tags + white + curve
+
+
+@pytest.mark.parametrize("gamma", [1.0, 3.0])
+def test_grey_is_brought_to_srgb_and_its_transparency_left(gamma):
+    profile = grey_profile(gamma)
+    grey = Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16))
+    alpha = grey.transpose(Image.Transpose.ROTATE_90)
+    source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+    expected = ImageCms.profileToProfile(grey, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    assert np.abs(np.asarray(expected.getchannel("G"), np.int16) - np.asarray(grey)).max() > 25
+    made = converted(
+        saved(Image.merge("LA", (grey, alpha)), "png", icc_profile=profile), format="webp", lossless=True
+    )
+    assert np.array_equal(np.asarray(made.convert("RGB")), np.asarray(expected))
+    assert np.array_equal(np.asarray(made.getchannel("A")), np.asarray(alpha))
+    one_grey = converted(saved(grey, "png", icc_profile=profile, transparency=77), format="png")
+    assert np.array_equal(np.asarray(one_grey.convert("RGB")), np.asarray(expected))
+    assert np.flatnonzero(np.asarray(one_grey.getchannel("A")) == 0).tolist() == [77]
+    plain = converted(saved(grey, "png", icc_profile=profile), format="png")
+    assert np.array_equal(np.asarray(plain), np.asarray(expected))
+
+
+def test_of_colours_a_profile_of_grey_says_nothing():
+    for mode in ("RGB", "RGBA"):
+        data = saved(Image.new(mode, (32, 32), RED), "png", icc_profile=grey_profile(3))
+        assert near(converted(data, format="png"), RED, by=0)
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    half = converted(saved(Image.new("LA", (32, 32), (130, 99)), "png", icc_profile=srgb), format="png")
+    assert half.getpixel((5, 5)) == (130, 130, 130, 99)
+
+
 @pytest.mark.parametrize(
     ("image", "format", "colour"),
     [
@@ -206,6 +246,10 @@ def test_a_large_jpeg_is_decoded_smaller_and_looks_the_same():
         ({"format": "webp", "quality": 0}, "quality = 0"),
         ({"format": "webp", "max_pixels": "1MP"}, "max_pixels = '1MP'; it is a whole number"),
         ({"max_side": 1024}, "but no format"),
+        (
+            {"quality": 80},
+            'quality = 80, but no format.*name one, such as format = "webp", or leave quality out',
+        ),
         ({"format": "webp", "background": "nice"}, "background = 'nice'; it is a colour"),
         ({"format": "avif", "lossless": True}, "lossless goes with"),
         ({"animated": "all"}, "it can be first, leave out"),

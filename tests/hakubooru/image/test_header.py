@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import struct
 
 import numpy as np
 import pytest
@@ -13,6 +14,16 @@ from hakubooru.image.header import BrokenImageError, read_header
 from pictures import bomb, picture
 
 FORMATS = ["jpg", "png", "webp", "gif", "avif"]
+
+
+HEIC = [b"heic", b"heix", b"hevc", b"heim", b"heis"]
+LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12345\n"
+
+
+def ftyp(major: bytes, *others: bytes) -> bytes:
+    """The first box of a file of such brands, and an empty one."""
+    brands = major + bytes(4) + b"".join(others)
+    return struct.pack(">I4s", 8 + len(brands), b"ftyp") + brands + b"\0\0\0\x08meta"
 
 
 def saved(mode: str, format: str, size=(37, 21), **options) -> bytes:
@@ -80,6 +91,18 @@ def test_bytes_behind_the_end_do_no_harm(format):
         (b"<!DOCTYPE html><html>404</html>", "a web page"),
         (b"\xef\xbb\xbf\n <HTML>", "a web page"),
         (b"\0\0\0\x20ftypisom" + bytes(50), "a video \\(mp4\\)"),
+        *[(ftyp(brand), "a HEIC image, which is not taken") for brand in HEIC],
+        (ftyp(b"mif1", b"mif1", b"heic"), "a HEIC image"),
+        (ftyp(b"msf1", *[b"miaf"] * 9, b"hevc"), "a HEIC image"),
+        (ftyp(b"mif1", b"avif", b"heic"), "truncated avif"),
+        (ftyp(b"mif1") + b"heic" * 9, "avif"),
+        (ftyp(b"avif", b"heic"), "truncated avif"),
+        (ftyp(b"isom", b"heic"), "a video \\(mp4\\)"),
+        (b"\xff\xff\xff\xffftypmif1", "truncated avif"),
+        (b"\xff\x0a" + bytes(50), "a JPEG XL image, which is not taken"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(50), "a JPEG XL image, which is not taken"),
+        (LFS, "a git-lfs pointer, not the image"),
+        (b"version https://example.org/", "^not an image"),
         (b"\x1aE\xdf\xa3" + bytes(50), "a video \\(webm\\)"),
         (b"PK\x03\x04" + bytes(50), "ugoira"),
         (b"CWS\x0a" + bytes(50), "Flash"),

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hakubooru.errors import SourceError
 from hakubooru.image.names import EVERYTHING, Claim, StrangeNameError, post_id, read_archive_name, update_date
-from hakubooru.image.sources import find_archives, waves
+from hakubooru.image.sources import Archive, find_archives, waves
 
 
 def touch(root, *names):
@@ -98,6 +100,18 @@ def test_a_claim_chooses_among_ids():
         (["20230101-20230630"], "20230630"),
         (["updates"], ""),
         (["123456789012"], ""),
+        (["2024-06"], "202406"),
+        (["updates_2024_06", "data-3.tar"], "202406"),
+        (["2023-11", "2024_05.tar"], "202405"),
+        (["2024-05-2024-06"], "202406"),
+        (["202406"], ""),
+        (["202400"], ""),
+        (["202400", "20240000.tar"], ""),
+        (["2024-13"], ""),
+        (["2024-061"], ""),
+        (["12024-06"], ""),
+        (["2023-2024"], ""),
+        (["2024/06"], ""),
     ],
 )
 def test_dates_of_updates(parts, date):
@@ -122,6 +136,79 @@ def test_updates_come_before_originals_and_the_newest_first(tmp_path):
         "original/data-0000.tar",
         "original/data-0001.tar",
     ]
+
+
+def test_updates_without_a_date_count_from_the_last_number(tmp_path):
+    touch(tmp_path, *[f"updates/batch-{number}/data-0.tar" for number in (1, 2, 10)])
+    assert names(find_archives([tmp_path])) == [f"updates/batch-{number}/data-0.tar" for number in (10, 2, 1)]
+
+
+def test_a_month_without_a_day_is_older_than_its_days(tmp_path):
+    dates = ["20240701", "20240601", "2024-06", "2024-05-31", "2024_05", "none"]
+    touch(tmp_path, *[f"updates/{date}/data-0.tar" for date in reversed(dates)])
+    assert [name.split("/")[1] for name in names(find_archives([tmp_path]))] == dates
+
+
+def test_places_count_as_given_before_layers_and_after_dates(tmp_path):
+    touch(
+        tmp_path,
+        *["a/data-0001.tar", "a/data-1001.tar", "b/data-2001.tar"],
+        *["a/updates/20240101/data-0.tar", "a/updates/x-1/data-0.tar", "a/updates/x-2/data-0.tar"],
+        *["b/updates/20240201/data-0.tar", "b/updates/20240101/data-0.tar", "b/updates/x-3/data-0.tar"],
+    )
+    found = find_archives([tmp_path / "a", tmp_path / "b"])
+    assert [archive.key for archive in found] == [
+        "1/updates/20240201/data-0.tar",
+        "0/updates/20240101/data-0.tar",
+        "1/updates/20240101/data-0.tar",
+        "0/updates/x-2/data-0.tar",
+        "0/updates/x-1/data-0.tar",
+        "1/updates/x-3/data-0.tar",
+        "0/data-1001.tar",
+        "0/data-0001.tar",
+        "1/data-2001.tar",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "is_update"),
+    [
+        ("update/5.jpg", True),
+        ("Updates/x/5.jpg", True),
+        ("updates_2024/0005.tar", True),
+        ("update-3/5.jpg", True),
+        ("updates2024/0005.tar", True),
+        ("data-5.tar", True),
+        ("updated_art/5.jpg", False),
+        ("updatesque/0005.tar", False),
+        ("update\u00e9s/5.jpg", False),
+        ("my update/5.jpg", False),
+        ("mine-5/5.jpg", False),
+        ("0005.tar", False),
+    ],
+)
+def test_what_is_an_update(tmp_path, path, is_update):
+    touch(tmp_path, path)
+    assert [archive.is_update for archive in find_archives([tmp_path])] == [is_update]
+
+
+@pytest.mark.parametrize(
+    ("folder", "posts", "claim"),
+    [
+        ("mine-1", (11, 21), EVERYTHING),
+        ("updates/20240601/data-1", (11, 21), Claim(10, 1)),
+        ("updates/batch-1", (*range(1, 301, 10), 12), EVERYTHING),
+    ],
+)
+def test_a_folder_numbered_by_chance_claims_every_post(tmp_path, folder, posts, claim):
+    touch(tmp_path, *[f"{folder}/{post}.jpg" for post in posts])
+    (archive,) = find_archives([tmp_path])
+    assert archive.claim == claim
+
+
+def test_odd_digits_in_names_are_sorted(tmp_path):
+    touch(tmp_path, "\u00b2/1.jpg", "2/2.jpg", "02/3.jpg", "\u0663/4.jpg")
+    assert names(find_archives([tmp_path])) == ["02", "2", "\u0663", "\u00b2"]
 
 
 def test_the_layouts_of_published_sets(tmp_path):
@@ -167,6 +254,40 @@ def test_a_wave_holds_no_post_twice_and_keeps_the_order(tmp_path):
             if held[one.name] & held[other.name]:
                 assert level[one.name] < level[other.name]
     assert [len(wave) for wave in grouped] == [10, 10, 10, 20, 20, 1, 20, 1, 5]
+
+
+CLAIMS = st.one_of(
+    st.builds(Claim, st.just(1000), st.integers(0, 999)),
+    st.builds(Claim, st.just(10), st.integers(0, 9)),
+    st.integers(0, 2).map(lambda at: Claim(low=1000 * at, high=1000 * at + 1000)),
+    st.just(EVERYTHING),
+)
+
+
+@given(st.lists(CLAIMS, max_size=12))
+def test_waves_of_any_order_keep_it(claims):
+    archives = [
+        Archive(
+            path=str(place),
+            name=str(place),
+            is_folder=False,
+            is_update=False,
+            date="",
+            claim=claim,
+            layer=0,
+            layout="",
+            root=0,
+            stamp=0,
+        )
+        for place, claim in enumerate(claims)
+    ]
+    level = {archive.path: at for at, wave in enumerate(waves(archives)) for archive in wave}
+    assert len(level) == len(archives)
+    held = [claim.mask(np.arange(3000)) for claim in claims]
+    for place in range(len(claims)):
+        for other in range(place):
+            if (held[place] & held[other]).any():
+                assert level[str(other)] < level[str(place)]
 
 
 def test_what_hides_or_repeats_is_passed_over(tmp_path):
