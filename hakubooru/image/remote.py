@@ -44,21 +44,17 @@ def list_tars(url: str) -> Iterator[tuple[str, int]]:
     """
     system = _system(url)
     try:
-        if TAR_NAME.search(url):
-            names = [url, _json_of(url)]
-        else:
-            _patiently(partial(system.ls, url, detail=False))  # `find` keeps quiet about what it cannot reach
-            names = [system.unstrip_protocol(name) for name in _patiently(partial(system.find, url))]
+        names = [url, _json_of(url)] if TAR_NAME.search(url) else _names_below(system, url)
         there = set(names)
-        for name in sorted(there):
-            if not TAR_NAME.search(name):
-                continue
+        tars = sorted(filter(TAR_NAME.search, there))
+        for name in tars:
             if _json_of(name) not in there:
                 raise SourceError(
                     f"{name} has no index ({_json_of(name).rpartition('/')[2]}) beside it, by which remote archives "
                     "are read; download it, and give its folder"
                 )
-            yield name, _patiently(partial(system.size, name))
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            yield from zip(tars, pool.map(partial(_size, system), tars), strict=True)
     except OSError as error:
         raise SourceError(f"{url} cannot be listed: {error}") from error
 
@@ -98,6 +94,39 @@ def read_ranges(url: str, ranges: Iterator[tuple[int, int]]) -> Iterator[bytes]:
             pool.shutdown(cancel_futures=True)
 
 
+def _names_below(system: Any, url: str) -> list[str]:
+    """URLs of the files at and below a URL."""
+    if not _is_http(url):
+        _patiently(partial(system.ls, url, detail=False))  # `find` keeps quiet about what it cannot reach
+        return [system.unstrip_protocol(name) for name in _patiently(partial(system.find, url))]
+    # Over HTTP `find` makes a request for each folder, and leaves out those that fail.
+    names: list[str] = []
+    pending = [url]
+    while pending:
+        folder = pending.pop().rstrip("/")
+        for found in _patiently(partial(system.ls, folder, detail=True)):
+            (pending if found["type"] == "directory" else names).append(found["name"])
+    return names
+
+
+def _size(system: Any, url: str) -> int:
+    """Bytes of an archive."""
+
+    def ask() -> int:
+        try:
+            size: int | None = system.size(url)
+        except FileNotFoundError as error:
+            # Over HTTP fsspec calls so whatever went wrong; only what is not there is not asked for again.
+            if not _is_http(url) or error.__cause__ is None or getattr(error.__cause__, "status", 0) == 404:
+                raise
+            raise error.__cause__ from None
+        if size is None:
+            raise OSError(f"the server does not say how large {url} is")
+        return size
+
+    return _patiently(ask)
+
+
 def _whole(data: bytes, length: int) -> bytes:
     if len(data) != length:
         raise OSError(
@@ -120,6 +149,10 @@ def _patiently(request: Callable[[], _T]) -> _T:
     raise OSError(f"{last or type(last).__name__} (after {ATTEMPTS} attempts)") from last
 
 
+def _is_http(url: str) -> bool:
+    return url.startswith(("http://", "https://"))
+
+
 def _json_of(url: str) -> str:
     return TAR_NAME.sub(".json", url)
 
@@ -132,7 +165,7 @@ def _system(url: str) -> Any:
     except ImportError as error:
         raise SourceError(f"{url} needs the extra `remote`: pip install 'fsspec[http]'") from error
     options: dict[str, Any] = {}
-    if url.startswith(("http://", "https://")):
+    if _is_http(url):
         try:
             import aiohttp  # noqa: PLC0415 - an extra
         except ImportError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 import threading
 import zlib
@@ -13,12 +14,20 @@ import pytest
 from exports import run
 from hakubooru.errors import IncompleteError, SourceError
 from hakubooru.image import remote
-from pictures import files_of, picture
+from pictures import files_of, picture, write_tar
 from serving import RangeHandler, serving, write_published
 
 
 class Handler(RangeHandler):
-    """Spoils what the server's `spoil(path, range, times)` says."""
+    """Spoils what the server's `spoil(path, range, times)` says, and counts what it is asked for."""
+
+    def do_HEAD(self):  # noqa: N802 - the name that http.server calls
+        times = self.server.seen[self.path, "HEAD"]
+        self.server.seen[self.path, "HEAD"] += 1
+        if self.server.spoil(self.path, None, times) == "fail":
+            self.send_error(503)
+        else:
+            super().do_HEAD()
 
     def do_GET(self):  # noqa: N802 - the name that http.server calls
         times = self.server.seen[self.path, self.headers.get("Range")]
@@ -28,6 +37,8 @@ class Handler(RangeHandler):
             self.send_error(503)
         elif wrong == "stall":
             self.server.over.wait(60)
+        elif wrong == "drop":
+            self.connection.shutdown(socket.SHUT_RDWR)
         else:
             self.send(cut=wrong == "cut")
 
@@ -106,6 +117,29 @@ def test_what_cannot_be_listed_or_has_no_index_is_told(small, server, archives):
         run(small, small / "out", images=["http://127.0.0.1:1"])
     with pytest.raises(SourceError, match="Protocol not known: nonsense"):
         run(small, small / "out", images=["nonsense://x"])
+
+
+def test_archives_are_listed_in_order_with_one_request_for_the_size_of_each(server, archives):
+    for number in range(100, 130):
+        path = write_tar(archives / "images" / f"{number:04}.tar", {f"{number}.png": b"x" * 1000 * number})
+        path.with_suffix(".json").write_text("{}")
+    tars = sorted(path.relative_to(archives).as_posix() for path in archives.rglob("*.tar"))
+    found = list(remote.list_tars(server.url))
+    assert found == [(f"{server.url}/{name}", (archives / name).stat().st_size) for name in tars]
+    heads = {path: times for (path, asked), times in server.seen.items() if asked == "HEAD"}
+    assert heads == {f"/{name}": 1 for name in tars}
+
+
+@pytest.mark.parametrize("wrong", ["fail", "stall", "drop"])
+@pytest.mark.parametrize("place", ["/", "/updates", "/images/0001.tar"])
+def test_a_listing_that_fails_at_first_is_asked_for_again(server, archives, monkeypatch, wrong, place):
+    monkeypatch.setattr(remote, "TIMEOUT", 1)
+    undisturbed = list(remote.list_tars(server.url))
+    server.seen.clear()
+    server.spoil = lambda path, span, times: (
+        wrong if path.rstrip("/") == place.rstrip("/") and times == 0 else None
+    )
+    assert list(remote.list_tars(server.url)) == undisturbed
 
 
 @pytest.mark.parametrize(
