@@ -40,7 +40,7 @@ def list_tars(url: str) -> Iterator[tuple[str, int]]:
     """URL and size, in bytes, of every tar that has an index, at and below a URL.
 
     Raises:
-        SourceError: it cannot be listed, or has tars without an index.
+        SourceError: it cannot be listed, has tars without an index, or does not serve byte ranges.
     """
     system = _system(url)
     try:
@@ -54,9 +54,11 @@ def list_tars(url: str) -> Iterator[tuple[str, int]]:
                     "are read; download it, and give its folder"
                 )
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            yield from zip(tars, pool.map(partial(_size, system), tars), strict=True)
+            found = list(zip(tars, pool.map(partial(_size, system), tars), strict=True))
+        _refuse_whole_bodies(system, found)
     except OSError as error:
         raise SourceError(f"{url} cannot be listed: {error}") from error
+    yield from found
 
 
 def read_index_of(url: str) -> bytes:
@@ -125,6 +127,29 @@ def _size(system: Any, url: str) -> int:
         return size
 
     return _patiently(ask)
+
+
+def _refuse_whole_bodies(system: Any, tars: list[tuple[str, int]]) -> None:
+    """Ask for one byte of one archive: to each image such a server would answer with all of its archive."""
+    some = next(((name, size) for name, size in tars if size > 1 and _is_http(name)), None)
+    if some is None:
+        return
+    url, size = some
+
+    def ignores_ranges() -> bool:
+        with system.open(url, size=size, cache_type="none") as file:
+            file.seek(1)  # for the first byte the beginning of the whole would do
+            try:
+                file.read(1)
+            except ValueError:  # of an answer whose body was not read
+                return True
+        return False
+
+    if _patiently(ignores_ranges):
+        raise SourceError(
+            f"{url} is sent whole where a byte of it is asked for, and remote archives are read by byte range; "
+            "give a server that serves ranges (nginx, Apache, S3), or download the archives and give their folder"
+        )
 
 
 def _whole(data: bytes, length: int) -> bytes:

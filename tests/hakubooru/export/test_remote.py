@@ -7,6 +7,7 @@ import sys
 import threading
 import zlib
 from collections import Counter
+from http.server import SimpleHTTPRequestHandler
 
 import fsspec  # noqa: F401 - its registry is looked into
 import pytest
@@ -22,16 +23,18 @@ class Handler(RangeHandler):
     """Spoils what the server's `spoil(path, range, times)` says, and counts what it is asked for."""
 
     def do_HEAD(self):  # noqa: N802 - the name that http.server calls
-        times = self.server.seen[self.path, "HEAD"]
-        self.server.seen[self.path, "HEAD"] += 1
-        if self.server.spoil(self.path, None, times) == "fail":
-            self.send_error(503)
-        else:
+        if not self.spoilt("HEAD"):
             super().do_HEAD()
 
     def do_GET(self):  # noqa: N802 - the name that http.server calls
-        times = self.server.seen[self.path, self.headers.get("Range")]
-        self.server.seen[self.path, self.headers.get("Range")] += 1
+        wrong = self.spoilt(self.headers.get("Range"))
+        if not wrong or wrong == "cut":
+            self.send(cut=wrong == "cut")
+
+    def spoilt(self, asked):
+        """What is to be wrong with the answer, which was given unless it is to be cut."""
+        times = self.server.seen[self.path, asked]
+        self.server.seen[self.path, asked] += 1
         wrong = self.server.spoil(self.path, self.headers.get("Range"), times)
         if wrong == "fail":
             self.send_error(503)
@@ -39,8 +42,19 @@ class Handler(RangeHandler):
             self.server.over.wait(60)
         elif wrong == "drop":
             self.connection.shutdown(socket.SHUT_RDWR)
-        else:
-            self.send(cut=wrong == "cut")
+        return wrong
+
+
+class WholeHandler(SimpleHTTPRequestHandler):
+    """Knows nothing of ranges, as `python -m http.server`; the server counts what it sends of archives."""
+
+    def copyfile(self, source, outputfile):
+        while data := source.read(2**16):
+            outputfile.write(data)
+            self.server.sent += len(data) * self.path.endswith(".tar")
+
+    def log_message(self, *args):
+        pass
 
 
 @pytest.fixture
@@ -70,7 +84,8 @@ def test_only_the_wanted_bytes_are_fetched(small, server, archives):
     report = run(small, small / "out", images=[server.url], ids=[1, 5, 7])
     assert report.exported == 3
     assert files_of(small / "out")["x005/5.png"] == picture(5, "png", (100, 60))
-    assert server.sent == sum(512 + len(files_of(small / "out")[f"x00{i}/{i}.png"]) for i in (1, 5, 7))
+    images = sum(512 + len(files_of(small / "out")[f"x00{i}/{i}.png"]) for i in (1, 5, 7))
+    assert server.sent == 1 + images  # a byte to see whether ranges are served
 
 
 def test_the_same_comes_out_as_from_a_disk(small, server, archives):
@@ -117,6 +132,18 @@ def test_what_cannot_be_listed_or_has_no_index_is_told(small, server, archives):
         run(small, small / "out", images=["http://127.0.0.1:1"])
     with pytest.raises(SourceError, match="Protocol not known: nonsense"):
         run(small, small / "out", images=["nonsense://x"])
+
+
+def test_a_server_that_ignores_ranges_is_refused_before_it_sends_archives(small, archives):
+    large = archives / "images" / "0000.tar"
+    with large.open("wb") as file:
+        file.truncate(2**28)
+    large.with_suffix(".json").write_text("{}")
+    told = r"images/0000\.tar is sent whole .* read by byte range; give a server that"
+    with serving(small / "set", WholeHandler) as server, pytest.raises(SourceError, match=told):
+        run(small, small / "out", images=[server.url])
+    assert server.sent < 2**25  # what the buffers of the connection hold
+    assert not (small / "out").exists()
 
 
 def test_archives_are_listed_in_order_with_one_request_for_the_size_of_each(server, archives):
