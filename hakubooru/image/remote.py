@@ -1,7 +1,9 @@
 """Archives on other machines: `https://`, `hf://`, `s3://`, whatever fsspec knows, read by byte range.
 
 Only archives with an index beside them (`0000.json` beside `0000.tar`) can be read so: an index costs one request,
-and each image one more, so that a few thousand images of a set need not cost a terabyte.
+and each image one more, so that a few thousand images of a set need not cost a terabyte. Images closer together than
+the bytes that a request is worth are fetched in one, with what lies between: what it is worth is measured, as
+`spans` does for disks, when first much is wanted of an archive of a server.
 """
 
 from __future__ import annotations
@@ -12,9 +14,11 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
+from urllib.parse import urlsplit
 
 from hakubooru.errors import SourceError
 from hakubooru.image.names import TAR_NAME
+from hakubooru.image.spans import runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,6 +33,24 @@ TIMEOUT: Final = 60.0
 """Seconds that a server may take to answer, or stall."""
 AT_ONCE: Final = 8
 """Requests at a time, of each worker."""
+
+_MOST: Final = 8 * 2**20
+"""Bytes that are fetched in one request, unless one image has more."""
+_FEW: Final = 16
+"""Images of an archive for fewer of which what a request is worth is not measured: each is fetched by itself."""
+_APART: Final = -1
+"""In place of a gap: none is read."""
+_LEAST_GAP: Final = 512
+"""Bytes between two images that are never worth a request: the padding of a tar."""
+_LARGEST_GAP: Final = 2**20
+"""Bytes that are worth no request's time: somebody pays for them."""
+_SHORT: Final = 4096
+_LONG: Final = 2**20
+_SHORTS: Final = 3
+"""Short requests of which the quickest counts; the first connects as well."""
+
+_gaps: Final[dict[tuple[str, str], int]] = {}
+"""Of each scheme and host, the bytes that a request is worth."""
 
 
 def is_remote(place: object) -> bool:
@@ -73,7 +95,9 @@ def read_index_of(url: str) -> bytes:
 
 
 def read_ranges(url: str, ranges: Iterator[tuple[int, int]]) -> Iterator[bytes]:
-    """The bytes from start to end (not included) of each range, in their order, some fetched ahead.
+    """The bytes from start to end (not included) of each range, in ascending order, some fetched ahead.
+
+    In memory are at most one request's answer more than are made at a time, of 8 MiB each or of one larger range.
 
     Raises:
         OSError: a range could not be had, after several attempts.
@@ -82,18 +106,48 @@ def read_ranges(url: str, ranges: Iterator[tuple[int, int]]) -> Iterator[bytes]:
     # What reads by way of a file, as the Hub's does, would fetch megabytes ahead of each image.
     options = {} if system.async_impl else {"cache_type": "none"}
 
-    def fetch(start: int, end: int) -> bytes:
-        return _patiently(lambda: _whole(system.cat_file(url, start=start, end=end, **options), end - start))
+    def ask(start: int, end: int) -> bytes:
+        return _whole(system.cat_file(url, start=start, end=end, **options), end - start)
 
+    def fetch(run: list[tuple[int, int]]) -> tuple[list[tuple[int, int]], bytes]:
+        return run, _patiently(partial(ask, run[0][0], run[-1][1]))
+
+    first = list(itertools.islice(ranges, _FEW))
+    gap = _gap(url, ask, first) if len(first) == _FEW else _APART
+    together = runs(itertools.chain(first, ranges), gap, _MOST)
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        ahead = deque(pool.submit(fetch, *span) for span in itertools.islice(ranges, AT_ONCE))
+        ahead = deque(pool.submit(fetch, run) for run in itertools.islice(together, AT_ONCE))
         try:
             while ahead:
-                data = ahead.popleft().result()
-                ahead.extend(pool.submit(fetch, *span) for span in itertools.islice(ranges, 1))
-                yield data
+                run, data = ahead.popleft().result()
+                ahead.extend(pool.submit(fetch, run) for run in itertools.islice(together, 1))
+                begin = run[0][0]
+                for start, end in run:
+                    yield data[start - begin : end - begin]
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _gap(url: str, ask: Callable[[int, int], bytes], ranges: list[tuple[int, int]]) -> int:
+    """Bytes between two ranges that are fetched rather than left out, measured within the first ranges."""
+    server = urlsplit(url)[:2]
+    start, end = ranges[0][0], ranges[-1][1]
+    if server not in _gaps and end - start >= 2 * _SHORT:
+        _gaps[server] = _measured(ask, start, min(end, start + _LONG))
+    return _gaps.get(server, _LEAST_GAP)
+
+
+def _measured(ask: Callable[[int, int], bytes], start: int, end: int) -> int:
+    def seconds(end: int) -> float:
+        begun = time.perf_counter()
+        ask(start, end)
+        return time.perf_counter() - begun
+
+    # Attempts that failed, and the waits after them, do not count.
+    request = min(_patiently(partial(seconds, start + _SHORT)) for _ in range(_SHORTS))
+    byte = max(_patiently(partial(seconds, end)) - request, 1e-9) / (end - start - _SHORT)
+    # While one request waits for its answer, the others do not stand still.
+    return int(min(max(request / AT_ONCE / byte, _LEAST_GAP), _LARGEST_GAP))
 
 
 def _names_below(system: Any, url: str) -> list[str]:
