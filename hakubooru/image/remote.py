@@ -129,23 +129,23 @@ def read_ranges(url: str, ranges: Iterator[tuple[int, int]]) -> Iterator[bytes]:
 
 
 def _gap(url: str, ask: Callable[[int, int], bytes], ranges: list[tuple[int, int]]) -> int:
-    """Bytes between two ranges that are fetched rather than left out, measured within the first ranges."""
+    """Bytes between two ranges that are fetched rather than left out, measured where the first ranges lie."""
     server = urlsplit(url)[:2]
     start, end = ranges[0][0], ranges[-1][1]
-    if server not in _gaps and end - start >= 2 * _SHORT:
-        _gaps[server] = _measured(ask, start, min(end, start + _LONG))
+    if server not in _gaps and end - start >= _LONG:  # less takes no time that could be told from a request's
+        _gaps[server] = _measured(ask, start)
     return _gaps.get(server, _LEAST_GAP)
 
 
-def _measured(ask: Callable[[int, int], bytes], start: int, end: int) -> int:
-    def seconds(end: int) -> float:
+def _measured(ask: Callable[[int, int], bytes], start: int) -> int:
+    def seconds(length: int) -> float:
         begun = time.perf_counter()
-        ask(start, end)
+        ask(start, start + length)
         return time.perf_counter() - begun
 
     # Attempts that failed, and the waits after them, do not count.
-    request = min(_patiently(partial(seconds, start + _SHORT)) for _ in range(_SHORTS))
-    byte = max(_patiently(partial(seconds, end)) - request, 1e-9) / (end - start - _SHORT)
+    request = min(_patiently(partial(seconds, _SHORT)) for _ in range(_SHORTS))
+    byte = max(_patiently(partial(seconds, _LONG)) - request, 1e-9) / (_LONG - _SHORT)
     # While one request waits for its answer, the others do not stand still.
     return int(min(max(request / AT_ONCE / byte, _LEAST_GAP), _LARGEST_GAP))
 
