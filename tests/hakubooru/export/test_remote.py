@@ -94,10 +94,10 @@ def test_the_same_comes_out_as_from_a_disk(small, server, archives):
     assert files_of(small / "local") == files_of(small / "remote")
 
 
-def test_of_an_archive_of_which_most_is_wanted_the_images_come_in_one_request(small, server, archives):
+def test_of_an_archive_of_which_most_is_wanted_many_images_come_in_one_request(small, server, archives):
     assert run(small, small / "out", images=[server.url]).exported == 30
     asked = [span for path, span in server.seen if path.endswith("whatever.tar") and span and span != "HEAD"]
-    assert len(asked) == 3  # two to measure by
+    assert len(asked) == 3  # but for 5 and 15, which are newer elsewhere
 
 
 @pytest.mark.parametrize("wrong", ["fail", "stall", "cut"])
@@ -128,6 +128,26 @@ def test_an_index_of_another_archive_is_noticed(small, server, archives):
     index.write_text(index.read_text().replace('"7.png"', '"77.png"').replace('"8.png"', '"7.png"'))
     with pytest.raises(IncompleteError, match="its index is of another archive: post 7 is not at byte"):
         run(small, small / "out", images=[server.url], ids=[7])
+
+
+def test_an_index_of_an_archive_of_another_size_is_told(small, server, archives):
+    with (archives / "images" / "whatever.tar").open("ab") as file:
+        file.write(bytes(10_240))
+    with pytest.raises(
+        IncompleteError,
+        match=r"the \.json beside \S+whatever\.tar is of another archive: its filesize is \d+, and the archive has \d+",
+    ):
+        run(small, small / "out", images=[server.url])
+
+
+@pytest.mark.parametrize("left", [0, 1, 50])
+def test_an_index_that_is_cut_short_is_told(small, server, archives, left):
+    index = archives / "images" / "whatever.json"
+    index.write_bytes(index.read_bytes()[:left])
+    with pytest.raises(
+        IncompleteError, match=r"the \.json beside \S+whatever\.tar is no index, or cut short"
+    ):
+        run(small, small / "out", images=[server.url])
 
 
 def test_what_cannot_be_listed_or_has_no_index_is_told(small, server, archives):
