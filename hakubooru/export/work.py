@@ -93,7 +93,7 @@ class ExportArchive:
         if archive.is_folder:
             return self._export(Images(task, self.shape), self.captions, stopped)
         try:
-            index = load_index(archive.path)
+            index = load_index(archive.path, archive.stamp if is_remote(archive.path) else None)
         except OSError as error:
             raise _LostError(str(error)) from error
         try:

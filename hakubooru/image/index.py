@@ -101,10 +101,23 @@ def build_index(path: str) -> TarIndex:
     return recorder.index(damage)
 
 
-def load_index(path: str) -> TarIndex | None:
-    """The index of an archive, where there is one that belongs to it; one that is damaged counts as none."""
+def load_index(path: str, size: int | None = None) -> TarIndex | None:
+    """The index of an archive, where there is one that belongs to it; one that is damaged counts as none.
+
+    Args:
+        path: the archive, or its URL.
+        size: bytes of a remote archive, where they are known; of another its file tells.
+
+    Raises:
+        OSError: the index of a remote archive cannot be had, is damaged, or of another archive.
+    """
     if is_remote(path):
-        found = _parse_json(read_index_of(path), None)
+        try:
+            found = _parse_json(read_index_of(path), size)
+        except StaleIndexError as error:
+            raise OSError(
+                f"the .json beside {path} is of another archive: {error}; fetch both anew from one source"
+            ) from error
         if found is None:
             raise OSError(f"the .json beside {path} is no index, or cut short")
         return found
@@ -195,7 +208,7 @@ def _load_json(place: Path, path: str) -> TarIndex | None:
         if place.stat().st_size > _LARGEST_JSON:
             return None
         return _parse_json(place.read_bytes(), Path(path).stat().st_size)
-    except OSError:
+    except (OSError, StaleIndexError):
         return None
 
 
@@ -205,11 +218,15 @@ def _parse_json(text: bytes, end: int | None) -> TarIndex | None:
     Args:
         text: the JSON.
         end: bytes of the archive, where they are known.
+
+    Raises:
+        StaleIndexError: it is of an archive with other bytes.
     """
     try:
         found = json.loads(text)
-        if end is not None and found.get("filesize", end) != end:
-            return None
+        said = found.get("filesize", end)
+        if end is not None and said != end:
+            raise StaleIndexError(f"its filesize is {said}, and the archive has {end} bytes")
         if isinstance(found.get("files"), dict):
             spans = [(name, int(at["offset"]), int(at["size"])) for name, at in found["files"].items()]
         else:

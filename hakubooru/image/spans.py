@@ -51,16 +51,26 @@ def read_spans(path: str, spans: Iterator[tuple[int, int]]) -> Iterator[memoryvi
                 yield view[first - start : last - start]
 
 
-def _runs(spans: Iterator[tuple[int, int]], gap: int) -> Iterator[list[tuple[int, int]]]:
-    """Spans that are read together."""
+def runs(spans: Iterator[tuple[int, int]], gap: int, most: int) -> Iterator[list[tuple[int, int]]]:
+    """Spans that are read together.
+
+    Args:
+        spans: start and end (not included) of each, in bytes.
+        gap: bytes between two that are read rather than left out; below 0 each span is read by itself.
+        most: bytes that are read in one go, unless one span has more.
+    """
     run: list[tuple[int, int]] = []
     for span in spans:
-        if run and (not 0 <= span[0] - run[-1][1] <= gap or span[1] - run[0][0] > _BUFFER):
+        if run and (not 0 <= span[0] - run[-1][1] <= gap or span[1] - run[0][0] > most):
             yield run
             run = []
         run.append(span)
     if run:
         yield run
+
+
+def _runs(spans: Iterator[tuple[int, int]], gap: int) -> Iterator[list[tuple[int, int]]]:
+    return runs(spans, gap, _BUFFER)
 
 
 def _gap(file: io.FileIO) -> int:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 import threading
-import zlib
 from collections import Counter
+from http.server import SimpleHTTPRequestHandler
 
 import fsspec  # noqa: F401 - its registry is looked into
 import pytest
@@ -13,23 +14,46 @@ import pytest
 from exports import run
 from hakubooru.errors import IncompleteError, SourceError
 from hakubooru.image import remote
-from pictures import files_of, picture
+from pictures import files_of, picture, write_tar
 from serving import RangeHandler, serving, write_published
 
 
 class Handler(RangeHandler):
-    """Spoils what the server's `spoil(path, range, times)` says."""
+    """Spoils what the server's `spoil(path, range, times)` says, and counts what it is asked for."""
+
+    def do_HEAD(self):  # noqa: N802 - the name that http.server calls
+        if not self.spoilt("HEAD"):
+            super().do_HEAD()
 
     def do_GET(self):  # noqa: N802 - the name that http.server calls
-        times = self.server.seen[self.path, self.headers.get("Range")]
-        self.server.seen[self.path, self.headers.get("Range")] += 1
+        wrong = self.spoilt(self.headers.get("Range"))
+        if not wrong or wrong == "cut":
+            self.send(cut=wrong == "cut")
+
+    def spoilt(self, asked):
+        """What is to be wrong with the answer, which was given unless it is to be cut."""
+        times = self.server.seen[self.path, asked]
+        self.server.seen[self.path, asked] += 1
         wrong = self.server.spoil(self.path, self.headers.get("Range"), times)
         if wrong == "fail":
             self.send_error(503)
         elif wrong == "stall":
             self.server.over.wait(60)
-        else:
-            self.send(cut=wrong == "cut")
+        elif wrong == "drop":
+            self.connection.shutdown(socket.SHUT_RDWR)
+        return wrong
+
+
+class WholeHandler(SimpleHTTPRequestHandler):
+    """Knows nothing of ranges, as `python -m http.server`; the server counts what it sends of archives."""
+
+    def copyfile(self, source, outputfile):
+        while data := source.read(2**16):
+            outputfile.write(data)
+            self.server.sent += len(data) * self.path.endswith(".tar")
+
+    def log_message(self, *args):
+        pass
 
 
 @pytest.fixture
@@ -45,6 +69,7 @@ def server(small):
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
     monkeypatch.setattr(remote, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(remote, "_gaps", {})
     remote._system.cache_clear()
     yield
     remote._system.cache_clear()
@@ -59,7 +84,8 @@ def test_only_the_wanted_bytes_are_fetched(small, server, archives):
     report = run(small, small / "out", images=[server.url], ids=[1, 5, 7])
     assert report.exported == 3
     assert files_of(small / "out")["x005/5.png"] == picture(5, "png", (100, 60))
-    assert server.sent == sum(512 + len(files_of(small / "out")[f"x00{i}/{i}.png"]) for i in (1, 5, 7))
+    images = sum(512 + len(files_of(small / "out")[f"x00{i}/{i}.png"]) for i in (1, 5, 7))
+    assert server.sent == 1 + images  # a byte to see whether ranges are served
 
 
 def test_the_same_comes_out_as_from_a_disk(small, server, archives):
@@ -68,13 +94,19 @@ def test_the_same_comes_out_as_from_a_disk(small, server, archives):
     assert files_of(small / "local") == files_of(small / "remote")
 
 
+def test_of_an_archive_of_which_most_is_wanted_many_images_come_in_one_request(small, server, archives):
+    assert run(small, small / "out", images=[server.url]).exported == 30
+    asked = [span for path, span in server.seen if path.endswith("whatever.tar") and span and span != "HEAD"]
+    assert len(asked) == 3  # but for 5 and 15, which are newer elsewhere
+
+
 @pytest.mark.parametrize("wrong", ["fail", "stall", "cut"])
-def test_a_server_that_spoils_every_second_request_is_borne_with(small, server, archives, wrong, monkeypatch):
+def test_a_server_that_spoils_every_request_at_first_is_borne_with(
+    small, server, archives, wrong, monkeypatch
+):
     if wrong == "stall":
         monkeypatch.setattr(remote, "TIMEOUT", 1)
-    server.spoil = lambda path, span, times: (
-        wrong if span and times == 0 and zlib.crc32(span.encode()) % 2 == 0 else None
-    )
+    server.spoil = lambda path, span, times: wrong if span and times == 0 else None
     run(small, small / "out", images=[server.url])
     server.spoil = lambda path, span, times: None
     run(small, small / "undisturbed", images=[server.url])
@@ -98,6 +130,26 @@ def test_an_index_of_another_archive_is_noticed(small, server, archives):
         run(small, small / "out", images=[server.url], ids=[7])
 
 
+def test_an_index_of_an_archive_of_another_size_is_told(small, server, archives):
+    with (archives / "images" / "whatever.tar").open("ab") as file:
+        file.write(bytes(10_240))
+    with pytest.raises(
+        IncompleteError,
+        match=r"the \.json beside \S+whatever\.tar is of another archive: its filesize is \d+, and the archive has \d+",
+    ):
+        run(small, small / "out", images=[server.url])
+
+
+@pytest.mark.parametrize("left", [0, 1, 50])
+def test_an_index_that_is_cut_short_is_told(small, server, archives, left):
+    index = archives / "images" / "whatever.json"
+    index.write_bytes(index.read_bytes()[:left])
+    with pytest.raises(
+        IncompleteError, match=r"the \.json beside \S+whatever\.tar is no index, or cut short"
+    ):
+        run(small, small / "out", images=[server.url])
+
+
 def test_what_cannot_be_listed_or_has_no_index_is_told(small, server, archives):
     (archives / "images" / "0001.json").unlink()
     with pytest.raises(SourceError, match=r"0001\.tar has no index \(0001\.json\) beside it"):
@@ -106,6 +158,41 @@ def test_what_cannot_be_listed_or_has_no_index_is_told(small, server, archives):
         run(small, small / "out", images=["http://127.0.0.1:1"])
     with pytest.raises(SourceError, match="Protocol not known: nonsense"):
         run(small, small / "out", images=["nonsense://x"])
+
+
+def test_a_server_that_ignores_ranges_is_refused_before_it_sends_archives(small, archives):
+    large = archives / "images" / "0000.tar"
+    with large.open("wb") as file:
+        file.truncate(2**28)
+    large.with_suffix(".json").write_text("{}")
+    told = r"images/0000\.tar is sent whole .* read by byte range; give a server that"
+    with serving(small / "set", WholeHandler) as server, pytest.raises(SourceError, match=told):
+        run(small, small / "out", images=[server.url])
+    assert server.sent < 2**25  # what the buffers of the connection hold
+    assert not (small / "out").exists()
+
+
+def test_archives_are_listed_in_order_with_one_request_for_the_size_of_each(server, archives):
+    for number in range(100, 130):
+        path = write_tar(archives / "images" / f"{number:04}.tar", {f"{number}.png": b"x" * 1000 * number})
+        path.with_suffix(".json").write_text("{}")
+    tars = sorted(path.relative_to(archives).as_posix() for path in archives.rglob("*.tar"))
+    found = list(remote.list_tars(server.url))
+    assert found == [(f"{server.url}/{name}", (archives / name).stat().st_size) for name in tars]
+    heads = {path: times for (path, asked), times in server.seen.items() if asked == "HEAD"}
+    assert heads == {f"/{name}": 1 for name in tars}
+
+
+@pytest.mark.parametrize("wrong", ["fail", "stall", "drop"])
+@pytest.mark.parametrize("place", ["/", "/updates", "/images/0001.tar"])
+def test_a_listing_that_fails_at_first_is_asked_for_again(server, archives, monkeypatch, wrong, place):
+    monkeypatch.setattr(remote, "TIMEOUT", 1)
+    undisturbed = list(remote.list_tars(server.url))
+    server.seen.clear()
+    server.spoil = lambda path, span, times: (
+        wrong if path.rstrip("/") == place.rstrip("/") and times == 0 else None
+    )
+    assert list(remote.list_tars(server.url)) == undisturbed
 
 
 @pytest.mark.parametrize(
