@@ -157,9 +157,13 @@ def _names_below(system: Any, url: str) -> list[str]:
         return [system.unstrip_protocol(name) for name in _patiently(partial(system.find, url))]
     # Over HTTP `find` makes a request for each folder, and leaves out those that fail.
     names: list[str] = []
+    seen: set[str] = set()
     pending = [url]
     while pending:
         folder = pending.pop().rstrip("/")
+        if folder in seen:  # a page can link to itself
+            continue
+        seen.add(folder)
         for found in _patiently(partial(system.ls, folder, detail=True)):
             (pending if found["type"] == "directory" else names).append(found["name"])
     return names
