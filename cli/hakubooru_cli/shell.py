@@ -30,7 +30,8 @@ def run(command: click.Command, name: str) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except OSError as error:
-        where = f" ({error.filename})" if error.filename else ""
+        name = error.filename2 or error.filename  # of two, where something was to go
+        where = f" ({name})" if name else ""
         mend = "; make room and run the same command again" if error.errno == errno.ENOSPC else ""
         return _fail(f"{error.strerror or error}{where}{mend}", FAILED)
     return 0

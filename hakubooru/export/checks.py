@@ -45,12 +45,18 @@ class CheckFiles:
         for pair in task:
             if stopped():
                 raise StoppedError
-            image = _read(Path(self.out, pair.path))
-            problems += check_image(pair, image, decode=self.decodes)
-            if self.has_captions and beside(pair.path) != pair.path:
-                found = check_caption(pair, _read(Path(self.out, beside(pair.path))))
-                problems += [problem._replace(is_of_caption=True) for problem in found]
+            try:
+                problems += self._check(pair)
+            except OSError as error:
+                problems.append(Problem(pair.id, pair.path, f"pair cannot be read ({error.strerror})"))
         return len(task), problems
+
+    def _check(self, pair: Pair) -> list[Problem]:
+        problems = check_image(pair, _read(Path(self.out, pair.path)), decode=self.decodes)
+        if self.has_captions and beside(pair.path) != pair.path:
+            found = check_caption(pair, _read(Path(self.out, beside(pair.path))))
+            problems += [problem._replace(is_of_caption=True) for problem in found]
+        return problems
 
 
 @dataclass(frozen=True)
@@ -80,7 +86,7 @@ class CheckShard:
             wrong = not problems and not images and not captions and not self._ends(shard, task)
         except (FileNotFoundError, IsADirectoryError):
             wrong = False  # each of its images is told
-        except DamagedTarError:
+        except (DamagedTarError, OSError):
             wrong = True
         if wrong:
             problems.append(Problem(task[0].id, shard, "shard is damaged"))

@@ -5,7 +5,6 @@ The work of an archive enters in one transaction, and the file stays locked whil
 
 from __future__ import annotations
 
-import sqlite3
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -13,12 +12,12 @@ import numpy as np
 
 from hakubooru.arrays import read_ascending
 from hakubooru.errors import DestinationError
+from hakubooru.export.journal_file import open_record
 from hakubooru.export.power import boot
 from hakubooru.export.records import Pair
 from hakubooru.export.sinks import STATE
 from hakubooru.image.names import storable
 from hakubooru.sql import id_text
-from hakubooru.sqlite_errors import explain
 from hakubooru.writing import transaction
 
 if TYPE_CHECKING:
@@ -28,16 +27,10 @@ if TYPE_CHECKING:
     from hakubooru.arrays import Ids
     from hakubooru.export.records import Outcome
 
-_LAYOUT: Final = 1
-"""Of the tables below, and of the files of an export."""
-
 _NOT_DONE: Final = -1
 """In place of an archive's stamp, which is never negative."""
 _TOO_MUCH: Final = -2
 """Likewise: what it gave holds more than is on record, and is to be written anew."""
-
-_PAGES_A_LOG: Final = 20_000
-"""Pages of 4 KiB that are written to the log before they enter the file, which waits for the disk."""
 
 _IDS_A_READ: Final = 10_000
 OTHERS: Final = " (others)"
@@ -48,29 +41,6 @@ _ON_THE_DISK: Final = ""
 """In place of the run of the machine in which an archive was exported."""
 
 _PAIR: Final = ", ".join(Pair._fields)
-
-# The rows of an archive lie together. Kept in the order of ids, as a primary key would have it, those of an archive by
-# id % 1000 would each touch a page of their own: four times the work, and the whole file written over and over.
-_TABLES: Final = """
-CREATE TABLE setting (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE archive (
-    name TEXT PRIMARY KEY, stamp INTEGER NOT NULL, strays INTEGER NOT NULL, damage TEXT NOT NULL, boot TEXT NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE pair (
-    id INTEGER NOT NULL, path TEXT NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL, bytes INTEGER NOT NULL,
-    sha256 TEXT NOT NULL, caption TEXT NOT NULL, parts TEXT NOT NULL, archive TEXT NOT NULL
-);
-CREATE UNIQUE INDEX pair_id ON pair (id);
-CREATE INDEX pair_archive ON pair (archive);
-CREATE TABLE twin (
-    id INTEGER PRIMARY KEY, sha256 TEXT NOT NULL, archive TEXT NOT NULL
-);
-CREATE TABLE broken (
-    id INTEGER, archive TEXT, member TEXT, reason TEXT NOT NULL, status TEXT NOT NULL, PRIMARY KEY (id, archive, member)
-) WITHOUT ROWID;
-CREATE TABLE passed_over (archive TEXT, reason TEXT, count INTEGER NOT NULL, PRIMARY KEY (archive, reason)) WITHOUT ROWID;
-CREATE TABLE passed_name (archive TEXT, reason TEXT, member TEXT, PRIMARY KEY (archive, reason, member)) WITHOUT ROWID;
-"""
 
 
 class Journal:
@@ -83,40 +53,7 @@ class Journal:
             DestinationError: another export is writing into the folder, or what is there is no record.
         """
         self.path = path = out / STATE / "journal.sqlite"
-        # A killed writer's last transaction is rolled back as the file is opened.
-        self._connection = sqlite3.connect(path, timeout=0, isolation_level=None)
-        try:
-            self._connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-            # A log costs no wait for the disk with each archive. A power cut can take the last archives from it,
-            # which are then exported again, but not tear it.
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            self._connection.execute("PRAGMA synchronous = NORMAL")
-            self._connection.execute(f"PRAGMA wal_autocheckpoint = {_PAGES_A_LOG}")
-            self._connection.execute("BEGIN EXCLUSIVE")
-            version = self._connection.execute("PRAGMA user_version").fetchone()[0]
-            if version == 0:
-                for statement in _TABLES.split(";"):
-                    self._connection.execute(statement)
-                self._connection.execute(f"PRAGMA user_version = {_LAYOUT}")
-            self._connection.execute("COMMIT")
-        except sqlite3.OperationalError as error:
-            self._connection.close()
-            if "locked" not in str(error):
-                raise _explained(path, error) from error
-            raise DestinationError(
-                f"another export is writing into {out}; wait for it to end, or choose another folder"
-            ) from error
-        except sqlite3.DatabaseError as error:
-            self._connection.close()
-            raise DestinationError(
-                f"{path} is damaged ({error}); move {out} out of the way and export anew"
-            ) from error
-        if version not in (0, _LAYOUT):
-            self._connection.close()
-            raise DestinationError(
-                f"{out} was written by another version of hakubooru (layout {version}, this one writes {_LAYOUT}); "
-                "use that version, or choose another folder"
-            )
+        self._connection = open_record(path, out)
 
     def __enter__(self) -> Self:
         return self
@@ -159,14 +96,28 @@ class Journal:
 
     def reopen(self) -> None:
         """Have every archive read again, for posts that were not asked for before; own folders have none of them."""
-        self._write(
-            "UPDATE archive SET stamp = ? WHERE name NOT GLOB 'own *' AND stamp != ?",
-            [(_NOT_DONE, _TOO_MUCH)],
-        )
+        self._write("UPDATE archive SET stamp = MIN(stamp, ?) WHERE name NOT GLOB 'own *'", [(_NOT_DONE,)])
+
+    def rewrites(self, archive: str) -> None:
+        """Take down, on the disk, that what an archive gave is written anew.
+
+        Until that is recorded, its files can have more than is on record, or less.
+        """
+        self._connection.execute("PRAGMA synchronous = FULL")
+        self.stamp(archive, _TOO_MUCH)
+        self._connection.execute("PRAGMA synchronous = NORMAL")
+
+    def stamp(self, archive: str, stamp: int) -> None:
+        """Take down an archive's stamp."""
+        self._write("UPDATE archive SET stamp = ? WHERE name = ?", [(stamp, archive)])
 
     def oversized(self) -> set[str]:
-        """Keys of archives of which more was written than is on record."""
-        return {key for key, stamp in self.done() if stamp == _TOO_MUCH}
+        """Keys of archives of whose files it is not known that they have what is on record."""
+        rows = self._connection.execute(
+            "SELECT name FROM archive WHERE stamp = ? AND EXISTS (SELECT 1 FROM pair WHERE archive = name)",
+            [_TOO_MUCH],
+        )
+        return {name for (name,) in rows}
 
     def record(self, outcome: Outcome, *, whole: bool = False) -> None:
         """Take down what came of an archive, in full or not at all.
@@ -210,16 +161,20 @@ class Journal:
             )
 
     def forget(self, ids: Iterable[int], *, leaves_more: bool = False) -> None:
-        """Strike pairs, and have their archives read again.
+        """Strike pairs, and have all archives read again: others than those that they came from may have them.
 
         Args:
             ids: of the pairs.
-            leaves_more: they stand in one file with others, which is to be written anew without them.
+            leaves_more: they are not wanted any more, and what is in one file with them is written anew.
         """
         rows = [(post_id,) for post_id in ids]
+        if not rows:
+            return
+        if not leaves_more:
+            self.reopen()
         stamp = _TOO_MUCH if leaves_more else _NOT_DONE
         self._write(
-            f"UPDATE archive SET stamp = {stamp} WHERE name = (SELECT archive FROM pair WHERE id = ?)",
+            f"UPDATE archive SET stamp = MIN(stamp, {stamp}) WHERE name = (SELECT archive FROM pair WHERE id = ?)",
             rows,
         )
         self._write("DELETE FROM pair WHERE id = ?", rows)
@@ -257,11 +212,19 @@ class Journal:
         first = "(SELECT id, MIN(id) OVER (PARTITION BY sha256) AS first FROM pair)"
         return _column(self._connection.execute(f"SELECT id FROM {first} WHERE id > first ORDER BY id"))
 
-    def set_aside(self, twins: Ids) -> None:
-        """Take images down as those of others, and not as exported."""
+    def set_aside(self, twins: Ids, *, leaves_more: bool) -> None:
+        """Take images down as those of others, and not as exported.
+
+        Args:
+            twins: their numbers.
+            leaves_more: what is in one file with them is written anew.
+        """
         rows = [(number,) for number in twins.tolist()]
         with transaction(self._connection):
             many = self._connection.executemany
+            if leaves_more:
+                struck = f"UPDATE archive SET stamp = {_TOO_MUCH} WHERE name = (SELECT archive FROM pair WHERE id = ?)"
+                many(struck, rows)
             many("INSERT INTO twin SELECT id, sha256, archive FROM pair WHERE id = ?", rows)
             many("DELETE FROM pair WHERE id = ?", rows)
 
@@ -278,7 +241,7 @@ class Journal:
             f"SELECT id FROM twin LEFT JOIN {left} WHERE first IS NULL OR first > id ORDER BY id"
         ).fetchall()
         self._write(
-            f"UPDATE archive SET stamp = {_NOT_DONE} WHERE name = (SELECT archive FROM twin WHERE id = ?)",
+            f"UPDATE archive SET stamp = MIN(stamp, {_NOT_DONE}) WHERE name = (SELECT archive FROM twin WHERE id = ?)",
             rows,
         )
         self._write("DELETE FROM twin WHERE id = ?", rows)
@@ -395,13 +358,6 @@ class Journal:
     def _write(self, statement: str, rows: list[Any]) -> None:
         with transaction(self._connection):
             self._connection.executemany(statement, rows)
-
-
-def _explained(path: Path, error: sqlite3.Error) -> BaseException:
-    better = explain(path, error)
-    if better is error:
-        better = DestinationError(f"{path} cannot be opened ({error}); see that its folder can be written to")
-    return better
 
 
 def _column(rows: Iterable[tuple[int]]) -> Ids:

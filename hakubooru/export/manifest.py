@@ -110,7 +110,7 @@ def write_manifest(path: Path, ids: Ids, database: Database, journal: Journal, s
 
 
 def write_rejects(path: Path, journal: Journal) -> None:
-    """Write a line of JSON for every member that no image was taken from."""
+    """Write a line of JSON for every member that no image was taken from; of an archive's, the first thousand of a kind."""
     with replacing(path) as beside, beside.open("w", encoding="utf-8", newline="\n") as file:
         for reject in journal.rejects():
             file.write(json.dumps(reject, ensure_ascii=False) + "\n")
@@ -158,6 +158,10 @@ def read_manifest(out: Path, columns: tuple[str, ...], rows_a_batch: int) -> Ite
         DestinationError: it is damaged.
     """
     with _opened(out / MANIFEST) as file:
+        if missing := set(columns).difference(file.schema_arrow.names):
+            raise DestinationError(
+                f"{out / MANIFEST} has no column {', '.join(sorted(missing))}; export again into the same folder"
+            )
         for batch in file.iter_batches(rows_a_batch, columns=list(columns)):
             yield batch.to_pylist()
 

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from hakubooru.export.checks import shard_of
 from hakubooru.export.sinks import place
+from hakubooru.export.sinks.webdataset import SHARDS
 from hakubooru.image.header import EXTENSIONS
 from hakubooru.image.own import own_number
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
     from hakubooru.arrays import Ids
     from hakubooru.export.records import Pair
+    from hakubooru.export.sinks import Sink
 
 _KINDS: Final = (*EXTENSIONS, "txt")
 _OURS: Final = re.compile(rf"x\d{{3}}/([1-9]\d{{0,17}}|0)\.({'|'.join(_KINDS)})", re.ASCII)
@@ -25,21 +28,30 @@ _OWN: Final = re.compile(rf"own/[\w-]*-[0-9a-f]{{15}}\.(?:{'|'.join(_KINDS)})", 
 _NO_NUMBER: Final = 2**63 - 1
 
 
-def remove_orphans(out: Path, pairs: Iterator[Pair], *, has_captions: bool) -> None:
-    """Remove images and captions that belong to no pair: those of archives whose export was killed.
+def remove_orphans(out: Path, pairs: Iterator[Pair], sink: Sink) -> None:
+    """Remove images and captions that belong to no pair, and shards that have none.
 
     Args:
-        out: the export's folder, of pairs of files.
+        out: the export's folder.
         pairs: all that there are, ascending.
-        has_captions: whether images have captions beside them.
+        sink: how it was written.
     """
+    if sink.holds_archives:
+        for name in orphan_shards(out, {shard_of(pair) for pair in pairs}):
+            (out / name).unlink()
+        return
     ids, kinds = array("q"), bytearray()
     for pair in pairs:
         ids.append(pair.id)
         kinds.append(kind_of(pair.path))
     known, kinds_of = np.array(ids, np.int64), np.frombuffer(kinds, np.uint8)
-    for name in list(orphans(out, known, kinds_of, has_captions=has_captions)):
+    for name in list(orphans(out, known, kinds_of, has_captions=sink.writes_captions)):
         (out / name).unlink(missing_ok=True)
+
+
+def orphan_shards(out: Path, known: set[str]) -> list[str]:
+    """Shards in an export that are not among those that are known."""
+    return sorted({f"{SHARDS}/{path.name}" for path in (out / SHARDS).glob("*.tar")} - known)
 
 
 def orphans(out: Path, ids: Ids, kinds: Any, *, has_captions: bool) -> Iterator[str]:
@@ -52,14 +64,18 @@ def orphans(out: Path, ids: Ids, kinds: Any, *, has_captions: bool) -> Iterator[
         has_captions: whether images have captions beside them.
     """
     for folder in [*sorted(out.glob("x[0-9][0-9][0-9]")), *out.glob("own")]:
-        for path in folder.iterdir():
+        for path in folder.iterdir() if folder.is_dir() else ():
             name = f"{folder.name}/{path.name}"
             number = _number_of(name)
             if number is None:
                 continue
             at = int(np.searchsorted(ids, number))
             kind = _KINDS[kinds[at]] if at < len(ids) and ids[at] == number else ""
-            if kind != path.suffix[1:] and not (has_captions and kind and path.suffix == ".txt"):
+            if (
+                kind != path.suffix[1:]
+                and not (has_captions and kind and path.suffix == ".txt")
+                and not path.is_dir()
+            ):
                 yield name
 
 

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from hakubooru.errors import DestinationError, IncompleteError
 from hakubooru.export.engine import Engine, Work, engine
 from hakubooru.export.journal import OTHERS, Journal
-from hakubooru.export.known import numbered, see_archives
+from hakubooru.export.known import numbered, remove_files, see_rewritten
 from hakubooru.export.manifest import MANIFEST, REJECTS, write_manifest, write_rejects
 from hakubooru.export.orphans import remove_orphans
 from hakubooru.export.power import Disk
@@ -28,7 +28,7 @@ from hakubooru.image.sources import waves
 from hakubooru.sqlite_errors import explained
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
     from typing import Any, TypeAlias
 
@@ -48,6 +48,8 @@ COPIED_A_START: Final = 1000
 DECODED_A_START: Final = 10
 """Images that one process converts in that time."""
 _CAPTIONS_A_TASK: Final = 5000
+_UNDER_WAY: Final = "under way"
+"""Under this name it is on record whether a run has begun and not ended."""
 
 
 def run_export(
@@ -96,13 +98,16 @@ def run_export(
         journal.settle(settings, out)
         sink.clean()
         archives = numbered(archives, roots, journal)
+        see_rewritten(journal, archives)
         other_database = _compared(database, journal)
+        # Of a run that ended before its time, files can have stayed that nothing tells of.
+        was_ended = journal.remember(_UNDER_WAY, "yes") == "yes"
         if prune and not len(ids):
             raise DestinationError(
                 f"nothing is selected: to prune {out} would remove all of it; select some posts"
             )
         if prune:
-            _prune(ids, out, journal, sink, archives)
+            _prune(ids, journal, sink, archives)
         there = _take_up(ids, out, journal, sink, own=own, workers=workers)
         journal.remember("origin", origin)
         known = np.union1d(there, journal.twin_ids())
@@ -124,9 +129,12 @@ def run_export(
             while sink.needs_images and shape.duplicates == "drop" and run.drop_twins(ids):
                 run.finish(running, bar)
         sink.clean()  # an engine that goes on after the loss of a worker has what that one began
+        if was_ended:
+            remove_orphans(out, journal.pairs(), sink)
         tally = write_manifest(out / MANIFEST, ids, database, journal, sink.name)
         write_rejects(out / REJECTS, journal)
         sink.finish(chain(journal.pairs(0), journal.pairs(high=-1)))
+        journal.remember(_UNDER_WAY, "")
         return ExportReport(
             out=out,
             selected=len(ids),
@@ -185,36 +193,32 @@ class _Run:
         again = self.journal.forget_twins(ids)
         # Files first: what is lost on the way is exported again, and compared again.
         twins = self.journal.new_twins()
-        removed = twins
-        if self.sink.holds_archives:
-            removed = self.journal.with_their_archives(twins)
-            again = np.union1d(again, np.setdiff1d(removed, twins, assume_unique=True))
-        for pair in self.journal.pairs_of(removed):
-            self.sink.remove(pair)
-        self.journal.set_aside(twins)
-        self.journal.forget(np.setdiff1d(removed, twins, assume_unique=True).tolist())
+        remove_files(twins, self.journal, self.sink, self.archives)
+        self.journal.set_aside(twins, leaves_more=self.sink.holds_archives)
         self.wanted = np.union1d(self.wanted, again)
-        return bool(len(again))
+        return bool(len(again) or self.journal.oversized())
 
     def _posts(self) -> Ids:
         return self.wanted[np.searchsorted(self.wanted, 0) :]
 
     def _do(self, running: Engine[Task, Outcome], tasks: Sequence[Task], bar: tqdm[Any]) -> None:
-        done = self.journal.done()
+        done = dict(self.journal.done())
         oversized = self.journal.oversized()
-        left = [
+        left: Iterable[Task] = [
             task
             for task in tasks
-            if (len(task.wanted) or task.key in oversized) and (task.key, task.stamp) not in done
+            if (len(task.wanted) or task.key in oversized) and done.get(task.key) != task.stamp
         ]
         whole = self.sink.holds_archives
         if whole:
-            left = [self._with_recorded(task) for task in left]
+            left = map(self._with_recorded, left)
         found: list[Ids] = []
         lost: list[str] = []
         for outcome in running.run(left):
             if outcome.lost:
                 lost.append(f"{outcome.key} ({outcome.lost})")
+                if whole and outcome.key in done:  # what it gave before is as it was
+                    self.journal.stamp(outcome.key, done[outcome.key])
                 continue
             self.journal.record(outcome, whole=whole)
             self.disk.wrote(outcome.key)
@@ -227,10 +231,12 @@ class _Run:
                 "and run the same command again: it goes on from here"
             )
         if found:
-            self.wanted = np.setdiff1d(self.wanted, np.concatenate(found))
+            self.wanted = np.setdiff1d(self.wanted, np.concatenate(found), assume_unique=True)
 
     def _with_recorded(self, task: Task) -> Task:
         recorded = self.journal.ids_of(task.key)
+        if len(recorded):
+            self.journal.rewrites(task.key)
         return replace(task, wanted=np.union1d(task.wanted, recorded), recorded=recorded)
 
 
@@ -262,20 +268,11 @@ def _compared(database: Database, journal: Journal) -> str:
     return "" if before in (None, now) else f"{before}; now {now}"
 
 
-def _prune(ids: Ids, out: Path, journal: Journal, sink: Sink, archives: Sequence[Archive]) -> None:
+def _prune(ids: Ids, journal: Journal, sink: Sink, archives: Sequence[Archive]) -> None:
     """Remove the pairs of posts that are not selected any more."""
     others = np.setdiff1d(journal.ids(), ids, assume_unique=True)
-    see_archives(others, journal, sink, archives)
-    alone = others
-    if sink.holds_archives:
-        # Shards that others share with them stay until they are written anew, without them.
-        sharing = np.setdiff1d(journal.with_their_archives(others), others, assume_unique=True)
-        alone = np.setdiff1d(others, journal.with_their_archives(sharing), assume_unique=True)
-    for pair in journal.pairs_of(alone):
-        sink.remove(pair)
+    remove_files(others, journal, sink, archives)
     journal.forget(others.tolist(), leaves_more=sink.holds_archives)
-    if not sink.holds_archives:
-        remove_orphans(out, journal.pairs(), has_captions=sink.writes_captions)
     journal.forget_broken(np.setdiff1d(journal.broken_ids(), ids, assume_unique=True))
 
 

@@ -11,7 +11,7 @@ from hakubooru.export.sinks.base import place
 from hakubooru.image.convert import COPY, ImageFormat, UnfitImageError
 from hakubooru.image.folder import read_folder
 from hakubooru.image.header import LARGEST_BYTES, BrokenImageError, ImageHeader, read_header
-from hakubooru.image.index import Recorder, TarIndex, read_indexed, save_index
+from hakubooru.image.index import Recorder, TarIndex, read_indexed, save_index, state_of
 from hakubooru.image.names import StrangeNameError
 from hakubooru.image.sources import Archive
 from hakubooru.image.tar import DamagedTarError, Member, image_of, is_compressed, read_tar
@@ -90,6 +90,7 @@ class Images:
         """Walk the archive; where few of its images were wanted, keep an index for the next time."""
         read = 0
         damage = ""
+        state = state_of(path)
         try:
             for member, data in read_tar(path, self._wants):
                 read += 1
@@ -98,7 +99,7 @@ class Images:
             damage = str(error)
         index = self._recorder.index(damage)
         if read < len(index.ids) / 2 and not is_compressed(path):
-            save_index(path, index)
+            save_index(path, index, state)
         if damage:
             raise DamagedTarError(damage)
 
@@ -116,7 +117,9 @@ class Images:
         if not _contains(self.task.wanted, number):
             return False
         if member.size > LARGEST_BYTES:
-            self.outcome.broken.append(Broken(number, member.name, _TOO_LARGE))
+            self.outcome.broken.append(
+                Broken(number, str(number), _TOO_LARGE)
+            )  # as where it is not read for its name
             return False
         self._asked = number
         return True

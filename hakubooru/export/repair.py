@@ -20,7 +20,7 @@ from hakubooru.export.output import output_format
 from hakubooru.export.sinks import STATE, beside
 from hakubooru.export.verify import VerifyReport, verify
 from hakubooru.files import replacing
-from hakubooru.image.own import own_number
+from hakubooru.image.own import find_own, own_number
 from hakubooru.image.sources import find_archives
 from hakubooru.sqlite_errors import explained
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator
 
     from hakubooru.arrays import Ids
+    from hakubooru.export.sinks import Sink
 
 _ROWS_A_READ: Final = 100_000
 
@@ -51,46 +52,72 @@ def repair(out: str | os.PathLike[str], *, decode: bool = False, workers: int | 
         InputError: the database or the images are no longer where they were.
     """
     out = Path(out)
-    found = verify(out, decode=decode, workers=workers)
-    if found.is_good:
-        return found
     if not (out / STATE).is_dir():
+        found = verify(out, decode=decode, workers=workers)
+        if found.is_good:
+            return found
         raise DestinationError(f"{out} has lost its folder {STATE}: export into another folder")
-    bad = set(found.bad_ids)
-    ids = _ids_told(out)
+    # With the journal in hand nothing else writes here from the check on.
     with Journal(out) as journal, explained(journal.path):
-        told = journal.recall("origin")
-        if told is None:
-            raise DestinationError(
-                f"{journal.path} does not say where {out} came from: export into another folder"
-            )
-        begun = np.setdiff1d(journal.ids(), ids)
-        if len(begun):
-            raise DestinationError(
-                f"the last export into {out} was interrupted: it holds {len(begun):,} images that the manifest does not "
-                "tell of yet; run that export again, which goes on where it was, before this"
-            )
+        found = verify(out, decode=decode, workers=workers)
+        if found.is_good:
+            return found
+        origin, ids = _origin(out, journal), _ids_told(out)
+        _see_finished(out, ids, journal)
+        bad = set(found.bad_ids)
         _write_captions(out, journal, set(found.bad_captions) - bad)
-        origin = Origin(**json.loads(told))
         sink = output_format(origin.output).sink_for(str(out.absolute()))
         if bad:
             # Nothing is struck or removed before it is known that what it came from is still there.
-            with open_database(origin.database):
-                archives = find_archives(origin.images, skip=out) if origin.images else []
-            archives = numbered(archives, origin.images, journal)
-            see_archives(np.array(sorted(bad), np.int64), journal, sink, archives)
+            _see_sources(origin, out, bad, journal, sink)
             journal.forget(bad)
         else:
             sink.finish(chain(journal.pairs(0), journal.pairs(high=-1)))
-    for name in found.orphans:
-        (out / name).unlink(missing_ok=True)
-    if bad:
-        with open_database(origin.database) as database:
-            export_from(database, ids[ids >= 0], out, origin, workers)
+        for name in found.orphans:
+            (out / name).unlink(missing_ok=True)
+    if not bad:
+        return verify(out, decode=decode, workers=workers)
+    with open_database(origin.database) as database:
+        export_from(database, ids[ids >= 0], out, origin, workers)
     report = verify(out, decode=decode, workers=workers)
     for post, reason in _left_out(out, bad):
         report.add(Problem(post, f"post {post}", f"could not be exported again: {reason}"))
+    for number in {number for number in bad if number < 0}.difference(_ids_told(out).tolist()):
+        report.add(Problem(number, f"{-1 - number:015x}", "image of your own could not be exported again"))
     return report
+
+
+def _origin(out: Path, journal: Journal) -> Origin:
+    told = journal.recall("origin")
+    if told is None:
+        raise DestinationError(
+            f"{journal.path} does not say where {out} came from: export into another folder"
+        )
+    return Origin(**json.loads(told))
+
+
+def _see_finished(out: Path, ids: Ids, journal: Journal) -> None:
+    begun = np.setdiff1d(journal.ids(), ids)
+    if len(begun):
+        raise DestinationError(
+            f"the last export into {out} was interrupted: it holds {len(begun):,} images that the manifest does not "
+            "tell of yet; run that export again, which goes on where it was, before this"
+        )
+
+
+def _see_sources(origin: Origin, out: Path, bad: set[int], journal: Journal, sink: Sink) -> None:
+    """See that what an export came from is there, and that own folders are as they were: an export follows these."""
+    with open_database(origin.database):
+        archives = find_archives(origin.images, skip=out) if origin.images else []
+    archives = numbered(archives, origin.images, journal)
+    see_archives(np.array(sorted(bad), np.int64), journal, sink, archives)
+    done = dict(journal.done())
+    for folder in find_own(origin.own, skip=out):
+        if done.get(folder.key) != folder.stamp:
+            raise DestinationError(
+                f"{folder.path} has changed since its images were exported; run that export again, which takes the "
+                "change up, before this"
+            )
 
 
 def _ids_told(out: Path) -> Ids:
@@ -114,5 +141,8 @@ def _left_out(out: Path, ids: Container[int]) -> Iterator[tuple[int, str]]:
 
 def _write_captions(out: Path, journal: Journal, ids: Iterable[int]) -> None:
     for pair in journal.pairs_of(np.array(sorted(ids), np.int64)):
-        with replacing(out / beside(pair.path)) as part:
+        path = out / beside(pair.path)
+        if path.is_dir():
+            raise DestinationError(f"{path} is a folder, and a file of the export goes there; move it away")
+        with replacing(path) as part:
             part.write_bytes(pair.caption.encode())

@@ -18,11 +18,10 @@ from hakubooru.errors import DestinationError
 from hakubooru.export.checks import CheckFiles, CheckShard, Problem, shard_of
 from hakubooru.export.engine import checked_workers, engine
 from hakubooru.export.manifest import MANIFEST, read_manifest, sink_of
-from hakubooru.export.orphans import kind_of, orphans
+from hakubooru.export.orphans import kind_of, orphan_shards, orphans
 from hakubooru.export.records import Pair
 from hakubooru.export.sinks import SINKS
 from hakubooru.export.sinks.listed import ListedSink
-from hakubooru.export.sinks.webdataset import SHARDS
 from hakubooru.image.own import own_number
 from hakubooru.sqlite_errors import explained
 
@@ -67,9 +66,7 @@ class VerifyReport:
 
     def __str__(self) -> str:
         if self.is_good:
-            return (
-                f"{self.out}: all {self.pairs:,} pairs are what the manifest says, and there is nothing else."
-            )
+            return f"{self.out}: all {self.pairs:,} pairs are what the manifest says, and there is no file of any other."
         good = self.pairs - len({*self.bad_ids, *self.bad_captions})
         lines = [f"{self.out}: {good:,} of {self.pairs:,} pairs are what the manifest says."]
         found = [*sorted(self.problems.items())]
@@ -166,8 +163,7 @@ def _verify_shards(out: Path, *, decode: bool, workers: int) -> VerifyReport:
             yield pairs
 
     _run(report, CheckShard(str(out), decode), tasks(), workers)
-    there = {f"{SHARDS}/{path.name}" for path in (out / SHARDS).glob("*.tar")}
-    report.orphans = sorted(there - known)
+    report.orphans = orphan_shards(out, known)
     return report
 
 

@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from hakubooru.arrays import Ids
 
 SUFFIX: Final = ".hbindex"
-_VERSION: Final = 2
+_VERSION: Final = 3
+_NAME: Final = 100
+"""Bytes of a name that a header has room for."""
 _INTEGER: Final = "<i8"
 _LARGEST_JSON: Final = 256 * 2**20
 _LARGEST_TAR: Final = 2**50
@@ -53,6 +55,8 @@ class TarIndex:
     """Members that no image is taken from: name and reason."""
     damage: str = ""
     """Why the archive could not be read to its end."""
+    names: dict[int, str] = field(default_factory=dict)
+    """Of images by their place here: names that the header before the contents does not have in full."""
 
 
 class Recorder:
@@ -61,6 +65,7 @@ class Recorder:
     def __init__(self) -> None:
         self._rows: list[tuple[int, int, int]] = []
         self._strange: list[tuple[str, str]] = []
+        self._names: dict[int, str] = {}
 
     def add(self, member: Member) -> int | None:
         """Take down a member; gives the post whose image it is.
@@ -74,6 +79,8 @@ class Recorder:
             self._strange.append((member.name, str(error)))
             raise
         if number is not None:
+            if len(member.name) >= _NAME or not member.name.isascii():
+                self._names[len(self._rows)] = member.name
             self._rows.append((number, member.offset, member.size))
         return number
 
@@ -86,7 +93,7 @@ class Recorder:
     def index(self, damage: str = "") -> TarIndex:
         """What was taken down."""
         rows = np.array(self._rows, np.int64).reshape(-1, 3)
-        return TarIndex(rows[:, 0], rows[:, 1], rows[:, 2], tuple(self._strange), damage)
+        return TarIndex(rows[:, 0], rows[:, 1], rows[:, 2], tuple(self._strange), damage, self._names)
 
 
 def build_index(path: str) -> TarIndex:
@@ -113,14 +120,14 @@ def load_index(path: str, size: int | None = None) -> TarIndex | None:
     """
     if is_remote(path):
         try:
-            found = _parse_json(read_index_of(path), size)
+            parsed = _parse_json(read_index_of(path), size)
         except StaleIndexError as error:
             raise OSError(
                 f"the .json beside {path} is of another archive: {error}; fetch both anew from one source"
             ) from error
-        if found is None:
+        if parsed is None:
             raise OSError(f"the .json beside {path} is no index, or cut short")
-        return found
+        return parsed[0]
     for place in (_beside, _in_cache):
         found = _load_own(place(path), path)
         if found is not None:
@@ -128,13 +135,26 @@ def load_index(path: str, size: int | None = None) -> TarIndex | None:
     return _load_json(Path(path).with_suffix(".json"), path)
 
 
-def save_index(path: str, index: TarIndex) -> None:
-    """Keep an index beside its archive, or else in the user's cache; where neither can be written to, do without."""
+def state_of(path: str) -> dict[str, int]:
+    """What changes with an archive: its bytes, and when it was written to, in nanoseconds."""
+    status = os.stat(path)  # noqa: PTH116 - once for every archive
+    return {"bytes": status.st_size, "changed": status.st_mtime_ns}
+
+
+def save_index(path: str, index: TarIndex, state: dict[str, int]) -> None:
+    """Keep an index beside its archive, or else in the user's cache; where neither can be written to, do without.
+
+    Args:
+        path: the archive.
+        index: of it.
+        state: of the archive before it was walked: one that is being written meanwhile has another afterwards, to
+            which the index does not belong.
+    """
     for place in (_beside(path), _in_cache(path)):
         with contextlib.suppress(OSError):
             place.parent.mkdir(parents=True, exist_ok=True)
             with replacing(place) as part, part.open("wb") as file:
-                file.write(json.dumps(_about(path, index)).encode() + b"\n")
+                file.write(json.dumps(_about(index, state)).encode() + b"\n")
                 file.write(np.stack([index.ids, index.offsets, index.sizes]).astype(_INTEGER).tobytes())
             return
 
@@ -156,7 +176,7 @@ def read_indexed(path: str, index: TarIndex, rows: Any) -> Iterator[tuple[Member
     )
     spans = ((offset - BLOCK, offset + size) for _, offset, size in places)
     parts: Iterator[bytes | memoryview] = (read_ranges if is_remote(path) else read_spans)(path, spans)
-    for (number, offset, size), found in zip(places, parts, strict=True):
+    for row, (number, offset, size), found in zip(rows, places, parts, strict=True):
         try:
             member = parse_header(bytes(found[:BLOCK]), offset - BLOCK, offset + size)
         except DamagedTarError as error:
@@ -166,6 +186,7 @@ def read_indexed(path: str, index: TarIndex, rows: Any) -> Iterator[tuple[Member
         # Nor has it a size where extension headers do (8 GiB and more), which no image has.
         if len(found) != BLOCK + size or member.size != size or member.kind != "a file" or is_other:
             raise StaleIndexError(f"post {number} is not at byte {offset:,}, with {size:,} bytes")
+        member.name = index.names.get(int(row), member.name)
         yield member, bytes(memoryview(found)[BLOCK:])
 
 
@@ -173,15 +194,12 @@ def _names_another(name: str, number: int) -> bool:
     try:
         return post_id(name) != number
     except StrangeNameError:
-        return len(name.encode("utf-8", "surrogateescape")) < 100
+        return len(name.encode("utf-8", "surrogateescape")) < _NAME
 
 
-def _about(path: str, index: TarIndex | None = None) -> dict[str, Any]:
-    status = os.stat(path)  # noqa: PTH116 - once for every archive
-    about: dict[str, Any] = {"version": _VERSION, "bytes": status.st_size, "changed": status.st_mtime_ns}
-    if index is not None:
-        about |= {"images": len(index.ids), "strange": index.strange, "damage": index.damage}
-    return about
+def _about(index: TarIndex, state: dict[str, int]) -> dict[str, Any]:
+    about = {"images": len(index.ids), "strange": index.strange, "damage": index.damage, "names": index.names}
+    return {"version": _VERSION} | state | about
 
 
 def _load_own(place: Path, path: str) -> TarIndex | None:
@@ -189,35 +207,47 @@ def _load_own(place: Path, path: str) -> TarIndex | None:
     try:
         line, _, rows = place.read_bytes().partition(b"\n")
         about = json.loads(line)
-        if about | _about(path) != about:
+        if about | {"version": _VERSION} | state_of(path) != about:
             return None  # of another archive, or of this one before it changed
         ids, offsets, sizes = np.frombuffer(rows, _INTEGER).reshape(3, about["images"])
         strange = tuple((str(name), str(reason)) for name, reason in about["strange"])
         damage = str(about["damage"])
-    except (OSError, ValueError, KeyError, TypeError):
+        names = {int(row): str(name) for row, name in about["names"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     if len(ids) and not (
         offsets.min() >= BLOCK and sizes.min() >= 0 and (sizes <= about["bytes"] - offsets).all()
     ):
         return None
-    return TarIndex(ids, offsets, sizes, strange, damage)
+    return TarIndex(ids, offsets, sizes, strange, damage, names)
 
 
 def _load_json(place: Path, path: str) -> TarIndex | None:
     try:
         if place.stat().st_size > _LARGEST_JSON:
             return None
-        return _parse_json(place.read_bytes(), Path(path).stat().st_size)
-    except (OSError, StaleIndexError):
+        found = _parse_json(place.read_bytes(), Path(path).stat().st_size)
+        if found is None:
+            return None
+        index, end = found
+        # Images that were added to the archive later would never be found.
+        behind = Recorder()
+        for _ in read_tar(path, behind.take_down, end):
+            pass
+    except (OSError, StaleIndexError, DamagedTarError):
         return None
+    return None if len(behind.index().ids) else index
 
 
-def _parse_json(text: bytes, end: int | None) -> TarIndex | None:
+def _parse_json(text: bytes, end: int | None) -> tuple[TarIndex, int] | None:
     """`{"filesize": …, "files": {name: {"offset": …, "size": …}}}`, or `{name: [start, end]}`, the end included.
 
     Args:
         text: the JSON.
         end: bytes of the archive, where they are known.
+
+    Returns:
+        the index, and where the member after the last would begin.
 
     Raises:
         StaleIndexError: it is of an archive with other bytes.
@@ -234,11 +264,13 @@ def _parse_json(text: bytes, end: int | None) -> TarIndex | None:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
         return None
     recorder = Recorder()
+    last = 0
     for name, offset, size in sorted(spans, key=lambda span: span[1]):
         if offset < BLOCK or size < 0 or offset + size > (_LARGEST_TAR if end is None else end):
             return None
         recorder.take_down(Member(name, size, offset))
-    return recorder.index()
+        last = offset + size + -size % BLOCK
+    return recorder.index(), last
 
 
 def _beside(path: str) -> Path:

@@ -77,12 +77,13 @@ def image_of(member: Member) -> int | None:
     return number
 
 
-def read_tar(path: str, wanted: Wanted) -> Iterator[tuple[Member, bytes]]:
+def read_tar(path: str, wanted: Wanted, start: int = 0) -> Iterator[tuple[Member, bytes]]:
     """Walk an archive once, from its start to its end, and read the members that are wanted, one at a time.
 
     Args:
         path: the archive; gzip, bzip2 and xz are recognised by their bytes.
         wanted: is asked about every member, in order; only those that it takes are read.
+        start: where a member begins, in an archive that is not compressed.
 
     Yields:
         the wanted members with their contents.
@@ -95,7 +96,7 @@ def read_tar(path: str, wanted: Wanted) -> Iterator[tuple[Member, bytes]]:
         yield from _read_compressed(path, wanted)
         return
     with Path(path).open("rb", buffering=0) as file:
-        yield from _walk(file, file.seek(0, 2), wanted)
+        yield from _walk(file, start, file.seek(0, 2), wanted)
 
 
 def is_compressed(path: str) -> bool:
@@ -104,8 +105,8 @@ def is_compressed(path: str) -> bool:
         return file.read(8).startswith(_COMPRESSED)
 
 
-def _walk(file: io.FileIO, end: int, wanted: Wanted) -> Iterator[tuple[Member, bytes]]:
-    at = file.seek(0)  # where the header in hand stood
+def _walk(file: io.FileIO, start: int, end: int, wanted: Wanted) -> Iterator[tuple[Member, bytes]]:
+    at = file.seek(start)  # where the header in hand stood
     header = file.read(BLOCK)
     buffer = bytearray(_BUFFER)
     records: dict[str, str] = {}  # what extension headers say of the member that follows
@@ -126,6 +127,8 @@ def _walk(file: io.FileIO, end: int, wanted: Wanted) -> Iterator[tuple[Member, b
             if needed > len(buffer):
                 buffer = bytearray(needed)
             read = file.readinto(memoryview(buffer)[:needed])
+            if read < member.size:  # it was as long when it was opened
+                raise DamagedTarError(f"cut short within {member.name!r}")
             yield member, bytes(memoryview(buffer)[: member.size])
             header = bytes(memoryview(buffer)[needed - BLOCK : read])
         else:

@@ -187,14 +187,14 @@ class Bench:
         import numpy as np
 
         import hakubooru as hb
-        from hakubooru.image.index import build_index, load_index, save_index
+        from hakubooru.image.index import build_index, load_index, save_index, state_of
 
         with hb.open(self.database) as db:
             ids = db.posts.sample(fraction=share, seed=1).to_ids()
         places = []
         for tar in sorted(map(str, self.images.glob("*.tar"))):
             index = load_index(tar) or build_index(tar)
-            save_index(tar, index)
+            save_index(tar, index, state_of(tar))
             rows = np.flatnonzero(np.isin(index.ids, ids))
             columns = (index.ids[rows].tolist(), index.offsets[rows].tolist(), index.sizes[rows].tolist())
             places.append((tar, list(zip(*columns, strict=True))))

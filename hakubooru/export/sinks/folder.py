@@ -41,7 +41,7 @@ class FolderSink(Sink):
             if os.stat(path).st_size != pair.bytes:  # noqa: PTH116 - Path costs more than the call
                 return False
             size = os.stat(beside(path)).st_size if self.writes_captions else 0  # noqa: PTH116
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return False
         return not self.writes_captions or size == len(pair.caption.encode())
 

@@ -21,7 +21,7 @@ from hakubooru.export.pipeline import run_export
 from hakubooru.export.records import Task
 from hakubooru.export.sinks import MemorySink
 from hakubooru.export.work import ExportArchive
-from hakubooru.image.index import build_index, save_index
+from hakubooru.image.index import build_index, save_index, state_of
 from hakubooru.image.sources import find_archives
 from pictures import files_of, picture, write_tar
 
@@ -319,7 +319,7 @@ def test_the_same_comes_out_with_an_index_and_without(booru, tmp_path):
     shutil.copytree(booru / "images", images)
     run(booru, tmp_path / "walked", images=[images])
     for archive in find_archives([images]):
-        save_index(archive.path, build_index(archive.path))
+        save_index(archive.path, build_index(archive.path), state_of(archive.path))
     run(booru, tmp_path / "indexed", images=[images])
     assert files_of(tmp_path / "walked") == files_of(tmp_path / "indexed")
 
@@ -367,3 +367,12 @@ def test_a_database_that_changed_meanwhile_is_told(small):
     report = run(small / "newer", small / "out")
     assert report.other_database == "last post 40, last tag 9; now last post 50, last tag 9"
     assert "The database has changed since this export was begun: last post 40" in str(report)
+
+
+def test_long_names_are_told_alike_by_a_walk_and_by_an_index(small):
+    folder = "d" * 120
+    members = [(f"{folder}/{i}.webp", b"" if i == 2 else picture(i)) for i in range(1, 31)]
+    write_tar(small / "images" / "a.tar", members)
+    run(small, small / "out", ids=[1, 2])
+    run(small, small / "out", ids=range(1, 41))
+    assert rejects(small / "out").member.tolist() == [f"{folder}/2.webp"]

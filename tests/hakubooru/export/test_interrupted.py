@@ -13,10 +13,13 @@ import time
 import psutil
 import pytest
 
-from exports import post_ids, run
-from hakubooru.errors import DestinationError
+import hakubooru as hb
+from exports import post_ids, run, write_database
+from hakubooru.errors import DestinationError, IncompleteError
+from hakubooru.export import verify
 from hakubooru.export.journal import Journal
-from pictures import files_of
+from hakubooru.image.tar import read_tar
+from pictures import files_of, picture, write_tar
 
 
 def start(booru, out, workers=2):
@@ -154,3 +157,80 @@ def test_what_a_killed_extension_left_is_pruned(booru, tmp_path, monkeypatch):
     assert len(files_of(out)) > len(before)
     run(booru, out, ids=ids[::2], prune=True)
     assert files_of(out) == before
+
+
+KILLED_AFTER_ONE_SHARD = """
+import os, signal, sys
+from hakubooru.export.sinks import webdataset
+import hakubooru as hb
+
+replace = os.replace
+def replace_one(part, path):
+    replace(part, path)
+    os.kill(os.getpid(), signal.SIGKILL)
+webdataset.os.replace = replace_one
+folder = sys.argv[1]
+with hb.open(folder + "/posts.db") as database:
+    database.posts.export(folder + "/out", images=folder + "/images", output={"sink": "webdataset", "shard_images": 2})
+"""
+
+
+@pytest.fixture
+def half_replaced(small):
+    """Shards of three posts, of which one was replaced by what a larger selection gives, when the export was killed."""
+    order = [1, 4, 2, 5, 3, 6]
+    write_tar(small / "images" / "a.tar", {f"{i}.webp": picture(i) for i in order})
+    export(small)
+    code = [sys.executable, "-c", KILLED_AFTER_ONE_SHARD, str(small)]
+    assert subprocess.run(code, check=False).returncode == -signal.SIGKILL
+    return small
+
+
+def export(folder, out="out"):
+    with hb.open(folder / "posts.db") as database:
+        form = {"sink": "webdataset", "shard_images": 2}
+        database.posts.ids(1, 4).export(folder / out, images=folder / "images", output=form)
+
+
+def test_shards_that_were_replaced_in_part_are_written_anew(half_replaced):
+    assert not verify(half_replaced / "out").is_good
+    export(half_replaced)
+    export(half_replaced, "whole")
+    assert files_of(half_replaced / "out") == files_of(half_replaced / "whole")
+
+
+def test_shards_that_were_replaced_in_part_are_told_where_their_archive_is_gone(half_replaced):
+    archive = (half_replaced / "images" / "a.tar").rename(half_replaced / "aside.tar")
+    write_tar(half_replaced / "images" / "b.tar", {"9.webp": picture(9)})
+    with pytest.raises(DestinationError, match=r"archives are gone: 0/a\.tar; bring them back"):
+        export(half_replaced)
+    archive.rename(half_replaced / "images" / "a.tar")
+    export(half_replaced)
+    assert verify(half_replaced / "out", decode=True).is_good
+
+
+def test_what_a_run_left_that_failed_is_removed_by_the_next(small, monkeypatch):
+    """An update's disk fails after some images; it is taken away, as the message says."""
+    write_database(small / "some.db", [1001, 1011, 1002])
+    (small / "some.db").replace(small / "posts.db")
+    write_tar(small / "images/updates/20240101/data-1.tar", {f"{i}.webp": picture(i) for i in (1001, 1011)})
+    write_tar(small / "images/data-0001.tar", {"1001.webp": picture(1)})
+    (small / "out/x001").mkdir(parents=True)
+    (small / "out/.hakubooru").mkdir()
+
+    def failing(path, wanted):
+        for number, found in enumerate(read_tar(path, wanted)):
+            if number:
+                raise OSError(5, "Input/output error")
+            yield found
+
+    (small / "out/x011").mkdir()  # so that files are moved there one by one
+    with monkeypatch.context() as patched:
+        patched.setattr("hakubooru.export.reading.read_tar", failing)
+        with pytest.raises(IncompleteError, match="Input/output error"):
+            run(small, small / "out")
+    assert [*(small / "out").glob("x*/*")]
+    shutil.rmtree(small / "images/updates")
+    run(small, small / "out")
+    assert verify(small / "out").is_good
+    assert sorted(path.name for path in (small / "out").glob("x*/*")) == ["1001.txt", "1001.webp"]

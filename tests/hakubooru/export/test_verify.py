@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 import tarfile
 
@@ -10,6 +11,7 @@ from pyarrow import parquet
 import hakubooru as hb
 from hakubooru.errors import DestinationError, IncompleteError
 from hakubooru.export import repair, verify
+from hakubooru.export.journal import Journal
 from hakubooru_cli.main import cli
 from pictures import files_of, picture, write_tar
 
@@ -54,7 +56,9 @@ ORPHANS = ["x006/6.png", "x007/8.webp", "x040/40.txt"]
 def test_a_whole_export_is_good(out, workers):
     report = verify(out, decode=True, workers=workers)
     assert report.is_good
-    assert str(report) == f"{out}: all 39 pairs are what the manifest says, and there is nothing else."
+    assert (
+        str(report) == f"{out}: all 39 pairs are what the manifest says, and there is no file of any other."
+    )
 
 
 def test_what_is_wrong_is_told(out):
@@ -257,3 +261,78 @@ def test_the_command(out):
     result = CliRunner().invoke(cli, ["verify", str(out), "--decode"])
     assert isinstance(result.exception, IncompleteError)
     assert CliRunner().invoke(cli, ["verify", str(out), "--repair"]).exit_code == 0
+
+
+def test_an_image_is_sought_in_archives_that_were_renamed(out):
+    before = files_of(out)
+    (out.parent / "images").rename(out.parent / "other")
+    with hb.open(out.parent / "posts.db") as database:
+        database.posts.export(out, images=out.parent / "other")
+        (out.parent / "other" / "a.tar").rename(out.parent / "other" / "z.tar")
+        database.posts.export(out, images=out.parent / "other")
+    (out / "x001" / "1.webp").unlink()
+    assert repair(out).is_good
+    assert files_of(out) == before
+
+
+def test_own_images_that_changed_since_are_left_as_they_were_exported(small):
+    own = small / "own"
+    own.mkdir()
+    for name in "abc":
+        (own / f"{name}.png").write_bytes(picture(ord(name), "png"))
+        (own / f"{name}.txt").write_text(f"my {name}")
+    write_tar(small / "images" / "a.tar", {"1.webp": picture(1)})
+    with hb.open(small / "posts.db") as database:
+        database.posts.export(small / "out", images=small / "images", own=own)
+    before = files_of(small / "out")
+    (small / "out" / "x001" / "1.webp").unlink()
+    (own / "c.txt").rename(small / "aside")
+    left = files_of(small / "out")
+    with pytest.raises(DestinationError, match="own has changed since its images were exported"):
+        repair(small / "out")
+    assert files_of(small / "out") == left
+    (small / "aside").rename(own / "c.txt")
+    assert repair(small / "out").is_good
+    assert files_of(small / "out") == before
+
+
+def test_nothing_is_repaired_while_an_export_is_under_way(out):
+    spoil(out)
+    before = files_of(out)
+    with Journal(out), pytest.raises(DestinationError, match="another export is writing"):
+        repair(out)
+    assert files_of(out) == before
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links")
+def test_files_that_cannot_be_read_are_told_like_all_others(out):
+    before = files_of(out)
+    (out / "x001" / "1.webp").unlink()
+    (out / "x001" / "1.webp").symlink_to(out / "x001" / "1.webp")
+    shutil.rmtree(out / "x003")
+    (out / "x003").write_bytes(b"")
+    (out / "x005" / "1005.webp").mkdir()
+    report = verify(out)
+    assert report.problems == {
+        "pair cannot be read (Too many levels of symbolic links)": (1, ["x001/1.webp"]),
+        "image is missing": (1, ["x003/3.webp"]),
+        "caption is missing": (1, ["x003/3.txt"]),
+    }
+    assert not report.orphans
+    (out / "x003").unlink()
+    assert repair(out).is_good
+    assert files_of(out) == before
+
+
+def test_a_folder_in_the_place_of_a_caption_is_told(out):
+    (out / "x001" / "1.txt").unlink()
+    (out / "x001" / "1.txt").mkdir()
+    with pytest.raises(DestinationError, match=r"1\.txt is a folder, and a file of the export goes there"):
+        repair(out)
+
+
+def test_a_manifest_without_a_column_is_told(out):
+    table = parquet.read_table(out / "manifest.parquet")
+    parquet.write_table(table.drop_columns(["parts"]), out / "manifest.parquet")
+    with pytest.raises(DestinationError, match="has no column parts"):
+        verify(out)

@@ -15,6 +15,7 @@ from hakubooru.image.index import (
     load_index,
     read_indexed,
     save_index,
+    state_of,
 )
 from hakubooru.image.tar import BLOCK
 from pictures import add_special, picture, write_tar
@@ -60,7 +61,7 @@ def test_it_is_kept_beside_the_archive(tar):
     assert load_index(str(tar)) is None
     built = build_index(str(tar))
     assert built.strange == (("5.webp", "a symbolic link"),)
-    save_index(str(tar), built)
+    save_index(str(tar), built, state_of(str(tar)))
     assert same(load_index(str(tar)), built)
     assert sorted(path.name for path in tar.parent.iterdir()) == ["0001.tar", "0001.tar" + SUFFIX]
 
@@ -68,13 +69,13 @@ def test_it_is_kept_beside_the_archive(tar):
 def test_it_is_kept_in_the_cache_where_the_folder_cannot_be_written_to(tar, cache):
     (tar.parent / ("0001.tar" + SUFFIX)).mkdir()  # in the way of a file, for every user
     built = build_index(str(tar))
-    save_index(str(tar), built)
+    save_index(str(tar), built, state_of(str(tar)))
     assert len(list(cache.rglob("*" + SUFFIX))) == 1
     assert same(load_index(str(tar)), built)
 
 
 def test_a_damaged_or_old_one_counts_as_none(tar):
-    save_index(str(tar), build_index(str(tar)))
+    save_index(str(tar), build_index(str(tar)), state_of(str(tar)))
     kept = tar.parent / ("0001.tar" + SUFFIX)
     whole = kept.read_bytes()
     for data in (whole[:-30], whole[:100], b"", b"PK\x03\x04nonsense", whole.replace(b"version", b"vorsion")):
@@ -152,10 +153,12 @@ def test_a_wrong_size_is_noticed(tar):
 def test_an_index_of_impossible_places_counts_as_none(tar, about):
     index = build_index(str(tar))
     if "strange" in about:
-        save_index(str(tar), dataclasses.replace(index, **about))
+        save_index(str(tar), dataclasses.replace(index, **about), state_of(str(tar)))
     else:
         ((name, value),) = about.items()
-        save_index(str(tar), dataclasses.replace(index, **{name: np.full(len(index.ids), value)}))
+        save_index(
+            str(tar), dataclasses.replace(index, **{name: np.full(len(index.ids), value)}), state_of(str(tar))
+        )
     assert load_index(str(tar)) is None
 
 
@@ -163,3 +166,33 @@ def test_an_index_of_impossible_places_counts_as_none(tar, about):
 def test_json_with_impossible_places_counts_as_none(tar, offset):
     tar.with_suffix(".json").write_text('{"files": {"1001.webp": {"size": 5, "offset": ' + offset + "}}}")
     assert load_index(str(tar)) is None
+
+
+def test_an_index_made_while_its_archive_was_written_belongs_to_no_later_one(tmp_path):
+    path = write_tar(tmp_path / "a.tar", {f"{i}.webp": b"%d" % i for i in range(1, 30)})
+    whole = path.read_bytes()
+    path.write_bytes(whole[:10240])
+    state = state_of(str(path))
+    index = build_index(str(path))
+    path.write_bytes(whole)
+    save_index(str(path), index, state)
+    assert load_index(str(path)) is None
+
+
+def test_a_json_that_knows_nothing_of_later_members_counts_as_none(tmp_path):
+    path = write_tar(tmp_path / "a.tar", {f"{i}.webp": b"%d" % i for i in range(1, 4)})
+    index = build_index(str(path))
+    spans = zip(index.ids.tolist(), index.offsets.tolist(), index.sizes.tolist(), strict=True)
+    told = {f"{number}.webp": [offset, offset + size - 1] for number, offset, size in spans}
+    for count, is_used in ((3, True), (2, False), (0, False)):
+        path.with_suffix(".json").write_text(json.dumps(dict([*told.items()][:count])))
+        assert (load_index(str(path)) is not None) == is_used
+
+
+def test_names_that_headers_have_no_room_for_are_kept(tmp_path):
+    names = [f"{'d' * 120}/1.webp", "é/2.webp", "3.webp"]
+    path = write_tar(tmp_path / "a.tar", dict.fromkeys(names, b"x"))
+    save_index(str(path), build_index(str(path)), state_of(str(path)))
+    index = load_index(str(path))
+    assert [member.name for member, _ in read_indexed(str(path), index, np.arange(3))] == names
+    assert len(index.names) == 2

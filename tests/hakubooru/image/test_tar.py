@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import tarfile
 
 import pytest
@@ -150,3 +151,18 @@ def test_one_member_is_in_memory_at_a_time(tmp_path):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 5 * 2**20
+
+
+def test_an_archive_that_shrinks_while_it_is_read(tmp_path):
+    """What was read of the member before must not stand in for what is not there any more."""
+    path = write_tar(tmp_path / "a.tar", {"1.webp": b"1" * 9000, "2.webp": b"2" * 9000})
+
+    def shrink(member):
+        if member.name == "2.webp":
+            os.truncate(path, member.offset + 1000)
+        return True
+
+    members = read_tar(str(path), shrink)
+    assert next(members)[1] == b"1" * 9000
+    with pytest.raises(DamagedTarError, match=r"cut short within '2\.webp'"):
+        next(members)

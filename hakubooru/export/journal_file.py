@@ -1,0 +1,90 @@
+"""The file of a journal: its tables, and how it is opened, by one process at a time."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING, Final
+
+from hakubooru.errors import DestinationError
+from hakubooru.sqlite_errors import explain
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_LAYOUT: Final = 1
+"""Of the tables below, and of the files of an export."""
+_PAGES_A_LOG: Final = 20_000
+"""Pages of 4 KiB that are written to the log before they enter the file, which waits for the disk."""
+
+# The rows of an archive lie together. Kept in the order of ids, as a primary key would have it, those of an archive by
+# id % 1000 would each touch a page of their own: four times the work, and the whole file written over and over.
+_TABLES: Final = """
+CREATE TABLE setting (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE archive (
+    name TEXT PRIMARY KEY, stamp INTEGER NOT NULL, strays INTEGER NOT NULL, damage TEXT NOT NULL, boot TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE pair (
+    id INTEGER NOT NULL, path TEXT NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL, bytes INTEGER NOT NULL,
+    sha256 TEXT NOT NULL, caption TEXT NOT NULL, parts TEXT NOT NULL, archive TEXT NOT NULL
+);
+CREATE UNIQUE INDEX pair_id ON pair (id);
+CREATE INDEX pair_archive ON pair (archive);
+CREATE TABLE twin (
+    id INTEGER PRIMARY KEY, sha256 TEXT NOT NULL, archive TEXT NOT NULL
+);
+CREATE TABLE broken (
+    id INTEGER, archive TEXT, member TEXT, reason TEXT NOT NULL, status TEXT NOT NULL, PRIMARY KEY (id, archive, member)
+) WITHOUT ROWID;
+CREATE TABLE passed_over (archive TEXT, reason TEXT, count INTEGER NOT NULL, PRIMARY KEY (archive, reason)) WITHOUT ROWID;
+CREATE TABLE passed_name (archive TEXT, reason TEXT, member TEXT, PRIMARY KEY (archive, reason, member)) WITHOUT ROWID;
+"""
+
+
+def open_record(path: Path, out: Path) -> sqlite3.Connection:
+    """Open the record of an export, or begin one.
+
+    Raises:
+        DestinationError: another export is writing into the folder `out`, or what is there is no record.
+    """
+    # A killed writer's last transaction is rolled back as the file is opened.
+    connection = sqlite3.connect(path, timeout=0, isolation_level=None)
+    try:
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        # A log costs no wait for the disk with each archive. A power cut can take the last archives from it,
+        # which are then exported again, but not tear it.
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {_PAGES_A_LOG}")
+        connection.execute("BEGIN EXCLUSIVE")
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0:
+            for statement in _TABLES.split(";"):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {_LAYOUT}")
+        connection.execute("COMMIT")
+    except sqlite3.OperationalError as error:
+        connection.close()
+        if "locked" not in str(error):
+            raise _explained(path, error) from error
+        raise DestinationError(
+            f"another export is writing into {out}; wait for it to end, or choose another folder"
+        ) from error
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        raise DestinationError(
+            f"{path} is damaged ({error}); move {out} out of the way and export anew"
+        ) from error
+    if version not in (0, _LAYOUT):
+        connection.close()
+        raise DestinationError(
+            f"{out} was written by another version of hakubooru (layout {version}, this one writes {_LAYOUT}); "
+            "use that version, or choose another folder"
+        )
+    return connection
+
+
+def _explained(path: Path, error: sqlite3.Error) -> BaseException:
+    better = explain(path, error)
+    if better is error:
+        better = DestinationError(f"{path} cannot be opened ({error}); see that its folder can be written to")
+    return better
