@@ -1,6 +1,8 @@
 """Kill an export again and again with SIGKILL while it writes, let it end, and compare every byte with an undisturbed one.
 
-python tests/benchmarks/export_kills.py [--kills N] [--tars N] [--workers N] [--seed N]
+python tests/benchmarks/export_kills.py [--kills N] [--tars N] [--workers N] [--seed N] [--sink NAME] [--extend]
+
+With --extend half of the posts are exported first, undisturbed, so that shards are written anew while the rest comes.
 """
 
 from __future__ import annotations
@@ -21,9 +23,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def start(database: Path, images: Path, out: Path, workers: int) -> subprocess.Popen:
+def start(
+    database: Path, images: Path, out: Path, options: argparse.Namespace, query: str = ""
+) -> subprocess.Popen:
     code = "from hakubooru_cli.main import main; main()"
-    command = ["export", database, "--images", images, "--out", out, "--workers", str(workers)]
+    command = ["export", database, *filter(None, [query]), "--images", images, "--out", out]
+    command += ["--workers", str(options.workers), "--sink", options.sink]
     return subprocess.Popen(
         [sys.executable, "-c", code, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
@@ -56,11 +61,13 @@ def main() -> None:
     parser.add_argument("--tars", type=int, default=4)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--sink", default="folder")
+    parser.add_argument("--extend", action="store_true")
     options = parser.parse_args()
     folder = write_set(options.tars)
     database, images = folder / f"posts{options.tars}.db", folder / f"images{options.tars}"
     written = folder / f"written{time.time_ns()}"
-    process = start(database, images, written / "whole", options.workers)
+    process = start(database, images, written / "whole", options)
     wait_until_writing(process, written / "whole")
     begun = time.perf_counter()
     assert process.wait() == 0
@@ -70,8 +77,10 @@ def main() -> None:
     while kills < options.kills:
         out = written / f"out{runs}"
         runs += 1
+        if options.extend:
+            assert start(database, images, out, options, "id:<500000").wait() == 0
         while kills < options.kills:
-            process = start(database, images, out, options.workers)
+            process = start(database, images, out, options)
             wait_until_writing(process, out)
             try:
                 process.wait(draw.uniform(0, 1) * seconds)
@@ -80,7 +89,7 @@ def main() -> None:
                 process.kill()
                 process.wait()
                 kills += 1
-        assert start(database, images, out, options.workers).wait() == 0
+        assert start(database, images, out, options).wait() == 0
         same = hashes(out) == hashes(written / "whole")
         left = [*(out / ".hakubooru" / "part").iterdir(), *out.rglob("*.part")]
         print(f"export {runs}: {kills} kills so far; same bytes: {same}; left over: {len(left)}", flush=True)
