@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from hakubooru.export.engine import StoppedError
 from hakubooru.export.sinks import beside
 from hakubooru.image.convert import DAMAGES
-from hakubooru.image.tar import BLOCK, DamagedTarError, read_tar
+from hakubooru.image.tar import BLOCK, DamagedTarError, file_header, parse_header
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from hakubooru.export.records import Pair
 
@@ -72,20 +72,19 @@ class CheckShard:
         images = {pair.path.rpartition("/")[2]: pair for pair in task}
         captions = {beside(name): pair for name, pair in images.items()}
         problems: list[Problem] = []
+        wrong = False
         try:
-            for member, data in read_tar(f"{self.out}/{shard}", lambda _: True):
+            for name, data in _members(Path(self.out, shard)):
                 if stopped():
                     raise StoppedError
-                if member.name in images:
-                    problems += check_image(images.pop(member.name), data, decode=self.decodes)
-                elif member.name in captions:
-                    problems += check_caption(captions.pop(member.name), data)
+                if name in images:
+                    problems += check_image(images.pop(name), data, decode=self.decodes)
+                elif name in captions:
+                    problems += check_caption(captions.pop(name), data)
                 else:
-                    name = f"{shard}/{member.name}"
-                    problems.append(Problem(task[0].id, name, "member that belongs to no pair"))
-            wrong = not problems and not images and not captions and not self._ends(shard, task)
+                    problems.append(Problem(task[0].id, f"{shard}/{name}", "member that belongs to no pair"))
         except (FileNotFoundError, IsADirectoryError):
-            wrong = False  # each of its images is told
+            pass  # each of its images is told
         except (DamagedTarError, OSError):
             wrong = True
         if wrong:
@@ -96,11 +95,26 @@ class CheckShard:
             problems += check_caption(pair, None)
         return len(task), problems
 
-    def _ends(self, shard: str, task: list[Pair]) -> bool:
-        """Whether a shard ends with its last member, and does not go on behind its end mark."""
-        sizes = (size for pair in task for size in (pair.bytes, len(pair.caption.encode())))
-        whole = sum(BLOCK + size + -size % BLOCK for size in sizes) + 2 * BLOCK
-        return Path(self.out, shard).stat().st_size == whole
+
+def _members(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Names and contents of a shard's members, every byte between them compared with what an export writes.
+
+    Raises:
+        DamagedTarError: one is another.
+    """
+    with path.open("rb") as file:
+        end = file.seek(0, 2)
+        at = file.seek(0)
+        while (header := file.read(BLOCK)) != bytes(BLOCK):
+            member = parse_header(header, at, end)
+            at = member.offset + member.size + -member.size % BLOCK
+            is_ours = member.name.isascii() and header == file_header(member.name, member.size)
+            data = file.read(member.size) if at <= end else b""
+            yield member.name, data
+            if not is_ours or any(file.read(-member.size % BLOCK)):
+                raise DamagedTarError(f"has something else before byte {at:,}")
+        if file.read() != bytes(BLOCK):
+            raise DamagedTarError("has something else behind its end mark")
 
 
 def shard_of(pair: Pair) -> str:

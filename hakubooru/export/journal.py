@@ -27,10 +27,9 @@ if TYPE_CHECKING:
     from hakubooru.arrays import Ids
     from hakubooru.export.records import Outcome
 
-_NOT_DONE: Final = -1
-"""In place of an archive's stamp, which is never negative."""
-_TOO_MUCH: Final = -2
-"""Likewise: what it gave holds more than is on record, and is to be written anew."""
+_NOTHING, _READ, _REWRITE = range(3)
+"""What is to be done with an archive: nothing; reading it again; and writing anew what it gave, which may have more, or
+less, than is on record."""
 
 _IDS_A_READ: Final = 10_000
 OTHERS: Final = " (others)"
@@ -92,11 +91,15 @@ class Journal:
 
     def done(self) -> set[tuple[str, int]]:
         """Keys and stamps of the work that is done."""
-        return set(self._connection.execute("SELECT name, stamp FROM archive"))
+        return set(self._connection.execute("SELECT name, stamp FROM archive WHERE todo = ?", [_NOTHING]))
+
+    def stamps(self) -> dict[str, int]:
+        """By their keys, the stamps of archives when they were read last, whatever is to be done with them."""
+        return dict(self._connection.execute("SELECT name, stamp FROM archive").fetchall())
 
     def reopen(self) -> None:
         """Have every archive read again, for posts that were not asked for before; own folders have none of them."""
-        self._write("UPDATE archive SET stamp = MIN(stamp, ?) WHERE name NOT GLOB 'own *'", [(_NOT_DONE,)])
+        self._write("UPDATE archive SET todo = MAX(todo, ?) WHERE name NOT GLOB 'own *'", [(_READ,)])
 
     def rewrites(self, archive: str) -> None:
         """Take down, on the disk, that what an archive gave is written anew.
@@ -104,18 +107,18 @@ class Journal:
         Until that is recorded, its files can have more than is on record, or less.
         """
         self._connection.execute("PRAGMA synchronous = FULL")
-        self.stamp(archive, _TOO_MUCH)
+        self._write("UPDATE archive SET todo = ? WHERE name = ?", [(_REWRITE, archive)])
         self._connection.execute("PRAGMA synchronous = NORMAL")
 
-    def stamp(self, archive: str, stamp: int) -> None:
-        """Take down an archive's stamp."""
-        self._write("UPDATE archive SET stamp = ? WHERE name = ?", [(stamp, archive)])
+    def was_left(self, archive: str) -> None:
+        """Take that back: it was left as it was, and is to be read another time."""
+        self._write("UPDATE archive SET todo = ? WHERE name = ?", [(_READ, archive)])
 
     def oversized(self) -> set[str]:
         """Keys of archives of whose files it is not known that they have what is on record."""
         rows = self._connection.execute(
-            "SELECT name FROM archive WHERE stamp = ? AND EXISTS (SELECT 1 FROM pair WHERE archive = name)",
-            [_TOO_MUCH],
+            "SELECT name FROM archive WHERE todo = ? AND EXISTS (SELECT 1 FROM pair WHERE archive = name)",
+            [_REWRITE],
         )
         return {name for (name,) in rows}
 
@@ -156,8 +159,8 @@ class Journal:
                     [key, reason, count],
                 )
             self._connection.execute(
-                "INSERT OR REPLACE INTO archive VALUES (?, ?, ?, ?, ?)",
-                [key, outcome.stamp, outcome.strays, outcome.damage, boot()],
+                "INSERT OR REPLACE INTO archive VALUES (?, ?, ?, ?, ?, ?)",
+                [key, outcome.stamp, outcome.strays, outcome.damage, boot(), _NOTHING],
             )
 
     def forget(self, ids: Iterable[int], *, leaves_more: bool = False) -> None:
@@ -172,9 +175,9 @@ class Journal:
             return
         if not leaves_more:
             self.reopen()
-        stamp = _TOO_MUCH if leaves_more else _NOT_DONE
+        todo = _REWRITE if leaves_more else _READ
         self._write(
-            f"UPDATE archive SET stamp = MIN(stamp, {stamp}) WHERE name = (SELECT archive FROM pair WHERE id = ?)",
+            f"UPDATE archive SET todo = MAX(todo, {todo}) WHERE name = (SELECT archive FROM pair WHERE id = ?)",
             rows,
         )
         self._write("DELETE FROM pair WHERE id = ?", rows)
@@ -223,7 +226,7 @@ class Journal:
         with transaction(self._connection):
             many = self._connection.executemany
             if leaves_more:
-                struck = f"UPDATE archive SET stamp = {_TOO_MUCH} WHERE name = (SELECT archive FROM pair WHERE id = ?)"
+                struck = f"UPDATE archive SET todo = {_REWRITE} WHERE name = (SELECT archive FROM pair WHERE id = ?)"
                 many(struck, rows)
             many("INSERT INTO twin SELECT id, sha256, archive FROM pair WHERE id = ?", rows)
             many("DELETE FROM pair WHERE id = ?", rows)
@@ -241,7 +244,7 @@ class Journal:
             f"SELECT id FROM twin LEFT JOIN {left} WHERE first IS NULL OR first > id ORDER BY id"
         ).fetchall()
         self._write(
-            f"UPDATE archive SET stamp = MIN(stamp, {_NOT_DONE}) WHERE name = (SELECT archive FROM twin WHERE id = ?)",
+            f"UPDATE archive SET todo = MAX(todo, {_READ}) WHERE name = (SELECT archive FROM twin WHERE id = ?)",
             rows,
         )
         self._write("DELETE FROM twin WHERE id = ?", rows)

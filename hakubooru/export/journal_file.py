@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from typing import TYPE_CHECKING, Final
 
@@ -11,7 +12,7 @@ from hakubooru.sqlite_errors import explain
 if TYPE_CHECKING:
     from pathlib import Path
 
-_LAYOUT: Final = 1
+_LAYOUT: Final = 2
 """Of the tables below, and of the files of an export."""
 _PAGES_A_LOG: Final = 20_000
 """Pages of 4 KiB that are written to the log before they enter the file, which waits for the disk."""
@@ -21,7 +22,8 @@ _PAGES_A_LOG: Final = 20_000
 _TABLES: Final = """
 CREATE TABLE setting (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE archive (
-    name TEXT PRIMARY KEY, stamp INTEGER NOT NULL, strays INTEGER NOT NULL, damage TEXT NOT NULL, boot TEXT NOT NULL
+    name TEXT PRIMARY KEY, stamp INTEGER NOT NULL, strays INTEGER NOT NULL, damage TEXT NOT NULL, boot TEXT NOT NULL,
+    todo INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE pair (
     id INTEGER NOT NULL, path TEXT NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL, bytes INTEGER NOT NULL,
@@ -46,8 +48,11 @@ def open_record(path: Path, out: Path) -> sqlite3.Connection:
     Raises:
         DestinationError: another export is writing into the folder `out`, or what is there is no record.
     """
-    # A killed writer's last transaction is rolled back as the file is opened.
-    connection = sqlite3.connect(path, timeout=0, isolation_level=None)
+    try:
+        # A killed writer's last transaction is rolled back as the file is opened.
+        connection = sqlite3.connect(path, timeout=0, isolation_level=None)
+    except sqlite3.OperationalError as error:
+        raise _explained(path, error) from error
     try:
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         # A log costs no wait for the disk with each archive. A power cut can take the last archives from it,
@@ -84,6 +89,8 @@ def open_record(path: Path, out: Path) -> sqlite3.Connection:
 
 
 def _explained(path: Path, error: sqlite3.Error) -> BaseException:
+    if not all(os.access(place, os.W_OK) for place in (path, path.parent)):
+        return DestinationError(f"{path} cannot be written to; allow it, or export into another folder")
     better = explain(path, error)
     if better is error:
         better = DestinationError(f"{path} cannot be opened ({error}); see that its folder can be written to")

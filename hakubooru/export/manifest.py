@@ -192,5 +192,7 @@ def _opened(path: Path) -> Iterator[Any]:
     try:
         with parquet.ParquetFile(path) as file:
             yield file
-    except (pa.ArrowException, OSError) as error:
+    except PermissionError as error:
+        raise DestinationError(f"{path} cannot be read: {error.strerror}; allow it") from error
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise DestinationError(f"{path} is damaged ({error}); export again into the same folder") from error

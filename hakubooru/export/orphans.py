@@ -51,7 +51,8 @@ def remove_orphans(out: Path, pairs: Iterator[Pair], sink: Sink) -> None:
 
 def orphan_shards(out: Path, known: set[str]) -> list[str]:
     """Shards in an export that are not among those that are known."""
-    return sorted({f"{SHARDS}/{path.name}" for path in (out / SHARDS).glob("*.tar")} - known)
+    there = {f"{SHARDS}/{path.name}" for path in (out / SHARDS).glob("*.tar") if path.is_file()}
+    return sorted(there - known)
 
 
 def orphans(out: Path, ids: Ids, kinds: Any, *, has_captions: bool) -> Iterator[str]:
@@ -64,18 +65,19 @@ def orphans(out: Path, ids: Ids, kinds: Any, *, has_captions: bool) -> Iterator[
         has_captions: whether images have captions beside them.
     """
     for folder in [*sorted(out.glob("x[0-9][0-9][0-9]")), *out.glob("own")]:
-        for path in folder.iterdir() if folder.is_dir() else ():
+        try:
+            paths = list(folder.iterdir())
+        except OSError:
+            continue  # where it cannot be read, each of its pairs is told
+        for path in paths:
             name = f"{folder.name}/{path.name}"
             number = _number_of(name)
             if number is None:
                 continue
             at = int(np.searchsorted(ids, number))
             kind = _KINDS[kinds[at]] if at < len(ids) and ids[at] == number else ""
-            if (
-                kind != path.suffix[1:]
-                and not (has_captions and kind and path.suffix == ".txt")
-                and not path.is_dir()
-            ):
+            is_ours = kind == path.suffix[1:] or (has_captions and kind and path.suffix == ".txt")
+            if not is_ours and not path.is_dir():
                 yield name
 
 

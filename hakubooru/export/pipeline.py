@@ -171,7 +171,8 @@ class _Run:
             return
         for wave in waves(self.archives):
             self._do(running, [Task(a, a.claim.of(self._posts()), a.claim, a.key) for a in wave], bar)
-        # Names may lie: archives that hold other posts than theirs are asked again for what is missing.
+        # Names may lie: archives that hold other posts than theirs are asked again for what is missing. Only those that
+        # were read for their own: to open all others for it would cost a small selection a walk through everything.
         strays = self.journal.strays()
         for archive in self.archives:
             if archive.key in strays:
@@ -217,8 +218,8 @@ class _Run:
         for outcome in running.run(left):
             if outcome.lost:
                 lost.append(f"{outcome.key} ({outcome.lost})")
-                if whole and outcome.key in done:  # what it gave before is as it was
-                    self.journal.stamp(outcome.key, done[outcome.key])
+                if whole and outcome.key not in oversized:
+                    self.journal.was_left(outcome.key)
                 continue
             self.journal.record(outcome, whole=whole)
             self.disk.wrote(outcome.key)
@@ -295,9 +296,9 @@ def _take_up(
     if doubtful := journal.doubtful():
         journal.forget(wrong_ids(out, journal.pairs_from(doubtful), sink, workers))
         journal.trust(doubtful)
-    done = dict(journal.done())
+    stamps = journal.stamps()
     for folder in own:
-        if done.get(folder.key, folder.stamp) != folder.stamp:
+        if stamps.get(folder.key, folder.stamp) != folder.stamp:
             for pair in journal.pairs_of(journal.ids_of(folder.key)):
                 sink.remove(pair)
             journal.strike(folder.key)

@@ -110,10 +110,18 @@ def _see_sources(origin: Origin, out: Path, bad: set[int], journal: Journal, sin
     with open_database(origin.database):
         archives = find_archives(origin.images, skip=out) if origin.images else []
     archives = numbered(archives, origin.images, journal)
-    see_archives(np.array(sorted(bad), np.int64), journal, sink, archives)
-    done = dict(journal.done())
+    ids = np.array(sorted(bad), np.int64)
+    see_archives(ids, journal, sink, archives)
+    gone = journal.archives_of(ids) - {archive.key for archive in archives}
+    if gone and sink.needs_images:
+        # Another archive can have an older image, which would stand in without a word.
+        raise DestinationError(
+            f"archives are gone from which the images came that are wrong now: {', '.join(sorted(gone))}; bring them "
+            "back, or remove those images and run the export again, which takes what other archives have"
+        )
+    stamps = journal.stamps()
     for folder in find_own(origin.own, skip=out):
-        if done.get(folder.key) != folder.stamp:
+        if stamps.get(folder.key) != folder.stamp:
             raise DestinationError(
                 f"{folder.path} has changed since its images were exported; run that export again, which takes the "
                 "change up, before this"

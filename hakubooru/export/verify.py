@@ -149,6 +149,8 @@ def _wrong_list(out: Path, sink: ListedSink) -> str:
             same = all(file.read(len(line)) == line for line in lines) and not file.read(1)
     except (FileNotFoundError, IsADirectoryError):
         return "list is missing"
+    except OSError as error:
+        return f"list cannot be read ({error.strerror})"
     return "" if same else "list is not what the manifest says"
 
 

@@ -75,7 +75,8 @@ def find_archives(
 ) -> list[Archive]:
     """Search folders for tars and folders of images, once, and put them in the order in which they count.
 
-    A name that tells of other posts than the first in the archive is not believed.
+    A name that tells of other posts than the first in the archive is not believed; those of remote archives are, of
+    which nothing is read here.
 
     Args:
         roots: folders to search with all that is below them, or tars; URLs that fsspec knows, of tars with an index

@@ -118,7 +118,8 @@ class _ShardWriter(Writer):
         self.part.rmdir()
         # An archive that once gave more: its later shards are none of it any more.
         for path in Path(self.sink.out, SHARDS).glob(f"{self.name}-*.tar"):
-            if int(path.stem.rpartition("-")[2]) > self.shard or not self.images:
+            number = path.stem.removeprefix(f"{self.name}-")
+            if number.isdecimal() and (int(number) > self.shard or not self.images):
                 path.unlink()
 
     def _open(self, path: str) -> None:

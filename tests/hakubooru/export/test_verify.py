@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import shutil
+import subprocess
+import sys
 import tarfile
 
 import pytest
@@ -83,12 +87,37 @@ def test_repair_gives_the_same_bytes_again(out):
 
 def test_what_cannot_be_repaired_is_told(out):
     (out / "x001" / "1.webp").unlink()
-    (out.parent / "images" / "a.tar").unlink()
+    members = {f"{i}.webp": b"" if i == 1 else picture(i) for i in range(1, 31)}
+    write_tar(out.parent / "images" / "a.tar", members)
     report = repair(out)
     assert report.pairs == 38
-    assert report.problems == {"could not be exported again: no archive holds it": (1, ["post 1"])}
+    assert report.problems == {"could not be exported again: empty file": (1, ["post 1"])}
+    assert report.orphans == ["x001/1.txt"]
     with hb.open(out.parent / "posts.db") as database:
         assert database.posts.export(out, images=out.parent / "images").exported == 38
+
+
+def test_an_older_image_does_not_stand_in_for_one_whose_archive_is_gone(small):
+    """An image came from an update; without it the original would take its place."""
+    update = write_tar(small / "images/updates/20240601/data-1.tar", {"1.webp": picture(1, size=(90, 90))})
+    write_tar(small / "images/data-0001.tar", {"1.webp": picture(1, size=(30, 30))})
+    out = small / "out"
+    with hb.open(small / "posts.db") as database:
+        database.posts.export(out, images=small / "images")
+        before = files_of(out)
+        (out / "x001" / "1.webp").write_bytes(b"")
+        aside = update.rename(small / "aside.tar")
+        with pytest.raises(
+            DestinationError, match=r"archives are gone .*: 0/updates/20240601/data-1\.tar; bring"
+        ):
+            repair(out)
+        aside.rename(update)
+        assert repair(out).is_good
+        assert files_of(out) == before
+        update.unlink()
+        (out / "x001" / "1.webp").unlink()
+        database.posts.export(out, images=small / "images")
+    assert files_of(out)["x001/1.webp"] == picture(1, size=(30, 30))
 
 
 def test_shards_are_not_repaired_without_their_archive(small):
@@ -125,7 +154,7 @@ def test_what_does_not_belong_into_a_shard_is_told_and_removed(shards):
     with tarfile.open(shard, "a") as tar:
         tar.addfile(tarfile.TarInfo("999.webp"))
     report = verify(shards)
-    assert [*report.problems] == ["member that belongs to no pair"]
+    assert [*report.problems] == ["member that belongs to no pair", "shard is damaged"]
     assert repair(shards).is_good
     assert files_of(shards) == before
 
@@ -265,12 +294,33 @@ def test_the_command(out):
 
 def test_an_image_is_sought_in_archives_that_were_renamed(out):
     before = files_of(out)
-    (out.parent / "images").rename(out.parent / "other")
+    images = out.parent / "images"
     with hb.open(out.parent / "posts.db") as database:
-        database.posts.export(out, images=out.parent / "other")
-        (out.parent / "other" / "a.tar").rename(out.parent / "other" / "z.tar")
-        database.posts.export(out, images=out.parent / "other")
-    (out / "x001" / "1.webp").unlink()
+        (images / "a.tar").rename(images / "z.tar")
+        database.posts.export(out, images=images)
+        (out / "x001" / "1.webp").unlink()
+        with pytest.raises(DestinationError, match=r"archives are gone .*: 0/a\.tar; bring them back"):
+            repair(out)
+        database.posts.export(out, images=images)
+    assert files_of(out) == before
+
+
+def test_a_repair_that_was_killed_is_taken_up(small):
+    """Killed after pairs were struck from the record; also where they are own images, whose folder did not change."""
+    (small / "own").mkdir()
+    for name in "abc":
+        (small / "own" / f"{name}.png").write_bytes(picture(ord(name), "png"))
+        (small / "own" / f"{name}.txt").write_text(f"my {name}")
+    write_tar(small / "images" / "a.tar", {f"{i}.webp": picture(i) for i in range(1, 4)})
+    out = small / "out"
+    with hb.open(small / "posts.db") as database:
+        database.posts.export(out, images=small / "images", own=small / "own")
+    before = files_of(out)
+    wrong = [out / "x001" / "1.webp", next((out / "own").glob("b-*.png"))]
+    for path in wrong:
+        path.write_bytes(b"")
+    with Journal(out) as journal:
+        journal.forget(verify(out).bad_ids)
     assert repair(out).is_good
     assert files_of(out) == before
 
@@ -336,3 +386,59 @@ def test_a_manifest_without_a_column_is_told(out):
     parquet.write_table(table.drop_columns(["parts"]), out / "manifest.parquet")
     with pytest.raises(DestinationError, match="has no column parts"):
         verify(out)
+
+
+def test_every_byte_of_a_shard_counts(shards):
+    shard = next((shards / "shards").iterdir())
+    whole = shard.read_bytes()
+    draw = random.Random(1)
+    for at in [len(whole) - 1, len(whole) - 600, *draw.sample(range(len(whole)), 200)]:
+        spoilt = bytearray(whole)
+        spoilt[at] ^= 1 << draw.randrange(8)
+        shard.write_bytes(spoilt)
+        assert not verify(shards).is_good, at
+    shard.write_bytes(whole)
+    assert verify(shards).is_good
+
+
+def test_a_manifest_with_other_bits_is_told(shards):
+    path = shards / "manifest.parquet"
+    whole = path.read_bytes()
+    draw = random.Random(1)
+    for at in draw.sample(range(len(whole)), 100):
+        spoilt = bytearray(whole)
+        spoilt[at] ^= 1 << draw.randrange(8)
+        path.write_bytes(spoilt)
+        with contextlib.suppress(DestinationError):
+            verify(shards)
+
+
+def test_a_copy_of_a_shard_is_in_nobodys_way(shards):
+    shard = next((shards / "shards").iterdir())
+    copy = shard.with_stem(shard.stem + "-copy")
+    shutil.copy(shard, copy)
+    write_tar(shards.parent / "images" / "a.tar", {f"{i}.webp": picture(i) for i in range(1, 36)})
+    with hb.open(shards.parent / "posts.db") as database:
+        database.posts.export(shards, images=shards.parent / "images", sink="webdataset")
+    assert verify(shards).orphans == [f"shards/{copy.name}"]
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root can become another")
+def test_what_another_user_cannot_read_or_write(out):
+    code = (
+        "import os, sys\n"
+        "from hakubooru.errors import HakubooruError\n"
+        "from hakubooru.export import repair, verify\n"
+        "verify(sys.argv[1])  # so that all is imported that the other may not see\n"
+        "os.setuid(65534)\n"
+        "for do in (verify, repair):\n"
+        "    try: print(do(sys.argv[1]))\n"
+        "    except HakubooruError as error: print(error)\n"
+    )
+    for path in (out, *out.parents):
+        if path.stat().st_uid == os.geteuid() and path != path.parent:
+            path.chmod(path.stat().st_mode | 0o055)
+    (out / "x001").chmod(0)
+    shown = subprocess.run([sys.executable, "-c", code, str(out)], capture_output=True, text=True, check=True)
+    assert "pair cannot be read (Permission denied) (1: x001/1.webp)" in shown.stdout
+    assert "journal.sqlite cannot be written to; allow it" in shown.stdout
