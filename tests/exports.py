@@ -96,3 +96,20 @@ def run(
             workers=workers,
             start=start,
         )
+
+
+def spoil(out):
+    """One of each: what is wrong, by the file that is."""
+    (out / "x001" / "1.webp").unlink()
+    (out / "x002" / "2.txt").unlink()
+    with (out / "x003" / "3.webp").open("ab") as file:
+        file.write(b"more")
+    data = bytearray((out / "x004" / "4.webp").read_bytes())
+    data[-1] ^= 1
+    (out / "x004" / "4.webp").write_bytes(data)
+    (out / "x005" / "5.txt").write_text("something else")
+    (out / "x006" / "6.png").write_bytes(b"")
+    (out / "x007" / "8.webp").write_bytes(b"")
+    (out / "x040").mkdir()
+    (out / "x040" / "40.txt").write_text("")
+    (out / "x009" / "9.npz").write_bytes(b"latents of a trainer")

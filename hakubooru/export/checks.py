@@ -72,7 +72,6 @@ class CheckShard:
         images = {pair.path.rpartition("/")[2]: pair for pair in task}
         captions = {beside(name): pair for name, pair in images.items()}
         problems: list[Problem] = []
-        wrong = False
         try:
             for name, data in _members(Path(self.out, shard)):
                 if stopped():
@@ -86,8 +85,6 @@ class CheckShard:
         except (FileNotFoundError, IsADirectoryError):
             pass  # each of its images is told
         except (DamagedTarError, OSError):
-            wrong = True
-        if wrong:
             problems.append(Problem(task[0].id, shard, "shard is damaged"))
         for pair in images.values():
             problems += check_image(pair, None, decode=False)

@@ -5,7 +5,6 @@ The work of an archive enters in one transaction, and the file stays locked whil
 
 from __future__ import annotations
 
-from textwrap import shorten
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
@@ -34,8 +33,8 @@ less, than is on record."""
 _IDS_A_READ: Final = 10_000
 OTHERS: Final = " (others)"
 """Behind an archive's key where it was asked once more, for posts that its name does not tell of."""
-_SHOWN: Final = 60
-"""Characters of a value in a message."""
+_SHOWN: Final = 3
+"""Options that differ, of which values are told too; of more, such as all that make another preset, the names."""
 _ON_THE_DISK: Final = ""
 """In place of the run of the machine in which an archive was exported."""
 
@@ -69,10 +68,9 @@ class Journal:
         before = dict(self._connection.execute("SELECT name, value FROM setting"))
         differing = [name for name, value in settings.items() if before.get(name, value) != value]
         if differing:
-            told = "; ".join(
-                f"{name} was {shorten(before[name], _SHOWN)}, and is {shorten(settings[name], _SHOWN)}"
-                for name in differing
-            )
+            told = "; ".join(f"{name} was {before[name]}, and is {settings[name]}" for name in differing)
+            if len(differing) > _SHOWN:
+                told = ", ".join(differing)
             raise DestinationError(
                 f"{out} was begun with other options: {told}; give the same, or choose another folder"
             )
@@ -114,7 +112,7 @@ class Journal:
         """Take that back: it was left as it was, and is to be read another time."""
         self._write("UPDATE archive SET todo = ? WHERE name = ?", [(_READ, archive)])
 
-    def oversized(self) -> set[str]:
+    def to_rewrite(self) -> set[str]:
         """Keys of archives of whose files it is not known that they have what is on record."""
         rows = self._connection.execute(
             "SELECT name FROM archive WHERE todo = ? AND EXISTS (SELECT 1 FROM pair WHERE archive = name)",

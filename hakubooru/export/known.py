@@ -56,7 +56,7 @@ def see_rewritten(journal: Journal, archives: Sequence[Archive]) -> None:
     Raises:
         DestinationError: one is gone.
     """
-    keys = {key.removesuffix(OTHERS) for key in journal.oversized() if not key.startswith("own ")}
+    keys = {key.removesuffix(OTHERS) for key in journal.to_rewrite() if not key.startswith("own ")}
     _refuse_gone(keys - {archive.key for archive in archives})
 
 

@@ -100,8 +100,8 @@ def run_export(
         archives = numbered(archives, roots, journal)
         see_rewritten(journal, archives)
         other_database = _compared(database, journal)
-        # Of a run that ended before its time, files can have stayed that nothing tells of.
-        was_ended = journal.remember(_UNDER_WAY, "yes") == "yes"
+        # Of a run that was cut off, files can have stayed that nothing tells of.
+        was_cut_off = journal.remember(_UNDER_WAY, "yes") == "yes"
         if prune and not len(ids):
             raise DestinationError(
                 f"nothing is selected: to prune {out} would remove all of it; select some posts"
@@ -129,7 +129,7 @@ def run_export(
             while sink.needs_images and shape.duplicates == "drop" and run.drop_twins(ids):
                 run.finish(running, bar)
         sink.clean()  # an engine that goes on after the loss of a worker has what that one began
-        if was_ended:
+        if was_cut_off:
             remove_orphans(out, journal.pairs(), sink)
         tally = write_manifest(out / MANIFEST, ids, database, journal, sink.name)
         write_rejects(out / REJECTS, journal)
@@ -173,7 +173,8 @@ class _Run:
             self._do(running, [Task(a, a.claim.of(self._posts()), a.claim, a.key) for a in wave], bar)
         # Names may lie: archives that hold other posts than theirs are asked again for what is missing. Only those that
         # were read for their own: to open all others for it would cost a small selection a walk through everything.
-        strays = self.journal.strays()
+        # What such a second reading gave is also written anew by one.
+        strays = {*self.journal.strays(), *(key.removesuffix(OTHERS) for key in self.journal.to_rewrite())}
         for archive in self.archives:
             if archive.key in strays:
                 posts = self._posts()
@@ -197,18 +198,18 @@ class _Run:
         remove_files(twins, self.journal, self.sink, self.archives)
         self.journal.set_aside(twins, leaves_more=self.sink.holds_archives)
         self.wanted = np.union1d(self.wanted, again)
-        return bool(len(again) or self.journal.oversized())
+        return bool(len(again) or self.journal.to_rewrite())
 
     def _posts(self) -> Ids:
         return self.wanted[np.searchsorted(self.wanted, 0) :]
 
     def _do(self, running: Engine[Task, Outcome], tasks: Sequence[Task], bar: tqdm[Any]) -> None:
         done = dict(self.journal.done())
-        oversized = self.journal.oversized()
+        to_rewrite = self.journal.to_rewrite()
         left: Iterable[Task] = [
             task
             for task in tasks
-            if (len(task.wanted) or task.key in oversized) and done.get(task.key) != task.stamp
+            if (len(task.wanted) or task.key in to_rewrite) and done.get(task.key) != task.stamp
         ]
         whole = self.sink.holds_archives
         if whole:
@@ -218,7 +219,7 @@ class _Run:
         for outcome in running.run(left):
             if outcome.lost:
                 lost.append(f"{outcome.key} ({outcome.lost})")
-                if whole and outcome.key not in oversized:
+                if whole and outcome.key not in to_rewrite:
                     self.journal.was_left(outcome.key)
                 continue
             self.journal.record(outcome, whole=whole)

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import pytest
 
+import hakubooru as hb
 from exports import post_ids, write_database, write_set
 from hakubooru.export import pipeline
+from pictures import picture, write_tar
 
 
 @pytest.fixture(autouse=True)
@@ -26,3 +28,20 @@ def small(tmp_path):
     """A folder with a database of the posts 1 to 40; tests write the archives."""
     write_database(tmp_path / "posts.db", list(range(1, 41)))
     return tmp_path
+
+
+@pytest.fixture
+def out(small):
+    write_tar(small / "images" / "a.tar", {f"{i}.webp": picture(i) for i in range(1, 31)})
+    write_tar(small / "images" / "b.tar", {f"{i}.jpg": picture(i, "jpg") for i in range(31, 40)})
+    with hb.open(small / "posts.db") as database:
+        database.posts.export(small / "out", images=small / "images")
+    return small / "out"
+
+
+@pytest.fixture
+def shards(small):
+    write_tar(small / "images" / "a.tar", {f"{i}.webp": picture(i) for i in range(1, 31)})
+    with hb.open(small / "posts.db") as database:
+        database.posts.export(small / "shards", images=small / "images", sink="webdataset")
+    return small / "shards"

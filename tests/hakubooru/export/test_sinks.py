@@ -15,6 +15,7 @@ from exports import Plain, post_ids
 from hakubooru.errors import DestinationError, IncompleteError, InputError
 from hakubooru.export import repair, verify
 from hakubooru.export.engine import StoppedError
+from hakubooru.export.journal import Journal
 from hakubooru.export.pipeline import run_export
 from hakubooru.export.sinks import SINKS, FolderSink, WebDatasetSink
 from hakubooru.image.sources import find_archives
@@ -313,3 +314,17 @@ def test_a_pruned_shard_keeps_what_its_archive_has_lost(small):
     run(small, small / "out", "webdataset", ids=range(2, 11))
     run(small, small / "small", "webdataset", ids=range(2, 11))
     assert files_of(small / "out") == files_of(small / "small")
+
+
+def test_shards_of_posts_that_a_name_does_not_tell_of_are_written_anew_too(small):
+    """Its first reading took what its name tells of, the second the rest; later the name is not believed any more."""
+    members = {f"{i}.webp": picture(i) for i in (1, 5)}
+    write_tar(small / "images" / "0001.tar", members)
+    run(small, small / "out", "webdataset", ids=[1, 5])
+    with Journal(small / "out") as journal:
+        journal.rewrites("0/0001.tar (others)")
+    write_tar(small / "images" / "0001.tar", dict(reversed(members.items())))
+    run(small, small / "out", "webdataset", ids=[1, 5])
+    with Journal(small / "out") as journal:
+        assert not journal.to_rewrite()
+    assert verify(small / "out").is_good
