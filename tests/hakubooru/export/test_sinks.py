@@ -323,8 +323,8 @@ def test_shards_of_posts_that_a_name_does_not_tell_of_are_written_anew_too(small
     run(small, small / "out", "webdataset", ids=[1, 5])
     with Journal(small / "out") as journal:
         journal.rewrites("0/0001.tar (others)")
-    write_tar(small / "images" / "0001.tar", dict(reversed(members.items())))
-    run(small, small / "out", "webdataset", ids=[1, 5])
+    write_tar(small / "images" / "0001.tar", {"7.webp": picture(7)} | members)
+    run(small, small / "out", "webdataset", ids=[1, 5, 7])
     with Journal(small / "out") as journal:
         assert not journal.to_rewrite()
     assert verify(small / "out").is_good
