@@ -19,11 +19,15 @@ def strings(values: Sequence[str | None]) -> pa.StringArray:
     """Texts, and nulls; less than 2 GiB in UTF-8."""
     import pyarrow as pa  # noqa: PLC0415 - takes a while, and only captions and tables need it
 
-    encoded = [b"" if value is None else value.encode() for value in values]
-    ends = np.zeros(len(encoded) + 1, np.int32)
-    np.cumsum([len(text) for text in encoded], out=ends[1:])
-    buffers = [_validity(values), pa.py_buffer(ends), pa.py_buffer(b"".join(encoded))]
-    return pa.Array.from_buffers(pa.string(), len(encoded), buffers)
+    validity = _validity(values)
+    texts = [value or "" for value in values]
+    text = "".join(texts)
+    # To encode all at once, where a character is a byte, takes half as long.
+    lengths = map(len, texts if text.isascii() else map(str.encode, texts))
+    ends = np.zeros(len(texts) + 1, np.int32)
+    np.cumsum(np.fromiter(lengths, np.int64, len(texts)), out=ends[1:])
+    buffers = [validity, pa.py_buffer(ends), pa.py_buffer(text.encode())]
+    return pa.Array.from_buffers(pa.string(), len(texts), buffers)
 
 
 def integers(values: Sequence[int | None] | np.ndarray[Any, Any], kind: pa.DataType) -> pa.Array:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 from concurrent.futures import ProcessPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+_BLAS: Final = "OPENBLAS_NUM_THREADS"
 
 
 class Workers(ProcessPoolExecutor):
@@ -27,3 +30,14 @@ class Workers(ProcessPoolExecutor):
         # dies meanwhile, that thread forgets the new one and waits for it for ever, or fails (Python 3.11). Started
         # together, as those that are forked are, they are all there before the thread begins.
         self._safe_to_dynamically_spawn_children = False
+
+    def _launch_processes(self) -> None:
+        # NumPy's OpenBLAS starts a thread for each core as it is imported, which waits in a busy loop for work that none
+        # of these processes has: they would keep each other from beginning.
+        had = os.environ.get(_BLAS)
+        os.environ[_BLAS] = had or "1"
+        try:
+            super()._launch_processes()  # type: ignore[misc] # an inner part, like the last
+        finally:
+            if had is None:
+                del os.environ[_BLAS]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from hakubooru.caption.captioner import Batch
 from hakubooru.caption.limit import limiter
 from hakubooru.caption.text import join_parts
-from hakubooru.caption.vocabulary import Vocabulary
+from hakubooru.caption.vocabulary import TagColumns, Vocabulary
 from hakubooru.schema import RATINGS, TAG_TYPES
 
 if TYPE_CHECKING:
@@ -27,9 +27,10 @@ _POPULAR: Final = 1_000_000
 
 def example_caption(format: CaptionFormat) -> str:
     """The caption of the example in a format, judged by the published scale."""
-    pairs = [(name, TAG_TYPES.index(kind)) for kind, names in _TAGS.items() for name in names.split()]
-    tags = [(number, name, kind, _POPULAR) for number, (name, kind) in enumerate(pairs)]
-    row = (_ID, RATINGS.index(_RATING), _COUNT, _DAY, ",".join(str(tag[0]) for tag in tags))
+    names = [name for some in _TAGS.values() for name in some.split()]
+    kinds = [TAG_TYPES.index(kind) for kind, some in _TAGS.items() for _ in some.split()]
+    tags = TagColumns([*range(len(names))], names, kinds, [_POPULAR] * len(names))
+    row = (_ID, RATINGS.index(_RATING), _COUNT, _DAY, ",".join(map(str, tags.ids)))
     [parts] = Batch(format, Vocabulary(format, [tags]), [row]).parts()
     limit = limiter(format)
     return join_parts(limit(parts) if limit else parts, format)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from hakubooru.errors import DatabaseFileError, InputError
 from hakubooru.schema import TAG_TYPES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     import pyarrow as pa
 
@@ -22,6 +22,16 @@ if TYPE_CHECKING:
     from hakubooru.caption.slots import Numbers
 
 _MAX_ID: Final = 1 << 26
+
+
+class TagColumns(NamedTuple):
+    """Some tags."""
+
+    ids: list[int]
+    names: list[str]
+    types: list[int]
+    """Their numbers."""
+    popularities: list[int]
 
 
 class Vocabulary:
@@ -34,12 +44,12 @@ class Vocabulary:
     rank: Numbers | None
     """(W,) int32: the order of tags in a part, where the format sorts them."""
 
-    def __init__(self, format: CaptionFormat, tags: Iterable[Sequence[tuple[int, str, int, int]]]) -> None:
+    def __init__(self, format: CaptionFormat, tags: Iterable[TagColumns]) -> None:
         """Write out each tag.
 
         Args:
             format: how.
-            tags: id, name, type (its number) and popularity of each, some at a time.
+            tags: some at a time.
 
         Raises:
             DatabaseFileError: an id is out of all bounds.
@@ -50,7 +60,7 @@ class Vocabulary:
 
         self.slots = Slots(format)
         self.labels = Labels(format, self.slots)
-        ids, names, kinds, counts = _columns(tags)
+        ids, names, kinds, counts = _joined(tags)
         labels = strings(self.labels.words)
         spelt_tags = spelt(names, format.underscores, escape=format.escape)
         words = pa.concat_arrays([labels, spelt_tags])
@@ -67,20 +77,17 @@ class Vocabulary:
         return (found & (SLOTS - 1)).astype(np.uint16), found >> SLOT_BITS
 
 
-def _columns(
-    tags: Iterable[Sequence[tuple[int, str, int, int]]],
-) -> tuple[Numbers, pa.StringArray, Numbers, Numbers]:
+def _joined(tags: Iterable[TagColumns]) -> tuple[Numbers, pa.StringArray, Numbers, Numbers]:
     """Ids, names, types and popularities of all tags."""
     import pyarrow as pa  # noqa: PLC0415 - as in Vocabulary
 
     ids, kinds, counts = ([np.empty(0, np.int64)] for _ in range(3))
     names = [strings([])]
     for some in tags:
-        columns = zip(*some, strict=True)
-        ids.append(np.array(next(columns), np.int64))
-        names.append(strings(next(columns)))
-        kinds.append(np.array(next(columns), np.int64))
-        counts.append(np.array(next(columns), np.int64))
+        ids.append(np.array(some.ids, np.int64))
+        names.append(strings(some.names))
+        kinds.append(np.array(some.types, np.int64))
+        counts.append(np.array(some.popularities, np.int64))
     return np.concatenate(ids), pa.concat_arrays(names), np.concatenate(kinds), np.concatenate(counts)
 
 

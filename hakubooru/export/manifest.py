@@ -6,19 +6,21 @@ import json
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from hakubooru.arrow import integers, strings
 from hakubooru.errors import DestinationError
+from hakubooru.export.records import Pair
 from hakubooru.export.sinks import SINKS
 from hakubooru.files import replacing
 from hakubooru.schema import RATINGS
 from hakubooru.sql import id_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from hakubooru.arrays import Ids
@@ -29,6 +31,7 @@ MANIFEST: Final = "manifest.parquet"
 REJECTS: Final = "rejects.jsonl"
 
 _ROWS_A_GROUP: Final = 4_000
+_AMONG: Final = "IN (SELECT value FROM json_each(?))"
 _SINK: Final = b"hakubooru.sink"
 
 _NO_IMAGE: Final = {
@@ -95,7 +98,7 @@ def write_manifest(path: Path, ids: Ids, database: Database, journal: Journal, s
             for at in range(0, len(some), _ROWS_A_GROUP)
         ]
         for group in groups:
-            columns = dict(zip(schema.names, zip(*_rows(group, database, journal), strict=True), strict=True))
+            columns = _columns(group, database, journal)
             tally.exported += columns["status"].count("exported")
             tally.bytes += sum(filter(None, columns["bytes"]))
             tally.left_out.update(filter(None, columns["reason"]))
@@ -116,33 +119,42 @@ def write_rejects(path: Path, journal: Journal) -> None:
             file.write(json.dumps(reject, ensure_ascii=False) + "\n")
 
 
-def _rows(ids: Ids, database: Database, journal: Journal) -> Iterator[tuple[Any, ...]]:
-    """The values of each row, in the order of the columns."""
+def _columns(ids: Ids, database: Database, journal: Journal) -> dict[str, Sequence[Any]]:
+    """The values of each column, of some posts or some own images."""
     low, high = int(ids[0]), int(ids[-1])
-    posts = {
-        post_id: known
-        for post_id, *known in database.rows(
-            "SELECT id, rating, file_ext, md5 IS NULL FROM post WHERE id IN (SELECT value FROM json_each(?))",
-            [id_text(ids)],
+    rows = [(*pair, "exported", None) for pair in journal.pairs(low, high)]
+    if len(rows) < len(ids):
+        others = np.setdiff1d(ids, [row[0] for row in rows], assume_unique=True)
+        rows = sorted([*rows, *_left_out(others, database, journal)], key=itemgetter(0))
+    names = (*Pair._fields, "status", "reason")
+    columns: dict[str, Sequence[Any]] = dict(zip(names, zip(*rows, strict=True), strict=True))
+    columns["parts"] = [parts or None for parts in columns["parts"]]
+    if low < 0:
+        return columns | dict.fromkeys(("id", "rating"), [None] * len(ids))
+    ratings = database.rows(f"SELECT rating FROM post WHERE id {_AMONG} ORDER BY id", [id_text(ids)])
+    return columns | {"rating": [RATINGS[rating] for (rating,) in ratings]}
+
+
+def _left_out(ids: Ids, database: Database, journal: Journal) -> Iterator[tuple[Any, ...]]:
+    """The fields of a pair, as far as they apply, status and reason of what was not exported."""
+    kinds = {
+        post_id: kind
+        for post_id, *kind in database.rows(
+            f"SELECT id, file_ext, md5 IS NULL FROM post WHERE id {_AMONG}", [id_text(ids)]
         )
     }
-    pairs = {pair.id: pair for pair in journal.pairs(low, high)}
+    low, high = int(ids[0]), int(ids[-1])
     reasons = journal.reasons(low, high)
     twins = journal.twins(low, high)
     for number in ids.tolist():
-        post, rating = (number, RATINGS[posts[number][0]]) if number >= 0 else (None, None)
-        if number in pairs:
-            _, path, *file, caption, parts = pairs[number]
-            yield (post, path, "exported", None, *file, rating, caption, parts or None)
-            continue
         sha256 = twins.get(number)
         if sha256 is not None:
             status, reason = "duplicate", "the same image as another's"
         elif number in reasons:
             status, reason = reasons[number]
         else:
-            status, reason = "missing", _why_missing(*posts.get(number, (0, "", 0))[1:])
-        yield (post, None, status, reason, None, None, None, sha256, rating, None, None)
+            status, reason = "missing", _why_missing(*kinds.get(number, ("", 0)))
+        yield (number, None, None, None, None, sha256, None, None, status, reason)
 
 
 def _why_missing(extension: str, is_hidden: int) -> str:
