@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from operator import itemgetter
@@ -21,6 +22,7 @@ from hakubooru.sql import id_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from concurrent.futures import Future
     from pathlib import Path
 
     from hakubooru.arrays import Ids
@@ -90,13 +92,18 @@ def write_manifest(path: Path, ids: Ids, database: Database, journal: Journal, s
         metadata={_SINK: sink},
     )
     tally = Tally()
-    with replacing(path) as beside, parquet.ParquetWriter(beside, schema, compression="zstd") as writer:
+    with (
+        replacing(path) as beside,
+        parquet.ParquetWriter(beside, schema, compression="zstd") as writer,
+        ThreadPoolExecutor(1) as thread,
+    ):
         own, posts = np.split(ids, [np.searchsorted(ids, 0)])
         groups = [
             some[at : at + _ROWS_A_GROUP]
             for some in (posts, own)
             for at in range(0, len(some), _ROWS_A_GROUP)
         ]
+        packed: Future[None] | None = None
         for group in groups:
             columns = _columns(group, database, journal)
             tally.exported += columns["status"].count("exported")
@@ -108,7 +115,12 @@ def write_manifest(path: Path, ids: Ids, database: Database, journal: Journal, s
                 else integers(columns[field.name], field.type)
                 for field in schema
             ]
-            writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+            # A group is packed while the next is read, and no third waits.
+            if packed is not None:
+                packed.result()
+            packed = thread.submit(writer.write_table, pa.Table.from_arrays(arrays, schema=schema))
+        if packed is not None:
+            packed.result()
     return tally
 
 
