@@ -10,7 +10,7 @@ demo: $(VENV)/.library  ## a miniature booru, built, selected and exported into 
 	$(BIN)/hakubooru demo demo
 
 test: check  ## all checks and all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 check: $(VENV)/.dev  ## ruff and mypy only
 	$(BIN)/ruff check .

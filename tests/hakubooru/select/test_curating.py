@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from datetime import date
 from fractions import Fraction
+from inspect import isfunction
 
 import pytest
 
@@ -78,7 +79,7 @@ def made(post) -> str:
         (hb.child(), lambda p: p.parent_id is not None),
         (hb.parent() | hb.child(), lambda p: p.has_children or p.parent_id is not None),
     ],
-    ids=str,
+    ids=lambda value: "" if isfunction(value) else str(value),
 )
 def test_predicates_ask_what_they_say(db, wanted, keep):
     expected = [post.id for post in db.posts.posts() if keep(post)]
