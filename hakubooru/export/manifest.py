@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from hakubooru.arrow import integers, strings
-from hakubooru.errors import DestinationError
+from hakubooru.errors import DestinationError, InputError
 from hakubooru.export.records import Pair
 from hakubooru.export.sinks import SINKS
 from hakubooru.files import replacing
@@ -71,6 +71,9 @@ def write_manifest(path: Path, ids: Ids, database: Database, journal: Journal, s
         database: knows the posts.
         journal: knows what was exported.
         sink: the name of what took the pairs.
+
+    Raises:
+        InputError: the database does not know a post.
     """
     import pyarrow as pa  # noqa: PLC0415 - takes a while, and only a finished export needs it
     from pyarrow import parquet  # noqa: PLC0415
@@ -144,6 +147,12 @@ def _columns(ids: Ids, database: Database, journal: Journal) -> dict[str, Sequen
     if low < 0:
         return columns | dict.fromkeys(("id", "rating"), [None] * len(ids))
     ratings = database.rows(f"SELECT rating FROM post WHERE id {_AMONG} ORDER BY id", [id_text(ids)])
+    if len(ratings) < len(ids):
+        there = database.rows(f"SELECT id FROM post WHERE id {_AMONG}", [id_text(ids)])
+        missing = min(set(ids.tolist()).difference(number for (number,) in there))
+        raise InputError(
+            f"{database.path} has no post {missing}, which the export has; use the database that it was begun with"
+        )
     return columns | {"rating": [RATINGS[rating] for (rating,) in ratings]}
 
 

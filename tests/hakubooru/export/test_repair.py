@@ -9,7 +9,7 @@ from pyarrow import parquet
 
 import hakubooru as hb
 from exports import spoil
-from hakubooru.errors import DestinationError
+from hakubooru.errors import DestinationError, InputError
 from hakubooru.export import repair, verify
 from hakubooru.export.journal import Journal
 from pictures import files_of, picture, write_tar
@@ -246,3 +246,16 @@ def test_a_folder_in_the_place_of_a_caption_is_told(out):
     (out / "x001" / "1.txt").mkdir()
     with pytest.raises(DestinationError, match=r"1\.txt is a folder, and a file of the export goes there"):
         repair(out)
+
+
+def test_a_post_that_the_database_has_no_more_is_told(out, monkeypatch):
+    monkeypatch.setattr(
+        "hakubooru.caption.captioner._FEW", 0
+    )  # captions are asked for one by one, as of many posts
+    before = files_of(out)
+    with hb.open(out.parent / "posts.db", writable=True) as database:
+        database.rows("DELETE FROM post WHERE id = 7")
+    (out / "x001" / "1.webp").unlink()
+    with pytest.raises(InputError, match=r"posts\.db has no post 7, which the export has; use the database"):
+        repair(out)
+    assert files_of(out) == before

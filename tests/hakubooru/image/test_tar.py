@@ -4,10 +4,10 @@ import os
 import tarfile
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from hakubooru.image.tar import BLOCK, DamagedTarError, read_tar
+from hakubooru.image.tar import BLOCK, DamagedTarError, _sum, read_tar
 from pictures import add_special, write_tar
 
 FORMATS = {"ustar": tarfile.USTAR_FORMAT, "gnu": tarfile.GNU_FORMAT, "pax": tarfile.PAX_FORMAT}
@@ -26,6 +26,12 @@ names = st.text(st.characters(exclude_characters="\0/", codec="utf-8"), min_size
 def test_what_tarfile_writes_is_read(tmp_path_factory, format, members):
     path = write_tar(tmp_path_factory.mktemp("tar") / "a.tar", members, format=FORMATS[format])
     assert read(path) == members
+
+
+@given(st.binary(max_size=256))
+@example(b"\xff" * 256)
+def test_bytes_of_a_header_are_summed(part):
+    assert _sum(part) == sum(part)
 
 
 @pytest.mark.parametrize("mode", ["w:gz", "w:bz2", "w:xz"])
