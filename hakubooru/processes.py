@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 from concurrent.futures import ProcessPoolExecutor
 from typing import TYPE_CHECKING, Final
 
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _BLAS: Final = "OPENBLAS_NUM_THREADS"
+_lock: Final = threading.Lock()
+"""While the environment is another: threads that start pools of their own share it."""
 
 
 class Workers(ProcessPoolExecutor):
@@ -34,10 +37,11 @@ class Workers(ProcessPoolExecutor):
     def _launch_processes(self) -> None:
         # NumPy's OpenBLAS starts a thread for each core as it is imported, which waits in a busy loop for work that none
         # of these processes has: they would keep each other from beginning.
-        had = os.environ.get(_BLAS)
-        os.environ[_BLAS] = had or "1"
-        try:
-            super()._launch_processes()  # type: ignore[misc] # an inner part, like the last
-        finally:
-            if had is None:
-                del os.environ[_BLAS]
+        with _lock:
+            told = _BLAS in os.environ
+            os.environ.setdefault(_BLAS, "1")
+            try:
+                super()._launch_processes()  # type: ignore[misc] # an inner part, like the last
+            finally:
+                if not told:
+                    del os.environ[_BLAS]

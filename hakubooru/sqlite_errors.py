@@ -45,6 +45,11 @@ def explain(path: Path, error: Exception) -> BaseException:
         )
     if "malformed" in text or "not a database" in text:
         return DatabaseFileError(f"{path} is damaged ({text}); download or copy it again")
+    if "decode to UTF-8" in text:
+        _, _, where = text.partition("UTF-8 ")
+        return DatabaseFileError(
+            f"{path} holds text that is not UTF-8 ({shorten(where, 100)}); correct it, or build the file anew"
+        )
     if "readonly" in text:
         return DatabaseFileError(f"{path} cannot be written: allow it, or copy the file to where it can be")
     if "disk is full" in text or "disk I/O" in text:

@@ -45,7 +45,7 @@ WHERE NOT partial AND (SELECT group_concat(name) FROM pragma_index_info(list.nam
 """
 # A column in one piece: each value by itself takes twice as long.
 _TAGS: Final = """
-SELECT json_group_array(id), json_group_array(name), json_group_array(type), json_group_array(popularity)
+SELECT json_group_array(id), json_group_array(name) AS name, json_group_array(type), json_group_array(popularity)
 FROM (SELECT id, name, type, popularity FROM tag WHERE {which})
 """
 _SOME: Final = "id > ? ORDER BY id LIMIT 2000"
@@ -84,15 +84,12 @@ class Captioner:
         self._limit = limiter(self.format)
         self._words: Vocabulary | None = None
         self._asked = 0
-        """Posts of which captions were made, or will be."""
         self._known: dict[int, Captioned] = {}
 
     def prepare(self, ids: Ids) -> None:
         """Make the captions of posts, where these are few; from now on `captioned` is asked for no others."""
         if len(ids) <= _FEW:
             self._known = {one.id: one for one in self.captioned(ids)}
-        else:
-            self._asked += len(ids)
 
     def captions(self, ids: Ids) -> Iterator[tuple[int, str]]:
         """Ids and captions, in the order of the ids, read in batches.
@@ -182,7 +179,7 @@ class Captioner:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The words are read anew in another process: sooner than they would be sent.
-        return Captioner, (self.database, self.format), {"_asked": self._asked}
+        return Captioner, (self.database, self.format)
 
 
 class Batch:

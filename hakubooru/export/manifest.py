@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from operator import itemgetter
@@ -22,7 +21,6 @@ from hakubooru.sql import id_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from concurrent.futures import Future
     from pathlib import Path
 
     from hakubooru.arrays import Ids
@@ -95,18 +93,13 @@ def write_manifest(path: Path, ids: Ids, database: Database, journal: Journal, s
         metadata={_SINK: sink},
     )
     tally = Tally()
-    with (
-        replacing(path) as beside,
-        parquet.ParquetWriter(beside, schema, compression="zstd") as writer,
-        ThreadPoolExecutor(1) as thread,
-    ):
+    with replacing(path) as beside, parquet.ParquetWriter(beside, schema, compression="zstd") as writer:
         own, posts = np.split(ids, [np.searchsorted(ids, 0)])
         groups = [
             some[at : at + _ROWS_A_GROUP]
             for some in (posts, own)
             for at in range(0, len(some), _ROWS_A_GROUP)
         ]
-        packed: Future[None] | None = None
         for group in groups:
             columns = _columns(group, database, journal)
             tally.exported += columns["status"].count("exported")
@@ -118,12 +111,7 @@ def write_manifest(path: Path, ids: Ids, database: Database, journal: Journal, s
                 else integers(columns[field.name], field.type)
                 for field in schema
             ]
-            # A group is packed while the next is read, and no third waits.
-            if packed is not None:
-                packed.result()
-            packed = thread.submit(writer.write_table, pa.Table.from_arrays(arrays, schema=schema))
-        if packed is not None:
-            packed.result()
+            writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
     return tally
 
 
@@ -151,7 +139,7 @@ def _columns(ids: Ids, database: Database, journal: Journal) -> dict[str, Sequen
         there = database.rows(f"SELECT id FROM post WHERE id {_AMONG}", [id_text(ids)])
         missing = min(set(ids.tolist()).difference(number for (number,) in there))
         raise InputError(
-            f"{database.path} has no post {missing}, which the export has; use the database that it was begun with"
+            f"{database.path} has no post {missing}, which was selected; use the database that the export was begun with"
         )
     return columns | {"rating": [RATINGS[rating] for (rating,) in ratings]}
 

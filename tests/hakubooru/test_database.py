@@ -104,6 +104,17 @@ def test_what_is_wrong_with_a_file_is_told(path, spoil, message, writable):
     assert re.search(message, refusal(path, writable=writable))
 
 
+def test_text_that_is_not_utf8_is_told(path):
+    with closing(sqlite3.connect(path)) as plain, plain:
+        plain.execute("UPDATE tag SET name = CAST(x'61ff62' AS TEXT) WHERE id = (SELECT MIN(id) FROM tag)")
+    with hb.open(path) as db:
+        told = r"holds text that is not UTF-8 \(column 'name' with text .*\); correct it"
+        with pytest.raises(DatabaseFileError, match=told):
+            db.rows("SELECT name FROM tag")
+        with pytest.raises(DatabaseFileError, match=told):
+            list(db.posts.captions())
+
+
 def test_a_mistyped_name_is_answered_with_the_nearest(path):
     assert "did you mean some.db?" in refusal(path.with_name("sone.db"))
 

@@ -13,7 +13,7 @@ def test_all_processes_are_there_from_the_first_work_on():
         assert len(pool._processes) == 3
 
 
-def test_a_process_has_one_thread_and_the_caller_keeps_its_environment(monkeypatch):
+def test_openblas_is_asked_for_one_thread_and_the_caller_keeps_its_environment(monkeypatch):
     monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
     with Workers(1, os.getpid) as pool:
         assert pool.submit(os.getenv, "OPENBLAS_NUM_THREADS").result() == "1"

@@ -1,13 +1,11 @@
 from __future__ import annotations
 
-import pickle
-
 import numpy as np
 import pytest
 
 import hakubooru as hb
 from hakubooru.caption import Captioner, join_parts
-from hakubooru.caption.captioner import _FEW, _POSTS_A_BATCH
+from hakubooru.caption.captioner import _POSTS_A_BATCH
 from hakubooru.errors import InputError
 
 TAGS = "long_hair highres 1girl bespin o_o vocaloid solo hatsune_miku bad_id star_(sky) photoshop_(medium)"
@@ -104,21 +102,6 @@ def test_one_query_a_batch_and_one_for_all_tags(booru):
     assert len(list(Captioner(db).captions(ids))) == len(ids)
     assert sum("json_each" in statement for statement in seen) == 3
     assert sum("FROM tag" in statement for statement in seen) == 2  # some, and no more
-
-
-def test_told_of_many_posts_another_process_reads_all_tags_at_once(booru):
-    db = booru({post_id: ("solo", {}) for post_id in range(1, _FEW + 2)})
-    ids = db.posts.to_ids()
-    captioner = Captioner(db)
-    captioner.prepare(ids)
-    copy = pickle.loads(pickle.dumps(captioner))
-    seen = []
-    copy.database.connection().set_trace_callback(seen.append)
-
-    for some in (ids[:10], ids[10:20]):
-        assert list(copy.captioned(some)) == list(Captioner(db).captioned(some))
-    of_tags = [statement for statement in seen if "FROM tag" in statement]
-    assert ["ORDER BY id LIMIT" in statement for statement in of_tags] == [True, True]  # some, and no more
 
 
 @pytest.mark.parametrize(
