@@ -48,7 +48,7 @@ def explain(path: Path, error: Exception) -> BaseException:
     if "decode to UTF-8" in text:
         _, _, where = text.partition("UTF-8 ")
         return DatabaseFileError(
-            f"{path} holds text that is not UTF-8 ({shorten(where, 100)}); correct it, or build the file anew"
+            f"{path} holds text that is not UTF-8 ({where[:100]}); correct it, or build the file anew"
         )
     if "readonly" in text:
         return DatabaseFileError(f"{path} cannot be written: allow it, or copy the file to where it can be")
