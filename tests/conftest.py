@@ -13,6 +13,9 @@ from booru import write_random
 settings.register_profile("suite", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("suite")
 
+# Without a GPU, Triton's kernels are run by its interpreter; it is asked for before anything imports Triton.
+os.environ.setdefault("TRITON_INTERPRET", "1")
+
 # A shell starts what it runs in the background with Ctrl-C ignored, and processes inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -10,7 +10,7 @@ from torch import nn
 
 from hakubooru.errors import ConfigError, ModelError
 from hakubooru_trainer.config.options import LokrOptions, ModelOptions
-from hakubooru_trainer.lokr import file, forward
+from hakubooru_trainer.lokr import file, forward, ways
 from hakubooru_trainer.lokr.adapter import Adapter, adapter_of
 from hakubooru_trainer.lokr.preset import Target, targets
 from hakubooru_trainer.model.load import skeleton
@@ -42,6 +42,7 @@ def test_epsilons_layers_and_parameters(epsilon):
 
 LAYERS = {
     "linear": lambda: nn.Linear(24, 48),
+    "narrowing": lambda: nn.Linear(24, 16),
     "convolution": lambda: nn.Conv2d(16, 24, 3, stride=2, padding=1),
     "point": lambda: nn.Conv2d(16, 24, 1),
 }
@@ -49,13 +50,13 @@ LAYERS = {
 
 @pytest.mark.parametrize("kind", LAYERS)
 @pytest.mark.parametrize("factor", [2, 4, 8])
-@pytest.mark.parametrize("way", ["merged", "factored", "lycoris"])
+@pytest.mark.parametrize("way", ["merged", "factored", "fused", "lycoris"])
 def test_forward_and_gradients_are_the_definitions(kind, factor, way):
     layer = LAYERS[kind]().double().requires_grad_(requires_grad=False)
     adapter = Adapter([Target("layer", "unet", layer, factor)], dtype=torch.float64)
     x = (
         torch.randn(2, 16, 6, 6, dtype=torch.float64)
-        if kind != "linear"
+        if kind in {"convolution", "point"}
         else torch.randn(2, 5, 24, dtype=torch.float64)
     )
     x.requires_grad_()
@@ -68,7 +69,7 @@ def test_forward_and_gradients_are_the_definitions(kind, factor, way):
 
     kron = torch.einsum("ac,bd...->abcd...", w1, w2).reshape(layer.weight.shape)
     merged = layer.weight + kron
-    if kind == "linear":
+    if isinstance(layer, nn.Linear):
         plain = nn.functional.linear(x, merged, layer.bias)
     else:
         plain = nn.functional.conv2d(x, merged, layer.bias, layer.stride, layer.padding)
@@ -146,7 +147,7 @@ def test_a_norm_in_half_precision_sees_what_is_small():
     ],
 )
 def test_the_way_of_each_layer_follows_from_cost_and_memory(monkeypatch, half, free, merged):
-    monkeypatch.setattr(forward, "_memory", lambda device: free)
+    monkeypatch.setattr(ways, "_memory", lambda device: free)
     kinds = {
         "attn": (nn.Linear(64, 64), 4),
         "ff": (nn.Linear(64, 64), 2),
@@ -157,7 +158,7 @@ def test_the_way_of_each_layer_follows_from_cost_and_memory(monkeypatch, half, f
         "norm": (nn.LayerNorm(64), 0),
     }
     layers = [Target(f"lora_unet_{name}", "unet", *kind) for name, kind in kinds.items()]
-    chosen = forward.ways(layers, forward="auto", half=half, device=torch.device("cpu"))
+    chosen = ways.ways(layers, forward="auto", half=half, device=torch.device("cpu"))
     assert {
         name.removeprefix("lora_unet_") for name, way in chosen.items() if way is forward.Merged
     } == merged

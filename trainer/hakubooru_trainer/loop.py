@@ -156,15 +156,9 @@ def _update(it: Training, ahead: Iterator[Batch], counters: Counters) -> Update:
     images = it.data.order.images(start, end)
     optim.set_rate(optimizer, optim.rate(options.optimizer, counters.update, it.data.updates))
 
-    # Each image weighs the same, however many share its batch.
     total = torch.zeros((), device=it.device)
     for _ in it.ranks.mine(range(start, end)):
-        batch = next(ahead).to(it.device)
-        with it.precision:
-            losses = it.objective.losses(it.model, batch)
-        part = losses.sum() / images
-        torch.autograd.backward(scaler.scale(part))
-        total += part.detach()
+        total += it.passes(next(ahead).to(it.device), images)
     it.adapter.fold()
     it.ranks.sum_gradients(it.weights)
     it.ranks.sum([total])
@@ -178,7 +172,7 @@ def _update(it: Training, ahead: Iterator[Batch], counters: Counters) -> Update:
         optimizer.step()
         it.adapter.changed()
     scaler.update()
-    optimizer.zero_grad(set_to_none=True)
+    it.passes.clear()
 
     counters.update += 1
     counters.loss = float(total)

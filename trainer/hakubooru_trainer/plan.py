@@ -129,11 +129,11 @@ def _memory(options: Options, parts: dict[str, Any], adapter: Adapter, data: Dat
     merged = sum(target.module.weight.numel() for target in adapter.targets if target.factor)
     largest = max(data.sizes.sizes.tolist(), key=lambda size: size[0] * size[1])
     half = options.run.precision != "fp32" or options.run.weights != "fp32"
-    way = (
-        "merged"
-        if options.lokr.forward == "merged" or (options.lokr.forward == "auto" and not half)
-        else "factored"
-    )
+    way = options.lokr.forward
+    if way == "auto":
+        way = "fused" if half else "merged"
+    elif way == "lycoris":
+        way = "factored"  # LyCORIS keeps about as much for the way back
     adapter.to(torch.device("meta"))
     adapter.apply(way)
     model = Sdxl(**parts, tokenizer=None, tokenizer_2=None, marks=Marks(v=False, zero_terminal_snr=False))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from diffusers.models.attention import BasicTransformerBlock
+from torch.utils.checkpoint import checkpoint
 
 from hakubooru.errors import ConfigError, DataSetError, DestinationError
 from hakubooru_trainer import distributed, optim, sample
@@ -20,9 +21,11 @@ from hakubooru_trainer.data.latents import LatentCache
 from hakubooru_trainer.lokr import file
 from hakubooru_trainer.lokr.adapter import Adapter
 from hakubooru_trainer.lokr.file import DTYPES
+from hakubooru_trainer.lokr.geglu import fuse
 from hakubooru_trainer.lokr.preset import targets
 from hakubooru_trainer.loss import Objective
 from hakubooru_trainer.model.load import load
+from hakubooru_trainer.passes import GraphedPasses, Passes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,6 +58,8 @@ class Training:
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     precision: torch.autocast
+    passes: Passes
+    """Forward and backward of a batch."""
     prompts: list[str]
 
     @cached_property
@@ -97,7 +102,10 @@ def prepare(options: Options, ranks: Ranks, data: DataSet) -> Training:
     objective = Objective.of(options, model, device)
     training, held = batches_of(data, options, model, ranks)
     unet, text = adapter.parameters("unet"), adapter.parameters("text_encoder", "text_encoder_2")
-    told = options.optimizer
+    told, weights = options.optimizer, [*unet, *text]
+    scaler = optim.Scaler(device.type, enabled=options.run.precision == "fp16")
+    precision = precision_of(options, device)
+    graphed = options.run.graphs and device.type == "cuda"
     return Training(
         options=options,
         ranks=ranks,
@@ -108,10 +116,11 @@ def prepare(options: Options, ranks: Ranks, data: DataSet) -> Training:
         objective=objective,
         batches=training,
         held=held,
-        weights=[*unet, *text],
+        weights=weights,
         optimizer=optim.optimizer(told, [(told.lr, unet), (told.text_lr, text)]),
-        scaler=optim.Scaler(device.type, enabled=options.run.precision == "fp16"),
-        precision=precision_of(options, device),
+        scaler=scaler,
+        precision=precision,
+        passes=(GraphedPasses if graphed else Passes)(model, objective, weights, precision, scaler),
         prompts=prompts,
     )
 
@@ -193,11 +202,13 @@ def model_of(options: Options, device: torch.device) -> tuple[Sdxl, Adapter]:
     model = load(options.model, DTYPES[options.run.weights], DTYPES[options.model.vae_precision])
     model.to(device)
     if options.run.checkpointing:
-        model.unet.enable_gradient_checkpointing()
+        # Nothing that is computed twice is random.
+        again: Any = {"use_reentrant": False, "preserve_rng_state": False}
+        model.unet.enable_gradient_checkpointing(partial(checkpoint, **again))
         for encoder in (model.text_encoder, model.text_encoder_2) if options.text.train else ():
             # transformers 5 has a new name for it, and warns of the old one.
             new = getattr(encoder, "activation_checkpointing_enable", None)
-            (new or encoder.gradient_checkpointing_enable)({"use_reentrant": False})
+            (new or encoder.gradient_checkpointing_enable)(again)
             encoder.train()  # transformers checkpoints in training mode alone; CLIP has no dropout
     adapter = Adapter(
         targets(trained_parts(vars(model), options), options.lokr),
@@ -209,6 +220,8 @@ def model_of(options: Options, device: torch.device) -> tuple[Sdxl, Adapter]:
     adapter.to(device)
     half = options.run.precision != "fp32" or options.run.weights != "fp32"
     adapter.apply(options.lokr.forward, half=half)
+    if half:
+        fuse(model.unet)
     if options.run.compile:
         compile_blocks(model.unet)
     return model, adapter

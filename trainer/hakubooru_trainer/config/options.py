@@ -31,6 +31,9 @@ class RunOptions:
     """What the frozen model is held in."""
     checkpointing: bool = True
     """Compute activations twice instead of keeping them: a third slower, and a fraction of the memory."""
+    graphs: bool = False
+    """On a GPU, record the passes of each shape of batch as a CUDA graph and replay it, so that nothing waits for the processor.
+    Each shape takes some seconds when it is first met."""
     compile: bool = False
     """Compile the UNet's transformers at the first update, which takes minutes; needs a C++ compiler, on Linux."""
     threads: int = 0
@@ -106,7 +109,7 @@ class LokrOptions:
     """Train the norms of the UNet too, where the preset does."""
     start: str = ""
     """An adapter to start from: a file of the same layers and factors."""
-    forward: Literal["auto", "merged", "factored", "lycoris"] = "auto"
+    forward: Literal["auto", "merged", "factored", "fused", "lycoris"] = "auto"
     """How the difference is computed: `merged` into the weight once an update, which costs what plain weights cost and the memory
     of two more; `factored` on the activations; `auto` by cost, precision and memory; `lycoris` as LyCORIS does."""
     masters: Literal["fp32", "fp16"] = "fp32"

@@ -69,6 +69,19 @@ class Batch:
         """The same in memory that a GPU copies by itself, while the processor goes on."""
         return self._each(torch.Tensor.pin_memory)
 
+    def clone(self) -> Batch:
+        """A copy with tensors of its own."""
+        return self._each(torch.Tensor.clone)
+
+    def copy_(self, other: Batch) -> None:
+        """Take over the numbers of another batch of the same shapes, in place."""
+        for name, value in vars(self).items():
+            if isinstance(value, torch.Tensor):
+                value.copy_(getattr(other, name))
+        for name in ("latents", "contexts"):
+            for mine, given in zip(getattr(self, name) or (), getattr(other, name) or (), strict=True):
+                mine.copy_(given)
+
     def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
         changed: dict[str, Any] = {
             name: change(value) for name, value in vars(self).items() if isinstance(value, torch.Tensor)

@@ -12,21 +12,21 @@ from lycoris.modules.norms import NormModule
 from hakubooru.errors import ModelError
 from hakubooru.nearest import nearest
 from hakubooru_trainer import randomness
-from hakubooru_trainer.lokr.forward import ways
 from hakubooru_trainer.lokr.preset import Target, layers
+from hakubooru_trainer.lokr.ways import ways
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from torch import Tensor
 
-    from hakubooru_trainer.lokr.forward import Changed
+    from hakubooru_trainer.lokr.changed import Changed
 
 
 class Adapter:
     """The trained weights, one module for each target.
 
-    For a layer with weight W it adds x · (w1 ⊗ w2) to what the frozen layer gives; `lokr.forward` says how. w2 begins at 0
+    For a layer with weight W it adds x · (w1 ⊗ w2) to what the frozen layer gives; `lokr.ways` says how. w2 begins at 0
     and w1 at Kaiming's uniform distribution, drawn for each layer from the seed and its name.
     """
 
@@ -41,11 +41,11 @@ class Adapter:
                 if isinstance(module, LokrModule) and not module.lokr_w1.is_meta:
                     module.lokr_w1.copy_(_start(module.lokr_w1, name, seed))
 
-    def apply(self, forward: str = "factored", *, half: bool = True) -> None:
+    def apply(self, forward: str = "auto", *, half: bool = True) -> None:
         """Let the model's layers give what the adapter makes of them.
 
         Args:
-            forward: how it is computed: `auto`, `merged`, `factored`, or `lycoris`, which is LyCORIS's own way.
+            forward: how it is computed: `auto`, `merged`, `factored`, `fused`, or `lycoris`, which is LyCORIS's own way.
             half: whether the model computes in half precision.
         """
         if forward != "lycoris" and self.targets:

@@ -1,0 +1,40 @@
+"""Whether Triton's kernels can be used for a tensor."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import warnings
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def kernels(x: Tensor) -> Any:
+    """The module of kernels, where x lies on a GPU that can run them; None where plain operations are to be used."""
+    if x.dtype not in {torch.bfloat16, torch.float16}:
+        return None
+    return _of_device(x.device) if x.is_cuda else None
+
+
+@cache
+def _of_device(device: torch.device) -> Any:
+    """Compile and run the smallest kernel once: Triton needs a C compiler, and not every machine has one."""
+    if importlib.util.find_spec("triton") is None:
+        return None
+    module = importlib.import_module("hakubooru_trainer.lokr.kernels")
+    x, y = (torch.zeros(1, 2, device=device, dtype=torch.float16) for _ in range(2))
+    try:
+        module.geglu[1, 1](x, y, 1, BLOCK=16)
+        torch.cuda.synchronize(device)
+    except Exception as error:  # noqa: BLE001 - Triton raises what its compilers raise
+        warnings.warn(
+            f"Triton cannot compile for this GPU ({error}); plain operations are used, which take longer. Installing gcc often mends it",
+            stacklevel=2,
+        )
+        return None
+    return module

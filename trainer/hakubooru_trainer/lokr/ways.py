@@ -1,0 +1,65 @@
+"""Which way each layer of an adapter computes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import psutil
+import torch
+
+from hakubooru_trainer.lokr.forward import Factored, Merged, Normed
+from hakubooru_trainer.lokr.fused import Fused
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hakubooru_trainer.lokr.changed import Changed
+    from hakubooru_trainer.lokr.preset import Target
+
+_ONE_VECTOR: Final = ("_time_embed_", "_label_emb_", "_emb_layers_")
+"""Parts of the names of layers that see one vector an image."""
+_LARGE: Final = 8
+"""The factor from which the factors cost less than the merged weight, but for convolutions of one pixel."""
+_SHARE: Final = 3
+"""Merged weights and their gradients take no more than this part of all memory."""
+
+
+def ways(
+    targets: Sequence[Target], *, forward: str, half: bool, device: torch.device
+) -> dict[str, type[Changed]]:
+    """How each layer computes, by its name.
+
+    What is chosen depends on the model, the options and the machine's memory alone, so that a run that is taken up
+    goes on with the same bits.
+
+    Args:
+        targets: the layers.
+        forward: `merged`, `factored`, `fused`, or `auto`, which is `fused` in half precision, and in single precision
+            `merged` where that is won and there is memory, `factored` elsewhere.
+        half: whether they compute in half precision.
+        device: where.
+    """
+    named = [target for target in targets if target.factor]
+    merged = {t.name for t in named} if forward == "merged" else set()
+    if forward == "auto" and not half:
+        free = _memory(device) // _SHARE
+        for target in sorted(named, key=lambda target: target.factor):  # where most is won, first
+            taken = 2 * target.module.weight.nbytes
+            if _gains_merged(target) and taken <= free:
+                merged.add(target.name)
+                free -= taken
+    other = Fused if forward == "fused" or (forward == "auto" and half) else Factored
+    return {t.name: Merged if t.name in merged else other if t.factor else Normed for t in targets}
+
+
+def _gains_merged(target: Target) -> bool:
+    """Whether the merged weight costs less than the factors, in single precision."""
+    if any(part in target.name for part in _ONE_VECTOR):
+        return False
+    return target.factor < _LARGE or target.module.weight.shape[2:] == (1, 1)
+
+
+def _memory(device: torch.device) -> int:
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    return int(psutil.virtual_memory().total)
