@@ -11,8 +11,8 @@ counts back from the moment at which the search is applied. Deleted posts are fo
 are ours: `is:gold` and `has:image` mean what `hakubooru.gold()` and `hakubooru.with_image()` mean.
 """
 
-from hakubooru.select.search.apply import apply
+from hakubooru.select.search.apply import apply, caveats
 from hakubooru.select.search.parser import parse
 from hakubooru.select.search.syntax import Query
 
-__all__ = ["Query", "apply", "parse"]
+__all__ = ["Query", "apply", "caveats", "parse"]
