@@ -64,6 +64,7 @@ def order_terms(order: str) -> tuple[Condition, ...]:
 
 def custom_terms(ids: Sequence[int]) -> tuple[Condition, ...]:
     """The terms of `order:custom`: the places of ids in a list."""
+    # Where an id begins in the text: SQLite finds it sooner there than in a table without an index.
     listed = SQL("instr(?, ',' ||", [f",{','.join(map(str, ids))},"])
     place = NodeList([listed, Post.id, SQL("|| ',')")])
     return (Condition(Ordering(place, "ASC"), "the list of ids"),)
