@@ -81,8 +81,8 @@ class Choice:
             selection = self.recipe.select(database, scale=self.scale)
             self.recipe.check(database, scale=self.scale)
             self._warn_of_newer_file(database, self.recipe)
-        for query in filter(None, (self.recipe and self.recipe.query, self.query)):
-            for caveat in caveats(parse(query)):
+        for query in (self.recipe.query if self.recipe is not None else None, self.query):
+            for caveat in caveats(parse(query or "")):
                 click.echo(f"note: {caveat}", err=True)
         if self.query:
             selection = selection.search(self.query)
