@@ -37,8 +37,8 @@ def closest(name: str, known: Iterable[str]) -> str | None:
 
 
 def slack(name: str) -> int:
-    """How many letters of a mistyped name may be wrong."""
-    return (len(name) + 1) // 3
+    """How many letters of a mistyped name may be wrong; of a number none."""
+    return 0 if name.isdigit() else (len(name) + 1) // 3
 
 
 def _words(name: str) -> set[str]:
