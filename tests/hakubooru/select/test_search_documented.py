@@ -105,7 +105,7 @@ def db(tmp_path_factory):
         database.connection().executescript(
             """
             CREATE TABLE tagalias (alias VARCHAR(255) NOT NULL PRIMARY KEY, name VARCHAR(255) NOT NULL);
-            INSERT INTO tagalias VALUES ('old_name', 'new_name'), ('/m', 'hatsune_miku'), ('lost', 'no_such_tag');
+            INSERT INTO tagalias VALUES ('old_name', 'new_name'), ('/m', 'hatsune_miku'), ('lost', 'no_such_tag'), (':)', 'no_such_tag');
             """
         )
         yield database
@@ -164,6 +164,7 @@ DOCUMENTED = [
     ("old_name", [5, 6], "an alias comes before an old tag that is still borne"),
     ("unaliased:old_name", [4], "unless one asks for the old tag"),
     ("-old_name id:4..6", [4], "the same after a minus"),
+    (":)", [5], "an alias of a tag that the file does not have is still the old tag"),
     ("/m", [3, 8], "an alias with a stroke"),
     ("/lh", [1, 3], "initials mean the commonest tag that has them: long_hair, not lace_hem"),
     ("/HM", [3, 8], "in either case"),
