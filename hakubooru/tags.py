@@ -179,8 +179,14 @@ class Tags:
         worded = [known for text, known in rows if is_word and word.search(text.lower())]
         holding = [known for text, known in rows if is_word and asked in text.lower()]
         exact = [known for text, known in rows if text == asked]
-        found = [*exact, *worded[:_MOST_PARTS], *(rows[place][1] for _, _, place in near), *worded, *holding]
-        return list(dict.fromkeys(found))[:count]
+        proposals = [
+            *exact,
+            *worded[:_MOST_PARTS],
+            *(rows[place][1] for _, _, place in near),
+            *worded,
+            *holding,
+        ]
+        return list(dict.fromkeys(proposals))[:count]
 
     def _has_aliases(self) -> bool:
         return bool(self._database.scalar("SELECT COUNT(*) FROM sqlite_master WHERE name = 'tagalias'"))

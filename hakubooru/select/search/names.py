@@ -41,19 +41,19 @@ def tag_names(query: Query, database: Database) -> TagNames:
     names = {_written(leaf) for leaf in asked}
     existing = _existing(database, names | {name.lower() for name in names})
     aliases = database.tags.aliases({leaf.name.lower() for leaf in asked if isinstance(leaf, Name)})
-    found: TagNames = {}
+    meanings: TagNames = {}
     for leaf in asked:
         name = _written(leaf)
         if isinstance(leaf, Wildcard):
-            found[leaf] = _matching(database, leaf, query.text)
+            meanings[leaf] = _matching(database, leaf, query.text)
             continue
         tag = name if name in existing else name.lower()
         if isinstance(leaf, Name):
             tag = aliases.get(name.lower()) or _abbreviated(database, name) or tag
         if tag not in existing and tag in (name, name.lower()):
             raise _unknown(database, leaf, asked, query.text)
-        found[leaf] = (tag,)
-    return found
+        meanings[leaf] = (tag,)
+    return meanings
 
 
 def is_tag(metatag: Metatag) -> bool:
