@@ -166,7 +166,10 @@ class Database:
         return self.rows(sql, parameters)[0][0]
 
     def tags_of_posts(self, ids: Iterable[int]) -> dict[int, list[Tag]]:
-        """The tags of posts, in the order of the file's relations, with two queries; posts without tags are left out."""
+        """The tags of posts, in the order of the file's relations, with two queries; posts without tags are left out.
+
+        A tag that stands in the relations of a post twice is given once.
+        """
         pairs = self.rows(
             "SELECT post_id, tag_id FROM posttagrelation WHERE post_id IN (SELECT value FROM json_each(?)) ORDER BY post_id, id",
             [id_text(ids)],
@@ -174,7 +177,7 @@ class Database:
         query = Tag.select().where(Tag.id.in_(id_list({tag_id for _, tag_id in pairs})))
         tags = {tag.id: tag for tag in self.execute(query)}
         found: dict[int, list[Tag]] = {}
-        for post_id, tag_id in pairs:
+        for post_id, tag_id in dict.fromkeys(pairs):
             if tag_id in tags:
                 found.setdefault(post_id, []).append(tags[tag_id])
         return found

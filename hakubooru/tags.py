@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -19,7 +20,18 @@ ALIAS_TABLE: Final = 'CREATE TABLE IF NOT EXISTS "tagalias" ("alias" VARCHAR(255
 ALIAS_LAYOUT: Final = 1
 """`PRAGMA user_version` of a file that has it; 0 is the published layout."""
 
+_SPECIAL: Final = re.compile(r"[%_*]|\\\*|\\\\|\\")
+_IN_LIKE: Final = {"%": r"\%", "_": r"\_", "*": "%", r"\*": "*", r"\\": r"\\", "\\": r"\\"}
+
 _NAMES_A_QUERY: Final = 500  # SQLite takes 999 variables at the least
+
+
+_SHORTEST_PART: Final = 3
+_MOST_PARTS: Final = 2
+_MATCHES: Final = "name LIKE ? ESCAPE '\\'"
+_ALIAS_MATCHES: Final = "tagalias.name = tag.name AND alias LIKE ? ESCAPE '\\'"
+_POSTS: Final = "coalesce(nullif(popularity, 0), (SELECT COUNT(DISTINCT post_id) FROM posttagrelation WHERE tag_id = tag.id))"
+"""How many posts bear a tag; a file without popularities is counted."""
 
 
 class TagMatch(NamedTuple):
@@ -72,28 +84,23 @@ class Tags:
             mend = f"the nearest that it has: {', '.join(near)}" if near else "it has none like it"
             raise UnknownTagError(f"the database has no tag {name!r}; {mend}")
 
-    def matching(self, pattern: str, limit: int = 100) -> list[TagMatch]:
+    def matching(self, pattern: str, limit: int | None = 100) -> list[TagMatch]:
         """The tags whose name, or an alias of it, matches a pattern, the commonest first.
 
         Args:
             pattern: a name, in which `*` stands for any characters; the case of Latin letters does not matter.
-            limit: how many at the most.
+            limit: how many at the most; None for all.
 
         Raises:
             UnknownTagError: there is none; the message names the nearest.
         """
-        like = like_pattern(pattern)
-        # A file without popularities is counted by an index; a tag that a post bears twice counts twice there.
-        posts = (
-            "coalesce(nullif(popularity, 0), (SELECT COUNT(*) FROM posttagrelation WHERE tag_id = tag.id))"
-        )
-        alias, where, parameters = "NULL", "name LIKE ? ESCAPE '\\'", [like]
-        if self._has_aliases():
-            others = "tagalias WHERE tagalias.name = tag.name AND alias LIKE ? ESCAPE '\\'"
-            alias = f"CASE WHEN {where} THEN NULL ELSE (SELECT MIN(alias) FROM {others}) END"
-            where, parameters = f"{where} OR EXISTS (SELECT 1 FROM {others})", [like] * 4
-        sql = f"SELECT name, type, {posts} AS posts, {alias} FROM tag WHERE {where} ORDER BY posts DESC, name LIMIT ?"
-        rows = self._database.rows(sql, [*parameters, limit])
+        where, parameters = self._match(pattern)
+        like = parameters[0]
+        others = f"SELECT MIN(alias) FROM tagalias WHERE {_ALIAS_MATCHES}" if self._has_aliases() else "NULL"
+        alias = f"CASE WHEN {_MATCHES} THEN NULL ELSE ({others}) END"
+        sql = f"SELECT name, type, {_POSTS} AS posts, {alias} FROM tag WHERE {where} ORDER BY posts DESC, name LIMIT ?"
+        likes = [like] * (alias.count("?"))
+        rows = self._database.rows(sql, [*likes, *parameters, -1 if limit is None else limit])
         if not rows and "*" in pattern:
             raise UnknownTagError(
                 f"no tag matches {pattern!r}; write * for any characters, such as 'saber_(*'"
@@ -102,6 +109,25 @@ class Tags:
             self.check([pattern])
         kinds = dict(enumerate(TAG_TYPES))
         return [TagMatch(name, kinds.get(kind, str(kind)), count, by) for name, kind, count, by in rows]
+
+    def count_matching(self, pattern: str) -> int:
+        """How many tags `matching` gives without a limit."""
+        where, parameters = self._match(pattern)
+        return int(self._database.scalar(f"SELECT COUNT(*) FROM tag WHERE {where}", parameters))
+
+    def abbreviated(self, initials: str) -> str | None:
+        """The commonest tag whose words begin with these letters, as Danbooru reads `/lh`: long_hair."""
+        letters = initials.lower()
+        if not re.fullmatch(r"[a-z0-9]+", letters):
+            return None
+        like = f"%{'%'.join(letters)}%"
+        names = [name for (name,) in self._database.rows("SELECT name FROM tag WHERE name LIKE ?", [like])]
+        rows = self._database.rows(
+            f"SELECT name, {_POSTS} AS posts FROM tag WHERE name IN (SELECT value FROM json_each(?)) "
+            "ORDER BY posts DESC, name LIMIT 1",
+            [json.dumps([name for name in names if _initials(name) == letters])],
+        )
+        return next((str(name) for name, posts in rows if posts), None)
 
     def check_types(self, types: Mapping[str, str]) -> None:
         """Check that tags are of these types, by name, with one query for each 500.
@@ -127,26 +153,50 @@ class Tags:
         return dict(self._by_name(query, names))
 
     def nearest(self, name: str, count: int = 3) -> list[str]:
-        """The known names nearest to a mistyped one, by edit distance, the more popular first among equals."""
+        """The known names nearest to a mistyped one, or to a part of one.
+
+        Those in which it is a word come first (hatsune_miku for miku), two at the most, then the nearest by edit
+        distance, then those in which it stands at all; the more popular before the less.
+        """
         from rapidfuzz import process  # noqa: PLC0415 - needed only where something was mistyped
         from rapidfuzz.distance import OSA  # noqa: PLC0415
 
         asked = name.strip().lower().replace(" ", "_")
-        slack = 1 + len(asked) // 3
         names = "SELECT name AS written, name, popularity FROM tag"
         if self._has_aliases():
             names += " UNION ALL SELECT alias, name, popularity FROM tagalias JOIN tag USING (name)"
+        slack = 1 + len(asked) // 3
         rows = self._database.rows(
-            f"SELECT written, name FROM ({names}) WHERE length(written) BETWEEN ? AND ? ORDER BY popularity DESC",
-            [len(asked) - slack, len(asked) + slack],
+            f"SELECT written, name FROM ({names}) WHERE length(written) BETWEEN ? AND ? "
+            "OR written LIKE ? ESCAPE '\\' ORDER BY popularity DESC, length(written), name",
+            [len(asked) - slack, len(asked) + slack, like_pattern(asked).join("%%")],
         )
         written = [row[0] for row in rows]
         # A tag may be found by an alias as well as by its name.
-        found = process.extract(asked, written, scorer=OSA.distance, limit=2 * count, score_cutoff=slack)
-        return list(dict.fromkeys(rows[place][1] for _, _, place in found))[:count]
+        near = process.extract(asked, written, scorer=OSA.distance, limit=2 * count, score_cutoff=slack)
+        word = re.compile(rf"(?<![^\W_]){re.escape(asked)}(?![^\W_])")
+        is_word = len(asked) >= _SHORTEST_PART
+        worded = [known for text, known in rows if is_word and word.search(text.lower())]
+        holding = [known for text, known in rows if is_word and asked in text.lower()]
+        exact = [known for text, known in rows if text == asked]
+        proposals = [
+            *exact,
+            *worded[:_MOST_PARTS],
+            *(rows[place][1] for _, _, place in near),
+            *worded,
+            *holding,
+        ]
+        return list(dict.fromkeys(proposals))[:count]
 
     def _has_aliases(self) -> bool:
         return bool(self._database.scalar("SELECT COUNT(*) FROM sqlite_master WHERE name = 'tagalias'"))
+
+    def _match(self, pattern: str) -> tuple[str, list[str]]:
+        """A condition for tags whose names or aliases match a pattern, and its parameters."""
+        like = like_pattern(pattern)
+        if not self._has_aliases():
+            return _MATCHES, [like]
+        return f"{_MATCHES} OR EXISTS (SELECT 1 FROM tagalias WHERE {_ALIAS_MATCHES})", [like, like]
 
     def _missing(self, names: Iterable[str]) -> list[str]:
         asked = sorted(set(names))
@@ -161,5 +211,18 @@ class Tags:
 
 
 def like_pattern(wildcard: str) -> str:
-    """A pattern with `*` as one for SQL's LIKE, a backslash being its escape."""
-    return re.sub(r"([%_\\])", r"\\\1", wildcard).replace("*", "%")
+    r"""A pattern with `*` as one for SQL's LIKE, a backslash being its escape.
+
+    Beside a `*`, `\*` means a star and two backslashes mean one, as on Danbooru; a text without `*` means itself.
+    """
+    if "*" not in wildcard:
+        return re.sub(r"([%_\\])", r"\\\1", wildcard)
+    return _SPECIAL.sub(lambda match: _IN_LIKE[match[0]], wildcard)
+
+
+def _initials(name: str) -> str:
+    """The first letter of each word of a tag, as Danbooru tells words apart: `jd` for jeanne_d'arc."""
+    if not re.search(r"[a-zA-Z0-9]{2}", name):
+        return name[:1].lower()
+    words = (re.sub(r"^[^a-zA-Z0-9]+", "", word) for word in re.split(r"[ _+:;!./()-]+", name))
+    return "".join(word[0] for word in words if word).lower()

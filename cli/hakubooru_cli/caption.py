@@ -11,7 +11,7 @@ import numpy as np
 import hakubooru as hb
 from hakubooru.caption import PRESETS, SOURCES, Captioner, caption_format, example_caption, join_parts
 from hakubooru.caption.write import check_suffix
-from hakubooru_cli.options import Choice, selection_options
+from hakubooru_cli.options import Choice, QueryCommand, selection_options
 
 if TYPE_CHECKING:
     from hakubooru.caption import CaptionFormat
@@ -25,7 +25,7 @@ def _list(context: click.Context, _: click.Parameter, wanted: bool) -> None:
     context.exit()
 
 
-@click.command()
+@click.command(cls=QueryCommand)
 @selection_options
 @click.option(
     "--caption", metavar="F", help="A format: a name that --list shows, or a TOML file with [caption]."

@@ -9,13 +9,13 @@ import click
 import hakubooru as hb
 from hakubooru.errors import IncompleteError
 from hakubooru.select.idfile import read_ids
-from hakubooru_cli.options import Choice, selection_options
+from hakubooru_cli.options import Choice, QueryCommand, selection_options
 
 _NAMED = 3
 """Damaged archives of a kind that `sources` names."""
 
 
-@click.command()
+@click.command(cls=QueryCommand)
 @selection_options
 @click.option(
     "--images",

@@ -14,10 +14,10 @@ from hakubooru.errors import IncompleteError
 from hakubooru.select.funnel import Row, rows
 from hakubooru.select.idfile import check_suffix, write_ids
 from hakubooru.select.lock import Lock
-from hakubooru_cli.options import Choice, selection_options
+from hakubooru_cli.options import Choice, QueryCommand, selection_options
 
 
-@click.command()
+@click.command(cls=QueryCommand)
 @selection_options
 @click.option("--out", type=click.Path(path_type=Path), help="Write the ids: .txt (one a line) or .parquet.")
 @click.option(

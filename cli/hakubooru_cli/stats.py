@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 import hakubooru as hb
-from hakubooru_cli.options import Choice, selection_options
+from hakubooru_cli.options import Choice, QueryCommand, selection_options
 
 if TYPE_CHECKING:
     from hakubooru.select.stats import Stats
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _BAR = 30
 
 
-@click.command()
+@click.command(cls=QueryCommand)
 @selection_options
 @click.option("--top", type=click.IntRange(min=0), default=10, show_default=True, help="Tags of each type.")
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object.")

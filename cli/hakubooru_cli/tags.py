@@ -7,9 +7,10 @@ import json
 import click
 
 import hakubooru as hb
+from hakubooru_cli.options import QueryCommand
 
 
-@click.command()
+@click.command(cls=QueryCommand)
 @click.argument("file", type=click.Path())
 @click.argument("pattern")
 @click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="Tags at the most.")
@@ -21,6 +22,11 @@ def tags(file: str, pattern: str, *, limit: int, as_json: bool) -> None:
     """
     with hb.open(file) as database:
         found = database.tags.matching(pattern, limit)
+        count = database.tags.count_matching(pattern) if len(found) == limit else len(found)
+    if count > len(found):
+        click.echo(
+            f"note: the commonest {len(found):,} of {count:,} tags; --limit {count} shows all", err=True
+        )
     if as_json:
         for tag in found:
             click.echo(json.dumps(tag._asdict(), ensure_ascii=False))

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from hakubooru.database import Database
 
 _POSTS_A_BATCH: Final = 1_000  # more is slower: a batch then no longer fits the processor's cache
+_TAGS_AT_MOST: Final = 2**40
 _FEW: Final = 1_500
 """Up to so many posts, captions are made at once, and only of the tags that these bear is the table read."""
 
@@ -195,7 +196,7 @@ class Batch:
         self.format = format
         self.slots = vocabulary.slots
         self.ids, ratings, counts, days, texts = zip(*rows, strict=True)
-        found = [_tags_of(texts, vocabulary)]
+        found = [_tags_of(texts, vocabulary, repeats=format.repeats)]
         for slot, labels in vocabulary.labels.of_posts(self.ids, ratings, counts, days):
             posts = np.flatnonzero(labels).astype(np.uint16)
             found.append((posts, np.full(len(posts), slot, np.uint16), labels[posts]))
@@ -261,10 +262,24 @@ class Batch:
             }
 
 
-def _tags_of(texts: Sequence[str | None], vocabulary: Vocabulary) -> tuple[Numbers, Numbers, Numbers]:
+def _tags_of(
+    texts: Sequence[str | None], vocabulary: Vocabulary, *, repeats: bool
+) -> tuple[Numbers, Numbers, Numbers]:
     """Of each tag of each post: the post's number in the batch, the tag's slot and its place."""
     counts = [text.count(",") + 1 if text else 0 for text in texts]
     written = ",".join([text for text in texts if text])
     tags = np.fromstring(written, dtype=np.int64, sep=",") if written else np.empty(0, np.int64)
     posts = np.repeat(np.arange(len(texts), dtype=np.uint16), counts)
+    if not repeats:
+        posts, tags = _once(posts, tags)
     return posts, *vocabulary.slots_and_places(tags)
+
+
+def _once(posts: Numbers, tags: Numbers) -> tuple[Numbers, Numbers]:
+    """The tags of posts, (N,) each, without those that a post bears again: a file may have a relation twice."""
+    pairs = posts * np.int64(_TAGS_AT_MOST) + tags
+    ascending = np.sort(pairs)
+    if not (ascending[1:] == ascending[:-1]).any():
+        return posts, tags
+    first = np.sort(np.unique(pairs, return_index=True)[1])
+    return posts[first], tags[first]

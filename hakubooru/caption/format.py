@@ -71,6 +71,8 @@ class CaptionFormat:
     r"""Write `\(` for `(`, as prompts for the sd-webui need it. Not for training."""
     tag_order: Literal["stored", "alphabetical", "popularity"] = "stored"
     """Tags of a part as the file's relations have them, by name, or the most popular first."""
+    repeats: bool = False
+    """Whether a tag that stands in a post's relations twice is written twice, as HakuBooru does."""
     only: TagLists = _NO_TAGS
     """The tags that may be written, by part: names, or patterns with `*`. Empty: any."""
     without: TagLists = _NO_TAGS
@@ -115,7 +117,8 @@ class CaptionFormat:
             _check_type(field, getattr(self, field), str, "text")
         if not self.separator:
             raise CaptionFormatError('`separator` is empty; tags need something between them, such as ", "')
-        _check_type("escape", self.escape, bool, "true or false")
+        for field in ("escape", "repeats"):
+            _check_type(field, getattr(self, field), bool, "true or false")
         for field, least in _COUNTS.items():
             _check_count(field, getattr(self, field), least, optional=field in _OPTIONAL)
         self._set("order", _checked_order(self.order))

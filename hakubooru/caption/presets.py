@@ -56,6 +56,7 @@ PRESETS: Final[dict[str, CaptionFormat]] = {
         without=TagLists(meta=_SILENT_META, artist=("*banned*",)),
         rating=_EXPLICIT_FIRST,
         undated="early",
+        repeats=True,
         quality_last_id=7_100_000,
     ),
     "animagine-xl-3": dataclasses.replace(

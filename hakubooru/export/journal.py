@@ -39,6 +39,8 @@ _ON_THE_DISK: Final = ""
 """In place of the run of the machine in which an archive was exported."""
 
 _PAIR: Final = ", ".join(Pair._fields)
+_EARLIER: Final = {"caption.repeats": "true"}
+"""What exports did that were begun before a setting had a name."""
 
 
 class Journal:
@@ -66,6 +68,7 @@ class Journal:
             DestinationError: some differ; the message names them.
         """
         before = dict(self._connection.execute("SELECT name, value FROM setting"))
+        before = (_EARLIER if "caption.order" in before else {}) | before
         differing = [name for name, value in settings.items() if before.get(name, value) != value]
         if differing:
             told = "; ".join(f"{name} was {before[name]}, and is {settings[name]}" for name in differing)

@@ -6,21 +6,30 @@ import re
 from datetime import date, timedelta
 from typing import Final
 
-_DATE: Final = re.compile(r"([0-9]{4})(?:-([0-9]{1,2})(?:-([0-9]{1,2}))?)?")
+_FORMS: Final = tuple(
+    re.compile(form)
+    for form in (
+        r"(?P<year>[0-9]{4})(?:(?P<sign>[-/.])(?P<month>[0-9]{1,2})(?:(?P=sign)(?P<day>[0-9]{1,2}))?)?",
+        r"(?P<day>[0-9]{1,2})(?P<sign>[-/.])(?P<month>[0-9]{1,2})(?P=sign)(?P<year>[0-9]{4})",
+        r"(?P<year>[0-9]{4})(?P<month>[0-9]{2})(?P<day>[0-9]{2})",
+    )
+)
+"""2024, 2024-05, 2024-05-31, 31-5-2024 and 20240531; `/` or `.` may stand for both `-`."""
 
 
 def date_span(text: str) -> tuple[str, str]:
     """The first day of a year, a month or a day, and the first after it, as ISO dates.
 
-    These compare as text with the dates of the file.
+    These compare as text with the dates of the file. A day may also be written before its month and year, as
+    Danbooru reads it: `31/5/2024`.
 
     Raises:
         ValueError: it is none; the message says how dates are written.
     """
-    match = _DATE.fullmatch(text)
+    match = next(filter(None, (form.fullmatch(text) for form in _FORMS)), None)
     if match is None:
         raise ValueError(f"dates such as 2024, 2024-05 or 2024-05-31, and {text!r} is none")
-    year, month, day = (int(part) if part else None for part in match.groups())
+    year, month, day = (int(match[part]) if match[part] else None for part in ("year", "month", "day"))
     try:
         first = date(year or 0, month or 1, day or 1)
         after = date(*months_after(first.year, first.month, 1 if month else 12), 1)

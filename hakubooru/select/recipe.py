@@ -166,6 +166,42 @@ class Recipe:
         last = database.scalar("SELECT MAX(id) FROM post")
         return end if last is not None and last >= end else None
 
+    def check(self, database: Database, *, scale: float = 1) -> None:
+        """Check that a file reaches as far as the recipe's strata, as far as the ends of its ids tell.
+
+        Raises:
+            RecipeError: a stratum lies beyond the file, or is smaller there than its sample; the message proposes
+                a scale.
+        """
+        ((first, last),) = database.rows("SELECT (SELECT MIN(id) FROM post), (SELECT MAX(id) FROM post)")
+        if last is None:
+            return
+        for stratum in (each.scaled(scale) for each in self.strata):
+            low, high = stratum.ids
+            count = max(0, min(last + 1, high or last + 1) - max(first, low))
+            wanted = stratum.sample if isinstance(stratum.sample, int) else 0
+            ids = f"ids from {low:,}" + (" on" if high is None else f" up to {high:,}")
+            if count < wanted:
+                lack = (
+                    f"a sample of {wanted:,} was asked for, and there are {count:,} posts at most with {ids}"
+                )
+            elif not count:
+                lack = f"{ids} were asked for, and the file ends at id {last:,}"
+            else:
+                continue
+            fitting = self._fitting(last, scale)
+            mend = (
+                f"multiply ids and samples: --scale {scale * fitting:.2g}" if fitting < 1 else "ask for fewer"
+            )
+            raise RecipeError(f"{self.name}: {lack}; {mend}")
+
+    def _fitting(self, last: int, scale: float) -> float:
+        """What the ids of this recipe are multiplied by, so that they end where a file does."""
+        if self.last_id is not None:
+            return last / _scale(self.last_id, scale)
+        # Of a stratum without an end at least as much as lies before it.
+        return last / max(high or 2 * low for low, high in (each.scaled(scale).ids for each in self.strata))
+
     def _stratum(self, database: Database, stratum: Stratum) -> Selection:
         low, high = stratum.ids
         if high is not None and low >= high:

@@ -73,7 +73,7 @@ def sample(ids: Ids, n: int, seed: int) -> Ids:
     if n > len(ids):
         raise SampleError(
             f"a sample of {n:,} was asked for, and there are {len(ids):,} posts to draw from; "
-            f"ask for at most {len(ids):,}, or for a fraction"
+            f"ask for at most {len(ids):,}, or for a fraction, or multiply a recipe by a smaller scale"
         )
     if n <= 0:
         return ids[:0]

@@ -10,6 +10,7 @@ from hakubooru.errors import SearchError
 if TYPE_CHECKING:
     from hakubooru.select.search.syntax import Place
 
+CLOSES_NOTHING: Final = "this ) closes nothing; take it away, or open a ( before"
 _LINE: Final = 100
 """Characters of a long search that are shown around the place."""
 

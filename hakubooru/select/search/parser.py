@@ -1,4 +1,4 @@
-"""From the text of a search to its syntax tree, by recursive descent.
+r"""From the text of a search to its syntax tree, by recursive descent.
 
     search   = [ either ]
     either   = all { "or" all }
@@ -7,7 +7,8 @@
     factor   = [ "-" | "~" ] expr
     expr     = "(" either ")" | metatag | wildcard | tag
 
-Words end at white space. At the end of a word, a parenthesis that the word itself did not open closes a group.
+Words end at white space; in the value of a metatag `\ ` is a blank that does not end it. At the end of a word, a
+parenthesis that the word itself did not open closes a group, where one is open, and else belongs to the word.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from hakubooru.select.search.metatags import CLOSING, KNOWN, check
-from hakubooru.select.search.mistake import mistake
+from hakubooru.select.search.metatags import CLOSING, KNOWN, MAY_BE_EMPTY, check
+from hakubooru.select.search.mistake import CLOSES_NOTHING, mistake
+from hakubooru.select.search.orders import CUSTOM, custom_ids
+from hakubooru.select.search.ranges import ValueMistake
 from hakubooru.select.search.syntax import (
     UNBALANCED,
     All,
@@ -37,11 +40,12 @@ if TYPE_CHECKING:
 
 _SPACE: Final = re.compile(r"\s*")
 _WORD: Final = re.compile(r"\S+")
+_VALUE: Final = re.compile(r"(?:\\\s|\S)*")
+_ESCAPED_SPACE: Final = re.compile(r"\\(\s)")
 _KEYWORD: Final = re.compile(r"(and|or)(?=\s|\)|$)", re.IGNORECASE)
 _METATAG: Final = re.compile(r"([a-z0-9_]+):", re.IGNORECASE)
 _QUOTED: Final = re.compile(r"""(["'])((?:\\.|(?!\1)[^\\])*)\1""", re.DOTALL)
 _ESCAPE: Final = re.compile(r"""\\([\\"'])""")
-_CLOSES_NOTHING: Final = "this ) closes nothing; take it away, or open a ( before"
 _DEEPEST: Final = 20
 """How deep parentheses may stand in each other; SQLite's parser has a limit of its own."""
 
@@ -69,7 +73,7 @@ def _lift(condition: Term, text: str) -> Query:
     for part in parts:
         if not isinstance(part, Metatag) or part.name not in CLOSING:
             kept.append(part)
-        elif part.name in found:
+        elif part.name in found and part.value.lower() != found[part.name].value.lower():
             raise mistake(text, part.place, f"{part.name}: is given twice; keep one")
         else:
             found[part.name] = part
@@ -79,7 +83,16 @@ def _lift(condition: Term, text: str) -> Query:
             raise mistake(text, leaf.place, message)
     numbers = {name: int(found[name].value) for name in ("limit", "random") if name in found}
     order = found["order"].value.lower() if "order" in found else None
+    if order == CUSTOM:
+        _check_list(all_of(kept), found["order"], text)
     return Query(all_of(kept), order, numbers.get("limit"), numbers.get("random"), text)
+
+
+def _check_list(condition: Term, order: Metatag, text: str) -> None:
+    try:
+        custom_ids(condition)
+    except ValueMistake as error:
+        raise mistake(text, order.place, f"order: {error}") from None
 
 
 class _Parser:
@@ -94,7 +107,7 @@ class _Parser:
             return All(())
         condition = self.disjunction()
         if self.at < len(self.text):
-            self.fail((self.at, self.at + 1), _CLOSES_NOTHING)
+            self.fail((self.at, self.at + 1), CLOSES_NOTHING)
         return condition
 
     def disjunction(self) -> Term:
@@ -166,14 +179,14 @@ class _Parser:
 
     def metatag(self, name: str, value_at: int) -> Term:
         start, self.at = self.at, value_at
-        rest = self.text[value_at:]
-        if not rest or rest[0].isspace() or (rest[0] == ")" and self.opened):
-            self.fail((start, value_at), f"{name}: needs a value right after it")
-        if rest[0] in "\"'":
+        if self.text[value_at : value_at + 1] in ("'", '"'):
             value = self.quoted()
             return Metatag(name, value, quoted=True, place=(start, self.at))
-        value = self.word()
-        return Metatag(name, value, place=(start, self.at))
+        written = self.word(_VALUE)
+        if not written and name not in MAY_BE_EMPTY:
+            self.fail((start, value_at), f"{name}: needs a value right after it")
+        value = _ESCAPED_SPACE.sub(r"\1", written)
+        return Metatag(name, value, quoted=value != written, place=(start, self.at))
 
     def quoted(self) -> str:
         match = _QUOTED.match(self.text, self.at)
@@ -185,15 +198,12 @@ class _Parser:
             self.fail((self.at, self.at + 1), "a space is missing after the quote")
         return _ESCAPE.sub(r"\1", match[2])
 
-    def word(self) -> str:
+    def word(self, pattern: re.Pattern[str] = _WORD) -> str:
         """Take the next word, without the parentheses after it that close a group."""
-        match = _WORD.match(self.text, self.at)
+        match = pattern.match(self.text, self.at)
         assert match is not None
         word, closing = match[0], len(self.opened)
-        while word.endswith(")") and not is_balanced(word) and word not in UNBALANCED:
-            if not closing:
-                end = self.at + len(word)
-                self.fail((end - 1, end), _CLOSES_NOTHING)
+        while closing and word.endswith(")") and not is_balanced(word) and word not in UNBALANCED:
             word, closing = word[:-1], closing - 1
         self.at += len(word)
         return word
@@ -229,7 +239,7 @@ class _Parser:
             self.fail_unclosed()
         if self.opened:
             self.fail((self.opened[-1], self.at + 1), "these parentheses hold nothing")
-        self.fail((self.at, self.at + 1), _CLOSES_NOTHING)
+        self.fail((self.at, self.at + 1), CLOSES_NOTHING)
 
     def fail_unclosed(self) -> NoReturn:
         self.fail((self.opened[-1], self.opened[-1] + 1), "this ( is never closed; add a )")

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
+_QUEUE: Final = "moderation queue"
 _LACKS: Final = {
     "notes": "note noter noteupdater",
-    "comments": "comment comments commenter comm",
+    "comments": "comment commenter comm",
     "artist commentaries": "commentary commentaryupdater artcomm",
-    "pools": "pool pools ordpool",
+    "pools": "pool ordpool",
     "votes": "upvote upvoter downvote downvoter",
     "favourites of users": "fav ordfav favgroup ordfavgroup reacted",
-    "moderation queue": "approver flagger appealer disapproved locked flags appeals replacements approvals",
+    _QUEUE: "approver flagger appealer disapproved locked",
     "user names (it has the number of the uploader: .where(Post.uploader_id == …))": "user",
     "saved searches": "search",
     "EXIF data": "exif",
@@ -20,48 +21,53 @@ _LACKS: Final = {
     "hashes of pixels": "pixelhash",
 }
 _COUNTED: Final = {
-    "comments": "comment",
-    "notes": "note",
-    "moderation queue": "flag appeal approval replacement",
-    "pools": "pool",
+    "comments": "comment deleted_comment active_comment",
+    "notes": "note deleted_note active_note",
+    "pools": "pool deleted_pool active_pool series_pool collection_pool",
+    _QUEUE: "flag appeal approval disapproval",
+    "replaced files": "replacement",
 }
-_KINDS: Final = ("", "deleted_", "active_", "resolved_", "unresolved_", "series_", "collection_")
+"""What Danbooru counts: `comment_count`, or `comments`, is a metatag and an order."""
+_COUNTS: Final = {
+    f"{name}{ending}": what
+    for what, names in _COUNTED.items()
+    for name in names.split()
+    for ending in ("_count", "s")
+}
 
-METATAGS: Final = {
-    **{name: what for what, names in _LACKS.items() for name in names.split()},
-    **{
-        f"{kind}{name}{suffix}": what
-        for what, names in _COUNTED.items()
-        for name in names.split()
-        for kind in _KINDS
-        for suffix in ("s", "_count")
-    },
-}
+METATAGS: Final = {name: what for what, names in _LACKS.items() for name in names.split()} | _COUNTS
 """What the file lacks, by metatag."""
 
-IS: Final = dict.fromkeys(("pending", "flagged", "appealed", "modqueue", "unmoderated"), "moderation queue")
+IS: Final = dict.fromkeys(("pending", "flagged", "appealed", "modqueue", "unmoderated"), _QUEUE) | {
+    "wiki_image": "wiki pages"
+}
 """What the file lacks, by the value of `is:` and `status:`."""
+
+ACTIVE: Final = "pending and flagged posts are not known, and count as active"
+"""What has to be said beside `is:active`: on Danbooru these posts are not."""
 
 HAS: Final = {
     "notes": "notes",
     "comments": "comments",
     "commentary": "artist commentaries",
     "pools": "pools",
-    "flags": "moderation queue",
-    "appeals": "moderation queue",
-    "replacements": "moderation queue",
+    "flags": _QUEUE,
+    "appeals": _QUEUE,
+    "replacements": "replaced files",
 }
 """What the file lacks, by the value of `has:`."""
 
 ORDERS: Final = {
     "comment": "comments",
+    "comm": "comments",
     "comment_bumped": "comments",
     "note": "notes",
     "artcomm": "artist commentaries",
     "duration": "lengths of videos",
-    "disapproved": "moderation queue",
-    "modqueue": "moderation queue",
+    "disapproved": _QUEUE,
+    "modqueue": _QUEUE,
     "curated": "favourites of users",
     "rank": "ranking of the day",
+    **_COUNTS,
 }
 """What the file lacks, by the value of `order:` without `_asc`."""

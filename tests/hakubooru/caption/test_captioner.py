@@ -66,8 +66,9 @@ def test_banned_artist_is_dropped_and_no_other(caption):
     assert caption({"base": "kohaku-epsilon", "order": ["artist"]}, tags) == "banned by moderators, bespin"
 
 
-def test_tags_are_written_as_the_file_has_them(caption):
-    assert caption({"order": ["general"]}, "solo o_o solo") == "solo, o_o, solo"
+def test_tags_are_written_in_the_order_of_the_file_each_once(caption):
+    assert caption({"order": ["general"]}, "solo o_o solo") == "solo, o_o"
+    assert caption({"order": ["general"], "repeats": True}, "solo o_o solo") == "solo, o_o, solo"
 
 
 def test_a_relation_to_a_tag_that_is_not_there_is_passed_over(booru, tmp_path):

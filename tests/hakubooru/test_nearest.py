@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import pytest
+
+import hakubooru as hb
+from hakubooru.nearest import closest, nearest
+from hakubooru.select.table import COLUMNS
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("scor", "score"),
+        ("socre", "score"),
+        ("favcount", "fav_count"),
+        ("fav", "fav_count"),
+        ("created", "created_at"),
+        ("width", "image_width"),
+        ("image-width", "image_width"),
+        ("Rating", "rating"),
+        ("post.rating", "rating"),
+        ("file_sizes", "file_size"),
+        ("tags", None),
+        ("tag_string", None),
+        ("caption", None),
+        ("x", None),
+        ("1d", "id"),
+        ("77", None),
+        ("", None),
+        ("_", None),
+    ],
+)
+def test_a_column_is_proposed_where_one_is_near(name, found):
+    assert closest(name, COLUMNS) == found
+
+
+def test_where_nothing_is_near_all_are_named():
+    assert nearest("tags", ["id", "bit_flags"]) == "there are: id, bit_flags"
+    assert nearest("77", ["75", "150"]) == "there are: 75, 150"
+    assert nearest("bit_flag", ["id", "bit_flags"]) == "did you mean 'bit_flags'?"
+
+
+def test_a_selection_says_so(db):
+    with pytest.raises(hb.HakubooruError, match="no column 'tags'; there are: id, created_at, "):
+        db.posts.to_pandas(["tags"])
