@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self
 
-from hakubooru.errors import InputError
+from hakubooru.errors import ExpressionError, InputError
 from hakubooru.select import ask
 from hakubooru.select.idfile import packed
 from hakubooru.select.orders import order_terms
@@ -246,6 +246,12 @@ class Steps:
         if count < 0:
             raise InputError(f"limit({count}) is none; ask for 0 or more")
         return self._with(Limited(self.step, count))
+
+    def __bool__(self) -> NoReturn:
+        raise ExpressionError(
+            "a selection is neither true nor false: write a & b for `a and b`, a | b for `a or b`, a - b for `a and not b`, "
+            "and .count() > 0 for whether there are posts in it"
+        )
 
     def __or__(self, other: Self) -> Self:
         return self._combined("|", other)
