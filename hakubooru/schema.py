@@ -7,6 +7,7 @@ a tag its posts.
 
 from __future__ import annotations
 
+import operator
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from peewee import Model
@@ -36,8 +37,8 @@ def enum_number(names: Sequence[str], value: str | int) -> int:
         found = [i for i, name in enumerate(names) if value in (name, name[0])]
         if len(found) == 1:
             return found[0]
-    elif isinstance(value, int) and 0 <= value < len(names):
-        return int(value)
+    elif not isinstance(value, bool) and hasattr(value, "__index__") and 0 <= value < len(names):
+        return operator.index(value)
     raise InputError(f"{value!r} is none of {', '.join(names)}")
 
 

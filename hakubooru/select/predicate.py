@@ -224,7 +224,8 @@ def _inside(value: object) -> Iterable[object]:
         case Function():
             return value.arguments or ()
         case NodeList():
-            return value.nodes
+            nodes: Iterable[object] = value.nodes
+            return nodes
         case Case():
             return value.predicate, value.default, *chain.from_iterable(value.expression_tuples)
     return ()

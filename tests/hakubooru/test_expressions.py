@@ -11,8 +11,18 @@ import pytest
 from peewee import Context, fn, prefetch
 
 import hakubooru as hb
+from booru import write_random
 from hakubooru import Post, PostTagRelation, Tag
 from hakubooru.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def db(tmp_path_factory):
+    path = tmp_path_factory.mktemp("expressions") / "posts.db"
+    write_random(path)
+    with hb.open(path) as database:
+        yield database
+
 
 MISREAD = {
     "Post.score > 20 & hb.rating('g')": lambda: Post.score > 20 & hb.rating("g"),

@@ -31,7 +31,7 @@ from hakubooru.select.search.ranges import (
     ages,
     read_spans,
 )
-from hakubooru.select.values import COUNTS, DOWNVOTES, PIXELS, SECONDS
+from hakubooru.select.values import COUNTS, DOWNVOTES, HAS_RATIO, PIXELS, SECONDS
 from hakubooru.sql import id_list
 from hakubooru.tags import like_pattern
 
@@ -136,8 +136,8 @@ def _in_span(column: Any, span: Span) -> Any:
 
 def _ratio(metatag: Metatag) -> Any:
     if metatag.value.lower() in _FAMILY:
-        return Post.image_width.is_null(not _FAMILY[metatag.value.lower()])
-    return _one_of([_in_hundredths(span) for span in read_spans(metatag.value, RATIOS)])
+        return HAS_RATIO if _FAMILY[metatag.value.lower()] else ~HAS_RATIO
+    return HAS_RATIO & _one_of([_in_hundredths(span) for span in read_spans(metatag.value, RATIOS)])
 
 
 def _in_hundredths(span: Span) -> Any:
