@@ -19,7 +19,7 @@ from hakubooru.select.selection import Selection
 from hakubooru.sql import id_list, id_text
 from hakubooru.sqlite_errors import explained
 from hakubooru.storage import check_numbers, has_dates_in_utc
-from hakubooru.tags import ALIAS_TABLE, Tags
+from hakubooru.tags import Tags
 
 if TYPE_CHECKING:
     import os
@@ -92,7 +92,7 @@ def lay_out(path: Path, also: Sequence[str] = ()) -> None:
             return
         for model in MODELS:
             SchemaManager(model, connection).create_all(safe=False)
-        for statement in (ALIAS_TABLE, f"PRAGMA user_version = {LAYOUT}", *also):
+        for statement in (f"PRAGMA user_version = {LAYOUT}", *also):
             connection.execute_sql(statement)
 
 

@@ -22,7 +22,7 @@ GENERATION: Final = 4
 LAYOUT: Final = 2
 """`PRAGMA user_version` of a complete file: what this package added to the published layout, which has 0.
 
-1: a table of tag aliases, and popularity counted. 2: whole numbers stored as such, and dates in Danbooru's zone.
+1: popularity counted, and a table of tag aliases where any are known. 2: whole numbers stored as such, and dates in Danbooru's zone.
 """
 
 _MAGIC = b"SQLite format 3\0"
