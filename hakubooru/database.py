@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +12,13 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from peewee import SchemaManager, SqliteDatabase
 
 from hakubooru.errors import DatabaseFileError, InputError
-from hakubooru.recognise import GENERATION, check_file, check_generation, read_layout, sqlite_uri
+from hakubooru.recognise import GENERATION, LAYOUT, check_file, check_generation, read_layout, sqlite_uri
 from hakubooru.schema import MODELS, RATINGS, Post, Tag
 from hakubooru.select.memory import Memory
 from hakubooru.select.selection import Selection
 from hakubooru.sql import id_list, id_text
 from hakubooru.sqlite_errors import explained
+from hakubooru.storage import check_numbers, has_dates_in_utc
 from hakubooru.tags import Tags
 
 if TYPE_CHECKING:
@@ -43,7 +45,14 @@ def open_database(path: str | os.PathLike[str], writable: bool = False) -> Datab
         BusyError: another process holds it.
         UnfinishedWriteError: a killed writer left a change half done; the message says how to recover.
     """
-    return Database(Path(path), writable=writable)
+    database = Database(Path(path), writable=writable)
+    if has_dates_in_utc(database.connection()):
+        warnings.warn(
+            f"{path} holds its dates in UTC, so that posts of New Year's Eve count as the next year's: run "
+            f"`hakubooru db migrate {path}`, which brings them to Danbooru's own time zone",
+            stacklevel=2,
+        )
+    return database
 
 
 def create_database(path: str | os.PathLike[str]) -> Database:
@@ -83,7 +92,7 @@ def lay_out(path: Path, also: Sequence[str] = ()) -> None:
             return
         for model in MODELS:
             SchemaManager(model, connection).create_all(safe=False)
-        for statement in also:
+        for statement in (f"PRAGMA user_version = {LAYOUT}", *also):
             connection.execute_sql(statement)
 
 
@@ -102,6 +111,8 @@ class Database:
         self.peewee = _Connections(self, sqlite_uri(path, writable=writable))
         try:
             check_generation(path, read_layout(self.connection(), path))
+            with explained(path):
+                check_numbers(path, self.connection())
             if writable:
                 # A log left beside the file would keep it from being opened on a read-only disk.
                 self.scalar("PRAGMA journal_mode = DELETE")
@@ -228,10 +239,14 @@ class Database:
         self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return open_database, (self.path.absolute(), self.writable)
+        return _reopen, (self.path.absolute(), self.writable)
 
     def __repr__(self) -> str:
         return f"hakubooru.open({str(self.path)!r}{', writable=True' if self.writable else ''})"
+
+
+def _reopen(path: Path, writable: bool) -> Database:
+    return Database(path, writable=writable)
 
 
 @dataclass(frozen=True, kw_only=True)

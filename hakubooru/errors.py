@@ -7,6 +7,7 @@
       * BusyError            ... because another process holds it
       * UnfinishedWriteError ... because a killed writer left a change half done
     * DumpError              a dump, or a list of tags, that cannot be read
+    * ExpressionError        an expression that Python reads otherwise than it looks; a TypeError too
     * UnknownTagError        a tag that the database does not have
     * SearchError            a search that cannot be read, or not be answered from the database
     * SampleError            a sample larger than what it is drawn from
@@ -59,6 +60,10 @@ class UnfinishedWriteError(DatabaseFileError):
 
 class DumpError(InputError):
     """A dump, or a list of tags, that cannot be read."""
+
+
+class ExpressionError(InputError, TypeError):
+    """An expression that Python reads otherwise than it looks."""
 
 
 class UnknownTagError(InputError):

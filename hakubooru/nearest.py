@@ -9,10 +9,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def nearest(name: object, known: Iterable[str]) -> str:
     """A sentence that names the known name nearest to a mistyped one, or else all of them."""
     names = list(known)
-    near = closest(name, names)
+    near = closest(str(name), names)
     return f"did you mean {near!r}?" if near else f"there are: {', '.join(names)}"
 
 

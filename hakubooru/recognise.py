@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 GENERATION: Final = 4
 """The layout that this package reads and writes: the one published from June 2024 on."""
 
+LAYOUT: Final = 2
+"""`PRAGMA user_version` of a complete file: what this package added to the published layout, which has 0.
+
+1: popularity counted, and a table of tag aliases where any are known. 2: whole numbers stored as such, and dates in Danbooru's zone.
+"""
+
 _MAGIC = b"SQLite format 3\0"
 _HEADER_BYTES = 100  # https://www.sqlite.org/fileformat2.html#the_database_header
 _WAL_VERSION = 2

@@ -7,11 +7,13 @@ a tag its posts.
 
 from __future__ import annotations
 
+import operator
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from peewee import BooleanField, CharField, ForeignKeyField, IntegerField, Model
+from peewee import Model
 
 from hakubooru.errors import InputError
+from hakubooru.expressions import FlagColumn, IntegerColumn, ReferenceColumn, TextColumn
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -35,12 +37,12 @@ def enum_number(names: Sequence[str], value: str | int) -> int:
         found = [i for i, name in enumerate(names) if value in (name, name[0])]
         if len(found) == 1:
             return found[0]
-    elif isinstance(value, int) and 0 <= value < len(names):
-        return int(value)
+    elif not isinstance(value, bool) and hasattr(value, "__index__") and 0 <= value < len(names):
+        return operator.index(value)
     raise InputError(f"{value!r} is none of {', '.join(names)}")
 
 
-class EnumField(IntegerField):
+class EnumField(IntegerColumn):
     """An integer column whose values have names; accepts both, gives names."""
 
     def __init__(self, names: Sequence[str], **kwargs: Any) -> None:
@@ -86,10 +88,10 @@ class _Row(Model):
 class Tag(_Row):
     """A tag: its name with underscores, its type by name, and how many posts bear it."""
 
-    id = IntegerField(primary_key=True)
-    name = CharField(unique=True)
+    id = IntegerColumn(primary_key=True)
+    name = TextColumn(unique=True)
     type = EnumField(TAG_TYPES)
-    popularity = IntegerField()
+    popularity = IntegerColumn()
 
     class Meta:
         table_name = "tag"
@@ -113,33 +115,33 @@ class Post(_Row):
     `down_score` is negative. A hidden post (banned, or for Gold accounts) has no `md5` and no URLs.
     """
 
-    id = IntegerField(primary_key=True)
-    created_at = CharField()
-    uploader_id = IntegerField()
-    source = CharField()
-    md5 = CharField(null=True)
-    parent_id = IntegerField(null=True)
-    has_children = BooleanField()
-    is_deleted = BooleanField()
-    is_banned = BooleanField()
-    pixiv_id = IntegerField(null=True)
-    has_active_children = BooleanField()
-    bit_flags = IntegerField()
-    has_large = BooleanField()
-    has_visible_children = BooleanField()
-    image_width = IntegerField()
-    image_height = IntegerField()
-    file_size = IntegerField()
-    file_ext = CharField()
+    id = IntegerColumn(primary_key=True)
+    created_at = TextColumn()
+    uploader_id = IntegerColumn()
+    source = TextColumn()
+    md5 = TextColumn(null=True)
+    parent_id = IntegerColumn(null=True)
+    has_children = FlagColumn()
+    is_deleted = FlagColumn()
+    is_banned = FlagColumn()
+    pixiv_id = IntegerColumn(null=True)
+    has_active_children = FlagColumn()
+    bit_flags = IntegerColumn()
+    has_large = FlagColumn()
+    has_visible_children = FlagColumn()
+    image_width = IntegerColumn()
+    image_height = IntegerColumn()
+    file_size = IntegerColumn()
+    file_ext = TextColumn()
     rating = EnumField(RATINGS)
-    score = IntegerField()
-    up_score = IntegerField()
-    down_score = IntegerField()
-    fav_count = IntegerField()
-    file_url = CharField(null=True)
-    large_file_url = CharField(null=True)
-    preview_file_url = CharField(null=True)
-    updated_at = CharField()
+    score = IntegerColumn()
+    up_score = IntegerColumn()
+    down_score = IntegerColumn()
+    fav_count = IntegerColumn()
+    file_url = TextColumn(null=True)
+    large_file_url = TextColumn(null=True)
+    preview_file_url = TextColumn(null=True)
+    updated_at = TextColumn()
 
     _tags: list[Tag] | None = None
 
@@ -166,9 +168,9 @@ class Post(_Row):
 class PostTagRelation(_Row):
     """That a post bears a tag; the rows' order is the order of a post's tags."""
 
-    id = IntegerField(primary_key=True)
-    post = ForeignKeyField(Post, backref="+", lazy_load=False)
-    tag = ForeignKeyField(Tag, backref="+", lazy_load=False)
+    id = IntegerColumn(primary_key=True)
+    post = ReferenceColumn(Post, backref="+", lazy_load=False)
+    tag = ReferenceColumn(Tag, backref="+", lazy_load=False)
 
     class Meta:
         table_name = "posttagrelation"
@@ -177,10 +179,10 @@ class PostTagRelation(_Row):
 class LocalPost(_Row):
     """Where files that were made of a post lie on this machine."""
 
-    id = IntegerField(primary_key=True)
-    filepath = CharField(null=True)
-    latentpath = CharField(null=True)
-    post = ForeignKeyField(Post, backref="+", lazy_load=False)
+    id = IntegerColumn(primary_key=True)
+    filepath = TextColumn(null=True)
+    latentpath = TextColumn(null=True)
+    post = ReferenceColumn(Post, backref="+", lazy_load=False)
 
     class Meta:
         table_name = "localpost"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import warnings
 
 import click
 
@@ -15,6 +16,8 @@ FAILED, WRONG_INPUT, INTERRUPTED = 1, 2, 130
 
 def run(command: click.Command, name: str) -> int:
     """Run a command line; say what went wrong in one sentence without a traceback; give the exit code."""
+    # Python's own form shows a line of our code.
+    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
     try:
         command.main(prog_name=name, standalone_mode=False)
     except HakubooruError as error:

@@ -78,6 +78,9 @@ def build(
     existing one is changed in place, a batch of posts a transaction. Killed at any point, either is left as after
     a whole batch, and the same call completes it.
 
+    Dates are written as Danbooru writes them, in its own time zone, whatever zone a dump has them in. A record whose
+    date names no zone is refused, since its year may be the wrong one.
+
     Args:
         dumps: posts of Danbooru's API as JSON lines, a JSON array (both also gzipped, or in a tar) or Parquet.
         out: the database file.

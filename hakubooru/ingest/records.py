@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from hakubooru.moments import NoZoneError, danbooru_date
 from hakubooru.schema import RATINGS, TAG_TYPES, Post
 
 if TYPE_CHECKING:
@@ -163,18 +164,15 @@ def _text_or_empty(value: object) -> str:
 
 
 def _date(value: object) -> str:
-    if isinstance(value, datetime):
-        value = value.isoformat(timespec="milliseconds")
-    text = _text(value)
-    # Its first four characters are taken for the year all over, so the compact forms of ISO 8601 do not do.
-    if text[4:5] == "-":
-        try:
-            _instant(text)
-        except ValueError:
-            pass
-        else:
-            return text
-    raise ValueError(_refusal(value, "a date such as 2005-05-23T23:35:31.000-04:00"))
+    needed = "a date such as 2005-05-23T23:35:31.000-04:00"
+    try:
+        if isinstance(value, datetime | str):
+            return danbooru_date(value)
+    except NoZoneError as error:
+        raise ValueError(f"is {str(value)!r}, without a time zone: {needed} is needed") from error
+    except ValueError:
+        pass
+    raise ValueError(_refusal(value, needed))
 
 
 def _rating(value: object) -> int:
@@ -204,7 +202,7 @@ def _kind(value: object) -> str:
         int: "a number",
         float: "a number",
     }
-    return kinds.get(type(value), "nothing")
+    return kinds.get(type(value), "nothing" if value is None else f"of the type {type(value).__name__}")
 
 
 _ODD_READERS: Final[dict[str, Callable[[object], Any]]] = {

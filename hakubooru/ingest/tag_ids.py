@@ -76,8 +76,8 @@ class TagIds:
         self._connection.execute(f"UPDATE tag SET type = {known} WHERE type <> ifnull({known}, type)")
         if not self._connection.execute("SELECT EXISTS (SELECT 1 FROM known_alias)").fetchone()[0]:
             return
+        self._connection.execute(ALIAS_TABLE)
         if self._connection.execute("PRAGMA user_version").fetchone()[0] < ALIAS_LAYOUT:
-            self._connection.execute(ALIAS_TABLE)
             self._connection.execute(f"PRAGMA user_version = {ALIAS_LAYOUT}")
         self._connection.execute(
             "INSERT INTO tagalias (alias, name) SELECT alias, name FROM known_alias WHERE TRUE ON CONFLICT (alias) "

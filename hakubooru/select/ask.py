@@ -13,6 +13,7 @@ from peewee import fn
 from hakubooru.errors import InputError
 from hakubooru.nearest import nearest
 from hakubooru.schema import RATINGS, TAG_TYPES, Post, PostTagRelation, Tag, enum_number
+from hakubooru.select.arguments import listed, names, number, whole
 from hakubooru.select.columns import EXTENSIONS
 from hakubooru.select.dates import date_span
 from hakubooru.select.predicate import And, Condition, IdRange, Not, Or, Predicate, Tagged
@@ -20,7 +21,7 @@ from hakubooru.select.values import PIXELS
 from hakubooru.select.values import tag_count as counted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import date as day
 
     Day: TypeAlias = str | int | day
@@ -35,34 +36,35 @@ _LARGEST_RATIO: Final = 10**9  # times the sides of an image, well within SQLite
 
 
 def tagged(
-    *names: str, all: Sequence[str] = (), any: Sequence[str] = (), none: Sequence[str] = ()
+    *tags: str | Iterable[str], all: Iterable[str] = (), any: Iterable[str] = (), none: Iterable[str] = ()
 ) -> Predicate:
-    """That a post bears all of `names` and `all`, one of `any` where any are given, and none of `none`.
+    """That a post bears all of `tags` and `all`, one of `any` where any are given, and none of `none`.
 
     Raises:
-        InputError: no tag is given.
+        InputError: no tag is given, or something else than names.
     """
     for words in (all, any, none):
         if isinstance(words, str):
             raise InputError(f"tags are given as a list: [{words!r}], not {words!r}")
-    parts: list[Predicate] = [Tagged(name) for name in (*names, *all)]
-    if any:
-        parts.append(_join(Or, [Tagged(name) for name in any]))
-    parts += [Not(Tagged(name)) for name in none]
+    every, some, others = (names((words,), "tagged") for words in (all, any, none))
+    parts: list[Predicate] = [Tagged(name) for name in (*names(tags, "tagged"), *every)]
+    if some:
+        parts.append(_join(Or, [Tagged(name) for name in some]))
+    parts += [Not(Tagged(name)) for name in others]
     if not parts:
         raise InputError("tagged() needs a tag; give all=[…], any=[…] or none=[…]")
     return _join(And, parts)
 
 
-def rating(*names: str) -> Predicate:
+def rating(*ratings: str | Iterable[str]) -> Predicate:
     """That a post has one of these ratings, by name or first letter.
 
     Raises:
         InputError: no rating is given, or an unknown one.
     """
-    if not names:
+    if not listed(ratings):
         raise InputError(f"rating() needs a rating; there are {', '.join(RATINGS)}")
-    numbers = sorted({enum_number(RATINGS, name) for name in names})
+    numbers = sorted({enum_number(RATINGS, name) for name in listed(ratings)})
     words = "rating:" + ",".join(RATINGS[number] for number in numbers)
     return Condition(Post.rating.in_(numbers), words)
 
@@ -77,8 +79,9 @@ def between(value: Any, low: Any, high: Any, words: str) -> Predicate:
         words: what people call the value.
 
     Raises:
-        InputError: no end is given, or the range is empty.
+        InputError: no end is given, one is no number, or the range is empty.
     """
+    low, high = (None if end is None else number(end, words) for end in (low, high))
     _check_range(low, high, words)
     if low is None:
         return Condition(value <= high, f"{words}:<={high}")
@@ -131,7 +134,7 @@ def size(
     """That width and height (pixels), area (pixels) and aspect ratio lie in ranges, both ends inclusive.
 
     A ratio is width to height: a number, or text such as `"3:2"`; portraits have less than 1. Numbers are
-    taken as they are written, and compared without rounding.
+    taken as they are written, and compared without rounding. A post whose width or height is 0 has no ratio.
 
     Raises:
         InputError: nothing is asked for, a range is empty, or a ratio is none.
@@ -149,28 +152,33 @@ def size(
     if low is not None and high is not None:
         _check_range(low, high, "ratio")
     if low is not None:
-        wide = Post.image_width * low.denominator >= Post.image_height * low.numerator
+        wide = (Post.image_width * low.denominator >= Post.image_height * low.numerator) & (
+            Post.image_height > 0
+        )
         parts.append(Condition(wide, f"ratio:>={min_ratio}"))
     if high is not None:
-        narrow = Post.image_width * high.denominator <= Post.image_height * high.numerator
+        narrow = (Post.image_width * high.denominator <= Post.image_height * high.numerator) & (
+            Post.image_width > 0
+        )
         parts.append(Condition(narrow, f"ratio:<={max_ratio}"))
     if not parts:
         raise InputError("size() needs a range, such as min_width=1024 or min_area=1_000_000")
     return _join(And, parts)
 
 
-def file_type(*names: str) -> Predicate:
+def file_type(*types: str | Iterable[str]) -> Predicate:
     """That the file has one of these extensions.
 
     Raises:
         InputError: none is given, or one that Danbooru does not take.
     """
-    if not names:
+    extensions = names(types, "file_type")
+    if not extensions:
         raise InputError(f"file_type() needs an extension; there are {', '.join(EXTENSIONS)}")
-    for name in names:
+    for name in extensions:
         if name not in EXTENSIONS:
             raise InputError(f"no post has the file type {name!r}; {nearest(name, EXTENSIONS)}")
-    return Condition(Post.file_ext.in_(sorted(set(names))), f"filetype:{','.join(names)}")
+    return Condition(Post.file_ext.in_(sorted(set(extensions))), f"filetype:{','.join(extensions)}")
 
 
 def tag_count(type: str | None = None, *, min: int | None = None, max: int | None = None) -> Predicate:
@@ -214,31 +222,31 @@ def tag_popularity(type: str | None = None, *, min: int | None = None, max: int 
     return Condition(bearing, f"{_type(type) if type is not None else 'tag'} with {popular}")
 
 
-def artist(*names: str) -> Predicate:
+def artist(*tags: str | Iterable[str]) -> Predicate:
     """That a post is by one of these artists; a result is refused where a tag is of another type.
 
     Raises:
         InputError: no name is given.
     """
-    return _of_type("artist", names)
+    return _of_type("artist", names(tags, "artist"))
 
 
-def character(*names: str) -> Predicate:
+def character(*tags: str | Iterable[str]) -> Predicate:
     """That a post shows one of these characters; a result is refused where a tag is of another type.
 
     Raises:
         InputError: no name is given.
     """
-    return _of_type("character", names)
+    return _of_type("character", names(tags, "character"))
 
 
-def copyright(*names: str) -> Predicate:  # noqa: A001 - the word of the trade
+def copyright(*tags: str | Iterable[str]) -> Predicate:  # noqa: A001 - the word of the trade
     """That a post belongs to one of these works; a result is refused where a tag is of another type.
 
     Raises:
         InputError: no name is given.
     """
-    return _of_type("copyright", names)
+    return _of_type("copyright", names(tags, "copyright"))
 
 
 def parent() -> Predicate:
@@ -255,8 +263,11 @@ def ids(low: int, high: int | None = None) -> Predicate:
     """That the id is at least `low` and below `high`.
 
     Raises:
-        InputError: the range is empty.
+        InputError: an end is no whole number, or the range is empty.
     """
+    mend = "a list of ids goes into .among([1, 2])"
+    low = whole(low, "ids()", mend=mend)
+    high = None if high is None else whole(high, "ids()", mend=mend)
     if high is None:
         return IdRange(Post.id >= low, f"id:>={low}", low=low, high=None)
     if low >= high:
@@ -320,7 +331,7 @@ def _type(name: str) -> str:
     return TAG_TYPES[enum_number(TAG_TYPES, name)]
 
 
-def _of_type(type: str, names: Sequence[str]) -> Predicate:
-    if not names:
+def _of_type(type: str, tags: Sequence[str]) -> Predicate:
+    if not tags:
         raise InputError(f"{type}() needs the name of a tag of that type")
-    return _join(Or, [Tagged(name, type) for name in names])
+    return _join(Or, [Tagged(name, type) for name in tags])

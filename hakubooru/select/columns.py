@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 
+from hakubooru.errors import DatabaseFileError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -199,8 +201,23 @@ class Columns:
         while count == _POSTS_A_READ:
             ((count, last, *texts),) = self._database.rows(sql, [low, high])
             if count:
-                yield [_narrow(np.fromstring(text, np.int64, sep=",")) for text in texts]
+                yield [
+                    _narrow(self._numbers(name, text, count))
+                    for name, text in zip(expressions, texts, strict=True)
+                ]
                 low = last
+
+    def _numbers(self, name: str, text: str | None, count: int) -> Values:
+        try:
+            values = np.fromstring(text or "", np.int64, sep=",")
+        except (ValueError, DeprecationWarning):  # it stops at what is no number
+            values = np.empty(0, np.int64)
+        if len(values) != count:
+            raise DatabaseFileError(
+                f"{self._database.path}: post.{name} is no whole number in some of its rows; find them with "
+                f"SELECT id, {name} FROM post WHERE typeof({name}) <> 'integer', and correct them"
+            )
+        return values
 
 
 class _Some(Columns):

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from peewee import Node, Ordering
 
 from hakubooru.errors import InputError
 from hakubooru.nearest import nearest
 from hakubooru.schema import Post
-from hakubooru.select.predicate import condition
+from hakubooru.select.arguments import listed
+from hakubooru.select.predicate import check_columns, condition
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from hakubooru.select.predicate import Condition
 
 
-def order_terms(terms: Sequence[str | Node]) -> tuple[Condition, ...]:
+def order_terms(terms: tuple[Any, ...]) -> tuple[Condition, ...]:
     """The terms of an order, the last of them by id: descending where the last that is given is.
 
     Args:
-        terms: a column's name, `-name` for descending, or `Post.score.desc()`.
+        terms: a column's name, `-name` for descending, or `Post.score.desc()`; or one list of them.
 
     Raises:
-        InputError: there is no term, or no such column.
+        InputError: there is no term, no such column, or a column of another table.
     """
+    terms = listed(terms)
     if not terms:
         raise InputError('order_by() needs a column; such as "id" or "-fav_count"')
     orders = [_order(term) for term in terms]
@@ -33,9 +33,12 @@ def order_terms(terms: Sequence[str | Node]) -> tuple[Condition, ...]:
     return tuple(condition(order) for order in (*orders, tie))
 
 
-def _order(term: str | Node) -> Node:
+def _order(term: object) -> Node:
     if isinstance(term, Node):
+        check_columns(term, "order_by()")
         return term
+    if not isinstance(term, str):
+        raise InputError(f"order_by() takes columns, and {term!r} is not one; write order_by('-score', 'id')")
     name = term.removeprefix("-")
     fields = Post._meta.fields  # noqa: SLF001 - peewee's documented name
     if name not in fields:

@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
-from peewee import SQL, ColumnBase, Context, Expression, Negated, Node, NodeList, WrappedNode, fn
+from peewee import SQL, Case, Context, Expression, Field, Function, Negated, Node, NodeList, WrappedNode, fn
 
 from hakubooru.errors import InputError
+from hakubooru.expressions import Question, check_join, is_question
 from hakubooru.schema import Post, PostTagRelation, Tag
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 _LONGEST_CHAIN: Final = 500
 
 
-class Predicate(ColumnBase):
+class Predicate(Question):
     """Something asked of a post."""
 
     def _node(self) -> Node:
@@ -33,14 +35,13 @@ class Predicate(ColumnBase):
         return context
 
     def __and__(self, other: object) -> Predicate:  # type: ignore[override] # narrower than peewee's on purpose
-        if not isinstance(other, Node):
-            return NotImplemented
-        return And(_parts(And, self) + _parts(And, predicate(other)))
+        return And(_parts(And, self) + _parts(And, _operand(self, other)))
 
     def __or__(self, other: object) -> Predicate:  # type: ignore[override]
-        if not isinstance(other, Node):
-            return NotImplemented
-        return Or(_parts(Or, self) + _parts(Or, predicate(other)))
+        return Or(_parts(Or, self) + _parts(Or, _operand(self, other)))
+
+    def __ne__(self, other: object) -> bool:  # type: ignore[override]
+        return not self == other
 
     def __invert__(self) -> Predicate:
         return self.part if isinstance(self, Not) else Not(self)
@@ -157,9 +158,10 @@ def predicate(value: object) -> Predicate:
     """
     if isinstance(value, Predicate):
         return value
-    if isinstance(value, Node):
+    if isinstance(value, Node) and is_question(value):
         return condition(value)
-    raise InputError(f"{value!r} asks nothing of a post; write an expression such as Post.score > 10")
+    shown = "a value, an order or a query" if isinstance(value, Node) else repr(value)
+    raise InputError(f"{shown[:100]} asks nothing of a post; write an expression such as Post.score > 10")
 
 
 def condition(node: Node) -> Condition:
@@ -174,23 +176,59 @@ def conjuncts(wanted: Predicate) -> tuple[Predicate, ...]:
     return _parts(And, wanted)
 
 
+def check_columns(value: object, step: str) -> None:
+    """Check that an expression asks of the columns of posts alone; queries inside it may ask of others.
+
+    Args:
+        value: a predicate or a peewee expression.
+        step: what it is given to.
+
+    Raises:
+        InputError: it names a column of another table.
+    """
+    if isinstance(value, Field) and value.model is not Post:
+        raise InputError(
+            f"{step} takes columns of Post, and {value.name!r} is one of another table: for a tag write "
+            "hb.tagged('solo'), for more Post.id.in_(PostTagRelation.select(PostTagRelation.post).where(…))"
+        )
+    for part in _inside(value):
+        check_columns(part, step)
+
+
 def tags_asked(value: object) -> Iterator[Tagged]:
     """All tags that a predicate, or a peewee expression with predicates in it, asks for."""
+    if isinstance(value, Tagged):
+        yield value
+    for part in _inside(value):
+        yield from tags_asked(part)
+
+
+def _operand(self: Predicate, other: object) -> Predicate:
+    check_join((self, other))
+    return predicate(other)
+
+
+def _inside(value: object) -> Iterable[object]:
+    """What a predicate or an expression is made of; nothing of the queries in it."""
     match value:
-        case Tagged():
-            yield value
         case And(parts) | Or(parts):
-            for part in parts:
-                yield from tags_asked(part)
+            return parts
         case Not(part):
-            yield from tags_asked(part)
+            return (part,)
         case Condition(node):
-            yield from tags_asked(node)
+            return (node,)
         case Expression():
-            yield from tags_asked(value.lhs)
-            yield from tags_asked(value.rhs)
+            return value.lhs, value.rhs
         case WrappedNode():
-            yield from tags_asked(value.node)
+            return (value.node,)
+        case Function():
+            return value.arguments or ()
+        case NodeList():
+            nodes: Iterable[object] = value.nodes
+            return nodes
+        case Case():
+            return value.predicate, value.default, *chain.from_iterable(value.expression_tuples)
+    return ()
 
 
 def _bearing(tags: Node) -> Node:

@@ -85,7 +85,7 @@ def years(database: Database, ids: Ids) -> Ids:
         database: the file.
         ids: posts of the file, (N,) int64, once each.
     """
-    value = "id * 10000 + max(0, min(9999, CAST(substr(created_at, 1, 4) AS INTEGER)))"
+    value = "id * 10000 + max(0, min(9999, CAST(substr(ifnull(created_at, ''), 1, 4) AS INTEGER)))"
     if is_few(database, ids):
         texts = _looked_up(database, "post", value, ids)
     else:

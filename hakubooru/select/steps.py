@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, Self
+from numbers import Real
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self
 
-from hakubooru.errors import InputError
+from hakubooru.errors import ExpressionError, InputError
 from hakubooru.select import ask
+from hakubooru.select.arguments import seed as whole_seed
+from hakubooru.select.arguments import share, whole
 from hakubooru.select.idfile import packed
 from hakubooru.select.orders import order_terms
-from hakubooru.select.predicate import predicate
+from hakubooru.select.predicate import check_columns, predicate
 from hakubooru.select.search import apply, parse
 from hakubooru.select.step import (
     Among,
@@ -27,7 +30,7 @@ from hakubooru.select.step import (
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from peewee import Node
 
@@ -54,19 +57,34 @@ class Steps:
         """
         return self._with(Among(self.step, packed(ids)))
 
-    def where(self, wanted: Any) -> Self:
-        """Posts for which a predicate or a peewee expression holds: `.where(Post.score > 10)`.
+    def where(self, *wanted: Any) -> Self:
+        """Posts for which all of some predicates or peewee expressions hold: `.where(Post.score > 10)`.
 
         Raises:
-            InputError: it is neither.
+            InputError: one is neither, or asks of another table.
         """
-        return self._with(Filtered(self.step, predicate(wanted)))
+        if not wanted:
+            raise InputError("where() needs a question; such as Post.score > 10")
+        selection = self
+        for one in wanted:
+            if isinstance(one, list | tuple | set):
+                raise InputError(
+                    "where() takes no list: write where(a & b), or where(a | b), for what is in it"
+                )
+            asked = predicate(one)
+            check_columns(asked, "where()")
+            selection = selection._with(Filtered(selection.step, asked))
+        return selection
 
     def tagged(
-        self, *names: str, all: Sequence[str] = (), any: Sequence[str] = (), none: Sequence[str] = ()
+        self,
+        *tags: str | Iterable[str],
+        all: Iterable[str] = (),
+        any: Iterable[str] = (),
+        none: Iterable[str] = (),
     ) -> Self:
-        """Posts that bear all of `names` and `all`, one of `any` where any are given, and none of `none`."""
-        return self.where(ask.tagged(*names, all=all, any=any, none=none))
+        """Posts that bear all of `tags` and `all`, one of `any` where any are given, and none of `none`."""
+        return self.where(ask.tagged(*tags, all=all, any=any, none=none))
 
     def search(self, text: str) -> Self:
         """Posts that a search in Danbooru's syntax finds, in its order: `.search("1girl -comic rating:g")`.
@@ -77,11 +95,13 @@ class Steps:
             SearchError: the search cannot be read, asks what the database cannot answer, or names a tag that
                 it does not have; the message shows the place.
         """
+        if not isinstance(text, str):
+            raise InputError(f"search() takes one text, and {text!r} is none; write search('1girl solo')")
         return apply(parse(text), self)
 
-    def rating(self, *names: str) -> Self:
+    def rating(self, *ratings: str | Iterable[str]) -> Self:
         """Posts of these ratings, by name or first letter."""
-        return self.where(ask.rating(*names))
+        return self.where(ask.rating(*ratings))
 
     def score(self, *, min: int | None = None, max: int | None = None) -> Self:
         """Posts with a score in a range, both ends inclusive."""
@@ -111,9 +131,9 @@ class Steps:
         ranges = {name: value for name, value in locals().items() if name != "self"}
         return self.where(ask.size(**ranges))
 
-    def file_type(self, *names: str) -> Self:
+    def file_type(self, *types: str | Iterable[str]) -> Self:
         """Posts whose file has one of these extensions."""
-        return self.where(ask.file_type(*names))
+        return self.where(ask.file_type(*types))
 
     def tag_count(self, type: str | None = None, *, min: int | None = None, max: int | None = None) -> Self:
         """Posts with a number of tags, altogether or of one type, in a range, both ends inclusive."""
@@ -125,17 +145,17 @@ class Steps:
         """Posts that bear a tag (of a type) which a number of posts of the file bear: `("artist", min=50)`."""
         return self.where(ask.tag_popularity(type, min=min, max=max))
 
-    def artist(self, *names: str) -> Self:
+    def artist(self, *tags: str | Iterable[str]) -> Self:
         """Posts by one of these artists; a result is refused where a tag is of another type."""
-        return self.where(ask.artist(*names))
+        return self.where(ask.artist(*tags))
 
-    def character(self, *names: str) -> Self:
+    def character(self, *tags: str | Iterable[str]) -> Self:
         """Posts that show one of these characters; a result is refused where a tag is of another type."""
-        return self.where(ask.character(*names))
+        return self.where(ask.character(*tags))
 
-    def copyright(self, *names: str) -> Self:
+    def copyright(self, *tags: str | Iterable[str]) -> Self:
         """Posts that belong to one of these works; a result is refused where a tag is of another type."""
-        return self.where(ask.copyright(*names))
+        return self.where(ask.copyright(*tags))
 
     def only_parents(self) -> Self:
         """Posts of which others are versions."""
@@ -177,19 +197,22 @@ class Steps:
         Args:
             n: how many posts.
             fraction: or which part of them, 0 to 1, rounded to the nearest post.
-            seed: another seed gives another sample.
+            seed: another seed gives another sample; any whole number.
 
         Raises:
-            InputError: not exactly one of `n` and `fraction` is given, or it is out of range.
+            InputError: not exactly one of `n` and `fraction` is given, it is out of range, or a number
+                is not whole.
         """
         if (n is None) == (fraction is None):
             raise InputError("sample() takes a number of posts or fraction=, one of the two")
-        if n is not None and n < 0:
-            raise InputError(f"a sample of {n} posts is none; ask for 0 or more")
-        if fraction is not None and not 0 <= fraction <= 1:
-            raise InputError(f"a fraction of {fraction} is out of range; it goes from 0 to 1")
-        size = int(n) if n is not None else float(fraction or 0)
-        return self._with(Sampled(self.step, size, seed))
+        if fraction is not None:
+            return self._with(Sampled(self.step, share(fraction, "sample()"), whole_seed(seed, "sample()")))
+        is_share = isinstance(n, Real) and not isinstance(n, bool) and 0 <= n <= 1
+        mend = f"for a part of them write fraction={float(n or 0):g}" if is_share else "round it first"
+        size = whole(n, "sample()", mend=mend)
+        if size < 0:
+            raise InputError(f"a sample of {size} posts is none; ask for 0 or more")
+        return self._with(Sampled(self.step, size, whole_seed(seed, "sample()")))
 
     def sample_per(self, by: str, *, at_most: int, seed: int) -> Self:
         """A sample of at most so many posts of each group, which depends on nothing but ids and seed.
@@ -205,7 +228,8 @@ class Steps:
         Raises:
             InputError: there are no such groups, or `at_most` is negative.
         """
-        return self._with(SampledPer(self.step, by, at_most, seed))
+        most = whole(at_most, "sample_per(at_most=)")
+        return self._with(SampledPer(self.step, by, most, whole_seed(seed, "sample_per()")))
 
     def sample_weighted(self, column: str, n: int, *, seed: int) -> Self:
         """A sample without replacement in which a post's weight is one of its columns.
@@ -221,9 +245,10 @@ class Steps:
         Raises:
             InputError: posts cannot be weighed by that column, or `n` is negative.
         """
-        return self._with(SampledWeighted(self.step, column, n, seed))
+        size = whole(n, "sample_weighted()", mend="it has no fraction=: multiply .count() yourself")
+        return self._with(SampledWeighted(self.step, column, size, whole_seed(seed, "sample_weighted()")))
 
-    def order_by(self, *terms: str | Node) -> Self:
+    def order_by(self, *terms: str | Node | Iterable[str | Node]) -> Self:
         """The same posts in an order: a column's name, `-name` for descending, or `Post.score.desc()`.
 
         Ties stand in the order of ids: descending where the last term is.
@@ -235,17 +260,24 @@ class Steps:
 
     def shuffle(self, *, seed: int) -> Self:
         """The same posts in an order that depends on nothing but ids and seed; its beginning is a sample."""
-        return self._with(Shuffled(self.step, seed))
+        return self._with(Shuffled(self.step, whole_seed(seed, "shuffle()")))
 
     def limit(self, count: int) -> Self:
         """The first `count` posts, in the selection's order.
 
         Raises:
-            InputError: `count` is negative.
+            InputError: `count` is negative or no whole number.
         """
+        count = whole(count, "limit()", mend="for a part of the posts write .sample(fraction=0.5, seed=1)")
         if count < 0:
             raise InputError(f"limit({count}) is none; ask for 0 or more")
         return self._with(Limited(self.step, count))
+
+    def __bool__(self) -> NoReturn:
+        raise ExpressionError(
+            "a selection is neither true nor false: write a & b for `a and b`, a | b for `a or b`, a - b for `a and not b`, "
+            "and .count() > 0 for whether there are posts in it"
+        )
 
     def __or__(self, other: Self) -> Self:
         return self._combined("|", other)

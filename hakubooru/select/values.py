@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 DOWNVOTES: Final = fn.ABS(Post.down_score)
 PIXELS: Final = Post.image_width * Post.image_height
+HAS_RATIO: Final = (Post.image_width > 0) & (Post.image_height > 0)
+"""That width and height are known; a post of which they are 0 has no ratio."""
 RATIO: Final = 1.0 * Post.image_width / fn.MAX(1, Post.image_height)
 """Width to height."""
 SECONDS: Final = fn.strftime("%s", Post.created_at).cast("INTEGER")

@@ -179,8 +179,9 @@ def _values(node: Any, columns: Columns) -> tuple[Values, Mask | None]:
         left, left_unknown = _values(node.lhs, columns)
         right, right_unknown = _operand(node.lhs, node.rhs, columns)
         # SQLite's integers are 64 bits wide; those of a column may be narrower.
-        found = _ARITHMETIC[node.op](left.astype(np.int64), right)
-        return found, _either(left_unknown, right_unknown)
+        if node.op == "&" and "f" in (left.dtype.kind, np.result_type(right).kind):
+            raise LeftToSQLiteError(repr(node))
+        return _ARITHMETIC[node.op](_wide(left), right), _either(left_unknown, right_unknown)
     if isinstance(node, Function) and node.name == "ABS" and node.arguments:
         values, unknown = _values(node.arguments[0], columns)
         return np.abs(values), unknown
@@ -190,8 +191,13 @@ def _values(node: Any, columns: Columns) -> tuple[Values, Mask | None]:
 def _operand(lhs: Any, rhs: Any, columns: Columns) -> tuple[Any, Mask | None]:
     if isinstance(rhs, Field | Expression | Function):
         values, unknown = _values(rhs, columns)
-        return values.astype(np.int64), unknown
+        return _wide(values), unknown
     return _constant(lhs, rhs), None
+
+
+def _wide(values: Values) -> Values:
+    """Whole numbers in 8 bytes; those with a fraction have them already."""
+    return values if values.dtype.kind == "f" else values.astype(np.int64)
 
 
 def _constant(lhs: Any, value: Any) -> Any:
@@ -202,9 +208,9 @@ def _constant(lhs: Any, value: Any) -> Any:
         value = lhs.db_value(value)
     if isinstance(value, bool):
         return int(value)
-    if isinstance(value, float | str) or (isinstance(value, int) and abs(value) < 2**62):
-        if isinstance(value, str) and lhs is not Post.file_ext:
-            raise LeftToSQLiteError(repr(value))
+    if isinstance(value, str) and lhs is Post.file_ext:
+        return value
+    if isinstance(value, int | float) and abs(value) < 2**62:
         return value
     raise LeftToSQLiteError(repr(value))
 

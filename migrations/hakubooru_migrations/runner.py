@@ -13,8 +13,9 @@ from playhouse.migrations import Runner
 
 from hakubooru.database import BUSY_TIMEOUT
 from hakubooru.errors import DatabaseFileError, IncompleteError
-from hakubooru.recognise import check_file, read_layout, recognise_generation, sqlite_uri
+from hakubooru.recognise import GENERATION, check_file, read_layout, recognise_generation, sqlite_uri
 from hakubooru.sqlite_errors import explained
+from hakubooru.storage import needs_mending
 from hakubooru.writing import hold
 
 if TYPE_CHECKING:
@@ -23,9 +24,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SCRIPTS: Final = Path(__file__).parent
+_PUBLISHED: Final = 3
+"""How many scripts lead to the last published layout; those after them lead to this package's own."""
+_MENDING: Final = 5
+"""The script that makes numbers whole and brings dates to Danbooru's zone."""
 _SHARE_NEEDED: Final = {1: 4.0, 2: 1.0, 3: 1.0, 4: 0.1}
 """Room that the scripts need, as a multiple of the file's size, by generation: the new tables stand beside the old, which
 the journal keeps until the end. Measured: 3.4 for generation 1 without its index of words, 1.5 with it, else 0.4."""
+_SHARE_TO_REWRITE: Final = 2.0
+"""The same of generation 4, where every number or date has to be written anew."""
 _WORTH_TELLING: Final = 0.1
 
 
@@ -92,7 +99,8 @@ def migrate(path: str | os.PathLike[str]) -> Plan:
         database.raw.execute("PRAGMA journal_mode = DELETE")
         hold(database.raw)
         runner = _runner(database)
-        _record_what_the_file_has(runner, needed.generation)
+        _record_what_the_file_has(runner, _scripts_done(database, needed.generation))
+        runner.History.delete().where(runner.History.name.in_(needed.scripts)).execute()
         runner.up()
         _tell_of_free_pages(database)
         return _plan_of(database, needed.generation, needed.scripts)
@@ -111,19 +119,20 @@ def _plan(database: MigratedDatabase) -> Plan:
         raise DatabaseFileError(
             f"{database.path} is not a Danbooru metadata database of a layout that is known, 1 to 4; name one that is"
         )
-    scripts = [script for script in _runner(database).status() if script.path and not script.applied]
-    return _plan_of(
-        database, generation, tuple(script.name for script in scripts if script.idx >= generation)
-    )
+    done, again = _scripts_done(database, generation), _needs_mending(database, generation)
+    scripts = [script for script in _runner(database).status() if script.path and script.idx > done]
+    needed = [script for script in scripts if not script.applied or (again and script.idx == _MENDING)]
+    return _plan_of(database, generation, tuple(script.name for script in needed))
 
 
 def _plan_of(database: MigratedDatabase, generation: int, scripts: tuple[str, ...]) -> Plan:
     size = database.path.stat().st_size
+    share = _SHARE_TO_REWRITE if _needs_mending(database, generation) else _SHARE_NEEDED[generation]
     return Plan(
         path=database.path,
         generation=generation,
         scripts=scripts,
-        bytes_needed=int(size * _SHARE_NEEDED[generation]) if scripts else 0,
+        bytes_needed=int(size * share) if scripts else 0,
         bytes_free=shutil.disk_usage(database.path.resolve().parent).free,
         notes=tuple(database.notes),
     )
@@ -141,10 +150,22 @@ def _tell_of_free_pages(database: MigratedDatabase) -> None:
         )
 
 
-def _record_what_the_file_has(runner: Any, generation: int) -> None:
-    # Published files have no history: script N leads from generation N to the next, so a file of generation N
-    # has those before it.
-    done = [script.name for script in runner.migrations() if script.idx < generation]
+def _needs_mending(database: MigratedDatabase, generation: int) -> bool:
+    """Whether another program has written into a file what the last script mends, be it for the second time."""
+    return generation == GENERATION and needs_mending(database.raw)
+
+
+def _scripts_done(database: MigratedDatabase, generation: int) -> int:
+    """How many of the scripts a file is beyond, by its look: it may have no history."""
+    # Script N leads from generation N to the next, and those after them from one layout of our own to the next.
+    layout = database.raw.execute("PRAGMA user_version").fetchone()[0]
+    done = _PUBLISHED + layout if layout and generation == GENERATION else generation - 1
+    return min(done, _MENDING - 1) if _needs_mending(database, generation) else done
+
+
+def _record_what_the_file_has(runner: Any, count: int) -> None:
+    done = [script.name for script in runner.migrations() if script.idx <= count]
+    runner.History.create_table()
     if done:
         runner.fake(done[-1])
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from hakubooru.writing import ticking
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from hakubooru_migrations.runner import MigratedDatabase
 
@@ -30,10 +30,43 @@ def rebuild_post(
         values: what an old row gives for a column, where that is not the column of the same name.
         doing: what the progress bar says.
     """
-    definitions = ", ".join(f'"{name}" {kind}' for name, kind in columns.items())
-    old = ", ".join(values.get(name, f'"{name}"') for name in columns)
+    old = [values.get(name, f'"{name}"') for name in columns]
+    _make_anew(db, "post", [f'"{name}" {kind}' for name, kind in columns.items()], old, doing)
+
+
+def rebuild(
+    db: MigratedDatabase,
+    table: str,
+    columns: Mapping[str, str],
+    values: Mapping[str, str],
+    constraints: Sequence[str],
+) -> None:
+    """Make a table anew with columns of other types; columns that people added, indices and triggers stay.
+
+    Args:
+        db: the file.
+        table: which.
+        columns: type by name.
+        values: what an old row gives for a column, where that is not the column of the same name.
+        constraints: what else belongs to the table's definition.
+    """
+    names = "SELECT name, type FROM pragma_table_info(?)"
+    all_columns = {**dict(db.raw.execute(names, [table])), **columns}
+    definitions = [f'"{name}" {kind}' for name, kind in all_columns.items()]
+    old = [values.get(name, f'"{name}"') for name in all_columns]
+    dependent = "SELECT sql FROM sqlite_master WHERE tbl_name = ? AND type IN ('index', 'trigger') AND sql IS NOT NULL"
+    statements = [sql for (sql,) in db.raw.execute(dependent, [table])]
+    _make_anew(db, table, [*definitions, *constraints], old, f"making the numbers of {table} whole")
+    with ticking(db.raw, "indexing"):
+        for statement in statements:
+            db.raw.execute(statement)
+
+
+def _make_anew(
+    db: MigratedDatabase, table: str, definitions: Sequence[str], old: Sequence[str], doing: str
+) -> None:
     with ticking(db.raw, doing):
-        db.raw.execute(f'CREATE TABLE "new_post" ({definitions})')
-        db.raw.execute(f"INSERT INTO new_post SELECT {old} FROM post ORDER BY id")
-        db.raw.execute("DROP TABLE post")
-        db.raw.execute('ALTER TABLE "new_post" RENAME TO "post"')
+        db.raw.execute(f'CREATE TABLE "new_{table}" ({", ".join(definitions)})')
+        db.raw.execute(f"INSERT INTO new_{table} SELECT {', '.join(old)} FROM {table} ORDER BY id")
+        db.raw.execute(f"DROP TABLE {table}")
+        db.raw.execute(f'ALTER TABLE "new_{table}" RENAME TO "{table}"')

@@ -34,7 +34,7 @@ from hakubooru.select.search.ranges import (
     read_values,
     split_list,
 )
-from hakubooru.select.values import COUNTS, DOWNVOTES, PIXELS, SECONDS
+from hakubooru.select.values import COUNTS, DOWNVOTES, HAS_RATIO, PIXELS, SECONDS
 from hakubooru.sql import id_list
 from hakubooru.tags import like_pattern
 
@@ -146,7 +146,7 @@ def _ratio(metatag: Metatag) -> Any:
 
 def _in_hundredths(value: Span | Presence) -> Any:
     if isinstance(value, Presence):
-        return _holds(Post.image_width, value)
+        return HAS_RATIO if value.is_there else ~HAS_RATIO
     # In whole numbers: what rounds to n hundredths or more is (2n - 1) / 200 or more.
     low, high = (
         Post.image_height * (2 * int(bound) - 1) if bound is not None else None
@@ -154,8 +154,7 @@ def _in_hundredths(value: Span | Presence) -> Any:
     )
     width = Post.image_width * 200
     ends = ([] if low is None else [width >= low]) + ([] if high is None else [width < high])
-    # Without a height there is no ratio.
-    return reduce(and_, ends) & (Post.image_height > 0)
+    return reduce(and_, ends, HAS_RATIO)
 
 
 def _id(metatag: Metatag) -> Any:

@@ -129,7 +129,7 @@ def test_aliases_are_kept(out, tmp_path):
             "1girls": "1girl",
             "sole_female": "1girl",
         }
-        assert db.scalar("PRAGMA user_version") == 1
+        assert db.scalar("PRAGMA user_version") == 2
     (tmp_path / "tags.csv").write_text('1girl,0,9,\nsolo,0,9,"alone,1girls"\nother,0,1\n', encoding="utf-8")
     make(out, api_post(2, general="other"), tags=tmp_path / "tags.csv")
     with hb.open(out) as db:

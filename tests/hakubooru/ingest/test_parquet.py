@@ -80,9 +80,24 @@ def test_a_parquet_file_of_something_else_is_told(tmp_path):
     assert not (tmp_path / "some.db").exists()
 
 
-def test_times_may_be_times(tmp_path):
-    table = pa.Table.from_pylist([api_post(1)]).drop_columns(["created_at", "media_asset"])
-    times = pa.array(["2023-02-03T04:05:06.789Z"]).cast(pa.timestamp("ms", "UTC"))
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Asia/Tokyo", "+05:30"])
+@pytest.mark.parametrize("unit", ["ms", "us", "ns"])
+def test_times_with_a_zone_are_those_of_danbooru(tmp_path, unit, zone):
+    eve = api_post(1, created_at="2016-12-31T22:00:00.123-05:00")
+    table = pa.Table.from_pylist([eve]).drop_columns(["created_at", "media_asset"])
+    times = pa.array(["2017-01-01T03:00:00.123Z"]).cast(pa.timestamp(unit, zone))
     parquet.write_table(table.append_column("created_at", times), tmp_path / "times.parquet")
     build([tmp_path / "times.parquet"], tmp_path / "some.db")
-    assert contents(tmp_path / "some.db")[0][0][1] == "2023-02-03T04:05:06.789+00:00"
+    build([write_lines(tmp_path / "posts.jsonl", [eve])], tmp_path / "lines.db")
+    assert contents(tmp_path / "some.db") == contents(tmp_path / "lines.db")
+    assert contents(tmp_path / "some.db")[0][0][1] == "2016-12-31T22:00:00.123-05:00"
+
+
+def test_times_without_a_zone_are_refused(tmp_path):
+    table = pa.Table.from_pylist([api_post(1)]).drop_columns(["created_at", "media_asset"])
+    times = pa.array(["2017-01-01T03:00:00"]).cast(pa.timestamp("us"))
+    parquet.write_table(table.append_column("created_at", times), tmp_path / "times.parquet")
+    with pytest.raises(DumpError, match=r"no post in .*1 records were refused"):
+        build([tmp_path / "times.parquet"], tmp_path / "some.db")
+    [reject] = map(json.loads, (tmp_path / "some.db.rejects.jsonl").read_text(encoding="utf-8").splitlines())
+    assert reject["reason"].startswith("created_at is '2017-01-01 03:00:00', without a time zone")

@@ -1,4 +1,4 @@
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import pytest
 
@@ -110,7 +110,7 @@ def test_a_hidden_post_keeps_its_row():
         ({"updated_at": None}, "updated_at", "2023-02-03T04:05:06.789-05:00"),
         ({"updated_at": ...}, "updated_at", "2023-02-03T04:05:06.789-05:00"),
         ({"created_at": "2016-07-26T17:57:29-04:00"}, "created_at", "2016-07-26T17:57:29-04:00"),
-        ({"created_at": datetime(2016, 7, 26, tzinfo=UTC)}, "created_at", "2016-07-26T00:00:00.000+00:00"),
+        ({"created_at": datetime(2016, 7, 26, tzinfo=UTC)}, "created_at", "2016-07-25T20:00:00.000-04:00"),
         ({"id": 2**62}, "id", 2**62),
     ],
 )
@@ -138,7 +138,14 @@ BAD = [
     (api_post(rating=["g"]), "rating is a list: one of g, s, q, e"),
     (api_post(created_at="yesterday"), "created_at is 'yesterday': a date such as"),
     (api_post(created_at="20230203"), "created_at is '20230203': a date such as"),
-    (api_post(created_at=""), "created_at is '': text is needed"),
+    (
+        api_post(created_at="2017-01-01 03:00:00"),
+        "is '2017-01-01 03:00:00', without a time zone: a date such",
+    ),
+    (api_post(created_at=datetime(2017, 1, 1)), "is '2017-01-01 00:00:00', without a time zone: a date such"),  # noqa: DTZ001
+    (api_post(created_at=date(2017, 1, 1)), "created_at is of the type date: a date such as"),
+    (api_post(created_at=1483239600), "created_at is 1483239600: a date such as"),
+    (api_post(created_at=""), "created_at is '': a date such as"),
     (api_post(updated_at="2023-13-45"), "updated_at is '2023-13-45': a date such as"),
     (api_post(image_width=None), "image_width is missing"),
     (api_post(file_ext=7), "file_ext is 7: text"),

@@ -19,7 +19,7 @@ from hakubooru.select.columns import NUMBERS, TRAITS, Columns
 from hakubooru.select.predicate import predicate
 from hakubooru.select.vector import LeftToSQLiteError, truth
 
-numbers = st.integers(-10, 210)
+numbers = st.integers(-10, 210) | st.floats(-10, 210).map(lambda number: round(number, 1))
 plain = st.sampled_from(
     [Post.id, Post.score, Post.fav_count, Post.image_width, Post.parent_id, Post.pixiv_id, Post.down_score]
 )

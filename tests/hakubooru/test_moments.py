@@ -1,0 +1,72 @@
+"""Moments become what Danbooru writes, and what is none is refused."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+from zoneinfo import ZoneInfo
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from hakubooru.moments import NoZoneError, danbooru_date
+
+EVE = "2016-12-31T22:00:00.000-05:00"
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        (EVE, EVE),
+        ("2016-07-26T17:57:29-04:00", "2016-07-26T17:57:29-04:00"),
+        ("2017-01-01 03:00:00+00", EVE),  # DuckDB's JSON
+        ("2017-01-01T03:00:00+00:00", EVE),  # Polars
+        ("2017-01-01T03:00:00.000Z", EVE),  # pandas
+        ("2017-01-01 03:00:00.00000 UTC", EVE),  # the sets of 2021 and before
+        ("2017-01-01T03:00Z", EVE),
+        ("20170101T030000Z", EVE),
+        ("2017-01-01 08:30:00+05:30", EVE),
+        ("2016-12-31T22:00:00,000-05:00", EVE),
+        ("2016-12-31 22:00:00-05:00", EVE),
+        ("2017-07-01T12:00:00.000-05:00", "2017-07-01T13:00:00.000-04:00"),  # Chicago in summer
+        ("2017-01-01T03:00:00.1239Z", "2016-12-31T22:00:00.123-05:00"),
+        (datetime(2017, 1, 1, 3, tzinfo=UTC), EVE),
+        (datetime(2016, 12, 31, 22, tzinfo=ZoneInfo("America/New_York")), EVE),
+        (pd.Timestamp("2017-01-01 03:00", tz="UTC"), EVE),
+        ("2021-11-07T05:30:00Z", "2021-11-07T01:30:00.000-04:00"),  # the hour that comes twice
+        ("2021-11-07T06:30:00Z", "2021-11-07T01:30:00.000-05:00"),
+        ("2021-11-07T01:30:00.000-05:00", "2021-11-07T01:30:00.000-05:00"),
+    ],
+)
+def test_a_moment_in_any_spelling(written, expected):
+    assert danbooru_date(written) == expected
+    assert danbooru_date(expected) == expected
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        *("", "yesterday", "2017-01-01", "20170101", "2017-13-01T00:00:00Z", "1800-01-01T00:00:00Z"),
+        *("0001-01-01T00:00:00Z", "9999-12-31T23:00:00-12:00", "1483239600", "2017-01-01T03:00:00 EST"),
+    ],
+)
+def test_what_is_no_moment_is_refused(written):
+    with pytest.raises(ValueError):
+        danbooru_date(written)
+
+
+@pytest.mark.parametrize("written", ["2017-01-01 03:00:00", "2017-01-01T03:00", datetime(2017, 1, 1)])  # noqa: DTZ001
+def test_what_could_be_several_moments_is_refused(written):
+    with pytest.raises(NoZoneError):
+        danbooru_date(written)
+
+
+@given(
+    some.datetimes(datetime(1901, 1, 1), datetime(9998, 1, 1)),  # noqa: DTZ001 - the zone is added
+    some.integers(-23 * 60, 23 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes))),
+)
+def test_it_stays_the_same_moment_to_the_millisecond(day, zone):
+    moment = day.replace(tzinfo=zone)
+    expected = moment.astimezone(ZoneInfo("America/New_York")).isoformat(timespec="milliseconds")
+    assert danbooru_date(moment) == danbooru_date(moment.isoformat()) == expected
