@@ -32,7 +32,7 @@ less, than is on record."""
 
 _IDS_A_READ: Final = 10_000
 OTHERS: Final = " (others)"
-"""Behind an archive's key where it was asked once more, for posts that its name does not tell of."""
+"""Behind an archive's key where it was asked for posts that its name does not tell of."""
 _SHOWN: Final = 3
 """Options that differ, of which values are told too; of more, such as all that make another preset, the names."""
 _ON_THE_DISK: Final = ""
@@ -146,15 +146,16 @@ class Journal:
                 "INSERT OR REPLACE INTO broken VALUES (?, ?, ?, ?, ?)",
                 [(one.id, key, storable(one.member), one.reason, one.status) for one in outcome.broken],
             )
+            archive = key.removesuffix(OTHERS)  # what is none to take is told once, whatever was asked for
             for reason, (count, names) in outcome.passed_over.items():
                 many(
                     "INSERT OR IGNORE INTO passed_name VALUES (?, ?, ?)",
-                    [(key, reason, storable(name)) for name in names],
+                    [(archive, reason, storable(name)) for name in names],
                 )
                 # An archive that is read again, for some posts, tells less than the first time.
                 self._connection.execute(
                     "INSERT INTO passed_over VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET count = MAX(count, excluded.count)",
-                    [key, reason, count],
+                    [archive, reason, count],
                 )
             self._connection.execute(
                 "INSERT OR REPLACE INTO archive VALUES (?, ?, ?, ?, ?, ?)",
@@ -343,9 +344,8 @@ class Journal:
 
     def damaged(self) -> dict[str, str]:
         """Archives that could not be read to their end, and why."""
-        return dict(
-            self._connection.execute("SELECT name, damage FROM archive WHERE damage > '' ORDER BY name")
-        )
+        rows = self._connection.execute("SELECT name, damage FROM archive WHERE damage > '' ORDER BY name")
+        return {name.removesuffix(OTHERS): damage for name, damage in rows}
 
     def strays(self) -> dict[str, int]:
         """Archives that hold posts that their name does not tell of, and how many."""
