@@ -30,6 +30,7 @@ _NOTHING, _READ, _REWRITE = range(3)
 """What is to be done with an archive: nothing; reading it again; and writing anew what it gave, which may have more, or
 less, than is on record."""
 
+_NO_STAMP: Final = -1
 _IDS_A_READ: Final = 10_000
 OTHERS: Final = " (others)"
 """Behind an archive's key where it was asked for posts that its name does not tell of."""
@@ -98,6 +99,11 @@ class Journal:
     def reopen(self) -> None:
         """Have every archive read again, for posts that were not asked for before; own folders have none of them."""
         self._write("UPDATE archive SET todo = MAX(todo, ?) WHERE name NOT GLOB 'own *'", [(_READ,)])
+
+    def unlearn(self) -> None:
+        """Have every archive read again as one of which nothing is known; what it gave stays."""
+        self.reopen()
+        self._write("UPDATE archive SET stamp = ? WHERE name NOT GLOB 'own *'", [(_NO_STAMP,)])
 
     def rewrites(self, archive: str) -> None:
         """Take down, on the disk, that what an archive gave is written anew.

@@ -72,12 +72,13 @@ def lost_archives(names: Sequence[str]) -> IncompleteError:
 def _unknown(archives: Sequence[Archive], journal: Journal) -> list[Archive]:
     """Archives that may hold posts that their names do not tell of."""
     done = dict(journal.done())
+    stamps = journal.stamps()  # of what was read once, also if it is to be read again for other posts
     strays = journal.strays()
     return [
         archive
         for archive in archives
         if done.get(archive.key + OTHERS) != archive.stamp
-        and (archive.key in strays or done.get(archive.key) != archive.stamp)
+        and (archive.key in strays or stamps.get(archive.key) != archive.stamp)
     ]
 
 

@@ -302,7 +302,7 @@ def _take_up(
     if journal.recall(_READING) != str(
         VERSION
     ):  # what this version reads is more than what an earlier one did
-        journal.reopen()
+        journal.unlearn()
         journal.remember(_READING, str(VERSION))
     print_of_ids = hashlib.sha256(ids.astype("<i8").tobytes()).hexdigest()
     if journal.recall("selection") not in (None, print_of_ids):
