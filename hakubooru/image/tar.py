@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     Wanted: TypeAlias = Callable[["Member"], bool]
+    _Link: TypeAlias = Callable[["Member"], object]
     Stream: TypeAlias = io.RawIOBase | io.BufferedIOBase
 
 BLOCK: Final = 512
@@ -154,7 +155,7 @@ class _Walk:
         """The wanted members with their contents; raises what `read_tar` does."""
         damage: DamagedTarError | None = None
         try:
-            yield from self._pass(self.start, self._asked)
+            yield from self._pass(self.start, self.wanted, self.links.append)
         except DamagedTarError as error:
             damage = error
         if self.links:
@@ -162,17 +163,11 @@ class _Walk:
         if damage is not None:
             raise damage
 
-    def _asked(self, member: Member) -> bool:
-        if member.target:
-            self.links.append(member)
-            return False
-        return self.wanted(member)
-
     def _linked(self) -> Iterator[tuple[Member, bytes]]:
         """The wanted hard links, read through to their targets."""
         targets = _Targets(self.links)
         with contextlib.suppress(DamagedTarError):  # what lies behind was not walked the first time either
-            for _ in self._pass(0, targets.see):
+            for _ in self._pass(0, targets.see, targets.see):
                 pass
         for member in targets.members():
             if self.wanted(member):
@@ -182,10 +177,10 @@ class _Walk:
                     raise DamagedTarError(f"cut short within {member.name!r}")
                 yield member, data
 
-    def _pass(self, at: int, wanted: Wanted) -> Iterator[tuple[Member, bytes]]:
+    def _pass(self, at: int, wanted: Wanted, link: _Link) -> Iterator[tuple[Member, bytes]]:
         """Walk from a header to the end; errors of what unpacks are damages of the archive."""
         try:
-            yield from _walk(self.file, at, self.end, wanted)
+            yield from _walk(self.file, at, self.end, wanted, link)
         except (EOFError, zlib.error, lzma.LZMAError, OSError) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise  # the disk's fault, not the archive's
@@ -226,7 +221,7 @@ def _plain(name: str) -> str:
     return name.removeprefix("./")
 
 
-def _walk(file: Stream, start: int, end: int, wanted: Wanted) -> Iterator[tuple[Member, bytes]]:
+def _walk(file: Stream, start: int, end: int, wanted: Wanted, link: _Link) -> Iterator[tuple[Member, bytes]]:
     at = file.seek(start)  # where the header in hand stood
     header = file.read(BLOCK) or b""
     buffer = bytearray(_BUFFER)
@@ -250,12 +245,12 @@ def _walk(file: Stream, start: int, end: int, wanted: Wanted) -> Iterator[tuple[
         if member.offset + member.size > end:
             raise DamagedTarError(f"cut short within {member.name!r}")
         at = member.offset + member.size + -member.size % BLOCK
-        if kind not in _EXTENSIONS and wanted(member):
+        if kind not in _EXTENSIONS and (link if member.target else wanted)(member):
             # The padding and the next header come with the same call to the system.
             needed = at - member.offset + BLOCK
             if needed > len(buffer):
                 buffer = bytearray(needed)
-            read = _fill(file, memoryview(buffer)[:needed])
+            read = file.readinto(memoryview(buffer)[:needed]) or 0
             if read < member.size:  # it was as long when it was opened
                 raise DamagedTarError(f"cut short within {member.name!r}")
             yield member, bytes(memoryview(buffer)[: member.size])
@@ -265,24 +260,20 @@ def _walk(file: Stream, start: int, end: int, wanted: Wanted) -> Iterator[tuple[
             header = file.read(BLOCK) or b""
 
 
-def _fill(file: Stream, buffer: memoryview) -> int:
-    """Read as much as a buffer holds; gives how many bytes there were."""
-    count = 0
-    while count < len(buffer) and (some := file.readinto(buffer[count:])):
-        count += some
-    return count
-
-
 def _behind_end_mark(file: Stream, at: int) -> tuple[int, bytes]:
     """Where the header of the next archive stands that was joined to this one, and that header; b"" without one."""
     file.seek(at)
-    while block := file.read(BLOCK):
-        if block != _END[: len(block)]:
-            if len(block) < BLOCK or not _is_header(block):
-                raise DamagedTarError(f"has something else than a member behind its end mark, at byte {at:,}")
-            return at, block
+    while (block := file.read(BLOCK) or b"") == _END:
         at += BLOCK
-    return at, b""
+    if not block.strip(b"\0"):
+        return at, b""
+    try:
+        parse_header(block, at, at)
+    except DamagedTarError as error:
+        raise DamagedTarError(
+            f"has something else than a member behind its end mark, at byte {at:,}"
+        ) from error
+    return at, block
 
 
 def _behind_sparse_map(file: Stream, at: int) -> int:
@@ -303,8 +294,10 @@ def parse_header(header: bytes, at: int, end: int) -> Member:
     """
     if len(header) < BLOCK:
         raise DamagedTarError(f"ends at byte {min(end, at + len(header)):,} without an end mark")
+    # The sum of the header's bytes, its own field counted as eight spaces.
     size = _number(header[124:136])
-    if size < 0 or not _is_header(header):
+    total = _sum(header[:148]) + 8 * ord(" ") + _sum(header[156:334]) + _sum(header[334:])
+    if size < 0 or total != _number(header[148:156]):
         raise DamagedTarError("is no tar archive" if at == 0 else f"has no header at byte {at:,}")
     name = header[:100].partition(b"\0")[0]
     # GNU's own format keeps times where ustar keeps the first part of a long name.
@@ -319,12 +312,6 @@ def parse_header(header: bytes, at: int, end: int) -> Member:
     if name.endswith(b"/") and kind not in _EXTENSIONS:  # how the oldest format writes a folder
         return Member(_text(name), size, at + BLOCK, "a folder", at)
     return Member(_text(name), size, at + BLOCK, header=at)
-
-
-def _is_header(block: bytes) -> bool:
-    """Whether a block has the sum of its bytes in it, that field itself counted as eight spaces."""
-    total = _sum(block[:148]) + 8 * ord(" ") + _sum(block[156:334]) + _sum(block[334:])
-    return total == _number(block[148:156])
 
 
 def file_header(name: str, size: int) -> bytes:
