@@ -147,8 +147,13 @@ def write_published(folder):
     ]:
         width = 100 if name.startswith("updates") else 60
         path = write_tar(folder / name, {f"{i}.png": picture(i, "png", (width, 60)) for i in ids})
-        index = build_index(str(path))
-        places = zip(index.ids.tolist(), index.offsets.tolist(), index.sizes.tolist(), strict=True)
-        files = {f"{i}.png": {"offset": offset, "size": size} for i, offset, size in places}
-        path.with_suffix(".json").write_text(json.dumps({"filesize": path.stat().st_size, "files": files}))
+        write_json(path)
     return folder
+
+
+def write_json(path):
+    """The published index of a tar, beside it."""
+    index = build_index(str(path))
+    places = zip(index.ids.tolist(), index.offsets.tolist(), index.sizes.tolist(), strict=True)
+    files = {f"{i}.png": {"offset": offset, "size": size} for i, offset, size in places}
+    path.with_suffix(".json").write_text(json.dumps({"filesize": path.stat().st_size, "files": files}))

@@ -128,8 +128,9 @@ def verify(*, out: str, decode: bool, repair: bool, workers: int | None) -> None
 def sources(*, folders: tuple[str, ...], ids: Path | None) -> None:
     """Show which archives are recognised in folders of images, and what they hold.
 
-    They are shown in the order in which they count: a post's image is taken from the first that has it. Of archives
-    that are damaged, the first three of a kind are named, with what is wrong.
+    They are shown in the order in which they count: a post's image is taken from the first that has it and whose name
+    tells of it, or else from the first that has it. What a tar holds is learned from its index or its headers, and kept
+    as an index beside it. Of archives that are damaged, the first three of a kind are named, with what is wrong.
     `hakubooru select FILE QUERY --out ids.txt` writes a selection for --ids.
     """
     import numpy as np  # noqa: PLC0415 - as light as the other commands

@@ -30,9 +30,10 @@ _NOTHING, _READ, _REWRITE = range(3)
 """What is to be done with an archive: nothing; reading it again; and writing anew what it gave, which may have more, or
 less, than is on record."""
 
+_NO_STAMP: Final = -1
 _IDS_A_READ: Final = 10_000
 OTHERS: Final = " (others)"
-"""Behind an archive's key where it was asked once more, for posts that its name does not tell of."""
+"""Behind an archive's key where it was asked for posts that its name does not tell of."""
 _SHOWN: Final = 3
 """Options that differ, of which values are told too; of more, such as all that make another preset, the names."""
 _ON_THE_DISK: Final = ""
@@ -102,6 +103,11 @@ class Journal:
         """Have every archive read again, for posts that were not asked for before; own folders have none of them."""
         self._write("UPDATE archive SET todo = MAX(todo, ?) WHERE name NOT GLOB 'own *'", [(_READ,)])
 
+    def unlearn(self) -> None:
+        """Have every archive read again as one of which nothing is known; what it gave stays."""
+        self.reopen()
+        self._write("UPDATE archive SET stamp = ? WHERE name NOT GLOB 'own *'", [(_NO_STAMP,)])
+
     def rewrites(self, archive: str) -> None:
         """Take down, on the disk, that what an archive gave is written anew.
 
@@ -149,15 +155,16 @@ class Journal:
                 "INSERT OR REPLACE INTO broken VALUES (?, ?, ?, ?, ?)",
                 [(one.id, key, storable(one.member), one.reason, one.status) for one in outcome.broken],
             )
+            archive = key.removesuffix(OTHERS)  # what is none to take is told once, whatever was asked for
             for reason, (count, names) in outcome.passed_over.items():
                 many(
                     "INSERT OR IGNORE INTO passed_name VALUES (?, ?, ?)",
-                    [(key, reason, storable(name)) for name in names],
+                    [(archive, reason, storable(name)) for name in names],
                 )
                 # An archive that is read again, for some posts, tells less than the first time.
                 self._connection.execute(
                     "INSERT INTO passed_over VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET count = MAX(count, excluded.count)",
-                    [key, reason, count],
+                    [archive, reason, count],
                 )
             self._connection.execute(
                 "INSERT OR REPLACE INTO archive VALUES (?, ?, ?, ?, ?, ?)",
@@ -346,9 +353,8 @@ class Journal:
 
     def damaged(self) -> dict[str, str]:
         """Archives that could not be read to their end, and why."""
-        return dict(
-            self._connection.execute("SELECT name, damage FROM archive WHERE damage > '' ORDER BY name")
-        )
+        rows = self._connection.execute("SELECT name, damage FROM archive WHERE damage > '' ORDER BY name")
+        return {name.removesuffix(OTHERS): damage for name, damage in rows}
 
     def strays(self) -> dict[str, int]:
         """Archives that hold posts that their name does not tell of, and how many."""

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from tqdm import tqdm
 
-from hakubooru.errors import DestinationError, IncompleteError
+from hakubooru.errors import DestinationError
 from hakubooru.export.engine import Engine, Work, engine
-from hakubooru.export.journal import OTHERS, Journal
+from hakubooru.export.journal import Journal
 from hakubooru.export.known import numbered, remove_files, see_rewritten
 from hakubooru.export.manifest import MANIFEST, REJECTS, write_manifest, write_rejects
 from hakubooru.export.orphans import remove_orphans
+from hakubooru.export.others import lost_archives, tasks_for_others
 from hakubooru.export.power import Disk
 from hakubooru.export.records import Task
 from hakubooru.export.report import ExportReport
@@ -23,6 +24,7 @@ from hakubooru.export.sinks import STATE
 from hakubooru.export.verify import wrong_ids
 from hakubooru.export.work import ExportArchive, ExportCaptions
 from hakubooru.image.convert import COPY, ImageFormat
+from hakubooru.image.index import VERSION
 from hakubooru.image.names import EVERYTHING
 from hakubooru.image.sources import waves
 from hakubooru.sqlite_errors import explained
@@ -50,6 +52,8 @@ DECODED_A_START: Final = 10
 _CAPTIONS_A_TASK: Final = 5000
 _UNDER_WAY: Final = "under way"
 """Under this name it is on record whether a run has begun and not ended."""
+_READING: Final = "reading"
+"""Under this name it is on record which version has read the archives."""
 
 
 def run_export(
@@ -171,19 +175,11 @@ class _Run:
             return
         for wave in waves(self.archives):
             self._do(running, [Task(a, a.claim.of(self._posts()), a.claim, a.key) for a in wave], bar)
-        # Names may lie: archives that hold other posts than theirs are asked again for what is missing. Only those that
-        # were read for their own: to open all others for it would cost a small selection a walk through everything.
-        # What such a second reading gave is also written anew by one.
-        strays = {*self.journal.strays(), *(key.removesuffix(OTHERS) for key in self.journal.to_rewrite())}
-        for archive in self.archives:
-            if archive.key in strays:
-                posts = self._posts()
-                others = np.setdiff1d(posts, archive.claim.of(posts), assume_unique=True)
-                task = Task(archive, others, EVERYTHING, archive.key + OTHERS, is_second=True)
-                self._do(running, [task], bar)
-        folders = [
-            (folder, np.intersect1d(folder.ids, self.wanted, assume_unique=True)) for folder in self.own
-        ]
+        # Names may lie. Nothing is looked into while nothing is missing: it would cost a small selection a walk
+        # through everything.
+        for tasks in tasks_for_others(self.archives, self._posts(), self.journal):
+            self._do(running, [replace(task, wanted=self._still(task.wanted)) for task in tasks], bar)
+        folders = [(folder, self._still(folder.ids)) for folder in self.own]
         self._do(running, [Task(folder, ids, EVERYTHING, folder.key) for folder, ids in folders], bar)
 
     def drop_twins(self, ids: Ids) -> bool:
@@ -199,6 +195,9 @@ class _Run:
         self.journal.set_aside(twins, leaves_more=self.sink.holds_archives)
         self.wanted = np.union1d(self.wanted, again)
         return bool(len(again) or self.journal.to_rewrite())
+
+    def _still(self, ids: Ids) -> Ids:
+        return np.intersect1d(ids, self.wanted, assume_unique=True)
 
     def _posts(self) -> Ids:
         return self.wanted[np.searchsorted(self.wanted, 0) :]
@@ -228,10 +227,7 @@ class _Run:
             bar.update(len(outcome.pairs))
         if lost:
             # What these hold counts before what comes next, so there is no going on without them.
-            raise IncompleteError(
-                f"could not be read: {', '.join(sorted(lost))}; bring them back, or take them out of the folder, "
-                "and run the same command again: it goes on from here"
-            )
+            raise lost_archives(lost)
         if found:
             self.wanted = np.setdiff1d(self.wanted, np.concatenate(found), assume_unique=True)
 
@@ -303,6 +299,11 @@ def _take_up(
             for pair in journal.pairs_of(journal.ids_of(folder.key)):
                 sink.remove(pair)
             journal.strike(folder.key)
+    if journal.recall(_READING) != str(
+        VERSION
+    ):  # what this version reads is more than what an earlier one did
+        journal.unlearn()
+        journal.remember(_READING, str(VERSION))
     print_of_ids = hashlib.sha256(ids.astype("<i8").tobytes()).hexdigest()
     if journal.recall("selection") not in (None, print_of_ids):
         journal.reopen()

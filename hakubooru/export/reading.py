@@ -87,7 +87,7 @@ class Images:
             raise DamagedTarError(index.damage)
 
     def _walked(self, path: str) -> Iterator[tuple[int, str, bytes]]:
-        """Walk the archive; where few of its images were wanted, keep an index for the next time."""
+        """Walk the archive; keep an index for the next time, where few of its images were wanted, or some are strays."""
         read = 0
         damage = ""
         state = state_of(path)
@@ -98,7 +98,7 @@ class Images:
         except DamagedTarError as error:
             damage = str(error)
         index = self._recorder.index(damage)
-        if read < len(index.ids) / 2 and not is_compressed(path):
+        if (read < len(index.ids) / 2 or self.outcome.strays) and not is_compressed(path):
             save_index(path, index, state)
         if damage:
             raise DamagedTarError(damage)

@@ -31,8 +31,6 @@ class Task:
     """What the work is known by from one run to the next."""
     recorded: Ids = field(default_factory=lambda: np.empty(0, np.int64))
     """What the archive gave before, where that is written anew with the rest: it must give it again."""
-    is_second: bool = False
-    """The archive was read before: members that no image is taken from are on record."""
 
     @property
     def stamp(self) -> int:

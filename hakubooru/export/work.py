@@ -117,8 +117,6 @@ class ExportArchive:
             # With an error the sink leaves what is there as it is.
             if lost := images.outcome.lost or _shrunk(images):
                 raise _LostError(lost)
-        if images.task.is_second:
-            images.outcome.passed_over.clear()
         return images.outcome
 
 

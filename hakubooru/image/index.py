@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from hakubooru.arrays import Ids
 
 SUFFIX: Final = ".hbindex"
-_VERSION: Final = 3
+VERSION: Final = 4
+"""Of what is learned of an archive: what an earlier version kept is learned anew."""
 _NAME: Final = 100
 """Bytes of a name that a header has room for."""
 _INTEGER: Final = "<i8"
@@ -56,7 +57,7 @@ class TarIndex:
     damage: str = ""
     """Why the archive could not be read to its end."""
     names: dict[int, str] = field(default_factory=dict)
-    """Of images by their place here: names that the header before the contents does not have in full."""
+    """Of images by their place here: names that the header before the contents does not have, or not in full."""
 
 
 class Recorder:
@@ -79,7 +80,7 @@ class Recorder:
             self._strange.append((member.name, str(error)))
             raise
         if number is not None:
-            if len(member.name) >= _NAME or not member.name.isascii():
+            if len(member.name) >= _NAME or not member.name.isascii() or member.is_borrowed:
                 self._names[len(self._rows)] = member.name
             self._rows.append((number, member.offset, member.size))
         return number
@@ -181,8 +182,9 @@ def read_indexed(path: str, index: TarIndex, rows: Any) -> Iterator[tuple[Member
             member = parse_header(bytes(found[:BLOCK]), offset - BLOCK, offset + size)
         except DamagedTarError as error:
             raise StaleIndexError(str(error)) from error
-        # Of a long name the header has the first part, so that only a whole one can be compared.
-        is_other = _names_another(member.name, number)
+        # Of a long name the header has the first part, and of a hard link its target, so that only a whole one can
+        # be compared.
+        is_other = int(row) not in index.names and _names_another(member.name, number)
         # Nor has it a size where extension headers do (8 GiB and more), which no image has.
         if len(found) != BLOCK + size or member.size != size or member.kind != "a file" or is_other:
             raise StaleIndexError(f"post {number} is not at byte {offset:,}, with {size:,} bytes")
@@ -199,7 +201,7 @@ def _names_another(name: str, number: int) -> bool:
 
 def _about(index: TarIndex, state: dict[str, int]) -> dict[str, Any]:
     about = {"images": len(index.ids), "strange": index.strange, "damage": index.damage, "names": index.names}
-    return {"version": _VERSION} | state | about
+    return {"version": VERSION} | state | about
 
 
 def _load_own(place: Path, path: str) -> TarIndex | None:
@@ -207,7 +209,7 @@ def _load_own(place: Path, path: str) -> TarIndex | None:
     try:
         line, _, rows = place.read_bytes().partition(b"\n")
         about = json.loads(line)
-        if about | {"version": _VERSION} | state_of(path) != about:
+        if about | {"version": VERSION} | state_of(path) != about:
             return None  # of another archive, or of this one before it changed
         ids, offsets, sizes = np.frombuffer(rows, _INTEGER).reshape(3, about["images"])
         strange = tuple((str(name), str(reason)) for name, reason in about["strange"])

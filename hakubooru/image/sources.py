@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 _UPDATE: Final = re.compile(r"updates?(?![^\W\d_])", re.IGNORECASE)
+_TRIED: Final = 3
+"""Posts of a tar by which its name is tried: of a tar that is named by another rule, the first agrees by chance."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,8 +77,9 @@ def find_archives(
 ) -> list[Archive]:
     """Search folders for tars and folders of images, once, and put them in the order in which they count.
 
-    A name that tells of other posts than the first in the archive is not believed; those of remote archives are, of
-    which nothing is read here.
+    A name decides which posts are looked for in an archive first, and whether it is an update; which posts it holds
+    is learned by `holding`. A name that does not tell of the first posts in its archive decides nothing. Of remote
+    archives nothing is read here.
 
     Args:
         roots: folders to search with all that is below them, or tars; URLs that fsspec knows, of tars with an index
@@ -190,14 +193,13 @@ def _search_remote(root: str, number: int) -> Iterator[Archive]:
 def _archive(path: Path, name: str, number: int, above: tuple[str, ...], first: int | None = None) -> Archive:
     """What is known of a tar, or of a folder of which a post is given."""
     is_folder = first is not None
-    if first is None:
-        first = _first_id(str(path))
     known = read_archive_name(path.name if is_folder else TAR_NAME.sub("", path.name))
     if is_folder and known.claim.modulus == 10:
         # Many a folder is named so (mine-1, batch-2), and one image in ten is in accord with it by chance.
         is_believed = _holds_updates((*above, *name.split("/"))) and _has_only(path, known.claim)
     else:
-        is_believed = first is None or known.claim.has(first)
+        posts = [first] if first is not None else _first_ids(str(path))
+        is_believed = all(map(known.claim.has, posts))
     if not is_believed:
         known = ArchiveName(EVERYTHING, 0, "unknown")
     status = path.stat()
@@ -247,21 +249,22 @@ class _Found(Exception):  # noqa: N818 - not an error
     pass
 
 
-def _first_id(path: str) -> int | None:
-    """The first post of a tar, by which its name is tried."""
-    found: list[int] = []
+def _first_ids(path: str) -> list[int]:
+    """The first posts of a tar."""
+    posts: list[int] = []
 
-    def stop_at_id(member: Member) -> bool:
+    def stop_at_last(member: Member) -> bool:
         number = _id(member.name)
         if number is not None:
-            found.append(number)
+            posts.append(number)
+        if len(posts) == _TRIED:
             raise _Found
         return False
 
     with contextlib.suppress(_Found, DamagedTarError):
-        for _ in read_tar(path, stop_at_id):
+        for _ in read_tar(path, stop_at_last):
             pass
-    return found[0] if found else None
+    return posts
 
 
 def _id(name: str) -> int | None:

@@ -6,20 +6,25 @@ Names in an archive are data: they are given as they stand, and nothing here mak
 
 from __future__ import annotations
 
+import bz2
+import contextlib
+import gzip
 import lzma
-import tarfile
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from hakubooru.image.names import StrangeNameError, post_id
 
 if TYPE_CHECKING:
     import io
     from collections.abc import Callable, Iterator
+    from typing import TypeAlias
 
-    Wanted = Callable[["Member"], bool]
+    Wanted: TypeAlias = Callable[["Member"], bool]
+    _Link: TypeAlias = Callable[["Member"], object]
+    Stream: TypeAlias = io.RawIOBase | io.BufferedIOBase
 
 BLOCK: Final = 512
 """Bytes of a header; contents are padded to a multiple of it (POSIX 1003.1, pax, ustar interchange format)."""
@@ -28,7 +33,14 @@ _LONGEST_EXTENSION: Final = 2**20
 """Bytes of a long name or a set of pax records; a member that claims more of them is damaged."""
 
 _BUFFER: Final = 2**20
-_COMPRESSED: Final = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00")
+_COMPRESSED: Final[dict[bytes, Callable[[str], Any]]] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ\x00": lzma.open,
+}
+"""What opens an archive, by the bytes that it begins with."""
+_UNKNOWN_END: Final = 2**63 - 1
+"""Where a compressed archive ends: it is known when it is reached."""
 _END: Final = bytes(BLOCK)
 
 _WITHOUT_CONTENTS: Final = {
@@ -39,7 +51,15 @@ _WITHOUT_CONTENTS: Final = {
     b"5": "a folder",
     b"6": "a pipe",
 }
-_EXTENSIONS: Final = (b"L", b"K", b"x", b"g")
+_NOWHERE: Final = "a hard link to what the archive does not hold"
+_WITH_OTHER_CONTENTS: Final = {
+    b"S": "a sparse file",
+    b"D": "a folder",
+    b"M": "a part of a file",
+    b"V": "a label",
+}
+"""Kinds of GNU whose contents are no file."""
+_EXTENSIONS: Final = (b"L", b"K", b"x", b"g", b"X")
 
 
 class DamagedTarError(Exception):
@@ -57,6 +77,15 @@ class Member:
     """Where the contents start; in a compressed archive, in the uncompressed stream."""
     kind: str = "a file"
     """`a file`, `a folder`, `a symbolic link`, …"""
+    header: int = 0
+    """Where its header stands."""
+    target: str = ""
+    """The name that a hard link leads to."""
+
+    @property
+    def is_borrowed(self) -> bool:
+        """Whether it is a hard link whose contents lie behind the header of another member."""
+        return bool(self.target) and self.kind == "a file"
 
 
 def image_of(member: Member) -> int | None:
@@ -80,6 +109,9 @@ def image_of(member: Member) -> int | None:
 def read_tar(path: str, wanted: Wanted, start: int = 0) -> Iterator[tuple[Member, bytes]]:
     """Walk an archive once, from its start to its end, and read the members that are wanted, one at a time.
 
+    Archives that were joined by `cat` are read to the last. Hard links come after everything else, as files with the
+    contents of the member that they lead to, in the order of these.
+
     Args:
         path: the archive; gzip, bzip2 and xz are recognised by their bytes.
         wanted: is asked about every member, in order; only those that it takes are read.
@@ -92,48 +124,166 @@ def read_tar(path: str, wanted: Wanted, start: int = 0) -> Iterator[tuple[Member
         DamagedTarError: the archive ends in the middle, or has something else in the place of a header.
             Everything before that was given.
     """
-    if is_compressed(path):
-        yield from _read_compressed(path, wanted)
-        return
-    with Path(path).open("rb", buffering=0) as file:
-        yield from _walk(file, start, file.seek(0, 2), wanted)
+    unpack = _unpacker(path)
+    with unpack(path) if unpack else Path(path).open("rb", buffering=0) as file:
+        end = _UNKNOWN_END if unpack else file.seek(0, 2)
+        yield from _Walk(file, start, end, wanted).members()
 
 
 def is_compressed(path: str) -> bool:
     """Whether an archive is packed, so that offsets in it are none of the file's."""
+    return _unpacker(path) is not None
+
+
+def _unpacker(path: str) -> Callable[[str], Any] | None:
     with Path(path).open("rb", buffering=0) as file:
-        return file.read(8).startswith(_COMPRESSED)
+        beginning = file.read(8)
+    return next((unpack for magic, unpack in _COMPRESSED.items() if beginning.startswith(magic)), None)
 
 
-def _walk(file: io.FileIO, start: int, end: int, wanted: Wanted) -> Iterator[tuple[Member, bytes]]:
+class _Walk:
+    """One way through an archive, and a second one for the targets of its hard links, where it has some."""
+
+    def __init__(self, file: Stream, start: int, end: int, wanted: Wanted) -> None:
+        self.file = file
+        self.start = start
+        self.end = end
+        self.wanted = wanted
+        self.links: list[Member] = []
+
+    def members(self) -> Iterator[tuple[Member, bytes]]:
+        """The wanted members with their contents; raises what `read_tar` does."""
+        damage: DamagedTarError | None = None
+        try:
+            yield from self._pass(self.start, self.wanted, self.links.append)
+        except DamagedTarError as error:
+            damage = error
+        if self.links:
+            yield from self._linked()
+        if damage is not None:
+            raise damage
+
+    def _linked(self) -> Iterator[tuple[Member, bytes]]:
+        """The wanted hard links, read through to their targets."""
+        targets = _Targets(self.links)
+        with contextlib.suppress(DamagedTarError):  # what lies behind was not walked the first time either
+            for _ in self._pass(0, targets.see, targets.see):
+                pass
+        for member in targets.members():
+            if self.wanted(member):
+                self.file.seek(member.offset)
+                data = self.file.read(member.size) or b""
+                if len(data) < member.size:
+                    raise DamagedTarError(f"cut short within {member.name!r}")
+                yield member, data
+
+    def _pass(self, at: int, wanted: Wanted, link: _Link) -> Iterator[tuple[Member, bytes]]:
+        """Walk from a header to the end; errors of what unpacks are damages of the archive."""
+        try:
+            yield from _walk(self.file, at, self.end, wanted, link)
+        except (EOFError, zlib.error, lzma.LZMAError, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise  # the disk's fault, not the archive's
+            raise DamagedTarError(f"cannot be unpacked further: {error}") from error
+
+
+class _Targets:
+    """Finds what hard links lead to: the last file of that name before them, else the last one behind."""
+
+    def __init__(self, links: list[Member]) -> None:
+        self._links = {link.header: link for link in links}
+        self._needed = {_plain(link.target) for link in links}
+        self._files: dict[str, Member] = {}
+
+    def see(self, member: Member) -> bool:
+        """Take down a member, in the order of the archive; it is not read."""
+        if member.header in self._links:
+            member = self._links[member.header] = self._through(member)
+        if member.kind == "a file" and _plain(member.name) in self._needed:
+            self._files[_plain(member.name)] = member
+        return False
+
+    def members(self) -> list[Member]:
+        """The links as files, in the order of their contents, behind those that lead nowhere."""
+        links = map(self._through, self._links.values())
+        return sorted(links, key=lambda link: (link.is_borrowed, link.offset, link.header))
+
+    def _through(self, link: Member) -> Member:
+        if link.is_borrowed:
+            return link
+        target = self._files.get(_plain(link.target))
+        if target is None:
+            return replace(link, kind=_NOWHERE)
+        return replace(link, size=target.size, offset=target.offset, kind="a file")
+
+
+def _plain(name: str) -> str:
+    return name.removeprefix("./")
+
+
+def _walk(file: Stream, start: int, end: int, wanted: Wanted, link: _Link) -> Iterator[tuple[Member, bytes]]:
     at = file.seek(start)  # where the header in hand stood
-    header = file.read(BLOCK)
+    header = file.read(BLOCK) or b""
     buffer = bytearray(_BUFFER)
     records: dict[str, str] = {}  # what extension headers say of the member that follows
-    while header != _END:
+    while True:
+        if header == _END:
+            # Another archive can follow an end mark, or the padding of one.
+            at, header = _behind_end_mark(file, at + BLOCK)
+            records = {}
+            if not header:
+                return
         member = parse_header(header, at, end)
         kind = header[156:157]
         if kind in _EXTENSIONS:
             records |= _read_extension(file, member, kind, end)
         else:
+            if kind == b"S" and header[482]:
+                member.offset = _behind_sparse_map(file, member.offset)
             _apply(records, member)
             records = {}
         if member.offset + member.size > end:
             raise DamagedTarError(f"cut short within {member.name!r}")
         at = member.offset + member.size + -member.size % BLOCK
-        if kind not in _EXTENSIONS and wanted(member):
+        if kind not in _EXTENSIONS and (link if member.target else wanted)(member):
             # The padding and the next header come with the same call to the system.
             needed = at - member.offset + BLOCK
             if needed > len(buffer):
                 buffer = bytearray(needed)
-            read = file.readinto(memoryview(buffer)[:needed])
+            read = file.readinto(memoryview(buffer)[:needed]) or 0
             if read < member.size:  # it was as long when it was opened
                 raise DamagedTarError(f"cut short within {member.name!r}")
             yield member, bytes(memoryview(buffer)[: member.size])
             header = bytes(memoryview(buffer)[needed - BLOCK : read])
         else:
             file.seek(at)
-            header = file.read(BLOCK)
+            header = file.read(BLOCK) or b""
+
+
+def _behind_end_mark(file: Stream, at: int) -> tuple[int, bytes]:
+    """Where the header of the next archive stands that was joined to this one, and that header; b"" without one."""
+    file.seek(at)
+    while (block := file.read(BLOCK) or b"") == _END:
+        at += BLOCK
+    if not block.strip(b"\0"):
+        return at, b""
+    try:
+        parse_header(block, at, at)
+    except DamagedTarError as error:
+        raise DamagedTarError(
+            f"has something else than a member behind its end mark, at byte {at:,}"
+        ) from error
+    return at, block
+
+
+def _behind_sparse_map(file: Stream, at: int) -> int:
+    """Where the contents of a sparse file of GNU's own format begin: its pieces fill blocks behind the header."""
+    file.seek(at)
+    while len(block := file.read(BLOCK) or b"") == BLOCK:
+        at += BLOCK
+        if not block[504]:
+            return at
+    raise DamagedTarError(f"ends at byte {at + len(block):,} within the map of a sparse file")
 
 
 def parse_header(header: bytes, at: int, end: int) -> Member:
@@ -143,7 +293,7 @@ def parse_header(header: bytes, at: int, end: int) -> Member:
         DamagedTarError: it is no header.
     """
     if len(header) < BLOCK:
-        raise DamagedTarError(f"ends at byte {end:,} without an end mark")
+        raise DamagedTarError(f"ends at byte {min(end, at + len(header)):,} without an end mark")
     # The sum of the header's bytes, its own field counted as eight spaces.
     size = _number(header[124:136])
     total = _sum(header[:148]) + 8 * ord(" ") + _sum(header[156:334]) + _sum(header[334:])
@@ -155,12 +305,13 @@ def parse_header(header: bytes, at: int, end: int) -> Member:
         name = header[345:500].partition(b"\0")[0] + b"/" + name
     kind = header[156:157]
     if kind in _WITHOUT_CONTENTS:
-        return Member(_text(name), 0, at + BLOCK, _WITHOUT_CONTENTS[kind])
-    if kind == b"S":
-        return Member(_text(name), size, at + BLOCK, "a sparse file")
+        target = _text(header[157:257].partition(b"\0")[0]) if kind == b"1" else ""
+        return Member(_text(name), 0, at + BLOCK, _WITHOUT_CONTENTS[kind], at, target)
+    if kind in _WITH_OTHER_CONTENTS:
+        return Member(_text(name), size, at + BLOCK, _WITH_OTHER_CONTENTS[kind], at)
     if name.endswith(b"/") and kind not in _EXTENSIONS:  # how the oldest format writes a folder
-        return Member(_text(name), size, at + BLOCK, "a folder")
-    return Member(_text(name), size, at + BLOCK)
+        return Member(_text(name), size, at + BLOCK, "a folder", at)
+    return Member(_text(name), size, at + BLOCK, header=at)
 
 
 def file_header(name: str, size: int) -> bytes:
@@ -199,17 +350,17 @@ def _text(name: bytes) -> str:
     return name.decode("utf-8", "surrogateescape")
 
 
-def _read_extension(file: io.FileIO, member: Member, kind: bytes, end: int) -> dict[str, str]:
+def _read_extension(file: Stream, member: Member, kind: bytes, end: int) -> dict[str, str]:
     """What a GNU long name or a set of pax records says of the next member."""
     if member.size > _LONGEST_EXTENSION or member.offset + member.size > end:
         raise DamagedTarError(f"has a header of {member.size:,} bytes at byte {member.offset:,}")
     file.seek(member.offset)
-    text = file.read(member.size)
-    if kind == b"L":
-        return {"path": _text(text.partition(b"\0")[0])}
-    if kind == b"x":
+    text = file.read(member.size) or b""
+    if kind in (b"L", b"K"):
+        return {"path" if kind == b"L" else "linkpath": _text(text.partition(b"\0")[0])}
+    if kind in (b"x", b"X"):
         return _pax_records(text, member.offset)
-    return {}  # the target of a link, and records of the whole archive: nothing that an image needs
+    return {}  # records of the whole archive: nothing that an image needs
 
 
 def _pax_records(text: bytes, at: int) -> dict[str, str]:
@@ -228,30 +379,10 @@ def _pax_records(text: bytes, at: int) -> dict[str, str]:
 def _apply(records: dict[str, str], member: Member) -> None:
     if not records:
         return
-    member.name = records.get("path", member.name)
+    member.name = records.get("GNU.sparse.name") or records.get("path", member.name)
+    if member.kind == "a hard link":
+        member.target = records.get("linkpath", member.target)
     if records.get("size", "").isdigit() and member.kind == "a file":
         member.size = int(records["size"])
     if any(key.startswith("GNU.sparse.") for key in records):
         member.kind = "a sparse file"
-
-
-def _read_compressed(path: str, wanted: Wanted) -> Iterator[tuple[Member, bytes]]:
-    """The same by `tarfile`, which streams through every compression that Python knows."""
-    try:
-        with tarfile.open(path, "r|*") as tar:
-            for info in tar:
-                tar.members = []  # type: ignore[attr-defined] # it would keep every member of the archive
-                member = Member(info.name, info.size, info.offset_data, _kind(info))
-                contents = tar.extractfile(info) if wanted(member) else None
-                if contents is not None:
-                    yield member, contents.read()
-    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise  # the disk's fault, not the archive's
-        raise DamagedTarError(f"cannot be unpacked further: {error}") from error
-
-
-def _kind(info: tarfile.TarInfo) -> str:
-    if info.issparse():
-        return "a sparse file"
-    return "a file" if info.isreg() else _WITHOUT_CONTENTS.get(info.type, "an unknown kind of entry")

@@ -15,7 +15,7 @@ from exports import run
 from hakubooru.errors import IncompleteError, SourceError
 from hakubooru.image import remote
 from pictures import files_of, picture, write_tar
-from serving import RangeHandler, serving, write_published
+from serving import RangeHandler, serving, write_json, write_published
 
 
 class Handler(RangeHandler):
@@ -203,3 +203,16 @@ def test_a_missing_package_is_named(small, monkeypatch, url, package):
     monkeypatch.delitem(sys.modules["fsspec.registry"]._registry, url.partition(":")[0], raising=False)
     with pytest.raises(SourceError, match=f"{url} needs a package that is not installed: .*{package}"):
         run(small, small / "out", images=[url])
+
+
+def test_posts_that_names_do_not_tell_of_are_found_by_the_indexes(small, server):
+    """As on a disk; while nothing is missing, only the indexes of what is read are fetched."""
+    archives = {"0002.tar": [2, 20, 21], "data-3.tar": [3, 4], "0005.tar": [5]}
+    for name, posts in archives.items():
+        path = write_tar(small / "set" / name, {f"{post}.webp": picture(post) for post in posts})
+        write_json(path)
+    assert run(small, small / "some", images=[server.url], ids=[2, 3]).exported == 2
+    assert not any(path.endswith("0005.json") and span != "HEAD" for path, span in server.seen)
+    report = run(small, small / "out", images=[server.url], ids=range(1, 41))
+    assert report.exported == 6
+    assert report.left_out == {"no archive holds it": 34}

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hakubooru.errors import SourceError
 from hakubooru.image.names import EVERYTHING, Claim, StrangeNameError, post_id, read_archive_name, update_date
 from hakubooru.image.sources import Archive, find_archives, waves
+from pictures import write_tar
 
 
 def touch(root, *names):
@@ -202,6 +203,21 @@ def test_what_is_an_update(tmp_path, path, is_update):
 )
 def test_a_folder_numbered_by_chance_claims_every_post(tmp_path, folder, posts, claim):
     touch(tmp_path, *[f"{folder}/{post}.jpg" for post in posts])
+    (archive,) = find_archives([tmp_path])
+    assert archive.claim == claim
+
+
+@pytest.mark.parametrize(
+    ("name", "posts", "claim"),
+    [
+        ("pack-1.tar", (1, 2, 3), EVERYTHING),
+        ("0002.tar", (2002, 2000, 2001), EVERYTHING),
+        ("0002.tar", (2002, 2, 9002, 5), Claim(1000, 2)),
+        ("data-7.tar", (7,), Claim(10, 7)),
+    ],
+)
+def test_the_name_of_a_tar_is_tried_by_its_first_posts(tmp_path, name, posts, claim):
+    write_tar(tmp_path / name, {f"{post}.jpg": b"" for post in posts})
     (archive,) = find_archives([tmp_path])
     assert archive.claim == claim
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from hakubooru.errors import DataSetError
 from hakubooru.image.header import BrokenImageError, read_header
 from hakubooru.image.tar import DamagedTarError, is_compressed, read_tar
+from hakubooru_trainer.data.pairing import Part, extension_of, paired
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,35 +70,39 @@ class Looker:
         yield _told_of(row, caption)
 
     def _shard(self, path: str) -> Iterator[Row]:
-        """Images and captions, of which one follows the other under the same key."""
+        """Images and captions, which are paired by webdataset's rule."""
         if is_compressed(str(self.root / path)):
             yield {
                 "path": path,
                 "reason": "a packed shard, of which no part can be read by itself; unpack it to .tar",
             }
             return
-        places: list[Row] = []  # where nothing else is asked for
+        rows: list[Row] = []  # of what is not read
+        parts: list[Part] = []
 
         def wanted(member: Member) -> bool:
-            extension = _key(member.name)[1]
-            if member.kind == "a file" and extension in IMAGES and self.places_only:
-                places.append(_place(path, member))
-            return member.kind == "a file" and extension in {*IMAGES, *CAPTIONS} and not self.places_only
+            extension = extension_of(member.name)
+            if member.kind == "a file":
+                if extension in IMAGES and self.places_only:
+                    rows.append(_place(path, member))
+                return not self.places_only and extension in {*IMAGES, *CAPTIONS}
+            if extension in IMAGES and not self.places_only:
+                rows.append({"path": f"{path}/{member.name}", "reason": f"no image: {member.kind}"})
+            return False
 
-        key, row, caption = "", None, None
-        for member, data in read_tar(str(self.root / path), wanted):
-            now, extension = _key(member.name)
-            if now != key:
-                if row is not None:
-                    yield _told_of(row, caption)
-                key, row, caption = now, None, None
-            if extension in CAPTIONS:
-                caption = data
-            else:
-                row = _place(path, member) | _measured(data)
-        if row is not None:
+        error: OSError | DamagedTarError | None = None
+        try:
+            for member, data in read_tar(str(self.root / path), wanted):
+                is_image = extension_of(member.name) in IMAGES
+                row = _place(path, member) | _measured(data) if is_image else None
+                parts.append(Part(member.header, member.name, row, b"" if is_image else data))
+        except (OSError, DamagedTarError) as caught:
+            error = caught
+        yield from rows
+        for row, caption in paired(parts, CAPTIONS):
             yield _told_of(row, caption)
-        yield from places
+        if error is not None:
+            raise error
 
     def _absent(self, path: str) -> Iterator[Row]:
         """What a list of captions names and is not there."""
@@ -156,10 +161,3 @@ def _told_of(row: Row, caption: bytes | None) -> Row:
 def _place(shard: str, member: Member) -> Row:
     path = f"{shard}/{member.name}"
     return {"id": id_of(path), "path": path, "offset": member.offset, "bytes": member.size}
-
-
-def _key(name: str) -> tuple[str, str]:
-    """By webdataset's rule: all up to the first dot of a member's own name, and what follows."""
-    folder, slash, own = name.rpartition("/")
-    stem, dot, extension = own.partition(".")
-    return f"{folder}{slash}{stem}", f"{dot}{extension}".lower()

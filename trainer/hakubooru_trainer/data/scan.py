@@ -36,6 +36,8 @@ _ROWS_A_GROUP: Final = 4_000
 _ROWS_A_PART: Final = 50_000
 """What a scan that is killed loses at the most, but for the shards in hand."""
 _THREADS: Final = 8
+_SHARD_READING: Final = "paired by names"
+"""A mark of how shards are read: what was looked at in another way is looked at again."""
 _FILES_A_TIME: Final = 256
 
 _SCHEMA: Final = pa.schema(
@@ -133,7 +135,9 @@ def _keys(files: dict[str, str], told: str) -> Iterator[str]:
     """The names of what is to be looked at, each with the marks of all that it depends on."""
     for name, mark in sorted(files.items()):
         stem, dot, extension = name.rpartition(".")
-        if name == METADATA or name.endswith(SHARD):
+        if name.endswith(SHARD):
+            yield f"{name}\0{mark}\0{_SHARD_READING}"
+        elif name == METADATA:
             yield f"{name}\0{mark}"
         elif (dot + extension).lower() in IMAGES:
             captions = (files.get(stem + kind, "") for kind in CAPTIONS)

@@ -1,0 +1,76 @@
+"""Which caption of a shard belongs to which image, by webdataset's rule.
+
+Members in a row whose own names agree up to the first dot are one sample: they share a key. In a sample each image has
+the caption that is named as it is up to the last dot; a single image can also have a single caption of any name.
+"""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+_AMBIGUOUS: Final = "one of several images under one key, without a caption of its own name"
+_REPEATED: Final = "a name that its sample has twice"
+
+
+class Part(NamedTuple):
+    """An image or a caption in a shard."""
+
+    place: int
+    """Where its header stands."""
+    name: str
+    row: dict[str, Any] | None
+    """What is known of an image; None of a caption."""
+    caption: bytes = b""
+
+
+def paired(parts: Iterable[Part], kinds: Sequence[str]) -> Iterator[tuple[dict[str, Any], bytes | None]]:
+    """The rows of images with their captions, None without one; a row has a `reason` where it cannot be told which.
+
+    Args:
+        parts: of one shard, in any order.
+        kinds: extensions of captions, the one first that counts most.
+    """
+    ordered = sorted(parts, key=lambda part: part.place)
+    for _, sample in groupby(ordered, key=lambda part: key_of(part.name)):
+        yield from _of_sample([*sample], kinds)
+
+
+def _of_sample(parts: list[Part], kinds: Sequence[str]) -> Iterator[tuple[dict[str, Any], bytes | None]]:
+    captions: dict[str, bytes] = {}
+    for part in sorted(
+        (part for part in parts if part.row is None), key=lambda part: kinds.index(extension_of(part.name))
+    ):
+        captions.setdefault(_stem(part.name), part.caption)
+    images = {part.name: part for part in reversed(parts) if part.row is not None}
+    for part in parts:
+        if part.row is None:
+            continue
+        caption = captions.get(_stem(part.name))
+        if images[part.name] is not part:
+            yield part.row | {"reason": _REPEATED}, caption
+        elif caption is not None or not captions:
+            yield part.row, caption
+        elif len(images) > 1:
+            yield part.row | {"reason": _AMBIGUOUS}, None
+        else:
+            yield part.row, next(iter(captions.values())) if len(captions) == 1 else None
+
+
+def key_of(name: str) -> str:
+    """All up to the first dot of a member's own name."""
+    folder, slash, own = name.rpartition("/")
+    return f"{folder}{slash}{own.partition('.')[0]}"
+
+
+def extension_of(name: str) -> str:
+    """What follows the last dot of a member's own name, with it, in lower case."""
+    _, dot, extension = name.rpartition("/")[2].rpartition(".")
+    return f"{dot}{extension}".lower()
+
+
+def _stem(name: str) -> str:
+    return name.rpartition(".")[0]
