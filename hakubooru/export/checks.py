@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from hakubooru.export.engine import StoppedError
 from hakubooru.export.sinks import beside
-from hakubooru.image.convert import DAMAGES
+from hakubooru.image.decode import check
+from hakubooru.image.header import read_header
+from hakubooru.image.kinds import BrokenImageError
 from hakubooru.image.tar import BLOCK, DamagedTarError, file_header, parse_header
 
 if TYPE_CHECKING:
@@ -151,11 +152,11 @@ def _read(path: Path) -> bytes | None:
 
 def undecodable(data: bytes, width: int, height: int) -> str:
     """Why an image does not decode to that width and height, in pixels; "" where it does."""
-    from PIL import Image  # noqa: PLC0415 - only where decoding was asked for
-
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            image.load()
-            return "" if image.size == (width, height) else "image decodes to another width or height"
-    except (Image.DecompressionBombError, *DAMAGES):
-        return "image cannot be decoded"
+        header = read_header(data)
+        check(data, header)
+    except BrokenImageError as error:
+        return f"image cannot be decoded ({error})"
+    return (
+        "" if (header.width, header.height) == (width, height) else "image decodes to another width or height"
+    )

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from hakubooru.arrays import Ids
 
 SUFFIX: Final = ".hbindex"
-_VERSION: Final = 3
+_VERSION: Final = 4
 _NAME: Final = 100
 """Bytes of a name that a header has room for."""
 _INTEGER: Final = "<i8"
