@@ -39,6 +39,8 @@ class CheckFiles:
     decodes: bool
     has_captions: bool
     """Whether each image has a caption beside it."""
+    as_stored: bool = False
+    """The manifest has the sizes of stored pictures, not of upright ones."""
 
     def __call__(self, task: list[Pair], stopped: Callable[[], bool]) -> tuple[int, list[Problem]]:
         """Give the number of pairs and what is wrong with them."""
@@ -53,7 +55,8 @@ class CheckFiles:
         return len(task), problems
 
     def _check(self, pair: Pair) -> list[Problem]:
-        problems = check_image(pair, _read(Path(self.out, pair.path)), decode=self.decodes)
+        data = _read(Path(self.out, pair.path))
+        problems = check_image(pair, data, decode=self.decodes, as_stored=self.as_stored)
         if self.has_captions and beside(pair.path) != pair.path:
             found = check_caption(pair, _read(Path(self.out, beside(pair.path))))
             problems += [problem._replace(is_of_caption=True) for problem in found]
@@ -66,6 +69,8 @@ class CheckShard:
 
     out: str
     decodes: bool
+    as_stored: bool = False
+    """The manifest has the sizes of stored pictures, not of upright ones."""
 
     def __call__(self, task: list[Pair], stopped: Callable[[], bool]) -> tuple[int, list[Problem]]:
         """Give the number of pairs and what is wrong with them."""
@@ -78,7 +83,8 @@ class CheckShard:
                 if stopped():
                     raise StoppedError
                 if name in images:
-                    problems += check_image(images.pop(name), data, decode=self.decodes)
+                    pair = images.pop(name)
+                    problems += check_image(pair, data, decode=self.decodes, as_stored=self.as_stored)
                 elif name in captions:
                     problems += check_caption(captions.pop(name), data)
                 else:
@@ -120,7 +126,7 @@ def shard_of(pair: Pair) -> str:
     return pair.path.rpartition("/")[0]
 
 
-def check_image(pair: Pair, data: bytes | None, *, decode: bool) -> list[Problem]:
+def check_image(pair: Pair, data: bytes | None, *, decode: bool, as_stored: bool = False) -> list[Problem]:
     """What is wrong with the image of a pair, or with the caption in its place, if anything."""
     what = "caption" if beside(pair.path) == pair.path else "image"
     if data is None:
@@ -130,7 +136,9 @@ def check_image(pair: Pair, data: bytes | None, *, decode: bool) -> list[Problem
     elif hashlib.sha256(data).hexdigest() != pair.sha256:
         wrong = f"{what} has other contents"
     else:
-        wrong = undecodable(data, pair.width, pair.height) if decode and what == "image" else ""
+        wrong = ""
+        if decode and what == "image":
+            wrong = undecodable(data, pair.width, pair.height, as_stored=as_stored)
     return [Problem(pair.id, pair.path, wrong)] if wrong else []
 
 
@@ -150,13 +158,19 @@ def _read(path: Path) -> bytes | None:
         return None
 
 
-def undecodable(data: bytes, width: int, height: int) -> str:
-    """Why an image does not decode to that width and height, in pixels; "" where it does."""
+def undecodable(data: bytes, width: int, height: int, *, as_stored: bool = False) -> str:
+    """Why an image does not decode to that width and height, in pixels; "" where it does.
+
+    Args:
+        data: the whole file.
+        width: of the upright picture.
+        height: of the upright picture.
+        as_stored: both are of the stored picture instead.
+    """
     try:
         header = read_header(data)
         check(data, header)
-    except BrokenImageError as error:
-        return f"image cannot be decoded ({error})"
-    return (
-        "" if (header.width, header.height) == (width, height) else "image decodes to another width or height"
-    )
+    except BrokenImageError:
+        return "image cannot be decoded"
+    decoded = (as_stored and header.stored) or (header.width, header.height)
+    return "" if decoded == (width, height) else "image decodes to another width or height"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from hakubooru.export.reading import Images
 from hakubooru.export.records import Broken
-from hakubooru.image.kinds import LARGEST_BYTES
+from hakubooru.image.header import LARGEST_BYTES
 from hakubooru.image.own import images_in, own_place
 
 if TYPE_CHECKING:

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 DECODE_VERSION: Final = 2
 """Raised with every change of pixels or sizes; what was begun with another one is not gone on with."""
 
+STORED_SIZES: Final = 1
+"""The version in which sizes were those of the stored picture, whatever EXIF said, and of a GIF's screen."""
+
 DECODE_CHANGES: Final = (
     "images are decoded in another way than before: turned as EXIF asks, in sRGB by their colour profiles, 16 bits of "
     "grey as grey, and GIFs as large as their first picture"

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     _Measure = Callable[[bytes], "ImageHeader"]
 
 
+LARGEST_BYTES: Final = 256 * 2**20
+"""No image is read that is said to be larger, in bytes: several times what Danbooru takes."""
+
+
 @dataclass(frozen=True, slots=True)
 class ImageHeader:
     """What the structure of an image file says."""

@@ -20,9 +20,6 @@ SUFFIXES: Final = (
 SUFFIX_PATTERN: Final = f"(?:{'|'.join(SUFFIXES)})"
 """Matches a suffix, in a regular expression that ignores case."""
 
-LARGEST_BYTES: Final = 256 * 2**20
-"""No image is read that is said to be larger, in bytes: several times what Danbooru takes."""
-
 MOST_PIXELS: Final = 2 * (1024**3 // 4 // 3)
 """Above this Pillow takes an image for a decompression bomb and refuses it, and every trainer with it."""
 

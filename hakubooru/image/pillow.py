@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 _FORMATS: Final = {
-    "jpg": ("JPEG", "MPO"), "png": ("PNG",), "webp": ("WEBP",), "gif": ("GIF",), "bmp": ("BMP", "DIB"), "tif": ("TIFF",),
+    "jpg": ("JPEG", "MPO"), "png": ("PNG",), "webp": ("WEBP",), "gif": ("GIF",), "bmp": ("BMP",), "tif": ("TIFF",),
 }  # fmt: skip
 _MODES: Final = frozenset(
     {"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "I;16", "I;16L", "I;16B", "I;16N"}

@@ -8,7 +8,8 @@ import sys
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from hakubooru_trainer.data.order import Order, Place, Sizes
     from hakubooru_trainer.data.samples import Sample, Samples
     from hakubooru_trainer.randomness import Floats
+
+Picture = TypeVar("Picture")
 
 DOWN = 8
 """Pixels a latent, along each side."""
@@ -187,13 +190,15 @@ class Batches:
         ]
         tokens, tokens_2 = self.tokens(captions)
         images, latents, contexts = None, None, None
-        pictures = [self._picture(row) for row in rows]
-        decoded = [picture is not None for picture in pictures]
         if self.latents is None:
-            nothing = (torch.zeros(3, size[1], size[0]),)
-            (images,) = map(torch.stack, zip(*(picture or nothing for picture in pictures), strict=True))
+            pictures = [self._usable(row, self._tensor) for row in rows]
+            blank = torch.zeros(3, size[1], size[0])
+            images = torch.stack([blank if picture is None else picture for picture in pictures])
+            decoded = [picture is not None for picture in pictures]
         else:
-            latents = _stacked([picture or (torch.zeros(shape), torch.zeros(shape)) for picture in pictures])
+            pairs = [self._usable(row, partial(self.latents.get, self)) for row in rows]
+            latents = _stacked([pair or (torch.zeros(shape), torch.zeros(shape)) for pair in pairs])
+            decoded = [pair is not None for pair in pairs]
         if self.contexts is not None:
             kept = (
                 sample.caption if caption else "" for sample, caption in zip(found, captions, strict=True)
@@ -237,12 +242,13 @@ class Batches:
         width, height = int(samples.widths[row]), int(samples.heights[row])
         return pixels(samples[row].path, samples.read(row), width, height, self.size(row))
 
-    def _picture(self, row: int) -> tuple[Tensor, ...] | None:
-        """The pixels of an image, or mean and deviation of its latents; None for one that cannot be decoded."""
+    def _tensor(self, row: int) -> Tensor:
+        return torch.from_numpy(self.pixels(row))
+
+    def _usable(self, row: int, get: Callable[[int], Picture]) -> Picture | None:
+        """What there is of an image; None where it cannot be decoded."""
         try:
-            if self.latents is None:
-                return (torch.from_numpy(self.pixels(row)),)
-            return self.latents.get(self, row)
+            return get(row)
         except UnusableImageError as error:
             self.leave_out(row, error)
             return None
