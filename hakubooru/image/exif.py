@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import struct
-from typing import Final
+from typing import Final, Literal
 
 ON_ITS_SIDE: Final = (5, 6, 7, 8)
 """Orientations by which width and height change places."""
 
 _TAG: Final = 0x0112
-_FORMATS: Final = {1: "B", 3: "H", 4: "I"}
-"""Types of numbers, by their code in TIFF: a byte, 16 bits, 32 bits."""
+_BYTES: Final = {1: 1, 3: 2, 4: 4}
+"""Lengths of whole numbers, by the code of their type in TIFF."""
+_ENTRIES: Final[dict[bytes, tuple[Literal["little", "big"], struct.Struct]]] = {
+    b"II*\0": ("little", struct.Struct("<HHI4s")),
+    b"MM\0*": ("big", struct.Struct(">HHI4s")),
+}
+"""How the entries of a directory are laid out, by the mark of the byte order: tag, type, count, value."""
 
 
 def orientation(exif: bytes) -> int:
@@ -20,17 +25,14 @@ def orientation(exif: bytes) -> int:
         exif: a TIFF structure, with or without `Exif` and two zeros before it.
     """
     exif = exif.removeprefix(b"Exif\0\0")
-    order = {b"II*\0": "<", b"MM\0*": ">"}.get(exif[:4])
-    if order is None:
+    if exif[:4] not in _ENTRIES:
         return 1
-    try:
-        (at,) = struct.unpack_from(f"{order}I", exif, 4)
-        (entries,) = struct.unpack_from(f"{order}H", exif, at)
-        for place in range(at + 2, at + 2 + 12 * entries, 12):
-            tag, kind, count = struct.unpack_from(f"{order}HHI", exif, place)
-            if tag == _TAG and kind in _FORMATS and count == 1:
-                (value,) = struct.unpack_from(f"{order}{_FORMATS[kind]}", exif, place + 8)
-                return value if 1 <= value <= 8 else 1
-    except struct.error:  # cut off
-        pass
+    order, entries = _ENTRIES[exif[:4]]
+    at = int.from_bytes(exif[4:8], order) + 2
+    end = at + int.from_bytes(exif[at - 2 : at], order) * entries.size
+    there = len(exif[at:end]) // entries.size * entries.size  # the rest may be cut off
+    for tag, kind, count, value in entries.iter_unpack(exif[at : at + there]):
+        if tag == _TAG and kind in _BYTES and count == 1:
+            turn = int.from_bytes(value[: _BYTES[kind]], order)
+            return turn if 1 <= turn <= 8 else 1
     return 1

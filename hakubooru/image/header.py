@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from hakubooru.image.exif import ON_ITS_SIDE, orientation
 from hakubooru.image.kinds import MOST_PIXELS, BrokenImageError, Refusal
-from hakubooru.image.pillow import opened, png_chunks
+from hakubooru.image.pillow import opened
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -120,9 +120,14 @@ def _png(data: bytes) -> ImageHeader:
     length, name, width, height = struct.unpack_from(">I4sII", data, 8)
     if name != b"IHDR" or length != 13:
         raise BrokenImageError(Refusal.DAMAGED, "png")
-    chunks = [*png_chunks(data)]
-    exif = next((data[start:end] for name, start, end in chunks if name == b"eXIf"), b"")
-    if chunks[-1][2] + 4 > len(data):
+    at = 8
+    exif = b""
+    while name != b"IEND":
+        at += 12 + length
+        length, name = struct.unpack_from(">I4s", data, at)
+        if name == b"eXIf" and not exif:
+            exif = data[at + 8 : at + 8 + length]
+    if at + 12 > len(data):
         raise BrokenImageError(Refusal.TRUNCATED, "png")
     return _turned("png", width, height, exif)
 

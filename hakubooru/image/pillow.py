@@ -97,12 +97,8 @@ def _avif(file: io.BytesIO) -> Image.Image:
     return image
 
 
-def png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Walk the chunks of a PNG, from IHDR to IEND: name, and where the content begins and ends.
-
-    Raises:
-        struct.error: it is cut off.
-    """
+def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Walk the chunks of a whole PNG, from IHDR to IEND: name, and where the content begins and ends."""
     at, name = 8, b""
     while name != b"IEND":
         length, name = struct.unpack_from(">I4s", data, at)
@@ -116,7 +112,7 @@ def _bare_png(data: bytes) -> tuple[bytes, bytes | None]:
     profile = None
     # One colour of 16 bits a channel, which would be compared with pixels of which 8 bits are left.
     is_deep = data[24:26] == b"\x10\2"
-    for name, start, end in png_chunks(data):
+    for name, start, end in _png_chunks(data):
         if name == b"iCCP" and profile is None:
             profile = _profile(data[start:end])
         if name not in _PASSED_OVER and not (is_deep and name == b"tRNS"):
