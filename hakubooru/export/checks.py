@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from hakubooru.export.engine import StoppedError
 from hakubooru.export.sinks import beside
-from hakubooru.image.convert import DAMAGES
+from hakubooru.image.decode import check
+from hakubooru.image.header import read_header
+from hakubooru.image.kinds import BrokenImageError
 from hakubooru.image.tar import BLOCK, DamagedTarError, file_header, parse_header
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ class CheckFiles:
     decodes: bool
     has_captions: bool
     """Whether each image has a caption beside it."""
+    as_stored: bool = False
+    """The manifest has the sizes of stored pictures, not of upright ones."""
 
     def __call__(self, task: list[Pair], stopped: Callable[[], bool]) -> tuple[int, list[Problem]]:
         """Give the number of pairs and what is wrong with them."""
@@ -52,7 +55,8 @@ class CheckFiles:
         return len(task), problems
 
     def _check(self, pair: Pair) -> list[Problem]:
-        problems = check_image(pair, _read(Path(self.out, pair.path)), decode=self.decodes)
+        data = _read(Path(self.out, pair.path))
+        problems = check_image(pair, data, decode=self.decodes, as_stored=self.as_stored)
         if self.has_captions and beside(pair.path) != pair.path:
             found = check_caption(pair, _read(Path(self.out, beside(pair.path))))
             problems += [problem._replace(is_of_caption=True) for problem in found]
@@ -65,6 +69,8 @@ class CheckShard:
 
     out: str
     decodes: bool
+    as_stored: bool = False
+    """The manifest has the sizes of stored pictures, not of upright ones."""
 
     def __call__(self, task: list[Pair], stopped: Callable[[], bool]) -> tuple[int, list[Problem]]:
         """Give the number of pairs and what is wrong with them."""
@@ -77,7 +83,8 @@ class CheckShard:
                 if stopped():
                     raise StoppedError
                 if name in images:
-                    problems += check_image(images.pop(name), data, decode=self.decodes)
+                    pair = images.pop(name)
+                    problems += check_image(pair, data, decode=self.decodes, as_stored=self.as_stored)
                 elif name in captions:
                     problems += check_caption(captions.pop(name), data)
                 else:
@@ -119,7 +126,7 @@ def shard_of(pair: Pair) -> str:
     return pair.path.rpartition("/")[0]
 
 
-def check_image(pair: Pair, data: bytes | None, *, decode: bool) -> list[Problem]:
+def check_image(pair: Pair, data: bytes | None, *, decode: bool, as_stored: bool = False) -> list[Problem]:
     """What is wrong with the image of a pair, or with the caption in its place, if anything."""
     what = "caption" if beside(pair.path) == pair.path else "image"
     if data is None:
@@ -129,7 +136,9 @@ def check_image(pair: Pair, data: bytes | None, *, decode: bool) -> list[Problem
     elif hashlib.sha256(data).hexdigest() != pair.sha256:
         wrong = f"{what} has other contents"
     else:
-        wrong = undecodable(data, pair.width, pair.height) if decode and what == "image" else ""
+        wrong = ""
+        if decode and what == "image":
+            wrong = undecodable(data, pair.width, pair.height, as_stored=as_stored)
     return [Problem(pair.id, pair.path, wrong)] if wrong else []
 
 
@@ -149,13 +158,19 @@ def _read(path: Path) -> bytes | None:
         return None
 
 
-def undecodable(data: bytes, width: int, height: int) -> str:
-    """Why an image does not decode to that width and height, in pixels; "" where it does."""
-    from PIL import Image  # noqa: PLC0415 - only where decoding was asked for
+def undecodable(data: bytes, width: int, height: int, *, as_stored: bool = False) -> str:
+    """Why an image does not decode to that width and height, in pixels; "" where it does.
 
+    Args:
+        data: the whole file.
+        width: of the upright picture.
+        height: of the upright picture.
+        as_stored: both are of the stored picture instead.
+    """
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            image.load()
-            return "" if image.size == (width, height) else "image decodes to another width or height"
-    except (Image.DecompressionBombError, *DAMAGES):
+        header = read_header(data)
+        check(data, header)
+    except BrokenImageError:
         return "image cannot be decoded"
+    decoded = (as_stored and header.stored) or (header.width, header.height)
+    return "" if decoded == (width, height) else "image decodes to another width or height"

@@ -39,6 +39,10 @@ _SHOWN: Final = 3
 _ON_THE_DISK: Final = ""
 """In place of the run of the machine in which an archive was exported."""
 
+_DECODING: Final = "decoding"
+_BEFORE_DECODING: Final = 1
+"""The version of decoding of exports that were begun before it was taken down."""
+
 _PAIR: Final = ", ".join(Pair._fields)
 _EARLIER: Final = {"caption.repeats": "true"}
 """What exports did that were begun before a setting had a name."""
@@ -79,6 +83,19 @@ class Journal:
                 f"{out} was begun with other options: {told}; give the same, or choose another folder"
             )
         self._write("INSERT OR IGNORE INTO setting VALUES (?, ?)", list(settings.items()))
+
+    def decoding(self, now: int) -> int:
+        """Give the version of decoding that the export was begun with, and take it down; ask before `settle`.
+
+        Args:
+            now: the version that a new export begins with.
+        """
+        recorded = self.recall(_DECODING)
+        if recorded is None:
+            (is_begun,) = self._connection.execute("SELECT EXISTS (SELECT 1 FROM setting)").fetchone()
+            recorded = str(_BEFORE_DECODING if is_begun else now)
+            self.remember(_DECODING, recorded)
+        return int(recorded)
 
     def remember(self, name: str, value: str) -> str | None:
         """Take down what may change from one run to the next; gives what it was before."""

@@ -16,6 +16,7 @@ from hakubooru.errors import DestinationError, InputError
 from hakubooru.export.records import Pair
 from hakubooru.export.sinks import SINKS
 from hakubooru.files import replacing
+from hakubooru.image.decode import STORED_SIZES
 from hakubooru.schema import RATINGS
 from hakubooru.sql import id_text
 
@@ -33,6 +34,7 @@ REJECTS: Final = "rejects.jsonl"
 _ROWS_A_GROUP: Final = 4_000
 _AMONG: Final = "IN (SELECT value FROM json_each(?))"
 _SINK: Final = b"hakubooru.sink"
+_DECODING: Final = b"hakubooru.decoding"
 
 _NO_IMAGE: Final = {
     "mp4": "a video (mp4)",
@@ -53,7 +55,9 @@ class Tally:
     """Posts that were not exported, by reason."""
 
 
-def write_manifest(path: Path, ids: Ids, database: Database, journal: Journal, sink: str) -> Tally:
+def write_manifest(
+    path: Path, ids: Ids, database: Database, journal: Journal, sink: str, *, decoding: int
+) -> Tally:
     """Write the manifest, some thousand posts at a time; the same journal gives the same bytes.
 
     Columns: `id` int64, null for a user's own images, which stand behind all posts; `path` below the export's
@@ -61,7 +65,7 @@ def write_manifest(path: Path, ids: Ids, database: Database, journal: Journal, s
     with the same `sha256`) or missing; `reason` of the last four; `width`, `height` (pixels) and `bytes` of the
     exported file; `sha256`, hexadecimal; `rating`, by name; `caption`; `parts`, a JSON object that says how many of
     the caption's tags each part has, in their order. What does not apply is null. The file's metadata has the
-    sink's name as `hakubooru.sink`.
+    sink's name as `hakubooru.sink`, and as `hakubooru.decoding` the version of decoding that sizes are of.
 
     Args:
         path: of the manifest.
@@ -69,6 +73,7 @@ def write_manifest(path: Path, ids: Ids, database: Database, journal: Journal, s
         database: knows the posts.
         journal: knows what was exported.
         sink: the name of what took the pairs.
+        decoding: the version that the export was begun with.
 
     Raises:
         InputError: the database does not know a post.
@@ -90,7 +95,7 @@ def write_manifest(path: Path, ids: Ids, database: Database, journal: Journal, s
             pa.field("caption", pa.string()),
             pa.field("parts", pa.string()),
         ],
-        metadata={_SINK: sink},
+        metadata={_SINK: sink, _DECODING: str(decoding)},
     )
     tally = Tally()
     with replacing(path) as beside, parquet.ParquetWriter(beside, schema, compression="zstd") as writer:
@@ -203,6 +208,17 @@ def sink_of(out: Path) -> str:
             "hakubooru knows; export again into the same folder with the version that wrote it"
         )
     return found
+
+
+def has_stored_sizes(out: Path) -> bool:
+    """Whether a manifest has the sizes of stored pictures, which EXIF may turn, as those of earlier versions have.
+
+    Raises:
+        DestinationError: the manifest is damaged.
+    """
+    with _opened(out / MANIFEST) as file:
+        decoding: bytes = (file.schema_arrow.metadata or {}).get(_DECODING, b"")
+    return decoding in (b"", b"%d" % STORED_SIZES)
 
 
 @contextmanager

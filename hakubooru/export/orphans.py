@@ -11,7 +11,7 @@ import numpy as np
 from hakubooru.export.checks import shard_of
 from hakubooru.export.sinks import place
 from hakubooru.export.sinks.webdataset import SHARDS
-from hakubooru.image.header import EXTENSIONS
+from hakubooru.image.kinds import EXTENSIONS
 from hakubooru.image.own import own_number
 
 if TYPE_CHECKING:

@@ -24,6 +24,7 @@ from hakubooru.export.sinks import STATE
 from hakubooru.export.verify import wrong_ids
 from hakubooru.export.work import ExportArchive, ExportCaptions
 from hakubooru.image.convert import COPY, ImageFormat
+from hakubooru.image.decode import DECODE_CHANGES, DECODE_VERSION, STORED_SIZES
 from hakubooru.image.index import VERSION
 from hakubooru.image.names import EVERYTHING
 from hakubooru.image.sources import waves
@@ -99,6 +100,12 @@ def run_export(
     own_ids = [folder.ids for folder in own]
     ids = np.concatenate([np.sort(np.concatenate([*own_ids, np.empty(0, np.int64)])), ids])
     with Journal(out) as journal, explained(journal.path), Disk(journal) as disk:
+        decoding = journal.decoding(DECODE_VERSION)
+        if shape.format is not None and sink.needs_images and decoding != DECODE_VERSION:
+            raise DestinationError(
+                f"{out} was begun by an earlier version of hakubooru, and {DECODE_CHANGES}; a set of both would be a "
+                "mixture: choose another folder, or go on with that version"
+            )
         journal.settle(settings, out)
         sink.clean()
         archives = numbered(archives, roots, journal)
@@ -121,7 +128,7 @@ def run_export(
         images_a_start = DECODED_A_START if shape.decodes else COPIED_A_START
         worthwhile = min(workers, 1 + len(run.wanted) // images_a_start)
         work = (
-            ExportArchive(sink, captions, shape)
+            ExportArchive(sink, captions, shape, as_stored=decoding == STORED_SIZES)
             if sink.needs_images
             else ExportCaptions(sink, captions, database)
         )
@@ -135,7 +142,7 @@ def run_export(
         sink.clean()  # an engine that goes on after the loss of a worker has what that one began
         if was_cut_off:
             remove_orphans(out, journal.pairs(), sink)
-        tally = write_manifest(out / MANIFEST, ids, database, journal, sink.name)
+        tally = write_manifest(out / MANIFEST, ids, database, journal, sink.name, decoding=decoding)
         write_rejects(out / REJECTS, journal)
         sink.finish(chain(journal.pairs(0), journal.pairs(high=-1)))
         journal.remember(_UNDER_WAY, "")

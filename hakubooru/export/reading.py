@@ -10,8 +10,9 @@ from hakubooru.export.records import Broken, Outcome
 from hakubooru.export.sinks.base import place
 from hakubooru.image.convert import COPY, ImageFormat, UnfitImageError
 from hakubooru.image.folder import read_folder
-from hakubooru.image.header import LARGEST_BYTES, BrokenImageError, ImageHeader, read_header
+from hakubooru.image.header import LARGEST_BYTES, ImageHeader, read_header
 from hakubooru.image.index import Recorder, TarIndex, read_indexed, save_index, state_of
+from hakubooru.image.kinds import BrokenImageError
 from hakubooru.image.names import StrangeNameError
 from hakubooru.image.sources import Archive
 from hakubooru.image.tar import DamagedTarError, Member, image_of, is_compressed, read_tar

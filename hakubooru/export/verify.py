@@ -17,7 +17,7 @@ from tqdm import tqdm
 from hakubooru.errors import DestinationError
 from hakubooru.export.checks import CheckFiles, CheckShard, Problem, shard_of
 from hakubooru.export.engine import checked_workers, engine
-from hakubooru.export.manifest import MANIFEST, read_manifest, sink_of
+from hakubooru.export.manifest import MANIFEST, has_stored_sizes, read_manifest, sink_of
 from hakubooru.export.orphans import kind_of, orphan_shards, orphans
 from hakubooru.export.records import Pair
 from hakubooru.export.sinks import SINKS
@@ -131,7 +131,8 @@ def _verify_files(out: Path, sink: Sink, *, decode: bool, workers: int) -> Verif
             kinds.append(np.array([kind_of(pair.path) for pair in pairs], np.uint8))
             yield pairs
 
-    _run(report, CheckFiles(str(out), decode, sink.writes_captions), tasks(), workers)
+    work = CheckFiles(str(out), decode, sink.writes_captions, has_stored_sizes(out))
+    _run(report, work, tasks(), workers)
     if isinstance(sink, ListedSink) and (wrong := _wrong_list(out, sink)):
         report.add(Problem(None, sink.file, wrong))
     known = np.concatenate([*ids, np.empty(0, np.int64)])
@@ -164,7 +165,7 @@ def _verify_shards(out: Path, *, decode: bool, workers: int) -> VerifyReport:
             known.add(shard_of(pairs[0]))
             yield pairs
 
-    _run(report, CheckShard(str(out), decode), tasks(), workers)
+    _run(report, CheckShard(str(out), decode, has_stored_sizes(out)), tasks(), workers)
     report.orphans = orphan_shards(out, known)
     return report
 

@@ -62,6 +62,8 @@ class ExportArchive:
     captions: Captions
     shape: ImageFormat = COPY
     """Which images are taken, and what is made of them."""
+    as_stored: bool = False
+    """Record the sizes of stored pictures, not of upright ones: for an export that was begun so."""
 
     @property
     def decodes(self) -> bool:
@@ -106,7 +108,7 @@ class ExportArchive:
     def _export(self, images: Images, captions: Captions, stopped: Callable[[], bool]) -> Outcome:
         most = _KEPT_BYTES if self.sink.keeps_images else None
         with self.sink.writer(images.task.key) as writer:
-            captioned = _Captioned(captions, writer, images)
+            captioned = _Captioned(captions, writer, images, as_stored=self.as_stored)
             for number, header, data in images:
                 if stopped():
                     raise StoppedError
@@ -171,8 +173,9 @@ class ExportCaptions:
 class _Captioned:
     """Gives images their captions, some hundreds at a time, and puts the pairs on record."""
 
-    def __init__(self, captions: Captions, writer: Writer, images: Images) -> None:
+    def __init__(self, captions: Captions, writer: Writer, images: Images, *, as_stored: bool) -> None:
         self.captions = captions
+        self.as_stored = as_stored
         self.writer = writer
         self.images = images
         self.waiting: dict[int, Pair] = {}
@@ -182,7 +185,8 @@ class _Captioned:
     def add(self, number: int, header: ImageHeader, data: bytes) -> None:
         path = self.writer.image(number, self.images.place(number, header.extension), data)
         digest = hashlib.sha256(data).hexdigest()
-        self.waiting[number] = Pair(number, path, header.width, header.height, len(data), digest, "", "")
+        size = (self.as_stored and header.stored) or (header.width, header.height)
+        self.waiting[number] = Pair(number, path, *size, len(data), digest, "", "")
         self.bytes += len(data)
 
     def finish(self) -> None:

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import io
 import math
-import struct
-import warnings
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from hakubooru.errors import InputError
 from hakubooru.image.bucket import Buckets
-from hakubooru.image.header import MOST_PIXELS, BrokenImageError, ImageHeader
+from hakubooru.image.decode import check, decode
+from hakubooru.image.header import ImageHeader
+from hakubooru.image.pillow import opened
 from hakubooru.tables import from_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from PIL import Image
 
 FORMATS: Final = {"webp": "webp", "avif": "avif", "jpeg": "jpg", "png": "png"}
 """What images can be converted to, and the extension of each."""
@@ -33,7 +31,7 @@ _QUALITY: Final = 90
 _COUNTS: Final = ("max_pixels", "max_side", "bucket", "min_side")
 
 
-class UnfitImageError(BrokenImageError):
+class UnfitImageError(Exception):
     """A whole image that the format leaves out; the message is the reason, in a few words."""
 
 
@@ -121,46 +119,24 @@ class ImageFormat:
             UnfitImageError: it is one to leave out.
             BrokenImageError: it does not decode.
         """
-        if not self.decodes and self.animated == "first":
-            self._check_shape(header.width, header.height)
-            return header, data
-        from PIL import Image  # noqa: PLC0415 - copies need none
-
-        try:
-            with warnings.catch_warnings():
-                # The header was read: what Pillow would call a bomb did not come so far. Of odd metadata nothing is kept.
-                warnings.simplefilter("ignore")
-                with Image.open(io.BytesIO(data)) as image:
-                    return self._converted(header, data, image)
-        except Image.DecompressionBombError as error:  # a frame larger than the header's size
-            raise BrokenImageError(f"more than {MOST_PIXELS:,} pixels") from error
-        except DAMAGES as error:
-            raise BrokenImageError(f"damaged {header.extension}") from error
-
-    def _converted(self, header: ImageHeader, data: bytes, image: Image.Image) -> tuple[ImageHeader, bytes]:
-        # A jpeg can hold further pictures, such as a preview, and is none the less still.
-        is_animated = header.extension != "jpg" and getattr(image, "is_animated", False)
-        if self.animated == "leave out" and is_animated:
+        self._check_shape(header.width, header.height)
+        if self.animated == "leave out" and _is_animated(header, data):
             raise UnfitImageError("animated")
-        orientation = _orientation(image)
-        size = image.size[::-1] if orientation in _ON_ITS_SIDE else image.size
-        self._check_shape(*size)
         if self.format is None:
             if self.decodes:
-                image.load()
+                check(data, header)
             return header, data
-        width, height = self.size(*size)
+        width, height = self.size(header.width, header.height)
         longest = _LONGEST.get(self.format)
         if longest is not None and max(width, height) > longest:
             raise UnfitImageError(f"a side above {longest:,} pixels, more than {self.format} can have")
-        # A jpeg can be decoded at a half, a quarter or an eighth of its size; twice what is wanted loses nothing.
-        least = (2 * width, 2 * height)
-        image.draft(None, least[::-1] if orientation in _ON_ITS_SIDE else least)
-        upright = _flat(image, orientation, self.background or ("white" if self.format == "jpeg" else None))
-        if upright.size != (width, height):
-            upright = upright.resize((width, height), _lanczos())
+        # Twice what is wanted loses nothing.
+        background = self.background or ("white" if self.format == "jpeg" else None)
+        image = decode(data, header, background=background, least=(2 * width, 2 * height))
+        if image.size != (width, height):
+            image = image.resize((width, height), _lanczos())
         file = io.BytesIO()
-        upright.save(file, self.format, **self._options())
+        image.save(file, self.format, **self._options())
         return ImageHeader(FORMATS[self.format], width, height), file.getvalue()
 
     def _check_shape(self, width: int, height: int) -> None:
@@ -200,22 +176,8 @@ class ImageFormat:
 
 COPY: Final = ImageFormat()
 
-_ORIENTATION: Final = 0x0112
-_ON_ITS_SIDE: Final = (5, 6, 7, 8)
 _LONGEST: Final = {"webp": 16_383, "jpeg": 65_500, "avif": 65_536}
 """Pixels of a side at the most, by format (libwebp, libjpeg, libavif)."""
-DAMAGES: Final = (
-    OSError,  # and Pillow's UnidentifiedImageError
-    ValueError,
-    TypeError,
-    SyntaxError,
-    RuntimeError,
-    EOFError,
-    LookupError,
-    ArithmeticError,
-    struct.error,
-)
-"""What Pillow raises over bytes that are not as they should be."""
 _EPSILON: Final = 1e-9
 
 
@@ -228,86 +190,12 @@ def image_format(value: ImageFormat | Mapping[str, Any] | None) -> ImageFormat:
     return from_table(ImageFormat, value, "image")
 
 
-def _orientation(image: Image.Image) -> int:
-    """As EXIF has it, 1 to 8; 1, upright, where it says nothing that can be."""
-    found = image.getexif().get(_ORIENTATION)
-    return found if type(found) is int and 1 <= found <= 8 else 1
-
-
-def _upright(image: Image.Image, orientation: int) -> Image.Image:
-    """Turned and mirrored as EXIF's orientation asks (CIPA DC-008, 4.6.5); Pillow's own way writes EXIF anew, and fails where that is odd."""
-    from PIL import Image  # noqa: PLC0415 - copies need none
-
-    turn = Image.Transpose
-    turns = {
-        2: turn.FLIP_LEFT_RIGHT,
-        3: turn.ROTATE_180,
-        4: turn.FLIP_TOP_BOTTOM,
-        5: turn.TRANSPOSE,
-        6: turn.ROTATE_270,
-        7: turn.TRANSVERSE,
-        8: turn.ROTATE_90,
-    }
-    return image.transpose(turns[orientation]) if orientation in turns else image
-
-
-def _flat(image: Image.Image, orientation: int, background: str | None) -> Image.Image:
-    """Upright, sRGB, 8 bits a channel, RGB or RGBA, without metadata."""
-    from PIL import Image  # noqa: PLC0415 - copies need none
-
-    profile = image.info.get("icc_profile")
-    image.load()  # an animation's first picture is one only then
-    image = _upright(image, orientation)
-    if image.mode.startswith("I"):
-        # 16 bits of grey: Pillow would cut them off at 255.
-        image = image.point(lambda value: value / 256).convert("L")
-        image.info.pop("transparency", None)  # one grey of 65,536, which would be taken for one of 256
-    has_alpha = image.has_transparency_data
-    if profile:
-        image = _to_srgb(image, profile, has_alpha=has_alpha)
-    image = image.convert("RGBA" if has_alpha else "RGB")
-    if has_alpha and (background is not None or image.getchannel("A").getextrema() == (255, 255)):
-        if background is not None:
-            under = Image.new("RGBA", image.size, background)
-            image = Image.alpha_composite(under, image)
-        image = image.convert("RGB")
-    image.info = {}
-    return image
-
-
-def _to_srgb(image: Image.Image, profile: bytes, *, has_alpha: bool) -> Image.Image:
-    from PIL import ImageCms  # noqa: PLC0415 - few images have a profile
-
-    try:
-        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        if has_alpha and image.mode in ("L", "LA") and source.profile.xcolor_space == "GRAY":
-            return _grey_to_srgb(image, source)
-        if image.mode == "P" or has_alpha:
-            image = image.convert("RGBA" if has_alpha else "RGB")
-        mode = "RGBA" if has_alpha else "RGB"
-        converted = ImageCms.profileToProfile(image, source, _srgb(), outputMode=mode)
-    except (ImageCms.PyCMSError, OSError):
-        return image  # a profile that is damaged, or of other channels, is worth nothing
-    return image if converted is None else converted
-
-
-def _grey_to_srgb(image: Image.Image, source: Any) -> Image.Image:
-    """By a profile of grey alone, which says nothing of alpha, and has no place for red, green and blue."""
-    from PIL import ImageCms  # noqa: PLC0415 - few images have a profile
-
-    grey, alpha = image.convert("LA").split()
-    converted = ImageCms.profileToProfile(grey, source, _srgb(), outputMode="RGB")
-    if converted is None:
-        return image
-    converted.putalpha(alpha)
-    return converted
-
-
-@lru_cache(1)
-def _srgb() -> Any:
-    from PIL import ImageCms  # noqa: PLC0415
-
-    return ImageCms.createProfile("sRGB")
+def _is_animated(header: ImageHeader, data: bytes) -> bool:
+    # A jpeg can hold further pictures, such as a preview, and a tif further pages, and is none the less still.
+    if header.extension in ("jpg", "tif"):
+        return False
+    with opened(data, header.extension) as image:
+        return bool(getattr(image, "is_animated", False))
 
 
 @lru_cache(4)

@@ -5,28 +5,22 @@ Pillow takes 0.7 ms to open a webp; an export looks at thousands of images a sec
 
 from __future__ import annotations
 
-import io
 import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from hakubooru.image.exif import ON_ITS_SIDE, orientation
+from hakubooru.image.kinds import MOST_PIXELS, BrokenImageError, Refusal
+from hakubooru.image.pillow import opened
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    _Measure = Callable[[bytes], tuple[int, int]]
+    _Measure = Callable[[bytes], "ImageHeader"]
 
-EXTENSIONS: Final = ("jpg", "png", "webp", "gif", "avif")
-"""The image formats that are recognised, by the extension that their files get."""
 
 LARGEST_BYTES: Final = 256 * 2**20
 """No image is read that is said to be larger, in bytes: several times what Danbooru takes."""
-
-MOST_PIXELS: Final = 2 * (1024**3 // 4 // 3)
-"""Above this Pillow takes an image for a decompression bomb and refuses it, and every trainer with it."""
-
-
-class BrokenImageError(Exception):
-    """Bytes that are not a whole image; the message is the reason, in a few words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +30,12 @@ class ImageHeader:
     extension: str
     """One of `EXTENSIONS`, from the bytes and not from any name."""
     width: int
-    """Pixels, as stored: an orientation in EXIF is not applied."""
+    """Pixels of the upright picture, as `decode` gives it."""
     height: int
+    orientation: int = 1
+    """EXIF's, 1 to 8, by which the stored pixels are brought upright."""
+    stored: tuple[int, int] | None = None
+    """Width and height as the file states them, where the picture's are others: it is turned, or larger than a GIF's screen."""
 
 
 def read_header(data: bytes) -> ImageHeader:
@@ -51,14 +49,22 @@ def read_header(data: bytes) -> ImageHeader:
     """
     extension, measure = _format(data)
     try:
-        width, height = measure(data)
+        header = measure(data)
     except (struct.error, IndexError):
-        raise BrokenImageError(f"truncated {extension}") from None
-    if width < 1 or height < 1:
-        raise BrokenImageError(f"{extension} without width or height")
-    if width * height > MOST_PIXELS:
-        raise BrokenImageError(f"more than {MOST_PIXELS:,} pixels")
-    return ImageHeader(extension, width, height)
+        raise BrokenImageError(Refusal.TRUNCATED, extension) from None
+    if header.width < 1 or header.height < 1:
+        raise BrokenImageError(Refusal.NO_SIZE, extension)
+    if header.width * header.height > MOST_PIXELS:
+        raise BrokenImageError(Refusal.TOO_MANY_PIXELS)
+    return header
+
+
+def _turned(extension: str, width: int, height: int, exif: bytes) -> ImageHeader:
+    """The header of an image that is stored with this width and height, and may be turned."""
+    turn = orientation(exif)
+    if turn in ON_ITS_SIDE:
+        return ImageHeader(extension, height, width, turn, (width, height))
+    return ImageHeader(extension, width, height, turn)
 
 
 def _format(data: bytes) -> tuple[str, _Measure]:
@@ -67,6 +73,8 @@ def _format(data: bytes) -> tuple[str, _Measure]:
             return extension, measure
     if data[4:8] == b"ftyp" and data[8:12] in (b"avif", b"avis", b"mif1", b"msf1") and not _is_heic(data):
         return "avif", _avif
+    if data.startswith(b"BM") and data[14:18] in _BMP_HEADERS:
+        return "bmp", _bmp
     raise BrokenImageError(_what_else(data))
 
 
@@ -80,10 +88,11 @@ def _is_heic(data: bytes) -> bool:
     return not _HEIC.isdisjoint(brands) and brands.isdisjoint((b"avif", b"avis"))
 
 
-def _jpeg(data: bytes) -> tuple[int, int]:
+def _jpeg(data: bytes) -> ImageHeader:
     """Sizes stand in the frame header (SOF); entropy-coded data cannot hold an end marker (ITU T.81, B.1.1.5)."""
     at = 2
     size = None
+    exif = b""
     while True:
         marker = data[at + 1]
         if data[at] != 0xFF or marker == 0xFF:  # stray and fill bytes, which libjpeg skips too
@@ -93,87 +102,103 @@ def _jpeg(data: bytes) -> tuple[int, int]:
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             height, width = struct.unpack_from(">HH", data, at + 5)
             size = width, height
+        elif marker == 0xE1 and not exif and data.startswith(b"Exif\0\0", at + 4):
+            exif = data[at + 4 : at + 2 + length]
         at += 2 + length
         if marker == 0xDA:
             break
     # A preview inside EXIF has an end marker too, so only what follows the start of the scan counts.
     if not data.endswith(b"\xff\xd9") and data.rfind(b"\xff\xd9", at) < 0:
-        raise BrokenImageError("truncated jpg")
+        raise BrokenImageError(Refusal.TRUNCATED, "jpg")
     if at > len(data) or size is None:
-        raise BrokenImageError("damaged jpg")
-    return size
+        raise BrokenImageError(Refusal.DAMAGED, "jpg")
+    return _turned("jpg", *size, exif)
 
 
-def _png(data: bytes) -> tuple[int, int]:
+def _png(data: bytes) -> ImageHeader:
     """Chunks of length, name, content and CRC, from IHDR to IEND."""
     length, name, width, height = struct.unpack_from(">I4sII", data, 8)
     if name != b"IHDR" or length != 13:
-        raise BrokenImageError("damaged png")
+        raise BrokenImageError(Refusal.DAMAGED, "png")
     at = 8
+    exif = b""
     while name != b"IEND":
         at += 12 + length
         length, name = struct.unpack_from(">I4s", data, at)
+        if name == b"eXIf" and not exif:
+            exif = data[at + 8 : at + 8 + length]
     if at + 12 > len(data):
-        raise BrokenImageError("truncated png")
-    return width, height
+        raise BrokenImageError(Refusal.TRUNCATED, "png")
+    return _turned("png", width, height, exif)
 
 
-def _webp(data: bytes) -> tuple[int, int]:
+def _webp(data: bytes) -> ImageHeader:
     """A RIFF file; a simple one is a single chunk, an extended one (VP8X) names its canvas first."""
     (declared,) = struct.unpack_from("<I", data, 4)
     if data[8:12] != b"WEBP":
-        raise BrokenImageError("not an image (RIFF, but not webp)")
+        raise BrokenImageError(Refusal.RIFF)
     if declared + 8 > len(data):
-        raise BrokenImageError("truncated webp")
+        raise BrokenImageError(Refusal.TRUNCATED, "webp")
     chunk = data[12:16]
     if chunk == b"VP8 " and data[23:26] == b"\x9d\x01\x2a":
         width, height = struct.unpack_from("<HH", data, 26)
-        return width & 0x3FFF, height & 0x3FFF
+        return ImageHeader("webp", width & 0x3FFF, height & 0x3FFF)
     if chunk == b"VP8L" and data[20] == 0x2F:
         (bits,) = struct.unpack_from("<I", data, 21)
-        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+        return ImageHeader("webp", (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)
     if chunk == b"VP8X":
-        _find_webp_picture(data, declared + 8)
-        return int.from_bytes(data[24:27], "little") + 1, int.from_bytes(data[27:30], "little") + 1
-    raise BrokenImageError("damaged webp")
+        has_exif = bool(data[20] & _WEBP_EXIF)
+        exif = _extended_webp(data, declared + 8, has_exif=has_exif)
+        size = (int.from_bytes(data[24:27], "little") + 1, int.from_bytes(data[27:30], "little") + 1)
+        return _turned("webp", *size, exif)
+    raise BrokenImageError(Refusal.DAMAGED, "webp")
 
 
-def _find_webp_picture(data: bytes, end: int) -> None:
+def _extended_webp(data: bytes, end: int, *, has_exif: bool) -> bytes:
+    """Find the picture, and give the block of EXIF, where the flags announce one."""
     at = 12
+    has_picture = False
+    exif = b""
     while at + 8 <= end:
         name = data[at : at + 4]
         (length,) = struct.unpack_from("<I", data, at + 4)
         if name in (b"VP8 ", b"VP8L", b"ANMF"):
             if at + 8 + length > end:
-                raise BrokenImageError("truncated webp")
-            return
+                raise BrokenImageError(Refusal.TRUNCATED, "webp")
+            has_picture = True
+        elif name == b"EXIF" and has_exif and not exif:
+            exif = data[at + 8 : at + 8 + length]
+        if has_picture and (exif or not has_exif):
+            return exif
         at += 8 + length + length % 2
-    raise BrokenImageError("damaged webp")
+    if not has_picture:
+        raise BrokenImageError(Refusal.DAMAGED, "webp")
+    return exif
 
 
-def _gif(data: bytes) -> tuple[int, int]:
-    """The screen's size stands in front; blocks of bytes follow, up to a semicolon (GIF89a, 12 to 27)."""
-    width, height = struct.unpack_from("<HH", data, 6)
+def _gif(data: bytes) -> ImageHeader:
+    """The screen's size stands in front; blocks of bytes follow, up to a semicolon (GIF89a, 12 to 27).
+
+    Pillow, and browsers, enlarge the screen to hold all of the first picture.
+    """
+    screen = struct.unpack_from("<HH", data, 6)
     at = 13 + _gif_colours(data[10])
-    pictures = 0
+    size = None
     while data[at] != ord(";"):
         if data[at] == ord(","):
-            pictures += 1
-            _, _, *size, flags = struct.unpack_from("<HHHHB", data, at + 1)
-            # Pillow makes the picture as large as its frames.
-            if size[0] * size[1] > MOST_PIXELS:
-                raise BrokenImageError(f"more than {MOST_PIXELS:,} pixels")
+            left, top, width, height, flags = struct.unpack_from("<HHHHB", data, at + 1)
+            size = size or (max(screen[0], left + width), max(screen[1], top + height))
             at += 11 + _gif_colours(flags)
         elif data[at] == ord("!"):
             at += 2
         else:
-            raise BrokenImageError("damaged gif")
+            raise BrokenImageError(Refusal.DAMAGED, "gif")
         while data[at]:
             at += 1 + data[at]
         at += 1
-    if not pictures:
-        raise BrokenImageError("damaged gif")
-    return width, height
+    if size is None:
+        raise BrokenImageError(Refusal.DAMAGED, "gif")
+    return ImageHeader("gif", *size, stored=None if size == screen else screen)
 
 
 def _gif_colours(flags: int) -> int:
@@ -181,7 +206,7 @@ def _gif_colours(flags: int) -> int:
     return 3 << (flags & 7) + 1 if flags & 0x80 else 0
 
 
-def _avif(data: bytes) -> tuple[int, int]:
+def _avif(data: bytes) -> ImageHeader:
     """Boxes of length and name up to the end of the file; Pillow reads the size, by way of libavif."""
     at = 0
     names: set[bytes] = set()
@@ -193,20 +218,29 @@ def _avif(data: bytes) -> tuple[int, int]:
         elif length == 0:  # to the end of the file
             length = len(data) - at
         if length < 8 or at + length > len(data):
-            raise BrokenImageError("truncated avif")
+            raise BrokenImageError(Refusal.TRUNCATED, "avif")
         at += length
     # The picture lies in a box of its own, or, a small one, within the description of the file.
     if b"meta" not in names or not (b"mdat" in names or b"idat" in data):
-        raise BrokenImageError("truncated avif")
-    from PIL import Image, UnidentifiedImageError  # noqa: PLC0415 - only avif needs it
+        raise BrokenImageError(Refusal.TRUNCATED, "avif")
+    with opened(data, "avif") as image:
+        # Boxes of AVIF's own turn the picture, and EXIF does not (MIAF, 7.3.6.7); Pillow gives the turn as EXIF.
+        exif = image.info.get("exif", b"")
+        return _turned("avif", *image.size, exif)
 
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            return image.size
-    except Image.DecompressionBombError:
-        raise BrokenImageError(f"more than {MOST_PIXELS:,} pixels") from None
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, RuntimeError):
-        raise BrokenImageError("damaged avif") from None
+
+def _bmp(data: bytes) -> ImageHeader:
+    """Few images are BMPs, and their length tells little: all is decoded."""
+    with opened(data, "bmp") as image:
+        image.load()
+        return ImageHeader("bmp", *image.size)
+
+
+def _tiff(data: bytes) -> ImageHeader:
+    """A TIFF has its parts in any order: all is decoded. Pillow turns it upright by itself."""
+    with opened(data, "tif") as image:
+        image.load()
+        return ImageHeader("tif", *image.size)
 
 
 _FORMATS: Final[tuple[tuple[bytes, str, _Measure], ...]] = (
@@ -215,32 +249,46 @@ _FORMATS: Final[tuple[tuple[bytes, str, _Measure], ...]] = (
     (b"\x89PNG\r\n\x1a\n", "png", _png),
     (b"GIF87a", "gif", _gif),
     (b"GIF89a", "gif", _gif),
+    (b"II*\0", "tif", _tiff),
+    (b"MM\0*", "tif", _tiff),
+    (b"II+\0", "tif", _tiff),
+    (b"MM\0+", "tif", _tiff),
 )
+_BMP_HEADERS: Final = frozenset(size.to_bytes(4, "little") for size in (12, 40, 52, 56, 64, 108, 124))
+"""The lengths that the second header of a BMP can have, by which it is told from text that begins with BM."""
+_WEBP_EXIF: Final = 0x08
+"""The flag of an extended webp that has a block of EXIF."""
 
 _HEIC: Final = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})
 _LONGEST_BRANDS: Final = 256
 """Bytes of a file that are looked at for brands; some have a dozen of four."""
 
 _OTHERS: Final = (
-    (b"\xff\x0a", "a JPEG XL image, which is not taken"),
-    (b"\0\0\0\x0cJXL ", "a JPEG XL image, which is not taken"),
-    (b"version https://git-lfs.github.com/spec/", "a git-lfs pointer, not the image"),
-    (b"\x1aE\xdf\xa3", "a video (webm), not an image"),
-    (b"PK\x03\x04", "a zip (ugoira), not an image"),
-    (b"FWS", "Flash, not an image"),
-    (b"CWS", "Flash, not an image"),
-    (b"ZWS", "Flash, not an image"),
+    (b"\xff\x0a", Refusal.JPEG_XL),
+    (b"\0\0\0\x0cJXL ", Refusal.JPEG_XL),
+    (b"\0\0\0\x0cjP  ", Refusal.JPEG_2000),
+    (b"\xff\x4f\xff\x51", Refusal.JPEG_2000),
+    (b"8BPS", Refusal.PHOTOSHOP),
+    (b"version https://git-lfs.github.com/spec/", Refusal.LFS),
+    (b"\x1aE\xdf\xa3", Refusal.WEBM),
+    (b"PK\x03\x04", Refusal.ZIP),
+    (b"FWS", Refusal.FLASH),
+    (b"CWS", Refusal.FLASH),
+    (b"ZWS", Refusal.FLASH),
 )
 
 
-def _what_else(data: bytes) -> str:
+def _what_else(data: bytes) -> Refusal:
     if not data:
-        return "empty file"
+        return Refusal.EMPTY
     for signature, reason in _OTHERS:
         if data.startswith(signature):
             return reason
     if data[4:8] == b"ftyp":
-        return "a HEIC image, which is not taken" if _is_heic(data) else "a video (mp4), not an image"
-    if data[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith((b"<!doctype", b"<html")):
-        return "a web page, not an image"
-    return "not an image"
+        return Refusal.HEIC if _is_heic(data) else Refusal.MP4
+    text = data[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if text.startswith((b"<svg", b"<?xml", b"<!doctype svg")) and b"<svg" in data[:4096].lower():
+        return Refusal.SVG
+    if text.startswith((b"<!doctype", b"<html")):
+        return Refusal.WEB_PAGE
+    return Refusal.OTHER

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from hakubooru.image.kinds import SUFFIX_PATTERN
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -15,9 +17,7 @@ if TYPE_CHECKING:
 
 TAR_NAME: Final = re.compile(r"\.(?:tar|tar\.gz|tgz|tar\.bz2|tar\.xz)$", re.IGNORECASE)
 
-_MEMBER = re.compile(
-    r"(?:(?!\.\./)[^/\\:]*/)*(\d{1,18})\.(?:jpe?g|png|webp|gif|avif)", re.ASCII | re.IGNORECASE
-)
+_MEMBER = re.compile(rf"(?:(?!\.\./)[^/\\:]*/)*(\d{{1,18}})\.{SUFFIX_PATTERN}", re.ASCII | re.IGNORECASE)
 _SIDECAR = re.compile(
     r"[^/\\]+\.(?:txt|caption|json|jsonl|cls|npz|safetensors|parquet|csv|md|toml|ya?ml|mp4|webm|swf|zip)$",
     re.IGNORECASE,

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from hakubooru.errors import SourceError
+from hakubooru.image.kinds import EXTENSIONS, SUFFIX_PATTERN
 from hakubooru.image.names import storable
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from hakubooru.arrays import Ids
 
-_IMAGE: Final = re.compile(r"[^.].*\.(?:jpe?g|png|webp|gif|avif)", re.IGNORECASE | re.DOTALL)
+_IMAGE: Final = re.compile(rf"[^.].*\.{SUFFIX_PATTERN}", re.IGNORECASE | re.DOTALL)
 _LONGEST_STEM: Final = 60
 
 
@@ -86,7 +87,7 @@ def find_own(
         except OSError as error:
             raise SourceError(f"{error.filename or root} cannot be read: {error.strerror}") from error
         if not some:
-            raise SourceError(f"{root} holds no images of your own (jpg, png, webp, gif or avif)")
+            raise SourceError(f"{root} holds no images of your own ({', '.join(EXTENSIONS)})")
         found += some
     return found
 

@@ -25,6 +25,7 @@ from safetensors.torch import load_file
 from tqdm import tqdm
 
 from hakubooru.errors import ConfigError, DestinationError, ModelError, TrainingError
+from hakubooru.image.decode import DECODE_CHANGES, DECODE_VERSION
 from hakubooru.nearest import nearest
 from hakubooru_trainer import durable, fingerprint
 from hakubooru_trainer.config.read import flat
@@ -57,6 +58,7 @@ _PACKAGES: Final = (
 _TOLD: Final = {
     "data": "data: the data set holds other images or captions",
     "version.code": "version.code: hakubooru's own code is another",
+    "version.decoding": f"version.decoding: {DECODE_CHANGES}",
     _MODEL: "model.weights: the model at model.path, or its VAE, is another",
 }
 """What fingerprints say better in words."""
@@ -70,6 +72,8 @@ class Counters:
     """Updates that are done."""
     skipped: int = 0
     """Of these, how many left the weights alone because a loss or gradient was not finite."""
+    left_out: int = 0
+    """Times that an image had no weight because it could not be decoded."""
     bad: int = 0
     """How many of the last ones in a row."""
     loss: float = math.nan
@@ -99,6 +103,7 @@ class States:
             **json.loads(json.dumps(flat(options))),
             **{f"version.{package}": version(package) for package in _PACKAGES},
             "version.code": fingerprint.of_code(),
+            "version.decoding": DECODE_VERSION,
         }
         self.allowed = set(allowed)
         self.came_from: str | None = None

@@ -39,6 +39,8 @@ class Report:
     updates: int
     skipped: int
     """Updates that left the weights alone, because a loss or gradient was not finite."""
+    left_out: int
+    """Times that an image had no weight because it could not be decoded."""
     loss: float
     """Of the last update."""
     validation: float | None
@@ -109,6 +111,7 @@ def _run(options: Options, resume: str, allow: Collection[str], ranks: Ranks) ->
                 images=last.images,
                 seconds=round(seconds, 4),
                 skipped=not last.good,
+                **({"left_out": last.left_out} if last.left_out else {}),
             )
             bar.set_postfix_str(f"loss {last.loss:.4f}, {last.images / seconds:.2f} images/s", refresh=False)
             bar.update()
@@ -134,7 +137,7 @@ def _run(options: Options, resume: str, allow: Collection[str], ranks: Ranks) ->
     result = out / f"{options.run.name}.safetensors"
     if ranks.first:
         _save(it, result, updates)
-    return Report(result, updates, counters.skipped, counters.loss, counters.validation)
+    return Report(result, updates, counters.skipped, counters.left_out, counters.loss, counters.validation)
 
 
 class Update(NamedTuple):
@@ -144,6 +147,8 @@ class Update(NamedTuple):
     norm: float
     """Of the gradient, before it was clipped."""
     images: int
+    left_out: int
+    """How many of them could not be decoded."""
     good: bool
     """Loss and gradient were finite, and the weights were moved."""
 
@@ -157,11 +162,14 @@ def _update(it: Training, ahead: Iterator[Batch], counters: Counters) -> Update:
     optim.set_rate(optimizer, optim.rate(options.optimizer, counters.update, it.data.updates))
 
     total = torch.zeros((), device=it.device)
+    left_out = torch.zeros((), device=it.device)
     for _ in it.ranks.mine(range(start, end)):
-        total += it.passes(next(ahead).to(it.device), images)
+        batch = next(ahead).to(it.device)
+        total += it.passes(batch, images)
+        left_out += (~batch.decoded).sum()
     it.adapter.fold()
     it.ranks.sum_gradients(it.weights)
-    it.ranks.sum([total])
+    it.ranks.sum([total, left_out])
 
     # What is not finite never reaches the weights.
     scaler.unscale_(optimizer)
@@ -177,6 +185,7 @@ def _update(it: Training, ahead: Iterator[Batch], counters: Counters) -> Update:
     counters.update += 1
     counters.loss = float(total)
     counters.skipped += not good
+    counters.left_out += int(left_out)
     # fp16 begins with a scale that is too high, and finds its own: that is no failure.
     counters.bad = 0 if good else counters.bad + (scale <= 1)
     if counters.bad >= options.run.bad_updates:
@@ -185,22 +194,25 @@ def _update(it: Training, ahead: Iterator[Batch], counters: Counters) -> Update:
             f"{counters.update}; the weights are as they were before. Try a lower optimizer.lr, "
             'run.precision = "bf16" or "fp32", and model.vae_precision = "fp32"'
         )
-    return Update(counters.loss, float(norm), images, good)
+    return Update(counters.loss, float(norm), images, int(left_out), good)
 
 
 @torch.no_grad()
 def _validate(it: Training, metrics: Metrics, update: int) -> float | None:
-    """The mean loss of the held-out images, unweighted; None without any."""
+    """The mean loss of the held-out images that decode, unweighted; None without any."""
     if not len(it.held.samples):
         return None
     numbers = range(len(it.held.samples) * len(it.options.validation.timesteps))
-    found = torch.zeros(len(numbers), device=it.device)
+    found, decoded = torch.zeros(2, len(numbers), device=it.device)
     mine = it.ranks.share(numbers)
     for number, batch in zip(mine, it.held.validation(mine), strict=True):
         with it.precision:
             found[number] = it.objective.losses(it.model, batch.to(it.device), weighted=False)[0]
-    it.ranks.sum([found])  # of zeros and one loss each: nothing is rounded
-    mean = float(found.mean())
+        decoded[number] = batch.decoded[0]
+    it.ranks.sum([found, decoded])  # of zeros and one loss each: nothing is rounded
+    if not decoded.any():
+        return None
+    mean = float(found[decoded > 0].mean())
     metrics.write(update, validation=mean)
     return mean
 

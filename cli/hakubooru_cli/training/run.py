@@ -94,6 +94,11 @@ def run(config: Path, *, overrides: tuple[str, ...], resume: str, allow: tuple[s
         f"{report.file}: {report.updates} updates, the last loss {report.loss:.4f}"
         + (f", {report.validation:.4f} on held-out images" if report.validation is not None else "")
         + (f"; {report.skipped} updates were skipped as not finite" if report.skipped else "")
+        + (
+            f"; images that could not be decoded had no weight, {report.left_out} times"
+            if report.left_out
+            else ""
+        )
     )
 
 

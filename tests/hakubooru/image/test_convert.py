@@ -11,7 +11,8 @@ from PIL import Image, ImageCms
 
 from hakubooru.errors import InputError
 from hakubooru.image.convert import ImageFormat, UnfitImageError, image_format
-from hakubooru.image.header import BrokenImageError, read_header
+from hakubooru.image.header import read_header
+from hakubooru.image.kinds import BrokenImageError
 from pictures import picture
 
 RED = (250, 10, 20)
@@ -332,6 +333,6 @@ def test_a_value_of_another_kind_is_told(table, message):
 def test_a_transparent_grey_of_16_bits_takes_no_other_with_it():
     pixels = np.array([[0, 100, 33_280, 65_535]] * 4, np.uint16)
     data = saved(Image.fromarray(pixels), "png", transparency=33_280)
-    image = converted(data, format="png")
-    assert image.mode == "RGB"
-    assert np.asarray(image)[0, :, 0].tolist() == [0, 0, 130, 255]
+    image = np.asarray(converted(data, format="png"))
+    assert image[0, :, 0].tolist() == [0, 0, 130, 255]
+    assert image[0, :, 3].tolist() == [255, 255, 0, 255]

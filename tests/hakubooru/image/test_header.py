@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from hakubooru.image.header import BrokenImageError, read_header
+from hakubooru.image.header import read_header
+from hakubooru.image.kinds import BrokenImageError
 from pictures import bomb, picture
 
 FORMATS = ["jpg", "png", "webp", "gif", "avif"]

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import itertools
 import json
+import sys
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
+from tqdm import tqdm
 
 from hakubooru_trainer import randomness
-from hakubooru_trainer.data.images import conditioning, pixels
+from hakubooru_trainer.data.images import UnusableImageError, conditioning, pixels
 from hakubooru_trainer.text import CHUNK, tokenize
 
 if TYPE_CHECKING:
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
     from hakubooru_trainer.data.order import Order, Place, Sizes
     from hakubooru_trainer.data.samples import Sample, Samples
     from hakubooru_trainer.randomness import Floats
+
+Picture = TypeVar("Picture")
 
 DOWN = 8
 """Pixels a latent, along each side."""
@@ -45,7 +50,9 @@ class Batch:
     conditioning: Tensor
     """(B, 6)."""
     weights: Tensor
-    """Of the loss, (B,)."""
+    """Of the loss, (B,); 0 where an image is left out."""
+    decoded: Tensor
+    """(B,) bool; False for an image that cannot be decoded: what stands in its place has no weight."""
     timesteps: Tensor
     """(B,) int64."""
     noise: Tensor
@@ -123,6 +130,8 @@ class Batches:
         self.latents = latents
         self.contexts = contexts
         self.pin = pin
+        self.left_out: dict[int, UnusableImageError] = {}
+        """Images that were met and could not be decoded, by their row."""
         self.change = options.captions.change()
         self.unchanged = options.captions.unchanged()
 
@@ -195,9 +204,14 @@ class Batches:
         tokens, tokens_2 = self.tokens(captions)
         images, latents, contexts = None, None, None
         if self.latents is None:
-            images = torch.from_numpy(np.stack([self.pixels(row) for row in rows]))
+            pictures = [self._usable(row, self._tensor) for row in rows]
+            blank = torch.zeros(3, size[1], size[0])
+            images = torch.stack([blank if picture is None else picture for picture in pictures])
+            decoded = [picture is not None for picture in pictures]
         else:
-            latents = _stacked([self.latents.get(self, row) for row in rows])
+            pairs = [self._usable(row, partial(self.latents.get, self)) for row in rows]
+            latents = _stacked([pair or (torch.zeros(shape), torch.zeros(shape)) for pair in pairs])
+            decoded = [pair is not None for pair in pairs]
         if self.contexts is not None:
             kept = (
                 sample.caption if caption else "" for sample, caption in zip(found, captions, strict=True)
@@ -209,7 +223,13 @@ class Batches:
             tokens=tokens,
             tokens_2=tokens_2,
             conditioning=torch.tensor(told),
-            weights=torch.tensor([samples.sets[samples.sources[row]].options.loss_weight for row in rows]),
+            weights=torch.tensor(
+                [
+                    samples.sets[samples.sources[row]].options.loss_weight * is_decoded
+                    for row, is_decoded in zip(rows, decoded, strict=True)
+                ]
+            ),
+            decoded=torch.tensor(decoded),
             timesteps=torch.tensor(timesteps),
             noise=_normal(shape, "noise", draws),
             offset=_normal((4, 1, 1), "offset", draws),
@@ -234,6 +254,26 @@ class Batches:
         samples = self.samples
         width, height = int(samples.widths[row]), int(samples.heights[row])
         return pixels(samples[row].path, samples.read(row), width, height, self.size(row))
+
+    def _tensor(self, row: int) -> Tensor:
+        return torch.from_numpy(self.pixels(row))
+
+    def _usable(self, row: int, get: Callable[[int], Picture]) -> Picture | None:
+        """What there is of an image; None where it cannot be decoded."""
+        try:
+            return get(row)
+        except UnusableImageError as error:
+            self.leave_out(row, error)
+            return None
+
+    def leave_out(self, row: int, error: UnusableImageError) -> None:
+        """Say, once for each image, that it has no weight in the training."""
+        if self.left_out.setdefault(row, error) is error:
+            tqdm.write(
+                f"{error}; left out, with no weight. Save it anew or remove it; in an export, "
+                "`hakubooru verify --decode` finds all such images",
+                file=sys.stderr,
+            )
 
     def _ahead(self, make: Any, items: Sequence[Any]) -> Iterator[Batch]:
         """What `make` gives for each item, in order, made by threads a few items ahead."""

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
-import pillow_avif  # noqa: F401 - teaches Pillow avif
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from hakubooru.errors import DataSetError
+from hakubooru.image.decode import decode
+from hakubooru.image.header import read_header
+from hakubooru.image.kinds import BrokenImageError
 
 if TYPE_CHECKING:
     from hakubooru_trainer.randomness import Floats
+
+
+class UnusableImageError(DataSetError):
+    """An image that is there and cannot be trained on; a run goes on without it."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path} {reason}")
+        self.reason = reason
 
 
 class Fit(NamedTuple):
@@ -56,39 +65,33 @@ def conditioning(
 
 
 def pixels(path: str, data: bytes, width: int, height: int, size: tuple[int, int]) -> Floats:
-    """An image brought to a size: (3, H, W) from -1 to 1; what is transparent becomes white.
+    """Bring an image to a size: (3, H, W) from -1 to 1; what is transparent becomes white.
 
     Args:
         path: where it lies, for the message.
         data: its file.
-        width: that it is expected to have.
-        height: likewise.
+        width: that it was listed with, in pixels.
+        height: that it was listed with, in pixels.
         size: width and height that it is brought to.
 
     Raises:
-        DataSetError: it cannot be read, or is not of the width and height that are expected.
+        UnusableImageError: it does not decode, or not to the width and height that it was listed with.
     """
     try:
-        with Image.open(io.BytesIO(data)) as opened:
-            image = _without_alpha(opened)
-    except (OSError, UnidentifiedImageError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataSetError(
-            f"{path} cannot be read ({error}); `hakubooru export` with the same options mends it"
-        ) from error
+        header = read_header(data)
+        image = decode(data, header, background="white")
+    except BrokenImageError as error:
+        raise UnusableImageError(path, f"cannot be read ({error})") from error
     if image.size != (width, height):
-        raise DataSetError(
-            f"{path} is {image.size[0]} by {image.size[1]} pixels and was {width} by {height} when it was listed; export anew"
+        raise UnusableImageError(
+            path,
+            f"is {image.size[0]} by {image.size[1]} pixels and was {width} by {height} when it was listed; export anew",
         )
-    made = fit(width, height, size)
-    resized = image.resize((made.width, made.height), Image.Resampling.LANCZOS)
-    cropped = resized.crop((made.left, made.top, made.left + size[0], made.top + size[1]))
-    values: np.ndarray[Any, np.dtype[np.float32]] = np.asarray(cropped, np.float32) / 127.5 - 1
+    crop = fit(width, height, size)
+    across, down = width / crop.width, height / crop.height
+    # Only what stays is resized: of an image of 1 by 16,000 pixels the rest would be gigabytes.
+    right, bottom = (crop.left + size[0]) * across, (crop.top + size[1]) * down
+    box = (crop.left * across, crop.top * down, min(width, right), min(height, bottom))
+    resized = image.resize(size, Image.Resampling.LANCZOS, box)
+    values: np.ndarray[Any, np.dtype[np.float32]] = np.asarray(resized, np.float32) / 127.5 - 1
     return np.ascontiguousarray(values.transpose(2, 0, 1))
-
-
-def _without_alpha(image: Image.Image) -> Image.Image:
-    if "A" not in image.getbands() and "transparency" not in image.info:
-        return image.convert("RGB")
-    layered = image.convert("RGBA")
-    white = Image.new("RGBA", layered.size, (255, 255, 255, 255))
-    return Image.alpha_composite(white, layered).convert("RGB")

@@ -1,7 +1,7 @@
 """Encoded images, kept on disk: mean and deviation, so that what is drawn from them stays random.
 
-CACHE/<VAE> holds them, float32, named by the SHA-256 of an image's bytes and its bucket's size. <VAE> is a hash of the
-VAE's weights, with the precision.
+CACHE/<VAE> holds them, float32, named by the SHA-256 of an image's bytes, its bucket's size and its own. <VAE> is a hash of
+the VAE's weights, with the precision and the version of our decoding. Of an image that does not decode the reason is held.
 """
 
 from __future__ import annotations
@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from tqdm import tqdm
 
 from hakubooru.errors import DataSetError, TrainingError
+from hakubooru.image.decode import DECODE_CHANGES, DECODE_VERSION
 from hakubooru.select import sampling
 from hakubooru_trainer.data.cache import Cache, Item, weights_key
+from hakubooru_trainer.data.images import UnusableImageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,17 +50,23 @@ class LatentCache:
     """Latents on disk, of one VAE."""
 
     def __init__(self, folder: Path, vae: Any, ranks: Ranks) -> None:
-        self.cache = Cache(folder / weights_key(vae), ranks, "cache.latents")
+        key = weights_key(vae)
+        self.cache = Cache(folder / f"{key}-decoding{DECODE_VERSION}", ranks, "cache.latents")
+        if ranks.first and (folder / key).is_dir():
+            tqdm.write(f"{folder / key} is not used and can be deleted: {DECODE_CHANGES}")
 
     def get(self, batches: Batches, row: int) -> tuple[Tensor, Tensor]:
         """Mean and deviation of one image, each (4, H/8, W/8).
 
         Raises:
+            UnusableImageError: the image does not decode.
             DataSetError: what is stored is of another shape, or cannot be read.
         """
         rows = np.array([row])
         name, size = _name(batches, row), batches.size(row)
-        mean, std = self.cache.get(int(_keys(batches, rows)[0]), name, 2)
+        mean, std, reason = self.cache.get(int(_keys(batches, rows)[0]), name, 3)
+        if len(reason):
+            raise UnusableImageError(batches.samples[row].path, reason.numpy().tobytes().decode())
         if mean.shape != std.shape or mean.shape[1:] != (size[1] // 8, size[0] // 8):
             raise DataSetError(
                 f"the latents of {name} are of shape {tuple(mean.shape)}; delete {self.cache.folder} to have it made anew"
@@ -73,14 +82,20 @@ class LatentCache:
         """
 
         def make(row: int) -> Item:
-            images = torch.from_numpy(batches.pixels(row))[None].to(self.cache.ranks.device)
+            try:
+                pixels = batches.pixels(row)
+            except UnusableImageError as error:
+                batches.leave_out(row, error)
+                reason = torch.frombuffer(bytearray(error.reason.encode()), dtype=torch.uint8)
+                return Item(_name(batches, row), (torch.empty(0), torch.empty(0), reason))
+            images = torch.from_numpy(pixels)[None].to(self.cache.ranks.device)
             mean, std = (part[0] for part in encode(vae, images))
             if not (mean.isfinite().all() and std.isfinite().all()):
                 raise TrainingError(
                     f"the VAE gives numbers that are not finite for {batches.samples[row].path}; "
                     'set model.vae_precision to "fp32", or model.vae to one that is fixed for fp16'
                 )
-            return Item(_name(batches, row), (mean, std))
+            return Item(_name(batches, row), (mean, std, torch.empty(0, dtype=torch.uint8)))
 
         # One bucket after another, since a VAE is slow to turn to another size.
         keys = _keys(batches, np.arange(len(batches.samples)))
@@ -88,10 +103,14 @@ class LatentCache:
 
 
 def _keys(batches: Batches, rows: np.ndarray[Any, Any]) -> Keys:
+    samples = batches.samples
     sizes = batches.sizes.sizes[batches.sizes.of[rows]]
-    return sampling.mix(batches.samples.contents[rows] ^ sampling.keys(sizes[:, 0] << 32 | sizes[:, 1], 0))
+    own = samples.widths[rows].astype(np.int64) << 32 | samples.heights[rows]
+    mixed = sampling.mix(samples.contents[rows] ^ sampling.keys(sizes[:, 0] << 32 | sizes[:, 1], 0))
+    return sampling.mix(mixed ^ sampling.keys(own, 1))
 
 
 def _name(batches: Batches, row: int) -> str:
     width, height = batches.size(row)
-    return f"{batches.samples[row].sha256}-{width}x{height}"
+    own = f"{batches.samples.widths[row]}x{batches.samples.heights[row]}"
+    return f"{batches.samples[row].sha256}-{width}x{height}-{own}"

@@ -8,7 +8,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from hakubooru.errors import DataSetError
-from hakubooru.image.header import BrokenImageError, read_header
+from hakubooru.image.header import read_header
+from hakubooru.image.kinds import SUFFIXES, BrokenImageError
 from hakubooru.image.tar import DamagedTarError, is_compressed, read_tar
 from hakubooru_trainer.data.pairing import Part, extension_of, paired
 
@@ -23,9 +24,7 @@ Row: TypeAlias = "dict[str, Any]"
 METADATA: Final = "metadata.jsonl"
 """The list of captions of a folder and all below it, as `datasets` has it in an imagefolder."""
 SHARD: Final = ".tar"
-IMAGES: Final = frozenset(
-    {".jpg", ".jpeg", ".png", ".webp", ".avif", ".gif", ".bmp", ".tif", ".tiff", ".jxl"}
-)
+IMAGES: Final = frozenset(f".{suffix}" for suffix in SUFFIXES)
 """Also those that cannot be read, so that they are not passed over without a word."""
 CAPTIONS: Final = (".txt", ".caption")
 """What a caption's file has in the place of its image's extension."""
@@ -145,7 +144,7 @@ def _measured(data: bytes) -> Row:
     try:
         header = read_header(data)
     except BrokenImageError as error:
-        return row | {"reason": f"no image that can be read (jpg, png, webp, avif, gif): {error}"}
+        return row | {"reason": f"no image that can be read: {error}"}
     return row | {"width": header.width, "height": header.height}
 
 

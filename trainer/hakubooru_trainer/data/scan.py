@@ -22,6 +22,7 @@ from tqdm import tqdm
 from hakubooru.arrow import strings
 from hakubooru.errors import DataSetError
 from hakubooru.files import replacing
+from hakubooru.image.decode import DECODE_VERSION
 from hakubooru_trainer.data.look import CAPTIONS, IMAGES, METADATA, SHARD, Looker
 
 if TYPE_CHECKING:
@@ -133,7 +134,8 @@ def _listing(root: Path, *, places_only: bool) -> pa.ChunkedArray:
 
 def _keys(files: dict[str, str], told: str) -> Iterator[str]:
     """The names of what is to be looked at, each with the marks of all that it depends on."""
-    for name, mark in sorted(files.items()):
+    for name, seen in sorted(files.items()):
+        mark = f"{seen}:{DECODE_VERSION}"  # another version may take other images, and see other sizes
         stem, dot, extension = name.rpartition(".")
         if name.endswith(SHARD):
             yield f"{name}\0{mark}\0{_SHARD_READING}"

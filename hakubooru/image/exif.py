@@ -1,0 +1,38 @@
+"""How EXIF says that a picture is turned."""
+
+from __future__ import annotations
+
+import struct
+from typing import Final, Literal
+
+ON_ITS_SIDE: Final = (5, 6, 7, 8)
+"""Orientations by which width and height change places."""
+
+_TAG: Final = 0x0112
+_BYTES: Final = {1: 1, 3: 2, 4: 4}
+"""Lengths of whole numbers, by the code of their type in TIFF."""
+_ENTRIES: Final[dict[bytes, tuple[Literal["little", "big"], struct.Struct]]] = {
+    b"II*\0": ("little", struct.Struct("<HHI4s")),
+    b"MM\0*": ("big", struct.Struct(">HHI4s")),
+}
+"""How the entries of a directory are laid out, by the mark of the byte order: tag, type, count, value."""
+
+
+def orientation(exif: bytes) -> int:
+    """Read the orientation from an EXIF block: 1 to 8; 1, upright, where it says nothing valid (CIPA DC-008, 4.6.5).
+
+    Args:
+        exif: a TIFF structure, with or without `Exif` and two zeros before it.
+    """
+    exif = exif.removeprefix(b"Exif\0\0")
+    if exif[:4] not in _ENTRIES:
+        return 1
+    order, entries = _ENTRIES[exif[:4]]
+    at = int.from_bytes(exif[4:8], order) + 2
+    end = at + int.from_bytes(exif[at - 2 : at], order) * entries.size
+    there = len(exif[at:end]) // entries.size * entries.size  # the rest may be cut off
+    for tag, kind, count, value in entries.iter_unpack(exif[at : at + there]):
+        if tag == _TAG and kind in _BYTES and count == 1:
+            turn = int.from_bytes(value[: _BYTES[kind]], order)
+            return turn if 1 <= turn <= 8 else 1
+    return 1

@@ -1,0 +1,55 @@
+"""Which files are images, by the suffixes of their names, and every reason for which one is refused.
+
+All parts of the program take their suffixes and reasons from here, so that what one takes, all take.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+EXTENSIONS: Final = ("jpg", "png", "webp", "gif", "avif", "bmp", "tif")
+"""The image formats that are read, by the extension that their files get."""
+
+SUFFIXES: Final = (
+    "jpg", "jpeg", "jpe", "jfif", "png", "apng", "webp", "gif", "avif", "avifs", "bmp", "dib", "tif", "tiff",
+    "heic", "heif", "hif", "jxl", "jp2", "j2k", "jpx",
+)  # fmt: skip
+"""What names of images end with. HEIC, JPEG XL and JPEG 2000 are not read; they are counted, with the reason."""
+
+SUFFIX_PATTERN: Final = f"(?:{'|'.join(SUFFIXES)})"
+"""Matches a suffix, in a regular expression that ignores case."""
+
+MOST_PIXELS: Final = 2 * (1024**3 // 4 // 3)
+"""Above this Pillow takes an image for a decompression bomb and refuses it, and every trainer with it."""
+
+
+class Refusal(StrEnum):
+    """Why a file is refused; `{}` stands for its format."""
+
+    EMPTY = "empty file"
+    TRUNCATED = "truncated {}"
+    DAMAGED = "damaged {}"
+    NO_SIZE = "{} without width or height"
+    TOO_MANY_PIXELS = f"more than {MOST_PIXELS:,} pixels"
+    DEPTH = "a {} whose channels are not of 8 or 16 bits, or not grey, RGB, CMYK or YCbCr"
+    HEIC = "a HEIC image, which is not taken"
+    JPEG_XL = "a JPEG XL image, which is not taken"
+    JPEG_2000 = "a JPEG 2000 image, which is not taken"
+    PHOTOSHOP = "a Photoshop document, which is not taken"
+    SVG = "an SVG drawing, which is not taken"
+    LFS = "a git-lfs pointer, not the image"
+    WEBM = "a video (webm), not an image"
+    MP4 = "a video (mp4), not an image"
+    ZIP = "a zip (ugoira), not an image"
+    FLASH = "Flash, not an image"
+    WEB_PAGE = "a web page, not an image"
+    RIFF = "not an image (RIFF, but not webp)"
+    OTHER = "not an image"
+
+
+class BrokenImageError(Exception):
+    """A file that is refused; the message is the reason, in a few words."""
+
+    def __init__(self, refusal: Refusal, extension: str = "") -> None:
+        super().__init__(refusal.format(extension))
