@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 
@@ -15,6 +16,7 @@ FAILED, WRONG_INPUT, INTERRUPTED = 1, 2, 130
 
 def run(command: click.Command, name: str) -> int:
     """Run a command line; say what went wrong in one sentence without a traceback; give the exit code."""
+    _show_everything()
     try:
         command.main(prog_name=name, standalone_mode=False)
     except HakubooruError as error:
@@ -35,6 +37,13 @@ def run(command: click.Command, name: str) -> int:
         mend = "; make room and run the same command again" if error.errno == errno.ENOSPC else ""
         return _fail(f"{error.strerror or error}{where}{mend}", FAILED)
     return 0
+
+
+def _show_everything() -> None:
+    """Write what a terminal or a pipe cannot show as an escape with a backslash, where Python would fail."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _fail(message: str, code: int) -> int:

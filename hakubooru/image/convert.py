@@ -50,7 +50,9 @@ class ImageFormat:
     format: str | None = None
     """webp, avif, jpeg or png; None copies."""
     quality: int = _QUALITY
-    """1 to 100, for webp, avif and jpeg; of a lossless webp, the pains taken to make it small. png has none."""
+    """1 to 100, for webp, avif and jpeg; of a lossless webp, the pains taken to make it small. png has none.
+    Colours have half the resolution of brightness (4:2:0), except in jpeg from 90 on and in avif at 100; a lossy webp can
+    have no other."""
     lossless: bool = False
     """For webp: every pixel stays as it is."""
     max_pixels: int | None = None
@@ -192,6 +194,8 @@ class ImageFormat:
         options: dict[str, Any] = {"quality": self.quality}
         if self.format == "webp" and self.lossless:
             options |= {"lossless": True, "exact": True}  # also what is transparent
+        if self.format == "avif" and self.quality == 100:
+            options["subsampling"] = "4:4:4"
         if self.format == "jpeg":
             # Pillow's buffer is too small for `optimize` where an image has much detail (libjpeg: suspension not allowed).
             options["subsampling"] = "4:4:4" if self.quality >= 90 else "4:2:0"
