@@ -11,6 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from hakubooru.errors import DestinationError, IncompleteError
+from hakubooru.export.corrections import finished, is_corrected, put_back, set_aside
 from hakubooru.export.engine import Engine, Work, engine
 from hakubooru.export.journal import OTHERS, Journal
 from hakubooru.export.known import numbered, remove_files, see_rewritten
@@ -28,7 +29,7 @@ from hakubooru.image.sources import waves
 from hakubooru.sqlite_errors import explained
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from pathlib import Path
     from typing import Any, TypeAlias
 
@@ -108,7 +109,7 @@ def run_export(
             )
         if prune:
             _prune(ids, journal, sink, archives)
-        there = _take_up(ids, out, journal, sink, own=own, workers=workers)
+        there, corrected = _take_up(ids, out, journal, sink, own=own, workers=workers)
         journal.remember("origin", origin)
         known = np.union1d(there, journal.twin_ids())
         run = _Run(journal, disk, archives, own, np.setdiff1d(ids, known), sink)
@@ -129,6 +130,7 @@ def run_export(
             while sink.needs_images and shape.duplicates == "drop" and run.drop_twins(ids):
                 run.finish(running, bar)
         sink.clean()  # an engine that goes on after the loss of a worker has what that one began
+        put_back(out, journal)
         if was_cut_off:
             remove_orphans(out, journal.pairs(), sink)
         tally = write_manifest(out / MANIFEST, ids, database, journal, sink.name)
@@ -146,6 +148,7 @@ def run_export(
             passed_over=journal.passed_over(),
             damaged=journal.damaged(),
             other_database=other_database,
+            corrected=corrected,
             duplicates=journal.duplicates() if sink.needs_images else 0,
         )
 
@@ -280,8 +283,10 @@ def _prune(ids: Ids, journal: Journal, sink: Sink, archives: Sequence[Archive]) 
 
 def _take_up(
     ids: Ids, out: Path, journal: Journal, sink: Sink, *, own: Sequence[OwnFolder], workers: int
-) -> Ids:
-    """What is exported already; what a power cut or a hand took away is struck from the record.
+) -> tuple[Ids, int]:
+    """What is exported already, and how many captions were corrected by hand.
+
+    What a power cut or a hand took away is struck from the record.
 
     Raises:
         DestinationError: the export holds posts that are not selected.
@@ -293,14 +298,14 @@ def _take_up(
             f"{out} holds {len(others):,} posts that are not selected ({told}); "
             "select them too, remove them with --prune, or choose another folder"
         )
-    journal.forget([pair.id for pair in journal.pairs() if not sink.holds(pair)])
-    if doubtful := journal.doubtful():
-        journal.forget(wrong_ids(out, journal.pairs_from(doubtful), sink, workers))
-        journal.trust(doubtful)
+    corrected = _compare(out, journal, sink, workers)
     stamps = journal.stamps()
     for folder in own:
         if stamps.get(folder.key, folder.stamp) != folder.stamp:
-            for pair in journal.pairs_of(journal.ids_of(folder.key)):
+            pairs = list(journal.pairs_of(journal.ids_of(folder.key)))
+            if sink.writes_captions:
+                set_aside(out, pairs)
+            for pair in pairs:
                 sink.remove(pair)
             journal.strike(folder.key)
     print_of_ids = hashlib.sha256(ids.astype("<i8").tobytes()).hexdigest()
@@ -308,4 +313,31 @@ def _take_up(
         journal.reopen()
     # Not before: were it taken down and the run killed, no archive would be read again for the new posts.
     journal.remember("selection", print_of_ids)
-    return journal.ids()
+    return journal.ids(), corrected
+
+
+def _compare(out: Path, journal: Journal, sink: Sink, workers: int) -> int:
+    """Strike pairs whose files are gone or damaged; gives how many captions were corrected by hand, which stay."""
+    since = finished(out)
+    gone: set[int] = set()
+    corrected: set[int] = set()
+    for pair in journal.pairs():
+        if not sink.holds(pair):
+            gone.add(pair.id)
+        elif sink.writes_captions and is_corrected(out, pair, since):
+            corrected.add(pair.id)
+    aside = _strike(gone, out, journal, sink)
+    if doubtful := journal.doubtful():
+        images, captions = wrong_ids(out, journal.pairs_from(doubtful), sink, workers)
+        aside += _strike(images | (captions - corrected), out, journal, sink)
+        corrected -= images
+        journal.trust(doubtful)
+    return len(corrected) + aside
+
+
+def _strike(ids: Collection[int], out: Path, journal: Journal, sink: Sink) -> int:
+    """Strike pairs that are to be exported again; gives how many captions were corrected, which are set aside."""
+    pairs = journal.pairs_of(np.array(sorted(ids), np.int64))
+    count = set_aside(out, pairs) if sink.writes_captions else 0
+    journal.forget(ids)
+    return count

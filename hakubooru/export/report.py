@@ -34,6 +34,8 @@ class ExportReport:
     """Archives that could not be read to their end, and why."""
     other_database: str
     """How the database differs from the one that the export was begun with; "" where it does not."""
+    corrected: int
+    """Captions in the export that were corrected by hand, and stay."""
     duplicates: int
     """Exported images that are, byte for byte, those of another post with a smaller id."""
 
@@ -46,6 +48,12 @@ class ExportReport:
         if self.duplicates:
             lines.append(
                 f"{self.duplicates:,} images are byte for byte the same as another's (sha256 in the manifest)."
+            )
+        if self.corrected:
+            lines.append(
+                f"{self.corrected:,} {'caption was' if self.corrected == 1 else 'captions were'} corrected by hand, "
+                "and kept; "
+                f"`hakubooru verify {self.out} --repair` takes the manifest's back."
             )
         if self.passed_over:
             told = "; ".join(

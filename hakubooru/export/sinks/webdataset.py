@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 SHARDS: Final = "shards"
 """Folder of the shards in an export."""
+SHARD: Final = re.compile(rf"{SHARDS}/[\w-]*-[0-9a-f]{{8}}-\d{{3,}}\.tar", re.ASCII)
+"""Their paths."""
 SHARD_IMAGES: Final = 10_000
 SHARD_BYTES: Final = 10**9
 _BUFFER: Final = 2**20

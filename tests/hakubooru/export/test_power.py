@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 from concurrent.futures import Executor, Future
 
 import pytest
 
 import hakubooru as hb
-from exports import run
+from exports import run, start_the_machine_anew
 from hakubooru.export import power
 from hakubooru.export.journal import Journal
 from pictures import files_of
-
-
-def start_the_machine_anew(out):
-    """As the next run of the machine finds it."""
-    with sqlite3.connect(out / ".hakubooru" / "journal.sqlite") as journal:
-        journal.execute("UPDATE archive SET boot = 'before' WHERE boot <> ''")
-    journal.close()
 
 
 def blank(path):
