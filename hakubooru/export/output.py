@@ -25,7 +25,7 @@ class OutputFormat:
 
     sink: str = "folder"
     """`folder` (pairs of files), `webdataset` (shards), `imagefolder` (with `metadata.jsonl`), `kohya-json` (with
-    sd-scripts' `meta.json`) or `captions` (text alone, for which no images are needed)."""
+    sd-scripts' `meta.json`, which has absolute paths), `kohya-json-relative` (with paths below the folder) or `captions` (text alone, for which no images are needed)."""
     shard_images: int = SHARD_IMAGES
     """Images of a shard at the most."""
     shard_bytes: int = SHARD_BYTES

@@ -21,7 +21,7 @@ from hakubooru.export.manifest import MANIFEST, REJECTS, read_manifest, sink_of
 from hakubooru.export.orphans import PairFiles, Place, Shards, kind_of, unknown_files
 from hakubooru.export.records import Pair
 from hakubooru.export.sinks import SINKS
-from hakubooru.export.sinks.listed import ListedSink
+from hakubooru.export.sinks.listed import KohyaJsonSink, ListedSink
 from hakubooru.image.own import own_number
 from hakubooru.sqlite_errors import explained
 
@@ -170,6 +170,10 @@ def _verify_files(out: Path, sink: Sink, *, decode: bool, workers: int) -> Verif
 
 def _wrong_list(out: Path, sink: ListedSink) -> str:
     """What is wrong with a list of captions, compared with the manifest."""
+    if isinstance(sink, KohyaJsonSink) and (folder := sink.listed_folder()):
+        if not _is_same(folder, out):
+            return f"list names images in {folder}; a moved export has its list written again by --repair"
+        sink.folder = folder
     lines = sink.lines(chain.from_iterable(_exported(out)))
     try:
         with (out / sink.file).open(encoding="utf-8", errors="replace", newline="\n") as file:
@@ -179,6 +183,13 @@ def _wrong_list(out: Path, sink: ListedSink) -> str:
     except OSError as error:
         return f"list cannot be read ({error.strerror})"
     return "" if same else "list is not what the manifest says"
+
+
+def _is_same(folder: str, out: Path) -> bool:
+    try:
+        return out.samefile(folder)
+    except OSError:
+        return False
 
 
 def _verify_shards(out: Path, *, decode: bool, workers: int) -> VerifyReport:

@@ -79,20 +79,6 @@ def test_webdataset_is_read_by_webdataset(booru, tmp_path):
     ]
 
 
-def test_kohya_finds_every_image_of_its_metadata(booru, tmp_path):
-    run(booru, tmp_path / "out", "kohya-json")
-    table = exported(tmp_path / "out")
-    metadata = json.loads((tmp_path / "out" / "meta.json").read_text(encoding="utf-8"))
-    assert len(metadata) == len(table)
-    for (post_id, row), (key, entry) in zip(table.iterrows(), metadata.items(), strict=True):
-        # sd-scripts looks for `image_dir/KEY` with the extensions that it knows.
-        (found,) = (tmp_path / "out").glob(f"{key}.*")
-        assert found == tmp_path / "out" / row.path
-        assert entry == {"caption": row.caption, "image_size": [row.width, row.height]}
-        assert str(post_id) in key
-    assert not list((tmp_path / "out").rglob("*.txt"))
-
-
 @pytest.mark.parametrize("sink", SINKS)
 def test_any_number_of_workers_gives_the_same_bytes(booru, tmp_path, sink):
     run(booru, tmp_path / "one", sink)
