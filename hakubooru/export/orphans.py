@@ -107,7 +107,7 @@ def remove_orphans(out: Path, pairs: Iterator[Pair], sink: Sink) -> None:
         sink: how it was written.
     """
     files: Files
-    if sink.holds_archives:
+    if sink.has_shards:
         files = Shards({shard_of(pair) for pair in pairs})
     else:
         ids, kinds = array("q"), bytearray()

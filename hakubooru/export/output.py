@@ -47,7 +47,11 @@ class OutputFormat:
 
     def settings(self) -> dict[str, object]:
         """What the files of an export depend on, by names for messages."""
-        shards = {"shard_images": self.shard_images, "shard_bytes": self.shard_bytes}
+        shards = {
+            "shards": "across archives",
+            "shard_images": self.shard_images,
+            "shard_bytes": self.shard_bytes,
+        }
         own: dict[str, object] = {"sink": self.sink}
         return own | shards if self.sink == WebDatasetSink.name else own
 

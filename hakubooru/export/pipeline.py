@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Final
 
@@ -14,13 +14,15 @@ from hakubooru.errors import DestinationError, IncompleteError
 from hakubooru.export.corrections import finished, is_corrected, put_back, set_aside
 from hakubooru.export.engine import Engine, Work, engine
 from hakubooru.export.journal import OTHERS, Journal
-from hakubooru.export.known import numbered, remove_files, see_rewritten
+from hakubooru.export.known import numbered
 from hakubooru.export.manifest import MANIFEST, REJECTS, write_manifest, write_rejects
 from hakubooru.export.orphans import remove_orphans
 from hakubooru.export.power import Disk
 from hakubooru.export.records import Task
 from hakubooru.export.report import ExportReport
-from hakubooru.export.sinks import STATE
+from hakubooru.export.shards import cut, finish_moves
+from hakubooru.export.sinks import STATE, WebDatasetSink
+from hakubooru.export.sinks.webdataset import SPOOL
 from hakubooru.export.verify import wrong_ids
 from hakubooru.export.work import ExportArchive, ExportCaptions
 from hakubooru.image.convert import COPY, ImageFormat
@@ -29,7 +31,7 @@ from hakubooru.image.sources import waves
 from hakubooru.sqlite_errors import explained
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
     from typing import Any, TypeAlias
 
@@ -98,8 +100,9 @@ def run_export(
     with Journal(out) as journal, explained(journal.path), Disk(journal) as disk:
         journal.settle(settings, out)
         sink.clean()
+        if sink.has_shards:
+            finish_moves(out, journal)
         archives = numbered(archives, roots, journal)
-        see_rewritten(journal, archives)
         other_database = _compared(database, journal)
         # Of a run that was cut off, files can have stayed that nothing tells of.
         was_cut_off = journal.remember(_UNDER_WAY, "yes") == "yes"
@@ -108,7 +111,7 @@ def run_export(
                 f"nothing is selected: to prune {out} would remove all of it; select some posts"
             )
         if prune:
-            _prune(ids, journal, sink, archives)
+            _prune(ids, journal, sink)
         there, corrected = _take_up(ids, out, journal, sink, own=own, workers=workers)
         journal.remember("origin", origin)
         known = np.union1d(there, journal.twin_ids())
@@ -127,7 +130,7 @@ def run_export(
             tqdm(total=len(run.wanted), unit=" images", unit_scale=True, disable=None) as bar,
         ):
             run.finish(running, bar)
-            while sink.needs_images and shape.duplicates == "drop" and run.drop_twins(ids):
+            while (shape.duplicates == "drop" and run.drop_twins(ids)) or run.cut(out):
                 run.finish(running, bar)
         sink.clean()  # an engine that goes on after the loss of a worker has what that one began
         put_back(out, journal)
@@ -176,8 +179,7 @@ class _Run:
             self._do(running, [Task(a, a.claim.of(self._posts()), a.claim, a.key) for a in wave], bar)
         # Names may lie: archives that hold other posts than theirs are asked again for what is missing. Only those that
         # were read for their own: to open all others for it would cost a small selection a walk through everything.
-        # What such a second reading gave is also written anew by one.
-        strays = {*self.journal.strays(), *(key.removesuffix(OTHERS) for key in self.journal.to_rewrite())}
+        strays = self.journal.strays()
         for archive in self.archives:
             if archive.key in strays:
                 posts = self._posts()
@@ -195,37 +197,39 @@ class _Run:
         Args:
             ids: all that is asked for.
         """
+        if not self.sink.needs_images:
+            return False
         again = self.journal.forget_twins(ids)
         # Files first: what is lost on the way is exported again, and compared again.
         twins = self.journal.new_twins()
-        remove_files(twins, self.journal, self.sink, self.archives)
-        self.journal.set_aside(twins, leaves_more=self.sink.holds_archives)
+        for pair in self.journal.pairs_of(twins):
+            self.sink.remove(pair)
+        self.journal.set_aside(twins)
         self.wanted = np.union1d(self.wanted, again)
-        return bool(len(again) or self.journal.to_rewrite())
+        return bool(len(again))
+
+    def cut(self, out: Path) -> bool:
+        """Bring pairs into shards, where there are shards; whether something is to be exported again for it."""
+        if not isinstance(self.sink, WebDatasetSink):
+            return False
+        lost = cut(out, self.journal, self.sink)
+        self.journal.forget(lost)
+        self.wanted = np.union1d(self.wanted, np.array(lost, np.int64))
+        return bool(lost)
 
     def _posts(self) -> Ids:
         return self.wanted[np.searchsorted(self.wanted, 0) :]
 
     def _do(self, running: Engine[Task, Outcome], tasks: Sequence[Task], bar: tqdm[Any]) -> None:
         done = dict(self.journal.done())
-        to_rewrite = self.journal.to_rewrite()
-        left: Iterable[Task] = [
-            task
-            for task in tasks
-            if (len(task.wanted) or task.key in to_rewrite) and done.get(task.key) != task.stamp
-        ]
-        whole = self.sink.holds_archives
-        if whole:
-            left = map(self._with_recorded, left)
+        left = [task for task in tasks if len(task.wanted) and done.get(task.key) != task.stamp]
         found: list[Ids] = []
         lost: list[str] = []
         for outcome in running.run(left):
             if outcome.lost:
                 lost.append(f"{outcome.key} ({outcome.lost})")
-                if whole and outcome.key not in to_rewrite:
-                    self.journal.was_left(outcome.key)
                 continue
-            self.journal.record(outcome, whole=whole)
+            self.journal.record(outcome)
             self.disk.wrote(outcome.key)
             found.append(np.array([pair.id for pair in outcome.pairs], np.int64))
             bar.update(len(outcome.pairs))
@@ -237,12 +241,6 @@ class _Run:
             )
         if found:
             self.wanted = np.setdiff1d(self.wanted, np.concatenate(found), assume_unique=True)
-
-    def _with_recorded(self, task: Task) -> Task:
-        recorded = self.journal.ids_of(task.key)
-        if len(recorded):
-            self.journal.rewrites(task.key)
-        return replace(task, wanted=np.union1d(task.wanted, recorded), recorded=recorded)
 
 
 def _prepare(out: Path) -> None:
@@ -273,11 +271,12 @@ def _compared(database: Database, journal: Journal) -> str:
     return "" if before in (None, now) else f"{before}; now {now}"
 
 
-def _prune(ids: Ids, journal: Journal, sink: Sink, archives: Sequence[Archive]) -> None:
+def _prune(ids: Ids, journal: Journal, sink: Sink) -> None:
     """Remove the pairs of posts that are not selected any more."""
     others = np.setdiff1d(journal.ids(), ids, assume_unique=True)
-    remove_files(others, journal, sink, archives)
-    journal.forget(others.tolist(), leaves_more=sink.holds_archives)
+    for pair in journal.pairs_of(others):
+        sink.remove(pair)
+    journal.forget(others.tolist())
     journal.forget_broken(np.setdiff1d(journal.broken_ids(), ids, assume_unique=True))
 
 
@@ -328,7 +327,11 @@ def _compare(out: Path, journal: Journal, sink: Sink, workers: int) -> int:
             corrected.add(pair.id)
     aside = _strike(gone, out, journal, sink)
     if doubtful := journal.doubtful():
-        images, captions = wrong_ids(out, journal.pairs_from(doubtful), sink, workers)
+        pairs = journal.pairs_from(doubtful)
+        if sink.has_shards:  # which are on the disk before they are on record
+            images, captions = {pair.id for pair in pairs if pair.path.startswith(SPOOL)}, set[int]()
+        else:
+            images, captions = wrong_ids(out, pairs, sink, workers)
         aside += _strike(images | (captions - corrected), out, journal, sink)
         corrected -= images
         journal.trust(doubtful)

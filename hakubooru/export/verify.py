@@ -122,26 +122,23 @@ def verify(out: str | os.PathLike[str], *, decode: bool = False, workers: int | 
     if not (out / MANIFEST).is_file():
         raise DestinationError(f"{out} has no {MANIFEST}: it is no export, or one that was not finished")
     sink = SINKS[sink_of(out)](str(out))
-    if sink.holds_archives:
+    if sink.has_shards:
         return _verify_shards(out, decode=decode, workers=workers)
     return _verify_files(out, sink, decode=decode, workers=workers)
 
 
 def wrong_ids(out: Path, pairs: Iterator[Pair], sink: Sink, workers: int = 1) -> tuple[set[int], set[int]]:
-    """Those of some pairs whose image is not what the record says, or whose shard is not; and others whose caption is not.
+    """Those of some pairs of files whose image is not what the record says, and others whose caption is not.
 
     Args:
         out: the export's folder.
-        pairs: shard after shard, where there are shards.
+        pairs: any.
         sink: how it was written.
         workers: processes that read.
     """
     report = VerifyReport(out)
-    if sink.holds_archives:
-        _run(report, CheckShard(str(out), decodes=False), map(list, _by_shard(pairs)), workers)
-    else:
-        batches = iter(lambda: list(islice(pairs, _ROWS_A_TASK)), [])
-        _run(report, CheckFiles(str(out), decodes=False, has_captions=sink.writes_captions), batches, workers)
+    batches = iter(lambda: list(islice(pairs, _ROWS_A_TASK)), [])
+    _run(report, CheckFiles(str(out), decodes=False, has_captions=sink.writes_captions), batches, workers)
     return set(report.bad_ids), set(report.bad_captions).difference(report.bad_ids)
 
 

@@ -194,12 +194,15 @@ class ImageFormat:
         options: dict[str, Any] = {"quality": self.quality}
         if self.format == "webp" and self.lossless:
             options |= {"lossless": True, "exact": True}  # also what is transparent
-        if self.format == "avif" and self.quality == 100:
-            options["subsampling"] = "4:4:4"
-        if self.format == "jpeg":
-            # Pillow's buffer is too small for `optimize` where an image has much detail (libjpeg: suspension not allowed).
-            options["subsampling"] = "4:4:4" if self.quality >= 90 else "4:2:0"
+        if self.format in ("jpeg", "avif"):
+            # Pillow's buffer is too small for `optimize` where a jpeg has much detail (libjpeg: suspension not allowed).
+            options["subsampling"] = self.subsampling
         return options
+
+    @property
+    def subsampling(self) -> str:
+        """The resolution of colours in a jpeg or avif: that of brightness, 4:4:4, or half of it, 4:2:0."""
+        return "4:4:4" if self.quality >= (90 if self.format == "jpeg" else 100) else "4:2:0"
 
 
 COPY: Final = ImageFormat()

@@ -94,16 +94,16 @@ class _FolderWriter(Writer):
         self.paths: dict[int, str] = {}
         self.folders: set[str] = set()
 
-    def image(self, number: int, path: str, data: bytes) -> str:
+    def image(self, number: int, path: str, data: bytes) -> None:
         self._prepare(path.partition("/")[0])
         self._write(path, data)
         self.paths[number] = path
-        return path
 
-    def caption(self, number: int, text: str) -> None:
+    def caption(self, number: int, text: str) -> str:
         path = self.paths.pop(number)
         if self.writes_captions:
             self._write(beside(path), text.encode())
+        return path
 
     def _prepare(self, folder: str) -> None:
         if folder in self.folders:
