@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -10,13 +12,17 @@ import numpy as np
 
 from hakubooru.export.manifest import MANIFEST
 from hakubooru.export.sinks import STATE, beside
+from hakubooru.export.sinks.listed import ListedSink
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from hakubooru.export.journal import Journal
     from hakubooru.export.records import Pair
+    from hakubooru.export.sinks import Sink
 
+_LIST: Final = "list"
+"""Under this name the hash of the list of captions is on record."""
 _ASIDE: Final = "corrections"
 """Folder below the export's state where captions wait for their image to be exported again."""
 
@@ -79,3 +85,35 @@ def put_back(out: Path, journal: Journal) -> None:
     ids = np.array(sorted(int(path.stem) for path in folder.iterdir()), np.int64)
     for pair in journal.pairs_of(ids):
         os.replace(folder / f"{pair.id}.txt", out / beside(pair.path))  # noqa: PTH105 - as above
+
+
+def keep_list(out: Path, sink: Sink, journal: Journal) -> str:
+    """Move a list of captions that was changed by hand out of the way of the one that is written anew.
+
+    Returns:
+        its new name; "" where the list is what the last export wrote, or there is none.
+    """
+    if not isinstance(sink, ListedSink):
+        return ""
+    written, digest = journal.recall(_LIST), _digest(out / sink.file)
+    if not written or not digest or written == digest:
+        return ""
+    path = out / sink.file
+    edited = path.with_name(f"{path.stem}.edited{path.suffix}")
+    os.replace(path, edited)  # noqa: PTH105 - as above
+    return edited.name
+
+
+def finish(out: Path, sink: Sink, journal: Journal) -> None:
+    """Have a sink write what tells of all pairs, and take down what its list is, to know it again."""
+    sink.finish(chain(journal.pairs(0), journal.pairs(high=-1)))
+    if isinstance(sink, ListedSink):
+        journal.remember(_LIST, _digest(out / sink.file))
+
+
+def _digest(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""

@@ -16,6 +16,7 @@ from hakubooru.export.journal_file import open_record
 from hakubooru.export.power import boot
 from hakubooru.export.records import Pair
 from hakubooru.export.sinks import STATE
+from hakubooru.image.header import EXTENSIONS
 from hakubooru.image.names import storable
 from hakubooru.sql import id_text
 from hakubooru.writing import transaction
@@ -296,6 +297,12 @@ class Journal:
             [id_text(ids)],
         )
         return {key.removesuffix(OTHERS) for (key,) in rows}
+
+    def extensions(self) -> dict[str, int]:
+        """How many exported images have each extension."""
+        sums = ", ".join(f"COUNT(*) FILTER (WHERE path GLOB '*.{name}')" for name in EXTENSIONS)
+        counts = self._connection.execute(f"SELECT {sums} FROM pair").fetchone()
+        return {name: count for name, count in zip(EXTENSIONS, counts, strict=True) if count}
 
     def duplicates(self) -> int:
         """Images that are, byte for byte, those of another post with a smaller id."""

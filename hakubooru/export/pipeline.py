@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from tqdm import tqdm
 
 from hakubooru.errors import DestinationError, IncompleteError
-from hakubooru.export.corrections import finished, is_corrected, put_back, set_aside
+from hakubooru.export.corrections import finish, finished, is_corrected, keep_list, put_back, set_aside
 from hakubooru.export.engine import Engine, Work, engine
 from hakubooru.export.journal import OTHERS, Journal
 from hakubooru.export.known import numbered
@@ -138,7 +137,8 @@ def run_export(
             remove_orphans(out, journal.pairs(), sink)
         tally = write_manifest(out / MANIFEST, ids, database, journal, sink.name)
         write_rejects(out / REJECTS, journal)
-        sink.finish(chain(journal.pairs(0), journal.pairs(high=-1)))
+        edited_list = keep_list(out, sink, journal)
+        finish(out, sink, journal)
         journal.remember(_UNDER_WAY, "")
         return ExportReport(
             out=out,
@@ -152,6 +152,8 @@ def run_export(
             damaged=journal.damaged(),
             other_database=other_database,
             corrected=corrected,
+            edited_list=edited_list,
+            kinds_in_shards=journal.extensions() if sink.has_shards else {},
             duplicates=journal.duplicates() if sink.needs_images else 0,
         )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -12,6 +11,7 @@ import numpy as np
 from hakubooru.database import open_database
 from hakubooru.errors import DestinationError
 from hakubooru.export.checks import Problem
+from hakubooru.export.corrections import finish
 from hakubooru.export.entry import Origin, export_from
 from hakubooru.export.journal import Journal
 from hakubooru.export.known import numbered
@@ -72,7 +72,7 @@ def repair(out: str | os.PathLike[str], *, decode: bool = False, workers: int | 
             _see_sources(origin, out, bad, journal, sink)
             journal.forget(bad)
         else:
-            sink.finish(chain(journal.pairs(0), journal.pairs(high=-1)))
+            finish(out, sink, journal)
         for name in found.orphans:
             (out / name).unlink(missing_ok=True)
     if not bad:

@@ -9,7 +9,7 @@ import pytest
 import hakubooru as hb
 from exports import run, start_the_machine_anew
 from hakubooru.export import repair, verify
-from pictures import files_of, picture
+from pictures import files_of, picture, write_tar
 
 
 def export(out):
@@ -86,3 +86,31 @@ def test_one_of_an_own_image_stays_when_its_folder_changes(small):
         report = database.posts.export(small / "out", own=own)
     assert report.exported == 2
     assert caption.read_text() == "corrected"
+
+
+@pytest.mark.parametrize(("sink", "name"), [("imagefolder", "metadata.jsonl"), ("kohya-json", "meta.json")])
+def test_a_list_that_was_changed_by_hand_is_kept_beside_the_new_one(small, sink, name):
+    write_tar(small / "images" / "a.tar", {f"{i}.webp": picture(i) for i in range(1, 6)})
+
+    def again(out="out"):
+        with hb.open(small / "posts.db") as database:
+            return database.posts.export(small / out, images=small / "images", sink=sink)
+
+    again()
+    before = files_of(small / "out")
+    path = small / "out" / name
+    text = path.read_text(encoding="utf-8").replace("solo", "corrected", 1)
+    path.write_text(text, encoding="utf-8")
+    edited = name.replace(".", ".edited.")
+    assert f"yours is kept as {edited}" in str(again())
+    assert (small / "out" / edited).read_text(encoding="utf-8") == text
+    (small / "out" / edited).unlink()
+    assert files_of(small / "out") == before
+    (small / "out").rename(small / "moved")
+    path = small / "moved" / name
+    path.write_text(text, encoding="utf-8")
+    assert repair(small / "moved").is_good
+    assert not again("moved").edited_list
+    path.unlink()
+    assert not again("moved").edited_list
+    assert files_of(small / "moved") == before

@@ -201,3 +201,20 @@ def test_a_spool_that_is_thrown_away_leaves_nothing(tmp_path):
     with sink.writer("b"):
         pass
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_shards_of_several_kinds_of_image_are_told(small):
+    members = {f"{i}.x": picture(i, kind) for i, kind in enumerate(["webp", "jpg", "webp", "png"], 1)}
+    folder = small / "images"
+    folder.mkdir()
+    for name, data in members.items():
+        (folder / name).with_suffix(".webp").write_bytes(data)
+    report = run(small, "out")
+    assert report.kinds_in_shards == {"jpg": 1, "png": 1, "webp": 2}
+    assert "The shards hold jpg (1), png (1), webp (2): `datasets` takes its columns from the first" in str(
+        report
+    )
+    assert "datasets" not in str(run(small, "one", [1, 3]))
+    assert "datasets" not in str(run(small, "converted", image={"format": "webp"}))
+    with hb.open(small / "posts.db") as database:
+        assert "datasets" not in str(database.posts.export(small / "pairs", images=folder))
