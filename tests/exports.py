@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sqlite3
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -113,3 +114,10 @@ def spoil(out):
     (out / "x040").mkdir()
     (out / "x040" / "40.txt").write_text("")
     (out / "x009" / "9.npz").write_bytes(b"latents of a trainer")
+
+
+def start_the_machine_anew(out):
+    """As the next run of the machine finds it."""
+    with sqlite3.connect(out / ".hakubooru" / "journal.sqlite") as journal:
+        journal.execute("UPDATE archive SET boot = 'before' WHERE boot <> ''")
+    journal.close()

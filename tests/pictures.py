@@ -49,9 +49,12 @@ def bomb(width: int = 60_000, height: int = 60_000) -> bytes:
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
-    """What lies in a folder and below it, hidden names aside."""
+    """What lies in a folder and below it, hidden names aside; a `meta.json` names that folder, here as OUT."""
+    name = str(folder).encode()
     return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
+        path.relative_to(folder).as_posix(): path.read_bytes().replace(name, b"OUT")
+        if path.name == "meta.json"
+        else path.read_bytes()
         for path in sorted(folder.rglob("*"))
         if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     }

@@ -37,9 +37,11 @@ _NAMED = 3
 )
 @click.option(
     "--sink",
-    type=click.Choice(["folder", "webdataset", "imagefolder", "kohya-json", "captions"]),
-    help="Pairs of files; shards; images with one file of captions, for `datasets` or for sd-scripts; or captions "
-    "alone. The recipe's, or folder.",
+    type=click.Choice(
+        ["folder", "webdataset", "imagefolder", "kohya-json", "kohya-json-relative", "captions"]
+    ),
+    help="Pairs of files; shards; images with one file of captions, for `datasets` or for sd-scripts (with absolute "
+    "paths, or with paths below OUT); or captions alone. The recipe's, or folder.",
 )
 @click.option(
     "--workers",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 import warnings
@@ -18,6 +19,7 @@ def run(command: click.Command, name: str) -> int:
     """Run a command line; say what went wrong in one sentence without a traceback; give the exit code."""
     # Python's own form shows a line of our code.
     warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
+    _show_everything()
     try:
         command.main(prog_name=name, standalone_mode=False)
     except HakubooruError as error:
@@ -38,6 +40,13 @@ def run(command: click.Command, name: str) -> int:
         mend = "; make room and run the same command again" if error.errno == errno.ENOSPC else ""
         return _fail(f"{error.strerror or error}{where}{mend}", FAILED)
     return 0
+
+
+def _show_everything() -> None:
+    """Write what a terminal or a pipe cannot show as an escape with a backslash, where Python would fail."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _fail(message: str, code: int) -> int:

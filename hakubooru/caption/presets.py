@@ -12,6 +12,7 @@ from hakubooru.caption.format import CaptionFormat
 from hakubooru.caption.labels import RatingLabels
 from hakubooru.caption.tagwords import TagLists
 from hakubooru.errors import CaptionFormatError
+from hakubooru.files import read_text
 from hakubooru.nearest import nearest
 
 _SILENT: Final = "(medium) commentary bad translat request mismatch revision audio video"
@@ -122,7 +123,7 @@ def caption_format(value: str | CaptionFormat | Mapping[str, Any]) -> CaptionFor
 
 def _from_file(path: Path) -> CaptionFormat:
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(read_text(path))
     except OSError as error:
         raise CaptionFormatError(
             f"{path} cannot be read ({error.strerror}); name a preset, or a TOML file"

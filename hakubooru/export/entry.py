@@ -182,6 +182,8 @@ def _settings(origin: Origin) -> dict[str, str]:
     """What the files of an export depend on, besides posts and archives."""
     captions = {f"caption.{field.name}": origin.caption.get(field.name) for field in fields(CaptionFormat)}
     images = {f"image.{name}": value for name, value in origin.image.items()}
+    if origin.image.get("format") == "avif":
+        images["image.subsampling"] = image_format(origin.image).subsampling
     output = {f"output.{name}": value for name, value in output_format(origin.output).settings().items()}
     return {
         name: json.dumps(value, ensure_ascii=False) for name, value in (output | captions | images).items()

@@ -5,6 +5,7 @@ The work of an archive enters in one transaction, and the file stays locked whil
 
 from __future__ import annotations
 
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
@@ -15,6 +16,7 @@ from hakubooru.export.journal_file import open_record
 from hakubooru.export.power import boot
 from hakubooru.export.records import Pair
 from hakubooru.export.sinks import STATE
+from hakubooru.image.kinds import EXTENSIONS
 from hakubooru.image.names import storable
 from hakubooru.sql import id_text
 from hakubooru.writing import transaction
@@ -26,9 +28,8 @@ if TYPE_CHECKING:
     from hakubooru.arrays import Ids
     from hakubooru.export.records import Outcome
 
-_NOTHING, _READ, _REWRITE = range(3)
-"""What is to be done with an archive: nothing; reading it again; and writing anew what it gave, which may have more, or
-less, than is on record."""
+_NOTHING, _READ = range(2)
+"""What is to be done with an archive: nothing, or reading it again."""
 
 _NO_STAMP: Final = -1
 _IDS_A_READ: Final = 10_000
@@ -42,10 +43,14 @@ _ON_THE_DISK: Final = ""
 _DECODING: Final = "decoding"
 _BEFORE_DECODING: Final = 1
 """The version of decoding of exports that were begun before it was taken down."""
+_EARLIER: Final = {
+    "caption.repeats": "true",
+    "output.shards": '"of one archive each"',
+    "image.subsampling": '"4:2:0"',
+}
+"""What is true of exports whose record does not say it, since an earlier version began them."""
 
 _PAIR: Final = ", ".join(Pair._fields)
-_EARLIER: Final = {"caption.repeats": "true"}
-"""What exports did that were begun before a setting had a name."""
 
 
 class Journal:
@@ -73,7 +78,9 @@ class Journal:
             DestinationError: some differ; the message names them.
         """
         before = dict(self._connection.execute("SELECT name, value FROM setting"))
-        before = (_EARLIER if "caption.order" in before else {}) | before
+        tables = {name.partition(".")[0] for name in before}
+        earlier = {name: value for name, value in _EARLIER.items() if name.partition(".")[0] in tables}
+        before = earlier | before
         differing = [name for name, value in settings.items() if before.get(name, value) != value]
         if differing:
             told = "; ".join(f"{name} was {before[name]}, and is {settings[name]}" for name in differing)
@@ -125,39 +132,11 @@ class Journal:
         self.reopen()
         self._write("UPDATE archive SET stamp = ? WHERE name NOT GLOB 'own *'", [(_NO_STAMP,)])
 
-    def rewrites(self, archive: str) -> None:
-        """Take down, on the disk, that what an archive gave is written anew.
-
-        Until that is recorded, its files can have more than is on record, or less.
-        """
-        self._connection.execute("PRAGMA synchronous = FULL")
-        self._write("UPDATE archive SET todo = ? WHERE name = ?", [(_REWRITE, archive)])
-        self._connection.execute("PRAGMA synchronous = NORMAL")
-
-    def was_left(self, archive: str) -> None:
-        """Take that back: it was left as it was, and is to be read another time."""
-        self._write("UPDATE archive SET todo = ? WHERE name = ?", [(_READ, archive)])
-
-    def to_rewrite(self) -> set[str]:
-        """Keys of archives of whose files it is not known that they have what is on record."""
-        rows = self._connection.execute(
-            "SELECT name FROM archive WHERE todo = ? AND EXISTS (SELECT 1 FROM pair WHERE archive = name)",
-            [_REWRITE],
-        )
-        return {name for (name,) in rows}
-
-    def record(self, outcome: Outcome, *, whole: bool = False) -> None:
-        """Take down what came of an archive, in full or not at all.
-
-        Args:
-            outcome: of an archive.
-            whole: it has all that the archive gives; what is on record of it is struck.
-        """
+    def record(self, outcome: Outcome) -> None:
+        """Take down what came of an archive, in full or not at all."""
         key = outcome.key
         many = self._connection.executemany
         with transaction(self._connection):
-            if whole:
-                self._connection.execute("DELETE FROM pair WHERE archive = ?", [key])
             # An image that was not taken from it before, and now is, was mended meanwhile.
             before = self._connection.execute(
                 "SELECT DISTINCT id FROM broken WHERE archive = ?", [key]
@@ -188,21 +167,14 @@ class Journal:
                 [key, outcome.stamp, outcome.strays, outcome.damage, boot(), _NOTHING],
             )
 
-    def forget(self, ids: Iterable[int], *, leaves_more: bool = False) -> None:
-        """Strike pairs, and have all archives read again: others than those that they came from may have them.
-
-        Args:
-            ids: of the pairs.
-            leaves_more: they are not wanted any more, and what is in one file with them is written anew.
-        """
+    def forget(self, ids: Iterable[int]) -> None:
+        """Strike pairs, and have all archives read again: others than those that they came from may have them."""
         rows = [(post_id,) for post_id in ids]
         if not rows:
             return
-        if not leaves_more:
-            self.reopen()
-        todo = _REWRITE if leaves_more else _READ
+        self.reopen()
         self._write(
-            f"UPDATE archive SET todo = MAX(todo, {todo}) WHERE name = (SELECT archive FROM pair WHERE id = ?)",
+            f"UPDATE archive SET todo = MAX(todo, {_READ}) WHERE name = (SELECT archive FROM pair WHERE id = ?)",
             rows,
         )
         self._write("DELETE FROM pair WHERE id = ?", rows)
@@ -223,6 +195,40 @@ class Journal:
         rows = [(_ON_THE_DISK, name) for name in archives]
         self._write("UPDATE archive SET boot = ? WHERE name = ?", rows)
 
+    def trust_all(self) -> None:
+        """Take down that all has reached the disk."""
+        self._write("UPDATE archive SET boot = ?", [(_ON_THE_DISK,)])
+
+    @contextmanager
+    def durable(self) -> Iterator[None]:
+        """Make a change that has reached the disk at the end of the block, or not at all."""
+        self._connection.execute("PRAGMA synchronous = FULL")
+        try:
+            with self.change():
+                yield
+        finally:
+            self._connection.execute("PRAGMA synchronous = NORMAL")
+
+    @contextmanager
+    def change(self) -> Iterator[None]:
+        """Make one change of several."""
+        with transaction(self._connection):
+            yield
+
+    def relocate(self, paths: Iterable[tuple[str, int]]) -> None:
+        """Take down where pairs lie now: paths and ids; within a change."""
+        self._connection.executemany("UPDATE pair SET path = ? WHERE id = ?", paths)
+
+    def in_shard_order(self) -> Iterator[tuple[int, str, int, int]]:
+        """Id, path, bytes of the image and of the caption of all pairs: by id % 1000 and id, own images behind.
+
+        The order is made before the first is given, so that pairs may be relocated meanwhile.
+        """
+        yield from self._connection.execute(
+            "SELECT id, path, bytes, length(CAST(caption AS BLOB)) FROM pair "
+            "ORDER BY id < 0, CASE WHEN id < 0 THEN 0 ELSE id % 1000 END, id"
+        )
+
     def doubtful(self) -> list[str]:
         """Archives that were exported before the machine was started anew, and may not have reached the disk."""
         rows = self._connection.execute(
@@ -240,19 +246,11 @@ class Journal:
         first = "(SELECT id, MIN(id) OVER (PARTITION BY sha256) AS first FROM pair)"
         return _column(self._connection.execute(f"SELECT id FROM {first} WHERE id > first ORDER BY id"))
 
-    def set_aside(self, twins: Ids, *, leaves_more: bool) -> None:
-        """Take images down as those of others, and not as exported.
-
-        Args:
-            twins: their numbers.
-            leaves_more: what is in one file with them is written anew.
-        """
+    def set_aside(self, twins: Ids) -> None:
+        """Take images down, by their numbers, as those of others, and not as exported."""
         rows = [(number,) for number in twins.tolist()]
         with transaction(self._connection):
             many = self._connection.executemany
-            if leaves_more:
-                struck = f"UPDATE archive SET todo = {_REWRITE} WHERE name = (SELECT archive FROM pair WHERE id = ?)"
-                many(struck, rows)
             many("INSERT INTO twin SELECT id, sha256, archive FROM pair WHERE id = ?", rows)
             many("DELETE FROM pair WHERE id = ?", rows)
 
@@ -317,15 +315,6 @@ class Journal:
             ).fetchall()
             yield from map(Pair._make, rows)
 
-    def with_their_archives(self, ids: Ids) -> Ids:
-        """These posts, and all others that their archives gave, ascending."""
-        rows = self._connection.execute(
-            "SELECT id FROM pair WHERE archive IN "
-            "(SELECT archive FROM pair WHERE id IN (SELECT value FROM json_each(?))) ORDER BY id",
-            [id_text(ids)],
-        )
-        return _column(rows)
-
     def archives_of(self, ids: Ids) -> set[str]:
         """Keys of the archives that these posts came from, own folders aside."""
         rows = self._connection.execute(
@@ -333,6 +322,12 @@ class Journal:
             [id_text(ids)],
         )
         return {key.removesuffix(OTHERS) for (key,) in rows}
+
+    def extensions(self) -> dict[str, int]:
+        """How many exported images have each extension."""
+        sums = ", ".join(f"COUNT(*) FILTER (WHERE path GLOB '*.{name}')" for name in EXTENSIONS)
+        counts = self._connection.execute(f"SELECT {sums} FROM pair").fetchone()
+        return {name: count for name, count in zip(EXTENSIONS, counts, strict=True) if count}
 
     def duplicates(self) -> int:
         """Images that are, byte for byte, those of another post with a smaller id."""
@@ -383,7 +378,7 @@ class Journal:
         )
 
     def _write(self, statement: str, rows: list[Any]) -> None:
-        with transaction(self._connection):
+        with nullcontext() if self._connection.in_transaction else self.change():
             self._connection.executemany(statement, rows)
 
 

@@ -39,7 +39,7 @@ def tasks_for_others(archives: Sequence[Archive], posts: Ids, journal: Journal) 
     Raises:
         IncompleteError: an archive cannot be read.
     """
-    wanted = {archive.key: posts[:0] for archive in archives if archive.key + OTHERS in journal.to_rewrite()}
+    wanted = {}
     unknown = _unknown(archives, journal) if len(posts) else []
     try:
         with tqdm(total=len(unknown), desc="looking into", unit=" archives", disable=None) as bar:
@@ -48,7 +48,7 @@ def tasks_for_others(archives: Sequence[Archive], posts: Ids, journal: Journal) 
                 others = np.setdiff1d(held(posts, index), asked, assume_unique=True)
                 if len(others):
                     wanted[archive.key] = others
-                elif archive.key not in wanted:
+                else:
                     journal.record(_looked_into(archive, index))
                 bar.update()
     except LostArchiveError as error:

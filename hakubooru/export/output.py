@@ -25,7 +25,7 @@ class OutputFormat:
 
     sink: str = "folder"
     """`folder` (pairs of files), `webdataset` (shards), `imagefolder` (with `metadata.jsonl`), `kohya-json` (with
-    sd-scripts' `meta.json`) or `captions` (text alone, for which no images are needed)."""
+    sd-scripts' `meta.json`, which has absolute paths), `kohya-json-relative` (with paths below the folder) or `captions` (text alone, for which no images are needed)."""
     shard_images: int = SHARD_IMAGES
     """Images of a shard at the most."""
     shard_bytes: int = SHARD_BYTES
@@ -47,7 +47,11 @@ class OutputFormat:
 
     def settings(self) -> dict[str, object]:
         """What the files of an export depend on, by names for messages."""
-        shards = {"shard_images": self.shard_images, "shard_bytes": self.shard_bytes}
+        shards = {
+            "shards": "across archives",
+            "shard_images": self.shard_images,
+            "shard_bytes": self.shard_bytes,
+        }
         own: dict[str, object] = {"sink": self.sink}
         return own | shards if self.sink == WebDatasetSink.name else own
 

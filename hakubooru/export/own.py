@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from hakubooru.export.reading import Images
 from hakubooru.export.records import Broken
+from hakubooru.files import read_text
 from hakubooru.image.header import LARGEST_BYTES
 from hakubooru.image.own import images_in, own_place
 
@@ -50,7 +51,7 @@ class OwnImages(Images):
                 self._refuse(number, name, "no caption of the same name in .txt beside it")
                 continue
             try:
-                self._captions[number] = _one_line(caption.read_text(encoding="utf-8"))
+                self._captions[number] = _one_line(read_text(caption))
             except UnicodeDecodeError:
                 self._refuse(number, name, "its caption is not UTF-8")
             else:
@@ -65,5 +66,5 @@ class OwnImages(Images):
 
 
 def _one_line(text: str) -> str:
-    """A caption as trainers read it: without a byte-order mark, and without line ends."""
-    return re.sub(r"\s*\n\s*", " ", text.lstrip("\ufeff").strip())
+    """A caption as trainers read it: without line ends."""
+    return re.sub(r"\s*\n\s*", " ", text.strip())

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from tqdm import tqdm
 
 from hakubooru.errors import DestinationError
+from hakubooru.export.corrections import finish, finished, is_corrected, keep_list, put_back, set_aside
 from hakubooru.export.engine import Engine, Work, engine
 from hakubooru.export.journal import Journal
-from hakubooru.export.known import numbered, remove_files, see_rewritten
+from hakubooru.export.known import numbered
 from hakubooru.export.manifest import MANIFEST, REJECTS, write_manifest, write_rejects
 from hakubooru.export.orphans import remove_orphans
 from hakubooru.export.others import lost_archives, tasks_for_others
 from hakubooru.export.power import Disk
 from hakubooru.export.records import Task
 from hakubooru.export.report import ExportReport
-from hakubooru.export.sinks import STATE
+from hakubooru.export.shards import cut, finish_moves
+from hakubooru.export.sinks import STATE, WebDatasetSink
+from hakubooru.export.sinks.webdataset import SPOOL
 from hakubooru.export.verify import wrong_ids
 from hakubooru.export.work import ExportArchive, ExportCaptions
 from hakubooru.image.convert import COPY, ImageFormat
@@ -31,7 +33,7 @@ from hakubooru.image.sources import waves
 from hakubooru.sqlite_errors import explained
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
     from typing import Any, TypeAlias
 
@@ -108,8 +110,9 @@ def run_export(
             )
         journal.settle(settings, out)
         sink.clean()
+        if sink.has_shards:
+            finish_moves(out, journal)
         archives = numbered(archives, roots, journal)
-        see_rewritten(journal, archives)
         other_database = _compared(database, journal)
         # Of a run that was cut off, files can have stayed that nothing tells of.
         was_cut_off = journal.remember(_UNDER_WAY, "yes") == "yes"
@@ -118,8 +121,8 @@ def run_export(
                 f"nothing is selected: to prune {out} would remove all of it; select some posts"
             )
         if prune:
-            _prune(ids, journal, sink, archives)
-        there = _take_up(ids, out, journal, sink, own=own, workers=workers)
+            _prune(ids, journal, sink)
+        there, corrected = _take_up(ids, out, journal, sink, own=own, workers=workers)
         journal.remember("origin", origin)
         known = np.union1d(there, journal.twin_ids())
         run = _Run(journal, disk, archives, own, np.setdiff1d(ids, known), sink)
@@ -137,14 +140,16 @@ def run_export(
             tqdm(total=len(run.wanted), unit=" images", unit_scale=True, disable=None) as bar,
         ):
             run.finish(running, bar)
-            while sink.needs_images and shape.duplicates == "drop" and run.drop_twins(ids):
+            while (shape.duplicates == "drop" and run.drop_twins(ids)) or run.cut(out):
                 run.finish(running, bar)
         sink.clean()  # an engine that goes on after the loss of a worker has what that one began
+        put_back(out, journal)
         if was_cut_off:
             remove_orphans(out, journal.pairs(), sink)
         tally = write_manifest(out / MANIFEST, ids, database, journal, sink.name, decoding=decoding)
         write_rejects(out / REJECTS, journal)
-        sink.finish(chain(journal.pairs(0), journal.pairs(high=-1)))
+        edited_list = keep_list(out, sink, journal)
+        finish(out, sink, journal)
         journal.remember(_UNDER_WAY, "")
         return ExportReport(
             out=out,
@@ -157,6 +162,9 @@ def run_export(
             passed_over=journal.passed_over(),
             damaged=journal.damaged(),
             other_database=other_database,
+            corrected=corrected,
+            edited_list=edited_list,
+            kinds_in_shards=journal.extensions() if sink.has_shards else {},
             duplicates=journal.duplicates() if sink.needs_images else 0,
         )
 
@@ -195,13 +203,25 @@ class _Run:
         Args:
             ids: all that is asked for.
         """
+        if not self.sink.needs_images:
+            return False
         again = self.journal.forget_twins(ids)
         # Files first: what is lost on the way is exported again, and compared again.
         twins = self.journal.new_twins()
-        remove_files(twins, self.journal, self.sink, self.archives)
-        self.journal.set_aside(twins, leaves_more=self.sink.holds_archives)
+        for pair in self.journal.pairs_of(twins):
+            self.sink.remove(pair)
+        self.journal.set_aside(twins)
         self.wanted = np.union1d(self.wanted, again)
-        return bool(len(again) or self.journal.to_rewrite())
+        return bool(len(again))
+
+    def cut(self, out: Path) -> bool:
+        """Bring pairs into shards, where there are shards; whether something is to be exported again for it."""
+        if not isinstance(self.sink, WebDatasetSink):
+            return False
+        lost = cut(out, self.journal, self.sink)
+        self.journal.forget(lost)
+        self.wanted = np.union1d(self.wanted, np.array(lost, np.int64))
+        return bool(lost)
 
     def _still(self, ids: Ids) -> Ids:
         return np.intersect1d(ids, self.wanted, assume_unique=True)
@@ -211,24 +231,14 @@ class _Run:
 
     def _do(self, running: Engine[Task, Outcome], tasks: Sequence[Task], bar: tqdm[Any]) -> None:
         done = dict(self.journal.done())
-        to_rewrite = self.journal.to_rewrite()
-        left: Iterable[Task] = [
-            task
-            for task in tasks
-            if (len(task.wanted) or task.key in to_rewrite) and done.get(task.key) != task.stamp
-        ]
-        whole = self.sink.holds_archives
-        if whole:
-            left = map(self._with_recorded, left)
+        left = [task for task in tasks if len(task.wanted) and done.get(task.key) != task.stamp]
         found: list[Ids] = []
         lost: list[str] = []
         for outcome in running.run(left):
             if outcome.lost:
                 lost.append(f"{outcome.key} ({outcome.lost})")
-                if whole and outcome.key not in to_rewrite:
-                    self.journal.was_left(outcome.key)
                 continue
-            self.journal.record(outcome, whole=whole)
+            self.journal.record(outcome)
             self.disk.wrote(outcome.key)
             found.append(np.array([pair.id for pair in outcome.pairs], np.int64))
             bar.update(len(outcome.pairs))
@@ -237,12 +247,6 @@ class _Run:
             raise lost_archives(lost)
         if found:
             self.wanted = np.setdiff1d(self.wanted, np.concatenate(found), assume_unique=True)
-
-    def _with_recorded(self, task: Task) -> Task:
-        recorded = self.journal.ids_of(task.key)
-        if len(recorded):
-            self.journal.rewrites(task.key)
-        return replace(task, wanted=np.union1d(task.wanted, recorded), recorded=recorded)
 
 
 def _prepare(out: Path) -> None:
@@ -273,18 +277,21 @@ def _compared(database: Database, journal: Journal) -> str:
     return "" if before in (None, now) else f"{before}; now {now}"
 
 
-def _prune(ids: Ids, journal: Journal, sink: Sink, archives: Sequence[Archive]) -> None:
+def _prune(ids: Ids, journal: Journal, sink: Sink) -> None:
     """Remove the pairs of posts that are not selected any more."""
     others = np.setdiff1d(journal.ids(), ids, assume_unique=True)
-    remove_files(others, journal, sink, archives)
-    journal.forget(others.tolist(), leaves_more=sink.holds_archives)
+    for pair in journal.pairs_of(others):
+        sink.remove(pair)
+    journal.forget(others.tolist())
     journal.forget_broken(np.setdiff1d(journal.broken_ids(), ids, assume_unique=True))
 
 
 def _take_up(
     ids: Ids, out: Path, journal: Journal, sink: Sink, *, own: Sequence[OwnFolder], workers: int
-) -> Ids:
-    """What is exported already; what a power cut or a hand took away is struck from the record.
+) -> tuple[Ids, int]:
+    """What is exported already, and how many captions were corrected by hand.
+
+    What a power cut or a hand took away is struck from the record.
 
     Raises:
         DestinationError: the export holds posts that are not selected.
@@ -296,14 +303,14 @@ def _take_up(
             f"{out} holds {len(others):,} posts that are not selected ({told}); "
             "select them too, remove them with --prune, or choose another folder"
         )
-    journal.forget([pair.id for pair in journal.pairs() if not sink.holds(pair)])
-    if doubtful := journal.doubtful():
-        journal.forget(wrong_ids(out, journal.pairs_from(doubtful), sink, workers))
-        journal.trust(doubtful)
+    corrected = _compare(out, journal, sink, workers)
     stamps = journal.stamps()
     for folder in own:
         if stamps.get(folder.key, folder.stamp) != folder.stamp:
-            for pair in journal.pairs_of(journal.ids_of(folder.key)):
+            pairs = list(journal.pairs_of(journal.ids_of(folder.key)))
+            if sink.writes_captions:
+                set_aside(out, pairs)
+            for pair in pairs:
                 sink.remove(pair)
             journal.strike(folder.key)
     if journal.recall(_READING) != str(
@@ -316,4 +323,35 @@ def _take_up(
         journal.reopen()
     # Not before: were it taken down and the run killed, no archive would be read again for the new posts.
     journal.remember("selection", print_of_ids)
-    return journal.ids()
+    return journal.ids(), corrected
+
+
+def _compare(out: Path, journal: Journal, sink: Sink, workers: int) -> int:
+    """Strike pairs whose files are gone or damaged; gives how many captions were corrected by hand, which stay."""
+    since = finished(out)
+    gone: set[int] = set()
+    corrected: set[int] = set()
+    for pair in journal.pairs():
+        if not sink.holds(pair):
+            gone.add(pair.id)
+        elif sink.writes_captions and is_corrected(out, pair, since):
+            corrected.add(pair.id)
+    aside = _strike(gone, out, journal, sink)
+    if doubtful := journal.doubtful():
+        pairs = journal.pairs_from(doubtful)
+        if sink.has_shards:  # which are on the disk before they are on record
+            images, captions = {pair.id for pair in pairs if pair.path.startswith(SPOOL)}, set[int]()
+        else:
+            images, captions = wrong_ids(out, pairs, sink, workers)
+        aside += _strike(images | (captions - corrected), out, journal, sink)
+        corrected -= images
+        journal.trust(doubtful)
+    return len(corrected) + aside
+
+
+def _strike(ids: Collection[int], out: Path, journal: Journal, sink: Sink) -> int:
+    """Strike pairs that are to be exported again; gives how many captions were corrected, which are set aside."""
+    pairs = journal.pairs_of(np.array(sorted(ids), np.int64))
+    count = set_aside(out, pairs) if sink.writes_captions else 0
+    journal.forget(ids)
+    return count

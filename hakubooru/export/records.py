@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-import numpy as np
-
 if TYPE_CHECKING:
     from hakubooru.arrays import Ids
     from hakubooru.image.names import Claim
@@ -29,8 +27,6 @@ class Task:
     """Posts outside it are counted and left alone."""
     key: str
     """What the work is known by from one run to the next."""
-    recorded: Ids = field(default_factory=lambda: np.empty(0, np.int64))
-    """What the archive gave before, where that is written anew with the rest: it must give it again."""
 
     @property
     def stamp(self) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -12,9 +11,10 @@ import numpy as np
 from hakubooru.database import open_database
 from hakubooru.errors import DestinationError
 from hakubooru.export.checks import Problem
+from hakubooru.export.corrections import finish
 from hakubooru.export.entry import Origin, export_from
 from hakubooru.export.journal import Journal
-from hakubooru.export.known import numbered, see_archives
+from hakubooru.export.known import numbered
 from hakubooru.export.manifest import read_manifest
 from hakubooru.export.output import output_format
 from hakubooru.export.sinks import STATE, beside
@@ -72,7 +72,7 @@ def repair(out: str | os.PathLike[str], *, decode: bool = False, workers: int | 
             _see_sources(origin, out, bad, journal, sink)
             journal.forget(bad)
         else:
-            sink.finish(chain(journal.pairs(0), journal.pairs(high=-1)))
+            finish(out, sink, journal)
         for name in found.orphans:
             (out / name).unlink(missing_ok=True)
     if not bad:
@@ -111,7 +111,6 @@ def _see_sources(origin: Origin, out: Path, bad: set[int], journal: Journal, sin
         archives = find_archives(origin.images, skip=out) if origin.images else []
     archives = numbered(archives, origin.images, journal)
     ids = np.array(sorted(bad), np.int64)
-    see_archives(ids, journal, sink, archives)
     gone = journal.archives_of(ids) - {archive.key for archive in archives}
     if gone and sink.needs_images:
         # Another archive can have an older image, which would stand in without a word.

@@ -34,6 +34,12 @@ class ExportReport:
     """Archives that could not be read to their end, and why."""
     other_database: str
     """How the database differs from the one that the export was begun with; "" where it does not."""
+    edited_list: str
+    """The name under which a list of captions that was changed by hand stays beside the new one; "" where none was."""
+    kinds_in_shards: dict[str, int]
+    """Images of each extension, where there are shards."""
+    corrected: int
+    """Captions in the export that were corrected by hand, and stay."""
     duplicates: int
     """Exported images that are, byte for byte, those of another post with a smaller id."""
 
@@ -46,6 +52,22 @@ class ExportReport:
         if self.duplicates:
             lines.append(
                 f"{self.duplicates:,} images are byte for byte the same as another's (sha256 in the manifest)."
+            )
+        if self.edited_list:
+            lines.append(
+                f"The list of captions was changed by hand, and written anew; yours is kept as {self.edited_list}."
+            )
+        if len(self.kinds_in_shards) > 1:
+            kinds = ", ".join(f"{name} ({count:,})" for name, count in self.kinds_in_shards.items())
+            lines.append(
+                f"The shards hold {kinds}: `datasets` takes its columns from the first images, and gives None for those of "
+                'another kind. For it, convert all to one (a recipe\'s [image] format = "webp"); `webdataset` reads all.'
+            )
+        if self.corrected:
+            lines.append(
+                f"{self.corrected:,} {'caption was' if self.corrected == 1 else 'captions were'} corrected by hand, "
+                "and kept; "
+                f"`hakubooru verify {self.out} --repair` takes the manifest's back."
             )
         if self.passed_over:
             told = "; ".join(

@@ -17,11 +17,11 @@ from tqdm import tqdm
 from hakubooru.errors import DestinationError
 from hakubooru.export.checks import CheckFiles, CheckShard, Problem, shard_of
 from hakubooru.export.engine import checked_workers, engine
-from hakubooru.export.manifest import MANIFEST, has_stored_sizes, read_manifest, sink_of
-from hakubooru.export.orphans import kind_of, orphan_shards, orphans
+from hakubooru.export.manifest import MANIFEST, REJECTS, has_stored_sizes, read_manifest, sink_of
+from hakubooru.export.orphans import PairFiles, Place, Shards, kind_of, unknown_files
 from hakubooru.export.records import Pair
 from hakubooru.export.sinks import SINKS
-from hakubooru.export.sinks.listed import ListedSink
+from hakubooru.export.sinks.listed import KohyaJsonSink, ListedSink
 from hakubooru.image.own import own_number
 from hakubooru.sqlite_errors import explained
 
@@ -52,10 +52,18 @@ class VerifyReport:
     orphans: list[str] = field(default_factory=list)
     """Images and captions that belong to no pair."""
 
+    strays: list[str] = field(default_factory=list)
+    """Other images, captions and shards, which no export writes there, and which could be trained on."""
+    others: list[str] = field(default_factory=list)
+    """Files of any other kind that the export does not know."""
+
     @property
     def is_good(self) -> bool:
-        """Whether nothing was found."""
-        return not self.problems and not self.orphans
+        """Whether nothing was found that could be trained on and is not what the manifest says."""
+        return not self.problems and not self.orphans and not self.strays
+
+    def _others(self) -> str:
+        return f"Other files ({_named(len(self.others), self.others[:_NAMED])})."
 
     def add(self, problem: Problem) -> None:
         """Take down what is wrong with a file."""
@@ -66,15 +74,32 @@ class VerifyReport:
 
     def __str__(self) -> str:
         if self.is_good:
-            return f"{self.out}: all {self.pairs:,} pairs are what the manifest says, and there is no file of any other."
+            last = ", and there is no file of any other." if not self.others else f".\n{self._others()}"
+            return f"{self.out}: all {self.pairs:,} pairs are what the manifest says{last}"
         good = self.pairs - len({*self.bad_ids, *self.bad_captions})
         lines = [f"{self.out}: {good:,} of {self.pairs:,} pairs are what the manifest says."]
         found = [*sorted(self.problems.items())]
         if self.orphans:
             found.append(("file that belongs to no pair", (len(self.orphans), self.orphans[:_NAMED])))
-        for what, (count, names) in found:
-            lines.append(f"{what} ({count:,}: {', '.join(names)}{', …' if count > len(names) else ''})")
+        if self.strays:
+            found.append(("file that no export wrote", (len(self.strays), self.strays[:_NAMED])))
+        lines += [f"{what} ({_named(count, names)})" for what, (count, names) in found]
+        if self.bad_captions:
+            lines.append(
+                "Captions that were corrected by hand stay when the export is run again, and are trained on; "
+                "--repair takes the manifest's back."
+            )
+        if self.strays:
+            lines.append(
+                "Move away what is not to be trained on, or export it with --own; --repair leaves it."
+            )
+        if self.others:
+            lines.append(self._others())
         return "\n".join(lines)
+
+
+def _named(count: int, names: list[str]) -> str:
+    return f"{count:,}: {', '.join(names)}{', …' if count > len(names) else ''}"
 
 
 def verify(out: str | os.PathLike[str], *, decode: bool = False, workers: int | None = None) -> VerifyReport:
@@ -97,27 +122,24 @@ def verify(out: str | os.PathLike[str], *, decode: bool = False, workers: int | 
     if not (out / MANIFEST).is_file():
         raise DestinationError(f"{out} has no {MANIFEST}: it is no export, or one that was not finished")
     sink = SINKS[sink_of(out)](str(out))
-    if sink.holds_archives:
+    if sink.has_shards:
         return _verify_shards(out, decode=decode, workers=workers)
     return _verify_files(out, sink, decode=decode, workers=workers)
 
 
-def wrong_ids(out: Path, pairs: Iterator[Pair], sink: Sink, workers: int = 1) -> set[int]:
-    """Those of some pairs whose files are not what the record says.
+def wrong_ids(out: Path, pairs: Iterator[Pair], sink: Sink, workers: int = 1) -> tuple[set[int], set[int]]:
+    """Those of some pairs of files whose image is not what the record says, and others whose caption is not.
 
     Args:
         out: the export's folder.
-        pairs: shard after shard, where there are shards.
+        pairs: any.
         sink: how it was written.
         workers: processes that read.
     """
     report = VerifyReport(out)
-    if sink.holds_archives:
-        _run(report, CheckShard(str(out), decodes=False), map(list, _by_shard(pairs)), workers)
-    else:
-        batches = iter(lambda: list(islice(pairs, _ROWS_A_TASK)), [])
-        _run(report, CheckFiles(str(out), decodes=False, has_captions=sink.writes_captions), batches, workers)
-    return {*report.bad_ids, *report.bad_captions}
+    batches = iter(lambda: list(islice(pairs, _ROWS_A_TASK)), [])
+    _run(report, CheckFiles(str(out), decodes=False, has_captions=sink.writes_captions), batches, workers)
+    return set(report.bad_ids), set(report.bad_captions).difference(report.bad_ids)
 
 
 def _verify_files(out: Path, sink: Sink, *, decode: bool, workers: int) -> VerifyReport:
@@ -138,12 +160,18 @@ def _verify_files(out: Path, sink: Sink, *, decode: bool, workers: int) -> Verif
     known = np.concatenate([*ids, np.empty(0, np.int64)])
     order = np.argsort(known)
     kinds_of = np.concatenate([*kinds, np.empty(0, np.uint8)])[order]
-    report.orphans = sorted(orphans(out, known[order], kinds_of, has_captions=sink.writes_captions))
+    pairs = PairFiles(known[order], kinds_of, has_captions=sink.writes_captions)
+    known_files = {MANIFEST, REJECTS, *([sink.file] if isinstance(sink, ListedSink) else [])}
+    _tell_unknown(report, unknown_files(out, pairs, known_files))
     return report
 
 
 def _wrong_list(out: Path, sink: ListedSink) -> str:
     """What is wrong with a list of captions, compared with the manifest."""
+    if isinstance(sink, KohyaJsonSink) and (folder := sink.listed_folder()):
+        if not _is_same(folder, out):
+            return f"list names images in {folder}; a moved export has its list written again by --repair"
+        sink.folder = folder
     lines = sink.lines(chain.from_iterable(_exported(out)))
     try:
         with (out / sink.file).open(encoding="utf-8", errors="replace", newline="\n") as file:
@@ -153,6 +181,13 @@ def _wrong_list(out: Path, sink: ListedSink) -> str:
     except OSError as error:
         return f"list cannot be read ({error.strerror})"
     return "" if same else "list is not what the manifest says"
+
+
+def _is_same(folder: str, out: Path) -> bool:
+    try:
+        return out.samefile(folder)
+    except OSError:
+        return False
 
 
 def _verify_shards(out: Path, *, decode: bool, workers: int) -> VerifyReport:
@@ -166,8 +201,16 @@ def _verify_shards(out: Path, *, decode: bool, workers: int) -> VerifyReport:
             yield pairs
 
     _run(report, CheckShard(str(out), decode, has_stored_sizes(out)), tasks(), workers)
-    report.orphans = orphan_shards(out, known)
+    _tell_unknown(report, unknown_files(out, Shards(known), {MANIFEST, REJECTS}))
     return report
+
+
+def _tell_unknown(report: VerifyReport, files: Iterator[tuple[str, Place]]) -> None:
+    lists = {Place.ORPHAN: report.orphans, Place.STRAY: report.strays, Place.OTHER: report.others}
+    for name, place in files:
+        lists[place].append(name)
+    for names in lists.values():
+        names.sort()
 
 
 def _exported(out: Path) -> Iterator[list[Pair]]:

@@ -116,25 +116,14 @@ class ExportArchive:
                 if len(captioned.waiting) >= _CAPTIONS_A_TIME or (most and captioned.bytes >= most):
                     captioned.finish()
             captioned.finish()
-            # With an error the sink leaves what is there as it is.
-            if lost := images.outcome.lost or _shrunk(images):
-                raise _LostError(lost)
+            # With an error the sink throws away what was begun.
+            if images.outcome.lost:
+                raise _LostError(images.outcome.lost)
         return images.outcome
 
 
 class _LostError(Exception):
-    """What came of an archive must not take the place of what is there; the message says why."""
-
-
-def _shrunk(images: Images) -> str:
-    """Whether an archive gives less than it once did, in words."""
-    recorded = images.task.recorded
-    if not len(recorded):
-        return ""
-    lost = np.setdiff1d(recorded, [pair.id for pair in images.outcome.pairs])
-    if not len(lost):
-        return ""
-    return f"{len(lost):,} of {len(recorded):,} images that it gave before are not in it any more, post {lost[0]} for one"
+    """An archive cannot be read; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -161,8 +150,8 @@ class ExportCaptions:
                 if stopped():
                     raise StoppedError
                 data = text.encode()
-                path = writer.image(number, place(number, "txt"), data)
-                writer.caption(number, text)
+                writer.image(number, place(number, "txt"), data)
+                path = writer.caption(number, text)
                 digest = hashlib.sha256(data).hexdigest()
                 outcome.pairs.append(
                     Pair(number, path, *sizes[number], len(data), digest, text, _as_json(parts))
@@ -183,10 +172,10 @@ class _Captioned:
         """Of the images that wait."""
 
     def add(self, number: int, header: ImageHeader, data: bytes) -> None:
-        path = self.writer.image(number, self.images.place(number, header.extension), data)
+        self.writer.image(number, self.images.place(number, header.extension), data)
         digest = hashlib.sha256(data).hexdigest()
         size = (self.as_stored and header.stored) or (header.width, header.height)
-        self.waiting[number] = Pair(number, path, *size, len(data), digest, "", "")
+        self.waiting[number] = Pair(number, "", *size, len(data), digest, "", "")
         self.bytes += len(data)
 
     def finish(self) -> None:
@@ -197,8 +186,8 @@ class _Captioned:
         found = {number: (text, _as_json(parts)) for number, text, parts in self.captions.captioned(ids)}
         for number, pair in self.waiting.items():
             text, parts = found[number]
-            self.writer.caption(number, text)
-            self.images.outcome.pairs.append(pair._replace(caption=text, parts=parts))
+            path = self.writer.caption(number, text)
+            self.images.outcome.pairs.append(pair._replace(path=path, caption=text, parts=parts))
         self.waiting.clear()
         self.bytes = 0
 

@@ -48,7 +48,9 @@ class ImageFormat:
     format: str | None = None
     """webp, avif, jpeg or png; None copies."""
     quality: int = _QUALITY
-    """1 to 100, for webp, avif and jpeg; of a lossless webp, the pains taken to make it small. png has none."""
+    """1 to 100, for webp, avif and jpeg; of a lossless webp, the pains taken to make it small. png has none.
+    Colours have half the resolution of brightness (4:2:0), except in jpeg from 90 on and in avif at 100; a lossy webp can
+    have no other."""
     lossless: bool = False
     """For webp: every pixel stays as it is."""
     max_pixels: int | None = None
@@ -168,10 +170,15 @@ class ImageFormat:
         options: dict[str, Any] = {"quality": self.quality}
         if self.format == "webp" and self.lossless:
             options |= {"lossless": True, "exact": True}  # also what is transparent
-        if self.format == "jpeg":
-            # Pillow's buffer is too small for `optimize` where an image has much detail (libjpeg: suspension not allowed).
-            options["subsampling"] = "4:4:4" if self.quality >= 90 else "4:2:0"
+        if self.format in ("jpeg", "avif"):
+            # Pillow's buffer is too small for `optimize` where a jpeg has much detail (libjpeg: suspension not allowed).
+            options["subsampling"] = self.subsampling
         return options
+
+    @property
+    def subsampling(self) -> str:
+        """The resolution of colours in a jpeg or avif: that of brightness, 4:4:4, or half of it, 4:2:0."""
+        return "4:4:4" if self.quality >= (90 if self.format == "jpeg" else 100) else "4:2:0"
 
 
 COPY: Final = ImageFormat()

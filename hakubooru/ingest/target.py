@@ -10,6 +10,7 @@ from peewee import SchemaManager
 
 from hakubooru.database import Database, lay_out
 from hakubooru.errors import DatabaseFileError
+from hakubooru.files import real_path
 from hakubooru.ingest.order import put_in_order
 from hakubooru.recognise import unfinished_build
 from hakubooru.schema import PostTagRelation
@@ -95,6 +96,7 @@ def open_target(out: Path, dumps: Sequence[Path]) -> Iterator[Target]:
     Raises:
         DatabaseFileError: the file is something else, is held by another process, or cannot be made.
     """
+    out = real_path(out)
     building = unfinished_build(out)
     if not out.exists():
         with _open_new(building, out) as target:

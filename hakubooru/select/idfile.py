@@ -1,22 +1,27 @@
-"""Lists of post ids as files."""
+"""Lists of post ids, as files and as what other libraries hold."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from hakubooru.errors import InputError
+from hakubooru.files import read_text, replacing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from hakubooru.arrays import Ids
 
 SUFFIXES: Final = (".txt", ".parquet")
 """What a list of ids can be written as: a text with one id a line, or a Parquet file with a column `id`."""
+_EXACT: Final = 2**53
+"""Up to here a float tells one whole number from the next."""
+_PANDAS_INDEX: Final = "__index_level_"
 
 
 def read_ids(path: Path) -> Ids:
@@ -28,7 +33,7 @@ def read_ids(path: Path) -> Ids:
     try:
         if path.suffix == ".parquet":
             return _read_parquet(path)
-        lines = path.read_text(encoding="utf-8").split("\n")
+        lines = read_text(path).split("\n")
     except OSError as error:
         raise InputError(
             f"{path} cannot be read: {error.strerror}; give a text file with one post id a line"
@@ -45,17 +50,92 @@ def read_ids(path: Path) -> Ids:
 
 
 def packed(ids: Iterable[int] | os.PathLike[str] | str) -> bytes:
-    """Ids of a list, an array or a file, ascending and once each, as little-endian int64.
+    """Ids, ascending and once each, as little-endian int64.
+
+    Args:
+        ids: a list or any other iterable; an array of NumPy, pandas, Arrow or Polars; a table of theirs with a column
+            `id`, or with one column; or a file.
 
     Raises:
         InputError: the file cannot be read, or an entry is not an id.
     """
-    if isinstance(ids, str | os.PathLike):
-        ids = read_ids(Path(ids))
-    values = ids if isinstance(ids, np.ndarray) else np.array(list(ids))
-    if len(values) and not np.issubdtype(values.dtype, np.integer):
-        raise InputError(f"post ids are whole numbers; these are {values.dtype}")
+    values = read_ids(Path(ids)) if isinstance(ids, str | os.PathLike) else as_ids(ids)
     return np.unique(values).astype("<i8").tobytes()
+
+
+def as_ids(ids: Any, place: str = "the list of ids") -> Ids:
+    """What holds post ids as an array, in its order, (N,) int64.
+
+    Whole numbers of any type are taken, such as 3.0, which pandas makes of 3, and a text of digits.
+
+    Args:
+        ids: as `packed` takes them, files aside.
+        place: where they stand, for messages.
+
+    Raises:
+        InputError: an entry is not an id.
+    """
+    values = _array(ids, place)
+    if values.ndim != 1:
+        raise InputError(f"{place} has {values.ndim} dimensions; give one row of post ids")
+    kind = values.dtype.kind
+    if kind in "mM":  # of which NumPy would make numbers
+        values = values.astype(str)
+    if kind == "i" or (kind == "u" and (not len(values) or values.max() < 2**63)):
+        return values.astype(np.int64)
+    if kind == "f" and np.all(np.abs(values) <= _EXACT) and np.all(values == np.floor(values)):
+        return values.astype(np.int64)
+    return np.array([_id(value, row, place) for row, value in enumerate(values.tolist(), 1)], np.int64)
+
+
+def _array(ids: Any, place: str) -> np.ndarray[Any, Any]:
+    if isinstance(ids, np.ndarray):
+        return ids
+    names = getattr(ids, "column_names", None)
+    names = getattr(ids, "columns", None) if names is None else names
+    if names is not None:
+        ids = ids[_column(list(names), place)]
+    elif not hasattr(ids, "__array__") and hasattr(ids, "__arrow_c_stream__"):
+        import pyarrow as pa  # noqa: PLC0415 - whoever has such a thing has it
+
+        ids = pa.chunked_array(ids)
+        if pa.types.is_struct(ids.type):  # a table
+            return _array(pa.Table.from_struct_array(ids), place)
+    if hasattr(ids, "__array__"):
+        return np.asarray(ids)
+    if not isinstance(ids, Iterable) or isinstance(ids, bytes | bytearray):
+        raise InputError(f"{place} is {ids!r}; give a list, an array or a file of post ids")
+    entries = list(ids)
+    if set(map(type, entries)) == {int} and min(entries) >= -(2**63) and max(entries) < 2**63:
+        return np.array(entries, np.int64)
+    values = np.empty(len(entries), object)
+    values[:] = entries
+    return values
+
+
+def _column(names: Sequence[str], place: str) -> str:
+    """The column of a table that holds the ids."""
+    names = [name for name in names if not str(name).startswith(_PANDAS_INDEX)]
+    if "id" in names:
+        return "id"
+    if len(names) != 1:
+        raise InputError(
+            f"{place} has the columns {', '.join(map(str, names))}; give the one that holds post ids"
+        )
+    return names[0]
+
+
+def _id(value: Any, row: int, place: str) -> int:
+    try:
+        number = int(value)
+        is_same = isinstance(value, str) or (number == value and not isinstance(value, bool))
+        if is_same and _is_id(value) and (not isinstance(value, float) or abs(value) <= _EXACT):
+            return number
+    except (ValueError, TypeError, OverflowError, ArithmeticError):
+        pass
+    raise InputError(
+        f"{place}, entry {row}: {str(value)[:40]!r} is not a post id; give whole numbers, none of them missing"
+    )
 
 
 def check_suffix(path: Path) -> None:
@@ -69,27 +149,24 @@ def check_suffix(path: Path) -> None:
 
 
 def write_ids(path: Path, ids: Ids) -> None:
-    """Write ids beside and rename.
+    """Write ids, one a line or as a Parquet file's column `id`.
 
     Raises:
-        InputError: the name has another suffix than .txt or .parquet.
+        InputError: the name has another suffix than .txt or .parquet, or the file cannot be written.
     """
     check_suffix(path)
-    beside = path.with_name(f".{path.name}.new")
     try:
-        if path.suffix == ".parquet":
-            import pyarrow as pa  # noqa: PLC0415 - heavy, and only this format needs it
-            from pyarrow import parquet  # noqa: PLC0415
+        with replacing(path) as beside:
+            if path.suffix == ".parquet":
+                import pyarrow as pa  # noqa: PLC0415 - heavy, and only this format needs it
+                from pyarrow import parquet  # noqa: PLC0415
 
-            parquet.write_table(pa.table({"id": ids}), beside)
-        else:
-            with beside.open("w", encoding="utf-8", newline="\n") as file:
-                file.writelines(f"{post_id}\n" for post_id in ids.tolist())
-        os.replace(beside, path)  # noqa: PTH105 - as atomic as the system can
+                parquet.write_table(pa.table({"id": ids}), beside)
+            else:
+                with beside.open("w", encoding="utf-8", newline="\n") as file:
+                    file.writelines(f"{post_id}\n" for post_id in ids.tolist())
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error.strerror}; choose another path") from error
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def _read_parquet(path: Path) -> Ids:
@@ -97,14 +174,16 @@ def _read_parquet(path: Path) -> Ids:
     from pyarrow import parquet  # noqa: PLC0415
 
     try:
-        ids: Ids = parquet.read_table(path, columns=["id"])["id"].to_numpy().astype(np.int64)
-    except (pa.ArrowInvalid, KeyError) as error:
+        with parquet.ParquetFile(path) as file:
+            name = _column(file.schema_arrow.names, str(path))
+            column = file.read([name])[name]
+    except pa.ArrowInvalid as error:
         raise InputError(f"{path} is not a Parquet file with a column `id`") from error
-    return ids
+    return as_ids(column, str(path))
 
 
-def _is_id(line: str) -> bool:
+def _is_id(text: Any) -> bool:
     try:
-        return -(2**63) <= int(line) < 2**63
+        return -(2**63) <= int(text) < 2**63
     except ValueError:
         return False

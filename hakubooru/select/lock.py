@@ -7,12 +7,12 @@ lock says why they are not.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass, fields
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from hakubooru.errors import DestinationError, InputError
+from hakubooru.files import read_text, replacing
 from hakubooru.select import funnel
 
 if TYPE_CHECKING:
@@ -77,17 +77,14 @@ class Lock:
         Raises:
             DestinationError: it cannot be written there.
         """
-        beside = path.with_name(f".{path.name}.new")
         text = json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
         try:
-            beside.write_text(text, encoding="utf-8", newline="\n")
-            os.replace(beside, path)  # noqa: PTH105 - as atomic as the system can
+            with replacing(path) as beside:
+                beside.write_text(text, encoding="utf-8", newline="\n")
         except OSError as error:
             raise DestinationError(
                 f"{path} cannot be written: {error.strerror}; go to another folder"
             ) from error
-        finally:
-            beside.unlink(missing_ok=True)
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -98,7 +95,7 @@ class Lock:
         """
         mend = "delete it, and run the same command again to write a new one"
         try:
-            table = json.loads(path.read_text(encoding="utf-8"))
+            table = json.loads(read_text(path))
             lock = cls(**{field.name: table[field.name] for field in fields(cls)})
         except OSError as error:
             raise InputError(f"{path} cannot be read: {error.strerror}; {mend}") from error

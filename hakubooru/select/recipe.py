@@ -35,6 +35,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from hakubooru.errors import CaptionFormatError, InputError, RecipeError, SearchError
+from hakubooru.files import read_text
 from hakubooru.image.convert import image_format
 from hakubooru.nearest import nearest
 from hakubooru.select.search import parse
@@ -103,7 +104,7 @@ class Recipe:
             return cls.parse(path.read_text(encoding="utf-8"), str(recipe))
         file = Path(recipe)
         try:
-            text = file.read_text(encoding="utf-8")
+            text = read_text(file)
         except OSError as error:
             raise RecipeError(
                 f"{recipe} is no recipe that ships with hakubooru ({', '.join(shipped())}), "

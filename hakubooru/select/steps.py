@@ -50,7 +50,11 @@ class Steps:
         return self.where(ask.ids(low, high))
 
     def among(self, ids: Iterable[int] | os.PathLike[str] | str) -> Self:
-        """Posts whose ids are in a list, an array, or a text file with one id a line; others are passed over.
+        """Posts whose ids are in a list, an array, or a file; ids of no post are passed over.
+
+        Args:
+            ids: a list; an array of NumPy, pandas, Arrow or Polars, or a table with a column `id`; a text file with
+                one id a line, or a Parquet file with a column `id`.
 
         Raises:
             InputError: the file cannot be read, or an entry is not an id.

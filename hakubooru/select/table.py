@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -11,6 +10,7 @@ from peewee import BooleanField, IntegerField
 from pyarrow import parquet
 
 from hakubooru.errors import DestinationError, InputError
+from hakubooru.files import replacing
 from hakubooru.nearest import nearest
 from hakubooru.schema import RATINGS, Post
 from hakubooru.sql import id_text
@@ -81,16 +81,12 @@ def write_parquet(path: Path, database: Database, ids: Ids, columns: Sequence[st
         DestinationError: the file cannot be written there.
     """
     schema = arrow_schema(columns)
-    beside = path.with_name(f".{path.name}.new")
     try:
-        with parquet.ParquetWriter(beside, schema) as writer:
+        with replacing(path) as beside, parquet.ParquetWriter(beside, schema) as writer:
             for batch in read_batches(database, ids, columns):
                 writer.write_batch(batch)
-        os.replace(beside, path)  # noqa: PTH105 - as atomic as the system can
     except OSError as error:
         raise DestinationError(f"{path} cannot be written: {error.strerror}; choose another path") from error
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def read_frame(database: Database, ids: Ids, columns: Sequence[str] | None) -> pd.DataFrame:

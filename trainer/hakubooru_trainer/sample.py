@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from hakubooru.errors import InputError
+from hakubooru.files import read_text
 from hakubooru_trainer import noise, randomness
 from hakubooru_trainer.lokr import file
 from hakubooru_trainer.lokr.adapter import adapter_of
@@ -47,7 +48,7 @@ def read_prompts(path: Path) -> list[str]:
         InputError: it cannot be read, or has none.
     """
     try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        lines = [line.strip() for line in read_text(path).splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
             f"{path} cannot be read as prompts ({error}); it is a text file in UTF-8, a prompt a line"

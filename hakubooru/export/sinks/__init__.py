@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from hakubooru.export.sinks.base import STATE, Sink, Writer, beside, place
 from hakubooru.export.sinks.folder import CaptionsSink, FolderSink
-from hakubooru.export.sinks.listed import ImageFolderSink, KohyaJsonSink
+from hakubooru.export.sinks.listed import ImageFolderSink, KohyaJsonSink, KohyaRelativeSink
 from hakubooru.export.sinks.memory import MemorySink
 from hakubooru.export.sinks.webdataset import WebDatasetSink
 
@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SINKS: Final[dict[str, Callable[[str], Sink]]] = {
-    sink.name: sink for sink in (FolderSink, WebDatasetSink, ImageFolderSink, KohyaJsonSink, CaptionsSink)
+    sink.name: sink
+    for sink in (FolderSink, WebDatasetSink, ImageFolderSink, KohyaJsonSink, KohyaRelativeSink, CaptionsSink)
 }
 """What makes a sink of a name for a folder."""
 
@@ -25,6 +26,7 @@ __all__ = [
     "FolderSink",
     "ImageFolderSink",
     "KohyaJsonSink",
+    "KohyaRelativeSink",
     "MemorySink",
     "Sink",
     "WebDatasetSink",

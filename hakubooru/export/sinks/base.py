@@ -35,12 +35,12 @@ class Writer(ABC):
     """Takes the pairs of one archive; used in a `with` statement."""
 
     @abstractmethod
-    def image(self, number: int, path: str, data: bytes) -> str:
-        """Take an image that is to lie at `path`, and give where it does; its caption follows before long."""
+    def image(self, number: int, path: str, data: bytes) -> None:
+        """Take an image that is to lie at `path`; its caption follows before long."""
 
     @abstractmethod
-    def caption(self, number: int, text: str) -> None:
-        """Take the caption of an image that was taken before."""
+    def caption(self, number: int, text: str) -> str:
+        """Take the caption of an image that was taken before, and give where the pair lies."""
 
     def __enter__(self) -> Self:
         return self
@@ -54,8 +54,8 @@ class Sink(ABC):
     """A kind of data set on disk; can be sent to another process."""
 
     name: ClassVar[str]
-    holds_archives: ClassVar[bool] = False
-    """Whether what an archive gave can only be written as a whole."""
+    has_shards: ClassVar[bool] = False
+    """Whether pairs are brought into shards when all are there."""
     keeps_images: ClassVar[bool] = False
     """Whether an image stays in memory until its caption comes."""
     writes_captions: ClassVar[bool] = False
@@ -77,7 +77,7 @@ class Sink(ABC):
 
     @abstractmethod
     def remove(self, pair: Pair) -> None:
-        """Remove a pair; where archives are written as a whole, everything that is in one file with it."""
+        """Remove a pair."""
 
     @abstractmethod
     def finish(self, pairs: Iterator[Pair]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import stat
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -35,15 +36,14 @@ class FolderSink(Sink):
         return _FolderWriter(self.out, writes_captions=self.writes_captions)
 
     def holds(self, pair: Pair) -> bool:
-        """Compare the sizes of the files with the record."""
+        """Whether the files are there, and the image has the size on record; a caption may have been corrected."""
         path = f"{self.out}/{pair.path}"
         try:
             if os.stat(path).st_size != pair.bytes:  # noqa: PTH116 - Path costs more than the call
                 return False
-            size = os.stat(beside(path)).st_size if self.writes_captions else 0  # noqa: PTH116
+            return not self.writes_captions or stat.S_ISREG(os.stat(beside(path)).st_mode)  # noqa: PTH116
         except (FileNotFoundError, NotADirectoryError):
             return False
-        return not self.writes_captions or size == len(pair.caption.encode())
 
     def clean(self) -> None:
         """Empty the folder of files being written."""
@@ -94,16 +94,16 @@ class _FolderWriter(Writer):
         self.paths: dict[int, str] = {}
         self.folders: set[str] = set()
 
-    def image(self, number: int, path: str, data: bytes) -> str:
+    def image(self, number: int, path: str, data: bytes) -> None:
         self._prepare(path.partition("/")[0])
         self._write(path, data)
         self.paths[number] = path
-        return path
 
-    def caption(self, number: int, text: str) -> None:
+    def caption(self, number: int, text: str) -> str:
         path = self.paths.pop(number)
         if self.writes_captions:
             self._write(beside(path), text.encode())
+        return path
 
     def _prepare(self, folder: str) -> None:
         if folder in self.folders:

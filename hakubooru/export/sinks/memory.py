@@ -44,13 +44,15 @@ class MemorySink(Sink):
 class _MemoryWriter(Writer):
     def __init__(self, sink: MemorySink) -> None:
         self.sink = sink
+        self.paths: dict[int, str] = {}
 
-    def image(self, number: int, path: str, data: bytes) -> str:
+    def image(self, number: int, path: str, data: bytes) -> None:
         self.sink.images[number] = data
-        return path
+        self.paths[number] = path
 
-    def caption(self, number: int, text: str) -> None:
+    def caption(self, number: int, text: str) -> str:
         self.sink.captions[number] = text
+        return self.paths.pop(number)
 
     def __exit__(self, *exc: object) -> None:
         pass

@@ -13,7 +13,6 @@ import time
 import psutil
 import pytest
 
-import hakubooru as hb
 from exports import post_ids, run, write_database
 from hakubooru.errors import DestinationError, IncompleteError
 from hakubooru.export import verify
@@ -157,56 +156,6 @@ def test_what_a_killed_extension_left_is_pruned(booru, tmp_path, monkeypatch):
     assert len(files_of(out)) > len(before)
     run(booru, out, ids=ids[::2], prune=True)
     assert files_of(out) == before
-
-
-KILLED_AFTER_ONE_SHARD = """
-import os, signal, sys
-from hakubooru.export.sinks import webdataset
-import hakubooru as hb
-
-replace = os.replace
-def replace_one(part, path):
-    replace(part, path)
-    os.kill(os.getpid(), signal.SIGKILL)
-webdataset.os.replace = replace_one
-folder = sys.argv[1]
-with hb.open(folder + "/posts.db") as database:
-    database.posts.export(folder + "/out", images=folder + "/images", output={"sink": "webdataset", "shard_images": 2})
-"""
-
-
-@pytest.fixture
-def half_replaced(small):
-    """Shards of three posts, of which one was replaced by what a larger selection gives, when the export was killed."""
-    order = [1, 4, 2, 5, 3, 6]
-    write_tar(small / "images" / "a.tar", {f"{i}.webp": picture(i) for i in order})
-    export(small)
-    code = [sys.executable, "-c", KILLED_AFTER_ONE_SHARD, str(small)]
-    assert subprocess.run(code, check=False).returncode == -signal.SIGKILL
-    return small
-
-
-def export(folder, out="out"):
-    with hb.open(folder / "posts.db") as database:
-        form = {"sink": "webdataset", "shard_images": 2}
-        database.posts.ids(1, 4).export(folder / out, images=folder / "images", output=form)
-
-
-def test_shards_that_were_replaced_in_part_are_written_anew(half_replaced):
-    assert not verify(half_replaced / "out").is_good
-    export(half_replaced)
-    export(half_replaced, "whole")
-    assert files_of(half_replaced / "out") == files_of(half_replaced / "whole")
-
-
-def test_shards_that_were_replaced_in_part_are_told_where_their_archive_is_gone(half_replaced):
-    archive = (half_replaced / "images" / "a.tar").rename(half_replaced / "aside.tar")
-    write_tar(half_replaced / "images" / "b.tar", {"9.webp": picture(9)})
-    with pytest.raises(DestinationError, match=r"archives are gone: 0/a\.tar; bring them back"):
-        export(half_replaced)
-    archive.rename(half_replaced / "images" / "a.tar")
-    export(half_replaced)
-    assert verify(half_replaced / "out", decode=True).is_good
 
 
 def test_what_a_run_left_that_failed_is_removed_by_the_next(small, monkeypatch):

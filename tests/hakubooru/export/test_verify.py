@@ -139,7 +139,7 @@ def test_a_copy_of_a_shard_is_in_nobodys_way(shards):
     write_tar(shards.parent / "images" / "a.tar", {f"{i}.webp": picture(i) for i in range(1, 36)})
     with hb.open(shards.parent / "posts.db") as database:
         database.posts.export(shards, images=shards.parent / "images", sink="webdataset")
-    assert verify(shards).orphans == [f"shards/{copy.name}"]
+    assert verify(shards).strays == [f"shards/{copy.name}"]
 
 
 def test_there_must_be_an_export(out, tmp_path):

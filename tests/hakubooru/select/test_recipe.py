@@ -152,3 +152,11 @@ def test_a_recipe_can_say_its_captions_in_full(db):
     recipe = hb.Recipe.parse('seed = 1\n[caption]\nbase = "webui"\nbefore = "anime"\n', "mine")
     [(_, text)] = recipe.select(db).limit(1).captions(recipe.caption)
     assert text.startswith("anime, ")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_file_of_a_windows_editor_is_read(tmp_path, encoding):
+    text = 'seed = 1\r\nfilter = ["without_deleted"]\r\n[caption]\r\nbase = "danbooru"\r\nbefore = "★"\r\n'
+    (tmp_path / "mine.toml").write_bytes(text.encode(encoding))
+    assert hb.Recipe.load(tmp_path / "mine.toml").filter == ("without_deleted",)
+    assert caption_format(str(tmp_path / "mine.toml")).before == "★"

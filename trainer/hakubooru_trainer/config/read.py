@@ -12,6 +12,7 @@ import tomllib
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 from hakubooru.errors import ConfigError
+from hakubooru.files import read_text
 from hakubooru.nearest import nearest
 from hakubooru_trainer.config.options import Options
 
@@ -33,7 +34,7 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Options:
         ConfigError: it is not as it should be; the message names file, key, rule and mend.
     """
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(read_text(path))
     except OSError as error:
         raise ConfigError(
             f"{path} cannot be read: {error.strerror}; name a configuration, such as examples/tiny.toml"

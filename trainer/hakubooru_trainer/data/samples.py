@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from pyarrow import compute
+from pyarrow import compute, parquet
 
 from hakubooru.arrow import as_flags, as_numbers, integers
 from hakubooru.errors import DataSetError
@@ -188,6 +188,7 @@ def _told(
     try:
         rows = Rows(manifest, _TEXTS, optional=["parts"])
         found = _columns(rows, left_out)
+        _refuse_captions_alone(manifest)
     except (pa.ArrowInvalid, KeyError) as error:
         raise DataSetError(
             f"{manifest} is no manifest of `hakubooru export` ({error}); export anew"
@@ -196,6 +197,19 @@ def _told(
         places = Rows(scan(manifest.parent, ranks, places_only=True), ["path", "offset", "bytes"])
         found = _placed(found, rows, places, left_out)
     return DataSet(data, rows, knows_parts="parts" in rows.columns), found
+
+
+def _refuse_captions_alone(manifest: Path) -> None:
+    """See that an export has images.
+
+    Raises:
+        DataSetError: it was made with `--sink captions`.
+    """
+    if (parquet.read_schema(manifest).metadata or {}).get(b"hakubooru.sink") == b"captions":
+        raise DataSetError(
+            f"{manifest.parent} holds captions without images (--sink captions); "
+            "name an export with images, such as one of --sink folder"
+        )
 
 
 def _columns(rows: Rows, left_out: Counter[str], places: Sequence[str] = ()) -> dict[str, Numbers]:

@@ -13,6 +13,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 from transformers.utils import logging as transformers_logging
 
 from hakubooru.errors import ModelError
+from hakubooru.files import read_text
 from hakubooru_trainer.model.single_file import Marks, marks, read_part
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ def _config(folder: Path, part: str) -> dict[str, Any]:
     name = "scheduler_config.json" if part == "scheduler" else "config.json"
     file = folder / part / name
     try:
-        config: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        config: dict[str, Any] = json.loads(read_text(file))
     except (OSError, ValueError) as error:
         raise ModelError(
             f"{file} cannot be read; a model's configuration is a folder in diffusers' layout"

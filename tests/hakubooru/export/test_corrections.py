@@ -1,0 +1,116 @@
+"""Captions that were corrected by hand stay, are counted and told; `repair` takes the manifest's back."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+import hakubooru as hb
+from exports import run, start_the_machine_anew
+from hakubooru.export import repair, verify
+from pictures import files_of, picture, write_tar
+
+
+def export(out):
+    with hb.open(out.parent / "posts.db") as database:
+        return database.posts.export(out, images=out.parent / "images")
+
+
+@pytest.mark.parametrize("text", ["corrected by hand", "slow", "solo, and much more"])
+def test_a_corrected_caption_stays_and_is_told(out, text):
+    before = files_of(out)
+    path = out / "x001" / "1.txt"
+    length = len(before["x001/1.txt"])
+    path.write_text(text.ljust(length, "!"))
+    report = export(out)
+    assert report.corrected == 1
+    assert "1 caption was corrected by hand, and kept; `hakubooru verify" in str(report)
+    assert files_of(out) == before | {"x001/1.txt": text.ljust(length, "!").encode()}
+    assert verify(out).problems == {"caption is another": (1, ["x001/1.txt"])}
+    assert "--repair takes the manifest's back" in str(verify(out))
+    assert repair(out).is_good
+    assert files_of(out) == before
+    assert export(out).corrected == 0
+
+
+@pytest.mark.parametrize("spoilt", [b"", None])
+def test_it_stays_where_its_image_is_exported_again(out, spoilt):
+    before = files_of(out)
+    (out / "x001" / "1.txt").write_text("corrected")
+    if spoilt is None:
+        (out / "x001" / "1.webp").unlink()
+    else:
+        (out / "x001" / "1.webp").write_bytes(spoilt)
+    assert export(out).corrected == 1
+    assert files_of(out) == before | {"x001/1.txt": b"corrected"}
+
+
+def test_it_waits_for_an_image_that_is_gone(out):
+    (out / "x001" / "1.txt").write_text("corrected")
+    (out / "x001" / "1.webp").unlink()
+    archive = (out.parent / "images" / "a.tar").rename(out.parent / "aside.tar")
+    export(out)
+    assert not (out / "x001" / "1.txt").exists()
+    archive.rename(out.parent / "images" / "a.tar")
+    export(out)
+    assert (out / "x001" / "1.txt").read_text() == "corrected"
+    assert (out / "x001" / "1.webp").read_bytes() == picture(1)
+
+
+def test_after_a_power_cut_what_is_blank_is_written_again_and_what_was_corrected_stays(booru, tmp_path):
+    out = tmp_path / "out"
+    run(booru, out)
+    before = files_of(out)
+    blank, empty, corrected = [name for name in before if name.endswith(".txt")][:3]
+    (out / blank).write_bytes(bytes(len(before[blank])))
+    (out / empty).write_bytes(b"")
+    (out / corrected).write_bytes(b"!" * len(before[corrected]))
+    os.utime(out / corrected, (0, 0))
+    start_the_machine_anew(out)
+    run(booru, out)
+    assert files_of(out) == before | {corrected: b"!" * len(before[corrected])}
+
+
+def test_one_of_an_own_image_stays_when_its_folder_changes(small):
+    own = small / "own"
+    own.mkdir()
+    (own / "a.png").write_bytes(picture(1, "png"))
+    (own / "a.txt").write_text("mine")
+    with hb.open(small / "posts.db") as database:
+        database.posts.export(small / "out", own=own)
+        (caption,) = (small / "out" / "own").glob("a-*.txt")
+        caption.write_text("corrected")
+        (own / "b.png").write_bytes(picture(2, "png"))
+        (own / "b.txt").write_text("another")
+        report = database.posts.export(small / "out", own=own)
+    assert report.exported == 2
+    assert caption.read_text() == "corrected"
+
+
+@pytest.mark.parametrize(("sink", "name"), [("imagefolder", "metadata.jsonl"), ("kohya-json", "meta.json")])
+def test_a_list_that_was_changed_by_hand_is_kept_beside_the_new_one(small, sink, name):
+    write_tar(small / "images" / "a.tar", {f"{i}.webp": picture(i) for i in range(1, 6)})
+
+    def again(out="out"):
+        with hb.open(small / "posts.db") as database:
+            return database.posts.export(small / out, images=small / "images", sink=sink)
+
+    again()
+    before = files_of(small / "out")
+    path = small / "out" / name
+    text = path.read_text(encoding="utf-8").replace("solo", "corrected", 1)
+    path.write_text(text, encoding="utf-8")
+    edited = name.replace(".", ".edited.")
+    assert f"yours is kept as {edited}" in str(again())
+    assert (small / "out" / edited).read_text(encoding="utf-8") == text
+    (small / "out" / edited).unlink()
+    assert files_of(small / "out") == before
+    (small / "out").rename(small / "moved")
+    path = small / "moved" / name
+    path.write_text(text, encoding="utf-8")
+    assert repair(small / "moved").is_good
+    assert not again("moved").edited_list
+    path.unlink()
+    assert not again("moved").edited_list
+    assert files_of(small / "moved") == before

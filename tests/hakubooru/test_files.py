@@ -1,0 +1,98 @@
+"""Files that commands write, and texts that they read."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+
+from hakubooru.errors import DestinationError
+from hakubooru.files import read_text, replacing
+
+
+def write(path, text):
+    with replacing(path) as part:
+        part.write_text(text)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+def test_text_of_any_editor_is_read(tmp_path, encoding):
+    (tmp_path / "text").write_bytes("1\r\nポ\r3\n".encode(encoding))
+    assert read_text(tmp_path / "text") == "1\nポ\n3\n"
+
+
+def test_what_is_no_text_is_refused(tmp_path):
+    (tmp_path / "text").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UnicodeDecodeError):
+        read_text(tmp_path / "text")
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_link_stays_and_what_it_names_is_written(tmp_path, there):
+    (tmp_path / "disk").mkdir()
+    real = tmp_path / "disk" / "real.txt"
+    if there:
+        real.write_text("before")
+    (tmp_path / "middle").symlink_to("disk/real.txt")
+    (tmp_path / "link").symlink_to("middle")
+    write(tmp_path / "link", "after")
+    assert (tmp_path / "link").is_symlink()
+    assert real.read_text() == "after"
+    assert list((tmp_path / "disk").iterdir()) == [real]
+
+
+def test_a_link_to_itself_is_refused(tmp_path):
+    (tmp_path / "link").symlink_to("link")
+    with pytest.raises(DestinationError, match="leads nowhere"):
+        write(tmp_path / "link", "text")
+
+
+def test_a_pipe_is_written_through(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    texts = []
+    # More than a pipe holds, so that the writer has to wait for the reader.
+    reader = threading.Thread(target=lambda: texts.append(pipe.read_text()))
+    reader.start()
+    while not texts:
+        try:
+            write(pipe, "x" * 300_000)
+            reader.join()
+        except DestinationError:
+            continue  # the reader has not opened it yet
+    assert texts == ["x" * 300_000]
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert list(tmp_path.iterdir()) == [pipe]
+
+
+def test_a_pipe_that_nothing_reads_is_refused_before_anything_is_made(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DestinationError, match="nothing reads from"):
+        write(tmp_path / "pipe", "text")
+
+
+def test_a_device_stays_one(tmp_path):
+    (tmp_path / "null").symlink_to(os.devnull)
+    write(tmp_path / "null", "text")
+    assert stat.S_ISCHR(Path(os.devnull).stat().st_mode)
+    assert (tmp_path / "null").is_symlink()
+
+
+def test_a_socket_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("socket")
+        with pytest.raises(DestinationError, match="is a socket; name a file"):
+            write(tmp_path / "socket", "text")
+
+
+def test_a_block_that_fails_leaves_what_was_there(tmp_path):
+    write(tmp_path / "file", "before")
+    with pytest.raises(TypeError), replacing(tmp_path / "file") as part:
+        part.write_text(None)
+    assert (tmp_path / "file").read_text() == "before"
+    assert list(tmp_path.iterdir()) == [tmp_path / "file"]
