@@ -13,6 +13,7 @@ import numpy as np
 from hakubooru.export.manifest import MANIFEST
 from hakubooru.export.sinks import STATE, beside
 from hakubooru.export.sinks.listed import ListedSink
+from hakubooru.files import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from hakubooru.export.sinks import Sink
 
 _LIST: Final = "list"
-"""Under this name the hash of the list of captions is on record."""
+"""Under this name the hash of the list of captions is on record; two while it is replaced."""
 _ASIDE: Final = "corrections"
 """Folder below the export's state where captions wait for their image to be exported again."""
 
@@ -96,7 +97,7 @@ def keep_list(out: Path, sink: Sink, journal: Journal) -> str:
     if not isinstance(sink, ListedSink):
         return ""
     written, digest = journal.recall(_LIST), _digest(out / sink.file)
-    if not written or not digest or written == digest:
+    if not written or not digest or digest in written.split():
         return ""
     path = out / sink.file
     edited = path.with_name(f"{path.stem}.edited{path.suffix}")
@@ -106,9 +107,16 @@ def keep_list(out: Path, sink: Sink, journal: Journal) -> str:
 
 def finish(out: Path, sink: Sink, journal: Journal) -> None:
     """Have a sink write what tells of all pairs, and take down what its list is, to know it again."""
-    sink.finish(chain(journal.pairs(0), journal.pairs(high=-1)))
-    if isinstance(sink, ListedSink):
-        journal.remember(_LIST, _digest(out / sink.file))
+    pairs = chain(journal.pairs(0), journal.pairs(high=-1))
+    if not isinstance(sink, ListedSink):
+        sink.finish(pairs)
+        return
+    with replacing(out / sink.file) as part:
+        sink.write(part, pairs)
+        digest = _digest(part)
+        # A kill before or after the list takes its place leaves one that is known.
+        journal.remember(_LIST, f"{journal.recall(_LIST) or ''} {digest}")
+    journal.remember(_LIST, digest)
 
 
 def _digest(path: Path) -> str:

@@ -64,7 +64,8 @@ def repair(out: str | os.PathLike[str], *, decode: bool = False, workers: int | 
             return found
         origin, ids = _origin(out, journal), _ids_told(out)
         _see_finished(out, ids, journal)
-        bad = set(found.bad_ids)
+        # What an interrupted repair struck from the record is wrong too, though its files may be there again.
+        bad = {*found.bad_ids, *np.setdiff1d(_ids_told(out, exported=True), journal.ids()).tolist()}
         _write_captions(out, journal, set(found.bad_captions) - bad)
         sink = output_format(origin.output).sink_for(str(out.absolute()))
         if bad:
@@ -127,12 +128,14 @@ def _see_sources(origin: Origin, out: Path, bad: set[int], journal: Journal, sin
             )
 
 
-def _ids_told(out: Path) -> Ids:
-    """The posts of a manifest, and the numbers of the own images that it has, ascending."""
+def _ids_told(out: Path, *, exported: bool = False) -> Ids:
+    """The posts of a manifest, or of those the exported alone, and the numbers of the own images that it has, ascending."""
     parts = [np.empty(0, np.int64)]
     for rows in read_manifest(out, ("id", "path"), _ROWS_A_READ):
         numbers = (
-            row["id"] if row["id"] is not None else row["path"] and own_number(row["path"]) for row in rows
+            row["id"] if row["id"] is not None else row["path"] and own_number(row["path"])
+            for row in rows
+            if row["path"] or not exported
         )
         parts.append(np.array([number for number in numbers if number is not None], np.int64))
     return np.sort(np.concatenate(parts))

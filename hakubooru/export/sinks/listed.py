@@ -26,8 +26,12 @@ class ListedSink(FolderSink):
 
     def finish(self, pairs: Iterator[Pair]) -> None:
         """Write the list."""
-        path = Path(self.out, self.file)
-        with replacing(path) as part, part.open("w", encoding="utf-8", newline="\n") as file:
+        with replacing(Path(self.out, self.file)) as part:
+            self.write(part, pairs)
+
+    def write(self, path: Path, pairs: Iterator[Pair]) -> None:
+        """Write the list to some file."""
+        with path.open("w", encoding="utf-8", newline="\n") as file:
             file.writelines(self.lines(pairs))
 
     @abstractmethod
