@@ -90,7 +90,9 @@ def combine(formula: str, *, models: tuple[str, ...], precision: str | None, out
     "--seed", type=int, default=0, show_default=True, help="Of the noise that a picture begins with."
 )
 @click.option(
-    "--tokenizers", default="", help="For a single file: a folder with tokenizer/ and tokenizer_2/."
+    "--tokenizers",
+    default="",
+    help="A folder with tokenizer/ and tokenizer_2/, if not the model's or SDXL's own.",
 )
 @click.option("--config", default="", help="For a single file not of SDXL's size: a diffusers folder.")
 def sample(

@@ -63,7 +63,8 @@ class ModelOptions:
     config: str = ""
     """For a single file whose model is not of SDXL's size: a diffusers folder with its configuration."""
     tokenizers: str = ""
-    """A folder with tokenizer/ and tokenizer_2/; needed for a single file, which holds none."""
+    """A folder with tokenizer/ and tokenizer_2/, in place of the model's own; a single file holds none, and takes SDXL's, which
+    come with hakubooru."""
     vae: str = ""
     """Another VAE, such as the one fixed for fp16: a folder in diffusers' layout, or a single SDXL file that holds it."""
     vae_precision: Literal["fp32", "bf16", "fp16"] = "fp32"
