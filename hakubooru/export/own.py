@@ -65,5 +65,5 @@ class OwnImages(Images):
 
 
 def _one_line(text: str) -> str:
-    """A caption as trainers read it: without a byte-order mark, and without line ends."""
-    return re.sub(r"\s*\n\s*", " ", text.lstrip("\ufeff").strip())
+    """A caption of one line, as trainers read it, without a byte-order mark: the ends of lines become commas."""
+    return re.sub(r"[\s,]*[\r\n][\s,]*", ", ", text.lstrip("\ufeff").strip())

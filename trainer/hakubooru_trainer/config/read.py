@@ -33,7 +33,7 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Options:
         ConfigError: it is not as it should be; the message names file, key, rule and mend.
     """
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ConfigError(
             f"{path} cannot be read: {error.strerror}; name a configuration, such as examples/tiny.toml"

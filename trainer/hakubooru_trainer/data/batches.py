@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -162,7 +161,7 @@ class Batches:
             return self.change(sample.caption, seed)
         if sample.parts is None:  # of an image of one's own
             return replace(self.change, drop_parts={})(sample.caption, seed)
-        return self.change(sample.caption, seed, json.loads(sample.parts))
+        return self.change(sample.caption, seed, sample.parts)
 
     def _made(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import posixpath
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -105,23 +106,40 @@ class Looker:
             if not (self.root / named).is_file():
                 yield {"path": named, "reason": f"{METADATA} names it, and it is not there"}
 
-    def _read_told(self, folder: str) -> dict[str, bytes]:
-        """Captions by path, from the list in a folder or the nearest one above it."""
+    def _read_told(self, folder: str) -> dict[str, bytes | None]:
+        """Captions by path, from the list in a folder or the nearest one above it; None for an image listed without one."""
         place = self.root / folder / METADATA
         if not place.is_file():
             return self._told(folder.rpartition("/")[0]) if folder else {}
-        found = {}
-        with place.open("rb") as lines:
-            for number, line in enumerate(lines, 1):
-                try:
-                    row = json.loads(line)
-                    text = next(row[name] for name in _TEXTS if isinstance(row.get(name), str))
-                    found[f"{folder}/{row['file_name']}".removeprefix("/")] = text.encode()
-                except (ValueError, KeyError, AttributeError, StopIteration) as error:
-                    raise DataSetError(
-                        f"{place}, line {number}: it is an object in JSON, with `file_name` and `text`"
-                    ) from error
-        return found
+        captions: dict[str, bytes | None] = {}
+        with place.open(encoding="utf-8-sig") as lines:
+            try:
+                for number, line in enumerate(lines, 1):
+                    if line.strip():
+                        name, caption = _listed(line, f"{place}, line {number}")
+                        captions[self._path(folder, name)] = caption
+            except UnicodeDecodeError as error:
+                raise DataSetError(f"{place} is not in UTF-8; save it as that") from error
+        return captions
+
+    def _path(self, folder: str, name: str) -> str:
+        """The path below the root that a list means by a name, as `datasets` takes it: `./a.png` and Windows' `sub\\a.png` too."""
+        if "\\" in name and not (self.root / folder / name).exists():
+            name = name.replace("\\", "/")
+        return posixpath.normpath(f"{folder}/{name}").lstrip("/")
+
+
+def _listed(line: str, place: str) -> tuple[str, bytes | None]:
+    """Name and caption of a line in a list of captions."""
+    try:
+        row = json.loads(line)
+        name, texts = row["file_name"], [row[key] for key in _TEXTS if key in row]
+    except (ValueError, KeyError, TypeError):
+        name, texts = None, []
+    text = next((text for text in texts if text is not None), None)
+    if not isinstance(name, str) or not texts or not isinstance(text, str | None):
+        raise DataSetError(f"{place}: it is an object in JSON, with `file_name` and `text`")
+    return name, None if text is None else text.encode()
 
 
 def id_of(path: str) -> int:
