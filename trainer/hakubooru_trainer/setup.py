@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from hakubooru_trainer.data.samples import Samples
     from hakubooru_trainer.distributed import Ranks
     from hakubooru_trainer.model.load import Sdxl
+    from hakubooru_trainer.prompts import Prompt
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +56,7 @@ class Training:
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     precision: torch.autocast
-    prompts: list[str]
+    prompts: list[Prompt]
 
     @cached_property
     def tag_counts(self) -> dict[str, int]:

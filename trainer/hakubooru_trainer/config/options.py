@@ -227,7 +227,8 @@ class SampleOptions:
     """Pictures drawn on the way, with the same seeds each time."""
 
     prompts: str = ""
-    """A text file with a prompt a line; empty: none are drawn."""
+    """A text file with a prompt a line, which may end in options as in sd-scripts, such as --w 832 --h 1216 --n lowres; empty: none
+    are drawn."""
     every: int = 1000
     """Updates between two sheets; there is one at the start and one at the end as well."""
     width: int = 1024

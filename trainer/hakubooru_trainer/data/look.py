@@ -103,7 +103,9 @@ class Looker:
     def _absent(self, path: str) -> Iterator[Row]:
         """What a list of captions names and is not there."""
         for named in self._told(path.rpartition("/")[0]):
-            if not (self.root / named).is_file():
+            if named.startswith(("../", "/")):
+                yield {"path": named, "reason": f"{METADATA} names it, and it lies outside of the folder"}
+            elif not (self.root / named).is_file():
                 yield {"path": named, "reason": f"{METADATA} names it, and it is not there"}
 
     def _read_told(self, folder: str) -> dict[str, bytes | None]:
@@ -123,10 +125,12 @@ class Looker:
         return captions
 
     def _path(self, folder: str, name: str) -> str:
-        """The path below the root that a list means by a name, as `datasets` takes it: `./a.png` and Windows' `sub\\a.png` too."""
+        """The path below the root that a list means by a name, as `datasets` takes it: with ./ or Windows' separators too."""
         if "\\" in name and not (self.root / folder / name).exists():
             name = name.replace("\\", "/")
-        return posixpath.normpath(f"{folder}/{name}").lstrip("/")
+        path = posixpath.normpath(posixpath.join(folder, name))
+        root = f"{self.root.absolute().as_posix()}/"
+        return path.removeprefix(root)
 
 
 def _listed(line: str, place: str) -> tuple[str, bytes | None]:
@@ -139,7 +143,8 @@ def _listed(line: str, place: str) -> tuple[str, bytes | None]:
     text = next((text for text in texts if text is not None), None)
     if not isinstance(name, str) or not texts or not isinstance(text, str | None):
         raise DataSetError(f"{place}: it is an object in JSON, with `file_name` and `text`")
-    return name, None if text is None else text.encode()
+    # Half a character, which JSON can hold, is told of later as no UTF-8.
+    return name, None if text is None else text.encode("utf-8", "surrogatepass")
 
 
 def id_of(path: str) -> int:
