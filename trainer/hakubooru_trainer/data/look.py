@@ -62,12 +62,16 @@ class Looker:
 
     def _image(self, path: str) -> Iterator[Row]:
         row = {"id": id_of(path), "path": path, "offset": -1} | _measured((self.root / path).read_bytes())
+        yield _told_of(row, self.caption(path))
+
+    def caption(self, path: str) -> bytes | None:
+        """An image's caption, by a list or in a file beside it."""
         caption = self._told(path.rpartition("/")[0]).get(path)
         for kind in CAPTIONS:
             place = (self.root / path).with_suffix(kind)
             if caption is None and place.is_file():
                 caption = place.read_bytes()
-        yield _told_of(row, caption)
+        return caption
 
     def _shard(self, path: str) -> Iterator[Row]:
         """Images and captions, of which one follows the other under the same key."""
@@ -131,6 +135,22 @@ class Looker:
         path = posixpath.normpath(posixpath.join(folder, name))
         root = f"{self.root.absolute().as_posix()}/"
         return path.removeprefix(root)
+
+
+class CaptionLooker:
+    """Looks at the captions of a folder's images, and at no image; called by several threads."""
+
+    def __init__(self, root: Path) -> None:
+        self._caption = Looker(root).caption
+
+    def __call__(self, file: str) -> list[Row]:
+        """The row of an image, given as `path NUL marks`; one that names no path where it has no caption."""
+        path = file.partition("\0")[0]
+        try:
+            caption = self._caption(path)
+        except OSError as error:
+            return [{"file": file, "path": path, "reason": f"its caption cannot be read: {error.strerror}"}]
+        return [{"file": file} | ({} if caption is None else _told_of({"path": path}, caption))]
 
 
 def _listed(line: str, place: str) -> tuple[str, bytes | None]:
