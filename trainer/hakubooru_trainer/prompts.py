@@ -74,7 +74,7 @@ def _option(word: str, place: str) -> tuple[str, Any]:
         raise InputError(f"{place}: --{letter} is not known here; {_KNOWN}")
     name, kind = _OPTIONS[letter.lower()]
     try:
-        option = kind(value.strip())
+        option: Any = kind(value.strip())
     except ValueError as error:
         raise InputError(f"{place}: --{word} is no number; {_KNOWN}") from error
     if name in {"width", "height"} and (option < 64 or option % 8):

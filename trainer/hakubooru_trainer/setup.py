@@ -12,7 +12,7 @@ import torch
 from diffusers.models.attention import BasicTransformerBlock
 
 from hakubooru.errors import ConfigError, DataSetError, DestinationError
-from hakubooru_trainer import distributed, optim, sample
+from hakubooru_trainer import distributed, optim
 from hakubooru_trainer.data import order, samples
 from hakubooru_trainer.data.batches import Batches
 from hakubooru_trainer.data.contexts import ContextCache
@@ -23,6 +23,7 @@ from hakubooru_trainer.lokr.file import DTYPES
 from hakubooru_trainer.lokr.preset import targets
 from hakubooru_trainer.loss import Objective
 from hakubooru_trainer.model.load import load
+from hakubooru_trainer.prompts import read_prompts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -93,7 +94,7 @@ def prepare(options: Options, ranks: Ranks, data: DataSet) -> Training:
     device = ranks.device
     if options.run.threads:
         torch.set_num_threads(options.run.threads)
-    prompts = sample.read_prompts(Path(options.samples.prompts)) if options.samples.prompts else []
+    prompts = read_prompts(Path(options.samples.prompts)) if options.samples.prompts else []
     model, adapter = model_of(options, device)
     objective = Objective.of(options, model, device)
     training, held = batches_of(data, options, model, ranks)
