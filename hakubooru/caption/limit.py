@@ -56,7 +56,7 @@ def token_counter(folder: str) -> Callable[[str], int]:
         CaptionFormatError: transformers is not installed, or the folder holds no tokenizer.
     """
     try:
-        from transformers import CLIPTokenizer  # noqa: PLC0415 - only for those who ask for it
+        import transformers  # noqa: PLC0415 - only for those who ask for it
     except ImportError as error:
         raise CaptionFormatError(
             "`max_tokens` needs transformers, which is not installed: pip install transformers, "
@@ -68,12 +68,15 @@ def token_counter(folder: str) -> Callable[[str], int]:
             f"`tokenizer`: {folder} holds neither vocab.json nor tokenizer.json; name the folder of a CLIP tokenizer"
         )
     try:
-        tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+        # transformers 4 has a slower one as well, which splits words in another way.
+        kind = getattr(transformers, "CLIPTokenizerFast", transformers.CLIPTokenizer)
+        tokenizer = kind.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, TypeError) as error:
         raise CaptionFormatError(
             f"`tokenizer`: {folder} cannot be read as a CLIP tokenizer: {error}"
         ) from error
-    return lambda text: len(tokenizer(text, add_special_tokens=False)["input_ids"])
+    # SDXL's second tokenizer pads with `!`, which would be cut out of a tag, though it is a part of it.
+    return lambda text: len(tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"])
 
 
 def _without(parts: Parts, steps: list[str]) -> Parts:

@@ -66,5 +66,5 @@ class OwnImages(Images):
 
 
 def _one_line(text: str) -> str:
-    """A caption as trainers read it: without line ends."""
-    return re.sub(r"\s*\n\s*", " ", text.strip())
+    """A caption of one line, as trainers read it: the ends of lines become commas."""
+    return re.sub(r"[\s,]*[\r\n][\s,]*", ", ", text.strip())

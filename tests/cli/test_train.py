@@ -86,7 +86,7 @@ def test_the_whole_way(tmp_path):
         assert shown in result.stdout.replace("\\", "/")
     sampled = call(
         "sample", tmp_path / "tiny", "--lokr", tmp_path / "out" / "lokr.safetensors", "--prompts",
-        tmp_path / "prompts.txt", "--out", tmp_path / "drawn", "--size", "64x64", "--steps", "2",
+        tmp_path / "prompts.txt", "--out", tmp_path / "drawn", "--size", "64x64", "--steps", "2", "--threads", "1",
     )  # fmt: skip
     assert sampled.exit_code == 0, sampled.exception
     assert (tmp_path / "drawn" / "000.png").is_file()

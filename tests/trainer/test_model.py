@@ -155,13 +155,6 @@ def test_a_file_of_something_else_is_named(tiny, tmp_path):
         load(ModelOptions(path=str(tiny / "tiny.safetensors"), tokenizers=str(tiny)), torch.float32)
 
 
-def test_a_single_file_needs_tokenizers(tiny):
-    from hakubooru_trainer.model.load import load_tokenizer
-
-    with pytest.raises(ModelError, match=r"model\.tokenizers"):
-        load_tokenizer(ModelOptions(path=str(tiny / "tiny.safetensors")), "tokenizer")
-
-
 def test_the_tiny_model_overwrites_nothing(tmp_path):
     (tmp_path / "mine.txt").write_text("x")
     with pytest.raises(DestinationError, match="is there already"):

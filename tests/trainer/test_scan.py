@@ -146,6 +146,65 @@ def test_a_list_of_captions(tmp_path, looked):
         of_folder(tmp_path)
 
 
+def listed(folder, *lines):
+    """Captions and what was left out of a folder with a list of captions."""
+    for name in ("a.png", "sub/b.png"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(picture(ord(name[-5]), "png"))
+    text = "".join(line if isinstance(line, str) else json.dumps(line) + "\n" for line in lines)
+    (folder / "metadata.jsonl").write_bytes(text.encode())
+    found = of_folder(folder)
+    return [found[row].caption for row in range(len(found))], found.left_out
+
+
+A, B = {"file_name": "a.png", "text": "an a"}, {"file_name": "sub/b.png", "text": "a b"}
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        (A, B, "\n"),
+        ("\n", A, "\r\n", " \t\n", B),
+        ("\ufeff", A, B),
+        (A | {"file_name": "./a.png"}, B | {"file_name": "./sub/b.png"}),
+        (A, B | {"file_name": "sub\\b.png"}),
+        (A | {"file_name": "sub/../a.png"}, B | {"file_name": ".\\sub\\b.png"}),
+        (A | {"text": None, "caption": "an a"}, B),
+    ],
+)
+def test_a_list_of_captions_that_others_wrote(tmp_path, lines):
+    assert listed(tmp_path, *lines) == (["an a", "a b"], {})
+
+
+def test_a_line_without_a_caption_leaves_its_image_out(tmp_path):
+    captions, left_out = listed(tmp_path, A, B | {"text": None})
+    assert captions == ["an a"]
+    ((reason, count),) = left_out.items()
+    assert (reason.startswith("no caption"), count) == (True, 1)
+
+
+def test_an_image_outside_of_the_folder_is_told(tmp_path):
+    inside = A | {"file_name": str(tmp_path / "set" / "a.png")}
+    elsewhere = [A | {"file_name": "../c.png"}, A | {"file_name": str(tmp_path / "a.png")}]
+    captions, left_out = listed(tmp_path / "set", inside, B, *elsewhere)
+    assert captions == ["an a", "a b"]
+    assert left_out == {"metadata.jsonl names it, and it lies outside of the folder": 2}
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ((A, B | {"text": 3}), "line 2: it is an object"),
+        ((A, "[1]\n"), "line 2: it is an object"),
+        (("\n", {"file_name": None, "text": "x"}), "line 2: it is an object"),
+        (("{\n",), "line 1: it is an object"),
+    ],
+)
+def test_a_line_that_is_none_is_named(tmp_path, lines, message):
+    with pytest.raises(DataSetError, match=message):
+        listed(tmp_path, *lines)
+
+
 def test_several_data_sets_are_one(tmp_path):
     write_pairs(tmp_path / "pairs", [(64, 64)] * 2)
     write_shard(tmp_path / "shards" / "0.tar", {"x.png": picture(9, "png"), "x.txt": b"in a shard"})

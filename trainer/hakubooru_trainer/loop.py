@@ -232,13 +232,15 @@ def _draw(it: Training, out: Path, update: int) -> None:
         seed=it.options.run.seed,
     )
     with it.precision:
-        pictures = sample.draw(
-            it.model,
-            it.prompts,
-            how,
-            v=it.objective.prediction == "v",
-            zero_terminal_snr=it.objective.zero_terminal_snr,
-        )
+        pictures = [
+            *sample.draw(
+                it.model,
+                it.prompts,
+                how,
+                v=it.objective.prediction == "v",
+                zero_terminal_snr=it.objective.zero_terminal_snr,
+            )
+        ]
     (out / "samples").mkdir(exist_ok=True)
     sample.sheet(pictures).save(out / "samples" / f"{update:06d}.png")
 

@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import torch
 
+from hakubooru_trainer import randomness
 from hakubooru_trainer.data.batches import DOWN
+from hakubooru_trainer.data.captions import StepCaptions
+from hakubooru_trainer.data.kohya import unread_repeats
 from hakubooru_trainer.distributed import Ranks
 from hakubooru_trainer.lokr.adapter import Adapter
 from hakubooru_trainer.lokr.preset import targets
@@ -22,6 +25,8 @@ from hakubooru_trainer.text import token_ids
 
 if TYPE_CHECKING:
     from hakubooru_trainer.config import Options
+    from hakubooru_trainer.config.data import CaptionOptions
+    from hakubooru_trainer.data.samples import Samples
     from hakubooru_trainer.setup import DataSet
 
 _BYTES: Final = {"fp32": 4, "bf16": 2, "fp16": 2}
@@ -29,6 +34,30 @@ _STATE_BYTES: Final = {"lion8bit": 1, "adamw8bit": 2, "lion": 4, "adamw": 8}
 _READ_CAPTIONS: Final = 10_000
 _RUN: Final = 200
 _GIB: Final = 1 << 30
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The caption of an image, as the model will see it."""
+
+    path: str
+    stays: tuple[str, str]
+    """What stands in front and at the end at every step."""
+    changed: str
+    """What is shuffled and dropped."""
+    step: str
+    """The caption of one step."""
+    tokens: int
+
+    def lines(self, how: str, most: int) -> list[str]:
+        """The caption as text, with what is done to its tags and how many tokens are read."""
+        cut = f" of {most} that are read" if self.tokens > most else ""
+        rows = [("fixed", self.stays[0]), (how, self.changed), ("fixed", self.stays[1])]
+        return [
+            f"{self.path}, {self.tokens} tokens{cut}",
+            *(f"  {name}: {text}" for name, text in rows if text),
+            f"  one step: {self.step or 'nothing'}",
+        ]
 
 
 @dataclass(frozen=True)
@@ -41,6 +70,10 @@ class Plan:
     held_out: int
     left_out: dict[str, int]
     """What the data sets name and cannot give, by reason."""
+    corrected: int
+    """Captions that were changed since the export that they are of."""
+    captions: list[str]
+    """The lines that show some of them."""
     buckets: list[tuple[int, int, int]]
     """Width, height and images of each bucket that has any."""
     batches: int
@@ -66,6 +99,11 @@ class Plan:
         ]
         lines.append(f"images      {self.images:,} to train on, {self.held_out:,} held out")
         lines += [f"            {count:,} left out: {reason}" for reason, count in self.left_out.items()]
+        if self.corrected:
+            lines.append(
+                f"            {self.corrected:,} with a caption that was changed since its export: what stands in its file is used"
+            )
+        lines += [f"{'captions' if not place else '':<12}{line}" for place, line in enumerate(self.captions)]
         lines.append(f"buckets     {len(self.buckets)}")
         lines += [f"            {width} x {height}: {count:,}" for width, height, count in self.buckets]
         lines.append(f"updates     {self.updates:,}: {self.epochs:.2f} epochs of {self.batches:,} batches")
@@ -99,12 +137,14 @@ def plan(options: Options) -> Plan:
     members = np.bincount(data.train.sources)
     return Plan(
         sets=[
-            (told.options.path, int(count), told.options.weight * told.options.repeats)
+            (told.options.path, int(count), told.options.weight * (told.options.repeats or 1))
             for told, count in zip(data.train.sets, members, strict=True)
         ],
         images=len(data.train),
         held_out=len(data.held),
         left_out=data.train.left_out,
+        corrected=int((data.train.corrected >= 0).sum()),
+        captions=_captions(options, data.train),
         buckets=[(*size, int(count)) for size, count in zip(data.sizes.sizes.tolist(), counts, strict=True)],
         batches=data.order.batches(1),
         updates=data.updates,
@@ -116,6 +156,30 @@ def plan(options: Options) -> Plan:
         caches=_caches(options, parts, data, counts),
         warnings=_warnings(options, data, counts),
     )
+
+
+def _captions(options: Options, samples: Samples) -> list[str]:
+    """Three captions, from first to last: what is fixed, what is changed, and how one step has them."""
+    captions = StepCaptions(options.captions)
+    tokenizer = load_tokenizer(options.model, "tokenizer")
+    join = options.captions.separator.join
+    lines = []
+    for row in sorted({0, len(samples) // 2, len(samples) - 1}):
+        sample = samples[row]
+        before, changed, after = captions.sides(sample)
+        step = captions(sample, randomness.number("plan", options.run.seed, int(samples.ids[row])))
+        (ids,) = token_ids(tokenizer, [join([*before, *changed, *after])])
+        shown = Shown(sample.path, (join(before), join(after)), join(changed), step, len(ids))
+        lines += shown.lines(_changes(options.captions), options.text.tokens)
+    return lines
+
+
+def _changes(captions: CaptionOptions) -> str:
+    """What a step does to the tags that are not fixed, in words."""
+    words = ["shuffled"] if captions.shuffle else []
+    if captions.drop_tags:
+        words.append(f"{captions.drop_tags:.4g} of them dropped")
+    return ", ".join(words) or "unchanged"
 
 
 def _memory(options: Options, parts: dict[str, Any], adapter: Adapter, data: DataSet) -> dict[str, int]:
@@ -167,7 +231,12 @@ def _caches(options: Options, parts: dict[str, Any], data: DataSet, counts: np.n
 
 
 def _warnings(options: Options, data: DataSet, counts: np.ndarray) -> list[str]:
-    warnings = []
+    warnings = [
+        f"{one.path}: the number in the name of {name} plays no part, and each image stands once in an epoch; "
+        "for repeats as kohya has them set data.repeats, or write a [[data]] for each folder"
+        for one in options.data
+        for name in unread_repeats(one)
+    ]
     sizes = data.sizes.sizes[data.sizes.of]
     small = int(((data.train.widths < sizes[:, 0]) | (data.train.heights < sizes[:, 1])).sum())
     if small and options.buckets.upscale:

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
 from PIL import Image
+from tqdm import tqdm
 
-from hakubooru.errors import InputError
-from hakubooru.files import read_text
 from hakubooru_trainer import noise, randomness
 from hakubooru_trainer.lokr import file
 from hakubooru_trainer.lokr.adapter import adapter_of
 from hakubooru_trainer.model.load import load
+from hakubooru_trainer.prompts import Prompt, read_prompts
 from hakubooru_trainer.text import encode, tokenize
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from torch import Tensor
@@ -41,36 +41,44 @@ class Drawing:
     seed: int = 0
 
 
-def read_prompts(path: Path) -> list[str]:
-    """The lines of a text file that are not empty.
-
-    Raises:
-        InputError: it cannot be read, or has none.
-    """
-    try:
-        lines = [line.strip() for line in read_text(path).splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"{path} cannot be read as prompts ({error}); it is a text file in UTF-8, a prompt a line"
-        ) from error
-    if not (prompts := [line for line in lines if line]):
-        raise InputError(f"{path} has no prompts; write one a line")
-    return prompts
-
-
-@torch.no_grad()
 def draw(
-    model: Sdxl, prompts: Sequence[str], how: Drawing, *, v: bool, zero_terminal_snr: bool
-) -> list[Image.Image]:
-    """A picture for each prompt; the noise that it begins with depends on the seed and its place alone."""
-    return [
-        _one(model, prompt, place, how, v=v, zero_terminal_snr=zero_terminal_snr)
-        for place, prompt in enumerate(prompts)
-    ]
+    model: Sdxl,
+    prompts: Sequence[str],
+    how: Drawing,
+    *,
+    v: bool,
+    zero_terminal_snr: bool,
+    step: Callable[[], object] = lambda: None,
+) -> Iterator[Image.Image]:
+    """A picture for each prompt; the noise that it begins with depends on the seed and its place alone.
+
+    Args:
+        model: on the device.
+        prompts: what to draw; a `Prompt` has options of its own.
+        how: pictures are drawn of which the prompt says nothing else.
+        v: the model predicts v.
+        zero_terminal_snr: its noise schedule ends in pure noise.
+        step: is called after each step of the sampler.
+    """
+    for place, prompt in enumerate(prompts):
+        yield _one(
+            model, prompt, place, how_of(prompt, how), v=v, zero_terminal_snr=zero_terminal_snr, step=step
+        )
+
+
+def how_of(prompt: str, how: Drawing) -> Drawing:
+    """How a prompt's picture is drawn."""
+    return replace(how, **prompt.options) if isinstance(prompt, Prompt) else how
 
 
 def draw_files(
-    options: ModelOptions, prompts: Path, out: Path, how: Drawing, lokr: Path | None = None
+    options: ModelOptions,
+    prompts: Path,
+    out: Path,
+    how: Drawing,
+    lokr: Path | None = None,
+    *,
+    threads: int = 0,
 ) -> list[Path]:
     """Draw with a model from disk, on a GPU where there is one, and write a numbered PNG for each prompt.
 
@@ -78,13 +86,16 @@ def draw_files(
         options: where the model lies.
         prompts: a text file, a prompt a line.
         out: a folder.
-        how: all pictures are drawn.
+        how: pictures are drawn whose prompts say nothing else.
         lokr: an adapter's file.
+        threads: that torch computes with on a CPU; 0 leaves it to torch.
 
     Raises:
         InputError: a file is missing, or does not fit.
     """
     texts = read_prompts(prompts)
+    if threads:
+        torch.set_num_threads(threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = load(options, torch.bfloat16 if device.type == "cuda" else torch.float32)
     if lokr is not None:
@@ -92,27 +103,42 @@ def draw_files(
         adapter.to(device)
         adapter.apply()
     model.to(device)
-    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-        pictures = draw(model, texts, how, v=model.marks.v, zero_terminal_snr=model.marks.zero_terminal_snr)
     out.mkdir(parents=True, exist_ok=True)
-    paths = [out / f"{place:03d}.png" for place in range(len(pictures))]
-    for path, picture in zip(paths, pictures, strict=True):
-        picture.save(path)
+    paths = [out / f"{place:03d}.png" for place in range(len(texts))]
+    steps = sum(how_of(prompt, how).steps for prompt in texts)
+    with (
+        torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"),
+        tqdm(total=steps, desc=f"drawing {len(texts)}", unit="step", disable=None) as bar,
+    ):
+        marks = model.marks
+        pictures = draw(
+            model, texts, how, v=marks.v, zero_terminal_snr=marks.zero_terminal_snr, step=bar.update
+        )
+        for path, picture in zip(paths, pictures, strict=True):
+            picture.save(path)
     return paths
 
 
 def sheet(pictures: Sequence[Image.Image]) -> Image.Image:
-    """Pictures of one size in a grid, about as wide as high."""
+    """Pictures in a grid, about as wide as high, in cells that the largest fits."""
     columns = math.ceil(len(pictures) ** 0.5)
-    width, height = pictures[0].size
-    made = Image.new("RGB", (columns * width, math.ceil(len(pictures) / columns) * height))
+    width, height = (max(sides) for sides in zip(*(picture.size for picture in pictures), strict=True))
+    grid = Image.new("RGB", (columns * width, math.ceil(len(pictures) / columns) * height))
     for place, picture in enumerate(pictures):
-        made.paste(picture, (place % columns * width, place // columns * height))
-    return made
+        grid.paste(picture, (place % columns * width, place // columns * height))
+    return grid
 
 
+@torch.no_grad()
 def _one(
-    model: Sdxl, prompt: str, place: int, how: Drawing, *, v: bool, zero_terminal_snr: bool
+    model: Sdxl,
+    prompt: str,
+    place: int,
+    how: Drawing,
+    *,
+    v: bool,
+    zero_terminal_snr: bool,
+    step: Callable[[], object],
 ) -> Image.Image:
     device = model.unet.device
     texts, chunks = [how.negative, prompt], how.tokens // 75
@@ -142,6 +168,7 @@ def _one(
         )
         guided = without + how.guidance * (with_prompt - without)
         latents = noise.ddim_step(latents, guided, alphas[timestep], then, "v" if v else "epsilon")
+        step()
     return _decoded(model, latents)
 
 

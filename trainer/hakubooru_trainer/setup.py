@@ -13,7 +13,7 @@ from diffusers.models.attention import BasicTransformerBlock
 from torch.utils.checkpoint import checkpoint
 
 from hakubooru.errors import ConfigError, DataSetError, DestinationError
-from hakubooru_trainer import distributed, optim, sample
+from hakubooru_trainer import distributed, optim
 from hakubooru_trainer.data import order, samples
 from hakubooru_trainer.data.batches import Batches
 from hakubooru_trainer.data.contexts import ContextCache
@@ -26,6 +26,7 @@ from hakubooru_trainer.lokr.preset import targets
 from hakubooru_trainer.loss import Objective
 from hakubooru_trainer.model.load import load
 from hakubooru_trainer.passes import GraphedPasses, Passes
+from hakubooru_trainer.prompts import read_prompts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from hakubooru_trainer.data.samples import Samples
     from hakubooru_trainer.distributed import Ranks
     from hakubooru_trainer.model.load import Sdxl
+    from hakubooru_trainer.prompts import Prompt
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +62,7 @@ class Training:
     precision: torch.autocast
     passes: Passes
     """Forward and backward of a batch."""
-    prompts: list[str]
+    prompts: list[Prompt]
 
     @cached_property
     def tag_counts(self) -> dict[str, int]:
@@ -97,7 +99,7 @@ def prepare(options: Options, ranks: Ranks, data: DataSet) -> Training:
     device = ranks.device
     if options.run.threads:
         torch.set_num_threads(options.run.threads)
-    prompts = sample.read_prompts(Path(options.samples.prompts)) if options.samples.prompts else []
+    prompts = read_prompts(Path(options.samples.prompts)) if options.samples.prompts else []
     model, adapter = model_of(options, device)
     objective = Objective.of(options, model, device)
     training, held = batches_of(data, options, model, ranks)

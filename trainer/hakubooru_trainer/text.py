@@ -17,14 +17,18 @@ if TYPE_CHECKING:
 CHUNK: Final = 75
 """Tokens a chunk, its start and end mark aside."""
 
+RULE: Final = "all of a caption is plain text"
+"""How captions become tokens; another text for another rule, since what was encoded by one is of no use to the next."""
+
 _lock = threading.Lock()  # the fast tokenizers are not safe to share among threads
 
 
 def token_ids(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
-    """The tokens of each text, without marks, and as many as there are."""
+    """The tokens of each text, without marks, and as many as there are; `!` and words like the marks are plain text."""
     with _lock:
-        found: list[list[int]] = tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
-    return found
+        encoding = tokenizer(list(texts), add_special_tokens=False, split_special_tokens=True, verbose=False)
+    ids: list[list[int]] = encoding["input_ids"]
+    return ids
 
 
 def tokenize(tokenizer: Any, texts: Sequence[str], chunks: int) -> Tensor:

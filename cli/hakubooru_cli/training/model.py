@@ -90,9 +90,16 @@ def combine(formula: str, *, models: tuple[str, ...], precision: str | None, out
     "--seed", type=int, default=0, show_default=True, help="Of the noise that a picture begins with."
 )
 @click.option(
-    "--tokenizers", default="", help="For a single file: a folder with tokenizer/ and tokenizer_2/."
+    "--tokenizers",
+    default="",
+    help="A folder with tokenizer/ and tokenizer_2/, if not the model's or SDXL's own.",
 )
 @click.option("--config", default="", help="For a single file not of SDXL's size: a diffusers folder.")
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    help="That torch computes with on a CPU; else as many as it likes.",
+)
 def sample(
     model: Path,
     *,
@@ -106,8 +113,13 @@ def sample(
     seed: int,
     tokenizers: str,
     config: str,
+    threads: int | None,
 ) -> None:
-    """Draw a picture for each prompt with MODEL, a diffusers folder or a checkpoint."""
+    """Draw a picture for each prompt with MODEL, a diffusers folder or a checkpoint.
+
+    A prompt may say what is another for its picture, as in sd-scripts: `1girl, solo --n lowres --w 832 --h 1216 --d 1`,
+    with --s for steps and --l for guidance. Lines that begin with # are comments.
+    """
     width, _, height = size.partition("x")
     if not (
         width.isdecimal()
@@ -123,5 +135,5 @@ def sample(
         width=int(width), height=int(height), steps=steps, guidance=guidance, negative=negative, seed=seed
     )
     options = ModelOptions(path=str(model), config=config, tokenizers=tokenizers)
-    for path in draw_files(options, prompts, out, how, lokr):
+    for path in draw_files(options, prompts, out, how, lokr, threads=threads or 0):
         click.echo(str(path))

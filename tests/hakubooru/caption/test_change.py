@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import json
 import math
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pyarrow import parquet
 
 from hakubooru.caption.change import CaptionChange, chance
 from hakubooru.errors import InputError
@@ -118,6 +121,90 @@ def test_an_empty_side_leaves_no_separator(caption, expected):
     assert CaptionChange()(caption, 1) == expected
 
 
+WRITTEN = {
+    "1girl,solo,long hair,smile": "no blanks",
+    "1girl,solo, long hair ,smile": "some blanks",
+    "1girl, solo, long hair, smile, ": "a comma at the end",
+    ",1girl,, solo, , long hair, smile,,": "commas too many",
+    "1girl\nsolo\nlong hair\nsmile\n": "a tag a line",
+    "1girl,\r\nsolo,\r\nlong hair\r\n\r\nsmile\r\n": "lines of Windows",
+    "\t1girl\t,solo\tlong hair,\tsmile": "tabs",
+}
+
+
+@pytest.mark.parametrize("caption", WRITTEN, ids=WRITTEN.values())
+def test_tags_are_told_apart_however_they_are_written(caption):
+    usual = "1girl, solo, long hair, smile"
+    assert CaptionChange(shuffle=False)(caption, 1) == usual
+    change = CaptionChange(drop_tags=0.5)
+    for seed in range(50):
+        assert change(caption, seed) == change(usual, seed)
+        assert change(f"best ||| {caption}", seed) == change(f"best ||| {usual}", seed)
+
+
+@pytest.mark.parametrize(
+    ("separator", "caption", "expected"),
+    [
+        (" ", "1girl  solo smile ", "1girl solo smile"),
+        (" | ", "1girl|solo | a, b", "1girl | solo | a, b"),
+        ("\n", "1girl\r\nsolo\n", "1girl\nsolo"),
+    ],
+)
+def test_another_separator(separator, caption, expected):
+    assert CaptionChange(shuffle=False, separator=separator)(caption, 1) == expected
+
+
+@pytest.mark.parametrize("mark", [" ||| ", "|||", ", |||, ", "\n|||\n"])
+@pytest.mark.parametrize("ends", [["a, b", "c, d", "e, f"], ["", "c, d", "e, f"], ["a", "", "e, f"]])
+def test_tags_behind_a_second_separator_stay(mark, ends):
+    """As in sd-scripts, with `keep_tokens_separator` twice: fixed ||| flexible ||| fixed."""
+    before, changed, after = (split(text) for text in ends)
+    change = CaptionChange(drop_tags=0.5)
+    results = {tuple(split(change(mark.join(ends), seed))) for seed in range(80)}
+    for tags in results:
+        assert list(tags[: len(before)]) == before
+        assert list(tags[len(tags) - len(after) :]) == after
+        assert set(tags) <= {*before, *changed, *after}
+    assert len(results) == (5 if changed else 1)  # nothing, c, d, and both in either order
+
+
+def test_no_mark_reaches_the_model():
+    assert CaptionChange(shuffle=False)("a ||| b ||| c ||| d ||| e", 1) == "a, b, c, d, e"
+    assert CaptionChange()("a ||| b ||| c ||| d", 1, {"general": 2, "meta": 2}) == "a, b, c, d"
+    assert CaptionChange(shuffle=False, keep_separator="")("a ||| b, c", 1) == "a ||| b, c"
+
+
+def test_the_parts_of_a_manifest_are_taken_as_they_are(tmp_path):
+    rows = [{"caption": CAPTION, "parts": json.dumps(PARTS)}, {"caption": "a, b", "parts": None}]
+    parquet.write_table(pa.Table.from_pylist(rows), tmp_path / "manifest.parquet")
+    change = CaptionChange(drop_tags=0.5)
+    wanted = [change(CAPTION, 7, PARTS), change("a, b", 7)]
+    table = parquet.read_table(tmp_path / "manifest.parquet")
+    frame = table.to_pandas()
+    for pairs in (
+        [(row["caption"], row["parts"]) for row in table.to_pylist()],
+        list(zip(frame["caption"], frame["parts"], strict=True)),
+        [(CAPTION, PARTS), ("a, b", math.nan)],
+        [(CAPTION, PARTS), ("a, b", "")],
+    ):
+        assert [change(caption, 7, parts) for caption, parts in pairs] == wanted
+
+
+def test_parts_that_an_export_counted_with_commas_in_free_text():
+    """`before` is one word for the export, and two tags for a trainer that knows no parts."""
+    change = CaptionChange(drop_tags=1)
+    assert change("anime,art ||| a, safe", 1, {"before": 1, "general": 1, "rating": 1}) == "anime,art, safe"
+    assert change("anime,art ||| a, safe", 1, {"before": 2, "general": 1, "rating": 1}) == "anime, art, safe"
+
+
+def test_sides_say_what_stays_and_what_is_changed():
+    sides = CaptionChange().sides
+    assert sides("a, b ||| c,d ||| e") == (["a", "b"], ["c", "d"], ["e"])
+    assert sides("a, b") == ([], ["a", "b"], [])
+    heads, general = ["1girl", "hatsune miku", "bespin"], GENERAL
+    assert sides(CAPTION, PARTS) == (heads, general, ["best quality", "mid", "safe"])
+
+
 @given(seeds, rates)
 def test_with_parts_only_general_tags_move(seed, rate):
     found = split(CaptionChange(drop_tags=rate)(CAPTION, seed, PARTS))
@@ -158,6 +245,12 @@ def test_free_text_belongs_to_no_part():
         (lambda: CaptionChange(drop_parts={"artist": 2}), r"`drop_parts.artist` is 2"),
         (lambda: CaptionChange(drop_parts={"artists": 0.1}), r"`drop_parts` has 'artists'"),
         (lambda: CaptionChange(drop_parts={"artist": 0.1})("a", 1), r"`drop_parts` needs the parts"),
+        (lambda: CaptionChange(separator=""), r'write what stands between two tags, such as ", "'),
+        (
+            lambda: CaptionChange()("a", 1, "general 1"),
+            r"parts are 'general 1'; give how many tags each part",
+        ),
+        (lambda: CaptionChange()("a", 1, '{"general": "1"}'), r"or that as JSON, as a manifest has it"),
         (lambda: CaptionChange()("a ||| b", 1, {"general": 3}), r"not those of a caption of 2 tags: 'a, b'"),
     ],
 )

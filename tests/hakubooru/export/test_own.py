@@ -10,6 +10,7 @@ import pytest
 import hakubooru as hb
 from hakubooru.errors import DestinationError, InputError
 from hakubooru.export import repair, verify
+from hakubooru.export.own import _one_line
 from hakubooru.image.own import find_own
 from pictures import files_of, picture, write_tar
 
@@ -185,3 +186,10 @@ def test_the_trainer_reads_them(places, sink):
     assert {picture(i) for i in range(1, 7)} < found.keys()
     assert found[picture(50, "png")] == "my a/cat, solo"
     assert [samples[row].parts is None for row in range(9)] == [False] * 6 + [True] * 3
+
+
+@pytest.mark.parametrize(
+    "text", ["a, b, c", "a\nb\nc\n", "a,\r\nb,\r\nc\r\n", "\ufeffa, b\n\n, c", "a\rb\rc"]
+)
+def test_a_caption_of_several_lines_becomes_one_of_tags(text):
+    assert _one_line(text) == "a, b, c"

@@ -31,13 +31,14 @@ class DataOptions:
     weight: float = 1.0
     """How much of the data set an epoch draws: with 0.5 half of its images, and the next epoch the other half; with 2.5 each
     image twice or three times."""
-    repeats: int = 1
-    """How often each image stands in an epoch; multiplies the weight."""
+    repeats: int = 0
+    """How often each image stands in an epoch; multiplies the weight. 0 is once, or as often as kohya's folders say: where the path
+    is called 10_name, or all folders in it are."""
     loss_weight: float = 1.0
     """What the loss of each image is multiplied by."""
 
     def __post_init__(self) -> None:
-        at_least("data", self, {"repeats": 1})
+        at_least("data", self, {"repeats": 0})
         for name in ("weight", "loss_weight"):
             if not getattr(self, name) > 0:
                 raise ConfigError(

@@ -66,7 +66,8 @@ class ModelOptions:
     config: str = ""
     """For a single file whose model is not of SDXL's size: a diffusers folder with its configuration."""
     tokenizers: str = ""
-    """A folder with tokenizer/ and tokenizer_2/; needed for a single file, which holds none."""
+    """A folder with tokenizer/ and tokenizer_2/, in place of the model's own; a single file holds none, and takes SDXL's, which
+    come with hakubooru."""
     vae: str = ""
     """Another VAE, such as the one fixed for fp16: a folder in diffusers' layout, or a single SDXL file that holds it."""
     vae_precision: Literal["fp32", "bf16", "fp16"] = "fp32"
@@ -229,7 +230,8 @@ class SampleOptions:
     """Pictures drawn on the way, with the same seeds each time."""
 
     prompts: str = ""
-    """A text file with a prompt a line; empty: none are drawn."""
+    """A text file with a prompt a line, which may end in options as in sd-scripts, such as --w 832 --h 1216 --n lowres; empty: none
+    are drawn."""
     every: int = 1000
     """Updates between two sheets; there is one at the start and one at the end as well."""
     width: int = 1024

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import sys
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +15,7 @@ import torch
 from tqdm import tqdm
 
 from hakubooru_trainer import randomness
+from hakubooru_trainer.data.captions import StepCaptions
 from hakubooru_trainer.data.images import UnusableImageError, conditioning, pixels
 from hakubooru_trainer.text import CHUNK, tokenize
 
@@ -132,7 +132,7 @@ class Batches:
         self.pin = pin
         self.left_out: dict[int, UnusableImageError] = {}
         """Images that were met and could not be decoded, by their row."""
-        self.change = options.captions.change()
+        self.caption = StepCaptions(options.captions)
         self.unchanged = options.captions.unchanged()
 
     def training(self, order: Order, numbers: range) -> Iterator[Batch]:
@@ -153,7 +153,7 @@ class Batches:
         ]
         found = [self.samples[row] for row in rows]
         captions = [
-            self._changed(sample, randomness.number("caption", *draw))
+            self.caption(sample, randomness.number("caption", *draw))
             for sample, draw in zip(found, draws, strict=True)
         ]
         return self._made(
@@ -177,14 +177,6 @@ class Batches:
         if loss.timesteps_alike > 1:
             draw = (draw[0], number // loss.timesteps_alike, place)
         return randomness.integer(loss.min_timestep, loss.max_timestep, "timestep", *draw)
-
-    def _changed(self, sample: Sample, seed: int) -> str:
-        """The caption of an image at a step."""
-        if self.options.captions.tags == "tail":
-            return self.change(sample.caption, seed)
-        if sample.parts is None:  # of an image of one's own
-            return replace(self.change, drop_parts={})(sample.caption, seed)
-        return self.change(sample.caption, seed, json.loads(sample.parts))
 
     def _made(
         self,

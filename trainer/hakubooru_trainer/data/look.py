@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import posixpath
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from hakubooru.errors import DataSetError
+from hakubooru.files import decoded
 from hakubooru.image.header import read_header
 from hakubooru.image.kinds import SUFFIXES, BrokenImageError
 from hakubooru.image.tar import DamagedTarError, is_compressed, read_tar
@@ -61,12 +63,16 @@ class Looker:
 
     def _image(self, path: str) -> Iterator[Row]:
         row = {"id": id_of(path), "path": path, "offset": -1} | _measured((self.root / path).read_bytes())
+        yield _told_of(row, self.caption(path))
+
+    def caption(self, path: str) -> bytes | None:
+        """An image's caption, by a list or in a file beside it."""
         caption = self._told(path.rpartition("/")[0]).get(path)
         for kind in CAPTIONS:
             place = (self.root / path).with_suffix(kind)
             if caption is None and place.is_file():
                 caption = place.read_bytes()
-        yield _told_of(row, caption)
+        return caption
 
     def _shard(self, path: str) -> Iterator[Row]:
         """Images and captions, which are paired by webdataset's rule."""
@@ -106,26 +112,64 @@ class Looker:
     def _absent(self, path: str) -> Iterator[Row]:
         """What a list of captions names and is not there."""
         for named in self._told(path.rpartition("/")[0]):
-            if not (self.root / named).is_file():
+            if named.startswith(("../", "/")):
+                yield {"path": named, "reason": f"{METADATA} names it, and it lies outside of the folder"}
+            elif not (self.root / named).is_file():
                 yield {"path": named, "reason": f"{METADATA} names it, and it is not there"}
 
-    def _read_told(self, folder: str) -> dict[str, bytes]:
-        """Captions by path, from the list in a folder or the nearest one above it."""
+    def _read_told(self, folder: str) -> dict[str, bytes | None]:
+        """Captions by path, from the list in a folder or the nearest one above it; None for an image listed without one."""
         place = self.root / folder / METADATA
         if not place.is_file():
             return self._told(folder.rpartition("/")[0]) if folder else {}
-        found = {}
-        with place.open("rb") as lines:
-            for number, line in enumerate(lines, 1):
-                try:
-                    row = json.loads(line)
-                    text = next(row[name] for name in _TEXTS if isinstance(row.get(name), str))
-                    found[f"{folder}/{row['file_name']}".removeprefix("/")] = text.encode()
-                except (ValueError, KeyError, AttributeError, StopIteration) as error:
-                    raise DataSetError(
-                        f"{place}, line {number}: it is an object in JSON, with `file_name` and `text`"
-                    ) from error
-        return found
+        captions: dict[str, bytes | None] = {}
+        with place.open(encoding="utf-8-sig") as lines:
+            try:
+                for number, line in enumerate(lines, 1):
+                    if line.strip():
+                        name, caption = _listed(line, f"{place}, line {number}")
+                        captions[self._path(folder, name)] = caption
+            except UnicodeDecodeError as error:
+                raise DataSetError(f"{place} is not in UTF-8; save it as that") from error
+        return captions
+
+    def _path(self, folder: str, name: str) -> str:
+        """The path below the root that a list means by a name, as `datasets` takes it: with ./ or Windows' separators too."""
+        if "\\" in name and not (self.root / folder / name).exists():
+            name = name.replace("\\", "/")
+        path = posixpath.normpath(posixpath.join(folder, name))
+        root = f"{self.root.absolute().as_posix()}/"
+        return path.removeprefix(root)
+
+
+class CaptionLooker:
+    """Looks at the captions of a folder's images, and at no image; called by several threads."""
+
+    def __init__(self, root: Path) -> None:
+        self._caption = Looker(root).caption
+
+    def __call__(self, file: str) -> list[Row]:
+        """The row of an image, given as `path NUL marks`; one that names no path where it has no caption."""
+        path = file.partition("\0")[0]
+        try:
+            caption = self._caption(path)
+        except OSError as error:
+            return [{"file": file, "path": path, "reason": f"its caption cannot be read: {error.strerror}"}]
+        return [{"file": file} | ({} if caption is None else _told_of({"path": path}, caption))]
+
+
+def _listed(line: str, place: str) -> tuple[str, bytes | None]:
+    """Name and caption of a line in a list of captions."""
+    try:
+        row = json.loads(line)
+        name, texts = row["file_name"], [row[key] for key in _TEXTS if key in row]
+    except (ValueError, KeyError, TypeError):
+        name, texts = None, []
+    text = next((text for text in texts if text is not None), None)
+    if not isinstance(name, str) or not texts or not isinstance(text, str | None):
+        raise DataSetError(f"{place}: it is an object in JSON, with `file_name` and `text`")
+    # Half a character, which JSON can hold, is told of later as no UTF-8.
+    return name, None if text is None else text.encode("utf-8", "surrogatepass")
 
 
 def id_of(path: str) -> int:
@@ -152,7 +196,7 @@ def _told_of(row: Row, caption: bytes | None) -> Row:
     if caption is None:
         return {"reason": _NO_CAPTION} | row
     try:
-        return row | {"caption": caption.decode("utf-8-sig").strip()}
+        return row | {"caption": decoded(caption).strip()}
     except UnicodeDecodeError:
         return {"reason": "its caption is not in UTF-8"} | row
 

@@ -93,7 +93,7 @@ class Order:
         self.ids = samples.ids
         self.sources = samples.sources
         self.buckets = buckets
-        rates = [Fraction(str(told.options.weight)) * told.options.repeats for told in samples.sets]
+        rates = [Fraction(str(told.options.weight)) * (told.options.repeats or 1) for told in samples.sets]
         self.whole = np.array([int(rate) for rate in rates])[
             samples.sources
         ]  # times that every epoch draws each

@@ -7,6 +7,7 @@ set's manifest or in what a scan of it left, and are read when a batch is made.
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from hakubooru.arrow import as_flags, as_numbers, integers
 from hakubooru.errors import DataSetError
 from hakubooru.select import sampling
 from hakubooru_trainer.data.files import Files
+from hakubooru_trainer.data.kohya import MANIFEST, data_sets
 from hakubooru_trainer.data.look import SHARD, id_of
 from hakubooru_trainer.data.rows import Rows
 from hakubooru_trainer.data.scan import scan
@@ -33,8 +35,6 @@ if TYPE_CHECKING:
     from hakubooru_trainer.distributed import Ranks
 
     Numbers: TypeAlias = np.ndarray[Any, Any]
-
-MANIFEST: Final = "manifest.parquet"
 
 _TEXTS: Final = ("path", "sha256", "caption")
 _COLUMNS: Final = ("id", "path", "reason", "width", "height", "sha256")
@@ -61,6 +61,8 @@ class DataSet:
     """What is on disk about its images."""
     knows_parts: bool
     """Whether it says which part of a caption each tag belongs to."""
+    texts: Rows | None = None
+    """Captions as they stand in an export's files now."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +83,8 @@ class Samples:
     """Where it begins in its shard; -1: it is a file by itself."""
     sizes: Ids
     """Bytes in its shard."""
+    corrected: np.ndarray[Any, np.dtype[np.int32]]
+    """The row of its data set's `texts` for a caption that was changed since the export; -1: it is as the manifest has it."""
     files: Files
     left_out: dict[str, int]
     """What the data sets name and cannot give, by reason."""
@@ -92,6 +96,8 @@ class Samples:
         told = self.sets[self.sources[row]]
         found = told.rows[int(self.rows[row])]
         path = f"{told.options.path}/{found['path']}"
+        if told.texts is not None and (text := int(self.corrected[row])) >= 0:
+            return Sample(path, found["sha256"], told.texts[text]["caption"], None)
         return Sample(path, found["sha256"], found["caption"], found.get("parts"))
 
     def read(self, row: int) -> bytes:
@@ -112,8 +118,16 @@ class Samples:
     def texts(self, column: str = "caption") -> Iterator[list[str]]:
         """What a column has of all images, in the order of the rows and some thousand at a time."""
         for place, told in enumerate(self.sets):
-            for table in told.rows.groups([column], self.rows[self.sources == place]):
-                yield table.column(0).to_pylist()
+            rows, corrected = (array[self.sources == place] for array in (self.rows, self.corrected))
+            start = 0
+            for table in told.rows.groups([column], rows):
+                texts = table.column(0).to_pylist()
+                some = corrected[start : start + len(texts)]
+                start += len(texts)
+                if column == "caption" and told.texts is not None:
+                    for at in np.flatnonzero(some >= 0).tolist():
+                        texts[at] = told.texts[int(some[at])]["caption"]
+                yield texts
 
     def take(self, rows: Ids) -> Samples:
         """Some of the rows, which are given in ascending order."""
@@ -153,7 +167,7 @@ def load(options: Sequence[DataOptions], ranks: Ranks) -> Samples:
         DataSetError: a data set is not there, holds no images, or its manifest is none.
     """
     sets, columns, left_out = [], [], Counter[str]()
-    for data in options:
+    for data in itertools.chain.from_iterable(map(data_sets, options)):
         root = Path(data.path)
         if not root.is_dir():
             raise DataSetError(
@@ -194,9 +208,14 @@ def _told(
             f"{manifest} is no manifest of `hakubooru export` ({error}); export anew"
         ) from error
     if found and f"{SHARD}/" in rows[int(found["rows"][0])]["path"]:
-        places = Rows(scan(manifest.parent, ranks, places_only=True), ["path", "offset", "bytes"])
-        found = _placed(found, rows, places, left_out)
-    return DataSet(data, rows, knows_parts="parts" in rows.columns), found
+        places = Rows(scan(manifest.parent, ranks, "places"), ["path", "offset", "bytes"])
+        return DataSet(data, rows, knows_parts="parts" in rows.columns), _placed(
+            found, rows, places, left_out
+        )
+    texts = Rows(scan(manifest.parent, ranks, "captions"), ["path", "caption", "reason"])
+    if found:
+        found = _corrected(found, rows, texts, left_out)
+    return DataSet(data, rows, knows_parts="parts" in rows.columns, texts=texts), found
 
 
 def _refuse_captions_alone(manifest: Path) -> None:
@@ -234,6 +253,7 @@ def _columns(rows: Rows, left_out: Counter[str], places: Sequence[str] = ()) -> 
                     ),
                     "offsets": as_numbers(column["offset"], np.int64) if places else np.full(count, -1),
                     "sizes": as_numbers(column["bytes"], np.int64) if places else np.zeros(count, np.int64),
+                    "corrected": np.full(count, -1, np.int32),
                 }
             )
         start += len(table)
@@ -244,10 +264,8 @@ def _placed(
     found: dict[str, Numbers], rows: Rows, places: Rows, left_out: Counter[str]
 ) -> dict[str, Numbers]:
     """The same with the places of images in their shards; those that no shard has are left out."""
-    wanted = pa.chunked_array([table.column(0) for table in rows.groups(["path"], found["rows"])])
     known = pa.concat_tables([*places.groups(["path", "offset", "bytes"])])
-    at = compute.fill_null(compute.index_in(wanted, value_set=known["path"]), integers([-1], pa.int32())[0])
-    which = as_numbers(at.combine_chunks(), np.int32)
+    which = _rows_of(found, rows, known["path"])
     there = which >= 0
     if not there.all():
         left_out["its shard is gone, or does not hold it"] += int((~there).sum())
@@ -255,6 +273,35 @@ def _placed(
     for name, column in (("offsets", "offset"), ("sizes", "bytes")):
         found[name] = as_numbers(known[column].combine_chunks(), np.int64)[which[there]]
     return found
+
+
+def _corrected(
+    found: dict[str, Numbers], rows: Rows, texts: Rows, left_out: Counter[str]
+) -> dict[str, Numbers]:
+    """The same with the captions that were changed since the export; those that are no text any more are left out."""
+    known = pa.concat_tables([*texts.groups(["path", "reason"])])
+    which = _rows_of(found, rows, known["path"])
+    is_bad = as_flags(compute.is_valid(known["reason"]).combine_chunks())
+    bad = (which >= 0) & is_bad[which] if len(is_bad) else np.zeros(len(which), bool)
+    left_out.update(known["reason"].take(integers(which[bad], pa.int64())).to_pylist())
+    now = _hashes(texts.groups(["caption"]))
+    before = _hashes(rows.groups(["caption"], found["rows"]))
+    there = np.flatnonzero(which >= 0)
+    found["corrected"][there] = np.where(now[which[there]] == before[there], -1, which[there])
+    return {name: column[~bad] for name, column in found.items()}
+
+
+def _rows_of(found: dict[str, Numbers], rows: Rows, paths: pa.ChunkedArray) -> Numbers:
+    """For each image the row of a file that names its path; -1 for none."""
+    wanted = pa.chunked_array([table.column(0) for table in rows.groups(["path"], found["rows"])])
+    at = compute.fill_null(compute.index_in(wanted, value_set=paths), integers([-1], pa.int32())[0])
+    return as_numbers(at.combine_chunks(), np.int32)
+
+
+def _hashes(tables: Iterator[pa.Table]) -> Numbers:
+    """A number for each text, the same for the same text, without blanks at its ends."""
+    numbers = (hash((text or "").strip()) for table in tables for text in table.column(0).to_pylist())
+    return np.fromiter(numbers, np.int64)
 
 
 def _ids(column: pa.Array, paths: pa.Array) -> Numbers:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import pyarrow as pa
 from platformdirs import user_cache_path
@@ -23,15 +23,22 @@ from hakubooru.arrow import strings
 from hakubooru.errors import DataSetError
 from hakubooru.files import replacing
 from hakubooru.image.decode import DECODE_VERSION
-from hakubooru_trainer.data.look import CAPTIONS, IMAGES, METADATA, SHARD, Looker
+from hakubooru_trainer.data.look import CAPTIONS, IMAGES, METADATA, SHARD, CaptionLooker, Looker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from hakubooru_trainer.data.look import Row
     from hakubooru_trainer.distributed import Ranks
 
+What: TypeAlias = Literal["images", "places", "captions"]
+"""What a scan looks at."""
+_STEMS: Final[dict[What, str]] = {
+    "images": ".hakubooru-scan",
+    "places": ".hakubooru-places",
+    "captions": ".hakubooru-captions",
+}
 _ROWS_A_GROUP: Final = 4_000
 """As in a manifest: what is read for one row."""
 _ROWS_A_PART: Final = 50_000
@@ -57,25 +64,26 @@ _SCHEMA: Final = pa.schema(
 )
 
 
-def scan(root: Path, ranks: Ranks, *, places_only: bool = False) -> Path:
+def scan(root: Path, ranks: Ranks, what: What = "images") -> Path:
     """Look at what is new in a folder, a part on each rank, and give the file that tells of all that is there.
 
     Args:
         root: the folder, with images, lists of captions and webdataset's shards anywhere below it.
         ranks: of the run.
-        places_only: look only where the images of shards lie, since all else is known.
+        what: to look at: images with their captions; or where all else is known, only where images lie in shards
+            (`places`), or only captions in files and lists (`captions`).
 
     Raises:
         DataSetError: the ranks do not share the place that it is remembered in, or a file's name is no text.
     """
-    place = _place(root, ".hakubooru-places" if places_only else ".hakubooru-scan")
-    found = _listing(root, places_only=places_only)
+    place = _place(root, _STEMS[what])
+    found = _listing(root, what)
     known = _known(place)
     new = _others(found, known)
     is_stale = len(new) > 0 or len(known) + len(new) > len(found) or _remembered(place) != [place]
     if not any(ranks.any(is_stale)):  # all know now what is new
         return place
-    look = Looker(root, places_only=places_only)
+    look = CaptionLooker(root) if what == "captions" else Looker(root, places_only=what == "places")
     first = len(_remembered(place))  # no part of ours has this number, or a higher one
     with ThreadPoolExecutor(_THREADS) as threads:
         for number, rows in enumerate(_looked_at(new, look, ranks, threads), first):
@@ -100,7 +108,7 @@ def _place(root: Path, stem: str) -> Path:
     return folder / f"{stem}-{name}.parquet"
 
 
-def _listing(root: Path, *, places_only: bool) -> pa.ChunkedArray:
+def _listing(root: Path, what: What) -> pa.ChunkedArray:
     """Everything to be looked at, as `path NUL marks`: images, shards, lists of captions."""
     chunks = [pa.array([], pa.string())]
     seen = set[str]()
@@ -118,13 +126,14 @@ def _listing(root: Path, *, places_only: bool) -> pa.ChunkedArray:
                     continue
                 if entry.is_dir():
                     folders.append(entry.name)
-                elif not places_only or entry.name.endswith(SHARD):
+                elif what != "places" or entry.name.endswith(SHARD):
                     status = entry.stat()
                     files[entry.name] = f"{status.st_size}:{status.st_mtime_ns}"
         told = files.get(METADATA, told)
         pending += [(f"{folder}{name}/", told) for name in folders]
         try:
-            chunks.append(strings([f"{folder}{key}" for key in _keys(files, told)]))
+            keys = _caption_keys(files, told) if what == "captions" else _keys(files, told)
+            chunks.append(strings([f"{folder}{key}" for key in keys]))
         except UnicodeEncodeError as error:
             raise DataSetError(
                 f"{root / folder} has a file whose name is no text: {error.object!r}; give it another"
@@ -146,8 +155,18 @@ def _keys(files: dict[str, str], told: str) -> Iterator[str]:
             yield "\0".join([name, mark, told, *captions])
 
 
+def _caption_keys(files: dict[str, str], told: str) -> Iterator[str]:
+    """The names of images that have a caption in a file, each with the marks of all that it depends on."""
+    for name in sorted(files):
+        stem, dot, extension = name.rpartition(".")
+        if (dot + extension).lower() in IMAGES:
+            captions = [files.get(stem + kind, "") for kind in CAPTIONS]
+            if told or any(captions):
+                yield "\0".join([name, told, *captions])
+
+
 def _looked_at(
-    new: pa.ChunkedArray, look: Looker, ranks: Ranks, threads: ThreadPoolExecutor
+    new: pa.ChunkedArray, look: Callable[[str], list[Row]], ranks: Ranks, threads: ThreadPoolExecutor
 ) -> Iterator[list[Row]]:
     """This rank's part of what is new, in portions."""
     mine = ranks.share(range(len(new)))

@@ -133,12 +133,11 @@ def metadata(
 
 def tag_counts(samples: Samples, options: Options, most: int = 5000) -> dict[str, int]:
     """How many captions have each tag, the most frequent ones."""
-    captions = options.captions
+    sides = options.captions.unchanged().sides
     counts: Counter[str] = Counter()
     for texts in samples.texts():
         for text in texts:
-            both = text.replace(captions.keep_separator, captions.separator)
-            counts.update({tag for part in both.split(captions.separator.strip()) if (tag := part.strip())})
+            counts.update({tag for side in sides(text) for tag in side})
     return dict(counts.most_common(most))
 
 

@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 from transformers.utils import logging as transformers_logging
 
 from hakubooru.errors import ModelError
 from hakubooru.files import read_text
 from hakubooru_trainer.model.single_file import Marks, marks, read_part
+from hakubooru_trainer.model.tokenizer import ENCODERS, read_tokenizer, shipped_tokenizer
 
 if TYPE_CHECKING:
     from hakubooru_trainer.config.options import ModelOptions
 
 SHIPPED: Final = Path(__file__).parent / "sdxl"
-"""SDXL's own configuration, in diffusers' layout; without tokenizers, which are not ours to give."""
+"""SDXL's own configuration, in diffusers' layout, and the merges of CLIP's vocabulary."""
 
 CLASSES: Final[dict[str, Any]] = {
     "unet": UNet2DConditionModel,
@@ -110,20 +111,29 @@ def config_folder(options: ModelOptions) -> Path:
 
 
 def load_tokenizer(options: ModelOptions, name: str) -> Any:
-    """`tokenizer` or `tokenizer_2`, from the folder named for them, else from the model's own.
+    """`tokenizer` or `tokenizer_2`, from the folder named for them, else the model's own, else as it ships with this package.
 
     Raises:
-        ModelError: there is none.
+        ModelError: the folder has none, or one with more tokens than the encoder knows.
     """
-    folder = Path(options.tokenizers) if options.tokenizers else config_folder(options)
-    place = folder / name
-    if not (place / "vocab.json").is_file() and not (place / "tokenizer.json").is_file():
-        where = "" if options.tokenizers else " (a single file holds no tokenizers)"
+    configuration = config_folder(options)
+    place = (Path(options.tokenizers) if options.tokenizers else configuration) / name
+    if any((place / file).is_file() for file in ("vocab.json", "tokenizer.json")):
+        tokenizer = read_tokenizer(place, name)
+    elif options.tokenizers:
         raise ModelError(
-            f"{place} has no tokenizer{where}; set model.tokenizers to a folder with tokenizer/ and tokenizer_2/, "
-            "as every SDXL in diffusers' layout has them"
+            f"{place} has no tokenizer; set model.tokenizers to a folder with tokenizer/ and tokenizer_2/, "
+            "or leave it away: SDXL's own come with hakubooru"
         )
-    return CLIPTokenizer.from_pretrained(place, local_files_only=True)
+    else:
+        tokenizer = shipped_tokenizer(SHIPPED / "tokenizer", name)
+    known = _config(configuration, ENCODERS[name])["vocab_size"]
+    if len(tokenizer) > known:
+        raise ModelError(
+            f"{place} has {len(tokenizer):,} tokens and the model's {ENCODERS[name]} knows {known:,}; "
+            "set model.tokenizers to the folder of the model's own, with tokenizer/ and tokenizer_2/"
+        )
+    return tokenizer
 
 
 def read_marks(path: Path) -> Marks:

@@ -5,18 +5,18 @@ Its VAE is random too: it keeps enough of a picture that training can be watched
 
 from __future__ import annotations
 
-import itertools
 import json
 import shutil
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
-from transformers import CLIPTextConfig, CLIPTokenizer
+from transformers import CLIPTextConfig
 from transformers.utils import logging as transformers_logging
 
 from hakubooru.errors import DestinationError
 from hakubooru_trainer.model.load import CLASSES, SHIPPED
 from hakubooru_trainer.model.single_file import write_single
+from hakubooru_trainer.model.tokenizer import END, START, vocabulary
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -97,21 +97,25 @@ def write_tiny(folder: Path, seed: int = 0) -> Path:
 
 def write_tokenizers(folder: Path) -> int:
     """Write both tokenizers, of a vocabulary of bytes and a few words, and give its size."""
-    bytes_ = _byte_letters()
     merges: dict[tuple[str, str], None] = {}
     for word in _WORDS:
         pieces = [*word[:-1], f"{word[-1]}</w>"]
         while len(pieces) > 1:
             merges[pieces[0], pieces[1]] = None
             pieces[:2] = ["".join(pieces[:2])]
-    tokens = [*bytes_, *(f"{letter}</w>" for letter in bytes_), *map("".join, merges)]
-    tokens += ["<|startoftext|>", "<|endoftext|>"]
-    vocabulary = {token: number for number, token in enumerate(dict.fromkeys(tokens))}
-    pairs: Any = list(merges)  # the annotation there says texts
-    for name, pad in (("tokenizer", "<|endoftext|>"), ("tokenizer_2", "!")):
-        made = CLIPTokenizer(vocab=vocabulary, merges=pairs, pad_token=pad, model_max_length=77)
-        made.save_pretrained(folder / name)
-    return len(vocabulary)
+    numbers = vocabulary([*merges])
+    marks = {"bos_token": START, "eos_token": END, "unk_token": END}
+    for name, pad in (("tokenizer", END), ("tokenizer_2", "!")):
+        (folder / name).mkdir(parents=True)
+        about = {"tokenizer_class": "CLIPTokenizer", "model_max_length": 77} | marks | {"pad_token": pad}
+        for file, lines in (
+            ("vocab.json", [json.dumps(numbers, ensure_ascii=False)]),
+            ("merges.txt", ["#version: 0.2", *map(" ".join, merges)]),
+            ("tokenizer_config.json", [json.dumps(about, indent=2)]),
+        ):
+            text = "".join(f"{line}\n" for line in lines)
+            (folder / name / file).write_text(text, encoding="utf-8", newline="\n")
+    return len(numbers)
 
 
 def _models(vocabulary: int) -> dict[str, Any]:
@@ -145,13 +149,6 @@ def _calibrate(vae: Any) -> None:
     last.bias[:4] = (last.bias[:4] - centre) / spread
     last.weight[4:] = 0
     last.bias[4:] = -8  # of the logarithm of the variance
-
-
-def _byte_letters() -> list[str]:
-    """The letters that CLIP's byte-level BPE writes the 256 bytes with, `!` first."""
-    printable = [*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = itertools.count(0x100)
-    return [*map(chr, printable), *(chr(next(others)) for _ in range(256 - len(printable)))]
 
 
 def _shipped(part: str) -> dict[str, Any]:

@@ -1,0 +1,69 @@
+"""Pictures of prompts with options of their own, and what is shown meanwhile."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from PIL import Image, ImageChops
+
+from hakubooru_trainer import sample
+from hakubooru_trainer.config.options import ModelOptions
+from hakubooru_trainer.sample import Drawing, draw_files
+
+HOW = Drawing(width=64, height=64, steps=2, tokens=75)
+
+
+@pytest.fixture
+def drawn(tiny, tmp_path):
+    """The pictures of a file of prompts."""
+
+    def draw(text, how=HOW, **more):
+        (tmp_path / "p.txt").write_text(text)
+        paths = draw_files(ModelOptions(path=str(tiny)), tmp_path / "p.txt", tmp_path / "out", how, **more)
+        return [Image.open(path).copy() for path in paths]
+
+    return draw
+
+
+def test_a_prompt_is_drawn_as_it_says(drawn):
+    (own,) = drawn("1girl, solo --w 96 --h 128 --s 3 --d 5 --l 2 --n sky\n")
+    (like,) = drawn(
+        "1girl, solo", replace(HOW, width=96, height=128, steps=3, seed=5, guidance=2, negative="sky")
+    )
+    assert own.size == (96, 128)
+    assert ImageChops.difference(own, like).getbbox() is None
+
+
+def test_progress_is_shown_and_threads_are_kept(drawn, monkeypatch):
+    steps = []
+
+    class Bar:
+        def __init__(self, **how):
+            steps.append(how["total"])
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def update(self):
+            steps.append(1)
+
+    monkeypatch.setattr(sample, "tqdm", Bar)
+    threads = []
+    monkeypatch.setattr(torch, "set_num_threads", threads.append)
+    assert len(drawn("# two\n1girl\n1boy --s 1\n", threads=3)) == 2
+    assert steps == [3, 1, 1, 1]
+    assert threads == [3]
+
+
+def test_a_sheet_has_room_for_the_largest():
+    pictures = [Image.new("RGB", size, "white") for size in ((64, 64), (96, 32), (32, 128))]
+    grid = sample.sheet(pictures)
+    assert grid.size == (2 * 96, 2 * 128)
+    for picture, corner in zip(pictures, ((0, 0), (96, 0), (0, 128)), strict=True):
+        box = (*corner, corner[0] + picture.width, corner[1] + picture.height)
+        assert grid.crop(box).getcolors() == [(picture.width * picture.height, (255, 255, 255))]

@@ -1,0 +1,36 @@
+"""What becomes of an image's caption at a step, by the options of a run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hakubooru.caption import CaptionChange
+    from hakubooru.caption.change import Sides
+    from hakubooru_trainer.config.data import CaptionOptions
+    from hakubooru_trainer.data.samples import Sample
+
+
+class StepCaptions:
+    """Makes the captions of steps."""
+
+    def __init__(self, options: CaptionOptions) -> None:
+        self.change = options.change()
+        self._whole = replace(self.change, drop_parts={})
+        self._by_parts = options.tags == "general"
+
+    def __call__(self, sample: Sample, seed: int) -> str:
+        """The caption of an image at a step."""
+        change, parts = self._rule(sample)
+        return change(sample.caption, seed, parts)
+
+    def sides(self, sample: Sample) -> Sides:
+        """The tags of an image's caption that stay in place, and those that are changed."""
+        change, parts = self._rule(sample)
+        return change.sides(sample.caption, parts)
+
+    def _rule(self, sample: Sample) -> tuple[CaptionChange, str | None]:
+        if not self._by_parts or sample.parts is None:  # of an image of one's own, or corrected by hand
+            return self._whole, None
+        return self.change, sample.parts

@@ -1,0 +1,58 @@
+"""Folders in kohya's layout, `10_name`, whose names say how often their images stand in an epoch."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from hakubooru_trainer.data.look import IMAGES, METADATA, SHARD
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hakubooru_trainer.config.data import DataOptions
+
+MANIFEST: Final = "manifest.parquet"
+_NAME: Final = re.compile(r"0*([1-9][0-9]*)_.+")
+
+
+def data_sets(data: DataOptions) -> list[DataOptions]:
+    """The data sets that a path is, each with its repeats: one, or one for each folder `10_name` where all are called so.
+
+    What the configuration says, and an export, is one data set.
+    """
+    root = Path(data.path)
+    if data.repeats or not root.is_dir() or (root / MANIFEST).is_file():
+        return [replace(data, repeats=data.repeats or 1)]
+    if repeats := _repeats(root.absolute().name):
+        return [replace(data, repeats=repeats)]
+    files, folders = _entries(root)
+    if folders and all(map(_repeats, folders)) and not any(map(_is_data, files)):
+        return [replace(data, path=f"{data.path}/{name}", repeats=_repeats(name)) for name in folders]
+    return [replace(data, repeats=1)]
+
+
+def unread_repeats(data: DataOptions) -> list[str]:
+    """The folders of a path that are called `10_name` and yet stand once in an epoch, since not all of it is laid out so."""
+    root = Path(data.path)
+    if data.repeats or len(sets := data_sets(data)) > 1 or sets[0].repeats > 1 or not root.is_dir():
+        return []
+    return [name for name in (root.absolute().name, *_entries(root)[1]) if _repeats(name) > 1]
+
+
+def _entries(root: Path) -> tuple[Sequence[str], Sequence[str]]:
+    entries = sorted(path for path in root.iterdir() if not path.name.startswith("."))
+    folders = [path.name for path in entries if path.is_dir()]
+    return [path.name for path in entries if path.name not in folders], folders
+
+
+def _repeats(name: str) -> int:
+    """The number that a folder's name begins with; 0 without one."""
+    match = _NAME.fullmatch(name)
+    return int(match[1]) if match else 0
+
+
+def _is_data(name: str) -> bool:
+    return name == METADATA or name.endswith(SHARD) or Path(name).suffix.lower() in IMAGES
