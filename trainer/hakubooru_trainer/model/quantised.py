@@ -21,7 +21,7 @@ import torch
 from hakubooru.errors import ModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
 _SCALES: Final = {".scale_weight": 1.0, ".weight_scale": 1.0, ".SCB": 127.0}
@@ -73,7 +73,7 @@ def is_marker(name: str) -> bool:
 
 def companions(key: str, names: Mapping[str, Any]) -> list[str]:
     """The names of the tensors that say how a weight was quantised."""
-    layer, dot, kind = key.rpartition(".")
+    layer, _, kind = key.rpartition(".")
     if kind != "weight":
         return []
     return [name for end in (*_SCALES, *_ACTIVATIONS, _FORMAT, _ABOUT) if (name := f"{layer}{end}") in names]
@@ -85,7 +85,7 @@ def is_companion(name: str) -> bool:
 
 
 def restore(
-    key: str, stored: torch.Tensor, beside: Iterable[str], get: Callable[[str], torch.Tensor], path: Path
+    key: str, stored: torch.Tensor, beside: Sequence[str], get: Callable[[str], torch.Tensor], path: Path
 ) -> torch.Tensor:
     """A weight as it was before it was quantised, fp32; one that is not quantised as it is stored.
 
@@ -99,33 +99,32 @@ def restore(
     Raises:
         ModelError: it was quantised in a way that cannot be undone here.
     """
-    scales = []
+    scales = [name for name in beside if name.endswith(tuple(_SCALES))]
     for name in beside:
         if name.endswith(_ABOUT):
             _check_kind(_about(get(name), name, path), name, path)
         elif name.endswith(_FORMAT) and get(name).any():
             raise _refusal(path, name, "says that the rows of an int8 weight are not in their order")
-        elif end := next((end for end in _SCALES if name.endswith(end)), None):
-            scales.append((name, _SCALES[end]))
     if len(scales) > 1:
-        raise _refusal(path, scales[1][0], f"is a second scale of {key}")
-    if not scales:
-        if not stored.is_floating_point():
-            raise _refusal(path, key, f"is stored as {stored.dtype} with no scale beside it")
-        return stored
-    name, divisor = scales[0]
-    scale = get(name)
+        raise _refusal(path, scales[1], f"is a second scale of {key}")
+    if scales:
+        return stored.float() * _scale(get(scales[0]), scales[0], stored, path)
+    if not stored.is_floating_point():
+        raise _refusal(path, key, f"is stored as {stored.dtype} with no scale beside it")
+    return stored
+
+
+def _scale(scale: torch.Tensor, name: str, stored: torch.Tensor, path: Path) -> torch.Tensor:
+    """What a weight is multiplied by: one number, or one for each row."""
     if not scale.is_floating_point():
         raise _refusal(path, name, f"is a scale stored as {scale.dtype}")
-    rows = stored.shape[0] if stored.dim() else 1
-    if scale.numel() != 1 and (scale.numel() != rows or scale.shape[0] != rows):
+    scale = scale.float() / next(divisor for end, divisor in _SCALES.items() if name.endswith(end))
+    if scale.numel() == 1:
+        return scale.reshape(())
+    if scale.numel() != stored.shape[0] or scale.shape[0] != stored.shape[0]:
         shapes = f"of shape {tuple(scale.shape)} for a weight of shape {tuple(stored.shape)}"
         raise _refusal(path, name, f"is a scale {shapes}, neither one number nor one for each row")
-    if scale.numel() != 1:
-        scale = scale.reshape(rows, *[1] * (stored.dim() - 1))
-    else:
-        scale = scale.reshape(())
-    return stored.float() * (scale.float() / divisor)
+    return scale.reshape(-1, *[1] * (stored.dim() - 1))
 
 
 def _about(tensor: torch.Tensor, name: str, path: Path) -> Any:

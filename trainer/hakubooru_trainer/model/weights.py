@@ -13,7 +13,6 @@ from hakubooru_trainer.model.finite import is_finite
 from hakubooru_trainer.model.header import read_header
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     import torch
