@@ -228,6 +228,7 @@ def test_what_does_not_fit_is_named(trainable, told, override, message):
         (GOOD.replace('path = "model"', ""), "model.path is missing; it must be given"),
         (GOOD.replace("[[data]]", "[data]", 1).replace('[[data]]\npath = "two"', ""), "write [[data]]"),
         (GOOD + "[loss]\nmin_snr_gamma = 5\ndebiased = true", "both weigh the timesteps"),
+        (GOOD + '[loss]\ndebiased_v = "kohya"', r"set loss\.debiased = true"),
         (GOOD + '[lokr]\nmasters = "fp16"\n[optimizer]\nname = "adamw"', "divides by 0"),
         (GOOD + "[run]", "is not TOML"),
     ],

@@ -143,7 +143,8 @@ def adapter_of(tensors: Mapping[str, Tensor], parts: Mapping[str, Any], where: s
     changes = by_layer(tensors, where)
     known = layers({name: parts[name] for name in ("unet", "text_encoder", "text_encoder_2")})
     check_known(changes, known, where, "the model")
-    targets, weights = [], {}
+    targets = []
+    weights: dict[str, Tensor] = {}
     for layer, own in changes.items():
         part, module = known[layer]
         bias = getattr(module, "bias", None)
