@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+from hakubooru.errors import ModelError
+from hakubooru_trainer.model.header import read_header
+from hakubooru_trainer.model.names import PREFIXES
+from hakubooru_trainer.model.quantised import is_companion, is_marker, refuse_packed
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MARKS: Final = frozenset({"v_pred", "ztsnr"})
 """Empty tensors that say what a model predicts, and how its schedule ends."""
@@ -37,6 +45,33 @@ def is_extra(name: str) -> bool:
 def is_extra_of(part: str, name: str) -> bool:
     """Whether a tensor of a file that holds only one part may be left unread."""
     return _matches(name, _OF_FOLDER[part])
+
+
+def check_names(path: Path) -> None:
+    """Refuse a single-file checkpoint that holds tensors of no part of SDXL, or weights that cannot be restored.
+
+    Raises:
+        ModelError: it does; the message names the tensor.
+    """
+    header = read_header(path)
+    refuse_packed(header.tensors, header.metadata, path)
+    for name in header.tensors:
+        known = name in MARKS or is_marker(name) or name.startswith(tuple(PREFIXES.values()))
+        if not known and not is_extra(name):
+            raise unread(path, name)
+
+
+def unread(path: Path, name: str) -> ModelError:
+    """The error of a file with a tensor that nothing reads."""
+    if name.startswith("edm_"):
+        return ModelError(
+            f"{path} has {name}, the mark of a model trained with EDM's noise schedule; only SDXL's own can be trained on"
+        )
+    kind = "the scale of a quantised weight that is not there" if is_companion(name) else "no tensor of SDXL"
+    return ModelError(
+        f"{path} has {name}, which is {kind}; nothing of a checkpoint is passed over: it is another kind of model, or "
+        "holds something besides, which a copy of the checkpoint has to do without"
+    )
 
 
 def _matches(name: str, patterns: tuple[str, ...]) -> bool:

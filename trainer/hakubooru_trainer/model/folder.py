@@ -16,6 +16,20 @@ def part_folder(path: Path, part: str) -> Path:
     return path / part if (path / part).is_dir() else path
 
 
+def check_part(path: Path, part: str) -> None:
+    """Refuse a model's folder that lacks a part's configuration or weights.
+
+    Raises:
+        ModelError: it does.
+    """
+    folder = part_folder(path, part)
+    if not (folder / "config.json").is_file():
+        raise ModelError(
+            f"{path} does not hold the {part} of an SDXL in diffusers' layout: {folder / 'config.json'} is missing"
+        )
+    weight_files(folder, part)
+
+
 def weight_files(folder: Path, part: str) -> list[Path]:
     """The files that hold a part's weights: the plain ones, or else those of the variant fp16.
 

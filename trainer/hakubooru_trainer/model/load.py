@@ -12,8 +12,9 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from hakubooru.errors import ModelError
-from hakubooru_trainer.model.folder import part_folder, weight_files
-from hakubooru_trainer.model.single_file import Marks, check_names, marks, read_part
+from hakubooru_trainer.model.extras import check_names
+from hakubooru_trainer.model.folder import check_part, part_folder, weight_files
+from hakubooru_trainer.model.single_file import Marks, marks, read_part
 from hakubooru_trainer.model.weights import Weights
 
 if TYPE_CHECKING:
@@ -87,7 +88,8 @@ def load_part(path: Path, part: str, options: ModelOptions, dtype: torch.dtype) 
         ModelError: a file is missing, holds another kind of model, is quantised in a way that cannot be undone, is not
             finite, or holds a tensor that nothing reads.
     """
-    is_folder = path.is_dir()
+    if is_folder := path.is_dir():
+        check_part(path, part)
     folder = part_folder(path, part)
     config_file = folder / _CONFIG if is_folder else config_folder(options) / part / _CONFIG
     model = _empty(part, config_file)

@@ -16,13 +16,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-import torch
-
 from hakubooru.errors import ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
+
+    import torch
 
 _SCALES: Final = {".scale_weight": 1.0, ".weight_scale": 1.0, ".SCB": 127.0}
 """Ends of the names of scales, with what each is divided by."""
@@ -129,7 +129,7 @@ def _scale(scale: torch.Tensor, name: str, stored: torch.Tensor, path: Path) -> 
 
 def _about(tensor: torch.Tensor, name: str, path: Path) -> Any:
     try:
-        return json.loads(bytes(tensor.to(torch.uint8).tolist()))
+        return json.loads(bytes(tensor.tolist()))
     except (ValueError, TypeError) as error:
         raise _refusal(path, name, f"cannot be read ({error})") from error
 

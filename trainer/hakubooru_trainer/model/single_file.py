@@ -10,10 +10,9 @@ from safetensors.torch import save_file
 
 from hakubooru.errors import ModelError
 from hakubooru.files import replacing
-from hakubooru_trainer.model.extras import MARKS, is_extra, is_extra_of
+from hakubooru_trainer.model.extras import is_extra, is_extra_of, unread
 from hakubooru_trainer.model.header import read_header
 from hakubooru_trainer.model.names import PARTS, PREFIXES, Place, folder_place, vae_file_place
-from hakubooru_trainer.model.quantised import is_companion, is_marker, refuse_packed
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -42,19 +41,6 @@ def open_file(path: Path) -> Any:
         return safe_open(path, framework="pt")
     except (SafetensorError, OSError) as error:
         raise ModelError(f"{path} cannot be read as safetensors ({error}); fetch it again") from error
-
-
-def check_names(path: Path) -> None:
-    """Refuse a single-file checkpoint that holds tensors of no part of SDXL, or weights that cannot be restored.
-
-    Raises:
-        ModelError: it does; the message names the tensor.
-    """
-    header = read_header(path)
-    refuse_packed(header.tensors, header.metadata, path)
-    for name in header.tensors:
-        if name not in MARKS and not name.startswith(tuple(PREFIXES.values())) and not is_marker(name):
-            _check_extra(path, name, is_known=is_extra(name))
 
 
 def read_part(
@@ -96,7 +82,8 @@ def read_part(
     if part == "vae" and not any(name.startswith(prefix) for name in weights.names):
         prefix = ""  # a VAE by itself
     for name in weights.unused(prefix):
-        _check_extra(weights.path, name, is_known=is_extra(name) if prefix else is_extra_of(part, name))
+        if not (is_extra(name) if prefix else is_extra_of(part, name)):
+            raise unread(weights.path, name)
     return tensors
 
 
@@ -152,17 +139,3 @@ def _oriented(tensor: torch.Tensor, place: Place) -> torch.Tensor:
     if place.third is not None:
         return tensor.chunk(3)[place.third]
     return tensor.T if place.transposed else tensor
-
-
-def _check_extra(path: Path, name: str, *, is_known: bool) -> None:
-    if is_known:
-        return
-    if name.startswith("edm_"):
-        raise ModelError(
-            f"{path} has {name}, the mark of a model trained with EDM's noise schedule; only SDXL's own can be trained on"
-        )
-    kind = "the scale of a quantised weight that is not there" if is_companion(name) else "no tensor of SDXL"
-    raise ModelError(
-        f"{path} has {name}, which is {kind}; nothing of a checkpoint is passed over: it is another kind of model, or "
-        "holds something besides, which a copy of the checkpoint has to do without"
-    )
