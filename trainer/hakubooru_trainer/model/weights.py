@@ -55,6 +55,7 @@ class Weights:
         """
         path = self.names[name]
         beside = quantised.companions(name, self.names)
+        self._used.update(beside)
         tensor = quantised.restore(name, self._get(name), beside, self._get, path)
         cast = tensor.to(dtype)
         if not is_finite(cast):
