@@ -81,7 +81,7 @@ def test_weight_decomposition_is_lycoris(base, merged, name, on_output):
     weight = load_file(base)[KEYS[name]]
     weight = weight.chunk(3)[1] if name == THIRD else weight
     axis = [dim for dim in range(weight.dim()) if dim != (not on_output)]
-    norm = weight.norm(dim=axis, keepdim=True)
+    norm = torch.linalg.vector_norm(weight, dim=axis, keepdim=True)
     tensors = lokr(name) | {"dora_scale": norm * torch.linspace(0.5, 2, norm.numel()).reshape(norm.shape)}
     wanted = of_lycoris(weight, tensors, on_output)
     result, count = merged(named(name, tensors))

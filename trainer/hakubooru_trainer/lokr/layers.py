@@ -166,7 +166,7 @@ def changed(weight: Tensor, tensors: Layer, scale: float) -> Tensor:
         axis = _dora_axis(magnitude, weight.shape)
         others = [dim for dim in range(weight.dim()) if dim != axis]
         whole = weight + change
-        norm = whole.norm(dim=others, keepdim=True) + torch.finfo(torch.float32).eps
+        norm = torch.linalg.vector_norm(whole, dim=others, keepdim=True) + torch.finfo(torch.float32).eps
         change = whole * (magnitude.float().reshape(norm.shape) / norm) - weight
     return weight + scale * change
 
