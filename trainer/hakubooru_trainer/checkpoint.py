@@ -127,6 +127,7 @@ class States:
         if whole.exists():  # torn, or of another course
             shutil.rmtree(whole)
         part.replace(whole)
+        self.torn = [torn for torn in self.torn if torn != whole]  # it is whole now
         durable.sync_folder(self.folder)
         self._retire(counters)
 
