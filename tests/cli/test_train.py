@@ -60,6 +60,45 @@ def test_a_wrong_configuration_is_told_before_torch_is_imported(tmp_path):
     assert isinstance(call("plan", tmp_path / "none.toml").exception, ConfigError)
 
 
+def test_wrong_paths_are_told_together_before_torch_is_imported(tmp_path):
+    (tmp_path / "run.toml").write_text(
+        '[run]\nout = "out"\n[model]\npath = "no"\n[[data]]\npath = "nothing"\n'
+    )
+    code = (
+        "import sys\nfrom hakubooru_cli.train import cli, run_command\n"
+        "for line in sys.stdin: sys.argv[1:] = line.split(); run_command(cli, 'hakubooru-train')\n"
+        "print('torch' in sys.modules)"
+    )
+    lines = (
+        "plan run.toml", "run run.toml --set model.vae=vae.safetensors",
+        "sample no --lokr a.safetensors --prompts p.txt --out run.toml",
+        "merge --base b.safetensors --lokr a.safetensors --out x/y.safetensors",
+        "combine a+b --model a=a.safetensors --model b=b.ckpt --out y.safetensors",
+    )  # fmt: skip
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        input="\n".join(lines),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert result.stdout == "False\n"
+    told = result.stderr.splitlines()
+    for line, parts in zip(
+        told,
+        (
+            ("2 things", "nothing is no folder", "no does not exist"),
+            ("3 things", "nothing is no folder", "no does not exist", "vae.safetensors does not exist"),
+            ("4 things", "no does not exist", "a.safetensors does not exist", "p.txt cannot be read as prompts", "--out is run.toml"),
+            ("3 things", "b.safetensors does not exist", "a.safetensors does not exist", "the folder x does not exist"),
+            ("2 things", "a.safetensors does not exist", "b.ckpt does not exist"),
+        ),
+        strict=True,
+    ):  # fmt: skip
+        assert all(part in line for part in parts), line
+
+
 def test_the_whole_way(tmp_path):
     """tiny-model, run, sample and merge as a user calls them."""
     write_pairs(tmp_path / "pairs", [(64, 64)] * 4)

@@ -204,7 +204,7 @@ def test_what_is_wrong_is_named(file, told, override, message):
         ("lokr.factors={FeedForwad=4}", "did you mean 'FeedForward'"),
         ('lokr.exclude=["lora_unet_nothing*"]', "matches no layer"),
         ("lokr.start=none.safetensors", "none.safetensors does not exist"),
-        ("lokr.start=tiny/tiny.safetensors", "which this adapter does not have"),
+        ("lokr.start=tiny/tiny.safetensors", "names its layers as in a whole checkpoint"),
         ("run.out=empty.txt", "which is a file; name a folder"),
         ("run.device=cuda", "torch sees no GPU"),
     ],
@@ -228,6 +228,7 @@ def test_what_does_not_fit_is_named(trainable, told, override, message):
         (GOOD.replace('path = "model"', ""), "model.path is missing; it must be given"),
         (GOOD.replace("[[data]]", "[data]", 1).replace('[[data]]\npath = "two"', ""), "write [[data]]"),
         (GOOD + "[loss]\nmin_snr_gamma = 5\ndebiased = true", "both weigh the timesteps"),
+        (GOOD + '[loss]\ndebiased_v = "kohya"', "set loss.debiased = true"),
         (GOOD + '[lokr]\nmasters = "fp16"\n[optimizer]\nname = "adamw"', "divides by 0"),
         (GOOD + "[run]", "is not TOML"),
     ],
@@ -239,6 +240,29 @@ def test_what_is_missing_is_named(tmp_path, text, message):
         load(path)
     assert str(caught.value).startswith(str(path))
     assert message in str(caught.value)
+
+
+def test_everything_that_is_wrong_is_told_at_once(tmp_path):
+    path = tmp_path / "run.toml"
+    path.write_text(
+        '[run]\nout = "run.toml"\nepoch = 3\n[model]\npath = "none.gguf"\nvae = "none.safetensors"\ntokenizers = "no"\n'
+        '[[data]]\npath = "one"\n[[data]]\npath = "two"\nweight = "much"\n[lokr]\nstart = "a.safetensors"\n'
+        '[samples]\nprompts = "prompts.txt"\n[los]\n'
+    )
+    with pytest.raises(ConfigError) as caught:
+        load(path, ["batch.size=many", "nothing"], paths=True)
+    said = str(caught.value)
+    assert said.startswith(f"{path}: 12 things are wrong: (1) --set nothing: write section.key=value")
+    for part in (
+        "[run] has no key 'epoch'; did you mean 'epochs'?", "none.gguf does not exist", "none.safetensors does not exist",
+        "model.tokenizers is no, which is no folder", "one is no folder", "two is no folder", 'data.weight = "much"',
+        "a.safetensors does not exist", "prompts.txt cannot be read as prompts", "no key 'los'; did you mean 'loss'?",
+        'batch.size = "many"; it is a whole number',
+    ):  # fmt: skip
+        assert part in said
+    with pytest.raises(ConfigError, match=r"5 things are wrong") as caught:
+        load(path, ["batch.size=many", "run.updates=1", "loss.gamma=1"])
+    assert "does not exist" not in str(caught.value)
 
 
 def test_a_file_that_is_none_is_named(tmp_path):

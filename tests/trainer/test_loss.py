@@ -35,9 +35,17 @@ def schedule(told):
     [
         (LossOptions(min_snr_gamma=5, noise_offset=0.0357), {}),
         (LossOptions(debiased=True), {}),
+        (LossOptions(debiased=True), {"prediction": "v"}),
+        (LossOptions(debiased=True, debiased_v="kohya"), {"prediction": "v", "zero_terminal_snr": "yes"}),
         (LossOptions(min_snr_gamma=5, noise_offset=0.1), {"prediction": "v", "zero_terminal_snr": "yes"}),
     ],
-    ids=["min-SNR and offset", "debiased", "v with zero terminal SNR"],
+    ids=[
+        "min-SNR and offset",
+        "debiased",
+        "debiased v",
+        "debiased v as sd-scripts",
+        "v with zero terminal SNR",
+    ],
 )
 @torch.no_grad()
 def test_the_loss_is_what_diffusers_makes_it(options, pipeline, tiny, loss, model):
@@ -81,7 +89,9 @@ def test_the_loss_is_what_diffusers_makes_it(options, pipeline, tiny, loss, mode
         ).sample
         wanted = scheduler.get_velocity(latents, noise, batch.timesteps) if model else noise
         snr = compute_snr(scheduler, batch.timesteps)
-        if loss.debiased:
+        if loss.debiased_v == "kohya":
+            weight = 1 / (snr.clamp(max=1000) + 1)
+        elif loss.debiased:
             weight = snr.clamp(max=1000) ** -0.5
         else:
             weight = torch.minimum(snr, torch.tensor(5.0)) / (snr + 1 if model else snr)

@@ -61,6 +61,14 @@ def test_debiased_is_the_papers():
     )
 
 
+def test_kohyas_way_to_debias_v_is_sd_scripts():
+    """Their weight is written down here by scalars."""
+    ratio = noise.snr(noise.alphas_cumprod(zero_terminal_snr=True), torch.tensor([0, 1, 400, 998, 999]))
+    theirs = [1 / (1000 + 1) if r > 1000 else 1 / (r + 1) for r in ratio.tolist()]
+    assert theirs[-1] == 1  # there is no signal, and yet the weight is finite
+    assert torch.allclose(noise.kohya_debiased_v_weight(ratio), torch.tensor(theirs, dtype=torch.float64))
+
+
 def test_offset_is_one_number_a_channel():
     draws = torch.randn(2, 4, 1, 1)
     plain = torch.randn(2, 4, 8, 8)

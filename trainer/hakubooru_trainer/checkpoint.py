@@ -30,6 +30,7 @@ from hakubooru.nearest import nearest
 from hakubooru_trainer import durable, fingerprint
 from hakubooru_trainer.config.read import flat
 from hakubooru_trainer.durable import TornStateError
+from hakubooru_trainer.model.finite import is_finite
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -131,6 +132,7 @@ class States:
         if whole.exists():  # torn, or of another course
             shutil.rmtree(whole)
         part.replace(whole)
+        self.torn = [torn for torn in self.torn if torn != whole]  # it is whole now
         durable.sync_folder(self.folder)
         self._retire(counters)
 
@@ -238,6 +240,9 @@ class States:
             tensors = load_file(state / _OPTIMIZER, device=str(it.device))
         except (OSError, SafetensorError) as error:
             raise TornStateError(f"{state} is torn ({error})") from error
+        for name, tensor in (*adapter.items(), *tensors.items()):
+            if not is_finite(tensor):
+                raise TornStateError(f"{state} is of no use ({name} holds NaN or infinity)")
         it.adapter.load(adapter, str(state))
         told_now = [{k: v for k, v in group.items() if k != "params"} for group in it.optimizer.param_groups]
         if told["about"]["optimizer.name"] == it.options.optimizer.name:  # another one begins without memory

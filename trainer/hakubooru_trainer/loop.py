@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,6 +17,7 @@ from hakubooru_trainer import distributed, optim, sample
 from hakubooru_trainer.checkpoint import States
 from hakubooru_trainer.config import dump
 from hakubooru_trainer.distributed import Ranks
+from hakubooru_trainer.lock import locked
 from hakubooru_trainer.lokr import file
 from hakubooru_trainer.lokr.file import DTYPES
 from hakubooru_trainer.metrics import Metrics
@@ -63,7 +65,7 @@ def run(options: Options, *, resume: str = "auto", allow: Collection[str] = ()) 
             the result.
 
     Raises:
-        InputError: an option, the data set, or a model cannot be used.
+        InputError: an option, the data set, or a model cannot be used; or another run is writing into the folder.
         TrainingError: losses or gradients stayed without a finite value.
         KeyboardInterrupt: it was told to stop; the state is saved.
     """
@@ -74,8 +76,15 @@ def run(options: Options, *, resume: str = "auto", allow: Collection[str] = ()) 
 
 
 def _run(options: Options, resume: str, allow: Collection[str], ranks: Ranks) -> Report:
-    with ranks.first_alone():
-        out, chosen = out_folder(options, resume)
+    with ExitStack() as stack:
+        with ranks.first_alone():
+            out, chosen = out_folder(options, resume)
+            if ranks.first:  # which alone writes
+                stack.enter_context(locked(out))
+        return _train(options, out, chosen, allow, ranks)
+
+
+def _train(options: Options, out: Path, chosen: Path | None, allow: Collection[str], ranks: Ranks) -> Report:
     data = data_set(options, ranks)
     states = States(out / "state", options, data, allow)
     states.compare(chosen)

@@ -41,10 +41,13 @@ class Objective:
             "v" if wanted == "v" or (wanted == "auto" and model.marks.v) else "epsilon"
         )
         zero = model.marks.zero_terminal_snr if ends == "auto" else ends == "yes"
-        if zero and (options.loss.debiased or prediction == "epsilon"):
+        if zero and (
+            prediction == "epsilon" or (options.loss.debiased and options.loss.debiased_v == "root")
+        ):
             raise ConfigError(
                 "a schedule that ends in pure noise (model.zero_terminal_snr) goes with the prediction of v, and without "
-                'loss.debiased: at its end there is nothing of the image left to tell noise from; set model.prediction = "v"'
+                'loss.debiased or with loss.debiased_v = "kohya": at its end there is nothing of the image left to tell noise '
+                'from; set model.prediction = "v"'
             )
         return cls(prediction, zero, noise.alphas_cumprod(zero_terminal_snr=zero).to(device), options)
 
@@ -89,5 +92,7 @@ class Objective:
         if options.min_snr_gamma:
             weights = weights * noise.min_snr_weight(ratio, options.min_snr_gamma, self.prediction).float()
         if options.debiased:
-            weights = weights * noise.debiased_weight(ratio).float()
+            by_kohya = self.prediction == "v" and options.debiased_v == "kohya"
+            debiased = noise.kohya_debiased_v_weight if by_kohya else noise.debiased_weight
+            weights = weights * debiased(ratio).float()
         return weights

@@ -12,6 +12,10 @@ import torch
 from hakubooru.errors import InputError, ModelError
 from hakubooru.nearest import nearest
 from hakubooru_trainer.lokr import file as adapter_file
+from hakubooru_trainer.lokr.layers import by_layer, changed, check_fits, check_known
+from hakubooru_trainer.model.extras import is_extra
+from hakubooru_trainer.model.finite import is_finite
+from hakubooru_trainer.model.names import PREFIXES
 from hakubooru_trainer.model.stream import Held, Reader, write
 
 if TYPE_CHECKING:
@@ -19,6 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from torch import Tensor
+
+    from hakubooru_trainer.lokr.layers import Layer
 
 _OPERATIONS: Final[dict[type, Callable[[Any, Any], Any]]] = {
     ast.Add: operator.add,
@@ -29,8 +35,14 @@ _OPERATIONS: Final[dict[type, Callable[[Any, Any], Any]]] = {
 _TEXT_1: Final = "conditioner.embedders.0.transformer."
 _TEXT_2: Final = "conditioner.embedders.1.model.transformer.resblocks."
 _HASHES: Final = ("sshs_", "modelspec.hash")
-_ASIDE: Final = ("position_ids", "logit_scale", "denoiser.sigmas")
-"""Ends of names of tensors that some checkpoints hold and no program needs."""
+_TEXT_2_LAYERS: Final = {
+    "attn.out_proj": "self_attn_out_proj",
+    "mlp.c_fc": "mlp_fc1",
+    "mlp.c_proj": "mlp_fc2",
+    "ln_1": "layer_norm1",
+    "ln_2": "layer_norm2",
+}
+"""Names in OpenCLIP's layout, and in adapters."""
 
 
 def merge(base: Path, lokr: Path, out: Path, *, scale: float = 1.0, dtype: torch.dtype | None = None) -> int:
@@ -46,27 +58,22 @@ def merge(base: Path, lokr: Path, out: Path, *, scale: float = 1.0, dtype: torch
     Raises:
         ModelError: the adapter has layers that the checkpoint does not have, or is no LoKr of full matrices.
     """
-    tensors = adapter_file.read(lokr)
-    names = {name.rpartition(".")[0] for name in tensors}
+    layers = by_layer(adapter_file.read(lokr), str(lokr))
     with Reader(base) as opened:
         places = {key: _adapter_names(key) for key in opened.tensors}
-        known = {name for some in places.values() for name in some}
-        for name in sorted(names - known):
-            raise ModelError(
-                f"{lokr} changes {name}, which {base} does not have; it was trained on another model"
-            )
+        _check_adapter(layers, places, opened, lokr)
         held = _held_as(opened.tensors, dtype)
 
         def pieces() -> Iterator[Tensor]:
             for key, (kind, _) in held.items():
-                changes = [_change(tensors, name, key) for name in places[key]]
-                if all(change is None for change in changes):
-                    yield from (_finite(piece.to(kind), key) for piece in opened.pieces(key))
+                names = places[key]
+                if not any(_changes(layers.get(name, {}), key) for name in names):
+                    for piece in opened.pieces(key):
+                        yield _finite(piece.to(kind), key, (piece, base))
                     continue
-                rows = opened.tensor(key).chunk(len(changes))
-                for row, change in zip(rows, changes, strict=True):
-                    made = row if change is None else row.float() + scale * change.reshape(row.shape)
-                    yield _finite(made.to(kind), key)
+                for row, name in zip(opened.tensor(key).chunk(len(names)), names, strict=True):
+                    made = _changed(row, layers.get(name, {}), key, scale)
+                    yield _finite(made.to(kind), key, (row, base))
 
         write(
             out,
@@ -74,7 +81,7 @@ def merge(base: Path, lokr: Path, out: Path, *, scale: float = 1.0, dtype: torch
             pieces(),
             _without_hashes(opened.metadata) | {"hakubooru_merged": f"{scale} * {lokr.name}"},
         )
-    return len(names)
+    return len(layers)
 
 
 def combine(formula: str, models: Mapping[str, Path], out: Path, *, dtype: torch.dtype | None = None) -> None:
@@ -103,13 +110,14 @@ def combine(formula: str, models: Mapping[str, Path], out: Path, *, dtype: torch
 
         def pieces() -> Iterator[Tensor]:
             for key, (kind, _) in held.items():
-                if not kind.is_floating_point or key.endswith(_ASIDE):
+                if not kind.is_floating_point or is_extra(key):
                     yield from (piece.to(kind) for piece in like.pieces(key))
                     continue
                 read = zip(*(model.pieces(key) for model in opened.values()), strict=True)
                 for some in read:
                     values = {name: value.float() for name, value in zip(opened, some, strict=True)}
-                    yield _finite(_value(tree, values).to(kind), key)
+                    sources = ((values[name], models[name]) for name in opened)
+                    yield _finite(_value(tree, values).to(kind), key, *sources)
 
         write(out, held, pieces(), _without_hashes(like.metadata) | {"hakubooru_formula": formula})
 
@@ -137,10 +145,16 @@ def _held_as(tensors: Mapping[str, Held], dtype: torch.dtype | None) -> dict[str
     }
 
 
-def _finite(made: Tensor, key: str) -> Tensor:
-    if not torch.stack(made.aminmax()).isfinite().all():  # many times faster than to ask each number
+def _finite(made: Tensor, key: str, *sources: tuple[Tensor, Path]) -> Tensor:
+    """What was made, if it is finite; `sources` are what it was made of, with their files."""
+    if not is_finite(made):
+        for source, path in sources:
+            if not is_finite(source):
+                raise ModelError(
+                    f"{path}: {key} holds NaN or infinity; the checkpoint is broken: fetch it again"
+                )
         raise ModelError(
-            f"{key} would hold what is no finite number: it is divided by 0, too large for {made.dtype}, or broken before"
+            f"{key} would hold what is no finite number: it is divided by 0, or too large for {made.dtype}"
         )
     return made
 
@@ -152,10 +166,10 @@ def _without_hashes(metadata: Mapping[str, str]) -> dict[str, str]:
 
 def _adapter_names(key: str) -> list[str]:
     """The names under which adapters change a tensor of a checkpoint; three where q, k and v stand in one."""
-    module, _, kind = key.rpartition(".")
-    if key.startswith("model.diffusion_model."):
-        return [f"lora_unet_{module.removeprefix('model.diffusion_model.').replace('.', '_')}"]
-    if key.startswith(_TEXT_1) and kind == "weight":
+    module = key.rpartition(".")[0]
+    if key.startswith(PREFIXES["unet"]):
+        return [f"lora_unet_{module.removeprefix(PREFIXES['unet']).replace('.', '_')}"]
+    if key.startswith(_TEXT_1):
         return [f"lora_te1_{module.removeprefix(_TEXT_1).replace('.', '_')}"]
     if not key.startswith(_TEXT_2):
         return []
@@ -163,33 +177,47 @@ def _adapter_names(key: str) -> list[str]:
     prefix = f"lora_te2_text_model_encoder_layers_{layer}"
     if inner == "attn.in_proj_weight":
         return [f"{prefix}_self_attn_{which}_proj" for which in "qkv"]
-    short = {
-        "attn.out_proj.weight": "self_attn_out_proj",
-        "mlp.c_fc.weight": "mlp_fc1",
-        "mlp.c_proj.weight": "mlp_fc2",
-    }
-    return [f"{prefix}_{short[inner]}"] if inner in short else []
+    name = _TEXT_2_LAYERS.get(inner.rpartition(".")[0])
+    return [f"{prefix}_{name}"] if name else []
 
 
-def _change(tensors: Mapping[str, Tensor], name: str, key: str) -> Tensor | None:
-    """What an adapter adds to a tensor, fp32; None if nothing."""
-    if f"{name}.w_norm" in tensors:
-        return tensors[f"{name}.{'w' if key.endswith('weight') else 'b'}_norm"].float()
-    if key.endswith(".bias") or not any(f"{name}.{kind}" in tensors for kind in ("lokr_w1", "alpha")):
-        return None
-    if f"{name}.lokr_w1" not in tensors or f"{name}.lokr_w2" not in tensors:
-        raise ModelError(f"{name} is no LoKr of full matrices; merge it with the program that made it")
-    w1, w2 = tensors[f"{name}.lokr_w1"].float(), tensors[f"{name}.lokr_w2"].float()
-    return torch.kron(w1.reshape(*w1.shape, *[1] * (w2.dim() - 2)), w2)
+def _check_adapter(
+    layers: Mapping[str, Layer], places: Mapping[str, list[str]], base: Reader, lokr: Path
+) -> None:
+    """Refuse an adapter of which any tensor would not be used, before anything is written."""
+    weights: dict[str, list[int]] = {}
+    biases: dict[str, list[int]] = {}
+    for key, names in places.items():
+        rows, *rest = base.tensors[key].shape or [1]
+        shapes = biases if key.endswith(".bias") else weights
+        for name in names:
+            shapes[name] = [rows // len(names), *rest]
+    check_known(layers, weights, str(lokr), str(base.path))
+    for name, tensors in layers.items():
+        check_fits(name, tensors, weights[name], biases.get(name), str(lokr))
+
+
+def _changes(layer: Layer, key: str) -> bool:
+    """Whether a layer of an adapter changes a tensor of the checkpoint: its weight, or its bias."""
+    return bool(layer.keys() & ({"b_norm"} if key.endswith(".bias") else {"w_norm", "lokr_w1"}))
+
+
+def _changed(row: Tensor, layer: Layer, key: str, scale: float) -> Tensor:
+    """What a layer of an adapter makes of a tensor, or of a third of it."""
+    if not _changes(layer, key):
+        return row
+    if "lokr_w1" in layer:
+        return changed(row, layer, scale)
+    return row.float() + scale * layer["b_norm" if key.endswith(".bias") else "w_norm"].float()
 
 
 def _check_same(one: Reader, other: Reader) -> None:
     for key in sorted(one.tensors.keys() ^ other.tensors.keys()):
-        if not key.endswith(_ASIDE):
+        if not is_extra(key):
             raise ModelError(
                 f"only one of {one.path} and {other.path} has the tensor {key}; they are models of different kinds"
             )
-    for key in one.tensors.keys() & other.tensors.keys():
+    for key in sorted(one.tensors.keys() & other.tensors.keys()):
         shape, other_shape = one.tensors[key].shape, other.tensors[key].shape
         if shape != other_shape:
             raise ModelError(f"{key} is of shape {shape} in {one.path} and {other_shape} in {other.path}")

@@ -66,6 +66,11 @@ def debiased_weight(ratio: Tensor) -> Tensor:
     return 1 / ratio.clamp(max=1000).sqrt()
 
 
+def kohya_debiased_v_weight(ratio: Tensor) -> Tensor:
+    """1 / (min(SNR, 1000) + 1), by which sd-scripts weighs the prediction of v where it is asked to debias."""
+    return 1 / (ratio.clamp(max=1000) + 1)
+
+
 def offset_noise(noise: Tensor, draws: Tensor, deviation: float) -> Tensor:
     """The noise with a number added to each channel of each image.
 

@@ -39,6 +39,14 @@ def tiny_model(folder: Path, *, seed: int) -> None:
 @click.option("--out", metavar="FILE", type=_path, required=True, help="The new checkpoint.")
 def merge(*, base: Path, lokr: Path, scale: float, precision: str | None, out: Path) -> None:
     """Work a LoKr into the weights of a checkpoint."""
+    from hakubooru_trainer.config import paths  # noqa: PLC0415 - as above
+    from hakubooru_trainer.config.problems import Problems  # noqa: PLC0415
+
+    problems = Problems()
+    for path in (base, lokr):
+        paths.check_file(path, problems)
+    paths.check_out(out, problems)
+    problems.raise_as(InputError)
     quiet()
     from hakubooru_trainer.lokr.file import DTYPES  # noqa: PLC0415 - as above
     from hakubooru_trainer.merge import merge as merged  # noqa: PLC0415
@@ -69,6 +77,14 @@ def combine(formula: str, *, models: tuple[str, ...], precision: str | None, out
         if not mark or name.strip() in files:
             raise InputError(f"--model {model}: write NAME=FILE, once for each name")
         files[name.strip()] = Path(path)
+    from hakubooru_trainer.config import paths  # noqa: PLC0415 - as above
+    from hakubooru_trainer.config.problems import Problems  # noqa: PLC0415
+
+    problems = Problems()
+    for file in files.values():
+        paths.check_file(file, problems)
+    paths.check_out(out, problems)
+    problems.raise_as(InputError)
     quiet()
     from hakubooru_trainer.lokr.file import DTYPES  # noqa: PLC0415 - as above
     from hakubooru_trainer.merge import combine as combined  # noqa: PLC0415
@@ -127,13 +143,23 @@ def sample(
         and int(width) % 8 == int(height) % 8 == 0 < int(width) * int(height)
     ):
         raise InputError(f"--size {size}: write WxH, both multiples of 8, such as 832x1216")
+    from hakubooru_trainer.config import paths  # noqa: PLC0415 - as above
+    from hakubooru_trainer.config.options import ModelOptions  # noqa: PLC0415
+    from hakubooru_trainer.config.problems import Problems  # noqa: PLC0415
+
+    options = ModelOptions(path=str(model), config=config, tokenizers=tokenizers)
+    problems = Problems()
+    paths.check_model(options, problems)
+    if lokr is not None:
+        paths.check_file(lokr, problems)
+    paths.check_prompts(prompts, problems)
+    paths.check_folder("--out", str(out), problems)
+    problems.raise_as(InputError)
     quiet()
-    from hakubooru_trainer.config.options import ModelOptions  # noqa: PLC0415 - as above
-    from hakubooru_trainer.sample import Drawing, draw_files  # noqa: PLC0415
+    from hakubooru_trainer.sample import Drawing, draw_files  # noqa: PLC0415 - torch takes seconds
 
     how = Drawing(
         width=int(width), height=int(height), steps=steps, guidance=guidance, negative=negative, seed=seed
     )
-    options = ModelOptions(path=str(model), config=config, tokenizers=tokenizers)
     for path in draw_files(options, prompts, out, how, lokr, threads=threads or 0):
         click.echo(str(path))

@@ -3,9 +3,24 @@
 from __future__ import annotations
 
 import logging
+import os
+import warnings
+from typing import Final
+
+_LOGGERS: Final = ("bitsandbytes", "diffusers", "transformers", "huggingface_hub", "accelerate", "LyCORIS")
+_PACKAGES: Final = r"(bitsandbytes|diffusers|transformers|huggingface_hub|accelerate|lycoris)\b"
 
 
 def quiet() -> None:
-    """Keep libraries from remarking on kernels, progress and defaults that play no part here."""
-    for name in ("bitsandbytes", "diffusers", "transformers", "LyCORIS"):
+    """Keep libraries from remarking on kernels, progress and defaults that play no part here.
+
+    To be called before they are imported: diffusers and transformers set their loggers' level as they begin, to what the
+    environment says.
+    """
+    for name in ("DIFFUSERS_VERBOSITY", "TRANSFORMERS_VERBOSITY"):
+        os.environ.setdefault(name, "error")
+    for name in ("TRANSFORMERS_NO_ADVISORY_WARNINGS", "HF_HUB_DISABLE_PROGRESS_BARS"):
+        os.environ.setdefault(name, "1")
+    for name in _LOGGERS:
         logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module=_PACKAGES)

@@ -68,7 +68,7 @@ def run(config: Path, *, overrides: tuple[str, ...], resume: str, allow: tuple[s
     """
     from hakubooru_trainer.config import load  # noqa: PLC0415 - as above
 
-    options = load(config, overrides)
+    options = load(config, overrides, paths=True)
     quiet()
     signal.signal(
         signal.SIGTERM, signal.default_int_handler
@@ -112,7 +112,7 @@ def plan(config: Path, *, overrides: tuple[str, ...]) -> None:
     """
     from hakubooru_trainer.config import load  # noqa: PLC0415 - as above
 
-    options = load(config, overrides)
+    options = load(config, overrides, paths=True)
     quiet()
     from hakubooru_trainer.plan import plan as planned  # noqa: PLC0415 - as above
 

@@ -133,7 +133,10 @@ class LossOptions:
     min_snr_gamma: float = 0.0
     """Weigh timesteps by min(SNR, gamma) / SNR, or / (SNR + 1) for v; 5 is usual, 0 is off."""
     debiased: bool = False
-    """Weigh timesteps by 1 / sqrt(min(SNR, 1000))."""
+    """Weigh timesteps by 1 / sqrt(min(SNR, 1000)); for v, `debiased_v` says how."""
+    debiased_v: Literal["root", "kohya"] = "root"
+    """How `debiased` weighs when the model predicts v: `root` by 1 / sqrt(min(SNR, 1000)) as for the noise; `kohya` by
+    1 / (min(SNR, 1000) + 1), as sd-scripts does."""
     noise_offset: float = 0.0
     """Add to the noise of each channel a number drawn with this deviation: makes for darker darks; 0.0357 is usual."""
     min_timestep: int = 0
@@ -148,6 +151,10 @@ class LossOptions:
         if self.min_snr_gamma and self.debiased:
             raise ConfigError(
                 "loss.min_snr_gamma and loss.debiased both weigh the timesteps; set one of them"
+            )
+        if self.debiased_v == "kohya" and not self.debiased:
+            raise ConfigError(
+                'loss.debiased_v = "kohya" says how loss.debiased weighs, which is off; set loss.debiased = true'
             )
         if not 0 <= self.min_timestep < self.max_timestep <= 1000:
             raise ConfigError(

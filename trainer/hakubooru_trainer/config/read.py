@@ -15,6 +15,8 @@ from hakubooru.errors import ConfigError
 from hakubooru.files import read_text
 from hakubooru.nearest import nearest
 from hakubooru_trainer.config.options import Options
+from hakubooru_trainer.config.paths import check_sections
+from hakubooru_trainer.config.problems import Problems
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,15 +25,16 @@ if TYPE_CHECKING:
 _WORDS = {str: "a text in quotes", int: "a whole number", float: "a number", bool: "true or false"}
 
 
-def load(path: Path, overrides: Sequence[str] = ()) -> Options:
+def load(path: Path, overrides: Sequence[str] = (), *, paths: bool = False) -> Options:
     """The configuration in a TOML file.
 
     Args:
         path: of the file.
         overrides: `section.key=value`, each in place of what the file says; the value as TOML has it, or a bare word.
+        paths: check as well that what it names is there.
 
     Raises:
-        ConfigError: it is not as it should be; the message names file, key, rule and mend.
+        ConfigError: it is not as it should be; the message names the file, and all keys and paths that are wrong.
     """
     try:
         table = tomllib.loads(read_text(path))
@@ -43,12 +46,19 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Options:
         raise ConfigError(f"{path} is not text; a configuration is a TOML file in UTF-8") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} is not TOML: {error}") from error
+    problems = Problems()
     for override in overrides:
-        _override(table, override)
-    try:
-        options: Options = _dataclass(Options, table, "")
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from error
+        with problems.collecting():
+            _override(table, override)
+    sections = _values(Options, table, "", problems)
+    options = None
+    if not problems.texts:
+        with problems.collecting():
+            options = Options(**sections)
+    if paths:
+        check_sections(sections, problems)
+    problems.raise_as(ConfigError, str(path))
+    assert options is not None
     return options
 
 
@@ -99,33 +109,54 @@ def flat(options: Options) -> dict[str, Any]:
     return found
 
 
-def _dataclass(kind: Any, table: Any, place: str) -> Any:
+def _values(kind: Any, table: Any, place: str, problems: Problems) -> dict[str, Any]:
+    """The values of a dataclass's fields that are as they should be."""
     if not isinstance(table, dict):
-        raise ConfigError(f"{place} = {table!r}; it is a table: write [{place}] and its keys below")
+        problems.add(f"{place} = {table!r}; it is a table: write [{place}] and its keys below")
+        return {}
     kinds = get_type_hints(kind)
     known = [field.name for field in dataclasses.fields(kind)]
-    for key in table:
+    values = {}
+    for key, value in table.items():
         if key not in known:
             where = f"[{place}]" if place else "the configuration"
-            raise ConfigError(f"{where} has no key {key!r}; {nearest(key, known)}")
+            problems.add(f"{where} has no key {key!r}; {nearest(key, known)}")
+            continue
+        with problems.collecting():
+            made = _value(kinds[key], value, f"{place}.{key}".strip("."), problems)
+            if made is not None:
+                values[key] = made
     for field in dataclasses.fields(kind):
         if field.name not in table and _default(field) is dataclasses.MISSING:
-            raise ConfigError(f"{place}{'.' * bool(place)}{field.name} is missing; it must be given")
-    return kind(
-        **{key: _value(kinds[key], value, f"{place}.{key}".strip(".")) for key, value in table.items()}
-    )
+            problems.add(f"{place}{'.' * bool(place)}{field.name} is missing; it must be given")
+    return values
 
 
-def _value(kind: Any, value: Any, place: str) -> Any:
+def _dataclass(kind: Any, table: Any, place: str, problems: Problems) -> Any:
+    """A dataclass from what is right of a table; None where that is not enough."""
+    before = len(problems.texts)
+    values = _values(kind, table, place, problems)
+    required = {field.name for field in dataclasses.fields(kind) if _default(field) is dataclasses.MISSING}
+    if not required <= values.keys():
+        return None
+    try:
+        return kind(**values)
+    except ConfigError as error:
+        if len(problems.texts) == before:  # else it may follow from what is known to be wrong
+            problems.add(str(error))
+        return None
+
+
+def _value(kind: Any, value: Any, place: str, problems: Problems) -> Any:
     if dataclasses.is_dataclass(kind):
-        return _dataclass(kind, value, place)
+        return _dataclass(kind, value, place, problems)
     if get_origin(kind) is Literal:
         if value not in get_args(kind) or isinstance(value, bool):
             choices = [str(choice) for choice in get_args(kind)]
             raise ConfigError(f"{place} = {_toml(value)}; {nearest(str(value), choices)}")
         return value
     if get_origin(kind) is tuple:
-        return _tuple(get_args(kind), value, place)
+        return _tuple(get_args(kind), value, place, problems)
     if get_origin(kind) is dict:
         if not isinstance(value, dict):
             raise ConfigError(f"{place} = {value!r}; it is a table")
@@ -137,13 +168,14 @@ def _value(kind: Any, value: Any, place: str) -> Any:
     return value
 
 
-def _tuple(kinds: tuple[Any, ...], value: Any, place: str) -> tuple[Any, ...]:
+def _tuple(kinds: tuple[Any, ...], value: Any, place: str, problems: Problems) -> tuple[Any, ...]:
     if not isinstance(value, list):
         mend = f"write [[{place}]]" if dataclasses.is_dataclass(kinds[0]) else "write [ , ]"
         raise ConfigError(f"{place} = {value!r}; it is a list: {mend}")
     if kinds[-1] is not Ellipsis and len(value) != len(kinds):
         raise ConfigError(f"{place} = {value!r}; it is a list of {len(kinds)}")
-    return tuple(_value(kinds[0], item, place) for item in value)
+    made = (_value(kinds[0], item, place, problems) for item in value)
+    return tuple(item for item in made if item is not None)
 
 
 def _override(table: dict[str, Any], text: str) -> None:

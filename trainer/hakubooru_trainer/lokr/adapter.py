@@ -12,6 +12,7 @@ from lycoris.modules.norms import NormModule
 from hakubooru.errors import ModelError
 from hakubooru.nearest import nearest
 from hakubooru_trainer import randomness
+from hakubooru_trainer.lokr.layers import NORM, by_layer, check_fits, check_known, check_names
 from hakubooru_trainer.lokr.preset import Target, layers
 from hakubooru_trainer.lokr.ways import ways
 
@@ -100,13 +101,18 @@ class Adapter:
 
     @torch.no_grad()
     def load(self, tensors: Mapping[str, Tensor], where: str) -> None:
-        """Take weights over from a file.
+        """Take weights over, under their names in the file.
 
         Raises:
-            ModelError: the file holds other layers, or other factors.
+            ModelError: there are other layers, other factors, or weight decomposition.
         """
         own = dict(self.weights())
         known = {name for name in tensors if not name.endswith(".alpha")}
+        check_names({name.rpartition(".")[0] for name in known}, where)
+        for name in sorted(name for name in known if name.endswith(".dora_scale")):
+            raise ModelError(
+                f"{where}: {name} decomposes the weight, which is not trained here; start from another adapter"
+            )
         for name in sorted(known - own.keys()):
             raise ModelError(f"{where} has {name}, which this adapter does not have; {nearest(name, own)}")
         for name, tensor in own.items():
@@ -132,24 +138,28 @@ def adapter_of(tensors: Mapping[str, Tensor], parts: Mapping[str, Any], where: s
         where: the file, for messages.
 
     Raises:
-        ModelError: it changes layers that the model does not have, or is no LoKr of full matrices.
+        ModelError: it changes layers that the model does not have, or in another way than by full matrices and norms.
     """
+    changes = by_layer(tensors, where)
     known = layers({name: parts[name] for name in ("unet", "text_encoder", "text_encoder_2")})
-    found = []
-    for name in dict.fromkeys(key.rpartition(".")[0] for key in tensors):
-        if name not in known:
+    check_known(changes, known, where, "the model")
+    targets = []
+    weights: dict[str, Tensor] = {}
+    for layer, own in changes.items():
+        part, module = known[layer]
+        bias = getattr(module, "bias", None)
+        check_fits(layer, own, module.weight.shape, None if bias is None else bias.shape, where)
+        if "dora_scale" in own:
             raise ModelError(
-                f"{where} changes {name}, which the model does not have; it was trained on another"
+                f"{where}: {layer}.dora_scale decomposes the weight; merge the adapter into the checkpoint and draw with that"
             )
-        w1 = tensors.get(f"{name}.lokr_w1")
-        if w1 is None and f"{name}.w_norm" not in tensors:
-            raise ModelError(
-                f"{where}: {name} is no LoKr of full matrices; draw with the program that made it"
-            )
-        part, module = known[name]
-        found.append(Target(name, part, module, 0 if w1 is None else _factor(w1, module, where)))
-    adapter = Adapter(found)
-    adapter.load(tensors, where)
+        w1 = own.get("lokr_w1")
+        targets.append(Target(layer, part, module, 0 if w1 is None else _factor(w1, module, where)))
+        if w1 is None:  # LyCORIS saves both, and others the one that they train
+            weights |= {f"{layer}.{kind}": torch.zeros_like(module.weight) for kind in NORM}
+        weights |= {f"{layer}.{kind}": tensor for kind, tensor in own.items()}
+    adapter = Adapter(targets)
+    adapter.load(weights, where)
     return adapter
 
 
@@ -160,7 +170,8 @@ def _factor(w1: Tensor, module: Any, where: str) -> int:
         if (factorization(outs, factor)[0], factorization(ins, factor)[0]) == tuple(w1.shape):
             return factor
     raise ModelError(
-        f"{where} has a w1 of shape {tuple(w1.shape)}, which does not divide a layer of {outs} by {ins}"
+        f"{where} has a w1 of shape {tuple(w1.shape)}, and no factor divides a layer of {outs} by {ins} so; merge the adapter "
+        "into the checkpoint and draw with that"
     )
 
 

@@ -12,8 +12,11 @@ import torch
 from safetensors.torch import save, save_file
 
 import hakubooru
+from hakubooru.errors import ModelError
 from hakubooru.files import replacing
+from hakubooru_trainer.lokr.layers import by_layer
 from hakubooru_trainer.lokr.preset import PRESETS
+from hakubooru_trainer.model.finite import is_finite
 from hakubooru_trainer.model.single_file import open_file
 
 if TYPE_CHECKING:
@@ -53,13 +56,26 @@ def write(path: Path, adapter: Adapter, dtype: torch.dtype, metadata: Mapping[st
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """The tensors of an adapter's file.
+    """The tensors of an adapter's file, with `scalar` multiplied into w1.
 
     Raises:
-        ModelError: it is not there, or not safetensors.
+        ModelError: it is not there, not safetensors, of another kind of adapter, or holds NaN or infinity.
     """
     with open_file(path) as file:
-        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+        found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+    for name, tensor in found.items():
+        if name.endswith(".alpha"):  # LoKr of full matrices has no use for it, and some hold infinity
+            continue
+        if not tensor.is_floating_point():
+            raise ModelError(
+                f"{path}: {name} is stored as {tensor.dtype}; take the adapter in fp16, bf16 or fp32"
+            )
+        if not is_finite(tensor):
+            raise ModelError(
+                f"{path}: {name} holds NaN or infinity; the adapter is broken: take an earlier one"
+            )
+    layers = by_layer(found, str(path))
+    return {f"{layer}.{own}": tensor for layer, some in layers.items() for own, tensor in some.items()}
 
 
 def metadata(

@@ -10,18 +10,22 @@ from typing import TYPE_CHECKING, Any, Final
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
-from transformers.utils import logging as transformers_logging
 
 from hakubooru.errors import ModelError
 from hakubooru.files import read_text
+from hakubooru_trainer.model.extras import check_names
+from hakubooru_trainer.model.folder import check_part, part_folder, weight_files
 from hakubooru_trainer.model.single_file import Marks, marks, read_part
 from hakubooru_trainer.model.tokenizer import ENCODERS, read_tokenizer, shipped_tokenizer
+from hakubooru_trainer.model.weights import Weights
 
 if TYPE_CHECKING:
     from hakubooru_trainer.config.options import ModelOptions
 
 SHIPPED: Final = Path(__file__).parent / "sdxl"
 """SDXL's own configuration, in diffusers' layout, and the merges of CLIP's vocabulary."""
+
+_CONFIG: Final = "config.json"
 
 CLASSES: Final[dict[str, Any]] = {
     "unet": UNet2DConditionModel,
@@ -59,9 +63,11 @@ def load(options: ModelOptions, dtype: torch.dtype, vae_dtype: torch.dtype = tor
         vae_dtype: of the VAE, whose own activations overflow in fp16.
 
     Raises:
-        ModelError: a file is missing, or is no SDXL; the message names it.
+        ModelError: a file is missing, is no SDXL, or holds what nothing reads; the message names it.
     """
     path = Path(options.path)
+    if not path.is_dir():
+        check_names(path)
     parts = {}
     for part in CLASSES:
         wanted = vae_dtype if part == "vae" else dtype
@@ -78,28 +84,30 @@ def load(options: ModelOptions, dtype: torch.dtype, vae_dtype: torch.dtype = tor
 
 
 def load_part(path: Path, part: str, options: ModelOptions, dtype: torch.dtype) -> Any:
-    """One part of a model on the CPU, frozen."""
-    if path.is_dir():
-        folder = path / part if (path / part).is_dir() else path
-        model = _from_folder(folder, part, dtype)
-    else:
-        model = skeleton(part, options)
-        tensors = read_part(path, part, model.state_dict())
-        model.load_state_dict({name: tensor.to(dtype) for name, tensor in tensors.items()}, assign=True)
-        for name, buffer in list(model.named_buffers()):
-            if buffer.is_meta:  # position ids, which no file holds
-                owner = model.get_submodule(name.rpartition(".")[0])
-                owner.register_buffer("position_ids", torch.arange(buffer.shape[-1])[None], persistent=False)
+    """One part of a model on the CPU, frozen.
+
+    Raises:
+        ModelError: a file is missing, holds another kind of model, is quantised in a way that cannot be undone, is not
+            finite, or holds a tensor that nothing reads.
+    """
+    if is_folder := path.is_dir():
+        check_part(path, part)
+    folder = part_folder(path, part)
+    config_file = folder / _CONFIG if is_folder else config_folder(options) / part / _CONFIG
+    model = _empty(part, config_file)
+    with Weights(*(weight_files(folder, part) if is_folder else [path])) as weights:
+        tensors = read_part(weights, part, model.state_dict(), dtype, folder=is_folder)
+    model.load_state_dict(tensors, assign=True)
+    for name, buffer in list(model.named_buffers()):
+        if buffer.is_meta:  # position ids, which no file holds
+            owner = model.get_submodule(name.rpartition(".")[0])
+            owner.register_buffer("position_ids", torch.arange(buffer.shape[-1])[None], persistent=False)
     return model.requires_grad_(requires_grad=False).eval()
 
 
 def skeleton(part: str, options: ModelOptions) -> Any:
     """One part of a model on the meta device: shapes and names, no memory."""
-    config = _config(config_folder(options), part)
-    with torch.device("meta"):
-        if part.startswith("text"):
-            return CLASSES[part](CLIPTextConfig.from_dict(config))
-        return CLASSES[part].from_config(config)
+    return _empty(part, config_folder(options) / part / _CONFIG)
 
 
 def config_folder(options: ModelOptions) -> Path:
@@ -127,7 +135,7 @@ def load_tokenizer(options: ModelOptions, name: str) -> Any:
         )
     else:
         tokenizer = shipped_tokenizer(SHIPPED / "tokenizer", name)
-    known = _config(configuration, ENCODERS[name])["vocab_size"]
+    known = _config(configuration / ENCODERS[name] / _CONFIG)["vocab_size"]
     if len(tokenizer) > known:
         raise ModelError(
             f"{place} has {len(tokenizer):,} tokens and the model's {ENCODERS[name]} knows {known:,}; "
@@ -140,33 +148,29 @@ def read_marks(path: Path) -> Marks:
     """What a checkpoint says of its prediction and its schedule; nothing said is epsilon with the usual end."""
     if not path.is_dir():
         return marks(path)
-    scheduler = _config(path if (path / "scheduler").is_dir() else SHIPPED, "scheduler")
+    scheduler = _config(
+        (path if (path / "scheduler").is_dir() else SHIPPED) / "scheduler" / "scheduler_config.json"
+    )
     return Marks(
         v=scheduler.get("prediction_type") == "v_prediction",
         zero_terminal_snr=bool(scheduler.get("rescale_betas_zero_snr")),
     )
 
 
-def _from_folder(folder: Path, part: str, dtype: torch.dtype) -> Any:
-    stem = "model" if part.startswith("text") else "diffusion_pytorch_model"
-    plain, half = folder.glob(f"{stem}*.safetensors"), folder.glob(f"{stem}*.fp16*.safetensors")
-    variant = {"variant": "fp16"} if set(plain) == set(half) else {}
-    how = {"dtype": dtype} if part.startswith("text") else {"torch_dtype": dtype, "low_cpu_mem_usage": False}
-    transformers_logging.disable_progress_bar()
+def _empty(part: str, file: Path) -> Any:
+    """A part as its configuration describes it, on the meta device."""
+    config = _config(file)
+    config.pop("quantization_config", None)  # weights are restored as they are read
     try:
-        return CLASSES[part].from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, **variant, **how
-        )
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ModelError(
-            f"{folder} does not hold the {part} of an SDXL in diffusers' layout: {reason}"
-        ) from error
+        with torch.device("meta"):
+            if part.startswith("text"):
+                return CLASSES[part](CLIPTextConfig.from_dict(config))
+            return CLASSES[part].from_config(config)
+    except (AttributeError, LookupError, TypeError, ValueError, ArithmeticError) as error:
+        raise ModelError(f"{file} does not describe the {part} of an SDXL: {error}") from error
 
 
-def _config(folder: Path, part: str) -> dict[str, Any]:
-    name = "scheduler_config.json" if part == "scheduler" else "config.json"
-    file = folder / part / name
+def _config(file: Path) -> dict[str, Any]:
     try:
         config: dict[str, Any] = json.loads(read_text(file))
     except (OSError, ValueError) as error:

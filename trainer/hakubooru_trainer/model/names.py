@@ -7,11 +7,11 @@ writer puts every tensor in its place. It holds for any model of SDXL's structur
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
 _LAYERS: Final = 2  # resnets a block of the UNet's way down
 _VAE_LEVELS: Final = 4
@@ -53,6 +53,9 @@ _VAE_ATTENTION: Final = {
     "to_v": "v",
     "to_out.0": "proj_out",
 }
+_OLD_ATTENTION: Final = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
+"""What diffusers called a VAE's attention layers before version 0.17."""
+_VAE: Final = "first_stage_model."
 _TEXT_2: Final = {
     "layer_norm1": "ln_1",
     "layer_norm2": "ln_2",
@@ -125,7 +128,7 @@ def text_2_place(name: str) -> Place:
 
 def vae_place(name: str) -> Place:
     """Where a tensor of the VAE stands."""
-    prefix = "first_stage_model."
+    prefix = _VAE
     found = re.match(r"(encoder|decoder)\.(.*)", name)
     if found is None:  # quant_conv, post_quant_conv
         return Place(prefix + name)
@@ -147,6 +150,26 @@ def vae_place(name: str) -> Place:
     return Place(prefix + rest)  # conv_in, conv_out
 
 
+def vae_file_place(name: str, names: Collection[str]) -> Place:
+    """Where a tensor of the VAE stands in a file: a whole checkpoint, or the VAE by itself, in SGM's names or diffusers'."""
+    place = vae_place(name)
+    if any(key.startswith(_VAE) for key in names):
+        return place
+    bare = replace(place, key=place.key.removeprefix(_VAE))
+    return bare if bare.key in names else folder_place(name, names)
+
+
+def folder_place(name: str, names: Collection[str]) -> Place:
+    """Where a tensor stands in a file of diffusers' layout: under its own name, or one that it had in another version."""
+    old = re.sub(
+        r"\.(to_q|to_k|to_v|to_out\.0)\.(?=weight$|bias$)", lambda m: f".{_OLD_ATTENTION[m[1]]}.", name
+    )
+    for key in (name, text_name(name), name.removeprefix("text_model."), old):
+        if key in names:
+            return Place(key)
+    return Place(name)
+
+
 PARTS: Final[dict[str, Callable[[str], Place]]] = {
     "unet": unet_place,
     "vae": vae_place,
@@ -154,6 +177,14 @@ PARTS: Final[dict[str, Callable[[str], Place]]] = {
     "text_encoder_2": text_2_place,
 }
 """The parts of a model, by the names of their folders."""
+
+PREFIXES: Final = {
+    "unet": "model.diffusion_model.",
+    "vae": _VAE,
+    "text_encoder": "conditioner.embedders.0.",
+    "text_encoder_2": "conditioner.embedders.1.",
+}
+"""What the names of each part begin with in a single-file checkpoint."""
 
 
 def _inner(kind: str, rest: str) -> str:

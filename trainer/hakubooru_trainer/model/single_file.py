@@ -10,13 +10,15 @@ from safetensors.torch import save_file
 
 from hakubooru.errors import ModelError
 from hakubooru.files import replacing
-from hakubooru_trainer.model.names import PARTS
+from hakubooru_trainer.model.extras import is_extra, is_extra_of, unread
+from hakubooru_trainer.model.header import read_header
+from hakubooru_trainer.model.names import PARTS, PREFIXES, Place, folder_place, vae_file_place
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
-    from hakubooru_trainer.model.names import Place
+    from hakubooru_trainer.model.weights import Weights
 
 
 class Marks(NamedTuple):
@@ -32,48 +34,56 @@ def open_file(path: Path) -> Any:
     """A safetensors file, open for reading; for use in a `with` statement.
 
     Raises:
-        ModelError: it is not there, or none.
+        ModelError: it is not there, or of another format.
     """
-    if not path.exists():
-        raise ModelError(f"{path} does not exist; name a checkpoint file or a diffusers folder")
-    if path.suffix != ".safetensors":
-        raise ModelError(
-            f"{path} is no .safetensors file; a checkpoint in another format (.ckpt) may run code when it is opened: convert it first"
-        )
+    read_header(path)
     try:
         return safe_open(path, framework="pt")
     except (SafetensorError, OSError) as error:
         raise ModelError(f"{path} cannot be read as safetensors ({error}); fetch it again") from error
 
 
-def read_part(path: Path, part: str, shapes: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def read_part(
+    weights: Weights,
+    part: str,
+    shapes: Mapping[str, torch.Tensor],
+    dtype: torch.dtype,
+    *,
+    folder: bool = False,
+) -> dict[str, torch.Tensor]:
     """The tensors of one part of a model, under diffusers' names.
 
     Args:
-        path: a single-file checkpoint.
+        weights: of a single file; or of a part's own folder.
         part: `unet`, `vae`, `text_encoder` or `text_encoder_2`.
         shapes: what the part has to hold, by diffusers' names: its state on the meta device.
+        dtype: what they are given in.
+        folder: whether the names are those of diffusers' layout.
 
     Raises:
-        ModelError: a tensor is missing or of another shape: the file is no SDXL, or one of another configuration.
+        ModelError: a tensor is missing, of another shape, or not finite; or there is one more that nothing reads.
     """
     tensors = {}
-    with open_file(path) as file:
-        known = set(file.keys())
-        for name, like in shapes.items():
-            place = PARTS[part](name)
-            if place.key not in known:
-                raise ModelError(
-                    f"{path} has no tensor {place.key}, which the {part} of SDXL needs: "
-                    "it is another kind of model, or only a part of one"
-                )
-            found = _taken(file.get_tensor(place.key), place)
-            if found.numel() != like.numel() or found.shape[0] != like.shape[0]:
-                raise ModelError(
-                    f"{path}: {place.key} is of shape {tuple(found.shape)} where {tuple(like.shape)} is needed; "
-                    "for a model that is not of SDXL's size name the folder of its configuration, model.config"
-                )
-            tensors[name] = found.reshape(like.shape)
+    for name, like in shapes.items():
+        place = folder_place(name, weights.names) if folder else _place(part, name, weights.names)
+        if place.key not in weights.names:
+            raise ModelError(
+                f"{weights.path} has no tensor {place.key}, which the {part} of SDXL needs: "
+                "it is another kind of model, or only a part of one"
+            )
+        tensor = _oriented(weights.take(place.key, dtype), place)
+        if tensor.numel() != like.numel() or tensor.shape[0] != like.shape[0]:
+            raise ModelError(
+                f"{weights.path}: {place.key} is of shape {tuple(tensor.shape)} where {tuple(like.shape)} is needed; "
+                "for a model that is not of SDXL's size name the folder of its configuration, model.config"
+            )
+        tensors[name] = tensor.reshape(like.shape)
+    prefix = "" if folder else PREFIXES[part]
+    if part == "vae" and not any(name.startswith(prefix) for name in weights.names):
+        prefix = ""  # a VAE by itself
+    for name in weights.unused(prefix):
+        if not (is_extra(name) if prefix else is_extra_of(part, name)):
+            raise unread(weights.path, name)
     return tensors
 
 
@@ -111,13 +121,21 @@ def marks(path: Path) -> Marks:
     By the empty tensors `v_pred` and `ztsnr` that NoobAI's checkpoints carry and ComfyUI looks for, or modelspec's
     `prediction_type`.
     """
-    with open_file(path) as file:
-        names, metadata = set(file.keys()), file.metadata() or {}
+    names, metadata = read_header(path)
     said = metadata.get("modelspec.prediction_type", "")
     return Marks(v="v_pred" in names or said in {"v", "v_prediction"}, zero_terminal_snr="ztsnr" in names)
 
 
-def _taken(tensor: torch.Tensor, place: Place) -> torch.Tensor:
+def _place(part: str, name: str, names: Collection[str]) -> Place:
+    if part == "vae":
+        return vae_file_place(name, names)
+    place = PARTS[part](name)
+    if place.transposed and f"{place.key}.weight" in names:  # as ComfyUI writes it
+        return Place(f"{place.key}.weight")
+    return place
+
+
+def _oriented(tensor: torch.Tensor, place: Place) -> torch.Tensor:
     if place.third is not None:
         return tensor.chunk(3)[place.third]
     return tensor.T if place.transposed else tensor

@@ -14,7 +14,8 @@ from tqdm import tqdm
 
 from hakubooru.errors import ModelError
 from hakubooru.files import replacing
-from hakubooru_trainer.model.single_file import open_file
+from hakubooru_trainer.model.header import read_header
+from hakubooru_trainer.model.quantised import is_companion, refuse_packed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -57,25 +58,23 @@ class Reader:
     """
 
     def __init__(self, path: Path) -> None:
-        with open_file(path) as opened:  # which finds what is wrong with it
-            self.metadata: dict[str, str] = opened.metadata() or {}
+        header = read_header(path)
+        refuse_packed(header.tensors, header.metadata, path)
         self.path = path
-        self._file = path.open("rb")
-        (length,) = struct.unpack("<Q", self._file.read(8))
-        header: dict[str, Any] = json.loads(self._file.read(length))
-        header.pop("__metadata__", None)
+        self.metadata = header.metadata
         kinds = {name: kind for kind, name in _NAMES.items()}
         self.tensors: dict[str, Held] = {}
         """By name, in the order in which they stand."""
         self._places: dict[str, int] = {}
-        for key, told in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
-            if told["dtype"] not in kinds:
-                self._file.close()
+        for key, stored in header.tensors.items():
+            if stored.dtype not in kinds or is_companion(key):
+                quantised = f"as {stored.dtype}" if stored.dtype not in kinds else "for quantised weights"
                 raise ModelError(
-                    f"{path} holds {key} as {told['dtype']}, which cannot be computed with; convert the model to fp16"
+                    f"{path} holds {key} {quantised}, which cannot be computed with; take the model in fp16, bf16 or fp32"
                 )
-            self.tensors[key] = Held(kinds[told["dtype"]], told["shape"])
-            self._places[key] = 8 + length + told["data_offsets"][0]
+            self.tensors[key] = Held(kinds[stored.dtype], stored.shape)
+            self._places[key] = stored.start
+        self._file = path.open("rb")
 
     def tensor(self, key: str) -> Tensor:
         """A whole tensor."""
