@@ -18,6 +18,7 @@ from hakubooru.export.known import numbered
 from hakubooru.export.manifest import read_manifest
 from hakubooru.export.output import output_format
 from hakubooru.export.sinks import STATE, beside
+from hakubooru.export.sinks.listed import ListedSink
 from hakubooru.export.verify import VerifyReport, verify
 from hakubooru.files import replacing
 from hakubooru.image.own import find_own, own_number
@@ -72,6 +73,9 @@ def repair(out: str | os.PathLike[str], *, decode: bool = False, workers: int | 
             # Nothing is struck or removed before it is known that what it came from is still there.
             _see_sources(origin, out, bad, journal, sink)
             journal.forget(bad)
+            if isinstance(sink, ListedSink):
+                # It is written anew below, and one that was changed is not to be kept: a repair takes ours back.
+                (out / sink.file).unlink(missing_ok=True)
         else:
             finish(out, sink, journal)
         for name in found.orphans:
