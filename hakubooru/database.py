@@ -1,4 +1,4 @@
-"""A metadata database: one file, opened read-only unless asked, and the questions that can be put to it."""
+"""The metadata database: one SQLite file, opened read-only by default, and the ways to read it."""
 
 from __future__ import annotations
 
@@ -29,37 +29,37 @@ if TYPE_CHECKING:
     from hakubooru.arrays import Ids
 
 BUSY_TIMEOUT: Final = 5.0
-"""Seconds to wait for another process that holds a file."""
+"""How many seconds to wait while another process has locked the file."""
 
 
 def open_database(path: str | os.PathLike[str], writable: bool = False) -> Database:
-    """Open a metadata database of the published layout; never creates or changes one.
+    """Open a metadata database of the published layout. The file is never created, and not changed by opening.
 
     Args:
         path: the SQLite file.
-        writable: open it for writing too. A change that a killed writer left half done is then rolled back.
+        writable: open it for writing too. An unfinished change of a killed writer is then rolled back.
 
     Raises:
-        DatabaseFileError: the file is missing, damaged, truncated, or something else.
-        OldGenerationError: it has an older layout, which `hakubooru db migrate` brings up to date.
-        BusyError: another process holds it.
-        UnfinishedWriteError: a killed writer left a change half done; the message says how to recover.
+        DatabaseFileError: the file is missing, damaged or truncated, or it is not a metadata database.
+        OldGenerationError: the file has an older layout; `hakubooru db migrate` brings it up to date.
+        BusyError: another process has locked the file.
+        UnfinishedWriteError: a writer was killed in the middle of a change; the message says how to recover.
     """
     database = Database(Path(path), writable=writable)
     if has_dates_in_utc(database.connection()):
         warnings.warn(
-            f"{path} holds its dates in UTC, so that posts of New Year's Eve count as the next year's: run "
-            f"`hakubooru db migrate {path}`, which brings them to Danbooru's own time zone",
+            f"{path} stores its dates in UTC, so some posts of New Year's Eve count as the next year's: run "
+            f"`hakubooru db migrate {path}` to convert them to Danbooru's own time zone",
             stacklevel=2,
         )
     return database
 
 
 def create_database(path: str | os.PathLike[str]) -> Database:
-    """Make an empty metadata database and open it for writing.
+    """Create an empty metadata database and open it for writing.
 
     Raises:
-        DatabaseFileError: there is something at that path already, or no folder to put it in.
+        DatabaseFileError: the path exists already, or its folder does not exist.
     """
     path = Path(path)
     try:
@@ -67,10 +67,10 @@ def create_database(path: str | os.PathLike[str]) -> Database:
         path.open("xb").close()
     except FileExistsError as error:
         raise DatabaseFileError(
-            f"{path} exists already; open it with hb.open, or choose another path"
+            f"{path} already exists; open it with hb.open, or choose another path"
         ) from error
     except OSError as error:
-        raise DatabaseFileError(f"{path} cannot be made: {error.strerror}; choose another path") from error
+        raise DatabaseFileError(f"{path} cannot be created: {error.strerror}; choose another path") from error
     try:
         lay_out(path)
     except BaseException:
@@ -80,11 +80,11 @@ def create_database(path: str | os.PathLike[str]) -> Database:
 
 
 def lay_out(path: Path, also: Sequence[str] = ()) -> None:
-    """Make the tables and indices in a file that has none, in one transaction.
+    """Create the tables and indices in an empty file, in one transaction.
 
     Args:
-        path: an empty file; one that has tables is left as it is.
-        also: statements that belong to the same transaction.
+        path: an empty file. A file that has tables already is not changed.
+        also: further statements to run in the same transaction.
     """
     connection = SqliteDatabase(sqlite_uri(path, writable=True), uri=True, timeout=BUSY_TIMEOUT)
     with explained(path), contextlib.closing(connection), connection.atomic("EXCLUSIVE"):
@@ -99,8 +99,8 @@ def lay_out(path: Path, also: Sequence[str] = ()) -> None:
 class Database:
     """An open metadata database.
 
-    Any thread may use it (each gets a connection of its own), and it can be sent to another process, which
-    opens the file anew. Close it, or use it in a `with` statement.
+    Any thread may use it: each thread gets its own connection. It can be sent to another process, which opens
+    the file again. Close it with `close`, or use it in a `with` statement.
     """
 
     def __init__(self, path: Path, *, writable: bool = False) -> None:
@@ -114,7 +114,7 @@ class Database:
             with explained(path):
                 check_numbers(path, self.connection())
             if writable:
-                # A log left beside the file would keep it from being opened on a read-only disk.
+                # A file in WAL mode has a log beside it, and cannot be opened on a read-only disk.
                 self.scalar("PRAGMA journal_mode = DELETE")
         except BaseException:
             self.close()
@@ -122,23 +122,23 @@ class Database:
 
     @property
     def posts(self) -> Selection:
-        """All posts; the selection that every other begins with."""
+        """All posts of the file, as a `Selection` to narrow down."""
         return Selection(self)
 
     @property
     def memory(self) -> Memory:
-        """What is known of the file's posts; empty again once the file has changed."""
+        """A cache of columns and recent selections. It is emptied when the file changes."""
         if not self._memory.is_valid():
             self._memory = Memory(self)
         return self._memory
 
     @property
     def tags(self) -> Tags:
-        """The tags, by name."""
+        """The tags of the file, by name: `db.tags["solo"]`."""
         return Tags(self)
 
     def connection(self) -> sqlite3.Connection:
-        """This thread's own connection.
+        """The SQLite connection of the current thread.
 
         Raises:
             InputError: the database was closed.
@@ -147,9 +147,9 @@ class Database:
         return connection
 
     def execute(self, query: Any) -> Iterator[Any]:
-        """Run a peewee query here and iterate its rows, which carry this database.
+        """Run a peewee query on this file and iterate over its rows; each row refers to this database.
 
-        A query that was run elsewhere before is run anew: peewee itself would repeat the other file's rows.
+        The query is copied first. Peewee keeps the rows of a query, and would return those of another file.
         """
         with explained(self.path):
             for row in query.clone().iterator(self.peewee):
@@ -158,28 +158,28 @@ class Database:
                 yield row
 
     def compile(self, query: Any) -> tuple[str, list[Any]]:
-        """A peewee query as SQL with its parameters."""
+        """Compile a peewee query to SQL and its parameters."""
         sql, parameters = self.peewee.get_sql_context().sql(query).query()
         return sql, list(parameters)
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
-        """All rows of a statement.
+        """Run an SQL statement and return all its rows.
 
         Raises:
-            BusyError: another process holds the file.
+            BusyError: another process has locked the file.
             DatabaseFileError: the file is damaged.
         """
         with explained(self.path):
             return self.connection().execute(sql, parameters).fetchall()
 
     def scalar(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
-        """The first column of a statement's first row."""
+        """Run an SQL statement and return the first column of its first row."""
         return self.rows(sql, parameters)[0][0]
 
     def tags_of_posts(self, ids: Iterable[int]) -> dict[int, list[Tag]]:
-        """The tags of posts, in the order of the file's relations, with two queries; posts without tags are left out.
+        """The tags of each post, by post id, read with two queries. Posts without tags are left out.
 
-        A tag that stands in the relations of a post twice is given once.
+        Tags stand in the order of the file's relations. A tag that the relations list twice is returned once.
         """
         pairs = self.rows(
             "SELECT post_id, tag_id FROM posttagrelation WHERE post_id IN (SELECT value FROM json_each(?)) ORDER BY post_id, id",
@@ -187,35 +187,35 @@ class Database:
         )
         query = Tag.select().where(Tag.id.in_(id_list({tag_id for _, tag_id in pairs})))
         tags = {tag.id: tag for tag in self.execute(query)}
-        found: dict[int, list[Tag]] = {}
+        by_post: dict[int, list[Tag]] = {}
         for post_id, tag_id in dict.fromkeys(pairs):
             if tag_id in tags:
-                found.setdefault(post_id, []).append(tags[tag_id])
-        return found
+                by_post.setdefault(post_id, []).append(tags[tag_id])
+        return by_post
 
     def posts_with_tags(self, ids: Ids) -> list[Post]:
-        """Posts with their tags, in the order of `ids`, with three queries; ids that the file lacks are left out."""
-        found = {post.id: post for post in self.execute(Post.select().where(Post.id.in_(id_list(ids))))}
-        tags = self.tags_of_posts(found)
-        for post_id, post in found.items():
+        """Read posts and their tags with three queries, in the order of `ids`. Unknown ids are left out."""
+        posts = {post.id: post for post in self.execute(Post.select().where(Post.id.in_(id_list(ids))))}
+        tags = self.tags_of_posts(posts)
+        for post_id, post in posts.items():
             post._tags = tags.get(post_id, [])  # noqa: SLF001 - rows are ours
-        return [found[post_id] for post_id in ids.tolist() if post_id in found]
+        return [posts[post_id] for post_id in ids.tolist() if post_id in posts]
 
     @contextlib.contextmanager
     def bind(self) -> Iterator[Self]:
-        """Let peewee's own style (`Post.get_by_id(1)`) mean this file, inside a `with` statement.
+        """Bind peewee's models to this file inside a `with` statement, so that `Post.get_by_id(1)` reads it.
 
-        The models are bound for the whole process: not for two files or two threads at once.
+        The models are bound for the whole process. Do not bind two files, or use two threads, at the same time.
         """
         with self.peewee.bind_ctx(list(MODELS)):
             yield self
 
     def info(self) -> DatabaseInfo:
-        """What the file holds; scans the posts once, and meanwhile counts the relations by an index."""
+        """Count what the file contains. This scans the posts once; the relations are counted by an index."""
         ends = "(SELECT MIN(id) FROM post), (SELECT MAX(id) FROM post)"
         by_rating = ", ".join(f"SUM(rating = {number})" for number in range(len(RATINGS)))
-        with ThreadPoolExecutor(1) as meanwhile:
-            relations = meanwhile.submit(self.scalar, "SELECT COUNT(*) FROM posttagrelation")
+        with ThreadPoolExecutor(1) as executor:
+            relations = executor.submit(self.scalar, "SELECT COUNT(*) FROM posttagrelation")
             ((posts, first, last, *ratings),) = self.rows(f"SELECT COUNT(*), {ends}, {by_rating} FROM post")
         return DatabaseInfo(
             generation=GENERATION,
@@ -229,7 +229,7 @@ class Database:
         )
 
     def close(self) -> None:
-        """Close the connections of all threads."""
+        """Close the connections of all threads. Later queries raise `InputError`."""
         self.peewee.close_all()
 
     def __enter__(self) -> Self:
@@ -251,24 +251,28 @@ def _reopen(path: Path, writable: bool) -> Database:
 
 @dataclass(frozen=True, kw_only=True)
 class DatabaseInfo:
-    """What a metadata file holds."""
+    """Counts of what a metadata file contains."""
 
     generation: int
-    """The layout, 1 to 4."""
+    """The number of the file's layout, 1 to 4."""
     posts: int
+    """How many posts the file has."""
     tags: int
+    """How many tags the file has."""
     relations: int
-    """Pairs of a post and a tag."""
+    """How many pairs of a post and a tag the file has."""
     first_id: int | None
-    """The smallest post id; None without posts."""
+    """The smallest post id; None if the file has no posts."""
     last_id: int | None
+    """The largest post id; None if the file has no posts."""
     ratings: dict[str, int]
-    """Posts by rating."""
+    """How many posts have each rating, by its name."""
     size_bytes: int
+    """The size of the file in bytes."""
 
 
 class _Connections(SqliteDatabase):
-    """peewee's database, which opens a connection a thread; this one can close them all from any thread."""
+    """Peewee's database with one connection for each thread; any thread can close all of them."""
 
     def __init__(self, owner: Database, uri: str) -> None:
         self.owner = owner

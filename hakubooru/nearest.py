@@ -1,4 +1,4 @@
-"""The mend for a mistyped name."""
+"""Suggestions for mistyped names."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ if TYPE_CHECKING:
 
 
 def nearest(name: object, known: Iterable[str]) -> str:
-    """A sentence that names the known name nearest to a mistyped one, or else all of them."""
+    """Suggest a name in a sentence: the known name nearest to a mistyped one, or all names if none is near."""
     names = list(known)
     near = closest(str(name), names)
     return f"did you mean {near!r}?" if near else f"there are: {', '.join(names)}"
 
 
 def closest(name: str, known: Iterable[str]) -> str | None:
-    """The known name nearest to a mistyped one: a few letters away, or else with its words; None if none is near.
+    """The known name nearest to a mistyped one; None if no name is near.
 
-    Letters may be exchanged, and one in three may be wrong, missing or too many; words are what stands between
-    underscores, blanks and points.
+    A near name differs in at most one letter of three: wrong, missing, added, or exchanged with its neighbour. If
+    there is no such name, one is near that has all the words of the mistyped one, or only words of it. Words are
+    separated by anything but letters and digits.
     """
     from rapidfuzz import process  # noqa: PLC0415 - needed only where something was mistyped
     from rapidfuzz.distance import OSA  # noqa: PLC0415
@@ -29,15 +30,15 @@ def closest(name: str, known: Iterable[str]) -> str | None:
     near = process.extractOne(name, names, scorer=OSA.distance, score_cutoff=slack(name), processor=str.lower)
     if near:
         return str(near[0])
-    wanted = _words(name)
+    words = _words(name)
     sharing = (
-        other for other in names if wanted and (wanted <= _words(other) or wanted >= _words(other) > set())
+        other for other in names if words and (words <= _words(other) or words >= _words(other) > set())
     )
     return next(sharing, None)
 
 
 def slack(name: str) -> int:
-    """How many letters of a mistyped name may be wrong; of a number none."""
+    """How many letters of a mistyped name may be wrong: one in three, and none of a number."""
     return 0 if name.isdigit() else (len(name) + 1) // 3
 
 

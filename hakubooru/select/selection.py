@@ -1,4 +1,4 @@
-"""Selections: which posts, as an immutable value that runs only when a result is asked for."""
+"""Selections: immutable descriptions of a set of posts, run only when you ask for a result."""
 
 from __future__ import annotations
 
@@ -30,18 +30,20 @@ _POSTS_A_BATCH = 1000
 
 
 class Selection(Steps):
-    """Posts of one database, chosen step by step; `db.posts` is all of them.
+    """A set of posts of one database, narrowed step by step; `db.posts` is all posts.
 
-    Every step gives a new selection and leaves this one as it is. Filters commute; a sample does not, so the
-    steps keep the order in which they are written. Nothing runs until a result is asked for.
+    A step returns a new selection and does not change this one. Nothing runs until you ask for a result, such
+    as `to_ids()`, `count()` or `export()`. Steps run in the order in which you write them: filters give the same
+    posts in any order, but a sample before a filter is not a sample after it. Two selections of one database
+    combine as sets: `a | b`, `a & b`, `a - b`.
     """
 
     def to_ids(self) -> Ids:
-        """The ids, (N,) int64, in the selection's order: ascending, unless a step ordered them.
+        """Run the selection and return the post ids, (N,) int64, ascending unless a step orders them.
 
         Raises:
-            UnknownTagError: a tag that the database does not have.
-            SampleError: a sample larger than what it is drawn from.
+            UnknownTagError: the database does not have one of the tags.
+            SampleError: a sample asks for more posts than there are to draw from.
         """
         check_tags(self.database, self.step)
         ids = evaluate(self.database, self.step)
@@ -49,44 +51,44 @@ class Selection(Steps):
         return ids
 
     def count(self) -> int:
-        """How many posts."""
+        """Count the posts."""
         return len(self.to_ids())
 
     def funnel(self) -> pd.DataFrame:
-        """What each step left: a frame with `step`, `posts`, and how many were `removed`.
+        """Count the posts after each step: a pandas frame with the columns `step`, `posts` and `removed`.
 
-        The steps of a set that is joined with another stand indented, and each of them at its own count.
+        The steps of the two sides of `a | b`, `a & b` and `a - b` are indented below the step that combines them.
         """
         import pandas as pd  # noqa: PLC0415 - half a second that only frames need
 
-        found = funnel.rows(self)
+        rows = funnel.rows(self)
         return pd.DataFrame(
             {
-                "step": ["  " * row.depth + row.step for row in found],
-                "posts": [row.posts for row in found],
-                "removed": pd.array([row.removed for row in found], dtype="Int64"),
+                "step": ["  " * row.depth + row.step for row in rows],
+                "posts": [row.posts for row in rows],
+                "removed": pd.array([row.removed for row in rows], dtype="Int64"),
             }
         )
 
     def explain(self) -> str:
-        """What would run for a result, in words, a line for each step; nothing is run."""
+        """Describe how the selection would run, one line for each step, without running it."""
         return explain(self.database, self.step)
 
     def tag_counts(self) -> pd.DataFrame:
-        """How many of the posts bear each tag: a frame with `name`, `type` and `posts`, the commonest first."""
+        """Count the posts of each tag: a pandas frame with `name`, `type` and `posts`, the most common tag first."""
         from hakubooru.select.tag_counts import tag_counts  # noqa: PLC0415 - frames are heavy
 
         return tag_counts(self.database, self.to_ids())
 
     def stats(self, *, caption: str | CaptionFormat = "kohaku-epsilon", top: int = 10) -> Stats:
-        """What the posts are: ratings, years, qualities, sizes, buckets, and the `top` tags of each type.
+        """Count the posts by rating, year, quality, size and bucket, and list the `top` tags of each type.
 
         Args:
-            caption: the format whose quality labels are counted.
-            top: how many tags of a type.
+            caption: the caption format whose quality labels are counted.
+            top: how many tags of each type to list.
 
         Raises:
-            CaptionFormatError: there is no such format.
+            CaptionFormatError: there is no caption format of that name.
         """
         from hakubooru.caption import caption_format  # noqa: PLC0415 - a room that stands on this one
         from hakubooru.select.stats import stats  # noqa: PLC0415
@@ -94,33 +96,33 @@ class Selection(Steps):
         return stats(self, caption=caption_format(caption), top=top)
 
     def to_pandas(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
-        """Columns of the posts (all of them by default) as a pandas frame, in the selection's order.
+        """Read columns of the posts into a pandas frame, in the selection's order; by default, all columns.
 
         Raises:
-            InputError: there is no such column.
+            InputError: posts have no column of that name.
         """
         from hakubooru.select.table import read_frame  # noqa: PLC0415 - Arrow is heavy, and only tables need it
 
         return read_frame(self.database, self.to_ids(), columns)
 
     def to_arrow(self, columns: Sequence[str] | None = None) -> pa.Table:
-        """Columns of the posts (all of them by default) as an Arrow table, in the selection's order.
+        """Read columns of the posts into an Arrow table, in the selection's order; by default, all columns.
 
         Raises:
-            InputError: there is no such column.
+            InputError: posts have no column of that name.
         """
         from hakubooru.select.table import read_table  # noqa: PLC0415
 
         return read_table(self.database, self.to_ids(), columns)
 
     def fingerprint(self, caption: str | CaptionFormat | None = None) -> str:
-        """SHA-256 of the ids, whatever their order: equal exactly for the same posts, on any machine.
+        """The SHA-256 of the ids in ascending order; two selections of the same posts have the same one.
 
         Args:
-            caption: take the captions in this format into it as well (which makes them all).
+            caption: include the captions in this format too; every caption is made for that.
 
         Raises:
-            CaptionFormatError: there is no such format.
+            CaptionFormatError: there is no caption format of that name.
         """
         ids = ascending(self.to_ids())
         if caption is None:
@@ -130,16 +132,16 @@ class Selection(Steps):
         return fingerprint.of_captions(Captioner(self.database, caption).captions(ids))
 
     def posts(self) -> Iterator[Post]:
-        """The posts with their tags, in the selection's order, a thousand at a time (three queries each)."""
+        """Iterate over the posts with their tags, in the selection's order; reads 1,000 posts at a time."""
         ids = self.to_ids()
         for start in range(0, len(ids), _POSTS_A_BATCH):
             yield from self.database.posts_with_tags(ids[start : start + _POSTS_A_BATCH])
 
     def captions(self, caption: str | CaptionFormat = "kohaku-epsilon") -> Captions:
-        """The captions of the posts in a format, as a view that makes them while it is read.
+        """A view of the posts' captions in a format; each caption is made when you read it.
 
         Raises:
-            CaptionFormatError: there is no such format.
+            CaptionFormatError: there is no caption format of that name.
         """
         from hakubooru.caption import Captions, caption_format  # noqa: PLC0415 - a room that stands on this one
 
@@ -161,7 +163,10 @@ class Selection(Steps):
         address: str | None = None,
         strict: bool = False,
     ) -> ExportReport:
-        """Write images and captions as pairs of files; `hakubooru.export.export` says how, and what can go wrong."""
+        """Write the posts' images and captions to `out` as pairs of files.
+
+        `hakubooru.export.export` describes the arguments and the errors.
+        """
         from hakubooru.export import export  # noqa: PLC0415 - a room that stands on this one
 
         return export(

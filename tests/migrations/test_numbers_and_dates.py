@@ -171,7 +171,10 @@ def test_the_posts_of_a_year_are_those_of_danbooru(tmp_path):
     ]
     path = tmp_path / "utc.db"
     write(path, [post_row(number, created_at=moment) for number, moment in moments.items()])
-    with pytest.warns(UserWarning, match="holds its dates in UTC.*hakubooru db migrate"), hb.open(path) as db:
+    with (
+        pytest.warns(UserWarning, match="stores its dates in UTC.*hakubooru db migrate"),
+        hb.open(path) as db,
+    ):
         before = db.posts.fingerprint("kohaku-epsilon")
     assert hakubooru_migrations.plan(path).scripts == (MEND,)
     done = hakubooru_migrations.migrate(path)
@@ -236,5 +239,5 @@ def test_the_command_says_that_dates_are_in_utc_on_one_line(tmp_path):
     ]
     told = subprocess.run(command, capture_output=True, text=True, check=True)
     assert told.stdout.startswith('{"generation": 4')
-    assert told.stderr.startswith(f"warning: {path} holds its dates in UTC")
+    assert told.stderr.startswith(f"warning: {path} stores its dates in UTC")
     assert told.stderr.count("\n") == 1

@@ -112,8 +112,8 @@ def _unknown(database: Database, leaf: Leaf, asked: Sequence[Leaf], text: str) -
     if colon and (metatag := closest(prefix.lower(), ANSWERED)):
         mends.append(f"the nearest metatag: {metatag}:")
     if near := database.tags.nearest(name):
-        mends.append(f"the nearest that it has: {', '.join(near)}")
-    return mistake(text, leaf.place, f"{message}; {'; '.join(mends) or 'it has none like it'}")
+        mends.append(f"the nearest tags are {', '.join(near)}")
+    return mistake(text, leaf.place, f"{message}; {'; '.join(mends) or 'no tag is similar to it'}")
 
 
 def _across_blanks(database: Database, leaf: Leaf, asked: Sequence[Leaf], text: str) -> str | None:

@@ -78,10 +78,10 @@ def test_pickles():
     ("make", "message"),
     [
         (hb.rating, "needs a rating"),
-        (lambda: hb.rating("safe"), "'safe' is none of general"),
+        (lambda: hb.rating("safe"), "'safe' is not one of general"),
         (hb.score, "needs a range"),
         (lambda: hb.score(min=5, max=4), "empty"),
-        (lambda: hb.ids(5, 5), "upper end is not included"),
+        (lambda: hb.ids(5, 5), r"ids\(5, 5\) is empty: `high` is not included"),
         (hb.tagged, "needs a tag"),
         (lambda: hb.tagged(all="solo"), r"\['solo'\]"),
     ],

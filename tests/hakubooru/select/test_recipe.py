@@ -122,7 +122,7 @@ def test_a_caption_format_of_ones_own(db):
         ("strata = 5", "is a list"),
         ("strata = [5]", r"\[\[strata\]\]"),
         ("[[strata]]\nsample = 5", "ids = None"),
-        ("[[strata]]\nids = [5, 5]", "upper end"),
+        ("[[strata]]\nids = [5, 5]", "`high` is not included"),
         ("[[strata]]\nids = [1, 2, 3]", "from, up to"),
         ("[[strata]]\nids = [-1]", "from, up to"),
         ("[[strata]]\nids = [1]\nsample = 1.5", "fraction"),

@@ -33,11 +33,11 @@ MISTAKES = [
     ("solo -", "-", "- needs a tag, a metatag or a group after it"),
     ("~-solo", "~", "~ needs a tag, a metatag or a group after it"),
     ("-or", "-", "- needs a tag, a metatag or a group after it"),
-    ("1gril", "1gril", "the database has no tag '1gril'; the nearest that it has: 1girl"),
+    ("1gril", "1gril", "the database has no tag '1gril'; the nearest tags are 1girl"),
     (
         "solo_(",
         "solo_(",
-        "the database has no tag 'solo_('; one of its parentheses has no partner; the nearest that it has: solo",
+        "the database has no tag 'solo_('; one of its parentheses has no partner; the nearest tags are solo",
     ),
     ("scor:>5", "scor:>5", "the database has no tag 'scor:>5'; the nearest metatag: score:"),
     ("ratng:g", "ratng:g", "the database has no tag 'ratng:g'; the nearest metatag: rating:"),
@@ -70,9 +70,9 @@ MISTAKES = [
     (
         "date:yesterday",
         "date:yesterday",
-        "date: takes dates such as 2024, 2024-05 or 2024-05-31, and 'yesterday' is none",
+        "date: takes a date such as 2024, 2024-05 or 2024-05-31, not 'yesterday'",
     ),
-    ("date:2024-02-30", "date:2024-02-30", "date: takes dates of the calendar, and '2024-02-30' is none"),
+    ("date:2024-02-30", "date:2024-02-30", "date: takes a date of the calendar, which '2024-02-30' is not"),
     (
         "age:30s1m",
         "age:30s1m",
