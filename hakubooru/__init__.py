@@ -6,7 +6,7 @@
     posts = db.posts.ids(5_000_000).tagged(all=["1girl", "solo"]).rating("general").with_image()
     posts.export("out/", images="images/", caption="kohaku-epsilon")
 
-Nothing is opened, read or written before it is asked for.
+A selection runs only when you ask for a result. Importing the package opens and writes no file.
 """
 
 from hakubooru.caption import CaptionFormat

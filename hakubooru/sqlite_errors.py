@@ -1,4 +1,4 @@
-"""SQLite's errors in words that help: what happened to which file, and what to do."""
+"""SQLite's errors as errors of hakubooru: what happened to which file, and what to do."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Raise SQLite's errors as those of this package, where more can be said than SQLite does.
+    """Replace SQLite's errors inside a `with` statement by errors that name the file and say what to do.
 
     Raises:
-        BusyError: another process holds the file.
+        BusyError: another process has locked the file.
         DatabaseFileError: the file is damaged, or cannot be written.
-        IncompleteError: there is no room on the disk.
+        IncompleteError: the disk is full.
         KeyboardInterrupt: a statement was interrupted.
     """
     try:
@@ -37,25 +37,25 @@ def explained(path: Path) -> Iterator[None]:
 
 
 def explain(path: Path, error: Exception) -> BaseException:
-    """The error to raise in place of SQLite's own; that one itself where there is nothing to add."""
+    """The error to raise in place of an error of SQLite; the same error if there is no better one."""
     text = str(error)
     if "locked" in text:
-        return BusyError(
-            f"{path} is held by {holder(path)}; wait for it to finish, or stop it, and try again"
-        )
+        return BusyError(f"{path} is locked by {holder(path)}; wait until it ends, or stop it, and try again")
     if "malformed" in text or "not a database" in text:
         return DatabaseFileError(f"{path} is damaged ({text}); download or copy it again")
     if "decode to UTF-8" in text:
         _, _, where = text.partition("UTF-8 ")
         return DatabaseFileError(
-            f"{path} holds text that is not UTF-8 ({where[:100]}); correct it, or build the file anew"
+            f"{path} contains text that is not UTF-8 ({where[:100]}); correct it, or build the file again"
         )
     if "readonly" in text:
-        return DatabaseFileError(f"{path} cannot be written: allow it, or copy the file to where it can be")
+        return DatabaseFileError(
+            f"{path} cannot be written; change its permissions, or copy it to a writable folder"
+        )
     if "disk is full" in text or "disk I/O" in text:
         return IncompleteError(
-            f"{path} could not be written ({text}); what was written before is whole. Make room on its disk, and on "
-            f"the one for temporary files, and run the same command again"
+            f"{path} could not be written ({text}); all earlier changes are complete. Make room on its disk and on "
+            f"the disk for temporary files, and run the same command again"
         )
     if text == "interrupted":
         return KeyboardInterrupt()
@@ -63,19 +63,19 @@ def explain(path: Path, error: Exception) -> BaseException:
 
 
 def holder(path: Path) -> str:
-    """The other processes that have a file open, by number and command; "another process" where none can be seen.
+    """Describe the other processes that have a file open, by number and command; else "another process".
 
-    Only what the system lets this user see is found: processes of other users may stay hidden.
+    The system may hide the processes of other users.
     """
-    import psutil  # noqa: PLC0415 - needed only where someone has to wait
+    import psutil  # noqa: PLC0415 - needed only for this message
 
-    wanted = os.path.normcase(path.resolve())
-    found = []
+    locked = os.path.normcase(path.resolve())
+    holders = []
     for process in psutil.process_iter():
         try:
             files = process.open_files() if process.pid != os.getpid() else []
-            if any(os.path.normcase(file.path) == wanted for file in files):
-                found.append(f"process {process.pid} ({shorten(' '.join(process.cmdline()), 200)})")
+            if any(os.path.normcase(file.path) == locked for file in files):
+                holders.append(f"process {process.pid} ({shorten(' '.join(process.cmdline()), 200)})")
         except (psutil.Error, OSError):
-            continue  # it ended meanwhile, or belongs to someone else
-    return " and ".join(found) or "another process"
+            continue  # it has ended, or belongs to another user
+    return " and ".join(holders) or "another process"

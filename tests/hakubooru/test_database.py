@@ -108,7 +108,7 @@ def test_text_that_is_not_utf8_is_told(path):
     with closing(sqlite3.connect(path)) as plain, plain:
         plain.execute("UPDATE tag SET name = CAST(x'61ff62' AS TEXT) WHERE id = (SELECT MIN(id) FROM tag)")
     with hb.open(path) as db:
-        told = r"holds text that is not UTF-8 \(column 'name' with text .*a\ufffdb.*\); correct it"
+        told = r"contains text that is not UTF-8 \(column 'name' with text .*a\ufffdb.*\); correct it"
         with pytest.raises(DatabaseFileError, match=told):
             db.rows("SELECT name FROM tag")
         with pytest.raises(DatabaseFileError, match=told):

@@ -122,7 +122,7 @@ def test_numbers_with_a_fraction_are_not_cut_off(db, question, keep):
 
 
 def test_a_number_column_takes_no_words():
-    with pytest.raises(InputError, match="score is compared with 'many', and takes a number"):
+    with pytest.raises(InputError, match="score must be compared with a number, not 'many'"):
         Context().sql(Post.score > "many").query()
 
 

@@ -276,7 +276,7 @@ def test_a_file_that_is_held_is_told(path, monkeypatch):
     monkeypatch.setattr(runner, "BUSY_TIMEOUT", 0.1)
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("BEGIN IMMEDIATE")
-        with pytest.raises(BusyError, match="is held by"):
+        with pytest.raises(BusyError, match="is locked by"):
             hakubooru_migrations.migrate(path)
 
 
