@@ -128,7 +128,7 @@ MISTAKES = {
     "a number as an extension": (lambda posts: posts.file_type([1]), "takes names"),
     "a list of ids": (lambda posts: posts.ids([1, 2]), r"write \.among\(\[1, 2\]\)"),
     "no order in a list": (lambda posts: posts.order_by([]), "needs a column"),
-    "a number as an order": (lambda posts: posts.order_by(5), "order_by.. takes columns, and 5"),
+    "a number as an order": (lambda posts: posts.order_by(5), "order_by.. takes columns, not 5"),
     "a tag's column as an order": (
         lambda posts: posts.order_by(Tag.name.desc()),
         r"'name' is one of another",
