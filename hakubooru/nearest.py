@@ -9,24 +9,24 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-def nearest(name: object, known: Iterable[str]) -> str:
-    """Suggest a name in a sentence: the known name nearest to a mistyped one, or all names if none is near."""
-    names = list(known)
+def nearest(name: object, choices: Iterable[str]) -> str:
+    """Suggest a name in a sentence: the choice nearest to a mistyped name, or all choices if none is near."""
+    names = list(choices)
     near = closest(str(name), names)
     return f"did you mean {near!r}?" if near else f"there are: {', '.join(names)}"
 
 
-def closest(name: str, known: Iterable[str]) -> str | None:
-    """The known name nearest to a mistyped one; None if no name is near.
+def closest(name: str, choices: Iterable[str]) -> str | None:
+    """The choice nearest to a mistyped name; None if no choice is near.
 
-    A near name differs in at most one letter of three: wrong, missing, added, or exchanged with its neighbour. If
-    there is no such name, one is near that has all the words of the mistyped one, or only words of it. Words are
-    separated by anything but letters and digits.
+    A near choice differs in at most one letter of three: wrong, missing, added, or exchanged with its neighbour. If there
+    is none, a choice is near that has all the words of the name, or only words of it. Anything but letters and digits
+    separates words.
     """
     from rapidfuzz import process  # noqa: PLC0415 - needed only where something was mistyped
     from rapidfuzz.distance import OSA  # noqa: PLC0415
 
-    names = list(known)
+    names = list(choices)
     near = process.extractOne(name, names, scorer=OSA.distance, score_cutoff=slack(name), processor=str.lower)
     if near:
         return str(near[0])

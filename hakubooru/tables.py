@@ -32,8 +32,8 @@ def from_table(kind: type[T], value: T | Mapping[str, Any] | None, name: str) ->
         return kind()
     if not isinstance(value, Mapping):
         raise InputError(f"{name} must be a table, not {value!r}: write [{name}] and its keys below")
-    known = [field.name for field in fields(kind)]
+    keys = [field.name for field in fields(kind)]
     for key in value:
-        if key not in known:
-            raise InputError(f"[{name}] has no key {key!r}; {nearest(key, known)}")
+        if key not in keys:
+            raise InputError(f"[{name}] has no key {key!r}; {nearest(key, keys)}")
     return kind(**value)

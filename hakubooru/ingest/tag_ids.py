@@ -72,8 +72,8 @@ class TagIds:
 
     def settle_known(self) -> None:
         """Write the types and aliases of the list of tags to the file."""
-        known = "(SELECT type FROM known WHERE known.name = tag.name)"
-        self._connection.execute(f"UPDATE tag SET type = {known} WHERE type <> ifnull({known}, type)")
+        listed = "(SELECT type FROM known WHERE known.name = tag.name)"
+        self._connection.execute(f"UPDATE tag SET type = {listed} WHERE type <> ifnull({listed}, type)")
         if not self._connection.execute("SELECT EXISTS (SELECT 1 FROM known_alias)").fetchone()[0]:
             return
         self._connection.execute(ALIAS_TABLE)
@@ -117,15 +117,15 @@ class TagIds:
             self._remember(name, tag_id, self._FINAL if is_known else type_number)
 
     def _add(self, types: Mapping[str, int]) -> None:
-        known = dict(
+        listed = dict(
             query_by_name(self._connection, "SELECT name, type FROM known WHERE name IN", list(types))
         )
         rows: list[Any] = []
         for name, type_number in types.items():
             self._last_id += 1
-            number = known.get(name, max(type_number, 0))
+            number = listed.get(name, max(type_number, 0))
             rows += self._last_id, name, number, 0
-            self._remember(name, self._last_id, self._FINAL if name in known else number)
+            self._remember(name, self._last_id, self._FINAL if name in listed else number)
         insert_many(self._connection, "INSERT INTO tag (id, name, type, popularity) VALUES", 4, rows)
 
     def _raise_types(self, types: Mapping[str, int]) -> None:

@@ -1,1 +1,1 @@
-"""Which posts: predicates, seeded samples, selections and recipes."""
+"""Select posts: predicates, searches, seeded samples, selections and recipes."""

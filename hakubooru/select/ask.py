@@ -46,11 +46,11 @@ def tagged(
     for words in (all, any, none):
         if isinstance(words, str):
             raise InputError(f"all=, any= and none= take a list of tags: write [{words!r}], not {words!r}")
-    every, some, others = (names((words,), "tagged") for words in (all, any, none))
-    parts: list[Predicate] = [Tagged(name) for name in (*names(tags, "tagged"), *every)]
-    if some:
-        parts.append(_join(Or, [Tagged(name) for name in some]))
-    parts += [Not(Tagged(name)) for name in others]
+    required, alternatives, excluded = (names((words,), "tagged") for words in (all, any, none))
+    parts: list[Predicate] = [Tagged(name) for name in (*names(tags, "tagged"), *required)]
+    if alternatives:
+        parts.append(_join(Or, [Tagged(name) for name in alternatives]))
+    parts += [Not(Tagged(name)) for name in excluded]
     if not parts:
         raise InputError("tagged() needs a tag: write tagged('solo'), or give all=[…], any=[…] or none=[…]")
     return _join(And, parts)

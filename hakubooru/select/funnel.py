@@ -1,4 +1,4 @@
-"""What each step of a selection left."""
+"""Count the posts after each step of a selection."""
 
 from __future__ import annotations
 
@@ -16,32 +16,36 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Row:
-    """A step in words, the posts that it left, and how many it removed where it removes any."""
+    """A step of a selection with its counts."""
 
     step: str
+    """The step in words."""
     posts: int
+    """How many posts there are after the step."""
     removed: int | None = None
+    """How many posts the step removed; None for a step that only adds posts."""
     depth: int = 0
+    """How deep the step is nested in combinations of sets."""
 
 
 def rows(selection: Selection) -> list[Row]:
-    """A row for each step of a selection.
+    """Run a selection and count its posts after each step.
 
-    The steps of a set that is joined with another stand deeper, each at its own count.
+    The steps of the two sides of a combination have a greater depth, and their own counts.
 
     Raises:
-        UnknownTagError: a tag that the database does not have.
-        SampleError: a sample larger than what it is drawn from.
+        UnknownTagError: the database does not have one of the tags.
+        SampleError: a sample asks for more posts than there are to draw from.
     """
     database, step = selection.database, selection.step
     check_tags(database, step)
-    ids, found = trace(database, step)
+    ids, rows = trace(database, step)
     database.memory.put(step, ids)
-    return found
+    return rows
 
 
 def trace(database: Database, step: Step) -> tuple[Ids, list[Row]]:
-    """The ids of a selection, (N,) int64, and a row for each of its steps."""
+    """Evaluate a step to ids, (N,) int64, and a row for it and each of its sources."""
     match step:
         case Everything():
             ids = evaluate(database, step)
@@ -52,7 +56,7 @@ def trace(database: Database, step: Step) -> tuple[Ids, list[Row]]:
             return _combined(database, step, left, right)
         case _:
             before, rows = trace(database, step.source)
-            # Only the last step runs anew: what it takes its posts from is known.
+            # Only the last step runs: the cache has its source.
             database.memory.put(step.source, before)
             ids = evaluate(database, step)
             words = _sample_words(step, len(ids)) if isinstance(step, Sampled) else str(step)
@@ -62,7 +66,7 @@ def trace(database: Database, step: Step) -> tuple[Ids, list[Row]]:
 def _filtered(database: Database, step: Filtered) -> tuple[Ids, list[Row]]:
     predicates, base = unwind(step, until=lambda _: False)
     if isinstance(base, Everything):
-        # The first filter stands for the start of the way: a range of ids need not scan the whole file.
+        # The row of the first filter stands for the start too, so that a range of ids does not scan the whole file.
         first, *predicates = predicates
         ids = keep(database, None, [first])
         rows = [Row(str(first), len(ids))]
@@ -79,7 +83,7 @@ def _combined(database: Database, step: Combined, left: Step, right: Step) -> tu
     right_ids, right_rows = trace(database, right)
     ids = combine(step, left_ids, right_ids)
     if isinstance(left, Combined) and left.operator == step.operator == "|":
-        # A union of many is one set, not a ladder of pairs.
+        # The sides of a | b | c have one depth, although they are nested pairs.
         left_rows = [replace(row, depth=row.depth - 1) for row in left_rows[:-1]]
     branches = [replace(row, depth=row.depth + 1) for row in (*left_rows, *right_rows)]
     return ids, [*branches, Row(str(step), len(ids))]

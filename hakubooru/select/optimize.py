@@ -1,4 +1,4 @@
-"""Making the sidecar of a metadata file."""
+"""Write the sidecar of a metadata file."""
 
 from __future__ import annotations
 
@@ -23,32 +23,35 @@ _ROWS_A_READ: Final = 4_000_000
 _BYTES_A_POST: Final = 80
 _BYTES_A_RELATION: Final = 2.5
 _NOWHERE: Final = 2**32 - 1
-_COMMON: Final = 32  # a bit for every post takes less than a number for each of more than one in so many
+_COMMON: Final = (
+    32  # for a tag of more than one post in 32, a bit for every post takes less than a list of posts
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What a sidecar will take."""
+    """The size of a sidecar before it is written."""
 
     relations: int
+    """How many relations the file has; they decide how long it takes."""
     bytes: int
-    """On the disk, at the most; as much again while it is made."""
+    """The most bytes that the sidecar takes on the disk; twice as many while it is written."""
 
 
 def cost(database: Database) -> Cost:
-    """What the sidecar of a file will take, told before it is made."""
+    """Estimate the size of the sidecar of a file."""
     posts = database.scalar("SELECT COUNT(*) FROM post")
     relations = database.scalar("SELECT COUNT(*) FROM posttagrelation")
     return Cost(relations=relations, bytes=int(posts * _BYTES_A_POST + relations * _BYTES_A_RELATION))
 
 
 def optimize(database: Database) -> Path:
-    """Write the sidecar of a file, in place of an older one; gives its folder.
+    """Write the sidecar of a file, replace an older one, and return its folder.
 
-    Reads the posts in a few scans and the relations in one, in pieces; the file itself stays as it is.
+    The posts are read in a few scans, the relations in one, in pieces. The file itself is not changed.
 
     Raises:
-        DestinationError: there is no place where it can be written.
+        DestinationError: neither the file's folder nor the user's cache can be written.
     """
     columns = Columns(database)
     with NewSidecar(database.path) as sidecar:
@@ -87,10 +90,10 @@ def _write_tags(database: Database, sidecar: NewSidecar, ids: Ids) -> None:
 
 
 def _by_tag(database: Database, path: Path, ids: Ids, counts: Ids) -> Values:
-    """The places among the ids of the posts of all relations, those of a tag together: a counting sort, on disk."""
+    """Group the posts of all relations by tag, with a counting sort on disk; posts are indices in `ids`."""
     total = int(counts.sum())
     together = np.memmap(path, np.uint32, "w+", shape=(max(total, 1),))
-    # One place more than ids, for those beyond the last.
+    # One more place than ids: posts beyond the last id get it.
     place_of_id = np.full(int(ids[-1]) + 2 if len(ids) else 1, _NOWHERE, np.uint32)
     place_of_id[ids] = np.arange(len(ids), dtype=np.uint32)
     filled = np.cumsum(counts) - counts
@@ -108,7 +111,7 @@ def _by_tag(database: Database, path: Path, ids: Ids, counts: Ids) -> Values:
 
 
 def _relations(database: Database) -> Iterator[tuple[Values, Values]]:
-    """Post ids and tag ids of the file's relations, some millions at a time."""
+    """Iterate over the post ids and tag ids of the file's relations, millions at a time."""
     sql = (
         "SELECT COUNT(*), MAX(id), group_concat(post_id), group_concat(tag_id) FROM "
         f"(SELECT id, post_id, tag_id FROM posttagrelation WHERE id > ? ORDER BY id LIMIT {_ROWS_A_READ})"
@@ -121,7 +124,7 @@ def _relations(database: Database) -> Iterator[tuple[Values, Values]]:
 
 
 def _distinct(places: Values) -> Values:
-    """Ascending, each once, without those of posts that the file does not have."""
+    """Sort indices ascending, each once, without the posts that the file does not have."""
     places = np.sort(places, kind="stable")
     places = places[: np.searchsorted(places, _NOWHERE)]
     first = np.ones(len(places), bool)

@@ -43,6 +43,7 @@ class Selection(Steps):
 
         Raises:
             UnknownTagError: the database does not have one of the tags.
+            InputError: a tag in `artist`, `character` or `copyright` has another type.
             SampleError: a sample asks for more posts than there are to draw from.
         """
         check_tags(self.database, self.step)
@@ -57,7 +58,7 @@ class Selection(Steps):
     def funnel(self) -> pd.DataFrame:
         """Count the posts after each step: a pandas frame with the columns `step`, `posts` and `removed`.
 
-        The steps of the two sides of `a | b`, `a & b` and `a - b` are indented below the step that combines them.
+        The steps of the two sides of `a | b`, `a & b` and `a - b` are indented, before the step that combines them.
         """
         import pandas as pd  # noqa: PLC0415 - half a second that only frames need
 

@@ -80,7 +80,7 @@ def test_a_lock_is_written_then_compared(path, tmp_path):
     found = json.loads(changed.stdout)
     assert found["lock"] == "epsilon.lock"
     assert not found["lock_is_new"]
-    assert 'asked: query was "rating:g", is "rating:s"' in found["changes"]
+    assert 'asked: query was "rating:g", now it is "rating:s"' in found["changes"]
     assert "the selection is not what epsilon.lock says:\n  posts: " in changed.stderr
     assert "Traceback" not in changed.stderr
     assert (tmp_path / "epsilon.lock").read_bytes() == written

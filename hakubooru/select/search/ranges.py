@@ -143,8 +143,8 @@ _ONE_SIDED: Final = {
 _TURNED: Final = {"<=": ">=", "<": ">", ">=": "<=", ">": "<"}
 
 
-def _between(one: tuple[Bound, Bound], other: tuple[Bound, Bound], *, inclusive: bool) -> Span:
-    low, high = sorted((one, other))
+def _between(first: tuple[Bound, Bound], second: tuple[Bound, Bound], *, inclusive: bool) -> Span:
+    low, high = sorted((first, second))
     span = Span(low[0], high[1] if inclusive else high[0])
     if span.start == span.end:  # as in 5...5
         raise ValueMistake(

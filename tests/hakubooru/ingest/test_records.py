@@ -143,9 +143,9 @@ BAD = [
         "is '2017-01-01 03:00:00', without a time zone, and must be a date such",
     ),
     (
-        api_post(created_at=datetime(2017, 1, 1)),
+        api_post(created_at=datetime(2017, 1, 1)),  # noqa: DTZ001
         "is '2017-01-01 00:00:00', without a time zone, and must be a date such",
-    ),  # noqa: DTZ001
+    ),
     (api_post(created_at=date(2017, 1, 1)), "created_at is of the type date, and must be a date such as"),
     (api_post(created_at=1483239600), "created_at is 1483239600, and must be a date such as"),
     (api_post(created_at=""), "created_at is '', and must be a date such as"),

@@ -248,7 +248,7 @@ def test_sample_larger_than_its_population(db):
         (lambda s: s.order_by(), "needs a column"),
         (lambda s: s.order_by("favs"), "'favs'"),
         (lambda s: s.limit(-1), "0 posts or more, not -1"),
-        (lambda s: s.where(5), "asks nothing"),
+        (lambda s: s.where(5), "is not a condition on posts"),
         (lambda s: s.among(["one"]), "whole numbers"),
         (lambda s: s.among("no/such/file.txt"), "cannot be read"),
         (lambda s: s.to_pandas(["favs"]), "no column 'favs'"),
