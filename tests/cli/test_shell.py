@@ -19,8 +19,8 @@ def run(*arguments, module="main"):
     ("arguments", "message"),
     [
         (["select", "no.db"], "no.db does not exist"),
-        (["select", "{path}", "--recipe", "epsilom"], "no recipe that ships"),
-        (["select", "{path}", "--recipe", "epsilon", "--scale", "0"], "scale of 0"),
+        (["select", "{path}", "--recipe", "epsilom"], "not a recipe that ships"),
+        (["select", "{path}", "--recipe", "epsilon", "--scale", "0"], "scale must be above 0, not 0"),
         (
             ["select", "{path}", "--recipe", "epsilon"],
             "a sample of 1,000,000 was asked for, and there are 200",

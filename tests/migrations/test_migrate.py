@@ -268,7 +268,9 @@ def test_what_is_no_metadata_file_is_told(path, tmp_path):
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE notes (text)")
     for call in (hakubooru_migrations.plan, hakubooru_migrations.migrate):
-        with pytest.raises(DatabaseFileError, match="layout that is known"):
+        with pytest.raises(
+            DatabaseFileError, match="is not a Danbooru metadata database of generation 1 to 4"
+        ):
             call(path)
         with pytest.raises(DatabaseFileError, match="does not exist"):
             call(tmp_path / "no.db")

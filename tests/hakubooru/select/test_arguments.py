@@ -131,7 +131,7 @@ MISTAKES = {
     "a number as an order": (lambda posts: posts.order_by(5), "order_by.. takes columns, not 5"),
     "a tag's column as an order": (
         lambda posts: posts.order_by(Tag.name.desc()),
-        r"'name' is one of another",
+        r"'name' is a column of another table",
     ),
     "a list of questions": (
         lambda posts: posts.where([Post.score > 3]),

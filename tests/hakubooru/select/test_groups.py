@@ -160,9 +160,9 @@ def test_nothing_is_read_but_the_tags_of_the_type(db, monkeypatch):
     ("make", "message"),
     [
         (lambda s: s.sample_per("characters", at_most=5, seed=1), "'character'"),
-        (lambda s: s.sample_per("general", at_most=5, seed=1), "no groups by 'general'"),
+        (lambda s: s.sample_per("general", at_most=5, seed=1), "cannot group by 'general'"),
         (lambda s: s.sample_per("artist", at_most=-1, seed=1), "at_most= of 0 or more, not -1"),
-        (lambda s: s.sample_weighted("id", 5, seed=1), "weighed by 'id'"),
+        (lambda s: s.sample_weighted("id", 5, seed=1), "cannot weigh posts by 'id'"),
         (lambda s: s.sample_weighted("score", -5, seed=1), "takes 0 posts or more, not -5"),
     ],
 )

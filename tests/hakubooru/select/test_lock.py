@@ -109,7 +109,7 @@ def test_a_lock_of_wrong_types(db, tmp_path):
     table = json.loads((tmp_path / "a.lock").read_text(encoding="utf-8"))
     for name, value in {"asked": [], "funnel": 5, "funnel ": 1, "ids": 7, "caption": "x"}.items():
         (tmp_path / "b.lock").write_text(json.dumps(table | {name.strip(): value}), encoding="utf-8")
-        with pytest.raises(InputError, match="no lock"):
+        with pytest.raises(InputError, match="is not a lock file"):
             Lock.read(tmp_path / "b.lock")
 
 
