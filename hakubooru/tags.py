@@ -82,7 +82,7 @@ class Tags:
                     f"the database has no tag {name!r}: it is an alias, write {tags[name]} instead"
                 )
             near = self.nearest(name)
-            mend = f"the nearest tags are {', '.join(near)}" if near else "no tag is similar to it"
+            mend = f"similar tags: {', '.join(near)}" if near else "no tag is similar to it"
             raise UnknownTagError(f"the database has no tag {name!r}; {mend}")
 
     def matching(self, pattern: str, limit: int | None = 100) -> list[TagMatch]:

@@ -61,7 +61,7 @@ WRONG = {
     "an older generation": (["db", "info", "old.db"], "run `hakubooru db migrate old.db`"),
     "an unknown command": (["selekt", "posts.db"], "No such command 'selekt'"),
     "an unknown option": (["select", "posts.db", "--funel"], "No such option"),
-    "an unknown tag": (["select", "posts.db", "soolo"], "the nearest tags are solo"),
+    "an unknown tag": (["select", "posts.db", "soolo"], "similar tags: solo"),
     "half a query": (["select", "posts.db", "(solo or"], "needs something on its right"),
     "an unknown recipe": (
         ["select", "posts.db", "--recipe", "epsilom"],

@@ -72,6 +72,6 @@ def test_tags_by_alias_as_a_process(tagged):
     ]
     missing = subprocess.run([*command, "1gril"], capture_output=True, text=True, check=False)
     assert (missing.returncode, missing.stdout) == (2, "")
-    assert "the nearest tags are 1girl" in missing.stderr
+    assert "similar tags: 1girl" in missing.stderr
     none = subprocess.run([*command, "x*y"], capture_output=True, text=True, check=False)
     assert (none.returncode, "no tag matches 'x*y'" in none.stderr) == (2, True)

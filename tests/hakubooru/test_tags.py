@@ -20,7 +20,7 @@ def test_a_tag_is_found_by_its_name(db, name):
 
 
 def test_an_unknown_tag_is_told_with_the_nearest(db):
-    with pytest.raises(hb.HakubooruError, match="no tag 'hatsune_mikuu'; the nearest tags are hatsune_miku"):
+    with pytest.raises(hb.HakubooruError, match="no tag 'hatsune_mikuu'; similar tags: hatsune_miku"):
         db.tags["hatsune_mikuu"]
     with pytest.raises(hb.HakubooruError, match="no tag is similar to it"):
         db.tags["qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqq"]

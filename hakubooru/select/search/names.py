@@ -116,7 +116,7 @@ def _unknown(database: Database, leaf: Leaf, terms: Sequence[Leaf], text: str) -
     if colon and (metatag := closest(prefix.lower(), ANSWERED)):
         hints.append(f"the nearest metatag is {metatag}:")
     if near := database.tags.nearest(name):
-        hints.append(f"the nearest tags are {', '.join(near)}")
+        hints.append(f"similar tags: {', '.join(near)}")
     return mistake(text, leaf.place, f"{message}; {'; '.join(hints) or 'no tag is similar to it'}")
 
 

@@ -226,10 +226,10 @@ NOTHING_LIKE_IT = [
     ("hatsune miku", "no tag 'hatsune'; tags have underscores in place of spaces: write hatsune_miku"),
     ("1girl Hatsune Miku solo", "no tag 'Hatsune'; .* write hatsune_miku"),
     ('"hatsune miku"', "write hatsune_miku"),
-    ("solo old hair", "no tag 'old'; the nearest tags are new_name"),
+    ("solo old hair", "no tag 'old'; similar tags: new_name"),
     ("solo long hair", "no tag 'long'; .*: write long_hair"),
-    ("miku", "the nearest tags are hatsune_miku"),
-    ("fate", r"the nearest tags are saber_\(fate\)"),
+    ("miku", "similar tags: hatsune_miku"),
+    ("fate", r"similar tags: saber_\(fate\)"),
 ]
 
 

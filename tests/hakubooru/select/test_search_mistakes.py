@@ -33,11 +33,11 @@ MISTAKES = [
     ("solo -", "-", "- needs a tag, a metatag or a group after it"),
     ("~-solo", "~", "~ needs a tag, a metatag or a group after it"),
     ("-or", "-", "- needs a tag, a metatag or a group after it"),
-    ("1gril", "1gril", "the database has no tag '1gril'; the nearest tags are 1girl"),
+    ("1gril", "1gril", "the database has no tag '1gril'; similar tags: 1girl"),
     (
         "solo_(",
         "solo_(",
-        "the database has no tag 'solo_('; one of its parentheses has no partner; the nearest tags are solo",
+        "the database has no tag 'solo_('; one of its parentheses has no partner; similar tags: solo",
     ),
     ("scor:>5", "scor:>5", "the database has no tag 'scor:>5'; the nearest metatag is score:"),
     ("ratng:g", "ratng:g", "the database has no tag 'ratng:g'; the nearest metatag is rating:"),
