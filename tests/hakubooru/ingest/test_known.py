@@ -56,6 +56,7 @@ def test_objects_may_be_lines_or_an_array_and_gzipped(tmp_path, data):
         "\ufeffname,category\r\na,4\r\n\r\n東方,0\r\n",
         gzip.compress("a,4,10,\n東方,0\n".encode()),
     ],
+    ids=["bare", "headings", "windows", "gzipped"],
 )
 def test_a_csv_may_have_headings_or_not(tmp_path, data):
     assert read(tmp_path, data) == [KnownTag("a", 2), KnownTag("東方", 0)]
