@@ -14,7 +14,6 @@ from hakubooru.database import Database, DatabaseInfo
 from hakubooru.database import create_database as create
 from hakubooru.database import open_database as open  # noqa: A004 - `hb.open` reads as it should
 from hakubooru.errors import HakubooruError, IncompleteError, InputError
-from hakubooru.schema import LocalPost, Post, PostTagRelation, Tag
 from hakubooru.select.ask import (
     artist,
     banned,
@@ -39,6 +38,7 @@ from hakubooru.select.ask import (
 from hakubooru.select.predicate import Predicate
 from hakubooru.select.recipe import Recipe
 from hakubooru.select.selection import Selection
+from hakubooru.store.schema import LocalPost, Post, PostTagRelation, Tag
 
 __all__ = [
     "CaptionFormat",

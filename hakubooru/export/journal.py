@@ -18,8 +18,8 @@ from hakubooru.export.records import Pair
 from hakubooru.export.sinks import STATE
 from hakubooru.image.kinds import EXTENSIONS
 from hakubooru.image.names import storable
-from hakubooru.sql import id_text
-from hakubooru.writing import transaction
+from hakubooru.store.sql import id_text
+from hakubooru.store.writing import transaction
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -7,7 +7,7 @@ import sqlite3
 from typing import TYPE_CHECKING, Final
 
 from hakubooru.errors import DestinationError
-from hakubooru.sqlite_errors import explain
+from hakubooru.store.sqlite_errors import explain
 
 if TYPE_CHECKING:
     from pathlib import Path

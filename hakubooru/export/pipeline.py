@@ -30,7 +30,7 @@ from hakubooru.image.decode import DECODE_CHANGES, DECODE_VERSION, STORED_SIZES
 from hakubooru.image.index import VERSION
 from hakubooru.image.names import EVERYTHING
 from hakubooru.image.sources import waves
-from hakubooru.sqlite_errors import explained
+from hakubooru.store.sqlite_errors import explained
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -38,12 +38,12 @@ if TYPE_CHECKING:
     from typing import Any, TypeAlias
 
     from hakubooru.arrays import Ids
-    from hakubooru.database import Database
     from hakubooru.export.records import Outcome
     from hakubooru.export.sinks import Sink
     from hakubooru.export.work import CaptionsOfPosts
     from hakubooru.image.own import OwnFolder
     from hakubooru.image.sources import Archive
+    from hakubooru.store.store import Store
 
     Start: TypeAlias = Callable[[Work[Task, Outcome], int], Engine[Task, Outcome]]
     """Gives what runs the work, on how many processes."""
@@ -63,7 +63,7 @@ def run_export(
     ids: Ids,
     out: Path,
     *,
-    database: Database,
+    database: Store,
     archives: Sequence[Archive],
     roots: Sequence[str] = (),
     sink: Sink,
@@ -267,7 +267,7 @@ def _prepare(out: Path) -> None:
         ) from error
 
 
-def _compared(database: Database, journal: Journal) -> str:
+def _compared(database: Store, journal: Journal) -> str:
     """How a database differs from the one that an export was begun with, by the last of its posts and tags; "" if it does not."""
     ((post, tag),) = database.rows("SELECT (SELECT MAX(id) FROM post), (SELECT MAX(id) FROM tag)")
     now = f"last post {post}, last tag {tag}"

@@ -23,7 +23,7 @@ from hakubooru.export.records import Pair
 from hakubooru.export.sinks import SINKS
 from hakubooru.export.sinks.listed import KohyaJsonSink, ListedSink
 from hakubooru.image.own import own_number
-from hakubooru.sqlite_errors import explained
+from hakubooru.store.sqlite_errors import explained
 
 if TYPE_CHECKING:
     import os

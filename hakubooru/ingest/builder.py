@@ -19,8 +19,8 @@ from hakubooru.ingest.records import COLUMNS, TAG_COLUMNS, BadRecordError, Recor
 from hakubooru.ingest.rejects import Rejects
 from hakubooru.ingest.tag_ids import TagIds
 from hakubooru.ingest.target import open_target
-from hakubooru.schema import RATINGS
-from hakubooru.writing import transaction
+from hakubooru.store.schema import RATINGS
+from hakubooru.store.writing import transaction
 
 if TYPE_CHECKING:
     import os

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from hakubooru.arrays import Ids
-    from hakubooru.database import Database
     from hakubooru.select.sidecar import Sidecar
+    from hakubooru.store.store import Store
 
 Values: TypeAlias = "np.ndarray[tuple[int], np.dtype[Any]]"
 
@@ -93,7 +93,7 @@ TRAITS: Final = tuple(_TRAITS)
 class Columns:
     """The numeric columns of one file; what `database.columns` gives."""
 
-    def __init__(self, database: Database, sidecar: Sidecar | None = None) -> None:
+    def __init__(self, database: Store, sidecar: Sidecar | None = None) -> None:
         self._database = database
         self._sidecar = sidecar
         self._held: dict[str, Values] = {}

@@ -10,7 +10,7 @@ from hakubooru.select.step import Combined, Everything, Filtered, Sampled, Step
 
 if TYPE_CHECKING:
     from hakubooru.arrays import Ids
-    from hakubooru.database import Database
+    from hakubooru.select.memory import CachedStore
     from hakubooru.select.selection import Selection
 
 
@@ -40,7 +40,7 @@ def rows(selection: Selection) -> list[Row]:
     return found
 
 
-def trace(database: Database, step: Step) -> tuple[Ids, list[Row]]:
+def trace(database: CachedStore, step: Step) -> tuple[Ids, list[Row]]:
     """The ids of a selection, (N,) int64, and a row for each of its steps."""
     match step:
         case Everything():
@@ -59,7 +59,7 @@ def trace(database: Database, step: Step) -> tuple[Ids, list[Row]]:
             return ids, [*rows, Row(words, len(ids), len(before) - len(ids))]
 
 
-def _filtered(database: Database, step: Filtered) -> tuple[Ids, list[Row]]:
+def _filtered(database: CachedStore, step: Filtered) -> tuple[Ids, list[Row]]:
     predicates, base = unwind(step, until=lambda _: False)
     if isinstance(base, Everything):
         # The first filter stands for the start of the way: a range of ids need not scan the whole file.
@@ -74,7 +74,7 @@ def _filtered(database: Database, step: Filtered) -> tuple[Ids, list[Row]]:
     return ids, rows
 
 
-def _combined(database: Database, step: Combined, left: Step, right: Step) -> tuple[Ids, list[Row]]:
+def _combined(database: CachedStore, step: Combined, left: Step, right: Step) -> tuple[Ids, list[Row]]:
     left_ids, left_rows = trace(database, left)
     right_ids, right_rows = trace(database, right)
     ids = combine(step, left_ids, right_ids)

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hakubooru.arrays import Ids
-    from hakubooru.database import Database
     from hakubooru.select.columns import Values
+    from hakubooru.store.store import Store
 
 _ROWS_A_READ: Final = 4_000_000
 _BYTES_A_POST: Final = 80
@@ -35,14 +35,14 @@ class Cost:
     """On the disk, at the most; as much again while it is made."""
 
 
-def cost(database: Database) -> Cost:
+def cost(database: Store) -> Cost:
     """What the sidecar of a file will take, told before it is made."""
     posts = database.scalar("SELECT COUNT(*) FROM post")
     relations = database.scalar("SELECT COUNT(*) FROM posttagrelation")
     return Cost(relations=relations, bytes=int(posts * _BYTES_A_POST + relations * _BYTES_A_RELATION))
 
 
-def optimize(database: Database) -> Path:
+def optimize(database: Store) -> Path:
     """Write the sidecar of a file, in place of an older one; gives its folder.
 
     Reads the posts in a few scans and the relations in one, in pieces; the file itself stays as it is.
@@ -58,7 +58,7 @@ def optimize(database: Database) -> Path:
         return sidecar.finish()
 
 
-def _write_tags(database: Database, sidecar: NewSidecar, ids: Ids) -> None:
+def _write_tags(database: Store, sidecar: NewSidecar, ids: Ids) -> None:
     counts = np.zeros(database.scalar("SELECT ifnull(MAX(tag_id), 0) + 1 FROM posttagrelation"), np.int64)
     for tag_id, count in database.rows("SELECT tag_id, COUNT(*) FROM posttagrelation GROUP BY tag_id"):
         counts[tag_id] = count
@@ -86,7 +86,7 @@ def _write_tags(database: Database, sidecar: NewSidecar, ids: Ids) -> None:
     sidecar.scratch("together").unlink()
 
 
-def _by_tag(database: Database, path: Path, ids: Ids, counts: Ids) -> Values:
+def _by_tag(database: Store, path: Path, ids: Ids, counts: Ids) -> Values:
     """The places among the ids of the posts of all relations, those of a tag together: a counting sort, on disk."""
     total = int(counts.sum())
     together = np.memmap(path, np.uint32, "w+", shape=(max(total, 1),))
@@ -107,7 +107,7 @@ def _by_tag(database: Database, path: Path, ids: Ids, counts: Ids) -> Values:
     return together
 
 
-def _relations(database: Database) -> Iterator[tuple[Values, Values]]:
+def _relations(database: Store) -> Iterator[tuple[Values, Values]]:
     """Post ids and tag ids of the file's relations, some millions at a time."""
     sql = (
         "SELECT COUNT(*), MAX(id), group_concat(post_id), group_concat(tag_id) FROM "

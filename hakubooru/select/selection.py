@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from hakubooru.caption import CaptionFormat, Captions
     from hakubooru.export import ExportReport, OutputFormat
     from hakubooru.image.convert import ImageFormat
-    from hakubooru.schema import Post
     from hakubooru.select.stats import Stats
+    from hakubooru.store.schema import Post
 
 _POSTS_A_BATCH = 1000
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from hakubooru.image.bucket import Buckets
-from hakubooru.schema import RATINGS, TAG_TYPES
 from hakubooru.select.columns import EXTENSIONS
 from hakubooru.select.scan import years
+from hakubooru.store.schema import RATINGS, TAG_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -34,14 +34,14 @@ if TYPE_CHECKING:
 
     from peewee import Node
 
-    from hakubooru.database import Database
     from hakubooru.select.ask import Day, Ratio
+    from hakubooru.select.memory import CachedStore
 
 
 class Steps:
     """What posts are narrowed by; `Selection` adds what can be asked of them."""
 
-    def __init__(self, database: Database, step: Step | None = None) -> None:
+    def __init__(self, database: CachedStore, step: Step | None = None) -> None:
         self.database = database
         self.step: Step = step or Everything()
 
