@@ -7,13 +7,24 @@
     posts.export("out/", images="images/", caption="kohaku-epsilon")
 
 Nothing is opened, read or written before it is asked for.
+
+These sub-packages have more: `hakubooru.caption`, `hakubooru.errors`, `hakubooru.export`, `hakubooru.image`,
+`hakubooru.ingest`, `hakubooru.select`, `hakubooru.select.search` and `hakubooru.select.table`.
 """
 
-from hakubooru.caption import CaptionFormat
+from hakubooru.caption import CaptionChange, Captioner, CaptionFormat, Captions, caption_format
 from hakubooru.database import Database, DatabaseInfo
 from hakubooru.database import create_database as create
+from hakubooru.database import migrate_database as migrate
 from hakubooru.database import open_database as open  # noqa: A004 - `hb.open` reads as it should
 from hakubooru.errors import HakubooruError, IncompleteError, InputError
+from hakubooru.export import ExportReport, OutputFormat, VerifyReport, repair, verify
+from hakubooru.image import ImageFormat
+from hakubooru.ingest import BuildReport, build
+from hakubooru.lock import Lock
+from hakubooru.recipe import Recipe
+from hakubooru.recipe import shipped as shipped_recipes
+from hakubooru.select import FunnelRow, read_ids, write_ids
 from hakubooru.select.ask import (
     artist,
     banned,
@@ -35,27 +46,42 @@ from hakubooru.select.ask import (
     tagged,
     with_image,
 )
+from hakubooru.select.optimize import optimize
 from hakubooru.select.predicate import Predicate
-from hakubooru.select.recipe import Recipe
-from hakubooru.select.selection import Selection
+from hakubooru.selection import Selection
+from hakubooru.stats import Stats
 from hakubooru.store.schema import LocalPost, Post, PostTagRelation, Tag
+from hakubooru.version import __version__ as __version__
 
 __all__ = [
+    "BuildReport",
+    "CaptionChange",
     "CaptionFormat",
+    "Captioner",
+    "Captions",
     "Database",
     "DatabaseInfo",
+    "ExportReport",
+    "FunnelRow",
     "HakubooruError",
+    "ImageFormat",
     "IncompleteError",
     "InputError",
     "LocalPost",
+    "Lock",
+    "OutputFormat",
     "Post",
     "PostTagRelation",
     "Predicate",
     "Recipe",
     "Selection",
+    "Stats",
     "Tag",
+    "VerifyReport",
     "artist",
     "banned",
+    "build",
+    "caption_format",
     "character",
     "child",
     "copyright",
@@ -66,14 +92,20 @@ __all__ = [
     "file_type",
     "gold",
     "ids",
+    "migrate",
     "open",
+    "optimize",
     "parent",
     "rating",
+    "read_ids",
+    "repair",
     "score",
+    "shipped_recipes",
     "size",
     "tag_count",
     "tag_popularity",
     "tagged",
+    "verify",
     "with_image",
+    "write_ids",
 ]
-__version__ = "0.1.0"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from hakubooru.errors import DatabaseFileError
 from hakubooru.select.memory import CachedStore
-from hakubooru.select.selection import Selection
+from hakubooru.selection import Selection
 from hakubooru.store.layout import GENERATION
 from hakubooru.store.schema import RATINGS
 from hakubooru.store.store import lay_out, warn_of_dates_in_utc
@@ -17,6 +17,8 @@ from hakubooru.store.tags import Tags
 
 if TYPE_CHECKING:
     import os
+
+    from hakubooru_migrations import Plan
 
 
 def open_database(path: str | os.PathLike[str], writable: bool = False) -> Database:
@@ -59,6 +61,21 @@ def create_database(path: str | os.PathLike[str]) -> Database:
         path.unlink()
         raise
     return Database(path, writable=True)
+
+
+def migrate_database(path: str | os.PathLike[str]) -> Plan:
+    """Bring a metadata database of an older layout up to date, in place; interrupted, the same call goes on.
+
+    Returns:
+        what was done.
+
+    Raises:
+        DatabaseFileError: the file is missing, damaged, something else, or has no room beside it.
+        BusyError: another process holds it.
+    """
+    from hakubooru_migrations import migrate  # noqa: PLC0415 - nothing else changes a layout
+
+    return migrate(path)
 
 
 class Database(CachedStore):

@@ -12,8 +12,7 @@ import numpy as np
 
 from hakubooru.arrays import read_ascending
 from hakubooru.errors import DestinationError
-from hakubooru.export.journal_file import open_record
-from hakubooru.export.power import boot
+from hakubooru.export.journal_file import boot, open_record
 from hakubooru.export.records import Pair
 from hakubooru.export.sinks import STATE
 from hakubooru.image.kinds import EXTENSIONS

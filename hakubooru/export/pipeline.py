@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from tqdm import tqdm
 
 from hakubooru.errors import DestinationError
 from hakubooru.export.corrections import finish, finished, is_corrected, keep_list, put_back, set_aside
@@ -30,12 +29,15 @@ from hakubooru.image.decode import DECODE_CHANGES, DECODE_VERSION, STORED_SIZES
 from hakubooru.image.index import VERSION
 from hakubooru.image.names import EVERYTHING
 from hakubooru.image.sources import waves
+from hakubooru.progress import progress
 from hakubooru.store.sqlite_errors import explained
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
     from typing import Any, TypeAlias
+
+    from tqdm import tqdm
 
     from hakubooru.arrays import Ids
     from hakubooru.export.records import Outcome
@@ -137,7 +139,7 @@ def run_export(
         )
         with (
             start(work, worthwhile) as running,
-            tqdm(total=len(run.wanted), unit=" images", unit_scale=True, disable=None) as bar,
+            progress(total=len(run.wanted), unit=" images", unit_scale=True) as bar,
         ):
             run.finish(running, bar)
             while (shape.duplicates == "drop" and run.drop_twins(ids)) or run.cut(out):

@@ -12,7 +12,7 @@ import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -21,11 +21,9 @@ from hakubooru.errors import DatabaseFileError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from hakubooru.arrays import Ids
+    from hakubooru.arrays import Ids, Values
     from hakubooru.select.sidecar import Sidecar
     from hakubooru.store.store import Store
-
-Values: TypeAlias = "np.ndarray[tuple[int], np.dtype[Any]]"
 
 EXTENSIONS: Final = ("jpg", "png", "gif", "webp", "avif", "mp4", "webm", "zip", "swf")
 """What `file_ext` can be told by number; the place in this list, and `OTHER` for all else."""

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from tqdm import tqdm
 
+from hakubooru.progress import progress
 from hakubooru.select.columns import GROUPS, NUMBERS, Columns
 from hakubooru.select.sidecar import NewSidecar
 
@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from hakubooru.arrays import Ids
-    from hakubooru.select.columns import Values
+    from hakubooru.arrays import Ids, Values
     from hakubooru.store.store import Store
 
 _ROWS_A_READ: Final = 4_000_000
@@ -69,7 +68,7 @@ def _write_tags(database: Store, sidecar: NewSidecar, ids: Ids) -> None:
     bits = sidecar.empty("bits", (len(common), -(-len(ids) // 8)), np.uint8)
     posts = sidecar.empty("posts", (int(counts[~is_common].sum()),), np.uint32)
     rows, filled = [], 0
-    for tag_id in tqdm(np.flatnonzero(counts).tolist(), desc="tags", unit=" tags", disable=None):
+    for tag_id in progress(np.flatnonzero(counts).tolist(), desc="tags", unit=" tags"):
         places = _distinct(together[starts[tag_id] : starts[tag_id] + counts[tag_id]])
         if is_common[tag_id]:
             row = int(np.searchsorted(common, tag_id))
@@ -94,7 +93,7 @@ def _by_tag(database: Store, path: Path, ids: Ids, counts: Ids) -> Values:
     place_of_id = np.full(int(ids[-1]) + 2 if len(ids) else 1, _NOWHERE, np.uint32)
     place_of_id[ids] = np.arange(len(ids), dtype=np.uint32)
     filled = np.cumsum(counts) - counts
-    with tqdm(total=total, desc="relations", unit=" relations", unit_scale=True, disable=None) as bar:
+    with progress(total=total, desc="relations", unit=" relations", unit_scale=True) as bar:
         for posts, tags in _relations(database):
             order = np.argsort(tags, kind="stable")
             of_tag = tags[order]

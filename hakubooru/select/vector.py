@@ -20,7 +20,8 @@ from hakubooru.store.schema import Post
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hakubooru.select.columns import Values
+    from hakubooru.arrays import Values
+
 
 Mask: TypeAlias = "np.ndarray[tuple[int], np.dtype[np.bool_]]"
 """Whether something holds, (N,), for each post of a file."""
