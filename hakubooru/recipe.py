@@ -36,7 +36,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hakubooru.caption import CaptionFormat, caption_format
 from hakubooru.errors import CaptionFormatError, InputError, RecipeError, SearchError
-from hakubooru.export import output_format
 from hakubooru.files import read_text
 from hakubooru.image.convert import image_format
 from hakubooru.nearest import nearest
@@ -249,6 +248,8 @@ class _Reader:
         if "image" in values:
             self._check(image_format, values["image"])
         if "output" in values:
+            from hakubooru.export import output_format  # noqa: PLC0415 - a fifth of what `import hakubooru` takes
+
             self._check(output_format, values["output"])
         return Recipe(name=name, **values)
 

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from inspect import ismodule
 from pathlib import Path
 
 import pytest
@@ -120,9 +121,17 @@ def test_circles_are_seen_wherever_an_import_stands(tmp_path, body):
 
 
 def test_all_is_the_public_surface():
-    modules = {name for name, value in vars(hb).items() if type(value).__name__ == "module"}
-    public = {name for name in vars(hb) if not name.startswith("_")} - modules
+    public = {name for name in dir(hb) if not name.startswith("_") and not ismodule(getattr(hb, name))}
     assert sorted(public) == sorted(hb.__all__)
+
+
+def test_what_is_loaded_later_is_what_type_checkers_see():
+    tree = ast.parse(Path(hb.__file__).read_text(encoding="utf-8"))
+    (types,) = (node for node in tree.body if isinstance(node, ast.If))
+    block = ast.Module(types.body, type_ignores=[])
+    assert {name: source for source, name in imported(block)} == hb._LATER
+    with pytest.raises(AttributeError, match="has no attribute 'verfy'"):
+        hb.verfy  # noqa: B018
 
 
 def test_version_is_one():

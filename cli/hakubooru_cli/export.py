@@ -9,7 +9,6 @@ import numpy as np
 
 import hakubooru as hb
 from hakubooru.errors import IncompleteError
-from hakubooru.image import census, find_archives
 from hakubooru_cli.options import Choice, QueryCommand, selection_options
 
 _NAMED = 3
@@ -136,7 +135,7 @@ def sources(*, folders: tuple[str, ...], ids: Path | None) -> None:
     """
     wanted = np.unique(hb.read_ids(ids)) if ids else None
     found = 0
-    for group in census(find_archives(folders), wanted):
+    for group in hb.census(hb.find_archives(folders), wanted):
         found += group.wanted
         parts = [
             f"{group.archives:,} archive{'s' if group.archives > 1 else ''}",
