@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from hakubooru.arrays import Ids
-    from hakubooru.database import Database
     from hakubooru.export.pipeline import Start
     from hakubooru.export.report import ExportReport
-    from hakubooru.select.selection import Selection
+    from hakubooru.store.postset import PostSet
+    from hakubooru.store.store import Store
 
     Places: TypeAlias = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
@@ -40,7 +40,7 @@ ENGINES: Final = ("local", "ray")
 
 
 def export(
-    selection: Selection,
+    selection: PostSet,
     out: str | os.PathLike[str],
     *,
     images: Places = (),
@@ -126,7 +126,7 @@ class Origin:
 
 
 def export_from(
-    database: Database,
+    database: Store,
     ids: Ids,
     out: Path,
     origin: Origin,

@@ -12,14 +12,13 @@ import numpy as np
 
 from hakubooru.arrays import read_ascending
 from hakubooru.errors import DestinationError
-from hakubooru.export.journal_file import open_record
-from hakubooru.export.power import boot
+from hakubooru.export.journal_file import boot, open_record
 from hakubooru.export.records import Pair
 from hakubooru.export.sinks import STATE
 from hakubooru.image.kinds import EXTENSIONS
 from hakubooru.image.names import storable
-from hakubooru.sql import id_text
-from hakubooru.writing import transaction
+from hakubooru.store.sql import id_text
+from hakubooru.store.writing import transaction
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from tqdm import tqdm
 
 from hakubooru.errors import DestinationError
 from hakubooru.export.corrections import finish, finished, is_corrected, keep_list, put_back, set_aside
@@ -30,20 +29,23 @@ from hakubooru.image.decode import DECODE_CHANGES, DECODE_VERSION, STORED_SIZES
 from hakubooru.image.index import VERSION
 from hakubooru.image.names import EVERYTHING
 from hakubooru.image.sources import waves
-from hakubooru.sqlite_errors import explained
+from hakubooru.progress import progress
+from hakubooru.store.sqlite_errors import explained
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
     from typing import Any, TypeAlias
 
+    from tqdm import tqdm
+
     from hakubooru.arrays import Ids
-    from hakubooru.database import Database
     from hakubooru.export.records import Outcome
     from hakubooru.export.sinks import Sink
     from hakubooru.export.work import CaptionsOfPosts
     from hakubooru.image.own import OwnFolder
     from hakubooru.image.sources import Archive
+    from hakubooru.store.store import Store
 
     Start: TypeAlias = Callable[[Work[Task, Outcome], int], Engine[Task, Outcome]]
     """Gives what runs the work, on how many processes."""
@@ -63,7 +65,7 @@ def run_export(
     ids: Ids,
     out: Path,
     *,
-    database: Database,
+    database: Store,
     archives: Sequence[Archive],
     roots: Sequence[str] = (),
     sink: Sink,
@@ -137,7 +139,7 @@ def run_export(
         )
         with (
             start(work, worthwhile) as running,
-            tqdm(total=len(run.wanted), unit=" images", unit_scale=True, disable=None) as bar,
+            progress(total=len(run.wanted), unit=" images", unit_scale=True) as bar,
         ):
             run.finish(running, bar)
             while (shape.duplicates == "drop" and run.drop_twins(ids)) or run.cut(out):
@@ -267,7 +269,7 @@ def _prepare(out: Path) -> None:
         ) from error
 
 
-def _compared(database: Database, journal: Journal) -> str:
+def _compared(database: Store, journal: Journal) -> str:
     """How a database differs from the one that an export was begun with, by the last of its posts and tags; "" if it does not."""
     ((post, tag),) = database.rows("SELECT (SELECT MAX(id) FROM post), (SELECT MAX(id) FROM tag)")
     now = f"last post {post}, last tag {tag}"

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from hakubooru.database import open_database
 from hakubooru.errors import DestinationError
 from hakubooru.export.checks import Problem
 from hakubooru.export.corrections import finish
@@ -23,7 +22,8 @@ from hakubooru.export.verify import VerifyReport, verify
 from hakubooru.files import replacing
 from hakubooru.image.own import find_own, own_number
 from hakubooru.image.sources import find_archives
-from hakubooru.sqlite_errors import explained
+from hakubooru.store.sqlite_errors import explained
+from hakubooru.store.store import open_store
 
 if TYPE_CHECKING:
     import os
@@ -82,7 +82,7 @@ def repair(out: str | os.PathLike[str], *, decode: bool = False, workers: int | 
             (out / name).unlink(missing_ok=True)
     if not bad:
         return verify(out, decode=decode, workers=workers)
-    with open_database(origin.database) as database:
+    with open_store(origin.database) as database:
         export_from(database, ids[ids >= 0], out, origin, workers)
     report = verify(out, decode=decode, workers=workers)
     for post, reason in _left_out(out, bad):
@@ -112,7 +112,7 @@ def _see_finished(out: Path, ids: Ids, journal: Journal) -> None:
 
 def _see_sources(origin: Origin, out: Path, bad: set[int], journal: Journal, sink: Sink) -> None:
     """See that what an export came from is there, and that own folders are as they were: an export follows these."""
-    with open_database(origin.database):
+    with open_store(origin.database):
         archives = find_archives(origin.images, skip=out) if origin.images else []
     archives = numbered(archives, origin.images, journal)
     ids = np.array(sorted(bad), np.int64)

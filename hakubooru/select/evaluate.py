@@ -13,7 +13,6 @@ import numpy as np
 from peewee import SQL
 
 from hakubooru.arrays import ascending, read_ascending
-from hakubooru.schema import Post
 from hakubooru.select.family import best_of_family
 from hakubooru.select.groups import sample_per
 from hakubooru.select.predicate import IdRange, Predicate, Tagged, conjuncts, tags_asked
@@ -35,7 +34,9 @@ from hakubooru.select.step import (
     walk,
 )
 from hakubooru.select.vector import LeftToSQLiteError, is_answered, truth
-from hakubooru.sql import id_list
+from hakubooru.store.schema import Post
+from hakubooru.store.sql import id_list
+from hakubooru.store.tags import Tags
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -43,8 +44,8 @@ if TYPE_CHECKING:
     from peewee import Node
 
     from hakubooru.arrays import Ids
-    from hakubooru.database import Database
     from hakubooru.select.columns import Columns
+    from hakubooru.select.memory import CachedStore
     from hakubooru.select.vector import Mask
 
 _LOOKUP_COST: Final = 10
@@ -56,7 +57,7 @@ _FEW: Final = 4
 """Columns are read where more than one in so many posts is asked for."""
 
 
-def check_tags(database: Database, step: Step) -> None:
+def check_tags(database: CachedStore, step: Step) -> None:
     """Check that the database has every tag that a selection asks for, of the type that it says, with a query or two.
 
     Raises:
@@ -66,11 +67,12 @@ def check_tags(database: Database, step: Step) -> None:
     filters = (part for part in walk(step) if isinstance(part, Filtered))
     asked = [tag for part in filters for tag in tags_asked(part.predicate)]
     if asked:
-        database.tags.check(tag.name for tag in asked)
-        database.tags.check_types({tag.name: tag.type for tag in asked if tag.type is not None})
+        tags = Tags(database)
+        tags.check(tag.name for tag in asked)
+        tags.check_types({tag.name: tag.type for tag in asked if tag.type is not None})
 
 
-def evaluate(database: Database, step: Step) -> Ids:
+def evaluate(database: CachedStore, step: Step) -> Ids:
     """The ids of a selection, (N,) int64, in its order: ascending, unless a step ordered them.
 
     Raises:
@@ -124,7 +126,7 @@ def combine(step: Combined, left: Ids, right: Ids) -> Ids:
     return ascending(left[inside if step.operator == "&" else ~inside])
 
 
-def keep(database: Database, source: Ids | None, wanted: Sequence[Predicate]) -> Ids:
+def keep(database: CachedStore, source: Ids | None, wanted: Sequence[Predicate]) -> Ids:
     """The posts of a source (None: of the file) for which all of some predicates hold, in the source's order."""
     columns = database.memory.columns
     # A scan that SQLite makes for a tag answers for the numbers too: none is made to read columns as well.
@@ -164,7 +166,7 @@ def _are_answered(columns: Columns, wanted: Sequence[Predicate]) -> bool:
     return all(is_answered(part, columns) for part in wanted)
 
 
-def _is_few(database: Database, source: Ids | None, wanted: Sequence[Predicate]) -> bool:
+def _is_few(database: CachedStore, source: Ids | None, wanted: Sequence[Predicate]) -> bool:
     """Whether so few posts are asked for that SQLite finds them sooner than a scan reads columns of all."""
     if database.memory.columns.are_read():
         return False
@@ -177,7 +179,7 @@ def _is_few(database: Database, source: Ids | None, wanted: Sequence[Predicate])
     return asked * _FEW < last - first
 
 
-def _narrowed(database: Database, step: Narrowing, source: Ids) -> Ids:
+def _narrowed(database: CachedStore, step: Narrowing, source: Ids) -> Ids:
     match step:
         case Sampled(_, _, seed):
             return sample(source, sample_size(step, len(source)), seed)
@@ -195,13 +197,13 @@ def _narrowed(database: Database, step: Narrowing, source: Ids) -> Ids:
             return best_of_family(source, database.memory.columns, by)
 
 
-def _filtered(database: Database, step: Filtered) -> Ids:
+def _filtered(database: CachedStore, step: Filtered) -> Ids:
     predicates, base = unwind(step, until=database.memory.__contains__)
     return keep(database, None if base == Everything() else evaluate(database, base), predicates)
 
 
 def _scan(
-    database: Database,
+    database: CachedStore,
     wanted: Sequence[Predicate],
     *,
     low: int | None = None,
@@ -218,7 +220,7 @@ def _scan(
     return read_ascending(database.connection(), sql, parameters[:-1])
 
 
-def _ask_sqlite(database: Database, source: Ids | None, wanted: Sequence[Predicate]) -> Ids:
+def _ask_sqlite(database: CachedStore, source: Ids | None, wanted: Sequence[Predicate]) -> Ids:
     """Those ids of a source that the file has and for which predicates hold, in the source's order."""
     if source is None:
         return _scan(database, wanted)
@@ -231,7 +233,7 @@ def _ask_sqlite(database: Database, source: Ids | None, wanted: Sequence[Predica
     return _members(source, np.concatenate([_scan(database, wanted, among=chunk) for chunk in chunks]))
 
 
-def _ordered(database: Database, step: Ordered | Limited) -> Ids:
+def _ordered(database: CachedStore, step: Ordered | Limited) -> Ids:
     """The posts of a source in an order, or the first of them."""
     order, limit = (step.source, step.count) if isinstance(step, Limited) else (step, None)
     known = database.memory.get(order)
@@ -252,7 +254,7 @@ def _ordered(database: Database, step: Ordered | Limited) -> Ids:
     return _column(database, query.where(*predicates) if predicates else query)
 
 
-def _column(database: Database, query: Any) -> Ids:
+def _column(database: CachedStore, query: Any) -> Ids:
     sql, parameters = database.compile(query)
     rows = database.connection().execute(sql, parameters)
     return np.fromiter((value for (value,) in rows), np.int64)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from hakubooru.schema import TAG_TYPES
 from hakubooru.select.step import (
     Among,
     BestOfFamily,
@@ -20,16 +19,17 @@ from hakubooru.select.step import (
     Step,
 )
 from hakubooru.select.vector import is_answered
+from hakubooru.store.schema import TAG_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from hakubooru.database import Database
+    from hakubooru.select.memory import CachedStore
 
 _WIDTH: Final = 60
 
 
-def explain(database: Database, step: Step) -> str:
+def explain(database: CachedStore, step: Step) -> str:
     """The steps of a selection, one a line, each with what works it out."""
     columns = database.memory.columns
     if columns.know_tags():
@@ -44,7 +44,7 @@ def explain(database: Database, step: Step) -> str:
     return "\n".join(lines)
 
 
-def _lines(database: Database, step: Step, depth: int) -> Iterator[tuple[int, str, str]]:
+def _lines(database: CachedStore, step: Step, depth: int) -> Iterator[tuple[int, str, str]]:
     known = database.memory.get(step)
     if known is not None:
         yield depth, str(step), f"known from before: {len(known):,} posts"
@@ -63,7 +63,7 @@ def _lines(database: Database, step: Step, depth: int) -> Iterator[tuple[int, st
     yield depth, str(step), _how(database, step)
 
 
-def _how(database: Database, step: Step) -> str:
+def _how(database: CachedStore, step: Step) -> str:
     columns = database.memory.columns
     match step:
         case Filtered(_, predicate) if is_answered(predicate, columns):

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 
-from hakubooru.sql import id_text
+from hakubooru.store.sql import id_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from hakubooru.arrays import Ids
-    from hakubooru.database import Database
+    from hakubooru.select.memory import CachedStore
 
     Flags: TypeAlias = np.ndarray[tuple[int], np.dtype[np.bool_]]
     Pairs: TypeAlias = tuple[Ids, Ids, int]
@@ -36,13 +36,13 @@ _FEW: Final = 8
 """A table is scanned where more than one post in so many is asked for; fewer are looked up by an index."""
 
 
-def is_few(database: Database, ids: Ids) -> bool:
+def is_few(database: CachedStore, ids: Ids) -> bool:
     """Whether looking posts up takes less than a scan of all."""
     low, high = database.memory.columns.span()
     return len(ids) * _FEW < high - low
 
 
-def relations(database: Database, tags: Flags | None = None) -> Iterator[Pairs]:
+def relations(database: CachedStore, tags: Flags | None = None) -> Iterator[Pairs]:
     """All relations of a file, a piece at a time; each piece is the rows of a range.
 
     Args:
@@ -54,7 +54,7 @@ def relations(database: Database, tags: Flags | None = None) -> Iterator[Pairs]:
     return (_unpacked(text, bits, last) for text, last in found)
 
 
-def relations_of(database: Database, ids: Ids, tags: Flags | None = None) -> Iterator[Pairs]:
+def relations_of(database: CachedStore, ids: Ids, tags: Flags | None = None) -> Iterator[Pairs]:
     """The relations of some posts, all of a post in one piece; the posts in any order.
 
     Args:
@@ -68,7 +68,7 @@ def relations_of(database: Database, ids: Ids, tags: Flags | None = None) -> Ite
     return (_unpacked(text, bits, last) for text, last in found)
 
 
-def relation_rows_of(database: Database, ids: Ids) -> Iterator[tuple[Ids, Ids, Ids]]:
+def relation_rows_of(database: CachedStore, ids: Ids) -> Iterator[tuple[Ids, Ids, Ids]]:
     """The same with the ids of the rows: row ids, post ids and tag ids, (R,) int64 each."""
     bits = _tag_bits(database)
     # Two numbers a row, so that their order among themselves is none of SQLite's choice.
@@ -78,7 +78,7 @@ def relation_rows_of(database: Database, ids: Ids) -> Iterator[tuple[Ids, Ids, I
         yield rows, packed >> bits, packed & ((1 << bits) - 1)
 
 
-def years(database: Database, ids: Ids) -> Ids:
+def years(database: CachedStore, ids: Ids) -> Ids:
     """The year in which each post was made, as its date is written, (N,) int64; 0 where there is no date.
 
     Args:
@@ -96,7 +96,7 @@ def years(database: Database, ids: Ids) -> Ids:
     return made
 
 
-def _scanned(database: Database, table: str, value: str, only: _Where = _ALL) -> Iterator[tuple[str, int]]:
+def _scanned(database: CachedStore, table: str, value: str, only: _Where = _ALL) -> Iterator[tuple[str, int]]:
     """A value of all rows of a table, joined by commas, a piece at a time, and the id of its last row."""
     where, parameters = only
     count = _FILTERED_A_PIECE if where else _ROWS_A_PIECE
@@ -120,7 +120,7 @@ def _scanned(database: Database, table: str, value: str, only: _Where = _ALL) ->
 
 
 def _looked_up(
-    database: Database, table: str, value: str, ids: Ids, only: _Where = _ALL
+    database: CachedStore, table: str, value: str, ids: Ids, only: _Where = _ALL
 ) -> Iterator[tuple[str, int]]:
     """The same of the rows of some posts, found by an index."""
     where, parameters = only
@@ -144,7 +144,7 @@ def _only(tags: Flags | None) -> _Where:
     return _ALL if tags is None else ("AND substr(?, tag_id + 1, 1) = x'01'", (tags.tobytes(),))
 
 
-def _tag_bits(database: Database) -> int:
+def _tag_bits(database: CachedStore) -> int:
     """How many bits the ids of the file's tags take."""
     return int(database.scalar("SELECT ifnull(MAX(id), 0) FROM tag")).bit_length()
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Final
 
-from hakubooru.schema import Post
 from hakubooru.select.step import Combined, Everything, Step
-from hakubooru.sql import id_list
+from hakubooru.store.schema import Post
+from hakubooru.store.sql import id_list
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hakubooru.arrays import Ids
-    from hakubooru.database import Database
+    from hakubooru.select.memory import CachedStore
 
 _SHOWN: Final = 5
 _COLUMNS: Final = (
@@ -28,7 +28,7 @@ _COLUMNS: Final = (
 )
 
 
-def as_html(database: Database, step: Step) -> str:
+def as_html(database: CachedStore, step: Step) -> str:
     """A selection's steps, and once they are known its count and first posts, as HTML."""
     ids = database.memory.get(step)
     count = "not counted yet: ask for .count()" if ids is None else f"{len(ids):,} posts"
@@ -51,7 +51,7 @@ def _items(step: Step) -> Iterator[str]:
             yield escape(str(step))
 
 
-def _table(database: Database, ids: Ids) -> str:
+def _table(database: CachedStore, ids: Ids) -> str:
     found = {post.id: post for post in database.execute(Post.select().where(Post.id.in_(id_list(ids))))}
     rows = [found[post_id] for post_id in ids.tolist() if post_id in found]
     head = "".join(f"<th>{name}</th>" for name in _COLUMNS)

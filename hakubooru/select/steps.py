@@ -12,7 +12,6 @@ from hakubooru.select.arguments import share, whole
 from hakubooru.select.idfile import packed
 from hakubooru.select.orders import order_terms
 from hakubooru.select.predicate import check_columns, predicate
-from hakubooru.select.search import apply, parse
 from hakubooru.select.step import (
     Among,
     BestOfFamily,
@@ -34,14 +33,14 @@ if TYPE_CHECKING:
 
     from peewee import Node
 
-    from hakubooru.database import Database
     from hakubooru.select.ask import Day, Ratio
+    from hakubooru.select.memory import CachedStore
 
 
 class Steps:
     """What posts are narrowed by; `Selection` adds what can be asked of them."""
 
-    def __init__(self, database: Database, step: Step | None = None) -> None:
+    def __init__(self, database: CachedStore, step: Step | None = None) -> None:
         self.database = database
         self.step: Step = step or Everything()
 
@@ -89,19 +88,6 @@ class Steps:
     ) -> Self:
         """Posts that bear all of `tags` and `all`, one of `any` where any are given, and none of `none`."""
         return self.where(ask.tagged(*tags, all=all, any=any, none=none))
-
-    def search(self, text: str) -> Self:
-        """Posts that a search in Danbooru's syntax finds, in its order: `.search("1girl -comic rating:g")`.
-
-        Tags that the database has as aliases are understood; see `hakubooru.select.search` for the syntax.
-
-        Raises:
-            SearchError: the search cannot be read, asks what the database cannot answer, or names a tag that
-                it does not have; the message shows the place.
-        """
-        if not isinstance(text, str):
-            raise InputError(f"search() takes one text, and {text!r} is none; write search('1girl solo')")
-        return apply(parse(text), self)
 
     def rating(self, *ratings: str | Iterable[str]) -> Self:
         """Posts of these ratings, by name or first letter."""

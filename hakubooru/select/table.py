@@ -12,8 +12,8 @@ from pyarrow import parquet
 from hakubooru.errors import DestinationError, InputError
 from hakubooru.files import replacing
 from hakubooru.nearest import nearest
-from hakubooru.schema import RATINGS, Post
-from hakubooru.sql import id_text
+from hakubooru.store.schema import RATINGS, Post
+from hakubooru.store.sql import id_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from hakubooru.arrays import Ids
-    from hakubooru.database import Database
+    from hakubooru.store.store import Store
 
 _POSTS_A_BATCH: Final = 50_000
 
@@ -30,7 +30,7 @@ COLUMNS: Final = tuple(field.name for field in Post._meta.sorted_fields)  # noqa
 """The columns of a post, in the file's order."""
 
 
-def read_batches(database: Database, ids: Ids, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
+def read_batches(database: Store, ids: Ids, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
     """Posts in the order of `ids`, a record batch for each 50,000; ratings by name.
 
     Raises:
@@ -64,7 +64,7 @@ def arrow_schema(columns: Sequence[str] | None) -> pa.Schema:
     return pa.schema([(name, _arrow_type(name), Post._meta.fields[name].null) for name in names])  # noqa: SLF001
 
 
-def read_table(database: Database, ids: Ids, columns: Sequence[str] | None) -> pa.Table:
+def read_table(database: Store, ids: Ids, columns: Sequence[str] | None) -> pa.Table:
     """Posts as an Arrow table, in the order of `ids`.
 
     Raises:
@@ -73,7 +73,7 @@ def read_table(database: Database, ids: Ids, columns: Sequence[str] | None) -> p
     return pa.Table.from_batches(read_batches(database, ids, columns), schema=arrow_schema(columns))
 
 
-def write_parquet(path: Path, database: Database, ids: Ids, columns: Sequence[str] | None) -> None:
+def write_parquet(path: Path, database: Store, ids: Ids, columns: Sequence[str] | None) -> None:
     """Write posts to a Parquet file, in the order of `ids`, in flat memory; beside, and renamed.
 
     Raises:
@@ -89,7 +89,7 @@ def write_parquet(path: Path, database: Database, ids: Ids, columns: Sequence[st
         raise DestinationError(f"{path} cannot be written: {error.strerror}; choose another path") from error
 
 
-def read_frame(database: Database, ids: Ids, columns: Sequence[str] | None) -> pd.DataFrame:
+def read_frame(database: Store, ids: Ids, columns: Sequence[str] | None) -> pd.DataFrame:
     """Posts as a pandas frame, in the order of `ids`; integers that may be missing are `Int64`.
 
     Raises:

@@ -10,13 +10,13 @@ from hakubooru.nearest import closest
 from hakubooru.select.search.metatags import ANSWERED
 from hakubooru.select.search.mistake import CLOSES_NOTHING, mistake
 from hakubooru.select.search.syntax import Leaf, Metatag, Name, Query, Wildcard, is_balanced, leaves
-from hakubooru.tags import like_pattern
+from hakubooru.store.tags import Tags, like_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from hakubooru.database import Database
     from hakubooru.errors import SearchError
+    from hakubooru.store.store import Store
 
 MOST_TAGS: Final = 100
 """How many tags a wildcard may match. Danbooru takes the first hundred of more, silently."""
@@ -27,7 +27,7 @@ TagNames: TypeAlias = "dict[Leaf, tuple[str, ...]]"
 """The names of the tags that each tag or wildcard of a search means."""
 
 
-def tag_names(query: Query, database: Database) -> TagNames:
+def tag_names(query: Query, database: Store) -> TagNames:
     """The tags that a search asks for, looked up with a query or two.
 
     An alias means its tag, even where the alias is still a tag itself: Danbooru has moved its posts. `unaliased:`
@@ -40,7 +40,7 @@ def tag_names(query: Query, database: Database) -> TagNames:
     asked = [leaf for leaf in leaves(query.condition) if not isinstance(leaf, Metatag) or is_tag(leaf)]
     names = {_written(leaf) for leaf in asked}
     existing = _existing(database, names | {name.lower() for name in names})
-    aliases = database.tags.aliases({leaf.name.lower() for leaf in asked if isinstance(leaf, Name)})
+    aliases = Tags(database).aliases({leaf.name.lower() for leaf in asked if isinstance(leaf, Name)})
     meanings: TagNames = {}
     for leaf in asked:
         name = _written(leaf)
@@ -71,18 +71,18 @@ def _written(leaf: Leaf) -> str:
             return value
 
 
-def _existing(database: Database, names: Collection[str]) -> set[str]:
+def _existing(database: Store, names: Collection[str]) -> set[str]:
     rows = database.rows(
         "SELECT name FROM tag WHERE name IN (SELECT value FROM json_each(?))", [json.dumps(sorted(names))]
     )
     return {name for (name,) in rows}
 
 
-def _abbreviated(database: Database, name: str) -> str | None:
-    return database.tags.abbreviated(name[1:]) if name.startswith("/") else None
+def _abbreviated(database: Store, name: str) -> str | None:
+    return Tags(database).abbreviated(name[1:]) if name.startswith("/") else None
 
 
-def _matching(database: Database, wildcard: Wildcard, text: str) -> tuple[str, ...]:
+def _matching(database: Store, wildcard: Wildcard, text: str) -> tuple[str, ...]:
     pattern = like_pattern(wildcard.pattern)
     matches = "FROM tag WHERE name LIKE ? ESCAPE '\\'"
     rows = database.rows(
@@ -97,7 +97,7 @@ def _matching(database: Database, wildcard: Wildcard, text: str) -> tuple[str, .
     return tuple(name for (name,) in rows)
 
 
-def _unknown(database: Database, leaf: Leaf, asked: Sequence[Leaf], text: str) -> SearchError:
+def _unknown(database: Store, leaf: Leaf, asked: Sequence[Leaf], text: str) -> SearchError:
     name = _written(leaf)
     if name.endswith(")") and not is_balanced(name) and is_balanced(name[:-1]):
         return mistake(text, (leaf.place[1] - 1, leaf.place[1]), CLOSES_NOTHING)
@@ -111,12 +111,12 @@ def _unknown(database: Database, leaf: Leaf, asked: Sequence[Leaf], text: str) -
         mends.append("one of its parentheses has no partner")
     if colon and (metatag := closest(prefix.lower(), ANSWERED)):
         mends.append(f"the nearest metatag: {metatag}:")
-    if near := database.tags.nearest(name):
+    if near := Tags(database).nearest(name):
         mends.append(f"the nearest that it has: {', '.join(near)}")
     return mistake(text, leaf.place, f"{message}; {'; '.join(mends) or 'it has none like it'}")
 
 
-def _across_blanks(database: Database, leaf: Leaf, asked: Sequence[Leaf], text: str) -> str | None:
+def _across_blanks(database: Store, leaf: Leaf, asked: Sequence[Leaf], text: str) -> str | None:
     """The longest tag that a word and its neighbours in a search make together, if one does."""
     place = next(place for place, other in enumerate(asked) if other is leaf)
     runs = [
@@ -130,7 +130,7 @@ def _across_blanks(database: Database, leaf: Leaf, asked: Sequence[Leaf], text: 
         for run in runs
         if _stand_together(run, text)
     ]
-    existing = _existing(database, joined) | set(database.tags.aliases(joined))
+    existing = _existing(database, joined) | set(Tags(database).aliases(joined))
     return max((name for name in joined if name in existing), key=len, default=None)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import sys
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -12,12 +11,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from hakubooru_trainer import randomness
 from hakubooru_trainer.data.captions import StepCaptions
-from hakubooru_trainer.data.images import UnusableImageError, conditioning, pixels
-from hakubooru_trainer.text import CHUNK, tokenize
+from hakubooru_trainer.data.images import UnusableImageError, conditioning
+from hakubooru_trainer.data.inputs import Inputs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -30,7 +28,6 @@ if TYPE_CHECKING:
     from hakubooru_trainer.data.latents import LatentCache
     from hakubooru_trainer.data.order import Order, Place, Sizes
     from hakubooru_trainer.data.samples import Sample, Samples
-    from hakubooru_trainer.randomness import Floats
 
 Picture = TypeVar("Picture")
 
@@ -99,7 +96,7 @@ class Batch:
         return replace(self, **changed)
 
 
-class Batches:
+class Batches(Inputs):
     """Makes batches of samples.
 
     Args:
@@ -123,17 +120,11 @@ class Batches:
         contexts: ContextCache | None = None,
         pin: bool = False,
     ) -> None:
-        self.samples = samples
-        self.sizes = sizes
-        self.options = options
-        self.tokenizers = tokenizers
+        super().__init__(samples, sizes, options, tokenizers)
         self.latents = latents
         self.contexts = contexts
         self.pin = pin
-        self.left_out: dict[int, UnusableImageError] = {}
-        """Images that were met and could not be decoded, by their row."""
         self.caption = StepCaptions(options.captions)
-        self.unchanged = options.captions.unchanged()
 
     def training(self, order: Order, numbers: range) -> Iterator[Batch]:
         """Some batches of the run."""
@@ -231,22 +222,6 @@ class Batches:
             contexts=contexts,
         )
 
-    def tokens(self, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """What both tokenizers make of captions, each (B, chunks, 77)."""
-        chunks = self.options.text.tokens // CHUNK
-        return tokenize(self.tokenizers[0], captions, chunks), tokenize(self.tokenizers[1], captions, chunks)
-
-    def size(self, row: int) -> tuple[int, int]:
-        """Width and height of an image's bucket."""
-        width, height = self.sizes.sizes[self.sizes.of[row]].tolist()
-        return width, height
-
-    def pixels(self, row: int) -> Floats:
-        """An image brought to its bucket's size, (3, H, W)."""
-        samples = self.samples
-        width, height = int(samples.widths[row]), int(samples.heights[row])
-        return pixels(samples[row].path, samples.read(row), width, height, self.size(row))
-
     def _tensor(self, row: int) -> Tensor:
         return torch.from_numpy(self.pixels(row))
 
@@ -257,15 +232,6 @@ class Batches:
         except UnusableImageError as error:
             self.leave_out(row, error)
             return None
-
-    def leave_out(self, row: int, error: UnusableImageError) -> None:
-        """Say, once for each image, that it has no weight in the training."""
-        if self.left_out.setdefault(row, error) is error:
-            tqdm.write(
-                f"{error}; left out, with no weight. Save it anew or remove it; in an export, "
-                "`hakubooru verify --decode` finds all such images",
-                file=sys.stderr,
-            )
 
     def _ahead(self, make: Any, items: Sequence[Any]) -> Iterator[Batch]:
         """What `make` gives for each item, in order, made by threads a few items ahead."""

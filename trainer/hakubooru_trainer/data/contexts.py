@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from hakubooru_trainer.config import Options
-    from hakubooru_trainer.data.batches import Batches
+    from hakubooru_trainer.data.inputs import Inputs
     from hakubooru_trainer.distributed import Ranks
     from hakubooru_trainer.model.load import Sdxl
 
@@ -65,11 +65,11 @@ class ContextCache:
             )
         return states, pooled
 
-    def fill(self, batches: Batches, model: Sdxl, precision: AbstractContextManager[Any]) -> int:
+    def fill(self, inputs: Inputs, model: Sdxl, precision: AbstractContextManager[Any]) -> int:
         """Encode what is not there yet, a part on each rank, and give how many captions that was in all.
 
         Args:
-            batches: whose captions, and the empty one.
+            inputs: whose captions, and the empty one.
             model: with the encoders on the device.
             precision: what they compute in.
 
@@ -79,8 +79,8 @@ class ContextCache:
         """
 
         def make(place: int) -> Item:
-            caption = batches.samples[place - 1].caption if place else ""
-            tokens, tokens_2 = batches.tokens([batches.unchanged(caption, 0)])
+            caption = inputs.samples[place - 1].caption if place else ""
+            tokens, tokens_2 = inputs.tokens([inputs.unchanged(caption, 0)])
             device = self.cache.ranks.device
             with torch.no_grad(), precision:  # one at a time, so that the batch makes no difference
                 found = text.encode(model, tokens.to(device), tokens_2.to(device))
@@ -90,13 +90,13 @@ class ContextCache:
                 )
             return Item(_name(caption), (found[0][0], found[1][0], tokens[0], tokens_2[0]))
 
-        keys = np.fromiter(map(_key, map(_name, _captions(batches))), np.uint64)
+        keys = np.fromiter(map(_key, map(_name, _captions(inputs))), np.uint64)
         return self.cache.fill(keys, np.zeros(len(keys), np.int64), make, "encoding captions")
 
 
-def _captions(batches: Batches) -> Iterable[str]:
+def _captions(inputs: Inputs) -> Iterable[str]:
     yield ""
-    for some in batches.samples.texts():
+    for some in inputs.samples.texts():
         yield from some
 
 

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from hakubooru.image.bucket import Buckets
-from hakubooru.schema import RATINGS, TAG_TYPES
 from hakubooru.select.columns import EXTENSIONS
 from hakubooru.select.scan import years
+from hakubooru.select.tag_counts import tag_counts
+from hakubooru.store.schema import RATINGS, TAG_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hakubooru.arrays import Ids
+    from hakubooru.arrays import Ids, Values
     from hakubooru.caption import CaptionFormat
-    from hakubooru.select.columns import Values
-    from hakubooru.select.selection import Selection
+    from hakubooru.select.memory import CachedStore
 
 MEGAPIXELS: Final = (0.25, 0.5, 1, 2, 4, 8)
 """Where the classes of sizes end: each holds the posts below its number, and the last those from 8 up."""
@@ -44,21 +44,21 @@ class Stats:
     """By type, the commonest first."""
 
 
-def stats(selection: Selection, *, caption: CaptionFormat, top: int = 10) -> Stats:
+def stats(database: CachedStore, ids: Ids, *, caption: CaptionFormat, top: int = 10) -> Stats:
     """Count a selection; the columns of its posts are read as for a filter, and the relations for its tags.
 
     Args:
-        selection: the posts.
+        database: the file.
+        ids: of the posts, (N,) int64.
         caption: the format whose quality labels are counted.
         top: how many tags of each type.
     """
-    database, ids = selection.database, selection.to_ids()
     columns = database.memory.columns
     places = np.searchsorted(columns.ids, ids)
     ratings, extensions = columns["rating"][places], columns["extension"][places]
     widths, heights = columns["image_width"][places], columns["image_height"][places]
     made = np.unique(years(database, ids), return_counts=True)
-    common = selection.tag_counts().groupby("type", observed=False).head(top)
+    common = tag_counts(database, ids).groupby("type", observed=False).head(top)
     return Stats(
         posts=len(ids),
         ratings=_named(ratings, RATINGS, empty=True),

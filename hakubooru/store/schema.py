@@ -13,12 +13,10 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from peewee import Model
 
 from hakubooru.errors import InputError
-from hakubooru.expressions import FlagColumn, IntegerColumn, ReferenceColumn, TextColumn
+from hakubooru.store.expressions import FlagColumn, IntegerColumn, ReferenceColumn, TextColumn
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-
-    from hakubooru.select.selection import Selection
 
 RATINGS: Final = ("general", "sensitive", "questionable", "explicit")
 """Names of `post.rating`; a name's place is its number in the file."""
@@ -64,11 +62,6 @@ class EnumField(IntegerColumn):
 class Owner(Protocol):
     """What a row asks of the `Database` that it came from."""
 
-    @property
-    def posts(self) -> Selection:
-        """All posts of the database."""
-        ...
-
     def tags_of_posts(self, ids: Iterable[int]) -> dict[int, list[Tag]]:
         """Tags by post id."""
         ...
@@ -97,9 +90,10 @@ class Tag(_Row):
         table_name = "tag"
 
     @property
-    def posts(self) -> Selection:
-        """The posts that bear this tag."""
-        return self._database().posts.tagged(all=[str(self.name)])
+    def posts(self) -> Any:
+        """The `Selection` of the posts that bear this tag."""
+        database: Any = self._database()  # selections stand above the tables, which cannot name their type
+        return database.posts.tagged(all=[str(self.name)])
 
     def __str__(self) -> str:
         return str(self.name)

@@ -7,12 +7,12 @@ import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from hakubooru.errors import InputError, UnknownTagError
-from hakubooru.schema import TAG_TYPES, Tag
+from hakubooru.store.schema import TAG_TYPES, Tag
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from hakubooru.database import Database
+    from hakubooru.store.store import Store
 
 ALIAS_TABLE: Final = 'CREATE TABLE IF NOT EXISTS "tagalias" ("alias" VARCHAR(255) NOT NULL PRIMARY KEY, "name" VARCHAR(255) NOT NULL)'
 """Other names of tags: a table of this package's own, which published files lack and other programs ignore."""
@@ -47,7 +47,7 @@ class TagMatch(NamedTuple):
 class Tags:
     """The tags of one database; what `db.tags` gives."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Store) -> None:
         self._database = database
 
     def __getitem__(self, name: str) -> Tag:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from hakubooru.arrays import ascending
+from hakubooru.caption import Captioner, CaptionFormat, Captions, caption_format
+from hakubooru.errors import InputError
 from hakubooru.select import fingerprint, funnel
 from hakubooru.select.evaluate import check_tags, evaluate
 from hakubooru.select.explain import explain
+from hakubooru.select.search import apply, parse
 from hakubooru.select.show import as_html
 from hakubooru.select.step import describe
 from hakubooru.select.steps import Steps
+from hakubooru.select.tag_counts import tag_counts
+from hakubooru.stats import Stats, stats
 
 if TYPE_CHECKING:
     import os
@@ -20,11 +25,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from hakubooru.arrays import Ids
-    from hakubooru.caption import CaptionFormat, Captions
     from hakubooru.export import ExportReport, OutputFormat
     from hakubooru.image.convert import ImageFormat
-    from hakubooru.schema import Post
-    from hakubooru.select.stats import Stats
+    from hakubooru.select.funnel import FunnelRow
+    from hakubooru.store.schema import Post
 
 _POSTS_A_BATCH = 1000
 
@@ -35,6 +39,19 @@ class Selection(Steps):
     Every step gives a new selection and leaves this one as it is. Filters commute; a sample does not, so the
     steps keep the order in which they are written. Nothing runs until a result is asked for.
     """
+
+    def search(self, text: str) -> Self:
+        """Posts that a search in Danbooru's syntax finds, in its order: `.search("1girl -comic rating:g")`.
+
+        Tags that the database has as aliases are understood; see `hakubooru.select.search` for the syntax.
+
+        Raises:
+            SearchError: the search cannot be read, asks what the database cannot answer, or names a tag that
+                it does not have; the message shows the place.
+        """
+        if not isinstance(text, str):
+            raise InputError(f"search() takes one text, and {text!r} is none; write search('1girl solo')")
+        return apply(parse(text), self)
 
     def to_ids(self) -> Ids:
         """The ids, (N,) int64, in the selection's order: ascending, unless a step ordered them.
@@ -59,7 +76,7 @@ class Selection(Steps):
         """
         import pandas as pd  # noqa: PLC0415 - half a second that only frames need
 
-        found = funnel.rows(self)
+        found = self.funnel_rows()
         return pd.DataFrame(
             {
                 "step": ["  " * row.depth + row.step for row in found],
@@ -68,14 +85,16 @@ class Selection(Steps):
             }
         )
 
+    def funnel_rows(self) -> list[FunnelRow]:
+        """What each step left, as `funnel` shows it, without pandas."""
+        return funnel.rows(self.database, self.step)
+
     def explain(self) -> str:
         """What would run for a result, in words, a line for each step; nothing is run."""
         return explain(self.database, self.step)
 
     def tag_counts(self) -> pd.DataFrame:
         """How many of the posts bear each tag: a frame with `name`, `type` and `posts`, the commonest first."""
-        from hakubooru.select.tag_counts import tag_counts  # noqa: PLC0415 - frames are heavy
-
         return tag_counts(self.database, self.to_ids())
 
     def stats(self, *, caption: str | CaptionFormat = "kohaku-epsilon", top: int = 10) -> Stats:
@@ -88,10 +107,7 @@ class Selection(Steps):
         Raises:
             CaptionFormatError: there is no such format.
         """
-        from hakubooru.caption import caption_format  # noqa: PLC0415 - a room that stands on this one
-        from hakubooru.select.stats import stats  # noqa: PLC0415
-
-        return stats(self, caption=caption_format(caption), top=top)
+        return stats(self.database, self.to_ids(), caption=caption_format(caption), top=top)
 
     def to_pandas(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """Columns of the posts (all of them by default) as a pandas frame, in the selection's order.
@@ -125,8 +141,6 @@ class Selection(Steps):
         ids = ascending(self.to_ids())
         if caption is None:
             return fingerprint.of_ids(ids)
-        from hakubooru.caption import Captioner  # noqa: PLC0415 - a room that stands on this one
-
         return fingerprint.of_captions(Captioner(self.database, caption).captions(ids))
 
     def posts(self) -> Iterator[Post]:
@@ -141,8 +155,6 @@ class Selection(Steps):
         Raises:
             CaptionFormatError: there is no such format.
         """
-        from hakubooru.caption import Captions, caption_format  # noqa: PLC0415 - a room that stands on this one
-
         return Captions(self, caption_format(caption))
 
     def export(
@@ -162,7 +174,7 @@ class Selection(Steps):
         strict: bool = False,
     ) -> ExportReport:
         """Write images and captions as pairs of files; `hakubooru.export.export` says how, and what can go wrong."""
-        from hakubooru.export import export  # noqa: PLC0415 - a room that stands on this one
+        from hakubooru.export import export  # noqa: PLC0415 - a fifth of what `import hakubooru` takes
 
         return export(
             self,
