@@ -39,7 +39,7 @@ def test_captions_that_were_corrected_by_hand_are_used(tmp_path):
     before = of_folder(tmp_path)
     kept = [before[row] for row in range(4)]
     (tmp_path / "x001" / "2.txt").write_text("1girl, corrected by hand\n", encoding="utf-8-sig")
-    (tmp_path / "x001" / "3.txt").write_bytes(b"\xff\xfe")
+    (tmp_path / "x001" / "3.txt").write_bytes(b"\x80")
     (tmp_path / "x001" / "4.txt").write_text(
         f"{kept[3].caption}\n"
     )  # an editor's line end is no other caption
