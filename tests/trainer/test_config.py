@@ -192,7 +192,7 @@ def test_what_is_wrong_is_named(file, told, override, message):
     [
         ("model.path=none", "none does not exist"),
         ("model.path=pairs", "does not hold the unet of an SDXL"),
-        ("model.path=pairs/manifest.parquet", "is no .safetensors file"),
+        ("model.path=pairs/manifest.parquet", "is not a .safetensors file"),
         ("model.tokenizers=pairs", "has no tokenizer; set model.tokenizers"),
         ("model.vae=none.safetensors", "none.safetensors does not exist"),
         ("model.zero_terminal_snr=yes", 'set model.prediction = "v"'),

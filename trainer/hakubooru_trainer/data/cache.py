@@ -1,4 +1,11 @@
-"""Tensors that take long to compute, kept on disk so that later runs need not compute them."""
+"""Tensors that take long to compute, kept on disk so that later runs need not compute them.
+
+    FOLDER/0-00000.safetensors   items, each of some tensors: NAME.0, NAME.1, …
+    FOLDER/0.index               for each item of the complete files: the key that stands for its name, 8 bytes, and
+                                 the number of its file, 4 bytes; little-endian
+
+File names begin with the rank that wrote them: several ranks fill a cache together, and each reads all of it.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Pairing of images and captions in a shard, by webdataset's rule."""
+"""Pairing of images and captions in a shard, by webdataset's rule.
+
+Members in a row whose own names agree up to the first dot are one sample: they share a key. Within a sample, the caption of an
+image has the image's name up to the last dot. If a sample has one image and one caption, their names may differ.
+"""
 
 from __future__ import annotations
 
