@@ -74,8 +74,10 @@ def targets(models: Mapping[str, Any], options: LokrOptions) -> list[Target]:
         ConfigError: a factor or an exclusion matches no layer.
     """
     preset = PRESETS[options.preset]
-    chosen = [target for part, model in models.items() for target in _of_part(part, model, preset, options)]
-    return _without(chosen, options)
+    all_targets = [
+        target for part, model in models.items() for target in _of_part(part, model, preset, options)
+    ]
+    return _without(all_targets, options)
 
 
 def layers(models: Mapping[str, Any]) -> dict[str, tuple[str, Any]]:
