@@ -94,7 +94,10 @@ def test_a_torn_state_is_told_and_the_one_before_taken(six, tmp_path, capfd):
     data[-9] ^= 1
     (state / "optimizer.safetensors").write_bytes(data)
     run(torn)
-    assert f"{state} is torn (optimizer.safetensors does not have the checksum that was written)" in capfd.readouterr().out
+    assert (
+        f"{state} is torn (optimizer.safetensors does not have the checksum that was written)"
+        in capfd.readouterr().out
+    )
     assert same(weights(torn), weights(whole))
 
     for state in (tmp_path / "torn" / "state").iterdir():

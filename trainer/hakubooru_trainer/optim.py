@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import torch
+
+from hakubooru_trainer.config.optimisers import OPTIMISERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -71,16 +74,9 @@ def optimizer(
         options: the section `[optimizer]`.
         groups: base learning rates with their tensors; groups without tensors are ignored.
     """
-    from bitsandbytes.optim.adamw import AdamW8bit  # noqa: PLC0415 - slow to import, and plans need no optimiser
-    from bitsandbytes.optim.lion import Lion8bit  # noqa: PLC0415
-
-    makers: dict[str, Any] = {
-        "lion": Lion,
-        "adamw": torch.optim.AdamW,
-        "lion8bit": Lion8bit,
-        "adamw8bit": AdamW8bit,
-    }
-    result: torch.optim.Optimizer = makers[options.name](
+    row = OPTIMISERS[options.name]
+    kind = getattr(import_module(row.module), row.name)
+    result: torch.optim.Optimizer = kind(
         [{"params": list(tensors), "lr": lr, "base_lr": lr} for lr, tensors in groups if tensors],
         lr=options.lr,
         betas=options.betas,

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from hakubooru_trainer import randomness
+from hakubooru_trainer.config.optimisers import OPTIMISERS
 from hakubooru_trainer.data.batches import DOWN
 from hakubooru_trainer.data.captions import StepCaptions
 from hakubooru_trainer.data.kohya import unread_repeats
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from hakubooru_trainer.setup import DataSet
 
 _BYTES: Final = {"fp32": 4, "bf16": 2, "fp16": 2}
-_STATE_BYTES: Final = {"lion8bit": 1, "adamw8bit": 2, "lion": 4, "adamw": 8}
 _READ_CAPTIONS: Final = 10_000
 _RUN: Final = 200
 _GIB: Final = 1 << 30
@@ -212,7 +212,7 @@ def _memory(options: Options, parts: dict[str, Any], adapter: Adapter, data: Dat
             if part not in away
         ),
         "adapter, its gradients and the optimiser's state": trained
-        * (2 * _BYTES[options.lokr.masters] + _STATE_BYTES[options.optimizer.name]),
+        * (2 * _BYTES[options.lokr.masters] + OPTIMISERS[options.optimizer.name].state_bytes),
         f"activations of {options.batch.size} images, {largest[0]} x {largest[1]}": activations(
             model, options, (largest[0], largest[1])
         ),

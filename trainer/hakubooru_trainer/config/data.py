@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from hakubooru.caption import CaptionChange
@@ -86,28 +86,13 @@ class BucketOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CaptionOptions:
-    """How captions change at each step. What stands before the keep separator is never shuffled, and its tags are never dropped."""
+class CaptionOptions(CaptionChange):
+    """How captions change at each step. Tags before the keep separator stay, except by drop_parts and drop_caption."""
 
     tags: Literal["tail", "general"] = "tail"
     """Which tags are shuffled and dropped. `tail` takes all tags behind the keep separator, as sd-scripts does. `general` takes
     only the general tags among them, so that quality, date, meta tags and rating stay. It needs the `parts` of the export's
-    manifest; captions without them, such as those of your own images, are treated as `tail`."""
-    shuffle: bool = True
-    """Put the tags in a random order."""
-    drop_tags: float = 0.0
-    """The chance that a tag is dropped."""
-    exact: bool = False
-    """Drop exactly that share of a caption's tags, rounded to a whole number, and not each tag by chance."""
-    drop_parts: dict[str, float] = field(default_factory=dict)
-    """The chance that all tags of a part are dropped together, also before the keep separator: {artist = 0.1, quality = 0.05}.
-    Needs tags = "general"."""
-    drop_caption: float = 0.0
-    """The chance that the whole caption is dropped."""
-    separator: str = ", "
-    """The text between two tags."""
-    keep_separator: str = "|||"
-    """The text before the tags that may change."""
+    manifest; captions without them, such as those of your own images, are treated as `tail`. drop_parts needs `general`."""
 
     def __post_init__(self) -> None:
         for part, rate in self.drop_parts.items():
@@ -120,25 +105,13 @@ class CaptionOptions:
                 'captions.drop_parts needs to know the part of each tag; set captions.tags = "general"'
             )
         try:
-            self.change()
+            super().__post_init__()
         except InputError as error:
             raise ConfigError(f"[captions]: {error}") from error
 
-    def change(self) -> CaptionChange:
-        """The change of a caption at a step, as these options say."""
-        return CaptionChange(
-            shuffle=self.shuffle,
-            drop_tags=self.drop_tags,
-            exact=self.exact,
-            drop_parts=self.drop_parts,
-            drop_caption=self.drop_caption,
-            separator=self.separator,
-            keep_separator=self.keep_separator,
-        )
-
     def unchanged(self) -> CaptionChange:
         """The change that only takes the keep separator out; nothing is shuffled or dropped."""
-        return replace(self.change(), shuffle=False, drop_tags=0.0, drop_parts={}, drop_caption=0.0)
+        return replace(self, shuffle=False, drop_tags=0.0, drop_parts={}, drop_caption=0.0)
 
 
 @dataclass(frozen=True, kw_only=True)

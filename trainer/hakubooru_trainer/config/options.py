@@ -7,6 +7,7 @@ from typing import Literal
 
 from hakubooru.errors import ConfigError
 from hakubooru_trainer.config.data import BucketOptions, CacheOptions, CaptionOptions, DataOptions, at_least
+from hakubooru_trainer.config.optimisers import OptimiserName  # noqa: TC001 - read at run time, as choices
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +101,7 @@ class LokrOptions:
     """The adapter. To each weight W it adds a difference w1 ⊗ w2; both factors are full matrices."""
 
     preset: Literal["epsilon", "attention"] = "epsilon"
-    """Which layers are trained. `epsilon`: all of SDXL, norms included, but not the embeddings of the text encoders. `attention`:
+    """Which layers are trained. `epsilon`: all of SDXL with the norms of the UNet, but not the embeddings of the text encoders. `attention`:
     only the attention and feed-forward layers of the transformers."""
     factors: dict[str, int] = field(default_factory=dict)
     """Sizes of w1 that differ from the preset's, by class of layer or by pattern of names: {FeedForward = 4, "middle_block.*" = 8}."""
@@ -144,7 +145,7 @@ class LossOptions:
     min_timestep: int = 0
     """The first timestep that is trained."""
     max_timestep: int = 1000
-    """The end of the timesteps; this one is not trained itself."""
+    """The timestep after the last one that is trained."""
     timesteps_alike: int = 1
     """How many batches in a row draw the same timesteps. 4 repeats what sd-scripts does on 4 GPUs; 1 draws new ones for each batch."""
 
@@ -169,14 +170,14 @@ class LossOptions:
 class OptimizerOptions:
     """The optimiser and its learning rates."""
 
-    name: Literal["lion8bit", "adamw8bit", "lion", "adamw"] = "lion8bit"
+    name: OptimiserName = "lion8bit"
     """The optimiser. The 8-bit ones come from bitsandbytes."""
     lr: float = 2e-5
     """The learning rate of the UNet."""
     text_lr: float = 5e-6
     """The learning rate of the text encoders."""
     betas: tuple[float, float] = (0.9, 0.95)
-    """The decay of the optimiser's two running averages."""
+    """The two decay rates of the optimiser's running averages."""
     weight_decay: float = 0.1
     """The weight decay; each update multiplies the weights by 1 - learning rate * weight decay."""
     schedule: Literal["constant", "cosine", "linear"] = "constant"

@@ -9,6 +9,7 @@ import json
 import math
 import textwrap
 import tomllib
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 from hakubooru.errors import ConfigError
@@ -162,7 +163,7 @@ def _value(kind: Any, value: Any, place: str, problems: Problems) -> Any:
         return value
     if get_origin(kind) is tuple:
         return _tuple(get_args(kind), value, place, problems)
-    if get_origin(kind) is dict:
+    if get_origin(kind) in {dict, Mapping}:
         if not isinstance(value, dict):
             raise ConfigError(f"{place} = {value!r} is not a table; write {place} = {{name = value}}")
         return value
@@ -211,14 +212,15 @@ def _default(field: dataclasses.Field[Any]) -> Any:
 
 
 def _documentation(kind: type) -> dict[str, str]:
-    """The docstrings below a dataclass's fields, by field."""
-    (owner,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
-    assert isinstance(owner, ast.ClassDef)
+    """The docstrings below a dataclass's fields, by field; inherited fields are among them."""
     texts = {}
-    for statement, after in zip(owner.body, owner.body[1:], strict=False):
-        if isinstance(statement, ast.AnnAssign) and isinstance(after, ast.Expr):
-            assert isinstance(statement.target, ast.Name)
-            texts[statement.target.id] = " ".join(ast.literal_eval(after.value).split())
+    for owner in reversed(kind.__mro__[:-1]):
+        (definition,) = ast.parse(textwrap.dedent(inspect.getsource(owner))).body
+        assert isinstance(definition, ast.ClassDef)
+        for statement, after in zip(definition.body, definition.body[1:], strict=False):
+            if isinstance(statement, ast.AnnAssign) and isinstance(after, ast.Expr):
+                assert isinstance(statement.target, ast.Name)
+                texts[statement.target.id] = " ".join(ast.literal_eval(after.value).split())
     return texts
 
 

@@ -20,8 +20,8 @@ class StepCaptions:
     """
 
     def __init__(self, options: CaptionOptions) -> None:
-        self.change = options.change()
-        self._whole = replace(self.change, drop_parts={})
+        self.change = options
+        self._whole = replace(options, drop_parts={})
         self._by_parts = options.tags == "general"
 
     def __call__(self, sample: Sample, seed: int) -> str:
