@@ -44,7 +44,7 @@ _UPDATE_ENDS: Final = 600
 """Seconds that ranks have to end an update and save, after the launcher was told to stop."""
 _INTERRUPTED: Final = 130
 _runs: Final = itertools.count()
-"""Numbers the runs of this process; all ranks count alike."""
+"""A counter of this process's runs; all ranks count alike."""
 
 
 class Ranks:
