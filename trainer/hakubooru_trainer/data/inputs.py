@@ -31,30 +31,30 @@ class Inputs:
         self.options = options
         self.tokenizers = tokenizers
         self.left_out: dict[int, UnusableImageError] = {}
-        """Images that were met and could not be decoded, by their row."""
+        """Why images could not be decoded, by their row; only images that were read so far."""
         self.unchanged = options.captions.unchanged()
 
     def tokens(self, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """What both tokenizers make of captions, each (B, chunks, 77)."""
+        """The token ids of captions by both tokenizers, each (B, chunks, 77)."""
         chunks = self.options.text.tokens // CHUNK
         return tokenize(self.tokenizers[0], captions, chunks), tokenize(self.tokenizers[1], captions, chunks)
 
     def size(self, row: int) -> tuple[int, int]:
-        """Width and height of an image's bucket."""
+        """Width and height of an image's bucket, in pixels."""
         width, height = self.sizes.sizes[self.sizes.of[row]].tolist()
         return width, height
 
     def pixels(self, row: int) -> Floats:
-        """An image brought to its bucket's size, (3, H, W)."""
+        """An image resized and cropped to its bucket, (3, H, W), from -1 to 1."""
         samples = self.samples
         width, height = int(samples.widths[row]), int(samples.heights[row])
         return pixels(samples[row].path, samples.read(row), width, height, self.size(row))
 
     def leave_out(self, row: int, error: UnusableImageError) -> None:
-        """Say, once for each image, that it has no weight in the training."""
+        """Report, once for each image, that it has no weight in the training."""
         if self.left_out.setdefault(row, error) is error:
             tqdm.write(
-                f"{error}; left out, with no weight. Save it anew or remove it; in an export, "
+                f"{error}; it is left out, with no weight. Save it again or remove it; in an export, "
                 "`hakubooru verify --decode` finds all such images",
                 file=sys.stderr,
             )

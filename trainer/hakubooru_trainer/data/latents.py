@@ -1,7 +1,7 @@
-"""Encoded images, kept on disk: mean and deviation, so that what is drawn from them stays random.
+"""Encoded images, kept on disk as mean and deviation, so that the draws from them stay random.
 
-CACHE/<VAE> holds them, float32, named by the SHA-256 of an image's bytes, its bucket's size and its own. <VAE> is a hash of
-the VAE's weights, with the precision and the version of our decoding. Of an image that does not decode the reason is held.
+CACHE/<VAE> holds them in float32, under the SHA-256 of an image's bytes with its bucket's size and its own. <VAE> is a hash of
+the VAE's weights, with the precision and the version of our decoding. For an image that does not decode, the reason is kept.
 """
 
 from __future__ import annotations
@@ -30,24 +30,30 @@ if TYPE_CHECKING:
 
 @torch.no_grad()
 def encode(vae: Any, images: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and deviation of the latents of images, one at a time so that the batch makes no difference; float32.
+    """Encode images one at a time, so that the batch makes no difference; float32.
 
     Args:
-        vae: on the device of the images. It computes in its own precision, also where autocast has the rest in fp16,
-            in which SDXL's overflows.
+        vae: the VAE, on the device of the images. It computes in its own precision even under autocast to fp16, in which
+            SDXL's VAE overflows.
         images: (B, 3, H, W), from -1 to 1.
 
     Returns:
-        Two tensors, (B, 4, H/8, W/8), without the scaling factor.
+        Mean and deviation of the latents, each (B, 4, H/8, W/8), without the scaling factor.
     """
     with torch.autocast(images.device.type, enabled=False):
-        found = [vae.encode(image[None].to(vae.dtype)).latent_dist for image in images]
-    mean = torch.cat([distribution.mean for distribution in found]).float()
-    return mean, torch.cat([distribution.std for distribution in found]).float()
+        distributions = [vae.encode(image[None].to(vae.dtype)).latent_dist for image in images]
+    mean = torch.cat([distribution.mean for distribution in distributions]).float()
+    return mean, torch.cat([distribution.std for distribution in distributions]).float()
 
 
 class LatentCache:
-    """Latents on disk, of one VAE."""
+    """A cache of the latents that one VAE gives.
+
+    Args:
+        folder: the folder of all such caches.
+        vae: the VAE.
+        ranks: the ranks of the run.
+    """
 
     def __init__(self, folder: Path, vae: Any, ranks: Ranks) -> None:
         key = weights_key(vae)
@@ -56,11 +62,11 @@ class LatentCache:
             tqdm.write(f"{folder / key} is not used and can be deleted: {DECODE_CHANGES}")
 
     def get(self, inputs: Inputs, row: int) -> tuple[Tensor, Tensor]:
-        """Mean and deviation of one image, each (4, H/8, W/8).
+        """Mean and deviation of one image's latents, each (4, H/8, W/8).
 
         Raises:
             UnusableImageError: the image does not decode.
-            DataSetError: what is stored is of another shape, or cannot be read.
+            DataSetError: the cached latents have another shape, or cannot be read.
         """
         rows = np.array([row])
         name, size = _name(inputs, row), inputs.size(row)
@@ -69,12 +75,12 @@ class LatentCache:
             raise UnusableImageError(inputs.samples[row].path, reason.numpy().tobytes().decode())
         if mean.shape != std.shape or mean.shape[1:] != (size[1] // 8, size[0] // 8):
             raise DataSetError(
-                f"the latents of {name} are of shape {tuple(mean.shape)}; delete {self.cache.folder} to have it made anew"
+                f"the latents of {name} are of shape {tuple(mean.shape)}; delete {self.cache.folder}, and the next run makes it again"
             )
         return mean, std
 
     def fill(self, inputs: Inputs, vae: Any) -> int:
-        """Encode what is not there yet, a part on each rank, and give how many images that was in all.
+        """Encode the images that the cache lacks, a part on each rank, and return how many those were in all.
 
         Raises:
             DataSetError: the ranks do not share the folder, or an image cannot be read.
@@ -97,7 +103,7 @@ class LatentCache:
                 )
             return Item(_name(inputs, row), (mean, std, torch.empty(0, dtype=torch.uint8)))
 
-        # One bucket after another, since a VAE is slow to turn to another size.
+        # Bucket by bucket: a VAE is slow to change to another size.
         keys = _keys(inputs, np.arange(len(inputs.samples)))
         return self.cache.fill(keys, inputs.sizes.of, make, "encoding images")
 
