@@ -42,7 +42,7 @@ ROOMS = {
         *("hakubooru", "hakubooru.database", "hakubooru.lock", "hakubooru.recipe", "hakubooru.selection"),
         "hakubooru.stats",
     ],
-    "options": [f"hakubooru_trainer.config.{name}" for name in ("data", "options", "problems")],
+    "options": [f"hakubooru_trainer.config.{name}" for name in ("data", "optimisers", "options", "problems")],
     "machine": [
         *("hakubooru_trainer", "hakubooru_trainer.distributed", "hakubooru_trainer.lock"),
         *("hakubooru_trainer.metrics", "hakubooru_trainer.noise", "hakubooru_trainer.prompts"),
