@@ -1,4 +1,4 @@
-"""The store by itself, without the questions of a `Database`."""
+"""An open metadata file, without the questions that a `Database` puts to it."""
 
 import pickle
 
@@ -44,3 +44,10 @@ def test_the_columns_of_a_file_are_read_once_and_again_when_it_changes(file):
         file.touch()
         assert database.memory is not memory
     assert not hasattr(Store, "memory")
+
+
+def test_migrate_leaves_a_file_that_is_up_to_date(file):
+    before = file.read_bytes()
+    plan = hb.migrate(file)
+    assert (plan.generation, list(plan.scripts)) == (4, [])
+    assert file.read_bytes() == before
