@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from hakubooru.errors import DestinationError
+from hakubooru.export.begun import go_on, write_origin
 from hakubooru.export.corrections import finish, finished, is_corrected, keep_list, put_back, set_aside
 from hakubooru.export.engine import Engine, Work, engine
 from hakubooru.export.journal import Journal
@@ -25,7 +26,7 @@ from hakubooru.export.sinks.webdataset import SPOOL
 from hakubooru.export.verify import wrong_ids
 from hakubooru.export.work import ExportArchive, ExportCaptions
 from hakubooru.image.convert import COPY, ImageFormat
-from hakubooru.image.decode import DECODE_CHANGES, DECODE_VERSION, STORED_SIZES
+from hakubooru.image.decode import STORED_SIZES
 from hakubooru.image.index import VERSION
 from hakubooru.image.names import EVERYTHING
 from hakubooru.image.sources import waves
@@ -104,13 +105,7 @@ def run_export(
     own_ids = [folder.ids for folder in own]
     ids = np.concatenate([np.sort(np.concatenate([*own_ids, np.empty(0, np.int64)])), ids])
     with Journal(out) as journal, explained(journal.path), Disk(journal) as disk:
-        decoding = journal.decoding(DECODE_VERSION)
-        if shape.format is not None and sink.needs_images and decoding != DECODE_VERSION:
-            raise DestinationError(
-                f"{out} was begun by an earlier version of hakubooru, and {DECODE_CHANGES}; a set of both would be a "
-                "mixture: choose another folder, or go on with that version"
-            )
-        journal.settle(settings, out)
+        decoding = go_on(journal, out, settings, converts=shape.format is not None and sink.needs_images)
         sink.clean()
         if sink.has_shards:
             finish_moves(out, journal)
@@ -125,7 +120,7 @@ def run_export(
         if prune:
             _prune(ids, journal, sink)
         there, corrected = _take_up(ids, out, journal, sink, own=own, workers=workers)
-        journal.remember("origin", origin)
+        write_origin(journal, origin)
         known = np.union1d(there, journal.twin_ids())
         run = _Run(journal, disk, archives, own, np.setdiff1d(ids, known), sink)
         captions.prepare(ids[np.searchsorted(ids, 0) :])

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from hakubooru.errors import DestinationError
+from hakubooru.export.begun import go_on, read_origin
 from hakubooru.export.checks import Problem
 from hakubooru.export.corrections import finish
-from hakubooru.export.entry import Origin, export_from
+from hakubooru.export.entry import Origin, export_from, settings_of
 from hakubooru.export.journal import Journal
 from hakubooru.export.known import numbered
 from hakubooru.export.manifest import read_manifest
@@ -70,7 +70,10 @@ def repair(out: str | os.PathLike[str], *, decode: bool = False, workers: int | 
         _write_captions(out, journal, set(found.bad_captions) - bad)
         sink = output_format(origin.output).sink_for(str(out.absolute()))
         if bad:
-            # Nothing is struck or removed before it is known that what it came from is still there.
+            # Nothing is struck or removed before it is known that this version can go on with the export, and
+            # that what it came from is still there.
+            converts = origin.image["format"] is not None and sink.needs_images
+            go_on(journal, out, settings_of(origin), converts=converts)
             _see_sources(origin, out, bad, journal, sink)
             journal.forget(bad)
             if isinstance(sink, ListedSink):
@@ -93,12 +96,12 @@ def repair(out: str | os.PathLike[str], *, decode: bool = False, workers: int | 
 
 
 def _origin(out: Path, journal: Journal) -> Origin:
-    told = journal.recall("origin")
-    if told is None:
+    table = read_origin(journal)
+    if table is None:
         raise DestinationError(
             f"{journal.path} does not say where {out} came from: export into another folder"
         )
-    return Origin(**json.loads(told))
+    return Origin(**table)
 
 
 def _see_finished(out: Path, ids: Ids, journal: Journal) -> None:

@@ -6,6 +6,7 @@ They mix with peewee's own expressions: `hb.rating("general") & (Post.score > 10
 from __future__ import annotations
 
 from fractions import Fraction
+from numbers import Real
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from peewee import fn
@@ -309,6 +310,8 @@ def _check_range(low: Any, high: Any, words: str) -> None:
 
 
 def _days(end: Day) -> tuple[str, str]:
+    if isinstance(end, Real) and not hasattr(end, "__index__"):  # 2019.5 is no month of May
+        raise InputError(f"date takes dates such as 2024, '2024-05' or '2024-05-31', and {end!r} is none")
     try:
         return date_span(str(end))
     except ValueError as error:
@@ -328,6 +331,8 @@ def _fraction(ratio: Ratio) -> Fraction:
 
 
 def _type(name: str) -> str:
+    if not isinstance(name, str):
+        raise InputError(f"the type of a tag is one of {', '.join(TAG_TYPES)}, and {name!r} is not")
     return TAG_TYPES[enum_number(TAG_TYPES, name)]
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self
 
 from hakubooru.errors import ExpressionError, InputError
 from hakubooru.select import ask
+from hakubooru.select.arguments import column as column_name
 from hakubooru.select.arguments import seed as whole_seed
 from hakubooru.select.arguments import share, whole
 from hakubooru.select.idfile import packed
@@ -163,7 +164,7 @@ class Steps:
         Raises:
             InputError: `by` is another column.
         """
-        return self._with(BestOfFamily(self.step, by))
+        return self._with(BestOfFamily(self.step, column_name(by)))
 
     def without_deleted(self) -> Self:
         """Posts that were not deleted."""
@@ -236,7 +237,9 @@ class Steps:
             InputError: posts cannot be weighed by that column, or `n` is negative.
         """
         size = whole(n, "sample_weighted()", mend="it has no fraction=: multiply .count() yourself")
-        return self._with(SampledWeighted(self.step, column, size, whole_seed(seed, "sample_weighted()")))
+        return self._with(
+            SampledWeighted(self.step, column_name(column), size, whole_seed(seed, "sample_weighted()"))
+        )
 
     def order_by(self, *terms: str | Node | Iterable[str | Node]) -> Self:
         """The same posts in an order: a column's name, `-name` for descending, or `Post.score.desc()`.

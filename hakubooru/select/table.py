@@ -12,6 +12,7 @@ from pyarrow import parquet
 from hakubooru.errors import DestinationError, InputError
 from hakubooru.files import replacing
 from hakubooru.nearest import nearest
+from hakubooru.select.arguments import column
 from hakubooru.store.schema import RATINGS, Post
 from hakubooru.store.sql import id_text
 
@@ -57,7 +58,9 @@ def arrow_schema(columns: Sequence[str] | None) -> pa.Schema:
     """
     if isinstance(columns, str):
         raise InputError(f"columns are given as a list: [{columns!r}], not {columns!r}")
-    names = COLUMNS if columns is None else tuple(columns)
+    names = COLUMNS if columns is None else tuple(map(column, columns))
+    if not names:
+        raise InputError("no columns are given; name one, such as id, or leave them away for all")
     for name in names:
         if name not in COLUMNS:
             raise InputError(f"a post has no column {name!r}; {nearest(name, COLUMNS)}")

@@ -249,7 +249,7 @@ def test_sample_larger_than_its_population(db):
         (lambda s: s.order_by("favs"), "'favs'"),
         (lambda s: s.limit(-1), "0 or more"),
         (lambda s: s.where(5), "asks nothing"),
-        (lambda s: s.among(["1"]), "whole numbers"),
+        (lambda s: s.among(["1", "x"]), "whole numbers"),
         (lambda s: s.among("no/such/file.txt"), "cannot be read"),
         (lambda s: s.to_pandas(["favs"]), "no column 'favs'"),
         (lambda s: s.to_pandas("id"), r"\['id'\]"),
