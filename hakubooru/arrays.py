@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 Ids: TypeAlias = "np.ndarray[tuple[int], np.dtype[np.int64]]"
 """Post ids, (N,) int64."""
 
+Values: TypeAlias = "np.ndarray[tuple[int], np.dtype[Any]]"
+"""A column of posts, or places in one, (N,)."""
+
 _ROWS_A_READ: Final = 10_000_000
 
 

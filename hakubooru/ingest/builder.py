@@ -9,8 +9,6 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from tqdm import tqdm
-
 from hakubooru.errors import DumpError, IncompleteError
 from hakubooru.ingest.dumps import Dump, open_dump
 from hakubooru.ingest.known import read_known_tags
@@ -19,12 +17,15 @@ from hakubooru.ingest.records import COLUMNS, TAG_COLUMNS, BadRecordError, Recor
 from hakubooru.ingest.rejects import Rejects
 from hakubooru.ingest.tag_ids import TagIds
 from hakubooru.ingest.target import open_target
-from hakubooru.schema import RATINGS
-from hakubooru.writing import transaction
+from hakubooru.progress import progress
+from hakubooru.store.schema import RATINGS
+from hakubooru.store.writing import transaction
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Sequence
+
+    from tqdm import tqdm
 
     from hakubooru.ingest.known import KnownTag
 
@@ -144,7 +145,7 @@ def _open_in_turn(paths: Sequence[Path]) -> Iterator[tuple[Dump, tqdm[Any]]]:
     for path in paths:
         with (
             open_dump(path, _KEYS) as dump,
-            tqdm(total=path.stat().st_size, desc=path.name, unit="B", unit_scale=True, disable=None) as bar,
+            progress(total=path.stat().st_size, desc=path.name, unit="B", unit_scale=True) as bar,
         ):
             yield dump, bar
 

@@ -7,8 +7,8 @@ from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any, Final
 
 from hakubooru.ingest.records import COLUMNS, instant
-from hakubooru.sql import id_text
-from hakubooru.writing import insert_many
+from hakubooru.store.sql import id_text
+from hakubooru.store.writing import insert_many
 
 if TYPE_CHECKING:
     import sqlite3

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from hakubooru.moments import NoZoneError, danbooru_date
-from hakubooru.schema import RATINGS, TAG_TYPES, Post
+from hakubooru.store.schema import RATINGS, TAG_TYPES, Post
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -7,8 +7,8 @@ from operator import le
 from typing import TYPE_CHECKING, Any, Final
 
 from hakubooru.ingest.records import UNTYPED
-from hakubooru.tags import ALIAS_LAYOUT, ALIAS_TABLE
-from hakubooru.writing import insert_many, query_by_name
+from hakubooru.store.tags import ALIAS_LAYOUT, ALIAS_TABLE
+from hakubooru.store.writing import insert_many, query_by_name
 
 if TYPE_CHECKING:
     import sqlite3

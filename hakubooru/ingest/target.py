@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Final
 
 from peewee import SchemaManager
 
-from hakubooru.database import Database, lay_out
 from hakubooru.errors import DatabaseFileError
 from hakubooru.files import real_path
 from hakubooru.ingest.order import put_in_order
-from hakubooru.recognise import unfinished_build
-from hakubooru.schema import PostTagRelation
-from hakubooru.sqlite_errors import explained
-from hakubooru.writing import count_popularity, hold, ticking, transaction
+from hakubooru.store.layout import unfinished_build
+from hakubooru.store.schema import PostTagRelation
+from hakubooru.store.sqlite_errors import explained
+from hakubooru.store.store import Store, lay_out
+from hakubooru.store.writing import count_popularity, hold, ticking, transaction
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -36,7 +36,7 @@ class Target:
     times faster to create at the end. The last transaction drops the table and creates the index.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Store) -> None:
         self._database = database
         self._relations = SchemaManager(PostTagRelation, database.peewee)
         self.connection = database.connection()
@@ -110,7 +110,7 @@ def open_target(out: Path, dumps: Sequence[Path]) -> Iterator[Target]:
         building.replace(out)
         if is_unfinished:
             return
-    with Database(out, writable=True) as database, explained(out):
+    with Store(out, writable=True) as database, explained(out):
         yield Target(database)
 
 
@@ -123,7 +123,7 @@ def _open_new(building: Path, out: Path) -> Iterator[Target]:
     lay_out(building, _UNDER_CONSTRUCTION)
     is_empty = False
     try:
-        with Database(building, writable=True) as database:
+        with Store(building, writable=True) as database:
             target = Target(database)
             try:
                 yield target

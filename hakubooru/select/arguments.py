@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from numbers import Real
 from typing import Any, Final
 
+from peewee import Field
+
 from hakubooru.errors import InputError
 
 _LIMIT: Final = 2**63
@@ -45,9 +47,7 @@ def number(value: Any, words: str) -> int | float:
         InputError: the value is not a number.
     """
     if isinstance(value, bool) or not isinstance(value, Real) or value != value:  # noqa: PLR0124 - NaN alone does
-        raise InputError(
-            f"the ends of a range of {words} must be numbers, not {value!r}: write a number such as 20"
-        )
+        raise InputError(f"{words} takes numbers, and {value!r} is not one; write a number, such as 20")
     if hasattr(value, "__index__") and -_LIMIT <= operator.index(value) < _LIMIT:
         return operator.index(value)
     return float(value)
@@ -66,15 +66,19 @@ def share(value: Any, call: str) -> float:
     return float(value)
 
 
-def listed(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The arguments of a call; a single list, set or other iterable stands for its elements."""
-    if (
-        len(values) == 1
-        and isinstance(values[0], Iterable)
-        and not isinstance(values[0], str | bytes | Mapping)
-    ):
-        return tuple(sorted(values[0]) if isinstance(values[0], set | frozenset) else values[0])
-    return values
+def listed(given: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The arguments of a call, which may be one list of them instead."""
+    if len(given) != 1 or not isinstance(given[0], Iterable) or isinstance(given[0], str | bytes | Mapping):
+        return given
+    values = given[0]
+    if hasattr(values, "to_pylist"):  # Arrow's own values are no texts
+        values = values.to_pylist()
+    return tuple(sorted(values) if isinstance(values, set | frozenset) else values)
+
+
+def column(value: Any) -> Any:
+    """The name of a column that is given as a peewee field, such as `Post.score`; anything else as it is."""
+    return value.name if isinstance(value, Field) else value
 
 
 def names(arguments: tuple[Any, ...], call: str) -> tuple[str, ...]:
@@ -94,6 +98,9 @@ def names(arguments: tuple[Any, ...], call: str) -> tuple[str, ...]:
 
 
 def _index(value: Any, call: str, mend: str) -> int:
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise InputError(f"{call} takes a whole number, not {value!r}{mend and f': {mend}'}")
-    return operator.index(value)
+    try:
+        if not isinstance(value, bool):
+            return operator.index(value)
+    except TypeError:
+        pass
+    raise InputError(f"{call} takes a whole number, and {value!r} is not one{mend and f'; {mend}'}")

@@ -6,19 +6,20 @@ They combine with `&`, `|` and `~`, also with peewee's own expressions: `hb.rati
 from __future__ import annotations
 
 from fractions import Fraction
+from numbers import Real
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from peewee import fn
 
 from hakubooru.errors import InputError
 from hakubooru.nearest import nearest
-from hakubooru.schema import RATINGS, TAG_TYPES, Post, PostTagRelation, Tag, enum_number
 from hakubooru.select.arguments import listed, names, number, whole
 from hakubooru.select.columns import EXTENSIONS
 from hakubooru.select.dates import date_span
 from hakubooru.select.predicate import And, Condition, IdRange, Not, Or, Predicate, Tagged
 from hakubooru.select.values import PIXELS
 from hakubooru.select.values import tag_count as counted
+from hakubooru.store.schema import RATINGS, TAG_TYPES, Post, PostTagRelation, Tag, enum_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -322,6 +323,8 @@ def _check_range(low: Any, high: Any, words: str) -> None:
 
 
 def _days(end: Day) -> tuple[str, str]:
+    if isinstance(end, Real) and not hasattr(end, "__index__"):  # 2019.5 is no month of May
+        raise InputError(f"date takes dates such as 2024, '2024-05' or '2024-05-31', and {end!r} is none")
     try:
         return date_span(str(end))
     except ValueError as error:
@@ -341,6 +344,8 @@ def _fraction(ratio: Ratio) -> Fraction:
 
 
 def _type(name: str) -> str:
+    if not isinstance(name, str):
+        raise InputError(f"the type of a tag is one of {', '.join(TAG_TYPES)}, and {name!r} is not")
     return TAG_TYPES[enum_number(TAG_TYPES, name)]
 
 

@@ -13,7 +13,7 @@ import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -22,11 +22,9 @@ from hakubooru.errors import DatabaseFileError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from hakubooru.arrays import Ids
-    from hakubooru.database import Database
+    from hakubooru.arrays import Ids, Values
     from hakubooru.select.sidecar import Sidecar
-
-Values: TypeAlias = "np.ndarray[tuple[int], np.dtype[Any]]"
+    from hakubooru.store.store import Store
 
 EXTENSIONS: Final = ("jpg", "png", "gif", "webp", "avif", "mp4", "webm", "zip", "swf")
 """The file extensions that have a number: their index in this tuple."""
@@ -95,7 +93,7 @@ TRAITS: Final = tuple(_TRAITS)
 class Columns:
     """The numeric columns of one file, read when they are first used: `columns["score"]`."""
 
-    def __init__(self, database: Database, sidecar: Sidecar | None = None) -> None:
+    def __init__(self, database: Store, sidecar: Sidecar | None = None) -> None:
         self._database = database
         self._sidecar = sidecar
         self._arrays: dict[str, Values] = {}

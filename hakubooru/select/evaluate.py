@@ -13,7 +13,6 @@ import numpy as np
 from peewee import SQL
 
 from hakubooru.arrays import ascending, read_ascending
-from hakubooru.schema import Post
 from hakubooru.select.family import best_of_family
 from hakubooru.select.groups import sample_per
 from hakubooru.select.predicate import IdRange, Predicate, Tagged, conjuncts, tags_asked
@@ -35,7 +34,9 @@ from hakubooru.select.step import (
     walk,
 )
 from hakubooru.select.vector import LeftToSQLiteError, is_answered, truth
-from hakubooru.sql import id_list
+from hakubooru.store.schema import Post
+from hakubooru.store.sql import id_list
+from hakubooru.store.tags import Tags
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -43,8 +44,8 @@ if TYPE_CHECKING:
     from peewee import Node
 
     from hakubooru.arrays import Ids
-    from hakubooru.database import Database
     from hakubooru.select.columns import Columns
+    from hakubooru.select.memory import CachedStore
     from hakubooru.select.vector import Mask
 
 _LOOKUP_COST: Final = 10
@@ -56,22 +57,23 @@ _FEW: Final = 4
 """Columns are read if a filter is on more than one post in this many; below that, SQLite filters."""
 
 
-def check_tags(database: Database, step: Step) -> None:
-    """Check that the database has every tag of a selection, with the type it must have; runs one or two queries.
+def check_tags(database: CachedStore, step: Step) -> None:
+    """Check that the database has every tag that a selection asks for, of the type that it says, with a query or two.
 
     Raises:
         UnknownTagError: the database does not have a tag; the message names the nearest ones.
         InputError: a tag has another type.
     """
     filters = (part for part in walk(step) if isinstance(part, Filtered))
-    tags = [tag for part in filters for tag in tags_asked(part.predicate)]
-    if tags:
-        database.tags.check(tag.name for tag in tags)
-        database.tags.check_types({tag.name: tag.type for tag in tags if tag.type is not None})
+    asked = [tag for part in filters for tag in tags_asked(part.predicate)]
+    if asked:
+        tags = Tags(database)
+        tags.check(tag.name for tag in asked)
+        tags.check_types({tag.name: tag.type for tag in asked if tag.type is not None})
 
 
-def evaluate(database: Database, step: Step) -> Ids:
-    """Evaluate a step to ids, (N,) int64, in its order: ascending unless a step orders them.
+def evaluate(database: CachedStore, step: Step) -> Ids:
+    """The ids of a selection, (N,) int64, in its order: ascending, unless a step ordered them.
 
     Raises:
         SampleError: a sample asks for more posts than there are to draw from.
@@ -124,8 +126,8 @@ def combine(step: Combined, left: Ids, right: Ids) -> Ids:
     return ascending(left[inside if step.operator == "&" else ~inside])
 
 
-def keep(database: Database, source: Ids | None, predicates: Sequence[Predicate]) -> Ids:
-    """Keep the posts of a source that match all predicates, in the source's order; None stands for the whole file."""
+def keep(database: CachedStore, source: Ids | None, wanted: Sequence[Predicate]) -> Ids:
+    """The posts of a source (None: of the file) for which all of some predicates hold, in the source's order."""
     columns = database.memory.columns
     # If SQLite scans the posts for a tag anyway, it checks the numbers in the same scan; columns would take another.
     if _is_few(database, source, predicates) or not (
@@ -169,8 +171,8 @@ def _are_answered(columns: Columns, predicates: Sequence[Predicate]) -> bool:
     return all(is_answered(part, columns) for part in predicates)
 
 
-def _is_few(database: Database, source: Ids | None, predicates: Sequence[Predicate]) -> bool:
-    """Whether the posts are so few that SQLite finds them faster than a scan reads the columns of all posts."""
+def _is_few(database: CachedStore, source: Ids | None, wanted: Sequence[Predicate]) -> bool:
+    """Whether so few posts are asked for that SQLite finds them sooner than a scan reads columns of all."""
     if database.memory.columns.are_read():
         return False
     first, last = database.memory.columns.span()
@@ -182,7 +184,7 @@ def _is_few(database: Database, source: Ids | None, predicates: Sequence[Predica
     return count * _FEW < last - first
 
 
-def _narrowed(database: Database, step: Narrowing, source: Ids) -> Ids:
+def _narrowed(database: CachedStore, step: Narrowing, source: Ids) -> Ids:
     match step:
         case Sampled(_, _, seed):
             return sample(source, sample_size(step, len(source)), seed)
@@ -200,14 +202,14 @@ def _narrowed(database: Database, step: Narrowing, source: Ids) -> Ids:
             return best_of_family(source, database.memory.columns, by)
 
 
-def _filtered(database: Database, step: Filtered) -> Ids:
+def _filtered(database: CachedStore, step: Filtered) -> Ids:
     predicates, base = unwind(step, until=database.memory.__contains__)
     return keep(database, None if base == Everything() else evaluate(database, base), predicates)
 
 
 def _scan(
-    database: Database,
-    predicates: Sequence[Predicate],
+    database: CachedStore,
+    wanted: Sequence[Predicate],
     *,
     low: int | None = None,
     high: int | None = None,
@@ -223,8 +225,8 @@ def _scan(
     return read_ascending(database.connection(), sql, parameters[:-1])
 
 
-def _ask_sqlite(database: Database, source: Ids | None, predicates: Sequence[Predicate]) -> Ids:
-    """Keep the ids of a source that the file has and that match the predicates, in the source's order."""
+def _ask_sqlite(database: CachedStore, source: Ids | None, wanted: Sequence[Predicate]) -> Ids:
+    """Those ids of a source that the file has and for which predicates hold, in the source's order."""
     if source is None:
         return _scan(database, predicates)
     if not len(source):
@@ -236,8 +238,8 @@ def _ask_sqlite(database: Database, source: Ids | None, predicates: Sequence[Pre
     return _members(source, np.concatenate([_scan(database, predicates, among=chunk) for chunk in chunks]))
 
 
-def _ordered(database: Database, step: Ordered | Limited) -> Ids:
-    """The ids of a source, sorted; with a limit, only the first of them."""
+def _ordered(database: CachedStore, step: Ordered | Limited) -> Ids:
+    """The posts of a source in an order, or the first of them."""
     order, limit = (step.source, step.count) if isinstance(step, Limited) else (step, None)
     cached = database.memory.get(order)
     if cached is not None:
@@ -257,7 +259,7 @@ def _ordered(database: Database, step: Ordered | Limited) -> Ids:
     return _column(database, query.where(*predicates) if predicates else query)
 
 
-def _column(database: Database, query: Any) -> Ids:
+def _column(database: CachedStore, query: Any) -> Ids:
     sql, parameters = database.compile(query)
     rows = database.connection().execute(sql, parameters)
     return np.fromiter((value for (value,) in rows), np.int64)

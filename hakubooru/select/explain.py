@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from hakubooru.schema import TAG_TYPES
 from hakubooru.select.step import (
     Among,
     BestOfFamily,
@@ -20,17 +19,18 @@ from hakubooru.select.step import (
     Step,
 )
 from hakubooru.select.vector import is_answered
+from hakubooru.store.schema import TAG_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from hakubooru.database import Database
+    from hakubooru.select.memory import CachedStore
 
 _WIDTH: Final = 60
 
 
-def explain(database: Database, step: Step) -> str:
-    """Describe the steps of a selection, one on each line, with the part of the program that evaluates each."""
+def explain(database: CachedStore, step: Step) -> str:
+    """The steps of a selection, one a line, each with what works it out."""
     columns = database.memory.columns
     if columns.know_tags():
         state = "numbers, flags and tags of the posts come from the sidecar that `db optimize` made"
@@ -44,10 +44,10 @@ def explain(database: Database, step: Step) -> str:
     return "\n".join(lines)
 
 
-def _lines(database: Database, step: Step, depth: int) -> Iterator[tuple[int, str, str]]:
-    cached = database.memory.get(step)
-    if cached is not None:
-        yield depth, str(step), f"known from before: {len(cached):,} posts"
+def _lines(database: CachedStore, step: Step, depth: int) -> Iterator[tuple[int, str, str]]:
+    known = database.memory.get(step)
+    if known is not None:
+        yield depth, str(step), f"known from before: {len(known):,} posts"
         return
     match step:
         case Everything():
@@ -63,7 +63,7 @@ def _lines(database: Database, step: Step, depth: int) -> Iterator[tuple[int, st
     yield depth, str(step), _how(database, step)
 
 
-def _how(database: Database, step: Step) -> str:
+def _how(database: CachedStore, step: Step) -> str:
     columns = database.memory.columns
     match step:
         case Filtered(_, predicate) if is_answered(predicate, columns):

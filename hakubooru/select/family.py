@@ -9,8 +9,8 @@ import numpy as np
 from hakubooru.select.columns import MISSING
 
 if TYPE_CHECKING:
-    from hakubooru.arrays import Ids
-    from hakubooru.select.columns import Columns, Values
+    from hakubooru.arrays import Ids, Values
+    from hakubooru.select.columns import Columns
 
 
 def best_of_family(ids: Ids, columns: Columns, by: str) -> Ids:

@@ -10,13 +10,12 @@ from hakubooru.select.step import Combined, Everything, Filtered, Sampled, Step
 
 if TYPE_CHECKING:
     from hakubooru.arrays import Ids
-    from hakubooru.database import Database
-    from hakubooru.select.selection import Selection
+    from hakubooru.select.memory import CachedStore
 
 
 @dataclass(frozen=True)
-class Row:
-    """A step of a selection with its counts."""
+class FunnelRow:
+    """A step in words, the posts that it left, and how many it removed where it removes any."""
 
     step: str
     """The step in words."""
@@ -28,8 +27,8 @@ class Row:
     """How deep the step is nested in combinations of sets."""
 
 
-def rows(selection: Selection) -> list[Row]:
-    """Run a selection and count its posts after each step.
+def rows(database: CachedStore, step: Step) -> list[FunnelRow]:
+    """A row for each step of a selection.
 
     The steps of the two sides of a combination have a greater depth, and their own counts.
 
@@ -37,19 +36,18 @@ def rows(selection: Selection) -> list[Row]:
         UnknownTagError: the database does not have one of the tags.
         SampleError: a sample asks for more posts than there are to draw from.
     """
-    database, step = selection.database, selection.step
     check_tags(database, step)
     ids, rows = trace(database, step)
     database.memory.put(step, ids)
     return rows
 
 
-def trace(database: Database, step: Step) -> tuple[Ids, list[Row]]:
-    """Evaluate a step to ids, (N,) int64, and a row for it and each of its sources."""
+def trace(database: CachedStore, step: Step) -> tuple[Ids, list[FunnelRow]]:
+    """The ids of a selection, (N,) int64, and a row for each of its steps."""
     match step:
         case Everything():
             ids = evaluate(database, step)
-            return ids, [Row(str(step), len(ids))]
+            return ids, [FunnelRow(str(step), len(ids))]
         case Filtered():
             return _filtered(database, step)
         case Combined(_, left, right):
@@ -60,25 +58,25 @@ def trace(database: Database, step: Step) -> tuple[Ids, list[Row]]:
             database.memory.put(step.source, before)
             ids = evaluate(database, step)
             words = _sample_words(step, len(ids)) if isinstance(step, Sampled) else str(step)
-            return ids, [*rows, Row(words, len(ids), len(before) - len(ids))]
+            return ids, [*rows, FunnelRow(words, len(ids), len(before) - len(ids))]
 
 
-def _filtered(database: Database, step: Filtered) -> tuple[Ids, list[Row]]:
+def _filtered(database: CachedStore, step: Filtered) -> tuple[Ids, list[FunnelRow]]:
     predicates, base = unwind(step, until=lambda _: False)
     if isinstance(base, Everything):
         # The row of the first filter stands for the start too, so that a range of ids does not scan the whole file.
         first, *predicates = predicates
         ids = keep(database, None, [first])
-        rows = [Row(str(first), len(ids))]
+        rows = [FunnelRow(str(first), len(ids))]
     else:
         ids, rows = trace(database, base)
     for predicate in predicates:
         before, ids = ids, keep(database, ids, [predicate])
-        rows.append(Row(str(predicate), len(ids), len(before) - len(ids)))
+        rows.append(FunnelRow(str(predicate), len(ids), len(before) - len(ids)))
     return ids, rows
 
 
-def _combined(database: Database, step: Combined, left: Step, right: Step) -> tuple[Ids, list[Row]]:
+def _combined(database: CachedStore, step: Combined, left: Step, right: Step) -> tuple[Ids, list[FunnelRow]]:
     left_ids, left_rows = trace(database, left)
     right_ids, right_rows = trace(database, right)
     ids = combine(step, left_ids, right_ids)
@@ -86,7 +84,7 @@ def _combined(database: Database, step: Combined, left: Step, right: Step) -> tu
         # The sides of a | b | c have one depth, although they are nested pairs.
         left_rows = [replace(row, depth=row.depth - 1) for row in left_rows[:-1]]
     branches = [replace(row, depth=row.depth + 1) for row in (*left_rows, *right_rows)]
-    return ids, [*branches, Row(str(step), len(ids))]
+    return ids, [*branches, FunnelRow(str(step), len(ids))]
 
 
 def _sample_words(step: Sampled, size: int) -> str:

@@ -6,22 +6,22 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from hakubooru.schema import TAG_TYPES
 from hakubooru.select.sampling import keys
 from hakubooru.select.scan import is_few, relations, relations_of, years
+from hakubooru.store.schema import TAG_TYPES
 
 if TYPE_CHECKING:
     from hakubooru.arrays import Ids
-    from hakubooru.database import Database
     from hakubooru.select.columns import Columns
+    from hakubooru.select.memory import CachedStore
     from hakubooru.select.scan import Flags
 
 _PENDING: Final = 8_000_000  # pairs, 8 bytes each, between two sortings
 _RANK_BITS: Final = 32
 
 
-def sample_per(database: Database, ids: Ids, by: str, at_most: int, seed: int) -> Ids:
-    """Keep the posts that have one of the `at_most` smallest keys of one of their groups, in the order of `ids`, (M,) int64.
+def sample_per(database: CachedStore, ids: Ids, by: str, at_most: int, seed: int) -> Ids:
+    """The posts that are among the `at_most` smallest keys of any of their groups, in the order of `ids`, (M,) int64.
 
     A post with several tags of a type belongs to the group of each. A post without one belongs to no group, and is left
     out. Posts without a date are a group of their own.
@@ -85,9 +85,9 @@ class Smallest:
         self._pending, self._count = [pairs[place < self._at_most]], 0
 
 
-def _per_tag(database: Database, ids: Ids, ranks: Ids, type: int, at_most: int) -> Ids:
-    """The ranks of the posts that are drawn for one of their tags of a type, by the relations of the file."""
-    flags = _tags_of_type(database, type)
+def _per_tag(database: CachedStore, ids: Ids, ranks: Ids, type: int, at_most: int) -> Ids:
+    """The ranks of the posts that are chosen for any of their tags of a type."""
+    wanted = _tags_of_type(database, type)
     if database.memory.columns.know_tags():
         return _by_postings(database.memory.columns, ids, ranks, np.flatnonzero(flags), at_most)
     order = np.argsort(ids, kind="stable")
@@ -116,14 +116,14 @@ def _by_postings(columns: Columns, ids: Ids, ranks: Ids, tags: Ids, at_most: int
     return np.concatenate(chosen)
 
 
-def _tags_of_type(database: Database, type: int) -> Flags:
+def _tags_of_type(database: CachedStore, type: int) -> Flags:
     last = int(database.scalar("SELECT ifnull(MAX(id), 0) FROM tag"))
     flags = np.zeros(last + 1, bool)
     flags[[tag_id for (tag_id,) in database.rows("SELECT id FROM tag WHERE type = ?", [type])]] = True
     return flags
 
 
-def _ratings(database: Database, ids: Ids) -> Ids:
+def _ratings(database: CachedStore, ids: Ids) -> Ids:
     columns = database.memory.columns
     ratings: Ids = columns["rating"][np.searchsorted(columns.ids, ids)].astype(np.int64)
     return ratings

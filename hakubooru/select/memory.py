@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Final
 
 from hakubooru.select.columns import Columns
 from hakubooru.select.sidecar import open_sidecar
+from hakubooru.store.store import Store
 
 if TYPE_CHECKING:
     from hakubooru.arrays import Ids
-    from hakubooru.database import Database
     from hakubooru.select.step import Step
 
 _KEPT: Final = 8  # at the size of the whole file, 59 MB each
@@ -19,7 +19,7 @@ _KEPT: Final = 8  # at the size of the whole file, 59 MB each
 class Memory:
     """A cache of the numeric columns of a file and the ids of the last selections; invalid when the file changes."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Store) -> None:
         self._path = database.path
         self._stamp = self._now()
         self._kept: OrderedDict[Step, Ids] = OrderedDict()
@@ -47,3 +47,16 @@ class Memory:
     def _now(self) -> tuple[int, int]:
         status = self._path.stat()
         return status.st_mtime_ns, status.st_size
+
+
+class CachedStore(Store):
+    """An open metadata file that keeps in memory what selections read of it."""
+
+    _memory: Memory | None = None
+
+    @property
+    def memory(self) -> Memory:
+        """What is known of the file's posts; empty again once the file has changed."""
+        if self._memory is None or not self._memory.is_valid():
+            self._memory = Memory(self)
+        return self._memory

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from tqdm import tqdm
 
+from hakubooru.progress import progress
 from hakubooru.select.columns import GROUPS, NUMBERS, Columns
 from hakubooru.select.sidecar import NewSidecar
 
@@ -15,9 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from hakubooru.arrays import Ids
-    from hakubooru.database import Database
-    from hakubooru.select.columns import Values
+    from hakubooru.arrays import Ids, Values
+    from hakubooru.store.store import Store
 
 _ROWS_A_READ: Final = 4_000_000
 _BYTES_A_POST: Final = 80
@@ -38,15 +37,15 @@ class Cost:
     """The most bytes that the sidecar takes on the disk; twice as many while it is written."""
 
 
-def cost(database: Database) -> Cost:
-    """Estimate the size of the sidecar of a file."""
+def cost(database: Store) -> Cost:
+    """What the sidecar of a file will take, told before it is made."""
     posts = database.scalar("SELECT COUNT(*) FROM post")
     relations = database.scalar("SELECT COUNT(*) FROM posttagrelation")
     return Cost(relations=relations, bytes=int(posts * _BYTES_A_POST + relations * _BYTES_A_RELATION))
 
 
-def optimize(database: Database) -> Path:
-    """Write the sidecar of a file, replace an older one, and return its folder.
+def optimize(database: Store) -> Path:
+    """Write the sidecar of a file, in place of an older one; gives its folder.
 
     The posts are read in a few scans, the relations in one, in pieces. The file itself is not changed.
 
@@ -61,7 +60,7 @@ def optimize(database: Database) -> Path:
         return sidecar.finish()
 
 
-def _write_tags(database: Database, sidecar: NewSidecar, ids: Ids) -> None:
+def _write_tags(database: Store, sidecar: NewSidecar, ids: Ids) -> None:
     counts = np.zeros(database.scalar("SELECT ifnull(MAX(tag_id), 0) + 1 FROM posttagrelation"), np.int64)
     for tag_id, count in database.rows("SELECT tag_id, COUNT(*) FROM posttagrelation GROUP BY tag_id"):
         counts[tag_id] = count
@@ -72,7 +71,7 @@ def _write_tags(database: Database, sidecar: NewSidecar, ids: Ids) -> None:
     bits = sidecar.empty("bits", (len(common), -(-len(ids) // 8)), np.uint8)
     posts = sidecar.empty("posts", (int(counts[~is_common].sum()),), np.uint32)
     rows, filled = [], 0
-    for tag_id in tqdm(np.flatnonzero(counts).tolist(), desc="tags", unit=" tags", disable=None):
+    for tag_id in progress(np.flatnonzero(counts).tolist(), desc="tags", unit=" tags"):
         places = _distinct(together[starts[tag_id] : starts[tag_id] + counts[tag_id]])
         if is_common[tag_id]:
             row = int(np.searchsorted(common, tag_id))
@@ -89,15 +88,15 @@ def _write_tags(database: Database, sidecar: NewSidecar, ids: Ids) -> None:
     sidecar.scratch("together").unlink()
 
 
-def _by_tag(database: Database, path: Path, ids: Ids, counts: Ids) -> Values:
-    """Group the posts of all relations by tag, with a counting sort on disk; posts are indices in `ids`."""
+def _by_tag(database: Store, path: Path, ids: Ids, counts: Ids) -> Values:
+    """The places among the ids of the posts of all relations, those of a tag together: a counting sort, on disk."""
     total = int(counts.sum())
     together = np.memmap(path, np.uint32, "w+", shape=(max(total, 1),))
     # One more place than ids: posts beyond the last id get it.
     place_of_id = np.full(int(ids[-1]) + 2 if len(ids) else 1, _NOWHERE, np.uint32)
     place_of_id[ids] = np.arange(len(ids), dtype=np.uint32)
     filled = np.cumsum(counts) - counts
-    with tqdm(total=total, desc="relations", unit=" relations", unit_scale=True, disable=None) as bar:
+    with progress(total=total, desc="relations", unit=" relations", unit_scale=True) as bar:
         for posts, tags in _relations(database):
             order = np.argsort(tags, kind="stable")
             of_tag = tags[order]
@@ -110,8 +109,8 @@ def _by_tag(database: Database, path: Path, ids: Ids, counts: Ids) -> Values:
     return together
 
 
-def _relations(database: Database) -> Iterator[tuple[Values, Values]]:
-    """Iterate over the post ids and tag ids of the file's relations, millions at a time."""
+def _relations(database: Store) -> Iterator[tuple[Values, Values]]:
+    """Post ids and tag ids of the file's relations, some millions at a time."""
     sql = (
         "SELECT COUNT(*), MAX(id), group_concat(post_id), group_concat(tag_id) FROM "
         f"(SELECT id, post_id, tag_id FROM posttagrelation WHERE id > ? ORDER BY id LIMIT {_ROWS_A_READ})"

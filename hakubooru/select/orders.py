@@ -8,9 +8,9 @@ from peewee import Node, Ordering
 
 from hakubooru.errors import InputError
 from hakubooru.nearest import nearest
-from hakubooru.schema import Post
 from hakubooru.select.arguments import listed
 from hakubooru.select.predicate import check_columns, condition
+from hakubooru.store.schema import Post
 
 if TYPE_CHECKING:
     from hakubooru.select.predicate import Condition

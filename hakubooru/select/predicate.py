@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 from peewee import SQL, Case, Context, Expression, Field, Function, Negated, Node, NodeList, WrappedNode, fn
 
 from hakubooru.errors import InputError
-from hakubooru.expressions import Question, check_join, is_question
-from hakubooru.schema import Post, PostTagRelation, Tag
+from hakubooru.store.expressions import Question, check_join, is_question
+from hakubooru.store.schema import Post, PostTagRelation, Tag
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 
-from hakubooru.sql import id_text
+from hakubooru.store.sql import id_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from hakubooru.arrays import Ids
-    from hakubooru.database import Database
+    from hakubooru.select.memory import CachedStore
 
     Flags: TypeAlias = np.ndarray[tuple[int], np.dtype[np.bool_]]
     Pairs: TypeAlias = tuple[Ids, Ids, int]
@@ -38,14 +38,14 @@ _FEW: Final = 8
 """A table is scanned for more than one post in this many; fewer posts are looked up by an index."""
 
 
-def is_few(database: Database, ids: Ids) -> bool:
-    """Whether looking up the posts by an index is faster than a scan of the table."""
+def is_few(database: CachedStore, ids: Ids) -> bool:
+    """Whether looking posts up takes less than a scan of all."""
     low, high = database.memory.columns.span()
     return len(ids) * _FEW < high - low
 
 
-def relations(database: Database, tags: Flags | None = None) -> Iterator[Pairs]:
-    """Iterate over all relations of a file in pieces; each piece is a range of rows.
+def relations(database: CachedStore, tags: Flags | None = None) -> Iterator[Pairs]:
+    """All relations of a file, a piece at a time; each piece is the rows of a range.
 
     Args:
         database: the file.
@@ -56,8 +56,8 @@ def relations(database: Database, tags: Flags | None = None) -> Iterator[Pairs]:
     return (_unpacked(text, bits, last) for text, last in pieces)
 
 
-def relations_of(database: Database, ids: Ids, tags: Flags | None = None) -> Iterator[Pairs]:
-    """Iterate over the relations of posts in pieces; each post is in one piece, and posts come in any order.
+def relations_of(database: CachedStore, ids: Ids, tags: Flags | None = None) -> Iterator[Pairs]:
+    """The relations of some posts, all of a post in one piece; the posts in any order.
 
     Args:
         database: the file.
@@ -70,8 +70,8 @@ def relations_of(database: Database, ids: Ids, tags: Flags | None = None) -> Ite
     return (_unpacked(text, bits, last) for text, last in pieces)
 
 
-def relation_rows_of(database: Database, ids: Ids) -> Iterator[tuple[Ids, Ids, Ids]]:
-    """Iterate over the relations of posts in pieces: row ids, post ids and tag ids, (R,) int64 each."""
+def relation_rows_of(database: CachedStore, ids: Ids) -> Iterator[tuple[Ids, Ids, Ids]]:
+    """The same with the ids of the rows: row ids, post ids and tag ids, (R,) int64 each."""
     bits = _tag_bits(database)
     # One text for each row keeps its two numbers together, in whatever order SQLite joins the rows.
     value = f"id || ',' || (post_id << {bits} | tag_id)"
@@ -80,8 +80,8 @@ def relation_rows_of(database: Database, ids: Ids) -> Iterator[tuple[Ids, Ids, I
         yield rows, packed >> bits, packed & ((1 << bits) - 1)
 
 
-def years(database: Database, ids: Ids) -> Ids:
-    """The year of each post's date as the file writes it, (N,) int64; 0 for a post without a date.
+def years(database: CachedStore, ids: Ids) -> Ids:
+    """The year in which each post was made, as its date is written, (N,) int64; 0 where there is no date.
 
     Args:
         database: the file.
@@ -98,8 +98,8 @@ def years(database: Database, ids: Ids) -> Ids:
     return of_posts
 
 
-def _scanned(database: Database, table: str, value: str, only: _Where = _ALL) -> Iterator[tuple[str, int]]:
-    """Scan a table in pieces: the value of each row, joined by commas, and the id of the last row of the piece."""
+def _scanned(database: CachedStore, table: str, value: str, only: _Where = _ALL) -> Iterator[tuple[str, int]]:
+    """A value of all rows of a table, joined by commas, a piece at a time, and the id of its last row."""
     where, parameters = only
     count = _FILTERED_A_PIECE if where else _ROWS_A_PIECE
     sql = (
@@ -122,7 +122,7 @@ def _scanned(database: Database, table: str, value: str, only: _Where = _ALL) ->
 
 
 def _looked_up(
-    database: Database, table: str, value: str, ids: Ids, only: _Where = _ALL
+    database: CachedStore, table: str, value: str, ids: Ids, only: _Where = _ALL
 ) -> Iterator[tuple[str, int]]:
     """Look up the rows of posts in pieces: the value of each row, joined by commas, and the id of the last row."""
     where, parameters = only
@@ -146,8 +146,8 @@ def _only(tags: Flags | None) -> _Where:
     return _ALL if tags is None else ("AND substr(?, tag_id + 1, 1) = x'01'", (tags.tobytes(),))
 
 
-def _tag_bits(database: Database) -> int:
-    """How many bits the largest tag id of the file takes."""
+def _tag_bits(database: CachedStore) -> int:
+    """How many bits the ids of the file's tags take."""
     return int(database.scalar("SELECT ifnull(MAX(id), 0) FROM tag")).bit_length()
 
 

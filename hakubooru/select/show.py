@@ -5,15 +5,15 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Final
 
-from hakubooru.schema import Post
 from hakubooru.select.step import Combined, Everything, Step
-from hakubooru.sql import id_list
+from hakubooru.store.schema import Post
+from hakubooru.store.sql import id_list
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hakubooru.arrays import Ids
-    from hakubooru.database import Database
+    from hakubooru.select.memory import CachedStore
 
 _SHOWN: Final = 5
 _COLUMNS: Final = (
@@ -28,8 +28,8 @@ _COLUMNS: Final = (
 )
 
 
-def as_html(database: Database, step: Step) -> str:
-    """Show the steps of a selection as HTML, with its count and first posts if they are cached."""
+def as_html(database: CachedStore, step: Step) -> str:
+    """A selection's steps, and once they are known its count and first posts, as HTML."""
     ids = database.memory.get(step)
     count = "not counted yet: call .count()" if ids is None else f"{len(ids):,} posts"
     steps = "".join(f"<li>{line}</li>" for line in _items(step))
@@ -51,9 +51,9 @@ def _items(step: Step) -> Iterator[str]:
             yield escape(str(step))
 
 
-def _table(database: Database, ids: Ids) -> str:
-    posts = {post.id: post for post in database.execute(Post.select().where(Post.id.in_(id_list(ids))))}
-    rows = [posts[post_id] for post_id in ids.tolist() if post_id in posts]
+def _table(database: CachedStore, ids: Ids) -> str:
+    found = {post.id: post for post in database.execute(Post.select().where(Post.id.in_(id_list(ids))))}
+    rows = [found[post_id] for post_id in ids.tolist() if post_id in found]
     head = "".join(f"<th>{name}</th>" for name in _COLUMNS)
     cells = ("".join(f"<td>{escape(str(getattr(post, name)))}</td>" for name in _COLUMNS) for post in rows)
     return f"<table><tr>{head}</tr>{''.join(f'<tr>{row}</tr>' for row in cells)}</table>"

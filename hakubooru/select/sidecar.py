@@ -28,7 +28,8 @@ from hakubooru.errors import DestinationError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hakubooru.select.columns import Values
+    from hakubooru.arrays import Values
+
 
 LAYOUT: Final = 1
 """The version of the layout; a sidecar of another version is not used."""

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self
 
 from hakubooru.errors import ExpressionError, InputError
 from hakubooru.select import ask
+from hakubooru.select.arguments import column as column_name
 from hakubooru.select.arguments import seed as whole_seed
 from hakubooru.select.arguments import share, whole
 from hakubooru.select.idfile import packed
 from hakubooru.select.orders import order_terms
 from hakubooru.select.predicate import check_columns, predicate
-from hakubooru.select.search import apply, parse
 from hakubooru.select.step import (
     Among,
     BestOfFamily,
@@ -34,14 +34,14 @@ if TYPE_CHECKING:
 
     from peewee import Node
 
-    from hakubooru.database import Database
     from hakubooru.select.ask import Day, Ratio
+    from hakubooru.select.memory import CachedStore
 
 
 class Steps:
     """The steps of a selection; `Selection` adds the results."""
 
-    def __init__(self, database: Database, step: Step | None = None) -> None:
+    def __init__(self, database: CachedStore, step: Step | None = None) -> None:
         self.database = database
         self.step: Step = step or Everything()
 
@@ -90,20 +90,6 @@ class Steps:
     ) -> Self:
         """Keep posts that have every tag of `tags` and `all`, at least one of `any`, and no tag of `none`."""
         return self.where(ask.tagged(*tags, all=all, any=any, none=none))
-
-    def search(self, text: str) -> Self:
-        """Keep the posts that a search in Danbooru's syntax finds: `.search("1girl -comic rating:g")`.
-
-        `hakubooru.select.search` describes the syntax. Aliases of tags work where the database stores them. The
-        posts stand in the order that the search asks for.
-
-        Raises:
-            SearchError: the search cannot be read, the database cannot answer it, or the database does not have
-                one of its tags; the message shows the place.
-        """
-        if not isinstance(text, str):
-            raise InputError(f"search() takes one string, not {text!r}: write search('1girl solo')")
-        return apply(parse(text), self)
 
     def rating(self, *ratings: str | Iterable[str]) -> Self:
         """Keep posts with one of these ratings, by name or first letter: `.rating("general", "s")`."""
@@ -180,7 +166,7 @@ class Steps:
         Raises:
             InputError: `by` is neither "score" nor "fav_count".
         """
-        return self._with(BestOfFamily(self.step, by))
+        return self._with(BestOfFamily(self.step, column_name(by)))
 
     def without_deleted(self) -> Self:
         """Keep posts that are not deleted."""
@@ -255,8 +241,10 @@ class Steps:
         Raises:
             InputError: `column` cannot be a weight, or `n` is negative.
         """
-        size = whole(n, "sample_weighted()", mend="for a fraction, multiply .count() by it and round")
-        return self._with(SampledWeighted(self.step, column, size, whole_seed(seed, "sample_weighted()")))
+        size = whole(n, "sample_weighted()", mend="it has no fraction=: multiply .count() yourself")
+        return self._with(
+            SampledWeighted(self.step, column_name(column), size, whole_seed(seed, "sample_weighted()"))
+        )
 
     def order_by(self, *terms: str | Node | Iterable[str | Node]) -> Self:
         """Sort the posts by columns: `.order_by("rating", "-score")`, or `.order_by(Post.score.desc())`.

@@ -12,8 +12,9 @@ from pyarrow import parquet
 from hakubooru.errors import DestinationError, InputError
 from hakubooru.files import replacing
 from hakubooru.nearest import nearest
-from hakubooru.schema import RATINGS, Post
-from hakubooru.sql import id_text
+from hakubooru.select.arguments import column
+from hakubooru.store.schema import RATINGS, Post
+from hakubooru.store.sql import id_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from hakubooru.arrays import Ids
-    from hakubooru.database import Database
+    from hakubooru.store.store import Store
 
 _POSTS_A_BATCH: Final = 50_000
 
@@ -30,8 +31,8 @@ COLUMNS: Final = tuple(field.name for field in Post._meta.sorted_fields)  # noqa
 """The columns of posts, in the order of the file."""
 
 
-def read_batches(database: Database, ids: Ids, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
-    """Iterate over posts as Arrow record batches of 50,000, in the order of `ids`; ratings are names.
+def read_batches(database: Store, ids: Ids, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
+    """Posts in the order of `ids`, a record batch for each 50,000; ratings by name.
 
     Raises:
         InputError: posts have no column of that name.
@@ -56,16 +57,18 @@ def arrow_schema(columns: Sequence[str] | None) -> pa.Schema:
         InputError: posts have no column of that name.
     """
     if isinstance(columns, str):
-        raise InputError(f"columns must be a list: write [{columns!r}], not {columns!r}")
-    names = COLUMNS if columns is None else tuple(columns)
+        raise InputError(f"columns are given as a list: [{columns!r}], not {columns!r}")
+    names = COLUMNS if columns is None else tuple(map(column, columns))
+    if not names:
+        raise InputError("no columns are given; name one, such as id, or leave them away for all")
     for name in names:
         if name not in COLUMNS:
             raise InputError(f"posts have no column {name!r}; {nearest(name, COLUMNS)}")
     return pa.schema([(name, _arrow_type(name), Post._meta.fields[name].null) for name in names])  # noqa: SLF001
 
 
-def read_table(database: Database, ids: Ids, columns: Sequence[str] | None) -> pa.Table:
-    """Read posts into an Arrow table, in the order of `ids`.
+def read_table(database: Store, ids: Ids, columns: Sequence[str] | None) -> pa.Table:
+    """Posts as an Arrow table, in the order of `ids`.
 
     Raises:
         InputError: posts have no column of that name.
@@ -73,10 +76,8 @@ def read_table(database: Database, ids: Ids, columns: Sequence[str] | None) -> p
     return pa.Table.from_batches(read_batches(database, ids, columns), schema=arrow_schema(columns))
 
 
-def write_parquet(path: Path, database: Database, ids: Ids, columns: Sequence[str] | None) -> None:
-    """Write posts to a Parquet file, in the order of `ids` and in constant memory.
-
-    The file appears only when it is complete.
+def write_parquet(path: Path, database: Store, ids: Ids, columns: Sequence[str] | None) -> None:
+    """Write posts to a Parquet file, in the order of `ids`, in flat memory; beside, and renamed.
 
     Raises:
         InputError: posts have no column of that name.
@@ -91,8 +92,8 @@ def write_parquet(path: Path, database: Database, ids: Ids, columns: Sequence[st
         raise DestinationError(f"{path} cannot be written: {error.strerror}; choose another path") from error
 
 
-def read_frame(database: Database, ids: Ids, columns: Sequence[str] | None) -> pd.DataFrame:
-    """Read posts into a pandas frame, in the order of `ids`; columns of integers that may be missing are `Int64`.
+def read_frame(database: Store, ids: Ids, columns: Sequence[str] | None) -> pd.DataFrame:
+    """Posts as a pandas frame, in the order of `ids`; integers that may be missing are `Int64`.
 
     Raises:
         InputError: posts have no column of that name.

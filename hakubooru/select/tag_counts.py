@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hakubooru.schema import TAG_TYPES
 from hakubooru.select.scan import is_few, relation_rows_of, relations, relations_of
+from hakubooru.store.schema import TAG_TYPES
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from hakubooru.arrays import Ids
-    from hakubooru.database import Database
+    from hakubooru.select.memory import CachedStore
 
 
-def tag_counts(database: Database, ids: Ids) -> pd.DataFrame:
-    """Count the posts of each tag: a pandas frame with `name`, `type` and `posts`, the most common first, then by name.
+def tag_counts(database: CachedStore, ids: Ids) -> pd.DataFrame:
+    """The tags of some posts: a frame with `name`, `type` and `posts`, the commonest first, equals by name.
 
     Args:
         database: the file.
@@ -38,8 +38,8 @@ def tag_counts(database: Database, ids: Ids) -> pd.DataFrame:
     return frame.sort_values(["posts", "name"], ascending=[False, True], ignore_index=True)
 
 
-def count_tags(database: Database, ids: Ids) -> Ids:
-    """Count how many of the posts `ids` have each tag, by tag id, (T,) int64.
+def count_tags(database: CachedStore, ids: Ids) -> Ids:
+    """How many of some posts bear each tag, by the tag's id, (T,) int64; a tag that a post bears twice counts once.
 
     A tag that the relations list twice for a post counts once. The counts come from the sidecar if there is one. Else the
     relations of the posts are looked up in pieces, or all relations are scanned. Memory stays constant.
@@ -57,8 +57,8 @@ def count_tags(database: Database, ids: Ids) -> Ids:
     return counts
 
 
-def _count_in_a_scan(database: Database, ids: Ids, counts: Ids) -> None:
-    is_counted, is_scattered = np.zeros(len(ids), bool), np.zeros(len(ids), bool)
+def _count_in_a_scan(database: CachedStore, ids: Ids, counts: Ids) -> None:
+    seen, scattered = np.zeros(len(ids), bool), np.zeros(len(ids), bool)
     ends = []
     for posts, tags, last in relations(database):
         places = np.searchsorted(ids, posts)
@@ -81,8 +81,8 @@ def _count(counts: Ids, posts: Ids, tags: Ids, sign: int = 1) -> None:
     counts += sign * np.bincount(pairs & ((1 << bits) - 1), minlength=len(counts))[: len(counts)]
 
 
-def _count_once(database: Database, counts: Ids, posts: Ids, ends: Ids) -> None:
-    """Correct the counts of posts whose relations lie in several pieces; `ends` are the last rows of the pieces."""
+def _count_once(database: CachedStore, counts: Ids, posts: Ids, ends: Ids) -> None:
+    """Take back what was counted twice: tags of posts whose relations lie in several pieces, by the pieces' ends."""
     for rows, of_post, tags in relation_rows_of(database, posts):
         pieces = np.searchsorted(ends, rows)
         for piece in np.unique(pieces):

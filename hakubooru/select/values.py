@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from peewee import fn
 
-from hakubooru.schema import TAG_TYPES, Post, PostTagRelation, Tag
+from hakubooru.store.schema import TAG_TYPES, Post, PostTagRelation, Tag
 
 if TYPE_CHECKING:
     from peewee import Node

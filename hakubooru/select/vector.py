@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import numpy as np
 from peewee import Expression, Field, Function, Negated, NodeList, Value
 
-from hakubooru.schema import Post
 from hakubooru.select.columns import EXTENSIONS, MISSING, NUMBERS, TRAITS, Columns
 from hakubooru.select.predicate import And, Condition, Not, Or, Tagged
+from hakubooru.store.schema import Post
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hakubooru.select.columns import Values
+    from hakubooru.arrays import Values
+
 
 Mask: TypeAlias = "np.ndarray[tuple[int], np.dtype[np.bool_]]"
 """A boolean for each post of a file, (N,)."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from hakubooru.writing import insert_many, ticking
+from hakubooru.store.writing import insert_many, ticking
 from hakubooru_migrations.tables import INTEGER, NULLABLE_INTEGER, NULLABLE_TEXT, TEXT, rebuild_post
 from hakubooru_migrations.tag_lists import LISTS, TagLists
 

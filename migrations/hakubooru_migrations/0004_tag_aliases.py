@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hakubooru.writing import count_popularity, ticking
+from hakubooru.store.writing import count_popularity, ticking
 
 if TYPE_CHECKING:
     from typing import Any

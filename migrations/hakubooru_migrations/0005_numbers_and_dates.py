@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 from hakubooru.errors import DatabaseFileError
 from hakubooru.moments import danbooru_date
-from hakubooru.storage import NUMBERS, odd_columns
-from hakubooru.writing import ticking
+from hakubooru.store.column_types import NUMBERS, odd_columns
+from hakubooru.store.writing import ticking
 from hakubooru_migrations.tables import INTEGER, NULLABLE_INTEGER, NULLABLE_TEXT, TEXT, rebuild
 
 if TYPE_CHECKING:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 from peewee import SqliteDatabase
 from playhouse.migrations import Runner
 
-from hakubooru.database import BUSY_TIMEOUT
 from hakubooru.errors import DatabaseFileError, IncompleteError
-from hakubooru.recognise import GENERATION, check_file, read_layout, recognise_generation, sqlite_uri
-from hakubooru.sqlite_errors import explained
-from hakubooru.storage import needs_mending
-from hakubooru.writing import hold
+from hakubooru.store.column_types import needs_mending
+from hakubooru.store.layout import GENERATION, check_file, read_layout, recognise_generation, sqlite_uri
+from hakubooru.store.sqlite_errors import explained
+from hakubooru.store.store import BUSY_TIMEOUT
+from hakubooru.store.writing import hold
 
 if TYPE_CHECKING:
     import os

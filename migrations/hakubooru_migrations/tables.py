@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hakubooru.writing import ticking
+from hakubooru.store.writing import ticking
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 import hakubooru as hb
 from booru import TAGS, post_row, write
-from hakubooru.tags import ALIAS_TABLE
+from hakubooru.store.tags import ALIAS_TABLE
 from hakubooru_cli.main import cli
 
 

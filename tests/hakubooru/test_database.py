@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 
 import hakubooru as hb
-from hakubooru import database as database_module
 from hakubooru.errors import (
     BusyError,
     DatabaseFileError,
@@ -22,6 +21,7 @@ from hakubooru.errors import (
     OldGenerationError,
     UnfinishedWriteError,
 )
+from hakubooru.store import store as store_module
 
 POST = (
     "INSERT INTO post VALUES (?, '2020-01-01T00:00:00.000-05:00', 1, '', 'x', NULL, 0, 0, 0, NULL, 0, 0, 0, 0, "
@@ -148,7 +148,7 @@ def test_an_older_generation_is_recognised_and_the_mend_named(path, generation, 
 
 
 def test_a_locked_file_is_told_with_its_holder(path, monkeypatch):
-    monkeypatch.setattr(database_module, "BUSY_TIMEOUT", 0.1)
+    monkeypatch.setattr(store_module, "BUSY_TIMEOUT", 0.1)
     hold = f"import sqlite3; c = sqlite3.connect({str(path)!r}); c.execute('BEGIN EXCLUSIVE'); print('.', flush=True); input()"
     with subprocess.Popen(
         [sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE

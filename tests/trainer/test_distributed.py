@@ -41,7 +41,9 @@ def test_batches_are_dealt_out_by_their_numbers(monkeypatch, world):
 def test_each_rank_needs_a_batch(options, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "5")
     told = options(batch=BatchOptions(accumulation=4))
-    with pytest.raises(ConfigError, match=r"4 batches \(batch\.accumulation\) and there are 5 ranks"):
+    with pytest.raises(
+        ConfigError, match=r"4 batches \(batch\.accumulation\) and there are 5 ranks; each rank needs"
+    ):
         loop.prepare(told, Ranks(torch.device("cpu")), loop.data_set(told, Ranks(torch.device("cpu"))))
 
 
@@ -119,7 +121,7 @@ def test_lost_ranks_are_started_again_and_end_with_the_same_bits(options, folder
             TrainingError,
             "rank 1 ended the run: it was killed by SIGKILL, as the system",
         ),
-        ("sys.exit(2)", InputError, "rank 1 ended the run: it left with exit code 2"),
+        ("sys.exit(2)", InputError, "rank 1 ended the run: it ended with exit code 2"),
         ("sys.exit(130)", KeyboardInterrupt, None),
     ],
 )

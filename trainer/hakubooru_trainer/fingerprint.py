@@ -1,4 +1,4 @@
-"""What tells one model, and one version of our own code, from another."""
+"""Fingerprints of a model, and of our own code, which tell one version from another."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 _CODE: Final = (
     "hakubooru/caption", "hakubooru/image", "hakubooru/select/sampling.py", "hakubooru_trainer",
 )  # fmt: skip
-"""What of our own code decides the result."""
+"""The parts of our own code that decide the result of a run."""
 
 
 def of_model(model: Sdxl) -> str:
-    """SHA-256 of names, shapes and the first numbers of every tensor: any fine-tune moves those."""
+    """SHA-256 of the name, the shape and the first numbers of every tensor; any fine-tune moves those numbers."""
     digest = hashlib.sha256()
     for part in (model.unet, model.vae, model.text_encoder, model.text_encoder_2):
         for name, tensor in part.state_dict().items():
@@ -31,7 +31,7 @@ def of_model(model: Sdxl) -> str:
 
 
 def of_code() -> str:
-    """SHA-256 of our own code, of what decides the result of a run."""
+    """SHA-256 of the parts of our own code that decide the result of a run."""
     digest = hashlib.sha256()
     roots = (Path(hakubooru.__file__).parents[1], Path(__file__).parents[1])
     for path in (root / name for name in _CODE for root in dict.fromkeys(roots)):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from peewee import SQL, NodeList, fn
 
-from hakubooru.schema import Post
+from hakubooru.store.schema import Post
 
 if TYPE_CHECKING:
     from peewee import Node

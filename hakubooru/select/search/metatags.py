@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from peewee import fn
 
-from hakubooru.schema import RATINGS, Post
 from hakubooru.select import ask
 from hakubooru.select.columns import EXTENSIONS
 from hakubooru.select.predicate import Condition, Or
@@ -35,8 +34,9 @@ from hakubooru.select.search.ranges import (
     split_list,
 )
 from hakubooru.select.values import COUNTS, DOWNVOTES, HAS_RATIO, PIXELS, SECONDS
-from hakubooru.sql import id_list
-from hakubooru.tags import like_pattern
+from hakubooru.store.schema import RATINGS, Post
+from hakubooru.store.sql import id_list
+from hakubooru.store.tags import like_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -10,13 +10,13 @@ from hakubooru.nearest import closest
 from hakubooru.select.search.metatags import ANSWERED
 from hakubooru.select.search.mistake import CLOSES_NOTHING, mistake
 from hakubooru.select.search.syntax import Leaf, Metatag, Name, Query, Wildcard, is_balanced, leaves
-from hakubooru.tags import like_pattern
+from hakubooru.store.tags import Tags, like_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from hakubooru.database import Database
     from hakubooru.errors import SearchError
+    from hakubooru.store.store import Store
 
 MOST_TAGS: Final = 100
 """How many tags a wildcard may match. Danbooru silently ignores further ones."""
@@ -27,8 +27,8 @@ TagNames: TypeAlias = "dict[Leaf, tuple[str, ...]]"
 """The names of tags by the tag or wildcard of a search that means them."""
 
 
-def tag_names(query: Query, database: Database) -> TagNames:
-    """Look up the tags of a search, with one or two queries.
+def tag_names(query: Query, database: Store) -> TagNames:
+    """The tags that a search asks for, looked up with a query or two.
 
     An alias means its tag, even if a tag with the alias's name still exists, because Danbooru has moved its posts.
     `unaliased:` means the tag of exactly that name.
@@ -40,7 +40,7 @@ def tag_names(query: Query, database: Database) -> TagNames:
     terms = [leaf for leaf in leaves(query.condition) if not isinstance(leaf, Metatag) or is_tag(leaf)]
     names = {_written(leaf) for leaf in terms}
     existing = _existing(database, names | {name.lower() for name in names})
-    aliases = database.tags.aliases({leaf.name.lower() for leaf in terms if isinstance(leaf, Name)})
+    aliases = Tags(database).aliases({leaf.name.lower() for leaf in asked if isinstance(leaf, Name)})
     meanings: TagNames = {}
     for leaf in terms:
         name = _written(leaf)
@@ -71,18 +71,18 @@ def _written(leaf: Leaf) -> str:
             return value
 
 
-def _existing(database: Database, names: Collection[str]) -> set[str]:
+def _existing(database: Store, names: Collection[str]) -> set[str]:
     rows = database.rows(
         "SELECT name FROM tag WHERE name IN (SELECT value FROM json_each(?))", [json.dumps(sorted(names))]
     )
     return {name for (name,) in rows}
 
 
-def _abbreviated(database: Database, name: str) -> str | None:
-    return database.tags.abbreviated(name[1:]) if name.startswith("/") else None
+def _abbreviated(database: Store, name: str) -> str | None:
+    return Tags(database).abbreviated(name[1:]) if name.startswith("/") else None
 
 
-def _matching(database: Database, wildcard: Wildcard, text: str) -> tuple[str, ...]:
+def _matching(database: Store, wildcard: Wildcard, text: str) -> tuple[str, ...]:
     pattern = like_pattern(wildcard.pattern)
     matches = "FROM tag WHERE name LIKE ? ESCAPE '\\'"
     rows = database.rows(
@@ -99,7 +99,7 @@ def _matching(database: Database, wildcard: Wildcard, text: str) -> tuple[str, .
     return tuple(name for (name,) in rows)
 
 
-def _unknown(database: Database, leaf: Leaf, terms: Sequence[Leaf], text: str) -> SearchError:
+def _unknown(database: Store, leaf: Leaf, asked: Sequence[Leaf], text: str) -> SearchError:
     name = _written(leaf)
     if name.endswith(")") and not is_balanced(name) and is_balanced(name[:-1]):
         return mistake(text, (leaf.place[1] - 1, leaf.place[1]), CLOSES_NOTHING)
@@ -114,15 +114,15 @@ def _unknown(database: Database, leaf: Leaf, terms: Sequence[Leaf], text: str) -
     if not is_balanced(name):
         hints.append("one of its parentheses has no partner")
     if colon and (metatag := closest(prefix.lower(), ANSWERED)):
-        hints.append(f"the nearest metatag is {metatag}:")
-    if near := database.tags.nearest(name):
-        hints.append(f"similar tags: {', '.join(near)}")
-    return mistake(text, leaf.place, f"{message}; {'; '.join(hints) or 'no tag is similar to it'}")
+        mends.append(f"the nearest metatag: {metatag}:")
+    if near := Tags(database).nearest(name):
+        mends.append(f"the nearest that it has: {', '.join(near)}")
+    return mistake(text, leaf.place, f"{message}; {'; '.join(mends) or 'it has none like it'}")
 
 
-def _across_blanks(database: Database, leaf: Leaf, terms: Sequence[Leaf], text: str) -> str | None:
-    """The longest tag that a word makes with its neighbours in a search; None if there is none."""
-    place = next(place for place, other in enumerate(terms) if other is leaf)
+def _across_blanks(database: Store, leaf: Leaf, asked: Sequence[Leaf], text: str) -> str | None:
+    """The longest tag that a word and its neighbours in a search make together, if one does."""
+    place = next(place for place, other in enumerate(asked) if other is leaf)
     runs = [
         terms[start:end]
         for start in range(max(0, place - _MOST_WORDS + 1), place + 1)
@@ -134,8 +134,8 @@ def _across_blanks(database: Database, leaf: Leaf, terms: Sequence[Leaf], text: 
         for run in runs
         if _are_neighbours(run, text)
     ]
-    existing = _existing(database, names) | set(database.tags.aliases(names))
-    return max((name for name in names if name in existing), key=len, default=None)
+    existing = _existing(database, joined) | set(Tags(database).aliases(joined))
+    return max((name for name in joined if name in existing), key=len, default=None)
 
 
 def _are_neighbours(run: Sequence[Leaf], text: str) -> bool:

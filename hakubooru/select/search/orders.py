@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Final
 
 from peewee import SQL, Node, NodeList, Ordering
 
-from hakubooru.schema import Post
 from hakubooru.select.predicate import Condition
 from hakubooru.select.search.children import CHILD_COUNTS, number
 from hakubooru.select.search.ranges import INTEGERS, ValueMistake, read_values
 from hakubooru.select.search.syntax import All, Metatag, Term, leaves
 from hakubooru.select.values import COUNTS, DOWNVOTES, PIXELS, RATIO
+from hakubooru.store.schema import Post
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

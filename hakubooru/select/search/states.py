@@ -6,11 +6,11 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from hakubooru.nearest import nearest
-from hakubooru.schema import RATINGS, Post
 from hakubooru.select import ask
 from hakubooru.select.columns import EXTENSIONS
 from hakubooru.select.search import unanswerable
 from hakubooru.select.search.ranges import ValueMistake
+from hakubooru.store.schema import RATINGS, Post
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

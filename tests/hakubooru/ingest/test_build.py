@@ -421,7 +421,7 @@ def test_an_interrupted_update_leaves_whole_batches(out, monkeypatch):
 
 
 def test_a_file_that_another_connection_holds_is_told(out, monkeypatch):
-    monkeypatch.setattr("hakubooru.database.BUSY_TIMEOUT", 0.1)
+    monkeypatch.setattr("hakubooru.store.store.BUSY_TIMEOUT", 0.1)
     make(out, api_post(1))
     with closing(sqlite3.connect(out, isolation_level=None)) as connection:
         connection.execute("BEGIN IMMEDIATE")

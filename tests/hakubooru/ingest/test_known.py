@@ -40,7 +40,9 @@ OBJECTS = '{"id": 1, "name": "a", "category": 4}\n{"id": 2, "name": "東方,x", 
 
 
 @pytest.mark.parametrize(
-    "data", [OBJECTS, gzip.compress(OBJECTS.encode()), f"[{OBJECTS.strip().replace(chr(10), ',')}]"]
+    "data",
+    [OBJECTS, gzip.compress(OBJECTS.encode()), f"[{OBJECTS.strip().replace(chr(10), ',')}]"],
+    ids=["lines", "gzipped", "array"],  # the bytes hold the time, and processes must name tests alike
 )
 def test_objects_may_be_lines_or_an_array_and_gzipped(tmp_path, data):
     assert read(tmp_path, data) == [KnownTag("a", 2, 1), KnownTag("東方,x", 0, 2)]
@@ -54,6 +56,7 @@ def test_objects_may_be_lines_or_an_array_and_gzipped(tmp_path, data):
         "\ufeffname,category\r\na,4\r\n\r\n東方,0\r\n",
         gzip.compress("a,4,10,\n東方,0\n".encode()),
     ],
+    ids=["bare", "headings", "windows", "gzipped"],
 )
 def test_a_csv_may_have_headings_or_not(tmp_path, data):
     assert read(tmp_path, data) == [KnownTag("a", 2), KnownTag("東方", 0)]

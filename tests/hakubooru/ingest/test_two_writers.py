@@ -32,7 +32,7 @@ main()
 
 @pytest.mark.parametrize("is_new", [True, False])
 def test_the_second_writer_is_told_who_holds_the_file(tmp_path, monkeypatch, is_new):
-    monkeypatch.setattr("hakubooru.database.BUSY_TIMEOUT", 0.2)
+    monkeypatch.setattr("hakubooru.store.store.BUSY_TIMEOUT", 0.2)
     dump = write_lines(tmp_path / "dump.jsonl", [api_post(number) for number in range(1, 10)])
     out = tmp_path / "some.db"
     if not is_new:

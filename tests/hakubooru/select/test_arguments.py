@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 import hakubooru as hb
@@ -91,6 +92,9 @@ def test_numbers_that_sqlite_cannot_hold_are_refused(db, step):
         (hb.tagged(np.array(["solo"])), hb.tagged("solo")),
         (hb.tagged(any=pd.Series(["solo", "comic"])), hb.tagged(any=["solo", "comic"])),
         (hb.tagged(none={"solo"}), hb.tagged(none=["solo"])),
+        (hb.tagged(pa.array(["solo", "comic"])), hb.tagged("solo", "comic")),
+        (hb.tagged(all=pa.chunked_array([["solo"], ["comic"]])), hb.tagged("solo", "comic")),
+        (hb.rating(pa.array([0, 1])), hb.rating("g", "s")),
         (hb.rating(["g", "s"]), hb.rating("g", "s")),
         (hb.rating(np.int64(1)), hb.rating("s")),
         (hb.file_type(["jpg", "png"]), hb.file_type("jpg", "png")),
@@ -126,7 +130,12 @@ MISTAKES = {
     "no list after all=": (lambda posts: posts.tagged(all=None), "takes names"),
     "true as a rating": (lambda posts: posts.rating([True]), "True is not one of general"),
     "a number as an extension": (lambda posts: posts.file_type([1]), "takes names"),
-    "a list of ids": (lambda posts: posts.ids([1, 2]), r"write \.among\(\[1, 2\]\)"),
+    "a list of ids": (lambda posts: posts.ids([1, 2]), r"goes into \.among\(\[1, 2\]\)"),
+    "an array of ids": (lambda posts: posts.ids(np.array([1, 2])), r"goes into \.among\(\[1, 2\]\)"),
+    "a number as a date": (lambda posts: posts.date(min=2019.5), r"date takes .* and 2019\.5 is none"),
+    "NumPy's number as a date": (lambda posts: posts.date(max=np.float32(2019.5)), "date takes"),
+    "a number as a type": (lambda posts: posts.tag_count(3), "one of general, .* and 3 is not"),
+    "no column": (lambda posts: posts.to_pandas([]), "no columns are given"),
     "no order in a list": (lambda posts: posts.order_by([]), "needs a column"),
     "a number as an order": (lambda posts: posts.order_by(5), "order_by.. takes columns, not 5"),
     "a tag's column as an order": (
@@ -168,6 +177,14 @@ MISTAKES = {
 def test_mistakes_are_told_at_the_call(db, ask, message):
     with pytest.raises(InputError, match=message):
         ask(db.posts)
+
+
+def test_a_column_may_stand_for_its_name(db):
+    posts = db.posts
+    assert posts.best_of_family(Post.fav_count) == posts.best_of_family("fav_count")
+    weighted = posts.sample_weighted(Post.fav_count, 3, seed=1)
+    assert weighted == posts.sample_weighted("fav_count", 3, seed=1)
+    assert posts.to_arrow([Post.id, "score"]) == posts.to_arrow(["id", "score"])
 
 
 def test_other_tables_may_be_asked_in_a_query_within(db):

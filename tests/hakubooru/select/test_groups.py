@@ -14,11 +14,11 @@ import hakubooru as hb
 from booru import post_row, write
 from hakubooru import Tag
 from hakubooru.errors import InputError
-from hakubooru.schema import PostTagRelation
 from hakubooru.select import groups, scan
 from hakubooru.select.groups import Smallest
 from hakubooru.select.optimize import optimize
 from hakubooru.select.sampling import keys
+from hakubooru.store.schema import PostTagRelation
 
 POSTS = 240
 

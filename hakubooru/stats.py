@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from hakubooru.image.bucket import Buckets
-from hakubooru.schema import RATINGS, TAG_TYPES
 from hakubooru.select.columns import EXTENSIONS
 from hakubooru.select.scan import years
+from hakubooru.select.tag_counts import tag_counts
+from hakubooru.store.schema import RATINGS, TAG_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hakubooru.arrays import Ids
+    from hakubooru.arrays import Ids, Values
     from hakubooru.caption import CaptionFormat
-    from hakubooru.select.columns import Values
-    from hakubooru.select.selection import Selection
+    from hakubooru.select.memory import CachedStore
 
 MEGAPIXELS: Final = (0.25, 0.5, 1, 2, 4, 8)
 """The upper ends of the size classes, in megapixels; the last class has all larger posts."""
@@ -47,21 +47,21 @@ class Stats:
     """The number of posts of the most common tags of each type, the most common first."""
 
 
-def stats(selection: Selection, *, caption: CaptionFormat, top: int = 10) -> Stats:
-    """Count the posts of a selection by rating, year, quality, size and bucket, and its most common tags.
+def stats(database: CachedStore, ids: Ids, *, caption: CaptionFormat, top: int = 10) -> Stats:
+    """Count a selection; the columns of its posts are read as for a filter, and the relations for its tags.
 
     Args:
-        selection: the posts to count.
-        caption: the caption format whose quality labels are counted.
-        top: how many tags of each type to list.
+        database: the file.
+        ids: of the posts, (N,) int64.
+        caption: the format whose quality labels are counted.
+        top: how many tags of each type.
     """
-    database, ids = selection.database, selection.to_ids()
     columns = database.memory.columns
     places = np.searchsorted(columns.ids, ids)
     ratings, extensions = columns["rating"][places], columns["extension"][places]
     widths, heights = columns["image_width"][places], columns["image_height"][places]
-    by_year = np.unique(years(database, ids), return_counts=True)
-    common = selection.tag_counts().groupby("type", observed=False).head(top)
+    made = np.unique(years(database, ids), return_counts=True)
+    common = tag_counts(database, ids).groupby("type", observed=False).head(top)
     return Stats(
         posts=len(ids),
         ratings=_named(ratings, RATINGS, empty=True),

@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, fields
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from hakubooru.errors import DestinationError, InputError
 from hakubooru.files import read_text, replacing
-from hakubooru.select import funnel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from hakubooru.caption import CaptionFormat
-    from hakubooru.select.selection import Selection
+    from hakubooru.selection import Selection
 
 _PACKAGES: Final = ("hakubooru", "numpy", "peewee")
 
@@ -54,7 +52,9 @@ class Lock:
             UnknownTagError: the database does not have one of the tags.
             SampleError: a sample asks for more posts than there are to draw from.
         """
-        rows = [asdict(row) for row in funnel.rows(selection)]
+        from importlib.metadata import version  # noqa: PLC0415 - a tenth of what `import hakubooru` takes
+
+        rows = [asdict(row) for row in selection.funnel_rows()]
         of_file = selection.database.memory.columns.ids
         resolved = None if caption is None else caption.resolved(selection.database)
         return cls(

@@ -4,7 +4,7 @@ from contextlib import closing
 import pytest
 
 import hakubooru as hb
-from hakubooru.schema import RATINGS, TAG_TYPES, enum_number
+from hakubooru.store.schema import RATINGS, TAG_TYPES, enum_number
 
 # What HakuBooru 0.0.3 makes, letter for letter.
 PUBLISHED = {

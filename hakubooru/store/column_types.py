@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 from peewee import ForeignKeyField, IntegerField
 
 from hakubooru.errors import DatabaseFileError
-from hakubooru.expressions import FlagColumn
-from hakubooru.schema import Post, PostTagRelation, Tag
+from hakubooru.store.expressions import FlagColumn
+from hakubooru.store.schema import Post, PostTagRelation, Tag
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from hakubooru.arrays import ascending
+from hakubooru.caption import Captioner, CaptionFormat, Captions, caption_format
+from hakubooru.errors import InputError
 from hakubooru.select import fingerprint, funnel
 from hakubooru.select.evaluate import check_tags, evaluate
 from hakubooru.select.explain import explain
+from hakubooru.select.search import apply, parse
 from hakubooru.select.show import as_html
 from hakubooru.select.step import describe
 from hakubooru.select.steps import Steps
+from hakubooru.select.tag_counts import tag_counts
+from hakubooru.stats import Stats, stats
 
 if TYPE_CHECKING:
     import os
@@ -20,11 +25,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from hakubooru.arrays import Ids
-    from hakubooru.caption import CaptionFormat, Captions
     from hakubooru.export import ExportReport, OutputFormat
     from hakubooru.image.convert import ImageFormat
-    from hakubooru.schema import Post
-    from hakubooru.select.stats import Stats
+    from hakubooru.select.funnel import FunnelRow
+    from hakubooru.store.schema import Post
 
 _POSTS_A_BATCH = 1000
 
@@ -37,6 +41,19 @@ class Selection(Steps):
     posts in any order, but a sample before a filter is not a sample after it. Two selections of one database
     combine as sets: `a | b`, `a & b`, `a - b`.
     """
+
+    def search(self, text: str) -> Self:
+        """Posts that a search in Danbooru's syntax finds, in its order: `.search("1girl -comic rating:g")`.
+
+        Tags that the database has as aliases are understood; see `hakubooru.select.search` for the syntax.
+
+        Raises:
+            SearchError: the search cannot be read, asks what the database cannot answer, or names a tag that
+                it does not have; the message shows the place.
+        """
+        if not isinstance(text, str):
+            raise InputError(f"search() takes one text, and {text!r} is none; write search('1girl solo')")
+        return apply(parse(text), self)
 
     def to_ids(self) -> Ids:
         """Run the selection and return the post ids, (N,) int64, ascending unless a step orders them.
@@ -62,7 +79,7 @@ class Selection(Steps):
         """
         import pandas as pd  # noqa: PLC0415 - half a second that only frames need
 
-        rows = funnel.rows(self)
+        found = self.funnel_rows()
         return pd.DataFrame(
             {
                 "step": ["  " * row.depth + row.step for row in rows],
@@ -71,14 +88,16 @@ class Selection(Steps):
             }
         )
 
+    def funnel_rows(self) -> list[FunnelRow]:
+        """What each step left, as `funnel` shows it, without pandas."""
+        return funnel.rows(self.database, self.step)
+
     def explain(self) -> str:
         """Describe how the selection would run, one line for each step, without running it."""
         return explain(self.database, self.step)
 
     def tag_counts(self) -> pd.DataFrame:
-        """Count the posts of each tag: a pandas frame with `name`, `type` and `posts`, the most common tag first."""
-        from hakubooru.select.tag_counts import tag_counts  # noqa: PLC0415 - frames are heavy
-
+        """How many of the posts bear each tag: a frame with `name`, `type` and `posts`, the commonest first."""
         return tag_counts(self.database, self.to_ids())
 
     def stats(self, *, caption: str | CaptionFormat = "kohaku-epsilon", top: int = 10) -> Stats:
@@ -91,10 +110,7 @@ class Selection(Steps):
         Raises:
             CaptionFormatError: there is no caption format of that name.
         """
-        from hakubooru.caption import caption_format  # noqa: PLC0415 - a room that stands on this one
-        from hakubooru.select.stats import stats  # noqa: PLC0415
-
-        return stats(self, caption=caption_format(caption), top=top)
+        return stats(self.database, self.to_ids(), caption=caption_format(caption), top=top)
 
     def to_pandas(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """Read columns of the posts into a pandas frame, in the selection's order; by default, all columns.
@@ -128,8 +144,6 @@ class Selection(Steps):
         ids = ascending(self.to_ids())
         if caption is None:
             return fingerprint.of_ids(ids)
-        from hakubooru.caption import Captioner  # noqa: PLC0415 - a room that stands on this one
-
         return fingerprint.of_captions(Captioner(self.database, caption).captions(ids))
 
     def posts(self) -> Iterator[Post]:
@@ -144,8 +158,6 @@ class Selection(Steps):
         Raises:
             CaptionFormatError: there is no caption format of that name.
         """
-        from hakubooru.caption import Captions, caption_format  # noqa: PLC0415 - a room that stands on this one
-
         return Captions(self, caption_format(caption))
 
     def export(
@@ -164,11 +176,8 @@ class Selection(Steps):
         address: str | None = None,
         strict: bool = False,
     ) -> ExportReport:
-        """Write the posts' images and captions to `out` as pairs of files.
-
-        `hakubooru.export.export` describes the arguments and the errors.
-        """
-        from hakubooru.export import export  # noqa: PLC0415 - a room that stands on this one
+        """Write images and captions as pairs of files; `hakubooru.export.export` says how, and what can go wrong."""
+        from hakubooru.export import export  # noqa: PLC0415 - a fifth of what `import hakubooru` takes
 
         return export(
             self,

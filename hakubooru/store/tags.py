@@ -7,12 +7,12 @@ import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from hakubooru.errors import InputError, UnknownTagError
-from hakubooru.schema import TAG_TYPES, Tag
+from hakubooru.store.schema import TAG_TYPES, Tag
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from hakubooru.database import Database
+    from hakubooru.store.store import Store
 
 ALIAS_TABLE: Final = 'CREATE TABLE IF NOT EXISTS "tagalias" ("alias" VARCHAR(255) NOT NULL PRIMARY KEY, "name" VARCHAR(255) NOT NULL)'
 """The statement that creates the table of tag aliases. Published files lack it, and other programs ignore it."""
@@ -48,7 +48,7 @@ class TagMatch(NamedTuple):
 class Tags:
     """The tags of one database, as `db.tags` returns them."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Store) -> None:
         self._database = database
 
     def __getitem__(self, name: str) -> Tag:

@@ -78,6 +78,10 @@ class Converted(Guarded, Cast):
     """An expression cast to another type."""
 
 
+class Order(Guarded, Ordering):
+    """By which column rows are ordered, and which way."""
+
+
 class IntegerColumn(Guarded, IntegerField):
     """A column of whole numbers."""
 
@@ -123,6 +127,7 @@ _GUARDED: Final[dict[type, type[Guarded]]] = {
     StringExpression: Text,
     Negated: Negation,
     Cast: Converted,
+    Ordering: Order,
 }
 
 
@@ -162,10 +167,23 @@ def check_join(sides: tuple[Any, ...]) -> None:
 
 
 def _check_values(sides: tuple[Any, ...]) -> None:
+    if any(isinstance(side, Ordering) for side in sides):
+        raise ExpressionError(
+            "-Post.score is an order, from the most down: for the number write 0 - Post.score"
+        )
     if not all(map(_is_value, sides)):
         raise ExpressionError(
             f"conditions combine only with &, | and ~, and cannot be compared or calculated with: {_PARENTHESES}"
         )
+
+
+def _check_negated(sides: tuple[Any, ...]) -> None:
+    for side in sides:
+        if not is_question(side):
+            raise ExpressionError(
+                f"~ negates comparisons, and {_shown(side)} is not one: write ~(Post.score > 20), since Python reads "
+                "~Post.score > 20 as (~Post.score) > 20"
+            )
 
 
 def _check_xor(_: tuple[Any, ...]) -> NoReturn:
@@ -206,9 +224,10 @@ for _name in (
     *("add", "sub", "mul", "truediv", "radd", "rsub", "rmul", "rtruediv"),
 ):
     _guard(f"__{_name}__", _check_values)
+_guard("__invert__", _check_negated)
 for _name in (
+    *("asc", "desc", "__pos__", "__neg__"),
     *(
-        "__invert__",
         "__getitem__",
         "like",
         "ilike",

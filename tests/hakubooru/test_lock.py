@@ -9,7 +9,7 @@ import hakubooru as hb
 from hakubooru import Post
 from hakubooru.caption import caption_format
 from hakubooru.errors import DestinationError, InputError
-from hakubooru.select.lock import Lock
+from hakubooru.lock import Lock
 
 
 def lock(selection, *, asked=None, caption="kohaku-epsilon") -> Lock:

@@ -10,8 +10,8 @@ import sqlite3
 from typing import TYPE_CHECKING, Final
 
 from hakubooru.errors import DatabaseFileError, OldGenerationError, UnfinishedWriteError
-from hakubooru.schema import Post, PostTagRelation, Tag
-from hakubooru.sqlite_errors import explain
+from hakubooru.store.schema import Post, PostTagRelation, Tag
+from hakubooru.store.sqlite_errors import explain
 
 if TYPE_CHECKING:
     from pathlib import Path

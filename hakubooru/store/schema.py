@@ -12,12 +12,10 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from peewee import Model
 
 from hakubooru.errors import InputError
-from hakubooru.expressions import FlagColumn, IntegerColumn, ReferenceColumn, TextColumn
+from hakubooru.store.expressions import FlagColumn, IntegerColumn, ReferenceColumn, TextColumn
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-
-    from hakubooru.select.selection import Selection
 
 RATINGS: Final = ("general", "sensitive", "questionable", "explicit")
 """The names of `post.rating`; the file stores the index of a name."""
@@ -63,11 +61,6 @@ class EnumField(IntegerColumn):
 class Owner(Protocol):
     """The part of `Database` that its rows use."""
 
-    @property
-    def posts(self) -> Selection:
-        """All posts of the database."""
-        ...
-
     def tags_of_posts(self, ids: Iterable[int]) -> dict[int, list[Tag]]:
         """The tags of posts, by post id."""
         ...
@@ -96,9 +89,10 @@ class Tag(_Row):
         table_name = "tag"
 
     @property
-    def posts(self) -> Selection:
-        """The posts that have this tag, as a selection."""
-        return self._database().posts.tagged(all=[str(self.name)])
+    def posts(self) -> Any:
+        """The `Selection` of the posts that bear this tag."""
+        database: Any = self._database()  # selections stand above the tables, which cannot name their type
+        return database.posts.tagged(all=[str(self.name)])
 
     def __str__(self) -> str:
         return str(self.name)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
-from tqdm import tqdm
+from hakubooru.progress import progress
 
 if TYPE_CHECKING:
     import sqlite3
@@ -72,7 +72,7 @@ def ticking(connection: sqlite3.Connection, doing: str) -> Iterator[None]:
     """Run long statements in a `with` block: with a progress bar, a cache size for fast sorting, and Ctrl-C."""
     cache_size = connection.execute("PRAGMA cache_size").fetchone()[0]
     connection.execute(f"PRAGMA cache_size = -{_SORTING_CACHE_KIB}")
-    with tqdm(desc=doing, unit=" million steps", disable=None) as bar:
+    with progress(desc=doing, unit=" million steps") as bar:
         connection.set_progress_handler(lambda: bool(bar.update()), _STEPS_A_TICK)
         try:
             yield

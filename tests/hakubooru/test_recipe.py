@@ -6,7 +6,7 @@ import hakubooru as hb
 from booru import TAGS, post_row, write, write_random
 from hakubooru.caption import caption_format
 from hakubooru.errors import RecipeError
-from hakubooru.select.recipe import shipped
+from hakubooru.recipe import shipped
 
 
 def test_epsilon_is_exactly_the_published_selection(db):

@@ -34,6 +34,7 @@ from operator import or_
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from hakubooru.caption import CaptionFormat, caption_format
 from hakubooru.errors import CaptionFormatError, InputError, RecipeError, SearchError
 from hakubooru.files import read_text
 from hakubooru.image.convert import image_format
@@ -44,9 +45,8 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Mapping
 
-    from hakubooru.caption import CaptionFormat
     from hakubooru.database import Database
-    from hakubooru.select.selection import Selection
+    from hakubooru.selection import Selection
 
 FILTERS: Final = ("without_deleted", "without_banned", "without_gold", "with_image")
 """The steps that a recipe's `filter` may name."""
@@ -101,7 +101,7 @@ class Recipe:
             RecipeError: there is no such recipe, or it has a wrong value; the message names the place.
         """
         if str(recipe) in shipped():
-            path = resources.files("hakubooru.select") / "recipes" / f"{recipe}.toml"
+            path = resources.files("hakubooru") / "recipes" / f"{recipe}.toml"
             return cls.parse(path.read_text(encoding="utf-8"), str(recipe))
         file = Path(recipe)
         try:
@@ -155,9 +155,7 @@ class Recipe:
         return selection if self.query is None else selection.search(self.query)
 
     def caption_format(self) -> CaptionFormat | None:
-        """The caption format of the recipe; None if it has none."""
-        from hakubooru.caption import caption_format  # noqa: PLC0415 - a room that stands on this one
-
+        """The format of its captions, if it says one."""
         return None if self.caption is None else caption_format(self.caption)
 
     def beyond(self, database: Database, *, scale: float = 1) -> int | None:
@@ -222,7 +220,7 @@ class Recipe:
 
 def shipped() -> list[str]:
     """The names of the recipes that ship with the package."""
-    folder = resources.files("hakubooru.select") / "recipes"
+    folder = resources.files("hakubooru") / "recipes"
     return sorted(
         entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml")
     )
@@ -251,7 +249,7 @@ class _Reader:
         if "image" in values:
             self._check(image_format, values["image"])
         if "output" in values:
-            from hakubooru.export import output_format  # noqa: PLC0415 - a room that stands on this one
+            from hakubooru.export import output_format  # noqa: PLC0415 - a fifth of what `import hakubooru` takes
 
             self._check(output_format, values["output"])
         return Recipe(name=name, **values)
@@ -269,8 +267,6 @@ class _Reader:
             raise RecipeError(f"{self.place}: {error}") from error
 
     def _caption(self, value: Any) -> str | CaptionFormat:
-        from hakubooru.caption import caption_format  # noqa: PLC0415 - a room that stands on this one
-
         try:
             caption = caption_format(value)
         except CaptionFormatError as error:
