@@ -64,14 +64,17 @@ def create_database(path: str | os.PathLike[str]) -> Database:
 
 
 def migrate_database(path: str | os.PathLike[str]) -> Plan:
-    """Bring a metadata database of an older layout up to date, in place; interrupted, the same call goes on.
+    """Migrate a metadata database of an older layout to the current one, in place.
+
+    If it is interrupted, the same call continues.
 
     Returns:
-        what was done.
+        The scripts that ran, and their notes.
 
     Raises:
-        DatabaseFileError: the file is missing, damaged, something else, or has no room beside it.
-        BusyError: another process holds it.
+        DatabaseFileError: the file is missing or damaged, or is not a metadata database.
+        BusyError: another process has locked the file.
+        IncompleteError: the disk does not have enough free space.
     """
     from hakubooru_migrations import migrate  # noqa: PLC0415 - nothing else changes a layout
 

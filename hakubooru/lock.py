@@ -50,6 +50,7 @@ class Lock:
 
         Raises:
             UnknownTagError: the database does not have one of the tags.
+            InputError: a tag in `artist`, `character` or `copyright` has another type.
             SampleError: a sample asks for more posts than there are to draw from.
         """
         from importlib.metadata import version  # noqa: PLC0415 - a tenth of what `import hakubooru` takes

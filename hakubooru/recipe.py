@@ -155,7 +155,7 @@ class Recipe:
         return selection if self.query is None else selection.search(self.query)
 
     def caption_format(self) -> CaptionFormat | None:
-        """The format of its captions, if it says one."""
+        """The caption format of the recipe; None if it has none."""
         return None if self.caption is None else caption_format(self.caption)
 
     def beyond(self, database: Database, *, scale: float = 1) -> int | None:

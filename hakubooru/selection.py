@@ -43,16 +43,17 @@ class Selection(Steps):
     """
 
     def search(self, text: str) -> Self:
-        """Posts that a search in Danbooru's syntax finds, in its order: `.search("1girl -comic rating:g")`.
+        """Keep the posts that a search in Danbooru's syntax finds: `.search("1girl -comic rating:g")`.
 
-        Tags that the database has as aliases are understood; see `hakubooru.select.search` for the syntax.
+        `hakubooru.select.search` describes the syntax. Aliases of tags work where the database stores them. The
+        posts stand in the order that the search asks for.
 
         Raises:
-            SearchError: the search cannot be read, asks what the database cannot answer, or names a tag that
-                it does not have; the message shows the place.
+            SearchError: the search cannot be read, the database cannot answer it, or the database does not have
+                one of its tags; the message shows the place.
         """
         if not isinstance(text, str):
-            raise InputError(f"search() takes one text, and {text!r} is none; write search('1girl solo')")
+            raise InputError(f"search() takes one string, not {text!r}: write search('1girl solo')")
         return apply(parse(text), self)
 
     def to_ids(self) -> Ids:
@@ -79,7 +80,7 @@ class Selection(Steps):
         """
         import pandas as pd  # noqa: PLC0415 - half a second that only frames need
 
-        found = self.funnel_rows()
+        rows = self.funnel_rows()
         return pd.DataFrame(
             {
                 "step": ["  " * row.depth + row.step for row in rows],
@@ -89,7 +90,7 @@ class Selection(Steps):
         )
 
     def funnel_rows(self) -> list[FunnelRow]:
-        """What each step left, as `funnel` shows it, without pandas."""
+        """Count the posts after each step: a list of rows, for use without pandas."""
         return funnel.rows(self.database, self.step)
 
     def explain(self) -> str:
@@ -97,7 +98,7 @@ class Selection(Steps):
         return explain(self.database, self.step)
 
     def tag_counts(self) -> pd.DataFrame:
-        """How many of the posts bear each tag: a frame with `name`, `type` and `posts`, the commonest first."""
+        """Count the posts of each tag: a pandas frame with `name`, `type` and `posts`, the most common tag first."""
         return tag_counts(self.database, self.to_ids())
 
     def stats(self, *, caption: str | CaptionFormat = "kohaku-epsilon", top: int = 10) -> Stats:
@@ -176,7 +177,10 @@ class Selection(Steps):
         address: str | None = None,
         strict: bool = False,
     ) -> ExportReport:
-        """Write images and captions as pairs of files; `hakubooru.export.export` says how, and what can go wrong."""
+        """Write the posts' images and captions to `out` as pairs of files.
+
+        `hakubooru.export.export` describes the arguments and the errors.
+        """
         from hakubooru.export import export  # noqa: PLC0415 - a fifth of what `import hakubooru` takes
 
         return export(

@@ -60,7 +60,7 @@ def stats(database: CachedStore, ids: Ids, *, caption: CaptionFormat, top: int =
     places = np.searchsorted(columns.ids, ids)
     ratings, extensions = columns["rating"][places], columns["extension"][places]
     widths, heights = columns["image_width"][places], columns["image_height"][places]
-    made = np.unique(years(database, ids), return_counts=True)
+    by_year = np.unique(years(database, ids), return_counts=True)
     common = tag_counts(database, ids).groupby("type", observed=False).head(top)
     return Stats(
         posts=len(ids),

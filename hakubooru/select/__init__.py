@@ -1,4 +1,4 @@
-"""Which posts: predicates, seeded samples, and the lists of ids that selections come to."""
+"""Select posts: predicates, searches, seeded samples, and lists of ids."""
 
 from hakubooru.select.funnel import FunnelRow
 from hakubooru.select.idfile import check_suffix, read_ids, write_ids

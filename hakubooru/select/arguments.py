@@ -47,7 +47,9 @@ def number(value: Any, words: str) -> int | float:
         InputError: the value is not a number.
     """
     if isinstance(value, bool) or not isinstance(value, Real) or value != value:  # noqa: PLR0124 - NaN alone does
-        raise InputError(f"{words} takes numbers, and {value!r} is not one; write a number, such as 20")
+        raise InputError(
+            f"the ends of a range of {words} must be numbers, not {value!r}: write a number such as 20"
+        )
     if hasattr(value, "__index__") and -_LIMIT <= operator.index(value) < _LIMIT:
         return operator.index(value)
     return float(value)
@@ -66,18 +68,18 @@ def share(value: Any, call: str) -> float:
     return float(value)
 
 
-def listed(given: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The arguments of a call, which may be one list of them instead."""
-    if len(given) != 1 or not isinstance(given[0], Iterable) or isinstance(given[0], str | bytes | Mapping):
-        return given
-    values = given[0]
-    if hasattr(values, "to_pylist"):  # Arrow's own values are no texts
+def listed(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The arguments of a call; a single list, set or other iterable stands for its elements."""
+    values = arguments[0] if len(arguments) == 1 else None
+    if not isinstance(values, Iterable) or isinstance(values, str | bytes | Mapping):
+        return arguments
+    if hasattr(values, "to_pylist"):  # the elements of an Arrow array are not Python's strings
         values = values.to_pylist()
     return tuple(sorted(values) if isinstance(values, set | frozenset) else values)
 
 
 def column(value: Any) -> Any:
-    """The name of a column that is given as a peewee field, such as `Post.score`; anything else as it is."""
+    """The name of a peewee field, such as `Post.score`; any other value is returned unchanged."""
     return value.name if isinstance(value, Field) else value
 
 
@@ -103,4 +105,4 @@ def _index(value: Any, call: str, mend: str) -> int:
             return operator.index(value)
     except TypeError:
         pass
-    raise InputError(f"{call} takes a whole number, and {value!r} is not one{mend and f'; {mend}'}")
+    raise InputError(f"{call} takes a whole number, not {value!r}{mend and f': {mend}'}")

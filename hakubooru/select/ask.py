@@ -324,7 +324,7 @@ def _check_range(low: Any, high: Any, words: str) -> None:
 
 def _days(end: Day) -> tuple[str, str]:
     if isinstance(end, Real) and not hasattr(end, "__index__"):  # 2019.5 is no month of May
-        raise InputError(f"date takes dates such as 2024, '2024-05' or '2024-05-31', and {end!r} is none")
+        raise InputError(f"date() takes a date such as 2024, '2024-05' or '2024-05-31', not {end!r}")
     try:
         return date_span(str(end))
     except ValueError as error:

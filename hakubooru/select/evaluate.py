@@ -58,18 +58,18 @@ _FEW: Final = 4
 
 
 def check_tags(database: CachedStore, step: Step) -> None:
-    """Check that the database has every tag that a selection asks for, of the type that it says, with a query or two.
+    """Check that the database has every tag of a selection, with the type it must have; runs one or two queries.
 
     Raises:
         UnknownTagError: the database does not have a tag; the message names the nearest ones.
         InputError: a tag has another type.
     """
     filters = (part for part in walk(step) if isinstance(part, Filtered))
-    asked = [tag for part in filters for tag in tags_asked(part.predicate)]
-    if asked:
-        tags = Tags(database)
-        tags.check(tag.name for tag in asked)
-        tags.check_types({tag.name: tag.type for tag in asked if tag.type is not None})
+    tags = [tag for part in filters for tag in tags_asked(part.predicate)]
+    if tags:
+        reader = Tags(database)
+        reader.check(tag.name for tag in tags)
+        reader.check_types({tag.name: tag.type for tag in tags if tag.type is not None})
 
 
 def evaluate(database: CachedStore, step: Step) -> Ids:
@@ -126,8 +126,8 @@ def combine(step: Combined, left: Ids, right: Ids) -> Ids:
     return ascending(left[inside if step.operator == "&" else ~inside])
 
 
-def keep(database: CachedStore, source: Ids | None, wanted: Sequence[Predicate]) -> Ids:
-    """The posts of a source (None: of the file) for which all of some predicates hold, in the source's order."""
+def keep(database: CachedStore, source: Ids | None, predicates: Sequence[Predicate]) -> Ids:
+    """Keep the posts of a source that match all predicates, in the source's order; None stands for the whole file."""
     columns = database.memory.columns
     # If SQLite scans the posts for a tag anyway, it checks the numbers in the same scan; columns would take another.
     if _is_few(database, source, predicates) or not (
@@ -171,8 +171,8 @@ def _are_answered(columns: Columns, predicates: Sequence[Predicate]) -> bool:
     return all(is_answered(part, columns) for part in predicates)
 
 
-def _is_few(database: CachedStore, source: Ids | None, wanted: Sequence[Predicate]) -> bool:
-    """Whether so few posts are asked for that SQLite finds them sooner than a scan reads columns of all."""
+def _is_few(database: CachedStore, source: Ids | None, predicates: Sequence[Predicate]) -> bool:
+    """Whether the posts are so few that SQLite finds them faster than a scan reads the columns of all posts."""
     if database.memory.columns.are_read():
         return False
     first, last = database.memory.columns.span()
@@ -209,7 +209,7 @@ def _filtered(database: CachedStore, step: Filtered) -> Ids:
 
 def _scan(
     database: CachedStore,
-    wanted: Sequence[Predicate],
+    predicates: Sequence[Predicate],
     *,
     low: int | None = None,
     high: int | None = None,
@@ -225,8 +225,8 @@ def _scan(
     return read_ascending(database.connection(), sql, parameters[:-1])
 
 
-def _ask_sqlite(database: CachedStore, source: Ids | None, wanted: Sequence[Predicate]) -> Ids:
-    """Those ids of a source that the file has and for which predicates hold, in the source's order."""
+def _ask_sqlite(database: CachedStore, source: Ids | None, predicates: Sequence[Predicate]) -> Ids:
+    """Keep the ids of a source that the file has and that match the predicates, in the source's order."""
     if source is None:
         return _scan(database, predicates)
     if not len(source):

@@ -30,7 +30,7 @@ _WIDTH: Final = 60
 
 
 def explain(database: CachedStore, step: Step) -> str:
-    """The steps of a selection, one a line, each with what works it out."""
+    """Describe the steps of a selection, one on each line, with the part of the program that evaluates each."""
     columns = database.memory.columns
     if columns.know_tags():
         state = "numbers, flags and tags of the posts come from the sidecar that `db optimize` made"
@@ -45,9 +45,9 @@ def explain(database: CachedStore, step: Step) -> str:
 
 
 def _lines(database: CachedStore, step: Step, depth: int) -> Iterator[tuple[int, str, str]]:
-    known = database.memory.get(step)
-    if known is not None:
-        yield depth, str(step), f"known from before: {len(known):,} posts"
+    cached = database.memory.get(step)
+    if cached is not None:
+        yield depth, str(step), f"known from before: {len(cached):,} posts"
         return
     match step:
         case Everything():

@@ -43,7 +43,7 @@ def rows(database: CachedStore, step: Step) -> list[FunnelRow]:
 
 
 def trace(database: CachedStore, step: Step) -> tuple[Ids, list[FunnelRow]]:
-    """The ids of a selection, (N,) int64, and a row for each of its steps."""
+    """Evaluate a step to ids, (N,) int64, and a row for it and each of its sources."""
     match step:
         case Everything():
             ids = evaluate(database, step)

@@ -86,8 +86,8 @@ class Smallest:
 
 
 def _per_tag(database: CachedStore, ids: Ids, ranks: Ids, type: int, at_most: int) -> Ids:
-    """The ranks of the posts that are chosen for any of their tags of a type."""
-    wanted = _tags_of_type(database, type)
+    """The ranks of the posts that are drawn for one of their tags of a type, by the relations of the file."""
+    flags = _tags_of_type(database, type)
     if database.memory.columns.know_tags():
         return _by_postings(database.memory.columns, ids, ranks, np.flatnonzero(flags), at_most)
     order = np.argsort(ids, kind="stable")

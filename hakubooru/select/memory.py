@@ -56,7 +56,7 @@ class CachedStore(Store):
 
     @property
     def memory(self) -> Memory:
-        """What is known of the file's posts; empty again once the file has changed."""
+        """A cache of columns and recent selections. It is emptied when the file changes."""
         if self._memory is None or not self._memory.is_valid():
             self._memory = Memory(self)
         return self._memory

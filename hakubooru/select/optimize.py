@@ -38,7 +38,7 @@ class Cost:
 
 
 def cost(database: Store) -> Cost:
-    """What the sidecar of a file will take, told before it is made."""
+    """Estimate the size of the sidecar of a file."""
     posts = database.scalar("SELECT COUNT(*) FROM post")
     relations = database.scalar("SELECT COUNT(*) FROM posttagrelation")
     return Cost(relations=relations, bytes=int(posts * _BYTES_A_POST + relations * _BYTES_A_RELATION))
@@ -89,7 +89,7 @@ def _write_tags(database: Store, sidecar: NewSidecar, ids: Ids) -> None:
 
 
 def _by_tag(database: Store, path: Path, ids: Ids, counts: Ids) -> Values:
-    """The places among the ids of the posts of all relations, those of a tag together: a counting sort, on disk."""
+    """Group the posts of all relations by tag, with a counting sort on disk; posts are indices in `ids`."""
     total = int(counts.sum())
     together = np.memmap(path, np.uint32, "w+", shape=(max(total, 1),))
     # One more place than ids: posts beyond the last id get it.
@@ -110,7 +110,7 @@ def _by_tag(database: Store, path: Path, ids: Ids, counts: Ids) -> Values:
 
 
 def _relations(database: Store) -> Iterator[tuple[Values, Values]]:
-    """Post ids and tag ids of the file's relations, some millions at a time."""
+    """Iterate over the post ids and tag ids of the file's relations, millions at a time."""
     sql = (
         "SELECT COUNT(*), MAX(id), group_concat(post_id), group_concat(tag_id) FROM "
         f"(SELECT id, post_id, tag_id FROM posttagrelation WHERE id > ? ORDER BY id LIMIT {_ROWS_A_READ})"

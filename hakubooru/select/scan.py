@@ -39,7 +39,7 @@ _FEW: Final = 8
 
 
 def is_few(database: CachedStore, ids: Ids) -> bool:
-    """Whether looking posts up takes less than a scan of all."""
+    """Whether looking up the posts by an index is faster than a scan of the table."""
     low, high = database.memory.columns.span()
     return len(ids) * _FEW < high - low
 
@@ -71,7 +71,7 @@ def relations_of(database: CachedStore, ids: Ids, tags: Flags | None = None) -> 
 
 
 def relation_rows_of(database: CachedStore, ids: Ids) -> Iterator[tuple[Ids, Ids, Ids]]:
-    """The same with the ids of the rows: row ids, post ids and tag ids, (R,) int64 each."""
+    """Iterate over the relations of posts in pieces: row ids, post ids and tag ids, (R,) int64 each."""
     bits = _tag_bits(database)
     # One text for each row keeps its two numbers together, in whatever order SQLite joins the rows.
     value = f"id || ',' || (post_id << {bits} | tag_id)"
@@ -81,7 +81,7 @@ def relation_rows_of(database: CachedStore, ids: Ids) -> Iterator[tuple[Ids, Ids
 
 
 def years(database: CachedStore, ids: Ids) -> Ids:
-    """The year in which each post was made, as its date is written, (N,) int64; 0 where there is no date.
+    """The year of each post's date as the file writes it, (N,) int64; 0 for a post without a date.
 
     Args:
         database: the file.
@@ -99,7 +99,7 @@ def years(database: CachedStore, ids: Ids) -> Ids:
 
 
 def _scanned(database: CachedStore, table: str, value: str, only: _Where = _ALL) -> Iterator[tuple[str, int]]:
-    """A value of all rows of a table, joined by commas, a piece at a time, and the id of its last row."""
+    """Scan a table in pieces: the value of each row, joined by commas, and the id of the last row of the piece."""
     where, parameters = only
     count = _FILTERED_A_PIECE if where else _ROWS_A_PIECE
     sql = (
@@ -147,7 +147,7 @@ def _only(tags: Flags | None) -> _Where:
 
 
 def _tag_bits(database: CachedStore) -> int:
-    """How many bits the ids of the file's tags take."""
+    """How many bits the largest tag id of the file takes."""
     return int(database.scalar("SELECT ifnull(MAX(id), 0) FROM tag")).bit_length()
 
 

@@ -29,7 +29,7 @@ _COLUMNS: Final = (
 
 
 def as_html(database: CachedStore, step: Step) -> str:
-    """A selection's steps, and once they are known its count and first posts, as HTML."""
+    """Show the steps of a selection as HTML, with its count and first posts if they are cached."""
     ids = database.memory.get(step)
     count = "not counted yet: call .count()" if ids is None else f"{len(ids):,} posts"
     steps = "".join(f"<li>{line}</li>" for line in _items(step))
@@ -52,8 +52,8 @@ def _items(step: Step) -> Iterator[str]:
 
 
 def _table(database: CachedStore, ids: Ids) -> str:
-    found = {post.id: post for post in database.execute(Post.select().where(Post.id.in_(id_list(ids))))}
-    rows = [found[post_id] for post_id in ids.tolist() if post_id in found]
+    posts = {post.id: post for post in database.execute(Post.select().where(Post.id.in_(id_list(ids))))}
+    rows = [posts[post_id] for post_id in ids.tolist() if post_id in posts]
     head = "".join(f"<th>{name}</th>" for name in _COLUMNS)
     cells = ("".join(f"<td>{escape(str(getattr(post, name)))}</td>" for name in _COLUMNS) for post in rows)
     return f"<table><tr>{head}</tr>{''.join(f'<tr>{row}</tr>' for row in cells)}</table>"

@@ -58,7 +58,7 @@ def count_tags(database: CachedStore, ids: Ids) -> Ids:
 
 
 def _count_in_a_scan(database: CachedStore, ids: Ids, counts: Ids) -> None:
-    seen, scattered = np.zeros(len(ids), bool), np.zeros(len(ids), bool)
+    is_counted, is_scattered = np.zeros(len(ids), bool), np.zeros(len(ids), bool)
     ends = []
     for posts, tags, last in relations(database):
         places = np.searchsorted(ids, posts)
@@ -82,7 +82,7 @@ def _count(counts: Ids, posts: Ids, tags: Ids, sign: int = 1) -> None:
 
 
 def _count_once(database: CachedStore, counts: Ids, posts: Ids, ends: Ids) -> None:
-    """Take back what was counted twice: tags of posts whose relations lie in several pieces, by the pieces' ends."""
+    """Correct the counts of posts whose relations lie in several pieces; `ends` are the last rows of the pieces."""
     for rows, of_post, tags in relation_rows_of(database, posts):
         pieces = np.searchsorted(ends, rows)
         for piece in np.unique(pieces):

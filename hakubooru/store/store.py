@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from hakubooru.arrays import Ids
 
 BUSY_TIMEOUT: Final = 5.0
-"""Seconds to wait for another process that holds a file."""
+"""How many seconds to wait while another process has locked the file."""
 
 
 def open_store(path: str | os.PathLike[str], writable: bool = False) -> Store:
@@ -45,11 +45,11 @@ def warn_of_dates_in_utc(store: Store) -> None:
 
 
 def lay_out(path: Path, also: Sequence[str] = ()) -> None:
-    """Make the tables and indices in a file that has none, in one transaction.
+    """Create the tables and indices in an empty file, in one transaction.
 
     Args:
-        path: an empty file; one that has tables is left as it is.
-        also: statements that belong to the same transaction.
+        path: an empty file. A file that has tables already is not changed.
+        also: further statements to run in the same transaction.
     """
     connection = SqliteDatabase(sqlite_uri(path, writable=True), uri=True, timeout=BUSY_TIMEOUT)
     with explained(path), contextlib.closing(connection), connection.atomic("EXCLUSIVE"):
@@ -78,14 +78,14 @@ class Store:
             with explained(path):
                 check_numbers(path, self.connection())
             if writable:
-                # A log left beside the file would keep it from being opened on a read-only disk.
+                # A file in WAL mode has a log beside it, and cannot be opened on a read-only disk.
                 self.scalar("PRAGMA journal_mode = DELETE")
         except BaseException:
             self.close()
             raise
 
     def connection(self) -> sqlite3.Connection:
-        """This thread's own connection.
+        """The SQLite connection of the current thread.
 
         Raises:
             InputError: the database was closed.
@@ -94,9 +94,9 @@ class Store:
         return connection
 
     def execute(self, query: Any) -> Iterator[Any]:
-        """Run a peewee query here and iterate its rows, which carry this database.
+        """Run a peewee query on this file and iterate over its rows; each row refers to this database.
 
-        A query that was run elsewhere before is run anew: peewee itself would repeat the other file's rows.
+        The query is copied first. Peewee keeps the rows of a query, and would return those of another file.
         """
         with explained(self.path):
             for row in query.clone().iterator(self.peewee):
@@ -105,28 +105,28 @@ class Store:
                 yield row
 
     def compile(self, query: Any) -> tuple[str, list[Any]]:
-        """A peewee query as SQL with its parameters."""
+        """Compile a peewee query to SQL and its parameters."""
         sql, parameters = self.peewee.get_sql_context().sql(query).query()
         return sql, list(parameters)
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
-        """All rows of a statement.
+        """Run an SQL statement and return all its rows.
 
         Raises:
-            BusyError: another process holds the file.
+            BusyError: another process has locked the file.
             DatabaseFileError: the file is damaged.
         """
         with explained(self.path):
             return self.connection().execute(sql, parameters).fetchall()
 
     def scalar(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
-        """The first column of a statement's first row."""
+        """Run an SQL statement and return the first column of its first row."""
         return self.rows(sql, parameters)[0][0]
 
     def tags_of_posts(self, ids: Iterable[int]) -> dict[int, list[Tag]]:
-        """The tags of posts, in the order of the file's relations, with two queries; posts without tags are left out.
+        """The tags of each post, by post id, read with two queries. Posts without tags are left out.
 
-        A tag that stands in the relations of a post twice is given once.
+        Tags stand in the order of the file's relations. A tag that the relations list twice is returned once.
         """
         pairs = self.rows(
             "SELECT post_id, tag_id FROM posttagrelation WHERE post_id IN (SELECT value FROM json_each(?)) ORDER BY post_id, id",
@@ -134,31 +134,31 @@ class Store:
         )
         query = Tag.select().where(Tag.id.in_(id_list({tag_id for _, tag_id in pairs})))
         tags = {tag.id: tag for tag in self.execute(query)}
-        found: dict[int, list[Tag]] = {}
+        by_post: dict[int, list[Tag]] = {}
         for post_id, tag_id in dict.fromkeys(pairs):
             if tag_id in tags:
-                found.setdefault(post_id, []).append(tags[tag_id])
-        return found
+                by_post.setdefault(post_id, []).append(tags[tag_id])
+        return by_post
 
     def posts_with_tags(self, ids: Ids) -> list[Post]:
-        """Posts with their tags, in the order of `ids`, with three queries; ids that the file lacks are left out."""
-        found = {post.id: post for post in self.execute(Post.select().where(Post.id.in_(id_list(ids))))}
-        tags = self.tags_of_posts(found)
-        for post_id, post in found.items():
+        """Read posts and their tags with three queries, in the order of `ids`. Unknown ids are left out."""
+        posts = {post.id: post for post in self.execute(Post.select().where(Post.id.in_(id_list(ids))))}
+        tags = self.tags_of_posts(posts)
+        for post_id, post in posts.items():
             post._tags = tags.get(post_id, [])  # noqa: SLF001 - rows are ours
-        return [found[post_id] for post_id in ids.tolist() if post_id in found]
+        return [posts[post_id] for post_id in ids.tolist() if post_id in posts]
 
     @contextlib.contextmanager
     def bind(self) -> Iterator[Self]:
-        """Let peewee's own style (`Post.get_by_id(1)`) mean this file, inside a `with` statement.
+        """Bind peewee's models to this file inside a `with` statement, so that `Post.get_by_id(1)` reads it.
 
-        The models are bound for the whole process: not for two files or two threads at once.
+        The models are bound for the whole process. Do not bind two files, or use two threads, at the same time.
         """
         with self.peewee.bind_ctx(list(MODELS)):
             yield self
 
     def close(self) -> None:
-        """Close the connections of all threads."""
+        """Close the connections of all threads. Later queries raise `InputError`."""
         self.peewee.close_all()
 
     def __enter__(self) -> Self:
@@ -179,7 +179,7 @@ def _reopen(kind: type[Store], path: Path, writable: bool) -> Store:
 
 
 class _Connections(SqliteDatabase):
-    """peewee's database, which opens a connection a thread; this one can close them all from any thread."""
+    """Peewee's database with one connection for each thread; any thread can close all of them."""
 
     def __init__(self, owner: Store, uri: str) -> None:
         self.owner = owner

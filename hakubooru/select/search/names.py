@@ -28,7 +28,7 @@ TagNames: TypeAlias = "dict[Leaf, tuple[str, ...]]"
 
 
 def tag_names(query: Query, database: Store) -> TagNames:
-    """The tags that a search asks for, looked up with a query or two.
+    """Look up the tags of a search, with one or two queries.
 
     An alias means its tag, even if a tag with the alias's name still exists, because Danbooru has moved its posts.
     `unaliased:` means the tag of exactly that name.
@@ -40,7 +40,7 @@ def tag_names(query: Query, database: Store) -> TagNames:
     terms = [leaf for leaf in leaves(query.condition) if not isinstance(leaf, Metatag) or is_tag(leaf)]
     names = {_written(leaf) for leaf in terms}
     existing = _existing(database, names | {name.lower() for name in names})
-    aliases = Tags(database).aliases({leaf.name.lower() for leaf in asked if isinstance(leaf, Name)})
+    aliases = Tags(database).aliases({leaf.name.lower() for leaf in terms if isinstance(leaf, Name)})
     meanings: TagNames = {}
     for leaf in terms:
         name = _written(leaf)
@@ -99,7 +99,7 @@ def _matching(database: Store, wildcard: Wildcard, text: str) -> tuple[str, ...]
     return tuple(name for (name,) in rows)
 
 
-def _unknown(database: Store, leaf: Leaf, asked: Sequence[Leaf], text: str) -> SearchError:
+def _unknown(database: Store, leaf: Leaf, terms: Sequence[Leaf], text: str) -> SearchError:
     name = _written(leaf)
     if name.endswith(")") and not is_balanced(name) and is_balanced(name[:-1]):
         return mistake(text, (leaf.place[1] - 1, leaf.place[1]), CLOSES_NOTHING)
@@ -114,15 +114,15 @@ def _unknown(database: Store, leaf: Leaf, asked: Sequence[Leaf], text: str) -> S
     if not is_balanced(name):
         hints.append("one of its parentheses has no partner")
     if colon and (metatag := closest(prefix.lower(), ANSWERED)):
-        mends.append(f"the nearest metatag: {metatag}:")
+        hints.append(f"the nearest metatag is {metatag}:")
     if near := Tags(database).nearest(name):
-        mends.append(f"the nearest that it has: {', '.join(near)}")
-    return mistake(text, leaf.place, f"{message}; {'; '.join(mends) or 'it has none like it'}")
+        hints.append(f"similar tags: {', '.join(near)}")
+    return mistake(text, leaf.place, f"{message}; {'; '.join(hints) or 'no tag is similar to it'}")
 
 
-def _across_blanks(database: Store, leaf: Leaf, asked: Sequence[Leaf], text: str) -> str | None:
-    """The longest tag that a word and its neighbours in a search make together, if one does."""
-    place = next(place for place, other in enumerate(asked) if other is leaf)
+def _across_blanks(database: Store, leaf: Leaf, terms: Sequence[Leaf], text: str) -> str | None:
+    """The longest tag that a word makes with its neighbours in a search; None if there is none."""
+    place = next(place for place, other in enumerate(terms) if other is leaf)
     runs = [
         terms[start:end]
         for start in range(max(0, place - _MOST_WORDS + 1), place + 1)
@@ -134,8 +134,8 @@ def _across_blanks(database: Store, leaf: Leaf, asked: Sequence[Leaf], text: str
         for run in runs
         if _are_neighbours(run, text)
     ]
-    existing = _existing(database, joined) | set(Tags(database).aliases(joined))
-    return max((name for name in joined if name in existing), key=len, default=None)
+    existing = _existing(database, names) | set(Tags(database).aliases(names))
+    return max((name for name in names if name in existing), key=len, default=None)
 
 
 def _are_neighbours(run: Sequence[Leaf], text: str) -> bool:
