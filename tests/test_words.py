@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).parents[1]
-WORDED = ["trainer"]
+WORDED = ["trainer", "migrations", "hakubooru/ingest", "hakubooru/select", "hakubooru/store"]
 """The folders whose docstrings and comments stand by themselves."""
-NAMED = ["trainer"]
+NAMED = ["trainer", "migrations", "hakubooru/ingest", "hakubooru/select", "hakubooru/store"]
 """The folders whose variables are nouns."""
 
 CONTINUES = re.compile(r"(of|and|such)\s|likewise|the same|as above", re.IGNORECASE)

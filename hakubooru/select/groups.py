@@ -21,7 +21,7 @@ _RANK_BITS: Final = 32
 
 
 def sample_per(database: CachedStore, ids: Ids, by: str, at_most: int, seed: int) -> Ids:
-    """The posts that are among the `at_most` smallest keys of any of their groups, in the order of `ids`, (M,) int64.
+    """Keep the posts that have one of the `at_most` smallest keys of one of their groups, in the order of `ids`, (M,) int64.
 
     A post with several tags of a type belongs to the group of each. A post without one belongs to no group, and is left
     out. Posts without a date are a group of their own.
