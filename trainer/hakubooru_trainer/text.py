@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 CHUNK: Final = 75
 """Tokens a chunk, its start and end mark aside."""
 
-RULE: Final = "all of a caption is plain text"
-"""How captions become tokens; another text for another rule, since what was encoded by one is of no use to the next."""
+TOKENS_VERSION: Final = 2
+"""Raised with every change of the tokens of a caption; what was encoded from other tokens is not used."""
+
+TOKENS_CHANGES: Final = "all of a caption is plain text, so that an exclamation mark, <|startoftext|> and <|endoftext|> have other tokens"
+"""What the last change of `TOKENS_VERSION` was, for messages."""
 
 _lock = threading.Lock()  # the fast tokenizers are not safe to share among threads
 
