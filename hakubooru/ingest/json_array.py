@@ -19,18 +19,19 @@ _SPACE: Final = " \t\r\n"
 _AFTER_A_NUMBER: Final = (",", "]", *_SPACE)
 
 
-def read_array(stream: IO[bytes], path: Path) -> Iterator[tuple[int, bytes]]:
+def read_array(stream: IO[bytes], path: Path, *, chunk: int = _CHUNK) -> Iterator[tuple[int, bytes]]:
     """The items of an array, numbered from 1, as the text of each.
 
     Args:
         stream: at the opening bracket, or at white space before it.
         path: what an error names.
+        chunk: how many bytes are read at a time.
 
     Raises:
         DumpError: an item is no JSON, so that the place where the next begins is not known; or the array does
             not end.
     """
-    window, number = _Window(stream), 0
+    window, number = _Window(stream, chunk), 0
     try:
         window.step_over("[")
         while number or window.next_character() != "]":
@@ -49,8 +50,9 @@ def read_array(stream: IO[bytes], path: Path) -> Iterator[tuple[int, bytes]]:
 class _Window:
     """The part of the text that is in memory."""
 
-    def __init__(self, stream: IO[bytes]) -> None:
+    def __init__(self, stream: IO[bytes], chunk: int) -> None:
         self._stream = stream
+        self._chunk = chunk
         self._decoder = codecs.getincrementaldecoder("utf-8")("strict")
         self._scan = json.JSONDecoder().raw_decode
         self._text = ""
@@ -89,6 +91,6 @@ class _Window:
     def _read_on(self, failure: str) -> None:
         if self._ended or len(self._text) - self._at > _LONGEST_ITEM:
             raise ValueError(failure)
-        chunk = self._stream.read(_CHUNK)
+        chunk = self._stream.read(self._chunk)
         self._ended = not chunk
         self._text, self._at = self._text[self._at :] + self._decoder.decode(chunk, self._ended), 0

@@ -42,10 +42,15 @@ def cost(database: Database) -> Cost:
     return Cost(relations=relations, bytes=int(posts * _BYTES_A_POST + relations * _BYTES_A_RELATION))
 
 
-def optimize(database: Database) -> Path:
+def optimize(database: Database, *, common: int = _COMMON, rows_a_read: int = _ROWS_A_READ) -> Path:
     """Write the sidecar of a file, in place of an older one; gives its folder.
 
     Reads the posts in a few scans and the relations in one, in pieces; the file itself stays as it is.
+
+    Args:
+        database: the file.
+        common: a tag that more than one post in so many bears is kept as a bit for every post, others as lists of posts.
+        rows_a_read: how many relations are read at a time.
 
     Raises:
         DestinationError: there is no place where it can be written.
@@ -54,17 +59,17 @@ def optimize(database: Database) -> Path:
     with NewSidecar(database.path) as sidecar:
         for name in (*GROUPS, *NUMBERS):
             sidecar.save(name, columns[name])
-        _write_tags(database, sidecar, columns.ids)
+        _write_tags(database, sidecar, columns.ids, common, rows_a_read)
         return sidecar.finish()
 
 
-def _write_tags(database: Database, sidecar: NewSidecar, ids: Ids) -> None:
+def _write_tags(database: Database, sidecar: NewSidecar, ids: Ids, share: int, rows_a_read: int) -> None:
     counts = np.zeros(database.scalar("SELECT ifnull(MAX(tag_id), 0) + 1 FROM posttagrelation"), np.int64)
     for tag_id, count in database.rows("SELECT tag_id, COUNT(*) FROM posttagrelation GROUP BY tag_id"):
         counts[tag_id] = count
-    together = _by_tag(database, sidecar.scratch("together"), ids, counts)
+    together = _by_tag(_relations(database, rows_a_read), sidecar.scratch("together"), ids, counts)
     starts = np.cumsum(counts) - counts
-    is_common = counts * _COMMON > len(ids)
+    is_common = counts * share > len(ids)
     common = np.flatnonzero(is_common)
     bits = sidecar.empty("bits", (len(common), -(-len(ids) // 8)), np.uint8)
     posts = sidecar.empty("posts", (int(counts[~is_common].sum()),), np.uint32)
@@ -86,7 +91,7 @@ def _write_tags(database: Database, sidecar: NewSidecar, ids: Ids) -> None:
     sidecar.scratch("together").unlink()
 
 
-def _by_tag(database: Database, path: Path, ids: Ids, counts: Ids) -> Values:
+def _by_tag(relations: Iterator[tuple[Values, Values]], path: Path, ids: Ids, counts: Ids) -> Values:
     """The places among the ids of the posts of all relations, those of a tag together: a counting sort, on disk."""
     total = int(counts.sum())
     together = np.memmap(path, np.uint32, "w+", shape=(max(total, 1),))
@@ -95,7 +100,7 @@ def _by_tag(database: Database, path: Path, ids: Ids, counts: Ids) -> Values:
     place_of_id[ids] = np.arange(len(ids), dtype=np.uint32)
     filled = np.cumsum(counts) - counts
     with tqdm(total=total, desc="relations", unit=" relations", unit_scale=True, disable=None) as bar:
-        for posts, tags in _relations(database):
+        for posts, tags in relations:
             order = np.argsort(tags, kind="stable")
             of_tag = tags[order]
             first = np.flatnonzero(np.append(True, of_tag[1:] != of_tag[:-1]))
@@ -107,14 +112,14 @@ def _by_tag(database: Database, path: Path, ids: Ids, counts: Ids) -> Values:
     return together
 
 
-def _relations(database: Database) -> Iterator[tuple[Values, Values]]:
+def _relations(database: Database, rows_a_read: int) -> Iterator[tuple[Values, Values]]:
     """Post ids and tag ids of the file's relations, some millions at a time."""
     sql = (
         "SELECT COUNT(*), MAX(id), group_concat(post_id), group_concat(tag_id) FROM "
-        f"(SELECT id, post_id, tag_id FROM posttagrelation WHERE id > ? ORDER BY id LIMIT {_ROWS_A_READ})"
+        f"(SELECT id, post_id, tag_id FROM posttagrelation WHERE id > ? ORDER BY id LIMIT {rows_a_read})"
     )
-    count, last = _ROWS_A_READ, -(2**63)
-    while count == _ROWS_A_READ:
+    count, last = rows_a_read, -(2**63)
+    while count == rows_a_read:
         ((count, last, posts, tags),) = database.rows(sql, [last])
         if count:
             yield np.fromstring(posts, np.int64, sep=","), np.fromstring(tags, np.int64, sep=",")

@@ -15,7 +15,6 @@ from safetensors.torch import load_file, save_file
 from hakubooru.errors import ConfigError, DataSetError
 from hakubooru_trainer import loop
 from hakubooru_trainer.config.options import CacheOptions, CaptionOptions, TextOptions, ValidationOptions
-from hakubooru_trainer.data import cache as caches
 from hakubooru_trainer.data.cache import Cache, Item
 from hakubooru_trainer.distributed import Ranks
 
@@ -64,11 +63,11 @@ def test_a_cache_gives_what_was_put_in_and_makes_it_once(tmp_path):
 
 
 @pytest.mark.parametrize("torn", [0, 5, 11])
-def test_a_killed_one_is_taken_up(tmp_path, monkeypatch, torn):
-    monkeypatch.setattr(caches, "_BYTES_A_FILE", 24)  # three items
+def test_a_killed_one_is_taken_up(tmp_path, torn):
+    three_items = 24
     made = []
     with pytest.raises(KeyboardInterrupt):
-        fill(Cache(tmp_path, ALONE, ""), range(10), made, dies_at=8)
+        fill(Cache(tmp_path, ALONE, "", bytes_a_file=three_items), range(10), made, dies_at=8)
     with (tmp_path / "0.index").open("ab") as index:
         index.write(bytes(range(1, torn + 1)))  # a record that was not ended
     made.clear()

@@ -53,13 +53,15 @@ class Cache:
         folder: made if need be; its name says what they were computed with.
         ranks: of the run.
         option: what names the folder in a configuration.
+        bytes_a_file: a file is written as soon as its tensors take that many.
     """
 
-    def __init__(self, folder: Path, ranks: Ranks, option: str) -> None:
+    def __init__(self, folder: Path, ranks: Ranks, option: str, *, bytes_a_file: int = _BYTES_A_FILE) -> None:
         self.folder = folder
         self.folder.mkdir(parents=True, exist_ok=True)
         self.ranks = ranks
         self.option = option
+        self.bytes_a_file = bytes_a_file
         self.keys: Keys = np.empty(0, np.uint64)
         """Of all that is known to be there, ascending."""
         self.places: Ids = np.empty(0, np.int64)
@@ -115,7 +117,7 @@ class Cache:
         ):
             item = held[int(keys[place])] = make(place)
             size += sum(tensor.nbytes for tensor in item.tensors)
-            if size >= _BYTES_A_FILE:
+            if size >= self.bytes_a_file:
                 self._write(held)
                 held, size = {}, 0
         if held:

@@ -15,8 +15,8 @@ _OPEN: Final = 64
 class Files:
     """Reads whole files, and parts of archives, of which the last ones used stay open; threads may share it."""
 
-    def __init__(self) -> None:
-        self._archive = lru_cache(maxsize=_OPEN)(_Archive)
+    def __init__(self, *, most_open: int = _OPEN) -> None:
+        self._archive = lru_cache(maxsize=most_open)(_Archive)
 
     def read(self, path: str, offset: int = -1, size: int = 0) -> bytes:
         """A file, or where an offset is given, that part of it.
