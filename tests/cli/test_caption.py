@@ -62,6 +62,7 @@ def test_the_format_of_a_file(path, tmp_path):
     assert first["caption"].startswith("anime, ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -80,6 +81,7 @@ def test_wrong_input_ends_with_2_and_one_sentence(path, arguments, message):
     assert "Traceback" not in error
 
 
+@pytest.mark.slow
 def test_two_workers_as_a_real_process(path, tmp_path):
     out = tmp_path / "captions.jsonl"
     command = [Path(sys.executable).with_name("hakubooru"), "caption", path, "--out", out, "--workers", "2"]

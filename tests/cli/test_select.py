@@ -51,6 +51,7 @@ def test_scale_needs_a_recipe(path):
     assert "--recipe" in result.output
 
 
+@pytest.mark.slow
 def test_a_lock_is_written_then_compared(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     options = ("select", path, "rating:g", "--recipe", "epsilon", "--scale", 0.00002, "--lock")
@@ -96,6 +97,7 @@ def test_columns_out(path, tmp_path):
     assert [entry.name for entry in tmp_path.iterdir() if "parquet" in entry.name] == ["posts.parquet"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -106,6 +106,7 @@ def still(options, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_cached_captions_change_nothing_and_free_the_encoders(still, tmp_path, monkeypatch):
     plain = replace(still, cache=CacheOptions(), run=replace(still.run, out=str(tmp_path / "plain")))
     loop.run(plain)
@@ -127,6 +128,7 @@ def test_cached_captions_change_nothing_and_free_the_encoders(still, tmp_path, m
     assert len({name.partition(".")[0] for name in held}) == 9  # eight captions and the empty one
 
 
+@pytest.mark.slow
 def test_what_was_encoded_from_other_tokens_is_refused(still, tmp_path):
     told = replace(still, run=replace(still.run, updates=1))
     loop.run(told)
@@ -150,6 +152,7 @@ def test_a_cache_of_captions_that_change_is_refused(still, sections, message):
         replace(still, **sections)
 
 
+@pytest.mark.slow
 def test_general_tags_alone_are_changed(options):
     told = options(captions=CaptionOptions(tags="general", drop_tags=1.0, drop_parts={"people": 1.0}))
     it = loop.prepare(told, ALONE, loop.data_set(told, ALONE))

@@ -23,6 +23,8 @@ from hakubooru_trainer.data import images
 from hakubooru_trainer.data.images import UnusableImageError, pixels
 from hakubooru_trainer.distributed import Ranks
 
+pytestmark = pytest.mark.slow
+
 ALONE = Ranks(torch.device("cpu"))
 
 

@@ -10,6 +10,8 @@ import torch
 from hakubooru_trainer import optim
 from hakubooru_trainer.config.options import OptimizerOptions
 
+pytestmark = pytest.mark.slow
+
 
 def rates(updates, **told):
     options = OptimizerOptions(**told)

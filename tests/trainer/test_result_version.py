@@ -188,6 +188,7 @@ def test_colours_by_their_profile():
     )
 
 
+@pytest.mark.slow
 def test_a_tiny_run(options):
     told = options(loss=LossOptions(min_snr_gamma=5, noise_offset=0.0357))
     loop.run(told)

@@ -29,6 +29,7 @@ def test_the_same_seed_draws_the_same():
     assert first != other
 
 
+@pytest.mark.slow
 def test_images_are_what_the_records_say(booru):
     posts = records(booru)
     with tarfile.open(booru.images / "0.tar") as archive:
@@ -43,6 +44,7 @@ def test_images_are_what_the_records_say(booru):
                 assert image.size == (post["image_width"], post["image_height"])
 
 
+@pytest.mark.slow
 def test_hidden_posts_lack_what_hidden_posts_lack(booru):
     posts = list(records(booru).values())
     hidden = [post for post in posts if "md5" not in post]

@@ -64,6 +64,7 @@ def test_files(posts, tmp_path, suffix):
     assert not list(tmp_path.glob("*.part"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])
 def test_two_processes_write_the_same_bytes(posts, tmp_path, suffix):
     captions = posts.captions()
@@ -104,6 +105,7 @@ def test_lines_of_text_take_no_line_ends(posts, tmp_path):
     posts.captions(shape).write(tmp_path / "captions.jsonl")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_what_fails_leaves_nothing_and_what_was_there(posts, tmp_path, workers):
     out = tmp_path / "captions.jsonl"
@@ -116,6 +118,7 @@ def test_what_fails_leaves_nothing_and_what_was_there(posts, tmp_path, workers):
     assert not list(tmp_path.glob("*.part"))
 
 
+@pytest.mark.kill
 def test_a_killed_worker_is_told_and_leaves_nothing(posts, tmp_path):
     ids = np.tile(np.arange(1, 31), 2000)
     out = tmp_path / "captions.jsonl"

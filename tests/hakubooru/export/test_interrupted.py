@@ -60,6 +60,7 @@ def undisturbed(booru, tmp_path_factory):
     return files_of(out)
 
 
+@pytest.mark.kill
 @pytest.mark.parametrize("workers", [1, 2])
 def test_killed_again_and_again_the_result_is_the_same(booru, tmp_path, undisturbed, workers):
     draw = random.Random(workers)
@@ -82,6 +83,7 @@ def test_killed_again_and_again_the_result_is_the_same(booru, tmp_path, undistur
     assert not list(out.rglob("*.part"))
 
 
+@pytest.mark.kill
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send to one process")
 def test_interrupted_it_says_so_and_goes_on(booru, tmp_path, undisturbed):
     out = tmp_path / "out"
@@ -98,6 +100,7 @@ def test_interrupted_it_says_so_and_goes_on(booru, tmp_path, undisturbed):
     assert files_of(out) == undisturbed
 
 
+@pytest.mark.kill
 def test_a_killed_export_leaves_no_worker_behind(booru, tmp_path):
     process = start(booru, tmp_path / "out")
     workers = []

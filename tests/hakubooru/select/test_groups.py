@@ -71,6 +71,7 @@ def expected(db, source, by, at_most, seed) -> list[int]:
     return [post_id for post_id in ids.tolist() if post_id in chosen]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", ["character", "artist", "copyright", "rating", "year"])
 @pytest.mark.parametrize("at_most", [0, 1, 7, 1000])
 @pytest.mark.parametrize("few", [True, False])
