@@ -52,7 +52,9 @@ def check_suffix(path: Path, captioner: Captioner) -> None:
             )
 
 
-def write_captions(captioner: Captioner, ids: Ids, path: Path, workers: int = 1) -> None:
+def write_captions(
+    captioner: Captioner, ids: Ids, path: Path, workers: int = 1, *, posts_a_block: int = _POSTS_A_BLOCK
+) -> None:
     """Write the captions of posts, in the order of the ids; the file is the same for any number of workers.
 
     `.jsonl` holds `{"id": 1, "caption": "…"}` a line (a caption in the layout `json` stands there as an object),
@@ -63,6 +65,7 @@ def write_captions(captioner: Captioner, ids: Ids, path: Path, workers: int = 1)
         ids: posts, (N,) int64.
         path: where to.
         workers: processes that make captions; above 1, a script needs `if __name__ == "__main__":`.
+        posts_a_block: how many captions a process makes at a time.
 
     Raises:
         DestinationError: the file cannot be written there.
@@ -74,7 +77,7 @@ def write_captions(captioner: Captioner, ids: Ids, path: Path, workers: int = 1)
         replacing(path) as beside,
         _Writer(beside, path.suffix) as writer,
         progress(total=len(ids), unit=" captions", unit_scale=True) as bar,
-        contextlib.closing(_blocks(captioner, ids, path.suffix, workers)) as blocks,
+        contextlib.closing(_blocks(captioner, ids, path.suffix, workers, posts_a_block)) as blocks,
     ):
         for posts, block in blocks:
             writer.write(block)
@@ -109,9 +112,11 @@ class _Writer:
         self._file.close()
 
 
-def _blocks(captioner: Captioner, ids: Ids, suffix: str, workers: int) -> Generator[tuple[int, Any]]:
+def _blocks(
+    captioner: Captioner, ids: Ids, suffix: str, workers: int, size: int
+) -> Generator[tuple[int, Any]]:
     """The number of posts in each block, and the block."""
-    slices = (ids[start : start + _POSTS_A_BLOCK] for start in range(0, len(ids), _POSTS_A_BLOCK))
+    slices = (ids[start : start + size] for start in range(0, len(ids), size))
     if workers == 1:
         for some in slices:
             yield len(some), _ENCODERS[suffix](captioner, some)

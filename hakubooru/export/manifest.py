@@ -98,7 +98,10 @@ def write_manifest(
         metadata={_SINK: sink, _DECODING: str(decoding)},
     )
     tally = Tally()
-    with replacing(path) as beside, parquet.ParquetWriter(beside, schema, compression="zstd") as writer:
+    with (
+        replacing(path) as beside,
+        parquet.ParquetWriter(beside, schema, compression="zstd", write_page_checksum=True) as writer,
+    ):
         own, posts = np.split(ids, [np.searchsorted(ids, 0)])
         groups = [
             some[at : at + _ROWS_A_GROUP]
@@ -227,7 +230,7 @@ def _opened(path: Path) -> Iterator[Any]:
     from pyarrow import parquet  # noqa: PLC0415
 
     try:
-        with parquet.ParquetFile(path) as file:
+        with parquet.ParquetFile(path, page_checksum_verification=True) as file:
             yield file
     except PermissionError as error:
         raise DestinationError(f"{path} cannot be read: {error.strerror}; allow it") from error

@@ -215,7 +215,7 @@ def _tell_unknown(report: VerifyReport, files: Iterator[tuple[str, Place]]) -> N
 
 def _exported(out: Path) -> Iterator[list[Pair]]:
     """The pairs that a manifest tells of, some at a time."""
-    for rows in read_manifest(out, ("status", *Pair._fields), _ROWS_A_TASK):
+    for rows in read_manifest(out, ("status", "reason", "rating", *Pair._fields), _ROWS_A_TASK):
         yield [_pair(row) for row in rows if row["status"] == "exported"]
 
 

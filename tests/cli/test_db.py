@@ -84,6 +84,7 @@ def test_info_in_words_and_as_json(dump, tmp_path):
     assert "   relations  4\n" in out
 
 
+@pytest.mark.slow
 def test_build_and_info_as_processes(dump, tmp_path):
     command = [sys.executable, "-c", "from hakubooru_cli.main import main; main()", "db"]
     built = subprocess.run(
@@ -113,6 +114,7 @@ main()
 """
 
 
+@pytest.mark.kill
 def test_an_interrupted_build_says_so_and_goes_on(tmp_path):
     dump = write_lines(tmp_path / "dump.jsonl", [api_post(number) for number in range(1, 20)])
     command = ["db", "build", dump, "--out", tmp_path / "new.db"]

@@ -12,6 +12,8 @@ from pyarrow import parquet
 
 import hakubooru as hb
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 MAIN = "import sys; from hakubooru_cli.main import main; sys.exit(main())"
 

@@ -132,6 +132,7 @@ def test_sources_names_the_first_damaged_archives_and_counts_the_rest(tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_a_recipe_says_what_becomes_of_images(posts):
     write_tar(
         posts / "images" / "more.tar",

@@ -99,6 +99,7 @@ def test_wrong_paths_are_told_together_before_torch_is_imported(tmp_path):
         assert all(part in line for part in parts), line
 
 
+@pytest.mark.slow
 def test_the_whole_way(tmp_path):
     """tiny-model, run, sample and merge as a user calls them."""
     write_pairs(tmp_path / "pairs", [(64, 64)] * 4)

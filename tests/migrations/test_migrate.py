@@ -289,6 +289,7 @@ def test_lists_are_written_as_published():
     assert in_list([int("6KMR", 36), 1]) == "$6KMR#$1#"
 
 
+@pytest.mark.slow
 def test_the_commands_as_processes(path):
     write_generation(path, 1, random_posts(), TAGS)
     command = [sys.executable, "-c", "from hakubooru_cli.main import main; main()", "db", "migrate", path]

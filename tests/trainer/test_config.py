@@ -187,6 +187,7 @@ def test_what_is_wrong_is_named(file, told, override, message):
     assert message in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("override", "message"),
     [

@@ -202,6 +202,7 @@ anything = st.recursive(
 FIELDS = [field.name for field in dataclasses.fields(CaptionFormat)]
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.sampled_from(FIELDS), anything, max_size=3), st.sampled_from(sorted(PRESETS)))
 def test_whatever_a_table_holds_is_a_format_or_a_told_error(table, base):
     try:

@@ -116,6 +116,7 @@ run(Path(booru), Path(out), captions=Gated(gate=Path(gate)), start=start)
 """
 
 
+@pytest.mark.kill
 def test_a_driver_that_dies_is_taken_up(booru, cluster, tmp_path):
     run(booru, tmp_path / "local")
     out = tmp_path / "out"
@@ -130,6 +131,7 @@ def test_a_driver_that_dies_is_taken_up(booru, cluster, tmp_path):
     assert files_of(out) == files_of(tmp_path / "local")
 
 
+@pytest.mark.kill
 def test_an_archive_that_kills_its_worker_is_done_again_once(booru, cluster, tmp_path):
     with pytest.raises(IncompleteError, match=r"5\.tar was lost with its worker, and once more"):
         run_on(cluster, booru, tmp_path / "out", Deadly())
@@ -172,6 +174,7 @@ def test_what_looks_around_runs_where_the_package_is_missing():
     assert done.stdout.startswith(b"cannot import hakubooru (No module named 'hakubooru'); install it there")
 
 
+@pytest.mark.kill
 def test_a_node_that_dies_midway(booru, tmp_path):
     run(booru, tmp_path / "local")
     with head() as cluster, ThreadPoolExecutor(1) as thread:

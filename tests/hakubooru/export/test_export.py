@@ -67,6 +67,7 @@ def test_folder_names_are_no_repeats_to_kohya(booru, tmp_path):
             int(name.split("_")[0])  # how sd-scripts looks for a number of repeats
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [2, 3])
 def test_any_number_of_workers_gives_the_same_bytes(booru, tmp_path, workers):
     run(booru, tmp_path / "one")
@@ -163,6 +164,7 @@ def test_two_places_of_images_count_in_their_order(small):
     assert (manifest(small / "ab").width[1], manifest(small / "ba").width[1]) == (10, 20)
 
 
+@pytest.mark.slow
 def test_archives_of_unknown_names_give_no_post_twice(small):
     for number in range(4):
         ids = range(number * 8 + 1, number * 8 + 12)

@@ -152,6 +152,7 @@ CASES = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_nothing_outside_nothing_lost_and_each_told(small, case):
     lay, reason = CASES[case]

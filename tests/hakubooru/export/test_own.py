@@ -66,6 +66,7 @@ def test_own_pairs_join_the_posts(places):
         assert files[path.rpartition(".")[0] + ".txt"].decode() in captions.values()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sink", ["folder", "webdataset", "imagefolder"])
 def test_the_same_bytes_however_they_came_and_verified(places, sink):
     aside = (places / "own" / "a").rename(places / "aside")
@@ -171,6 +172,7 @@ def test_wrong_places_are_told(places):
     assert not (places / "out").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sink", ["folder", "webdataset", "imagefolder"])
 def test_the_trainer_reads_them(places, sink):
     torch = pytest.importorskip("torch")

@@ -15,6 +15,7 @@ from hakubooru.export.journal import Journal
 from pictures import files_of, picture, write_tar
 
 
+@pytest.mark.slow
 def test_repair_gives_the_same_bytes_again(out):
     before = files_of(out)
     spoil(out)
