@@ -90,7 +90,7 @@ WRONG = {
     "a folder of images that is missing": ([*EXPORT, "--images", "no"], "no"),
     "a folder without images": ([*EXPORT, "--images", "folder"], "folder"),
     "export into a file": (["export", "posts.db", "--images", "images", "--out", "ids.txt"], "ids.txt"),
-    "export without images": (EXPORT, "no place of images is given"),
+    "export without images": (EXPORT, "the places of the images are missing; give `images` (--images)"),
 }
 
 

@@ -381,5 +381,7 @@ def test_long_names_are_told_alike_by_a_walk_and_by_an_index(small):
 def test_of_many_options_that_differ_the_names_are_told(small):
     write_tar(small / "images" / "a.tar", {"1.webp": picture(1)})
     run(small, small / "out", settings=dict.fromkeys("abcd", "one"))
-    with pytest.raises(DestinationError, match="begun with other options: a, b, c, d; give the same"):
+    with pytest.raises(
+        DestinationError, match="begun with other options: a, b, c, d; use the earlier options"
+    ):
         run(small, small / "out", settings=dict.fromkeys("abcd", "two"))

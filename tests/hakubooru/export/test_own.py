@@ -166,7 +166,7 @@ def test_wrong_places_are_told(places):
             database.posts.export(places / "out", own=places / "nowhere")
         with pytest.raises(InputError, match="images holds no images of your own"):
             database.posts.export(places / "out", own=places / "images")
-        with pytest.raises(InputError, match="cannot be exported to the sink 'captions'"):
+        with pytest.raises(InputError, match="the sink 'captions' writes captions of posts only"):
             database.posts.export(places / "out", own=places / "own", sink="captions")
     assert not (places / "out").exists()
 

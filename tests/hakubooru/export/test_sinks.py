@@ -146,7 +146,7 @@ def test_captions_need_no_images_and_have_their_posts_sizes(small):
     with hb.open(small / "posts.db") as database:
         report = database.posts.export(small / "out", sink="captions", caption="danbooru")
         sizes = dict(database.rows("SELECT id, image_width FROM post"))
-        with pytest.raises(InputError, match="no place of images is given"):
+        with pytest.raises(InputError, match="the places of the images are missing"):
             database.posts.export(small / "other")
     assert report.exported == 40
     assert not (small / "other").exists()
