@@ -86,7 +86,10 @@ def test_records_stand_in_json_lines_as_objects(posts, tmp_path):
 @pytest.mark.parametrize(
     ("name", "error"),
     [
-        ("captions.csv", "captions.csv cannot be written: captions go to .jsonl, .parquet, .txt"),
+        (
+            "captions.csv",
+            "captions.csv cannot be written: its name must end with one of .jsonl, .parquet, .txt",
+        ),
         ("nowhere/captions.txt", "there is no folder"),
         ("folder.txt", "folder.txt cannot be written: it is a folder"),
     ],
@@ -131,7 +134,7 @@ def test_a_killed_worker_is_told_and_leaves_nothing(posts, tmp_path, monkeypatch
 
     killer = threading.Thread(target=kill)
     killer.start()
-    with pytest.raises(IncompleteError, match="a worker process was ended from outside"):
+    with pytest.raises(IncompleteError, match="a worker process was killed"):
         writing.write_captions(Captioner(posts.database), np.tile(np.arange(1, 31), 2000), out, workers=2)
     killer.join()
     assert not out.exists()

@@ -137,7 +137,7 @@ def fail(*_, **__):
 def test_an_empty_selection_does_not_prune_everything(booru, tmp_path):
     run(booru, tmp_path / "out")
     before = files_of(tmp_path / "out")
-    with pytest.raises(DestinationError, match="nothing is selected"):
+    with pytest.raises(DestinationError, match="no post is selected"):
         run(booru, tmp_path / "out", ids=[], prune=True)
     assert files_of(tmp_path / "out") == before
 

@@ -265,6 +265,6 @@ def test_a_post_that_the_database_has_no_more_is_told(out, monkeypatch):
     with hb.open(out.parent / "posts.db", writable=True) as database:
         database.rows("DELETE FROM post WHERE id = 7")
     (out / "x001" / "1.webp").unlink()
-    with pytest.raises(InputError, match=r"posts\.db has no post 7, which was selected; use the database"):
+    with pytest.raises(InputError, match=r"posts\.db has no post 7, but it is selected; use the database"):
         repair(out)
     assert files_of(out) == before
