@@ -28,7 +28,7 @@ class Problem(NamedTuple):
     path: str
     """The file's path below the export's folder."""
     what: str
-    """What is wrong, in a few words."""
+    """The fault, in a few words."""
     is_of_caption: bool = False
     """Whether only a caption file is wrong; the journal has its text."""
 

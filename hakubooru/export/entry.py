@@ -159,7 +159,7 @@ def export_from(
     sink = form.sink_for(str(out.absolute()))
     if origin.own and not sink.needs_images:
         raise InputError(
-            f"the sink {form.sink!r} writes captions of posts only, and your own images are no posts; "
+            f"the sink {form.sink!r} writes captions of posts only, not of your own images; "
             "leave out `own` (--own), or choose another sink"
         )
     if sink.needs_images and not (origin.images or origin.own):

@@ -106,7 +106,7 @@ def run_export(
         if shape.format is not None and sink.needs_images and decoding != DECODE_VERSION:
             raise DestinationError(
                 f"{out} was begun by an earlier version of hakubooru. Since then, {DECODE_CHANGES}. Choose another "
-                "folder, so that the data set is no mixture, or use that version"
+                "folder, so that all images are decoded in one way, or use that version"
             )
         journal.settle(settings, out)
         sink.clean()

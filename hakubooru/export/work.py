@@ -58,7 +58,7 @@ class ExportArchive:
     """Exports the wanted images of one archive; the work of an engine."""
 
     sink: Sink
-    """Where the pairs go."""
+    """The sink that takes the pairs."""
     captions: Captions
     """Gives the captions."""
     shape: ImageFormat = COPY

@@ -73,7 +73,7 @@ WRONG = {
         "a sample of 1,000,000 was asked for, and there are 50",
     ),
     "a scale of nothing": (["select", "posts.db", "--recipe", "epsilon", "--scale", "-1"], "a scale of -1"),
-    "a scale of no recipe": (["select", "posts.db", "--scale", "2"], "give a --recipe with it"),
+    "a scale of no recipe": (["select", "posts.db", "--scale", "2"], "add --recipe"),
     "a list of words": (
         ["select", "posts.db", "--ids", "ids.txt"],
         "ids.txt, line 2: 'two' is not a post id",

@@ -72,7 +72,7 @@ def test_a_lock_is_written_then_compared(path, tmp_path):
     assert lock["captions"].startswith("sha256:")
     assert lock["asked"]["query"] == "rating:g"
     assert lock["asked"]["recipe"]["strata"][0] == {"ids": [0, 2000000], "sample": 1000000}
-    assert command(*options, folder=tmp_path).stdout.splitlines()[-1] == "the same as epsilon.lock says"
+    assert command(*options, folder=tmp_path).stdout.splitlines()[-1] == "epsilon.lock says the same"
 
     other = (path, "rating:s", *options[2:], "--json", "--out", "ids.txt")
     changed = command(*other, folder=tmp_path)
@@ -111,8 +111,8 @@ def test_columns_out(path, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--columns", "id"], "give --out FILE.parquet"),
-        (["--columns", "id", "--out", "a.txt"], "give --out FILE.parquet"),
+        (["--columns", "id"], "add --out FILE.parquet"),
+        (["--columns", "id", "--out", "a.txt"], "add --out FILE.parquet"),
         (["--columns", "favs", "--out", "a.parquet"], "no column 'favs'"),
         (["--columns", "id", "--out", "no/such/a.parquet"], "choose another path"),
     ],

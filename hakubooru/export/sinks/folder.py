@@ -88,7 +88,7 @@ class _FolderWriter(Writer):
         self.out = out
         self.writes_captions = writes_captions
         self.part = f"{out}/{STATE}/part/{uuid.uuid4().hex}"
-        os.mkdir(self.part)  # noqa: PTH102 - as above
+        os.mkdir(self.part)  # noqa: PTH102 - Path costs more than the call
         self.whole = ""
         """The folder whose place `part` takes."""
         self.paths: dict[int, str] = {}
@@ -108,10 +108,10 @@ class _FolderWriter(Writer):
     def _prepare(self, folder: str) -> None:
         if folder in self.folders:
             return
-        if not self.folders and not os.path.exists(f"{self.out}/{folder}"):  # noqa: PTH110 - as above
+        if not self.folders and not os.path.exists(f"{self.out}/{folder}"):  # noqa: PTH110 - Path costs more than the call
             self.whole = folder
         else:
-            os.makedirs(f"{self.out}/{folder}", exist_ok=True)  # noqa: PTH103 - as above
+            os.makedirs(f"{self.out}/{folder}", exist_ok=True)  # noqa: PTH103 - Path costs more than the call
         self.folders.add(folder)
 
     def _write(self, path: str, data: bytes) -> None:
@@ -126,22 +126,22 @@ class _FolderWriter(Writer):
         finally:
             os.close(file)
         if not is_whole:
-            os.replace(part, f"{self.out}/{path}")  # noqa: PTH105 - as above
+            os.replace(part, f"{self.out}/{path}")  # noqa: PTH105 - Path costs more than the call
 
     def __exit__(self, *exc: object) -> None:
         if exc[0] is not None:
             shutil.rmtree(self.part, ignore_errors=True)
         elif not self.whole:
-            os.rmdir(self.part)  # noqa: PTH106 - as above
+            os.rmdir(self.part)  # noqa: PTH106 - Path costs more than the call
         else:
             self._place(f"{self.out}/{self.whole}")
 
     def _place(self, folder: str) -> None:
         try:
-            os.rename(self.part, folder)  # noqa: PTH104 - as above
+            os.rename(self.part, folder)  # noqa: PTH104 - Path costs more than the call
         except OSError:
             # Another archive has filled the folder in the meantime.
-            os.makedirs(folder, exist_ok=True)  # noqa: PTH103 - as above
-            for name in os.listdir(self.part):  # noqa: PTH208 - as above
-                os.replace(f"{self.part}/{name}", f"{folder}/{name}")  # noqa: PTH105 - as above
-            os.rmdir(self.part)  # noqa: PTH106 - as above
+            os.makedirs(folder, exist_ok=True)  # noqa: PTH103 - Path costs more than the call
+            for name in os.listdir(self.part):  # noqa: PTH208 - Path costs more than the call
+                os.replace(f"{self.part}/{name}", f"{folder}/{name}")  # noqa: PTH105 - Path costs more than the call
+            os.rmdir(self.part)  # noqa: PTH106 - Path costs more than the call

@@ -77,7 +77,7 @@ def test_interrupted_it_says_so_and_goes_on(booru, tmp_path, undisturbed):
     _, told = process.communicate(timeout=120)
     if process.returncode != 0:
         assert process.returncode == 130
-        assert told.lstrip() == "error: interrupted; the same command takes the work up again\n"
+        assert told.lstrip() == "error: interrupted; run the same command again to resume\n"
     process = start(booru, out)
     process.communicate()
     assert process.returncode == 0
