@@ -212,11 +212,11 @@ class Batch:
         self.format = format
         self.slots = vocabulary.slots
         self.ids, ratings, counts, days, texts = zip(*rows, strict=True)
-        found = [_tags_of(texts, vocabulary, repeats=format.repeats)]
+        columns = [_tags_of(texts, vocabulary, repeats=format.repeats)]
         for slot, labels in vocabulary.labels.of_posts(self.ids, ratings, counts, days):
             posts = np.flatnonzero(labels).astype(np.uint16)
-            found.append((posts, np.full(len(posts), slot, np.uint16), labels[posts]))
-        posts, slots, places = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
+            columns.append((posts, np.full(len(posts), slot, np.uint16), labels[posts]))
+        posts, slots, places = (np.concatenate(arrays) for arrays in zip(*columns, strict=True))
         keys = posts * np.uint16(SLOTS) + slots  # 16 bits, which NumPy sorts fastest
         if vocabulary.rank is None:
             order = np.argsort(keys, kind="stable")

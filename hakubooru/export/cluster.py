@@ -151,14 +151,14 @@ class ClusterEngine(Engine[Task, Outcome]):
 
         look = self.ray.remote(num_cpus=0, max_retries=0)(_looking_around())
         nodes = [node for node in self.ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
-        asked = {
+        references = {
             f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})": look.options(
                 scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
             ).remote(hakubooru.__version__, str(self.lease), list(self.needs))
             for node in nodes
         }
         lacking, answers = [], 0
-        for node, reference in asked.items():
+        for node, reference in references.items():
             try:
                 lacks = self.ray.get(reference)
             except self.ray.exceptions.RayTaskError:

@@ -147,8 +147,8 @@ class Journal:
 
     def recall(self, name: str) -> str | None:
         """Return the value recorded under a name, or None."""
-        found = self._connection.execute("SELECT value FROM setting WHERE name = ?", [name]).fetchone()
-        return found[0] if found else None
+        row = self._connection.execute("SELECT value FROM setting WHERE name = ?", [name]).fetchone()
+        return row[0] if row else None
 
     def done(self) -> set[tuple[str, int]]:
         """Return the keys and stamps of the archives that are done."""
@@ -306,9 +306,9 @@ class Journal:
         """
         others = np.setdiff1d(self.twin_ids(), ids, assume_unique=True)
         self._write("DELETE FROM twin WHERE id = ?", [(number,) for number in others.tolist()])
-        left = "(SELECT sha256, MIN(id) AS first FROM pair GROUP BY sha256) USING (sha256)"
+        firsts = "(SELECT sha256, MIN(id) AS first FROM pair GROUP BY sha256) USING (sha256)"
         rows = self._connection.execute(
-            f"SELECT id FROM twin LEFT JOIN {left} WHERE first IS NULL OR first > id ORDER BY id"
+            f"SELECT id FROM twin LEFT JOIN {firsts} WHERE first IS NULL OR first > id ORDER BY id"
         ).fetchall()
         self._write(
             f"UPDATE archive SET todo = MAX(todo, {_READ}) WHERE name = (SELECT archive FROM twin WHERE id = ?)",

@@ -54,34 +54,34 @@ def repair(out: str | os.PathLike[str], *, decode: bool = False, workers: int | 
     """
     out = Path(out)
     if not (out / STATE).is_dir():
-        found = verify(out, decode=decode, workers=workers)
-        if found.is_good:
-            return found
+        before = verify(out, decode=decode, workers=workers)
+        if before.is_good:
+            return before
         raise DestinationError(
             f"{out} has lost its folder {STATE}, so it cannot be repaired; export into another folder"
         )
     # The open journal locks the folder: no other export writes here between the check and the repair.
     with Journal(out) as journal, explained(journal.path):
-        found = verify(out, decode=decode, workers=workers)
-        if found.is_good:
-            return found
-        origin, ids = _origin(out, journal), _ids_told(out)
-        _see_finished(out, ids, journal)
+        before = verify(out, decode=decode, workers=workers)
+        if before.is_good:
+            return before
+        origin, ids = _origin(out, journal), _manifest_ids(out)
+        _check_finished(out, ids, journal)
         # An interrupted repair may have removed pairs from the journal. They are exported again even if their files
         # are there.
-        bad = {*found.bad_ids, *np.setdiff1d(_ids_told(out, exported=True), journal.ids()).tolist()}
-        _write_captions(out, journal, set(found.bad_captions) - bad)
+        bad = {*before.bad_ids, *np.setdiff1d(_manifest_ids(out, exported=True), journal.ids()).tolist()}
+        _write_captions(out, journal, set(before.bad_captions) - bad)
         sink = output_format(origin.output).sink_for(str(out.absolute()))
         if bad:
             # Check the sources first: nothing is removed that could not be exported again.
-            _see_sources(origin, out, bad, journal, sink)
+            _check_sources(origin, out, bad, journal, sink)
             journal.forget(bad)
             if isinstance(sink, ListedSink):
                 # The export below writes the list again. A repair does not keep a list that was edited by hand.
                 (out / sink.file).unlink(missing_ok=True)
         else:
             finish(out, sink, journal)
-        for name in found.orphans:
+        for name in before.orphans:
             (out / name).unlink(missing_ok=True)
     if not bad:
         return verify(out, decode=decode, workers=workers)
@@ -90,21 +90,21 @@ def repair(out: str | os.PathLike[str], *, decode: bool = False, workers: int | 
     report = verify(out, decode=decode, workers=workers)
     for post, reason in _left_out(out, bad):
         report.add(Problem(post, f"post {post}", f"could not be exported again: {reason}"))
-    for number in {number for number in bad if number < 0}.difference(_ids_told(out).tolist()):
+    for number in {number for number in bad if number < 0}.difference(_manifest_ids(out).tolist()):
         report.add(Problem(number, f"{-1 - number:015x}", "your own image could not be exported again"))
     return report
 
 
 def _origin(out: Path, journal: Journal) -> Origin:
-    told = journal.recall("origin")
-    if told is None:
+    text = journal.recall("origin")
+    if text is None:
         raise DestinationError(
             f"{journal.path} does not record the sources of {out}, so it cannot be repaired; export into another folder"
         )
-    return Origin(**json.loads(told))
+    return Origin(**json.loads(text))
 
 
-def _see_finished(out: Path, ids: Ids, journal: Journal) -> None:
+def _check_finished(out: Path, ids: Ids, journal: Journal) -> None:
     begun = np.setdiff1d(journal.ids(), ids)
     if len(begun):
         raise DestinationError(
@@ -113,7 +113,7 @@ def _see_finished(out: Path, ids: Ids, journal: Journal) -> None:
         )
 
 
-def _see_sources(origin: Origin, out: Path, bad: set[int], journal: Journal, sink: Sink) -> None:
+def _check_sources(origin: Origin, out: Path, bad: set[int], journal: Journal, sink: Sink) -> None:
     """Check that the sources of an export are there, and that its folders of own images have not changed.
 
     An export would take up the changes of a folder of own images; a repair must not.
@@ -138,7 +138,7 @@ def _see_sources(origin: Origin, out: Path, bad: set[int], journal: Journal, sin
             )
 
 
-def _ids_told(out: Path, *, exported: bool = False) -> Ids:
+def _manifest_ids(out: Path, *, exported: bool = False) -> Ids:
     """Return the posts and the numbers of own images in a manifest, ascending; with `exported`, only the exported."""
     parts = [np.empty(0, np.int64)]
     for rows in read_manifest(out, ("id", "path"), _ROWS_A_READ):
