@@ -70,7 +70,7 @@ def test_the_format_of_a_file(path, tmp_path):
         (["--caption", "nowhere.toml"], "nowhere.toml cannot be read"),
         (["--post", "12345"], "has no post 12345"),
         (["--out", "captions.csv"], "captions.csv cannot be written"),
-        (["--out", "captions.txt", "--post", "1"], "give one of them"),
+        (["--out", "captions.txt", "--post", "1"], "leave one of them out"),
         (["--out", "captions.txt", "--workers", "0"], "0 is not in the range"),
     ],
 )

@@ -22,7 +22,7 @@ def test_build_says_what_it_did(dump, tmp_path):
     assert (code, err) == (0, "")
     assert "3 records read" in out
     assert "2 new posts, 0 updated, 0 unchanged, 1 rejected" in out
-    assert f"the reasons are in {tmp_path / 'new.db'}.rejects.jsonl" in out
+    assert f"with reasons, are in {tmp_path / 'new.db'}.rejects.jsonl" in out
 
 
 def test_build_tells_of_an_old_dump_and_takes_the_option(tmp_path):
@@ -122,7 +122,7 @@ def test_an_interrupted_build_says_so_and_goes_on(tmp_path):
         [sys.executable, "-c", INTERRUPTED, *command], capture_output=True, text=True, check=False
     )
     assert done.returncode == 130
-    assert done.stderr.strip() == "error: interrupted; the same command takes the work up again"
+    assert done.stderr.strip() == "error: interrupted; run the same command again to resume"
     assert not (tmp_path / "new.db").exists()
     code, out, _ = call(*command)
     assert code == 0

@@ -73,7 +73,7 @@ def test_nothing_exported_is_a_failure_that_says_why(posts):
     [
         (["--caption", "kohaku-epsilom"], "did you mean 'kohaku-epsilon'"),
         (["--workers", "0"], "0 is not in the range"),
-        (["--images", "nowhere"], "nowhere, given as a place of images, does not exist"),
+        (["--images", "nowhere"], "the place of images nowhere does not exist"),
     ],
 )
 def test_wrong_input_writes_nothing(posts, options, message):
@@ -125,9 +125,9 @@ def test_sources_names_the_first_damaged_archives_and_counts_the_rest(tmp_path):
     result = CliRunner().invoke(cli, ["sources", str(tmp_path)])
     assert result.output.splitlines() == [
         f"{tmp_path}: unknown, tars: 1 archive, 0 images, 0.00 GB, 1 damaged",
-        r"  0\x1b[2J.tar is no tar archive",
+        r"  0\x1b[2J.tar is not a tar archive",
         f"{tmp_path}: NNNN by id % 1000, tars: 4 archives, 0 images, 0.00 GB, 4 damaged",
-        *[f"  000{number}.tar is no tar archive" for number in (1, 2, 3)],
+        *[f"  000{number}.tar is not a tar archive" for number in (1, 2, 3)],
         "  and 1 more",
     ]
 
@@ -172,8 +172,8 @@ def test_a_recipe_says_in_which_form_it_is_written(posts):
     [
         ('snik = "folder"', "[output] has no key 'snik'; did you mean 'sink'?"),
         ('sink = "web_dataset"', "[output] sink = 'web_dataset'; did you mean 'webdataset'?"),
-        ("shard_bytes = 0", "[output] shard_bytes = 0; it is a whole number above 0"),
-        ("shard_images = 1.5", "[output] shard_images = 1.5; it is a whole number above 0"),
+        ("shard_bytes = 0", "[output] shard_bytes = 0; it must be a whole number above 0"),
+        ("shard_images = 1.5", "[output] shard_images = 1.5; it must be a whole number above 0"),
     ],
 )
 def test_a_wrong_form_is_told(posts, line, message):

@@ -62,7 +62,7 @@ def test_a_lock_is_written_then_compared(path, tmp_path, monkeypatch):
     assert lock["captions"].startswith("sha256:")
     assert lock["asked"]["query"] == "rating:g"
     assert lock["asked"]["recipe"]["strata"][0] == {"ids": [0, 2000000], "sample": 1000000}
-    assert call(*options)[1].splitlines()[-1] == "the same as epsilon.lock says"
+    assert call(*options)[1].splitlines()[-1] == "epsilon.lock says the same"
 
     code, out, error = call("select", path, "rating:s", *options[3:], "--json", "--out", "ids.txt")
     assert code == 1
@@ -101,8 +101,8 @@ def test_columns_out(path, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--columns", "id"], "give --out FILE.parquet"),
-        (["--columns", "id", "--out", "a.txt"], "give --out FILE.parquet"),
+        (["--columns", "id"], "add --out FILE.parquet"),
+        (["--columns", "id", "--out", "a.txt"], "add --out FILE.parquet"),
         (["--columns", "favs", "--out", "a.parquet"], "no column 'favs'"),
         (["--columns", "id", "--out", "no/such/a.parquet"], "choose another path"),
     ],

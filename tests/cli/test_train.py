@@ -35,7 +35,7 @@ def test_a_missing_extra_is_named(monkeypatch):
     error = call("run", "config.toml").exception
     assert isinstance(error, InputError)
     assert str(error).startswith(
-        "hakubooru-train needs lycoris: install the extra with `pip install '.[train]'`"
+        "hakubooru-train needs lycoris; install the extra `train`: pip install '.[train]'"
     )
 
 

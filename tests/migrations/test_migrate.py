@@ -295,7 +295,7 @@ def test_the_commands_as_processes(path):
     command = [sys.executable, "-c", "from hakubooru_cli.main import main; main()", "db", "migrate", path]
     checked = subprocess.run([*command, "--check"], capture_output=True, text=True, check=True)
     assert "generation 1, to be done: 0001_relations_from_tag_lists" in checked.stdout
-    assert "free bytes meanwhile" in checked.stdout
+    assert "free bytes; there are" in checked.stdout
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "generation 1, done: 0001" in done.stdout
     assert done.stderr == ""

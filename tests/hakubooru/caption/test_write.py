@@ -87,7 +87,10 @@ def test_records_stand_in_json_lines_as_objects(posts, tmp_path):
 @pytest.mark.parametrize(
     ("name", "error"),
     [
-        ("captions.csv", "captions.csv cannot be written: captions go to .jsonl, .parquet, .txt"),
+        (
+            "captions.csv",
+            "captions.csv cannot be written: its name must end with one of .jsonl, .parquet, .txt",
+        ),
         ("nowhere/captions.txt", "there is no folder"),
         ("folder.txt", "folder.txt cannot be written: it is a folder"),
     ],
@@ -134,7 +137,7 @@ def test_a_killed_worker_is_told_and_leaves_nothing(posts, tmp_path):
 
     killer = threading.Thread(target=kill)
     killer.start()
-    with pytest.raises(IncompleteError, match="a worker process was ended from outside"):
+    with pytest.raises(IncompleteError, match="a worker process was killed"):
         writing.write_captions(Captioner(posts.database), ids, out, workers=2, posts_a_block=1)
     killer.join()
     assert not out.exists()

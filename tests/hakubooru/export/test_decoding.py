@@ -83,7 +83,7 @@ def test_conversions_begun_before_are_refused_in_words(small):
     as_before(out)
     before = files_of(out)
     with pytest.raises(
-        DestinationError, match=r"earlier version .* turned as EXIF asks.* choose another folder"
+        DestinationError, match=r"earlier version .* turned as EXIF asks.* Choose another folder"
     ):
         export(small, out, 3, image={"format": "png"})
     assert files_of(out) == before

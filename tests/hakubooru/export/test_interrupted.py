@@ -92,7 +92,7 @@ def test_interrupted_it_says_so_and_goes_on(booru, tmp_path, undisturbed):
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=120)
     assert process.returncode == 130
-    assert said.lstrip() == "error: interrupted; the same command takes the work up again\n"
+    assert said.lstrip() == "error: interrupted; run the same command again to resume\n"
     assert not (out / "manifest.parquet").exists()
     process = start(booru, out)
     process.communicate()
@@ -154,7 +154,7 @@ def fail(*_, **__):
 def test_an_empty_selection_does_not_prune_everything(booru, tmp_path):
     run(booru, tmp_path / "out")
     before = files_of(tmp_path / "out")
-    with pytest.raises(DestinationError, match="nothing is selected"):
+    with pytest.raises(DestinationError, match="no post is selected"):
         run(booru, tmp_path / "out", ids=[], prune=True)
     assert files_of(tmp_path / "out") == before
 

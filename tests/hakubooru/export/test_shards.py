@@ -180,7 +180,7 @@ def test_an_export_of_an_earlier_version_is_refused(many):
         journal.execute("DELETE FROM setting WHERE name = 'output.shards'")
     journal.close()
     with pytest.raises(
-        DestinationError, match=r'output\.shards was "of one archive each", and is "across archives"'
+        DestinationError, match=r'output\.shards was "of one archive each" and is now "across archives"'
     ):
         run(many, "out")
     assert verify(many / "out").is_good

@@ -140,7 +140,7 @@ def test_shards_end_by_images_and_by_bytes(small):
 
 def test_another_sink_for_the_same_folder_is_refused(booru, tmp_path):
     run(booru, tmp_path / "out", "imagefolder")
-    with pytest.raises(DestinationError, match='sink was "imagefolder", and is "webdataset"'):
+    with pytest.raises(DestinationError, match='sink was "imagefolder" and is now "webdataset"'):
         run(booru, tmp_path / "out", "webdataset")
     with pytest.raises(InputError, match=r"sink = 'imagefoldr'; did you mean 'imagefolder'"):
         run(booru, tmp_path / "other", "imagefoldr")
@@ -150,7 +150,7 @@ def test_captions_need_no_images_and_have_their_posts_sizes(small):
     with hb.open(small / "posts.db") as database:
         report = database.posts.export(small / "out", sink="captions", caption="danbooru")
         sizes = dict(database.rows("SELECT id, image_width FROM post"))
-        with pytest.raises(InputError, match="no place of images is given"):
+        with pytest.raises(InputError, match="the places of the images are missing"):
             database.posts.export(small / "other")
     assert report.exported == 40
     assert not (small / "other").exists()

@@ -34,9 +34,7 @@ ORPHANS = ["x006/6.png", "x007/8.webp", "x040/40.txt"]
 def test_a_whole_export_is_good(out, workers):
     report = verify(out, decode=True, workers=workers)
     assert report.is_good
-    assert (
-        str(report) == f"{out}: all 39 pairs are what the manifest says, and there is no file of any other."
-    )
+    assert str(report) == f"{out}: all 39 pairs are what the manifest says, and there are no other files."
 
 
 def test_what_is_wrong_is_told(out):
@@ -181,4 +179,4 @@ def test_what_another_user_cannot_read_or_write(out):
     (out / "x001").chmod(0)
     shown = subprocess.run([sys.executable, "-c", code, str(out)], capture_output=True, text=True, check=True)
     assert "pair cannot be read (Permission denied) (1: x001/1.webp)" in shown.stdout
-    assert "journal.sqlite cannot be written to; allow it" in shown.stdout
+    assert "journal.sqlite cannot be written to; change its permissions" in shown.stdout
