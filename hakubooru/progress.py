@@ -1,4 +1,4 @@
-"""Progress bars: shown on a terminal, and nowhere else."""
+"""Progress bars, which are shown only on a terminal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def progress(rows: Iterable[Any] | None = None, **options: Any) -> tqdm[Any]:
-    """A bar of tqdm's, with its options, over rows or over what `update` counts."""
+    """Make a tqdm progress bar, with its options, over an iterable or for calls of `update`."""
     from tqdm import tqdm  # noqa: PLC0415 - a tenth of what `import hakubooru` takes
 
     return tqdm(rows, disable=None, **options)

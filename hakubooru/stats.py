@@ -48,13 +48,13 @@ class Stats:
 
 
 def stats(database: CachedStore, ids: Ids, *, caption: CaptionFormat, top: int = 10) -> Stats:
-    """Count a selection; the columns of its posts are read as for a filter, and the relations for its tags.
+    """Count posts by rating, year, quality, size and bucket, and their most common tags.
 
     Args:
         database: the file.
-        ids: of the posts, (N,) int64.
-        caption: the format whose quality labels are counted.
-        top: how many tags of each type.
+        ids: the posts to count, (N,) int64.
+        caption: the caption format whose quality labels are counted.
+        top: how many tags of each type to list.
     """
     columns = database.memory.columns
     places = np.searchsorted(columns.ids, ids)

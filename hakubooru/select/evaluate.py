@@ -239,7 +239,7 @@ def _ask_sqlite(database: CachedStore, source: Ids | None, predicates: Sequence[
 
 
 def _ordered(database: CachedStore, step: Ordered | Limited) -> Ids:
-    """The posts of a source in an order, or the first of them."""
+    """The ids of a source, sorted; with a limit, only the first of them."""
     order, limit = (step.source, step.count) if isinstance(step, Limited) else (step, None)
     cached = database.memory.get(order)
     if cached is not None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FunnelRow:
-    """A step in words, the posts that it left, and how many it removed where it removes any."""
+    """A step of a selection with its counts."""
 
     step: str
     """The step in words."""
@@ -28,7 +28,7 @@ class FunnelRow:
 
 
 def rows(database: CachedStore, step: Step) -> list[FunnelRow]:
-    """A row for each step of a selection.
+    """Run a selection and count its posts after each step.
 
     The steps of the two sides of a combination have a greater depth, and their own counts.
 

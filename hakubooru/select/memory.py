@@ -50,7 +50,7 @@ class Memory:
 
 
 class CachedStore(Store):
-    """An open metadata file that keeps in memory what selections read of it."""
+    """An open metadata file with a cache of its columns and recent selections."""
 
     _memory: Memory | None = None
 

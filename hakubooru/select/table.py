@@ -32,7 +32,7 @@ COLUMNS: Final = tuple(field.name for field in Post._meta.sorted_fields)  # noqa
 
 
 def read_batches(database: Store, ids: Ids, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
-    """Posts in the order of `ids`, a record batch for each 50,000; ratings by name.
+    """Iterate over posts as Arrow record batches of 50,000, in the order of `ids`; ratings are names.
 
     Raises:
         InputError: posts have no column of that name.
@@ -68,7 +68,7 @@ def arrow_schema(columns: Sequence[str] | None) -> pa.Schema:
 
 
 def read_table(database: Store, ids: Ids, columns: Sequence[str] | None) -> pa.Table:
-    """Posts as an Arrow table, in the order of `ids`.
+    """Read posts into an Arrow table, in the order of `ids`.
 
     Raises:
         InputError: posts have no column of that name.
@@ -77,7 +77,9 @@ def read_table(database: Store, ids: Ids, columns: Sequence[str] | None) -> pa.T
 
 
 def write_parquet(path: Path, database: Store, ids: Ids, columns: Sequence[str] | None) -> None:
-    """Write posts to a Parquet file, in the order of `ids`, in flat memory; beside, and renamed.
+    """Write posts to a Parquet file, in the order of `ids` and in constant memory.
+
+    The file appears only when it is complete.
 
     Raises:
         InputError: posts have no column of that name.
@@ -93,7 +95,7 @@ def write_parquet(path: Path, database: Store, ids: Ids, columns: Sequence[str] 
 
 
 def read_frame(database: Store, ids: Ids, columns: Sequence[str] | None) -> pd.DataFrame:
-    """Posts as a pandas frame, in the order of `ids`; integers that may be missing are `Int64`.
+    """Read posts into a pandas frame, in the order of `ids`; columns of integers that may be missing are `Int64`.
 
     Raises:
         InputError: posts have no column of that name.

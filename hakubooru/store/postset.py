@@ -1,4 +1,4 @@
-"""What captions and exports ask of a set of posts."""
+"""The set of posts that captions and exports work on, as a protocol."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ if TYPE_CHECKING:
 
 
 class PostSet(Protocol):
-    """Posts of one file, whose ids are worked out when they are asked for; a `Selection` is one."""
+    """A set of posts of one file whose ids are computed on demand, such as a `Selection`."""
 
     @property
     def database(self) -> Store:
-        """The file."""
+        """The open metadata file."""
         ...
 
     def to_ids(self) -> Ids:
-        """The ids, (N,) int64."""
+        """Compute the ids of the posts, (N,) int64."""
         ...

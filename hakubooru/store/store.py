@@ -1,4 +1,4 @@
-"""A metadata file that is open: its connections, the rows of statements, and the posts and tags in them."""
+"""The open metadata file: its connections, SQL statements, and rows of posts and tags."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ BUSY_TIMEOUT: Final = 5.0
 
 
 def open_store(path: str | os.PathLike[str], writable: bool = False) -> Store:
-    """Open a metadata file without the face that `hakubooru.open` gives; it may raise what that does."""
+    """Open a metadata file as a `Store`, without selections; raises the errors of `hakubooru.open`."""
     store = Store(Path(path), writable=writable)
     warn_of_dates_in_utc(store)
     return store
 
 
 def warn_of_dates_in_utc(store: Store) -> None:
-    """Warn the caller's caller of a file that holds its dates in UTC."""
+    """Warn the caller's caller if a file stores its dates in UTC."""
     if has_dates_in_utc(store.connection()):
         warnings.warn(
-            f"{store.path} holds its dates in UTC, so that posts of New Year's Eve count as the next year's: run "
-            f"`hakubooru db migrate {store.path}`, which brings them to Danbooru's own time zone",
+            f"{store.path} stores its dates in UTC, so some posts of New Year's Eve count as the next year's: run "
+            f"`hakubooru db migrate {store.path}` to convert them to Danbooru's own time zone",
             stacklevel=3,
         )
 
@@ -62,10 +62,10 @@ def lay_out(path: Path, also: Sequence[str] = ()) -> None:
 
 
 class Store:
-    """An open metadata file, without the questions that `Database` puts to it.
+    """An open metadata file; `Database` adds selections and tags.
 
-    Any thread may use it (each gets a connection of its own), and it can be sent to another process, which
-    opens the file anew. Close it, or use it in a `with` statement.
+    Any thread may use it: each thread gets its own connection. It can be sent to another process, which opens
+    the file again. Close it with `close`, or use it in a `with` statement.
     """
 
     def __init__(self, path: Path, *, writable: bool = False) -> None:
