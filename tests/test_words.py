@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).parents[1]
-WORDED = ["trainer"]
+WORDED = ["hakubooru", "trainer", "cli", "migrations"]
 """The folders whose docstrings and comments stand by themselves."""
 NAMED = ["trainer"]
 """The folders whose variables are nouns."""

@@ -41,7 +41,6 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import numpy as np
 
 from hakubooru.arrays import read_ascending
-from hakubooru.errors import DestinationError
 from hakubooru.export.journal_file import boot, open_record
 from hakubooru.export.records import Pair
 from hakubooru.export.sinks import STATE
@@ -64,22 +63,8 @@ _NO_STAMP: Final = -1
 _IDS_A_READ: Final = 10_000
 OTHERS: Final = " (others)"
 """Ends the key of a row that stands for the posts which the archive's name does not announce."""
-_SHOWN: Final = 3
-"""The most changed options whose values a message shows; if more changed, such as a whole preset, it shows names."""
 _ON_THE_DISK: Final = ""
 """Value of `archive.boot` for an archive whose files have reached the disk."""
-
-_DECODING: Final = "decoding"
-_BEFORE_DECODING: Final = 1
-"""The version of decoding of exports whose journal does not record one, because an earlier version began them."""
-EARLIER: Final = {
-    "caption.repeats": "true",
-    "output.shards": '"of one archive each"',
-    "image.subsampling": '"4:2:0"',
-}
-"""Settings of exports whose journal does not record them, because an earlier version began them."""
-_NO_OPTIONS: Final = {"output.shards", "image.subsampling"}
-"""Settings among them that no export of this version can be given."""
 
 _PAIR: Final = ", ".join(Pair._fields)
 
@@ -105,43 +90,13 @@ class Journal:
     def __exit__(self, *exc: object) -> None:
         self._connection.close()
 
-    def settle(self, settings: Mapping[str, str], out: Path) -> None:
-        """Record the settings of a new export, or compare them with the settings that the export was begun with.
+    def settings(self) -> dict[str, str]:
+        """Return everything that `settle` and `remember` recorded, by name."""
+        return dict(self._connection.execute("SELECT name, value FROM setting"))
 
-        Raises:
-            DestinationError: some settings differ; the message names them.
-        """
-        before = dict(self._connection.execute("SELECT name, value FROM setting"))
-        tables = {name.partition(".")[0] for name in before}
-        earlier = {name: value for name, value in EARLIER.items() if name.partition(".")[0] in tables}
-        is_earlier = not earlier.keys() <= before.keys()
-        before = earlier | before
-        differing = [name for name, value in settings.items() if before.get(name, value) != value]
-        if differing:
-            changes = "; ".join(
-                f"{name} was {before[name]} and is now {settings[name]}" for name in differing
-            )
-            if len(differing) > _SHOWN:
-                changes = ", ".join(differing)
-            version = " by an earlier version of hakubooru" if is_earlier else ""
-            mend = "use that version" if _NO_OPTIONS.intersection(differing) else "use the earlier options"
-            raise DestinationError(
-                f"{out} was begun{version} with other options: {changes}; {mend}, or choose another folder"
-            )
+    def settle(self, settings: Mapping[str, str]) -> None:
+        """Record settings that have no value yet."""
         self._write("INSERT OR IGNORE INTO setting VALUES (?, ?)", list(settings.items()))
-
-    def decoding(self, now: int) -> int:
-        """Return the version of decoding that the export was begun with, and record it; call this before `settle`.
-
-        Args:
-            now: the version that a new export begins with.
-        """
-        recorded = self.recall(_DECODING)
-        if recorded is None:
-            (is_begun,) = self._connection.execute("SELECT EXISTS (SELECT 1 FROM setting)").fetchone()
-            recorded = str(_BEFORE_DECODING if is_begun else now)
-            self.remember(_DECODING, recorded)
-        return int(recorded)
 
     def remember(self, name: str, value: str) -> str | None:
         """Record a value that may change from one run to the next; return the value before."""

@@ -67,7 +67,7 @@ def test_a_repair_that_cannot_go_on_leaves_the_record_as_it_is(images, tmp_path,
         path.unlink()
     found = verify(out).problems
     assert found
-    with pytest.raises(DestinationError, match=r"earlier version .* go on with that version"):
+    with pytest.raises(DestinationError, match=r"earlier version .* use that version"):
         repair(out)
     assert verify(out).problems == found
     with Journal(out) as journal:
