@@ -73,7 +73,7 @@ def test_nothing_exported_is_a_failure_that_says_why(posts):
     [
         (["--caption", "kohaku-epsilom"], "did you mean 'kohaku-epsilon'"),
         (["--workers", "0"], "0 is not in the range"),
-        (["--images", "nowhere"], "the place of images nowhere does not exist"),
+        (["--images", "nowhere"], "nowhere does not exist; correct the path"),
     ],
 )
 def test_wrong_input_writes_nothing(posts, options, message):
@@ -90,7 +90,7 @@ def test_another_caption_format_for_the_same_folder_is_refused_and_named(posts):
     with (
         hb.open(posts / "posts.db") as db,
         pytest.raises(
-            hb.InputError, match=r"begun with other options: caption\.escape was false, and is true"
+            hb.InputError, match=r"begun with other options: caption\.escape was false and is now true"
         ),
     ):
         db.posts.export(
@@ -148,7 +148,7 @@ def test_a_recipe_says_what_becomes_of_images(posts):
     assert CliRunner().invoke(cli, ["verify", str(posts / "out"), "--decode"]).exit_code == 0
     recipe.write_text('[image]\nformat = "jpeg"\nmax_side = 65\nmin_side = 10\n')
     refused = export(posts, "--recipe", recipe)
-    assert "image.max_side was 64, and is 65" in str(refused.exception)
+    assert "image.max_side was 64 and is now 65" in str(refused.exception)
     recipe.write_text('[image]\nfromat = "jpeg"\n')
     assert "[image] has no key 'fromat'" in str(export(posts, "--recipe", recipe).exception)
 
@@ -161,7 +161,7 @@ def test_a_recipe_says_in_which_form_it_is_written(posts):
     assert table.path.dropna().str.rpartition("/")[0].value_counts().tolist() == [4, 2]
     recipe.write_text('[output]\nsink = "webdataset"\nshard_images = 5\n')
     refused = export(posts, "--recipe", recipe)
-    assert "output.shard_images was 4, and is 5" in str(refused.exception)
+    assert "output.shard_images was 4 and is now 5" in str(refused.exception)
     texts = f"export {posts / 'posts.db'} --recipe {recipe} --sink captions --out {posts / 'texts'}"
     assert CliRunner().invoke(cli, texts.split()).exit_code == 0
     assert files_of(posts / "texts")["x003/3.txt"] == b"1girl ||| long hair, worst quality, old, safe"
