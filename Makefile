@@ -4,13 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test check bench bench-select bench-captions bench-export bench-cluster bench-combine bench-train bench-state bench-plan clean
+.PHONY: demo test quick check bench bench-select bench-captions bench-export bench-cluster bench-combine bench-train bench-state bench-plan clean
 
 demo: $(VENV)/.library  ## a miniature booru, built, selected and exported into ./demo
 	$(BIN)/hakubooru demo demo
 
 test: check  ## all checks and all tests
 	$(BIN)/python -m pytest -n 2
+
+quick: $(VENV)/.dev  ## the tests that are neither slow nor kill processes, in under a minute
+	$(BIN)/python -m pytest -n 2 -m "not slow and not kill"
 
 check: $(VENV)/.dev  ## ruff and mypy only
 	$(BIN)/ruff check .

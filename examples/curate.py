@@ -1,6 +1,6 @@
 """A curator's session, to be read or run cell by cell: python examples/curate.py [FOLDER OF THE DEMO]."""
 
-# %% A database is opened read-only; a selection is a value, and nothing runs until a result is asked for.
+# %% A database is opened read-only. A selection is a value: nothing runs before you read a result.
 import sys
 from pathlib import Path
 
@@ -11,7 +11,7 @@ demo = Path(sys.argv[1] if len(sys.argv) > 1 else "demo")
 db = hb.open(demo / "danbooru.db")
 print(db.info())
 
-# %% Steps keep the order in which they are written; filters of one's own are peewee expressions.
+# %% Steps run in the order in which they are written. Your own filters are peewee expressions.
 girls = (
     db.posts.search("1girl solo -glasses rating:g,s")
     .with_image()
@@ -32,10 +32,10 @@ print(epsilon.funnel())
 balanced = epsilon.sample_per("character", at_most=20, seed=1)
 print(balanced.tag_counts().query("type == 'character'"))
 
-# %% Captions are made while they are read.
+# %% Captions are written while you read them.
 for post_id, caption in balanced.order_by("-fav_count").limit(3).captions("kohaku-epsilon"):
     print(post_id, caption)
 
-# %% And the pairs, with a manifest that accounts for every post.
+# %% An export writes pairs of image and caption, and a manifest with a row for every post.
 print(balanced.export(demo / "balanced", images=demo / "images", caption="kohaku-epsilon"))
 db.close()

@@ -56,7 +56,7 @@ ROOMS = {
     "run": [
         *("hakubooru_trainer.checkpoint", "hakubooru_trainer.durable", "hakubooru_trainer.fingerprint"),
         *("hakubooru_trainer.loop", "hakubooru_trainer.merge", "hakubooru_trainer.plan"),
-        "hakubooru_trainer.setup",
+        *("hakubooru_trainer.result_version", "hakubooru_trainer.setup"),
     ],
     "commands": ["hakubooru_cli"],
 }

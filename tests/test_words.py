@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).parents[1]
-WORDED = ["trainer", "migrations", "hakubooru/ingest", "hakubooru/select", "hakubooru/store"]
+WORDED = ["hakubooru", "trainer", "cli", "migrations"]
 """The folders whose docstrings and comments stand by themselves."""
-NAMED = ["trainer", "migrations", "hakubooru/ingest", "hakubooru/select", "hakubooru/store"]
+NAMED = ["trainer"]
 """The folders whose variables are nouns."""
 
 CONTINUES = re.compile(r"(of|and|such)\s|likewise|the same|as above", re.IGNORECASE)

@@ -1,4 +1,4 @@
-"""`hakubooru caption`: captions of posts to a file, of one post to read, and what each format makes."""
+"""`hakubooru caption`: write captions of posts to a file, show one post's caption, or list the formats."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def _list(context: click.Context, _: click.Parameter, wanted: bool) -> None:
 @click.command(cls=QueryCommand)
 @selection_options
 @click.option(
-    "--caption", metavar="F", help="A format: a name that --list shows, or a TOML file with [caption]."
+    "--caption", metavar="F", help="The format: a name that --list shows, or a TOML file with [caption]."
 )
-@click.option("--out", type=click.Path(), help="Write all captions: .jsonl, .parquet or .txt.")
+@click.option("--out", type=click.Path(), help="Write all captions to a .jsonl, .parquet or .txt file.")
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes that write.")
 @click.option("--post", type=int, metavar="ID", help="Show the caption of one post, and its parts by name.")
 @click.option(
@@ -34,11 +34,13 @@ def _list(context: click.Context, _: click.Parameter, wanted: bool) -> None:
 def caption(choice: Choice, *, caption: str | None, out: str | None, workers: int, post: int | None) -> None:
     """Write the captions of posts, or show some.
 
-    Without --out and --post, the first ten are shown. The format is the recipe's where there is one, and else
+    Without --out and --post, the first ten captions are shown. Without --caption, the format is the recipe's, or else
     kohaku-epsilon.
     """
     if out and post is not None:
-        raise click.UsageError("--out writes the captions of a selection, --post shows one: give one of them")
+        raise click.UsageError(
+            "--out writes all captions and --post shows one, so they cannot go together; leave one of them out"
+        )
     shape = hb.caption_format(caption or (choice.recipe and choice.recipe.caption) or "kohaku-epsilon")
     with hb.open(choice.file) as database:
         if post is not None:

@@ -1,4 +1,4 @@
-"""`hakubooru demo`: the whole way, on a miniature booru that it draws itself."""
+"""`hakubooru demo`: build, select and export a miniature booru that the command draws itself."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SHOWN: Final = 30
 def demo(folder: Path) -> None:
     """Draw a miniature booru into DIR, select a scaled-down Epsilon from it, and export it.
 
-    Takes half a minute. DIR is new or empty, or an earlier demo, which is made anew.
+    This takes half a minute. DIR must be new or empty, or an earlier demo, which is replaced.
     """
     _clear(folder)
     click.echo(f"drawing a miniature booru into {folder} …")
@@ -43,7 +43,7 @@ def demo(folder: Path) -> None:
         report = selection.export(folder / "out", images=booru.images)
         click.echo(f"{report}\n")
         _show(folder)
-    click.echo(f"\n{folder / 'contact_sheet.png'} shows some of the pairs. The same by hand:")
+    click.echo(f"\n{folder / 'contact_sheet.png'} shows some of the pairs. To do the same by hand:")
     click.echo(
         f"  hakubooru db build {booru.dump} --tags {booru.tags} --out mine.db\n"
         f"  hakubooru select mine.db --recipe epsilon --scale {SCALE} --funnel\n"
@@ -58,18 +58,18 @@ def _clear(folder: Path) -> None:
         if any(folder.iterdir()):
             if not (folder / _MARK).exists():
                 raise DestinationError(
-                    f"{folder} has files that are no demo's; name another folder, such as ./demo"
+                    f"{folder} is neither empty nor a demo; name another folder, such as ./demo"
                 )
             shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
     mark = json.dumps(
-        {"made by": f"hakubooru {hb.__version__}", "note": "`hakubooru demo` makes this folder anew"}
+        {"made by": f"hakubooru {hb.__version__}", "note": "`hakubooru demo` replaces this folder"}
     )
     (folder / _MARK).write_text(mark + "\n", encoding="utf-8", newline="\n")
 
 
 def _show(folder: Path) -> None:
-    from pyarrow import parquet  # noqa: PLC0415 - heavy, and only this needs it
+    from pyarrow import parquet  # noqa: PLC0415 - the command starts faster without it
 
     rows = parquet.read_table(folder / "out" / "manifest.parquet", columns=["path", "status", "caption"])
     pairs = [(row["path"], row["caption"]) for row in rows.to_pylist() if row["status"] == "exported"]

@@ -1,4 +1,4 @@
-"""`hakubooru export`, `verify` and `sources`: pairs of image and caption, and where their images come from."""
+"""`hakubooru export`, `verify` and `sources`: write pairs of image and caption, check them, show archives of images."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hakubooru.errors import IncompleteError
 from hakubooru_cli.options import Choice, QueryCommand, selection_options
 
 _NAMED = 3
-"""Damaged archives of a kind that `sources` names."""
+"""The most damaged archives of one kind that `sources` names."""
 
 
 @click.command(cls=QueryCommand)
@@ -22,44 +22,45 @@ _NAMED = 3
     metavar="DIR",
     multiple=True,
     type=click.Path(),
-    help="A folder with tars or folders of images, anywhere below it. May be given more than once.",
+    help="A folder that holds tars or folders of images, at any depth. You may give several.",
 )
 @click.option(
     "--own",
     metavar="DIR",
     multiple=True,
     type=click.Path(),
-    help="A folder of images of your own, each with its caption in .txt beside it; they join the posts.",
+    help="A folder of your own images, each with its caption beside it in .txt; they are exported too.",
 )
 @click.option("--out", metavar="DIR", required=True, type=click.Path(), help="The folder to write to.")
 @click.option(
-    "--caption", metavar="FORMAT", help="How captions are written; the recipe's, or kohaku-epsilon."
+    "--caption", metavar="FORMAT", help="The caption format; by default the recipe's, or else kohaku-epsilon."
 )
 @click.option(
     "--sink",
     type=click.Choice(
         ["folder", "webdataset", "imagefolder", "kohya-json", "kohya-json-relative", "captions"]
     ),
-    help="Pairs of files; shards; images with one file of captions, for `datasets` or for sd-scripts (with absolute "
-    "paths, or with paths below OUT); or captions alone. The recipe's, or folder.",
+    help="folder: pairs of files. webdataset: shards. imagefolder: images and a list of captions for `datasets`. "
+    "kohya-json: images and a list for sd-scripts, with absolute paths; kohya-json-relative: with paths below OUT. "
+    "captions: captions alone. By default the recipe's sink, or else folder.",
 )
 @click.option(
     "--workers",
     type=click.IntRange(min=1),
-    help="Processes that read and write: one, or where images are decoded, one for each core.",
+    help="Processes that read and write; by default one, or one for each core if images are decoded.",
 )
 @click.option(
     "--engine",
     type=click.Choice(["local", "ray"]),
     default="local",
-    help="Processes of this machine; or a Ray cluster, whose nodes see all these places.",
+    help="local: processes of this machine. ray: a Ray cluster whose nodes see all these places.",
 )
 @click.option(
     "--address",
     metavar="HOST:PORT",
-    help="Of a running Ray cluster, or `auto` for this machine's; without it Ray is started here.",
+    help="The address of a running Ray cluster, or `auto` for this machine's. By default Ray is started here.",
 )
-@click.option("--prune", is_flag=True, help="Remove from OUT what is not selected any more.")
+@click.option("--prune", is_flag=True, help="Remove posts from OUT that are not selected any more.")
 @click.option("--strict", is_flag=True, help="Fail if any selected post has no image.")
 def export(
     choice: Choice,
@@ -77,8 +78,8 @@ def export(
 ) -> None:
     """Export images of posts with their captions, as pairs of files.
 
-    OUT/manifest.parquet accounts for every selected post, OUT/rejects.jsonl for what was refused in the archives.
-    Interrupted, the same command goes on where it stopped.
+    OUT/manifest.parquet has a row for every selected post. OUT/rejects.jsonl names every refused member of an archive.
+    If the export is interrupted, run the same command again to resume it.
     """
     recipe = choice.recipe
     with hb.open(choice.file) as database:
@@ -102,11 +103,11 @@ def export(
 @click.command()
 @click.argument("out", type=click.Path())
 @click.option("--decode", is_flag=True, help="Decode every image too.")
-@click.option("--repair", is_flag=True, help="Export again what is wrong; remove what belongs to no pair.")
+@click.option("--repair", is_flag=True, help="Export wrong files again; remove files that belong to no pair.")
 @click.option(
     "--workers",
     type=click.IntRange(min=1),
-    help="Processes that read: one, or with --decode, one for each core.",
+    help="Processes that read; by default one, or one for each core with --decode.",
 )
 def verify(*, out: str, decode: bool, repair: bool, workers: int | None) -> None:
     """Compare the files of an export with its manifest: sizes, hashes, captions, files that belong to no pair."""
@@ -123,20 +124,22 @@ def verify(*, out: str, decode: bool, repair: bool, workers: int | None) -> None
     "--ids",
     metavar="F",
     type=click.Path(path_type=Path),
-    help="A selection: count how many of its posts are there.",
+    help="A file of post ids; count how many of these posts have an image.",
 )
 def sources(*, folders: tuple[str, ...], ids: Path | None) -> None:
     """Show which archives are recognised in folders of images, and what they hold.
 
-    They are shown in the order in which they count: a post's image is taken from the first that has it and whose name
-    tells of it, or else from the first that has it. What a tar holds is learned from its index or its headers, and kept
-    as an index beside it. Of archives that are damaged, the first three of a kind are named, with what is wrong.
-    `hakubooru select FILE QUERY --out ids.txt` writes a selection for --ids.
+    Archives are shown in the order in which they count. A post's image is taken from the first archive that holds it
+    and whose name announces it, or else from the first archive that holds it. What a tar holds is read from its index
+    or its headers, and kept as an index beside it. The first three damaged archives of each kind are named, with what
+    is wrong.
+
+    `hakubooru select FILE QUERY --out ids.txt` writes a file for --ids.
     """
     wanted = np.unique(hb.read_ids(ids)) if ids else None
-    found = 0
+    with_image = 0
     for group in hb.census(hb.find_archives(folders), wanted):
-        found += group.wanted
+        with_image += group.wanted
         parts = [
             f"{group.archives:,} archive{'s' if group.archives > 1 else ''}",
             f"{group.images:,} image{'s' if group.images != 1 else ''}",
@@ -152,4 +155,4 @@ def sources(*, folders: tuple[str, ...], ids: Path | None) -> None:
         if len(group.damaged) > _NAMED:
             click.echo(f"  and {len(group.damaged) - _NAMED:,} more")
     if wanted is not None:
-        click.echo(f"{found:,} of {len(wanted):,} selected posts have an image")
+        click.echo(f"{with_image:,} of {len(wanted):,} selected posts have an image")

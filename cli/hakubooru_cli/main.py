@@ -1,4 +1,4 @@
-"""`hakubooru`: the command, its groups, and what every failure looks like."""
+"""The command `hakubooru`, with its subcommands."""
 
 from __future__ import annotations
 
@@ -31,5 +31,5 @@ for command in (demo, database.db, select, caption, export, verify, stats, tags,
 
 
 def main() -> None:
-    """Run the command line and exit with its code."""
+    """Run `hakubooru` with the arguments of this process, and exit with its code."""
     sys.exit(run(cli, "hakubooru"))

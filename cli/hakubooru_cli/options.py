@@ -1,4 +1,4 @@
-"""The options that several commands share: which posts."""
+"""The arguments and options by which several commands select posts."""
 
 from __future__ import annotations
 
@@ -19,10 +19,14 @@ if TYPE_CHECKING:
 
 
 class QueryCommand(click.Command):
-    """A command whose last argument may have blanks in it and begin with a minus, which makes no option of it."""
+    """A command whose last argument is a query, which may hold blanks and begin with a minus."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Read the arguments; where the last one was written as an option or as several, say how to write it."""
+        """Parse the arguments; if the query was split by the shell or read as an option, say how to write it.
+
+        Raises:
+            click.UsageError: the arguments are wrong; the message shows the command line to write.
+        """
         words = self._words(args)
         try:
             return super().parse_args(ctx, args)
@@ -40,13 +44,13 @@ class QueryCommand(click.Command):
                 *["--"] * text.startswith("-"),
             ]
             raise click.UsageError(
-                f"{error.message} If that belongs to {str(last.name).upper()}, write: "
+                f"{error.message} If this is part of {str(last.name).upper()}, write: "
                 f"{' '.join(before)} {shlex.quote(text)}",
                 ctx,
             ) from None
 
     def _words(self, args: Sequence[str]) -> list[str]:
-        """The arguments without the options of this command and their values."""
+        """Return the arguments without the options of this command and their values."""
         options = {name: each for each in self.params if isinstance(each, click.Option) for name in each.opts}
         words: list[str] = []
         rest = list(args)
@@ -64,16 +68,21 @@ class QueryCommand(click.Command):
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """What FILE [QUERY] --recipe --ids --scale say."""
+    """The values of FILE [QUERY] --recipe --ids --scale."""
 
     file: str
+    """The path of the database."""
     query: str | None
+    """The search, or None."""
     recipe: hb.Recipe | None
+    """The recipe, or None."""
     ids: str | None
+    """The path of a list of ids, or None."""
     scale: float
+    """The factor for the recipe's id bounds and sample sizes."""
 
     def select(self, database: hb.Database) -> hb.Selection:
-        """The posts: the recipe's, of those the query's, of those the ones that are in the list of ids."""
+        """Return the posts of the recipe that match the query and are in the list of ids; print notes on the way."""
         selection = database.posts
         if self.recipe is not None:
             selection = self.recipe.select(database, scale=self.scale)
@@ -90,15 +99,15 @@ class Choice:
 
     @property
     def name(self) -> str:
-        """What files that belong to the selection are called after: the recipe, or else the database."""
+        """The name for files of the selection: the recipe's, or else the database's."""
         return self.recipe.name if self.recipe is not None else Path(self.file).stem
 
     def asked(self) -> dict[str, Any]:
-        """What was asked for, as JSON can hold it."""
+        """Return the recipe, query, list of ids and scale as a table that JSON can hold."""
         recipe = None
         if self.recipe is not None:
             recipe = asdict(self.recipe)
-            # A format is kept as it is resolved, and its words here would say it twice.
+            # A lock keeps the resolved caption format, so the recipe's own would be a second copy.
             del recipe["caption"], recipe["description"]
         return {"recipe": recipe, "query": self.query, "ids": self.ids, "scale": self.scale}
 
@@ -106,8 +115,8 @@ class Choice:
         end = recipe.beyond(database, scale=self.scale)
         if end is not None:
             click.echo(
-                f"note: {recipe.name} was drawn from a file that ended near id {end:,}, and this one goes on: "
-                f'add the query "id:<{end}" to repeat it',
+                f"note: {recipe.name} was made for a file that ends near id {end:,}, but this file has later posts; "
+                f'to repeat the original selection, add the query "id:<{end}"',
                 err=True,
             )
 
@@ -115,7 +124,7 @@ class Choice:
 def selection_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add FILE [QUERY] --recipe --ids --scale to a command, which gets them as its first argument, a `Choice`.
 
-    The command is to be a `QueryCommand`: a query may begin with a minus.
+    The command must be a `QueryCommand`, because a query may begin with a minus.
     """
 
     @click.argument("file", type=click.Path())
@@ -130,7 +139,7 @@ def selection_options(command: Callable[..., None]) -> Callable[..., None]:
         file: str, query: str | None, recipe: str | None, ids: str | None, scale: float, **rest: Any
     ) -> None:
         if scale != 1 and recipe is None:
-            raise click.UsageError("--scale multiplies a recipe's bounds; give a --recipe with it")
+            raise click.UsageError("--scale multiplies the bounds of a recipe; add --recipe")
         loaded = hb.Recipe.load(recipe) if recipe else None
         try:
             command(Choice(file=file, query=query, recipe=loaded, ids=ids, scale=scale), **rest)

@@ -1,4 +1,4 @@
-"""`hakubooru select`: which posts, and how many each step left."""
+"""`hakubooru select`: select posts, and show how many each step keeps."""
 
 from __future__ import annotations
 
@@ -17,16 +17,18 @@ from hakubooru_cli.options import Choice, QueryCommand, selection_options
 
 @click.command(cls=QueryCommand)
 @selection_options
-@click.option("--out", type=click.Path(path_type=Path), help="Write the ids: .txt (one a line) or .parquet.")
 @click.option(
-    "--columns", metavar="A,B", help="Columns that --out FILE.parquet holds, or `all`; without, the ids."
+    "--out", type=click.Path(path_type=Path), help="Write the ids to a .txt (one a line) or .parquet file."
 )
-@click.option("--funnel", is_flag=True, help="Show what each step left.")
 @click.option(
-    "--lock", is_flag=True, help="Write ./NAME.lock, or compare with it, and say what changed (exit code 1)."
+    "--columns", metavar="A,B", help="The columns of --out FILE.parquet, or `all`; by default the ids alone."
 )
-@click.option("--explain", is_flag=True, help="Only say what would run.")
-@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
+@click.option("--funnel", is_flag=True, help="Show how many posts each step keeps.")
+@click.option(
+    "--lock", is_flag=True, help="Write ./NAME.lock, or compare with it and show what changed (exit code 1)."
+)
+@click.option("--explain", is_flag=True, help="Only show what would run.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def select(
     choice: Choice,
     *,
@@ -39,32 +41,32 @@ def select(
 ) -> None:
     """Select posts from a metadata database.
 
-    QUERY, --recipe and --ids narrow each other; the query applies to what the recipe gives. A lock is named after
-    the recipe, or else after the database, and holds fingerprints of the ids and of the recipe's captions.
+    QUERY, --recipe and --ids narrow each other. The query searches the posts of the recipe. A lock is named after the
+    recipe, or else after the database. It holds fingerprints of the ids and of the recipe's captions.
     """
     if out:
         check_suffix(out)
     if columns and (out is None or out.suffix != ".parquet"):
-        raise click.UsageError("--columns are those of a Parquet file; give --out FILE.parquet with them")
+        raise click.UsageError("--columns needs a Parquet file; add --out FILE.parquet")
     with hb.open(choice.file) as database:
         selection = choice.select(database)
         if explain:
             click.echo(selection.explain())
             return
-        found = Found(choice, selection, funnel=funnel, lock=lock)
+        result = Result(choice, selection, funnel=funnel, lock=lock)
         if out:
             _write(out, selection, columns)
-    click.echo(json.dumps(found.table(out)) if as_json else found.text(out))
-    if found.changes:
-        changes = "".join(f"\n  {change}" for change in found.changes)
+    click.echo(json.dumps(result.table(out)) if as_json else result.text(out))
+    if result.changes:
+        changes = "".join(f"\n  {change}" for change in result.changes)
         raise IncompleteError(
-            f"the selection is not what {found.lock} says:{changes}\n"
-            "delete it, and run the same command again to write a new one"
+            f"the selection is not what {result.lock} says:{changes}\n"
+            f"to accept the changes, delete {result.lock} and run the same command again"
         )
 
 
-class Found:
-    """What a selection came to, for people and as JSON."""
+class Result:
+    """The result of a selection, as text and as JSON."""
 
     def __init__(self, choice: Choice, selection: hb.Selection, *, funnel: bool, lock: bool) -> None:
         self.steps = selection.funnel_rows() if funnel else []
@@ -85,31 +87,31 @@ class Found:
                 self.changes = before.changes(now)
 
     def table(self, out: Path | None) -> dict[str, Any]:
-        """As JSON can hold it; what was not asked for is left out."""
+        """Return the result as a table that JSON can hold; without what the options do not ask for."""
         first, last = self.span
-        found: dict[str, Any] = {
+        table: dict[str, Any] = {
             "posts": self.count,
             "first_id": first,
             "last_id": last,
             "fingerprint": self.fingerprint,
         }
         if self.steps:
-            found["funnel"] = [asdict(row) for row in self.steps]
+            table["funnel"] = [asdict(row) for row in self.steps]
         if out:
-            found["out"] = str(out)
+            table["out"] = str(out)
         if self.lock:
-            found |= {"lock": str(self.lock), "lock_is_new": self.is_new, "changes": self.changes}
-        return found
+            table |= {"lock": str(self.lock), "lock_is_new": self.is_new, "changes": self.changes}
+        return table
 
     def text(self, out: Path | None) -> str:
-        """As lines of text."""
+        """Return the result as lines of text."""
         first, last = self.span
         lines = [funnel_text(self.steps)] if self.steps else []
         lines.append(f"{self.count:,} posts" + (f", ids {first:,} to {last:,}" if self.count else ""))
         if out:
             lines.append(f"{'posts' if out.suffix == '.parquet' else 'ids'} written to {out}")
         if self.lock and not self.changes:
-            lines.append(f"{self.lock} written" if self.is_new else f"the same as {self.lock} says")
+            lines.append(f"{self.lock} written" if self.is_new else f"{self.lock} says the same")
         return "\n".join(lines)
 
 
@@ -117,14 +119,14 @@ def _write(out: Path, selection: hb.Selection, columns: str | None) -> None:
     if columns is None:
         hb.write_ids(out, selection.to_ids())
         return
-    from hakubooru.select.table import write_parquet  # noqa: PLC0415 - Arrow is heavy
+    from hakubooru.select.table import write_parquet  # noqa: PLC0415 - the command starts faster without Arrow
 
     names = None if columns == "all" else [name.strip() for name in columns.split(",")]
     write_parquet(out, selection.database, selection.to_ids(), names)
 
 
 def funnel_text(steps: list[hb.FunnelRow]) -> str:
-    """A funnel as lines of text: the step, the posts that it left, how many it removed."""
+    """Return a funnel as lines of text: the step, how many posts it keeps, how many it removes."""
     width = max(len(row.step) + 2 * row.depth for row in steps)
     return "\n".join(
         f"{'  ' * row.depth + row.step:<{width}}  {row.posts:>12,}"

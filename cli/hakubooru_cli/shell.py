@@ -1,4 +1,4 @@
-"""What both commands share: one way to end, and one way to speak."""
+"""Running both commands: their exit codes, and their messages for errors and warnings."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ FAILED, WRONG_INPUT, INTERRUPTED = 1, 2, 130
 
 
 def run(command: click.Command, name: str) -> int:
-    """Run a command line; say what went wrong in one sentence without a traceback; give the exit code."""
-    # Python's own form shows a line of our code.
+    """Run a command line and return its exit code; an error becomes one message, without a traceback."""
+    # Python's own format of warnings shows a line of our code.
     warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
     _show_everything()
     try:
@@ -29,21 +29,21 @@ def run(command: click.Command, name: str) -> int:
         error.show()
         return WRONG_INPUT
     except (KeyboardInterrupt, click.Abort):
-        return _fail("interrupted; the same command takes the work up again", INTERRUPTED)
+        return _fail("interrupted; run the same command again to resume", INTERRUPTED)
     except BrokenPipeError:
-        # The reader (`| head`) went away: keep Python from failing again as it flushes.
+        # The reader (`| head`) has closed the pipe. Without this, Python would fail again when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except OSError as error:
-        name = error.filename2 or error.filename  # of two, where something was to go
+        name = error.filename2 or error.filename  # filename2 is the target of a rename or a copy
         where = f" ({name})" if name else ""
-        mend = "; make room and run the same command again" if error.errno == errno.ENOSPC else ""
-        return _fail(f"{error.strerror or error}{where}{mend}", FAILED)
+        advice = "; make room and run the same command again" if error.errno == errno.ENOSPC else ""
+        return _fail(f"{error.strerror or error}{where}{advice}", FAILED)
     return 0
 
 
 def _show_everything() -> None:
-    """Write what a terminal or a pipe cannot show as an escape with a backslash, where Python would fail."""
+    """Make both streams write an escape for a character that they cannot encode; by default Python would fail."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
             stream.reconfigure(errors="backslashreplace")

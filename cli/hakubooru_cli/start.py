@@ -1,4 +1,4 @@
-"""Where both commands begin: Ctrl-C ends them quietly also while everything is still being imported."""
+"""The entry points of both commands; Ctrl-C ends them quietly even while modules are being imported."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from importlib import import_module
 
 
 def library() -> None:
-    """`hakubooru`."""
+    """Run the command `hakubooru`."""
     _start("hakubooru_cli.main")
 
 
 def trainer() -> None:
-    """`hakubooru-train`."""
+    """Run the command `hakubooru-train`."""
     _start("hakubooru_cli.train")
 
 
@@ -20,6 +20,6 @@ def _start(module: str) -> None:
     try:
         main = import_module(module).main
     except KeyboardInterrupt:
-        sys.stderr.write("error: interrupted before anything was begun\n")
+        sys.stderr.write("error: interrupted before the command began\n")
         sys.exit(130)
     main()

@@ -1,4 +1,4 @@
-"""`hakubooru stats`: what posts are made of."""
+"""`hakubooru stats`: count posts by rating, year, quality, size, aspect ratio and tag."""
 
 from __future__ import annotations
 
@@ -15,34 +15,36 @@ _BAR = 30
 
 @click.command(cls=QueryCommand)
 @selection_options
-@click.option("--top", type=click.IntRange(min=0), default=10, show_default=True, help="Tags of each type.")
-@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
+@click.option(
+    "--top", type=click.IntRange(min=0), default=10, show_default=True, help="How many tags of each type."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def stats(choice: Choice, *, top: int, as_json: bool) -> None:
-    """Say what posts are made of: ratings, years, qualities, sizes, aspect-ratio buckets, and the commonest tags.
+    """Count posts by rating, year, quality, size and aspect-ratio bucket, and show the most common tags.
 
-    Qualities are those of the recipe's captions, or of kohaku-epsilon.
+    Quality labels are those of the recipe's captions, or else of kohaku-epsilon.
     """
     shape = (choice.recipe and choice.recipe.caption) or "kohaku-epsilon"
     with hb.open(choice.file) as database:
-        found = choice.select(database).stats(caption=shape, top=top)
+        counted = choice.select(database).stats(caption=shape, top=top)
     if as_json:
-        click.echo(json.dumps(asdict(found)))
+        click.echo(json.dumps(asdict(counted)))
     else:
-        click.echo(stats_text(found))
+        click.echo(stats_text(counted))
 
 
-def stats_text(found: hb.Stats) -> str:
-    """Statistics as lines of text: a section for each, a bar for each share."""
-    sections = {name.replace("_", " "): counts for name, counts in asdict(found).items() if name != "posts"}
+def stats_text(stats: hb.Stats) -> str:
+    """Return statistics as lines of text: a section for each kind of count, a bar for each share."""
+    sections = {name.replace("_", " "): counts for name, counts in asdict(stats).items() if name != "posts"}
     sections |= {f"{kind} tags": counts for kind, counts in sections.pop("tags").items()}
-    lines = [f"{found.posts:,} posts"]
+    lines = [f"{stats.posts:,} posts"]
     for title, counts in sections.items():
         if not counts:
             continue
         lines += ["", title]
         width = max(map(len, counts))
         for name, count in counts.items():
-            share = count / max(1, found.posts)
+            share = count / max(1, stats.posts)
             lines.append(
                 f"  {name:<{width}}  {count:>12,}  {share:>6.1%}  {'#' * round(_BAR * share)}".rstrip()
             )

@@ -1,4 +1,4 @@
-"""`hakubooru tags`: which tags a metadata database has."""
+"""`hakubooru tags`: show the tags of a metadata database."""
 
 from __future__ import annotations
 
@@ -13,25 +13,28 @@ from hakubooru_cli.options import QueryCommand
 @click.command(cls=QueryCommand)
 @click.argument("file", type=click.Path())
 @click.argument("pattern")
-@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="Tags at the most.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON lines.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=100, show_default=True, help="The most tags to show."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
 def tags(file: str, pattern: str, *, limit: int, as_json: bool) -> None:
-    """Show the tags whose names or aliases match PATTERN, with type and number of posts, the commonest first.
+    """Show the tags whose names or aliases match PATTERN, with type and number of posts, the most common first.
 
-    In PATTERN * stands for any characters: quote it, so that the shell leaves it alone.
+    In PATTERN, * stands for any characters. Quote the pattern, so that the shell does not expand it.
     """
     with hb.open(file) as database:
-        found = database.tags.matching(pattern, limit)
-        count = database.tags.count_matching(pattern) if len(found) == limit else len(found)
-    if count > len(found):
+        matching = database.tags.matching(pattern, limit)
+        count = database.tags.count_matching(pattern) if len(matching) == limit else len(matching)
+    if count > len(matching):
         click.echo(
-            f"note: the commonest {len(found):,} of {count:,} tags; --limit {count} shows all", err=True
+            f"note: showing the most common {len(matching):,} of {count:,} tags; --limit {count} shows all",
+            err=True,
         )
     if as_json:
-        for tag in found:
+        for tag in matching:
             click.echo(json.dumps(tag._asdict(), ensure_ascii=False))
         return
-    width = max(len(tag.name) for tag in found)
-    for tag in found:
+    width = max(len(tag.name) for tag in matching)
+    for tag in matching:
         alias = f"  (alias {tag.alias})" if tag.alias else ""
         click.echo(f"{tag.name:<{width}}  {tag.type:<9}  {tag.posts:>10,}{alias}")

@@ -1,4 +1,4 @@
-"""`hakubooru-train`: the command, and what it says where the extra is missing."""
+"""The command `hakubooru-train`, with its subcommands."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ from hakubooru_cli.training.model import combine, merge, sample, tiny_model
 from hakubooru_cli.training.run import plan, run
 
 NEEDED: Final = ("torch", "diffusers", "transformers", "lycoris", "bitsandbytes", "safetensors")
-"""What the extra `train` installs, by the names under which it is imported."""
+"""The import names of the packages that the extra `train` installs."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(hakubooru.__version__, prog_name="hakubooru-train")
 def cli() -> None:
-    """Fine-tune SDXL with LoKr on what `hakubooru export` wrote.
+    """Fine-tune SDXL with LoKr on the data sets that `hakubooru export` writes.
 
     Exit codes: 0 done, 1 failed, 2 wrong input, 130 interrupted.
     """
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise InputError(
-            f"hakubooru-train needs {', '.join(missing)}: install the extra with `pip install '.[train]'` in hakubooru's folder"
+            f"hakubooru-train needs {', '.join(missing)}; install the extra `train`: pip install '.[train]' in the "
+            "folder of hakubooru"
         )
 
 
@@ -37,9 +38,9 @@ for command in (run, plan, tiny_model, merge, combine, sample):
 
 
 def main() -> None:
-    """Run the command line and exit with its code."""
+    """Run `hakubooru-train` with the arguments of this process, and exit with its code."""
     sys.exit(run_command(cli, "hakubooru-train"))
 
 
-if __name__ == "__main__":  # the ranks that `run --gpus` starts
+if __name__ == "__main__":  # `run --gpus` starts its ranks this way
     main()

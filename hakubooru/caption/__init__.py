@@ -1,4 +1,4 @@
-"""Captions: rating, quality and date labels, formats and their presets."""
+"""Writing captions of posts: tags, rating, quality and date labels, formats and their presets."""
 
 from hakubooru.caption.captioner import Captioned, Captioner
 from hakubooru.caption.captions import Captions

@@ -1,4 +1,4 @@
-"""Captions of many posts: one query a batch, then arrays instead of a Python loop over tags."""
+"""Captioning many posts: one query for each batch, then arrays instead of a Python loop over tags."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ if TYPE_CHECKING:
 _POSTS_A_BATCH: Final = 1_000  # more is slower: a batch then no longer fits the processor's cache
 _TAGS_AT_MOST: Final = 2**40
 _FEW: Final = 1_500
-"""Up to so many posts, captions are made at once, and only of the tags that these bear is the table read."""
+"""For up to this many posts, captions are cached, and only the tags that these posts bear are read."""
 
 _ROWS: Final = """
 SELECT post.id, post.rating, post.{count}, coalesce(substr(post.created_at, 1, 10), ''),
        (SELECT group_concat(tag_id) FROM {relations})
 FROM json_each(?) AS wanted CROSS JOIN post ON post.id = wanted.value
 """
-# Tags come in the order of their relations. An index on the post alone holds them so, by the format of the file;
-# where there is none, or perhaps others, they are sorted.
+# Tags come in the order of their relations. An index on the post alone holds them in that order, by the format of the
+# file. Without such an index they are sorted.
 _BY_INDEX: Final = "posttagrelation INDEXED BY {index} WHERE post_id = post.id"
 _SORTED: Final = "(SELECT tag_id FROM posttagrelation WHERE post_id = post.id ORDER BY id)"
 _INDEX_ON_POST: Final = """
@@ -56,29 +56,30 @@ _OF_POSTS: Final = (
 
 
 class Captioned(NamedTuple):
-    """A caption, and how it is made up."""
+    """A post's caption, and how many of its tags belong to each part."""
 
     id: int
-    """The post's."""
+    """The post's id."""
     caption: str
+    """The caption's text."""
     parts: dict[str, int]
-    """How many tags of the caption each part has, in their order; parts without any are not named."""
+    """How many tags of the caption each part has, in the order of the caption; parts without tags are left out."""
 
 
 class Captioner:
-    """Captions of the posts of one database in one format."""
+    """Writes captions of the posts of one database in one format."""
 
     def __init__(
         self, database: Store, format: str | CaptionFormat | Mapping[str, Any] = "kohaku-epsilon"
     ) -> None:
-        """Make ready; nothing is read yet but the scale that `quality_scale = "database"` asks for.
+        """Resolve the format; of the database, only the scale for `quality_scale = "database"` is read now.
 
         Args:
-            database: where the posts are.
-            format: a preset's name, a format, or a table of its fields.
+            database: the posts' database.
+            format: the name of a preset, a format, or a table of its fields.
 
         Raises:
-            CaptionFormatError: the format is none.
+            CaptionFormatError: the format is not valid; the message names the field.
         """
         self.database = database
         self.format = caption_format(format).resolved(database)
@@ -88,12 +89,21 @@ class Captioner:
         self._known: dict[int, Captioned] = {}
 
     def prepare(self, ids: Ids) -> None:
-        """Make the captions of posts, where these are few; from now on `captioned` is asked for no others."""
+        """Caption up to 1,500 posts now and cache them. Afterwards only these ids may be asked for.
+
+        With more posts, nothing is cached.
+
+        Args:
+            ids: posts, (N,) int64.
+
+        Raises:
+            InputError: the database has no post of one of these ids.
+        """
         if len(ids) <= _FEW:
             self._known = {one.id: one for one in self.captioned(ids)}
 
     def captions(self, ids: Ids) -> Iterator[tuple[int, str]]:
-        """Ids and captions, in the order of the ids, read in batches.
+        """Yield ids and captions in the order of `ids`; posts are read in batches.
 
         Args:
             ids: posts, (N,) int64.
@@ -109,7 +119,10 @@ class Captioner:
             yield from zip(batch.ids, texts, strict=True)
 
     def captioned(self, ids: Ids) -> Iterator[Captioned]:
-        """Captions with what the changes of training need to know of them, in the order of the ids.
+        """Yield captions with the tags of each part counted, as `CaptionChange` needs them, in the order of `ids`.
+
+        Args:
+            ids: posts, (N,) int64.
 
         Raises:
             InputError: the database has no post of one of these ids.
@@ -127,7 +140,10 @@ class Captioner:
             yield from map(Captioned, batch.ids, texts, counts)
 
     def parts(self, ids: Ids) -> Iterator[tuple[int, Parts]]:
-        """Ids and the words of each part of the format's order, in the order of the ids.
+        """Yield ids and the words of each part of the format, in the order of `ids`.
+
+        Args:
+            ids: posts, (N,) int64.
 
         Raises:
             InputError: the database has no post of one of these ids.
@@ -149,7 +165,7 @@ class Captioner:
             rows = self.database.rows(statement, [id_text(some)])
             if len(rows) < len(some):
                 missing = min(set(some.tolist()) - {row[0] for row in rows})
-                raise InputError(f"{self.database.path} has no post {missing}; select from its own posts")
+                raise InputError(f"{self.database.path} has no post {missing}; select posts of this database")
             batch = Batch(self.format, words, rows)
             assert batch.ids == tuple(some.tolist()), "SQLite reads the posts in the order asked for"
             yield batch
@@ -179,14 +195,14 @@ class Captioner:
         return TagColumns(*map(json.loads, columns))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # The words are read anew in another process: sooner than they would be sent.
+        # Another process reads the words again: that is faster than sending them.
         return Captioner, (self.database, self.format)
 
 
 class Batch:
-    """The words of some posts, sorted by post and slot.
+    """The words of up to 1,000 posts, sorted by post and slot.
 
-    Labels and free text are words like tags: each has a place in the vocabulary, and a slot.
+    Labels and free text are words just as tags are: each has a place in the vocabulary, and a slot.
     """
 
     def __init__(self, format: CaptionFormat, vocabulary: Vocabulary, rows: list[Any]) -> None:
@@ -196,11 +212,11 @@ class Batch:
         self.format = format
         self.slots = vocabulary.slots
         self.ids, ratings, counts, days, texts = zip(*rows, strict=True)
-        found = [_tags_of(texts, vocabulary, repeats=format.repeats)]
+        columns = [_tags_of(texts, vocabulary, repeats=format.repeats)]
         for slot, labels in vocabulary.labels.of_posts(self.ids, ratings, counts, days):
             posts = np.flatnonzero(labels).astype(np.uint16)
-            found.append((posts, np.full(len(posts), slot, np.uint16), labels[posts]))
-        posts, slots, places = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
+            columns.append((posts, np.full(len(posts), slot, np.uint16), labels[posts]))
+        posts, slots, places = (np.concatenate(arrays) for arrays in zip(*columns, strict=True))
         keys = posts * np.uint16(SLOTS) + slots  # 16 bits, which NumPy sorts fastest
         if vocabulary.rank is None:
             order = np.argsort(keys, kind="stable")
@@ -215,9 +231,9 @@ class Batch:
         self.pieces_of = vocabulary.pieces
 
     def texts(self) -> list[str]:
-        """A caption for each post, cut from the text of all words side by side."""
+        """Return the caption of each post, cut from the text of all words side by side."""
         text, ends = self._text()
-        # For each post: before the keep separator, after it, and what is not written.
+        # Three bounds of each post: its first word, the first word after the keep separator, the first left out.
         bounds = self.starts[:-1].reshape(-1, SLOTS)[:, [FIRST, self.slots.kept, LEFT_OUT]]
         first, kept, last = ends[bounds].T
         cut = len(self.format.separator)
@@ -231,27 +247,30 @@ class Batch:
         ]
 
     def _text(self) -> tuple[str, Numbers]:
-        """The words side by side, and where each begins and the last ends, (W + 1,), in characters."""
+        """Return the text of all words side by side, and where each word begins and the last ends.
+
+        The places are (W + 1,), in characters.
+        """
         _, offsets, data = self.words.buffers()
         ends = np.frombuffer(offsets, np.int32)[: len(self.words) + 1]
         if data is None:
             return "", ends
         text = data.to_pybytes().decode()
         if not text.isascii():
-            # UTF-8 writes a character in one byte and such as have the bits 10 in front.
+            # In UTF-8 the bytes of a character after its first begin with the bits 10 (RFC 3629, 3).
             follow = np.frombuffer(data, np.uint8) & 0xC0 == 0x80
             ends = ends - np.concatenate([[0], np.cumsum(follow, dtype=np.int32)])[ends]
         return text, ends
 
     def counts(self) -> Iterator[dict[str, int]]:
-        """How many words of each caption each part has, a word that holds the separator counting as several."""
+        """Yield for each caption how many tags each part has; a word that holds the separator counts as several."""
         ends = np.concatenate([[0], np.cumsum(self.pieces_of[self.places])])[self.starts]
         names = ["before", *self.slots.of, "after"]
         for row in np.diff(ends).reshape(-1, SLOTS)[:, : len(names)].tolist():
             yield {name: count for name, count in zip(names, row, strict=True) if count}
 
     def parts(self) -> Iterator[Parts]:
-        """The parts of each post."""
+        """Yield the words of each post, by part."""
         cut = len(self.format.separator)
         words = [word[cut:] for word in self.words.to_pylist()]
         starts = self.starts.tolist()
@@ -265,7 +284,13 @@ class Batch:
 def _tags_of(
     texts: Sequence[str | None], vocabulary: Vocabulary, *, repeats: bool
 ) -> tuple[Numbers, Numbers, Numbers]:
-    """Of each tag of each post: the post's number in the batch, the tag's slot and its place."""
+    """Return for each tag of each post: the post's number in the batch, the tag's slot, and its place.
+
+    Args:
+        texts: the tag ids of each post, separated by commas; None for a post without tags.
+        vocabulary: the words.
+        repeats: keep a tag that a post bears twice.
+    """
     counts = [text.count(",") + 1 if text else 0 for text in texts]
     written = ",".join([text for text in texts if text])
     tags = np.fromstring(written, dtype=np.int64, sep=",") if written else np.empty(0, np.int64)
@@ -276,7 +301,7 @@ def _tags_of(
 
 
 def _once(posts: Numbers, tags: Numbers) -> tuple[Numbers, Numbers]:
-    """The tags of posts, (N,) each, without those that a post bears again: a file may have a relation twice."""
+    """Return posts and their tags, (N,) each, without repeated tags: a file may hold a relation twice."""
     pairs = posts * np.int64(_TAGS_AT_MOST) + tags
     ascending = np.sort(pairs)
     if not (ascending[1:] == ascending[:-1]).any():

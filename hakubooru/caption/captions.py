@@ -1,4 +1,4 @@
-"""What `selection.captions(format)` gives: captions that are made when they are asked for."""
+"""`selection.captions(format)`: captions that are written when you read them."""
 
 from __future__ import annotations
 
@@ -25,21 +25,25 @@ class Captions:
     def __init__(
         self, selection: PostSet, format: str | CaptionFormat | Mapping[str, Any] = "kohaku-epsilon"
     ) -> None:
-        """Name what to caption and how; the posts are found when a caption is asked for.
+        """Keep a selection and a format; the selection runs when the first caption is read.
+
+        Args:
+            selection: the posts.
+            format: the name of a preset, a format, or a table of its fields.
 
         Raises:
-            CaptionFormatError: the format is none.
+            CaptionFormatError: the format is not valid; the message names the field.
         """
         self._selection = selection
         self.captioner = Captioner(selection.database, format)
-        self._found: Ids | None = None
+        self._ids: Ids | None = None
 
     @property
     def ids(self) -> Ids:
-        """The posts, (N,) int64."""
-        if self._found is None:
-            self._found = self._selection.to_ids()
-        return self._found
+        """The ids of the posts, (N,) int64."""
+        if self._ids is None:
+            self._ids = self._selection.to_ids()
+        return self._ids
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -48,23 +52,25 @@ class Captions:
         return self.captioner.captions(self.ids)
 
     def head(self, n: int = 5) -> pd.Series[str]:
-        """The first captions, as a pandas Series by post id."""
+        """Return the first captions, as a pandas Series by post id."""
         return self._series(self.ids[:n])
 
     def to_pandas(self) -> pd.Series[str]:
-        """All captions, as a pandas Series by post id."""
+        """Return all captions, as a pandas Series by post id."""
         return self._series(self.ids)
 
     def write(self, path: str | os.PathLike[str], workers: int = 1) -> None:
-        """Write all captions to a `.jsonl`, `.parquet` or `.txt` file, in flat memory.
+        """Write all captions to a `.jsonl`, `.parquet` or `.txt` file; memory does not grow with the posts.
 
         Args:
-            path: `.jsonl` holds `{"id": 1, "caption": "…"}` a line, `.parquet` the columns `id` and `caption`,
-                `.txt` a caption a line. The file appears when it is whole.
-            workers: processes that make captions; above 1, a script needs `if __name__ == "__main__":`.
+            path: `.jsonl` holds `{"id": 1, "caption": "…"}` on each line, `.parquet` the columns `id` and `caption`,
+                `.txt` a caption on each line. The file appears when it is whole.
+            workers: processes that write captions; above 1, a script needs `if __name__ == "__main__":`.
 
         Raises:
             DestinationError: the file cannot be written there.
+            CaptionFormatError: captions have line ends, which a `.txt` file cannot hold.
+            IncompleteError: a worker process was killed; nothing was written.
         """
         path = Path(path)
         check_suffix(path, self.captioner)

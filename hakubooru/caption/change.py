@@ -1,7 +1,7 @@
-"""What training does to a caption at each step: tags shuffled, tags, parts or all of it dropped.
+"""Changing a caption at each training step: shuffle its tags; drop tags, parts, or the whole caption.
 
-The randomness is SHAKE-128 (FIPS 202) of the seed, written as a decimal number: eight bytes for each tag, read as
-a little-endian number. Tags are sorted by their numbers; a tag is dropped when the lower half of its number lies
+The random numbers are SHAKE-128 (FIPS 202) of the seed, written as a decimal number: eight bytes for each tag, read
+as a little-endian number. Tags are sorted by their numbers. A tag is dropped if the lower half of its number lies
 below the rate. So one seed gives one caption, on every platform and in every version of Python and NumPy.
 """
 
@@ -28,26 +28,28 @@ _of_pair = itemgetter(1)
 
 
 class Sides(NamedTuple):
-    """The tags of a caption, by what may happen to them."""
+    """The tags of a caption, split by whether they may change."""
 
     before: list[str]
-    """Stay in place, in front."""
+    """Tags that stay in place at the beginning."""
     changed: list[str]
-    """Are shuffled and dropped."""
+    """Tags that are shuffled and dropped."""
     after: list[str]
-    """Stay in place, at the end."""
+    """Tags that stay in place at the end."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CaptionChange:
-    """What is done to a caption at a step. Epsilon's run had `CaptionChange(drop_tags=0.15)`, Delta's 0.1.
+    """Changes a caption at a training step: call it with a caption and a seed.
 
-    Called with a caption and a seed, it acts on all that stands behind the keep separator (on all, where there
-    is none), and takes the separator out; nothing before it moves. A second keep separator ends what may be changed, as
-    `keep_tokens_separator` does in sd-scripts. Given the caption's parts too, it shuffles and drops the general tags alone.
+    Epsilon's run had `CaptionChange(drop_tags=0.15)`, Delta's had 0.1.
 
-    Tags are told apart as in sd-scripts: by the separator with blanks beside it or without (`1girl,solo`), and by tabs
-    and line ends. Empty ones are left out.
+    Only tags after the keep separator change; without a separator, all tags change. Tags after a second keep separator
+    stay too, as with `keep_tokens_separator` in sd-scripts. The separators are removed. With the caption's parts, only
+    the general tags change.
+
+    A caption is split into tags as in sd-scripts: at the separator, with or without blanks beside it (`1girl,solo`),
+    at tabs, and at line ends. Empty tags are left out.
 
     Raises:
         InputError: a rate is not from 0 to 1, the separator is empty, or `drop_parts` has an unknown part.
@@ -56,21 +58,21 @@ class CaptionChange:
     shuffle: bool = True
     """Put the tags in a random order."""
     drop_tags: float = 0.0
-    """The share of tags that are dropped: the chance of each, unless `exact`."""
+    """The chance that a tag is dropped, 0 to 1; with `exact`, the share of tags that are dropped."""
     exact: bool = False
-    """Drop exactly that share of the tags, rounded to a whole number of them."""
+    """Drop exactly the share `drop_tags` of the tags, rounded to a whole number of tags."""
     drop_parts: Mapping[str, float] = field(default_factory=dict)
-    """The chance that a part (artist, quality, …) is dropped as a whole; needs the caption's parts."""
+    """The chance that a whole part (artist, quality, …) is dropped, by part; needs the caption's parts."""
     drop_caption: float = 0.0
-    """The chance that nothing of the caption stays."""
+    """The chance that the whole caption is dropped."""
     separator: str = ", "
-    """What stands between two tags."""
+    """The text between two tags."""
     keep_separator: str = "|||"
-    """What stands before the tags that may be changed, and again behind them where the last ones are to stay; "" for none."""
+    """The text before the tags that may change, and after them if the last tags are to stay; "" for none."""
 
     def __post_init__(self) -> None:
         if not self.separator:
-            raise InputError('`separator` is empty; write what stands between two tags, such as ", "')
+            raise InputError('`separator` is empty; write the text between two tags, such as ", "')
         rates = {"drop_tags": self.drop_tags, "drop_caption": self.drop_caption}
         for part, rate in self.drop_parts.items():
             if part not in (*TAG_PARTS, *LABEL_PARTS):
@@ -80,19 +82,19 @@ class CaptionChange:
             rates[f"drop_parts.{part}"] = rate
         for name, rate in rates.items():
             if not 0 <= rate <= 1:
-                raise InputError(f"`{name}` is {rate}; a rate lies from 0 to 1")
+                raise InputError(f"`{name}` is {rate}; a rate must be from 0 to 1")
 
     def __call__(self, caption: str, seed: int, parts: Mapping[str, int] | str | None = None) -> str:
-        """The caption of one step.
+        """Return the caption of one step.
 
         Args:
-            caption: as `Captioner.captions` or an export wrote it.
+            caption: a caption as `Captioner.captions` or an export wrote it.
             seed: any whole number; a trainer mixes it from its own seed, the epoch and the sample.
-            parts: how many of its tags each part has, in their order: as `Captioner.captioned` gives it, or as JSON, as a
-                manifest keeps it. Where a manifest has none, nothing is known of parts.
+            parts: how many tags each part has, in the caption's order: as `Captioner.captioned` gives it, or as JSON, as a
+                manifest keeps it. None, "" and NaN mean that the parts are not known.
 
         Raises:
-            InputError: the parts are not the caption's, or they are needed and not given.
+            InputError: the parts do not fit the caption, or they are needed and missing.
         """
         if self.drop_caption and chance(seed, "caption") < self.drop_caption:
             return ""
@@ -106,10 +108,14 @@ class CaptionChange:
         return self.separator.join([*before, *self._changed(changed, seed), *after])
 
     def sides(self, caption: str, parts: Mapping[str, int] | str | None = None) -> Sides:
-        """The tags of a caption: those that stay, and those that are shuffled and dropped; arguments as in a call.
+        """Split a caption into the tags that stay and the tags that may change.
+
+        Args:
+            caption: a caption as `Captioner.captions` or an export wrote it.
+            parts: how many tags each part has, as in a call of this object.
 
         Raises:
-            InputError: the parts are not the caption's.
+            InputError: the parts do not fit the caption.
         """
         return self._sides(caption, _counts(parts))
 
@@ -118,7 +124,7 @@ class CaptionChange:
         if counts is None:
             return Sides(*map(self._tags, texts))
         total = sum(counts.values())
-        # A caption of an export may have commas within a tag of free text, which its parts count as one.
+        # A tag of free text may hold commas, and the parts of an export count it as one tag.
         for split in (self._exact, self._tags):
             before, middle, after = map(split, texts)
             words = [*before, *middle, *after]
@@ -126,7 +132,7 @@ class CaptionChange:
                 break
         else:
             raise InputError(
-                f"the parts {dict(counts)} are not those of a caption of {len(words)} tags: "
+                f"the parts {dict(counts)} have {total} tags, but the caption has {len(words)}: "
                 f"{self.separator.join(words)[:80]!r}"
             )
         sides = Sides([], [], [])
@@ -141,7 +147,7 @@ class CaptionChange:
         return sides
 
     def _texts(self, caption: str) -> tuple[str, str, str]:
-        """What stands before the keep separator, behind it, and behind the second one."""
+        """Split a caption into the texts before the first keep separator, after it, and after the second."""
         if not self.keep_separator or self.keep_separator not in caption:
             return "", caption, ""
         before, _, rest = caption.partition(self.keep_separator)
@@ -153,7 +159,7 @@ class CaptionChange:
         return [tag for piece in _between(self.separator).split(text) if (tag := piece.strip())]
 
     def _exact(self, text: str) -> list[str]:
-        """Tags as an export joined them, without the separators beside a keep separator."""
+        """Split a text at the exact separator, as an export joined it; drop separators beside a keep separator."""
         beside = self.separator.strip()
         text = text.strip().removeprefix(beside).removesuffix(beside).strip()
         return text.split(self.separator) if text else []
@@ -174,7 +180,7 @@ class CaptionChange:
 
 
 def _counts(parts: Mapping[str, int] | str | None) -> Mapping[str, int] | None:
-    """The parts as a table, from any of the ways that they are given."""
+    """Return the parts as a table, from a table or from JSON; None if they are not known."""
     if parts is None or parts == "" or parts != parts:  # noqa: PLR0124 - pandas has NaN where a manifest has none
         return None
     try:
@@ -184,18 +190,18 @@ def _counts(parts: Mapping[str, int] | str | None) -> Mapping[str, int] | None:
     if not isinstance(counts, Mapping) or not all(type(count) is int for count in counts.values()):
         raise InputError(
             f'parts are {str(parts)[:80]!r}; give how many tags each part has, such as {{"people": 1, "general": 12}}, '
-            "or that as JSON, as a manifest has it"
+            "as a table or as JSON"
         )
     return counts
 
 
 @lru_cache(maxsize=16)
 def _between(separator: str) -> re.Pattern[str]:
-    """What stands between two tags: the separator, with blanks or without, or a tab or the end of a line."""
+    """Return the pattern that splits tags: the separator without its blanks, a tab, or a line end."""
     return re.compile(f"{re.escape(separator.strip() or separator)}|[\\t\\n\\v\\f\\r]")
 
 
 def chance(seed: int, what: str) -> float:
-    """A number in [0, 1) that depends on a seed and a name alone."""
+    """Return a number in [0, 1) that depends only on a seed and a name: 53 bits of SHAKE-128 of both."""
     (number,) = struct.unpack("<Q", shake_128(b"%d %s" % (seed, what.encode())).digest(8))
     return float(number >> 11) / (1 << 53)

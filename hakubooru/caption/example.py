@@ -1,4 +1,4 @@
-"""A post to show formats with, without a database."""
+"""An example post, to show caption formats without a database."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _POPULAR: Final = 1_000_000
 
 
 def example_caption(format: CaptionFormat) -> str:
-    """The caption of the example in a format, judged by the published scale."""
+    """Return the caption of the example post in a format; its quality is judged by the published scale."""
     names = [name for some in _TAGS.values() for name in some.split()]
     kinds = [TAG_TYPES.index(kind) for kind, some in _TAGS.items() for _ in some.split()]
     tags = TagColumns([*range(len(names))], names, kinds, [_POPULAR] * len(names))

@@ -1,4 +1,4 @@
-"""A caption format: which parts of a post a caption has, in which order, and how each is written."""
+"""A caption format says which parts of a post a caption has, in which order, and how each is written."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ TAG_PARTS: Final = ("people", "character", "copyright", "artist", "general", "me
 LABEL_PARTS: Final = ("quality", "date", "rating")
 """Parts that hold a label."""
 KEEP: Final = "keep"
-"""In an order: where the keep separator stands."""
+"""The entry of an order that stands for the keep separator."""
 ALL_TAGS: Final = "tags"
-"""In an order: every tag, whatever its part, in one list."""
+"""The entry of an order that stands for every tag, of any part, in one list."""
 
 _NO_TAGS: Final = TagLists()
 _KOHAKU_RATINGS: Final = RatingLabels()
@@ -42,47 +42,49 @@ _OPTIONAL: Final = ("quality_last_id", "max_tags", "max_tokens", "tokenizer")
 
 @dataclass(frozen=True, kw_only=True)
 class CaptionFormat:
-    """What a caption is made of. Change one with `dataclasses.replace`, or begin from a preset in TOML.
+    """The parts of a caption, their order, and how each is written.
 
-    A tag goes to the part of its type; the people of a picture (`1girl`, `2boys`, `male_focus`, …) are a part
-    of their own, or general tags where the order has no `people`. A part that is not in the order is left out.
+    Change a format with `dataclasses.replace`, or with `base` in a table of a recipe.
+
+    A tag belongs to the part of its type. Tags that count people (`1girl`, `2boys`, `male_focus`, …) are the part
+    `people`; if the order has no `people`, they are general tags. Parts that are not in the order are left out.
 
     Raises:
-        CaptionFormatError: a field does not have one of the values that it can have; the message names it.
+        CaptionFormatError: a field has an invalid value; the message names the field.
     """
 
     order: tuple[str, ...]
-    """The parts from first to last: people, character, copyright, artist, general, meta, quality, date, rating;
-    `keep` where the keep separator stands; `tags` in place of all the tag parts puts them in one list."""
+    """The parts from first to last: people, character, copyright, artist, general, meta, quality, date, rating.
+    `keep` stands for the keep separator. `tags`, in place of all tag parts, puts all tags in one list."""
     separator: str = ", "
-    """What stands between two tags."""
+    """The text between two tags."""
     keep_separator: str = " ||| "
-    """What stands where the order says `keep`. sd-scripts cuts a caption at its `--keep_tokens_separator`, then each
-    side at commas, and trims: with blanks in place of a comma, cutting at `|||` and trimming leaves clean text."""
+    """The text in the place of `keep`. sd-scripts cuts a caption at its `--keep_tokens_separator`, cuts each side at
+    commas, and trims. With blanks instead of a comma around `|||`, this leaves clean text."""
     layout: Literal["text", "json"] = "text"
-    """One line of text, or the parts as a JSON object."""
+    """`text` writes one line of text, `json` a JSON object of the parts."""
     before: str = ""
     """Free text that every caption begins with."""
     after: str = ""
     """Free text that every caption ends with."""
     underscores: Underscores = "short"
-    """Which underscores stay: in names of three characters or fewer (`short`), in kaomoji (`kaomoji`), all (`keep`)."""
+    """The underscores that stay: in names of three characters or fewer (`short`), in kaomoji (`kaomoji`), all (`keep`)."""
     escape: bool = False
-    r"""Write `\(` for `(`, as prompts for the sd-webui need it. Not for training."""
+    r"""Write `\(` for `(`, as prompts of the sd-webui need it; not for training."""
     tag_order: Literal["stored", "alphabetical", "popularity"] = "stored"
-    """Tags of a part as the file's relations have them, by name, or the most popular first."""
+    """The order of tags within a part: as the file stores them, by name, or the most popular first."""
     repeats: bool = False
-    """Whether a tag that stands in a post's relations twice is written twice, as HakuBooru does."""
+    """Whether a tag that a file gives a post twice is written twice, as HakuBooru does."""
     only: TagLists = _NO_TAGS
-    """The tags that may be written, by part: names, or patterns with `*`. Empty: any."""
+    """The tags that may be written, by part: names, or patterns with `*`. An empty list allows all tags."""
     without: TagLists = _NO_TAGS
-    """The tags that are left out, by part."""
+    """The tags that are left out, by part: names, or patterns with `*`."""
     min_popularity: int = 0
-    """Leave out tags of fewer posts than this."""
+    """Tags of fewer posts than this are left out."""
     rating: RatingLabels = _KOHAKU_RATINGS
-    """What is written for each rating."""
+    """The labels of each rating."""
     date: YearLabels = (("old", 2010), ("early", 2014), ("mid", 2017), ("recent", 2020), ("newest", 2024))
-    """Labels and the last upload year of each; a later post has none."""
+    """Labels, each with the last upload year that it stands for; a later post has no label."""
     undated: str = ""
     """The label of a post whose date cannot be read, or lies before 2005."""
     quality: QualityLabels = (
@@ -94,21 +96,21 @@ class CaptionFormat:
         ("low quality", 10),
         ("worst quality", 0),
     )
-    """Labels and the percentile of its rating that a post must be above; 0 for what is above none."""
+    """Labels, each with the percentile of its rating that a post must exceed; the label at 0 is for all other posts."""
     quality_by: Measure = "fav_count"
-    """The count that quality is judged by: `fav_count`, or `score`."""
+    """The count that quality is judged by: `fav_count` or `score`."""
     quality_scale: Literal["published", "database"] | QualityScale = "published"
-    """The counts at the percentiles: those published for the 2023 set, or of the file at hand."""
+    """The counts at the percentiles: `published` for the 2023 set, or measured in the `database`."""
     quality_last_id: int | None = None
-    """Posts above this id are too young to be judged, and have no quality label."""
+    """Posts above this id are too young to be judged; they have no quality label."""
     max_tags: int | None = None
-    """How many tags (labels are none) a caption may have."""
+    """The most tags of a caption; labels do not count."""
     max_tokens: int | None = None
-    """How many CLIP tokens a caption may have, start and end marks aside (75 to a chunk); needs `tokenizer`."""
+    """The most CLIP tokens of a caption, without start and end marks (75 in a chunk); needs `tokenizer`."""
     tokenizer: str | None = None
     """The folder of a CLIP tokenizer (the `tokenizer` folder of any SDXL model in diffusers' layout)."""
     trim: tuple[str, ...] = ("tags", "meta", "general", "artist", "copyright", "character", "people")
-    """Where tags are taken from to keep within a limit: the last tag of the first part here that has one."""
+    """The order in which parts lose tags to a limit: the last tag of the first part here that has one goes first."""
 
     def __post_init__(self) -> None:
         for field, choices in _CHOICES.items():
@@ -116,7 +118,7 @@ class CaptionFormat:
         for field in _TEXTS:
             _check_type(field, getattr(self, field), str, "text")
         if not self.separator:
-            raise CaptionFormatError('`separator` is empty; tags need something between them, such as ", "')
+            raise CaptionFormatError('`separator` is empty; write the text between two tags, such as ", "')
         for field in ("escape", "repeats"):
             _check_type(field, getattr(self, field), bool, "true or false")
         for field, least in _COUNTS.items():
@@ -142,13 +144,19 @@ class CaptionFormat:
             )
 
     def thresholds(self) -> tuple[tuple[int, ...], ...]:
-        """(ratings, labels - 1): the counts that a post must be above, ascending; for a known scale."""
+        """Return the counts that a post must exceed for each quality label, ascending, (ratings, labels - 1).
+
+        The scale must be `published` or a `QualityScale`; `resolved` replaces `database` by one.
+
+        Raises:
+            CaptionFormatError: the scale lacks a percentile of `quality`.
+        """
         scale = PUBLISHED[self.quality_by] if self.quality_scale == "published" else self.quality_scale
         assert isinstance(scale, QualityScale)
         return scale.thresholds(p for _, p in reversed(self.quality) if p > 0)
 
     def resolved(self, database: Store) -> Self:
-        """This format with the scale of that file in place of `quality_scale = "database"`: what a lock keeps."""
+        """Return this format with a database's own scale in place of `quality_scale = "database"`, as locks keep it."""
         if self.quality_scale != "database" or "quality" not in self.order:
             return self
         percentiles = [p for _, p in self.quality if p > 0]
@@ -156,7 +164,7 @@ class CaptionFormat:
         return dataclasses.replace(self, quality_scale=scale)
 
     def to_dict(self) -> dict[str, Any]:
-        """As a table that TOML can hold; `caption_format` reads it back."""
+        """Return the format as a table that TOML can hold; `caption_format` reads it back."""
         table: dict[str, Any] = {}
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
@@ -203,23 +211,25 @@ def _words(field: str, value: object) -> tuple[str, ...]:
     return tuple(words)
 
 
-def _checked_parts(field: str, value: object, known: tuple[str, ...]) -> tuple[str, ...]:
+def _checked_parts(field: str, value: object, choices: tuple[str, ...]) -> tuple[str, ...]:
     parts = _words(field, value)
     for i, part in enumerate(parts):
-        if part not in known:
-            raise CaptionFormatError(f"`{field}` has {part!r}, which is no part; {nearest(part, known)}")
+        if part not in choices:
+            raise CaptionFormatError(f"`{field}` has {part!r}, which is not a part; {nearest(part, choices)}")
         if part in parts[:i]:
-            raise CaptionFormatError(f"`{field}` has {part!r} twice; a part stands in one place")
+            raise CaptionFormatError(f"`{field}` has {part!r} twice; write each part once")
     return parts
 
 
 def _checked_order(value: object) -> tuple[str, ...]:
     order = _checked_parts("order", value, (*TAG_PARTS, *LABEL_PARTS, KEEP, ALL_TAGS))
     if not set(order) - {KEEP}:
-        raise CaptionFormatError('`order` names no part; a caption needs at least one, such as "general"')
+        raise CaptionFormatError('`order` names no part; name at least one, such as "general"')
     both = [part for part in order if part in TAG_PARTS] if ALL_TAGS in order else []
     if both:
-        raise CaptionFormatError(f"`order` has 'tags' and {both[0]!r}; 'tags' stands for all the tag parts")
+        raise CaptionFormatError(
+            f"`order` has 'tags' and {both[0]!r}, but 'tags' stands for all tag parts; leave one of them out"
+        )
     return order
 
 
@@ -249,9 +259,7 @@ def _checked_years(value: object) -> YearLabels:
             raise CaptionFormatError(f"`date` gives {label!r} the year {year!r}; it must be a whole number")
     years = [year for _, year in pairs]
     if len(set(years)) < len(years):
-        raise CaptionFormatError(
-            f"`date` has a year twice ({years}); each label needs a last year of its own"
-        )
+        raise CaptionFormatError(f"`date` has a year twice ({years}); give each label a different last year")
     return tuple(sorted(pairs, key=lambda pair: pair[1]))
 
 
@@ -267,7 +275,7 @@ def _checked_quality(value: object) -> QualityLabels:
     percentiles = [percentile for _, percentile in pairs]
     if len(set(percentiles)) < len(percentiles):
         raise CaptionFormatError(
-            f"`quality` has a percentile twice ({percentiles}); each label needs one of its own"
+            f"`quality` has a percentile twice ({percentiles}); give each label a different percentile"
         )
     return tuple(sorted(pairs, key=lambda pair: -pair[1]))
 

@@ -1,4 +1,4 @@
-"""The words that say a post's rating, its date and its quality: pure functions of a post's columns."""
+"""Labels of a post's rating, date and quality, as pure functions of its columns."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 YearLabels: TypeAlias = tuple[tuple[str, int], ...]
-"""Labels and the last upload year of each, ascending."""
+"""Labels, each with the last upload year that it stands for, ascending."""
 
 QualityLabels: TypeAlias = tuple[tuple[str, float], ...]
-"""Labels and the percentile above which each stands, descending."""
+"""Labels, each with the percentile that a post must exceed for it, descending."""
 
 FIRST_YEAR = 2005
-"""The year Danbooru opened: an earlier date is a slip, and counts as none."""
+"""The year Danbooru opened; a post with an earlier date counts as undated."""
 
 
 class RatingLabels(NamedTuple):
-    """What is written for each rating; several words, or none, where wanted."""
+    """The labels of each rating: one word, several, or none."""
 
     general: tuple[str, ...] = ("safe",)
     sensitive: tuple[str, ...] = ("sensitive",)
@@ -29,7 +29,7 @@ class RatingLabels(NamedTuple):
 
 
 def upload_year(day: str) -> int | None:
-    """The year of a day as Danbooru writes it (`2005-05-23`), or None where it is no day since 2005."""
+    """Return the year of a day as Danbooru writes it (`2005-05-23`); None if the text is not a day since 2005."""
     try:
         year = dt.date.fromisoformat(day).year
     except ValueError:
@@ -38,9 +38,15 @@ def upload_year(day: str) -> int | None:
 
 
 def date_label(year: int | None, labels: YearLabels, undated: str) -> str:
-    """The label of an upload year: the first whose last year it does not pass.
+    """Return the label of an upload year: the first label whose last year is not before it.
 
-    A year after all of them has none; a date that cannot be read (None) gets `undated`.
+    Args:
+        year: the upload year; None if the date cannot be read.
+        labels: labels with their last years, ascending.
+        undated: the label if `year` is None.
+
+    Returns:
+        the label; "" for a year after all of them.
     """
     if year is None:
         return undated
@@ -48,11 +54,11 @@ def date_label(year: int | None, labels: YearLabels, undated: str) -> str:
 
 
 def quality_label(count: int, thresholds: Sequence[int], labels: Sequence[str]) -> str:
-    """The label of a favourite count (or score): it stands for the counts *above* its threshold.
+    """Return the label of a favourite count or score; a label stands for the counts *above* its threshold.
 
     Args:
-        count: the post's.
-        thresholds: ascending, one fewer than labels.
-        labels: from the lowest, which needs no threshold, to the highest.
+        count: the post's favourite count or score.
+        thresholds: the thresholds, ascending, one fewer than labels.
+        labels: the labels from the lowest, which has no threshold, to the highest.
     """
     return labels[bisect.bisect_left(thresholds, count)]

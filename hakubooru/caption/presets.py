@@ -1,4 +1,4 @@
-"""The formats that are known by name; `hakubooru caption --list` shows each with its source and an example."""
+"""Caption formats by name; `hakubooru caption --list` shows each with its source and an example."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hakubooru.nearest import nearest
 
 _SILENT: Final = "(medium) commentary bad translat request mismatch revision audio video"
 _SILENT_META: Final = tuple(f"*{word}*" for word in _SILENT.split())
-"""Meta tags that say nothing of the picture."""
+"""Patterns of meta tags that do not describe the picture."""
 
 _DELTA_QUALITY: Final = (
     ("masterpiece", 95),
@@ -80,7 +80,7 @@ PRESETS: Final[dict[str, CaptionFormat]] = {
         layout="json",
     ),
 }
-"""Formats by name."""
+"""Caption formats by name."""
 
 SOURCES: Final[dict[str, str]] = {
     "kohaku-epsilon": "Kohaku-XL Epsilon: the prompt format and labels of huggingface.co/KBlueLeaf/Kohaku-XL-Epsilon",
@@ -96,17 +96,18 @@ SOURCES: Final[dict[str, str]] = {
     "json": "the parts as a record, in the order of huggingface.co/KBlueLeaf/DanTagGen-delta-rev2, "
     "for training prompt models",
 }
-"""What each preset follows."""
+"""The source that each preset follows."""
 
 
 def caption_format(value: str | CaptionFormat | Mapping[str, Any]) -> CaptionFormat:
-    """A format by the name of a preset, as it is, from a table, or from the `[caption]` table of a TOML file.
+    """Return a caption format from a preset's name, a format, a table, or the path of a TOML file.
 
-    A table's keys are the fields of `CaptionFormat`. With `base`, the name of a preset, the other keys
-    change it; `rating`, `only` and `without` then change only the entries that they name.
+    A table's keys are the fields of `CaptionFormat`. `base`, the name of a preset, gives the fields that the table
+    leaves out; `rating`, `only` and `without` then change only the entries that they name. A TOML file has the table
+    as `[caption]`, or a preset's name as `caption`.
 
     Raises:
-        CaptionFormatError: there is no such preset or field, or a field's value is none that it can have.
+        CaptionFormatError: there is no such preset or field, or a field's value is not valid.
     """
     if isinstance(value, CaptionFormat):
         return value
@@ -117,7 +118,9 @@ def caption_format(value: str | CaptionFormat | Mapping[str, Any]) -> CaptionFor
             raise CaptionFormatError(f"there is no caption format {value!r}; {nearest(value, PRESETS)}")
         return PRESETS[value]
     if not isinstance(value, Mapping):
-        raise CaptionFormatError(f"{value!r} is no caption format; give a preset's name or a table of fields")
+        raise CaptionFormatError(
+            f"{value!r} is not a caption format; give a preset's name or a table of fields"
+        )
     return _from_table(value)
 
 
@@ -132,7 +135,7 @@ def _from_file(path: Path) -> CaptionFormat:
         raise CaptionFormatError(f"{path} is not TOML: {error}") from error
     if "caption" not in table:
         raise CaptionFormatError(
-            f'{path} says nothing of captions; it needs a [caption] table, or caption = "…"'
+            f'{path} has no [caption]; add a table [caption], or a preset\'s name, such as caption = "kohaku-epsilon"'
         )
     try:
         return caption_format(table["caption"])
@@ -141,19 +144,19 @@ def _from_file(path: Path) -> CaptionFormat:
 
 
 def _from_table(table: Mapping[str, Any]) -> CaptionFormat:
-    known = [field.name for field in dataclasses.fields(CaptionFormat)]
+    names = [field.name for field in dataclasses.fields(CaptionFormat)]
     for key in table:
-        if key not in ("base", *known):
-            raise CaptionFormatError(f"a caption format has no field {key!r}; {nearest(str(key), known)}")
-    given = {key: value for key, value in table.items() if key != "base"}
+        if key not in ("base", *names):
+            raise CaptionFormatError(f"a caption format has no field {key!r}; {nearest(str(key), names)}")
+    fields = {key: value for key, value in table.items() if key != "base"}
     if "base" not in table:
-        if "order" not in given:
+        if "order" not in fields:
             raise CaptionFormatError(
                 "a caption format needs `base`, the name of a preset, or `order`, its parts"
             )
-        return CaptionFormat(**given)
+        return CaptionFormat(**fields)
     base = caption_format(table["base"])
     for key in ("rating", "only", "without"):
-        if isinstance(given.get(key), Mapping):
-            given[key] = {**getattr(base, key)._asdict(), **given[key]}
-    return dataclasses.replace(base, **given)
+        if isinstance(fields.get(key), Mapping):
+            fields[key] = {**getattr(base, key)._asdict(), **fields[key]}
+    return dataclasses.replace(base, **fields)

@@ -1,4 +1,4 @@
-"""What a favourite count is worth within its rating: percentiles, published or measured."""
+"""Quality scales: percentiles of favourite counts or scores within a rating, published or measured."""
 
 from __future__ import annotations
 
@@ -19,25 +19,26 @@ Measure: TypeAlias = Literal["fav_count", "score"]
 
 @dataclass(frozen=True)
 class QualityScale:
-    """The counts that stand at percentiles of posts, for each rating."""
+    """The favourite counts, or scores, at percentiles of posts, for each rating."""
 
     percentiles: tuple[float, ...]
-    """Ascending, between 0 and 100."""
+    """The percentiles, ascending, between 0 and 100."""
     values: tuple[tuple[int, ...], ...]
-    """(ratings, percentiles): general, sensitive, questionable, explicit."""
+    """The counts, (ratings, percentiles): general, sensitive, questionable, explicit."""
 
     @classmethod
     def from_database(
         cls, database: Store, percentiles: Iterable[float] | None = None, by: Measure = "fav_count"
     ) -> Self:
-        """Measure a file: the smallest count that at least so many percent of a rating's posts do not pass.
+        """Measure the scale of a database's posts.
 
-        Scans the posts once and keeps one row for each different count. A rating without posts gets zeros.
+        The value at percentile p is the smallest count that at least p percent of a rating's posts do not exceed.
+        The posts are scanned once; memory holds one row for each different count. A rating without posts gets zeros.
 
         Args:
-            database: the file.
-            percentiles: which; 5, 10 … 95 when not given.
-            by: the column.
+            database: the posts' database.
+            percentiles: the percentiles to measure; by default 5, 10 … 95.
+            by: the column to measure.
         """
         wanted = tuple(sorted(percentiles)) if percentiles is not None else PUBLISHED["fav_count"].percentiles
         column = {"fav_count": "fav_count", "score": "score"}[by]
@@ -52,10 +53,10 @@ class QualityScale:
 
     @classmethod
     def from_dict(cls, table: Mapping[str, Mapping[str, Any]]) -> Self:
-        """The scale that `to_dict` wrote: a table of percentiles (as text) and counts for each rating.
+        """Return the scale of a table that `to_dict` wrote: percentiles (as text) and counts for each rating.
 
         Raises:
-            CaptionFormatError: a rating is missing, or they do not have the same percentiles.
+            CaptionFormatError: a rating is missing, or the ratings have different percentiles.
         """
         try:
             rows = [{float(key): int(value) for key, value in table[name].items()} for name in RATINGS]
@@ -71,29 +72,29 @@ class QualityScale:
         percentiles = tuple(sorted(rows[0]))
         if any(tuple(sorted(row)) != percentiles for row in rows):
             raise CaptionFormatError(
-                "`quality_scale` has different percentiles for its ratings; give each the same"
+                "`quality_scale` has different percentiles for its ratings; give every rating the same percentiles"
             )
         return cls(percentiles, tuple(tuple(row[p] for p in percentiles) for row in rows))
 
     def to_dict(self) -> dict[str, dict[str, int]]:
-        """As tables that TOML and JSON can hold."""
+        """Return the scale as tables that TOML and JSON can hold."""
         return {
             name: {f"{p:g}": value for p, value in zip(self.percentiles, row, strict=True)}
             for name, row in zip(RATINGS, self.values, strict=True)
         }
 
     def thresholds(self, percentiles: Iterable[float]) -> tuple[tuple[int, ...], ...]:
-        """(ratings, percentiles): the counts at the given percentiles, in the given order.
+        """Return the counts at some percentiles, in their order, (ratings, percentiles).
 
         Raises:
-            CaptionFormatError: the scale does not have one of them.
+            CaptionFormatError: the scale lacks one of the percentiles.
         """
         wanted = list(percentiles)
         for p in wanted:
             if p not in self.percentiles:
-                known = ", ".join(f"{known:g}" for known in self.percentiles)
+                choices = ", ".join(f"{percentile:g}" for percentile in self.percentiles)
                 raise CaptionFormatError(
-                    f"`quality` asks for the percentile {p:g}, and its scale has {known}: "
+                    f"`quality` asks for the percentile {p:g}, but its scale has {choices}: "
                     'choose one of these, or quality_scale = "database"'
                 )
         places = [self.percentiles.index(p) for p in wanted]

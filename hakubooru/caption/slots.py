@@ -1,4 +1,4 @@
-"""The places of a caption that words are sorted into."""
+"""The slots of a caption: the places that its words are sorted into."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ Numbers: TypeAlias = "np.ndarray[Any, Any]"
 
 SLOT_BITS: Final = 4
 SLOTS: Final = 1 << SLOT_BITS
-"""How many slots there are: more than a format has parts."""
+"""How many slots there are, more than any format has parts."""
 FIRST, LEFT_OUT = 0, SLOTS - 1
-"""The slot of the free text before, and the last, of words that are not written."""
+"""The first slot holds the free text `before`. The last slot holds words that are not written."""
 
 
 class Slots:
-    """Where the parts of a format stand: slot by part, and where the keep separator does."""
+    """The slot of each part of a format, and the place of the keep separator among the slots."""
 
     def __init__(self, format: CaptionFormat) -> None:
         parts = [part for part in format.order if part != KEEP]
         self.of = {part: place for place, part in enumerate(parts, start=FIRST + 1)}
         self.last = len(parts) + 1
-        """The slot of the free text after."""
+        """The slot of the free text `after`."""
         self.kept = format.order.index(KEEP) + 1 if KEEP in format.order else self.last + 1
-        """The first slot behind the keep separator; above all of them without one."""
+        """The first slot after the keep separator; without one, a slot above all others."""
 
     def of_tag(self, part: str) -> int:
-        """The slot of a tag part's tags."""
+        """Return the slot of a tag part's tags; `LEFT_OUT` if the format does not write the part."""
         for place in (part, ALL_TAGS, "general" if part == "people" else ""):
             if place in self.of:
                 return self.of[place]
@@ -44,9 +44,9 @@ class Slots:
 
 
 class Labels:
-    """The labels and free text of posts: words that come from a post's columns.
+    """Labels and free text: the words of a caption that come from a post's columns and from the format.
 
-    `words` are all that there can be; a word's place is its number there, and 0 is none.
+    `words` holds every word that can occur. A word's place is its index there; place 0 is the empty word.
     """
 
     def __init__(self, format: CaptionFormat, slots: Slots) -> None:
@@ -55,7 +55,7 @@ class Labels:
         self._slots = slots
         place = {word: i for i, word in enumerate(self.words)}
         self._free = {FIRST: place[format.before], slots.last: place[format.after]}
-        # A column more than there are ratings, for numbers that are none.
+        # The last column is for numbers that are not a rating.
         longest = max(len(labels) for labels in format.rating)
         self._ratings = np.zeros((longest, len(RATINGS) + 1), np.int32)
         for number, labels in enumerate(format.rating):
@@ -71,7 +71,7 @@ class Labels:
     def of_posts(
         self, ids: Sequence[int], ratings: Sequence[int], counts: Sequence[int], days: Sequence[str]
     ) -> Iterator[tuple[int, Numbers]]:
-        """Slots, and the place of what is written there for every post, (P,) int32."""
+        """Yield slots, and for each the places of the words that the posts have there, (P,) int32."""
         numbers = np.array(ratings)
         numbers[(numbers < 0) | (numbers >= len(RATINGS))] = len(RATINGS)
         for slot, place in self._free.items():
@@ -88,7 +88,7 @@ class Labels:
     def _quality(self, ids: Numbers, ratings: Numbers, counts: Numbers) -> Numbers:
         places = np.zeros(len(ids), np.int32)
         for rating, thresholds in enumerate(self._thresholds):
-            # As in `quality_label`: a count is above the thresholds that are left of it.
+            # A label stands for counts above its threshold, so a count equal to it gets the label below.
             of_rating = ratings == rating
             places[of_rating] = self._steps[np.searchsorted(thresholds, counts[of_rating], side="left")]
         if self._format.quality_last_id is not None:
@@ -97,7 +97,7 @@ class Labels:
 
 
 class _Days(dict[str, int]):
-    """Label places by day, found once: there are some 8,000 days since Danbooru opened."""
+    """A cache of label places by day: there are some 8,000 days since Danbooru opened."""
 
     def __init__(self, find: Callable[[str], int]) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""How a tag is written in a caption, and whether it is."""
+"""Writing tags in a caption: their spelling, and the patterns that choose them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Flags: TypeAlias = "np.ndarray[Any, np.dtype[np.bool_]]"
 
 Underscores: TypeAlias = Literal["short", "kaomoji", "keep"]
-"""Where underscores stay: in names of three characters or fewer, in kaomoji only, or everywhere."""
+"""The names that keep underscores: those of three characters or fewer, kaomoji only, or all."""
 
 _COUNTS: Final = ("1", "2", "3", "4", "5", "6+")
 PEOPLE: Final = (
@@ -30,13 +30,13 @@ KAOMOJI: Final = (
     "^_^", ">_<", "@_@", "+_+", "=_=", "o_o", "|_|", "0_0", "u_u", ">_o", "._.", "x_x", "<|>_<|>", "<o>_<o>", "t_t",
     "3_3", "6_9", "+_-", "o_x", "(o)_(o)", "||_||",
 )  # fmt: skip
-"""The faces among Danbooru's tags, which an underscore is part of."""
+"""The faces among Danbooru's tags, in which an underscore is part of the drawing."""
 
 _SHORT = 3
 
 
 class TagLists(NamedTuple):
-    """Tag names, or patterns in which `*` stands for anything, for each part and for `any` of them."""
+    """Lists of tags for each part, and for `any` part: names, or patterns in which `*` stands for any characters."""
 
     people: tuple[str, ...] = ()
     character: tuple[str, ...] = ()
@@ -50,7 +50,13 @@ class TagLists(NamedTuple):
 def spelt(
     names: pa.StringArray, underscores: Underscores = "short", *, escape: bool = False
 ) -> pa.StringArray:
-    r"""Tags as a caption has them: underscores become spaces, where asked `\`, `(`, `)`, `[` and `]` get a backslash."""
+    r"""Return tags as a caption writes them: underscores become spaces.
+
+    Args:
+        names: tag names, (N,).
+        underscores: the names that keep their underscores.
+        escape: write a backslash before `\`, `(`, `)`, `[` and `]`.
+    """
     import pyarrow as pa  # noqa: PLC0415 - loaded with the first caption, not with the package
     import pyarrow.compute as pc  # noqa: PLC0415
 
@@ -64,7 +70,12 @@ def spelt(
 
 
 def matches(names: pa.StringArray, patterns: Sequence[str]) -> Flags:
-    """Which names are among some names and patterns, (N,); in a pattern `*` stands for anything, and no other sign does."""
+    """Return which names match one of some names and patterns, (N,) bool.
+
+    Args:
+        names: tag names, (N,).
+        patterns: names or patterns; `*` stands for any characters, and no other sign is special.
+    """
     import pyarrow.compute as pc  # noqa: PLC0415 - loaded with the first caption, not with the package
 
     choices = "|".join(".*".join(map(re.escape, pattern.split("*"))) for pattern in patterns)

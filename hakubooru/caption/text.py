@@ -1,4 +1,4 @@
-"""From the parts of one post to its caption."""
+"""Joining the parts of one post to its caption."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from hakubooru.caption.format import CaptionFormat
 
 Parts: TypeAlias = dict[str, list[str]]
-"""The words of each part of a format's order, as a caption has them."""
+"""The words of each part of a format, spelt as in a caption."""
 
 
 def join_parts(parts: Parts, format: CaptionFormat) -> str:
-    """The caption that parts make."""
+    """Return the caption of a post from its parts."""
     if format.layout == "json":
         return json.dumps(record(parts, format), ensure_ascii=False)
     head: list[str] = [format.before]
@@ -33,7 +33,7 @@ def join_parts(parts: Parts, format: CaptionFormat) -> str:
 
 
 def count_parts(parts: Parts, format: CaptionFormat) -> dict[str, int]:
-    """How many tags of a caption each part has, in their order; parts without any are not named."""
+    """Return how many tags of a caption each part has, in the caption's order; parts without tags are left out."""
     named = {"before": [format.before], **parts, "after": [format.after]}
     pieces = {
         name: [word.count(format.separator) + 1 for word in words if word] for name, words in named.items()
@@ -42,7 +42,10 @@ def count_parts(parts: Parts, format: CaptionFormat) -> dict[str, int]:
 
 
 def join_sides(head: str, tail: str, format: CaptionFormat) -> str:
-    """What is before the keep separator and what is after it, joined; an empty side takes the blanks beside it along."""
+    """Join the text before the keep separator and the text after it.
+
+    If a side is empty, the blanks of the separator on that side are dropped.
+    """
     if KEEP not in format.order:
         return head
     separator = format.keep_separator
@@ -54,11 +57,11 @@ def join_sides(head: str, tail: str, format: CaptionFormat) -> str:
 
 
 def record(parts: Parts, format: CaptionFormat) -> dict[str, str | list[str]]:
-    """The parts as JSON has them: tags in lists, a label or free text as text; free text only where there is some."""
-    found: dict[str, str | list[str]] = {"before": format.before} if format.before else {}
+    """Return the parts as a JSON object: lists of tags, labels as text, and free text if the format has some."""
+    fields: dict[str, str | list[str]] = {"before": format.before} if format.before else {}
     for name, words in parts.items():
-        found[name] = _joined(words, format) if name in LABEL_PARTS else words
-    return found | ({"after": format.after} if format.after else {})
+        fields[name] = _joined(words, format) if name in LABEL_PARTS else words
+    return fields | ({"after": format.after} if format.after else {})
 
 
 def _joined(words: Iterable[str], format: CaptionFormat) -> str:

@@ -1,4 +1,4 @@
-"""Every word that captions of one file and format can have, in arrays: what is done once, not for each post."""
+"""The vocabulary of a file and a format: every word that captions can have, in arrays that are built once."""
 
 from __future__ import annotations
 
@@ -25,35 +25,38 @@ _MAX_ID: Final = 1 << 26
 
 
 class TagColumns(NamedTuple):
-    """Some tags."""
+    """Columns of some tags."""
 
     ids: list[int]
+    """The tags' ids."""
     names: list[str]
+    """The tags' names."""
     types: list[int]
-    """Their numbers."""
+    """The tags' types, as indices of `TAG_TYPES`."""
     popularities: list[int]
+    """How many posts bear each tag, as the file has it."""
 
 
 class Vocabulary:
     """The words of a format over the tags of a file: labels first, then tags."""
 
     words: pa.StringArray
-    """(W,): each with the separator before it, so that words side by side are a caption but for the first separator."""
+    """The words, (W,), each with a separator before it: words side by side are a caption after its first separator."""
     pieces: Numbers
-    """(W,) int16: what each comes to when a caption is split at the separator: 1, but for odd labels."""
+    """How many pieces each word becomes when a caption is split at the separator, (W,) int16; nearly always 1."""
     rank: Numbers | None
-    """(W,) int32: the order of tags in a part, where the format sorts them."""
+    """The order of tags within a part, (W,) int32; None if the format keeps the order of the file."""
 
     def __init__(self, format: CaptionFormat, tags: Iterable[TagColumns]) -> None:
-        """Write out each tag.
+        """Spell every tag, and sort the tags into slots.
 
         Args:
-            format: how.
-            tags: some at a time.
+            format: the caption format.
+            tags: the tags of the file, some at a time.
 
         Raises:
-            DatabaseFileError: an id is out of all bounds.
-            InputError: the format asks for the popularity of tags, and all have none.
+            DatabaseFileError: a tag's id is out of range.
+            InputError: the format uses the popularity of tags, but the file has none.
         """
         import pyarrow as pa  # noqa: PLC0415 - loaded with the first caption, not with the package
         import pyarrow.compute as pc  # noqa: PLC0415
@@ -72,14 +75,14 @@ class Vocabulary:
         self.rank = _ranks(format, names, counts, len(labels))
 
     def slots_and_places(self, tag_ids: Numbers) -> tuple[Numbers, Numbers]:
-        """Of each tag: its slot, (N,) uint16, and its place among the words, (N,) int32."""
-        found = self._of_tag.take(tag_ids, mode="clip")
-        return (found & (SLOTS - 1)).astype(np.uint16), found >> SLOT_BITS
+        """Return the slot of each tag, (N,) uint16, and its place among the words, (N,) int32."""
+        packed = self._of_tag.take(tag_ids, mode="clip")
+        return (packed & (SLOTS - 1)).astype(np.uint16), packed >> SLOT_BITS
 
 
 def _joined(tags: Iterable[TagColumns]) -> tuple[Numbers, pa.StringArray, Numbers, Numbers]:
-    """Ids, names, types and popularities of all tags."""
-    import pyarrow as pa  # noqa: PLC0415 - as in Vocabulary
+    """Return the ids, names, types and popularities of all tags."""
+    import pyarrow as pa  # noqa: PLC0415 - loaded with the first caption, not with the package
 
     ids, kinds, counts = ([np.empty(0, np.int64)] for _ in range(3))
     names = [strings([])]
@@ -92,22 +95,22 @@ def _joined(tags: Iterable[TagColumns]) -> tuple[Numbers, pa.StringArray, Number
 
 
 def _lookup(ids: Numbers, slots: Numbers, first: int) -> Numbers:
-    """Slot and place of a tag in one number by its id: looking it up is the slow part."""
+    """Return a table from a tag's id to its slot and place, packed in one number: looking ids up is the slow part."""
     if len(ids) and not 0 <= ids.min() <= ids.max() < _MAX_ID:
         raise DatabaseFileError(
             f"the tags have ids from {ids.min()} to {ids.max()}; captions need ids from 0 to {_MAX_ID - 1}"
         )
-    # An id that no tag has is left out.
-    found = np.full(int(ids.max(initial=0)) + 2, LEFT_OUT, np.int32)
-    found[ids] = (np.arange(len(ids), dtype=np.int32) + first) * SLOTS + slots
-    return found
+    # Ids without a tag are left out of captions. The last entry stands for all larger ids.
+    table = np.full(int(ids.max(initial=0)) + 2, LEFT_OUT, np.int32)
+    table[ids] = (np.arange(len(ids), dtype=np.int32) + first) * SLOTS + slots
+    return table
 
 
 def _slots_of(
     names: pa.StringArray, kinds: Numbers, counts: Numbers, format: CaptionFormat, slots: Slots
 ) -> Numbers:
-    """The slot of each tag, (N,) int32."""
-    import pyarrow as pa  # noqa: PLC0415 - as in Vocabulary
+    """Return the slot of each tag, (N,) int32."""
+    import pyarrow as pa  # noqa: PLC0415 - loaded with the first caption, not with the package
     import pyarrow.compute as pc  # noqa: PLC0415
 
     out = counts < format.min_popularity
@@ -116,32 +119,32 @@ def _slots_of(
         # A tag that holds the keep separator would be cut in two.
         out |= as_flags(pc.match_substring(names, mark))
     people = as_flags(pc.is_in(names, strings(PEOPLE)))
-    found = np.empty(len(names), np.int32)
+    of_tag = np.empty(len(names), np.int32)
     for part in TAG_PARTS:
-        # A type that has no name counts as general.
+        # A tag of an unknown type counts as general.
         kind = TAG_TYPES.index("general" if part == "people" else part)
-        own = kinds == kind if kind else (kinds <= 0) | (kinds >= len(TAG_TYPES))
+        is_in_part = kinds == kind if kind else (kinds <= 0) | (kinds >= len(TAG_TYPES))
         if not kind:
-            own &= people == (part == "people")
-        places = np.flatnonzero(own)
-        found[places] = slots.of_tag(part)
+            is_in_part &= people == (part == "people")
+        places = np.flatnonzero(is_in_part)
+        of_tag[places] = slots.of_tag(part)
         only, without = ((*getattr(lists, part), *lists.any) for lists in (format.only, format.without))
         if only:
             out[places] |= ~matches(names.take(integers(places, pa.int64())), only)
         if without:
             out[places] |= matches(names.take(integers(places, pa.int64())), without)
-    return np.where(out, LEFT_OUT, found)
+    return np.where(out, LEFT_OUT, of_tag)
 
 
 def _ranks(format: CaptionFormat, names: pa.StringArray, counts: Numbers, first: int) -> Numbers | None:
     if (format.min_popularity or format.tag_order == "popularity") and len(counts) and not counts.any():
         raise InputError(
-            "the file says popularity 0 of every tag, and the caption format asks for it: leave out "
-            "`min_popularity` and `tag_order`, or take a file whose tags are counted"
+            "the caption format uses the popularity of tags, but every tag of the file has popularity 0: leave out "
+            "`min_popularity` and `tag_order`, or use a file whose tags are counted"
         )
     if format.tag_order == "stored":
         return None
-    import pyarrow.compute as pc  # noqa: PLC0415 - as in Vocabulary
+    import pyarrow.compute as pc  # noqa: PLC0415 - loaded with the first caption, not with the package
 
     ranks: Numbers = as_numbers(pc.rank(names, tiebreaker="first"), np.uint64).astype(np.int32)
     if format.tag_order == "popularity":

@@ -1,4 +1,4 @@
-"""Captions to a file: JSON lines, Parquet or text, by one process or several, in flat memory."""
+"""Writing captions to a file of JSON lines, Parquet or text, with one process or several."""
 
 from __future__ import annotations
 
@@ -32,49 +32,56 @@ _BLOCKS_AHEAD: Final = 3  # for each worker, so that none waits for the writer
 
 
 def check_suffix(path: Path, captioner: Captioner) -> None:
-    """Check that captions can be written to such a file.
+    """Check that captions can be written to a file.
 
     Raises:
-        DestinationError: the file's suffix says no known kind, it is a folder, or there is no folder to put it in.
-        CaptionFormatError: the captions have line ends, and the file would be one caption a line.
+        DestinationError: the file's suffix is not a known kind, the file is a folder, or its folder does not exist.
+        CaptionFormatError: captions have line ends, which a `.txt` file with one caption on each line cannot hold.
     """
     if path.suffix not in _ENCODERS:
-        raise DestinationError(f"{path} cannot be written: captions go to {', '.join(_ENCODERS)}")
+        raise DestinationError(
+            f"{path} cannot be written: its name must end with one of {', '.join(_ENCODERS)}"
+        )
     if path.is_dir():
         raise DestinationError(f"{path} cannot be written: it is a folder; name a file")
     if not path.parent.is_dir():
-        raise DestinationError(f"{path} cannot be written: there is no folder {path.parent}; make it first")
+        raise DestinationError(f"{path} cannot be written: there is no folder {path.parent}; create it first")
     form = captioner.format
     for field in ("separator", "keep_separator", "before", "after"):
         if path.suffix == ".txt" and form.layout == "text" and "\n" in getattr(form, field):
             raise CaptionFormatError(
-                f"`{field}` has a line end, and {path} would hold one caption a line: write .jsonl or .parquet"
+                f"`{field}` has a line end, but {path} holds one caption on each line; write .jsonl or .parquet"
             )
 
 
-def write_captions(captioner: Captioner, ids: Ids, path: Path, workers: int = 1) -> None:
-    """Write the captions of posts, in the order of the ids; the file is the same for any number of workers.
+def write_captions(
+    captioner: Captioner, ids: Ids, path: Path, workers: int = 1, *, posts_a_block: int = _POSTS_A_BLOCK
+) -> None:
+    """Write the captions of posts to a file, in the order of the ids.
 
-    `.jsonl` holds `{"id": 1, "caption": "…"}` a line (a caption in the layout `json` stands there as an object),
-    `.parquet` the columns `id` and `caption`, `.txt` a caption a line. The file appears when it is whole.
+    `.jsonl` holds `{"id": 1, "caption": "…"}` on each line; a caption in the layout `json` is an object there.
+    `.parquet` holds the columns `id` and `caption`. `.txt` holds a caption on each line. The file appears when it is
+    whole, and is the same for any number of workers. Memory does not grow with the posts.
 
     Args:
-        captioner: of which database, in which format.
+        captioner: writes the captions.
         ids: posts, (N,) int64.
-        path: where to.
-        workers: processes that make captions; above 1, a script needs `if __name__ == "__main__":`.
+        path: the file to write.
+        workers: processes that write captions; above 1, a script needs `if __name__ == "__main__":`.
+        posts_a_block: how many captions a process makes at a time.
 
     Raises:
         DestinationError: the file cannot be written there.
+        CaptionFormatError: captions have line ends, which a `.txt` file cannot hold.
         InputError: the database has no post of one of these ids.
-        IncompleteError: a worker was ended from outside; nothing was written.
+        IncompleteError: a worker process was killed; nothing was written.
     """
     check_suffix(path, captioner)
     with (
         replacing(path) as beside,
         _Writer(beside, path.suffix) as writer,
         progress(total=len(ids), unit=" captions", unit_scale=True) as bar,
-        contextlib.closing(_blocks(captioner, ids, path.suffix, workers)) as blocks,
+        contextlib.closing(_blocks(captioner, ids, path.suffix, workers, posts_a_block)) as blocks,
     ):
         for posts, block in blocks:
             writer.write(block)
@@ -82,14 +89,14 @@ def write_captions(captioner: Captioner, ids: Ids, path: Path, workers: int = 1)
 
 
 class _Writer:
-    """Takes blocks as the encoders make them."""
+    """Writes blocks from the encoders to a file; used in a `with` statement."""
 
     def __init__(self, path: Path, suffix: str) -> None:
         try:
             self._file: IO[bytes] = path.open("wb")
         except OSError as error:
             raise DestinationError(
-                f"{path} cannot be made: {error.strerror}; choose another place"
+                f"{path} cannot be created ({error.strerror}); choose another file"
             ) from error
         self._parquet = None
         if suffix == ".parquet":
@@ -109,9 +116,11 @@ class _Writer:
         self._file.close()
 
 
-def _blocks(captioner: Captioner, ids: Ids, suffix: str, workers: int) -> Generator[tuple[int, Any]]:
-    """The number of posts in each block, and the block."""
-    slices = (ids[start : start + _POSTS_A_BLOCK] for start in range(0, len(ids), _POSTS_A_BLOCK))
+def _blocks(
+    captioner: Captioner, ids: Ids, suffix: str, workers: int, size: int
+) -> Generator[tuple[int, Any]]:
+    """Yield the number of posts in each block, and the block as its encoder made it."""
+    slices = (ids[start : start + size] for start in range(0, len(ids), size))
     if workers == 1:
         for some in slices:
             yield len(some), _ENCODERS[suffix](captioner, some)
@@ -128,18 +137,18 @@ def _blocks(captioner: Captioner, ids: Ids, suffix: str, workers: int) -> Genera
                 yield posts, future.result()
         except BrokenProcessPool as error:
             raise IncompleteError(
-                "a worker process was ended from outside (often for want of memory); run it again with fewer workers"
+                "a worker process was killed, often because memory ran out; run the command again with fewer workers"
             ) from error
         finally:
             pool.shutdown(cancel_futures=True)
 
 
 _here: dict[str, Any] = {}
-"""What a worker process was given when it began."""
+"""The state of a worker process, shared by its blocks."""
 
 
 def _begin(captioner: Captioner, suffix: str) -> None:
-    # Ctrl-C reaches every process of the terminal: the first ends the others.
+    # Ctrl-C reaches every process of a terminal; only the parent reacts to it, and stops the workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _here.update(captioner=captioner, encode=_ENCODERS[suffix])
 

@@ -1,4 +1,4 @@
-"""From a selection to a data set on disk: pairs of image and caption, and an account of every post."""
+"""Exporting a selection to a data set on disk: pairs of image and caption, and a manifest of every post."""
 
 from hakubooru.export.entry import export
 from hakubooru.export.output import OutputFormat, output_format

@@ -1,4 +1,4 @@
-"""What is wrong with the files of a pair, or with the members of a shard: the work of a check."""
+"""Checking the files of pairs, or the members of a shard, against the manifest: the work of `verify`."""
 
 from __future__ import annotations
 
@@ -24,11 +24,13 @@ class Problem(NamedTuple):
     """A file that is not what the manifest says."""
 
     id: int | None
-    """The post's, or the own image's, that is to be exported again; None where that mends nothing."""
+    """The post or own image to export again; None if that mends nothing."""
     path: str
+    """The file's path below the export's folder."""
     what: str
+    """The fault, in a few words."""
     is_of_caption: bool = False
-    """Only a caption in a file of its own is wrong, and the record has it."""
+    """Whether only a caption file is wrong; the journal has its text."""
 
 
 @dataclass(frozen=True)
@@ -36,14 +38,20 @@ class CheckFiles:
     """Compares files with their rows of the manifest; the work of an engine."""
 
     out: str
+    """The export's folder."""
     decodes: bool
+    """Whether every image is decoded too."""
     has_captions: bool
     """Whether each image has a caption beside it."""
     as_stored: bool = False
-    """The manifest has the sizes of stored pictures, not of upright ones."""
+    """Whether the manifest has the sizes of pictures as stored, not upright."""
 
     def __call__(self, task: list[Pair], stopped: Callable[[], bool]) -> tuple[int, list[Problem]]:
-        """Give the number of pairs and what is wrong with them."""
+        """Check some pairs; return their number and their problems.
+
+        Raises:
+            StoppedError: `stopped` returned True.
+        """
         problems: list[Problem] = []
         for pair in task:
             if stopped():
@@ -58,8 +66,8 @@ class CheckFiles:
         data = _read(Path(self.out, pair.path))
         problems = check_image(pair, data, decode=self.decodes, as_stored=self.as_stored)
         if self.has_captions and beside(pair.path) != pair.path:
-            found = check_caption(pair, _read(Path(self.out, beside(pair.path))))
-            problems += [problem._replace(is_of_caption=True) for problem in found]
+            of_caption = check_caption(pair, _read(Path(self.out, beside(pair.path))))
+            problems += [problem._replace(is_of_caption=True) for problem in of_caption]
         return problems
 
 
@@ -68,12 +76,18 @@ class CheckShard:
     """Compares the members of one shard with its pairs; the work of an engine."""
 
     out: str
+    """The export's folder."""
     decodes: bool
+    """Whether every image is decoded too."""
     as_stored: bool = False
-    """The manifest has the sizes of stored pictures, not of upright ones."""
+    """Whether the manifest has the sizes of pictures as stored, not upright."""
 
     def __call__(self, task: list[Pair], stopped: Callable[[], bool]) -> tuple[int, list[Problem]]:
-        """Give the number of pairs and what is wrong with them."""
+        """Check the pairs of one shard; return their number and their problems.
+
+        Raises:
+            StoppedError: `stopped` returned True.
+        """
         shard = shard_of(task[0])
         images = {pair.path.rpartition("/")[2]: pair for pair in task}
         captions = {beside(name): pair for name, pair in images.items()}
@@ -90,7 +104,7 @@ class CheckShard:
                 else:
                     problems.append(Problem(task[0].id, f"{shard}/{name}", "member that belongs to no pair"))
         except (FileNotFoundError, IsADirectoryError):
-            pass  # each of its images is told
+            pass  # the loops below report each image and caption of the shard as missing
         except (DamagedTarError, OSError):
             problems.append(Problem(task[0].id, shard, "shard is damaged"))
         for pair in images.values():
@@ -101,10 +115,10 @@ class CheckShard:
 
 
 def _members(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Names and contents of a shard's members, every byte between them compared with what an export writes.
+    """Yield the names and contents of a shard's members; compare every byte between them with what an export writes.
 
     Raises:
-        DamagedTarError: one is another.
+        DamagedTarError: a byte differs.
     """
     with path.open("rb") as file:
         end = file.seek(0, 2)
@@ -116,18 +130,25 @@ def _members(path: Path) -> Iterator[tuple[str, bytes]]:
             data = file.read(member.size) if at <= end else b""
             yield member.name, data
             if not is_ours or any(file.read(-member.size % BLOCK)):
-                raise DamagedTarError(f"has something else before byte {at:,}")
+                raise DamagedTarError(f"has unexpected bytes before byte {at:,}")
         if file.read() != bytes(BLOCK):
-            raise DamagedTarError("has something else behind its end mark")
+            raise DamagedTarError("has unexpected bytes after its end mark")
 
 
 def shard_of(pair: Pair) -> str:
-    """The shard that a pair lies in."""
+    """Return the path of the shard that a pair lies in."""
     return pair.path.rpartition("/")[0]
 
 
 def check_image(pair: Pair, data: bytes | None, *, decode: bool, as_stored: bool = False) -> list[Problem]:
-    """What is wrong with the image of a pair, or with the caption in its place, if anything."""
+    """Return the problem of a pair's image, or none; if only captions are exported, of the caption in its place.
+
+    Args:
+        pair: the row of the manifest.
+        data: the file's bytes; None if there is no file.
+        decode: decode the image too.
+        as_stored: compare the size of the picture as stored, not upright.
+    """
     what = "caption" if beside(pair.path) == pair.path else "image"
     if data is None:
         wrong = f"{what} is missing"
@@ -143,7 +164,7 @@ def check_image(pair: Pair, data: bytes | None, *, decode: bool, as_stored: bool
 
 
 def check_caption(pair: Pair, data: bytes | None) -> list[Problem]:
-    """What is wrong with the caption of a pair, if anything."""
+    """Return the problem of a pair's caption, or none; `data` is the file's bytes, None if there is no file."""
     if data == pair.caption.encode():
         return []
     return [
@@ -159,13 +180,13 @@ def _read(path: Path) -> bytes | None:
 
 
 def undecodable(data: bytes, width: int, height: int, *, as_stored: bool = False) -> str:
-    """Why an image does not decode to that width and height, in pixels; "" where it does.
+    """Return why an image does not decode to a width and height; "" if it does.
 
     Args:
         data: the whole file.
-        width: of the upright picture.
-        height: of the upright picture.
-        as_stored: both are of the stored picture instead.
+        width: pixels of the upright picture.
+        height: pixels of the upright picture.
+        as_stored: width and height are those of the picture as stored.
     """
     try:
         header = read_header(data)

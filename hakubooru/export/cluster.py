@@ -1,8 +1,8 @@
-"""Running the tasks of an export on a Ray cluster, on nodes that see the same storage.
+"""Running the tasks of an export on a Ray cluster whose nodes see the same storage.
 
-The driver makes the plan, keeps the journal and holds no image; a node reads an archive and writes its pairs itself.
-A lease, a file in the export's folder, lets tasks run: they stop when it is gone, which ends also those whose driver
-was killed.
+The driver plans, keeps the journal, and holds no image. A node reads an archive and writes its pairs itself.
+Tasks run as long as a lease exists, a file in the export's folder. They stop when it is gone. So tasks also end if
+their driver was killed and the next export removes the lease.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
 
 _LEASE: Final = "driver-"
 _LOOK: Final = 0.5
-"""Seconds from one look at the lease to the next."""
+"""Seconds between two checks of the lease."""
 
 
 class ClusterEngine(Engine[Task, Outcome]):
     """Runs tasks on a Ray cluster; used in a `with` statement.
 
     Args:
-        work: what is done for each task.
-        workers: processes of a cluster that is started here.
-        address: of a running cluster, `HOST:PORT`, or `auto` for the one that this machine belongs to; None starts one
-            of this machine alone. Where Ray is connected already, it stays as it is.
+        work: the function to call with each task.
+        workers: processes of a cluster that is started on this machine.
+        address: the address of a running cluster, `HOST:PORT`, or `auto` for the cluster that this machine belongs to.
+            None starts one on this machine alone. If Ray is connected already, the connection is used as it is.
         state: a folder of the export that all nodes see.
         needs: files and folders that all nodes must see.
     """
@@ -60,10 +60,10 @@ class ClusterEngine(Engine[Task, Outcome]):
         self.connects = not self.ray.is_initialized()
 
     def __enter__(self) -> Self:
-        """Connect, and see that every node can do the work.
+        """Connect, and check that every node can do the work.
 
         Raises:
-            InputError: there is no such cluster, or a node lacks something.
+            InputError: the cluster cannot be reached, or a node lacks the package or the storage.
         """
         for old in self.lease.parent.glob(f"{_LEASE}*"):
             old.unlink(missing_ok=True)
@@ -78,14 +78,14 @@ class ClusterEngine(Engine[Task, Outcome]):
         return self
 
     def run(self, tasks: Iterable[Task]) -> Iterator[Outcome]:
-        """Keep each processor supplied with one task more than it works on.
+        """Run tasks on all nodes and yield their outcomes; each processor has one task waiting.
 
         Raises:
             IncompleteError: a task failed, or was lost twice with its worker.
         """
         ray = self.ray
         work = ray.put(pickle.dumps(self.work))
-        # A worker can be lost to its node, the system or another user: the archive is then done once more.
+        # A worker can die with its node, or be killed by the system or a user: the task is then tried once more.
         do = ray.remote(num_cpus=1, max_retries=1)(_do)
         at_once = 2 * max(1, int(ray.cluster_resources().get("CPU", 1)))
         tasks = iter(tasks)
@@ -110,11 +110,10 @@ class ClusterEngine(Engine[Task, Outcome]):
             raise
         except self.ray.exceptions.RayError as error:
             raise IncompleteError(
-                f"{key} was lost with its worker, and once more when it was done again ({type(error).__name__}); "
-                "the same command takes the work up again"
+                f"{key}: the worker was lost twice ({type(error).__name__}); run the same command again to resume"
             ) from error
         if isinstance(outcome, str):
-            raise IncompleteError(f"{key}: {outcome}; the same command takes the work up again")
+            raise IncompleteError(f"{key}: {outcome}; run the same command again to resume")
         assert isinstance(outcome, Outcome)
         return outcome
 
@@ -124,40 +123,42 @@ class ClusterEngine(Engine[Task, Outcome]):
             self.ray.shutdown()
 
     def _connect(self) -> None:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody, unless asked for
+        os.environ.setdefault(
+            "RAY_USAGE_STATS_ENABLED", "0"
+        )  # Ray reports usage only if the user asks for it
         quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
         if self.address is None:
             self.ray.init(address="local", num_cpus=self.workers, include_dashboard=False, **quiet)
             return
         try:
-            if self.address != "auto":  # Ray itself would ask for minutes
+            if self.address != "auto":  # Ray itself would try for minutes
                 host, _, port = self.address.rpartition(":")
                 socket.create_connection((host, int(port)), timeout=10).close()
             self.ray.init(address=self.address, **quiet)
         except (OSError, RuntimeError, ValueError) as error:
             raise InputError(
-                f"there is no Ray cluster at {self.address} that can be used from here ({error}); begin one with "
-                "`ray start --head`, or leave the address out for one of this machine alone"
+                f"the Ray cluster at {self.address} cannot be used ({error}); start one with `ray start --head`, or "
+                "leave the address out to use this machine alone"
             ) from error
 
     def _check_nodes(self) -> None:
-        """See that every node has the package and the storage.
+        """Check that every node has the package and the storage.
 
         Raises:
-            InputError: some have not; the message names them.
+            InputError: some nodes lack one; the message names them.
         """
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noqa: PLC0415 - an extra
 
         look = self.ray.remote(num_cpus=0, max_retries=0)(_looking_around())
         nodes = [node for node in self.ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
-        asked = {
+        references = {
             f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})": look.options(
                 scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
             ).remote(__version__, str(self.lease), list(self.needs))
             for node in nodes
         }
         lacking, answers = [], 0
-        for node, reference in asked.items():
+        for node, reference in references.items():
             try:
                 lacks = self.ray.get(reference)
             except self.ray.exceptions.RayTaskError:
@@ -171,7 +172,7 @@ class ClusterEngine(Engine[Task, Outcome]):
             raise InputError(f"not every node of the cluster can export: {'; '.join(lacking)}")
         if not answers:
             raise InputError(
-                "the cluster has no node that takes tasks; start some with `ray start --address`"
+                "the cluster has no node that accepts tasks; start a node with `ray start --address HOST:PORT`"
             )
 
 
@@ -179,12 +180,12 @@ def _ray() -> Any:
     try:
         import ray  # noqa: PLC0415 - an extra
     except ImportError as error:
-        raise InputError("the engine `ray` needs the extra of that name: pip install '.[ray]'") from error
+        raise InputError("the engine `ray` needs the extra `ray`: pip install '.[ray]'") from error
     return ray
 
 
 def _looking_around() -> Any:
-    """What looks around on a node; it travels as code, so that it also runs where the package is missing."""
+    """Return the function that checks a node; it is sent as code, so that it runs where the package is missing."""
 
     def look(version: str, lease: str, needs: list[str]) -> str:
         import pathlib  # noqa: PLC0415 - all it needs goes along
@@ -192,28 +193,26 @@ def _looking_around() -> Any:
         try:
             from hakubooru.version import __version__ as here  # noqa: PLC0415
         except ImportError as error:
-            return f"cannot import hakubooru ({error}); install it there, with the same version of Python"
+            return f"cannot import hakubooru ({error}); install it there, for the same version of Python"
         if here != version:
-            return f"has hakubooru {here}, and this is {version}; install the same"
+            return f"has hakubooru {here}, but this machine has {version}; install the same version"
         unseen = [path for path in needs if not pathlib.Path(path).exists()]
         if unseen:
-            return f"does not see {', '.join(unseen)}; mount the storage there, at the same place"
+            return f"does not see {', '.join(unseen)}; mount the storage there under the same path"
         folder = pathlib.Path(lease).parent
         if not pathlib.Path(lease).exists():
-            return (
-                f"does not see what is written to {folder}; mount the same storage there, at the same place"
-            )
+            return f"does not see the files written to {folder}; mount the same storage there under the same path"
         return ""
 
     return look
 
 
 _here: dict[str, Any] = {}
-"""Of a worker process: the lease that it last worked under, and the work."""
+"""The state of a worker process: the lease that it last worked under, and the work."""
 
 
 def _do(boxed: list[Any], lease: str, task: Task) -> Outcome | str:
-    """Do a task in a worker of a node; gives what went wrong as text, with the node's name."""
+    """Do a task in a worker of a node; return the outcome, or what went wrong as text with the node's name."""
     node = f"node {socket.gethostname()} ({_ray().util.get_node_ip_address()})"
     try:
         if _here.get("lease") != lease:
@@ -227,7 +226,7 @@ def _do(boxed: list[Any], lease: str, task: Task) -> Outcome | str:
 
 
 class _Ended:
-    """Whether a lease is gone; looks at most twice a second."""
+    """Says whether a lease is gone; checks at most twice a second."""
 
     def __init__(self, lease: str) -> None:
         self.lease = lease

@@ -1,4 +1,4 @@
-"""Captions of an export that were corrected by hand: they stay, also where their image is exported again."""
+"""Keeping captions that were corrected by hand, even if their image is exported again."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ if TYPE_CHECKING:
     from hakubooru.export.sinks import Sink
 
 _LIST: Final = "list"
-"""Under this name the hash of the list of captions is on record; two while it is replaced."""
+"""Name of the journal's value that holds the hash of the list of captions; two hashes while the list is replaced."""
 _ASIDE: Final = "corrections"
-"""Folder below the export's state where captions wait for their image to be exported again."""
+"""Folder below the export's state where corrected captions wait until their image is exported again."""
 
 
 def is_correction(pair: Pair, data: bytes | None) -> bool:
-    """Whether a caption file has another text than was written; one that is empty or blank is damaged.
+    """Return whether a caption file has another text than was written; an empty file, or one of zeros, is damaged.
 
     Args:
-        pair: the record.
-        data: the file's bytes; None where there is no file.
+        pair: the pair in the journal.
+        data: the file's bytes; None if there is no file.
     """
     return data is not None and bool(data.strip(b"\0")) and data != pair.caption.encode()
 
 
 def finished(out: Path) -> int:
-    """When the last export into a folder ended, in nanoseconds, as the system tells times of files.
+    """Return when the last export into a folder ended, in nanoseconds of the system's time of files.
 
-    Later than any time where none has ended yet.
+    If none has ended yet, the result is later than any time.
     """
     try:
         return (out / MANIFEST).stat().st_mtime_ns
@@ -50,12 +50,14 @@ def finished(out: Path) -> int:
 
 
 def is_corrected(out: Path, pair: Pair, since: int) -> bool:
-    """Whether the caption file of a pair has another size than was written, or another text and a later time.
+    """Return whether the caption file of a pair was corrected by hand.
+
+    The text is compared only if the file's size differs, or its time is later than `since`.
 
     Args:
         out: the export's folder.
-        pair: the record.
-        since: the time, as `finished` gives it.
+        pair: the pair in the journal.
+        since: the end of the last export, as `finished` gives it.
     """
     path = f"{out}/{beside(pair.path)}"
     status = os.stat(path)  # noqa: PTH116 - Path costs more than the call
@@ -65,7 +67,7 @@ def is_corrected(out: Path, pair: Pair, since: int) -> bool:
 
 
 def set_aside(out: Path, pairs: Iterable[Pair]) -> int:
-    """Move the corrected captions of pairs that are exported again out of the way; gives how many there are."""
+    """Set aside the corrected captions of pairs that will be exported again; return how many there are."""
     count = 0
     folder = out / STATE / _ASIDE
     for pair in pairs:
@@ -73,40 +75,40 @@ def set_aside(out: Path, pairs: Iterable[Pair]) -> int:
         data = path.read_bytes() if path.is_file() else None
         if is_correction(pair, data):
             folder.mkdir(exist_ok=True)
-            os.replace(path, folder / f"{pair.id}.txt")  # noqa: PTH105 - Path.replace, said as what it is
+            os.replace(path, folder / f"{pair.id}.txt")  # noqa: PTH105 - Path.replace reads as a change of text
             count += 1
     return count
 
 
 def put_back(out: Path, journal: Journal) -> None:
-    """Put captions that were set aside beside their images; those without an image wait on."""
+    """Put the captions that were set aside beside their images; captions without an image stay aside."""
     folder = out / STATE / _ASIDE
     if not folder.is_dir():
         return
     ids = np.array(sorted(int(path.stem) for path in folder.iterdir()), np.int64)
     for pair in journal.pairs_of(ids):
-        os.replace(folder / f"{pair.id}.txt", out / beside(pair.path))  # noqa: PTH105 - as above
+        os.replace(folder / f"{pair.id}.txt", out / beside(pair.path))  # noqa: PTH105 - Path.replace reads as a change of text
 
 
 def keep_list(out: Path, sink: Sink, journal: Journal) -> str:
-    """Move a list of captions that was changed by hand out of the way of the one that is written anew.
+    """Rename a list of captions that was edited by hand, before the list is written again.
 
     Returns:
-        its new name; "" where the list is what the last export wrote, or there is none.
+        the new name; "" if the list is what the last export wrote, or there is no list.
     """
     if not isinstance(sink, ListedSink):
         return ""
-    written, digest = journal.recall(_LIST), _digest(out / sink.file)
-    if not written or not digest or digest in written.split():
+    recorded, digest = journal.recall(_LIST), _digest(out / sink.file)
+    if not recorded or not digest or digest in recorded.split():
         return ""
     path = out / sink.file
     edited = path.with_name(f"{path.stem}.edited{path.suffix}")
-    os.replace(path, edited)  # noqa: PTH105 - as above
+    os.replace(path, edited)  # noqa: PTH105 - Path.replace reads as a change of text
     return edited.name
 
 
 def finish(out: Path, sink: Sink, journal: Journal) -> None:
-    """Have a sink write what tells of all pairs, and take down what its list is, to know it again."""
+    """Let a sink write its list of all pairs, if it has one, and record the list's hash, to recognise edits later."""
     pairs = chain(journal.pairs(0), journal.pairs(high=-1))
     if not isinstance(sink, ListedSink):
         sink.finish(pairs)
@@ -114,7 +116,7 @@ def finish(out: Path, sink: Sink, journal: Journal) -> None:
     with replacing(out / sink.file) as part:
         sink.write(part, pairs)
         digest = _digest(part)
-        # A kill before or after the list takes its place leaves one that is known.
+        # Both hashes are recorded: a kill before or after the replacement leaves a list whose hash is recorded.
         journal.remember(_LIST, f"{journal.recall(_LIST) or ''} {digest}")
     journal.remember(_LIST, digest)
 

@@ -1,4 +1,4 @@
-"""Running tasks: here, or on several processes of this machine."""
+"""Running tasks in this process, or in several processes of this machine."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ R = TypeVar("R")
 
 
 class Work(Protocol[T_contra, R_co]):
-    """What is done for each task; can be sent to another process."""
+    """A function that does one task; can be sent to another process."""
 
     @property
     def decodes(self) -> bool:
-        """Whether it decodes images: what a decoder does to its process, it shall not do to the caller's."""
+        """Whether the work decodes images; then it never runs in the caller's process, which a decoder may crash."""
         ...
 
     def __call__(self, task: T_contra, stopped: Callable[[], bool]) -> R_co:
-        """Do it; ask `stopped` from time to time, and raise `StoppedError` where it says so."""
+        """Do one task; call `stopped` from time to time, and raise `StoppedError` if it returns True."""
         ...
 
 
@@ -45,28 +45,28 @@ class StoppedError(Exception):
 
 
 class Engine(ABC, Generic[T, R]):
-    """Runs tasks that do not touch one another; used in a `with` statement."""
+    """Runs independent tasks; used in a `with` statement."""
 
     @abstractmethod
     def run(self, tasks: Iterable[T]) -> Iterator[R]:
-        """Run tasks, taking them one by one; results come as they are ready, in any order."""
+        """Run tasks, which are read one by one; yield the results as they are ready, in any order."""
 
     def __enter__(self) -> Self:
         return self
 
     @abstractmethod
     def __exit__(self, *exc: object) -> None:
-        """Stop what is running."""
+        """Stop the running tasks."""
 
 
 class HereEngine(Engine[T, R]):
-    """One task after the other, in this process."""
+    """Runs one task after the other, in this process."""
 
     def __init__(self, work: Work[T, R]) -> None:
         self.work = work
 
     def run(self, tasks: Iterable[T]) -> Iterator[R]:
-        """Run them in their order."""
+        """Run tasks and yield their results in order."""
         for task in tasks:
             yield self.work(task, stopped=lambda: False)
 
@@ -75,7 +75,7 @@ class HereEngine(Engine[T, R]):
 
 
 class ProcessEngine(Engine[T, R]):
-    """Several processes of this machine."""
+    """Runs tasks in several processes of this machine."""
 
     def __init__(self, work: Work[T, R], workers: int) -> None:
         self.workers = workers
@@ -83,7 +83,7 @@ class ProcessEngine(Engine[T, R]):
         self.pool = Workers(workers, _begin, work, self.stop)
 
     def run(self, tasks: Iterable[T]) -> Iterator[R]:
-        """Keep each worker supplied with one task more than it works on.
+        """Run tasks and yield their results; each worker has one task waiting.
 
         Raises:
             IncompleteError: a worker died.
@@ -101,8 +101,8 @@ class ProcessEngine(Engine[T, R]):
                     yield future.result()
         except BrokenProcessPool as error:
             raise IncompleteError(
-                "a worker process ended before its work was done: it was killed, for want of memory perhaps, or a script "
-                "calls this outside `if __name__ == '__main__':`; the same command takes the work up again"
+                "a worker process ended before its work was done. Perhaps it was killed because memory ran out, or a "
+                "script calls this outside `if __name__ == '__main__':`. Run the same command again to resume"
             ) from error
 
     def __exit__(self, *exc: object) -> None:
@@ -111,30 +111,35 @@ class ProcessEngine(Engine[T, R]):
 
 
 def engine(work: Work[T, R], workers: int) -> Engine[T, R]:
-    """This process for one worker that decodes nothing, and else processes of their own."""
+    """Return the engine for a number of workers: this process for one that does not decode, else new processes."""
     return HereEngine(work) if workers == 1 and not work.decodes else ProcessEngine(work, workers)
 
 
 def checked_workers(workers: int | None, *, decodes: bool) -> int:
-    """How many processes are meant; None is one for each core where images are decoded, and one where they are copied.
+    """Return the number of processes.
+
+    Args:
+        workers: the number; None means one for each core if images are decoded, and one if they are copied.
+        decodes: whether images are decoded.
 
     Raises:
-        InputError: there can be no such number.
+        InputError: the number is below 1.
     """
     if workers is None:
         return (os.cpu_count() or 1) if decodes else 1
     if workers < 1:
-        raise InputError(f"{workers} workers cannot do anything; it takes at least 1")
+        raise InputError(f"workers is {workers}; it must be at least 1")
     return workers
 
 
-_here: dict[str, Any] = {}  # of a worker process: what all its tasks share
+_here: dict[str, Any] = {}
+"""The state of a worker process, shared by its tasks."""
 
 
 def _begin(work: Work[Any, Any], stop: Event) -> None:
-    # Ctrl-C reaches every process of a terminal; the parent stops the others.
+    # Ctrl-C reaches every process of a terminal; only the parent reacts to it, and stops the workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # Little that a task makes refers to itself: to look for it that often took some 4% of the processor's time.
+    # Tasks make few cycles of references. Looking for cycles as often as usual took some 4% of the processor's time.
     gc.freeze()
     gc.set_threshold(50_000)
     _here.update(work=work, stop=stop)
@@ -142,7 +147,7 @@ def _begin(work: Work[Any, Any], stop: Event) -> None:
 
 
 def _end_with_parent() -> None:
-    """A parent that was killed says nothing: without this its workers would go on, or wait for ever."""
+    """End this worker when its parent ends: a killed parent cannot stop its workers, and they would wait for ever."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     connection.wait([parent.sentinel])

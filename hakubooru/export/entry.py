@@ -1,4 +1,4 @@
-"""`export`: from a selection and folders of archives to pairs of image and caption."""
+"""`export`: write a selection's images, from folders of archives, with their captions."""
 
 from __future__ import annotations
 
@@ -55,38 +55,40 @@ def export(
     address: str | None = None,
     strict: bool = False,
 ) -> ExportReport:
-    """Write the images of posts and their captions as pairs of files, copied through untouched.
+    """Write the images of posts and their captions as pairs of files; images are copied unchanged by default.
 
-    `OUT/x012/5012.webp` and `OUT/x012/5012.txt` are a pair; `OUT/manifest.parquet` accounts for every selected
-    post; `OUT/rejects.jsonl` names every member of an archive that was wanted and not taken, or is none to take.
-    Stopped at any moment and called again with the same arguments, it goes on; the files are the same, byte for
-    byte, however often that was and however many workers there are.
+    `OUT/x012/5012.webp` and `OUT/x012/5012.txt` are a pair. `OUT/manifest.parquet` has a row for every selected post.
+    `OUT/rejects.jsonl` names every member of an archive that was refused.
+
+    An interrupted export resumes when it is called again with the same arguments. The files are the same, byte for
+    byte, however often it was interrupted and however many workers it has.
 
     Args:
         selection: the posts.
-        out: a folder: a new one, an empty one, or an export that was begun with the same options.
-        images: folders with the tars or folders of the published image sets, anywhere below them. Captions alone
-            need none.
-        own: folders of images of your own with a caption of the same name in `.txt` beside each, anywhere below
-            them. They go to `OUT/own/NAME-….png`, and the manifest has them without a post id.
-        caption: a preset by name, a format, or a table (TOML's `[caption]`).
-        image: which images are taken and what is made of them: a format, or a table (a recipe's `[image]`);
-            None copies them untouched.
-        output: in which form they are written: a form, or a table (a recipe's `[output]`); None is pairs of files.
-        sink: the form's `sink`, in place of what `output` says.
+        out: a folder: new, empty, or an export that was begun with the same options.
+        images: folders that hold the tars or folders of the published image sets, at any depth. Captions alone need
+            none.
+        own: folders of your own images, at any depth, each image with its caption beside it in a `.txt` of the same
+            name. They go to `OUT/own/NAME-….png`. The manifest has them without a post id.
+        caption: the name of a preset, a format, or a table (TOML's `[caption]`).
+        image: which images are exported, and how they are converted: a format, or a table (a recipe's `[image]`).
+            None copies them unchanged.
+        output: the form of the data set: an `OutputFormat`, or a table (a recipe's `[output]`). None means pairs of
+            files.
+        sink: replaces the `sink` of `output`.
         prune: remove from `out` what is not selected any more.
-        workers: processes that read and write; None is one for each core where images are decoded, and one where
-            they are copied. In a script, more than one, or any that decodes, needs `if __name__ == "__main__":` around
+        workers: processes that read and write. None means one for each core if images are decoded, and one if they
+            are copied. In a script, several workers, or one that decodes, need `if __name__ == "__main__":` around
             the call.
-        engine: `local`, processes of this machine, or `ray`, a cluster (extra `ray`), whose nodes see the database,
-            the images and `out` under the same paths.
-        address: of a running Ray cluster, `HOST:PORT`, or `auto` for the one that this machine belongs to; without
-            it Ray is started here, with so many workers.
-        strict: take every post without an image for a failure.
+        engine: `local`, processes of this machine, or `ray`, a cluster (extra `ray`). The nodes of a cluster must see
+            the database, the images and `out` under the same paths.
+        address: the address of a running Ray cluster, `HOST:PORT`, or `auto` for the cluster that this machine belongs
+            to. Without it, Ray is started on this machine with `workers` processes.
+        strict: treat every post without an image as a failure.
 
     Raises:
-        InputError: an argument cannot be (`SourceError`: the places of images, `DestinationError`: `out`).
-        IncompleteError: nothing was exported; or, `strict`, not everything; or an archive vanished meanwhile.
+        InputError: an argument is wrong (`SourceError`: the places of images; `DestinationError`: `out`).
+        IncompleteError: nothing was exported; or, with `strict`, not everything; or an archive could not be read.
             The message is the report. What was exported stays.
     """
     form = output_format(output)
@@ -102,7 +104,9 @@ def export(
     if engine not in ENGINES:
         raise InputError(f"there is no engine {engine!r}; {nearest(engine, ENGINES)}")
     if address is not None and engine != "ray":
-        raise InputError(f"{address} is the address of a Ray cluster: give the engine `ray` with it")
+        raise InputError(
+            f"the address {address} is for the engine `ray` only; add --engine ray, or leave the address out"
+        )
     cluster = _cluster(Path(out), origin, address) if engine == "ray" else None
     ids = np.unique(selection.to_ids())
     report = export_from(selection.database, ids, Path(out), origin, workers, prune=prune, start=cluster)
@@ -113,16 +117,17 @@ def export(
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
-    """Where an export came from: enough to go on with it."""
+    """The arguments of an export, kept in its journal: enough to repeat or repair it."""
 
     database: str
     images: list[str]
     own: list[str]
     caption: dict[str, Any]
-    """As a table."""
+    """The fields of the caption format, as a table."""
     image: dict[str, Any]
-    """Likewise, and so is the next."""
+    """The fields of the image format, as a table."""
     output: dict[str, Any]
+    """The fields of the output format, as a table."""
 
 
 def export_from(
@@ -135,16 +140,31 @@ def export_from(
     prune: bool = False,
     start: Start | None = None,
 ) -> ExportReport:
-    """Export posts, with everything else as an origin has it."""
+    """Export posts with the arguments that an origin holds.
+
+    Args:
+        database: the posts' database.
+        ids: the posts, ascending, each once.
+        out: the export's folder.
+        origin: the formats, and the places of images.
+        workers: processes that read and write; None as in `export`.
+        prune: remove from `out` what is not selected any more.
+        start: starts the engine; None means processes of this machine.
+
+    Raises:
+        InputError: an argument is wrong.
+        IncompleteError: an archive could not be read, or a worker died.
+    """
     form = output_format(origin.output)
     sink = form.sink_for(str(out.absolute()))
     if origin.own and not sink.needs_images:
         raise InputError(
-            f"images of your own have captions; they cannot be exported to the sink {form.sink!r}"
+            f"the sink {form.sink!r} writes captions of posts only, not of your own images; "
+            "leave out `own` (--own), or choose another sink"
         )
     if sink.needs_images and not (origin.images or origin.own):
         raise InputError(
-            "no place of images is given (`images`, --images); only the sink captions needs none"
+            "the places of the images are missing; give `images` (--images), or choose the sink captions"
         )
     shape = image_format(origin.image)
     return run_export(
@@ -166,7 +186,7 @@ def export_from(
 
 
 def _cluster(out: Path, origin: Origin, address: str | None) -> Start:
-    """What starts an export's engine on a Ray cluster."""
+    """Return a function that starts an export's engine on a Ray cluster."""
     from hakubooru.export.cluster import ClusterEngine  # noqa: PLC0415 - an extra
 
     places = [place for place in (*origin.images, *origin.own) if not is_remote(place)]
@@ -179,7 +199,7 @@ def _cluster(out: Path, origin: Origin, address: str | None) -> Start:
 
 
 def settings_of(origin: Origin) -> dict[str, str]:
-    """What the files of an export depend on, besides posts and archives."""
+    """Return the options that the files of an export depend on, besides posts and archives, as JSON by name."""
     captions = {f"caption.{field.name}": origin.caption.get(field.name) for field in fields(CaptionFormat)}
     images = {f"image.{name}": value for name, value in origin.image.items()}
     if origin.image.get("format") == "avif":

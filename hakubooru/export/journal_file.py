@@ -1,4 +1,4 @@
-"""The file of a journal: its tables, and how it is opened, by one process at a time."""
+"""The file of a journal: its tables, and opening it for one process at a time."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from hakubooru.errors import DestinationError
 from hakubooru.store.sqlite_errors import explain
 
 _LAYOUT: Final = 2
-"""Of the tables below, and of the files of an export."""
+"""Version of the tables below and of the files of an export."""
 _PAGES_A_LOG: Final = 20_000
-"""Pages of 4 KiB that are written to the log before they enter the file, which waits for the disk."""
+"""Pages of 4 KiB in the log before they are copied into the file, which waits for the disk."""
 
-# The rows of an archive lie together. Kept in the order of ids, as a primary key would have it, those of an archive by
-# id % 1000 would each touch a page of their own: four times the work, and the whole file written over and over.
+# `pair` has no primary key, so that the rows of an archive lie together. In the order of ids, each row of an archive by
+# id % 1000 would touch a page of its own: four times the work, and the whole file would be written again and again.
 _TABLES: Final = """
 CREATE TABLE setting (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE archive (
@@ -42,10 +42,14 @@ CREATE TABLE passed_name (archive TEXT, reason TEXT, member TEXT, PRIMARY KEY (a
 
 
 def open_record(path: Path, out: Path) -> sqlite3.Connection:
-    """Open the record of an export, or begin one.
+    """Open the journal of an export, or create one.
+
+    Args:
+        path: the journal's file.
+        out: the export's folder, for messages.
 
     Raises:
-        DestinationError: another export is writing into the folder `out`, or what is there is no record.
+        DestinationError: another export is writing into the folder, or the file is not a journal.
     """
     try:
         # A killed writer's last transaction is rolled back as the file is opened.
@@ -54,8 +58,8 @@ def open_record(path: Path, out: Path) -> sqlite3.Connection:
         raise _explained(path, error) from error
     try:
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-        # A log costs no wait for the disk with each archive. A power cut can take the last archives from it,
-        # which are then exported again, but not tear it.
+        # With a log, an archive need not wait for the disk. A power cut can remove the last archives from the log,
+        # which are then exported again, but it cannot damage the file.
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute(f"PRAGMA wal_autocheckpoint = {_PAGES_A_LOG}")
@@ -75,13 +79,11 @@ def open_record(path: Path, out: Path) -> sqlite3.Connection:
         ) from error
     except sqlite3.DatabaseError as error:
         connection.close()
-        raise DestinationError(
-            f"{path} is damaged ({error}); move {out} out of the way and export anew"
-        ) from error
+        raise DestinationError(f"{path} is damaged ({error}); move {out} away and export again") from error
     if version not in (0, _LAYOUT):
         connection.close()
         raise DestinationError(
-            f"{out} was written by another version of hakubooru (layout {version}, this one writes {_LAYOUT}); "
+            f"{out} was written by another version of hakubooru (layout {version}; this version writes {_LAYOUT}); "
             "use that version, or choose another folder"
         )
     return connection
@@ -89,10 +91,14 @@ def open_record(path: Path, out: Path) -> sqlite3.Connection:
 
 def _explained(path: Path, error: sqlite3.Error) -> BaseException:
     if not all(os.access(place, os.W_OK) for place in (path, path.parent)):
-        return DestinationError(f"{path} cannot be written to; allow it, or export into another folder")
+        return DestinationError(
+            f"{path} cannot be written to; change its permissions, or export into another folder"
+        )
     better = explain(path, error)
     if better is error:
-        better = DestinationError(f"{path} cannot be opened ({error}); see that its folder can be written to")
+        better = DestinationError(
+            f"{path} cannot be opened ({error}); check that its folder can be written to"
+        )
     return better
 
 

@@ -1,4 +1,4 @@
-"""Archives as an export knows them from one run to the next: by the number of the place that was searched, and their name."""
+"""The keys of archives in a journal: the number of the searched place, which stays from run to run, and a name."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ if TYPE_CHECKING:
 
 
 def numbered(archives: Sequence[Archive], roots: Sequence[str], journal: Journal) -> list[Archive]:
-    """Archives with the numbers that their places have on record, whatever the order in which these are given now.
+    """Return archives with the numbers that the journal has for their places, in whatever order these come now.
 
-    A place that is not on record has that of the one that stood where it stands, if that is not given any more: it was
-    moved. Otherwise it is a new one, with a number of its own.
+    A place that the journal does not have takes the number of the earlier place at its position, if that one is gone:
+    the place was moved. Otherwise the place is new and gets a new number.
 
     Args:
-        archives: in the order in which they count, which stays.
-        roots: the places that were searched for them.
-        journal: of the export, where new places are taken down.
+        archives: in the order in which they count; the order stays.
+        roots: the places that were searched for the archives.
+        journal: the export's journal; new places are recorded there.
     """
-    known: list[str] = json.loads(journal.recall("roots") or "[]")
+    places: list[str] = json.loads(journal.recall("roots") or "[]")
     numbers: dict[int, int] = {}
-    for place, root in enumerate(roots):
-        same = (at for at, name in enumerate(known) if name == root and at not in numbers.values())
+    for position, root in enumerate(roots):
+        same = (at for at, name in enumerate(places) if name == root and at not in numbers.values())
         if (number := next(same, None)) is not None:
-            numbers[place] = number
-    for place, root in enumerate(roots):
-        if place in numbers:
+            numbers[position] = number
+    for position, root in enumerate(roots):
+        if position in numbers:
             continue
-        if place >= len(known) or place in numbers.values():
-            numbers[place] = len(known)
-            known.append(root)
+        if position >= len(places) or position in numbers.values():
+            numbers[position] = len(places)
+            places.append(root)
         else:
-            numbers[place] = place
-            known[place] = root
-    journal.remember("roots", json.dumps(known))
+            numbers[position] = position
+            places[position] = root
+    journal.remember("roots", json.dumps(places))
     return [replace(archive, root=numbers.get(archive.root, archive.root)) for archive in archives]

@@ -1,4 +1,4 @@
-"""`manifest.parquet`: every selected post, in the order of ids, and what became of it."""
+"""`manifest.parquet`: a row for every selected post, in the order of ids, with its image or why it has none."""
 
 from __future__ import annotations
 
@@ -46,13 +46,14 @@ _NO_IMAGE: Final = {
 
 @dataclass
 class Tally:
-    """What a manifest comes to."""
+    """Counts over the rows of a manifest."""
 
     exported: int = 0
+    """How many images were exported."""
     bytes: int = 0
-    """Of the exported images."""
+    """Bytes of the exported images."""
     left_out: Counter[str] = field(default_factory=Counter)
-    """Posts that were not exported, by reason."""
+    """How many posts were not exported, by reason."""
 
 
 def write_manifest(
@@ -60,23 +61,31 @@ def write_manifest(
 ) -> Tally:
     """Write the manifest, some thousand posts at a time; the same journal gives the same bytes.
 
-    Columns: `id` int64, null for a user's own images, which stand behind all posts; `path` below the export's
-    folder; `status` exported, broken (not whole), unfit (not what `[image]` takes), duplicate (left out for another
-    with the same `sha256`) or missing; `reason` of the last four; `width`, `height` (pixels) and `bytes` of the
-    exported file; `sha256`, hexadecimal; `rating`, by name; `caption`; `parts`, a JSON object that says how many of
-    the caption's tags each part has, in their order. What does not apply is null. The file's metadata has the
-    sink's name as `hakubooru.sink`, and as `hakubooru.decoding` the version of decoding that sizes are of.
+    Columns; a value that does not apply is null:
+
+    - `id`: int64; null for a user's own images, which come after all posts.
+    - `path`: below the export's folder.
+    - `status`: exported, broken (the file is not whole), unfit (`[image]` leaves it out), duplicate (another image has
+      the same `sha256`) or missing.
+    - `reason`: why the post was not exported.
+    - `width`, `height` (pixels) and `bytes` of the exported file.
+    - `sha256`: of the exported file, hexadecimal.
+    - `rating`: by name.
+    - `caption`: the text.
+    - `parts`: a JSON object that says how many of the caption's tags each part has, in the caption's order.
+
+    The file's metadata has the sink's name as `hakubooru.sink`, and the version of decoding as `hakubooru.decoding`.
 
     Args:
-        path: of the manifest.
+        path: the file to write.
         ids: every selected post, and the numbers of own images, ascending.
-        database: knows the posts.
-        journal: knows what was exported.
-        sink: the name of what took the pairs.
-        decoding: the version that the export was begun with.
+        database: the posts' database.
+        journal: the export's journal.
+        sink: the name of the export's sink.
+        decoding: the version of decoding that the export was begun with.
 
     Raises:
-        InputError: the database does not know a post.
+        InputError: the database does not have one of the posts.
     """
     import pyarrow as pa  # noqa: PLC0415 - takes a while, and only a finished export needs it
     from pyarrow import parquet  # noqa: PLC0415
@@ -98,7 +107,10 @@ def write_manifest(
         metadata={_SINK: sink, _DECODING: str(decoding)},
     )
     tally = Tally()
-    with replacing(path) as beside, parquet.ParquetWriter(beside, schema, compression="zstd") as writer:
+    with (
+        replacing(path) as beside,
+        parquet.ParquetWriter(beside, schema, compression="zstd", write_page_checksum=True) as writer,
+    ):
         own, posts = np.split(ids, [np.searchsorted(ids, 0)])
         groups = [
             some[at : at + _ROWS_A_GROUP]
@@ -121,14 +133,17 @@ def write_manifest(
 
 
 def write_rejects(path: Path, journal: Journal) -> None:
-    """Write a line of JSON for every member that no image was taken from; of an archive's, the first thousand of a kind."""
+    """Write a line of JSON for every refused member of an archive: archive, member and reason.
+
+    Of the members of one archive that are not images of posts, the first thousand for each reason are written.
+    """
     with replacing(path) as beside, beside.open("w", encoding="utf-8", newline="\n") as file:
         for reject in journal.rejects():
             file.write(json.dumps(reject, ensure_ascii=False) + "\n")
 
 
 def _columns(ids: Ids, database: Store, journal: Journal) -> dict[str, Sequence[Any]]:
-    """The values of each column, of some posts or some own images."""
+    """Return the values of each column for some posts, or for some own images."""
     low, high = int(ids[0]), int(ids[-1])
     rows = [(*pair, "exported", None) for pair in journal.pairs(low, high)]
     if len(rows) < len(ids):
@@ -144,13 +159,13 @@ def _columns(ids: Ids, database: Store, journal: Journal) -> dict[str, Sequence[
         there = database.rows(f"SELECT id FROM post WHERE id {_AMONG}", [id_text(ids)])
         missing = min(set(ids.tolist()).difference(number for (number,) in there))
         raise InputError(
-            f"{database.path} has no post {missing}, which was selected; use the database that the export was begun with"
+            f"{database.path} has no post {missing}, but it is selected; use the database that the export was begun with"
         )
     return columns | {"rating": [RATINGS[rating] for (rating,) in ratings]}
 
 
 def _left_out(ids: Ids, database: Store, journal: Journal) -> Iterator[tuple[Any, ...]]:
-    """The fields of a pair, as far as they apply, status and reason of what was not exported."""
+    """Yield the fields of a pair, status and reason for posts that were not exported; None for what does not apply."""
     kinds = {
         post_id: kind
         for post_id, *kind in database.rows(
@@ -178,10 +193,15 @@ def _why_missing(extension: str, is_hidden: int) -> str:
 
 
 def read_manifest(out: Path, columns: tuple[str, ...], rows_a_batch: int) -> Iterator[list[dict[str, Any]]]:
-    """The rows of a manifest, some at a time.
+    """Yield the rows of a manifest, some at a time.
+
+    Args:
+        out: the export's folder.
+        columns: the columns to read.
+        rows_a_batch: rows in each list.
 
     Raises:
-        DestinationError: it is damaged.
+        DestinationError: the manifest is damaged, or lacks a column.
     """
     with _opened(out / MANIFEST) as file:
         if missing := set(columns).difference(file.schema_arrow.names):
@@ -193,25 +213,25 @@ def read_manifest(out: Path, columns: tuple[str, ...], rows_a_batch: int) -> Ite
 
 
 def sink_of(out: Path) -> str:
-    """The name of the sink that an export was written to.
+    """Return the name of the sink that an export was written to.
 
     Raises:
-        DestinationError: the manifest is damaged, or does not say.
+        DestinationError: the manifest is damaged, or names no sink of this version.
     """
     path = out / MANIFEST
     with _opened(path) as file:
-        name: bytes = (file.schema_arrow.metadata or {}).get(_SINK, b"")
-    found = name.decode(errors="replace")
-    if found not in SINKS:
+        value: bytes = (file.schema_arrow.metadata or {}).get(_SINK, b"")
+    name = value.decode(errors="replace")
+    if name not in SINKS:
         raise DestinationError(
-            f"{path} names {found or 'no sink'} in its metadata (hakubooru.sink), which is none that this version of "
-            "hakubooru knows; export again into the same folder with the version that wrote it"
+            f"{path} names {f'the sink {name!r}' if name else 'no sink'} in its metadata (hakubooru.sink), which this "
+            "version of hakubooru does not have; export again into the same folder with the version that wrote it"
         )
-    return found
+    return name
 
 
 def has_stored_sizes(out: Path) -> bool:
-    """Whether a manifest has the sizes of stored pictures, which EXIF may turn, as those of earlier versions have.
+    """Return whether a manifest of an earlier version holds sizes of pictures as stored, before EXIF turns them.
 
     Raises:
         DestinationError: the manifest is damaged.
@@ -227,9 +247,9 @@ def _opened(path: Path) -> Iterator[Any]:
     from pyarrow import parquet  # noqa: PLC0415
 
     try:
-        with parquet.ParquetFile(path) as file:
+        with parquet.ParquetFile(path, page_checksum_verification=True) as file:
             yield file
     except PermissionError as error:
-        raise DestinationError(f"{path} cannot be read: {error.strerror}; allow it") from error
+        raise DestinationError(f"{path} cannot be read ({error.strerror}); change its permissions") from error
     except (pa.ArrowException, OSError, ValueError) as error:
         raise DestinationError(f"{path} is damaged ({error}); export again into the same folder") from error

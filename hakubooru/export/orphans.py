@@ -1,4 +1,4 @@
-"""Files in an export that belong to no pair: of archives whose export was killed, or from elsewhere."""
+"""Finding files in an export that belong to no pair: left by a killed export, or put there by others."""
 
 from __future__ import annotations
 
@@ -32,29 +32,29 @@ _TRAINED_ON: Final = re.compile(
     r".*\.(?:jpe?g|jpe|jfif|png|webp|gif|avif|bmp|tiff?|heic|jxl|txt|caption|tar)|metadata\.(?:jsonl|csv|parquet)",
     re.IGNORECASE | re.DOTALL,
 )
-"""Names of what trainers take for images, captions, shards or lists of captions."""
+"""Names that trainers read as images, captions, shards or lists of captions."""
 _OF_THE_SYSTEM: Final = re.compile(r"\..*|thumbs\.db|desktop\.ini", re.IGNORECASE | re.DOTALL)
-"""Names of what systems and programs leave in folders, unseen."""
+"""Names of hidden files that systems and programs leave in folders."""
 
 
 class Place(Enum):
-    """What a file is to an export."""
+    """The role of a file in an export."""
 
     PAIR = auto()
-    """A pair's."""
+    """The file belongs to a pair."""
     ORPHAN = auto()
-    """Named as an export names its files, and no pair's."""
+    """The file is named as an export names files, but belongs to no pair."""
     STRAY = auto()
-    """An image, a caption, a shard or a list that no export writes there."""
+    """The file is an image, a caption, a shard or a list of captions that no export writes there."""
     OTHER = auto()
-    """None that is trained on."""
+    """The file is of a kind that trainers do not read."""
 
 
 class Files(Protocol):
     """Knows the files that an export wrote."""
 
     def place(self, name: str) -> Place | None:
-        """What a file is, by its path below the export's folder; None where no export names one so."""
+        """Return the role of a file, by its path below the export's folder; None if no export uses such a name."""
         ...
 
 
@@ -62,11 +62,11 @@ class PairFiles:
     """Knows the files of pairs."""
 
     def __init__(self, ids: Ids, kinds: Any, *, has_captions: bool) -> None:
-        """Take what is known.
+        """Keep the pairs.
 
         Args:
-            ids: of the pairs, ascending.
-            kinds: what each one's file is, as places in `_KINDS`.
+            ids: the pairs' ids, ascending.
+            kinds: the kind of each pair's file, as `kind_of` gives it.
             has_captions: whether images have captions beside them.
         """
         self.ids = ids
@@ -74,7 +74,7 @@ class PairFiles:
         self.has_captions = has_captions
 
     def place(self, name: str) -> Place | None:
-        """What a file is."""
+        """Return the role of a file, by its path below the export's folder; None if no export uses such a name."""
         number = _number_of(name)
         if number is None:
             return None
@@ -86,25 +86,25 @@ class PairFiles:
 
 
 class Shards:
-    """Knows shards."""
+    """Knows the shards of an export."""
 
     def __init__(self, names: Collection[str]) -> None:
         self.names = names
 
     def place(self, name: str) -> Place | None:
-        """What a file is."""
+        """Return the role of a file, by its path below the export's folder; None if no export uses such a name."""
         if name in self.names:
             return Place.PAIR
         return Place.ORPHAN if SHARD.fullmatch(name) else None
 
 
 def remove_orphans(out: Path, pairs: Iterator[Pair], sink: Sink) -> None:
-    """Remove images and captions that belong to no pair, and shards that have none.
+    """Remove images and captions that belong to no pair, and shards without pairs.
 
     Args:
         out: the export's folder.
-        pairs: all that there are, ascending.
-        sink: how it was written.
+        pairs: all pairs of the export, ascending.
+        sink: the sink that the export was written to.
     """
     files: Files
     if sink.has_shards:
@@ -125,11 +125,13 @@ def remove_orphans(out: Path, pairs: Iterator[Pair], sink: Sink) -> None:
 
 
 def unknown_files(out: Path, files: Files, known: Collection[str]) -> Iterator[tuple[str, Place]]:
-    """Files in an export, in any folder, that are no pair's; what systems leave, and names with a dot, are passed over.
+    """Yield the files in an export, at any depth, that belong to no pair, with their roles.
+
+    Files of the system, and names that begin with a dot, are skipped.
 
     Args:
         out: the export's folder.
-        files: know the pairs'.
+        files: knows the files of pairs.
         known: further files of the export, by path.
     """
     for name in _below(str(out), ""):
@@ -143,11 +145,11 @@ def unknown_files(out: Path, files: Files, known: Collection[str]) -> Iterator[t
 
 
 def _below(folder: str, path: str) -> Iterator[str]:
-    """The files at and below a folder, as `path` and what follows; links to folders are files."""
+    """Yield the files in a folder, at any depth, as `path` and their path below it; links to folders are files."""
     try:
         entries = list(os.scandir(folder))
     except OSError:
-        return  # where it cannot be read, each of its pairs is told
+        return  # the check of the pairs reports each file in a folder that cannot be read
     for entry in entries:
         name = path + entry.name
         if entry.is_dir(follow_symlinks=False):
@@ -158,17 +160,17 @@ def _below(folder: str, path: str) -> Iterator[str]:
 
 
 def _number_of(name: str) -> int | None:
-    """The number of the pair that a file belongs to, by its place; None for a file that is none of an export's."""
+    """Return the number of the pair that a file belongs to, by its path; None if no export uses such a path."""
     if _OWN.fullmatch(name):
         return own_number(name)
     matched = _OURS.fullmatch(name)
     if matched is None:
         return None
     number = int(matched[1])
-    # Of a post that does not belong into the folder no number is known.
+    # A post in the wrong folder is an orphan: it gets a number that no pair has.
     return number if place(number, matched[2]) == name else _NO_NUMBER
 
 
 def kind_of(path: str) -> int:
-    """What a pair's file is, by its extension: a small number."""
+    """Return the kind of a pair's file, a small number, by the extension of its path."""
     return _KINDS.index(path.rpartition(".")[2])

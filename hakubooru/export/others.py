@@ -1,4 +1,4 @@
-"""Posts in archives whose names do not tell of them: looked for before any post is called missing."""
+"""Searching archives for posts that their names do not announce, before a post is called missing."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 
 
 def tasks_for_others(archives: Sequence[Archive], posts: Ids, journal: Journal) -> list[list[Task]]:
-    """What is to be read of archives for posts that their names do not tell of.
+    """Plan which archives to read for posts that their names do not announce.
 
-    Archives whose every image is known to agree with their name, or that were looked into before, are left alone.
-    Those that hold none of the posts are put on record as looked into.
+    An archive is skipped if all its images are known to agree with its name, or if it was searched before. An archive
+    that holds none of the posts is recorded as searched.
 
     Args:
-        archives: in the order in which they count, after each was read for the posts that its name tells of.
-        posts: are still wanted, ascending.
-        journal: of the export.
+        archives: in the order in which they count, after each was read for the posts that its name announces.
+        posts: the posts that are still missing, ascending.
+        journal: the export's journal.
 
     Returns:
-        tasks in waves: no two of a wave are for the same post, and none comes before one that counts more.
+        tasks in waves: no two tasks of a wave are for the same post, and no task comes before one that counts more.
 
     Raises:
         IncompleteError: an archive cannot be read.
@@ -44,12 +44,12 @@ def tasks_for_others(archives: Sequence[Archive], posts: Ids, journal: Journal) 
     try:
         with progress(total=len(unknown), desc="looking into", unit=" archives") as bar:
             for archive, index in indexes_of(unknown):
-                asked = archive.claim.of(posts)
-                others = np.setdiff1d(held(posts, index), asked, assume_unique=True)
+                announced = archive.claim.of(posts)
+                others = np.setdiff1d(held(posts, index), announced, assume_unique=True)
                 if len(others):
                     wanted[archive.key] = others
                 else:
-                    journal.record(_looked_into(archive, index))
+                    journal.record(_searched(archive, index))
                 bar.update()
     except LostArchiveError as error:
         raise lost_archives([f"{error.archive.key} ({error})"]) from error
@@ -62,17 +62,22 @@ def tasks_for_others(archives: Sequence[Archive], posts: Ids, journal: Journal) 
 
 
 def lost_archives(names: Sequence[str]) -> IncompleteError:
-    """The error that ends an export when archives cannot be read: what they hold counts before what comes next."""
+    """Return the error that ends an export because archives cannot be read.
+
+    Their images count before those of later archives, so the export cannot go on without them.
+    """
     return IncompleteError(
-        f"could not be read: {', '.join(sorted(names))}; bring them back, or take them out of the folder, "
-        "and run the same command again: it goes on from here"
+        f"archives could not be read: {', '.join(sorted(names))}; bring them back, or take them out of the folder, "
+        "then run the same command again to resume"
     )
 
 
 def _unknown(archives: Sequence[Archive], journal: Journal) -> list[Archive]:
-    """Archives that may hold posts that their names do not tell of."""
+    """Return the archives that may hold posts which their names do not announce."""
     done = dict(journal.done())
-    stamps = journal.stamps()  # of what was read once, also if it is to be read again for other posts
+    stamps = (
+        journal.stamps()
+    )  # an archive that is to be read again has been read once, and its strays are counted
     strays = journal.strays()
     return [
         archive
@@ -82,7 +87,7 @@ def _unknown(archives: Sequence[Archive], journal: Journal) -> list[Archive]:
     ]
 
 
-def _looked_into(archive: Archive, index: TarIndex) -> Outcome:
+def _searched(archive: Archive, index: TarIndex) -> Outcome:
     outcome = Outcome(archive.key + OTHERS, archive.stamp, damage=index.damage)
     for name, reason in index.strange:
         outcome.pass_over(reason, name)
@@ -91,7 +96,7 @@ def _looked_into(archive: Archive, index: TarIndex) -> Outcome:
 
 def _waves(tasks: Sequence[Task], posts: Ids) -> list[list[Task]]:
     grouped: list[list[Task]] = []
-    last = np.full(len(posts), -1)  # the last wave so far that asks for each post
+    last = np.full(len(posts), -1)  # the last wave so far that reads each post
     for task in tasks:
         places = np.searchsorted(posts, task.wanted)
         level = 1 + int(last[places].max(initial=-1))

@@ -1,4 +1,4 @@
-"""A recipe's `[output]`: in which form a data set is written."""
+"""A recipe's `[output]`: the form of a data set."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class OutputFormat:
-    """In which form a data set is written.
+    """The form of a data set: a recipe's `[output]`.
 
     Raises:
-        InputError: a field does not have one of the values that it can have; the message names it.
+        InputError: a field has an invalid value; the message names the field.
     """
 
     sink: str = "folder"
-    """`folder` (pairs of files), `webdataset` (shards), `imagefolder` (with `metadata.jsonl`), `kohya-json` (with
-    sd-scripts' `meta.json`, which has absolute paths), `kohya-json-relative` (with paths below the folder) or `captions` (text alone, for which no images are needed)."""
+    """`folder` (pairs of files), `webdataset` (shards), `imagefolder` (images and `metadata.jsonl`), `kohya-json`
+    (images and sd-scripts' `meta.json` with absolute paths), `kohya-json-relative` (`meta.json` with paths below the
+    folder) or `captions` (text alone, without images)."""
     shard_images: int = SHARD_IMAGES
-    """Images of a shard at the most."""
+    """The most images of a shard."""
     shard_bytes: int = SHARD_BYTES
     """A shard ends with the image by which its images reach this many bytes."""
 
@@ -37,29 +38,29 @@ class OutputFormat:
         for name in ("shard_images", "shard_bytes"):
             value = getattr(self, name)
             if type(value) is not int or value < 1:
-                raise InputError(f"[output] {name} = {value!r}; it is a whole number above 0")
+                raise InputError(f"[output] {name} = {value!r}; it must be a whole number above 0")
 
     def sink_for(self, out: str) -> Sink:
-        """What writes in this form into a folder."""
+        """Return the sink that writes this form into a folder."""
         if self.sink == WebDatasetSink.name:
             return WebDatasetSink(out, self.shard_images, self.shard_bytes)
         return SINKS[self.sink](out)
 
     def settings(self) -> dict[str, object]:
-        """What the files of an export depend on, by names for messages."""
+        """Return the options that the files of an export depend on, by name."""
         shards = {
             "shards": "across archives",
             "shard_images": self.shard_images,
             "shard_bytes": self.shard_bytes,
         }
-        own: dict[str, object] = {"sink": self.sink}
-        return own | shards if self.sink == WebDatasetSink.name else own
+        sink: dict[str, object] = {"sink": self.sink}
+        return sink | shards if self.sink == WebDatasetSink.name else sink
 
 
 def output_format(value: OutputFormat | Mapping[str, Any] | None) -> OutputFormat:
-    """A form as it is, or from a table (a recipe's `[output]`); None is pairs of files.
+    """Return an `OutputFormat` from itself, from a table (a recipe's `[output]`), or from None: pairs of files.
 
     Raises:
-        InputError: it is no such table; the message names the key.
+        InputError: the table has an unknown key or an invalid value; the message names the key.
     """
     return from_table(OutputFormat, value, "output")

@@ -1,4 +1,4 @@
-"""A user's own images on their way into an export, with the captions that lie beside them."""
+"""Reading a user's own images for an export, with the captions that lie beside them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class OwnImages(Images):
-    """Iterates the wanted images of a folder, and gives their captions as they stand beside them."""
+    """Iterates the wanted images of a folder, and reads their captions from the files beside them."""
 
     def __init__(self, task: Task, folder: OwnFolder, shape: ImageFormat) -> None:
         super().__init__(task, shape)
@@ -31,11 +31,11 @@ class OwnImages(Images):
         self._captions: dict[int, str] = {}
 
     def place(self, number: int, extension: str) -> str:
-        """Where an image of this folder goes."""
+        """Return the path of an image of this folder in an export."""
         return own_place(number, self._names.pop(number), extension)
 
     def captioned(self, ids: Ids) -> Iterator[tuple[int, str, dict[str, int]]]:
-        """Numbers and captions of images that were given before; nothing is known of parts."""
+        """Yield numbers and captions of images that were yielded before; the parts are empty, as they are unknown."""
         for number in ids.tolist():
             yield number, self._captions.pop(number), {}
 
@@ -66,5 +66,5 @@ class OwnImages(Images):
 
 
 def _one_line(text: str) -> str:
-    """A caption of one line, as trainers read it: the ends of lines become commas."""
+    """Return a caption on one line, as trainers read it: line ends become commas."""
     return re.sub(r"[\s,]*[\r\n][\s,]*", ", ", text.strip())

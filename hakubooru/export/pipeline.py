@@ -1,4 +1,4 @@
-"""The work of an export from its beginning to its end, with everything resolved."""
+"""`run_export`: an export from its first to its last step, with all arguments resolved."""
 
 from __future__ import annotations
 
@@ -49,17 +49,17 @@ if TYPE_CHECKING:
     from hakubooru.store.store import Store
 
     Start: TypeAlias = Callable[[Work[Task, Outcome], int], Engine[Task, Outcome]]
-    """Gives what runs the work, on how many processes."""
+    """Returns the engine that runs the work, on a number of processes."""
 
 COPIED_A_START: Final = 1000
 """Images that one process copies while another starts."""
 DECODED_A_START: Final = 10
-"""Images that one process converts in that time."""
+"""Images that one process converts while another starts."""
 _CAPTIONS_A_TASK: Final = 5000
 _UNDER_WAY: Final = "under way"
-"""Under this name it is on record whether a run has begun and not ended."""
+"""Name of the journal's value that says whether a run has begun and not ended."""
 _READING: Final = "reading"
-"""Under this name it is on record which version has read the archives."""
+"""Name of the journal's value that says which version of the index has read the archives."""
 
 
 def run_export(
@@ -79,23 +79,23 @@ def run_export(
     workers: int = 1,
     start: Start = engine,
 ) -> ExportReport:
-    """Export posts from archives to a sink, taking up what was begun, and account for every post.
+    """Export posts from archives to a sink, resume what was begun, and write the manifest of every post.
 
     Args:
         ids: the posts, ascending, each once.
         out: the export's folder.
-        database: knows the posts.
-        archives: in the order in which they count.
-        roots: the places that were searched for them.
+        database: the posts' database.
+        archives: the archives, in the order in which they count.
+        roots: the places that were searched for archives.
         sink: takes the pairs.
         captions: gives the captions.
-        settings: what must not change from one run into a folder to the next, as text.
+        settings: options that must be the same in every run into a folder, as text.
         own: folders of images without a post id, which are exported too.
-        shape: which images are taken, and what is made of them.
-        origin: what to go on by without being told all this again, as text.
-        prune: remove pairs of posts that are not among these.
-        workers: processes.
-        start: gives what runs the work, on how many of them.
+        shape: which images are exported, and how they are converted.
+        origin: the arguments of the export, as text, from which `repair` repeats it.
+        prune: remove pairs of posts that are not in `ids`.
+        workers: the most processes.
+        start: starts the engine that runs the work.
 
     Raises:
         DestinationError: the folder cannot be used.
@@ -111,20 +111,20 @@ def run_export(
             finish_moves(out, journal)
         archives = numbered(archives, roots, journal)
         other_database = _compared(database, journal)
-        # Of a run that was cut off, files can have stayed that nothing tells of.
+        # A run that was killed may have left files that the journal does not have.
         was_cut_off = journal.remember(_UNDER_WAY, "yes") == "yes"
         if prune and not len(ids):
             raise DestinationError(
-                f"nothing is selected: to prune {out} would remove all of it; select some posts"
+                f"no post is selected, so pruning would remove everything from {out}; select some posts"
             )
         if prune:
             _prune(ids, journal, sink)
         there, corrected = _take_up(ids, out, journal, sink, own=own, workers=workers)
         write_origin(journal, origin)
-        known = np.union1d(there, journal.twin_ids())
-        run = _Run(journal, disk, archives, own, np.setdiff1d(ids, known), sink)
+        settled = np.union1d(there, journal.twin_ids())
+        run = _Run(journal, disk, archives, own, np.setdiff1d(ids, settled), sink)
         captions.prepare(ids[np.searchsorted(ids, 0) :])
-        # A process takes as long to start as some images take to export.
+        # Another process is only worth starting if it exports more than its start costs.
         images_a_start = DECODED_A_START if shape.decodes else COPIED_A_START
         worthwhile = min(workers, 1 + len(run.wanted) // images_a_start)
         work = (
@@ -139,7 +139,7 @@ def run_export(
             run.finish(running, bar)
             while (shape.duplicates == "drop" and run.drop_twins(ids)) or run.cut(out):
                 run.finish(running, bar)
-        sink.clean()  # an engine that goes on after the loss of a worker has what that one began
+        sink.clean()  # a cluster goes on after a worker died, and the worker's unfinished files are still there
         put_back(out, journal)
         if was_cut_off:
             remove_orphans(out, journal.pairs(), sink)
@@ -168,7 +168,7 @@ def run_export(
 
 @dataclass
 class _Run:
-    """The work that is left, wave after wave."""
+    """The work that remains, wave after wave."""
 
     journal: Journal
     disk: Disk
@@ -187,23 +187,23 @@ class _Run:
             return
         for wave in waves(self.archives):
             self._do(running, [Task(a, a.claim.of(self._posts()), a.claim, a.key) for a in wave], bar)
-        # Names may lie. Nothing is looked into while nothing is missing: it would cost a small selection a walk
-        # through everything.
+        # Names may lie, so the archives are searched for missing posts. If none is missing, this is skipped: a small
+        # selection need not read every archive.
         for tasks in tasks_for_others(self.archives, self._posts(), self.journal):
             self._do(running, [replace(task, wanted=self._still(task.wanted)) for task in tasks], bar)
         folders = [(folder, self._still(folder.ids)) for folder in self.own]
         self._do(running, [Task(folder, ids, EVERYTHING, folder.key) for folder, ids in folders], bar)
 
     def drop_twins(self, ids: Ids) -> bool:
-        """Remove images that are those of another; whether something is to be exported again for it.
+        """Remove images that are equal to another; return whether images must be exported again because of it.
 
         Args:
-            ids: all that is asked for.
+            ids: all selected posts and own images.
         """
         if not self.sink.needs_images:
             return False
         again = self.journal.forget_twins(ids)
-        # Files first: what is lost on the way is exported again, and compared again.
+        # Files go first: after a kill in between, the lost images are exported and compared again.
         twins = self.journal.new_twins()
         for pair in self.journal.pairs_of(twins):
             self.sink.remove(pair)
@@ -212,7 +212,7 @@ class _Run:
         return bool(len(again))
 
     def cut(self, out: Path) -> bool:
-        """Bring pairs into shards, where there are shards; whether something is to be exported again for it."""
+        """Move pairs into shards, if the sink has shards; return whether images must be exported again."""
         if not isinstance(self.sink, WebDatasetSink):
             return False
         lost = cut(out, self.journal, self.sink)
@@ -228,34 +228,34 @@ class _Run:
 
     def _do(self, running: Engine[Task, Outcome], tasks: Sequence[Task], bar: tqdm[Any]) -> None:
         done = dict(self.journal.done())
-        left = [task for task in tasks if len(task.wanted) and done.get(task.key) != task.stamp]
-        found: list[Ids] = []
+        open_tasks = [task for task in tasks if len(task.wanted) and done.get(task.key) != task.stamp]
+        exported: list[Ids] = []
         lost: list[str] = []
-        for outcome in running.run(left):
+        for outcome in running.run(open_tasks):
             if outcome.lost:
                 lost.append(f"{outcome.key} ({outcome.lost})")
                 continue
             self.journal.record(outcome)
             self.disk.wrote(outcome.key)
-            found.append(np.array([pair.id for pair in outcome.pairs], np.int64))
+            exported.append(np.array([pair.id for pair in outcome.pairs], np.int64))
             bar.update(len(outcome.pairs))
         if lost:
-            # What these hold counts before what comes next, so there is no going on without them.
+            # Images of these archives count before those of later ones, so the export cannot go on without them.
             raise lost_archives(lost)
-        if found:
-            self.wanted = np.setdiff1d(self.wanted, np.concatenate(found), assume_unique=True)
+        if exported:
+            self.wanted = np.setdiff1d(self.wanted, np.concatenate(exported), assume_unique=True)
 
 
 def _prepare(out: Path) -> None:
-    """Make the folder of an export, or see that it is one.
+    """Create the folder of an export, or check that it is one.
 
     Raises:
-        DestinationError: something else is there, or it cannot be made.
+        DestinationError: the folder holds something else, or cannot be created.
     """
     try:
         if out.is_dir() and not (out / STATE).is_dir() and any(out.iterdir()):
             raise DestinationError(
-                f"{out} is neither empty nor an export; choose another folder, or move what is in it"
+                f"{out} is neither empty nor an export; choose another folder, or move its files away"
             )
         (out / STATE).mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -265,7 +265,7 @@ def _prepare(out: Path) -> None:
 
 
 def _compared(database: Store, journal: Journal) -> str:
-    """How a database differs from the one that an export was begun with, by the last of its posts and tags; "" if it does not."""
+    """Return how a database differs from the one that an export was begun with, by last post and tag; "" if it is equal."""
     ((post, tag),) = database.rows("SELECT (SELECT MAX(id) FROM post), (SELECT MAX(id) FROM tag)")
     now = f"last post {post}, last tag {tag}"
     before = journal.recall("database")
@@ -286,18 +286,18 @@ def _prune(ids: Ids, journal: Journal, sink: Sink) -> None:
 def _take_up(
     ids: Ids, out: Path, journal: Journal, sink: Sink, *, own: Sequence[OwnFolder], workers: int
 ) -> tuple[Ids, int]:
-    """What is exported already, and how many captions were corrected by hand.
+    """Return which posts are exported already, and how many captions were corrected by hand.
 
-    What a power cut or a hand took away is struck from the record.
+    Pairs that were lost in a power cut, or removed by hand, are removed from the journal.
 
     Raises:
         DestinationError: the export holds posts that are not selected.
     """
     others = np.setdiff1d(journal.ids(), ids, assume_unique=True)
     if len(others):
-        told = f"post {others[-1]}, for one" if others[-1] >= 0 else "images of your own"
+        example = f"such as post {others[-1]}" if others[-1] >= 0 else "images of your own"
         raise DestinationError(
-            f"{out} holds {len(others):,} posts that are not selected ({told}); "
+            f"{out} holds {len(others):,} posts that are not selected ({example}); "
             "select them too, remove them with --prune, or choose another folder"
         )
     corrected = _compare(out, journal, sink, workers)
@@ -310,21 +310,20 @@ def _take_up(
             for pair in pairs:
                 sink.remove(pair)
             journal.strike(folder.key)
-    if journal.recall(_READING) != str(
-        VERSION
-    ):  # what this version reads is more than what an earlier one did
+    if journal.recall(_READING) != str(VERSION):
+        # This version may read more from an archive than the earlier one did.
         journal.unlearn()
         journal.remember(_READING, str(VERSION))
     print_of_ids = hashlib.sha256(ids.astype("<i8").tobytes()).hexdigest()
     if journal.recall("selection") not in (None, print_of_ids):
         journal.reopen()
-    # Not before: were it taken down and the run killed, no archive would be read again for the new posts.
+    # Recorded last: a run killed between the two would otherwise never read the archives again for the new posts.
     journal.remember("selection", print_of_ids)
     return journal.ids(), corrected
 
 
 def _compare(out: Path, journal: Journal, sink: Sink, workers: int) -> int:
-    """Strike pairs whose files are gone or damaged; gives how many captions were corrected by hand, which stay."""
+    """Remove pairs from the journal whose files are gone or damaged; return how many captions were corrected by hand."""
     since = finished(out)
     gone: set[int] = set()
     corrected: set[int] = set()
@@ -336,7 +335,7 @@ def _compare(out: Path, journal: Journal, sink: Sink, workers: int) -> int:
     aside = _strike(gone, out, journal, sink)
     if doubtful := journal.doubtful():
         pairs = journal.pairs_from(doubtful)
-        if sink.has_shards:  # which are on the disk before they are on record
+        if sink.has_shards:  # shards reach the disk before they are recorded; only the spool is doubtful
             images, captions = {pair.id for pair in pairs if pair.path.startswith(SPOOL)}, set[int]()
         else:
             images, captions = wrong_ids(out, pairs, sink, workers)
@@ -347,7 +346,7 @@ def _compare(out: Path, journal: Journal, sink: Sink, workers: int) -> int:
 
 
 def _strike(ids: Collection[int], out: Path, journal: Journal, sink: Sink) -> int:
-    """Strike pairs that are to be exported again; gives how many captions were corrected, which are set aside."""
+    """Remove pairs from the journal, to export them again; set corrected captions aside and return how many."""
     pairs = journal.pairs_of(np.array(sorted(ids), np.int64))
     count = set_aside(out, pairs) if sink.writes_captions else 0
     journal.forget(ids)

@@ -1,9 +1,11 @@
-"""Power cuts: what was written reaches the disk some seconds later, and what was not there yet is looked at again.
+"""Surviving a power cut: flush an export to the disk in the background, and check what was not flushed in time.
 
-To wait for the disk with every file takes many times as long as to write it. So the journal knows in which run of the
-machine each archive was exported, and from time to time everything so far is brought to the disk while the export
-goes on. Taken up after the machine was started anew, an export reads the files of all archives that are not
-known to have reached the disk, compares them with their hashes, and exports again what is not whole.
+A written file reaches the disk some seconds later. Waiting for the disk after every file would take many times as long
+as writing it. So the journal records in which run of the machine each archive was exported. From time to time
+everything written so far is flushed while the export goes on.
+
+An export that resumes after a restart of the machine reads the files of every archive that may not have been flushed.
+It compares them with their hashes and exports again what is not whole.
 """
 
 from __future__ import annotations
@@ -17,11 +19,11 @@ if TYPE_CHECKING:
     from hakubooru.export.journal import Journal
 
 SECONDS: Final = 60.0
-"""From one time that everything is brought to the disk to the next."""
+"""Seconds between two flushes."""
 
 
 class Disk:
-    """Brings what an export wrote to the disk, in the background; used in a `with` statement."""
+    """Flushes what an export wrote to the disk, in the background; used in a `with` statement."""
 
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
@@ -31,7 +33,7 @@ class Disk:
         self._thread = ThreadPoolExecutor(1)
 
     def wrote(self, key: str) -> None:
-        """The work of an archive is on record."""
+        """Note that an archive was exported and recorded; start a flush if one is due."""
         self._written.append(key)
         if self._underway is not None and self._underway[0].done():
             self.journal.trust(self._underway[1])
@@ -46,5 +48,5 @@ class Disk:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        # What is under way need not be waited for: it is only not known to have reached the disk.
+        # No need to wait for a running flush: the next run checks the files that it was to flush.
         self._thread.shutdown(wait=False)

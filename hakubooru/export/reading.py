@@ -1,4 +1,4 @@
-"""The wanted, whole images of one archive, in its order; everything else in it is put on record."""
+"""Reading the wanted images of one archive, in its order; the outcome counts everything else in it."""
 
 from __future__ import annotations
 
@@ -27,38 +27,38 @@ _TOO_LARGE = f"larger than {LARGEST_BYTES // 2**20} MiB"
 
 
 class Images:
-    """Iterates post, header and bytes, once; `outcome` tells what else there was."""
+    """Iterates the wanted images of an archive once: post, header and bytes; `outcome` counts what is not yielded."""
 
     def __init__(self, task: Task, shape: ImageFormat = COPY, index: TarIndex | None = None) -> None:
-        """Make ready; nothing is read yet.
+        """Keep the task; nothing is read yet.
 
         Args:
             task: the archive and the posts.
-            shape: which images are taken, and what is made of them.
-            index: of the archive; without one it is walked.
+            shape: which images are exported, and how they are converted.
+            index: the archive's index; without one, the archive is read from its start to its end.
         """
         self.task = task
         self.shape = shape
         self.index = index
         self.outcome = Outcome(task.key, task.stamp)
-        self._taken: set[int] = set()
+        self._done: set[int] = set()
         self._recorder = Recorder()
-        self._asked = 0
-        """The post of the last member that was wanted."""
+        self._post = 0
+        """The post of the last wanted member."""
 
     def __iter__(self) -> Iterator[tuple[int, ImageHeader, bytes]]:
         try:
             for number, name, data in self._members():
-                taken = self._take(number, name, data)
-                if taken is not None:
-                    yield number, *taken
+                image = self._image(number, name, data)
+                if image is not None:
+                    yield number, *image
         except DamagedTarError as error:
             self.outcome.damage = str(error)
         except OSError as error:
             self.outcome.lost = error.strerror or str(error)
 
     def place(self, number: int, extension: str) -> str:
-        """Where an image goes in an export."""
+        """Return the path of an image in an export."""
         return place(number, extension)
 
     def _members(self) -> Iterator[tuple[int, str, bytes]]:
@@ -88,14 +88,14 @@ class Images:
             raise DamagedTarError(index.damage)
 
     def _walked(self, path: str) -> Iterator[tuple[int, str, bytes]]:
-        """Walk the archive; keep an index for the next time, where few of its images were wanted, or some are strays."""
+        """Read the archive from its start; keep an index for the next run if few images were wanted or some are strays."""
         read = 0
         damage = ""
         state = state_of(path)
         try:
             for member, data in read_tar(path, self._wants):
                 read += 1
-                yield self._asked, member.name, data
+                yield self._post, member.name, data
         except DamagedTarError as error:
             damage = str(error)
         index = self._recorder.index(damage)
@@ -118,27 +118,26 @@ class Images:
         if not _contains(self.task.wanted, number):
             return False
         if member.size > LARGEST_BYTES:
-            self.outcome.broken.append(
-                Broken(number, str(number), _TOO_LARGE)
-            )  # as where it is not read for its name
+            # Named by its post, as `_indexed` does, which does not know the member's name.
+            self.outcome.broken.append(Broken(number, str(number), _TOO_LARGE))
             return False
-        self._asked = number
+        self._post = number
         return True
 
-    def _take(self, number: int, name: str, data: bytes) -> tuple[ImageHeader, bytes] | None:
-        if number in self._taken:
+    def _image(self, number: int, name: str, data: bytes) -> tuple[ImageHeader, bytes] | None:
+        if number in self._done:
             self.outcome.pass_over("a post that the archive has already given", name)
             return None
         try:
-            taken = self.shape.apply(read_header(data), data)
+            image = self.shape.apply(read_header(data), data)
         except UnfitImageError as error:
             self.outcome.broken.append(Broken(number, name, str(error), "unfit"))
             return None
         except BrokenImageError as error:
             self.outcome.broken.append(Broken(number, name, str(error)))
             return None
-        self._taken.add(number)
-        return taken
+        self._done.add(number)
+        return image
 
 
 def _number(member: Member) -> int:

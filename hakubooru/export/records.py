@@ -1,4 +1,4 @@
-"""What passes between the processes of an export: the task of one archive, and what came of it."""
+"""The messages between the processes of an export: the task of one archive, and its outcome."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ if TYPE_CHECKING:
     from hakubooru.image.sources import Archive
 
 NAMES_KEPT: Final = 1000
-"""Of members that are passed over for one reason, this many are named; all are counted."""
+"""The most members passed over for one reason that are named; all are counted."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """One archive, and the posts that are still wanted of it."""
+    """One archive, and the posts that are still wanted from it."""
 
     archive: Archive | OwnFolder | None
-    """None where captions are all that is exported."""
+    """The archive to read; None if only captions are exported."""
     wanted: Ids
-    """Ascending; numbers below 0 are those of a user's own images."""
+    """The wanted posts, ascending; numbers below 0 are a user's own images."""
     claim: Claim
-    """Posts outside it are counted and left alone."""
+    """The posts to take from the archive; others in it are counted and left alone."""
     key: str
-    """What the work is known by from one run to the next."""
+    """The name of the task in the journal, the same in every run."""
 
     @property
     def stamp(self) -> int:
-        """The archive's."""
+        """The stamp of the archive, which changes when its contents do; 0 without an archive."""
         return self.archive.stamp if self.archive is not None else 0
 
 
@@ -38,50 +38,59 @@ class Pair(NamedTuple):
     """An image that was exported with its caption."""
 
     id: int
-    """The post's; below 0 that of a user's own image."""
+    """The post's id, or the number of a user's own image, below 0."""
     path: str
-    """Below the export's folder, with `/`."""
+    """The image's path below the export's folder, with `/`."""
     width: int
+    """Pixels of the exported image."""
     height: int
+    """Pixels of the exported image."""
     bytes: int
+    """Bytes of the exported file."""
     sha256: str
-    """Of the exported file, hexadecimal."""
+    """The SHA-256 of the exported file, hexadecimal."""
     caption: str
+    """The caption's text."""
     parts: str
-    """How many tags of the caption each part has, as JSON; "" where that is not known."""
+    """How many tags of the caption each part has, as JSON; "" if that is not known."""
 
 
 class Broken(NamedTuple):
-    """An image that is wanted, but not taken."""
+    """A wanted image that was refused."""
 
     id: int
+    """The post's id, or the number of a user's own image."""
     member: str
+    """The name of the image in its archive."""
     reason: str
+    """Why the image was refused, in a few words."""
     status: str = "broken"
-    """`broken`: not whole. `unfit`: whole, and none that the format of images takes."""
+    """`broken`: the file is not whole. `unfit`: it is whole, but the image format leaves it out."""
 
 
 @dataclass
 class Outcome:
-    """What came of one archive."""
+    """The outcome of reading one archive."""
 
     key: str
-    """Of the task."""
+    """The key of the task."""
     stamp: int
-    """Of the archive."""
+    """The stamp of the archive when it was read."""
     pairs: list[Pair] = field(default_factory=list)
+    """The exported pairs."""
     broken: list[Broken] = field(default_factory=list)
+    """The refused images."""
     passed_over: dict[str, tuple[int, list[str]]] = field(default_factory=dict)
-    """Members that no image is taken from, by the reason: how many, and the first names."""
+    """Members that are not images of posts: how many and the first names, by reason."""
     strays: int = 0
-    """Images of posts that do not belong into the archive, by its name."""
+    """How many images belong to posts that the archive's name does not announce."""
     damage: str = ""
-    """Why the archive could not be read to its end."""
+    """Why the archive could not be read to its end; "" if it could."""
     lost: str = ""
-    """Why the archive could not be read at all: what the system said."""
+    """Why the archive could not be read at all, in the system's words; "" if it could."""
 
     def pass_over(self, reason: str, name: str) -> None:
-        """Count a member that no image is taken from."""
+        """Count a member that is not an image of a post."""
         count, names = self.passed_over.setdefault(reason, (0, []))
         if len(names) < NAMES_KEPT:
             names.append(name)

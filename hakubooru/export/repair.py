@@ -1,4 +1,4 @@
-"""`repair`: what a check of an export found is made good, as far as what the export came from is still there."""
+"""`repair`: mend what `verify` reports, as far as the database and images of the export are still there."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ _ROWS_A_READ: Final = 100_000
 
 
 def repair(out: str | os.PathLike[str], *, decode: bool = False, workers: int | None = None) -> VerifyReport:
-    """Verify an export, export again what is missing or wrong, and remove what belongs to no pair.
+    """Verify an export, export again what is missing or wrong, and remove files that belong to no pair.
 
-    Captions are written again as the record has them, for which neither database nor images are needed.
+    Captions are written again from the journal, without the database or the images.
 
     Args:
         out: the export's folder.
@@ -46,42 +46,45 @@ def repair(out: str | os.PathLike[str], *, decode: bool = False, workers: int | 
         workers: processes that read and write, as in `verify`.
 
     Returns:
-        what a second check came to, and what could not be exported again.
+        the report of a second check, with what could not be exported again.
 
     Raises:
-        DestinationError: there is no finished export, or not what is needed to go on with it.
+        DestinationError: the folder holds no finished export, or the export's sources have changed.
         InputError: the database or the images are no longer where they were.
     """
     out = Path(out)
     if not (out / STATE).is_dir():
-        found = verify(out, decode=decode, workers=workers)
-        if found.is_good:
-            return found
-        raise DestinationError(f"{out} has lost its folder {STATE}: export into another folder")
-    # With the journal in hand nothing else writes here from the check on.
+        before = verify(out, decode=decode, workers=workers)
+        if before.is_good:
+            return before
+        raise DestinationError(
+            f"{out} has lost its folder {STATE}, so it cannot be repaired; export into another folder"
+        )
+    # The open journal locks the folder: no other export writes here between the check and the repair.
     with Journal(out) as journal, explained(journal.path):
-        found = verify(out, decode=decode, workers=workers)
-        if found.is_good:
-            return found
-        origin, ids = _origin(out, journal), _ids_told(out)
-        _see_finished(out, ids, journal)
-        # What an interrupted repair struck from the record is wrong too, though its files may be there again.
-        bad = {*found.bad_ids, *np.setdiff1d(_ids_told(out, exported=True), journal.ids()).tolist()}
-        _write_captions(out, journal, set(found.bad_captions) - bad)
+        before = verify(out, decode=decode, workers=workers)
+        if before.is_good:
+            return before
+        origin, ids = _origin(out, journal), _manifest_ids(out)
+        _check_finished(out, ids, journal)
+        # An interrupted repair may have removed pairs from the journal. They are exported again even if their files
+        # are there.
+        bad = {*before.bad_ids, *np.setdiff1d(_manifest_ids(out, exported=True), journal.ids()).tolist()}
+        _write_captions(out, journal, set(before.bad_captions) - bad)
         sink = output_format(origin.output).sink_for(str(out.absolute()))
         if bad:
-            # Nothing is struck or removed before it is known that this version can go on with the export, and
-            # that what it came from is still there.
+            # Check first that this version can go on with the export, and that the sources are there: nothing is
+            # removed that could not be exported again.
             converts = origin.image["format"] is not None and sink.needs_images
             go_on(journal, out, settings_of(origin), converts=converts)
-            _see_sources(origin, out, bad, journal, sink)
+            _check_sources(origin, out, bad, journal, sink)
             journal.forget(bad)
             if isinstance(sink, ListedSink):
-                # It is written anew below, and one that was changed is not to be kept: a repair takes ours back.
+                # The export below writes the list again. A repair does not keep a list that was edited by hand.
                 (out / sink.file).unlink(missing_ok=True)
         else:
             finish(out, sink, journal)
-        for name in found.orphans:
+        for name in before.orphans:
             (out / name).unlink(missing_ok=True)
     if not bad:
         return verify(out, decode=decode, workers=workers)
@@ -90,8 +93,8 @@ def repair(out: str | os.PathLike[str], *, decode: bool = False, workers: int | 
     report = verify(out, decode=decode, workers=workers)
     for post, reason in _left_out(out, bad):
         report.add(Problem(post, f"post {post}", f"could not be exported again: {reason}"))
-    for number in {number for number in bad if number < 0}.difference(_ids_told(out).tolist()):
-        report.add(Problem(number, f"{-1 - number:015x}", "image of your own could not be exported again"))
+    for number in {number for number in bad if number < 0}.difference(_manifest_ids(out).tolist()):
+        report.add(Problem(number, f"{-1 - number:015x}", "your own image could not be exported again"))
     return report
 
 
@@ -99,44 +102,47 @@ def _origin(out: Path, journal: Journal) -> Origin:
     table = read_origin(journal)
     if table is None:
         raise DestinationError(
-            f"{journal.path} does not say where {out} came from: export into another folder"
+            f"{journal.path} does not record the sources of {out}, so it cannot be repaired; export into another folder"
         )
     return Origin(**table)
 
 
-def _see_finished(out: Path, ids: Ids, journal: Journal) -> None:
+def _check_finished(out: Path, ids: Ids, journal: Journal) -> None:
     begun = np.setdiff1d(journal.ids(), ids)
     if len(begun):
         raise DestinationError(
-            f"the last export into {out} was interrupted: it holds {len(begun):,} images that the manifest does not "
-            "tell of yet; run that export again, which goes on where it was, before this"
+            f"the last export into {out} was interrupted: {len(begun):,} of its images are not in the manifest yet; "
+            "run that export again first, it resumes where it stopped"
         )
 
 
-def _see_sources(origin: Origin, out: Path, bad: set[int], journal: Journal, sink: Sink) -> None:
-    """See that what an export came from is there, and that own folders are as they were: an export follows these."""
+def _check_sources(origin: Origin, out: Path, bad: set[int], journal: Journal, sink: Sink) -> None:
+    """Check that the sources of an export are there, and that its folders of own images have not changed.
+
+    An export would take up the changes of a folder of own images; a repair must not.
+    """
     with open_store(origin.database):
         archives = find_archives(origin.images, skip=out) if origin.images else []
     archives = numbered(archives, origin.images, journal)
     ids = np.array(sorted(bad), np.int64)
     gone = journal.archives_of(ids) - {archive.key for archive in archives}
     if gone and sink.needs_images:
-        # Another archive can have an older image, which would stand in without a word.
+        # Another archive may hold an older image, which would silently take the place of the lost one.
         raise DestinationError(
-            f"archives are gone from which the images came that are wrong now: {', '.join(sorted(gone))}; bring them "
-            "back, or remove those images and run the export again, which takes what other archives have"
+            f"the wrong images came from archives that are gone: {', '.join(sorted(gone))}; bring these archives "
+            "back, or remove the images and run the export again, which then uses other archives"
         )
     stamps = journal.stamps()
     for folder in find_own(origin.own, skip=out):
         if stamps.get(folder.key) != folder.stamp:
             raise DestinationError(
-                f"{folder.path} has changed since its images were exported; run that export again, which takes the "
-                "change up, before this"
+                f"{folder.path} has changed since its images were exported; run that export again first, it takes up "
+                "the change"
             )
 
 
-def _ids_told(out: Path, *, exported: bool = False) -> Ids:
-    """The posts of a manifest, or of those the exported alone, and the numbers of the own images that it has, ascending."""
+def _manifest_ids(out: Path, *, exported: bool = False) -> Ids:
+    """Return the posts and the numbers of own images in a manifest, ascending; with `exported`, only the exported."""
     parts = [np.empty(0, np.int64)]
     for rows in read_manifest(out, ("id", "path"), _ROWS_A_READ):
         numbers = (
@@ -149,7 +155,7 @@ def _ids_told(out: Path, *, exported: bool = False) -> Ids:
 
 
 def _left_out(out: Path, ids: Container[int]) -> Iterator[tuple[int, str]]:
-    """Those of some posts that a manifest tells of as not exported, and why."""
+    """Yield the posts among `ids` that a manifest has as not exported, and the reason."""
     for rows in read_manifest(out, ("id", "status", "reason"), _ROWS_A_READ):
         for row in rows:
             if row["id"] in ids and row["status"] != "exported":
@@ -160,6 +166,8 @@ def _write_captions(out: Path, journal: Journal, ids: Iterable[int]) -> None:
     for pair in journal.pairs_of(np.array(sorted(ids), np.int64)):
         path = out / beside(pair.path)
         if path.is_dir():
-            raise DestinationError(f"{path} is a folder, and a file of the export goes there; move it away")
+            raise DestinationError(
+                f"{path} is a folder, but the export writes a file there; move the folder away"
+            )
         with replacing(path) as part:
             part.write_bytes(pair.caption.encode())

@@ -1,4 +1,4 @@
-"""What an export came to, in figures and in words."""
+"""The report of an export, in figures and in words."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ class ExportReport:
 
     out: Path
     selected: int
-    """Posts that were selected, and images of one's own."""
+    """How many posts and images of your own were selected."""
     own: int
-    """Of them, the latter."""
+    """How many of `selected` are your own images."""
     exported: int
-    """Of them, those that are in the export now."""
+    """How many of `selected` are in the export now."""
     added: int
-    """Of them, those that this run added."""
+    """How many of `exported` this run added."""
     bytes: int
-    """Of the exported images, captions aside; of the captions where they are all that is exported."""
+    """Bytes of the exported images without captions; bytes of the captions if only captions are exported."""
     left_out: dict[str, int]
     """Posts that are not in the export, by reason, the most frequent first."""
     passed_over: dict[str, tuple[int, list[str]]]
-    """Members of archives that no image was taken from: by reason, how many and the first names."""
+    """Members of archives that are not images of posts: how many and the first names, by reason."""
     damaged: dict[str, str]
     """Archives that could not be read to their end, and why."""
     other_database: str
-    """How the database differs from the one that the export was begun with; "" where it does not."""
+    """How the database differs from the one that the export was begun with; "" if it does not."""
     edited_list: str
-    """The name under which a list of captions that was changed by hand stays beside the new one; "" where none was."""
+    """The name of the kept copy of a list of captions that was edited by hand; "" if the list was not edited."""
     kinds_in_shards: dict[str, int]
-    """Images of each extension, where there are shards."""
+    """Images in shards by extension; empty if the export has no shards."""
     corrected: int
-    """Captions in the export that were corrected by hand, and stay."""
+    """Captions that were corrected by hand; an export keeps them."""
     duplicates: int
-    """Exported images that are, byte for byte, those of another post with a smaller id."""
+    """Exported images that are equal, byte for byte, to one of a post with a smaller id."""
 
     def __str__(self) -> str:
         what = "posts and images of your own" if self.own else "posts"
@@ -51,37 +51,38 @@ class ExportReport:
             lines.append(f"Left out: {reasons}.")
         if self.duplicates:
             lines.append(
-                f"{self.duplicates:,} images are byte for byte the same as another's (sha256 in the manifest)."
+                f"{self.duplicates:,} images equal another image byte for byte (see sha256 in the manifest)."
             )
         if self.edited_list:
             lines.append(
-                f"The list of captions was changed by hand, and written anew; yours is kept as {self.edited_list}."
+                f"The list of captions was edited by hand and has been written again; your copy is {self.edited_list}."
             )
         if len(self.kinds_in_shards) > 1:
             kinds = ", ".join(f"{name} ({count:,})" for name, count in self.kinds_in_shards.items())
             lines.append(
-                f"The shards hold {kinds}: `datasets` takes its columns from the first images, and gives None for those of "
-                'another kind. For it, convert all to one (a recipe\'s [image] format = "webp"); `webdataset` reads all.'
+                f"The shards hold {kinds}: `datasets` takes its columns from the first images and gives None for images "
+                "of another kind. For `datasets`, convert all images to one kind (a recipe's [image] format = "
+                '"webp"). `webdataset` reads all kinds.'
             )
         if self.corrected:
             lines.append(
-                f"{self.corrected:,} {'caption was' if self.corrected == 1 else 'captions were'} corrected by hand, "
-                "and kept; "
-                f"`hakubooru verify {self.out} --repair` takes the manifest's back."
+                f"{self.corrected:,} {'caption was' if self.corrected == 1 else 'captions were'} corrected by hand "
+                f"and kept; `hakubooru verify {self.out} --repair` writes the manifest's captions again."
             )
         if self.passed_over:
-            told = "; ".join(
+            members = "; ".join(
                 f"{reason} ({count:,}: {', '.join(map(_shown, names))}{', …' if count > len(names) else ''})"
                 for reason, (count, names) in self.passed_over.items()
             )
-            lines.append(f"Passed over in the archives: {told}.")
+            lines.append(f"Passed over in the archives: {members}.")
         if self.other_database:
             lines.append(
-                f"The database has changed since this export was begun: {self.other_database}. Captions that were "
-                "there before stay as they were; for those of one state, export into another folder."
+                f"The database has changed since this export was begun: {self.other_database}. Captions written "
+                "before stay as they are; to caption all posts from the new database, export into another folder."
             )
         lines += [
-            f"Archive {name} {damage}; what came before was used." for name, damage in self.damaged.items()
+            f"Archive {name} {damage}; the images before that place were used."
+            for name, damage in self.damaged.items()
         ]
         return "\n".join(lines)
 
@@ -91,7 +92,7 @@ class ExportReport:
 
 
 def _shown(name: str) -> str:
-    """A name from an archive, without what would do something to a terminal."""
+    """Return a name from an archive without characters that control a terminal, and not too long."""
     name = name if name.isprintable() else ascii(name)[1:-1]
     return name if len(name) <= _LONGEST_NAME else name[:_LONGEST_NAME] + "…"
 

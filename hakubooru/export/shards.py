@@ -1,13 +1,13 @@
-"""Bringing pairs into shards: which pair lies in which shard follows from the pairs alone, not from how they came.
+"""Moving pairs into shards; which pair lies in which shard depends on the pairs alone, not on the order of the work.
 
-Pairs are ordered by id % 1000 and then by id, own images behind; a shard ends with the image by which it reaches a number
-of images or bytes. In the archives of the published sets pairs lie in that order, so that the spool is read from file to
-file, and each file of it goes when its last pair has a place.
+Pairs are sorted by id % 1000, then by id; own images come last. A shard ends with the image by which it reaches the
+number of images or of bytes. In the archives of the published sets, pairs lie in this order. So the spool is read from
+file to file, and each of its files is deleted when its last pair has moved.
 
     spool ──cut──▶ shards/00000.tar …        shards that change ──renamed──▶ spool
 
-A cut can be killed at any time: the record says of each pair which file it lies in, a shard takes its name when it is on
-the disk, and what a pair came from goes after the record knows its new place.
+A cut can be killed at any time. The journal says for each pair in which file it lies. A shard gets its name when it is
+on the disk. A file of the spool is deleted after the journal has the new places of its pairs.
 """
 
 from __future__ import annotations
@@ -34,39 +34,42 @@ if TYPE_CHECKING:
     from hakubooru.export.sinks import WebDatasetSink
 
 _MOVES: Final = "moves"
-"""Under this name it is on record which shards are renamed, to which files of the spool."""
+"""Name of the journal's value that says which shards are renamed to which files of the spool."""
 
 
 class Row(NamedTuple):
-    """What a cut needs to know of a pair."""
+    """The columns of a pair that a cut needs."""
 
     id: int
+    """The post's id, or the number of an own image."""
     path: str
+    """The pair's path, as the journal has it."""
     bytes: int
-    """Of the image."""
+    """Bytes of the image."""
     caption_bytes: int
+    """Bytes of the caption."""
 
     @property
     def member(self) -> str:
-        """The name of its image in a shard."""
+        """The name of the image in a shard."""
         return self.path.rpartition("/")[2]
 
 
 def finish_moves(out: Path, journal: Journal) -> None:
-    """Rename the shards that a run which was killed had on record as renamed."""
+    """Finish the renames of shards that a killed run had recorded."""
     for shard, file in json.loads(journal.recall(_MOVES) or "{}").items():
         if not (out / file).exists() and (out / shard).exists():
-            os.replace(out / shard, out / file)  # noqa: PTH105 - Path.replace, said as what it is
-    # Brought back by a power cut, the record would take a new shard for the old one.
+            os.replace(out / shard, out / file)  # noqa: PTH105 - Path.replace reads as a change of text
+    # Durable: if a power cut brought the old moves back, the next run would take a new shard for the old one.
     with journal.durable():
         journal.remember(_MOVES, "{}")
 
 
 def cut(out: Path, journal: Journal, sink: WebDatasetSink) -> list[int]:
-    """Bring all pairs on record into shards; shards that stay as they are are not touched.
+    """Move all pairs of the journal into shards; shards that stay the same are not touched.
 
     Returns:
-        pairs whose image is lost, in a shard that was damaged: they are to be exported again, and cut again.
+        the pairs whose image is lost, because a shard was damaged. Export them again, then cut again.
     """
     change = _Change(out, journal, sink)
     change.free()
@@ -75,27 +78,28 @@ def cut(out: Path, journal: Journal, sink: WebDatasetSink) -> list[int]:
         change.write()
     if not change.lost:
         change.remove_rest()
-        journal.trust_all()  # shards are on the disk
+        journal.trust_all()  # each shard was flushed to the disk when it was written
     return change.lost
 
 
 class _Change:
-    """From the files that pairs lie in to the shards that they belong into."""
+    """Moves pairs from the files that they lie in to the shards that they belong to."""
 
     def __init__(self, out: Path, journal: Journal, sink: WebDatasetSink) -> None:
         self.out = out
         self.journal = journal
         self.sink = sink
         self.unchanged: set[int] = set()
-        """Numbers of shards that stay as they are."""
+        """Numbers of shards that stay the same."""
         self.lost: list[int] = []
-        """Pairs whose image is not where the record says."""
+        """Pairs whose image is not where the journal says."""
         self.total = 0
+        """How many shards there will be."""
         self.waiting: Counter[str] = Counter()
-        """How many pairs each file of the spool still has to give."""
+        """How many pairs of each file of the spool have not moved yet."""
 
     def free(self) -> None:
-        """Put on record that shards which change are files of the spool, whose names no new shard takes."""
+        """Record that the shards which change become files of the spool, so that their names are free."""
         moves: dict[str, str] = {}
         with self.journal.durable():
             self.journal.relocate(self._freed(moves))
@@ -112,7 +116,7 @@ class _Change:
                 bar.update()
 
     def remove_rest(self) -> None:
-        """Remove shards that have no pair any more, and what is left in the spool."""
+        """Remove shards without pairs, and the files that remain in the spool."""
         names = {shard_name(number) for number in range(self.total)}
         for path in (self.out / SHARDS).iterdir():
             name = f"{SHARDS}/{path.name}"
@@ -122,7 +126,7 @@ class _Change:
             path.unlink()
 
     def _groups(self) -> Iterator[list[Row]]:
-        """The pairs of each shard."""
+        """Yield the pairs of each shard, in order."""
         rows: list[Row] = []
         size = 0
         for row in self.journal.in_shard_order():
@@ -135,7 +139,7 @@ class _Change:
             yield rows
 
     def _freed(self, moves: dict[str, str]) -> Iterator[tuple[str, int]]:
-        """New paths and ids of pairs whose shards change; the shards' old and new names come into `moves`."""
+        """Yield new paths and ids of pairs whose shards change; add the shards' old and new names to `moves`."""
         places: dict[str, int] = {}
         file = ""
         for number, rows in enumerate(self._groups()):
@@ -157,7 +161,7 @@ class _Change:
                 self.waiting[file_of(path)] += 1
 
     def _is_unchanged(self, number: int, rows: list[Row]) -> bool:
-        """Whether a shard has these pairs and no other: by their record, and its size."""
+        """Return whether a shard has these pairs and no other, by the journal and by the file's size."""
         name = shard_name(number)
         if any(row.path != f"{name}/{row.member}" for row in rows):
             return False
@@ -180,7 +184,7 @@ class _Change:
             file.end(is_durable=True)
         if self.lost:
             return
-        os.replace(part, self.out / name)  # noqa: PTH105 - as above
+        os.replace(part, self.out / name)  # noqa: PTH105 - Path.replace reads as a change of text
         with self.journal.change():
             self.journal.relocate((f"{name}/{row.member}", row.id) for row in rows)
         for row in rows:
@@ -192,7 +196,7 @@ class _Change:
 
 
 class _Images:
-    """Reads images out of files of the spool, of which one is open; used in a `with` statement."""
+    """Reads images from files of the spool, one of which is open at a time; used in a `with` statement."""
 
     def __init__(self, out: Path) -> None:
         self.out = out
@@ -200,7 +204,7 @@ class _Images:
         self.file: BinaryIO | None = None
 
     def read(self, row: Row) -> bytes | None:
-        """The image of a pair; None where it is not there."""
+        """Return the image of a pair; None if it is not there."""
         name = file_of(row.path)
         if name != self.name or self.file is None:
             self.close(self.name)
@@ -216,7 +220,7 @@ class _Images:
         return data if len(data) == row.bytes else None
 
     def close(self, name: str) -> None:
-        """Close the file, if it has that name."""
+        """Close the open file if it has that name."""
         if self.file is not None and name == self.name:
             self.file.close()
             self.file = None
@@ -237,7 +241,7 @@ def _is_of(header: bytes, row: Row) -> bool:
 
 
 def _places(path: Path) -> dict[str, int]:
-    """Where the members of a shard begin, by name, as far as it can be read."""
+    """Return where the contents of a shard's members begin, by name, as far as the shard can be read."""
     places: dict[str, int] = {}
     try:
         with path.open("rb") as file:
@@ -254,5 +258,5 @@ def _places(path: Path) -> dict[str, int]:
 
 
 def _in_blocks(size: int) -> int:
-    """Bytes that a member of that size takes in a tar, its header included."""
+    """Return the bytes that a member of some size takes in a tar, header and padding included."""
     return BLOCK + size + -size % BLOCK

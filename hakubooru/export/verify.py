@@ -1,4 +1,4 @@
-"""Whether an export is what its manifest says: every file there, of the right size and contents, and no other."""
+"""`verify`: check that the files of an export are what its manifest says, and that there are no others."""
 
 from __future__ import annotations
 
@@ -38,35 +38,36 @@ _NAMED: Final = 3
 
 @dataclass
 class VerifyReport:
-    """What a check of an export came to; `str()` says it in plain sentences."""
+    """The result of a check of an export; `str()` says it in plain sentences."""
 
     out: Path
+    """The export's folder."""
     pairs: int = 0
-    """Pairs that the manifest tells of."""
+    """How many pairs the manifest has."""
     bad_ids: array[int] = field(default_factory=lambda: array("q"))
-    """Those of them whose image is not what it tells, or whose shard is not; one can stand here twice."""
+    """The pairs whose image or shard is not what the manifest says; an id may stand here twice."""
     bad_captions: array[int] = field(default_factory=lambda: array("q"))
-    """Those of them whose caption, in a file of its own, is not what it tells."""
+    """The pairs whose caption file is not what the manifest says."""
     problems: dict[str, tuple[int, list[str]]] = field(default_factory=dict)
-    """By what is wrong: how many files, and the first names."""
+    """How many files have each problem, and the first names."""
     orphans: list[str] = field(default_factory=list)
-    """Images and captions that belong to no pair."""
+    """Files named as an export names images, captions and shards, that belong to no pair."""
 
     strays: list[str] = field(default_factory=list)
-    """Other images, captions and shards, which no export writes there, and which could be trained on."""
+    """Images, captions and shards that no export writes there, but that a trainer would read."""
     others: list[str] = field(default_factory=list)
-    """Files of any other kind that the export does not know."""
+    """Files of other kinds that no export writes."""
 
     @property
     def is_good(self) -> bool:
-        """Whether nothing was found that could be trained on and is not what the manifest says."""
+        """Whether every file that a trainer would read is what the manifest says."""
         return not self.problems and not self.orphans and not self.strays
 
     def _others(self) -> str:
         return f"Other files ({_named(len(self.others), self.others[:_NAMED])})."
 
     def add(self, problem: Problem) -> None:
-        """Take down what is wrong with a file."""
+        """Add a problem of a file to the report."""
         if problem.id is not None:
             (self.bad_captions if problem.is_of_caption else self.bad_ids).append(problem.id)
         count, names = self.problems.get(problem.what, (0, []))
@@ -74,24 +75,24 @@ class VerifyReport:
 
     def __str__(self) -> str:
         if self.is_good:
-            last = ", and there is no file of any other." if not self.others else f".\n{self._others()}"
+            last = ", and there are no other files." if not self.others else f".\n{self._others()}"
             return f"{self.out}: all {self.pairs:,} pairs are what the manifest says{last}"
         good = self.pairs - len({*self.bad_ids, *self.bad_captions})
         lines = [f"{self.out}: {good:,} of {self.pairs:,} pairs are what the manifest says."]
-        found = [*sorted(self.problems.items())]
+        problems = [*sorted(self.problems.items())]
         if self.orphans:
-            found.append(("file that belongs to no pair", (len(self.orphans), self.orphans[:_NAMED])))
+            problems.append(("file that belongs to no pair", (len(self.orphans), self.orphans[:_NAMED])))
         if self.strays:
-            found.append(("file that no export wrote", (len(self.strays), self.strays[:_NAMED])))
-        lines += [f"{what} ({_named(count, names)})" for what, (count, names) in found]
+            problems.append(("file that no export wrote", (len(self.strays), self.strays[:_NAMED])))
+        lines += [f"{what} ({_named(count, names)})" for what, (count, names) in problems]
         if self.bad_captions:
             lines.append(
-                "Captions that were corrected by hand stay when the export is run again, and are trained on; "
-                "--repair takes the manifest's back."
+                "Captions that were corrected by hand are trained on, and stay when the export is run again; "
+                "--repair writes the manifest's captions again."
             )
         if self.strays:
             lines.append(
-                "Move away what is not to be trained on, or export it with --own; --repair leaves it."
+                "Move away the files that are not to be trained on, or export them with --own; --repair leaves them."
             )
         if self.others:
             lines.append(self._others())
@@ -103,24 +104,26 @@ def _named(count: int, names: list[str]) -> str:
 
 
 def verify(out: str | os.PathLike[str], *, decode: bool = False, workers: int | None = None) -> VerifyReport:
-    """Compare the files of an export with its manifest; nothing is changed.
+    """Compare the files of an export with its manifest, and change nothing.
 
-    Shards are read one after the other, and not in the order of the manifest: their pairs are put in order in the
-    system's temporary folder, which needs room for the manifest's text.
+    Shards are read one after the other. Their pairs are sorted in the system's temporary folder, which needs room for
+    the text of the manifest.
 
     Args:
         out: the export's folder.
         decode: decode every image too.
-        workers: processes that read; None is one for each core where images are decoded, and else one. In a script,
-            more than one, or any that decodes, needs `if __name__ == "__main__":` around the call.
+        workers: processes that read. None means one for each core with `decode`, else one. In a script, several
+            workers, or `decode`, need `if __name__ == "__main__":` around the call.
 
     Raises:
-        DestinationError: there is no finished export.
+        DestinationError: the folder holds no finished export.
     """
     out = Path(out)
     workers = checked_workers(workers, decodes=decode)
     if not (out / MANIFEST).is_file():
-        raise DestinationError(f"{out} has no {MANIFEST}: it is no export, or one that was not finished")
+        raise DestinationError(
+            f"{out} has no {MANIFEST}; name the folder of a finished export, or finish this one by running it again"
+        )
     sink = SINKS[sink_of(out)](str(out))
     if sink.has_shards:
         return _verify_shards(out, decode=decode, workers=workers)
@@ -128,12 +131,12 @@ def verify(out: str | os.PathLike[str], *, decode: bool = False, workers: int | 
 
 
 def wrong_ids(out: Path, pairs: Iterator[Pair], sink: Sink, workers: int = 1) -> tuple[set[int], set[int]]:
-    """Those of some pairs of files whose image is not what the record says, and others whose caption is not.
+    """Return the pairs whose image is not what the journal says, and those of which only the caption is not.
 
     Args:
         out: the export's folder.
-        pairs: any.
-        sink: how it was written.
+        pairs: the pairs to check, of a sink that writes files.
+        sink: the sink that the export was written to.
         workers: processes that read.
     """
     report = VerifyReport(out)
@@ -157,20 +160,20 @@ def _verify_files(out: Path, sink: Sink, *, decode: bool, workers: int) -> Verif
     _run(report, work, tasks(), workers)
     if isinstance(sink, ListedSink) and (wrong := _wrong_list(out, sink)):
         report.add(Problem(None, sink.file, wrong))
-    known = np.concatenate([*ids, np.empty(0, np.int64)])
-    order = np.argsort(known)
+    all_ids = np.concatenate([*ids, np.empty(0, np.int64)])
+    order = np.argsort(all_ids)
     kinds_of = np.concatenate([*kinds, np.empty(0, np.uint8)])[order]
-    pairs = PairFiles(known[order], kinds_of, has_captions=sink.writes_captions)
-    known_files = {MANIFEST, REJECTS, *([sink.file] if isinstance(sink, ListedSink) else [])}
-    _tell_unknown(report, unknown_files(out, pairs, known_files))
+    pairs = PairFiles(all_ids[order], kinds_of, has_captions=sink.writes_captions)
+    lists = {MANIFEST, REJECTS, *([sink.file] if isinstance(sink, ListedSink) else [])}
+    _add_unknown(report, unknown_files(out, pairs, lists))
     return report
 
 
 def _wrong_list(out: Path, sink: ListedSink) -> str:
-    """What is wrong with a list of captions, compared with the manifest."""
+    """Return what is wrong with a list of captions, compared with the manifest; "" if nothing is."""
     if isinstance(sink, KohyaJsonSink) and (folder := sink.listed_folder()):
         if not _is_same(folder, out):
-            return f"list names images in {folder}; a moved export has its list written again by --repair"
+            return f"list names images in {folder}; if the export was moved, --repair writes the list again"
         sink.folder = folder
     lines = sink.lines(chain.from_iterable(_exported(out)))
     try:
@@ -192,20 +195,20 @@ def _is_same(folder: str, out: Path) -> bool:
 
 def _verify_shards(out: Path, *, decode: bool, workers: int) -> VerifyReport:
     report = VerifyReport(out)
-    known: set[str] = set()
+    shards: set[str] = set()
 
     def tasks() -> Iterator[list[Pair]]:
         for some in _by_shard(_exported_by_path(out)):
             pairs = list(some)
-            known.add(shard_of(pairs[0]))
+            shards.add(shard_of(pairs[0]))
             yield pairs
 
     _run(report, CheckShard(str(out), decode, has_stored_sizes(out)), tasks(), workers)
-    _tell_unknown(report, unknown_files(out, Shards(known), {MANIFEST, REJECTS}))
+    _add_unknown(report, unknown_files(out, Shards(shards), {MANIFEST, REJECTS}))
     return report
 
 
-def _tell_unknown(report: VerifyReport, files: Iterator[tuple[str, Place]]) -> None:
+def _add_unknown(report: VerifyReport, files: Iterator[tuple[str, Place]]) -> None:
     lists = {Place.ORPHAN: report.orphans, Place.STRAY: report.strays, Place.OTHER: report.others}
     for name, place in files:
         lists[place].append(name)
@@ -214,15 +217,15 @@ def _tell_unknown(report: VerifyReport, files: Iterator[tuple[str, Place]]) -> N
 
 
 def _exported(out: Path) -> Iterator[list[Pair]]:
-    """The pairs that a manifest tells of, some at a time."""
-    for rows in read_manifest(out, ("status", *Pair._fields), _ROWS_A_TASK):
+    """Yield the exported pairs of a manifest, some at a time."""
+    for rows in read_manifest(out, ("status", "reason", "rating", *Pair._fields), _ROWS_A_TASK):
         yield [_pair(row) for row in rows if row["status"] == "exported"]
 
 
 def _exported_by_path(out: Path) -> Iterator[Pair]:
-    """The same, one by one, in the order of their paths."""
+    """Yield the exported pairs of a manifest one by one, in the order of their paths."""
     columns = ", ".join(Pair._fields)
-    # Without a name, SQLite's file is a temporary one, which goes with the connection.
+    # A database without a name is a temporary file, which SQLite deletes with the connection.
     with closing(sqlite3.connect("", isolation_level=None)) as file, explained(Path(gettempdir())):
         file.execute("PRAGMA journal_mode = OFF")
         file.execute(f"CREATE TABLE pair ({columns})")

@@ -1,6 +1,6 @@
-"""The work of one archive: read its wanted images and hand them, with their captions, to a sink.
+"""The work of an export: read the wanted images of one archive and give them, with captions, to a sink.
 
-And that of some posts, where captions are all that is exported.
+If only captions are exported, the work is to caption a block of posts.
 """
 
 from __future__ import annotations
@@ -34,51 +34,52 @@ if TYPE_CHECKING:
 
 _CAPTIONS_A_TIME: Final = 1000
 _KEPT_BYTES: Final = 32 * 2**20
-"""Of images that stay in memory until their captions come."""
+"""The most bytes of images that wait in memory for their captions."""
 
 
 class Captions(Protocol):
-    """What gives captions; can be sent to another process."""
+    """Gives captions; can be sent to another process."""
 
     def captioned(self, ids: Ids) -> Iterator[tuple[int, str, dict[str, int]]]:
-        """Ids with their captions and how many tags each part has, in the order of the ids."""
+        """Yield ids, their captions, and how many tags each part has, in the order of `ids`."""
         ...
 
 
 class CaptionsOfPosts(Captions, Protocol):
-    """Those of a database's posts."""
+    """Gives the captions of a database's posts."""
 
     def prepare(self, ids: Ids) -> None:
-        """Told in one process, before the captions of some of these posts are asked for in it, and of no others."""
+        """Get ready for the captions of these posts in this process; afterwards no others may be asked for."""
         ...
 
 
 @dataclass(frozen=True)
 class ExportArchive:
-    """Exports what is wanted of one archive; the work of an engine."""
+    """Exports the wanted images of one archive; the work of an engine."""
 
     sink: Sink
-    """Where the pairs go."""
+    """The sink that takes the pairs."""
     captions: Captions
+    """Gives the captions."""
     shape: ImageFormat = COPY
-    """Which images are taken, and what is made of them."""
+    """Which images are exported, and how they are converted."""
     as_stored: bool = False
-    """Record the sizes of stored pictures, not of upright ones: for an export that was begun so."""
+    """Record the sizes of pictures as stored, not upright: for an export that an earlier version began."""
 
     @property
     def decodes(self) -> bool:
-        """As the format of the images has it."""
+        """Whether the format of the images decodes them."""
         return self.shape.decodes
 
     def __call__(self, task: Task, stopped: Callable[[], bool]) -> Outcome:
-        """Do it.
+        """Export the wanted images of one archive.
 
         Args:
             task: the archive and the posts.
-            stopped: is asked before each image.
+            stopped: is called before each image; True ends the work.
 
         Raises:
-            StoppedError: `stopped` said so. What the sink has of the archive by then is written again next time.
+            StoppedError: `stopped` returned True. What was written of the archive is written again next time.
             OSError: the sink cannot write.
         """
         try:
@@ -116,7 +117,7 @@ class ExportArchive:
                 if len(captioned.waiting) >= _CAPTIONS_A_TIME or (most and captioned.bytes >= most):
                     captioned.finish()
             captioned.finish()
-            # With an error the sink throws away what was begun.
+            # An error makes the sink discard what it has of this archive.
             if images.outcome.lost:
                 raise _LostError(images.outcome.lost)
         return images.outcome
@@ -128,7 +129,7 @@ class _LostError(Exception):
 
 @dataclass(frozen=True)
 class ExportCaptions:
-    """Exports the captions of some posts, with sizes as the database has them; the work of an engine."""
+    """Exports the captions of a block of posts, with the sizes in the database; the work of an engine."""
 
     sink: Sink
     captions: Captions
@@ -136,7 +137,16 @@ class ExportCaptions:
     decodes: ClassVar = False
 
     def __call__(self, task: Task, stopped: Callable[[], bool]) -> Outcome:
-        """Do it; raises what `ExportArchive` does."""
+        """Export the captions of a task's posts.
+
+        Args:
+            task: the posts.
+            stopped: is called before each caption; True ends the work.
+
+        Raises:
+            StoppedError: `stopped` returned True.
+            OSError: the sink cannot write.
+        """
         statement = (
             "SELECT id, image_width, image_height FROM post WHERE id IN (SELECT value FROM json_each(?))"
         )
@@ -160,7 +170,7 @@ class ExportCaptions:
 
 
 class _Captioned:
-    """Gives images their captions, some hundreds at a time, and puts the pairs on record."""
+    """Joins images with their captions, up to a thousand at a time, and adds the pairs to the outcome."""
 
     def __init__(self, captions: Captions, writer: Writer, images: Images, *, as_stored: bool) -> None:
         self.captions = captions
@@ -169,7 +179,7 @@ class _Captioned:
         self.images = images
         self.waiting: dict[int, Pair] = {}
         self.bytes = 0
-        """Of the images that wait."""
+        """Bytes of the images that wait for captions."""
 
     def add(self, number: int, header: ImageHeader, data: bytes) -> None:
         self.writer.image(number, self.images.place(number, header.extension), data)
@@ -179,13 +189,13 @@ class _Captioned:
         self.bytes += len(data)
 
     def finish(self) -> None:
-        """Write the captions of what waits, in the order of the images."""
+        """Write the captions of the waiting images, in the order of the images."""
         if not self.waiting:
             return
         ids = np.array(sorted(self.waiting), np.int64)
-        found = {number: (text, _as_json(parts)) for number, text, parts in self.captions.captioned(ids)}
+        captions = {number: (text, _as_json(parts)) for number, text, parts in self.captions.captioned(ids)}
         for number, pair in self.waiting.items():
-            text, parts = found[number]
+            text, parts = captions[number]
             path = self.writer.caption(number, text)
             self.images.outcome.pairs.append(pair._replace(path=path, caption=text, parts=parts))
         self.waiting.clear()

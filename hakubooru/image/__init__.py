@@ -1,4 +1,4 @@
-"""Where images come from, whether they are whole, and what becomes of them; aspect-ratio buckets."""
+"""Finding images in archives, checking that they are whole, and converting them; aspect-ratio buckets."""
 
 from hakubooru.image.convert import ImageFormat
 

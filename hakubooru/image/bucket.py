@@ -1,6 +1,6 @@
-"""Aspect-ratio buckets: the sizes that images of like shape are brought to, so that they can share a batch.
+"""Aspect-ratio buckets: images of similar shape are resized to one size, so that they can share a batch.
 
-Bucketing by aspect ratio is NovelAI's; the rule for which sizes there are is that of kohya's sd-scripts.
+Bucketing by aspect ratio is NovelAI's method. The sizes follow the rule of kohya's sd-scripts.
 """
 
 from __future__ import annotations
@@ -20,45 +20,51 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Buckets:
-    """The sizes of a training run: about one area, sides in steps. The defaults are Kohaku-XL Epsilon's."""
+    """The bucket sizes of a training run; the defaults are Kohaku-XL Epsilon's.
+
+    Raises:
+        InputError: there are no such buckets.
+    """
 
     area: int = 1024 * 1024
-    """Pixels at the most."""
+    """The most pixels of a bucket."""
     step: int = 64
-    """What sides are multiples of."""
+    """Sides are multiples of this, in pixels."""
     min_side: int = 256
+    """The shortest side, in pixels."""
     max_side: int = 4096
+    """The longest side, in pixels."""
 
     def __post_init__(self) -> None:
         if not 0 < self.step <= self.min_side <= self.max_side or self.area < self.step**2:
             raise InputError(
-                f"buckets of area {self.area}, step {self.step}, sides {self.min_side} to {self.max_side} hold nothing; "
-                "0 < step <= min_side <= max_side, and step * step <= area"
+                f"there are no buckets of area {self.area}, step {self.step} and sides from {self.min_side} to "
+                f"{self.max_side}; choose 0 < step <= min_side <= max_side, and step * step <= area"
             )
 
     def sizes(self) -> Integers:
-        """The buckets, (B, 2): width and height, ascending.
+        """Return the buckets, (B, 2): width and height in pixels, ascending.
 
-        Widths go up by steps; the height is what the area leaves, rounded down to a step and to the longest side.
-        Each stands in both orientations, and the square is always there.
+        Widths rise by steps. The height is the area divided by the width, rounded down to a step, at most the longest
+        side. Each size is there in both orientations. The square is always there.
         """
-        found = set()
+        sizes = set()
         for width in range(self.min_side, self.max_side + 1, self.step):
             height = min(self.max_side, self.area // width // self.step * self.step)
             if height >= self.min_side:
-                found |= {(width, height), (height, width)}
+                sizes |= {(width, height), (height, width)}
         square = int(self.area**0.5) // self.step * self.step
-        found.add((square, square))
-        return np.array(sorted(found), np.int64)
+        sizes.add((square, square))
+        return np.array(sorted(sizes), np.int64)
 
     def of(self, widths: ArrayLike, heights: ArrayLike, *, by: Literal["ratio", "log"] = "ratio") -> Integers:
-        """The place in `sizes()` of each image's bucket, (N,) int64: the one of the nearest aspect ratio.
+        """Return the row in `sizes()` of each image's bucket, (N,) int64: the bucket of the nearest aspect ratio.
 
         Args:
             widths: pixels, (N,).
             heights: pixels, (N,).
-            by: compare ratios of width to height as they are, as sd-scripts does, or their logarithms, which treats
-                portraits as it treats landscapes.
+            by: `ratio` compares width / height, as sd-scripts does; `log` compares its logarithm, which treats
+                portraits and landscapes alike.
         """
         sizes = self.sizes()
         ratios = sizes[:, 0] / sizes[:, 1]
@@ -66,8 +72,8 @@ class Buckets:
         if by == "log":
             ratios, wanted = np.log(ratios), np.log(wanted)
         order = np.argsort(ratios, kind="stable")
-        known = ratios[order]
-        right = np.clip(np.searchsorted(known, wanted), 1, len(known) - 1)
-        nearer_left = wanted - known[right - 1] <= known[right] - wanted
+        ascending = ratios[order]
+        right = np.clip(np.searchsorted(ascending, wanted), 1, len(ascending) - 1)
+        nearer_left = wanted - ascending[right - 1] <= ascending[right] - wanted
         places: Integers = order[right - nearer_left]
         return places

@@ -1,7 +1,7 @@
-"""What the folders of images hold: which layouts, how many images, how many of a selection.
+"""Counting what folders of images hold: layouts, images, and posts of a selection.
 
-Of a selection a post counts where an export takes it from: with the first archive whose name tells of it and that holds
-it, and otherwise with the first that holds it.
+A post of a selection is counted in the archive that an export takes it from: the first archive that holds it and whose
+name announces it, or else the first archive that holds it.
 """
 
 from __future__ import annotations
@@ -25,31 +25,34 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True)
 class Group:
-    """Archives of one kind, in the order in which they count."""
+    """Counts over archives of one kind that follow each other in the order in which they count."""
 
     root: int
-    """The place of the searched folder among those given."""
+    """The index of the searched place among all searched places."""
     layout: str
+    """The layout in words."""
     update: str
     """`update 20240522`, `update`, or "" for originals."""
     archives: int = 0
+    """How many archives there are."""
     images: int = 0
-    """By their names; whether they are whole shows when they are read."""
+    """How many members are named as images of posts; whether they are whole shows when they are read."""
     bytes: int = 0
+    """Bytes of the images."""
     wanted: int = 0
-    """Of a selection, those that an export takes from here."""
+    """How many posts of a selection an export takes from these archives."""
     strange: int = 0
-    """Members that no image is taken from."""
+    """How many members are not images of posts."""
     damaged: list[tuple[str, str]] = field(default_factory=list)
-    """Archives that cannot be read to their end: name, and what is wrong."""
+    """The archives that cannot be read to their end: name, and what is wrong."""
 
 
 def census(archives: Sequence[Archive], ids: Ids | None = None) -> list[Group]:
     """Count what archives hold.
 
     Args:
-        archives: in the order in which they count.
-        ids: a selection, ascending.
+        archives: the archives, in the order in which they count.
+        ids: the posts of a selection, ascending.
 
     Raises:
         SourceError: an archive cannot be read.

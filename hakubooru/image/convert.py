@@ -1,4 +1,4 @@
-"""What becomes of an image on its way: copied as it is, or made anew in another format, smaller, without metadata."""
+"""Converting images: copying them unchanged, or writing them in another format, smaller and without metadata."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 FORMATS: Final = {"webp": "webp", "avif": "avif", "jpeg": "jpg", "png": "png"}
-"""What images can be converted to, and the extension of each."""
+"""The formats that images can be converted to, and the extension of each."""
 
 _CHOICES: Final = {
     "format": (None, *FORMATS),
@@ -32,94 +32,99 @@ _COUNTS: Final = ("max_pixels", "max_side", "bucket", "min_side")
 
 
 class UnfitImageError(Exception):
-    """A whole image that the format leaves out; the message is the reason, in a few words."""
+    """Raised for a whole image that the format leaves out; the message is the reason, in a few words."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageFormat:
-    """A recipe's `[image]`: which images are taken, and what is made of them. By default they are copied untouched.
+    """The image format of a data set, a recipe's `[image]`: which images are exported, and how they are converted.
 
-    What is converted is never enlarged, stands upright (EXIF), is in sRGB with 8 bits a channel, and has no metadata.
+    By default images are copied unchanged. A converted image is never enlarged. It is upright as EXIF asks, in sRGB
+    with 8 bits a channel, and has no metadata.
 
     Raises:
-        InputError: a field does not have one of the values that it can have; the message names it.
+        InputError: a field has an invalid value; the message names the field.
     """
 
     format: str | None = None
-    """webp, avif, jpeg or png; None copies."""
+    """The format to convert to: webp, avif, jpeg or png; None copies."""
     quality: int = _QUALITY
-    """1 to 100, for webp, avif and jpeg; of a lossless webp, the pains taken to make it small. png has none.
-    Colours have half the resolution of brightness (4:2:0), except in jpeg from 90 on and in avif at 100; a lossy webp can
-    have no other."""
+    """The quality of webp, avif and jpeg, 1 to 100; for a lossless webp, the effort to make it small; png has none.
+    Colours have half the resolution of brightness (4:2:0), except in jpeg from 90 on and in avif at 100. A lossy webp
+    always has 4:2:0."""
     lossless: bool = False
-    """For webp: every pixel stays as it is."""
+    """Write webp without loss: every pixel stays the same."""
     max_pixels: int | None = None
-    """Pixels at the most: width times height."""
+    """The most pixels of an image, width times height; larger images are scaled down."""
     max_side: int | None = None
-    """Pixels of the longer side at the most."""
+    """The most pixels of the longer side; larger images are scaled down."""
     bucket: int | None = None
-    """The area of the training buckets, in pixels: an image becomes as small as its bucket can be filled with."""
+    """The area of the training buckets, in pixels; an image is scaled down until it just fills its bucket."""
     background: str | None = None
-    """A colour, such as "white" or "#ffffff", that transparency is laid onto; None keeps it. jpeg: white."""
+    """A colour to put behind transparency, such as "white" or "#ffffff"; None keeps transparency, in jpeg it is white."""
     min_side: int | None = None
-    """Images whose shorter side has fewer pixels are left out."""
+    """The fewest pixels of the shorter side; smaller images are left out."""
     max_ratio: float | None = None
-    """Images whose longer side is more times the shorter are left out."""
+    """The largest ratio of the longer side to the shorter; longer images are left out."""
     animated: str = "first"
-    """Of animations: `first` takes the first picture where images are converted, `leave out` leaves them out."""
+    """`first` takes the first picture of an animation when images are converted; `leave out` leaves animations out."""
     check: str = "header"
-    """`decode` decodes images that are copied, too."""
+    """`header` reads the structure of copied images; `decode` decodes them too."""
     duplicates: str = "keep"
-    """Of images that are the same byte for byte, as exported: `keep` counts them, `drop` leaves out all but the first:
-    one of your own, or else that of the lowest post id."""
+    """`keep` exports images that are equal byte for byte, and counts them; `drop` leaves out all but one: your own
+    image, or else the image of the lowest post id."""
 
     def __post_init__(self) -> None:
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
-                known = ", ".join(filter(None, choices))
-                raise InputError(f"[image] {name} = {getattr(self, name)!r}; it can be {known}")
+                names = ", ".join(filter(None, choices))
+                raise InputError(f"[image] {name} = {getattr(self, name)!r}; it must be one of {names}")
         for name in _COUNTS:
             value = getattr(self, name)
             if value is not None and (type(value) is not int or value < 1):
-                raise InputError(f"[image] {name} = {value!r}; it is a whole number above 0")
+                raise InputError(f"[image] {name} = {value!r}; it must be a whole number above 0")
         if type(self.quality) is not int or not 1 <= self.quality <= 100:
-            raise InputError(f"[image] quality = {self.quality!r}; it is a whole number from 1 to 100")
+            raise InputError(f"[image] quality = {self.quality!r}; it must be a whole number from 1 to 100")
         self._check_types()
         if self.lossless and self.format not in ("webp", "png"):
-            raise InputError(f'[image] lossless goes with format = "webp", and it is {self.format!r}')
+            raise InputError(f'[image] lossless needs format = "webp", but format is {self.format!r}')
         if self.format is None and (self.max_pixels or self.max_side or self.bucket or self.background):
             raise InputError(
-                '[image] has max_pixels, max_side, bucket or background, but no format; name one, such as format = "webp"'
+                '[image] max_pixels, max_side, bucket and background need a format; add one, such as format = "webp"'
             )
         if self.format is None and self.quality != _QUALITY:
             raise InputError(
-                f"[image] quality = {self.quality}, but no format, and copies stay as they are; "
-                'name one, such as format = "webp", or leave quality out'
+                f"[image] quality = {self.quality} needs a format, because copies stay unchanged; "
+                'add one, such as format = "webp", or leave quality out'
             )
         if self.background is not None:
             _colour(self.background)
 
     def _check_types(self) -> None:
         if type(self.lossless) is not bool:
-            raise InputError(f"[image] lossless = {self.lossless!r}; it is true or false")
+            raise InputError(f"[image] lossless = {self.lossless!r}; it must be true or false")
         if self.bucket is not None:
-            _sizes(self.bucket)  # an area that no buckets can have is told here
+            _sizes(self.bucket)  # raises if there are no buckets of this area
         if self.max_ratio is not None and (
             type(self.max_ratio) not in (int, float) or not self.max_ratio >= 1
         ):
-            raise InputError(f"[image] max_ratio = {self.max_ratio!r}; it is a number of at least 1")
+            raise InputError(f"[image] max_ratio = {self.max_ratio!r}; it must be a number of at least 1")
 
     @property
     def decodes(self) -> bool:
-        """Whether images are decoded at all."""
+        """Whether this format decodes images."""
         return self.format is not None or self.check == "decode"
 
     def apply(self, header: ImageHeader, data: bytes) -> tuple[ImageHeader, bytes]:
-        """The image as it is to be written.
+        """Convert an image; return header and bytes of the exported file.
+
+        Args:
+            header: the result of `read_header` for the file.
+            data: the whole file.
 
         Raises:
-            UnfitImageError: it is one to leave out.
-            BrokenImageError: it does not decode.
+            UnfitImageError: the format leaves the image out.
+            BrokenImageError: the image cannot be decoded.
         """
         self._check_shape(header.width, header.height)
         if self.animated == "leave out" and _is_animated(header, data):
@@ -132,7 +137,7 @@ class ImageFormat:
         longest = _LONGEST.get(self.format)
         if longest is not None and max(width, height) > longest:
             raise UnfitImageError(f"a side above {longest:,} pixels, more than {self.format} can have")
-        # Twice what is wanted loses nothing.
+        # A JPEG is decoded at twice the final size at least, so that resizing loses no detail.
         background = self.background or ("white" if self.format == "jpeg" else None)
         image = decode(data, header, background=background, least=(2 * width, 2 * height))
         if image.size != (width, height):
@@ -149,7 +154,7 @@ class ImageFormat:
             raise UnfitImageError(f"a side more than {self.max_ratio:g} times the other")
 
     def size(self, width: int, height: int) -> tuple[int, int]:
-        """The width and height, in pixels, that an image of these becomes."""
+        """Return the width and height, in pixels, that an image of some width and height is converted to."""
         scale = 1.0
         if self.max_pixels is not None:
             scale = min(scale, math.sqrt(self.max_pixels / (width * height)))
@@ -160,7 +165,7 @@ class ImageFormat:
             scale = min(scale, max(fit[0] / width, fit[1] / height))
         if scale >= 1:
             return width, height
-        # To the nearest pixel, unless that could be one too many.
+        # Round to the nearest pixel; round down if there is a limit of pixels.
         more = 0.5 if self.max_pixels is None else _EPSILON
         return max(1, math.floor(width * scale + more)), max(1, math.floor(height * scale + more))
 
@@ -169,7 +174,7 @@ class ImageFormat:
             return {}
         options: dict[str, Any] = {"quality": self.quality}
         if self.format == "webp" and self.lossless:
-            options |= {"lossless": True, "exact": True}  # also what is transparent
+            options |= {"lossless": True, "exact": True}  # exact also keeps the colours of transparent pixels
         if self.format in ("jpeg", "avif"):
             # Pillow's buffer is too small for `optimize` where a jpeg has much detail (libjpeg: suspension not allowed).
             options["subsampling"] = self.subsampling
@@ -177,28 +182,28 @@ class ImageFormat:
 
     @property
     def subsampling(self) -> str:
-        """The resolution of colours in a jpeg or avif: that of brightness, 4:4:4, or half of it, 4:2:0."""
+        """The resolution of colours in a jpeg or avif: 4:4:4 is that of brightness, 4:2:0 is half of it."""
         return "4:4:4" if self.quality >= (90 if self.format == "jpeg" else 100) else "4:2:0"
 
 
 COPY: Final = ImageFormat()
 
 _LONGEST: Final = {"webp": 16_383, "jpeg": 65_500, "avif": 65_536}
-"""Pixels of a side at the most, by format (libwebp, libjpeg, libavif)."""
+"""The most pixels of a side, by format (limits of libwebp, libjpeg, libavif)."""
 _EPSILON: Final = 1e-9
 
 
 def image_format(value: ImageFormat | Mapping[str, Any] | None) -> ImageFormat:
-    """A format as it is, or from a table (a recipe's `[image]`); None copies.
+    """Return an `ImageFormat` from itself, from a table (a recipe's `[image]`), or from None: copy images.
 
     Raises:
-        InputError: it is no such table; the message names the key.
+        InputError: the table has an unknown key or an invalid value; the message names the key.
     """
     return from_table(ImageFormat, value, "image")
 
 
 def _is_animated(header: ImageHeader, data: bytes) -> bool:
-    # A jpeg can hold further pictures, such as a preview, and a tif further pages, and is none the less still.
+    # A jpeg with a preview, or a tif with several pages, has several pictures but is not an animation.
     if header.extension in ("jpg", "tif"):
         return False
     with opened(data, header.extension) as image:
@@ -230,5 +235,5 @@ def _colour(name: str) -> None:
         ImageColor.getrgb(name)
     except (ValueError, AttributeError, TypeError):
         raise InputError(
-            f'[image] background = {name!r}; it is a colour, such as "white" or "#ffffff"'
+            f'[image] background = {name!r}; it must be a colour, such as "white" or "#ffffff"'
         ) from None

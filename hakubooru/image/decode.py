@@ -1,7 +1,7 @@
-"""The one way from an image file to pixels: for conversions, checks, training and thumbnails alike.
+"""Decoding image files to pixels, in one way for conversions, checks, training and thumbnails.
 
-An image stands upright, as EXIF asks; it is in sRGB, with 8 bits a channel, and has no metadata. Its size is that of
-`read_header`.
+A decoded image is upright, as EXIF asks. It is in sRGB with 8 bits a channel, and has no metadata. Its size is the size
+that `read_header` gives.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
     from hakubooru.image.header import ImageHeader
 
 DECODE_VERSION: Final = 2
-"""Raised with every change of pixels or sizes; what was begun with another one is not gone on with."""
+"""Version of decoding, raised with every change of pixels or sizes; work begun with another version is not resumed."""
 
 STORED_SIZES: Final = 1
-"""The version in which sizes were those of the stored picture, whatever EXIF said, and of a GIF's screen."""
+"""The version of decoding that gave the size of the stored picture, whatever EXIF says, and of a GIF's screen."""
 
 DECODE_CHANGES: Final = (
     "images are decoded in another way than before: turned as EXIF asks, in sRGB by their colour profiles, 16 bits of "
     "grey as grey, and GIFs as large as their first picture"
 )
-"""What the last change of `DECODE_VERSION` was, for messages."""
+"""The last change of `DECODE_VERSION`, for messages."""
 
 
 def decode(
@@ -44,20 +44,20 @@ def decode(
     background: str | None = None,
     least: tuple[int, int] | None = None,
 ) -> Image.Image:
-    """Decode an image; of an animation, the first picture.
+    """Decode an image, or the first picture of an animation.
 
     Args:
         data: the whole file.
-        header: what `read_header` gives for it.
-        background: a colour that transparency is laid onto; None keeps it.
-        least: width and height, in pixels, that are enough: a jpeg can be decoded at a half, a quarter or an eighth of
-            its size.
+        header: the result of `read_header` for the file.
+        background: a colour to put behind transparency; None keeps transparency.
+        least: a width and height, in pixels, that are enough: a JPEG may then be decoded at a half, a quarter or an
+            eighth of its size.
 
     Returns:
-        an image in RGB, or in RGBA where some of it is transparent.
+        an image in RGB, or in RGBA if some of it is transparent.
 
     Raises:
-        BrokenImageError: it does not decode, or not to the size of the header.
+        BrokenImageError: the file cannot be decoded, or has another size than the header.
     """
     with _loaded(data, header, least) as image:
         profile = image.info.get("icc_profile")
@@ -65,7 +65,15 @@ def decode(
 
 
 def check(data: bytes, header: ImageHeader) -> None:
-    """Read all of an image; raises what `decode` does."""
+    """Check that a whole image can be decoded.
+
+    Args:
+        data: the whole file.
+        header: the result of `read_header` for the file.
+
+    Raises:
+        BrokenImageError: the file cannot be decoded, or has another size than the header.
+    """
     with _loaded(data, header):
         pass
 
@@ -79,13 +87,13 @@ def _loaded(data: bytes, header: ImageHeader, least: tuple[int, int] | None = No
             raise BrokenImageError(Refusal.DAMAGED, header.extension)
         if least is not None:
             image.draft(None, least[::-1] if side else least)
-        image.load()  # an animation's first picture is one only then
+        image.load()  # decodes; only then does an animation show its first picture
         yield image
 
 
 def _shallow(image: Image.Image) -> Image.Image:
-    """Keep the upper 8 of 16 bits of grey, as Pillow does with colours; by itself it would cut off at 255."""
-    from PIL import Image  # noqa: PLC0415 - copies need none
+    """Keep the upper 8 of 16 bits of grey, as Pillow does with colours; Pillow itself would clip grey at 255."""
+    from PIL import Image  # noqa: PLC0415 - copying images needs no Pillow
 
     if not image.mode.startswith("I;16"):
         return image
@@ -131,7 +139,7 @@ def _flat(image: Image.Image, profile: bytes | None, background: str | None) -> 
 
 
 def _to_srgb(image: Image.Image, profile: bytes, *, has_alpha: bool) -> Image.Image:
-    """Apply a colour profile; one that is damaged, or of other channels than the image has, is worth nothing."""
+    """Convert an image to sRGB by its colour profile; ignore a profile that is damaged or has other channels."""
     from PIL import ImageCms  # noqa: PLC0415 - few images have a profile
 
     try:
@@ -159,7 +167,7 @@ def _applied(image: Image.Image, source: Any, mode: str) -> Image.Image:
     from PIL import ImageCms  # noqa: PLC0415
 
     converted = ImageCms.profileToProfile(image, source, _srgb(), outputMode=mode)
-    assert converted is not None  # as it is where the image itself is not changed
+    assert converted is not None  # None is returned only with `inPlace`
     return converted
 
 

@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 
 def read_folder(path: str, wanted: Callable[[Member], bool]) -> Iterator[tuple[Member, bytes]]:
-    """List a folder once and read the files that are wanted, one at a time, in the order of their names.
+    """List a folder once and read the wanted files, one at a time, in the order of their names.
 
-    Folders in it are passed over, links to files are followed.
+    Folders in it are skipped. Links to files are followed.
 
     Args:
         path: the folder.
-        wanted: is asked about every file.
+        wanted: is called with every file; True reads it.
 
     Yields:
         the wanted files with their contents.

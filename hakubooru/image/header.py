@@ -1,6 +1,6 @@
-"""What image bytes are, how large, and whether they are whole: read from their structure, without decoding.
+"""Reading format, size and wholeness of an image file from its structure, without decoding it.
 
-Pillow takes 0.7 ms to open a webp; an export looks at thousands of images a second.
+Pillow takes 0.7 ms to open a webp, and an export reads thousands of images a second.
 """
 
 from __future__ import annotations
@@ -20,22 +20,23 @@ if TYPE_CHECKING:
 
 
 LARGEST_BYTES: Final = 256 * 2**20
-"""No image is read that is said to be larger, in bytes: several times what Danbooru takes."""
+"""The most bytes of an image file, several times Danbooru's own limit; larger members are not read."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageHeader:
-    """What the structure of an image file says."""
+    """The facts in the structure of an image file."""
 
     extension: str
-    """One of `EXTENSIONS`, from the bytes and not from any name."""
+    """The format, one of `EXTENSIONS`, from the bytes and not from the name."""
     width: int
     """Pixels of the upright picture, as `decode` gives it."""
     height: int
+    """Pixels of the upright picture, as `decode` gives it."""
     orientation: int = 1
-    """EXIF's, 1 to 8, by which the stored pixels are brought upright."""
+    """The orientation in EXIF, 1 to 8, by which the stored pixels are turned upright."""
     stored: tuple[int, int] | None = None
-    """Width and height as the file states them, where the picture's are others: it is turned, or larger than a GIF's screen."""
+    """Width and height in the file if the picture's differ, because it is turned or larger than a GIF's screen."""
 
 
 def read_header(data: bytes) -> ImageHeader:
@@ -45,7 +46,7 @@ def read_header(data: bytes) -> ImageHeader:
         data: the whole file.
 
     Raises:
-        BrokenImageError: it is no image, not a whole one, or declares an impossible size.
+        BrokenImageError: the file is not an image, is not whole, or declares an impossible size.
     """
     extension, measure = _format(data)
     try:
@@ -60,7 +61,7 @@ def read_header(data: bytes) -> ImageHeader:
 
 
 def _turned(extension: str, width: int, height: int, exif: bytes) -> ImageHeader:
-    """The header of an image that is stored with this width and height, and may be turned."""
+    """Return the header of an image that is stored with a width and height, and turned as its EXIF says."""
     turn = orientation(exif)
     if turn in ON_ITS_SIDE:
         return ImageHeader(extension, height, width, turn, (width, height))
@@ -79,7 +80,10 @@ def _format(data: bytes) -> tuple[str, _Measure]:
 
 
 def _is_heic(data: bytes) -> bool:
-    """By the brands in the first box, `ftyp`: the major one, or, where that is HEIC's and AVIF's alike, the others."""
+    """Return whether a file is HEIC by the major brand in its first box, `ftyp`.
+
+    If AVIF uses the same major brand, the compatible brands decide.
+    """
     major = data[8:12]
     if major not in (b"mif1", b"msf1"):
         return major in _HEIC
@@ -89,13 +93,16 @@ def _is_heic(data: bytes) -> bool:
 
 
 def _jpeg(data: bytes) -> ImageHeader:
-    """Sizes stand in the frame header (SOF); entropy-coded data cannot hold an end marker (ITU T.81, B.1.1.5)."""
+    """Measure a JPEG: its frame header (SOF) has the size (ITU T.81, B.2.2).
+
+    Entropy-coded data cannot hold an end marker (B.1.1.5).
+    """
     at = 2
     size = None
     exif = b""
     while True:
         marker = data[at + 1]
-        if data[at] != 0xFF or marker == 0xFF:  # stray and fill bytes, which libjpeg skips too
+        if data[at] != 0xFF or marker == 0xFF:  # libjpeg also skips stray bytes and fill bytes
             at += 1
             continue
         (length,) = struct.unpack_from(">H", data, at + 2)
@@ -107,7 +114,7 @@ def _jpeg(data: bytes) -> ImageHeader:
         at += 2 + length
         if marker == 0xDA:
             break
-    # A preview inside EXIF has an end marker too, so only what follows the start of the scan counts.
+    # A preview in EXIF has an end marker too, so only markers after the start of the scan count.
     if not data.endswith(b"\xff\xd9") and data.rfind(b"\xff\xd9", at) < 0:
         raise BrokenImageError(Refusal.TRUNCATED, "jpg")
     if at > len(data) or size is None:
@@ -116,7 +123,7 @@ def _jpeg(data: bytes) -> ImageHeader:
 
 
 def _png(data: bytes) -> ImageHeader:
-    """Chunks of length, name, content and CRC, from IHDR to IEND."""
+    """Measure a PNG: chunks of length, name, content and CRC, from IHDR to IEND."""
     length, name, width, height = struct.unpack_from(">I4sII", data, 8)
     if name != b"IHDR" or length != 13:
         raise BrokenImageError(Refusal.DAMAGED, "png")
@@ -133,7 +140,7 @@ def _png(data: bytes) -> ImageHeader:
 
 
 def _webp(data: bytes) -> ImageHeader:
-    """A RIFF file; a simple one is a single chunk, an extended one (VP8X) names its canvas first."""
+    """Measure a WebP, a RIFF file: a simple one has a single chunk, an extended one (VP8X) begins with its canvas."""
     (declared,) = struct.unpack_from("<I", data, 4)
     if data[8:12] != b"WEBP":
         raise BrokenImageError(Refusal.RIFF)
@@ -155,7 +162,16 @@ def _webp(data: bytes) -> ImageHeader:
 
 
 def _extended_webp(data: bytes, end: int, *, has_exif: bool) -> bytes:
-    """Find the picture, and give the block of EXIF, where the flags announce one."""
+    """Check that an extended WebP has a whole picture; return its EXIF block, b"" without one.
+
+    Args:
+        data: the whole file.
+        end: the end of the RIFF chunk, in bytes.
+        has_exif: whether the flags announce an EXIF block.
+
+    Raises:
+        BrokenImageError: the picture is missing or cut off.
+    """
     at = 12
     has_picture = False
     exif = b""
@@ -177,9 +193,9 @@ def _extended_webp(data: bytes, end: int, *, has_exif: bool) -> bytes:
 
 
 def _gif(data: bytes) -> ImageHeader:
-    """The screen's size stands in front; blocks of bytes follow, up to a semicolon (GIF89a, 12 to 27).
+    """Measure a GIF: the screen's size comes first, blocks follow, and a semicolon ends it (GIF89a, 12 to 27).
 
-    Pillow, and browsers, enlarge the screen to hold all of the first picture.
+    Pillow and browsers enlarge the screen to hold the whole first picture, and so does this.
     """
     screen = struct.unpack_from("<HH", data, 6)
     at = 13 + _gif_colours(data[10])
@@ -202,12 +218,12 @@ def _gif(data: bytes) -> ImageHeader:
 
 
 def _gif_colours(flags: int) -> int:
-    """Bytes of a table of colours, where there is one."""
+    """Return the bytes of a colour table, from the flags before it; 0 without a table."""
     return 3 << (flags & 7) + 1 if flags & 0x80 else 0
 
 
 def _avif(data: bytes) -> ImageHeader:
-    """Boxes of length and name up to the end of the file; Pillow reads the size, by way of libavif."""
+    """Measure an AVIF: boxes of length and name up to the end of the file; libavif, through Pillow, reads the size."""
     at = 0
     names: set[bytes] = set()
     while at < len(data):
@@ -215,29 +231,29 @@ def _avif(data: bytes) -> ImageHeader:
         names.add(name)
         if length == 1:
             (length,) = struct.unpack_from(">Q", data, at + 8)
-        elif length == 0:  # to the end of the file
+        elif length == 0:  # the box reaches to the end of the file
             length = len(data) - at
         if length < 8 or at + length > len(data):
             raise BrokenImageError(Refusal.TRUNCATED, "avif")
         at += length
-    # The picture lies in a box of its own, or, a small one, within the description of the file.
+    # The picture lies in a box of its own, or, if it is small, within the box that describes the file.
     if b"meta" not in names or not (b"mdat" in names or b"idat" in data):
         raise BrokenImageError(Refusal.TRUNCATED, "avif")
     with opened(data, "avif") as image:
-        # Boxes of AVIF's own turn the picture, and EXIF does not (MIAF, 7.3.6.7); Pillow gives the turn as EXIF.
+        # Boxes of AVIF turn the picture, and EXIF does not (MIAF, 7.3.6.7). Pillow reports the boxes' turn as EXIF.
         exif = image.info.get("exif", b"")
         return _turned("avif", *image.size, exif)
 
 
 def _bmp(data: bytes) -> ImageHeader:
-    """Few images are BMPs, and their length tells little: all is decoded."""
+    """Measure a BMP by decoding it: few images are BMPs, and the structure does not show whether one is whole."""
     with opened(data, "bmp") as image:
         image.load()
         return ImageHeader("bmp", *image.size)
 
 
 def _tiff(data: bytes) -> ImageHeader:
-    """A TIFF has its parts in any order: all is decoded. Pillow turns it upright by itself."""
+    """Measure a TIFF by decoding it, since its parts may come in any order; Pillow already turns it upright."""
     with opened(data, "tif") as image:
         image.load()
         return ImageHeader("tif", *image.size)
@@ -255,13 +271,13 @@ _FORMATS: Final[tuple[tuple[bytes, str, _Measure], ...]] = (
     (b"MM\0+", "tif", _tiff),
 )
 _BMP_HEADERS: Final = frozenset(size.to_bytes(4, "little") for size in (12, 40, 52, 56, 64, 108, 124))
-"""The lengths that the second header of a BMP can have, by which it is told from text that begins with BM."""
+"""The possible lengths of a BMP's second header; they distinguish a BMP from text that begins with BM."""
 _WEBP_EXIF: Final = 0x08
-"""The flag of an extended webp that has a block of EXIF."""
+"""The flag of an extended WebP that has an EXIF block."""
 
 _HEIC: Final = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})
 _LONGEST_BRANDS: Final = 256
-"""Bytes of a file that are looked at for brands; some have a dozen of four."""
+"""The most bytes of a file that are searched for brands; some files have a dozen brands of four bytes."""
 
 _OTHERS: Final = (
     (b"\xff\x0a", Refusal.JPEG_XL),

@@ -1,8 +1,8 @@
-"""What archives hold, learned from their indexes or their headers and never from their names.
+"""Learning which posts archives hold, from their indexes or headers and never from their names.
 
-A name decides what is read first. Before a post is called missing, every archive that could hold it is looked into
-here, by `export` and by `sources` alike. What is learned of a tar on a disk is kept as an index, so that it is learned
-once; the index of a remote archive is fetched each time.
+The name of an archive only decides which posts are read from it first. Before a post is called missing, `export` and
+`sources` search every archive that could hold it. The index of a tar on a disk is kept, so that the tar is searched
+once. The index of a remote archive is fetched each time.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from hakubooru.image.sources import Archive
 
 _AT_ONCE: Final = 4
-"""Archives that are looked into at a time: what takes long is to wait for a disk or a server."""
+"""How many archives are searched at a time; most of the time is spent waiting for a disk or a server."""
 
 
 class LostArchiveError(Exception):
-    """An archive that cannot be read; the message is the reason."""
+    """Raised for an archive that cannot be read; the message is the reason."""
 
     def __init__(self, archive: Archive, reason: str) -> None:
         super().__init__(reason)
@@ -36,10 +36,10 @@ class LostArchiveError(Exception):
 
 
 def index_of(archive: Archive) -> TarIndex:
-    """What an archive holds: a folder by its files, a tar by its index, or else by its headers.
+    """Return the index of an archive: from the files of a folder, the index of a tar, or else the tar's headers.
 
     Raises:
-        LostArchiveError: it cannot be read.
+        LostArchiveError: the archive cannot be read.
     """
     try:
         if archive.is_folder:
@@ -48,16 +48,16 @@ def index_of(archive: Archive) -> TarIndex:
                 pass
             return recorder.index()
         size = archive.stamp if is_remote(archive.path) else None
-        return load_index(archive.path, size) or _learned(archive.path)
+        return load_index(archive.path, size) or _new_index(archive.path)
     except OSError as error:
         raise LostArchiveError(archive, error.strerror or str(error)) from error
 
 
 def indexes_of(archives: Sequence[Archive]) -> Iterator[tuple[Archive, TarIndex]]:
-    """Archives with what they hold, in their order, some looked into ahead.
+    """Yield archives with their indexes, in order; some are searched ahead.
 
     Raises:
-        LostArchiveError: one cannot be read.
+        LostArchiveError: an archive cannot be read.
     """
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         try:
@@ -67,11 +67,11 @@ def indexes_of(archives: Sequence[Archive]) -> Iterator[tuple[Archive, TarIndex]
 
 
 def held(ids: Ids, index: TarIndex) -> Ids:
-    """Those of ascending ids that an archive holds."""
+    """Return the ids among ascending ids that an archive holds."""
     return np.intersect1d(ids, index.ids)
 
 
-def _learned(path: str) -> TarIndex:
+def _new_index(path: str) -> TarIndex:
     state = state_of(path)
     index = build_index(path)
     if not is_compressed(path):

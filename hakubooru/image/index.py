@@ -1,7 +1,7 @@
-"""Where the images of a tar lie, so that a few of many can be read without walking the archive.
+"""Indexes of tars: where the images lie, so that a few can be read without walking the archive.
 
-The indexes that deepghs publishes beside its tars are used, and those of `ID: [start, end]` in JSON. Of other
-archives our own is kept beside the tar, or in the user's cache where that place cannot be written to.
+Published indexes in JSON beside a tar are used: those of deepghs, and those of the form `ID: [start, end]`. For other
+archives an index of our own is kept beside the tar, or in the user's cache if the tar's folder cannot be written to.
 """
 
 from __future__ import annotations
@@ -29,39 +29,39 @@ if TYPE_CHECKING:
 
 SUFFIX: Final = ".hbindex"
 VERSION: Final = 4
-"""Of what is learned of an archive: what an earlier version kept is learned anew."""
+"""Version of our own indexes; an index of an earlier version is built again."""
 _NAME: Final = 100
-"""Bytes of a name that a header has room for."""
+"""Bytes that a header has for a name."""
 _INTEGER: Final = "<i8"
 _LARGEST_JSON: Final = 256 * 2**20
 _LARGEST_TAR: Final = 2**50
-"""Bytes; what lies beyond is no place in an archive."""
+"""The most bytes of an archive; a published index that points beyond them is damaged."""
 
 
 class StaleIndexError(Exception):
-    """An index that does not belong to the archive as it is now."""
+    """Raised for an index that does not fit the archive as it is now."""
 
 
 @dataclass(frozen=True)
 class TarIndex:
-    """The images of a tar, in its order."""
+    """The index of a tar or a folder: its images, in the order of the archive."""
 
     ids: Ids
-    """Posts, (N,) int64; one can stand here twice."""
+    """The posts, (N,) int64; a post may occur twice."""
     offsets: Ids
-    """Where the contents start, (N,) int64."""
+    """The bytes where the contents start, (N,) int64."""
     sizes: Ids
-    """Bytes, (N,) int64."""
+    """The bytes of the contents, (N,) int64."""
     strange: tuple[tuple[str, str], ...] = ()
-    """Members that no image is taken from: name and reason."""
+    """Members that are not images of posts: name and reason."""
     damage: str = ""
-    """Why the archive could not be read to its end."""
+    """Why the archive could not be read to its end; "" if it could."""
     names: dict[int, str] = field(default_factory=dict)
-    """Of images by their place here: names that the header before the contents does not have, or not in full."""
+    """Names that are not, or not fully, in the header before the contents, by the image's row."""
 
 
 class Recorder:
-    """Makes an index of the members that it is shown."""
+    """Builds an index from the members of an archive."""
 
     def __init__(self) -> None:
         self._rows: list[tuple[int, int, int]] = []
@@ -69,10 +69,10 @@ class Recorder:
         self._names: dict[int, str] = {}
 
     def add(self, member: Member) -> int | None:
-        """Take down a member; gives the post whose image it is.
+        """Add a member to the index; return the post whose image it is, or None.
 
         Raises:
-            StrangeNameError: it is something that no image is taken from, which is taken down as well.
+            StrangeNameError: the member is not an image of a post; it is added to `strange`.
         """
         try:
             number = image_of(member)
@@ -86,19 +86,19 @@ class Recorder:
         return number
 
     def take_down(self, member: Member) -> bool:
-        """The same, for a reader that asks which members are wanted: none is."""
+        """Add a member to the index; return False, so that a reader does not read its contents."""
         with contextlib.suppress(StrangeNameError):
             self.add(member)
         return False
 
     def index(self, damage: str = "") -> TarIndex:
-        """What was taken down."""
+        """Return the index of all added members."""
         rows = np.array(self._rows, np.int64).reshape(-1, 3)
         return TarIndex(rows[:, 0], rows[:, 1], rows[:, 2], tuple(self._strange), damage, self._names)
 
 
 def build_index(path: str) -> TarIndex:
-    """Walk the headers of an archive."""
+    """Build the index of an archive from its headers."""
     recorder = Recorder()
     damage = ""
     try:
@@ -110,46 +110,46 @@ def build_index(path: str) -> TarIndex:
 
 
 def load_index(path: str, size: int | None = None) -> TarIndex | None:
-    """The index of an archive, where there is one that belongs to it; one that is damaged counts as none.
+    """Return the index of an archive; None if there is none that fits it. A damaged index counts as none.
 
     Args:
         path: the archive, or its URL.
-        size: bytes of a remote archive, where they are known; of another its file tells.
+        size: the bytes of a remote archive, if they are known; for a file they are read from the disk.
 
     Raises:
-        OSError: the index of a remote archive cannot be had, is damaged, or of another archive.
+        OSError: the index of a remote archive cannot be fetched, is damaged, or belongs to another archive.
     """
     if is_remote(path):
         try:
             parsed = _parse_json(read_index_of(path), size)
         except StaleIndexError as error:
             raise OSError(
-                f"the .json beside {path} is of another archive: {error}; fetch both anew from one source"
+                f"the .json beside {path} belongs to another archive: {error}; fetch both again from one source"
             ) from error
         if parsed is None:
-            raise OSError(f"the .json beside {path} is no index, or cut short")
+            raise OSError(f"the .json beside {path} is not an index, or is cut off; fetch it again")
         return parsed[0]
     for place in (_beside, _in_cache):
-        found = _load_own(place(path), path)
-        if found is not None:
-            return found
+        index = _load_own(place(path), path)
+        if index is not None:
+            return index
     return _load_json(Path(path).with_suffix(".json"), path)
 
 
 def state_of(path: str) -> dict[str, int]:
-    """What changes with an archive: its bytes, and when it was written to, in nanoseconds."""
+    """Return the state of an archive, which changes with it: its bytes, and its time of change in nanoseconds."""
     status = os.stat(path)  # noqa: PTH116 - once for every archive
     return {"bytes": status.st_size, "changed": status.st_mtime_ns}
 
 
 def save_index(path: str, index: TarIndex, state: dict[str, int]) -> None:
-    """Keep an index beside its archive, or else in the user's cache; where neither can be written to, do without.
+    """Keep an index beside its archive, or else in the user's cache; if neither can be written to, keep none.
 
     Args:
         path: the archive.
-        index: of it.
-        state: of the archive before it was walked: one that is being written meanwhile has another afterwards, to
-            which the index does not belong.
+        index: the archive's index.
+        state: the archive's state before it was walked. If the archive was written to in the meantime, its state
+            differs afterwards, and the index is not used.
     """
     for place in (_beside(path), _in_cache(path)):
         with contextlib.suppress(OSError):
@@ -164,32 +164,35 @@ def read_indexed(path: str, index: TarIndex, rows: Any) -> Iterator[tuple[Member
     """Read some images of a tar, in its order, one at a time.
 
     Args:
-        path: the archive.
-        index: belongs to it.
-        rows: which of the index's images, (M,) ascending.
+        path: the archive, or its URL.
+        index: the archive's index.
+        rows: the rows of the index to read, (M,) ascending.
+
+    Yields:
+        the members with their contents.
 
     Raises:
-        StaleIndexError: the archive has something else there.
-        OSError: it cannot be read.
+        StaleIndexError: an image is not where the index says.
+        OSError: the archive cannot be read.
     """
     places = list(
         zip(index.ids[rows].tolist(), index.offsets[rows].tolist(), index.sizes[rows].tolist(), strict=True)
     )
     spans = ((offset - BLOCK, offset + size) for _, offset, size in places)
     parts: Iterator[bytes | memoryview] = (read_ranges if is_remote(path) else read_spans)(path, spans)
-    for row, (number, offset, size), found in zip(rows, places, parts, strict=True):
+    for row, (number, offset, size), part in zip(rows, places, parts, strict=True):
         try:
-            member = parse_header(bytes(found[:BLOCK]), offset - BLOCK, offset + size)
+            member = parse_header(bytes(part[:BLOCK]), offset - BLOCK, offset + size)
         except DamagedTarError as error:
             raise StaleIndexError(str(error)) from error
-        # Of a long name the header has the first part, and of a hard link its target, so that only a whole one can
-        # be compared.
+        # The header has only the first part of a long name, and the target's name for a hard link. So only names that
+        # are not in the index can be compared.
         is_other = int(row) not in index.names and _names_another(member.name, number)
-        # Nor has it a size where extension headers do (8 GiB and more), which no image has.
-        if len(found) != BLOCK + size or member.size != size or member.kind != "a file" or is_other:
+        # Sizes can be compared: only members of 8 GiB and more have them in extension headers.
+        if len(part) != BLOCK + size or member.size != size or member.kind != "a file" or is_other:
             raise StaleIndexError(f"post {number} is not at byte {offset:,}, with {size:,} bytes")
         member.name = index.names.get(int(row), member.name)
-        yield member, bytes(memoryview(found)[BLOCK:])
+        yield member, bytes(memoryview(part)[BLOCK:])
 
 
 def _names_another(name: str, number: int) -> bool:
@@ -205,12 +208,12 @@ def _about(index: TarIndex, state: dict[str, int]) -> dict[str, Any]:
 
 
 def _load_own(place: Path, path: str) -> TarIndex | None:
-    """A line of JSON that says of which archive it is, then ids, offsets and sizes, 8 bytes each."""
+    """Read an index of our own: a line of JSON with the archive's state, then ids, offsets and sizes, 8 bytes each."""
     try:
         line, _, rows = place.read_bytes().partition(b"\n")
         about = json.loads(line)
         if about | {"version": VERSION} | state_of(path) != about:
-            return None  # of another archive, or of this one before it changed
+            return None  # the index of another archive, or of this one before it changed
         ids, offsets, sizes = np.frombuffer(rows, _INTEGER).reshape(3, about["images"])
         strange = tuple((str(name), str(reason)) for name, reason in about["strange"])
         damage = str(about["damage"])
@@ -228,41 +231,44 @@ def _load_json(place: Path, path: str) -> TarIndex | None:
     try:
         if place.stat().st_size > _LARGEST_JSON:
             return None
-        found = _parse_json(place.read_bytes(), Path(path).stat().st_size)
-        if found is None:
+        parsed = _parse_json(place.read_bytes(), Path(path).stat().st_size)
+        if parsed is None:
             return None
-        index, end = found
-        # Images that were added to the archive later would never be found.
-        behind = Recorder()
-        for _ in read_tar(path, behind.take_down, end):
+        index, end = parsed
+        # An index is not used if images were added to the archive after it: they would never be read.
+        added = Recorder()
+        for _ in read_tar(path, added.take_down, end):
             pass
     except (OSError, StaleIndexError, DamagedTarError):
         return None
-    return None if len(behind.index().ids) else index
+    return None if len(added.index().ids) else index
 
 
 def _parse_json(text: bytes, end: int | None) -> tuple[TarIndex, int] | None:
-    """`{"filesize": …, "files": {name: {"offset": …, "size": …}}}`, or `{name: [start, end]}`, the end included.
+    """Parse a published index.
+
+    The forms are `{"filesize": …, "files": {name: {"offset": …, "size": …}}}` and `{name: [start, end]}`, where the
+    byte `end` is included.
 
     Args:
         text: the JSON.
-        end: bytes of the archive, where they are known.
+        end: the bytes of the archive, if they are known.
 
     Returns:
-        the index, and where the member after the last would begin.
+        the index, and the byte where a further member would begin; None if the text is not an index.
 
     Raises:
-        StaleIndexError: it is of an archive with other bytes.
+        StaleIndexError: the index belongs to an archive of another size.
     """
     try:
-        found = json.loads(text)
-        said = found.get("filesize", end)
-        if end is not None and said != end:
-            raise StaleIndexError(f"its filesize is {said}, and the archive has {end} bytes")
-        if isinstance(found.get("files"), dict):
-            spans = [(name, int(at["offset"]), int(at["size"])) for name, at in found["files"].items()]
+        table = json.loads(text)
+        filesize = table.get("filesize", end)
+        if end is not None and filesize != end:
+            raise StaleIndexError(f"its filesize is {filesize}, but the archive has {end} bytes")
+        if isinstance(table.get("files"), dict):
+            spans = [(name, int(at["offset"]), int(at["size"])) for name, at in table["files"].items()]
         else:
-            spans = [(name, int(start), int(last) + 1 - int(start)) for name, (start, last) in found.items()]
+            spans = [(name, int(start), int(last) + 1 - int(start)) for name, (start, last) in table.items()]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
         return None
     recorder = Recorder()
@@ -280,7 +286,7 @@ def _beside(path: str) -> Path:
 
 
 def _in_cache(path: str) -> Path:
-    from platformdirs import user_cache_path  # noqa: PLC0415 - only where there is no index beside the archive
+    from platformdirs import user_cache_path  # noqa: PLC0415 - needed only without an index beside the archive
 
     name = hashlib.sha256(os.path.abspath(path).encode("utf-8", "surrogateescape")).hexdigest()  # noqa: PTH100 - a string goes in
     return user_cache_path("hakubooru") / "index" / f"{name}{SUFFIX}"

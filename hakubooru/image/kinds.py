@@ -1,6 +1,6 @@
-"""Which files are images, by the suffixes of their names, and every reason for which one is refused.
+"""The suffixes of image files, and every reason for which an image is refused.
 
-All parts of the program take their suffixes and reasons from here, so that what one takes, all take.
+All parts of the program use these, so that all of them accept the same files.
 """
 
 from __future__ import annotations
@@ -9,23 +9,23 @@ from enum import StrEnum
 from typing import Final
 
 EXTENSIONS: Final = ("jpg", "png", "webp", "gif", "avif", "bmp", "tif")
-"""The image formats that are read, by the extension that their files get."""
+"""The image formats that can be read, by the extension that exported files get."""
 
 SUFFIXES: Final = (
     "jpg", "jpeg", "jpe", "jfif", "png", "apng", "webp", "gif", "avif", "avifs", "bmp", "dib", "tif", "tiff",
     "heic", "heif", "hif", "jxl", "jp2", "j2k", "jpx",
 )  # fmt: skip
-"""What names of images end with. HEIC, JPEG XL and JPEG 2000 are not read; they are counted, with the reason."""
+"""The suffixes of image names. HEIC, JPEG XL and JPEG 2000 cannot be read; they are counted, with the reason."""
 
 SUFFIX_PATTERN: Final = f"(?:{'|'.join(SUFFIXES)})"
 """Matches a suffix, in a regular expression that ignores case."""
 
 MOST_PIXELS: Final = 2 * (1024**3 // 4 // 3)
-"""Above this Pillow takes an image for a decompression bomb and refuses it, and every trainer with it."""
+"""The most pixels of an image; Pillow, and with it every trainer, refuses more as a decompression bomb."""
 
 
 class Refusal(StrEnum):
-    """Why a file is refused; `{}` stands for its format."""
+    """The reasons why a file is refused; `{}` stands for its format."""
 
     EMPTY = "empty file"
     TRUNCATED = "truncated {}"
@@ -49,7 +49,7 @@ class Refusal(StrEnum):
 
 
 class BrokenImageError(Exception):
-    """A file that is refused; the message is the reason, in a few words."""
+    """Raised for a file that is refused; the message is the reason, in a few words."""
 
     def __init__(self, refusal: Refusal, extension: str = "") -> None:
         super().__init__(refusal.format(extension))

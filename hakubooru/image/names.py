@@ -1,4 +1,4 @@
-"""What the names of archives, folders and members say; nothing here touches a disk."""
+"""Reading the names of archives, folders and members; nothing here touches a disk."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ _NO_BOUND: Final = 2**63 - 1
 
 
 class StrangeNameError(Exception):
-    """A name that is not of the form `ID.ext`; the message is the reason, in a few words."""
+    """Raised for a name that is not of the form `ID.ext`; the message is the reason, in a few words."""
 
 
 def post_id(name: str) -> int | None:
-    """The post that a member or a file belongs to, by its name: `123.webp`, `0123/123.jpg`, `./123.png`.
+    """Return the post of a member or file by its name: `123.webp`, `0123/123.jpg`, `./123.png`.
 
     Returns:
-        the id, or None for what lies beside images by custom: captions, indexes, latents, videos.
+        the id; None for files that usually lie beside images: captions, indexes, latents, videos.
 
     Raises:
-        StrangeNameError: the name is none of these, or leads out of its archive.
+        StrangeNameError: the name is of another form, or leads out of its archive.
     """
     matched = _MEMBER.fullmatch(name)
     if matched and not name.startswith("/"):
@@ -62,7 +62,7 @@ def post_id(name: str) -> int | None:
 
 @dataclass(frozen=True)
 class Claim:
-    """Which posts an archive can hold, as its name has it: ids with `low <= id < high and id % modulus == rest`."""
+    """The posts that an archive's name announces: ids with `low <= id < high and id % modulus == rest`."""
 
     modulus: int = 1
     """1, 10 or 1000."""
@@ -71,21 +71,21 @@ class Claim:
     high: int = _NO_BOUND
 
     def of(self, ids: Ids) -> Ids:
-        """Those of ascending ids that are claimed."""
+        """Return the ids among ascending ids that are in the claim."""
         part = ids[np.searchsorted(ids, self.low) : np.searchsorted(ids, self.high)]
         return part if self.modulus == 1 else part[part % self.modulus == self.rest]
 
     def mask(self, ids: Ids) -> Any:
-        """Which of any ids are claimed, (N,) bool."""
+        """Return for ids, in any order, whether each is in the claim, (N,) bool."""
         return (self.low <= ids) & (ids < self.high) & (ids % self.modulus == self.rest)
 
     @property
     def is_range(self) -> bool:
-        """Whether it is a range of ids, and not a rest."""
+        """Whether the claim is a range of ids, and not a rest of id % modulus."""
         return self.high < _NO_BOUND
 
     def has(self, post_id: int) -> bool:
-        """Whether a post is claimed."""
+        """Return whether a post is in the claim."""
         return self.low <= post_id < self.high and post_id % self.modulus == self.rest
 
 
@@ -94,17 +94,18 @@ EVERYTHING: Final = Claim()
 
 @dataclass(frozen=True)
 class ArchiveName:
-    """What the name of an archive, or of a folder of images, says."""
+    """The facts that the name of an archive, or of a folder of images, announces."""
 
     claim: Claim
+    """The posts that the archive should hold."""
     layer: int
-    """Among originals, the leading digit of `data-0NNN`: a set's later additions have the higher."""
+    """The leading digit of `data-0NNN`; a set's later additions have a higher one."""
     layout: str
-    """In words, for people."""
+    """The layout in words."""
 
 
 def read_archive_name(stem: str) -> ArchiveName:
-    """Recognise the layouts of the published sets by the name of an archive without its extension."""
+    """Recognise a layout of the published sets by the name of an archive without its extension."""
     if matched := re.fullmatch(r".*-(\d)", stem, re.ASCII):
         return ArchiveName(Claim(10, int(matched[1])), 0, "updates by id % 10")
     if matched := re.fullmatch(r"data-(\d)(\d{3})", stem, re.ASCII):
@@ -117,24 +118,24 @@ def read_archive_name(stem: str) -> ArchiveName:
 
 
 def update_date(parts: Sequence[str]) -> str:
-    """The last date in the names of an update and the folders above it; "" without one.
+    """Return the last date in the names of an update and of the folders above it.
 
     Returns:
-        `20240522`, of a day (`20240522`, `2024-05-22`); `202405`, of a month alone (`2024-05`, `2024_05`; `202405`
-        is none, since ids look like that).
+        `20240522` for a day (`20240522`, `2024-05-22`); `202405` for a month (`2024-05`, `2024_05`); "" without a
+        date. A name `202405` is not a date, because ids look like that.
     """
-    found = _DATE.findall("/".join(parts))
-    return "".join(found[-1]) if found else ""
+    dates = _DATE.findall("/".join(parts))
+    return "".join(dates[-1]) if dates else ""
 
 
 def natural(text: str) -> list[tuple[int, str]]:
-    """A key by which `2` sorts before `10`."""
+    """Return a sort key by which `2` comes before `10`."""
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", text)]
 
 
 def storable(name: str) -> str:
-    """The name of a file or a member as text that can be kept, with bytes that are not UTF-8 written out."""
+    """Return the name of a file or member as text that can be stored; bytes that are not UTF-8 become escapes."""
     try:
         return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    except UnicodeEncodeError:  # JSON can name what no bytes are
+    except UnicodeEncodeError:  # a name from JSON can hold surrogates that stand for no bytes
         return name.encode("utf-8", "backslashreplace").decode()

@@ -1,7 +1,7 @@
-"""Folders of a user's own pairs: images with a caption of the same name in `.txt` beside each, and no post id.
+"""Finding folders of a user's own pairs: images without a post id, each with its caption beside it in `.txt`.
 
-Where posts have ids, such an image has a number below 0, made of its path: the same on every machine, and none of
-another image's however many there are.
+In place of a post id, such an image has a number below 0. It is a hash of the image's path: the same on every machine,
+and different from the number of every other image.
 """
 
 from __future__ import annotations
@@ -31,65 +31,70 @@ _LONGEST_STEM: Final = 60
 
 @dataclass(frozen=True)
 class OwnFolder:
-    """A folder of own pairs; those in folders below it have one of their own."""
+    """A folder of own pairs; each folder below it with images is an `OwnFolder` of its own."""
 
     path: str
+    """The folder's path."""
     key: str
-    """What it is known by from one run to the next: the place of its root among those given, and its path below it."""
+    """The name of the folder in journals: the index of its root, and its path below the root."""
     stamp: int
-    """Changes when a file's name, size or time of change does."""
+    """A number that changes when the name, size or time of a file does."""
     ids: Ids
-    """The numbers of its images, ascending."""
+    """The numbers of the folder's images, ascending."""
 
     def number(self, name: str) -> int:
-        """The number of an image, from the path of its folder and its name: -1 and down."""
+        """Return the number of an image, at most -1, from the folder's key and the image's name."""
         digest = hashlib.sha256(f"{self.key}/{name}".encode("utf-8", "surrogateescape"))
         return -1 - int(digest.hexdigest()[:15], 16)
 
 
 def own_place(number: int, name: str, extension: str) -> str:
-    """Where an own image lies in an export: `own/cat-00f3a9c1b2d4e5f.png`.
+    """Return where an own image lies in an export: `own/cat-00f3a9c1b2d4e5f.png`.
 
     Args:
-        number: the image's, by which no two have the same place.
-        name: of its file, which shows in that of the export's.
-        extension: of the exported image.
+        number: the image's number, which makes the path unique.
+        name: the name of the image's file, which the path begins with.
+        extension: the extension of the exported image.
     """
     stem = re.sub(r"[^A-Za-z0-9_-]+", "-", Path(name).stem)[:_LONGEST_STEM]
     return f"own/{stem}-{-1 - number:015x}.{extension}"
 
 
 def own_number(path: str) -> int:
-    """The number of the image that lies at such a place."""
+    """Return the number of an own image from its path in an export."""
     return -1 - int(path.rpartition(".")[0].rpartition("-")[2], 16)
 
 
 def find_own(
     roots: Sequence[str | os.PathLike[str]], skip: str | os.PathLike[str] | None = None
 ) -> list[OwnFolder]:
-    """The folders at and below some folders that hold images; names that begin with a dot are passed over.
+    """Return the folders at and below some folders that hold images; names that begin with a dot are skipped.
 
-    Links to folders are followed, to each folder once below a root: by its own path there, or else by a link to it.
+    Links to folders are followed. A folder counts once below a root: by its own path if it lies there, else by a link.
 
     Args:
-        roots: folders.
-        skip: a folder to leave out, such as the one that is written to.
+        roots: the folders to search.
+        skip: a folder to leave out, such as the folder of the export.
 
     Raises:
-        SourceError: a root is no folder, cannot be read, or holds no image.
+        SourceError: a root is not a folder, cannot be read, or holds no image.
     """
-    found: list[OwnFolder] = []
+    folders: list[OwnFolder] = []
     for place, root in enumerate(roots):
         if not Path(root).is_dir():
-            raise SourceError(f"{root}, given as a folder of your own images, is no folder; correct the path")
+            raise SourceError(f"the place of your own images {root} is not a folder; correct the path")
         try:
             some = list(_search(Path(root), place, None if skip is None else os.path.realpath(skip)))
         except OSError as error:
-            raise SourceError(f"{error.filename or root} cannot be read: {error.strerror}") from error
+            raise SourceError(
+                f"{error.filename or root} cannot be read ({error.strerror}); change its permissions"
+            ) from error
         if not some:
-            raise SourceError(f"{root} holds no images of your own ({', '.join(EXTENSIONS)})")
-        found += some
-    return found
+            raise SourceError(
+                f"{root} holds no images of your own; name a folder with images ({', '.join(EXTENSIONS)})"
+            )
+        folders += some
+    return folders
 
 
 def _search(root: Path, place: int, skip: str | None) -> Iterator[OwnFolder]:
@@ -103,7 +108,7 @@ def _search(root: Path, place: int, skip: str | None) -> Iterator[OwnFolder]:
 
 def _folders(root: Path, skip: str | None) -> Iterator[str]:
     seen: set[str] = set()
-    # Links wait until all else is seen: an image keeps its number, made of its path, where a link to it is added.
+    # Links come last: if a link to a folder is added later, its images keep the numbers made from their own paths.
     pending = deque([str(root)])
     while pending:
         for at, folders, _ in os.walk(pending.popleft()):
@@ -118,7 +123,7 @@ def _folders(root: Path, skip: str | None) -> Iterator[str]:
 
 
 def images_in(folder: str) -> list[str]:
-    """The names of the images in a folder, in their order."""
+    """Return the names of the images in a folder, sorted."""
     with os.scandir(folder) as entries:
         return sorted(entry.name for entry in entries if _IMAGE.fullmatch(entry.name) and entry.is_file())
 
@@ -129,6 +134,6 @@ def _stamp(folder: str) -> int:
         for entry in sorted(entries, key=lambda entry: entry.name):
             if entry.is_file():
                 status = entry.stat()
-                told = f"{entry.name}\0{status.st_size}\0{status.st_mtime_ns}\0"
-                digest.update(told.encode("utf-8", "surrogateescape"))
+                state = f"{entry.name}\0{status.st_size}\0{status.st_mtime_ns}\0"
+                digest.update(state.encode("utf-8", "surrogateescape"))
     return int(digest.hexdigest()[:15], 16)

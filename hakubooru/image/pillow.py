@@ -1,4 +1,4 @@
-"""How image files are opened with Pillow: one way for all, whatever else has set Pillow up, and in any thread."""
+"""Opening image files with Pillow in one way, whatever other code has set up in Pillow, and in any thread."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _FORMATS: Final = {
 _MODES: Final = frozenset(
     {"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "I;16", "I;16L", "I;16B", "I;16N"}
 )  # fmt: skip
-"""Pillow's names of the kinds of pixels of which black and white are known."""
+"""Pillow's modes in which the values of black and white are defined."""
 
 _DAMAGES: Final = (
     OSError,  # and Pillow's UnidentifiedImageError
@@ -36,39 +36,39 @@ _DAMAGES: Final = (
     ArithmeticError,
     struct.error,
 )
-"""What Pillow raises over bytes that are not as they should be."""
+"""The exceptions that Pillow raises for damaged files."""
 
 _LARGEST_PROFILE: Final = 16 * 2**20
-"""Bytes of a colour profile, unpacked; those of printing presses have two million."""
+"""The most bytes of a colour profile, unpacked; profiles of printing presses have two million."""
 _PASSED_OVER: Final = frozenset({b"tEXt", b"zTXt", b"iTXt", b"eXIf", b"iCCP"})
-"""Chunks of a PNG that Pillow does not see: it refuses the whole image where one unpacks to more than 1 MiB."""
+"""Chunks of a PNG that are hidden from Pillow: it refuses the whole image if one unpacks to more than 1 MiB."""
 
 
 @contextmanager
 def opened(data: bytes, extension: str) -> Iterator[Image.Image]:
-    """Open an image file; nothing is decoded yet. What Pillow raises in the `with` statement becomes a reason.
+    """Open an image file without decoding it; errors of Pillow in the `with` block become `BrokenImageError`.
 
     Args:
         data: the whole file.
-        extension: its format, one of `EXTENSIONS`.
+        extension: the file's format, one of `EXTENSIONS`.
 
     Raises:
-        BrokenImageError: the file is damaged, or its pixels are of a kind whose black and white are not known.
+        BrokenImageError: the file is damaged, or its mode does not define black and white.
     """
-    from PIL import Image  # noqa: PLC0415 - copies need none
+    from PIL import Image  # noqa: PLC0415 - copying images needs no Pillow
 
     profile = None
     if extension == "png":
         data, profile = _bare_png(data)
     try:
-        # The header was read: what Pillow would call a bomb did not come so far. Of odd metadata nothing is kept.
+        # Pillow's warnings say nothing new: `read_header` refuses too many pixels, and metadata is not kept.
         with _QUIET, _open(io.BytesIO(data), extension) as image:
             if image.mode not in _MODES:
                 raise BrokenImageError(Refusal.DEPTH, extension)
             if profile is not None:
                 image.info["icc_profile"] = profile
             yield image
-    except Image.DecompressionBombError:  # larger than the header says
+    except Image.DecompressionBombError:  # the picture is larger than its header says
         raise BrokenImageError(Refusal.TOO_MANY_PIXELS) from None
     except _DAMAGES as error:
         raise BrokenImageError(Refusal.DAMAGED, extension) from error
@@ -83,22 +83,22 @@ def _open(file: io.BytesIO, extension: str) -> Image.Image:
 
 
 def _avif(file: io.BytesIO) -> Image.Image:
-    """Open an AVIF with Pillow's own reader, or with the plugin's where Pillow was built without.
+    """Open an AVIF with Pillow's own reader, or with the plugin's if Pillow was built without one.
 
-    Both register under one name, and which comes last depends on what else was imported.
+    Both register under one name, and the last one imported wins. So the reader is called directly.
     """
-    from PIL import AvifImagePlugin as own  # noqa: N813, PLC0415
+    from PIL import AvifImagePlugin as builtin  # noqa: N813, PLC0415
 
-    if own.SUPPORTED:
-        return own.AvifImageFile(file)
-    from pillow_avif import AvifImagePlugin as other  # noqa: N813, PLC0415
+    if builtin.SUPPORTED:
+        return builtin.AvifImageFile(file)
+    from pillow_avif import AvifImagePlugin as plugin  # noqa: N813, PLC0415
 
-    image: Image.Image = other.AvifImageFile(file)
+    image: Image.Image = plugin.AvifImageFile(file)
     return image
 
 
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Walk the chunks of a whole PNG, from IHDR to IEND: name, and where the content begins and ends."""
+    """Yield the chunks of a whole PNG, from IHDR to IEND: name, start and end of the content."""
     at, name = 8, b""
     while name != b"IEND":
         length, name = struct.unpack_from(">I4s", data, at)
@@ -107,10 +107,10 @@ def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 
 def _bare_png(data: bytes) -> tuple[bytes, bytes | None]:
-    """A PNG without texts and profile, and the profile."""
+    """Return a PNG without its texts and colour profile, and the profile."""
     parts = [data[:8]]
     profile = None
-    # One colour of 16 bits a channel, which would be compared with pixels of which 8 bits are left.
+    # Pillow reduces such pixels to 8 bits a channel, but would compare them with a transparent colour of 16 bits.
     is_deep = data[24:26] == b"\x10\2"
     for name, start, end in _png_chunks(data):
         if name == b"iCCP" and profile is None:
@@ -121,7 +121,7 @@ def _bare_png(data: bytes) -> tuple[bytes, bytes | None]:
 
 
 def _profile(chunk: bytes) -> bytes | None:
-    """The colour profile in an iCCP chunk: a name, a zero, the method of packing, and what is packed (PNG, 11.3.2.3)."""
+    """Return the colour profile in an iCCP chunk: name, zero, compression method, compressed data (PNG, 11.3.2.3)."""
     _, _, packed = chunk.partition(b"\0")
     unpacking = zlib.decompressobj()
     try:
@@ -132,7 +132,7 @@ def _profile(chunk: bytes) -> bytes | None:
 
 
 class _Quiet:
-    """Ignores Pillow's warnings while any thread is inside; Python keeps its filters for all threads together."""
+    """Silences Pillow's warnings while any thread is in the block; Python's filters belong to all threads together."""
 
     def __init__(self) -> None:
         self._lock = Lock()

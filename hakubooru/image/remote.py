@@ -1,9 +1,10 @@
-"""Archives on other machines: `https://`, `hf://`, `s3://`, whatever fsspec knows, read by byte range.
+"""Reading archives on other machines by byte range: `https://`, `hf://`, `s3://`, and whatever else fsspec reads.
 
-Only archives with an index beside them (`0000.json` beside `0000.tar`) can be read so: an index costs one request,
-and each image one more, so that a few thousand images of a set need not cost a terabyte. Images closer together than
-the bytes that a request is worth are fetched in one, with what lies between: what it is worth is measured, as
-`spans` does for disks, when first much is wanted of an archive of a server.
+An archive needs an index beside it (`0000.json` beside `0000.tar`). The index takes one request, and each image one
+more. So a few thousand images do not require a download of terabytes.
+
+Images that lie close together are fetched in one request, with the bytes between them. How close is measured once for
+each server, when many images of one archive are first wanted: the gap is the bytes that could be sent during a request.
 """
 
 from __future__ import annotations
@@ -26,43 +27,43 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 ATTEMPTS: Final = 6
-"""How often a request is made before it counts as failed."""
+"""How often a request is tried before it counts as failed."""
 FIRST_WAIT: Final = 0.5
 """Seconds before the second attempt; each further wait is twice as long."""
 TIMEOUT: Final = 60.0
-"""Seconds that a server may take to answer, or stall."""
+"""Seconds that a server may take to answer, or pause within an answer."""
 AT_ONCE: Final = 8
-"""Requests at a time, of each worker."""
+"""Parallel requests of each worker."""
 
 _MOST: Final = 8 * 2**20
-"""Bytes that are fetched in one request, unless one image has more."""
+"""The most bytes of one request, unless a single image has more."""
 _FEW: Final = 16
-"""Images of an archive for fewer of which what a request is worth is not measured: each is fetched by itself."""
+"""The fewest images of an archive for which requests are measured; fewer images are each fetched by itself."""
 _APART: Final = -1
-"""In place of a gap: none is read."""
+"""A gap by which every image is fetched by itself."""
 _LEAST_GAP: Final = 512
-"""Bytes between two images that are never worth a request: the padding of a tar."""
+"""Bytes between two images that are always fetched rather than skipped: the padding of a tar."""
 _LARGEST_GAP: Final = 2**20
-"""Bytes that are worth no request's time: somebody pays for them."""
+"""The most bytes between two images that are fetched with them, however slow requests are: traffic costs money."""
 _SHORT: Final = 4096
 _LONG: Final = 2**20
 _SHORTS: Final = 3
-"""Short requests of which the quickest counts; the first connects as well."""
+"""How many short requests are measured; the fastest counts, because the first also has to connect."""
 
 _gaps: Final[dict[tuple[str, str], int]] = {}
-"""Of each scheme and host, the bytes that a request is worth."""
+"""The bytes that could be sent during a request, by scheme and host."""
 
 
 def is_remote(place: object) -> bool:
-    """Whether a place of images is a URL."""
+    """Return whether a place of images is a URL."""
     return "://" in str(place)
 
 
 def list_tars(url: str) -> Iterator[tuple[str, int]]:
-    """URL and size, in bytes, of every tar that has an index, at and below a URL.
+    """Yield URL and size, in bytes, of every tar at and below a URL; each must have an index beside it.
 
     Raises:
-        SourceError: it cannot be listed, has tars without an index, or does not serve byte ranges.
+        SourceError: the URL cannot be listed, a tar has no index, or the server does not serve byte ranges.
     """
     system = _system(url)
     try:
@@ -72,45 +73,49 @@ def list_tars(url: str) -> Iterator[tuple[str, int]]:
         for name in tars:
             if _json_of(name) not in there:
                 raise SourceError(
-                    f"{name} has no index ({_json_of(name).rpartition('/')[2]}) beside it, by which remote archives "
-                    "are read; download it, and give its folder"
+                    f"{name} has no index ({_json_of(name).rpartition('/')[2]}) beside it, which a remote archive "
+                    "needs; download the archive and name its folder"
                 )
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            found = list(zip(tars, pool.map(partial(_size, system), tars), strict=True))
-        _refuse_whole_bodies(system, found)
+            sizes = list(zip(tars, pool.map(partial(_size, system), tars), strict=True))
+        _refuse_whole_bodies(system, sizes)
     except OSError as error:
-        raise SourceError(f"{url} cannot be listed: {error}") from error
-    yield from found
+        raise SourceError(f"{url} cannot be listed: {error}; check the URL and the connection") from error
+    yield from sizes
 
 
 def read_index_of(url: str) -> bytes:
-    """The JSON beside an archive.
+    """Fetch the JSON beside an archive.
 
     Raises:
-        OSError: it could not be had, after several attempts.
+        OSError: the file could not be fetched after several attempts.
     """
     system = _system(url)
-    data: bytes = _patiently(lambda: system.cat_file(_json_of(url)))
+    data: bytes = _with_retries(lambda: system.cat_file(_json_of(url)))
     return data
 
 
 def read_ranges(url: str, ranges: Iterator[tuple[int, int]]) -> Iterator[bytes]:
-    """The bytes from start to end (not included) of each range, in ascending order, some fetched ahead.
+    """Yield the bytes of each range of an archive; some are fetched ahead.
 
-    In memory are at most one request's answer more than are made at a time, of 8 MiB each or of one larger range.
+    Memory holds the answers of at most `AT_ONCE` + 1 requests, each of 8 MiB or of one larger range.
+
+    Args:
+        url: the archive.
+        ranges: start and end (not included) of each range, in bytes, ascending.
 
     Raises:
-        OSError: a range could not be had, after several attempts.
+        OSError: a range could not be fetched after several attempts.
     """
     system = _system(url)
-    # What reads by way of a file, as the Hub's does, would fetch megabytes ahead of each image.
+    # File systems that read through a file object, such as the Hub's, would fetch megabytes ahead of each image.
     options = {} if system.async_impl else {"cache_type": "none"}
 
     def ask(start: int, end: int) -> bytes:
         return _whole(system.cat_file(url, start=start, end=end, **options), end - start)
 
     def fetch(run: list[tuple[int, int]]) -> tuple[list[tuple[int, int]], bytes]:
-        return run, _patiently(partial(ask, run[0][0], run[-1][1]))
+        return run, _with_retries(partial(ask, run[0][0], run[-1][1]))
 
     first = list(itertools.islice(ranges, _FEW))
     gap = _gap(url, ask, first) if len(first) == _FEW else _APART
@@ -129,10 +134,10 @@ def read_ranges(url: str, ranges: Iterator[tuple[int, int]]) -> Iterator[bytes]:
 
 
 def _gap(url: str, ask: Callable[[int, int], bytes], ranges: list[tuple[int, int]]) -> int:
-    """Bytes between two ranges that are fetched rather than left out, measured where the first ranges lie."""
+    """Return the most bytes between two ranges that are fetched with them; measured where the first ranges lie."""
     server = urlsplit(url)[:2]
     start, end = ranges[0][0], ranges[-1][1]
-    if server not in _gaps and end - start >= _LONG:  # less takes no time that could be told from a request's
+    if server not in _gaps and end - start >= _LONG:  # fewer bytes take too little time to measure
         _gaps[server] = _measured(ask, start)
     return _gaps.get(server, _LEAST_GAP)
 
@@ -143,18 +148,20 @@ def _measured(ask: Callable[[int, int], bytes], start: int) -> int:
         ask(start, start + length)
         return time.perf_counter() - begun
 
-    # Attempts that failed, and the waits after them, do not count.
-    request = min(_patiently(partial(seconds, _SHORT)) for _ in range(_SHORTS))
-    byte = max(_patiently(partial(seconds, _LONG)) - request, 1e-9) / (_LONG - _SHORT)
-    # While one request waits for its answer, the others do not stand still.
+    # The clock starts anew with each attempt, so failed attempts and the waits after them do not count.
+    request = min(_with_retries(partial(seconds, _SHORT)) for _ in range(_SHORTS))
+    byte = max(_with_retries(partial(seconds, _LONG)) - request, 1e-9) / (_LONG - _SHORT)
+    # While one request waits for its answer, the other requests go on.
     return int(min(max(request / AT_ONCE / byte, _LEAST_GAP), _LARGEST_GAP))
 
 
 def _names_below(system: Any, url: str) -> list[str]:
-    """URLs of the files at and below a URL."""
+    """Return the URLs of the files at and below a URL."""
     if not _is_http(url):
-        _patiently(partial(system.ls, url, detail=False))  # `find` keeps quiet about what it cannot reach
-        return [system.unstrip_protocol(name) for name in _patiently(partial(system.find, url))]
+        _with_retries(
+            partial(system.ls, url, detail=False)
+        )  # fails if the URL cannot be reached; `find` does not
+        return [system.unstrip_protocol(name) for name in _with_retries(partial(system.find, url))]
     # Over HTTP `find` makes a request for each folder, and leaves out those that fail.
     names: list[str] = []
     seen: set[str] = set()
@@ -164,19 +171,19 @@ def _names_below(system: Any, url: str) -> list[str]:
         if folder in seen:  # a page can link to itself
             continue
         seen.add(folder)
-        for found in _patiently(partial(system.ls, folder, detail=True)):
-            (pending if found["type"] == "directory" else names).append(found["name"])
+        for entry in _with_retries(partial(system.ls, folder, detail=True)):
+            (pending if entry["type"] == "directory" else names).append(entry["name"])
     return names
 
 
 def _size(system: Any, url: str) -> int:
-    """Bytes of an archive."""
+    """Return the bytes of an archive."""
 
     def ask() -> int:
         try:
             size: int | None = system.size(url)
         except FileNotFoundError as error:
-            # Over HTTP fsspec calls so whatever went wrong; only what is not there is not asked for again.
+            # Over HTTP, fsspec raises this for every failure. Only a missing file is not tried again.
             if not _is_http(url) or error.__cause__ is None or getattr(error.__cause__, "status", 0) == 404:
                 raise
             raise error.__cause__ from None
@@ -184,11 +191,15 @@ def _size(system: Any, url: str) -> int:
             raise OSError(f"the server does not say how large {url} is")
         return size
 
-    return _patiently(ask)
+    return _with_retries(ask)
 
 
 def _refuse_whole_bodies(system: Any, tars: list[tuple[str, int]]) -> None:
-    """Ask for one byte of one archive: to each image such a server would answer with all of its archive."""
+    """Raise if a server ignores byte ranges: it would answer each request for an image with the whole archive.
+
+    Raises:
+        SourceError: the server sends a whole archive for one byte of it.
+    """
     some = next(((name, size) for name, size in tars if size > 1 and _is_http(name)), None)
     if some is None:
         return
@@ -196,30 +207,30 @@ def _refuse_whole_bodies(system: Any, tars: list[tuple[str, int]]) -> None:
 
     def ignores_ranges() -> bool:
         with system.open(url, size=size, cache_type="none") as file:
-            file.seek(1)  # for the first byte the beginning of the whole would do
+            file.seek(1)  # a request for the first byte could be answered by the beginning of the whole file
             try:
                 file.read(1)
-            except ValueError:  # of an answer whose body was not read
+            except ValueError:  # fsspec refuses an answer that is longer than the range
                 return True
         return False
 
-    if _patiently(ignores_ranges):
+    if _with_retries(ignores_ranges):
         raise SourceError(
-            f"{url} is sent whole where a byte of it is asked for, and remote archives are read by byte range; "
-            "give a server that serves ranges (nginx, Apache, S3), or download the archives and give their folder"
+            f"the server of {url} ignores byte ranges, which remote archives need; use a server that serves ranges "
+            "(nginx, Apache, S3), or download the archives and name their folder"
         )
 
 
 def _whole(data: bytes, length: int) -> bytes:
     if len(data) != length:
         raise OSError(
-            f"{len(data):,} bytes came in place of {length:,}; the server may not serve byte ranges"
+            f"the server sent {len(data):,} bytes instead of {length:,}; perhaps it does not serve byte ranges"
         )
     return data
 
 
-def _patiently(request: Callable[[], _T]) -> _T:
-    """The result of a request that is made again when it fails, with longer and longer waits."""
+def _with_retries(request: Callable[[], _T]) -> _T:
+    """Make a request, and again if it fails, after longer and longer waits; return its result."""
     for attempt in range(ATTEMPTS):
         try:
             return request()
@@ -242,7 +253,7 @@ def _json_of(url: str) -> str:
 
 @lru_cache(4)
 def _system(url: str) -> Any:
-    """The file system of a URL."""
+    """Return the file system of a URL."""
     try:
         import fsspec  # noqa: PLC0415 - an extra
     except ImportError as error:
@@ -258,7 +269,7 @@ def _system(url: str) -> Any:
         }
     try:
         system, _ = fsspec.core.url_to_fs(url, **options)
-    except ImportError as error:  # fsspec's own words name the package
+    except ImportError as error:  # the message of fsspec names the package
         raise SourceError(f"{url} needs a package that is not installed: {error}") from error
     except ValueError as error:
         raise SourceError(f"{url} cannot be read: {error}") from error

@@ -1,8 +1,12 @@
-"""Finding the archives and folders that hold images, and in which order they count.
+"""Finding the archives and folders that hold images, and the order in which they count.
 
-Updates count before originals: those with a date first, the newest before all, and of one date the last name
-(`batch-10` before `batch-9`). Originals count by the places that were given, and within one by their layers. Archives
-that cannot hold the same posts, by their names, form a wave: they can be read side by side.
+If several archives hold a post, its image is taken from the first in this order:
+
+- Updates come before originals. Updates with a date come first, the newest before the others. Of one date, the last
+  name comes first (`batch-10` before `batch-9`).
+- Originals come in the order of the searched places, and within a place by their layers.
+
+Archives that cannot hold the same posts, by their names, form a wave: they can be read side by side.
 """
 
 from __future__ import annotations
@@ -37,7 +41,7 @@ if TYPE_CHECKING:
 
 _UPDATE: Final = re.compile(r"updates?(?![^\W\d_])", re.IGNORECASE)
 _TRIED: Final = 3
-"""Posts of a tar by which its name is tried: of a tar that is named by another rule, the first agrees by chance."""
+"""How many posts of a tar its name is checked with; the first one alone could agree by chance."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,29 +49,35 @@ class Archive:
     """A tar, or a folder of image files."""
 
     path: str
+    """The path or URL."""
     name: str
-    """The path below the folder that was searched, with `/` on every system: stable when the folder moves."""
+    """The path below the searched folder, with `/` on every system; it stays the same when the folder moves."""
     is_folder: bool
+    """Whether this is a folder of image files, and not a tar."""
     is_update: bool
+    """Whether this is an update, whose images count before those of originals."""
     date: str
-    """Of an update: `20240522`, or `202405`, or "" where neither it nor a folder above it is named by a date."""
+    """The date of an update, `20240522` or `202405`; "" if its name and the folders above it have no date."""
     claim: Claim
+    """The posts that the name announces."""
     layer: int
+    """The leading digit of `data-0NNN`; a higher layer counts before a lower one."""
     layout: str
+    """The layout in words."""
     root: int
-    """The place of the searched folder among those given."""
+    """The index of the searched place among all searched places."""
     stamp: int
-    """Changes when the contents do: bytes of a tar, nanoseconds of a folder's last change."""
+    """A number that changes when the contents do: from time and size of a tar, or from the time of a folder."""
 
     @property
     def key(self) -> str:
-        """What an archive is known by from one run to the next."""
+        """The name of the archive in journals, the same in every run."""
         return f"{self.root}/{storable(self.name)}"
 
     def _order(self) -> tuple[int, ...]:
-        """Ascending: what counts more comes first, whatever its name."""
+        """Return a sort key: archives that count more come first."""
         if self.is_update:
-            # A month alone is older than its days: what it was named for can have been made at its start.
+            # A month without a day counts as older than its days: the update may be from the month's first day.
             return (0, -int(self.date.ljust(8, "0")), self.root)
         return (1, self.root, -self.layer)
 
@@ -75,52 +85,54 @@ class Archive:
 def find_archives(
     roots: Sequence[str | os.PathLike[str]], skip: str | os.PathLike[str] | None = None
 ) -> list[Archive]:
-    """Search folders for tars and folders of images, once, and put them in the order in which they count.
+    """Search folders for tars and folders of images, once, and return them in the order in which they count.
 
-    A name decides which posts are looked for in an archive first, and whether it is an update; which posts it holds
-    is learned by `holding`. A name that does not tell of the first posts in its archive decides nothing. Of remote
-    archives nothing is read here.
+    The name of an archive decides which posts are looked for in it first, and whether it is an update. A name that
+    disagrees with the first posts in the archive is ignored. Which posts an archive really holds is learned later, by
+    `holding`. Remote archives are not read here.
 
     Args:
-        roots: folders to search with all that is below them, or tars; URLs that fsspec knows, of tars with an index
-            beside them (`0000.json`). Links to files and folders are followed,
-            names that begin with a dot are passed over.
-        skip: a folder to leave out, such as the one that is written to.
+        roots: folders, searched at any depth, or tars, or URLs that fsspec can read, of tars with an index beside them
+            (`0000.json`). Links to files and folders are followed. Names that begin with a dot are skipped.
+        skip: a folder to leave out, such as the folder of the export.
 
     Raises:
-        SourceError: a root is missing or cannot be read, or nothing at all was found.
+        SourceError: a place is missing or cannot be read, or no images were found at all.
     """
     skipped = None if skip is None else os.path.realpath(skip)
-    found: list[Archive] = []
+    archives: list[Archive] = []
     for number, root in enumerate(roots):
         if is_remote(root):
-            found += _search_remote(str(root), number)
+            archives += _search_remote(str(root), number)
             continue
         path = Path(root)
         if not path.exists():
             raise SourceError(
-                f"{path}, given as a place of images, does not exist; correct the path, or mount the disk"
+                f"the place of images {path} does not exist; correct the path, or mount the disk"
             )
         try:
             if path.is_dir():
-                found += _search(path, number, skipped)
+                archives += _search(path, number, skipped)
             else:
-                found.append(_archive(path, path.name, number, path.absolute().parts[-3:-1]))
+                archives.append(_local(path, path.name, number, path.absolute().parts[-3:-1]))
         except OSError as error:
-            raise SourceError(f"{error.filename or path} cannot be read: {error.strerror}") from error
-    if not found:
+            raise SourceError(
+                f"{error.filename or path} cannot be read ({error.strerror}); change its permissions, or name "
+                "another place"
+            ) from error
+    if not archives:
         places = ", ".join(str(root) for root in roots) or "no folder"
         raise SourceError(
-            f"no images were found in {places}: neither tar archives (data-0123.tar, 0123.tar, data-4.tar, "
-            f"12000.tar) nor files named ID.jpg, ID.png, ID.webp, ID.avif in a folder or below it"
+            f"no images were found in {places}; name a folder that holds tar archives (data-0123.tar, 0123.tar, "
+            "data-4.tar, 12000.tar), or files named ID.jpg, ID.png, ID.webp, ID.avif, at any depth"
         )
-    return _in_order(found)
+    return _in_order(archives)
 
 
-def _in_order(found: Sequence[Archive]) -> list[Archive]:
-    updates = [archive for archive in found if archive.is_update]
-    originals = [archive for archive in found if not archive.is_update]
-    # Updates that no date tells apart are numbered as they appear, so that the last has the newest images.
+def _in_order(archives: Sequence[Archive]) -> list[Archive]:
+    updates = [archive for archive in archives if archive.is_update]
+    originals = [archive for archive in archives if not archive.is_update]
+    # Updates without different dates are numbered as they appear, so the last has the newest images.
     updates.sort(key=_by_name, reverse=True)
     originals.sort(key=_by_name)
     return sorted(updates + originals, key=Archive._order)  # noqa: SLF001 - our own
@@ -131,10 +143,12 @@ def _by_name(archive: Archive) -> tuple[object, str]:
 
 
 def waves(archives: Sequence[Archive]) -> list[list[Archive]]:
-    """Group archives so that no two of a wave can hold the same post, and none comes before one that counts more.
+    """Group archives into waves that can each be read in parallel.
+
+    No two archives of a wave can hold the same post, and no archive comes before one that counts more.
 
     Args:
-        archives: in the order in which they count.
+        archives: the archives, in the order in which they count.
     """
     grouped: list[list[Archive]] = []
     # The last wave so far that can hold posts of each rest of id % 1000, and of each range of ids.
@@ -156,7 +170,7 @@ def waves(archives: Sequence[Archive]) -> list[list[Archive]]:
 
 
 def _search(root: Path, number: int, skipped: str | None) -> Iterator[Archive]:
-    # An update may be what the user points at: the last two names of the root count with those below it.
+    # The user may name the folder of an update itself, so the root's last two names are read like those below it.
     above = root.absolute().parts[-2:]
     seen: set[str] = set()
     pending = [root]
@@ -175,43 +189,43 @@ def _search(root: Path, number: int, skipped: str | None) -> Iterator[Archive]:
                     pending.append(folder / entry.name)
                 elif TAR_NAME.search(entry.name):
                     path = folder / entry.name
-                    yield _archive(path, path.relative_to(root).as_posix(), number, above)
+                    yield _local(path, path.relative_to(root).as_posix(), number, above)
                 elif first is None:
                     first = _id(entry.name)
         if first is not None:
-            yield _archive(folder, folder.relative_to(root).as_posix(), number, above, first)
+            yield _local(folder, folder.relative_to(root).as_posix(), number, above, first)
 
 
 def _search_remote(root: str, number: int) -> Iterator[Archive]:
     above = tuple(root.rstrip("/").split("/")[-2:])
     for url, size in list_tars(root):
         name = url.removeprefix(root).lstrip("/") or url.rpartition("/")[2]
-        known = read_archive_name(TAR_NAME.sub("", url.rpartition("/")[2]))
-        yield _known(url, name, known, root=number, above=above, stamp=size, is_folder=False)
+        announced = read_archive_name(TAR_NAME.sub("", url.rpartition("/")[2]))
+        yield _archive(url, name, announced, root=number, above=above, stamp=size, is_folder=False)
 
 
-def _archive(path: Path, name: str, number: int, above: tuple[str, ...], first: int | None = None) -> Archive:
-    """What is known of a tar, or of a folder of which a post is given."""
+def _local(path: Path, name: str, number: int, above: tuple[str, ...], first: int | None = None) -> Archive:
+    """Return the archive of a tar, or of a folder whose first post is `first`; check its name with its first posts."""
     is_folder = first is not None
-    known = read_archive_name(path.name if is_folder else TAR_NAME.sub("", path.name))
-    if is_folder and known.claim.modulus == 10:
-        # Many a folder is named so (mine-1, batch-2), and one image in ten is in accord with it by chance.
-        is_believed = _holds_updates((*above, *name.split("/"))) and _has_only(path, known.claim)
+    announced = read_archive_name(path.name if is_folder else TAR_NAME.sub("", path.name))
+    if is_folder and announced.claim.modulus == 10:
+        # Many folders have such names (mine-1, batch-2), and one image in ten agrees with them by chance.
+        is_believed = _holds_updates((*above, *name.split("/"))) and _has_only(path, announced.claim)
     else:
         posts = [first] if first is not None else _first_ids(str(path))
-        is_believed = all(map(known.claim.has, posts))
+        is_believed = all(map(announced.claim.has, posts))
     if not is_believed:
-        known = ArchiveName(EVERYTHING, 0, "unknown")
+        announced = ArchiveName(EVERYTHING, 0, "unknown")
     status = path.stat()
-    # A tar that was written anew can be as large as before; a set is also copied without the times of its files.
+    # Time and size together: a tar that was written again can have its earlier size, and a copied tar any time.
     stamp = status.st_mtime_ns if is_folder else status.st_mtime_ns + status.st_size
-    return _known(str(path), name, known, root=number, above=above, stamp=stamp, is_folder=is_folder)
+    return _archive(str(path), name, announced, root=number, above=above, stamp=stamp, is_folder=is_folder)
 
 
-def _known(
+def _archive(
     path: str,
     name: str,
-    known: ArchiveName,
+    announced: ArchiveName,
     *,
     root: int,
     above: tuple[str, ...],
@@ -219,23 +233,23 @@ def _known(
     is_folder: bool,
 ) -> Archive:
     parts = (*above, *name.split("/"))
-    is_update = known.claim.modulus == 10 or _holds_updates(parts)
+    is_update = announced.claim.modulus == 10 or _holds_updates(parts)
     return Archive(
         path=path,
         name=name,
         is_folder=is_folder,
         is_update=is_update,
         date=update_date(parts) if is_update else "",
-        claim=known.claim,
-        layer=known.layer,
-        layout=known.layout + (", folders" if is_folder else ", tars"),
+        claim=announced.claim,
+        layer=announced.layer,
+        layout=announced.layout + (", folders" if is_folder else ", tars"),
         root=root,
         stamp=stamp,
     )
 
 
 def _holds_updates(parts: Sequence[str]) -> bool:
-    """Whether one of some names is `update` or `updates`, or that and more (`updates_2024`, not `updated_art`)."""
+    """Return whether a name is `update` or `updates`, or begins with that word (`updates_2024`, not `updated_art`)."""
     return any(_UPDATE.match(part) for part in parts)
 
 
@@ -245,12 +259,12 @@ def _has_only(folder: Path, claim: Claim) -> bool:
     return all(claim.has(number) for number in numbers if number is not None)
 
 
-class _Found(Exception):  # noqa: N818 - not an error
-    pass
+class _Enough(Exception):  # noqa: N818 - not an error
+    """Ends the reading of a tar when enough posts were seen."""
 
 
 def _first_ids(path: str) -> list[int]:
-    """The first posts of a tar."""
+    """Return the first posts of a tar."""
     posts: list[int] = []
 
     def stop_at_last(member: Member) -> bool:
@@ -258,10 +272,10 @@ def _first_ids(path: str) -> list[int]:
         if number is not None:
             posts.append(number)
         if len(posts) == _TRIED:
-            raise _Found
+            raise _Enough
         return False
 
-    with contextlib.suppress(_Found, DamagedTarError):
+    with contextlib.suppress(_Enough, DamagedTarError):
         for _ in read_tar(path, stop_at_last):
             pass
     return posts

@@ -1,9 +1,9 @@
-"""Reading parts of a file: each by itself, or several with what lies between them, whichever the disk does sooner.
+"""Reading parts of a file, each by itself or several in one read, whichever is faster on the disk.
 
-A jump costs a hard disk as much time as a megabyte, an SSD as much as some tens of kilobytes, and the page cache as
-much as a few. So what it costs here is measured on the first large archive of each disk: a jump is a short read far
-from the last, and the rest of a long read is what its bytes take. Parts closer together than the bytes that a jump
-is worth are read in one go: all of a dense selection, none of a sparse one.
+A jump takes a hard disk as long as reading a megabyte, an SSD as long as some tens of kilobytes, and the page cache as
+long as a few. So the cost of a jump is measured on the first large archive of each disk. A jump is a short read far
+from the last one. The time of a long read without the jump is the time of its bytes. Parts are read together if the
+gap between them is smaller than the bytes that could be read during a jump.
 """
 
 from __future__ import annotations
@@ -18,23 +18,27 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _LEAST_GAP: Final = 512
-"""Bytes between two parts that are never worth a jump: the padding of a tar."""
+"""Bytes between two parts that are always read rather than skipped: the padding of a tar."""
 _LARGEST_GAP: Final = 4 * 2**20
 _JUMPS: Final = 6
 _LONG: Final = 2**20
 _LARGE: Final = 32 * 2**20
-"""Bytes of a file in which jumps are far."""
+"""Bytes of a file that is large enough to measure jumps in it."""
 _BUFFER: Final = 2**20
-"""Bytes that are read in one go at the most, unless one part has more."""
+"""The most bytes of one read, unless a single part has more."""
 
 _gaps: Final[dict[int, int]] = {}
-"""Of each disk, the bytes that a jump is worth."""
+"""The bytes that each disk could read during a jump, by the disk's number."""
 
 
 def read_spans(path: str, spans: Iterator[tuple[int, int]]) -> Iterator[memoryview]:
-    """The bytes from start to end (not included) of each span, in ascending order; fewer where the file ends.
+    """Yield the bytes of each span of a file; fewer if the file ends before the span does.
 
-    What is given holds until the next is asked for.
+    The bytes are valid only until the next span is read: the buffer is used again.
+
+    Args:
+        path: the file.
+        spans: start and end (not included) of each span, in bytes, ascending.
 
     Raises:
         OSError: the file cannot be read.
@@ -52,12 +56,12 @@ def read_spans(path: str, spans: Iterator[tuple[int, int]]) -> Iterator[memoryvi
 
 
 def runs(spans: Iterator[tuple[int, int]], gap: int, most: int) -> Iterator[list[tuple[int, int]]]:
-    """Spans that are read together.
+    """Group spans that are read together.
 
     Args:
-        spans: start and end (not included) of each, in bytes.
-        gap: bytes between two that are read rather than left out; below 0 each span is read by itself.
-        most: bytes that are read in one go, unless one span has more.
+        spans: start and end (not included) of each span, in bytes.
+        gap: the most bytes between two spans that are read with them; below 0, each span is read by itself.
+        most: the most bytes of one read, unless a single span has more.
     """
     run: list[tuple[int, int]] = []
     for span in spans:
@@ -95,7 +99,7 @@ def _measured(file: io.FileIO, size: int) -> int:
 
 
 def _read(file: io.FileIO, start: int, buffer: memoryview) -> int:
-    """Fill a buffer from a place in a file; gives how many bytes there were."""
+    """Fill a buffer from a place in a file; return how many bytes were read."""
     file.seek(start)
     count = 0
     while count < len(buffer) and (some := file.readinto(buffer[count:])):

@@ -1,7 +1,7 @@
 """Reading tar archives at the speed of the disk.
 
-Python's `tarfile` builds an object for every member; walking the 512-byte headers is about ten times faster.
-Names in an archive are data: they are given as they stand, and nothing here makes a path of one.
+Python's `tarfile` builds an object for every member. Walking the 512-byte headers is about ten times faster.
+Names in an archive are data: they are returned unchanged, and nothing here uses one as a path.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ BLOCK: Final = 512
 """Bytes of a header; contents are padded to a multiple of it (POSIX 1003.1, pax, ustar interchange format)."""
 
 _LONGEST_EXTENSION: Final = 2**20
-"""Bytes of a long name or a set of pax records; a member that claims more of them is damaged."""
+"""The most bytes of a long name or of a set of pax records; a member that declares more is damaged."""
 
 _BUFFER: Final = 2**20
 _COMPRESSED: Final[dict[bytes, Callable[[str], Any]]] = {
@@ -38,9 +38,9 @@ _COMPRESSED: Final[dict[bytes, Callable[[str], Any]]] = {
     b"BZh": bz2.open,
     b"\xfd7zXZ\x00": lzma.open,
 }
-"""What opens an archive, by the bytes that it begins with."""
+"""The functions that open a compressed archive, by the bytes that it begins with."""
 _UNKNOWN_END: Final = 2**63 - 1
-"""Where a compressed archive ends: it is known when it is reached."""
+"""The end of a compressed archive, which is not known before it is reached."""
 _END: Final = bytes(BLOCK)
 
 _WITHOUT_CONTENTS: Final = {
@@ -58,12 +58,12 @@ _WITH_OTHER_CONTENTS: Final = {
     b"M": "a part of a file",
     b"V": "a label",
 }
-"""Kinds of GNU whose contents are no file."""
+"""Types of GNU members whose contents are not a file."""
 _EXTENSIONS: Final = (b"L", b"K", b"x", b"g", b"X")
 
 
 class DamagedTarError(Exception):
-    """An archive that cannot be read further; the message says why and where."""
+    """Raised for an archive that cannot be read further; the message says why and where."""
 
 
 @dataclass(slots=True)
@@ -71,33 +71,34 @@ class Member:
     """An entry of an archive: a file, unless `kind` says otherwise."""
 
     name: str
+    """The name, unchanged."""
     size: int
     """Bytes of the contents, as declared."""
     offset: int
-    """Where the contents start; in a compressed archive, in the uncompressed stream."""
+    """The byte where the contents start; in a compressed archive, in the uncompressed stream."""
     kind: str = "a file"
     """`a file`, `a folder`, `a symbolic link`, …"""
     header: int = 0
-    """Where its header stands."""
+    """The byte where the header starts."""
     target: str = ""
-    """The name that a hard link leads to."""
+    """The name that a hard link points to."""
 
     @property
     def is_borrowed(self) -> bool:
-        """Whether it is a hard link whose contents lie behind the header of another member."""
+        """Whether this is a hard link whose contents follow the header of another member."""
         return bool(self.target) and self.kind == "a file"
 
 
 def image_of(member: Member) -> int | None:
-    """The post whose image a member is, by its name and kind; None for what lies beside images by custom.
+    """Return the post whose image a member is, by its name and kind; None for files that usually lie beside images.
 
     Raises:
-        StrangeNameError: it is something that no image is taken from; the message says what.
+        StrangeNameError: the member is not an image of a post; the message says what it is.
     """
     try:
         number = post_id(member.name.rstrip("/"))
     except StrangeNameError as error:
-        # Folders in an archive are nothing strange, as long as they do not lead anywhere.
+        # Folders in an archive are normal, unless their names are paths out of it.
         if member.kind == "a folder" and "path" not in str(error):
             return None
         raise
@@ -107,22 +108,23 @@ def image_of(member: Member) -> int | None:
 
 
 def read_tar(path: str, wanted: Wanted, start: int = 0) -> Iterator[tuple[Member, bytes]]:
-    """Walk an archive once, from its start to its end, and read the members that are wanted, one at a time.
+    """Walk an archive once, from its start to its end, and read the wanted members, one at a time.
 
-    Archives that were joined by `cat` are read to the last. Hard links come after everything else, as files with the
-    contents of the member that they lead to, in the order of these.
+    Archives that were joined by `cat` are all read. Hard links come last, as files with the contents of the member that
+    they point to, in the order of these members.
 
     Args:
         path: the archive; gzip, bzip2 and xz are recognised by their bytes.
-        wanted: is asked about every member, in order; only those that it takes are read.
-        start: where a member begins, in an archive that is not compressed.
+        wanted: is called with every member, in order; True reads it.
+        start: the byte of the first header to read, in an archive that is not compressed.
 
     Yields:
         the wanted members with their contents.
 
     Raises:
-        DamagedTarError: the archive ends in the middle, or has something else in the place of a header.
-            Everything before that was given.
+        DamagedTarError: the archive is cut off, or holds no header where one is expected. All members before that
+            place were yielded.
+        OSError: the archive cannot be read.
     """
     unpack = _unpacker(path)
     with unpack(path) if unpack else Path(path).open("rb", buffering=0) as file:
@@ -131,7 +133,7 @@ def read_tar(path: str, wanted: Wanted, start: int = 0) -> Iterator[tuple[Member
 
 
 def is_compressed(path: str) -> bool:
-    """Whether an archive is packed, so that offsets in it are none of the file's."""
+    """Return whether an archive is compressed; then offsets in it are not offsets in the file."""
     return _unpacker(path) is not None
 
 
@@ -142,7 +144,7 @@ def _unpacker(path: str) -> Callable[[str], Any] | None:
 
 
 class _Walk:
-    """One way through an archive, and a second one for the targets of its hard links, where it has some."""
+    """One pass through an archive, and a second pass for the targets of its hard links, if it has some."""
 
     def __init__(self, file: Stream, start: int, end: int, wanted: Wanted) -> None:
         self.file = file
@@ -152,7 +154,11 @@ class _Walk:
         self.links: list[Member] = []
 
     def members(self) -> Iterator[tuple[Member, bytes]]:
-        """The wanted members with their contents; raises what `read_tar` does."""
+        """Yield the wanted members with their contents.
+
+        Raises:
+            DamagedTarError: the archive is damaged.
+        """
         damage: DamagedTarError | None = None
         try:
             yield from self._pass(self.start, self.wanted, self.links.append)
@@ -164,9 +170,11 @@ class _Walk:
             raise damage
 
     def _linked(self) -> Iterator[tuple[Member, bytes]]:
-        """The wanted hard links, read through to their targets."""
+        """Yield the wanted hard links with the contents of their targets."""
         targets = _Targets(self.links)
-        with contextlib.suppress(DamagedTarError):  # what lies behind was not walked the first time either
+        with contextlib.suppress(
+            DamagedTarError
+        ):  # the first pass has met the damage, and `members` raises it
             for _ in self._pass(0, targets.see, targets.see):
                 pass
         for member in targets.members():
@@ -178,17 +186,17 @@ class _Walk:
                 yield member, data
 
     def _pass(self, at: int, wanted: Wanted, link: _Link) -> Iterator[tuple[Member, bytes]]:
-        """Walk from a header to the end; errors of what unpacks are damages of the archive."""
+        """Walk from a header to the end; errors of decompression count as damage of the archive."""
         try:
             yield from _walk(self.file, at, self.end, wanted, link)
         except (EOFError, zlib.error, lzma.LZMAError, OSError) as error:
             if isinstance(error, OSError) and error.errno is not None:
-                raise  # the disk's fault, not the archive's
+                raise  # an error of the system, such as a broken disk
             raise DamagedTarError(f"cannot be unpacked further: {error}") from error
 
 
 class _Targets:
-    """Finds what hard links lead to: the last file of that name before them, else the last one behind."""
+    """Finds the targets of hard links: the last file of that name before the link, else the last one after it."""
 
     def __init__(self, links: list[Member]) -> None:
         self._links = {link.header: link for link in links}
@@ -196,7 +204,7 @@ class _Targets:
         self._files: dict[str, Member] = {}
 
     def see(self, member: Member) -> bool:
-        """Take down a member, in the order of the archive; it is not read."""
+        """Note a member, in the order of the archive; return False, so that it is not read."""
         if member.header in self._links:
             member = self._links[member.header] = self._through(member)
         if member.kind == "a file" and _plain(member.name) in self._needed:
@@ -204,7 +212,7 @@ class _Targets:
         return False
 
     def members(self) -> list[Member]:
-        """The links as files, in the order of their contents, behind those that lead nowhere."""
+        """Return the links as files, in the order of their contents; links without a target come first."""
         links = map(self._through, self._links.values())
         return sorted(links, key=lambda link: (link.is_borrowed, link.offset, link.header))
 
@@ -222,14 +230,14 @@ def _plain(name: str) -> str:
 
 
 def _walk(file: Stream, start: int, end: int, wanted: Wanted, link: _Link) -> Iterator[tuple[Member, bytes]]:
-    at = file.seek(start)  # where the header in hand stood
+    at = file.seek(start)  # the place of `header`
     header = file.read(BLOCK) or b""
     buffer = bytearray(_BUFFER)
-    records: dict[str, str] = {}  # what extension headers say of the member that follows
+    records: dict[str, str] = {}  # the extension headers of the next member
     while True:
         if header == _END:
-            # Another archive can follow an end mark, or the padding of one.
-            at, header = _behind_end_mark(file, at + BLOCK)
+            # Another archive can follow an end mark and its padding.
+            at, header = _after_end_mark(file, at + BLOCK)
             records = {}
             if not header:
                 return
@@ -239,19 +247,19 @@ def _walk(file: Stream, start: int, end: int, wanted: Wanted, link: _Link) -> It
             records |= _read_extension(file, member, kind, end)
         else:
             if kind == b"S" and header[482]:
-                member.offset = _behind_sparse_map(file, member.offset)
+                member.offset = _after_sparse_map(file, member.offset)
             _apply(records, member)
             records = {}
         if member.offset + member.size > end:
             raise DamagedTarError(f"cut short within {member.name!r}")
         at = member.offset + member.size + -member.size % BLOCK
         if kind not in _EXTENSIONS and (link if member.target else wanted)(member):
-            # The padding and the next header come with the same call to the system.
+            # Padding and the next header are read with the contents, in one system call.
             needed = at - member.offset + BLOCK
             if needed > len(buffer):
                 buffer = bytearray(needed)
             read = file.readinto(memoryview(buffer)[:needed]) or 0
-            if read < member.size:  # it was as long when it was opened
+            if read < member.size:  # the file was longer when it was opened
                 raise DamagedTarError(f"cut short within {member.name!r}")
             yield member, bytes(memoryview(buffer)[: member.size])
             header = bytes(memoryview(buffer)[needed - BLOCK : read])
@@ -260,8 +268,8 @@ def _walk(file: Stream, start: int, end: int, wanted: Wanted, link: _Link) -> It
             header = file.read(BLOCK) or b""
 
 
-def _behind_end_mark(file: Stream, at: int) -> tuple[int, bytes]:
-    """Where the header of the next archive stands that was joined to this one, and that header; b"" without one."""
+def _after_end_mark(file: Stream, at: int) -> tuple[int, bytes]:
+    """Return place and bytes of the first header of an archive that was joined to this one; b"" without one."""
     file.seek(at)
     while (block := file.read(BLOCK) or b"") == _END:
         at += BLOCK
@@ -270,14 +278,12 @@ def _behind_end_mark(file: Stream, at: int) -> tuple[int, bytes]:
     try:
         parse_header(block, at, at)
     except DamagedTarError as error:
-        raise DamagedTarError(
-            f"has something else than a member behind its end mark, at byte {at:,}"
-        ) from error
+        raise DamagedTarError(f"has unexpected bytes after its end mark, at byte {at:,}") from error
     return at, block
 
 
-def _behind_sparse_map(file: Stream, at: int) -> int:
-    """Where the contents of a sparse file of GNU's own format begin: its pieces fill blocks behind the header."""
+def _after_sparse_map(file: Stream, at: int) -> int:
+    """Return where the contents of a sparse file in GNU's own format begin: after the blocks of its map."""
     file.seek(at)
     while len(block := file.read(BLOCK) or b"") == BLOCK:
         at += BLOCK
@@ -287,20 +293,25 @@ def _behind_sparse_map(file: Stream, at: int) -> int:
 
 
 def parse_header(header: bytes, at: int, end: int) -> Member:
-    """The member that a header at `at`, in an archive of `end` bytes, tells of.
+    """Return the member that a header describes.
+
+    Args:
+        header: the block of the header; shorter at the end of an archive that is cut off.
+        at: the place of the header, for messages.
+        end: the bytes of the archive, for messages.
 
     Raises:
-        DamagedTarError: it is no header.
+        DamagedTarError: the block is not a header.
     """
     if len(header) < BLOCK:
         raise DamagedTarError(f"ends at byte {min(end, at + len(header)):,} without an end mark")
-    # The sum of the header's bytes, its own field counted as eight spaces.
+    # The checksum is the sum of the header's bytes, with its own field as eight spaces.
     size = _number(header[124:136])
     total = _sum(header[:148]) + 8 * ord(" ") + _sum(header[156:334]) + _sum(header[334:])
     if size < 0 or total != _number(header[148:156]):
-        raise DamagedTarError("is no tar archive" if at == 0 else f"has no header at byte {at:,}")
+        raise DamagedTarError("is not a tar archive" if at == 0 else f"has no header at byte {at:,}")
     name = header[:100].partition(b"\0")[0]
-    # GNU's own format keeps times where ustar keeps the first part of a long name.
+    # Only ustar has the first part of a long name there; GNU's own format has times.
     if header[257:263] == b"ustar\0" and header[345]:
         name = header[345:500].partition(b"\0")[0] + b"/" + name
     kind = header[156:157]
@@ -309,17 +320,17 @@ def parse_header(header: bytes, at: int, end: int) -> Member:
         return Member(_text(name), 0, at + BLOCK, _WITHOUT_CONTENTS[kind], at, target)
     if kind in _WITH_OTHER_CONTENTS:
         return Member(_text(name), size, at + BLOCK, _WITH_OTHER_CONTENTS[kind], at)
-    if name.endswith(b"/") and kind not in _EXTENSIONS:  # how the oldest format writes a folder
+    if name.endswith(b"/") and kind not in _EXTENSIONS:  # the oldest format marks a folder only by its name
         return Member(_text(name), size, at + BLOCK, "a folder", at)
     return Member(_text(name), size, at + BLOCK, header=at)
 
 
 def file_header(name: str, size: int) -> bytes:
-    """The header of a plain file, the same on every machine and at every time.
+    """Return the header of a plain file; it does not depend on the machine or the time.
 
     Args:
-        name: ASCII, at most 100 characters.
-        size: of the contents, in bytes; below 8 GiB.
+        name: the file's name, ASCII, at most 100 characters.
+        size: the bytes of the contents, below 8 GiB.
     """
     fields = name.encode("ascii").ljust(100, b"\0") + b"0000644\0" + b"0000000\0" * 2 + b"%011o\0" % size
     rest = b"0" + bytes(100) + b"ustar\00000"
@@ -329,15 +340,15 @@ def file_header(name: str, size: int) -> bytes:
 
 
 def _sum(part: bytes) -> int:
-    """Of at most 256 bytes; six times as fast as `sum`.
+    """Return the sum of at most 256 bytes, six times as fast as `sum`.
 
-    The lower half of their Adler-32 is one more than their sum, modulo 65,521 (RFC 1950, 8.2).
+    The lower half of the Adler-32 of bytes is one more than their sum, modulo 65,521 (RFC 1950, 8.2).
     """
     return (zlib.adler32(part) & 0xFFFF) - 1
 
 
 def _number(field: bytes) -> int:
-    """Octal digits, or, where the first bit is set, GNU's base 256; -1 for anything else."""
+    """Return the number in a field: octal digits, or GNU's base 256 if the first bit is set; -1 for anything else."""
     if field[0] & 0x80:
         return int.from_bytes(bytes([field[0] & 0x7F]) + field[1:], "big")
     try:
@@ -351,7 +362,7 @@ def _text(name: bytes) -> str:
 
 
 def _read_extension(file: Stream, member: Member, kind: bytes, end: int) -> dict[str, str]:
-    """What a GNU long name or a set of pax records says of the next member."""
+    """Return what a GNU long name, or a set of pax records, says about the next member."""
     if member.size > _LONGEST_EXTENSION or member.offset + member.size > end:
         raise DamagedTarError(f"has a header of {member.size:,} bytes at byte {member.offset:,}")
     file.seek(member.offset)
@@ -360,11 +371,11 @@ def _read_extension(file: Stream, member: Member, kind: bytes, end: int) -> dict
         return {"path" if kind == b"L" else "linkpath": _text(text.partition(b"\0")[0])}
     if kind in (b"x", b"X"):
         return _pax_records(text, member.offset)
-    return {}  # records of the whole archive: nothing that an image needs
+    return {}  # records of the whole archive, which images do not need
 
 
 def _pax_records(text: bytes, at: int) -> dict[str, str]:
-    r"""Records of the form `LENGTH KEY=VALUE\n`, the length counting all of it."""
+    r"""Return pax records, written as `LENGTH KEY=VALUE\n`, where LENGTH counts the whole record."""
     records: dict[str, str] = {}
     while text:
         length, _, _ = text.partition(b" ")

@@ -19,17 +19,18 @@ _SPACE: Final = " \t\r\n"
 _AFTER_A_NUMBER: Final = (",", "]", *_SPACE)
 
 
-def read_array(stream: IO[bytes], path: Path) -> Iterator[tuple[int, bytes]]:
+def read_array(stream: IO[bytes], path: Path, *, chunk: int = _CHUNK) -> Iterator[tuple[int, bytes]]:
     """Iterate over the items of a JSON array: the number of each, from 1, and its text.
 
     Args:
         stream: a stream at the opening bracket, or at white space before it.
         path: the file, for messages.
+        chunk: how many bytes to read at a time.
 
     Raises:
         DumpError: an item is not JSON, so the start of the next one is not known; or the array does not end.
     """
-    window, number = _Window(stream), 0
+    window, number = _Window(stream, chunk), 0
     try:
         window.step_over("[")
         while number or window.next_character() != "]":
@@ -48,8 +49,9 @@ def read_array(stream: IO[bytes], path: Path) -> Iterator[tuple[int, bytes]]:
 class _Window:
     """The part of a stream's text that is in memory."""
 
-    def __init__(self, stream: IO[bytes]) -> None:
+    def __init__(self, stream: IO[bytes], chunk: int) -> None:
         self._stream = stream
+        self._chunk = chunk
         self._decoder = codecs.getincrementaldecoder("utf-8")("strict")
         self._scan = json.JSONDecoder().raw_decode
         self._text = ""
@@ -88,6 +90,6 @@ class _Window:
     def _read_on(self, failure: str) -> None:
         if self._ended or len(self._text) - self._at > _LONGEST_ITEM:
             raise ValueError(failure)
-        chunk = self._stream.read(_CHUNK)
+        chunk = self._stream.read(self._chunk)
         self._ended = not chunk
         self._text, self._at = self._text[self._at :] + self._decoder.decode(chunk, self._ended), 0

@@ -51,10 +51,17 @@ def sample_per(database: CachedStore, ids: Ids, by: str, at_most: int, seed: int
 
 
 class Smallest:
-    """A collector of the smallest ranks of each group, from pairs that come in pieces."""
+    """A collector of the smallest ranks of each group, from pairs that come in pieces.
 
-    def __init__(self, at_most: int, groups: int) -> None:
+    Args:
+        at_most: how many ranks of each group to keep.
+        groups: how many groups there are.
+        pending: how many pairs, of 8 bytes each, wait before they are sorted.
+    """
+
+    def __init__(self, at_most: int, groups: int, *, pending: int = _PENDING) -> None:
         self._at_most = at_most
+        self._most_pending = pending
         # A rank above the limit of its group is not among the smallest.
         self._limits = np.full(groups, (1 << _RANK_BITS) - 1, np.int64)
         self._pending: list[Ids] = [np.empty(0, np.int64)]  # groups and ranks, packed
@@ -65,7 +72,7 @@ class Smallest:
         has_chance = ranks <= self._limits[groups]
         self._pending.append(groups[has_chance] << _RANK_BITS | ranks[has_chance])
         self._count += len(self._pending[-1])
-        if self._count > _PENDING:
+        if self._count > self._most_pending:
             self._settle()
 
     def ranks(self) -> Ids:

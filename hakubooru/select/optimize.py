@@ -44,10 +44,15 @@ def cost(database: Store) -> Cost:
     return Cost(relations=relations, bytes=int(posts * _BYTES_A_POST + relations * _BYTES_A_RELATION))
 
 
-def optimize(database: Store) -> Path:
+def optimize(database: Store, *, common: int = _COMMON, rows_a_read: int = _ROWS_A_READ) -> Path:
     """Write the sidecar of a file, in place of an older one; gives its folder.
 
     The posts are read in a few scans, the relations in one, in pieces. The file itself is not changed.
+
+    Args:
+        database: the file.
+        common: a tag of more than one post in this many is stored as a bit for every post, other tags as lists of posts.
+        rows_a_read: how many relations to read at a time.
 
     Raises:
         DestinationError: neither the file's folder nor the user's cache can be written.
@@ -56,17 +61,17 @@ def optimize(database: Store) -> Path:
     with NewSidecar(database.path) as sidecar:
         for name in (*GROUPS, *NUMBERS):
             sidecar.save(name, columns[name])
-        _write_tags(database, sidecar, columns.ids)
+        _write_tags(database, sidecar, columns.ids, common, rows_a_read)
         return sidecar.finish()
 
 
-def _write_tags(database: Store, sidecar: NewSidecar, ids: Ids) -> None:
+def _write_tags(database: Store, sidecar: NewSidecar, ids: Ids, share: int, rows_a_read: int) -> None:
     counts = np.zeros(database.scalar("SELECT ifnull(MAX(tag_id), 0) + 1 FROM posttagrelation"), np.int64)
     for tag_id, count in database.rows("SELECT tag_id, COUNT(*) FROM posttagrelation GROUP BY tag_id"):
         counts[tag_id] = count
-    together = _by_tag(database, sidecar.scratch("together"), ids, counts)
+    together = _by_tag(_relations(database, rows_a_read), sidecar.scratch("together"), ids, counts)
     starts = np.cumsum(counts) - counts
-    is_common = counts * _COMMON > len(ids)
+    is_common = counts * share > len(ids)
     common = np.flatnonzero(is_common)
     bits = sidecar.empty("bits", (len(common), -(-len(ids) // 8)), np.uint8)
     posts = sidecar.empty("posts", (int(counts[~is_common].sum()),), np.uint32)
@@ -88,7 +93,7 @@ def _write_tags(database: Store, sidecar: NewSidecar, ids: Ids) -> None:
     sidecar.scratch("together").unlink()
 
 
-def _by_tag(database: Store, path: Path, ids: Ids, counts: Ids) -> Values:
+def _by_tag(relations: Iterator[tuple[Values, Values]], path: Path, ids: Ids, counts: Ids) -> Values:
     """Group the posts of all relations by tag, with a counting sort on disk; posts are indices in `ids`."""
     total = int(counts.sum())
     together = np.memmap(path, np.uint32, "w+", shape=(max(total, 1),))
@@ -97,7 +102,7 @@ def _by_tag(database: Store, path: Path, ids: Ids, counts: Ids) -> Values:
     place_of_id[ids] = np.arange(len(ids), dtype=np.uint32)
     filled = np.cumsum(counts) - counts
     with progress(total=total, desc="relations", unit=" relations", unit_scale=True) as bar:
-        for posts, tags in _relations(database):
+        for posts, tags in relations:
             order = np.argsort(tags, kind="stable")
             of_tag = tags[order]
             first = np.flatnonzero(np.append(True, of_tag[1:] != of_tag[:-1]))
@@ -109,14 +114,14 @@ def _by_tag(database: Store, path: Path, ids: Ids, counts: Ids) -> Values:
     return together
 
 
-def _relations(database: Store) -> Iterator[tuple[Values, Values]]:
+def _relations(database: Store, rows_a_read: int) -> Iterator[tuple[Values, Values]]:
     """Iterate over the post ids and tag ids of the file's relations, millions at a time."""
     sql = (
         "SELECT COUNT(*), MAX(id), group_concat(post_id), group_concat(tag_id) FROM "
-        f"(SELECT id, post_id, tag_id FROM posttagrelation WHERE id > ? ORDER BY id LIMIT {_ROWS_A_READ})"
+        f"(SELECT id, post_id, tag_id FROM posttagrelation WHERE id > ? ORDER BY id LIMIT {rows_a_read})"
     )
-    count, last = _ROWS_A_READ, -(2**63)
-    while count == _ROWS_A_READ:
+    count, last = rows_a_read, -(2**63)
+    while count == rows_a_read:
         ((count, last, posts, tags),) = database.rows(sql, [last])
         if count:
             yield np.fromstring(posts, np.int64, sep=","), np.fromstring(tags, np.int64, sep=",")

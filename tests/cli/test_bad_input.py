@@ -76,7 +76,7 @@ WRONG = {
         ["select", "posts.db", "--recipe", "epsilon", "--scale", "-1"],
         "scale must be above 0, not -1",
     ),
-    "a scale of no recipe": (["select", "posts.db", "--scale", "2"], "give a --recipe with it"),
+    "a scale of no recipe": (["select", "posts.db", "--scale", "2"], "add --recipe"),
     "a list of words": (
         ["select", "posts.db", "--ids", "ids.txt"],
         "ids.txt, line 2: 'two' is not a post id",
@@ -93,7 +93,7 @@ WRONG = {
     "a folder of images that is missing": ([*EXPORT, "--images", "no"], "no"),
     "a folder without images": ([*EXPORT, "--images", "folder"], "folder"),
     "export into a file": (["export", "posts.db", "--images", "images", "--out", "ids.txt"], "ids.txt"),
-    "export without images": (EXPORT, "no place of images is given"),
+    "export without images": (EXPORT, "the places of the images are missing; give `images` (--images)"),
 }
 
 

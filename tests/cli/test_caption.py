@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from hakubooru.caption import PRESETS
 from hakubooru_cli.main import cli
+from whole_command import call
 
 
 def run(*arguments):
@@ -61,11 +62,7 @@ def test_the_format_of_a_file(path, tmp_path):
     assert first["caption"].startswith("anime, ")
 
 
-def process(*arguments):
-    command = [Path(sys.executable).with_name("hakubooru"), "caption", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False, timeout=60)
-
-
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -73,19 +70,21 @@ def process(*arguments):
         (["--caption", "nowhere.toml"], "nowhere.toml cannot be read"),
         (["--post", "12345"], "has no post 12345"),
         (["--out", "captions.csv"], "captions.csv cannot be written"),
-        (["--out", "captions.txt", "--post", "1"], "give one of them"),
+        (["--out", "captions.txt", "--post", "1"], "leave one of them out"),
         (["--out", "captions.txt", "--workers", "0"], "0 is not in the range"),
     ],
 )
 def test_wrong_input_ends_with_2_and_one_sentence(path, arguments, message):
-    result = process(path, *arguments)
-    assert result.returncode == 2
-    assert message in result.stderr
-    assert "Traceback" not in result.stderr
+    code, _, error = call("caption", path, *arguments)
+    assert code == 2
+    assert message in error
+    assert "Traceback" not in error
 
 
+@pytest.mark.slow
 def test_two_workers_as_a_real_process(path, tmp_path):
     out = tmp_path / "captions.jsonl"
-    result = process(path, "--out", out, "--workers", "2")
+    command = [Path(sys.executable).with_name("hakubooru"), "caption", path, "--out", out, "--workers", "2"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert (result.returncode, result.stderr) == (0, "")
     assert len(out.read_text(encoding="utf-8").splitlines()) == 200

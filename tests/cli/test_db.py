@@ -22,7 +22,7 @@ def test_build_says_what_it_did(dump, tmp_path):
     assert (code, err) == (0, "")
     assert "3 records read" in out
     assert "2 new posts, 0 updated, 0 unchanged, 1 rejected" in out
-    assert f"the reasons are in {tmp_path / 'new.db'}.rejects.jsonl" in out
+    assert f"with reasons, are in {tmp_path / 'new.db'}.rejects.jsonl" in out
 
 
 def test_build_tells_of_an_old_dump_and_takes_the_option(tmp_path):
@@ -84,6 +84,7 @@ def test_info_in_words_and_as_json(dump, tmp_path):
     assert "   relations  4\n" in out
 
 
+@pytest.mark.slow
 def test_build_and_info_as_processes(dump, tmp_path):
     command = [sys.executable, "-c", "from hakubooru_cli.main import main; main()", "db"]
     built = subprocess.run(
@@ -113,6 +114,7 @@ main()
 """
 
 
+@pytest.mark.kill
 def test_an_interrupted_build_says_so_and_goes_on(tmp_path):
     dump = write_lines(tmp_path / "dump.jsonl", [api_post(number) for number in range(1, 20)])
     command = ["db", "build", dump, "--out", tmp_path / "new.db"]
@@ -120,7 +122,7 @@ def test_an_interrupted_build_says_so_and_goes_on(tmp_path):
         [sys.executable, "-c", INTERRUPTED, *command], capture_output=True, text=True, check=False
     )
     assert done.returncode == 130
-    assert done.stderr.strip() == "error: interrupted; the same command takes the work up again"
+    assert done.stderr.strip() == "error: interrupted; run the same command again to resume"
     assert not (tmp_path / "new.db").exists()
     code, out, _ = call(*command)
     assert code == 0

@@ -12,6 +12,8 @@ from pyarrow import parquet
 
 import hakubooru as hb
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 MAIN = "import sys; from hakubooru_cli.main import main; sys.exit(main())"
 
@@ -80,7 +82,7 @@ def test_a_folder_with_other_files_is_left_alone(tmp_path):
     (tmp_path / "images").mkdir()
     shown = run("demo", tmp_path)
     assert shown.returncode == 2
-    assert "no demo's" in shown.stderr
+    assert "neither empty nor a demo" in shown.stderr
     assert [entry.name for entry in tmp_path.iterdir()] == ["images"]
 
 

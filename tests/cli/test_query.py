@@ -81,7 +81,7 @@ def test_what_the_file_cannot_tell_apart_is_noted(path, query, count):
 def test_tags_say_how_many_there_are(path):
     cut = run("tags", path, "*o*", "--limit", 2)
     assert len(cut.stdout.splitlines()) == 2
-    assert cut.stderr == "note: the commonest 2 of 6 tags; --limit 6 shows all\n"
+    assert cut.stderr == "note: showing the most common 2 of 6 tags; --limit 6 shows all\n"
     assert len(run("tags", path, "*o*", "--limit", 2, "--json").stdout.splitlines()) == 2
     whole = run("tags", path, "*o*", "--limit", 6)
     assert (len(whole.stdout.splitlines()), whole.stderr) == (6, "")

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
 import pytest
 from click.testing import CliRunner
@@ -11,6 +9,7 @@ from pyarrow import parquet
 import hakubooru as hb
 from hakubooru.select.idfile import read_ids
 from hakubooru_cli.main import cli
+from whole_command import call
 
 
 def run(*arguments):
@@ -52,37 +51,27 @@ def test_scale_needs_a_recipe(path):
     assert "--recipe" in result.output
 
 
-def command(*arguments, folder):
-    line = [
-        sys.executable,
-        "-c",
-        "from hakubooru_cli.main import main; main()",
-        "select",
-        *map(str, arguments),
-    ]
-    return subprocess.run(line, capture_output=True, text=True, check=False, cwd=folder)
-
-
-def test_a_lock_is_written_then_compared(path, tmp_path):
-    options = (path, "rating:g", "--recipe", "epsilon", "--scale", 0.00002, "--lock")
-    first = command(*options, folder=tmp_path)
-    assert (first.returncode, first.stdout.splitlines()[-1]) == (0, "epsilon.lock written")
+@pytest.mark.slow
+def test_a_lock_is_written_then_compared(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    options = ("select", path, "rating:g", "--recipe", "epsilon", "--scale", 0.00002, "--lock")
+    code, out, _ = call(*options)
+    assert (code, out.splitlines()[-1]) == (0, "epsilon.lock written")
     written = (tmp_path / "epsilon.lock").read_bytes()
     lock = json.loads(written)
     assert lock["captions"].startswith("sha256:")
     assert lock["asked"]["query"] == "rating:g"
     assert lock["asked"]["recipe"]["strata"][0] == {"ids": [0, 2000000], "sample": 1000000}
-    assert command(*options, folder=tmp_path).stdout.splitlines()[-1] == "the same as epsilon.lock says"
+    assert call(*options)[1].splitlines()[-1] == "epsilon.lock says the same"
 
-    other = (path, "rating:s", *options[2:], "--json", "--out", "ids.txt")
-    changed = command(*other, folder=tmp_path)
-    assert changed.returncode == 1
-    found = json.loads(changed.stdout)
+    code, out, error = call("select", path, "rating:s", *options[3:], "--json", "--out", "ids.txt")
+    assert code == 1
+    found = json.loads(out)
     assert found["lock"] == "epsilon.lock"
     assert not found["lock_is_new"]
     assert 'asked: query was "rating:g", now it is "rating:s"' in found["changes"]
-    assert "the selection is not what epsilon.lock says:\n  posts: " in changed.stderr
-    assert "Traceback" not in changed.stderr
+    assert "the selection is not what epsilon.lock says:\n  posts: " in error
+    assert "Traceback" not in error
     assert (tmp_path / "epsilon.lock").read_bytes() == written
     assert len(read_ids(tmp_path / "ids.txt")) == found["posts"]
 
@@ -108,25 +97,27 @@ def test_columns_out(path, tmp_path):
     assert [entry.name for entry in tmp_path.iterdir() if "parquet" in entry.name] == ["posts.parquet"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--columns", "id"], "give --out FILE.parquet"),
-        (["--columns", "id", "--out", "a.txt"], "give --out FILE.parquet"),
+        (["--columns", "id"], "add --out FILE.parquet"),
+        (["--columns", "id", "--out", "a.txt"], "add --out FILE.parquet"),
         (["--columns", "favs", "--out", "a.parquet"], "no column 'favs'"),
         (["--columns", "id", "--out", "no/such/a.parquet"], "choose another path"),
     ],
 )
-def test_columns_that_cannot_be(path, tmp_path, options, message):
-    done = command(path, *options, folder=tmp_path)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert message in done.stderr
-    assert "Traceback" not in done.stderr
+def test_columns_that_cannot_be(path, tmp_path, monkeypatch, options, message):
+    monkeypatch.chdir(tmp_path)
+    code, out, error = call("select", path, *options)
+    assert (code, out) == (2, "")
+    assert message in error
+    assert "Traceback" not in error
     assert [entry.name for entry in tmp_path.iterdir() if entry.name != "posts.db"] == []
 
 
-def test_explain_runs_nothing(path, tmp_path):
-    done = command(path, "1girl", "--recipe", "epsilon", "--scale", 0.00002, "--explain", folder=tmp_path)
-    assert done.returncode == 0
+def test_explain_runs_nothing(path):
+    done = run(path, "1girl", "--recipe", "epsilon", "--scale", 0.00002, "--explain")
+    assert done.exit_code == 0
     assert "sample of 20, seed 1" in done.stdout
     assert "posts, ids" not in done.stdout

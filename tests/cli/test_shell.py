@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from whole_command import call
+
 MAIN = "import sys; from hakubooru_cli.{module} import main; sys.exit(main())"
 
 
@@ -15,6 +17,7 @@ def run(*arguments, module="main"):
     return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False, timeout=60)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -34,11 +37,17 @@ def run(*arguments, module="main"):
     ],
 )
 def test_wrong_input_is_one_sentence_and_2(path, arguments, message):
-    result = run(*(argument.format(path=path) for argument in arguments))
-    assert result.returncode == 2
-    assert message in result.stderr
+    code, out, error = call(*(argument.format(path=path) for argument in arguments))
+    assert (code, out) == (2, "")
+    assert message in error
+    assert "Traceback" not in error
+
+
+def test_a_process_ends_as_the_command_does(path):
+    result = run("select", path, "--recipe", "epsilom")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "no recipe that ships" in result.stderr
     assert "Traceback" not in result.stderr
-    assert result.stdout == ""
 
 
 def test_a_reader_that_goes_away_is_no_traceback(path):

@@ -24,7 +24,7 @@ start.{command}()
 def test_it_can_be_interrupted_while_it_begins(command):
     code = INTERRUPTED_WHILE_IT_IMPORTS.format(command=command)
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert (shown.returncode, shown.stderr) == (130, "error: interrupted before anything was begun\n")
+    assert (shown.returncode, shown.stderr) == (130, "error: interrupted before the command began\n")
 
 
 @pytest.mark.parametrize("command", ["library", "trainer"])

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
 import pytest
 from click.testing import CliRunner
@@ -11,6 +9,7 @@ import hakubooru as hb
 from booru import TAGS, post_row, write
 from hakubooru.store.tags import ALIAS_TABLE
 from hakubooru_cli.main import cli
+from whole_command import call
 
 
 def run(*arguments):
@@ -60,18 +59,17 @@ def test_tags_that_the_file_counted(tagged):
     assert run("tags", tagged, "*").stdout.splitlines()[0].split() == ["comic", "general", "1,234,567"]
 
 
-def test_tags_by_alias_as_a_process(tagged):
+def test_tags_by_alias(tagged):
     with hb.open(tagged, writable=True) as db:
         db.rows(ALIAS_TABLE)
         db.rows("INSERT INTO tagalias VALUES ('sole_female', '1girl'), ('sole', 'solo'), ('so', 'solo')")
-    command = [sys.executable, "-c", "from hakubooru_cli.main import main; main()", "tags", tagged]
-    done = subprocess.run([*command, "so*", "--json"], capture_output=True, text=True, check=True)
-    assert [json.loads(line) for line in done.stdout.splitlines()] == [
+    _, out, _ = call("tags", tagged, "so*", "--json")
+    assert [json.loads(line) for line in out.splitlines()] == [
         {"name": "1girl", "type": "general", "posts": 2, "alias": "sole_female"},
         {"name": "solo", "type": "general", "posts": 1, "alias": None},
     ]
-    missing = subprocess.run([*command, "1gril"], capture_output=True, text=True, check=False)
-    assert (missing.returncode, missing.stdout) == (2, "")
-    assert "similar tags: 1girl" in missing.stderr
-    none = subprocess.run([*command, "x*y"], capture_output=True, text=True, check=False)
-    assert (none.returncode, "no tag matches 'x*y'" in none.stderr) == (2, True)
+    code, out, error = call("tags", tagged, "1gril")
+    assert (code, out) == (2, "")
+    assert "similar tags: 1girl" in error
+    code, _, error = call("tags", tagged, "x*y")
+    assert (code, "no tag matches 'x*y'" in error) == (2, True)

@@ -35,7 +35,7 @@ def test_a_missing_extra_is_named(monkeypatch):
     error = call("run", "config.toml").exception
     assert isinstance(error, InputError)
     assert str(error).startswith(
-        "hakubooru-train needs lycoris: install the extra with `pip install '.[train]'`"
+        "hakubooru-train needs lycoris; install the extra `train`: pip install '.[train]'"
     )
 
 
@@ -99,6 +99,7 @@ def test_wrong_paths_are_told_together_before_torch_is_imported(tmp_path):
         assert all(part in line for part in parts), line
 
 
+@pytest.mark.slow
 def test_the_whole_way(tmp_path):
     """tiny-model, run, sample and merge as a user calls them."""
     write_pairs(tmp_path / "pairs", [(64, 64)] * 4)

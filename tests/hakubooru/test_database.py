@@ -173,6 +173,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
+@pytest.mark.kill
 @pytest.mark.skipif(sys.platform == "win32", reason="nothing is killed there by signal")
 def test_a_file_that_a_killed_writer_left_is_not_read_but_recovered(tmp_path):
     path = fill(tmp_path / "torn.db", posts=2000)

@@ -13,6 +13,7 @@ def made(tmp_path_factory):
     return generate(tmp_path_factory.mktemp("made") / "made.db", 1_500, seed=3)
 
 
+@pytest.mark.slow
 def test_it_has_the_published_layout(made, tmp_path):
     hb.create(tmp_path / "empty.db").close()
     layouts = []
@@ -32,6 +33,7 @@ def test_its_tags_are_counted_and_about_35_a_post(made):
         assert db.tags["1girl"].popularity == counted > 900
 
 
+@pytest.mark.slow
 def test_the_same_size_and_seed_give_the_same_rows(made, tmp_path):
     again, other = (generate(tmp_path / f"{seed}.db", 1_500, seed=seed) for seed in (3, 4))
     dumps = []

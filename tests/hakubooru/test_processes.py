@@ -31,6 +31,7 @@ def work_until_one_dies(pool):
         pool.submit(divmod, 7, 2).result()
 
 
+@pytest.mark.kill
 @pytest.mark.parametrize("time", range(4))
 def test_a_worker_may_die_while_others_begin(time):
     with Workers(4, os.getpid) as pool, pytest.raises(BrokenProcessPool):

@@ -83,6 +83,7 @@ SPOILT = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spoil", SPOILT.values(), ids=SPOILT)
 def test_numbers_that_are_stored_as_something_else_are_refused_and_mended(path, spoil):
     before = tables(path)

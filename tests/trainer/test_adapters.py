@@ -12,6 +12,8 @@ from hakubooru_trainer.lokr.adapter import adapter_of
 from hakubooru_trainer.merge import combine, merge
 from tiny_outputs import outputs
 
+pytestmark = pytest.mark.slow
+
 LINEAR = "lora_unet_middle_block_1_proj_in"  # 96 by 96
 CONVOLUTION = "lora_unet_input_blocks_1_0_in_layers_2"  # 32 by 32, 3 by 3
 THIRD = "lora_te2_text_model_encoder_layers_0_self_attn_k_proj"  # 64 by 64, a third of in_proj

@@ -15,7 +15,6 @@ from safetensors.torch import load_file, save_file
 from hakubooru.errors import ConfigError, DataSetError
 from hakubooru_trainer import loop
 from hakubooru_trainer.config.options import CacheOptions, CaptionOptions, TextOptions, ValidationOptions
-from hakubooru_trainer.data import cache as caches
 from hakubooru_trainer.data.cache import Cache, Item
 from hakubooru_trainer.distributed import Ranks
 
@@ -64,11 +63,11 @@ def test_a_cache_gives_what_was_put_in_and_makes_it_once(tmp_path):
 
 
 @pytest.mark.parametrize("torn", [0, 5, 11])
-def test_a_killed_one_is_taken_up(tmp_path, monkeypatch, torn):
-    monkeypatch.setattr(caches, "_BYTES_A_FILE", 24)  # three items
+def test_a_killed_one_is_taken_up(tmp_path, torn):
+    three_items = 24
     made = []
     with pytest.raises(KeyboardInterrupt):
-        fill(Cache(tmp_path, ALONE, ""), range(10), made, dies_at=8)
+        fill(Cache(tmp_path, ALONE, "", bytes_a_file=three_items), range(10), made, dies_at=8)
     with (tmp_path / "0.index").open("ab") as index:
         index.write(bytes(range(1, torn + 1)))  # a record that was not ended
     made.clear()
@@ -107,6 +106,7 @@ def still(options, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_cached_captions_change_nothing_and_free_the_encoders(still, tmp_path, monkeypatch):
     plain = replace(still, cache=CacheOptions(), run=replace(still.run, out=str(tmp_path / "plain")))
     loop.run(plain)
@@ -128,6 +128,7 @@ def test_cached_captions_change_nothing_and_free_the_encoders(still, tmp_path, m
     assert len({name.partition(".")[0] for name in held}) == 9  # eight captions and the empty one
 
 
+@pytest.mark.slow
 def test_what_was_encoded_from_other_tokens_is_refused(still, tmp_path):
     told = replace(still, run=replace(still.run, updates=1))
     loop.run(told)
@@ -151,6 +152,7 @@ def test_a_cache_of_captions_that_change_is_refused(still, sections, message):
         replace(still, **sections)
 
 
+@pytest.mark.slow
 def test_general_tags_alone_are_changed(options):
     told = options(captions=CaptionOptions(tags="general", drop_tags=1.0, drop_parts={"people": 1.0}))
     it = loop.prepare(told, ALONE, loop.data_set(told, ALONE))

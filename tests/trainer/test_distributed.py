@@ -52,6 +52,7 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("ranks")
 
 
+@pytest.mark.slow
 def test_any_number_of_ranks_trains_the_same(options, folder):
     """The order of images, the gradients and the weights, but for rounding; and what is not finite on one rank."""
     for world, name, updates in ((2, "adamw", UPDATES), (4, "lion", 3)):
@@ -78,6 +79,7 @@ def test_any_number_of_ranks_trains_the_same(options, folder):
     assert len(set(first["weights"])) == 3  # before each of the four
 
 
+@pytest.mark.kill
 def test_lost_ranks_are_started_again_and_end_with_the_same_bits(options, folder):
     """Rank 0 dies in the middle of a state, then rank 1 is told to stop: torchrun starts both again each time."""
     whole = small(options(), folder / "2 adamw", "adamw", UPDATES)
@@ -113,6 +115,7 @@ def test_lost_ranks_are_started_again_and_end_with_the_same_bits(options, folder
     assert [line["update"] for line in metrics(told)] == [line["update"] for line in metrics(whole)]
 
 
+@pytest.mark.kill
 @pytest.mark.parametrize(
     ("end", "kind", "text"),
     [

@@ -34,6 +34,8 @@ from hakubooru_trainer.loop import run
 from hakubooru_trainer.setup import data_set, prepare
 from training_pairs import write_pairs
 
+pytestmark = pytest.mark.slow
+
 MOMENTS = 20
 """About as many as lie between three updates, with the state that is saved after every second."""
 
@@ -67,6 +69,7 @@ def six(options):
     )
 
 
+@pytest.mark.kill
 @pytest.mark.parametrize(
     ("optimizer", "precision", "kills"),
     [("adamw", "fp32", 5), ("lion8bit", "fp32", 1), ("adamw", "fp16", 2)],
@@ -150,6 +153,7 @@ def test_a_full_disk_leaves_the_states_before(six, tmp_path):
     assert losses[0] == losses[1]
 
 
+@pytest.mark.kill
 def test_an_earlier_state_may_be_chosen(six, tmp_path):
     told = told_of(six, tmp_path / "out")
     run(told)
@@ -224,6 +228,7 @@ def test_what_alters_the_result_is_refused_unless_it_is_allowed(six, tmp_path):
     assert lines(changed)[-2]["lr"] == 1e-4
 
 
+@pytest.mark.kill
 def test_a_cache_of_latents_changes_nothing_and_is_taken_up(six, tmp_path):
     plain = told_of(six, tmp_path / "plain")
     cached = told_of(replace(six, cache=CacheOptions(latents=str(tmp_path / "latents"))), tmp_path / "cached")

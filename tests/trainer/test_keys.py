@@ -19,6 +19,8 @@ from hakubooru_trainer.lokr.preset import targets
 from hakubooru_trainer.model.load import skeleton
 from tiny_outputs import TRAINED
 
+pytestmark = pytest.mark.slow
+
 LOKR, NORM = {"lokr_w1", "lokr_w2", "alpha"}, {"w_norm", "b_norm"}
 
 

@@ -17,11 +17,13 @@ from pyarrow import parquet
 from safetensors.torch import load_file
 
 from hakubooru.errors import ConfigError
-from hakubooru_trainer import checkpoint, loop
+from hakubooru_trainer import durable, loop
 from hakubooru_trainer.config.options import CacheOptions, ValidationOptions
 from hakubooru_trainer.data import images
 from hakubooru_trainer.data.images import UnusableImageError, pixels
 from hakubooru_trainer.distributed import Ranks
+
+pytestmark = pytest.mark.slow
 
 ALONE = Ranks(torch.device("cpu"))
 
@@ -109,11 +111,12 @@ def test_a_size_that_is_not_the_listed_one_is_left_out_too(options, export, caps
     assert "is 48 by 96 pixels and was 96 by 96 when it was listed" in capsys.readouterr().err
 
 
-def test_a_state_of_another_decoding_is_refused_in_words(options, monkeypatch):
+def test_a_state_of_another_decoding_is_refused_in_words(options):
     told = options()
-    monkeypatch.setattr(checkpoint, "DECODE_VERSION", 1)
     loop.run(told)
-    monkeypatch.undo()
+    (state,) = Path(told.run.out, "state").iterdir()
+    mark = durable.read_mark(state)
+    durable.write_mark(state, mark | {"about": mark["about"] | {"version.result": 1}})
     with pytest.raises(ConfigError, match=r"turned as EXIF asks.*set run\.out to a new folder"):
         loop.run(replace(told, run=replace(told.run, updates=5)))
 

@@ -16,6 +16,8 @@ from hakubooru_trainer.config.options import SaveOptions
 from hakubooru_trainer.durable import TornStateError
 from hakubooru_trainer.lock import locked
 
+pytestmark = pytest.mark.slow
+
 HOLD_AND_WAIT = """
 import sys
 from pathlib import Path
@@ -27,6 +29,7 @@ with locked(Path(sys.argv[1])):
 """
 
 
+@pytest.mark.kill
 def test_a_second_run_is_refused_until_the_first_is_killed(tmp_path, options):
     told = options()
     out = tmp_path / "out"

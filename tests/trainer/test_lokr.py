@@ -16,6 +16,8 @@ from hakubooru_trainer.lokr.preset import Target, targets
 from hakubooru_trainer.model.load import skeleton
 from tiny_outputs import TRAINED, outputs
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def sdxl():

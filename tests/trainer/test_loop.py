@@ -30,6 +30,8 @@ from hakubooru_trainer.config.options import (
 from hakubooru_trainer.distributed import Ranks
 from hakubooru_trainer.loop import run
 
+pytestmark = pytest.mark.slow
+
 
 def lines(options):
     with open(f"{options.run.out}/metrics.jsonl", encoding="utf-8") as file:  # noqa: PTH123

@@ -21,6 +21,8 @@ from hakubooru_trainer.merge import combine, merge
 from hakubooru_trainer.model.load import load
 from tiny_outputs import TRAINED, outputs
 
+pytestmark = pytest.mark.slow
+
 GAMMA = "beta7 + 0.8*(anxl3 - anxl2) + 0.5*(base7 - beta7)"
 
 

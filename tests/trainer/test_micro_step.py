@@ -13,6 +13,8 @@ from hakubooru_trainer.config.options import BatchOptions, CacheOptions, LossOpt
 from hakubooru_trainer.distributed import Ranks
 from hakubooru_trainer.setup import compile_blocks, data_set, prepare
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 WAITING = {
     "_local_scalar_dense",

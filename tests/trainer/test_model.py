@@ -19,6 +19,8 @@ from hakubooru_trainer.model.names import PARTS
 from hakubooru_trainer.model.single_file import write_single
 from hakubooru_trainer.model.tiny import write_tiny
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def _offline(monkeypatch):

@@ -11,6 +11,8 @@ from hakubooru_trainer import optim
 from hakubooru_trainer.config.optimisers import OPTIMISERS
 from hakubooru_trainer.config.options import OptimizerOptions
 
+pytestmark = pytest.mark.slow
+
 
 def rates(updates, **told):
     options = OptimizerOptions(**told)

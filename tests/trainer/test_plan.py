@@ -24,6 +24,8 @@ from hakubooru_trainer.plan import plan
 from hakubooru_trainer.setup import trained_parts
 from training_pairs import write_pairs
 
+pytestmark = pytest.mark.slow
+
 
 def test_it_tells_what_a_run_comes_to(options, tmp_path):
     write_pairs(tmp_path / "more", [(96, 96)] * 4)

@@ -16,6 +16,8 @@ from hakubooru_trainer.plan import plan
 from pictures import picture
 from training_pairs import write_pairs
 
+pytestmark = pytest.mark.slow
+
 ALONE = Ranks(torch.device("cpu"))
 
 

@@ -8,6 +8,8 @@ from hakubooru.errors import InputError
 from hakubooru_trainer.prompts import Prompt, read_prompts
 from hakubooru_trainer.sample import Drawing, how_of
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def prompts(tmp_path):

@@ -12,6 +12,8 @@ from hakubooru_trainer import sample
 from hakubooru_trainer.config.options import ModelOptions
 from hakubooru_trainer.sample import Drawing, draw_files
 
+pytestmark = pytest.mark.slow
+
 HOW = Drawing(width=64, height=64, steps=2, tokens=75)
 
 

@@ -283,12 +283,11 @@ def test_a_folder_that_cannot_be_written_to(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("has_pread", [True, False])
 def test_archives_are_read_by_many_threads_and_few_stay_open(tmp_path, monkeypatch, has_pread):
-    monkeypatch.setattr(files, "_OPEN", 2)
     if not has_pread:
         monkeypatch.setattr(files, "os", SimpleNamespace())
     for archive in range(5):
         (tmp_path / str(archive)).write_bytes(bytes(range(archive, archive + 200)))
-    reader = files.Files()
+    reader = files.Files(most_open=2)
     wrong = []
 
     def read(first):

@@ -35,6 +35,7 @@ def states(out):
     return sorted(path.parent.name for path in out.glob("state/[0-9]*/state.json"))
 
 
+@pytest.mark.kill
 def test_the_first_signal_saves_and_the_second_leaves_at_once(call, options, tmp_path):
     told = options(
         buckets=BucketOptions(area=32 * 32, step=16, min_side=16, max_side=64),

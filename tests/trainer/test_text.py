@@ -7,6 +7,8 @@ import torch
 
 from hakubooru_trainer import text
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def model(parts):

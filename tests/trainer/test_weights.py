@@ -13,6 +13,8 @@ from hakubooru.errors import ModelError
 from hakubooru_trainer.config.options import ModelOptions
 from hakubooru_trainer.model.load import load, load_part
 
+pytestmark = pytest.mark.slow
+
 KEY = "model.diffusion_model.time_embed.0"
 WEIGHT = f"{KEY}.weight"
 OURS = "time_embedding.linear_1.weight"

@@ -25,12 +25,12 @@ from safetensors.torch import load_file
 from tqdm import tqdm
 
 from hakubooru.errors import ConfigError, DestinationError, ModelError, TrainingError
-from hakubooru.image.decode import DECODE_CHANGES, DECODE_VERSION
 from hakubooru.nearest import nearest
 from hakubooru_trainer import durable, fingerprint
-from hakubooru_trainer.config.read import flat
+from hakubooru_trainer.config.read import defaults, flat
 from hakubooru_trainer.durable import TornStateError
 from hakubooru_trainer.model.finite import is_finite
+from hakubooru_trainer.result_version import RESULT_VERSION, VERSION, brought_up, difference
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -54,12 +54,10 @@ _ADAPTER: Final = "adapter.safetensors"
 _OPTIMIZER: Final = "optimizer.safetensors"
 _MODEL: Final = "model.weights"
 _PACKAGES: Final = (
-    "hakubooru", "torch", "diffusers", "transformers", "lycoris-lora", "bitsandbytes", "numpy", "pillow", "pillow-avif-plugin",
+    "torch", "diffusers", "transformers", "lycoris-lora", "bitsandbytes", "numpy", "pillow", "pillow-avif-plugin",
 )  # fmt: skip
 _REASONS: Final = {
     "data": "data: the data set holds other images or captions",
-    "version.code": "version.code: hakubooru's own code is another",
-    "version.decoding": f"version.decoding: {DECODE_CHANGES}",
     _MODEL: "model.weights: the model at model.path, or its VAE, is another",
 }
 """Messages for fingerprints that differ, which say more than two hashes."""
@@ -101,11 +99,11 @@ class States:
         self.about: dict[str, Any] = {
             "data": data.fingerprint,
             _MODEL: None,  # `resume` sets it when the model is loaded
-            **json.loads(json.dumps(flat(options))),
+            **_plain(flat(options)),
             **{f"version.{package}": version(package) for package in _PACKAGES},
-            "version.code": fingerprint.of_code(),
-            "version.decoding": DECODE_VERSION,
+            VERSION: RESULT_VERSION,
         }
+        self.defaults = _plain(defaults(options))
         self.allowed = set(allowed)
         self.came_from: str | None = None
         self.torn: list[Path] = []
@@ -269,9 +267,11 @@ class States:
         return Counters(**mark["counters"])
 
     def _check(self, mark: Mapping[str, Any], state: Path) -> None:
-        then, now = mark["about"], self.about
+        now = self.about
+        then = brought_up(mark["about"], now, self.defaults)
+        words = _REASONS | ({} if then[VERSION] == RESULT_VERSION else {VERSION: difference(then[VERSION])})
         changed = {
-            key: _REASONS.get(key, f"{key} was {then.get(key)!r} and is {now.get(key)!r}")
+            key: words.get(key, f"{key} was {then.get(key)!r} and is {now.get(key)!r}")
             for key in sorted(now.keys() | then.keys())
             if now.get(key) != then.get(key) and not self._is_free(key)
         }
@@ -301,6 +301,12 @@ class States:
         return any(
             key == name or (name.endswith(".") and key.startswith(name)) for name in FREE
         ) or key.endswith("].path")
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    """Values as they come back from JSON."""
+    plain: dict[str, Any] = json.loads(json.dumps(values))
+    return plain
 
 
 def _came_from(state: Path) -> str | None:

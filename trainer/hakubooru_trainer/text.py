@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 CHUNK: Final = 75
 """Tokens in a chunk, without its start and end marks."""
 
-RULE: Final = "all of a caption is plain text"
-"""The rule by which captions become tokens. Change this text with the rule: caches of another rule are not used."""
+TOKENS_VERSION: Final = 2
+"""The version of the rule by which captions become tokens. Raise it when the rule changes: caches of other versions are not used."""
+
+TOKENS_CHANGES: Final = "all of a caption is plain text, so that an exclamation mark, <|startoftext|> and <|endoftext|> have other tokens"
+"""What the last change of `TOKENS_VERSION` was, for messages."""
 
 _lock = threading.Lock()  # threads cannot share the fast tokenizers
 

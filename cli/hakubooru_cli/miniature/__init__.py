@@ -1,1 +1,1 @@
-"""A miniature booru: drawn pictures with real tags, so that everything can be tried before a terabyte is fetched."""
+"""A miniature booru of drawn pictures with real tags, to try everything before downloading terabytes."""

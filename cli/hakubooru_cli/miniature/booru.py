@@ -17,26 +17,31 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _CATEGORIES: Final = {"general": 0, "artist": 1, "copyright": 3, "character": 4, "meta": 5}
-"""Danbooru's own numbers."""
+"""Danbooru's numbers of tag categories."""
 
 
 @dataclass(frozen=True)
 class Booru:
-    """Where the parts of a miniature booru lie."""
+    """The files of a miniature booru."""
 
     dump: Path
-    """Posts as JSON lines, gzipped, in the shape of Danbooru's API."""
+    """A file of posts as Danbooru's API returns them: JSON lines, gzipped."""
     tags: Path
-    """Danbooru's tag objects."""
+    """A file of tag objects as Danbooru's API returns them."""
     images: Path
-    """`0.tar` holds the images of ids below 1000, `updates/20240319/data-D.tar` newer ones of ids that end in D."""
+    """A folder: `0.tar` holds images of ids below 1000, `updates/20240319/data-D.tar` newer ones of ids that end in D."""
 
 
 def write_booru(folder: Path, last_id: int = LAST_ID, seed: int = 1) -> Booru:
-    """Write a miniature booru; the same for the same ids and seed.
+    """Write a miniature booru; the same id and seed give the same bytes.
 
-    A few posts are in no archive, one image is cut short, and some archives of updates hold images that the
-    first one holds too: as it is with the published sets.
+    As in the published sets, a few posts are in no archive, one image is cut off, and some archives of updates hold
+    images that the first archive holds too.
+
+    Args:
+        folder: the folder to write to.
+        last_id: the largest id of a post.
+        seed: the seed of the random pictures.
     """
     booru = Booru(folder / "posts.jsonl.gz", folder / "tags.json", folder / "images")
     counts: dict[tuple[str, str], int] = {}
@@ -53,7 +58,7 @@ def write_booru(folder: Path, last_id: int = LAST_ID, seed: int = 1) -> Booru:
 
 
 class _Archives:
-    """The tars, each written once and in the order of ids."""
+    """Writes the tars, each once and in the order of ids; used in a `with` statement."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -96,10 +101,10 @@ def _typed_tags(record: dict[str, str]) -> Iterator[tuple[str, str]]:
 
 
 def _write_tags(path: Path, counts: dict[tuple[str, str], int]) -> None:
-    known: Iterable[tuple[tuple[str, str], int]] = sorted(counts.items())
+    tags: Iterable[tuple[tuple[str, str], int]] = sorted(counts.items())
     objects = [
         {"id": place, "name": name, "post_count": count, "category": _CATEGORIES[kind]}
-        for place, ((kind, name), count) in enumerate(known, 1)
+        for place, ((kind, name), count) in enumerate(tags, 1)
     ]
     with path.open("w", encoding="utf-8", newline="\n") as file:
         json.dump(objects, file, ensure_ascii=False, indent=1)

@@ -1,4 +1,4 @@
-"""Who and what is in a picture: a scene and its people, drawn by lot from real, harmless tags."""
+"""Random pictures: a scene and its people, chosen from real, harmless tags."""
 
 from __future__ import annotations
 
@@ -58,10 +58,12 @@ COLOURS: Final = HAIR | EYES | CLOTHES
 
 @dataclass(frozen=True)
 class Character:
-    """A known character: her series, and how she looks."""
+    """A real character."""
 
     series: tuple[str, ...]
+    """The copyright tags of the character's series."""
     looks: tuple[str, ...]
+    """The general tags for the character's looks."""
 
 
 CHARACTERS: Final = {
@@ -84,7 +86,7 @@ CHARACTERS: Final = {
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody in a picture, by the tags for how they look."""
+    """A person in a picture, described by tags."""
 
     hair: str
     length: str
@@ -98,7 +100,7 @@ class Person:
 
     @property
     def tags(self) -> list[str]:
-        """General tags."""
+        """The general tags for the person's looks."""
         tags = [self.hair, self.length, self.eyes, self.clothes, self.face]
         if self.extra:
             tags.append(self.extra)
@@ -109,14 +111,14 @@ class Person:
 
 @dataclass(frozen=True)
 class Picture:
-    """A scene, and who is in it."""
+    """A scene and the people in it."""
 
     scene: str
     people: tuple[Person, ...]
 
     @property
     def general_tags(self) -> list[str]:
-        """General tags, each once, sorted as Danbooru sorts them."""
+        """The general tags of the picture, each once, sorted as Danbooru sorts them."""
         girls = sum(not person.boy for person in self.people)
         boys = len(self.people) - girls
         tags = [*SCENES[self.scene]]
@@ -133,23 +135,23 @@ class Picture:
 
     @property
     def characters(self) -> list[str]:
-        """Character tags."""
+        """The character tags of the picture."""
         return sorted({person.name for person in self.people if person.name})
 
     @property
     def series(self) -> list[str]:
-        """Copyright tags: `original` where nobody is known."""
-        known = {series for name in self.characters for series in CHARACTERS[name].series}
-        return sorted(known) or ["original"]
+        """The copyright tags of the picture; `original` if it has no real character."""
+        series = {tag for name in self.characters for tag in CHARACTERS[name].series}
+        return sorted(series) or ["original"]
 
 
 def pick(draw: random.Random, choices: Sequence[T]) -> T:
-    """One of several; by `random()` alone, which Python promises never to change."""
+    """Return a random choice; it uses `random()` alone, whose results are the same in every version of Python."""
     return choices[int(draw.random() * len(choices))]
 
 
 def compose(draw: random.Random) -> Picture:
-    """A picture by lot."""
+    """Return a random picture."""
     scene = pick(draw, list(SCENES))
     lot = draw.random()
     count = 0 if lot < 0.08 and scene not in {"plain", "pastel"} else 1 if lot < 0.85 else 2
@@ -170,7 +172,7 @@ def _person(draw: random.Random) -> Person:
         name = pick(draw, list(CHARACTERS))
         kinds = {"hair": HAIR, "length": LENGTHS, "eyes": EYES, "clothes": CLOTHES, "extra": EXTRAS}
         for look in CHARACTERS[name].looks:
-            looks |= {kind: look for kind, known in kinds.items() if look in known}
+            looks |= {kind: look for kind, tags in kinds.items() if look in tags}
         return Person(**looks, blush=blush, name=name)  # type: ignore[arg-type] # each look is of its kind
     boy = draw.random() < 0.2
     if boy:

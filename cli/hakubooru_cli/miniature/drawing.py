@@ -1,4 +1,4 @@
-"""Drawing a picture: a sky, what stands before it, and people from the shoulders up."""
+"""Drawing pictures: a sky, the things in front of it, and people from the shoulders up."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SKIES: Final = {
 
 
 def draw_picture(picture: Picture, size: tuple[int, int], lot: random.Random) -> Image.Image:
-    """A picture of `size` (width, height) pixels, RGB."""
+    """Draw a picture of `size` (width, height) pixels, RGB."""
     width, height = size[0] * _SMOOTHING, size[1] * _SMOOTHING
     image = _gradient(width, height, *_SKIES[picture.scene])
     if picture.scene in _SCENERY:
@@ -47,7 +47,7 @@ def draw_picture(picture: Picture, size: tuple[int, int], lot: random.Random) ->
 
 
 def shade(colour: str, factor: float) -> str:
-    """A colour, darker (below 1) or lighter (above)."""
+    """Return a colour made darker (factor below 1) or lighter (above 1)."""
     red, green, blue = (part / 255 for part in ImageColor.getrgb(colour)[:3])
     hue, light, saturation = rgb_to_hls(red, green, blue)
     parts = hls_to_rgb(hue, min(1.0, light * factor), saturation)
@@ -167,7 +167,7 @@ def _falling(image: Image.Image, colour: str, lot: random.Random) -> None:
 
 
 class _Figure:
-    """One person; lengths are in units of the figure's height, from the middle of the face."""
+    """Draws one person; lengths are in units of the figure's height, from the middle of the face."""
 
     def __init__(self, image: Image.Image, person: Person, centre: float, floor: float, scale: float) -> None:
         self.pen = ImageDraw.Draw(image)

@@ -1,4 +1,4 @@
-"""The posts of the miniature booru, as records of Danbooru's API, and the bytes of their files."""
+"""Making the posts of the miniature booru: records as Danbooru's API returns them, and the bytes of their files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LAST_ID: Final = 734
-"""About a ten thousandth of Danbooru's: recipes run on it with `--scale 0.0001`."""
+"""The largest id by default, about a ten-thousandth of Danbooru's: recipes run on it with `--scale 0.0001`."""
 
 ARTISTS: Final = (
     "ebifurya",
@@ -45,10 +45,12 @@ _DAYS: Final = 6870  # to March 2024
 
 @dataclass(frozen=True)
 class MadePost:
-    """A post: its record, and its file's bytes where an archive holds one."""
+    """A post of the miniature booru."""
 
     record: dict[str, Any]
+    """The post as Danbooru's API returns it."""
     data: bytes | None
+    """The bytes of the post's file; None if no archive holds it."""
     suffix: str
     """The file's extension."""
 
@@ -59,7 +61,7 @@ class MadePost:
 
 
 def make_posts(last_id: int = LAST_ID, seed: int = 1) -> Iterator[MadePost]:
-    """Posts with ids up to `last_id`, about three of four ids being taken; the same for the same seed."""
+    """Yield posts with ids up to `last_id`, for about three of four ids; the same seed gives the same posts."""
     for post_id in range(1, last_id + 1):
         lot = random.Random(seed * 1_000_003 + post_id)  # noqa: S311 - drawing pictures, not keys
         if lot.random() < 0.75:

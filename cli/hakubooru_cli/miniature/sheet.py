@@ -1,4 +1,4 @@
-"""A contact sheet of exported images with their captions."""
+"""Drawing a contact sheet of exported images with their captions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,12 @@ _INK: Final = "#4b4450"
 
 
 def write_sheet(path: Path, pairs: list[tuple[Path, str]]) -> None:
-    """Write a PNG that shows images (paths) with the beginnings of their captions, six in a row."""
+    """Write a PNG that shows images with the beginnings of their captions, six in a row.
+
+    Args:
+        path: the file to write.
+        pairs: paths of images, with captions.
+    """
     import pillow_avif  # noqa: F401, PLC0415 - teaches Pillow avif
 
     rows = -(-len(pairs) // _COLUMNS)

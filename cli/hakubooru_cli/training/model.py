@@ -1,4 +1,4 @@
-"""`hakubooru-train tiny-model`, `merge`, `combine` and `sample`: what is done with models."""
+"""`hakubooru-train tiny-model`, `merge`, `combine` and `sample`: make, change and try models."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ _path = click.Path(path_type=Path)
 _precision = click.option(
     "--precision",
     type=click.Choice(["fp16", "bf16", "fp32"]),
-    help="What all weights are written in; else each stays as it is.",
+    help="The precision of all weights; by default each weight keeps its own.",
 )
 
 
 @click.command("tiny-model")
 @click.argument("folder", metavar="DIR", type=_path)
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the random weights.")
+@click.option("--seed", type=int, default=0, show_default=True, help="The seed of the random weights.")
 def tiny_model(folder: Path, *, seed: int) -> None:
-    """Write a random SDXL of a few million parameters into the new folder DIR, to try things out.
+    """Write a random SDXL of a few million parameters into the new folder DIR, for experiments.
 
-    It is a folder in diffusers' layout; DIR/tiny.safetensors is the same model as a single file.
+    The folder has diffusers' layout. DIR/tiny.safetensors is the same model as a single file.
     """
     quiet()
     from hakubooru_trainer.model.tiny import write_tiny  # noqa: PLC0415 - torch takes seconds
@@ -33,13 +33,13 @@ def tiny_model(folder: Path, *, seed: int) -> None:
 
 @click.command()
 @click.option("--base", metavar="FILE", type=_path, required=True, help="A single-file checkpoint.")
-@click.option("--lokr", metavar="FILE", type=_path, required=True, help="What `run` made.")
-@click.option("--scale", type=float, default=1.0, show_default=True, help="How much of it.")
+@click.option("--lokr", metavar="FILE", type=_path, required=True, help="A LoKr that `run` wrote.")
+@click.option("--scale", type=float, default=1.0, show_default=True, help="The strength of the LoKr.")
 @_precision
 @click.option("--out", metavar="FILE", type=_path, required=True, help="The new checkpoint.")
 def merge(*, base: Path, lokr: Path, scale: float, precision: str | None, out: Path) -> None:
-    """Work a LoKr into the weights of a checkpoint."""
-    from hakubooru_trainer.config import paths  # noqa: PLC0415 - as above
+    """Merge a LoKr into the weights of a checkpoint."""
+    from hakubooru_trainer.config import paths  # noqa: PLC0415 - only training commands need it
     from hakubooru_trainer.config.problems import Problems  # noqa: PLC0415
 
     problems = Problems()
@@ -48,11 +48,11 @@ def merge(*, base: Path, lokr: Path, scale: float, precision: str | None, out: P
     paths.check_out(out, problems)
     problems.raise_as(InputError)
     quiet()
-    from hakubooru_trainer.lokr.file import DTYPES  # noqa: PLC0415 - as above
-    from hakubooru_trainer.merge import merge as merged  # noqa: PLC0415
+    from hakubooru_trainer.lokr.file import DTYPES  # noqa: PLC0415 - torch takes seconds
+    from hakubooru_trainer.merge import merge as merge_files  # noqa: PLC0415
 
     dtype = DTYPES[precision] if precision else None
-    click.echo(f"{out}: {merged(base, lokr, out, scale=scale, dtype=dtype)} layers changed")
+    click.echo(f"{out}: {merge_files(base, lokr, out, scale=scale, dtype=dtype)} layers changed")
 
 
 @click.command()
@@ -62,14 +62,15 @@ def merge(*, base: Path, lokr: Path, scale: float, precision: str | None, out: P
     "models",
     metavar="NAME=FILE",
     multiple=True,
-    help="Which file a name in FORMULA stands for; once for each.",
+    help="The file that a name in FORMULA stands for; give one for each name.",
 )
 @_precision
 @click.option("--out", metavar="FILE", type=_path, required=True, help="The new checkpoint.")
 def combine(formula: str, *, models: tuple[str, ...], precision: str | None, out: Path) -> None:
     """Compute a checkpoint from others: "beta7 + 0.8*(anxl3 - anxl2) + 0.5*(base7 - beta7)".
 
-    A piece at a time and in fp32; written as the first model that FORMULA names, unless --precision says otherwise.
+    The checkpoint is computed piece by piece in fp32. Without --precision, it is written in the precision of the first
+    model that FORMULA names.
     """
     files = {}
     for model in models:
@@ -77,7 +78,7 @@ def combine(formula: str, *, models: tuple[str, ...], precision: str | None, out
         if not mark or name.strip() in files:
             raise InputError(f"--model {model}: write NAME=FILE, once for each name")
         files[name.strip()] = Path(path)
-    from hakubooru_trainer.config import paths  # noqa: PLC0415 - as above
+    from hakubooru_trainer.config import paths  # noqa: PLC0415 - only training commands need it
     from hakubooru_trainer.config.problems import Problems  # noqa: PLC0415
 
     problems = Problems()
@@ -86,35 +87,45 @@ def combine(formula: str, *, models: tuple[str, ...], precision: str | None, out
     paths.check_out(out, problems)
     problems.raise_as(InputError)
     quiet()
-    from hakubooru_trainer.lokr.file import DTYPES  # noqa: PLC0415 - as above
-    from hakubooru_trainer.merge import combine as combined  # noqa: PLC0415
+    from hakubooru_trainer.lokr.file import DTYPES  # noqa: PLC0415 - torch takes seconds
+    from hakubooru_trainer.merge import combine as combine_files  # noqa: PLC0415
 
-    combined(formula, files, out, dtype=DTYPES[precision] if precision else None)
+    combine_files(formula, files, out, dtype=DTYPES[precision] if precision else None)
     click.echo(str(out))
 
 
 @click.command()
 @click.argument("model", metavar="MODEL", type=_path)
-@click.option("--lokr", metavar="FILE", type=_path, help="What `run` made.")
-@click.option("--prompts", metavar="FILE", type=_path, required=True, help="A text file, a prompt a line.")
-@click.option("--out", metavar="DIR", type=_path, required=True, help="The folder for the pictures.")
-@click.option("--size", metavar="WxH", default="1024x1024", show_default=True, help="In pixels.")
-@click.option("--steps", type=click.IntRange(min=1), default=24, show_default=True, help="Of the sampler.")
-@click.option("--guidance", type=float, default=6.0, show_default=True, help="How much the prompt counts.")
-@click.option("--negative", default="", help="What not to draw.")
+@click.option("--lokr", metavar="FILE", type=_path, help="A LoKr that `run` wrote.")
 @click.option(
-    "--seed", type=int, default=0, show_default=True, help="Of the noise that a picture begins with."
+    "--prompts", metavar="FILE", type=_path, required=True, help="A text file with a prompt on each line."
+)
+@click.option("--out", metavar="DIR", type=_path, required=True, help="The folder for the pictures.")
+@click.option(
+    "--size", metavar="WxH", default="1024x1024", show_default=True, help="Width and height in pixels."
+)
+@click.option(
+    "--steps", type=click.IntRange(min=1), default=24, show_default=True, help="Steps of the sampler."
+)
+@click.option("--guidance", type=float, default=6.0, show_default=True, help="The strength of the prompt.")
+@click.option("--negative", default="", help="The negative prompt: what not to draw.")
+@click.option(
+    "--seed", type=int, default=0, show_default=True, help="The seed of the noise that a picture begins with."
 )
 @click.option(
     "--tokenizers",
     default="",
-    help="A folder with tokenizer/ and tokenizer_2/, if not the model's or SDXL's own.",
+    help="A folder with tokenizer/ and tokenizer_2/; by default the model's, or else SDXL's.",
 )
-@click.option("--config", default="", help="For a single file not of SDXL's size: a diffusers folder.")
+@click.option(
+    "--config",
+    default="",
+    help="A diffusers folder of the same size; needed for a single file not of SDXL's size.",
+)
 @click.option(
     "--threads",
     type=click.IntRange(min=1),
-    help="That torch computes with on a CPU; else as many as it likes.",
+    help="Threads that torch uses on a CPU; by default torch chooses.",
 )
 def sample(
     model: Path,
@@ -133,8 +144,9 @@ def sample(
 ) -> None:
     """Draw a picture for each prompt with MODEL, a diffusers folder or a checkpoint.
 
-    A prompt may say what is another for its picture, as in sd-scripts: `1girl, solo --n lowres --w 832 --h 1216 --d 1`,
-    with --s for steps and --l for guidance. Lines that begin with # are comments.
+    A prompt may set options for its own picture, as in sd-scripts: `1girl, solo --n lowres --w 832 --h 1216 --d 1`.
+    These are --n negative, --w width, --h height, --d seed, --s steps and --l guidance. Lines that begin with # are
+    comments.
     """
     width, _, height = size.partition("x")
     if not (
@@ -143,7 +155,7 @@ def sample(
         and int(width) % 8 == int(height) % 8 == 0 < int(width) * int(height)
     ):
         raise InputError(f"--size {size}: write WxH, both multiples of 8, such as 832x1216")
-    from hakubooru_trainer.config import paths  # noqa: PLC0415 - as above
+    from hakubooru_trainer.config import paths  # noqa: PLC0415 - only training commands need it
     from hakubooru_trainer.config.options import ModelOptions  # noqa: PLC0415
     from hakubooru_trainer.config.problems import Problems  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""Other libraries' remarks that no user can act on."""
+"""Silencing remarks of other libraries that no user can act on."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _PACKAGES: Final = r"(bitsandbytes|diffusers|transformers|huggingface_hub|accele
 
 
 def quiet() -> None:
-    """Keep libraries from remarking on kernels, progress and defaults that play no part here.
+    """Silence the remarks of libraries on kernels, progress and defaults that do not matter here.
 
-    To be called before they are imported: diffusers and transformers set their loggers' level as they begin, to what the
-    environment says.
+    Call this before the libraries are imported: diffusers and transformers set the level of their loggers on import,
+    from the environment.
     """
     for name in ("DIFFUSERS_VERBOSITY", "TRANSFORMERS_VERBOSITY"):
         os.environ.setdefault(name, "error")

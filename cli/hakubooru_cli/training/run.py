@@ -1,4 +1,4 @@
-"""`hakubooru-train run` and `plan`: a fine-tune from a configuration, and what it will come to."""
+"""`hakubooru-train run` and `plan`: fine-tune a model from a configuration, or show what a run will do."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hakubooru_cli.training.quiet import quiet
 
 _config = click.argument("config", metavar="CONFIG", type=click.Path(path_type=Path))
 _overrides = click.option(
-    "--set", "overrides", metavar="SECTION.KEY=VALUE", multiple=True, help="In place of what CONFIG says."
+    "--set", "overrides", metavar="SECTION.KEY=VALUE", multiple=True, help="Replace a value of CONFIG."
 )
 
 
@@ -35,14 +35,14 @@ def _print_help(context: click.Context, parameter: click.Parameter, *values: boo
     metavar="auto|never|DIR",
     default="auto",
     show_default=True,
-    help="Go on where the run stopped; refuse to; or go on from a state.",
+    help="auto: resume where the run stopped. never: refuse to resume. DIR: resume from this state.",
 )
 @click.option(
     "--allow-change",
     "allow",
     metavar="KEY",
     multiple=True,
-    help="Resume although this key of the configuration, or `data` or `version`, is another: the result is too.",
+    help="Resume even if this key of the configuration, or `data` or `version`, has changed; the result changes too.",
 )
 @click.option(
     "--gpus",
@@ -50,7 +50,8 @@ def _print_help(context: click.Context, parameter: click.Parameter, *values: boo
     metavar="N",
     default=1,
     show_default=True,
-    help="Share each update among N GPUs of this machine, or N processes of its CPU; for several machines use torchrun.",
+    help="Share each update among N GPUs of this machine, or among N processes on its CPU. For several machines, use "
+    "torchrun.",
 )
 @click.option(
     "--help-config",
@@ -58,34 +59,33 @@ def _print_help(context: click.Context, parameter: click.Parameter, *values: boo
     is_eager=True,
     expose_value=False,
     callback=_print_help,
-    help="Show every key of CONFIG, with its default.",
+    help="Show every key of CONFIG with its default.",
 )
 def run(config: Path, *, overrides: tuple[str, ...], resume: str, allow: tuple[str, ...], gpus: int) -> None:
     """Fine-tune a model as the TOML file CONFIG says.
 
-    Interrupted, the same command goes on where it stopped. Ctrl-C and SIGTERM let the update end and save; a second one
-    leaves at once.
+    If the run is interrupted, run the same command again to resume it. After Ctrl-C or SIGTERM, the run finishes its
+    update and saves. After a second one, it ends at once.
     """
-    from hakubooru_trainer.config import load  # noqa: PLC0415 - as above
+    from hakubooru_trainer.config import load  # noqa: PLC0415 - --help answers at once
 
     options = load(config, overrides, paths=True)
     quiet()
-    signal.signal(
-        signal.SIGTERM, signal.default_int_handler
-    )  # until there is something to save, both leave at once
+    # Until there is something to save, SIGTERM ends the run at once, as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     from hakubooru_trainer import distributed  # noqa: PLC0415 - torch takes seconds
 
     if gpus > 1:
-        told = [("--set", one) for one in overrides] + [("--allow-change", key) for key in allow]
+        flags = [("--set", one) for one in overrides] + [("--allow-change", key) for key in allow]
         rank = [sys.executable, "-m", "hakubooru_cli.train", "run", str(config), "--resume", resume]
-        distributed.launch([*rank, *(word for pair in told for word in pair)], gpus, options.run)
+        distributed.launch([*rank, *(word for pair in flags for word in pair)], gpus, options.run)
         return
-    from hakubooru_trainer.loop import run as train  # noqa: PLC0415 - as above
+    from hakubooru_trainer.loop import run as train  # noqa: PLC0415 - torch takes seconds
 
     try:
         report = train(options, resume=resume, allow=allow)
     except (HakubooruError, KeyboardInterrupt) as error:
-        if distributed.launched():  # what ended the run is told by the launcher, once
+        if distributed.launched():  # the launcher reports the error once for all ranks
             sys.exit(error.exit_code if isinstance(error, HakubooruError) else INTERRUPTED)
         raise
     if distributed.rank() > 0:
@@ -93,9 +93,9 @@ def run(config: Path, *, overrides: tuple[str, ...], resume: str, allow: tuple[s
     click.echo(
         f"{report.file}: {report.updates} updates, the last loss {report.loss:.4f}"
         + (f", {report.validation:.4f} on held-out images" if report.validation is not None else "")
-        + (f"; {report.skipped} updates were skipped as not finite" if report.skipped else "")
+        + (f"; {report.skipped} updates were skipped because they were not finite" if report.skipped else "")
         + (
-            f"; images that could not be decoded had no weight, {report.left_out} times"
+            f"; images that could not be decoded were left out {report.left_out} times"
             if report.left_out
             else ""
         )
@@ -106,14 +106,14 @@ def run(config: Path, *, overrides: tuple[str, ...], resume: str, allow: tuple[s
 @_config
 @_overrides
 def plan(config: Path, *, overrides: tuple[str, ...]) -> None:
-    """Show what `run` with CONFIG will come to: images, buckets, updates, parameters, memory.
+    """Show what `run` with CONFIG will do: images, buckets, updates, parameters, memory.
 
-    No weights are read, and no images but those of folders that have no manifest.
+    No weights are read. Images are read only in folders that have no manifest.
     """
-    from hakubooru_trainer.config import load  # noqa: PLC0415 - as above
+    from hakubooru_trainer.config import load  # noqa: PLC0415 - --help answers at once
 
     options = load(config, overrides, paths=True)
     quiet()
-    from hakubooru_trainer.plan import plan as planned  # noqa: PLC0415 - as above
+    from hakubooru_trainer.plan import plan as plan_run  # noqa: PLC0415 - torch takes seconds
 
-    click.echo(str(planned(options)))
+    click.echo(str(plan_run(options)))

@@ -1,4 +1,4 @@
-"""Where pairs of image and caption go: pairs of files, listed files, shards, or captions alone."""
+"""Sinks write pairs of image and caption: as pairs of files, as files with a list, in shards, or captions alone."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SINKS: Final[dict[str, Callable[[str], Sink]]] = {
     sink.name: sink
     for sink in (FolderSink, WebDatasetSink, ImageFolderSink, KohyaJsonSink, KohyaRelativeSink, CaptionsSink)
 }
-"""What makes a sink of a name for a folder."""
+"""The sinks by name; call one with the export's folder."""
 
 __all__ = [
     "SINKS",

@@ -1,6 +1,6 @@
-"""What a sink is: where pairs of image and caption go, and in which form.
+"""The interface of a sink, which writes pairs of image and caption in one form.
 
-A sink is sent to every worker, opened there once for each archive, and finished once in the parent.
+A sink is sent to every worker. There it opens a writer for each archive. In the parent it is finished once.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
     from hakubooru.export.records import Pair
 
 STATE = ".hakubooru"
-"""Folder inside an export for what is needed to take it up again."""
+"""Folder inside an export that holds what is needed to resume it."""
 
 
 def place(post_id: int, extension: str) -> str:
-    """Where the file of a post lies in an export: `x012/5012.webp`.
+    """Return where the file of a post lies in an export: `x012/5012.webp`.
 
-    No folder holds more than a thousandth of all posts. Its name begins with a letter since kohya's scripts
-    take leading digits, `12_name` or `012` alone, as a number of repeats.
+    A folder holds at most a thousandth of all posts. Its name begins with a letter, because kohya's scripts read
+    leading digits, `12_name` or `012` alone, as a number of repeats.
     """
     return f"x{post_id % 1000:03d}/{post_id}.{extension}"
 
 
 def beside(path: str) -> str:
-    """Where the caption of an image lies."""
+    """Return the path of an image's caption: the image's path with the extension `.txt`."""
     return path.rpartition(".")[0] + ".txt"
 
 
@@ -36,49 +36,50 @@ class Writer(ABC):
 
     @abstractmethod
     def image(self, number: int, path: str, data: bytes) -> None:
-        """Take an image that is to lie at `path`; its caption follows before long."""
+        """Write an image to `path`; its caption follows soon."""
 
     @abstractmethod
     def caption(self, number: int, text: str) -> str:
-        """Take the caption of an image that was taken before, and give where the pair lies."""
+        """Write the caption of an image that was written before; return the path of the pair."""
 
     def __enter__(self) -> Self:
         return self
 
     @abstractmethod
     def __exit__(self, *exc: object) -> None:
-        """Let go of what is open; what was begun and not ended is thrown away."""
+        """Close the open files; after an error, discard what is not finished."""
 
 
 class Sink(ABC):
     """A kind of data set on disk; can be sent to another process."""
 
     name: ClassVar[str]
+    """The sink's name in recipes and commands."""
     has_shards: ClassVar[bool] = False
-    """Whether pairs are brought into shards when all are there."""
+    """Whether pairs move into shards when all are exported."""
     keeps_images: ClassVar[bool] = False
     """Whether an image stays in memory until its caption comes."""
     writes_captions: ClassVar[bool] = False
     """Whether each image has a file with its caption beside it."""
     needs_images: ClassVar[bool] = True
-    """Whether there are images at all: without, a caption takes the place of its image."""
+    """Whether images are exported; if not, a pair's file is its caption."""
 
     @abstractmethod
     def writer(self, archive: str) -> Writer:
-        """What takes the pairs of the archive of that name."""
+        """Return a writer for the pairs of the archive of that name."""
 
     @abstractmethod
     def holds(self, pair: Pair) -> bool:
-        """Whether a pair is still there in full, by its size."""
+        """Return whether a pair's files are there with their sizes."""
 
     @abstractmethod
     def clean(self) -> None:
-        """Get ready, and remove what a killed run left half written."""
+        """Prepare the folder, and remove files that a killed run did not finish."""
 
     @abstractmethod
     def remove(self, pair: Pair) -> None:
-        """Remove a pair."""
+        """Remove the files of a pair."""
 
     @abstractmethod
     def finish(self, pairs: Iterator[Pair]) -> None:
-        """Write what tells of all pairs, which come in the order of their ids."""
+        """Write the list of all pairs, which come in the order of their ids, if the sink has a list."""

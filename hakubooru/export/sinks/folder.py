@@ -1,4 +1,4 @@
-"""Pairs of files in subfolders."""
+"""The sinks `folder` and `captions`: files in subfolders."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
 
 
 class FolderSink(Sink):
-    """Pairs of files, `ID.webp` and `ID.txt`, in subfolders by id % 1000."""
+    """Writes pairs of files, `ID.webp` and `ID.txt`, into subfolders by id % 1000."""
 
     name = "folder"
     writes_captions = True
@@ -31,12 +31,12 @@ class FolderSink(Sink):
         self.out = out
 
     def writer(self, archive: str) -> Writer:
-        """Write into the subfolders; the archive's name plays no part."""
+        """Return a writer into the subfolders; the archive's name is not used."""
         del archive
         return _FolderWriter(self.out, writes_captions=self.writes_captions)
 
     def holds(self, pair: Pair) -> bool:
-        """Whether the files are there, and the image has the size on record; a caption may have been corrected."""
+        """Return whether the files are there, and the image has its size; a caption may have been corrected."""
         path = f"{self.out}/{pair.path}"
         try:
             if os.stat(path).st_size != pair.bytes:  # noqa: PTH116 - Path costs more than the call
@@ -46,7 +46,7 @@ class FolderSink(Sink):
             return False
 
     def clean(self) -> None:
-        """Empty the folder of files being written."""
+        """Empty the folder of unfinished files."""
         empty_part(self.out)
 
     def remove(self, pair: Pair) -> None:
@@ -58,11 +58,11 @@ class FolderSink(Sink):
             path.parent.rmdir()
 
     def finish(self, pairs: Iterator[Pair]) -> None:
-        """Pairs speak for themselves."""
+        """Write nothing: pairs of files need no list."""
 
 
 class CaptionsSink(FolderSink):
-    """Captions without images, `ID.txt`, in subfolders by id % 1000."""
+    """Writes captions without images, `ID.txt`, into subfolders by id % 1000."""
 
     name = "captions"
     needs_images = False
@@ -70,7 +70,7 @@ class CaptionsSink(FolderSink):
 
 
 def empty_part(out: str) -> None:
-    """Make, or empty, the folder where files lie while they are written."""
+    """Create or empty the folder of unfinished files."""
     folder = Path(out, STATE, "part")
     if folder.is_dir():
         shutil.rmtree(folder)
@@ -78,17 +78,17 @@ def empty_part(out: str) -> None:
 
 
 class _FolderWriter(Writer):
-    """Files are written out of sight and moved to their places, so that what has a name there is whole.
+    """Writes files into a hidden folder and moves them to their places, so that every file there is whole.
 
-    The archives of most sets fill a folder of the export each. Its files are written into a folder that takes its place
-    as a whole, since to move each by itself takes as long as to write it.
+    In most sets each archive fills one folder of the export. Then its files are written into a folder that is moved as
+    a whole, because moving a single file takes as long as writing it.
     """
 
     def __init__(self, out: str, *, writes_captions: bool) -> None:
         self.out = out
         self.writes_captions = writes_captions
         self.part = f"{out}/{STATE}/part/{uuid.uuid4().hex}"
-        os.mkdir(self.part)  # noqa: PTH102 - as above
+        os.mkdir(self.part)  # noqa: PTH102 - Path costs more than the call
         self.whole = ""
         """The folder whose place `part` takes."""
         self.paths: dict[int, str] = {}
@@ -108,10 +108,10 @@ class _FolderWriter(Writer):
     def _prepare(self, folder: str) -> None:
         if folder in self.folders:
             return
-        if not self.folders and not os.path.exists(f"{self.out}/{folder}"):  # noqa: PTH110 - as above
+        if not self.folders and not os.path.exists(f"{self.out}/{folder}"):  # noqa: PTH110 - Path costs more than the call
             self.whole = folder
         else:
-            os.makedirs(f"{self.out}/{folder}", exist_ok=True)  # noqa: PTH103 - as above
+            os.makedirs(f"{self.out}/{folder}", exist_ok=True)  # noqa: PTH103 - Path costs more than the call
         self.folders.add(folder)
 
     def _write(self, path: str, data: bytes) -> None:
@@ -126,22 +126,22 @@ class _FolderWriter(Writer):
         finally:
             os.close(file)
         if not is_whole:
-            os.replace(part, f"{self.out}/{path}")  # noqa: PTH105 - as above
+            os.replace(part, f"{self.out}/{path}")  # noqa: PTH105 - Path costs more than the call
 
     def __exit__(self, *exc: object) -> None:
         if exc[0] is not None:
             shutil.rmtree(self.part, ignore_errors=True)
         elif not self.whole:
-            os.rmdir(self.part)  # noqa: PTH106 - as above
+            os.rmdir(self.part)  # noqa: PTH106 - Path costs more than the call
         else:
             self._place(f"{self.out}/{self.whole}")
 
     def _place(self, folder: str) -> None:
         try:
-            os.rename(self.part, folder)  # noqa: PTH104 - as above
+            os.rename(self.part, folder)  # noqa: PTH104 - Path costs more than the call
         except OSError:
-            # Another archive has filled it meanwhile.
-            os.makedirs(folder, exist_ok=True)  # noqa: PTH103 - as above
-            for name in os.listdir(self.part):  # noqa: PTH208 - as above
-                os.replace(f"{self.part}/{name}", f"{folder}/{name}")  # noqa: PTH105 - as above
-            os.rmdir(self.part)  # noqa: PTH106 - as above
+            # Another archive has filled the folder in the meantime.
+            os.makedirs(folder, exist_ok=True)  # noqa: PTH103 - Path costs more than the call
+            for name in os.listdir(self.part):  # noqa: PTH208 - Path costs more than the call
+                os.replace(f"{self.part}/{name}", f"{folder}/{name}")  # noqa: PTH105 - Path costs more than the call
+            os.rmdir(self.part)  # noqa: PTH106 - Path costs more than the call

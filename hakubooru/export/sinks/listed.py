@@ -1,4 +1,4 @@
-"""Images in subfolders, with one file that has all captions."""
+"""The sinks `imagefolder` and `kohya-json`: images in subfolders, and one file that lists all captions."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 
 class ListedSink(FolderSink):
-    """Images, and a list of them with their captions."""
+    """Writes images, and one file that lists them with their captions."""
 
     writes_captions = False
     file: ClassVar[str]
-    """The list's name."""
+    """The name of the list's file."""
 
     def finish(self, pairs: Iterator[Pair]) -> None:
         """Write the list."""
@@ -30,26 +30,26 @@ class ListedSink(FolderSink):
             self.write(part, pairs)
 
     def write(self, path: Path, pairs: Iterator[Pair]) -> None:
-        """Write the list to some file."""
+        """Write the list to a file of another name."""
         with path.open("w", encoding="utf-8", newline="\n") as file:
             file.writelines(self.lines(pairs))
 
     @abstractmethod
     def lines(self, pairs: Iterator[Pair]) -> Iterator[str]:
-        """The lines of the list, each with its end."""
+        """Yield the lines of the list, each with its line end."""
 
 
 class ImageFolderSink(ListedSink):
-    """What `datasets.load_dataset("imagefolder", data_dir=OUT)` reads: images, and `metadata.jsonl` beside them.
+    """Writes what `datasets.load_dataset("imagefolder", data_dir=OUT)` reads: images and `metadata.jsonl`.
 
-    A line for each image: `file_name`, `text`, `id`, `width` and `height`.
+    The list has a line for each image: `file_name`, `text`, `id`, `width` and `height`.
     """
 
     name = "imagefolder"
     file = "metadata.jsonl"
 
     def lines(self, pairs: Iterator[Pair]) -> Iterator[str]:
-        """A JSON object for each image."""
+        """Yield a JSON object for each image."""
         for pair in pairs:
             line = {
                 "file_name": pair.path,
@@ -62,12 +62,12 @@ class ImageFolderSink(ListedSink):
 
 
 class KohyaJsonSink(ListedSink):
-    """What sd-scripts' fine-tuning reads: images, and `meta.json` to be given as `metadata_file` (`--in_json`).
+    """Writes what sd-scripts' fine-tuning reads: images, and `meta.json`, which you give as `metadata_file`.
 
-    An image's key is its absolute path with its extension, the one form that both v0.9.1 and v0.10 find: the first asks
-    whether the key is a path that exists, the second whether it is absolute. `image_size` is width and height, so that
-    no image is opened to learn them; versions that do not know it pass over it. `train_resolution` is none of it: that
-    is the size of an image's bucket, not of the image.
+    On the command line of sd-scripts, `metadata_file` is `--in_json`. An image's key is its absolute path with its
+    extension. Both v0.9.1 and v0.10 find images by this form: v0.9.1 checks whether the key is a path that exists,
+    v0.10 whether it is absolute. `image_size` is width and height, so that sd-scripts need not open the images; older
+    versions ignore it. `train_resolution` is not written: it is the size of an image's bucket, not of the image.
     """
 
     name = "kohya-json"
@@ -76,14 +76,14 @@ class KohyaJsonSink(ListedSink):
     def __init__(self, out: str) -> None:
         super().__init__(out)
         self.folder = os.path.abspath(out)  # noqa: PTH100 - Path.absolute keeps `..`
-        """In which the images lie, as the list names it."""
+        """The folder of the images, as the list names it."""
 
     def key(self, pair: Pair) -> str:
-        """What sd-scripts knows an image by."""
+        """Return the key of an image in the list: its absolute path."""
         return f"{self.folder}/{pair.path}"
 
     def lines(self, pairs: Iterator[Pair]) -> Iterator[str]:
-        """One JSON object, an image a line."""
+        """Yield the lines of one JSON object, an image on each."""
         last = ""
         for pair in pairs:
             yield last + ",\n" if last else "{\n"
@@ -92,7 +92,7 @@ class KohyaJsonSink(ListedSink):
         yield last + "\n}\n" if last else "{}\n"
 
     def listed_folder(self) -> str:
-        """The folder in which the images lie by the list that is there; "" where it does not say."""
+        """Return the folder of the images as the list on the disk names it; "" if it names none."""
         try:
             with Path(self.out, self.file).open(encoding="utf-8") as file:
                 file.readline()
@@ -103,18 +103,18 @@ class KohyaJsonSink(ListedSink):
 
 
 class KohyaRelativeSink(KohyaJsonSink):
-    """The same files with keys that are paths below OUT, with extension: a set that can be moved.
+    """Writes images and `meta.json` for sd-scripts, with keys that are paths below OUT: a set that can be moved.
 
-    `OUT` is to be given as `image_dir` (`--train_data_dir`). sd-scripts from v0.10 on finds the images; v0.9.1 does only
-    when it is started in `OUT`.
+    Give OUT as `image_dir` (`--train_data_dir`). sd-scripts finds the images from v0.10 on; v0.9.1 finds them only if
+    it is started in OUT.
     """
 
     name = "kohya-json-relative"
 
     def key(self, pair: Pair) -> str:
-        """The path below OUT."""
+        """Return the key of an image in the list: its path below OUT, with extension."""
         return pair.path
 
     def listed_folder(self) -> str:
-        """Such a list names no folder."""
+        """Return "": a list with relative paths names no folder."""
         return ""

@@ -1,4 +1,4 @@
-"""Pairs in memory."""
+"""A sink that keeps pairs in memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class MemorySink(Sink):
-    """Keeps pairs in two dictionaries, by id: for tests and for trying things out, in one process."""
+    """Keeps pairs in two dictionaries by id, for tests and experiments in one process."""
 
     name = "memory"
 
@@ -22,23 +22,23 @@ class MemorySink(Sink):
         self.captions: dict[int, str] = {}
 
     def writer(self, archive: str) -> Writer:
-        """Keep everything, whatever the archive."""
+        """Return a writer into the dictionaries; the archive's name is not used."""
         del archive
         return _MemoryWriter(self)
 
     def holds(self, pair: Pair) -> bool:
-        """Whether both were taken."""
+        """Return whether the image and the caption of a pair are there."""
         return pair.id in self.images and pair.id in self.captions
 
     def clean(self) -> None:
-        """Nothing is ever half written."""
+        """Do nothing: memory holds no unfinished files."""
 
     def remove(self, pair: Pair) -> None:
-        """Forget both."""
+        """Remove the image and the caption of a pair."""
         del self.images[pair.id], self.captions[pair.id]
 
     def finish(self, pairs: Iterator[Pair]) -> None:
-        """Pairs speak for themselves."""
+        """Write nothing: the dictionaries are the result."""
 
 
 class _MemoryWriter(Writer):

@@ -1,4 +1,4 @@
-"""Shards of the `webdataset` library: tars in which an image is followed by its caption."""
+"""The sink `webdataset`: shards for the `webdataset` library, tars in which a caption follows each image."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 SHARDS: Final = "shards"
 """Folder of the shards in an export."""
 SPOOL: Final = f"{STATE}/spool"
-"""Folder of files that hold pairs until these are brought into shards."""
+"""Folder of files that hold pairs until they move into shards."""
 SHARD: Final = re.compile(rf"{SHARDS}/(?:\d{{5,}}|[\w-]*-[0-9a-f]{{8}}-\d{{3,}})\.tar", re.ASCII)
-"""Paths of shards; the second form is that of earlier versions."""
+"""Matches the paths of shards; the second form is that of earlier versions."""
 SHARD_IMAGES: Final = 10_000
 SHARD_BYTES: Final = 10**9
 _BUFFER: Final = 2**20
@@ -31,11 +31,11 @@ _TAR: Final = ".tar"
 
 
 class WebDatasetSink(Sink):
-    """Shards `OUT/shards/00000.tar`, each with images of any number of archives.
+    """Writes shards, `OUT/shards/00000.tar`; a shard may hold images from several archives.
 
-    Workers leave the pairs of each archive in a file below `OUT/.hakubooru/spool`; `cut` of `hakubooru.export.shards`
-    brings them into shards when all are there. A pair's path is its shard's and its member's; in the spool there is the
-    image's first byte between them.
+    Workers write the pairs of each archive to a file below `OUT/.hakubooru/spool`. When all pairs are there, `cut` of
+    `hakubooru.export.shards` moves them into shards. A pair's path is `SHARD/MEMBER`; in the spool it is
+    `FILE/OFFSET/MEMBER`, where OFFSET is the image's first byte in the file.
     """
 
     name = "webdataset"
@@ -48,42 +48,42 @@ class WebDatasetSink(Sink):
         self.bytes = bytes
 
     def writer(self, archive: str) -> Writer:
-        """Write the pairs of an archive into a file of the spool."""
+        """Return a writer into a new file of the spool."""
         del archive
         return _SpoolWriter(self.out)
 
     def holds(self, pair: Pair) -> bool:
-        """Whether the file that the pair lies in is there, and has its end."""
+        """Return whether the file that a pair lies in is there and ends with an end mark."""
         return _is_whole(f"{self.out}/{file_of(pair.path)}")
 
     def clean(self) -> None:
-        """Empty the folder of files being written."""
+        """Empty the folder of unfinished files, and create the folders of shards and spool."""
         _is_whole.cache_clear()
         empty_part(self.out)
         Path(self.out, SHARDS).mkdir(exist_ok=True)
         Path(self.out, SPOOL).mkdir(exist_ok=True)
 
     def remove(self, pair: Pair) -> None:
-        """Nothing: a shard that has more than its pairs is written anew by `cut`."""
+        """Do nothing: `cut` writes a shard again if it holds more than its pairs."""
 
     def finish(self, pairs: Iterator[Pair]) -> None:
-        """Pairs speak for themselves."""
+        """Write nothing: shards need no list."""
 
 
 class ShardFile:
-    """A tar that pairs are written to, one after the other; used in a `with` statement."""
+    """Writes pairs to a tar, one after the other; used in a `with` statement."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("wb", buffering=_BUFFER)
 
     def add(self, member: str, image: bytes, caption: bytes) -> int:
-        """Write a pair; gives where its image begins."""
+        """Write a pair; return the offset of the image's first byte."""
         at = self._write(member, image)
         self._write(f"{member.rpartition('.')[0]}.txt", caption)
         return at
 
     def end(self, *, is_durable: bool) -> None:
-        """Write the end mark; where it is to be durable, wait until all has reached the disk."""
+        """Write the end mark; with `is_durable`, wait until the file has reached the disk."""
         self._file.write(bytes(2 * BLOCK))
         self._file.flush()
         if is_durable:
@@ -126,24 +126,24 @@ class _SpoolWriter(Writer):
             if exc[0] is None:
                 self.file.end(is_durable=False)
         if exc[0] is None and not self.is_empty:
-            os.replace(self.part, self.path)  # noqa: PTH105 - Path.replace, said as what it is
+            os.replace(self.part, self.path)  # noqa: PTH105 - Path.replace reads as a change of text
         else:
             self.part.unlink()
 
 
 def shard_name(number: int) -> str:
-    """The path of a shard, by its number."""
+    """Return the path of a shard by its number."""
     return f"{SHARDS}/{number:05d}{_TAR}"
 
 
 def file_of(path: str) -> str:
-    """The file that a pair lies in, a shard or one of the spool, by the pair's path."""
+    """Return the file that a pair lies in, a shard or a file of the spool, by the pair's path."""
     return path[: path.index(f"{_TAR}/") + len(_TAR)]
 
 
 @cache
 def _is_whole(file: str) -> bool:
-    """A file takes its name when it is whole; after a power cut it can be empty, or cut at a block of the disk."""
+    """Return whether a file ends with an end mark; after a power cut it may be empty, or cut at a block of the disk."""
     path = Path(file)
     if not path.is_file() or path.stat().st_size < 2 * BLOCK:
         return False

@@ -122,6 +122,7 @@ def test_tags_keep_the_order_of_the_relations_whatever_the_indexes(booru, tmp_pa
     assert found == ["solo, 1girl, o_o, long hair", "o_o, 1girl"]
 
 
+@pytest.mark.slow
 def test_captions_of_few_and_of_many_posts_are_the_same(booru):
     db = booru({n: ("solo 1girl highres" if n % 3 else "", {"fav_count": n % 90}) for n in range(1, 2500)})
     captioner = Captioner(db)

@@ -240,18 +240,18 @@ def test_free_text_belongs_to_no_part():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: CaptionChange(drop_tags=1.5), r"`drop_tags` is 1.5; a rate lies from 0 to 1"),
+        (lambda: CaptionChange(drop_tags=1.5), r"`drop_tags` is 1.5; a rate must be from 0 to 1"),
         (lambda: CaptionChange(drop_caption=-1), r"`drop_caption` is -1"),
         (lambda: CaptionChange(drop_parts={"artist": 2}), r"`drop_parts.artist` is 2"),
         (lambda: CaptionChange(drop_parts={"artists": 0.1}), r"`drop_parts` has 'artists'"),
         (lambda: CaptionChange(drop_parts={"artist": 0.1})("a", 1), r"`drop_parts` needs the parts"),
-        (lambda: CaptionChange(separator=""), r'write what stands between two tags, such as ", "'),
+        (lambda: CaptionChange(separator=""), r'write the text between two tags, such as ", "'),
         (
             lambda: CaptionChange()("a", 1, "general 1"),
             r"parts are 'general 1'; give how many tags each part",
         ),
-        (lambda: CaptionChange()("a", 1, '{"general": "1"}'), r"or that as JSON, as a manifest has it"),
-        (lambda: CaptionChange()("a ||| b", 1, {"general": 3}), r"not those of a caption of 2 tags: 'a, b'"),
+        (lambda: CaptionChange()("a", 1, '{"general": "1"}'), r"as a table or as JSON"),
+        (lambda: CaptionChange()("a ||| b", 1, {"general": 3}), r"but the caption has 2: 'a, b'"),
     ],
 )
 def test_wrong_use_is_told(make, message):

@@ -12,20 +12,20 @@ from hakubooru.store.schema import RATINGS
 
 WRONG = [
     ("kohaku-epsilom", "there is no caption format 'kohaku-epsilom'; did you mean 'kohaku-epsilon'?"),
-    (7, "7 is no caption format; give a preset's name or a table of fields"),
+    (7, "7 is not a caption format; give a preset's name or a table of fields"),
     ({"escape": True}, "a caption format needs `base`, the name of a preset, or `order`, its parts"),
     (
         {"base": "webui", "seperator": " "},
         "a caption format has no field 'seperator'; did you mean 'separator'?",
     ),
-    ({"order": ["peple"]}, "`order` has 'peple', which is no part; did you mean 'people'?"),
-    ({"order": ["meta", "meta"]}, "`order` has 'meta' twice; a part stands in one place"),
-    ({"order": ["keep"]}, '`order` names no part; a caption needs at least one, such as "general"'),
-    ({"order": ["tags", "meta"]}, "`order` has 'tags' and 'meta'; 'tags' stands for all the tag parts"),
+    ({"order": ["peple"]}, "`order` has 'peple', which is not a part; did you mean 'people'?"),
+    ({"order": ["meta", "meta"]}, "`order` has 'meta' twice; write each part once"),
+    ({"order": ["keep"]}, '`order` names no part; name at least one, such as "general"'),
+    ({"order": ["tags", "meta"]}, "`order` has 'tags' and 'meta', but 'tags' stands for all tag parts"),
     ({"order": 3}, "`order` is 3; it must be a list of words"),
     ({"base": "webui", "underscores": "none"}, "`underscores` is 'none'; it can be short, kaomoji, keep"),
     ({"base": "webui", "separator": 1}, "`separator` is 1; it must be text"),
-    ({"base": "webui", "separator": ""}, '`separator` is empty; tags need something between them, such as ", "'),
+    ({"base": "webui", "separator": ""}, '`separator` is empty; write the text between two tags, such as ", "'),
     ({"base": "webui", "escape": "yes"}, "`escape` is 'yes'; it must be true or false"),
     ({"base": "webui", "max_tags": 0}, "`max_tags` is 0; it must be a whole number of at least 1"),
     ({"base": "webui", "min_popularity": -1}, "`min_popularity` is -1; it must be a whole number of at least 0"),
@@ -33,12 +33,12 @@ WRONG = [
     ({"base": "webui", "without": ["comic"]}, "`without` is ['comic']; it must be a table of people, character,"),
     ({"base": "webui", "only": {"general": 5}}, "`only.general` is 5; it must be a list of words"),
     ({"base": "webui", "date": {"old": "2010"}}, "`date` is {'old': '2010'}; it must be a table of labels and last"),
-    ({"base": "webui", "date": {"a": 2010, "b": 2010}}, "`date` has a year twice ([2010, 2010]); each label needs"),
+    ({"base": "webui", "date": {"a": 2010, "b": 2010}}, "`date` has a year twice ([2010, 2010]); give each label"),
     ({"base": "webui", "quality": {"best": 101}}, "`quality` gives 'best' the percentile 101; it must be from 0"),
-    ({"base": "webui", "quality": {"a": 5, "b": 5}}, "`quality` has a percentile twice ([5, 5]); each label needs"),
+    ({"base": "webui", "quality": {"a": 5, "b": 5}}, "`quality` has a percentile twice ([5, 5]); give each label"),
     (
         {"base": "webui", "quality": {"best": 97}},
-        "`quality` asks for the percentile 97, and its scale has 5, 10, 15, 20, 25,",
+        "`quality` asks for the percentile 97, but its scale has 5, 10, 15, 20, 25,",
     ),
     ({"base": "webui", "quality_scale": "mine"}, "`quality_scale` is 'mine'; it can be published, database, or a"),
     ({"base": "webui", "quality_scale": {"general": {"10": 1}}}, "`quality_scale` lacks 'sensitive'; it needs"),
@@ -48,7 +48,7 @@ WRONG = [
         {"base": "json", "max_tokens": 75, "tokenizer": "sdxl/tokenizer"},
         '`max_tokens` counts the tokens of text: leave it out, or set layout = "text"',
     ),
-    ({"base": "webui", "trim": ["quality"]}, "`trim` has 'quality', which is no part; there are: people, character,"),
+    ({"base": "webui", "trim": ["quality"]}, "`trim` has 'quality', which is not a part; there are: people, character,"),
 ]  # fmt: skip
 
 
@@ -64,7 +64,7 @@ def test_a_wrong_format_is_told_by_its_field(value, message):
     [
         (None, "mine.toml cannot be read (No such file or directory); name a preset, or a TOML file"),
         ("caption", "mine.toml is not TOML: "),
-        ("seed = 1", 'mine.toml says nothing of captions; it needs a [caption] table, or caption = "…"'),
+        ("seed = 1", "mine.toml has no [caption]; add a table [caption], or a preset's name"),
         ("caption.escape = true", "mine.toml: a caption format needs `base`"),
     ],
 )
@@ -131,7 +131,7 @@ def test_popularity(caption):
 
 @pytest.mark.parametrize("option", [{"min_popularity": 1}, {"tag_order": "popularity"}])
 def test_popularity_that_was_never_counted_is_an_error(caption, option):
-    with pytest.raises(InputError, match="the file says popularity 0 of every tag"):
+    with pytest.raises(InputError, match="every tag of the file has popularity 0"):
         caption(ALL | option, "solo")
 
 
@@ -202,6 +202,7 @@ anything = st.recursive(
 FIELDS = [field.name for field in dataclasses.fields(CaptionFormat)]
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.sampled_from(FIELDS), anything, max_size=3), st.sampled_from(sorted(PRESETS)))
 def test_whatever_a_table_holds_is_a_format_or_a_told_error(table, base):
     try:

@@ -80,6 +80,7 @@ def tokenizer(tmp_path):
     return folder
 
 
+@pytest.mark.slow
 def test_tokens_are_clip_s_own_without_start_and_end(tokenizer):
     count = token_counter(str(tokenizer))
     assert count("solo, hat") == len("solo") + len(",") + len("hat")

@@ -172,6 +172,7 @@ def obvious(post, form):
     return f"{form.separator.join(head)}{mark}{form.separator.join(tail)}"
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(form=formats)
 def test_every_format_writes_what_the_obvious_way_writes(everyone, form):

@@ -64,12 +64,13 @@ def test_files(posts, tmp_path, suffix):
     assert not list(tmp_path.glob("*.part"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])
-def test_two_processes_write_the_same_bytes(posts, tmp_path, monkeypatch, suffix):
-    monkeypatch.setattr(writing, "_POSTS_A_BLOCK", 4)
+def test_two_processes_write_the_same_bytes(posts, tmp_path, suffix):
+    captions = posts.captions()
     one, two = tmp_path / f"one{suffix}", tmp_path / f"two{suffix}"
-    posts.captions().write(one)
-    posts.captions().write(two, workers=2)
+    for path, workers in ((one, 1), (two, 2)):
+        writing.write_captions(captions.captioner, captions.ids, path, workers, posts_a_block=4)
 
     assert one.read_bytes() == two.read_bytes()
 
@@ -86,7 +87,10 @@ def test_records_stand_in_json_lines_as_objects(posts, tmp_path):
 @pytest.mark.parametrize(
     ("name", "error"),
     [
-        ("captions.csv", "captions.csv cannot be written: captions go to .jsonl, .parquet, .txt"),
+        (
+            "captions.csv",
+            "captions.csv cannot be written: its name must end with one of .jsonl, .parquet, .txt",
+        ),
         ("nowhere/captions.txt", "there is no folder"),
         ("folder.txt", "folder.txt cannot be written: it is a folder"),
     ],
@@ -104,6 +108,7 @@ def test_lines_of_text_take_no_line_ends(posts, tmp_path):
     posts.captions(shape).write(tmp_path / "captions.jsonl")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_what_fails_leaves_nothing_and_what_was_there(posts, tmp_path, workers):
     out = tmp_path / "captions.jsonl"
@@ -116,8 +121,9 @@ def test_what_fails_leaves_nothing_and_what_was_there(posts, tmp_path, workers):
     assert not list(tmp_path.glob("*.part"))
 
 
-def test_a_killed_worker_is_told_and_leaves_nothing(posts, tmp_path, monkeypatch):
-    monkeypatch.setattr(writing, "_POSTS_A_BLOCK", 1)
+@pytest.mark.kill
+def test_a_killed_worker_is_told_and_leaves_nothing(posts, tmp_path):
+    ids = np.tile(np.arange(1, 31), 2000)
     out = tmp_path / "captions.jsonl"
 
     def kill():
@@ -131,8 +137,8 @@ def test_a_killed_worker_is_told_and_leaves_nothing(posts, tmp_path, monkeypatch
 
     killer = threading.Thread(target=kill)
     killer.start()
-    with pytest.raises(IncompleteError, match="a worker process was ended from outside"):
-        writing.write_captions(Captioner(posts.database), np.tile(np.arange(1, 31), 2000), out, workers=2)
+    with pytest.raises(IncompleteError, match="a worker process was killed"):
+        writing.write_captions(Captioner(posts.database), ids, out, workers=2, posts_a_block=1)
     killer.join()
     assert not out.exists()
     assert not list(tmp_path.glob("*.part"))

@@ -25,10 +25,10 @@ def test_a_corrected_caption_stays_and_is_told(out, text):
     path.write_text(text.ljust(length, "!"))
     report = export(out)
     assert report.corrected == 1
-    assert "1 caption was corrected by hand, and kept; `hakubooru verify" in str(report)
+    assert "1 caption was corrected by hand and kept; `hakubooru verify" in str(report)
     assert files_of(out) == before | {"x001/1.txt": text.ljust(length, "!").encode()}
     assert verify(out).problems == {"caption is another": (1, ["x001/1.txt"])}
-    assert "--repair takes the manifest's back" in str(verify(out))
+    assert "--repair writes the manifest's captions again" in str(verify(out))
     assert repair(out).is_good
     assert files_of(out) == before
     assert export(out).corrected == 0
@@ -102,7 +102,7 @@ def test_a_list_that_was_changed_by_hand_is_kept_beside_the_new_one(small, sink,
     text = path.read_text(encoding="utf-8").replace("solo", "corrected", 1)
     path.write_text(text, encoding="utf-8")
     edited = name.replace(".", ".edited.")
-    assert f"yours is kept as {edited}" in str(again())
+    assert f"your copy is {edited}" in str(again())
     assert (small / "out" / edited).read_text(encoding="utf-8") == text
     (small / "out" / edited).unlink()
     assert files_of(small / "out") == before

@@ -52,6 +52,7 @@ def as_before(out):
     parquet.write_table(swapped, path)
 
 
+@pytest.mark.slow
 def test_a_manifest_has_the_sizes_of_upright_pictures(small):
     export(small, small / "out", 3)
     assert sizes(small / "out") == dict.fromkeys((1, 2, 3), (32, 48))
@@ -62,6 +63,7 @@ def test_a_manifest_has_the_sizes_of_upright_pictures(small):
     assert sizes(small / "webp") == sizes(small / "out")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sink", ["folder", "webdataset"])
 def test_copies_go_on_with_the_sizes_that_they_recorded(small, sink):
     out = small / "out"
@@ -81,7 +83,7 @@ def test_conversions_begun_before_are_refused_in_words(small):
     as_before(out)
     before = files_of(out)
     with pytest.raises(
-        DestinationError, match=r"earlier version .* turned as EXIF asks.* choose another folder"
+        DestinationError, match=r"earlier version .* turned as EXIF asks.* Choose another folder"
     ):
         export(small, out, 3, image={"format": "png"})
     assert files_of(out) == before
@@ -99,6 +101,7 @@ KINDS = {
 HEIC = b"\0\0\0\x18ftypheic" + bytes(40)
 
 
+@pytest.mark.slow
 def test_an_export_takes_every_kind_or_counts_it(small):
     members = {f"{number}.{suffix}": picture(number, KINDS[suffix]) for number, suffix in enumerate(KINDS, 1)}
     write_tar(small / "images" / "a.tar", members | {"20.heic": HEIC, "21.jxl": b"\xff\x0a" + bytes(50)})

@@ -27,6 +27,7 @@ def run(folder, out, ids=range(1, 41), **options):
         return posts.export(out, images=folder / "images", image={"duplicates": "drop"}, **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sink", SINKS)
 def test_the_lowest_post_stays(places, sink):
     report = run(places, places / "out", sink=sink, workers=2)

@@ -67,7 +67,7 @@ def test_a_repair_that_cannot_go_on_leaves_the_record_as_it_is(images, tmp_path,
         path.unlink()
     found = verify(out).problems
     assert found
-    with pytest.raises(DestinationError, match=r"earlier version .* go on with that version"):
+    with pytest.raises(DestinationError, match=r"earlier version .* use that version"):
         repair(out)
     assert verify(out).problems == found
     with Journal(out) as journal:
@@ -83,7 +83,7 @@ def test_captions_with_repeated_tags_do_not_mix_with_others(tmp_path):
             assert journal.execute("DELETE FROM setting WHERE name = 'caption.repeats'").rowcount == 1
         with pytest.raises(
             DestinationError,
-            match=r"earlier version .*: caption\.repeats was true, and is false; give the same",
+            match=r"earlier version .*: caption\.repeats was true and is now false; use the earlier",
         ):
             db.posts.export(out=out, sink="captions")
         db.posts.export(out=out, sink="captions", caption={"base": "kohaku-epsilon", "repeats": True})

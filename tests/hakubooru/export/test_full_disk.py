@@ -12,6 +12,7 @@ from pictures import files_of
 FULL = "No space left|Make room on its disk"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sink", "workers", "sizes"),
     [("folder", 2, ["300k", "2m"]), ("webdataset", 1, ["300k", "700k"]), ("kohya-json", 1, ["300k", "1m"])],

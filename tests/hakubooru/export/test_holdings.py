@@ -92,6 +92,7 @@ RULES = st.sampled_from(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     layout=st.dictionaries(st.tuples(st.integers(0, 1), NAMES), RULES, min_size=1, max_size=5),

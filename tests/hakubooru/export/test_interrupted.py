@@ -20,9 +20,23 @@ from hakubooru.export.journal import Journal
 from hakubooru.image.tar import read_tar
 from pictures import files_of, picture, write_tar
 
+MAIN = "from hakubooru.export import pipeline; pipeline.COPIED_A_START = 1; from hakubooru_cli.main import main; main()"
+WAITING = f"""
+import time
+from hakubooru.export.journal import Journal
 
-def start(booru, out, workers=2):
-    code = "from hakubooru.export import pipeline; pipeline.COPIED_A_START = 1; from hakubooru_cli.main import main; main()"
+def record(*arguments, **keywords):
+    written(*arguments, **keywords)
+    print("recorded", flush=True)
+    time.sleep(600)  # until a signal comes
+
+written, Journal.record = Journal.record, record
+{MAIN}
+"""
+"""The command, which waits for a signal as soon as the first archive is done."""
+
+
+def start(booru, out, workers=2, code=MAIN):
     command = ["export", booru / "posts.db", "--images", booru / "images", "--out", out, "--workers", workers]
     return subprocess.Popen(
         [sys.executable, "-c", code, *map(str, command)],
@@ -46,6 +60,7 @@ def undisturbed(booru, tmp_path_factory):
     return files_of(out)
 
 
+@pytest.mark.kill
 @pytest.mark.parametrize("workers", [1, 2])
 def test_killed_again_and_again_the_result_is_the_same(booru, tmp_path, undisturbed, workers):
     draw = random.Random(workers)
@@ -68,22 +83,24 @@ def test_killed_again_and_again_the_result_is_the_same(booru, tmp_path, undistur
     assert not list(out.rglob("*.part"))
 
 
+@pytest.mark.kill
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send to one process")
 def test_interrupted_it_says_so_and_goes_on(booru, tmp_path, undisturbed):
     out = tmp_path / "out"
-    process = start(booru, out)
-    wait_until_begun(process, out)
+    process = start(booru, out, code=WAITING)
+    assert process.stdout.readline() == "recorded\n"
     process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=120)
-    if process.returncode != 0:
-        assert process.returncode == 130
-        assert told.lstrip() == "error: interrupted; the same command takes the work up again\n"
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert said.lstrip() == "error: interrupted; run the same command again to resume\n"
+    assert not (out / "manifest.parquet").exists()
     process = start(booru, out)
     process.communicate()
     assert process.returncode == 0
     assert files_of(out) == undisturbed
 
 
+@pytest.mark.kill
 def test_a_killed_export_leaves_no_worker_behind(booru, tmp_path):
     process = start(booru, tmp_path / "out")
     workers = []
@@ -137,7 +154,7 @@ def fail(*_, **__):
 def test_an_empty_selection_does_not_prune_everything(booru, tmp_path):
     run(booru, tmp_path / "out")
     before = files_of(tmp_path / "out")
-    with pytest.raises(DestinationError, match="nothing is selected"):
+    with pytest.raises(DestinationError, match="no post is selected"):
         run(booru, tmp_path / "out", ids=[], prune=True)
     assert files_of(tmp_path / "out") == before
 

@@ -88,7 +88,7 @@ def test_a_moved_export_is_told_and_mended(small_set):
     export(small_set, small_set / "out")
     out = (small_set / "out").rename(small_set / "moved")
     before = files_of(out)
-    what = f"list names images in {small_set}/out; a moved export has its list written again by --repair"
+    what = f"list names images in {small_set}/out; if the export was moved, --repair writes the list again"
     assert verify(out).problems == {what: (1, ["meta.json"])}
     assert repair(out).is_good
     assert [find_0_10(key, None) for key in metadata(out)] == images(out)

@@ -17,6 +17,7 @@ def blank(path):
     path.write_bytes(bytes(path.stat().st_size))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_files_that_did_not_reach_the_disk_are_exported_again(booru, tmp_path, workers):
     out = tmp_path / "out"

@@ -135,7 +135,7 @@ def test_an_index_of_an_archive_of_another_size_is_told(small, server, archives)
         file.write(bytes(10_240))
     with pytest.raises(
         IncompleteError,
-        match=r"the \.json beside \S+whatever\.tar is of another archive: its filesize is \d+, and the archive has \d+",
+        match=r"the \.json beside \S+whatever\.tar belongs to another archive: its filesize is \d+, but the archive has \d+",
     ):
         run(small, small / "out", images=[server.url])
 
@@ -145,7 +145,7 @@ def test_an_index_that_is_cut_short_is_told(small, server, archives, left):
     index = archives / "images" / "whatever.json"
     index.write_bytes(index.read_bytes()[:left])
     with pytest.raises(
-        IncompleteError, match=r"the \.json beside \S+whatever\.tar is no index, or cut short"
+        IncompleteError, match=r"the \.json beside \S+whatever\.tar is not an index, or is cut off"
     ):
         run(small, small / "out", images=[server.url])
 
@@ -165,8 +165,8 @@ def test_a_server_that_ignores_ranges_is_refused_before_it_sends_archives(small,
     with large.open("wb") as file:
         file.truncate(2**28)
     large.with_suffix(".json").write_text("{}")
-    told = r"images/0000\.tar is sent whole .* read by byte range; give a server that"
-    with serving(small / "set", WholeHandler) as server, pytest.raises(SourceError, match=told):
+    message = r"images/0000\.tar ignores byte ranges, which remote archives need; use a server that"
+    with serving(small / "set", WholeHandler) as server, pytest.raises(SourceError, match=message):
         run(small, small / "out", images=[server.url])
     assert server.sent < 2**25  # what the buffers of the connection hold
     assert not (small / "out").exists()

@@ -33,6 +33,7 @@ def local(small):
     return export(small, "local", small / "set")
 
 
+@pytest.mark.slow
 def test_a_data_set_of_the_hub_gives_the_same_as_a_disk(small, local):
     with serving(small / "set", HubHandler) as server:
         told = {"HF_ENDPOINT": server.url, "HF_HOME": str(small / "hub"), "HF_TOKEN": "none"}
@@ -41,6 +42,7 @@ def test_a_data_set_of_the_hub_gives_the_same_as_a_disk(small, local):
         assert server.sent == sum(512 + len(data) for data in images)
 
 
+@pytest.mark.slow
 def test_a_bucket_of_s3_gives_the_same_as_a_disk(small, local):
     with serving(small, BucketHandler) as server:
         told = {

@@ -81,6 +81,7 @@ def spoil(draw, out):
         path.write_bytes(data)
 
 
+@pytest.mark.kill
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("duplicates", ["keep", "drop"])
 @pytest.mark.parametrize("sink", ["folder", "webdataset", "kohya-json"])

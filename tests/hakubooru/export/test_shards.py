@@ -180,7 +180,7 @@ def test_an_export_of_an_earlier_version_is_refused(many):
         journal.execute("DELETE FROM setting WHERE name = 'output.shards'")
     journal.close()
     with pytest.raises(
-        DestinationError, match=r'output\.shards was "of one archive each", and is "across archives"'
+        DestinationError, match=r'output\.shards was "of one archive each" and is now "across archives"'
     ):
         run(many, "out")
     assert verify(many / "out").is_good
@@ -203,6 +203,7 @@ def test_a_spool_that_is_thrown_away_leaves_nothing(tmp_path):
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
+@pytest.mark.slow
 def test_shards_of_several_kinds_of_image_are_told(small):
     members = {f"{i}.x": picture(i, kind) for i, kind in enumerate(["webp", "jpg", "webp", "png"], 1)}
     folder = small / "images"

@@ -64,7 +64,7 @@ def test_other_files_are_told_and_no_fault(out):
 def test_what_systems_leave_is_passed_over(out):
     put(out, *SYSTEM)
     report = verify(out)
-    assert str(report).endswith("and there is no file of any other.")
+    assert str(report).endswith("and there are no other files.")
 
 
 def test_the_command_fails_over_a_stray(out):

@@ -55,5 +55,5 @@ def test_logarithms_treat_portraits_as_landscapes(width, height):
 
 @pytest.mark.parametrize("wrong", [{"step": 0}, {"min_side": 32}, {"max_side": 128}, {"area": 100}])
 def test_sizes_that_hold_nothing(wrong):
-    with pytest.raises(InputError, match="hold nothing"):
+    with pytest.raises(InputError, match="there are no buckets of area"):
         Buckets(**wrong)

@@ -131,7 +131,7 @@ def test_damage_in_the_middle_is_told(tmp_path):
     with pytest.raises(DamagedTarError, match="has no header at byte 1,024"):
         read(path)
     path.write_bytes(b"<html>not found</html>" * 100)
-    with pytest.raises(DamagedTarError, match="is no tar archive"):
+    with pytest.raises(DamagedTarError, match="is not a tar archive"):
         read(path)
     path.write_bytes(b"")
     with pytest.raises(DamagedTarError, match="ends at byte 0"):

@@ -92,7 +92,7 @@ def test_any_number_of_zero_blocks_stands_between_members(tmp_path_factory, grou
 @pytest.mark.parametrize("garbage", [b"garbage", b"-----BEGIN PGP SIGNATURE-----" * 40])
 def test_garbage_behind_the_end_mark_is_told(tmp_path, packer, garbage):
     path = lay(tmp_path, tar_of([member(1)]) + garbage, packer)
-    told = "has something else than a member behind its end mark, at byte 10,240"
+    told = "has unexpected bytes after its end mark, at byte 10,240"
     assert read(path) == ([member(1)], {}, told)
     assert build_index(str(path)).damage == told
 

@@ -37,6 +37,7 @@ def folder(out):
 # Real posts
 
 
+@pytest.mark.slow
 def test_real_posts_of_2016(out):
     report = build([REAL], out, tags=DATA / "danbooru_tags.csv.gz")
     assert (report.new, report.rejected, report.read) == (20, 0, 20)
@@ -303,6 +304,7 @@ def test_the_newer_record_counts_tags_included(out):
     assert tags_of(out, 1) == ["both", "new"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tags", [None, DATA / "danbooru_tags.csv.gz"])
 def test_the_same_dump_twice_changes_nothing(out, tags):
     posts = [api_post(number, general="solo", meta="highres") for number in range(1, 30)]

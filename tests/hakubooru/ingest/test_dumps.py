@@ -2,13 +2,14 @@ import gzip
 import io
 import json
 import tarfile
+from pathlib import Path
 
 import pytest
 
 from hakubooru.errors import DumpError
 from hakubooru.ingest import dumps as module
-from hakubooru.ingest import json_array
 from hakubooru.ingest.dumps import open_dump
+from hakubooru.ingest.json_array import read_array
 
 POSTS = [{"id": 1, "s": 'a "quoted" \\ ] } , [ {'}, {"id": 2, "s": "東方\u2028😀"}, {"id": 3, "s": ""}]
 LINES = "".join(json.dumps(post, ensure_ascii=False) + "\n" for post in POSTS).encode()
@@ -67,10 +68,10 @@ def test_a_dump_is_known_by_its_bytes(tmp_path, data):
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 3, 7, 64])
-def test_an_array_may_be_cut_anywhere_by_reading(tmp_path, monkeypatch, chunk):
-    monkeypatch.setattr(json_array, "_CHUNK", chunk)
-    (tmp_path / "array.json").write_bytes(b"[1, 234, -5.25e1, true , null,\n" + ARRAY[1:-1] + b"]")
-    assert values(tmp_path / "array.json") == [1, 234, -52.5, True, None, *POSTS]
+def test_an_array_may_be_cut_anywhere_by_reading(chunk):
+    stream = io.BytesIO(b"[1, 234, -5.25e1, true , null,\n" + ARRAY[1:-1] + b"]")
+    items = [json.loads(item) for _, item in read_array(stream, Path("array.json"), chunk=chunk)]
+    assert items == [1, 234, -52.5, True, None, *POSTS]
 
 
 def test_an_empty_array_is_empty(tmp_path):

@@ -121,6 +121,7 @@ def test_a_migration_on_a_full_disk(tmp_path, disk, monkeypatch):
     assert contents(small) == contents(old)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="files have no limit there")
 def test_a_limit_on_the_size_of_files(tmp_path):
     dump = write_lines(tmp_path / "dump.jsonl", posts(3000))

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
@@ -111,6 +112,7 @@ def test_what_was_built_is_read_back(records):
                 )
 
 
+@pytest.mark.slow
 @given(
     some.lists(some.lists(posts(ids=FEW_IDS), min_size=1, max_size=3), min_size=1, max_size=3),
     some.randoms(use_true_random=False),

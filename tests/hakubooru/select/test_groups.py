@@ -14,7 +14,7 @@ import hakubooru as hb
 from booru import post_row, write
 from hakubooru import Tag
 from hakubooru.errors import InputError
-from hakubooru.select import groups, scan
+from hakubooru.select import scan
 from hakubooru.select.groups import Smallest
 from hakubooru.select.optimize import optimize
 from hakubooru.select.sampling import keys
@@ -71,6 +71,7 @@ def expected(db, source, by, at_most, seed) -> list[int]:
     return [post_id for post_id in ids.tolist() if post_id in chosen]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", ["character", "artist", "copyright", "rating", "year"])
 @pytest.mark.parametrize("at_most", [0, 1, 7, 1000])
 @pytest.mark.parametrize("few", [True, False])
@@ -90,7 +91,6 @@ def test_takes_the_smallest_keys_of_each_group(db, by, at_most, few, monkeypatch
 def test_the_size_of_the_pieces_does_not_matter(db, monkeypatch):
     whole = db.posts.sample_per("character", at_most=5, seed=1).to_ids()
     monkeypatch.setattr(scan, "_FILTERED_A_PIECE", 7)
-    monkeypatch.setattr(groups, "_PENDING", 10)
     with hb.open(db.path) as again:
         assert again.posts.sample_per("character", at_most=5, seed=1).to_ids().tolist() == whole.tolist()
 
@@ -99,9 +99,10 @@ def test_the_size_of_the_pieces_does_not_matter(db, monkeypatch):
 @given(
     st.lists(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 20)), max_size=12), max_size=6),
     st.integers(0, 5),
+    st.sampled_from([0, 10, 1000]),
 )
-def test_smallest_is_that_of_all_pieces_together(pieces, at_most):
-    smallest = Smallest(at_most, 4)
+def test_smallest_is_that_of_all_pieces_together(pieces, at_most, pending):
+    smallest = Smallest(at_most, 4, pending=pending)
     for piece in pieces:
         group, place = np.array(piece, np.int64).reshape(-1, 2).T
         smallest.add(group, place)

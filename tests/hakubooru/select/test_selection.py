@@ -20,6 +20,7 @@ def ids_where(db, keep) -> list[int]:
     return [post.id for post in db.execute(Post.select().order_by(Post.id)) if keep(post)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("narrow", "keep"),
     [
@@ -166,6 +167,7 @@ def test_order_and_limit(db):
     assert (db.posts.order_by("-id").limit(3) | db.posts.ids(1, 3)).to_ids().tolist() == [1, 2, 198, 199, 200]
 
 
+@pytest.mark.slow
 def test_posts_come_in_batches_of_queries(tmp_path):
     write_random(tmp_path / "many.db", count=2500)
     with hb.open(tmp_path / "many.db") as db:

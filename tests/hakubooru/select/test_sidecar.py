@@ -34,12 +34,10 @@ def cache(tmp_path_factory, monkeypatch):
 
 
 @pytest.fixture(params=[1, 10**6], ids=["bits", "places"])
-def made(path, monkeypatch, request):
+def made(path, request):
     """A database with a sidecar that holds every tag in one of its two ways."""
-    monkeypatch.setattr(making, "_COMMON", 10**6 if request.param == 1 else 0)
-    monkeypatch.setattr(making, "_ROWS_A_READ", 101)
     with hb.open(path) as db:
-        optimize(db)
+        optimize(db, common=10**6 if request.param == 1 else 0, rows_a_read=101)
     return path
 
 

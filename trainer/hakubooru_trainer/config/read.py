@@ -113,6 +113,21 @@ def flat(options: Options) -> dict[str, Any]:
     return table
 
 
+def defaults(options: Options) -> dict[str, Any]:
+    """As `flat`, with the default in place of every value that has one."""
+    sections: dict[str, Any] = {}
+    for section in dataclasses.fields(options):
+        value = getattr(options, section.name)
+        sections[section.name] = tuple(map(_reset, value)) if isinstance(value, tuple) else _reset(value)
+    return flat(Options(**sections))
+
+
+def _reset(table: Any) -> Any:
+    """A section whose values are the defaults, where there are any."""
+    kept = [field for field in dataclasses.fields(table) if _default(field) is dataclasses.MISSING]
+    return type(table)(**{field.name: getattr(table, field.name) for field in kept})
+
+
 def _values(kind: Any, table: Any, place: str, problems: Problems) -> dict[str, Any]:
     """The values of a dataclass's fields that are right; what is wrong is added to the problems."""
     if not isinstance(table, dict):

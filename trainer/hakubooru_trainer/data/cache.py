@@ -53,13 +53,15 @@ class Cache:
         folder: the folder, which is created; its name says what the tensors were computed with.
         ranks: the ranks of the run.
         option: the option that names the folder, for messages.
+        bytes_a_file: a file is written as soon as its tensors take that many bytes.
     """
 
-    def __init__(self, folder: Path, ranks: Ranks, option: str) -> None:
+    def __init__(self, folder: Path, ranks: Ranks, option: str, *, bytes_a_file: int = _BYTES_A_FILE) -> None:
         self.folder = folder
         self.folder.mkdir(parents=True, exist_ok=True)
         self.ranks = ranks
         self.option = option
+        self.bytes_a_file = bytes_a_file
         self.keys: Keys = np.empty(0, np.uint64)
         """The keys of all items in the complete files, ascending."""
         self.places: Ids = np.empty(0, np.int64)
@@ -115,7 +117,7 @@ class Cache:
         ):
             item = items[int(keys[place])] = make(place)
             size += sum(tensor.nbytes for tensor in item.tensors)
-            if size >= _BYTES_A_FILE:
+            if size >= self.bytes_a_file:
                 self._write(items)
                 items, size = {}, 0
         if items:

@@ -43,7 +43,7 @@ class ContextCache:
         weights = weights_key(model.text_encoder, model.text_encoder_2)
         settings = repr(
             (
-                text.RULE,
+                text.TOKENS_VERSION,
                 options.run.precision,
                 options.text.tokens,
                 options.captions.separator,

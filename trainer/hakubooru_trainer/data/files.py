@@ -15,8 +15,8 @@ _OPEN: Final = 64
 class Files:
     """Reads whole files and parts of archives. The archives used last stay open; threads may share it."""
 
-    def __init__(self) -> None:
-        self._archive = lru_cache(maxsize=_OPEN)(_Archive)
+    def __init__(self, *, most_open: int = _OPEN) -> None:
+        self._archive = lru_cache(maxsize=most_open)(_Archive)
 
     def read(self, path: str, offset: int = -1, size: int = 0) -> bytes:
         """Read a file, or a part of it if an offset is given.
