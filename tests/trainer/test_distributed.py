@@ -39,12 +39,13 @@ def test_batches_are_dealt_out_by_their_numbers(monkeypatch, world):
 
 
 def test_each_rank_needs_a_batch(options, monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", "5")
     told = options(batch=BatchOptions(accumulation=4))
+    data = loop.data_set(told, Ranks(torch.device("cpu")))
+    monkeypatch.setenv("WORLD_SIZE", "5")
     with pytest.raises(
         ConfigError, match=r"4 batches \(batch\.accumulation\) and there are 5 ranks; each rank needs"
     ):
-        loop.prepare(told, Ranks(torch.device("cpu")), loop.data_set(told, Ranks(torch.device("cpu"))))
+        loop.prepare(told, Ranks(torch.device("cpu")), data)
 
 
 @pytest.fixture(scope="module")
