@@ -7,14 +7,25 @@
     posts.export("out/", images="images/", caption="kohaku-epsilon")
 
 Nothing is opened, read or written before it is asked for.
+
+These sub-packages have more: `hakubooru.caption`, `hakubooru.errors`, `hakubooru.export`, `hakubooru.image`,
+`hakubooru.ingest`, `hakubooru.select`, `hakubooru.select.search` and `hakubooru.select.table`.
 """
 
-from hakubooru.caption import CaptionFormat
+import typing as _typing
+from importlib import import_module as _import_module
+
+from hakubooru.caption import CaptionChange, Captioner, CaptionFormat, Captions, caption_format
 from hakubooru.database import Database, DatabaseInfo
 from hakubooru.database import create_database as create
+from hakubooru.database import migrate_database as migrate
 from hakubooru.database import open_database as open  # noqa: A004 - `hb.open` reads as it should
 from hakubooru.errors import HakubooruError, IncompleteError, InputError
-from hakubooru.schema import LocalPost, Post, PostTagRelation, Tag
+from hakubooru.image import ImageFormat
+from hakubooru.lock import Lock
+from hakubooru.recipe import Recipe
+from hakubooru.recipe import shipped as shipped_recipes
+from hakubooru.select import FunnelRow, read_ids, write_ids
 from hakubooru.select.ask import (
     artist,
     banned,
@@ -36,26 +47,69 @@ from hakubooru.select.ask import (
     tagged,
     with_image,
 )
+from hakubooru.select.optimize import optimize
 from hakubooru.select.predicate import Predicate
-from hakubooru.select.recipe import Recipe
-from hakubooru.select.selection import Selection
+from hakubooru.selection import Selection
+from hakubooru.stats import Stats
+from hakubooru.store.schema import LocalPost, Post, PostTagRelation, Tag
+from hakubooru.version import __version__ as __version__
+
+if _typing.TYPE_CHECKING:
+    from hakubooru.export import ExportReport, OutputFormat, VerifyReport, repair, verify
+    from hakubooru.image.census import census
+    from hakubooru.image.sources import find_archives
+    from hakubooru.ingest import BuildReport, build
+else:
+    # Loaded when they are first asked for: together they take a third as long as all the rest.
+    _LATER = {
+        **dict.fromkeys(
+            ("ExportReport", "OutputFormat", "VerifyReport", "repair", "verify"), "hakubooru.export"
+        ),
+        **dict.fromkeys(("BuildReport", "build"), "hakubooru.ingest"),
+        "census": "hakubooru.image.census",
+        "find_archives": "hakubooru.image.sources",
+    }
+
+    def __getattr__(name: str) -> object:
+        if name not in _LATER:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(_import_module(_LATER[name]), name)
+        return value
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *_LATER})
+
 
 __all__ = [
+    "BuildReport",
+    "CaptionChange",
     "CaptionFormat",
+    "Captioner",
+    "Captions",
     "Database",
     "DatabaseInfo",
+    "ExportReport",
+    "FunnelRow",
     "HakubooruError",
+    "ImageFormat",
     "IncompleteError",
     "InputError",
     "LocalPost",
+    "Lock",
+    "OutputFormat",
     "Post",
     "PostTagRelation",
     "Predicate",
     "Recipe",
     "Selection",
+    "Stats",
     "Tag",
+    "VerifyReport",
     "artist",
     "banned",
+    "build",
+    "caption_format",
+    "census",
     "character",
     "child",
     "copyright",
@@ -64,16 +118,23 @@ __all__ = [
     "deleted",
     "fav_count",
     "file_type",
+    "find_archives",
     "gold",
     "ids",
+    "migrate",
     "open",
+    "optimize",
     "parent",
     "rating",
+    "read_ids",
+    "repair",
     "score",
+    "shipped_recipes",
     "size",
     "tag_count",
     "tag_popularity",
     "tagged",
+    "verify",
     "with_image",
+    "write_ids",
 ]
-__version__ = "0.1.0"

@@ -14,24 +14,27 @@ if TYPE_CHECKING:
 Ids: TypeAlias = "np.ndarray[tuple[int], np.dtype[np.int64]]"
 """Post ids, (N,) int64."""
 
+Values: TypeAlias = "np.ndarray[tuple[int], np.dtype[Any]]"
+"""A column of posts, or places in one, (N,)."""
+
 _ROWS_A_READ: Final = 10_000_000
 
 
 def ascending(ids: Ids) -> Ids:
-    """The same, sorted; where they consist of a few ascending runs, as ours do, at the price of merging those."""
+    """Sort ids ascending, (N,) int64. Ids that consist of a few ascending runs are merged, which is faster."""
     return np.sort(ids, kind="stable")
 
 
 def read_ascending(connection: sqlite3.Connection, select: str, parameters: Sequence[Any]) -> Ids:
-    """The ids that a statement selects, ascending, (N,) int64.
+    """Read the ids that a statement selects, ascending, (N,) int64.
 
-    SQLite joins ten million ids into one text, which NumPy reads: several times faster than a row at a time. That
-    is all of Danbooru in one go, because every further one makes SQLite gather the posts of tags anew.
+    SQLite joins up to ten million ids into one text, which NumPy parses: several times faster than row by row. All of
+    Danbooru fits into one such read. A second read would make SQLite collect the posts of tags again.
 
     Args:
-        connection: where to run it.
-        select: a statement that gives one column, `id`, in ascending order, above its last parameter.
-        parameters: its other parameters.
+        connection: the connection to run the statement on.
+        select: a statement that selects one column, `id`, ascending, and only ids above its last parameter.
+        parameters: the parameters before the last one.
     """
     statement = f"SELECT group_concat(id), MAX(id), COUNT(*) FROM ({select} LIMIT {_ROWS_A_READ})"
     parts: list[Ids] = []
@@ -40,7 +43,7 @@ def read_ascending(connection: sqlite3.Connection, select: str, parameters: Sequ
         text, last, count = connection.execute(statement, [*parameters, last]).fetchone()
         if count:
             part = np.fromstring(text, dtype=np.int64, sep=",")
-            # The order in which an aggregate meets its rows is custom, not promise.
+            # SQLite does not promise the order in which an aggregate reads its rows.
             parts.append(ascending(part))
         if count < _ROWS_A_READ:
             return np.concatenate(parts) if parts else np.empty(0, np.int64)

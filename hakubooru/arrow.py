@@ -1,6 +1,7 @@
-"""Between Arrow's arrays and Python's values, by way of their buffers.
+"""Conversions between Arrow arrays and Python values that do not import pandas.
 
-`pyarrow.array` of a list, `to_numpy` and a string in place of a scalar import pandas: 0.2 s and 50 MB in each process.
+`pyarrow.array` of a list, `to_numpy`, and a string in place of a scalar import pandas, which costs 0.2 s and 50 MB in
+each process. These functions use the buffers of arrays instead.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ if TYPE_CHECKING:
 
 
 def strings(values: Sequence[str | None]) -> pa.StringArray:
-    """Texts, and nulls; less than 2 GiB in UTF-8."""
+    """Make an Arrow array of strings and nulls, (N,), with less than 2 GiB of text in UTF-8."""
     import pyarrow as pa  # noqa: PLC0415 - takes a while, and only captions and tables need it
 
     validity = _validity(values)
     texts = [value or "" for value in values]
     text = "".join(texts)
-    # To encode all at once, where a character is a byte, takes half as long.
+    # One encoding of the whole text takes half as long; in ASCII a character is a byte.
     lengths = map(len, texts if text.isascii() else map(str.encode, texts))
     ends = np.zeros(len(texts) + 1, np.int32)
     np.cumsum(np.fromiter(lengths, np.int64, len(texts)), out=ends[1:])
@@ -31,8 +32,8 @@ def strings(values: Sequence[str | None]) -> pa.StringArray:
 
 
 def integers(values: Sequence[int | None] | np.ndarray[Any, Any], kind: pa.DataType) -> pa.Array:
-    """Whole numbers, and nulls, of an integer type; a NumPy array of that type is not copied."""
-    import pyarrow as pa  # noqa: PLC0415 - as above
+    """Make an Arrow array of whole numbers and nulls, (N,), of an integer type. A NumPy array of it is not copied."""
+    import pyarrow as pa  # noqa: PLC0415 - takes a while, and only captions and tables need it
 
     validity = None
     if not isinstance(values, np.ndarray):
@@ -43,25 +44,25 @@ def integers(values: Sequence[int | None] | np.ndarray[Any, Any], kind: pa.DataT
 
 
 def scalar(text: str) -> pa.StringScalar:
-    """One text, where a computation takes it beside arrays."""
+    """Make an Arrow scalar of a string, for computations that combine it with arrays."""
     return strings([text])[0]
 
 
 def as_numbers(array: pa.Array, kind: type[np.generic]) -> np.ndarray[Any, Any]:
-    """An array of numbers without nulls, whose type is NumPy's `kind`; nothing is copied."""
+    """View an Arrow array of numbers without nulls as a NumPy array of its type `kind`, (N,), without a copy."""
     return np.frombuffer(array.buffers()[1], kind)[array.offset : array.offset + len(array)]
 
 
 def as_flags(array: pa.BooleanArray) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """An array of truth values without nulls."""
+    """Convert an Arrow array of booleans without nulls to a NumPy array, (N,) bool."""
     bits = np.frombuffer(array.buffers()[1], np.uint8)
     flags = np.unpackbits(bits, count=array.offset + len(array), bitorder="little")[array.offset :]
     return flags.view(np.bool_)
 
 
 def _validity(values: Sequence[object]) -> pa.Buffer | None:
-    """A bit for each value, the lowest first, that says whether it is there; None where all are."""
-    import pyarrow as pa  # noqa: PLC0415 - as above
+    """Make Arrow's validity bitmap: a bit for each value that is not None, lowest first; None if no value is None."""
+    import pyarrow as pa  # noqa: PLC0415 - takes a while, and only captions and tables need it
 
-    there = np.array([value is not None for value in values], np.bool_)
-    return None if there.all() else pa.py_buffer(np.packbits(there, bitorder="little"))
+    is_present = np.array([value is not None for value in values], np.bool_)
+    return None if is_present.all() else pa.py_buffer(np.packbits(is_present, bitorder="little"))

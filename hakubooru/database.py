@@ -1,65 +1,49 @@
-"""A metadata database: one file, opened read-only unless asked, and the questions that can be put to it."""
+"""The metadata database: one SQLite file, opened read-only by default, and the ways to read it."""
 
 from __future__ import annotations
 
-import contextlib
-import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING
 
-from peewee import SchemaManager, SqliteDatabase
-
-from hakubooru.errors import DatabaseFileError, InputError
-from hakubooru.recognise import GENERATION, LAYOUT, check_file, check_generation, read_layout, sqlite_uri
-from hakubooru.schema import MODELS, RATINGS, Post, Tag
-from hakubooru.select.memory import Memory
-from hakubooru.select.selection import Selection
-from hakubooru.sql import id_list, id_text
-from hakubooru.sqlite_errors import explained
-from hakubooru.storage import check_numbers, has_dates_in_utc
-from hakubooru.tags import Tags
+from hakubooru.errors import DatabaseFileError
+from hakubooru.select.memory import CachedStore
+from hakubooru.selection import Selection
+from hakubooru.store.layout import GENERATION
+from hakubooru.store.schema import RATINGS
+from hakubooru.store.store import lay_out, warn_of_dates_in_utc
+from hakubooru.store.tags import Tags
 
 if TYPE_CHECKING:
     import os
-    import sqlite3
-    from collections.abc import Iterable, Iterator, Sequence
 
-    from hakubooru.arrays import Ids
-
-BUSY_TIMEOUT: Final = 5.0
-"""Seconds to wait for another process that holds a file."""
+    from hakubooru_migrations import Plan
 
 
 def open_database(path: str | os.PathLike[str], writable: bool = False) -> Database:
-    """Open a metadata database of the published layout; never creates or changes one.
+    """Open a metadata database of the published layout. The file is never created, and not changed by opening.
 
     Args:
         path: the SQLite file.
-        writable: open it for writing too. A change that a killed writer left half done is then rolled back.
+        writable: open it for writing too. An unfinished change of a killed writer is then rolled back.
 
     Raises:
-        DatabaseFileError: the file is missing, damaged, truncated, or something else.
-        OldGenerationError: it has an older layout, which `hakubooru db migrate` brings up to date.
-        BusyError: another process holds it.
-        UnfinishedWriteError: a killed writer left a change half done; the message says how to recover.
+        DatabaseFileError: the file is missing, damaged or truncated, or it is not a metadata database.
+        OldGenerationError: the file has an older layout; `hakubooru db migrate` brings it up to date.
+        BusyError: another process has locked the file.
+        UnfinishedWriteError: a writer was killed in the middle of a change; the message says how to recover.
     """
     database = Database(Path(path), writable=writable)
-    if has_dates_in_utc(database.connection()):
-        warnings.warn(
-            f"{path} holds its dates in UTC, so that posts of New Year's Eve count as the next year's: run "
-            f"`hakubooru db migrate {path}`, which brings them to Danbooru's own time zone",
-            stacklevel=2,
-        )
+    warn_of_dates_in_utc(database)
     return database
 
 
 def create_database(path: str | os.PathLike[str]) -> Database:
-    """Make an empty metadata database and open it for writing.
+    """Create an empty metadata database and open it for writing.
 
     Raises:
-        DatabaseFileError: there is something at that path already, or no folder to put it in.
+        DatabaseFileError: the path exists already, or its folder does not exist.
     """
     path = Path(path)
     try:
@@ -67,10 +51,10 @@ def create_database(path: str | os.PathLike[str]) -> Database:
         path.open("xb").close()
     except FileExistsError as error:
         raise DatabaseFileError(
-            f"{path} exists already; open it with hb.open, or choose another path"
+            f"{path} already exists; open it with hb.open, or choose another path"
         ) from error
     except OSError as error:
-        raise DatabaseFileError(f"{path} cannot be made: {error.strerror}; choose another path") from error
+        raise DatabaseFileError(f"{path} cannot be created: {error.strerror}; choose another path") from error
     try:
         lay_out(path)
     except BaseException:
@@ -79,143 +63,47 @@ def create_database(path: str | os.PathLike[str]) -> Database:
     return Database(path, writable=True)
 
 
-def lay_out(path: Path, also: Sequence[str] = ()) -> None:
-    """Make the tables and indices in a file that has none, in one transaction.
+def migrate_database(path: str | os.PathLike[str]) -> Plan:
+    """Migrate a metadata database of an older layout to the current one, in place.
 
-    Args:
-        path: an empty file; one that has tables is left as it is.
-        also: statements that belong to the same transaction.
+    If it is interrupted, the same call continues.
+
+    Returns:
+        The scripts that ran, and their notes.
+
+    Raises:
+        DatabaseFileError: the file is missing or damaged, or is not a metadata database.
+        BusyError: another process has locked the file.
+        IncompleteError: the disk does not have enough free space.
     """
-    connection = SqliteDatabase(sqlite_uri(path, writable=True), uri=True, timeout=BUSY_TIMEOUT)
-    with explained(path), contextlib.closing(connection), connection.atomic("EXCLUSIVE"):
-        if connection.get_tables():
-            return
-        for model in MODELS:
-            SchemaManager(model, connection).create_all(safe=False)
-        for statement in (f"PRAGMA user_version = {LAYOUT}", *also):
-            connection.execute_sql(statement)
+    from hakubooru_migrations import migrate  # noqa: PLC0415 - nothing else changes a layout
+
+    return migrate(path)
 
 
-class Database:
+class Database(CachedStore):
     """An open metadata database.
 
-    Any thread may use it (each gets a connection of its own), and it can be sent to another process, which
-    opens the file anew. Close it, or use it in a `with` statement.
+    Any thread may use it: each thread gets its own connection. It can be sent to another process, which opens
+    the file again. Close it with `close`, or use it in a `with` statement.
     """
-
-    def __init__(self, path: Path, *, writable: bool = False) -> None:
-        self.path = path
-        self.writable = writable
-        check_file(path, writable=writable)
-        self._memory = Memory(self)
-        self.peewee = _Connections(self, sqlite_uri(path, writable=writable))
-        try:
-            check_generation(path, read_layout(self.connection(), path))
-            with explained(path):
-                check_numbers(path, self.connection())
-            if writable:
-                # A log left beside the file would keep it from being opened on a read-only disk.
-                self.scalar("PRAGMA journal_mode = DELETE")
-        except BaseException:
-            self.close()
-            raise
 
     @property
     def posts(self) -> Selection:
-        """All posts; the selection that every other begins with."""
+        """All posts of the file, as a `Selection` to narrow down."""
         return Selection(self)
 
     @property
-    def memory(self) -> Memory:
-        """What is known of the file's posts; empty again once the file has changed."""
-        if not self._memory.is_valid():
-            self._memory = Memory(self)
-        return self._memory
-
-    @property
     def tags(self) -> Tags:
-        """The tags, by name."""
+        """The tags of the file, by name: `db.tags["solo"]`."""
         return Tags(self)
 
-    def connection(self) -> sqlite3.Connection:
-        """This thread's own connection.
-
-        Raises:
-            InputError: the database was closed.
-        """
-        connection: sqlite3.Connection = self.peewee.connection()  # type: ignore[no-untyped-call]
-        return connection
-
-    def execute(self, query: Any) -> Iterator[Any]:
-        """Run a peewee query here and iterate its rows, which carry this database.
-
-        A query that was run elsewhere before is run anew: peewee itself would repeat the other file's rows.
-        """
-        with explained(self.path):
-            for row in query.clone().iterator(self.peewee):
-                if isinstance(row, MODELS):
-                    row._owner = self  # noqa: SLF001 - rows are ours
-                yield row
-
-    def compile(self, query: Any) -> tuple[str, list[Any]]:
-        """A peewee query as SQL with its parameters."""
-        sql, parameters = self.peewee.get_sql_context().sql(query).query()
-        return sql, list(parameters)
-
-    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
-        """All rows of a statement.
-
-        Raises:
-            BusyError: another process holds the file.
-            DatabaseFileError: the file is damaged.
-        """
-        with explained(self.path):
-            return self.connection().execute(sql, parameters).fetchall()
-
-    def scalar(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
-        """The first column of a statement's first row."""
-        return self.rows(sql, parameters)[0][0]
-
-    def tags_of_posts(self, ids: Iterable[int]) -> dict[int, list[Tag]]:
-        """The tags of posts, in the order of the file's relations, with two queries; posts without tags are left out.
-
-        A tag that stands in the relations of a post twice is given once.
-        """
-        pairs = self.rows(
-            "SELECT post_id, tag_id FROM posttagrelation WHERE post_id IN (SELECT value FROM json_each(?)) ORDER BY post_id, id",
-            [id_text(ids)],
-        )
-        query = Tag.select().where(Tag.id.in_(id_list({tag_id for _, tag_id in pairs})))
-        tags = {tag.id: tag for tag in self.execute(query)}
-        found: dict[int, list[Tag]] = {}
-        for post_id, tag_id in dict.fromkeys(pairs):
-            if tag_id in tags:
-                found.setdefault(post_id, []).append(tags[tag_id])
-        return found
-
-    def posts_with_tags(self, ids: Ids) -> list[Post]:
-        """Posts with their tags, in the order of `ids`, with three queries; ids that the file lacks are left out."""
-        found = {post.id: post for post in self.execute(Post.select().where(Post.id.in_(id_list(ids))))}
-        tags = self.tags_of_posts(found)
-        for post_id, post in found.items():
-            post._tags = tags.get(post_id, [])  # noqa: SLF001 - rows are ours
-        return [found[post_id] for post_id in ids.tolist() if post_id in found]
-
-    @contextlib.contextmanager
-    def bind(self) -> Iterator[Self]:
-        """Let peewee's own style (`Post.get_by_id(1)`) mean this file, inside a `with` statement.
-
-        The models are bound for the whole process: not for two files or two threads at once.
-        """
-        with self.peewee.bind_ctx(list(MODELS)):
-            yield self
-
     def info(self) -> DatabaseInfo:
-        """What the file holds; scans the posts once, and meanwhile counts the relations by an index."""
+        """Count what the file contains. This scans the posts once; the relations are counted by an index."""
         ends = "(SELECT MIN(id) FROM post), (SELECT MAX(id) FROM post)"
         by_rating = ", ".join(f"SUM(rating = {number})" for number in range(len(RATINGS)))
-        with ThreadPoolExecutor(1) as meanwhile:
-            relations = meanwhile.submit(self.scalar, "SELECT COUNT(*) FROM posttagrelation")
+        with ThreadPoolExecutor(1) as executor:
+            relations = executor.submit(self.scalar, "SELECT COUNT(*) FROM posttagrelation")
             ((posts, first, last, *ratings),) = self.rows(f"SELECT COUNT(*), {ends}, {by_rating} FROM post")
         return DatabaseInfo(
             generation=GENERATION,
@@ -228,63 +116,23 @@ class Database:
             size_bytes=self.path.stat().st_size,
         )
 
-    def close(self) -> None:
-        """Close the connections of all threads."""
-        self.peewee.close_all()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _reopen, (self.path.absolute(), self.writable)
-
-    def __repr__(self) -> str:
-        return f"hakubooru.open({str(self.path)!r}{', writable=True' if self.writable else ''})"
-
-
-def _reopen(path: Path, writable: bool) -> Database:
-    return Database(path, writable=writable)
-
 
 @dataclass(frozen=True, kw_only=True)
 class DatabaseInfo:
-    """What a metadata file holds."""
+    """Counts of what a metadata file contains."""
 
     generation: int
-    """The layout, 1 to 4."""
+    """The number of the file's layout, 1 to 4."""
     posts: int
+    """How many posts the file has."""
     tags: int
+    """How many tags the file has."""
     relations: int
-    """Pairs of a post and a tag."""
+    """How many pairs of a post and a tag the file has."""
     first_id: int | None
-    """The smallest post id; None without posts."""
+    """The smallest post id; None if the file has no posts."""
     last_id: int | None
+    """The largest post id; None if the file has no posts."""
     ratings: dict[str, int]
-    """Posts by rating."""
+    """How many posts have each rating, by its name."""
     size_bytes: int
-
-
-class _Connections(SqliteDatabase):
-    """peewee's database, which opens a connection a thread; this one can close them all from any thread."""
-
-    def __init__(self, owner: Database, uri: str) -> None:
-        self.owner = owner
-        self.is_shut = False
-        self._opened: list[sqlite3.Connection] = []
-        super().__init__(uri, uri=True, timeout=BUSY_TIMEOUT, check_same_thread=False)
-
-    def _connect(self) -> sqlite3.Connection:
-        if self.is_shut:
-            raise InputError(f"{self.owner!r} was closed; open it again")
-        connection: sqlite3.Connection = super()._connect()  # type: ignore[misc] # peewee's hook, missing from its stubs
-        self._opened.append(connection)
-        return connection
-
-    def close_all(self) -> None:
-        self.is_shut = True
-        self.close()
-        for connection in self._opened:
-            connection.close()

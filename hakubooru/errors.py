@@ -1,28 +1,28 @@
 """Every error that hakubooru raises on purpose.
 
 * HakubooruError
-  * InputError               what was asked for cannot be: correct it and call again (exit code 2)
-    * DatabaseFileError      a file that cannot be opened as a metadata database
-      * OldGenerationError   ... because an older layout has to be migrated first
-      * BusyError            ... because another process holds it
-      * UnfinishedWriteError ... because a killed writer left a change half done
-    * DumpError              a dump, or a list of tags, that cannot be read
-    * ExpressionError        an expression that Python reads otherwise than it looks; a TypeError too
-    * UnknownTagError        a tag that the database does not have
-    * SearchError            a search that cannot be read, or not be answered from the database
-    * SampleError            a sample larger than what it is drawn from
-    * RecipeError            a recipe that does not say what it must
-    * CaptionFormatError     a caption format that does not exist or contradicts itself
-    * SourceError            a place for images that holds none, or cannot be read
-    * DestinationError       a place to write to that cannot be used
-    * ConfigError            a configuration of a training run that does not say what it must
-    * DataSetError           a data set that cannot be trained on
-    * ModelError             a model, or an adapter, that cannot be read or does not fit
-  * TrainingError            a training run that cannot go on (exit code 1)
-    * LostRankError          ... because another of its processes is gone
-  * IncompleteError          the work was done in part, or not at all (exit code 1)
+  * InputError               the input is wrong: correct it and call again (exit code 2)
+    * DatabaseFileError      a file cannot be opened as a metadata database
+      * OldGenerationError   ... because it has an older layout and must be migrated
+      * BusyError            ... because another process has locked it
+      * UnfinishedWriteError ... because a writer was killed in the middle of a change
+    * DumpError              a dump, or a list of tags, cannot be read
+    * ExpressionError        Python reads an expression differently than it looks; a TypeError too
+    * UnknownTagError        the database does not have a tag
+    * SearchError            a search cannot be read, or the database cannot answer it
+    * SampleError            a sample asks for more posts than there are
+    * RecipeError            a recipe has a wrong or missing value
+    * CaptionFormatError     a caption format does not exist, or its values contradict each other
+    * SourceError            a source of images has none, or cannot be read
+    * DestinationError       a path to write to cannot be used
+    * ConfigError            a training configuration has a wrong or missing value
+    * DataSetError           a data set cannot be used for training
+    * ModelError             a model, or an adapter, cannot be read or does not fit
+  * TrainingError            a training run cannot continue (exit code 1)
+    * LostRankError          ... because one of its processes is gone
+  * IncompleteError          the work is incomplete: it was done in part, or not at all (exit code 1)
 
-A message names the value, the rule that it breaks, and the mend.
+Each message says what is wrong, where, and what to write or do instead.
 """
 
 from __future__ import annotations
@@ -31,88 +31,88 @@ from typing import ClassVar
 
 
 class HakubooruError(Exception):
-    """The root of the tree; `exit_code` is what a command ends with."""
+    """The base of all errors of hakubooru; `exit_code` is the exit code of a command that ends with it."""
 
     exit_code: ClassVar[int] = 1
 
 
 class InputError(HakubooruError):
-    """What was asked for cannot be."""
+    """The input is wrong: an argument, a file, or a value in a file."""
 
     exit_code = 2
 
 
 class DatabaseFileError(InputError):
-    """A file that cannot be opened as a metadata database."""
+    """A file cannot be opened as a metadata database."""
 
 
 class OldGenerationError(DatabaseFileError):
-    """A metadata database of an older layout."""
+    """A metadata database has an older layout; `hakubooru db migrate` brings it up to date."""
 
 
 class BusyError(DatabaseFileError):
-    """Another process holds the database."""
+    """Another process has locked the database."""
 
 
 class UnfinishedWriteError(DatabaseFileError):
-    """A killed writer left a change half done in the database."""
+    """A writer was killed in the middle of a change of the database."""
 
 
 class DumpError(InputError):
-    """A dump, or a list of tags, that cannot be read."""
+    """A dump, or a list of tags, cannot be read."""
 
 
 class ExpressionError(InputError, TypeError):
-    """An expression that Python reads otherwise than it looks."""
+    """Python reads an expression differently than it looks, such as `a and b` or `10 < x < 20`."""
 
 
 class UnknownTagError(InputError):
-    """A tag that the database does not have."""
+    """The database does not have a tag."""
 
 
 class SearchError(InputError):
-    """A search that cannot be read, or not be answered from the database; the message shows the place."""
+    """A search cannot be read, or the database cannot answer it; the message shows the place."""
 
 
 class SampleError(InputError):
-    """A sample larger than what it is drawn from."""
+    """A sample asks for more posts than there are to draw from."""
 
 
 class RecipeError(InputError):
-    """A recipe that does not say what it must."""
+    """A recipe has a wrong or missing value."""
 
 
 class CaptionFormatError(InputError):
-    """A caption format that does not exist or contradicts itself."""
+    """A caption format does not exist, or its values contradict each other."""
 
 
 class SourceError(InputError):
-    """A place for images that holds none, or cannot be read."""
+    """A source of images has no images, or cannot be read."""
 
 
 class DestinationError(InputError):
-    """A place to write to that cannot be used."""
+    """A path to write to cannot be used."""
 
 
 class ConfigError(InputError):
-    """A configuration of a training run that does not say what it must."""
+    """A training configuration has a wrong or missing value."""
 
 
 class DataSetError(InputError):
-    """A data set that cannot be trained on."""
+    """A data set cannot be used for training."""
 
 
 class ModelError(InputError):
-    """A model, or an adapter, that cannot be read or does not fit."""
+    """A model, or an adapter, cannot be read or does not fit."""
 
 
 class TrainingError(HakubooruError):
-    """A training run that cannot go on."""
+    """A training run cannot continue."""
 
 
 class LostRankError(TrainingError):
-    """Another process of a training run is gone."""
+    """A training run cannot continue because one of its processes is gone."""
 
 
 class IncompleteError(HakubooruError):
-    """The work was done in part, or not at all."""
+    """The work is incomplete: it was done in part, or not at all."""

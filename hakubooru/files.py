@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and texts of any editor."""
+"""Reading text files of any editor, and writing files that appear only when they are complete."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ _MARKS: Final = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-"""Byte-order marks, with the encoding that each tells of."""
+"""The byte-order marks, each with its encoding."""
 
 
 def read_text(path: Path) -> str:
-    r"""The text of a file in UTF-8, or in what its byte-order mark says; every line ends in "\n".
+    r"""Read a text file in UTF-8, or in the encoding of its byte-order mark; every line ends in "\n".
 
-    Windows' editors write the mark, and PowerShell's `>` writes UTF-16.
+    Editors on Windows write the mark, and PowerShell's `>` writes UTF-16.
 
     Raises:
         OSError: the file cannot be read.
-        UnicodeDecodeError: it is no text.
+        UnicodeDecodeError: the file is not text.
     """
     return decoded(path.read_bytes())
 
 
 def decoded(data: bytes) -> str:
-    r"""The text of bytes in UTF-8, or in what their byte-order mark says; every line ends in "\n".
+    r"""Decode bytes in UTF-8, or in the encoding of their byte-order mark; every line ends in "\n".
 
     Raises:
-        UnicodeDecodeError: they are no text.
+        UnicodeDecodeError: the bytes are not text.
     """
     encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")
     return data.decode(encoding).replace("\r\n", "\n").replace("\r", "\n")
@@ -51,18 +51,18 @@ def decoded(data: bytes) -> str:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A path to write to; what was written there becomes the file that is meant when the block ends well.
+    """Give a temporary path to write to, and rename it to `path` when the block ends without an error.
 
-    It lies beside that file, and is on the disk, not only on its way there, before it takes the place. It may be read
-    by whom the system says (safetensors writes files that nobody else can read). A link stays: the file that it leads to
-    is replaced. A pipe or a device is written through.
+    The temporary file lies in the same folder. It is synced to the disk before it is renamed. It gets the permissions
+    of a new file (safetensors writes files that only their owner can read). If `path` is a link, the link stays, and
+    its target is replaced. If it is a pipe or a device, the data is written into it.
 
     Raises:
         DestinationError: nothing reads from the pipe, or the path is a disk or a socket.
     """
     path = real_path(path)
     if _is_special(path):
-        # Opened before anything is made, so that nothing is made in vain.
+        # Opened first: an error comes before the work, not after it.
         with _stream(path) as stream, TemporaryDirectory() as folder:
             spool = Path(folder, path.name)
             yield spool
@@ -77,14 +77,14 @@ def replacing(path: Path) -> Iterator[Path]:
         beside.chmod(mode)
         with beside.open("rb+") as file:
             os.fsync(file.fileno())
-        os.replace(beside, path)  # noqa: PTH105 - Path.replace, said as what it is
+        os.replace(beside, path)  # noqa: PTH105 - Path.replace reads like str.replace
     finally:
         with contextlib.suppress(FileNotFoundError):
             beside.unlink()
 
 
 def real_path(path: Path) -> Path:
-    """Where a path leads: of a link, what it names, even if that is not there yet; else the path itself.
+    """The target of a link, even if it does not exist yet; any other path is returned unchanged.
 
     Raises:
         DestinationError: the link leads back to itself.
@@ -94,11 +94,11 @@ def real_path(path: Path) -> Path:
     try:
         return path.resolve(strict=path.exists())
     except (OSError, RuntimeError) as error:
-        raise DestinationError(f"{path} is a link that leads nowhere; choose another path") from error
+        raise DestinationError(f"{path} is a link that leads back to itself; choose another path") from error
 
 
 def _is_special(path: Path) -> bool:
-    """Whether a path is something else than a file, a folder or nothing."""
+    """Whether a path exists and is neither a file nor a folder, such as a pipe."""
     try:
         mode = path.stat().st_mode
     except OSError:
@@ -107,22 +107,22 @@ def _is_special(path: Path) -> bool:
 
 
 def _stream(path: Path) -> BinaryIO:
-    """A pipe or a device, open for writing.
+    """Open a pipe or a device for writing.
 
     Raises:
-        DestinationError: it cannot be written through.
+        DestinationError: it is a disk or a socket, nothing reads from the pipe, or it cannot be written.
     """
     mode = path.stat().st_mode
     if stat.S_ISBLK(mode) or stat.S_ISSOCK(mode):
-        what = "a disk" if stat.S_ISBLK(mode) else "a socket"
-        raise DestinationError(f"{path} is {what}; name a file, a pipe or a terminal")
+        kind = "a disk" if stat.S_ISBLK(mode) else "a socket"
+        raise DestinationError(f"{path} is {kind}; name a file, a pipe or a terminal")
     try:
-        # Without the flag, a pipe that nothing reads from would be waited for, for ever.
+        # Without the flag, opening a pipe that nothing reads from waits for ever.
         descriptor = os.open(path, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0))
     except OSError as error:
         if error.errno == errno.ENXIO:
             raise DestinationError(
-                f"{path} is a pipe that nothing reads from; start what reads it first, or name a file"
+                f"{path} is a pipe that nothing reads from; start the program that reads it first, or name a file"
             ) from error
         raise DestinationError(f"{path} cannot be written: {error.strerror}; name a file") from error
     os.set_blocking(descriptor, True)

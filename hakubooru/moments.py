@@ -1,7 +1,7 @@
-"""Moments as Danbooru writes them: in its own time zone, to the millisecond, `2005-05-23T23:35:31.000-04:00`.
+"""Dates and times as Danbooru writes them: in its own time zone, such as `2005-05-23T23:35:31.000-04:00`.
 
-A post's year is the first four characters of its date, so that a date in another zone puts what was posted on New
-Year's Eve into another year. Dumps of 2016 write no milliseconds, which is left as it is.
+The year of a post is read from the first four characters of its date. In another time zone, a post of New Year's Eve
+would get another year. Dumps of 2016 write no milliseconds; such dates stay as they are.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ _LONGEST_DAY: Final = len("2005-05-23")
 
 
 class NoZoneError(ValueError):
-    """A date and a time that could be any of several moments: it does not say in which time zone it is."""
+    """A date and time does not name its time zone, so the moment is not known."""
 
 
 def danbooru_date(value: datetime | str) -> str:
-    """A moment as Danbooru writes it; what is written so already stays to the letter.
+    """Write a moment as Danbooru does; text that is written so already is returned unchanged.
 
     Args:
-        value: a time with its zone, or an ISO text of one; that text may end in " UTC".
+        value: a datetime with a time zone, or ISO text with one; the text may end in " UTC".
 
     Raises:
-        NoZoneError: it names no time zone.
-        ValueError: it is no moment, or one that Danbooru's calendar cannot hold.
+        NoZoneError: the value names no time zone.
+        ValueError: the value is not a date and time, or Danbooru's calendar cannot write it.
     """
     moment = value if isinstance(value, datetime) else _read(value)
     if moment.tzinfo is None:
@@ -38,14 +38,14 @@ def danbooru_date(value: datetime | str) -> str:
         local = moment.astimezone(ZONE)
     except OverflowError as error:
         raise ValueError(value) from error
-    # The same hour of the same day: no other zone. Asking for the offset itself takes three times as long.
+    # Equal hours of equal days mean equal zones. To compute the offset takes three times as long.
     is_local = (local.day, local.hour, local.minute) == (moment.day, moment.hour, moment.minute)
     if is_local and isinstance(value, str) and _SPELLING.fullmatch(value):
         return value
-    written = local.isoformat(timespec="milliseconds")
-    if not _SPELLING.fullmatch(written):  # before 1883 the zone had seconds, which SQLite does not read
+    text = local.isoformat(timespec="milliseconds")
+    if not _SPELLING.fullmatch(text):  # before 1883 the offset had seconds, which SQLite does not read
         raise ValueError(value)
-    return written
+    return text
 
 
 def _read(text: str) -> datetime:

@@ -1,4 +1,4 @@
-"""The mend for a mistyped name."""
+"""Suggestions for mistyped names."""
 
 from __future__ import annotations
 
@@ -9,35 +9,36 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-def nearest(name: object, known: Iterable[str]) -> str:
-    """A sentence that names the known name nearest to a mistyped one, or else all of them."""
-    names = list(known)
+def nearest(name: object, choices: Iterable[str]) -> str:
+    """Suggest a name in a sentence: the choice nearest to a mistyped name, or all choices if none is near."""
+    names = list(choices)
     near = closest(str(name), names)
     return f"did you mean {near!r}?" if near else f"there are: {', '.join(names)}"
 
 
-def closest(name: str, known: Iterable[str]) -> str | None:
-    """The known name nearest to a mistyped one: a few letters away, or else with its words; None if none is near.
+def closest(name: str, choices: Iterable[str]) -> str | None:
+    """The choice nearest to a mistyped name; None if no choice is near.
 
-    Letters may be exchanged, and one in three may be wrong, missing or too many; words are what stands between
-    underscores, blanks and points.
+    A near choice differs in at most one letter of three: wrong, missing, added, or exchanged with its neighbour. If there
+    is none, a choice is near that has all the words of the name, or only words of it. Anything but letters and digits
+    separates words.
     """
     from rapidfuzz import process  # noqa: PLC0415 - needed only where something was mistyped
     from rapidfuzz.distance import OSA  # noqa: PLC0415
 
-    names = list(known)
+    names = list(choices)
     near = process.extractOne(name, names, scorer=OSA.distance, score_cutoff=slack(name), processor=str.lower)
     if near:
         return str(near[0])
-    wanted = _words(name)
+    words = _words(name)
     sharing = (
-        other for other in names if wanted and (wanted <= _words(other) or wanted >= _words(other) > set())
+        other for other in names if words and (words <= _words(other) or words >= _words(other) > set())
     )
     return next(sharing, None)
 
 
 def slack(name: str) -> int:
-    """How many letters of a mistyped name may be wrong; of a number none."""
+    """How many letters of a mistyped name may be wrong: one in three, and none of a number."""
     return 0 if name.isdigit() else (len(name) + 1) // 3
 
 

@@ -1,4 +1,4 @@
-"""Worker processes, of which any may die at any moment."""
+"""Pools of worker processes that survive the death of a worker at any moment."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ if TYPE_CHECKING:
 
 _BLAS: Final = "OPENBLAS_NUM_THREADS"
 _lock: Final = threading.Lock()
-"""While the environment is another: threads that start pools of their own share it."""
+"""Held while the environment is changed, which is shared by all threads that start pools."""
 
 
 class Workers(ProcessPoolExecutor):
-    """A pool of processes, each started anew: no system is asked to fork.
+    """A pool of processes that are spawned, not forked, on every system.
 
     Args:
-        workers: how many.
-        begin: called in each process first.
-        args: for `begin`.
+        workers: how many processes to start.
+        begin: a function that each process calls first.
+        args: the arguments of `begin`.
     """
 
     def __init__(self, workers: int, begin: Callable[..., object], *args: object) -> None:
         super().__init__(
             workers, mp_context=multiprocessing.get_context("spawn"), initializer=begin, initargs=args
         )
-        # The pool would start its processes as work comes in, while a thread of its own watches over them. Where one
-        # dies meanwhile, that thread forgets the new one and waits for it for ever, or fails (Python 3.11). Started
-        # together, as those that are forked are, they are all there before the thread begins.
+        # By default the pool starts a process when work comes in, while its thread already watches the others. If one
+        # of them dies then, the thread may forget the new process and wait for ever, or fail (Python 3.11). With this
+        # setting all processes start together, before the thread does, as forked processes do.
         self._safe_to_dynamically_spawn_children = False
 
     def _launch_processes(self) -> None:
-        # NumPy's OpenBLAS starts a thread for each core as it is imported, which waits in a busy loop for work that none
-        # of these processes has: they would keep each other from beginning.
+        # On import, NumPy's OpenBLAS starts a thread for each core, and these wait in a busy loop. The workers have no
+        # work for them, and would slow each other's start.
         with _lock:
-            told = _BLAS in os.environ
+            is_set = _BLAS in os.environ
             os.environ.setdefault(_BLAS, "1")
             try:
-                super()._launch_processes()  # type: ignore[misc] # an inner part, like the last
+                super()._launch_processes()  # type: ignore[misc] # a private method, missing from the stubs
             finally:
-                if not told:
+                if not is_set:
                     del os.environ[_BLAS]

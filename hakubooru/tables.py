@@ -1,4 +1,4 @@
-"""From a table of a TOML file to the dataclass whose fields it sets."""
+"""Read a table of a TOML file into a dataclass."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ if TYPE_CHECKING:
 
 
 def from_table(kind: type[T], value: T | Mapping[str, Any] | None, name: str) -> T:
-    """A value as it is, or one made of a table; None is the default.
+    """Make a dataclass of a table; a value of the dataclass is returned unchanged, and None means the defaults.
 
     Args:
         kind: the dataclass.
-        value: what was given for it.
-        name: of the table, for messages.
+        value: a table of its fields, a value of it, or None.
+        name: the name of the table, for messages.
 
     Raises:
-        InputError: it is no such table; the message names the key.
+        InputError: the value is not a table, or has an unknown key; the message names the key.
     """
     if isinstance(value, kind):
         return value
     if value is None:
         return kind()
     if not isinstance(value, Mapping):
-        raise InputError(f"[{name}] is {value!r}; it is a table")
-    known = [field.name for field in fields(kind)]
+        raise InputError(f"{name} must be a table, not {value!r}: write [{name}] and its keys below")
+    keys = [field.name for field in fields(kind)]
     for key in value:
-        if key not in known:
-            raise InputError(f"[{name}] has no key {key!r}; {nearest(key, known)}")
+        if key not in keys:
+            raise InputError(f"[{name}] has no key {key!r}; {nearest(key, keys)}")
     return kind(**value)

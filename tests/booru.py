@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import hakubooru as hb
-from hakubooru.schema import Post, PostTagRelation, Tag
+from hakubooru.store.schema import Post, PostTagRelation, Tag
 
 TAGS = [
     ("1girl", "general"),

@@ -13,7 +13,7 @@ import hakubooru_migrations
 from danbooru import api_post, contents, write_lines
 from hakubooru.errors import DatabaseFileError, OldGenerationError, UnfinishedWriteError
 from hakubooru.ingest import build
-from hakubooru.recognise import unfinished_build
+from hakubooru.store.layout import unfinished_build
 from old_generations import write_generation
 
 BATCH = 100

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 import numpy as np
 
 import hakubooru as hb
-from hakubooru.caption import PRESETS, SOURCES, Captioner, caption_format, example_caption, join_parts
-from hakubooru.caption.write import check_suffix
+from hakubooru.caption import PRESETS, SOURCES, check_suffix, example_caption, join_parts
 from hakubooru_cli.options import Choice, QueryCommand, selection_options
-
-if TYPE_CHECKING:
-    from hakubooru.caption import CaptionFormat
 
 
 def _list(context: click.Context, _: click.Parameter, wanted: bool) -> None:
@@ -44,12 +39,12 @@ def caption(choice: Choice, *, caption: str | None, out: str | None, workers: in
     """
     if out and post is not None:
         raise click.UsageError("--out writes the captions of a selection, --post shows one: give one of them")
-    shape = caption_format(caption or (choice.recipe and choice.recipe.caption) or "kohaku-epsilon")
+    shape = hb.caption_format(caption or (choice.recipe and choice.recipe.caption) or "kohaku-epsilon")
     with hb.open(choice.file) as database:
         if post is not None:
             _show_parts(database, shape, post)
         elif out:
-            captioner = Captioner(database, shape)
+            captioner = hb.Captioner(database, shape)
             check_suffix(Path(out), captioner)
             captions = choice.select(database).captions(captioner.format)
             captions.write(out, workers=workers)
@@ -59,8 +54,8 @@ def caption(choice: Choice, *, caption: str | None, out: str | None, workers: in
                 click.echo(f"{post_id}  {text}")
 
 
-def _show_parts(database: hb.Database, shape: CaptionFormat, post: int) -> None:
-    captioner = Captioner(database, shape)
+def _show_parts(database: hb.Database, shape: hb.CaptionFormat, post: int) -> None:
+    captioner = hb.Captioner(database, shape)
     [(_, parts)] = captioner.parts(np.array([post], np.int64))
     click.echo(join_parts(parts, captioner.format))
     for part, words in parts.items():

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import TYPE_CHECKING
 
 import click
 
 import hakubooru as hb
-from hakubooru.select.optimize import cost, optimize
-
-if TYPE_CHECKING:
-    from hakubooru.ingest import BuildReport
+from hakubooru.select import cost
 
 
 @click.group()
@@ -46,14 +42,12 @@ def build(dumps: tuple[str, ...], out: str, *, tags: str | None, strict: bool, o
 
     A DUMP is a file of posts as Danbooru's API gives them: JSON lines or a JSON array, plain, gzipped or in a tar, or Parquet.
     """
-    from hakubooru.ingest import build as build_database  # noqa: PLC0415 - no other command reads dumps
-
-    report = build_database(dumps, out, tags=tags, strict=strict, old_ratings=old_ratings)
+    report = hb.build(dumps, out, tags=tags, strict=strict, old_ratings=old_ratings)
     for line in _sentences(report):
         click.echo(line)
 
 
-def _sentences(report: BuildReport) -> list[str]:
+def _sentences(report: hb.BuildReport) -> list[str]:
     counts = f"{report.new:,} new posts, {report.updated:,} updated, {report.unchanged:,} unchanged, {report.rejected:,} rejected"
     lines = [f"{report.path}: {report.read:,} records read in {report.seconds:,.1f} s: {counts}"]
     if report.rejects:
@@ -118,4 +112,4 @@ def optimize_file(file: str) -> None:
         needed = cost(database)
         minutes = 1 + needed.relations // 40_000_000
         click.echo(f"a sidecar of about {needed.bytes / 1e9:.1f} GB, in about {minutes} minutes …", err=True)
-        click.echo(f"written: {optimize(database)}")
+        click.echo(f"written: {hb.optimize(database)}")

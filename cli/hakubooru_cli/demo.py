@@ -12,8 +12,6 @@ import numpy as np
 
 import hakubooru as hb
 from hakubooru.errors import DestinationError
-from hakubooru.ingest import build
-from hakubooru.select import funnel
 from hakubooru_cli.miniature.booru import write_booru
 from hakubooru_cli.miniature.sheet import write_sheet
 from hakubooru_cli.select import funnel_text
@@ -34,14 +32,14 @@ def demo(folder: Path) -> None:
     click.echo(f"drawing a miniature booru into {folder} …")
     booru = write_booru(folder)
     database_path = folder / "danbooru.db"
-    build([booru.dump], database_path, tags=booru.tags)
+    hb.build([booru.dump], database_path, tags=booru.tags)
     with hb.open(database_path) as database:
         info = database.info()
         click.echo(
             f"built {database_path}: {info.posts:,} posts, {info.tags:,} tags, {info.relations:,} relations\n"
         )
         selection = hb.Recipe.load("epsilon").select(database, scale=SCALE)
-        click.echo(f"epsilon, scaled by {SCALE}:\n" + funnel_text(funnel.rows(selection)) + "\n")
+        click.echo(f"epsilon, scaled by {SCALE}:\n" + funnel_text(selection.funnel_rows()) + "\n")
         report = selection.export(folder / "out", images=booru.images)
         click.echo(f"{report}\n")
         _show(folder)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+import numpy as np
 
 import hakubooru as hb
 from hakubooru.errors import IncompleteError
-from hakubooru.select.idfile import read_ids
 from hakubooru_cli.options import Choice, QueryCommand, selection_options
 
 _NAMED = 3
@@ -110,9 +110,7 @@ def export(
 )
 def verify(*, out: str, decode: bool, repair: bool, workers: int | None) -> None:
     """Compare the files of an export with its manifest: sizes, hashes, captions, files that belong to no pair."""
-    from hakubooru import export  # noqa: PLC0415 - as light as the other commands
-
-    check = export.repair if repair else export.verify
+    check = hb.repair if repair else hb.verify
     report = check(out, decode=decode, workers=workers)
     if not report.is_good:
         raise IncompleteError(str(report))
@@ -135,14 +133,9 @@ def sources(*, folders: tuple[str, ...], ids: Path | None) -> None:
     as an index beside it. Of archives that are damaged, the first three of a kind are named, with what is wrong.
     `hakubooru select FILE QUERY --out ids.txt` writes a selection for --ids.
     """
-    import numpy as np  # noqa: PLC0415 - as light as the other commands
-
-    from hakubooru.image.census import census  # noqa: PLC0415
-    from hakubooru.image.sources import find_archives  # noqa: PLC0415
-
-    wanted = np.unique(read_ids(ids)) if ids else None
+    wanted = np.unique(hb.read_ids(ids)) if ids else None
     found = 0
-    for group in census(find_archives(folders), wanted):
+    for group in hb.census(hb.find_archives(folders), wanted):
         found += group.wanted
         parts = [
             f"{group.archives:,} archive{'s' if group.archives > 1 else ''}",

@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+import hakubooru as hb
 from hakubooru.errors import SampleError
-from hakubooru.select.recipe import Recipe, shipped
 from hakubooru.select.search import caveats, parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-    import hakubooru as hb
 
 
 class QueryCommand(click.Command):
@@ -70,7 +68,7 @@ class Choice:
 
     file: str
     query: str | None
-    recipe: Recipe | None
+    recipe: hb.Recipe | None
     ids: str | None
     scale: float
 
@@ -104,7 +102,7 @@ class Choice:
             del recipe["caption"], recipe["description"]
         return {"recipe": recipe, "query": self.query, "ids": self.ids, "scale": self.scale}
 
-    def _warn_of_newer_file(self, database: hb.Database, recipe: Recipe) -> None:
+    def _warn_of_newer_file(self, database: hb.Database, recipe: hb.Recipe) -> None:
         end = recipe.beyond(database, scale=self.scale)
         if end is not None:
             click.echo(
@@ -122,7 +120,9 @@ def selection_options(command: Callable[..., None]) -> Callable[..., None]:
 
     @click.argument("file", type=click.Path())
     @click.argument("query", required=False)
-    @click.option("--recipe", metavar="R", help=f"A recipe: {', '.join(shipped())}, or a TOML file.")
+    @click.option(
+        "--recipe", metavar="R", help=f"A recipe: {', '.join(hb.shipped_recipes())}, or a TOML file."
+    )
     @click.option("--ids", metavar="F", type=click.Path(), help="A file with one post id a line.")
     @click.option("--scale", type=float, default=1, help="Multiply the recipe's id bounds and sample sizes.")
     @wraps(command)
@@ -131,7 +131,7 @@ def selection_options(command: Callable[..., None]) -> Callable[..., None]:
     ) -> None:
         if scale != 1 and recipe is None:
             raise click.UsageError("--scale multiplies a recipe's bounds; give a --recipe with it")
-        loaded = Recipe.load(recipe) if recipe else None
+        loaded = hb.Recipe.load(recipe) if recipe else None
         try:
             command(Choice(file=file, query=query, recipe=loaded, ids=ids, scale=scale), **rest)
         except SampleError as error:

@@ -11,9 +11,7 @@ import click
 
 import hakubooru as hb
 from hakubooru.errors import IncompleteError
-from hakubooru.select.funnel import Row, rows
-from hakubooru.select.idfile import check_suffix, write_ids
-from hakubooru.select.lock import Lock
+from hakubooru.select import check_suffix
 from hakubooru_cli.options import Choice, QueryCommand, selection_options
 
 
@@ -69,7 +67,7 @@ class Found:
     """What a selection came to, for people and as JSON."""
 
     def __init__(self, choice: Choice, selection: hb.Selection, *, funnel: bool, lock: bool) -> None:
-        self.steps = rows(selection) if funnel else []
+        self.steps = selection.funnel_rows() if funnel else []
         ids = selection.to_ids()
         self.count = len(ids)
         self.span = (int(ids.min()), int(ids.max())) if len(ids) else (None, None)
@@ -79,8 +77,8 @@ class Found:
         self.changes: list[str] = []
         if self.lock is not None:
             shape = choice.recipe.caption_format() if choice.recipe is not None else None
-            before = None if self.is_new else Lock.read(self.lock)
-            now = Lock.of(selection, asked=choice.asked(), caption=shape)
+            before = None if self.is_new else hb.Lock.read(self.lock)
+            now = hb.Lock.of(selection, asked=choice.asked(), caption=shape)
             if before is None:
                 now.write(self.lock)
             else:
@@ -117,7 +115,7 @@ class Found:
 
 def _write(out: Path, selection: hb.Selection, columns: str | None) -> None:
     if columns is None:
-        write_ids(out, selection.to_ids())
+        hb.write_ids(out, selection.to_ids())
         return
     from hakubooru.select.table import write_parquet  # noqa: PLC0415 - Arrow is heavy
 
@@ -125,7 +123,7 @@ def _write(out: Path, selection: hb.Selection, columns: str | None) -> None:
     write_parquet(out, selection.database, selection.to_ids(), names)
 
 
-def funnel_text(steps: list[Row]) -> str:
+def funnel_text(steps: list[hb.FunnelRow]) -> str:
     """A funnel as lines of text: the step, the posts that it left, how many it removed."""
     width = max(len(row.step) + 2 * row.depth for row in steps)
     return "\n".join(

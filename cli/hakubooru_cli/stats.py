@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
 import click
 
 import hakubooru as hb
 from hakubooru_cli.options import Choice, QueryCommand, selection_options
-
-if TYPE_CHECKING:
-    from hakubooru.select.stats import Stats
 
 _BAR = 30
 
@@ -35,7 +31,7 @@ def stats(choice: Choice, *, top: int, as_json: bool) -> None:
         click.echo(stats_text(found))
 
 
-def stats_text(found: Stats) -> str:
+def stats_text(found: hb.Stats) -> str:
     """Statistics as lines of text: a section for each, a bar for each share."""
     sections = {name.replace("_", " "): counts for name, counts in asdict(found).items() if name != "posts"}
     sections |= {f"{kind} tags": counts for kind, counts in sections.pop("tags").items()}

@@ -10,6 +10,7 @@ from hakubooru.caption.presets import PRESETS, SOURCES, caption_format
 from hakubooru.caption.scale import QualityScale
 from hakubooru.caption.tagwords import TagLists
 from hakubooru.caption.text import Parts, join_parts
+from hakubooru.caption.write import check_suffix
 
 __all__ = [
     "PRESETS",
@@ -24,6 +25,7 @@ __all__ = [
     "RatingLabels",
     "TagLists",
     "caption_format",
+    "check_suffix",
     "example_caption",
     "join_parts",
 ]

@@ -15,7 +15,7 @@ from hakubooru.caption.slots import FIRST, LEFT_OUT, SLOTS
 from hakubooru.caption.text import count_parts, join_parts, join_sides
 from hakubooru.caption.vocabulary import TagColumns, Vocabulary
 from hakubooru.errors import InputError
-from hakubooru.sql import id_text
+from hakubooru.store.sql import id_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from hakubooru.caption.format import CaptionFormat
     from hakubooru.caption.slots import Numbers
     from hakubooru.caption.text import Parts
-    from hakubooru.database import Database
+    from hakubooru.store.store import Store
 
 _POSTS_A_BATCH: Final = 1_000  # more is slower: a batch then no longer fits the processor's cache
 _TAGS_AT_MOST: Final = 2**40
@@ -69,7 +69,7 @@ class Captioner:
     """Captions of the posts of one database in one format."""
 
     def __init__(
-        self, database: Database, format: str | CaptionFormat | Mapping[str, Any] = "kohaku-epsilon"
+        self, database: Store, format: str | CaptionFormat | Mapping[str, Any] = "kohaku-epsilon"
     ) -> None:
         """Make ready; nothing is read yet but the scale that `quality_scale = "database"` asks for.
 

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
     from hakubooru.arrays import Ids
     from hakubooru.caption.format import CaptionFormat
-    from hakubooru.select.selection import Selection
+    from hakubooru.store.postset import PostSet
 
 
 class Captions:
     """The captions of a selection's posts, in the selection's order; iterate it for pairs of id and caption."""
 
     def __init__(
-        self, selection: Selection, format: str | CaptionFormat | Mapping[str, Any] = "kohaku-epsilon"
+        self, selection: PostSet, format: str | CaptionFormat | Mapping[str, Any] = "kohaku-epsilon"
     ) -> None:
         """Name what to caption and how; the posts are found when a caption is asked for.
 

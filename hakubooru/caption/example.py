@@ -8,7 +8,7 @@ from hakubooru.caption.captioner import Batch
 from hakubooru.caption.limit import limiter
 from hakubooru.caption.text import join_parts
 from hakubooru.caption.vocabulary import TagColumns, Vocabulary
-from hakubooru.schema import RATINGS, TAG_TYPES
+from hakubooru.store.schema import RATINGS, TAG_TYPES
 
 if TYPE_CHECKING:
     from hakubooru.caption.format import CaptionFormat

@@ -15,7 +15,7 @@ from hakubooru.nearest import nearest
 
 if TYPE_CHECKING:
     from hakubooru.caption.labels import QualityLabels, YearLabels
-    from hakubooru.database import Database
+    from hakubooru.store.store import Store
 
 TAG_PARTS: Final = ("people", "character", "copyright", "artist", "general", "meta")
 """Parts that hold tags."""
@@ -147,7 +147,7 @@ class CaptionFormat:
         assert isinstance(scale, QualityScale)
         return scale.thresholds(p for _, p in reversed(self.quality) if p > 0)
 
-    def resolved(self, database: Database) -> Self:
+    def resolved(self, database: Store) -> Self:
         """This format with the scale of that file in place of `quality_scale = "database"`: what a lock keeps."""
         if self.quality_scale != "database" or "quality" not in self.order:
             return self

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias
 
 from hakubooru.errors import CaptionFormatError
-from hakubooru.schema import RATINGS
+from hakubooru.store.schema import RATINGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from hakubooru.database import Database
+    from hakubooru.store.store import Store
 
 Measure: TypeAlias = Literal["fav_count", "score"]
 """The column of a post that its quality is judged by."""
@@ -28,7 +28,7 @@ class QualityScale:
 
     @classmethod
     def from_database(
-        cls, database: Database, percentiles: Iterable[float] | None = None, by: Measure = "fav_count"
+        cls, database: Store, percentiles: Iterable[float] | None = None, by: Measure = "fav_count"
     ) -> Self:
         """Measure a file: the smallest count that at least so many percent of a rating's posts do not pass.
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from hakubooru.caption.format import ALL_TAGS, KEEP
 from hakubooru.caption.labels import date_label, upload_year
-from hakubooru.schema import RATINGS
+from hakubooru.store.schema import RATINGS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

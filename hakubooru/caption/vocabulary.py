@@ -11,7 +11,7 @@ from hakubooru.caption.format import KEEP, TAG_PARTS
 from hakubooru.caption.slots import LEFT_OUT, SLOT_BITS, SLOTS, Labels, Slots
 from hakubooru.caption.tagwords import PEOPLE, matches, spelt
 from hakubooru.errors import DatabaseFileError, InputError
-from hakubooru.schema import TAG_TYPES
+from hakubooru.store.schema import TAG_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

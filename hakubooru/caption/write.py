@@ -9,12 +9,12 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import orjson
-from tqdm import tqdm
 
 from hakubooru.arrow import integers, strings
 from hakubooru.errors import CaptionFormatError, DestinationError, IncompleteError
 from hakubooru.files import replacing
 from hakubooru.processes import Workers
+from hakubooru.progress import progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -76,12 +76,12 @@ def write_captions(
     with (
         replacing(path) as beside,
         _Writer(beside, path.suffix) as writer,
-        tqdm(total=len(ids), unit=" captions", unit_scale=True, disable=None) as progress,
+        progress(total=len(ids), unit=" captions", unit_scale=True) as bar,
         contextlib.closing(_blocks(captioner, ids, path.suffix, workers, posts_a_block)) as blocks,
     ):
         for posts, block in blocks:
             writer.write(block)
-            progress.update(posts)
+            bar.update(posts)
 
 
 class _Writer:

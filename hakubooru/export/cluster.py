@@ -16,10 +16,10 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Any, Final, Self
 
-import hakubooru
 from hakubooru.errors import HakubooruError, IncompleteError, InputError
 from hakubooru.export.engine import Engine, Work
 from hakubooru.export.records import Outcome, Task
+from hakubooru.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -153,7 +153,7 @@ class ClusterEngine(Engine[Task, Outcome]):
         asked = {
             f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})": look.options(
                 scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-            ).remote(hakubooru.__version__, str(self.lease), list(self.needs))
+            ).remote(__version__, str(self.lease), list(self.needs))
             for node in nodes
         }
         lacking, answers = [], 0
@@ -190,11 +190,11 @@ def _looking_around() -> Any:
         import pathlib  # noqa: PLC0415 - all it needs goes along
 
         try:
-            import hakubooru as here  # noqa: PLC0415
+            from hakubooru.version import __version__ as here  # noqa: PLC0415
         except ImportError as error:
             return f"cannot import hakubooru ({error}); install it there, with the same version of Python"
-        if here.__version__ != version:
-            return f"has hakubooru {here.__version__}, and this is {version}; install the same"
+        if here != version:
+            return f"has hakubooru {here}, and this is {version}; install the same"
         unseen = [path for path in needs if not pathlib.Path(path).exists()]
         if unseen:
             return f"does not see {', '.join(unseen)}; mount the storage there, at the same place"

@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from hakubooru.arrays import Ids
-    from hakubooru.database import Database
     from hakubooru.export.pipeline import Start
     from hakubooru.export.report import ExportReport
-    from hakubooru.select.selection import Selection
+    from hakubooru.store.postset import PostSet
+    from hakubooru.store.store import Store
 
     Places: TypeAlias = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
@@ -40,7 +40,7 @@ ENGINES: Final = ("local", "ray")
 
 
 def export(
-    selection: Selection,
+    selection: PostSet,
     out: str | os.PathLike[str],
     *,
     images: Places = (),
@@ -126,7 +126,7 @@ class Origin:
 
 
 def export_from(
-    database: Database,
+    database: Store,
     ids: Ids,
     out: Path,
     origin: Origin,
@@ -156,7 +156,7 @@ def export_from(
         own=find_own(origin.own, skip=out),
         sink=sink,
         captions=Captioner(database, caption_format(origin.caption)),
-        settings=_settings(origin),
+        settings=settings_of(origin),
         shape=shape,
         origin=json.dumps(asdict(origin)),
         prune=prune,
@@ -178,7 +178,7 @@ def _cluster(out: Path, origin: Origin, address: str | None) -> Start:
     )
 
 
-def _settings(origin: Origin) -> dict[str, str]:
+def settings_of(origin: Origin) -> dict[str, str]:
     """What the files of an export depend on, besides posts and archives."""
     captions = {f"caption.{field.name}": origin.caption.get(field.name) for field in fields(CaptionFormat)}
     images = {f"image.{name}": value for name, value in origin.image.items()}

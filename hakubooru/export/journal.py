@@ -12,14 +12,13 @@ import numpy as np
 
 from hakubooru.arrays import read_ascending
 from hakubooru.errors import DestinationError
-from hakubooru.export.journal_file import open_record
-from hakubooru.export.power import boot
+from hakubooru.export.journal_file import boot, open_record
 from hakubooru.export.records import Pair
 from hakubooru.export.sinks import STATE
 from hakubooru.image.kinds import EXTENSIONS
 from hakubooru.image.names import storable
-from hakubooru.sql import id_text
-from hakubooru.writing import transaction
+from hakubooru.store.sql import id_text
+from hakubooru.store.writing import transaction
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -43,12 +42,14 @@ _ON_THE_DISK: Final = ""
 _DECODING: Final = "decoding"
 _BEFORE_DECODING: Final = 1
 """The version of decoding of exports that were begun before it was taken down."""
-_EARLIER: Final = {
+EARLIER: Final = {
     "caption.repeats": "true",
     "output.shards": '"of one archive each"',
     "image.subsampling": '"4:2:0"',
 }
 """What is true of exports whose record does not say it, since an earlier version began them."""
+_NO_OPTIONS: Final = {"output.shards", "image.subsampling"}
+"""Those of them that can be given to no export of this version."""
 
 _PAIR: Final = ", ".join(Pair._fields)
 
@@ -79,15 +80,18 @@ class Journal:
         """
         before = dict(self._connection.execute("SELECT name, value FROM setting"))
         tables = {name.partition(".")[0] for name in before}
-        earlier = {name: value for name, value in _EARLIER.items() if name.partition(".")[0] in tables}
+        earlier = {name: value for name, value in EARLIER.items() if name.partition(".")[0] in tables}
+        is_earlier = not earlier.keys() <= before.keys()
         before = earlier | before
         differing = [name for name, value in settings.items() if before.get(name, value) != value]
         if differing:
             told = "; ".join(f"{name} was {before[name]}, and is {settings[name]}" for name in differing)
             if len(differing) > _SHOWN:
                 told = ", ".join(differing)
+            version = " by an earlier version of hakubooru" if is_earlier else ""
+            mend = "go on with that version" if _NO_OPTIONS.intersection(differing) else "give the same"
             raise DestinationError(
-                f"{out} was begun with other options: {told}; give the same, or choose another folder"
+                f"{out} was begun{version} with other options: {told}; {mend}, or choose another folder"
             )
         self._write("INSERT OR IGNORE INTO setting VALUES (?, ?)", list(settings.items()))
 

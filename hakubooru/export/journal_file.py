@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from typing import TYPE_CHECKING, Final
+from functools import cache
+from pathlib import Path
+from typing import Final
 
 from hakubooru.errors import DestinationError
-from hakubooru.sqlite_errors import explain
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from hakubooru.store.sqlite_errors import explain
 
 _LAYOUT: Final = 2
 """Of the tables below, and of the files of an export."""
@@ -95,3 +94,15 @@ def _explained(path: Path, error: sqlite3.Error) -> BaseException:
     if better is error:
         better = DestinationError(f"{path} cannot be opened ({error}); see that its folder can be written to")
     return better
+
+
+@cache
+def boot() -> str:
+    """What tells this run of the machine, from power on to power off, from every other."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        import psutil  # noqa: PLC0415 - only where there is no such file
+
+        # Told wrongly, as clocks are, it costs no more than a comparison.
+        return str(round(psutil.boot_time()))

@@ -17,16 +17,16 @@ from hakubooru.export.records import Pair
 from hakubooru.export.sinks import SINKS
 from hakubooru.files import replacing
 from hakubooru.image.decode import STORED_SIZES
-from hakubooru.schema import RATINGS
-from hakubooru.sql import id_text
+from hakubooru.store.schema import RATINGS
+from hakubooru.store.sql import id_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from hakubooru.arrays import Ids
-    from hakubooru.database import Database
     from hakubooru.export.journal import Journal
+    from hakubooru.store.store import Store
 
 MANIFEST: Final = "manifest.parquet"
 REJECTS: Final = "rejects.jsonl"
@@ -56,7 +56,7 @@ class Tally:
 
 
 def write_manifest(
-    path: Path, ids: Ids, database: Database, journal: Journal, sink: str, *, decoding: int
+    path: Path, ids: Ids, database: Store, journal: Journal, sink: str, *, decoding: int
 ) -> Tally:
     """Write the manifest, some thousand posts at a time; the same journal gives the same bytes.
 
@@ -130,7 +130,7 @@ def write_rejects(path: Path, journal: Journal) -> None:
             file.write(json.dumps(reject, ensure_ascii=False) + "\n")
 
 
-def _columns(ids: Ids, database: Database, journal: Journal) -> dict[str, Sequence[Any]]:
+def _columns(ids: Ids, database: Store, journal: Journal) -> dict[str, Sequence[Any]]:
     """The values of each column, of some posts or some own images."""
     low, high = int(ids[0]), int(ids[-1])
     rows = [(*pair, "exported", None) for pair in journal.pairs(low, high)]
@@ -152,7 +152,7 @@ def _columns(ids: Ids, database: Database, journal: Journal) -> dict[str, Sequen
     return columns | {"rating": [RATINGS[rating] for (rating,) in ratings]}
 
 
-def _left_out(ids: Ids, database: Database, journal: Journal) -> Iterator[tuple[Any, ...]]:
+def _left_out(ids: Ids, database: Store, journal: Journal) -> Iterator[tuple[Any, ...]]:
     """The fields of a pair, as far as they apply, status and reason of what was not exported."""
     kinds = {
         post_id: kind

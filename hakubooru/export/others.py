@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from tqdm import tqdm
 
 from hakubooru.errors import IncompleteError
 from hakubooru.export.journal import OTHERS
 from hakubooru.export.records import Outcome, Task
 from hakubooru.image.holding import LostArchiveError, held, indexes_of
 from hakubooru.image.names import EVERYTHING
+from hakubooru.progress import progress
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +42,7 @@ def tasks_for_others(archives: Sequence[Archive], posts: Ids, journal: Journal) 
     wanted = {}
     unknown = _unknown(archives, journal) if len(posts) else []
     try:
-        with tqdm(total=len(unknown), desc="looking into", unit=" archives", disable=None) as bar:
+        with progress(total=len(unknown), desc="looking into", unit=" archives") as bar:
             for archive, index in indexes_of(unknown):
                 asked = archive.claim.of(posts)
                 others = np.setdiff1d(held(posts, index), asked, assume_unique=True)

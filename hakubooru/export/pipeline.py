@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from tqdm import tqdm
 
 from hakubooru.errors import DestinationError
+from hakubooru.export.begun import go_on, write_origin
 from hakubooru.export.corrections import finish, finished, is_corrected, keep_list, put_back, set_aside
 from hakubooru.export.engine import Engine, Work, engine
 from hakubooru.export.journal import Journal
@@ -26,24 +26,27 @@ from hakubooru.export.sinks.webdataset import SPOOL
 from hakubooru.export.verify import wrong_ids
 from hakubooru.export.work import ExportArchive, ExportCaptions
 from hakubooru.image.convert import COPY, ImageFormat
-from hakubooru.image.decode import DECODE_CHANGES, DECODE_VERSION, STORED_SIZES
+from hakubooru.image.decode import STORED_SIZES
 from hakubooru.image.index import VERSION
 from hakubooru.image.names import EVERYTHING
 from hakubooru.image.sources import waves
-from hakubooru.sqlite_errors import explained
+from hakubooru.progress import progress
+from hakubooru.store.sqlite_errors import explained
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
     from typing import Any, TypeAlias
 
+    from tqdm import tqdm
+
     from hakubooru.arrays import Ids
-    from hakubooru.database import Database
     from hakubooru.export.records import Outcome
     from hakubooru.export.sinks import Sink
     from hakubooru.export.work import CaptionsOfPosts
     from hakubooru.image.own import OwnFolder
     from hakubooru.image.sources import Archive
+    from hakubooru.store.store import Store
 
     Start: TypeAlias = Callable[[Work[Task, Outcome], int], Engine[Task, Outcome]]
     """Gives what runs the work, on how many processes."""
@@ -63,7 +66,7 @@ def run_export(
     ids: Ids,
     out: Path,
     *,
-    database: Database,
+    database: Store,
     archives: Sequence[Archive],
     roots: Sequence[str] = (),
     sink: Sink,
@@ -102,13 +105,7 @@ def run_export(
     own_ids = [folder.ids for folder in own]
     ids = np.concatenate([np.sort(np.concatenate([*own_ids, np.empty(0, np.int64)])), ids])
     with Journal(out) as journal, explained(journal.path), Disk(journal) as disk:
-        decoding = journal.decoding(DECODE_VERSION)
-        if shape.format is not None and sink.needs_images and decoding != DECODE_VERSION:
-            raise DestinationError(
-                f"{out} was begun by an earlier version of hakubooru, and {DECODE_CHANGES}; a set of both would be a "
-                "mixture: choose another folder, or go on with that version"
-            )
-        journal.settle(settings, out)
+        decoding = go_on(journal, out, settings, converts=shape.format is not None and sink.needs_images)
         sink.clean()
         if sink.has_shards:
             finish_moves(out, journal)
@@ -123,7 +120,7 @@ def run_export(
         if prune:
             _prune(ids, journal, sink)
         there, corrected = _take_up(ids, out, journal, sink, own=own, workers=workers)
-        journal.remember("origin", origin)
+        write_origin(journal, origin)
         known = np.union1d(there, journal.twin_ids())
         run = _Run(journal, disk, archives, own, np.setdiff1d(ids, known), sink)
         captions.prepare(ids[np.searchsorted(ids, 0) :])
@@ -137,7 +134,7 @@ def run_export(
         )
         with (
             start(work, worthwhile) as running,
-            tqdm(total=len(run.wanted), unit=" images", unit_scale=True, disable=None) as bar,
+            progress(total=len(run.wanted), unit=" images", unit_scale=True) as bar,
         ):
             run.finish(running, bar)
             while (shape.duplicates == "drop" and run.drop_twins(ids)) or run.cut(out):
@@ -267,7 +264,7 @@ def _prepare(out: Path) -> None:
         ) from error
 
 
-def _compared(database: Database, journal: Journal) -> str:
+def _compared(database: Store, journal: Journal) -> str:
     """How a database differs from the one that an export was begun with, by the last of its posts and tags; "" if it does not."""
     ((post, tag),) = database.rows("SELECT (SELECT MAX(id) FROM post), (SELECT MAX(id) FROM tag)")
     now = f"last post {post}, last tag {tag}"

@@ -11,8 +11,6 @@ from __future__ import annotations
 import os
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
 if TYPE_CHECKING:
@@ -20,18 +18,6 @@ if TYPE_CHECKING:
 
 SECONDS: Final = 60.0
 """From one time that everything is brought to the disk to the next."""
-
-
-@cache
-def boot() -> str:
-    """What tells this run of the machine, from power on to power off, from every other."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:
-        import psutil  # noqa: PLC0415 - only where there is no such file
-
-        # Told wrongly, as clocks are, it costs no more than a comparison.
-        return str(round(psutil.boot_time()))
 
 
 class Disk:

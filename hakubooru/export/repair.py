@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from hakubooru.database import open_database
 from hakubooru.errors import DestinationError
+from hakubooru.export.begun import go_on, read_origin
 from hakubooru.export.checks import Problem
 from hakubooru.export.corrections import finish
-from hakubooru.export.entry import Origin, export_from
+from hakubooru.export.entry import Origin, export_from, settings_of
 from hakubooru.export.journal import Journal
 from hakubooru.export.known import numbered
 from hakubooru.export.manifest import read_manifest
@@ -23,7 +22,8 @@ from hakubooru.export.verify import VerifyReport, verify
 from hakubooru.files import replacing
 from hakubooru.image.own import find_own, own_number
 from hakubooru.image.sources import find_archives
-from hakubooru.sqlite_errors import explained
+from hakubooru.store.sqlite_errors import explained
+from hakubooru.store.store import open_store
 
 if TYPE_CHECKING:
     import os
@@ -70,7 +70,10 @@ def repair(out: str | os.PathLike[str], *, decode: bool = False, workers: int | 
         _write_captions(out, journal, set(found.bad_captions) - bad)
         sink = output_format(origin.output).sink_for(str(out.absolute()))
         if bad:
-            # Nothing is struck or removed before it is known that what it came from is still there.
+            # Nothing is struck or removed before it is known that this version can go on with the export, and
+            # that what it came from is still there.
+            converts = origin.image["format"] is not None and sink.needs_images
+            go_on(journal, out, settings_of(origin), converts=converts)
             _see_sources(origin, out, bad, journal, sink)
             journal.forget(bad)
             if isinstance(sink, ListedSink):
@@ -82,7 +85,7 @@ def repair(out: str | os.PathLike[str], *, decode: bool = False, workers: int | 
             (out / name).unlink(missing_ok=True)
     if not bad:
         return verify(out, decode=decode, workers=workers)
-    with open_database(origin.database) as database:
+    with open_store(origin.database) as database:
         export_from(database, ids[ids >= 0], out, origin, workers)
     report = verify(out, decode=decode, workers=workers)
     for post, reason in _left_out(out, bad):
@@ -93,12 +96,12 @@ def repair(out: str | os.PathLike[str], *, decode: bool = False, workers: int | 
 
 
 def _origin(out: Path, journal: Journal) -> Origin:
-    told = journal.recall("origin")
-    if told is None:
+    table = read_origin(journal)
+    if table is None:
         raise DestinationError(
             f"{journal.path} does not say where {out} came from: export into another folder"
         )
-    return Origin(**json.loads(told))
+    return Origin(**table)
 
 
 def _see_finished(out: Path, ids: Ids, journal: Journal) -> None:
@@ -112,7 +115,7 @@ def _see_finished(out: Path, ids: Ids, journal: Journal) -> None:
 
 def _see_sources(origin: Origin, out: Path, bad: set[int], journal: Journal, sink: Sink) -> None:
     """See that what an export came from is there, and that own folders are as they were: an export follows these."""
-    with open_database(origin.database):
+    with open_store(origin.database):
         archives = find_archives(origin.images, skip=out) if origin.images else []
     archives = numbered(archives, origin.images, journal)
     ids = np.array(sorted(bad), np.int64)

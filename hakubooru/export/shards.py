@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 import numpy as np
-from tqdm import tqdm
 
 from hakubooru.export.sinks.base import STATE
 from hakubooru.export.sinks.webdataset import SHARD, SHARDS, SPOOL, ShardFile, file_of, shard_name
 from hakubooru.image.tar import BLOCK, DamagedTarError, parse_header
+from hakubooru.progress import progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -103,7 +103,7 @@ class _Change:
 
     def write(self) -> None:
         """Write the shards that change, one after the other."""
-        with _Images(self.out) as images, tqdm(total=self.total, unit=" shards", disable=None) as bar:
+        with _Images(self.out) as images, progress(total=self.total, unit=" shards") as bar:
             for number, rows in enumerate(self._groups()):
                 if number not in self.unchanged:
                     self._write(number, rows, images)

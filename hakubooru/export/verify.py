@@ -12,7 +12,6 @@ from tempfile import gettempdir
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from tqdm import tqdm
 
 from hakubooru.errors import DestinationError
 from hakubooru.export.checks import CheckFiles, CheckShard, Problem, shard_of
@@ -23,7 +22,8 @@ from hakubooru.export.records import Pair
 from hakubooru.export.sinks import SINKS
 from hakubooru.export.sinks.listed import KohyaJsonSink, ListedSink
 from hakubooru.image.own import own_number
-from hakubooru.sqlite_errors import explained
+from hakubooru.progress import progress
+from hakubooru.store.sqlite_errors import explained
 
 if TYPE_CHECKING:
     import os
@@ -248,7 +248,7 @@ def _run(
 ) -> None:
     with (
         engine(work, workers) as running,
-        tqdm(unit=" pairs", unit_scale=True, disable=None) as bar,
+        progress(unit=" pairs", unit_scale=True) as bar,
     ):
         for count, problems in running.run(tasks):
             report.pairs += count

@@ -21,16 +21,16 @@ from hakubooru.image.convert import COPY, ImageFormat
 from hakubooru.image.index import StaleIndexError, load_index
 from hakubooru.image.own import OwnFolder
 from hakubooru.image.remote import is_remote
-from hakubooru.sql import id_text
+from hakubooru.store.sql import id_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from hakubooru.arrays import Ids
-    from hakubooru.database import Database
     from hakubooru.export.records import Task
     from hakubooru.export.sinks import Sink, Writer
     from hakubooru.image.header import ImageHeader
+    from hakubooru.store.store import Store
 
 _CAPTIONS_A_TIME: Final = 1000
 _KEPT_BYTES: Final = 32 * 2**20
@@ -132,7 +132,7 @@ class ExportCaptions:
 
     sink: Sink
     captions: Captions
-    database: Database
+    database: Store
     decodes: ClassVar = False
 
     def __call__(self, task: Task, stopped: Callable[[], bool]) -> Outcome:

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
-from tqdm import tqdm
 
 from hakubooru.errors import SourceError
 from hakubooru.image.holding import LostArchiveError, held, indexes_of
+from hakubooru.progress import progress
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,7 +59,7 @@ def census(archives: Sequence[Archive], ids: Ids | None = None) -> list[Group]:
     holdings: list[tuple[Group, Archive, Ids]] = []
     kind = None
     try:
-        with tqdm(total=len(archives), unit=" archives", disable=None) as bar:
+        with progress(total=len(archives), unit=" archives") as bar:
             for archive, index in indexes_of(archives):
                 if (now := _kind(archive)) != kind:
                     kind = now

@@ -1,4 +1,4 @@
-"""From dumps of Danbooru's API to rows of a metadata database."""
+"""Build metadata databases from dumps of Danbooru's API."""
 
 from hakubooru.ingest.builder import BuildReport, build
 

@@ -1,4 +1,4 @@
-"""`build`: from dumps to a metadata database."""
+"""`build`: make or update a metadata database from dumps."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from tqdm import tqdm
-
 from hakubooru.errors import DumpError, IncompleteError
 from hakubooru.ingest.dumps import Dump, open_dump
 from hakubooru.ingest.known import read_known_tags
@@ -19,17 +17,20 @@ from hakubooru.ingest.records import COLUMNS, TAG_COLUMNS, BadRecordError, Recor
 from hakubooru.ingest.rejects import Rejects
 from hakubooru.ingest.tag_ids import TagIds
 from hakubooru.ingest.target import open_target
-from hakubooru.schema import RATINGS
-from hakubooru.writing import transaction
+from hakubooru.progress import progress
+from hakubooru.store.schema import RATINGS
+from hakubooru.store.writing import transaction
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Sequence
 
+    from tqdm import tqdm
+
     from hakubooru.ingest.known import KnownTag
 
 BATCH: Final = 20_000
-"""Posts a transaction; some 100 MB of memory, and a few seconds to do again where it is interrupted."""
+"""How many posts are written in a transaction. It takes 100 MB of memory; an interruption loses a few seconds."""
 
 _KEYS: Final = (*COLUMNS, "tag_string", *TAG_COLUMNS)
 _RATING: Final = COLUMNS.index("rating")
@@ -39,27 +40,28 @@ _GENERAL, _SENSITIVE = RATINGS.index("general"), RATINGS.index("sensitive")
 
 @dataclass(frozen=True, kw_only=True)
 class BuildReport:
-    """What a build did."""
+    """The result of a build: counts of records and the paths of its files."""
 
     path: Path
-    """The database."""
+    """The path of the database."""
     new: int
-    """Posts that the file did not have."""
+    """How many posts the file did not have before."""
     updated: int
-    """Posts of which the dumps have a newer record."""
+    """How many posts were replaced by a newer record of the dumps."""
     unchanged: int
-    """Records that the file had the same already, or a newer one of the same post."""
+    """How many records changed nothing: the file had the same record, or a newer one of the same post."""
     rejected: int
-    """Records that were refused; `rejects` says why."""
+    """How many records were rejected; the file `rejects` has the reasons."""
     rejects: Path | None
-    """JSON lines with the refused records, their places and the reasons; None where none was refused."""
+    """The path of the rejected records, JSON lines with places and reasons; None if no record was rejected."""
     dumps_without_general: tuple[Path, ...]
-    """Dumps with the rating s but without g: they may be from before May 2022, when s meant safe."""
+    """The dumps with the rating s but without g: they may be from before May 2022, when s meant safe."""
     seconds: float
+    """How long the build took."""
 
     @property
     def read(self) -> int:
-        """Records that were read."""
+        """How many records were read."""
         return self.new + self.updated + self.unchanged + self.rejected
 
 
@@ -71,36 +73,36 @@ def build(
     strict: bool = False,
     old_ratings: bool = False,
 ) -> BuildReport:
-    """Make a metadata database of dumps, or bring an existing one up to date with them.
+    """Build a metadata database from dumps, or update an existing one with them.
 
-    The record with the newer `updated_at` counts, tags included; the same dump twice changes nothing, and several
-    dumps in any order give the same tables. A new database is built in `OUT.building` and renamed when it is whole; an
-    existing one is changed in place, a batch of posts a transaction. Killed at any point, either is left as after
-    a whole batch, and the same call completes it.
+    For each post, the record with the newest `updated_at` is kept, with its tags. A dump that is read twice changes
+    nothing the second time. Several dumps give the same tables in any order.
 
-    Dates are written as Danbooru writes them, in its own time zone, whatever zone a dump has them in. A record whose
-    date names no zone is refused, since its year may be the wrong one.
+    A new database is written to `OUT.building` and renamed when it is complete. An existing one is changed in place, one
+    transaction for each batch of posts. If the build is killed, the same call continues after the last full batch.
+
+    Dates are converted to Danbooru's own time zone. A record whose date names no time zone is rejected, because its
+    year is not certain.
 
     Args:
         dumps: posts of Danbooru's API as JSON lines, a JSON array (both also gzipped, or in a tar) or Parquet.
-        out: the database file.
-        tags: what is known of tags: Danbooru's tag objects, which give real ids and types (a tag that is not
-            among them gets an id above the largest known), or a CSV of name, category, count and aliases, which
-            gives types.
-        strict: stop at the first bad record, where otherwise it goes to `OUT.rejects.jsonl`.
-        old_ratings: the dumps are from before May 2022, when the rating s meant safe: it becomes general.
+        out: the path of the database.
+        tags: a list of tags: Danbooru's tag objects, which have real ids and types (any other tag gets an id above
+            the largest of these), or a CSV of name, category, count and aliases, which has types.
+        strict: stop at the first bad record; by default, bad records go to `OUT.rejects.jsonl`.
+        old_ratings: the dumps are from before May 2022, when the rating s meant safe: s becomes general.
 
     Raises:
-        DumpError: a dump or the list of tags cannot be read, or holds no post; or one is not as old as is said.
-        DatabaseFileError: `out` is not a file that can be written.
-        IncompleteError: a bad record where `strict`, or no room on the disk.
+        DumpError: a dump or the list of tags cannot be read, has no post, or has newer ratings despite `old_ratings`.
+        DatabaseFileError: `out` cannot be written, or is not a metadata database.
+        IncompleteError: a record is bad and `strict` is set, or the disk is full.
     """
     started = time.perf_counter()
     paths = [Path(dump) for dump in dumps]
     if not paths:
-        raise DumpError("no dump was named; name at least one")
+        raise DumpError("build() needs at least one dump: build(['posts.json'], 'posts.db')")
     for path in paths:
-        with open_dump(path):  # a mistyped name is told before anything is written
+        with open_dump(path):  # finds a mistyped name before anything is written
             pass
     out = Path(out)
     counts: Counter[str] = Counter()
@@ -120,10 +122,12 @@ def build(
             if reader.lacks_general():
                 without_general.append(dump.path)
         if not counts.total():
-            refused = (
-                f"; {rejects.count:,} records were refused, as {rejects.path} says" if rejects.count else ""
+            rejections = (
+                f"; {rejects.count:,} records were rejected, for the reasons in {rejects.path}"
+                if rejects.count
+                else ""
             )
-            raise DumpError(f"no post in {', '.join(map(str, paths))}{refused}")
+            raise DumpError(f"there are no posts in {', '.join(map(str, paths))}{rejections}")
         target.finish(tag_ids, in_order=len(paths) > 1)
     return BuildReport(
         path=out,
@@ -141,13 +145,13 @@ def _open_in_turn(paths: Sequence[Path]) -> Iterator[tuple[Dump, tqdm[Any]]]:
     for path in paths:
         with (
             open_dump(path, _KEYS) as dump,
-            tqdm(total=path.stat().st_size, desc=path.name, unit="B", unit_scale=True, disable=None) as bar,
+            progress(total=path.stat().st_size, desc=path.name, unit="B", unit_scale=True) as bar,
         ):
             yield dump, bar
 
 
 class _Reader:
-    """Turns what a dump holds into batches of records."""
+    """A reader of a dump that gives batches of checked records, and rejects the others."""
 
     def __init__(self, dump: Dump, rejects: Rejects, *, strict: bool, old_ratings: bool) -> None:
         self._dump = dump
@@ -157,36 +161,36 @@ class _Reader:
         self._ratings: Counter[int] = Counter()
 
     def batches(self) -> Iterator[list[Record]]:
-        """The records, a transaction's worth at a time."""
+        """Iterate over lists of records, one list for each transaction."""
         records = self._records()
         while batch := list(islice(records, BATCH)):
             yield batch
 
     def lacks_general(self) -> bool:
-        """Whether the letter s was met, and taken for sensitive, but never g."""
+        """Whether the dump has the rating s, read as sensitive, but never g."""
         return not self._old_ratings and self._ratings[_SENSITIVE] > 0 and not self._ratings[_GENERAL]
 
     def _records(self) -> Iterator[Record]:
-        for found in self._dump:
+        for entry in self._dump:
             try:
-                if found.reason:
-                    raise BadRecordError(found.reason)  # noqa: TRY301 - refused like what is read but no post
-                record = read_record(found.value, old_ratings=self._old_ratings)
-                if self._old_ratings and found.value["rating"] in _NEW_RATINGS:
+                if entry.reason:
+                    raise BadRecordError(entry.reason)  # noqa: TRY301 - one handler for all bad records
+                record = read_record(entry.value, old_ratings=self._old_ratings)
+                if self._old_ratings and entry.value["rating"] in _NEW_RATINGS:
                     raise DumpError(
-                        f"{self._dump.path}, {found.unit} {found.number:,} has the rating {found.value['rating']}, so the dump "
+                        f"{self._dump.path}, {entry.unit} {entry.number:,} has the rating {entry.value['rating']}, so the dump "
                         f"is not from before May 2022: leave out --old-ratings"
                     )
             except BadRecordError as error:
                 if self._strict:
-                    place = f"{self._dump.path}, {found.unit} {found.number:,}"
-                    raise IncompleteError(f"{place}: {error}; mend it, or leave out --strict") from error
-                self._rejects.add(self._dump.path, found, str(error))
+                    place = f"{self._dump.path}, {entry.unit} {entry.number:,}"
+                    raise IncompleteError(f"{place}: {error}; correct it, or leave out --strict") from error
+                self._rejects.add(self._dump.path, entry, str(error))
                 continue
             self._ratings[record.row[_RATING]] += 1
             yield record
 
 
 def _learn_known(tag_ids: TagIds, tags: Iterator[KnownTag]) -> None:
-    while some := list(islice(tags, BATCH)):
-        tag_ids.learn_known(some)
+    while batch := list(islice(tags, BATCH)):
+        tag_ids.learn_known(batch)

@@ -1,7 +1,6 @@
-"""Reading dumps: JSON lines, a JSON array, either of them gzipped or in a tar, and Parquet.
+"""Read dumps: JSON lines or a JSON array, plain, gzipped or in a tar, and Parquet.
 
-What a file is, its first bytes tell; names and endings are not asked. Nothing is held in memory but the
-record that is being read.
+The format is recognised by the first bytes of a file, not by its name. Only one record at a time is in memory.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LONGEST_RECORD: Final = 16 * 2**20
-"""Bytes of the longest line that is taken for a record: Danbooru's longest are some 100 KB."""
+"""The length in bytes from which a line is not read as a record; Danbooru's longest records have about 100 KB."""
 
 _GZIP, _PARQUET, _SQLITE, _BOM = b"\x1f\x8b", b"PAR1", b"SQLite format 3\0", b"\xef\xbb\xbf"
 _TAR_MAGIC, _TAR_MAGIC_AT = b"ustar", 257
@@ -33,25 +32,25 @@ _ROWS_A_READ: Final = 2000
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """What stands in one place of a dump."""
+class Entry:
+    """One line, item or row of a dump, decoded or with the reason why it cannot be."""
 
     unit: str
-    """What the dump counts: "line", "item" (of a JSON array) or "row"."""
+    """The kind of entry: "line", "item" (of a JSON array) or "row"."""
     number: int
-    """Which one, from 1."""
+    """The number of the entry, from 1."""
     value: Any = None
-    """The decoded value, where it could be decoded."""
+    """The decoded value."""
     text: bytes = b""
-    """What stands there, where it could not."""
+    """The text of an entry that cannot be decoded."""
     reason: str = ""
-    """Why it could not; empty where it could."""
+    """Why the entry cannot be decoded; empty if it is decoded."""
 
 
 class Dump:
-    """An open dump: iterate it for what it holds.
+    """An open dump, which you iterate over for its entries.
 
-    Iteration raises `DumpError` where the dump ends before its time or cannot be read on.
+    Iteration raises `DumpError` if the dump is cut off or damaged.
     """
 
     def __init__(self, path: Path, raw: IO[bytes], columns: Sequence[str]) -> None:
@@ -59,14 +58,14 @@ class Dump:
         self._raw = raw
         self._columns = columns
         self._size = path.stat().st_size
-        self._decoded = 0  # of a Parquet file, which is not read from its start to its end
+        self._decoded = 0  # bytes of a Parquet file, which is not read from start to end
 
     def bytes_read(self) -> int:
-        """How far reading has come, in bytes of the file."""
-        # Readers close what they have read to its end.
+        """How many bytes of the file have been read."""
+        # Readers close a file at its end.
         return self._size if self._raw.closed else self._decoded or self._raw.tell()
 
-    def __iter__(self) -> Iterator[Found]:
+    def __iter__(self) -> Iterator[Entry]:
         try:
             yield from self._read(self._raw)
         except (EOFError, zlib.error, gzip.BadGzipFile, tarfile.TarError) as error:
@@ -74,7 +73,7 @@ class Dump:
                 f"{self.path} is cut off or damaged ({error}); download or copy it again"
             ) from error
 
-    def _read(self, raw: Any) -> Iterator[Found]:
+    def _read(self, raw: Any) -> Iterator[Entry]:
         with io.BufferedReader(raw, 2**20) as stream:
             head = stream.peek(512)[:512]
             if head.startswith(_GZIP):
@@ -87,7 +86,7 @@ class Dump:
             else:
                 yield from self._read_json(stream, head)
 
-    def _read_json(self, stream: IO[bytes], head: bytes) -> Iterator[Found]:
+    def _read_json(self, stream: IO[bytes], head: bytes) -> Iterator[Entry]:
         if head.startswith(_BOM):
             stream.read(len(_BOM))
         first = head.removeprefix(_BOM).lstrip()[:1]
@@ -99,32 +98,32 @@ class Dump:
         else:
             raise DumpError(f"{self.path} is not a dump: {_what_it_is(head)}")
 
-    def _read_tar(self, stream: IO[bytes]) -> Iterator[Found]:
-        found = False
+    def _read_tar(self, stream: IO[bytes]) -> Iterator[Entry]:
+        is_empty = True
         with tarfile.open(fileobj=stream, mode="r|") as archive:
             for member in archive:
                 base = member.name.rsplit("/", 1)[-1]
-                # macOS leaves ._ companions beside every file.
+                # macOS writes a ._ file beside every file.
                 content = archive.extractfile(member) if member.isfile() else None
                 if content is not None and not base.startswith("._"):
-                    found = True
+                    is_empty = False
                     yield from self._read(content)
-        if not found:
-            raise DumpError(f"{self.path} is an archive without a file in it: one with a dump is needed")
+        if is_empty:
+            raise DumpError(f"{self.path} is an archive without files: name one with a dump in it")
 
-    def _read_parquet(self) -> Iterator[Found]:
+    def _read_parquet(self) -> Iterator[Entry]:
         import pyarrow as pa  # noqa: PLC0415 - heavy, and only this layout needs it
         from pyarrow import parquet  # noqa: PLC0415
 
         try:
             file = parquet.ParquetFile(self.path)
-            known = set(file.schema_arrow.names)
-            columns = [column for column in self._columns if column in known]
+            names = set(file.schema_arrow.names)
+            columns = [column for column in self._columns if column in names]
             number = 0
             for batch in file.iter_batches(batch_size=_ROWS_A_READ, columns=columns):
                 for value in batch.to_pylist():
                     number += 1
-                    yield Found("row", number, value)
+                    yield Entry("row", number, value)
                 self._decoded = self._size * number // file.metadata.num_rows
         except (pa.ArrowException, OSError) as error:
             raise DumpError(
@@ -134,14 +133,14 @@ class Dump:
 
 @contextmanager
 def open_dump(path: Path, columns: Sequence[str] = ()) -> Iterator[Dump]:
-    """Open a dump.
+    """Open a dump for a `with` statement.
 
     Args:
         path: JSON lines or a JSON array, plain, gzipped or in a tar; or Parquet.
-        columns: the keys that are wanted; a Parquet file gives no others.
+        columns: the keys to read; of a Parquet file, only these columns are read.
 
     Raises:
-        DumpError: there is no such file, or it cannot be read.
+        DumpError: the file does not exist or cannot be read.
     """
     if path.is_dir():
         raise DumpError(f"{path} is a folder; name the dump in it")
@@ -155,7 +154,7 @@ def open_dump(path: Path, columns: Sequence[str] = ()) -> Iterator[Dump]:
         yield Dump(path, raw, columns)
 
 
-def _read_lines(stream: IO[bytes]) -> Iterator[Found]:
+def _read_lines(stream: IO[bytes]) -> Iterator[Entry]:
     number = 0
     while line := stream.readline(LONGEST_RECORD):
         number += 1
@@ -163,17 +162,17 @@ def _read_lines(stream: IO[bytes]) -> Iterator[Found]:
         if len(line) == LONGEST_RECORD:
             while line and not line.endswith(b"\n"):
                 line = stream.readline(LONGEST_RECORD)
-            reason = f"it is longer than {LONGEST_RECORD:,} bytes, so it is not one record"
-            yield Found("line", number, text=text[:1000], reason=reason)
+            reason = f"the line is longer than {LONGEST_RECORD:,} bytes, so it is not one record"
+            yield Entry("line", number, text=text[:1000], reason=reason)
         elif text:
             yield _decode("line", number, text)
 
 
-def _decode(unit: str, number: int, text: bytes) -> Found:
+def _decode(unit: str, number: int, text: bytes) -> Entry:
     try:
-        return Found(unit, number, orjson.loads(text))
+        return Entry(unit, number, orjson.loads(text))
     except orjson.JSONDecodeError as error:
-        return Found(unit, number, text=text, reason=f"it is not JSON in UTF-8: {error.msg}")
+        return Entry(unit, number, text=text, reason=f"the {unit} is not JSON in UTF-8: {error.msg}")
 
 
 def _what_it_is(head: bytes) -> str:
@@ -182,11 +181,11 @@ def _what_it_is(head: bytes) -> str:
     if head.startswith(_SQLITE):
         return "it is a database already; open it as it is"
     if head.startswith(_OTHER_PACKING):
-        return "it is packed in a way that is not read here; unpack it, or pack it with gzip"
+        return "it is packed in a format that hakubooru cannot read; unpack it, or pack it with gzip"
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "it is UTF-16; convert it to UTF-8"
     if head.lstrip().startswith(b"<"):
         return "it looks like XML or HTML; get the posts as JSON"
     if head.startswith(b"version https://git-lfs"):
         return "it is a Git LFS pointer; fetch the file itself with `git lfs pull`"
-    return "posts as JSON lines, a JSON array or Parquet are needed, plain, gzipped or in a tar"
+    return "name a file of posts as JSON lines or a JSON array (plain, gzipped or in a tar), or as Parquet"

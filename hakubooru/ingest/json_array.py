@@ -1,4 +1,4 @@
-"""The items of a JSON array that is too large for memory."""
+"""Read a JSON array item by item, for arrays that do not fit into memory."""
 
 from __future__ import annotations
 
@@ -20,16 +20,15 @@ _AFTER_A_NUMBER: Final = (",", "]", *_SPACE)
 
 
 def read_array(stream: IO[bytes], path: Path, *, chunk: int = _CHUNK) -> Iterator[tuple[int, bytes]]:
-    """The items of an array, numbered from 1, as the text of each.
+    """Iterate over the items of a JSON array: the number of each, from 1, and its text.
 
     Args:
-        stream: at the opening bracket, or at white space before it.
-        path: what an error names.
-        chunk: how many bytes are read at a time.
+        stream: a stream at the opening bracket, or at white space before it.
+        path: the file, for messages.
+        chunk: bytes that are read at a time.
 
     Raises:
-        DumpError: an item is no JSON, so that the place where the next begins is not known; or the array does
-            not end.
+        DumpError: an item is not JSON, so the start of the next one is not known; or the array does not end.
     """
     window, number = _Window(stream, chunk), 0
     try:
@@ -43,12 +42,12 @@ def read_array(stream: IO[bytes], path: Path, *, chunk: int = _CHUNK) -> Iterato
             window.step_over(",")
     except (ValueError, RecursionError) as error:
         raise DumpError(
-            f"{path} breaks off after item {number:,}: {error}; mend it there, or download it again"
+            f"{path} cannot be read after item {number:,}: {error}; correct it there, or download it again"
         ) from error
 
 
 class _Window:
-    """The part of the text that is in memory."""
+    """The part of a stream's text that is in memory."""
 
     def __init__(self, stream: IO[bytes], chunk: int) -> None:
         self._stream = stream
@@ -60,7 +59,7 @@ class _Window:
         self._ended = False
 
     def next_character(self) -> str:
-        """The next character that is no white space, without stepping over it."""
+        """Return the next character that is not white space, without stepping over it."""
         while True:
             while self._at < len(self._text):
                 if self._text[self._at] not in _SPACE:
@@ -68,9 +67,9 @@ class _Window:
                 self._at += 1
             self._read_on("the array does not end")
 
-    def step_over(self, wanted: str) -> None:
-        if self.next_character() != wanted:
-            raise ValueError(f"{self._text[self._at : self._at + 20]!r} stands where {wanted!r} is needed")
+    def step_over(self, character: str) -> None:
+        if self.next_character() != character:
+            raise ValueError(f"{self._text[self._at : self._at + 20]!r} stands in place of {character!r}")
         self._at += 1
 
     def take_item(self) -> str:
@@ -83,7 +82,7 @@ class _Window:
                 continue
             is_number = self._text[end - 1].isdigit()
             if is_number and self._text[end : end + 1] not in _AFTER_A_NUMBER:
-                self._read_on("the array does not end")  # with -5. in memory, it may go on to be -5.25
+                self._read_on("the array does not end")  # -5. in memory may continue as -5.25
                 continue
             item, self._at = self._text[self._at : end], end
             return item

@@ -1,4 +1,4 @@
-"""What is known of tags before a dump is read: Danbooru's tag objects, or a table of names and types."""
+"""Read a list of tags: Danbooru's tag objects, or a CSV of names and types."""
 
 from __future__ import annotations
 
@@ -17,33 +17,34 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from hakubooru.ingest.dumps import Found
+    from hakubooru.ingest.dumps import Entry
 
 TYPE_OF_CATEGORY: Final = {0: 0, 1: 1, 3: 3, 4: 2, 5: 4}
-"""`tag.type` by Danbooru's category: general, artist, copyright, character, meta."""
+"""The number `tag.type` of the file for each of Danbooru's categories (general, artist, copyright, character, meta)."""
 
 
 @dataclass(frozen=True, slots=True)
 class KnownTag:
-    """A tag as a list of tags has it."""
+    """A tag of a list of tags."""
 
     name: str
     type: int
-    """The number in the file."""
+    """The number of its type in the file."""
     id: int | None = None
-    """Danbooru's own, where the list has it."""
+    """Danbooru's id of the tag; None if the list has no ids."""
     aliases: tuple[str, ...] = ()
+    """Other names of the tag."""
 
 
 def read_known_tags(path: Path) -> Iterator[KnownTag]:
-    """Read a list of tags.
+    """Iterate over the tags of a list of tags.
 
     Args:
         path: Danbooru's tag objects (JSON lines or a JSON array), or a CSV of name, category, count and aliases
-            (the last two may be missing, and so may a line of headings); plain or gzipped.
+            (count, aliases and the line of headings may be missing); plain or gzipped.
 
     Raises:
-        DumpError: it is neither, or one of its tags is not one.
+        DumpError: the file is neither of the two, or one of its tags is not valid.
     """
     if _looks_like_json(path):
         yield from _read_objects(path)
@@ -52,11 +53,11 @@ def read_known_tags(path: Path) -> Iterator[KnownTag]:
 
 
 def _looks_like_json(path: Path) -> bool:
-    with open_dump(path):  # says what is wrong with the path
+    with open_dump(path):  # raises for a path that cannot be opened
         pass
     with _open_bytes(path) as file:
         head = file.read(4096).removeprefix(b"\xef\xbb\xbf").lstrip()
-    # A tar or a Parquet file is no CSV: the reader of dumps knows what to say of it.
+    # For a tar, a Parquet or an empty file, the reader of dumps has the better messages.
     return head.startswith((b"{", b"[", b"PAR1")) or b"\0" in head or not head
 
 
@@ -72,20 +73,20 @@ def _open_bytes(path: Path) -> Iterator[IO[bytes]]:
 
 def _read_objects(path: Path) -> Iterator[KnownTag]:
     with open_dump(path, ["id", "name", "category"]) as dump:
-        for found in dump:
+        for entry in dump:
             try:
-                yield _tag_of_object(found)
+                yield _tag_of_object(entry)
             except ValueError as error:
-                raise _refusal(path, found.unit, found.number, error) from error
+                raise _refusal(path, entry.unit, entry.number, error) from error
 
 
-def _tag_of_object(found: Found) -> KnownTag:
-    if found.reason:
-        raise ValueError(found.reason)
-    value = found.value if isinstance(found.value, dict) else {}
+def _tag_of_object(entry: Entry) -> KnownTag:
+    if entry.reason:
+        raise ValueError(entry.reason)
+    value = entry.value if isinstance(entry.value, dict) else {}
     number, name = value.get("id"), value.get("name")
     if type(number) is not int or not 0 < number < 2**31 or not isinstance(name, str):
-        raise ValueError("an object with an id (a positive whole number), a name and a category is needed")
+        raise ValueError("a tag must be an object with id (a positive whole number), name and category")
     return KnownTag(_checked(name), _type(value.get("category")), number)
 
 
@@ -103,7 +104,7 @@ def _read_csv(path: Path) -> Iterator[KnownTag]:
 
 def _tag_of_row(row: Sequence[str]) -> KnownTag:
     if len(row) < 2:
-        raise ValueError("a name and a category, separated by a comma, are needed")
+        raise ValueError("a line must have a name and a category, separated by a comma")
     return KnownTag(_checked(row[0]), _type(row[1]), aliases=_aliases(row))
 
 
@@ -113,7 +114,7 @@ def _aliases(row: Sequence[str]) -> tuple[str, ...]:
 
 def _checked(name: str) -> str:
     if not name or " " in name:
-        raise ValueError(f"{name[:100]!r} is no tag: names have no spaces, and at least one character")
+        raise ValueError(f"{name[:100]!r} is not a tag name: it must not be empty or have spaces")
     return name
 
 
@@ -122,7 +123,7 @@ def _type(category: object) -> int:
     if text.isascii() and text.isdecimal() and int(text) in TYPE_OF_CATEGORY:
         return TYPE_OF_CATEGORY[int(text)]
     raise ValueError(
-        f"category {category!r} is none of Danbooru's: 0 general, 1 artist, 3 copyright, 4 character, 5 meta"
+        f"category {category!r} is not one of Danbooru's: 0 general, 1 artist, 3 copyright, 4 character, 5 meta"
     )
 
 

@@ -1,4 +1,4 @@
-"""Ids that depend on what a file holds, and not on the order in which it came."""
+"""Renumbering of tags and relations, so that ids do not depend on the order of dumps."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 
 def put_in_order(connection: sqlite3.Connection, relations: SchemaManager, largest_known: int) -> None:
-    """Number the tags by name and the relations by post; the indices of relations have to be made afterwards.
+    """Number the tags by name and the relations by post. The caller then has to create the indices of relations.
 
     Args:
-        connection: a file whose tag ids nobody has seen yet; the caller holds the transaction.
-        relations: makes the table of relations.
-        largest_known: ids up to this one are Danbooru's own, and stay.
+        connection: a new file, whose tag ids nobody uses yet, in a transaction of the caller.
+        relations: the schema manager that creates the table of relations.
+        largest_known: the largest id of Danbooru's own; ids up to it are not changed.
     """
     for statement in (
         "CREATE TEMP TABLE numbered (old INTEGER PRIMARY KEY, new INTEGER, name TEXT, type INTEGER, popularity INTEGER)",

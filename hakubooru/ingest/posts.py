@@ -1,4 +1,4 @@
-"""Writing posts and their tags: which of two records of a post counts, and what changes in the file."""
+"""Write posts and their tags, and choose which of several records of a post is kept."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any, Final
 
 from hakubooru.ingest.records import COLUMNS, instant
-from hakubooru.sql import id_text
-from hakubooru.writing import insert_many
+from hakubooru.store.sql import id_text
+from hakubooru.store.writing import insert_many
 
 if TYPE_CHECKING:
     import sqlite3
@@ -24,20 +24,22 @@ _RELATION_ROWS: Final = "INSERT INTO posttagrelation (post_id, tag_id) VALUES"
 
 @dataclass(frozen=True)
 class Written:
-    """What became of a batch of records."""
+    """Counts of a batch of records that was written."""
 
     new: int
+    """How many posts the file did not have before."""
     updated: int
+    """How many posts were replaced."""
     unchanged: int
-    """The file had the same already, or a newer one."""
+    """How many records changed nothing: the file had the same record, or a newer one."""
 
 
 class PostWriter:
-    """Writes batches of records into a metadata file; the caller holds the transaction.
+    """A writer of batches of records into a metadata file, inside a transaction of the caller.
 
-    The record with the newer `updated_at` counts, tags included. Of equally new ones the dump's replaces the
-    file's, so that a dump can be read again with other options; but between records of the same run the greater
-    counts, so that the order of dumps does not matter.
+    The record with the newer `updated_at` is kept, with its tags. If a record of a dump is as new as that of the file, it
+    replaces it, so that you can read a dump again with other options. Among equally new records of the same run, the
+    greatest is kept, so that the order of dumps does not matter.
     """
 
     def __init__(self, connection: sqlite3.Connection, tag_ids: TagIds) -> None:
@@ -46,19 +48,19 @@ class PostWriter:
         self._written = _IdSet()
 
     def write(self, records: Sequence[Record]) -> Written:
-        """Write a batch."""
-        # The tags of every record are taken in, also of one that does not count: so their ids and types
-        # depend on what was read, not on its order.
+        """Write a batch of records and count what changed."""
+        # The tags of all records get ids, also of records that are not kept: so ids and types depend on the set of
+        # records, not on their order.
         self._tag_ids.learn(records)
         batch = _one_a_post(records)
         dates = dict(self._rows(f"SELECT id, updated_at FROM post WHERE id {_BY_ID}", batch))
         new = [record for record in batch.values() if record.id not in dates]
         equal, newer = [], []
         for post_id, date in dates.items():
-            record, known = batch[post_id], instant(date)
-            if record.updated > known:
+            record, stored = batch[post_id], instant(date)
+            if record.updated > stored:
                 newer.append(record)
-            elif record.updated == known:
+            elif record.updated == stored:
                 equal.append(record)
         updated = newer + self._to_replace(equal)
         self._forget_tags(updated)
@@ -67,22 +69,22 @@ class PostWriter:
         return Written(len(new), len(updated), len(records) - len(new) - len(updated))
 
     def _to_replace(self, equal: Iterable[Record]) -> list[Record]:
-        """Those of equally new records that replace what the file has."""
-        mine = {record.id: record for record in equal}
-        tags: dict[int, list[str]] = {post_id: [] for post_id in mine}
+        """Choose the records that replace equally new records of the file."""
+        by_id = {record.id: record for record in equal}
+        tags: dict[int, list[str]] = {post_id: [] for post_id in by_id}
         names = (
             "SELECT post_id, tag.name FROM posttagrelation JOIN tag ON tag.id = tag_id "
             f"WHERE post_id {_BY_ID} ORDER BY post_id, posttagrelation.id"
         )
-        for post_id, name in self._rows(names, mine):
+        for post_id, name in self._rows(names, by_id):
             tags[post_id].append(name)
-        found = []
-        for row in self._rows(f"SELECT {', '.join(COLUMNS)} FROM post WHERE id {_BY_ID}", mine):
-            record = mine[row[0]]
-            theirs, ours = (repr(row), tags[record.id]), (repr(record.row), list(record.tags))
-            if theirs != ours and (record.id not in self._written or ours > theirs):
-                found.append(record)
-        return found
+        records = []
+        for row in self._rows(f"SELECT {', '.join(COLUMNS)} FROM post WHERE id {_BY_ID}", by_id):
+            record = by_id[row[0]]
+            stored, new = (repr(row), tags[record.id]), (repr(record.row), list(record.tags))
+            if stored != new and (record.id not in self._written or new > stored):
+                records.append(record)
+        return records
 
     def _forget_tags(self, records: Iterable[Record]) -> None:
         ids = [record.id for record in records]
@@ -113,7 +115,7 @@ def _one_a_post(records: Iterable[Record]) -> dict[int, Record]:
 
 
 class _IdSet:
-    """A set of ids that takes a bit each where they are dense."""
+    """A set of ids that takes about one bit for each id if they are dense."""
 
     def __init__(self) -> None:
         self._bits: dict[int, int] = {}

@@ -1,4 +1,4 @@
-"""One post of Danbooru's API, checked and put into the columns of the file."""
+"""Check a post of Danbooru's API and convert it to the columns of the file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from hakubooru.moments import NoZoneError, danbooru_date
-from hakubooru.schema import RATINGS, TAG_TYPES, Post
+from hakubooru.store.schema import RATINGS, TAG_TYPES, Post
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -16,54 +16,57 @@ COLUMNS: Final = tuple(field.column_name for field in Post._meta.sorted_fields) 
 """The columns of `post`, in the order of a record's row."""
 
 TAG_COLUMNS: Final = tuple(f"tag_string_{name}" for name in TAG_TYPES)
-"""Tags by type, separated by spaces; a name's place is the type's number in the file."""
+"""The keys of a post's tags by type, separated by spaces; the index of a key is the number of the type in the file."""
 
 UNTYPED: Final = -1
-"""The type of a tag of which a record says nothing but that the post bears it."""
+"""The type of a tag that a record lists without its type."""
 
 RATING_LETTERS: Final = {name[0]: number for number, name in enumerate(RATINGS)}
 _SAFE: Final = RATING_LETTERS["s"]
 
 
 class BadRecordError(ValueError):
-    """A record that cannot become a post; the message is the reason."""
+    """A record is not a valid post; the message is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A post as a dump has it."""
+    """A checked post of a dump."""
 
     row: tuple[Any, ...]
-    """Values by `COLUMNS`."""
+    """The values of the post, in the order of `COLUMNS`."""
     updated: datetime
-    """When Danbooru last changed it."""
+    """When Danbooru last changed the post."""
     tags: dict[str, int]
-    """Type by tag, in the order of the post's tags, each once; `UNTYPED` where the record does not say, the greatest
-    where it says several."""
+    """The type of each tag, in the order of the post's tags. It is `UNTYPED` if the record has no type for the tag, and
+    the greatest if it has several."""
 
     @property
     def id(self) -> int:
-        """The post's id."""
+        """The id of the post."""
         number: int = self.row[0]
         return number
 
     def precedence(self) -> tuple[datetime, str, list[str]]:
-        """Of two records of one post the greater counts: the newer, or, so that their order never matters, any one."""
+        """The sort key of the records of one post: the greatest is kept, which is the newest.
+
+        Equally new records are compared by their values, so that the order of dumps does not matter.
+        """
         return self.updated, repr(self.row), list(self.tags)
 
 
 def read_record(value: object, *, old_ratings: bool = False) -> Record:
-    """Check a post of the API's shape.
+    """Check a post in the form of Danbooru's API.
 
     Args:
-        value: what the dump holds in this place; keys that the file has no column for are ignored.
-        old_ratings: the letter s means safe, as it did before May 2022, and becomes general.
+        value: the decoded entry of a dump; keys without a column in the file are ignored.
+        old_ratings: the rating s means safe, as before May 2022, and becomes general.
 
     Raises:
-        BadRecordError: it is no post, or lacks what the file needs.
+        BadRecordError: the value is not a post, or lacks a field that the file needs.
     """
     if not isinstance(value, dict):
-        raise BadRecordError(f"it is {_kind(value)}: an object with the fields of a post is needed")
+        raise BadRecordError(f"the record is {_kind(value)}, and must be an object with the fields of a post")
     if value.get("updated_at") is None:
         value = value | {"updated_at": value.get("created_at")}
     get = value.get
@@ -77,7 +80,7 @@ def read_record(value: object, *, old_ratings: bool = False) -> Record:
 
 
 def instant(text: str) -> datetime:
-    """The moment that a date of the file means; one that cannot be read counts as the oldest."""
+    """Read a date of the file as a datetime; a date that cannot be read counts as the oldest."""
     try:
         return _instant(text)
     except ValueError:
@@ -100,17 +103,17 @@ def _first_refusal(value: Mapping[str, Any]) -> str:
 
 def _tags(value: Mapping[str, Any]) -> dict[str, int]:
     tags: dict[str, int] = {}
-    found = False
-    # Greater types come later, so of two types of a tag the greater stays.
+    has_tags = False
+    # Greater types come later and overwrite smaller ones.
     for type_number, column in ((UNTYPED, "tag_string"), *enumerate(TAG_COLUMNS)):
         text = value.get(column)
         if isinstance(text, str):
-            found = True
+            has_tags = True
             tags |= dict.fromkeys(text.split(" "), type_number)
         elif text is not None:
-            raise BadRecordError(f"{column} is {_kind(text)}: tags separated by spaces are needed")
-    if not found:
-        raise BadRecordError("it has no tag_string")
+            raise BadRecordError(f"{column} is {_kind(text)}, and must be tags separated by spaces")
+    if not has_tags:
+        raise BadRecordError("tag_string is missing")
     tags.pop("", None)
     return tags
 
@@ -119,19 +122,19 @@ def _whole(value: object) -> int:
     if type(value) is int and -(2**63) <= value < 2**63:
         return value
     if isinstance(value, float) and value.is_integer() and abs(value) <= 2**53:
-        return int(value)  # Parquet dumps hold integers as DOUBLE
+        return int(value)  # some Parquet dumps store integers as DOUBLE
     raise ValueError(_refusal(value, "a whole number"))
 
 
 def _post_id(value: object) -> int:
     number = _whole(value)
     if number < 1:
-        raise ValueError(f"is {number}: a positive number is needed")
+        raise ValueError(f"is {number}, and must be a positive number")
     return number
 
 
 def _optional_whole(value: object) -> int | None:
-    # NaN is how some tables write nothing; it alone differs from itself.
+    # Some tables write NaN for a missing value; only NaN differs from itself.
     return None if value is None or value != value else _whole(value)  # noqa: PLR0124
 
 
@@ -144,7 +147,7 @@ def _flag(value: object) -> int:
         return 0
     if value is True:
         return 1
-    if value in (0, 1):  # Parquet dumps may hold numbers
+    if value in (0, 1):  # some Parquet dumps store flags as numbers
         return 1 if value else 0
     raise ValueError(_refusal(value, "true or false"))
 
@@ -164,15 +167,15 @@ def _text_or_empty(value: object) -> str:
 
 
 def _date(value: object) -> str:
-    needed = "a date such as 2005-05-23T23:35:31.000-04:00"
+    expected = "a date such as 2005-05-23T23:35:31.000-04:00"
     try:
         if isinstance(value, datetime | str):
             return danbooru_date(value)
     except NoZoneError as error:
-        raise ValueError(f"is {str(value)!r}, without a time zone: {needed} is needed") from error
+        raise ValueError(f"is {str(value)!r}, without a time zone, and must be {expected}") from error
     except ValueError:
         pass
-    raise ValueError(_refusal(value, needed))
+    raise ValueError(_refusal(value, expected))
 
 
 def _rating(value: object) -> int:
@@ -186,11 +189,11 @@ def _rating(value: object) -> int:
     raise ValueError(_refusal(value, "one of g, s, q, e"))
 
 
-def _refusal(value: object, needed: str) -> str:
+def _refusal(value: object, expected: str) -> str:
     if value is None:
         return "is missing"
     shown = f"is {value!r}" if isinstance(value, str | int | float) else f"is {_kind(value)}"
-    return f"{shown[:100]}: {needed} is needed"
+    return f"{shown[:100]}, and must be {expected}"
 
 
 def _kind(value: object) -> str:
@@ -209,7 +212,7 @@ _ODD_READERS: Final[dict[str, Callable[[object], Any]]] = {
     "id": _post_id,
     "created_at": _date,
     "source": _text_or_empty,
-    "md5": _optional_text,  # a malformed one is Danbooru's own, so it is data
+    "md5": _optional_text,  # Danbooru itself has a malformed one
     "parent_id": _optional_whole,
     "pixiv_id": _optional_whole,
     "image_width": _whole,

@@ -1,4 +1,4 @@
-"""Ids and types of tags, for dumps that know only names."""
+"""Ids and types of tags, for dumps that only have names."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from operator import le
 from typing import TYPE_CHECKING, Any, Final
 
 from hakubooru.ingest.records import UNTYPED
-from hakubooru.tags import ALIAS_LAYOUT, ALIAS_TABLE
-from hakubooru.writing import insert_many, query_by_name
+from hakubooru.store.tags import ALIAS_LAYOUT, ALIAS_TABLE
+from hakubooru.store.writing import insert_many, query_by_name
 
 if TYPE_CHECKING:
     import sqlite3
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
     from hakubooru.ingest.known import KnownTag
     from hakubooru.ingest.records import Record
 
-_NOT_MET: Final = UNTYPED - 1
+_ABSENT: Final = UNTYPED - 1
 _TAGS_IN_MEMORY: Final = 500_000  # some 120 MB; Danbooru has a million, of which most are rare
 
 
 class TagIds:
-    """Ids by name; learns the tags that it meets, and their types.
+    """The ids and types of tags by name; tags of new records are added.
 
-    Where records disagree on a type, the greatest number counts (meta over copyright over character over
-    artist over general), so that the order of records does not matter: a tag begins as general, and old dumps
-    know no meta. A list of known tags has the last word.
+    If records disagree on the type of a tag, the greatest number is kept (meta over copyright over character over artist
+    over general), so that the order of records does not matter: on Danbooru a tag begins as general, and old dumps have
+    no meta tags. The type in a list of tags overrides that of all records.
     """
 
-    _FINAL: Final = 7  # a type greater than all: no record can raise it
+    _FINAL: Final = 7  # greater than all types, so that no record can change it
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -41,12 +41,12 @@ class TagIds:
         )
         self._last_id: int = connection.execute("SELECT ifnull(MAX(id), 0) FROM tag").fetchone()[0]
         self.largest_known = 0
-        """The largest id of the list of known tags; 0 where it has none."""
+        """The largest id in the list of tags; 0 if the list has no ids."""
         self._ids: dict[str, int] = {}
         self._types: dict[str, int] = {}
 
     def learn_known(self, tags: Sequence[KnownTag]) -> None:
-        """Take over types; ids where they are given and neither the name nor the id is in use; and aliases."""
+        """Add tags of a list of tags: their types, their aliases, and the ids of tags that the file does not have."""
         insert_many(
             self._connection,
             "INSERT OR REPLACE INTO known (name, type) VALUES",
@@ -62,7 +62,7 @@ class TagIds:
         )
         insert_many(
             self._connection,
-            # Of two tags with the same alias the first counts: such lists begin with the most popular.
+            # If two tags have the same alias, the first is kept: such lists begin with the most popular tags.
             "INSERT OR IGNORE INTO known_alias (alias, name) VALUES",
             2,
             chain.from_iterable((alias, tag.name) for tag in tags for alias in tag.aliases),
@@ -71,9 +71,9 @@ class TagIds:
         self._last_id = max(self._last_id, self.largest_known)
 
     def settle_known(self) -> None:
-        """Give the tags that the file has the types of the known ones, and keep the aliases of the list."""
-        known = "(SELECT type FROM known WHERE known.name = tag.name)"
-        self._connection.execute(f"UPDATE tag SET type = {known} WHERE type <> ifnull({known}, type)")
+        """Write the types and aliases of the list of tags to the file."""
+        listed = "(SELECT type FROM known WHERE known.name = tag.name)"
+        self._connection.execute(f"UPDATE tag SET type = {listed} WHERE type <> ifnull({listed}, type)")
         if not self._connection.execute("SELECT EXISTS (SELECT 1 FROM known_alias)").fetchone()[0]:
             return
         self._connection.execute(ALIAS_TABLE)
@@ -85,26 +85,26 @@ class TagIds:
         )
 
     def learn(self, records: Iterable[Record]) -> None:
-        """Make sure that every tag of these records has an id, and the type that it should have."""
+        """Add the tags of records: give new tags an id, and known ones a greater type."""
         if len(self._ids) > _TAGS_IN_MEMORY:
             self._ids.clear()
             self._types.clear()
         types = self._types
-        met: dict[str, int] = {}
+        changes: dict[str, int] = {}
         for record in records:
-            # Most records tell nothing new: that much is found out without a loop of Python's.
-            if all(map(le, record.tags.values(), map(types.get, record.tags, repeat(_NOT_MET)))):
+            # Most records have no new tag or type; `map` finds them faster than a loop in Python.
+            if all(map(le, record.tags.values(), map(types.get, record.tags, repeat(_ABSENT)))):
                 continue
             for name, type_number in record.tags.items():
                 if name not in types or type_number > types[name]:
-                    met[name] = max(type_number, met.get(name, UNTYPED))
-        if met:
-            self._look_up([name for name in met if name not in types])
-            self._add({name: type_number for name, type_number in met.items() if name not in types})
-            self._raise_types(met)
+                    changes[name] = max(type_number, changes.get(name, UNTYPED))
+        if changes:
+            self._look_up([name for name in changes if name not in types])
+            self._add({name: type_number for name, type_number in changes.items() if name not in types})
+            self._raise_types(changes)
 
     def ids(self, names: Iterable[str]) -> Iterable[int]:
-        """The ids of tags that were learned."""
+        """Look up the ids of tags that `learn` has added."""
         return map(self._ids.__getitem__, names)
 
     def _look_up(self, names: Sequence[str]) -> None:
@@ -117,23 +117,23 @@ class TagIds:
             self._remember(name, tag_id, self._FINAL if is_known else type_number)
 
     def _add(self, types: Mapping[str, int]) -> None:
-        known = dict(
+        listed = dict(
             query_by_name(self._connection, "SELECT name, type FROM known WHERE name IN", list(types))
         )
         rows: list[Any] = []
         for name, type_number in types.items():
             self._last_id += 1
-            number = known.get(name, max(type_number, 0))
+            number = listed.get(name, max(type_number, 0))
             rows += self._last_id, name, number, 0
-            self._remember(name, self._last_id, self._FINAL if name in known else number)
+            self._remember(name, self._last_id, self._FINAL if name in listed else number)
         insert_many(self._connection, "INSERT INTO tag (id, name, type, popularity) VALUES", 4, rows)
 
     def _raise_types(self, types: Mapping[str, int]) -> None:
-        raised = {name: number for name, number in types.items() if number > self._types[name]}
-        self._types |= raised
+        increases = {name: number for name, number in types.items() if number > self._types[name]}
+        self._types |= increases
         self._connection.executemany(
             "UPDATE tag SET type = ? WHERE id = ?",
-            ((number, self._ids[name]) for name, number in raised.items()),
+            ((number, self._ids[name]) for name, number in increases.items()),
         )
 
     def _remember(self, name: str, tag_id: int, type_number: int) -> None:

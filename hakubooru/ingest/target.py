@@ -1,4 +1,4 @@
-"""The file that a build writes: an existing one, or one beside that becomes it when it is whole."""
+"""The file that a build writes: an existing database, or a new one that is renamed when it is complete."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Final
 
 from peewee import SchemaManager
 
-from hakubooru.database import Database, lay_out
 from hakubooru.errors import DatabaseFileError
 from hakubooru.files import real_path
 from hakubooru.ingest.order import put_in_order
-from hakubooru.recognise import unfinished_build
-from hakubooru.schema import PostTagRelation
-from hakubooru.sqlite_errors import explained
-from hakubooru.writing import count_popularity, hold, ticking, transaction
+from hakubooru.store.layout import unfinished_build
+from hakubooru.store.schema import PostTagRelation
+from hakubooru.store.sqlite_errors import explained
+from hakubooru.store.store import Store, lay_out
+from hakubooru.store.writing import count_popularity, hold, ticking, transaction
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,13 +30,13 @@ _UNDER_CONSTRUCTION: Final = (
 
 
 class Target:
-    """An open file that no other process can use until it is closed.
+    """The open file of a build, locked against other processes until it is closed.
 
-    A file under construction has one table more, `unfinished_build`, and lacks the index of relations by tag,
-    which is made several times faster of all rows at once. The transaction that completes it ends both.
+    An unfinished file has an extra table `unfinished_build`. It lacks the index of relations by tag, which is several
+    times faster to create at the end. The last transaction drops the table and creates the index.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Store) -> None:
         self._database = database
         self._relations = SchemaManager(PostTagRelation, database.peewee)
         self.connection = database.connection()
@@ -44,20 +44,20 @@ class Target:
             hold(self.connection)
 
     def is_unfinished(self) -> bool:
-        """Whether the file is under construction."""
+        """Whether the build of the file is unfinished."""
         return bool(
             self._database.scalar("SELECT COUNT(*) FROM sqlite_master WHERE name = 'unfinished_build'")
         )
 
     def is_empty(self) -> bool:
-        """Whether it has no posts."""
+        """Whether the file has no posts."""
         return not self._database.scalar("SELECT EXISTS (SELECT 1 FROM post)")
 
     def begin(self, dumps: Sequence[Path]) -> None:
-        """Write down what a new file is made of, or check that an unfinished one was made of the same.
+        """Record the dumps of a new file, or check that an unfinished file has the same dumps.
 
         Raises:
-            DatabaseFileError: it was begun with other dumps.
+            DatabaseFileError: the unfinished build has other dumps.
         """
         names = sorted(str(path.resolve()) for path in dumps)
         for (text,) in self._database.rows("SELECT dumps FROM unfinished_build"):
@@ -65,17 +65,17 @@ class Target:
                 path = self._database.path
                 raise DatabaseFileError(
                     f"{path} is an unfinished build of {', '.join(json.loads(text))}: run that command again to finish "
-                    f"it, or delete {path.name} to begin anew"
+                    f"it, or delete {path.name} to start again"
                 )
             return
         self.connection.execute("INSERT INTO unfinished_build VALUES (?)", [json.dumps(names)])
 
     def finish(self, tag_ids: TagIds, *, in_order: bool) -> None:
-        """Index the relations, settle the types of tags and count their posts, in one transaction.
+        """Complete the file in one transaction: write the types of tags, index relations and count popularity.
 
         Args:
-            tag_ids: what was learned of tags.
-            in_order: first give a new file the ids that do not tell in which order its rows came.
+            tag_ids: the ids and types of the tags.
+            in_order: renumber tags and relations of a new file, so that ids do not depend on the order of dumps.
         """
         with ticking(self.connection, "indexing"), transaction(self.connection):
             tag_ids.settle_known()
@@ -88,13 +88,14 @@ class Target:
 
 @contextlib.contextmanager
 def open_target(out: Path, dumps: Sequence[Path]) -> Iterator[Target]:
-    """Open an existing database for writing, or begin a new one, or go on with an unfinished one.
+    """Open the file of a build for a `with` statement: an existing database, a new one, or an unfinished one.
 
-    A new one is built beside, in `OUT.building`, so that a file that is there is whole. It takes its name where
-    the body of the `with` statement ends without an error; without a post in it it is removed.
+    A new database is written to `OUT.building`, so that a file named `OUT` is always complete. It is renamed when the
+    `with` block ends without an error. If the block fails before the first post, the new file is removed.
 
     Raises:
-        DatabaseFileError: the file is something else, is held by another process, or cannot be made.
+        DatabaseFileError: the file is not a metadata database, or cannot be created.
+        BusyError: another process has locked the file.
     """
     out = real_path(out)
     building = unfinished_build(out)
@@ -105,11 +106,11 @@ def open_target(out: Path, dumps: Sequence[Path]) -> Iterator[Target]:
                 target.begin(dumps)
                 with explained(building):
                     yield target
-        # A build that was killed just before this left a whole file under this name.
+        # A build that was killed just before this line has left a complete file under the other name.
         building.replace(out)
         if is_unfinished:
             return
-    with Database(out, writable=True) as database, explained(out):
+    with Store(out, writable=True) as database, explained(out):
         yield Target(database)
 
 
@@ -118,17 +119,17 @@ def _open_new(building: Path, out: Path) -> Iterator[Target]:
     try:
         building.touch()
     except OSError as error:
-        raise DatabaseFileError(f"{out} cannot be made: {error.strerror}; choose another path") from error
+        raise DatabaseFileError(f"{out} cannot be created: {error.strerror}; choose another path") from error
     lay_out(building, _UNDER_CONSTRUCTION)
-    is_useless = False
+    is_empty = False
     try:
-        with Database(building, writable=True) as database:
+        with Store(building, writable=True) as database:
             target = Target(database)
             try:
                 yield target
             except BaseException:
-                is_useless = target.is_empty()
+                is_empty = target.is_empty()
                 raise
     finally:
-        if is_useless:
+        if is_empty:
             building.unlink(missing_ok=True)

@@ -1,1 +1,7 @@
-"""Which posts: predicates, seeded samples, selections and recipes."""
+"""Select posts: predicates, searches, seeded samples, and lists of ids."""
+
+from hakubooru.select.funnel import FunnelRow
+from hakubooru.select.idfile import check_suffix, read_ids, write_ids
+from hakubooru.select.optimize import Cost, cost
+
+__all__ = ["Cost", "FunnelRow", "check_suffix", "cost", "read_ids", "write_ids"]

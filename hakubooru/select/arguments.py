@@ -1,4 +1,4 @@
-"""What is given to the steps of a selection, checked where it is given: names, numbers and seeds."""
+"""Checks of the arguments of predicates and steps: names, numbers and seeds."""
 
 from __future__ import annotations
 
@@ -7,46 +7,48 @@ from collections.abc import Iterable, Mapping
 from numbers import Real
 from typing import Any, Final
 
+from peewee import Field
+
 from hakubooru.errors import InputError
 
 _LIMIT: Final = 2**63
 
 
 def whole(value: Any, call: str, *, mend: str = "") -> int:
-    """A whole number of any integral type, NumPy's among them, as Python's.
+    """Check a whole number, of Python's or of NumPy's integer types, and return it as an int.
 
     Args:
-        value: what was given.
-        call: what it was given to, as in `limit()`.
-        mend: what to write instead.
+        value: the argument.
+        call: the call that takes it, such as `limit()`.
+        mend: what to write instead, for the message.
 
     Raises:
-        InputError: it is no whole number, or has more than 64 bits.
+        InputError: the value is not a whole number, or does not fit into 64 bits.
     """
     number = _index(value, call, mend)
     if not -_LIMIT <= number < _LIMIT:
-        raise InputError(f"{call} takes a whole number of 64 bits, and {value!r} has more")
+        raise InputError(f"{call} takes a whole number of at most 64 bits, and {value!r} is too large")
     return number
 
 
 def seed(value: Any, call: str) -> int:
-    """A seed: any whole number, also a negative one; seeds that differ by 2 ** 64 are the same.
+    """Check a seed: any whole number, also a negative one. Seeds that differ by 2 ** 64 give the same sample.
 
     Raises:
-        InputError: it is no whole number.
+        InputError: the value is not a whole number.
     """
     return _index(value, call, "write a seed such as seed=1")
 
 
 def number(value: Any, words: str) -> int | float:
-    """A number of any type as Python's.
+    """Check a number of any numeric type and return it as an int or a float.
 
     Raises:
-        InputError: it is no number.
+        InputError: the value is not a number.
     """
     if isinstance(value, bool) or not isinstance(value, Real) or value != value:  # noqa: PLR0124 - NaN alone does
         raise InputError(
-            f"{words} takes numbers, and {value!r} is not one; write {words}(min=20) or the like"
+            f"the ends of a range of {words} must be numbers, not {value!r}: write a number such as 20"
         )
     if hasattr(value, "__index__") and -_LIMIT <= operator.index(value) < _LIMIT:
         return operator.index(value)
@@ -54,42 +56,53 @@ def number(value: Any, words: str) -> int | float:
 
 
 def share(value: Any, call: str) -> float:
-    """A part of a whole, 0 to 1.
+    """Check a fraction from 0 to 1 and return it as a float.
 
     Raises:
-        InputError: it is none.
+        InputError: the value is not a number from 0 to 1.
     """
     if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) <= 1:
         raise InputError(
-            f"{call} takes a fraction from 0 to 1, and {value!r} is out of range; write fraction=0.5"
+            f"{call} takes a fraction from 0 to 1, not {value!r}: for half of the posts write fraction=0.5"
         )
     return float(value)
 
 
-def listed(given: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The arguments of a call, which may be one list of them instead."""
-    if len(given) == 1 and isinstance(given[0], Iterable) and not isinstance(given[0], str | bytes | Mapping):
-        return tuple(sorted(given[0]) if isinstance(given[0], set | frozenset) else given[0])
-    return given
+def listed(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The arguments of a call; a single list, set or other iterable stands for its elements."""
+    values = arguments[0] if len(arguments) == 1 else None
+    if not isinstance(values, Iterable) or isinstance(values, str | bytes | Mapping):
+        return arguments
+    if hasattr(values, "to_pylist"):  # the elements of an Arrow array are not Python's strings
+        values = values.to_pylist()
+    return tuple(sorted(values) if isinstance(values, set | frozenset) else values)
 
 
-def names(given: tuple[Any, ...], call: str) -> tuple[str, ...]:
-    """The names that were given to a call, one by one or as one list.
+def column(value: Any) -> Any:
+    """The name of a peewee field, such as `Post.score`; any other value is returned unchanged."""
+    return value.name if isinstance(value, Field) else value
+
+
+def names(arguments: tuple[Any, ...], call: str) -> tuple[str, ...]:
+    """The names in the arguments of a call, which takes them one by one or as one list.
 
     Raises:
-        InputError: something else is among them.
+        InputError: an argument is not a string.
     """
-    values = listed(given)
+    values = listed(arguments)
     for value in values:
         if not isinstance(value, str):
             raise InputError(
                 f"{call}() takes names, and {value!r} is not one: write {call}('a', 'b') or {call}(['a', 'b']); "
-                "expressions go into .where(…)"
+                "write an expression as .where(…)"
             )
     return tuple(map(str, values))
 
 
 def _index(value: Any, call: str, mend: str) -> int:
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise InputError(f"{call} takes a whole number, and {value!r} is not one{mend and f'; {mend}'}")
-    return operator.index(value)
+    try:
+        if not isinstance(value, bool):
+            return operator.index(value)
+    except TypeError:
+        pass
+    raise InputError(f"{call} takes a whole number, not {value!r}{mend and f': {mend}'}")

@@ -1,24 +1,25 @@
-"""What a curator asks of a post, as predicates.
+"""The predicates of posts: functions such as `rating` and `score` that give a condition for `Selection.where`.
 
-They mix with peewee's own expressions: `hb.rating("general") & (Post.score > 10)`.
+They combine with `&`, `|` and `~`, also with peewee's own expressions: `hb.rating("general") & (Post.score > 10)`.
 """
 
 from __future__ import annotations
 
 from fractions import Fraction
+from numbers import Real
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from peewee import fn
 
 from hakubooru.errors import InputError
 from hakubooru.nearest import nearest
-from hakubooru.schema import RATINGS, TAG_TYPES, Post, PostTagRelation, Tag, enum_number
 from hakubooru.select.arguments import listed, names, number, whole
 from hakubooru.select.columns import EXTENSIONS
 from hakubooru.select.dates import date_span
 from hakubooru.select.predicate import And, Condition, IdRange, Not, Or, Predicate, Tagged
 from hakubooru.select.values import PIXELS
 from hakubooru.select.values import tag_count as counted
+from hakubooru.store.schema import RATINGS, TAG_TYPES, Post, PostTagRelation, Tag, enum_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     """Width to height: a number, or text such as `"3:2"`."""
 
 IMAGE_EXTENSIONS: Final = ("jpg", "png", "webp", "avif")
-"""Extensions of posts that have an image. A gif has one only where it is asked for: its first frame."""
+"""The extensions that count as an image. A gif counts only if you ask for it; its image is the first frame."""
 
 _LARGEST_RATIO: Final = 10**9  # times the sides of an image, well within SQLite's integers
 
@@ -38,48 +39,48 @@ _LARGEST_RATIO: Final = 10**9  # times the sides of an image, well within SQLite
 def tagged(
     *tags: str | Iterable[str], all: Iterable[str] = (), any: Iterable[str] = (), none: Iterable[str] = ()
 ) -> Predicate:
-    """That a post bears all of `tags` and `all`, one of `any` where any are given, and none of `none`.
+    """Match posts that have every tag of `tags` and `all`, at least one of `any`, and no tag of `none`.
 
     Raises:
-        InputError: no tag is given, or something else than names.
+        InputError: no tag is given, or one is not a string.
     """
     for words in (all, any, none):
         if isinstance(words, str):
-            raise InputError(f"tags are given as a list: [{words!r}], not {words!r}")
-    every, some, others = (names((words,), "tagged") for words in (all, any, none))
-    parts: list[Predicate] = [Tagged(name) for name in (*names(tags, "tagged"), *every)]
-    if some:
-        parts.append(_join(Or, [Tagged(name) for name in some]))
-    parts += [Not(Tagged(name)) for name in others]
+            raise InputError(f"all=, any= and none= take a list of tags: write [{words!r}], not {words!r}")
+    required, alternatives, excluded = (names((words,), "tagged") for words in (all, any, none))
+    parts: list[Predicate] = [Tagged(name) for name in (*names(tags, "tagged"), *required)]
+    if alternatives:
+        parts.append(_join(Or, [Tagged(name) for name in alternatives]))
+    parts += [Not(Tagged(name)) for name in excluded]
     if not parts:
-        raise InputError("tagged() needs a tag; give all=[…], any=[…] or none=[…]")
+        raise InputError("tagged() needs a tag: write tagged('solo'), or give all=[…], any=[…] or none=[…]")
     return _join(And, parts)
 
 
 def rating(*ratings: str | Iterable[str]) -> Predicate:
-    """That a post has one of these ratings, by name or first letter.
+    """Match posts with one of these ratings, by name or first letter.
 
     Raises:
-        InputError: no rating is given, or an unknown one.
+        InputError: no rating is given, or there is no such rating.
     """
     if not listed(ratings):
-        raise InputError(f"rating() needs a rating; there are {', '.join(RATINGS)}")
+        raise InputError(f"rating() needs a rating, one or several of {', '.join(RATINGS)}")
     numbers = sorted({enum_number(RATINGS, name) for name in listed(ratings)})
     words = "rating:" + ",".join(RATINGS[number] for number in numbers)
     return Condition(Post.rating.in_(numbers), words)
 
 
 def between(value: Any, low: Any, high: Any, words: str) -> Predicate:
-    """That a value of a post lies in a range, both ends inclusive; None leaves an end open.
+    """Match posts with a value from `low` to `high`, both included; None leaves an end open.
 
     Args:
         value: a column of `Post`, or an expression of columns.
-        low: the least.
-        high: the most.
-        words: what people call the value.
+        low: the smallest value that matches.
+        high: the largest value that matches.
+        words: the name of the value in messages and in `explain`.
 
     Raises:
-        InputError: no end is given, one is no number, or the range is empty.
+        InputError: no end is given, an end is not a number, or the range is empty.
     """
     low, high = (None if end is None else number(end, words) for end in (low, high))
     _check_range(low, high, words)
@@ -91,24 +92,34 @@ def between(value: Any, low: Any, high: Any, words: str) -> Predicate:
 
 
 def score(*, min: int | None = None, max: int | None = None) -> Predicate:
-    """That the score lies in a range, both ends inclusive."""
+    """Match posts with a score from `min` to `max`, both included.
+
+    Raises:
+        InputError: no end is given, an end is not a number, or the range is empty.
+    """
     return between(Post.score, min, max, "score")
 
 
 def fav_count(*, min: int | None = None, max: int | None = None) -> Predicate:
-    """That the number of favourites lies in a range, both ends inclusive."""
+    """Match posts with `min` to `max` favourites, both included.
+
+    Raises:
+        InputError: no end is given, an end is not a number, or the range is empty.
+    """
     return between(Post.fav_count, min, max, "favcount")
 
 
 def date(*, min: Day | None = None, max: Day | None = None) -> Predicate:
-    """That a post was made in a range of days, both ends inclusive, by the dates as the file writes them.
+    """Match posts created in a range of days, both ends included, in the time zone of the file's dates.
+
+    An end is a year, a month or a day: `2019`, `"2019-05"`, `"2019-05-23"`, or a `datetime.date`.
 
     Args:
-        min: a year, a month or a day: `2019`, `"2019-05"`, `"2019-05-23"`, a `datetime.date`; its first day counts.
-        max: the same; its last day counts.
+        min: the first year, month or day; it starts with its first day.
+        max: the last year, month or day; it ends with its last day.
 
     Raises:
-        InputError: no end is given, it is no date, or the range is empty.
+        InputError: no end is given, an end is not a date, or the range is empty.
     """
     low, high = (None if end is None else _days(end) for end in (min, max))
     _check_range(low and low[0], high and high[0], "date")
@@ -116,7 +127,7 @@ def date(*, min: Day | None = None, max: Day | None = None) -> Predicate:
         return Condition(Post.created_at >= low[0], f"date:>={min}")  # type: ignore[index] # one end is there
     if low is None:
         return Condition(Post.created_at < high[1], f"date:<={max}")
-    # Not BETWEEN: the upper end is the first day that is not meant.
+    # Not BETWEEN: the upper end is the first day after the range.
     return Condition((Post.created_at >= low[0]) & (Post.created_at < high[1]), f"date:{min}..{max}")
 
 
@@ -131,13 +142,13 @@ def size(
     min_ratio: Ratio | None = None,
     max_ratio: Ratio | None = None,
 ) -> Predicate:
-    """That width and height (pixels), area (pixels) and aspect ratio lie in ranges, both ends inclusive.
+    """Match posts by width, height and area in pixels, and by aspect ratio; all ends of ranges are included.
 
-    A ratio is width to height: a number, or text such as `"3:2"`; portraits have less than 1. Numbers are
-    taken as they are written, and compared without rounding. A post whose width or height is 0 has no ratio.
+    A ratio is width to height: a number, or text such as `"3:2"`. A portrait has a ratio below 1. Ratios are compared
+    exactly: 0.1 means one tenth. A post with a width or height of 0 has no ratio.
 
     Raises:
-        InputError: nothing is asked for, a range is empty, or a ratio is none.
+        InputError: no end is given, an end is not a number or a ratio, or a range is empty.
     """
     parts = [
         between(value, low, high, words)
@@ -162,32 +173,32 @@ def size(
         )
         parts.append(Condition(narrow, f"ratio:<={max_ratio}"))
     if not parts:
-        raise InputError("size() needs a range, such as min_width=1024 or min_area=1_000_000")
+        raise InputError("size() needs a range: write size(min_width=1024), or size(min_area=1_000_000)")
     return _join(And, parts)
 
 
 def file_type(*types: str | Iterable[str]) -> Predicate:
-    """That the file has one of these extensions.
+    """Match posts whose file has one of these extensions.
 
     Raises:
-        InputError: none is given, or one that Danbooru does not take.
+        InputError: no extension is given, or Danbooru has no files of it.
     """
     extensions = names(types, "file_type")
     if not extensions:
-        raise InputError(f"file_type() needs an extension; there are {', '.join(EXTENSIONS)}")
+        raise InputError(f"file_type() needs an extension, one or several of {', '.join(EXTENSIONS)}")
     for name in extensions:
         if name not in EXTENSIONS:
-            raise InputError(f"no post has the file type {name!r}; {nearest(name, EXTENSIONS)}")
+            raise InputError(f"unknown file type {name!r}; {nearest(name, EXTENSIONS)}")
     return Condition(Post.file_ext.in_(sorted(set(extensions))), f"filetype:{','.join(extensions)}")
 
 
 def tag_count(type: str | None = None, *, min: int | None = None, max: int | None = None) -> Predicate:
-    """That a post has a number of tags in a range, both ends inclusive: of one type, or altogether.
+    """Match posts with `min` to `max` tags, both included; with `type`, only tags of that type count.
 
     Args:
         type: general, artist, character, copyright or meta.
-        min: at least so many.
-        max: at most.
+        min: the smallest number of tags.
+        max: the largest number of tags.
 
     Raises:
         InputError: there is no such type, no end is given, or the range is empty.
@@ -197,23 +208,23 @@ def tag_count(type: str | None = None, *, min: int | None = None, max: int | Non
 
 
 def tag_popularity(type: str | None = None, *, min: int | None = None, max: int | None = None) -> Predicate:
-    """That a post bears a tag that a number of posts in a range bear, both ends inclusive.
+    """Match posts with at least one tag that `min` to `max` posts of the file have, both included.
 
-    `tag_popularity("artist", min=50)` finds posts of artists with 50 posts or more in the file;
-    `~tag_popularity("character", max=9)` leaves out what shows any character that is hardly known.
+    `tag_popularity("artist", min=50)` matches posts of artists with 50 or more posts in the file.
+    `~tag_popularity("character", max=9)` leaves out posts with a rare character.
 
     Args:
-        type: of which type that tag is; by default, any.
-        min: at least so many posts.
-        max: at most.
+        type: general, artist, character, copyright or meta; by default, a tag of any type.
+        min: the smallest number of posts.
+        max: the largest number of posts.
 
     Raises:
         InputError: there is no such type, no end is given, or the range is empty.
     """
-    # Published files have no popularities, or some: a tag without one is counted.
+    # Published files lack the popularity of some or all tags: those are counted here.
     relations = PostTagRelation.select(fn.COUNT(fn.DISTINCT(PostTagRelation.post)))
-    found = relations.where(PostTagRelation.tag == Tag.id)
-    posts = fn.COALESCE(fn.NULLIF(Tag.popularity, 0), found)
+    counted_posts = relations.where(PostTagRelation.tag == Tag.id)
+    posts = fn.COALESCE(fn.NULLIF(Tag.popularity, 0), counted_posts)
     popular = between(posts, min, max, "popularity")
     tags = Tag.select(Tag.id).where(popular)
     if type is not None:
@@ -223,7 +234,7 @@ def tag_popularity(type: str | None = None, *, min: int | None = None, max: int 
 
 
 def artist(*tags: str | Iterable[str]) -> Predicate:
-    """That a post is by one of these artists; a result is refused where a tag is of another type.
+    """Match posts by one of these artists. Results raise `InputError` if a tag is not an artist tag.
 
     Raises:
         InputError: no name is given.
@@ -232,7 +243,7 @@ def artist(*tags: str | Iterable[str]) -> Predicate:
 
 
 def character(*tags: str | Iterable[str]) -> Predicate:
-    """That a post shows one of these characters; a result is refused where a tag is of another type.
+    """Match posts with one of these characters. Results raise `InputError` if a tag is not a character tag.
 
     Raises:
         InputError: no name is given.
@@ -241,7 +252,7 @@ def character(*tags: str | Iterable[str]) -> Predicate:
 
 
 def copyright(*tags: str | Iterable[str]) -> Predicate:  # noqa: A001 - the word of the trade
-    """That a post belongs to one of these works; a result is refused where a tag is of another type.
+    """Match posts of one of these works. Results raise `InputError` if a tag is not a copyright tag.
 
     Raises:
         InputError: no name is given.
@@ -250,49 +261,52 @@ def copyright(*tags: str | Iterable[str]) -> Predicate:  # noqa: A001 - the word
 
 
 def parent() -> Predicate:
-    """That the post has children: others are versions of it."""
+    """Match posts that have children: other posts are versions of them."""
     return Condition(Post.has_children == True, "is:parent")  # noqa: E712 - an expression
 
 
 def child() -> Predicate:
-    """That the post has a parent: it is a version of another."""
+    """Match posts that have a parent: they are versions of another post."""
     return Condition(Post.parent_id.is_null(is_null=False), "is:child")
 
 
 def ids(low: int, high: int | None = None) -> Predicate:
-    """That the id is at least `low` and below `high`.
+    """Match posts with `low` <= id < `high`; without `high`, all from `low` on.
 
     Raises:
-        InputError: an end is no whole number, or the range is empty.
+        InputError: an end is not a whole number, or the range is empty.
     """
-    mend = "a list of ids goes into .among([1, 2])"
+    mend = "for a list of ids write .among([1, 2])"
     low = whole(low, "ids()", mend=mend)
     high = None if high is None else whole(high, "ids()", mend=mend)
     if high is None:
         return IdRange(Post.id >= low, f"id:>={low}", low=low, high=None)
     if low >= high:
-        raise InputError(f"ids from {low} up to {high} are none: the upper end is not included")
+        raise InputError(
+            f"ids({low}, {high}) is empty: `high` is not included, and must be greater than `low`; "
+            f"for the single id {low} write ids({low}, {low + 1})"
+        )
     return IdRange((Post.id >= low) & (Post.id < high), f"id:{low}...{high}", low=low, high=high)
 
 
 def deleted() -> Predicate:
-    """That the post was deleted; it keeps its file."""
+    """Match posts that are deleted. They keep their file."""
     return Condition(Post.is_deleted == True, "is:deleted")  # noqa: E712 - an expression
 
 
 def banned() -> Predicate:
-    """That the post is hidden because its artist asked for it."""
+    """Match posts that are banned: hidden at the request of their artist."""
     return Condition(Post.is_banned == True, "is:banned")  # noqa: E712
 
 
 def gold() -> Predicate:
-    """That the post is shown to Gold accounts only: hidden, and not banned."""
+    """Match posts that only Gold accounts can see: hidden, but not banned."""
     hidden = Post.md5.is_null() & Post.file_url.is_null()
     return Condition(hidden & (Post.is_banned == False), "is:gold")  # noqa: E712
 
 
 def with_image(*, gif: bool = False) -> Predicate:
-    """That the post is a jpg, png, webp or avif (with `gif=True` a gif too) and not hidden."""
+    """Match posts with a visible image: a jpg, png, webp or avif, and with `gif=True` a gif too."""
     extensions = (*IMAGE_EXTENSIONS, "gif") if gif else IMAGE_EXTENSIONS
     return Condition(Post.file_ext.in_(extensions) & Post.md5.is_null(is_null=False), "has:image")
 
@@ -303,35 +317,39 @@ def _join(kind: type[And | Or], parts: list[Predicate]) -> Predicate:
 
 def _check_range(low: Any, high: Any, words: str) -> None:
     if low is None and high is None:
-        raise InputError(f"{words} needs a range; give min=, max=, or both")
+        raise InputError(f"{words} needs a range: give min=, max= or both")
     if low is not None and high is not None and low > high:
-        raise InputError(f"{words} from {low} to {high} is empty; min comes before max")
+        raise InputError(f"{words} from {low} to {high} is an empty range: min must not be above max")
 
 
 def _days(end: Day) -> tuple[str, str]:
+    if isinstance(end, Real) and not hasattr(end, "__index__"):  # 2019.5 is no month of May
+        raise InputError(f"date() takes a date such as 2024, '2024-05' or '2024-05-31', not {end!r}")
     try:
         return date_span(str(end))
     except ValueError as error:
-        raise InputError(f"date takes {error}") from None
+        raise InputError(f"date() takes {error}") from None
 
 
 def _fraction(ratio: Ratio) -> Fraction:
-    """As it is written: 0.1 is a tenth, not the binary number that stands for it."""
+    """A ratio as an exact fraction of its text: 0.1 is one tenth, not the nearest binary number."""
     width, _, height = str(ratio).partition(":")
     try:
         value = Fraction(width) / Fraction(height or 1)
     except (ValueError, ZeroDivisionError):
         value = Fraction(0)
     if not 0 < value < _LARGEST_RATIO or value.denominator >= _LARGEST_RATIO:
-        raise InputError(f'a ratio of {ratio!r} is none; write width to height, such as 0.75 or "3:4"')
+        raise InputError(f"invalid aspect ratio {ratio!r}: write width:height, such as 3:4 or 0.75")
     return value
 
 
 def _type(name: str) -> str:
+    if not isinstance(name, str):
+        raise InputError(f"the type of a tag is one of {', '.join(TAG_TYPES)}, and {name!r} is not")
     return TAG_TYPES[enum_number(TAG_TYPES, name)]
 
 
 def _of_type(type: str, tags: Sequence[str]) -> Predicate:
     if not tags:
-        raise InputError(f"{type}() needs the name of a tag of that type")
+        raise InputError(f"{type}() needs the name of at least one {type} tag")
     return _join(Or, [Tagged(name, type) for name in tags])

@@ -1,9 +1,10 @@
-"""The numeric columns of a file's posts as NumPy arrays: read in a scan or two, and any filter then takes milliseconds.
+"""The numeric columns of a file's posts as NumPy arrays, on which a filter takes milliseconds.
 
-There are three groups: ids with flags, rating and extension; sizes and counts; and what is seldom asked for.
+There are three groups, and one scan reads a group: ids with flags, rating and extension; common sizes and counts; and
+rarely used columns.
 
-SQLite joins the values of many posts into one text, which NumPy reads, in two threads: SQLite holds no lock
-of Python's while it scans. At 7.35 million posts a column of 4 bytes is 29 MB.
+SQLite joins the values of many posts into one text, which NumPy parses. Two threads do this at the same time, because
+SQLite does not hold Python's lock while it scans. With 7.35 million posts, a column of 4 bytes takes 29 MB.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -21,17 +22,16 @@ from hakubooru.errors import DatabaseFileError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from hakubooru.arrays import Ids
-    from hakubooru.database import Database
+    from hakubooru.arrays import Ids, Values
     from hakubooru.select.sidecar import Sidecar
-
-Values: TypeAlias = "np.ndarray[tuple[int], np.dtype[Any]]"
+    from hakubooru.store.store import Store
 
 EXTENSIONS: Final = ("jpg", "png", "gif", "webp", "avif", "mp4", "webm", "zip", "swf")
-"""What `file_ext` can be told by number; the place in this list, and `OTHER` for all else."""
+"""The file extensions that have a number: their index in this tuple."""
 OTHER: Final = 15
+"""The number of all other extensions."""
 MISSING: Final = -1
-"""What stands for NULL in `parent_id` and `pixiv_id`, which count from 1."""
+"""The value for NULL in `parent_id` and `pixiv_id`, which start at 1."""
 
 _POSTS_A_READ: Final = 250_000
 _THREADS: Final = min(2, os.cpu_count() or 1)
@@ -39,7 +39,7 @@ _THREADS: Final = min(2, os.cpu_count() or 1)
 
 @dataclass(frozen=True)
 class _Bits:
-    """A small value that shares one integer with others: where it begins and how wide it is."""
+    """A small value that is packed into an integer with others: its SQL, first bit and width."""
 
     sql: str
     start: int
@@ -83,31 +83,31 @@ _RARE: Final = {
 }
 
 GROUPS: Final = ("id", "traits")
-"""The columns that all else is told from: ids, and what shares one integer."""
+"""The two columns of the first group: ids, and the integers that pack all traits."""
 NUMBERS: Final = (*_COMMON, *_RARE)
-"""The columns that hold numbers; `created_at` in seconds since 1970, 0 where it is no date."""
+"""The columns of numbers; `created_at` is in seconds since 1970, and 0 if it is not a date."""
 TRAITS: Final = tuple(_TRAITS)
-"""The columns that hold a few small values: flags as 0 and 1, ratings and extensions as numbers."""
+"""The columns with few values: flags as 0 and 1, ratings and extensions as numbers."""
 
 
 class Columns:
-    """The numeric columns of one file; what `database.columns` gives."""
+    """The numeric columns of one file, read when they are first used: `columns["score"]`."""
 
-    def __init__(self, database: Database, sidecar: Sidecar | None = None) -> None:
+    def __init__(self, database: Store, sidecar: Sidecar | None = None) -> None:
         self._database = database
         self._sidecar = sidecar
-        self._held: dict[str, Values] = {}
+        self._arrays: dict[str, Values] = {}
         self._reading = threading.RLock()
 
     def are_read(self) -> bool:
-        """Whether ids and traits are at hand."""
-        return self._sidecar is not None or "id" in self._held
+        """Whether ids and traits are available without a scan."""
+        return self._sidecar is not None or "id" in self._arrays
 
     def span(self) -> tuple[int, int]:
-        """The smallest id, and the greatest and one more; 0 and 0 without posts."""
+        """The range of ids: the smallest, and the largest plus one; (0, 0) without posts."""
         if self.are_read() and len(self.ids):
             return int(self.ids[0]), int(self.ids[-1]) + 1
-        # Two questions: SQLite answers both from the ends of the table only where they are asked alone.
+        # Two subqueries: SQLite reads MIN and MAX from the ends of a table only if each stands alone.
         ends = "ifnull((SELECT MIN(id) FROM post), 0), ifnull((SELECT MAX(id) + 1 FROM post), 0)"
         low, high = self._database.rows(f"SELECT {ends}")[0]
         return low, high
@@ -118,44 +118,44 @@ class Columns:
         return self["id"]
 
     def __getitem__(self, name: str) -> Values:
-        """A column, (N,), in the order of ids; the first of a group that is asked for reads the group, in one scan."""
+        """A column, (N,), in the order of ids. The first use of a column reads its group in one scan."""
         with self._reading:
-            held = "traits" if name in _TRAITS else name
-            if held not in self._held and self._sidecar is not None:
-                self._held[held] = self._sidecar.load(held)
-            if held not in self._held:
+            key = "traits" if name in _TRAITS else name
+            if key not in self._arrays and self._sidecar is not None:
+                self._arrays[key] = self._sidecar.load(key)
+            if key not in self._arrays:
                 self._read(next((group for group in (_COMMON, _RARE) if name in group), {}))
-            values = self._held[held]
+            values = self._arrays[key]
         if name in _TRAITS:
             bits = _TRAITS[name]
             return (values >> bits.start) & ((1 << bits.width) - 1)
         return values
 
     def know_tags(self) -> bool:
-        """Whether they tell the posts of tags."""
+        """Whether the columns include the posts of tags, as a sidecar does."""
         return self._sidecar is not None
 
     def bearing(self, tag: str) -> Values | None:
-        """Whether each post bears a tag, (N,) bool, where a sidecar knows; None where there is none."""
+        """Whether each post has a tag, (N,) bool; None without a sidecar."""
         if self._sidecar is None:
             return None
-        found = self._database.rows("SELECT id FROM tag WHERE name = ?", [tag])
-        return self._sidecar.bearing(found[0][0] if found else 0, len(self.ids))
+        rows = self._database.rows("SELECT id FROM tag WHERE name = ?", [tag])
+        return self._sidecar.bearing(rows[0][0] if rows else 0, len(self.ids))
 
     def places(self, tag_id: int) -> Values:
-        """The places among the ids of the posts that bear a tag, ascending; only where they know tags."""
+        """The indices in `ids` of the posts that have a tag, ascending. Requires a sidecar."""
         assert self._sidecar is not None
         return self._sidecar.places(tag_id)
 
     def tag_counts(self, ids: Ids) -> tuple[Values, Values]:
-        """Tag ids, and how many of some posts bear each, (T,) each; only where they know tags."""
+        """The ids of tags, and how many of the posts `ids` have each, (T,) each. Requires a sidecar."""
         assert self._sidecar is not None
         mask = np.zeros(len(self.ids), bool)
         mask[np.searchsorted(self.ids, ids)] = True
         return self._sidecar.counts(mask)
 
     def about(self, tags: Sequence[str]) -> Columns:
-        """The same about the posts that bear the rarest of some tags, where a sidecar tells that they are few."""
+        """The columns restricted to the posts of the rarest of `tags`, if a sidecar has that tag as rare; else all."""
         if self._sidecar is None or not tags:
             return self
         ids = [
@@ -169,7 +169,7 @@ class Columns:
         return self if places is None else _Some(self, places)
 
     def _read(self, columns: dict[str, str]) -> None:
-        """Read columns of numbers, or without any the ids and traits, in one scan."""
+        """Read columns of numbers in one scan; without `columns`, read ids and traits."""
         traits = " | ".join(f"(({bits.sql}) << {bits.start})" for bits in _TRAITS.values())
         expressions = columns or {"id": f"id * {1 << _TRAIT_BITS} + ({traits})"}
         first, end = self.span()
@@ -177,20 +177,20 @@ class Columns:
         with ThreadPoolExecutor(_THREADS) as pool:
             parts = pool.map(lambda k: list(self._scan(expressions, edges[k], edges[k + 1])), range(_THREADS))
             reads = [read for part in parts for read in part]
-        found = {
+        arrays = {
             name: np.concatenate([read[place] for read in reads]) if reads else np.empty(0, np.int64)
             for place, name in enumerate(expressions)
         }
         if not columns:
-            packed = found["id"].astype(np.int64, copy=False)
-            found["traits"] = (packed & ((1 << _TRAIT_BITS) - 1)).astype(np.uint16)
-            found["id"] = packed >> _TRAIT_BITS
-        for values in found.values():
+            packed = arrays["id"].astype(np.int64, copy=False)
+            arrays["traits"] = (packed & ((1 << _TRAIT_BITS) - 1)).astype(np.uint16)
+            arrays["id"] = packed >> _TRAIT_BITS
+        for values in arrays.values():
             values.flags.writeable = False
-        self._held |= found
+        self._arrays |= arrays
 
     def _scan(self, expressions: dict[str, str], low: int, high: int) -> Iterator[list[Values]]:
-        """The columns of posts with ids above `low`, up to and with `high`, some posts at a time."""
+        """Iterate over the columns of posts with `low` < id <= `high`, a batch of posts at a time."""
         joined = ", ".join(f"group_concat(c{place})" for place in range(len(expressions)))
         inner = ", ".join(f"{sql} AS c{place}" for place, sql in enumerate(expressions.values()))
         sql = (
@@ -210,18 +210,18 @@ class Columns:
     def _numbers(self, name: str, text: str | None, count: int) -> Values:
         try:
             values = np.fromstring(text or "", np.int64, sep=",")
-        except (ValueError, DeprecationWarning):  # it stops at what is no number
+        except (ValueError, DeprecationWarning):  # a value is not a number
             values = np.empty(0, np.int64)
         if len(values) != count:
             raise DatabaseFileError(
-                f"{self._database.path}: post.{name} is no whole number in some of its rows; find them with "
+                f"{self._database.path}: post.{name} is not a whole number in some rows; find them with "
                 f"SELECT id, {name} FROM post WHERE typeof({name}) <> 'integer', and correct them"
             )
         return values
 
 
 class _Some(Columns):
-    """The columns of some posts, by their places."""
+    """The columns of some posts, given by their indices in all columns."""
 
     def __init__(self, columns: Columns, places: Values) -> None:
         self._columns = columns
@@ -236,7 +236,7 @@ class _Some(Columns):
 
 
 def _narrow(values: Values) -> Values:
-    """The same in 4 bytes, where they fit."""
+    """Convert numbers to 4 bytes if all fit; else return them unchanged."""
     limits = np.iinfo(np.int32)
     fits = values.min() >= limits.min and values.max() <= limits.max
     return values.astype(np.int32) if fits else values

@@ -1,7 +1,7 @@
-"""From steps to ids.
+"""Evaluate the steps of a selection to ids.
 
-A filter over numeric columns is worked out in NumPy, over columns that one scan reads; what asks for more, and what
-is about few posts, runs in SQLite, as many filters at a time as stand together. Sets and samples are NumPy's.
+NumPy evaluates filters over numeric columns, which one scan reads. SQLite evaluates all other filters, and filters on few
+posts; neighbouring filters run in one statement. NumPy evaluates sets and samples.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import numpy as np
 from peewee import SQL
 
 from hakubooru.arrays import ascending, read_ascending
-from hakubooru.schema import Post
 from hakubooru.select.family import best_of_family
 from hakubooru.select.groups import sample_per
 from hakubooru.select.predicate import IdRange, Predicate, Tagged, conjuncts, tags_asked
@@ -35,7 +34,9 @@ from hakubooru.select.step import (
     walk,
 )
 from hakubooru.select.vector import LeftToSQLiteError, is_answered, truth
-from hakubooru.sql import id_list
+from hakubooru.store.schema import Post
+from hakubooru.store.sql import id_list
+from hakubooru.store.tags import Tags
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -43,42 +44,43 @@ if TYPE_CHECKING:
     from peewee import Node
 
     from hakubooru.arrays import Ids
-    from hakubooru.database import Database
     from hakubooru.select.columns import Columns
+    from hakubooru.select.memory import CachedStore
     from hakubooru.select.vector import Mask
 
 _LOOKUP_COST: Final = 10
-"""How many rows SQLite passes in a scan while it finds one by its id (measured on a million posts)."""
+"""How many rows SQLite scans in the time of one lookup by id (measured on a million posts)."""
 
 _LOOKUPS_A_QUERY: Final = 100_000
 
 _FEW: Final = 4
-"""Columns are read where more than one in so many posts is asked for."""
+"""Columns are read if a filter is on more than one post in this many; below that, SQLite filters."""
 
 
-def check_tags(database: Database, step: Step) -> None:
-    """Check that the database has every tag that a selection asks for, of the type that it says, with a query or two.
+def check_tags(database: CachedStore, step: Step) -> None:
+    """Check that the database has every tag of a selection, with the type it must have; runs one or two queries.
 
     Raises:
-        UnknownTagError: it lacks one; the message names the nearest.
-        InputError: one is of another type.
+        UnknownTagError: the database does not have a tag; the message names the nearest ones.
+        InputError: a tag has another type.
     """
     filters = (part for part in walk(step) if isinstance(part, Filtered))
-    asked = [tag for part in filters for tag in tags_asked(part.predicate)]
-    if asked:
-        database.tags.check(tag.name for tag in asked)
-        database.tags.check_types({tag.name: tag.type for tag in asked if tag.type is not None})
+    tags = [tag for part in filters for tag in tags_asked(part.predicate)]
+    if tags:
+        reader = Tags(database)
+        reader.check(tag.name for tag in tags)
+        reader.check_types({tag.name: tag.type for tag in tags if tag.type is not None})
 
 
-def evaluate(database: Database, step: Step) -> Ids:
+def evaluate(database: CachedStore, step: Step) -> Ids:
     """The ids of a selection, (N,) int64, in its order: ascending, unless a step ordered them.
 
     Raises:
-        SampleError: a sample is larger than what it is drawn from.
+        SampleError: a sample asks for more posts than there are to draw from.
     """
-    known = database.memory.get(step)
-    if known is not None:
-        return known
+    cached = database.memory.get(step)
+    if cached is not None:
+        return cached
     match step:
         case Everything():
             return keep(database, None, [])
@@ -100,7 +102,7 @@ def evaluate(database: Database, step: Step) -> Ids:
 
 
 def unwind(step: Step, until: Callable[[Step], bool]) -> tuple[list[Predicate], Step]:
-    """The predicates of the filters that stand together at the end of a selection, and what they filter."""
+    """Split a step into the predicates of the filters at its end and the step that they filter."""
     predicates: list[Predicate] = []
     while isinstance(step, Filtered) and (not predicates or not until(step)):
         predicates.insert(0, step.predicate)
@@ -109,12 +111,12 @@ def unwind(step: Step, until: Callable[[Step], bool]) -> tuple[list[Predicate], 
 
 
 def sample_size(step: Sampled, population: int) -> int:
-    """How many posts a sample takes, a fraction being rounded to the nearest."""
+    """How many posts a sample draws; a fraction of the population is rounded to the nearest integer."""
     return step.size if isinstance(step.size, int) else floor(step.size * population + 0.5)
 
 
 def combine(step: Combined, left: Ids, right: Ids) -> Ids:
-    """The union, intersection or difference of two sets of ids, ascending."""
+    """Combine two sets of ids to their union, intersection or difference, ascending."""
     if step.operator == "|":
         both = ascending(np.concatenate([left, right]))
         first = np.ones(len(both), bool)
@@ -124,60 +126,65 @@ def combine(step: Combined, left: Ids, right: Ids) -> Ids:
     return ascending(left[inside if step.operator == "&" else ~inside])
 
 
-def keep(database: Database, source: Ids | None, wanted: Sequence[Predicate]) -> Ids:
-    """The posts of a source (None: of the file) for which all of some predicates hold, in the source's order."""
+def keep(database: CachedStore, source: Ids | None, predicates: Sequence[Predicate]) -> Ids:
+    """Keep the posts of a source that match all predicates, in the source's order; None stands for the whole file."""
     columns = database.memory.columns
-    # A scan that SQLite makes for a tag answers for the numbers too: none is made to read columns as well.
-    if _is_few(database, source, wanted) or not (columns.are_read() or _are_answered(columns, wanted)):
-        return _ask_sqlite(database, source, wanted)
-    parts = [part for one in wanted for part in conjuncts(one)]
+    # If SQLite scans the posts for a tag anyway, it checks the numbers in the same scan; columns would take another.
+    if _is_few(database, source, predicates) or not (
+        columns.are_read() or _are_answered(columns, predicates)
+    ):
+        return _ask_sqlite(database, source, predicates)
+    parts = [part for predicate in predicates for part in conjuncts(predicate)]
     about = columns.about([part.name for part in parts if isinstance(part, Tagged)])
-    mask, left = _answer(about, parts)
+    mask, others = _answer(about, parts)
     if source is None:
-        found = about.ids if mask is None else about.ids[mask]
+        ids = about.ids if mask is None else about.ids[mask]
     elif mask is None:
-        found = source
+        ids = source
     elif about is columns:
-        found = source[mask[np.searchsorted(columns.ids, source)]]
+        ids = source[mask[np.searchsorted(columns.ids, source)]]
     else:
-        found = _members(source, about.ids[mask])
-    if not left:
-        return found
-    return _ask_sqlite(database, None if source is None and mask is None else found, left)
+        ids = _members(source, about.ids[mask])
+    if not others:
+        return ids
+    return _ask_sqlite(database, None if source is None and mask is None else ids, others)
 
 
 def _answer(columns: Columns, parts: Sequence[Predicate]) -> tuple[Mask | None, list[Predicate]]:
-    """Where all that columns can answer holds, None where they can answer nothing; and what is left to SQLite."""
+    """The mask of the posts that match all predicates which columns can answer, and the predicates for SQLite.
+
+    The mask is None if columns can answer none of the predicates.
+    """
     mask: Mask | None = None
-    left = []
+    others = []
     for part in parts:
         try:
             holds = truth(part, columns).true
         except LeftToSQLiteError:
-            left.append(part)
+            others.append(part)
         else:
             mask = holds if mask is None else mask & holds
-    return mask, left
+    return mask, others
 
 
-def _are_answered(columns: Columns, wanted: Sequence[Predicate]) -> bool:
-    return all(is_answered(part, columns) for part in wanted)
+def _are_answered(columns: Columns, predicates: Sequence[Predicate]) -> bool:
+    return all(is_answered(part, columns) for part in predicates)
 
 
-def _is_few(database: Database, source: Ids | None, wanted: Sequence[Predicate]) -> bool:
-    """Whether so few posts are asked for that SQLite finds them sooner than a scan reads columns of all."""
+def _is_few(database: CachedStore, source: Ids | None, predicates: Sequence[Predicate]) -> bool:
+    """Whether the posts are so few that SQLite finds them faster than a scan reads the columns of all posts."""
     if database.memory.columns.are_read():
         return False
     first, last = database.memory.columns.span()
     low, high = first, last
-    for part in wanted:
+    for part in predicates:
         if isinstance(part, IdRange):
             low, high = max(low, part.low), high if part.high is None else min(high, part.high)
-    asked = min(high - low, len(source) if source is not None else last - first)
-    return asked * _FEW < last - first
+    count = min(high - low, len(source) if source is not None else last - first)
+    return count * _FEW < last - first
 
 
-def _narrowed(database: Database, step: Narrowing, source: Ids) -> Ids:
+def _narrowed(database: CachedStore, step: Narrowing, source: Ids) -> Ids:
     match step:
         case Sampled(_, _, seed):
             return sample(source, sample_size(step, len(source)), seed)
@@ -195,20 +202,20 @@ def _narrowed(database: Database, step: Narrowing, source: Ids) -> Ids:
             return best_of_family(source, database.memory.columns, by)
 
 
-def _filtered(database: Database, step: Filtered) -> Ids:
+def _filtered(database: CachedStore, step: Filtered) -> Ids:
     predicates, base = unwind(step, until=database.memory.__contains__)
     return keep(database, None if base == Everything() else evaluate(database, base), predicates)
 
 
 def _scan(
-    database: Database,
-    wanted: Sequence[Predicate],
+    database: CachedStore,
+    predicates: Sequence[Predicate],
     *,
     low: int | None = None,
     high: int | None = None,
     among: Ids | None = None,
 ) -> Ids:
-    conditions: list[Node] = [*wanted]
+    conditions: list[Node] = [*predicates]
     if low is not None and high is not None:
         conditions.append(Post.id.between(low, high))
     if among is not None:
@@ -218,25 +225,25 @@ def _scan(
     return read_ascending(database.connection(), sql, parameters[:-1])
 
 
-def _ask_sqlite(database: Database, source: Ids | None, wanted: Sequence[Predicate]) -> Ids:
-    """Those ids of a source that the file has and for which predicates hold, in the source's order."""
+def _ask_sqlite(database: CachedStore, source: Ids | None, predicates: Sequence[Predicate]) -> Ids:
+    """Keep the ids of a source that the file has and that match the predicates, in the source's order."""
     if source is None:
-        return _scan(database, wanted)
+        return _scan(database, predicates)
     if not len(source):
         return source
     low, high = int(source.min()), int(source.max())
     if len(source) * _LOOKUP_COST >= high - low:
-        return _members(source, _scan(database, wanted, low=low, high=high))
+        return _members(source, _scan(database, predicates, low=low, high=high))
     chunks = (source[start : start + _LOOKUPS_A_QUERY] for start in range(0, len(source), _LOOKUPS_A_QUERY))
-    return _members(source, np.concatenate([_scan(database, wanted, among=chunk) for chunk in chunks]))
+    return _members(source, np.concatenate([_scan(database, predicates, among=chunk) for chunk in chunks]))
 
 
-def _ordered(database: Database, step: Ordered | Limited) -> Ids:
+def _ordered(database: CachedStore, step: Ordered | Limited) -> Ids:
     """The posts of a source in an order, or the first of them."""
     order, limit = (step.source, step.count) if isinstance(step, Limited) else (step, None)
-    known = database.memory.get(order)
-    if known is not None:
-        return known[:limit]
+    cached = database.memory.get(order)
+    if cached is not None:
+        return cached[:limit]
     assert isinstance(order, Ordered)
     query = Post.select(Post.id).order_by(*(term.node for term in order.terms)).limit(limit)
     columns = database.memory.columns
@@ -248,11 +255,11 @@ def _ordered(database: Database, step: Ordered | Limited) -> Ids:
             return _column(database, query.where(Post.id.in_(id_list(source))))
         if not filters_file:
             return _members(_column(database, query.limit(None)), source)[:limit]
-    # SQLite filters, orders and counts off in one scan.
+    # SQLite filters, sorts and limits in one scan.
     return _column(database, query.where(*predicates) if predicates else query)
 
 
-def _column(database: Database, query: Any) -> Ids:
+def _column(database: CachedStore, query: Any) -> Ids:
     sql, parameters = database.compile(query)
     rows = database.connection().execute(sql, parameters)
     return np.fromiter((value for (value,) in rows), np.int64)

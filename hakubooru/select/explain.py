@@ -1,10 +1,9 @@
-"""What would run for a selection, in words; nothing of it is run."""
+"""Describe how a selection would run, without running it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from hakubooru.schema import TAG_TYPES
 from hakubooru.select.step import (
     Among,
     BestOfFamily,
@@ -20,34 +19,35 @@ from hakubooru.select.step import (
     Step,
 )
 from hakubooru.select.vector import is_answered
+from hakubooru.store.schema import TAG_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from hakubooru.database import Database
+    from hakubooru.select.memory import CachedStore
 
 _WIDTH: Final = 60
 
 
-def explain(database: Database, step: Step) -> str:
-    """The steps of a selection, one a line, each with what works it out."""
+def explain(database: CachedStore, step: Step) -> str:
+    """Describe the steps of a selection, one on each line, with the part of the program that evaluates each."""
     columns = database.memory.columns
     if columns.know_tags():
         state = "numbers, flags and tags of the posts come from the sidecar that `db optimize` made"
     elif columns.are_read():
         state = "flags of the posts are in memory"
     else:
-        state = "columns of the posts are read when they are first needed, in a scan or two"
+        state = "columns of the posts are read when they are first used, in one or two scans"
     lines = [f"{database.path.name}: {state}"]
     for depth, words, how in _lines(database, step, 0):
         lines.append(f"{'  ' * depth + words:<{_WIDTH}}  {how}".rstrip())
     return "\n".join(lines)
 
 
-def _lines(database: Database, step: Step, depth: int) -> Iterator[tuple[int, str, str]]:
-    known = database.memory.get(step)
-    if known is not None:
-        yield depth, str(step), f"known from before: {len(known):,} posts"
+def _lines(database: CachedStore, step: Step, depth: int) -> Iterator[tuple[int, str, str]]:
+    cached = database.memory.get(step)
+    if cached is not None:
+        yield depth, str(step), f"known from before: {len(cached):,} posts"
         return
     match step:
         case Everything():
@@ -57,22 +57,22 @@ def _lines(database: Database, step: Step, depth: int) -> Iterator[tuple[int, st
             yield from _lines(database, left, depth + 1)
             yield from _lines(database, right, depth + 1)
         case Filtered(source) if source == Everything():
-            pass  # the first filter stands for the start of the way
+            pass  # the line of the first filter stands for the start too
         case _:
             yield from _lines(database, step.source, depth)
     yield depth, str(step), _how(database, step)
 
 
-def _how(database: Database, step: Step) -> str:
+def _how(database: CachedStore, step: Step) -> str:
     columns = database.memory.columns
     match step:
         case Filtered(_, predicate) if is_answered(predicate, columns):
             alone = "NumPy, over columns"
-            return alone if columns.are_read() else f"{alone}; SQLite, where few posts are asked for"
+            return alone if columns.are_read() else f"{alone}; SQLite, if it is about few posts"
         case Filtered():
             return "SQLite, in one statement with the filters around it"
         case Among():
-            return "a list of ids, compared with those before it"
+            return "the list of ids, intersected with the step before"
         case Sampled() | Shuffled():
             return "keys of ids, by NumPy"
         case SampledPer(_, by):
@@ -84,7 +84,7 @@ def _how(database: Database, step: Step) -> str:
         case Ordered():
             return "SQLite orders"
         case Limited():
-            return "the beginning"
+            return "the first posts of the step before"
         case _:
             return "sets of ids, by NumPy"
 

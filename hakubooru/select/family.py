@@ -1,4 +1,4 @@
-"""Families of posts: what parents and children join."""
+"""Families of posts: all posts that parents and children connect."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import numpy as np
 from hakubooru.select.columns import MISSING
 
 if TYPE_CHECKING:
-    from hakubooru.arrays import Ids
-    from hakubooru.select.columns import Columns, Values
+    from hakubooru.arrays import Ids, Values
+    from hakubooru.select.columns import Columns
 
 
 def best_of_family(ids: Ids, columns: Columns, by: str) -> Ids:
-    """The ids without those that a relative among them beats, in the order in which they stand, (M,) int64.
+    """Keep the best post of each family, in the order of `ids`, (M,) int64.
 
     Args:
         ids: posts of the file, (N,) int64.
-        columns: of the file.
-        by: the column that is compared; of equals the smallest id is the best.
+        columns: the columns of the file.
+        by: the column that is compared; among equal posts, the one with the smallest id is the best.
     """
     places = np.searchsorted(columns.ids, ids)
     families = families_of(columns.ids, columns["parent_id"])[places]
@@ -31,20 +31,20 @@ def best_of_family(ids: Ids, columns: Columns, by: str) -> Ids:
 
 
 def families_of(ids: Ids, parents: Values) -> Ids:
-    """A number for each post that its relatives share and no others, (N,) int64.
+    """The number of each post's family, (N,) int64: equal for relatives, and different for all others.
 
-    A parent that the file lacks joins its children all the same. Posts that are each other's ancestors, which
-    Danbooru does not allow, are one family.
+    Children of one parent are relatives even if the file does not have the parent. Posts that are ancestors of each
+    other, which Danbooru does not allow, are one family.
 
     Args:
         ids: all posts of a file, (N,) int64, ascending.
-        parents: the id of each one's parent, (N,).
+        parents: the id of the parent of each post, (N,); `MISSING` if it has none.
     """
     children = np.flatnonzero(parents != MISSING)
     kin = np.union1d(ids[children], parents[children].astype(np.int64))
     up = np.arange(len(kin))
     up[np.searchsorted(kin, ids[children])] = np.searchsorted(kin, parents[children])
-    # Twice as far up each time: the eldest, or somewhere on a ring, of which the smallest place is kept.
+    # Each round goes twice as far up, to the oldest ancestor. In a ring there is none: the smallest place represents it.
     least = up
     for _ in range(max(1, len(kin)).bit_length()):
         least = np.minimum(least, least[up])

@@ -1,7 +1,7 @@
-"""Fingerprints: the same for the same posts and captions, on any machine and from any copy of the file.
+"""Fingerprints of posts and captions, equal on any machine and from any copy of the file.
 
 ids:       SHA-256 of the ids in ascending order, each as 8 bytes, little-endian
-captions:  SHA-256 of `id TAB caption LF` for each post in that order, in UTF-8
+captions:  SHA-256 of `id TAB caption LF` for each post in ascending order of id, in UTF-8
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 def of_ids(ids: Ids) -> str:
-    """The fingerprint of a set of posts, (N,) int64 in any order."""
+    """Compute the fingerprint of a set of ids, (N,) int64 in any order."""
     return f"sha256:{hashlib.sha256(ascending(ids).astype('<i8').tobytes()).hexdigest()}"
 
 
 def of_captions(pairs: Iterable[tuple[int, str]]) -> str:
-    """The fingerprint of captions, which come in ascending order of id."""
+    """Compute the fingerprint of pairs of an id and its caption, in ascending order of id."""
     digest = hashlib.sha256()
     for post_id, caption in pairs:
         digest.update(f"{post_id}\t{caption}\n".encode())

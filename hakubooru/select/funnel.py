@@ -1,4 +1,4 @@
-"""What each step of a selection left."""
+"""Count the posts after each step of a selection."""
 
 from __future__ import annotations
 
@@ -10,79 +10,81 @@ from hakubooru.select.step import Combined, Everything, Filtered, Sampled, Step
 
 if TYPE_CHECKING:
     from hakubooru.arrays import Ids
-    from hakubooru.database import Database
-    from hakubooru.select.selection import Selection
+    from hakubooru.select.memory import CachedStore
 
 
 @dataclass(frozen=True)
-class Row:
+class FunnelRow:
     """A step in words, the posts that it left, and how many it removed where it removes any."""
 
     step: str
+    """The step in words."""
     posts: int
+    """How many posts there are after the step."""
     removed: int | None = None
+    """How many posts the step removed; None for a step that only adds posts."""
     depth: int = 0
+    """How deep the step is nested in combinations of sets."""
 
 
-def rows(selection: Selection) -> list[Row]:
+def rows(database: CachedStore, step: Step) -> list[FunnelRow]:
     """A row for each step of a selection.
 
-    The steps of a set that is joined with another stand deeper, each at its own count.
+    The steps of the two sides of a combination have a greater depth, and their own counts.
 
     Raises:
-        UnknownTagError: a tag that the database does not have.
-        SampleError: a sample larger than what it is drawn from.
+        UnknownTagError: the database does not have one of the tags.
+        SampleError: a sample asks for more posts than there are to draw from.
     """
-    database, step = selection.database, selection.step
     check_tags(database, step)
-    ids, found = trace(database, step)
+    ids, rows = trace(database, step)
     database.memory.put(step, ids)
-    return found
+    return rows
 
 
-def trace(database: Database, step: Step) -> tuple[Ids, list[Row]]:
-    """The ids of a selection, (N,) int64, and a row for each of its steps."""
+def trace(database: CachedStore, step: Step) -> tuple[Ids, list[FunnelRow]]:
+    """Evaluate a step to ids, (N,) int64, and a row for it and each of its sources."""
     match step:
         case Everything():
             ids = evaluate(database, step)
-            return ids, [Row(str(step), len(ids))]
+            return ids, [FunnelRow(str(step), len(ids))]
         case Filtered():
             return _filtered(database, step)
         case Combined(_, left, right):
             return _combined(database, step, left, right)
         case _:
             before, rows = trace(database, step.source)
-            # Only the last step runs anew: what it takes its posts from is known.
+            # Only the last step runs: the cache has its source.
             database.memory.put(step.source, before)
             ids = evaluate(database, step)
             words = _sample_words(step, len(ids)) if isinstance(step, Sampled) else str(step)
-            return ids, [*rows, Row(words, len(ids), len(before) - len(ids))]
+            return ids, [*rows, FunnelRow(words, len(ids), len(before) - len(ids))]
 
 
-def _filtered(database: Database, step: Filtered) -> tuple[Ids, list[Row]]:
+def _filtered(database: CachedStore, step: Filtered) -> tuple[Ids, list[FunnelRow]]:
     predicates, base = unwind(step, until=lambda _: False)
     if isinstance(base, Everything):
-        # The first filter stands for the start of the way: a range of ids need not scan the whole file.
+        # The row of the first filter stands for the start too, so that a range of ids does not scan the whole file.
         first, *predicates = predicates
         ids = keep(database, None, [first])
-        rows = [Row(str(first), len(ids))]
+        rows = [FunnelRow(str(first), len(ids))]
     else:
         ids, rows = trace(database, base)
     for predicate in predicates:
         before, ids = ids, keep(database, ids, [predicate])
-        rows.append(Row(str(predicate), len(ids), len(before) - len(ids)))
+        rows.append(FunnelRow(str(predicate), len(ids), len(before) - len(ids)))
     return ids, rows
 
 
-def _combined(database: Database, step: Combined, left: Step, right: Step) -> tuple[Ids, list[Row]]:
+def _combined(database: CachedStore, step: Combined, left: Step, right: Step) -> tuple[Ids, list[FunnelRow]]:
     left_ids, left_rows = trace(database, left)
     right_ids, right_rows = trace(database, right)
     ids = combine(step, left_ids, right_ids)
     if isinstance(left, Combined) and left.operator == step.operator == "|":
-        # A union of many is one set, not a ladder of pairs.
+        # The sides of a | b | c have one depth, although they are nested pairs.
         left_rows = [replace(row, depth=row.depth - 1) for row in left_rows[:-1]]
     branches = [replace(row, depth=row.depth + 1) for row in (*left_rows, *right_rows)]
-    return ids, [*branches, Row(str(step), len(ids))]
+    return ids, [*branches, FunnelRow(str(step), len(ids))]
 
 
 def _sample_words(step: Sampled, size: int) -> str:

@@ -1,4 +1,4 @@
-"""Samples that take at most so many posts of each artist, character, work, rating or year."""
+"""Samples of at most a number of posts for each artist, character, work, rating or year."""
 
 from __future__ import annotations
 
@@ -6,34 +6,34 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from hakubooru.schema import TAG_TYPES
 from hakubooru.select.sampling import keys
 from hakubooru.select.scan import is_few, relations, relations_of, years
+from hakubooru.store.schema import TAG_TYPES
 
 if TYPE_CHECKING:
     from hakubooru.arrays import Ids
-    from hakubooru.database import Database
     from hakubooru.select.columns import Columns
+    from hakubooru.select.memory import CachedStore
     from hakubooru.select.scan import Flags
 
 _PENDING: Final = 8_000_000  # pairs, 8 bytes each, between two sortings
 _RANK_BITS: Final = 32
 
 
-def sample_per(database: Database, ids: Ids, by: str, at_most: int, seed: int) -> Ids:
+def sample_per(database: CachedStore, ids: Ids, by: str, at_most: int, seed: int) -> Ids:
     """The posts that are among the `at_most` smallest keys of any of their groups, in the order of `ids`, (M,) int64.
 
-    A post that bears several tags of a type belongs to the group of each; one that bears none belongs to no
-    group, and is left out. Posts without a date are a group of their own.
+    A post with several tags of a type belongs to the group of each. A post without one belongs to no group, and is left
+    out. Posts without a date are a group of their own.
 
     Args:
         database: the file.
-        ids: posts of the file, (N,) int64, once each.
+        ids: posts of the file, (N,) int64, each once.
         by: `artist`, `character`, `copyright`, `rating` or `year`.
-        at_most: so many of a group.
-        seed: of the keys.
+        at_most: the largest number of posts to draw from a group.
+        seed: the seed of the keys.
     """
-    # Ranks in the order of keys take fewer bits than keys, and name their post.
+    # A rank in the order of keys takes fewer bits than a key, and identifies its post.
     by_key = np.argsort(keys(ids, seed))
     ranks = np.empty(len(ids), np.int64)
     ranks[by_key] = np.arange(len(ids))
@@ -46,29 +46,29 @@ def sample_per(database: Database, ids: Ids, by: str, at_most: int, seed: int) -
         chosen = smallest.ranks()
     is_in = np.zeros(len(ids), bool)
     is_in[by_key[chosen]] = True
-    found: Ids = ids[is_in]
-    return found
+    sample: Ids = ids[is_in]
+    return sample
 
 
 class Smallest:
-    """The smallest ranks of each group, found piece by piece.
+    """A collector of the smallest ranks of each group, from pairs that come in pieces.
 
     Args:
-        at_most: so many of a group.
-        groups: how many groups there are.
-        pending: pairs that wait, 8 bytes each, before they are sorted.
+        at_most: ranks to keep of a group.
+        groups: the number of groups.
+        pending: pairs that are collected, 8 bytes each, before they are sorted.
     """
 
     def __init__(self, at_most: int, groups: int, *, pending: int = _PENDING) -> None:
         self._at_most = at_most
         self._most_pending = pending
-        # Above its limit a rank has no chance any more.
+        # A rank above the limit of its group is not among the smallest.
         self._limits = np.full(groups, (1 << _RANK_BITS) - 1, np.int64)
         self._pending: list[Ids] = [np.empty(0, np.int64)]  # groups and ranks, packed
         self._count = 0
 
     def add(self, groups: Ids, ranks: Ids) -> None:
-        """Consider some: groups and ranks, (N,) each; a pair may be added again."""
+        """Add pairs of a group and a rank, (N,) each. A pair may be added several times."""
         has_chance = ranks <= self._limits[groups]
         self._pending.append(groups[has_chance] << _RANK_BITS | ranks[has_chance])
         self._count += len(self._pending[-1])
@@ -76,7 +76,7 @@ class Smallest:
             self._settle()
 
     def ranks(self) -> Ids:
-        """Those that are among the smallest of a group; a rank may stand there several times."""
+        """The ranks that are among the smallest of a group; a rank may occur several times."""
         self._settle()
         ranks: Ids = self._pending[0] & ((1 << _RANK_BITS) - 1)
         return ranks
@@ -92,45 +92,45 @@ class Smallest:
         self._pending, self._count = [pairs[place < self._at_most]], 0
 
 
-def _per_tag(database: Database, ids: Ids, ranks: Ids, type: int, at_most: int) -> Ids:
-    """The ranks of the posts that are chosen for any of their tags of a type."""
-    wanted = _tags_of_type(database, type)
+def _per_tag(database: CachedStore, ids: Ids, ranks: Ids, type: int, at_most: int) -> Ids:
+    """The ranks of the posts that are drawn for one of their tags of a type, by the relations of the file."""
+    flags = _tags_of_type(database, type)
     if database.memory.columns.know_tags():
-        return _by_postings(database.memory.columns, ids, ranks, np.flatnonzero(wanted), at_most)
+        return _by_postings(database.memory.columns, ids, ranks, np.flatnonzero(flags), at_most)
     order = np.argsort(ids, kind="stable")
     in_order, ranks = ids[order], ranks[order]
-    smallest = Smallest(at_most, len(wanted))
-    found = relations_of(database, ids, wanted) if is_few(database, ids) else relations(database, wanted)
-    for posts, tags, _ in found:
+    smallest = Smallest(at_most, len(flags))
+    pieces = relations_of(database, ids, flags) if is_few(database, ids) else relations(database, flags)
+    for posts, tags, _ in pieces:
         places = np.searchsorted(in_order, posts)
-        is_known = places < len(in_order)
-        is_known[is_known] = in_order[places[is_known]] == posts[is_known]
-        smallest.add(tags[is_known], ranks[places[is_known]])
+        is_candidate = places < len(in_order)
+        is_candidate[is_candidate] = in_order[places[is_candidate]] == posts[is_candidate]
+        smallest.add(tags[is_candidate], ranks[places[is_candidate]])
     return smallest.ranks()
 
 
 def _by_postings(columns: Columns, ids: Ids, ranks: Ids, tags: Ids, at_most: int) -> Ids:
-    """The same, told by the posts of each tag."""
+    """The ranks of the posts that are drawn for one of the tags, by the sidecar's posts of each tag."""
     of_file = np.full(len(columns.ids), -1, np.int64)
     of_file[np.searchsorted(columns.ids, ids)] = ranks
     chosen = [np.empty(0, np.int64)]
     for tag_id in tags.tolist():
-        found = of_file[columns.places(tag_id)]
-        found = found[found >= 0]
-        if len(found) > at_most:
-            found = np.partition(found, at_most)[:at_most]
-        chosen.append(found)
+        of_tag = of_file[columns.places(tag_id)]
+        of_tag = of_tag[of_tag >= 0]
+        if len(of_tag) > at_most:
+            of_tag = np.partition(of_tag, at_most)[:at_most]
+        chosen.append(of_tag)
     return np.concatenate(chosen)
 
 
-def _tags_of_type(database: Database, type: int) -> Flags:
+def _tags_of_type(database: CachedStore, type: int) -> Flags:
     last = int(database.scalar("SELECT ifnull(MAX(id), 0) FROM tag"))
-    wanted = np.zeros(last + 1, bool)
-    wanted[[tag_id for (tag_id,) in database.rows("SELECT id FROM tag WHERE type = ?", [type])]] = True
-    return wanted
+    flags = np.zeros(last + 1, bool)
+    flags[[tag_id for (tag_id,) in database.rows("SELECT id FROM tag WHERE type = ?", [type])]] = True
+    return flags
 
 
-def _ratings(database: Database, ids: Ids) -> Ids:
+def _ratings(database: CachedStore, ids: Ids) -> Ids:
     columns = database.memory.columns
     ratings: Ids = columns["rating"][np.searchsorted(columns.ids, ids)].astype(np.int64)
     return ratings

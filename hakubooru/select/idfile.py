@@ -1,4 +1,4 @@
-"""Lists of post ids, as files and as what other libraries hold."""
+"""Read and write lists of post ids: files, and the arrays and tables of other libraries."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from hakubooru.arrays import Ids
 
 SUFFIXES: Final = (".txt", ".parquet")
-"""What a list of ids can be written as: a text with one id a line, or a Parquet file with a column `id`."""
+"""The formats of a list of ids: text with one id a line, or Parquet with a column `id`."""
 _EXACT: Final = 2**53
-"""Up to here a float tells one whole number from the next."""
+"""The largest whole number up to which floats are exact."""
 _PANDAS_INDEX: Final = "__index_level_"
 
 
 def read_ids(path: Path) -> Ids:
-    """The ids of a text file, one a line, in its order, (N,) int64; or of a Parquet file's column `id`.
+    """Read ids, in their order, (N,) int64, from a text file (one a line) or a Parquet file (its column `id`).
 
     Raises:
         InputError: the file cannot be read, or a line is not an id.
@@ -45,16 +45,16 @@ def read_ids(path: Path) -> Ids:
     except (ValueError, OverflowError) as error:
         number, line = next((i, line) for i, line in enumerate(lines, 1) if line.strip() and not _is_id(line))
         raise InputError(
-            f"{path}, line {number}: {line.strip()[:40]!r} is not a post id; give one whole number a line"
+            f"{path}, line {number}: {line.strip()[:40]!r} is not a post id; write one whole number a line"
         ) from error
 
 
 def packed(ids: Iterable[int] | os.PathLike[str] | str) -> bytes:
-    """Ids, ascending and once each, as little-endian int64.
+    """Convert ids to little-endian int64, ascending and each once.
 
     Args:
-        ids: a list or any other iterable; an array of NumPy, pandas, Arrow or Polars; a table of theirs with a column
-            `id`, or with one column; or a file.
+        ids: a list or other iterable; a NumPy, pandas, Arrow or Polars array; a table with a column `id`, or with a
+            single column; or the path of a file.
 
     Raises:
         InputError: the file cannot be read, or an entry is not an id.
@@ -64,13 +64,14 @@ def packed(ids: Iterable[int] | os.PathLike[str] | str) -> bytes:
 
 
 def as_ids(ids: Any, place: str = "the list of ids") -> Ids:
-    """What holds post ids as an array, in its order, (N,) int64.
+    """Convert ids to an array, in their order, (N,) int64.
 
-    Whole numbers of any type are taken, such as 3.0, which pandas makes of 3, and a text of digits.
+    An entry may be a whole number of any type, such as 3.0 (pandas makes it of 3), or a string of digits.
 
     Args:
-        ids: as `packed` takes them, files aside.
-        place: where they stand, for messages.
+        ids: a list or other iterable; a NumPy, pandas, Arrow or Polars array; or a table with a column `id`, or with a
+            single column.
+        place: the name of the list, for messages.
 
     Raises:
         InputError: an entry is not an id.
@@ -79,7 +80,7 @@ def as_ids(ids: Any, place: str = "the list of ids") -> Ids:
     if values.ndim != 1:
         raise InputError(f"{place} has {values.ndim} dimensions; give one row of post ids")
     kind = values.dtype.kind
-    if kind in "mM":  # of which NumPy would make numbers
+    if kind in "mM":  # NumPy would convert dates to numbers
         values = values.astype(str)
     if kind == "i" or (kind == "u" and (not len(values) or values.max() < 2**63)):
         return values.astype(np.int64)
@@ -96,7 +97,7 @@ def _array(ids: Any, place: str) -> np.ndarray[Any, Any]:
     if names is not None:
         ids = ids[_column(list(names), place)]
     elif not hasattr(ids, "__array__") and hasattr(ids, "__arrow_c_stream__"):
-        import pyarrow as pa  # noqa: PLC0415 - whoever has such a thing has it
+        import pyarrow as pa  # noqa: PLC0415 - only needed for Arrow data, whose owner has it
 
         ids = pa.chunked_array(ids)
         if pa.types.is_struct(ids.type):  # a table
@@ -104,7 +105,7 @@ def _array(ids: Any, place: str) -> np.ndarray[Any, Any]:
     if hasattr(ids, "__array__"):
         return np.asarray(ids)
     if not isinstance(ids, Iterable) or isinstance(ids, bytes | bytearray):
-        raise InputError(f"{place} is {ids!r}; give a list, an array or a file of post ids")
+        raise InputError(f"{place} must be a list, an array or a file of post ids, not {ids!r}")
     entries = list(ids)
     if set(map(type, entries)) == {int} and min(entries) >= -(2**63) and max(entries) < 2**63:
         return np.array(entries, np.int64)
@@ -114,13 +115,13 @@ def _array(ids: Any, place: str) -> np.ndarray[Any, Any]:
 
 
 def _column(names: Sequence[str], place: str) -> str:
-    """The column of a table that holds the ids."""
+    """The name of the column with the ids: `id`, or the only column."""
     names = [name for name in names if not str(name).startswith(_PANDAS_INDEX)]
     if "id" in names:
         return "id"
     if len(names) != 1:
         raise InputError(
-            f"{place} has the columns {', '.join(map(str, names))}; give the one that holds post ids"
+            f"{place} has no column id; pass only the column with the ids, one of {', '.join(map(str, names))}"
         )
     return names[0]
 
@@ -139,20 +140,20 @@ def _id(value: Any, row: int, place: str) -> int:
 
 
 def check_suffix(path: Path) -> None:
-    """Check that a file's suffix names a format that ids can be written in.
+    """Check that ids can be written in the format of a file's suffix.
 
     Raises:
-        InputError: it does not.
+        InputError: the suffix is not one of `SUFFIXES`.
     """
     if path.suffix not in SUFFIXES:
-        raise InputError(f"{path}: its suffix names no format for ids; end it in {' or '.join(SUFFIXES)}")
+        raise InputError(f"{path}: a file of ids must end in {' or '.join(SUFFIXES)}")
 
 
 def write_ids(path: Path, ids: Ids) -> None:
-    """Write ids, one a line or as a Parquet file's column `id`.
+    """Write ids, (N,) int64, to a text file (one a line) or a Parquet file (column `id`), depending on the suffix.
 
     Raises:
-        InputError: the name has another suffix than .txt or .parquet, or the file cannot be written.
+        InputError: the suffix is neither .txt nor .parquet, or the file cannot be written.
     """
     check_suffix(path)
     try:

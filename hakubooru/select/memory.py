@@ -1,4 +1,4 @@
-"""What is known of a file's posts, so that a notebook need not scan the file again for every cell."""
+"""A cache of columns and selections, so that a notebook does not scan the file for every cell."""
 
 from __future__ import annotations
 
@@ -7,37 +7,37 @@ from typing import TYPE_CHECKING, Final
 
 from hakubooru.select.columns import Columns
 from hakubooru.select.sidecar import open_sidecar
+from hakubooru.store.store import Store
 
 if TYPE_CHECKING:
     from hakubooru.arrays import Ids
-    from hakubooru.database import Database
     from hakubooru.select.step import Step
 
 _KEPT: Final = 8  # at the size of the whole file, 59 MB each
 
 
 class Memory:
-    """The numeric columns of a file, and the ids of the last few selections; void when the file changes."""
+    """A cache of the numeric columns of a file and the ids of the last selections; invalid when the file changes."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Store) -> None:
         self._path = database.path
         self._stamp = self._now()
         self._kept: OrderedDict[Step, Ids] = OrderedDict()
         self.columns = Columns(database, open_sidecar(database.path))
 
     def is_valid(self) -> bool:
-        """Whether the file is as it was."""
+        """Whether the file has not changed since the cache was made."""
         return self._now() == self._stamp
 
     def get(self, step: Step) -> Ids | None:
-        """The ids of a selection, not to be written to; None if they are not known."""
+        """The cached ids of a selection, as a read-only array; None if they are not cached."""
         return self._kept.get(step)
 
     def __contains__(self, step: Step) -> bool:
         return step in self._kept
 
     def put(self, step: Step, ids: Ids) -> None:
-        """Keep the ids of a selection."""
+        """Cache the ids of a selection. The array becomes read-only."""
         ids.flags.writeable = False
         self._kept[step] = ids
         self._kept.move_to_end(step)
@@ -47,3 +47,16 @@ class Memory:
     def _now(self) -> tuple[int, int]:
         status = self._path.stat()
         return status.st_mtime_ns, status.st_size
+
+
+class CachedStore(Store):
+    """An open metadata file that keeps in memory what selections read of it."""
+
+    _memory: Memory | None = None
+
+    @property
+    def memory(self) -> Memory:
+        """A cache of columns and recent selections. It is emptied when the file changes."""
+        if self._memory is None or not self._memory.is_valid():
+            self._memory = Memory(self)
+        return self._memory

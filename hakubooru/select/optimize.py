@@ -1,4 +1,4 @@
-"""Making the sidecar of a metadata file."""
+"""Write the sidecar of a metadata file."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from tqdm import tqdm
 
+from hakubooru.progress import progress
 from hakubooru.select.columns import GROUPS, NUMBERS, Columns
 from hakubooru.select.sidecar import NewSidecar
 
@@ -15,45 +15,47 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from hakubooru.arrays import Ids
-    from hakubooru.database import Database
-    from hakubooru.select.columns import Values
+    from hakubooru.arrays import Ids, Values
+    from hakubooru.store.store import Store
 
 _ROWS_A_READ: Final = 4_000_000
 _BYTES_A_POST: Final = 80
 _BYTES_A_RELATION: Final = 2.5
 _NOWHERE: Final = 2**32 - 1
-_COMMON: Final = 32  # a bit for every post takes less than a number for each of more than one in so many
+_COMMON: Final = (
+    32  # for a tag of more than one post in 32, a bit for every post takes less than a list of posts
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What a sidecar will take."""
+    """The size of a sidecar before it is written."""
 
     relations: int
+    """How many relations the file has; they decide how long it takes."""
     bytes: int
-    """On the disk, at the most; as much again while it is made."""
+    """The most bytes that the sidecar takes on the disk; twice as many while it is written."""
 
 
-def cost(database: Database) -> Cost:
-    """What the sidecar of a file will take, told before it is made."""
+def cost(database: Store) -> Cost:
+    """Estimate the size of the sidecar of a file."""
     posts = database.scalar("SELECT COUNT(*) FROM post")
     relations = database.scalar("SELECT COUNT(*) FROM posttagrelation")
     return Cost(relations=relations, bytes=int(posts * _BYTES_A_POST + relations * _BYTES_A_RELATION))
 
 
-def optimize(database: Database, *, common: int = _COMMON, rows_a_read: int = _ROWS_A_READ) -> Path:
+def optimize(database: Store, *, common: int = _COMMON, rows_a_read: int = _ROWS_A_READ) -> Path:
     """Write the sidecar of a file, in place of an older one; gives its folder.
 
-    Reads the posts in a few scans and the relations in one, in pieces; the file itself stays as it is.
+    The posts are read in a few scans, the relations in one, in pieces. The file itself is not changed.
 
     Args:
         database: the file.
-        common: a tag that more than one post in so many bears is kept as a bit for every post, others as lists of posts.
-        rows_a_read: how many relations are read at a time.
+        common: a tag of more than one post in `common` is stored as a bit for every post, a rarer one as a list of posts.
+        rows_a_read: relations that are read at a time.
 
     Raises:
-        DestinationError: there is no place where it can be written.
+        DestinationError: neither the file's folder nor the user's cache can be written.
     """
     columns = Columns(database)
     with NewSidecar(database.path) as sidecar:
@@ -63,7 +65,7 @@ def optimize(database: Database, *, common: int = _COMMON, rows_a_read: int = _R
         return sidecar.finish()
 
 
-def _write_tags(database: Database, sidecar: NewSidecar, ids: Ids, share: int, rows_a_read: int) -> None:
+def _write_tags(database: Store, sidecar: NewSidecar, ids: Ids, share: int, rows_a_read: int) -> None:
     counts = np.zeros(database.scalar("SELECT ifnull(MAX(tag_id), 0) + 1 FROM posttagrelation"), np.int64)
     for tag_id, count in database.rows("SELECT tag_id, COUNT(*) FROM posttagrelation GROUP BY tag_id"):
         counts[tag_id] = count
@@ -74,7 +76,7 @@ def _write_tags(database: Database, sidecar: NewSidecar, ids: Ids, share: int, r
     bits = sidecar.empty("bits", (len(common), -(-len(ids) // 8)), np.uint8)
     posts = sidecar.empty("posts", (int(counts[~is_common].sum()),), np.uint32)
     rows, filled = [], 0
-    for tag_id in tqdm(np.flatnonzero(counts).tolist(), desc="tags", unit=" tags", disable=None):
+    for tag_id in progress(np.flatnonzero(counts).tolist(), desc="tags", unit=" tags"):
         places = _distinct(together[starts[tag_id] : starts[tag_id] + counts[tag_id]])
         if is_common[tag_id]:
             row = int(np.searchsorted(common, tag_id))
@@ -92,14 +94,14 @@ def _write_tags(database: Database, sidecar: NewSidecar, ids: Ids, share: int, r
 
 
 def _by_tag(relations: Iterator[tuple[Values, Values]], path: Path, ids: Ids, counts: Ids) -> Values:
-    """The places among the ids of the posts of all relations, those of a tag together: a counting sort, on disk."""
+    """Group the posts of all relations by tag, with a counting sort on disk; posts are indices in `ids`."""
     total = int(counts.sum())
     together = np.memmap(path, np.uint32, "w+", shape=(max(total, 1),))
-    # One place more than ids, for those beyond the last.
+    # One more place than ids: posts beyond the last id get it.
     place_of_id = np.full(int(ids[-1]) + 2 if len(ids) else 1, _NOWHERE, np.uint32)
     place_of_id[ids] = np.arange(len(ids), dtype=np.uint32)
     filled = np.cumsum(counts) - counts
-    with tqdm(total=total, desc="relations", unit=" relations", unit_scale=True, disable=None) as bar:
+    with progress(total=total, desc="relations", unit=" relations", unit_scale=True) as bar:
         for posts, tags in relations:
             order = np.argsort(tags, kind="stable")
             of_tag = tags[order]
@@ -112,8 +114,8 @@ def _by_tag(relations: Iterator[tuple[Values, Values]], path: Path, ids: Ids, co
     return together
 
 
-def _relations(database: Database, rows_a_read: int) -> Iterator[tuple[Values, Values]]:
-    """Post ids and tag ids of the file's relations, some millions at a time."""
+def _relations(database: Store, rows_a_read: int) -> Iterator[tuple[Values, Values]]:
+    """Iterate over the post ids and tag ids of the file's relations, millions at a time."""
     sql = (
         "SELECT COUNT(*), MAX(id), group_concat(post_id), group_concat(tag_id) FROM "
         f"(SELECT id, post_id, tag_id FROM posttagrelation WHERE id > ? ORDER BY id LIMIT {rows_a_read})"
@@ -126,7 +128,7 @@ def _relations(database: Database, rows_a_read: int) -> Iterator[tuple[Values, V
 
 
 def _distinct(places: Values) -> Values:
-    """Ascending, each once, without those of posts that the file does not have."""
+    """Sort indices ascending, each once, without the posts that the file does not have."""
     places = np.sort(places, kind="stable")
     places = places[: np.searchsorted(places, _NOWHERE)]
     first = np.ones(len(places), bool)

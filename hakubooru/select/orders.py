@@ -1,4 +1,4 @@
-"""The orders that `order_by` takes."""
+"""Read the terms of `order_by`."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from peewee import Node, Ordering
 
 from hakubooru.errors import InputError
 from hakubooru.nearest import nearest
-from hakubooru.schema import Post
 from hakubooru.select.arguments import listed
 from hakubooru.select.predicate import check_columns, condition
+from hakubooru.store.schema import Post
 
 if TYPE_CHECKING:
     from hakubooru.select.predicate import Condition
 
 
 def order_terms(terms: tuple[Any, ...]) -> tuple[Condition, ...]:
-    """The terms of an order, the last of them by id: descending where the last that is given is.
+    """Make the terms of an order; a last term by id is added, descending if the last of `terms` is.
 
     Args:
-        terms: a column's name, `-name` for descending, or `Post.score.desc()`; or one list of them.
+        terms: names of columns, `-name` for descending, or expressions such as `Post.score.desc()`; or one list of them.
 
     Raises:
-        InputError: there is no term, no such column, or a column of another table.
+        InputError: no term is given, or a term is not a column of posts.
     """
     terms = listed(terms)
     if not terms:
-        raise InputError('order_by() needs a column; such as "id" or "-fav_count"')
+        raise InputError("order_by() needs a column: write order_by('-score', 'id')")
     orders = [_order(term) for term in terms]
     tie = Post.id.desc() if _is_descending(orders[-1]) else Post.id.asc()
     return tuple(condition(order) for order in (*orders, tie))
@@ -38,11 +38,11 @@ def _order(term: object) -> Node:
         check_columns(term, "order_by()")
         return term
     if not isinstance(term, str):
-        raise InputError(f"order_by() takes columns, and {term!r} is not one; write order_by('-score', 'id')")
+        raise InputError(f"order_by() takes columns, not {term!r}: write order_by('-score', 'id')")
     name = term.removeprefix("-")
     fields = Post._meta.fields  # noqa: SLF001 - peewee's documented name
     if name not in fields:
-        raise InputError(f"a post has no column {name!r}; {nearest(name, fields)}")
+        raise InputError(f"posts have no column {name!r}; {nearest(name, fields)}")
     order: Node = fields[name].desc() if term.startswith("-") else fields[name].asc()
     return order
 

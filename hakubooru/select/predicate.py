@@ -1,7 +1,7 @@
-"""Predicates: what is asked of a post, as frozen values joined by `&`, `|` and `~`; `hakubooru.select.ask` makes them.
+"""Predicates: conditions on posts as frozen values, which combine with `&`, `|` and `~`.
 
-They mix with peewee's own expressions (`hb.rating("general") & (Post.score > 10)`), and stand in a peewee
-query where an expression may stand. Two predicates are equal exactly when they ask the same in SQL.
+The functions of `hakubooru.select.ask` make them. They combine with peewee's own expressions (`hb.rating("general") &
+(Post.score > 10)`), and can be used in a peewee query like any expression. Two predicates are equal if their SQL is.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 from peewee import SQL, Case, Context, Expression, Field, Function, Negated, Node, NodeList, WrappedNode, fn
 
 from hakubooru.errors import InputError
-from hakubooru.expressions import Question, check_join, is_question
-from hakubooru.schema import Post, PostTagRelation, Tag
+from hakubooru.store.expressions import Question, check_join, is_question
+from hakubooru.store.schema import Post, PostTagRelation, Tag
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -24,10 +24,10 @@ _LONGEST_CHAIN: Final = 500
 
 
 class Predicate(Question):
-    """Something asked of a post."""
+    """A condition that a post matches or does not match; predicates combine with `&`, `|` and `~`."""
 
     def _node(self) -> Node:
-        """The same in peewee's terms."""
+        """The predicate as a peewee expression."""
         raise NotImplementedError
 
     def __sql__(self, context: Context) -> Context:
@@ -49,9 +49,9 @@ class Predicate(Question):
 
 @dataclass(frozen=True)
 class Condition(Predicate):
-    """A peewee expression, with words for people; equal by its SQL.
+    """A peewee expression with words that describe it. Two conditions are equal if their SQL is.
 
-    peewee's own `==` builds an expression, which is always true: its values cannot be compared themselves.
+    Peewee's expressions cannot be compared themselves: their `==` builds a new expression, which is always true.
     """
 
     node: Node = field(compare=False, repr=False)
@@ -73,7 +73,7 @@ class Condition(Predicate):
 
 @dataclass(frozen=True)
 class IdRange(Condition):
-    """That the id is at least `low` and, where there is a `high`, below it."""
+    """A range of ids: `low` <= id < `high`; without `high`, all ids from `low` on."""
 
     low: int = field(compare=False, kw_only=True)
     high: int | None = field(compare=False, kw_only=True)
@@ -81,11 +81,11 @@ class IdRange(Condition):
 
 @dataclass(frozen=True)
 class Tagged(Predicate):
-    """That a post bears a tag."""
+    """The condition that a post has a tag."""
 
     name: str
     type: str | None = field(default=None, compare=False)
-    """What the tag has to be, where that is said: a result is refused where it is of another type."""
+    """The type that the tag must have; results raise `InputError` if it has another. None allows any type."""
 
     def _node(self) -> Node:
         tag_id = Tag.select(Tag.id).where(Tag.name == self.name)
@@ -97,7 +97,7 @@ class Tagged(Predicate):
 
 @dataclass(frozen=True)
 class And(Predicate):
-    """That all of these hold; of none, that everything does."""
+    """The conjunction of predicates: a post must match all of them; without parts, every post matches."""
 
     parts: tuple[Predicate, ...]
 
@@ -105,7 +105,7 @@ class And(Predicate):
         names = [part.part for part in self.parts if isinstance(part, Not) and isinstance(part.part, Tagged)]
         if len(names) < 2:
             return _chain(" AND ", self.parts)
-        # In the place of the first of them: the parameters keep their order.
+        # They stand in the place of the first one, so that the parameters keep their order.
         others = [part for part in self.parts if not isinstance(part, Not) or part.part not in names]
         place = next(
             place for place, part in enumerate(self.parts) if isinstance(part, Not) and part.part in names
@@ -118,7 +118,7 @@ class And(Predicate):
 
 @dataclass(frozen=True)
 class Or(Predicate):
-    """That one of these holds."""
+    """The alternative of predicates: a post must match at least one of them."""
 
     parts: tuple[Predicate, ...]
 
@@ -126,7 +126,7 @@ class Or(Predicate):
         names = [part.name for part in self.parts if isinstance(part, Tagged)]
         if len(names) < 2:
             return _chain(" OR ", self.parts)
-        # One walk over the relations of all the tags, and one look into it for a post.
+        # One subquery collects the posts of all the tags; each post is then looked up once, not once a tag.
         listed = SQL("(SELECT value FROM json_each(?))", [json.dumps(names)])
         tagged = _bearing(PostTagRelation.tag.in_(Tag.select(Tag.id).where(Tag.name.in_(listed))))
         return _chain(" OR ", (tagged, *(part for part in self.parts if not isinstance(part, Tagged))))
@@ -137,13 +137,13 @@ class Or(Predicate):
 
 @dataclass(frozen=True)
 class Not(Predicate):
-    """That this does not hold."""
+    """The negation of a predicate: a post must not match it."""
 
     part: Predicate
 
     def _node(self) -> Node:
-        # `NOT` of an unknown value is unknown: without COALESCE a post that lacks the value would
-        # stand in neither of the two sets.
+        # In SQL, NOT of NULL is NULL: without COALESCE a post without the value would match neither the
+        # predicate nor its negation.
         return Negated(fn.COALESCE(self.part, 0))
 
     def __str__(self) -> str:
@@ -151,52 +151,52 @@ class Not(Predicate):
 
 
 def predicate(value: object) -> Predicate:
-    """A predicate as it is, or a peewee expression over `Post` as one.
+    """Convert a peewee expression over `Post` to a predicate; a predicate is returned unchanged.
 
     Raises:
-        InputError: the value is neither; a comparison that Python decided itself is not an expression.
+        InputError: the value is neither of the two; the result of a Python comparison is not an expression.
     """
     if isinstance(value, Predicate):
         return value
     if isinstance(value, Node) and is_question(value):
         return condition(value)
     shown = "a value, an order or a query" if isinstance(value, Node) else repr(value)
-    raise InputError(f"{shown[:100]} asks nothing of a post; write an expression such as Post.score > 10")
+    raise InputError(f"{shown[:100]} is not a condition on posts: write one, such as Post.score > 10")
 
 
 def condition(node: Node) -> Condition:
-    """A peewee expression over `Post` as a predicate, in the words of its SQL."""
+    """Convert a peewee expression over `Post` to a predicate that is described by its SQL."""
     sql, parameters = Context().sql(node).query()
     words = sql.replace('"t1".', "").replace('"', "").replace("?", "{}")
     return Condition(node, words.format(*map(repr, parameters)))
 
 
-def conjuncts(wanted: Predicate) -> tuple[Predicate, ...]:
-    """The predicates that all have to hold for this one to hold."""
-    return _parts(And, wanted)
+def conjuncts(predicate: Predicate) -> tuple[Predicate, ...]:
+    """Split a predicate into parts that a post must all match."""
+    return _parts(And, predicate)
 
 
 def check_columns(value: object, step: str) -> None:
-    """Check that an expression asks of the columns of posts alone; queries inside it may ask of others.
+    """Check that an expression uses only columns of posts; subqueries may use other tables.
 
     Args:
         value: a predicate or a peewee expression.
-        step: what it is given to.
+        step: the call that takes it, for the message.
 
     Raises:
-        InputError: it names a column of another table.
+        InputError: the expression uses a column of another table.
     """
     if isinstance(value, Field) and value.model is not Post:
         raise InputError(
-            f"{step} takes columns of Post, and {value.name!r} is one of another table: for a tag write "
-            "hb.tagged('solo'), for more Post.id.in_(PostTagRelation.select(PostTagRelation.post).where(…))"
+            f"{step} takes columns of Post, and {value.name!r} is a column of another table: for a tag write "
+            "hb.tagged('solo'), else Post.id.in_(PostTagRelation.select(PostTagRelation.post).where(…))"
         )
     for part in _inside(value):
         check_columns(part, step)
 
 
 def tags_asked(value: object) -> Iterator[Tagged]:
-    """All tags that a predicate, or a peewee expression with predicates in it, asks for."""
+    """Iterate over the tags in a predicate, or in a peewee expression that has predicates in it."""
     if isinstance(value, Tagged):
         yield value
     for part in _inside(value):
@@ -209,7 +209,7 @@ def _operand(self: Predicate, other: object) -> Predicate:
 
 
 def _inside(value: object) -> Iterable[object]:
-    """What a predicate or an expression is made of; nothing of the queries in it."""
+    """The direct parts of a predicate or an expression, without subqueries."""
     match value:
         case And(parts) | Or(parts):
             return parts
@@ -236,7 +236,7 @@ def _bearing(tags: Node) -> Node:
 
 
 def _chain(glue: str, parts: Sequence[Node]) -> Node:
-    # SQLite's parser stops at a hundred parentheses in each other, and at a thousand links of a chain.
+    # SQLite's parser takes at most 100 nested parentheses, and chains of at most 1,000 operators.
     while len(parts) > _LONGEST_CHAIN:
         parts = [
             _chain(glue, parts[start : start + _LONGEST_CHAIN])

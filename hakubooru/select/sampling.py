@@ -1,4 +1,4 @@
-"""Samples that depend on nothing but ids and a seed.
+"""Random samples that depend only on ids and a seed.
 
 The sample of `n` posts is the `n` posts with the smallest key, where
 
@@ -8,19 +8,19 @@ The sample of `n` posts is the `n` posts with the smallest key, where
              z ^ z >> 31                                 (all modulo 2 ** 64)
     key(id, seed) = mix(id ^ mix(seed))
 
-`mix` is the output function of splitmix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number
-generators", 2014); it is a bijection, so that two ids never share a key. A sample is therefore the same in
-any language and on any machine, a larger `n` contains the smaller, and new posts displace as few as possible.
+`mix` is the output function of splitmix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014).
+It is a bijection, so two ids never share a key. A sample is therefore the same in any language and on any machine. A
+larger sample contains the smaller one, and new posts displace as few posts as possible.
 
-A weighted sample is drawn without replacement after Efraimidis and Spirakis ("Weighted random sampling with a
+A weighted sample is drawn without replacement, after Efraimidis and Spirakis ("Weighted random sampling with a
 reservoir", 2006): the `n` posts that arrive first, where
 
     u = ((key >> 12) + 1/2) / 2 ** 52
     arrival = -log(1 - u) / weight                       (never, where the weight is 0)
 
-and of posts that arrive together the one with the smaller key is first. Where all weights are equal, it is the
-sample above. The last bit of a logarithm differs from one C library to the next, so ours is written out, in
-operations that IEEE 754 rounds alike everywhere: with 1 - u = m * 2 ** e and m from 1/sqrt(2) up to sqrt(2),
+If two posts arrive together, the one with the smaller key is first. If all weights are equal, the weighted sample is the
+sample above. C libraries disagree about the last bit of a logarithm. So the logarithm is written out here in operations
+that IEEE 754 rounds equally everywhere: with 1 - u = m * 2 ** e and m from 1/sqrt(2) up to sqrt(2),
 
     s = (m - 1) / (m + 1),  z = s * s
     log(1 - u) = (e * LN2) + (2 * s) * (1 + z * (1/3 + z * (1/5 + … z * (1/21))))
@@ -52,7 +52,7 @@ _LN2: Final = 0.6931471805599453
 
 
 def mix(values: Keys) -> Keys:
-    """splitmix64 of each value, (N,) uint64."""
+    """Apply splitmix64's output function to each value, (N,) uint64."""
     z = values + _GAMMA
     z = (z ^ (z >> np.uint64(30))) * _FIRST
     z = (z ^ (z >> np.uint64(27))) * _SECOND
@@ -60,15 +60,15 @@ def mix(values: Keys) -> Keys:
 
 
 def keys(ids: Ids, seed: int) -> Keys:
-    """The sampling key of each id, (N,) uint64; seeds are taken modulo 2 ** 64."""
+    """Compute the sampling key of each id, (N,) uint64; seeds are taken modulo 2 ** 64."""
     return mix(ids.astype(np.uint64) ^ mix(np.array([seed % 2**64], np.uint64)))
 
 
 def sample(ids: Ids, n: int, seed: int) -> Ids:
-    """The `n` ids with the smallest keys, in the order in which they stand in `ids`, (n,) int64.
+    """Draw the `n` ids with the smallest keys, in the order of `ids`, (n,) int64.
 
     Raises:
-        SampleError: there are fewer than `n`.
+        SampleError: there are fewer than `n` ids.
     """
     if n > len(ids):
         raise SampleError(
@@ -83,26 +83,26 @@ def sample(ids: Ids, n: int, seed: int) -> Ids:
 
 
 def shuffle(ids: Ids, seed: int) -> Ids:
-    """The ids in the order of their keys, (N,) int64; the first `n` of them are the sample of `n`."""
+    """Sort ids by their keys, (N,) int64; the first `n` of them are the sample of `n`."""
     return ids[np.argsort(keys(ids, seed))]
 
 
 def sample_weighted(ids: Ids, weights: Weights, n: int, seed: int) -> Ids:
-    """The `n` ids that arrive first, in the order in which they stand in `ids`, (n,) int64.
+    """Draw the `n` ids that arrive first, in the order of `ids`, (n,) int64.
 
     Args:
-        ids: (N,) int64.
-        weights: whole numbers of 0 or more, (N,); twice the weight is twice as likely to be drawn next.
-        n: how many.
-        seed: of the keys.
+        ids: the ids to draw from, (N,) int64.
+        weights: whole numbers of 0 or more, (N,). An id with twice the weight is twice as likely to be drawn next.
+        n: how many ids to draw.
+        seed: the seed of the keys.
 
     Raises:
-        SampleError: a weight is negative, or fewer than `n` are above 0.
+        SampleError: a weight is negative, or fewer than `n` weights are above 0.
     """
     if len(weights) and weights.min() < 0:
         count = int((weights < 0).sum())
         raise SampleError(
-            f"{count:,} posts have a weight below 0; leave them out first, as .score(min=0) does"
+            f"{count:,} posts have a negative weight; leave them out first, for example with .score(min=0)"
         )
     positive = np.flatnonzero(weights)
     if n > len(positive):
@@ -123,7 +123,7 @@ def sample_weighted(ids: Ids, weights: Weights, n: int, seed: int) -> Ids:
 
 
 def _minus_log_of_rest(by_id: Keys) -> Doubles:
-    """-log(1 - u) of each key, (N,) float64."""
+    """Compute -log(1 - u) of each key, (N,) float64."""
     rest = 1.0 - ((by_id >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
     m, e = np.frexp(rest)  # m from 1/2 up to 1
     low = m < _SQRT_HALF

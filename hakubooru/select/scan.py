@@ -1,6 +1,6 @@
-"""Reading much of a file in flat memory: SQLite joins the rows of a piece into one text, which NumPy reads.
+"""Read many rows of a file in constant memory: SQLite joins a piece of rows into one text, which NumPy parses.
 
-Two threads read at once: SQLite holds no lock of Python's while it scans.
+Two threads read at the same time, because SQLite does not hold Python's lock while it scans.
 """
 
 from __future__ import annotations
@@ -12,78 +12,80 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 
-from hakubooru.sql import id_text
+from hakubooru.store.sql import id_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from hakubooru.arrays import Ids
-    from hakubooru.database import Database
+    from hakubooru.select.memory import CachedStore
 
     Flags: TypeAlias = np.ndarray[tuple[int], np.dtype[np.bool_]]
     Pairs: TypeAlias = tuple[Ids, Ids, int]
     """Post ids and tag ids, (R,) int64 each, and the id of the piece's last row."""
     _Where: TypeAlias = tuple[str, Sequence[Any]]
-    """A condition that rows have to meet besides, and its parameters."""
+    """A further condition on rows, and its parameters."""
 
 _THREADS: Final = min(2, os.cpu_count() or 1)
 _ROWS_A_PIECE: Final = 1_000_000
-_FILTERED_A_PIECE: Final = 50_000  # of a million rows or more, so that Ctrl-C is heard
+_FILTERED_A_PIECE: Final = (
+    50_000  # the matches of about a million rows, so that Ctrl-C takes effect in between
+)
 _POSTS_A_PIECE: Final = 20_000
 _POST_OF: Final = {"post": "id", "posttagrelation": "post_id"}
 _ALL: Final = ("", ())
 _FEW: Final = 8
-"""A table is scanned where more than one post in so many is asked for; fewer are looked up by an index."""
+"""A table is scanned for more than one post in this many; fewer posts are looked up by an index."""
 
 
-def is_few(database: Database, ids: Ids) -> bool:
-    """Whether looking posts up takes less than a scan of all."""
+def is_few(database: CachedStore, ids: Ids) -> bool:
+    """Whether looking up the posts by an index is faster than a scan of the table."""
     low, high = database.memory.columns.span()
     return len(ids) * _FEW < high - low
 
 
-def relations(database: Database, tags: Flags | None = None) -> Iterator[Pairs]:
+def relations(database: CachedStore, tags: Flags | None = None) -> Iterator[Pairs]:
     """All relations of a file, a piece at a time; each piece is the rows of a range.
 
     Args:
         database: the file.
-        tags: whether a tag is wanted, by its id, (T,); by default, all are.
+        tags: a flag for each tag id, (T,) bool: whether to read its relations; by default, all are read.
     """
     bits = _tag_bits(database)
-    found = _scanned(database, "posttagrelation", f"post_id << {bits} | tag_id", _only(tags))
-    return (_unpacked(text, bits, last) for text, last in found)
+    pieces = _scanned(database, "posttagrelation", f"post_id << {bits} | tag_id", _only(tags))
+    return (_unpacked(text, bits, last) for text, last in pieces)
 
 
-def relations_of(database: Database, ids: Ids, tags: Flags | None = None) -> Iterator[Pairs]:
+def relations_of(database: CachedStore, ids: Ids, tags: Flags | None = None) -> Iterator[Pairs]:
     """The relations of some posts, all of a post in one piece; the posts in any order.
 
     Args:
         database: the file.
-        ids: posts, (N,) int64, once each.
-        tags: whether a tag is wanted, by its id, (T,); by default, all are.
+        ids: posts, (N,) int64, each once.
+        tags: a flag for each tag id, (T,) bool: whether to read its relations; by default, all are read.
     """
     bits = _tag_bits(database)
     value = f"post_id << {bits} | tag_id"
-    found = _looked_up(database, "posttagrelation", value, ids, _only(tags))
-    return (_unpacked(text, bits, last) for text, last in found)
+    pieces = _looked_up(database, "posttagrelation", value, ids, _only(tags))
+    return (_unpacked(text, bits, last) for text, last in pieces)
 
 
-def relation_rows_of(database: Database, ids: Ids) -> Iterator[tuple[Ids, Ids, Ids]]:
-    """The same with the ids of the rows: row ids, post ids and tag ids, (R,) int64 each."""
+def relation_rows_of(database: CachedStore, ids: Ids) -> Iterator[tuple[Ids, Ids, Ids]]:
+    """Iterate over the relations of posts in pieces: row ids, post ids and tag ids, (R,) int64 each."""
     bits = _tag_bits(database)
-    # Two numbers a row, so that their order among themselves is none of SQLite's choice.
+    # One text for each row keeps its two numbers together, in whatever order SQLite joins the rows.
     value = f"id || ',' || (post_id << {bits} | tag_id)"
     for text, _ in _looked_up(database, "posttagrelation", value, ids):
         rows, packed = np.fromstring(text, np.int64, sep=",").reshape(-1, 2).T
         yield rows, packed >> bits, packed & ((1 << bits) - 1)
 
 
-def years(database: Database, ids: Ids) -> Ids:
-    """The year in which each post was made, as its date is written, (N,) int64; 0 where there is no date.
+def years(database: CachedStore, ids: Ids) -> Ids:
+    """The year of each post's date as the file writes it, (N,) int64; 0 for a post without a date.
 
     Args:
         database: the file.
-        ids: posts of the file, (N,) int64, once each.
+        ids: posts of the file, (N,) int64, each once.
     """
     value = "id * 10000 + max(0, min(9999, CAST(substr(ifnull(created_at, ''), 1, 4) AS INTEGER)))"
     if is_few(database, ids):
@@ -91,13 +93,13 @@ def years(database: Database, ids: Ids) -> Ids:
     else:
         texts = _scanned(database, "post", value)
     parts = [np.fromstring(text, np.int64, sep=",") for text, _ in texts]
-    found = np.sort(np.concatenate([np.empty(0, np.int64), *parts]), kind="stable")
-    made: Ids = found[np.searchsorted(found, ids * 10_000)] % 10_000
-    return made
+    pairs = np.sort(np.concatenate([np.empty(0, np.int64), *parts]), kind="stable")
+    of_posts: Ids = pairs[np.searchsorted(pairs, ids * 10_000)] % 10_000
+    return of_posts
 
 
-def _scanned(database: Database, table: str, value: str, only: _Where = _ALL) -> Iterator[tuple[str, int]]:
-    """A value of all rows of a table, joined by commas, a piece at a time, and the id of its last row."""
+def _scanned(database: CachedStore, table: str, value: str, only: _Where = _ALL) -> Iterator[tuple[str, int]]:
+    """Scan a table in pieces: the value of each row, joined by commas, and the id of the last row of the piece."""
     where, parameters = only
     count = _FILTERED_A_PIECE if where else _ROWS_A_PIECE
     sql = (
@@ -106,13 +108,13 @@ def _scanned(database: Database, table: str, value: str, only: _Where = _ALL) ->
     )
 
     def share(low: int, high: int) -> Iterator[tuple[str, int]]:
-        found = count
-        while found == count:
-            ((found, low, text),) = database.rows(sql, [low, high, *parameters])
-            if found:
+        rows = count
+        while rows == count:
+            ((rows, low, text),) = database.rows(sql, [low, high, *parameters])
+            if rows:
                 yield text, low
 
-    # Two questions: SQLite answers both from the ends of the table only where they are asked alone.
+    # Two subqueries: SQLite reads MIN and MAX from the ends of a table only if each stands alone.
     ends = f"ifnull((SELECT MIN(id) FROM {table}), 1) - 1, ifnull((SELECT MAX(id) FROM {table}), 0)"
     ((first, last),) = database.rows(f"SELECT {ends}")
     edges = [first + (last - first) * place // _THREADS for place in range(_THREADS + 1)]
@@ -120,32 +122,32 @@ def _scanned(database: Database, table: str, value: str, only: _Where = _ALL) ->
 
 
 def _looked_up(
-    database: Database, table: str, value: str, ids: Ids, only: _Where = _ALL
+    database: CachedStore, table: str, value: str, ids: Ids, only: _Where = _ALL
 ) -> Iterator[tuple[str, int]]:
-    """The same of the rows of some posts, found by an index."""
+    """Look up the rows of posts in pieces: the value of each row, joined by commas, and the id of the last row."""
     where, parameters = only
     sql = (
         f"SELECT group_concat({value}), MAX(id) FROM {table} "
         f"WHERE {_POST_OF[table]} IN (SELECT value FROM json_each(?)) {where}"
     )
 
-    def share(some: Ids) -> Iterator[tuple[str, int]]:
-        for start in range(0, len(some), _POSTS_A_PIECE):
-            asked = id_text(some[start : start + _POSTS_A_PIECE])
-            ((text, last),) = database.rows(sql, [asked, *parameters])
+    def share(posts: Ids) -> Iterator[tuple[str, int]]:
+        for start in range(0, len(posts), _POSTS_A_PIECE):
+            piece = id_text(posts[start : start + _POSTS_A_PIECE])
+            ((text, last),) = database.rows(sql, [piece, *parameters])
             if text:
                 yield text, last
 
-    return _in_parallel([share(some) for some in np.array_split(ids, _THREADS)])
+    return _in_parallel([share(posts) for posts in np.array_split(ids, _THREADS)])
 
 
 def _only(tags: Flags | None) -> _Where:
-    # A look into a blob: several times faster than one into an index.
+    # A lookup in a blob is several times faster than one in an index.
     return _ALL if tags is None else ("AND substr(?, tag_id + 1, 1) = x'01'", (tags.tobytes(),))
 
 
-def _tag_bits(database: Database) -> int:
-    """How many bits the ids of the file's tags take."""
+def _tag_bits(database: CachedStore) -> int:
+    """How many bits the largest tag id of the file takes."""
     return int(database.scalar("SELECT ifnull(MAX(id), 0) FROM tag")).bit_length()
 
 
@@ -155,7 +157,7 @@ def _unpacked(text: str, bits: int, last: int) -> Pairs:
 
 
 def _in_parallel(shares: list[Iterator[Any]]) -> Iterator[Any]:
-    """What several iterators give, each run ahead by one in a thread of its own."""
+    """Merge iterators, each of which computes one item ahead in a thread of its own."""
     with ThreadPoolExecutor(len(shares)) as pool:
         ahead = deque((share, pool.submit(next, share, None)) for share in shares)
         while ahead:

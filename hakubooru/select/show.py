@@ -1,19 +1,19 @@
-"""How a selection shows itself in a notebook; nothing runs for it but a look at five posts that are known."""
+"""Show a selection as HTML in a notebook, without running it; if it ran before, its first posts are read."""
 
 from __future__ import annotations
 
 from html import escape
 from typing import TYPE_CHECKING, Final
 
-from hakubooru.schema import Post
 from hakubooru.select.step import Combined, Everything, Step
-from hakubooru.sql import id_list
+from hakubooru.store.schema import Post
+from hakubooru.store.sql import id_list
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hakubooru.arrays import Ids
-    from hakubooru.database import Database
+    from hakubooru.select.memory import CachedStore
 
 _SHOWN: Final = 5
 _COLUMNS: Final = (
@@ -28,10 +28,10 @@ _COLUMNS: Final = (
 )
 
 
-def as_html(database: Database, step: Step) -> str:
-    """A selection's steps, and once they are known its count and first posts, as HTML."""
+def as_html(database: CachedStore, step: Step) -> str:
+    """Show the steps of a selection as HTML, with its count and first posts if they are cached."""
     ids = database.memory.get(step)
-    count = "not counted yet: ask for .count()" if ids is None else f"{len(ids):,} posts"
+    count = "not counted yet: call .count()" if ids is None else f"{len(ids):,} posts"
     steps = "".join(f"<li>{line}</li>" for line in _items(step))
     head = f"<b>Selection</b> of {escape(database.path.name)}: {count}"
     return f"<div>{head}<ol>{steps}</ol>{'' if ids is None else _table(database, ids[:_SHOWN])}</div>"
@@ -51,9 +51,9 @@ def _items(step: Step) -> Iterator[str]:
             yield escape(str(step))
 
 
-def _table(database: Database, ids: Ids) -> str:
-    found = {post.id: post for post in database.execute(Post.select().where(Post.id.in_(id_list(ids))))}
-    rows = [found[post_id] for post_id in ids.tolist() if post_id in found]
+def _table(database: CachedStore, ids: Ids) -> str:
+    posts = {post.id: post for post in database.execute(Post.select().where(Post.id.in_(id_list(ids))))}
+    rows = [posts[post_id] for post_id in ids.tolist() if post_id in posts]
     head = "".join(f"<th>{name}</th>" for name in _COLUMNS)
     cells = ("".join(f"<td>{escape(str(getattr(post, name)))}</td>" for name in _COLUMNS) for post in rows)
     return f"<table><tr>{head}</tr>{''.join(f'<tr>{row}</tr>' for row in cells)}</table>"

@@ -1,15 +1,15 @@
 """The sidecar of a metadata file: its numeric columns and the posts of every tag, as arrays on disk.
 
-`hakubooru db optimize FILE` writes it, once; nothing needs it, and the file itself stays as it is. It is a folder of
-NumPy arrays that are mapped into memory, so that opening it reads next to nothing:
+`hakubooru db optimize FILE` writes it. It is optional, and the file itself is not changed. The sidecar is a folder of
+NumPy arrays, which are mapped into memory, so that opening it is quick:
 
-    stamp.json      what the file was like: a sidecar of an older state is not used
+    stamp.json      the state of the file: the sidecar of an older state is not used
     id.npy, …       the columns, in the order of ids
-    tags.npy        (T, 4) int64: tag id, posts, where its posts begin, and whether they are bits
-    posts.npy       uint32: for most tags the places of their posts among the ids, ascending
-    bits.npy        uint8: for the commonest tags a bit for every post
+    tags.npy        (T, 4) int64: tag id, number of posts, start of its posts, and whether they are bits
+    posts.npy       uint32: for most tags, the indices of their posts among the ids, ascending
+    bits.npy        uint8: for the most common tags, a bit for every post
 
-It lies beside the file, in `FILE.sidecar`, or, where that folder cannot be written, in the user's cache.
+Its folder is `FILE.sidecar` beside the file, or a folder in the user's cache if that cannot be written.
 """
 
 from __future__ import annotations
@@ -28,18 +28,19 @@ from hakubooru.errors import DestinationError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hakubooru.select.columns import Values
+    from hakubooru.arrays import Values
+
 
 LAYOUT: Final = 1
-"""The number of this layout; a sidecar of another is not used."""
+"""The version of the layout; a sidecar of another version is not used."""
 
 _POSTS_A_READ: Final = 8_000_000
 _ONES: Final = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(axis=1, dtype=np.uint32)
-"""How many bits of a byte are set."""
+"""The number of set bits of each byte value, (256,)."""
 
 
 class Sidecar:
-    """An open sidecar."""
+    """An open sidecar of a metadata file."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -50,27 +51,27 @@ class Sidecar:
         self._spans = tags[:, 1:]
 
     def has(self, name: str) -> bool:
-        """Whether it has a column."""
+        """Whether the sidecar has a column."""
         return (self.folder / f"{name}.npy").exists()
 
     def load(self, name: str) -> Values:
-        """An array, mapped into memory, not to be written to."""
+        """Map an array into memory, read-only."""
         array: Values = np.load(self.folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
         return array.view(np.ndarray)
 
     def is_common(self, tag_id: int) -> bool:
-        """Whether so many posts bear a tag that it has a bit for every post."""
+        """Whether a tag is so common that the sidecar has a bit for every post."""
         return bool(self._span(tag_id)[2])
 
     def places(self, tag_id: int) -> Values:
-        """The places among the ids of the posts that bear a tag, ascending."""
+        """The indices among all ids of the posts that have a tag, ascending."""
         count, start, is_bits = self._span(tag_id)
         if is_bits:
             return np.flatnonzero(self._unpacked(start))
         return self._posts[start : start + count]
 
     def bearing(self, tag_id: int, posts: int) -> Values:
-        """Whether each of the file's posts, of which there are so many, bears a tag, (N,) bool."""
+        """Whether each post of the file has a tag, (N,) bool; `posts` is their number N."""
         count, start, is_bits = self._span(tag_id)
         if is_bits:
             return self._unpacked(start)[:posts].view(bool)
@@ -79,20 +80,20 @@ class Sidecar:
         return mask
 
     def counts(self, mask: Values) -> tuple[Values, Values]:
-        """Tag ids, and how many posts of a mask, (N,) bool, bear each, (T,) each."""
-        counts, starts, is_bits = self._spans.T
-        found = np.zeros(len(counts), np.int64)
+        """The ids of tags, and how many posts of a mask, (N,) bool, have each, (T,) each."""
+        totals, starts, is_bits = self._spans.T
+        counts = np.zeros(len(totals), np.int64)
         packed = np.packbits(mask)
         for tag in np.flatnonzero(is_bits).tolist():
-            found[tag] = _ONES[self._bits[starts[tag]] & packed].sum()
-        listed = np.flatnonzero((is_bits == 0) & (counts > 0))
-        pieces = np.cumsum(counts[listed]) // _POSTS_A_READ
-        for some in np.split(listed, np.flatnonzero(np.diff(pieces)) + 1):
-            if len(some):
-                first, end = starts[some[0]], starts[some[-1]] + counts[some[-1]]
+            counts[tag] = _ONES[self._bits[starts[tag]] & packed].sum()
+        rare = np.flatnonzero((is_bits == 0) & (totals > 0))
+        pieces = np.cumsum(totals[rare]) // _POSTS_A_READ
+        for tags in np.split(rare, np.flatnonzero(np.diff(pieces)) + 1):
+            if len(tags):
+                first, end = starts[tags[0]], starts[tags[-1]] + totals[tags[-1]]
                 inside = mask[self._posts[first:end]]
-                found[some] = np.add.reduceat(inside, starts[some] - first, dtype=np.int64)
-        return self._tag_ids, found
+                counts[tags] = np.add.reduceat(inside, starts[tags] - first, dtype=np.int64)
+        return self._tag_ids, counts
 
     def _unpacked(self, row: int) -> Values:
         return np.unpackbits(self._bits[row])
@@ -106,22 +107,22 @@ class Sidecar:
 
 
 def open_sidecar(database: Path) -> Sidecar | None:
-    """The sidecar of a metadata file; None where there is none, or only one of another state of the file."""
+    """Open the sidecar of a metadata file; None if there is none for the current state of the file."""
     stamp = stamp_of(database)
     for folder in (_beside(database), _cached(database)):
         try:
-            found = json.loads((folder / "stamp.json").read_text(encoding="utf-8"))
+            recorded = json.loads((folder / "stamp.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             continue
-        if found == stamp:
+        if recorded == stamp:
             return Sidecar(folder)
     return None
 
 
 def stamp_of(database: Path) -> dict[str, Any]:
-    """What tells one state of a file from another, and is the same in a copy.
+    """A stamp of the state of a file, which is the same for a copy: the layout, the size, and SQLite's change counter.
 
-    SQLite counts the transactions that changed a file in its header, in bytes 24 to 27.
+    SQLite counts the transactions that changed a file in bytes 24 to 27 of its header.
     """
     with database.open("rb") as file:
         header = file.read(28)
@@ -133,7 +134,7 @@ def stamp_of(database: Path) -> dict[str, Any]:
 
 
 class NewSidecar:
-    """A sidecar in the making: built beside and renamed, and removed where that fails.
+    """A writer of a sidecar, for a `with` statement: the folder is renamed by `finish`, and removed on an error.
 
     Raises:
         DestinationError: neither the file's folder nor the user's cache can be written.
@@ -155,20 +156,20 @@ class NewSidecar:
         )
 
     def save(self, name: str, values: np.ndarray[Any, Any]) -> None:
-        """Write an array."""
+        """Write an array to the sidecar."""
         np.save(self.folder / f"{name}.npy", values, allow_pickle=False)
 
     def empty(self, name: str, shape: tuple[int, ...], dtype: type[np.generic]) -> Values:
-        """An array on disk to be filled."""
+        """Create an array on disk, for the caller to fill."""
         array: Values = np.lib.format.open_memmap(self.folder / f"{name}.npy", "w+", dtype, shape)
         return array
 
     def scratch(self, name: str) -> Path:
-        """A path for what is not to be kept."""
+        """The path of a temporary file."""
         return self.folder / name
 
     def finish(self) -> Path:
-        """Give it its name, in place of an older one."""
+        """Rename the folder to its final name, replace an older sidecar, and return the path."""
         (self.folder / "stamp.json").write_text(
             json.dumps(self._stamp) + "\n", encoding="utf-8", newline="\n"
         )

@@ -1,4 +1,4 @@
-"""The steps that a selection is made of: frozen values that form a tree, and the words for each."""
+"""The steps of a selection: frozen values that form a tree, each with its words as `str`."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from hakubooru.select.predicate import Condition, Predicate
 
 MEASURES: Final = ("score", "fav_count")
-"""The counts that say which post of a family is the best."""
+"""The columns that can decide which post of a family is the best."""
 GROUPINGS: Final = ("character", "artist", "copyright", "rating", "year")
-"""What posts can be grouped by for a sample."""
+"""The groups that `sample_per` can draw from."""
 WEIGHTS: Final = ("score", "fav_count", "up_score", "image_width", "image_height", "file_size")
-"""The columns that posts can be weighed by."""
+"""The columns that can be the weight of a post."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Everything:
 
 @dataclass(frozen=True)
 class Filtered:
-    """The posts of a source for which a predicate holds."""
+    """The posts of a source that match a predicate."""
 
     source: Step
     predicate: Predicate
@@ -42,7 +42,7 @@ class Filtered:
 
 @dataclass(frozen=True)
 class Among:
-    """The posts of a source whose ids are in a list: little-endian int64, ascending."""
+    """The posts of a source whose ids are in a list, stored as ascending little-endian int64."""
 
     source: Step
     ids: bytes
@@ -66,7 +66,7 @@ class Sampled:
 
 @dataclass(frozen=True)
 class SampledPer:
-    """The posts of a source that a sample of at most so many takes from any of their groups."""
+    """A sample of at most `at_most` posts of each group of a source."""
 
     source: Step
     by: str
@@ -75,9 +75,9 @@ class SampledPer:
 
     def __post_init__(self) -> None:
         if self.by not in GROUPINGS:
-            raise InputError(f"sample_per() knows no groups by {self.by!r}; {nearest(self.by, GROUPINGS)}")
+            raise InputError(f"sample_per() cannot group by {self.by!r}; {nearest(self.by, GROUPINGS)}")
         if self.at_most < 0:
-            raise InputError(f"at most {self.at_most} of each {self.by} is none; ask for 0 or more")
+            raise InputError(f"sample_per() takes at_most= of 0 or more, not {self.at_most}")
 
     def __str__(self) -> str:
         return f"sample of at most {self.at_most:,} per {self.by}, seed {self.seed}"
@@ -94,9 +94,11 @@ class SampledWeighted:
 
     def __post_init__(self) -> None:
         if self.column not in WEIGHTS:
-            raise InputError(f"a post cannot be weighed by {self.column!r}; {nearest(self.column, WEIGHTS)}")
+            raise InputError(
+                f"sample_weighted() cannot weigh posts by {self.column!r}; {nearest(self.column, WEIGHTS)}"
+            )
         if self.size < 0:
-            raise InputError(f"a sample of {self.size} posts is none; ask for 0 or more")
+            raise InputError(f"sample_weighted() takes 0 posts or more, not {self.size}")
 
     def __str__(self) -> str:
         return f"sample of {self.size:,} weighted by {self.column}, seed {self.seed}"
@@ -116,7 +118,7 @@ class Combined:
 
 @dataclass(frozen=True)
 class Ordered:
-    """The posts of a source in the order of SQL terms; ties in the order of ids."""
+    """The posts of a source, sorted by SQL terms."""
 
     source: Step
     terms: tuple[Condition, ...]
@@ -127,7 +129,7 @@ class Ordered:
 
 @dataclass(frozen=True)
 class Shuffled:
-    """The posts of a source in the order of their sampling keys."""
+    """The posts of a source, sorted by their sampling keys."""
 
     source: Step
     seed: int
@@ -149,26 +151,28 @@ class Limited:
 
 @dataclass(frozen=True)
 class BestOfFamily:
-    """The posts of a source without those that a relative in it beats, by a count."""
+    """The best post of each family in a source, by a column."""
 
     source: Step
     by: str
 
     def __post_init__(self) -> None:
         if self.by not in MEASURES:
-            raise InputError(f"the best of a family is told by {' or '.join(MEASURES)}, not by {self.by!r}")
+            raise InputError(
+                f"best_of_family() compares posts by {' or '.join(MEASURES)}, not by {self.by!r}"
+            )
 
     def __str__(self) -> str:
         return f"best of each family by {self.by}"
 
 
 Narrowing = Sampled | SampledPer | SampledWeighted | Shuffled | Limited | BestOfFamily
-"""What takes from one source, by more than a question to each post."""
+"""The steps with one source for which a post's own columns are not enough."""
 Step = Everything | Filtered | Among | Combined | Ordered | Narrowing
 
 
 def sources(step: Step) -> tuple[Step, ...]:
-    """The steps that a step takes its posts from."""
+    """The source steps of a step: none, one, or the two sides of a combination."""
     match step:
         case Everything():
             return ()
@@ -179,14 +183,14 @@ def sources(step: Step) -> tuple[Step, ...]:
 
 
 def walk(step: Step) -> Iterator[Step]:
-    """A step and all that it rests on, the first of them first."""
+    """Iterate over a step and all its sources, sources first."""
     for source in sources(step):
         yield from walk(source)
     yield step
 
 
 def describe(step: Step) -> str:
-    """A selection's steps in words, on one line."""
+    """Describe the steps of a selection in words, on one line."""
     match step:
         case Everything():
             return str(step)

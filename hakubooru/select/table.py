@@ -1,4 +1,4 @@
-"""Posts as Arrow tables and pandas frames, read in batches."""
+"""Read posts in batches into Arrow tables, pandas frames and Parquet files."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from pyarrow import parquet
 from hakubooru.errors import DestinationError, InputError
 from hakubooru.files import replacing
 from hakubooru.nearest import nearest
-from hakubooru.schema import RATINGS, Post
-from hakubooru.sql import id_text
+from hakubooru.select.arguments import column
+from hakubooru.store.schema import RATINGS, Post
+from hakubooru.store.sql import id_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,63 +23,65 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from hakubooru.arrays import Ids
-    from hakubooru.database import Database
+    from hakubooru.store.store import Store
 
 _POSTS_A_BATCH: Final = 50_000
 
 COLUMNS: Final = tuple(field.name for field in Post._meta.sorted_fields)  # noqa: SLF001 - peewee's documented name
-"""The columns of a post, in the file's order."""
+"""The columns of posts, in the order of the file."""
 
 
-def read_batches(database: Database, ids: Ids, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
+def read_batches(database: Store, ids: Ids, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
     """Posts in the order of `ids`, a record batch for each 50,000; ratings by name.
 
     Raises:
-        InputError: there is no such column.
+        InputError: posts have no column of that name.
     """
     schema = arrow_schema(columns)
     sql = (
         f"SELECT {', '.join(schema.names)} FROM post WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id"
     )
     for start in range(0, len(ids), _POSTS_A_BATCH):
-        some = ids[start : start + _POSTS_A_BATCH]
-        rows = database.rows(sql, [id_text(some)])
+        posts = ids[start : start + _POSTS_A_BATCH]
+        rows = database.rows(sql, [id_text(posts)])
         values = zip(*rows, strict=True) if rows else [()] * len(schema)
         arrays = [_array(field, list(column)) for field, column in zip(schema, values, strict=True)]
         batch = pa.RecordBatch.from_arrays(arrays, schema=schema)
-        yield batch.take(pa.array(np.argsort(np.argsort(some))))
+        yield batch.take(pa.array(np.argsort(np.argsort(posts))))
 
 
 def arrow_schema(columns: Sequence[str] | None) -> pa.Schema:
-    """The Arrow types of columns of `post`; of all, where none are named.
+    """Make the Arrow schema of columns of posts; None means all columns.
 
     Raises:
-        InputError: there is no such column.
+        InputError: posts have no column of that name.
     """
     if isinstance(columns, str):
         raise InputError(f"columns are given as a list: [{columns!r}], not {columns!r}")
-    names = COLUMNS if columns is None else tuple(columns)
+    names = COLUMNS if columns is None else tuple(map(column, columns))
+    if not names:
+        raise InputError("no columns are given; name one, such as id, or leave them away for all")
     for name in names:
         if name not in COLUMNS:
-            raise InputError(f"a post has no column {name!r}; {nearest(name, COLUMNS)}")
+            raise InputError(f"posts have no column {name!r}; {nearest(name, COLUMNS)}")
     return pa.schema([(name, _arrow_type(name), Post._meta.fields[name].null) for name in names])  # noqa: SLF001
 
 
-def read_table(database: Database, ids: Ids, columns: Sequence[str] | None) -> pa.Table:
+def read_table(database: Store, ids: Ids, columns: Sequence[str] | None) -> pa.Table:
     """Posts as an Arrow table, in the order of `ids`.
 
     Raises:
-        InputError: there is no such column.
+        InputError: posts have no column of that name.
     """
     return pa.Table.from_batches(read_batches(database, ids, columns), schema=arrow_schema(columns))
 
 
-def write_parquet(path: Path, database: Database, ids: Ids, columns: Sequence[str] | None) -> None:
+def write_parquet(path: Path, database: Store, ids: Ids, columns: Sequence[str] | None) -> None:
     """Write posts to a Parquet file, in the order of `ids`, in flat memory; beside, and renamed.
 
     Raises:
-        InputError: there is no such column.
-        DestinationError: the file cannot be written there.
+        InputError: posts have no column of that name.
+        DestinationError: the file cannot be written.
     """
     schema = arrow_schema(columns)
     try:
@@ -89,11 +92,11 @@ def write_parquet(path: Path, database: Database, ids: Ids, columns: Sequence[st
         raise DestinationError(f"{path} cannot be written: {error.strerror}; choose another path") from error
 
 
-def read_frame(database: Database, ids: Ids, columns: Sequence[str] | None) -> pd.DataFrame:
+def read_frame(database: Store, ids: Ids, columns: Sequence[str] | None) -> pd.DataFrame:
     """Posts as a pandas frame, in the order of `ids`; integers that may be missing are `Int64`.
 
     Raises:
-        InputError: there is no such column.
+        InputError: posts have no column of that name.
     """
     import pandas as pd  # noqa: PLC0415 - half a second that only frames need
 

@@ -1,4 +1,4 @@
-"""How many posts of a selection bear each tag."""
+"""Count how many posts of a selection have each tag."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hakubooru.schema import TAG_TYPES
 from hakubooru.select.scan import is_few, relation_rows_of, relations, relations_of
+from hakubooru.store.schema import TAG_TYPES
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from hakubooru.arrays import Ids
-    from hakubooru.database import Database
+    from hakubooru.select.memory import CachedStore
 
 
-def tag_counts(database: Database, ids: Ids) -> pd.DataFrame:
+def tag_counts(database: CachedStore, ids: Ids) -> pd.DataFrame:
     """The tags of some posts: a frame with `name`, `type` and `posts`, the commonest first, equals by name.
 
     Args:
         database: the file.
-        ids: posts of the file, (N,) int64, once each.
+        ids: posts of the file, (N,) int64, each once.
     """
     import pandas as pd  # noqa: PLC0415 - half a second that only frames need
 
@@ -38,51 +38,51 @@ def tag_counts(database: Database, ids: Ids) -> pd.DataFrame:
     return frame.sort_values(["posts", "name"], ascending=[False, True], ignore_index=True)
 
 
-def count_tags(database: Database, ids: Ids) -> Ids:
+def count_tags(database: CachedStore, ids: Ids) -> Ids:
     """How many of some posts bear each tag, by the tag's id, (T,) int64; a tag that a post bears twice counts once.
 
-    A sidecar tells it; without, the relations of the posts are read in pieces, or all relations in one scan. Memory
-    stays flat.
+    A tag that the relations list twice for a post counts once. The counts come from the sidecar if there is one. Else the
+    relations of the posts are looked up in pieces, or all relations are scanned. Memory stays constant.
     """
     counts = np.zeros(int(database.scalar("SELECT ifnull(MAX(id), 0) FROM tag")) + 1, np.int64)
     if is_few(database, ids):
         for posts, tags, _ in relations_of(database, ids):
             _count(counts, posts, tags)
     elif database.memory.columns.know_tags():
-        tag_ids, found = database.memory.columns.tag_counts(ids)
+        tag_ids, posts_of_tags = database.memory.columns.tag_counts(ids)
         is_tag = tag_ids < len(counts)
-        counts[tag_ids[is_tag]] = found[is_tag]
+        counts[tag_ids[is_tag]] = posts_of_tags[is_tag]
     else:
         _count_in_a_scan(database, np.sort(ids, kind="stable"), counts)
     return counts
 
 
-def _count_in_a_scan(database: Database, ids: Ids, counts: Ids) -> None:
-    seen, scattered = np.zeros(len(ids), bool), np.zeros(len(ids), bool)
+def _count_in_a_scan(database: CachedStore, ids: Ids, counts: Ids) -> None:
+    is_counted, is_scattered = np.zeros(len(ids), bool), np.zeros(len(ids), bool)
     ends = []
     for posts, tags, last in relations(database):
         places = np.searchsorted(ids, posts)
-        is_known = places < len(ids)
-        is_known[is_known] = ids[places[is_known]] == posts[is_known]
-        _count(counts, places[is_known], tags[is_known])
-        here = np.zeros(len(ids), bool)
-        here[places[is_known]] = True
-        scattered |= seen & here
-        seen |= here
+        is_selected = places < len(ids)
+        is_selected[is_selected] = ids[places[is_selected]] == posts[is_selected]
+        _count(counts, places[is_selected], tags[is_selected])
+        in_piece = np.zeros(len(ids), bool)
+        in_piece[places[is_selected]] = True
+        is_scattered |= is_counted & in_piece
+        is_counted |= in_piece
         ends.append(last)
-    _count_once(database, counts, ids[scattered], np.sort(np.array(ends, np.int64)))
+    _count_once(database, counts, ids[is_scattered], np.sort(np.array(ends, np.int64)))
 
 
 def _count(counts: Ids, posts: Ids, tags: Ids, sign: int = 1) -> None:
-    """Add the number of different posts of each tag."""
+    """Add the number of different posts of each tag to the counts, or with sign=-1 subtract it."""
     bits = len(counts).bit_length()
     pairs = np.sort(posts << bits | tags)
     pairs = pairs[np.append(True, pairs[1:] != pairs[:-1])[: len(pairs)]]
     counts += sign * np.bincount(pairs & ((1 << bits) - 1), minlength=len(counts))[: len(counts)]
 
 
-def _count_once(database: Database, counts: Ids, posts: Ids, ends: Ids) -> None:
-    """Take back what was counted twice: tags of posts whose relations lie in several pieces, by the pieces' ends."""
+def _count_once(database: CachedStore, counts: Ids, posts: Ids, ends: Ids) -> None:
+    """Correct the counts of posts whose relations lie in several pieces; `ends` are the last rows of the pieces."""
     for rows, of_post, tags in relation_rows_of(database, posts):
         pieces = np.searchsorted(ends, rows)
         for piece in np.unique(pieces):

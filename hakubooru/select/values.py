@@ -1,4 +1,4 @@
-"""The values of a post that metatags ask for and orders compare, as peewee nodes."""
+"""Calculated values of posts as peewee expressions, for metatags, predicates and orders."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from peewee import fn
 
-from hakubooru.schema import TAG_TYPES, Post, PostTagRelation, Tag
+from hakubooru.store.schema import TAG_TYPES, Post, PostTagRelation, Tag
 
 if TYPE_CHECKING:
     from peewee import Node
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 DOWNVOTES: Final = fn.ABS(Post.down_score)
 PIXELS: Final = Post.image_width * Post.image_height
 HAS_RATIO: Final = (Post.image_width > 0) & (Post.image_height > 0)
-"""That width and height are known; a post of which they are 0 has no ratio."""
+"""The condition that a post has an aspect ratio: its width and height are not 0."""
 RATIO: Final = 1.0 * Post.image_width / fn.MAX(1, Post.image_height)
-"""Width to height."""
+"""The aspect ratio, width divided by height."""
 SECONDS: Final = fn.strftime("%s", Post.created_at).cast("INTEGER")
-"""When the post was made, since 1970; the dates of the file name their time zone."""
+"""The date of a post in seconds since 1970; the dates of the file have a time zone."""
 
 COUNTED_TYPES: Final = {
     "gentags": "general",
@@ -27,11 +27,11 @@ COUNTED_TYPES: Final = {
     "copytags": "copyright",
     "metatags": "meta",
 }
-"""The metatags that count the tags of one type."""
+"""The metatags that count tags of one type, with that type."""
 
 
 def tag_count(type: str | None = None) -> Node:
-    """How many tags a post has, of one type where one is named; a tag that stands there twice counts once."""
+    """Make the expression for the number of a post's tags, or of its tags of one type; each tag counts once."""
     count = PostTagRelation.select(fn.COUNT(fn.DISTINCT(PostTagRelation.tag))).where(
         PostTagRelation.post == Post.id
     )

@@ -1,7 +1,7 @@
-"""Predicates over numeric columns, answered by NumPy instead of a scan.
+"""Evaluate predicates over numeric columns with NumPy instead of a scan.
 
-What a peewee expression asks is worked out here by SQL's own rules, unknown values included. An expression with
-anything that is not known to mean the same in both is left to SQLite.
+Peewee expressions are evaluated by the rules of SQL, NULL included. An expression is left to SQLite if any part of it
+may mean something else in NumPy.
 """
 
 from __future__ import annotations
@@ -13,26 +13,27 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import numpy as np
 from peewee import Expression, Field, Function, Negated, NodeList, Value
 
-from hakubooru.schema import Post
 from hakubooru.select.columns import EXTENSIONS, MISSING, NUMBERS, TRAITS, Columns
 from hakubooru.select.predicate import And, Condition, Not, Or, Tagged
+from hakubooru.store.schema import Post
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hakubooru.select.columns import Values
+    from hakubooru.arrays import Values
+
 
 Mask: TypeAlias = "np.ndarray[tuple[int], np.dtype[np.bool_]]"
-"""Whether something holds, (N,), for each post of a file."""
+"""A boolean for each post of a file, (N,)."""
 
 
 class LeftToSQLiteError(Exception):
-    """An expression has a part that only SQLite can work out."""
+    """An expression has a part that only SQLite can evaluate."""
 
 
 @dataclass(frozen=True)
 class Truth:
-    """SQL's three values: where something is true, and where it is false; elsewhere it is unknown."""
+    """A value of SQL's three-valued logic for each post: true, false, or unknown where neither mask is set."""
 
     true: Mask
     false: Mask
@@ -67,10 +68,10 @@ _COLUMNS: Final = {"id", *NUMBERS, *TRAITS} - {"created_at", "extension", *_LACK
 
 
 def truth(node: Any, columns: Columns) -> Truth:
-    """Where a predicate or a peewee expression holds, and where it does not.
+    """Evaluate a predicate or a peewee expression for each post.
 
     Raises:
-        LeftToSQLiteError: it asks for more than numeric columns.
+        LeftToSQLiteError: the expression needs more than numeric columns.
     """
     match node:
         case And(parts):
@@ -98,7 +99,7 @@ def truth(node: Any, columns: Columns) -> Truth:
 
 
 class _Unread(Columns):
-    """What columns answer, told without reading them: they hold no posts."""
+    """Empty columns, to find out whether columns can answer an expression without reading any."""
 
     def __init__(self, *, tags: bool) -> None:
         self._tags = tags
@@ -111,7 +112,7 @@ class _Unread(Columns):
 
 
 def is_answered(node: Any, columns: Columns) -> bool:
-    """Whether columns answer a predicate or a peewee expression; reads none."""
+    """Whether columns can answer a predicate or a peewee expression; no column is read."""
     try:
         truth(node, _Unread(tags=columns.know_tags()))
     except LeftToSQLiteError:
@@ -120,10 +121,10 @@ def is_answered(node: Any, columns: Columns) -> bool:
 
 
 def _joined(join: Callable[[Truth, Truth], Truth], parts: list[Truth]) -> Truth:
-    found, *others = parts
+    result, *others = parts
     for other in others:
-        found = join(found, other)
-    return found
+        result = join(result, other)
+    return result
 
 
 def _expression(node: Expression, columns: Columns) -> Truth:
@@ -147,7 +148,7 @@ def _expression(node: Expression, columns: Columns) -> Truth:
     if node.op in {"IN", "NOT IN"}:
         listed = _list(node.lhs, node.rhs)
         inside = np.isin(values, listed)
-        # Of an empty list SQL knows the answer even where it does not know the value.
+        # In SQL, NULL IN () is false, not NULL.
         return _known(inside if node.op == "IN" else ~inside, unknown if listed else None)
     raise LeftToSQLiteError(node.op)
 
@@ -161,7 +162,7 @@ def _extension(node: Expression, columns: Columns) -> Truth:
 
 
 def _missing(node: Any, columns: Columns) -> Mask:
-    """Where a column is NULL."""
+    """The mask of the posts in which a column is NULL."""
     if isinstance(node, Field) and node.model is Post:
         if node.name in _LACKING:
             return columns[_LACKING[node.name]].astype(bool)
@@ -171,14 +172,14 @@ def _missing(node: Any, columns: Columns) -> Mask:
 
 
 def _values(node: Any, columns: Columns) -> tuple[Values, Mask | None]:
-    """Numbers, (N,), and where they are unknown; None where they are known throughout."""
+    """Evaluate an expression to numbers, (N,), and a mask of those that are NULL; None if no number is NULL."""
     if isinstance(node, Field) and node.model is Post and node.name in _COLUMNS:
         values = columns[node.name]
         return values, (values == MISSING) if node.name in _NULLABLE else None
     if isinstance(node, Expression) and node.op in _ARITHMETIC:
         left, left_unknown = _values(node.lhs, columns)
         right, right_unknown = _operand(node.lhs, node.rhs, columns)
-        # SQLite's integers are 64 bits wide; those of a column may be narrower.
+        # Columns may have 4 bytes; SQLite calculates with 8.
         if node.op == "&" and "f" in (left.dtype.kind, np.result_type(right).kind):
             raise LeftToSQLiteError(repr(node))
         return _ARITHMETIC[node.op](_wide(left), right), _either(left_unknown, right_unknown)
@@ -196,12 +197,12 @@ def _operand(lhs: Any, rhs: Any, columns: Columns) -> tuple[Any, Mask | None]:
 
 
 def _wide(values: Values) -> Values:
-    """Whole numbers in 8 bytes; those with a fraction have them already."""
+    """Convert whole numbers to 8 bytes; floats already have 8."""
     return values if values.dtype.kind == "f" else values.astype(np.int64)
 
 
 def _constant(lhs: Any, value: Any) -> Any:
-    """A constant as the column on the left would write it to the file."""
+    """Convert a constant to the value that its column has in the file."""
     if isinstance(value, Value) and not value.multi:
         value = value.value
     if isinstance(lhs, Field):

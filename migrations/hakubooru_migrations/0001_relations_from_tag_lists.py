@@ -1,7 +1,7 @@
-"""Generation 1 to 2: the lists of tags of each post become rows of `posttagrelation`, in their order.
+"""Migrate generation 1 to 2: convert the tag lists of posts to rows of `posttagrelation`, in the same order.
 
-The six lists hold tag ids between `$` and `#`; the five by type, their index of words (`postfts`) and their counts
-say nothing that the relations and `tag.type` do not.
+A post has six lists of tag ids between `$` and `#`: one of all tags, and five by type. The five, their counts and their
+full-text index (`postfts`) are removed, because the relations and `tag.type` have the same information.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from hakubooru.writing import insert_many, ticking
+from hakubooru.store.writing import insert_many, ticking
 from hakubooru_migrations.tables import INTEGER, NULLABLE_INTEGER, NULLABLE_TEXT, TEXT, rebuild_post
 from hakubooru_migrations.tag_lists import LISTS, TagLists
 
@@ -67,19 +67,20 @@ COLUMNS = {
 
 
 def up(migrator: Any, db: MigratedDatabase) -> None:  # noqa: ARG001 - peewee's signature
-    """Run the script."""
+    """Migrate the file, inside a transaction of the caller."""
     db.raw.execute(RELATION)
     lists = TagLists(db.raw)
     insert_many(db.raw, "INSERT INTO posttagrelation (post_id, tag_id) VALUES", 2, _pairs(db, lists))
     if lists.unknown:
         db.notes.append(
-            f"ids of no tag of the file were left out of the lists: {lists.unknown:,}, the first {lists.first_unknown}"
+            f"tag ids left out of the lists: {lists.unknown:,}, because the file has no tags with these ids; the first "
+            f"is {lists.first_unknown}"
         )
     with ticking(db.raw, "indexing"):
         for statement in INDICES:
             db.raw.execute(statement)
         db.raw.execute("DROP TABLE IF EXISTS postfts")
-    rebuild_post(db, COLUMNS, {}, "taking the lists of tags out")
+    rebuild_post(db, COLUMNS, {}, "removing the lists of tags")
 
 
 def _pairs(db: MigratedDatabase, lists: TagLists) -> Iterator[int]:

@@ -1,4 +1,4 @@
-"""Generation 2 to 3: the list of tags and the counts go, and a hidden post has no URLs, where it had empty ones."""
+"""Migrate generation 2 to 3: remove the list of tags and the counts, and set the empty URLs of hidden posts to NULL."""
 
 from __future__ import annotations
 
@@ -45,5 +45,5 @@ EMPTY_TO_NULL = {
 
 
 def up(migrator: Any, db: MigratedDatabase) -> None:  # noqa: ARG001 - peewee's signature
-    """Run the script."""
-    rebuild_post(db, COLUMNS, EMPTY_TO_NULL, "taking lists and counts out")
+    """Migrate the file, inside a transaction of the caller."""
+    rebuild_post(db, COLUMNS, EMPTY_TO_NULL, "removing lists and counts")

@@ -1,4 +1,4 @@
-"""Generation 3 to 4: `updated_at`, which is taken to be `created_at`, and the table `localpost`."""
+"""Migrate generation 3 to 4: add the column `updated_at`, set to `created_at`, and the table `localpost`."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ LOCALPOST_INDEX = 'CREATE INDEX IF NOT EXISTS "localpost_post_id" ON "localpost"
 
 
 def up(migrator: Any, db: MigratedDatabase) -> None:  # noqa: ARG001 - peewee's signature
-    """Run the script."""
+    """Migrate the file, inside a transaction of the caller."""
     rebuild_post(db, COLUMNS, {"updated_at": "created_at"}, "adding updated_at")
     db.raw.execute(LOCALPOST)
     db.raw.execute(LOCALPOST_INDEX)

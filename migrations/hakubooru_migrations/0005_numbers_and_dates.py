@@ -1,7 +1,7 @@
-"""This project's own layout 2: whole numbers that are stored as such, and dates in Danbooru's time zone.
+"""Migrate to this project's own layout 2: store whole numbers as integers, and dates in Danbooru's time zone.
 
-Other programs write numbers as REAL or TEXT; earlier versions of this one left dates in UTC where a dump had them so.
-What cannot be read as a whole number is refused, and what is no moment is left and told.
+Other programs write numbers as REAL or TEXT, and earlier versions of hakubooru kept the UTC dates of some dumps. A value
+that cannot be read as a whole number is an error. A date that cannot be read is kept and reported.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 from hakubooru.errors import DatabaseFileError
 from hakubooru.moments import danbooru_date
-from hakubooru.storage import NUMBERS, odd_columns
-from hakubooru.writing import ticking
+from hakubooru.store.column_types import NUMBERS, odd_columns
+from hakubooru.store.writing import ticking
 from hakubooru_migrations.tables import INTEGER, NULLABLE_INTEGER, NULLABLE_TEXT, TEXT, rebuild
 
 if TYPE_CHECKING:
@@ -68,11 +68,11 @@ NAMES: Final = {
     "type": ("general", "artist", "character", "copyright", "meta"),
 }
 NEEDED: Final = {"id", "rating", "score", "fav_count", "post_id", "tag_id"}
-"""Columns of which a gap cannot be taken for 0."""
+"""The columns in which a missing value must not become 0."""
 
 
 def up(migrator: Any, db: MigratedDatabase) -> None:  # noqa: ARG001 - peewee's signature
-    """Run the script."""
+    """Migrate the file, inside a transaction of the caller."""
     changed = [table for table in TABLES if odd_columns(db.raw, table) or _holds_odd(db, table)]
     try:
         for table in changed:
@@ -83,14 +83,14 @@ def up(migrator: Any, db: MigratedDatabase) -> None:  # noqa: ARG001 - peewee's 
                     db.raw.execute(statement)
     except sqlite3.IntegrityError as error:
         raise DatabaseFileError(
-            f"{db.path} holds something twice, or lacks it ({error}); correct it, and run the same command again"
+            f"{db.path} has a duplicate or missing value ({error}); correct it, and run the same command again"
         ) from error
     _bring_to_zone(db)
     db.raw.execute("PRAGMA user_version = 2")
 
 
 def _holds_odd(db: MigratedDatabase, table: str) -> bool:
-    """Whether any row has something else; the relations are too many, and their columns say enough."""
+    """Whether a row of a table has a value that is not a whole number; relations are too many to check each."""
     if table == "posttagrelation":
         return False
     odd = (
@@ -111,7 +111,7 @@ def _make_whole(db: MigratedDatabase, table: str) -> None:
         elif kind == TEXT:
             values[name] = f"ifnull({name}, '')"
     rebuild(db, table, TABLES[table], values, FOREIGN_KEYS if table == "posttagrelation" else ())
-    db.notes.append(f"the numbers of the table {table} are stored as whole numbers now")
+    db.notes.append(f"the numbers of the table {table} are now stored as whole numbers")
 
 
 def _check_readable(db: MigratedDatabase, table: str, name: str, whole: str) -> None:
@@ -122,13 +122,13 @@ def _check_readable(db: MigratedDatabase, table: str, name: str, whole: str) -> 
     ).fetchone()
     if row is not None:
         raise DatabaseFileError(
-            f"{db.path}: {table}.{name} is {row[1]!r} in the row with id {row[0]!r}, where a whole number is needed; "
+            f"{db.path}: {table}.{name} is {row[1]!r} in the row with id {row[0]!r}, and must be a whole number; "
             "correct it in SQLite's own shell, and run the same command again"
         )
 
 
 def _whole(name: str) -> str:
-    """SQL for the whole number that a column means, NULL where it means none."""
+    """The SQL that converts a column to whole numbers; NULL for a value that cannot be converted."""
     words = {"t": 1, "true": 1, "f": 0, "false": 0}
     if name in NAMES:
         names = NAMES[name]
@@ -142,32 +142,33 @@ def _whole(name: str) -> str:
     whole = f"CAST({name} AS INTEGER)"
     return (
         f"CASE typeof({name}) WHEN 'integer' THEN {name} WHEN 'real' THEN CASE {name} WHEN {whole} THEN {whole} END "
-        # What is written back as it was read was a number: '12', '-3', '12.0'.
+        # A text is a number if the cast number is written the same way: '12', '-3', '12.0'.
         f"WHEN 'text' THEN CASE lower(trim({name})){named} WHEN CAST({whole} AS TEXT) THEN {whole} "
         f"WHEN CAST({whole} AS TEXT) || '.0' THEN {whole} END END"
     )
 
 
 def _bring_to_zone(db: MigratedDatabase) -> None:
-    unread: list[str] = []
+    unreadable: list[str] = []
 
-    def brought(text: str) -> str:
+    def in_danbooru_zone(text: str) -> str:
         try:
             return danbooru_date(text)
         except (TypeError, ValueError):
-            unread.append(text)
+            unreadable.append(text)
             return text
 
-    db.raw.create_function("brought", 1, brought, deterministic=True)
+    db.raw.create_function("in_danbooru_zone", 1, in_danbooru_zone, deterministic=True)
     changes = 0
-    with ticking(db.raw, "bringing dates to Danbooru's time zone"):
+    with ticking(db.raw, "converting dates to Danbooru's time zone"):
         for column in ("created_at", "updated_at"):
             odd = f"{column} NOT GLOB '*T*-0[45]:00'"
-            changes += db.raw.execute(f"UPDATE post SET {column} = brought({column}) WHERE {odd}").rowcount
-    changes -= len(unread)
+            update = f"UPDATE post SET {column} = in_danbooru_zone({column}) WHERE {odd}"
+            changes += db.raw.execute(update).rowcount
+    changes -= len(unreadable)
     if changes:
-        db.notes.append(f"dates brought to Danbooru's time zone: {changes:,}")
-    if unread:
+        db.notes.append(f"dates converted to Danbooru's time zone: {changes:,}")
+    if unreadable:
         db.notes.append(
-            f"dates that name no moment were left as they are: {len(unread):,}, the first {unread[0]!r}"
+            f"dates that cannot be read were not changed: {len(unreadable):,}, the first is {unreadable[0]!r}"
         )

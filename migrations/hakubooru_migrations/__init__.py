@@ -1,4 +1,4 @@
-"""Bring older metadata files to the present layout, by numbered scripts."""
+"""Migrate older metadata files to the current layout with numbered scripts."""
 
 from hakubooru_migrations.runner import Plan, migrate, plan
 

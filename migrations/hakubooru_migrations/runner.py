@@ -1,4 +1,4 @@
-"""Which scripts a file needs, and running them, each in one transaction of its own."""
+"""Find the scripts that a file needs and run each in one transaction."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 from peewee import SqliteDatabase
 from playhouse.migrations import Runner
 
-from hakubooru.database import BUSY_TIMEOUT
 from hakubooru.errors import DatabaseFileError, IncompleteError
-from hakubooru.recognise import GENERATION, check_file, read_layout, recognise_generation, sqlite_uri
-from hakubooru.sqlite_errors import explained
-from hakubooru.storage import needs_mending
-from hakubooru.writing import hold
+from hakubooru.store.column_types import needs_mending
+from hakubooru.store.layout import GENERATION, check_file, read_layout, recognise_generation, sqlite_uri
+from hakubooru.store.sqlite_errors import explained
+from hakubooru.store.store import BUSY_TIMEOUT
+from hakubooru.store.writing import hold
 
 if TYPE_CHECKING:
     import os
@@ -25,35 +25,38 @@ if TYPE_CHECKING:
 
 SCRIPTS: Final = Path(__file__).parent
 _PUBLISHED: Final = 3
-"""How many scripts lead to the last published layout; those after them lead to this package's own."""
+"""How many scripts lead to the last published layout; later ones lead to this package's own layouts."""
 _MENDING: Final = 5
-"""The script that makes numbers whole and brings dates to Danbooru's zone."""
+"""The number of the script that converts numbers and dates."""
 _SHARE_NEEDED: Final = {1: 4.0, 2: 1.0, 3: 1.0, 4: 0.1}
-"""Room that the scripts need, as a multiple of the file's size, by generation: the new tables stand beside the old, which
-the journal keeps until the end. Measured: 3.4 for generation 1 without its index of words, 1.5 with it, else 0.4."""
+"""The disk space that the scripts need, as a multiple of the file's size, by generation. New tables are written beside the
+old ones, which the journal keeps until the end. Measured: 3.4 for generation 1 without its full-text index, 1.5 with it,
+and 0.4 for the others."""
 _SHARE_TO_REWRITE: Final = 2.0
-"""The same of generation 4, where every number or date has to be written anew."""
+"""The disk space for a file of generation 4 with numbers or dates to convert, as a multiple of its size."""
 _WORTH_TELLING: Final = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What bringing a file up to date takes, or took."""
+    """The scripts and the disk space that the migration of a file needs, or needed."""
 
     path: Path
+    """The path of the file."""
     generation: int
-    """The layout that the file was recognised by, 1 to 4."""
+    """The generation of the file's layout before the migration, 1 to 4."""
     scripts: tuple[str, ...]
-    """Names of the scripts that it needs, in order; empty where it is up to date."""
+    """The names of the scripts that the file needs, in order; empty if it is up to date."""
     bytes_needed: int
-    """Room on the disk that they need while they run, at most."""
+    """The most disk space that the scripts need while they run."""
     bytes_free: int
+    """The free space on the file's disk."""
     notes: tuple[str, ...] = ()
-    """What the scripts had to say."""
+    """The notes that the scripts wrote for the user."""
 
 
 class MigratedDatabase(SqliteDatabase):
-    """What a script is given: peewee's database, and a place for what should be told."""
+    """The database that a script gets: peewee's, with a list of notes for the user."""
 
     def __init__(self, path: Path, *, writable: bool) -> None:
         self.path = path
@@ -62,48 +65,49 @@ class MigratedDatabase(SqliteDatabase):
 
     @property
     def raw(self) -> sqlite3.Connection:
-        """The connection, for plain SQL in the script's transaction."""
+        """The SQLite connection, for plain SQL in the script's transaction."""
         connection: sqlite3.Connection = self.connection()  # type: ignore[no-untyped-call]
         return connection
 
 
 def plan(path: str | os.PathLike[str]) -> Plan:
-    """Say what a file needs, without changing it.
+    """Find out what the migration of a file needs, without changing the file.
 
     Raises:
-        DatabaseFileError: it is not a metadata database, is damaged, or is held by another process.
+        DatabaseFileError: the file is not a metadata database, is damaged, or another process has locked it.
     """
     with _opened(Path(path), writable=False) as database:
         return _plan(database)
 
 
 def migrate(path: str | os.PathLike[str]) -> Plan:
-    """Bring a file up to date.
+    """Migrate a file to the current layout.
 
-    Each script is one transaction: interrupted or killed, the file is as before it, and the same call goes on.
+    Each script is one transaction. If it is interrupted or killed, the file is as before the script, and the same call
+    continues there.
 
     Raises:
-        DatabaseFileError: the file is not a metadata database, is damaged, or is held by another process.
-        IncompleteError: the disk has no room for it.
+        DatabaseFileError: the file is not a metadata database, is damaged, or another process has locked it.
+        IncompleteError: the disk does not have enough free space.
     """
     with _opened(Path(path), writable=True) as database:
-        needed = _plan(database)
-        if not needed.scripts:
-            return needed
-        if needed.bytes_free < needed.bytes_needed:
+        plan = _plan(database)
+        if not plan.scripts:
+            return plan
+        if plan.bytes_free < plan.bytes_needed:
             raise IncompleteError(
-                f"{path} needs {needed.bytes_needed:,} free bytes on its disk while it is migrated, and there are "
-                f"{needed.bytes_free:,}; make room, or copy it to another disk"
+                f"{path} needs {plan.bytes_needed:,} free bytes on its disk while it is migrated, and there are "
+                f"{plan.bytes_free:,}; make room, or copy it to another disk"
             )
-        # A log left beside the file would keep it from being opened on a read-only disk.
+        # A file in WAL mode has a log beside it, and cannot be opened on a read-only disk.
         database.raw.execute("PRAGMA journal_mode = DELETE")
         hold(database.raw)
         runner = _runner(database)
-        _record_what_the_file_has(runner, _scripts_done(database, needed.generation))
-        runner.History.delete().where(runner.History.name.in_(needed.scripts)).execute()
+        _record_history(runner, _scripts_done(database, plan.generation))
+        runner.History.delete().where(runner.History.name.in_(plan.scripts)).execute()
         runner.up()
-        _tell_of_free_pages(database)
-        return _plan_of(database, needed.generation, needed.scripts)
+        _note_free_pages(database)
+        return _plan_of(database, plan.generation, plan.scripts)
 
 
 @contextlib.contextmanager
@@ -117,12 +121,12 @@ def _plan(database: MigratedDatabase) -> Plan:
     generation = recognise_generation(read_layout(database.raw, database.path))
     if generation is None:
         raise DatabaseFileError(
-            f"{database.path} is not a Danbooru metadata database of a layout that is known, 1 to 4; name one that is"
+            f"{database.path} is not a Danbooru metadata database of generation 1 to 4; name another file"
         )
     done, again = _scripts_done(database, generation), _needs_mending(database, generation)
-    scripts = [script for script in _runner(database).status() if script.path and script.idx > done]
-    needed = [script for script in scripts if not script.applied or (again and script.idx == _MENDING)]
-    return _plan_of(database, generation, tuple(script.name for script in needed))
+    later = [script for script in _runner(database).status() if script.path and script.idx > done]
+    scripts = [script for script in later if not script.applied or (again and script.idx == _MENDING)]
+    return _plan_of(database, generation, tuple(script.name for script in scripts))
 
 
 def _plan_of(database: MigratedDatabase, generation: int, scripts: tuple[str, ...]) -> Plan:
@@ -138,32 +142,32 @@ def _plan_of(database: MigratedDatabase, generation: int, scripts: tuple[str, ..
     )
 
 
-def _tell_of_free_pages(database: MigratedDatabase) -> None:
+def _note_free_pages(database: MigratedDatabase) -> None:
     free, pages, size = (
         database.raw.execute(f"PRAGMA {name}").fetchone()[0]
         for name in ("freelist_count", "page_count", "page_size")
     )
     if free > _WORTH_TELLING * pages:
         database.notes.append(
-            f"{free * size:,} bytes of the file are free now, and later updates will use them; to give them back to the disk, "
+            f"{free * size:,} bytes inside the file are free now, and later updates will use them; to make the file smaller, "
             f"run VACUUM in SQLite's own shell, which needs room for a second copy"
         )
 
 
 def _needs_mending(database: MigratedDatabase, generation: int) -> bool:
-    """Whether another program has written into a file what the last script mends, be it for the second time."""
+    """Whether a file has numbers or dates that the last script converts, even if it ran before."""
     return generation == GENERATION and needs_mending(database.raw)
 
 
 def _scripts_done(database: MigratedDatabase, generation: int) -> int:
-    """How many of the scripts a file is beyond, by its look: it may have no history."""
-    # Script N leads from generation N to the next, and those after them from one layout of our own to the next.
+    """How many scripts a file does not need any more, by its layout, because it may have no history."""
+    # Script N leads from generation N to the next; later scripts lead from one layout of this package to the next.
     layout = database.raw.execute("PRAGMA user_version").fetchone()[0]
     done = _PUBLISHED + layout if layout and generation == GENERATION else generation - 1
     return min(done, _MENDING - 1) if _needs_mending(database, generation) else done
 
 
-def _record_what_the_file_has(runner: Any, count: int) -> None:
+def _record_history(runner: Any, count: int) -> None:
     done = [script.name for script in runner.migrations() if script.idx <= count]
     runner.History.create_table()
     if done:

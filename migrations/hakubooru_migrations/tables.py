@@ -1,10 +1,10 @@
-"""What several scripts do with tables."""
+"""Rebuild tables with other columns, for several scripts."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hakubooru.writing import ticking
+from hakubooru.store.writing import ticking
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,13 +22,13 @@ NULLABLE_TEXT, TEXT, INTEGER, NULLABLE_INTEGER = (
 def rebuild_post(
     db: MigratedDatabase, columns: Mapping[str, str], values: Mapping[str, str], doing: str
 ) -> None:
-    """Make the table of posts anew with other columns.
+    """Rebuild the table of posts with other columns.
 
     Args:
         db: the file.
-        columns: type by name.
-        values: what an old row gives for a column, where that is not the column of the same name.
-        doing: what the progress bar says.
+        columns: the type of each new column, by name.
+        values: the SQL for the value of a new column, by name; by default, the old column of that name.
+        doing: the label of the progress bar.
     """
     old = [values.get(name, f'"{name}"') for name in columns]
     _make_anew(db, "post", [f'"{name}" {kind}' for name, kind in columns.items()], old, doing)
@@ -41,14 +41,14 @@ def rebuild(
     values: Mapping[str, str],
     constraints: Sequence[str],
 ) -> None:
-    """Make a table anew with columns of other types; columns that people added, indices and triggers stay.
+    """Rebuild a table with other column types. Indices, triggers and additional columns of users are kept.
 
     Args:
         db: the file.
-        table: which.
-        columns: type by name.
-        values: what an old row gives for a column, where that is not the column of the same name.
-        constraints: what else belongs to the table's definition.
+        table: the name of the table.
+        columns: the type of each new column, by name.
+        values: the SQL for the value of a new column, by name; by default, the old column of that name.
+        constraints: the constraints of the table, such as foreign keys.
     """
     names = "SELECT name, type FROM pragma_table_info(?)"
     all_columns = {**dict(db.raw.execute(names, [table])), **columns}
@@ -56,7 +56,7 @@ def rebuild(
     old = [values.get(name, f'"{name}"') for name in all_columns]
     dependent = "SELECT sql FROM sqlite_master WHERE tbl_name = ? AND type IN ('index', 'trigger') AND sql IS NOT NULL"
     statements = [sql for (sql,) in db.raw.execute(dependent, [table])]
-    _make_anew(db, table, [*definitions, *constraints], old, f"making the numbers of {table} whole")
+    _make_anew(db, table, [*definitions, *constraints], old, f"converting the numbers of {table}")
     with ticking(db.raw, "indexing"):
         for statement in statements:
             db.raw.execute(statement)

@@ -1,4 +1,4 @@
-"""The lists of tag ids of generation 1: `$6KMR#$1#`."""
+"""Read the lists of tag ids of generation 1, such as `$6KMR#$1#`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LISTS: Final = (
     "tag_list_copyright",
     "tag_list_meta",
 )
-"""Columns of the lists by type; a column's place is the number of the type."""
+"""The columns of lists by type; the index of a column is the number of the type."""
 
 _LETTER: Final = re.compile("[A-Za-z]")
 _BASE_36, _DECIMAL = 36, 10
@@ -24,11 +24,11 @@ _NONE: Final = -1
 
 
 class TagLists:
-    """Reads lists of tag ids.
+    """A reader of lists of tag ids, which are in base 36 or decimal.
 
-    The published file writes them in base 36, an early writer wrote decimals. A list with a letter is base 36. One
-    without is what the table of tags knows: the reading by which more of the ids exist, then the one by which more
-    have the type of the list that they stand in; then that of the rest of the file.
+    The published file has base 36, and an early writer wrote decimals. A list with a letter is base 36. A list without
+    letters is read in the base in which more of its ids are tags of the file. If that is equal, it is the base in which
+    more ids have the type of their list. If that is equal too, it is the base of the rest of the file.
     """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
@@ -39,11 +39,12 @@ class TagLists:
         self._usual = _BASE_36 if has_letters else _DECIMAL
         self._ids = {base: _Ids(self._types, base) for base in (_BASE_36, _DECIMAL)}
         self.unknown = 0
-        """How many ids belong to no tag."""
+        """How many ids have been read that are not tags of the file."""
         self.first_unknown = ""
+        """The first id that is not a tag of the file, and its post."""
 
     def read(self, post_id: int, whole: str | None, by_type: Sequence[str | None]) -> list[int]:
-        """The ids of a post's tags, in the order of its list, each once; those that belong to no tag are left out."""
+        """Read the ids of a post's tags, in the order of its list, each once. Ids without a tag are left out."""
         texts = _texts(whole)
         base = _BASE_36 if _LETTER.search(whole or "") else self._base(texts, by_type)
         meaning = self._ids[base]
@@ -61,8 +62,8 @@ class TagLists:
             exist = sum(meaning[text] != _NONE for text in texts)
             of_type = sum(
                 self._types.get(meaning[text]) == type_number
-                for type_number, some in enumerate(by_type)
-                for text in _texts(some)
+                for type_number, ids in enumerate(by_type)
+                for text in _texts(ids)
             )
             return exist, of_type, base == self._usual
 
@@ -70,7 +71,7 @@ class TagLists:
 
 
 class _Ids(dict[str, int]):
-    """What the text of an id means, by text; `_NONE` where it belongs to no tag."""
+    """A cache of the number of an id by its text, in one base; `_NONE` if the file has no such tag."""
 
     def __init__(self, types: Mapping[int, int], base: int) -> None:
         super().__init__()
@@ -86,5 +87,5 @@ class _Ids(dict[str, int]):
         return self[text]
 
 
-def _texts(written: str | None) -> list[str]:
-    return [text for text in (written or "").strip("$#").split("#$") if text]
+def _texts(tag_list: str | None) -> list[str]:
+    return [text for text in (tag_list or "").strip("$#").split("#$") if text]

@@ -21,7 +21,7 @@ from pathlib import Path
 from generate import POST_ROW, RELATION_ROW, generate
 
 import hakubooru as hb
-from hakubooru.schema import RATINGS, TAG_TYPES
+from hakubooru.store.schema import RATINGS, TAG_TYPES
 
 POSTS_A_CHUNK = 50_000
 FLAGS = (

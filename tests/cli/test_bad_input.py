@@ -61,18 +61,21 @@ WRONG = {
     "an older generation": (["db", "info", "old.db"], "run `hakubooru db migrate old.db`"),
     "an unknown command": (["selekt", "posts.db"], "No such command 'selekt'"),
     "an unknown option": (["select", "posts.db", "--funel"], "No such option"),
-    "an unknown tag": (["select", "posts.db", "soolo"], "the nearest that it has: solo"),
+    "an unknown tag": (["select", "posts.db", "soolo"], "similar tags: solo"),
     "half a query": (["select", "posts.db", "(solo or"], "needs something on its right"),
     "an unknown recipe": (
         ["select", "posts.db", "--recipe", "epsilom"],
-        "no recipe that ships with hakubooru",
+        "not a recipe that ships with hakubooru",
     ),
     "a wrong recipe": (["select", "posts.db", "--recipe", "bad.toml"], "no key 'sed'; did you mean 'seed'?"),
     "a recipe too large for the file": (
         ["select", "posts.db", "--recipe", "epsilon"],
         "a sample of 1,000,000 was asked for, and there are 50",
     ),
-    "a scale of nothing": (["select", "posts.db", "--recipe", "epsilon", "--scale", "-1"], "a scale of -1"),
+    "a scale of nothing": (
+        ["select", "posts.db", "--recipe", "epsilon", "--scale", "-1"],
+        "scale must be above 0, not -1",
+    ),
     "a scale of no recipe": (["select", "posts.db", "--scale", "2"], "give a --recipe with it"),
     "a list of words": (
         ["select", "posts.db", "--ids", "ids.txt"],

@@ -42,7 +42,11 @@ def test_build_tells_of_an_old_dump_and_takes_the_option(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["db", "build", "{dump}", "--out", "{new}", "--strict"], 1, "dump.jsonl, line 3: it is not JSON"),
+        (
+            ["db", "build", "{dump}", "--out", "{new}", "--strict"],
+            1,
+            "dump.jsonl, line 3: the line is not JSON",
+        ),
         (["db", "build", "{no}", "--out", "{new}"], 2, "does not exist; name a dump"),
         (["db", "build", "--out", "{new}"], 2, "Missing argument 'DUMP..."),
         (["db", "build", "{dump}"], 2, "Missing option '--out'"),

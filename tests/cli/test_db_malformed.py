@@ -32,31 +32,51 @@ DUMPS = {
     "nothing": (b"", 2, "it is empty; download it again"),
     "a web page": (b"<!DOCTYPE html><html>", 2, "looks like XML or HTML"),
     "UTF-16": ("[{}]".encode("utf-16"), 2, "it is UTF-16; convert it"),
-    "a zip archive": (b"PK\x03\x04" + bytes(60), 2, "packed in a way that is not read here"),
+    "a zip archive": (b"PK\x03\x04" + bytes(60), 2, "packed in a format that hakubooru cannot read"),
     "a database": (b"SQLite format 3\0" + bytes(100), 2, "it is a database already"),
     "a Git LFS pointer": (b"version https://git-lfs.github.com/spec/v1\n", 2, "git lfs pull"),
     "cut gzip": (gzip.compress(GOOD * 9)[:-9], 2, "is cut off or damaged"),
     "cut tar.gz": (tar("posts.json", GOOD * 500)[:-40], 2, "is cut off or damaged"),
-    "a tar of folders": (tar("._posts.json", b"x"), 2, "an archive without a file in it"),
+    "a tar of folders": (tar("._posts.json", b"x"), 2, "an archive without files"),
     "damaged Parquet": (b"PAR1" + bytes(50) + b"PAR1", 2, "damaged Parquet"),
-    "cut array": (b"[" + GOOD.strip() + b', {"id": 2', 2, "breaks off after item 1"),
-    "an array that does not end": (b"[" + GOOD.strip(), 2, "breaks off after item 1: the array does not end"),
-    "a cut line": (GOOD + GOOD[:200] + b"\n", 0, "it is not JSON in UTF-8"),
-    "a line that is no object": (GOOD + b"[1, 2]\n", 0, "it is a list: an object with the fields of a post"),
-    "Latin-1": (GOOD + b'{"source": "caf\xe9"}\n', 0, "it is not JSON in UTF-8"),
-    "half a surrogate pair": (GOOD + b'{"source": "\\ud83d"}\n', 0, "it is not JSON in UTF-8"),
+    "cut array": (b"[" + GOOD.strip() + b', {"id": 2', 2, "cannot be read after item 1"),
+    "an array that does not end": (
+        b"[" + GOOD.strip(),
+        2,
+        "cannot be read after item 1: the array does not end",
+    ),
+    "a cut line": (GOOD + GOOD[:200] + b"\n", 0, "the line is not JSON in UTF-8"),
+    "a line that is no object": (
+        GOOD + b"[1, 2]\n",
+        0,
+        "the record is a list, and must be an object with the fields of a post",
+    ),
+    "Latin-1": (GOOD + b'{"source": "caf\xe9"}\n', 0, "the line is not JSON in UTF-8"),
+    "half a surrogate pair": (GOOD + b'{"source": "\\ud83d"}\n', 0, "the line is not JSON in UTF-8"),
     "a line of 17 MB": (GOOD + LONG, 0, "longer than 16,777,216 bytes"),
-    "an id in quotes": (GOOD + b'{"id": "12"}\n', 0, "id is '12': a whole number is needed"),
-    "id 0": (GOOD + line(id=0), 0, "id is 0: a positive number is needed"),
-    "an id of 30 digits": (GOOD + line(id=10**29), 0, "id is 1e+29: a whole number is needed"),
-    "an unknown rating": (GOOD + line(rating="x"), 0, "rating is 'x': one of g, s, q, e is needed"),
+    "an id in quotes": (GOOD + b'{"id": "12"}\n', 0, "id is '12', and must be a whole number"),
+    "id 0": (GOOD + line(id=0), 0, "id is 0, and must be a positive number"),
+    "an id of 30 digits": (GOOD + line(id=10**29), 0, "id is 1e+29, and must be a whole number"),
+    "an unknown rating": (GOOD + line(rating="x"), 0, "rating is 'x', and must be one of g, s, q, e"),
     "no score": (GOOD + line(score=...), 0, "score is missing"),
-    "half a favourite": (GOOD + line(fav_count=0.5), 0, "fav_count is 0.5: a whole number is needed"),
-    "a date in words": (GOOD + line(created_at="May 2005"), 0, "created_at is 'May 2005': a date such as"),
-    "a 13th month": (GOOD + line(updated_at="2023-13-01"), 0, "updated_at is '2023-13-01': a date such as"),
-    "tags as a list": (GOOD + line(tag_string=["solo"]), 0, "tag_string is a list: tags separated by spaces"),
-    "a flag in words": (GOOD + line(is_deleted="yes"), 0, "is_deleted is 'yes': true or false"),
-    "only bad records": (b"{}\n{}\n", 2, "2 records were refused"),
+    "half a favourite": (GOOD + line(fav_count=0.5), 0, "fav_count is 0.5, and must be a whole number"),
+    "a date in words": (
+        GOOD + line(created_at="May 2005"),
+        0,
+        "created_at is 'May 2005', and must be a date such as",
+    ),
+    "a 13th month": (
+        GOOD + line(updated_at="2023-13-01"),
+        0,
+        "updated_at is '2023-13-01', and must be a date such as",
+    ),
+    "tags as a list": (
+        GOOD + line(tag_string=["solo"]),
+        0,
+        "tag_string is a list, and must be tags separated by spaces",
+    ),
+    "a flag in words": (GOOD + line(is_deleted="yes"), 0, "is_deleted is 'yes', and must be true or false"),
+    "only bad records": (b"{}\n{}\n", 2, "2 records were rejected"),
 }
 
 
@@ -84,13 +104,16 @@ def test_a_malformed_dump(tmp_path, data, code, message):
 
 
 TAGS = {
-    "a category of another booru": (b"solo,0\nfox,7\n", "tags, line 2: category '7' is none of Danbooru's"),
-    "another table": (b"id;name\n1;solo\n", "tags, line 1: a name and a category"),
+    "a category of another booru": (
+        b"solo,0\nfox,7\n",
+        "tags, line 2: category '7' is not one of Danbooru's",
+    ),
+    "another table": (b"id;name\n1;solo\n", "tags, line 1: a line must have a name and a category"),
     "a tag object without an id": (
         b'[{"name": "solo", "category": 0}]',
-        "tags, item 1: an object with an id",
+        "tags, item 1: a tag must be an object with id",
     ),
-    "a space in a name": (b"long hair,0\n", "tags, line 1: 'long hair' is no tag"),
+    "a space in a name": (b"long hair,0\n", "tags, line 1: 'long hair' is not a tag name"),
 }
 
 

@@ -69,7 +69,7 @@ def test_a_lock_is_written_then_compared(path, tmp_path, monkeypatch):
     found = json.loads(out)
     assert found["lock"] == "epsilon.lock"
     assert not found["lock_is_new"]
-    assert 'asked: query was "rating:g", is "rating:s"' in found["changes"]
+    assert 'asked: query was "rating:g", now it is "rating:s"' in found["changes"]
     assert "the selection is not what epsilon.lock says:\n  posts: " in error
     assert "Traceback" not in error
     assert (tmp_path / "epsilon.lock").read_bytes() == written

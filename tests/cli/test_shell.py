@@ -22,8 +22,8 @@ def run(*arguments, module="main"):
     ("arguments", "message"),
     [
         (["select", "no.db"], "no.db does not exist"),
-        (["select", "{path}", "--recipe", "epsilom"], "no recipe that ships"),
-        (["select", "{path}", "--recipe", "epsilon", "--scale", "0"], "scale of 0"),
+        (["select", "{path}", "--recipe", "epsilom"], "not a recipe that ships"),
+        (["select", "{path}", "--recipe", "epsilon", "--scale", "0"], "scale must be above 0, not 0"),
         (
             ["select", "{path}", "--recipe", "epsilon"],
             "a sample of 1,000,000 was asked for, and there are 200",
@@ -46,7 +46,7 @@ def test_wrong_input_is_one_sentence_and_2(path, arguments, message):
 def test_a_process_ends_as_the_command_does(path):
     result = run("select", path, "--recipe", "epsilom")
     assert (result.returncode, result.stdout) == (2, "")
-    assert "no recipe that ships" in result.stderr
+    assert "epsilom is not a recipe that ships" in result.stderr
     assert "Traceback" not in result.stderr
 
 

@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 import hakubooru as hb
 from booru import TAGS, post_row, write
-from hakubooru.tags import ALIAS_TABLE
+from hakubooru.store.tags import ALIAS_TABLE
 from hakubooru_cli.main import cli
 from whole_command import call
 
@@ -70,6 +70,6 @@ def test_tags_by_alias(tagged):
     ]
     code, out, error = call("tags", tagged, "1gril")
     assert (code, out) == (2, "")
-    assert "the nearest that it has: 1girl" in error
+    assert "similar tags: 1girl" in error
     code, _, error = call("tags", tagged, "x*y")
     assert (code, "no tag matches 'x*y'" in error) == (2, True)

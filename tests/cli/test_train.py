@@ -88,8 +88,8 @@ def test_wrong_paths_are_told_together_before_torch_is_imported(tmp_path):
     for line, parts in zip(
         told,
         (
-            ("2 things", "nothing is no folder", "no does not exist"),
-            ("3 things", "nothing is no folder", "no does not exist", "vae.safetensors does not exist"),
+            ("2 things", "nothing is not a folder", "no does not exist"),
+            ("3 things", "nothing is not a folder", "no does not exist", "vae.safetensors does not exist"),
             ("4 things", "no does not exist", "a.safetensors does not exist", "p.txt cannot be read as prompts", "--out is run.toml"),
             ("3 things", "b.safetensors does not exist", "a.safetensors does not exist", "the folder x does not exist"),
             ("2 things", "a.safetensors does not exist", "b.ckpt does not exist"),

@@ -47,7 +47,7 @@ def test_a_link_stays_and_what_it_names_is_written(tmp_path, there):
 
 def test_a_link_to_itself_is_refused(tmp_path):
     (tmp_path / "link").symlink_to("link")
-    with pytest.raises(DestinationError, match="leads nowhere"):
+    with pytest.raises(DestinationError, match="leads back to itself"):
         write(tmp_path / "link", "text")
 
 

@@ -6,7 +6,7 @@ import pytest
 
 import hakubooru as hb
 import hakubooru_migrations
-from hakubooru.select.lock import Lock
+from hakubooru.lock import Lock
 from old_generations import write_generation
 
 KINDS = ("general", "artist", "character", "copyright", "meta")

@@ -104,7 +104,7 @@ def test_every_generation_becomes_the_same_tables(path, fresh, generation):
             hb.open(path)
     done = hakubooru_migrations.migrate(path)
     assert (done.generation, done.scripts) == (generation, SCRIPTS[generation - 1 :])
-    assert not [note for note in done.notes if "bytes of the file are free" not in note]
+    assert not [note for note in done.notes if "bytes inside the file are free" not in note]
     assert tables(path) == tables(fresh)
     assert definitions(path) == definitions(fresh)
     with hb.open(path) as db:
@@ -163,7 +163,10 @@ def test_ids_of_no_tag_are_left_out_and_told(path):
     write_generation(path, 1, [(row, [1429147, 777, 5, 5])], TAGS)
     done = hakubooru_migrations.migrate(path)
     assert relations(path) == {row[0]: [1429147, 5]}
-    assert done.notes[0] == "ids of no tag of the file were left out of the lists: 1, the first LL of post 7"
+    assert (
+        done.notes[0]
+        == "tag ids left out of the lists: 1, because the file has no tags with these ids; the first is LL of post 7"
+    )
 
 
 def test_a_file_that_is_up_to_date_is_left_alone(path):
@@ -191,7 +194,7 @@ def test_free_pages_are_told(path):
     with hb.open(path) as db:
         free = db.scalar("PRAGMA freelist_count") * db.scalar("PRAGMA page_size")
     assert free > 0
-    assert note.startswith(f"{free:,} bytes of the file are free now")
+    assert note.startswith(f"{free:,} bytes inside the file are free now")
 
 
 def test_popularity_is_counted_where_it_is_zero_throughout(path, fresh):
@@ -265,7 +268,9 @@ def test_what_is_no_metadata_file_is_told(path, tmp_path):
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE notes (text)")
     for call in (hakubooru_migrations.plan, hakubooru_migrations.migrate):
-        with pytest.raises(DatabaseFileError, match="layout that is known"):
+        with pytest.raises(
+            DatabaseFileError, match="is not a Danbooru metadata database of generation 1 to 4"
+        ):
             call(path)
         with pytest.raises(DatabaseFileError, match="does not exist"):
             call(tmp_path / "no.db")
@@ -276,7 +281,7 @@ def test_a_file_that_is_held_is_told(path, monkeypatch):
     monkeypatch.setattr(runner, "BUSY_TIMEOUT", 0.1)
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("BEGIN IMMEDIATE")
-        with pytest.raises(BusyError, match="is held by"):
+        with pytest.raises(BusyError, match="is locked by"):
             hakubooru_migrations.migrate(path)
 
 

@@ -158,7 +158,7 @@ def test_a_number_that_no_look_at_the_ends_finds_is_told(tmp_path):
         connection.commit()
     with (
         hb.open(path) as db,
-        pytest.raises(DatabaseFileError, match=r"post\.score is no whole number in some"),
+        pytest.raises(DatabaseFileError, match=r"post\.score is not a whole number in some"),
     ):
         db.posts.score(min=3).count()
 
@@ -172,11 +172,14 @@ def test_the_posts_of_a_year_are_those_of_danbooru(tmp_path):
     ]
     path = tmp_path / "utc.db"
     write(path, [post_row(number, created_at=moment) for number, moment in moments.items()])
-    with pytest.warns(UserWarning, match="holds its dates in UTC.*hakubooru db migrate"), hb.open(path) as db:
+    with (
+        pytest.warns(UserWarning, match="stores its dates in UTC.*hakubooru db migrate"),
+        hb.open(path) as db,
+    ):
         before = db.posts.fingerprint("kohaku-epsilon")
     assert hakubooru_migrations.plan(path).scripts == (MEND,)
     done = hakubooru_migrations.migrate(path)
-    assert done.notes[0] == "dates brought to Danbooru's time zone: 3"
+    assert done.notes[0] == "dates converted to Danbooru's time zone: 3"
     with hb.open(path) as db:
         assert [post.created_at for post in db.posts.posts()] == local
         assert db.posts.date(max=2017).to_ids().tolist() == [1, 2]
@@ -192,8 +195,8 @@ def test_dates_that_are_none_are_left_and_told(tmp_path):
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA user_version = 1")
     assert list(hakubooru_migrations.migrate(path).notes) == [
-        "dates brought to Danbooru's time zone: 1",
-        "dates that name no moment were left as they are: 2, the first '2017-01-01'",
+        "dates converted to Danbooru's time zone: 1",
+        "dates that cannot be read were not changed: 2, the first is '2017-01-01'",
     ]
     with hb.open(path) as db:
         found = [post.created_at for post in db.posts.posts()]
@@ -237,5 +240,5 @@ def test_the_command_says_that_dates_are_in_utc_on_one_line(tmp_path):
     ]
     told = subprocess.run(command, capture_output=True, text=True, check=True)
     assert told.stdout.startswith('{"generation": 4')
-    assert told.stderr.startswith(f"warning: {path} holds its dates in UTC")
+    assert told.stderr.startswith(f"warning: {path} stores its dates in UTC")
     assert told.stderr.count("\n") == 1

@@ -87,7 +87,7 @@ def test_ranks_fill_a_cache_together(tmp_path, monkeypatch):
         monkeypatch.setattr(every[-1], "wait", lambda: None)
     made = []
     for rank in every:
-        with pytest.raises(DataSetError, match=r"cache\.latents must name a folder that all machines share"):
+        with pytest.raises(DataSetError, match=r"set cache\.latents to a folder that all machines share"):
             fill(Cache(tmp_path / str(rank.rank), rank, "cache.latents"), range(9), made)
     assert made == [0, 2, 4, 6, 8, 1, 3, 5, 7]
     for file in (tmp_path / "1").iterdir():
@@ -144,7 +144,7 @@ def test_what_was_encoded_from_other_tokens_is_refused(still, tmp_path):
     [
         ({"text": TextOptions(train=True)}, r"cache\.text .* set text\.train = false"),
         ({"captions": CaptionOptions()}, r"set captions\.shuffle = false"),
-        ({"captions": CaptionOptions(shuffle=False, drop_tags=0.1)}, "leave drop_tags and drop_parts away"),
+        ({"captions": CaptionOptions(shuffle=False, drop_tags=0.1)}, "remove drop_tags and drop_parts"),
     ],
 )
 def test_a_cache_of_captions_that_change_is_refused(still, sections, message):
@@ -171,5 +171,5 @@ def test_general_tags_alone_are_changed(options):
 def test_without_parts_no_tag_is_known_to_be_general(options, export):
     table = parquet.read_table(export / "manifest.parquet")
     parquet.write_table(table.drop_columns(["parts"]), export / "manifest.parquet")
-    with pytest.raises(DataSetError, match=r'export it anew, or set captions\.tags = "tail"'):
+    with pytest.raises(DataSetError, match=r'export it again, or set captions\.tags = "tail"'):
         loop.data_set(options(captions=CaptionOptions(tags="general")), ALONE)

@@ -138,45 +138,45 @@ def test_every_key_is_documented(file):
         ("optimizer.lrr=1", "[optimizer] has no key 'lrr'; did you mean 'lr'?"),
         ("optimiser.lr=1", "the configuration has no key 'optimiser'; did you mean 'optimizer'?"),
         ("optimizer.name=lion8bitt", "did you mean 'lion8bit'?"),
-        ("optimizer.lr=0", "optimizer.lr is 0.0; a learning rate is above 0"),
-        ("optimizer.lr=nan", "optimizer.lr = nan; it is a number"),
-        ("optimizer.lr=fast", 'optimizer.lr = "fast"; it is a number'),
-        ("optimizer.betas=[0.9]", "it is a list of 2"),
-        ("optimizer.betas=[0.9, 1.5]", "both lie from 0 up to 1"),
-        ("optimizer.warmup=-1", "optimizer.warmup is -1; it is 0 or more"),
-        ("optimizer.warmup_steps_an_update=0", "optimizer.warmup_steps_an_update is 0; it is 1 or more"),
-        ("run.epochs=0", "set one of them"),
+        ("optimizer.lr=0", "optimizer.lr is 0.0; write a learning rate above 0"),
+        ("optimizer.lr=nan", "optimizer.lr = nan; write a number"),
+        ("optimizer.lr=fast", 'optimizer.lr = "fast"; write a number'),
+        ("optimizer.betas=[0.9]", "write a list of 2"),
+        ("optimizer.betas=[0.9, 1.5]", "write two numbers from 0 up to 1"),
+        ("optimizer.warmup=-1", "optimizer.warmup is -1; it must be 0 or more"),
+        ("optimizer.warmup_steps_an_update=0", "optimizer.warmup_steps_an_update is 0; it must be 1 or more"),
+        ("run.epochs=0", "the run has no end; set one of them"),
         ("run.name=a/b", "it becomes part of file names"),
         ("run.precision=fp8", "there are: fp32, bf16, fp16"),
-        ("run.weights=fp16", "weights are held in what is computed in"),
-        ("run.seed=1.5", "run.seed = 1.5; it is a whole number"),
-        ("run.checkpointing=1", "run.checkpointing = 1; it is true or false"),
+        ("run.weights=fp16", 'set run.weights to "fp32" or to the same as run.precision'),
+        ("run.seed=1.5", "run.seed = 1.5; write a whole number"),
+        ("run.checkpointing=1", "run.checkpointing = 1; write true or false"),
         ("model.vae_precision=fp16", "overflows to black or NaN"),
         ("model.prediction=velocity", "model.prediction"),
         ("buckets.step=20", "the VAE needs multiples of 8"),
-        ("buckets.min_side=5000", "hold nothing"),
+        ("buckets.min_side=5000", "sides 5000 to 4096 fit no image"),
         ("captions.drop_parts={artist=0.1}", 'set captions.tags = "general"'),
         (
             "captions.drop_parts={artist='much'}",
-            "captions.drop_parts.artist is 'much'; a rate lies from 0 to 1",
+            "captions.drop_parts.artist is 'much'; write a rate from 0 to 1",
         ),
         ("captions.tags=all", "there are: tail, general"),
-        ("data.0.loss_weight=-1", "data.loss_weight is -1.0; it is above 0"),
+        ("data.0.loss_weight=-1", "data.loss_weight is -1.0; it must be above 0"),
         ("cache.text=x", "set text.train = false"),
         ("captions.drop_tags=15", "a rate lies from 0 to 1"),
         ("text.tokens=77", "there are: 75, 150, 225"),
-        ("lokr.factors={Attention=0}", "a factor is a whole number"),
+        ("lokr.factors={Attention=0}", "lokr.factors.Attention is 0; write a whole number from 1 on"),
         ("lokr.preset=full", "there are: epsilon, attention"),
-        ("loss.max_timestep=2000", "0 <= min_timestep < max_timestep <= 1000"),
-        ("batch.size=0", "batch.size is 0; it is 1 or more"),
-        ("data.1.weight=0", "taking its [[data]] away"),
+        ("loss.max_timestep=2000", "write 0 <= min_timestep < max_timestep <= 1000"),
+        ("batch.size=0", "batch.size is 0; it must be 1 or more"),
+        ("data.1.weight=0", "To leave a data set out, remove its [[data]]"),
         ("data.2.weight=1", "data is a list of 2; write data.0.weight=value"),
         ("data=x", "write section.key=value"),
-        ("validation.timesteps=[1000]", "each lies from 0 to 999"),
-        ("samples.width=1001", "both are multiples of 8"),
-        ("run.out=3", "run.out = 3; it is a text in quotes"),
-        ("batch.accumulation=", 'batch.accumulation = ""; it is a whole number'),
-        ("save.every=0", "save.every is 0; it is 1 or more"),
+        ("validation.timesteps=[1000]", "write timesteps from 0 to 999"),
+        ("samples.width=1001", "write multiples of 8"),
+        ("run.out=3", "run.out = 3; write a text in quotes"),
+        ("batch.accumulation=", 'batch.accumulation = ""; write a whole number'),
+        ("save.every=0", "save.every is 0; it must be 1 or more"),
     ],
 )
 def test_what_is_wrong_is_named(file, told, override, message):
@@ -193,11 +193,11 @@ def test_what_is_wrong_is_named(file, told, override, message):
     [
         ("model.path=none", "none does not exist"),
         ("model.path=pairs", "does not hold the unet of an SDXL"),
-        ("model.path=pairs/manifest.parquet", "is no .safetensors file"),
+        ("model.path=pairs/manifest.parquet", "is not a .safetensors file"),
         ("model.tokenizers=pairs", "has no tokenizer; set model.tokenizers"),
         ("model.vae=none.safetensors", "none.safetensors does not exist"),
         ("model.zero_terminal_snr=yes", 'set model.prediction = "v"'),
-        ("data.0.path=none", "none is no folder"),
+        ("data.0.path=none", "none is not a folder"),
         ("data.0.path=empty", "nothing is in it"),
         ("validation.images=4", "hold out fewer"),
         ("samples.prompts=none.txt", "cannot be read as prompts"),
@@ -224,9 +224,9 @@ def test_what_does_not_fit_is_named(trainable, told, override, message):
     ("text", "message"),
     [
         ("[run", "is not TOML"),
-        ('[run]\nout = "x"\n[model]\npath = "y"', "data is missing; it must be given"),
-        ('[model]\npath = "y"\n[[data]]\npath = "z"', "run is missing; it must be given"),
-        (GOOD.replace('path = "model"', ""), "model.path is missing; it must be given"),
+        ('[run]\nout = "x"\n[model]\npath = "y"', "data is missing; write it, since it has no default"),
+        ('[model]\npath = "y"\n[[data]]\npath = "z"', "run is missing; write it, since it has no default"),
+        (GOOD.replace('path = "model"', ""), "model.path is missing; write it, since it has no default"),
         (GOOD.replace("[[data]]", "[data]", 1).replace('[[data]]\npath = "two"', ""), "write [[data]]"),
         (GOOD + "[loss]\nmin_snr_gamma = 5\ndebiased = true", "both weigh the timesteps"),
         (GOOD + '[loss]\ndebiased_v = "kohya"', "set loss.debiased = true"),
@@ -256,9 +256,9 @@ def test_everything_that_is_wrong_is_told_at_once(tmp_path):
     assert said.startswith(f"{path}: 12 things are wrong: (1) --set nothing: write section.key=value")
     for part in (
         "[run] has no key 'epoch'; did you mean 'epochs'?", "none.gguf does not exist", "none.safetensors does not exist",
-        "model.tokenizers is no, which is no folder", "one is no folder", "two is no folder", 'data.weight = "much"',
+        "model.tokenizers is no, which is not a folder", "one is not a folder", "two is not a folder", 'data.weight = "much"',
         "a.safetensors does not exist", "prompts.txt cannot be read as prompts", "no key 'los'; did you mean 'loss'?",
-        'batch.size = "many"; it is a whole number',
+        'batch.size = "many"; write a whole number',
     ):  # fmt: skip
         assert part in said
     with pytest.raises(ConfigError, match=r"5 things are wrong") as caught:
@@ -267,7 +267,7 @@ def test_everything_that_is_wrong_is_told_at_once(tmp_path):
 
 
 def test_a_file_that_is_none_is_named(tmp_path):
-    (tmp_path / "b.toml").write_bytes(b"\xff\xfe")
+    (tmp_path / "b.toml").write_bytes(b"\x80")
     for name, message in (("a.toml", "cannot be read"), ("b.toml", "is not text")):
         with pytest.raises(ConfigError, match=message):
             load(tmp_path / name)

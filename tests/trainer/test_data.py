@@ -218,9 +218,9 @@ def test_held_out_images_are_the_same_whatever_else_there_is(tmp_path):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda p: None, "is no folder"),
+        (lambda p: None, "is not a folder"),
         (lambda p: p.mkdir(), "nothing is in it"),
-        (lambda p: (p.mkdir(), (p / "manifest.parquet").write_bytes(b"x")), "is no manifest"),
+        (lambda p: (p.mkdir(), (p / "manifest.parquet").write_bytes(b"x")), "is not a manifest"),
         (lambda p: write_pairs(p, [(9, 9)], status="broken"), "holds no image"),
     ],
 )

@@ -42,7 +42,9 @@ def test_each_rank_needs_a_batch(options, monkeypatch):
     told = options(batch=BatchOptions(accumulation=4))
     data = loop.data_set(told, Ranks(torch.device("cpu")))
     monkeypatch.setenv("WORLD_SIZE", "5")
-    with pytest.raises(ConfigError, match=r"4 batches \(batch\.accumulation\) and there are 5 ranks"):
+    with pytest.raises(
+        ConfigError, match=r"4 batches \(batch\.accumulation\) and there are 5 ranks; each rank needs"
+    ):
         loop.prepare(told, Ranks(torch.device("cpu")), data)
 
 
@@ -124,7 +126,7 @@ def test_lost_ranks_are_started_again_and_end_with_the_same_bits(options, folder
             TrainingError,
             "rank 1 ended the run: it was killed by SIGKILL, as the system",
         ),
-        ("sys.exit(2)", InputError, "rank 1 ended the run: it left with exit code 2"),
+        ("sys.exit(2)", InputError, "rank 1 ended the run: it ended with exit code 2"),
         ("sys.exit(130)", KeyboardInterrupt, None),
     ],
 )

@@ -97,12 +97,15 @@ def test_a_torn_state_is_told_and_the_one_before_taken(six, tmp_path, capfd):
     data[-9] ^= 1
     (state / "optimizer.safetensors").write_bytes(data)
     run(torn)
-    assert f"{state} is torn (optimizer.safetensors is not what was written)" in capfd.readouterr().out
+    assert (
+        f"{state} is torn (optimizer.safetensors does not have the checksum that was written)"
+        in capfd.readouterr().out
+    )
     assert same(weights(torn), weights(whole))
 
     for state in (tmp_path / "torn" / "state").iterdir():
         (state / "state.json").unlink()
-    with pytest.raises(ModelError, match=r"no state in .* is whole; begin anew"):
+    with pytest.raises(ModelError, match=r"no state in .* is complete; set run\.out to another folder"):
         run(torn)
 
 
@@ -138,7 +141,7 @@ def test_a_full_disk_leaves_the_states_before(six, tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, (most, limits[1]))
         try:
             with pytest.raises(
-                TrainingError, match=f"{what} could not be written .*make room and run the same"
+                TrainingError, match=f"{what} could not be written .*free some disk space and run the same"
             ):
                 run(full)
         finally:
@@ -161,9 +164,9 @@ def test_an_earlier_state_may_be_chosen(six, tmp_path):
     Path(told.run.out, "lokr.safetensors").unlink()
     run(told, resume=str(tmp_path / "000004"))
     assert same(weights(told), first)
-    with pytest.raises(DestinationError, match="holds a run already"):
+    with pytest.raises(DestinationError, match="has a run already; set run"):
         run(told, resume="never")
-    with pytest.raises(DestinationError, match="that folder is no state"):
+    with pytest.raises(DestinationError, match="that folder is not a state"):
         run(told, resume=str(tmp_path))
 
     # One of its own, and what comes after it no longer counts; killed and called again, the same command goes on.
@@ -212,7 +215,7 @@ def test_what_alters_the_result_is_refused_unless_it_is_allowed(six, tmp_path):
         "data: the data set holds other images or captions",
         "optimizer.lr was 0.01 and is 0.0001",
         "version.torch was '0.1' and is ",
-        "accept it knowingly: --allow-change data --allow-change optimizer.lr --allow-change version.torch",
+        "accept another result: --allow-change data --allow-change optimizer.lr --allow-change version.torch",
     ):
         assert part in str(refusal.value)
     with pytest.raises(ConfigError, match=r"optimizer\.lr was"):

@@ -62,7 +62,7 @@ def test_what_does_not_decode_has_no_weight(options, damaged, tmp_path, capsys, 
         assert weights == {number: float(number != 4) for number in batch.ids}
         assert batch.decoded.tolist() == [number != 4 for number in batch.ids]
     said = capsys.readouterr().err
-    assert said.count(f"{damaged} cannot be read (damaged png); left out, with no weight") == 1
+    assert said.count(f"{damaged} cannot be read (damaged png); it is left out, with no weight") == 1
     assert "`hakubooru verify --decode` finds all such images" in said
 
 
@@ -117,7 +117,7 @@ def test_a_state_of_another_decoding_is_refused_in_words(options):
     (state,) = Path(told.run.out, "state").iterdir()
     mark = durable.read_mark(state)
     durable.write_mark(state, mark | {"about": mark["about"] | {"version.result": 1}})
-    with pytest.raises(ConfigError, match=r"turned as EXIF asks.*name a new run\.out"):
+    with pytest.raises(ConfigError, match=r"turned as EXIF asks.*set run\.out to a new folder"):
         loop.run(replace(told, run=replace(told.run, updates=5)))
 
 

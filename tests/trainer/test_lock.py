@@ -65,10 +65,10 @@ def test_a_state_that_holds_nan_is_no_state_to_go_on_from(tmp_path, options):
         mark["checksums"]["adapter.safetensors"] = checksum
         durable.write_mark(folder, mark)
         if state == "000004":
-            with pytest.raises(TornStateError, match=f"{state} is of no use \\({name} holds NaN"):
+            with pytest.raises(TornStateError, match=f"{state} cannot be used \\({name} holds NaN"):
                 loop.run(told, resume=str(folder))
             assert loop.run(told).updates == 4
             assert durable.read_mark(folder)["counters"]["update"] == 4  # written anew, and kept
             shutil.rmtree(folder)
-    with pytest.raises(ModelError, match=r"no state in .* is whole"):
+    with pytest.raises(ModelError, match=r"no state in .* is complete"):
         loop.run(told)

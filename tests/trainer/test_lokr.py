@@ -256,7 +256,7 @@ def test_another_adapters_file_is_refused(parts):
     other = Adapter(targets({"unet": model.unet}, LokrOptions(factors={"Attention": 2})))
     with pytest.raises(ModelError, match=r"set lokr\.factors"):
         adapter.load(dict(other.weights()), "other.safetensors")
-    with pytest.raises(ModelError, match="without norms"):
+    with pytest.raises(ModelError, match=r"without norms: set lokr\.preset and lokr\.norms"):
         adapter.load(
             dict(Adapter(targets({"unet": model.unet}, LokrOptions(norms=False))).weights()), "other"
         )

@@ -125,7 +125,7 @@ def test_a_stopped_run_ends_as_one_that_was_not(options, tmp_path, monkeypatch, 
     with pytest.raises(KeyboardInterrupt):
         run(told)
     monkeypatch.undo()
-    with pytest.raises(DestinationError, match="holds a run already"):
+    with pytest.raises(DestinationError, match="has a run already; set run"):
         run(told, resume="never")
     run(told)
     assert same(weights(told), weights(whole))

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from hakubooru_trainer import optim
+from hakubooru_trainer.config.optimisers import OPTIMISERS
 from hakubooru_trainer.config.options import OptimizerOptions
 
 pytestmark = pytest.mark.slow
@@ -87,3 +88,16 @@ def test_the_scaler_gives_gradients_back_and_lets_none_pass_that_is_not_finite(d
         made.zero_grad()
         assert weight.tolist() == [0.5, 0.5, 0.5]
     assert scaler.get_scale() == 512
+
+
+@pytest.mark.parametrize("name", OPTIMISERS)
+def test_each_optimiser_remembers_as_much_as_plans_count(name):
+    weight = torch.ones(1 << 16, requires_grad=True)
+    optimizer = optim.optimizer(OptimizerOptions(name=name), [(1e-2, [weight]), (1e-2, [])])
+    weight.grad = torch.ones_like(weight)
+    optimizer.step()
+    assert weight.max() < 1
+    state = (value for value in optimizer.state[weight].values() if isinstance(value, torch.Tensor))
+    assert sum(value.nbytes for value in state) / weight.numel() == pytest.approx(
+        OPTIMISERS[name].state_bytes, rel=0.05
+    )

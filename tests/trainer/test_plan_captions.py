@@ -41,7 +41,7 @@ def test_captions_that_were_corrected_by_hand_are_used(tmp_path):
     before = of_folder(tmp_path)
     kept = [before[row] for row in range(4)]
     (tmp_path / "x001" / "2.txt").write_text("1girl, corrected by hand\n", encoding="utf-8-sig")
-    (tmp_path / "x001" / "3.txt").write_bytes(b"\xff\xfe")
+    (tmp_path / "x001" / "3.txt").write_bytes(b"\x80")
     (tmp_path / "x001" / "4.txt").write_text(
         f"{kept[3].caption}\n"
     )  # an editor's line end is no other caption
@@ -94,7 +94,7 @@ def test_a_plan_shows_three_captions(options, export):
     found = plan(options(captions=CaptionOptions(drop_tags=0.15)))
     said = str(found)
     assert found.corrected == 1
-    assert "1 with a caption that was changed since its export: what stands in its file is used" in said
+    assert "1 with a caption that was changed since its export: the caption in its file is used" in said
     lines = [line[12:] for line in said.splitlines()]
     at = lines.index(next(line for line in lines if line.startswith(f"{export}/x001/1.png, ")))
     assert lines[at + 1 : at + 4] == [
@@ -155,6 +155,6 @@ def test_a_plan_says_how_often(options, tmp_path):
     found = plan(options(data=(DataOptions(path=str(tmp_path / "set")),)))
     assert f"{tmp_path}/set/10_miku: 2 images, each 10 times an epoch" in str(found)
     (tmp_path / "set" / "more").mkdir()
-    assert "the number in the name of 10_miku plays no part" in str(
+    assert "the number in the name of 10_miku has no effect" in str(
         plan(options(data=(DataOptions(path=str(tmp_path / "set")),)))
     )

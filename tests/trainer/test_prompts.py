@@ -52,18 +52,18 @@ def test_hyphens_are_no_options(prompts, text):
     ("text", "message"),
     [
         ("# only\n\n", "has no prompts; write one a line"),
-        ("1girl\nsolo --ss euler", r"p\.txt, line 2: --ss is not known here; write --n"),
-        ("1girl --cn image.png", "--cn is not known"),
-        ("1girl --width 832", "--width is not known"),
-        ("1girl --w wide", "--w wide is no number"),
-        ("1girl --d", "--d is no number"),
-        ("1girl --w 830", "--w 830 is no width; write a multiple of 8"),
-        ("1girl --h 0", "--h 0 is no height"),
-        ("1girl --s 0", "--s 0 is no number of steps"),
-        ("1girl --d -1", "--d -1 is no seed"),
-        ("1girl --l nan", "--l nan is no number"),
+        ("1girl\nsolo --ss euler", r"p\.txt, line 2: --ss is not an option of prompts; write --n"),
+        ("1girl --cn image.png", "--cn is not an option of prompts"),
+        ("1girl --width 832", "--width is not an option of prompts"),
+        ("1girl --w wide", "--w wide has no number after it"),
+        ("1girl --d", "--d has no number after it"),
+        ("1girl --w 830", "--w 830 is not a width; write a multiple of 8"),
+        ("1girl --h 0", "--h 0 is not a height"),
+        ("1girl --s 0", "--s 0 is not a number of steps"),
+        ("1girl --d -1", "--d -1 is not a seed"),
+        ("1girl --l nan", "--l nan is not a finite number"),
         ("--w 832 --h 64", "has no prompt before its first option"),
-        (b"\xff\xfe1", "it is a text file in UTF-8"),
+        (b"\x801", "name a text file in UTF-8"),
     ],
 )
 def test_what_cannot_be_drawn_is_told(prompts, text, message):
@@ -73,5 +73,5 @@ def test_what_cannot_be_drawn_is_told(prompts, text, message):
 
 @pytest.mark.parametrize("name", ["p.json", "p.TOML"])
 def test_another_kind_of_file_is_told(prompts, name):
-    with pytest.raises(InputError, match="prompts are read from a text file"):
+    with pytest.raises(InputError, match="is not a text file of prompts; write one such as"):
         prompts("[]", name)

@@ -142,7 +142,7 @@ def test_a_list_of_captions(tmp_path, looked):
     assert sorted(found.left_out.values()) == [1, 1]
     assert any("metadata.jsonl names it" in reason for reason in found.left_out)
     (tmp_path / "metadata.jsonl").write_text('{"file_name": "a.png"}\n')
-    with pytest.raises(DataSetError, match=r"metadata\.jsonl, line 1: it is an object in JSON, with"):
+    with pytest.raises(DataSetError, match=r"metadata\.jsonl, line 1 .*; write {\"file_name\": "):
         of_folder(tmp_path)
 
 
@@ -194,10 +194,10 @@ def test_an_image_outside_of_the_folder_is_told(tmp_path):
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        ((A, B | {"text": 3}), "line 2: it is an object"),
-        ((A, "[1]\n"), "line 2: it is an object"),
-        (("\n", {"file_name": None, "text": "x"}), "line 2: it is an object"),
-        (("{\n",), "line 1: it is an object"),
+        ((A, B | {"text": 3}), "line 2 is not an image with its caption"),
+        ((A, "[1]\n"), "line 2 is not an image with its caption"),
+        (("\n", {"file_name": None, "text": "x"}), "line 2 is not an image with its caption"),
+        (("{\n",), "line 1 is not an image with its caption"),
     ],
 )
 def test_a_line_that_is_none_is_named(tmp_path, lines, message):

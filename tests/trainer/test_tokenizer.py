@@ -183,12 +183,12 @@ def clip(merges):
 def test_more_tokens_than_the_encoder_knows_are_refused(tiny, tmp_path):
     """A small model whose folder has no tokenizer: SDXL's is none for it."""
     shutil.copytree(tiny / "text_encoder", tmp_path / "text_encoder")
-    with pytest.raises(ModelError, match=r"has 49,408 tokens and the model's text_encoder knows 5\d\d; set"):
+    with pytest.raises(ModelError, match=r"has 49,408 tokens, but the model's text_encoder has 5\d\d; set"):
         load_tokenizer(ModelOptions(path=str(tmp_path)), "tokenizer")
 
 
 def test_a_folder_that_is_named_and_has_none_is_told(tmp_path):
-    with pytest.raises(ModelError, match=r"set model\.tokenizers to a folder .* or leave it away"):
+    with pytest.raises(ModelError, match=r"set model\.tokenizers to a folder .* or remove it"):
         load_tokenizer(ModelOptions(path="sdxl.safetensors", tokenizers=str(tmp_path)), "tokenizer")
     (tmp_path / "tokenizer").mkdir()
     (tmp_path / "tokenizer" / "tokenizer.json").write_text("{")

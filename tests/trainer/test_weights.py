@@ -173,7 +173,7 @@ def test_a_tensor_of_no_part_is_named(loaded, name, message):
         ("m.safetensors", b"GGUF0000", "is a GGUF file"),
         ("m.safetensors", b"", "cannot be read as safetensors"),
         ("m.safetensors", b"\xff" * 16, "cannot be read as safetensors"),
-        ("m.safetensors", b"\x02" + b"\0" * 7 + b"{}" + b"more", "has 14 bytes and its header tells of 10"),
+        ("m.safetensors", b"\x02" + b"\0" * 7 + b"{}" + b"more", "has 14 bytes, but its header says 10"),
         ("m.ckpt", b"PK", "may run code"),
     ],
 )

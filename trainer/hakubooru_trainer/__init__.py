@@ -1,1 +1,1 @@
-"""A LoKr fine-tune of SDXL on what hakubooru exports. Needs the extra `train`."""
+"""Trains a LoKr adapter of SDXL on what hakubooru exports. It needs the extra `train`."""

@@ -1,12 +1,12 @@
 """The states that a run resumes from.
 
-OUT/state/000200/    adapter.safetensors     the trained weights as they are held
-                     optimizer.safetensors   what the optimiser remembers: its tensors, 8-bit ones as they are
+OUT/state/000200/    adapter.safetensors     the trained weights in their own precision
+                     optimizer.safetensors   the tensors that the optimiser remembers, 8-bit ones as they are
                      state.json              counters, the rest of the optimiser, the scaler; configuration, data set and
                                              versions; checksums of the two files, and of itself
 
-A state is written beside the others and made durable, state.json last: it is the mark that all is there. Then the folder takes its
-name, and the oldest is retired.
+A state is written to a temporary folder and made durable, state.json last: it is the mark that the state is complete. Then the
+folder gets its name, and the oldest state is deleted.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ FREE: Final = (
     "run.out", "run.name", "run.device", "run.threads", "run.workers", "run.bad_updates", "model.path", "model.config",
     "model.tokenizers", "model.vae", "cache.", "save.", "samples.", "validation.every",
 )  # fmt: skip
-"""Options that do not change the result, or, as another device does, no more than its rounding; a name that ends with a dot
-is a whole section. What lies at the model's paths is compared itself."""
+"""Options that may differ when a run resumes. They do not change the result, except by the rounding of another device. A name
+that ends with a dot is a whole section. The model's paths are among them, since the model itself is compared."""
 _FIXED: Final = ("batch.size", "batch.accumulation")
-"""What cannot be allowed to differ: a run's place in its order is counted in them."""
+"""Options that can never differ: a run's place in its order is counted in them."""
 _LENGTH: Final = ("run.epochs", "run.updates")
 _ADAPTER: Final = "adapter.safetensors"
 _OPTIMIZER: Final = "optimizer.safetensors"
@@ -56,39 +56,39 @@ _MODEL: Final = "model.weights"
 _PACKAGES: Final = (
     "torch", "diffusers", "transformers", "lycoris-lora", "bitsandbytes", "numpy", "pillow", "pillow-avif-plugin",
 )  # fmt: skip
-_TOLD: Final = {
+_REASONS: Final = {
     "data": "data: the data set holds other images or captions",
     _MODEL: "model.weights: the model at model.path, or its VAE, is another",
 }
-"""What fingerprints say better in words."""
+"""Messages for fingerprints that differ, which say more than two hashes."""
 
 
 @dataclass
 class Counters:
-    """How far a run is."""
+    """How far a run is, and how it went."""
 
     update: int = 0
     """Updates that are done."""
     skipped: int = 0
-    """Of these, how many left the weights alone because a loss or gradient was not finite."""
+    """Updates that left the weights alone because a loss or gradient was not finite."""
     left_out: int = 0
-    """Times that an image had no weight because it could not be decoded."""
+    """How many times an image had no weight because it could not be decoded."""
     bad: int = 0
-    """How many of the last ones in a row."""
+    """Updates in a row, up to the last one, that were not finite."""
     loss: float = math.nan
-    """Of the last update."""
+    """The loss of the last update."""
     validation: float | None = None
-    """Of the held-out images, when it was last measured."""
+    """The loss of the held-out images when it was last measured."""
 
 
 class States:
     """The states of one run.
 
     Args:
-        folder: where they are kept.
-        options: of the run.
+        folder: where they are stored.
+        options: the options of the run.
         data: its data set.
-        allowed: what may differ from the run that wrote a state, by its key, or by the section before the dot.
+        allowed: keys, or sections before the dot, that may differ from those of the run that wrote a state.
     """
 
     def __init__(self, folder: Path, options: Options, data: DataSet, allowed: Collection[str] = ()) -> None:
@@ -98,7 +98,7 @@ class States:
         self.accumulation = options.batch.accumulation
         self.about: dict[str, Any] = {
             "data": data.fingerprint,
-            _MODEL: None,  # known once it is loaded
+            _MODEL: None,  # `resume` sets it when the model is loaded
             **_plain(flat(options)),
             **{f"version.{package}": version(package) for package in _PACKAGES},
             VERSION: RESULT_VERSION,
@@ -107,45 +107,45 @@ class States:
         self.allowed = set(allowed)
         self.came_from: str | None = None
         self.torn: list[Path] = []
-        known = {word for key in self.about for word in (key, key.partition(".")[0])}
-        for key in sorted(self.allowed - known):
-            raise ConfigError(f"--allow-change {key}: there is no such key; {nearest(key, sorted(known))}")
+        keys = {word for key in self.about for word in (key, key.partition(".")[0])}
+        for key in sorted(self.allowed - keys):
+            raise ConfigError(f"--allow-change {key}: there is no such key; {nearest(key, sorted(keys))}")
 
     def save(self, counters: Counters, it: Training) -> None:
-        """Write a state, and when it is whole, retire the oldest, and those of a course that was left.
+        """Write a state. When it is complete, delete the oldest ones, and those of a course that the run no longer follows.
 
         Raises:
-            TrainingError: it could not be written; the states before it are as they were.
+            TrainingError: it could not be written; earlier states are unchanged.
         """
         part = self.folder / f".{counters.update:06d}.part"
         try:
             self._write(part, counters, it)
         except OSError as error:
-            shutil.rmtree(part, ignore_errors=True)  # it takes room that is missing
+            shutil.rmtree(part, ignore_errors=True)  # it takes room that the disk lacks
             raise TrainingError(
                 f"the state of update {counters.update} could not be written to {self.folder} ({error.strerror or error}); "
-                "make room and run the same command again: it goes on from the state before"
+                "free some disk space and run the same command again: it resumes from the state before"
             ) from error
         whole = self.folder / f"{counters.update:06d}"
-        if whole.exists():  # torn, or of another course
+        if whole.exists():  # a torn state, or one of another course
             shutil.rmtree(whole)
         part.replace(whole)
-        self.torn = [torn for torn in self.torn if torn != whole]  # it is whole now
+        self.torn = [torn for torn in self.torn if torn != whole]  # its place has a complete state now
         durable.sync_folder(self.folder)
         self._retire(counters)
 
     def _write(self, part: Path, counters: Counters, it: Training) -> None:
-        for left in self.folder.glob(".*.part"):  # by a run that was killed
-            shutil.rmtree(left)
+        for leftover in self.folder.glob(".*.part"):  # of a run that was killed
+            shutil.rmtree(leftover)
         part.mkdir(parents=True)
         tensors: dict[str, Tensor] = {}
         rest = durable.take_tensors(it.optimizer.state_dict(), "", tensors, {})
         files = {_ADAPTER: dict(it.adapter.weights()), _OPTIMIZER: tensors}
-        # While one is on its way to the disk, the other is copied.
+        # The next file is copied while the one before goes to the disk.
         with ThreadPoolExecutor(len(files)) as threads:
             written = threads.map(lambda name: durable.write_tensors(part / name, files[name]), files)
             checksums = dict(zip(files, written, strict=True))
-        told = {
+        state = {
             "counters": vars(counters),
             "batches": self.batches,
             "checksums": checksums,
@@ -154,49 +154,58 @@ class States:
             "about": self.about,
             "from": self.came_from,
         }
-        durable.write_mark(part, told)
+        durable.write_mark(part, state)
 
     def _retire(self, counters: Counters) -> None:
-        for left in self.all():
-            if int(left.name) > counters.update or left in self.torn:
-                shutil.rmtree(left)
+        for state in self.all():
+            if int(state.name) > counters.update or state in self.torn:
+                shutil.rmtree(state)
         for old in self.all()[: -self.keep]:
             shutil.rmtree(old)
 
     def all(self) -> list[Path]:
-        """The states that are there, oldest first."""
+        """List the states, oldest first."""
         if not self.folder.is_dir():
             return []
         named = (path for path in self.folder.iterdir() if path.name.isdecimal())
         return sorted(named, key=lambda path: int(path.name))
 
     def compare(self, chosen: Path | None) -> None:
-        """Refuse what `resume` would refuse, before anything that takes long is read; the model is not known yet.
+        """Refuse what `resume` would refuse, before slow files are read. The model is not compared here.
+
+        Args:
+            chosen: the state that the user named, or None.
 
         Raises:
-            DestinationError: what was chosen is no state.
+            DestinationError: `chosen` is not a state.
             ConfigError: the state belongs to another data set, or to options that give another result.
         """
         chosen = self._not_yet(chosen)
         if chosen is not None and not (chosen / durable.MARK).is_file():
-            raise DestinationError(f"--resume {chosen}: that folder is no state; states are in OUT/state")
+            raise DestinationError(
+                f"--resume {chosen}: that folder is not a state; name a folder in OUT/state"
+            )
         for state in [chosen] if chosen else self.all()[::-1]:
-            with suppress(TornStateError):  # which is told where it is taken up
+            with suppress(TornStateError):  # `resume` reports it
                 self._check(durable.read_mark(state), state)
                 break
 
     def resume(self, chosen: Path | None, it: Training) -> Counters:
-        """Take up a state: the one that was chosen, or the last that is whole; begin where there is none.
+        """Load the chosen state, or else the last complete one; start at the beginning if there is none.
+
+        Args:
+            chosen: the state that the user named, or None.
+            it: the training, whose adapter and optimiser receive the state.
 
         Raises:
-            ModelError: the state, or every one, is torn.
-            ConfigError: it belongs to another data set, or to options that give another result.
+            ModelError: the chosen state, or every state, is torn.
+            ConfigError: the state belongs to another data set, or to options that give another result.
         """
         self.about[_MODEL] = fingerprint.of_model(it.model)
         chosen = self._not_yet(chosen)
         if chosen is not None:
             counters = self._load(chosen, it)
-            it.ranks.wait()  # until all have read it
+            it.ranks.wait()  # the first rank changes the state below, when all have read it
             self.came_from = str(chosen.resolve())
             if it.ranks.first:
                 self._adopt(chosen, counters, it)
@@ -207,20 +216,22 @@ class States:
             except TornStateError as error:
                 self.torn.append(state)
                 if it.ranks.first:
-                    tqdm.write(f"{error}; trying the one before")
+                    tqdm.write(f"{error}; trying the state before it")
         if self.torn:
-            raise ModelError(f"no state in {self.folder} is whole; begin anew, with another run.out")
+            raise ModelError(
+                f"no state in {self.folder} is complete; set run.out to another folder and start again"
+            )
         return Counters()
 
     def _not_yet(self, chosen: Path | None) -> Path | None:
-        """A chosen state, unless an earlier call took it up: then the run goes on with what came of it."""
+        """The chosen state, or None if an earlier call resumed from it: the run then goes on with its own newer states."""
         last = self.all()[-1:]
         if chosen is None or (last and _came_from(last[0]) == str(chosen.resolve())):
             return None
         return chosen
 
     def _adopt(self, chosen: Path, counters: Counters, it: Training) -> None:
-        """Make a chosen state the last of the run's own, so that its course is the one that is taken up from now on."""
+        """Make a chosen state the last of the run's own states, so that later calls go on from it."""
         if chosen.resolve().parent != self.folder.resolve():
             self.save(counters, it)
             return
@@ -228,11 +239,11 @@ class States:
         self._retire(counters)
 
     def _load(self, state: Path, it: Training) -> Counters:
-        told = durable.read_mark(state)
-        self._check(told, state)
-        for name, checksum in told["checksums"].items():
+        mark = durable.read_mark(state)
+        self._check(mark, state)
+        for name, checksum in mark["checksums"].items():
             if durable.checksum(state / name) != checksum:
-                raise TornStateError(f"{state} is torn ({name} is not what was written)")
+                raise TornStateError(f"{state} is torn ({name} does not have the checksum that was written)")
         try:
             adapter = load_file(state / _ADAPTER)
             tensors = load_file(state / _OPTIMIZER, device=str(it.device))
@@ -240,24 +251,27 @@ class States:
             raise TornStateError(f"{state} is torn ({error})") from error
         for name, tensor in (*adapter.items(), *tensors.items()):
             if not is_finite(tensor):
-                raise TornStateError(f"{state} is of no use ({name} holds NaN or infinity)")
+                raise TornStateError(f"{state} cannot be used ({name} holds NaN or infinity)")
         it.adapter.load(adapter, str(state))
-        told_now = [{k: v for k, v in group.items() if k != "params"} for group in it.optimizer.param_groups]
-        if told["about"]["optimizer.name"] == it.options.optimizer.name:  # another one begins without memory
-            it.optimizer.load_state_dict(durable.give_tensors(told["optimizer"], tensors))
-        for group, values in zip(it.optimizer.param_groups, told_now, strict=True):
-            group.update(values)  # the options count, where --allow-change let them differ
-        if told["scaler"]:  # nothing but for fp16
-            it.scaler.load_state_dict(told["scaler"])
-        self.came_from = told["from"]
-        return Counters(**told["counters"])
+        groups_now = [
+            {k: v for k, v in group.items() if k != "params"} for group in it.optimizer.param_groups
+        ]
+        # Another optimiser starts without memory.
+        if mark["about"]["optimizer.name"] == it.options.optimizer.name:
+            it.optimizer.load_state_dict(durable.give_tensors(mark["optimizer"], tensors))
+        for group, values in zip(it.optimizer.param_groups, groups_now, strict=True):
+            group.update(values)  # the options win over the state, which --allow-change may let differ
+        if mark["scaler"]:  # only fp16 has one
+            it.scaler.load_state_dict(mark["scaler"])
+        self.came_from = mark["from"]
+        return Counters(**mark["counters"])
 
-    def _check(self, told: Mapping[str, Any], state: Path) -> None:
+    def _check(self, mark: Mapping[str, Any], state: Path) -> None:
         now = self.about
-        then = brought_up(told["about"], now, self.defaults)
-        words = _TOLD | ({} if then[VERSION] == RESULT_VERSION else {VERSION: difference(then[VERSION])})
+        then = brought_up(mark["about"], now, self.defaults)
+        reasons = _REASONS | ({} if then[VERSION] == RESULT_VERSION else {VERSION: difference(then[VERSION])})
         changed = {
-            key: words.get(key, f"{key} was {then.get(key)!r} and is {now.get(key)!r}")
+            key: reasons.get(key, f"{key} was {then.get(key)!r} and is {now.get(key)!r}")
             for key in sorted(now.keys() | then.keys())
             if now.get(key) != then.get(key) and not self._is_free(key)
         }
@@ -266,14 +280,14 @@ class States:
         if changed:
             allow = " ".join(f"--allow-change {key}" for key in changed if key not in _FIXED)
             raise ConfigError(
-                f"{state} cannot be taken up, since the result would be another run's: {'; '.join(changed.values())}. "
-                f"Set it back, or name a new run.out{allow and f', or accept it knowingly: {allow}'}"
+                f"{state} cannot be resumed, since the result would be another run's: {'; '.join(changed.values())}. "
+                f"Change it back, or set run.out to a new folder{allow and f', or accept another result: {allow}'}"
             )
-        done = told["counters"]["update"] * self.accumulation
-        if self.batches > told["batches"] and done > told["batches"]:
+        done = mark["counters"]["update"] * self.accumulation
+        if self.batches > mark["batches"] and done > mark["batches"]:
             raise ConfigError(
                 f"{state} is the end of a run whose last update had fewer batches than the others; a longer run "
-                "would leave some out: go on from an earlier state, or name a new run.out"
+                "would leave some out: resume from an earlier state, or set run.out to a new folder"
             )
 
     def _is_free(self, key: str) -> bool:
@@ -282,7 +296,7 @@ class States:
             return False
         if key in self.allowed or section in self.allowed:
             return True
-        if key in _LENGTH:  # a rate that stays does not know how long the run is
+        if key in _LENGTH:  # a constant rate does not depend on the length of the run
             return bool(self.about["optimizer.schedule"] == "constant")
         return any(
             key == name or (name.endswith(".") and key.startswith(name)) for name in FREE
@@ -296,7 +310,7 @@ def _plain(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _came_from(state: Path) -> str | None:
-    """The state that was chosen by --resume, and from which this one came; None where it is not known."""
+    """The state that --resume named when this state's run started; None if there is none or the state is torn."""
     try:
         came_from: str | None = durable.read_mark(state)["from"]
     except TornStateError:

@@ -1,8 +1,8 @@
-"""Several processes that train as one: what each of them does, and what all of them agree on.
+"""Several processes that train as one: what each of them computes, and what they exchange.
 
-torchrun starts a process, a *rank*, for each GPU. All hold the same weights and move them alike; what they divide are the
-batches of each update. Everything random follows from a batch's number alone, so that any number of ranks trains the
-same images with the same noise, and differs by the rounding of one sum.
+torchrun starts a process, a *rank*, for each GPU. All have the same weights and move them alike; they divide the batches of
+each update. Everything random follows from a batch's number alone, so that any number of ranks trains the same images with
+the same noise, and differs only by the rounding of one sum.
 """
 
 from __future__ import annotations
@@ -39,18 +39,21 @@ _FOREVER: Final = timedelta(days=365)
 _PORTION: Final = 1 << 25
 """Numbers that are sent at a time: 128 MiB in fp32, beside the gradients themselves."""
 _GRACE: Final = 10.0
-"""Seconds that a rank waits for the launcher to end it, once another rank is gone."""
+"""Seconds that a rank waits for the launcher to end it, after another rank was lost."""
 _UPDATE_ENDS: Final = 600
-"""Seconds that ranks have to end an update and save, once the launcher is told to stop."""
+"""Seconds that ranks have to end an update and save, after the launcher was told to stop."""
 _INTERRUPTED: Final = 130
 _runs: Final = itertools.count()
-"""Of this process, one after another: all ranks count them alike."""
+"""A counter of this process's runs; all ranks count alike."""
 
 
 class Ranks:
-    """The ranks of a run as one of them sees them, for use in a `with` statement; a process by itself is one of one.
+    """The ranks of a run as one of them sees them, for use in a `with` statement. A process alone is one rank of one.
 
-    Each method is called by all ranks, in the same order, and is at once done where there is only one.
+    All ranks call each method, in one order. With one rank, each method returns at once.
+
+    Args:
+        device: the device that this rank computes on.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -62,27 +65,27 @@ class Ranks:
 
     @property
     def first(self) -> bool:
-        """Whether this is the rank that writes."""
+        """Whether this is the rank that writes files."""
         return self.rank == 0
 
     @property
     def orphaned(self) -> bool:
-        """Whether the launcher is gone, and with it whoever could start the run again: it is time to save and leave."""
+        """Whether the launcher is gone, so that nobody can restart a lost rank: it is time to save and stop."""
         return launched() and os.getppid() != self._parent
 
     def mine(self, numbers: range) -> range:
-        """Which batches of the run are this rank's: those whose number leaves `rank` when divided by `world`."""
+        """The numbers of the batches that this rank computes: those that leave `rank` when divided by `world`."""
         return numbers[(self.rank - numbers.start) % self.world :: self.world]
 
     def share(self, items: Sequence[T]) -> Sequence[T]:
-        """This rank's part of what is to be done."""
+        """This rank's part of the items."""
         return items[self.rank :: self.world]
 
     def sum(self, tensors: Sequence[Tensor]) -> None:
-        """Put in the place of each tensor its sum over all ranks: the same bits on all of them.
+        """Replace each tensor by its sum over all ranks; all ranks get the same bits.
 
-        They are laid end to end and sent in their order, in portions of one size, so that a sum is rounded alike
-        whenever it is taken again. What is not finite on one rank is so on all.
+        The tensors are laid end to end and sent in their order, in portions of one size, so that a sum is rounded in one way
+        whenever it is computed. A number that is not finite on one rank is not finite on all.
         """
         if self.world == 1:
             return
@@ -94,30 +97,30 @@ class Ranks:
 
     @torch.no_grad()
     def sum_gradients(self, weights: Sequence[Tensor]) -> None:
-        """Sum the gradients over all ranks; a weight to which no rank has one is left without."""
+        """Sum the gradients over all ranks. A weight without a gradient on any rank stays without."""
         if self.world == 1:
             return
-        known = self.any(*(weight.grad is not None for weight in weights))
-        for weight in (weight for weight, some in zip(weights, known, strict=True) if some):
+        has_gradient = self.any(*(weight.grad is not None for weight in weights))
+        for weight in (weight for weight, some in zip(weights, has_gradient, strict=True) if some):
             if weight.grad is None:
                 weight.grad = torch.zeros_like(weight)
         self.sum([weight.grad for weight in weights if weight.grad is not None])
 
     def any(self, *flags: bool) -> tuple[bool, ...]:
-        """Whether each is true on some rank; waits for the slowest, however long that takes."""
+        """Whether each flag is true on some rank; waits for the slowest rank, however long that takes."""
         if self.world == 1:
             return flags
-        found = torch.tensor(flags, dtype=torch.uint8)
-        self._reduce(found, dist.ReduceOp.MAX, self._patient)
-        return tuple(map(bool, found.tolist()))
+        result = torch.tensor(flags, dtype=torch.uint8)
+        self._reduce(result, dist.ReduceOp.MAX, self._patient)
+        return tuple(map(bool, result.tolist()))
 
     def wait(self) -> None:
-        """Go on when all ranks are here, however long that takes."""
+        """Wait until all ranks are here, however long that takes."""
         self.any(self.first)
 
     @contextmanager
     def first_alone(self) -> Iterator[None]:
-        """The first rank goes through the block, and then the others, who find what it left."""
+        """Run the block on the first rank, and then on the others, which can use what the first one wrote."""
         if not self.first:
             self.wait()
         yield
@@ -125,17 +128,17 @@ class Ranks:
             self.wait()
 
     def __enter__(self) -> Self:
-        """Meet the others.
+        """Connect to the other ranks.
 
-        Gradients go by the device's own way, with torch's time-out: it is what tells of a machine that is lost. All that
-        may take long is waited for by another, on CPUs and without one.
+        Gradients are exchanged by the device's own backend, with torch's time-out, which detects a lost machine. Everything that
+        may take long is waited for by a second group, on CPUs and without time-out.
         """
         if self.world > 1:
             with self._reaching():
                 store, _, _ = next(rendezvous("env://"))
                 dist.init_process_group(
                     "nccl" if self.device.type == "cuda" else "gloo",
-                    # The store outlives a rank: what an earlier start left in it, the address of a lost rank, is not read.
+                    # The store outlives a rank. The prefix keeps this start from reading an earlier one's entries, such as a lost rank's address.
                     store=PrefixStore(f"{os.environ.get('TORCHELASTIC_RESTART_COUNT')} {next(_runs)}", store),
                     rank=self.rank,
                     world_size=self.world,
@@ -144,7 +147,7 @@ class Ranks:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        """Part; in an error the process ends, and what it holds of the others with it."""
+        """Leave the group. After an error the process ends anyway, and that frees what it shares with the others."""
         if self.world > 1 and error is None:
             dist.destroy_process_group()
 
@@ -156,41 +159,43 @@ class Ranks:
     def _reaching(self) -> Iterator[None]:
         try:
             yield
-        except RuntimeError as error:  # torch's own of the network are among them
-            raise LostRankError(f"rank {self.rank} cannot reach the others ({error})") from error
+        except RuntimeError as error:  # torch's network errors are among them
+            raise LostRankError(
+                f"rank {self.rank} cannot reach the other ranks ({error}); run the same command again"
+            ) from error
 
 
 def rank() -> int:
-    """Which of the run's ranks this process is."""
+    """The number of this process among the run's ranks."""
     return int(os.environ.get("RANK", "0"))
 
 
 def local_rank() -> int:
-    """Which of this machine's ranks it is, and so which of its GPUs it has."""
+    """The number of this process among this machine's ranks, which is also the number of its GPU."""
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 
 def launched() -> bool:
-    """Whether a launcher started this process as a rank; it is then the launcher that tells of errors, once for all."""
+    """Whether a launcher started this process as a rank; if so, the launcher reports errors, once for all ranks."""
     return "TORCHELASTIC_ERROR_FILE" in os.environ
 
 
 def restarted() -> bool:
-    """Whether the launcher started the ranks before, and one of them was lost."""
+    """Whether the launcher restarted the ranks after one of them was lost."""
     return os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"
 
 
 @contextmanager
 def telling() -> Iterator[None]:
-    """Leave word of an error for the launcher, which tells it and ends the other ranks."""
+    """Record an error of the block for the launcher, which reports it and ends the other ranks."""
     try:
         yield
     except Exception as error:
         if launched():
-            from torch.distributed.elastic.multiprocessing.errors import get_error_handler  # noqa: PLC0415 - with it
+            from torch.distributed.elastic.multiprocessing.errors import get_error_handler  # noqa: PLC0415 - slow to import
 
             if isinstance(error, LostRankError):
-                time.sleep(_GRACE)  # the launcher is to see the rank that was lost before it sees this one go
+                time.sleep(_GRACE)  # the launcher must see that the other rank is lost before this one ends
             get_error_handler().record_exception(error)
         raise
 
@@ -198,22 +203,28 @@ def telling() -> Iterator[None]:
 def launch(command: Sequence[str], ranks: int, options: RunOptions) -> None:
     """Start a command as the ranks of this machine, as `torchrun --standalone` does, and wait for their end.
 
+    Args:
+        command: the program and its arguments.
+        ranks: how many processes to start.
+        options: the section `[run]`.
+
     Raises:
-        InputError: a rank ended with it; the message says which.
+        ConfigError: there are fewer GPUs than ranks.
+        InputError: a rank ended with an input error; the message says which.
         TrainingError: a rank failed, or was killed; the message says which.
-        KeyboardInterrupt: it was told to stop, and the state is saved.
+        KeyboardInterrupt: the run was asked to stop, and its state is saved.
     """
     if options.device != "cpu" and torch.cuda.device_count() < ranks:
         raise ConfigError(
-            f"--gpus {ranks}: torch sees {torch.cuda.device_count()} GPUs here; ask for no more, or set "
-            'run.device = "cpu" to have so many processes share the processor'
+            f"--gpus {ranks}: torch sees {torch.cuda.device_count()} GPUs here; ask for at most that many, or set "
+            'run.device = "cpu" to let as many processes share the processor'
         )
-    from torch.distributed.elastic.multiprocessing.api import SignalException  # noqa: PLC0415 - the launcher's alone
+    from torch.distributed.elastic.multiprocessing.api import SignalException  # noqa: PLC0415 - only a launcher needs it
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError  # noqa: PLC0415
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch  # noqa: PLC0415
 
     for name in [*logging.root.manager.loggerDict]:
-        if name.startswith("torch.distributed.elastic"):  # it is told below, in a sentence
+        if name.startswith("torch.distributed.elastic"):  # the error below says it in one sentence
             logging.getLogger(name).setLevel(logging.CRITICAL)
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # as torchrun does: the ranks share the processor's cores
     os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(_UPDATE_ENDS))
@@ -241,12 +252,12 @@ def launch(command: Sequence[str], ranks: int, options: RunOptions) -> None:
         kind = InputError if failure.exitcode == InputError.exit_code else TrainingError
         raise kind(f"rank {rank} ended the run: {_reason(failure)}") from error
     finally:
-        for number, handler in handlers.items():  # torch leaves its own
+        for number, handler in handlers.items():  # torch does not restore them
             signal.signal(number, handler)
 
 
 def _portions(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:
-    """Neighbours that together hold no more numbers than are sent at a time."""
+    """Split tensors into groups of neighbours, none with more numbers than are sent at a time."""
     portion: list[Tensor] = []
     for tensor in tensors:
         if portion and sum(one.numel() for one in portion) + tensor.numel() > _PORTION:
@@ -258,25 +269,25 @@ def _portions(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:
 
 
 def _lost(failure: ProcessFailure) -> bool:
-    """Whether a rank only found that another was gone."""
-    return _told(failure)[0] == LostRankError.__name__
+    """Whether a rank failed only because another one was lost."""
+    return _recorded(failure)[0] == LostRankError.__name__
 
 
 def _reason(failure: ProcessFailure) -> str:
-    """What a rank left word of, or how it was ended."""
+    """Why a rank failed: the error that it recorded, or how its process ended."""
     if failure.exitcode < 0:
         memory = ", as the system does when memory runs out" if failure.exitcode == -signal.SIGKILL else ""
         return f"it was killed by {failure.signal_name()}{memory}"
-    kind, text = _told(failure)
+    kind, text = _recorded(failure)
     if not kind:
-        return f"it left with exit code {failure.exitcode}"
+        return f"it ended with exit code {failure.exitcode}"
     return text if hasattr(errors, kind) else f"{kind}: {text}"
 
 
-def _told(failure: ProcessFailure) -> tuple[str, str]:
-    """The kind and the text of the error that a rank left word of; empty where it did not."""
-    told = failure.error_file_data["message"]
-    if isinstance(told, str):
+def _recorded(failure: ProcessFailure) -> tuple[str, str]:
+    """The kind and the text of the error that a rank recorded; empty if it recorded none."""
+    message = failure.error_file_data["message"]
+    if isinstance(message, str):
         return "", ""
-    kind, _, text = str(told["message"]).partition(": ")
+    kind, _, text = str(message["message"]).partition(": ")
     return kind, text

@@ -1,4 +1,4 @@
-"""The files of a state: made durable as they are written, and checked as they are read."""
+"""The files of a state: made durable when they are written, and checked when they are read."""
 
 from __future__ import annotations
 
@@ -26,39 +26,44 @@ _PIECE: Final = 1 << 24
 
 
 class TornStateError(ModelError):
-    """A state that is not whole."""
+    """A state that is not complete, or damaged."""
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> int:
-    """Write safetensors to the disk, with no second copy of them in memory, and give the file's CRC-32."""
-    found = 0
+    """Write a safetensors file durably, without a second copy in memory, and return its CRC-32."""
+    crc = 0
     with path.open("wb", buffering=0) as file, ThreadPoolExecutor(1) as beside:
         for data in _safetensors(tensors):
-            hashed = beside.submit(zlib.crc32, data, found)
+            hashed = beside.submit(zlib.crc32, data, crc)
             rest = memoryview(data)
-            while rest:  # of what is large, the system writes a part at a time
+            while rest:  # the system writes large data in parts
                 rest = rest[file.write(rest) :]
-            found = hashed.result()
+            crc = hashed.result()
         os.fsync(file.fileno())
-    return found
+    return crc
 
 
 def checksum(path: Path) -> int:
-    """CRC-32 of a file; -1 where there is none."""
-    found, piece = 0, bytearray(_PIECE)
+    """The CRC-32 of a file; -1 if it cannot be read."""
+    crc, piece = 0, bytearray(_PIECE)
     try:
         with path.open("rb", buffering=0) as file:
             while size := file.readinto(piece):
-                found = zlib.crc32(memoryview(piece)[:size], found)
+                crc = zlib.crc32(memoryview(piece)[:size], crc)
     except OSError:
         return -1
-    return found
+    return crc
 
 
-def write_mark(state: Path, told: Mapping[str, Any]) -> None:
-    """Say of a state that all is there, and what there is to say."""
+def write_mark(state: Path, info: Mapping[str, Any]) -> None:
+    """Write the mark that a state is complete, with what it says of itself.
+
+    Args:
+        state: the folder of the state.
+        info: the contents of the mark.
+    """
     with replacing(state / MARK) as beside:
-        text = json.dumps({"checksum": _checksum_of(told), **told})
+        text = json.dumps({"checksum": _checksum_of(info), **info})
         beside.write_text(text, encoding="utf-8", newline="\n")
     sync_folder(state)
 
@@ -67,32 +72,39 @@ def read_mark(state: Path) -> dict[str, Any]:
     """What a state says of itself.
 
     Raises:
-        TornStateError: it says nothing, or not what was written.
+        TornStateError: the mark is missing or damaged.
     """
     try:
-        told: dict[str, Any] = json.loads((state / MARK).read_text(encoding="utf-8"))
-        is_whole = told.pop("checksum") == _checksum_of(told)
+        info: dict[str, Any] = json.loads((state / MARK).read_text(encoding="utf-8"))
+        is_whole = info.pop("checksum") == _checksum_of(info)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise TornStateError(f"{state} is torn ({MARK}: {error})") from error
     if not is_whole:
-        raise TornStateError(f"{state} is torn ({MARK} is not what was written)")
-    return told
+        raise TornStateError(f"{state} is torn ({MARK} does not have the checksum that was written)")
+    return info
 
 
-def take_tensors(value: Any, name: str, tensors: dict[str, Tensor], known: dict[int, str]) -> Any:
-    """A tree with names in the place of tensors, which go to `tensors`; those that share memory, once."""
+def take_tensors(value: Any, name: str, tensors: dict[str, Tensor], names: dict[int, str]) -> Any:
+    """Replace the tensors in a tree by names, and put them into `tensors`. Tensors that share memory get one name.
+
+    Args:
+        value: the tree.
+        name: the name of its root.
+        tensors: receives the tensors by name.
+        names: the names by the tensors' addresses, which this call extends.
+    """
     if isinstance(value, torch.Tensor):
-        name = known.setdefault(value.data_ptr(), name) if value.numel() else name
+        name = names.setdefault(value.data_ptr(), name) if value.numel() else name
         tensors[name] = value
         return {"tensor": name}
     if isinstance(value, dict):
-        pairs = [[key, take_tensors(inner, f"{name}/{key}", tensors, known)] for key, inner in value.items()]
+        pairs = [[key, take_tensors(inner, f"{name}/{key}", tensors, names)] for key, inner in value.items()]
         return {"pairs": pairs}
     return value
 
 
 def give_tensors(value: Any, tensors: Mapping[str, Tensor]) -> Any:
-    """The tree again."""
+    """Put the tensors back into a tree of `take_tensors`."""
     if isinstance(value, dict):
         if "tensor" in value:
             return tensors[value["tensor"]]
@@ -101,7 +113,7 @@ def give_tensors(value: Any, tensors: Mapping[str, Tensor]) -> Any:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make durable what names a folder has; Windows does so by itself."""
+    """Make the names in a folder durable; Windows does so by itself."""
     if os.name == "posix":
         opened = os.open(folder, os.O_RDONLY)
         try:
@@ -110,12 +122,12 @@ def sync_folder(folder: Path) -> None:
             os.close(opened)
 
 
-def _checksum_of(told: Mapping[str, Any]) -> int:
-    return zlib.crc32(json.dumps(told).encode())
+def _checksum_of(info: Mapping[str, Any]) -> int:
+    return zlib.crc32(json.dumps(info).encode())
 
 
 def _safetensors(tensors: Mapping[str, Tensor]) -> Iterator[bytes | memoryview]:
-    """A file of tensors, a part at a time."""
+    """The bytes of a safetensors file, part by part."""
     ordered = sorted(tensors.items(), key=lambda item: -item[1].element_size())
     yield head({name: Held(tensor.dtype, list(tensor.shape)) for name, tensor in ordered}, {})
     for _, tensor in ordered:

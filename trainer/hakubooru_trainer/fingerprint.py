@@ -1,4 +1,4 @@
-"""What tells one model from another."""
+"""The fingerprint of a model, which tells one from another."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def of_model(model: Sdxl) -> str:
-    """SHA-256 of names, shapes and the first numbers of every tensor: any fine-tune moves those."""
+    """SHA-256 of the name, the shape and the first numbers of every tensor; any fine-tune moves those numbers."""
     digest = hashlib.sha256()
     for part in (model.unet, model.vae, model.text_encoder, model.text_encoder_2):
         for name, tensor in part.state_dict().items():

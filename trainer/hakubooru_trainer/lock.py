@@ -1,4 +1,4 @@
-"""One run a folder: a lock that the system takes back when its process ends, however it ends."""
+"""A lock that allows one run in a folder. The system frees it when the process ends, however it ends."""
 
 from __future__ import annotations
 
@@ -17,26 +17,30 @@ NAME: Final = ".lock"
 
 @contextmanager
 def locked(out: Path) -> Iterator[None]:
-    """Keep other runs out of a folder while the block is worked through.
+    """Keep other runs out of a folder during the block.
 
-    The lock is SQLite's on an empty database, as an export has it: it works on every system, and a killed run leaves none.
+    The lock is SQLite's on an empty database, as for an export: it works on every system, and a killed run leaves none behind.
 
     Raises:
-        DestinationError: another run is writing into the folder, or it cannot be written to.
+        DestinationError: another run is writing into the folder, or the folder cannot be written to.
     """
     path = out / NAME
     try:
         connection = sqlite3.connect(path, timeout=0, isolation_level=None)
     except sqlite3.OperationalError as error:
-        raise DestinationError(f"{path} cannot be written to ({error}); name another run.out") from error
+        raise DestinationError(
+            f"{path} cannot be written to ({error}); set run.out to another folder"
+        ) from error
     with closing(connection):
         try:
-            connection.execute("PRAGMA journal_mode = OFF")  # nothing is ever written
+            connection.execute("PRAGMA journal_mode = OFF")  # the database stays empty
             connection.execute("BEGIN EXCLUSIVE")
         except sqlite3.DatabaseError as error:
             if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
                 raise DestinationError(
-                    f"another run is writing into {out}; wait for it to end, or name another run.out"
+                    f"another run is writing into {out}; wait for its end, or set run.out to another folder"
                 ) from error
-            raise DestinationError(f"{path} cannot be locked ({error}); name another run.out") from error
+            raise DestinationError(
+                f"{path} cannot be locked ({error}); set run.out to another folder"
+            ) from error
         yield

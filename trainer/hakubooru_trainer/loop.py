@@ -1,4 +1,4 @@
-"""A training run, from top to bottom."""
+"""The training run, from start to end."""
 
 from __future__ import annotations
 
@@ -35,42 +35,42 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Report:
-    """What a run came to."""
+    """The result of a run."""
 
     file: Path
     updates: int
     skipped: int
-    """Updates that left the weights alone, because a loss or gradient was not finite."""
+    """Updates that left the weights alone because a loss or gradient was not finite."""
     left_out: int
-    """Times that an image had no weight because it could not be decoded."""
+    """How many times an image had no weight because it could not be decoded."""
     loss: float
-    """Of the last update."""
+    """The loss of the last update."""
     validation: float | None
-    """Of the held-out images, at the end."""
+    """The loss of the held-out images at the end; None without such images."""
 
 
 def run(options: Options, *, resume: str = "auto", allow: Collection[str] = ()) -> Report:
-    """Train an adapter, and give what came of it.
+    """Train an adapter, and return the result.
 
-    OUT/NAME.safetensors is the adapter, OUT/NAME-000200.safetensors what it was after 200 updates; OUT/config.toml
-    the options; OUT/metrics.jsonl a line for each update; OUT/state what a run resumes from.
+    OUT/NAME.safetensors is the adapter, OUT/NAME-000200.safetensors the adapter after 200 updates. OUT/config.toml has
+    the options, OUT/metrics.jsonl a line for each update, and OUT/state what a run resumes from.
 
-    Where torchrun has started several processes, each calls this, and they train as one.
+    If torchrun started several processes, each of them calls this, and they train as one.
 
     Args:
-        options: all of them.
-        resume: `auto` goes on where an earlier call with the same options stopped, `never` refuses to, and a
-            folder is a state to go on from.
-        allow: keys of options, or `data` or `version`, that may differ from those of the state although they alter
+        options: all options of the run.
+        resume: `auto` resumes where an earlier call with these options stopped. `never` refuses a folder that has a run. Any
+            other text is the folder of a state to resume from.
+        allow: keys of options, or `data` or `version`, that may differ from those of the state although they change
             the result.
 
     Raises:
         InputError: an option, the data set, or a model cannot be used; or another run is writing into the folder.
-        TrainingError: losses or gradients stayed without a finite value.
-        KeyboardInterrupt: it was told to stop; the state is saved.
+        TrainingError: losses or gradients were not finite for too many updates in a row.
+        KeyboardInterrupt: the run was asked to stop; its state is saved.
     """
     if resume == "never" and distributed.restarted():
-        resume = "auto"  # what is there is this run's own
+        resume = "auto"  # the folder's run is this one, before its restart
     with distributed.telling(), Ranks(device_of(options)) as ranks:
         return _run(options, resume, allow, ranks)
 
@@ -79,7 +79,7 @@ def _run(options: Options, resume: str, allow: Collection[str], ranks: Ranks) ->
     with ExitStack() as stack:
         with ranks.first_alone():
             out, chosen = out_folder(options, resume)
-            if ranks.first:  # which alone writes
+            if ranks.first:  # the only rank that writes
                 stack.enter_context(locked(out))
         return _train(options, out, chosen, allow, ranks)
 
@@ -100,7 +100,7 @@ def _train(options: Options, out: Path, chosen: Path | None, allow: Collection[s
     bar = tqdm(total=updates, initial=counters.update, unit="update", disable=None if ranks.first else True)
     saved = time.monotonic()
     with (
-        # What was measured before the first update is measured again by a run that has no state yet.
+        # Without a state the run starts again, and measures again what it measured before the first update.
         Metrics(out if ranks.first else None, from_update=counters.update or -1) as metrics,
         stopping() as stop,
         bar,
@@ -130,18 +130,18 @@ def _train(options: Options, out: Path, chosen: Path | None, allow: Collection[s
                 counters.validation = _validate(it, metrics, update)
             if done or update % options.samples.every == 0:
                 _draw(it, out, update)
-            # A signal may reach any rank; the others wait here while the first draws or saves.
-            (asked,) = ranks.any(stop.asked or ranks.orphaned)
+            # A signal may reach any rank. The others wait here while the first one draws or saves.
+            (is_asked,) = ranks.any(stop.asked or ranks.orphaned)
             if ranks.first and update % options.save.every == 0 and not done:
                 _save(it, out / f"{options.run.name}-{update:06d}.safetensors", update)
                 _retire(out, options)
             is_time = 0 < options.save.minutes * 60 < time.monotonic() - saved
-            if ranks.first and (done or asked or is_time or update % options.save.every == 0):
+            if ranks.first and (done or is_asked or is_time or update % options.save.every == 0):
                 metrics.sync()
                 states.save(counters, it)
                 saved = time.monotonic()
-            if asked and not done:
-                ranks.wait()  # a rank that leaves has the launcher end the others
+            if is_asked and not done:
+                ranks.wait()  # when one rank ends, the launcher ends the others
                 raise KeyboardInterrupt
     result = out / f"{options.run.name}.safetensors"
     if ranks.first:
@@ -150,16 +150,16 @@ def _train(options: Options, out: Path, chosen: Path | None, allow: Collection[s
 
 
 class Update(NamedTuple):
-    """What came of one update."""
+    """The result of one update."""
 
     loss: float
     norm: float
-    """Of the gradient, before it was clipped."""
+    """The norm of the gradient, before it was clipped."""
     images: int
     left_out: int
-    """How many of them could not be decoded."""
+    """How many of the images could not be decoded."""
     good: bool
-    """Loss and gradient were finite, and the weights were moved."""
+    """Whether loss and gradient were finite, so that the weights were moved."""
 
 
 def _update(it: Training, ahead: Iterator[Batch], counters: Counters) -> Update:
@@ -180,7 +180,7 @@ def _update(it: Training, ahead: Iterator[Batch], counters: Counters) -> Update:
     it.ranks.sum_gradients(it.weights)
     it.ranks.sum([total, left_out])
 
-    # What is not finite never reaches the weights.
+    # A number that is not finite never reaches the weights.
     scaler.unscale_(optimizer)
     norm = torch.nn.utils.clip_grad_norm_(it.weights, options.optimizer.clip or float("inf"))
     good = bool(torch.isfinite(norm + total))
@@ -195,12 +195,12 @@ def _update(it: Training, ahead: Iterator[Batch], counters: Counters) -> Update:
     counters.loss = float(total)
     counters.skipped += not good
     counters.left_out += int(left_out)
-    # fp16 begins with a scale that is too high, and finds its own: that is no failure.
+    # fp16 starts with a scale that is too high and lowers it: that is not a failure.
     counters.bad = 0 if good else counters.bad + (scale <= 1)
     if counters.bad >= options.run.bad_updates:
         raise TrainingError(
             f"the loss or its gradient was not finite for {counters.bad} updates in a row, up to update "
-            f"{counters.update}; the weights are as they were before. Try a lower optimizer.lr, "
+            f"{counters.update}; the weights are as they were before these updates. Try a lower optimizer.lr, "
             'run.precision = "bf16" or "fp32", and model.vae_precision = "fp32"'
         )
     return Update(counters.loss, float(norm), images, int(left_out), good)
@@ -208,35 +208,35 @@ def _update(it: Training, ahead: Iterator[Batch], counters: Counters) -> Update:
 
 @torch.no_grad()
 def _validate(it: Training, metrics: Metrics, update: int) -> float | None:
-    """The mean loss of the held-out images that decode, unweighted; None without any."""
+    """The mean unweighted loss of the held-out images that decode; None if there are none."""
     if not len(it.held.samples):
         return None
     numbers = range(len(it.held.samples) * len(it.options.validation.timesteps))
-    found, decoded = torch.zeros(2, len(numbers), device=it.device)
+    losses, decoded = torch.zeros(2, len(numbers), device=it.device)
     mine = it.ranks.share(numbers)
     for number, batch in zip(mine, it.held.validation(mine), strict=True):
         with it.precision:
-            found[number] = it.objective.losses(it.model, batch.to(it.device), weighted=False)[0]
+            losses[number] = it.objective.losses(it.model, batch.to(it.device), weighted=False)[0]
         decoded[number] = batch.decoded[0]
-    it.ranks.sum([found, decoded])  # of zeros and one loss each: nothing is rounded
+    it.ranks.sum([losses, decoded])  # a sum of zeros and one loss: nothing is rounded
     if not decoded.any():
         return None
-    mean = float(found[decoded > 0].mean())
+    mean = float(losses[decoded > 0].mean())
     metrics.write(update, validation=mean)
     return mean
 
 
 def _draw(it: Training, out: Path, update: int) -> None:
-    """Draw the sheet of samples, where prompts were given."""
+    """Draw the sheet of samples, if there are prompts."""
     if not it.prompts or not it.ranks.first:
         return
-    told = it.options.samples
+    options = it.options.samples
     how = sample.Drawing(
-        width=told.width,
-        height=told.height,
-        steps=told.steps,
-        guidance=told.guidance,
-        negative=told.negative,
+        width=options.width,
+        height=options.height,
+        steps=options.steps,
+        guidance=options.guidance,
+        negative=options.negative,
         tokens=it.options.text.tokens,
         seed=it.options.run.seed,
     )
@@ -269,12 +269,12 @@ def _save(it: Training, path: Path, update: int) -> None:
         file.write(path, it.adapter, DTYPES[it.options.lokr.save], about)
     except (OSError, SafetensorError) as error:
         raise TrainingError(
-            f"{path} could not be written ({error}); make room and run the same command again"
+            f"{path} could not be written ({error}); free some disk space and run the same command again"
         ) from error
 
 
 def _retire(out: Path, options: Options) -> None:
-    """Delete the oldest adapters beyond what is kept."""
+    """Delete the oldest adapters beyond the number to keep."""
     stem = f"{options.run.name}-"
     saved = [
         path

@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Objective:
-    """What a model learns to predict, and how its timesteps weigh."""
+    """What a model learns to predict, and how its timesteps are weighed."""
 
     prediction: Literal["epsilon", "v"]
     zero_terminal_snr: bool
     alphas: Tensor
-    """(1000,) float64, on the device."""
+    """The cumulated products ᾱ of the noise schedule, (1000,) float64, on the device."""
     options: Options
 
     @classmethod
     def of(cls, options: Options, model: Sdxl, device: torch.device) -> Objective:
-        """What the options say, or else the model's own marks.
+        """Follow the options, and where they say `auto`, the model's own marks.
 
         Raises:
             ConfigError: the loss weights have no value at the end of the schedule.
@@ -45,9 +45,9 @@ class Objective:
             prediction == "epsilon" or (options.loss.debiased and options.loss.debiased_v == "root")
         ):
             raise ConfigError(
-                "a schedule that ends in pure noise (model.zero_terminal_snr) goes with the prediction of v, and without "
-                'loss.debiased or with loss.debiased_v = "kohya": at its end there is nothing of the image left to tell noise '
-                'from; set model.prediction = "v"'
+                "a schedule that ends in pure noise (model.zero_terminal_snr) needs the prediction of v, and needs loss.debiased off or "
+                'loss.debiased_v = "kohya": at its end nothing of the image remains to tell noise from; '
+                'set model.prediction = "v"'
             )
         return cls(prediction, zero, noise.alphas_cumprod(zero_terminal_snr=zero).to(device), options)
 
@@ -55,9 +55,9 @@ class Objective:
         """The loss of each image, (B,) float32.
 
         Args:
-            model: on the batch's device.
-            batch: its images, or their latents.
-            weighted: weigh timesteps, data sets, and add the noise offset; else the plain squared error.
+            model: the model, on the batch's device.
+            batch: the images or their latents.
+            weighted: whether to weigh timesteps and data sets, and to add the noise offset; if not, the plain squared error.
         """
         options = self.options.loss
         if batch.latents is not None:

@@ -1,9 +1,9 @@
-"""What the activations of a batch take, counted and not measured.
+"""The memory of a batch's activations, counted and not measured.
 
-The model runs once on the meta device, which has shapes and no numbers, in the precision that is computed in; each tensor
-that autograd keeps for the way back is counted once. Attention keeps its inputs, its output and a number a row, as the fused
-kernels do. With checkpointing a block keeps what it was given, and one at a time, the largest, has the rest besides. What the
-way back needs for itself, the kernels' own buffers and what lies waste between tensors come on top: a tenth or two.
+The model runs once on the meta device, which has shapes and no numbers, in the precision of the run. Each tensor that
+autograd keeps for the backward pass is counted once. Attention keeps its inputs, its output and a number a row, as the fused
+kernels do. With checkpointing each block keeps its input, and one block at a time, the largest, keeps the rest too. The
+memory of the backward pass itself, the kernels' buffers and gaps between tensors come on top: a tenth or two.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ if TYPE_CHECKING:
     from hakubooru_trainer.model.load import Sdxl
 
 _BLOCKS: Final = {"ResnetBlock2D", "BasicTransformerBlock", "CLIPEncoderLayer"}
-"""What checkpointing computes again on the way back, by class."""
+"""The classes of modules that checkpointing computes again in the backward pass."""
 
 
 def activations(model: Sdxl, options: Options, size: tuple[int, int]) -> int:
-    """Bytes of a batch's activations.
+    """Count the bytes of a batch's activations.
 
     Args:
         model: UNet and text encoders on the meta device, with the adapter applied.
-        options: of the run.
-        size: width and height of the images.
+        options: the options of the run.
+        size: width and height of the images, in pixels.
     """
     batch, dtype = options.batch.size, DTYPES[options.run.precision]
     parts = (model.unet, model.text_encoder, model.text_encoder_2)
-    kept = _Kept(parts, checkpointing=options.run.checkpointing)
+    counter = _Kept(parts, checkpointing=options.run.checkpointing)
     for part in parts:
         part.to(dtype)
-    with torch.device("meta"), _Fused(), saved_tensors_hooks(kept.pack, lambda tensor: tensor):
+    with torch.device("meta"), _Fused(), saved_tensors_hooks(counter.pack, lambda tensor: tensor):
         tokens = torch.zeros(batch, options.text.tokens // text.CHUNK, text.CHUNK + 2, dtype=torch.int64)
         with torch.set_grad_enabled(options.text.train):
             context, pooled = text.encode(model, tokens, tokens)
@@ -54,16 +54,16 @@ def activations(model: Sdxl, options: Options, size: tuple[int, int]) -> int:
             encoder_hidden_states=context,
             added_cond_kwargs={"text_embeds": pooled, "time_ids": torch.empty(batch, 6)},
         )
-    return kept.bytes
+    return counter.bytes
 
 
 class _Kept:
-    """Counts what is kept for the way back."""
+    """Counts the tensors that are kept for the backward pass."""
 
     def __init__(self, parts: Iterable[nn.Module], *, checkpointing: bool) -> None:
         self.sizes: dict[int, int] = {}
         self.largest = 0
-        self._all: list[Tensor] = []  # so that none makes room for another
+        self._all: list[Tensor] = []  # kept alive, so that no two of them have one address
         self._before: list[dict[int, int]] = []
         for block in (block for part in parts for block in part.modules() if checkpointing):
             if type(block).__name__ in _BLOCKS:
@@ -75,27 +75,27 @@ class _Kept:
         return sum(self.sizes.values()) + self.largest
 
     def pack(self, tensor: Tensor) -> Tensor:
-        viewed = tensor if tensor._base is None else tensor._base  # noqa: SLF001 - W seen as its transpose
+        viewed = tensor if tensor._base is None else tensor._base  # noqa: SLF001 - a view, such as W transposed, has its weight here
         if not isinstance(viewed, torch.nn.Parameter):
             storage = tensor.untyped_storage()
-            self.sizes[storage._cdata] = storage.nbytes()  # noqa: SLF001 - what tells one from another
+            self.sizes[storage._cdata] = storage.nbytes()  # noqa: SLF001 - the address tells storages apart
             self._all.append(tensor)
         return tensor
 
-    def _enter(self, block: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:
+    def _enter(self, block: nn.Module, positional: tuple[Any, ...], named: dict[str, Any]) -> None:
         del block
-        self.pack(given[0] if given else named["hidden_states"])
+        self.pack(positional[0] if positional else named["hidden_states"])
         self._before.append(dict(self.sizes))
 
-    def _leave(self, block: nn.Module, given: tuple[Any, ...], made: Any) -> None:
-        del block, given, made
+    def _leave(self, block: nn.Module, positional: tuple[Any, ...], output: Any) -> None:
+        del block, positional, output
         before = self._before.pop()
         self.largest = max(self.largest, sum(self.sizes.values()) - sum(before.values()))
         self.sizes = before
 
 
 class _Fused(TorchFunctionMode):
-    """Attention that keeps no scores: on the meta device torch has none."""
+    """Attention that keeps no scores. On the meta device torch has no such attention."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         del types
@@ -108,6 +108,6 @@ class _Fused(TorchFunctionMode):
 class _Attention(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        made = torch.empty_like(query)
-        ctx.save_for_backward(query, key, value, made, torch.empty(query.shape[:-1]))
-        return made
+        output = torch.empty_like(query)
+        ctx.save_for_backward(query, key, value, output, torch.empty(query.shape[:-1]))
+        return output

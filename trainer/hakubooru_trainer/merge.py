@@ -1,4 +1,4 @@
-"""Adapters into models, and models into one another: a piece at a time, in fp32, never a whole model in memory."""
+"""Merging adapters into models and models with one another: a piece at a time, in fp32, never a whole model in memory."""
 
 from __future__ import annotations
 
@@ -42,42 +42,42 @@ _TEXT_2_LAYERS: Final = {
     "ln_1": "layer_norm1",
     "ln_2": "layer_norm2",
 }
-"""Names in OpenCLIP's layout, and in adapters."""
+"""Names of layers in OpenCLIP's layout, with their names in adapters."""
 
 
 def merge(base: Path, lokr: Path, out: Path, *, scale: float = 1.0, dtype: torch.dtype | None = None) -> int:
-    """Write a single-file checkpoint with an adapter worked into its weights, and give how many layers were changed.
+    """Write a single-file checkpoint with an adapter merged into its weights, and return how many layers were changed.
 
     Args:
         base: a single-file checkpoint.
-        lokr: an adapter's file.
+        lokr: the adapter's file.
         out: the new checkpoint.
-        scale: how much of the adapter.
-        dtype: what all its weights are written in; None is as the base has each.
+        scale: the share of the adapter's change.
+        dtype: the precision of the new weights; None keeps that of each weight in the base.
 
     Raises:
-        ModelError: the adapter has layers that the checkpoint does not have, or is no LoKr of full matrices.
+        ModelError: the adapter has layers that the checkpoint does not have, or is not a LoKr of full matrices.
     """
     layers = by_layer(adapter_file.read(lokr), str(lokr))
     with Reader(base) as opened:
         places = {key: _adapter_names(key) for key in opened.tensors}
         _check_adapter(layers, places, opened, lokr)
-        held = _held_as(opened.tensors, dtype)
+        outputs = _cast_to(opened.tensors, dtype)
 
         def pieces() -> Iterator[Tensor]:
-            for key, (kind, _) in held.items():
+            for key, (kind, _) in outputs.items():
                 names = places[key]
                 if not any(_changes(layers.get(name, {}), key) for name in names):
                     for piece in opened.pieces(key):
                         yield _finite(piece.to(kind), key, (piece, base))
                     continue
                 for row, name in zip(opened.tensor(key).chunk(len(names)), names, strict=True):
-                    made = _changed(row, layers.get(name, {}), key, scale)
-                    yield _finite(made.to(kind), key, (row, base))
+                    changed_row = _changed(row, layers.get(name, {}), key, scale)
+                    yield _finite(changed_row.to(kind), key, (row, base))
 
         write(
             out,
-            held,
+            outputs,
             pieces(),
             _without_hashes(opened.metadata) | {"hakubooru_merged": f"{scale} * {lokr.name}"},
         )
@@ -85,19 +85,20 @@ def merge(base: Path, lokr: Path, out: Path, *, scale: float = 1.0, dtype: torch
 
 
 def combine(formula: str, models: Mapping[str, Path], out: Path, *, dtype: torch.dtype | None = None) -> None:
-    """Write what a formula makes of models: `beta7 + 0.8*(anxl3 - anxl2) + 0.5*(base7 - beta7)`.
+    """Write what a formula makes of models, such as `beta7 + 0.8*(anxl3 - anxl2) + 0.5*(base7 - beta7)`.
 
-    Everything is computed in fp32. What is no weight, such as the numbers of positions, is as in the formula's first model.
+    Everything is computed in fp32. Tensors that are not weights, such as the numbers of positions, are copied from the
+    formula's first model.
 
     Args:
         formula: names of models, numbers, + - * / and brackets.
-        models: the files that the names stand for, all of the same tensors.
+        models: the file of each name; all files have the same tensors.
         out: the new file.
-        dtype: what all its weights are written in; None is as the formula's first model has each.
+        dtype: the precision of the new weights; None keeps that of each weight in the formula's first model.
 
     Raises:
-        InputError: the formula cannot be read, or names a model that is not given.
-        ModelError: a file cannot be read, has not the tensors of the first, or the result is not finite.
+        InputError: the formula cannot be read, or names a model that `models` lacks.
+        ModelError: a file cannot be read or lacks tensors of the first, or the result is not finite.
     """
     tree = _parsed(formula)
     first, *others = used = _named(formula, tree, models)
@@ -106,10 +107,10 @@ def combine(formula: str, models: Mapping[str, Path], out: Path, *, dtype: torch
         like = opened[first]
         for name in others:
             _check_same(like, opened[name])
-        held = _held_as(like.tensors, dtype)
+        outputs = _cast_to(like.tensors, dtype)
 
         def pieces() -> Iterator[Tensor]:
-            for key, (kind, _) in held.items():
+            for key, (kind, _) in outputs.items():
                 if not kind.is_floating_point or is_extra(key):
                     yield from (piece.to(kind) for piece in like.pieces(key))
                     continue
@@ -119,16 +120,16 @@ def combine(formula: str, models: Mapping[str, Path], out: Path, *, dtype: torch
                     sources = ((values[name], models[name]) for name in opened)
                     yield _finite(_value(tree, values).to(kind), key, *sources)
 
-        write(out, held, pieces(), _without_hashes(like.metadata) | {"hakubooru_formula": formula})
+        write(out, outputs, pieces(), _without_hashes(like.metadata) | {"hakubooru_formula": formula})
 
 
 def _named(formula: str, tree: ast.expr, models: Mapping[str, Path]) -> list[str]:
-    """The models of a formula, in its order, of which none is missing and none is too many."""
+    """The names of models in a formula, in its order; `models` has to have exactly these."""
     if not (used := _names(tree)):
-        raise InputError(f"the formula {formula!r} names no model")
+        raise InputError(f"the formula {formula!r} names no model; write one such as 0.5*a + 0.5*b")
     for name in used:
         if name not in models:
-            raise InputError(f"the formula names {name!r}; say which file that is: --model {name}=FILE")
+            raise InputError(f"the formula names {name!r}, but its file is missing; add --model {name}=FILE")
     for name in models:
         if name not in used:
             raise InputError(
@@ -137,35 +138,44 @@ def _named(formula: str, tree: ast.expr, models: Mapping[str, Path]) -> list[str
     return used
 
 
-def _held_as(tensors: Mapping[str, Held], dtype: torch.dtype | None) -> dict[str, Held]:
-    """The same with weights held otherwise; None leaves them."""
+def _cast_to(tensors: Mapping[str, Held], dtype: torch.dtype | None) -> dict[str, Held]:
+    """The types and shapes of tensors, with weights in another precision; None changes nothing."""
     return {
-        key: held._replace(dtype=dtype) if dtype and held.dtype.is_floating_point else held
-        for key, held in tensors.items()
+        key: tensor._replace(dtype=dtype) if dtype and tensor.dtype.is_floating_point else tensor
+        for key, tensor in tensors.items()
     }
 
 
-def _finite(made: Tensor, key: str, *sources: tuple[Tensor, Path]) -> Tensor:
-    """What was made, if it is finite; `sources` are what it was made of, with their files."""
-    if not is_finite(made):
+def _finite(result: Tensor, key: str, *sources: tuple[Tensor, Path]) -> Tensor:
+    """Return a result that is finite.
+
+    Args:
+        result: the computed tensor.
+        key: its name.
+        sources: the tensors it was computed from, with their files.
+
+    Raises:
+        ModelError: the result, or a source, holds NaN or infinity.
+    """
+    if not is_finite(result):
         for source, path in sources:
             if not is_finite(source):
                 raise ModelError(
-                    f"{path}: {key} holds NaN or infinity; the checkpoint is broken: fetch it again"
+                    f"{path}: {key} holds NaN or infinity; the checkpoint is broken: download it again"
                 )
         raise ModelError(
-            f"{key} would hold what is no finite number: it is divided by 0, or too large for {made.dtype}"
+            f"{key} would hold a number that is not finite: the formula divides by 0, or the number is too large for {result.dtype}"
         )
-    return made
+    return result
 
 
 def _without_hashes(metadata: Mapping[str, str]) -> dict[str, str]:
-    """What a file said of itself, and is still true of another made from it."""
+    """The metadata of a file that stays true for a new file made from it: all but the hashes."""
     return {key: value for key, value in metadata.items() if not key.startswith(_HASHES)}
 
 
 def _adapter_names(key: str) -> list[str]:
-    """The names under which adapters change a tensor of a checkpoint; three where q, k and v stand in one."""
+    """The names that adapters have for a tensor of a checkpoint; three if it holds q, k and v."""
     module = key.rpartition(".")[0]
     if key.startswith(PREFIXES["unet"]):
         return [f"lora_unet_{module.removeprefix(PREFIXES['unet']).replace('.', '_')}"]
@@ -184,7 +194,7 @@ def _adapter_names(key: str) -> list[str]:
 def _check_adapter(
     layers: Mapping[str, Layer], places: Mapping[str, list[str]], base: Reader, lokr: Path
 ) -> None:
-    """Refuse an adapter of which any tensor would not be used, before anything is written."""
+    """Refuse an adapter with a tensor that would not be used, before anything is written."""
     weights: dict[str, list[int]] = {}
     biases: dict[str, list[int]] = {}
     for key, names in places.items():
@@ -203,7 +213,7 @@ def _changes(layer: Layer, key: str) -> bool:
 
 
 def _changed(row: Tensor, layer: Layer, key: str, scale: float) -> Tensor:
-    """What a layer of an adapter makes of a tensor, or of a third of it."""
+    """A tensor of the checkpoint, or a third of it, with the change of an adapter's layer."""
     if not _changes(layer, key):
         return row
     if "lokr_w1" in layer:
@@ -215,12 +225,14 @@ def _check_same(one: Reader, other: Reader) -> None:
     for key in sorted(one.tensors.keys() ^ other.tensors.keys()):
         if not is_extra(key):
             raise ModelError(
-                f"only one of {one.path} and {other.path} has the tensor {key}; they are models of different kinds"
+                f"only one of {one.path} and {other.path} has the tensor {key}; they are models of different kinds: combine models of one kind"
             )
     for key in sorted(one.tensors.keys() & other.tensors.keys()):
         shape, other_shape = one.tensors[key].shape, other.tensors[key].shape
         if shape != other_shape:
-            raise ModelError(f"{key} is of shape {shape} in {one.path} and {other_shape} in {other.path}")
+            raise ModelError(
+                f"{key} is of shape {shape} in {one.path} and {other_shape} in {other.path}; combine models of one kind"
+            )
 
 
 def _parsed(formula: str) -> ast.expr:
@@ -234,7 +246,7 @@ def _parsed(formula: str) -> ast.expr:
         number = isinstance(node, ast.Constant) and type(node.value) in {int, float}
         if not number and not isinstance(node, (ast.BinOp, ast.UnaryOp, ast.Name)):
             raise InputError(
-                f"the formula {formula!r} has {ast.unparse(node)!r}; it takes names of models, numbers, + - * / and brackets"
+                f"the formula {formula!r} has {ast.unparse(node)!r}; write only names of models, numbers, + - * / and brackets"
             )
     try:
         _value(tree, dict.fromkeys(_names(tree), torch.ones(())))
@@ -245,14 +257,14 @@ def _parsed(formula: str) -> ast.expr:
 
 def _names(tree: ast.expr) -> list[str]:
     """The names in a formula, in its order, each once."""
-    found = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
+    names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
     return list(
-        dict.fromkeys(node.id for node in sorted(found, key=lambda node: (node.lineno, node.col_offset)))
+        dict.fromkeys(node.id for node in sorted(names, key=lambda node: (node.lineno, node.col_offset)))
     )
 
 
 def _nodes(tree: ast.expr) -> Iterator[ast.expr]:
-    """All parts of a formula; what is no arithmetic is one part."""
+    """All parts of a formula. A part that is not arithmetic comes whole."""
     yield tree
     match tree:
         case ast.BinOp(left=left, op=ast.Add() | ast.Sub() | ast.Mult() | ast.Div(), right=right):
@@ -260,7 +272,7 @@ def _nodes(tree: ast.expr) -> Iterator[ast.expr]:
         case ast.UnaryOp(op=ast.USub() | ast.UAdd(), operand=inner):
             yield from _nodes(inner)
         case ast.BinOp() | ast.UnaryOp():
-            raise InputError(f"the formula has {ast.unparse(tree)!r}; it takes + - * / and brackets")
+            raise InputError(f"the formula has {ast.unparse(tree)!r}; write only + - * / and brackets")
 
 
 def _value(tree: ast.expr, values: Mapping[str, Tensor]) -> Any:

@@ -1,4 +1,4 @@
-"""What a run writes down as it goes: a line of JSON for each update, measurement and event, and TensorBoard's files."""
+"""The records of a run: a line of JSON for each update, measurement and event, and TensorBoard's files."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ if TYPE_CHECKING:
 
 
 class Metrics:
-    """`metrics.jsonl`, and the same for TensorBoard where it is installed; for use in a `with` statement.
+    """Writes `metrics.jsonl`, and the same values for TensorBoard if it is installed; for use in a `with` statement.
 
-    Without a folder, as on all ranks but the first, nothing is written.
+    Args:
+        folder: the run's folder. None, as on all ranks but the first, writes nothing.
+        from_update: the update that the run resumes from; later lines of an earlier attempt are removed.
     """
 
     def __init__(self, folder: Path | None, *, from_update: int) -> None:
@@ -29,7 +31,7 @@ class Metrics:
         self._board = _board(folder, from_update)
 
     def write(self, update: int, **values: Any) -> None:
-        """Write a line; what is not finite stands as null, since JSON has no word for it."""
+        """Write a line. A number that is not finite becomes null, since JSON cannot write it."""
         if self._file is not None:
             finite = {
                 name: None if isinstance(value, float) and not math.isfinite(value) else value
@@ -41,7 +43,7 @@ class Metrics:
                 self._board.add_scalar(name, value, update)
 
     def sync(self) -> None:
-        """Bring all lines to the disk: a state that is written then never knows more than they do."""
+        """Flush all lines to the disk, so that a state written afterwards never knows more than they do."""
         if self._file is not None:
             os.fsync(self._file.fileno())
 
@@ -56,12 +58,12 @@ class Metrics:
 
 
 def _cut(path: Path, last: int) -> None:
-    """Drop the lines of updates after the one that a run is taken up from: they come again."""
+    """Remove the lines of updates after the one that a run resumes from; the run writes them again."""
     with path.open("rb+") as file:
         if not path.stat().st_size:
             return
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
-            keep = text.rfind(b"\n") + 1  # what follows is a line that was half written
+            keep = text.rfind(b"\n") + 1  # a line without its end was not written whole
             while keep:
                 start = text.rfind(b"\n", 0, keep - 1) + 1
                 if _update_of(text[start:keep]) <= last:
@@ -71,7 +73,7 @@ def _cut(path: Path, last: int) -> None:
 
 
 def _update_of(line: bytes) -> float:
-    """The update that a line tells of; what a power cut left of one tells of none that is done."""
+    """The update of a line; infinity for a damaged line, so that it is removed."""
     try:
         return int(json.loads(line)["update"])
     except (ValueError, KeyError, TypeError):

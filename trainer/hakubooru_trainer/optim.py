@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import torch
+
+from hakubooru_trainer.config.optimisers import OPTIMISERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -20,9 +23,9 @@ class Lion(torch.optim.Optimizer):
 
     Args:
         params: tensors, or groups of them.
-        lr: learning rate; about a tenth of AdamW's.
-        betas: of the interpolation, and of the running average.
-        weight_decay: decoupled; times the learning rate.
+        lr: the learning rate; about a tenth of AdamW's.
+        betas: the weights of the old value in the interpolation and in the running average.
+        weight_decay: the decoupled weight decay, which the learning rate multiplies.
     """
 
     def __init__(
@@ -54,7 +57,7 @@ class Lion(torch.optim.Optimizer):
 
 
 class Scaler(torch.amp.GradScaler):
-    """A scaler of the loss that also scales the gradients of fp16 weights back, in fp16, as sd-scripts has it."""
+    """A scaler of the loss that scales also the gradients of fp16 weights back, in fp16, as sd-scripts does."""
 
     def _unscale_grads_(
         self, optimizer: torch.optim.Optimizer, inv_scale: Tensor, found_inf: Tensor, _: bool
@@ -65,34 +68,32 @@ class Scaler(torch.amp.GradScaler):
 def optimizer(
     options: OptimizerOptions, groups: Sequence[tuple[float, Sequence[Tensor]]]
 ) -> torch.optim.Optimizer:
-    """An optimiser over groups of a base learning rate and tensors; empty groups are left out."""
-    from bitsandbytes.optim.adamw import AdamW8bit  # noqa: PLC0415 - takes a while, and plans need no optimiser
-    from bitsandbytes.optim.lion import Lion8bit  # noqa: PLC0415
+    """Build an optimiser.
 
-    makers: dict[str, Any] = {
-        "lion": Lion,
-        "adamw": torch.optim.AdamW,
-        "lion8bit": Lion8bit,
-        "adamw8bit": AdamW8bit,
-    }
-    made: torch.optim.Optimizer = makers[options.name](
+    Args:
+        options: the section `[optimizer]`.
+        groups: base learning rates with their tensors; groups without tensors are ignored.
+    """
+    row = OPTIMISERS[options.name]
+    kind = getattr(import_module(row.module), row.name)
+    result: torch.optim.Optimizer = kind(
         [{"params": list(tensors), "lr": lr, "base_lr": lr} for lr, tensors in groups if tensors],
         lr=options.lr,
         betas=options.betas,
         weight_decay=options.weight_decay,
     )
-    return made
+    return result
 
 
 def rate(options: OptimizerOptions, update: int, updates: int) -> float:
-    """What learning rates are multiplied by.
+    """The factor of all learning rates at an update.
 
     Args:
         options: schedule and warm-up.
-        update: counted from 0.
-        updates: of the whole run.
+        update: the number of the update, from 0.
+        updates: how many the whole run has.
     """
-    warm = options.warmup // options.warmup_steps_an_update  # updates that are not at the full rate
+    warm = options.warmup // options.warmup_steps_an_update  # updates before the full rate
     if update < warm:
         return (update + 1) * options.warmup_steps_an_update / options.warmup
     done = (update - warm) / max(1, updates - warm)
@@ -105,7 +106,7 @@ def rate(options: OptimizerOptions, update: int, updates: int) -> float:
             return 0.5 + 0.5 * math.cos(math.pi * done)
 
 
-def set_rate(made: torch.optim.Optimizer, factor: float) -> None:
-    """Set the learning rate of every group to its base times a factor."""
-    for group in made.param_groups:
+def set_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:
+    """Set the learning rate of every group to its base rate times a factor."""
+    for group in optimizer.param_groups:
         group["lr"] = group["base_lr"] * factor

@@ -1,8 +1,8 @@
-"""The forward and backward pass of a batch: as it comes, or replayed from a CUDA graph.
+"""The forward and backward pass of a batch: run directly, or replayed from a CUDA graph.
 
-A pass of SDXL with a LoKr launches some 20,000 kernels. Launching them takes the processor longer than the GPU needs
-to run them. A CUDA graph records them once for each shape of batch, and then a single call runs them all. The same kernels run, on
-the same numbers.
+A pass of SDXL with a LoKr launches some 20,000 kernels, and launching them takes the processor longer than the GPU needs to
+run them. A CUDA graph records them once for each shape of batch, and then one call runs them all. The kernels and their
+numbers are the same.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class Passes:
         model: UNet and text encoders, with the adapter applied.
         objective: the loss.
         weights: the tensors that are trained.
-        precision: what is computed in.
-        scaler: of the loss.
+        precision: the precision to compute in.
+        scaler: the scaler of the loss.
     """
 
     def __init__(
@@ -51,8 +51,8 @@ class Passes:
         """Run forward and backward.
 
         Args:
-            batch: on the device of the model.
-            images: of the whole update; each weighs the same, however many share its batch.
+            batch: the batch, on the device of the model.
+            images: the number of images of the whole update; each weighs the same, whatever the size of its batch.
 
         Returns:
             The batch's part of the update's loss, a float32 scalar that may lie on the GPU.
@@ -64,16 +64,19 @@ class Passes:
         return part.detach()
 
     def clear(self) -> None:
-        """Forget the gradients, once the weights were moved."""
+        """Remove the gradients after the weights were moved."""
         for weight in self.weights:
             weight.grad = None
 
 
 class GraphedPasses(Passes):
-    """The same, by a CUDA graph for each shape of batch: recorded when the shape is first met, replayed from then on."""
+    """Runs passes by a CUDA graph for each shape of batch, recorded at the shape's first batch and replayed later.
 
-    def __init__(self, *given: Any) -> None:
-        super().__init__(*given)
+    The arguments are those of `Passes`.
+    """
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
         self._graphs: dict[tuple[Any, ...], _Recorded] = {}
         self._pool: Any = None
 
@@ -89,7 +92,7 @@ class GraphedPasses(Passes):
         return recorded.part.clone()
 
     def clear(self) -> None:
-        """Set the gradients to zero where they lie, since the graphs add to them there."""
+        """Set the gradients to zero in place, since the graphs add to them at their addresses."""
         torch._foreach_zero_([weight.grad for weight in self.weights if weight.grad is not None])
 
     def _record(self, batch: Batch) -> _Recorded:
@@ -100,7 +103,7 @@ class GraphedPasses(Passes):
         ]
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):  # libraries make ready what they need for these shapes
+        with torch.cuda.stream(side):  # a first run lets libraries prepare for these shapes
             super().clear()
             super().__call__(static, 1)
             super().clear()
@@ -110,7 +113,7 @@ class GraphedPasses(Passes):
         for weight, gradient in zip(self.weights, gradients, strict=True):
             weight.grad = gradient
         graph = torch.cuda.CUDAGraph()
-        # Other threads pin memory meanwhile, which is no part of the graph.
+        # thread_local: other threads pin memory meanwhile, which must not disturb the capture.
         with torch.cuda.graph(graph, pool=self._pool, stream=side, capture_error_mode="thread_local"):
             part = super().__call__(static, 1)
         self._pool = graph.pool()
@@ -121,6 +124,6 @@ class GraphedPasses(Passes):
 class _Recorded:
     graph: torch.cuda.CUDAGraph
     batch: Batch
-    """What the graph reads."""
+    """The batch that the graph reads."""
     part: Tensor
-    """What the graph writes: the batch's part of the loss."""
+    """The tensor that the graph writes: the batch's part of the loss."""

@@ -1,4 +1,4 @@
-"""What a run will come to, told without a model in memory."""
+"""A preview of a run, computed without a model in memory."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from hakubooru_trainer import randomness
+from hakubooru_trainer.config.optimisers import OPTIMISERS
 from hakubooru_trainer.data.batches import DOWN
 from hakubooru_trainer.data.captions import StepCaptions
 from hakubooru_trainer.data.kohya import unread_repeats
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from hakubooru_trainer.setup import DataSet
 
 _BYTES: Final = {"fp32": 4, "bf16": 2, "fp16": 2}
-_STATE_BYTES: Final = {"lion8bit": 1, "adamw8bit": 2, "lion": 4, "adamw": 8}
 _READ_CAPTIONS: Final = 10_000
 _RUN: Final = 200
 _GIB: Final = 1 << 30
@@ -42,15 +42,20 @@ class Shown:
 
     path: str
     stays: tuple[str, str]
-    """What stands in front and at the end at every step."""
+    """The tags in front and at the end, which stay at every step."""
     changed: str
-    """What is shuffled and dropped."""
+    """The tags that are shuffled and dropped."""
     step: str
     """The caption of one step."""
     tokens: int
 
     def lines(self, how: str, most: int) -> list[str]:
-        """The caption as text, with what is done to its tags and how many tokens are read."""
+        """The caption as text.
+
+        Args:
+            how: what happens to the tags that are not fixed.
+            most: the number of tokens that the model reads.
+        """
         cut = f" of {most} that are read" if self.tokens > most else ""
         rows = [("fixed", self.stays[0]), (how, self.changed), ("fixed", self.stays[1])]
         return [
@@ -62,33 +67,33 @@ class Shown:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run will come to."""
+    """A preview of a run."""
 
     sets: list[tuple[str, int, float]]
-    """Path, images, and how often each is drawn in an epoch, of each data set."""
+    """Path, images, and how often an epoch draws each of them, for each data set."""
     images: int
     held_out: int
     left_out: dict[str, int]
-    """What the data sets name and cannot give, by reason."""
+    """How many images the data sets name and cannot give, by reason."""
     corrected: int
-    """Captions that were changed since the export that they are of."""
+    """How many captions were changed since their export."""
     captions: list[str]
-    """The lines that show some of them."""
+    """Lines that show some of the captions."""
     buckets: list[tuple[int, int, int]]
-    """Width, height and images of each bucket that has any."""
+    """Width, height and number of images of each bucket that has any."""
     batches: int
-    """Of the first epoch; others may differ by some where a data set is drawn in part."""
+    """The batches of the first epoch. Other epochs may differ by some if a data set is drawn in part."""
     updates: int
     epochs: float
     layers: Counter[str]
-    """How many layers of each part are changed; norms apart."""
+    """How many layers of each part are changed; norms are counted apart."""
     parameters: dict[str, int]
-    """That are trained, by part."""
+    """How many parameters are trained, by part."""
     file_bytes: int
     memory: dict[str, int]
-    """Of the GPU, in bytes, estimated; `memory.py` says how."""
+    """The estimated memory on a GPU in bytes, by purpose; `memory.py` says how it is estimated."""
     caches: dict[str, int]
-    """What will lie in the folders of `[cache]`, in bytes."""
+    """The estimated size of the folders of `[cache]`, in bytes."""
     warnings: list[str]
 
     def __str__(self) -> str:
@@ -101,7 +106,7 @@ class Plan:
         lines += [f"            {count:,} left out: {reason}" for reason, count in self.left_out.items()]
         if self.corrected:
             lines.append(
-                f"            {self.corrected:,} with a caption that was changed since its export: what stands in its file is used"
+                f"            {self.corrected:,} with a caption that was changed since its export: the caption in its file is used"
             )
         lines += [f"{'captions' if not place else '':<12}{line}" for place, line in enumerate(self.captions)]
         lines.append(f"buckets     {len(self.buckets)}")
@@ -120,7 +125,7 @@ class Plan:
 
 
 def plan(options: Options) -> Plan:
-    """What a run will come to.
+    """Preview a run.
 
     Raises:
         InputError: an option or the data set cannot be used.
@@ -128,17 +133,16 @@ def plan(options: Options) -> Plan:
     data = data_set(options, Ranks(torch.device("cpu")))
     counts = np.bincount(data.sizes.of, minlength=len(data.sizes.sizes))
     parts = {part: skeleton(part, options.model).requires_grad_(requires_grad=False) for part in CLASSES}
-    found = targets(trained_parts(parts, options), options.lokr)
-    adapter = Adapter(found)
+    adapter = Adapter(targets(trained_parts(parts, options), options.lokr))
     parameters: dict[str, int] = {}
-    for target in found:
+    for target in adapter.targets:
         size = sum(tensor.numel() for tensor in adapter.modules[target.name].parameters())
         parameters[target.part] = parameters.get(target.part, 0) + size
     members = np.bincount(data.train.sources)
     return Plan(
         sets=[
-            (told.options.path, int(count), told.options.weight * (told.options.repeats or 1))
-            for told, count in zip(data.train.sets, members, strict=True)
+            (source.options.path, int(count), source.options.weight * (source.options.repeats or 1))
+            for source, count in zip(data.train.sets, members, strict=True)
         ],
         images=len(data.train),
         held_out=len(data.held),
@@ -149,7 +153,7 @@ def plan(options: Options) -> Plan:
         batches=data.order.batches(1),
         updates=data.updates,
         epochs=data.order.epochs(data.batches),
-        layers=Counter(target.part if target.factor else "norms" for target in found),
+        layers=Counter(target.part if target.factor else "norms" for target in adapter.targets),
         parameters=parameters,
         file_bytes=sum(parameters.values()) * _BYTES[options.lokr.save],
         memory=_memory(options, parts, adapter, data),
@@ -159,7 +163,7 @@ def plan(options: Options) -> Plan:
 
 
 def _captions(options: Options, samples: Samples) -> list[str]:
-    """Three captions, from first to last: what is fixed, what is changed, and how one step has them."""
+    """The lines for three captions, from first to last: their fixed and changed tags, and one step's caption."""
     captions = StepCaptions(options.captions)
     tokenizer = load_tokenizer(options.model, "tokenizer")
     join = options.captions.separator.join
@@ -183,7 +187,7 @@ def _changes(captions: CaptionOptions) -> str:
 
 
 def _memory(options: Options, parts: dict[str, Any], adapter: Adapter, data: DataSet) -> dict[str, int]:
-    """By what it is for."""
+    """The memory on a GPU in bytes, by purpose."""
     is_drawn = bool(options.samples.prompts)
     away = {"vae"} if options.cache.latents and not is_drawn else set()
     away |= {"text_encoder", "text_encoder_2"} if options.cache.text and not is_drawn else set()
@@ -197,43 +201,43 @@ def _memory(options: Options, parts: dict[str, Any], adapter: Adapter, data: Dat
     if way == "auto":
         way = "fused" if half else "merged"
     elif way == "lycoris":
-        way = "factored"  # LyCORIS keeps about as much for the way back
+        way = "factored"  # LyCORIS keeps about as much for the backward pass
     adapter.to(torch.device("meta"))
     adapter.apply(way)
     model = Sdxl(**parts, tokenizer=None, tokenizer_2=None, marks=Marks(v=False, zero_terminal_snr=False))
-    found = {
+    sizes = {
         "frozen weights": sum(
             count * _BYTES[precisions.get(part, options.run.weights)]
             for part, count in weights.items()
             if part not in away
         ),
         "adapter, its gradients and the optimiser's state": trained
-        * (2 * _BYTES[options.lokr.masters] + _STATE_BYTES[options.optimizer.name]),
+        * (2 * _BYTES[options.lokr.masters] + OPTIMISERS[options.optimizer.name].state_bytes),
         f"activations of {options.batch.size} images, {largest[0]} x {largest[1]}": activations(
             model, options, (largest[0], largest[1])
         ),
     }
     if way == "merged":
-        found["merged weights and their gradients"] = 2 * merged * _BYTES[options.run.weights]
-    return found
+        sizes["merged weights and their gradients"] = 2 * merged * _BYTES[options.run.weights]
+    return sizes
 
 
 def _caches(options: Options, parts: dict[str, Any], data: DataSet, counts: np.ndarray) -> dict[str, int]:
-    found = {}
+    sizes = {}
     if options.cache.latents:
         places = int((data.sizes.sizes.prod(1) // DOWN**2 * counts).sum())
-        found["latents"] = places * 2 * 4 * _BYTES["fp32"]
+        sizes["latents"] = places * 2 * 4 * _BYTES["fp32"]
     if options.cache.text:
         unet, pooled = parts["unet"].config, parts["text_encoder_2"].config.projection_dim
         numbers = (options.text.tokens + 2) * unet.cross_attention_dim + pooled
-        found["captions"] = len(data.train) * numbers * _BYTES[options.run.precision]
-    return found
+        sizes["captions"] = len(data.train) * numbers * _BYTES[options.run.precision]
+    return sizes
 
 
 def _warnings(options: Options, data: DataSet, counts: np.ndarray) -> list[str]:
     warnings = [
-        f"{one.path}: the number in the name of {name} plays no part, and each image stands once in an epoch; "
-        "for repeats as kohya has them set data.repeats, or write a [[data]] for each folder"
+        f"{one.path}: the number in the name of {name} has no effect, and each image is drawn once in an epoch; "
+        "for repeats as kohya has them, set data.repeats, or write a [[data]] for each folder"
         for one in options.data
         for name in unread_repeats(one)
     ]
@@ -241,7 +245,7 @@ def _warnings(options: Options, data: DataSet, counts: np.ndarray) -> list[str]:
     small = int(((data.train.widths < sizes[:, 0]) | (data.train.heights < sizes[:, 1])).sum())
     if small and options.buckets.upscale:
         warnings.append(
-            f"{small:,} images are smaller than their buckets and will be enlarged; buckets.upscale = false keeps their size"
+            f"{small:,} images are smaller than their buckets and will be enlarged; set buckets.upscale = false to keep their size"
         )
     thin = int((counts < options.batch.size).sum())
     if thin:
@@ -252,23 +256,21 @@ def _warnings(options: Options, data: DataSet, counts: np.ndarray) -> list[str]:
     rows = _spread(len(data.train), _READ_CAPTIONS)
     captions = [options.captions.unchanged()(data.train[row].caption, 0) for row in rows]
     tokenizer = load_tokenizer(options.model, "tokenizer")
-    some = (captions[at : at + _RUN] for at in range(0, len(captions), _RUN))  # all at once take 300 MB
+    some = (captions[at : at + _RUN] for at in range(0, len(captions), _RUN))  # all at once would take 300 MB
     lengths = np.array([len(ids) for part in some for ids in token_ids(tokenizer, part)])
     long = int((lengths > options.text.tokens).sum())
     if long:
         warnings.append(
-            f"{long:,} of {len(rows):,} captions that were looked at are longer than {options.text.tokens} tokens "
-            "and will be cut off; text.tokens goes up to 225"
+            f"{long:,} of {len(rows):,} captions that were read are longer than {options.text.tokens} tokens "
+            "and will be cut off; text.tokens can be up to 225"
         )
     if int((lengths == 0).sum()):
-        warnings.append(
-            f"{int((lengths == 0).sum()):,} of {len(rows):,} captions that were looked at are empty"
-        )
+        warnings.append(f"{int((lengths == 0).sum()):,} of {len(rows):,} captions that were read are empty")
     return warnings
 
 
 def _spread(rows: int, most: int) -> list[int]:
-    """So many rows at the most, in a few runs from first to last: what stands together is read together."""
+    """Up to `most` rows, in a few runs from first to last: neighbours are read together."""
     runs = math.ceil(min(rows, most) / _RUN)
     starts = np.linspace(0, max(0, rows - _RUN), runs).astype(int)
     return sorted({row for start in starts.tolist() for row in range(start, min(start + _RUN, rows))})

@@ -1,4 +1,4 @@
-"""Prompts of sample pictures: a text file with one a line, as sd-scripts has them."""
+"""Reading prompts of sample pictures from a text file, one a line, as in sd-scripts."""
 
 from __future__ import annotations
 
@@ -21,36 +21,38 @@ _OPTIONS: Final[dict[str, tuple[str, type[str | int | float]]]] = {
     "s": ("steps", int),
     "l": ("guidance", float),
 }
-"""What a line may say of its picture, by sd-scripts' letter."""
+"""The options of a line by sd-scripts' letters, with their names in `Drawing` and their types."""
 _KNOWN: Final = "write --n (negative prompt), --w, --h (size), --d (seed), --s (steps) or --l (guidance)"
 
 
 class Prompt(str):
-    """What to draw, and in which options its picture differs from the others."""
+    """A prompt with the options of its picture that differ from the other pictures'."""
 
     __slots__ = ("options",)
     options: Mapping[str, Any]
 
     def __new__(cls, text: str, options: Mapping[str, Any]) -> Self:
-        """A prompt with options by the names of `Drawing`."""
+        """Make a prompt; the options have the names of `Drawing`."""
         prompt = super().__new__(cls, text)
         prompt.options = options
         return prompt
 
 
 def read_prompts(path: Path) -> list[Prompt]:
-    """The prompts of a text file; empty lines and those that begin with # are none.
+    """Read the prompts of a text file. Empty lines, and lines that begin with #, are skipped.
 
     Raises:
-        InputError: it cannot be read, has none, or an option of a prompt is not known or cannot be.
+        InputError: the file cannot be read or has no prompt, or a prompt has an unknown or wrong option.
     """
     if path.suffix.lower() in {".json", ".toml"}:
-        raise InputError(f"{path}: prompts are read from a text file, such as prompts.txt, one a line")
+        raise InputError(
+            f"{path} is not a text file of prompts; write one such as prompts.txt, with one prompt a line"
+        )
     try:
         lines = [line.strip() for line in read_text(path).splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
-            f"{path} cannot be read as prompts ({error}); it is a text file in UTF-8, a prompt a line"
+            f"{path} cannot be read as prompts ({error}); name a text file in UTF-8 with one prompt a line"
         ) from error
     prompts = [
         _prompt(line, f"{path}, line {number}")
@@ -65,25 +67,27 @@ def read_prompts(path: Path) -> list[Prompt]:
 def _prompt(line: str, place: str) -> Prompt:
     text, *words = re.split(r"(?:^|\s+)--(?=[^\s-])", line)
     if not text:
-        raise InputError(f"{place} has no prompt before its first option; write 1girl, solo --w 832")
+        raise InputError(
+            f"{place} has no prompt before its first option; write the prompt first: 1girl, solo --w 832"
+        )
     return Prompt(text, dict(_option(word, place) for word in words))
 
 
 def _option(word: str, place: str) -> tuple[str, Any]:
     letter, _, value = word.partition(" ")
     if letter.lower() not in _OPTIONS:
-        raise InputError(f"{place}: --{letter} is not known here; {_KNOWN}")
+        raise InputError(f"{place}: --{letter} is not an option of prompts; {_KNOWN}")
     name, kind = _OPTIONS[letter.lower()]
     try:
         option: Any = kind(value.strip())
     except ValueError as error:
-        raise InputError(f"{place}: --{word} is no number; {_KNOWN}") from error
+        raise InputError(f"{place}: --{word} has no number after it; {_KNOWN}") from error
     if name in {"width", "height"} and (option < 64 or option % 8):
-        raise InputError(f"{place}: --{word} is no {name}; write a multiple of 8 from 64 on, such as 832")
+        raise InputError(f"{place}: --{word} is not a {name}; write a multiple of 8, 64 or more, such as 832")
     if name == "steps" and not 1 <= option <= 1000:
-        raise InputError(f"{place}: --{word} is no number of steps; write 1 to 1000")
+        raise InputError(f"{place}: --{word} is not a number of steps; write 1 to 1000")
     if name == "seed" and not 0 <= option < 2**63:
-        raise InputError(f"{place}: --{word} is no seed; write a whole number from 0 on")
+        raise InputError(f"{place}: --{word} is not a seed; write a whole number, 0 or more")
     if name == "guidance" and not math.isfinite(option):
-        raise InputError(f"{place}: --{word} is no number; write one such as 6.0")
+        raise InputError(f"{place}: --{word} is not a finite number; write one such as 6.0")
     return name, option

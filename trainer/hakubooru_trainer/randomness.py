@@ -1,7 +1,7 @@
-"""Everything random, as a pure function of seed, epoch, position in the epoch's order, and sample.
+"""Everything random, as pure functions of seed, epoch, position in the epoch's order, and sample.
 
-Nothing here knows of ranks, workers or how batches are summed, so that the same run on other machines, or taken up
-again in the middle, draws the same.
+Nothing here depends on ranks, workers or how batches are summed: a run on other machines, or a resumed run, draws the
+same numbers.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ def number(purpose: str, *values: int) -> int:
 
 
 def normal(shape: Sequence[int], purpose: str, *values: int) -> Floats:
-    """Numbers of the normal distribution, float32, by NumPy's Philox."""
+    """Numbers of the normal distribution, float32, from NumPy's Philox."""
     return _generator(purpose, *values).standard_normal(tuple(shape), np.float32)
 
 
 def uniform(shape: Sequence[int], purpose: str, *values: int) -> Floats:
-    """Numbers from 0 up to 1, float32."""
+    """Uniform numbers from 0 up to 1, float32, from NumPy's Philox."""
     return _generator(purpose, *values).random(tuple(shape), np.float32)
 
 

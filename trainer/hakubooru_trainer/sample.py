@@ -1,4 +1,4 @@
-"""Pictures from prompts, by DDIM."""
+"""Drawing pictures from prompts, with DDIM."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Drawing:
     height: int = 1024
     steps: int = 24
     guidance: float = 6.0
-    """How much the prompt counts: classifier-free guidance."""
+    """How strongly the prompt counts (classifier-free guidance)."""
     negative: str = ""
     tokens: int = 225
     seed: int = 0
@@ -50,15 +50,15 @@ def draw(
     zero_terminal_snr: bool,
     step: Callable[[], object] = lambda: None,
 ) -> Iterator[Image.Image]:
-    """A picture for each prompt; the noise that it begins with depends on the seed and its place alone.
+    """Draw a picture for each prompt. Its first noise depends only on the seed and its place in the list.
 
     Args:
-        model: on the device.
-        prompts: what to draw; a `Prompt` has options of its own.
-        how: pictures are drawn of which the prompt says nothing else.
-        v: the model predicts v.
-        zero_terminal_snr: its noise schedule ends in pure noise.
-        step: is called after each step of the sampler.
+        model: the model, on the device.
+        prompts: the prompts; a `Prompt` has options of its own.
+        how: how pictures are drawn, unless their prompts say otherwise.
+        v: whether the model predicts v.
+        zero_terminal_snr: whether its noise schedule ends in pure noise.
+        step: called after each step of the sampler.
     """
     for place, prompt in enumerate(prompts):
         yield _one(
@@ -67,7 +67,7 @@ def draw(
 
 
 def how_of(prompt: str, how: Drawing) -> Drawing:
-    """How a prompt's picture is drawn."""
+    """How a prompt's picture is drawn: the common way, with the prompt's own options."""
     return replace(how, **prompt.options) if isinstance(prompt, Prompt) else how
 
 
@@ -80,15 +80,15 @@ def draw_files(
     *,
     threads: int = 0,
 ) -> list[Path]:
-    """Draw with a model from disk, on a GPU where there is one, and write a numbered PNG for each prompt.
+    """Draw with a model from disk, on a GPU if there is one, and write a numbered PNG for each prompt.
 
     Args:
         options: where the model lies.
-        prompts: a text file, a prompt a line.
-        out: a folder.
-        how: pictures are drawn whose prompts say nothing else.
-        lokr: an adapter's file.
-        threads: that torch computes with on a CPU; 0 leaves it to torch.
+        prompts: a text file with one prompt a line.
+        out: the folder for the pictures.
+        how: how pictures are drawn, unless their prompts say otherwise.
+        lokr: the file of an adapter.
+        threads: threads of torch on a CPU; 0 lets torch decide.
 
     Raises:
         InputError: a file is missing, or does not fit.
@@ -120,7 +120,7 @@ def draw_files(
 
 
 def sheet(pictures: Sequence[Image.Image]) -> Image.Image:
-    """Pictures in a grid, about as wide as high, in cells that the largest fits."""
+    """Lay pictures in a grid, about as wide as high, with cells that fit the largest."""
     columns = math.ceil(len(pictures) ** 0.5)
     width, height = (max(sides) for sides in zip(*(picture.size for picture in pictures), strict=True))
     grid = Image.new("RGB", (columns * width, math.ceil(len(pictures) / columns) * height))
@@ -147,7 +147,7 @@ def _one(
         tokenize(model.tokenizer, texts, chunks).to(device),
         tokenize(model.tokenizer_2, texts, chunks).to(device),
     )
-    told = torch.tensor(
+    size_and_crop = torch.tensor(
         [[how.height, how.width, 0, 0, how.height, how.width]] * 2, dtype=torch.float32, device=device
     )
     start = randomness.normal((1, 4, how.height // 8, how.width // 8), "sample", how.seed, place)
@@ -161,7 +161,7 @@ def _one(
                 torch.cat([latents] * 2).to(model.unet.dtype),
                 timestep,
                 encoder_hidden_states=context,
-                added_cond_kwargs={"text_embeds": pooled, "time_ids": told},
+                added_cond_kwargs={"text_embeds": pooled, "time_ids": size_and_crop},
             )
             .sample.float()
             .chunk(2)
@@ -174,7 +174,7 @@ def _one(
 
 def _decoded(model: Sdxl, latents: Tensor) -> Image.Image:
     scaled = (latents / model.vae.config.scaling_factor).to(model.vae.dtype)
-    with torch.autocast(latents.device.type, enabled=False):  # in fp16 it overflows
+    with torch.autocast(latents.device.type, enabled=False):  # SDXL's VAE overflows in fp16
         image = model.vae.decode(scaled).sample[0]
     values = ((image.float().clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).cpu().numpy()
     return Image.fromarray(values)

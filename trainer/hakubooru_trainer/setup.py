@@ -1,4 +1,4 @@
-"""What a run is made of, before its first update."""
+"""Everything that a run needs before its first update: data set, model, adapter and optimiser."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """All that a run works with."""
+    """Everything that a run works with."""
 
     options: Options
     ranks: Ranks
@@ -54,25 +54,25 @@ class Training:
     objective: Objective
     batches: Batches
     held: Batches
-    """Of the images that are held out."""
+    """The batches of the held-out images."""
     weights: list[Tensor]
-    """What is trained."""
+    """The tensors that are trained."""
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     precision: torch.autocast
     passes: Passes
-    """Forward and backward of a batch."""
+    """The forward and backward pass of a batch."""
     prompts: list[Prompt]
 
     @cached_property
     def tag_counts(self) -> dict[str, int]:
-        """How many captions have each tag; counted once, twelve seconds for a million captions."""
+        """How many captions have each tag. Counted once; a million captions take twelve seconds."""
         return file.tag_counts(self.data.train, self.options)
 
 
 @dataclass(frozen=True)
 class DataSet:
-    """What is trained on, what is held out, and the order of the batches."""
+    """The images to train on, the held-out images, and the order of the batches."""
 
     train: Samples
     held: Samples
@@ -80,13 +80,13 @@ class DataSet:
     held_sizes: Sizes
     order: Order
     batches: int
-    """Of the whole run."""
+    """The batches of the whole run."""
     updates: int
     fingerprint: str
 
 
 def prepare(options: Options, ranks: Ranks, data: DataSet) -> Training:
-    """All that a run works with.
+    """Load and build everything that a run works with.
 
     Raises:
         InputError: an option, the data set, or a model cannot be used.
@@ -94,7 +94,7 @@ def prepare(options: Options, ranks: Ranks, data: DataSet) -> Training:
     if ranks.world > options.batch.accumulation:
         raise ConfigError(
             f"an update has {options.batch.accumulation} batches (batch.accumulation) and there are {ranks.world} "
-            "ranks to share them; each needs at least one"
+            "ranks; each rank needs at least one batch: raise batch.accumulation, or use fewer GPUs"
         )
     device = ranks.device
     if options.run.threads:
@@ -102,9 +102,9 @@ def prepare(options: Options, ranks: Ranks, data: DataSet) -> Training:
     prompts = read_prompts(Path(options.samples.prompts)) if options.samples.prompts else []
     model, adapter = model_of(options, device)
     objective = Objective.of(options, model, device)
-    training, held = batches_of(data, options, model, ranks)
+    training, held_out = batches_of(data, options, model, ranks)
     unet, text = adapter.parameters("unet"), adapter.parameters("text_encoder", "text_encoder_2")
-    told, weights = options.optimizer, [*unet, *text]
+    rates, weights = options.optimizer, [*unet, *text]
     scaler = optim.Scaler(device.type, enabled=options.run.precision == "fp16")
     precision = precision_of(options, device)
     graphed = options.run.graphs and device.type == "cuda"
@@ -117,9 +117,9 @@ def prepare(options: Options, ranks: Ranks, data: DataSet) -> Training:
         adapter=adapter,
         objective=objective,
         batches=training,
-        held=held,
+        held=held_out,
         weights=weights,
-        optimizer=optim.optimizer(told, [(told.lr, unet), (told.text_lr, text)]),
+        optimizer=optim.optimizer(rates, [(rates.lr, unet), (rates.text_lr, text)]),
         scaler=scaler,
         precision=precision,
         passes=(GraphedPasses if graphed else Passes)(model, objective, weights, precision, scaler),
@@ -128,21 +128,21 @@ def prepare(options: Options, ranks: Ranks, data: DataSet) -> Training:
 
 
 def data_set(options: Options, ranks: Ranks) -> DataSet:
-    """The data set of a run; no image is opened but those that no manifest tells of, once.
+    """Load the data set of a run. Images are opened only if no manifest lists them, and only once.
 
     Raises:
-        DataSetError: it cannot be trained on, or not as the options say.
+        DataSetError: it cannot be trained on, or not with these options.
     """
     everything = samples.load(options.data, ranks)
-    for told in everything.sets:
-        if options.captions.tags == "general" and not told.knows_parts:
+    for source in everything.sets:
+        if options.captions.tags == "general" and not source.knows_parts:
             raise DataSetError(
-                f"{told.options.path} does not say which tags are general ones, as the manifest of `hakubooru export` does in its "
-                'column `parts`; export it anew, or set captions.tags = "tail"'
+                f"{source.options.path} does not say which tags are general ones, as the manifest of `hakubooru export` does in its "
+                'column `parts`; export it again, or set captions.tags = "tail"'
             )
-    train, held = everything.split(options.validation.images, options.run.seed)
+    train, held_out = everything.split(options.validation.images, options.run.seed)
     sizes = order.sizes(train, options.buckets)
-    made = order.Order(
+    batch_order = order.Order(
         train,
         sizes.of,
         batch=options.batch.size,
@@ -151,16 +151,16 @@ def data_set(options: Options, ranks: Ranks) -> DataSet:
     )
     limits = []
     if options.run.epochs:
-        limits.append(max(1, made.batches(options.run.epochs)))
+        limits.append(max(1, batch_order.batches(options.run.epochs)))
     if options.run.updates:
         limits.append(options.run.updates * options.batch.accumulation)
     batches = min(limits)
     return DataSet(
         train,
-        held,
+        held_out,
         sizes,
-        order.sizes(held, options.buckets),
-        made,
+        order.sizes(held_out, options.buckets),
+        batch_order,
         batches,
         math.ceil(batches / options.batch.accumulation),
         everything.fingerprint(),
@@ -171,7 +171,7 @@ def device_of(options: Options) -> torch.device:
     """The device that the options name.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: run.device is "cuda" and torch sees no GPU.
     """
     wanted = options.run.device
     if wanted == "cuda" and not torch.cuda.is_available():
@@ -185,33 +185,35 @@ def device_of(options: Options) -> torch.device:
 
 
 def out_folder(options: Options, resume: str) -> tuple[Path, Path | None]:
-    """The run's folder, made if need be, and the state that was chosen to resume from, if any.
+    """Create the run's folder, and return it with the state that the user named to resume from, if any.
 
     Raises:
-        DestinationError: the folder cannot be used, or holds a run that is not to be resumed.
+        DestinationError: the folder cannot be used, or has a run that must not be resumed.
     """
     out = Path(options.run.out)
     if out.exists() and not out.is_dir():
         raise DestinationError(f"run.out is {out}, which is a file; name a folder")
     if resume == "never" and ((out / "state").exists() or (out / "metrics.jsonl").exists()):
-        raise DestinationError(f"{out} holds a run already; name a new run.out, or resume it (--resume auto)")
+        raise DestinationError(
+            f"{out} has a run already; set run.out to a new folder, or resume the run (--resume auto)"
+        )
     out.mkdir(parents=True, exist_ok=True)
     return out, Path(resume) if resume not in {"auto", "never"} else None
 
 
 def model_of(options: Options, device: torch.device) -> tuple[Sdxl, Adapter]:
-    """The frozen model with the adapter applied, both on the device."""
+    """Load the frozen model with the adapter applied, both on the device."""
     model = load(options.model, DTYPES[options.run.weights], DTYPES[options.model.vae_precision])
     model.to(device)
     if options.run.checkpointing:
-        # Nothing that is computed twice is random.
+        # Nothing that is computed twice is random, so the state of the generator need not be kept.
         again: Any = {"use_reentrant": False, "preserve_rng_state": False}
         model.unet.enable_gradient_checkpointing(partial(checkpoint, **again))
         for encoder in (model.text_encoder, model.text_encoder_2) if options.text.train else ():
-            # transformers 5 has a new name for it, and warns of the old one.
+            # transformers 5 renamed the method, and warns of the old name.
             new = getattr(encoder, "activation_checkpointing_enable", None)
             (new or encoder.gradient_checkpointing_enable)(again)
-            encoder.train()  # transformers checkpoints in training mode alone; CLIP has no dropout
+            encoder.train()  # transformers checkpoints only in training mode; CLIP has no dropout
     adapter = Adapter(
         targets(trained_parts(vars(model), options), options.lokr),
         seed=options.run.seed,
@@ -230,10 +232,10 @@ def model_of(options: Options, device: torch.device) -> tuple[Sdxl, Adapter]:
 
 
 def compile_blocks(unet: Any, backend: str = "inductor") -> None:
-    """Compile the transformers' blocks of a UNet, each by itself.
+    """Compile the transformer blocks of a UNet, each by itself.
 
-    All of one width share what is compiled, for images of any size: SDXL has two widths. Beyond the eighth, torch leaves a
-    block as it is. What is around them has other shapes in almost every place, and stays as it is.
+    Blocks of one width share the compiled code, for images of any size; SDXL has two widths. After eight variants torch leaves a
+    block uncompiled. The layers around the blocks are not compiled, since almost each has a shape of its own.
     """
     for module in unet.modules():
         if isinstance(module, BasicTransformerBlock):
@@ -247,35 +249,35 @@ def trained_parts(parts: Mapping[str, Any], options: Options) -> dict[str, Any]:
 
 
 def precision_of(options: Options, device: torch.device) -> torch.autocast:
-    """What is computed in, for use in a `with` statement."""
+    """The precision to compute in, for use in a `with` statement."""
     precision = options.run.precision
     return torch.autocast(device.type, DTYPES[precision], enabled=precision != "fp32")
 
 
 def batches_of(data: DataSet, options: Options, model: Sdxl, ranks: Ranks) -> tuple[Batches, Batches]:
-    """What makes the batches for training and for validation; images and captions are encoded now where that is to be kept."""
-    kept = options.cache
-    latents = LatentCache(Path(kept.latents), model.vae, ranks) if kept.latents else None
-    contexts = ContextCache(Path(kept.text), model, options, ranks) if kept.text else None
-    told: Any = {
+    """Build the makers of batches for training and validation, and fill the caches of encoded images and captions."""
+    cache = options.cache
+    latents = LatentCache(Path(cache.latents), model.vae, ranks) if cache.latents else None
+    contexts = ContextCache(Path(cache.text), model, options, ranks) if cache.text else None
+    arguments: Any = {
         "tokenizers": (model.tokenizer, model.tokenizer_2),
         "latents": latents,
         "contexts": contexts,
         "pin": ranks.device.type == "cuda",
     }
-    made = (
-        Batches(data.train, data.sizes, options, **told),
-        Batches(data.held, data.held_sizes, options, **told),
+    both = (
+        Batches(data.train, data.sizes, options, **arguments),
+        Batches(data.held, data.held_sizes, options, **arguments),
     )
-    for some in made:
+    for some in both:
         if latents is not None:
             latents.fill(some, model.vae)
         if contexts is not None:
             contexts.fill(some, model, precision_of(options, ranks.device))
-    if not options.samples.prompts:  # what encodes nothing any more, and decodes nothing, leaves the GPU
+    if not options.samples.prompts:  # parts that encode and decode nothing more leave the GPU
         if latents is not None:
             model.vae.to("cpu")
         if contexts is not None:
             model.text_encoder.to("cpu")
             model.text_encoder_2.to("cpu")
-    return made
+    return both

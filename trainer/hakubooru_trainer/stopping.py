@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first lets the update end and the state be saved, the second leaves at once."""
+"""Handling of Ctrl-C and SIGTERM: the first lets the update end and the state be saved, the second stops at once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Stop:
-    """Whether the run was asked to stop."""
+    """A flag that says whether the run was asked to stop."""
 
     def __init__(self) -> None:
         self.asked = False
@@ -23,14 +23,14 @@ class Stop:
 
 @contextmanager
 def stopping() -> Iterator[Stop]:
-    """While the block runs, a first signal is only noted.
+    """Note a first signal during the block, and do not stop.
 
     Raises:
-        KeyboardInterrupt: there was one, and other ranks of the run left before this one.
+        KeyboardInterrupt: there was a signal, and then another rank of the run ended before this one.
     """
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():
-        yield stop  # signals reach the main thread alone
+        yield stop  # signals reach only the main thread
         return
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
@@ -39,7 +39,7 @@ def stopping() -> Iterator[Stop]:
         stop.asked = True
         for either in before:
             signal.signal(either, signal.default_int_handler)
-        # Not by way of sys.stderr, which may be in the middle of a line.
+        # Not through sys.stderr, which may be in the middle of a line.
         os.write(2, b"\nstopping: this update ends and the state is saved; a second signal leaves at once\n")
 
     for number in before:

@@ -1,4 +1,4 @@
-"""Captions to what the UNet is told: tokens in chunks of 75, both encoders, and the pooled output."""
+"""Captions to the UNet's inputs: tokens in chunks of 75, both encoders, and the pooled output."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
     from hakubooru_trainer.model.load import Sdxl
 
 CHUNK: Final = 75
-"""Tokens a chunk, its start and end mark aside."""
+"""Tokens in a chunk, without its start and end marks."""
 
 TOKENS_VERSION: Final = 2
-"""Raised with every change of the tokens of a caption; what was encoded from other tokens is not used."""
+"""The version of a caption's tokens, raised when they change: caches of another version are not used."""
 
 TOKENS_CHANGES: Final = "all of a caption is plain text, so that an exclamation mark, <|startoftext|> and <|endoftext|> have other tokens"
 """What the last change of `TOKENS_VERSION` was, for messages."""
 
-_lock = threading.Lock()  # the fast tokenizers are not safe to share among threads
+_lock = threading.Lock()  # threads cannot share the fast tokenizers
 
 
 def token_ids(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
-    """The tokens of each text, without marks, and as many as there are; `!` and words like the marks are plain text."""
+    """The tokens of each text, without marks and not padded; `!` and words like the marks are plain text."""
     with _lock:
         encoding = tokenizer(list(texts), add_special_tokens=False, split_special_tokens=True, verbose=False)
     ids: list[list[int]] = encoding["input_ids"]
@@ -35,10 +35,10 @@ def token_ids(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
 
 
 def tokenize(tokenizer: Any, texts: Sequence[str], chunks: int) -> Tensor:
-    """The tokens of texts, (B, chunks, 77) int64: each chunk begins with the start mark, ends with the end mark and is padded.
+    """Tokenize texts, (B, chunks, 77) int64: each chunk begins with the start mark, ends with the end mark and is padded.
 
-    What is longer than all chunks is cut off. Both tokenizers of SDXL have their own pad token: the first's is its
-    end mark, the second's is 0.
+    Tokens beyond the last chunk are cut off. The two tokenizers of SDXL have different pad tokens: the first's is its end
+    mark, the second's is 0.
     """
     start, end, pad = tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id
     rows = []
@@ -50,17 +50,17 @@ def tokenize(tokenizer: Any, texts: Sequence[str], chunks: int) -> Tensor:
 
 
 def encode(model: Sdxl, tokens: Tensor, tokens_2: Tensor) -> tuple[Tensor, Tensor]:
-    """What the UNet is told of the captions.
+    """Encode captions for the UNet.
 
     Args:
-        model: its text encoders.
-        tokens: by the first tokenizer, (B, chunks, 77).
-        tokens_2: by the second, of the same shape.
+        model: the model with both text encoders.
+        tokens: token ids by the first tokenizer, (B, chunks, 77).
+        tokens_2: token ids by the second tokenizer, (B, chunks, 77).
 
     Returns:
-        The hidden states before the last layer of each encoder side by side, (B, chunks * 75 + 2, 2048): of the marks
-        between chunks none is kept, as in sd-scripts. And the second encoder's pooled output of the first chunk, at
-        its end mark, (B, 1280).
+        The hidden states before the last layer of each encoder, side by side, (B, chunks * 75 + 2, 2048); the marks between
+        chunks are left out, as in sd-scripts. And the second encoder's pooled output of the first chunk, at its end
+        mark, (B, 1280).
     """
     first = model.text_encoder(tokens.flatten(0, 1), output_hidden_states=True)
     second = model.text_encoder_2(tokens_2.flatten(0, 1), output_hidden_states=True)

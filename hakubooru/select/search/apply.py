@@ -1,4 +1,4 @@
-"""From the syntax tree of a search to steps of a selection."""
+"""Turn the syntax tree of a search into steps of a selection."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ if TYPE_CHECKING:
     from hakubooru.select.steps import Steps
 
 SEED: Final = 0
-"""What `order:random` and `random:` draw with."""
+"""The seed of `order:random` and `random:`."""
 
 _MOST_STEPS: Final = 50
 _Selection = TypeVar("_Selection", bound="Steps")
 
 
 def apply(query: Query, selection: _Selection, *, now: datetime | None = None) -> _Selection:
-    """The posts of a selection that a search finds, in the search's order.
+    """Apply a search to a selection: keep the posts that it finds, in the order that it asks for.
 
-    The names of tags are looked up at once, with a query or two; nothing else runs before a result is asked for.
+    Tag names are looked up at once, with one or two queries. Nothing else runs until you ask for a result.
 
     Args:
-        query: what `parse` gave.
-        selection: where to search.
-        now: what `age:` counts back from; by default, the present.
+        query: a parsed search.
+        selection: the posts to search in.
+        now: the moment from which `age:` counts back; by default, the present.
 
     Raises:
-        SearchError: the database has no such tag, or a wildcard matches none or too many; the message shows
+        SearchError: the database does not have a tag, or a wildcard matches none or too many; the message shows
             the place.
     """
     tags = tag_names(query, selection.database)
-    # A step for each term at the top, so that a funnel shows them one by one.
+    # Each top-level term is a step of its own, so that a funnel counts it.
     parts = query.condition.parts if isinstance(query.condition, All) else (query.condition,)
     for part in parts if len(parts) <= _MOST_STEPS else (query.condition,):
         selection = selection.where(_predicate(part, tags, now))
@@ -56,7 +56,7 @@ def apply(query: Query, selection: _Selection, *, now: datetime | None = None) -
 
 
 def caveats(query: Query) -> list[str]:
-    """What a search finds otherwise than Danbooru, since the file does not know better; a sentence for each metatag."""
+    """The metatags of a search that the file answers differently from Danbooru, one sentence for each."""
     metatags = dict.fromkeys(leaf for leaf in leaves(query.condition) if isinstance(leaf, Metatag))
     return [f"{metatag}: {note}" for metatag in metatags if (note := caveat(metatag))]
 

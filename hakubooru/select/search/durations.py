@@ -1,4 +1,4 @@
-"""Lengths of time as Danbooru writes them: `3d`, `2weeks`, `1h30m`, `1.5y`, `60`."""
+"""Durations as Danbooru writes them: `3d`, `2weeks`, `1h30m`, `1.5y`, `60`."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _UNITS: Final[dict[str, Fraction]] = {
     "minutes": Fraction(60),
     "seconds": Fraction(1),
 }
-"""Seconds by unit, from the longest. Months and years are those of Danbooru: the same length for each."""
+"""The units in seconds, longest first. As on Danbooru, all months have one length, and all years."""
 _SHORT: Final = {"": "seconds", "m": "minutes", "hr": "hours", "wk": "weeks", "yr": "years"}
 _NAMES: Final = {
-    # "mo" is a month and "mi" a minute: "m" alone stands in the table above.
+    # "mo" is a month and "mi" a minute; `_SHORT` has the meaning of "m".
     **{unit[:length]: unit for unit in _UNITS for length in range(1, len(unit) + 1)},
     **_SHORT,
 }
@@ -31,16 +31,16 @@ _LONGEST: Final = 100
 
 
 def seconds(text: str) -> Fraction:
-    """How many seconds a length of time has; a number without a unit is seconds.
+    """Convert a duration to seconds; a number without a unit means seconds.
 
     Raises:
-        ValueError: it is none, or a unit does not follow a longer one.
+        ValueError: the text is not a duration, or its units do not go from long to short.
     """
     parts = _PART.findall(text) if len(text) <= _LONGEST and _WHOLE.fullmatch(text) else []
     units = [_NAMES.get(unit.lower(), "") for _, unit in parts]
     lengths = [_UNITS[unit] for unit in units if unit]
-    falling = all(longer > shorter for longer, shorter in pairwise(lengths))
-    if not parts or len(lengths) < len(parts) or not falling:
+    is_descending = all(longer > shorter for longer, shorter in pairwise(lengths))
+    if not parts or len(lengths) < len(parts) or not is_descending:
         raise ValueError(text)
     return sum(
         (Fraction(count) * length for (count, _), length in zip(parts, lengths, strict=True)), Fraction(0)

@@ -1,4 +1,4 @@
-"""What each metatag asks of a post."""
+"""The metatags of a search and the condition that each stands for."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from peewee import fn
 
-from hakubooru.schema import RATINGS, Post
 from hakubooru.select import ask
 from hakubooru.select.columns import EXTENSIONS
 from hakubooru.select.predicate import Condition, Or
@@ -35,8 +34,9 @@ from hakubooru.select.search.ranges import (
     split_list,
 )
 from hakubooru.select.values import COUNTS, DOWNVOTES, HAS_RATIO, PIXELS, SECONDS
-from hakubooru.sql import id_list
-from hakubooru.tags import like_pattern
+from hakubooru.store.schema import RATINGS, Post
+from hakubooru.store.sql import id_list
+from hakubooru.store.tags import like_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from hakubooru.select.search.syntax import Metatag
 
 CLOSING: Final = ("order", "limit", "random")
-"""The metatags that speak of the whole search."""
+"""The metatags that belong to the whole search."""
 _MOST_VARIABLES: Final = 500  # SQLite takes 999 at the least
 _NUMBER: Final = re.compile(r"[0-9]{1,18}")
 
@@ -66,10 +66,10 @@ _RANGES: Final[dict[str, tuple[Any, Unit]]] = {
 
 
 def check(metatag: Metatag, text: str) -> None:
-    """Check that a metatag of a search can be answered.
+    """Check that a metadata file can answer a metatag of a search.
 
     Raises:
-        SearchError: it cannot; the message shows the place.
+        SearchError: it cannot answer the metatag or its value; the message shows the place.
     """
     try:
         _check(metatag)
@@ -79,8 +79,8 @@ def check(metatag: Metatag, text: str) -> None:
 
 def _check(metatag: Metatag) -> None:
     if metatag.name in unanswerable.METATAGS:
-        what = unanswerable.METATAGS[metatag.name]
-        raise ValueMistake(f"cannot be answered: a metadata file has no {what}")
+        lacking = unanswerable.METATAGS[metatag.name]
+        raise ValueMistake(f"cannot be answered: a metadata file has no {lacking}")
     if metatag.name in CLOSING:
         _check_closing(metatag)
     elif metatag.name != "unaliased":
@@ -88,14 +88,14 @@ def _check(metatag: Metatag) -> None:
 
 
 def condition(metatag: Metatag, now: datetime | None = None) -> Condition:
-    """What a metatag asks, as a predicate.
+    """Make the predicate that a metatag stands for.
 
     Args:
-        metatag: any but `order`, `limit`, `random` and `unaliased`.
-        now: what `age:` counts back from; by default, the present.
+        metatag: a metatag other than `order`, `limit`, `random` and `unaliased`.
+        now: the moment from which `age:` counts back; by default, the present.
 
     Raises:
-        ValueMistake: its value cannot be read.
+        ValueMistake: the value of the metatag cannot be read.
     """
     if metatag.name in _RANGES:
         column, unit = _RANGES[metatag.name]
@@ -147,7 +147,7 @@ def _ratio(metatag: Metatag) -> Any:
 def _in_hundredths(value: Span | Presence) -> Any:
     if isinstance(value, Presence):
         return HAS_RATIO if value.is_there else ~HAS_RATIO
-    # In whole numbers: what rounds to n hundredths or more is (2n - 1) / 200 or more.
+    # In whole numbers: a ratio rounds to n hundredths or more if it is (2n - 1) / 200 or more.
     low, high = (
         Post.image_height * (2 * int(bound) - 1) if bound is not None else None
         for bound in (value.start, value.end)
@@ -180,9 +180,9 @@ def _rating(metatag: Metatag) -> Any:
 
 
 def _rating_of(word: str) -> str:
-    """A rating by the beginning of its name; "safe" is what sensitive was called before 2022."""
+    """The rating that begins with a word; "safe" is the name of sensitive before 2022."""
     if word in ("sfw", "nsfw"):
-        raise ValueMistake(f"cannot be {word!r}, which is two ratings; write is:{word}")
+        raise ValueMistake(f"cannot be {word!r}, which means two ratings; write is:{word}")
     by_start = [name for name in RATINGS if name.startswith(word)]
     return "sensitive" if word == "safe" else by_start[0] if by_start else states.choose(word, RATINGS)
 
@@ -196,7 +196,7 @@ def _source(metatag: Metatag) -> Any:
         return Post.source == ""
     return fn.LIKE(
         like_pattern(metatag.value + "*"), Post.source, "\\"
-    )  # in either case of the Latin letters
+    )  # upper and lower case of Latin letters are equal
 
 
 _READERS: Final[dict[str, Callable[[Metatag], Any]]] = {
@@ -214,9 +214,9 @@ _READERS: Final[dict[str, Callable[[Metatag], Any]]] = {
 }
 ANSWERED: Final = (*_RANGES, "age", *CHILD_COUNTS, *_READERS, "unaliased", *CLOSING)
 KNOWN: Final = frozenset({*ANSWERED, *unanswerable.METATAGS})
-"""All names that a colon makes a metatag; before any other, it is part of a tag."""
+"""The names of all metatags; after any other word, a colon is a part of a tag."""
 MAY_BE_EMPTY: Final = ("source",)
-"""The metatags that mean something without a value."""
+"""The metatags that may have no value."""
 
 
 def _check_closing(metatag: Metatag) -> None:
@@ -227,4 +227,4 @@ def _check_closing(metatag: Metatag) -> None:
         shown = [name for name in ORDERS if not name.endswith(("_asc", "_desc"))]
         states.choose(value, ORDERS, shown, lacking)
     elif not _NUMBER.fullmatch(metatag.value) or not int(metatag.value):
-        raise ValueMistake(f"takes a number of posts from 1, and {metatag.value!r} is none")
+        raise ValueMistake(f"takes a number of posts, 1 or more, not {metatag.value!r}")

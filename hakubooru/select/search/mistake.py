@@ -1,4 +1,4 @@
-"""Pointing at the place of a mistake in a search."""
+"""Errors of searches that point at the place of the mistake."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from hakubooru.errors import SearchError
 if TYPE_CHECKING:
     from hakubooru.select.search.syntax import Place
 
-CLOSES_NOTHING: Final = "this ) closes nothing; take it away, or open a ( before"
+CLOSES_NOTHING: Final = "this ) closes nothing; remove it, or add a ( before it"
 _LINE: Final = 100
-"""Characters of a long search that are shown around the place."""
+"""How many characters of a long search a message shows."""
 
 
 def mistake(text: str, place: Place, message: str) -> SearchError:
-    """An error whose message shows the search, with carets under the place."""
+    """Make an error whose message shows the search with carets under a place."""
     start, end = place
-    left = max(0, start - _LINE // 2) if len(text) > _LINE else 0
-    right = min(len(text), left + _LINE)
-    shown = "".join(" " if char.isspace() else char for char in text[left:right])
-    before, under = shown[: start - left], shown[start - left : end - left]
-    line = f"{'…' if left else ''}{shown}{'…' if right < len(text) else ''}"
-    indent = " " * (_width(before) + bool(left))
+    first = max(0, start - _LINE // 2) if len(text) > _LINE else 0
+    last = min(len(text), first + _LINE)
+    excerpt = "".join(" " if char.isspace() else char for char in text[first:last])
+    before, under = excerpt[: start - first], excerpt[start - first : end - first]
+    line = f"{'…' if first else ''}{excerpt}{'…' if last < len(text) else ''}"
+    indent = " " * (_width(before) + bool(first))
     return SearchError(f"{message}\n  {line}\n  {indent}{'^' * max(1, _width(under))}")
 
 
 def _width(text: str) -> int:
-    """Columns of a terminal that a text takes."""
+    """How many columns of a terminal a text takes."""
     return sum(_columns(char) for char in text)
 
 

@@ -1,4 +1,4 @@
-"""Which tags the words of a search mean: by name, alias, abbreviation or wildcard."""
+"""Look up the tags that the words of a search mean: by name, alias, abbreviation or wildcard."""
 
 from __future__ import annotations
 
@@ -10,39 +10,39 @@ from hakubooru.nearest import closest
 from hakubooru.select.search.metatags import ANSWERED
 from hakubooru.select.search.mistake import CLOSES_NOTHING, mistake
 from hakubooru.select.search.syntax import Leaf, Metatag, Name, Query, Wildcard, is_balanced, leaves
-from hakubooru.tags import like_pattern
+from hakubooru.store.tags import Tags, like_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from hakubooru.database import Database
     from hakubooru.errors import SearchError
+    from hakubooru.store.store import Store
 
 MOST_TAGS: Final = 100
-"""How many tags a wildcard may match. Danbooru takes the first hundred of more, silently."""
+"""How many tags a wildcard may match. Danbooru silently ignores further ones."""
 _MOST_WORDS: Final = 6
-"""How many words side by side are tried as one tag."""
+"""How many neighbouring words are tried as one tag."""
 
 TagNames: TypeAlias = "dict[Leaf, tuple[str, ...]]"
-"""The names of the tags that each tag or wildcard of a search means."""
+"""The names of tags by the tag or wildcard of a search that means them."""
 
 
-def tag_names(query: Query, database: Database) -> TagNames:
-    """The tags that a search asks for, looked up with a query or two.
+def tag_names(query: Query, database: Store) -> TagNames:
+    """Look up the tags of a search, with one or two queries.
 
-    An alias means its tag, even where the alias is still a tag itself: Danbooru has moved its posts. `unaliased:`
-    asks for the tag of that name.
+    An alias means its tag, even if a tag with the alias's name still exists, because Danbooru has moved its posts.
+    `unaliased:` means the tag of exactly that name.
 
     Raises:
-        SearchError: the database has no such tag, or a wildcard matches none or too many; the message shows
+        SearchError: the database does not have a tag, or a wildcard matches none or too many; the message shows
             the place.
     """
-    asked = [leaf for leaf in leaves(query.condition) if not isinstance(leaf, Metatag) or is_tag(leaf)]
-    names = {_written(leaf) for leaf in asked}
+    terms = [leaf for leaf in leaves(query.condition) if not isinstance(leaf, Metatag) or is_tag(leaf)]
+    names = {_written(leaf) for leaf in terms}
     existing = _existing(database, names | {name.lower() for name in names})
-    aliases = database.tags.aliases({leaf.name.lower() for leaf in asked if isinstance(leaf, Name)})
+    aliases = Tags(database).aliases({leaf.name.lower() for leaf in terms if isinstance(leaf, Name)})
     meanings: TagNames = {}
-    for leaf in asked:
+    for leaf in terms:
         name = _written(leaf)
         if isinstance(leaf, Wildcard):
             meanings[leaf] = _matching(database, leaf, query.text)
@@ -51,13 +51,13 @@ def tag_names(query: Query, database: Database) -> TagNames:
         if isinstance(leaf, Name):
             tag = aliases.get(name.lower()) or _abbreviated(database, name) or tag
         if tag not in existing and tag in (name, name.lower()):
-            raise _unknown(database, leaf, asked, query.text)
+            raise _unknown(database, leaf, terms, query.text)
         meanings[leaf] = (tag,)
     return meanings
 
 
 def is_tag(metatag: Metatag) -> bool:
-    """Whether a metatag asks for a tag."""
+    """Whether a metatag names a tag, as `unaliased:` does."""
     return metatag.name == "unaliased"
 
 
@@ -71,18 +71,18 @@ def _written(leaf: Leaf) -> str:
             return value
 
 
-def _existing(database: Database, names: Collection[str]) -> set[str]:
+def _existing(database: Store, names: Collection[str]) -> set[str]:
     rows = database.rows(
         "SELECT name FROM tag WHERE name IN (SELECT value FROM json_each(?))", [json.dumps(sorted(names))]
     )
     return {name for (name,) in rows}
 
 
-def _abbreviated(database: Database, name: str) -> str | None:
-    return database.tags.abbreviated(name[1:]) if name.startswith("/") else None
+def _abbreviated(database: Store, name: str) -> str | None:
+    return Tags(database).abbreviated(name[1:]) if name.startswith("/") else None
 
 
-def _matching(database: Database, wildcard: Wildcard, text: str) -> tuple[str, ...]:
+def _matching(database: Store, wildcard: Wildcard, text: str) -> tuple[str, ...]:
     pattern = like_pattern(wildcard.pattern)
     matches = "FROM tag WHERE name LIKE ? ESCAPE '\\'"
     rows = database.rows(
@@ -92,47 +92,51 @@ def _matching(database: Database, wildcard: Wildcard, text: str) -> tuple[str, .
         raise mistake(text, wildcard.place, f"no tag matches {wildcard}")
     if len(rows) > MOST_TAGS:
         count = database.scalar(f"SELECT COUNT(*) {matches}", [pattern])
-        message = f"{wildcard} matches {count:,} tags, and {MOST_TAGS} are the most; say more of the name"
+        message = (
+            f"{wildcard} matches {count:,} tags, and at most {MOST_TAGS} are allowed; write more of the name"
+        )
         raise mistake(text, wildcard.place, message)
     return tuple(name for (name,) in rows)
 
 
-def _unknown(database: Database, leaf: Leaf, asked: Sequence[Leaf], text: str) -> SearchError:
+def _unknown(database: Store, leaf: Leaf, terms: Sequence[Leaf], text: str) -> SearchError:
     name = _written(leaf)
     if name.endswith(")") and not is_balanced(name) and is_balanced(name[:-1]):
         return mistake(text, (leaf.place[1] - 1, leaf.place[1]), CLOSES_NOTHING)
     message = f"the database has no tag {name!r}"
-    whole = _across_blanks(database, leaf, asked, text)
+    whole = _across_blanks(database, leaf, terms, text)
     if whole:
-        return mistake(text, leaf.place, f"{message}; a tag has underscores for blanks: write {whole}")
-    mends = []
+        return mistake(
+            text, leaf.place, f"{message}; tags have underscores in place of spaces: write {whole}"
+        )
+    hints = []
     prefix, colon, _ = name.partition(":")
     if not is_balanced(name):
-        mends.append("one of its parentheses has no partner")
+        hints.append("one of its parentheses has no partner")
     if colon and (metatag := closest(prefix.lower(), ANSWERED)):
-        mends.append(f"the nearest metatag: {metatag}:")
-    if near := database.tags.nearest(name):
-        mends.append(f"the nearest that it has: {', '.join(near)}")
-    return mistake(text, leaf.place, f"{message}; {'; '.join(mends) or 'it has none like it'}")
+        hints.append(f"the nearest metatag is {metatag}:")
+    if near := Tags(database).nearest(name):
+        hints.append(f"similar tags: {', '.join(near)}")
+    return mistake(text, leaf.place, f"{message}; {'; '.join(hints) or 'no tag is similar to it'}")
 
 
-def _across_blanks(database: Database, leaf: Leaf, asked: Sequence[Leaf], text: str) -> str | None:
-    """The longest tag that a word and its neighbours in a search make together, if one does."""
-    place = next(place for place, other in enumerate(asked) if other is leaf)
+def _across_blanks(database: Store, leaf: Leaf, terms: Sequence[Leaf], text: str) -> str | None:
+    """The longest tag that a word makes with its neighbours in a search; None if there is none."""
+    place = next(place for place, other in enumerate(terms) if other is leaf)
     runs = [
-        asked[start:end]
+        terms[start:end]
         for start in range(max(0, place - _MOST_WORDS + 1), place + 1)
-        for end in range(place + 1, min(len(asked), start + _MOST_WORDS) + 1)
+        for end in range(place + 1, min(len(terms), start + _MOST_WORDS) + 1)
         if end - start > 1
     ]
-    joined = [
-        "_".join(_written(one).strip("\"'").lower() for one in run)
+    names = [
+        "_".join(_written(word).strip("\"'").lower() for word in run)
         for run in runs
-        if _stand_together(run, text)
+        if _are_neighbours(run, text)
     ]
-    existing = _existing(database, joined) | set(database.tags.aliases(joined))
-    return max((name for name in joined if name in existing), key=len, default=None)
+    existing = _existing(database, names) | set(Tags(database).aliases(names))
+    return max((name for name in names if name in existing), key=len, default=None)
 
 
-def _stand_together(run: Sequence[Leaf], text: str) -> bool:
-    return all(text[one.place[1] : after.place[0]].isspace() for one, after in pairwise(run))
+def _are_neighbours(run: Sequence[Leaf], text: str) -> bool:
+    return all(text[word.place[1] : after.place[0]].isspace() for word, after in pairwise(run))

@@ -1,8 +1,8 @@
-"""The orders that `order:` gives.
+"""The orders of `order:` in a search.
 
-Greatest first, except `order:id`, which Danbooru counts upwards; `_asc` turns it. Ties stand by id: descending,
-and with `_asc` ascending; those of `order:downvotes` the other way round, as on Danbooru. `order:custom` is the
-order of the list that `id:` gives, and `order:none` that of the selection.
+The greatest value comes first; with the ending `_asc`, the smallest. As on Danbooru, `order:id` alone is ascending. Equal
+posts are sorted by id: descending, and ascending with `_asc`. For `order:downvotes` it is the opposite, as on Danbooru.
+`order:custom` is the order of the list in `id:`, and `order:none` keeps the order of the selection.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Final
 
 from peewee import SQL, Node, NodeList, Ordering
 
-from hakubooru.schema import Post
 from hakubooru.select.predicate import Condition
 from hakubooru.select.search.children import CHILD_COUNTS, number
 from hakubooru.select.search.ranges import INTEGERS, ValueMistake, read_values
 from hakubooru.select.search.syntax import All, Metatag, Term, leaves
 from hakubooru.select.values import COUNTS, DOWNVOTES, PIXELS, RATIO
+from hakubooru.store.schema import Post
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,11 +48,11 @@ ORDERS: Final = (
     "id_desc",
     *(name + suffix for name in _DESCENDING for suffix in ("", "_desc", "_asc")),
 )
-"""All orders."""
+"""The names of all orders."""
 
 
 def order_terms(order: str) -> tuple[Condition, ...]:
-    """The terms of an order by something that a post has, with words for people."""
+    """Make the terms of an order by a value of posts, each with its words for `explain`."""
     if order in ("id", "id_asc"):
         return (_term(Post.id, "id", up=True),)
     if order == "id_desc":
@@ -63,25 +63,25 @@ def order_terms(order: str) -> tuple[Condition, ...]:
 
 
 def custom_terms(ids: Sequence[int]) -> tuple[Condition, ...]:
-    """The terms of `order:custom`: the places of ids in a list."""
-    # Where an id begins in the text: SQLite finds it sooner there than in a table without an index.
+    """Make the terms of `order:custom`: the place of an id in a list."""
+    # The list is a text: SQLite finds an id in it faster than in a table without an index.
     listed = SQL("instr(?, ',' ||", [f",{','.join(map(str, ids))},"])
     place = NodeList([listed, Post.id, SQL("|| ',')")])
     return (Condition(Ordering(place, "ASC"), "the list of ids"),)
 
 
 def custom_ids(condition: Term) -> tuple[int, ...]:
-    """The ids that a search with `order:custom` lists, in their order.
+    """The ids of the list in a search with `order:custom`, in their order.
 
     Raises:
-        ValueMistake: it does not have one list of ids, for the whole search.
+        ValueMistake: the search does not have exactly one list of ids at its top.
     """
     parts = condition.parts if isinstance(condition, All) else (condition,)
     lists = {leaf for leaf in leaves(condition) if isinstance(leaf, Metatag) and leaf.name == "id"}
     spans = read_values(lists.pop().value, INTEGERS) if len(lists) == 1 and lists <= set(parts) else ()
     ids = [span.only for span in spans if span.only is not None]
     if not ids or len(ids) < len(spans):
-        raise ValueMistake("custom needs one id: with the ids in their order: id:3,1,2 order:custom")
+        raise ValueMistake("custom needs one id: with the list of ids: write id:3,1,2 order:custom")
     return tuple(ids)
 
 

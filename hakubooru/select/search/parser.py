@@ -1,14 +1,14 @@
-r"""From the text of a search to its syntax tree, by recursive descent.
+r"""Parse the text of a search into its syntax tree, by recursive descent.
 
     search   = [ either ]
     either   = all { "or" all }
     all      = list { "and" list }
-    list     = factor { factor }          those with "~" stand together: one of them holds
+    list     = factor { factor }          the factors with "~" are alternatives
     factor   = [ "-" | "~" ] expr
     expr     = "(" either ")" | metatag | wildcard | tag
 
-Words end at white space; in the value of a metatag `\ ` is a blank that does not end it. At the end of a word, a
-parenthesis that the word itself did not open closes a group, where one is open, and else belongs to the word.
+A word ends at white space; in the value of a metatag, `\ ` is a space that does not end it. A `)` at the end of a word
+closes a group if one is open and the word itself has no `(` for it. Otherwise it belongs to the word.
 """
 
 from __future__ import annotations
@@ -47,15 +47,14 @@ _METATAG: Final = re.compile(r"([a-z0-9_]+):", re.IGNORECASE)
 _QUOTED: Final = re.compile(r"""(["'])((?:\\.|(?!\1)[^\\])*)\1""", re.DOTALL)
 _ESCAPE: Final = re.compile(r"""\\([\\"'])""")
 _DEEPEST: Final = 20
-"""How deep parentheses may stand in each other; SQLite's parser has a limit of its own."""
+"""How deep parentheses may be nested; SQLite's parser has a limit too."""
 
 
 def parse(text: str) -> Query:
-    """The syntax tree of a search.
+    """Parse a search into its syntax tree.
 
     Raises:
-        SearchError: the search cannot be read, or asks what this database cannot answer; the message shows
-            the place.
+        SearchError: the search cannot be read, or a metadata file cannot answer it; the message shows the place.
     """
     parser = _Parser(text)
     condition = parser.search()
@@ -66,26 +65,26 @@ def parse(text: str) -> Query:
 
 
 def _lift(condition: Term, text: str) -> Query:
-    """Take `order:`, `limit:` and `random:` from the top of a tree."""
+    """Move `order:`, `limit:` and `random:` from the top of a tree into the fields of a query."""
     parts = condition.parts if isinstance(condition, All) else (condition,)
-    found: dict[str, Metatag] = {}
-    kept: list[Term] = []
+    closing: dict[str, Metatag] = {}
+    terms: list[Term] = []
     for part in parts:
         if not isinstance(part, Metatag) or part.name not in CLOSING:
-            kept.append(part)
-        elif part.name in found and part.value.lower() != found[part.name].value.lower():
+            terms.append(part)
+        elif part.name in closing and part.value.lower() != closing[part.name].value.lower():
             raise mistake(text, part.place, f"{part.name}: is given twice; keep one")
         else:
-            found[part.name] = part
-    for leaf in (leaf for part in kept for leaf in leaves(part)):
+            closing[part.name] = part
+    for leaf in (leaf for part in terms for leaf in leaves(part)):
         if isinstance(leaf, Metatag) and leaf.name in CLOSING:
             message = f"{leaf.name}: belongs to the whole search: not after - or ~, in parentheses, or beside `or`; write (… or …) {leaf}"
             raise mistake(text, leaf.place, message)
-    numbers = {name: int(found[name].value) for name in ("limit", "random") if name in found}
-    order = found["order"].value.lower() if "order" in found else None
+    numbers = {name: int(closing[name].value) for name in ("limit", "random") if name in closing}
+    order = closing["order"].value.lower() if "order" in closing else None
     if order == CUSTOM:
-        _check_list(all_of(kept), found["order"], text)
-    return Query(all_of(kept), order, numbers.get("limit"), numbers.get("random"), text)
+        _check_list(all_of(terms), closing["order"], text)
+    return Query(all_of(terms), order, numbers.get("limit"), numbers.get("random"), text)
 
 
 def _check_list(condition: Term, order: Metatag, text: str) -> None:
@@ -99,7 +98,7 @@ class _Parser:
     def __init__(self, text: str) -> None:
         self.text = text
         self.at = 0
-        self.opened: list[int] = []  # the places of "(" that wait for their ")"
+        self.opened: list[int] = []  # the places of "(" without their ")" so far
 
     def search(self) -> Term:
         self.space()
@@ -167,7 +166,7 @@ class _Parser:
         start = self.at
         self.opened.append(start)
         if len(self.opened) > _DEEPEST:
-            self.fail((start, start + 1), f"parentheses stand more than {_DEEPEST} deep; write it with fewer")
+            self.fail((start, start + 1), f"parentheses are nested more than {_DEEPEST} deep; use fewer")
         self.at += 1
         self.space()
         term = self.disjunction()
@@ -182,11 +181,11 @@ class _Parser:
         if self.text[value_at : value_at + 1] in ("'", '"'):
             value = self.quoted()
             return Metatag(name, value, quoted=True, place=(start, self.at))
-        written = self.word(_VALUE)
-        if not written and name not in MAY_BE_EMPTY:
+        word = self.word(_VALUE)
+        if not word and name not in MAY_BE_EMPTY:
             self.fail((start, value_at), f"{name}: needs a value right after it")
-        value = _ESCAPED_SPACE.sub(r"\1", written)
-        return Metatag(name, value, quoted=value != written, place=(start, self.at))
+        value = _ESCAPED_SPACE.sub(r"\1", word)
+        return Metatag(name, value, quoted=value != word, place=(start, self.at))
 
     def quoted(self) -> str:
         match = _QUOTED.match(self.text, self.at)
@@ -238,7 +237,7 @@ class _Parser:
         if self.opened and self.at == len(self.text):
             self.fail_unclosed()
         if self.opened:
-            self.fail((self.opened[-1], self.at + 1), "these parentheses hold nothing")
+            self.fail((self.opened[-1], self.at + 1), "these parentheses are empty")
         self.fail((self.at, self.at + 1), CLOSES_NOTHING)
 
     def fail_unclosed(self) -> NoReturn:

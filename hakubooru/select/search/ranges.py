@@ -1,11 +1,11 @@
-"""The values that a metatag takes: `5`, `>5`, `>=5`, `<5`, `<=5`, `..5`, `5..`, `5..10`, `5...10`, `any`, `none`.
+"""The values of metatags: `5`, `>5`, `>=5`, `<5`, `<=5`, `..5`, `5..`, `5..10`, `5...10`, `any`, `none`, and lists.
 
-Any of these may stand in a list: `5,>10`. A number of megapixels or kilobytes means the posts within 5% of it,
-as on Danbooru; in a list of nothing but numbers each is meant exactly.
+A list may have any of these: `5,>10`. As on Danbooru, a number of megapixels or kilobytes means all posts within 5% of
+it; in a list of numbers without signs, each means exactly itself.
 
-Every form comes down to spans that hold their start and not their end. So a date means its whole day (month,
-year), and `<`, that date alone, and `>` leave nothing out between them. Both ends of `5..10` are included, the
-second of `5...10` is not, and the two may stand in either order, as on Danbooru.
+Every form is converted to spans, which include their start and not their end. So a date means its whole day, month or
+year, and every date is either before it, in it, or after it. `5..10` includes both ends, `5...10` does not include the
+second. As on Danbooru, the ends may stand in either order.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ Bound: TypeAlias = int | str
 
 
 class ValueMistake(Exception):  # noqa: N818 - never leaves this package
-    """A value that cannot be read; the message says the rule."""
+    """The value of a metatag cannot be read; the message says what the metatag takes."""
 
 
 @dataclass(frozen=True)
 class Span:
-    """Values from `start` up to, and without, `end`; None leaves an end open."""
+    """A range of values with `start` <= value < `end`; None leaves an end open."""
 
     start: Bound | None
     end: Bound | None
 
     @property
     def only(self) -> int | None:
-        """The whole number that it holds, where it holds just one."""
+        """The whole number of a span that has exactly one; else None."""
         match self:
             case Span(int(start), int(end)) if end == start + 1:
                 return start
@@ -50,7 +50,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Presence:
-    """That there is a value, or that there is none."""
+    """The values `any` and `none`: whether a post must have a value."""
 
     is_there: bool
     only: ClassVar[None] = None
@@ -58,16 +58,16 @@ class Presence:
 
 @dataclass(frozen=True)
 class Unit:
-    """How the values of a metatag are written."""
+    """A way to read the values of a metatag."""
 
     read: Callable[[str], tuple[Bound, Bound]]
-    """The start and the end of what a value stands for; raises ValueMistake."""
+    """Reads a value as the start and end of its span; raises ValueMistake."""
     alone: Callable[[str], tuple[Bound, Bound]] | None = None
-    """The same for a value that stands without a sign, where that means something wider."""
+    """Reads a value without a sign, such as `2`, if its span is wider than that of `read`."""
     listed: Callable[[str], tuple[Bound, Bound]] | None = None
-    """The same for a value in a list of nothing but values, where that means something else again."""
+    """Reads a value in a list of values without signs, if its span differs from that of `alone`."""
     turned: bool = False
-    """Whether more means smaller: a greater age is an earlier moment."""
+    """Whether greater values have smaller bounds: a greater age is an earlier moment."""
 
 
 _LARGEST: Final = 2**63  # SQLite's integers end here
@@ -80,9 +80,9 @@ _BYTES: Final = {"": 1, "k": 1024, "m": 1024**2}
 _ROUNDED_SIZE: Final = re.compile(r".*[km]b?", re.IGNORECASE)
 _MD5: Final = re.compile(r"[0-9a-fA-F]{32}")
 _ZONE: Final = ZoneInfo("America/New_York")
-"""Danbooru's: in which a day begins."""
+"""Danbooru's time zone, in which days begin."""
 TOLERANCE: Final = Fraction(5, 100)
-"""How far from a number of megapixels or kilobytes without a sign a post may be, as on Danbooru."""
+"""The part by which a post may differ from a number of megapixels or kilobytes without a sign, as on Danbooru."""
 _SEPARATOR: Final = re.compile(r"[, ]+")
 _BETWEEN: Final = re.compile(r"(.+?)(\.\.\.?)(.+)")
 _SIGNS: Final = re.compile(r"<|>|\.\.")
@@ -90,10 +90,10 @@ _PRESENCE: Final = {"any": Presence(is_there=True), "none": Presence(is_there=Fa
 
 
 def read_values(text: str, unit: Unit) -> tuple[Span | Presence, ...]:
-    """What a value means: one of these has to hold.
+    """Read a value or a list of values; a post matches if it matches one of the results.
 
     Raises:
-        ValueMistake: it cannot be read, or means nothing.
+        ValueMistake: a value cannot be read, or a range is empty.
     """
     if not _SEPARATOR.search(text):
         return (_read(text, unit),)
@@ -104,16 +104,16 @@ def read_values(text: str, unit: Unit) -> tuple[Span | Presence, ...]:
 
 
 def split_list(text: str) -> list[str]:
-    """The parts of a list: commas or blanks stand between them, and may stand after the last.
+    """Split a list at its commas or spaces, which may also follow the last part.
 
     Raises:
-        ValueMistake: there is none, or nothing stands before the first comma.
+        ValueMistake: the list has no parts, or nothing before the first comma.
     """
     parts = _SEPARATOR.split(text)
     while parts and not parts[-1]:
         parts.pop()
     if not parts or not parts[0]:
-        raise ValueMistake(f"takes lists such as a,b, and {text!r} has nothing before a comma")
+        raise ValueMistake(f"takes lists such as a,b, and {text!r} has nothing before its first comma")
     return parts
 
 
@@ -143,11 +143,13 @@ _ONE_SIDED: Final = {
 _TURNED: Final = {"<=": ">=", "<": ">", ">=": "<=", ">": "<"}
 
 
-def _between(one: tuple[Bound, Bound], other: tuple[Bound, Bound], *, inclusive: bool) -> Span:
-    low, high = sorted((one, other))
+def _between(first: tuple[Bound, Bound], second: tuple[Bound, Bound], *, inclusive: bool) -> Span:
+    low, high = sorted((first, second))
     span = Span(low[0], high[1] if inclusive else high[0])
     if span.start == span.end:  # as in 5...5
-        raise ValueMistake("takes ranges that hold something, and nothing lies between these ends")
+        raise ValueMistake(
+            "takes ranges with values in them, and this one is empty: ... does not include its end, .. does"
+        )
     return span
 
 
@@ -166,13 +168,13 @@ def _one_sided(sign: str, value: tuple[Bound, Bound], unit: Unit) -> Span:
 
 def _integer(text: str) -> tuple[int, int]:
     if not _INTEGER.fullmatch(text):
-        raise ValueMistake(f"takes whole numbers, and {text!r} is none")
+        raise ValueMistake(f"takes whole numbers, not {text!r}")
     return _bounded(Fraction(text), text)
 
 
 def _decimal(text: str) -> Fraction:
     if not _DECIMAL.fullmatch(text):
-        raise ValueMistake(f"takes numbers such as 2 or 1.5, and {text!r} is none")
+        raise ValueMistake(f"takes numbers such as 2 or 1.5, not {text!r}")
     return Fraction(text)
 
 
@@ -185,20 +187,20 @@ def _about_pixels(text: str) -> tuple[int, int]:
 
 
 def _ratio(text: str) -> tuple[int, int]:
-    """Hundredths, rounded to the nearest."""
+    """Read a ratio as hundredths, rounded to the nearest."""
     width, sign, height = text.replace("/", ":").partition(":")
     if sign and not height[:1].isdigit() and height[:1] != ".":
-        raise ValueMistake(f"takes width to height, such as 16:9 or 1.78, and {text!r} is none")
-    below = _decimal(height) if sign else Fraction(1)
-    if not below:
-        raise ValueMistake(f"takes width to height, and {text!r} has no height")
-    return _bounded(Fraction(floor(_decimal(width) / below * 100 + Fraction(1, 2))), text)
+        raise ValueMistake(f"takes width:height, such as 16:9 or 1.78, not {text!r}")
+    divisor = _decimal(height) if sign else Fraction(1)
+    if not divisor:
+        raise ValueMistake(f"takes width:height, such as 16:9, and the height in {text!r} is 0")
+    return _bounded(Fraction(floor(_decimal(width) / divisor * 100 + Fraction(1, 2))), text)
 
 
 def _size(text: str) -> Fraction:
     match = _SIZE.fullmatch(text)
     if match is None:
-        raise ValueMistake(f"takes bytes, or sizes such as 200kb or 1.5mb, and {text!r} is neither")
+        raise ValueMistake(f"takes bytes, or sizes such as 200kb or 1.5mb, not {text!r}")
     return Fraction(floor(Fraction(match[1]) * _BYTES[match[2].lower()]))
 
 
@@ -207,7 +209,7 @@ def _bytes(text: str) -> tuple[int, int]:
 
 
 def _about_bytes(text: str) -> tuple[int, int]:
-    # Bytes are counted, kilobytes and megabytes are estimated.
+    # A number of bytes is exact; a number of kilobytes or megabytes is rounded.
     return _about(_size(text), text) if _ROUNDED_SIZE.fullmatch(text) else _bytes(text)
 
 
@@ -218,15 +220,15 @@ def _about(value: Fraction, text: str) -> tuple[int, int]:
 
 def _md5(text: str) -> tuple[str, str]:
     if not _MD5.fullmatch(text):
-        raise ValueMistake(f"takes hashes of 32 hexadecimal digits, and {text!r} is none")
-    # Nothing that is such a hash stands between one and itself with a letter more.
+        raise ValueMistake(f"takes hashes of 32 hexadecimal digits, not {text!r}")
+    # No other hash lies between a hash and the same text with "." after it.
     return text.lower(), text.lower() + "."
 
 
 def _bounded(value: Fraction, text: str) -> tuple[int, int]:
-    """The whole numbers that equal a value: one, or none, where start and end fall together."""
+    """The span of the whole numbers that equal a value; it is empty if the value is not whole."""
     if abs(value) >= _LARGEST - 1:
-        raise ValueMistake(f"takes numbers below {_LARGEST:.1e}, and {text!r} is not")
+        raise ValueMistake(f"takes numbers below {_LARGEST:.1e}, and {text!r} is larger")
     return ceil(value), floor(value) + 1
 
 
@@ -238,7 +240,7 @@ def _date(text: str) -> tuple[str, str]:
 
 
 def ages(now: datetime) -> Unit:
-    """Ages, as the seconds since 1970 at which a post of that age was made; an age alone means its whole day."""
+    """The unit of ages; bounds are seconds since 1970, and an age without a sign means its whole day."""
     present = Fraction(now.timestamp())
 
     def moment(text: str) -> tuple[int, int]:
@@ -246,33 +248,33 @@ def ages(now: datetime) -> Unit:
             return _bounded(Fraction(floor(present - seconds(text))), text)
         except ValueError:
             raise ValueMistake(
-                f"takes ages such as 3d, 1h30m or 1y (units: s, m, h, d, w, mo, y), and {text!r} is none"
+                f"takes ages such as 3d, 1h30m or 1y (units: s, m, h, d, w, mo, y), not {text!r}"
             ) from None
 
     def day(text: str) -> tuple[int, int]:
         second, _ = moment(text)
         try:
-            made = datetime.fromtimestamp(second, UTC).astimezone(_ZONE).date()
-            return _midnight(made), _midnight(made + timedelta(days=1))
+            date = datetime.fromtimestamp(second, UTC).astimezone(_ZONE).date()
+            return _midnight(date), _midnight(date + timedelta(days=1))
         except (ValueError, OverflowError, OSError):
-            raise ValueMistake(f"reaches back before the calendar with {text!r}") from None
+            raise ValueMistake(f"takes ages within the calendar, and {text!r} goes back too far") from None
 
     return Unit(moment, alone=day, turned=True)
 
 
 def _midnight(day: date) -> int:
-    """The second at which a day begins in Danbooru's zone."""
+    """The start of a day in Danbooru's time zone, in seconds since 1970."""
     return int(datetime(day.year, day.month, day.day, tzinfo=_ZONE).timestamp())
 
 
 INTEGERS: Final = Unit(_integer)
 MEGAPIXELS: Final = Unit(_pixels, alone=_about_pixels, listed=_pixels)
-"""As pixels."""
+"""The unit of megapixels; bounds are in pixels."""
 RATIOS: Final = Unit(_ratio)
-"""Width to height, as hundredths."""
+"""The unit of aspect ratios; bounds are hundredths of width / height."""
 SIZES: Final = Unit(_bytes, alone=_about_bytes, listed=_bytes)
-"""As bytes."""
+"""The unit of file sizes; bounds are in bytes."""
 DATES: Final = Unit(_date)
-"""As ISO dates, which compare as text with the dates of the file."""
+"""The unit of dates; bounds are ISO dates, which compare as text with the dates of the file."""
 MD5S: Final = Unit(_md5)
-"""As text of 32 digits."""
+"""The unit of MD5 hashes; bounds are text."""

@@ -1,4 +1,4 @@
-"""The metatags that ask for a state of a post, or of its relatives: `is:`, `has:`, `status:`, `parent:`, `child:`."""
+"""The metatags for the state of a post or its relatives: `is:`, `has:`, `status:`, `parent:`, `child:`, `embedded:`."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from hakubooru.nearest import nearest
-from hakubooru.schema import RATINGS, Post
 from hakubooru.select import ask
 from hakubooru.select.columns import EXTENSIONS
 from hakubooru.select.search import unanswerable
 from hakubooru.select.search.ranges import ValueMistake
+from hakubooru.store.schema import RATINGS, Post
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -42,7 +42,7 @@ _HAS: Final[dict[str, Callable[[], Any]]] = {
 
 
 def is_(metatag: Metatag) -> Any:
-    """`is:deleted`, `is:png`, `is:safe`."""
+    """Make the condition of `is:`, such as `is:deleted`, `is:png` or `is:safe`."""
     value = metatag.value.lower()
     choose(value, (*_IS, *_STATES, *RATINGS, *EXTENSIONS), lacking=unanswerable.IS)
     if value in _IS:
@@ -53,18 +53,18 @@ def is_(metatag: Metatag) -> Any:
 
 
 def status(metatag: Metatag) -> Any:
-    """`status:deleted`, `status:any`."""
+    """Make the condition of `status:`, such as `status:deleted` or `status:any`."""
     value = choose(metatag.value.lower(), (*_STATES, "any", "all"), lacking=unanswerable.IS)
     return _state(value) if value in _STATES else Post.id.is_null(is_null=False)
 
 
 def has(metatag: Metatag) -> Any:
-    """`has:children`, `has:source`."""
+    """Make the condition of `has:`, such as `has:children` or `has:source`."""
     return _HAS[choose(metatag.value.lower(), tuple(_HAS), lacking=unanswerable.HAS)]()
 
 
 def parent(metatag: Metatag) -> Any:
-    """`parent:5`, `parent:none`, `parent:deleted`."""
+    """Make the condition of `parent:`, such as `parent:5`, `parent:none` or `parent:deleted`."""
     value = metatag.value.lower()
     if _NUMBER.fullmatch(value):
         return (Post.id == int(value)) | (Post.parent_id == int(value))
@@ -75,7 +75,7 @@ def parent(metatag: Metatag) -> Any:
 
 
 def child(metatag: Metatag) -> Any:
-    """`child:any`, `child:deleted`."""
+    """Make the condition of `child:`, such as `child:any` or `child:deleted`."""
     value = choose(metatag.value.lower(), (*FAMILY, *_STATES), lacking=unanswerable.IS)
     if value in FAMILY:
         return Post.has_children == FAMILY[value]
@@ -83,37 +83,37 @@ def child(metatag: Metatag) -> Any:
 
 
 def embedded(metatag: Metatag) -> Any:
-    """`embedded:true`."""
+    """Make the condition of `embedded:`, such as `embedded:true`."""
     value = choose(metatag.value.lower(), tuple(_BOOLEANS), ("true", "yes", "false", "no"))
     flag = Post.bit_flags.bin_and(1)
     return flag != 0 if _BOOLEANS[value] else flag == 0
 
 
 def caveat(metatag: Metatag) -> str | None:
-    """What the file cannot tell apart for a metatag that it answers, in words; None where nothing is lost."""
+    """Describe how the answer to a metatag differs from Danbooru's; None if it does not."""
     is_state = metatag.name in ("is", "status", "parent", "child")
     return unanswerable.ACTIVE if is_state and metatag.value.lower() == "active" else None
 
 
 def choose(
-    value: str, known: tuple[str, ...], shown: Any = None, lacking: Mapping[str, str] | None = None
+    value: str, choices: tuple[str, ...], shown: Any = None, lacking: Mapping[str, str] | None = None
 ) -> str:
-    """A value that is one of those known.
+    """Check that a value is one of the choices, and return it.
 
     Args:
-        value: what was written.
-        known: all that can be.
-        shown: those that a message names, where not all.
-        lacking: what a metadata file lacks for others that Danbooru takes.
+        value: the value of a metatag.
+        choices: all values that the metatag takes.
+        shown: the choices that the message names; by default, all.
+        lacking: for values that only Danbooru takes, what a metadata file lacks for them.
 
     Raises:
-        ValueMistake: it is none of them.
+        ValueMistake: the value is not one of the choices.
     """
-    if value in known:
+    if value in choices:
         return value
     if lacking and value in lacking:
         raise ValueMistake(f"cannot be {value!r} here: a metadata file has no {lacking[value]}")
-    raise ValueMistake(f"cannot be {value!r}; {nearest(value, shown or known)}")
+    raise ValueMistake(f"cannot be {value!r}; {nearest(value, shown or choices)}")
 
 
 def _state(state: str) -> Any:

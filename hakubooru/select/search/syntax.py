@@ -1,6 +1,6 @@
-"""The syntax tree of a search, as frozen values that print themselves.
+"""The syntax tree of a search, as frozen values.
 
-`str()` gives the canonical form: what it gives is parsed into an equal tree.
+`str()` of a tree is its canonical form, which parses into an equal tree.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 Place: TypeAlias = tuple[int, int]
-"""Where something stands in the text: its first character, and the first after it."""
+"""The place of a term in the text: the index of its first character, and of the first after it."""
 
 UNBALANCED: Final = frozenset({":)", ":(", ";)", ";(", ">:)", ">:("})
-"""The tags whose parentheses need no partner; Danbooru allows no others."""
+"""The tags whose parenthesis has no partner; Danbooru allows no others."""
 
 
 @dataclass(frozen=True)
 class Name:
-    """A tag."""
+    """The name of a tag."""
 
     name: str
     place: Place = field(default=(0, 0), compare=False, repr=False)
@@ -31,7 +31,7 @@ class Name:
 
 @dataclass(frozen=True)
 class Wildcard:
-    """Any of the tags that a pattern matches; `*` stands for any characters, or none."""
+    """A pattern that matches several tags; `*` stands for any number of characters."""
 
     pattern: str
     place: Place = field(default=(0, 0), compare=False, repr=False)
@@ -42,7 +42,7 @@ class Wildcard:
 
 @dataclass(frozen=True)
 class Metatag:
-    """A question that is not about a tag: `rating:g,s`."""
+    """A metatag with its value, such as `rating:g,s`."""
 
     name: str
     value: str
@@ -58,7 +58,7 @@ class Metatag:
 
 @dataclass(frozen=True)
 class All:
-    """That all of the parts hold; of none, that everything does."""
+    """A conjunction: all of its parts must hold; without parts, every post matches."""
 
     parts: tuple[Term, ...]
 
@@ -68,7 +68,7 @@ class All:
 
 @dataclass(frozen=True)
 class Either:
-    """That one of the parts holds."""
+    """An alternative: at least one of its parts must hold."""
 
     parts: tuple[Term, ...]
 
@@ -78,7 +78,7 @@ class Either:
 
 @dataclass(frozen=True)
 class Except:
-    """That the part does not hold."""
+    """A negation: its part must not hold."""
 
     part: Term
 
@@ -92,15 +92,17 @@ Term: TypeAlias = Leaf | All | Either | Except
 
 @dataclass(frozen=True)
 class Query:
-    """A search: what is asked of a post, and which posts come first."""
+    """A parsed search: a condition on posts, their order, and their number."""
 
     condition: Term
     order: str | None = None
     """The value of `order:`, in lower case."""
     limit: int | None = None
+    """The value of `limit:`."""
     random: int | None = None
+    """The value of `random:`."""
     text: str = field(default="", compare=False, repr=False)
-    """What was parsed; the places of the terms are places in it."""
+    """The text of the search, to which the places of its terms refer."""
 
     def __str__(self) -> str:
         tail = {"order": self.order, "limit": self.limit, "random": self.random}
@@ -112,24 +114,24 @@ class Query:
 
 
 def all_of(parts: Iterable[Term]) -> Term:
-    """All of the parts, without nesting."""
+    """Join terms into one conjunction, without nesting."""
     flat = tuple(inner for part in parts for inner in (part.parts if isinstance(part, All) else (part,)))
     return flat[0] if len(flat) == 1 else All(flat)
 
 
 def either(parts: Iterable[Term]) -> Term:
-    """One of the parts, without nesting."""
+    """Join terms into one alternative, without nesting."""
     flat = tuple(inner for part in parts for inner in (part.parts if isinstance(part, Either) else (part,)))
     return flat[0] if len(flat) == 1 else Either(flat)
 
 
 def without(part: Term) -> Term:
-    """Not the part; twice is the part itself."""
+    """Negate a term; a double negation gives the term itself."""
     return part.part if isinstance(part, Except) else Except(part)
 
 
 def leaves(term: Term) -> Iterator[Leaf]:
-    """The tags, wildcards and metatags of a tree, from left to right."""
+    """Iterate over the tags, wildcards and metatags of a tree, from left to right."""
     match term:
         case All(parts) | Either(parts):
             for part in parts:
@@ -141,13 +143,13 @@ def leaves(term: Term) -> Iterator[Leaf]:
 
 
 def grouped(term: Term, *kinds: type[All | Either]) -> str:
-    """A term's text, in parentheses where it is of one of these kinds."""
+    """The text of a term, in parentheses if the term is of one of these kinds."""
     if not isinstance(term, kinds):
         return str(term)
     inner = str(term)
-    # After `saber_(*`, or in `:)`, the closing parenthesis would be taken for part of the tag.
-    apart = not is_balanced(inner) or inner.endswith((":", ";"))
-    return f"({inner} )" if apart else f"({inner})"
+    # Right after `saber_(*` or `:`, the parser would read the closing parenthesis as a part of the tag.
+    needs_space = not is_balanced(inner) or inner.endswith((":", ";"))
+    return f"({inner} )" if needs_space else f"({inner})"
 
 
 def is_balanced(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""What Danbooru can be asked and a metadata file cannot answer, and why."""
+"""Metatags and values that Danbooru answers and a metadata file cannot, with what the file lacks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _COUNTED: Final = {
     _QUEUE: "flag appeal approval disapproval",
     "replaced files": "replacement",
 }
-"""What Danbooru counts: `comment_count`, or `comments`, is a metatag and an order."""
+"""The names of things that Danbooru counts: `comment_count` and `comments` are both metatags and orders."""
 _COUNTS: Final = {
     f"{name}{ending}": what
     for what, names in _COUNTED.items()
@@ -36,15 +36,15 @@ _COUNTS: Final = {
 }
 
 METATAGS: Final = {name: what for what, names in _LACKS.items() for name in names.split()} | _COUNTS
-"""What the file lacks, by metatag."""
+"""What a metadata file lacks, by the name of a metatag."""
 
 IS: Final = dict.fromkeys(("pending", "flagged", "appealed", "modqueue", "unmoderated"), _QUEUE) | {
     "wiki_image": "wiki pages"
 }
-"""What the file lacks, by the value of `is:` and `status:`."""
+"""What a metadata file lacks, by the value of `is:` and `status:`."""
 
 ACTIVE: Final = "pending and flagged posts are not known, and count as active"
-"""What has to be said beside `is:active`: on Danbooru these posts are not."""
+"""The caveat of `is:active`: on Danbooru, these posts are not active."""
 
 HAS: Final = {
     "notes": "notes",
@@ -55,7 +55,7 @@ HAS: Final = {
     "appeals": _QUEUE,
     "replacements": "replaced files",
 }
-"""What the file lacks, by the value of `has:`."""
+"""What a metadata file lacks, by the value of `has:`."""
 
 ORDERS: Final = {
     "comment": "comments",
@@ -70,4 +70,4 @@ ORDERS: Final = {
     "rank": "ranking of the day",
     **_COUNTS,
 }
-"""What the file lacks, by the value of `order:` without `_asc`."""
+"""What a metadata file lacks, by the value of `order:` without `_asc`."""

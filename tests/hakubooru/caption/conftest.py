@@ -4,7 +4,7 @@ import pytest
 
 import hakubooru as hb
 from booru import post_row
-from hakubooru.schema import Post, PostTagRelation, Tag
+from hakubooru.store.schema import Post, PostTagRelation, Tag
 
 TAGS = {
     "general": [

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from hakubooru.caption import PRESETS, CaptionFormat, QualityScale, caption_format
 from hakubooru.errors import CaptionFormatError, InputError
-from hakubooru.schema import RATINGS
+from hakubooru.store.schema import RATINGS
 
 WRONG = [
     ("kohaku-epsilom", "there is no caption format 'kohaku-epsilom'; did you mean 'kohaku-epsilon'?"),

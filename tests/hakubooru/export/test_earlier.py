@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from contextlib import closing
 
@@ -10,7 +11,67 @@ import pytest
 import hakubooru as hb
 from booru import post_row, write
 from hakubooru.errors import DestinationError
+from hakubooru.export import verify
+from hakubooru.export.journal import Journal
+from hakubooru.export.repair import repair
 from hakubooru.export.sinks import STATE
+from pictures import files_of, picture
+
+
+def forget(out, *names):
+    """Make the record that of an earlier version, which did not take these settings down."""
+    with closing(sqlite3.connect(out / STATE / "journal.sqlite")) as journal, journal:
+        for name in names:
+            assert journal.execute("DELETE FROM setting WHERE name = ?", [name]).rowcount == 1
+        [text] = journal.execute("SELECT value FROM setting WHERE name = 'origin'").fetchone()
+        origin = json.loads(text)
+        origin["caption"].pop("repeats")
+        journal.execute("UPDATE setting SET value = ? WHERE name = 'origin'", [json.dumps(origin)])
+
+
+@pytest.fixture
+def images(tmp_path):
+    write(tmp_path / "posts.db", [post_row(1), post_row(2)], {1: ["solo", "solo"], 2: ["solo"]}.__getitem__)
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for number in (1, 2):
+        (folder / f"{number}.png").write_bytes(picture(number, "png"))
+    return folder
+
+
+def test_an_earlier_export_is_repaired_as_it_was_begun(images, tmp_path):
+    out = tmp_path / "out"
+    with hb.open(tmp_path / "posts.db") as db:
+        db.posts.export(out, images=images, caption={"base": "kohaku-epsilon", "repeats": True})
+    before = files_of(out)
+    forget(out, "caption.repeats")
+    (out / "x001" / "1.png").unlink()
+    assert repair(out).is_good
+    assert files_of(out) == before
+    assert "solo, solo" in (out / "x001" / "1.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        ({"output": {"sink": "webdataset"}}, ["output.shards", "caption.repeats"]),
+        ({"image": {"format": "png"}}, ["decoding", "caption.repeats"]),
+    ],
+)
+def test_a_repair_that_cannot_go_on_leaves_the_record_as_it_is(images, tmp_path, options, names):
+    out = tmp_path / "out"
+    with hb.open(tmp_path / "posts.db") as db:
+        db.posts.export(out, images=images, caption={"base": "kohaku-epsilon", "repeats": True}, **options)
+    forget(out, *names)
+    for path in (*out.glob("x001/1.*"), *out.glob("shards/*")):
+        path.unlink()
+    found = verify(out).problems
+    assert found
+    with pytest.raises(DestinationError, match=r"earlier version .* go on with that version"):
+        repair(out)
+    assert verify(out).problems == found
+    with Journal(out) as journal:
+        assert journal.ids().tolist() == [1, 2]
 
 
 def test_captions_with_repeated_tags_do_not_mix_with_others(tmp_path):
@@ -20,6 +81,9 @@ def test_captions_with_repeated_tags_do_not_mix_with_others(tmp_path):
         db.posts.export(out=out, sink="captions")
         with closing(sqlite3.connect(out / STATE / "journal.sqlite")) as journal, journal:
             assert journal.execute("DELETE FROM setting WHERE name = 'caption.repeats'").rowcount == 1
-        with pytest.raises(DestinationError, match=r"caption\.repeats was true, and is false; give the same"):
+        with pytest.raises(
+            DestinationError,
+            match=r"earlier version .*: caption\.repeats was true, and is false; give the same",
+        ):
             db.posts.export(out=out, sink="captions")
         db.posts.export(out=out, sink="captions", caption={"base": "kohaku-epsilon", "repeats": True})

@@ -255,7 +255,7 @@ def test_a_large_jpeg_is_decoded_smaller_and_looks_the_same():
         ({"format": "avif", "lossless": True}, "lossless goes with"),
         ({"animated": "all"}, "it can be first, leave out"),
         ({"max_ratio": 0.5}, "a number of at least 1"),
-        ("webp", "it is a table"),
+        ("webp", "image must be a table, not .webp."),
     ],
 )
 def test_a_wrong_table_is_told(table, message):

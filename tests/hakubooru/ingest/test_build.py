@@ -198,7 +198,7 @@ def test_bad_records_are_written_down_and_counted(out):
     assert [reject["line"] for reject in rejects] == [2, 3, 4, 5]
     assert all(reject["dump"].endswith("dump.jsonl") for reject in rejects)
     assert rejects[0]["record"] == "{broken"
-    assert rejects[1]["reason"] == "rating is 'x': one of g, s, q, e is needed"
+    assert rejects[1]["reason"] == "rating is 'x', and must be one of g, s, q, e"
     assert rejects[1]["record"]["id"] == 2
     assert b"\r" not in report.rejects.read_bytes()
     assert folder(out) == ["booru.db", "booru.db.rejects.jsonl"]
@@ -207,14 +207,14 @@ def test_bad_records_are_written_down_and_counted(out):
 
 
 def test_strict_stops_at_the_first_bad_record(out):
-    with pytest.raises(IncompleteError, match=r"dump.jsonl, line 2: score is missing; mend it"):
+    with pytest.raises(IncompleteError, match=r"dump.jsonl, line 2: score is missing; correct it"):
         make(out, api_post(1), api_post(2, score=...), api_post(3), strict=True)
     assert not out.exists()
     assert make(out, api_post(1), api_post(2), api_post(3), strict=True).new == 3
 
 
 def test_a_dump_without_a_post_makes_nothing(out):
-    with pytest.raises(DumpError, match=r"no post in .*2 records were refused"):
+    with pytest.raises(DumpError, match=r"there are no posts in .*2 records were rejected"):
         make(out, b"{}", b"{}")
     assert folder(out) == ["booru.db.rejects.jsonl"]
 
@@ -226,7 +226,7 @@ def test_a_wrong_dump_is_told_before_anything_is_written(out, tmp_path, name):
     with pytest.raises(DumpError, match=name):
         build([dump, tmp_path / name], out)
     assert folder(out) == ["folder"]
-    with pytest.raises(DumpError, match="no dump was named"):
+    with pytest.raises(DumpError, match="needs at least one dump"):
         build([], out)
 
 
@@ -245,7 +245,7 @@ def test_an_out_that_is_something_else_is_left_alone(out, tmp_path):
     with pytest.raises(DatabaseFileError, match="is not an SQLite file"):
         make(out, api_post(1))
     assert out.read_text() == "my notes"
-    with pytest.raises(DatabaseFileError, match="cannot be made"):
+    with pytest.raises(DatabaseFileError, match="cannot be created"):
         build([write_lines(tmp_path / "dump.jsonl", [api_post(1)])], tmp_path / "no" / "folder.db")
 
 
@@ -423,10 +423,10 @@ def test_an_interrupted_update_leaves_whole_batches(out, monkeypatch):
 
 
 def test_a_file_that_another_connection_holds_is_told(out, monkeypatch):
-    monkeypatch.setattr("hakubooru.database.BUSY_TIMEOUT", 0.1)
+    monkeypatch.setattr("hakubooru.store.store.BUSY_TIMEOUT", 0.1)
     make(out, api_post(1))
     with closing(sqlite3.connect(out, isolation_level=None)) as connection:
         connection.execute("BEGIN IMMEDIATE")
-        with pytest.raises(BusyError, match="is held by"):
+        with pytest.raises(BusyError, match="is locked by"):
             make(out, api_post(2))
     assert make(out, api_post(2)).new == 1

@@ -82,29 +82,29 @@ def test_an_empty_array_is_empty(tmp_path):
 NO_DUMPS = {
     "empty": (b"", "it is empty"),
     "white space": (b" \n \n", "it is empty"),
-    "text": (b"hello\n", "is not a dump: posts as JSON lines"),
+    "text": (b"hello\n", "is not a dump: name a file of posts as JSON lines"),
     "CSV": (b"name,category\n1girl,0\n", "is not a dump"),
     "XML": (b'<?xml version="1.0"?><posts/>', "looks like XML"),
     "UTF-16": ("[{}]".encode("utf-16"), "it is UTF-16"),
-    "zstd": (b"(\xb5/\xfd" + bytes(100), "packed in a way that is not read"),
-    "zip": (b"PK\x03\x04" + bytes(100), "packed in a way that is not read"),
+    "zstd": (b"(\xb5/\xfd" + bytes(100), "packed in a format that hakubooru cannot read"),
+    "zip": (b"PK\x03\x04" + bytes(100), "packed in a format that hakubooru cannot read"),
     "a database": (b"SQLite format 3\0" + bytes(100), "it is a database already"),
     "an LFS pointer": (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
     "cut gzip": (gzip.compress(LINES * 50)[:-20], "is cut off or damaged"),
     "damaged gzip": (gzip.compress(LINES)[:15] + b"\xff" * 60, "is cut off or damaged"),
     "gzip of nothing": (gzip.compress(b""), "it is empty"),
     "cut tar": (tar(("posts.json", LINES * 50))[:1500], "is cut off or damaged"),
-    "tar of nothing": (tar(("dir/._x", b"x")), "an archive without a file"),
+    "tar of nothing": (tar(("dir/._x", b"x")), "an archive without files"),
     "damaged Parquet": (b"PAR1" + bytes(100) + b"PAR1", "a damaged Parquet file"),
-    "cut array": (ARRAY[:-30], "breaks off after item 1: the next one is not JSON"),
-    "array without an end": (ARRAY[:-1], "breaks off after item 3: the array does not end"),
-    "array with an end too many": (b'[{"id": 1},]', "breaks off after item 1: the next one is not JSON"),
+    "cut array": (ARRAY[:-30], "cannot be read after item 1: the next one is not JSON"),
+    "array without an end": (ARRAY[:-1], "cannot be read after item 3: the array does not end"),
+    "array with an end too many": (b'[{"id": 1},]', "cannot be read after item 1: the next one is not JSON"),
     "array without commas": (
         b'[{"id": 1} {"id": 2}]',
-        "breaks off after item 1: '{\"id\": 2}]' stands where ',' is needed",
+        "cannot be read after item 1: '{\"id\": 2}]' stands in place of ','",
     ),
-    "array not in UTF-8": (b'[{"id": "\xff"}]', "breaks off after item 0"),
-    "array nested without end": (b"[" * 100_000, "breaks off after item 0"),
+    "array not in UTF-8": (b'[{"id": "\xff"}]', "cannot be read after item 0"),
+    "array nested without end": (b"[" * 100_000, "cannot be read after item 0"),
 }
 
 
@@ -140,7 +140,7 @@ def test_bad_lines_are_told_apart_by_number_and_reading_goes_on(tmp_path):
     assert [(f.number, f.value) for f in found if not f.reason] == [(1, {"id": 1}), (7, {"id": 7})]
     assert [f.number for f in found if f.reason] == [2, 3, 4, 5]
     assert all(
-        f.reason.startswith("it is not JSON in UTF-8") and f.text == lines[f.number - 1]
+        f.reason.startswith("the line is not JSON in UTF-8") and f.text == lines[f.number - 1]
         for f in found
         if f.reason
     )

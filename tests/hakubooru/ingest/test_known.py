@@ -40,7 +40,9 @@ OBJECTS = '{"id": 1, "name": "a", "category": 4}\n{"id": 2, "name": "東方,x", 
 
 
 @pytest.mark.parametrize(
-    "data", [OBJECTS, gzip.compress(OBJECTS.encode()), f"[{OBJECTS.strip().replace(chr(10), ',')}]"]
+    "data",
+    [OBJECTS, gzip.compress(OBJECTS.encode()), f"[{OBJECTS.strip().replace(chr(10), ',')}]"],
+    ids=["lines", "gzipped", "array"],  # the bytes hold the time, and processes must name tests alike
 )
 def test_objects_may_be_lines_or_an_array_and_gzipped(tmp_path, data):
     assert read(tmp_path, data) == [KnownTag("a", 2, 1), KnownTag("東方,x", 0, 2)]
@@ -54,28 +56,29 @@ def test_objects_may_be_lines_or_an_array_and_gzipped(tmp_path, data):
         "\ufeffname,category\r\na,4\r\n\r\n東方,0\r\n",
         gzip.compress("a,4,10,\n東方,0\n".encode()),
     ],
+    ids=["bare", "headings", "windows", "gzipped"],
 )
 def test_a_csv_may_have_headings_or_not(tmp_path, data):
     assert read(tmp_path, data) == [KnownTag("a", 2), KnownTag("東方", 0)]
 
 
 BAD = {
-    "category of another booru": ("a,0\nb,7\n", "line 2: category '7' is none of Danbooru's"),
-    "no category": ("a,0\nb\n", "line 2: a name and a category"),
-    "another table": ("id;name\n1;a\n", "line 1: a name and a category"),
-    "no name": (",0\n", "line 1: '' is no tag"),
-    "space in a name": ("long hair,0\n", "line 1: 'long hair' is no tag"),
+    "category of another booru": ("a,0\nb,7\n", "line 2: category '7' is not one of Danbooru's"),
+    "no category": ("a,0\nb\n", "line 2: a line must have a name and a category"),
+    "another table": ("id;name\n1;a\n", "line 1: a line must have a name and a category"),
+    "no name": (",0\n", "line 1: '' is not a tag name"),
+    "space in a name": ("long hair,0\n", "line 1: 'long hair' is not a tag name"),
     "open quote": ('a,0\n"b,0\n', "line 2"),
     "not UTF-8": (b"a,0\n\xff\xfe\xfa,0\n", "line"),
     "cut gzip": (gzip.compress(b"a,0\n" * 5000)[:-12], "line"),
-    "broken object": ('{"id": 1, "name": "a", "category": 0}\n{"id": 2\n', "line 2: it is not JSON"),
-    "object without id": ('{"name": "a", "category": 0}', "line 1: an object with an id"),
-    "object of an odd category": ('{"id": 1, "name": "a", "category": 2}', "line 1: category 2 is none"),
+    "broken object": ('{"id": 1, "name": "a", "category": 0}\n{"id": 2\n', "line 2: the line is not JSON"),
+    "object without id": ('{"name": "a", "category": 0}', "line 1: a tag must be an object with id"),
+    "object of an odd category": ('{"id": 1, "name": "a", "category": 2}', "line 1: category 2 is not one"),
     "id out of reach": (
         '{"id": 99999999999999999999, "name": "a", "category": 0}',
-        "line 1: an object with an id",
+        "line 1: a tag must be an object with id",
     ),
-    "list of lists": ("[[1]]", "item 1: an object with an id"),
+    "list of lists": ("[[1]]", "item 1: a tag must be an object with id"),
     "empty": ("", "is not a dump: it is empty"),
     "a database": (b"SQLite format 3\0" + bytes(100), "it is a database already"),
 }

@@ -13,7 +13,7 @@ import hakubooru as hb
 from danbooru import contents, every_row, write_lines
 from hakubooru.ingest import build, builder
 from hakubooru.ingest.records import COLUMNS, instant
-from hakubooru.schema import RATINGS, TAG_TYPES
+from hakubooru.store.schema import RATINGS, TAG_TYPES
 
 WHOLE = some.integers(-(2**63), 2**63 - 1)
 TEXT = some.text(some.characters(exclude_categories=["Cs"]), max_size=20)

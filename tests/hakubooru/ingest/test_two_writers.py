@@ -32,7 +32,7 @@ main()
 
 @pytest.mark.parametrize("is_new", [True, False])
 def test_the_second_writer_is_told_who_holds_the_file(tmp_path, monkeypatch, is_new):
-    monkeypatch.setattr("hakubooru.database.BUSY_TIMEOUT", 0.2)
+    monkeypatch.setattr("hakubooru.store.store.BUSY_TIMEOUT", 0.2)
     dump = write_lines(tmp_path / "dump.jsonl", [api_post(number) for number in range(1, 10)])
     out = tmp_path / "some.db"
     if not is_new:
@@ -41,7 +41,7 @@ def test_the_second_writer_is_told_who_holds_the_file(tmp_path, monkeypatch, is_
     command = [sys.executable, tmp_path / "holder.py", "db", "build", str(dump), "--out", str(out)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as first:
         assert first.stdout.readline() == "holding\n"
-        with pytest.raises(BusyError, match=rf"is held by process {first.pid} \(.*holder.py db build "):
+        with pytest.raises(BusyError, match=rf"is locked by process {first.pid} \(.*holder.py db build "):
             build([dump], out)
         first.stdin.close()
         assert first.wait() == 0
@@ -58,6 +58,6 @@ def test_a_migration_of_a_file_that_is_written_is_told(tmp_path, monkeypatch):
         [sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as first:
         first.stdout.readline()
-        with pytest.raises(BusyError, match=rf"is held by process {first.pid} "):
+        with pytest.raises(BusyError, match=rf"is locked by process {first.pid} "):
             hakubooru_migrations.migrate(path)
         first.stdin.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 import hakubooru as hb
@@ -36,7 +37,7 @@ WHOLE_STEPS = {
 @pytest.mark.parametrize("value", NOT_WHOLE, ids=repr)
 @pytest.mark.parametrize("step", WHOLE_STEPS.values(), ids=WHOLE_STEPS)
 def test_what_is_not_whole_is_refused(db, step, value):
-    with pytest.raises(InputError, match=r"takes a whole number, and .* is not one"):
+    with pytest.raises(InputError, match="takes a whole number, not "):
         step(db.posts, value)
 
 
@@ -91,6 +92,9 @@ def test_numbers_that_sqlite_cannot_hold_are_refused(db, step):
         (hb.tagged(np.array(["solo"])), hb.tagged("solo")),
         (hb.tagged(any=pd.Series(["solo", "comic"])), hb.tagged(any=["solo", "comic"])),
         (hb.tagged(none={"solo"}), hb.tagged(none=["solo"])),
+        (hb.tagged(pa.array(["solo", "comic"])), hb.tagged("solo", "comic")),
+        (hb.tagged(all=pa.chunked_array([["solo"], ["comic"]])), hb.tagged("solo", "comic")),
+        (hb.rating(pa.array([0, 1])), hb.rating("g", "s")),
         (hb.rating(["g", "s"]), hb.rating("g", "s")),
         (hb.rating(np.int64(1)), hb.rating("s")),
         (hb.file_type(["jpg", "png"]), hb.file_type("jpg", "png")),
@@ -121,27 +125,32 @@ MISTAKES = {
     "no extension in a list": (lambda posts: posts.file_type([]), "needs an extension"),
     "two lists": (lambda posts: posts.tagged(["solo"], ["comic"]), r"write tagged\('a', 'b'\)"),
     "a number as a tag": (lambda posts: posts.tagged(5), "takes names, and 5 is not one"),
-    "a predicate as a tag": (lambda posts: posts.tagged(hb.rating("g")), r"go into \.where"),
+    "a predicate as a tag": (lambda posts: posts.tagged(hb.rating("g")), r"write an expression as \.where"),
     "a number among any": (lambda posts: posts.tagged(any=[5]), "takes names"),
     "no list after all=": (lambda posts: posts.tagged(all=None), "takes names"),
-    "true as a rating": (lambda posts: posts.rating([True]), "True is none of general"),
+    "true as a rating": (lambda posts: posts.rating([True]), "True is not one of general"),
     "a number as an extension": (lambda posts: posts.file_type([1]), "takes names"),
     "a list of ids": (lambda posts: posts.ids([1, 2]), r"goes into \.among\(\[1, 2\]\)"),
+    "an array of ids": (lambda posts: posts.ids(np.array([1, 2])), r"goes into \.among\(\[1, 2\]\)"),
+    "a number as a date": (lambda posts: posts.date(min=2019.5), r"date takes .* and 2019\.5 is none"),
+    "NumPy's number as a date": (lambda posts: posts.date(max=np.float32(2019.5)), "date takes"),
+    "a number as a type": (lambda posts: posts.tag_count(3), "one of general, .* and 3 is not"),
+    "no column": (lambda posts: posts.to_pandas([]), "no columns are given"),
     "no order in a list": (lambda posts: posts.order_by([]), "needs a column"),
-    "a number as an order": (lambda posts: posts.order_by(5), "order_by.. takes columns, and 5"),
+    "a number as an order": (lambda posts: posts.order_by(5), "order_by.. takes columns, not 5"),
     "a tag's column as an order": (
         lambda posts: posts.order_by(Tag.name.desc()),
-        r"'name' is one of another",
+        r"'name' is a column of another table",
     ),
     "a list of questions": (
         lambda posts: posts.where([Post.score > 3]),
-        r"where\(a & b\), or where\(a \| b\)",
+        r"write where\(a & b\) if both must hold, where\(a \| b\) if one must",
     ),
-    "no question": (lambda posts: posts.where(), "needs a question"),
-    "a number as a question": (lambda posts: posts.where(Post.score), "asks nothing of a post"),
-    "an order as a question": (lambda posts: posts.where(-Post.score), "asks nothing of a post"),
-    "a query as a question": (lambda posts: posts.where(Post.select()), "asks nothing of a post"),
-    "a text as a question": (lambda posts: posts.where("score > 3"), "asks nothing of a post"),
+    "no question": (lambda posts: posts.where(), "needs a condition"),
+    "a number as a question": (lambda posts: posts.where(Post.score), "is not a condition on posts"),
+    "an order as a question": (lambda posts: posts.where(-Post.score), "is not a condition on posts"),
+    "a query as a question": (lambda posts: posts.where(Post.select()), "is not a condition on posts"),
+    "a text as a question": (lambda posts: posts.where("score > 3"), "is not a condition on posts"),
     "a tag's column": (lambda posts: posts.where(Tag.name == "solo"), r"write hb\.tagged\('solo'\)"),
     "a tag's column within": (lambda posts: posts.where(hb.rating("g") & ~(Tag.id == 3)), "of another table"),
     "a relation's column": (lambda posts: posts.where(PostTagRelation.tag == 3), "of another table"),
@@ -151,10 +160,16 @@ MISTAKES = {
         lambda posts: posts.sample_per(["rating"], at_most=1, seed=1),
         "did you mean 'rating'",
     ),
-    "a list of weights": (lambda posts: posts.sample_weighted(["score"], 1, seed=1), "cannot be weighed"),
-    "text as a bound": (lambda posts: posts.score(min="5"), r"score takes numbers, and '5' is not one"),
-    "NaN as a bound": (lambda posts: posts.fav_count(max=float("nan")), "favcount takes numbers"),
-    "a list as a bound": (lambda posts: posts.size(min_width=[512]), "width takes numbers"),
+    "a list of weights": (lambda posts: posts.sample_weighted(["score"], 1, seed=1), "cannot weigh posts"),
+    "text as a bound": (lambda posts: posts.score(min="5"), "a range of score must be numbers, not '5'"),
+    "NaN as a bound": (
+        lambda posts: posts.fav_count(max=float("nan")),
+        "a range of favcount must be numbers, not nan",
+    ),
+    "a list as a bound": (
+        lambda posts: posts.size(min_width=[512]),
+        r"a range of width must be numbers, not \[512\]",
+    ),
 }
 
 
@@ -162,6 +177,14 @@ MISTAKES = {
 def test_mistakes_are_told_at_the_call(db, ask, message):
     with pytest.raises(InputError, match=message):
         ask(db.posts)
+
+
+def test_a_column_may_stand_for_its_name(db):
+    posts = db.posts
+    assert posts.best_of_family(Post.fav_count) == posts.best_of_family("fav_count")
+    weighted = posts.sample_weighted(Post.fav_count, 3, seed=1)
+    assert weighted == posts.sample_weighted("fav_count", 3, seed=1)
+    assert posts.to_arrow([Post.id, "score"]) == posts.to_arrow(["id", "score"])
 
 
 def test_other_tables_may_be_asked_in_a_query_within(db):

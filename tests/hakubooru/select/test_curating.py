@@ -163,7 +163,9 @@ def test_a_ring_of_parents_is_a_family(tmp_path):
 
 
 def test_the_type_of_a_name_is_checked(db):
-    with pytest.raises(InputError, match=r"'solo' is no artist: its type is general; .* tagged\('solo'\)"):
+    with pytest.raises(
+        InputError, match=r"'solo' is not of type artist but of type general: write tagged\('solo'\)"
+    ):
         db.posts.where(hb.rating("g") | hb.artist("bespin", "solo")).count()
     with pytest.raises(UnknownTagError, match="illaoi"):
         db.posts.character("ilaoi").count()
@@ -173,19 +175,19 @@ def test_the_type_of_a_name_is_checked(db):
     ("make", "message"),
     [
         (hb.date, "needs a range"),
-        (lambda: hb.date(min="May"), r"dates such as 2024, 2024-05 or 2024-05-31, and 'May' is none"),
+        (lambda: hb.date(min="May"), "a date such as 2024, 2024-05 or 2024-05-31, not 'May'"),
         (lambda: hb.date(min="2023-02-30"), "calendar"),
         (lambda: hb.date(min=2020, max=2019), "empty"),
         (hb.size, "needs a range"),
-        (lambda: hb.size(min_width=5, max_width=4), "width from 5 to 4 is empty"),
-        (lambda: hb.size(min_ratio=2, max_ratio="3:2"), "ratio from 2 to 3/2 is empty"),
-        (lambda: hb.size(min_ratio="wide"), "'wide' is none"),
-        (lambda: hb.size(min_ratio="3:0"), "'3:0' is none"),
-        (lambda: hb.size(min_ratio=-1), "-1 is none"),
-        (lambda: hb.size(max_ratio=float("inf")), "inf is none"),
+        (lambda: hb.size(min_width=5, max_width=4), "width from 5 to 4 is an empty range"),
+        (lambda: hb.size(min_ratio=2, max_ratio="3:2"), "ratio from 2 to 3/2 is an empty range"),
+        (lambda: hb.size(min_ratio="wide"), "invalid aspect ratio 'wide': write width:height"),
+        (lambda: hb.size(min_ratio="3:0"), "invalid aspect ratio '3:0'"),
+        (lambda: hb.size(min_ratio=-1), "invalid aspect ratio -1"),
+        (lambda: hb.size(max_ratio=float("inf")), "invalid aspect ratio inf"),
         (hb.file_type, "needs an extension"),
         (lambda: hb.file_type("jpeg"), "'jpg'"),
-        (lambda: hb.tag_count("generall", min=1), "'generall' is none of"),
+        (lambda: hb.tag_count("generall", min=1), "'generall' is not one of"),
         (lambda: hb.tag_count("general"), "needs a range"),
         (lambda: hb.tag_popularity("artist"), "needs a range"),
         (hb.artist, "needs the name"),

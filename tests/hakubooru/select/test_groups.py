@@ -14,11 +14,11 @@ import hakubooru as hb
 from booru import post_row, write
 from hakubooru import Tag
 from hakubooru.errors import InputError
-from hakubooru.schema import PostTagRelation
 from hakubooru.select import scan
 from hakubooru.select.groups import Smallest
 from hakubooru.select.optimize import optimize
 from hakubooru.select.sampling import keys
+from hakubooru.store.schema import PostTagRelation
 
 POSTS = 240
 
@@ -161,10 +161,10 @@ def test_nothing_is_read_but_the_tags_of_the_type(db, monkeypatch):
     ("make", "message"),
     [
         (lambda s: s.sample_per("characters", at_most=5, seed=1), "'character'"),
-        (lambda s: s.sample_per("general", at_most=5, seed=1), "no groups by 'general'"),
-        (lambda s: s.sample_per("artist", at_most=-1, seed=1), "0 or more"),
-        (lambda s: s.sample_weighted("id", 5, seed=1), "weighed by 'id'"),
-        (lambda s: s.sample_weighted("score", -5, seed=1), "0 or more"),
+        (lambda s: s.sample_per("general", at_most=5, seed=1), "cannot group by 'general'"),
+        (lambda s: s.sample_per("artist", at_most=-1, seed=1), "at_most= of 0 or more, not -1"),
+        (lambda s: s.sample_weighted("id", 5, seed=1), "cannot weigh posts by 'id'"),
+        (lambda s: s.sample_weighted("score", -5, seed=1), "takes 0 posts or more, not -5"),
     ],
 )
 def test_mistakes(db, make, message):

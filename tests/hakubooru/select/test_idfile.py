@@ -75,9 +75,12 @@ WRONG = {
     "lists": (pa.array([[1], [2]]), "is not a post id"),
     "dates": (np.array(["2024-01-01"], "datetime64[ns]"), "entry 1: '2024-01-01T00.* is not a post id"),
     "square": (np.array([[1, 2]]), "has 2 dimensions"),
-    "one number": (5, "the list of ids is 5; give a list"),
-    "bytes": (b"12", "give a list"),
-    "columns": (pa.table({"a": [1], "b": [2]}), "has the columns a, b; give the one that holds post ids"),
+    "one number": (5, "the list of ids must be a list, an array or a file of post ids, not 5"),
+    "bytes": (b"12", "must be a list, an array or a file"),
+    "columns": (
+        pa.table({"a": [1], "b": [2]}),
+        "has no column id; pass only the column with the ids, one of a, b",
+    ),
 }
 
 

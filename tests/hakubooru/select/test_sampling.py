@@ -150,7 +150,7 @@ def test_weights_are_weights():
 
 def test_what_weights_cannot_be():
     ids = np.arange(5)
-    with pytest.raises(SampleError, match="2 posts have a weight below 0"):
+    with pytest.raises(SampleError, match="2 posts have a negative weight"):
         sample_weighted(ids, np.array([1, -1, 2, -5, 0]), 2, 1)
     with pytest.raises(SampleError, match="2 of 5 posts have a weight above 0; ask for at most 2"):
         sample_weighted(ids, np.array([1, 0, 2, 0, 0]), 3, 1)

@@ -214,7 +214,7 @@ def test_a_search_prints_as_one_that_means_the_same(db, text):
 
 
 NOTHING_LIKE_IT = [
-    ("order:custom id:>1", "custom needs one id: with the ids in their order"),
+    ("order:custom id:>1", "custom needs one id: with the list of ids"),
     ("order:custom id:1 id:2", "custom needs one id:"),
     ("order:custom -id:1,2", "custom needs one id:"),
     ("order:custom (id:1 or solo)", "custom needs one id:"),
@@ -223,13 +223,13 @@ NOTHING_LIKE_IT = [
     ("lost", "the database has no tag 'lost'"),
     ("/zz", "the database has no tag '/zz'"),
     ("solo)", "this \\) closes nothing"),
-    ("hatsune miku", "no tag 'hatsune'; a tag has underscores for blanks: write hatsune_miku"),
+    ("hatsune miku", "no tag 'hatsune'; tags have underscores in place of spaces: write hatsune_miku"),
     ("1girl Hatsune Miku solo", "no tag 'Hatsune'; .* write hatsune_miku"),
     ('"hatsune miku"', "write hatsune_miku"),
-    ("solo old hair", "no tag 'old'; the nearest that it has: new_name"),
+    ("solo old hair", "no tag 'old'; similar tags: new_name"),
     ("solo long hair", "no tag 'long'; .*: write long_hair"),
-    ("miku", "the nearest that it has: hatsune_miku"),
-    ("fate", r"the nearest that it has: saber_\(fate\)"),
+    ("miku", "similar tags: hatsune_miku"),
+    ("fate", r"similar tags: saber_\(fate\)"),
 ]
 
 

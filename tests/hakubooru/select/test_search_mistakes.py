@@ -22,10 +22,10 @@ def db(tmp_path_factory):
 MISTAKES = [
     ("( ", "(", "this ( is never closed; add a )"),
     ("(solo", "(", "this ( is never closed; add a )"),
-    ("solo)", ")", "this ) closes nothing; take it away, or open a ( before"),
-    ("solo ) comic", ")", "this ) closes nothing; take it away, or open a ( before"),
-    ("()", "()", "these parentheses hold nothing"),
-    ("solo ()", "()", "these parentheses hold nothing"),
+    ("solo)", ")", "this ) closes nothing; remove it, or add a ( before it"),
+    ("solo ) comic", ")", "this ) closes nothing; remove it, or add a ( before it"),
+    ("()", "()", "these parentheses are empty"),
+    ("solo ()", "()", "these parentheses are empty"),
     ("solo or", "or", "`or` needs something on its right"),
     ("or solo", "or", "`or` needs something on its left"),
     ("solo or and comic", "and", "`and` needs something on its left"),
@@ -33,53 +33,53 @@ MISTAKES = [
     ("solo -", "-", "- needs a tag, a metatag or a group after it"),
     ("~-solo", "~", "~ needs a tag, a metatag or a group after it"),
     ("-or", "-", "- needs a tag, a metatag or a group after it"),
-    ("1gril", "1gril", "the database has no tag '1gril'; the nearest that it has: 1girl"),
+    ("1gril", "1gril", "the database has no tag '1gril'; similar tags: 1girl"),
     (
         "solo_(",
         "solo_(",
-        "the database has no tag 'solo_('; one of its parentheses has no partner; the nearest that it has: solo",
+        "the database has no tag 'solo_('; one of its parentheses has no partner; similar tags: solo",
     ),
-    ("scor:>5", "scor:>5", "the database has no tag 'scor:>5'; the nearest metatag: score:"),
-    ("ratng:g", "ratng:g", "the database has no tag 'ratng:g'; the nearest metatag: rating:"),
+    ("scor:>5", "scor:>5", "the database has no tag 'scor:>5'; the nearest metatag is score:"),
+    ("ratng:g", "ratng:g", "the database has no tag 'ratng:g'; the nearest metatag is rating:"),
     ("rating:", "rating:", "rating: needs a value right after it"),
     ("rating:x", "rating:x", "rating: cannot be 'x'; there are: general, sensitive, questionable, explicit"),
-    ("rating:sfw", "rating:sfw", "rating: cannot be 'sfw', which is two ratings; write is:sfw"),
+    ("rating:sfw", "rating:sfw", "rating: cannot be 'sfw', which means two ratings; write is:sfw"),
     ("is:delted", "is:delted", "is: cannot be 'delted'; did you mean 'deleted'?"),
     ("is:pending", "is:pending", "is: cannot be 'pending' here: a metadata file has no moderation queue"),
-    ("score:abc", "score:abc", "score: takes whole numbers, and 'abc' is none"),
-    ("score:>>5", "score:>>5", "score: takes whole numbers, and '>5' is none"),
+    ("score:abc", "score:abc", "score: takes whole numbers, not 'abc'"),
+    ("score:>>5", "score:>>5", "score: takes whole numbers, not '>5'"),
     (
         "score:5...5",
         "score:5...5",
-        "score: takes ranges that hold something, and nothing lies between these ends",
+        "score: takes ranges with values in them, and this one is empty: ... does not include its end, .. does",
     ),
-    ("score:5,>x", "score:5,>x", "score: takes whole numbers, and 'x' is none"),
-    ("score:,5", "score:,5", "score: takes lists such as a,b, and ',5' has nothing before a comma"),
+    ("score:5,>x", "score:5,>x", "score: takes whole numbers, not 'x'"),
+    ("score:,5", "score:,5", "score: takes lists such as a,b, and ',5' has nothing before its first comma"),
     (
         "score:99999999999999999999",
         "score:99999999999999999999",
-        "score: takes numbers below 9.2e+18, and '99999999999999999999' is not",
+        "score: takes numbers below 9.2e+18, and '99999999999999999999' is larger",
     ),
-    ("mpixels:big", "mpixels:big", "mpixels: takes numbers such as 2 or 1.5, and 'big' is none"),
-    ("ratio:16:0", "ratio:16:0", "ratio: takes width to height, and '16:0' has no height"),
+    ("mpixels:big", "mpixels:big", "mpixels: takes numbers such as 2 or 1.5, not 'big'"),
+    ("ratio:16:0", "ratio:16:0", "ratio: takes width:height, such as 16:9, and the height in '16:0' is 0"),
     (
         "filesize:3gb",
         "filesize:3gb",
-        "filesize: takes bytes, or sizes such as 200kb or 1.5mb, and '3gb' is neither",
+        "filesize: takes bytes, or sizes such as 200kb or 1.5mb, not '3gb'",
     ),
     (
         "date:yesterday",
         "date:yesterday",
-        "date: takes dates such as 2024, 2024-05 or 2024-05-31, and 'yesterday' is none",
+        "date: takes a date such as 2024, 2024-05 or 2024-05-31, not 'yesterday'",
     ),
-    ("date:2024-02-30", "date:2024-02-30", "date: takes dates of the calendar, and '2024-02-30' is none"),
+    ("date:2024-02-30", "date:2024-02-30", "date: takes a date of the calendar, which '2024-02-30' is not"),
     (
         "age:30s1m",
         "age:30s1m",
-        "age: takes ages such as 3d, 1h30m or 1y (units: s, m, h, d, w, mo, y), and '30s1m' is none",
+        "age: takes ages such as 3d, 1h30m or 1y (units: s, m, h, d, w, mo, y), not '30s1m'",
     ),
-    ("age:5000y", "age:5000y", "age: reaches back before the calendar with '5000y'"),
-    ("md5:abc", "md5:abc", "md5: takes hashes of 32 hexadecimal digits, and 'abc' is none"),
+    ("age:5000y", "age:5000y", "age: takes ages within the calendar, and '5000y' goes back too far"),
+    ("md5:abc", "md5:abc", "md5: takes hashes of 32 hexadecimal digits, not 'abc'"),
     ("filetype:jpeg", "filetype:jpeg", "filetype: cannot be 'jpeg'; did you mean 'jpg'?"),
     (
         "parent:x",
@@ -104,7 +104,7 @@ MISTAKES = [
         "order: cannot be 'comment_asc' here: a metadata file has no comments",
     ),
     ("order:rank", "order:rank", "order: cannot be 'rank' here: a metadata file has no ranking of the day"),
-    ("limit:0", "limit:0", "limit: takes a number of posts from 1, and '0' is none"),
+    ("limit:0", "limit:0", "limit: takes a number of posts, 1 or more, not '0'"),
     (
         "solo or order:score",
         "order:score",
@@ -123,7 +123,7 @@ MISTAKES = [
     (
         "order:custom",
         "order:custom",
-        "order: custom needs one id: with the ids in their order: id:3,1,2 order:custom",
+        "order: custom needs one id: with the list of ids: write id:3,1,2 order:custom",
     ),
     (
         "status:appealed",
@@ -150,7 +150,7 @@ def test_a_wildcard_of_more_than_a_hundred_tags_says_how_many(tmp_path):
             hb.Tag.insert_many(
                 [{"name": f"hat_{n}", "type": 0, "popularity": n} for n in range(101)]
             ).execute()
-        with pytest.raises(SearchError, match="matches 101 tags, and 100 are the most"):
+        with pytest.raises(SearchError, match="matches 101 tags, and at most 100 are allowed"):
             db.posts.search("hat_*")
         assert db.posts.search("hat_1*").count() == 0
 

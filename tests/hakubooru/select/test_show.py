@@ -69,9 +69,9 @@ def test_names_are_text(db):
 def test_explains_every_step_and_runs_nothing(db, statements):
     lines = every_step(db).explain().splitlines()
     assert statements == []
-    assert lines[0] == "posts.db: columns of the posts are read when they are first needed, in a scan or two"
+    assert lines[0] == "posts.db: columns of the posts are read when they are first used, in one or two scans"
     how = {line[:60].strip(): line[60:].strip() for line in lines[1:]}
-    assert how["id:1...101"] == "NumPy, over columns; SQLite, where few posts are asked for"
+    assert how["id:1...101"] == "NumPy, over columns; SQLite, if it is about few posts"
     assert how["solo"] == "SQLite, in one statement with the filters around it"
     assert how["sample of at most 50 per artist, seed 1"].endswith("over a scan of the relations")
     assert "together" in how

@@ -1,4 +1,4 @@
-"""What a training run is told: a TOML file, read into frozen dataclasses."""
+"""The configuration of a training run: a TOML file, read into frozen dataclasses."""
 
 from hakubooru_trainer.config.options import Options
 from hakubooru_trainer.config.read import dump, help_text, load

@@ -1,8 +1,8 @@
-"""The options of a training run's data: what is trained on, and what is made of images and captions."""
+"""The options of a training run's data: its folders, and what happens to images and captions."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from hakubooru.caption import CaptionChange
@@ -10,135 +10,116 @@ from hakubooru.errors import ConfigError, InputError
 
 
 def at_least(section: str, options: object, limits: dict[str, int]) -> None:
-    """Check that some options are no less than a limit each.
+    """Check that options are not below their limits.
+
+    Args:
+        section: the name of their section, for the message.
+        options: the dataclass that has them.
+        limits: the least value of each option, by its name.
 
     Raises:
-        ConfigError: one is.
+        ConfigError: an option is below its limit, or NaN.
     """
     for name, least in limits.items():
         value = getattr(options, name)
-        if not value >= least:  # NaN is not
-            raise ConfigError(f"{section}.{name} is {value}; it is {least} or more")
+        if not value >= least:  # so written, NaN fails too
+            raise ConfigError(f"{section}.{name} is {value}; it must be {least} or more")
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataOptions:
-    """A data set; write [[data]], once for each."""
+    """A data set; write [[data]] once for each."""
 
     path: str
-    """What `hakubooru export` wrote, pairs or shards; or a folder of images with a caption of the same name in .txt beside each,
-    or all in a metadata.jsonl; or of webdataset's shards. What has no manifest is looked at once and remembered."""
+    """The folder: an export of `hakubooru export` (pairs or shards), a folder of images, or a folder of webdataset's shards.
+    The caption of an image is in a .txt file of the same name beside it, or in a metadata.jsonl. A folder without a
+    manifest is scanned once; the scan is remembered."""
     weight: float = 1.0
-    """How much of the data set an epoch draws: with 0.5 half of its images, and the next epoch the other half; with 2.5 each
-    image twice or three times."""
+    """How much of the data set an epoch draws. With 0.5 an epoch draws half of the images, and the next epoch the other
+    half. With 2.5 it draws each image twice or three times."""
     repeats: int = 0
-    """How often each image stands in an epoch; multiplies the weight. 0 is once, or as often as kohya's folders say: where the path
-    is called 10_name, or all folders in it are."""
+    """How often each image is drawn in an epoch; multiplies the weight. 0 means once, or as often as kohya's folder names say:
+    where the path is called 10_name, or all folders in it are."""
     loss_weight: float = 1.0
-    """What the loss of each image is multiplied by."""
+    """Multiplies the loss of each image."""
 
     def __post_init__(self) -> None:
         at_least("data", self, {"repeats": 0})
         for name in ("weight", "loss_weight"):
             if not getattr(self, name) > 0:
                 raise ConfigError(
-                    f"data.{name} is {getattr(self, name)}; it is above 0. Leave a data set out by taking its [[data]] away"
+                    f"data.{name} is {getattr(self, name)}; it must be above 0. To leave a data set out, remove its [[data]]"
                 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class BucketOptions:
-    """The sizes that images are brought to, so that those of like shape can share a batch."""
+    """The sizes that images are resized and cropped to, so that images of like shape can share a batch."""
 
     area: int = 1024 * 1024
-    """Pixels at the most."""
+    """The most pixels of a bucket."""
     step: int = 64
-    """What sides are multiples of; itself a multiple of 8."""
+    """Sides are multiples of this; it is itself a multiple of 8."""
     min_side: int = 256
     """The shortest side, in pixels."""
     max_side: int = 4096
     """The longest side, in pixels."""
     nearest: Literal["ratio", "log"] = "ratio"
-    """How the nearest shape is found: by the ratio of the sides, as sd-scripts does, or by its logarithm, which treats
-    portraits as it treats landscapes."""
+    """How the nearest bucket is chosen: by the ratio of the sides, as sd-scripts does, or by the logarithm of the ratio, which
+    treats portraits and landscapes alike."""
     upscale: bool = True
-    """Enlarge images that are smaller than their bucket; else they get buckets of their own size, rounded down to a step."""
+    """Enlarge images that are smaller than their bucket. If false, they get buckets of their own size, rounded down to a step."""
     incomplete: Literal["weight", "fill"] = "weight"
-    """What becomes of a batch that its bucket cannot fill: it stays short, and each image still weighs the same; or it is
-    filled with images of its bucket, which are seen twice in that epoch."""
+    """What happens to a batch that its bucket cannot fill. `weight` leaves it short, and each image still weighs the same.
+    `fill` fills it with images of its bucket, which are seen twice in that epoch."""
     crop: Literal["true", "kohya"] = "true"
-    """What the model is told of the crop: the one that was made; or sd-scripts' figures, which are of another one."""
+    """Which crop the model is told: the real one, or the figures of sd-scripts, which belong to another crop."""
 
     def __post_init__(self) -> None:
         if self.step % 8:
             raise ConfigError(f"buckets.step is {self.step}; the VAE needs multiples of 8, such as 64")
         if not 0 < self.step <= self.min_side <= self.max_side or self.area < self.step**2:
             raise ConfigError(
-                f"buckets of area {self.area}, step {self.step}, sides {self.min_side} to {self.max_side} hold nothing; "
-                "0 < step <= min_side <= max_side, and step * step <= area"
+                f"buckets of area {self.area}, step {self.step}, sides {self.min_side} to {self.max_side} fit no image; "
+                "write 0 < step <= min_side <= max_side, and step * step <= area"
             )
 
 
 @dataclass(frozen=True, kw_only=True)
-class CaptionOptions:
-    """What is done to captions at each step; what stands before the keep separator is never shuffled, and none of its tags dropped."""
+class CaptionOptions(CaptionChange):
+    """How captions change at each step. Tags before the keep separator stay, except by drop_parts and drop_caption."""
 
     tags: Literal["tail", "general"] = "tail"
-    """Which tags are shuffled and dropped: all behind the keep separator, as in sd-scripts; or of these the general ones alone, so
-    that quality, date, meta tags and rating stay. The latter needs the `parts` of the export's manifest; captions of your
-    own images in it have none, and are treated as `tail`."""
-    shuffle: bool = True
-    """Put the tags in a random order."""
-    drop_tags: float = 0.0
-    """The chance of each tag to be dropped."""
-    exact: bool = False
-    """Drop exactly that share of a caption's tags, rounded to a whole number, in place of each by chance."""
-    drop_parts: dict[str, float] = field(default_factory=dict)
-    """The chance that a part is dropped as a whole, also before the keep separator: {artist = 0.1, quality = 0.05}; needs
-    tags = "general"."""
-    drop_caption: float = 0.0
-    """The chance that nothing of a caption stays."""
-    separator: str = ", "
-    """What stands between two tags."""
-    keep_separator: str = "|||"
-    """What stands before the tags that may be changed."""
+    """Which tags are shuffled and dropped. `tail` takes all tags behind the keep separator, as sd-scripts does. `general` takes
+    only the general tags among them, so that quality, date, meta tags and rating stay. It needs the `parts` of the export's
+    manifest; captions without them, such as those of your own images, are treated as `tail`. drop_parts needs `general`."""
 
     def __post_init__(self) -> None:
         for part, rate in self.drop_parts.items():
             if type(rate) not in {int, float}:
-                raise ConfigError(f"captions.drop_parts.{part} is {rate!r}; a rate lies from 0 to 1")
+                raise ConfigError(
+                    f"captions.drop_parts.{part} is {rate!r}; write a rate from 0 to 1, such as 0.1"
+                )
         if self.drop_parts and self.tags == "tail":
             raise ConfigError(
-                'captions.drop_parts needs to know which tags are of which part; set captions.tags = "general"'
+                'captions.drop_parts needs to know the part of each tag; set captions.tags = "general"'
             )
         try:
-            self.change()
+            super().__post_init__()
         except InputError as error:
             raise ConfigError(f"[captions]: {error}") from error
 
-    def change(self) -> CaptionChange:
-        """What is done to a caption at a step."""
-        return CaptionChange(
-            shuffle=self.shuffle,
-            drop_tags=self.drop_tags,
-            exact=self.exact,
-            drop_parts=self.drop_parts,
-            drop_caption=self.drop_caption,
-            separator=self.separator,
-            keep_separator=self.keep_separator,
-        )
-
     def unchanged(self) -> CaptionChange:
-        """What is done to one that is not to change: no more than that the keep separator is taken out."""
-        return replace(self.change(), shuffle=False, drop_tags=0.0, drop_parts={}, drop_caption=0.0)
+        """The change that only takes the keep separator out; nothing is shuffled or dropped."""
+        return replace(self, shuffle=False, drop_tags=0.0, drop_parts={}, drop_caption=0.0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class CacheOptions:
-    """Work that is done once and kept."""
+    """Folders in which encoded images and captions are kept."""
 
     latents: str = ""
-    """A folder for encoded images (mean and deviation); empty: images are encoded at every step."""
+    """A folder for encoded images (mean and deviation). Empty: images are encoded at every step."""
     text: str = ""
-    """A folder for encoded captions, for text encoders that are not trained and captions that are not shuffled and none of their
-    tags dropped; empty: captions are encoded at every step."""
+    """A folder for encoded captions. Empty: captions are encoded at every step. It needs text encoders that are not trained, and
+    captions that are not shuffled and lose no tags."""

@@ -1,4 +1,4 @@
-"""Every option of a training run, with its default; the text below each is what `--help-config` prints."""
+"""Every option of a training run, with its default; `--help-config` prints the text below each."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Literal
 
 from hakubooru.errors import ConfigError
 from hakubooru_trainer.config.data import BucketOptions, CacheOptions, CaptionOptions, DataOptions, at_least
+from hakubooru_trainer.config.optimisers import OptimiserName  # noqa: TC001 - read at run time, as choices
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,34 +15,34 @@ class RunOptions:
     """The run as a whole."""
 
     out: str
-    """The folder for everything that the run writes."""
+    """The folder that the run writes into."""
     name: str = "lokr"
-    """What the adapter's files are called."""
+    """The name of the adapter's files."""
     seed: int = 0
-    """Order, captions, timesteps and noise follow from it."""
+    """The seed of everything random: order, captions, timesteps and noise."""
     epochs: float = 1
-    """How often the data set is gone through; 0 leaves it to `updates`."""
+    """How many times the run goes through the data set. 0: `updates` alone sets the length."""
     updates: int = 0
-    """Stop after so many updates of the weights; 0 leaves it to `epochs`. The first of the two to be reached counts."""
+    """Stop after this many updates of the weights. 0: `epochs` alone sets the length. If both are set, the shorter one counts."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where to compute: `auto` takes a GPU where there is one."""
+    """The device to compute on; `auto` takes a GPU if there is one."""
     precision: Literal["fp32", "bf16", "fp16"] = "bf16"
-    """What is computed in. fp16 scales the loss so that small gradients survive."""
+    """The precision to compute in. With fp16 the loss is scaled so that small gradients survive."""
     weights: Literal["fp32", "bf16", "fp16"] = "bf16"
-    """What the frozen model is held in."""
+    """The precision that the frozen model is stored in."""
     checkpointing: bool = True
-    """Compute activations twice instead of keeping them: a third slower, and a fraction of the memory."""
+    """Compute activations twice and do not keep them: a third slower, and a fraction of the memory."""
     graphs: bool = False
-    """On a GPU, record the passes of each shape of batch as a CUDA graph and replay it, so that nothing waits for the processor.
-    Each shape takes some seconds when it is first met."""
+    """On a GPU, record the passes of each shape of batch as a CUDA graph and replay it, so that the GPU never waits for the
+    processor. Recording a new shape takes some seconds."""
     compile: bool = False
-    """Compile the UNet's transformers at the first update, which takes minutes; needs a C++ compiler, on Linux."""
+    """Compile the UNet's transformers at the first update, which takes minutes. Needs a C++ compiler, and Linux."""
     threads: int = 0
-    """Threads that torch computes with on a CPU; 0 leaves it to torch. Small models are faster with 1."""
+    """Threads of torch on a CPU; 0 lets torch decide. Small models are faster with 1."""
     workers: int = 2
-    """Threads that read and prepare images ahead; the result does not depend on their number."""
+    """Threads that read and prepare images ahead. The result does not depend on their number."""
     bad_updates: int = 10
-    """How many updates in a row may be skipped because a loss or gradient is not finite."""
+    """The run stops when this many updates in a row were skipped because the loss or a gradient was not finite."""
 
     def __post_init__(self) -> None:
         at_least("run", self, {"updates": 0, "threads": 0, "workers": 1, "bad_updates": 1, "epochs": 0})
@@ -49,33 +50,33 @@ class RunOptions:
             raise ConfigError("run.epochs and run.updates are both 0, so the run has no end; set one of them")
         if self.weights not in {"fp32", self.precision}:
             raise ConfigError(
-                f'run.weights is "{self.weights}" and run.precision "{self.precision}"; weights are held in what is computed in, or in fp32'
+                f'run.weights is "{self.weights}" and run.precision is "{self.precision}"; set run.weights to "fp32" or to the same as run.precision'
             )
         if not self.name or set(self.name) & set('/\\:*?"<>|'):
             raise ConfigError(
-                f"run.name is {self.name!r}; it becomes part of file names: letters, digits, - and _"
+                f"run.name is {self.name!r}; it becomes part of file names: use letters, digits, - and _"
             )
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelOptions:
-    """The model that is fine-tuned; nothing is ever fetched."""
+    """The model to fine-tune. Nothing is ever downloaded."""
 
     path: str
     """A folder in diffusers' layout, or a single checkpoint file (.safetensors)."""
     config: str = ""
-    """For a single file whose model is not of SDXL's size: a diffusers folder with its configuration."""
+    """A diffusers folder with the model's configuration, for a single file that is not of SDXL's size."""
     tokenizers: str = ""
-    """A folder with tokenizer/ and tokenizer_2/, in place of the model's own; a single file holds none, and takes SDXL's, which
-    come with hakubooru."""
+    """A folder with tokenizer/ and tokenizer_2/, used instead of the model's own. A single file has no tokenizers; it uses SDXL's,
+    which come with hakubooru."""
     vae: str = ""
-    """Another VAE, such as the one fixed for fp16: a folder in diffusers' layout, or a single SDXL file that holds it."""
+    """Another VAE, such as the one fixed for fp16: a folder in diffusers' layout, or a single SDXL file that contains it."""
     vae_precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    """What images are encoded in. SDXL's own VAE overflows in fp16: that is refused unless `vae` names a fixed one."""
+    """The precision that images are encoded in. SDXL's own VAE overflows in fp16, so fp16 is refused unless `vae` names a fixed one."""
     prediction: Literal["auto", "epsilon", "v"] = "auto"
-    """What the model predicts, noise or v; `auto` takes what the checkpoint says of itself, else epsilon."""
+    """What the model predicts: noise (epsilon) or v. `auto` reads it from the checkpoint, and takes epsilon if it says nothing."""
     zero_terminal_snr: Literal["auto", "yes", "no"] = "auto"
-    """Whether the noise schedule ends in pure noise; `auto` takes what the checkpoint says, else no."""
+    """Whether the noise schedule ends in pure noise. `auto` reads it from the checkpoint, and takes no if it says nothing."""
 
     def __post_init__(self) -> None:
         if self.vae_precision == "fp16" and not self.vae:
@@ -90,101 +91,103 @@ class TextOptions:
     """The text encoders."""
 
     train: bool = True
-    """Train them as well."""
+    """Train the text encoders too."""
     tokens: Literal[75, 150, 225] = 225
-    """How much of a caption is read, in chunks of 75 tokens; what is longer is cut off."""
+    """How many tokens of a caption are read, in chunks of 75; longer captions are cut off."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LokrOptions:
-    """The adapter: for each layer W a difference w1 ⊗ w2, both in full."""
+    """The adapter. To each weight W it adds a difference w1 ⊗ w2; both factors are full matrices."""
 
     preset: Literal["epsilon", "attention"] = "epsilon"
-    """Which layers: `epsilon` is all of SDXL but the encoders' embeddings, norms included; `attention` the
-    transformers' attention and feed-forward layers alone."""
+    """Which layers are trained. `epsilon`: all of SDXL with the norms of the UNet, but not the embeddings of the text encoders. `attention`:
+    only the attention and feed-forward layers of the transformers."""
     factors: dict[str, int] = field(default_factory=dict)
-    """Sizes of w1 that differ from the preset's, by class of layer or name pattern: {FeedForward = 4, "middle_block.*" = 8}."""
+    """Sizes of w1 that differ from the preset's, by class of layer or by pattern of names: {FeedForward = 4, "middle_block.*" = 8}."""
     exclude: tuple[str, ...] = ()
-    """Patterns of names that are left out, as the saved file has them: ["lora_unet_input_blocks_0_*"]."""
+    """Patterns of layers to leave out, by their names in the saved file: ["lora_unet_input_blocks_0_*"]."""
     norms: bool = True
-    """Train the norms of the UNet too, where the preset does."""
+    """Train the norms of the UNet too, if the preset does."""
     start: str = ""
-    """An adapter to start from: a file of the same layers and factors."""
+    """The file of an adapter to start from; it must have the same layers and factors."""
     forward: Literal["auto", "merged", "factored", "fused", "lycoris"] = "auto"
-    """How the difference is computed: `merged` into the weight once an update, which costs what plain weights cost and the memory
-    of two more; `factored` on the activations; `auto` by cost, precision and memory; `lycoris` as LyCORIS does."""
+    """How the difference is computed. `merged` adds it to the weight once an update: as fast as plain weights, with the memory of
+    two more weights. `factored` and `fused` apply the factors to the activations; `fused` makes fewer copies. `lycoris` computes
+    as LyCORIS does. `auto` chooses by cost, precision and memory."""
     masters: Literal["fp32", "fp16"] = "fp32"
-    """What the trained weights are held in. In fp16 most steps of 2e-5 are lost to rounding: for the record only."""
+    """The precision that the trained weights are stored in during the run. In fp16 most steps of 2e-5 are lost to rounding: use
+    fp16 only to repeat old runs."""
     save: Literal["fp16", "bf16", "fp32"] = "fp16"
-    """What the file is written in."""
+    """The precision that the adapter's file is written in."""
 
     def __post_init__(self) -> None:
         for name, factor in self.factors.items():
             if type(factor) is not int or factor < 1:
                 raise ConfigError(
-                    f"lokr.factors.{name} is {factor!r}; a factor is a whole number, 2 to 16 as a rule"
+                    f"lokr.factors.{name} is {factor!r}; write a whole number from 1 on, usually 2 to 16"
                 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class LossOptions:
-    """What is minimised."""
+    """The loss."""
 
     min_snr_gamma: float = 0.0
-    """Weigh timesteps by min(SNR, gamma) / SNR, or / (SNR + 1) for v; 5 is usual, 0 is off."""
+    """Weigh timesteps by min(SNR, gamma) / SNR, or by min(SNR, gamma) / (SNR + 1) for v. 5 is usual, 0 is off."""
     debiased: bool = False
-    """Weigh timesteps by 1 / sqrt(min(SNR, 1000)); for v, `debiased_v` says how."""
+    """Weigh timesteps by 1 / sqrt(min(SNR, 1000)). For v, `debiased_v` chooses the formula."""
     debiased_v: Literal["root", "kohya"] = "root"
-    """How `debiased` weighs when the model predicts v: `root` by 1 / sqrt(min(SNR, 1000)) as for the noise; `kohya` by
-    1 / (min(SNR, 1000) + 1), as sd-scripts does."""
+    """The formula of `debiased` when the model predicts v. `root`: 1 / sqrt(min(SNR, 1000)), as for the noise. `kohya`:
+    1 / (min(SNR, 1000) + 1), as in sd-scripts."""
     noise_offset: float = 0.0
-    """Add to the noise of each channel a number drawn with this deviation: makes for darker darks; 0.0357 is usual."""
+    """Add a random number of this deviation to the noise of each channel, which allows darker pictures; 0.0357 is usual."""
     min_timestep: int = 0
     """The first timestep that is trained."""
     max_timestep: int = 1000
-    """Where the timesteps end; it is not trained itself."""
+    """The timestep after the last one that is trained."""
     timesteps_alike: int = 1
-    """How many batches in a row draw the same timesteps: 4 is what sd-scripts does on 4 GPUs, 1 draws each anew."""
+    """How many batches in a row draw the same timesteps. 4 repeats what sd-scripts does on 4 GPUs; 1 draws new ones for each batch."""
 
     def __post_init__(self) -> None:
         at_least("loss", self, {"min_snr_gamma": 0, "noise_offset": 0, "timesteps_alike": 1})
         if self.min_snr_gamma and self.debiased:
             raise ConfigError(
-                "loss.min_snr_gamma and loss.debiased both weigh the timesteps; set one of them"
+                "loss.min_snr_gamma and loss.debiased both weigh the timesteps; set only one of them"
             )
         if self.debiased_v == "kohya" and not self.debiased:
             raise ConfigError(
-                'loss.debiased_v = "kohya" says how loss.debiased weighs, which is off; set loss.debiased = true'
+                'loss.debiased_v = "kohya" has no effect while loss.debiased is off; set loss.debiased = true'
             )
         if not 0 <= self.min_timestep < self.max_timestep <= 1000:
             raise ConfigError(
                 f"loss.min_timestep is {self.min_timestep} and loss.max_timestep {self.max_timestep}; "
-                "0 <= min_timestep < max_timestep <= 1000"
+                "write 0 <= min_timestep < max_timestep <= 1000"
             )
 
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerOptions:
-    """How the weights are moved."""
+    """The optimiser and its learning rates."""
 
-    name: Literal["lion8bit", "adamw8bit", "lion", "adamw"] = "lion8bit"
-    """The 8-bit ones are bitsandbytes'."""
+    name: OptimiserName = "lion8bit"
+    """The optimiser. The 8-bit ones come from bitsandbytes."""
     lr: float = 2e-5
     """The learning rate of the UNet."""
     text_lr: float = 5e-6
     """The learning rate of the text encoders."""
     betas: tuple[float, float] = (0.9, 0.95)
-    """Of the running averages."""
+    """The two decay rates of the optimiser's running averages."""
     weight_decay: float = 0.1
-    """Per update and learning rate."""
+    """The weight decay; each update multiplies the weights by 1 - learning rate * weight decay."""
     schedule: Literal["constant", "cosine", "linear"] = "constant"
-    """What the learning rate does after the warm-up: stay, or fall to 0 at the run's end."""
+    """How the learning rate goes on after the warm-up: it stays, or falls to 0 at the end of the run."""
     warmup: int = 0
     """Steps over which the learning rate rises from 0."""
     warmup_steps_an_update: int = 1
-    """How many steps of the warm-up an update is: 4 is how sd-scripts counts on 4 GPUs, 1 counts updates."""
+    """How many steps of the warm-up an update counts for. 4 repeats how sd-scripts counts on 4 GPUs; 1 counts updates."""
     clip: float = 1.0
-    """The longest that the gradient may be, as a norm; 0 is off."""
+    """The largest norm of the gradient; a larger gradient is scaled down to it. 0 is off."""
 
     def __post_init__(self) -> None:
         at_least(
@@ -194,11 +197,11 @@ class OptimizerOptions:
         )
         if not 0 < self.lr < 1:
             raise ConfigError(
-                f"optimizer.lr is {self.lr}; a learning rate is above 0 and far below 1, such as 2e-5"
+                f"optimizer.lr is {self.lr}; write a learning rate above 0 and far below 1, such as 2e-5"
             )
         if not all(0 <= beta < 1 for beta in self.betas):
             raise ConfigError(
-                f"optimizer.betas is {list(self.betas)}; both lie from 0 up to 1, such as [0.9, 0.95]"
+                f"optimizer.betas is {list(self.betas)}; write two numbers from 0 up to 1, such as [0.9, 0.95]"
             )
 
 
@@ -207,9 +210,9 @@ class BatchOptions:
     """How many images make an update."""
 
     size: int = 1
-    """Images at a time."""
+    """Images in a batch."""
     accumulation: int = 1
-    """Batches an update, over all GPUs."""
+    """Batches in an update, over all GPUs together."""
 
     def __post_init__(self) -> None:
         at_least("batch", self, {"size": 1, "accumulation": 1})
@@ -222,56 +225,58 @@ class ValidationOptions:
     images: int = 0
     """How many images are held out of training; 0 is off."""
     every: int = 500
-    """Updates between two measurements; there is one at the start and one at the end as well."""
+    """Updates between two measurements. The loss is also measured at the start and at the end."""
     timesteps: tuple[int, ...] = (100, 300, 500, 700, 900)
-    """Where it is measured."""
+    """The timesteps at which it is measured."""
 
     def __post_init__(self) -> None:
         at_least("validation", self, {"images": 0, "every": 1})
         if not self.timesteps or not all(0 <= step < 1000 for step in self.timesteps):
-            raise ConfigError(f"validation.timesteps is {list(self.timesteps)}; each lies from 0 to 999")
+            raise ConfigError(
+                f"validation.timesteps is {list(self.timesteps)}; write timesteps from 0 to 999, such as [100, 500, 900]"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
 class SampleOptions:
-    """Pictures drawn on the way, with the same seeds each time."""
+    """Pictures drawn during the run, with the same seeds each time."""
 
     prompts: str = ""
-    """A text file with a prompt a line, which may end in options as in sd-scripts, such as --w 832 --h 1216 --n lowres; empty: none
-    are drawn."""
+    """A text file with one prompt a line. A line may end in sd-scripts' options, such as --w 832 --h 1216 --n lowres. Empty: no
+    pictures are drawn."""
     every: int = 1000
-    """Updates between two sheets; there is one at the start and one at the end as well."""
+    """Updates between two sheets of pictures. One is also drawn at the start and one at the end."""
     width: int = 1024
-    """In pixels."""
+    """The width of a picture, in pixels."""
     height: int = 1024
-    """In pixels."""
+    """The height of a picture, in pixels."""
     steps: int = 24
-    """Of the sampler (DDIM)."""
+    """Steps of the sampler (DDIM)."""
     guidance: float = 6.0
-    """How much the prompt counts (classifier-free guidance)."""
+    """How strongly the prompt counts (classifier-free guidance)."""
     negative: str = ""
-    """What not to draw."""
+    """The negative prompt: what not to draw."""
 
     def __post_init__(self) -> None:
         at_least("samples", self, {"every": 1, "width": 64, "height": 64, "steps": 1})
         if self.width % 8 or self.height % 8:
             raise ConfigError(
-                f"samples.width and height are {self.width} and {self.height}; both are multiples of 8"
+                f"samples.width and height are {self.width} and {self.height}; write multiples of 8, such as 832 and 1216"
             )
 
 
 @dataclass(frozen=True, kw_only=True)
 class SaveOptions:
-    """What is kept on disk."""
+    """What is saved to disk."""
 
     every: int = 1000
-    """Updates between two saves of the adapter and of the state that a run resumes from."""
+    """Updates between two saves of the adapter, and of the state that a run resumes from."""
     minutes: float = 0.0
-    """Minutes after which the state is saved besides; 0 is off."""
+    """Save the state also after this many minutes; 0 is off."""
     keep: int = 3
-    """How many adapters stay, the last one included; 0 keeps all."""
+    """How many adapters are kept, the last one included; 0 keeps all."""
     states: int = 2
-    """How many states stay; where the last one is torn, the one before is taken up."""
+    """How many states are kept. If the last one is torn, the run resumes from the one before."""
 
     def __post_init__(self) -> None:
         at_least("save", self, {"every": 1, "minutes": 0, "keep": 0, "states": 1})
@@ -279,7 +284,7 @@ class SaveOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """A training run."""
+    """The options of a training run, by section."""
 
     run: RunOptions
     model: ModelOptions
@@ -298,18 +303,18 @@ class Options:
 
     def __post_init__(self) -> None:
         if not self.data:
-            raise ConfigError('data is empty; name at least one data set: [[data]] and path = "…"')
+            raise ConfigError('data is empty; write at least one data set: [[data]] with path = "…"')
         if self.cache.text and self.text.train:
             raise ConfigError(
-                "cache.text keeps what text encoders give, and they are trained; set text.train = false"
+                "cache.text keeps encoded captions, but the text encoders are trained; set text.train = false"
             )
         if self.cache.text and (self.captions.shuffle or self.captions.drop_tags or self.captions.drop_parts):
             raise ConfigError(
-                "cache.text keeps what becomes of captions that stay as they are; set captions.shuffle = false, and leave "
-                "drop_tags and drop_parts away"
+                "cache.text keeps encoded captions, but captions change at each step; set captions.shuffle = false, and remove "
+                "drop_tags and drop_parts"
             )
         if self.lokr.masters == "fp16" and self.optimizer.name == "adamw":
             raise ConfigError(
-                'lokr.masters = "fp16" with optimizer.name = "adamw" divides by 0, since its 1e-8 is none in fp16; '
-                'take "lion8bit", "lion" or "adamw8bit"'
+                'lokr.masters = "fp16" with optimizer.name = "adamw" divides by 0, because its 1e-8 rounds to 0 in fp16; '
+                'use "lion8bit", "lion" or "adamw8bit"'
             )

@@ -1,4 +1,4 @@
-"""Whether what a run names is there: looked at before torch is imported, which takes seconds."""
+"""Checks that the files a configuration names exist; they run before torch is imported, which takes seconds."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from hakubooru_trainer.config.options import ModelOptions
     from hakubooru_trainer.config.problems import Problems
 
-NO_FOLDER: Final = "is no folder; name what `hakubooru export` wrote, or a folder of images or shards"
+NO_FOLDER: Final = "is not a folder; name an export of `hakubooru export`, or a folder of images or shards"
 
 
 def check_sections(sections: Mapping[str, Any], problems: Problems) -> None:
-    """Note what the sections of a configuration name and is not there.
+    """Note the files and folders that a configuration names and that are missing.
 
     Args:
-        sections: those that could be read, by name.
-        problems: where to note it.
+        sections: the sections that could be read, by name.
+        problems: where to note them.
     """
     for data in sections.get("data", ()):
         if not Path(data.path).is_dir():
@@ -43,7 +43,7 @@ def check_sections(sections: Mapping[str, Any], problems: Problems) -> None:
 
 
 def check_model(options: ModelOptions, problems: Problems) -> None:
-    """Note what is wrong with a model's files, by their names and headers."""
+    """Note what is wrong with a model's files, as their names and headers tell."""
     path = Path(options.path)
     if path.is_dir():
         with problems.collecting():
@@ -58,36 +58,38 @@ def check_model(options: ModelOptions, problems: Problems) -> None:
             _check_vae(Path(options.vae))
     for key, folder in (("config", options.config), ("tokenizers", options.tokenizers)):
         if folder and not Path(folder).is_dir():
-            problems.add(f"model.{key} is {folder}, which is no folder; name one in diffusers' layout")
+            problems.add(
+                f"model.{key} is {folder}, which is not a folder; name a folder in diffusers' layout"
+            )
 
 
 def check_file(path: Path, problems: Problems) -> None:
-    """Note what is wrong with a safetensors file, by its header."""
+    """Note what is wrong with a safetensors file, as its header tells."""
     with problems.collecting():
         read_header(path)
 
 
 def check_prompts(path: Path, problems: Problems) -> None:
-    """Note that there is no file of prompts."""
+    """Note that a file of prompts is missing."""
     if not path.is_file():
         problems.add(
-            f"{path} cannot be read as prompts (there is no such file); it is a text file in UTF-8, a prompt a line"
+            f"{path} cannot be read as prompts (there is no such file); name a text file in UTF-8 with one prompt a line"
         )
 
 
 def check_folder(key: str, folder: str, problems: Problems) -> None:
-    """Note that what is to be a folder is a file."""
+    """Note that a file stands where a folder is needed."""
     path = Path(folder)
     if folder and path.exists() and not path.is_dir():
         problems.add(f"{key} is {folder}, which is a file; name a folder")
 
 
 def check_out(path: Path, problems: Problems) -> None:
-    """Note that a file cannot be written where it is to be."""
+    """Note that an output file cannot be written at its path."""
     if path.is_dir():
         problems.add(f"--out {path} is a folder; name a file in it")
     elif not path.parent.is_dir():
-        problems.add(f"--out {path}: the folder {path.parent} does not exist; make it first")
+        problems.add(f"--out {path}: the folder {path.parent} does not exist; create it first")
 
 
 def _check_vae(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What is wrong with an input, collected so that all of it is told at once."""
+"""Problems of an input, collected so that one message lists all of them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 
 class Problems:
-    """Errors of independent checks."""
+    """A list of problems that independent checks note."""
 
     def __init__(self) -> None:
         self.texts: list[str] = []
 
     @contextmanager
     def collecting(self) -> Iterator[None]:
-        """Note an input error of the block in place of raising it."""
+        """Note an input error of the block, and do not raise it."""
         try:
             yield
         except InputError as error:
@@ -31,10 +31,14 @@ class Problems:
             self.texts.append(text)
 
     def raise_as(self, kind: type[InputError], where: str = "") -> None:
-        """Raise all that was noted as one error, in one line; do nothing if there is none.
+        """Raise all problems as one error of one line; do nothing if there are none.
+
+        Args:
+            kind: the class of the error.
+            where: what the problems are about, such as a file; it begins the message.
 
         Raises:
-            InputError: of that kind.
+            InputError: there are problems; of the class `kind`.
         """
         if not self.texts:
             return

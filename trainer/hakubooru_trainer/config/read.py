@@ -1,4 +1,4 @@
-"""Reading a configuration: TOML into dataclasses, overrides from the command line, and back to TOML."""
+"""Reads a configuration: TOML into dataclasses, overrides from the command line, and back to TOML."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import json
 import math
 import textwrap
 import tomllib
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 from hakubooru.errors import ConfigError
@@ -26,24 +27,27 @@ _WORDS = {str: "a text in quotes", int: "a whole number", float: "a number", boo
 
 
 def load(path: Path, overrides: Sequence[str] = (), *, paths: bool = False) -> Options:
-    """The configuration in a TOML file.
+    """Read the configuration in a TOML file.
 
     Args:
-        path: of the file.
-        overrides: `section.key=value`, each in place of what the file says; the value as TOML has it, or a bare word.
-        paths: check as well that what it names is there.
+        path: the file.
+        overrides: `section.key=value`, each replaces what the file says; the value is TOML, or a bare word.
+        paths: check too that the files and folders it names exist.
+
+    Returns:
+        The options, with defaults for the keys that the file leaves out.
 
     Raises:
-        ConfigError: it is not as it should be; the message names the file, and all keys and paths that are wrong.
+        ConfigError: the configuration is wrong; the message names the file, and all keys and paths that are wrong.
     """
     try:
         table = tomllib.loads(read_text(path))
     except OSError as error:
         raise ConfigError(
-            f"{path} cannot be read: {error.strerror}; name a configuration, such as examples/tiny.toml"
+            f"{path} cannot be read: {error.strerror}; name a configuration file, such as examples/tiny.toml"
         ) from error
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} is not text; a configuration is a TOML file in UTF-8") from error
+        raise ConfigError(f"{path} is not text; write the configuration as a TOML file in UTF-8") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} is not TOML: {error}") from error
     problems = Problems()
@@ -63,7 +67,7 @@ def load(path: Path, overrides: Sequence[str] = (), *, paths: bool = False) -> O
 
 
 def dump(options: Options) -> str:
-    """The configuration as TOML, every key written out."""
+    """Write the configuration as TOML, with every key."""
     lines: list[str] = []
     for field in dataclasses.fields(options):
         value = getattr(options, field.name)
@@ -77,7 +81,7 @@ def dump(options: Options) -> str:
 
 
 def help_text() -> str:
-    """Every key with its documentation and default, as TOML that can be copied."""
+    """List every key with its documentation and default, as TOML that can be copied."""
     lines = []
     for name, kind in get_type_hints(Options).items():
         many = get_origin(kind) is tuple
@@ -99,18 +103,18 @@ def help_text() -> str:
 
 
 def flat(options: Options) -> dict[str, Any]:
-    """The configuration as one table of dotted keys."""
-    found: dict[str, Any] = {}
+    """The configuration as one table of dotted keys, such as `optimizer.lr` and `data[0].path`."""
+    table: dict[str, Any] = {}
     for section, value in dataclasses.asdict(options).items():
         many = isinstance(value, (list, tuple))
-        for place, table in enumerate(value if many else (value,)):
+        for place, section_table in enumerate(value if many else (value,)):
             name = f"{section}[{place}]" if many else section
-            found |= {f"{name}.{key}": inner for key, inner in table.items()}
-    return found
+            table |= {f"{name}.{key}": inner for key, inner in section_table.items()}
+    return table
 
 
 def defaults(options: Options) -> dict[str, Any]:
-    """As `flat`, with the default in place of every value that has one."""
+    """The configuration as `flat` gives it, with the default in place of every value that has one."""
     sections = {}
     for section in dataclasses.fields(options):
         value = getattr(options, section.name)
@@ -125,30 +129,32 @@ def _reset(table: Any) -> Any:
 
 
 def _values(kind: Any, table: Any, place: str, problems: Problems) -> dict[str, Any]:
-    """The values of a dataclass's fields that are as they should be."""
+    """The values of a dataclass's fields that are right; what is wrong is added to the problems."""
     if not isinstance(table, dict):
-        problems.add(f"{place} = {table!r}; it is a table: write [{place}] and its keys below")
+        problems.add(f"{place} = {table!r} is not a table; write [{place}] and its keys below")
         return {}
     kinds = get_type_hints(kind)
-    known = [field.name for field in dataclasses.fields(kind)]
+    names = [field.name for field in dataclasses.fields(kind)]
     values = {}
     for key, value in table.items():
-        if key not in known:
+        if key not in names:
             where = f"[{place}]" if place else "the configuration"
-            problems.add(f"{where} has no key {key!r}; {nearest(key, known)}")
+            problems.add(f"{where} has no key {key!r}; {nearest(key, names)}")
             continue
         with problems.collecting():
-            made = _value(kinds[key], value, f"{place}.{key}".strip("."), problems)
-            if made is not None:
-                values[key] = made
+            result = _value(kinds[key], value, f"{place}.{key}".strip("."), problems)
+            if result is not None:
+                values[key] = result
     for field in dataclasses.fields(kind):
         if field.name not in table and _default(field) is dataclasses.MISSING:
-            problems.add(f"{place}{'.' * bool(place)}{field.name} is missing; it must be given")
+            problems.add(
+                f"{place}{'.' * bool(place)}{field.name} is missing; write it, since it has no default"
+            )
     return values
 
 
 def _dataclass(kind: Any, table: Any, place: str, problems: Problems) -> Any:
-    """A dataclass from what is right of a table; None where that is not enough."""
+    """A dataclass from the right values of a table; None if a required one is missing or wrong."""
     before = len(problems.texts)
     values = _values(kind, table, place, problems)
     required = {field.name for field in dataclasses.fields(kind) if _default(field) is dataclasses.MISSING}
@@ -157,7 +163,7 @@ def _dataclass(kind: Any, table: Any, place: str, problems: Problems) -> Any:
     try:
         return kind(**values)
     except ConfigError as error:
-        if len(problems.texts) == before:  # else it may follow from what is known to be wrong
+        if len(problems.texts) == before:  # else this error may only follow from one noted above
             problems.add(str(error))
         return None
 
@@ -172,25 +178,25 @@ def _value(kind: Any, value: Any, place: str, problems: Problems) -> Any:
         return value
     if get_origin(kind) is tuple:
         return _tuple(get_args(kind), value, place, problems)
-    if get_origin(kind) is dict:
+    if get_origin(kind) in {dict, Mapping}:
         if not isinstance(value, dict):
-            raise ConfigError(f"{place} = {value!r}; it is a table")
+            raise ConfigError(f"{place} = {value!r} is not a table; write {place} = {{name = value}}")
         return value
     if kind is float and type(value) is int:
         return float(value)
     if type(value) is not kind or (kind is float and not math.isfinite(value)):
-        raise ConfigError(f"{place} = {_toml(value)}; it is {_WORDS[kind]}")
+        raise ConfigError(f"{place} = {_toml(value)}; write {_WORDS[kind]}")
     return value
 
 
 def _tuple(kinds: tuple[Any, ...], value: Any, place: str, problems: Problems) -> tuple[Any, ...]:
     if not isinstance(value, list):
         mend = f"write [[{place}]]" if dataclasses.is_dataclass(kinds[0]) else "write [ , ]"
-        raise ConfigError(f"{place} = {value!r}; it is a list: {mend}")
+        raise ConfigError(f"{place} = {value!r} is not a list; {mend}")
     if kinds[-1] is not Ellipsis and len(value) != len(kinds):
-        raise ConfigError(f"{place} = {value!r}; it is a list of {len(kinds)}")
-    made = (_value(kinds[0], item, place, problems) for item in value)
-    return tuple(item for item in made if item is not None)
+        raise ConfigError(f"{place} = {value!r}; write a list of {len(kinds)}")
+    values = (_value(kinds[0], item, place, problems) for item in value)
+    return tuple(item for item in values if item is not None)
 
 
 def _override(table: dict[str, Any], text: str) -> None:
@@ -207,7 +213,7 @@ def _override(table: dict[str, Any], text: str) -> None:
             )
         owner = owner[int(number)]
     if not isinstance(owner, dict):
-        raise ConfigError(f"--set {text}: {section} is no table")
+        raise ConfigError(f"--set {text}: {section} is not a table; write [{section}] in the file")
     try:
         owner[name] = tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
@@ -221,14 +227,15 @@ def _default(field: dataclasses.Field[Any]) -> Any:
 
 
 def _documentation(kind: type) -> dict[str, str]:
-    """The text below each field of a dataclass."""
-    (owner,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
-    assert isinstance(owner, ast.ClassDef)
+    """The docstrings below a dataclass's fields, by field; inherited fields are among them."""
     texts = {}
-    for statement, after in zip(owner.body, owner.body[1:], strict=False):
-        if isinstance(statement, ast.AnnAssign) and isinstance(after, ast.Expr):
-            assert isinstance(statement.target, ast.Name)
-            texts[statement.target.id] = " ".join(ast.literal_eval(after.value).split())
+    for owner in reversed(kind.__mro__[:-1]):
+        (definition,) = ast.parse(textwrap.dedent(inspect.getsource(owner))).body
+        assert isinstance(definition, ast.ClassDef)
+        for statement, after in zip(definition.body, definition.body[1:], strict=False):
+            if isinstance(statement, ast.AnnAssign) and isinstance(after, ast.Expr):
+                assert isinstance(statement.target, ast.Name)
+                texts[statement.target.id] = " ".join(ast.literal_eval(after.value).split())
     return texts
 
 

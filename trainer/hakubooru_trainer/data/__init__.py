@@ -1,1 +1,1 @@
-"""From the folders on disk to batches: what there is, in which order, and what is made of each."""
+"""Data of a run, from folders on disk to batches: which images there are, in which order, and what becomes of each."""

@@ -1,9 +1,8 @@
-"""Batches: everything that an update needs of the data set, made ahead by threads, each from its number alone."""
+"""Batches: all that an update needs of the data set. Threads prepare them ahead; each follows from its number alone."""
 
 from __future__ import annotations
 
 import itertools
-import sys
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -12,12 +11,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from hakubooru_trainer import randomness
 from hakubooru_trainer.data.captions import StepCaptions
-from hakubooru_trainer.data.images import UnusableImageError, conditioning, pixels
-from hakubooru_trainer.text import CHUNK, tokenize
+from hakubooru_trainer.data.images import UnusableImageError, conditioning
+from hakubooru_trainer.data.inputs import Inputs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -30,12 +28,11 @@ if TYPE_CHECKING:
     from hakubooru_trainer.data.latents import LatentCache
     from hakubooru_trainer.data.order import Order, Place, Sizes
     from hakubooru_trainer.data.samples import Sample, Samples
-    from hakubooru_trainer.randomness import Floats
 
 Picture = TypeVar("Picture")
 
 DOWN = 8
-"""Pixels a latent, along each side."""
+"""Pixels of an image for each latent, along each side."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,49 +42,49 @@ class Batch:
     ids: tuple[int, ...]
     captions: tuple[str, ...]
     tokens: Tensor
-    """By the first tokenizer, (B, chunks, 77)."""
+    """Token ids of the first tokenizer, (B, chunks, 77)."""
     tokens_2: Tensor
     conditioning: Tensor
-    """(B, 6)."""
+    """SDXL's six numbers of size and crop, (B, 6)."""
     weights: Tensor
-    """Of the loss, (B,); 0 where an image is left out."""
+    """Factors of the loss, (B,); 0 for an image that is left out."""
     decoded: Tensor
-    """(B,) bool; False for an image that cannot be decoded: what stands in its place has no weight."""
+    """Whether each image could be decoded, (B,) bool. An image that could not is replaced by zeros with weight 0."""
     timesteps: Tensor
-    """(B,) int64."""
+    """The timestep of each image, (B,) int64."""
     noise: Tensor
-    """(B, 4, H/8, W/8)."""
+    """The noise to predict, (B, 4, H/8, W/8)."""
     offset: Tensor
-    """Draws for the noise offset, (B, 4, 1, 1)."""
+    """Draws of the normal distribution for the noise offset, (B, 4, 1, 1)."""
     spread: Tensor
-    """Draws for the latents' deviation, (B, 4, H/8, W/8)."""
+    """Draws of the normal distribution for the latents' deviation, (B, 4, H/8, W/8)."""
     pixels: Tensor | None
-    """(B, 3, H, W); None where latents are cached."""
+    """The images, (B, 3, H, W), from -1 to 1; None if latents are cached."""
     latents: tuple[Tensor, Tensor] | None
-    """Mean and deviation, each (B, 4, H/8, W/8)."""
+    """Mean and deviation of the cached latents, each (B, 4, H/8, W/8); None if images are encoded at every step."""
     contexts: tuple[Tensor, Tensor] | None
-    """What the text encoders make of the captions, (B, chunks * 75 + 2, 2048) and (B, 1280), where that is cached."""
+    """Cached outputs of the text encoders, (B, chunks * 75 + 2, 2048) and (B, 1280); None if captions are encoded at every step."""
 
     def to(self, device: torch.device) -> Batch:
-        """The same on a device."""
+        """Copy the batch to a device."""
         return self._each(lambda tensor: tensor.to(device, non_blocking=True))
 
     def pinned(self) -> Batch:
-        """The same in memory that a GPU copies by itself, while the processor goes on."""
+        """Copy the batch to pinned memory, from which a GPU copies while the processor goes on."""
         return self._each(torch.Tensor.pin_memory)
 
     def clone(self) -> Batch:
-        """A copy with tensors of its own."""
+        """Copy the batch with tensors of its own."""
         return self._each(torch.Tensor.clone)
 
     def copy_(self, other: Batch) -> None:
-        """Take over the numbers of another batch of the same shapes, in place."""
+        """Copy the numbers of another batch of these shapes into this one's tensors."""
         for name, value in vars(self).items():
             if isinstance(value, torch.Tensor):
                 value.copy_(getattr(other, name))
         for name in ("latents", "contexts"):
-            for mine, given in zip(getattr(self, name) or (), getattr(other, name) or (), strict=True):
-                mine.copy_(given)
+            for ours, theirs in zip(getattr(self, name) or (), getattr(other, name) or (), strict=True):
+                ours.copy_(theirs)
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
         changed: dict[str, Any] = {
@@ -99,17 +96,17 @@ class Batch:
         return replace(self, **changed)
 
 
-class Batches:
+class Batches(Inputs):
     """Makes batches of samples.
 
     Args:
         samples: the images.
-        sizes: that they are brought to.
-        options: of the run.
-        tokenizers: both of the model's.
-        latents: where encoded images are kept, if they are.
-        contexts: likewise, encoded captions.
-        pin: lay batches where a GPU copies them from by itself.
+        sizes: the sizes of their buckets.
+        options: the options of the run.
+        tokenizers: both tokenizers of the model.
+        latents: the cache of encoded images, if there is one.
+        contexts: the cache of encoded captions, if there is one.
+        pin: whether to put batches into pinned memory, from which a GPU copies by itself.
     """
 
     def __init__(
@@ -123,54 +120,48 @@ class Batches:
         contexts: ContextCache | None = None,
         pin: bool = False,
     ) -> None:
-        self.samples = samples
-        self.sizes = sizes
-        self.options = options
-        self.tokenizers = tokenizers
+        super().__init__(samples, sizes, options, tokenizers)
         self.latents = latents
         self.contexts = contexts
         self.pin = pin
-        self.left_out: dict[int, UnusableImageError] = {}
-        """Images that were met and could not be decoded, by their row."""
         self.caption = StepCaptions(options.captions)
-        self.unchanged = options.captions.unchanged()
 
     def training(self, order: Order, numbers: range) -> Iterator[Batch]:
-        """Some batches of the run."""
+        """Make the batches of these numbers, in order."""
         return self._ahead(lambda number: self.batch(order[number], number), numbers)
 
     def batch(self, place: Place, number: int) -> Batch:
-        """A batch for training.
+        """Make a batch for training.
 
         Args:
-            place: its images and where they stand.
-            number: of the batch in the run.
+            place: its images, and where they stand in the run.
+            number: the number of the batch in the run.
         """
         seed, epoch = self.options.run.seed, place.epoch
         rows = place.rows.tolist()
         draws: list[tuple[int, ...]] = [
             (seed, epoch, place.position + i, int(self.samples.ids[row])) for i, row in enumerate(rows)
         ]
-        found = [self.samples[row] for row in rows]
+        read = [self.samples[row] for row in rows]
         captions = [
             self.caption(sample, randomness.number("caption", *draw))
-            for sample, draw in zip(found, draws, strict=True)
+            for sample, draw in zip(read, draws, strict=True)
         ]
         return self._made(
-            rows, found, captions, draws, [self._timestep(draw, i, number) for i, draw in enumerate(draws)]
+            rows, read, captions, draws, [self._timestep(draw, i, number) for i, draw in enumerate(draws)]
         )
 
     def validation(self, numbers: Sequence[int]) -> Iterator[Batch]:
-        """Each image by itself, at each of the fixed timesteps, with noise that is always the same; some of these."""
+        """Make the validation batches of these numbers: one image at one timestep each, with noise that is always the same."""
         steps = self.options.validation.timesteps
 
-        def made(number: int) -> Batch:
+        def make(number: int) -> Batch:
             row, timestep = number // len(steps), steps[number % len(steps)]
             draw = (self.options.run.seed, 2**64 - 1, timestep, int(self.samples.ids[row]))
             sample = self.samples[row]
             return self._made([row], [sample], [self.unchanged(sample.caption, 0)], [draw], [timestep])
 
-        return self._ahead(made, numbers)
+        return self._ahead(make, numbers)
 
     def _timestep(self, draw: tuple[int, ...], place: int, number: int) -> int:
         loss = self.options.loss
@@ -181,7 +172,7 @@ class Batches:
     def _made(
         self,
         rows: list[int],
-        found: list[Sample],
+        read: list[Sample],
         captions: list[str],
         draws: list[tuple[int, ...]],
         timesteps: list[int],
@@ -189,7 +180,7 @@ class Batches:
         samples = self.samples
         size = self.size(rows[0])
         shape = (4, size[1] // DOWN, size[0] // DOWN)
-        told = [
+        size_and_crop = [
             conditioning(int(samples.widths[row]), int(samples.heights[row]), size, self.options.buckets.crop)
             for row in rows
         ]
@@ -205,16 +196,14 @@ class Batches:
             latents = _stacked([pair or (torch.zeros(shape), torch.zeros(shape)) for pair in pairs])
             decoded = [pair is not None for pair in pairs]
         if self.contexts is not None:
-            kept = (
-                sample.caption if caption else "" for sample, caption in zip(found, captions, strict=True)
-            )
+            kept = (sample.caption if caption else "" for sample, caption in zip(read, captions, strict=True))
             contexts = _stacked([*map(self.contexts.get, kept, tokens, tokens_2)])
         return Batch(
             ids=tuple(int(samples.ids[row]) for row in rows),
             captions=tuple(captions),
             tokens=tokens,
             tokens_2=tokens_2,
-            conditioning=torch.tensor(told),
+            conditioning=torch.tensor(size_and_crop),
             weights=torch.tensor(
                 [
                     samples.sets[samples.sources[row]].options.loss_weight * is_decoded
@@ -231,44 +220,19 @@ class Batches:
             contexts=contexts,
         )
 
-    def tokens(self, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """What both tokenizers make of captions, each (B, chunks, 77)."""
-        chunks = self.options.text.tokens // CHUNK
-        return tokenize(self.tokenizers[0], captions, chunks), tokenize(self.tokenizers[1], captions, chunks)
-
-    def size(self, row: int) -> tuple[int, int]:
-        """Width and height of an image's bucket."""
-        width, height = self.sizes.sizes[self.sizes.of[row]].tolist()
-        return width, height
-
-    def pixels(self, row: int) -> Floats:
-        """An image brought to its bucket's size, (3, H, W)."""
-        samples = self.samples
-        width, height = int(samples.widths[row]), int(samples.heights[row])
-        return pixels(samples[row].path, samples.read(row), width, height, self.size(row))
-
     def _tensor(self, row: int) -> Tensor:
         return torch.from_numpy(self.pixels(row))
 
     def _usable(self, row: int, get: Callable[[int], Picture]) -> Picture | None:
-        """What there is of an image; None where it cannot be decoded."""
+        """What `get` gives of an image; None if it cannot be decoded."""
         try:
             return get(row)
         except UnusableImageError as error:
             self.leave_out(row, error)
             return None
 
-    def leave_out(self, row: int, error: UnusableImageError) -> None:
-        """Say, once for each image, that it has no weight in the training."""
-        if self.left_out.setdefault(row, error) is error:
-            tqdm.write(
-                f"{error}; left out, with no weight. Save it anew or remove it; in an export, "
-                "`hakubooru verify --decode` finds all such images",
-                file=sys.stderr,
-            )
-
     def _ahead(self, make: Any, items: Sequence[Any]) -> Iterator[Batch]:
-        """What `make` gives for each item, in order, made by threads a few items ahead."""
+        """The batches that `make` gives for the items, in order; threads make them a few items ahead."""
 
         def ready(item: Any) -> Batch:
             batch: Batch = make(item)

@@ -1,10 +1,10 @@
-"""Tensors that are dear to compute, kept on disk, so that a run that is taken up, or another, finds them.
+"""Tensors that take long to compute, kept on disk so that later runs need not compute them.
 
     FOLDER/0-00000.safetensors   items, each of some tensors: NAME.0, NAME.1, …
-    FOLDER/0.index               for each item of these files, once they are whole: the key that stands for its name, 8 bytes,
-                                 and the number of its file, 4 bytes; little-endian
+    FOLDER/0.index               for each item of the complete files: the key that stands for its name, 8 bytes, and
+                                 the number of its file, 4 bytes; little-endian
 
-The number that names begin with is the rank's that wrote them: several fill a cache together, and read all of it.
+File names begin with the rank that wrote them: several ranks fill a cache together, and each reads all of it.
 """
 
 from __future__ import annotations
@@ -40,20 +40,20 @@ _RECORD: Final = np.dtype([("key", "<u8"), ("file", "<u4")])
 
 
 class Item(NamedTuple):
-    """What is kept under a name."""
+    """Tensors with the name that they are kept under."""
 
     name: str
     tensors: tuple[Tensor, ...]
 
 
 class Cache:
-    """A folder of tensors.
+    """A folder of tensors, which several ranks fill and read together.
 
     Args:
-        folder: made if need be; its name says what they were computed with.
-        ranks: of the run.
-        option: what names the folder in a configuration.
-        bytes_a_file: a file is written as soon as its tensors take that many.
+        folder: the folder, which is created; its name says what the tensors were computed with.
+        ranks: the ranks of the run.
+        option: the option that names the folder, for messages.
+        bytes_a_file: the size of tensors at which a file is written.
     """
 
     def __init__(self, folder: Path, ranks: Ranks, option: str, *, bytes_a_file: int = _BYTES_A_FILE) -> None:
@@ -63,25 +63,25 @@ class Cache:
         self.option = option
         self.bytes_a_file = bytes_a_file
         self.keys: Keys = np.empty(0, np.uint64)
-        """Of all that is known to be there, ascending."""
+        """The keys of all items in the complete files, ascending."""
         self.places: Ids = np.empty(0, np.int64)
-        """The file of each: its rank times 2 ** 32, and its number."""
+        """The file of each key: its rank times 2 ** 32, plus its number."""
         self.next = 0
         self._open = lru_cache(maxsize=_OPEN_FILES)(lambda name: safe_open(self.folder / name, "pt"))
 
     def has(self, keys: Keys) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        """Which of some keys are known to be there."""
+        """Which of these keys have an item, (N,) bool."""
         if not len(self.keys):
             return np.zeros(len(keys), bool)
         at = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
-        found: np.ndarray[Any, np.dtype[np.bool_]] = self.keys[at] == keys
-        return found
+        is_there: np.ndarray[Any, np.dtype[np.bool_]] = self.keys[at] == keys
+        return is_there
 
     def get(self, key: int, name: str, tensors: int) -> tuple[Tensor, ...]:
-        """The tensors of an item that is there.
+        """The tensors of an item that the cache has.
 
         Raises:
-            DataSetError: its file is not what was written.
+            DataSetError: the item's file is damaged or cannot be read.
         """
         place = int(self.places[np.searchsorted(self.keys, np.uint64(key))])
         file = _file_name(place >> 32, place & 0xFFFFFFFF)
@@ -90,17 +90,17 @@ class Cache:
             return tuple(opened.get_tensor(f"{name}.{number}") for number in range(tensors))
         except (OSError, SafetensorError) as error:
             raise DataSetError(
-                f"{self.folder / file} does not give {name} ({error}); delete {self.folder} to have it made anew"
+                f"{self.folder / file} does not give {name} ({error}); delete {self.folder}, and the next run makes it again"
             ) from error
 
     def fill(self, keys: Keys, groups: Ids, make: Callable[[int], Item], what: str) -> int:
-        """Compute what is not there yet, a part on each rank, and give how many items that was in all.
+        """Compute the items that the cache lacks, a part on each rank, and return how many those were in all.
 
         Args:
-            keys: of all items that are needed, (N,); one may stand there several times.
-            groups: what belongs together is computed together, (N,).
-            make: computes one of the N.
-            what: is done, for the bar that shows it.
+            keys: the keys of all items that are needed, (N,); a key may occur several times.
+            groups: items with the same number are computed together, (N,).
+            make: computes the item of one of the N places.
+            what: the label of the progress bar.
 
         Raises:
             DataSetError: the ranks do not share the folder.
@@ -109,43 +109,43 @@ class Cache:
         missing = np.flatnonzero(~self.has(keys))
         missing = missing[np.unique(keys[missing], return_index=True)[1]]
         missing = missing[np.argsort(groups[missing], kind="stable")]
-        self.ranks.wait()  # until all know what is missing
-        held: dict[int, Item] = {}
+        self.ranks.wait()  # all ranks list what is missing before one of them writes
+        items: dict[int, Item] = {}
         size = 0
         for place in tqdm(
             self.ranks.share(missing.tolist()), what, disable=None if self.ranks.first else True
         ):
-            item = held[int(keys[place])] = make(place)
+            item = items[int(keys[place])] = make(place)
             size += sum(tensor.nbytes for tensor in item.tensors)
             if size >= self.bytes_a_file:
-                self._write(held)
-                held, size = {}, 0
-        if held:
-            self._write(held)
+                self._write(items)
+                items, size = {}, 0
+        if items:
+            self._write(items)
         self.ranks.wait()
         self._read_indexes()
         if not self.has(keys).all():
             raise DataSetError(
-                f"{self.folder} does not hold what other ranks wrote; {self.option} must name a folder that all machines share"
+                f"{self.folder} does not hold what other ranks wrote; set {self.option} to a folder that all machines share"
             )
         return len(missing)
 
-    def _write(self, held: dict[int, Item]) -> None:
+    def _write(self, items: dict[int, Item]) -> None:
         tensors = {
             f"{item.name}.{number}": tensor.cpu().contiguous()
-            for item in held.values()
+            for item in items.values()
             for number, tensor in enumerate(item.tensors)
         }
         with replacing(self._claimed()) as beside:
             save_file(tensors, beside)
-        records = np.array([(key, self.next) for key in held], _RECORD)
+        records = np.array([(key, self.next) for key in items], _RECORD)
         with self._index().open("ab") as file:
             file.write(records.tobytes())
             file.flush()
             os.fsync(file.fileno())
 
     def _claimed(self) -> Path:
-        """The next file, which is nobody's yet: another run may fill the same cache."""
+        """Create the next file; another run may fill the same cache, so numbers may be taken."""
         while True:
             path = self.folder / _file_name(self.ranks.rank, self.next)
             try:
@@ -159,7 +159,7 @@ class Cache:
         return self.folder / f"{self.ranks.rank}.index"
 
     def _read_indexes(self) -> None:
-        """Take up what all ranks wrote."""
+        """Read the indexes of all ranks."""
         keys, places = [np.empty(0, np.uint64)], [np.empty(0, np.int64)]
         for index in self.folder.glob("*.index"):
             whole, rest = divmod(index.stat().st_size, _RECORD.itemsize)
@@ -167,14 +167,14 @@ class Cache:
             keys.append(records["key"])
             places.append(records["file"].astype(np.int64) + (int(index.stem) << 32))
             if rest and index == self._index():
-                os.truncate(index, whole * _RECORD.itemsize)  # a record that a killed run left half written
+                os.truncate(index, whole * _RECORD.itemsize)  # a killed run may have written half a record
         joined = np.concatenate(keys)
         order = np.argsort(joined, kind="stable")
         self.keys, self.places = joined[order], np.concatenate(places)[order]
 
 
 def weights_key(*models: Any) -> str:
-    """What tells models from others: a hash of their weights, and what those are held in."""
+    """A name for models that changes with their weights: a hash of them, and their precision."""
     digest = hashlib.sha256()
     for model in models:
         for name, tensor in sorted(model.state_dict().items()):

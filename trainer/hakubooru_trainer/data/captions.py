@@ -1,4 +1,4 @@
-"""What becomes of an image's caption at a step, by the options of a run."""
+"""How an image's caption changes from step to step, by the options of a run."""
 
 from __future__ import annotations
 
@@ -13,24 +13,29 @@ if TYPE_CHECKING:
 
 
 class StepCaptions:
-    """Makes the captions of steps."""
+    """Makes the caption of an image at a step.
+
+    Args:
+        options: the section `[captions]`.
+    """
 
     def __init__(self, options: CaptionOptions) -> None:
-        self.change = options.change()
-        self._whole = replace(self.change, drop_parts={})
+        self.change = options
+        self._whole = replace(options, drop_parts={})
         self._by_parts = options.tags == "general"
 
     def __call__(self, sample: Sample, seed: int) -> str:
-        """The caption of an image at a step."""
+        """The caption of an image at the step whose seed this is."""
         change, parts = self._rule(sample)
         return change(sample.caption, seed, parts)
 
     def sides(self, sample: Sample) -> Sides:
-        """The tags of an image's caption that stay in place, and those that are changed."""
+        """The tags of an image's caption: those that stay in place, and those that are shuffled and dropped."""
         change, parts = self._rule(sample)
         return change.sides(sample.caption, parts)
 
     def _rule(self, sample: Sample) -> tuple[CaptionChange, str | None]:
-        if not self._by_parts or sample.parts is None:  # of an image of one's own, or corrected by hand
+        # Your own images, and captions corrected by hand, have no parts.
+        if not self._by_parts or sample.parts is None:
             return self._whole, None
         return self.change, sample.parts

@@ -1,7 +1,7 @@
-"""Encoded captions, kept on disk, for text encoders that stay as they are.
+"""Encoded captions, kept on disk, for text encoders that are not trained.
 
-CACHE/<ENCODERS> holds what the UNet is told of each caption, and the tokens that it was made of, named by the SHA-256 of the
-caption. <ENCODERS> is a hash of the encoders' weights and of all options that the outputs depend on.
+CACHE/<ENCODERS> holds the outputs for each caption and the tokens they were made from, under the SHA-256 of the
+caption. <ENCODERS> is a hash of the encoders' weights and of all options that change the outputs.
 """
 
 from __future__ import annotations
@@ -24,17 +24,24 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from hakubooru_trainer.config import Options
-    from hakubooru_trainer.data.batches import Batches
+    from hakubooru_trainer.data.inputs import Inputs
     from hakubooru_trainer.distributed import Ranks
     from hakubooru_trainer.model.load import Sdxl
 
 
 class ContextCache:
-    """What text encoders make of captions, on disk."""
+    """A cache of what the text encoders give for captions.
+
+    Args:
+        folder: the folder of all such caches.
+        model: the model with its text encoders.
+        options: the options of the run.
+        ranks: the ranks of the run.
+    """
 
     def __init__(self, folder: Path, model: Sdxl, options: Options, ranks: Ranks) -> None:
         weights = weights_key(model.text_encoder, model.text_encoder_2)
-        told = repr(
+        settings = repr(
             (
                 text.TOKENS_VERSION,
                 options.run.precision,
@@ -43,35 +50,35 @@ class ContextCache:
                 options.captions.keep_separator,
             )
         )
-        name = f"{weights}-{hashlib.sha256(told.encode()).hexdigest()[:8]}"
+        name = f"{weights}-{hashlib.sha256(settings.encode()).hexdigest()[:8]}"
         self.cache = Cache(folder / name, ranks, "cache.text")
 
     def get(self, caption: str, tokens: Tensor, tokens_2: Tensor) -> tuple[Tensor, Tensor]:
-        """Hidden states, (chunks * 75 + 2, 2048), and pooled output, (1280,), of a caption as it is on disk.
+        """The cached outputs of a caption: hidden states, (chunks * 75 + 2, 2048), and pooled output, (1280,).
 
         Args:
-            caption: "" stands for one that was dropped.
-            tokens: by the first tokenizer, (chunks, 77).
-            tokens_2: by the second.
+            caption: the caption as it is on disk; "" for one that was dropped.
+            tokens: its token ids by the first tokenizer, (chunks, 77).
+            tokens_2: its token ids by the second tokenizer, (chunks, 77).
 
         Raises:
-            DataSetError: it was encoded from other tokens, or cannot be read.
+            DataSetError: the outputs were made from other tokens, or cannot be read.
         """
         name = _name(caption)
         states, pooled, *made_of = self.cache.get(_key(name), name, 4)
         if not (torch.equal(made_of[0], tokens) and torch.equal(made_of[1], tokens_2)):
             raise DataSetError(
-                f"{self.cache.folder} was made with other tokenizers; delete it to have it made anew"
+                f"{self.cache.folder} was made with other tokenizers; delete it, and the next run makes it again"
             )
         return states, pooled
 
-    def fill(self, batches: Batches, model: Sdxl, precision: AbstractContextManager[Any]) -> int:
-        """Encode what is not there yet, a part on each rank, and give how many captions that was in all.
+    def fill(self, inputs: Inputs, model: Sdxl, precision: AbstractContextManager[Any]) -> int:
+        """Encode the captions that the cache lacks, a part on each rank, and return how many those were in all.
 
         Args:
-            batches: whose captions, and the empty one.
-            model: with the encoders on the device.
-            precision: what they compute in.
+            inputs: whose captions are needed; the empty caption is needed too.
+            model: the model, with its text encoders on the device.
+            precision: the precision that they compute in.
 
         Raises:
             DataSetError: the ranks do not share the folder.
@@ -79,24 +86,25 @@ class ContextCache:
         """
 
         def make(place: int) -> Item:
-            caption = batches.samples[place - 1].caption if place else ""
-            tokens, tokens_2 = batches.tokens([batches.unchanged(caption, 0)])
+            caption = inputs.samples[place - 1].caption if place else ""
+            tokens, tokens_2 = inputs.tokens([inputs.unchanged(caption, 0)])
             device = self.cache.ranks.device
-            with torch.no_grad(), precision:  # one at a time, so that the batch makes no difference
-                found = text.encode(model, tokens.to(device), tokens_2.to(device))
-            if not all(part.isfinite().all() for part in found):
+            # One caption at a time, so that its numbers do not depend on a batch.
+            with torch.no_grad(), precision:
+                outputs = text.encode(model, tokens.to(device), tokens_2.to(device))
+            if not all(part.isfinite().all() for part in outputs):
                 raise TrainingError(
                     f'the text encoders give numbers that are not finite for "{caption}"; set run.precision to "bf16" or "fp32"'
                 )
-            return Item(_name(caption), (found[0][0], found[1][0], tokens[0], tokens_2[0]))
+            return Item(_name(caption), (outputs[0][0], outputs[1][0], tokens[0], tokens_2[0]))
 
-        keys = np.fromiter(map(_key, map(_name, _captions(batches))), np.uint64)
+        keys = np.fromiter(map(_key, map(_name, _captions(inputs))), np.uint64)
         return self.cache.fill(keys, np.zeros(len(keys), np.int64), make, "encoding captions")
 
 
-def _captions(batches: Batches) -> Iterable[str]:
+def _captions(inputs: Inputs) -> Iterable[str]:
     yield ""
-    for some in batches.samples.texts():
+    for some in inputs.samples.texts():
         yield from some
 
 

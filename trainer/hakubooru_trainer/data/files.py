@@ -1,4 +1,4 @@
-"""Bytes of files, and of what lies in archives."""
+"""Reading of files, and of parts of archives."""
 
 from __future__ import annotations
 
@@ -9,20 +9,25 @@ from threading import Lock
 from typing import Final
 
 _OPEN: Final = 64
-"""Archives that stay open: far below what any system lets a process open, and worth a thousand reads each."""
+"""How many archives stay open: far fewer than a system allows, and each open one saves a thousand openings."""
 
 
 class Files:
-    """Reads whole files, and parts of archives, of which the last ones used stay open; threads may share it."""
+    """Reads whole files and parts of archives. The archives used last stay open; threads may share it."""
 
     def __init__(self, *, most_open: int = _OPEN) -> None:
         self._archive = lru_cache(maxsize=most_open)(_Archive)
 
     def read(self, path: str, offset: int = -1, size: int = 0) -> bytes:
-        """A file, or where an offset is given, that part of it.
+        """Read a file, or a part of it if an offset is given.
+
+        Args:
+            path: the file.
+            offset: where the part begins, in bytes; below 0 the whole file is read.
+            size: the bytes of the part.
 
         Raises:
-            OSError: it cannot be read, or ends before.
+            OSError: the file cannot be read, or ends before the part does.
         """
         if offset < 0:
             return Path(path).read_bytes()
@@ -33,19 +38,19 @@ class Files:
 
 
 class _Archive:
-    """An open file, closed when nobody reads it any more."""
+    """An open file, which closes itself when nothing refers to it any more."""
 
     def __init__(self, path: str) -> None:
-        self._file = Path(path).open("rb", buffering=0)  # noqa: SIM115 - by __del__
+        self._file = Path(path).open("rb", buffering=0)  # noqa: SIM115 - __del__ closes it
         self._lock = Lock()
 
     def read(self, offset: int, size: int) -> bytes:
         if hasattr(os, "pread"):
             return os.pread(self._file.fileno(), size, offset)
-        with self._lock:  # Windows has one place in a file that all threads read at
+        with self._lock:  # Windows has one position in a file, which all threads share
             self._file.seek(offset)
             return self._file.read(size)
 
     def __del__(self) -> None:
-        if hasattr(self, "_file"):  # it could be opened
+        if hasattr(self, "_file"):  # else it could not be opened
             self._file.close()

@@ -1,4 +1,4 @@
-"""An image as the model takes it, and what the model is told of its size."""
+"""An image as the model takes it, and what SDXL is told of its size."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class UnusableImageError(DataSetError):
-    """An image that is there and cannot be trained on; a run goes on without it."""
+    """An image that exists and cannot be trained on; a run goes on without it."""
 
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(f"{path} {reason}")
@@ -25,10 +25,10 @@ class UnusableImageError(DataSetError):
 
 
 class Fit(NamedTuple):
-    """How an image is brought to the size of its bucket: resized to cover it, and cropped at the centre; pixels."""
+    """How an image gets the size of its bucket: resized to cover it, and cropped at the centre. All in pixels."""
 
     width: int
-    """After resizing."""
+    """The width after resizing."""
     height: int
     left: int
     """Where the crop begins."""
@@ -36,7 +36,7 @@ class Fit(NamedTuple):
 
 
 def fit(width: int, height: int, size: tuple[int, int]) -> Fit:
-    """How an image of some width and height is brought to a size."""
+    """How an image of this width and height is resized and cropped to a size, all in pixels."""
     scale = max(size[0] / width, size[1] / height)
     wide, high = max(size[0], round(width * scale)), max(size[1], round(height * scale))
     return Fit(wide, high, (wide - size[0]) // 2, (high - size[1]) // 2)
@@ -45,18 +45,18 @@ def fit(width: int, height: int, size: tuple[int, int]) -> Fit:
 def conditioning(
     width: int, height: int, size: tuple[int, int], crop: Literal["true", "kohya"]
 ) -> list[float]:
-    """What SDXL is told: original height and width, top and left of the crop, height and width of the target.
+    """SDXL's numbers of size and crop: original height and width, top and left of the crop, height and width of the target.
 
     Args:
-        width: of the image.
-        height: of the image.
-        size: of its bucket, width and height.
-        crop: the one that `fit` makes; or what sd-scripts says, the margins of an image that is fitted *into* the
-            bucket (`get_crop_ltrb` in library/train_util.py).
+        width: the width of the image, in pixels.
+        height: the height of the image, in pixels.
+        size: width and height of its bucket.
+        crop: `true` for the crop that `fit` makes; `kohya` for sd-scripts' figures, the margins of an image that is fitted
+            *into* the bucket (`get_crop_ltrb` in library/train_util.py).
     """
     if crop == "true":
-        made = fit(width, height, size)
-        top, left = float(made.top), float(made.left)
+        resized = fit(width, height, size)
+        top, left = float(resized.top), float(resized.left)
     elif size[0] / size[1] > width / height:
         top, left = 0.0, (size[0] - size[1] * (width / height)) // 2
     else:
@@ -65,17 +65,17 @@ def conditioning(
 
 
 def pixels(path: str, data: bytes, width: int, height: int, size: tuple[int, int]) -> Floats:
-    """Bring an image to a size: (3, H, W) from -1 to 1; what is transparent becomes white.
+    """Resize and crop an image: (3, H, W) from -1 to 1. Transparent parts become white.
 
     Args:
-        path: where it lies, for the message.
-        data: its file.
-        width: that it was listed with, in pixels.
-        height: that it was listed with, in pixels.
-        size: width and height that it is brought to.
+        path: where the image lies, for messages.
+        data: its file's bytes.
+        width: the width that the data set lists, in pixels.
+        height: the height that the data set lists, in pixels.
+        size: width and height of the result, in pixels.
 
     Raises:
-        UnusableImageError: it does not decode, or not to the width and height that it was listed with.
+        UnusableImageError: the image does not decode, or does not have the listed width and height.
     """
     try:
         header = read_header(data)
@@ -85,11 +85,11 @@ def pixels(path: str, data: bytes, width: int, height: int, size: tuple[int, int
     if image.size != (width, height):
         raise UnusableImageError(
             path,
-            f"is {image.size[0]} by {image.size[1]} pixels and was {width} by {height} when it was listed; export anew",
+            f"is {image.size[0]} by {image.size[1]} pixels and was {width} by {height} when it was listed; export again",
         )
     crop = fit(width, height, size)
     across, down = width / crop.width, height / crop.height
-    # Only what stays is resized: of an image of 1 by 16,000 pixels the rest would be gigabytes.
+    # Only the part that stays is resized: all of an image of 1 by 16,000 pixels would be gigabytes.
     right, bottom = (crop.left + size[0]) * across, (crop.top + size[1]) * down
     box = (crop.left * across, crop.top * down, min(width, right), min(height, bottom))
     resized = image.resize(size, Image.Resampling.LANCZOS, box)

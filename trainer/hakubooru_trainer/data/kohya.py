@@ -1,4 +1,4 @@
-"""Folders in kohya's layout, `10_name`, whose names say how often their images stand in an epoch."""
+"""Folders in kohya's layout, `10_name`: their names say how often an epoch has their images."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _NAME: Final = re.compile(r"0*([1-9][0-9]*)_.+")
 
 
 def data_sets(data: DataOptions) -> list[DataOptions]:
-    """The data sets that a path is, each with its repeats: one, or one for each folder `10_name` where all are called so.
+    """The data sets of a path, each with its repeats: one, or one for each folder if all folders are called `10_name`.
 
-    What the configuration says, and an export, is one data set.
+    Repeats in the configuration win over folder names. An export is always one data set.
     """
     root = Path(data.path)
     if data.repeats or not root.is_dir() or (root / MANIFEST).is_file():
@@ -35,7 +35,7 @@ def data_sets(data: DataOptions) -> list[DataOptions]:
 
 
 def unread_repeats(data: DataOptions) -> list[str]:
-    """The folders of a path that are called `10_name` and yet stand once in an epoch, since not all of it is laid out so."""
+    """The folders called `10_name` whose number has no effect, since the rest of the path is laid out otherwise."""
     root = Path(data.path)
     if data.repeats or len(sets := data_sets(data)) > 1 or sets[0].repeats > 1 or not root.is_dir():
         return []
@@ -49,7 +49,7 @@ def _entries(root: Path) -> tuple[Sequence[str], Sequence[str]]:
 
 
 def _repeats(name: str) -> int:
-    """The number that a folder's name begins with; 0 without one."""
+    """The number that a folder's name begins with; 0 if there is none."""
     match = _NAME.fullmatch(name)
     return int(match[1]) if match else 0
 

@@ -1,7 +1,7 @@
-"""Encoded images, kept on disk: mean and deviation, so that what is drawn from them stays random.
+"""Encoded images, kept on disk as mean and deviation, so that the draws from them stay random.
 
-CACHE/<VAE> holds them, float32, named by the SHA-256 of an image's bytes, its bucket's size and its own. <VAE> is a hash of
-the VAE's weights, with the precision and the version of our decoding. Of an image that does not decode the reason is held.
+CACHE/<VAE> holds them in float32, under the SHA-256 of an image's bytes with its bucket's size and its own. <VAE> is a hash of
+the VAE's weights, with the precision and the version of our decoding. For an image that does not decode, the reason is kept.
 """
 
 from __future__ import annotations
@@ -23,31 +23,37 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from hakubooru_trainer.data.batches import Batches
     from hakubooru_trainer.data.cache import Keys
+    from hakubooru_trainer.data.inputs import Inputs
     from hakubooru_trainer.distributed import Ranks
 
 
 @torch.no_grad()
 def encode(vae: Any, images: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and deviation of the latents of images, one at a time so that the batch makes no difference; float32.
+    """Encode images one at a time, so that the batch makes no difference; float32.
 
     Args:
-        vae: on the device of the images. It computes in its own precision, also where autocast has the rest in fp16,
-            in which SDXL's overflows.
+        vae: the VAE, on the device of the images. It computes in its own precision even under autocast to fp16, in which
+            SDXL's VAE overflows.
         images: (B, 3, H, W), from -1 to 1.
 
     Returns:
-        Two tensors, (B, 4, H/8, W/8), without the scaling factor.
+        Mean and deviation of the latents, each (B, 4, H/8, W/8), without the scaling factor.
     """
     with torch.autocast(images.device.type, enabled=False):
-        found = [vae.encode(image[None].to(vae.dtype)).latent_dist for image in images]
-    mean = torch.cat([distribution.mean for distribution in found]).float()
-    return mean, torch.cat([distribution.std for distribution in found]).float()
+        distributions = [vae.encode(image[None].to(vae.dtype)).latent_dist for image in images]
+    mean = torch.cat([distribution.mean for distribution in distributions]).float()
+    return mean, torch.cat([distribution.std for distribution in distributions]).float()
 
 
 class LatentCache:
-    """Latents on disk, of one VAE."""
+    """A cache of the latents that one VAE gives.
+
+    Args:
+        folder: the folder of all such caches.
+        vae: the VAE.
+        ranks: the ranks of the run.
+    """
 
     def __init__(self, folder: Path, vae: Any, ranks: Ranks) -> None:
         key = weights_key(vae)
@@ -55,26 +61,26 @@ class LatentCache:
         if ranks.first and (folder / key).is_dir():
             tqdm.write(f"{folder / key} is not used and can be deleted: {DECODE_CHANGES}")
 
-    def get(self, batches: Batches, row: int) -> tuple[Tensor, Tensor]:
-        """Mean and deviation of one image, each (4, H/8, W/8).
+    def get(self, inputs: Inputs, row: int) -> tuple[Tensor, Tensor]:
+        """Mean and deviation of one image's latents, each (4, H/8, W/8).
 
         Raises:
             UnusableImageError: the image does not decode.
-            DataSetError: what is stored is of another shape, or cannot be read.
+            DataSetError: the cached latents have another shape, or cannot be read.
         """
         rows = np.array([row])
-        name, size = _name(batches, row), batches.size(row)
-        mean, std, reason = self.cache.get(int(_keys(batches, rows)[0]), name, 3)
+        name, size = _name(inputs, row), inputs.size(row)
+        mean, std, reason = self.cache.get(int(_keys(inputs, rows)[0]), name, 3)
         if len(reason):
-            raise UnusableImageError(batches.samples[row].path, reason.numpy().tobytes().decode())
+            raise UnusableImageError(inputs.samples[row].path, reason.numpy().tobytes().decode())
         if mean.shape != std.shape or mean.shape[1:] != (size[1] // 8, size[0] // 8):
             raise DataSetError(
-                f"the latents of {name} are of shape {tuple(mean.shape)}; delete {self.cache.folder} to have it made anew"
+                f"the latents of {name} are of shape {tuple(mean.shape)}; delete {self.cache.folder}, and the next run makes it again"
             )
         return mean, std
 
-    def fill(self, batches: Batches, vae: Any) -> int:
-        """Encode what is not there yet, a part on each rank, and give how many images that was in all.
+    def fill(self, inputs: Inputs, vae: Any) -> int:
+        """Encode the images that the cache lacks, a part on each rank, and return how many those were in all.
 
         Raises:
             DataSetError: the ranks do not share the folder, or an image cannot be read.
@@ -83,34 +89,34 @@ class LatentCache:
 
         def make(row: int) -> Item:
             try:
-                pixels = batches.pixels(row)
+                pixels = inputs.pixels(row)
             except UnusableImageError as error:
-                batches.leave_out(row, error)
+                inputs.leave_out(row, error)
                 reason = torch.frombuffer(bytearray(error.reason.encode()), dtype=torch.uint8)
-                return Item(_name(batches, row), (torch.empty(0), torch.empty(0), reason))
+                return Item(_name(inputs, row), (torch.empty(0), torch.empty(0), reason))
             images = torch.from_numpy(pixels)[None].to(self.cache.ranks.device)
             mean, std = (part[0] for part in encode(vae, images))
             if not (mean.isfinite().all() and std.isfinite().all()):
                 raise TrainingError(
-                    f"the VAE gives numbers that are not finite for {batches.samples[row].path}; "
+                    f"the VAE gives numbers that are not finite for {inputs.samples[row].path}; "
                     'set model.vae_precision to "fp32", or model.vae to one that is fixed for fp16'
                 )
-            return Item(_name(batches, row), (mean, std, torch.empty(0, dtype=torch.uint8)))
+            return Item(_name(inputs, row), (mean, std, torch.empty(0, dtype=torch.uint8)))
 
-        # One bucket after another, since a VAE is slow to turn to another size.
-        keys = _keys(batches, np.arange(len(batches.samples)))
-        return self.cache.fill(keys, batches.sizes.of, make, "encoding images")
+        # Bucket by bucket: a VAE is slow to change to another size.
+        keys = _keys(inputs, np.arange(len(inputs.samples)))
+        return self.cache.fill(keys, inputs.sizes.of, make, "encoding images")
 
 
-def _keys(batches: Batches, rows: np.ndarray[Any, Any]) -> Keys:
-    samples = batches.samples
-    sizes = batches.sizes.sizes[batches.sizes.of[rows]]
+def _keys(inputs: Inputs, rows: np.ndarray[Any, Any]) -> Keys:
+    samples = inputs.samples
+    sizes = inputs.sizes.sizes[inputs.sizes.of[rows]]
     own = samples.widths[rows].astype(np.int64) << 32 | samples.heights[rows]
     mixed = sampling.mix(samples.contents[rows] ^ sampling.keys(sizes[:, 0] << 32 | sizes[:, 1], 0))
     return sampling.mix(mixed ^ sampling.keys(own, 1))
 
 
-def _name(batches: Batches, row: int) -> str:
-    width, height = batches.size(row)
-    own = f"{batches.samples.widths[row]}x{batches.samples.heights[row]}"
-    return f"{batches.samples[row].sha256}-{width}x{height}-{own}"
+def _name(inputs: Inputs, row: int) -> str:
+    width, height = inputs.size(row)
+    own = f"{inputs.samples.widths[row]}x{inputs.samples.heights[row]}"
+    return f"{inputs.samples[row].sha256}-{width}x{height}-{own}"

@@ -1,4 +1,4 @@
-"""Looking at one file of a data set that nobody told about: an image, a shard, or a list of captions."""
+"""Reading one file of a data set without a manifest: an image, a shard, or a list of captions."""
 
 from __future__ import annotations
 
@@ -24,50 +24,50 @@ if TYPE_CHECKING:
 Row: TypeAlias = "dict[str, Any]"
 
 METADATA: Final = "metadata.jsonl"
-"""The list of captions of a folder and all below it, as `datasets` has it in an imagefolder."""
+"""The list of captions of a folder and its subfolders, as the library `datasets` has it for an imagefolder."""
 SHARD: Final = ".tar"
 IMAGES: Final = frozenset(f".{suffix}" for suffix in SUFFIXES)
-"""Also those that cannot be read, so that they are not passed over without a word."""
+"""Extensions of images. Formats that cannot be read are among them, so that such files are reported and not ignored."""
 CAPTIONS: Final = (".txt", ".caption")
-"""What a caption's file has in the place of its image's extension."""
+"""Extensions of a caption's file, which replace its image's extension."""
 
 _TEXTS: Final = ("text", "caption")
 _NO_CAPTION: Final = "no caption: neither a .txt of the same name beside it, nor a line in a metadata.jsonl"
 
 
 class Looker:
-    """Looks at files of a folder; called by several threads.
+    """Reads files of a folder; threads may share it.
 
     Args:
         root: the folder.
-        places_only: find no more of the images in shards than where they lie.
+        places_only: report only where the images in shards lie, and nothing else of them.
     """
 
     def __init__(self, root: Path, *, places_only: bool = False) -> None:
         self.root = root
         self.places_only = places_only
-        self._told = lru_cache(maxsize=None)(self._read_told)
+        self._captions_of = lru_cache(maxsize=None)(self._read_list)
 
     def __call__(self, file: str) -> list[Row]:
-        """The rows of a file, given as `path NUL marks`: one at least, which says no more than that it was looked at."""
+        """The rows of a file, given as `path NUL marks`; one row without an image if the file has none."""
         path = file.partition("\0")[0]
         name = path.rpartition("/")[2]
         look = self._shard if name.endswith(SHARD) else self._absent if name == METADATA else self._image
         rows: list[Row] = []
         try:
             rows.extend(look(path))
-        except (OSError, DamagedTarError) as error:  # what came before it stays
+        except (OSError, DamagedTarError) as error:  # rows before the damage stay
             said = error.strerror if isinstance(error, OSError) else error
             rows.append({"path": path, "reason": f"cannot be read: {said}"})
         return [{"file": file} | row for row in rows or [{}]]
 
     def _image(self, path: str) -> Iterator[Row]:
         row = {"id": id_of(path), "path": path, "offset": -1} | _measured((self.root / path).read_bytes())
-        yield _told_of(row, self.caption(path))
+        yield _with_caption(row, self.caption(path))
 
     def caption(self, path: str) -> bytes | None:
-        """An image's caption, by a list or in a file beside it."""
-        caption = self._told(path.rpartition("/")[0]).get(path)
+        """An image's caption: from a list of captions, or else from a file beside the image."""
+        caption = self._captions_of(path.rpartition("/")[0]).get(path)
         for kind in CAPTIONS:
             place = (self.root / path).with_suffix(kind)
             if caption is None and place.is_file():
@@ -75,14 +75,14 @@ class Looker:
         return caption
 
     def _shard(self, path: str) -> Iterator[Row]:
-        """Images and captions, which are paired by webdataset's rule."""
+        """Rows of the images in a shard; captions are paired with them by webdataset's rule."""
         if is_compressed(str(self.root / path)):
             yield {
                 "path": path,
-                "reason": "a packed shard, of which no part can be read by itself; unpack it to .tar",
+                "reason": "a compressed shard, in which no image can be read by itself; unpack it to .tar",
             }
             return
-        rows: list[Row] = []  # of what is not read
+        rows: list[Row] = []  # images that are not read: by place only, or of an unreadable kind
         parts: list[Part] = []
 
         def wanted(member: Member) -> bool:
@@ -105,23 +105,23 @@ class Looker:
             error = caught
         yield from rows
         for row, caption in paired(parts, CAPTIONS):
-            yield _told_of(row, caption)
+            yield _with_caption(row, caption)
         if error is not None:
             raise error
 
     def _absent(self, path: str) -> Iterator[Row]:
-        """What a list of captions names and is not there."""
-        for named in self._told(path.rpartition("/")[0]):
+        """Rows of the images that a list of captions names and that are missing."""
+        for named in self._captions_of(path.rpartition("/")[0]):
             if named.startswith(("../", "/")):
                 yield {"path": named, "reason": f"{METADATA} names it, and it lies outside of the folder"}
             elif not (self.root / named).is_file():
                 yield {"path": named, "reason": f"{METADATA} names it, and it is not there"}
 
-    def _read_told(self, folder: str) -> dict[str, bytes | None]:
-        """Captions by path, from the list in a folder or the nearest one above it; None for an image listed without one."""
+    def _read_list(self, folder: str) -> dict[str, bytes | None]:
+        """Captions by path, from the list in a folder or in the nearest folder above; None for an image listed without one."""
         place = self.root / folder / METADATA
         if not place.is_file():
-            return self._told(folder.rpartition("/")[0]) if folder else {}
+            return self._captions_of(folder.rpartition("/")[0]) if folder else {}
         captions: dict[str, bytes | None] = {}
         with place.open(encoding="utf-8-sig") as lines:
             try:
@@ -130,11 +130,11 @@ class Looker:
                         name, caption = _listed(line, f"{place}, line {number}")
                         captions[self._path(folder, name)] = caption
             except UnicodeDecodeError as error:
-                raise DataSetError(f"{place} is not in UTF-8; save it as that") from error
+                raise DataSetError(f"{place} is not in UTF-8; save it in UTF-8") from error
         return captions
 
     def _path(self, folder: str, name: str) -> str:
-        """The path below the root that a list means by a name, as `datasets` takes it: with ./ or Windows' separators too."""
+        """The path below the root that a name in a list means. As in `datasets`, it may have ./ or Windows' separators."""
         if "\\" in name and not (self.root / folder / name).exists():
             name = name.replace("\\", "/")
         path = posixpath.normpath(posixpath.join(folder, name))
@@ -143,23 +143,23 @@ class Looker:
 
 
 class CaptionLooker:
-    """Looks at the captions of a folder's images, and at no image; called by several threads."""
+    """Reads the captions of a folder's images, and none of the images; threads may share it."""
 
     def __init__(self, root: Path) -> None:
         self._caption = Looker(root).caption
 
     def __call__(self, file: str) -> list[Row]:
-        """The row of an image, given as `path NUL marks`; one that names no path where it has no caption."""
+        """The row of an image, given as `path NUL marks`; without a path if the image has no caption."""
         path = file.partition("\0")[0]
         try:
             caption = self._caption(path)
         except OSError as error:
             return [{"file": file, "path": path, "reason": f"its caption cannot be read: {error.strerror}"}]
-        return [{"file": file} | ({} if caption is None else _told_of({"path": path}, caption))]
+        return [{"file": file} | ({} if caption is None else _with_caption({"path": path}, caption))]
 
 
 def _listed(line: str, place: str) -> tuple[str, bytes | None]:
-    """Name and caption of a line in a list of captions."""
+    """Name and caption in one line of a list of captions."""
     try:
         row = json.loads(line)
         name, texts = row["file_name"], [row[key] for key in _TEXTS if key in row]
@@ -167,15 +167,17 @@ def _listed(line: str, place: str) -> tuple[str, bytes | None]:
         name, texts = None, []
     text = next((text for text in texts if text is not None), None)
     if not isinstance(name, str) or not texts or not isinstance(text, str | None):
-        raise DataSetError(f"{place}: it is an object in JSON, with `file_name` and `text`")
-    # Half a character, which JSON can hold, is told of later as no UTF-8.
+        raise DataSetError(
+            f'{place} is not an image with its caption; write {{"file_name": "1.png", "text": "1girl"}}'
+        )
+    # JSON can hold half a character; it is reported later as a caption that is not in UTF-8.
     return name, None if text is None else text.encode("utf-8", "surrogatepass")
 
 
 def id_of(path: str) -> int:
-    """A number that stands for an image: its file's own name if that is one, as in an export, else a hash of the path.
+    """A number for an image: the file's name if that is a number, as in an export, else a hash of the path.
 
-    Names in shards often begin anew in each.
+    For an image in a shard it is always the hash, since names in shards often begin again in each.
     """
     stem = path.rpartition("/")[2].rpartition(".")[0]
     if stem.isdecimal() and len(stem) < 19 and f"{SHARD}/" not in path:
@@ -192,7 +194,7 @@ def _measured(data: bytes) -> Row:
     return row | {"width": header.width, "height": header.height}
 
 
-def _told_of(row: Row, caption: bytes | None) -> Row:
+def _with_caption(row: Row, caption: bytes | None) -> Row:
     if caption is None:
         return {"reason": _NO_CAPTION} | row
     try:

@@ -1,6 +1,6 @@
-"""Which images share a batch, and in which order the batches come: a pure function of data set, options and seed.
+"""The order of a run: which images share a batch, and when each batch comes. It follows from data set, options and seed.
 
-Batches are numbered from the start of the run, through all epochs; any of them can be had without those before it.
+Batches are numbered from the start of the run, through all epochs. Any batch can be computed without those before it.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ Integers: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
 
 
 class Sizes(NamedTuple):
-    """The sizes that images are brought to."""
+    """The sizes that images are resized and cropped to."""
 
     sizes: Integers
-    """(S, 2): width and height."""
+    """Width and height of S sizes, (S, 2)."""
     of: Integers
-    """Which of them each image is brought to, (N,)."""
+    """The index of each image's size, (N,)."""
 
 
 class Place(NamedTuple):
@@ -39,13 +39,13 @@ class Place(NamedTuple):
 
     epoch: int
     position: int
-    """Of its first image in the epoch: the number of the batch times the batch size."""
+    """The place of its first image in the epoch: the number of the batch times the batch size."""
     rows: Integers
     """Its images, as rows of the samples."""
 
 
 def sizes(samples: Samples, options: BucketOptions) -> Sizes:
-    """The size of every image's bucket; only sizes that some image has."""
+    """The size of every image's bucket; sizes that no image has are left out."""
     buckets = Buckets(
         area=options.area, step=options.step, min_side=options.min_side, max_side=options.max_side
     )
@@ -56,20 +56,20 @@ def sizes(samples: Samples, options: BucketOptions) -> Sizes:
         small = (own < wanted).any(1)
         least = np.minimum(own // options.step * options.step, wanted)
         wanted[small] = np.maximum(least, options.step)[small]
-    found, of = np.unique(wanted[:, 0] << 32 | wanted[:, 1], return_inverse=True)
-    return Sizes(np.stack([found >> 32, found & 0xFFFFFFFF], 1), of.reshape(-1))
+    packed, of = np.unique(wanted[:, 0] << 32 | wanted[:, 1], return_inverse=True)
+    return Sizes(np.stack([packed >> 32, packed & 0xFFFFFFFF], 1), of.reshape(-1))
 
 
 class Round(NamedTuple):
-    """Images of a bucket, of which an epoch draws a part, and the next one the part that follows; then it begins anew."""
+    """Images of a bucket of which each epoch draws a part. The next epoch draws the part that follows, and so around."""
 
     bucket: int
     rate: Fraction
-    """The part, from 0 up to 1."""
+    """The part that an epoch draws, from 0 up to 1."""
     rows: Integers
 
     def span(self, epoch: int) -> tuple[int, int]:
-        """How many are drawn before an epoch, and up to its end."""
+        """How many images are drawn before an epoch, and how many up to its end."""
         share = self.rate * len(self.rows)
         return int(share * epoch), int(share * (epoch + 1))
 
@@ -81,9 +81,16 @@ class Round(NamedTuple):
 class Order:
     """The batches of a run.
 
-    A data set that weighs 2.3 gives an epoch each of its images twice, and three tenths of each bucket's once more; the next
-    epoch takes the three tenths that follow, so that each image is drawn 23 times in ten epochs. Epochs may differ by some
-    batches therefore.
+    A data set that weighs 2.3 gives an epoch each of its images twice, and three tenths of each bucket's images once more. The
+    next epoch takes the three tenths that follow, so that ten epochs draw each image 23 times. Epochs may therefore differ by
+    some batches.
+
+    Args:
+        samples: the images.
+        buckets: the index of each image's size, (N,).
+        batch: images in a batch.
+        seed: the seed of the run.
+        fill: whether to fill the last batch of a bucket with repeats.
     """
 
     def __init__(self, samples: Samples, buckets: Integers, *, batch: int, seed: int, fill: bool) -> None:
@@ -93,15 +100,15 @@ class Order:
         self.ids = samples.ids
         self.sources = samples.sources
         self.buckets = buckets
-        rates = [Fraction(str(told.options.weight)) * (told.options.repeats or 1) for told in samples.sets]
+        rates = [Fraction(str(data.options.weight)) * (data.options.repeats or 1) for data in samples.sets]
         self.whole = np.array([int(rate) for rate in rates])[
             samples.sources
-        ]  # times that every epoch draws each
-        self.counts = np.bincount(buckets, self.whole).astype(np.int64)  # and so of each bucket
+        ]  # how often every epoch draws each image
+        self.counts = np.bincount(buckets, self.whole).astype(np.int64)  # and so from each bucket
         self.rounds = self._rounds([rate % 1 for rate in rates])
-        self._ends = [0]  # the batches up to each epoch
+        self._ends = [0]  # the number of batches before each epoch
         self._kept = lru_cache(maxsize=2)(self._ordered)
-        self._lock = Lock()  # the threads that make batches all ask
+        self._lock = Lock()  # the threads that make batches share this object
 
     def __getitem__(self, number: int) -> Place:
         epoch = self._epoch_of(number)
@@ -115,19 +122,19 @@ class Order:
         return Place(epoch, place * self.batch, some)
 
     def batches(self, epochs: float) -> int:
-        """How many so many epochs have."""
+        """How many batches a number of epochs has."""
         whole, rest = divmod(epochs, 1)
         start, end = self._up_to(int(whole)), self._up_to(int(whole) + 1)
         return start + round(rest * (end - start))
 
     def epochs(self, batches: int) -> float:
-        """How many epochs so many batches are."""
+        """How many epochs a number of batches is."""
         epoch = self._epoch_of(batches)
         start, end = self._ends[epoch], self._ends[epoch + 1]
         return epoch + (batches - start) / (end - start)
 
     def images(self, first: int, last: int) -> int:
-        """How many images are in the batches from `first` up to `last`, which is not included."""
+        """How many images are in the batches from `first` to `last`, without `last`."""
         if self.fill:
             return (last - first) * self.batch
         total = 0
@@ -157,27 +164,27 @@ class Order:
         return self._ends[epoch]
 
     def _epoch(self, epoch: int) -> tuple[Integers, Integers, Integers]:
-        """As `_ordered`, once for all threads: at five million images it takes seconds."""
+        """`_ordered`, computed once for all threads: for five million images it takes seconds."""
         with self._lock:
             return self._kept(epoch)
 
     def _rounds(self, rates: list[Fraction]) -> list[Round]:
-        """Of the data sets that are drawn in part, the images of each bucket."""
-        found = []
+        """The rounds of the data sets that are drawn in part, one for each bucket."""
+        rounds = []
         for source, rate in enumerate(rates):
             rows = np.flatnonzero(self.sources == source) if rate else np.empty(0, np.int64)
             rows = rows[np.argsort(sampling.keys(self.ids[rows], randomness.number("round", self.seed)))]
             buckets = self.buckets[rows]
-            found += [Round(bucket, rate, rows[buckets == bucket]) for bucket in np.unique(buckets).tolist()]
-        return found
+            rounds += [Round(bucket, rate, rows[buckets == bucket]) for bucket in np.unique(buckets).tolist()]
+        return rounds
 
     def _ordered(self, epoch: int) -> tuple[Integers, Integers, Integers]:
-        """Rows in the order of buckets, shuffled inside, and where each batch of the epoch begins and ends in them."""
+        """An epoch's rows in the order of buckets, shuffled within, and where each batch begins and ends in them."""
         rows = np.repeat(np.arange(len(self.ids)), self.whole)
         copies = np.arange(len(rows)) - np.repeat(np.cumsum(self.whole) - self.whole, self.whole)
         more = np.concatenate([rows[:0], *(one.drawn(epoch) for one in self.rounds)])
         rows, copies = np.concatenate([rows, more]), np.concatenate([copies, self.whole[more]])
-        copies += self.sources[rows].astype(np.int64) << 32  # other data sets may hold the same post
+        copies += self.sources[rows].astype(np.int64) << 32  # data sets may share a post, and draw it apart
         keys = sampling.mix(
             sampling.keys(self.ids[rows], randomness.number("order", self.seed, epoch))
             ^ copies.astype(np.uint64)

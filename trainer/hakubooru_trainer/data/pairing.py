@@ -1,7 +1,7 @@
-"""Which caption of a shard belongs to which image, by webdataset's rule.
+"""Pairing of images and captions in a shard, by webdataset's rule.
 
-Members in a row whose own names agree up to the first dot are one sample: they share a key. In a sample each image has
-the caption that is named as it is up to the last dot; a single image can also have a single caption of any name.
+Members in a row whose own names agree up to the first dot are one sample: they share a key. Within a sample, the caption of an
+image has the image's name up to the last dot. If a sample has one image and one caption, their names may differ.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ class Part(NamedTuple):
     """An image or a caption in a shard."""
 
     place: int
-    """Where its header stands."""
+    """Where its header stands in the shard, in bytes."""
     name: str
     row: dict[str, Any] | None
-    """What is known of an image; None of a caption."""
+    """The row of an image; None for a caption."""
     caption: bytes = b""
 
 
 def paired(parts: Iterable[Part], kinds: Sequence[str]) -> Iterator[tuple[dict[str, Any], bytes | None]]:
-    """The rows of images with their captions, None without one; a row has a `reason` where it cannot be told which.
+    """The rows of images with their captions, None for no caption. A row has a `reason` if its caption is ambiguous.
 
     Args:
-        parts: of one shard, in any order.
-        kinds: extensions of captions, the one first that counts most.
+        parts: the parts of one shard, in any order.
+        kinds: extensions of captions; earlier ones win.
     """
     ordered = sorted(parts, key=lambda part: part.place)
     for _, sample in groupby(ordered, key=lambda part: key_of(part.name)):
@@ -61,13 +61,13 @@ def _of_sample(parts: list[Part], kinds: Sequence[str]) -> Iterator[tuple[dict[s
 
 
 def key_of(name: str) -> str:
-    """All up to the first dot of a member's own name."""
+    """The part of a member's own name up to the first dot, after its folder."""
     folder, slash, own = name.rpartition("/")
     return f"{folder}{slash}{own.partition('.')[0]}"
 
 
 def extension_of(name: str) -> str:
-    """What follows the last dot of a member's own name, with it, in lower case."""
+    """The extension of a member's own name, with the last dot, in lower case."""
     _, dot, extension = name.rpartition("/")[2].rpartition(".")
     return f"{dot}{extension}".lower()
 

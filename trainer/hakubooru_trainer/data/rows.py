@@ -1,4 +1,4 @@
-"""Rows of a Parquet file, a group of them read when one is asked for: the texts of a data set are never all in memory."""
+"""Rows of a Parquet file, read a row group at a time, so that the texts of a data set are never all in memory."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
     from hakubooru.arrays import Ids
 
 _GROUPS: Final = 8
-"""That stay in memory: with the manifest's 4,000 rows each, about 20 MB."""
+"""Row groups that stay in memory: with the manifest's 4,000 rows each, about 20 MB."""
 
 
 class Rows:
-    """Rows of a file, which several threads may ask for.
+    """Rows of a file, which threads may share.
 
     Args:
-        path: of the file.
-        columns: what is given of a row.
-        optional: likewise, where the file has it.
+        path: the file.
+        columns: the columns that a row has.
+        optional: more columns, for files that have them.
 
     Raises:
-        pyarrow.ArrowInvalid: it is not Parquet.
-        KeyError: it lacks one of the columns.
+        pyarrow.ArrowInvalid: the file is not Parquet.
+        KeyError: the file lacks one of `columns`.
     """
 
     def __init__(self, path: Path, columns: Sequence[str], optional: Sequence[str] = ()) -> None:
@@ -44,7 +44,7 @@ class Rows:
                 raise KeyError(name)
         self.columns = [*columns, *(name for name in optional if name in there)]
         self._ends = np.cumsum([about.row_group(group).num_rows for group in range(about.num_row_groups)])
-        self._lock = Lock()  # a file has one place that it is read at
+        self._lock = Lock()  # a Parquet file is read by one thread at a time
         self._kept = lru_cache(maxsize=_GROUPS)(lambda group: self._read(group, self.columns))
 
     def __getitem__(self, row: int) -> dict[str, Any]:
@@ -54,7 +54,7 @@ class Rows:
         return {name: table[name][place].as_py() for name in self.columns}
 
     def groups(self, columns: Sequence[str], rows: Ids | None = None) -> Iterator[pa.Table]:
-        """The columns of all rows, or of some that are given in ascending order, a group at a time."""
+        """Columns of all rows, or of the given rows in ascending order, a row group at a time."""
         for group, end in enumerate(self._ends.tolist()):
             start = self._start(group)
             if rows is None:

@@ -1,7 +1,7 @@
-"""What there is to train on: sizes, captions and places of all images; no image is opened for it.
+"""The images to train on: sizes, captions and places. Listing them opens no image.
 
-What order and buckets follow from is held in memory, some fifty bytes an image; paths and captions stay on disk, in the data
-set's manifest or in what a scan of it left, and are read when a batch is made.
+Order and buckets follow from some fifty bytes an image, which are held in memory. Paths and captions stay on disk, in the data
+set's manifest or in the file of a scan, and are read when a batch is made.
 """
 
 from __future__ import annotations
@@ -44,17 +44,17 @@ class Sample(NamedTuple):
     """What is on disk about an image."""
 
     path: str
-    """Of its file, or of the shard that it lies in with its name there."""
+    """The path of its file, or of its shard followed by its name there."""
     sha256: str
-    """Of the image's bytes."""
+    """SHA-256 of the image's bytes."""
     caption: str
     parts: str | None
-    """How many of the caption's tags each part has, as JSON, where that is known."""
+    """How many of the caption's tags each part has, as JSON; None if that is not known."""
 
 
 @dataclass(frozen=True)
 class DataSet:
-    """One of the folders that a run trains on."""
+    """A folder that a run trains on."""
 
     options: DataOptions
     rows: Rows
@@ -62,46 +62,46 @@ class DataSet:
     knows_parts: bool
     """Whether it says which part of a caption each tag belongs to."""
     texts: Rows | None = None
-    """Captions as they stand in an export's files now."""
+    """The captions that stand in an export's files now, if they are looked at."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Samples:
-    """All images of a run, one row each, N rows."""
+    """All images of a run, one row each; N rows."""
 
     ids: Ids
     sets: tuple[DataSet, ...]
     sources: np.ndarray[Any, np.dtype[np.int16]]
-    """Which data set each is of."""
+    """The index of each image's data set in `sets`."""
     rows: np.ndarray[Any, np.dtype[np.int32]]
-    """Of its data set's file, ascending for each."""
+    """Each image's row in its data set's file; ascending within a data set."""
     widths: np.ndarray[Any, np.dtype[np.int32]]
     heights: np.ndarray[Any, np.dtype[np.int32]]
     contents: np.ndarray[Any, np.dtype[np.uint64]]
     """The first 8 bytes of the SHA-256 of each image's bytes."""
     offsets: Ids
-    """Where it begins in its shard; -1: it is a file by itself."""
+    """Where each image begins in its shard, in bytes; -1 for an image in its own file."""
     sizes: Ids
-    """Bytes in its shard."""
+    """The bytes of each image in a shard; 0 for an image in its own file."""
     corrected: np.ndarray[Any, np.dtype[np.int32]]
-    """The row of its data set's `texts` for a caption that was changed since the export; -1: it is as the manifest has it."""
+    """Each image's row in its data set's `texts`, if its caption was changed since the export; else -1."""
     files: Files
     left_out: dict[str, int]
-    """What the data sets name and cannot give, by reason."""
+    """How many images the data sets name and cannot give, by reason."""
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def __getitem__(self, row: int) -> Sample:
-        told = self.sets[self.sources[row]]
-        found = told.rows[int(self.rows[row])]
-        path = f"{told.options.path}/{found['path']}"
-        if told.texts is not None and (text := int(self.corrected[row])) >= 0:
-            return Sample(path, found["sha256"], told.texts[text]["caption"], None)
-        return Sample(path, found["sha256"], found["caption"], found.get("parts"))
+        data = self.sets[self.sources[row]]
+        columns = data.rows[int(self.rows[row])]
+        path = f"{data.options.path}/{columns['path']}"
+        if data.texts is not None and (text := int(self.corrected[row])) >= 0:
+            return Sample(path, columns["sha256"], data.texts[text]["caption"], None)
+        return Sample(path, columns["sha256"], columns["caption"], columns.get("parts"))
 
     def read(self, row: int) -> bytes:
-        """An image's bytes.
+        """Read an image's bytes.
 
         Raises:
             DataSetError: they cannot be read.
@@ -112,35 +112,35 @@ class Samples:
             return self.files.read(place, offset, int(self.sizes[row]))
         except OSError as error:
             raise DataSetError(
-                f"{path} cannot be read ({error}); `hakubooru export` with the same options mends it"
+                f"{path} cannot be read ({error}); run `hakubooru export` again with the same options, which repairs it"
             ) from error
 
     def texts(self, column: str = "caption") -> Iterator[list[str]]:
-        """What a column has of all images, in the order of the rows and some thousand at a time."""
-        for place, told in enumerate(self.sets):
+        """The texts of a column for all images, in the order of the rows, some thousand at a time."""
+        for place, data in enumerate(self.sets):
             rows, corrected = (array[self.sources == place] for array in (self.rows, self.corrected))
             start = 0
-            for table in told.rows.groups([column], rows):
+            for table in data.rows.groups([column], rows):
                 texts = table.column(0).to_pylist()
                 some = corrected[start : start + len(texts)]
                 start += len(texts)
-                if column == "caption" and told.texts is not None:
+                if column == "caption" and data.texts is not None:
                     for at in np.flatnonzero(some >= 0).tolist():
-                        texts[at] = told.texts[int(some[at])]["caption"]
+                        texts[at] = data.texts[int(some[at])]["caption"]
                 yield texts
 
     def take(self, rows: Ids) -> Samples:
-        """Some of the rows, which are given in ascending order."""
+        """The samples of some rows, given in ascending order."""
         columns: dict[str, Any] = {
             name: value[rows] for name, value in vars(self).items() if isinstance(value, np.ndarray)
         }
         return replace(self, **columns)
 
     def split(self, images: int, seed: int) -> tuple[Samples, Samples]:
-        """What is trained on, and `images` that are held out: those with the smallest sampling keys.
+        """Two sets of samples: those to train on, and `images` held-out ones, which have the smallest sampling keys.
 
         Raises:
-            DataSetError: nothing would be left.
+            DataSetError: no image would remain to train on.
         """
         if images >= len(self):
             raise DataSetError(
@@ -161,65 +161,65 @@ class Samples:
 
 
 def load(options: Sequence[DataOptions], ranks: Ranks) -> Samples:
-    """All images of the data sets.
+    """Load all images of the data sets.
 
     Raises:
-        DataSetError: a data set is not there, holds no images, or its manifest is none.
+        DataSetError: a data set is missing, holds no image that can be trained on, or its manifest cannot be read.
     """
     sets, columns, left_out = [], [], Counter[str]()
     for data in itertools.chain.from_iterable(map(data_sets, options)):
         root = Path(data.path)
         if not root.is_dir():
             raise DataSetError(
-                f"{root} is no folder; name what `hakubooru export` wrote, or a folder of images or shards"
+                f"{root} is not a folder; name an export of `hakubooru export`, or a folder of images or shards"
             )
         before = left_out.copy()
-        told, found = _told(data, root / MANIFEST, ranks, left_out)
-        if not len(found.get("ids", ())):
+        data_set, arrays = _loaded(data, root / MANIFEST, ranks, left_out)
+        if not len(arrays.get("ids", ())):
             reasons = ", ".join(f"{reason} ({count})" for reason, count in (left_out - before).items())
             raise DataSetError(
                 f"{root} holds no image that can be trained on: {reasons or 'nothing is in it'}"
             )
-        sets.append(told)
-        columns.append(found)
-    sizes = [len(found["ids"]) for found in columns]
+        sets.append(data_set)
+        columns.append(arrays)
+    sizes = [len(arrays["ids"]) for arrays in columns]
     return Samples(
         sets=tuple(sets),
         sources=np.repeat(np.arange(len(sizes), dtype=np.int16), sizes),
         files=Files(),
         left_out=dict(left_out),
-        **{name: np.concatenate([found[name] for found in columns]) for name in columns[0]},
+        **{name: np.concatenate([arrays[name] for arrays in columns]) for name in columns[0]},
     )
 
 
-def _told(
+def _loaded(
     data: DataOptions, manifest: Path, ranks: Ranks, left_out: Counter[str]
 ) -> tuple[DataSet, dict[str, Numbers]]:
-    """A data set, and what is held in memory of its images."""
+    """A data set, and the arrays that are held in memory of its images."""
     if not manifest.is_file():
         rows = Rows(scan(manifest.parent, ranks), _TEXTS)
         return DataSet(data, rows, knows_parts=False), _columns(rows, left_out, ("offset", "bytes"))
     try:
         rows = Rows(manifest, _TEXTS, optional=["parts"])
-        found = _columns(rows, left_out)
+        arrays = _columns(rows, left_out)
         _refuse_captions_alone(manifest)
     except (pa.ArrowInvalid, KeyError) as error:
         raise DataSetError(
-            f"{manifest} is no manifest of `hakubooru export` ({error}); export anew"
+            f"{manifest} is not a manifest of `hakubooru export` ({error}); export again"
         ) from error
-    if found and f"{SHARD}/" in rows[int(found["rows"][0])]["path"]:
+    if arrays and f"{SHARD}/" in rows[int(arrays["rows"][0])]["path"]:
         places = Rows(scan(manifest.parent, ranks, "places"), ["path", "offset", "bytes"])
         return DataSet(data, rows, knows_parts="parts" in rows.columns), _placed(
-            found, rows, places, left_out
+            arrays, rows, places, left_out
         )
     texts = Rows(scan(manifest.parent, ranks, "captions"), ["path", "caption", "reason"])
-    if found:
-        found = _corrected(found, rows, texts, left_out)
-    return DataSet(data, rows, knows_parts="parts" in rows.columns, texts=texts), found
+    if arrays:
+        arrays = _corrected(arrays, rows, texts, left_out)
+    return DataSet(data, rows, knows_parts="parts" in rows.columns, texts=texts), arrays
 
 
 def _refuse_captions_alone(manifest: Path) -> None:
-    """See that an export has images.
+    """Refuse an export that has no images.
 
     Raises:
         DataSetError: it was made with `--sink captions`.
@@ -232,7 +232,7 @@ def _refuse_captions_alone(manifest: Path) -> None:
 
 
 def _columns(rows: Rows, left_out: Counter[str], places: Sequence[str] = ()) -> dict[str, Numbers]:
-    """What is held of the images that a file tells of; those of a manifest are files by themselves until they are placed."""
+    """The arrays of the images that a file lists. Without `places`, each image counts as its own file."""
     parts = []
     start = 0
     for table in rows.groups([*_COLUMNS, *places]):
@@ -261,45 +261,45 @@ def _columns(rows: Rows, left_out: Counter[str], places: Sequence[str] = ()) -> 
 
 
 def _placed(
-    found: dict[str, Numbers], rows: Rows, places: Rows, left_out: Counter[str]
+    arrays: dict[str, Numbers], rows: Rows, places: Rows, left_out: Counter[str]
 ) -> dict[str, Numbers]:
-    """The same with the places of images in their shards; those that no shard has are left out."""
-    known = pa.concat_tables([*places.groups(["path", "offset", "bytes"])])
-    which = _rows_of(found, rows, known["path"])
+    """The arrays with the places of images in their shards. Images that no shard has are removed, and counted in `left_out`."""
+    table = pa.concat_tables([*places.groups(["path", "offset", "bytes"])])
+    which = _rows_of(arrays, rows, table["path"])
     there = which >= 0
     if not there.all():
         left_out["its shard is gone, or does not hold it"] += int((~there).sum())
-    found = {name: column[there] for name, column in found.items()}
+    arrays = {name: column[there] for name, column in arrays.items()}
     for name, column in (("offsets", "offset"), ("sizes", "bytes")):
-        found[name] = as_numbers(known[column].combine_chunks(), np.int64)[which[there]]
-    return found
+        arrays[name] = as_numbers(table[column].combine_chunks(), np.int64)[which[there]]
+    return arrays
 
 
 def _corrected(
-    found: dict[str, Numbers], rows: Rows, texts: Rows, left_out: Counter[str]
+    arrays: dict[str, Numbers], rows: Rows, texts: Rows, left_out: Counter[str]
 ) -> dict[str, Numbers]:
-    """The same with the captions that were changed since the export; those that are no text any more are left out."""
-    known = pa.concat_tables([*texts.groups(["path", "reason"])])
-    which = _rows_of(found, rows, known["path"])
-    is_bad = as_flags(compute.is_valid(known["reason"]).combine_chunks())
+    """The arrays with captions that were changed since the export. Captions that are not text are removed, and counted."""
+    table = pa.concat_tables([*texts.groups(["path", "reason"])])
+    which = _rows_of(arrays, rows, table["path"])
+    is_bad = as_flags(compute.is_valid(table["reason"]).combine_chunks())
     bad = (which >= 0) & is_bad[which] if len(is_bad) else np.zeros(len(which), bool)
-    left_out.update(known["reason"].take(integers(which[bad], pa.int64())).to_pylist())
+    left_out.update(table["reason"].take(integers(which[bad], pa.int64())).to_pylist())
     now = _hashes(texts.groups(["caption"]))
-    before = _hashes(rows.groups(["caption"], found["rows"]))
+    before = _hashes(rows.groups(["caption"], arrays["rows"]))
     there = np.flatnonzero(which >= 0)
-    found["corrected"][there] = np.where(now[which[there]] == before[there], -1, which[there])
-    return {name: column[~bad] for name, column in found.items()}
+    arrays["corrected"][there] = np.where(now[which[there]] == before[there], -1, which[there])
+    return {name: column[~bad] for name, column in arrays.items()}
 
 
-def _rows_of(found: dict[str, Numbers], rows: Rows, paths: pa.ChunkedArray) -> Numbers:
-    """For each image the row of a file that names its path; -1 for none."""
-    wanted = pa.chunked_array([table.column(0) for table in rows.groups(["path"], found["rows"])])
+def _rows_of(arrays: dict[str, Numbers], rows: Rows, paths: pa.ChunkedArray) -> Numbers:
+    """For each image, the row of a file that names its path; -1 for none."""
+    wanted = pa.chunked_array([table.column(0) for table in rows.groups(["path"], arrays["rows"])])
     at = compute.fill_null(compute.index_in(wanted, value_set=paths), integers([-1], pa.int32())[0])
     return as_numbers(at.combine_chunks(), np.int32)
 
 
 def _hashes(tables: Iterator[pa.Table]) -> Numbers:
-    """A number for each text, the same for the same text, without blanks at its ends."""
+    """A number for each text, equal for equal texts; blanks at the ends do not count."""
     numbers = (hash((text or "").strip()) for table in tables for text in table.column(0).to_pylist())
     return np.fromiter(numbers, np.int64)
 
@@ -307,7 +307,6 @@ def _hashes(tables: Iterator[pa.Table]) -> Numbers:
 def _ids(column: pa.Array, paths: pa.Array) -> Numbers:
     if not column.null_count:
         return as_numbers(column, np.int64)
-    pairs = zip(
-        column.to_pylist(), paths.to_pylist(), strict=True
-    )  # images of one's own, which no post is of
+    # Your own images have no post, and so no id.
+    pairs = zip(column.to_pylist(), paths.to_pylist(), strict=True)
     return np.array([id_of(path) if number is None else number for number, path in pairs], np.int64)

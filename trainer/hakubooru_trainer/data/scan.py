@@ -1,10 +1,10 @@
-"""What lies in a folder, looked at once by several threads and remembered: sizes, hashes, captions, places in shards.
+"""The content of a folder, read once by several threads and remembered: sizes, hashes, captions, places in shards.
 
     FOLDER/.hakubooru-scan.parquet       a row for each image
-    FOLDER/.hakubooru-scan-0-0.parquet   what rank 0 has seen so far; gone when the scan is done
+    FOLDER/.hakubooru-scan-0-0.parquet   the rows that rank 0 has so far; removed when the scan is complete
 
-Where the folder cannot be written to, they lie in the user's cache. What has changed since, by its bytes and its time, is
-looked at again, and so is an image whose caption has.
+If the folder cannot be written to, the files lie in the user's cache. A file is read again if its size or time has
+changed, and an image also if its caption's file has.
 """
 
 from __future__ import annotations
@@ -33,66 +33,66 @@ if TYPE_CHECKING:
     from hakubooru_trainer.distributed import Ranks
 
 What: TypeAlias = Literal["images", "places", "captions"]
-"""What a scan looks at."""
+"""Which scan: images with captions, places in shards, or captions alone."""
 _STEMS: Final[dict[What, str]] = {
     "images": ".hakubooru-scan",
     "places": ".hakubooru-places",
     "captions": ".hakubooru-captions",
 }
 _ROWS_A_GROUP: Final = 4_000
-"""As in a manifest: what is read for one row."""
+"""Rows of a row group, as in a manifest: reading one row reads its whole group."""
 _ROWS_A_PART: Final = 50_000
-"""What a scan that is killed loses at the most, but for the shards in hand."""
+"""Rows after which a scan saves a part; a killed scan loses no more than that and the shards being read."""
 _THREADS: Final = 8
 _SHARD_READING: Final = "paired by names"
-"""A mark of how shards are read: what was looked at in another way is looked at again."""
+"""A mark of how shards are read. Change it when that changes, and shards are read again."""
 _FILES_A_TIME: Final = 256
 
 _SCHEMA: Final = pa.schema(
     [
-        pa.field("file", pa.string()),  # what was looked at, with its marks
+        pa.field("file", pa.string()),  # the file that was read, with its marks
         pa.field("id", pa.int64()),
-        pa.field("path", pa.string()),  # of an image, below the folder; null: there was none
-        pa.field("offset", pa.int64()),  # where it begins in its shard; -1: it is a file by itself
+        pa.field("path", pa.string()),  # of the image, below the folder; null if the file has none
+        pa.field("offset", pa.int64()),  # of the image in its shard; -1 for an image in its own file
         pa.field("bytes", pa.int64()),
         pa.field("width", pa.int32()),
         pa.field("height", pa.int32()),
         pa.field("sha256", pa.string()),
         pa.field("caption", pa.large_string()),
-        pa.field("reason", pa.string()),  # why it cannot be trained on
+        pa.field("reason", pa.string()),  # why the image cannot be trained on
     ]
 )
 
 
 def scan(root: Path, ranks: Ranks, what: What = "images") -> Path:
-    """Look at what is new in a folder, a part on each rank, and give the file that tells of all that is there.
+    """Read what is new in a folder, a part on each rank, and return the file that lists all of it.
 
     Args:
         root: the folder, with images, lists of captions and webdataset's shards anywhere below it.
-        ranks: of the run.
-        what: to look at: images with their captions; or where all else is known, only where images lie in shards
-            (`places`), or only captions in files and lists (`captions`).
+        ranks: the ranks of the run.
+        what: `images` for images with their captions. If a manifest gives the rest: `places` for where images lie in
+            shards, `captions` for captions in files and lists.
 
     Raises:
-        DataSetError: the ranks do not share the place that it is remembered in, or a file's name is no text.
+        DataSetError: the ranks do not share the place where the scan is remembered, or a file's name is not text.
     """
     place = _place(root, _STEMS[what])
-    found = _listing(root, what)
-    known = _known(place)
-    new = _others(found, known)
-    is_stale = len(new) > 0 or len(known) + len(new) > len(found) or _remembered(place) != [place]
-    if not any(ranks.any(is_stale)):  # all know now what is new
+    files = _listing(root, what)
+    read = _known(place)
+    new = _others(files, read)
+    is_stale = len(new) > 0 or len(read) + len(new) > len(files) or _remembered(place) != [place]
+    if not any(ranks.any(is_stale)):  # ranks.any also waits until all ranks have listed what is new
         return place
     look = CaptionLooker(root) if what == "captions" else Looker(root, places_only=what == "places")
-    first = len(_remembered(place))  # no part of ours has this number, or a higher one
+    first = len(_remembered(place))  # this rank has no part with this number or a higher one
     with ThreadPoolExecutor(_THREADS) as threads:
         for number, rows in enumerate(_looked_at(new, look, ranks, threads), first):
             _write(place.with_name(f"{place.stem}-{ranks.rank}-{number}.parquet"), rows)
     ranks.wait()
     if ranks.first:
-        _merge(place, found)
+        _merge(place, files)
     ranks.wait()
-    if len(_others(found, _known(place))):
+    if len(_others(files, _known(place))):
         raise DataSetError(
             f"{root} was scanned by several ranks that do not share {place.parent}; let the folder be written to"
         )
@@ -109,14 +109,14 @@ def _place(root: Path, stem: str) -> Path:
 
 
 def _listing(root: Path, what: What) -> pa.ChunkedArray:
-    """Everything to be looked at, as `path NUL marks`: images, shards, lists of captions."""
+    """All files to read, as `path NUL marks`: images, shards, lists of captions."""
     chunks = [pa.array([], pa.string())]
     seen = set[str]()
     pending = [("", "")]
     while pending:
-        folder, told = pending.pop()
+        folder, list_mark = pending.pop()
         real = os.path.realpath(root / folder)
-        if real in seen:  # by a link
+        if real in seen:  # reached again by a link
             continue
         seen.add(real)
         files, folders = dict[str, str](), []
@@ -129,22 +129,22 @@ def _listing(root: Path, what: What) -> pa.ChunkedArray:
                 elif what != "places" or entry.name.endswith(SHARD):
                     status = entry.stat()
                     files[entry.name] = f"{status.st_size}:{status.st_mtime_ns}"
-        told = files.get(METADATA, told)
-        pending += [(f"{folder}{name}/", told) for name in folders]
+        list_mark = files.get(METADATA, list_mark)
+        pending += [(f"{folder}{name}/", list_mark) for name in folders]
         try:
-            keys = _caption_keys(files, told) if what == "captions" else _keys(files, told)
+            keys = _caption_keys(files, list_mark) if what == "captions" else _keys(files, list_mark)
             chunks.append(strings([f"{folder}{key}" for key in keys]))
         except UnicodeEncodeError as error:
             raise DataSetError(
-                f"{root / folder} has a file whose name is no text: {error.object!r}; give it another"
+                f"{root / folder} has a file whose name is not text: {error.object!r}; rename it"
             ) from error
     return pa.chunked_array(chunks)
 
 
-def _keys(files: dict[str, str], told: str) -> Iterator[str]:
-    """The names of what is to be looked at, each with the marks of all that it depends on."""
+def _keys(files: dict[str, str], list_mark: str) -> Iterator[str]:
+    """The names of files to read, each with the marks of all that its rows depend on."""
     for name, seen in sorted(files.items()):
-        mark = f"{seen}:{DECODE_VERSION}"  # another version may take other images, and see other sizes
+        mark = f"{seen}:{DECODE_VERSION}"  # another version may accept other images, and see other sizes
         stem, dot, extension = name.rpartition(".")
         if name.endswith(SHARD):
             yield f"{name}\0{mark}\0{_SHARD_READING}"
@@ -152,33 +152,33 @@ def _keys(files: dict[str, str], told: str) -> Iterator[str]:
             yield f"{name}\0{mark}"
         elif (dot + extension).lower() in IMAGES:
             captions = (files.get(stem + kind, "") for kind in CAPTIONS)
-            yield "\0".join([name, mark, told, *captions])
+            yield "\0".join([name, mark, list_mark, *captions])
 
 
-def _caption_keys(files: dict[str, str], told: str) -> Iterator[str]:
-    """The names of images that have a caption in a file, each with the marks of all that it depends on."""
+def _caption_keys(files: dict[str, str], list_mark: str) -> Iterator[str]:
+    """The names of images that have a caption in a file or a list, each with the marks of all that it depends on."""
     for name in sorted(files):
         stem, dot, extension = name.rpartition(".")
         if (dot + extension).lower() in IMAGES:
             captions = [files.get(stem + kind, "") for kind in CAPTIONS]
-            if told or any(captions):
-                yield "\0".join([name, told, *captions])
+            if list_mark or any(captions):
+                yield "\0".join([name, list_mark, *captions])
 
 
 def _looked_at(
     new: pa.ChunkedArray, look: Callable[[str], list[Row]], ranks: Ranks, threads: ThreadPoolExecutor
 ) -> Iterator[list[Row]]:
-    """This rank's part of what is new, in portions."""
+    """The rows of this rank's part of what is new, in portions."""
     mine = ranks.share(range(len(new)))
     rows: list[Row] = []
     done = 0
     with tqdm(total=len(mine), desc="scanning", unit="file", disable=None if ranks.first else True) as bar:
         while done < len(mine):
             some = new.take(pa.array(mine[done : done + _FILES_A_TIME])).to_pylist()
-            if any(_path(file).endswith(SHARD) for file in some):  # each has thousands of rows
+            if any(_path(file).endswith(SHARD) for file in some):  # a shard has thousands of rows
                 some = some[:_THREADS]
-            for found in threads.map(look, some):
-                rows += found
+            for file_rows in threads.map(look, some):
+                rows += file_rows
             done += len(some)
             bar.update(len(some))
             if len(rows) >= _ROWS_A_PART:
@@ -189,12 +189,12 @@ def _looked_at(
 
 
 def _remembered(place: Path) -> list[Path]:
-    """The file that tells of all, and what scans left that were not ended."""
+    """The file that lists everything, and then the parts of scans that did not end."""
     return sorted(place.parent.glob(f"{place.stem}*.parquet"), key=lambda path: path != place)
 
 
 def _known(place: Path) -> pa.ChunkedArray:
-    """What was looked at, with its marks, each once."""
+    """The files that were read, with their marks, each once."""
     chunks = [
         group.column(0)
         for path in _remembered(place)
@@ -203,8 +203,8 @@ def _known(place: Path) -> pa.ChunkedArray:
     return compute.unique(pa.chunked_array(chunks, pa.string()))
 
 
-def _others(some: pa.ChunkedArray, known: pa.ChunkedArray) -> pa.ChunkedArray:
-    return some.filter(compute.invert(compute.is_in(some, value_set=known)))
+def _others(some: pa.ChunkedArray, listed: pa.ChunkedArray) -> pa.ChunkedArray:
+    return some.filter(compute.invert(compute.is_in(some, value_set=listed)))
 
 
 def _write(path: Path, rows: list[Row]) -> None:
@@ -212,15 +212,15 @@ def _write(path: Path, rows: list[Row]) -> None:
         parquet.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA), beside)
 
 
-def _merge(place: Path, found: pa.ChunkedArray) -> None:
-    """One file of all parts, in the order of paths, without what is gone."""
+def _merge(place: Path, files: pa.ChunkedArray) -> None:
+    """Merge all parts into one file, in the order of paths, without files that are gone."""
     parts = _remembered(place)
     whole = _SCHEMA.empty_table()
     for part in parts:
         table = parquet.read_table(part, schema=_SCHEMA)
         is_new = compute.invert(compute.is_in(table["file"], value_set=compute.unique(whole["file"])))
         whole = pa.concat_tables([whole, table.filter(is_new)])
-    whole = whole.filter(compute.is_in(whole["file"], value_set=found))
+    whole = whole.filter(compute.is_in(whole["file"], value_set=files))
     whole = whole.sort_by([("path", "ascending"), ("offset", "ascending")])
     with replacing(place) as beside:
         parquet.write_table(whole, beside, row_group_size=_ROWS_A_GROUP, compression="zstd")

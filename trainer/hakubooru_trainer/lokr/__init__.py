@@ -1,1 +1,1 @@
-"""The adapter: which layers it changes, its weights, and their file."""
+"""The adapter: the layers it changes, its weights, and its file."""

@@ -1,4 +1,4 @@
-"""An adapter on a model: LyCORIS's LoKr and norm modules, in full matrices, named as other tools name them."""
+"""An adapter on a model: LyCORIS's LoKr and norm modules, in full matrices, under the names that other tools use."""
 
 from __future__ import annotations
 
@@ -25,10 +25,15 @@ if TYPE_CHECKING:
 
 
 class Adapter:
-    """The trained weights, one module for each target.
+    """The trained weights of an adapter, one module for each target.
 
-    For a layer with weight W it adds x · (w1 ⊗ w2) to what the frozen layer gives; `lokr.ways` says how. w2 begins at 0
+    For a layer with weight W it adds x · (w1 ⊗ w2) to what the frozen layer gives; `lokr.ways` chooses how. w2 begins at 0
     and w1 at Kaiming's uniform distribution, drawn for each layer from the seed and its name.
+
+    Args:
+        targets: the layers to change.
+        seed: the seed of w1.
+        dtype: the precision of the trained weights.
     """
 
     def __init__(
@@ -43,10 +48,10 @@ class Adapter:
                     module.lokr_w1.copy_(_start(module.lokr_w1, name, seed))
 
     def apply(self, forward: str = "auto", *, half: bool = True) -> None:
-        """Let the model's layers give what the adapter makes of them.
+        """Put the adapter into the model: its layers then give changed outputs.
 
         Args:
-            forward: how it is computed: `auto`, `merged`, `factored`, `fused`, or `lycoris`, which is LyCORIS's own way.
+            forward: how the change is computed: `auto`, `merged`, `factored`, `fused`, or `lycoris`, which is LyCORIS's own way.
             half: whether the model computes in half precision.
         """
         if forward != "lycoris" and self.targets:
@@ -61,7 +66,7 @@ class Adapter:
                 self.modules[target.name].apply_to()
 
     def remove(self) -> None:
-        """Let them give what they gave before."""
+        """Take the adapter out of the model: its layers give again what they gave without it."""
         for target in self.targets:
             if target.name in self._changed:
                 self._changed[target.name].remove()
@@ -70,28 +75,28 @@ class Adapter:
         self._changed = {}
 
     def fold(self) -> None:
-        """Complete the weights' gradients, once all of an update went backward."""
+        """Complete the weights' gradients after the last backward pass of an update."""
         for changed in self._changed.values():
             changed.fold()
 
     def changed(self) -> None:
-        """Tell that weights were moved."""
+        """Notify the layers that the weights have changed, so that they rebuild what follows from them."""
         for changed in self._changed.values():
             changed.changed()
 
     def to(self, device: torch.device) -> None:
-        """Move the weights."""
+        """Move the weights to a device."""
         for module in self.modules.values():
             module.to(device)
 
     def weights(self) -> Iterator[tuple[str, Tensor]]:
-        """Names as in the file, and the tensors themselves."""
+        """The names of the weights in a file, with the tensors themselves."""
         for name, module in self.modules.items():
             for own, tensor in module.named_parameters():
                 yield f"{name}.{own}", tensor
 
     def parameters(self, *parts: str) -> list[Tensor]:
-        """The tensors of some parts of the model."""
+        """The trained tensors of some parts of the model, such as `unet`."""
         return [
             tensor
             for target in self.targets
@@ -101,28 +106,32 @@ class Adapter:
 
     @torch.no_grad()
     def load(self, tensors: Mapping[str, Tensor], where: str) -> None:
-        """Take weights over, under their names in the file.
+        """Copy weights in, by their names in a file.
+
+        Args:
+            tensors: the weights, as `read` of a file gives them.
+            where: the file, for messages.
 
         Raises:
-            ModelError: there are other layers, other factors, or weight decomposition.
+            ModelError: layers or factors differ from this adapter's, or there is weight decomposition.
         """
         own = dict(self.weights())
-        known = {name for name in tensors if not name.endswith(".alpha")}
-        check_names({name.rpartition(".")[0] for name in known}, where)
-        for name in sorted(name for name in known if name.endswith(".dora_scale")):
+        names = {name for name in tensors if not name.endswith(".alpha")}
+        check_names({name.rpartition(".")[0] for name in names}, where)
+        for name in sorted(name for name in names if name.endswith(".dora_scale")):
             raise ModelError(
-                f"{where}: {name} decomposes the weight, which is not trained here; start from another adapter"
+                f"{where}: {name} decomposes the weight, which is not trained here; start from an adapter without dora_scale"
             )
-        for name in sorted(known - own.keys()):
+        for name in sorted(names - own.keys()):
             raise ModelError(f"{where} has {name}, which this adapter does not have; {nearest(name, own)}")
         for name, tensor in own.items():
-            if name not in known:
+            if name not in names:
                 raise ModelError(
-                    f"{where} does not have {name}; it was made with another preset, or without norms"
+                    f"{where} does not have {name}; it was made with another preset or without norms: set lokr.preset and lokr.norms as they were then"
                 )
             if tensors[name].shape != tensor.shape:
                 raise ModelError(
-                    f"{where}: {name} is of shape {tuple(tensors[name].shape)}, and here it is {tuple(tensor.shape)}; "
+                    f"{where}: {name} is of shape {tuple(tensors[name].shape)}, but this adapter needs {tuple(tensor.shape)}; "
                     "set lokr.factors as they were when it was made"
                 )
             tensor.copy_(tensors[name])
@@ -130,10 +139,10 @@ class Adapter:
 
 
 def adapter_of(tensors: Mapping[str, Tensor], parts: Mapping[str, Any], where: str) -> Adapter:
-    """The adapter that a file holds, on a model: layers and factors are the file's own.
+    """The adapter of a file, on a model. The layers and factors are the file's own.
 
     Args:
-        tensors: as read from the file.
+        tensors: the tensors that were read from the file.
         parts: the UNet and the text encoders, by the names of their folders.
         where: the file, for messages.
 
@@ -141,12 +150,12 @@ def adapter_of(tensors: Mapping[str, Tensor], parts: Mapping[str, Any], where: s
         ModelError: it changes layers that the model does not have, or in another way than by full matrices and norms.
     """
     changes = by_layer(tensors, where)
-    known = layers({name: parts[name] for name in ("unet", "text_encoder", "text_encoder_2")})
-    check_known(changes, known, where, "the model")
+    model_layers = layers({name: parts[name] for name in ("unet", "text_encoder", "text_encoder_2")})
+    check_known(changes, model_layers, where, "the model")
     targets = []
     weights: dict[str, Tensor] = {}
     for layer, own in changes.items():
-        part, module = known[layer]
+        part, module = model_layers[layer]
         bias = getattr(module, "bias", None)
         check_fits(layer, own, module.weight.shape, None if bias is None else bias.shape, where)
         if "dora_scale" in own:
@@ -155,7 +164,7 @@ def adapter_of(tensors: Mapping[str, Tensor], parts: Mapping[str, Any], where: s
             )
         w1 = own.get("lokr_w1")
         targets.append(Target(layer, part, module, 0 if w1 is None else _factor(w1, module, where)))
-        if w1 is None:  # LyCORIS saves both, and others the one that they train
+        if w1 is None:  # LyCORIS saves both w_norm and b_norm; other programs only the one that they train
             weights |= {f"{layer}.{kind}": torch.zeros_like(module.weight) for kind in NORM}
         weights |= {f"{layer}.{kind}": tensor for kind, tensor in own.items()}
     adapter = Adapter(targets)
@@ -164,7 +173,7 @@ def adapter_of(tensors: Mapping[str, Tensor], parts: Mapping[str, Any], where: s
 
 
 def _factor(w1: Tensor, module: Any, where: str) -> int:
-    """The factor that makes LyCORIS divide a layer as w1 says."""
+    """The factor for which LyCORIS divides a layer into this shape of w1."""
     outs, ins = module.weight.shape[:2]
     for factor in range(1, max(outs, ins) + 1):
         if (factorization(outs, factor)[0], factorization(ins, factor)[0]) == tuple(w1.shape):
@@ -184,7 +193,7 @@ def _module(target: Target, dtype: torch.dtype) -> Any:
             module = LokrModule(
                 target.name,
                 target.module,
-                lora_dim=1,  # full matrices: it only stands in the file, as alpha
+                lora_dim=1,  # has no effect on full matrices, but stands in the file, as alpha does
                 alpha=1,
                 factor=target.factor,
                 full_matrix=True,

@@ -1,4 +1,4 @@
-"""A layer with an adapter: what stands in for its forward pass, whichever way that is computed."""
+"""A layer with an adapter: what replaces its forward pass, whichever way that is computed."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 class Changed(ABC):
-    """What a layer that is changed computes.
+    """A layer's forward pass with the adapter's change.
 
     Args:
-        module: LyCORIS's, which holds `lokr_w1` and `lokr_w2` in full; or `w_norm` and `b_norm`.
+        module: LyCORIS's module. It holds `lokr_w1` and `lokr_w2` in full, or `w_norm` and `b_norm`.
         layer: the frozen layer: linear, a convolution, or a norm.
     """
 
@@ -28,28 +28,28 @@ class Changed(ABC):
         self.convolves = isinstance(layer, torch.nn.Conv2d)
 
     def apply(self) -> None:
-        """Let the layer give what this gives.
+        """Replace the layer's forward pass by this one.
 
-        It is the layer's class that is changed, and not its attribute `forward`: so torch.compile knows the layers of two
-        blocks as alike, and the blocks share what is compiled.
+        The layer's class is replaced, not its attribute `forward`: so torch.compile sees that the layers of two blocks are
+        alike, and the blocks share what is compiled.
         """
         self.layer.changed = self
         self.layer.__class__ = _changed_kind(self.kind)
 
     def remove(self) -> None:
-        """Let the layer give what it gave before."""
+        """Give the layer its own forward pass back."""
         self.layer.__class__ = self.kind
         del self.layer.changed
 
     @abstractmethod
     def __call__(self, x: Tensor) -> Tensor:
-        """What the layer makes of its input."""
+        """Compute the layer's output for an input."""
 
-    def fold(self) -> None:  # noqa: B027 - most have them by each step backward
-        """Give the weights the gradients of the update, where they do not have them yet."""
+    def fold(self) -> None:  # noqa: B027 - most kinds have the gradients after each backward pass
+        """Complete the gradients of the weights at the end of an update."""
 
-    def changed(self) -> None:  # noqa: B027 - most keep nothing that follows from them
-        """Notice that the weights were moved."""
+    def changed(self) -> None:  # noqa: B027 - most kinds keep nothing that depends on the weights
+        """React to new values of the weights."""
 
     def _product(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         if self.convolves:
@@ -63,7 +63,7 @@ class Changed(ABC):
 @cache
 def _changed_kind(kind: type) -> type:
     def forward(self: Any, x: Tensor) -> Tensor:
-        found: Tensor = self.changed(x)
-        return found
+        output: Tensor = self.changed(x)
+        return output
 
     return type(f"Changed{kind.__name__}", (kind,), {"forward": forward})

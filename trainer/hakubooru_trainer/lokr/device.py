@@ -1,4 +1,4 @@
-"""Whether Triton's kernels can be used for a tensor."""
+"""A check whether Triton's kernels can be used for a tensor."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def kernels(x: Tensor) -> Any:
-    """The module of kernels, where x lies on a GPU that can run them; None where plain operations are to be used."""
+    """The module of kernels if x lies on a GPU that can run them; None if plain operations have to be used."""
     if x.dtype not in {torch.bfloat16, torch.float16}:
         return None
     return _of_device(x.device) if x.is_cuda else None
@@ -23,7 +23,7 @@ def kernels(x: Tensor) -> Any:
 
 @cache
 def _of_device(device: torch.device) -> Any:
-    """Compile and run the smallest kernel once: Triton needs a C compiler, and not every machine has one."""
+    """The module of kernels, after its smallest one was compiled and run: Triton needs a C compiler, which not every machine has."""
     if importlib.util.find_spec("triton") is None:
         return None
     module = importlib.import_module("hakubooru_trainer.lokr.kernels")
@@ -33,7 +33,7 @@ def _of_device(device: torch.device) -> Any:
         torch.cuda.synchronize(device)
     except Exception as error:  # noqa: BLE001 - Triton raises what its compilers raise
         warnings.warn(
-            f"Triton cannot compile for this GPU ({error}); plain operations are used, which take longer. Installing gcc often mends it",
+            f"Triton cannot compile for this GPU ({error}); slower plain operations are used. Installing gcc often helps",
             stacklevel=2,
         )
         return None

@@ -1,4 +1,4 @@
-"""The adapter's file as ComfyUI, the sd-webui and LyCORIS read it: SGM's names, and the metadata they ask for."""
+"""Reading and writing an adapter's file as ComfyUI, the sd-webui and LyCORIS read it: SGM's names, and the metadata they use."""
 
 from __future__ import annotations
 
@@ -34,47 +34,47 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def tensors(adapter: Adapter, dtype: torch.dtype) -> dict[str, Tensor]:
-    """What the file holds: w1, w2 and alpha of each layer, the differences of norms."""
-    found = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in adapter.weights()}
+    """The tensors of an adapter's file: w1, w2 and alpha of each layer, and the differences of norms."""
+    named = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in adapter.weights()}
     for target in adapter.targets:
         if target.factor:
-            found[f"{target.name}.alpha"] = torch.tensor(1.0, dtype=dtype)
-    return found
+            named[f"{target.name}.alpha"] = torch.tensor(1.0, dtype=dtype)
+    return named
 
 
 def write(path: Path, adapter: Adapter, dtype: torch.dtype, metadata: Mapping[str, str]) -> None:
-    """Write the adapter; the file appears whole or not at all.
+    """Write an adapter to a file, which appears whole or not at all.
 
-    The metadata gets `sshs_model_hash`, the SHA-256 of the tensors by sd-scripts' rule, by which other tools know files.
+    The metadata gets `sshs_model_hash`, the SHA-256 of the tensors by sd-scripts' rule; other tools identify files by it.
     """
-    held = tensors(adapter, dtype)
-    data = memoryview(save(held))
+    contents = tensors(adapter, dtype)
+    data = memoryview(save(contents))
     digest = hashlib.sha256(data[8 + int.from_bytes(data[:8], "little") :]).hexdigest()
     data.release()
     with replacing(path) as beside:
-        save_file(held, beside, dict(metadata) | {"sshs_model_hash": digest})
+        save_file(contents, beside, dict(metadata) | {"sshs_model_hash": digest})
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """The tensors of an adapter's file, with `scalar` multiplied into w1.
+    """Read the tensors of an adapter's file, with `scalar` multiplied into w1.
 
     Raises:
-        ModelError: it is not there, not safetensors, of another kind of adapter, or holds NaN or infinity.
+        ModelError: the file is missing, not safetensors, another kind of adapter, or holds NaN or infinity.
     """
     with open_file(path) as file:
-        found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-    for name, tensor in found.items():
-        if name.endswith(".alpha"):  # LoKr of full matrices has no use for it, and some hold infinity
+        stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+    for name, tensor in stored.items():
+        if name.endswith(".alpha"):  # full matrices do not use it, and some files have infinity there
             continue
         if not tensor.is_floating_point():
             raise ModelError(
-                f"{path}: {name} is stored as {tensor.dtype}; take the adapter in fp16, bf16 or fp32"
+                f"{path}: {name} is stored as {tensor.dtype}; use an adapter in fp16, bf16 or fp32"
             )
         if not is_finite(tensor):
             raise ModelError(
-                f"{path}: {name} holds NaN or infinity; the adapter is broken: take an earlier one"
+                f"{path}: {name} holds NaN or infinity; the adapter is broken: use an earlier one"
             )
-    layers = by_layer(found, str(path))
+    layers = by_layer(stored, str(path))
     return {f"{layer}.{own}": tensor for layer, some in layers.items() for own, tensor in some.items()}
 
 
@@ -89,7 +89,18 @@ def metadata(
     v: bool,
     fingerprint: str,
 ) -> dict[str, str]:
-    """What a file says of how it was made, in sd-scripts' words (`ss_…`) and in modelspec's; `tags` from `tag_counts`."""
+    """The metadata of an adapter's file, in sd-scripts' words (`ss_…`) and in modelspec's.
+
+    Args:
+        options: the options of the run.
+        samples: the images that were trained on.
+        sizes: the sizes of their buckets.
+        tags: how many captions have each tag, from `tag_counts`.
+        update: the number of updates so far.
+        epoch: the number of epochs so far.
+        v: whether the model predicts v.
+        fingerprint: the fingerprint of the data set.
+    """
     preset = PRESETS[options.lokr.preset]
     arguments = {
         "algo": "lokr",
@@ -99,7 +110,7 @@ def metadata(
         "train_norm": preset.norms and options.lokr.norms,
     }
     now = datetime.now(UTC)
-    said: dict[str, Any] = {
+    values: dict[str, Any] = {
         "ss_base_model_version": "sdxl_base_v1-0",
         "ss_sd_model_name": options.model.path.replace("\\", "/").rpartition("/")[2],
         "ss_v2": False,
@@ -143,12 +154,12 @@ def metadata(
     }
     return {
         key: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        for key, value in said.items()
+        for key, value in values.items()
     }
 
 
 def tag_counts(samples: Samples, options: Options, most: int = 5000) -> dict[str, int]:
-    """How many captions have each tag, the most frequent ones."""
+    """How many captions have each tag, for the most frequent tags."""
     sides = options.captions.unchanged().sides
     counts: Counter[str] = Counter()
     for texts in samples.texts():

@@ -1,13 +1,14 @@
-"""How a layer with a LoKr computes x · (W + w1 ⊗ w2): by the merged weight, or by the factors on the activations.
+"""Ways to compute x · (W + w1 ⊗ w2): by the merged weight, or by the factors on the activations.
 
 With C the cost of the product x · W, and f the size of w1, forward and backward cost
 
-* 3 C by the merged weight, as plain weights do: it is built once an update, the gradient with respect to it is summed over
-  the update, and folded into those of w1 and w2 at the end. That is exact, since the loss sees the factors through the
-  merged weight alone. It takes the memory of two more weights.
-* (2 + 3 / f) C by the factors, and two copies of the activations that are moved about.
+* 3 C by the merged weight, as for plain weights. The weight is built once an update. The gradient with respect to it is
+  summed over the update, and folded into those of w1 and w2 at the end. That is exact, since the loss sees the factors
+  through the merged weight alone. It takes the memory of two more weights.
+* (2 + 3 / f) C by the factors, plus two copies of activations.
 
-Timed on a processor, factors beside merged weight, building and folding left out (`make bench-train` times the whole):
+Times on a processor of the factors divided by those of the merged weight, without building and folding (`make bench-train`
+times the whole):
 
 | layer | f = 2 | f = 4 | f = 8 |
 |---|---|---|---|
@@ -15,10 +16,10 @@ Timed on a processor, factors beside merged weight, building and folding left ou
 | convolution, 3 by 3 | | | 0.62 to 0.95 |
 | convolution, 1 by 1 | | | 1.35 |
 
-In half precision a merged weight would lose most of a small difference to rounding (w2 of 2e-5 beside W of 3e-2), and the
-difference by itself costs a fourth product: there the factors are used, by `fused`, which makes no copies. In single precision
-they are used for layers that see one vector an image, such as those of the timestep's embedding: for them a gradient
-of the size of W is dear.
+In half precision a merged weight would lose most of a small difference to rounding (w2 of 2e-5 beside W of 3e-2), and
+computing the difference by itself costs a fourth product. So `fused` uses the factors there, without copies. In single
+precision the factors are used for layers that see one vector an image, such as those of the timestep's embedding: a
+gradient of the size of W is too costly for them.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 
 class Merged(Changed):
-    """By the merged weight."""
+    """A LoKr layer that computes with the merged weight W + w1 ⊗ w2."""
 
     def __init__(self, module: Any, layer: Any) -> None:
         super().__init__(module, layer)
@@ -45,22 +46,22 @@ class Merged(Changed):
         self.changed()
 
     def __call__(self, x: Tensor) -> Tensor:
-        """One product."""
+        """Compute one product with the merged weight."""
         return self._product(x, self.weight, self.layer.bias)
 
     @torch.no_grad()
     def changed(self) -> None:
-        """Build the weight anew."""
-        held = self.layer.weight
-        w1, w2 = self.module.lokr_w1.to(held), self.module.lokr_w2.to(held)
+        """Build the merged weight again."""
+        frozen = self.layer.weight
+        w1, w2 = self.module.lokr_w1.to(frozen), self.module.lokr_w2.to(frozen)
         blocks = (w1.shape[0], w2.shape[0], w1.shape[1], *w2.shape[1:])
         spread = (w1.shape[0], 1, w1.shape[1], *[1] * (w2.ndim - 1))
         product = w1.view(spread), w2[None, :, None]
-        torch.addcmul(held.view(blocks), *product, out=self.weight.view(blocks))
+        torch.addcmul(frozen.view(blocks), *product, out=self.weight.view(blocks))
 
     @torch.no_grad()
     def fold(self) -> None:
-        """D w1 and d w2 from d (W + w1 ⊗ w2), by the sums over the places that each number of theirs went to."""
+        """Add the gradients of w1 and w2. Each is a sum of the merged weight's gradient over the places that one number went to."""
         if self.weight.grad is None:
             return
         w1, w2 = self.module.lokr_w1, self.module.lokr_w2
@@ -69,7 +70,7 @@ class Merged(Changed):
         )  # (a, b, c, d k)
         flat = w2.reshape(w2.shape[0], -1)  # (b, d k)
         d_w2 = torch.zeros_like(flat)[:, None]
-        # A row of w1 at a time: an einsum over all of it copies the gradient twice to bring like places together.
+        # One row of w1 at a time: an einsum over all of it would copy the gradient twice to reorder it.
         for row, block in zip(w1, blocks, strict=True):
             d_w2.baddbmm_(row.expand(len(block), 1, -1), block)
         _add(w1, torch.stack([torch.bmm(block, flat[:, :, None]).sum((0, 2)) for block in blocks]))
@@ -78,15 +79,15 @@ class Merged(Changed):
 
 
 class Factored(Changed):
-    """By the frozen layer, and the factors on the activations."""
+    """A LoKr layer that adds the factors' product on the activations to the frozen layer's."""
 
     def __call__(self, x: Tensor) -> Tensor:
-        """The frozen layer's product, and two small ones."""
+        """Compute the frozen layer's product and two small ones."""
         w1, w2 = self.module.lokr_w1.to(x.dtype), self.module.lokr_w2.to(x.dtype)
         frozen = self._product(x, self.layer.weight, self.layer.bias)
         if not self.convolves:
             blocks = x.reshape(-1, w1.shape[1], w2.shape[1])
-            if w2.shape[1] <= w2.shape[0]:  # w1 goes over the smaller side
+            if w2.shape[1] <= w2.shape[0]:  # apply w1 on the narrower side
                 mixed = functional.linear(functional.linear(blocks.transpose(1, 2), w1).transpose(1, 2), w2)
             else:
                 mixed = functional.linear(functional.linear(blocks, w2).transpose(1, 2), w1).transpose(1, 2)
@@ -98,10 +99,10 @@ class Factored(Changed):
 
 
 class Normed(Changed):
-    """A norm by the sum of its own and the trained weights, in one pass; LyCORIS takes two."""
+    """A norm with the sum of its own and the trained weights, in one pass; LyCORIS takes two."""
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Computed in what the trained weights are held in, since bfloat16 knows no 1 + 2e-5; given in what x is in."""
+        """Compute in the trained weights' precision, since bfloat16 has no 1 + 2e-5; the result has the dtype of x."""
         layer = self.layer
         weight, bias = layer.weight + self.module.w_norm, layer.bias + self.module.b_norm
         grouped = isinstance(layer, torch.nn.GroupNorm)

@@ -1,8 +1,8 @@
-"""A LoKr layer on activations, with its own way back: nothing is copied, and sums are made where products are written.
+"""A LoKr layer on activations with its own backward pass, which copies nothing and adds products as they are written.
 
 x · (W + w1 ⊗ w2) is x · W plus two small products. Rows of activations are f pieces of d numbers, so w2 applies to all pieces
-by one matrix product, whose result is added to x · W as it is written; w1 mixes the pieces in one pass (`mix`). It
-mixes where the activations are narrower: before w2, or after it.
+by one matrix product, whose result is added to x · W as it is written. w1 mixes the pieces in one pass (`mix`), on the side
+where the activations are narrower: before w2 or after it.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 
 class Fused(Changed):
-    """By the frozen layer, and the factors on the activations, in as few passes as can be.
+    """A LoKr layer that adds the factors' product on the activations to the frozen layer's, in as few passes as possible.
 
-    The factors are rounded to the precision of the activations once an update. Their gradients come in float32 at least.
+    The factors are rounded to the precision of the activations once an update. Their gradients are in float32 or wider.
     """
 
     def __init__(self, module: Any, layer: Any) -> None:
@@ -31,22 +31,22 @@ class Fused(Changed):
         self._rounded: tuple[Tensor, Tensor] | None = None
 
     def __call__(self, x: Tensor) -> Tensor:
-        """(…, in) → (…, out), or (N, in, H, W) → (N, out, H', W')."""
+        """Compute the layer: (…, in) → (…, out), or (N, in, H, W) → (N, out, H', W')."""
         device, layer = x.device.type, self.layer
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
         with torch.autocast(device, enabled=False):
             frozen = layer.weight.to(dtype), None if layer.bias is None else layer.bias.to(dtype)
-            given = x.to(dtype), self.module.lokr_w1, self.module.lokr_w2, *self._factors(dtype), *frozen
+            arguments = x.to(dtype), self.module.lokr_w1, self.module.lokr_w2, *self._factors(dtype), *frozen
             if self.convolves:
                 y: Tensor = _Convolution.apply(  # type: ignore[no-untyped-call] # torch's
-                    *given, (layer.stride, layer.padding, layer.dilation)
+                    *arguments, (layer.stride, layer.padding, layer.dilation)
                 )
             else:
-                y = _Linear.apply(*given)  # type: ignore[no-untyped-call]
+                y = _Linear.apply(*arguments)  # type: ignore[no-untyped-call]
         return y
 
     def changed(self) -> None:
-        """Round the factors anew, in place: a captured graph reads them where they lie."""
+        """Round the factors again, in place, since a captured graph reads them at their addresses."""
         if self._rounded is not None:
             with torch.no_grad():
                 self._rounded[0].copy_(self.module.lokr_w1)
@@ -61,7 +61,7 @@ class Fused(Changed):
 
 class _Linear(Function):
     @staticmethod
-    def forward(  # noqa: PLR0917 - torch passes them so
+    def forward(  # noqa: PLR0917 - torch passes them by position
         ctx: Any,
         x: Tensor,
         _: Tensor,
@@ -103,7 +103,7 @@ class _Linear(Function):
 
 class _Convolution(Function):
     @staticmethod
-    def forward(  # noqa: PLR0917 - torch passes them so
+    def forward(  # noqa: PLR0917 - torch passes them by position
         ctx: Any, x: Tensor, _: Tensor, __: Tensor, w1: Tensor, w2: Tensor, weight: Tensor, bias: Tensor | None, how: Any
     ) -> Tensor:  # fmt: skip
         (a, c), d = w1.shape, w2.shape[1]
@@ -137,5 +137,5 @@ def _convolution_backward(dy: Tensor, x: Tensor, weight: Tensor, how: Any, *more
 
 
 def _add_product(into: Tensor, left: Tensor, right: Tensor) -> None:
-    """Add left · right as it is written."""
+    """Add left · right to `into` in one operation."""
     torch.addmm(into, left, right, out=into)

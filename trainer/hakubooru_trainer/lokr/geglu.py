@@ -17,10 +17,10 @@ _BLOCK: Final = 1024
 
 
 class FusedGeglu(GEGLU):
-    """diffusers' GEGLU: h · gelu(g) of a projection's halves h and g; on a GPU in half precision by one kernel."""
+    """diffusers' GEGLU, h · gelu(g) for the halves h and g of a projection; one kernel on a GPU in half precision."""
 
     def forward(self, hidden_states: Tensor) -> Tensor:
-        """(…, in) → (…, out)."""
+        """Compute the layer: (…, in) → (…, out)."""
         both = self.proj(hidden_states)
         if kernels(both) is not None:
             gated: Tensor = _Gate.apply(both)  # type: ignore[no-untyped-call] # torch's
@@ -31,7 +31,7 @@ class FusedGeglu(GEGLU):
 
 
 def fuse(model: torch.nn.Module) -> None:
-    """Let every GEGLU of a model compute in one pass."""
+    """Replace every GEGLU of a model by `FusedGeglu`."""
     for module in model.modules():
         if type(module) is GEGLU:
             module.__class__ = FusedGeglu

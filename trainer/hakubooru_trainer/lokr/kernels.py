@@ -1,10 +1,10 @@
-"""Triton kernels for what a LoKr adds to SDXL's layers, and for the layers between them, in half precision on a GPU.
+"""Triton kernels for LoKr, norms and GEGLU in half precision on a GPU.
 
-Each reads its inputs once, computes in float32 and writes its outputs once. Sums over rows are made of parts in a fixed order,
-so that the same inputs give the same bits. The functions that launch them are in `mix`, `norms` and `geglu`.
+Each reads its inputs once, computes in float32 and writes its outputs once. Sums over rows are added in a fixed order,
+so that the same inputs give the same bits. The functions that launch the kernels are in `mix`, `norms` and `geglu`.
 """
 
-# Triton reads these functions itself: types are those of pointers, blocks and constants, which Python has no names for.
+# Triton compiles these functions: their arguments are pointers, blocks and constants, for which Python has no types.
 # mypy: ignore-errors
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import triton.language as tl
 def mix(
     x, w, y, rows, width, A: tl.constexpr, C: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, ADD: tl.constexpr
 ):  # fmt: skip
-    """y[r, a, k] = Σ_c w[a, c] · x[r, c, k], or that added to y."""
+    """Compute y[r, a, k] = Σ_c w[a, c] · x[r, c, k], or add it to y."""
     r = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)[:, None]
     k = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)[None, :]
     inside = (r < rows) & (k < width)
@@ -39,7 +39,7 @@ def mix_backward(
     x, w, dy, dx, y, parts, rows, width,
     A: tl.constexpr, C: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, ADD: tl.constexpr, AGAIN: tl.constexpr
 ):  # fmt: skip
-    """The gradients of `mix`: dx, or that added to dx; a part of dw for each program; and w · x again, if asked for."""
+    """Compute the gradients of `mix`: dx, or add it to dx; a part of dw for each program; and w · x if AGAIN is set."""
     r = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)[:, None]
     k = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)[None, :]
     inside = (r < rows) & (k < width)
@@ -69,7 +69,7 @@ def mix_backward(
 
 @triton.jit
 def layer_norm(x, w, b, y, means, rates, width, eps, BLOCK: tl.constexpr):
-    """A row of (rows, width): (x - mean) · rate · w + b; a program each."""
+    """Compute (x - mean) · rate · w + b for a row of (rows, width); one program a row."""
     row = tl.program_id(0)
     k = tl.arange(0, BLOCK)
     inside = k < width
@@ -88,7 +88,7 @@ def layer_norm(x, w, b, y, means, rates, width, eps, BLOCK: tl.constexpr):
 def layer_norm_backward(
     x, w, dy, means, rates, dx, dw, db, rows, width, EACH: tl.constexpr, BLOCK: tl.constexpr
 ):
-    """The gradients of `layer_norm` for EACH rows: dx, and the rows' part of dw and db."""
+    """Compute the gradients of `layer_norm` for EACH rows: dx, and the rows' part of dw and db."""
     program = tl.program_id(0)
     k = tl.arange(0, BLOCK)
     inside = k < width
@@ -98,23 +98,23 @@ def layer_norm_backward(
     start = first.to(tl.int64) * width
     for i in range(tl.minimum(EACH, rows - first)):
         at, row = start + i * width + k, first + i
-        given = tl.load(dy + at, mask=inside, other=0.0).to(tl.float32)
+        slopes = tl.load(dy + at, mask=inside, other=0.0).to(tl.float32)
         values = tl.load(x + at, mask=inside, other=0.0).to(tl.float32)
         rate = tl.load(rates + row)
         normal = tl.where(inside, (values - tl.load(means + row)) * rate, 0.0)
-        scaled = given * weight
+        scaled = slopes * weight
         along = tl.sum(scaled * normal) / width
         result = (scaled - normal * along - tl.sum(scaled) / width) * rate
         tl.store(dx + at, result.to(dx.dtype.element_ty), mask=inside)
-        of_w += given * normal
-        of_b += given
+        of_w += slopes * normal
+        of_b += slopes
     tl.store(dw + program * width + k, of_w, mask=inside)
     tl.store(db + program * width + k, of_b, mask=inside)
 
 
 @triton.jit
 def group_moments(x, means, rates, size, eps, BLOCK: tl.constexpr):
-    """Mean and 1/√(variance + eps) of each group of `size` numbers; a program each."""
+    """Compute mean and 1/√(variance + eps) of each group of `size` numbers; one program a group."""
     group = tl.program_id(0)
     start = group.to(tl.int64) * size
     total = tl.zeros((BLOCK,), tl.float32)
@@ -135,7 +135,7 @@ def group_moments(x, means, rates, size, eps, BLOCK: tl.constexpr):
 
 @triton.jit
 def group_norm(x, w, b, means, rates, y, channels, each, places, BLOCK: tl.constexpr):
-    """(x - mean) · rate · w + b over a block of places of one channel; `each` channels are a group."""
+    """Compute (x - mean) · rate · w + b over a block of places of one channel; `each` channels are a group."""
     plane = tl.program_id(0)
     channel, group = plane % channels, plane // each
     k = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
@@ -148,7 +148,7 @@ def group_norm(x, w, b, means, rates, y, channels, each, places, BLOCK: tl.const
 
 @triton.jit
 def group_norm_sums(x, dy, means, rates, dw, db, each, places, BLOCK: tl.constexpr):
-    """Σ dy · normal and Σ dy over the places of one channel of one image."""
+    """Compute Σ dy · normal and Σ dy over the places of one channel of one image."""
     plane = tl.program_id(0)
     group = plane // each
     mean, rate = tl.load(means + group), tl.load(rates + group)
@@ -156,9 +156,9 @@ def group_norm_sums(x, dy, means, rates, dw, db, each, places, BLOCK: tl.constex
     of_w, of_b = tl.zeros((BLOCK,), tl.float32), tl.zeros((BLOCK,), tl.float32)
     for at in range(0, places, BLOCK):
         k = at + tl.arange(0, BLOCK)
-        given = tl.load(dy + start + k, mask=k < places, other=0.0).to(tl.float32)
-        of_w += given * (tl.load(x + start + k, mask=k < places, other=0.0).to(tl.float32) - mean)
-        of_b += given
+        slopes = tl.load(dy + start + k, mask=k < places, other=0.0).to(tl.float32)
+        of_w += slopes * (tl.load(x + start + k, mask=k < places, other=0.0).to(tl.float32) - mean)
+        of_b += slopes
     tl.store(dw + plane, tl.sum(of_w) * rate)
     tl.store(db + plane, tl.sum(of_b))
 
@@ -167,7 +167,7 @@ def group_norm_sums(x, dy, means, rates, dw, db, each, places, BLOCK: tl.constex
 def group_norm_backward(
     x, w, dy, means, rates, along, level, dx, channels, each, places, BLOCK: tl.constexpr
 ):
-    """The gradient of x over a block of places of one channel; `along` and `level` are means over the group."""
+    """Compute the gradient of x over a block of places of one channel; `along` and `level` are means over the group."""
     plane = tl.program_id(0)
     channel, group = plane % channels, plane // each
     k = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
@@ -181,7 +181,7 @@ def group_norm_backward(
 
 @triton.jit
 def geglu(x, y, width, BLOCK: tl.constexpr):
-    """Y = h · gelu(g), where a row of x is h and g side by side, `width` numbers each."""
+    """Compute y = h · gelu(g), where a row of x is h and g side by side, `width` numbers each."""
     row = tl.program_id(0).to(tl.int64)
     k = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     inside = k < width
@@ -193,15 +193,15 @@ def geglu(x, y, width, BLOCK: tl.constexpr):
 
 @triton.jit
 def geglu_backward(x, dy, dx, width, BLOCK: tl.constexpr):
-    """The gradients of h and g, side by side."""
+    """Compute the gradients of h and g, side by side."""
     row = tl.program_id(0).to(tl.int64)
     k = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     inside = k < width
     h = tl.load(x + row * 2 * width + k, mask=inside, other=0.0).to(tl.float32)
     g = tl.load(x + row * 2 * width + width + k, mask=inside, other=0.0).to(tl.float32)
-    given = tl.load(dy + row * width + k, mask=inside, other=0.0).to(tl.float32)
+    slopes = tl.load(dy + row * width + k, mask=inside, other=0.0).to(tl.float32)
     below = 0.5 * (1 + tl.erf(g * 0.7071067811865476))  # the normal distribution's share below g
     density = tl.exp(-0.5 * g * g) * 0.3989422804014327
-    tl.store(dx + row * 2 * width + k, (given * g * below).to(dx.dtype.element_ty), mask=inside)
-    of_g = given * h * (below + g * density)
+    tl.store(dx + row * 2 * width + k, (slopes * g * below).to(dx.dtype.element_ty), mask=inside)
+    of_g = slopes * h * (below + g * density)
     tl.store(dx + row * 2 * width + width + k, of_g.to(dx.dtype.element_ty), mask=inside)

@@ -1,4 +1,4 @@
-"""The layers of an adapter's file: what can be read of them, whether they fit a model, and the change that they make."""
+"""The layers of an adapter's file: reading them, checking that they fit a model, and the change that they make."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _OTHER_KINDS: Final = {
     r"\.diff(_b)?$|\.set_weight$|\.reshape_weight$": "a difference of whole weights",
     r"^bundle_emb|^emb_params|string_to_param": "a textual inversion",
 }
-"""What else names of tensors tell of, by pattern."""
+"""Kinds of adapters that are not read here, by patterns of their tensors' names."""
 
 _OTHER_NAMES: Final = {
     r"(model\.diffusion_model|first_stage_model|conditioner|cond_stage_model)\.": "as in a whole checkpoint",
@@ -43,14 +43,18 @@ _OTHER_NAMES: Final = {
     r"(unet|text_encoder|text_encoder_2|transformer|diffusion_model|base_model)\.": "as PEFT or diffusers names them",
     r"(?!lora_(unet|te1|te2)_)": "in a way of another program",
 }
-"""How other programs name layers, by pattern of their beginning; the first that fits counts."""
+"""Naming schemes of other programs, by patterns of how names begin; the first match counts."""
 
 
 def by_layer(tensors: Mapping[str, Tensor], where: str) -> dict[str, dict[str, Tensor]]:
-    """The tensors of an adapter, layer by layer, with `scalar` multiplied into w1.
+    """Group the tensors of an adapter by layer, with `scalar` multiplied into w1.
+
+    Args:
+        tensors: the tensors by their names in the file.
+        where: the file, for messages.
 
     Raises:
-        ModelError: there is none, or one is of another kind of adapter; the message names the tensor.
+        ModelError: there is no layer, or a tensor of another kind of adapter; the message names the tensor.
     """
     layers: dict[str, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
@@ -63,7 +67,9 @@ def by_layer(tensors: Mapping[str, Tensor], where: str) -> dict[str, dict[str, T
         layer, _, own = name.rpartition(".")
         if own not in LOKR | NORM | {"scalar"}:
             check_names([layer], where)
-            raise ModelError(f"{where}: {name} is no tensor of a LoKr of full matrices or of a norm")
+            raise ModelError(
+                f"{where}: {name} is not a tensor of a LoKr of full matrices, nor of a norm; use it with the program that made it"
+            )
         layers.setdefault(layer, {})[own] = tensor
     if not layers:
         raise ModelError(f"{where} holds no layer; name the file of an adapter")
@@ -71,17 +77,19 @@ def by_layer(tensors: Mapping[str, Tensor], where: str) -> dict[str, dict[str, T
         if (scalar := some.get("scalar")) is None:
             continue
         if scalar.numel() != 1:
-            raise ModelError(f"{where}: {layer}.scalar is of shape {tuple(scalar.shape)}; it is one number")
+            raise ModelError(
+                f"{where}: {layer}.scalar is of shape {tuple(scalar.shape)}; it must be one number"
+            )
         if "lokr_w1" in some:
             some["lokr_w1"] = some["lokr_w1"].float() * some.pop("scalar").float().reshape(())
     return layers
 
 
 def check_names(layers: Iterable[str], where: str) -> None:
-    """Refuse layers that are named as other programs name them.
+    """Refuse layers with names of other programs.
 
     Raises:
-        ModelError: there is one.
+        ModelError: a layer has such a name.
     """
     for layer in sorted(layers):
         if names := _names_of(layer):
@@ -91,13 +99,19 @@ def check_names(layers: Iterable[str], where: str) -> None:
             )
 
 
-def check_known(layers: Iterable[str], known: Collection[str], where: str, model: str) -> None:
+def check_known(layers: Iterable[str], in_model: Collection[str], where: str, model: str) -> None:
     """Refuse layers that a model does not have, with the reason.
 
+    Args:
+        layers: the names of the adapter's layers.
+        in_model: the names of the model's layers.
+        where: the adapter's file, for messages.
+        model: the model, for messages.
+
     Raises:
-        ModelError: there is one.
+        ModelError: the model does not have one of the layers.
     """
-    unknown = sorted(layer for layer in layers if layer not in known)
+    unknown = sorted(layer for layer in layers if layer not in in_model)
     check_names(unknown, where)
     for layer in unknown:
         raise ModelError(
@@ -112,20 +126,22 @@ def check_fits(
 
     Args:
         layer: its name.
-        tensors: as `by_layer` gives them.
+        tensors: its tensors, from `by_layer`.
         weight: the shape of the model's weight.
-        bias: the shape of its bias, if it has one.
+        bias: the shape of the model's bias, or None.
         where: the adapter's file, for messages.
 
     Raises:
-        ModelError: it does not fit.
+        ModelError: the layer is incomplete or does not fit.
     """
     _check_whole(layer, tensors, where)
     expected = {"w_norm": weight, "b_norm": bias}
     for own in NORM & tensors.keys():
         shape = expected[own]
         if shape is None:
-            raise ModelError(f"{where}: {layer}.{own} changes a bias, and that layer of the model has none")
+            raise ModelError(
+                f"{where}: {layer}.{own} changes a bias, but the model's layer has none; it was made for another model"
+            )
         if list(tensors[own].shape) != list(shape):
             raise _misfit(where, f"{layer}.{own}", tensors[own].shape, shape)
     if "lokr_w1" not in tensors:
@@ -133,7 +149,7 @@ def check_fits(
     w1, w2 = tensors["lokr_w1"], tensors["lokr_w2"]
     if w1.dim() != 2 or w2.dim() not in {2, 4}:
         raise ModelError(
-            f"{where}: {layer}.lokr_w1 and lokr_w2 are of shapes {tuple(w1.shape)} and {tuple(w2.shape)}; w1 is a matrix, and "
+            f"{where}: {layer}.lokr_w1 and lokr_w2 are of shapes {tuple(w1.shape)} and {tuple(w2.shape)}; w1 must be a matrix, and "
             "w2 a matrix or the weight of a convolution"
         )
     product = [w1.shape[0] * w2.shape[0], w1.shape[1] * w2.shape[1], *w2.shape[2:]]
@@ -142,21 +158,21 @@ def check_fits(
     scale = tensors.get("dora_scale")
     if scale is not None and _dora_axis(scale, weight) is None:
         raise ModelError(
-            f"{where}: {layer}.dora_scale is of shape {tuple(scale.shape)}; for a weight of shape {tuple(weight)} it has "
+            f"{where}: {layer}.dora_scale is of shape {tuple(scale.shape)}; for a weight of shape {tuple(weight)} it must have "
             f"{weight[0]} numbers, one for each output, or 1 x {weight[1]}, one for each input"
         )
 
 
 def changed(weight: Tensor, tensors: Layer, scale: float) -> Tensor:
-    """A weight with a share of a layer's change, fp32.
+    """A weight with a share of a layer's change added, fp32.
 
-    With `dora_scale` m the whole change is (W + ΔW) m / ‖W + ΔW‖, the norm of each output's or each input's weights, as
-    LyCORIS has it. A share of it lies on the line from W to there, as ComfyUI and the sd-webui have it.
+    With `dora_scale` m the whole change is (W + ΔW) m / ‖W + ΔW‖, with the norm over each output's or each input's weights, as in
+    LyCORIS. A share of it lies on the line between W and that, as in ComfyUI and the sd-webui.
 
     Args:
-        weight: of the model.
-        tensors: of the layer, which fits.
-        scale: how much of the change.
+        weight: the model's weight.
+        tensors: the tensors of the layer, which fit.
+        scale: the share of the change.
     """
     weight = weight.float()
     w1, w2 = tensors["lokr_w1"].float(), tensors["lokr_w2"].float()
@@ -176,7 +192,7 @@ def _check_whole(layer: str, tensors: Layer, where: str) -> None:
     missing = {"lokr_w1", "lokr_w2"} - kinds
     if kinds & NORM and kinds - NORM:
         raise ModelError(
-            f"{where}: {layer} is a norm and has {min(kinds - NORM)} too, which belongs to a LoKr"
+            f"{where}: {layer} is a norm, but also has {min(kinds - NORM)}, which belongs to a LoKr; the file is damaged"
         )
     if not kinds & NORM and missing:
         raise ModelError(
@@ -185,19 +201,19 @@ def _check_whole(layer: str, tensors: Layer, where: str) -> None:
 
 
 def _names_of(layer: str) -> str:
-    """In which way of another program a layer is named; empty where it is named as here."""
+    """The naming scheme of another program that a layer's name follows; empty if it follows ours."""
     return next((names for pattern, names in _OTHER_NAMES.items() if re.match(pattern, layer)), "")
 
 
 def _misfit(where: str, name: str, shape: Sequence[int], wanted: Sequence[int]) -> ModelError:
     return ModelError(
-        f"{where}: {name} is of shape {tuple(shape)}, and the model's weight of {tuple(wanted)}; "
+        f"{where}: {name} is of shape {tuple(shape)}, but the model's weight is of shape {tuple(wanted)}; "
         "it was made for a model of another size"
     )
 
 
 def _dora_axis(scale: Tensor, weight: Sequence[int]) -> int | None:
-    """Along which axis of a weight the norms are given: 0 outputs, 1 inputs."""
+    """The axis of a weight that the norms are given along: 0 for outputs, 1 for inputs, None if they fit neither."""
     bare = _bare(scale.shape)
     if bare in ([weight[0], 1], [weight[0]]):
         return 0
@@ -205,5 +221,5 @@ def _dora_axis(scale: Tensor, weight: Sequence[int]) -> int | None:
 
 
 def _bare(shape: Sequence[int]) -> list[int]:
-    """A shape without the ones of a convolution of 1 by 1."""
+    """A shape without the two ones of a 1 by 1 convolution."""
     return list(shape[:2]) if all(size == 1 for size in shape[2:]) else list(shape)

@@ -1,6 +1,6 @@
-"""The small factor of a LoKr on activations: y[r, a, k] = Σ_c w[a, c] · x[r, c, k], in one pass over memory.
+"""Mixing activations with the small factor of a LoKr: y[r, a, k] = Σ_c w[a, c] · x[r, c, k], in one pass over memory.
 
-The sum has at most a handful of terms, so all that it costs is reading x and writing y. On a GPU a Triton kernel does it;
+The sum has at most a handful of terms, so reading x and writing y is the whole cost. On a GPU a Triton kernel does it;
 elsewhere matrix products do, with the same result but for rounding.
 """
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _TILE: Final = 1024
-"""Places (r, k) that one program of a kernel takes."""
+"""Places (r, k) that one program of a kernel handles."""
 _LARGEST: Final = 8
 """The largest factor that the kernels unroll."""
 
 
 def mix(x: Tensor, w: Tensor, into: Tensor | None = None) -> Tensor:
-    """Give w · x, or add it to `into`.
+    """Compute w · x, or add it to `into`.
 
     Args:
         x: (R, C, K), contiguous.
         w: (A, C), contiguous, of the dtype of x.
-        into: (R, A, K), contiguous; changed in place where it is given.
+        into: (R, A, K), contiguous, changed in place; None for a new tensor.
 
     Returns:
         (R, A, K), of the dtype of x.
@@ -46,17 +46,17 @@ def mix(x: Tensor, w: Tensor, into: Tensor | None = None) -> Tensor:
 def mix_backward(
     x: Tensor, w: Tensor, dy: Tensor, dx: Tensor | None = None, *, again: bool = False
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Give the gradients of `mix`, reading x and dy once.
+    """Compute the gradients of `mix`, reading x and dy once.
 
     Args:
         x: (R, C, K), contiguous.
         w: (A, C), contiguous, of the dtype of x.
         dy: (R, A, K), contiguous.
-        dx: (R, C, K), contiguous; the gradient of x is added to it where it is given.
-        again: whether to give w · x too.
+        dx: (R, C, K), contiguous; the gradient of x is added to it. None for a new tensor.
+        again: whether to compute w · x too.
 
     Returns:
-        The gradient of x, (R, C, K); that of w, (A, C), in float32 or wider; and w · x, (R, A, K), if it was asked for.
+        The gradient of x, (R, C, K); the gradient of w, (A, C), in float32 or wider; and w · x, (R, A, K), or None.
     """
     run = kernels(x) if max(w.shape) <= _LARGEST else None
     if run is None:
@@ -80,9 +80,9 @@ def mix_backward(
 
 
 def _tiles(x: Tensor) -> tuple[tuple[int, int], dict[str, int]]:
-    """How the places are shared out: the grid of programs, and rows and columns of each one's tile."""
+    """Divide the places among programs: the grid of programs, and the rows and columns of a program's tile."""
     rows, width = x.shape[0], x.shape[2]
-    columns = min(256, width & -width)  # the largest power of two that divides it leaves no place idle
+    columns = min(256, width & -width)  # the largest power of two that divides width leaves no place idle
     if columns < 16:
         columns = 64
     height = max(1, _TILE // columns)

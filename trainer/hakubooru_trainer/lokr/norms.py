@@ -1,7 +1,7 @@
-"""Layer and group norms in half precision with weights in float32, in as few passes as can be.
+"""Layer and group norms in half precision with weights in float32, in as few passes as possible.
 
-Weights of a trained norm are near 1 and move by steps of 2e-5, which half precision does not know. torch's norms want one dtype
-for all, so activations would be copied to float32 and back.
+Weights of a trained norm are near 1 and move by steps of 2e-5, which half precision cannot hold. torch's norms need one dtype
+for everything, so activations would be copied to float32 and back.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _PROGRAMS: Final = 512
-"""Programs that share the rows of a layer norm's way back: each leaves a part of the weights' gradient."""
+"""Programs that share the rows of a layer norm's backward pass; each computes a part of the weights' gradient."""
 _BLOCK: Final = 2048
-"""Places of a channel that one program takes."""
+"""Places of a channel that one program handles."""
 
 
 class LayerNorm(Function):
@@ -27,7 +27,7 @@ class LayerNorm(Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
-        """Give (…, N), of the dtype of x."""
+        """Compute the norm, (…, N), of the dtype of x."""
         run, x = kernels(x), x.contiguous()
         width = x.shape[-1]
         rows = x.numel() // width
@@ -40,7 +40,7 @@ class LayerNorm(Function):
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
-        """Give the gradients of x, weight and bias."""
+        """Compute the gradients of x, weight and bias."""
         x, weight, means, rates = ctx.saved_tensors
         width = x.shape[-1]
         rows = x.numel() // width
@@ -59,10 +59,10 @@ class GroupNorm(Function):
     """Group norm by kernels: x (B, C, …) in half precision, weight and bias (C,) in float32."""
 
     @staticmethod
-    def forward(  # noqa: PLR0917 - torch passes them so
+    def forward(  # noqa: PLR0917 - torch passes them by position
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, groups: int, eps: float
     ) -> Tensor:
-        """Give (B, C, …), of the dtype of x."""
+        """Compute the norm, (B, C, …), of the dtype of x."""
         run, x = kernels(x), x.contiguous()
         images, channels = x.shape[:2]
         places, each = x[0, 0].numel(), channels // groups
@@ -79,7 +79,7 @@ class GroupNorm(Function):
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
-        """Give the gradients of x, weight and bias."""
+        """Compute the gradients of x, weight and bias."""
         x, weight, means, rates = ctx.saved_tensors
         images, channels = x.shape[:2]
         places, each = x[0, 0].numel(), channels // ctx.groups

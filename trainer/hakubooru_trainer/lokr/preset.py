@@ -1,4 +1,4 @@
-"""Which layers an adapter changes, under which name each stands in its file, and the size of its w1."""
+"""The layers that an adapter changes, their names in its file, and the sizes of their w1."""
 
 from __future__ import annotations
 
@@ -22,34 +22,34 @@ class Target(NamedTuple):
     """A layer that is changed."""
 
     name: str
-    """In the file: `lora_unet_input_blocks_4_1_proj_in`."""
+    """Its name in the file, such as `lora_unet_input_blocks_4_1_proj_in`."""
     part: str
-    """`unet`, `text_encoder` or `text_encoder_2`."""
+    """Its part of the model: `unet`, `text_encoder` or `text_encoder_2`."""
     module: Any
     factor: int
-    """The size of w1 at the most; 0 for a norm."""
+    """The largest size of w1; 0 for a norm."""
 
 
 @dataclass(frozen=True)
 class Preset:
-    """Which layers of SDXL, by class of what they stand in, and the factors."""
+    """A choice of SDXL's layers, by the classes of the modules around them, with factors."""
 
     classes: tuple[str, ...]
-    """diffusers' classes whose layers are changed."""
+    """diffusers' classes in the UNet whose layers are changed."""
     names: tuple[str, ...] = ()
-    """Modules of the UNet beside these, by diffusers' names."""
+    """More modules of the UNet whose layers are changed, by diffusers' names."""
     text_classes: tuple[str, ...] = ()
-    """The same for the text encoders."""
+    """Classes in the text encoders whose layers are changed."""
     factors: Mapping[str, int] = field(default_factory=dict)
-    """The size of w1 by class; the innermost counts."""
+    """The size of w1 by class; the innermost class counts."""
     factor: int = 8
-    """Of all else."""
+    """The size of w1 for layers in no class of `factors`."""
     norms: bool = False
-    """Norms of the UNet too."""
+    """Whether norms of the UNet are changed too."""
 
 
 PRESETS: Final[dict[str, Preset]] = {
-    # docs/lyco_config.toml of Kohaku-XL Delta, Epsilon's sibling; its classes by diffusers' names.
+    # docs/lyco_config.toml of Kohaku-XL Delta, Epsilon's sibling, with classes named as in diffusers.
     "epsilon": Preset(
         classes=("Transformer2DModel", "ResnetBlock2D", "Downsample2D", "Upsample2D"),
         names=("time_embedding", "add_embedding", "conv_in", "conv_out"),
@@ -68,24 +68,26 @@ def targets(models: Mapping[str, Any], options: LokrOptions) -> list[Target]:
 
     Args:
         models: `unet`, and the text encoders if they are trained.
-        options: the preset and what differs from it.
+        options: the preset, and what differs from it.
 
     Raises:
-        ConfigError: a factor or an exclusion names nothing that there is.
+        ConfigError: a factor or an exclusion matches no layer.
     """
     preset = PRESETS[options.preset]
-    found = [target for part, model in models.items() for target in _of_part(part, model, preset, options)]
-    return _without(found, options)
+    all_targets = [
+        target for part, model in models.items() for target in _of_part(part, model, preset, options)
+    ]
+    return _without(all_targets, options)
 
 
 def layers(models: Mapping[str, Any]) -> dict[str, tuple[str, Any]]:
-    """Every layer and norm of models that an adapter could change: its name in files, its part and the module."""
-    found = {}
+    """Every layer and norm of models that an adapter could change: by its name in files, its part and the module."""
+    named = {}
     for part, model in models.items():
         for name, module in model.named_modules():
             if isinstance(module, (nn.Linear, nn.Conv2d, nn.GroupNorm, nn.LayerNorm)):
-                found[_file_name(part, name)] = (part, module)
-    return found
+                named[_file_name(part, name)] = (part, module)
+    return named
 
 
 def _of_part(part: str, model: Any, preset: Preset, options: LokrOptions) -> Iterator[Target]:
@@ -120,7 +122,7 @@ def _file_name(part: str, name: str) -> str:
 
 
 def _around(name: str) -> list[str]:
-    """A module's name and those of all it stands in, from the inside out."""
+    """A module's name and the names of the modules around it, from the inside out."""
     pieces = name.split(".")
     return [".".join(pieces[:end]) for end in range(len(pieces), 0, -1)]
 
@@ -140,16 +142,16 @@ def _check_factors(options: LokrOptions, kinds: set[str], *, in_unet: bool) -> N
     for name in options.factors if in_unet else ():
         if name.isidentifier() and name not in kinds | {"CLIPAttention", "CLIPMLP"}:
             raise ConfigError(
-                f"lokr.factors has {name!r}, and no layer stands in such a class; {nearest(name, sorted(kinds))}"
+                f"lokr.factors has {name!r}, which is not a class around any layer; {nearest(name, sorted(kinds))}"
             )
 
 
-def _without(found: list[Target], options: LokrOptions) -> list[Target]:
+def _without(layers: list[Target], options: LokrOptions) -> list[Target]:
     for pattern in options.exclude:
-        left = [target for target in found if not fnmatchcase(target.name, pattern)]
-        if len(left) == len(found):
+        rest = [target for target in layers if not fnmatchcase(target.name, pattern)]
+        if len(rest) == len(layers):
             raise ConfigError(
-                f"lokr.exclude has {pattern!r}, which matches no layer; names are as in the file: {found[0].name}"
+                f"lokr.exclude has {pattern!r}, which matches no layer; write names as in the file, such as {layers[0].name}"
             )
-        found = left
-    return found
+        layers = rest
+    return layers

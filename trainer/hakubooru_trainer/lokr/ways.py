@@ -1,4 +1,4 @@
-"""Which way each layer of an adapter computes."""
+"""The choice of how each layer of an adapter computes."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 _ONE_VECTOR: Final = ("_time_embed_", "_label_emb_", "_emb_layers_")
 """Parts of the names of layers that see one vector an image."""
 _LARGE: Final = 8
-"""The factor from which the factors cost less than the merged weight, but for convolutions of one pixel."""
+"""The factor from which the factors cost less than the merged weight, except for convolutions of 1 by 1."""
 _SHARE: Final = 3
-"""Merged weights and their gradients take no more than this part of all memory."""
+"""Merged weights and their gradients take no more than the memory divided by this."""
 
 
 def ways(
@@ -29,21 +29,21 @@ def ways(
 ) -> dict[str, type[Changed]]:
     """How each layer computes, by its name.
 
-    What is chosen depends on the model, the options and the machine's memory alone, so that a run that is taken up
-    goes on with the same bits.
+    The choice depends only on the model, the options and the machine's memory, so that a resumed run goes on with the
+    same bits.
 
     Args:
         targets: the layers.
-        forward: `merged`, `factored`, `fused`, or `auto`, which is `fused` in half precision, and in single precision
-            `merged` where that is won and there is memory, `factored` elsewhere.
-        half: whether they compute in half precision.
-        device: where.
+        forward: `merged`, `factored`, `fused`, or `auto`. `auto` is `fused` in half precision. In single precision it is
+            `merged` for layers that gain from it, as far as memory goes, and `factored` for the rest.
+        half: whether the layers compute in half precision.
+        device: the device they compute on.
     """
     named = [target for target in targets if target.factor]
     merged = {t.name for t in named} if forward == "merged" else set()
     if forward == "auto" and not half:
         free = _memory(device) // _SHARE
-        for target in sorted(named, key=lambda target: target.factor):  # where most is won, first
+        for target in sorted(named, key=lambda target: target.factor):  # small factors gain most
             taken = 2 * target.module.weight.nbytes
             if _gains_merged(target) and taken <= free:
                 merged.add(target.name)

@@ -1,1 +1,1 @@
-"""SDXL as a folder or a single file: its names, loading, writing, and a tiny one."""
+"""SDXL as a folder or a single file: names, reading, writing, and a tiny model for tests."""

@@ -1,4 +1,4 @@
-"""Tensors that some checkpoints hold and that no program needs to compute with SDXL."""
+"""Tensors of checkpoints that SDXL does not need, and the error for tensors that nothing reads."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _EXTRAS: Final = (
     "*position_ids",  # 0, 1, 2 …
     "*logit_scale",  # CLIP's own training
     "*.attn_mask",
-    "conditioner.embedders.0.*text_projection*",  # SDXL reads the first encoder before it
+    "conditioner.embedders.0.*text_projection*",  # SDXL reads the first encoder's states before it
     "denoiser.sigmas",  # the noise schedule, which follows from SDXL's constants
     "betas", "log_var", "logvar", "*alphas_cumprod", "*alphas_cumprod_prev", "posterior_*", "sqrt_recip*_alphas_cumprod",
     "first_stage_model.loss.*",  # what the VAE was trained against
@@ -38,39 +38,39 @@ _OF_FOLDER: Final = {
 
 
 def is_extra(name: str) -> bool:
-    """Whether a tensor of a single-file checkpoint may be left unread."""
+    """Whether a tensor of a single-file checkpoint is one that SDXL does not need."""
     return _matches(name, _EXTRAS)
 
 
 def is_extra_of(part: str, name: str) -> bool:
-    """Whether a tensor of a file that holds only one part may be left unread."""
+    """Whether a tensor of a file with only one part is one that the part does not need."""
     return _matches(name, _OF_FOLDER[part])
 
 
 def check_names(path: Path) -> None:
-    """Refuse a single-file checkpoint that holds tensors of no part of SDXL, or weights that cannot be restored.
+    """Refuse a single-file checkpoint with tensors that are not SDXL's, or with weights that cannot be restored.
 
     Raises:
-        ModelError: it does; the message names the tensor.
+        ModelError: it has such tensors; the message names one.
     """
     header = read_header(path)
     refuse_packed(header.tensors, header.metadata, path)
     for name in header.tensors:
-        known = name in MARKS or is_marker(name) or name.startswith(tuple(PREFIXES.values()))
-        if not known and not is_extra(name):
+        is_known = name in MARKS or is_marker(name) or name.startswith(tuple(PREFIXES.values()))
+        if not is_known and not is_extra(name):
             raise unread(path, name)
 
 
 def unread(path: Path, name: str) -> ModelError:
-    """The error of a file with a tensor that nothing reads."""
+    """The error for a file with a tensor that nothing reads."""
     if name.startswith("edm_"):
         return ModelError(
-            f"{path} has {name}, the mark of a model trained with EDM's noise schedule; only SDXL's own can be trained on"
+            f"{path} has {name}, the mark of a model trained with EDM's noise schedule; take a model with SDXL's own schedule"
         )
     kind = "the scale of a quantised weight that is not there" if is_companion(name) else "no tensor of SDXL"
     return ModelError(
-        f"{path} has {name}, which is {kind}; nothing of a checkpoint is passed over: it is another kind of model, or "
-        "holds something besides, which a copy of the checkpoint has to do without"
+        f"{path} has {name}, which is {kind}; it is another kind of model, or has extra tensors: name an SDXL checkpoint, or "
+        "remove the tensor from a copy of this one"
     )
 
 

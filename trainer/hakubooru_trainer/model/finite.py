@@ -1,4 +1,4 @@
-"""Whether tensors hold finite numbers alone."""
+"""A check that tensors hold only finite numbers."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import torch
 def is_finite(tensor: torch.Tensor) -> bool:
     """Whether no number of a tensor is NaN or infinite.
 
-    Looking for the least and the greatest is many times faster than asking each number.
+    It looks at the least and the greatest number, which is many times faster than testing each.
     """
     if not tensor.is_floating_point() or not tensor.numel():
         return True
-    if tensor.dtype.itemsize == 1:  # torch compares no fp8
+    if tensor.dtype.itemsize == 1:  # torch cannot compare fp8
         tensor = tensor.float()
     return bool(torch.stack(tensor.aminmax()).isfinite().all())

@@ -1,4 +1,4 @@
-"""Where the weights of a part lie in a folder of diffusers' layout."""
+"""The files that hold a part's weights in a folder of diffusers' layout."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def part_folder(path: Path, part: str) -> Path:
-    """The folder of a part: `path/part`, or `path` itself where it is that of the one part."""
+    """The folder of a part: `path/part`, or `path` itself if it holds that part alone."""
     return path / part if (path / part).is_dir() else path
 
 
@@ -20,7 +20,7 @@ def check_part(path: Path, part: str) -> None:
     """Refuse a model's folder that lacks a part's configuration or weights.
 
     Raises:
-        ModelError: it does.
+        ModelError: the configuration or a file of weights is missing.
     """
     folder = part_folder(path, part)
     if not (folder / "config.json").is_file():
@@ -31,10 +31,10 @@ def check_part(path: Path, part: str) -> None:
 
 
 def weight_files(folder: Path, part: str) -> list[Path]:
-    """The files that hold a part's weights: the plain ones, or else those of the variant fp16.
+    """The files of a part's weights: the plain ones, or else those of the variant fp16.
 
     Raises:
-        ModelError: there are none, or not all.
+        ModelError: there are none, or some are missing.
     """
     stem = "model" if part.startswith("text") else "diffusion_pytorch_model"
     shard = r"-(\d+)-of-(\d+)"
@@ -47,7 +47,7 @@ def weight_files(folder: Path, part: str) -> list[Path]:
             count = int(re.findall(shard, files[0].stem)[0][1])
             if len(files) != count:
                 raise ModelError(
-                    f"{folder} has {len(files)} of the {count} files of the {part}; fetch the rest"
+                    f"{folder} has {len(files)} of the {count} files of the {part}; download the rest"
                 )
             return files
     if pickles := sorted(folder.glob(f"{stem}*.bin")):
@@ -57,5 +57,5 @@ def weight_files(folder: Path, part: str) -> list[Path]:
             "writes .safetensors"
         )
     raise ModelError(
-        f"{folder} holds no {stem}.safetensors; a folder in diffusers' layout has one for the {part} of an SDXL"
+        f"{folder} has no {stem}.safetensors, which the {part} of an SDXL needs; name a folder in diffusers' layout"
     )

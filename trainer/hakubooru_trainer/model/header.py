@@ -12,34 +12,34 @@ if TYPE_CHECKING:
 
 _SUFFIXES: Final = frozenset({".safetensors", ".sft"})
 _LENGTH: Final = 8
-"""Bytes that say how long the header is."""
+"""Bytes of the number in front of the header, which is the header's length."""
 _MOST: Final = 100_000_000
-"""Bytes of the longest header that the format allows."""
+"""The most bytes that the format allows for a header."""
 
 
 class Stored(NamedTuple):
-    """How a tensor lies in the file."""
+    """How a tensor is stored in the file."""
 
     dtype: str
-    """As the format has it: `F16`, `BF16`, `F8_E4M3`."""
+    """The format's name of the type: `F16`, `BF16`, `F8_E4M3`."""
     shape: list[int]
     start: int
-    """Where its first byte is."""
+    """The offset of its first byte in the file."""
 
 
 class Header(NamedTuple):
-    """What a file says of itself."""
+    """The header of a file."""
 
     tensors: dict[str, Stored]
-    """By name, in the order in which they lie."""
+    """The tensors by name, in the order in which they are stored."""
     metadata: dict[str, str]
 
 
 def read_header(path: Path) -> Header:
-    """Read the header of a safetensors file, and check that the file is as long as it says.
+    """Read the header of a safetensors file, and check that the file has the length that the header gives.
 
     Raises:
-        ModelError: there is no such file, it is of another format, or it is torn.
+        ModelError: the file is missing, has another format, or is cut short.
     """
     _check_format(path)
     try:
@@ -48,7 +48,7 @@ def read_header(path: Path) -> Header:
             text = file.read(length) if length <= _MOST else b""
         return _parsed(text, length, path.stat().st_size)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelError(f"{path} cannot be read as safetensors ({error}); fetch it again") from error
+        raise ModelError(f"{path} cannot be read as safetensors ({error}); download it again") from error
 
 
 def _check_format(path: Path) -> None:
@@ -61,12 +61,12 @@ def _check_format(path: Path) -> None:
         is_gguf = file.read(4) == b"GGUF"
     if is_gguf or suffix == ".gguf":
         raise ModelError(
-            f"{path} is a GGUF file, whose weights are quantised for inference; name the .safetensors that it was made from"
+            f"{path} is a GGUF file, whose weights are quantised for inference; name the .safetensors file that it was made from"
         )
     if suffix not in _SUFFIXES:
         raise ModelError(
-            f"{path} is no .safetensors file; a checkpoint in another format (.ckpt, .pt, .bin) may run code when it is opened: "
-            "convert it first"
+            f"{path} is not a .safetensors file; a checkpoint in another format (.ckpt, .pt, .bin) may run code when it is opened: "
+            "convert it to .safetensors first"
         )
 
 
@@ -82,5 +82,5 @@ def _parsed(text: bytes, length: int, size: int) -> Header:
     }
     end = begin + max((about["data_offsets"][1] for about in table.values()), default=0)
     if end != size:
-        raise ValueError(f"it has {size:,} bytes and its header tells of {end:,}")
+        raise ValueError(f"it has {size:,} bytes, but its header says {end:,}")
     return Header(tensors, metadata)

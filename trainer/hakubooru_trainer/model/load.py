@@ -1,4 +1,4 @@
-"""Loading SDXL, offline: a diffusers folder, or a single file with the configuration that ships with this package."""
+"""Loading SDXL without network: from a diffusers folder, or from a single file with the configuration of this package."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from hakubooru_trainer.config.options import ModelOptions
 
 SHIPPED: Final = Path(__file__).parent / "sdxl"
-"""SDXL's own configuration, in diffusers' layout, and the merges of CLIP's vocabulary."""
+"""The folder with SDXL's own configuration, in diffusers' layout, and the merges of CLIP's vocabulary."""
 
 _CONFIG: Final = "config.json"
 
@@ -33,12 +33,12 @@ CLASSES: Final[dict[str, Any]] = {
     "text_encoder": CLIPTextModel,
     "text_encoder_2": CLIPTextModelWithProjection,
 }
-"""The parts of a model, by the names of their folders."""
+"""The class of each part of a model, by the name of its folder."""
 
 
 @dataclass
 class Sdxl:
-    """A model and what belongs to it; every part frozen and in evaluation mode."""
+    """A model with its tokenizers; every part is frozen and in evaluation mode."""
 
     unet: Any
     vae: Any
@@ -49,21 +49,21 @@ class Sdxl:
     marks: Marks
 
     def to(self, device: torch.device) -> None:
-        """Move all parts."""
+        """Move all parts to a device."""
         for part in (self.unet, self.vae, self.text_encoder, self.text_encoder_2):
             part.to(device)
 
 
 def load(options: ModelOptions, dtype: torch.dtype, vae_dtype: torch.dtype = torch.float32) -> Sdxl:
-    """A whole model on the CPU.
+    """Load a whole model on the CPU.
 
     Args:
-        options: where it lies.
-        dtype: of the UNet and the text encoders.
-        vae_dtype: of the VAE, whose own activations overflow in fp16.
+        options: where the model lies.
+        dtype: the precision of the UNet and the text encoders.
+        vae_dtype: the precision of the VAE. The activations of SDXL's own VAE overflow in fp16.
 
     Raises:
-        ModelError: a file is missing, is no SDXL, or holds what nothing reads; the message names it.
+        ModelError: a file is missing, is not an SDXL, or has a tensor that nothing reads; the message names it.
     """
     path = Path(options.path)
     if not path.is_dir():
@@ -84,7 +84,13 @@ def load(options: ModelOptions, dtype: torch.dtype, vae_dtype: torch.dtype = tor
 
 
 def load_part(path: Path, part: str, options: ModelOptions, dtype: torch.dtype) -> Any:
-    """One part of a model on the CPU, frozen.
+    """Load one part of a model on the CPU, frozen.
+
+    Args:
+        path: a diffusers folder or a single file.
+        part: `unet`, `vae`, `text_encoder` or `text_encoder_2`.
+        options: where the configuration lies.
+        dtype: the precision of the part.
 
     Raises:
         ModelError: a file is missing, holds another kind of model, is quantised in a way that cannot be undone, is not
@@ -99,19 +105,19 @@ def load_part(path: Path, part: str, options: ModelOptions, dtype: torch.dtype) 
         tensors = read_part(weights, part, model.state_dict(), dtype, folder=is_folder)
     model.load_state_dict(tensors, assign=True)
     for name, buffer in list(model.named_buffers()):
-        if buffer.is_meta:  # position ids, which no file holds
+        if buffer.is_meta:  # position ids, which are in no file
             owner = model.get_submodule(name.rpartition(".")[0])
             owner.register_buffer("position_ids", torch.arange(buffer.shape[-1])[None], persistent=False)
     return model.requires_grad_(requires_grad=False).eval()
 
 
 def skeleton(part: str, options: ModelOptions) -> Any:
-    """One part of a model on the meta device: shapes and names, no memory."""
+    """One part of a model on the meta device: names and shapes, without memory."""
     return _empty(part, config_folder(options) / part / _CONFIG)
 
 
 def config_folder(options: ModelOptions) -> Path:
-    """The diffusers folder that the model's configuration is read from."""
+    """The diffusers folder with the model's configuration."""
     path = Path(options.path)
     if path.is_dir():
         return path
@@ -119,10 +125,10 @@ def config_folder(options: ModelOptions) -> Path:
 
 
 def load_tokenizer(options: ModelOptions, name: str) -> Any:
-    """`tokenizer` or `tokenizer_2`, from the folder named for them, else the model's own, else as it ships with this package.
+    """Load `tokenizer` or `tokenizer_2`: from model.tokenizers, or else from the model's folder, or else from this package.
 
     Raises:
-        ModelError: the folder has none, or one with more tokens than the encoder knows.
+        ModelError: model.tokenizers has none, or the tokenizer has more tokens than the encoder.
     """
     configuration = config_folder(options)
     place = (Path(options.tokenizers) if options.tokenizers else configuration) / name
@@ -131,21 +137,21 @@ def load_tokenizer(options: ModelOptions, name: str) -> Any:
     elif options.tokenizers:
         raise ModelError(
             f"{place} has no tokenizer; set model.tokenizers to a folder with tokenizer/ and tokenizer_2/, "
-            "or leave it away: SDXL's own come with hakubooru"
+            "or remove it: SDXL's own tokenizers come with hakubooru"
         )
     else:
         tokenizer = shipped_tokenizer(SHIPPED / "tokenizer", name)
-    known = _config(configuration / ENCODERS[name] / _CONFIG)["vocab_size"]
-    if len(tokenizer) > known:
+    size = _config(configuration / ENCODERS[name] / _CONFIG)["vocab_size"]
+    if len(tokenizer) > size:
         raise ModelError(
-            f"{place} has {len(tokenizer):,} tokens and the model's {ENCODERS[name]} knows {known:,}; "
-            "set model.tokenizers to the folder of the model's own, with tokenizer/ and tokenizer_2/"
+            f"{place} has {len(tokenizer):,} tokens, but the model's {ENCODERS[name]} has {size:,}; "
+            "set model.tokenizers to the folder of the model's own tokenizers, with tokenizer/ and tokenizer_2/"
         )
     return tokenizer
 
 
 def read_marks(path: Path) -> Marks:
-    """What a checkpoint says of its prediction and its schedule; nothing said is epsilon with the usual end."""
+    """What a checkpoint says of its prediction and its schedule. If it says nothing: epsilon, with the usual end."""
     if not path.is_dir():
         return marks(path)
     scheduler = _config(
@@ -158,16 +164,18 @@ def read_marks(path: Path) -> Marks:
 
 
 def _empty(part: str, file: Path) -> Any:
-    """A part as its configuration describes it, on the meta device."""
+    """A part on the meta device, built from its configuration file."""
     config = _config(file)
-    config.pop("quantization_config", None)  # weights are restored as they are read
+    config.pop("quantization_config", None)  # quantised weights are restored when they are read
     try:
         with torch.device("meta"):
             if part.startswith("text"):
                 return CLASSES[part](CLIPTextConfig.from_dict(config))
             return CLASSES[part].from_config(config)
     except (AttributeError, LookupError, TypeError, ValueError, ArithmeticError) as error:
-        raise ModelError(f"{file} does not describe the {part} of an SDXL: {error}") from error
+        raise ModelError(
+            f"{file} does not describe the {part} of an SDXL ({error}); name the configuration of an SDXL"
+        ) from error
 
 
 def _config(file: Path) -> dict[str, Any]:
@@ -175,6 +183,6 @@ def _config(file: Path) -> dict[str, Any]:
         config: dict[str, Any] = json.loads(read_text(file))
     except (OSError, ValueError) as error:
         raise ModelError(
-            f"{file} cannot be read; a model's configuration is a folder in diffusers' layout"
+            f"{file} cannot be read ({error}); name a folder in diffusers' layout with the model's configuration"
         ) from error
     return config

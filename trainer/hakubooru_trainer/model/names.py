@@ -13,20 +13,20 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-_LAYERS: Final = 2  # resnets a block of the UNet's way down
+_LAYERS: Final = 2  # resnets in a block of the UNet's way down
 _VAE_LEVELS: Final = 4
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a tensor stands in a single file."""
+    """A place of a tensor in a single file."""
 
     key: str
     third: int | None = None
-    """Which third of the rows it is, where query, key and value stand in one tensor."""
+    """Which third of the rows it is, if query, key and value are one tensor there."""
     transposed: bool = False
     convolution: bool = False
-    """A matrix here, a convolution of 1 by 1 there."""
+    """Whether a matrix here is a 1 by 1 convolution there."""
 
 
 _RESNET: Final = {
@@ -54,7 +54,7 @@ _VAE_ATTENTION: Final = {
     "to_out.0": "proj_out",
 }
 _OLD_ATTENTION: Final = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
-"""What diffusers called a VAE's attention layers before version 0.17."""
+"""diffusers' names of a VAE's attention layers before version 0.17."""
 _VAE: Final = "first_stage_model."
 _TEXT_2: Final = {
     "layer_norm1": "ln_1",
@@ -76,13 +76,13 @@ def unet_name(name: str) -> str:
     for ours, theirs in _UNET_ENDS.items():
         if name == ours or name.startswith(f"{ours}."):
             return theirs + name.removeprefix(ours)
-    if found := re.match(r"mid_block\.(resnets|attentions)\.(\d)(.*)", name):
-        place = 1 if found[1] == "attentions" else 2 * int(found[2])
-        return f"middle_block.{place}{_inner(found[1], found[3])}"
-    found = re.match(r"(down|up)_blocks\.(\d)\.(\w+)\.(\d)(.*)", name)
-    if found is None:
+    if match := re.match(r"mid_block\.(resnets|attentions)\.(\d)(.*)", name):
+        place = 1 if match[1] == "attentions" else 2 * int(match[2])
+        return f"middle_block.{place}{_inner(match[1], match[3])}"
+    match = re.match(r"(down|up)_blocks\.(\d)\.(\w+)\.(\d)(.*)", name)
+    if match is None:
         raise KeyError(name)
-    way, block, kind, layer, rest = found[1], int(found[2]), found[3], int(found[4]), found[5]
+    way, block, kind, layer, rest = match[1], int(match[2]), match[3], int(match[4]), match[5]
     if kind == "downsamplers":
         return f"input_blocks.{(_LAYERS + 1) * (block + 1)}.0.op{rest.removeprefix('.conv')}"
     if kind == "upsamplers":
@@ -93,32 +93,32 @@ def unet_name(name: str) -> str:
 
 
 def text_name(name: str) -> str:
-    """A text encoder's name as every other tool has it; transformers 5 drops `text_model.` from the first's."""
+    """A text encoder's name as all other tools have it; transformers 5 drops `text_model.` from the first encoder's names."""
     return name if name.startswith(("text_model", "text_projection")) else f"text_model.{name}"
 
 
 def unet_place(name: str) -> Place:
-    """Where a tensor of the UNet stands."""
+    """The place of a tensor of the UNet."""
     return Place(f"model.diffusion_model.{unet_name(name)}")
 
 
 def text_place(name: str) -> Place:
-    """Where a tensor of the first text encoder stands."""
+    """The place of a tensor of the first text encoder."""
     return Place(f"conditioner.embedders.0.transformer.{text_name(name)}")
 
 
 def text_2_place(name: str) -> Place:
-    """Where a tensor of the second text encoder stands, which is in OpenCLIP's layout."""
+    """The place of a tensor of the second text encoder, which has OpenCLIP's layout there."""
     prefix = "conditioner.embedders.1.model."
     name = text_name(name)
     if name in _TEXT_2_ENDS:
         return Place(prefix + _TEXT_2_ENDS[name])
     if name == "text_projection.weight":
         return Place(f"{prefix}text_projection", transposed=True)
-    found = re.match(r"text_model\.encoder\.layers\.(\d+)\.(.*)\.(weight|bias)", name)
-    if found is None:
+    match = re.match(r"text_model\.encoder\.layers\.(\d+)\.(.*)\.(weight|bias)", name)
+    if match is None:
         raise KeyError(name)
-    layer, inner, kind = found.groups()
+    layer, inner, kind = match.groups()
     block = f"{prefix}transformer.resblocks.{layer}."
     if inner in _TEXT_2:
         return Place(f"{block}{_TEXT_2[inner]}.{kind}")
@@ -127,12 +127,12 @@ def text_2_place(name: str) -> Place:
 
 
 def vae_place(name: str) -> Place:
-    """Where a tensor of the VAE stands."""
+    """The place of a tensor of the VAE."""
     prefix = _VAE
-    found = re.match(r"(encoder|decoder)\.(.*)", name)
-    if found is None:  # quant_conv, post_quant_conv
+    match = re.match(r"(encoder|decoder)\.(.*)", name)
+    if match is None:  # quant_conv, post_quant_conv
         return Place(prefix + name)
-    side, rest = found.groups()
+    side, rest = match.groups()
     prefix += f"{side}."
     if rest.startswith("conv_norm_out"):
         return Place(prefix + rest.removeprefix("conv_"))
@@ -151,7 +151,7 @@ def vae_place(name: str) -> Place:
 
 
 def vae_file_place(name: str, names: Collection[str]) -> Place:
-    """Where a tensor of the VAE stands in a file: a whole checkpoint, or the VAE by itself, in SGM's names or diffusers'."""
+    """The place of a tensor of the VAE in a file: a whole checkpoint, or the VAE alone, with SGM's or diffusers' names."""
     place = vae_place(name)
     if any(key.startswith(_VAE) for key in names):
         return place
@@ -160,7 +160,7 @@ def vae_file_place(name: str, names: Collection[str]) -> Place:
 
 
 def folder_place(name: str, names: Collection[str]) -> Place:
-    """Where a tensor stands in a file of diffusers' layout: under its own name, or one that it had in another version."""
+    """The place of a tensor in a file of diffusers' layout: under its own name, or under its name in another version."""
     old = re.sub(
         r"\.(to_q|to_k|to_v|to_out\.0)\.(?=weight$|bias$)", lambda m: f".{_OLD_ATTENTION[m[1]]}.", name
     )
@@ -176,7 +176,7 @@ PARTS: Final[dict[str, Callable[[str], Place]]] = {
     "text_encoder": text_place,
     "text_encoder_2": text_2_place,
 }
-"""The parts of a model, by the names of their folders."""
+"""The function that gives each part's places, by the name of the part's folder."""
 
 PREFIXES: Final = {
     "unet": "model.diffusion_model.",
@@ -184,7 +184,7 @@ PREFIXES: Final = {
     "text_encoder": "conditioner.embedders.0.",
     "text_encoder_2": "conditioner.embedders.1.",
 }
-"""What the names of each part begin with in a single-file checkpoint."""
+"""The beginning of each part's names in a single-file checkpoint."""
 
 
 def _inner(kind: str, rest: str) -> str:

@@ -25,16 +25,16 @@ if TYPE_CHECKING:
     import torch
 
 _SCALES: Final = {".scale_weight": 1.0, ".weight_scale": 1.0, ".SCB": 127.0}
-"""Ends of the names of scales, with what each is divided by."""
+"""Ends of the names of scales, with the number that each is divided by."""
 _ACTIVATIONS: Final = (".scale_input", ".input_scale")
 _FORMAT: Final = ".weight_format"
 _ABOUT: Final = ".comfy_quant"
 _MARKER: Final = "scaled_fp8"
 _METADATA: Final = "_quantization_metadata"
 _KINDS: Final = frozenset({"float8_e4m3fn", "float8_e5m2", "int8_tensorwise"})
-"""ComfyUI's names of what can be restored."""
+"""ComfyUI's names of the kinds that can be restored."""
 _IDLE: Final = frozenset({"format", "full_precision_matrix_mult"})
-"""What ComfyUI says of a layer and does not change its weight."""
+"""Settings of ComfyUI's layers that do not change the weight."""
 _PACKED: Final = {
     ".absmax": "bitsandbytes' 4 bits (nf4 or fp4)",
     ".nested_absmax": "bitsandbytes' 4 bits (nf4 or fp4)",
@@ -45,14 +45,14 @@ _PACKED: Final = {
     ".wscales": "svdquant",
     ".weight_scale_2": "nvfp4",
 }
-"""Parts of the names of tensors that stand beside packed weights."""
+"""Parts of the names of tensors that belong to packed weights."""
 
 
 def refuse_packed(names: Iterable[str], metadata: Mapping[str, str], path: Path) -> None:
-    """Refuse a file with weights that cannot be restored, by what its header says.
+    """Refuse a file with weights that cannot be restored, as its header tells.
 
     Raises:
-        ModelError: there is one; the message names the tensor and the kind.
+        ModelError: it has such weights; the message names a tensor and the kind.
     """
     for name in sorted(names):
         for mark, kind in _PACKED.items():
@@ -87,17 +87,17 @@ def is_companion(name: str) -> bool:
 def restore(
     key: str, stored: torch.Tensor, beside: Sequence[str], get: Callable[[str], torch.Tensor], path: Path
 ) -> torch.Tensor:
-    """A weight as it was before it was quantised, fp32; one that is not quantised as it is stored.
+    """A weight as it was before it was quantised, fp32. A weight that is not quantised comes back as it is stored.
 
     Args:
         key: its name.
-        stored: as it lies in the file.
-        beside: its `companions`.
+        stored: the tensor as it is stored in the file.
+        beside: the names of its `companions`.
         get: gives a tensor by its name.
         path: the file, for messages.
 
     Raises:
-        ModelError: it was quantised in a way that cannot be undone here.
+        ModelError: it was quantised in a way that cannot be undone.
     """
     scales = [name for name in beside if name.endswith(tuple(_SCALES))]
     for name in beside:
@@ -115,7 +115,7 @@ def restore(
 
 
 def _scale(scale: torch.Tensor, name: str, stored: torch.Tensor, path: Path) -> torch.Tensor:
-    """What a weight is multiplied by: one number, or one for each row."""
+    """The scale of a weight: one number, or one for each row."""
     if not scale.is_floating_point():
         raise _refusal(path, name, f"is a scale stored as {scale.dtype}")
     scale = scale.float() / next(divisor for end, divisor in _SCALES.items() if name.endswith(end))
@@ -145,5 +145,5 @@ def _check_kind(about: Any, name: str, path: Path) -> None:
 
 def _refusal(path: Path, name: str, reason: str) -> ModelError:
     return ModelError(
-        f"{path}: {name} {reason}, which cannot be trained on; take the checkpoint in fp16, bf16 or fp32"
+        f"{path}: {name} {reason}, which cannot be trained on; use the checkpoint in fp16, bf16 or fp32"
     )

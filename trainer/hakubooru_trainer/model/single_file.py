@@ -25,22 +25,22 @@ class Marks(NamedTuple):
     """What a checkpoint says of itself."""
 
     v: bool
-    """It predicts v, not the noise."""
+    """Whether it predicts v, not the noise."""
     zero_terminal_snr: bool
-    """Its noise schedule ends in pure noise."""
+    """Whether its noise schedule ends in pure noise."""
 
 
 def open_file(path: Path) -> Any:
-    """A safetensors file, open for reading; for use in a `with` statement.
+    """Open a safetensors file for reading, in a `with` statement.
 
     Raises:
-        ModelError: it is not there, or of another format.
+        ModelError: the file is missing, or has another format.
     """
     read_header(path)
     try:
         return safe_open(path, framework="pt")
     except (SafetensorError, OSError) as error:
-        raise ModelError(f"{path} cannot be read as safetensors ({error}); fetch it again") from error
+        raise ModelError(f"{path} cannot be read as safetensors ({error}); download it again") from error
 
 
 def read_part(
@@ -51,31 +51,31 @@ def read_part(
     *,
     folder: bool = False,
 ) -> dict[str, torch.Tensor]:
-    """The tensors of one part of a model, under diffusers' names.
+    """Read the tensors of one part of a model, under diffusers' names.
 
     Args:
-        weights: of a single file; or of a part's own folder.
+        weights: the tensors of a single file, or of a part's own folder.
         part: `unet`, `vae`, `text_encoder` or `text_encoder_2`.
-        shapes: what the part has to hold, by diffusers' names: its state on the meta device.
-        dtype: what they are given in.
+        shapes: what the part must hold, by diffusers' names: its state on the meta device.
+        dtype: the precision of the result.
         folder: whether the names are those of diffusers' layout.
 
     Raises:
-        ModelError: a tensor is missing, of another shape, or not finite; or there is one more that nothing reads.
+        ModelError: a tensor is missing, has another shape or is not finite; or there is a tensor that nothing reads.
     """
     tensors = {}
     for name, like in shapes.items():
         place = folder_place(name, weights.names) if folder else _place(part, name, weights.names)
         if place.key not in weights.names:
             raise ModelError(
-                f"{weights.path} has no tensor {place.key}, which the {part} of SDXL needs: "
-                "it is another kind of model, or only a part of one"
+                f"{weights.path} has no tensor {place.key}, which the {part} of SDXL needs; "
+                "it is another kind of model, or only a part of one: name a whole SDXL checkpoint"
             )
         tensor = _oriented(weights.take(place.key, dtype), place)
         if tensor.numel() != like.numel() or tensor.shape[0] != like.shape[0]:
             raise ModelError(
                 f"{weights.path}: {place.key} is of shape {tuple(tensor.shape)} where {tuple(like.shape)} is needed; "
-                "for a model that is not of SDXL's size name the folder of its configuration, model.config"
+                "for a model that is not of SDXL's size set model.config to the folder of its configuration"
             )
         tensors[name] = tensor.reshape(like.shape)
     prefix = "" if folder else PREFIXES[part]
@@ -93,9 +93,9 @@ def write_single(
     """Write the parts of a model as one file, which appears whole or not at all.
 
     Args:
-        path: of the file.
-        parts: by the names of their folders, the tensors under diffusers' names.
-        metadata: of the safetensors header.
+        path: the file.
+        parts: the tensors of each part under diffusers' names, by the name of the part's folder.
+        metadata: the metadata of the safetensors header.
     """
     tensors: dict[str, torch.Tensor] = {}
     thirds: dict[str, dict[int, torch.Tensor]] = {}
@@ -111,26 +111,28 @@ def write_single(
     for key, rows in thirds.items():
         tensors[key] = torch.cat([rows[third] for third in range(3)])
     with replacing(path) as beside:
-        held = {key: tensor.contiguous() for key, tensor in tensors.items()}
-        save_file(held, beside, dict(metadata) if metadata else None)
+        contents = {key: tensor.contiguous() for key, tensor in tensors.items()}
+        save_file(contents, beside, dict(metadata) if metadata else None)
 
 
 def marks(path: Path) -> Marks:
-    """What a single file says of itself: whether it predicts v, and whether its schedule ends in pure noise.
+    """Read whether a single file's model predicts v, and whether its schedule ends in pure noise.
 
-    By the empty tensors `v_pred` and `ztsnr` that NoobAI's checkpoints carry and ComfyUI looks for, or modelspec's
-    `prediction_type`.
+    The file says so by the empty tensors `v_pred` and `ztsnr`, which NoobAI's checkpoints have and ComfyUI looks for, or by
+    modelspec's `prediction_type`.
     """
     names, metadata = read_header(path)
-    said = metadata.get("modelspec.prediction_type", "")
-    return Marks(v="v_pred" in names or said in {"v", "v_prediction"}, zero_terminal_snr="ztsnr" in names)
+    prediction = metadata.get("modelspec.prediction_type", "")
+    return Marks(
+        v="v_pred" in names or prediction in {"v", "v_prediction"}, zero_terminal_snr="ztsnr" in names
+    )
 
 
 def _place(part: str, name: str, names: Collection[str]) -> Place:
     if part == "vae":
         return vae_file_place(name, names)
     place = PARTS[part](name)
-    if place.transposed and f"{place.key}.weight" in names:  # as ComfyUI writes it
+    if place.transposed and f"{place.key}.weight" in names:  # ComfyUI writes it so
         return Place(f"{place.key}.weight")
     return place
 

@@ -1,6 +1,6 @@
-"""Safetensors files read and written a piece at a time, so that a model of any size takes little memory.
+"""Reading and writing safetensors files a piece at a time, so that a model of any size takes little memory.
 
-safetensors' own reader maps the file into memory: what was once read stays there until the system wants the room.
+safetensors' own reader maps the file into memory: what was read stays there until the system needs the room.
 """
 
 from __future__ import annotations
@@ -39,22 +39,22 @@ _NAMES: Final = {
 
 
 class Held(NamedTuple):
-    """What a tensor is held as."""
+    """The type and shape of a tensor in a file."""
 
     dtype: torch.dtype
     shape: list[int]
 
     @property
     def size(self) -> int:
-        """How many numbers it has."""
+        """How many numbers the tensor has."""
         return torch.Size(self.shape).numel()
 
 
 class Reader:
-    """A safetensors file, for use in a `with` statement.
+    """A safetensors file that is open for reading; for use in a `with` statement.
 
     Raises:
-        ModelError: it is not there, is none, or holds numbers that cannot be computed with.
+        ModelError: the file is missing, is not safetensors, or holds numbers that cannot be computed with.
     """
 
     def __init__(self, path: Path) -> None:
@@ -64,30 +64,30 @@ class Reader:
         self.metadata = header.metadata
         kinds = {name: kind for kind, name in _NAMES.items()}
         self.tensors: dict[str, Held] = {}
-        """By name, in the order in which they stand."""
+        """The tensors by name, in the order in which they are stored."""
         self._places: dict[str, int] = {}
         for key, stored in header.tensors.items():
             if stored.dtype not in kinds or is_companion(key):
                 quantised = f"as {stored.dtype}" if stored.dtype not in kinds else "for quantised weights"
                 raise ModelError(
-                    f"{path} holds {key} {quantised}, which cannot be computed with; take the model in fp16, bf16 or fp32"
+                    f"{path} holds {key} {quantised}, which cannot be computed with; use the model in fp16, bf16 or fp32"
                 )
             self.tensors[key] = Held(kinds[stored.dtype], stored.shape)
             self._places[key] = stored.start
         self._file = path.open("rb")
 
     def tensor(self, key: str) -> Tensor:
-        """A whole tensor."""
-        held = self.tensors[key]
-        return self.piece(key, 0, held.size).reshape(held.shape)
+        """Read a whole tensor."""
+        stored = self.tensors[key]
+        return self.piece(key, 0, stored.size).reshape(stored.shape)
 
     def pieces(self, key: str) -> Iterator[Tensor]:
-        """All numbers of a tensor, a piece at a time."""
+        """Read all numbers of a tensor, a piece at a time."""
         size = self.tensors[key].size
         return (self.piece(key, start, min(start + PIECE, size)) for start in range(0, size, PIECE))
 
     def piece(self, key: str, start: int, stop: int) -> Tensor:
-        """Some numbers of a tensor, (stop - start,), counted along its last dimension first."""
+        """Read some numbers of a tensor, (stop - start,), in the order of the file: the last dimension runs first."""
         dtype = self.tensors[key].dtype
         read = torch.empty((stop - start) * dtype.itemsize, dtype=torch.uint8)
         self._file.seek(self._places[key] + start * dtype.itemsize)
@@ -102,11 +102,11 @@ class Reader:
 
 
 def head(tensors: Mapping[str, Held], metadata: Mapping[str, str]) -> bytes:
-    """What a safetensors file begins with.
+    """The header of a safetensors file, with its length in front.
 
     Args:
-        tensors: what it holds, in the order in which it stands there; the widest numbers first, so that all are aligned.
-        metadata: of the whole.
+        tensors: types and shapes, in the order in which the tensors are stored; the widest numbers first, so that all are aligned.
+        metadata: the metadata of the file.
     """
     header: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
     end = 0
@@ -119,7 +119,7 @@ def head(tensors: Mapping[str, Held], metadata: Mapping[str, str]) -> bytes:
 
 
 def body(tensor: Tensor) -> memoryview:
-    """A tensor's numbers as they stand in a file; no copy is made of one that lies on the CPU as it is."""
+    """The bytes of a tensor as a file has them, without a copy if it lies on the CPU in one piece."""
     data: memoryview = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
     return data
 
@@ -131,11 +131,11 @@ def write(
 
     Args:
         out: the file.
-        tensors: as for `head`.
-        pieces: the numbers of all of them, one after another, in any portions.
-        metadata: of the header.
+        tensors: types and shapes, as for `head`.
+        pieces: the numbers of all tensors, one after another, in portions of any size.
+        metadata: the metadata of the header.
     """
-    total = sum(held.size * held.dtype.itemsize for held in tensors.values())
+    total = sum(tensor.size * tensor.dtype.itemsize for tensor in tensors.values())
     with (
         replacing(out) as beside,
         beside.open("wb") as file,

@@ -1,6 +1,6 @@
-"""A random SDXL of about three million parameters: every part that the real one has, small enough for a laptop's tests.
+"""A random SDXL of about three million parameters: it has every part of the real one, and is small enough for tests.
 
-Its VAE is random too: it keeps enough of a picture that training can be watched, and decodes to no picture.
+Its VAE is random too: latents keep enough of a picture to see training work, but decode to noise.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CHECKPOINT: Final = "tiny.safetensors"
-"""The same model as one file, in the folder."""
+"""The name of the model's single file, in its folder."""
 
 _WORDS: Final = (
     "girl",
@@ -66,10 +66,10 @@ _TEXT: Final[dict[str, dict[str, int]]] = {
 
 
 def write_tiny(folder: Path, seed: int = 0) -> Path:
-    """Write the model as a diffusers folder, with the same as one file in it, and give that file's path.
+    """Write the model as a diffusers folder and as a single file in it, and return the single file's path.
 
     Raises:
-        DestinationError: the folder is there and holds something.
+        DestinationError: the folder exists and is not empty.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DestinationError(f"{folder} is there already; name a new folder for the tiny model")
@@ -96,7 +96,7 @@ def write_tiny(folder: Path, seed: int = 0) -> Path:
 
 
 def write_tokenizers(folder: Path) -> int:
-    """Write both tokenizers, of a vocabulary of bytes and a few words, and give its size."""
+    """Write both tokenizers, with a vocabulary of bytes and a few words, and return its size."""
     merges: dict[tuple[str, str], None] = {}
     for word in _WORDS:
         pieces = [*word[:-1], f"{word[-1]}</w>"]
@@ -148,7 +148,7 @@ def _calibrate(vae: Any) -> None:
     last.weight[:4] /= spread[:, None, None, None]
     last.bias[:4] = (last.bias[:4] - centre) / spread
     last.weight[4:] = 0
-    last.bias[4:] = -8  # of the logarithm of the variance
+    last.bias[4:] = -8  # the logarithm of the variance
 
 
 def _shipped(part: str) -> dict[str, Any]:

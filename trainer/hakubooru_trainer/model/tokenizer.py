@@ -1,8 +1,8 @@
-"""CLIP's tokenizer for both text encoders, from a folder or as it ships with this package.
+"""CLIP's tokenizers for both text encoders, from a folder or from this package.
 
-The two have one vocabulary and differ in what they pad with: the first with its end mark, the second with token 0, which is
-also the byte `!`. SDXL's own folders say so by `"pad_token": "!"`, and transformers cuts such tokens out of a text first:
-every `!` would become 0 in place of 256. So all of a caption is plain text here, words such as `<|endoftext|>` as well.
+The two have one vocabulary and differ in their padding: the first pads with its end mark, the second with token 0, which is
+also the byte `!`. SDXL's own folders say so by `"pad_token": "!"`, and transformers then cuts such tokens out of a text:
+every `!` would become 0 and not 256. So all of a caption is plain text here, also words such as `<|endoftext|>`.
 """
 
 from __future__ import annotations
@@ -22,33 +22,35 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ENCODERS: Final = {"tokenizer": "text_encoder", "tokenizer_2": "text_encoder_2"}
-"""The encoder that each tokenizer is for, by the names of their folders."""
+"""The folder of the encoder that each tokenizer belongs to."""
 START, END = "<|startoftext|>", "<|endoftext|>"
-"""The marks that a prompt begins and ends with: the last two tokens of the vocabulary."""
+"""The marks at the beginning and the end of a prompt: the last two tokens of the vocabulary."""
 _WORDS: Final = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+"
-"""What CLIP takes as a word: merges stay within one."""
+"""The pattern of a word in CLIP's sense: merges stay within one word."""
 
 
 def read_tokenizer(folder: Path, name: str) -> Any:
-    """The tokenizer in a folder that has a vocab.json with a merges.txt, or a tokenizer.json.
+    """Read the tokenizer in a folder that has a vocab.json with a merges.txt, or a tokenizer.json.
 
     Raises:
-        ModelError: they cannot be read.
+        ModelError: the files cannot be read.
     """
     try:
-        # transformers 4 has a slower one as well, which splits words in another way.
+        # transformers 4 has a slower class too, which splits words in another way.
         kind = getattr(transformers, "CLIPTokenizerFast", transformers.CLIPTokenizer)
         tokenizer = kind.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise ModelError(f"{folder} cannot be read as a CLIP tokenizer: {error}") from error
+        raise ModelError(
+            f"{folder} cannot be read as a CLIP tokenizer ({error}); name the folder of an SDXL's tokenizer"
+        ) from error
     return _padded(tokenizer, name)
 
 
 def shipped_tokenizer(folder: Path, name: str) -> Any:
-    """The tokenizer of CLIP's own vocabulary.
+    """Build the tokenizer of CLIP's own vocabulary.
 
     Args:
-        folder: with CLIP's merges, in the order of their ranks.
+        folder: the folder with CLIP's merges, in the order of their ranks.
         name: `tokenizer` or `tokenizer_2`.
     """
     with gzip.open(folder / "merges.txt.gz", "rt", encoding="utf-8", newline="\n") as lines:
@@ -81,21 +83,21 @@ def shipped_tokenizer(folder: Path, name: str) -> Any:
 
 
 def vocabulary(merges: Sequence[tuple[str, str]]) -> dict[str, int]:
-    """CLIP's numbers of tokens: the 256 bytes, the same at the end of a word, what the merges make, and the marks."""
+    """CLIP's numbers of tokens: the 256 bytes, the bytes at the end of a word, the merges, and the marks."""
     letters = _byte_letters()
     tokens = [*letters, *(f"{letter}</w>" for letter in letters), *map("".join, merges), START, END]
     return {token: number for number, token in enumerate(dict.fromkeys(tokens))}
 
 
 def _padded(tokenizer: Any, name: str) -> Any:
-    """A tokenizer that pads as its encoder learned it, whatever its folder says, and takes all of a text as text."""
+    """A tokenizer that pads as its encoder was trained, whatever its folder says, and takes all of a text as text."""
     tokenizer.pad_token = tokenizer.convert_ids_to_tokens(0) if name == "tokenizer_2" else tokenizer.eos_token
     tokenizer.split_special_tokens = True
     return tokenizer
 
 
 def _byte_letters() -> list[str]:
-    """The letters that CLIP's byte-level BPE writes the 256 bytes with, `!` first."""
+    """The letters that CLIP's byte-level BPE writes for the 256 bytes, `!` first."""
     printable = [*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = itertools.count(0x100)
     return [*map(chr, printable), *(chr(next(others)) for _ in range(256 - len(printable)))]

@@ -1,4 +1,4 @@
-"""The weights in safetensors files: each as it was before it was quantised, finite, and accounted for."""
+"""The weights in safetensors files: restored if they were quantised, checked to be finite, and tracked as they are used."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Weights:
-    """The tensors of one file, or of several that together hold a part of a model; for use in a `with` statement.
+    """The tensors of one file, or of several files that together hold a part of a model; for use in a `with` statement.
 
     Args:
         paths: the files.
@@ -30,9 +30,9 @@ class Weights:
 
     def __init__(self, *paths: Path) -> None:
         self.path = paths[0]
-        """For messages."""
+        """The first file, for messages."""
         self.names: dict[str, Path] = {}
-        """Every tensor, with its file."""
+        """The file of every tensor, by the tensor's name."""
         self._used: set[str] = set()
         self._files: dict[Path, Any] = {}
         self._closing = ExitStack()
@@ -45,13 +45,13 @@ class Weights:
                 self._files[path] = self._closing.enter_context(safe_open(path, framework="pt"))
         except (SafetensorError, OSError) as error:
             self._closing.close()
-            raise ModelError(f"{path} cannot be read as safetensors ({error}); fetch it again") from error
+            raise ModelError(f"{path} cannot be read as safetensors ({error}); download it again") from error
 
     def take(self, name: str, dtype: torch.dtype) -> torch.Tensor:
-        """A tensor, restored if it was quantised.
+        """Read a tensor, and restore it if it was quantised.
 
         Raises:
-            ModelError: its quantisation cannot be undone, or not every number is finite.
+            ModelError: its quantisation cannot be undone, or a number is not finite.
         """
         path = self.names[name]
         beside = quantised.companions(name, self.names)
@@ -63,7 +63,7 @@ class Weights:
         return cast
 
     def unused(self, prefix: str = "") -> list[str]:
-        """The names with a prefix that nobody took; marks of quantised weights aside."""
+        """The names with a prefix that were not taken, without marks of quantised weights."""
         return sorted(
             name
             for name in self.names.keys() - self._used
@@ -83,7 +83,7 @@ class Weights:
             tensor: torch.Tensor = self._files[path].get_tensor(name)
         except SafetensorError as error:
             raise ModelError(
-                f"{path}: {name} cannot be read ({error}); take the checkpoint in fp16"
+                f"{path}: {name} cannot be read ({error}); use the checkpoint in fp16"
             ) from error
         return tensor
 
@@ -94,5 +94,5 @@ def _not_finite(path: Path, name: str, tensor: torch.Tensor, dtype: torch.dtype)
             f"{path}: {name} has numbers that {dtype} cannot hold; load the model in bf16 or fp32 (run.weights)"
         )
     return ModelError(
-        f"{path}: {name} holds NaN or infinity; the checkpoint is broken: fetch it again, or take another"
+        f"{path}: {name} holds NaN or infinity; the checkpoint is broken: download it again, or use another"
     )

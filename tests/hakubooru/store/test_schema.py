@@ -4,7 +4,7 @@ from contextlib import closing
 import pytest
 
 import hakubooru as hb
-from hakubooru.schema import RATINGS, TAG_TYPES, enum_number
+from hakubooru.store.schema import RATINGS, TAG_TYPES, enum_number
 
 # What HakuBooru 0.0.3 makes, letter for letter.
 PUBLISHED = {
@@ -68,7 +68,7 @@ def test_an_enum_takes_names_letters_and_numbers(names, value, number):
 @pytest.mark.parametrize("value", ["c", "", "safe", -1, 5, None, 1.0])
 def test_what_an_enum_does_not_know_is_told(value):
     # "c" could be character as well as copyright.
-    with pytest.raises(hb.InputError, match="is none of general, artist"):
+    with pytest.raises(hb.InputError, match="is not one of general, artist"):
         enum_number(TAG_TYPES, value)
 
 

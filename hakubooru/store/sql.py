@@ -1,4 +1,4 @@
-"""Lists of ids as one SQL parameter, whatever their length."""
+"""Lists of ids as one SQL parameter, of any length."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 
 def id_text(ids: Iterable[int] | Ids) -> str:
-    """Ids as the JSON text that `json_each(?)` takes apart; SQLite limits the number of variables, not this."""
+    """Write ids as JSON text for `json_each(?)`. SQLite limits the number of variables, but not this list."""
     values = ids.tolist() if isinstance(ids, np.ndarray) else [int(i) for i in ids]
     return str(values)
 
 
 def id_list(ids: Iterable[int] | Ids) -> SQL:
-    """Ids as the right-hand side of peewee's `in_`."""
+    """Write ids as the right-hand side of peewee's `in_`."""
     return SQL("(SELECT value FROM json_each(?))", [id_text(ids)])

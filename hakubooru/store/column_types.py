@@ -1,7 +1,7 @@
-"""How a file stores what it holds: other programs write whole numbers as REAL or TEXT, and dates in UTC.
+"""Checks of how a file stores numbers and dates: other programs write integers as REAL or TEXT, and dates in UTC.
 
-pandas makes a column with a gap REAL, sqlite-utils makes TEXT of what was text at first. Such a file looks whole, and
-fails where numbers are joined, packed into bits, or compared by their text.
+pandas makes a column with a gap REAL, and sqlite-utils makes a column TEXT if its first value was text. Such a file
+looks right, but it fails when numbers are joined, packed into bits, or compared as text.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 from peewee import ForeignKeyField, IntegerField
 
 from hakubooru.errors import DatabaseFileError
-from hakubooru.expressions import FlagColumn
-from hakubooru.schema import Post, PostTagRelation, Tag
+from hakubooru.store.expressions import FlagColumn
+from hakubooru.store.schema import Post, PostTagRelation, Tag
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,22 +26,22 @@ NUMBERS: Final[dict[str, dict[str, bool]]] = {
     }
     for model in (Post, Tag, PostTagRelation)
 }
-"""By table the columns of whole numbers, and whether one may be NULL."""
+"""The columns of whole numbers by table, each with whether it may be NULL."""
 
 IN_UTC: Final = " OR ".join(
     f"created_at GLOB '*{ending}'" for ending in ("+00:00", "+00", "+0000", "Z", " UTC")
 )
-"""That the date of a post is in UTC."""
+"""The SQL condition that the date of a post is in UTC."""
 
 _ROWS: Final = 100
-"""How many rows are looked at from either end of a table."""
+"""How many rows are checked at each end of a table."""
 
 
 def check_numbers(path: Path, connection: sqlite3.Connection) -> None:
-    """Check that columns of whole numbers are declared so, and hold such in the first and last rows.
+    """Check that columns of whole numbers are declared as such, and have whole numbers in the first and last rows.
 
     Raises:
-        DatabaseFileError: one is not, or does not.
+        DatabaseFileError: a column is declared as something else, or has other values.
     """
     odd = [
         f"{table}.{column} {how}"
@@ -50,13 +50,13 @@ def check_numbers(path: Path, connection: sqlite3.Connection) -> None:
     ]
     if odd:
         raise DatabaseFileError(
-            f"{path} stores whole numbers as something else ({', '.join(odd)}): run `hakubooru db migrate {path}`, which "
-            "makes them whole (on the file, or on a copy)"
+            f"{path} stores whole numbers as something else ({', '.join(odd)}): run `hakubooru db migrate {path}` to "
+            "convert them (or migrate a copy)"
         )
 
 
 def odd_columns(connection: sqlite3.Connection, table: str) -> dict[str, str]:
-    """The columns of whole numbers that are declared as something else, or hold something else; how, by name."""
+    """The columns of a table that should be whole numbers and are not: the description of each, by name."""
     declared = dict(connection.execute("SELECT name, type FROM pragma_table_info(?)", [table]))
     columns = NUMBERS[table]
     odd = {name: f"as {declared[name]}" for name in columns if not _keeps_whole_numbers(declared[name])}
@@ -68,13 +68,13 @@ def odd_columns(connection: sqlite3.Connection, table: str) -> dict[str, str]:
 
 
 def has_dates_in_utc(connection: sqlite3.Connection) -> bool:
-    """Whether the first and last posts have their dates in UTC, as an earlier version of `build` left some."""
+    """Whether the first and last posts have dates in UTC, which earlier versions of `build` did not convert."""
     rows = _ends(connection, "post", IN_UTC)
     return bool(rows) and all(is_utc for (is_utc,) in rows)
 
 
 def needs_mending(connection: sqlite3.Connection) -> bool:
-    """Whether a file of the present layout stores numbers or dates as other programs do."""
+    """Whether a file of the current layout stores integers as something else, or dates in UTC."""
     return has_dates_in_utc(connection) or any(odd_columns(connection, table) for table in NUMBERS)
 
 
@@ -93,7 +93,7 @@ def _ends(connection: sqlite3.Connection, table: str, columns: str) -> list[tupl
 
 
 def _keeps_whole_numbers(declared: str) -> bool:
-    """Whether a column of this type gives whole numbers back as such; https://www.sqlite.org/datatype3.html#type_affinity."""
+    """Whether a column of this declared type keeps integers; see https://www.sqlite.org/datatype3.html#type_affinity."""
     words = declared.upper()
     return "INT" in words or not any(
         word in words for word in ("CHAR", "CLOB", "TEXT", "REAL", "FLOA", "DOUB")

@@ -42,6 +42,12 @@ MISREAD = {
     "predicate & number": lambda: hb.rating("g") & 5,
     "text | predicate": lambda: "solo" | hb.rating("g"),
     "predicate ^ predicate": lambda: hb.rating("g") ^ hb.tagged("solo"),
+    "~column > number": lambda: ~Post.score > 20,
+    "~column == number": lambda: ~Post.score == 5,
+    "~sum": lambda: ~(Post.score + 1),
+    "-column > number": lambda: -Post.score > 5,
+    "number > -column": lambda: -Post.down_score < Post.score,
+    "column > -column": lambda: Post.score > -Post.down_score,
     "-predicate": lambda: -hb.tagged("comic"),
     "predicate - predicate": lambda: hb.rating("g") - hb.tagged("comic"),
     "predicate > number": lambda: hb.score(min=3) > 20,
@@ -122,7 +128,7 @@ def test_numbers_with_a_fraction_are_not_cut_off(db, question, keep):
 
 
 def test_a_number_column_takes_no_words():
-    with pytest.raises(InputError, match="score is compared with 'many', and takes a number"):
+    with pytest.raises(InputError, match="score must be compared with a number, not 'many'"):
         Context().sql(Post.score > "many").query()
 
 

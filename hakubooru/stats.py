@@ -1,4 +1,4 @@
-"""What a selection is made of: ratings, years, qualities, sizes, shapes, and its commonest tags."""
+"""Statistics of a selection: ratings, years, qualities, sizes, buckets, and the most common tags."""
 
 from __future__ import annotations
 
@@ -9,60 +9,63 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from hakubooru.image.bucket import Buckets
-from hakubooru.schema import RATINGS, TAG_TYPES
 from hakubooru.select.columns import EXTENSIONS
 from hakubooru.select.scan import years
+from hakubooru.select.tag_counts import tag_counts
+from hakubooru.store.schema import RATINGS, TAG_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hakubooru.arrays import Ids
+    from hakubooru.arrays import Ids, Values
     from hakubooru.caption import CaptionFormat
-    from hakubooru.select.columns import Values
-    from hakubooru.select.selection import Selection
+    from hakubooru.select.memory import CachedStore
 
 MEGAPIXELS: Final = (0.25, 0.5, 1, 2, 4, 8)
-"""Where the classes of sizes end: each holds the posts below its number, and the last those from 8 up."""
+"""The upper ends of the size classes, in megapixels; the last class has all larger posts."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stats:
-    """How many posts of a selection are what; names without posts are left out, except of ratings."""
+    """Counts of a selection's posts by name. Names without posts are left out, except for ratings."""
 
     posts: int
+    """How many posts the selection has."""
     ratings: dict[str, int]
+    """The number of posts of each rating."""
     years: dict[str, int]
-    """`none` for posts without a date."""
+    """The number of posts of each year; `none` counts posts without a date."""
     quality: dict[str, int]
-    """By the labels that captions write, from the best down; posts too young to be judged have none."""
+    """The number of posts of each quality label of captions, best first; posts too new for a label are not counted."""
     file_types: dict[str, int]
+    """The number of posts of each file extension."""
     megapixels: dict[str, int]
-    """By area, in millions of pixels."""
+    """The number of posts of each size class, in millions of pixels."""
     buckets: dict[str, int]
-    """By the bucket of a training run (width x height), the commonest first."""
+    """The number of posts in each bucket of a training run (width x height), the most common first."""
     tags: dict[str, dict[str, int]]
-    """By type, the commonest first."""
+    """The number of posts of the most common tags of each type, the most common first."""
 
 
-def stats(selection: Selection, *, caption: CaptionFormat, top: int = 10) -> Stats:
+def stats(database: CachedStore, ids: Ids, *, caption: CaptionFormat, top: int = 10) -> Stats:
     """Count a selection; the columns of its posts are read as for a filter, and the relations for its tags.
 
     Args:
-        selection: the posts.
+        database: the file.
+        ids: of the posts, (N,) int64.
         caption: the format whose quality labels are counted.
         top: how many tags of each type.
     """
-    database, ids = selection.database, selection.to_ids()
     columns = database.memory.columns
     places = np.searchsorted(columns.ids, ids)
     ratings, extensions = columns["rating"][places], columns["extension"][places]
     widths, heights = columns["image_width"][places], columns["image_height"][places]
-    made = np.unique(years(database, ids), return_counts=True)
-    common = selection.tag_counts().groupby("type", observed=False).head(top)
+    by_year = np.unique(years(database, ids), return_counts=True)
+    common = tag_counts(database, ids).groupby("type", observed=False).head(top)
     return Stats(
         posts=len(ids),
         ratings=_named(ratings, RATINGS, empty=True),
-        years={str(year) if year else "none": int(count) for year, count in zip(*made, strict=True)},
+        years={str(year) if year else "none": int(count) for year, count in zip(*by_year, strict=True)},
         quality=_quality(ids, ratings, columns[caption.quality_by][places], caption.resolved(database)),
         file_types=_named(np.minimum(extensions, len(EXTENSIONS)), (*EXTENSIONS, "other")),
         megapixels=_megapixels(widths, heights),
@@ -87,13 +90,13 @@ def _quality(ids: Ids, ratings: Values, counts: Values, caption: CaptionFormat) 
     if all(percentile for _, percentile in caption.quality):
         labels.insert(0, "")
     is_judged = ids <= (caption.quality_last_id or ids)
-    found = np.zeros(len(labels), np.int64)
+    totals = np.zeros(len(labels), np.int64)
     for rating, limits in enumerate(caption.thresholds()):
-        # A label stands for the counts above its threshold.
+        # A label is for counts above its threshold, not equal to it.
         ranks = np.searchsorted(limits, counts[is_judged & (ratings == rating)], side="left")
-        found += np.bincount(ranks, minlength=len(labels))
-    named = zip(reversed(labels), found[::-1].tolist(), strict=True)
-    return {label: count for label, count in named if label and count}
+        totals += np.bincount(ranks, minlength=len(labels))
+    pairs = zip(reversed(labels), totals[::-1].tolist(), strict=True)
+    return {label: count for label, count in pairs if label and count}
 
 
 def _megapixels(widths: Values, heights: Values) -> dict[str, int]:
@@ -107,6 +110,6 @@ def _megapixels(widths: Values, heights: Values) -> dict[str, int]:
 def _buckets(widths: Values, heights: Values) -> dict[str, int]:
     buckets = Buckets()
     sizes = [f"{width}x{height}" for width, height in buckets.sizes().tolist()]
-    drawn = (widths > 0) & (heights > 0)
-    counts = _named(buckets.of(widths[drawn], heights[drawn]), sizes)
+    has_size = (widths > 0) & (heights > 0)
+    counts = _named(buckets.of(widths[has_size], heights[has_size]), sizes)
     return dict(sorted(counts.items(), key=lambda item: -item[1]))

@@ -12,7 +12,7 @@ from booru import TAGS, random_row, write
 from hakubooru.caption import caption_format
 from hakubooru.caption.labels import quality_label
 from hakubooru.image.bucket import Buckets
-from hakubooru.schema import RATINGS, TAG_TYPES
+from hakubooru.store.schema import RATINGS, TAG_TYPES
 
 
 @pytest.fixture(scope="module")

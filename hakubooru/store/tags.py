@@ -1,4 +1,4 @@
-"""The tags of a database, by name, and the nearest names to a mistyped one."""
+"""The tags of a database: lookup by name, wildcards, aliases, and suggestions for mistyped names."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from hakubooru.errors import InputError, UnknownTagError
-from hakubooru.schema import TAG_TYPES, Tag
+from hakubooru.store.schema import TAG_TYPES, Tag
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from hakubooru.database import Database
+    from hakubooru.store.store import Store
 
 ALIAS_TABLE: Final = 'CREATE TABLE IF NOT EXISTS "tagalias" ("alias" VARCHAR(255) NOT NULL PRIMARY KEY, "name" VARCHAR(255) NOT NULL)'
-"""Other names of tags: a table of this package's own, which published files lack and other programs ignore."""
+"""The statement that creates the table of tag aliases. Published files lack it, and other programs ignore it."""
 
 ALIAS_LAYOUT: Final = 1
-"""`PRAGMA user_version` of a file that has it; 0 is the published layout."""
+"""The `PRAGMA user_version` of a file that has the table of aliases; the published layout has 0."""
 
 _SPECIAL: Final = re.compile(r"[%_*]|\\\*|\\\\|\\")
 _IN_LIKE: Final = {"%": r"\%", "_": r"\_", "*": "%", r"\*": "*", r"\\": r"\\", "\\": r"\\"}
@@ -31,30 +31,31 @@ _MOST_PARTS: Final = 2
 _MATCHES: Final = "name LIKE ? ESCAPE '\\'"
 _ALIAS_MATCHES: Final = "tagalias.name = tag.name AND alias LIKE ? ESCAPE '\\'"
 _POSTS: Final = "coalesce(nullif(popularity, 0), (SELECT COUNT(DISTINCT post_id) FROM posttagrelation WHERE tag_id = tag.id))"
-"""How many posts bear a tag; a file without popularities is counted."""
+"""The SQL for how many posts have a tag; where a file has no popularity, its relations are counted."""
 
 
 class TagMatch(NamedTuple):
-    """A tag that a pattern matches."""
+    """A tag that a pattern matches, by its name or by an alias."""
 
     name: str
     type: str
     posts: int
+    """How many posts have the tag."""
     alias: str | None
-    """What matched, where it was not the name."""
+    """The alias that matches; None if the name itself matches."""
 
 
 class Tags:
-    """The tags of one database; what `db.tags` gives."""
+    """The tags of one database, as `db.tags` returns them."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Store) -> None:
         self._database = database
 
     def __getitem__(self, name: str) -> Tag:
-        """The tag of that name.
+        """Look up a tag by name.
 
         Raises:
-            UnknownTagError: the database has none; the message names the nearest.
+            UnknownTagError: the database has no such tag; the message names the nearest ones.
         """
         self.check([name])
         tag: Tag = next(self._database.execute(Tag.select().where(Tag.name == name)))
@@ -70,29 +71,29 @@ class Tags:
         return int(self._database.scalar("SELECT COUNT(*) FROM tag"))
 
     def check(self, names: Iterable[str]) -> None:
-        """Check that the database has every one of these tags, with one query.
+        """Check that the database has all of these tags, with one query for each 500.
 
         Raises:
-            UnknownTagError: it lacks one; the message names what it is an alias of, or the nearest.
+            UnknownTagError: a tag is missing; the message names the tag that it is an alias of, or the nearest ones.
         """
         for name in self._missing(names):
-            if of := self.aliases([name]):
+            if tags := self.aliases([name]):
                 raise UnknownTagError(
-                    f"the database has no tag {name!r}, which is an alias of {of[name]}: use that"
+                    f"the database has no tag {name!r}: it is an alias, write {tags[name]} instead"
                 )
             near = self.nearest(name)
-            mend = f"the nearest that it has: {', '.join(near)}" if near else "it has none like it"
+            mend = f"similar tags: {', '.join(near)}" if near else "no tag is similar to it"
             raise UnknownTagError(f"the database has no tag {name!r}; {mend}")
 
     def matching(self, pattern: str, limit: int | None = 100) -> list[TagMatch]:
-        """The tags whose name, or an alias of it, matches a pattern, the commonest first.
+        """Find the tags whose name or alias matches a pattern, the most common first.
 
         Args:
-            pattern: a name, in which `*` stands for any characters; the case of Latin letters does not matter.
-            limit: how many at the most; None for all.
+            pattern: a name in which `*` stands for any characters. Upper and lower case of Latin letters are equal.
+            limit: the largest number of tags to return; None returns all.
 
         Raises:
-            UnknownTagError: there is none; the message names the nearest.
+            UnknownTagError: no tag matches; the message names the nearest ones.
         """
         where, parameters = self._match(pattern)
         like = parameters[0]
@@ -103,7 +104,7 @@ class Tags:
         rows = self._database.rows(sql, [*likes, *parameters, -1 if limit is None else limit])
         if not rows and "*" in pattern:
             raise UnknownTagError(
-                f"no tag matches {pattern!r}; write * for any characters, such as 'saber_(*'"
+                f"no tag matches {pattern!r}; * stands for any characters, as in 'saber_(*'"
             )
         if not rows:
             self.check([pattern])
@@ -111,12 +112,12 @@ class Tags:
         return [TagMatch(name, kinds.get(kind, str(kind)), count, by) for name, kind, count, by in rows]
 
     def count_matching(self, pattern: str) -> int:
-        """How many tags `matching` gives without a limit."""
+        """Count the tags that match a pattern: the length of `matching(pattern, limit=None)`."""
         where, parameters = self._match(pattern)
         return int(self._database.scalar(f"SELECT COUNT(*) FROM tag WHERE {where}", parameters))
 
     def abbreviated(self, initials: str) -> str | None:
-        """The commonest tag whose words begin with these letters, as Danbooru reads `/lh`: long_hair."""
+        """The most common tag with these initials, as Danbooru reads `/lh` as long_hair; None if there is none."""
         letters = initials.lower()
         if not re.fullmatch(r"[a-z0-9]+", letters):
             return None
@@ -130,22 +131,22 @@ class Tags:
         return next((str(name) for name, posts in rows if posts), None)
 
     def check_types(self, types: Mapping[str, str]) -> None:
-        """Check that tags are of these types, by name, with one query for each 500.
+        """Check the type of tags, given by name, with one query for each 500.
 
         Raises:
-            InputError: one is of another type.
+            InputError: a tag has another type.
         """
         for name, number in self._by_name("SELECT name, type FROM tag WHERE name IN", types):
             if number != TAG_TYPES.index(types[name]):
                 kind = TAG_TYPES[number] if 0 <= number < len(TAG_TYPES) else number
                 raise InputError(
-                    f"{name!r} is no {types[name]}: its type is {kind}; ask for it by tagged({name!r})"
+                    f"{name!r} is not of type {types[name]} but of type {kind}: write tagged({name!r}) instead"
                 )
 
     def aliases(self, names: Iterable[str]) -> dict[str, str]:
-        """Which of these names are aliases, and of which tags of the database; with one query for each 500 names.
+        """Map those of the names that are aliases to their tags, with one query for each 500 names.
 
-        Only a file that was built with a list of aliases (`db build --tags`) knows any.
+        Only a file that was built with a list of aliases (`hakubooru db build --tags`) has any.
         """
         if not self._has_aliases():
             return {}
@@ -153,67 +154,68 @@ class Tags:
         return dict(self._by_name(query, names))
 
     def nearest(self, name: str, count: int = 3) -> list[str]:
-        """The known names nearest to a mistyped one, or to a part of one.
+        """Suggest up to `count` tags for a mistyped name, or for a part of a name.
 
-        Those in which it is a word come first (hatsune_miku for miku), two at the most, then the nearest by edit
-        distance, then those in which it stands at all; the more popular before the less.
+        Up to two tags that contain it as a word come first (hatsune_miku for miku), then the nearest by edit distance,
+        then the other tags that contain it. More popular tags stand before less popular ones.
         """
         from rapidfuzz import process  # noqa: PLC0415 - needed only where something was mistyped
         from rapidfuzz.distance import OSA  # noqa: PLC0415
 
-        asked = name.strip().lower().replace(" ", "_")
+        word = name.strip().lower().replace(" ", "_")
         names = "SELECT name AS written, name, popularity FROM tag"
         if self._has_aliases():
             names += " UNION ALL SELECT alias, name, popularity FROM tagalias JOIN tag USING (name)"
-        slack = 1 + len(asked) // 3
+        slack = 1 + len(word) // 3
         rows = self._database.rows(
             f"SELECT written, name FROM ({names}) WHERE length(written) BETWEEN ? AND ? "
             "OR written LIKE ? ESCAPE '\\' ORDER BY popularity DESC, length(written), name",
-            [len(asked) - slack, len(asked) + slack, like_pattern(asked).join("%%")],
+            [len(word) - slack, len(word) + slack, like_pattern(word).join("%%")],
         )
-        written = [row[0] for row in rows]
-        # A tag may be found by an alias as well as by its name.
-        near = process.extract(asked, written, scorer=OSA.distance, limit=2 * count, score_cutoff=slack)
-        word = re.compile(rf"(?<![^\W_]){re.escape(asked)}(?![^\W_])")
-        is_word = len(asked) >= _SHORTEST_PART
-        worded = [known for text, known in rows if is_word and word.search(text.lower())]
-        holding = [known for text, known in rows if is_word and asked in text.lower()]
-        exact = [known for text, known in rows if text == asked]
-        proposals = [
+        spellings = [row[0] for row in rows]
+        # Twice as many as needed: a tag may come up by its name and by an alias.
+        near = process.extract(word, spellings, scorer=OSA.distance, limit=2 * count, score_cutoff=slack)
+        pattern = re.compile(rf"(?<![^\W_]){re.escape(word)}(?![^\W_])")
+        is_long = len(word) >= _SHORTEST_PART
+        by_word = [tag for spelling, tag in rows if is_long and pattern.search(spelling.lower())]
+        by_part = [tag for spelling, tag in rows if is_long and word in spelling.lower()]
+        exact = [tag for spelling, tag in rows if spelling == word]
+        suggestions = [
             *exact,
-            *worded[:_MOST_PARTS],
+            *by_word[:_MOST_PARTS],
             *(rows[place][1] for _, _, place in near),
-            *worded,
-            *holding,
+            *by_word,
+            *by_part,
         ]
-        return list(dict.fromkeys(proposals))[:count]
+        return list(dict.fromkeys(suggestions))[:count]
 
     def _has_aliases(self) -> bool:
         return bool(self._database.scalar("SELECT COUNT(*) FROM sqlite_master WHERE name = 'tagalias'"))
 
     def _match(self, pattern: str) -> tuple[str, list[str]]:
-        """A condition for tags whose names or aliases match a pattern, and its parameters."""
+        """Build the SQL condition for tags whose name or alias matches a pattern, and its parameters."""
         like = like_pattern(pattern)
         if not self._has_aliases():
             return _MATCHES, [like]
         return f"{_MATCHES} OR EXISTS (SELECT 1 FROM tagalias WHERE {_ALIAS_MATCHES})", [like, like]
 
     def _missing(self, names: Iterable[str]) -> list[str]:
-        asked = sorted(set(names))
-        known = {name for (name,) in self._by_name("SELECT name FROM tag WHERE name IN", asked)}
-        return [name for name in asked if name not in known]
+        names = sorted(set(names))
+        tags = {name for (name,) in self._by_name("SELECT name FROM tag WHERE name IN", names)}
+        return [name for name in names if name not in tags]
 
     def _by_name(self, query: str, names: Iterable[str]) -> Iterator[Any]:
-        asked = list(names)
-        for start in range(0, len(asked), _NAMES_A_QUERY):
-            some = asked[start : start + _NAMES_A_QUERY]
-            yield from self._database.rows(f"{query} ({', '.join('?' * len(some))})", some)
+        names = list(names)
+        for start in range(0, len(names), _NAMES_A_QUERY):
+            batch = names[start : start + _NAMES_A_QUERY]
+            yield from self._database.rows(f"{query} ({', '.join('?' * len(batch))})", batch)
 
 
 def like_pattern(wildcard: str) -> str:
-    r"""A pattern with `*` as one for SQL's LIKE, a backslash being its escape.
+    r"""Convert a pattern with `*` to a pattern for SQL's LIKE with a backslash as the escape character.
 
-    Beside a `*`, `\*` means a star and two backslashes mean one, as on Danbooru; a text without `*` means itself.
+    As on Danbooru, `\*` in a pattern with `*` means a star, and two backslashes mean one. A text without `*` matches
+    itself only.
     """
     if "*" not in wildcard:
         return re.sub(r"([%_\\])", r"\\\1", wildcard)
@@ -221,7 +223,7 @@ def like_pattern(wildcard: str) -> str:
 
 
 def _initials(name: str) -> str:
-    """The first letter of each word of a tag, as Danbooru tells words apart: `jd` for jeanne_d'arc."""
+    """The first letter of each word of a tag, with words split as on Danbooru: `jd` for jeanne_d'arc."""
     if not re.search(r"[a-zA-Z0-9]{2}", name):
         return name[:1].lower()
     words = (re.sub(r"^[^a-zA-Z0-9]+", "", word) for word in re.split(r"[ _+:;!./()-]+", name))

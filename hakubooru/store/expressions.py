@@ -1,8 +1,8 @@
-"""peewee's expressions over our columns, which refuse what Python reads otherwise than it looks.
+"""Columns and expressions of peewee that raise an error for mistakes which Python would pass over silently.
 
-Python cannot tell peewee of `and`, `or`, `not` and `10 < x < 20`: it asks a value whether it is true, and goes on
-with one half. And `&` binds more tightly than `>`: `Post.score > 20 & x` is `Post.score > (20 & x)`. Both would give
-a query that runs and finds something else, so here they raise.
+For `a and b`, `a or b`, `not a` and `10 < x < 20`, Python asks whether a value is true and drops one half of the
+expression. The operator `&` binds more tightly than `>`, so `Post.score > 20 & x` means `Post.score > (20 & x)`. Peewee
+would run both and give wrong posts. Here they raise `ExpressionError`.
 """
 
 from __future__ import annotations
@@ -35,57 +35,61 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _NO_TRUTH: Final = (
-    "an expression is neither true nor false before a database answers it: write (Post.score > 10) & (Post.score < 20), "
-    "with & for `and`, | for `or`, ~ for `not`, and each comparison in parentheses; 10 < Post.score < 20 is two of them; "
-    "for membership in a list write Post.score.in_([1, 2])"
+    "an expression has no truth value in Python: write & for `and`, | for `or`, ~ for `not`, and each comparison in "
+    "parentheses, as in (Post.score > 10) & (Post.score < 20); write 10 < Post.score < 20 as two comparisons; for "
+    "membership in a list write Post.score.in_([1, 2])"
 )
 _PARENTHESES: Final = (
-    "write each comparison in parentheses, (Post.score > 20) & (Post.fav_count > 5), since Python reads "
+    "write each comparison in parentheses, as in (Post.score > 20) & (Post.fav_count > 5), because Python reads "
     "Post.score > 20 & x as Post.score > (20 & x); for bits write Post.bit_flags.bin_and(1) != 0"
 )
 _VALUE_OPERATORS: Final = {OP.ADD, OP.SUB, OP.MUL, OP.DIV, OP.MOD, OP.BIN_AND, OP.BIN_OR, OP.XOR, OP.CONCAT}
 
 
 class Guarded(ColumnBase):
-    """What columns and the expressions of them have in common; each operator gives such an expression again."""
+    """The base of the columns and expressions here; each of its operators gives such an expression again."""
 
-    __array_ufunc__ = None  # NumPy's numbers leave their operators to ours
+    __array_ufunc__ = None  # so that NumPy's numbers leave operators to these classes
 
     def __bool__(self) -> NoReturn:
         raise ExpressionError(_NO_TRUTH)
 
 
 class Question(Guarded):
-    """What is true or false of a row, and no value that could be compared or reckoned with."""
+    """A condition on a row: it is true or false, and cannot be compared or calculated with."""
 
     def __neg__(self) -> NoReturn:  # type: ignore[override] # peewee's is an order
-        raise ExpressionError(f"- does not negate: write ~ before {self}, as in ~hb.tagged('comic')")
+        raise ExpressionError(f"- does not negate {self}: write ~ instead, as in ~hb.tagged('comic')")
 
 
 class Comparison(Guarded, Expression):
-    """Two sides and an operator: a comparison, a join of two, or arithmetic."""
+    """An expression of two sides and an operator: a comparison, a conjunction, or arithmetic."""
 
 
 class Text(Guarded, StringExpression):
-    """Texts set together."""
+    """A concatenation of strings."""
 
 
 class Negation(Guarded, Negated):
-    """That an expression does not hold."""
+    """The negation of an expression."""
 
 
 class Converted(Guarded, Cast):
-    """An expression as another type."""
+    """An expression cast to another type."""
+
+
+class Order(Guarded, Ordering):
+    """By which column rows are ordered, and which way."""
 
 
 class IntegerColumn(Guarded, IntegerField):
     """A column of whole numbers."""
 
     def db_value(self, value: Any) -> Any:
-        """The number that SQLite compares with; one with a fraction keeps it, where peewee would cut it off.
+        """Convert a value to the number that SQLite compares with; fractions are kept, which peewee cuts off.
 
         Raises:
-            InputError: it is no number.
+            InputError: the value is not a number.
         """
         if value is None:
             return None
@@ -94,20 +98,20 @@ class IntegerColumn(Guarded, IntegerField):
             # SQLite's integers have 64 bits; beyond, its doubles compare as well.
             return number if -(2**63) <= number < 2**63 else float(number)
         except (TypeError, ValueError, OverflowError) as error:
-            raise InputError(f"{self.name} is compared with {value!r}, and takes a number") from error
+            raise InputError(f"{self.name} must be compared with a number, not {value!r}") from error
 
     def __mod__(self, other: object) -> Any:
-        # peewee takes % for LIKE, which says nothing of a number.
+        # In peewee % means LIKE, which is useless for numbers.
         return guarded(Expression(self, OP.MOD, other))
 
     def __pow__(self, other: object) -> NoReturn:
         raise ExpressionError(
-            f"** is peewee's ILIKE, which {self.name}, a number, does not take; write * for a product"
+            f"{self.name} is a number, and ** means ILIKE in peewee, which is for text; write * for a product"
         )
 
 
 class FlagColumn(Guarded, BooleanField):
-    """A column that is true or false, so that it stands beside `&`, `|` and `~` by itself."""
+    """A column that is true or false; `&`, `|` and `~` take it without a comparison."""
 
 
 class TextColumn(Guarded, CharField):
@@ -115,7 +119,7 @@ class TextColumn(Guarded, CharField):
 
 
 class ReferenceColumn(Guarded, ForeignKeyField):
-    """A column that holds the id of another table's row."""
+    """A column with the id of a row of another table."""
 
 
 _GUARDED: Final[dict[type, type[Guarded]]] = {
@@ -123,18 +127,19 @@ _GUARDED: Final[dict[type, type[Guarded]]] = {
     StringExpression: Text,
     Negated: Negation,
     Cast: Converted,
+    Ordering: Order,
 }
 
 
 def guarded(node: Any) -> Any:
-    """A node as one of ours, where peewee made it."""
+    """Give an expression that peewee made the class of this module; return any other node unchanged."""
     if type(node) in _GUARDED:
         node.__class__ = _GUARDED[type(node)]
     return node
 
 
 def is_question(node: object) -> bool:
-    """Whether a node is true or false of a row, by its look: a comparison, a join, a flag, and no number or text."""
+    """Whether a node is a condition, judged by its form: a comparison, a conjunction or a flag, not a number or text."""
     if isinstance(node, Field):
         return isinstance(node, BooleanField)
     if isinstance(node, Expression):
@@ -149,21 +154,36 @@ def _is_value(node: object) -> bool:
 
 
 def check_join(sides: tuple[Any, ...]) -> None:
-    """Check that `&` or `|` joins what is true or false.
+    """Check that both sides of `&` or `|` are conditions.
 
     Raises:
-        ExpressionError: a side is something else.
+        ExpressionError: a side is not a condition.
     """
     for side in sides:
         if not is_question(side):
-            raise ExpressionError(f"& and | join comparisons, and {_shown(side)} is not one: {_PARENTHESES}")
+            raise ExpressionError(
+                f"& and | combine comparisons, and {_shown(side)} is not one: {_PARENTHESES}"
+            )
 
 
 def _check_values(sides: tuple[Any, ...]) -> None:
+    if any(isinstance(side, Ordering) for side in sides):
+        raise ExpressionError(
+            "-Post.score is an order, from the most down: for the number write 0 - Post.score"
+        )
     if not all(map(_is_value, sides)):
         raise ExpressionError(
-            f"what is true or false can only be joined, by &, | and ~, and not be compared or reckoned with; {_PARENTHESES}"
+            f"conditions combine only with &, | and ~, and cannot be compared or calculated with: {_PARENTHESES}"
         )
+
+
+def _check_negated(sides: tuple[Any, ...]) -> None:
+    for side in sides:
+        if not is_question(side):
+            raise ExpressionError(
+                f"~ negates comparisons, and {_shown(side)} is not one: write ~(Post.score > 20), since Python reads "
+                "~Post.score > 20 as (~Post.score) > 20"
+            )
 
 
 def _check_xor(_: tuple[Any, ...]) -> NoReturn:
@@ -177,7 +197,7 @@ def _check_nothing(_: tuple[Any, ...]) -> None:
 def _shown(side: object) -> str:
     if isinstance(side, Field) and hasattr(side, "name"):
         return f"{side.model.__name__}.{side.name}"
-    return "a number or text that is worked out" if isinstance(side, Node) else repr(side)
+    return "a calculated number or text" if isinstance(side, Node) else repr(side)
 
 
 def _guard(name: str, check: Callable[[tuple[Any, ...]], None]) -> None:
@@ -186,12 +206,12 @@ def _guard(name: str, check: Callable[[tuple[Any, ...]], None]) -> None:
         check((self, *sides))
         return guarded(getattr(super(Guarded, self), name)(*map(_plain, sides), **options))
 
-    # Not in the class's body: an `__eq__` there would take away the hash of the columns.
+    # Set here and not in the class body, where `__eq__` would remove the hash of columns.
     setattr(Guarded, name, method)
 
 
 def _plain(side: Any) -> Any:
-    """Python's list for an array or a pandas series, and Python's number for one of NumPy's."""
+    """Convert an array or a pandas series to a list, and a NumPy number to a Python number."""
     return side.tolist() if not isinstance(side, Node) and hasattr(side, "tolist") else side
 
 
@@ -204,9 +224,10 @@ for _name in (
     *("add", "sub", "mul", "truediv", "radd", "rsub", "rmul", "rtruediv"),
 ):
     _guard(f"__{_name}__", _check_values)
+_guard("__invert__", _check_negated)
 for _name in (
+    *("asc", "desc", "__pos__", "__neg__"),
     *(
-        "__invert__",
         "__getitem__",
         "like",
         "ilike",

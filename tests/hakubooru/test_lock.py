@@ -9,7 +9,7 @@ import hakubooru as hb
 from hakubooru import Post
 from hakubooru.caption import caption_format
 from hakubooru.errors import DestinationError, InputError
-from hakubooru.select.lock import Lock
+from hakubooru.lock import Lock
 
 
 def lock(selection, *, asked=None, caption="kohaku-epsilon") -> Lock:
@@ -65,10 +65,10 @@ def test_says_what_changed(db, path, tmp_path):
         list(writable.execute(Post.delete().where(Post.id == gone).returning(Post.id)))
     after = lock(db.posts.rating("g"), asked={"query": "rating:g"})
     assert before.changes(after) == [
-        f"posts: there were {before.posts:,}, there are {before.posts - 1:,}",
-        "database: posts was 200, is 199",
-        *([f"database: first_id was 1, is {after.database['first_id']}"] if gone == 1 else []),
-        f"funnel: rating:general left {before.posts}, leaves {after.posts}",
+        f"posts: there were {before.posts:,}, now there are {before.posts - 1:,}",
+        "database: posts was 200, now it is 199",
+        *([f"database: first_id was 1, now it is {after.database['first_id']}"] if gone == 1 else []),
+        f"funnel: after rating:general there were {before.posts}, now {after.posts}",
     ]
 
 
@@ -84,23 +84,23 @@ def test_other_posts_and_other_captions(db):
         lock(db.posts.sample(20, seed=2), asked={"seed": 2}),
     )
     assert one.changes(other) == [
-        "posts: as many as before (20), but not the same",
-        "asked: seed was 1, is 2",
-        "funnel: the steps are others",
+        "posts: as many as before (20), but not the same ones",
+        "asked: seed was 1, now it is 2",
+        "funnel: the steps differ",
     ]
     captioned = lock(db.posts.sample(20, seed=1), asked={"seed": 1}, caption="kohaku-delta")
-    assert one.changes(captioned)[0] == "captions: the same posts, captioned differently"
+    assert one.changes(captioned)[0] == "captions: the posts are the same, and their captions differ"
     assert any(change.startswith("caption: order was [") for change in one.changes(captioned))
     bare = lock(db.posts.sample(20, seed=1), asked={"seed": 1}, caption=None)
-    assert one.changes(bare)[0] == "captions: there were some, and now there are none"
-    assert bare.changes(one)[0] == "captions: there were none, and now there are some"
+    assert one.changes(bare)[0] == "captions: there were captions before, and now there are none"
+    assert bare.changes(one)[0] == "captions: there were none before, and now there are captions"
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", "\0", '{"asked": 1}'])
 def test_what_is_no_lock(tmp_path, text):
     file = tmp_path / "a.lock"
     file.write_text(text, encoding="utf-8")
-    with pytest.raises(InputError, match=r"a\.lock is no lock .*delete it"):
+    with pytest.raises(InputError, match=r"a\.lock is not a lock file .*delete it"):
         Lock.read(file)
 
 
@@ -109,10 +109,10 @@ def test_a_lock_of_wrong_types(db, tmp_path):
     table = json.loads((tmp_path / "a.lock").read_text(encoding="utf-8"))
     for name, value in {"asked": [], "funnel": 5, "funnel ": 1, "ids": 7, "caption": "x"}.items():
         (tmp_path / "b.lock").write_text(json.dumps(table | {name.strip(): value}), encoding="utf-8")
-        with pytest.raises(InputError, match="no lock"):
+        with pytest.raises(InputError, match="is not a lock file"):
             Lock.read(tmp_path / "b.lock")
 
 
 def test_where_it_cannot_be_written(db, tmp_path):
-    with pytest.raises(DestinationError, match="go to another folder"):
+    with pytest.raises(DestinationError, match="choose another folder"):
         lock(db.posts).write(tmp_path / "no" / "a.lock")

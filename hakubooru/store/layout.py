@@ -1,6 +1,6 @@
-"""Telling what a file is before anything is asked of it.
+"""Recognise a metadata file and its layout, and check that it can be opened.
 
-The published metadata files declare no version, so a generation is recognised by its tables and columns.
+The published files store no version. A generation is recognised by its tables and columns.
 """
 
 from __future__ import annotations
@@ -10,19 +10,20 @@ import sqlite3
 from typing import TYPE_CHECKING, Final
 
 from hakubooru.errors import DatabaseFileError, OldGenerationError, UnfinishedWriteError
-from hakubooru.schema import Post, PostTagRelation, Tag
-from hakubooru.sqlite_errors import explain
+from hakubooru.store.schema import Post, PostTagRelation, Tag
+from hakubooru.store.sqlite_errors import explain
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 GENERATION: Final = 4
-"""The layout that this package reads and writes: the one published from June 2024 on."""
+"""The generation that this package reads and writes: the layout published from June 2024 on."""
 
 LAYOUT: Final = 2
-"""`PRAGMA user_version` of a complete file: what this package added to the published layout, which has 0.
+"""The `PRAGMA user_version` of an up-to-date file; the published layout has 0.
 
-1: popularity counted, and a table of tag aliases where any are known. 2: whole numbers stored as such, and dates in Danbooru's zone.
+1: the popularity of tags is counted, and tag aliases have a table. 2: whole numbers are stored as integers, and
+dates are in Danbooru's time zone.
 """
 
 _MAGIC = b"SQLite format 3\0"
@@ -31,28 +32,28 @@ _WAL_VERSION = 2
 
 
 def sqlite_uri(path: Path, *, writable: bool) -> str:
-    """The URI that opens an existing file, and never creates one."""
-    # A file left in WAL mode makes even a reader create files beside it, and cannot be opened from a
-    # read-only disk; as immutable it can. `check_file` has made sure that no log with content is there.
+    """The SQLite URI that opens an existing file and never creates one."""
+    # To read a file in WAL mode, SQLite creates files beside it, which fails on a read-only disk. Opened as
+    # immutable, the file needs none. `check_file` has checked that there is no log with content.
     mode = "mode=rw" if writable else "mode=ro&immutable=1" if _in_wal_mode(path) else "mode=ro"
     address = path.resolve().as_uri()
     if not address.startswith("file:///"):
-        # A share on another Windows machine: SQLite wants its name in the path, not before it.
+        # A network share on Windows: SQLite needs the machine's name in the path, not as the host.
         address = address.replace("file://", "file:////", 1)
     return f"{address}?{mode}"
 
 
 def unfinished_build(path: Path) -> Path:
-    """Where a database of that name is while `hakubooru db build` makes it."""
+    """The path of a database while `hakubooru db build` writes it."""
     return path.with_name(path.name + ".building")
 
 
 def check_file(path: Path, *, writable: bool) -> None:
-    """Check that a path leads to a whole SQLite file that nothing has left half written.
+    """Check that a path is a complete SQLite file without an unfinished change.
 
     Raises:
-        DatabaseFileError: it does not.
-        UnfinishedWriteError: a write-ahead log with content stands beside a file to be read.
+        DatabaseFileError: the path is not a complete SQLite file.
+        UnfinishedWriteError: the file is to be read, and has a write-ahead log with content beside it.
     """
     if path.is_dir():
         raise DatabaseFileError(f"{path} is a folder; name the database file in it")
@@ -67,7 +68,7 @@ def check_file(path: Path, *, writable: bool) -> None:
         raise DatabaseFileError(f"{path} cannot be read: {error.strerror}") from error
     if len(header) < _HEADER_BYTES or not header.startswith(_MAGIC):
         raise DatabaseFileError(f"{path} is not an SQLite file; {_what_it_is(header)}")
-    # Beside a journal the header may be ahead of the file: rolling back makes them agree again.
+    # With a journal beside the file, the header may not match its length until SQLite rolls back.
     if not _journal(path).exists():
         _check_length(path, header)
     if writable:
@@ -75,7 +76,7 @@ def check_file(path: Path, *, writable: bool) -> None:
     log = path.with_name(path.name + "-wal")
     if log.exists() and log.stat().st_size > 0:
         raise UnfinishedWriteError(_recovery(path, log))
-    # To be opened as immutable (see `sqlite_uri`), so SQLite itself would not look at a journal.
+    # A file in WAL mode is opened as immutable, and SQLite then ignores a journal.
     if _journal(path).exists() and _in_wal_mode(path):
         raise UnfinishedWriteError(_recovery(path, _journal(path)))
 
@@ -86,7 +87,7 @@ def _where_it_may_be(path: Path) -> str:
         return f"{building.name} is an unfinished build of it: run the same `hakubooru db build` again to finish it"
     if near := _similar_names(path):
         return f"did you mean {near}?"
-    return "check the path, or make one with `hakubooru db build`"
+    return "check the path, or build a database with `hakubooru db build`"
 
 
 def _what_it_is(header: bytes) -> str:
@@ -105,12 +106,12 @@ def _check_length(path: Path, header: bytes) -> None:
     page_size = int.from_bytes(header[16:18], "big")
     page_size = 65536 if page_size == 1 else page_size
     pages = int.from_bytes(header[28:32], "big")
-    # The page count is valid only where the change counter agrees with the version that wrote it.
+    # The page count is valid only if the change counter equals the "version valid for" number.
     declared = pages * page_size if header[24:28] == header[92:96] else 0
     size = path.stat().st_size
     if size < declared:
         raise DatabaseFileError(
-            f"{path} is truncated: it has {size:,} bytes where its header promises {declared:,}; download or copy it again"
+            f"{path} is truncated: it has {size:,} bytes, and its header says {declared:,}; download or copy it again"
         )
 
 
@@ -128,19 +129,21 @@ def _similar_names(path: Path) -> str:
 
 def _recovery(path: Path, leftover: Path) -> str:
     return (
-        f"{path} was being written when its writer was killed, or still is: {leftover.name} holds what is needed to make "
-        f"it whole. Keep both files together, and run the interrupted command again, or open it once with "
+        f"{path} has an unfinished change: a writer was killed, or is still running. SQLite needs {leftover.name} to "
+        f"repair the file: keep both together. Run the interrupted command again, or open the file once with "
         f'hb.open("{path}", writable=True)'
     )
 
 
 def read_layout(connection: sqlite3.Connection, path: Path) -> dict[str, set[str]]:
-    """Columns by table. The first question that is asked of a file, so the one that meets what is wrong with it.
+    """Read the names of a file's tables and their columns: columns by table.
+
+    This is the first query on a file, so problems with the file show up here.
 
     Raises:
-        BusyError: another process holds it.
-        UnfinishedWriteError: a killed writer left a hot journal beside it.
-        DatabaseFileError: it is damaged.
+        BusyError: another process has locked the file.
+        UnfinishedWriteError: a killed writer left a hot journal beside the file.
+        DatabaseFileError: the file is damaged.
     """
     try:
         names = [
@@ -162,7 +165,7 @@ def _journal(path: Path) -> Path:
 
 
 def recognise_generation(layout: dict[str, set[str]]) -> int | None:
-    """The generation, 1 to 4, of a metadata file with these columns by table; None for any other file."""
+    """The generation, 1 to 4, of a metadata file with these columns by table; None if it is not a metadata file."""
     post, tag = layout.get("post", set()), layout.get("tag", set())
     if not {"id", "rating", "fav_count", "created_at"} <= post or not _columns(Tag) <= tag:
         return None
@@ -179,23 +182,23 @@ def recognise_generation(layout: dict[str, set[str]]) -> int | None:
 
 
 def check_generation(path: Path, layout: dict[str, set[str]]) -> None:
-    """Check that a file has the present layout.
+    """Check that a file has the current layout.
 
     Raises:
-        OldGenerationError: it has an older one.
-        DatabaseFileError: it is not a metadata database.
+        OldGenerationError: the file has an older layout.
+        DatabaseFileError: the file is not a metadata database.
     """
     generation = recognise_generation(layout)
     if generation is None:
         tables = ", ".join(sorted(layout)) or "none"
         raise DatabaseFileError(
-            f"{path} is not a Danbooru metadata database: it needs the tables post, tag and posttagrelation with their "
-            f"columns, and has the tables: {tables}"
+            f"{path} is not a Danbooru metadata database: it must have the tables post, tag and posttagrelation with "
+            f"their columns, and it has the tables: {tables}; name another file"
         )
     if generation < GENERATION:
         raise OldGenerationError(
-            f"{path} has the layout of generation {generation}, and generation {GENERATION} is needed: "
-            f"run `hakubooru db migrate {path}` on it (or on a copy)"
+            f"{path} has the layout of generation {generation}, and hakubooru reads generation {GENERATION}: "
+            f"run `hakubooru db migrate {path}` (or migrate a copy)"
         )
 
 

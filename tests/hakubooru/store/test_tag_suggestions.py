@@ -63,7 +63,7 @@ def test_a_tag_is_proposed_by_its_letters_and_by_its_parts(db, name, found):
 @pytest.mark.parametrize(("name", "mend"), [("miku", "hatsune_miku"), ("hatsune miku", "hatsune_miku")])
 def test_the_error_names_it(db, name, mend):
     for ask in (lambda: db.posts.tagged(name).count(), lambda: db.tags[name], lambda: db.tags.matching(name)):
-        with pytest.raises(UnknownTagError, match=f"no tag '{name}'; the nearest that it has: {mend}"):
+        with pytest.raises(UnknownTagError, match=f"no tag '{name}'; similar tags: {mend}"):
             ask()
 
 

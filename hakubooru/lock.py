@@ -1,59 +1,61 @@
-"""Locks: what a selection was when it was made, so that a later run can say what changed.
+"""Locks: records of a selection in JSON files, so that a later run can report what has changed.
 
-A lock is a JSON file. Two selections are the same if the fingerprints of their ids and captions are; the rest of a
-lock says why they are not.
+Two selections are equal if the fingerprints of their ids and captions are. The other fields of a lock explain a
+difference.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, fields
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from hakubooru.errors import DestinationError, InputError
 from hakubooru.files import read_text, replacing
-from hakubooru.select import funnel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from hakubooru.caption import CaptionFormat
-    from hakubooru.select.selection import Selection
+    from hakubooru.selection import Selection
 
 _PACKAGES: Final = ("hakubooru", "numpy", "peewee")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Lock:
-    """What a selection was: what was asked, of which file, and what came of it."""
+    """A record of a selection: the question, the file, and the result."""
 
     asked: dict[str, Any]
-    """Recipe, query, scale and the like, in the words of the one who asked."""
+    """The question as the user wrote it: recipe, query, scale and so on."""
     database: dict[str, int | None]
-    """Posts, and the first and last id, of the file."""
+    """The number of posts in the file, and their first and last id."""
     posts: int
+    """How many posts the selection has."""
     ids: str
-    """Fingerprint."""
+    """The fingerprint of the ids."""
     captions: str | None
-    """Fingerprint, where captions were asked for."""
+    """The fingerprint of the captions; None without captions."""
     caption: dict[str, Any] | None
-    """The format of the captions, with the scale of qualities written out."""
+    """The caption format with its resolved quality scale; None without captions."""
     funnel: list[dict[str, Any]]
-    """What each step left."""
+    """The steps of the selection and how many posts there are after each."""
     versions: dict[str, str]
-    """Of hakubooru and what it stands on."""
+    """The versions of hakubooru and of the packages that results depend on."""
 
     @classmethod
     def of(cls, selection: Selection, *, asked: dict[str, Any], caption: CaptionFormat | None) -> Self:
-        """The lock of a selection; runs it, and makes all captions where a format is given.
+        """Make the lock of a selection. This runs it, and makes all captions if a format is given.
 
         Raises:
-            UnknownTagError: a tag that the database does not have.
-            SampleError: a sample larger than what it is drawn from.
+            UnknownTagError: the database does not have one of the tags.
+            InputError: a tag in `artist`, `character` or `copyright` has another type.
+            SampleError: a sample asks for more posts than there are to draw from.
         """
-        rows = [asdict(row) for row in funnel.rows(selection)]
+        from importlib.metadata import version  # noqa: PLC0415 - a tenth of what `import hakubooru` takes
+
+        rows = [asdict(row) for row in selection.funnel_rows()]
         of_file = selection.database.memory.columns.ids
         resolved = None if caption is None else caption.resolved(selection.database)
         return cls(
@@ -72,10 +74,10 @@ class Lock:
         )
 
     def write(self, path: Path) -> None:
-        """Write the lock as JSON, beside and renamed.
+        """Write the lock to a JSON file, which appears only when it is complete.
 
         Raises:
-            DestinationError: it cannot be written there.
+            DestinationError: the file cannot be written.
         """
         text = json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
         try:
@@ -83,15 +85,15 @@ class Lock:
                 beside.write_text(text, encoding="utf-8", newline="\n")
         except OSError as error:
             raise DestinationError(
-                f"{path} cannot be written: {error.strerror}; go to another folder"
+                f"{path} cannot be written: {error.strerror}; choose another folder"
             ) from error
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """A lock from its file.
+        """Read a lock from its file.
 
         Raises:
-            InputError: it is not a lock.
+            InputError: the file cannot be read, or is not a lock.
         """
         mend = "delete it, and run the same command again to write a new one"
         try:
@@ -100,9 +102,9 @@ class Lock:
         except OSError as error:
             raise InputError(f"{path} cannot be read: {error.strerror}; {mend}") from error
         except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{path} is no lock that this version of hakubooru wrote; {mend}") from error
+            raise InputError(f"{path} is not a lock file of this version of hakubooru; {mend}") from error
         if not lock._is_sound():
-            raise InputError(f"{path} is no lock that this version of hakubooru wrote; {mend}")
+            raise InputError(f"{path} is not a lock file of this version of hakubooru; {mend}")
         return lock
 
     def _is_sound(self) -> bool:
@@ -121,39 +123,39 @@ class Lock:
         )
 
     def changes(self, now: Lock) -> list[str]:
-        """What is not as it was, a sentence each; none where ids and captions are the same."""
+        """Describe the differences of a new lock, one sentence each; an empty list if ids and captions are equal."""
         if (self.ids, self.captions) == (now.ids, now.captions):
             return []
         return [*self._outcome(now), *self._reasons(now)]
 
     def _outcome(self, now: Lock) -> Iterator[str]:
         if self.posts != now.posts:
-            yield f"posts: there were {self.posts:,}, there are {now.posts:,}"
+            yield f"posts: there were {self.posts:,}, now there are {now.posts:,}"
         elif self.ids != now.ids:
-            yield f"posts: as many as before ({now.posts:,}), but not the same"
+            yield f"posts: as many as before ({now.posts:,}), but not the same ones"
         if self.captions is not None and now.captions is None:
-            yield "captions: there were some, and now there are none"
+            yield "captions: there were captions before, and now there are none"
         elif self.captions is None and now.captions is not None:
-            yield "captions: there were none, and now there are some"
+            yield "captions: there were none before, and now there are captions"
         elif self.ids == now.ids:
-            yield "captions: the same posts, captioned differently"
+            yield "captions: the posts are the same, and their captions differ"
 
     def _reasons(self, now: Lock) -> Iterator[str]:
         for name in ("asked", "database", "caption", "versions"):
             before, after = getattr(self, name) or {}, getattr(now, name) or {}
             for key in dict.fromkeys([*before, *after]):
                 if before.get(key) != after.get(key):
-                    yield f"{name}: {key} was {_shown(before.get(key))}, is {_shown(after.get(key))}"
+                    yield f"{name}: {key} was {_shown(before.get(key))}, now it is {_shown(after.get(key))}"
         if [row["step"] for row in self.funnel] != [row["step"] for row in now.funnel]:
-            yield "funnel: the steps are others"
+            yield "funnel: the steps differ"
             return
         for before, after in zip(self.funnel, now.funnel, strict=True):
             if before["posts"] != after["posts"]:
-                yield f"funnel: {after['step']} left {before['posts']:,}, leaves {after['posts']:,}"
+                yield f"funnel: after {after['step']} there were {before['posts']:,}, now {after['posts']:,}"
 
 
 def _plain(value: Any) -> Any:
-    """As it will be when it is read back."""
+    """Convert a value to what JSON gives when it is read back."""
     return json.loads(json.dumps(value))
 
 

@@ -1,8 +1,7 @@
 """The tables of the published danbooru2023 metadata file (generation 4), as peewee models.
 
-The models are bound to no file: `Post.score > 10` is only a value, and the `Database` that a query is
-given to executes it. A row that came out of a `Database` carries it, so that a post finds its tags and
-a tag its posts.
+The models are not bound to a file: `Post.score > 10` is only a value, and a `Database` executes a query. A row
+that comes from a `Database` refers to it. So `post.tags` and `tag.posts` work.
 """
 
 from __future__ import annotations
@@ -13,64 +12,57 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from peewee import Model
 
 from hakubooru.errors import InputError
-from hakubooru.expressions import FlagColumn, IntegerColumn, ReferenceColumn, TextColumn
+from hakubooru.store.expressions import FlagColumn, IntegerColumn, ReferenceColumn, TextColumn
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from hakubooru.select.selection import Selection
-
 RATINGS: Final = ("general", "sensitive", "questionable", "explicit")
-"""Names of `post.rating`; a name's place is its number in the file."""
+"""The names of `post.rating`; the file stores the index of a name."""
 
 TAG_TYPES: Final = ("general", "artist", "character", "copyright", "meta")
-"""Names of `tag.type`; a name's place is its number in the file (Danbooru's own numbers differ)."""
+"""The names of `tag.type`; the file stores the index of a name (Danbooru's own numbers differ)."""
 
 
 def enum_number(names: Sequence[str], value: str | int) -> int:
-    """The number of a name, of a name's first letter where only one begins so, or of a number itself.
+    """The index of a name in `names`; `value` may be the name, its first letter if that is unique, or the index.
 
     Raises:
-        InputError: there is no such name or number.
+        InputError: there is no such name or index.
     """
     if isinstance(value, str):
-        found = [i for i, name in enumerate(names) if value in (name, name[0])]
-        if len(found) == 1:
-            return found[0]
+        numbers = [number for number, name in enumerate(names) if value in (name, name[0])]
+        if len(numbers) == 1:
+            return numbers[0]
     elif not isinstance(value, bool) and hasattr(value, "__index__") and 0 <= value < len(names):
         return operator.index(value)
-    raise InputError(f"{value!r} is none of {', '.join(names)}")
+    raise InputError(f"{value!r} is not one of {', '.join(names)}")
 
 
 class EnumField(IntegerColumn):
-    """An integer column whose values have names; accepts both, gives names."""
+    """An integer column whose values have names; it accepts names and numbers, and returns names."""
 
     def __init__(self, names: Sequence[str], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.names = names
 
     def db_value(self, value: str | int | None) -> int | None:
-        """The number that the file holds."""
+        """Convert a name or number to the number that the file stores."""
         return None if value is None else enum_number(self.names, value)
 
     def python_value(self, value: int | None) -> str | int | None:
-        """The name that Python sees."""
-        # A number that has no name is shown as it stands: one odd row must not hide the rest of a file.
+        """Convert a number of the file to its name; a number without a name is returned as it is."""
+        # One odd row must not make the rest of a file unreadable.
         if value is None or not 0 <= value < len(self.names):
             return value
         return self.names[value]
 
 
 class Owner(Protocol):
-    """What a row asks of the `Database` that it came from."""
-
-    @property
-    def posts(self) -> Selection:
-        """All posts of the database."""
-        ...
+    """The part of `Database` that its rows use."""
 
     def tags_of_posts(self, ids: Iterable[int]) -> dict[int, list[Tag]]:
-        """Tags by post id."""
+        """The tags of posts, by post id."""
         ...
 
 
@@ -80,13 +72,13 @@ class _Row(Model):
     def _database(self) -> Owner:
         owner: Owner | None = self._owner or getattr(self._meta.database, "owner", None)
         if owner is None:
-            message = f"{self!r} did not come out of a database: get it from hb.open(…), or query inside `with db.bind():`"
+            message = f"{self!r} is not from a database: read it through hb.open(…), or query inside `with db.bind():`"
             raise InputError(message)
         return owner
 
 
 class Tag(_Row):
-    """A tag: its name with underscores, its type by name, and how many posts bear it."""
+    """A tag: its name with underscores, its type by name, and its popularity (how many posts have it)."""
 
     id = IntegerColumn(primary_key=True)
     name = TextColumn(unique=True)
@@ -97,9 +89,10 @@ class Tag(_Row):
         table_name = "tag"
 
     @property
-    def posts(self) -> Selection:
-        """The posts that bear this tag."""
-        return self._database().posts.tagged(all=[str(self.name)])
+    def posts(self) -> Any:
+        """The `Selection` of the posts that bear this tag."""
+        database: Any = self._database()  # selections stand above the tables, which cannot name their type
+        return database.posts.tagged(all=[str(self.name)])
 
     def __str__(self) -> str:
         return str(self.name)
@@ -109,10 +102,11 @@ class Tag(_Row):
 
 
 class Post(_Row):
-    """A post: one image (or video) and what Danbooru knows of it, tags aside.
+    """A post: one image or video with its metadata.
 
-    Sizes are pixels and bytes; dates are text as Danbooru writes them (`2005-05-23T23:35:31.000-04:00`);
-    `down_score` is negative. A hidden post (banned, or for Gold accounts) has no `md5` and no URLs.
+    `image_width` and `image_height` are in pixels, `file_size` is in bytes. Dates are text as Danbooru writes it
+    (`2005-05-23T23:35:31.000-04:00`). `down_score` is 0 or negative. A hidden post (banned, or for Gold accounts)
+    has no `md5` and no URLs.
     """
 
     id = IntegerColumn(primary_key=True)
@@ -150,23 +144,23 @@ class Post(_Row):
 
     @property
     def tags(self) -> list[Tag]:
-        """All tags, in the order of the file's relations; asked for once."""
+        """All tags of the post, in the order of the file's relations; read from the file once."""
         if self._tags is None:
             post_id = int(self.id)
             self._tags = self._database().tags_of_posts([post_id]).get(post_id, [])
         return self._tags
 
     def tags_of(self, type: str) -> list[Tag]:
-        """The tags of one type: general, artist, character, copyright or meta."""
-        wanted = TAG_TYPES[enum_number(TAG_TYPES, type)]
-        return [tag for tag in self.tags if tag.type == wanted]
+        """The post's tags of one type: general, artist, character, copyright or meta."""
+        name = TAG_TYPES[enum_number(TAG_TYPES, type)]
+        return [tag for tag in self.tags if tag.type == name]
 
     def __repr__(self) -> str:
         return f"<Post {self.id} {self.rating} {self.image_width}x{self.image_height}>"
 
 
 class PostTagRelation(_Row):
-    """That a post bears a tag; the rows' order is the order of a post's tags."""
+    """A pair of a post and one of its tags; the order of these rows is the order of a post's tags."""
 
     id = IntegerColumn(primary_key=True)
     post = ReferenceColumn(Post, backref="+", lazy_load=False)
@@ -177,7 +171,7 @@ class PostTagRelation(_Row):
 
 
 class LocalPost(_Row):
-    """Where files that were made of a post lie on this machine."""
+    """The local paths of files made from a post: its image and its latents."""
 
     id = IntegerColumn(primary_key=True)
     filepath = TextColumn(null=True)

@@ -1,4 +1,4 @@
-"""Writing much: exclusive access, transactions, many rows a statement, and statements that take minutes."""
+"""Tools for large writes: exclusive access, transactions, inserts of many rows, and long statements."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
-from tqdm import tqdm
+from hakubooru.progress import progress
 
 if TYPE_CHECKING:
     import sqlite3
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 
 _VARIABLES: Final = 800  # of 999 that every SQLite takes
 _CACHE_KIB: Final = 65536
-# SQLite sorts a cache full of rows at a time. 3.5 million of them took three times the processor's time with 64 MiB as
-# with 2, its own default: such lists no longer fit into the processor's cache.
+# SQLite sorts as many rows at a time as its cache holds. Sorting 3.5 million rows took three times as long with 64 MiB
+# as with 2 MiB, SQLite's default: a larger list does not fit into the processor's cache.
 _SORTING_CACHE_KIB: Final = 2000
 _STEPS_A_TICK: Final = 1_000_000
 
 
 def hold(connection: sqlite3.Connection) -> None:
-    """Keep all other processes from the file until the connection is closed.
+    """Lock the file against all other processes until the connection is closed.
 
     Raises:
-        sqlite3.OperationalError: another process is at work on it, and was for the time-out of the connection.
+        sqlite3.OperationalError: another process has locked the file for longer than the connection's timeout.
     """
     connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
     connection.execute("PRAGMA locking_mode = EXCLUSIVE")
@@ -34,7 +34,7 @@ def hold(connection: sqlite3.Connection) -> None:
 
 @contextmanager
 def transaction(connection: sqlite3.Connection, lock: str = "IMMEDIATE") -> Iterator[None]:
-    """All of it, or nothing."""
+    """Run the statements of a `with` block in one transaction; an error rolls it back."""
     connection.execute(f"BEGIN {lock}")
     try:
         yield
@@ -46,33 +46,33 @@ def transaction(connection: sqlite3.Connection, lock: str = "IMMEDIATE") -> Iter
 
 
 def insert_many(connection: sqlite3.Connection, statement: str, width: int, values: Iterable[Any]) -> None:
-    """Insert rows, many a statement: for short rows three times as fast as `executemany`.
+    """Insert many rows with each statement. For short rows this is three times as fast as `executemany`.
 
     Args:
-        connection: where to.
-        statement: up to and with the word VALUES.
-        width: columns a row.
-        values: the columns of all rows, one after another.
+        connection: the connection to write with.
+        statement: the INSERT statement up to and including the word VALUES.
+        width: how many columns a row has.
+        values: the values of all rows, one row after another.
     """
     row = f"({', '.join('?' * width)})"
     rest = iter(values)
-    while some := list(islice(rest, _VARIABLES // width * width)):
-        connection.execute(f"{statement} {', '.join([row] * (len(some) // width))}", some)
+    while batch := list(islice(rest, _VARIABLES // width * width)):
+        connection.execute(f"{statement} {', '.join([row] * (len(batch) // width))}", batch)
 
 
 def query_by_name(connection: sqlite3.Connection, statement: str, names: Sequence[str]) -> Iterator[Any]:
-    """The rows that a statement ending in IN gives for names, of which there may be any number."""
+    """Run a statement that ends in IN for any number of names, and iterate over its rows."""
     for start in range(0, len(names), _VARIABLES):
-        some = names[start : start + _VARIABLES]
-        yield from connection.execute(f"{statement} ({', '.join('?' * len(some))})", some)
+        batch = names[start : start + _VARIABLES]
+        yield from connection.execute(f"{statement} ({', '.join('?' * len(batch))})", batch)
 
 
 @contextmanager
 def ticking(connection: sqlite3.Connection, doing: str) -> Iterator[None]:
-    """Show that long statements are at work, let Ctrl-C interrupt them, and give them what makes sorting fast."""
+    """Run long statements in a `with` block: with a progress bar, a cache size for fast sorting, and Ctrl-C."""
     cache_size = connection.execute("PRAGMA cache_size").fetchone()[0]
     connection.execute(f"PRAGMA cache_size = -{_SORTING_CACHE_KIB}")
-    with tqdm(desc=doing, unit=" million steps", disable=None) as bar:
+    with progress(desc=doing, unit=" million steps") as bar:
         connection.set_progress_handler(lambda: bool(bar.update()), _STEPS_A_TICK)
         try:
             yield
@@ -82,7 +82,7 @@ def ticking(connection: sqlite3.Connection, doing: str) -> Iterator[None]:
 
 
 def count_popularity(connection: sqlite3.Connection) -> None:
-    """Set every tag's popularity to the number of its posts; those that have it already are not written."""
+    """Set the popularity of every tag to the number of its posts. Tags that are right already are not written."""
     connection.execute("CREATE TEMP TABLE popularity (tag_id INTEGER PRIMARY KEY, posts INTEGER NOT NULL)")
     connection.execute("INSERT INTO popularity SELECT tag_id, COUNT(*) FROM posttagrelation GROUP BY tag_id")
     posts = "ifnull((SELECT posts FROM popularity WHERE tag_id = tag.id), 0)"

@@ -6,7 +6,7 @@ import hakubooru as hb
 from booru import TAGS, post_row, write, write_random
 from hakubooru.caption import caption_format
 from hakubooru.errors import RecipeError
-from hakubooru.select.recipe import shipped
+from hakubooru.recipe import shipped
 
 
 def test_epsilon_is_exactly_the_published_selection(db):
@@ -117,12 +117,12 @@ def test_a_caption_format_of_ones_own(db):
         ("query = 5", "text in quotes"),
         ('query = "1girl (solo"', r"query: .*\n"),
         ('query = "pool:5"', "query: .*cannot be answered"),
-        ('filter = "with_image"', "is a list"),
+        ('filter = "with_image"', "must be a list"),
         ('filter = ["with_images"]', "did you mean 'with_image'"),
-        ("strata = 5", "is a list"),
+        ("strata = 5", "must be a list"),
         ("strata = [5]", r"\[\[strata\]\]"),
-        ("[[strata]]\nsample = 5", "ids = None"),
-        ("[[strata]]\nids = [5, 5]", "upper end"),
+        ("[[strata]]\nsample = 5", "not None; write .from, up to."),
+        ("[[strata]]\nids = [5, 5]", "is empty: the upper end is not included"),
         ("[[strata]]\nids = [1, 2, 3]", "from, up to"),
         ("[[strata]]\nids = [-1]", "from, up to"),
         ("[[strata]]\nids = [1]\nsample = 1.5", "fraction"),

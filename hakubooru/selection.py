@@ -1,0 +1,214 @@
+"""Selections: immutable descriptions of a set of posts, run only when you ask for a result."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+from hakubooru.arrays import ascending
+from hakubooru.caption import Captioner, CaptionFormat, Captions, caption_format
+from hakubooru.errors import InputError
+from hakubooru.select import fingerprint, funnel
+from hakubooru.select.evaluate import check_tags, evaluate
+from hakubooru.select.explain import explain
+from hakubooru.select.search import apply, parse
+from hakubooru.select.show import as_html
+from hakubooru.select.step import describe
+from hakubooru.select.steps import Steps
+from hakubooru.select.tag_counts import tag_counts
+from hakubooru.stats import Stats, stats
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator, Mapping, Sequence
+
+    import pandas as pd
+    import pyarrow as pa
+
+    from hakubooru.arrays import Ids
+    from hakubooru.export import ExportReport, OutputFormat
+    from hakubooru.image.convert import ImageFormat
+    from hakubooru.select.funnel import FunnelRow
+    from hakubooru.store.schema import Post
+
+_POSTS_A_BATCH = 1000
+
+
+class Selection(Steps):
+    """A set of posts of one database, narrowed step by step; `db.posts` is all posts.
+
+    A step returns a new selection and does not change this one. Nothing runs until you ask for a result, such
+    as `to_ids()`, `count()` or `export()`. Steps run in the order in which you write them: filters give the same
+    posts in any order, but a sample before a filter is not a sample after it. Two selections of one database
+    combine as sets: `a | b`, `a & b`, `a - b`.
+    """
+
+    def search(self, text: str) -> Self:
+        """Keep the posts that a search in Danbooru's syntax finds: `.search("1girl -comic rating:g")`.
+
+        `hakubooru.select.search` describes the syntax. Aliases of tags work where the database stores them. The
+        posts stand in the order that the search asks for.
+
+        Raises:
+            SearchError: the search cannot be read, the database cannot answer it, or the database does not have
+                one of its tags; the message shows the place.
+        """
+        if not isinstance(text, str):
+            raise InputError(f"search() takes one string, not {text!r}: write search('1girl solo')")
+        return apply(parse(text), self)
+
+    def to_ids(self) -> Ids:
+        """Run the selection and return the post ids, (N,) int64, ascending unless a step orders them.
+
+        Raises:
+            UnknownTagError: the database does not have one of the tags.
+            InputError: a tag in `artist`, `character` or `copyright` has another type.
+            SampleError: a sample asks for more posts than there are to draw from.
+        """
+        check_tags(self.database, self.step)
+        ids = evaluate(self.database, self.step)
+        self.database.memory.put(self.step, ids)
+        return ids
+
+    def count(self) -> int:
+        """Count the posts."""
+        return len(self.to_ids())
+
+    def funnel(self) -> pd.DataFrame:
+        """Count the posts after each step: a pandas frame with the columns `step`, `posts` and `removed`.
+
+        The steps of the two sides of `a | b`, `a & b` and `a - b` are indented, before the step that combines them.
+        """
+        import pandas as pd  # noqa: PLC0415 - half a second that only frames need
+
+        rows = self.funnel_rows()
+        return pd.DataFrame(
+            {
+                "step": ["  " * row.depth + row.step for row in rows],
+                "posts": [row.posts for row in rows],
+                "removed": pd.array([row.removed for row in rows], dtype="Int64"),
+            }
+        )
+
+    def funnel_rows(self) -> list[FunnelRow]:
+        """Count the posts after each step: a list of rows, for use without pandas."""
+        return funnel.rows(self.database, self.step)
+
+    def explain(self) -> str:
+        """Describe how the selection would run, one line for each step, without running it."""
+        return explain(self.database, self.step)
+
+    def tag_counts(self) -> pd.DataFrame:
+        """Count the posts of each tag: a pandas frame with `name`, `type` and `posts`, the most common tag first."""
+        return tag_counts(self.database, self.to_ids())
+
+    def stats(self, *, caption: str | CaptionFormat = "kohaku-epsilon", top: int = 10) -> Stats:
+        """Count the posts by rating, year, quality, size and bucket, and list the `top` tags of each type.
+
+        Args:
+            caption: the caption format whose quality labels are counted.
+            top: how many tags of each type to list.
+
+        Raises:
+            CaptionFormatError: there is no caption format of that name.
+        """
+        return stats(self.database, self.to_ids(), caption=caption_format(caption), top=top)
+
+    def to_pandas(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
+        """Read columns of the posts into a pandas frame, in the selection's order; by default, all columns.
+
+        Raises:
+            InputError: posts have no column of that name.
+        """
+        from hakubooru.select.table import read_frame  # noqa: PLC0415 - Arrow is heavy, and only tables need it
+
+        return read_frame(self.database, self.to_ids(), columns)
+
+    def to_arrow(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """Read columns of the posts into an Arrow table, in the selection's order; by default, all columns.
+
+        Raises:
+            InputError: posts have no column of that name.
+        """
+        from hakubooru.select.table import read_table  # noqa: PLC0415
+
+        return read_table(self.database, self.to_ids(), columns)
+
+    def fingerprint(self, caption: str | CaptionFormat | None = None) -> str:
+        """The SHA-256 of the ids in ascending order; two selections of the same posts have the same one.
+
+        Args:
+            caption: include the captions in this format too; every caption is made for that.
+
+        Raises:
+            CaptionFormatError: there is no caption format of that name.
+        """
+        ids = ascending(self.to_ids())
+        if caption is None:
+            return fingerprint.of_ids(ids)
+        return fingerprint.of_captions(Captioner(self.database, caption).captions(ids))
+
+    def posts(self) -> Iterator[Post]:
+        """Iterate over the posts with their tags, in the selection's order; reads 1,000 posts at a time."""
+        ids = self.to_ids()
+        for start in range(0, len(ids), _POSTS_A_BATCH):
+            yield from self.database.posts_with_tags(ids[start : start + _POSTS_A_BATCH])
+
+    def captions(self, caption: str | CaptionFormat = "kohaku-epsilon") -> Captions:
+        """A view of the posts' captions in a format; each caption is made when you read it.
+
+        Raises:
+            CaptionFormatError: there is no caption format of that name.
+        """
+        return Captions(self, caption_format(caption))
+
+    def export(
+        self,
+        out: str | os.PathLike[str],
+        *,
+        images: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
+        own: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
+        caption: str | CaptionFormat | Mapping[str, Any] = "kohaku-epsilon",
+        image: ImageFormat | Mapping[str, Any] | None = None,
+        output: OutputFormat | Mapping[str, Any] | None = None,
+        sink: str | None = None,
+        prune: bool = False,
+        workers: int | None = None,
+        engine: str = "local",
+        address: str | None = None,
+        strict: bool = False,
+    ) -> ExportReport:
+        """Write the posts' images and captions to `out` as pairs of files.
+
+        `hakubooru.export.export` describes the arguments and the errors.
+        """
+        from hakubooru.export import export  # noqa: PLC0415 - a fifth of what `import hakubooru` takes
+
+        return export(
+            self,
+            out,
+            images=images,
+            own=own,
+            caption=caption,
+            image=image,
+            output=output,
+            sink=sink,
+            prune=prune,
+            workers=workers,
+            engine=engine,
+            address=address,
+            strict=strict,
+        )
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Selection):
+            return NotImplemented
+        return self.database is other.database and self.step == other.step
+
+    def __hash__(self) -> int:
+        return hash(self.step)
+
+    def __repr__(self) -> str:
+        return f"<Selection of {self.database.path.name}: {describe(self.step)}>"
+
+    def _repr_html_(self) -> str:
+        return as_html(self.database, self.step)

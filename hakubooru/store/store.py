@@ -1,0 +1,201 @@
+"""A metadata file that is open: its connections, the rows of statements, and the posts and tags in them."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from peewee import SchemaManager, SqliteDatabase
+
+from hakubooru.errors import InputError
+from hakubooru.store.column_types import check_numbers, has_dates_in_utc
+from hakubooru.store.layout import LAYOUT, check_file, check_generation, read_layout, sqlite_uri
+from hakubooru.store.schema import MODELS, Post, Tag
+from hakubooru.store.sql import id_list, id_text
+from hakubooru.store.sqlite_errors import explained
+
+if TYPE_CHECKING:
+    import os
+    import sqlite3
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from hakubooru.arrays import Ids
+
+BUSY_TIMEOUT: Final = 5.0
+"""How many seconds to wait while another process has locked the file."""
+
+
+def open_store(path: str | os.PathLike[str], writable: bool = False) -> Store:
+    """Open a metadata file without the face that `hakubooru.open` gives; it may raise what that does."""
+    store = Store(Path(path), writable=writable)
+    warn_of_dates_in_utc(store)
+    return store
+
+
+def warn_of_dates_in_utc(store: Store) -> None:
+    """Warn the caller's caller of a file that holds its dates in UTC."""
+    if has_dates_in_utc(store.connection()):
+        warnings.warn(
+            f"{store.path} holds its dates in UTC, so that posts of New Year's Eve count as the next year's: run "
+            f"`hakubooru db migrate {store.path}`, which brings them to Danbooru's own time zone",
+            stacklevel=3,
+        )
+
+
+def lay_out(path: Path, also: Sequence[str] = ()) -> None:
+    """Create the tables and indices in an empty file, in one transaction.
+
+    Args:
+        path: an empty file. A file that has tables already is not changed.
+        also: further statements to run in the same transaction.
+    """
+    connection = SqliteDatabase(sqlite_uri(path, writable=True), uri=True, timeout=BUSY_TIMEOUT)
+    with explained(path), contextlib.closing(connection), connection.atomic("EXCLUSIVE"):
+        if connection.get_tables():
+            return
+        for model in MODELS:
+            SchemaManager(model, connection).create_all(safe=False)
+        for statement in (f"PRAGMA user_version = {LAYOUT}", *also):
+            connection.execute_sql(statement)
+
+
+class Store:
+    """An open metadata file, without the questions that `Database` puts to it.
+
+    Any thread may use it (each gets a connection of its own), and it can be sent to another process, which
+    opens the file anew. Close it, or use it in a `with` statement.
+    """
+
+    def __init__(self, path: Path, *, writable: bool = False) -> None:
+        self.path = path
+        self.writable = writable
+        check_file(path, writable=writable)
+        self.peewee = _Connections(self, sqlite_uri(path, writable=writable))
+        try:
+            check_generation(path, read_layout(self.connection(), path))
+            with explained(path):
+                check_numbers(path, self.connection())
+            if writable:
+                # A file in WAL mode has a log beside it, and cannot be opened on a read-only disk.
+                self.scalar("PRAGMA journal_mode = DELETE")
+        except BaseException:
+            self.close()
+            raise
+
+    def connection(self) -> sqlite3.Connection:
+        """The SQLite connection of the current thread.
+
+        Raises:
+            InputError: the database was closed.
+        """
+        connection: sqlite3.Connection = self.peewee.connection()  # type: ignore[no-untyped-call]
+        return connection
+
+    def execute(self, query: Any) -> Iterator[Any]:
+        """Run a peewee query on this file and iterate over its rows; each row refers to this database.
+
+        The query is copied first. Peewee keeps the rows of a query, and would return those of another file.
+        """
+        with explained(self.path):
+            for row in query.clone().iterator(self.peewee):
+                if isinstance(row, MODELS):
+                    row._owner = self  # noqa: SLF001 - rows are ours
+                yield row
+
+    def compile(self, query: Any) -> tuple[str, list[Any]]:
+        """Compile a peewee query to SQL and its parameters."""
+        sql, parameters = self.peewee.get_sql_context().sql(query).query()
+        return sql, list(parameters)
+
+    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
+        """Run an SQL statement and return all its rows.
+
+        Raises:
+            BusyError: another process has locked the file.
+            DatabaseFileError: the file is damaged.
+        """
+        with explained(self.path):
+            return self.connection().execute(sql, parameters).fetchall()
+
+    def scalar(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
+        """Run an SQL statement and return the first column of its first row."""
+        return self.rows(sql, parameters)[0][0]
+
+    def tags_of_posts(self, ids: Iterable[int]) -> dict[int, list[Tag]]:
+        """The tags of each post, by post id, read with two queries. Posts without tags are left out.
+
+        Tags stand in the order of the file's relations. A tag that the relations list twice is returned once.
+        """
+        pairs = self.rows(
+            "SELECT post_id, tag_id FROM posttagrelation WHERE post_id IN (SELECT value FROM json_each(?)) ORDER BY post_id, id",
+            [id_text(ids)],
+        )
+        query = Tag.select().where(Tag.id.in_(id_list({tag_id for _, tag_id in pairs})))
+        tags = {tag.id: tag for tag in self.execute(query)}
+        by_post: dict[int, list[Tag]] = {}
+        for post_id, tag_id in dict.fromkeys(pairs):
+            if tag_id in tags:
+                by_post.setdefault(post_id, []).append(tags[tag_id])
+        return by_post
+
+    def posts_with_tags(self, ids: Ids) -> list[Post]:
+        """Read posts and their tags with three queries, in the order of `ids`. Unknown ids are left out."""
+        posts = {post.id: post for post in self.execute(Post.select().where(Post.id.in_(id_list(ids))))}
+        tags = self.tags_of_posts(posts)
+        for post_id, post in posts.items():
+            post._tags = tags.get(post_id, [])  # noqa: SLF001 - rows are ours
+        return [posts[post_id] for post_id in ids.tolist() if post_id in posts]
+
+    @contextlib.contextmanager
+    def bind(self) -> Iterator[Self]:
+        """Bind peewee's models to this file inside a `with` statement, so that `Post.get_by_id(1)` reads it.
+
+        The models are bound for the whole process. Do not bind two files, or use two threads, at the same time.
+        """
+        with self.peewee.bind_ctx(list(MODELS)):
+            yield self
+
+    def close(self) -> None:
+        """Close the connections of all threads. Later queries raise `InputError`."""
+        self.peewee.close_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reopen, (type(self), self.path.absolute(), self.writable)
+
+    def __repr__(self) -> str:
+        return f"hakubooru.open({str(self.path)!r}{', writable=True' if self.writable else ''})"
+
+
+def _reopen(kind: type[Store], path: Path, writable: bool) -> Store:
+    return kind(path, writable=writable)
+
+
+class _Connections(SqliteDatabase):
+    """Peewee's database with one connection for each thread; any thread can close all of them."""
+
+    def __init__(self, owner: Store, uri: str) -> None:
+        self.owner = owner
+        self.is_shut = False
+        self._opened: list[sqlite3.Connection] = []
+        super().__init__(uri, uri=True, timeout=BUSY_TIMEOUT, check_same_thread=False)
+
+    def _connect(self) -> sqlite3.Connection:
+        if self.is_shut:
+            raise InputError(f"{self.owner!r} was closed; open it again")
+        connection: sqlite3.Connection = super()._connect()  # type: ignore[misc] # peewee's hook, missing from its stubs
+        self._opened.append(connection)
+        return connection
+
+    def close_all(self) -> None:
+        self.is_shut = True
+        self.close()
+        for connection in self._opened:
+            connection.close()

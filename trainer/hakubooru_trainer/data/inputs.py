@@ -1,0 +1,60 @@
+"""What a model is given of each image and caption of a data set: the bucket's size, the pixels, the tokens."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+from hakubooru_trainer.data.images import pixels
+from hakubooru_trainer.text import CHUNK, tokenize
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from hakubooru_trainer.config import Options
+    from hakubooru_trainer.data.images import UnusableImageError
+    from hakubooru_trainer.data.order import Sizes
+    from hakubooru_trainer.data.samples import Samples
+    from hakubooru_trainer.randomness import Floats
+
+
+class Inputs:
+    """Brings images to the sizes of their buckets, and captions to tokens."""
+
+    def __init__(self, samples: Samples, sizes: Sizes, options: Options, tokenizers: Sequence[Any]) -> None:
+        self.samples = samples
+        self.sizes = sizes
+        self.options = options
+        self.tokenizers = tokenizers
+        self.left_out: dict[int, UnusableImageError] = {}
+        """Why images could not be decoded, by their row; only images that were read so far."""
+        self.unchanged = options.captions.unchanged()
+
+    def tokens(self, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """The token ids of captions by both tokenizers, each (B, chunks, 77)."""
+        chunks = self.options.text.tokens // CHUNK
+        return tokenize(self.tokenizers[0], captions, chunks), tokenize(self.tokenizers[1], captions, chunks)
+
+    def size(self, row: int) -> tuple[int, int]:
+        """Width and height of an image's bucket, in pixels."""
+        width, height = self.sizes.sizes[self.sizes.of[row]].tolist()
+        return width, height
+
+    def pixels(self, row: int) -> Floats:
+        """An image resized and cropped to its bucket, (3, H, W), from -1 to 1."""
+        samples = self.samples
+        width, height = int(samples.widths[row]), int(samples.heights[row])
+        return pixels(samples[row].path, samples.read(row), width, height, self.size(row))
+
+    def leave_out(self, row: int, error: UnusableImageError) -> None:
+        """Report, once for each image, that it has no weight in the training."""
+        if self.left_out.setdefault(row, error) is error:
+            tqdm.write(
+                f"{error}; it is left out, with no weight. Save it again or remove it; in an export, "
+                "`hakubooru verify --decode` finds all such images",
+                file=sys.stderr,
+            )
