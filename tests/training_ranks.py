@@ -42,14 +42,14 @@ def small(options, out, optimizer, updates, *, name="lokr"):
     )
 
 
-def launched(runs, ranks):
-    """Do runs one after another, shared by so many ranks, and keep a record of them."""
+def launched(runs, ranks, script=__file__):
+    """Do runs one after another, shared by so many ranks of a script, and keep a record of them."""
     paths = []
     for told in runs:
         path = Path(f"{told.run.out}.toml")
         path.write_text(config.dump(told), encoding="utf-8")
         paths.append(str(path))
-    launch([sys.executable, __file__, *paths], ranks, runs[0].run)
+    launch([sys.executable, script, *paths], ranks, runs[0].run)
 
 
 def recorded(options):
@@ -143,8 +143,13 @@ def apart(one, other):
     return torch.cat([(one[name] - other[name]).abs().flatten() for name in one])
 
 
-if __name__ == "__main__":
+def main(paths):
+    """Be a rank of the runs of some configurations."""
     torch.set_num_threads(1)
     get_signals()
-    for path in sys.argv[1:]:
+    for path in paths:
         recorded(config.load(Path(path)))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

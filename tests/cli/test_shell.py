@@ -46,7 +46,7 @@ def test_wrong_input_is_one_sentence_and_2(path, arguments, message):
 def test_a_process_ends_as_the_command_does(path):
     result = run("select", path, "--recipe", "epsilom")
     assert (result.returncode, result.stdout) == (2, "")
-    assert "no recipe that ships" in result.stderr
+    assert "epsilom is not a recipe that ships" in result.stderr
     assert "Traceback" not in result.stderr
 
 

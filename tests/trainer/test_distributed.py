@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-import training_ranks
+import forked_ranks
 from hakubooru.errors import ConfigError, InputError, TrainingError
 from hakubooru_trainer import loop
 from hakubooru_trainer.config import dump
@@ -50,7 +50,8 @@ def test_each_rank_needs_a_batch(options, monkeypatch):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("ranks")
+    with forked_ranks.server():
+        yield tmp_path_factory.mktemp("ranks")
 
 
 @pytest.mark.slow
@@ -61,7 +62,7 @@ def test_any_number_of_ranks_trains_the_same(options, folder):
         told = small(options(), folder / f"{world} {name}", name, updates)
         bad = small(options(), folder / f"{world} nan", "adamw", 4, name="nan")
         recorded(alone)
-        launched([told, bad] if world == 4 else [told], world)
+        launched([told, bad] if world == 4 else [told], world, forked_ranks.__file__)
         every = records(told, world)
         assert sorted(one for rank in every for one in rank["ids"]) == records(alone, 1)[0]["ids"]
         assert all(rank["weights"] == every[0]["weights"] for rank in every)
@@ -85,7 +86,7 @@ def test_lost_ranks_are_started_again_and_end_with_the_same_bits(options, folder
     """Rank 0 dies in the middle of a state, then rank 1 is told to stop: torchrun starts both again each time."""
     whole = small(options(), folder / "2 adamw", "adamw", UPDATES)
     if not Path(whole.run.out).exists():
-        launched([whole], 2)
+        launched([whole], 2, forked_ranks.__file__)
     told = small(options(), folder / "lost", "adamw", UPDATES)
     path = folder / "lost.toml"
     path.write_text(dump(told), encoding="utf-8")
@@ -98,7 +99,7 @@ def test_lost_ranks_are_started_again_and_end_with_the_same_bits(options, folder
         "--max-restarts=2",
     ]
     done = subprocess.run(
-        [*torchrun, training_ranks.__file__, str(path)],
+        [*torchrun, forked_ranks.__file__, str(path)],
         env=os.environ | {"KILLS": "0 FILE 3 9,1 UPDATE 1 15", "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,

@@ -227,7 +227,7 @@ def test_a_state_of_version_1_is_refused_by_what_changed_since(states):
     message = str(refusal.value)
     assert f"version.result was 1 and is 2: {DECODE_CHANGES}; {text.TOKENS_CHANGES}; " in message
     assert "The hakubooru that began the run can finish it" in message
-    assert message.endswith("or accept it knowingly: --allow-change version.result")
+    assert message.endswith("or accept another result: --allow-change version.result")
     states(version_1, allow=["version.result"])
     with pytest.raises(ConfigError, match=r"data\[0\]\.repeats was 2 and is 0"):
         states(lambda about: version_1(about) | {"data[0].repeats": 2}, allow=["version.result"])

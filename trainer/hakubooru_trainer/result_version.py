@@ -1,8 +1,8 @@
-"""The version of what our own code makes of a configuration, a data set and a model.
+"""The version of the result of a run: of all in our own code that decides the weights it ends with.
 
-A state is taken up only by code of its own version, since the run would end with other weights otherwise. The number is raised
-by hand, so that a comment or a faster loop refuses nobody's run. `tests/trainer/test_result_version.py` holds the values that
-it stands for: when one of them changes, so does the number.
+A run resumes only from a state of this version, because it would end with other weights otherwise. The number is raised by hand:
+a changed comment or a faster loop refuses no state. `tests/trainer/test_result_version.py` holds golden values of what the number
+stands for. When one of them changes, the number is raised.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ VERSION: Final = "version.result"
 
 _CODE: Final = "version.code"
 _CODE_OF_1: Final = "sha256:5f99021651ac4035611bebb185dde7cbb48e01563ac98a269b96305c114a6cd1"
-"""States of version 1 have no number, but a hash of the code that wrote them."""
+"""The hash of the code that wrote states of version 1, which have no number."""
 _RETIRED: Final = (_CODE, "version.decoding", "version.hakubooru")
-"""Keys of earlier states that `VERSION` stands for now."""
+"""Keys of earlier states that `VERSION` replaces."""
 
 
 def brought_up(
     then: Mapping[str, Any], now: Mapping[str, Any], defaults: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """What a state says of its run, in the keys of today.
+    """Translate what a state says of its run into the keys of today.
 
     Args:
-        then: what the state says.
-        now: what a new state of this run would say.
-        defaults: of all options. One that a state does not have was added since, and its default is what was done before.
+        then: the table of the state.
+        now: the table of a new state of this run.
+        defaults: the defaults of all options. An option that the state lacks was added later; its default does what was done before.
     """
     about = {**defaults, **{key: value for key, value in then.items() if key not in _RETIRED}}
     if VERSION not in then:
@@ -53,7 +53,7 @@ def brought_up(
 
 
 def difference(then: int | None) -> str:
-    """What to say of a state of another version, None for a number that is not known, and what to do with it."""
+    """The message for a state of another version, with what to do; `then` is None where the version is not known."""
     if then is None:
         return (
             f"{VERSION}: a hakubooru between two versions wrote it, and the results of this one, {RESULT_VERSION}, "
