@@ -104,7 +104,7 @@ def _explained(path: Path, error: sqlite3.Error) -> BaseException:
 
 @cache
 def boot() -> str:
-    """What tells this run of the machine, from power on to power off, from every other."""
+    """Return an identifier of this run of the machine, from power on to power off."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:

@@ -154,7 +154,7 @@ def test_every_key_is_documented(file):
         ("model.vae_precision=fp16", "overflows to black or NaN"),
         ("model.prediction=velocity", "model.prediction"),
         ("buckets.step=20", "the VAE needs multiples of 8"),
-        ("buckets.min_side=5000", "there are no buckets of area"),
+        ("buckets.min_side=5000", "sides 5000 to 4096 fit no image"),
         ("captions.drop_parts={artist=0.1}", 'set captions.tags = "general"'),
         (
             "captions.drop_parts={artist='much'}",
@@ -163,7 +163,7 @@ def test_every_key_is_documented(file):
         ("captions.tags=all", "there are: tail, general"),
         ("data.0.loss_weight=-1", "data.loss_weight is -1.0; it must be above 0"),
         ("cache.text=x", "set text.train = false"),
-        ("captions.drop_tags=15", "a rate lies from 0 to 1"),
+        ("captions.drop_tags=15", "a rate must be from 0 to 1"),
         ("text.tokens=77", "there are: 75, 150, 225"),
         ("lokr.factors={Attention=0}", "lokr.factors.Attention is 0; write a whole number from 1 on"),
         ("lokr.preset=full", "there are: epsilon, attention"),

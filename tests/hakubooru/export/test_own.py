@@ -11,6 +11,7 @@ import hakubooru as hb
 from hakubooru.errors import DestinationError, InputError
 from hakubooru.export import repair, verify
 from hakubooru.export.own import _one_line
+from hakubooru.files import decoded
 from hakubooru.image.own import find_own
 from pictures import files_of, picture, write_tar
 
@@ -194,4 +195,4 @@ def test_the_trainer_reads_them(places, sink):
     "text", ["a, b, c", "a\nb\nc\n", "a,\r\nb,\r\nc\r\n", "\ufeffa, b\n\n, c", "a\rb\rc"]
 )
 def test_a_caption_of_several_lines_becomes_one_of_tags(text):
-    assert _one_line(text) == "a, b, c"
+    assert _one_line(decoded(text.encode())) == "a, b, c"
