@@ -55,9 +55,12 @@ class CheckFiles:
         return len(task), problems
 
     def _check(self, pair: Pair) -> list[Problem]:
-        data = _read(Path(self.out, pair.path))
-        problems = check_image(pair, data, decode=self.decodes, as_stored=self.as_stored)
-        if self.has_captions and beside(pair.path) != pair.path:
+        problems = []
+        is_caption = beside(pair.path) == pair.path  # captions alone
+        if not is_caption:
+            data = _read(Path(self.out, pair.path))
+            problems += check_image(pair, data, decode=self.decodes, as_stored=self.as_stored)
+        if self.has_captions or is_caption:
             found = check_caption(pair, _read(Path(self.out, beside(pair.path))))
             problems += [problem._replace(is_of_caption=True) for problem in found]
         return problems
@@ -127,17 +130,16 @@ def shard_of(pair: Pair) -> str:
 
 
 def check_image(pair: Pair, data: bytes | None, *, decode: bool, as_stored: bool = False) -> list[Problem]:
-    """What is wrong with the image of a pair, or with the caption in its place, if anything."""
-    what = "caption" if beside(pair.path) == pair.path else "image"
+    """What is wrong with the image of a pair, if anything."""
     if data is None:
-        wrong = f"{what} is missing"
+        wrong = "image is missing"
     elif len(data) != pair.bytes:
-        wrong = f"{what} has another size"
+        wrong = "image has another size"
     elif hashlib.sha256(data).hexdigest() != pair.sha256:
-        wrong = f"{what} has other contents"
+        wrong = "image has other contents"
     else:
         wrong = ""
-        if decode and what == "image":
+        if decode:
             wrong = undecodable(data, pair.width, pair.height, as_stored=as_stored)
     return [Problem(pair.id, pair.path, wrong)] if wrong else []
 

@@ -82,13 +82,13 @@ class Journal:
         before = dict(self._connection.execute("SELECT name, value FROM setting"))
         tables = {name.partition(".")[0] for name in before}
         earlier = {name: value for name, value in EARLIER.items() if name.partition(".")[0] in tables}
-        is_earlier = not earlier.keys() <= before.keys()
-        before = earlier | before
+        recorded, before = before, earlier | before
         differing = [name for name, value in settings.items() if before.get(name, value) != value]
         if differing:
             told = "; ".join(f"{name} was {before[name]}, and is {settings[name]}" for name in differing)
             if len(differing) > _SHOWN:
                 told = ", ".join(differing)
+            is_earlier = not recorded.keys() >= set(differing)
             version = " by an earlier version of hakubooru" if is_earlier else ""
             mend = "go on with that version" if _NO_OPTIONS.intersection(differing) else "give the same"
             raise DestinationError(

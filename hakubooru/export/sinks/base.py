@@ -63,6 +63,11 @@ class Sink(ABC):
     needs_images: ClassVar[bool] = True
     """Whether there are images at all: without, a caption takes the place of its image."""
 
+    @property
+    def has_caption_files(self) -> bool:
+        """Whether each caption is a file, beside its image or in its place."""
+        return self.writes_captions or not self.needs_images
+
     @abstractmethod
     def writer(self, archive: str) -> Writer:
         """What takes the pairs of the archive of that name."""
