@@ -61,11 +61,11 @@ def go_on(journal: Journal, out: Path, settings: Mapping[str, str], *, converts:
 def _compare(before: Mapping[str, str], settings: Mapping[str, str], out: Path) -> None:
     tables = {name.partition(".")[0] for name in before}
     earlier = {name: value for name, value in _EARLIER.items() if name.partition(".")[0] in tables}
-    version = "" if earlier.keys() <= before.keys() else " by an earlier version of hakubooru"
-    before = earlier | dict(before)
+    recorded, before = before, earlier | dict(before)
     differing = [name for name, value in settings.items() if before.get(name, value) != value]
     if not differing:
         return
+    version = "" if recorded.keys() >= set(differing) else " by an earlier version of hakubooru"
     changes = ", ".join(differing)
     if len(differing) <= _SHOWN:
         changes = "; ".join(f"{name} was {before[name]} and is now {settings[name]}" for name in differing)

@@ -63,9 +63,12 @@ class CheckFiles:
         return len(task), problems
 
     def _check(self, pair: Pair) -> list[Problem]:
-        data = _read(Path(self.out, pair.path))
-        problems = check_image(pair, data, decode=self.decodes, as_stored=self.as_stored)
-        if self.has_captions and beside(pair.path) != pair.path:
+        problems = []
+        is_caption = beside(pair.path) == pair.path  # captions alone
+        if not is_caption:
+            data = _read(Path(self.out, pair.path))
+            problems += check_image(pair, data, decode=self.decodes, as_stored=self.as_stored)
+        if self.has_captions or is_caption:
             of_caption = check_caption(pair, _read(Path(self.out, beside(pair.path))))
             problems += [problem._replace(is_of_caption=True) for problem in of_caption]
         return problems
@@ -141,7 +144,7 @@ def shard_of(pair: Pair) -> str:
 
 
 def check_image(pair: Pair, data: bytes | None, *, decode: bool, as_stored: bool = False) -> list[Problem]:
-    """Return the problem of a pair's image, or none; if only captions are exported, of the caption in its place.
+    """Return the problem of a pair's image, or none.
 
     Args:
         pair: the row of the manifest.
@@ -149,16 +152,15 @@ def check_image(pair: Pair, data: bytes | None, *, decode: bool, as_stored: bool
         decode: decode the image too.
         as_stored: compare the size of the picture as stored, not upright.
     """
-    what = "caption" if beside(pair.path) == pair.path else "image"
     if data is None:
-        wrong = f"{what} is missing"
+        wrong = "image is missing"
     elif len(data) != pair.bytes:
-        wrong = f"{what} has another size"
+        wrong = "image has another size"
     elif hashlib.sha256(data).hexdigest() != pair.sha256:
-        wrong = f"{what} has other contents"
+        wrong = "image has other contents"
     else:
         wrong = ""
-        if decode and what == "image":
+        if decode:
             wrong = undecodable(data, pair.width, pair.height, as_stored=as_stored)
     return [Problem(pair.id, pair.path, wrong)] if wrong else []
 

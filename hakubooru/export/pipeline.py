@@ -330,7 +330,7 @@ def _compare(out: Path, journal: Journal, sink: Sink, workers: int) -> int:
     for pair in journal.pairs():
         if not sink.holds(pair):
             gone.add(pair.id)
-        elif sink.writes_captions and is_corrected(out, pair, since):
+        elif sink.has_caption_files and is_corrected(out, pair, since):
             corrected.add(pair.id)
     aside = _strike(gone, out, journal, sink)
     if doubtful := journal.doubtful():
@@ -348,6 +348,6 @@ def _compare(out: Path, journal: Journal, sink: Sink, workers: int) -> int:
 def _strike(ids: Collection[int], out: Path, journal: Journal, sink: Sink) -> int:
     """Remove pairs from the journal, to export them again; set corrected captions aside and return how many."""
     pairs = journal.pairs_of(np.array(sorted(ids), np.int64))
-    count = set_aside(out, pairs) if sink.writes_captions else 0
+    count = set_aside(out, pairs) if sink.has_caption_files else 0
     journal.forget(ids)
     return count

@@ -64,6 +64,11 @@ class Sink(ABC):
     needs_images: ClassVar[bool] = True
     """Whether images are exported; if not, a pair's file is its caption."""
 
+    @property
+    def has_caption_files(self) -> bool:
+        """Whether each caption is a file, beside its image or in its place."""
+        return self.writes_captions or not self.needs_images
+
     @abstractmethod
     def writer(self, archive: str) -> Writer:
         """Return a writer for the pairs of the archive of that name."""

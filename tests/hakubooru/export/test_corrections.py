@@ -34,6 +34,23 @@ def test_a_corrected_caption_stays_and_is_told(out, text):
     assert export(out).corrected == 0
 
 
+@pytest.mark.parametrize("text", ["corrected by hand", "slow"])
+def test_one_of_captions_alone_stays_and_is_told(small, text):
+    out = small / "captions"
+    with hb.open(small / "posts.db") as database:
+        database.posts.ids(0, 3).export(out, sink="captions")
+        before = files_of(out)
+        length = len(before["x001/1.txt"])
+        (out / "x001" / "1.txt").write_text(text.ljust(length, "!"))
+        report = database.posts.export(out, sink="captions")
+        assert report.corrected == 1
+        assert (out / "x001" / "1.txt").read_text() == text.ljust(length, "!")
+        assert verify(out).problems == {"caption is another": (1, ["x001/1.txt"])}
+        (small / "posts.db").rename(small / "away.db")  # captions are repaired without it
+        assert repair(out).is_good
+        assert (out / "x001" / "1.txt").read_bytes() == before["x001/1.txt"]
+
+
 @pytest.mark.parametrize("spoilt", [b"", None])
 def test_it_stays_where_its_image_is_exported_again(out, spoilt):
     before = files_of(out)

@@ -74,6 +74,13 @@ def test_a_repair_that_cannot_go_on_leaves_the_record_as_it_is(images, tmp_path,
         assert journal.ids().tolist() == [1, 2]
 
 
+def test_other_options_of_this_version_are_of_no_earlier_one(images, tmp_path):
+    with hb.open(tmp_path / "posts.db") as db:
+        db.posts.export(tmp_path / "out", images=images)
+        with pytest.raises(DestinationError, match=r"out was begun with other options: image\.min_side was"):
+            db.posts.export(tmp_path / "out", images=images, image={"min_side": 5})
+
+
 def test_captions_with_repeated_tags_do_not_mix_with_others(tmp_path):
     write(tmp_path / "posts.db", [post_row(1)], {1: ["solo", "solo"]}.__getitem__)
     out = tmp_path / "out"
