@@ -111,7 +111,7 @@ def test_a_caption_format_of_ones_own(db):
         ("sed = 1", "no key 'sed'; did you mean 'seed'"),
         ("seed = 1.5", "whole number"),
         ("seed = true", "whole number"),
-        ("caption = 3", "caption: 3 is no caption format"),
+        ("caption = 3", "caption: 3 is not a caption format"),
         ('caption = "kohaku-epsilom"', "caption: .*kohaku-epsilon"),
         ("[caption]\nbase = 'kohaku-delta'\nmax_tag = 5", "caption: .*max_tags"),
         ("query = 5", "text in quotes"),
