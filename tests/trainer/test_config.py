@@ -266,7 +266,7 @@ def test_everything_that_is_wrong_is_told_at_once(tmp_path):
 
 
 def test_a_file_that_is_none_is_named(tmp_path):
-    (tmp_path / "b.toml").write_bytes(b"\xff\xfe")
+    (tmp_path / "b.toml").write_bytes(b"\xff\xfe1")
     for name, message in (("a.toml", "cannot be read"), ("b.toml", "is not text")):
         with pytest.raises(ConfigError, match=message):
             load(tmp_path / name)
