@@ -64,6 +64,7 @@ def test_wrong_paths_are_told_together_before_torch_is_imported(tmp_path):
     (tmp_path / "run.toml").write_text(
         '[run]\nout = "out"\n[model]\npath = "no"\n[[data]]\npath = "nothing"\n'
     )
+    (tmp_path / "bad.txt").write_text("1girl --w 65\n")
     code = (
         "import sys\nfrom hakubooru_cli.train import cli, run_command\n"
         "for line in sys.stdin: sys.argv[1:] = line.split(); run_command(cli, 'hakubooru-train')\n"
@@ -74,6 +75,9 @@ def test_wrong_paths_are_told_together_before_torch_is_imported(tmp_path):
         "sample no --lokr a.safetensors --prompts p.txt --out run.toml",
         "merge --base b.safetensors --lokr a.safetensors --out x/y.safetensors",
         "combine a+b --model a=a.safetensors --model b=b.ckpt --out y.safetensors",
+        "sample no --prompts bad.txt --out run.toml/pictures",
+        "tiny-model .",
+        "tiny-model run.toml/tiny",
     )  # fmt: skip
     result = subprocess.run(
         [sys.executable, "-c", code],
@@ -93,6 +97,9 @@ def test_wrong_paths_are_told_together_before_torch_is_imported(tmp_path):
             ("4 things", "no does not exist", "a.safetensors does not exist", "p.txt cannot be read as prompts", "--out is run.toml"),
             ("3 things", "b.safetensors does not exist", "a.safetensors does not exist", "the folder x does not exist"),
             ("2 things", "a.safetensors does not exist", "b.ckpt does not exist"),
+            ("3 things", "--w 65 is no width", "run.toml is no folder that can be written"),
+            (". is there already; name a new folder",),
+            ("DIR is run.toml/tiny, and ", "run.toml is no folder that can be written"),
         ),
         strict=True,
     ):  # fmt: skip

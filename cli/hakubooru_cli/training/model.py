@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from hakubooru.errors import InputError
+from hakubooru.errors import DestinationError, InputError
 from hakubooru_cli.training.quiet import quiet
 
 _path = click.Path(path_type=Path)
@@ -25,8 +25,14 @@ def tiny_model(folder: Path, *, seed: int) -> None:
 
     The folder has diffusers' layout. DIR/tiny.safetensors is the same model as a single file.
     """
+    from hakubooru_trainer.config import paths  # noqa: PLC0415 - torch takes seconds
+    from hakubooru_trainer.config.problems import Problems  # noqa: PLC0415
+
+    problems = Problems()
+    paths.check_new_folder(folder, problems)
+    problems.raise_as(DestinationError)
     quiet()
-    from hakubooru_trainer.model.tiny import write_tiny  # noqa: PLC0415 - torch takes seconds
+    from hakubooru_trainer.model.tiny import write_tiny  # noqa: PLC0415 - as above
 
     click.echo(f"{write_tiny(folder, seed)} and {folder}: a random SDXL")
 

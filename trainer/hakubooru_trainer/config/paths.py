@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -9,6 +10,7 @@ from hakubooru_trainer.model.extras import check_names
 from hakubooru_trainer.model.folder import check_part
 from hakubooru_trainer.model.header import read_header
 from hakubooru_trainer.model.names import PREFIXES
+from hakubooru_trainer.prompts import read_prompts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -70,18 +72,31 @@ def check_file(path: Path, problems: Problems) -> None:
 
 
 def check_prompts(path: Path, problems: Problems) -> None:
-    """Note that a file of prompts is missing."""
-    if not path.is_file():
-        problems.add(
-            f"{path} cannot be read as prompts (there is no such file); name a text file in UTF-8 with one prompt a line"
-        )
+    """Note what is wrong with a file of prompts."""
+    with problems.collecting():
+        read_prompts(path)
 
 
 def check_folder(key: str, folder: str, problems: Problems) -> None:
-    """Note that a file stands where a folder is needed."""
+    """Note that a path that must be a folder is a file, or that the folder cannot be created."""
     path = Path(folder)
-    if folder and path.exists() and not path.is_dir():
+    if not folder or path.is_dir():
+        return
+    there = next((place for place in (path, *path.absolute().parents) if place.exists()), path)
+    if there == path and path.exists():
         problems.add(f"{key} is {folder}, which is a file; name a folder")
+    elif not there.is_dir() or not os.access(there, os.W_OK):
+        problems.add(
+            f"{key} is {folder}, and {there} is not a folder that can be written; name another folder"
+        )
+
+
+def check_new_folder(folder: Path, problems: Problems) -> None:
+    """Note that a folder exists already and is not empty."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        problems.add(f"{folder} exists already; name a new folder")
+    else:
+        check_folder("DIR", str(folder), problems)
 
 
 def check_out(path: Path, problems: Problems) -> None:
