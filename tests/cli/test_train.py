@@ -97,9 +97,9 @@ def test_wrong_paths_are_told_together_before_torch_is_imported(tmp_path):
             ("4 things", "no does not exist", "a.safetensors does not exist", "p.txt cannot be read as prompts", "--out is run.toml"),
             ("3 things", "b.safetensors does not exist", "a.safetensors does not exist", "the folder x does not exist"),
             ("2 things", "a.safetensors does not exist", "b.ckpt does not exist"),
-            ("3 things", "--w 65 is no width", "run.toml is no folder that can be written"),
-            (". is there already; name a new folder",),
-            ("DIR is run.toml/tiny, and ", "run.toml is no folder that can be written"),
+            ("3 things", "--w 65 is not a width", "run.toml is not a folder that can be written"),
+            (". exists already; name a new folder",),
+            ("DIR is run.toml/tiny, and ", "run.toml is not a folder that can be written"),
         ),
         strict=True,
     ):  # fmt: skip

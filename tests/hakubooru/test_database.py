@@ -362,6 +362,7 @@ def _count(db):
         return db.info().posts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("writable", [False, True])
 def test_a_database_travels_to_another_process(path, writable):
     with hb.open(path, writable=writable) as db:

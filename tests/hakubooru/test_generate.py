@@ -14,6 +14,7 @@ def made(tmp_path_factory):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_it_has_the_published_layout(made, tmp_path):
     hb.create(tmp_path / "empty.db").close()
     layouts = []
@@ -24,6 +25,7 @@ def test_it_has_the_published_layout(made, tmp_path):
     assert layouts[0] == layouts[1]
 
 
+@pytest.mark.slow
 def test_its_tags_are_counted_and_about_35_a_post(made):
     with hb.open(made) as db:
         info = db.info()

@@ -96,6 +96,7 @@ def fresh(tmp_path):
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("generation", [1, 2, 3, 4])
 def test_every_generation_becomes_the_same_tables(path, fresh, generation):
     write_generation(path, generation, random_posts(), TAGS)
@@ -219,6 +220,7 @@ def test_what_people_keep_in_localpost_stays(path):
     assert tables(path)["localpost"] == [(1, "/data/7.webp", None, 7)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_a_script_that_fails_leaves_the_file_as_before_it(path, fresh, monkeypatch, script):
     write_generation(path, 1, random_posts(), TAGS)

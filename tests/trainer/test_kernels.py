@@ -38,6 +38,7 @@ def assert_like_float64(function, reference, *inputs):
         assert torch.allclose(mine.double(), exact, rtol=1e-4, atol=1e-4), (mine - exact).abs().max()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(2, 2, 5, 40), (8, 8, 3, 17), (4, 8, 2, 256), (8, 4, 9, 16)])
 @pytest.mark.parametrize("adds", [False, True])
 def test_the_mix_and_its_gradients(shape, adds):
@@ -55,6 +56,7 @@ def test_the_mix_and_its_gradients(shape, adds):
     assert torch.allclose(again, torch.einsum("ac,rck->rak", w, x), atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(2, 3, 24), (1100, 8)])
 def test_layer_norm(shape):
     x, w, b = 3 * torch.randn(shape) + 1, torch.randn(shape[-1]), torch.randn(shape[-1])
@@ -65,6 +67,7 @@ def test_layer_norm(shape):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(2, 12, 5, 7), (1, 8, 70, 60)])
 def test_group_norm(shape):
     x, w, b = 3 * torch.randn(shape) + 1, torch.randn(shape[1]), torch.randn(shape[1])

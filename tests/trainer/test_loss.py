@@ -30,6 +30,7 @@ def schedule(told):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("loss", "model"),
     [

@@ -127,6 +127,7 @@ def test_the_vocabulary_is_clips(merges):
     assert (numbers["<|startoftext|>"], numbers["<|endoftext|>"]) == (START, END)
 
 
+@pytest.mark.slow
 def test_tokens_are_open_clips(tokenizers):
     for tokenizer in tokenizers:
         found = text.token_ids(tokenizer, [*OPEN_CLIP])

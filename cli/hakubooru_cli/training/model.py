@@ -32,7 +32,7 @@ def tiny_model(folder: Path, *, seed: int) -> None:
     paths.check_new_folder(folder, problems)
     problems.raise_as(DestinationError)
     quiet()
-    from hakubooru_trainer.model.tiny import write_tiny  # noqa: PLC0415 - as above
+    from hakubooru_trainer.model.tiny import write_tiny  # noqa: PLC0415 - torch takes seconds to import
 
     click.echo(f"{write_tiny(folder, seed)} and {folder}: a random SDXL")
 

@@ -45,6 +45,7 @@ def test_images_are_what_the_records_say(booru):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_hidden_posts_lack_what_hidden_posts_lack(booru):
     posts = list(records(booru).values())
     hidden = [post for post in posts if "md5" not in post]
@@ -54,6 +55,7 @@ def test_hidden_posts_lack_what_hidden_posts_lack(booru):
     assert {"mp4", "jpg", "png", "webp"} <= {post["file_ext"] for post in posts}
 
 
+@pytest.mark.slow
 def test_tags_are_listed_with_danbooru_s_categories(booru):
     tags = {tag["name"]: tag for tag in json.loads(booru.tags.read_text(encoding="utf-8"))}
     assert tags["1girl"]["category"] == 0
@@ -63,6 +65,7 @@ def test_tags_are_listed_with_danbooru_s_categories(booru):
     assert used == set(tags)
 
 
+@pytest.mark.slow
 def test_updates_lie_under_the_last_digit(booru):
     archives = sorted((booru.images / "updates").rglob("data-*.tar"))
     assert archives

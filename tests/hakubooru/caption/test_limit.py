@@ -86,6 +86,7 @@ def test_tokens_are_clip_s_own_without_start_and_end(tokenizer):
     assert count("solo, hat") == len("solo") + len(",") + len("hat")
 
 
+@pytest.mark.slow
 def test_captions_keep_within_their_tokens(tokenizer, booru):
     db = booru({1: ("1girl solo long_hair highres", {})})
     form = {"order": ["people", "general", "meta"], "max_tokens": 11, "tokenizer": str(tokenizer)}

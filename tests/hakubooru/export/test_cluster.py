@@ -27,6 +27,7 @@ from whole_command import call
 ray = pytest.importorskip("ray", reason="Ray is not installed")
 
 pytestmark = [
+    pytest.mark.slow,
     # Of Ray itself: files and processes that it leaves to the garbage collector.
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore:.*:pytest.PytestUnraisableExceptionWarning"),

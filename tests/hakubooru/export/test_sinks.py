@@ -88,6 +88,7 @@ def test_any_number_of_workers_gives_the_same_bytes(booru, tmp_path, sink):
     assert files_of(tmp_path / "one") == files_of(tmp_path / "two")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sink", SINKS)
 def test_a_larger_selection_gives_the_same_bytes_as_at_once(booru, tmp_path, sink):
     run(booru, tmp_path / "out", sink, ids=sorted(post_ids())[::3])
@@ -227,6 +228,7 @@ def test_the_parent_decodes_nothing(booru, tmp_path, monkeypatch):
     assert verify(tmp_path / "out", decode=True, workers=1).is_good
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("sink", "name"), [("imagefolder", "metadata.jsonl"), ("kohya-json", "meta.json")])
 @pytest.mark.parametrize("text", ["{}", "", None])
 def test_a_list_that_is_another_is_told_and_repaired(booru, tmp_path, sink, name, text):

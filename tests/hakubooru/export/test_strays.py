@@ -40,6 +40,7 @@ def put(out, *names):
         (out / name).write_bytes(b"from elsewhere")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STRAYS)
 def test_what_could_be_trained_on_is_a_fault(out, name):
     put(out, name)

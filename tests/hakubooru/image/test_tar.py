@@ -22,6 +22,7 @@ names = st.text(st.characters(exclude_characters="\0/", codec="utf-8"), min_size
 )
 
 
+@pytest.mark.slow
 @given(st.sampled_from(["gnu", "pax"]), st.lists(st.tuples(names, st.binary(max_size=1500)), max_size=5))
 def test_what_tarfile_writes_is_read(tmp_path_factory, format, members):
     path = write_tar(tmp_path_factory.mktemp("tar") / "a.tar", members, format=FORMATS[format])

@@ -39,6 +39,7 @@ def posts(count, first=1):
     ]
 
 
+@pytest.mark.slow
 def test_a_new_file_on_a_full_disk(tmp_path, disk, monkeypatch):
     monkeypatch.setattr("hakubooru.ingest.builder.BATCH", 200)
     dump = write_lines(tmp_path / "dump.jsonl", posts(3000))

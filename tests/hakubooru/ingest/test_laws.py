@@ -86,6 +86,7 @@ def read_back(column, value):
     return value
 
 
+@pytest.mark.slow
 @given(some.lists(posts(), min_size=1, max_size=8, unique_by=lambda post: post["id"]))
 @settings(max_examples=30, deadline=None)
 def test_what_was_built_is_read_back(records):

@@ -30,6 +30,7 @@ main()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_new", [True, False])
 def test_the_second_writer_is_told_who_holds_the_file(tmp_path, monkeypatch, is_new):
     monkeypatch.setattr("hakubooru.store.store.BUSY_TIMEOUT", 0.2)

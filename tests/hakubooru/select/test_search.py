@@ -350,6 +350,7 @@ def test_random_gives_that_many_or_all_there_are(db, posts):
     assert ids(db, "random:5 order:id") == sorted(few)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     [*MEANINGS, *NEEDING_OTHERS, *(f"{name}:1..2" for name in COLUMNS), "order:tagcount limit:2", "random:2"],

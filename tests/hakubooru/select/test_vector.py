@@ -56,6 +56,7 @@ questions = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(questions)
 @example(~Post.parent_id.in_([]))
@@ -66,6 +67,7 @@ def test_what_numpy_finds_is_what_sqlite_finds(db, question):
     assert columns.ids[truth(asked, columns).true].tolist() == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "question",
     [
