@@ -12,7 +12,7 @@ demo: $(VENV)/.library  ## a miniature booru, built, selected and exported into 
 test: check  ## all checks and all tests
 	$(BIN)/python -m pytest -n 2
 
-quick: $(VENV)/.dev  ## the tests that are neither slow nor kill processes, in under a minute
+quick: $(VENV)/.dev  ## the tests that are neither slow nor kill processes
 	$(BIN)/python -m pytest -n 2 -m "not slow and not kill"
 
 check: $(VENV)/.dev  ## ruff and mypy only
