@@ -61,8 +61,9 @@ def draw(
         step: called after each step of the sampler.
     """
     for place, prompt in enumerate(prompts):
-        yield _one(
-            model, prompt, place, how_of(prompt, how), v=v, zero_terminal_snr=zero_terminal_snr, step=step
+        one = how_of(prompt, how)
+        yield from draw_batch(
+            model, [prompt], [(one.seed, place)], one, v=v, zero_terminal_snr=zero_terminal_snr, step=step
         )
 
 
@@ -97,12 +98,7 @@ def draw_files(
     if threads:
         torch.set_num_threads(threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = load(options, torch.bfloat16 if device.type == "cuda" else torch.float32)
-    if lokr is not None:
-        adapter = adapter_of(file.read(lokr), vars(model), str(lokr))
-        adapter.to(device)
-        adapter.apply()
-    model.to(device)
+    model = load_for_drawing(options, lokr, device)
     out.mkdir(parents=True, exist_ok=True)
     paths = [out / f"{place:03d}.png" for place in range(len(texts))]
     steps = sum(how_of(prompt, how).steps for prompt in texts)
@@ -119,6 +115,21 @@ def draw_files(
     return paths
 
 
+def load_for_drawing(options: ModelOptions, lokr: Path | None, device: torch.device) -> Sdxl:
+    """Load a model from disk, with an adapter if one is named, and move it to a device: in bf16 on a GPU, else in fp32.
+
+    Raises:
+        InputError: a file is missing, or does not fit.
+    """
+    model = load(options, torch.bfloat16 if device.type == "cuda" else torch.float32)
+    if lokr is not None:
+        adapter = adapter_of(file.read(lokr), vars(model), str(lokr))
+        adapter.to(device)
+        adapter.apply()
+    model.to(device)
+    return model
+
+
 def sheet(pictures: Sequence[Image.Image]) -> Image.Image:
     """Lay pictures in a grid, about as wide as high, with cells that fit the largest."""
     columns = math.ceil(len(pictures) ** 0.5)
@@ -130,28 +141,42 @@ def sheet(pictures: Sequence[Image.Image]) -> Image.Image:
 
 
 @torch.no_grad()
-def _one(
+def draw_batch(
     model: Sdxl,
-    prompt: str,
-    place: int,
+    prompts: Sequence[str],
+    starts: Sequence[tuple[int, ...]],
     how: Drawing,
     *,
     v: bool,
     zero_terminal_snr: bool,
-    step: Callable[[], object],
-) -> Image.Image:
+    step: Callable[[], object] = lambda: None,
+) -> list[Image.Image]:
+    """Draw a picture for each prompt, all of one size and in one batch.
+
+    The same batch gives the same bits on the same kind of device. Another size of batch may round otherwise.
+
+    Args:
+        model: the model, on the device.
+        prompts: the prompts, (B,).
+        starts: the whole numbers that each picture's first noise follows from, (B,).
+        how: how all the pictures are drawn; its seed does not count.
+        v: whether the model predicts v.
+        zero_terminal_snr: whether its noise schedule ends in pure noise.
+        step: called after each step of the sampler.
+    """
     device = model.unet.device
-    texts, chunks = [how.negative, prompt], how.tokens // 75
+    texts, chunks = [how.negative] * len(prompts) + [*prompts], how.tokens // 75
     context, pooled = encode(
         model,
         tokenize(model.tokenizer, texts, chunks).to(device),
         tokenize(model.tokenizer_2, texts, chunks).to(device),
     )
     size_and_crop = torch.tensor(
-        [[how.height, how.width, 0, 0, how.height, how.width]] * 2, dtype=torch.float32, device=device
+        [[how.height, how.width, 0, 0, how.height, how.width]] * len(texts), dtype=torch.float32, device=device
     )
-    start = randomness.normal((1, 4, how.height // 8, how.width // 8), "sample", how.seed, place)
-    latents = torch.from_numpy(start).to(device)
+    shape = (1, 4, how.height // 8, how.width // 8)
+    noises = [torch.from_numpy(randomness.normal(shape, "sample", *start)) for start in starts]
+    latents = torch.cat(noises).to(device)
     alphas = noise.alphas_cumprod(zero_terminal_snr=zero_terminal_snr).to(device)
     steps = noise.sampling_timesteps(how.steps)
     after = [*alphas[steps[1:]], torch.ones_like(alphas[0])]
@@ -169,7 +194,7 @@ def _one(
         guided = without + how.guidance * (with_prompt - without)
         latents = noise.ddim_step(latents, guided, alphas[timestep], then, "v" if v else "epsilon")
         step()
-    return _decoded(model, latents)
+    return [_decoded(model, one) for one in latents.split(1)]
 
 
 def _decoded(model: Sdxl, latents: Tensor) -> Image.Image:
