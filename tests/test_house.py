@@ -58,6 +58,7 @@ ROOMS = {
         *("hakubooru_trainer.loop", "hakubooru_trainer.merge", "hakubooru_trainer.plan"),
         *("hakubooru_trainer.result_version", "hakubooru_trainer.setup"),
     ],
+    "evaluation": ["hakubooru_trainer.evaluate"],
     "commands": ["hakubooru_cli"],
 }
 """The rooms of the house from the ground up; a module is in the room that names it, or else its package."""

@@ -172,7 +172,9 @@ def draw_batch(
         tokenize(model.tokenizer_2, texts, chunks).to(device),
     )
     size_and_crop = torch.tensor(
-        [[how.height, how.width, 0, 0, how.height, how.width]] * len(texts), dtype=torch.float32, device=device
+        [[how.height, how.width, 0, 0, how.height, how.width]] * len(texts),
+        dtype=torch.float32,
+        device=device,
     )
     shape = (1, 4, how.height // 8, how.width // 8)
     noises = [torch.from_numpy(randomness.normal(shape, "sample", *start)) for start in starts]

@@ -10,7 +10,7 @@ import math
 import textwrap
 import tomllib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from hakubooru.errors import ConfigError
 from hakubooru.files import read_text
@@ -22,6 +22,8 @@ from hakubooru_trainer.config.problems import Problems
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+T = TypeVar("T")
 
 _WORDS = {str: "a text in quotes", int: "a whole number", float: "a number", bool: "true or false"}
 
@@ -40,16 +42,7 @@ def load(path: Path, overrides: Sequence[str] = (), *, paths: bool = False) -> O
     Raises:
         ConfigError: the configuration is wrong; the message names the file, and all keys and paths that are wrong.
     """
-    try:
-        table = tomllib.loads(read_text(path))
-    except OSError as error:
-        raise ConfigError(
-            f"{path} cannot be read: {error.strerror}; name a configuration file, such as examples/tiny.toml"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} is not text; write the configuration as a TOML file in UTF-8") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path} is not TOML: {error}") from error
+    table = _table(path)
     problems = Problems()
     for override in overrides:
         with problems.collecting():
@@ -66,6 +59,22 @@ def load(path: Path, overrides: Sequence[str] = (), *, paths: bool = False) -> O
     return options
 
 
+def load_as(kind: type[T], path: Path | None) -> T:
+    """Read a TOML file as another kind of configuration: a dataclass of sections that all have defaults.
+
+    Args:
+        kind: the dataclass.
+        path: the file; None gives the defaults.
+
+    Raises:
+        ConfigError: the configuration is wrong; the message names the file, and all keys that are wrong.
+    """
+    problems = Problems()
+    values = _values(kind, _table(path) if path else {}, "", problems)
+    problems.raise_as(ConfigError, str(path))
+    return kind(**values)
+
+
 def dump(options: Options) -> str:
     """Write the configuration as TOML, with every key."""
     lines: list[str] = []
@@ -80,10 +89,10 @@ def dump(options: Options) -> str:
     return "\n".join(lines)
 
 
-def help_text() -> str:
-    """List every key with its documentation and default, as TOML that can be copied."""
+def help_text(configuration: type = Options) -> str:
+    """List every key of a configuration with its documentation and default, as TOML that can be copied."""
     lines = []
-    for name, kind in get_type_hints(Options).items():
+    for name, kind in get_type_hints(configuration).items():
         many = get_origin(kind) is tuple
         section = get_args(kind)[0] if many else kind
         lines += [f"# {section.__doc__}", f"[[{name}]]" if many else f"[{name}]"]
@@ -120,6 +129,19 @@ def defaults(options: Options) -> dict[str, Any]:
         value = getattr(options, section.name)
         sections[section.name] = tuple(map(_reset, value)) if isinstance(value, tuple) else _reset(value)
     return flat(Options(**sections))
+
+
+def _table(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(read_text(path))
+    except OSError as error:
+        raise ConfigError(
+            f"{path} cannot be read: {error.strerror}; name a configuration file, such as examples/tiny.toml"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not text; write the configuration as a TOML file in UTF-8") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from error
 
 
 def _reset(table: Any) -> Any:
