@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 
 import numpy as np
+from peewee import chunked
 from PIL import Image
 
 import hakubooru as hb
@@ -52,37 +53,49 @@ def write_planted(folder, characters=12, posts=10, hues=6, seed=1):
         **dict.fromkeys(SERIES, "copyright"),
     }
     path = folder / "planted.db"
+    wanted = [
+        (number, kind)
+        for number in range(characters)
+        for kind in ["solo"] * (posts + characters - number) + ["pair", "explicit", "missing"]
+    ]
+    rows, pairs = [], []
+    for post, place in enumerate(draw.permutation(len(wanted)).tolist(), 1):
+        number, kind = wanted[place]
+        rating = "explicit" if kind == "explicit" else "general"
+        rows.append(post_row(post, rating=rating, file_ext="png", fav_count=post))
+        people = ["2girls"] if kind == "pair" else ["1girl", "solo"]
+        pairs += [(post, name) for name in (*people, names(characters)[number], SERIES[number % 2], "smile")]
+        if kind != "missing":
+            (images / f"{post}.png").write_bytes(png(sheet(colour_of(number, hues), draw)))
     with hb.create(path) as database, database.bind(), database.peewee.atomic():
         Tag.insert_many(
             [{"name": name, "type": kind, "popularity": 0} for name, kind in tags.items()]
         ).execute()
         ids = {tag.name: tag.id for tag in Tag.select()}
-        wanted = [
-            (number, kind)
-            for number in range(characters)
-            for kind in ["solo"] * (posts + characters - number) + ["pair", "explicit", "missing"]
-        ]
-        for post, place in enumerate(draw.permutation(len(wanted)).tolist(), 1):
-            number, kind = wanted[place]
-            rating = "explicit" if kind == "explicit" else "general"
-            Post.insert(post_row(post, rating=rating, file_ext="png", fav_count=post)).execute()
-            bag = [names(characters)[number], SERIES[number % 2], "smile"]
-            bag += ["2girls"] if kind == "pair" else ["1girl", "solo"]
-            for name in bag:
-                PostTagRelation.insert(post=post, tag=ids[name]).execute()
-            if kind != "missing":
-                (images / f"{post}.png").write_bytes(png(sheet(colour_of(number, hues), draw)))
+        for batch in chunked(rows, 30):
+            Post.insert_many(batch).execute()
+        for batch in chunked(pairs, 300):
+            PostTagRelation.insert_many([{"post": post, "tag": ids[name]} for post, name in batch]).execute()
     return path, images
 
 
 class Painter:
     """Draws a colour for each picture, as a function says."""
 
-    def __init__(self, colour, identity="a painter", spread=True):
+    def __init__(self, colour, identity="a painter"):
         self.identity = identity
         self.colour = colour
-        self.spread = spread
         self.batches = []
+
+    @classmethod
+    def of(cls, hues, number, **more):
+        """A painter who takes each character for the one with the number that a function of its own number gives."""
+
+        def colour(picture, draw):
+            own = next(int(tag[5:7]) for tag in picture.tags if tag.startswith("hero_"))
+            return colour_of(number(own, draw), hues)
+
+        return cls(colour, **more)
 
     def draw(self, batch):
         self.batches.append([picture.path for picture in batch])

@@ -89,14 +89,16 @@ class Outcome:
         return "\n".join([*lines, str(self.page)])
 
 
-def evaluate(task: Task, drawer: Drawer, ranks: Ranks, say: Callable[[str], None]) -> Outcome | None:
+def evaluate(
+    task: Task, begin: Callable[[], Drawer], ranks: Ranks, say: Callable[[str], None]
+) -> Outcome | None:
     """Evaluate a model, or take up an evaluation that was interrupted.
 
     The first rank chooses characters and references, and judges; all ranks draw.
 
     Args:
         task: what is evaluated.
-        drawer: draws the pictures.
+        begin: gives what draws the pictures; loading a model takes a while, so what is wrong elsewhere is said before.
         ranks: the processes that share the drawing.
         say: is called with sentences on the way.
 
@@ -110,6 +112,7 @@ def evaluate(task: Task, drawer: Drawer, ranks: Ranks, say: Callable[[str], None
     task.out.mkdir(parents=True, exist_ok=True)
     wording = Wording(task.options.prompts)
     if not ranks.first:
+        drawer = begin()
         ranks.wait()
         _draw(task, wording, drawer, ranks)
         return None
@@ -125,6 +128,7 @@ def evaluate(task: Task, drawer: Drawer, ranks: Ranks, say: Callable[[str], None
         study = _Study(
             task, casting, wording, ccip, tagger, catalogue, _gathered(task, casting, ccip, catalogue)
         )
+        drawer = begin()
         kept = study.begun(drawer.identity)
         ranks.wait()
         batches = _draw(task, wording, drawer, ranks)
@@ -151,8 +155,11 @@ def evaluate_model(task: Task, say: Callable[[str], None]) -> Outcome | None:
         device = torch.device("cuda", distributed.local_rank())
         torch.cuda.set_device(device)
     with distributed.telling(), Ranks(device) as ranks:
-        drawer = ModelDrawer(options.model, task.lokr, options.drawing, device)
-        return evaluate(task, drawer, ranks, say)
+
+        def begin() -> ModelDrawer:
+            return ModelDrawer(options.model, task.lokr, options.drawing, device)
+
+        return evaluate(task, begin, ranks, say)
 
 
 def cache_file(options: EvaluationOptions) -> Path:
