@@ -100,6 +100,7 @@ def pictures_of(
     A block of as many characters as a batch has pictures is drawn before the next block begins.
     """
     sizes = options.sizes()
+    prompts = [(wording.prompt(one), wording.tags(one)) for one in characters]
     batches = []
     for start in range(0, len(characters), options.batch):
         block = list(enumerate(characters[start : start + options.batch], start))
@@ -111,8 +112,8 @@ def pictures_of(
                         path=f"{FOLDER}/{place // _A_FOLDER:03d}/{place:05d}-{number}.png",
                         place=place,
                         number=number,
-                        prompt=wording.prompt(one),
-                        tags=wording.tags(one),
+                        prompt=prompts[place][0],
+                        tags=prompts[place][1],
                         seed=randomness.number(f"picture of {one.name}", number) >> 65,
                         width=width,
                         height=height,
