@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, Self
 from hakubooru.arrays import ascending
 from hakubooru.caption import Captioner, CaptionFormat, Captions, caption_format
 from hakubooru.errors import InputError
+from hakubooru.results.html import as_html
 from hakubooru.select import fingerprint, funnel
+from hakubooru.select.builder import Builder
+from hakubooru.select.danbooru import apply, parse
 from hakubooru.select.evaluate import check_tags, evaluate
 from hakubooru.select.explain import explain
-from hakubooru.select.search import apply, parse
-from hakubooru.select.show import as_html
-from hakubooru.select.step import describe
-from hakubooru.select.steps import Steps
+from hakubooru.select.steps import describe
 from hakubooru.select.tag_counts import tag_counts
 from hakubooru.stats import Stats, stats
 
@@ -28,12 +28,14 @@ if TYPE_CHECKING:
     from hakubooru.export import ExportReport, OutputFormat
     from hakubooru.image.convert import ImageFormat
     from hakubooru.select.funnel import FunnelRow
+    from hakubooru.select.memory import CachedStore
+    from hakubooru.select.predicates import Predicate
     from hakubooru.store.schema import Post
 
 _POSTS_A_BATCH = 1000
 
 
-class Selection(Steps):
+class Selection(Builder["Selection"]):
     """A set of posts of one database, narrowed step by step; `db.posts` is all posts.
 
     A step returns a new selection and does not change this one. Nothing runs until you ask for a result, such
@@ -42,10 +44,15 @@ class Selection(Steps):
     combine as sets: `a | b`, `a & b`, `a - b`.
     """
 
+    database: CachedStore
+
+    def _matching(self, predicate: Predicate) -> Selection:
+        return self.where(predicate)
+
     def search(self, text: str) -> Self:
         """Keep the posts that a search in Danbooru's syntax finds: `.search("1girl -comic rating:g")`.
 
-        `hakubooru.select.search` describes the syntax. Aliases of tags work where the database stores them. The
+        `hakubooru.select.danbooru` describes the syntax. Aliases of tags work where the database stores them. The
         posts stand in the order that the search asks for.
 
         Raises:
@@ -119,7 +126,7 @@ class Selection(Steps):
         Raises:
             InputError: posts have no column of that name.
         """
-        from hakubooru.select.table import read_frame  # noqa: PLC0415 - Arrow is heavy, and only tables need it
+        from hakubooru.results.tables import read_frame  # noqa: PLC0415 - Arrow is heavy, and only tables need it
 
         return read_frame(self.database, self.to_ids(), columns)
 
@@ -129,7 +136,7 @@ class Selection(Steps):
         Raises:
             InputError: posts have no column of that name.
         """
-        from hakubooru.select.table import read_table  # noqa: PLC0415
+        from hakubooru.results.tables import read_table  # noqa: PLC0415
 
         return read_table(self.database, self.to_ids(), columns)
 

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from hakubooru.image.bucket import Buckets
-from hakubooru.select.columns import EXTENSIONS
 from hakubooru.select.scan import years
 from hakubooru.select.tag_counts import tag_counts
-from hakubooru.store.schema import RATINGS, TAG_TYPES
+from hakubooru.store.schema import EXTENSIONS, RATINGS, TAG_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

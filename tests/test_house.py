@@ -35,6 +35,7 @@ ROOMS = {
     "ingest": ["hakubooru.ingest"],
     "migrations": ["hakubooru_migrations"],
     "select": ["hakubooru.select"],
+    "results": ["hakubooru.results"],
     "caption": ["hakubooru.caption"],
     "image": ["hakubooru.image"],
     "export": ["hakubooru.export"],

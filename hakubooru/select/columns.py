@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from hakubooru.errors import DatabaseFileError
+from hakubooru.store.schema import EXTENSIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from hakubooru.select.sidecar import Sidecar
     from hakubooru.store.store import Store
 
-EXTENSIONS: Final = ("jpg", "png", "gif", "webp", "avif", "mp4", "webm", "zip", "swf")
-"""The file extensions that have a number: their index in this tuple."""
 OTHER: Final = 15
 """The number of all other extensions."""
 MISSING: Final = -1

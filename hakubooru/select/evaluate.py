@@ -15,9 +15,9 @@ from peewee import SQL
 from hakubooru.arrays import ascending, read_ascending
 from hakubooru.select.family import best_of_family
 from hakubooru.select.groups import sample_per
-from hakubooru.select.predicate import IdRange, Predicate, Tagged, conjuncts, tags_asked
+from hakubooru.select.predicates import IdRange, Predicate, Tagged, conjuncts, tags_asked
 from hakubooru.select.sampling import sample, sample_weighted, shuffle
-from hakubooru.select.step import (
+from hakubooru.select.steps import (
     Among,
     BestOfFamily,
     Combined,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from hakubooru.select.step import (
+from hakubooru.select.steps import (
     Among,
     BestOfFamily,
     Combined,

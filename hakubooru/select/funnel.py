@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from hakubooru.select.evaluate import check_tags, combine, evaluate, keep, unwind
-from hakubooru.select.step import Combined, Everything, Filtered, Sampled, Step
+from hakubooru.select.steps import Combined, Everything, Filtered, Sampled, Step
 
 if TYPE_CHECKING:
     from hakubooru.arrays import Ids

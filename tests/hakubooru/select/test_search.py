@@ -18,9 +18,9 @@ import hakubooru as hb
 from booru import TAGS, post_row, random_row, write
 from hakubooru import PostTagRelation
 from hakubooru.errors import SearchError
+from hakubooru.select.danbooru import apply, parse
 from hakubooru.select.optimize import optimize
 from hakubooru.select.sampling import keys
-from hakubooru.select.search import apply, parse
 
 NOW = datetime(2024, 3, 31, 12, tzinfo=UTC)
 TYPES = dict(TAGS)

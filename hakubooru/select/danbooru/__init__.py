@@ -19,8 +19,7 @@ common tag with these initials. Danbooru does not have `is:gold` and `has:image`
 `hakubooru.with_image()`.
 """
 
-from hakubooru.select.search.apply import apply, caveats
-from hakubooru.select.search.parser import parse
-from hakubooru.select.search.syntax import Query
+from hakubooru.select.danbooru.grammar import Query, parse
+from hakubooru.select.danbooru.resolve import apply, caveats
 
 __all__ = ["Query", "apply", "caveats", "parse"]

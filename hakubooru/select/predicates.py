@@ -1,6 +1,6 @@
 """Predicates: conditions on posts as frozen values, which combine with `&`, `|` and `~`.
 
-The functions of `hakubooru.select.ask` make them. They combine with peewee's own expressions (`hb.rating("general") &
+The methods of `hakubooru.select.questions.Questions` make them. They combine with peewee's own expressions (`hb.rating("general") &
 (Post.score > 10)`), and can be used in a peewee query like any expression. Two predicates are equal if their SQL is.
 """
 
@@ -86,6 +86,8 @@ class Tagged(Predicate):
     name: str
     type: str | None = field(default=None, compare=False)
     """The type that the tag must have; results raise `InputError` if it has another. None allows any type."""
+    is_known: bool = field(default=False, compare=False, kw_only=True)
+    """Whether the database is known to have the tag, because a search has looked it up."""
 
     def _node(self) -> Node:
         tag_id = Tag.select(Tag.id).where(Tag.name == self.name)
@@ -171,6 +173,11 @@ def condition(node: Node) -> Condition:
     return Condition(node, words.format(*map(repr, parameters)))
 
 
+def joined(kind: type[And | Or], parts: Sequence[Predicate]) -> Predicate:
+    """Combine predicates; a single one is returned unchanged."""
+    return parts[0] if len(parts) == 1 else kind(tuple(parts))
+
+
 def conjuncts(predicate: Predicate) -> tuple[Predicate, ...]:
     """Split a predicate into parts that a post must all match."""
     return _parts(And, predicate)
@@ -196,8 +203,8 @@ def check_columns(value: object, step: str) -> None:
 
 
 def tags_asked(value: object) -> Iterator[Tagged]:
-    """Iterate over the tags in a predicate, or in a peewee expression that has predicates in it."""
-    if isinstance(value, Tagged):
+    """Iterate over the tags in a predicate, or in an expression with predicates in it, that results must look up."""
+    if isinstance(value, Tagged) and not value.is_known:
         yield value
     for part in _inside(value):
         yield from tags_asked(part)

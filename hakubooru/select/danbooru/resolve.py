@@ -1,33 +1,108 @@
-"""Look up the tags that the words of a search mean: by name, alias, abbreviation or wildcard."""
+"""Turn the syntax tree of a search into steps of a selection, and its words into tags of the file.
+
+A word is the name of a tag, an alias, an abbreviation such as `/lh`, or a wildcard. The tags of a search are looked up
+once, with one or two queries.
+"""
 
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from hakubooru.nearest import closest
-from hakubooru.select.search.metatags import ANSWERED
-from hakubooru.select.search.mistake import CLOSES_NOTHING, mistake
-from hakubooru.select.search.syntax import Leaf, Metatag, Name, Query, Wildcard, is_balanced, leaves
+from hakubooru.select.danbooru.grammar import (
+    All,
+    Either,
+    Except,
+    Leaf,
+    Name,
+    Query,
+    Term,
+    Wildcard,
+    is_balanced,
+    leaves,
+)
+from hakubooru.select.danbooru.metatags import ANSWERED, NAMING, Metatag
+from hakubooru.select.danbooru.mistakes import CLOSES_NOTHING, mistake
+from hakubooru.select.danbooru.orders import CUSTOM, NONE, RANDOM, custom_terms, order_terms
+from hakubooru.select.predicates import And, Or, Predicate, Tagged, joined
+from hakubooru.select.steps import Ordered
 from hakubooru.store.tags import Tags, like_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from hakubooru.errors import SearchError
+    from hakubooru.select.builder import Builder
     from hakubooru.store.store import Store
 
+SEED: Final = 0
+"""The seed of `order:random` and `random:`."""
 MOST_TAGS: Final = 100
 """How many tags a wildcard may match. Danbooru silently ignores further ones."""
 _MOST_WORDS: Final = 6
 """How many neighbouring words are tried as one tag."""
+_MOST_STEPS: Final = 50
 
 TagNames: TypeAlias = "dict[Leaf, tuple[str, ...]]"
 """The names of tags by the tag or wildcard of a search that means them."""
+_Selection = TypeVar("_Selection", bound="Builder[Any]")
 
 
-def tag_names(query: Query, database: Store) -> TagNames:
+def apply(query: Query, selection: _Selection, *, now: datetime | None = None) -> _Selection:
+    """Apply a search to a selection: keep the posts that it finds, in the order that it asks for.
+
+    Tag names are looked up at once, with one or two queries. Nothing else runs until you ask for a result.
+
+    Args:
+        query: a parsed search.
+        selection: the posts to search in.
+        now: the moment from which `age:` counts back; by default, the present.
+
+    Raises:
+        SearchError: the database does not have a tag, or a wildcard matches none or too many; the message shows
+            the place.
+    """
+    tags = _tag_names(query, selection.database)
+    # Each top-level term is a step of its own, so that a funnel counts it.
+    terms = query.terms() if len(query.terms()) <= _MOST_STEPS else (query.condition,)
+    moment = now or datetime.now(UTC)
+    for term in terms:
+        selection = selection.where(_predicate(term, tags, moment))
+    if query.random is not None:
+        selection = selection.shuffle(seed=SEED).limit(query.random)
+    order = query.order or ("id_desc" if query.limit is not None and query.random is None else NONE)
+    if order == RANDOM:
+        selection = selection.shuffle(seed=SEED)
+    elif order != NONE:
+        keys = custom_terms(query.listed_ids()) if order == CUSTOM else order_terms(order)
+        selection = type(selection)(selection.database, Ordered(selection.step, keys))
+    return selection if query.limit is None else selection.limit(query.limit)
+
+
+def caveats(query: Query) -> list[str]:
+    """The metatags of a search that the file answers differently from Danbooru, one sentence for each."""
+    metatags = dict.fromkeys(leaf for leaf in leaves(query.condition) if isinstance(leaf, Metatag))
+    return [f"{metatag}: {metatag.caveat}" for metatag in metatags if metatag.caveat]
+
+
+def _predicate(term: Term, tags: TagNames, now: datetime) -> Predicate:
+    match term:
+        case All(parts):
+            return And(tuple(_predicate(part, tags, now) for part in parts))
+        case Either(parts):
+            return Or(tuple(_predicate(part, tags, now) for part in parts))
+        case Except(part):
+            return ~_predicate(part, tags, now)
+        case Metatag(name) if name != NAMING:
+            return term.condition_at(now)
+        case _:
+            return joined(Or, [Tagged(name, is_known=True) for name in tags[term]])
+
+
+def _tag_names(query: Query, database: Store) -> TagNames:
     """Look up the tags of a search, with one or two queries.
 
     An alias means its tag, even if a tag with the alias's name still exists, because Danbooru has moved its posts.
@@ -37,7 +112,7 @@ def tag_names(query: Query, database: Store) -> TagNames:
         SearchError: the database does not have a tag, or a wildcard matches none or too many; the message shows
             the place.
     """
-    terms = [leaf for leaf in leaves(query.condition) if not isinstance(leaf, Metatag) or is_tag(leaf)]
+    terms = [leaf for leaf in leaves(query.condition) if not isinstance(leaf, Metatag) or leaf.name == NAMING]
     names = {_written(leaf) for leaf in terms}
     existing = _existing(database, names | {name.lower() for name in names})
     aliases = Tags(database).aliases({leaf.name.lower() for leaf in terms if isinstance(leaf, Name)})
@@ -54,11 +129,6 @@ def tag_names(query: Query, database: Store) -> TagNames:
             raise _unknown(database, leaf, terms, query.text)
         meanings[leaf] = (tag,)
     return meanings
-
-
-def is_tag(metatag: Metatag) -> bool:
-    """Whether a metatag names a tag, as `unaliased:` does."""
-    return metatag.name == "unaliased"
 
 
 def _written(leaf: Leaf) -> str:

@@ -1,4 +1,4 @@
-r"""Parse the text of a search into its syntax tree, by recursive descent.
+r"""The grammar of a search: its syntax tree as frozen values, and the parser, by recursive descent.
 
     search   = [ either ]
     either   = all { "or" all }
@@ -8,35 +8,25 @@ r"""Parse the text of a search into its syntax tree, by recursive descent.
     expr     = "(" either ")" | metatag | wildcard | tag
 
 A word ends at white space; in the value of a metatag, `\ ` is a space that does not end it. A `)` at the end of a word
-closes a group if one is open and the word itself has no `(` for it. Otherwise it belongs to the word.
+closes a group if one is open and the word itself has no `(` for it. Otherwise it belongs to the word. `str()` of a tree
+is its canonical form, which parses into an equal tree.
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final, NoReturn
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, NoReturn, TypeAlias
 
-from hakubooru.select.search.metatags import CLOSING, KNOWN, MAY_BE_EMPTY, check
-from hakubooru.select.search.mistake import CLOSES_NOTHING, mistake
-from hakubooru.select.search.orders import CUSTOM, custom_ids
-from hakubooru.select.search.ranges import ValueMistake
-from hakubooru.select.search.syntax import (
-    UNBALANCED,
-    All,
-    Metatag,
-    Name,
-    Query,
-    Term,
-    Wildcard,
-    all_of,
-    either,
-    is_balanced,
-    leaves,
-    without,
-)
+from hakubooru.select.danbooru.metatags import CLOSING, KNOWN, MAY_BE_EMPTY, NAMING, Metatag
+from hakubooru.select.danbooru.mistakes import CLOSES_NOTHING, ValueMistake, mistake
+from hakubooru.select.danbooru.orders import CUSTOM
+from hakubooru.select.danbooru.ranges import INTEGERS, read_values
 
 if TYPE_CHECKING:
-    from hakubooru.select.search.syntax import Place
+    from collections.abc import Iterable, Iterator
+
+    from hakubooru.select.danbooru.mistakes import Place
 
 _SPACE: Final = re.compile(r"\s*")
 _WORD: Final = re.compile(r"\S+")
@@ -48,6 +38,149 @@ _QUOTED: Final = re.compile(r"""(["'])((?:\\.|(?!\1)[^\\])*)\1""", re.DOTALL)
 _ESCAPE: Final = re.compile(r"""\\([\\"'])""")
 _DEEPEST: Final = 20
 """How deep parentheses may be nested; SQLite's parser has a limit too."""
+UNBALANCED: Final = frozenset({":)", ":(", ";)", ";(", ">:)", ">:("})
+"""The tags whose parenthesis has no partner; Danbooru allows no others."""
+
+
+@dataclass(frozen=True)
+class Name:
+    """The name of a tag."""
+
+    name: str
+    place: Place = field(default=(0, 0), compare=False, repr=False)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True)
+class Wildcard:
+    """A pattern that matches several tags; `*` stands for any number of characters."""
+
+    pattern: str
+    place: Place = field(default=(0, 0), compare=False, repr=False)
+
+    def __str__(self) -> str:
+        return self.pattern
+
+
+@dataclass(frozen=True)
+class All:
+    """A conjunction: all of its parts must hold; without parts, every post matches."""
+
+    parts: tuple[Term, ...]
+
+    def __str__(self) -> str:
+        return " ".join(grouped(part, Either) for part in self.parts)
+
+
+@dataclass(frozen=True)
+class Either:
+    """An alternative: at least one of its parts must hold."""
+
+    parts: tuple[Term, ...]
+
+    def __str__(self) -> str:
+        return " or ".join(grouped(part, All) for part in self.parts)
+
+
+@dataclass(frozen=True)
+class Except:
+    """A negation: its part must not hold."""
+
+    part: Term
+
+    def __str__(self) -> str:
+        return f"-{grouped(self.part, All, Either)}"
+
+
+Leaf: TypeAlias = Name | Wildcard | Metatag
+Term: TypeAlias = Leaf | All | Either | Except
+
+
+@dataclass(frozen=True)
+class Query:
+    """A parsed search: a condition on posts, their order, and their number."""
+
+    condition: Term
+    order: str | None = None
+    """The value of `order:`, in lower case."""
+    limit: int | None = None
+    """The value of `limit:`."""
+    random: int | None = None
+    """The value of `random:`."""
+    text: str = field(default="", compare=False, repr=False)
+    """The text of the search, to which the places of its terms refer."""
+
+    def __str__(self) -> str:
+        tail = {"order": self.order, "limit": self.limit, "random": self.random}
+        metatags = [f"{name}:{value}" for name, value in tail.items() if value is not None]
+        if not metatags:
+            return str(self.condition)
+        condition = [grouped(self.condition, Either)] if self.condition != All(()) else []
+        return " ".join(condition + metatags)
+
+    def terms(self) -> tuple[Term, ...]:
+        """The terms of the condition, all of which must hold."""
+        return self.condition.parts if isinstance(self.condition, All) else (self.condition,)
+
+    def listed_ids(self) -> tuple[int, ...]:
+        """The ids of the search's one list of ids, in their order, for `order:custom`; without such a list, none."""
+        lists = {leaf for leaf in leaves(self.condition) if isinstance(leaf, Metatag) and leaf.name == "id"}
+        if len(lists) != 1 or not lists <= set(self.terms()):
+            return ()
+        spans = read_values(lists.pop().value, INTEGERS)
+        ids = tuple(span.only for span in spans if span.only is not None)
+        return ids if len(ids) == len(spans) else ()
+
+
+def all_of(parts: Iterable[Term]) -> Term:
+    """Join terms into one conjunction, without nesting."""
+    flat = tuple(inner for part in parts for inner in (part.parts if isinstance(part, All) else (part,)))
+    return flat[0] if len(flat) == 1 else All(flat)
+
+
+def either(parts: Iterable[Term]) -> Term:
+    """Join terms into one alternative, without nesting."""
+    flat = tuple(inner for part in parts for inner in (part.parts if isinstance(part, Either) else (part,)))
+    return flat[0] if len(flat) == 1 else Either(flat)
+
+
+def without(part: Term) -> Term:
+    """Negate a term; a double negation gives the term itself."""
+    return part.part if isinstance(part, Except) else Except(part)
+
+
+def leaves(term: Term) -> Iterator[Leaf]:
+    """Iterate over the tags, wildcards and metatags of a tree, from left to right."""
+    match term:
+        case All(parts) | Either(parts):
+            for part in parts:
+                yield from leaves(part)
+        case Except(part):
+            yield from leaves(part)
+        case _:
+            yield term
+
+
+def grouped(term: Term, *kinds: type[All | Either]) -> str:
+    """The text of a term, in parentheses if the term is of one of these kinds."""
+    if not isinstance(term, kinds):
+        return str(term)
+    inner = str(term)
+    # Right after `saber_(*` or `:`, the parser would read the closing parenthesis as a part of the tag.
+    needs_space = not is_balanced(inner) or inner.endswith((":", ";"))
+    return f"({inner} )" if needs_space else f"({inner})"
+
+
+def is_balanced(text: str) -> bool:
+    """Whether every parenthesis has its partner."""
+    depth = 0
+    for char in text:
+        depth += (char == "(") - (char == ")")
+        if depth < 0:
+            return False
+    return depth == 0
 
 
 def parse(text: str) -> Query:
@@ -59,8 +192,11 @@ def parse(text: str) -> Query:
     parser = _Parser(text)
     condition = parser.search()
     for leaf in leaves(condition):
-        if isinstance(leaf, Metatag):
-            check(leaf, text)
+        if isinstance(leaf, Metatag) and leaf.name != NAMING:
+            try:
+                leaf.condition  # noqa: B018 - built once, and used when the search is applied
+            except ValueMistake as error:
+                raise mistake(text, leaf.place, f"{leaf.name}: {error}") from None
     return _lift(condition, text)
 
 
@@ -82,16 +218,11 @@ def _lift(condition: Term, text: str) -> Query:
             raise mistake(text, leaf.place, message)
     numbers = {name: int(closing[name].value) for name in ("limit", "random") if name in closing}
     order = closing["order"].value.lower() if "order" in closing else None
-    if order == CUSTOM:
-        _check_list(all_of(terms), closing["order"], text)
-    return Query(all_of(terms), order, numbers.get("limit"), numbers.get("random"), text)
-
-
-def _check_list(condition: Term, order: Metatag, text: str) -> None:
-    try:
-        custom_ids(condition)
-    except ValueMistake as error:
-        raise mistake(text, order.place, f"order: {error}") from None
+    query = Query(all_of(terms), order, numbers.get("limit"), numbers.get("random"), text)
+    if order == CUSTOM and not query.listed_ids():
+        message = "order: custom needs one id: with the list of ids: write id:3,1,2 order:custom"
+        raise mistake(text, closing["order"].place, message)
+    return query
 
 
 class _Parser:

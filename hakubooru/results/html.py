@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Final
 
-from hakubooru.select.step import Combined, Everything, Step
+from hakubooru.select.steps import Combined, Everything, Step
 from hakubooru.store.schema import Post
 from hakubooru.store.sql import id_list
 

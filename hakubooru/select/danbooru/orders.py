@@ -1,4 +1,4 @@
-"""The orders of `order:` in a search.
+"""The orders of `order:` in a search. `VALUES` has a row for each value: how it is computed, or why it cannot be.
 
 The greatest value comes first; with the ending `_asc`, the smallest. As on Danbooru, `order:id` alone is ascending. Equal
 posts are sorted by id: descending, and ascending with `_asc`. For `order:downvotes` it is the opposite, as on Danbooru.
@@ -11,11 +11,9 @@ from typing import TYPE_CHECKING, Final
 
 from peewee import SQL, Node, NodeList, Ordering
 
-from hakubooru.select.predicate import Condition
-from hakubooru.select.search.children import CHILD_COUNTS, number
-from hakubooru.select.search.ranges import INTEGERS, ValueMistake, read_values
-from hakubooru.select.search.syntax import All, Metatag, Term, leaves
-from hakubooru.select.values import COUNTS, DOWNVOTES, PIXELS, RATIO
+from hakubooru.select.danbooru.mistakes import LACKING_COUNTS, QUEUE, choose
+from hakubooru.select.predicates import Condition
+from hakubooru.select.values import CHILDREN, DOWNVOTES, PIXELS, RATIO, TAG_COUNTS, child_count
 from hakubooru.store.schema import Post
 
 if TYPE_CHECKING:
@@ -24,7 +22,7 @@ if TYPE_CHECKING:
 RANDOM: Final = "random"
 CUSTOM: Final = "custom"
 NONE: Final = "none"
-_DESCENDING: Final = {
+VALUES: Final[dict[str, Node | str]] = {
     "score": Post.score,
     "favcount": Post.fav_count,
     "upvotes": Post.up_score,
@@ -36,19 +34,41 @@ _DESCENDING: Final = {
     "md5": Post.md5,
     "created_at": Post.created_at,
     "change": Post.updated_at,
-    **COUNTS,
-    **{name: number(is_deleted) for name, is_deleted in CHILD_COUNTS.items()},
+    **TAG_COUNTS,
+    **{name: child_count(is_deleted) for name, is_deleted in CHILDREN.items()},
+    **dict.fromkeys(("comment", "comm", "comment_bumped"), "comments"),
+    "note": "notes",
+    "artcomm": "artist commentaries",
+    "duration": "lengths of videos",
+    **dict.fromkeys(("disapproved", "modqueue"), QUEUE),
+    "curated": "favourites of users",
+    "rank": "ranking of the day",
+    **LACKING_COUNTS,
 }
-ORDERS: Final = (
+"""The values by which posts are ordered; a text is what a metadata file lacks for it."""
+_WORDS: Final = (
     RANDOM,
     CUSTOM,
     NONE,
     "id",
-    "id_asc",
-    "id_desc",
-    *(name + suffix for name in _DESCENDING for suffix in ("", "_desc", "_asc")),
+    *(name for name, node in VALUES.items() if isinstance(node, Node)),
 )
-"""The names of all orders."""
+_LACKING: Final = {
+    f"{name}{ending}": lacking
+    for name, lacking in VALUES.items()
+    if isinstance(lacking, str)
+    for ending in ("", "_desc", "_asc")
+}
+_ORDERS: Final = (*_WORDS, *(f"{name}{ending}" for name in _WORDS[3:] for ending in ("_desc", "_asc")))
+
+
+def check_order(order: str) -> None:
+    """Check that posts can be put in an order.
+
+    Raises:
+        ValueMistake: there is no such order, or a metadata file lacks what it needs.
+    """
+    choose(order, _ORDERS, _WORDS, _LACKING)
 
 
 def order_terms(order: str) -> tuple[Condition, ...]:
@@ -59,7 +79,9 @@ def order_terms(order: str) -> tuple[Condition, ...]:
         return (_term(Post.id, "id", up=False),)
     up = order.endswith("_asc")
     name = order.removesuffix("_asc").removesuffix("_desc")
-    return _term(_DESCENDING[name], name, up=up), _term(Post.id, "id", up=up != (name == "downvotes"))
+    value = VALUES[name]
+    assert isinstance(value, Node)
+    return _term(value, name, up=up), _term(Post.id, "id", up=up != (name == "downvotes"))
 
 
 def custom_terms(ids: Sequence[int]) -> tuple[Condition, ...]:
@@ -68,21 +90,6 @@ def custom_terms(ids: Sequence[int]) -> tuple[Condition, ...]:
     listed = SQL("instr(?, ',' ||", [f",{','.join(map(str, ids))},"])
     place = NodeList([listed, Post.id, SQL("|| ',')")])
     return (Condition(Ordering(place, "ASC"), "the list of ids"),)
-
-
-def custom_ids(condition: Term) -> tuple[int, ...]:
-    """The ids of the list in a search with `order:custom`, in their order.
-
-    Raises:
-        ValueMistake: the search does not have exactly one list of ids at its top.
-    """
-    parts = condition.parts if isinstance(condition, All) else (condition,)
-    lists = {leaf for leaf in leaves(condition) if isinstance(leaf, Metatag) and leaf.name == "id"}
-    spans = read_values(lists.pop().value, INTEGERS) if len(lists) == 1 and lists <= set(parts) else ()
-    ids = [span.only for span in spans if span.only is not None]
-    if not ids or len(ids) < len(spans):
-        raise ValueMistake("custom needs one id: with the list of ids: write id:3,1,2 order:custom")
-    return tuple(ids)
 
 
 def _term(node: Node, name: str, *, up: bool) -> Condition:

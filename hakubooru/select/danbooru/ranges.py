@@ -14,22 +14,19 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
+from itertools import pairwise
 from math import ceil, floor
 from typing import TYPE_CHECKING, ClassVar, Final, TypeAlias
-from zoneinfo import ZoneInfo
 
-from hakubooru.select.dates import date_span
-from hakubooru.select.search.durations import seconds
+from hakubooru.moments import ZONE
+from hakubooru.select.arguments import date_span
+from hakubooru.select.danbooru.mistakes import ValueMistake
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import date
 
 Bound: TypeAlias = int | str
-
-
-class ValueMistake(Exception):  # noqa: N818 - never leaves this package
-    """The value of a metatag cannot be read; the message says what the metatag takes."""
 
 
 @dataclass(frozen=True)
@@ -79,10 +76,29 @@ _SIZE: Final = re.compile(r"([0-9]{1,40}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})([km]?)
 _BYTES: Final = {"": 1, "k": 1024, "m": 1024**2}
 _ROUNDED_SIZE: Final = re.compile(r".*[km]b?", re.IGNORECASE)
 _MD5: Final = re.compile(r"[0-9a-fA-F]{32}")
-_ZONE: Final = ZoneInfo("America/New_York")
-"""Danbooru's time zone, in which days begin."""
 TOLERANCE: Final = Fraction(5, 100)
 """The part by which a post may differ from a number of megapixels or kilobytes without a sign, as on Danbooru."""
+_DAY: Final = 86_400
+_YEAR: Final = Fraction("365.25") * _DAY
+_UNITS: Final[dict[str, Fraction]] = {
+    "years": _YEAR,
+    "months": _YEAR / 12,
+    "weeks": Fraction(7 * _DAY),
+    "days": Fraction(_DAY),
+    "hours": Fraction(3600),
+    "minutes": Fraction(60),
+    "seconds": Fraction(1),
+}
+"""The units in seconds, longest first. As on Danbooru, all months have one length, and all years."""
+_SHORT: Final = {"": "seconds", "m": "minutes", "hr": "hours", "wk": "weeks", "yr": "years"}
+_NAMES: Final = {
+    # "mo" is a month and "mi" a minute; `_SHORT` has the meaning of "m".
+    **{unit[:length]: unit for unit in _UNITS for length in range(1, len(unit) + 1)},
+    **_SHORT,
+}
+_PART: Final = re.compile(r"((?:[0-9]*\.)?[0-9]+)([a-z]*)", re.IGNORECASE)
+_WHOLE: Final = re.compile(rf"(?:{_PART.pattern})+", re.IGNORECASE)
+_LONGEST: Final = 100
 _SEPARATOR: Final = re.compile(r"[, ]+")
 _BETWEEN: Final = re.compile(r"(.+?)(\.\.\.?)(.+)")
 _SIGNS: Final = re.compile(r"<|>|\.\.")
@@ -254,7 +270,7 @@ def ages(now: datetime) -> Unit:
     def day(text: str) -> tuple[int, int]:
         second, _ = moment(text)
         try:
-            date = datetime.fromtimestamp(second, UTC).astimezone(_ZONE).date()
+            date = datetime.fromtimestamp(second, UTC).astimezone(ZONE).date()
             return _midnight(date), _midnight(date + timedelta(days=1))
         except (ValueError, OverflowError, OSError):
             raise ValueMistake(f"takes ages within the calendar, and {text!r} goes back too far") from None
@@ -262,9 +278,26 @@ def ages(now: datetime) -> Unit:
     return Unit(moment, alone=day, turned=True)
 
 
+def seconds(text: str) -> Fraction:
+    """Convert a duration to seconds; a number without a unit means seconds.
+
+    Raises:
+        ValueError: the text is not a duration, or its units do not go from long to short.
+    """
+    parts = _PART.findall(text) if len(text) <= _LONGEST and _WHOLE.fullmatch(text) else []
+    units = [_NAMES.get(unit.lower(), "") for _, unit in parts]
+    lengths = [_UNITS[unit] for unit in units if unit]
+    is_descending = all(longer > shorter for longer, shorter in pairwise(lengths))
+    if not parts or len(lengths) < len(parts) or not is_descending:
+        raise ValueError(text)
+    return sum(
+        (Fraction(count) * length for (count, _), length in zip(parts, lengths, strict=True)), Fraction(0)
+    )
+
+
 def _midnight(day: date) -> int:
     """The start of a day in Danbooru's time zone, in seconds since 1970."""
-    return int(datetime(day.year, day.month, day.day, tzinfo=_ZONE).timestamp())
+    return int(datetime(day.year, day.month, day.day, tzinfo=ZONE).timestamp())
 
 
 INTEGERS: Final = Unit(_integer)
