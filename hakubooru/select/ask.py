@@ -14,12 +14,11 @@ from peewee import fn
 from hakubooru.errors import InputError
 from hakubooru.nearest import nearest
 from hakubooru.select.arguments import listed, names, number, whole
-from hakubooru.select.columns import EXTENSIONS
 from hakubooru.select.dates import date_span
 from hakubooru.select.predicate import And, Condition, IdRange, Not, Or, Predicate, Tagged
 from hakubooru.select.values import PIXELS
 from hakubooru.select.values import tag_count as counted
-from hakubooru.store.schema import RATINGS, TAG_TYPES, Post, PostTagRelation, Tag, enum_number
+from hakubooru.store.schema import EXTENSIONS, RATINGS, TAG_TYPES, Post, PostTagRelation, Tag, enum_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

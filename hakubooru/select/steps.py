@@ -35,13 +35,13 @@ if TYPE_CHECKING:
     from peewee import Node
 
     from hakubooru.select.ask import Day, Ratio
-    from hakubooru.select.memory import CachedStore
+    from hakubooru.store.store import Store
 
 
 class Steps:
     """The steps of a selection; `Selection` adds the results."""
 
-    def __init__(self, database: CachedStore, step: Step | None = None) -> None:
+    def __init__(self, database: Store, step: Step | None = None) -> None:
         self.database = database
         self.step: Step = step or Everything()
 

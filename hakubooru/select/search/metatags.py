@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final
 from peewee import fn
 
 from hakubooru.select import ask
-from hakubooru.select.columns import EXTENSIONS
 from hakubooru.select.predicate import Condition, Or
 from hakubooru.select.search import states, unanswerable
 from hakubooru.select.search.children import CHILD_COUNTS, in_span
@@ -34,7 +33,7 @@ from hakubooru.select.search.ranges import (
     split_list,
 )
 from hakubooru.select.values import COUNTS, DOWNVOTES, HAS_RATIO, PIXELS, SECONDS
-from hakubooru.store.schema import RATINGS, Post
+from hakubooru.store.schema import EXTENSIONS, RATINGS, Post
 from hakubooru.store.sql import id_list
 from hakubooru.store.tags import like_pattern
 

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hakubooru.nearest import nearest
 from hakubooru.select import ask
-from hakubooru.select.columns import EXTENSIONS
 from hakubooru.select.search import unanswerable
 from hakubooru.select.search.ranges import ValueMistake
-from hakubooru.store.schema import RATINGS, Post
+from hakubooru.store.schema import EXTENSIONS, RATINGS, Post
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import numpy as np
 from peewee import Expression, Field, Function, Negated, NodeList, Value
 
-from hakubooru.select.columns import EXTENSIONS, MISSING, NUMBERS, TRAITS, Columns
+from hakubooru.engine.columns import MISSING, NUMBERS, TRAITS, Columns
 from hakubooru.select.predicate import And, Condition, Not, Or, Tagged
-from hakubooru.store.schema import Post
+from hakubooru.store.schema import EXTENSIONS, Post
 
 if TYPE_CHECKING:
     from collections.abc import Callable
