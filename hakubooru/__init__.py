@@ -8,8 +8,8 @@
 
 Nothing is opened, read or written before it is asked for.
 
-These sub-packages have more: `hakubooru.caption`, `hakubooru.errors`, `hakubooru.export`, `hakubooru.image`,
-`hakubooru.ingest`, `hakubooru.results.tables`, `hakubooru.select` and `hakubooru.select.danbooru`.
+These sub-packages have more: `hakubooru.caption`, `hakubooru.engine`, `hakubooru.errors`, `hakubooru.export`,
+`hakubooru.image`, `hakubooru.ingest`, `hakubooru.results.tables`, `hakubooru.select` and `hakubooru.select.danbooru`.
 """
 
 import typing as _typing
@@ -20,13 +20,14 @@ from hakubooru.database import Database, DatabaseInfo
 from hakubooru.database import create_database as create
 from hakubooru.database import migrate_database as migrate
 from hakubooru.database import open_database as open  # noqa: A004 - `hb.open` reads as it should
+from hakubooru.engine.optimize import optimize
+from hakubooru.engine.plan import FunnelRow
 from hakubooru.errors import HakubooruError, IncompleteError, InputError
 from hakubooru.image import ImageFormat
 from hakubooru.lock import Lock
 from hakubooru.recipe import Recipe
 from hakubooru.recipe import shipped as shipped_recipes
-from hakubooru.select import FunnelRow, read_ids, write_ids
-from hakubooru.select.optimize import optimize
+from hakubooru.select import read_ids, write_ids
 from hakubooru.select.predicates import Predicate
 from hakubooru.select.questions import PREDICATES as _PREDICATES
 from hakubooru.selection import Selection

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
+from hakubooru import fingerprint
 from hakubooru.arrays import ascending
 from hakubooru.caption import Captioner, CaptionFormat, Captions, caption_format
+from hakubooru.engine.plan import count_steps, evaluate, explain
+from hakubooru.engine.tag_counts import tag_counts
 from hakubooru.errors import InputError
 from hakubooru.results.html import as_html
-from hakubooru.select import fingerprint, funnel
 from hakubooru.select.builder import Builder
 from hakubooru.select.danbooru import apply, parse
-from hakubooru.select.evaluate import check_tags, evaluate
-from hakubooru.select.explain import explain
 from hakubooru.select.steps import describe
-from hakubooru.select.tag_counts import tag_counts
 from hakubooru.stats import Stats, stats
 
 if TYPE_CHECKING:
@@ -25,10 +24,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from hakubooru.arrays import Ids
+    from hakubooru.engine.cache import CachedStore
+    from hakubooru.engine.plan import FunnelRow
     from hakubooru.export import ExportReport, OutputFormat
     from hakubooru.image.convert import ImageFormat
-    from hakubooru.select.funnel import FunnelRow
-    from hakubooru.select.memory import CachedStore
     from hakubooru.select.predicates import Predicate
     from hakubooru.store.schema import Post
 
@@ -71,10 +70,7 @@ class Selection(Builder["Selection"]):
             InputError: a tag in `artist`, `character` or `copyright` has another type.
             SampleError: a sample asks for more posts than there are to draw from.
         """
-        check_tags(self.database, self.step)
-        ids = evaluate(self.database, self.step)
-        self.database.memory.put(self.step, ids)
-        return ids
+        return evaluate(self.database, self.step)
 
     def count(self) -> int:
         """Count the posts."""
@@ -98,7 +94,7 @@ class Selection(Builder["Selection"]):
 
     def funnel_rows(self) -> list[FunnelRow]:
         """Count the posts after each step: a list of rows, for use without pandas."""
-        return funnel.rows(self.database, self.step)
+        return count_steps(self.database, self.step)
 
     def explain(self) -> str:
         """Describe how the selection would run, one line for each step, without running it."""
@@ -218,4 +214,4 @@ class Selection(Builder["Selection"]):
         return f"<Selection of {self.database.path.name}: {describe(self.step)}>"
 
     def _repr_html_(self) -> str:
-        return as_html(self.database, self.step)
+        return as_html(self.database, self.step, self.database.cache.get(self.step))

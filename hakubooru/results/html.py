@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hakubooru.arrays import Ids
-    from hakubooru.select.memory import CachedStore
+    from hakubooru.store.store import Store
 
 _SHOWN: Final = 5
 _COLUMNS: Final = (
@@ -28,9 +28,8 @@ _COLUMNS: Final = (
 )
 
 
-def as_html(database: CachedStore, step: Step) -> str:
-    """Show the steps of a selection as HTML, with its count and first posts if they are cached."""
-    ids = database.memory.get(step)
+def as_html(database: Store, step: Step, ids: Ids | None) -> str:
+    """Show the steps of a selection as HTML, with its count and first posts if its ids are known."""
     count = "not counted yet: call .count()" if ids is None else f"{len(ids):,} posts"
     steps = "".join(f"<li>{line}</li>" for line in _items(step))
     head = f"<b>Selection</b> of {escape(database.path.name)}: {count}"
@@ -51,7 +50,7 @@ def _items(step: Step) -> Iterator[str]:
             yield escape(str(step))
 
 
-def _table(database: CachedStore, ids: Ids) -> str:
+def _table(database: Store, ids: Ids) -> str:
     posts = {post.id: post for post in database.execute(Post.select().where(Post.id.in_(id_list(ids))))}
     rows = [posts[post_id] for post_id in ids.tolist() if post_id in posts]
     head = "".join(f"<th>{name}</th>" for name in _COLUMNS)

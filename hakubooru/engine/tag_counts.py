@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hakubooru.select.scan import is_few, relation_rows_of, relations, relations_of
+from hakubooru.store.reader import relation_rows_of, relations, relations_of
 from hakubooru.store.schema import TAG_TYPES
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from hakubooru.arrays import Ids
-    from hakubooru.select.memory import CachedStore
+    from hakubooru.engine.cache import CachedStore
 
 
 def tag_counts(database: CachedStore, ids: Ids) -> pd.DataFrame:
@@ -45,11 +45,11 @@ def count_tags(database: CachedStore, ids: Ids) -> Ids:
     relations of the posts are looked up in pieces, or all relations are scanned. Memory stays constant.
     """
     counts = np.zeros(int(database.scalar("SELECT ifnull(MAX(id), 0) FROM tag")) + 1, np.int64)
-    if is_few(database, ids):
+    if database.cache.columns.are_few(ids):
         for posts, tags, _ in relations_of(database, ids):
             _count(counts, posts, tags)
-    elif database.memory.columns.know_tags():
-        tag_ids, posts_of_tags = database.memory.columns.tag_counts(ids)
+    elif database.cache.columns.know_tags():
+        tag_ids, posts_of_tags = database.cache.columns.tag_counts(ids)
         is_tag = tag_ids < len(counts)
         counts[tag_ids[is_tag]] = posts_of_tags[is_tag]
     else:

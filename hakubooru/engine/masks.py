@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import numpy as np
 from peewee import Expression, Field, Function, Negated, NodeList, Value
 
-from hakubooru.select.columns import MISSING, NUMBERS, TRAITS, Columns
+from hakubooru.engine.columns import MISSING, NUMBERS, TRAITS, Columns
 from hakubooru.select.predicates import And, Condition, Not, Or, Tagged
 from hakubooru.store.schema import EXTENSIONS, Post
 

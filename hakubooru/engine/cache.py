@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
-from hakubooru.select.columns import Columns
-from hakubooru.select.sidecar import open_sidecar
+from hakubooru.engine.columns import Columns
+from hakubooru.engine.sidecar import open_sidecar
 from hakubooru.store.store import Store
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _KEPT: Final = 8  # at the size of the whole file, 59 MB each
 
 
-class Memory:
+class Cache:
     """A cache of the numeric columns of a file and the ids of the last selections; invalid when the file changes."""
 
     def __init__(self, database: Store) -> None:
@@ -52,11 +52,11 @@ class Memory:
 class CachedStore(Store):
     """An open metadata file with a cache of its columns and recent selections."""
 
-    _memory: Memory | None = None
+    _cache: Cache | None = None
 
     @property
-    def memory(self) -> Memory:
+    def cache(self) -> Cache:
         """A cache of columns and recent selections. It is emptied when the file changes."""
-        if self._memory is None or not self._memory.is_valid():
-            self._memory = Memory(self)
-        return self._memory
+        if self._cache is None or not self._cache.is_valid():
+            self._cache = Cache(self)
+        return self._cache

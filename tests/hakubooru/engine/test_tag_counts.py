@@ -8,8 +8,9 @@ import pytest
 import hakubooru as hb
 from booru import TAGS, random_row, write
 from hakubooru import PostTagRelation
-from hakubooru.select import scan, sidecar
-from hakubooru.select.optimize import optimize
+from hakubooru.engine import columns, sidecar
+from hakubooru.engine.optimize import optimize
+from hakubooru.store import reader
 
 NAMES = [name for name, _ in TAGS]
 
@@ -30,9 +31,9 @@ def path(tmp_path_factory):
 @pytest.mark.parametrize("few", [True, False])
 @pytest.mark.parametrize("piece", [1, 7, 100, 1_000_000])
 def test_counts_each_post_once_a_tag(path, monkeypatch, few, piece):
-    monkeypatch.setattr(scan, "_FEW", 0 if few else 10**9)
-    monkeypatch.setattr(scan, "_ROWS_A_PIECE", piece)
-    monkeypatch.setattr(scan, "_POSTS_A_PIECE", piece)
+    monkeypatch.setattr(columns, "_FEW", 0 if few else 10**9)
+    monkeypatch.setattr(reader, "_ROWS_A_PIECE", piece)
+    monkeypatch.setattr(reader, "_POSTS_A_PIECE", piece)
     with hb.open(path) as db:
         for selection in (db.posts, db.posts.order_by("-id").limit(40), db.posts.limit(0)):
             expected = Counter(name for post in selection.posts() for name in {tag.name for tag in post.tags})
@@ -50,8 +51,8 @@ def test_the_sidecar_tells_the_same(path, tmp_path, monkeypatch):
     copy.write_bytes(path.read_bytes())
     with hb.open(copy) as db:
         optimize(db)
-    monkeypatch.setattr(scan, "_FEW", 10**9)
-    monkeypatch.setattr(scan, "_in_parallel", None)
+    monkeypatch.setattr(columns, "_FEW", 10**9)
+    monkeypatch.setattr(reader, "_in_parallel", None)
     for size in (1, 50, 10**6):
         monkeypatch.setattr(sidecar, "_POSTS_A_READ", size)
         with hb.open(copy) as db:

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from hakubooru.select.sampling import keys
-from hakubooru.select.scan import is_few, relations, relations_of, years
+from hakubooru.store.reader import relations, relations_of, years
 from hakubooru.store.schema import TAG_TYPES
 
 if TYPE_CHECKING:
     from hakubooru.arrays import Ids
-    from hakubooru.select.columns import Columns
-    from hakubooru.select.memory import CachedStore
-    from hakubooru.select.scan import Flags
+    from hakubooru.engine.cache import CachedStore
+    from hakubooru.engine.columns import Columns
+    from hakubooru.store.reader import Flags
 
 _PENDING: Final = 8_000_000  # pairs, 8 bytes each, between two sortings
 _RANK_BITS: Final = 32
@@ -40,7 +40,7 @@ def sample_per(database: CachedStore, ids: Ids, by: str, at_most: int, seed: int
     if by in TAG_TYPES:
         chosen = _per_tag(database, ids, ranks, TAG_TYPES.index(by), at_most)
     else:
-        groups = years(database, ids) if by == "year" else _ratings(database, ids)
+        groups = _years(database, ids) if by == "year" else _ratings(database, ids)
         smallest = Smallest(at_most, int(groups.max(initial=0)) + 1)
         smallest.add(groups, ranks)
         chosen = smallest.ranks()
@@ -95,12 +95,16 @@ class Smallest:
 def _per_tag(database: CachedStore, ids: Ids, ranks: Ids, type: int, at_most: int) -> Ids:
     """The ranks of the posts that are drawn for one of their tags of a type, by the relations of the file."""
     flags = _tags_of_type(database, type)
-    if database.memory.columns.know_tags():
-        return _by_postings(database.memory.columns, ids, ranks, np.flatnonzero(flags), at_most)
+    if database.cache.columns.know_tags():
+        return _by_postings(database.cache.columns, ids, ranks, np.flatnonzero(flags), at_most)
     order = np.argsort(ids, kind="stable")
     in_order, ranks = ids[order], ranks[order]
     smallest = Smallest(at_most, len(flags))
-    pieces = relations_of(database, ids, flags) if is_few(database, ids) else relations(database, flags)
+    pieces = (
+        relations_of(database, ids, flags)
+        if database.cache.columns.are_few(ids)
+        else relations(database, flags)
+    )
     for posts, tags, _ in pieces:
         places = np.searchsorted(in_order, posts)
         is_candidate = places < len(in_order)
@@ -130,7 +134,11 @@ def _tags_of_type(database: CachedStore, type: int) -> Flags:
     return flags
 
 
+def _years(database: CachedStore, ids: Ids) -> Ids:
+    return years(database, ids, few=database.cache.columns.are_few(ids))
+
+
 def _ratings(database: CachedStore, ids: Ids) -> Ids:
-    columns = database.memory.columns
+    columns = database.cache.columns
     ratings: Ids = columns["rating"][np.searchsorted(columns.ids, ids)].astype(np.int64)
     return ratings

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from hakubooru.arrays import Ids
-    from hakubooru.select.memory import CachedStore
+    from hakubooru.store.store import Store
 
     Flags: TypeAlias = np.ndarray[tuple[int], np.dtype[np.bool_]]
     Pairs: TypeAlias = tuple[Ids, Ids, int]
@@ -34,17 +34,9 @@ _FILTERED_A_PIECE: Final = (
 _POSTS_A_PIECE: Final = 20_000
 _POST_OF: Final = {"post": "id", "posttagrelation": "post_id"}
 _ALL: Final = ("", ())
-_FEW: Final = 8
-"""A table is scanned for more than one post in this many; fewer posts are looked up by an index."""
 
 
-def is_few(database: CachedStore, ids: Ids) -> bool:
-    """Whether looking up the posts by an index is faster than a scan of the table."""
-    low, high = database.memory.columns.span()
-    return len(ids) * _FEW < high - low
-
-
-def relations(database: CachedStore, tags: Flags | None = None) -> Iterator[Pairs]:
+def relations(database: Store, tags: Flags | None = None) -> Iterator[Pairs]:
     """All relations of a file, a piece at a time; each piece is the rows of a range.
 
     Args:
@@ -56,7 +48,7 @@ def relations(database: CachedStore, tags: Flags | None = None) -> Iterator[Pair
     return (_unpacked(text, bits, last) for text, last in pieces)
 
 
-def relations_of(database: CachedStore, ids: Ids, tags: Flags | None = None) -> Iterator[Pairs]:
+def relations_of(database: Store, ids: Ids, tags: Flags | None = None) -> Iterator[Pairs]:
     """The relations of some posts, all of a post in one piece; the posts in any order.
 
     Args:
@@ -70,7 +62,7 @@ def relations_of(database: CachedStore, ids: Ids, tags: Flags | None = None) -> 
     return (_unpacked(text, bits, last) for text, last in pieces)
 
 
-def relation_rows_of(database: CachedStore, ids: Ids) -> Iterator[tuple[Ids, Ids, Ids]]:
+def relation_rows_of(database: Store, ids: Ids) -> Iterator[tuple[Ids, Ids, Ids]]:
     """Iterate over the relations of posts in pieces: row ids, post ids and tag ids, (R,) int64 each."""
     bits = _tag_bits(database)
     # One text for each row keeps its two numbers together, in whatever order SQLite joins the rows.
@@ -80,25 +72,23 @@ def relation_rows_of(database: CachedStore, ids: Ids) -> Iterator[tuple[Ids, Ids
         yield rows, packed >> bits, packed & ((1 << bits) - 1)
 
 
-def years(database: CachedStore, ids: Ids) -> Ids:
+def years(database: Store, ids: Ids, *, few: bool) -> Ids:
     """The year of each post's date as the file writes it, (N,) int64; 0 for a post without a date.
 
     Args:
         database: the file.
         ids: posts of the file, (N,) int64, each once.
+        few: whether to look up the posts, in place of a scan of the table.
     """
     value = "id * 10000 + max(0, min(9999, CAST(substr(ifnull(created_at, ''), 1, 4) AS INTEGER)))"
-    if is_few(database, ids):
-        texts = _looked_up(database, "post", value, ids)
-    else:
-        texts = _scanned(database, "post", value)
+    texts = _looked_up(database, "post", value, ids) if few else _scanned(database, "post", value)
     parts = [np.fromstring(text, np.int64, sep=",") for text, _ in texts]
     pairs = np.sort(np.concatenate([np.empty(0, np.int64), *parts]), kind="stable")
     of_posts: Ids = pairs[np.searchsorted(pairs, ids * 10_000)] % 10_000
     return of_posts
 
 
-def _scanned(database: CachedStore, table: str, value: str, only: _Where = _ALL) -> Iterator[tuple[str, int]]:
+def _scanned(database: Store, table: str, value: str, only: _Where = _ALL) -> Iterator[tuple[str, int]]:
     """Scan a table in pieces: the value of each row, joined by commas, and the id of the last row of the piece."""
     where, parameters = only
     count = _FILTERED_A_PIECE if where else _ROWS_A_PIECE
@@ -122,7 +112,7 @@ def _scanned(database: CachedStore, table: str, value: str, only: _Where = _ALL)
 
 
 def _looked_up(
-    database: CachedStore, table: str, value: str, ids: Ids, only: _Where = _ALL
+    database: Store, table: str, value: str, ids: Ids, only: _Where = _ALL
 ) -> Iterator[tuple[str, int]]:
     """Look up the rows of posts in pieces: the value of each row, joined by commas, and the id of the last row."""
     where, parameters = only
@@ -146,7 +136,7 @@ def _only(tags: Flags | None) -> _Where:
     return _ALL if tags is None else ("AND substr(?, tag_id + 1, 1) = x'01'", (tags.tobytes(),))
 
 
-def _tag_bits(database: CachedStore) -> int:
+def _tag_bits(database: Store) -> int:
     """How many bits the largest tag id of the file takes."""
     return int(database.scalar("SELECT ifnull(MAX(id), 0) FROM tag")).bit_length()
 

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 import hakubooru as hb
 from booru import post_row, write
 from hakubooru import Tag
+from hakubooru.engine import columns
+from hakubooru.engine.groups import Smallest
+from hakubooru.engine.optimize import optimize
 from hakubooru.errors import InputError
-from hakubooru.select import scan
-from hakubooru.select.groups import Smallest
-from hakubooru.select.optimize import optimize
 from hakubooru.select.sampling import keys
+from hakubooru.store import reader
 from hakubooru.store.schema import PostTagRelation
 
 POSTS = 240
@@ -76,7 +77,7 @@ def expected(db, source, by, at_most, seed) -> list[int]:
 @pytest.mark.parametrize("at_most", [0, 1, 7, 1000])
 @pytest.mark.parametrize("few", [True, False])
 def test_takes_the_smallest_keys_of_each_group(db, by, at_most, few, monkeypatch):
-    monkeypatch.setattr(scan, "_FEW", 0 if few else 10**9)
+    monkeypatch.setattr(columns, "_FEW", 0 if few else 10**9)
     for source in (
         db.posts,
         db.posts.sample(90, seed=4),
@@ -90,7 +91,7 @@ def test_takes_the_smallest_keys_of_each_group(db, by, at_most, few, monkeypatch
 
 def test_the_size_of_the_pieces_does_not_matter(db, monkeypatch):
     whole = db.posts.sample_per("character", at_most=5, seed=1).to_ids()
-    monkeypatch.setattr(scan, "_FILTERED_A_PIECE", 7)
+    monkeypatch.setattr(reader, "_FILTERED_A_PIECE", 7)
     with hb.open(db.path) as again:
         assert again.posts.sample_per("character", at_most=5, seed=1).to_ids().tolist() == whole.tolist()
 
@@ -122,7 +123,7 @@ def test_the_sidecar_tells_the_same(db, tmp_path, by):
             for narrow in (lambda s: s, lambda s: s.sample(90, seed=4).order_by("-id")):
                 found = narrow(other.posts).sample_per(by, at_most=at_most, seed=3).to_ids()
                 assert found.tolist() == expected(db, narrow(db.posts), by, at_most, 3)
-        assert other.memory.columns.know_tags()
+        assert other.cache.columns.know_tags()
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -143,14 +144,14 @@ def test_new_posts_displace_few(db):
 
 
 def test_nothing_is_read_but_the_tags_of_the_type(db, monkeypatch):
-    monkeypatch.setattr(scan, "_FEW", 10**9)
-    read, unpacked = [], scan._unpacked
+    monkeypatch.setattr(columns, "_FEW", 10**9)
+    read, unpacked = [], reader._unpacked
 
     def seen(text, *rest):
         read.extend(text.split(","))
         return unpacked(text, *rest)
 
-    monkeypatch.setattr(scan, "_unpacked", seen)
+    monkeypatch.setattr(reader, "_unpacked", seen)
     with hb.open(db.path) as fresh:
         fresh.posts.sample_per("artist", at_most=2, seed=1).to_ids()
     of_artists = "SELECT COUNT(*) FROM posttagrelation JOIN tag ON tag.id = tag_id WHERE type = 1"

@@ -14,9 +14,9 @@ from peewee import fn
 import hakubooru as hb
 from booru import write_random
 from hakubooru import Post
-from hakubooru.select.columns import NUMBERS, TRAITS, Columns
+from hakubooru.engine.columns import NUMBERS, TRAITS, Columns
+from hakubooru.engine.masks import LeftToSQLiteError, truth
 from hakubooru.select.predicates import predicate
-from hakubooru.select.vector import LeftToSQLiteError, truth
 
 numbers = st.integers(-10, 210) | st.floats(-10, 210).map(lambda number: round(number, 1))
 plain = st.sampled_from(
@@ -62,7 +62,7 @@ questions = st.recursive(
 def test_what_numpy_finds_is_what_sqlite_finds(db, question):
     asked = predicate(question)
     expected = [post.id for post in db.execute(Post.select(Post.id).where(asked).order_by(Post.id))]
-    columns = db.memory.columns
+    columns = db.cache.columns
     assert columns.ids[truth(asked, columns).true].tolist() == expected
 
 
@@ -86,9 +86,9 @@ def test_what_numpy_finds_is_what_sqlite_finds(db, question):
 )
 def test_the_rest_is_left_to_sqlite_and_answered(db, question):
     with pytest.raises(LeftToSQLiteError):
-        truth(predicate(question), db.memory.columns)
+        truth(predicate(question), db.cache.columns)
     if question is not Post:
-        assert db.memory.columns.ids is not None
+        assert db.cache.columns.ids is not None
         try:
             expected = [
                 post.id for post in db.execute(Post.select(Post.id).where(question).order_by(Post.id))
@@ -100,7 +100,7 @@ def test_the_rest_is_left_to_sqlite_and_answered(db, question):
 
 @pytest.mark.parametrize("posts", [0, 1, 700])
 def test_columns_are_those_of_the_file(tmp_path, monkeypatch, posts):
-    monkeypatch.setattr("hakubooru.select.columns._POSTS_A_READ", 97)
+    monkeypatch.setattr("hakubooru.engine.columns._POSTS_A_READ", 97)
     write_random(tmp_path / "a.db", count=posts, first_id=5)
     with hb.open(tmp_path / "a.db") as db:
         columns = Columns(db)
@@ -129,7 +129,7 @@ def test_columns_are_those_of_the_file(tmp_path, monkeypatch, posts):
 
 def test_every_column_can_be_read(db):
     for name in ("id", *NUMBERS, *TRAITS):
-        assert len(db.memory.columns[name]) == 200
+        assert len(db.cache.columns[name]) == 200
 
 
 def test_numbers_wider_than_four_bytes_stay_whole(path):
@@ -137,6 +137,6 @@ def test_numbers_wider_than_four_bytes_stay_whole(path):
         connection.execute("UPDATE post SET file_size = ? WHERE id = 7", [2**40])
     connection.close()
     with hb.open(path) as db:
-        assert db.memory.columns["file_size"][6] == 2**40
+        assert db.cache.columns["file_size"][6] == 2**40
         assert db.posts.where(Post.file_size > 2**39).to_ids().tolist() == [7]
         assert np.array_equal(db.posts.where(Post.file_size * 4 > 2**41).to_ids(), [7])

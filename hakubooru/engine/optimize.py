@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from hakubooru.engine.columns import GROUPS, NUMBERS, Columns
+from hakubooru.engine.sidecar import NewSidecar
 from hakubooru.progress import progress
-from hakubooru.select.columns import GROUPS, NUMBERS, Columns
-from hakubooru.select.sidecar import NewSidecar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

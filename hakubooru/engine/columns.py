@@ -24,14 +24,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from hakubooru.arrays import Ids, Values
-    from hakubooru.select.sidecar import Sidecar
+    from hakubooru.engine.sidecar import Sidecar
     from hakubooru.store.store import Store
 
 OTHER: Final = 15
-"""The number of all other extensions."""
+"""The number of all file extensions that `EXTENSIONS` does not have."""
 MISSING: Final = -1
 """The value for NULL in `parent_id` and `pixiv_id`, which start at 1."""
 
+_FEW: Final = 8
+"""A table is scanned for more than one post in this many; fewer posts are looked up by an index."""
 _POSTS_A_READ: Final = 250_000
 _THREADS: Final = min(2, os.cpu_count() or 1)
 
@@ -110,6 +112,11 @@ class Columns:
         ends = "ifnull((SELECT MIN(id) FROM post), 0), ifnull((SELECT MAX(id) + 1 FROM post), 0)"
         low, high = self._database.rows(f"SELECT {ends}")[0]
         return low, high
+
+    def are_few(self, ids: Ids) -> bool:
+        """Whether looking up the rows of the posts by an index is faster than a scan of a table."""
+        low, high = self.span()
+        return len(ids) * _FEW < high - low
 
     @property
     def ids(self) -> Ids:

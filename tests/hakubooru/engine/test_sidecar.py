@@ -9,10 +9,10 @@ from click.testing import CliRunner
 
 import hakubooru as hb
 from booru import TAGS, write_random
+from hakubooru.engine import optimize as making
+from hakubooru.engine.optimize import optimize
+from hakubooru.engine.sidecar import open_sidecar, stamp_of
 from hakubooru.errors import DestinationError
-from hakubooru.select import optimize as making
-from hakubooru.select.optimize import optimize
-from hakubooru.select.sidecar import open_sidecar, stamp_of
 from hakubooru_cli.main import cli
 
 QUESTIONS = (
@@ -71,7 +71,7 @@ def test_places_and_masks_say_the_same(made):
             expected = db.rows(
                 "SELECT DISTINCT post_id FROM posttagrelation WHERE tag_id = ? ORDER BY 1", [tag.id]
             )
-            ids = db.memory.columns.ids
+            ids = db.cache.columns.ids
             assert ids[sidecar.places(tag.id)].tolist() == [post_id for (post_id,) in expected]
             assert ids[sidecar.bearing(tag.id, len(ids))].tolist() == [post_id for (post_id,) in expected]
         assert not sidecar.bearing(9999, 200).any()

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hakubooru.select.columns import MISSING
+from hakubooru.engine.columns import MISSING
 
 if TYPE_CHECKING:
     from hakubooru.arrays import Ids, Values
-    from hakubooru.select.columns import Columns
+    from hakubooru.engine.columns import Columns
 
 
 def best_of_family(ids: Ids, columns: Columns, by: str) -> Ids:
