@@ -18,7 +18,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NoReturn, TypeAlias
 
-from hakubooru.select.danbooru.metatags import CLOSING, KNOWN, MAY_BE_EMPTY, NAMING, Metatag
+from hakubooru.select.danbooru.metatags import CLOSING, MAY_BE_EMPTY, METATAGS, Metatag
 from hakubooru.select.danbooru.mistakes import CLOSES_NOTHING, ValueMistake, mistake
 from hakubooru.select.danbooru.orders import CUSTOM
 from hakubooru.select.danbooru.ranges import INTEGERS, read_values
@@ -192,7 +192,7 @@ def parse(text: str) -> Query:
     parser = _Parser(text)
     condition = parser.search()
     for leaf in leaves(condition):
-        if isinstance(leaf, Metatag) and leaf.name != NAMING:
+        if isinstance(leaf, Metatag):
             try:
                 leaf.condition  # noqa: B018 - built once, and used when the search is applied
             except ValueMistake as error:
@@ -286,7 +286,7 @@ class _Parser:
         if self.text[self.at] == "(":
             return self.group()
         metatag = _METATAG.match(self.text, self.at)
-        if metatag and metatag[1].lower() in KNOWN:
+        if metatag and metatag[1].lower() in METATAGS:
             return self.metatag(metatag[1].lower(), metatag.end())
         start = self.at
         word = self.word()

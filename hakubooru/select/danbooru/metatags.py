@@ -312,6 +312,7 @@ METATAGS: Final[dict[str, Row]] = {
     "parent": _parent,
     "child": _choice(_CHILD),
     "embedded": _choice(_EMBEDDED, ("true", "yes", "false", "no")),
+    NAMING: lambda _: _EVERY_POST,  # resolve.py looks the tag up
     "order": _order,
     "limit": _number_of_posts,
     "random": _number_of_posts,
@@ -330,7 +331,9 @@ METATAGS: Final[dict[str, Row]] = {
     "pixelhash": "hashes of pixels",
     **LACKING_COUNTS,
 }
-KNOWN: Final = frozenset({*METATAGS, NAMING})
-"""The names of all metatags; after any other word, a colon is a part of a tag."""
-ANSWERED: Final = (*(name for name, row in METATAGS.items() if not isinstance(row, str)), NAMING)
-"""The names of the metatags that a metadata file can answer."""
+"""All metatags; after any other word, a colon is a part of a tag."""
+
+
+def answered() -> list[str]:
+    """The names of the metatags that a metadata file can answer."""
+    return [name for name, row in METATAGS.items() if not isinstance(row, str)]

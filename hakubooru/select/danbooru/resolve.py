@@ -24,7 +24,7 @@ from hakubooru.select.danbooru.grammar import (
     is_balanced,
     leaves,
 )
-from hakubooru.select.danbooru.metatags import ANSWERED, NAMING, Metatag
+from hakubooru.select.danbooru.metatags import NAMING, Metatag, answered
 from hakubooru.select.danbooru.mistakes import CLOSES_NOTHING, mistake
 from hakubooru.select.danbooru.orders import CUSTOM, NONE, RANDOM, custom_terms, order_terms
 from hakubooru.select.predicates import And, Or, Predicate, Tagged, joined
@@ -68,9 +68,8 @@ def apply(query: Query, selection: _Selection, *, now: datetime | None = None) -
     tags = _tag_names(query, selection.database)
     # Each top-level term is a step of its own, so that a funnel counts it.
     terms = query.terms() if len(query.terms()) <= _MOST_STEPS else (query.condition,)
-    moment = now or datetime.now(UTC)
-    for term in terms:
-        selection = selection.where(_predicate(term, tags, moment))
+    predicates = [_predicate(term, tags, now or datetime.now(UTC)) for term in terms]
+    selection = selection.where(*predicates) if predicates else selection
     if query.random is not None:
         selection = selection.shuffle(seed=SEED).limit(query.random)
     order = query.order or ("id_desc" if query.limit is not None and query.random is None else NONE)
@@ -183,7 +182,7 @@ def _unknown(database: Store, leaf: Leaf, terms: Sequence[Leaf], text: str) -> S
     prefix, colon, _ = name.partition(":")
     if not is_balanced(name):
         hints.append("one of its parentheses has no partner")
-    if colon and (metatag := closest(prefix.lower(), ANSWERED)):
+    if colon and (metatag := closest(prefix.lower(), answered())):
         hints.append(f"the nearest metatag is {metatag}:")
     if near := Tags(database).nearest(name):
         hints.append(f"similar tags: {', '.join(near)}")

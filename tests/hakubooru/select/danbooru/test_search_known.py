@@ -13,6 +13,8 @@ import hakubooru as hb
 from booru import write_random
 from hakubooru.errors import SearchError
 from hakubooru.select.danbooru import caveats, parse
+from hakubooru.select.danbooru.metatags import METATAGS
+from hakubooru.select.danbooru.ranges import INTEGERS
 
 # What is answered, with a value that is; and what is refused, by what the file lacks.
 ANSWERED = """
@@ -102,6 +104,16 @@ def test_what_the_file_cannot_tell_apart_is_said(db, text):
 @pytest.mark.parametrize("text", ["", "solo", "is:deleted", "status:any", 'source:"active"'])
 def test_nothing_is_said_where_nothing_is_lost(text):
     assert caveats(parse(text)) == []
+
+
+def test_a_metatag_over_a_column_is_one_row(db, monkeypatch):
+    monkeypatch.setitem(METATAGS, "lead", (hb.Post.up_score + hb.Post.down_score - hb.Post.score, INTEGERS))
+    leads = {post.id: post.up_score + post.down_score - post.score for post in db.posts.posts()}
+    low = sorted(leads.values())[30]
+    kept = [post for post, lead in leads.items() if lead > low]
+    assert 0 < len(kept) < len(leads)
+    assert db.posts.search(f"lead:>{low}").to_ids().tolist() == kept
+    assert db.posts.search(f"-lead:>{low}").count() == len(leads) - len(kept)
 
 
 SIGNS = {
