@@ -272,9 +272,9 @@ def _narrowing(store: CachedStore, step: Narrowing) -> tuple[str, Callable[[Ids]
     match step:
         case Sampled(_, _, seed):
             return "keys of ids, by NumPy", lambda ids: sample(ids, _sample_size(step, len(ids)), seed)
-        case SampledPer(_, by, at_most, seed):
+        case SampledPer(_, by, at_most, seed, strict):
             how = f"keys of ids, by NumPy, over {_groups(by, know_tags=columns.know_tags())}"
-            return how, lambda ids: sample_per(store, ids, by, at_most, seed)
+            return how, lambda ids: sample_per(store, ids, by, at_most, seed, strict=strict)
         case SampledWeighted(_, column, size, seed):
 
             def draw(ids: Ids) -> Ids:

@@ -134,22 +134,25 @@ class Builder(Questions[T]):
             raise InputError(f"sample() takes 0 posts or more, not {size}")
         return self._with(Sampled(self.step, size, whole_seed(seed, "sample()")))
 
-    def sample_per(self, by: str, *, at_most: int, seed: int) -> Self:
+    def sample_per(self, by: str, *, at_most: int, seed: int, strict: bool = False) -> Self:
         """Draw at most `at_most` posts of each group: `.sample_per("character", at_most=200, seed=1)`.
 
         The sample depends only on ids and seed. A post with several characters is drawn for each of them; it is
-        kept if one of these samples has it. A post without a character is left out.
+        kept if one of these samples has it, so that a character can have more than `at_most` posts. With
+        `strict=True` none has: a post counts for each of its characters, and is kept if all of them have room. A post
+        without a character is left out.
 
         Args:
             by: what the groups are: character, artist, copyright, rating or year.
             at_most: how many posts to draw from a group.
             seed: any whole number. Another seed gives another sample.
+            strict: whether a post counts for each of its groups.
 
         Raises:
             InputError: posts cannot be grouped by `by`, or `at_most` is negative.
         """
         most = whole(at_most, "sample_per(at_most=)")
-        return self._with(SampledPer(self.step, by, most, whole_seed(seed, "sample_per()")))
+        return self._with(SampledPer(self.step, by, most, whole_seed(seed, "sample_per()"), strict))
 
     def sample_weighted(self, column: str, n: int, *, seed: int) -> Self:
         """Draw a sample without replacement in which a column is the weight of a post.

@@ -72,6 +72,7 @@ class SampledPer:
     by: str
     at_most: int
     seed: int
+    strict: bool = False
 
     def __post_init__(self) -> None:
         if self.by not in GROUPINGS:
@@ -80,7 +81,8 @@ class SampledPer:
             raise InputError(f"sample_per() takes at_most= of 0 or more, not {self.at_most}")
 
     def __str__(self) -> str:
-        return f"sample of at most {self.at_most:,} per {self.by}, seed {self.seed}"
+        bound = "strictly at most" if self.strict else "at most"
+        return f"sample of {bound} {self.at_most:,} per {self.by}, seed {self.seed}"
 
 
 @dataclass(frozen=True)
