@@ -159,7 +159,7 @@ class Selection(Steps):
         Raises:
             CaptionFormatError: there is no caption format of that name.
         """
-        return Captions(self, caption_format(caption))
+        return Captions(self, caption)
 
     def export(
         self,

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 
-from hakubooru.arrow import as_flags, as_numbers, integers, scalar, strings
+from hakubooru.arrow import as_flags, as_numbers, integers, matches, scalar, strings
 from hakubooru.caption.format import ALL_TAGS, KEEP, TAG_PARTS
 from hakubooru.caption.labels import date_label, upload_year
 from hakubooru.errors import DatabaseFileError, InputError
@@ -29,8 +28,6 @@ FIRST, LEFT_OUT = 0, SLOTS - 1
 """The first slot holds the free text `before`. The last slot holds words that are not written."""
 
 _MAX_ID: Final = 1 << 26
-
-Flags: TypeAlias = "np.ndarray[Any, np.dtype[np.bool_]]"
 
 _COUNTS: Final = ("1", "2", "3", "4", "5", "6+")
 PEOPLE: Final = (
@@ -135,8 +132,7 @@ def _slots_of(
     names: pa.StringArray, kinds: Numbers, counts: Numbers, format: CaptionFormat, slots: Slots
 ) -> Numbers:
     """Return the slot of each tag, (N,) int32."""
-    import pyarrow as pa  # noqa: PLC0415 - loaded with the first caption, not with the package
-    import pyarrow.compute as pc  # noqa: PLC0415
+    import pyarrow.compute as pc  # noqa: PLC0415 - loaded with the first caption, not with the package
 
     out = counts < format.min_popularity
     out |= as_flags(pc.equal(pc.utf8_trim_whitespace(names), scalar("")))
@@ -155,9 +151,9 @@ def _slots_of(
         of_tag[places] = slots.of_tag(part)
         only, without = ((*getattr(lists, part), *lists.any) for lists in (format.only, format.without))
         if only:
-            out[places] |= ~matches(names.take(integers(places, pa.int64())), only)
+            out[places] |= ~matches(names, places, only)
         if without:
-            out[places] |= matches(names.take(integers(places, pa.int64())), without)
+            out[places] |= matches(names, places, without)
     return np.where(out, LEFT_OUT, of_tag)
 
 
@@ -290,16 +286,3 @@ def spelt(
         stays = pc.less_equal(pc.utf8_length(names), longest) if short else pc.is_in(names, strings(KAOMOJI))
         words = pc.if_else(stays, names, pc.replace_substring(names, "_", " "))
     return pc.replace_substring_regex(words, r"([\\()\[\]])", r"\\\1") if escape else words
-
-
-def matches(names: pa.StringArray, patterns: Sequence[str]) -> Flags:
-    """Return which names match one of some names and patterns, (N,) bool.
-
-    Args:
-        names: tag names, (N,).
-        patterns: names or patterns; `*` stands for any characters, and no other sign is special.
-    """
-    import pyarrow.compute as pc  # noqa: PLC0415 - loaded with the first caption, not with the package
-
-    choices = "|".join(".*".join(map(re.escape, pattern.split("*"))) for pattern in patterns)
-    return as_flags(pc.match_substring_regex(names, f"(?s)^(?:{choices})$"))
