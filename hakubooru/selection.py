@@ -162,7 +162,7 @@ class Selection(Builder["Selection"]):
         Raises:
             CaptionFormatError: there is no caption format of that name.
         """
-        return Captions(self, caption_format(caption))
+        return Captions(self, caption)
 
     def export(
         self,
