@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from hakubooru.arrays import Ids
-    from hakubooru.export import ExportReport, OutputFormat
+    from hakubooru.export.output import OutputFormat
+    from hakubooru.export.report import ExportReport
     from hakubooru.image.convert import ImageFormat
     from hakubooru.select.funnel import FunnelRow
     from hakubooru.store.schema import Post
@@ -181,7 +182,7 @@ class Selection(Steps):
 
         `hakubooru.export.export` describes the arguments and the errors.
         """
-        from hakubooru.export import export  # noqa: PLC0415 - a fifth of what `import hakubooru` takes
+        from hakubooru.export.api import export  # noqa: PLC0415 - a fifth of what `import hakubooru` takes
 
         return export(
             self,

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from hakubooru.export.lists import ListedSink
 from hakubooru.export.manifest import MANIFEST
-from hakubooru.export.sinks import STATE, beside
-from hakubooru.export.sinks.listed import ListedSink
+from hakubooru.export.pairs import STATE, beside
 from hakubooru.files import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from hakubooru.export.journal import Journal
-    from hakubooru.export.records import Pair
-    from hakubooru.export.sinks import Sink
+    from hakubooru.export.pairs import Pair
+    from hakubooru.export.sink import Sink
 
 _LIST: Final = "list"
 """Name of the journal's value that holds the hash of the list of captions; two hashes while the list is replaced."""
@@ -107,14 +107,12 @@ def keep_list(out: Path, sink: Sink, journal: Journal) -> str:
     return edited.name
 
 
-def finish(out: Path, sink: Sink, journal: Journal) -> None:
+def write_list(out: Path, sink: Sink, journal: Journal) -> None:
     """Let a sink write its list of all pairs, if it has one, and record the list's hash, to recognise edits later."""
-    pairs = chain(journal.pairs(0), journal.pairs(high=-1))
     if not isinstance(sink, ListedSink):
-        sink.finish(pairs)
         return
     with replacing(out / sink.file) as part:
-        sink.write(part, pairs)
+        sink.write(part, chain(journal.pairs(0), journal.pairs(high=-1)))
         digest = _digest(part)
         # Both hashes are recorded: a kill before or after the replacement leaves a list whose hash is recorded.
         journal.remember(_LIST, f"{journal.recall(_LIST) or ''} {digest}")

@@ -42,10 +42,9 @@ import numpy as np
 
 from hakubooru.arrays import read_ascending
 from hakubooru.export.journal_file import boot, open_record
-from hakubooru.export.records import Pair
-from hakubooru.export.sinks import STATE
+from hakubooru.export.pairs import STATE, Pair
 from hakubooru.image.kinds import EXTENSIONS
-from hakubooru.image.names import storable
+from hakubooru.image.layouts import storable
 from hakubooru.store.sql import id_text
 from hakubooru.store.writing import transaction
 
@@ -54,7 +53,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hakubooru.arrays import Ids
-    from hakubooru.export.records import Outcome
+    from hakubooru.export.pairs import Outcome
 
 _NOTHING, _READ = range(2)
 """Values of `archive.todo`: the archive is done, or is to be read again."""

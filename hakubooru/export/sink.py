@@ -6,29 +6,14 @@ A sink is sent to every worker. There it opens a writer for each archive. In the
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Final, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from hakubooru.export.journal import Journal
+    from hakubooru.export.pairs import Pair
 
-    from hakubooru.export.records import Pair
-
-STATE = ".hakubooru"
-"""Folder inside an export that holds what is needed to resume it."""
-
-
-def place(post_id: int, extension: str) -> str:
-    """Return where the file of a post lies in an export: `x012/5012.webp`.
-
-    A folder holds at most a thousandth of all posts. Its name begins with a letter, because kohya's scripts read
-    leading digits, `12_name` or `012` alone, as a number of repeats.
-    """
-    return f"x{post_id % 1000:03d}/{post_id}.{extension}"
-
-
-def beside(path: str) -> str:
-    """Return the path of an image's caption: the image's path with the extension `.txt`."""
-    return path.rpartition(".")[0] + ".txt"
+SHARD_IMAGES: Final = 10_000
+SHARD_BYTES: Final = 10**9
 
 
 class Writer(ABC):
@@ -51,10 +36,15 @@ class Writer(ABC):
 
 
 class Sink(ABC):
-    """A kind of data set on disk; can be sent to another process."""
+    """A kind of data set on disk; can be sent to another process.
+
+    A sink is one module of `hakubooru.export.sinks`, named as the sink is, with one class.
+    """
 
     name: ClassVar[str]
     """The sink's name in recipes and commands."""
+    summary: ClassVar[str]
+    """What the sink writes, for the help of the command."""
     has_shards: ClassVar[bool] = False
     """Whether pairs move into shards when all are exported."""
     keeps_images: ClassVar[bool] = False
@@ -64,14 +54,26 @@ class Sink(ABC):
     needs_images: ClassVar[bool] = True
     """Whether images are exported; if not, a pair's file is its caption."""
 
+    def __init__(self, out: str, *, shard_images: int = SHARD_IMAGES, shard_bytes: int = SHARD_BYTES) -> None:
+        """Keep the options.
+
+        Args:
+            out: the export's folder.
+            shard_images: the most images of a shard, if the sink has shards.
+            shard_bytes: the bytes of images by which a shard ends.
+        """
+        self.out = out
+        self.shard_images = shard_images
+        self.shard_bytes = shard_bytes
+
     @property
     def has_caption_files(self) -> bool:
         """Whether each caption is a file, beside its image or in its place."""
         return self.writes_captions or not self.needs_images
 
     @abstractmethod
-    def writer(self, archive: str) -> Writer:
-        """Return a writer for the pairs of the archive of that name."""
+    def writer(self) -> Writer:
+        """Return a writer for the pairs of one archive."""
 
     @abstractmethod
     def holds(self, pair: Pair) -> bool:
@@ -85,6 +87,20 @@ class Sink(ABC):
     def remove(self, pair: Pair) -> None:
         """Remove the files of a pair."""
 
-    @abstractmethod
-    def finish(self, pairs: Iterator[Pair]) -> None:
-        """Write the list of all pairs, which come in the order of their ids, if the sink has a list."""
+    def recover(self, journal: Journal) -> None:
+        """Finish what a killed run had begun to move; by default nothing moves."""
+        del journal
+
+    def arrange(self, journal: Journal) -> list[int]:
+        """Move all pairs to where they belong, when all are exported; by default they lie there.
+
+        Returns:
+            the pairs whose image is lost. Export them again, then arrange again.
+        """
+        del journal
+        return []
+
+    def is_durable(self, pair: Pair) -> bool:
+        """Return whether a pair had reached the disk when it was recorded; by default it had not."""
+        del pair
+        return False

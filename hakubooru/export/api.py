@@ -16,11 +16,12 @@ from hakubooru.errors import IncompleteError, InputError
 from hakubooru.export.engine import checked_workers
 from hakubooru.export.engine import engine as local_engine
 from hakubooru.export.output import OutputFormat, output_format
-from hakubooru.export.pipeline import run_export
-from hakubooru.export.sinks import STATE
+from hakubooru.export.pairs import STATE
+from hakubooru.export.plan import Job
+from hakubooru.export.run import run_export
 from hakubooru.image.convert import ImageFormat, image_format
-from hakubooru.image.own import find_own
-from hakubooru.image.remote import is_remote
+from hakubooru.image.folders import find_own
+from hakubooru.image.layouts import is_remote
 from hakubooru.image.sources import find_archives
 from hakubooru.nearest import nearest
 
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from hakubooru.arrays import Ids
-    from hakubooru.export.pipeline import Start
     from hakubooru.export.report import ExportReport
+    from hakubooru.export.run import Start
     from hakubooru.store.postset import PostSet
     from hakubooru.store.store import Store
 
@@ -167,9 +168,9 @@ def export_from(
             "the places of the images are missing; give `images` (--images), or choose the sink captions"
         )
     shape = image_format(origin.image)
-    return run_export(
-        ids,
-        out,
+    job = Job(
+        ids=ids,
+        out=out,
         database=database,
         archives=find_archives(origin.images, skip=out) if sink.needs_images and origin.images else [],
         roots=origin.images,
@@ -180,8 +181,9 @@ def export_from(
         shape=shape,
         origin=json.dumps(asdict(origin)),
         prune=prune,
-        workers=checked_workers(workers, decodes=shape.decodes),
-        start=start or local_engine,
+    )
+    return run_export(
+        job, workers=checked_workers(workers, decodes=shape.decodes), start=start or local_engine
     )
 
 
