@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from hakubooru.export.lists import ListedSink
 from hakubooru.export.manifest import MANIFEST
 from hakubooru.export.pairs import STATE, beside
 from hakubooru.files import replacing
@@ -96,12 +95,12 @@ def keep_list(out: Path, sink: Sink, journal: Journal) -> str:
     Returns:
         the new name; "" if the list is what the last export wrote, or there is no list.
     """
-    if not isinstance(sink, ListedSink):
+    if not sink.list_name:
         return ""
-    recorded, digest = journal.recall(_LIST), _digest(out / sink.file)
+    recorded, digest = journal.recall(_LIST), _digest(out / sink.list_name)
     if not recorded or not digest or digest in recorded.split():
         return ""
-    path = out / sink.file
+    path = out / sink.list_name
     edited = path.with_name(f"{path.stem}.edited{path.suffix}")
     os.replace(path, edited)  # noqa: PTH105 - Path.replace reads as a change of text
     return edited.name
@@ -109,10 +108,10 @@ def keep_list(out: Path, sink: Sink, journal: Journal) -> str:
 
 def write_list(out: Path, sink: Sink, journal: Journal) -> None:
     """Let a sink write its list of all pairs, if it has one, and record the list's hash, to recognise edits later."""
-    if not isinstance(sink, ListedSink):
+    if not sink.list_name:
         return
-    with replacing(out / sink.file) as part:
-        sink.write(part, chain(journal.pairs(0), journal.pairs(high=-1)))
+    with replacing(out / sink.list_name) as part:
+        sink.write_list(part, chain(journal.pairs(0), journal.pairs(high=-1)))
         digest = _digest(part)
         # Both hashes are recorded: a kill before or after the replacement leaves a list whose hash is recorded.
         journal.remember(_LIST, f"{journal.recall(_LIST) or ''} {digest}")

@@ -6,9 +6,12 @@ A sink is sent to every worker. There it opens a writer for each archive. In the
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final, Self
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from hakubooru.export.journal import Journal
     from hakubooru.export.pairs import Pair
 
@@ -53,6 +56,8 @@ class Sink(ABC):
     """Whether each image has a file with its caption beside it."""
     needs_images: ClassVar[bool] = True
     """Whether images are exported; if not, a pair's file is its caption."""
+    list_name: ClassVar[str] = ""
+    """The name of the file that lists all captions; "" if the sink has none."""
 
     def __init__(self, out: str, *, shard_images: int = SHARD_IMAGES, shard_bytes: int = SHARD_BYTES) -> None:
         """Keep the options.
@@ -104,3 +109,29 @@ class Sink(ABC):
         """Return whether a pair had reached the disk when it was recorded; by default it had not."""
         del pair
         return False
+
+    def write_list(self, path: Path, pairs: Iterator[Pair]) -> None:
+        """Write the list to a file of another name."""
+        with path.open("w", encoding="utf-8", newline="\n") as file:
+            file.writelines(self.lines(pairs))
+
+    def lines(self, pairs: Iterator[Pair]) -> Iterator[str]:
+        """Yield the lines of the list, each with its line end."""
+        raise NotImplementedError(f"the sink {self.name} has no list of {pairs}")
+
+    def wrong_list(self, pairs: Iterator[Pair]) -> str:
+        """Return what is wrong with the list on the disk; "" if nothing is.
+
+        Args:
+            pairs: the pairs that the list should hold, in its order.
+        """
+        try:
+            with Path(self.out, self.list_name).open(
+                encoding="utf-8", errors="replace", newline="\n"
+            ) as file:
+                is_same = all(file.read(len(line)) == line for line in self.lines(pairs)) and not file.read(1)
+        except (FileNotFoundError, IsADirectoryError):
+            return "list is missing"
+        except OSError as error:
+            return f"list cannot be read ({error.strerror})"
+        return "" if is_same else "list is not what the manifest says"

@@ -17,7 +17,6 @@ from hakubooru.errors import DestinationError
 from hakubooru.export.checks import CheckFiles, CheckShard, Problem, shard_of
 from hakubooru.export.engine import checked_workers, engine
 from hakubooru.export.inventory import PairFiles, Place, Shards, kind_of, unknown_files
-from hakubooru.export.lists import ListedSink
 from hakubooru.export.manifest import MANIFEST, REJECTS, has_stored_sizes, read_manifest, sink_of
 from hakubooru.export.pairs import Pair, own_number
 from hakubooru.export.sinks import sink_class
@@ -157,13 +156,13 @@ def _verify_files(out: Path, sink: Sink, *, decode: bool, workers: int) -> Verif
 
     work = CheckFiles(str(out), decode, sink.writes_captions, has_stored_sizes(out))
     _run(report, work, tasks(), workers)
-    if isinstance(sink, ListedSink) and (wrong := sink.wrong_list(chain.from_iterable(_exported(out)))):
-        report.add(Problem(None, sink.file, wrong))
+    if sink.list_name and (wrong := sink.wrong_list(chain.from_iterable(_exported(out)))):
+        report.add(Problem(None, sink.list_name, wrong))
     all_ids = np.concatenate([*ids, np.empty(0, np.int64)])
     order = np.argsort(all_ids)
     kinds_of = np.concatenate([*kinds, np.empty(0, np.uint8)])[order]
     pairs = PairFiles(all_ids[order], kinds_of, has_captions=sink.writes_captions)
-    lists = {MANIFEST, REJECTS, *([sink.file] if isinstance(sink, ListedSink) else [])}
+    lists = {MANIFEST, REJECTS, *filter(None, [sink.list_name])}
     _add_unknown(report, unknown_files(out, pairs, lists))
     return report
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from hakubooru.export.lists import ListedSink
+from hakubooru.export.sinks.folder import FolderSink
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from hakubooru.export.pairs import Pair
 
 
-class ImageFolderSink(ListedSink):
+class ImageFolderSink(FolderSink):
     """Writes what `datasets.load_dataset("imagefolder", data_dir=OUT)` reads: images and `metadata.jsonl`.
 
     The list has a line for each image: `file_name`, `text`, `id`, `width` and `height`.
@@ -21,7 +21,8 @@ class ImageFolderSink(ListedSink):
 
     name = "imagefolder"
     summary = "images and a list of captions for `datasets`"
-    file = "metadata.jsonl"
+    writes_captions = False
+    list_name = "metadata.jsonl"
 
     def lines(self, pairs: Iterator[Pair]) -> Iterator[str]:
         """Yield a JSON object for each image."""

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hakubooru.export.lists import ListedSink
+from hakubooru.export.sinks.folder import FolderSink
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from hakubooru.export.pairs import Pair
 
 
-class KohyaJsonSink(ListedSink):
+class KohyaJsonSink(FolderSink):
     """Writes what sd-scripts' fine-tuning reads: images, and `meta.json`, which you give as `metadata_file`.
 
     On the command line of sd-scripts, `metadata_file` is `--in_json`. An image's key is its absolute path with its
@@ -26,7 +26,8 @@ class KohyaJsonSink(ListedSink):
 
     name = "kohya-json"
     summary = "images and a list for sd-scripts, with absolute paths"
-    file = "meta.json"
+    writes_captions = False
+    list_name = "meta.json"
 
     def __init__(self, out: str, **options: int) -> None:
         super().__init__(out, **options)
@@ -59,7 +60,7 @@ class KohyaJsonSink(ListedSink):
     def _listed_folder(self) -> str:
         """Return the folder of the images as the list on the disk names it; "" if it names none."""
         try:
-            with Path(self.out, self.file).open(encoding="utf-8") as file:
+            with Path(self.out, self.list_name).open(encoding="utf-8") as file:
                 file.readline()
                 first = next(iter(json.loads("{" + file.readline().rstrip(",\n") + "}")), "")
         except (OSError, ValueError):
