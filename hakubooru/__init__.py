@@ -8,7 +8,7 @@
 
 Nothing is opened, read or written before it is asked for.
 
-These sub-packages have more: `hakubooru.caption`, `hakubooru.errors`, `hakubooru.export`, `hakubooru.image`,
+These sub-packages have more: `hakubooru.browse`, `hakubooru.caption`, `hakubooru.errors`, `hakubooru.export`, `hakubooru.image`,
 `hakubooru.ingest`, `hakubooru.select`, `hakubooru.select.search` and `hakubooru.select.table`.
 """
 
