@@ -11,6 +11,9 @@ caption = "kohaku-epsilon"                # optional: a caption format, or the t
 ids = [0, 2_000_000]                      # the upper end is not included, and may be left out
 sample = 1_000_000                        # optional: a number of posts, or a fraction such as 0.5
 
+[[steps]]                                 # optional: further steps in their order; see `hakubooru.curating`
+drop = [123, 456]
+
 [caption]                                 # fields of `CaptionFormat` that change the preset `base`
 base = "kohaku-epsilon"
 max_tags = 60
@@ -32,9 +35,10 @@ from importlib import resources
 from math import floor
 from operator import or_
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from hakubooru.caption import CaptionFormat, caption_format
+from hakubooru.curating import FILTERS, RecipeStep
 from hakubooru.errors import CaptionFormatError, InputError, RecipeError, SearchError
 from hakubooru.files import read_text
 from hakubooru.image.convert import image_format
@@ -47,9 +51,6 @@ if TYPE_CHECKING:
 
     from hakubooru.database import Database
     from hakubooru.selection import Selection
-
-FILTERS: Final = ("without_deleted", "without_banned", "without_gold", "with_image")
-"""The steps that a recipe's `filter` may name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +87,8 @@ class Recipe:
     """The steps without arguments that run after the strata."""
     query: str | None = None
     """A search in Danbooru's syntax that runs after the filters."""
+    steps: tuple[RecipeStep, ...] = ()
+    """Further steps, which run after the query in their order."""
     caption: str | CaptionFormat | None = None
     """The caption format, or the name of one."""
     image: Mapping[str, Any] | None = None
@@ -152,7 +155,11 @@ class Recipe:
             )
         for step in self.filter:
             selection = getattr(selection, step)()
-        return selection if self.query is None else selection.search(self.query)
+        if self.query is not None:
+            selection = selection.search(self.query)
+        for step in self.steps:
+            selection = step.apply(selection, seed=self.seed, scale=scale)
+        return selection
 
     def caption_format(self) -> CaptionFormat | None:
         """The caption format of the recipe; None if it has none."""
@@ -242,6 +249,8 @@ class _Reader:
             values["strata"] = tuple(self._stratum(row) for row in self._list(values, "strata"))
         if "filter" in values:
             values["filter"] = tuple(self._filter(step) for step in self._list(values, "filter"))
+        if "steps" in values:
+            values["steps"] = tuple(self._step(row) for row in self._list(values, "steps"))
         if "query" in values:
             self._check_query(values["query"])
         if "caption" in values:
@@ -253,6 +262,12 @@ class _Reader:
 
             self._check(output_format, values["output"])
         return Recipe(name=name, **values)
+
+    def _step(self, row: Any) -> RecipeStep:
+        try:
+            return RecipeStep.parse(row)
+        except InputError as error:
+            raise RecipeError(f"{self.place}: steps: {error}") from error
 
     def _check_query(self, query: str) -> None:
         try:

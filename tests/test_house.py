@@ -39,7 +39,8 @@ ROOMS = {
     "image": ["hakubooru.image"],
     "export": ["hakubooru.export"],
     "face": [
-        *("hakubooru", "hakubooru.database", "hakubooru.lock", "hakubooru.recipe", "hakubooru.selection"),
+        *("hakubooru", "hakubooru.curating", "hakubooru.database", "hakubooru.lock", "hakubooru.recipe"),
+        "hakubooru.selection",
         "hakubooru.stats",
     ],
     "browse": ["hakubooru.browse"],
