@@ -26,10 +26,9 @@ _path = click.Path(path_type=Path)
 def _print_help(context: click.Context, parameter: click.Parameter, *values: bool) -> None:
     del parameter
     if any(values):
-        from hakubooru_trainer.config.read import help_text  # noqa: PLC0415 - --help answers at once
-        from hakubooru_trainer.evaluate.options import EvaluationOptions  # noqa: PLC0415
+        from hakubooru_trainer.evaluate.options import help_text  # noqa: PLC0415 - --help answers at once
 
-        click.echo(help_text(EvaluationOptions))
+        click.echo(help_text())
         context.exit()
 
 
@@ -138,16 +137,15 @@ def _checked(
     model: Path, *, lokr: Path | None, database: Path, out: Path, characters: str | None, config: Path | None
 ) -> tuple[EvaluationOptions, list[str] | None]:
     """Read the options and the list of characters, and check that the files are there, before torch is imported."""
-    from hakubooru_trainer.config import paths  # noqa: PLC0415 - only training commands need it
-    from hakubooru_trainer.config.problems import Problems  # noqa: PLC0415
-    from hakubooru_trainer.config.read import load_as  # noqa: PLC0415
+    from hakubooru_trainer.config import Problems, paths  # noqa: PLC0415 - only training commands need it
     from hakubooru_trainer.evaluate.characters import read_names  # noqa: PLC0415
-    from hakubooru_trainer.evaluate.options import EvaluationOptions  # noqa: PLC0415
+    from hakubooru_trainer.evaluate.options import EvaluationOptions, load  # noqa: PLC0415
 
     problems = Problems()
     options, names = EvaluationOptions(), None
-    with problems.collecting():
-        options = load_as(EvaluationOptions, config)
+    if config is not None:
+        with problems.collecting():
+            options = load(config)
     if characters is not None and characters.isdecimal():
         with problems.collecting():
             options = replace(options, characters=replace(options.characters, count=int(characters)))

@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from hakubooru.arrow import integers, strings
-from hakubooru.caption.tagwords import PEOPLE
+from hakubooru.caption.words import PEOPLE
+from hakubooru.engine.groups import tag_pairs
+from hakubooru.engine.tag_counts import count_tags
 from hakubooru.errors import InputError, UnknownTagError
 from hakubooru.files import read_text, replacing
 from hakubooru.select.sampling import keys
-from hakubooru.select.scan import is_few, relations, relations_of
-from hakubooru.select.tag_counts import count_tags
 from hakubooru.store.schema import TAG_TYPES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from hakubooru import Database
@@ -204,9 +204,7 @@ class Casting:
         return np.array([by_name[name] for name in names], np.int64)
 
     def _candidates(self) -> list[Ids]:
-        is_asked = np.zeros(self._last_tag() + 1, bool)
-        is_asked[self._tag_ids] = True
-        posts, tags = _joined(self._relations(self._posts, is_asked), self._posts)
+        posts, tags = self._pairs(self._posts, self._tag_ids)
         order = np.lexsort((keys(posts, self.options.characters.seed), tags))
         posts, tags = posts[order], tags[order]
         starts = np.searchsorted(tags, self._tag_ids)
@@ -229,12 +227,9 @@ class Casting:
                 [_COPYRIGHT, _GENERAL, *PEOPLE],
             )
         )
-        is_asked = np.zeros(self._last_tag() + 1, bool)
-        is_asked[[*kinds]] = True
         posts: Ids = np.unique(frame["post"].to_numpy())
-        pairs = pd.DataFrame(
-            dict(zip(("post", "tag"), _joined(self._relations(posts, is_asked), posts), strict=True))
-        )
+        columns = zip(("post", "tag"), self._pairs(posts, np.array([*kinds], np.int64)), strict=True)
+        pairs = pd.DataFrame(dict(columns))
         counts = frame.merge(pairs, on="post").groupby(["character", "tag"]).size().reset_index(name="posts")
         names = self._names(kinds)
         counts["name"] = [names[tag] for tag in counts["tag"]]
@@ -250,28 +245,17 @@ class Casting:
             series[character] = tuple(works[is_usual]) or tuple(works[:1])
         return people, series
 
-    def _relations(self, posts: Ids, tags: Any) -> Iterator[tuple[Ids, Ids, int]]:
-        if is_few(self.database, posts):
-            return relations_of(self.database, posts, tags)
-        return relations(self.database, tags)
-
-    def _last_tag(self) -> int:
-        return int(self.database.scalar("SELECT ifnull(MAX(id), 0) FROM tag"))
+    def _pairs(self, posts: Ids, tags: Ids) -> tuple[Ids, Ids]:
+        """The pairs of a post and a tag among some posts and tags, each pair once: posts and tags, (N,) each."""
+        is_asked = np.zeros(int(self.database.scalar("SELECT ifnull(MAX(id), 0) FROM tag")) + 1, bool)
+        is_asked[tags] = True
+        pieces = tag_pairs(self.database, posts, posts, is_asked)
+        packed = [of_post << _TAG_BITS | of_tag for of_tag, of_post in pieces]
+        pairs = np.unique(np.concatenate([np.empty(0, np.int64), *packed]))
+        return pairs >> _TAG_BITS, pairs & ((1 << _TAG_BITS) - 1)
 
     def _names(self, tags: Any) -> dict[int, str]:
         rows = self.database.rows(
             "SELECT id, name FROM tag WHERE id IN (SELECT value FROM json_each(?))", [json.dumps([*tags])]
         )
         return dict(rows)
-
-
-def _joined(pieces: Iterator[tuple[Ids, Ids, int]], posts: Ids) -> tuple[Ids, Ids]:
-    """Posts and tags of relations, (N,) each, each pair once; only those of `posts`, which ascend."""
-    parts = [np.empty(0, np.int64)]
-    for of_post, tags, _ in pieces:
-        places = np.searchsorted(posts, of_post)
-        is_asked = places < len(posts)
-        is_asked[is_asked] = posts[places[is_asked]] == of_post[is_asked]
-        parts.append(of_post[is_asked] << _TAG_BITS | tags[is_asked])
-    pairs = np.unique(np.concatenate(parts))
-    return pairs >> _TAG_BITS, pairs & ((1 << _TAG_BITS) - 1)

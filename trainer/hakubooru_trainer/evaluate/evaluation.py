@@ -10,10 +10,10 @@ import numpy as np
 import torch
 
 import hakubooru as hb
+from hakubooru.engine.tag_counts import count_tags
 from hakubooru.errors import DestinationError
 from hakubooru.export.manifest import MANIFEST, read_manifest
 from hakubooru.image.sources import find_archives
-from hakubooru.select.tag_counts import count_tags
 from hakubooru_trainer import distributed
 from hakubooru_trainer.distributed import Ranks
 from hakubooru_trainer.evaluate import characters, licences, record, references, report, results

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Literal
 
+from hakubooru import settings
 from hakubooru.errors import ConfigError, InputError
 from hakubooru.image.bucket import Buckets
-from hakubooru_trainer.config.data import at_least
+from hakubooru.settings import Bounds, check
 from hakubooru_trainer.config.options import ModelOptions
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 CCIP = "deepghs/ccip_onnx/ccip-caformer-24-randaug-pruned"
 """The model that the score of Kohaku-XL Epsilon's page is of."""
@@ -17,15 +22,15 @@ CCIP = "deepghs/ccip_onnx/ccip-caformer-24-randaug-pruned"
 class CharacterOptions:
     """The characters that are asked for."""
 
-    count: int = 3600
+    count: Annotated[int, Bounds(1)] = 3600
     """How many characters: those with the most solo posts in the database."""
-    images: int = 20
+    images: Annotated[int, Bounds(1)] = 20
     """A character needs this many posts that match references.query and have an image."""
-    seed: int = 0
+    seed: Annotated[int, Bounds(0)] = 0
     """The seed of the choice of references, and of the bootstrap."""
 
     def __post_init__(self) -> None:
-        at_least("characters", self, {"count": 1, "images": 1, "seed": 0})
+        check(self, "characters", ConfigError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,13 +40,13 @@ class ReferenceOptions:
     query: str = "solo rating:g,s"
     """The posts that references are chosen from, as a search in Danbooru's syntax. `chartags:1` leaves out posts that have
     a second character's tag."""
-    count: int = 16
+    count: Annotated[int, Bounds(1)] = 16
     """The most references of a character."""
     cache: str = ""
     """The folder that features of references are kept in. Empty: hakubooru's folder in the user's cache."""
 
     def __post_init__(self) -> None:
-        at_least("references", self, {"count": 1})
+        check(self, "references", ConfigError)
         if not self.query.strip():
             raise ConfigError('references.query is empty; write a search, such as "solo rating:g,s"')
 
@@ -60,7 +65,7 @@ class PromptOptions:
 class DrawingOptions:
     """The pictures that are drawn of each character."""
 
-    images: int = 4
+    images: Annotated[int, Bounds(1)] = 4
     """How many pictures of each character."""
     shapes: tuple[str, ...] = ("2:3", "3:4", "1:1", "3:4")
     """Width to height of the first picture, of the second, and so on, from the beginning again after the last. A picture has the
@@ -71,28 +76,24 @@ class DrawingOptions:
     """Sides are multiples of this; it is itself a multiple of 8."""
     min_side: int = 256
     """The shortest side of a bucket, in pixels."""
-    steps: int = 24
+    steps: Annotated[int, Bounds(1, 1000)] = 24
     """Steps of the sampler (DDIM)."""
     guidance: float = 6.0
     """How strongly the prompt counts (classifier-free guidance)."""
     negative: str = ""
     """The negative prompt: what not to draw."""
-    tokens: int = 75
-    """How many tokens of a prompt are read, in chunks of 75: 75, 150 or 225."""
-    batch: int = 4
+    tokens: Literal[75, 150, 225] = 75
+    """How many tokens of a prompt are read, in chunks of 75."""
+    batch: Annotated[int, Bounds(1)] = 4
     """Pictures that are drawn together. Another number may round otherwise, so that pictures differ in their last bits."""
 
     def __post_init__(self) -> None:
-        at_least("drawing", self, {"images": 1, "steps": 1, "batch": 1})
+        check(self, "drawing", ConfigError)
         if not self.shapes:
             raise ConfigError('drawing.shapes is empty; write at least one, such as ["2:3"]')
         if self.step % 8:
             raise ConfigError(f"drawing.step is {self.step}; the VAE needs multiples of 8, such as 64")
         self.sizes()
-        if self.steps > 1000:
-            raise ConfigError(f"drawing.steps is {self.steps}; write 1 to 1000")
-        if self.tokens not in {75, 150, 225}:
-            raise ConfigError(f"drawing.tokens is {self.tokens}; write 75, 150 or 225")
 
     def sizes(self) -> list[tuple[int, int]]:
         """Width and height of each shape's pictures, in pixels: the bucket that is nearest.
@@ -114,13 +115,13 @@ class ScoreOptions:
 
     model: str = CCIP
     """A folder with model_feat.onnx, model_metrics.onnx and metrics.json, or a folder on the Hub: owner/name/folder."""
-    batch: int = 16
+    batch: Annotated[int, Bounds(1)] = 16
     """Images that it is given at a time."""
-    resamples: int = 2000
+    resamples: Annotated[int, Bounds(100)] = 2000
     """How often the characters are drawn anew for an interval (bootstrap)."""
 
     def __post_init__(self) -> None:
-        at_least("score", self, {"batch": 1, "resamples": 100})
+        check(self, "score", ConfigError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,15 +131,13 @@ class TagOptions:
     model: str = ""
     """A folder with model.onnx and selected_tags.csv, or a model on the Hub: "SmilingWolf/wd-swinv2-tagger-v3". Empty: tags are
     not looked at."""
-    threshold: float = 0.35
+    threshold: Annotated[float, Bounds(0, 1)] = 0.35
     """A general tag is in a picture from this probability on."""
-    character_threshold: float = 0.85
+    character_threshold: Annotated[float, Bounds(0, 1)] = 0.85
     """A character is in a picture from this probability on."""
 
     def __post_init__(self) -> None:
-        for name in ("threshold", "character_threshold"):
-            if not 0 < getattr(self, name) <= 1:
-                raise ConfigError(f"tags.{name} is {getattr(self, name)}; write a probability, such as 0.35")
+        check(self, "tags", ConfigError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,6 +159,24 @@ class EvaluationOptions:
     score: ScoreOptions = ScoreOptions()
     tags: TagOptions = TagOptions()
     model: ModelFiles = ModelFiles()
+
+
+def load(path: Path) -> EvaluationOptions:
+    """Read the options in a TOML file.
+
+    Raises:
+        ConfigError: an option is wrong; the message names the file, and every key that is.
+    """
+    table = settings.read_toml(path, ConfigError, "a TOML file with options of `evaluate`")
+    try:
+        return settings.read(EvaluationOptions, table, "", ConfigError)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def help_text() -> str:
+    """List every key with its documentation and default, as TOML that can be copied."""
+    return settings.help_text(EvaluationOptions)
 
 
 def _ratio(shape: str) -> tuple[int, int]:

@@ -12,17 +12,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from hakubooru.arrow import strings
-from hakubooru.caption import caption_format
+from hakubooru.caption import caption_format, join_parts
 from hakubooru.caption.format import ALL_TAGS, KEEP
-from hakubooru.caption.tagwords import spelt
-from hakubooru.caption.text import join_parts
+from hakubooru.caption.words import spelt
 from hakubooru_trainer import randomness
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hakubooru.caption import CaptionFormat
-    from hakubooru.caption.text import Parts
+    from hakubooru.caption import CaptionFormat, Parts
     from hakubooru_trainer.evaluate.characters import Character
     from hakubooru_trainer.evaluate.options import DrawingOptions, PromptOptions
 

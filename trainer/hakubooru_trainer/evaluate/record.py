@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hakubooru.errors import DestinationError, InputError
 from hakubooru.files import replacing
+from hakubooru.settings import plain
 from hakubooru_trainer.evaluate.drawing import sampler_of
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def settings_of(
         "version": _VERSION,
         "characters": cast,
         "references": references,
-        "prompts.caption": wording.format.to_dict(),
+        "prompts.caption": plain(wording.format),
         "prompts.tags": list(options.prompts.tags),
         "drawing.images": options.drawing.images,
         "drawing.sizes": [list(size) for size in options.drawing.sizes()],

@@ -12,14 +12,13 @@ import numpy as np
 
 from hakubooru.arrow import integers, strings
 from hakubooru.errors import InputError
-from hakubooru.export.others import lost_archives
-from hakubooru.export.reading import Images
-from hakubooru.export.records import Task
+from hakubooru.export.archive import Images
+from hakubooru.export.pairs import Task
+from hakubooru.export.plan import lost_archives
 from hakubooru.files import replacing
-from hakubooru.image.holding import LostArchiveError, indexes_of
+from hakubooru.image.holdings import LostArchiveError, indexes_of
 from hakubooru.image.index import load_index
-from hakubooru.image.names import EVERYTHING
-from hakubooru.image.remote import is_remote
+from hakubooru.image.layouts import EVERYTHING, is_remote
 from hakubooru.progress import progress
 from hakubooru_trainer.evaluate.catalogue import Place
 from hakubooru_trainer.evaluate.extraction import Source
