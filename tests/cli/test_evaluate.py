@@ -144,7 +144,7 @@ def test_wrong_input_is_named_before_anything_is_drawn(folder):
             evaluate(folder, "--characters", folder / "no.txt"),
             ["no.txt cannot be read as a list of characters"],
         ),
-        (evaluate(folder, "--characters", "0"), ["characters.count is 0; it must be 1 or more"]),
+        (evaluate(folder, "--characters", "0"), ["characters.count = 0; write a whole number of at least 1"]),
         (evaluate(folder, out="evaluate.toml"), ["--out is", "which is a file; name a folder"]),
         (evaluate(folder, model="none", db="none.db"), ["2 things are wrong", "none does not exist"]),
     ):
@@ -156,10 +156,10 @@ def test_configurations_are_checked(folder, tmp_path):
     for text, part in (
         ("[drawing]\nstep = 12\n", "drawing.step is 12; the VAE needs multiples of 8"),
         ('[drawing]\nshapes = ["wide"]\n', "drawing.shapes has 'wide'; write width:height"),
-        ("[drawing]\ntokens = 80\n", "drawing.tokens is 80; write 75, 150 or 225"),
+        ("[drawing]\ntokens = 80\n", "drawing.tokens = 80; there are: 75, 150, 225"),
         ("[drawing]\narea = 100\n", "there are no buckets of area 100"),
-        ("[drawing]\nsteps = 1001\n", "drawing.steps is 1001; write 1 to 1000"),
-        ("[tags]\nthreshold = 2.0\n", "tags.threshold is 2.0; write a probability"),
+        ("[drawing]\nsteps = 1001\n", "drawing.steps = 1001; write a whole number from 1 to 1000"),
+        ("[tags]\nthreshold = 2.0\n", "tags.threshold = 2.0; write a number from 0 to 1"),
         ('[references]\nquery = ""\n', "references.query is empty"),
         ("[charcters]\ncount = 3\n", "has no key 'charcters'; did you mean 'characters'?"),
         ("[score]\nbatch = true\n", "score.batch = true; write a whole number"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from pyarrow import parquet
@@ -85,8 +87,8 @@ def test_known_references_are_not_even_opened(gathered, tmp_path, monkeypatch):
     folder.mkdir()
     (folder / "5.png").write_bytes(picture(5, "png"))
     before = gathered(tmp_path / "images")
-    monkeypatch.setattr(references, "_images", None)
-    monkeypatch.setattr(tar_index, "read_spans", None)
+    monkeypatch.setattr(references, "Images", None)
+    monkeypatch.setattr(tar_index, "read_parts", None)
     assert gathered(tmp_path / "images").by_character == before.by_character
 
 
@@ -135,6 +137,13 @@ def test_every_kind_of_archive_is_read(gathered, tmp_path, mode):
     assert posts(gathered(tmp_path / "images")) == {"a": [5, 3], "b": [7, 3], "c": []}
 
 
+def test_an_index_of_another_archive_is_not_believed(gathered, tmp_path):
+    tar = write_tar(tmp_path / "images" / "x.tar", {f"{p}.png": picture(p, "png") for p in (3, 5, 7)})
+    files = {f"{p}.png": {"offset": 512, "size": 90} for p in (3, 5, 7)}
+    tar.with_suffix(".json").write_text(json.dumps({"filesize": tar.stat().st_size, "files": files}))
+    assert posts(gathered(tmp_path / "images")) == {"a": [5, 3], "b": [7, 3], "c": []}
+
+
 def test_an_archive_that_cannot_be_read_is_named(gathered, tmp_path, monkeypatch):
     folder = tmp_path / "images"
     folder.mkdir()
@@ -145,11 +154,11 @@ def test_an_archive_that_cannot_be_read_is_named(gathered, tmp_path, monkeypatch
         yield
 
     archives = sources.find_archives([folder])
-    monkeypatch.setattr("hakubooru.image.holding.read_folder", lost)
+    monkeypatch.setattr("hakubooru.image.holdings.read_folder", lost)
     with pytest.raises(IncompleteError, match=r"archives could not be read: .*images \(Input/output error\)"):
         references._holders(np.array([3]), archives)
     monkeypatch.undo()
-    monkeypatch.setattr("hakubooru.export.reading.read_folder", lost)
+    monkeypatch.setattr("hakubooru.export.archive.read_folder", lost)
     with pytest.raises(IncompleteError, match=r"images \(Input/output error\); bring them back"):
         gathered(folder)
 

@@ -17,7 +17,7 @@ from hakubooru.export.pairs import Task
 from hakubooru.export.plan import lost_archives
 from hakubooru.files import replacing
 from hakubooru.image.holdings import LostArchiveError, indexes_of
-from hakubooru.image.index import load_index
+from hakubooru.image.index import StaleIndexError, load_index
 from hakubooru.image.layouts import EVERYTHING, is_remote
 from hakubooru.progress import progress
 from hakubooru_trainer.evaluate.catalogue import Place
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hakubooru.arrays import Ids
+    from hakubooru.image.index import TarIndex
     from hakubooru.image.sources import Archive
     from hakubooru_trainer.evaluate.catalogue import Catalogue
     from hakubooru_trainer.evaluate.extraction import Extractor
@@ -176,9 +177,19 @@ def _places(
     others = np.setdiff1d(np.array(posts, np.int64), [place.post for place in settled])
     if not len(others):
         return
-    images = _images(archive, others)
-    sources = (Source(post, data, post in shown) for post, _, data in images)
-    places = [Place(one.key, one.sha256, one.reason) for one in extractor.run(sources)]
+    task = Task(archive, others, EVERYTHING, archive.key)
+
+    def read(index: TarIndex | None) -> tuple[Images, list[Place]]:
+        images = Images(task, index=index)
+        sources = (Source(post, data, post in shown) for post, _, data in images)
+        return images, [Place(*one) for one in extractor.run(sources)]
+
+    try:
+        images, places = read(_index(archive))
+    except StaleIndexError as error:  # a published index of another archive
+        if is_remote(archive.path):
+            raise lost_archives([f"{archive.path} ({error})"]) from error
+        images, places = read(None)
     if images.outcome.lost:
         raise lost_archives([f"{archive.path} ({images.outcome.lost})"])
     places += [Place(one.id, "", one.reason) for one in images.outcome.broken]
@@ -186,9 +197,7 @@ def _places(
     yield from places
 
 
-def _images(archive: Archive, posts: Ids) -> Images:
-    task = Task(archive, posts, EVERYTHING, archive.key)
+def _index(archive: Archive) -> TarIndex | None:
     if archive.is_folder:
-        return Images(task)
-    index = load_index(archive.path, archive.stamp if is_remote(archive.path) else None)
-    return Images(task, index=index)
+        return None
+    return load_index(archive.path, archive.stamp if is_remote(archive.path) else None)
