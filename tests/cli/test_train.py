@@ -26,7 +26,7 @@ def test_has_help_and_about_ten_options(name):
     assert command.help
     options = [option for option in command.params if isinstance(option, click.Option)]
     assert all(option.help for option in options)
-    assert len(options) <= 11
+    assert len(options) <= 12
 
 
 def test_a_missing_extra_is_named(monkeypatch):

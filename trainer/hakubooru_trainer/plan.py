@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import torch
 
-from hakubooru_trainer import randomness
-from hakubooru_trainer.config.optimisers import OPTIMISERS
+from hakubooru_trainer import randomness, trial
 from hakubooru_trainer.data.batches import DOWN
 from hakubooru_trainer.data.captions import StepCaptions
 from hakubooru_trainer.data.kohya import unread_repeats
@@ -130,6 +129,7 @@ def plan(options: Options) -> Plan:
     Raises:
         InputError: an option or the data set cannot be used.
     """
+    trial.check(options)
     data = data_set(options, Ranks(torch.device("cpu")))
     counts = np.bincount(data.sizes.of, minlength=len(data.sizes.sizes))
     parts = {part: skeleton(part, options.model).requires_grad_(requires_grad=False) for part in CLASSES}
@@ -212,7 +212,7 @@ def _memory(options: Options, parts: dict[str, Any], adapter: Adapter, data: Dat
             if part not in away
         ),
         "adapter, its gradients and the optimiser's state": trained
-        * (2 * _BYTES[options.lokr.masters] + OPTIMISERS[options.optimizer.name].state_bytes),
+        * (2 * _BYTES[options.lokr.masters] + trial.state_bytes(options.optimizer)),
         f"activations of {options.batch.size} images, {largest[0]} x {largest[1]}": activations(
             model, options, (largest[0], largest[1])
         ),
@@ -226,7 +226,8 @@ def _caches(options: Options, parts: dict[str, Any], data: DataSet, counts: np.n
     sizes = {}
     if options.cache.latents:
         places = int((data.sizes.sizes.prod(1) // DOWN**2 * counts).sum())
-        sizes["latents"] = places * 2 * 4 * _BYTES["fp32"]
+        sides = 2 if options.augment.flip else 1
+        sizes["latents"] = places * sides * 2 * 4 * _BYTES["fp32"]
     if options.cache.text:
         unet, pooled = parts["unet"].config, parts["text_encoder_2"].config.projection_dim
         numbers = (options.text.tokens + 2) * unet.cross_attention_dim + pooled
@@ -254,7 +255,7 @@ def _warnings(options: Options, data: DataSet, counts: np.ndarray) -> list[str]:
             + ("filled with repeats" if options.buckets.incomplete == "fill" else "short")
         )
     rows = _spread(len(data.train), _READ_CAPTIONS)
-    captions = [options.captions.unchanged()(data.train[row].caption, 0) for row in rows]
+    captions = [*map(StepCaptions(options.captions).unchanged, map(data.train.__getitem__, rows))]
     tokenizer = load_tokenizer(options.model, "tokenizer")
     some = (captions[at : at + _RUN] for at in range(0, len(captions), _RUN))  # all at once would take 300 MB
     lengths = np.array([len(ids) for part in some for ids in token_ids(tokenizer, part)])

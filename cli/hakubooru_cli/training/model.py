@@ -113,6 +113,13 @@ def combine(formula: str, *, models: tuple[str, ...], precision: str | None, out
 @click.option(
     "--steps", type=click.IntRange(min=1), default=24, show_default=True, help="Steps of the sampler."
 )
+@click.option(
+    "--sampler",
+    type=click.Choice(["ddim", "euler_a", "dpmpp_2m"]),
+    default="ddim",
+    show_default=True,
+    help="The way from noise to a picture.",
+)
 @click.option("--guidance", type=float, default=6.0, show_default=True, help="The strength of the prompt.")
 @click.option("--negative", default="", help="The negative prompt: what not to draw.")
 @click.option(
@@ -141,6 +148,7 @@ def sample(
     out: Path,
     size: str,
     steps: int,
+    sampler: str,
     guidance: float,
     negative: str,
     seed: int,
@@ -151,7 +159,7 @@ def sample(
     """Draw a picture for each prompt with MODEL, a diffusers folder or a checkpoint.
 
     A prompt may set options for its own picture, as in sd-scripts: `1girl, solo --n lowres --w 832 --h 1216 --d 1`.
-    These are --n negative, --w width, --h height, --d seed, --s steps and --l guidance. Lines that begin with # are
+    These are --n negative, --w width, --h height, --d seed, --s steps, --l guidance and --ss sampler. Lines that begin with # are
     comments.
     """
     width, _, height = size.partition("x")
@@ -177,7 +185,13 @@ def sample(
     from hakubooru_trainer.sample import Drawing, draw_files  # noqa: PLC0415 - torch takes seconds
 
     how = Drawing(
-        width=int(width), height=int(height), steps=steps, guidance=guidance, negative=negative, seed=seed
+        width=int(width),
+        height=int(height),
+        steps=steps,
+        sampler=sampler,
+        guidance=guidance,
+        negative=negative,
+        seed=seed,
     )
     for path in draw_files(options, prompts, out, how, lokr, threads=threads or 0):
         click.echo(str(path))
