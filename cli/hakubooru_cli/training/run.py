@@ -1,4 +1,4 @@
-"""`hakubooru-train run` and `plan`: fine-tune a model from a configuration, or show what a run will do."""
+"""`hakubooru-train run`, `plan` and `init`: fine-tune a model, show what a run will do, and write a first configuration."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 
 import click
 
-from hakubooru.errors import HakubooruError
+from hakubooru.errors import HakubooruError, InputError
+from hakubooru.files import replacing
 from hakubooru_cli.shell import INTERRUPTED
 from hakubooru_cli.training.quiet import quiet
 
@@ -16,6 +17,16 @@ _config = click.argument("config", metavar="CONFIG", type=click.Path(path_type=P
 _overrides = click.option(
     "--set", "overrides", metavar="SECTION.KEY=VALUE", multiple=True, help="Replace a value of CONFIG."
 )
+
+
+def _print_metrics(context: click.Context, parameter: click.Parameter, *values: bool) -> None:
+    del parameter
+    if any(values):
+        from hakubooru_trainer.metrics import FIELDS  # noqa: PLC0415 - only this option needs it
+
+        for name, text in FIELDS.items():
+            click.echo(f"{name:<12} {text}")
+        context.exit()
 
 
 def _print_help(context: click.Context, parameter: click.Parameter, *values: bool) -> None:
@@ -60,6 +71,14 @@ def _print_help(context: click.Context, parameter: click.Parameter, *values: boo
     expose_value=False,
     callback=_print_help,
     help="Show every key of CONFIG with its default.",
+)
+@click.option(
+    "--help-metrics",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_metrics,
+    help="Show every key of the lines in metrics.jsonl.",
 )
 def run(config: Path, *, overrides: tuple[str, ...], resume: str, allow: tuple[str, ...], gpus: int) -> None:
     """Fine-tune a model as the TOML file CONFIG says.
@@ -117,3 +136,55 @@ def plan(config: Path, *, overrides: tuple[str, ...]) -> None:
     from hakubooru_trainer.plan import plan as plan_run  # noqa: PLC0415 - torch takes seconds
 
     click.echo(str(plan_run(options)))
+
+
+@click.command()
+@click.argument("folders", metavar="DIR...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--model", metavar="PATH", required=True, help="The model: a diffusers folder or a checkpoint.")
+@click.option(
+    "--memory",
+    metavar="GIB",
+    type=click.FloatRange(min=1),
+    help="The memory of the GPU to train on; by default this machine's, or else 24.",
+)
+@click.option(
+    "--config",
+    metavar="DIR",
+    default="",
+    help="A diffusers folder of the same size, for a single file not of SDXL's size.",
+)
+@click.option(
+    "--out",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    default=Path("train.toml"),
+    show_default=True,
+    help="The new configuration.",
+)
+def init(folders: tuple[Path, ...], *, model: str, memory: float | None, config: str, out: Path) -> None:
+    """Write a configuration, with comments, that trains on the images in DIR... and fits the GPU.
+
+    Nothing is asked. What was chosen and why is in the comments; change what you like, and look at it with `plan`.
+    """
+    from hakubooru_trainer.config import paths  # noqa: PLC0415 - only training commands need it
+    from hakubooru_trainer.config.options import ModelOptions  # noqa: PLC0415
+    from hakubooru_trainer.config.problems import Problems  # noqa: PLC0415
+
+    problems = Problems()
+    paths.check_model(ModelOptions(path=model, config=config), problems)
+    paths.check_out(out, problems)
+    if out.exists() and not out.is_dir():
+        problems.add(f"--out {out} exists already; name a new file")
+    for folder in folders:
+        if not folder.is_dir():
+            problems.add(f"{folder} {paths.NO_FOLDER}")
+    problems.raise_as(InputError)
+    quiet()
+    from hakubooru_trainer.first_config import card, first_config  # noqa: PLC0415 - torch takes seconds
+
+    text = first_config(model, [str(folder) for folder in folders], card(memory), config=config)
+    with replacing(out) as beside:
+        beside.write_text(text, encoding="utf-8", newline="\n")
+    click.echo(
+        f"{out}: look at it with `hakubooru-train plan {out}`, and train with `hakubooru-train run {out}`"
+    )

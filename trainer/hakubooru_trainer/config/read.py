@@ -74,7 +74,7 @@ def dump(options: Options) -> str:
         for table in value if isinstance(value, tuple) else (value,):
             lines.append(f"[[{field.name}]]" if isinstance(value, tuple) else f"[{field.name}]")
             lines += (
-                f"{inner.name} = {_toml(getattr(table, inner.name))}" for inner in dataclasses.fields(table)
+                f"{inner.name} = {toml(getattr(table, inner.name))}" for inner in dataclasses.fields(table)
             )
             lines.append("")
     return "\n".join(lines)
@@ -87,16 +87,16 @@ def help_text() -> str:
         many = get_origin(kind) is tuple
         section = get_args(kind)[0] if many else kind
         lines += [f"# {section.__doc__}", f"[[{name}]]" if many else f"[{name}]"]
-        documentation, kinds = _documentation(section), get_type_hints(section)
+        documentation, kinds = documentation(section), get_type_hints(section)
         for field in dataclasses.fields(section):
             lines += textwrap.wrap(
                 documentation[field.name], 108, initial_indent="# ", subsequent_indent="# "
             )
             if get_origin(kinds[field.name]) is Literal:
-                lines.append(f"# One of: {', '.join(map(_toml, get_args(kinds[field.name])))}.")
+                lines.append(f"# One of: {', '.join(map(toml, get_args(kinds[field.name])))}.")
             default = _default(field)
             lines += [
-                f"{field.name} = {'# must be given' if default is dataclasses.MISSING else _toml(default)}"
+                f"{field.name} = {'# must be given' if default is dataclasses.MISSING else toml(default)}"
             ]
         lines.append("")
     return "\n".join(lines).replace("= # must be given", "=  # must be given")
@@ -120,6 +120,34 @@ def defaults(options: Options) -> dict[str, Any]:
         value = getattr(options, section.name)
         sections[section.name] = tuple(map(_reset, value)) if isinstance(value, tuple) else _reset(value)
     return flat(Options(**sections))
+
+
+def documentation(kind: type) -> dict[str, str]:
+    """The docstrings below a dataclass's fields, by field; inherited fields are among them."""
+    texts = {}
+    for owner in reversed(kind.__mro__[:-1]):
+        (definition,) = ast.parse(textwrap.dedent(inspect.getsource(owner))).body
+        assert isinstance(definition, ast.ClassDef)
+        for statement, after in zip(definition.body, definition.body[1:], strict=False):
+            if isinstance(statement, ast.AnnAssign) and isinstance(after, ast.Expr):
+                assert isinstance(statement.target, ast.Name)
+                texts[statement.target.id] = " ".join(ast.literal_eval(after.value).split())
+    return texts
+
+
+def toml(value: Any) -> str:
+    """Write a value as TOML has it."""
+    match value:
+        case bool():
+            return str(value).lower()
+        case str():
+            return json.dumps(value, ensure_ascii=False)
+        case list() | tuple():
+            return f"[{', '.join(map(toml, value))}]"
+        case dict():
+            return "{" + ", ".join(f"{json.dumps(key)} = {toml(inner)}" for key, inner in value.items()) + "}"
+        case _:
+            return str(value)
 
 
 def _reset(table: Any) -> Any:
@@ -174,7 +202,7 @@ def _value(kind: Any, value: Any, place: str, problems: Problems) -> Any:
     if get_origin(kind) is Literal:
         if value not in get_args(kind) or isinstance(value, bool):
             choices = [str(choice) for choice in get_args(kind)]
-            raise ConfigError(f"{place} = {_toml(value)}; {nearest(str(value), choices)}")
+            raise ConfigError(f"{place} = {toml(value)}; {nearest(str(value), choices)}")
         return value
     if get_origin(kind) is tuple:
         return _tuple(get_args(kind), value, place, problems)
@@ -185,7 +213,7 @@ def _value(kind: Any, value: Any, place: str, problems: Problems) -> Any:
     if kind is float and type(value) is int:
         return float(value)
     if type(value) is not kind or (kind is float and not math.isfinite(value)):
-        raise ConfigError(f"{place} = {_toml(value)}; write {_WORDS[kind]}")
+        raise ConfigError(f"{place} = {toml(value)}; write {_WORDS[kind]}")
     return value
 
 
@@ -224,32 +252,3 @@ def _default(field: dataclasses.Field[Any]) -> Any:
     if field.default_factory is not dataclasses.MISSING:
         return field.default_factory()
     return field.default
-
-
-def _documentation(kind: type) -> dict[str, str]:
-    """The docstrings below a dataclass's fields, by field; inherited fields are among them."""
-    texts = {}
-    for owner in reversed(kind.__mro__[:-1]):
-        (definition,) = ast.parse(textwrap.dedent(inspect.getsource(owner))).body
-        assert isinstance(definition, ast.ClassDef)
-        for statement, after in zip(definition.body, definition.body[1:], strict=False):
-            if isinstance(statement, ast.AnnAssign) and isinstance(after, ast.Expr):
-                assert isinstance(statement.target, ast.Name)
-                texts[statement.target.id] = " ".join(ast.literal_eval(after.value).split())
-    return texts
-
-
-def _toml(value: Any) -> str:
-    match value:
-        case bool():
-            return str(value).lower()
-        case str():
-            return json.dumps(value, ensure_ascii=False)
-        case list() | tuple():
-            return f"[{', '.join(map(_toml, value))}]"
-        case dict():
-            return (
-                "{" + ", ".join(f"{json.dumps(key)} = {_toml(inner)}" for key, inner in value.items()) + "}"
-            )
-        case _:
-            return str(value)
