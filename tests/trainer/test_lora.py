@@ -69,7 +69,9 @@ def pipeline(tiny):
     return StableDiffusionXLPipeline.from_pretrained(tiny, local_files_only=True)
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+@pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning", "ignore::RuntimeWarning"
+)
 @pytest.mark.parametrize("to", ["diffusers", "lora"])
 def test_diffusers_loads_it(pipeline, parts, lokr, wanted, model, tmp_path, to):  # noqa: PLR0917 - fixtures
     """At full rank the pictures' predictions are those of the LoKr."""

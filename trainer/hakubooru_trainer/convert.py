@@ -11,7 +11,7 @@ from hakubooru.files import replacing
 from hakubooru_trainer.lokr import file
 from hakubooru_trainer.lokr.layers import by_layer, check_fits, check_known
 from hakubooru_trainer.lokr.lora import nearest_lora, peft_config, read_lora, write_lora
-from hakubooru_trainer.lokr.preset import layers
+from hakubooru_trainer.lokr.preset import layer_names, layers
 from hakubooru_trainer.model.load import skeleton
 from hakubooru_trainer.model.single_file import open_file
 
@@ -81,13 +81,7 @@ def convert(
     """
     where, tensors = str(source), _read(source)
     parts = {part: skeleton(part, model) for part in _PARTS}
-    names = {
-        name: (part, module_name)
-        for part, owner in parts.items()
-        for module_name, module in owner.named_modules()
-        for name, (own_part, own) in layers({part: owner}).items()
-        if own is module and own_part == part
-    }
+    names = layer_names(parts)
     loras = read_lora(tensors, names, where)
     if loras:
         if rank is not None:

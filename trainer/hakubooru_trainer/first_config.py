@@ -8,12 +8,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import torch
 
+from hakubooru_trainer.config.data import BucketOptions, CacheOptions, CaptionOptions, DataOptions
 from hakubooru_trainer.config.options import (
     BatchOptions,
-    BucketOptions,
-    CacheOptions,
-    CaptionOptions,
-    DataOptions,
     ModelOptions,
     Options,
     RunOptions,

@@ -87,11 +87,9 @@ def help_text() -> str:
         many = get_origin(kind) is tuple
         section = get_args(kind)[0] if many else kind
         lines += [f"# {section.__doc__}", f"[[{name}]]" if many else f"[{name}]"]
-        documentation, kinds = documentation(section), get_type_hints(section)
+        texts, kinds = documentation(section), get_type_hints(section)
         for field in dataclasses.fields(section):
-            lines += textwrap.wrap(
-                documentation[field.name], 108, initial_indent="# ", subsequent_indent="# "
-            )
+            lines += textwrap.wrap(texts[field.name], 108, initial_indent="# ", subsequent_indent="# ")
             if get_origin(kinds[field.name]) is Literal:
                 lines.append(f"# One of: {', '.join(map(toml, get_args(kinds[field.name])))}.")
             default = _default(field)

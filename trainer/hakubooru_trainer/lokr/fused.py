@@ -32,7 +32,10 @@ class Fused(Changed):
 
     def __call__(self, x: Tensor) -> Tensor:
         """Compute the layer: (…, in) → (…, out), or (N, in, H, W) → (N, out, H', W')."""
-        device, layer = x.device.type, self.layer
+        device, layer = (
+            "cpu" if x.is_meta else x.device.type,
+            self.layer,
+        )  # autocast does not know shapes alone
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
         with torch.autocast(device, enabled=False):
             frozen = layer.weight.to(dtype), None if layer.bias is None else layer.bias.to(dtype)
