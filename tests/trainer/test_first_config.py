@@ -6,12 +6,13 @@ import pytest
 from click.testing import CliRunner
 
 from hakubooru.errors import InputError
+from hakubooru.settings import documentation
 from hakubooru_cli.train import cli
 from hakubooru_trainer.config import load
 from hakubooru_trainer.config.learning import OptimizerOptions
 from hakubooru_trainer.config.optimisers import OPTIMISERS
 from hakubooru_trainer.config.options import BatchOptions
-from hakubooru_trainer.config.read import documentation, flat
+from hakubooru_trainer.config.read import flat
 from hakubooru_trainer.first_config import Card, first_config
 from hakubooru_trainer.metrics import FIELDS
 

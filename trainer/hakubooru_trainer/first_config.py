@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import torch
 
+from hakubooru.settings import documentation, toml
 from hakubooru_trainer.config.data import BucketOptions, CacheOptions, CaptionOptions, DataOptions
 from hakubooru_trainer.config.options import (
     BatchOptions,
@@ -17,7 +18,6 @@ from hakubooru_trainer.config.options import (
     TextOptions,
     ValidationOptions,
 )
-from hakubooru_trainer.config.read import documentation, toml
 from hakubooru_trainer.distributed import Ranks
 from hakubooru_trainer.needs import ACTIVATIONS, memory_needs, skeletons
 from hakubooru_trainer.setup import data_set

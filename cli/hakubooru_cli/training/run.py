@@ -166,9 +166,9 @@ def init(folders: tuple[Path, ...], *, model: str, memory: float | None, config:
 
     Nothing is asked. What was chosen and why is in the comments; change what you like, and look at it with `plan`.
     """
+    from hakubooru.settings import Problems  # noqa: PLC0415
     from hakubooru_trainer.config import paths  # noqa: PLC0415 - only training commands need it
     from hakubooru_trainer.config.options import ModelOptions  # noqa: PLC0415
-    from hakubooru_trainer.config.problems import Problems  # noqa: PLC0415
 
     problems = Problems()
     paths.check_model(ModelOptions(path=model, config=config), problems)
