@@ -358,9 +358,9 @@ def help_text(kind: Any) -> str:
 
 
 def _keys(section: Any) -> Iterator[str]:
-    documentation, hints = documentation(section), _hints(section)
+    texts, hints = documentation(section), _hints(section)
     for field in dataclasses.fields(section):
-        yield from textwrap.wrap(documentation[field.name], 108, initial_indent="# ", subsequent_indent="# ")
+        yield from textwrap.wrap(texts[field.name], 108, initial_indent="# ", subsequent_indent="# ")
         if get_origin(hints[field.name]) is Literal:
             yield f"# One of: {', '.join(map(toml, get_args(hints[field.name])))}."
         value = default(field)

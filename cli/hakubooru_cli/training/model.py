@@ -125,8 +125,7 @@ def convert(
     The LoRA of a LoKr is the nearest one of its rank; how much of the change is lost is said. A LoRA changes its names
     only, and back again exactly.
     """
-    from hakubooru.settings import Problems  # noqa: PLC0415
-    from hakubooru_trainer.config import paths  # noqa: PLC0415 - only training commands need it
+    from hakubooru_trainer.config import Problems, paths  # noqa: PLC0415 - torch takes seconds
     from hakubooru_trainer.config.options import ModelOptions  # noqa: PLC0415
 
     problems = Problems()

@@ -166,8 +166,7 @@ def init(folders: tuple[Path, ...], *, model: str, memory: float | None, config:
 
     Nothing is asked. What was chosen and why is in the comments; change what you like, and look at it with `plan`.
     """
-    from hakubooru.settings import Problems  # noqa: PLC0415
-    from hakubooru_trainer.config import paths  # noqa: PLC0415 - only training commands need it
+    from hakubooru_trainer.config import Problems, paths  # noqa: PLC0415 - torch takes seconds
     from hakubooru_trainer.config.options import ModelOptions  # noqa: PLC0415
 
     problems = Problems()
