@@ -78,7 +78,7 @@ def test_convert_says_what_is_lost(parts, tiny, tmp_path):
     adapter = Adapter(targets({"unet": parts().unet}, LokrOptions(preset="attention")))
     for name, tensor in adapter.weights():
         torch.nn.init.normal_(tensor) if name.endswith("w2") else None
-    file.write(tmp_path / "a.safetensors", file.tensors(adapter, torch.float16), {})
+    file.write(tmp_path / "a.safetensors", adapter, torch.float16, {})
     out = tmp_path / "b.safetensors"
     done = call("convert", tmp_path / "a.safetensors", "--rank", 8, "--config", tiny, "--out", out)
     assert done.exit_code == 0, done.exception

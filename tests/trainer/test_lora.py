@@ -47,7 +47,7 @@ def lokr(tiny, parts, tmp_path_factory):
         if name.endswith("lokr_w2"):
             tensor.data.copy_(torch.randn(tensor.shape, generator=generator) * 0.02)
     path = tmp_path_factory.mktemp("lokr") / "lokr.safetensors"
-    file.write(path, file.tensors(adapter, torch.float32), {})
+    file.write(path, adapter, torch.float32, {})
     return path
 
 
@@ -135,7 +135,7 @@ def test_what_cannot_be_converted_is_refused(parts, lokr, model, tmp_path):
 def test_norms_are_counted(parts, model, tmp_path):
     built = parts()
     adapter = Adapter(targets({"unet": built.unet}, LokrOptions()))
-    file.write(tmp_path / "n.safetensors", file.tensors(adapter, torch.float32), {})
+    file.write(tmp_path / "n.safetensors", adapter, torch.float32, {})
     report = convert(tmp_path / "n.safetensors", tmp_path / "o.safetensors", model, to="lora", rank=2)
     norms = sum(not target.factor for target in adapter.targets)
     assert report.norms == norms > 0

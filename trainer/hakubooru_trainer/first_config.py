@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import torch
 
+from hakubooru.files import replacing
 from hakubooru.settings import documentation, toml
 from hakubooru_trainer.config.data import BucketOptions, CacheOptions, CaptionOptions, DataOptions
 from hakubooru_trainer.config.options import (
@@ -24,6 +25,7 @@ from hakubooru_trainer.setup import data_set
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
 GIB: Final = 1 << 30
 UNKNOWN: Final = 24.0
@@ -63,6 +65,13 @@ def card(memory: float | None = None) -> Card:
         return Card(name, memory or UNKNOWN, has_bf16=True)
     about = torch.cuda.get_device_properties(0)
     return Card(about.name, memory or about.total_memory / GIB, has_bf16=about.major >= 8)
+
+
+def write(path: Path, model: str, folders: Sequence[str], gpu: Card, *, config: str = "") -> None:
+    """Write what `first_config` gives to a file, which appears whole or not at all."""
+    text = first_config(model, folders, gpu, config=config)
+    with replacing(path) as beside:
+        beside.write_text(text, encoding="utf-8", newline="\n")
 
 
 def first_config(model: str, folders: Sequence[str], gpu: Card, *, config: str = "") -> str:

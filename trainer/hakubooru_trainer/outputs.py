@@ -69,17 +69,17 @@ def save(it: Training, record: Record, out: Path, ending: str, update: int) -> N
         fingerprint=it.data.fingerprint,
         record=record.summary(),
     )
-    with it.evaluated():
-        files = {f"{name}{ending}.safetensors": file.tensors(it.adapter, dtype)}
-    if it.average.values:
-        files[f"{name}{AVERAGE}{ending}.safetensors"] = file.tensors(it.adapter, dtype, it.average.values)
-    for own, contents in files.items():
-        try:
-            file.write(out / own, contents, about)
-        except (OSError, SafetensorError) as error:
-            raise TrainingError(
-                f"{out / own} could not be written ({error}); free some disk space and run the same command again"
-            ) from error
+    path = out / f"{name}{ending}.safetensors"
+    try:
+        with it.evaluated():
+            file.write(path, it.adapter, dtype, about)
+        if it.average.values:
+            path = out / f"{name}{AVERAGE}{ending}.safetensors"
+            file.write(path, it.adapter, dtype, about, it.average.values)
+    except (OSError, SafetensorError) as error:
+        raise TrainingError(
+            f"{path} could not be written ({error}); free some disk space and run the same command again"
+        ) from error
 
 
 def card(it: Training, record: Record, out: Path, counters: Counters) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 import click
 
 from hakubooru.errors import HakubooruError, InputError
-from hakubooru.files import replacing
 from hakubooru_cli.shell import INTERRUPTED
 from hakubooru_cli.training.quiet import quiet
 
@@ -179,11 +178,9 @@ def init(folders: tuple[Path, ...], *, model: str, memory: float | None, config:
             problems.add(f"{folder} {paths.NO_FOLDER}")
     problems.raise_as(InputError)
     quiet()
-    from hakubooru_trainer.first_config import card, first_config  # noqa: PLC0415 - torch takes seconds
+    from hakubooru_trainer.first_config import card, write  # noqa: PLC0415 - torch takes seconds
 
-    text = first_config(model, [str(folder) for folder in folders], card(memory), config=config)
-    with replacing(out) as beside:
-        beside.write_text(text, encoding="utf-8", newline="\n")
+    write(out, model, [str(folder) for folder in folders], card(memory), config=config)
     click.echo(
         f"{out}: look at it with `hakubooru-train plan {out}`, and train with `hakubooru-train run {out}`"
     )

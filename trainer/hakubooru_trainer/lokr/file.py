@@ -53,16 +53,30 @@ def tensors(
     return named
 
 
-def write(path: Path, contents: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write the tensors of an adapter to a file, which appears whole or not at all.
+def write(
+    path: Path,
+    adapter: Adapter,
+    dtype: torch.dtype,
+    metadata: Mapping[str, str],
+    weights: Mapping[str, Tensor] | None = None,
+) -> None:
+    """Write an adapter to a file, which appears whole or not at all.
 
     The metadata gets `sshs_model_hash`, the SHA-256 of the tensors by sd-scripts' rule; other tools identify files by it.
+
+    Args:
+        path: the file.
+        adapter: the adapter.
+        dtype: the precision of the file.
+        metadata: the file's metadata.
+        weights: values in place of the adapter's own, such as their average.
     """
-    data = memoryview(save(dict(contents)))
+    contents = tensors(adapter, dtype, weights)
+    data = memoryview(save(contents))
     digest = hashlib.sha256(data[8 + int.from_bytes(data[:8], "little") :]).hexdigest()
     data.release()
     with replacing(path) as beside:
-        save_file(dict(contents), beside, dict(metadata) | {"sshs_model_hash": digest})
+        save_file(contents, beside, dict(metadata) | {"sshs_model_hash": digest})
 
 
 def read(path: Path) -> dict[str, Tensor]:
