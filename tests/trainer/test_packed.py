@@ -10,11 +10,13 @@ from safetensors.torch import load_file
 from torch import nn
 
 from hakubooru.errors import ConfigError
+from hakubooru_trainer.config.learning import OptimizerOptions
 from hakubooru_trainer.config.options import LokrOptions, RunOptions
 from hakubooru_trainer.lokr.adapter import Adapter
 from hakubooru_trainer.lokr.preset import Target
 from hakubooru_trainer.loop import run
 from hakubooru_trainer.model.packed import FORMATS, Packed, pack
+from hakubooru_trainer.setup import device_of
 
 CPU = torch.device("cpu")
 ERRORS = {"int8": 1 / 127, "fp8": 1 / 16, "nf4": 0.16}
@@ -113,6 +115,13 @@ def test_nothing_is_kept_for_the_backward_pass():
 def test_what_does_not_go_together_is_refused(options, run_options, lokr, words):
     with pytest.raises(ConfigError, match=words):
         options(run=RunOptions(out="out", updates=1, **run_options), lokr=LokrOptions(**lokr))
+
+
+def test_paged_state_needs_a_gpu_and_an_8_bit_optimiser(options):
+    with pytest.raises(ConfigError, match=r"on a CPU; set optimizer\.paged = false"):
+        device_of(options(optimizer=OptimizerOptions(name="lion8bit", paged=True)))
+    with pytest.raises(ConfigError, match=r'optimizer\.name is "lion"; set optimizer\.paged = false'):
+        OptimizerOptions(name="lion", paged=True)
 
 
 @pytest.mark.slow

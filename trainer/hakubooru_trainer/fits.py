@@ -63,7 +63,10 @@ class Counts:
         purposes = {
             "frozen weights": sum(self._part(part, options) for part in self.whole if part not in away),
             "adapter, its gradients and the optimiser's state": self.trained
-            * (2 * BYTES[options.lokr.masters] + (0 if options.optimizer.paged else trial.state_bytes(options.optimizer))),
+            * (
+                2 * BYTES[options.lokr.masters]
+                + (0 if options.optimizer.paged else trial.state_bytes(options.optimizer))
+            ),
             f"activations of {images} images, {self.size[0]} x {self.size[1]}": kept * images // self.images,
         }
         if _way(options) == "merged":

@@ -213,6 +213,10 @@ def device_of(options: Options) -> torch.device:
             '--index-url https://download.pytorch.org/whl/cu128), or set run.device = "cpu"'
         )
     if wanted == "cpu" or not torch.cuda.is_available():
+        if options.optimizer.paged:
+            raise ConfigError(
+                "optimizer.paged moves the optimiser's state out of a GPU's memory, and this run is on a CPU; set optimizer.paged = false"
+            )
         return torch.device("cpu")
     return torch.device("cuda", distributed.local_rank())
 
