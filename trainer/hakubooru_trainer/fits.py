@@ -12,20 +12,27 @@ from typing import TYPE_CHECKING, Any, Final
 import torch
 from torch import nn
 
+from hakubooru.files import replacing
+from hakubooru.settings import dump
 from hakubooru_trainer import trial
+from hakubooru_trainer.lokr.adapter import Adapter
+from hakubooru_trainer.lokr.preset import targets
 from hakubooru_trainer.memory import Activations, activations
-from hakubooru_trainer.model.load import Sdxl
+from hakubooru_trainer.model.load import CLASSES, Sdxl, skeleton
 from hakubooru_trainer.model.packed import FORMATS
 from hakubooru_trainer.model.single_file import Marks
+from hakubooru_trainer.setup import trained_parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from hakubooru_trainer.config import Options
-    from hakubooru_trainer.lokr.adapter import Adapter
 
 BYTES: Final = {"fp32": 4, "bf16": 2, "fp16": 2}
 """The bytes of a number by its precision."""
+ACTIVATIONS: Final = "activations"
+"""How the name of the one purpose begins that grows with the batch."""
 CARDS: Final = (8, 12, 16, 24)
 """The sizes of cards that the table has, in GiB."""
 GIB: Final = 1 << 30
@@ -60,17 +67,19 @@ class Counts:
         away = {"vae"} if options.cache.latents and not is_drawn else set()
         away |= {"text_encoder", "text_encoder_2"} if options.cache.text and not is_drawn else set()
         kept = self.activations.bytes(checkpointing=run.checkpointing, keep_blocks=run.keep_blocks)
+        state: float = 0 if options.optimizer.paged else trial.state_bytes(options.optimizer)
+        state += 2 * BYTES[options.lokr.masters]  # the weights and their gradients
         purposes = {
             "frozen weights": sum(self._part(part, options) for part in self.whole if part not in away),
-            "adapter, its gradients and the optimiser's state": self.trained
-            * (
-                2 * BYTES[options.lokr.masters]
-                + (0 if options.optimizer.paged else trial.state_bytes(options.optimizer))
-            ),
-            f"activations of {images} images, {self.size[0]} x {self.size[1]}": kept * images // self.images,
+            "adapter, its gradients and the optimiser's state": int(self.trained * state),
+            f"{ACTIVATIONS} of {images} images, {self.size[0]} x {self.size[1]}": kept
+            * images
+            // self.images,
         }
         if _way(options) == "merged":
             purposes["merged weights and their gradients"] = 2 * self.changed * BYTES[run.weights]
+        if options.ema.decay:
+            purposes["the average of the adapter"] = self.trained * BYTES["fp32"]
         if run.is_packed:
             purposes["an unpacked weight"] = self._largest() * BYTES[run.precision]
         return purposes
@@ -103,6 +112,16 @@ class Setting:
     """The estimated memory in bytes."""
 
 
+def skeletons(options: Options) -> tuple[dict[str, Any], Adapter]:
+    """The parts of a run's model, and its adapter, on the meta device: shapes without memory.
+
+    Raises:
+        InputError: the configuration of the model cannot be read, or the adapter does not fit it.
+    """
+    parts = {part: skeleton(part, options.model).requires_grad_(requires_grad=False) for part in CLASSES}
+    return parts, Adapter(targets(trained_parts(parts, options), options.lokr))
+
+
 def count(options: Options, parts: dict[str, Any], adapter: Adapter, size: tuple[int, int]) -> Counts:
     """Count what a model and its adapter hold. It applies the adapter.
 
@@ -114,7 +133,9 @@ def count(options: Options, parts: dict[str, Any], adapter: Adapter, size: tuple
     """
     numbers = {part: sum(tensor.numel() for tensor in model.parameters()) for part, model in parts.items()}
     linear = {
-        part: tuple(tuple(layer.weight.shape) for layer in model.modules() if type(layer) is nn.Linear)
+        part: tuple(
+            (layer.out_features, layer.in_features) for layer in model.modules() if type(layer) is nn.Linear
+        )
         for part, model in parts.items()
         if part != "vae"
     }
@@ -170,6 +191,12 @@ def changed(options: Options, changes: Mapping[str, Any]) -> Options:
     return replace(
         options, **{name: replace(getattr(options, name), **own) for name, own in sections.items()}
     )
+
+
+def write(path: Path, options: Options) -> None:
+    """Write a configuration with every key, in place of an earlier one."""
+    with replacing(path) as beside:
+        beside.write_text(dump(options), encoding="utf-8")
 
 
 def lines(settings: list[Setting]) -> list[str]:

@@ -39,7 +39,7 @@ def blocks(unet: nn.Module) -> list[nn.Module]:
     A transformer's block computes more for each number that it keeps than a residual block does, and a wide one, which sees
     fewer places, more than a narrow one.
     """
-    named = [block for block in unet.modules() if type(block).__name__ in _BLOCKS]
+    named: list[Any] = [block for block in unet.modules() if type(block).__name__ in _BLOCKS]
     return sorted(
         named, key=lambda block: (type(block).__name__ == "ResnetBlock2D", -len(block.norm1.weight))
     )

@@ -6,7 +6,7 @@ SNR(t) = ᾱ / (1 - ᾱ).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
@@ -141,12 +141,12 @@ def huber_c(
     return values.float()[:, None, None, None]
 
 
-LOSSES: Final[dict[str, Callable[[Tensor, Tensor, Tensor | None], Tensor]]] = {
+LOSSES: Final[dict[str, Callable[[Tensor, Tensor, Any], Tensor]]] = {
     "l2": lambda predicted, wanted, c: F.mse_loss(predicted, wanted, reduction="none"),  # noqa: ARG005 - it has no c
     "huber": lambda predicted, wanted, c: 2 * c * (((predicted - wanted) ** 2 + c**2).sqrt() - c),
     "smooth_l1": lambda predicted, wanted, c: 2 * (((predicted - wanted) ** 2 + c**2).sqrt() - c),
 }
-"""The error of each number by the kind of loss, from prediction, target and c."""
+"""The error of each number by the kind of loss, from prediction, target and c; `l2` needs no c, and gets None."""
 
 
 def losses(

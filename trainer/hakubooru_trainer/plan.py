@@ -16,10 +16,8 @@ from hakubooru_trainer.data.captions import StepCaptions
 from hakubooru_trainer.data.kohya import unread_repeats
 from hakubooru_trainer.distributed import Ranks
 from hakubooru_trainer.fits import BYTES, GIB
-from hakubooru_trainer.lokr.adapter import Adapter
-from hakubooru_trainer.lokr.preset import targets
-from hakubooru_trainer.model.load import CLASSES, load_tokenizer, skeleton
-from hakubooru_trainer.setup import data_set, trained_parts
+from hakubooru_trainer.model.load import load_tokenizer
+from hakubooru_trainer.setup import data_set
 from hakubooru_trainer.text import token_ids
 
 if TYPE_CHECKING:
@@ -88,7 +86,7 @@ class Plan:
     """How many parameters are trained, by part."""
     file_bytes: int
     memory: dict[str, int]
-    """The estimated memory on a GPU in bytes, by purpose; `memory.py` says how it is estimated."""
+    """The estimated memory on a GPU in bytes, by purpose; `fits.py` and `memory.py` say how it is estimated."""
     counts: Counts
     """What the memory of other settings follows from."""
     settings: list[Setting]
@@ -138,15 +136,13 @@ def plan(options: Options) -> Plan:
     trial.check(options)
     data = data_set(options, Ranks(torch.device("cpu")))
     counts = np.bincount(data.sizes.of, minlength=len(data.sizes.sizes))
-    parts = {part: skeleton(part, options.model).requires_grad_(requires_grad=False) for part in CLASSES}
-    adapter = Adapter(targets(trained_parts(parts, options), options.lokr))
+    parts, adapter = fits.skeletons(options)
     parameters: dict[str, int] = {}
     for target in adapter.targets:
         size = sum(tensor.numel() for tensor in adapter.modules[target.name].parameters())
         parameters[target.part] = parameters.get(target.part, 0) + size
     members = np.bincount(data.train.sources)
-    largest = max(data.sizes.sizes.tolist(), key=lambda size: size[0] * size[1])
-    counted = fits.count(options, parts, adapter, (largest[0], largest[1]))
+    counted = fits.count(options, parts, adapter, data.largest)
     return Plan(
         sets=[
             (source.options.path, int(count), source.options.weight * (source.options.repeats or 1))

@@ -111,6 +111,12 @@ class DataSet:
     fingerprint: str
 
     @property
+    def largest(self) -> tuple[int, int]:
+        """Width and height of the bucket with the most pixels."""
+        width, height = max(self.sizes.sizes.tolist(), key=lambda size: size[0] * size[1])
+        return width, height
+
+    @property
     def names(self) -> list[str]:
         """The names of the data sets: number and path."""
         return [f"{place} {data.options.path}" for place, data in enumerate(self.train.sets)]

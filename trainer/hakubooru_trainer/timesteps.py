@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
     from hakubooru_trainer.config.learning import LossOptions
 
-_BITS: Final = 53
+_BITS: Final = 52
+"""Bits of a uniform number, which is odd in the next bit: so it is never 0 or 1."""
 _WHOLE: Final = 128 - _BITS
 
 

@@ -1,4 +1,4 @@
-"""`hakubooru-train run` and `plan`: fine-tune a model from a configuration, or show what a run will do."""
+"""`hakubooru-train run`, `plan` and `init`: fine-tune a model, show what a run will do, and write a first configuration."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hakubooru.errors import HakubooruError, IncompleteError
+from hakubooru.errors import HakubooruError, IncompleteError, InputError
 from hakubooru_cli.shell import INTERRUPTED
 from hakubooru_cli.training.quiet import quiet
 
@@ -22,6 +22,16 @@ _config = click.argument("config", metavar="CONFIG", type=click.Path(path_type=P
 _overrides = click.option(
     "--set", "overrides", metavar="SECTION.KEY=VALUE", multiple=True, help="Replace a value of CONFIG."
 )
+
+
+def _print_metrics(context: click.Context, parameter: click.Parameter, *values: bool) -> None:
+    del parameter
+    if any(values):
+        from hakubooru_trainer.metrics import FIELDS  # noqa: PLC0415 - only this option needs it
+
+        for name, text in FIELDS.items():
+            click.echo(f"{name:<12} {text}")
+        context.exit()
 
 
 def _print_help(context: click.Context, parameter: click.Parameter, *values: bool) -> None:
@@ -66,6 +76,14 @@ def _print_help(context: click.Context, parameter: click.Parameter, *values: boo
     expose_value=False,
     callback=_print_help,
     help="Show every key of CONFIG with its default.",
+)
+@click.option(
+    "--help-metrics",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_metrics,
+    help="Show every key of the lines in metrics.jsonl.",
 )
 def run(config: Path, *, overrides: tuple[str, ...], resume: str, allow: tuple[str, ...], gpus: int) -> None:
     """Fine-tune a model as the TOML file CONFIG says.
@@ -149,9 +167,7 @@ def plan(config: Path, *, overrides: tuple[str, ...], card: float | None) -> Non
 
 def _write_setting(config: Path, options: Options, preview: Plan, card: float) -> None:
     """Write the fastest setting that fits a card of so many GiB to a file beside the configuration."""
-    from hakubooru.files import replacing  # noqa: PLC0415 - --help answers at once
-    from hakubooru_trainer import fits  # noqa: PLC0415
-    from hakubooru_trainer.config.read import dump  # noqa: PLC0415
+    from hakubooru_trainer import fits  # noqa: PLC0415 - --help answers at once
 
     setting = fits.fastest(options, preview.counts, card)
     if setting is None:
@@ -160,6 +176,55 @@ def _write_setting(config: Path, options: Options, preview: Plan, card: float) -
             f"no setting fits {card:g} GB: {smallest.name} needs {smallest.needed / fits.GIB:.1f} GiB; lower buckets.area or text.tokens"
         )
     path = config.with_name(f"{config.stem}-{card:g}GB.toml")
-    with replacing(path) as beside:
-        beside.write_text(dump(fits.changed(options, setting.changes)), encoding="utf-8")
+    fits.write(path, fits.changed(options, setting.changes))
     click.echo(f"fits {card:g} GB: {setting.name}, {setting.needed / fits.GIB:.1f} GiB; written to {path}")
+
+
+@click.command()
+@click.argument("folders", metavar="DIR...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--model", metavar="PATH", required=True, help="The model: a diffusers folder or a checkpoint.")
+@click.option(
+    "--memory",
+    metavar="GIB",
+    type=click.FloatRange(min=1),
+    help="The memory of the GPU to train on; by default this machine's, or else 24.",
+)
+@click.option(
+    "--config",
+    metavar="DIR",
+    default="",
+    help="A diffusers folder of the same size, for a single file not of SDXL's size.",
+)
+@click.option(
+    "--out",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    default=Path("train.toml"),
+    show_default=True,
+    help="The new configuration.",
+)
+def init(folders: tuple[Path, ...], *, model: str, memory: float | None, config: str, out: Path) -> None:
+    """Write a configuration, with comments, that trains on the images in DIR... and fits the GPU.
+
+    Nothing is asked. What was chosen and why is in the comments; change what you like, and look at it with `plan`.
+    """
+    from hakubooru_trainer.config import Problems, paths  # noqa: PLC0415 - torch takes seconds
+    from hakubooru_trainer.config.options import ModelOptions  # noqa: PLC0415
+
+    problems = Problems()
+    paths.check_model(ModelOptions(path=model, config=config), problems)
+    paths.check_out(out, problems)
+    if out.exists() and not out.is_dir():
+        problems.add(f"--out {out} exists already; name a new file")
+    for folder in folders:
+        if not folder.is_dir():
+            problems.add(f"{folder} {paths.NO_FOLDER}")
+    problems.raise_as(InputError)
+    quiet()
+    from hakubooru_trainer.first_config import card, first_config, write  # noqa: PLC0415 - torch takes seconds
+
+    text = first_config(model, [str(folder) for folder in folders], card(memory), config=config)
+    write(out, text)
+    click.echo(
+        f"{out}: look at it with `hakubooru-train plan {out}`, and train with `hakubooru-train run {out}`"
+    )

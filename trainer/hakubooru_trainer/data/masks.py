@@ -61,7 +61,7 @@ def mask(path: Path | None, seen: View, size: tuple[int, int]) -> Floats:
     if seen.is_flipped:
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     resized = image.resize(places, Image.Resampling.BOX, box(seen.fit, size, *image.size))
-    return (np.asarray(resized, np.float32) / 255)[None]
+    return np.asarray(resized, np.float32)[None] / np.float32(255)
 
 
 def update_with_masks(digest: Any, data: DataOptions, paths: Iterable[str]) -> None:

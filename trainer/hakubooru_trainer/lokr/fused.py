@@ -34,9 +34,7 @@ class Fused(Changed):
     def __call__(self, x: Tensor) -> Tensor:
         """Compute the layer: (…, in) → (…, out), or (N, in, H, W) → (N, out, H', W')."""
         layer = self.layer
-        device = (
-            "cpu" if x.is_meta else x.device.type
-        )  # `plan` counts on the meta device, which has no autocast
+        device = "cpu" if x.is_meta else x.device.type  # the meta device has no autocast
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
         with torch.autocast(device, enabled=False):
             weight = layer if isinstance(layer, Packed) else layer.weight.to(dtype)

@@ -35,6 +35,8 @@ class Packed(nn.Linear):
 
     name: ClassVar[str]
     """The name of the format, as `run.weights` has it."""
+    precision: torch.dtype
+    """The precision that the layer had."""
 
     @property
     def weight(self) -> Tensor:  # type: ignore[override] # a parameter in the plain layer
@@ -80,7 +82,8 @@ class Int8(Packed):
         """Unpack the weight, (out, in), in a precision."""
         from bitsandbytes.functional import int8_vectorwise_dequant  # noqa: PLC0415
 
-        return int8_vectorwise_dequant(self.numbers, self.scales).to(dtype)
+        weight: Tensor = int8_vectorwise_dequant(self.numbers, self.scales)
+        return weight.to(dtype)
 
     @staticmethod
     def bytes(outs: int, ins: int) -> int:
@@ -104,7 +107,7 @@ class Nf4(Packed):
         """Unpack the weight, (out, in), in a precision."""
         from bitsandbytes.functional import QuantState, dequantize_4bit  # noqa: PLC0415
 
-        state = QuantState(
+        state = QuantState(  # type: ignore[no-untyped-call] # bitsandbytes publishes no types
             self.scales,
             shape=torch.Size((self.out_features, self.in_features)),
             code=self.levels,
@@ -161,14 +164,14 @@ def pack(modules: Iterable[nn.Module], name: str, device: torch.device) -> None:
 
 
 @torch.no_grad()
-def _pack(layer: nn.Linear, kind: type[Packed], device: torch.device) -> None:
+def _pack(layer: Any, kind: type[Packed], device: torch.device) -> None:
     weight = layer.weight.detach().to(device)
     del layer.weight
     layer.precision = weight.dtype
     layer.__class__ = kind
     for tensor in _TENSORS:
         layer.register_buffer(tensor, None)
-    layer.hold(weight)  # type: ignore[operator] # mypy does not see the new class
+    layer.hold(weight)
 
 
 class _Product(Function):
