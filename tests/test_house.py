@@ -64,8 +64,8 @@ ROOMS = {
     ],
     "run": [
         *("hakubooru_trainer.checkpoint", "hakubooru_trainer.durable", "hakubooru_trainer.fingerprint"),
-        *("hakubooru_trainer.convert", "hakubooru_trainer.first_config", "hakubooru_trainer.loop"),
-        *("hakubooru_trainer.merge", "hakubooru_trainer.model_card", "hakubooru_trainer.needs"),
+        *("hakubooru_trainer.convert", "hakubooru_trainer.first_config", "hakubooru_trainer.fits"),
+        *("hakubooru_trainer.loop", "hakubooru_trainer.merge", "hakubooru_trainer.model_card"),
         *("hakubooru_trainer.outputs", "hakubooru_trainer.plan", "hakubooru_trainer.record"),
         *("hakubooru_trainer.result_version", "hakubooru_trainer.setup", "hakubooru_trainer.trial"),
     ],

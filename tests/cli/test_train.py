@@ -143,3 +143,10 @@ def test_the_whole_way(tmp_path):
     )  # fmt: skip
     assert merged.exit_code == 0, merged.exception
     assert "layers changed" in merged.stdout
+
+
+@pytest.mark.parametrize("card", ["12 apples", "0GB", "-3", ""])
+def test_a_card_that_is_none_is_told(tmp_path, card):
+    result = call("plan", tmp_path / "none.toml", "--for", card)
+    assert result.exit_code == 2
+    assert "write a number of GB, such as 12GB" in result.output

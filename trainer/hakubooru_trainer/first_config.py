@@ -20,14 +20,13 @@ from hakubooru_trainer.config.options import (
     ValidationOptions,
 )
 from hakubooru_trainer.distributed import Ranks
-from hakubooru_trainer.needs import ACTIVATIONS, memory_needs, skeletons
+from hakubooru_trainer.fits import ACTIVATIONS, GIB, count, skeletons
 from hakubooru_trainer.setup import data_set
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-GIB: Final = 1 << 30
 UNKNOWN: Final = 24.0
 """The memory in GiB that is assumed where there is no GPU."""
 _SLACK: Final = 1.2
@@ -133,7 +132,7 @@ def _fitting(options: Options, gpu: Card, largest: tuple[int, int]) -> Fit:
         for checkpointing in (False, True)
     ]
     for way in ways:
-        needs = memory_needs(way, *skeletons(way), largest)
+        needs = count(way, *skeletons(way), largest).memory(way)
         activations = sum(need for name, need in needs.items() if name.startswith(ACTIVATIONS)) * _SLACK / GIB
         fixed = sum(needs.values()) * _SLACK / GIB - activations
         size = min(_LARGEST, int((gpu.memory - fixed) / activations))

@@ -116,7 +116,7 @@ def kind_of(options: OptimizerOptions) -> Any:
     """
     if not options.is_plugged:
         row = OPTIMISERS[options.name]
-        return getattr(import_module(row.module), row.name)
+        return getattr(import_module(row.module), f"Paged{row.name}" if options.paged else row.name)
     module, _, name = options.name.partition(":")
     try:
         kinds = vars(import_module(module))

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import torch
 
-from hakubooru_trainer import randomness, trial
+from hakubooru_trainer import fits, randomness, trial
 from hakubooru_trainer.data.batches import DOWN
 from hakubooru_trainer.data.captions import StepCaptions
 from hakubooru_trainer.data.kohya import unread_repeats
 from hakubooru_trainer.distributed import Ranks
+from hakubooru_trainer.fits import BYTES, GIB
 from hakubooru_trainer.model.load import load_tokenizer
-from hakubooru_trainer.needs import BYTES, memory_needs, skeletons
 from hakubooru_trainer.setup import data_set
 from hakubooru_trainer.text import token_ids
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from hakubooru_trainer.config import Options
     from hakubooru_trainer.config.data import CaptionOptions
     from hakubooru_trainer.data.samples import Samples
+    from hakubooru_trainer.fits import Counts, Setting
     from hakubooru_trainer.setup import DataSet
 
 _READ_CAPTIONS: Final = 10_000
 _RUN: Final = 200
-_GIB: Final = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,11 @@ class Plan:
     """How many parameters are trained, by part."""
     file_bytes: int
     memory: dict[str, int]
-    """The estimated memory on a GPU in bytes, by purpose; `needs.py` and `memory.py` say how it is estimated."""
+    """The estimated memory on a GPU in bytes, by purpose; `fits.py` and `memory.py` say how it is estimated."""
+    counts: Counts
+    """What the memory of other settings follows from."""
+    settings: list[Setting]
+    """Settings from the fastest to the smallest, with the memory that each needs."""
     caches: dict[str, int]
     """The estimated size of the folders of `[cache]`, in bytes."""
     warnings: list[str]
@@ -113,8 +117,12 @@ class Plan:
         ]
         lines.append(f"file        {self.file_bytes / 1e6:,.1f} MB")
         lines += [f"cache       {name}: {size / 1e9:,.1f} GB on disk" for name, size in self.caches.items()]
-        lines.append(f"GPU memory  {sum(self.memory.values()) / _GIB:,.1f} GiB, estimated:")
-        lines += [f"            {name}: {size / _GIB:,.1f} GiB" for name, size in self.memory.items()]
+        lines.append(f"GPU memory  {sum(self.memory.values()) / GIB:,.1f} GiB, estimated:")
+        lines += [f"            {name}: {size / GIB:,.1f} GiB" for name, size in self.memory.items()]
+        lines += [
+            f"{'cards' if not place else '':<12}{line}"
+            for place, line in enumerate(fits.lines(self.settings))
+        ]
         lines += [f"warning: {warning}" for warning in self.warnings]
         return "\n".join(lines)
 
@@ -128,12 +136,13 @@ def plan(options: Options) -> Plan:
     trial.check(options)
     data = data_set(options, Ranks(torch.device("cpu")))
     counts = np.bincount(data.sizes.of, minlength=len(data.sizes.sizes))
-    parts, adapter = skeletons(options)
+    parts, adapter = fits.skeletons(options)
     parameters: dict[str, int] = {}
     for target in adapter.targets:
         size = sum(tensor.numel() for tensor in adapter.modules[target.name].parameters())
         parameters[target.part] = parameters.get(target.part, 0) + size
     members = np.bincount(data.train.sources)
+    counted = fits.count(options, parts, adapter, data.largest)
     return Plan(
         sets=[
             (source.options.path, int(count), source.options.weight * (source.options.repeats or 1))
@@ -151,7 +160,9 @@ def plan(options: Options) -> Plan:
         layers=Counter(target.part if target.factor else "norms" for target in adapter.targets),
         parameters=parameters,
         file_bytes=sum(parameters.values()) * BYTES[options.lokr.save],
-        memory=memory_needs(options, parts, adapter, data.largest),
+        memory=counted.memory(options),
+        counts=counted,
+        settings=fits.table(options, counted),
         caches=_caches(options, parts, data, counts),
         warnings=_warnings(options, data, counts),
     )

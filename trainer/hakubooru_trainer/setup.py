@@ -27,14 +27,16 @@ from hakubooru_trainer.lokr.geglu import fuse
 from hakubooru_trainer.lokr.preset import targets
 from hakubooru_trainer.lokr.rates import rate_groups
 from hakubooru_trainer.loss import Objective
+from hakubooru_trainer.memory import blocks
 from hakubooru_trainer.model.load import load
+from hakubooru_trainer.model.packed import pack
 from hakubooru_trainer.passes import GraphedPasses, Passes
 from hakubooru_trainer.prompts import read_prompts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from hakubooru_trainer.config import Options
     from hakubooru_trainer.data.order import Order, Sizes
@@ -217,6 +219,10 @@ def device_of(options: Options) -> torch.device:
             '--index-url https://download.pytorch.org/whl/cu128), or set run.device = "cpu"'
         )
     if wanted == "cpu" or not torch.cuda.is_available():
+        if options.optimizer.paged:
+            raise ConfigError(
+                "optimizer.paged moves the optimiser's state out of a GPU's memory, and this run is on a CPU; set optimizer.paged = false"
+            )
         return torch.device("cpu")
     return torch.device("cuda", distributed.local_rank())
 
@@ -240,12 +246,15 @@ def out_folder(options: Options, resume: str) -> tuple[Path, Path | None]:
 
 def model_of(options: Options, device: torch.device) -> tuple[Sdxl, Adapter]:
     """Load the frozen model with the adapter applied, both on the device."""
-    model = load(options.model, DTYPES[options.run.weights], DTYPES[options.model.vae_precision])
+    model = load(options.model, DTYPES[options.run.stored], DTYPES[options.model.vae_precision])
+    if options.run.is_packed:  # before the model is on the GPU, which may not have room for all of it
+        pack((model.unet, model.text_encoder, model.text_encoder_2), options.run.weights, device)
     model.to(device)
     if options.run.checkpointing:
         # Nothing that is computed twice is random, so the state of the generator need not be kept.
         again: Any = {"use_reentrant": False, "preserve_rng_state": False}
-        model.unet.enable_gradient_checkpointing(partial(checkpoint, **again))
+        kept = set(blocks(model.unet)[: options.run.keep_blocks])
+        model.unet.enable_gradient_checkpointing(partial(_checkpoint, kept, **again))
         for encoder in (model.text_encoder, model.text_encoder_2) if options.text.train else ():
             # transformers 5 renamed the method, and warns of the old name.
             new = getattr(encoder, "activation_checkpointing_enable", None)
@@ -259,13 +268,18 @@ def model_of(options: Options, device: torch.device) -> tuple[Sdxl, Adapter]:
     if options.lokr.start:
         adapter.load(file.read(Path(options.lokr.start)), options.lokr.start)
     adapter.to(device)
-    half = options.run.precision != "fp32" or options.run.weights != "fp32"
+    half = options.run.is_half
     adapter.apply(options.lokr.forward, half=half)
     if half:
         fuse(model.unet)
     if options.run.compile:
         compile_blocks(model.unet)
     return model, adapter
+
+
+def _checkpoint(kept: Collection[nn.Module], block: nn.Module, *inputs: Any, **how: Any) -> Any:
+    """Run a block of the UNet, and keep its activations only if it is one of `kept`."""
+    return block(*inputs) if block in kept else checkpoint(block, *inputs, **how)
 
 
 def compile_blocks(unet: Any, backend: str = "inductor") -> None:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from hakubooru.errors import HakubooruError, InputError
+from hakubooru.errors import HakubooruError, IncompleteError, InputError
 from hakubooru_cli.shell import INTERRUPTED
 from hakubooru_cli.training.quiet import quiet
+
+if TYPE_CHECKING:
+    from hakubooru_trainer.config import Options
+    from hakubooru_trainer.plan import Plan
 
 _config = click.argument("config", metavar="CONFIG", type=click.Path(path_type=Path))
 _overrides = click.option(
@@ -120,13 +126,32 @@ def run(config: Path, *, overrides: tuple[str, ...], resume: str, allow: tuple[s
     )
 
 
+def _card(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
+    """The memory of a card in GiB, from a text such as `12GB`."""
+    del context, parameter
+    if value is None:
+        return None
+    number = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(?:g|gb|gib)?", value, re.IGNORECASE)
+    if not number or not float(number[1]):
+        raise click.BadParameter(f"{value!r} is no memory of a card: write a number of GB, such as 12GB")
+    return float(number[1])
+
+
 @click.command()
 @_config
 @_overrides
-def plan(config: Path, *, overrides: tuple[str, ...]) -> None:
+@click.option(
+    "--for",
+    "card",
+    metavar="12GB",
+    callback=_card,
+    help="Find the fastest setting that fits a card of this memory, and write it to CONFIG-12GB.toml beside CONFIG.",
+)
+def plan(config: Path, *, overrides: tuple[str, ...], card: float | None) -> None:
     """Show what `run` with CONFIG will do: images, buckets, updates, parameters, memory.
 
-    No weights are read. Images are read only in folders that have no manifest.
+    A table says which settings of `run` fit which cards; memory is estimated. No weights are read. Images are read only
+    in folders that have no manifest.
     """
     from hakubooru_trainer.config import load  # noqa: PLC0415 - --help answers at once
 
@@ -134,7 +159,25 @@ def plan(config: Path, *, overrides: tuple[str, ...]) -> None:
     quiet()
     from hakubooru_trainer.plan import plan as plan_run  # noqa: PLC0415 - torch takes seconds
 
-    click.echo(str(plan_run(options)))
+    preview = plan_run(options)
+    click.echo(str(preview))
+    if card is not None:
+        _write_setting(config, options, preview, card)
+
+
+def _write_setting(config: Path, options: Options, preview: Plan, card: float) -> None:
+    """Write the fastest setting that fits a card of so many GiB to a file beside the configuration."""
+    from hakubooru_trainer import fits  # noqa: PLC0415 - --help answers at once
+
+    setting = fits.fastest(options, preview.counts, card)
+    if setting is None:
+        smallest = preview.settings[-1]
+        raise IncompleteError(
+            f"no setting fits {card:g} GB: {smallest.name} needs {smallest.needed / fits.GIB:.1f} GiB; lower buckets.area or text.tokens"
+        )
+    path = config.with_name(f"{config.stem}-{card:g}GB.toml")
+    fits.write(path, fits.changed(options, setting.changes))
+    click.echo(f"fits {card:g} GB: {setting.name}, {setting.needed / fits.GIB:.1f} GiB; written to {path}")
 
 
 @click.command()

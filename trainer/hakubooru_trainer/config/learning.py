@@ -92,6 +92,8 @@ class OptimizerOptions:
     """The optimiser: lion8bit, adamw8bit, lion or adamw, of which the 8-bit ones come from bitsandbytes. Or a class of an
     installed package, as package.module:Class, such as "pytorch_optimizer:Prodigy" or "torch.optim:RAdam"; before the run it is
     tried whether it resumes exactly."""
+    paged: bool = False
+    """With an 8-bit optimiser on a GPU: keep its state in memory that moves to the main memory when the GPU has none left."""
     args: dict[str, Any] = field(default_factory=dict)
     """More arguments of the optimiser's class, such as {d_coef = 0.5}. A class of a package gets these and the learning rates
     alone: write its betas and weight_decay here."""
@@ -129,6 +131,10 @@ class OptimizerOptions:
             {"weight_decay": 0, "warmup": 0, "warmup_steps_an_update": 1, "clip": 0, "text_lr": 0},
         )
         self._check_name()
+        if self.paged and self.name not in {"lion8bit", "adamw8bit"}:
+            raise ConfigError(
+                f'optimizer.paged works with "lion8bit" and "adamw8bit", and optimizer.name is "{self.name}"; set optimizer.paged = false'
+            )
         if not 0 < self.lr < (float("inf") if self.is_plugged else 1):
             raise ConfigError(
                 f"optimizer.lr is {self.lr}; write a learning rate above 0 and far below 1, such as 2e-5"

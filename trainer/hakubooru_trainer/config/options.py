@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 from hakubooru.errors import ConfigError
 from hakubooru_trainer.config.data import (
@@ -15,6 +15,9 @@ from hakubooru_trainer.config.data import (
     at_least,
 )
 from hakubooru_trainer.config.learning import EmaOptions, LossOptions, OptimizerOptions
+
+PRECISIONS: Final = ("fp32", "bf16", "fp16")
+"""The precisions of whole weights; the other values of `run.weights` are packed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,10 +38,14 @@ class RunOptions:
     """The device to compute on; `auto` takes a GPU if there is one."""
     precision: Literal["fp32", "bf16", "fp16"] = "bf16"
     """The precision to compute in. With fp16 the loss is scaled so that small gradients survive."""
-    weights: Literal["fp32", "bf16", "fp16"] = "bf16"
-    """The precision that the frozen model is stored in."""
+    weights: Literal["fp32", "bf16", "fp16", "int8", "fp8", "nf4"] = "bf16"
+    """The precision that the frozen model is stored in. `int8`, `fp8` and `nf4` hold the weights of linear layers in 8, 8 and 4
+    bits and unpack a layer where it is used; all else is stored in `precision`. They need less memory, and take more time."""
     checkpointing: bool = True
     """Compute activations twice and do not keep them: a third slower, and a fraction of the memory."""
+    keep_blocks: int = 0
+    """With `checkpointing`: how many blocks of the UNet keep their activations all the same, those first that save the most time
+    for their memory. SDXL has 87. `plan` says what they take."""
     graphs: bool = False
     """On a GPU, record the passes of each shape of batch as a CUDA graph and replay it, so that the GPU never waits for the
     processor. Recording a new shape takes some seconds."""
@@ -51,13 +58,40 @@ class RunOptions:
     bad_updates: int = 10
     """The run stops when this many updates in a row were skipped because the loss or a gradient was not finite."""
 
+    @property
+    def is_packed(self) -> bool:
+        """Whether frozen linear layers hold their weights in 8 or 4 bits."""
+        return self.weights not in PRECISIONS
+
+    @property
+    def stored(self) -> str:
+        """The precision of the frozen weights that are not packed."""
+        return self.precision if self.is_packed else self.weights
+
+    @property
+    def is_half(self) -> bool:
+        """Whether layers compute with weights that are not in single precision, or with activations that are not."""
+        return self.precision != "fp32" or self.weights != "fp32"
+
     def __post_init__(self) -> None:
-        at_least("run", self, {"updates": 0, "threads": 0, "workers": 1, "bad_updates": 1, "epochs": 0})
+        at_least(
+            "run",
+            self,
+            {"updates": 0, "threads": 0, "workers": 1, "bad_updates": 1, "epochs": 0, "keep_blocks": 0},
+        )
         if not self.epochs and not self.updates:
             raise ConfigError("run.epochs and run.updates are both 0, so the run has no end; set one of them")
-        if self.weights not in {"fp32", self.precision}:
+        if not self.is_packed and self.weights not in {"fp32", self.precision}:
             raise ConfigError(
                 f'run.weights is "{self.weights}" and run.precision is "{self.precision}"; set run.weights to "fp32" or to the same as run.precision'
+            )
+        if self.compile and self.is_packed:
+            raise ConfigError(
+                f'run.compile does not work with run.weights = "{self.weights}"; set run.compile = false, or run.weights = "{self.precision}"'
+            )
+        if self.keep_blocks and not self.checkpointing:
+            raise ConfigError(
+                "run.keep_blocks has no effect without run.checkpointing, which keeps all blocks; set run.checkpointing = true"
             )
         if not self.name or set(self.name) & set('/\\:*?"<>|'):
             raise ConfigError(
@@ -261,6 +295,11 @@ class Options:
         if self.augment.random_crop and self.buckets.crop == "kohya":
             raise ConfigError(
                 'buckets.crop = "kohya" tells the model of centre crops; with augment.random_crop set buckets.crop = "true"'
+            )
+        if self.run.is_packed and self.lokr.forward not in {"auto", "fused"}:
+            raise ConfigError(
+                f'lokr.forward = "{self.lokr.forward}" needs whole weights, but run.weights is "{self.run.weights}"; '
+                'set lokr.forward = "auto"'
             )
         if self.lokr.masters == "fp16" and self.optimizer.name == "adamw":
             raise ConfigError(
