@@ -96,6 +96,7 @@ async function check() {
   if (!answer.ok || text !== input.value) return;
   const { posts, mistake, place } = await answer.json();
   typed.replaceChildren();
+  typed.classList.toggle("wrong", Boolean(mistake));
   if (mistake) {
     const lines = document.createElement("pre");
     lines.textContent = [mistake, place].filter(Boolean).join("\n");
@@ -103,7 +104,6 @@ async function check() {
   } else if (posts !== undefined) {
     typed.textContent = `${posts.toLocaleString("en")} post${posts === 1 ? "" : "s"}`;
   }
-  typed.classList.toggle("wrong", Boolean(mistake));
 }
 
 let pause = 0;
