@@ -28,8 +28,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hakubooru.errors import InputError
 from hakubooru.nearest import nearest
-from hakubooru.select.search import parse
-from hakubooru.select.step import GROUPINGS, MEASURES, WEIGHTS
+from hakubooru.select.danbooru import parse
+from hakubooru.select.steps import GROUPINGS, MEASURES, WEIGHTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -120,9 +120,9 @@ class RecipeStep:
             case "best_of_family":
                 return selection.best_of_family(self.value)
             case "keep":
-                return selection | selection.database.posts.among(self.value)
+                return selection | type(selection)(selection.database).among(self.value)
             case "drop":
-                return selection - selection.database.posts.among(self.value)
+                return selection - type(selection)(selection.database).among(self.value)
             case _:
                 step: Selection = getattr(selection, self.value)()
                 return step

@@ -8,9 +8,10 @@ from threading import Lock
 from typing import TYPE_CHECKING, Final
 
 from hakubooru.errors import InputError, SearchError
-from hakubooru.select.search import caveats, parse
-from hakubooru.select.search.syntax import All, Metatag, Name, Query, Term, all_of
-from hakubooru.select.search.syntax import without as negated
+from hakubooru.select.danbooru import caveats, parse
+from hakubooru.select.danbooru.grammar import All, Name, Query, Term, all_of
+from hakubooru.select.danbooru.grammar import without as negated
+from hakubooru.select.danbooru.metatags import Metatag
 
 if TYPE_CHECKING:
     from hakubooru.arrays import Ids

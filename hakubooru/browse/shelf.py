@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from hakubooru.image.header import LARGEST_BYTES
-from hakubooru.image.holding import LostArchiveError, index_of
+from hakubooru.image.holdings import LostArchiveError, index_of
 from hakubooru.image.index import StaleIndexError, TarIndex, read_indexed
-from hakubooru.image.names import StrangeNameError, post_id
-from hakubooru.image.remote import is_remote
+from hakubooru.image.layouts import StrangeNameError, is_remote, post_id
 from hakubooru.image.sources import Archive, find_archives
 from hakubooru.image.tar import DamagedTarError, is_compressed, read_tar
 
