@@ -17,7 +17,7 @@ from hakubooru.caption import PRESETS
 from hakubooru.curating import FILTERS, RecipeStep
 from hakubooru.errors import HakubooruError, InputError
 from hakubooru.export.sinks import SINKS
-from hakubooru.select.step import GROUPINGS, MEASURES, WEIGHTS
+from hakubooru.select.steps import GROUPINGS, MEASURES, WEIGHTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from hakubooru.browse.answers import term_of
-from hakubooru.select.columns import EXTENSIONS
-from hakubooru.select.search.metatags import ANSWERED
-from hakubooru.select.search.orders import ORDERS
-from hakubooru.store.schema import RATINGS, TAG_TYPES
+from hakubooru.select.danbooru.metatags import METATAGS
+from hakubooru.select.danbooru.orders import NONE, RANDOM, VALUES
+from hakubooru.store.schema import EXTENSIONS, RATINGS, TAG_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,9 +28,12 @@ SUGGESTIONS: Final = 12
 """How many suggestions there are at most."""
 _LARGEST_COUNT: Final = 50_000_000
 """Up to this many relations are counted where a file has no popularity of tags."""
+_METATAGS: Final = tuple(name for name, row in METATAGS.items() if not isinstance(row, str))
+"""The metatags that a file can answer: a text says what it lacks for the others."""
+_ORDERS: Final = tuple(name for name, node in VALUES.items() if not isinstance(node, str))
 _VALUES: Final = {
     "rating": RATINGS,
-    "order": tuple(name for name in ORDERS if not name.endswith("_desc")),
+    "order": ("id", "id_desc", RANDOM, NONE, *_ORDERS, *(f"{name}_asc" for name in _ORDERS)),
     "filetype": EXTENSIONS,
     "is": ("sfw", "nsfw", "deleted", "banned", "active", "parent", "child", "gold"),
     "has": ("image", "parent", "children", "source"),
@@ -71,7 +73,7 @@ class Completion:
             fitting = [each for each in _VALUES[name] if each.startswith(value)]
             return [Suggestion(f"{name}:{each}", "metatag") for each in fitting[:SUGGESTIONS]]
         metatags = [
-            Suggestion(f"{each}:", "metatag") for each in ANSWERED if len(name) > 1 and each.startswith(name)
+            Suggestion(f"{each}:", "metatag") for each in _METATAGS if len(name) > 1 and each.startswith(name)
         ]
         with self._lock:
             tags = self._names

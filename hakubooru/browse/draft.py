@@ -155,11 +155,12 @@ class Draft:
     def pick(self, kind: str, post: int) -> bool:
         """Keep or drop a post by its id, or take that back if it was kept or dropped so; return whether it is now."""
         with self._lock:
-            other = {"keep": "drop", "drop": "keep"}[kind]
             is_picked = post not in self.picked(kind)
-            self._change(lambda: (self._unpick(other, post), self._unpick(kind, post)))
+            for other in ("keep", "drop"):
+                self._unpick(other, post)
             if is_picked:
-                self._change(lambda: self._put(kind, post))
+                self._put(kind, post)
+            self._changed()
             return is_picked
 
     def picked(self, kind: str) -> frozenset[int]:

@@ -14,19 +14,18 @@ import numpy as np
 
 from hakubooru.browse.answers import term_of
 from hakubooru.caption import caption_format
+from hakubooru.engine.tag_counts import count_tags
 from hakubooru.image.bucket import Buckets
-from hakubooru.select.columns import EXTENSIONS
 from hakubooru.select.sampling import sample
-from hakubooru.select.scan import years
-from hakubooru.select.tag_counts import count_tags
-from hakubooru.store.schema import RATINGS, TAG_TYPES
+from hakubooru.store.reader import years
+from hakubooru.store.schema import EXTENSIONS, RATINGS, TAG_TYPES
 from hakubooru.store.sql import id_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from hakubooru.arrays import Ids, Values
-    from hakubooru.select.memory import CachedStore
+    from hakubooru.engine.cache import CachedStore
 
 _SCORES: Final = (0, 5, 10, 20, 35, 50, 100, 200)
 _MEGAPIXELS: Final = (0.25, 0.5, 1, 2, 4, 8)
@@ -65,7 +64,7 @@ class Facet:
 
 def facets(database: CachedStore, ids: Ids) -> list[Facet]:
     """Count posts by rating, quality, aspect bucket and file type; one or two columns are read for each."""
-    columns = database.memory.columns
+    columns = database.cache.columns
     places = np.searchsorted(columns.ids, ids)
     ratings = columns["rating"][places]
     sizes = columns["image_width"][places].astype(np.int64), columns["image_height"][places].astype(np.int64)
@@ -84,9 +83,9 @@ def facets(database: CachedStore, ids: Ids) -> list[Facet]:
 
 def charts(database: CachedStore, ids: Ids) -> list[Facet]:
     """Count posts by year, score and size, in the order of these."""
-    columns = database.memory.columns
+    columns = database.cache.columns
     places = np.searchsorted(columns.ids, ids)
-    found, posts = np.unique(years(database, ids), return_counts=True)
+    found, posts = np.unique(years(database, ids, few=columns.are_few(ids)), return_counts=True)
     by_year = [
         Entry(str(year), f"date:{year}", count)
         for year, count in zip(found.tolist(), posts.tolist(), strict=True)
@@ -120,7 +119,7 @@ def charts(database: CachedStore, ids: Ids) -> list[Facet]:
 
 def common_tags(database: CachedStore, ids: Ids) -> tuple[list[Facet], bool]:
     """The most common tags of each type, and whether their counts are exact or estimated from a sample."""
-    is_exact = len(ids) <= _COUNTED or database.memory.columns.know_tags()
+    is_exact = len(ids) <= _COUNTED or database.cache.columns.know_tags()
     some = ids if is_exact else sample(np.sort(ids), _COUNTED, 0)
     counts = count_tags(database, some)
     kinds = _kinds(database, len(counts))

@@ -10,8 +10,8 @@ import numpy as np
 
 from hakubooru.caption import PRESETS, Captioner
 from hakubooru.caption.format import KEEP
+from hakubooru.engine.families import families_of
 from hakubooru.image.bucket import Buckets
-from hakubooru.select.family import families_of
 from hakubooru.store.schema import TAG_TYPES
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from hakubooru.arrays import Ids
     from hakubooru.caption import CaptionFormat, Parts
-    from hakubooru.select.memory import CachedStore
+    from hakubooru.engine.cache import CachedStore
     from hakubooru.store.schema import Post, Tag
     from hakubooru.store.store import Store
 
@@ -106,10 +106,11 @@ def _type_of(part: str) -> str:
 
 def relatives(database: CachedStore, number: int) -> Ids:
     """The other posts of a post's family: those that parents and children connect, (N,) int64, ascending."""
-    columns = database.memory.columns
+    columns = database.cache.columns
     families = families_of(columns.ids, columns["parent_id"])
     place = int(np.searchsorted(columns.ids, number))
     if place == len(columns.ids) or columns.ids[place] != number:
         return np.empty(0, np.int64)
-    family: Ids = columns.ids[families == families[place]]
-    return family[family != number].astype(np.int64)
+    family = columns.ids[families == families[place]]
+    others: Ids = family[family != number]
+    return others

@@ -18,9 +18,9 @@ from hakubooru.browse.session import Session
 from hakubooru.browse.shelf import Shelf
 from hakubooru.browse.site import site
 from hakubooru.browse.thumbnails import Thumbnails
+from hakubooru.engine.sidecar import open_sidecar
 from hakubooru.errors import InputError
-from hakubooru.image.remote import is_remote
-from hakubooru.select.sidecar import open_sidecar
+from hakubooru.image.layouts import is_remote
 
 _SMALL: Final = 300_000
 """The largest id of a file whose searches take less than a tenth of a second without a sidecar."""
