@@ -170,7 +170,7 @@ def _start(session: Session, form: Form) -> None:
     if not session.draft.is_saved:
         session.draft.save()
     name = checked_name(session.draft.name)
-    session.exports.start(name, caption="", sink=form.get("sink", "folder"))
+    session.exports.start(name, sink=form.get("sink", "folder"))
 
 
 _CHANGES: Final[dict[str, Callable[[Session, Form], object]]] = {

@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 _STARTER: Final = "from hakubooru_cli.start import library; library()"
 _PROGRESS: Final = re.compile(r"([\d,]+) of ([\d,]+)")
 _TAIL: Final = 4000
+"""The most bytes of a log that are shown."""
+_INTERRUPTED: Final = (130, -signal.SIGINT, 0xC000013A)
+"""Exit codes of a command that Ctrl-C ended: its own, and those of Python before the command began."""
+_started_here: Final[dict[int, subprocess.Popen[bytes]]] = {}
+"""The processes that this one started, by their numbers: it is told their exit codes, and nobody else is."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,9 @@ class Export:
         """How it stands, in a word."""
         if self.is_running:
             return "running"
-        return {0: "finished", None: "ended", 130: "stopped"}.get(self.code, "failed")
+        if self.code in _INTERRUPTED:
+            return "stopped"
+        return {0: "finished", None: "ended"}.get(self.code, "failed")
 
 
 class Exports:
@@ -62,10 +69,9 @@ class Exports:
         self._database = database
         self._work = work
         self._images = images
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._lock = Lock()
 
-    def start(self, name: str, *, caption: str, sink: str) -> None:
+    def start(self, name: str, *, sink: str) -> None:
         """Export the saved recipe of a name into the folder of that name.
 
         Raises:
@@ -86,7 +92,6 @@ class Exports:
                 *(sys.executable, "-c", _STARTER, "export", str(self._database)),
                 *("--recipe", str(self._work / f"{name}.toml"), "--out", str(self._work / name)),
                 *("--sink", sink, "--prune"),
-                *(["--caption", caption] if caption else []),
                 *options,
             ]
             with (self._work / f"{name}.export.log").open("wb") as log:
@@ -99,7 +104,7 @@ class Exports:
                     cwd=self._work,
                     **_apart(),
                 )
-            self._processes[name] = process
+            _started_here[process.pid] = process
             started = _started(process.pid)
             with replacing(self._work / f"{name}.export.json") as beside:
                 beside.write_text(json.dumps({"pid": process.pid, "started": started}), encoding="utf-8")
@@ -120,8 +125,8 @@ class Exports:
             pid, started = int(about["pid"]), float(about["started"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        process = self._processes.get(name)
-        code = process.poll() if process is not None and process.pid == pid else None
+        process = _started_here.get(pid)
+        code = None if process is None else process.poll()
         is_running = code is None and _started(pid) == started and started > 0
         log = self._log(name)
         progress = _PROGRESS.findall(log)

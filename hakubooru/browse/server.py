@@ -76,7 +76,7 @@ class Browser:
             draft = Draft(database, work.absolute())
             if recipe is not None:
                 draft.load(recipe)
-            session = Session(
+            self.session = Session(
                 database=database,
                 posts=database.posts if posts is None else posts,
                 shelf=shelf,
@@ -94,7 +94,7 @@ class Browser:
             name = f"[{name}]" if ":" in name else name
             self.url = f"http://{name}:{listening.getsockname()[1]}/"
             self._first = _address(self.url, query, self.token)
-            app = site(session, host=host, token=self.token)
+            app = site(self.session, host=host, token=self.token)
             config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", ws="none")
             self._server = uvicorn.Server(config)
             self._thread = threading.Thread(target=self._server.run, args=([listening],), daemon=True)
