@@ -117,16 +117,21 @@ def charts(database: CachedStore, ids: Ids) -> list[Facet]:
     ]  # fmt: skip
 
 
-def common_tags(database: CachedStore, ids: Ids) -> tuple[list[Facet], bool]:
-    """The most common tags of each type, and whether their counts are exact or estimated from a sample."""
+def common_tags(database: CachedStore, ids: Ids, kinds: Values) -> tuple[list[Facet], bool]:
+    """The most common tags of each type, and whether their counts are exact or estimated from a sample.
+
+    Args:
+        database: the file.
+        ids: posts of the file, (N,) int64.
+        kinds: the type of each tag, as `tag_kinds` reads it.
+    """
     is_exact = len(ids) <= _COUNTED or database.cache.columns.know_tags()
     some = ids if is_exact else sample(np.sort(ids), _COUNTED, 0)
     counts = count_tags(database, some)
-    kinds = _kinds(database, len(counts))
     scale = 1 if is_exact else len(ids) / len(some)
     shown = []
     for kind, top in _TOP.items():
-        of_kind = np.flatnonzero((kinds == TAG_TYPES.index(kind)) & (counts > 0))
+        of_kind = np.flatnonzero((kinds[: len(counts)] == TAG_TYPES.index(kind)) & (counts[: len(kinds)] > 0))
         best = of_kind[np.argsort(-counts[of_kind], kind="stable")[:top]]
         names = dict(
             database.rows(
@@ -212,8 +217,9 @@ def _buckets() -> tuple[list[str], list[str], Values]:
     return names, terms, of_ratio
 
 
-def _kinds(database: CachedStore, tags: int) -> Values:
+def tag_kinds(database: CachedStore) -> Values:
     """The type of each tag, by the tag's id, (T,) int8; -1 where there is none."""
+    tags = int(database.scalar("SELECT ifnull(MAX(id), 0) FROM tag")) + 1
     kinds = np.full(tags, -1, np.int8)
     rows = database.rows("SELECT id, type FROM tag")
     numbers = np.array([(number, kind) for number, kind in rows if 0 <= number < tags], np.int64).reshape(

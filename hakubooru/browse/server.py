@@ -6,7 +6,7 @@ import secrets
 import socket
 import threading
 import webbrowser
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
@@ -19,7 +19,7 @@ from hakubooru.browse.shelf import Shelf
 from hakubooru.browse.site import site
 from hakubooru.browse.thumbnails import Thumbnails
 from hakubooru.engine.sidecar import open_sidecar
-from hakubooru.errors import InputError
+from hakubooru.errors import HakubooruError, InputError
 from hakubooru.image.layouts import is_remote
 
 _SMALL: Final = 300_000
@@ -99,6 +99,7 @@ class Browser:
             self._server = uvicorn.Server(config)
             self._thread = threading.Thread(target=self._server.run, args=([listening],), daemon=True)
             self._thread.start()
+            threading.Thread(target=self._warm, daemon=True).start()
             self._open = stack.pop_all()
 
     @property
@@ -120,6 +121,11 @@ class Browser:
         self._server.should_exit = True
         self._thread.join()
         self._open.close()
+
+    def _warm(self) -> None:
+        """Read the names of all tags, which takes some seconds in a large file, before they are needed."""
+        with suppress(HakubooruError):  # the browser may be closed meanwhile
+            self.session.completion.suggestions("a")
 
     def __enter__(self) -> Self:
         return self

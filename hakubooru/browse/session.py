@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from hakubooru.browse.answers import Answer, Searches
+from hakubooru.browse.facets import tag_kinds
 from hakubooru.browse.shelf import NoImageError
 
 if TYPE_CHECKING:
+    from hakubooru.arrays import Values
     from hakubooru.browse.completion import Completion
     from hakubooru.browse.draft import Draft
     from hakubooru.browse.exports import Exports
@@ -41,6 +44,11 @@ class Session:
     is_quick: bool
     """Whether a search takes so little that it is run while it is being typed."""
     searches: Searches = field(default_factory=Searches)
+
+    @cached_property
+    def kinds(self) -> Values:
+        """The type of each tag, by the tag's id, (T,) int8."""
+        return tag_kinds(self.database)
 
     def answer(self, text: str, *, in_draft: bool = False) -> Answer:
         """Search the posts, or those of the data set; the errors are those of `Searches.answer`."""

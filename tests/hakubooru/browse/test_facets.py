@@ -12,7 +12,7 @@ from booru import TAGS, post_row, write
 from gallery import ODD
 from hakubooru.browse import facets as module
 from hakubooru.browse.answers import narrowed
-from hakubooru.browse.facets import charts, common_tags, facets
+from hakubooru.browse.facets import charts, common_tags, facets, tag_kinds
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def db(tmp_path_factory):
 @pytest.mark.parametrize("search", ["", "solo", "1girl or comic", "id:1"])
 def test_a_count_is_what_the_narrowed_search_finds(db, search):
     ids = db.posts.search(search).to_ids()
-    tags, is_exact = common_tags(db, ids)
+    tags, is_exact = common_tags(db, ids, tag_kinds(db))
     assert is_exact
     entries = [entry for facet in (*facets(db, ids), *charts(db, ids), *tags) for entry in facet.entries]
     assert [entry.posts for entry in entries] == [
@@ -66,12 +66,12 @@ def test_every_post_is_counted_once(db):
 def test_nothing_has_nothing_in_common(db):
     nothing = np.empty(0, np.int64)
     assert [facet.entries for facet in (*facets(db, nothing), *charts(db, nothing))] == [()] * 7
-    assert common_tags(db, nothing) == ([], True)
+    assert common_tags(db, nothing, tag_kinds(db)) == ([], True)
 
 
 def test_many_posts_are_estimated_from_some(db, monkeypatch):
     monkeypatch.setattr(module, "_COUNTED", 100)
-    tags, is_exact = common_tags(db, db.posts.to_ids())
+    tags, is_exact = common_tags(db, db.posts.to_ids(), tag_kinds(db))
     assert not is_exact
     estimate = {entry.words: entry.posts for facet in tags for entry in facet.entries}["solo"]
     assert abs(estimate - db.posts.search("solo").count()) < 60
