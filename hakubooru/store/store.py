@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from peewee import SchemaManager, SqliteDatabase
 
 from hakubooru.errors import InputError
+from hakubooru.store.about import ABOUT_TABLE, About, read_about
 from hakubooru.store.column_types import check_numbers, has_dates_in_utc
 from hakubooru.store.layout import LAYOUT, check_file, check_generation, read_layout, sqlite_uri
 from hakubooru.store.schema import MODELS, Post, Tag
@@ -57,7 +58,7 @@ def lay_out(path: Path, also: Sequence[str] = ()) -> None:
             return
         for model in MODELS:
             SchemaManager(model, connection).create_all(safe=False)
-        for statement in (f"PRAGMA user_version = {LAYOUT}", *also):
+        for statement in (ABOUT_TABLE, f"PRAGMA user_version = {LAYOUT}", *also):
             connection.execute_sql(statement)
 
 
@@ -71,6 +72,7 @@ class Store:
     def __init__(self, path: Path, *, writable: bool = False) -> None:
         self.path = path
         self.writable = writable
+        self._about: About | None = None
         check_file(path, writable=writable)
         self.peewee = _Connections(self, sqlite_uri(path, writable=writable))
         try:
@@ -92,6 +94,14 @@ class Store:
         """
         connection: sqlite3.Connection = self.peewee.connection()  # type: ignore[no-untyped-call]
         return connection
+
+    @property
+    def about(self) -> About:
+        """The site of the posts, and which values are not known; read once."""
+        if self._about is None:
+            with explained(self.path):
+                self._about = read_about(self.connection())
+        return self._about
 
     def execute(self, query: Any) -> Iterator[Any]:
         """Run a peewee query on this file and iterate over its rows; each row refers to this database.

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 ALIAS_TABLE: Final = 'CREATE TABLE IF NOT EXISTS "tagalias" ("alias" VARCHAR(255) NOT NULL PRIMARY KEY, "name" VARCHAR(255) NOT NULL)'
 """The statement that creates the table of tag aliases. Published files lack it, and other programs ignore it."""
 
+IMPLICATION_TABLE: Final = (
+    'CREATE TABLE IF NOT EXISTS "tagimplication" ("name" VARCHAR(255) NOT NULL, "implied" VARCHAR(255) NOT NULL, '
+    'PRIMARY KEY ("name", "implied")) WITHOUT ROWID'
+)
+"""The statement that creates the table of tag implications: a post with the tag `name` has `implied` too."""
+
 ALIAS_LAYOUT: Final = 1
 """The `PRAGMA user_version` of a file that has the table of aliases; the published layout has 0."""
 
