@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -18,35 +19,36 @@ _LARGEST: Final = 32 * 2**20
 Values = list[Any]
 
 
-class Batch(Protocol):
+class Batch(ABC):
     """Some records of a source."""
 
-    unit: str
-    """The kind of place: "line", "item", "row" or "file"."""
     name: str
     """The name of the file that the records are from."""
+    unit: str
+    """The kind of place: "line", "item", "row" or "file"."""
 
+    @abstractmethod
     def __len__(self) -> int: ...
 
+    @abstractmethod
     def keys(self) -> set[str]:
         """The keys of the records; a key of an object in a record has the two keys joined by a dot."""
-        ...
 
+    @abstractmethod
     def column(self, key: str) -> Values | None:
         """The value of a key in each record, None where it has none; None if no record has the key."""
-        ...
 
+    @abstractmethod
     def number(self, place: int) -> int:
         """The number of a record in its file, from 1."""
-        ...
 
+    @abstractmethod
     def record(self, place: int) -> Any:
         """A record as it was read, to be shown."""
-        ...
 
 
 @dataclass
-class Rows:
+class Rows(Batch):
     """Some rows of a table."""
 
     columns: dict[str, Values]
@@ -77,7 +79,7 @@ class Rows:
 
 
 @dataclass
-class Objects:
+class Objects(Batch):
     """Some objects of a JSON text."""
 
     entries: list[Entry]

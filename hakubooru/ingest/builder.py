@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from hakubooru.errors import DatabaseFileError, DumpError, IncompleteError
-from hakubooru.ingest.batches import Objects, Rows
+from hakubooru.ingest.batches import Batch
 from hakubooru.ingest.dumps import find_dumps
 from hakubooru.ingest.maps import COLUMNS, read_map
 from hakubooru.ingest.posts import PostWriter
@@ -30,7 +30,6 @@ from hakubooru.store.writing import transaction
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from hakubooru.ingest.batches import Batch
     from hakubooru.ingest.dumps import Dump
     from hakubooru.ingest.maps import RecordMap
     from hakubooru.store.sites import Site
@@ -264,7 +263,7 @@ class _Source:
             if isinstance(batch, TagRows):
                 columns = (batch.columns[name] for name in ("name", "type", "id"))
                 self._known += [KnownTag(*values) for values in zip(*columns, strict=True)]
-            elif isinstance(batch, (Objects, Rows)):
+            elif isinstance(batch, Batch):
                 yield from self._valid(batch, rejects)
             else:
                 reason = batch.reason or "the record must be an object with the fields of a post"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from hakubooru.errors import DumpError
-from hakubooru.ingest.batches import Objects, Rows, in_batches
+from hakubooru.ingest.batches import Batch, in_batches
 from hakubooru.ingest.json_text import read_json
 from hakubooru.ingest.relational import (
     POST,
@@ -33,9 +33,8 @@ from hakubooru.ingest.tabular import (
 from hakubooru.ingest.unpack import Leaf, Readable, damage_explained, leaves
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
-    from hakubooru.ingest.batches import Batch
     from hakubooru.ingest.json_text import Entry
     from hakubooru.ingest.relational import Tables
     from hakubooru.ingest.tabular import Choose
@@ -68,7 +67,7 @@ class Dump:
         self._tables = tables
         self._sizes = [file.stat().st_size for file in files]
         self._done = 0
-        self._raw: IO[bytes] | None = None
+        self._raw: io.BufferedReader | None = None
         self._share = 0.0
 
     @property
@@ -80,7 +79,7 @@ class Dump:
         """How many bytes of the files have been read."""
         if self._raw is None or self._raw.closed:
             return self._done
-        return self._done + (self._raw.tell() or int(self._share))
+        return self._done + (self._raw.raw.tell() or int(self._share))
 
     def keys(self) -> set[str]:
         """The keys of the first records; empty if there are none."""
@@ -91,13 +90,13 @@ class Dump:
         try:
             with closing(self.batches(stop)) as batches:
                 for batch in batches:
-                    if isinstance(batch, (Objects, Rows)):
+                    if isinstance(batch, Batch):
                         return batch.keys()
         except _FirstKeys as first:
             return first.keys
         return set()
 
-    def batches(self, choose: Choose, headless: Sequence[str] = ()) -> Iterator[Batch | Entry]:
+    def batches(self, choose: Choose, headless: Sequence[str] = ()) -> Generator[Batch | Entry, None, None]:
         """Iterate over batches of records, and over single entries that are not records.
 
         Args:
@@ -116,9 +115,9 @@ class Dump:
         is_folder = len(self.files) != 1 or self.files[0] != self.path
         has_records = False
         for file, size in zip(self.files, self._sizes, strict=True):
-            with damage_explained(file), open_bytes(file) as raw:
-                self._raw = raw
-                for leaf in leaves(file, raw, size):
+            with damage_explained(file), open_bytes(file) as stream:
+                self._raw = stream
+                for leaf in leaves(file, stream, size):
                     if _is_beside(leaf):
                         self.passed_over += 1
                         continue
@@ -247,20 +246,20 @@ def _recoded(stream: IO[bytes], encoding: str) -> Callable[[int], bytes]:
 
 
 @contextmanager
-def open_bytes(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file for a `with` statement, without a buffer.
+def open_bytes(path: Path) -> Iterator[io.BufferedReader[Any]]:
+    """Open a file for a `with` statement.
 
     Raises:
         DumpError: the file does not exist or cannot be read.
     """
     try:
-        raw = path.open("rb", buffering=0)
+        stream = io.BufferedReader(path.open("rb", buffering=0), 2**20)
     except FileNotFoundError as error:
         raise DumpError(f"{path} does not exist; name a dump of posts") from error
     except OSError as error:
         raise DumpError(f"{path} cannot be read: {error.strerror}") from error
-    with raw:
-        yield raw
+    with stream:
+        yield stream
 
 
 def find_dumps(paths: Sequence[Path]) -> list[Dump]:
@@ -275,8 +274,8 @@ def find_dumps(paths: Sequence[Path]) -> list[Dump]:
         if path.is_dir():
             dumps.append(_of_folder(path))
             continue
-        with open_bytes(path) as raw:
-            role = _role(path) if raw.read(4) == _PARQUET else None
+        with open_bytes(path) as stream:
+            role = _role(path) if stream.read(4) == _PARQUET else None
         if role is not None:
             single[role] = path
         else:

@@ -131,13 +131,14 @@ class ConnectedTables:
 
     def pairs(self) -> Iterator[tuple[Numbers, Numbers]]:
         """The posts and tags of the relations, in the order of the file."""
-        cursor = self.connection.execute(f"SELECT post_id, tag_id FROM {RELATION}")
-        if isinstance(cursor, sqlite3.Cursor):
+        query = f"SELECT post_id, tag_id FROM {RELATION}"
+        if isinstance(self.connection, sqlite3.Connection):
+            cursor = self.connection.execute(query)
             while rows := cursor.fetchmany(_PAIRS):
                 posts, tags = np.array(rows).T
                 yield posts, tags
         else:
-            yield from map(_numbers, cursor.to_arrow_reader(_PAIRS))
+            yield from map(_numbers, self.connection.sql(query).to_arrow_reader(_PAIRS))
 
 
 @contextmanager

@@ -89,7 +89,7 @@ def read_csv(stream: IO[bytes], name: str, choose: Choose, headless: Sequence[st
         first = text.readline()
         delimiter = max(DELIMITERS, key=first.count)
         reader = csv.reader(chain([first], text), delimiter=delimiter, strict=True)
-        rows = (row for row in reader if row)
+        rows: Iterator[list[str]] = (row for row in reader if row)
         heading = next(rows)
         if headless and not set(headless) & set(heading):
             rows, heading = chain([heading], rows), list(headless)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from hakubooru.errors import DumpError
-from hakubooru.ingest.batches import Batch, Objects, Rows
+from hakubooru.ingest.batches import Batch
 from hakubooru.ingest.dumps import find_dumps
 from hakubooru.ingest.sets import unknown_keys
 from hakubooru.store.sites import E621, TAG_TYPES
@@ -64,7 +64,7 @@ def read_tag_list(path: Path, site: Site) -> Iterator[KnownTag | KnownPair]:
     """
     for dump in find_dumps([path]):
         for batch in dump.batches(sorted, headless=HEADLESS):
-            if not isinstance(batch, (Objects, Rows)):
+            if not isinstance(batch, Batch):
                 reason = batch.reason or "a tag must be an object with a name and a category"
                 raise _refusal(str(path), batch.unit, batch.number, reason)
             yield from _read(path, batch, site)

@@ -128,7 +128,7 @@ def damage_explained(path: Path) -> Iterator[None]:
         raise DumpError(f"{path} is cut off or damaged ({error}); download or copy it again") from error
 
 
-def leaves(path: Path, raw: IO[bytes], size: int) -> Iterator[Leaf]:
+def leaves(path: Path, stream: io.BufferedReader, size: int) -> Iterator[Leaf]:
     """Iterate over the files in a file: itself, what its compression holds, or the members of its archive.
 
     Each must be read before the next one is asked for.
@@ -136,8 +136,7 @@ def leaves(path: Path, raw: IO[bytes], size: int) -> Iterator[Leaf]:
     Raises:
         DumpError: the file unpacks to too much, or needs a library that is not installed.
     """
-    leaf = Leaf(str(path), io.BufferedReader(cast("io.RawIOBase", raw), _BUFFER), path)
-    yield from _unpacked(leaf, Budget(path, size), path)
+    yield from _unpacked(Leaf(str(path), stream, path), Budget(path, size), path)
 
 
 def _unpacked(leaf: Leaf, budget: Budget, path: Path) -> Iterator[Leaf]:
@@ -145,7 +144,7 @@ def _unpacked(leaf: Leaf, budget: Budget, path: Path) -> Iterator[Leaf]:
     name = next((name for name, marks in _MARKS.items() if head.startswith(marks)), "")
     if head[_TAR_MAGIC_AT:].startswith(_TAR_MAGIC):
         name = "tar"
-    elif not name and leaf.name.endswith((".br", ".brotli")):
+    elif not name and leaf.name.endswith(".br") and "brotli" not in leaf.packing:
         name = "brotli"
     if not name:
         yield leaf
@@ -245,7 +244,7 @@ def _tar(leaf: Leaf, budget: Budget) -> Iterator[tuple[str, IO[bytes]]]:  # noqa
             content = archive.extractfile(member) if member.isfile() else None
             if content is not None:
                 yield f"{leaf.name}/{member.name}", content
-            archive.members = []  # a tar of a million files would keep a record of each
+            archive.members = []  # type: ignore[attr-defined] # a tar of a million files would keep a record of each
 
 
 def _zip(leaf: Leaf, budget: Budget) -> Iterator[tuple[str, IO[bytes]]]:  # noqa: ARG001 - one signature for all

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from hakubooru.errors import DumpError
-from hakubooru.ingest.taglist import KnownPair, KnownTag, read_tag_list
-from hakubooru.store.sites import DANBOORU, E621, GELBOORU
+from hakubooru.ingest.taglist import KnownTag, read_tag_list
+from hakubooru.store.sites import DANBOORU
 
 DATA = Path(__file__).parents[2] / "data"
 
@@ -64,9 +64,15 @@ def test_a_csv_may_have_headings_or_not(tmp_path, data):
 
 
 BAD = {
-    "category of another booru": ("a,0\nb,6\n", "line 2: category '6' is not one of danbooru's: 0 general, 1 artist"),
+    "category of another booru": (
+        "a,0\nb,6\n",
+        "line 2: category '6' is not one of danbooru's: 0 general, 1 artist",
+    ),
     "no category": ("a,0\nb\n", "line 2: category '' is not one of danbooru's"),
-    "another table": ("id;name\n1;a\n", "has records with the keys id, name, and must have name and category"),
+    "another table": (
+        "id;name\n1;a\n",
+        "has records with the keys id, name, and must have name and category",
+    ),
     "no name": (",0\n", "line 1: '' is not a tag name"),
     "space in a name": ("long hair,0\n", "line 1: 'long hair' is not a tag name"),
     "open quote": ('a,0\n"b,0\n', "line 2"),
