@@ -22,6 +22,9 @@ from hakubooru.store.sites import TAG_TYPES as TAG_TYPES  # noqa: PLC0414
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+EXTENSIONS: Final = ("jpg", "png", "gif", "webp", "avif", "mp4", "webm", "zip", "swf")
+"""The values of `post.file_ext` that Danbooru has."""
+
 
 def enum_number(names: Sequence[str], value: str | int) -> int:
     """The index of a name in `names`; `value` may be the name, its first letter if that is unique, or the index.
