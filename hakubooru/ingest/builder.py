@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from hakubooru.ingest.dumps import Dump
     from hakubooru.ingest.maps import RecordMap
+    from hakubooru.ingest.posts import Written
     from hakubooru.store.sites import Site
 
     PathLike = str | os.PathLike[str]
@@ -219,8 +221,18 @@ def _write(source: _Source, writer: PostWriter, rejects: Rejects, counts: Counte
         while batch := list(islice(records, BATCH)):
             with transaction(writer.connection):
                 _learn(writer.tag_ids, source.known_tags())
-                counts.update(vars(writer.write(batch)))
+                counts.update(vars(_written(writer, batch)))
             bar.update(dump.bytes_read() - bar.n)
+
+
+def _written(writer: PostWriter, batch: Sequence[Record]) -> Written:
+    try:
+        return writer.write(batch)
+    except sqlite3.IntegrityError as error:
+        raise DatabaseFileError(
+            f"the database has an older layout, in which every value is known ({error}): run `hakubooru db migrate` on it, "
+            "then the same command again"
+        ) from error
 
 
 class _Source:

@@ -6,11 +6,14 @@ The numbers are shared by all sites, so that a search means the same number in e
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
 
 from hakubooru.errors import InputError
 from hakubooru.nearest import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 RATINGS: Final = ("general", "sensitive", "questionable", "explicit")
 """The names of `post.rating`; the file stores the index of a name."""
@@ -37,6 +40,8 @@ class Site:
     """The type for each number that the site itself gives to a type."""
     categories_by_name: dict[str, str]
     """The type for each word that the site's lists of tags use, where they have words."""
+    rating_labels: Mapping[str, str] = field(default_factory=dict)
+    """The rating whose caption labels stand for another's, by the other's name, where the site means it so."""
     quality_scale: bool = False
     """Whether the published percentiles of favourites were measured on this site."""
 
@@ -67,6 +72,7 @@ DANBOORU: Final = Site(
 E621: Final = Site(
     name="e621",
     ratings=("", "safe", "questionable", "explicit"),
+    rating_labels={"sensitive": "general"},
     tag_types=(
         *("general", "artist", "character", "copyright", "meta"),
         *("species", "lore", "contributor", "invalid"),

@@ -72,12 +72,14 @@ class Store:
     def __init__(self, path: Path, *, writable: bool = False) -> None:
         self.path = path
         self.writable = writable
-        self._about: About | None = None
         check_file(path, writable=writable)
         self.peewee = _Connections(self, sqlite_uri(path, writable=writable))
         try:
-            check_generation(path, read_layout(self.connection(), path))
+            layout = read_layout(self.connection(), path)
+            check_generation(path, layout)
             with explained(path):
+                self.about = read_about(self.connection()) if "about" in layout else About()
+                """The site of the posts, and which values are not known."""
                 check_numbers(path, self.connection())
             if writable:
                 # A file in WAL mode has a log beside it, and cannot be opened on a read-only disk.
@@ -94,14 +96,6 @@ class Store:
         """
         connection: sqlite3.Connection = self.peewee.connection()  # type: ignore[no-untyped-call]
         return connection
-
-    @property
-    def about(self) -> About:
-        """The site of the posts, and which values are not known; read once."""
-        if self._about is None:
-            with explained(self.path):
-                self._about = read_about(self.connection())
-        return self._about
 
     def execute(self, query: Any) -> Iterator[Any]:
         """Run a peewee query on this file and iterate over its rows; each row refers to this database.
