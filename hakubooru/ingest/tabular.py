@@ -77,7 +77,7 @@ def read_csv(stream: IO[bytes], name: str, choose: Choose, headless: Sequence[st
         stream: the text, in UTF-8.
         name: the name of the file, for messages.
         choose: takes the headings and returns those of the columns that are to be read.
-        headless: the columns of a CSV whose first line has none of these headings. Such a list may have short lines.
+        headless: the columns of a CSV whose first line has a number, and so no headings. Its lines may be short.
 
     Raises:
         DumpError: a line is not CSV, or the text is not UTF-8.
@@ -91,7 +91,7 @@ def read_csv(stream: IO[bytes], name: str, choose: Choose, headless: Sequence[st
         reader = csv.reader(chain([first], text), delimiter=delimiter, strict=True)
         rows: Iterator[list[str]] = (row for row in reader if row)
         heading = next(rows)
-        if headless and not set(headless) & set(heading):
+        if headless and any(map(str.isdecimal, heading)):
             rows, heading = chain([heading], rows), list(headless)
         chosen = set(choose(set(heading)))
         places = {column: place for place, column in enumerate(heading) if column in chosen}
