@@ -151,7 +151,7 @@ def _check_text(key: str, value: str) -> None:
     if key == "zone":
         try:
             ZoneInfo(value)
-        except (ValueError, OSError) as error:
+        except (KeyError, ValueError, OSError) as error:
             raise InputError(
                 f"zone is {value!r}; it must be a time zone such as UTC or America/New_York"
             ) from error

@@ -103,10 +103,11 @@ class Budget:
 
 
 class Readable(io.RawIOBase):
-    """A raw stream over a function that returns up to so many bytes, and none at the end."""
+    """A raw stream over a function that returns about so many bytes, and none at the end."""
 
     def __init__(self, read: Callable[[int], bytes]) -> None:
         self._read = read
+        self._rest = b""
 
     def readable(self) -> bool:
         """Whether the stream can be read: always."""
@@ -114,9 +115,10 @@ class Readable(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         """Read into a buffer and return the number of bytes."""
-        data = self._read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
+        data = self._rest or self._read(len(buffer))
+        count = min(len(data), len(buffer))
+        buffer[:count], self._rest = data[:count], data[count:]
+        return count
 
 
 @contextmanager
@@ -158,7 +160,9 @@ def _unpacked(leaf: Leaf, budget: Budget, path: Path) -> Iterator[Leaf]:
         stream = _STREAMS[name](leaf)
         members = iter([(leaf.name, stream)])
     for member, content in members:
-        counted = Readable(_counted(content, budget))
+        # A tar is as large as its members, and a 7z declares how large they are: they are counted already.
+        is_counted = name in ("tar", "7z")
+        counted = Readable(content.read if is_counted else _counted(content, budget))
         inner = Leaf(member, io.BufferedReader(counted, _BUFFER), None, packing)
         if name == "tar" and len(leaf.packing) == 0 and not inner.head:
             continue  # an empty member
@@ -196,17 +200,17 @@ def _brotli(leaf: Leaf) -> IO[bytes]:
         def __init__(self) -> None:
             self._inner = brotli.Decompressor()
             self.unused_data = b""
+            self.needs_input = True
 
         @property
         def eof(self) -> bool:
             return bool(self._inner.is_finished())
 
-        @property
-        def needs_input(self) -> bool:
-            return bool(self._inner.can_accept_more_data())
-
         def decompress(self, data: bytes, max_length: int) -> bytes:
-            return bytes(self._inner.process(data, output_buffer_limit=max_length))
+            output: bytes = self._inner.process(data, output_buffer_limit=max_length)
+            # The library's own `can_accept_more_data` is true while it still has output.
+            self.needs_input = not output
+            return output
 
     return _decompressed(leaf.stream, Decompressor, brotli.error)
 
