@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from hakubooru.errors import DatabaseFileError, DumpError, IncompleteError
 from hakubooru.ingest.batches import Batch
+from hakubooru.ingest.download import local_paths
 from hakubooru.ingest.dumps import find_dumps
 from hakubooru.ingest.maps import COLUMNS, read_map
 from hakubooru.ingest.posts import PostWriter
@@ -123,7 +124,8 @@ def build(
     year is not certain, unless the set says in which zone it writes.
 
     Args:
-        dumps: files and folders of posts.
+        dumps: files and folders of posts, or addresses of them (`hf://datasets/OWNER/NAME/…`, `https://…`), which are
+            downloaded whole and kept in a cache.
         out: the path of the database.
         tags: lists of tags, which have types and perhaps ids (any other tag gets an id above the largest of these); and
             lists of aliases and implications.
@@ -138,10 +140,11 @@ def build(
         IncompleteError: a record is bad and `strict` is set, or the disk is full.
     """
     started = time.perf_counter()
-    paths = [Path(dump) for dump in dumps]
+    paths = [path for dump in dumps for path in local_paths(dump)]
     if not paths:
         raise DumpError("build() needs at least one dump: build(['posts.json'], 'posts.db')")
-    lists = [tags] if isinstance(tags, str | os.PathLike) else tags or ()
+    names = [tags] if isinstance(tags, str | os.PathLike) else tags or ()
+    lists = [path for name in names for path in local_paths(name)]
     # A mistyped name and an unknown set show before anything is written.
     sources = [
         _Source(dump, _map_of(dump, map), strict=strict, old_ratings=old_ratings)
@@ -155,7 +158,7 @@ def build(
         tag_ids = TagIds(target.connection)
         with transaction(target.connection):
             for path in lists:
-                _learn(tag_ids, read_tag_list(Path(path), site))
+                _learn(tag_ids, read_tag_list(path, site))
         writer = PostWriter(target.connection, tag_ids)
         for source in sources:
             _write(source, writer, rejects, counts)

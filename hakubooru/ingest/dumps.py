@@ -47,7 +47,7 @@ _WIDE: Final = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
-_ENDINGS: Final = (
+ENDINGS: Final = (
     *("json", "jsonl", "ndjson", "csv", "tsv", "parquet", "db", "sqlite", "sqlite3", "duckdb"),
     *("gz", "xz", "bz2", "zst", "br", "7z", "tar", "tgz"),
 )
@@ -287,7 +287,7 @@ def _of_folder(path: Path) -> Dump:
     files = sorted(
         file
         for file in path.rglob("*")
-        if file.is_file() and not file.name.startswith(".") and file.suffix.lstrip(".").lower() in _ENDINGS
+        if file.is_file() and not file.name.startswith(".") and file.suffix.lstrip(".").lower() in ENDINGS
     )
     if not files:
         raise DumpError(
