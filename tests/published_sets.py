@@ -6,6 +6,7 @@ A set is written from posts of Danbooru's API; `KEPT` says which columns of the 
 from __future__ import annotations
 
 import bz2
+import csv
 import gzip
 import io
 import json
@@ -493,6 +494,7 @@ SETS: dict[str, Published] = {
             ),
         }.items()
     },
+    "CSV": Published(lambda folder, some: write(folder / "posts.csv", as_csv(some))),
     "lines in posts.zip": Published(lambda folder, some: zipped(folder / "posts.zip", lines(some))),
     "lines in posts.7z": Published(lambda folder, some: seven_zipped(folder / "posts.7z", lines(some))),
     "lines in UTF-16": Published(
@@ -534,6 +536,20 @@ def sidecar(folder: Path, post: dict[str, Any]) -> None:
     name = f"danbooru_{post['id']}_{post['id']:032x}.jpg"
     write(folder / name, b"\xff\xd8\xff no picture")
     write(folder / f"{name}.json", json.dumps(gallery_dl(post), indent=4, ensure_ascii=False).encode())
+
+
+def as_csv(some: list[dict[str, Any]]) -> bytes:
+    file = io.StringIO(newline="")
+    flags = {True: "t", False: "f", None: ""}
+    rows = [
+        [
+            flags[value] if value is None or isinstance(value, bool) else value
+            for value in shard_row(post).values()
+        ]
+        for post in some
+    ]
+    csv.writer(file).writerows([shard_row(some[0]), *rows])
+    return file.getvalue().encode("utf-8-sig")
 
 
 def zipped(path: Path, data: bytes) -> list[Path]:

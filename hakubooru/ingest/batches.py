@@ -26,6 +26,8 @@ class Batch(ABC):
     """The name of the file that the records are from."""
     unit: str
     """The kind of place: "line", "item", "row" or "file"."""
+    is_text: bool = False
+    """Whether all values are texts, as in a CSV, and an empty one stands for no value."""
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -57,6 +59,7 @@ class Rows(Batch):
     """The number of the first row, from 1."""
     name: str
     unit: str = "row"
+    is_text: bool = False
 
     def __len__(self) -> int:
         return self.count
@@ -153,8 +156,10 @@ def in_batches(entries: Iterable[Entry], name: str) -> Iterator[Objects | Entry]
 
 
 def rows_of(
-    columns: Sequence[str], rows: Sequence[Sequence[Any]], first: int, name: str, unit: str = "row"
+    columns: Sequence[str], rows: Sequence[Sequence[Any]], first: int, name: str, *, of_csv: bool = False
 ) -> Rows:
     """Make a batch of tuples."""
     values = [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in columns]
-    return Rows(dict(zip(columns, values, strict=True)), len(rows), first, name, unit)
+    return Rows(
+        dict(zip(columns, values, strict=True)), len(rows), first, name, "line" if of_csv else "row", of_csv
+    )

@@ -27,8 +27,14 @@ _WHOLE_TEXT: Final = re.compile(r"[+-]?[0-9]{1,19}(\.0)?")
 _EXPECTED_DATE: Final = "a date such as 2005-05-23T23:35:31.000-04:00"
 
 
-def readers(columns: tuple[str, ...], by: RecordMap) -> dict[str, Callable[[Any], Any]]:
-    """The function that reads each column of the file, for the records of a map."""
+def readers(columns: tuple[str, ...], by: RecordMap, *, of_texts: bool) -> dict[str, Callable[[Any], Any]]:
+    """The function that reads each column of the file, for the records of a map.
+
+    Args:
+        columns: the columns of the file.
+        by: the map.
+        of_texts: whether numbers and flags may be texts, and an empty text stands for no value.
+    """
     table: dict[str, Callable[[Any], Any]] = {
         "id": _id_in_path(by.id_pattern) if by.id_pattern else _post_id,
         "source": _source,
@@ -45,7 +51,7 @@ def readers(columns: tuple[str, ...], by: RecordMap) -> dict[str, Callable[[Any]
         column: table.get(column, _flag if column.startswith(("has_", "is_")) else _whole)
         for column in columns
     }
-    return {column: _of_text(read) for column, read in chosen.items()} if by.texts else chosen
+    return {column: _of_text(read) for column, read in chosen.items()} if of_texts else chosen
 
 
 def kind_of(value: object) -> str:

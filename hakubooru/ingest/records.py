@@ -61,7 +61,7 @@ class RecordReader:
 
     def __init__(self, by: RecordMap) -> None:
         self.map = by
-        self._readers = readers(COLUMNS, by)
+        self._readers = {of_texts: readers(COLUMNS, by, of_texts=of_texts) for of_texts in (False, True)}
         self._keys: dict[str, str] = {}
         self._site = site_named(by.site)
         self._types = [
@@ -112,7 +112,7 @@ class RecordReader:
         return batch.column(self._keys[column])
 
     def _column(self, batch: Batch, column: str, reasons: dict[int, str]) -> list[Any]:
-        read = self._readers[column]
+        read = self._readers[self.map.texts or batch.is_text][column]
         values = self.values(batch, column)
         if values is None:
             if column == "id":

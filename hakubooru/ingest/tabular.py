@@ -98,7 +98,7 @@ def read_csv(stream: IO[bytes], name: str, choose: Choose, headless: Sequence[st
         number = 1
         while some := list(islice(rows, RECORDS)):
             picked = [_picked(row, places, heading, is_short=bool(headless)) for row in some]
-            yield rows_of(list(places), picked, number, name, unit="line")
+            yield rows_of(list(places), picked, number, name, of_csv=True)
             number += len(some)
     except (csv.Error, UnicodeDecodeError) as error:
         line = max(1, reader.line_num) if reader else 1
