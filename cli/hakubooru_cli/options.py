@@ -80,6 +80,8 @@ class Choice:
     """The path of a list of ids, or None."""
     scale: float
     """The factor for the recipe's id bounds and sample sizes."""
+    implications: bool = False
+    """Whether a tag of the query also means the tags that imply it."""
 
     def select(self, database: hb.Database) -> hb.Selection:
         """Return the posts of the recipe that match the query and are in the list of ids; print notes on the way."""
@@ -92,7 +94,7 @@ class Choice:
             for caveat in caveats(parse(query or "")):
                 click.echo(f"note: {caveat}", err=True)
         if self.query:
-            selection = selection.search(self.query)
+            selection = selection.search(self.query, implications=self.implications)
         if self.ids:
             selection = selection.among(self.ids)
         return selection
@@ -109,7 +111,8 @@ class Choice:
             recipe = asdict(self.recipe)
             # A lock keeps the resolved caption format, so the recipe's own would be a second copy.
             del recipe["caption"], recipe["description"]
-        return {"recipe": recipe, "query": self.query, "ids": self.ids, "scale": self.scale}
+        asked = {"recipe": recipe, "query": self.query, "ids": self.ids, "scale": self.scale}
+        return asked | ({"implications": True} if self.implications else {})
 
     def _warn_of_newer_file(self, database: hb.Database, recipe: hb.Recipe) -> None:
         end = recipe.beyond(database, scale=self.scale)
@@ -134,15 +137,26 @@ def selection_options(command: Callable[..., None]) -> Callable[..., None]:
     )
     @click.option("--ids", metavar="F", type=click.Path(), help="A file with one post id a line.")
     @click.option("--scale", type=float, default=1, help="Multiply the recipe's id bounds and sample sizes.")
+    @click.option("--implications", is_flag=True, help="Let a tag of QUERY also mean the tags that imply it.")
     @wraps(command)
     def with_choice(
-        file: str, query: str | None, recipe: str | None, ids: str | None, scale: float, **rest: Any
+        file: str,
+        query: str | None,
+        recipe: str | None,
+        *,
+        ids: str | None,
+        scale: float,
+        implications: bool,
+        **rest: Any,
     ) -> None:
         if scale != 1 and recipe is None:
             raise click.UsageError("--scale multiplies the bounds of a recipe; add --recipe")
         loaded = hb.Recipe.load(recipe) if recipe else None
         try:
-            command(Choice(file=file, query=query, recipe=loaded, ids=ids, scale=scale), **rest)
+            choice = Choice(
+                file=file, query=query, recipe=loaded, ids=ids, scale=scale, implications=implications
+            )
+            command(choice, **rest)
         except SampleError as error:
             if loaded is None:
                 raise
