@@ -28,14 +28,8 @@ PYTHON_BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 ROOMS = {
     "base": [
         *("hakubooru.arrays", "hakubooru.arrow", "hakubooru.errors", "hakubooru.files"),
-        *(
-            "hakubooru.fingerprint",
-            "hakubooru.moments",
-            "hakubooru.nearest",
-            "hakubooru.processes",
-            "hakubooru.progress",
-            "hakubooru.tables",
-        ),
+        *("hakubooru.fingerprint", "hakubooru.moments", "hakubooru.nearest", "hakubooru.processes"),
+        *("hakubooru.progress", "hakubooru.settings"),
         "hakubooru.version",
     ],
     "store": ["hakubooru.store"],
@@ -51,7 +45,7 @@ ROOMS = {
         *("hakubooru", "hakubooru.database", "hakubooru.lock", "hakubooru.recipe", "hakubooru.selection"),
         "hakubooru.stats",
     ],
-    "options": [f"hakubooru_trainer.config.{name}" for name in ("data", "optimisers", "options", "problems")],
+    "options": [f"hakubooru_trainer.config.{name}" for name in ("data", "optimisers", "options")],
     "machine": [
         *("hakubooru_trainer", "hakubooru_trainer.distributed", "hakubooru_trainer.lock"),
         *("hakubooru_trainer.metrics", "hakubooru_trainer.noise", "hakubooru_trainer.prompts"),

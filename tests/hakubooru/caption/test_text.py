@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hakubooru.caption import Captioner, CaptionFormat
-from hakubooru.caption.limit import token_counter, trimmed
-from hakubooru.caption.text import join_parts
+from hakubooru.caption.text import join_parts, token_counter, trimmed
 from hakubooru.errors import CaptionFormatError
 
 PARTS = {

@@ -1,4 +1,7 @@
-"""Reading the names of archives, folders and members; nothing here touches a disk."""
+"""The layouts of published image sets: what the names of archives, folders and images say. Nothing here touches a disk.
+
+A further layout is a row of `LAYOUTS`.
+"""
 
 from __future__ import annotations
 
@@ -93,6 +96,30 @@ EVERYTHING: Final = Claim()
 
 
 @dataclass(frozen=True)
+class Layout:
+    """A rule by which the name of an archive, or of a folder of images, announces its posts."""
+
+    words: str
+    """The layout in words."""
+    example: str
+    """The name of an archive of this layout, without its extension."""
+    pattern: re.Pattern[str]
+    """Matches the whole name. Its group `number` is the rest of id % `modulus`, or the first id of a range."""
+    modulus: int = 1
+    """Archives hold the posts whose id % modulus is the number; 1 if archives hold ranges of ids."""
+    span: int = 0
+    """How many ids each range has; 0 if archives do not hold ranges."""
+
+    def claim(self, stem: str) -> ArchiveName | None:
+        """Return what a name announces; None if it is not of this layout."""
+        if (matched := self.pattern.fullmatch(stem)) is None:
+            return None
+        number, layer = int(matched["number"]), int(matched.groupdict().get("layer") or 0)
+        posts = Claim(low=number, high=number + self.span) if self.span else Claim(self.modulus, number)
+        return ArchiveName(posts, layer, self.words)
+
+
+@dataclass(frozen=True)
 class ArchiveName:
     """The facts that the name of an archive, or of a folder of images, announces."""
 
@@ -104,17 +131,29 @@ class ArchiveName:
     """The layout in words."""
 
 
+def _layout(words: str, example: str, pattern: str, *, modulus: int = 1, span: int = 0) -> Layout:
+    return Layout(words, example, re.compile(pattern, re.ASCII), modulus, span)
+
+
+LAYOUTS: Final = (
+    _layout("updates by id % 10", "dataset-4", r".*-(?P<number>\d)", modulus=10),
+    _layout("data-NNNN by id % 1000", "data-0123", r"data-(?P<layer>\d)(?P<number>\d{3})", modulus=1000),
+    _layout("NNNN by id % 1000", "0123", r"[0x](?P<number>\d{3})", modulus=1000),  # x: a folder of an export
+    _layout("ranges of 1000 ids", "12000", r"(?P<number>0|[1-9]\d*000)", span=1000),
+)
+"""The layouts whose names announce posts; the first that matches counts."""
+
+UNKNOWN: Final = ArchiveName(EVERYTHING, 0, "unknown")
+
+
 def read_archive_name(stem: str) -> ArchiveName:
     """Recognise a layout of the published sets by the name of an archive without its extension."""
-    if matched := re.fullmatch(r".*-(\d)", stem, re.ASCII):
-        return ArchiveName(Claim(10, int(matched[1])), 0, "updates by id % 10")
-    if matched := re.fullmatch(r"data-(\d)(\d{3})", stem, re.ASCII):
-        return ArchiveName(Claim(1000, int(matched[2])), int(matched[1]), "data-NNNN by id % 1000")
-    if matched := re.fullmatch(r"[0x](\d{3})", stem, re.ASCII):  # x: a folder that an export made
-        return ArchiveName(Claim(1000, int(matched[1])), 0, "NNNN by id % 1000")
-    if re.fullmatch(r"0|[1-9]\d*000", stem, re.ASCII):
-        return ArchiveName(Claim(low=int(stem), high=int(stem) + 1000), 0, "ranges of 1000 ids")
-    return ArchiveName(EVERYTHING, 0, "unknown")
+    return next(filter(None, (layout.claim(stem) for layout in LAYOUTS)), UNKNOWN)
+
+
+def is_remote(place: object) -> bool:
+    """Return whether a place of images is a URL."""
+    return "://" in str(place)
 
 
 def update_date(parts: Sequence[str]) -> str:

@@ -1,25 +1,74 @@
-"""Searching archives for posts that their names do not announce, before a post is called missing."""
+"""The job of an export, and the plan of which archives are read for which posts."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hakubooru.errors import IncompleteError
 from hakubooru.export.journal import OTHERS
-from hakubooru.export.records import Outcome, Task
-from hakubooru.image.holding import LostArchiveError, held, indexes_of
-from hakubooru.image.names import EVERYTHING
+from hakubooru.export.pairs import Outcome, Task
+from hakubooru.image.convert import COPY, ImageFormat
+from hakubooru.image.holdings import LostArchiveError, held, indexes_of
+from hakubooru.image.layouts import EVERYTHING
 from hakubooru.progress import progress
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from hakubooru.arrays import Ids
+    from hakubooru.export.archive import CaptionsOfPosts
     from hakubooru.export.journal import Journal
+    from hakubooru.export.sink import Sink
+    from hakubooru.image.folders import OwnFolder
     from hakubooru.image.index import TarIndex
     from hakubooru.image.sources import Archive
+    from hakubooru.store.store import Store
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """An export with all arguments resolved."""
+
+    ids: Ids
+    """The posts, ascending, each once."""
+    out: Path
+    """The export's folder."""
+    database: Store
+    """The posts' database."""
+    archives: Sequence[Archive]
+    """The archives, in the order in which they count."""
+    roots: Sequence[str] = ()
+    """The places that were searched for archives."""
+    sink: Sink
+    """Takes the pairs."""
+    captions: CaptionsOfPosts
+    """Gives the captions."""
+    settings: Mapping[str, str]
+    """Options that must be the same in every run into a folder, as text."""
+    own: Sequence[OwnFolder] = ()
+    """Folders of images without a post id, which are exported too."""
+    shape: ImageFormat = COPY
+    """Which images are exported, and how they are converted."""
+    origin: str = ""
+    """The arguments of the export, as text, from which `repair` repeats it."""
+    prune: bool = False
+    """Remove pairs of posts that are not in `ids`."""
+
+    @cached_property
+    def numbers(self) -> Ids:
+        """The numbers of own images and the posts, ascending."""
+        own = [folder.ids for folder in self.own]
+        return np.concatenate([np.sort(np.concatenate([*own, np.empty(0, np.int64)])), self.ids])
+
+
+def tasks_by_name(wave: Sequence[Archive], posts: Ids) -> list[Task]:
+    """Return a task for each archive: the posts, of those given, that its name announces."""
+    return [Task(archive, archive.claim.of(posts), archive.claim, archive.key) for archive in wave]
 
 
 def tasks_for_others(archives: Sequence[Archive], posts: Ids, journal: Journal) -> list[list[Task]]:

@@ -18,7 +18,7 @@ import numpy as np
 
 from hakubooru.errors import SourceError
 from hakubooru.image.kinds import EXTENSIONS, SUFFIX_PATTERN
-from hakubooru.image.names import storable
+from hakubooru.image.layouts import storable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from hakubooru.arrays import Ids
 
 _IMAGE: Final = re.compile(rf"[^.].*\.{SUFFIX_PATTERN}", re.IGNORECASE | re.DOTALL)
-_LONGEST_STEM: Final = 60
 
 
 @dataclass(frozen=True)
@@ -46,23 +45,6 @@ class OwnFolder:
         """Return the number of an image, at most -1, from the folder's key and the image's name."""
         digest = hashlib.sha256(f"{self.key}/{name}".encode("utf-8", "surrogateescape"))
         return -1 - int(digest.hexdigest()[:15], 16)
-
-
-def own_place(number: int, name: str, extension: str) -> str:
-    """Return where an own image lies in an export: `own/cat-00f3a9c1b2d4e5f.png`.
-
-    Args:
-        number: the image's number, which makes the path unique.
-        name: the name of the image's file, which the path begins with.
-        extension: the extension of the exported image.
-    """
-    stem = re.sub(r"[^A-Za-z0-9_-]+", "-", Path(name).stem)[:_LONGEST_STEM]
-    return f"own/{stem}-{-1 - number:015x}.{extension}"
-
-
-def own_number(path: str) -> int:
-    """Return the number of an own image from its path in an export."""
-    return -1 - int(path.rpartition(".")[0].rpartition("-")[2], 16)
 
 
 def find_own(

@@ -7,7 +7,7 @@ import os
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 
@@ -16,11 +16,12 @@ from hakubooru.errors import IncompleteError, InputError
 from hakubooru.export.engine import checked_workers
 from hakubooru.export.engine import engine as local_engine
 from hakubooru.export.output import OutputFormat, output_format
-from hakubooru.export.pipeline import run_export
-from hakubooru.export.sinks import STATE
+from hakubooru.export.pairs import STATE
+from hakubooru.export.plan import Job
+from hakubooru.export.run import run_export
 from hakubooru.image.convert import ImageFormat, image_format
-from hakubooru.image.own import find_own
-from hakubooru.image.remote import is_remote
+from hakubooru.image.folders import find_own
+from hakubooru.image.layouts import is_remote
 from hakubooru.image.sources import find_archives
 from hakubooru.nearest import nearest
 
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from hakubooru.arrays import Ids
-    from hakubooru.export.pipeline import Start
     from hakubooru.export.report import ExportReport
+    from hakubooru.export.run import Start
     from hakubooru.store.postset import PostSet
     from hakubooru.store.store import Store
 
@@ -97,9 +98,9 @@ def export(
         database=str(selection.database.path.absolute()),
         images=[str(root) if is_remote(root) else str(Path(root).absolute()) for root in _listed(images)],
         own=[str(Path(root).absolute()) for root in _listed(own)],
-        caption=caption_format(caption).to_dict(),
-        image=asdict(image_format(image)),
-        output=asdict(form),
+        caption=caption_format(caption),
+        image=image_format(image),
+        output=form,
     )
     if engine not in ENGINES:
         raise InputError(f"there is no engine {engine!r}; {nearest(engine, ENGINES)}")
@@ -122,12 +123,38 @@ class Origin:
     database: str
     images: list[str]
     own: list[str]
-    caption: dict[str, Any]
-    """The fields of the caption format, as a table."""
-    image: dict[str, Any]
-    """The fields of the image format, as a table."""
-    output: dict[str, Any]
-    """The fields of the output format, as a table."""
+    caption: CaptionFormat
+    image: ImageFormat
+    output: OutputFormat
+
+    @classmethod
+    def from_table(cls, table: Mapping[str, Any]) -> Self:
+        """Return the origin that `text` was made of, from its JSON."""
+        formats = {
+            "caption": caption_format(table["caption"]),
+            "image": image_format(table["image"]),
+            "output": output_format(table["output"]),
+        }
+        return cls(**{**table, **formats})
+
+    def text(self) -> str:
+        """Return all fields as JSON."""
+        table = {field.name: getattr(self, field.name) for field in fields(self)}
+        formats = {"image": asdict(self.image), "output": asdict(self.output)}
+        return json.dumps({**table, "caption": self.caption.to_dict(), **formats})
+
+    def settings(self) -> dict[str, str]:
+        """Return the options that the files of an export depend on, besides posts and archives, as JSON by name."""
+        caption = self.caption.to_dict()
+        captions = {f"caption.{field.name}": caption.get(field.name) for field in fields(CaptionFormat)}
+        images = {f"image.{name}": value for name, value in asdict(self.image).items()}
+        if self.image.format == "avif":
+            images["image.subsampling"] = self.image.subsampling
+        output = {f"output.{name}": value for name, value in self.output.settings().items()}
+        return {
+            name: json.dumps(value, ensure_ascii=False)
+            for name, value in (output | captions | images).items()
+        }
 
 
 def export_from(
@@ -155,33 +182,32 @@ def export_from(
         InputError: an argument is wrong.
         IncompleteError: an archive could not be read, or a worker died.
     """
-    form = output_format(origin.output)
-    sink = form.sink_for(str(out.absolute()))
+    sink = origin.output.sink_for(str(out.absolute()))
     if origin.own and not sink.needs_images:
         raise InputError(
-            f"the sink {form.sink!r} writes captions of posts only, not of your own images; "
+            f"the sink {sink.name!r} writes captions of posts only, not of your own images; "
             "leave out `own` (--own), or choose another sink"
         )
     if sink.needs_images and not (origin.images or origin.own):
         raise InputError(
             "the places of the images are missing; give `images` (--images), or choose the sink captions"
         )
-    shape = image_format(origin.image)
-    return run_export(
-        ids,
-        out,
+    job = Job(
+        ids=ids,
+        out=out,
         database=database,
         archives=find_archives(origin.images, skip=out) if sink.needs_images and origin.images else [],
         roots=origin.images,
         own=find_own(origin.own, skip=out),
         sink=sink,
-        captions=Captioner(database, caption_format(origin.caption)),
-        settings=settings_of(origin),
-        shape=shape,
-        origin=json.dumps(asdict(origin)),
+        captions=Captioner(database, origin.caption),
+        settings=origin.settings(),
+        shape=origin.image,
+        origin=origin.text(),
         prune=prune,
-        workers=checked_workers(workers, decodes=shape.decodes),
-        start=start or local_engine,
+    )
+    return run_export(
+        job, workers=checked_workers(workers, decodes=origin.image.decodes), start=start or local_engine
     )
 
 
@@ -196,18 +222,6 @@ def _cluster(out: Path, origin: Origin, address: str | None) -> Start:
         state=out.absolute() / STATE,
         needs=[origin.database, *places],
     )
-
-
-def settings_of(origin: Origin) -> dict[str, str]:
-    """Return the options that the files of an export depend on, besides posts and archives, as JSON by name."""
-    captions = {f"caption.{field.name}": origin.caption.get(field.name) for field in fields(CaptionFormat)}
-    images = {f"image.{name}": value for name, value in origin.image.items()}
-    if origin.image.get("format") == "avif":
-        images["image.subsampling"] = image_format(origin.image).subsampling
-    output = {f"output.{name}": value for name, value in output_format(origin.output).settings().items()}
-    return {
-        name: json.dumps(value, ensure_ascii=False) for name, value in (output | captions | images).items()
-    }
 
 
 def _listed(places: Places) -> Sequence[str | os.PathLike[str]]:

@@ -11,18 +11,17 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import numpy as np
 
 from hakubooru.export.checks import shard_of
-from hakubooru.export.sinks import STATE, place
-from hakubooru.export.sinks.webdataset import SHARD, SHARDS
+from hakubooru.export.pairs import STATE, own_number, place
+from hakubooru.export.shards import SHARD, SHARDS
 from hakubooru.image.kinds import EXTENSIONS
-from hakubooru.image.own import own_number
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from pathlib import Path
 
     from hakubooru.arrays import Ids
-    from hakubooru.export.records import Pair
-    from hakubooru.export.sinks import Sink
+    from hakubooru.export.pairs import Pair
+    from hakubooru.export.sink import Sink
 
 _KINDS: Final = (*EXTENSIONS, "txt")
 _OURS: Final = re.compile(rf"x\d{{3}}/([1-9]\d{{0,17}}|0)\.({'|'.join(_KINDS)})", re.ASCII)

@@ -1,18 +1,23 @@
-"""The messages between the processes of an export: the task of one archive, and its outcome."""
+"""Pairs of image and caption, and where they lie; the messages between processes: the task of one archive, its outcome."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from hakubooru.arrays import Ids
-    from hakubooru.image.names import Claim
-    from hakubooru.image.own import OwnFolder
+    from hakubooru.image.folders import OwnFolder
+    from hakubooru.image.layouts import Claim
     from hakubooru.image.sources import Archive
 
+STATE: Final = ".hakubooru"
+"""Folder inside an export that holds what is needed to resume it."""
 NAMES_KEPT: Final = 1000
 """The most members passed over for one reason that are named; all are counted."""
+_LONGEST_STEM: Final = 60
 
 
 @dataclass(frozen=True)
@@ -95,3 +100,34 @@ class Outcome:
         if len(names) < NAMES_KEPT:
             names.append(name)
         self.passed_over[reason] = count + 1, names
+
+
+def place(post_id: int, extension: str) -> str:
+    """Return where the file of a post lies in an export: `x012/5012.webp`.
+
+    A folder holds at most a thousandth of all posts. Its name begins with a letter, because kohya's scripts read
+    leading digits, `12_name` or `012` alone, as a number of repeats.
+    """
+    return f"x{post_id % 1000:03d}/{post_id}.{extension}"
+
+
+def beside(path: str) -> str:
+    """Return the path of an image's caption: the image's path with the extension `.txt`."""
+    return path.rpartition(".")[0] + ".txt"
+
+
+def own_place(number: int, name: str, extension: str) -> str:
+    """Return where an own image lies in an export: `own/cat-00f3a9c1b2d4e5f.png`.
+
+    Args:
+        number: the image's number, which makes the path unique.
+        name: the name of the image's file, which the path begins with.
+        extension: the extension of the exported image.
+    """
+    stem = re.sub(r"[^A-Za-z0-9_-]+", "-", Path(name).stem)[:_LONGEST_STEM]
+    return f"own/{stem}-{-1 - number:015x}.{extension}"
+
+
+def own_number(path: str) -> int:
+    """Return the number of an own image from its path in an export."""
+    return -1 - int(path.rpartition(".")[0].rpartition("-")[2], 16)
