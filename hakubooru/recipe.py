@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping  # noqa: TC003 - read at run time, as the kind of a key
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from importlib import resources
 from math import floor
@@ -40,11 +40,13 @@ from hakubooru.errors import CaptionFormatError, InputError, RecipeError, Search
 from hakubooru.files import read_text
 from hakubooru.image.convert import image_format
 from hakubooru.nearest import nearest
+from hakubooru.overrides import override
 from hakubooru.select.danbooru import parse
 from hakubooru.settings import Parse, read, toml
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Sequence
 
     from hakubooru.database import Database
     from hakubooru.selection import Selection
@@ -217,6 +219,33 @@ class Recipe:
         for step in self.filter:
             selection = getattr(selection, step)()
         return selection if self.query is None else selection.search(self.query)
+
+    def with_settings(
+        self, overrides: Sequence[str] = (), *, caption: str | CaptionFormat | None = None
+    ) -> Recipe:
+        """Replace values of the tables `caption`, `image` and `output`, such as `image.format=webp`.
+
+        Args:
+            overrides: `section.key=value`; the value is TOML, or a bare word.
+            caption: replaces the caption format first.
+
+        Raises:
+            RecipeError: an override has another form, or its section is not one of the three.
+            InputError: a section has no such key, or the value is wrong.
+        """
+        chosen = caption or self.caption or "kohaku-epsilon"
+        table: dict[str, Any] = {"caption": {"base": chosen}}
+        table |= {"image": dict(self.image or {}), "output": dict(self.output or {})}
+        for text in overrides:
+            section = text.partition("=")[0].partition(".")[0].strip()
+            if section not in table:
+                mend = nearest(section, table)
+                raise RecipeError(f"--set {text}: {section!r} is not a section of settings; {mend}")
+            override(table, text, example="image.format=webp", error=RecipeError)
+        image_format(table["image"])
+        _output(table["output"], "output")
+        changed = caption_format(table["caption"]) if len(table["caption"]) > 1 else chosen
+        return replace(self, caption=changed, image=table["image"], output=table["output"])
 
     def caption_format(self) -> CaptionFormat | None:
         """The caption format of the recipe; None if it has none."""

@@ -10,7 +10,7 @@ import numpy as np
 import hakubooru as hb
 from hakubooru.errors import IncompleteError
 from hakubooru.export import SINKS, sink_class
-from hakubooru_cli.options import Choice, QueryCommand, selection_options
+from hakubooru_cli.options import Choice, QueryCommand, selection_options, settings_option
 
 _NAMED = 3
 """The most damaged archives of one kind that `sources` names."""
@@ -45,7 +45,8 @@ class _SinkOption(click.Option):
 @click.option(
     "--caption", metavar="FORMAT", help="The caption format; by default the recipe's, or else kohaku-epsilon."
 )
-@click.option("--sink", cls=_SinkOption, type=click.Choice(SINKS))
+@settings_option
+@click.option("--sink", cls=_SinkOption, type=click.Choice(SINKS), help="The form of the data set.")
 @click.option(
     "--workers",
     type=click.IntRange(min=1),
@@ -71,6 +72,7 @@ def export(
     own: tuple[str, ...],
     out: str,
     caption: str | None,
+    overrides: tuple[str, ...],
     sink: str | None,
     prune: bool,
     workers: int | None,
@@ -83,15 +85,15 @@ def export(
     OUT/manifest.parquet has a row for every selected post. OUT/rejects.jsonl names every refused member of an archive.
     If the export is interrupted, run the same command again to resume it.
     """
-    recipe = choice.recipe
+    recipe = choice.settings(overrides, caption)
     with hb.open(choice.file) as database:
         report = choice.select(database).export(
             out,
             images=images,
             own=own,
-            caption=caption or (recipe and recipe.caption) or "kohaku-epsilon",
-            image=recipe.image if recipe else None,
-            output=recipe.output if recipe else None,
+            caption=recipe.caption or "kohaku-epsilon",
+            image=recipe.image,
+            output=recipe.output,
             sink=sink,
             prune=prune,
             workers=workers,

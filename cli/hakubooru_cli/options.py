@@ -146,6 +146,10 @@ class Choice:
             selection = selection.among(self.ids)
         return self._narrow(selection)
 
+    def settings(self, overrides: Sequence[str], caption: str | None) -> hb.Recipe:
+        """Return the recipe, or an empty one, with a caption format and the values of --set."""
+        return (self.recipe or hb.Recipe(name=self.name)).with_settings(overrides, caption=caption)
+
     def _narrow(self, selection: hb.Selection) -> hb.Selection:
         seed = self.seed if self.seed is not None else self.recipe.seed if self.recipe is not None else 0
         for by, at_most, strict in self.sample_per:
@@ -274,6 +278,16 @@ _OPTIONS = (
         help="The seed of the samples; by default the recipe's, or else 0.",
     ),
 )
+
+
+settings_option = click.option(
+    "--set",
+    "overrides",
+    metavar="SECTION.KEY=VALUE",
+    multiple=True,
+    help="Replace a setting of the recipe, such as image.format=webp, output.sink=folder or caption.max_tags=60.",
+)
+"""The option --set, which a command gets as `overrides`."""
 
 
 def selection_options(command: Callable[..., None]) -> Callable[..., None]:
