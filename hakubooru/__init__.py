@@ -8,8 +8,9 @@
 
 Nothing is opened, read or written before it is asked for.
 
-These sub-packages have more: `hakubooru.caption`, `hakubooru.engine`, `hakubooru.errors`, `hakubooru.export`,
-`hakubooru.image`, `hakubooru.ingest`, `hakubooru.results.tables`, `hakubooru.select` and `hakubooru.select.danbooru`.
+These sub-packages have more: `hakubooru.browse`, `hakubooru.caption`, `hakubooru.engine`, `hakubooru.errors`,
+`hakubooru.export`, `hakubooru.image`, `hakubooru.ingest`, `hakubooru.results.tables`, `hakubooru.select` and
+`hakubooru.select.danbooru`.
 """
 
 import typing as _typing

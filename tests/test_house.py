@@ -41,9 +41,11 @@ ROOMS = {
     "image": ["hakubooru.image"],
     "export": ["hakubooru.export"],
     "face": [
-        *("hakubooru", "hakubooru.database", "hakubooru.lock", "hakubooru.recipe", "hakubooru.selection"),
+        *("hakubooru", "hakubooru.curating", "hakubooru.database", "hakubooru.lock", "hakubooru.recipe"),
+        "hakubooru.selection",
         "hakubooru.stats",
     ],
+    "browse": ["hakubooru.browse"],
     "options": [f"hakubooru_trainer.config.{name}" for name in ("data", "optimisers", "options")],
     "machine": [
         *("hakubooru_trainer", "hakubooru_trainer.distributed", "hakubooru_trainer.lock"),
