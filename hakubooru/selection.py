@@ -61,7 +61,7 @@ class Selection(Builder["Selection"]):
         """
         if not isinstance(text, str):
             raise InputError(f"search() takes one string, not {text!r}: write search('1girl solo')")
-        return apply(parse(text), self)
+        return apply(parse(text, self.database.joined_columns()), self)
 
     def to_ids(self) -> Ids:
         """Run the selection and return the post ids, (N,) int64, ascending unless a step orders them.

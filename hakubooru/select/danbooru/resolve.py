@@ -76,7 +76,11 @@ def apply(query: Query, selection: _Selection, *, now: datetime | None = None) -
     if order == RANDOM:
         selection = selection.shuffle(seed=SEED)
     elif order != NONE:
-        keys = custom_terms(query.listed_ids()) if order == CUSTOM else order_terms(order)
+        keys = (
+            custom_terms(query.listed_ids())
+            if order == CUSTOM
+            else order_terms(order, selection.database.joined_columns())
+        )
         selection = type(selection)(selection.database, Ordered(selection.step, keys))
     return selection if query.limit is None else selection.limit(query.limit)
 
