@@ -159,7 +159,7 @@ def _value(kind: str, value: Any) -> Any:
 def _search(kind: str, value: Any) -> str:
     if not isinstance(value, str):
         raise InputError(f"{kind} must be a text in quotes, not {value!r}")
-    parse(value)
+    parse(value, None)
     return value
 
 

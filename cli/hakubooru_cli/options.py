@@ -110,6 +110,8 @@ class Choice:
     """The search, or None."""
     recipe: hb.Recipe | None
     """The recipe, or None."""
+    join: tuple[tuple[str, str], ...]
+    """The names and paths of files of values by post id."""
     ids: str | None
     """The path of a list of ids, or None."""
     scale: float
@@ -132,18 +134,23 @@ class Choice:
 
         The posts of the recipe are narrowed by the query and the list of ids, then sampled, sorted and cut off.
         """
+        for name, path in self.join:
+            database.join(name, path)
         selection = database.posts
         if self.recipe is not None:
             selection = self.recipe.select(database, scale=self.scale)
             self.recipe.check(database, scale=self.scale)
             self._warn_of_newer_file(database, self.recipe)
         for query in (self.recipe.query if self.recipe is not None else None, self.query):
-            for caveat in caveats(parse(query or "")):
+            for caveat in caveats(parse(query or "", None)):
                 click.echo(f"note: {caveat}", err=True)
         if self.query:
             selection = selection.search(self.query)
         if self.ids:
             selection = selection.among(self.ids)
+        for name, joined in database.joined.items():
+            known, posts = joined.count(database.connection()), len(database.cache.columns.ids)
+            click.echo(f"note: {known:,} of {posts:,} posts of the file have a row of {name}", err=True)
         return self._narrow(selection)
 
     def settings(self, overrides: Sequence[str], caption: str | None) -> hb.Recipe:
@@ -176,7 +183,7 @@ class Choice:
             # A lock keeps the resolved caption format, so the recipe's own would be a second copy.
             del table["recipe"]["caption"], table["recipe"]["description"]
         # What was not asked is left out, so that locks of earlier versions compare as equal.
-        rare = ("sample_per", "sample_weighted", "sample", "order", "limit", "seed")
+        rare = ("join", "sample_per", "sample_weighted", "sample", "order", "limit", "seed")
         return {key: value for key, value in table.items() if key not in rare or value not in (None, ())}
 
     def _warn_of_newer_file(self, database: hb.Database, recipe: hb.Recipe) -> None:
@@ -195,6 +202,14 @@ def _group(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tu
         if match is None:
             raise click.BadParameter(f"{value!r}; write BY:N or BY:N:strict, such as character:200")
     return tuple(Group(match[1], int(match[2]), bool(match[3])) for match in matches if match)
+
+
+def _join(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    pairs = [value.partition("=") for value in values]
+    for value, (name, _mark, path) in zip(values, pairs, strict=True):
+        if not name or not path:
+            raise click.BadParameter(f"{value!r}; write NAME=FILE, such as silva=scores.parquet")
+    return tuple((name, path) for name, _mark, path in pairs)
 
 
 def _weighted(_: click.Context, __: click.Parameter, value: str | None) -> Weighted | None:
@@ -231,6 +246,15 @@ _OPTIONS = (
         type=click.Path(),
         cls=SelectionOption,
         help="A file of post ids: text with one a line, CSV or Parquet with a column id.",
+    ),
+    click.option(
+        "--join",
+        metavar="NAME=FILE",
+        multiple=True,
+        callback=_join,
+        cls=SelectionOption,
+        help="Join values by post id: Parquet, CSV or JSON lines with a column id, or a tar of ID.txt, as in "
+        "silva=scores.parquet. Then QUERY may have silva:>0.6 and order:silva.",
     ),
     click.option(
         "--scale",

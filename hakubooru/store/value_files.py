@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 ID_NAMES: Final = ("id", "post_id")
 """The columns that may hold the ids of posts."""
-_ROWS: Final = 20_000
+_ROWS: Final = 5_000
 _TEXTS: Final = 2_000
 _LONGEST_FIELD: Final = 2**22
 _MEMBER: Final = re.compile(r"[0-9]{1,18}")

@@ -99,6 +99,33 @@ def test_mistakes(path, options, message):
     assert "Traceback" not in error
 
 
+def test_joined_values_narrow_what_is_selected_captioned_and_exported(path, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    scores = tmp_path / "scores.csv"
+    scores.write_text(
+        "id,score\n" + "".join(f"{post},{post / 100}\n" for post in range(1, 151)), encoding="utf-8"
+    )
+    join = ("--join", f"silva={scores}")
+    code, out, error = call(
+        "select", path, "silva:>1.2 rating:g", *join, "--json", "--lock", tmp_path / "a.lock"
+    )
+    with hb.open(path) as db:
+        expected = [post for post in db.posts.rating("g").to_ids().tolist() if 120 < post <= 150]
+    assert code == 0
+    assert json.loads(out)["posts"] == len(expected) > 3
+    assert error == "note: 150 of 200 posts of the file have a row of silva\n"
+    lock = json.loads((tmp_path / "a.lock").read_text(encoding="utf-8"))
+    assert lock["asked"]["join"] == [["silva", str(scores)]]
+    assert list(lock["joined"]) == ["silva"]
+    assert ids(path, *join, "--order", "-silva", "--limit", 2) == [150, 149]
+    captions = output("caption", path, "order:silva limit:2", *join)
+    assert [line.split()[0] for line in captions.splitlines()] == ["150", "149"]
+    output("export", path, "silva:>=1.5", *join, "--set", "output.sink=captions", "--out", tmp_path / "out")
+    assert [file.name for file in (tmp_path / "out").rglob("150.txt")] == ["150.txt"]
+    for wrong in ("silva", "=x", "silva=", f"Silva={scores}", f"score={scores}"):
+        assert call("select", path, "--join", wrong)[0] == 2
+
+
 def test_a_lock_has_what_was_asked(path, tmp_path):
     lock = tmp_path / "mine.lock"
     options = ("select", path, "--sample", 3, "--sample-per", "artist:3:strict", "--lock", lock)

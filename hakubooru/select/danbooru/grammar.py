@@ -186,12 +186,13 @@ def is_balanced(text: str) -> bool:
     return depth == 0
 
 
-def parse(text: str, joined: Mapping[str, JoinedColumn] = MappingProxyType({})) -> Query:
+def parse(text: str, joined: Mapping[str, JoinedColumn] | None = MappingProxyType({})) -> Query:
     """Parse a search into its syntax tree.
 
     Args:
         text: the search.
-        joined: the columns of joined files by their names, which are metatags too.
+        joined: the columns of joined files by their names, which are metatags too. None means that they are not known
+            yet: `order:` is then not checked.
 
     Raises:
         SearchError: the search cannot be read, or a metadata file cannot answer it; the message shows the place.

@@ -298,8 +298,10 @@ def _text_in(column: JoinedColumn) -> Callable[[Metatag], Any]:
     return read
 
 
-def joined_rows(columns: Mapping[str, JoinedColumn]) -> dict[str, Row]:
-    """The rows of the columns of joined files, and of the orders with them."""
+def joined_rows(columns: Mapping[str, JoinedColumn] | None) -> dict[str, Row]:
+    """The rows of the columns of joined files, and of the orders with them; None means that they are not known yet."""
+    if columns is None:
+        return {"order": lambda _: _EVERY_POST}
     values = VALUES | dict(columns)
     rows: dict[str, Row] = {
         name: (column, NUMBERS) if column.is_number else _text_in(column) for name, column in columns.items()
