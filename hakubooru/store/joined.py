@@ -269,7 +269,7 @@ class _Builder:
         run("COMMIT")
 
     def _add(self, rows: Rows, file: Path) -> None:
-        ids = [_id(value, file) for value in rows.ids]
+        ids = _ids(rows.ids, file)
         self.is_sorted = self.is_sorted and ids == sorted(ids) and self.last <= ids[0]
         self.last = max(self.last, ids[-1])
         for name, values in rows.columns.items():
@@ -296,6 +296,12 @@ def _are_numbers(values: list[Any], *, as_text: bool) -> bool:
         return all(math.isfinite(float(value)) and "_" not in value for value in values if value is not None)
     except ValueError:
         return False
+
+
+def _ids(values: list[Any], file: Path) -> list[int]:
+    if set(map(type, values)) == {int} and min(values) >= 0 and max(values) < 2**63:
+        return values
+    return [_id(value, file) for value in values]
 
 
 def _id(value: Any, file: Path) -> int:
