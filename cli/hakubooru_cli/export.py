@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import click
@@ -26,7 +27,7 @@ class _SinkOption(click.Option):
 
 
 @click.command(cls=QueryCommand)
-@selection_options
+@partial(selection_options, needs_file=False)
 @click.option(
     "--images",
     metavar="DIR",
@@ -39,7 +40,8 @@ class _SinkOption(click.Option):
     metavar="DIR",
     multiple=True,
     type=click.Path(),
-    help="A folder of your own images, each with its caption beside it in .txt; they are exported too.",
+    help="A folder of your own images, each with its caption beside it in .txt or .caption, or in metadata.jsonl or a "
+    "CSV; they are exported too. With --own alone, FILE may be left out.",
 )
 @click.option("--out", metavar="DIR", required=True, type=click.Path(), help="The folder to write to.")
 @click.option(
@@ -86,6 +88,21 @@ def export(
     If the export is interrupted, run the same command again to resume it.
     """
     recipe = choice.settings(overrides, caption)
+    if not choice.file:
+        if not own or images or choice.selects:
+            raise click.UsageError("FILE is missing: give the metadata database; only --own needs none")
+        report = hb.export_own(
+            out,
+            own,
+            image=recipe.image,
+            output=recipe.output,
+            sink=sink,
+            prune=prune,
+            workers=workers,
+            strict=strict,
+        )
+        click.echo(str(report))
+        return
     with hb.open(choice.file) as database:
         report = choice.select(database).export(
             out,

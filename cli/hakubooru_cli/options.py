@@ -176,6 +176,11 @@ class Choice:
         """The name for files of the selection: the recipe's, or else the database's."""
         return self.recipe.name if self.recipe is not None else Path(self.file).stem
 
+    @property
+    def selects(self) -> bool:
+        """Whether a query, a recipe or an option selects posts."""
+        return any(value not in (None, (), 1) for key, value in self.asked().items() if key != "scale")
+
     def asked(self) -> dict[str, Any]:
         """Return the options that select posts as a table that JSON can hold."""
         table = {key: value for key, value in asdict(self).items() if key != "file"}
@@ -314,10 +319,14 @@ settings_option = click.option(
 """The option --set, which a command gets as `overrides`."""
 
 
-def selection_options(command: Callable[..., None]) -> Callable[..., None]:
+def selection_options(command: Callable[..., None], *, needs_file: bool = True) -> Callable[..., None]:
     """Add FILE [QUERY] and the options that select posts to a command, which gets them as its first argument, a `Choice`.
 
     The command must be a `QueryCommand`, because a query may begin with a minus.
+
+    Args:
+        command: the command's function.
+        needs_file: whether FILE must be given; else it is "" without one.
     """
     names = [field.name for field in fields(Choice)]
 
@@ -338,4 +347,5 @@ def selection_options(command: Callable[..., None]) -> Callable[..., None]:
     for option in reversed(_OPTIONS):
         with_choice = option(with_choice)
     with_choice = click.argument("query", required=False)(with_choice)
-    return click.argument("file", type=click.Path())(with_choice)
+    file = click.argument("file", type=click.Path(), required=needs_file, default=None if needs_file else "")
+    return file(with_choice)

@@ -92,3 +92,21 @@ def test_values_are_toml_or_bare_words_and_tables_nest():
     for wrong in ("a", "a=1", ".b=1", "a..b=1", "rows.x=1", "rows.2.x=1", "a.b.c=1"):
         with pytest.raises(InputError, match="--set"):
             override(table, wrong, example="a.b=1")
+
+
+def test_own_images_need_no_database(tmp_path):
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "a.png").write_bytes(picture(1, "png"))
+    (own / "a.caption").write_text("mine")
+    code, out, error = call("export", "--own", own, "--out", tmp_path / "out", "--set", "image.format=webp")
+    assert (code, error) == (0, "")
+    assert out.startswith("1 of 1 ")
+    files = files_of(tmp_path / "out")
+    assert [data for name, data in files.items() if name.endswith(".txt")] == [b"mine"]
+    assert any(name.endswith(".webp") for name in files)
+    for options in (["--images", own], ["--own", own, "--images", own], ["--own", own, "--sample", 3], []):
+        code, _, error = call("export", "--out", tmp_path / "other", *options)
+        assert code == 2
+        assert "FILE is missing: give the metadata database; only --own needs none" in " ".join(error.split())
+    assert not (tmp_path / "other").exists()
