@@ -215,9 +215,9 @@ def test_captions_are_found_beside_images_and_in_lists(tmp_path):
     table = pd.read_parquet(tmp_path / "out" / "manifest.parquet")
     assert sorted(table.caption.dropna()) == [
         'from "csv", with a comma',
-        "from, caption",
         "from jsonl",
         "from txt",
+        "from, caption",
     ]
     assert table.reason.dropna().tolist() == ["no caption of the same name in .txt beside it, nor in a list"]
     before = files_of(tmp_path / "out")
