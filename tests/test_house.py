@@ -29,8 +29,7 @@ ROOMS = {
     "base": [
         *("hakubooru.arrays", "hakubooru.arrow", "hakubooru.errors", "hakubooru.files"),
         *("hakubooru.fingerprint", "hakubooru.moments", "hakubooru.nearest", "hakubooru.processes"),
-        *("hakubooru.progress", "hakubooru.settings"),
-        "hakubooru.version",
+        *("hakubooru.overrides", "hakubooru.progress", "hakubooru.settings", "hakubooru.version"),
     ],
     "store": ["hakubooru.store"],
     "ingest": ["hakubooru.ingest"],
