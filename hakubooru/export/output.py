@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from hakubooru.errors import InputError
 from hakubooru.export.sink import SHARD_BYTES, SHARD_IMAGES
 from hakubooru.export.sinks import SINKS, sink_class
 from hakubooru.nearest import nearest
-from hakubooru.tables import from_table
+from hakubooru.settings import Bounds, check, read_section
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,18 +27,15 @@ class OutputFormat:
 
     sink: str = "folder"
     """The sink's name, one of `hakubooru.export.SINKS`; `hakubooru export --help` says what each one writes."""
-    shard_images: int = SHARD_IMAGES
+    shard_images: Annotated[int, Bounds(1)] = SHARD_IMAGES
     """The most images of a shard."""
-    shard_bytes: int = SHARD_BYTES
+    shard_bytes: Annotated[int, Bounds(1)] = SHARD_BYTES
     """A shard ends with the image by which its images reach this many bytes."""
 
     def __post_init__(self) -> None:
+        check(self, "output")
         if self.sink not in SINKS:
-            raise InputError(f"[output] sink = {self.sink!r}; {nearest(str(self.sink), SINKS)}")
-        for name in ("shard_images", "shard_bytes"):
-            value = getattr(self, name)
-            if type(value) is not int or value < 1:
-                raise InputError(f"[output] {name} = {value!r}; it must be a whole number above 0")
+            raise InputError(f'output.sink = "{self.sink}"; {nearest(self.sink, SINKS)}')
 
     def sink_for(self, out: str) -> Sink:
         """Return the sink that writes this form into a folder."""
@@ -61,4 +58,4 @@ def output_format(value: OutputFormat | Mapping[str, Any] | None) -> OutputForma
     Raises:
         InputError: the table has an unknown key or an invalid value; the message names the key.
     """
-    return from_table(OutputFormat, value, "output")
+    return read_section(OutputFormat, value, "output")
