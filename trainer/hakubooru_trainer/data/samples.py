@@ -201,7 +201,9 @@ def _loaded(
         return DataSet(data, rows, knows_parts=False), _columns(rows, left_out, ("offset", "bytes"))
     try:
         rows = Rows(manifest, _TEXTS, optional=["parts"])
-        arrays = _columns(rows, left_out)
+        about = parquet.read_schema(manifest).metadata or {}
+        # The ids of another site than Danbooru would be those of other images.
+        arrays = _columns(rows, left_out, has_own_ids=b"hakubooru.site" in about)
         _refuse_captions_alone(manifest)
     except (pa.ArrowInvalid, KeyError) as error:
         raise DataSetError(
@@ -231,8 +233,13 @@ def _refuse_captions_alone(manifest: Path) -> None:
         )
 
 
-def _columns(rows: Rows, left_out: Counter[str], places: Sequence[str] = ()) -> dict[str, Numbers]:
-    """The arrays of the images that a file lists. Without `places`, each image counts as its own file."""
+def _columns(
+    rows: Rows, left_out: Counter[str], places: Sequence[str] = (), *, has_own_ids: bool = False
+) -> dict[str, Numbers]:
+    """The arrays of the images that a file lists. Without `places`, each image counts as its own file.
+
+    With `has_own_ids`, the numbers of images come from their paths, which name their site.
+    """
     parts = []
     start = 0
     for table in rows.groups([*_COLUMNS, *places]):
@@ -244,7 +251,7 @@ def _columns(rows: Rows, left_out: Counter[str], places: Sequence[str] = ()) -> 
         if count := len(good):
             parts.append(
                 {
-                    "ids": _ids(column["id"], column["path"]),
+                    "ids": _ids(column["id"], column["path"], by_path=has_own_ids),
                     "rows": np.flatnonzero(as_flags(is_good)).astype(np.int32) + np.int32(start),
                     "widths": as_numbers(column["width"].cast(pa.int32()), np.int32),
                     "heights": as_numbers(column["height"].cast(pa.int32()), np.int32),
@@ -304,7 +311,9 @@ def _hashes(tables: Iterator[pa.Table]) -> Numbers:
     return np.fromiter(numbers, np.int64)
 
 
-def _ids(column: pa.Array, paths: pa.Array) -> Numbers:
+def _ids(column: pa.Array, paths: pa.Array, *, by_path: bool) -> Numbers:
+    if by_path:
+        return np.array([id_of(path) for path in paths.to_pylist()], np.int64)
     if not column.null_count:
         return as_numbers(column, np.int64)
     # Your own images have no post, and so no id.
