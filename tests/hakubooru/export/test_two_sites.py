@@ -56,7 +56,7 @@ def test_names_of_two_sites_are_different(sites):
     shutil.copytree(sites / "set" / "danbooru", sites / "one")
     shutil.copytree(sites / "set" / "e621", sites / "one", dirs_exist_ok=True)
     assert len(names(sites / "one")) == 12
-    assert (sites / "one/x001/e621_1.txt").read_text() == "anthro, solo, nsfw"
+    assert (sites / "one/x001/e621_1.txt").read_text() == "anthro, lugia, solo, nsfw"
 
 
 def test_a_manifest_says_which_site_its_ids_are_of(sites):
@@ -75,7 +75,7 @@ def test_keys_of_shards_are_different(sites):
     assert (
         parquet.read_table(sites / "shards/manifest.parquet")["path"]
         .to_pylist()[0]
-        .endswith("/x001/e621_1.png")
+        .endswith(".tar/e621_1.png")
     )
 
 
