@@ -2,10 +2,12 @@
 
 import pytest
 
+from blue_leaf import blue_leaf_tables
 from danbooru import contents, every_row
 from hakubooru.ingest import build
 from hakubooru.ingest.maps import COLUMNS
-from published_sets import KINDS, SETS, blue_leaf_tables, posts, tags_of, typed
+from published_sets import SETS, posts
+from set_records import KINDS, tags_of, typed
 
 POSTS = posts()
 
