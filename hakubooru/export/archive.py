@@ -74,6 +74,8 @@ class ExportArchive:
     """Which images are exported, and how they are converted."""
     as_stored: bool = False
     """Record the sizes of pictures as stored, not upright: for an export that an earlier version began."""
+    prefix: str = ""
+    """What the names of posts' files begin with."""
 
     @property
     def decodes(self) -> bool:
@@ -103,17 +105,17 @@ class ExportArchive:
             own = OwnImages(task, archive, self.shape)
             return self._export(own, own, stopped)
         if archive.is_folder:
-            return self._export(Images(task, self.shape), self.captions, stopped)
+            return self._export(Images(task, self.shape, prefix=self.prefix), self.captions, stopped)
         try:
             index = load_index(archive.path, archive.stamp if is_remote(archive.path) else None)
         except OSError as error:
             raise _LostError(str(error)) from error
         try:
-            return self._export(Images(task, self.shape, index), self.captions, stopped)
+            return self._export(Images(task, self.shape, index, prefix=self.prefix), self.captions, stopped)
         except StaleIndexError as error:
             if is_remote(archive.path):
                 raise _LostError(f"its index is of another archive: {error}") from error
-            return self._export(Images(task, self.shape), self.captions, stopped)
+            return self._export(Images(task, self.shape, prefix=self.prefix), self.captions, stopped)
 
     def _export(self, images: Images, captions: Captions, stopped: Callable[[], bool]) -> Outcome:
         most = _KEPT_BYTES if self.sink.keeps_images else None
@@ -172,14 +174,18 @@ class _Captioned:
 class Images:
     """Iterates the wanted images of an archive once: post, header and bytes; `outcome` counts what is not yielded."""
 
-    def __init__(self, task: Task, shape: ImageFormat = COPY, index: TarIndex | None = None) -> None:
+    def __init__(
+        self, task: Task, shape: ImageFormat = COPY, index: TarIndex | None = None, *, prefix: str = ""
+    ) -> None:
         """Keep the task; nothing is read yet.
 
         Args:
             task: the archive and the posts.
             shape: which images are exported, and how they are converted.
             index: the archive's index; without one, the archive is read from its start to its end.
+            prefix: what the names of posts' files begin with.
         """
+        self.prefix = prefix
         self.task = task
         self.shape = shape
         self.index = index
@@ -202,7 +208,7 @@ class Images:
 
     def place(self, number: int, extension: str) -> str:
         """Return the path of an image in an export."""
-        return place(number, extension)
+        return place(number, extension, self.prefix)
 
     def _members(self) -> Iterator[tuple[int, str, bytes]]:
         archive = self.task.archive
