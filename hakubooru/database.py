@@ -137,6 +137,9 @@ class Database(CachedStore):
             last_id=last,
             ratings={name: count or 0 for name, count in zip(RATINGS, ratings, strict=True)},
             size_bytes=self.path.stat().st_size,
+            site=self.about.site.name,
+            lacking=tuple(sorted(self.about.lacking)),
+            unknown=dict(self.about.unknown),
         )
 
 
@@ -159,3 +162,10 @@ class DatabaseInfo:
     ratings: dict[str, int]
     """How many posts have each rating, by its name."""
     size_bytes: int
+    """The size of the file in bytes."""
+    site: str
+    """The site that the posts are of: danbooru, e621 or gelbooru."""
+    lacking: tuple[str, ...]
+    """The columns of posts that no source of the file had."""
+    unknown: dict[str, int]
+    """How many posts do not have a value, by column, where there are any."""

@@ -49,19 +49,29 @@ class Selection(Builder["Selection"]):
     def _matching(self, predicate: Predicate) -> Selection:
         return self.where(predicate)
 
-    def search(self, text: str) -> Self:
+    def search(self, text: str, *, implications: bool = False) -> Self:
         """Keep the posts that a search in Danbooru's syntax finds: `.search("1girl -comic rating:g")`.
 
         `hakubooru.select.danbooru` describes the syntax. Aliases of tags work where the database stores them. The
         posts stand in the order that the search asks for.
 
+        A condition on a value that a post's source does not know is not met, and its negation is: `-is:deleted` keeps posts
+        that do not say whether they are deleted, and `is:active` leaves them out. `explain` counts such posts.
+
+        Args:
+            text: the search.
+            implications: whether the name of a tag also means the tags that imply it, for a set whose posts were not given
+                the implied tags. The sites give them, so a search there needs no such step.
+
         Raises:
             SearchError: the search cannot be read, the database cannot answer it, or the database does not have
                 one of its tags; the message shows the place.
+            InputError: `implications` is set, and the file has no implications.
         """
         if not isinstance(text, str):
             raise InputError(f"search() takes one string, not {text!r}: write search('1girl solo')")
-        return apply(parse(text, self.database.joined_columns()), self)
+        parsed = parse(text, self.database.joined_columns())
+        return apply(parsed, self, implications=implications)
 
     def to_ids(self) -> Ids:
         """Run the selection and return the post ids, (N,) int64, ascending unless a step orders them.

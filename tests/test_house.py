@@ -68,6 +68,7 @@ ROOMS = {
         *("hakubooru_trainer.outputs", "hakubooru_trainer.plan", "hakubooru_trainer.record"),
         *("hakubooru_trainer.result_version", "hakubooru_trainer.setup", "hakubooru_trainer.trial"),
     ],
+    "evaluation": ["hakubooru_trainer.evaluate"],
     "commands": ["hakubooru_cli"],
 }
 """The rooms of the house from the ground up; a module is in the room that names it, or else its package."""

@@ -116,6 +116,8 @@ class Choice:
     """The path of a list of ids, or None."""
     scale: float
     """The factor for the recipe's id bounds and sample sizes."""
+    implications: bool = False
+    """Whether a tag of the query also means the tags that imply it."""
     sample_per: tuple[Group, ...] = ()
     """The balanced samples, in their order."""
     sample_weighted: Weighted | None = None
@@ -145,7 +147,7 @@ class Choice:
             for caveat in caveats(parse(query or "", None)):
                 click.echo(f"note: {caveat}", err=True)
         if self.query:
-            selection = selection.search(self.query)
+            selection = selection.search(self.query, implications=self.implications)
         if self.ids:
             selection = selection.among(self.ids)
         for name, joined in database.joined.items():
@@ -179,7 +181,11 @@ class Choice:
     @property
     def selects(self) -> bool:
         """Whether a query, a recipe or an option selects posts."""
-        return any(value not in (None, (), 1) for key, value in self.asked().items() if key != "scale")
+        return any(
+            value not in (None, (), 1)
+            for key, value in self.asked().items()
+            if key != "scale" and value is not False
+        )
 
     def asked(self) -> dict[str, Any]:
         """Return the options that select posts as a table that JSON can hold."""
@@ -188,8 +194,10 @@ class Choice:
             # A lock keeps the resolved caption format, so the recipe's own would be a second copy.
             del table["recipe"]["caption"], table["recipe"]["description"]
         # What was not asked is left out, so that locks of earlier versions compare as equal.
-        rare = ("join", "sample_per", "sample_weighted", "sample", "order", "limit", "seed")
-        return {key: value for key, value in table.items() if key not in rare or value not in (None, ())}
+        rare = ("implications", "join", "sample_per", "sample_weighted", "sample", "order", "limit", "seed")
+        return {
+            key: value for key, value in table.items() if key not in rare or value not in (None, (), False)
+        }
 
     def _warn_of_newer_file(self, database: hb.Database, recipe: hb.Recipe) -> None:
         end = recipe.beyond(database, scale=self.scale)
@@ -299,6 +307,12 @@ _OPTIONS = (
     ),
     click.option(
         "--limit", type=click.IntRange(min=0), cls=SelectionOption, help="Keep the first posts of the order."
+    ),
+    click.option(
+        "--implications",
+        is_flag=True,
+        cls=SelectionOption,
+        help="Let a tag of QUERY also mean the tags that imply it.",
     ),
     click.option(
         "--seed",

@@ -11,6 +11,7 @@ import click
 import hakubooru
 from hakubooru.errors import InputError
 from hakubooru_cli.shell import run as run_command
+from hakubooru_cli.training.evaluation import evaluate
 from hakubooru_cli.training.model import combine, convert, merge, sample, tiny_model
 from hakubooru_cli.training.run import init, plan, run
 
@@ -33,7 +34,7 @@ def cli() -> None:
         )
 
 
-for command in (init, run, plan, tiny_model, merge, combine, convert, sample):
+for command in (init, run, plan, tiny_model, merge, combine, convert, sample, evaluate):
     cli.add_command(command)
 
 

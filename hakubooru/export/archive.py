@@ -21,6 +21,7 @@ from hakubooru.image.index import (
     Recorder,
     StaleIndexError,
     TarIndex,
+    image_of,
     load_index,
     read_indexed,
     save_index,
@@ -30,7 +31,7 @@ from hakubooru.image.kinds import BrokenImageError
 from hakubooru.image.layouts import StrangeNameError, is_remote
 from hakubooru.image.own_captions import OwnCaptions
 from hakubooru.image.sources import Archive
-from hakubooru.image.tar import DamagedTarError, Member, image_of, is_compressed, read_tar
+from hakubooru.image.tar import DamagedTarError, Member, is_compressed, read_tar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

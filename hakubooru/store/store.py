@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from peewee import SchemaManager, SqliteDatabase
 
 from hakubooru.errors import InputError
+from hakubooru.store.about import ABOUT_TABLE, About, read_about
 from hakubooru.store.column_types import check_numbers, has_dates_in_utc
 from hakubooru.store.joined import Joined, JoinedColumn, JoinedValues
 from hakubooru.store.layout import LAYOUT, check_file, check_generation, read_layout, sqlite_uri
@@ -58,7 +59,7 @@ def lay_out(path: Path, also: Sequence[str] = ()) -> None:
             return
         for model in MODELS:
             SchemaManager(model, connection).create_all(safe=False)
-        for statement in (f"PRAGMA user_version = {LAYOUT}", *also):
+        for statement in (ABOUT_TABLE, f"PRAGMA user_version = {LAYOUT}", *also):
             connection.execute_sql(statement)
 
 
@@ -77,8 +78,11 @@ class Store:
         check_file(path, writable=writable)
         self.peewee = _Connections(self, sqlite_uri(path, writable=writable))
         try:
-            check_generation(path, read_layout(self.connection(), path))
+            layout = read_layout(self.connection(), path)
+            check_generation(path, layout)
             with explained(path):
+                self.about = read_about(self.connection()) if "about" in layout else About()
+                """The site of the posts, and which values are not known."""
                 check_numbers(path, self.connection())
             if writable:
                 # A file in WAL mode has a log beside it, and cannot be opened on a read-only disk.

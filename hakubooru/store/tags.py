@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 ALIAS_TABLE: Final = 'CREATE TABLE IF NOT EXISTS "tagalias" ("alias" VARCHAR(255) NOT NULL PRIMARY KEY, "name" VARCHAR(255) NOT NULL)'
 """The statement that creates the table of tag aliases. Published files lack it, and other programs ignore it."""
 
+IMPLICATION_TABLE: Final = (
+    'CREATE TABLE IF NOT EXISTS "tagimplication" ("name" VARCHAR(255) NOT NULL, "implied" VARCHAR(255) NOT NULL, '
+    'PRIMARY KEY ("name", "implied")) WITHOUT ROWID'
+)
+"""The statement that creates the table of tag implications: a post with the tag `name` has `implied` too."""
+
 ALIAS_LAYOUT: Final = 1
 """The `PRAGMA user_version` of a file that has the table of aliases; the published layout has 0."""
 
@@ -32,6 +38,16 @@ _MATCHES: Final = "name LIKE ? ESCAPE '\\'"
 _ALIAS_MATCHES: Final = "tagalias.name = tag.name AND alias LIKE ? ESCAPE '\\'"
 _POSTS: Final = "coalesce(nullif(popularity, 0), (SELECT COUNT(DISTINCT post_id) FROM posttagrelation WHERE tag_id = tag.id))"
 """The SQL for how many posts have a tag; where a file has no popularity, its relations are counted."""
+
+
+_IMPLYING: Final = """
+WITH RECURSIVE implying (implied, name) AS (
+    SELECT implied, name FROM tagimplication WHERE implied IN (SELECT value FROM json_each(?))
+    UNION SELECT implying.implied, tagimplication.name FROM implying
+    JOIN tagimplication ON tagimplication.implied = implying.name
+)
+SELECT implied, implying.name FROM implying JOIN tag USING (name) WHERE name <> implied ORDER BY implied, implying.name
+"""
 
 
 class TagMatch(NamedTuple):
@@ -149,6 +165,23 @@ class Tags:
             return {}
         query = "SELECT alias, tag.name FROM tagalias JOIN tag USING (name) WHERE alias IN"
         return dict(self._by_name(query, names))
+
+    def implying(self, names: Iterable[str]) -> dict[str, list[str]]:
+        """The tags of the file that imply each of the names, directly or through others, in order of their names.
+
+        Raises:
+            InputError: the file has no implications.
+        """
+        if not self._database.scalar("SELECT COUNT(*) FROM sqlite_master WHERE name = 'tagimplication'"):
+            raise InputError(
+                f"{self._database.path} has no tag implications: build it with a list of them, as in "
+                "`hakubooru db build … --tags tag_implications.csv`"
+            )
+        rows = self._database.rows(_IMPLYING, [json.dumps(sorted(set(names)))])
+        implying: dict[str, list[str]] = {}
+        for implied, name in rows:
+            implying.setdefault(implied, []).append(name)
+        return implying
 
     def nearest(self, name: str, count: int = 3) -> list[str]:
         """Suggest up to `count` tags for a mistyped name, or for a part of a name.

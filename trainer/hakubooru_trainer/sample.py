@@ -103,12 +103,7 @@ def draw_files(
     if threads:
         torch.set_num_threads(threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = load(options, torch.bfloat16 if device.type == "cuda" else torch.float32)
-    if lokr is not None:
-        adapter = adapter_of(file.read(lokr), vars(model), str(lokr))
-        adapter.to(device)
-        adapter.apply()
-    model.to(device)
+    model = load_for_drawing(options, lokr, device)
     out.mkdir(parents=True, exist_ok=True)
     paths = [out / f"{place:03d}.png" for place in range(len(texts))]
     steps = sum(how_of(prompt, how).steps for prompt in texts)
@@ -123,6 +118,21 @@ def draw_files(
         for path, picture in zip(paths, pictures, strict=True):
             picture.save(path)
     return paths
+
+
+def load_for_drawing(options: ModelOptions, lokr: Path | None, device: torch.device) -> Sdxl:
+    """Load a model from disk, with an adapter if one is named, and move it to a device: in bf16 on a GPU, else in fp32.
+
+    Raises:
+        InputError: a file is missing, or does not fit.
+    """
+    model = load(options, torch.bfloat16 if device.type == "cuda" else torch.float32)
+    if lokr is not None:
+        adapter = adapter_of(file.read(lokr), vars(model), str(lokr))
+        adapter.to(device)
+        adapter.apply()
+    model.to(device)
+    return model
 
 
 def sheet(pictures: Sequence[Image.Image]) -> Image.Image:
