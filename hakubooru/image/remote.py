@@ -84,7 +84,8 @@ def _indexes(url: str, tars: Sequence[str], names: Sequence[str], places: Sequen
 
     It lies below the URL itself, in a folder `index` beside it, in a known repository, or in another place.
     """
-    sibling = f"{url.rstrip('/').rpartition('/')[0]}/{FOLDER}"
+    folder = url.rstrip("/").rpartition("/")[0] if TAR_NAME.search(url) else url.rstrip("/")
+    sibling = f"{folder.rpartition('/')[0]}/{FOLDER}"
     searched = iter([*places, *known_places(url), sibling])
     there, listing = set(names), Listing(names)
     indexes: dict[str, str] = {}

@@ -143,9 +143,7 @@ def test_an_index_of_an_archive_of_another_size_is_told(small, server, archives)
 def test_an_index_that_is_cut_short_is_told(small, server, archives, left):
     index = archives / "images" / "whatever.json"
     index.write_bytes(index.read_bytes()[:left])
-    with pytest.raises(
-        IncompleteError, match=r"whatever\.json is not an index, or is cut off"
-    ):
+    with pytest.raises(IncompleteError, match=r"whatever\.json is not an index, or is cut off"):
         run(small, small / "out", images=[server.url])
 
 
