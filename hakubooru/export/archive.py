@@ -13,13 +13,12 @@ import numpy as np
 
 from hakubooru.export.engine import StoppedError
 from hakubooru.export.pairs import Broken, Outcome, Pair, own_place, place
+from hakubooru.image.containers import READERS
 from hakubooru.image.convert import COPY, ImageFormat, UnfitImageError
 from hakubooru.image.folders import OwnFolder, images_in
 from hakubooru.image.header import LARGEST_BYTES, ImageHeader, read_header
-from hakubooru.image.holdings import read_folder
 from hakubooru.image.index import (
     Recorder,
-    StaleIndexError,
     TarIndex,
     image_of,
     load_index,
@@ -30,6 +29,7 @@ from hakubooru.image.index import (
 from hakubooru.image.kinds import BrokenImageError
 from hakubooru.image.layouts import StrangeNameError, is_remote
 from hakubooru.image.own_captions import OwnCaptions
+from hakubooru.image.published import StaleIndexError
 from hakubooru.image.sources import Archive
 from hakubooru.image.tar import DamagedTarError, Member, is_compressed, read_tar
 
@@ -104,10 +104,12 @@ class ExportArchive:
         if isinstance(archive, OwnFolder):
             own = OwnImages(task, archive, self.shape)
             return self._export(own, own, stopped)
-        if archive.is_folder:
+        if archive.kind != "tar":
             return self._export(Images(task, self.shape, prefix=self.prefix), self.captions, stopped)
         try:
-            index = load_index(archive.path, archive.stamp if is_remote(archive.path) else None)
+            index = load_index(
+                archive.path, archive.stamp if is_remote(archive.path) else None, archive.index
+            )
         except OSError as error:
             raise _LostError(str(error)) from error
         try:
@@ -215,8 +217,8 @@ class Images:
         assert isinstance(archive, Archive)
         if self.index is not None:
             yield from self._indexed(archive.path, self.index)
-        elif archive.is_folder:
-            for member, data in read_folder(archive.path, self._wants):
+        elif archive.kind != "tar":
+            for member, data in READERS[archive.kind](archive.path, self._wants):
                 yield _number(member), member.name, data
         else:
             yield from self._walked(archive.path)
