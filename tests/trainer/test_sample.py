@@ -69,3 +69,23 @@ def test_a_sheet_has_room_for_the_largest():
     for picture, corner in zip(pictures, ((0, 0), (96, 0), (0, 128)), strict=True):
         box = (*corner, corner[0] + picture.width, corner[1] + picture.height)
         assert grid.crop(box).getcolors() == [(picture.width * picture.height, (255, 255, 255))]
+
+
+def test_each_sampler_draws_and_a_prompt_names_its_own(drawn):
+    pictures = drawn(
+        "1girl --d 5 --ss euler_a\n1girl --d 5 --ss dpmsolver++\n1girl --d 5\n", replace(HOW, steps=4)
+    )
+    (again,) = drawn("1girl --d 5", replace(HOW, steps=4, sampler="euler_a"))
+    assert ImageChops.difference(pictures[0], again).getbbox() is None
+    assert len({picture.tobytes() for picture in pictures}) == 3
+
+
+def test_pictures_of_a_batch_depend_on_their_own_prompts_and_seeds(parts):
+    model = parts()
+    how = replace(HOW, sampler="euler_a", steps=3)
+    ways = {"v": False, "zero_terminal_snr": False}
+    both = sample.draw_batch(model, ["1girl", "sky"], how, [(1,), (2,)], **ways)
+    for place, (prompt, seed) in enumerate((("1girl", 1), ("sky", 2))):
+        (alone,) = sample.draw_batch(model, [prompt], how, [(seed,)], **ways)
+        assert max(high for _, high in ImageChops.difference(both[place], alone).getextrema()) <= 1
+    assert both[0].tobytes() != both[1].tobytes()
