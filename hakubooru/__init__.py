@@ -8,8 +8,8 @@
 
 Nothing is opened, read or written before it is asked for.
 
-These sub-packages have more: `hakubooru.caption`, `hakubooru.errors`, `hakubooru.export`, `hakubooru.image`,
-`hakubooru.ingest`, `hakubooru.select`, `hakubooru.select.search` and `hakubooru.select.table`.
+These sub-packages have more: `hakubooru.caption`, `hakubooru.engine`, `hakubooru.errors`, `hakubooru.export`,
+`hakubooru.image`, `hakubooru.ingest`, `hakubooru.results.tables`, `hakubooru.select` and `hakubooru.select.danbooru`.
 """
 
 import typing as _typing
@@ -20,35 +20,16 @@ from hakubooru.database import Database, DatabaseInfo
 from hakubooru.database import create_database as create
 from hakubooru.database import migrate_database as migrate
 from hakubooru.database import open_database as open  # noqa: A004 - `hb.open` reads as it should
+from hakubooru.engine.optimize import optimize
+from hakubooru.engine.plan import FunnelRow
 from hakubooru.errors import HakubooruError, IncompleteError, InputError
 from hakubooru.image import ImageFormat
 from hakubooru.lock import Lock
 from hakubooru.recipe import Recipe
 from hakubooru.recipe import shipped as shipped_recipes
-from hakubooru.select import FunnelRow, read_ids, write_ids
-from hakubooru.select.ask import (
-    artist,
-    banned,
-    character,
-    child,
-    copyright,  # noqa: A004 - Danbooru's word for a work
-    date,
-    deleted,
-    fav_count,
-    file_type,
-    gold,
-    ids,
-    parent,
-    rating,
-    score,
-    size,
-    tag_count,
-    tag_popularity,
-    tagged,
-    with_image,
-)
-from hakubooru.select.optimize import optimize
-from hakubooru.select.predicate import Predicate
+from hakubooru.select import read_ids, write_ids
+from hakubooru.select.predicates import Predicate
+from hakubooru.select.questions import PREDICATES as _PREDICATES
 from hakubooru.selection import Selection
 from hakubooru.stats import Stats
 from hakubooru.store.schema import LocalPost, Post, PostTagRelation, Tag
@@ -79,6 +60,26 @@ else:
     def __dir__() -> list[str]:
         return sorted({*globals(), *_LATER})
 
+
+artist = _PREDICATES.artist
+banned = _PREDICATES.banned
+character = _PREDICATES.character
+child = _PREDICATES.child
+copyright = _PREDICATES.copyright  # noqa: A001 - Danbooru's word for a work
+date = _PREDICATES.date
+deleted = _PREDICATES.deleted
+fav_count = _PREDICATES.fav_count
+file_type = _PREDICATES.file_type
+gold = _PREDICATES.gold
+ids = _PREDICATES.ids
+parent = _PREDICATES.parent
+rating = _PREDICATES.rating
+score = _PREDICATES.score
+size = _PREDICATES.size
+tag_count = _PREDICATES.tag_count
+tag_popularity = _PREDICATES.tag_popularity
+tagged = _PREDICATES.tagged
+with_image = _PREDICATES.with_image
 
 __all__ = [
     "BuildReport",

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hakubooru.engine.cache import CachedStore
 from hakubooru.errors import DatabaseFileError
-from hakubooru.select.memory import CachedStore
 from hakubooru.selection import Selection
 from hakubooru.store.layout import GENERATION
 from hakubooru.store.schema import RATINGS

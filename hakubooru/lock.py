@@ -56,7 +56,7 @@ class Lock:
         from importlib.metadata import version  # noqa: PLC0415 - a tenth of what `import hakubooru` takes
 
         rows = [asdict(row) for row in selection.funnel_rows()]
-        of_file = selection.database.memory.columns.ids
+        of_file = selection.database.cache.columns.ids
         resolved = None if caption is None else caption.resolved(selection.database)
         return cls(
             asked=_plain(asked),

@@ -39,7 +39,7 @@ from hakubooru.errors import CaptionFormatError, InputError, RecipeError, Search
 from hakubooru.files import read_text
 from hakubooru.image.convert import image_format
 from hakubooru.nearest import nearest
-from hakubooru.select.search import parse
+from hakubooru.select.danbooru import parse
 
 if TYPE_CHECKING:
     import os

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
+from hakubooru import fingerprint
 from hakubooru.arrays import ascending
 from hakubooru.caption import Captioner, CaptionFormat, Captions, caption_format
+from hakubooru.engine.plan import count_steps, evaluate, explain
+from hakubooru.engine.tag_counts import tag_counts
 from hakubooru.errors import InputError
-from hakubooru.select import fingerprint, funnel
-from hakubooru.select.evaluate import check_tags, evaluate
-from hakubooru.select.explain import explain
-from hakubooru.select.search import apply, parse
-from hakubooru.select.show import as_html
-from hakubooru.select.step import describe
-from hakubooru.select.steps import Steps
-from hakubooru.select.tag_counts import tag_counts
+from hakubooru.results.html import as_html
+from hakubooru.select.builder import Builder
+from hakubooru.select.danbooru import apply, parse
+from hakubooru.select.steps import describe
 from hakubooru.stats import Stats, stats
 
 if TYPE_CHECKING:
@@ -25,15 +24,17 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from hakubooru.arrays import Ids
+    from hakubooru.engine.cache import CachedStore
+    from hakubooru.engine.plan import FunnelRow
     from hakubooru.export import ExportReport, OutputFormat
     from hakubooru.image.convert import ImageFormat
-    from hakubooru.select.funnel import FunnelRow
+    from hakubooru.select.predicates import Predicate
     from hakubooru.store.schema import Post
 
 _POSTS_A_BATCH = 1000
 
 
-class Selection(Steps):
+class Selection(Builder["Selection"]):
     """A set of posts of one database, narrowed step by step; `db.posts` is all posts.
 
     A step returns a new selection and does not change this one. Nothing runs until you ask for a result, such
@@ -42,10 +43,15 @@ class Selection(Steps):
     combine as sets: `a | b`, `a & b`, `a - b`.
     """
 
+    database: CachedStore
+
+    def _matching(self, predicate: Predicate) -> Selection:
+        return self.where(predicate)
+
     def search(self, text: str) -> Self:
         """Keep the posts that a search in Danbooru's syntax finds: `.search("1girl -comic rating:g")`.
 
-        `hakubooru.select.search` describes the syntax. Aliases of tags work where the database stores them. The
+        `hakubooru.select.danbooru` describes the syntax. Aliases of tags work where the database stores them. The
         posts stand in the order that the search asks for.
 
         Raises:
@@ -64,10 +70,7 @@ class Selection(Steps):
             InputError: a tag in `artist`, `character` or `copyright` has another type.
             SampleError: a sample asks for more posts than there are to draw from.
         """
-        check_tags(self.database, self.step)
-        ids = evaluate(self.database, self.step)
-        self.database.memory.put(self.step, ids)
-        return ids
+        return evaluate(self.database, self.step)
 
     def count(self) -> int:
         """Count the posts."""
@@ -91,7 +94,7 @@ class Selection(Steps):
 
     def funnel_rows(self) -> list[FunnelRow]:
         """Count the posts after each step: a list of rows, for use without pandas."""
-        return funnel.rows(self.database, self.step)
+        return count_steps(self.database, self.step)
 
     def explain(self) -> str:
         """Describe how the selection would run, one line for each step, without running it."""
@@ -119,7 +122,7 @@ class Selection(Steps):
         Raises:
             InputError: posts have no column of that name.
         """
-        from hakubooru.select.table import read_frame  # noqa: PLC0415 - Arrow is heavy, and only tables need it
+        from hakubooru.results.tables import read_frame  # noqa: PLC0415 - Arrow is heavy, and only tables need it
 
         return read_frame(self.database, self.to_ids(), columns)
 
@@ -129,7 +132,7 @@ class Selection(Steps):
         Raises:
             InputError: posts have no column of that name.
         """
-        from hakubooru.select.table import read_table  # noqa: PLC0415
+        from hakubooru.results.tables import read_table  # noqa: PLC0415
 
         return read_table(self.database, self.to_ids(), columns)
 
@@ -211,4 +214,4 @@ class Selection(Steps):
         return f"<Selection of {self.database.path.name}: {describe(self.step)}>"
 
     def _repr_html_(self) -> str:
-        return as_html(self.database, self.step)
+        return as_html(self.database, self.step, self.database.cache.get(self.step))

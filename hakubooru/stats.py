@@ -8,18 +8,17 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from hakubooru.engine.tag_counts import tag_counts
 from hakubooru.image.bucket import Buckets
-from hakubooru.select.columns import EXTENSIONS
-from hakubooru.select.scan import years
-from hakubooru.select.tag_counts import tag_counts
-from hakubooru.store.schema import RATINGS, TAG_TYPES
+from hakubooru.store.reader import years
+from hakubooru.store.schema import EXTENSIONS, RATINGS, TAG_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hakubooru.arrays import Ids, Values
     from hakubooru.caption import CaptionFormat
-    from hakubooru.select.memory import CachedStore
+    from hakubooru.engine.cache import CachedStore
 
 MEGAPIXELS: Final = (0.25, 0.5, 1, 2, 4, 8)
 """The upper ends of the size classes, in megapixels; the last class has all larger posts."""
@@ -56,11 +55,11 @@ def stats(database: CachedStore, ids: Ids, *, caption: CaptionFormat, top: int =
         caption: the caption format whose quality labels are counted.
         top: how many tags of each type to list.
     """
-    columns = database.memory.columns
+    columns = database.cache.columns
     places = np.searchsorted(columns.ids, ids)
     ratings, extensions = columns["rating"][places], columns["extension"][places]
     widths, heights = columns["image_width"][places], columns["image_height"][places]
-    by_year = np.unique(years(database, ids), return_counts=True)
+    by_year = np.unique(years(database, ids, few=columns.are_few(ids)), return_counts=True)
     common = tag_counts(database, ids).groupby("type", observed=False).head(top)
     return Stats(
         posts=len(ids),

@@ -27,14 +27,23 @@ USERS = (ROOT / "cli", ROOT / "examples")
 PYTHON_BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 ROOMS = {
     "base": [
-        *("hakubooru.arrays", "hakubooru.arrow", "hakubooru.errors", "hakubooru.files", "hakubooru.moments"),
-        *("hakubooru.nearest", "hakubooru.processes", "hakubooru.progress", "hakubooru.tables"),
+        *("hakubooru.arrays", "hakubooru.arrow", "hakubooru.errors", "hakubooru.files"),
+        *(
+            "hakubooru.fingerprint",
+            "hakubooru.moments",
+            "hakubooru.nearest",
+            "hakubooru.processes",
+            "hakubooru.progress",
+            "hakubooru.tables",
+        ),
         "hakubooru.version",
     ],
     "store": ["hakubooru.store"],
     "ingest": ["hakubooru.ingest"],
     "migrations": ["hakubooru_migrations"],
     "select": ["hakubooru.select"],
+    "engine": ["hakubooru.engine"],
+    "results": ["hakubooru.results"],
     "caption": ["hakubooru.caption"],
     "image": ["hakubooru.image"],
     "export": ["hakubooru.export"],
@@ -178,7 +187,7 @@ def public_names(module: str) -> set[str]:
 
 def test_sub_packages_that_are_named_have_public_names():
     named = re.findall(r"`(hakubooru\.[\w.]+)`", str(hb.__doc__))
-    assert len(named) == 8
+    assert len(named) == 9
     assert all(public_names(module) for module in named)
 
 

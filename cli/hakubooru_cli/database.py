@@ -8,7 +8,7 @@ import json
 import click
 
 import hakubooru as hb
-from hakubooru.select import cost
+from hakubooru.engine import cost
 
 
 @click.group()

@@ -23,6 +23,9 @@ RATINGS: Final = ("general", "sensitive", "questionable", "explicit")
 TAG_TYPES: Final = ("general", "artist", "character", "copyright", "meta")
 """The names of `tag.type`; the file stores the index of a name (Danbooru's own numbers differ)."""
 
+EXTENSIONS: Final = ("jpg", "png", "gif", "webp", "avif", "mp4", "webm", "zip", "swf")
+"""The values of `post.file_ext` that Danbooru has."""
+
 
 def enum_number(names: Sequence[str], value: str | int) -> int:
     """The index of a name in `names`; `value` may be the name, its first letter if that is unique, or the index.

@@ -9,8 +9,8 @@ import pytest
 import hakubooru as hb
 from booru import TAGS, random_row, write
 from hakubooru.caption import Captioner
-from hakubooru.select.optimize import optimize
-from hakubooru.select.tag_counts import tag_counts
+from hakubooru.engine.optimize import optimize
+from hakubooru.engine.tag_counts import tag_counts
 
 NAMES = [name for name, _ in TAGS]
 

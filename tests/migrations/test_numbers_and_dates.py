@@ -15,9 +15,9 @@ import hakubooru as hb
 import hakubooru_migrations
 from booru import post_row, write, write_random
 from danbooru import api_post, write_lines
+from hakubooru.engine.optimize import optimize
 from hakubooru.errors import DatabaseFileError
 from hakubooru.ingest import build
-from hakubooru.select.optimize import optimize
 from hakubooru_cli.main import cli
 
 MEND = "0005_numbers_and_dates"

@@ -12,8 +12,8 @@ import pytest
 import hakubooru as hb
 from booru import TAGS, random_row, write
 from hakubooru import Post
+from hakubooru.engine.masks import truth
 from hakubooru.errors import InputError, UnknownTagError
-from hakubooru.select.vector import truth
 
 NAMES = [name for name, _ in TAGS]
 KINDS = dict(TAGS)
@@ -93,7 +93,7 @@ def test_predicates_ask_what_they_say(db, wanted, keep):
     "wanted", [hb.size(min_width=5, min_area=9, max_ratio=2), hb.file_type("png"), hb.parent(), hb.child()]
 )
 def test_numeric_ones_need_no_scan(db, wanted):
-    assert truth(wanted, db.memory.columns).true.any()
+    assert truth(wanted, db.cache.columns).true.any()
 
 
 def test_steps_are_the_predicates(db):

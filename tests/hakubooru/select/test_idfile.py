@@ -13,7 +13,7 @@ from pyarrow import parquet
 import hakubooru as hb
 from booru import post_row, write
 from hakubooru.errors import InputError
-from hakubooru.select.idfile import as_ids, read_ids, write_ids
+from hakubooru.select.id_lists import as_ids, read_ids, write_ids
 
 
 class Foreign:

@@ -8,7 +8,7 @@ import hakubooru as hb
 from booru import post_row
 from hakubooru import Post, PostTagRelation, Tag
 from hakubooru.errors import InputError
-from hakubooru.select.predicate import And, Or, predicate, tags_asked
+from hakubooru.select.predicates import And, Or, predicate, tags_asked
 
 
 def test_equal_exactly_when_they_ask_the_same():

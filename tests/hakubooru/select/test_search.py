@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 import hakubooru as hb
 from booru import TAGS, post_row, random_row, write
 from hakubooru import PostTagRelation
+from hakubooru.engine.optimize import optimize
 from hakubooru.errors import SearchError
-from hakubooru.select.optimize import optimize
+from hakubooru.select.danbooru import apply, parse
 from hakubooru.select.sampling import keys
-from hakubooru.select.search import apply, parse
 
 NOW = datetime(2024, 3, 31, 12, tzinfo=UTC)
 TYPES = dict(TAGS)
@@ -435,7 +435,7 @@ def test_a_search_that_asks_for_more_than_numbers_is_one_statement(db, tmp_path,
         ids = selection.to_ids()
         fresh.connection().set_trace_callback(None)
         assert len([sql for sql in seen if 'FROM "post"' in sql]) == 1
-        assert not fresh.memory.columns.are_read()
+        assert not fresh.cache.columns.are_read()
     assert ids.tolist() == db.posts.search(text).to_ids().tolist()
 
 

@@ -9,7 +9,7 @@ import pytest
 import hakubooru as hb
 from booru import post_row, write
 from hakubooru.errors import SearchError
-from hakubooru.select.search import apply, parse
+from hakubooru.select.danbooru import apply, parse
 
 NOW = datetime(2024, 3, 31, 16, tzinfo=UTC)  # noon in New York
 TAGS = [

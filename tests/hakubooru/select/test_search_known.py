@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import hakubooru as hb
 from booru import write_random
 from hakubooru.errors import SearchError
-from hakubooru.select.search import caveats, parse
+from hakubooru.select.danbooru import caveats, parse
 
 # What is answered, with a value that is; and what is refused, by what the file lacks.
 ANSWERED = """

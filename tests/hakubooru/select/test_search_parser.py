@@ -7,8 +7,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hakubooru.errors import SearchError
-from hakubooru.select.search import Query, parse
-from hakubooru.select.search.syntax import (
+from hakubooru.select.danbooru import Query, parse
+from hakubooru.select.danbooru.grammar import (
     All,
     Either,
     Except,

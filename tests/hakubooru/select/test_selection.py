@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 import hakubooru as hb
 from booru import random_row, write, write_random
 from hakubooru import Post
+from hakubooru.engine import filters
 from hakubooru.errors import InputError, SampleError, UnknownTagError
-from hakubooru.select import evaluate
 
 
 def ids_where(db, keep) -> list[int]:
@@ -96,7 +96,7 @@ def test_filters_commute_and_samples_keep_their_place(db, filters, n, seed):
 
 @pytest.mark.parametrize("cost", [0, 10**9])
 def test_scan_and_lookup_agree(db, monkeypatch, cost):
-    monkeypatch.setattr(evaluate, "_LOOKUP_COST", cost)
+    monkeypatch.setattr(filters, "_LOOKUP_COST", cost)
     some = db.posts.sample(80, seed=3).rating("g").tagged("solo")
     expected = set(db.posts.sample(80, seed=3).to_ids()) & set(db.posts.rating("g").tagged("solo").to_ids())
     assert set(some.to_ids()) == expected
@@ -105,13 +105,13 @@ def test_scan_and_lookup_agree(db, monkeypatch, cost):
 def scans(db) -> list[str]:
     """The scans of posts from now on, in any thread."""
     seen: list[str] = []
-    read = db.memory.columns._scan
+    read = db.cache.columns._scan
 
     def counted(expressions, low, high):
         seen.extend(expressions)
         return read(expressions, low, high)
 
-    db.memory.columns._scan = counted
+    db.cache.columns._scan = counted
     return seen
 
 

@@ -87,7 +87,7 @@ def test_explains_what_is_known(db):
 
 @pytest.mark.parametrize("optimized", [True, False])
 def test_says_where_tags_are_looked_up(path, optimized):
-    from hakubooru.select.optimize import optimize
+    from hakubooru.engine.optimize import optimize
 
     with hb.open(path) as db:
         if optimized:

@@ -39,11 +39,11 @@ def test_captions_need_no_more_than_a_store(file):
 
 def test_the_columns_of_a_file_are_read_once_and_again_when_it_changes(file):
     with hb.open(file) as database:
-        memory = database.memory
-        assert database.memory is memory
+        cache = database.cache
+        assert database.cache is cache
         file.touch()
-        assert database.memory is not memory
-    assert not hasattr(Store, "memory")
+        assert database.cache is not cache
+    assert not hasattr(Store, "cache")
 
 
 def test_migrate_leaves_a_file_that_is_up_to_date(file):

@@ -1,0 +1,234 @@
+"""Evaluate predicates over numeric columns with NumPy instead of a scan.
+
+Peewee expressions are evaluated by the rules of SQL, NULL included. An expression is left to SQLite if any part of it
+may mean something else in NumPy.
+"""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import numpy as np
+from peewee import Expression, Field, Function, Negated, NodeList, Value
+
+from hakubooru.engine.columns import MISSING, NUMBERS, TRAITS, Columns
+from hakubooru.select.predicates import And, Condition, Not, Or, Tagged
+from hakubooru.store.schema import EXTENSIONS, Post
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hakubooru.arrays import Values
+
+
+Mask: TypeAlias = "np.ndarray[tuple[int], np.dtype[np.bool_]]"
+"""A boolean for each post of a file, (N,)."""
+
+
+class LeftToSQLiteError(Exception):
+    """An expression has a part that only SQLite can evaluate."""
+
+
+@dataclass(frozen=True)
+class Truth:
+    """A value of SQL's three-valued logic for each post: true, false, or unknown where neither mask is set."""
+
+    true: Mask
+    false: Mask
+
+    def __and__(self, other: Truth) -> Truth:
+        return Truth(self.true & other.true, self.false | other.false)
+
+    def __or__(self, other: Truth) -> Truth:
+        return Truth(self.true | other.true, self.false & other.false)
+
+    def __invert__(self) -> Truth:
+        return Truth(self.false, self.true)
+
+
+_COMPARISONS: Final[dict[str, Callable[[Any, Any], Any]]] = {
+    "=": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+_ARITHMETIC: Final[dict[str, Callable[[Any, Any], Any]]] = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "&": operator.and_,
+}
+_LACKING: Final = {"md5": "lacks_md5", "file_url": "lacks_file_url"}
+_NULLABLE: Final = ("parent_id", "pixiv_id")
+_COLUMNS: Final = {"id", *NUMBERS, *TRAITS} - {"created_at", "extension", *_LACKING.values()}
+
+
+def truth(node: Any, columns: Columns) -> Truth:
+    """Evaluate a predicate or a peewee expression for each post.
+
+    Raises:
+        LeftToSQLiteError: the expression needs more than numeric columns.
+    """
+    match node:
+        case And(parts):
+            return _joined(operator.and_, [truth(part, columns) for part in parts])
+        case Or(parts):
+            return _joined(operator.or_, [truth(part, columns) for part in parts])
+        case Not(part):
+            inside = truth(part, columns).true
+            return Truth(~inside, inside)
+        case Condition(inner):
+            return truth(inner, columns)
+        case Tagged(name):
+            bears = columns.bearing(name)
+            if bears is None:
+                raise LeftToSQLiteError(name)
+            return Truth(bears, ~bears)
+        case Negated():
+            return ~truth(node.node, columns)
+        case NodeList() if node.glue in {" OR ", " AND "} and len(node.nodes):
+            joined = operator.or_ if node.glue == " OR " else operator.and_
+            return _joined(joined, [truth(part, columns) for part in node.nodes])
+        case Expression():
+            return _expression(node, columns)
+    raise LeftToSQLiteError(repr(node))
+
+
+class _Unread(Columns):
+    """Empty columns, to find out whether columns can answer an expression without reading any."""
+
+    def __init__(self, *, tags: bool) -> None:
+        self._tags = tags
+
+    def __getitem__(self, name: str) -> Values:
+        return np.empty(0, np.int64)
+
+    def bearing(self, tag: str) -> Values | None:  # noqa: ARG002 - any tag, or none
+        return np.empty(0, np.bool_) if self._tags else None
+
+
+def is_answered(node: Any, columns: Columns) -> bool:
+    """Whether columns can answer a predicate or a peewee expression; no column is read."""
+    try:
+        truth(node, _Unread(tags=columns.know_tags()))
+    except LeftToSQLiteError:
+        return False
+    return True
+
+
+def _joined(join: Callable[[Truth, Truth], Truth], parts: list[Truth]) -> Truth:
+    result, *others = parts
+    for other in others:
+        result = join(result, other)
+    return result
+
+
+def _expression(node: Expression, columns: Columns) -> Truth:
+    if node.op == "AND":
+        return truth(node.lhs, columns) & truth(node.rhs, columns)
+    if node.op == "OR":
+        return truth(node.lhs, columns) | truth(node.rhs, columns)
+    if node.op in {"IS", "IS NOT"} and node.rhs is None:
+        missing = _missing(node.lhs, columns)
+        return Truth(missing, ~missing) if node.op == "IS" else Truth(~missing, missing)
+    if node.lhs is Post.file_ext:
+        return _extension(node, columns)
+    values, unknown = _values(node.lhs, columns)
+    if node.op in _COMPARISONS:
+        other, also_unknown = _operand(node.lhs, node.rhs, columns)
+        holds = _COMPARISONS[node.op](values, other)
+        return _known(holds, _either(unknown, also_unknown))
+    if node.op == "BETWEEN" and isinstance(node.rhs, NodeList):
+        low, _, high = node.rhs.nodes
+        return _known((values >= _constant(node.lhs, low)) & (values <= _constant(node.lhs, high)), unknown)
+    if node.op in {"IN", "NOT IN"}:
+        listed = _list(node.lhs, node.rhs)
+        inside = np.isin(values, listed)
+        # In SQL, NULL IN () is false, not NULL.
+        return _known(inside if node.op == "IN" else ~inside, unknown if listed else None)
+    raise LeftToSQLiteError(node.op)
+
+
+def _extension(node: Expression, columns: Columns) -> Truth:
+    names = _list(node.lhs, node.rhs) if node.op in {"IN", "NOT IN"} else [_constant(node.lhs, node.rhs)]
+    if node.op not in {"=", "!=", "IN", "NOT IN"} or not set(names) <= set(EXTENSIONS):
+        raise LeftToSQLiteError(f"file_ext {node.op} {names}")
+    inside = np.isin(columns["extension"], [EXTENSIONS.index(name) for name in names])
+    return _known(inside if node.op in {"=", "IN"} else ~inside, None)
+
+
+def _missing(node: Any, columns: Columns) -> Mask:
+    """The mask of the posts in which a column is NULL."""
+    if isinstance(node, Field) and node.model is Post:
+        if node.name in _LACKING:
+            return columns[_LACKING[node.name]].astype(bool)
+        if node.name in _NULLABLE:
+            return np.equal(columns[node.name], MISSING)
+    raise LeftToSQLiteError(repr(node))
+
+
+def _values(node: Any, columns: Columns) -> tuple[Values, Mask | None]:
+    """Evaluate an expression to numbers, (N,), and a mask of those that are NULL; None if no number is NULL."""
+    if isinstance(node, Field) and node.model is Post and node.name in _COLUMNS:
+        values = columns[node.name]
+        return values, (values == MISSING) if node.name in _NULLABLE else None
+    if isinstance(node, Expression) and node.op in _ARITHMETIC:
+        left, left_unknown = _values(node.lhs, columns)
+        right, right_unknown = _operand(node.lhs, node.rhs, columns)
+        # Columns may have 4 bytes; SQLite calculates with 8.
+        if node.op == "&" and "f" in (left.dtype.kind, np.result_type(right).kind):
+            raise LeftToSQLiteError(repr(node))
+        return _ARITHMETIC[node.op](_wide(left), right), _either(left_unknown, right_unknown)
+    if isinstance(node, Function) and node.name == "ABS" and node.arguments:
+        values, unknown = _values(node.arguments[0], columns)
+        return np.abs(values), unknown
+    raise LeftToSQLiteError(repr(node))
+
+
+def _operand(lhs: Any, rhs: Any, columns: Columns) -> tuple[Any, Mask | None]:
+    if isinstance(rhs, Field | Expression | Function):
+        values, unknown = _values(rhs, columns)
+        return _wide(values), unknown
+    return _constant(lhs, rhs), None
+
+
+def _wide(values: Values) -> Values:
+    """Convert whole numbers to 8 bytes; floats already have 8."""
+    return values if values.dtype.kind == "f" else values.astype(np.int64)
+
+
+def _constant(lhs: Any, value: Any) -> Any:
+    """Convert a constant to the value that its column has in the file."""
+    if isinstance(value, Value) and not value.multi:
+        value = value.value
+    if isinstance(lhs, Field):
+        value = lhs.db_value(value)
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, str) and lhs is Post.file_ext:
+        return value
+    if isinstance(value, int | float) and abs(value) < 2**62:
+        return value
+    raise LeftToSQLiteError(repr(value))
+
+
+def _list(lhs: Any, values: Any) -> list[Any]:
+    if isinstance(values, Value) and values.multi:
+        values = values.value
+    if not isinstance(values, list | tuple | set | frozenset):
+        raise LeftToSQLiteError(repr(values))
+    return [_constant(lhs, value) for value in values]
+
+
+def _known(holds: Mask, unknown: Mask | None) -> Truth:
+    return Truth(holds, ~holds) if unknown is None else Truth(holds & ~unknown, ~holds & ~unknown)
+
+
+def _either(left: Mask | None, right: Mask | None) -> Mask | None:
+    if left is None or right is None:
+        return right if left is None else left
+    return left | right
