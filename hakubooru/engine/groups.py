@@ -11,6 +11,8 @@ from hakubooru.store.reader import relations, relations_of, years
 from hakubooru.store.schema import TAG_TYPES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from hakubooru.arrays import Ids
     from hakubooru.engine.cache import CachedStore
     from hakubooru.engine.columns import Columns
@@ -18,13 +20,19 @@ if TYPE_CHECKING:
 
 _PENDING: Final = 8_000_000  # pairs, 8 bytes each, between two sortings
 _RANK_BITS: Final = 32
+_POSTS_A_ROUND: Final = 20_000
 
 
-def sample_per(database: CachedStore, ids: Ids, by: str, at_most: int, seed: int) -> Ids:
+def sample_per(
+    database: CachedStore, ids: Ids, by: str, at_most: int, seed: int, *, strict: bool = False
+) -> Ids:
     """Keep the posts that have one of the `at_most` smallest keys of one of their groups, in the order of `ids`, (M,) int64.
 
     A post with several tags of a type belongs to the group of each. A post without one belongs to no group, and is left
     out. Posts without a date are a group of their own.
+
+    If strict, no group has more than `at_most` posts of the sample: posts are taken in the order of their keys, each
+    if all of its groups have room.
 
     Args:
         database: the file.
@@ -32,13 +40,14 @@ def sample_per(database: CachedStore, ids: Ids, by: str, at_most: int, seed: int
         by: `artist`, `character`, `copyright`, `rating` or `year`.
         at_most: the largest number of posts to draw from a group.
         seed: the seed of the keys.
+        strict: whether a post counts for each of its groups.
     """
     # A rank in the order of keys takes fewer bits than a key, and identifies its post.
     by_key = np.argsort(keys(ids, seed))
     ranks = np.empty(len(ids), np.int64)
     ranks[by_key] = np.arange(len(ids))
     if by in TAG_TYPES:
-        chosen = _per_tag(database, ids, ranks, TAG_TYPES.index(by), at_most)
+        chosen = _per_tag(database, ids, ranks, TAG_TYPES.index(by), at_most, strict=strict)
     else:
         groups = _years(database, ids) if by == "year" else _ratings(database, ids)
         smallest = Smallest(at_most, int(groups.max(initial=0)) + 1)
@@ -92,25 +101,69 @@ class Smallest:
         self._pending, self._count = [pairs[place < self._at_most]], 0
 
 
-def _per_tag(database: CachedStore, ids: Ids, ranks: Ids, type: int, at_most: int) -> Ids:
+def _per_tag(database: CachedStore, ids: Ids, ranks: Ids, type: int, at_most: int, *, strict: bool) -> Ids:
     """The ranks of the posts that are drawn for one of their tags of a type, by the relations of the file."""
     flags = _tags_of_type(database, type)
-    if database.cache.columns.know_tags():
-        return _by_postings(database.cache.columns, ids, ranks, np.flatnonzero(flags), at_most)
+    columns = database.cache.columns
+    if strict:
+        pieces = [posts << _RANK_BITS | groups for groups, posts in tag_pairs(database, ids, ranks, flags)]
+        return with_room(np.concatenate([np.empty(0, np.int64), *pieces]), at_most)
+    if columns.know_tags():
+        return _by_postings(columns, ids, ranks, np.flatnonzero(flags), at_most)
+    smallest = Smallest(at_most, len(flags))
+    for groups, posts in tag_pairs(database, ids, ranks, flags):
+        smallest.add(groups, posts)
+    return smallest.ranks()
+
+
+def with_room(pairs: Ids, at_most: int, *, posts_a_round: int = _POSTS_A_ROUND) -> Ids:
+    """Take posts in the order of their ranks, each if all of its groups have fewer than `at_most` posts: their ranks.
+
+    Args:
+        pairs: ranks and groups, (N,) int64: `rank << 32 | group`, in any order; a pair may occur several times.
+        at_most: the largest number of posts to take from a group.
+        posts_a_round: how many posts are looked at together.
+    """
+    pairs = np.unique(pairs)
+    ranks, groups = pairs >> _RANK_BITS, pairs & ((1 << _RANK_BITS) - 1)
+    starts = np.flatnonzero(np.append(True, ranks[1:] != ranks[:-1])[: len(ranks)])
+    counts = np.zeros(int(groups.max(initial=0)) + 1, np.int64)
+    taken = [np.empty(0, np.int64)]
+    for first in range(0, len(starts), posts_a_round):
+        begins = starts[first : first + posts_a_round]
+        ends = np.append(starts, len(pairs))[first + 1 : first + 1 + posts_a_round]
+        of_round = groups[begins[0] : ends[-1]]
+        # A group that all posts of the round together cannot fill has room for each of them.
+        cannot_fill = counts + np.bincount(of_round, minlength=len(counts)) <= at_most
+        has_room = np.logical_and.reduceat((counts < at_most)[of_round], begins - begins[0])
+        is_taken = np.logical_and.reduceat(cannot_fill[of_round], begins - begins[0])
+        counts += np.bincount(of_round[np.repeat(is_taken, ends - begins)], minlength=len(counts))
+        for post in np.flatnonzero(has_room & ~is_taken).tolist():
+            of_post = groups[begins[post] : ends[post]]
+            if (counts[of_post] < at_most).all():
+                counts[of_post] += 1
+                is_taken[post] = True
+        taken.append(ranks[begins[is_taken]])
+    return np.concatenate(taken)
+
+
+def tag_pairs(database: CachedStore, ids: Ids, ranks: Ids, flags: Flags) -> Iterator[tuple[Ids, Ids]]:
+    """Iterate over the tags of posts in pieces: tag ids and the ranks of the posts, (R,) int64 each.
+
+    Args:
+        database: the file.
+        ids: posts, (N,) int64, each once.
+        ranks: the rank of each post, (N,) int64.
+        flags: a flag for each tag id, (T,) bool: whether the tag counts.
+    """
     order = np.argsort(ids, kind="stable")
     in_order, ranks = ids[order], ranks[order]
-    smallest = Smallest(at_most, len(flags))
-    pieces = (
-        relations_of(database, ids, flags)
-        if database.cache.columns.are_few(ids)
-        else relations(database, flags)
-    )
-    for posts, tags, _ in pieces:
+    is_few = database.cache.columns.are_few(ids)
+    for posts, tags, _ in relations_of(database, ids, flags) if is_few else relations(database, flags):
         places = np.searchsorted(in_order, posts)
         is_candidate = places < len(in_order)
         is_candidate[is_candidate] = in_order[places[is_candidate]] == posts[is_candidate]
-        smallest.add(tags[is_candidate], ranks[places[is_candidate]])
-    return smallest.ranks()
+        yield tags[is_candidate], ranks[places[is_candidate]]
 
 
 def _by_postings(columns: Columns, ids: Ids, ranks: Ids, tags: Ids, at_most: int) -> Ids:

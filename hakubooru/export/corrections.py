@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import os
-from itertools import chain
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from hakubooru.export.manifest import MANIFEST
-from hakubooru.export.sinks import STATE, beside
-from hakubooru.export.sinks.listed import ListedSink
+from hakubooru.export.pairs import STATE, beside
 from hakubooru.files import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from hakubooru.export.journal import Journal
-    from hakubooru.export.records import Pair
-    from hakubooru.export.sinks import Sink
+    from hakubooru.export.pairs import Pair
+    from hakubooru.export.sink import Sink
 
 _LIST: Final = "list"
 """Name of the journal's value that holds the hash of the list of captions; two hashes while the list is replaced."""
 _ASIDE: Final = "corrections"
-"""Folder below the export's state where corrected captions wait until their image is exported again."""
+"""Folder below the export's state where corrected captions wait until their image is exported again, as `ID.txt`."""
 
 
 def is_correction(pair: Pair, data: bytes | None) -> bool:
@@ -67,8 +66,8 @@ def is_corrected(out: Path, pair: Pair, since: int) -> bool:
 
 
 def set_aside(out: Path, pairs: Iterable[Pair]) -> int:
-    """Set aside the corrected captions of pairs that will be exported again; return how many there are."""
-    count = 0
+    """Set aside the corrected captions of pairs that are removed, or will be exported again; return how many there are."""
+    total = 0
     folder = out / STATE / _ASIDE
     for pair in pairs:
         path = out / beside(pair.path)
@@ -76,8 +75,8 @@ def set_aside(out: Path, pairs: Iterable[Pair]) -> int:
         if is_correction(pair, data):
             folder.mkdir(exist_ok=True)
             os.replace(path, folder / f"{pair.id}.txt")  # noqa: PTH105 - Path.replace reads as a change of text
-            count += 1
-    return count
+            total += 1
+    return total
 
 
 def put_back(out: Path, journal: Journal) -> None:
@@ -96,25 +95,24 @@ def keep_list(out: Path, sink: Sink, journal: Journal) -> str:
     Returns:
         the new name; "" if the list is what the last export wrote, or there is no list.
     """
-    if not isinstance(sink, ListedSink):
+    if not sink.list_name:
         return ""
-    recorded, digest = journal.recall(_LIST), _digest(out / sink.file)
+    recorded, digest = journal.recall(_LIST), _digest(out / sink.list_name)
     if not recorded or not digest or digest in recorded.split():
         return ""
-    path = out / sink.file
-    edited = path.with_name(f"{path.stem}.edited{path.suffix}")
+    path = out / sink.list_name
+    names = (f"{path.stem}.edited{f'-{number}' if number > 1 else ''}{path.suffix}" for number in count(1))
+    edited = next(free for name in names if not (free := path.with_name(name)).exists())
     os.replace(path, edited)  # noqa: PTH105 - Path.replace reads as a change of text
     return edited.name
 
 
-def finish(out: Path, sink: Sink, journal: Journal) -> None:
+def write_list(out: Path, sink: Sink, journal: Journal) -> None:
     """Let a sink write its list of all pairs, if it has one, and record the list's hash, to recognise edits later."""
-    pairs = chain(journal.pairs(0), journal.pairs(high=-1))
-    if not isinstance(sink, ListedSink):
-        sink.finish(pairs)
+    if not sink.list_name:
         return
-    with replacing(out / sink.file) as part:
-        sink.write(part, pairs)
+    with replacing(out / sink.list_name) as part:
+        sink.write_list(part, chain(journal.pairs(0), journal.pairs(high=-1)))
         digest = _digest(part)
         # Both hashes are recorded: a kill before or after the replacement leaves a list whose hash is recorded.
         journal.remember(_LIST, f"{journal.recall(_LIST) or ''} {digest}")

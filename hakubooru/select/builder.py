@@ -33,7 +33,7 @@ from hakubooru.store.schema import Post
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from hakubooru.store.store import Store
 
@@ -134,22 +134,25 @@ class Builder(Questions[T]):
             raise InputError(f"sample() takes 0 posts or more, not {size}")
         return self._with(Sampled(self.step, size, whole_seed(seed, "sample()")))
 
-    def sample_per(self, by: str, *, at_most: int, seed: int) -> Self:
+    def sample_per(self, by: str, *, at_most: int, seed: int, strict: bool = False) -> Self:
         """Draw at most `at_most` posts of each group: `.sample_per("character", at_most=200, seed=1)`.
 
         The sample depends only on ids and seed. A post with several characters is drawn for each of them; it is
-        kept if one of these samples has it. A post without a character is left out.
+        kept if one of these samples has it, so that a character can have more than `at_most` posts. With
+        `strict=True` none has: a post counts for each of its characters, and is kept if all of them have room. A post
+        without a character is left out.
 
         Args:
             by: what the groups are: character, artist, copyright, rating or year.
             at_most: how many posts to draw from a group.
             seed: any whole number. Another seed gives another sample.
+            strict: whether a post counts for each of its groups.
 
         Raises:
             InputError: posts cannot be grouped by `by`, or `at_most` is negative.
         """
         most = whole(at_most, "sample_per(at_most=)")
-        return self._with(SampledPer(self.step, by, most, whole_seed(seed, "sample_per()")))
+        return self._with(SampledPer(self.step, by, most, whole_seed(seed, "sample_per()"), strict))
 
     def sample_weighted(self, column: str, n: int, *, seed: int) -> Self:
         """Draw a sample without replacement in which a column is the weight of a post.
@@ -178,7 +181,7 @@ class Builder(Questions[T]):
         Raises:
             InputError: no term is given, or posts have no column of that name.
         """
-        return self._with(Ordered(self.step, _order_terms(terms)))
+        return self._with(Ordered(self.step, _order_terms(terms, self.database.joined_columns())))
 
     def shuffle(self, *, seed: int) -> Self:
         """Put the posts in a random order that depends only on ids and seed; its first n posts are a sample of n."""
@@ -226,11 +229,12 @@ class Builder(Questions[T]):
         return self._with(Combined(operator, self.step, other.step))
 
 
-def _order_terms(terms: tuple[Any, ...]) -> tuple[Condition, ...]:
+def _order_terms(terms: tuple[Any, ...], joined: Mapping[str, Node]) -> tuple[Condition, ...]:
     """Make the terms of an order; a last term by id is added, descending if the last of `terms` is.
 
     Args:
         terms: names of columns, `-name` for descending, or expressions such as `Post.score.desc()`; or one list of them.
+        joined: the columns of joined files, by their names in searches.
 
     Raises:
         InputError: no term is given, or a term is not a column of posts.
@@ -238,23 +242,24 @@ def _order_terms(terms: tuple[Any, ...]) -> tuple[Condition, ...]:
     terms = listed(terms)
     if not terms:
         raise InputError("order_by() needs a column: write order_by('-score', 'id')")
-    orders = [_order(term) for term in terms]
+    orders = [_order(term, joined) for term in terms]
     tie = Post.id.desc() if _is_descending(orders[-1]) else Post.id.asc()
     return tuple(condition(order) for order in (*orders, tie))
 
 
-def _order(term: object) -> Node:
+def _order(term: object, joined: Mapping[str, Node]) -> Node:
     if isinstance(term, Node):
         check_columns(term, "order_by()")
         return term
     if not isinstance(term, str):
         raise InputError(f"order_by() takes columns, not {term!r}: write order_by('-score', 'id')")
     name = term.removeprefix("-")
-    fields = Post._meta.fields  # noqa: SLF001 - peewee's documented name
+    fields = {**Post._meta.fields, **joined}  # noqa: SLF001 - peewee's documented name
     if name not in fields:
         raise InputError(f"posts have no column {name!r}; {nearest(name, fields)}")
-    order: Node = fields[name].desc() if term.startswith("-") else fields[name].asc()
-    return order
+    return Ordering(
+        fields[name], "DESC" if term.startswith("-") else "ASC", nulls="last" if name in joined else None
+    )
 
 
 def _is_descending(order: Node) -> bool:

@@ -15,7 +15,7 @@ from peewee import SQL, Case, Context, Expression, Field, Function, Negated, Nod
 
 from hakubooru.errors import InputError
 from hakubooru.store.expressions import Question, check_join, is_question
-from hakubooru.store.schema import Post, PostTagRelation, Tag
+from hakubooru.store.schema import Post
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -90,8 +90,7 @@ class Tagged(Predicate):
     """Whether the database is known to have the tag, because a search has looked it up."""
 
     def _node(self) -> Node:
-        tag_id = Tag.select(Tag.id).where(Tag.name == self.name)
-        return _bearing(PostTagRelation.tag == tag_id)
+        return _bearing("= (SELECT id FROM tag WHERE name = ?)", self.name)
 
     def __str__(self) -> str:
         return self.name
@@ -129,8 +128,8 @@ class Or(Predicate):
         if len(names) < 2:
             return _chain(" OR ", self.parts)
         # One subquery collects the posts of all the tags; each post is then looked up once, not once a tag.
-        listed = SQL("(SELECT value FROM json_each(?))", [json.dumps(names)])
-        tagged = _bearing(PostTagRelation.tag.in_(Tag.select(Tag.id).where(Tag.name.in_(listed))))
+        listed = "IN (SELECT id FROM tag WHERE name IN (SELECT value FROM json_each(?)))"
+        tagged = _bearing(listed, json.dumps(names))
         return _chain(" OR ", (tagged, *(part for part in self.parts if not isinstance(part, Tagged))))
 
     def __str__(self) -> str:
@@ -238,8 +237,9 @@ def _inside(value: object) -> Iterable[object]:
     return ()
 
 
-def _bearing(tags: Node) -> Node:
-    return Post.id.in_(PostTagRelation.select(PostTagRelation.post).where(tags))
+def _bearing(tag: str, parameter: str) -> Node:
+    relations = f"IN (SELECT post_id FROM posttagrelation WHERE tag_id {tag})"
+    return NodeList((Post.id, SQL(relations, [parameter])))
 
 
 def _chain(glue: str, parts: Sequence[Node]) -> Node:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
+from peewee import Context
+
 from hakubooru.errors import InputError
 from hakubooru.nearest import nearest
 
@@ -72,6 +74,7 @@ class SampledPer:
     by: str
     at_most: int
     seed: int
+    strict: bool = False
 
     def __post_init__(self) -> None:
         if self.by not in GROUPINGS:
@@ -80,7 +83,8 @@ class SampledPer:
             raise InputError(f"sample_per() takes at_most= of 0 or more, not {self.at_most}")
 
     def __str__(self) -> str:
-        return f"sample of at most {self.at_most:,} per {self.by}, seed {self.seed}"
+        bound = "strictly at most" if self.strict else "at most"
+        return f"sample of {bound} {self.at_most:,} per {self.by}, seed {self.seed}"
 
 
 @dataclass(frozen=True)
@@ -187,6 +191,13 @@ def walk(step: Step) -> Iterator[Step]:
     for source in sources(step):
         yield from walk(source)
     yield step
+
+
+def uses(step: Step, schema: str) -> bool:
+    """Whether the SQL of a selection has a name in it, such as that of a joined file."""
+    parts = [part.predicate for part in walk(step) if isinstance(part, Filtered)]
+    orders = [term for part in walk(step) if isinstance(part, Ordered) for term in part.terms]
+    return any(schema in Context().sql(part).query()[0] for part in (*parts, *orders))
 
 
 def describe(step: Step) -> str:
