@@ -2,9 +2,11 @@
 
 from hakubooru.caption.captioner import Captioned, Captioner, example_caption
 from hakubooru.caption.change import CaptionChange
-from hakubooru.caption.format import CaptionFormat, TagLists
-from hakubooru.caption.labels import QualityScale, RatingLabels
+from hakubooru.caption.format import CaptionFormat, Prefixes, TagLists
+from hakubooru.caption.labels import RatingLabels
 from hakubooru.caption.presets import PRESETS, SOURCES, caption_format
+from hakubooru.caption.quality import Grades
+from hakubooru.caption.scale import Joined, QualityScale
 from hakubooru.caption.text import Parts, join_parts
 from hakubooru.caption.write import Captions, check_suffix
 
@@ -16,7 +18,10 @@ __all__ = [
     "Captioned",
     "Captioner",
     "Captions",
+    "Grades",
+    "Joined",
     "Parts",
+    "Prefixes",
     "QualityScale",
     "RatingLabels",
     "TagLists",

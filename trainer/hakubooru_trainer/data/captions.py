@@ -21,7 +21,7 @@ class StepCaptions:
 
     def __init__(self, options: CaptionOptions) -> None:
         self.change = options
-        self._whole = replace(options, drop_parts={})
+        self._whole = replace(options, drop_parts={}, text_only=0.0, tags_only=0.0)
         self._by_parts = options.tags == "general"
 
     def __call__(self, sample: Sample, seed: int) -> str:
