@@ -8,8 +8,9 @@
 
 Nothing is opened, read or written before it is asked for.
 
-These sub-packages have more: `hakubooru.caption`, `hakubooru.engine`, `hakubooru.errors`, `hakubooru.export`,
-`hakubooru.image`, `hakubooru.ingest`, `hakubooru.results.tables`, `hakubooru.select` and `hakubooru.select.danbooru`.
+These sub-packages have more: `hakubooru.browse`, `hakubooru.caption`, `hakubooru.engine`, `hakubooru.errors`,
+`hakubooru.export`, `hakubooru.image`, `hakubooru.ingest`, `hakubooru.results.tables`, `hakubooru.select` and
+`hakubooru.select.danbooru`.
 """
 
 import typing as _typing
@@ -36,18 +37,22 @@ from hakubooru.store.schema import LocalPost, Post, PostTagRelation, Tag
 from hakubooru.version import __version__ as __version__
 
 if _typing.TYPE_CHECKING:
-    from hakubooru.export import ExportReport, OutputFormat, VerifyReport, repair, verify
-    from hakubooru.image.census import census
+    from hakubooru.export.output import OutputFormat
+    from hakubooru.export.repair import repair
+    from hakubooru.export.report import ExportReport
+    from hakubooru.export.verify import VerifyReport, verify
+    from hakubooru.image.holdings import census
     from hakubooru.image.sources import find_archives
     from hakubooru.ingest import BuildReport, build
 else:
     # Loaded when they are first asked for: together they take a third as long as all the rest.
     _LATER = {
-        **dict.fromkeys(
-            ("ExportReport", "OutputFormat", "VerifyReport", "repair", "verify"), "hakubooru.export"
-        ),
+        "ExportReport": "hakubooru.export.report",
+        "OutputFormat": "hakubooru.export.output",
+        "repair": "hakubooru.export.repair",
+        **dict.fromkeys(("VerifyReport", "verify"), "hakubooru.export.verify"),
         **dict.fromkeys(("BuildReport", "build"), "hakubooru.ingest"),
-        "census": "hakubooru.image.census",
+        "census": "hakubooru.image.holdings",
         "find_archives": "hakubooru.image.sources",
     }
 

@@ -11,6 +11,9 @@ caption = "kohaku-epsilon"                # optional: a caption format, or the t
 ids = [0, 2_000_000]                      # the upper end is not included, and may be left out
 sample = 1_000_000                        # optional: a number of posts, or a fraction such as 0.5
 
+[[steps]]                                 # optional: further steps in their order; see `hakubooru.curating`
+drop = [123, 456]
+
 [caption]                                 # fields of `CaptionFormat` that change the preset `base`
 base = "kohaku-epsilon"
 max_tags = 60
@@ -33,9 +36,10 @@ from importlib import resources
 from math import floor
 from operator import or_
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any
 
 from hakubooru.caption import CaptionFormat, caption_format
+from hakubooru.curating import FILTERS, RecipeStep
 from hakubooru.errors import CaptionFormatError, InputError, RecipeError, SearchError
 from hakubooru.files import read_text
 from hakubooru.image.convert import image_format
@@ -48,9 +52,6 @@ if TYPE_CHECKING:
 
     from hakubooru.database import Database
     from hakubooru.selection import Selection
-
-FILTERS: Final = ("without_deleted", "without_banned", "without_gold", "with_image")
-"""The steps that a recipe's `filter` may name."""
 
 
 def _ids(value: Any, place: str) -> tuple[int, int | None]:
@@ -91,6 +92,15 @@ def _query(value: Any, place: str) -> str:
     except SearchError as error:
         raise InputError(f"{place}: {error}") from error
     return value
+
+
+def _steps(value: Any, place: str) -> tuple[RecipeStep, ...]:
+    if not isinstance(value, list):
+        raise InputError(f"{place} = {toml(value)} is not a list; write [[steps]]")
+    try:
+        return tuple(RecipeStep.parse(table) for table in value)
+    except InputError as error:
+        raise InputError(f"{place}: {error}") from error
 
 
 def _caption(value: Any, place: str) -> str | CaptionFormat:
@@ -147,6 +157,8 @@ class Recipe:
     """The steps without arguments that run after the strata."""
     query: Annotated[str | None, Parse(_query)] = None
     """A search in Danbooru's syntax that runs after the filters."""
+    steps: Annotated[tuple[RecipeStep, ...], Parse(_steps)] = ()
+    """Further steps, which run after the query in their order."""
     caption: Annotated[str | CaptionFormat | None, Parse(_caption)] = None
     """The caption format, or the name of one."""
     image: Annotated[Mapping[str, Any] | None, Parse(_image)] = None
@@ -214,9 +226,13 @@ class Recipe:
             selection = reduce(
                 or_, (self._stratum(database, stratum.scaled(scale)) for stratum in self.strata)
             )
-        for step in self.filter:
-            selection = getattr(selection, step)()
-        return selection if self.query is None else selection.search(self.query)
+        for name in self.filter:
+            selection = getattr(selection, name)()
+        if self.query is not None:
+            selection = selection.search(self.query)
+        for step in self.steps:
+            selection = step.apply(selection, seed=self.seed, scale=scale)
+        return selection
 
     def caption_format(self) -> CaptionFormat | None:
         """The caption format of the recipe; None if it has none."""

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from hakubooru.arrays import Ids
     from hakubooru.engine.cache import CachedStore
     from hakubooru.engine.plan import FunnelRow
-    from hakubooru.export import ExportReport, OutputFormat
+    from hakubooru.export.output import OutputFormat
+    from hakubooru.export.report import ExportReport
     from hakubooru.image.convert import ImageFormat
     from hakubooru.select.predicates import Predicate
     from hakubooru.store.schema import Post
@@ -184,7 +185,7 @@ class Selection(Builder["Selection"]):
 
         `hakubooru.export.export` describes the arguments and the errors.
         """
-        from hakubooru.export import export  # noqa: PLC0415 - a fifth of what `import hakubooru` takes
+        from hakubooru.export.api import export  # noqa: PLC0415 - a fifth of what `import hakubooru` takes
 
         return export(
             self,

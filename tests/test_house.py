@@ -42,9 +42,11 @@ ROOMS = {
     "image": ["hakubooru.image"],
     "export": ["hakubooru.export"],
     "face": [
-        *("hakubooru", "hakubooru.database", "hakubooru.lock", "hakubooru.recipe", "hakubooru.selection"),
+        *("hakubooru", "hakubooru.curating", "hakubooru.database", "hakubooru.lock", "hakubooru.recipe"),
+        "hakubooru.selection",
         "hakubooru.stats",
     ],
+    "browse": ["hakubooru.browse"],
     "options": [f"hakubooru_trainer.config.{name}" for name in ("data", "optimisers", "options")],
     "machine": [
         *("hakubooru_trainer", "hakubooru_trainer.distributed", "hakubooru_trainer.lock"),
@@ -181,7 +183,7 @@ def public_names(module: str) -> set[str]:
 
 def test_sub_packages_that_are_named_have_public_names():
     named = re.findall(r"`(hakubooru\.[\w.]+)`", str(hb.__doc__))
-    assert len(named) == 9
+    assert len(named) == 10
     assert all(public_names(module) for module in named)
 
 

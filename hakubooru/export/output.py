@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 from hakubooru.errors import InputError
-from hakubooru.export.sinks import SINKS, Sink, WebDatasetSink
-from hakubooru.export.sinks.webdataset import SHARD_BYTES, SHARD_IMAGES
+from hakubooru.export.sink import SHARD_BYTES, SHARD_IMAGES
+from hakubooru.export.sinks import SINKS, sink_class
 from hakubooru.nearest import nearest
 from hakubooru.settings import Bounds, check, read_section
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from hakubooru.export.sink import Sink
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,9 +26,7 @@ class OutputFormat:
     """
 
     sink: str = "folder"
-    """`folder` (pairs of files), `webdataset` (shards), `imagefolder` (images and `metadata.jsonl`), `kohya-json`
-    (images and sd-scripts' `meta.json` with absolute paths), `kohya-json-relative` (`meta.json` with paths below the
-    folder) or `captions` (text alone, without images)."""
+    """The sink's name, one of `hakubooru.export.SINKS`; `hakubooru export --help` says what each one writes."""
     shard_images: Annotated[int, Bounds(1)] = SHARD_IMAGES
     """The most images of a shard."""
     shard_bytes: Annotated[int, Bounds(1)] = SHARD_BYTES
@@ -39,9 +39,7 @@ class OutputFormat:
 
     def sink_for(self, out: str) -> Sink:
         """Return the sink that writes this form into a folder."""
-        if self.sink == WebDatasetSink.name:
-            return WebDatasetSink(out, self.shard_images, self.shard_bytes)
-        return SINKS[self.sink](out)
+        return sink_class(self.sink)(out, shard_images=self.shard_images, shard_bytes=self.shard_bytes)
 
     def settings(self) -> dict[str, object]:
         """Return the options that the files of an export depend on, by name."""
@@ -51,7 +49,7 @@ class OutputFormat:
             "shard_bytes": self.shard_bytes,
         }
         sink: dict[str, object] = {"sink": self.sink}
-        return sink | shards if self.sink == WebDatasetSink.name else sink
+        return sink | shards if sink_class(self.sink).has_shards else sink
 
 
 def output_format(value: OutputFormat | Mapping[str, Any] | None) -> OutputFormat:
