@@ -3,9 +3,8 @@
 from hakubooru.caption.captioner import Captioned, Captioner, example_caption
 from hakubooru.caption.change import CaptionChange
 from hakubooru.caption.format import CaptionFormat, Prefixes, TagLists
-from hakubooru.caption.labels import RatingLabels
+from hakubooru.caption.labels import Grades, RatingLabels
 from hakubooru.caption.presets import PRESETS, SOURCES, caption_format
-from hakubooru.caption.quality import Grades
 from hakubooru.caption.scale import Joined, QualityScale
 from hakubooru.caption.text import Parts, join_parts
 from hakubooru.caption.write import Captions, check_suffix

@@ -6,8 +6,8 @@ import json
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from hakubooru.caption.batch import Batch, Columns
+from hakubooru.caption.labels import COUNTS
 from hakubooru.caption.presets import caption_format
-from hakubooru.caption.quality import COUNTS
 from hakubooru.caption.scale import NOTHING_JOINED, QualityScale
 from hakubooru.caption.text import count_parts, join_parts, limiter
 from hakubooru.caption.words import TagColumns, Vocabulary
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from hakubooru.arrays import Ids
     from hakubooru.caption.format import CaptionFormat
-    from hakubooru.caption.quality import Grades
+    from hakubooru.caption.labels import Grades
     from hakubooru.caption.scale import Joined, Numbers
     from hakubooru.caption.text import Parts
     from hakubooru.store.store import Store
@@ -88,7 +88,7 @@ class Captioner:
         self.joined = joined
         self.format = caption_format(format).resolved(database, joined)
         grades = self.format.grades()
-        self._counts = [part for part in grades if grades[part].by in COUNTS]
+        self._counts = {part: one.by for part, one in grades.items() if one.by in COUNTS}
         self._scores = {part: grades[part].by for part in grades if part not in self._counts}
         self._limit = limiter(self.format)
         self._words: Vocabulary | None = None
@@ -166,8 +166,7 @@ class Captioner:
 
     def _batches(self, ids: Ids) -> Iterator[Batch]:
         words = self._vocabulary(ids)
-        grades = self.format.grades()
-        counts = "".join(f", post.{grades[part].by}" for part in self._counts)
+        counts = "".join(f", post.{column}" for column in self._counts.values())
         statement = _ROWS.format(counts=counts, relations=self._relations())
         for start in range(0, len(ids), _POSTS_A_BATCH):
             some = ids[start : start + _POSTS_A_BATCH]

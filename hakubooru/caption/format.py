@@ -6,8 +6,16 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple, Self, TypeAlias
 
-from hakubooru.caption.labels import RatingLabels, YearLabels
-from hakubooru.caption.quality import Grades, Labels, Scale, missing_column, parse_labels
+from hakubooru.caption.labels import (
+    COUNTS,
+    Grades,
+    Labels,
+    RatingLabels,
+    Scale,
+    YearLabels,
+    missing_column,
+    parse_labels,
+)  # fmt: skip
 from hakubooru.caption.scale import NOTHING_JOINED, Within
 from hakubooru.errors import CaptionFormatError, InputError
 from hakubooru.nearest import nearest
@@ -274,6 +282,8 @@ class CaptionFormat:
         if "text" in self.order and self.text not in joined.names:
             raise CaptionFormatError(missing_column("caption.text", self.text, joined))
         grades = self.grades()
+        if all(one.by in COUNTS and one.scale != "database" for one in grades.values()):
+            return self
         return self.with_scales(
             {part: grades[part].measured(database, joined, _PREFIXES[part]) for part in grades}
         )

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from hakubooru.caption.format import KEEP, CaptionFormat, Prefixes, TagLists
-from hakubooru.caption.labels import RatingLabels
-from hakubooru.caption.quality import Grades
+from hakubooru.caption.labels import Grades, RatingLabels
 from hakubooru.errors import CaptionFormatError
 from hakubooru.nearest import nearest
 from hakubooru.settings import read, read_toml, toml

@@ -8,8 +8,7 @@ import numpy as np
 
 from hakubooru.arrow import as_flags, as_numbers, integers, matches, scalar, strings
 from hakubooru.caption.format import ALL_TAGS, KEEP, TAG_PARTS
-from hakubooru.caption.labels import FIRST_YEAR, date_label, upload_year
-from hakubooru.caption.quality import Judge
+from hakubooru.caption.labels import YEARS, Judge, day_label, year_label
 from hakubooru.caption.scale import month_of
 from hakubooru.errors import DatabaseFileError, InputError
 from hakubooru.store.schema import RATINGS, TAG_TYPES
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from hakubooru.caption.format import CaptionFormat, Underscores
+    from hakubooru.caption.labels import Grades
 
 Numbers: TypeAlias = "np.ndarray[Any, Any]"
 
@@ -30,8 +30,6 @@ FIRST, LEFT_OUT = 0, SLOTS - 1
 """The first slot holds the free text `before`. The last slot holds words that are not written."""
 
 _MAX_ID: Final = 1 << 26
-_YEARS: Final = range(FIRST_YEAR, 2100)
-"""The years that the part `year` can write."""
 
 _COUNTS: Final = ("1", "2", "3", "4", "5", "6+")
 PEOPLE: Final = (
@@ -230,7 +228,8 @@ class Labels:
     """
 
     def __init__(self, format: CaptionFormat, slots: Slots) -> None:
-        self.words = list(dict.fromkeys(_words(format)))
+        grades = format.grades()
+        self.words = list(dict.fromkeys(_words(format, grades)))
         self._format = format
         self._slots = slots
         place = {word: i for i, word in enumerate(self.words)}
@@ -240,13 +239,13 @@ class Labels:
         self._ratings = np.zeros((longest, len(RATINGS) + 1), np.int32)
         for number, labels in enumerate(format.rating):
             self._ratings[: len(labels), number] = [place[label] for label in labels]
-        self._days = {
-            part: _Days(_place_of_day(label, place))
-            for part, label in _day_labels(format).items()
-            if part in slots.of
+        days: dict[str, Callable[[str], int]] = {
+            "date": lambda day: place[day_label(day, format.date, format.undated)],
+            "year": lambda day: place[year_label(day, format.year)],
         }
+        self._days = {part: _Days(find) for part, find in days.items() if part in slots.of}
         self._months = _Days(month_of)
-        self._judges = {part: Judge(grades) for part, grades in format.grades().items()}
+        self._judges = {part: Judge(one) for part, one in grades.items()}
         self._steps = {
             # A post that is not judged has the place -1, which is the empty word.
             part: np.array([*(place[word] for word in judge.words), 0], np.int32)
@@ -288,18 +287,6 @@ class Labels:
             yield self._slots.of[part], self._steps[part][judge(np.array(ids), rated, values, months)]
 
 
-def _place_of_day(label: Callable[[int | None], str], places: Mapping[str, int]) -> Callable[[str], int]:
-    return lambda day: places[label(upload_year(day))]
-
-
-def _day_labels(format: CaptionFormat) -> dict[str, Callable[[int | None], str]]:
-    """For each part of a label that comes from the upload year, what it writes for a year."""
-    return {
-        "date": lambda year: date_label(year, format.date, format.undated),
-        "year": lambda year: f"{format.year}{year}" if year in _YEARS else "",
-    }
-
-
 class _Days(dict[str, int]):
     """A cache of label places by day: there are some 8,000 days since Danbooru opened."""
 
@@ -312,15 +299,15 @@ class _Days(dict[str, int]):
         return self[day]
 
 
-def _words(format: CaptionFormat) -> Iterator[str]:
+def _words(format: CaptionFormat, grades: Mapping[str, Grades]) -> Iterator[str]:
     yield ""
     for words in format.rating:
         yield from words
-    for grades in format.grades().values():
-        yield from (label for label, _ in grades.labels)
+    for one in grades.values():
+        yield from (label for label, _ in one.labels)
     yield from (label for label, _ in format.date)
     if "year" in format.order:
-        yield from (f"{format.year}{year}" for year in _YEARS)
+        yield from (f"{format.year}{year}" for year in YEARS)
     yield from (format.undated, format.before, format.after)
 
 

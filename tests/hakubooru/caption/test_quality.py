@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hakubooru.caption import Captioner, CaptionFormat, Grades, QualityScale, caption_format
-from hakubooru.caption.quality import Judge
+from hakubooru.caption.labels import Judge
 from hakubooru.caption.scale import Posts as Measured
 from hakubooru.caption.scale import by_decay, by_rating, by_window, month_of
 from hakubooru.errors import CaptionFormatError
