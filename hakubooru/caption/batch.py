@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from hakubooru.caption.text import Parts
     from hakubooru.caption.words import Vocabulary
 
-_TAGS_AT_MOST: Final = 2**40
+_FEW_WORDS: Final = 2**22  # 1,000 posts times so many words are numbers of 32 bits
+_MANY_WORDS: Final = 2**40
 
 
 class Columns(NamedTuple):
@@ -213,16 +214,17 @@ def _tags_of(
     written = ",".join([text for text in texts if text])
     tags = np.fromstring(written, dtype=np.int64, sep=",") if written else np.empty(0, np.int64)
     posts = np.repeat(np.arange(len(texts), dtype=np.uint16), counts)
-    if not repeats:
-        posts, tags = _once(posts, tags)
-    return posts, *vocabulary.slots_and_places(tags)
+    slots, places = vocabulary.slots_and_places(tags)
+    return (posts, slots, places) if repeats else _once(posts, slots, places)
 
 
-def _once(posts: Numbers, tags: Numbers) -> tuple[Numbers, Numbers]:
-    """Return posts and their tags, (N,) each, without repeated tags: a file may hold a relation twice."""
-    pairs = posts * np.int64(_TAGS_AT_MOST) + tags
+def _once(posts: Numbers, slots: Numbers, places: Numbers) -> tuple[Numbers, Numbers, Numbers]:
+    """Return posts, and the slots and places of their tags, (N,) each, without repeats: a file may hold a relation twice."""
+    # Small numbers sort four times as fast.
+    kind = np.uint32 if places.max(initial=0) < _FEW_WORDS else np.uint64
+    pairs = posts.astype(kind) * kind(_FEW_WORDS if kind is np.uint32 else _MANY_WORDS) + places.astype(kind)
     ascending = np.sort(pairs)
     if not (ascending[1:] == ascending[:-1]).any():
-        return posts, tags
+        return posts, slots, places
     first = np.sort(np.unique(pairs, return_index=True)[1])
-    return posts[first], tags[first]
+    return posts[first], slots[first], places[first]
