@@ -1,18 +1,15 @@
-"""Joined columns that a test writes itself."""
+"""Files of values by post id that a test writes and joins."""
 
 from __future__ import annotations
 
+import json
 
-class Columns:
-    """Columns by name: post id → value."""
 
-    def __init__(self, **columns):
-        self.columns = columns
-
-    @property
-    def names(self):
-        return list(self.columns)
-
-    def values(self, name, ids):
-        assert len(ids) <= 100_000
-        return [self.columns[name].get(post) for post in ids.tolist()]
+def join(database, folder, **columns):
+    """Join a file for each column, named by it: post id → number or text."""
+    for name, values in columns.items():
+        file = folder / f"{name}.jsonl"
+        rows = [{"id": post, "value": value} for post, value in values.items() if value is not None]
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        database.join(name, file)
+    return database

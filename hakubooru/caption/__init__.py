@@ -5,7 +5,7 @@ from hakubooru.caption.change import CaptionChange
 from hakubooru.caption.format import CaptionFormat, Prefixes, TagLists
 from hakubooru.caption.labels import Grades, RatingLabels
 from hakubooru.caption.presets import PRESETS, SOURCES, caption_format
-from hakubooru.caption.scale import Joined, QualityScale
+from hakubooru.caption.scale import QualityScale
 from hakubooru.caption.text import Parts, join_parts
 from hakubooru.caption.write import Captions, check_suffix
 
@@ -18,7 +18,6 @@ __all__ = [
     "Captioner",
     "Captions",
     "Grades",
-    "Joined",
     "Parts",
     "Prefixes",
     "QualityScale",

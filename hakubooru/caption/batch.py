@@ -36,9 +36,9 @@ class Columns(NamedTuple):
     """The days of their upload, as text; "" if unknown."""
     tags: Sequence[str | None]
     """The ids of their tags, separated by commas; None for a post without tags."""
-    numbers: Mapping[str, Sequence[float | None] | Numbers]
-    """For each part that judges posts, the numbers that count; None or NaN if unknown."""
-    texts: Sequence[str | None] | Numbers | None
+    numbers: Mapping[str, Sequence[float | None]]
+    """For each part that judges posts, the numbers that count; None if unknown."""
+    texts: Sequence[str | None] | None
     """The texts that are joined, each None if there is none; None if the format has no part `text`."""
 
 
@@ -53,9 +53,7 @@ class Batch:
         self.slots = vocabulary.slots
         self.ids = posts.ids
         self.vocabulary = vocabulary
-        texts = [
-            _cleaned(text, format) if text else "" for text in (() if posts.texts is None else posts.texts)
-        ]
+        texts = [_cleaned(text, format) if text else "" for text in posts.texts or ()]
         columns = [_tags_of(posts.tags, vocabulary, repeats=format.repeats)]
         if format.text_replaces and "general" in self.slots.of:
             columns = [_without_general(*columns[0], self.slots.of["general"], texts)]

@@ -6,9 +6,8 @@ import json
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from hakubooru.caption.batch import Batch, Columns
-from hakubooru.caption.labels import COUNTS
 from hakubooru.caption.presets import caption_format
-from hakubooru.caption.scale import NOTHING_JOINED, QualityScale
+from hakubooru.caption.scale import QualityScale, column_sql
 from hakubooru.caption.text import count_parts, join_parts, limiter
 from hakubooru.caption.words import TagColumns, Vocabulary
 from hakubooru.errors import InputError
@@ -16,12 +15,11 @@ from hakubooru.store.schema import RATINGS, TAG_TYPES
 from hakubooru.store.sql import id_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from hakubooru.arrays import Ids
     from hakubooru.caption.format import CaptionFormat
     from hakubooru.caption.labels import Grades
-    from hakubooru.caption.scale import Joined, Numbers
     from hakubooru.caption.text import Parts
     from hakubooru.store.store import Store
 
@@ -31,7 +29,7 @@ _FEW: Final = 1_500
 
 _ROWS: Final = """
 SELECT post.id, coalesce(post.rating, -1), coalesce(substr(post.created_at, 1, 10), ''),
-       (SELECT group_concat(tag_id) FROM {relations}){counts}
+       (SELECT group_concat(tag_id) FROM {relations}){columns}
 FROM json_each(?) AS wanted CROSS JOIN post ON post.id = wanted.value
 """
 # Tags come in the order of their relations. An index on the post alone holds them in that order, by the format of the
@@ -71,25 +69,22 @@ class Captioner:
         self,
         database: Store,
         format: str | CaptionFormat | Mapping[str, Any] = "kohaku-epsilon",
-        joined: Joined = NOTHING_JOINED,
     ) -> None:
         """Resolve the format; of the database, only the scale for `quality_scale = "database"` is read now.
 
         Args:
             database: the posts' database.
             format: the name of a preset, a format, or a table of its fields.
-            joined: columns of other files that the format names.
 
         Raises:
             CaptionFormatError: the format is not valid, or a column that it names is not joined; the message names the
                 field.
         """
         self.database = database
-        self.joined = joined
-        self.format = caption_format(format).resolved(database, joined)
-        grades = self.format.grades()
-        self._counts = {part: one.by for part, one in grades.items() if one.by in COUNTS}
-        self._scores = {part: grades[part].by for part in grades if part not in self._counts}
+        self.format = caption_format(format).resolved(database)
+        self._columns = {part: one.by for part, one in self.format.grades().items()}
+        if "text" in self.format.order:
+            self._columns["text"] = self.format.text
         self._limit = limiter(self.format)
         self._words: Vocabulary | None = None
         self._asked = 0
@@ -166,25 +161,20 @@ class Captioner:
 
     def _batches(self, ids: Ids) -> Iterator[Batch]:
         words = self._vocabulary(ids)
-        counts = "".join(f", post.{column}" for column in self._counts.values())
-        statement = _ROWS.format(counts=counts, relations=self._relations())
+        columns = "".join(f", {column_sql(self.database, name)}" for name in self._columns.values())
+        statement = _ROWS.format(columns=columns, relations=self._relations())
         for start in range(0, len(ids), _POSTS_A_BATCH):
             some = ids[start : start + _POSTS_A_BATCH]
             rows = self.database.rows(statement, [id_text(some)])
             if len(rows) < len(some):
                 missing = min(set(some.tolist()) - {row[0] for row in rows})
                 raise InputError(f"{self.database.path} has no post {missing}; select posts of this database")
-            batch = Batch(self.format, words, self._columns(some, rows))
+            post_ids, ratings, days, tags, *values = zip(*rows, strict=True)
+            numbers = dict(zip(self._columns, values, strict=True))
+            texts = numbers.pop("text", None)
+            batch = Batch(self.format, words, Columns(post_ids, ratings, days, tags, numbers, texts))
             assert batch.ids == tuple(some.tolist()), "SQLite reads the posts in the order asked for"
             yield batch
-
-    def _columns(self, ids: Ids, rows: list[Any]) -> Columns:
-        """The columns of some posts: those of the rows, and those that are joined."""
-        post_ids, ratings, days, tags, *counts = zip(*rows, strict=True)
-        numbers: dict[str, Sequence[float | None] | Numbers] = dict(zip(self._counts, counts, strict=True))
-        numbers |= {part: self.joined.values(name, ids) for part, name in self._scores.items()}
-        texts = self.joined.values(self.format.text, ids) if "text" in self.format.order else None
-        return Columns(post_ids, ratings, days, tags, numbers, texts)
 
     def _relations(self) -> str:
         for (index,) in self.database.rows(_INDEX_ON_POST):
@@ -212,7 +202,7 @@ class Captioner:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Another process reads the words again: that is faster than sending them.
-        return Captioner, (self.database, self.format, self.joined)
+        return Captioner, (self.database, self.format)
 
 
 # danbooru.donmai.us/posts/2434953 with some of its tags, and a count that is not 0.

@@ -7,16 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple, Self, TypeAlias
 
 from hakubooru.caption.labels import (
-    COUNTS,
     Grades,
     Labels,
     RatingLabels,
     Scale,
     YearLabels,
-    missing_column,
+    check_column,
     parse_labels,
 )  # fmt: skip
-from hakubooru.caption.scale import NOTHING_JOINED, Within
+from hakubooru.caption.scale import Within  # noqa: TC001 - read at run time, as the kind of a key
 from hakubooru.errors import CaptionFormatError, InputError
 from hakubooru.nearest import nearest
 from hakubooru.settings import Bounds, Parse, check, plain, toml
@@ -24,11 +23,10 @@ from hakubooru.settings import Bounds, Parse, check, plain, toml
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from hakubooru.caption.scale import Joined
     from hakubooru.store.store import Store
 
-TAG_PARTS: Final = ("people", "character", "copyright", "artist", "species", "general", "meta")
-"""Parts that hold tags."""
+TAG_PARTS: Final = ("people", "character", "copyright", "artist", "general", "meta", "species", "lore")
+"""Parts that hold tags; only e621 has species and lore."""
 LABEL_PARTS: Final = ("quality", "aesthetic", "date", "year", "rating", "text")
 """Parts that hold labels, or free text of a joined column; they are no tags."""
 KEEP: Final = "keep"
@@ -47,9 +45,10 @@ class TagLists(NamedTuple):
     character: tuple[str, ...] = ()
     copyright: tuple[str, ...] = ()
     artist: tuple[str, ...] = ()
-    species: tuple[str, ...] = ()
     general: tuple[str, ...] = ()
     meta: tuple[str, ...] = ()
+    species: tuple[str, ...] = ()
+    lore: tuple[str, ...] = ()
     any: tuple[str, ...] = ()
 
 
@@ -96,9 +95,10 @@ class Prefixes(NamedTuple):
     character: str = ""
     copyright: str = ""
     artist: str = ""
-    species: str = ""
     general: str = ""
     meta: str = ""
+    species: str = ""
+    lore: str = ""
 
 
 _PREFIXES: Final = {"quality": "caption.quality_", "aesthetic": "caption.aesthetic."}
@@ -128,7 +128,7 @@ class CaptionFormat:
     """
 
     order: Annotated[tuple[str, ...], Parse(_order)]
-    """The parts from first to last: people, character, copyright, artist, species, general, meta, and the labels quality,
+    """The parts from first to last: people, character, copyright, artist, general, meta, species, lore, and the labels quality,
     aesthetic, date, year, rating and text. `keep` stands for the keep separator. `tags`, in place of all tag parts, puts all
     tags in one list."""
     separator: str = ", "
@@ -189,8 +189,8 @@ class CaptionFormat:
     quality_by: str = "fav_count"
     """The number that quality is judged by: `fav_count`, `score`, or a joined column. A post that has none has no label."""
     quality_scale: Scale = "published"
-    """Where the numbers at the percentiles come from: `published` for the 2023 set, measured in the `database`, or `values`:
-    `quality` names the numbers themselves."""
+    """Where the numbers at the percentiles come from: `published` for Danbooru's 2023 set, measured in the `database`, or
+    `values`: `quality` names the numbers themselves."""
     quality_within: Within = "rating"
     """The posts that a post is compared with: those of its `rating`, or `all`."""
     quality_months: Annotated[int | None, Bounds(1)] = None
@@ -269,24 +269,23 @@ class CaptionFormat:
         """
         return self.grades()["quality"].thresholds()
 
-    def resolved(self, database: Store, joined: Joined = NOTHING_JOINED) -> Self:
-        """Return this format with measured scales in place of `database`, as locks keep it.
+    def resolved(self, database: Store) -> Self:
+        """Return this format for the posts of a database, as locks keep it.
 
-        Args:
-            database: the posts.
-            joined: columns of other files.
+        Measured scales take the place of `database`, and of the published one if that was measured on another site. A
+        rating that the site calls safe has the labels of general.
 
         Raises:
-            CaptionFormatError: a column that the format names is not joined.
+            CaptionFormatError: a column that the format names is not joined, or no post of the database has the count that
+                quality is judged by.
         """
-        if "text" in self.order and self.text not in joined.names:
-            raise CaptionFormatError(missing_column("caption.text", self.text, joined))
+        if "text" in self.order:
+            check_column(database, "caption.text", self.text, number=False)
         grades = self.grades()
-        if all(one.by in COUNTS and one.scale != "database" for one in grades.values()):
-            return self
-        return self.with_scales(
-            {part: grades[part].measured(database, joined, _PREFIXES[part]) for part in grades}
-        )
+        scales = {part: grades[part].measured(database, _PREFIXES[part]) for part in grades}
+        own = {name: getattr(self.rating, label) for name, label in database.about.site.rating_labels.items()}
+        resolved = dataclasses.replace(self, rating=self.rating._replace(**own)) if own else self
+        return resolved.with_scales(scales)
 
     def with_scales(self, scales: Mapping[str, Scale]) -> Self:
         """Return this format with other scales for the parts that judge posts."""
@@ -306,7 +305,8 @@ class CaptionFormat:
                 continue
             table[field.name] = plain(value)
         for lists in (table["only"], table["without"]):
-            lists.update({"species": lists["species"]} if lists.pop("species") else {})
+            for part in ("species", "lore"):  # as tables were before other sites
+                lists.update({part: words} if (words := lists.pop(part)) else {})
         for name in ("date", "quality"):
             table[name] = dict(getattr(self, name))
         if self.aesthetic is not None:

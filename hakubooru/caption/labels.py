@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple, Ty
 import numpy as np
 
 from hakubooru.caption.scale import (
+    COUNTS,
     PUBLISHED,
     QualityScale,
     Within,
@@ -29,7 +30,7 @@ from hakubooru.store.schema import RATINGS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hakubooru.caption.scale import Joined, Numbers
+    from hakubooru.caption.scale import Numbers
     from hakubooru.store.store import Store
 
 YearLabels: TypeAlias = tuple[tuple[str, int], ...]
@@ -101,9 +102,6 @@ def quality_label(count: int, thresholds: Sequence[int], labels: Sequence[str]) 
 
 QualityLabels: TypeAlias = tuple[tuple[str, float], ...]
 """Labels, each with the percentile or value that a post must exceed for it, descending."""
-
-COUNTS: Final = ("fav_count", "score")
-"""The columns of a post that it can be judged by; other columns are joined."""
 
 
 def parse_labels(value: Any, place: str, words: str) -> list[tuple[str, Any]]:
@@ -212,22 +210,34 @@ class Grades:
         assert isinstance(scale, QualityScale)
         return scale.thresholds([p for _, p in reversed(self.labels) if p > 0])
 
-    def measured(self, database: Store, joined: Joined, prefix: str) -> Scale:
-        """Return the scale, measured where it is to be.
+    def measured(self, database: Store, prefix: str) -> Scale:
+        """Return the scale for the posts of a database, measured where it is to be.
+
+        The published scale is Danbooru's; for another site it is measured.
+
+        Args:
+            database: the posts.
+            prefix: the beginning of the fields' names in messages, such as `caption.quality_`.
 
         Raises:
-            CaptionFormatError: the number that counts is neither a count of a post nor a joined column.
+            CaptionFormatError: the number that counts is neither a count that the file has nor a joined column of numbers.
         """
-        if self.by not in COUNTS and self.by not in joined.names:
-            raise CaptionFormatError(missing_column(f"{prefix}by", self.by, joined, COUNTS))
-        if self.scale != "database":
+        about = database.about
+        if self.by in about.lacking:
+            raise CaptionFormatError(
+                f"{prefix}by is {self.by}, and {database.path} has no {self.by}: take the part out of caption.order, or name a "
+                "count that the file has"
+            )
+        if self.by not in COUNTS:
+            check_column(database, f"{prefix}by", self.by, number=True)
+        if self.scale != "database" and (self.scale != "published" or about.site.quality_scale):
             return self.scale
         percentiles = tuple(sorted(p for _, p in self.labels if p > 0))
         by_month = bool(self.months or self.half_life)
         if self.by in COUNTS:
             posts = counted(database, self.by, by_month=by_month)
         else:
-            posts = joined_numbers(database, joined, self.by)
+            posts = joined_numbers(database, self.by)
         if not by_month:
             return QualityScale(percentiles, by_rating(posts, percentiles, within=self.within))
         posts = posts.take(np.flatnonzero(posts.months >= 0))
@@ -243,11 +253,22 @@ class Grades:
         return QualityScale(percentiles, rows, names)
 
 
-def missing_column(place: str, name: str, joined: Joined, own: Sequence[str] = ()) -> str:
-    """The message for a column that is not joined."""
-    choices = [*own, *joined.names]
-    known = f"{nearest(name, choices)} " if choices else ""
-    return f'{place} = "{name}" is not a column of the posts; {known}Join its file: --join {name}=FILE'
+def check_column(database: Store, place: str, name: str, *, number: bool) -> None:
+    """Check that a column is joined, and that it has numbers or texts.
+
+    Raises:
+        CaptionFormatError: it is not, or has not; the message names `place`.
+    """
+    columns = database.joined_columns()
+    choices = [*(COUNTS if number else ()), *columns]
+    if name not in columns:
+        known = f"; {nearest(name, choices)}" if choices else ""
+        raise CaptionFormatError(
+            f'{place} = "{name}" is not a column of the posts; join its file: --join {name}=FILE{known}'
+        )
+    if columns[name].is_number != number:
+        kinds = ("texts", "numbers") if number else ("numbers", "texts")
+        raise CaptionFormatError(f'{place} = "{name}" has {kinds[0]}; name a column of {kinds[1]}')
 
 
 class Judge:

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Self, TypeAlias
 
 import numpy as np
 
-from hakubooru.errors import CaptionFormatError, InputError
+from hakubooru.errors import CaptionFormatError
 from hakubooru.store.schema import RATINGS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
-    from hakubooru.arrays import Ids
     from hakubooru.store.store import Store
 
 Numbers: TypeAlias = "np.ndarray[Any, Any]"
@@ -27,33 +26,17 @@ Within: TypeAlias = Literal["rating", "all"]
 _POSTS_A_READ: Final = 100_000
 
 
-class Joined(Protocol):
-    """Columns of other files by post id, such as a model's score or a sentence about the picture."""
-
-    @property
-    def names(self) -> Collection[str]:
-        """The names of the columns."""
-
-    def values(self, name: str, ids: Ids) -> Sequence[Any] | Numbers:
-        """Return a column's value for each post, in the order of `ids`; None or NaN for a post that has none.
-
-        Args:
-            name: the column.
-            ids: posts, (N,) int64, up to 100,000 of them.
-        """
+COUNTS: Final = ("fav_count", "score")
+"""The columns of a post that it can be judged by; other columns are those of joined files."""
 
 
-class NothingJoined:
-    """No columns of other files."""
-
-    names: Collection[str] = ()
-
-    def values(self, name: str, _: Ids) -> Numbers:
-        """Refuse: there is no column."""
-        raise InputError(f"there is no column {name!r}; join the file that has it")
-
-
-NOTHING_JOINED: Final = NothingJoined()
+def column_sql(database: Store, name: str) -> str:
+    """The SQL of a value of a row of `post`: of its own column, or of a joined one; NULL where a post has none."""
+    if name in COUNTS:
+        return f"post.{name}"
+    column = database.joined_columns()[name]
+    quoted = column.name.replace('"', '""')
+    return f'(SELECT "{quoted}" FROM {column.joined.schema}.rows WHERE id = post.id)'
 
 
 @dataclass(frozen=True)
@@ -177,38 +160,38 @@ class Posts(NamedTuple):
 
 def counted(database: Store, by: str, *, by_month: bool = False) -> Posts:
     """Read how many posts have each rating and count, and month if asked; posts without the count are left out."""
-    column = {"fav_count": "fav_count", "score": "score"}[by]
     month = "substr(created_at, 1, 7)" if by_month else "''"
+    column = column_sql(database, by)
     rows = database.rows(
         f"SELECT rating, {month}, {column}, COUNT(*) FROM post WHERE rating BETWEEN 0 AND {len(RATINGS) - 1} "
         f"AND {column} IS NOT NULL GROUP BY 1, 2, 3"
     )
-    ratings, months, numbers, weights = zip(*rows, strict=True) if rows else ((), (), (), ())
-    numbered = {text: month_of(f"{text}-01") for text in {*months}}
-    columns = (ratings, [numbered[text] for text in months], numbers, weights)
-    return Posts(*(np.array(column, np.int64) for column in columns))
+    return _posts_of(rows)
 
 
-def joined_numbers(database: Store, joined: Joined, by: str) -> Posts:
-    """Read a joined column of all posts; posts that have no number are left out."""
-    parts = [Posts(*(np.empty(0, np.int64) for _ in range(4)))]
-    for ids, ratings, days in _all_posts(database):
-        numbers = np.array(joined.values(by, ids), np.float64)
-        months = np.array([month_of(day) for day in days], np.int64)
-        places = np.flatnonzero((numbers == numbers) & (ratings >= 0) & (ratings < len(RATINGS)))  # noqa: PLR0124 - NaN
-        parts.append(Posts(ratings, months, numbers, np.ones(len(ids), np.int64)).take(places))
+def joined_numbers(database: Store, by: str) -> Posts:
+    """Read a joined column of all posts, one row for each; posts that have no number are left out."""
+    parts = [_posts_of([])]
+    statement = (
+        "SELECT rating, coalesce(substr(created_at, 1, 7), ''), number, 1, id FROM ("
+        f"SELECT id, rating, created_at, {column_sql(database, by)} AS number FROM post WHERE id > ?) "
+        f"WHERE number IS NOT NULL AND rating BETWEEN 0 AND {len(RATINGS) - 1} ORDER BY id LIMIT {_POSTS_A_READ}"
+    )
+    last = -1
+    while rows := database.rows(statement, [last]):
+        parts.append(_posts_of([row[:4] for row in rows]))
+        last = rows[-1][4]
     return Posts(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 
-def _all_posts(database: Store) -> Iterator[tuple[Ids, Numbers, Sequence[str]]]:
-    last = -1
-    statement = (
-        "SELECT id, rating, coalesce(substr(created_at, 1, 7), '') FROM post WHERE id > ? ORDER BY id LIMIT ?"
+def _posts_of(rows: list[Any]) -> Posts:
+    """Columns of rows of rating, month as text, number and weight."""
+    ratings, months, numbers, weights = zip(*rows, strict=True) if rows else ((), (), (), ())
+    numbered = {text: month_of(f"{text}-01") for text in {*months}}
+    whole = (np.array(column, np.int64) for column in (ratings, [numbered[text] for text in months], weights))
+    return Posts(
+        next(whole), next(whole), np.array(numbers) if numbers else np.empty(0, np.int64), next(whole)
     )
-    while rows := database.rows(statement, [last, _POSTS_A_READ]):
-        ids, ratings, days = zip(*rows, strict=True)
-        yield np.array(ids, np.int64), np.array(ratings, np.int64), days
-        last = ids[-1]
 
 
 def by_rating(posts: Posts, percentiles: Sequence[float], *, within: Within) -> tuple[tuple[float, ...], ...]:

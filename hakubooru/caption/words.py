@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 Numbers: TypeAlias = "np.ndarray[Any, Any]"
 
-SLOT_BITS: Final = 4
+SLOT_BITS: Final = 5
 SLOTS: Final = 1 << SLOT_BITS
 """How many slots there are, more than any format has parts."""
 FIRST, LEFT_OUT = 0, SLOTS - 1
@@ -155,8 +155,8 @@ def _parts_of(names: pa.StringArray, kinds: Numbers) -> Numbers:
 
 
 def _part_of(kind: str) -> int:
-    part = {"unknown": "general", "lore": "meta", "contributor": "artist"}.get(kind, kind)
-    return TAG_PARTS.index(part) if part in TAG_PARTS else -1
+    part = "general" if kind == "unknown" else kind
+    return TAG_PARTS.index(part) if part in TAG_PARTS else -1  # e621's contributors, and its invalid tags
 
 
 def _slots_of(
@@ -257,7 +257,7 @@ class Labels:
         ids: Sequence[int],
         ratings: Sequence[int],
         days: Sequence[str],
-        numbers: Mapping[str, Sequence[float | None] | Numbers],
+        numbers: Mapping[str, Sequence[float | None]],
     ) -> Iterator[tuple[int, Numbers]]:
         """Yield slots, and for each the places of the words that the posts have there, (P,) int32.
 
@@ -265,7 +265,7 @@ class Labels:
             ids: the posts.
             ratings: their ratings.
             days: the days of their upload, as text.
-            numbers: for each part that judges posts, the number of each post; None or NaN if it has none.
+            numbers: for each part that judges posts, the number of each post; None if it has none.
         """
         rated = np.array(ratings)
         rated[(rated < 0) | (rated >= len(RATINGS))] = len(RATINGS)

@@ -10,16 +10,17 @@ import pytest
 
 from hakubooru.caption import PRESETS, SOURCES, Captioner, caption_format, example_caption
 from hakubooru.errors import CaptionFormatError
-from joined_columns import Columns
+from joined_columns import join
 
+pytestmark = pytest.mark.usefixtures("cache")
 LINES = (Path(__file__).parents[2] / "data" / "danbooru_posts_2016.jsonl").read_text(encoding="utf-8")
 REAL = {post["id"]: post for post in map(json.loads, LINES.splitlines())}
 THREE = [2434966, 2434961, 2434959]
-JOINED = Columns(
-    text={2434966: "A woman with\na golden crown, \n\nseen from the side.", 2434959: " "},
-    aesthetic={2434966: 0.2, 2434961: 0.9},
-    waifu_scorer={2434966: 0.2, 2434961: 0.9},
-)
+JOINED = {
+    "text": {2434966: "A woman with\na golden crown, \n\nseen from the side.", 2434959: " "},
+    "aesthetic": {2434966: 0.2, 2434961: 0.9},
+    "waifu_scorer": {2434966: 0.2, 2434961: 0.9},
+}
 ILLAOI = (
     "alternate costume, alternate hairstyle, brown hair, crown, dark skin, facial mark, long hair, solo, "
     "star (sky), tattoo, tentacles, yellow eyes"
@@ -84,9 +85,9 @@ def real(booru):
 
 
 @pytest.mark.parametrize("name", GOLDEN)
-def test_golden(real, name):
+def test_golden(real, tmp_path, name):
     """The format itself, with the numbers of the example where nobody published any."""
-    captioner = Captioner(real, PRESETS[name], JOINED)
+    captioner = Captioner(join(real, tmp_path, **JOINED), PRESETS[name])
     texts = [text for _, text in captioner.captions(np.array(THREE))]
     assert texts == GOLDEN[name]
 
@@ -122,10 +123,10 @@ def test_noobai_is_the_table_of_its_page(booru):
     assert found == {n: next(label for end, label in ends.items() if n <= end) for n in found}
 
 
-def test_noobai_can_add_its_aesthetic_words(real):
+def test_noobai_can_add_its_aesthetic_words(real, tmp_path):
     shape = {"base": "noobai", "order": ["aesthetic"]}
-    scores = Columns(waifu_scorer={post: float(post) for post in REAL})
-    words = [text for _, text in Captioner(real, shape, scores).captions(real.posts.to_ids())]
+    join(real, tmp_path, waifu_scorer={post: float(post) for post in REAL})
+    words = [text for _, text in Captioner(real, shape).captions(real.posts.to_ids())]
     assert words == ["worst aesthetic", *[""] * 18, "very awa"]
 
 

@@ -7,24 +7,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import hakubooru as hb
-from booru import post_row, write
 from hakubooru.caption import Captioner, caption_format, join_parts
-from hakubooru.caption.words import _part_of
-from hakubooru.store.schema import TAG_TYPES
-from joined_columns import Columns
+from hakubooru.caption.batch import Batch, Columns
+from hakubooru.caption.words import TagColumns, Vocabulary
+from joined_columns import join
 
-TEXTS = Columns(text={1: "A girl,\n asleep", 2: None, 3: " \n"})
+TEXTS = {1: "A girl,\n asleep", 2: None, 3: " \n", 4: ""}
+pytestmark = pytest.mark.usefixtures("cache")
 TEXT = {"order": ["people", "keep", "general", "text", "rating"]}
 
 
 @pytest.fixture
-def posts(booru):
-    return booru({n: ("1girl solo o_o", {}) for n in (1, 2, 3, 4)})
+def posts(booru, tmp_path):
+    return join(booru({n: ("1girl solo o_o", {}) for n in (1, 2, 3, 4)}), tmp_path, text=TEXTS)
 
 
-def captioned(database, shape, joined=TEXTS):
-    captioner = Captioner(database, shape, joined)
+def captioned(database, shape):
+    captioner = Captioner(database, shape)
     found = list(captioner.captioned(database.posts.to_ids()))
     assert [(one.id, one.caption) for one in found] == list(captioner.captions(database.posts.to_ids()))
     assert [join_parts(parts, captioner.format) for _, parts in captioner.parts(database.posts.to_ids())] == [
@@ -47,9 +46,9 @@ def test_a_text_in_place_of_general_tags(posts):
     ]
 
 
-def test_a_text_holds_no_marks(posts):
-    texts = Columns(text={1: "one ||| two %% three"})
-    assert captioned(posts, TEXT | {"group_separator": " %% "}, texts)[0][0] == (
+def test_a_text_holds_no_marks(posts, tmp_path):
+    join(posts, tmp_path, nl={1: "one ||| two %% three"})
+    assert captioned(posts, TEXT | {"group_separator": " %% ", "text": "nl"})[0][0] == (
         "1girl ||| solo, o_o %% one two three %% safe"
     )
 
@@ -61,9 +60,9 @@ def test_a_text_is_trimmed_by_no_limit_and_is_text_in_json(posts):
     )
 
 
-def test_texts_are_found_whatever_the_order_of_posts(posts):
-    texts = Columns(text={n: f"text {n}" for n in (1, 3)})
-    captions = Captioner(posts, TEXT, texts).captions(np.array([3, 2, 1]))
+def test_texts_are_found_whatever_the_order_of_posts(posts, tmp_path):
+    join(posts, tmp_path, nl={n: f"text {n}" for n in (1, 3)})
+    captions = Captioner(posts, TEXT | {"text": "nl"}).captions(np.array([3, 2, 1]))
     assert [text.split("o_o, ")[1] for _, text in captions] == ["text 3, safe", "safe", "text 1, safe"]
 
 
@@ -102,37 +101,35 @@ def test_another_text_before_the_year(caption):
     assert caption({"order": ["year"], "year": ""}, "", created_at="2016-02-03T00:00:00-05:00") == "2016"
 
 
-def test_types_of_other_sites_have_a_part():
-    order = caption_format({"order": ["species", "general"]}).order
-    assert order == ("species", "general")
-    assert {kind: _part_of(kind) for kind in TAG_TYPES if _part_of(kind) < 0} in ({}, {"invalid": -1})
-
-
-@pytest.mark.skipif("species" not in TAG_TYPES, reason="the file has no species")
 def test_species_have_a_part_and_are_general_tags_without_it(caption):
-    kinds = {"canine": ("species", 1), "solo": ("general", 1)}
+    kinds = {
+        "canine": ("species", 1),
+        "young": ("lore", 1),
+        "solo": ("general", 1),
+        "voice": ("contributor", 1),
+    }
+    order = ["species", "lore", "keep", "general"]
+    assert caption({"order": order}, "canine solo young voice", popularity=kinds) == "canine, young ||| solo"
+    assert caption({"order": ["general"]}, "canine solo young", popularity=kinds) == "canine, solo"
     assert (
-        caption({"order": ["species", "keep", "general"]}, "canine solo", popularity=kinds)
-        == "canine ||| solo"
+        caption({"order": ["species"], "prefix": {"species": "#"}}, "canine", popularity=kinds) == "#canine"
     )
-    assert caption({"order": ["general"]}, "canine solo", popularity=kinds) == "canine, solo"
+
+
+def test_species_lose_tags_to_a_limit_with_the_general_ones(caption):
+    kinds = {"canine": ("species", 1), "feline": ("species", 1)}
+    shape = {"order": ["artist", "species", "general"], "max_tags": 2}
+    assert caption(shape, "bespin solo o_o canine feline", popularity=kinds) == "bespin, canine"
 
 
 words = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="|%$,"), max_size=12)
 
 
-@pytest.fixture(scope="module")
-def twelve(tmp_path_factory):
-    """Twelve posts of one tag."""
-    file = tmp_path_factory.mktemp("captions") / "twelve.db"
-    write(file, [post_row(n) for n in range(1, 13)], lambda _: ["solo"])
-    with hb.open(file) as database:
-        yield database
-
-
-@given(st.lists(words, min_size=12, max_size=12))
-def test_any_text_is_written_as_one_line(twelve, texts):
-    joined = Columns(text=dict(enumerate(texts, start=1)))
+@given(texts=st.lists(words, min_size=12, max_size=12))
+def test_any_text_is_written_as_one_line(texts):
+    shape = caption_format({"order": ["text", "general"]})
+    tags = TagColumns([1], ["solo"], [0], [1])
+    columns = Columns(range(12), [0] * 12, [""] * 12, ["1"] * 12, {}, texts)
+    batch = Batch(shape, Vocabulary(shape, [tags]), columns)
     expected = [", ".join(filter(None, (" ".join(text.split()), "solo"))) for text in texts]
-    found = captioned(twelve, {"order": ["text", "general"]}, joined)
-    assert [text for text, _ in found] == expected
+    assert batch.texts() == expected == [join_parts(parts, shape) for parts in batch.parts()]

@@ -14,8 +14,9 @@ from hakubooru.caption.labels import Judge
 from hakubooru.caption.scale import Posts as Measured
 from hakubooru.caption.scale import by_decay, by_rating, by_window, month_of
 from hakubooru.errors import CaptionFormatError
-from joined_columns import Columns
+from joined_columns import join
 
+pytestmark = pytest.mark.usefixtures("cache")
 HALVES = {"order": ["quality"], "quality": {"high": 50, "low": 0}, "quality_scale": "database"}
 
 
@@ -25,9 +26,8 @@ def posts_of(rows):
     return Measured(*columns, np.ones(len(rows), int))
 
 
-def labels(database, shape, joined=None):
-    captioner = Captioner(database, shape, *([joined] if joined else []))
-    return [text for _, text in captioner.captions(database.posts.to_ids())]
+def labels(database, shape):
+    return [text for _, text in Captioner(database, shape).captions(database.posts.to_ids())]
 
 
 rows = st.lists(
@@ -156,50 +156,51 @@ def test_values_name_the_numbers_themselves(booru):
     assert labels(db, shape) == ["", "", "good", "good", "best"]
 
 
-SCORES = Columns(silva={1: 0.1, 2: 0.9, 3: float("nan"), 5: 0.5})
+SCORES = {1: 0.1, 2: 0.9, 5: 0.5}
 SILVA = {
     "order": ["quality", "aesthetic"],
     "aesthetic": {"by": "silva", "scale": "values", "labels": {"pretty": 0.4}},
 }
 
 
-def test_a_joined_score_judges_the_posts_that_have_it(booru):
-    db = booru({n: ("", {"fav_count": n}) for n in range(1, 6)})
-    assert labels(db, SILVA | {"quality": {"q": 0}}, SCORES) == ["q", "q, pretty", "q", "q", "q, pretty"]
+def test_a_joined_score_judges_the_posts_that_have_it(booru, tmp_path):
+    db = join(booru({n: ("", {"fav_count": n}) for n in range(1, 6)}), tmp_path, silva=SCORES)
+    assert labels(db, SILVA | {"quality": {"q": 0}}) == ["q", "q, pretty", "q", "q", "q, pretty"]
     measured = {"by": "silva", "scale": "database", "within": "all", "labels": {"top": 50, "low": 0}}
     shape = {"order": ["aesthetic"], "aesthetic": measured}
-    assert labels(db, shape, SCORES) == ["low", "top", "", "", "low"]
+    assert labels(db, shape) == ["low", "top", "", "", "low"]
     windows = shape | {"aesthetic": measured | {"months": 600}}
-    assert labels(db, windows, SCORES) == ["low", "top", "", "", "low"]
+    assert labels(db, windows) == ["low", "top", "", "", "low"]
 
 
-def test_two_words_count_as_two_parts(booru):
-    db = booru({1: ("solo", {"fav_count": 1})})
+def test_two_words_count_as_two_parts(booru, tmp_path):
+    db = join(booru({1: ("solo", {"fav_count": 1})}), tmp_path, silva={1: 1.0})
     shape = SILVA | {"order": ["aesthetic", "general", "quality"], "quality": {"q": 0}}
-    [one] = Captioner(db, shape, Columns(silva={1: 1.0})).captioned(np.array([1]))
+    [one] = Captioner(db, shape).captioned(np.array([1]))
     assert one == (1, "pretty, solo, q", {"aesthetic": 1, "general": 1, "quality": 1})
 
 
 @pytest.mark.parametrize(
     ("extra", "message"),
     [
-        ({"quality_by": "slva"}, 'caption.quality_by = "slva" is not a column of the posts; did you mean'),
+        (
+            {"quality_by": "slva"},
+            "caption.quality_by = \"slva\" is not a column of the posts; join its file: --join slva=FILE; did you mean 'silva'?",
+        ),
         (
             {"aesthetic": {"by": "sliva", "labels": {"a": 1}, "scale": "values"}},
-            'caption.aesthetic.by = "sliva"',
+            'caption.aesthetic.by = "sliva" is not a column',
         ),
-        (
-            {"order": ["text"], "text": "txt"},
-            'caption.text = "txt" is not a column of the posts; there are: silva ',
-        ),
+        ({"order": ["text"], "text": "txt"}, "--join txt=FILE; there are: silva.value, silva, nl.value, nl"),
+        ({"order": ["text"], "text": "silva"}, 'caption.text = "silva" has numbers; name a column of texts'),
+        ({"quality_by": "nl"}, 'caption.quality_by = "nl" has texts; name a column of numbers'),
     ],
 )
-def test_a_column_that_is_not_joined_is_named(booru, extra, message):
-    shape = SILVA | {"quality_scale": "database"} | extra
+def test_a_column_that_is_not_joined_is_named(booru, tmp_path, extra, message):
+    db = join(booru({1: ("", {})}), tmp_path, silva={1: 0.5}, nl={1: "a girl"})
     with pytest.raises(CaptionFormatError) as error:
-        Captioner(booru({1: ("", {})}), shape, SCORES)
-    assert str(error.value).startswith(message)
-    assert "--join" in str(error.value)
+        Captioner(db, SILVA | {"quality_scale": "database"} | extra)
+    assert message in str(error.value)
 
 
 @pytest.mark.parametrize(
