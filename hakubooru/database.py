@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hakubooru.engine.cache import CachedStore
-from hakubooru.errors import DatabaseFileError
+from hakubooru.errors import DatabaseFileError, InputError
 from hakubooru.selection import Selection
 from hakubooru.store.layout import GENERATION
 from hakubooru.store.schema import RATINGS
@@ -18,6 +19,9 @@ from hakubooru.store.tags import Tags
 if TYPE_CHECKING:
     import os
 
+    from PIL.Image import Image
+
+    from hakubooru.contact_sheet import Images
     from hakubooru_migrations import Plan
 
 
@@ -98,6 +102,30 @@ class Database(CachedStore):
         """The tags of the file, by name: `db.tags["solo"]`."""
         return Tags(self)
 
+    def image(self, number: int, images: Images = ()) -> Image:
+        """The image of a post, decoded, upright and in sRGB, as a Pillow image.
+
+        Args:
+            number: the post's id.
+            images: folders, tars or URLs that hold images; by default, those of `images`.
+
+        Raises:
+            InputError: no images are named, or none of them is the post's.
+            SourceError: a place is missing or cannot be read, or no images were found at all.
+        """
+        from hakubooru.contact_sheet import shelf_of  # noqa: PLC0415 - few need images
+        from hakubooru.image.decode import decode  # noqa: PLC0415
+        from hakubooru.image.header import read_header  # noqa: PLC0415
+        from hakubooru.image.shelf import NoImageError  # noqa: PLC0415
+        from hakubooru.image.thumbnail import refusals  # noqa: PLC0415
+
+        try:
+            data = shelf_of(images or self.images).find(number).read()
+            with refusals():
+                return decode(data, read_header(data))
+        except NoImageError as error:
+            raise InputError(f"post {number} has no image: {error}") from error
+
     def info(self) -> DatabaseInfo:
         """Count what the file contains. This scans the posts once; the relations are counted by an index."""
         ends = "(SELECT MIN(id) FROM post), (SELECT MAX(id) FROM post)"
@@ -115,6 +143,13 @@ class Database(CachedStore):
             ratings={name: count or 0 for name, count in zip(RATINGS, ratings, strict=True)},
             size_bytes=self.path.stat().st_size,
         )
+
+    def _repr_html_(self) -> str:
+        ((first, last),) = self.rows("SELECT (SELECT MIN(id) FROM post), (SELECT MAX(id) FROM post)")
+        span = "no posts" if last is None else f"posts {first:,} to {last:,}"
+        size = f"{self.path.stat().st_size / 1e6:,.1f} MB"
+        fast = "with a sidecar" if self.cache.columns.know_tags() else "without a sidecar"
+        return f"<div><b>Database</b> {escape(str(self.path))}: {span}, {size}, {fast}</div>"
 
 
 @dataclass(frozen=True, kw_only=True)
