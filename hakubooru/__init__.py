@@ -37,6 +37,7 @@ from hakubooru.store.schema import LocalPost, Post, PostTagRelation, Tag
 from hakubooru.version import __version__ as __version__
 
 if _typing.TYPE_CHECKING:
+    from hakubooru.export.api import export_own
     from hakubooru.export.output import OutputFormat
     from hakubooru.export.repair import repair
     from hakubooru.export.report import ExportReport
@@ -49,6 +50,7 @@ else:
     _LATER = {
         "ExportReport": "hakubooru.export.report",
         "OutputFormat": "hakubooru.export.output",
+        "export_own": "hakubooru.export.api",
         "repair": "hakubooru.export.repair",
         **dict.fromkeys(("VerifyReport", "verify"), "hakubooru.export.verify"),
         **dict.fromkeys(("BuildReport", "build"), "hakubooru.ingest"),
@@ -122,6 +124,7 @@ __all__ = [
     "create",
     "date",
     "deleted",
+    "export_own",
     "fav_count",
     "file_type",
     "find_archives",

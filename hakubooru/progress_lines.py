@@ -25,7 +25,7 @@ class Lines(tqdm):  # type: ignore[type-arg] # tqdm is generic only for type che
         self.disable = True
         if self.start_t < self.last_print_t and self.last_print_n < self.n:
             self.display()
-        self._decr_instances(self)  # type: ignore[attr-defined] # missing from the stubs
+        self._decr_instances(self)  # type: ignore[attr-defined] # tqdm's types lack it
 
     def _line(self) -> str:
         words = self.format_dict

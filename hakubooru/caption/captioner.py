@@ -11,7 +11,7 @@ from hakubooru.arrow import integers
 from hakubooru.caption.format import KEEP
 from hakubooru.caption.presets import caption_format
 from hakubooru.caption.text import count_parts, join_parts, join_sides, limiter
-from hakubooru.caption.words import FIRST, LEFT_OUT, SLOTS, TagColumns, Vocabulary
+from hakubooru.caption.words import FIRST, LEFT_OUT, NO_COUNT, SLOTS, TagColumns, Vocabulary
 from hakubooru.errors import InputError
 from hakubooru.store.schema import RATINGS, TAG_TYPES
 from hakubooru.store.sql import id_text
@@ -31,7 +31,7 @@ _FEW: Final = 1_500
 """For up to this many posts, captions are cached, and only the tags that these posts bear are read."""
 
 _ROWS: Final = """
-SELECT post.id, post.rating, post.{count}, coalesce(substr(post.created_at, 1, 10), ''),
+SELECT post.id, ifnull(post.rating, -1), ifnull(post.{count}, {no_count}), coalesce(substr(post.created_at, 1, 10), ''),
        (SELECT group_concat(tag_id) FROM {relations})
 FROM json_each(?) AS wanted CROSS JOIN post ON post.id = wanted.value
 """
@@ -158,7 +158,7 @@ class Captioner:
 
     def _batches(self, ids: Ids) -> Iterator[Batch]:
         words = self._vocabulary(ids)
-        statement = _ROWS.format(count=self.format.quality_by, relations=self._relations())
+        statement = _ROWS.format(count=self.format.quality_by, no_count=NO_COUNT, relations=self._relations())
         for start in range(0, len(ids), _POSTS_A_BATCH):
             some = ids[start : start + _POSTS_A_BATCH]
             rows = self.database.rows(statement, [id_text(some)])

@@ -15,8 +15,8 @@ from hakubooru.settings import Bounds, Parse, check, plain, toml
 if TYPE_CHECKING:
     from hakubooru.store.store import Store
 
-TAG_PARTS: Final = ("people", "character", "copyright", "artist", "general", "meta")
-"""Parts that hold tags."""
+TAG_PARTS: Final = ("people", "character", "copyright", "artist", "general", "meta", "species", "lore")
+"""Parts that hold tags; only e621 has species and lore."""
 LABEL_PARTS: Final = ("quality", "date", "rating")
 """Parts that hold a label."""
 KEEP: Final = "keep"
@@ -37,6 +37,8 @@ class TagLists(NamedTuple):
     artist: tuple[str, ...] = ()
     general: tuple[str, ...] = ()
     meta: tuple[str, ...] = ()
+    species: tuple[str, ...] = ()
+    lore: tuple[str, ...] = ()
     any: tuple[str, ...] = ()
 
 
@@ -177,7 +179,8 @@ class CaptionFormat:
     quality_by: Measure = "fav_count"
     """The count that quality is judged by: `fav_count` or `score`."""
     quality_scale: Annotated[Literal["published", "database"] | QualityScale, Parse(_scale)] = "published"
-    """The counts at the percentiles: `published` for the 2023 set, or measured in the `database`."""
+    """The counts at the percentiles: `published` for Danbooru's 2023 set, or measured in the `database`. For another
+    site, both mean the database."""
     quality_last_id: Annotated[int | None, Bounds(1)] = None
     """Posts above this id are too young to be judged; they have no quality label."""
     max_tags: Annotated[int | None, Bounds(1)] = None
@@ -228,12 +231,32 @@ class CaptionFormat:
         return scale.thresholds([p for _, p in reversed(self.quality) if p > 0])
 
     def resolved(self, database: Store) -> Self:
-        """Return this format with a database's own scale in place of `quality_scale = "database"`, as locks keep it."""
-        if self.quality_scale != "database" or "quality" not in self.order:
-            return self
+        """Return this format for the posts of a database, as locks keep it.
+
+        The database's own scale takes the place of `quality_scale = "database"`, and of the published one if that was
+        measured on another site. A rating that the site calls safe has the labels of general.
+
+        Raises:
+            CaptionFormatError: the format has quality words, and no post of the database has the count for them.
+        """
+        site, lacking = database.about.site, database.about.lacking
+        own = {name: getattr(self.rating, label) for name, label in site.rating_labels.items()}
+        resolved = dataclasses.replace(self, rating=self.rating._replace(**own)) if own else self
+        if "quality" not in self.order:
+            return resolved
+        if self.quality_by in lacking:
+            raise CaptionFormatError(
+                f"the caption format has quality words by {self.quality_by}, and {database.path} has no {self.quality_by}: "
+                'take "quality" out of caption.order, or set caption.quality_by to a count that the file has'
+            )
+        is_measured = isinstance(self.quality_scale, QualityScale) or (
+            self.quality_scale == "published" and site.quality_scale
+        )
+        if is_measured:
+            return resolved
         percentiles = [p for _, p in self.quality if p > 0]
         scale = QualityScale.from_database(database, percentiles, by=self.quality_by)
-        return dataclasses.replace(self, quality_scale=scale)
+        return dataclasses.replace(resolved, quality_scale=scale)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the format as a table that TOML can hold; `caption_format` reads it back."""

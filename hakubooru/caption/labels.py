@@ -102,7 +102,7 @@ class QualityScale:
         values = []
         for rating in range(len(RATINGS)):
             counts = database.rows(
-                f"SELECT {column}, COUNT(*) FROM post WHERE rating = ? GROUP BY {column} ORDER BY {column}",
+                f"SELECT {column}, COUNT(*) FROM post WHERE rating = ? AND {column} IS NOT NULL GROUP BY {column} ORDER BY {column}",
                 [rating],
             )
             values.append(tuple(_values_at(counts, wanted)))

@@ -27,6 +27,9 @@ SLOTS: Final = 1 << SLOT_BITS
 FIRST, LEFT_OUT = 0, SLOTS - 1
 """The first slot holds the free text `before`. The last slot holds words that are not written."""
 
+NO_COUNT: Final = -(2**62)
+"""The count of a post whose source does not know it; it has no quality label."""
+_UNKNOWN: Final = TAG_TYPES.index("unknown")
 _MAX_ID: Final = 1 << 26
 
 _COUNTS: Final = ("1", "2", "3", "4", "5", "6+")
@@ -140,11 +143,11 @@ def _slots_of(
         # A tag that holds the keep separator would be cut in two.
         out |= as_flags(pc.match_substring(names, mark))
     people = as_flags(pc.is_in(names, strings(PEOPLE)))
-    of_tag = np.empty(len(names), np.int32)
+    of_tag = np.full(len(names), LEFT_OUT, np.int32)  # e621's contributors, and its invalid tags
     for part in TAG_PARTS:
         # A tag of an unknown type counts as general.
         kind = TAG_TYPES.index("general" if part == "people" else part)
-        is_in_part = kinds == kind if kind else (kinds <= 0) | (kinds >= len(TAG_TYPES))
+        is_in_part = kinds == kind if kind else (kinds <= 0) | (kinds >= len(TAG_TYPES)) | (kinds == _UNKNOWN)
         if not kind:
             is_in_part &= people == (part == "people")
         places = np.flatnonzero(is_in_part)
@@ -187,7 +190,7 @@ class Slots:
 
     def of_tag(self, part: str) -> int:
         """Return the slot of a tag part's tags; `LEFT_OUT` if the format does not write the part."""
-        for place in (part, ALL_TAGS, "general" if part == "people" else ""):
+        for place in (part, ALL_TAGS, "general" if part in ("people", "species") else ""):
             if place in self.of:
                 return self.of[place]
         return LEFT_OUT
@@ -241,6 +244,7 @@ class Labels:
             # A label stands for counts above its threshold, so a count equal to it gets the label below.
             of_rating = ratings == rating
             places[of_rating] = self._steps[np.searchsorted(thresholds, counts[of_rating], side="left")]
+        places[counts == NO_COUNT] = 0
         if self._format.quality_last_id is not None:
             places[ids > self._format.quality_last_id] = 0
         return places

@@ -13,7 +13,6 @@ import numpy as np
 
 from hakubooru.export.engine import StoppedError
 from hakubooru.export.pairs import Broken, Outcome, Pair, own_place, place
-from hakubooru.files import read_text
 from hakubooru.image.convert import COPY, ImageFormat, UnfitImageError
 from hakubooru.image.folders import OwnFolder, images_in
 from hakubooru.image.header import LARGEST_BYTES, ImageHeader, read_header
@@ -22,6 +21,7 @@ from hakubooru.image.index import (
     Recorder,
     StaleIndexError,
     TarIndex,
+    image_of,
     load_index,
     read_indexed,
     save_index,
@@ -29,8 +29,9 @@ from hakubooru.image.index import (
 )
 from hakubooru.image.kinds import BrokenImageError
 from hakubooru.image.layouts import StrangeNameError, is_remote
+from hakubooru.image.own_captions import OwnCaptions
 from hakubooru.image.sources import Archive
-from hakubooru.image.tar import DamagedTarError, Member, image_of, is_compressed, read_tar
+from hakubooru.image.tar import DamagedTarError, Member, is_compressed, read_tar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -302,24 +303,23 @@ class OwnImages(Images):
 
     def _members(self) -> Iterator[tuple[int, str, bytes]]:
         wanted = set(self.task.wanted.tolist())
+        captions = OwnCaptions(self.folder.path)
         for name in images_in(self.folder.path):
             number = self.folder.number(name)
             if number not in wanted:
                 continue
             path = Path(self.folder.path, name)
-            caption = path.with_suffix(".txt")
-            if not caption.is_file():  # a folder can have that name, or a pipe, which would never end
-                self._refuse(number, name, "no caption of the same name in .txt beside it")
-                continue
             try:
-                self._captions[number] = _one_line(read_text(caption))
-            except UnicodeDecodeError:
-                self._refuse(number, name, "its caption is not UTF-8")
+                caption = captions.of(name)
+            except ValueError as error:
+                self._refuse(number, name, str(error))
+                continue
+            if caption is None:
+                self._refuse(number, name, "no caption of the same name in .txt beside it, nor in a list")
+            elif path.stat().st_size > LARGEST_BYTES:
+                self._refuse(number, name, _TOO_LARGE)
             else:
-                if path.stat().st_size > LARGEST_BYTES:
-                    self._refuse(number, name, _TOO_LARGE)
-                    continue
-                self._names[number] = name
+                self._captions[number], self._names[number] = _one_line(caption), name
                 yield number, name, path.read_bytes()
 
     def _refuse(self, number: int, name: str, reason: str) -> None:

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from hakubooru.errors import SourceError
-from hakubooru.image.index import Recorder, TarIndex, build_index, load_index, save_index, state_of
-from hakubooru.image.layouts import is_remote
+from hakubooru.image.index import SUFFIX, Recorder, TarIndex, build_index, load_index, save_index, state_of
+from hakubooru.image.layouts import TAR_NAME, is_remote
 from hakubooru.image.tar import Member, is_compressed
 from hakubooru.progress import progress
 
@@ -44,7 +44,7 @@ class LostArchiveError(Exception):
 def read_folder(path: str, wanted: Callable[[Member], bool]) -> Iterator[tuple[Member, bytes]]:
     """List a folder once and read the wanted files, one at a time, in the order of their names.
 
-    Folders in it are skipped. Links to files are followed.
+    Folders in it are skipped, and tars and their indexes, which are archives of their own. Links to files are followed.
 
     Args:
         path: the folder.
@@ -59,6 +59,8 @@ def read_folder(path: str, wanted: Callable[[Member], bool]) -> Iterator[tuple[M
     chosen: list[Member] = []
     with os.scandir(path) as entries:
         for entry in entries:
+            if entry.name.endswith(SUFFIX) or TAR_NAME.search(entry.name):
+                continue
             if entry.is_file():
                 member = Member(entry.name, entry.stat().st_size, 0)
             elif entry.is_dir():

@@ -19,7 +19,7 @@ import numpy as np
 from hakubooru.files import replacing
 from hakubooru.image.layouts import StrangeNameError, is_remote, post_id
 from hakubooru.image.ranges import read_parts
-from hakubooru.image.tar import BLOCK, DamagedTarError, Member, image_of, parse_header, read_tar
+from hakubooru.image.tar import BLOCK, DamagedTarError, Member, parse_header, read_tar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,6 +57,24 @@ class TarIndex:
     """Why the archive could not be read to its end; "" if it could."""
     names: dict[int, str] = field(default_factory=dict)
     """Names that are not, or not fully, in the header before the contents, by the image's row."""
+
+
+def image_of(member: Member) -> int | None:
+    """Return the post whose image a member is, by its name and kind; None for files that usually lie beside images.
+
+    Raises:
+        StrangeNameError: the member is not an image of a post; the message says what it is.
+    """
+    try:
+        number = post_id(member.name.rstrip("/"))
+    except StrangeNameError as error:
+        # Folders in an archive are normal, unless their names are paths out of it.
+        if member.kind == "a folder" and "path" not in str(error):
+            return None
+        raise
+    if number is not None and member.kind != "a file":
+        raise StrangeNameError(member.kind)
+    return number
 
 
 class Recorder:

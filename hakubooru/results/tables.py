@@ -23,6 +23,7 @@ from hakubooru.errors import DestinationError, InputError
 from hakubooru.files import replacing
 from hakubooru.nearest import nearest
 from hakubooru.select.arguments import column
+from hakubooru.store.about import MAY_BE_NULL
 from hakubooru.store.schema import RATINGS, TAG_TYPES, Post
 from hakubooru.store.sql import id_text
 
@@ -138,7 +139,10 @@ def read_frame(database: Store, ids: Ids, columns: Sequence[str] | None) -> pd.D
 
     table = read_table(database, ids, columns)
     frame: pd.DataFrame = table.to_pandas(integer_object_nulls=True)
-    nullable = [field.name for field in table.schema if field.nullable and pa.types.is_integer(field.type)]
+    gaps = {*MADE, *MAY_BE_NULL, *database.about.unknown, *database.about.lacking}
+    nullable = [
+        field.name for field in table.schema if field.name in gaps and pa.types.is_integer(field.type)
+    ]
     for field in table.schema:
         if pa.types.is_list(field.type):
             frame[field.name] = table[field.name].to_pylist()  # pandas would get arrays
@@ -234,5 +238,5 @@ def _array(field: pa.Field, values: list[Any]) -> pa.Array:
     if field.name in _DATES:
         return pa.array(map(_moment, values), field.type)
     if pa.types.is_boolean(field.type):
-        return pa.array([bool(value) for value in values], field.type)
+        return pa.array([None if value is None else bool(value) for value in values], field.type)
     return pa.array(values, field.type)

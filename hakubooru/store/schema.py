@@ -1,5 +1,8 @@
 """The tables of the published danbooru2023 metadata file (generation 4), as peewee models.
 
+The published file has no NULL but where a value does not exist. In the files that hakubooru builds, NULL also stands for what
+a source does not know.
+
 The models are not bound to a file: `Post.score > 10` is only a value, and a `Database` executes a query. A row
 that comes from a `Database` refers to it. So `post.tags` and `tag.posts` work.
 """
@@ -13,15 +16,11 @@ from peewee import Model
 
 from hakubooru.errors import InputError
 from hakubooru.store.expressions import FlagColumn, IntegerColumn, ReferenceColumn, TextColumn
+from hakubooru.store.sites import RATINGS as RATINGS  # noqa: PLC0414 - for those who read tables
+from hakubooru.store.sites import TAG_TYPES as TAG_TYPES  # noqa: PLC0414
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-
-RATINGS: Final = ("general", "sensitive", "questionable", "explicit")
-"""The names of `post.rating`; the file stores the index of a name."""
-
-TAG_TYPES: Final = ("general", "artist", "character", "copyright", "meta")
-"""The names of `tag.type`; the file stores the index of a name (Danbooru's own numbers differ)."""
 
 EXTENSIONS: Final = ("jpg", "png", "gif", "webp", "avif", "mp4", "webm", "zip", "swf")
 """The values of `post.file_ext` that Danbooru has."""
@@ -109,36 +108,36 @@ class Post(_Row):
 
     `image_width` and `image_height` are in pixels, `file_size` is in bytes. Dates are text as Danbooru writes it
     (`2005-05-23T23:35:31.000-04:00`). `down_score` is 0 or negative. A hidden post (banned, or for Gold accounts)
-    has no `md5` and no URLs.
+    has no `md5` and no URLs. Any value but the id is None if the source of the post does not know it.
     """
 
     id = IntegerColumn(primary_key=True)
-    created_at = TextColumn()
-    uploader_id = IntegerColumn()
-    source = TextColumn()
+    created_at = TextColumn(null=True)
+    uploader_id = IntegerColumn(null=True)
+    source = TextColumn(null=True)
     md5 = TextColumn(null=True)
     parent_id = IntegerColumn(null=True)
-    has_children = FlagColumn()
-    is_deleted = FlagColumn()
-    is_banned = FlagColumn()
+    has_children = FlagColumn(null=True)
+    is_deleted = FlagColumn(null=True)
+    is_banned = FlagColumn(null=True)
     pixiv_id = IntegerColumn(null=True)
-    has_active_children = FlagColumn()
-    bit_flags = IntegerColumn()
-    has_large = FlagColumn()
-    has_visible_children = FlagColumn()
-    image_width = IntegerColumn()
-    image_height = IntegerColumn()
-    file_size = IntegerColumn()
-    file_ext = TextColumn()
-    rating = EnumField(RATINGS)
-    score = IntegerColumn()
-    up_score = IntegerColumn()
-    down_score = IntegerColumn()
-    fav_count = IntegerColumn()
+    has_active_children = FlagColumn(null=True)
+    bit_flags = IntegerColumn(null=True)
+    has_large = FlagColumn(null=True)
+    has_visible_children = FlagColumn(null=True)
+    image_width = IntegerColumn(null=True)
+    image_height = IntegerColumn(null=True)
+    file_size = IntegerColumn(null=True)
+    file_ext = TextColumn(null=True)
+    rating = EnumField(RATINGS, null=True)
+    score = IntegerColumn(null=True)
+    up_score = IntegerColumn(null=True)
+    down_score = IntegerColumn(null=True)
+    fav_count = IntegerColumn(null=True)
     file_url = TextColumn(null=True)
     large_file_url = TextColumn(null=True)
     preview_file_url = TextColumn(null=True)
-    updated_at = TextColumn()
+    updated_at = TextColumn(null=True)
 
     _tags: list[Tag] | None = None
 
@@ -154,7 +153,7 @@ class Post(_Row):
         return self._tags
 
     def tags_of(self, type: str) -> list[Tag]:
-        """The post's tags of one type: general, artist, character, copyright or meta."""
+        """The post's tags of one type, such as general, artist, character, copyright, meta or species."""
         name = TAG_TYPES[enum_number(TAG_TYPES, type)]
         return [tag for tag in self.tags if tag.type == name]
 

@@ -5,19 +5,20 @@ from pathlib import Path
 import pytest
 
 from hakubooru.errors import DumpError
-from hakubooru.ingest.known import KnownTag, read_known_tags
+from hakubooru.ingest.taglist import KnownTag, read_tag_list
+from hakubooru.store.sites import DANBOORU
 
 DATA = Path(__file__).parents[2] / "data"
 
 
-def read(tmp_path, data):
-    path = tmp_path / "tags"
+def read(tmp_path, data, site=DANBOORU, name="tags"):
+    path = tmp_path / name
     path.write_bytes(data if isinstance(data, bytes) else data.encode())
-    return list(read_known_tags(path))
+    return list(read_tag_list(path, site))
 
 
 def test_the_tag_objects_of_danbooru():
-    tags = {tag.name: tag for tag in read_known_tags(DATA / "danbooru_tags_api.json")}
+    tags = {tag.name: tag for tag in read_tag_list(DATA / "danbooru_tags_api.json", DANBOORU)}
     assert len(tags) == 100
     assert tags["sugihara_azuki"] == KnownTag("sugihara_azuki", 1, 1429147)
     assert tags['t-34_"tiger"'].id == 1429140
@@ -27,7 +28,7 @@ def test_the_tag_objects_of_danbooru():
 
 
 def test_a_csv_of_danbooru():
-    tags = {tag.name: tag for tag in read_known_tags(DATA / "danbooru_tags.csv.gz")}
+    tags = {tag.name: tag for tag in read_tag_list(DATA / "danbooru_tags.csv.gz", DANBOORU)}
     assert len(tags) == 137_536
     assert tags["1girl"] == KnownTag("1girl", 0, None, ("1girls", "sole_female"))
     assert tags["highres"].type == 4
@@ -63,24 +64,29 @@ def test_a_csv_may_have_headings_or_not(tmp_path, data):
 
 
 BAD = {
-    "category of another booru": ("a,0\nb,7\n", "line 2: category '7' is not one of Danbooru's"),
-    "no category": ("a,0\nb\n", "line 2: a line must have a name and a category"),
-    "another table": ("id;name\n1;a\n", "line 1: a line must have a name and a category"),
+    "category of another booru": (
+        "a,0\nb,6\n",
+        "line 2: category '6' is not one of danbooru's: 0 general, 1 artist",
+    ),
+    "no category": ("a,0\nb\n", "line 2: category '' is not one of danbooru's"),
+    "another table": (
+        "id;name\n1;a\n",
+        "has records with the keys id, name, and must have name and category",
+    ),
     "no name": (",0\n", "line 1: '' is not a tag name"),
     "space in a name": ("long hair,0\n", "line 1: 'long hair' is not a tag name"),
     "open quote": ('a,0\n"b,0\n', "line 2"),
     "not UTF-8": (b"a,0\n\xff\xfe\xfa,0\n", "line"),
-    "cut gzip": (gzip.compress(b"a,0\n" * 5000)[:-12], "line"),
+    "cut gzip": (gzip.compress(b"a,0\n" * 5000)[:-12], "is cut off or damaged"),
     "broken object": ('{"id": 1, "name": "a", "category": 0}\n{"id": 2\n', "line 2: the line is not JSON"),
-    "object without id": ('{"name": "a", "category": 0}', "line 1: a tag must be an object with id"),
     "object of an odd category": ('{"id": 1, "name": "a", "category": 2}', "line 1: category 2 is not one"),
     "id out of reach": (
         '{"id": 99999999999999999999, "name": "a", "category": 0}',
-        "line 1: a tag must be an object with id",
+        "line 1: id is 1e+20, and must be a positive whole number",
     ),
-    "list of lists": ("[[1]]", "item 1: a tag must be an object with id"),
+    "list of lists": ("[[1]]", "item 1: a tag must be an object with a name and a category"),
     "empty": ("", "is not a dump: it is empty"),
-    "a database": (b"SQLite format 3\0" + bytes(100), "it is a database already"),
+    "a database": (b"SQLite format 3\0" + bytes(100), "is a damaged SQLite file"),
 }
 
 
@@ -94,4 +100,4 @@ def test_what_is_no_list_of_tags_is_told(tmp_path, data, message):
 
 def test_a_missing_list_is_told(tmp_path):
     with pytest.raises(DumpError, match="does not exist"):
-        list(read_known_tags(tmp_path / "no.csv"))
+        list(read_tag_list(tmp_path / "no.csv", DANBOORU))
