@@ -15,12 +15,12 @@ from hakubooru.browse.draft import Draft
 from hakubooru.browse.exports import Exports
 from hakubooru.browse.guard import LOOPBACK
 from hakubooru.browse.session import Session
-from hakubooru.browse.shelf import Shelf
 from hakubooru.browse.site import site
 from hakubooru.browse.thumbnails import Thumbnails
 from hakubooru.engine.sidecar import open_sidecar
 from hakubooru.errors import HakubooruError, InputError
 from hakubooru.image.layouts import is_remote
+from hakubooru.image.shelf import Shelf
 
 _SMALL: Final = 300_000
 """The largest id of a file whose searches take less than a tenth of a second without a sidecar."""
