@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING, Final
+
+from hakubooru.export.pairs import STATE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -11,7 +14,7 @@ if TYPE_CHECKING:
 _LONGEST_NAME: Final = 80
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class ExportReport:
     """The result of an export; `str()` says it in plain sentences."""
 
@@ -40,6 +43,8 @@ class ExportReport:
     """Images in shards by extension; empty if the export has no shards."""
     corrected: int
     """Captions that were corrected by hand; an export keeps them."""
+    aside: int
+    """Corrected captions of posts that were pruned; they lie in `.hakubooru/corrections` of the export."""
     duplicates: int
     """Exported images that are equal, byte for byte, to one of a post with a smaller id."""
 
@@ -69,6 +74,12 @@ class ExportReport:
                 f"{self.corrected:,} {'caption was' if self.corrected == 1 else 'captions were'} corrected by hand "
                 f"and kept; `hakubooru verify {self.out} --repair` writes the manifest's captions again."
             )
+        if self.aside:
+            lines.append(
+                f"{self.aside:,} corrected {'caption' if self.aside == 1 else 'captions'} of pruned posts "
+                f"{'is' if self.aside == 1 else 'are'} kept in {self.out / STATE / 'corrections'}, and "
+                f"{'comes' if self.aside == 1 else 'come'} back if these posts are selected again."
+            )
         if self.passed_over:
             members = "; ".join(
                 f"{reason} ({count:,}: {', '.join(map(_shown, names))}{', …' if count > len(names) else ''})"
@@ -85,6 +96,12 @@ class ExportReport:
             for name, damage in self.damaged.items()
         ]
         return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        return "".join(f"<p>{escape(line)}</p>" for line in str(self).splitlines())
 
     def _how_much(self) -> str:
         earlier = self.exported - self.added

@@ -1,21 +1,24 @@
-"""Drawing pictures from prompts, with DDIM."""
+"""Drawing pictures from prompts."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 from PIL import Image
-from tqdm import tqdm
 
+from hakubooru.progress import progress
 from hakubooru_trainer import noise, randomness
+from hakubooru_trainer.data.batches import DOWN
 from hakubooru_trainer.lokr import file
 from hakubooru_trainer.lokr.adapter import adapter_of
 from hakubooru_trainer.model.load import load
 from hakubooru_trainer.prompts import Prompt, read_prompts
-from hakubooru_trainer.text import encode, tokenize
+from hakubooru_trainer.samplers import SAMPLERS, Step, split
+from hakubooru_trainer.text import CHUNK, encode, tokenize
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -34,6 +37,8 @@ class Drawing:
     width: int = 1024
     height: int = 1024
     steps: int = 24
+    sampler: str = "ddim"
+    """A name of `samplers.SAMPLERS`."""
     guidance: float = 6.0
     """How strongly the prompt counts (classifier-free guidance)."""
     negative: str = ""
@@ -61,9 +66,9 @@ def draw(
         step: called after each step of the sampler.
     """
     for place, prompt in enumerate(prompts):
-        one = how_of(prompt, how)
+        own = how_of(prompt, how)
         yield from draw_batch(
-            model, [prompt], [(one.seed, place)], one, v=v, zero_terminal_snr=zero_terminal_snr, step=step
+            model, [prompt], own, [(own.seed, place)], v=v, zero_terminal_snr=zero_terminal_snr, step=step
         )
 
 
@@ -104,7 +109,7 @@ def draw_files(
     steps = sum(how_of(prompt, how).steps for prompt in texts)
     with (
         torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"),
-        tqdm(total=steps, desc=f"drawing {len(texts)}", unit="step", disable=None) as bar,
+        progress(total=steps, desc=f"drawing {len(texts)}", unit="step") as bar,
     ):
         marks = model.marks
         pictures = draw(
@@ -144,45 +149,45 @@ def sheet(pictures: Sequence[Image.Image]) -> Image.Image:
 def draw_batch(
     model: Sdxl,
     prompts: Sequence[str],
-    starts: Sequence[tuple[int, ...]],
     how: Drawing,
+    seeds: Sequence[tuple[int, ...]],
     *,
     v: bool,
     zero_terminal_snr: bool,
     step: Callable[[], object] = lambda: None,
 ) -> list[Image.Image]:
-    """Draw a picture for each prompt, all of one size and in one batch.
-
-    The same batch gives the same bits on the same kind of device. Another size of batch may round otherwise.
+    """Draw pictures of one size together. Each depends only on its own prompt and seed, up to rounding.
 
     Args:
         model: the model, on the device.
-        prompts: the prompts, (B,).
-        starts: the whole numbers that each picture's first noise follows from, (B,).
-        how: how all the pictures are drawn; its seed does not count.
+        prompts: a prompt for each picture; options of a `Prompt` do not count here.
+        how: how all of them are drawn; its seed does not count.
+        seeds: whole numbers for each picture, which its noise follows from.
         v: whether the model predicts v.
         zero_terminal_snr: whether its noise schedule ends in pure noise.
         step: called after each step of the sampler.
     """
-    device = model.unet.device
-    texts, chunks = [how.negative] * len(prompts) + [*prompts], how.tokens // 75
+    device, count = model.unet.device, len(prompts)
+    texts, chunks = [how.negative] * count + list(prompts), how.tokens // CHUNK
     context, pooled = encode(
         model,
         tokenize(model.tokenizer, texts, chunks).to(device),
         tokenize(model.tokenizer_2, texts, chunks).to(device),
     )
     size_and_crop = torch.tensor(
-        [[how.height, how.width, 0, 0, how.height, how.width]] * len(texts),
-        dtype=torch.float32,
-        device=device,
+        [[how.height, how.width, 0, 0, how.height, how.width]] * 2 * count, dtype=torch.float32, device=device
     )
-    shape = (1, 4, how.height // 8, how.width // 8)
-    noises = [torch.from_numpy(randomness.normal(shape, "sample", *start)) for start in starts]
-    latents = torch.cat(noises).to(device)
+    shape = (1, 4, how.height // DOWN, how.width // DOWN)
+
+    def normal(purpose: str, *place: int) -> Tensor:
+        draws = [torch.from_numpy(randomness.normal(shape, purpose, *seed, *place)) for seed in seeds]
+        return torch.cat(draws).to(device)
+
+    latents = normal("sample")
     alphas = noise.alphas_cumprod(zero_terminal_snr=zero_terminal_snr).to(device)
-    steps = noise.sampling_timesteps(how.steps)
-    after = [*alphas[steps[1:]], torch.ones_like(alphas[0])]
-    for timestep, then in zip(steps, after, strict=True):
+    timesteps = noise.sampling_timesteps(how.steps)
+    steps: list[Step] = []
+    for timestep, then in zip(timesteps, [*alphas[timesteps[1:]], torch.ones_like(alphas[0])], strict=True):
         without, with_prompt = (
             model.unet(
                 torch.cat([latents] * 2).to(model.unet.dtype),
@@ -194,9 +199,11 @@ def draw_batch(
             .chunk(2)
         )
         guided = without + how.guidance * (with_prompt - without)
-        latents = noise.ddim_step(latents, guided, alphas[timestep], then, "v" if v else "epsilon")
+        clean, rest = split(latents, guided, alphas[timestep], "v" if v else "epsilon")
+        steps = [*steps[-1:], Step(latents, clean, rest, alphas[timestep], then)]
+        latents = SAMPLERS[how.sampler](steps, partial(normal, "ancestral", timestep))
         step()
-    return [_decoded(model, one) for one in latents.split(1)]
+    return [_decoded(model, one[None]) for one in latents]
 
 
 def _decoded(model: Sdxl, latents: Tensor) -> Image.Image:

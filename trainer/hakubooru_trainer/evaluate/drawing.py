@@ -71,8 +71,8 @@ class ModelDrawer:
             return sample.draw_batch(
                 self._model,
                 [picture.prompt for picture in batch],
-                [(picture.seed,) for picture in batch],
                 how,
+                [(picture.seed,) for picture in batch],
                 v=self._v,
                 zero_terminal_snr=self._zero,
             )
