@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
     PathLike = str | os.PathLike[str]
 
-BATCH: Final = 10_000
-"""How many posts are written in a transaction. It takes 50 MB of memory; an interruption loses a few seconds."""
+BATCH: Final = 5_000
+"""How many posts are written in a transaction. It takes 25 MB of memory; an interruption loses a few seconds."""
 
 _RATING: Final = COLUMNS.index("rating")
 _NEW_RATINGS: Final = ("g", "general", "sensitive")
