@@ -169,8 +169,8 @@ def _columns(ids: Ids, database: Store, journal: Journal) -> dict[str, Sequence[
         raise InputError(
             f"{database.path} has no post {missing}, but it is selected; use the database that the export was begun with"
         )
-    names = database.about.site.ratings
-    return columns | {"rating": [None if rating is None else names[rating] for (rating,) in ratings]}
+    by_number = database.about.site.ratings
+    return columns | {"rating": [None if rating is None else by_number[rating] for (rating,) in ratings]}
 
 
 def _left_out(ids: Ids, database: Store, journal: Journal) -> Iterator[tuple[Any, ...]]:

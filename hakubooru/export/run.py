@@ -131,6 +131,7 @@ def _finish(job: Job, resumed: Resumed, journal: Journal) -> ExportReport:
         damaged=journal.damaged(),
         other_database=resumed.other_database,
         corrected=resumed.corrected,
+        aside=resumed.aside,
         edited_list=edited_list,
         kinds_in_shards=journal.extensions() if sink.has_shards else {},
         duplicates=journal.duplicates() if sink.needs_images else 0,

@@ -82,7 +82,11 @@ def apply(
     if order == RANDOM:
         selection = selection.shuffle(seed=SEED)
     elif order != NONE:
-        keys = custom_terms(query.listed_ids()) if order == CUSTOM else order_terms(order)
+        keys = (
+            custom_terms(query.listed_ids())
+            if order == CUSTOM
+            else order_terms(order, selection.database.joined_columns())
+        )
         selection = type(selection)(selection.database, Ordered(selection.step, keys))
     return selection if query.limit is None else selection.limit(query.limit)
 
