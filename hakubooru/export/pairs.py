@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from hakubooru.image.hashes import NONE, Hashes
+
 if TYPE_CHECKING:
     from hakubooru.arrays import Ids
     from hakubooru.image.folders import OwnFolder
@@ -32,6 +34,8 @@ class Task:
     """The posts to take from the archive; others in it are counted and left alone."""
     key: str
     """The name of the task in the journal, the same in every run."""
+    hashes: Hashes = NONE
+    """The posts of the archive's images that are named by their MD5."""
 
     @property
     def stamp(self) -> int:
