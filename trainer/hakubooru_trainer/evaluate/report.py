@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -228,10 +229,7 @@ def _tags(sightings: Sequence[Sighting]) -> str:
 
 def _settings(record: Record) -> str:
     rows = {"fingerprint": record.fingerprint, **record.settings, **record.drawn}
-    lines = [
-        f"<tr><td>{html.escape(name)}</td><td><code>{html.escape(_plain(value))}</code></td></tr>"
-        for name, value in rows.items()
-    ]
+    lines = [f"<tr><td>{html.escape(name)}</td><td>{_value(value)}</td></tr>" for name, value in rows.items()]
     return (
         '<h2>How it was evaluated</h2><p class="soft">Two evaluations can be compared if their fingerprints are equal. Any '
         "number of GPUs draws the same pictures; another kind of device, or another drawing.batch, may differ in the last "
@@ -251,5 +249,10 @@ def _licences(licences: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def _plain(value: Any) -> str:
-    return value if isinstance(value, str) else str(value)
+def _value(value: Any) -> str:
+    text = f"<code>{html.escape(value if isinstance(value, str) else json.dumps(value))}</code>"
+    return (
+        f"<details><summary>{len(value)} values</summary>{text}</details>"
+        if isinstance(value, dict)
+        else text
+    )
