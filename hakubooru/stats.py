@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from hakubooru.engine.groups import years
 from hakubooru.engine.tag_counts import tag_counts
 from hakubooru.image.bucket import Buckets
-from hakubooru.store.reader import years
 from hakubooru.store.schema import EXTENSIONS, RATINGS, TAG_TYPES
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def stats(database: CachedStore, ids: Ids, *, caption: CaptionFormat, top: int =
     places = np.searchsorted(columns.ids, ids)
     ratings, extensions = columns["rating"][places], columns["extension"][places]
     widths, heights = columns["image_width"][places], columns["image_height"][places]
-    by_year = np.unique(years(database, ids, few=columns.are_few(ids)), return_counts=True)
+    by_year = np.unique(years(database, ids), return_counts=True)
     common = tag_counts(database, ids).groupby("type", observed=False).head(top)
     return Stats(
         posts=len(ids),

@@ -9,10 +9,9 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from peewee import SQL
 
-from hakubooru.arrays import read_ascending
 from hakubooru.engine.masks import LeftToSQLiteError, is_answered, truth
+from hakubooru.errors import DatabaseFileError
 from hakubooru.select.predicate import IdRange, Predicate, Tagged, conjuncts
 from hakubooru.store.schema import Post
 from hakubooru.store.sql import id_list
@@ -24,10 +23,10 @@ if TYPE_CHECKING:
 
     from hakubooru.arrays import Ids
     from hakubooru.engine.cache import CachedStore
-    from hakubooru.engine.columns import Columns
+    from hakubooru.engine.columns import Columns, FileColumns
     from hakubooru.engine.masks import Mask
 
-_LOOKUP_COST: Final = 10
+LOOKUP_COST: Final = 10
 """How many rows SQLite scans in the time of one lookup by id (measured on a million posts)."""
 
 _FEW: Final = 4
@@ -45,7 +44,7 @@ class Route(Enum):
     SQLITE = "SQLite, in one statement with the filters around it"
 
 
-def routes(columns: Columns, predicates: Sequence[Predicate]) -> list[Route]:
+def routes(columns: FileColumns, predicates: Sequence[Predicate]) -> list[Route]:
     """The route of each of some neighbouring filters, as columns are now; nothing is read."""
     are_answered = [is_answered(part, columns) for part in predicates]
     if columns.are_read():
@@ -77,14 +76,20 @@ def keep(store: CachedStore, source: Ids | None, predicates: Sequence[Predicate]
     return ask_sqlite(store, None if source is None and mask is None else ids, others)
 
 
-def ask_sqlite(store: CachedStore, source: Ids | None, predicates: Sequence[Predicate]) -> Ids:
+def ask_sqlite(
+    store: CachedStore,
+    source: Ids | None,
+    predicates: Sequence[Predicate],
+    *,
+    lookup_cost: int = LOOKUP_COST,
+) -> Ids:
     """Keep the ids of a source that the file has and that match the predicates, in the source's order."""
     if source is None:
         return _scan(store, predicates)
     if not len(source):
         return source
     low, high = int(source.min()), int(source.max())
-    if len(source) * _LOOKUP_COST >= high - low:
+    if len(source) * lookup_cost >= high - low:
         return members(source, _scan(store, predicates, low=low, high=high))
     chunks = (source[start : start + LOOKUPS_A_QUERY] for start in range(0, len(source), LOOKUPS_A_QUERY))
     return members(source, np.concatenate([_scan(store, predicates, among=chunk) for chunk in chunks]))
@@ -129,7 +134,7 @@ def _answer(columns: Columns, parts: Sequence[Predicate]) -> tuple[Mask | None, 
     return mask, others
 
 
-def _is_few(columns: Columns, source: Ids | None, predicates: Sequence[Predicate]) -> bool:
+def _is_few(columns: FileColumns, source: Ids | None, predicates: Sequence[Predicate]) -> bool:
     """Whether the posts are so few that SQLite finds them faster than a scan reads the columns of all posts."""
     first, last = columns.span()
     low, high = first, last
@@ -153,12 +158,17 @@ def _scan(
         conditions.append(Post.id.between(low, high))
     if among is not None:
         conditions.append(Post.id.in_(id_list(among)))
-    last = Post.id > SQL("?", [None])
-    sql, parameters = store.compile(Post.select(Post.id).where(*conditions, last).order_by(Post.id))
-    return read_ascending(store.connection(), sql, parameters[:-1])
+    query = Post.select(Post.id)
+    return _column(store, (query.where(*conditions) if conditions else query).order_by(Post.id))
 
 
 def _column(store: CachedStore, query: Any) -> Ids:
     sql, parameters = store.compile(query)
-    rows = store.connection().execute(sql, parameters)
-    return np.fromiter((value for (value,) in rows), np.int64)
+    try:
+        return store.reader.column(sql, parameters)
+    except DatabaseFileError as error:
+        if "no such" not in str(error):
+            raise
+        # A function that was registered in Python: only Python's connection has it.
+        rows = store.connection().execute(sql, parameters)
+        return np.fromiter((value for (value,) in rows), np.int64)
