@@ -8,8 +8,9 @@
 
 Nothing is opened, read or written before it is asked for.
 
-These sub-packages have more: `hakubooru.caption`, `hakubooru.engine`, `hakubooru.errors`, `hakubooru.export`,
-`hakubooru.image`, `hakubooru.ingest`, `hakubooru.select`, `hakubooru.select.search` and `hakubooru.select.table`.
+These sub-packages have more: `hakubooru.browse`, `hakubooru.caption`, `hakubooru.engine`, `hakubooru.errors`,
+`hakubooru.export`, `hakubooru.image`, `hakubooru.ingest`, `hakubooru.results.tables`, `hakubooru.select` and
+`hakubooru.select.danbooru`.
 """
 
 import typing as _typing
@@ -28,46 +29,30 @@ from hakubooru.lock import Lock
 from hakubooru.recipe import Recipe
 from hakubooru.recipe import shipped as shipped_recipes
 from hakubooru.select import read_ids, write_ids
-from hakubooru.select.ask import (
-    artist,
-    banned,
-    character,
-    child,
-    copyright,  # noqa: A004 - Danbooru's word for a work
-    date,
-    deleted,
-    fav_count,
-    file_type,
-    gold,
-    ids,
-    parent,
-    rating,
-    score,
-    size,
-    tag_count,
-    tag_popularity,
-    tagged,
-    with_image,
-)
-from hakubooru.select.predicate import Predicate
+from hakubooru.select.predicates import Predicate
+from hakubooru.select.questions import PREDICATES as _PREDICATES
 from hakubooru.selection import Selection
 from hakubooru.stats import Stats
 from hakubooru.store.schema import LocalPost, Post, PostTagRelation, Tag
 from hakubooru.version import __version__ as __version__
 
 if _typing.TYPE_CHECKING:
-    from hakubooru.export import ExportReport, OutputFormat, VerifyReport, repair, verify
-    from hakubooru.image.census import census
+    from hakubooru.export.output import OutputFormat
+    from hakubooru.export.repair import repair
+    from hakubooru.export.report import ExportReport
+    from hakubooru.export.verify import VerifyReport, verify
+    from hakubooru.image.holdings import census
     from hakubooru.image.sources import find_archives
     from hakubooru.ingest import BuildReport, build
 else:
     # Loaded when they are first asked for: together they take a third as long as all the rest.
     _LATER = {
-        **dict.fromkeys(
-            ("ExportReport", "OutputFormat", "VerifyReport", "repair", "verify"), "hakubooru.export"
-        ),
+        "ExportReport": "hakubooru.export.report",
+        "OutputFormat": "hakubooru.export.output",
+        "repair": "hakubooru.export.repair",
+        **dict.fromkeys(("VerifyReport", "verify"), "hakubooru.export.verify"),
         **dict.fromkeys(("BuildReport", "build"), "hakubooru.ingest"),
-        "census": "hakubooru.image.census",
+        "census": "hakubooru.image.holdings",
         "find_archives": "hakubooru.image.sources",
     }
 
@@ -80,6 +65,26 @@ else:
     def __dir__() -> list[str]:
         return sorted({*globals(), *_LATER})
 
+
+artist = _PREDICATES.artist
+banned = _PREDICATES.banned
+character = _PREDICATES.character
+child = _PREDICATES.child
+copyright = _PREDICATES.copyright  # noqa: A001 - Danbooru's word for a work
+date = _PREDICATES.date
+deleted = _PREDICATES.deleted
+fav_count = _PREDICATES.fav_count
+file_type = _PREDICATES.file_type
+gold = _PREDICATES.gold
+ids = _PREDICATES.ids
+parent = _PREDICATES.parent
+rating = _PREDICATES.rating
+score = _PREDICATES.score
+size = _PREDICATES.size
+tag_count = _PREDICATES.tag_count
+tag_popularity = _PREDICATES.tag_popularity
+tagged = _PREDICATES.tagged
+with_image = _PREDICATES.with_image
 
 __all__ = [
     "BuildReport",

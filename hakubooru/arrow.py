@@ -6,6 +6,7 @@ each process. These functions use the buffers of arrays instead.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -89,6 +90,24 @@ def as_flags(array: pa.BooleanArray) -> np.ndarray[Any, np.dtype[np.bool_]]:
     bits = np.frombuffer(array.buffers()[1], np.uint8)
     flags = np.unpackbits(bits, count=array.offset + len(array), bitorder="little")[array.offset :]
     return flags.view(np.bool_)
+
+
+def matches(
+    texts: pa.StringArray, places: np.ndarray[Any, Any], patterns: Sequence[str]
+) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Return which texts match one of some patterns, (N,) bool.
+
+    Args:
+        texts: the texts.
+        places: the places of the texts to look at, (N,) int64.
+        patterns: texts or patterns; `*` stands for any characters, and no other sign is special.
+    """
+    import pyarrow as pa  # noqa: PLC0415 - takes a while, and only captions and tables need it
+    import pyarrow.compute as pc  # noqa: PLC0415
+
+    choices = "|".join(".*".join(map(re.escape, pattern.split("*"))) for pattern in patterns)
+    some = texts.take(integers(places, pa.int64()))
+    return as_flags(pc.match_substring_regex(some, f"(?s)^(?:{choices})$"))
 
 
 def _validity(values: Sequence[object]) -> pa.Buffer | None:

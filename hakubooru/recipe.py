@@ -11,6 +11,9 @@ caption = "kohaku-epsilon"                # optional: a caption format, or the t
 ids = [0, 2_000_000]                      # the upper end is not included, and may be left out
 sample = 1_000_000                        # optional: a number of posts, or a fraction such as 0.5
 
+[[steps]]                                 # optional: further steps in their order; see `hakubooru.curating`
+drop = [123, 456]
+
 [caption]                                 # fields of `CaptionFormat` that change the preset `base`
 base = "kohaku-epsilon"
 max_tags = 60
@@ -26,39 +29,107 @@ shard_images = 5000
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass, fields
+from collections.abc import Mapping  # noqa: TC003 - read at run time, as the kind of a key
+from dataclasses import dataclass
 from functools import reduce
 from importlib import resources
 from math import floor
 from operator import or_
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any
 
 from hakubooru.caption import CaptionFormat, caption_format
+from hakubooru.curating import FILTERS, RecipeStep
 from hakubooru.errors import CaptionFormatError, InputError, RecipeError, SearchError
 from hakubooru.files import read_text
 from hakubooru.image.convert import image_format
 from hakubooru.nearest import nearest
-from hakubooru.select.search import parse
+from hakubooru.select.danbooru import parse
+from hakubooru.settings import Parse, read, toml
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Mapping
 
     from hakubooru.database import Database
     from hakubooru.selection import Selection
 
-FILTERS: Final = ("without_deleted", "without_banned", "without_gold", "with_image")
-"""The steps that a recipe's `filter` may name."""
+
+def _ids(value: Any, place: str) -> tuple[int, int | None]:
+    if (
+        not isinstance(value, list)
+        or len(value) not in {1, 2}
+        or not all(type(i) is int and i >= 0 for i in value)
+    ):
+        raise InputError(f"{place} = {toml(value)}; write one or two whole numbers, [from, up to] or [from]")
+    low, high = value[0], (value[1] if len(value) == 2 else None)
+    if high is not None and low >= high:
+        raise InputError(f"{place} = {toml(value)} is empty: the upper end is not included")
+    return low, high
+
+
+def _sample(value: Any, place: str) -> int | float:
+    if type(value) is int and value >= 0:
+        return value
+    if type(value) is float and 0 <= value <= 1:
+        return value
+    raise InputError(f"{place} = {toml(value)}; write a number of posts, or a fraction from 0.0 to 1.0")
+
+
+def _filter(value: Any, place: str) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise InputError(f"{place} = {toml(value)} is not a list; write [ , ]")
+    for step in value:
+        if step not in FILTERS:
+            raise InputError(f"{place} has no step {toml(step)}; {nearest(str(step), FILTERS)}")
+    return tuple(value)
+
+
+def _query(value: Any, place: str) -> str:
+    if not isinstance(value, str):
+        raise InputError(f"{place} = {toml(value)}; write a text in quotes")
+    try:
+        parse(value)
+    except SearchError as error:
+        raise InputError(f"{place}: {error}") from error
+    return value
+
+
+def _steps(value: Any, place: str) -> tuple[RecipeStep, ...]:
+    if not isinstance(value, list):
+        raise InputError(f"{place} = {toml(value)} is not a list; write [[steps]]")
+    try:
+        return tuple(RecipeStep.parse(table) for table in value)
+    except InputError as error:
+        raise InputError(f"{place}: {error}") from error
+
+
+def _caption(value: Any, place: str) -> str | CaptionFormat:
+    try:
+        caption = caption_format(value)
+    except CaptionFormatError as error:
+        raise InputError(f"{place}: {error}") from error
+    return value if isinstance(value, str) else caption
+
+
+def _image(value: Any, _: str) -> Any:
+    image_format(value)
+    return value
+
+
+def _output(value: Any, _: str) -> Any:
+    from hakubooru.export import output_format  # noqa: PLC0415 - a fifth of what `import hakubooru` takes
+
+    output_format(value)
+    return value
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stratum:
     """A range of ids, and how many posts to draw from it."""
 
-    ids: tuple[int, int | None]
+    ids: Annotated[tuple[int, int | None], Parse(_ids)]
     """The first id, and the first id after the range; None leaves the end open."""
-    sample: int | float | None = None
+    sample: Annotated[int | float | None, Parse(_sample)] = None
     """The number or fraction of posts to draw; None keeps all."""
 
     def scaled(self, scale: float) -> Stratum:
@@ -82,15 +153,17 @@ class Recipe:
     """The last id of the file that the recipe was written for."""
     strata: tuple[Stratum, ...] = ()
     """The ranges of ids, which are joined; without strata, all posts are selected."""
-    filter: tuple[str, ...] = ()
+    filter: Annotated[tuple[str, ...], Parse(_filter)] = ()
     """The steps without arguments that run after the strata."""
-    query: str | None = None
+    query: Annotated[str | None, Parse(_query)] = None
     """A search in Danbooru's syntax that runs after the filters."""
-    caption: str | CaptionFormat | None = None
+    steps: Annotated[tuple[RecipeStep, ...], Parse(_steps)] = ()
+    """Further steps, which run after the query in their order."""
+    caption: Annotated[str | CaptionFormat | None, Parse(_caption)] = None
     """The caption format, or the name of one."""
-    image: Mapping[str, Any] | None = None
+    image: Annotated[Mapping[str, Any] | None, Parse(_image)] = None
     """How an export converts images: the fields of `hakubooru.image.ImageFormat`."""
-    output: Mapping[str, Any] | None = None
+    output: Annotated[Mapping[str, Any] | None, Parse(_output)] = None
     """How an export writes images and captions: the fields of `hakubooru.export.OutputFormat`."""
 
     @classmethod
@@ -127,7 +200,10 @@ class Recipe:
             table = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             raise RecipeError(f"{place} is not TOML: {error}") from error
-        return _Reader(place).recipe(table, name)
+        try:
+            return read(cls, table, "", name=name)
+        except InputError as error:
+            raise RecipeError(f"{place}: {error}") from error
 
     def select(self, database: Database, *, scale: float = 1) -> Selection:
         """Select the posts of this recipe.
@@ -150,9 +226,13 @@ class Recipe:
             selection = reduce(
                 or_, (self._stratum(database, stratum.scaled(scale)) for stratum in self.strata)
             )
-        for step in self.filter:
-            selection = getattr(selection, step)()
-        return selection if self.query is None else selection.search(self.query)
+        for name in self.filter:
+            selection = getattr(selection, name)()
+        if self.query is not None:
+            selection = selection.search(self.query)
+        for step in self.steps:
+            selection = step.apply(selection, seed=self.seed, scale=scale)
+        return selection
 
     def caption_format(self) -> CaptionFormat | None:
         """The caption format of the recipe; None if it has none."""
@@ -224,101 +304,6 @@ def shipped() -> list[str]:
     return sorted(
         entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml")
     )
-
-
-class _Reader:
-    """A reader that checks the values of a recipe; its errors name the place."""
-
-    def __init__(self, place: str) -> None:
-        self.place = place
-
-    def recipe(self, table: Mapping[str, Any], name: str) -> Recipe:
-        keys = [field.name for field in fields(Recipe) if field.name != "name"]
-        self._check_keys(table, keys, "a recipe")
-        values = dict(table)
-        for key, kind in {"description": str, "seed": int, "last_id": int, "query": str}.items():
-            self._check_type(values, key, kind)
-        if "strata" in values:
-            values["strata"] = tuple(self._stratum(row) for row in self._list(values, "strata"))
-        if "filter" in values:
-            values["filter"] = tuple(self._filter(step) for step in self._list(values, "filter"))
-        if "query" in values:
-            self._check_query(values["query"])
-        if "caption" in values:
-            values["caption"] = self._caption(values["caption"])
-        if "image" in values:
-            self._check(image_format, values["image"])
-        if "output" in values:
-            from hakubooru.export import output_format  # noqa: PLC0415 - a fifth of what `import hakubooru` takes
-
-            self._check(output_format, values["output"])
-        return Recipe(name=name, **values)
-
-    def _check_query(self, query: str) -> None:
-        try:
-            parse(query)
-        except SearchError as error:
-            raise RecipeError(f"{self.place}: query: {error}") from error
-
-    def _check(self, read: Callable[[Any], object], table: Any) -> None:
-        try:
-            read(table)
-        except InputError as error:
-            raise RecipeError(f"{self.place}: {error}") from error
-
-    def _caption(self, value: Any) -> str | CaptionFormat:
-        try:
-            caption = caption_format(value)
-        except CaptionFormatError as error:
-            raise RecipeError(f"{self.place}: caption: {error}") from error
-        return value if isinstance(value, str) else caption
-
-    def _stratum(self, row: Any) -> Stratum:
-        if not isinstance(row, dict):
-            raise RecipeError(f"{self.place}: each of the strata must be a table; write [[strata]]")
-        self._check_keys(row, ["ids", "sample"], "a stratum")
-        ids, size = row.get("ids"), row.get("sample")
-        if (
-            not isinstance(ids, list)
-            or len(ids) not in {1, 2}
-            or not all(type(i) is int and i >= 0 for i in ids)
-        ):
-            raise RecipeError(
-                f"{self.place}: ids of a stratum must be a list of one or two whole numbers, not {ids!r}; "
-                "write [from, up to], or [from]"
-            )
-        low, high = ids[0], (ids[1] if len(ids) == 2 else None)
-        if high is not None and low >= high:
-            raise RecipeError(
-                f"{self.place}: the range ids = {ids!r} of a stratum is empty: the upper end is not included"
-            )
-        is_count = type(size) is int and size >= 0
-        if size is not None and not is_count and not (type(size) is float and 0 <= size <= 1):
-            raise RecipeError(
-                f"{self.place}: sample of a stratum must be a number of posts, or a fraction from 0.0 to 1.0, not {size!r}"
-            )
-        return Stratum(ids=(low, high), sample=size)
-
-    def _filter(self, step: Any) -> str:
-        if step not in FILTERS:
-            raise RecipeError(f"{self.place}: filter has no step {step!r}; {nearest(str(step), FILTERS)}")
-        return str(step)
-
-    def _check_keys(self, table: Mapping[str, Any], keys: list[str], owner: str) -> None:
-        for key in table:
-            if key not in keys:
-                raise RecipeError(f"{self.place}: {owner} has no key {key!r}; {nearest(key, keys)}")
-
-    def _check_type(self, table: Mapping[str, Any], key: str, kind: type) -> None:
-        if key in table and type(table[key]) is not kind:
-            expected = {str: "a text in quotes", int: "a whole number"}[kind]
-            raise RecipeError(f"{self.place}: {key} must be {expected}, not {table[key]!r}")
-
-    def _list(self, table: Mapping[str, Any], key: str) -> list[Any]:
-        value = table[key]
-        if not isinstance(value, list):
-            raise RecipeError(f"{self.place}: {key} must be a list, not {value!r}")
-        return value
 
 
 def _scale(value: int, scale: float) -> int:

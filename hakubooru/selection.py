@@ -10,10 +10,10 @@ from hakubooru.caption import Captioner, CaptionFormat, Captions, caption_format
 from hakubooru.engine.plan import count_steps, evaluate, explain
 from hakubooru.engine.tag_counts import tag_counts
 from hakubooru.errors import InputError
-from hakubooru.select.search import apply, parse
-from hakubooru.select.show import as_html
-from hakubooru.select.step import describe
-from hakubooru.select.steps import Steps
+from hakubooru.results.html import as_html
+from hakubooru.select.builder import Builder
+from hakubooru.select.danbooru import apply, parse
+from hakubooru.select.steps import describe
 from hakubooru.stats import Stats, stats
 
 if TYPE_CHECKING:
@@ -26,14 +26,16 @@ if TYPE_CHECKING:
     from hakubooru.arrays import Ids
     from hakubooru.engine.cache import CachedStore
     from hakubooru.engine.plan import FunnelRow
-    from hakubooru.export import ExportReport, OutputFormat
+    from hakubooru.export.output import OutputFormat
+    from hakubooru.export.report import ExportReport
     from hakubooru.image.convert import ImageFormat
+    from hakubooru.select.predicates import Predicate
     from hakubooru.store.schema import Post
 
 _POSTS_A_BATCH = 1000
 
 
-class Selection(Steps):
+class Selection(Builder["Selection"]):
     """A set of posts of one database, narrowed step by step; `db.posts` is all posts.
 
     A step returns a new selection and does not change this one. Nothing runs until you ask for a result, such
@@ -44,10 +46,13 @@ class Selection(Steps):
 
     database: CachedStore
 
+    def _matching(self, predicate: Predicate) -> Selection:
+        return self.where(predicate)
+
     def search(self, text: str) -> Self:
         """Keep the posts that a search in Danbooru's syntax finds: `.search("1girl -comic rating:g")`.
 
-        `hakubooru.select.search` describes the syntax. Aliases of tags work where the database stores them. The
+        `hakubooru.select.danbooru` describes the syntax. Aliases of tags work where the database stores them. The
         posts stand in the order that the search asks for.
 
         Raises:
@@ -118,7 +123,7 @@ class Selection(Steps):
         Raises:
             InputError: posts have no column of that name.
         """
-        from hakubooru.select.table import read_frame  # noqa: PLC0415 - Arrow is heavy, and only tables need it
+        from hakubooru.results.tables import read_frame  # noqa: PLC0415 - Arrow is heavy, and only tables need it
 
         return read_frame(self.database, self.to_ids(), columns)
 
@@ -128,7 +133,7 @@ class Selection(Steps):
         Raises:
             InputError: posts have no column of that name.
         """
-        from hakubooru.select.table import read_table  # noqa: PLC0415
+        from hakubooru.results.tables import read_table  # noqa: PLC0415
 
         return read_table(self.database, self.to_ids(), columns)
 
@@ -158,7 +163,7 @@ class Selection(Steps):
         Raises:
             CaptionFormatError: there is no caption format of that name.
         """
-        return Captions(self, caption_format(caption))
+        return Captions(self, caption)
 
     def export(
         self,
@@ -180,7 +185,7 @@ class Selection(Steps):
 
         `hakubooru.export.export` describes the arguments and the errors.
         """
-        from hakubooru.export import export  # noqa: PLC0415 - a fifth of what `import hakubooru` takes
+        from hakubooru.export.api import export  # noqa: PLC0415 - a fifth of what `import hakubooru` takes
 
         return export(
             self,

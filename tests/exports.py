@@ -12,8 +12,10 @@ import numpy as np
 import hakubooru as hb
 from booru import post_row, write
 from hakubooru.export.engine import engine
-from hakubooru.export.pipeline import run_export
-from hakubooru.export.sinks import FolderSink
+from hakubooru.export.plan import Job
+from hakubooru.export.run import run_export
+from hakubooru.export.sink import Sink, Writer
+from hakubooru.export.sinks.folder import FolderSink
 from hakubooru.image.sources import find_archives
 from pictures import picture, write_tar
 
@@ -85,18 +87,58 @@ def run(
 ) -> ExportReport:
     """Export the database `posts.db` of a folder with its images in `images`."""
     with hb.open(folder / "posts.db") as database:
-        return run_export(
-            np.array(ids, np.int64) if ids is not None else database.posts.to_ids(),
-            out,
+        job = Job(
+            ids=np.array(ids, np.int64) if ids is not None else database.posts.to_ids(),
+            out=out,
             database=database,
             archives=find_archives([folder / "images"] if images is None else images, skip=out),
             sink=FolderSink(str(out)),
             captions=captions or Plain(),
             settings=settings or {"caption": "plain"},
             prune=prune,
-            workers=workers,
-            start=start,
         )
+        return run_export(job, workers=workers, start=start)
+
+
+class MemorySink(Sink):
+    """Keeps pairs in two dictionaries by id."""
+
+    name = "memory"
+    summary = "nothing on the disk"
+
+    def __init__(self) -> None:
+        super().__init__("")
+        self.images: dict[int, bytes] = {}
+        self.captions: dict[int, str] = {}
+
+    def writer(self) -> Writer:
+        return _MemoryWriter(self)
+
+    def holds(self, pair) -> bool:
+        return pair.id in self.images and pair.id in self.captions
+
+    def clean(self) -> None:
+        pass
+
+    def remove(self, pair) -> None:
+        del self.images[pair.id], self.captions[pair.id]
+
+
+class _MemoryWriter(Writer):
+    def __init__(self, sink: MemorySink) -> None:
+        self.sink = sink
+        self.paths: dict[int, str] = {}
+
+    def image(self, number: int, path: str, data: bytes) -> None:
+        self.sink.images[number] = data
+        self.paths[number] = path
+
+    def caption(self, number: int, text: str) -> str:
+        self.sink.captions[number] = text
+        return self.paths.pop(number)
+
+    def __exit__(self, *exc: object) -> None:
+        pass
 
 
 def spoil(out):

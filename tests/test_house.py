@@ -28,14 +28,8 @@ PYTHON_BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 ROOMS = {
     "base": [
         *("hakubooru.arrays", "hakubooru.arrow", "hakubooru.errors", "hakubooru.files"),
-        *(
-            "hakubooru.fingerprint",
-            "hakubooru.moments",
-            "hakubooru.nearest",
-            "hakubooru.processes",
-            "hakubooru.progress",
-            "hakubooru.tables",
-        ),
+        *("hakubooru.fingerprint", "hakubooru.moments", "hakubooru.nearest", "hakubooru.processes"),
+        *("hakubooru.progress", "hakubooru.settings"),
         "hakubooru.version",
     ],
     "store": ["hakubooru.store"],
@@ -43,14 +37,17 @@ ROOMS = {
     "migrations": ["hakubooru_migrations"],
     "select": ["hakubooru.select"],
     "engine": ["hakubooru.engine"],
+    "results": ["hakubooru.results"],
     "caption": ["hakubooru.caption"],
     "image": ["hakubooru.image"],
     "export": ["hakubooru.export"],
     "face": [
-        *("hakubooru", "hakubooru.database", "hakubooru.lock", "hakubooru.recipe", "hakubooru.selection"),
+        *("hakubooru", "hakubooru.curating", "hakubooru.database", "hakubooru.lock", "hakubooru.recipe"),
+        "hakubooru.selection",
         "hakubooru.stats",
     ],
-    "options": [f"hakubooru_trainer.config.{name}" for name in ("data", "optimisers", "options", "problems")],
+    "browse": ["hakubooru.browse"],
+    "options": [f"hakubooru_trainer.config.{name}" for name in ("data", "optimisers", "options")],
     "machine": [
         *("hakubooru_trainer", "hakubooru_trainer.distributed", "hakubooru_trainer.lock"),
         *("hakubooru_trainer.metrics", "hakubooru_trainer.noise", "hakubooru_trainer.prompts"),
@@ -186,7 +183,7 @@ def public_names(module: str) -> set[str]:
 
 def test_sub_packages_that_are_named_have_public_names():
     named = re.findall(r"`(hakubooru\.[\w.]+)`", str(hb.__doc__))
-    assert len(named) == 9
+    assert len(named) == 10
     assert all(public_names(module) for module in named)
 
 

@@ -9,10 +9,20 @@ import numpy as np
 
 import hakubooru as hb
 from hakubooru.errors import IncompleteError
+from hakubooru.export import SINKS, sink_class
 from hakubooru_cli.options import Choice, QueryCommand, selection_options
 
 _NAMED = 3
 """The most damaged archives of one kind that `sources` names."""
+
+
+class _SinkOption(click.Option):
+    """Says what each sink writes, when help is asked for: only then are the sinks loaded."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        sinks = "; ".join(f"{name}: {sink_class(name).summary}" for name in SINKS)
+        self.help = f"{sinks}. By default the recipe's sink, or else folder."
+        return super().get_help_record(ctx)
 
 
 @click.command(cls=QueryCommand)
@@ -35,15 +45,7 @@ _NAMED = 3
 @click.option(
     "--caption", metavar="FORMAT", help="The caption format; by default the recipe's, or else kohaku-epsilon."
 )
-@click.option(
-    "--sink",
-    type=click.Choice(
-        ["folder", "webdataset", "imagefolder", "kohya-json", "kohya-json-relative", "captions"]
-    ),
-    help="folder: pairs of files. webdataset: shards. imagefolder: images and a list of captions for `datasets`. "
-    "kohya-json: images and a list for sd-scripts, with absolute paths; kohya-json-relative: with paths below OUT. "
-    "captions: captions alone. By default the recipe's sink, or else folder.",
-)
+@click.option("--sink", cls=_SinkOption, type=click.Choice(SINKS))
 @click.option(
     "--workers",
     type=click.IntRange(min=1),

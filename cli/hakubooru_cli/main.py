@@ -8,6 +8,7 @@ import click
 
 import hakubooru
 from hakubooru_cli import database
+from hakubooru_cli.browse import browse
 from hakubooru_cli.caption import caption
 from hakubooru_cli.demo import demo
 from hakubooru_cli.export import export, sources, verify
@@ -26,7 +27,7 @@ def cli() -> None:
     """
 
 
-for command in (demo, database.db, select, caption, export, verify, stats, tags, sources):
+for command in (demo, database.db, select, caption, export, verify, stats, tags, sources, browse):
     cli.add_command(command)
 
 

@@ -12,7 +12,7 @@ import click
 
 import hakubooru as hb
 from hakubooru.errors import SampleError
-from hakubooru.select.search import caveats, parse
+from hakubooru.select.danbooru import caveats, parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

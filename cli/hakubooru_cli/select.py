@@ -119,7 +119,7 @@ def _write(out: Path, selection: hb.Selection, columns: str | None) -> None:
     if columns is None:
         hb.write_ids(out, selection.to_ids())
         return
-    from hakubooru.select.table import write_parquet  # noqa: PLC0415 - the command starts faster without Arrow
+    from hakubooru.results.tables import write_parquet  # noqa: PLC0415 - the command starts faster without Arrow
 
     names = None if columns == "all" else [name.strip() for name in columns.split(",")]
     write_parquet(out, selection.database, selection.to_ids(), names)

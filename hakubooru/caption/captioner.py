@@ -9,12 +9,11 @@ import numpy as np
 
 from hakubooru.arrow import integers
 from hakubooru.caption.format import KEEP
-from hakubooru.caption.limit import limiter
 from hakubooru.caption.presets import caption_format
-from hakubooru.caption.slots import FIRST, LEFT_OUT, SLOTS
-from hakubooru.caption.text import count_parts, join_parts, join_sides
-from hakubooru.caption.vocabulary import TagColumns, Vocabulary
+from hakubooru.caption.text import count_parts, join_parts, join_sides, limiter
+from hakubooru.caption.words import FIRST, LEFT_OUT, SLOTS, TagColumns, Vocabulary
 from hakubooru.errors import InputError
+from hakubooru.store.schema import RATINGS, TAG_TYPES
 from hakubooru.store.sql import id_text
 
 if TYPE_CHECKING:
@@ -22,8 +21,8 @@ if TYPE_CHECKING:
 
     from hakubooru.arrays import Ids
     from hakubooru.caption.format import CaptionFormat
-    from hakubooru.caption.slots import Numbers
     from hakubooru.caption.text import Parts
+    from hakubooru.caption.words import Numbers
     from hakubooru.store.store import Store
 
 _POSTS_A_BATCH: Final = 1_000  # more is slower: a batch then no longer fits the processor's cache
@@ -308,3 +307,26 @@ def _once(posts: Numbers, tags: Numbers) -> tuple[Numbers, Numbers]:
         return posts, tags
     first = np.sort(np.unique(pairs, return_index=True)[1])
     return posts[first], tags[first]
+
+
+# danbooru.donmai.us/posts/2434953 with some of its tags, and a count that is not 0.
+_EXAMPLE: Final = (2_434_953, RATINGS.index("general"), 17, "2016-07-26")
+_EXAMPLE_TAGS: Final = {
+    "general": "1girl :q blonde_hair bracelet brown_eyes cape chibi earmuffs food_on_head full_body solo strawberry",
+    "artist": "tis_(shan0x0shan)",
+    "character": "toyosatomimi_no_miko",
+    "copyright": "touhou",
+    "meta": "highres",
+}
+_POPULAR: Final = 1_000_000
+
+
+def example_caption(format: CaptionFormat) -> str:
+    """Return the caption of the example post in a format; its quality is judged by the published scale."""
+    names = [name for some in _EXAMPLE_TAGS.values() for name in some.split()]
+    kinds = [TAG_TYPES.index(kind) for kind, some in _EXAMPLE_TAGS.items() for _ in some.split()]
+    tags = TagColumns([*range(len(names))], names, kinds, [_POPULAR] * len(names))
+    row = (*_EXAMPLE, ",".join(map(str, tags.ids)))
+    [parts] = Batch(format, Vocabulary(format, [tags]), [row]).parts()
+    limit = limiter(format)
+    return join_parts(limit(parts) if limit else parts, format)

@@ -15,10 +15,12 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import shake_128
 from operator import itemgetter
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 
 from hakubooru.caption.format import LABEL_PARTS, TAG_PARTS
 from hakubooru.errors import InputError
+from hakubooru.nearest import nearest
+from hakubooru.settings import Bounds, check, toml
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -57,13 +59,13 @@ class CaptionChange:
 
     shuffle: bool = True
     """Put the tags in a random order."""
-    drop_tags: float = 0.0
+    drop_tags: Annotated[float, Bounds(0, 1)] = 0.0
     """The chance that a tag is dropped, 0 to 1; with `exact`, the share of tags that are dropped."""
     exact: bool = False
     """Drop exactly the share `drop_tags` of the tags, rounded to a whole number of tags."""
     drop_parts: Mapping[str, float] = field(default_factory=dict)
     """The chance that a whole part (artist, quality, …) is dropped, by part; needs the caption's parts."""
-    drop_caption: float = 0.0
+    drop_caption: Annotated[float, Bounds(0, 1)] = 0.0
     """The chance that the whole caption is dropped."""
     separator: str = ", "
     """The text between two tags."""
@@ -71,18 +73,16 @@ class CaptionChange:
     """The text before the tags that may change, and after them if the last tags are to stay; "" for none."""
 
     def __post_init__(self) -> None:
+        check(self, "captions")
         if not self.separator:
-            raise InputError('`separator` is empty; write the text between two tags, such as ", "')
-        rates = {"drop_tags": self.drop_tags, "drop_caption": self.drop_caption}
+            raise InputError('captions.separator is empty; write the text between two tags, such as ", "')
         for part, rate in self.drop_parts.items():
             if part not in (*TAG_PARTS, *LABEL_PARTS):
                 raise InputError(
-                    f"`drop_parts` has {part!r}; parts are {', '.join((*TAG_PARTS, *LABEL_PARTS))}"
+                    f"captions.drop_parts has no part {part!r}; {nearest(part, (*TAG_PARTS, *LABEL_PARTS))}"
                 )
-            rates[f"drop_parts.{part}"] = rate
-        for name, rate in rates.items():
-            if not 0 <= rate <= 1:
-                raise InputError(f"`{name}` is {rate}; a rate must be from 0 to 1")
+            if type(rate) not in (int, float) or not 0 <= rate <= 1:
+                raise InputError(f"captions.drop_parts.{part} = {toml(rate)}; write a number from 0 to 1")
 
     def __call__(self, caption: str, seed: int, parts: Mapping[str, int] | str | None = None) -> str:
         """Return the caption of one step.

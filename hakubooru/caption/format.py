@@ -5,16 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple, Self, TypeAlias
 
-from hakubooru.caption.labels import RatingLabels
-from hakubooru.caption.scale import PUBLISHED, Measure, QualityScale
-from hakubooru.caption.tagwords import TagLists, Underscores
-from hakubooru.errors import CaptionFormatError
+from hakubooru.caption.labels import PUBLISHED, Measure, QualityLabels, QualityScale, RatingLabels, YearLabels
+from hakubooru.errors import CaptionFormatError, InputError
 from hakubooru.nearest import nearest
+from hakubooru.settings import Bounds, Parse, check, plain, toml
 
 if TYPE_CHECKING:
-    from hakubooru.caption.labels import QualityLabels, YearLabels
     from hakubooru.store.store import Store
 
 TAG_PARTS: Final = ("people", "character", "copyright", "artist", "general", "meta")
@@ -26,18 +24,91 @@ KEEP: Final = "keep"
 ALL_TAGS: Final = "tags"
 """The entry of an order that stands for every tag, of any part, in one list."""
 
+Underscores: TypeAlias = Literal["short", "kaomoji", "keep"]
+"""The names that keep underscores: those of three characters or fewer, kaomoji only, or all."""
+
+
+class TagLists(NamedTuple):
+    """Lists of tags for each part, and for `any` part: names, or patterns in which `*` stands for any characters."""
+
+    people: tuple[str, ...] = ()
+    character: tuple[str, ...] = ()
+    copyright: tuple[str, ...] = ()
+    artist: tuple[str, ...] = ()
+    general: tuple[str, ...] = ()
+    meta: tuple[str, ...] = ()
+    any: tuple[str, ...] = ()
+
+
+def _parts(value: Any, place: str, choices: tuple[str, ...]) -> tuple[str, ...]:
+    parts = [value] if isinstance(value, str) else value
+    if not isinstance(parts, (list, tuple)):
+        raise InputError(f"{place} = {toml(value)} is not a list; write [ , ]")
+    for i, part in enumerate(parts):
+        if part not in choices:
+            raise InputError(f"{place} has {toml(part)}, which is not a part; {nearest(part, choices)}")
+        if part in parts[:i]:
+            raise InputError(f"{place} has {toml(part)} twice; write each part once")
+    return tuple(parts)
+
+
+def _order(value: Any, place: str) -> tuple[str, ...]:
+    order = _parts(value, place, (*TAG_PARTS, *LABEL_PARTS, KEEP, ALL_TAGS))
+    if not set(order) - {KEEP}:
+        raise InputError(f'{place} names no part; name at least one, such as "general"')
+    both = [part for part in order if part in TAG_PARTS] if ALL_TAGS in order else []
+    if both:
+        raise InputError(
+            f'{place} has "tags" and "{both[0]}", but "tags" stands for all tag parts; leave one of them out'
+        )
+    return order
+
+
+def _trim(value: Any, place: str) -> tuple[str, ...]:
+    return _parts(value, place, (*TAG_PARTS, ALL_TAGS))
+
+
+def _labels(value: Any, place: str, words: str) -> list[tuple[str, Any]]:
+    """The labels and numbers of a table, or of pairs; every number once."""
+    pairs = list(value.items()) if isinstance(value, Mapping) else value
+    try:
+        pairs = [(str(label), number + 0) for label, number in pairs]
+    except (TypeError, ValueError):
+        raise InputError(f"{place} = {toml(value)}; write a table of {words}") from None
+    numbers = [number for _, number in pairs]
+    if len(set(numbers)) < len(numbers):
+        raise InputError(f"{place} has a number twice ({toml(numbers)}); give each label a number of its own")
+    return pairs
+
+
+def _years(value: Any, place: str) -> YearLabels:
+    pairs = _labels(value, place, "labels and last years, such as {old = 2010, newest = 2024}")
+    for label, year in pairs:
+        if not isinstance(year, int):
+            raise InputError(f"{place}.{label} = {toml(year)}; write a whole number, the last year")
+    return tuple(sorted(pairs, key=lambda pair: pair[1]))
+
+
+def _quality(value: Any, place: str) -> QualityLabels:
+    pairs = _labels(value, place, 'labels and percentiles, such as {masterpiece = 90, "worst quality" = 0}')
+    for label, percentile in pairs:
+        if not 0 <= percentile < 100:
+            raise InputError(f"{place}.{label} = {toml(percentile)}; write a percentile from 0 up to 100")
+    return tuple(sorted(pairs, key=lambda pair: -pair[1]))
+
+
+def _scale(value: Any, place: str) -> str | QualityScale:
+    if isinstance(value, Mapping):
+        return QualityScale.from_dict(value)
+    if isinstance(value, QualityScale) or (isinstance(value, str) and value in {"published", "database"}):
+        return value
+    raise InputError(
+        f'{place} = {toml(value)}; write "published", "database", or a table of counts by rating'
+    )
+
+
 _NO_TAGS: Final = TagLists()
 _KOHAKU_RATINGS: Final = RatingLabels()
-
-_CHOICES: Final[dict[str, tuple[str, ...]]] = {
-    "layout": ("text", "json"),
-    "underscores": ("short", "kaomoji", "keep"),
-    "tag_order": ("stored", "alphabetical", "popularity"),
-    "quality_by": ("fav_count", "score"),
-}
-_TEXTS: Final = ("separator", "keep_separator", "before", "after", "undated")
-_COUNTS: Final = {"min_popularity": 0, "quality_last_id": 1, "max_tags": 1, "max_tokens": 1}
-_OPTIONAL: Final = ("quality_last_id", "max_tags", "max_tokens", "tokenizer")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +124,7 @@ class CaptionFormat:
         CaptionFormatError: a field has an invalid value; the message names the field.
     """
 
-    order: tuple[str, ...]
+    order: Annotated[tuple[str, ...], Parse(_order)]
     """The parts from first to last: people, character, copyright, artist, general, meta, quality, date, rating.
     `keep` stands for the keep separator. `tags`, in place of all tag parts, puts all tags in one list."""
     separator: str = ", "
@@ -79,15 +150,21 @@ class CaptionFormat:
     """The tags that may be written, by part: names, or patterns with `*`. An empty list allows all tags."""
     without: TagLists = _NO_TAGS
     """The tags that are left out, by part: names, or patterns with `*`."""
-    min_popularity: int = 0
+    min_popularity: Annotated[int, Bounds(0)] = 0
     """Tags of fewer posts than this are left out."""
     rating: RatingLabels = _KOHAKU_RATINGS
     """The labels of each rating."""
-    date: YearLabels = (("old", 2010), ("early", 2014), ("mid", 2017), ("recent", 2020), ("newest", 2024))
+    date: Annotated[YearLabels, Parse(_years)] = (
+        ("old", 2010),
+        ("early", 2014),
+        ("mid", 2017),
+        ("recent", 2020),
+        ("newest", 2024),
+    )
     """Labels, each with the last upload year that it stands for; a later post has no label."""
     undated: str = ""
     """The label of a post whose date cannot be read, or lies before 2005."""
-    quality: QualityLabels = (
+    quality: Annotated[QualityLabels, Parse(_quality)] = (
         ("masterpiece", 90),
         ("best quality", 75),
         ("great quality", 60),
@@ -99,48 +176,43 @@ class CaptionFormat:
     """Labels, each with the percentile of its rating that a post must exceed; the label at 0 is for all other posts."""
     quality_by: Measure = "fav_count"
     """The count that quality is judged by: `fav_count` or `score`."""
-    quality_scale: Literal["published", "database"] | QualityScale = "published"
+    quality_scale: Annotated[Literal["published", "database"] | QualityScale, Parse(_scale)] = "published"
     """The counts at the percentiles: `published` for the 2023 set, or measured in the `database`."""
-    quality_last_id: int | None = None
+    quality_last_id: Annotated[int | None, Bounds(1)] = None
     """Posts above this id are too young to be judged; they have no quality label."""
-    max_tags: int | None = None
+    max_tags: Annotated[int | None, Bounds(1)] = None
     """The most tags of a caption; labels do not count."""
-    max_tokens: int | None = None
+    max_tokens: Annotated[int | None, Bounds(1)] = None
     """The most CLIP tokens of a caption, without start and end marks (75 in a chunk); needs `tokenizer`."""
     tokenizer: str | None = None
     """The folder of a CLIP tokenizer (the `tokenizer` folder of any SDXL model in diffusers' layout)."""
-    trim: tuple[str, ...] = ("tags", "meta", "general", "artist", "copyright", "character", "people")
+    trim: Annotated[tuple[str, ...], Parse(_trim)] = (
+        "tags",
+        "meta",
+        "general",
+        "artist",
+        "copyright",
+        "character",
+        "people",
+    )
     """The order in which parts lose tags to a limit: the last tag of the first part here that has one goes first."""
 
     def __post_init__(self) -> None:
-        for field, choices in _CHOICES.items():
-            _check_choice(field, getattr(self, field), choices)
-        for field in _TEXTS:
-            _check_type(field, getattr(self, field), str, "text")
+        check(self, "caption", CaptionFormatError)
         if not self.separator:
-            raise CaptionFormatError('`separator` is empty; write the text between two tags, such as ", "')
-        for field in ("escape", "repeats"):
-            _check_type(field, getattr(self, field), bool, "true or false")
-        for field, least in _COUNTS.items():
-            _check_count(field, getattr(self, field), least, optional=field in _OPTIONAL)
-        self._set("order", _checked_order(self.order))
-        self._set("trim", _checked_parts("trim", self.trim, (*TAG_PARTS, ALL_TAGS)))
-        self._set("rating", _checked_table("rating", self.rating, RatingLabels))
-        self._set("only", _checked_table("only", self.only, TagLists))
-        self._set("without", _checked_table("without", self.without, TagLists))
-        self._set("date", _checked_years(self.date))
-        self._set("quality", _checked_quality(self.quality))
-        self._set("quality_scale", _checked_scale(self.quality_scale))
+            raise CaptionFormatError(
+                'caption.separator is empty; write the text between two tags, such as ", "'
+            )
         if "quality" in self.order and self.quality_scale != "database":
             self.thresholds()
         if (self.max_tokens is None) != (self.tokenizer is None):
             raise CaptionFormatError(
-                "`max_tokens` and `tokenizer` go together: give both, or neither "
+                "caption.max_tokens and caption.tokenizer go together: give both, or neither "
                 "(tokenizer = the `tokenizer` folder of an SDXL model)"
             )
         if self.layout == "json" and self.max_tokens is not None:
             raise CaptionFormatError(
-                '`max_tokens` counts the tokens of text: leave it out, or set layout = "text"'
+                'caption.max_tokens counts the tokens of text: leave it out, or set layout = "text"'
             )
 
     def thresholds(self) -> tuple[tuple[int, ...], ...]:
@@ -153,7 +225,7 @@ class CaptionFormat:
         """
         scale = PUBLISHED[self.quality_by] if self.quality_scale == "published" else self.quality_scale
         assert isinstance(scale, QualityScale)
-        return scale.thresholds(p for _, p in reversed(self.quality) if p > 0)
+        return scale.thresholds([p for _, p in reversed(self.quality) if p > 0])
 
     def resolved(self, database: Store) -> Self:
         """Return this format with a database's own scale in place of `quality_scale = "database"`, as locks keep it."""
@@ -165,126 +237,8 @@ class CaptionFormat:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the format as a table that TOML can hold; `caption_format` reads it back."""
-        table: dict[str, Any] = {}
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if value is None:
-                continue
-            table[field.name] = _plain(value)
-        return table
-
-    def _set(self, field: str, value: object) -> None:
-        object.__setattr__(self, field, value)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, QualityScale):
-        return value.to_dict()
-    if isinstance(value, (RatingLabels, TagLists)):
-        return {name: list(words) for name, words in value._asdict().items()}
-    if isinstance(value, tuple):
-        return dict(value) if value and isinstance(value[0], tuple) else list(value)
-    return value
-
-
-def _check_choice(field: str, value: object, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise CaptionFormatError(f"`{field}` is {value!r}; it can be {', '.join(choices)}")
-
-
-def _check_type(field: str, value: object, wanted: type, words: str) -> None:
-    if not isinstance(value, wanted):
-        raise CaptionFormatError(f"`{field}` is {value!r}; it must be {words}")
-
-
-def _check_count(field: str, value: object, least: int, *, optional: bool) -> None:
-    if value is None and optional:
-        return
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise CaptionFormatError(f"`{field}` is {value!r}; it must be a whole number of at least {least}")
-
-
-def _words(field: str, value: object) -> tuple[str, ...]:
-    words = [value] if isinstance(value, str) else value
-    if not isinstance(words, (list, tuple)) or not all(isinstance(word, str) for word in words):
-        raise CaptionFormatError(f"`{field}` is {value!r}; it must be a list of words")
-    return tuple(words)
-
-
-def _checked_parts(field: str, value: object, choices: tuple[str, ...]) -> tuple[str, ...]:
-    parts = _words(field, value)
-    for i, part in enumerate(parts):
-        if part not in choices:
-            raise CaptionFormatError(f"`{field}` has {part!r}, which is not a part; {nearest(part, choices)}")
-        if part in parts[:i]:
-            raise CaptionFormatError(f"`{field}` has {part!r} twice; write each part once")
-    return parts
-
-
-def _checked_order(value: object) -> tuple[str, ...]:
-    order = _checked_parts("order", value, (*TAG_PARTS, *LABEL_PARTS, KEEP, ALL_TAGS))
-    if not set(order) - {KEEP}:
-        raise CaptionFormatError('`order` names no part; name at least one, such as "general"')
-    both = [part for part in order if part in TAG_PARTS] if ALL_TAGS in order else []
-    if both:
-        raise CaptionFormatError(
-            f"`order` has 'tags' and {both[0]!r}, but 'tags' stands for all tag parts; leave one of them out"
-        )
-    return order
-
-
-def _checked_table(field: str, value: object, kind: type[RatingLabels | TagLists]) -> RatingLabels | TagLists:
-    if isinstance(value, kind):
-        value = value._asdict()
-    if not isinstance(value, Mapping):
-        raise CaptionFormatError(f"`{field}` is {value!r}; it must be a table of {', '.join(kind._fields)}")
-    for name in value:
-        if name not in kind._fields:
-            raise CaptionFormatError(f"`{field}` has {name!r}; {nearest(str(name), kind._fields)}")
-    return kind(**{name: _words(f"{field}.{name}", words) for name, words in value.items()})
-
-
-def _pairs(field: str, value: object, words: str) -> list[tuple[str, Any]]:
-    pairs = list(value.items()) if isinstance(value, Mapping) else value
-    try:
-        return [(str(label), number + 0) for label, number in pairs]  # type: ignore[attr-defined]
-    except (TypeError, ValueError):
-        raise CaptionFormatError(f"`{field}` is {value!r}; it must be a table of {words}") from None
-
-
-def _checked_years(value: object) -> YearLabels:
-    pairs = _pairs("date", value, "labels and last years, such as {old = 2010, newest = 2024}")
-    for label, year in pairs:
-        if not isinstance(year, int):
-            raise CaptionFormatError(f"`date` gives {label!r} the year {year!r}; it must be a whole number")
-    years = [year for _, year in pairs]
-    if len(set(years)) < len(years):
-        raise CaptionFormatError(f"`date` has a year twice ({years}); give each label a different last year")
-    return tuple(sorted(pairs, key=lambda pair: pair[1]))
-
-
-def _checked_quality(value: object) -> QualityLabels:
-    pairs = _pairs(
-        "quality", value, 'labels and percentiles, such as {masterpiece = 90, "worst quality" = 0}'
-    )
-    for label, percentile in pairs:
-        if not 0 <= percentile < 100:
-            raise CaptionFormatError(
-                f"`quality` gives {label!r} the percentile {percentile!r}; it must be from 0 up to 100"
-            )
-    percentiles = [percentile for _, percentile in pairs]
-    if len(set(percentiles)) < len(percentiles):
-        raise CaptionFormatError(
-            f"`quality` has a percentile twice ({percentiles}); give each label a different percentile"
-        )
-    return tuple(sorted(pairs, key=lambda pair: -pair[1]))
-
-
-def _checked_scale(value: object) -> str | QualityScale:
-    if isinstance(value, Mapping):
-        return QualityScale.from_dict(value)
-    if isinstance(value, QualityScale) or value in ("published", "database"):
-        return value
-    raise CaptionFormatError(
-        f"`quality_scale` is {value!r}; it can be published, database, or a table of counts by rating"
-    )
+        return {
+            field.name: plain(value)
+            for field in dataclasses.fields(self)
+            if (value := getattr(self, field.name)) is not None
+        }

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
-import tomllib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from hakubooru.caption.format import CaptionFormat
+from hakubooru.caption.format import KEEP, CaptionFormat, TagLists
 from hakubooru.caption.labels import RatingLabels
-from hakubooru.caption.tagwords import TagLists
 from hakubooru.errors import CaptionFormatError
-from hakubooru.files import read_text
 from hakubooru.nearest import nearest
+from hakubooru.settings import read, read_toml
 
 _SILENT: Final = "(medium) commentary bad translat request mismatch revision audio video"
 _SILENT_META: Final = tuple(f"*{word}*" for word in _SILENT.split())
@@ -37,65 +35,96 @@ _EPSILON: Final = CaptionFormat(
     without=TagLists(meta=_SILENT_META, artist=("banned_artist",)),
 )
 
-PRESETS: Final[dict[str, CaptionFormat]] = {
-    "kohaku-epsilon": _EPSILON,
-    "kohaku-delta": dataclasses.replace(
-        _EPSILON,
-        order=(*_WITH_ARTIST, "quality", "rating", "date", "general", "meta"),
-        quality=_DELTA_QUALITY,
-    ),
-    "kohaku-gamma": dataclasses.replace(
-        _EPSILON,
-        order=(*_WITHOUT_ARTIST, "artist", "general", "meta", "date", "rating", "quality"),
-        quality=_DELTA_QUALITY,
-        rating=_EXPLICIT_FIRST,
-    ),
-    "hakubooru": dataclasses.replace(
-        _EPSILON,
-        order=(*_WITH_ARTIST, "general", "meta", "date", "rating", "quality"),
-        keep_separator=", |||",
-        without=TagLists(meta=_SILENT_META, artist=("*banned*",)),
-        rating=_EXPLICIT_FIRST,
-        undated="early",
-        repeats=True,
-        quality_last_id=7_100_000,
-    ),
-    "animagine-xl-3": dataclasses.replace(
-        _EPSILON,
-        order=(*_WITHOUT_ARTIST, "general", "artist", "meta", "rating", "date", "quality"),
-        date=(("oldest", 2010), ("early", 2014), ("mid", 2017), ("recent", 2020), ("newest", 2024)),
-        quality=_DELTA_QUALITY,
-        quality_by="score",
-        rating=_EXPLICIT_FIRST,
-    ),
-    "danbooru": CaptionFormat(order=("tags",), separator=" ", underscores="keep", tag_order="alphabetical"),
-    "webui": dataclasses.replace(
-        _EPSILON,
-        order=tuple(part for part in _EPSILON.order if part != "keep"),
-        escape=True,
-    ),
-    "json": dataclasses.replace(
-        _EPSILON,
-        order=("quality", "rating", "date", "artist", "character", "copyright", "people", "general", "meta"),
-        layout="json",
-    ),
-}
-"""Caption formats by name."""
 
-SOURCES: Final[dict[str, str]] = {
-    "kohaku-epsilon": "Kohaku-XL Epsilon: the prompt format and labels of huggingface.co/KBlueLeaf/Kohaku-XL-Epsilon",
-    "kohaku-delta": "Kohaku-XL Delta: huggingface.co/KBlueLeaf/Kohaku-XL-Delta; labels before the general tags, "
-    "percentiles 95, 85, 75, 50, 25, 10",
-    "kohaku-gamma": "Kohaku-XL Gamma: huggingface.co/KBlueLeaf/Kohaku-XL-gamma, whose prompts are Animagine XL 3.0's; "
-    "it names no percentiles, these are Delta's",
-    "hakubooru": "what KohakuCaptioner() of HakuBooru 0.0.3 (pypi.org/project/hakubooru/0.0.3) writes, byte for byte",
-    "animagine-xl-3": "Animagine XL 3.x: huggingface.co/cagliostrolab/animagine-xl-3.1; quality by score, and without "
-    "its aesthetic labels, which a model gave to the pictures",
-    "danbooru": "Danbooru's own tag_string: every tag, by name, underscores and all",
-    "webui": "the caption of kohaku-epsilon as a prompt for the sd-webui: one list, parentheses escaped",
-    "json": "the parts as a record, in the order of huggingface.co/KBlueLeaf/DanTagGen-delta-rev2, "
-    "for training prompt models",
+class Preset(NamedTuple):
+    """A caption format by name, and the source that it follows."""
+
+    source: str
+    """A sentence for `caption --list`: the model, where its format is published, and what differs."""
+    format: CaptionFormat
+    """The format."""
+
+
+_PRESETS: Final = {
+    "kohaku-epsilon": Preset(
+        "Kohaku-XL Epsilon: the prompt format and labels of huggingface.co/KBlueLeaf/Kohaku-XL-Epsilon",
+        _EPSILON,
+    ),
+    "kohaku-delta": Preset(
+        "Kohaku-XL Delta: huggingface.co/KBlueLeaf/Kohaku-XL-Delta; labels before the general tags, "
+        "percentiles 95, 85, 75, 50, 25, 10",
+        replace(
+            _EPSILON,
+            order=(*_WITH_ARTIST, "quality", "rating", "date", "general", "meta"),
+            quality=_DELTA_QUALITY,
+        ),
+    ),
+    "kohaku-gamma": Preset(
+        "Kohaku-XL Gamma: huggingface.co/KBlueLeaf/Kohaku-XL-gamma, whose prompts are Animagine XL 3.0's; "
+        "it names no percentiles, these are Delta's",
+        replace(
+            _EPSILON,
+            order=(*_WITHOUT_ARTIST, "artist", "general", "meta", "date", "rating", "quality"),
+            quality=_DELTA_QUALITY,
+            rating=_EXPLICIT_FIRST,
+        ),
+    ),
+    "hakubooru": Preset(
+        "what KohakuCaptioner() of HakuBooru 0.0.3 (pypi.org/project/hakubooru/0.0.3) writes, byte for byte",
+        replace(
+            _EPSILON,
+            order=(*_WITH_ARTIST, "general", "meta", "date", "rating", "quality"),
+            keep_separator=", |||",
+            without=TagLists(meta=_SILENT_META, artist=("*banned*",)),
+            rating=_EXPLICIT_FIRST,
+            undated="early",
+            repeats=True,
+            quality_last_id=7_100_000,
+        ),
+    ),
+    "animagine-xl-3": Preset(
+        "Animagine XL 3.x: huggingface.co/cagliostrolab/animagine-xl-3.1; quality by score, and without "
+        "its aesthetic labels, which a model gave to the pictures",
+        replace(
+            _EPSILON,
+            order=(*_WITHOUT_ARTIST, "general", "artist", "meta", "rating", "date", "quality"),
+            date=(("oldest", 2010), ("early", 2014), ("mid", 2017), ("recent", 2020), ("newest", 2024)),
+            quality=_DELTA_QUALITY,
+            quality_by="score",
+            rating=_EXPLICIT_FIRST,
+        ),
+    ),
+    "danbooru": Preset(
+        "Danbooru's own tag_string: every tag, by name, underscores and all",
+        CaptionFormat(order=("tags",), separator=" ", underscores="keep", tag_order="alphabetical"),
+    ),
+    "webui": Preset(
+        "the caption of kohaku-epsilon as a prompt for the sd-webui: one list, parentheses escaped",
+        replace(_EPSILON, order=tuple(part for part in _EPSILON.order if part != KEEP), escape=True),
+    ),
+    "json": Preset(
+        "the parts as a record, in the order of huggingface.co/KBlueLeaf/DanTagGen-delta-rev2, "
+        "for training prompt models",
+        replace(
+            _EPSILON,
+            order=(
+                "quality",
+                "rating",
+                "date",
+                "artist",
+                "character",
+                "copyright",
+                "people",
+                "general",
+                "meta",
+            ),
+            layout="json",
+        ),
+    ),
 }
+PRESETS: Final = {name: preset.format for name, preset in _PRESETS.items()}
+"""Caption formats by name."""
+SOURCES: Final = {name: preset.source for name, preset in _PRESETS.items()}
 """The source that each preset follows."""
 
 
@@ -125,14 +154,7 @@ def caption_format(value: str | CaptionFormat | Mapping[str, Any]) -> CaptionFor
 
 
 def _from_file(path: Path) -> CaptionFormat:
-    try:
-        table = tomllib.loads(read_text(path))
-    except OSError as error:
-        raise CaptionFormatError(
-            f"{path} cannot be read ({error.strerror}); name a preset, or a TOML file"
-        ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise CaptionFormatError(f"{path} is not TOML: {error}") from error
+    table = read_toml(path, CaptionFormatError, "a preset, or a TOML file")
     if "caption" not in table:
         raise CaptionFormatError(
             f'{path} has no [caption]; add a table [caption], or a preset\'s name, such as caption = "kohaku-epsilon"'
@@ -144,19 +166,13 @@ def _from_file(path: Path) -> CaptionFormat:
 
 
 def _from_table(table: Mapping[str, Any]) -> CaptionFormat:
-    names = [field.name for field in dataclasses.fields(CaptionFormat)]
-    for key in table:
-        if key not in ("base", *names):
-            raise CaptionFormatError(f"a caption format has no field {key!r}; {nearest(str(key), names)}")
     fields = {key: value for key, value in table.items() if key != "base"}
-    if "base" not in table:
-        if "order" not in fields:
-            raise CaptionFormatError(
-                "a caption format needs `base`, the name of a preset, or `order`, its parts"
-            )
-        return CaptionFormat(**fields)
-    base = caption_format(table["base"])
-    for key in ("rating", "only", "without"):
-        if isinstance(fields.get(key), Mapping):
-            fields[key] = {**getattr(base, key)._asdict(), **fields[key]}
-    return dataclasses.replace(base, **fields)
+    if "base" in table:
+        base = caption_format(table["base"])
+        for key in ("rating", "only", "without"):
+            if isinstance(fields.get(key), Mapping):
+                fields[key] = {**getattr(base, key)._asdict(), **fields[key]}
+        fields = vars(base) | fields
+    elif "order" not in fields:
+        raise CaptionFormatError("a caption format needs `base`, the name of a preset, or `order`, its parts")
+    return read(CaptionFormat, fields, "caption", CaptionFormatError)

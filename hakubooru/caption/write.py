@@ -1,4 +1,4 @@
-"""Writing captions to a file of JSON lines, Parquet or text, with one process or several."""
+"""Captions of a selection, and files of them: JSON lines, Parquet or text, by one process or several."""
 
 from __future__ import annotations
 
@@ -6,29 +6,97 @@ import contextlib
 import signal
 from collections import deque
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import orjson
 
 from hakubooru.arrow import integers, strings
+from hakubooru.caption.captioner import Captioner
 from hakubooru.errors import CaptionFormatError, DestinationError, IncompleteError
 from hakubooru.files import replacing
 from hakubooru.processes import Workers
 from hakubooru.progress import progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    import os
+    from collections.abc import Callable, Generator, Iterator, Mapping
     from concurrent.futures import Future
-    from pathlib import Path
     from typing import IO
 
+    import pandas as pd
     import pyarrow as pa
 
     from hakubooru.arrays import Ids
-    from hakubooru.caption.captioner import Captioner
+    from hakubooru.caption.format import CaptionFormat
+    from hakubooru.store.postset import PostSet
 
 _POSTS_A_BLOCK: Final = 20_000
 _BLOCKS_AHEAD: Final = 3  # for each worker, so that none waits for the writer
+
+
+class Captions:
+    """The captions of a selection's posts, in the selection's order; iterate it for pairs of id and caption."""
+
+    def __init__(
+        self, selection: PostSet, format: str | CaptionFormat | Mapping[str, Any] = "kohaku-epsilon"
+    ) -> None:
+        """Keep a selection and a format; the selection runs when the first caption is read.
+
+        Args:
+            selection: the posts.
+            format: the name of a preset, a format, or a table of its fields.
+
+        Raises:
+            CaptionFormatError: the format is not valid; the message names the field.
+        """
+        self._selection = selection
+        self.captioner = Captioner(selection.database, format)
+        self._ids: Ids | None = None
+
+    @property
+    def ids(self) -> Ids:
+        """The ids of the posts, (N,) int64."""
+        if self._ids is None:
+            self._ids = self._selection.to_ids()
+        return self._ids
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __iter__(self) -> Iterator[tuple[int, str]]:
+        return self.captioner.captions(self.ids)
+
+    def head(self, n: int = 5) -> pd.Series[str]:
+        """Return the first captions, as a pandas Series by post id."""
+        return self._series(self.ids[:n])
+
+    def to_pandas(self) -> pd.Series[str]:
+        """Return all captions, as a pandas Series by post id."""
+        return self._series(self.ids)
+
+    def write(self, path: str | os.PathLike[str], workers: int = 1) -> None:
+        """Write all captions to a `.jsonl`, `.parquet` or `.txt` file; memory does not grow with the posts.
+
+        Args:
+            path: `.jsonl` holds `{"id": 1, "caption": "…"}` on each line, `.parquet` the columns `id` and `caption`,
+                `.txt` a caption on each line. The file appears when it is whole.
+            workers: processes that write captions; above 1, a script needs `if __name__ == "__main__":`.
+
+        Raises:
+            DestinationError: the file cannot be written there.
+            CaptionFormatError: captions have line ends, which a `.txt` file cannot hold.
+            IncompleteError: a worker process was killed; nothing was written.
+        """
+        path = Path(path)
+        check_suffix(path, self.captioner)
+        write_captions(self.captioner, self.ids, path, workers)
+
+    def _series(self, ids: Ids) -> pd.Series[str]:
+        import pandas as pd  # noqa: PLC0415 - half a second, for those who ask for a Series
+
+        captions = [caption for _, caption in self.captioner.captions(ids)]
+        return pd.Series(captions, index=pd.Index(ids, name="id"), name="caption", dtype="str")
 
 
 def check_suffix(path: Path, captioner: Captioner) -> None:
@@ -50,7 +118,7 @@ def check_suffix(path: Path, captioner: Captioner) -> None:
     for field in ("separator", "keep_separator", "before", "after"):
         if path.suffix == ".txt" and form.layout == "text" and "\n" in getattr(form, field):
             raise CaptionFormatError(
-                f"`{field}` has a line end, but {path} holds one caption on each line; write .jsonl or .parquet"
+                f"caption.{field} has a line end, but {path} holds one caption on each line; write .jsonl or .parquet"
             )
 
 

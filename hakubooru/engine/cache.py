@@ -11,7 +11,7 @@ from hakubooru.store.store import Store
 
 if TYPE_CHECKING:
     from hakubooru.arrays import Ids
-    from hakubooru.select.step import Step
+    from hakubooru.select.steps import Step
 
 _KEPT: Final = 8  # at the size of the whole file, 59 MB each
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from hakubooru.engine.masks import LeftToSQLiteError, is_answered, truth
 from hakubooru.errors import DatabaseFileError
-from hakubooru.select.predicate import IdRange, Predicate, Tagged, conjuncts
+from hakubooru.select.predicates import IdRange, Predicate, Tagged, conjuncts
 from hakubooru.store.schema import Post
 from hakubooru.store.sql import id_list
 

@@ -21,13 +21,26 @@ if TYPE_CHECKING:
 
 _PENDING: Final = 8_000_000  # pairs, 8 bytes each, between two sortings
 _RANK_BITS: Final = 32
+_POSTS_A_ROUND: Final = 20_000
 
 
-def sample_per(database: CachedStore, ids: Ids, by: str, at_most: int, seed: int, *, few: int = FEW) -> Ids:
+def sample_per(
+    database: CachedStore,
+    ids: Ids,
+    by: str,
+    at_most: int,
+    seed: int,
+    *,
+    strict: bool = False,
+    few: int = FEW,
+) -> Ids:
     """Keep the posts that have one of the `at_most` smallest keys of one of their groups, in the order of `ids`, (M,) int64.
 
     A post with several tags of a type belongs to the group of each. A post without one belongs to no group, and is left
     out. Posts without a date are a group of their own.
+
+    If strict, no group has more than `at_most` posts of the sample: posts are taken in the order of their keys, each
+    if all of its groups have room.
 
     Args:
         database: the file.
@@ -35,6 +48,7 @@ def sample_per(database: CachedStore, ids: Ids, by: str, at_most: int, seed: int
         by: `artist`, `character`, `copyright`, `rating` or `year`.
         at_most: the largest number of posts to draw from a group.
         seed: the seed of the keys.
+        strict: whether a post counts for each of its groups.
         few: without a sidecar, dates and tags are looked up for fewer than one in this many of the posts.
     """
     # A rank in the order of keys takes fewer bits than a key, and identifies its post.
@@ -45,11 +59,11 @@ def sample_per(database: CachedStore, ids: Ids, by: str, at_most: int, seed: int
         rows = database.rows("SELECT id FROM tag WHERE type = ?", [TAG_TYPES.index(by)])
         tags = np.array([tag_id for (tag_id,) in rows], np.int64)
         columns = database.cache.columns
-        if isinstance(columns, SidecarColumns):
+        if isinstance(columns, SidecarColumns) and not strict:
             chosen = _by_postings(columns, ids, ranks, tags, at_most)
         else:
-            smallest = Smallest(at_most, int(tags.max(initial=0)) + 1)
-            chosen = _by_relations(_relations(database, ids, tags, few), ids, ranks, smallest)
+            pairs = _pairs(database, ids, ranks, tags, few)
+            chosen = _with_room(pairs, at_most) if strict else _smallest(pairs, tags, at_most)
     else:
         groups = years(database, ids, few=few) if by == "year" else _ratings(database, ids)
         smallest = Smallest(at_most, int(groups.max(initial=0)) + 1)
@@ -120,6 +134,70 @@ class Smallest:
         self._pending, self._count = [pairs[place < self._at_most]], 0
 
 
+def _smallest(pairs: Iterator[tuple[Ids, Ids]], tags: Ids, at_most: int) -> Ids:
+    """The ranks of the posts that are drawn for one of the tags, from pieces of tag ids and ranks."""
+    smallest = Smallest(at_most, int(tags.max(initial=0)) + 1)
+    for groups, ranks in pairs:
+        smallest.add(groups, ranks)
+    return smallest.ranks()
+
+
+def _with_room(pairs: Iterator[tuple[Ids, Ids]], at_most: int) -> Ids:
+    """The ranks of the posts that `with_room` takes, from pieces of tag ids and ranks."""
+    pieces = [ranks << _RANK_BITS | groups for groups, ranks in pairs]
+    return with_room(np.concatenate([np.empty(0, np.int64), *pieces]), at_most)
+
+
+def with_room(pairs: Ids, at_most: int, *, posts_a_round: int = _POSTS_A_ROUND) -> Ids:
+    """Take posts in the order of their ranks, each if all of its groups have fewer than `at_most` posts: their ranks.
+
+    Args:
+        pairs: ranks and groups, (N,) int64: `rank << 32 | group`, in any order; a pair may occur several times.
+        at_most: the largest number of posts to take from a group.
+        posts_a_round: how many posts are looked at together.
+    """
+    pairs = np.unique(pairs)
+    ranks, groups = pairs >> _RANK_BITS, pairs & ((1 << _RANK_BITS) - 1)
+    starts = np.flatnonzero(np.append(True, ranks[1:] != ranks[:-1])[: len(ranks)])
+    counts = np.zeros(int(groups.max(initial=0)) + 1, np.int64)
+    taken = [np.empty(0, np.int64)]
+    for first in range(0, len(starts), posts_a_round):
+        begins = starts[first : first + posts_a_round]
+        ends = np.append(starts, len(pairs))[first + 1 : first + 1 + posts_a_round]
+        of_round = groups[begins[0] : ends[-1]]
+        # A group that all posts of the round together cannot fill has room for each of them.
+        cannot_fill = counts + np.bincount(of_round, minlength=len(counts)) <= at_most
+        has_room = np.logical_and.reduceat((counts < at_most)[of_round], begins - begins[0])
+        is_taken = np.logical_and.reduceat(cannot_fill[of_round], begins - begins[0])
+        counts += np.bincount(of_round[np.repeat(is_taken, ends - begins)], minlength=len(counts))
+        for post in np.flatnonzero(has_room & ~is_taken).tolist():
+            of_post = groups[begins[post] : ends[post]]
+            if (counts[of_post] < at_most).all():
+                counts[of_post] += 1
+                is_taken[post] = True
+        taken.append(ranks[begins[is_taken]])
+    return np.concatenate(taken)
+
+
+def _pairs(database: CachedStore, ids: Ids, ranks: Ids, tags: Ids, few: int) -> Iterator[tuple[Ids, Ids]]:
+    """Iterate over the tags of posts in pieces: tag ids and the ranks of the posts, (R,) int64 each.
+
+    Args:
+        database: the file.
+        ids: posts, (N,) int64, each once.
+        ranks: the rank of each post, (N,) int64.
+        tags: the tags that count, (T,) int64.
+        few: relations are looked up for fewer than one in this many of the posts.
+    """
+    order = np.argsort(ids, kind="stable")
+    in_order, ranks = ids[order], ranks[order]
+    for posts, some in _relations(database, ids, tags, few):
+        places = np.searchsorted(in_order, posts)
+        is_candidate = places < len(in_order)
+        is_candidate[is_candidate] = in_order[places[is_candidate]] == posts[is_candidate]
+        yield some[is_candidate], ranks[places[is_candidate]]
+
+
 def _relations(database: CachedStore, ids: Ids, tags: Ids, few: int) -> Iterator[tuple[Ids, Ids]]:
     """Iterate over the relations of the tags, at least those of the posts: post ids and tag ids, (R,) int64 each."""
     if not database.cache.columns.are_few(len(ids), few):
@@ -128,18 +206,6 @@ def _relations(database: CachedStore, ids: Ids, tags: Ids, few: int) -> Iterator
     is_asked[tags] = True
     rows = ((posts, some, is_asked.take(some, mode="clip")) for _, posts, some in relations_of(database, ids))
     return ((posts[inside], some[inside]) for posts, some, inside in rows)
-
-
-def _by_relations(pairs: Iterator[tuple[Ids, Ids]], ids: Ids, ranks: Ids, smallest: Smallest) -> Ids:
-    """The ranks of the posts that are drawn for one of the tags, by relations of posts and tags."""
-    order = np.argsort(ids, kind="stable")
-    in_order, ranks = ids[order], ranks[order]
-    for posts, tags in pairs:
-        places = np.searchsorted(in_order, posts)
-        is_candidate = places < len(in_order)
-        is_candidate[is_candidate] = in_order[places[is_candidate]] == posts[is_candidate]
-        smallest.add(tags[is_candidate], ranks[places[is_candidate]])
-    return smallest.ranks()
 
 
 def _by_postings(columns: SidecarColumns, ids: Ids, ranks: Ids, tags: Ids, at_most: int) -> Ids:

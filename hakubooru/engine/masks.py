@@ -15,7 +15,7 @@ import numpy as np
 from peewee import Cast, Context, Expression, Field, Function, Negated, NodeList, Value
 
 from hakubooru.engine.columns import COUNTS, MISSING, NO_DATE, date_number
-from hakubooru.select.predicate import And, Condition, Not, Or, Tagged
+from hakubooru.select.predicates import And, Condition, Not, Or, Tagged
 from hakubooru.select.values import SECONDS, tag_count
 from hakubooru.store.schema import EXTENSIONS, TAG_TYPES, Post
 

@@ -26,9 +26,9 @@ from hakubooru.engine.filters import (
     sort_in_sqlite,
 )
 from hakubooru.engine.groups import sample_per
-from hakubooru.select.predicate import tags_asked
+from hakubooru.select.predicates import tags_asked
 from hakubooru.select.sampling import sample, sample_weighted, shuffle
-from hakubooru.select.step import (
+from hakubooru.select.steps import (
     Among,
     BestOfFamily,
     Combined,
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
     from hakubooru.arrays import Ids
     from hakubooru.engine.cache import CachedStore
-    from hakubooru.select.predicate import Predicate
+    from hakubooru.select.predicates import Predicate
 
 _WIDTH: Final = 60
 
@@ -272,9 +272,9 @@ def _narrowing(store: CachedStore, step: Narrowing) -> tuple[str, Callable[[Ids]
     match step:
         case Sampled(_, _, seed):
             return "keys of ids, by NumPy", lambda ids: sample(ids, _sample_size(step, len(ids)), seed)
-        case SampledPer(_, by, at_most, seed):
+        case SampledPer(_, by, at_most, seed, strict):
             how = f"keys of ids, by NumPy, over {_groups(by, know_tags=columns.know_tags())}"
-            return how, lambda ids: sample_per(store, ids, by, at_most, seed)
+            return how, lambda ids: sample_per(store, ids, by, at_most, seed, strict=strict)
         case SampledWeighted(_, column, size, seed):
 
             def draw(ids: Ids) -> Ids:

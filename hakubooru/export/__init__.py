@@ -1,9 +1,6 @@
 """Exporting a selection to a data set on disk: pairs of image and caption, and a manifest of every post."""
 
-from hakubooru.export.entry import export
 from hakubooru.export.output import OutputFormat, output_format
-from hakubooru.export.repair import repair
-from hakubooru.export.report import ExportReport
-from hakubooru.export.verify import VerifyReport, verify
+from hakubooru.export.sinks import SINKS, sink_class
 
-__all__ = ["ExportReport", "OutputFormat", "VerifyReport", "export", "output_format", "repair", "verify"]
+__all__ = ["SINKS", "OutputFormat", "output_format", "sink_class"]

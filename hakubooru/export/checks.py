@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from hakubooru.export.engine import StoppedError
-from hakubooru.export.sinks import beside
+from hakubooru.export.pairs import beside
 from hakubooru.image.decode import check
 from hakubooru.image.header import read_header
 from hakubooru.image.kinds import BrokenImageError
@@ -17,7 +17,7 @@ from hakubooru.image.tar import BLOCK, DamagedTarError, file_header, parse_heade
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from hakubooru.export.records import Pair
+    from hakubooru.export.pairs import Pair
 
 
 class Problem(NamedTuple):

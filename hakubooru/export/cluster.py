@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from hakubooru.errors import HakubooruError, IncompleteError, InputError
 from hakubooru.export.engine import Engine, Work
-from hakubooru.export.records import Outcome, Task
+from hakubooru.export.pairs import Outcome, Task
 from hakubooru.version import __version__
 
 if TYPE_CHECKING:

@@ -11,16 +11,15 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from hakubooru.export.manifest import MANIFEST
-from hakubooru.export.sinks import STATE, beside
-from hakubooru.export.sinks.listed import ListedSink
+from hakubooru.export.pairs import STATE, beside
 from hakubooru.files import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from hakubooru.export.journal import Journal
-    from hakubooru.export.records import Pair
-    from hakubooru.export.sinks import Sink
+    from hakubooru.export.pairs import Pair
+    from hakubooru.export.sink import Sink
 
 _LIST: Final = "list"
 """Name of the journal's value that holds the hash of the list of captions; two hashes while the list is replaced."""
@@ -96,25 +95,23 @@ def keep_list(out: Path, sink: Sink, journal: Journal) -> str:
     Returns:
         the new name; "" if the list is what the last export wrote, or there is no list.
     """
-    if not isinstance(sink, ListedSink):
+    if not sink.list_name:
         return ""
-    recorded, digest = journal.recall(_LIST), _digest(out / sink.file)
+    recorded, digest = journal.recall(_LIST), _digest(out / sink.list_name)
     if not recorded or not digest or digest in recorded.split():
         return ""
-    path = out / sink.file
+    path = out / sink.list_name
     edited = path.with_name(f"{path.stem}.edited{path.suffix}")
     os.replace(path, edited)  # noqa: PTH105 - Path.replace reads as a change of text
     return edited.name
 
 
-def finish(out: Path, sink: Sink, journal: Journal) -> None:
+def write_list(out: Path, sink: Sink, journal: Journal) -> None:
     """Let a sink write its list of all pairs, if it has one, and record the list's hash, to recognise edits later."""
-    pairs = chain(journal.pairs(0), journal.pairs(high=-1))
-    if not isinstance(sink, ListedSink):
-        sink.finish(pairs)
+    if not sink.list_name:
         return
-    with replacing(out / sink.file) as part:
-        sink.write(part, pairs)
+    with replacing(out / sink.list_name) as part:
+        sink.write_list(part, chain(journal.pairs(0), journal.pairs(high=-1)))
         digest = _digest(part)
         # Both hashes are recorded: a kill before or after the replacement leaves a list whose hash is recorded.
         journal.remember(_LIST, f"{journal.recall(_LIST) or ''} {digest}")

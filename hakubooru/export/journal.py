@@ -42,10 +42,9 @@ import numpy as np
 
 from hakubooru.arrays import read_ascending
 from hakubooru.export.journal_file import boot, open_record
-from hakubooru.export.records import Pair
-from hakubooru.export.sinks import STATE
+from hakubooru.export.pairs import STATE, Pair
 from hakubooru.image.kinds import EXTENSIONS
-from hakubooru.image.names import storable
+from hakubooru.image.layouts import storable
 from hakubooru.store.sql import id_text
 from hakubooru.store.writing import transaction
 
@@ -54,7 +53,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hakubooru.arrays import Ids
-    from hakubooru.export.records import Outcome
+    from hakubooru.export.pairs import Outcome
 
 _NOTHING, _READ = range(2)
 """Values of `archive.todo`: the archive is done, or is to be read again."""
@@ -101,7 +100,7 @@ class Journal:
     def remember(self, name: str, value: str) -> str | None:
         """Record a value that may change from one run to the next; return the value before."""
         before = self.recall(name)
-        self._write("INSERT OR REPLACE INTO setting VALUES (?, ?)", [(name, value)])
+        self._connection.execute("INSERT OR REPLACE INTO setting VALUES (?, ?)", [name, value])
         return before
 
     def recall(self, name: str) -> str | None:
@@ -119,12 +118,14 @@ class Journal:
 
     def reopen(self) -> None:
         """Have every archive read again, for posts that were not asked for before; own folders hold no posts."""
-        self._write("UPDATE archive SET todo = MAX(todo, ?) WHERE name NOT GLOB 'own *'", [(_READ,)])
+        self._connection.execute(
+            "UPDATE archive SET todo = MAX(todo, ?) WHERE name NOT GLOB 'own *'", [_READ]
+        )
 
     def unlearn(self) -> None:
         """Have every archive read again as if it were new; the pairs exported from it stay."""
         self.reopen()
-        self._write("UPDATE archive SET stamp = ? WHERE name NOT GLOB 'own *'", [(_NO_STAMP,)])
+        self._connection.execute("UPDATE archive SET stamp = ? WHERE name NOT GLOB 'own *'", [_NO_STAMP])
 
     def record(self, outcome: Outcome) -> None:
         """Record what came of an archive, in full or not at all."""
@@ -192,7 +193,7 @@ class Journal:
 
     def trust_all(self) -> None:
         """Record that all exported files have reached the disk."""
-        self._write("UPDATE archive SET boot = ?", [(_ON_THE_DISK,)])
+        self._connection.execute("UPDATE archive SET boot = ?", [_ON_THE_DISK])
 
     @contextmanager
     def durable(self) -> Iterator[None]:
@@ -384,6 +385,8 @@ class Journal:
         )
 
     def _write(self, statement: str, rows: list[Any]) -> None:
+        if not rows:
+            return
         with nullcontext() if self._connection.in_transaction else self.change():
             self._connection.executemany(statement, rows)
 

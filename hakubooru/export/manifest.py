@@ -13,7 +13,7 @@ import numpy as np
 
 from hakubooru.arrow import integers, strings
 from hakubooru.errors import DestinationError, InputError
-from hakubooru.export.records import Pair
+from hakubooru.export.pairs import Pair
 from hakubooru.export.sinks import SINKS
 from hakubooru.files import replacing
 from hakubooru.image.decode import STORED_SIZES

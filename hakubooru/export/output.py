@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from hakubooru.errors import InputError
-from hakubooru.export.sinks import SINKS, Sink, WebDatasetSink
-from hakubooru.export.sinks.webdataset import SHARD_BYTES, SHARD_IMAGES
+from hakubooru.export.sink import SHARD_BYTES, SHARD_IMAGES
+from hakubooru.export.sinks import SINKS, sink_class
 from hakubooru.nearest import nearest
-from hakubooru.tables import from_table
+from hakubooru.settings import Bounds, check, read_section
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from hakubooru.export.sink import Sink
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,27 +26,20 @@ class OutputFormat:
     """
 
     sink: str = "folder"
-    """`folder` (pairs of files), `webdataset` (shards), `imagefolder` (images and `metadata.jsonl`), `kohya-json`
-    (images and sd-scripts' `meta.json` with absolute paths), `kohya-json-relative` (`meta.json` with paths below the
-    folder) or `captions` (text alone, without images)."""
-    shard_images: int = SHARD_IMAGES
+    """The sink's name, one of `hakubooru.export.SINKS`; `hakubooru export --help` says what each one writes."""
+    shard_images: Annotated[int, Bounds(1)] = SHARD_IMAGES
     """The most images of a shard."""
-    shard_bytes: int = SHARD_BYTES
+    shard_bytes: Annotated[int, Bounds(1)] = SHARD_BYTES
     """A shard ends with the image by which its images reach this many bytes."""
 
     def __post_init__(self) -> None:
+        check(self, "output")
         if self.sink not in SINKS:
-            raise InputError(f"[output] sink = {self.sink!r}; {nearest(str(self.sink), SINKS)}")
-        for name in ("shard_images", "shard_bytes"):
-            value = getattr(self, name)
-            if type(value) is not int or value < 1:
-                raise InputError(f"[output] {name} = {value!r}; it must be a whole number above 0")
+            raise InputError(f'output.sink = "{self.sink}"; {nearest(self.sink, SINKS)}')
 
     def sink_for(self, out: str) -> Sink:
         """Return the sink that writes this form into a folder."""
-        if self.sink == WebDatasetSink.name:
-            return WebDatasetSink(out, self.shard_images, self.shard_bytes)
-        return SINKS[self.sink](out)
+        return sink_class(self.sink)(out, shard_images=self.shard_images, shard_bytes=self.shard_bytes)
 
     def settings(self) -> dict[str, object]:
         """Return the options that the files of an export depend on, by name."""
@@ -54,7 +49,7 @@ class OutputFormat:
             "shard_bytes": self.shard_bytes,
         }
         sink: dict[str, object] = {"sink": self.sink}
-        return sink | shards if self.sink == WebDatasetSink.name else sink
+        return sink | shards if sink_class(self.sink).has_shards else sink
 
 
 def output_format(value: OutputFormat | Mapping[str, Any] | None) -> OutputFormat:
@@ -63,4 +58,4 @@ def output_format(value: OutputFormat | Mapping[str, Any] | None) -> OutputForma
     Raises:
         InputError: the table has an unknown key or an invalid value; the message names the key.
     """
-    return from_table(OutputFormat, value, "output")
+    return read_section(OutputFormat, value, "output")

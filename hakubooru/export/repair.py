@@ -8,19 +8,16 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from hakubooru.errors import DestinationError
-from hakubooru.export.begun import go_on, read_origin
+from hakubooru.export.api import Origin, export_from
 from hakubooru.export.checks import Problem
-from hakubooru.export.corrections import finish
-from hakubooru.export.entry import Origin, export_from, settings_of
+from hakubooru.export.corrections import write_list
 from hakubooru.export.journal import Journal
-from hakubooru.export.known import numbered
 from hakubooru.export.manifest import read_manifest
-from hakubooru.export.output import output_format
-from hakubooru.export.sinks import STATE, beside
-from hakubooru.export.sinks.listed import ListedSink
+from hakubooru.export.pairs import STATE, beside, own_number
+from hakubooru.export.resumption import go_on, numbered, read_origin
 from hakubooru.export.verify import VerifyReport, verify
 from hakubooru.files import replacing
-from hakubooru.image.own import find_own, own_number
+from hakubooru.image.folders import find_own
 from hakubooru.image.sources import find_archives
 from hakubooru.store.sqlite_errors import explained
 from hakubooru.store.store import open_store
@@ -30,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator
 
     from hakubooru.arrays import Ids
-    from hakubooru.export.sinks import Sink
+    from hakubooru.export.sink import Sink
 
 _ROWS_A_READ: Final = 100_000
 
@@ -71,19 +68,19 @@ def repair(out: str | os.PathLike[str], *, decode: bool = False, workers: int | 
         # are there.
         bad = {*before.bad_ids, *np.setdiff1d(_manifest_ids(out, exported=True), journal.ids()).tolist()}
         _write_captions(out, journal, set(before.bad_captions) - bad)
-        sink = output_format(origin.output).sink_for(str(out.absolute()))
+        sink = origin.output.sink_for(str(out.absolute()))
         if bad:
             # Check first that this version can go on with the export, and that the sources are there: nothing is
             # removed that could not be exported again.
-            converts = origin.image["format"] is not None and sink.needs_images
-            go_on(journal, out, settings_of(origin), converts=converts)
+            converts = origin.image.format is not None and sink.needs_images
+            go_on(journal, out, origin.settings(), converts=converts)
             _check_sources(origin, out, bad, journal, sink)
             journal.forget(bad)
-            if isinstance(sink, ListedSink):
+            if sink.list_name:
                 # The export below writes the list again. A repair does not keep a list that was edited by hand.
-                (out / sink.file).unlink(missing_ok=True)
+                (out / sink.list_name).unlink(missing_ok=True)
         else:
-            finish(out, sink, journal)
+            write_list(out, sink, journal)
         for name in before.orphans:
             (out / name).unlink(missing_ok=True)
     if not bad:
@@ -104,7 +101,7 @@ def _origin(out: Path, journal: Journal) -> Origin:
         raise DestinationError(
             f"{journal.path} does not record the sources of {out}, so it cannot be repaired; export into another folder"
         )
-    return Origin(**table)
+    return Origin.from_table(table)
 
 
 def _check_finished(out: Path, ids: Ids, journal: Journal) -> None:

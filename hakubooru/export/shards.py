@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import uuid
 from collections import Counter
 from pathlib import Path
@@ -21,9 +22,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 import numpy as np
 
-from hakubooru.export.sinks.base import STATE
-from hakubooru.export.sinks.webdataset import SHARD, SHARDS, SPOOL, ShardFile, file_of, shard_name
-from hakubooru.image.tar import BLOCK, DamagedTarError, parse_header
+from hakubooru.export.pairs import STATE
+from hakubooru.image.tar import BLOCK, DamagedTarError, file_header, parse_header
 from hakubooru.progress import progress
 
 if TYPE_CHECKING:
@@ -31,8 +31,16 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from hakubooru.export.journal import Journal
-    from hakubooru.export.sinks import WebDatasetSink
+    from hakubooru.export.sink import Sink
 
+SHARDS: Final = "shards"
+"""Folder of the shards in an export."""
+SPOOL: Final = f"{STATE}/spool"
+"""Folder of files that hold pairs until they move into shards."""
+SHARD: Final = re.compile(rf"{SHARDS}/(?:\d{{5,}}|[\w-]*-[0-9a-f]{{8}}-\d{{3,}})\.tar", re.ASCII)
+"""Matches the paths of shards; the second form is that of earlier versions."""
+_TAR: Final = ".tar"
+_BUFFER: Final = 2**20
 _MOVES: Final = "moves"
 """Name of the journal's value that says which shards are renamed to which files of the spool."""
 
@@ -55,6 +63,49 @@ class Row(NamedTuple):
         return self.path.rpartition("/")[2]
 
 
+class ShardFile:
+    """Writes pairs to a tar, one after the other; used in a `with` statement."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("wb", buffering=_BUFFER)
+
+    def add(self, member: str, image: bytes, caption: bytes) -> int:
+        """Write a pair; return the offset of the image's first byte."""
+        at = self._write(member, image)
+        self._write(f"{member.rpartition('.')[0]}.txt", caption)
+        return at
+
+    def end(self, *, is_durable: bool) -> None:
+        """Write the end mark; with `is_durable`, wait until the file has reached the disk."""
+        self._file.write(bytes(2 * BLOCK))
+        self._file.flush()
+        if is_durable:
+            os.fsync(self._file.fileno())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._file.close()
+
+    def _write(self, name: str, data: bytes) -> int:
+        self._file.write(file_header(name, len(data)))
+        at = self._file.tell()
+        self._file.write(data)
+        self._file.write(bytes(-len(data) % BLOCK))
+        return at
+
+
+def shard_name(number: int) -> str:
+    """Return the path of a shard by its number."""
+    return f"{SHARDS}/{number:05d}{_TAR}"
+
+
+def file_of(path: str) -> str:
+    """Return the file that a pair lies in, a shard or a file of the spool, by the pair's path."""
+    return path[: path.index(f"{_TAR}/") + len(_TAR)]
+
+
 def finish_moves(out: Path, journal: Journal) -> None:
     """Finish the renames of shards that a killed run had recorded."""
     for shard, file in json.loads(journal.recall(_MOVES) or "{}").items():
@@ -65,7 +116,7 @@ def finish_moves(out: Path, journal: Journal) -> None:
         journal.remember(_MOVES, "{}")
 
 
-def cut(out: Path, journal: Journal, sink: WebDatasetSink) -> list[int]:
+def cut(out: Path, journal: Journal, sink: Sink) -> list[int]:
     """Move all pairs of the journal into shards; shards that stay the same are not touched.
 
     Returns:
@@ -85,7 +136,7 @@ def cut(out: Path, journal: Journal, sink: WebDatasetSink) -> list[int]:
 class _Change:
     """Moves pairs from the files that they lie in to the shards that they belong to."""
 
-    def __init__(self, out: Path, journal: Journal, sink: WebDatasetSink) -> None:
+    def __init__(self, out: Path, journal: Journal, sink: Sink) -> None:
         self.out = out
         self.journal = journal
         self.sink = sink
@@ -132,7 +183,7 @@ class _Change:
         for row in self.journal.in_shard_order():
             rows.append(Row(*row))
             size += rows[-1].bytes
-            if len(rows) >= self.sink.images or size >= self.sink.bytes:
+            if len(rows) >= self.sink.shard_images or size >= self.sink.shard_bytes:
                 yield rows
                 rows, size = [], 0
         if rows:

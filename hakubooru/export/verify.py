@@ -16,12 +16,10 @@ import numpy as np
 from hakubooru.errors import DestinationError
 from hakubooru.export.checks import CheckFiles, CheckShard, Problem, shard_of
 from hakubooru.export.engine import checked_workers, engine
+from hakubooru.export.inventory import PairFiles, Place, Shards, kind_of, unknown_files
 from hakubooru.export.manifest import MANIFEST, REJECTS, has_stored_sizes, read_manifest, sink_of
-from hakubooru.export.orphans import PairFiles, Place, Shards, kind_of, unknown_files
-from hakubooru.export.records import Pair
-from hakubooru.export.sinks import SINKS
-from hakubooru.export.sinks.listed import KohyaJsonSink, ListedSink
-from hakubooru.image.own import own_number
+from hakubooru.export.pairs import Pair, own_number
+from hakubooru.export.sinks import sink_class
 from hakubooru.progress import progress
 from hakubooru.store.sqlite_errors import explained
 
@@ -30,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hakubooru.arrays import Ids
-    from hakubooru.export.sinks import Sink
+    from hakubooru.export.sink import Sink
 
 _ROWS_A_TASK: Final = 500
 _NAMED: Final = 3
@@ -124,7 +122,7 @@ def verify(out: str | os.PathLike[str], *, decode: bool = False, workers: int | 
         raise DestinationError(
             f"{out} has no {MANIFEST}; name the folder of a finished export, or finish this one by running it again"
         )
-    sink = SINKS[sink_of(out)](str(out))
+    sink = sink_class(sink_of(out))(str(out))
     if sink.has_shards:
         return _verify_shards(out, decode=decode, workers=workers)
     return _verify_files(out, sink, decode=decode, workers=workers)
@@ -158,39 +156,15 @@ def _verify_files(out: Path, sink: Sink, *, decode: bool, workers: int) -> Verif
 
     work = CheckFiles(str(out), decode, sink.writes_captions, has_stored_sizes(out))
     _run(report, work, tasks(), workers)
-    if isinstance(sink, ListedSink) and (wrong := _wrong_list(out, sink)):
-        report.add(Problem(None, sink.file, wrong))
+    if sink.list_name and (wrong := sink.wrong_list(chain.from_iterable(_exported(out)))):
+        report.add(Problem(None, sink.list_name, wrong))
     all_ids = np.concatenate([*ids, np.empty(0, np.int64)])
     order = np.argsort(all_ids)
     kinds_of = np.concatenate([*kinds, np.empty(0, np.uint8)])[order]
     pairs = PairFiles(all_ids[order], kinds_of, has_captions=sink.writes_captions)
-    lists = {MANIFEST, REJECTS, *([sink.file] if isinstance(sink, ListedSink) else [])}
+    lists = {MANIFEST, REJECTS, *filter(None, [sink.list_name])}
     _add_unknown(report, unknown_files(out, pairs, lists))
     return report
-
-
-def _wrong_list(out: Path, sink: ListedSink) -> str:
-    """Return what is wrong with a list of captions, compared with the manifest; "" if nothing is."""
-    if isinstance(sink, KohyaJsonSink) and (folder := sink.listed_folder()):
-        if not _is_same(folder, out):
-            return f"list names images in {folder}; if the export was moved, --repair writes the list again"
-        sink.folder = folder
-    lines = sink.lines(chain.from_iterable(_exported(out)))
-    try:
-        with (out / sink.file).open(encoding="utf-8", errors="replace", newline="\n") as file:
-            same = all(file.read(len(line)) == line for line in lines) and not file.read(1)
-    except (FileNotFoundError, IsADirectoryError):
-        return "list is missing"
-    except OSError as error:
-        return f"list cannot be read ({error.strerror})"
-    return "" if same else "list is not what the manifest says"
-
-
-def _is_same(folder: str, out: Path) -> bool:
-    try:
-        return out.samefile(folder)
-    except OSError:
-        return False
 
 
 def _verify_shards(out: Path, *, decode: bool, workers: int) -> VerifyReport:

@@ -6,14 +6,15 @@ import io
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from hakubooru.errors import InputError
 from hakubooru.image.bucket import Buckets
 from hakubooru.image.decode import check, decode
 from hakubooru.image.header import ImageHeader
 from hakubooru.image.pillow import opened
-from hakubooru.tables import from_table
+from hakubooru.settings import Bounds, read_section, toml
+from hakubooru.settings import check as check_fields
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,14 +22,7 @@ if TYPE_CHECKING:
 FORMATS: Final = {"webp": "webp", "avif": "avif", "jpeg": "jpg", "png": "png"}
 """The formats that images can be converted to, and the extension of each."""
 
-_CHOICES: Final = {
-    "format": (None, *FORMATS),
-    "animated": ("first", "leave out"),
-    "check": ("header", "decode"),
-    "duplicates": ("keep", "drop"),
-}
 _QUALITY: Final = 90
-_COUNTS: Final = ("max_pixels", "max_side", "bucket", "min_side")
 
 
 class UnfitImageError(Exception):
@@ -46,69 +40,51 @@ class ImageFormat:
         InputError: a field has an invalid value; the message names the field.
     """
 
-    format: str | None = None
+    format: Literal["webp", "avif", "jpeg", "png"] | None = None
     """The format to convert to: webp, avif, jpeg or png; None copies."""
-    quality: int = _QUALITY
+    quality: Annotated[int, Bounds(1, 100)] = _QUALITY
     """The quality of webp, avif and jpeg, 1 to 100; for a lossless webp, the effort to make it small; png has none.
     Colours have half the resolution of brightness (4:2:0), except in jpeg from 90 on and in avif at 100. A lossy webp
     always has 4:2:0."""
     lossless: bool = False
     """Write webp without loss: every pixel stays the same."""
-    max_pixels: int | None = None
+    max_pixels: Annotated[int | None, Bounds(1)] = None
     """The most pixels of an image, width times height; larger images are scaled down."""
-    max_side: int | None = None
+    max_side: Annotated[int | None, Bounds(1)] = None
     """The most pixels of the longer side; larger images are scaled down."""
-    bucket: int | None = None
+    bucket: Annotated[int | None, Bounds(1)] = None
     """The area of the training buckets, in pixels; an image is scaled down until it just fills its bucket."""
     background: str | None = None
     """A colour to put behind transparency, such as "white" or "#ffffff"; None keeps transparency, in jpeg it is white."""
-    min_side: int | None = None
+    min_side: Annotated[int | None, Bounds(1)] = None
     """The fewest pixels of the shorter side; smaller images are left out."""
-    max_ratio: float | None = None
+    max_ratio: Annotated[int | float | None, Bounds(1)] = None
     """The largest ratio of the longer side to the shorter; longer images are left out."""
-    animated: str = "first"
+    animated: Literal["first", "leave out"] = "first"
     """`first` takes the first picture of an animation when images are converted; `leave out` leaves animations out."""
-    check: str = "header"
+    check: Literal["header", "decode"] = "header"
     """`header` reads the structure of copied images; `decode` decodes them too."""
-    duplicates: str = "keep"
+    duplicates: Literal["keep", "drop"] = "keep"
     """`keep` exports images that are equal byte for byte, and counts them; `drop` leaves out all but one: your own
     image, or else the image of the lowest post id."""
 
     def __post_init__(self) -> None:
-        for name, choices in _CHOICES.items():
-            if getattr(self, name) not in choices:
-                names = ", ".join(filter(None, choices))
-                raise InputError(f"[image] {name} = {getattr(self, name)!r}; it must be one of {names}")
-        for name in _COUNTS:
-            value = getattr(self, name)
-            if value is not None and (type(value) is not int or value < 1):
-                raise InputError(f"[image] {name} = {value!r}; it must be a whole number above 0")
-        if type(self.quality) is not int or not 1 <= self.quality <= 100:
-            raise InputError(f"[image] quality = {self.quality!r}; it must be a whole number from 1 to 100")
-        self._check_types()
+        check_fields(self, "image")
+        if self.bucket is not None:
+            _sizes(self.bucket)  # raises if there are no buckets of this area
         if self.lossless and self.format not in ("webp", "png"):
-            raise InputError(f'[image] lossless needs format = "webp", but format is {self.format!r}')
+            raise InputError(f'image.lossless needs format = "webp", but image.format is {self.format!r}')
         if self.format is None and (self.max_pixels or self.max_side or self.bucket or self.background):
             raise InputError(
-                '[image] max_pixels, max_side, bucket and background need a format; add one, such as format = "webp"'
+                'image.max_pixels, max_side, bucket and background need a format; add one, such as format = "webp"'
             )
         if self.format is None and self.quality != _QUALITY:
             raise InputError(
-                f"[image] quality = {self.quality} needs a format, because copies stay unchanged; "
+                f"image.quality = {self.quality} needs a format, because copies stay unchanged; "
                 'add one, such as format = "webp", or leave quality out'
             )
         if self.background is not None:
             _colour(self.background)
-
-    def _check_types(self) -> None:
-        if type(self.lossless) is not bool:
-            raise InputError(f"[image] lossless = {self.lossless!r}; it must be true or false")
-        if self.bucket is not None:
-            _sizes(self.bucket)  # raises if there are no buckets of this area
-        if self.max_ratio is not None and (
-            type(self.max_ratio) not in (int, float) or not self.max_ratio >= 1
-        ):
-            raise InputError(f"[image] max_ratio = {self.max_ratio!r}; it must be a number of at least 1")
 
     @property
     def decodes(self) -> bool:
@@ -199,7 +175,7 @@ def image_format(value: ImageFormat | Mapping[str, Any] | None) -> ImageFormat:
     Raises:
         InputError: the table has an unknown key or an invalid value; the message names the key.
     """
-    return from_table(ImageFormat, value, "image")
+    return read_section(ImageFormat, value, "image")
 
 
 def _is_animated(header: ImageHeader, data: bytes) -> bool:
@@ -235,5 +211,5 @@ def _colour(name: str) -> None:
         ImageColor.getrgb(name)
     except (ValueError, AttributeError, TypeError):
         raise InputError(
-            f'[image] background = {name!r}; it must be a colour, such as "white" or "#ffffff"'
+            f'image.background = {toml(name)}; write a colour, such as "white" or "#ffffff"'
         ) from None

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from hakubooru.image.exif import ON_ITS_SIDE
+from hakubooru.image.header import ON_ITS_SIDE
 from hakubooru.image.kinds import BrokenImageError, Refusal
 from hakubooru.image.pillow import opened
 

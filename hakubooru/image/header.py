@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
-from hakubooru.image.exif import ON_ITS_SIDE, orientation
 from hakubooru.image.kinds import MOST_PIXELS, BrokenImageError, Refusal
 from hakubooru.image.pillow import opened
 
@@ -21,6 +20,17 @@ if TYPE_CHECKING:
 
 LARGEST_BYTES: Final = 256 * 2**20
 """The most bytes of an image file, several times Danbooru's own limit; larger members are not read."""
+ON_ITS_SIDE: Final = (5, 6, 7, 8)
+"""The orientations that swap width and height."""
+
+_ORIENTATION: Final = 0x0112
+_INTEGER_BYTES: Final = {1: 1, 3: 2, 4: 4}
+"""Bytes of a whole number, by the code of its type in TIFF."""
+_TIFF_ENTRIES: Final[dict[bytes, tuple[Literal["little", "big"], struct.Struct]]] = {
+    b"II*\0": ("little", struct.Struct("<HHI4s")),
+    b"MM\0*": ("big", struct.Struct(">HHI4s")),
+}
+"""Byte order and entry format of a directory, by the mark at its start; an entry is tag, type, count and value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +72,30 @@ def read_header(data: bytes) -> ImageHeader:
 
 def _turned(extension: str, width: int, height: int, exif: bytes) -> ImageHeader:
     """Return the header of an image that is stored with a width and height, and turned as its EXIF says."""
-    turn = orientation(exif)
+    turn = _orientation(exif)
     if turn in ON_ITS_SIDE:
         return ImageHeader(extension, height, width, turn, (width, height))
     return ImageHeader(extension, width, height, turn)
+
+
+def _orientation(exif: bytes) -> int:
+    """Return the orientation in an EXIF block, 1 to 8 (CIPA DC-008, 4.6.5); 1, upright, if it has no valid one.
+
+    Args:
+        exif: a TIFF structure, with or without `Exif` and two zeros before it.
+    """
+    exif = exif.removeprefix(b"Exif\0\0")
+    if exif[:4] not in _TIFF_ENTRIES:
+        return 1
+    order, entries = _TIFF_ENTRIES[exif[:4]]
+    at = int.from_bytes(exif[4:8], order) + 2
+    end = at + int.from_bytes(exif[at - 2 : at], order) * entries.size
+    length = len(exif[at:end]) // entries.size * entries.size  # the block may be cut off within an entry
+    for tag, kind, count, value in entries.iter_unpack(exif[at : at + length]):
+        if tag == _ORIENTATION and kind in _INTEGER_BYTES and count == 1:
+            turn = int.from_bytes(value[: _INTEGER_BYTES[kind]], order)
+            return turn if 1 <= turn <= 8 else 1
+    return 1
 
 
 def _format(data: bytes) -> tuple[str, _Measure]:

@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from hakubooru.files import replacing
-from hakubooru.image.names import StrangeNameError, post_id
-from hakubooru.image.remote import is_remote, read_index_of, read_ranges
-from hakubooru.image.spans import read_spans
+from hakubooru.image.layouts import StrangeNameError, is_remote, post_id
+from hakubooru.image.ranges import read_parts
 from hakubooru.image.tar import BLOCK, DamagedTarError, Member, image_of, parse_header, read_tar
 
 if TYPE_CHECKING:
@@ -120,6 +119,8 @@ def load_index(path: str, size: int | None = None) -> TarIndex | None:
         OSError: the index of a remote archive cannot be fetched, is damaged, or belongs to another archive.
     """
     if is_remote(path):
+        from hakubooru.image.remote import read_index_of  # noqa: PLC0415 - needed only for URLs
+
         try:
             parsed = _parse_json(read_index_of(path), size)
         except StaleIndexError as error:
@@ -179,8 +180,7 @@ def read_indexed(path: str, index: TarIndex, rows: Any) -> Iterator[tuple[Member
         zip(index.ids[rows].tolist(), index.offsets[rows].tolist(), index.sizes[rows].tolist(), strict=True)
     )
     spans = ((offset - BLOCK, offset + size) for _, offset, size in places)
-    parts: Iterator[bytes | memoryview] = (read_ranges if is_remote(path) else read_spans)(path, spans)
-    for row, (number, offset, size), part in zip(rows, places, parts, strict=True):
+    for row, (number, offset, size), part in zip(rows, places, _parts(path, spans), strict=True):
         try:
             member = parse_header(bytes(part[:BLOCK]), offset - BLOCK, offset + size)
         except DamagedTarError as error:
@@ -193,6 +193,14 @@ def read_indexed(path: str, index: TarIndex, rows: Any) -> Iterator[tuple[Member
             raise StaleIndexError(f"post {number} is not at byte {offset:,}, with {size:,} bytes")
         member.name = index.names.get(int(row), member.name)
         yield member, bytes(memoryview(part)[BLOCK:])
+
+
+def _parts(path: str, spans: Iterator[tuple[int, int]]) -> Iterator[bytes | memoryview]:
+    if not is_remote(path):
+        return read_parts(path, spans)
+    from hakubooru.image.remote import read_ranges  # noqa: PLC0415 - needed only for URLs
+
+    return read_ranges(path, spans)
 
 
 def _names_another(name: str, number: int) -> bool:

@@ -3,8 +3,8 @@
 An archive needs an index beside it (`0000.json` beside `0000.tar`). The index takes one request, and each image one
 more. So a few thousand images do not require a download of terabytes.
 
-Images that lie close together are fetched in one request, with the bytes between them. How close is measured once for
-each server, when many images of one archive are first wanted: the gap is the bytes that could be sent during a request.
+Images that lie close together are fetched in one request, with the bytes between them if these are few: at most a tenth
+of the bytes that are wanted.
 """
 
 from __future__ import annotations
@@ -15,11 +15,10 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
-from urllib.parse import urlsplit
 
 from hakubooru.errors import SourceError
-from hakubooru.image.names import TAR_NAME
-from hakubooru.image.spans import runs
+from hakubooru.image.layouts import TAR_NAME
+from hakubooru.image.ranges import runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,26 +36,10 @@ AT_ONCE: Final = 8
 
 _MOST: Final = 8 * 2**20
 """The most bytes of one request, unless a single image has more."""
-_FEW: Final = 16
-"""The fewest images of an archive for which requests are measured; fewer images are each fetched by itself."""
-_APART: Final = -1
-"""A gap by which every image is fetched by itself."""
-_LEAST_GAP: Final = 512
+_GAP: Final = 512
 """Bytes between two images that are always fetched rather than skipped: the padding of a tar."""
-_LARGEST_GAP: Final = 2**20
-"""The most bytes between two images that are fetched with them, however slow requests are: traffic costs money."""
-_SHORT: Final = 4096
-_LONG: Final = 2**20
-_SHORTS: Final = 3
-"""How many short requests are measured; the fastest counts, because the first also has to connect."""
-
-_gaps: Final[dict[tuple[str, str], int]] = {}
-"""The bytes that could be sent during a request, by scheme and host."""
-
-
-def is_remote(place: object) -> bool:
-    """Return whether a place of images is a URL."""
-    return "://" in str(place)
+_SHARE: Final = 0.1
+"""The most bytes between two images that are fetched with them, by the bytes of the second image."""
 
 
 def list_tars(url: str) -> Iterator[tuple[str, int]]:
@@ -117,9 +100,7 @@ def read_ranges(url: str, ranges: Iterator[tuple[int, int]]) -> Iterator[bytes]:
     def fetch(run: list[tuple[int, int]]) -> tuple[list[tuple[int, int]], bytes]:
         return run, _with_retries(partial(ask, run[0][0], run[-1][1]))
 
-    first = list(itertools.islice(ranges, _FEW))
-    gap = _gap(url, ask, first) if len(first) == _FEW else _APART
-    together = runs(itertools.chain(first, ranges), gap, _MOST)
+    together = runs(ranges, _MOST, gap=_GAP, share=_SHARE)
     with ThreadPoolExecutor(AT_ONCE) as pool:
         ahead = deque(pool.submit(fetch, run) for run in itertools.islice(together, AT_ONCE))
         try:
@@ -131,28 +112,6 @@ def read_ranges(url: str, ranges: Iterator[tuple[int, int]]) -> Iterator[bytes]:
                     yield data[start - begin : end - begin]
         finally:
             pool.shutdown(cancel_futures=True)
-
-
-def _gap(url: str, ask: Callable[[int, int], bytes], ranges: list[tuple[int, int]]) -> int:
-    """Return the most bytes between two ranges that are fetched with them; measured where the first ranges lie."""
-    server = urlsplit(url)[:2]
-    start, end = ranges[0][0], ranges[-1][1]
-    if server not in _gaps and end - start >= _LONG:  # fewer bytes take too little time to measure
-        _gaps[server] = _measured(ask, start)
-    return _gaps.get(server, _LEAST_GAP)
-
-
-def _measured(ask: Callable[[int, int], bytes], start: int) -> int:
-    def seconds(length: int) -> float:
-        begun = time.perf_counter()
-        ask(start, start + length)
-        return time.perf_counter() - begun
-
-    # The clock starts anew with each attempt, so failed attempts and the waits after them do not count.
-    request = min(_with_retries(partial(seconds, _SHORT)) for _ in range(_SHORTS))
-    byte = max(_with_retries(partial(seconds, _LONG)) - request, 1e-9) / (_LONG - _SHORT)
-    # While one request waits for its answer, the other requests go on.
-    return int(min(max(request / AT_ONCE / byte, _LEAST_GAP), _LARGEST_GAP))
 
 
 def _names_below(system: Any, url: str) -> list[str]:

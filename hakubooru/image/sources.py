@@ -21,19 +21,20 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from hakubooru.errors import SourceError
-from hakubooru.image.names import (
-    EVERYTHING,
+from hakubooru.image.layouts import (
+    LAYOUTS,
     TAR_NAME,
+    UNKNOWN,
     ArchiveName,
     Claim,
     StrangeNameError,
+    is_remote,
     natural,
     post_id,
     read_archive_name,
     storable,
     update_date,
 )
-from hakubooru.image.remote import is_remote, list_tars
 from hakubooru.image.tar import DamagedTarError, Member, read_tar
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def find_archives(
 
     The name of an archive decides which posts are looked for in it first, and whether it is an update. A name that
     disagrees with the first posts in the archive is ignored. Which posts an archive really holds is learned later, by
-    `holding`. Remote archives are not read here.
+    `holdings`. Remote archives are not read here.
 
     Args:
         roots: folders, searched at any depth, or tars, or URLs that fsspec can read, of tars with an index beside them
@@ -123,8 +124,9 @@ def find_archives(
     if not archives:
         places = ", ".join(str(root) for root in roots) or "no folder"
         raise SourceError(
-            f"no images were found in {places}; name a folder that holds tar archives (data-0123.tar, 0123.tar, "
-            "data-4.tar, 12000.tar), or files named ID.jpg, ID.png, ID.webp, ID.avif, at any depth"
+            f"no images were found in {places}; name a folder that holds tar archives ("
+            f"{', '.join(f'{layout.example}.tar' for layout in LAYOUTS)}), or files named ID.jpg, ID.png, ID.webp, "
+            "ID.avif, at any depth"
         )
     return _in_order(archives)
 
@@ -197,6 +199,8 @@ def _search(root: Path, number: int, skipped: str | None) -> Iterator[Archive]:
 
 
 def _search_remote(root: str, number: int) -> Iterator[Archive]:
+    from hakubooru.image.remote import list_tars  # noqa: PLC0415 - needed only for URLs
+
     above = tuple(root.rstrip("/").split("/")[-2:])
     for url, size in list_tars(root):
         name = url.removeprefix(root).lstrip("/") or url.rpartition("/")[2]
@@ -215,7 +219,7 @@ def _local(path: Path, name: str, number: int, above: tuple[str, ...], first: in
         posts = [first] if first is not None else _first_ids(str(path))
         is_believed = all(map(announced.claim.has, posts))
     if not is_believed:
-        announced = ArchiveName(EVERYTHING, 0, "unknown")
+        announced = UNKNOWN
     status = path.stat()
     # Time and size together: a tar that was written again can have its earlier size, and a copied tar any time.
     stamp = status.st_mtime_ns if is_folder else status.st_mtime_ns + status.st_size

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from hakubooru.image.names import StrangeNameError, post_id
+from hakubooru.image.layouts import StrangeNameError, post_id
 
 if TYPE_CHECKING:
     import io

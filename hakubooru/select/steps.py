@@ -1,302 +1,202 @@
-"""The steps that narrow, sample and order a selection; each returns a new selection and runs nothing."""
+"""The steps of a selection: frozen values that form a tree, each with its words as `str`."""
 
 from __future__ import annotations
 
-from numbers import Real
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal
 
-from hakubooru.errors import ExpressionError, InputError
-from hakubooru.select import ask
-from hakubooru.select.arguments import column as column_name
-from hakubooru.select.arguments import seed as whole_seed
-from hakubooru.select.arguments import share, whole
-from hakubooru.select.idfile import packed
-from hakubooru.select.orders import order_terms
-from hakubooru.select.predicate import check_columns, predicate
-from hakubooru.select.step import (
-    Among,
-    BestOfFamily,
-    Combined,
-    Everything,
-    Filtered,
-    Limited,
-    Ordered,
-    Sampled,
-    SampledPer,
-    SampledWeighted,
-    Shuffled,
-    Step,
-)
+from hakubooru.errors import InputError
+from hakubooru.nearest import nearest
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Iterable
+    from collections.abc import Iterator
 
-    from peewee import Node
+    from hakubooru.select.predicates import Condition, Predicate
 
-    from hakubooru.select.ask import Day, Ratio
-    from hakubooru.store.store import Store
+MEASURES: Final = ("score", "fav_count")
+"""The columns that can decide which post of a family is the best."""
+GROUPINGS: Final = ("character", "artist", "copyright", "rating", "year")
+"""The groups that `sample_per` can draw from."""
+WEIGHTS: Final = ("score", "fav_count", "up_score", "image_width", "image_height", "file_size")
+"""The columns that can be the weight of a post."""
 
 
-class Steps:
-    """The steps of a selection; `Selection` adds the results."""
+@dataclass(frozen=True)
+class Everything:
+    """All posts of the file."""
 
-    def __init__(self, database: Store, step: Step | None = None) -> None:
-        self.database = database
-        self.step: Step = step or Everything()
+    def __str__(self) -> str:
+        return "all posts"
 
-    def ids(self, low: int, high: int | None = None) -> Self:
-        """Keep posts with `low` <= id < `high`; without `high`, all from `low` on."""
-        return self.where(ask.ids(low, high))
 
-    def among(self, ids: Iterable[int] | os.PathLike[str] | str) -> Self:
-        """Keep posts whose ids are in a list, an array or a file. Ids without a post are ignored.
+@dataclass(frozen=True)
+class Filtered:
+    """The posts of a source that match a predicate."""
 
-        Args:
-            ids: a list of ids; a NumPy, pandas, Arrow or Polars array; a table with a column `id`; or the path of
-                a text file with one id a line, or of a Parquet file with a column `id`.
+    source: Step
+    predicate: Predicate
 
-        Raises:
-            InputError: the file cannot be read, or an entry is not an id.
-        """
-        return self._with(Among(self.step, packed(ids)))
+    def __str__(self) -> str:
+        return str(self.predicate)
 
-    def where(self, *conditions: Any) -> Self:
-        """Keep posts that match every condition, a predicate or a peewee expression: `.where(Post.score > 10)`.
 
-        Raises:
-            InputError: a condition is neither of the two, or uses a column of another table.
-        """
-        if not conditions:
-            raise InputError("where() needs a condition, such as where(Post.score > 10)")
-        selection = self
-        for condition in conditions:
-            if isinstance(condition, list | tuple | set):
-                raise InputError(
-                    "where() takes conditions, not a list of them: write where(a & b) if both must hold, "
-                    "where(a | b) if one must"
-                )
-            question = predicate(condition)
-            check_columns(question, "where()")
-            selection = selection._with(Filtered(selection.step, question))
-        return selection
+@dataclass(frozen=True)
+class Among:
+    """The posts of a source whose ids are in a list, stored as ascending little-endian int64."""
 
-    def tagged(
-        self,
-        *tags: str | Iterable[str],
-        all: Iterable[str] = (),
-        any: Iterable[str] = (),
-        none: Iterable[str] = (),
-    ) -> Self:
-        """Keep posts that have every tag of `tags` and `all`, at least one of `any`, and no tag of `none`."""
-        return self.where(ask.tagged(*tags, all=all, any=any, none=none))
+    source: Step
+    ids: bytes
 
-    def rating(self, *ratings: str | Iterable[str]) -> Self:
-        """Keep posts with one of these ratings, by name or first letter: `.rating("general", "s")`."""
-        return self.where(ask.rating(*ratings))
+    def __str__(self) -> str:
+        return f"among {len(self.ids) // 8:,} ids"
 
-    def score(self, *, min: int | None = None, max: int | None = None) -> Self:
-        """Keep posts with a score from `min` to `max`, both included."""
-        return self.where(ask.score(min=min, max=max))
 
-    def fav_count(self, *, min: int | None = None, max: int | None = None) -> Self:
-        """Keep posts with `min` to `max` favourites, both included."""
-        return self.where(ask.fav_count(min=min, max=max))
+@dataclass(frozen=True)
+class Sampled:
+    """A sample of `size` posts of a source, or of a fraction of them (0 to 1)."""
 
-    def date(self, *, min: Day | None = None, max: Day | None = None) -> Self:
-        """Keep posts created in a range of years, months or days, both ends included: `.date(min=2019, max="2023-05")`."""
-        return self.where(ask.date(min=min, max=max))
+    source: Step
+    size: int | float
+    seed: int
 
-    def size(
-        self,
-        *,
-        min_width: int | None = None,
-        max_width: int | None = None,
-        min_height: int | None = None,
-        max_height: int | None = None,
-        min_area: int | None = None,
-        max_area: int | None = None,
-        min_ratio: Ratio | None = None,
-        max_ratio: Ratio | None = None,
-    ) -> Self:
-        """Keep posts by width, height and area in pixels, and by aspect ratio (width:height); all ends are included."""
-        ranges = {name: value for name, value in locals().items() if name != "self"}
-        return self.where(ask.size(**ranges))
+    def __str__(self) -> str:
+        size = f"{self.size:,}" if isinstance(self.size, int) else f"{self.size:.6g} of them"
+        return f"sample of {size}, seed {self.seed}"
 
-    def file_type(self, *types: str | Iterable[str]) -> Self:
-        """Keep posts whose file has one of these extensions: `.file_type("jpg", "png")`."""
-        return self.where(ask.file_type(*types))
 
-    def tag_count(self, type: str | None = None, *, min: int | None = None, max: int | None = None) -> Self:
-        """Keep posts with `min` to `max` tags, both included; with `type`, only tags of that type count."""
-        return self.where(ask.tag_count(type, min=min, max=max))
+@dataclass(frozen=True)
+class SampledPer:
+    """A sample of at most `at_most` posts of each group of a source."""
 
-    def tag_popularity(
-        self, type: str | None = None, *, min: int | None = None, max: int | None = None
-    ) -> Self:
-        """Keep posts with a tag that `min` to `max` posts of the file have: `.tag_popularity("artist", min=50)`."""
-        return self.where(ask.tag_popularity(type, min=min, max=max))
+    source: Step
+    by: str
+    at_most: int
+    seed: int
+    strict: bool = False
 
-    def artist(self, *tags: str | Iterable[str]) -> Self:
-        """Keep posts by one of these artists. Results raise `InputError` if a tag is not an artist tag."""
-        return self.where(ask.artist(*tags))
+    def __post_init__(self) -> None:
+        if self.by not in GROUPINGS:
+            raise InputError(f"sample_per() cannot group by {self.by!r}; {nearest(self.by, GROUPINGS)}")
+        if self.at_most < 0:
+            raise InputError(f"sample_per() takes at_most= of 0 or more, not {self.at_most}")
 
-    def character(self, *tags: str | Iterable[str]) -> Self:
-        """Keep posts with one of these characters. Results raise `InputError` if a tag is not a character tag."""
-        return self.where(ask.character(*tags))
+    def __str__(self) -> str:
+        bound = "strictly at most" if self.strict else "at most"
+        return f"sample of {bound} {self.at_most:,} per {self.by}, seed {self.seed}"
 
-    def copyright(self, *tags: str | Iterable[str]) -> Self:
-        """Keep posts of one of these works. Results raise `InputError` if a tag is not a copyright tag."""
-        return self.where(ask.copyright(*tags))
 
-    def only_parents(self) -> Self:
-        """Keep posts that have children: other posts are versions of them."""
-        return self.where(ask.parent())
+@dataclass(frozen=True)
+class SampledWeighted:
+    """A sample of `size` posts of a source, in which a post's weight is a column."""
 
-    def only_children(self) -> Self:
-        """Keep posts that have a parent: they are versions of another post."""
-        return self.where(ask.child())
+    source: Step
+    column: str
+    size: int
+    seed: int
 
-    def best_of_family(self, by: str = "score") -> Self:
-        """Keep the best post of each family: the one with the highest `score` or `fav_count`.
-
-        A family is all posts that parents and children connect in the whole file, also through posts that are not
-        in this selection. If several are equally good, the oldest is kept.
-
-        Raises:
-            InputError: `by` is neither "score" nor "fav_count".
-        """
-        return self._with(BestOfFamily(self.step, column_name(by)))
-
-    def without_deleted(self) -> Self:
-        """Keep posts that are not deleted."""
-        return self.where(~ask.deleted())
-
-    def without_banned(self) -> Self:
-        """Keep posts that are not banned (hidden at the request of their artist)."""
-        return self.where(~ask.banned())
-
-    def without_gold(self) -> Self:
-        """Keep posts that are not limited to Gold accounts."""
-        return self.where(~ask.gold())
-
-    def with_image(self, *, gif: bool = False) -> Self:
-        """Keep posts with a visible image: a jpg, png, webp or avif, and with `gif=True` a gif too."""
-        return self.where(ask.with_image(gif=gif))
-
-    def sample(self, n: int | None = None, *, fraction: float | None = None, seed: int) -> Self:
-        """Draw a random sample that depends only on ids and seed (see `hakubooru.select.sampling`).
-
-        Args:
-            n: how many posts to draw.
-            fraction: in place of `n`, the part of the posts to draw, 0 to 1, rounded to the nearest post.
-            seed: any whole number. Another seed gives another sample.
-
-        Raises:
-            InputError: both or neither of `n` and `fraction` are given, one is out of range, or `n` or `seed` is
-                not a whole number.
-        """
-        if (n is None) == (fraction is None):
+    def __post_init__(self) -> None:
+        if self.column not in WEIGHTS:
             raise InputError(
-                "sample() takes either a number of posts or fraction=: write sample(100, seed=1) or "
-                "sample(fraction=0.5, seed=1)"
+                f"sample_weighted() cannot weigh posts by {self.column!r}; {nearest(self.column, WEIGHTS)}"
             )
-        if fraction is not None:
-            return self._with(Sampled(self.step, share(fraction, "sample()"), whole_seed(seed, "sample()")))
-        is_share = isinstance(n, Real) and not isinstance(n, bool) and 0 <= n <= 1
-        mend = f"for a part of them write fraction={float(n or 0):g}" if is_share else "round it first"
-        size = whole(n, "sample()", mend=mend)
-        if size < 0:
-            raise InputError(f"sample() takes 0 posts or more, not {size}")
-        return self._with(Sampled(self.step, size, whole_seed(seed, "sample()")))
+        if self.size < 0:
+            raise InputError(f"sample_weighted() takes 0 posts or more, not {self.size}")
 
-    def sample_per(self, by: str, *, at_most: int, seed: int) -> Self:
-        """Draw at most `at_most` posts of each group: `.sample_per("character", at_most=200, seed=1)`.
+    def __str__(self) -> str:
+        return f"sample of {self.size:,} weighted by {self.column}, seed {self.seed}"
 
-        The sample depends only on ids and seed. A post with several characters is drawn for each of them; it is
-        kept if one of these samples has it. A post without a character is left out.
 
-        Args:
-            by: what the groups are: character, artist, copyright, rating or year.
-            at_most: how many posts to draw from a group.
-            seed: any whole number. Another seed gives another sample.
+@dataclass(frozen=True)
+class Combined:
+    """The union, intersection or difference of two sets of posts."""
 
-        Raises:
-            InputError: posts cannot be grouped by `by`, or `at_most` is negative.
-        """
-        most = whole(at_most, "sample_per(at_most=)")
-        return self._with(SampledPer(self.step, by, most, whole_seed(seed, "sample_per()")))
+    operator: Literal["|", "&", "-"]
+    left: Step
+    right: Step
 
-    def sample_weighted(self, column: str, n: int, *, seed: int) -> Self:
-        """Draw a sample without replacement in which a column is the weight of a post.
+    def __str__(self) -> str:
+        return {"|": "together", "&": "in both", "-": "without the second"}[self.operator]
 
-        The sample depends only on ids, weights and seed (see `hakubooru.select.sampling`). Posts of weight 0 are
-        never drawn. A negative weight raises `InputError` when you ask for a result.
 
-        Args:
-            column: the weight: score, fav_count, up_score, image_width, image_height or file_size.
-            n: how many posts to draw.
-            seed: any whole number. Another seed gives another sample.
+@dataclass(frozen=True)
+class Ordered:
+    """The posts of a source, sorted by SQL terms."""
 
-        Raises:
-            InputError: `column` cannot be a weight, or `n` is negative.
-        """
-        size = whole(n, "sample_weighted()", mend="it has no fraction=: multiply .count() yourself")
-        return self._with(
-            SampledWeighted(self.step, column_name(column), size, whole_seed(seed, "sample_weighted()"))
-        )
+    source: Step
+    terms: tuple[Condition, ...]
 
-    def order_by(self, *terms: str | Node | Iterable[str | Node]) -> Self:
-        """Sort the posts by columns: `.order_by("rating", "-score")`, or `.order_by(Post.score.desc())`.
+    def __str__(self) -> str:
+        return f"in order of {', '.join(map(str, self.terms))}"
 
-        `-` before a name means descending. Posts with equal values are sorted by id, descending if the last term is.
 
-        Raises:
-            InputError: no term is given, or posts have no column of that name.
-        """
-        return self._with(Ordered(self.step, order_terms(terms)))
+@dataclass(frozen=True)
+class Shuffled:
+    """The posts of a source, sorted by their sampling keys."""
 
-    def shuffle(self, *, seed: int) -> Self:
-        """Put the posts in a random order that depends only on ids and seed; its first n posts are a sample of n."""
-        return self._with(Shuffled(self.step, whole_seed(seed, "shuffle()")))
+    source: Step
+    seed: int
 
-    def limit(self, count: int) -> Self:
-        """Keep the first `count` posts, in the selection's order.
+    def __str__(self) -> str:
+        return f"shuffled, seed {self.seed}"
 
-        Raises:
-            InputError: `count` is negative, or not a whole number.
-        """
-        count = whole(count, "limit()", mend="for a part of the posts write .sample(fraction=0.5, seed=1)")
-        if count < 0:
-            raise InputError(f"limit() takes 0 posts or more, not {count}")
-        return self._with(Limited(self.step, count))
 
-    def __bool__(self) -> NoReturn:
-        raise ExpressionError(
-            "a selection is neither true nor false: write a & b for `a and b`, a | b for `a or b`, a - b for "
-            "`a and not b`, and selection.count() > 0 to ask whether it has posts"
-        )
+@dataclass(frozen=True)
+class Limited:
+    """The first `count` posts of a source."""
 
-    def __or__(self, other: Self) -> Self:
-        return self._combined("|", other)
+    source: Step
+    count: int
 
-    def __and__(self, other: Self) -> Self:
-        return self._combined("&", other)
+    def __str__(self) -> str:
+        return f"the first {self.count:,}"
 
-    def __sub__(self, other: Self) -> Self:
-        return self._combined("-", other)
 
-    def _with(self, step: Step) -> Self:
-        return type(self)(self.database, step)
+@dataclass(frozen=True)
+class BestOfFamily:
+    """The best post of each family in a source, by a column."""
 
-    def _combined(self, operator: Literal["|", "&", "-"], other: Self) -> Self:
-        if not isinstance(other, Steps):
+    source: Step
+    by: str
+
+    def __post_init__(self) -> None:
+        if self.by not in MEASURES:
             raise InputError(
-                f"{operator} combines two selections, and {other!r} is not one: write a filter as .where(…)"
+                f"best_of_family() compares posts by {' or '.join(MEASURES)}, not by {self.by!r}"
             )
-        if other.database is not self.database:
-            raise InputError(
-                f"selections of two databases cannot be combined ({self.database.path} and {other.database.path}): "
-                "take both from the same open database"
-            )
-        return self._with(Combined(operator, self.step, other.step))
+
+    def __str__(self) -> str:
+        return f"best of each family by {self.by}"
+
+
+Narrowing = Sampled | SampledPer | SampledWeighted | Shuffled | Limited | BestOfFamily
+"""The steps with one source for which a post's own columns are not enough."""
+Step = Everything | Filtered | Among | Combined | Ordered | Narrowing
+
+
+def sources(step: Step) -> tuple[Step, ...]:
+    """The source steps of a step: none, one, or the two sides of a combination."""
+    match step:
+        case Everything():
+            return ()
+        case Combined(_, left, right):
+            return left, right
+        case _:
+            return (step.source,)
+
+
+def walk(step: Step) -> Iterator[Step]:
+    """Iterate over a step and all its sources, sources first."""
+    for source in sources(step):
+        yield from walk(source)
+    yield step
+
+
+def describe(step: Step) -> str:
+    """Describe the steps of a selection in words, on one line."""
+    match step:
+        case Everything():
+            return str(step)
+        case Combined(operator, left, right):
+            return f"({describe(left)}) {operator} ({describe(right)})"
+        case _:
+            return f"{describe(step.source)}, {step}"

@@ -24,7 +24,7 @@ TAG_TYPES: Final = ("general", "artist", "character", "copyright", "meta")
 """The names of `tag.type`; the file stores the index of a name (Danbooru's own numbers differ)."""
 
 EXTENSIONS: Final = ("jpg", "png", "gif", "webp", "avif", "mp4", "webm", "zip", "swf")
-"""The file extensions that columns in memory store as a number: their index in this tuple."""
+"""The values of `post.file_ext` that Danbooru has."""
 
 
 def enum_number(names: Sequence[str], value: str | int) -> int:

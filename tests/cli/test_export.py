@@ -171,9 +171,9 @@ def test_a_recipe_says_in_which_form_it_is_written(posts):
     ("line", "message"),
     [
         ('snik = "folder"', "[output] has no key 'snik'; did you mean 'sink'?"),
-        ('sink = "web_dataset"', "[output] sink = 'web_dataset'; did you mean 'webdataset'?"),
-        ("shard_bytes = 0", "[output] shard_bytes = 0; it must be a whole number above 0"),
-        ("shard_images = 1.5", "[output] shard_images = 1.5; it must be a whole number above 0"),
+        ('sink = "web_dataset"', "output.sink = \"web_dataset\"; did you mean 'webdataset'?"),
+        ("shard_bytes = 0", "output.shard_bytes = 0; write a whole number of at least 1"),
+        ("shard_images = 1.5", "output.shard_images = 1.5; write a whole number of at least 1"),
     ],
 )
 def test_a_wrong_form_is_told(posts, line, message):

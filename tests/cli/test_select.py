@@ -7,7 +7,7 @@ from click.testing import CliRunner
 from pyarrow import parquet
 
 import hakubooru as hb
-from hakubooru.select.idfile import read_ids
+from hakubooru.select.id_lists import read_ids
 from hakubooru_cli.main import cli
 from whole_command import call
 

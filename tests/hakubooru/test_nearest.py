@@ -4,7 +4,7 @@ import pytest
 
 import hakubooru as hb
 from hakubooru.nearest import closest, nearest
-from hakubooru.select.table import COLUMNS
+from hakubooru.results.tables import COLUMNS
 
 
 @pytest.mark.parametrize(

@@ -136,7 +136,7 @@ def test_every_key_is_documented(file):
     ("override", "message"),
     [
         ("optimizer.lrr=1", "[optimizer] has no key 'lrr'; did you mean 'lr'?"),
-        ("optimiser.lr=1", "the configuration has no key 'optimiser'; did you mean 'optimizer'?"),
+        ("optimiser.lr=1", "the file has no key 'optimiser'; did you mean 'optimizer'?"),
         ("optimizer.name=lion8bitt", "did you mean 'lion8bit'?"),
         ("optimizer.lr=0", "optimizer.lr is 0.0; write a learning rate above 0"),
         ("optimizer.lr=nan", "optimizer.lr = nan; write a number"),
@@ -163,7 +163,7 @@ def test_every_key_is_documented(file):
         ("captions.tags=all", "there are: tail, general"),
         ("data.0.loss_weight=-1", "data.loss_weight is -1.0; it must be above 0"),
         ("cache.text=x", "set text.train = false"),
-        ("captions.drop_tags=15", "a rate must be from 0 to 1"),
+        ("captions.drop_tags=15", "captions.drop_tags = 15.0; write a number from 0 to 1"),
         ("text.tokens=77", "there are: 75, 150, 225"),
         ("lokr.factors={Attention=0}", "lokr.factors.Attention is 0; write a whole number from 1 on"),
         ("lokr.preset=full", "there are: epsilon, attention"),

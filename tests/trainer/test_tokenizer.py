@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hakubooru.caption.limit import token_counter
+from hakubooru.caption.text import token_counter
 from hakubooru.errors import ModelError
 from hakubooru_trainer import text
 from hakubooru_trainer.config.options import ModelOptions

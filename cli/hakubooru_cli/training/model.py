@@ -25,8 +25,7 @@ def tiny_model(folder: Path, *, seed: int) -> None:
 
     The folder has diffusers' layout. DIR/tiny.safetensors is the same model as a single file.
     """
-    from hakubooru_trainer.config import paths  # noqa: PLC0415 - torch takes seconds
-    from hakubooru_trainer.config.problems import Problems  # noqa: PLC0415
+    from hakubooru_trainer.config import Problems, paths  # noqa: PLC0415 - torch takes seconds
 
     problems = Problems()
     paths.check_new_folder(folder, problems)
@@ -45,8 +44,7 @@ def tiny_model(folder: Path, *, seed: int) -> None:
 @click.option("--out", metavar="FILE", type=_path, required=True, help="The new checkpoint.")
 def merge(*, base: Path, lokr: Path, scale: float, precision: str | None, out: Path) -> None:
     """Merge a LoKr into the weights of a checkpoint."""
-    from hakubooru_trainer.config import paths  # noqa: PLC0415 - only training commands need it
-    from hakubooru_trainer.config.problems import Problems  # noqa: PLC0415
+    from hakubooru_trainer.config import Problems, paths  # noqa: PLC0415 - torch takes seconds
 
     problems = Problems()
     for path in (base, lokr):
@@ -84,8 +82,7 @@ def combine(formula: str, *, models: tuple[str, ...], precision: str | None, out
         if not mark or name.strip() in files:
             raise InputError(f"--model {model}: write NAME=FILE, once for each name")
         files[name.strip()] = Path(path)
-    from hakubooru_trainer.config import paths  # noqa: PLC0415 - only training commands need it
-    from hakubooru_trainer.config.problems import Problems  # noqa: PLC0415
+    from hakubooru_trainer.config import Problems, paths  # noqa: PLC0415 - torch takes seconds
 
     problems = Problems()
     for file in files.values():
@@ -161,9 +158,8 @@ def sample(
         and int(width) % 8 == int(height) % 8 == 0 < int(width) * int(height)
     ):
         raise InputError(f"--size {size}: write WxH, both multiples of 8, such as 832x1216")
-    from hakubooru_trainer.config import paths  # noqa: PLC0415 - only training commands need it
+    from hakubooru_trainer.config import Problems, paths  # noqa: PLC0415 - torch takes seconds
     from hakubooru_trainer.config.options import ModelOptions  # noqa: PLC0415
-    from hakubooru_trainer.config.problems import Problems  # noqa: PLC0415
 
     options = ModelOptions(path=str(model), config=config, tokenizers=tokenizers)
     problems = Problems()

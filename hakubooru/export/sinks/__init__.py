@@ -1,36 +1,24 @@
-"""Sinks write pairs of image and caption: as pairs of files, as files with a list, in shards, or captions alone."""
+"""Sinks write pairs of image and caption in one form; each module of this package is the sink of its name."""
 
 from __future__ import annotations
 
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Final
 
-from hakubooru.export.sinks.base import STATE, Sink, Writer, beside, place
-from hakubooru.export.sinks.folder import CaptionsSink, FolderSink
-from hakubooru.export.sinks.listed import ImageFolderSink, KohyaJsonSink, KohyaRelativeSink
-from hakubooru.export.sinks.memory import MemorySink
-from hakubooru.export.sinks.webdataset import WebDatasetSink
-
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from hakubooru.export.sink import Sink
 
-SINKS: Final[dict[str, Callable[[str], Sink]]] = {
-    sink.name: sink
-    for sink in (FolderSink, WebDatasetSink, ImageFolderSink, KohyaJsonSink, KohyaRelativeSink, CaptionsSink)
-}
-"""The sinks by name; call one with the export's folder."""
+SINKS: Final = tuple(module.name.replace("_", "-") for module in iter_modules(__path__))
+"""The names of the sinks."""
 
-__all__ = [
-    "SINKS",
-    "STATE",
-    "CaptionsSink",
-    "FolderSink",
-    "ImageFolderSink",
-    "KohyaJsonSink",
-    "KohyaRelativeSink",
-    "MemorySink",
-    "Sink",
-    "WebDatasetSink",
-    "Writer",
-    "beside",
-    "place",
-]
+
+def sink_class(name: str) -> type[Sink]:
+    """Return the class of a sink; its module is loaded now.
+
+    Args:
+        name: one of `SINKS`.
+    """
+    module = import_module(f"{__name__}.{name.replace('-', '_')}")
+    classes = (value for value in vars(module).values() if isinstance(value, type))
+    return next(value for value in classes if vars(value).get("name") == name)

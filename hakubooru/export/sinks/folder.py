@@ -1,4 +1,4 @@
-"""The sinks `folder` and `captions`: files in subfolders."""
+"""The sink `folder`: pairs of files in subfolders."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from hakubooru.export.sinks.base import STATE, Sink, Writer, beside
+from hakubooru.export.pairs import STATE, beside
+from hakubooru.export.sink import Sink, Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from hakubooru.export.records import Pair
+    from hakubooru.export.pairs import Pair
 
 
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
@@ -25,14 +24,11 @@ class FolderSink(Sink):
     """Writes pairs of files, `ID.webp` and `ID.txt`, into subfolders by id % 1000."""
 
     name = "folder"
+    summary = "pairs of files"
     writes_captions = True
 
-    def __init__(self, out: str) -> None:
-        self.out = out
-
-    def writer(self, archive: str) -> Writer:
-        """Return a writer into the subfolders; the archive's name is not used."""
-        del archive
+    def writer(self) -> Writer:
+        """Return a writer into the subfolders."""
         return _FolderWriter(self.out, writes_captions=self.writes_captions)
 
     def holds(self, pair: Pair) -> bool:
@@ -56,17 +52,6 @@ class FolderSink(Sink):
         Path(beside(str(path))).unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             path.parent.rmdir()
-
-    def finish(self, pairs: Iterator[Pair]) -> None:
-        """Write nothing: pairs of files need no list."""
-
-
-class CaptionsSink(FolderSink):
-    """Writes captions without images, `ID.txt`, into subfolders by id % 1000."""
-
-    name = "captions"
-    needs_images = False
-    writes_captions = False
 
 
 def empty_part(out: str) -> None:

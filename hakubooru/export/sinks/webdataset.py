@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 import os
-import re
 import uuid
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING
 
-from hakubooru.export.sinks.base import STATE, Sink, Writer
+from hakubooru.export.pairs import STATE
+from hakubooru.export.shards import SHARDS, SPOOL, ShardFile, cut, file_of, finish_moves
+from hakubooru.export.sink import Sink, Writer
 from hakubooru.export.sinks.folder import empty_part
-from hakubooru.image.tar import BLOCK, file_header
+from hakubooru.image.tar import BLOCK
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from hakubooru.export.records import Pair
-
-SHARDS: Final = "shards"
-"""Folder of the shards in an export."""
-SPOOL: Final = f"{STATE}/spool"
-"""Folder of files that hold pairs until they move into shards."""
-SHARD: Final = re.compile(rf"{SHARDS}/(?:\d{{5,}}|[\w-]*-[0-9a-f]{{8}}-\d{{3,}})\.tar", re.ASCII)
-"""Matches the paths of shards; the second form is that of earlier versions."""
-SHARD_IMAGES: Final = 10_000
-SHARD_BYTES: Final = 10**9
-_BUFFER: Final = 2**20
-_TAR: Final = ".tar"
+    from hakubooru.export.journal import Journal
+    from hakubooru.export.pairs import Pair
 
 
 class WebDatasetSink(Sink):
@@ -39,17 +28,12 @@ class WebDatasetSink(Sink):
     """
 
     name = "webdataset"
+    summary = "shards"
     has_shards = True
     keeps_images = True
 
-    def __init__(self, out: str, images: int = SHARD_IMAGES, bytes: int = SHARD_BYTES) -> None:
-        self.out = out
-        self.images = images
-        self.bytes = bytes
-
-    def writer(self, archive: str) -> Writer:
+    def writer(self) -> Writer:
         """Return a writer into a new file of the spool."""
-        del archive
         return _SpoolWriter(self.out)
 
     def holds(self, pair: Pair) -> bool:
@@ -66,46 +50,22 @@ class WebDatasetSink(Sink):
     def remove(self, pair: Pair) -> None:
         """Do nothing: `cut` writes a shard again if it holds more than its pairs."""
 
-    def finish(self, pairs: Iterator[Pair]) -> None:
-        """Write nothing: shards need no list."""
+    def recover(self, journal: Journal) -> None:
+        """Finish the renames of shards that a killed run had recorded."""
+        finish_moves(Path(self.out), journal)
 
+    def arrange(self, journal: Journal) -> list[int]:
+        """Move all pairs into shards; return the pairs whose image is lost."""
+        return cut(Path(self.out), journal, self)
 
-class ShardFile:
-    """Writes pairs to a tar, one after the other; used in a `with` statement."""
-
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("wb", buffering=_BUFFER)
-
-    def add(self, member: str, image: bytes, caption: bytes) -> int:
-        """Write a pair; return the offset of the image's first byte."""
-        at = self._write(member, image)
-        self._write(f"{member.rpartition('.')[0]}.txt", caption)
-        return at
-
-    def end(self, *, is_durable: bool) -> None:
-        """Write the end mark; with `is_durable`, wait until the file has reached the disk."""
-        self._file.write(bytes(2 * BLOCK))
-        self._file.flush()
-        if is_durable:
-            os.fsync(self._file.fileno())
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._file.close()
-
-    def _write(self, name: str, data: bytes) -> int:
-        self._file.write(file_header(name, len(data)))
-        at = self._file.tell()
-        self._file.write(data)
-        self._file.write(bytes(-len(data) % BLOCK))
-        return at
+    def is_durable(self, pair: Pair) -> bool:
+        """Return whether a pair lies in a shard, not in the spool: shards reach the disk before they are recorded."""
+        return not pair.path.startswith(SPOOL)
 
 
 class _SpoolWriter(Writer):
     def __init__(self, out: str) -> None:
-        self.name = f"{uuid.uuid4().hex}{_TAR}"
+        self.name = f"{uuid.uuid4().hex}.tar"
         self.part = Path(out, STATE, "part", self.name)
         self.path = Path(out, SPOOL, self.name)
         self.file = ShardFile(self.part)
@@ -129,16 +89,6 @@ class _SpoolWriter(Writer):
             os.replace(self.part, self.path)  # noqa: PTH105 - Path.replace reads as a change of text
         else:
             self.part.unlink()
-
-
-def shard_name(number: int) -> str:
-    """Return the path of a shard by its number."""
-    return f"{SHARDS}/{number:05d}{_TAR}"
-
-
-def file_of(path: str) -> str:
-    """Return the file that a pair lies in, a shard or a file of the spool, by the pair's path."""
-    return path[: path.index(f"{_TAR}/") + len(_TAR)]
 
 
 @cache

@@ -240,10 +240,13 @@ def test_free_text_belongs_to_no_part():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: CaptionChange(drop_tags=1.5), r"`drop_tags` is 1.5; a rate must be from 0 to 1"),
-        (lambda: CaptionChange(drop_caption=-1), r"`drop_caption` is -1"),
-        (lambda: CaptionChange(drop_parts={"artist": 2}), r"`drop_parts.artist` is 2"),
-        (lambda: CaptionChange(drop_parts={"artists": 0.1}), r"`drop_parts` has 'artists'"),
+        (lambda: CaptionChange(drop_tags=1.5), r"captions.drop_tags = 1.5; write a number from 0 to 1"),
+        (lambda: CaptionChange(drop_caption=-1), r"captions.drop_caption = -1.0; write a number"),
+        (lambda: CaptionChange(drop_parts={"artist": 2}), r"captions.drop_parts.artist = 2; write a number"),
+        (
+            lambda: CaptionChange(drop_parts={"artists": 0.1}),
+            r"captions.drop_parts has no part .artists.; did you mean .artist.",
+        ),
         (lambda: CaptionChange(drop_parts={"artist": 0.1})("a", 1), r"`drop_parts` needs the parts"),
         (lambda: CaptionChange(separator=""), r'write the text between two tags, such as ", "'),
         (

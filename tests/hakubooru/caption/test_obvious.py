@@ -14,7 +14,7 @@ import hakubooru as hb
 from hakubooru.caption import Captioner, CaptionFormat, TagLists
 from hakubooru.caption.format import LABEL_PARTS, TAG_PARTS
 from hakubooru.caption.labels import date_label, quality_label, upload_year
-from hakubooru.caption.tagwords import KAOMOJI, PEOPLE
+from hakubooru.caption.words import KAOMOJI, PEOPLE
 from hakubooru.store.schema import RATINGS
 
 from .conftest import write_posts

@@ -103,7 +103,7 @@ def test_a_wrong_place_is_told_before_anything_is_read(posts, tmp_path, name, er
 
 def test_lines_of_text_take_no_line_ends(posts, tmp_path):
     shape = {"base": "webui", "after": "one\ntwo"}
-    with pytest.raises(CaptionFormatError, match=r"`after` has a line end"):
+    with pytest.raises(CaptionFormatError, match=r"caption\.after has a line end"):
         posts.captions(shape).write(tmp_path / "captions.txt")
     posts.captions(shape).write(tmp_path / "captions.jsonl")
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import hakubooru as hb
 from booru import post_row, tracing, write
 from hakubooru import Tag
-from hakubooru.engine.groups import Smallest, sample_per
+from hakubooru.engine.groups import Smallest, sample_per, with_room
 from hakubooru.engine.optimize import optimize
 from hakubooru.errors import InputError
 from hakubooru.select.sampling import keys
@@ -84,6 +84,39 @@ def test_takes_the_smallest_keys_of_each_group(db, by, at_most, few):
         ids = sample_per(db, source.to_ids(), by, at_most, 3, few=few)
         assert ids.tolist() == expected(db, source, by, at_most, 3)
         assert ids.dtype == np.int64
+
+
+def one_by_one(groups, at_most):
+    """The posts that are taken one after the other, each if all of its groups have room."""
+    counts, taken = defaultdict(int), []
+    for post, its_groups in groups.items():
+        if its_groups and all(counts[group] < at_most for group in its_groups):
+            taken.append(post)
+            for group in its_groups:
+                counts[group] += 1
+    return taken
+
+
+@pytest.mark.parametrize("by", ["character", "artist", "rating", "year"])
+@pytest.mark.parametrize("at_most", [0, 1, 7, 1000])
+def test_a_strict_bound_holds_for_every_group(db, by, at_most):
+    ids = db.posts.sample(200, seed=4).sample_per(by, at_most=at_most, seed=3, strict=True).to_ids().tolist()
+    source = db.posts.sample(200, seed=4).to_ids()
+    groups = members(db, by)
+    in_order = sorted(
+        source.tolist(), key=dict(zip(source.tolist(), keys(source, 3).tolist(), strict=True)).get
+    )
+    of_post = {post: {name for name, posts in groups.items() if post in posts} for post in in_order}
+    assert ids == sorted(one_by_one(of_post, at_most))
+    assert all(len(posts & set(ids)) <= at_most for posts in groups.values())
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.sets(st.integers(0, 5), max_size=4), max_size=30), st.integers(0, 6), st.integers(1, 7))
+def test_posts_are_taken_in_rounds_as_one_by_one(groups, at_most, posts_a_round):
+    pairs = [rank << 32 | group for rank, its_groups in enumerate(groups) for group in its_groups]
+    taken = with_room(np.array(pairs, np.int64), at_most, posts_a_round=posts_a_round)
+    assert taken.tolist() == one_by_one(dict(enumerate(groups)), at_most)
 
 
 @settings(max_examples=50, deadline=None)
@@ -160,6 +193,8 @@ def test_shows_itself(db):
     assert repr(db.posts.sample_per("artist", at_most=1000, seed=2)).endswith(
         "sample of at most 1,000 per artist, seed 2>"
     )
+    strict = db.posts.sample_per("artist", at_most=5, seed=2, strict=True)
+    assert repr(strict).endswith("sample of strictly at most 5 per artist, seed 2>")
     assert repr(db.posts.sample_weighted("score", 1000, seed=2)).endswith(
         "sample of 1,000 weighted by score, seed 2>"
     )

@@ -16,8 +16,7 @@ from booru import write_random
 from hakubooru import Post
 from hakubooru.engine.columns import DATES, NUMBERS, TRAITS, FileColumns
 from hakubooru.engine.masks import LeftToSQLiteError, truth
-from hakubooru.select import ask
-from hakubooru.select.predicate import predicate
+from hakubooru.select.predicates import predicate
 
 numbers = st.integers(-10, 210) | st.floats(-10, 210).map(lambda number: round(number, 1))
 plain = st.sampled_from(
@@ -43,7 +42,7 @@ leaves = st.one_of(
     st.builds(Post.file_ext.in_, st.lists(st.sampled_from(["jpg", "png", "gif", "mp4"]), max_size=3)),
     st.builds(lambda name: Post.rating >= name, st.sampled_from(["general", "questionable"])),
     st.builds(lambda flag: Post.is_deleted == flag, st.booleans()),
-    st.sampled_from([ask.gold(), ask.with_image(), ask.rating("s", "e"), ask.score(min=2, max=20)]),
+    st.sampled_from([hb.gold(), hb.with_image(), hb.rating("s", "e"), hb.score(min=2, max=20)]),
 )
 questions = st.recursive(
     leaves,

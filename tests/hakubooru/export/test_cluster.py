@@ -20,7 +20,7 @@ from cluster_captions import Deadly, Gated
 from exports import Plain, run, write_database, write_set
 from hakubooru.errors import IncompleteError, InputError
 from hakubooru.export.cluster import ClusterEngine, _looking_around
-from hakubooru.export.sinks import STATE
+from hakubooru.export.pairs import STATE
 from pictures import files_of, picture, write_tar
 from whole_command import call
 

@@ -8,7 +8,7 @@ import pytest
 
 import hakubooru as hb
 from exports import run, start_the_machine_anew
-from hakubooru.export import repair, verify
+from hakubooru import repair, verify
 from pictures import files_of, picture, write_tar
 
 

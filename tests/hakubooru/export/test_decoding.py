@@ -11,8 +11,8 @@ from PIL import Image
 from pyarrow import parquet
 
 import hakubooru as hb
+from hakubooru import verify
 from hakubooru.errors import DestinationError
-from hakubooru.export import verify
 from pictures import files_of, picture, write_tar
 
 

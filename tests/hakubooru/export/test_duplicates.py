@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 import hakubooru as hb
-from hakubooru.export import verify
+from hakubooru import verify
 from pictures import files_of, picture, write_tar
 
 SINKS = ["folder", "webdataset"]

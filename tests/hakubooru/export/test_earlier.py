@@ -10,11 +10,11 @@ import pytest
 
 import hakubooru as hb
 from booru import post_row, write
+from hakubooru import verify
 from hakubooru.errors import DestinationError
-from hakubooru.export import verify
 from hakubooru.export.journal import Journal
+from hakubooru.export.pairs import STATE
 from hakubooru.export.repair import repair
-from hakubooru.export.sinks import STATE
 from pictures import files_of, picture
 
 

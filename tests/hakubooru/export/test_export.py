@@ -14,13 +14,13 @@ from PIL import Image
 
 import hakubooru as hb
 from booru import post_row, write
-from exports import Plain, post_ids, run, write_database
+from exports import MemorySink, Plain, post_ids, run, write_database
 from hakubooru.errors import DestinationError, IncompleteError
+from hakubooru.export.archive import ExportArchive
 from hakubooru.export.engine import HereEngine
-from hakubooru.export.pipeline import run_export
-from hakubooru.export.records import Task
-from hakubooru.export.sinks import MemorySink
-from hakubooru.export.work import ExportArchive
+from hakubooru.export.pairs import Task
+from hakubooru.export.plan import Job
+from hakubooru.export.run import run_export
 from hakubooru.image.index import build_index, save_index, state_of
 from hakubooru.image.sources import find_archives
 from pictures import files_of, picture, write_tar
@@ -188,15 +188,16 @@ def test_nothing_but_what_is_wanted_is_read_of_an_archive(booru):
 def test_an_export_into_memory(booru, tmp_path):
     sink = MemorySink()
     with hb.open(booru / "posts.db") as database:
-        report = run_export(
-            database.posts.to_ids(),
-            tmp_path / "out",
+        job = Job(
+            ids=database.posts.to_ids(),
+            out=tmp_path / "out",
             database=database,
             archives=find_archives([booru / "images"]),
             sink=sink,
             captions=Plain(),
             settings={},
         )
+        report = run_export(job)
     assert len(sink.images) == len(sink.captions) == report.exported
 
 

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 import hakubooru as hb
 from exports import run, write_database
 from hakubooru.errors import IncompleteError
-from hakubooru.image import holding, index
-from hakubooru.image.census import census
+from hakubooru.export import resumption
+from hakubooru.image import holdings, index
+from hakubooru.image.holdings import census
 from hakubooru.image.index import build_index
 from hakubooru.image.sources import find_archives
 from hakubooru_cli.main import cli
@@ -138,8 +139,8 @@ def walks(monkeypatch):
         names.append(archive.name)
         return index_of(archive)
 
-    index_of = holding.index_of
-    monkeypatch.setattr(holding, "index_of", counted)
+    index_of = holdings.index_of
+    monkeypatch.setattr(holdings, "index_of", counted)
     return names
 
 
@@ -158,7 +159,7 @@ def test_what_was_learned_is_kept(small, monkeypatch):
     for rest in (1, 2):
         write_tar(small / "images" / f"data-0{rest:03d}.tar", {f"{rest}.webp": picture(rest)})
     census(find_archives([small / "images"]))
-    monkeypatch.setattr(holding, "build_index", None)
+    monkeypatch.setattr(holdings, "build_index", None)
     assert run(small, small / "out", ids=[1, 40]).exported == 1
     assert [group.images for group in census(find_archives([small / "images"]))] == [2]
 
@@ -166,7 +167,7 @@ def test_what_was_learned_is_kept(small, monkeypatch):
 def test_an_older_index_and_an_older_export_are_learned_anew(small, monkeypatch):
     path = write_tar(small / "images" / "0001.tar", {"1.webp": picture(1)})
     with monkeypatch.context() as patched:
-        for module in (index, hb.export.pipeline):
+        for module in (index, resumption):
             patched.setattr(module, "VERSION", index.VERSION - 1)
         run(small, small / "out", ids=[1, 2])
     before = path.stat()

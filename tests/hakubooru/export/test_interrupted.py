@@ -14,13 +14,13 @@ import psutil
 import pytest
 
 from exports import post_ids, run, write_database
+from hakubooru import verify
 from hakubooru.errors import DestinationError, IncompleteError
-from hakubooru.export import verify
 from hakubooru.export.journal import Journal
 from hakubooru.image.tar import read_tar
 from pictures import files_of, picture, write_tar
 
-MAIN = "from hakubooru.export import pipeline; pipeline.COPIED_A_START = 1; from hakubooru_cli.main import main; main()"
+MAIN = "from hakubooru.export import run as running; running.COPIED_A_START = 1; from hakubooru_cli.main import main; main()"
 WAITING = f"""
 import time
 from hakubooru.export.journal import Journal
@@ -192,7 +192,7 @@ def test_what_a_run_left_that_failed_is_removed_by_the_next(small, monkeypatch):
 
     (small / "out/x011").mkdir()  # so that files are moved there one by one
     with monkeypatch.context() as patched:
-        patched.setattr("hakubooru.export.reading.read_tar", failing)
+        patched.setattr("hakubooru.export.archive.read_tar", failing)
         with pytest.raises(IncompleteError, match="Input/output error"):
             run(small, small / "out")
     assert [*(small / "out").glob("x*/*")]

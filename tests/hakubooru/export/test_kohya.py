@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 import hakubooru as hb
-from hakubooru.export import repair, verify
+from hakubooru import repair, verify
 from pictures import files_of
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp")

@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 
 import hakubooru as hb
+from hakubooru import repair, verify
 from hakubooru.errors import DestinationError, InputError
-from hakubooru.export import repair, verify
-from hakubooru.export.own import _one_line
+from hakubooru.export.archive import _one_line
 from hakubooru.files import decoded
-from hakubooru.image.own import find_own
+from hakubooru.image.folders import find_own
 from pictures import files_of, picture, write_tar
 
 

@@ -8,7 +8,7 @@ from concurrent.futures import Executor, Future
 import pytest
 
 from exports import run, start_the_machine_anew
-from hakubooru.export import power
+from hakubooru.export import run as running
 from hakubooru.export.journal import Journal
 from pictures import files_of
 
@@ -43,8 +43,8 @@ class AtOnce(Executor):
 
 
 def test_what_was_brought_to_the_disk_is_not_read_again(booru, tmp_path, monkeypatch):
-    monkeypatch.setattr(power, "SECONDS", -1.0)
-    monkeypatch.setattr(power, "ThreadPoolExecutor", lambda _: AtOnce())
+    monkeypatch.setattr(running, "SECONDS", -1.0)
+    monkeypatch.setattr(running, "ThreadPoolExecutor", lambda _: AtOnce())
     monkeypatch.setattr(os, "sync", lambda: None, raising=False)
     out = tmp_path / "out"
     run(booru, out)

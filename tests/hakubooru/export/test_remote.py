@@ -69,7 +69,6 @@ def server(small):
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
     monkeypatch.setattr(remote, "FIRST_WAIT", 0.01)
-    monkeypatch.setattr(remote, "_gaps", {})
     remote._system.cache_clear()
     yield
     remote._system.cache_clear()

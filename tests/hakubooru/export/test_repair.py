@@ -9,8 +9,8 @@ from pyarrow import parquet
 
 import hakubooru as hb
 from exports import spoil
+from hakubooru import repair, verify
 from hakubooru.errors import DestinationError, InputError
-from hakubooru.export import repair, verify
 from hakubooru.export.journal import Journal
 from pictures import files_of, picture, write_tar
 

@@ -12,7 +12,7 @@ import pytest
 
 import hakubooru as hb
 from exports import write_database
-from hakubooru.export import repair, verify
+from hakubooru import repair, verify
 from pictures import files_of, picture, write_tar
 
 IDS = [1000 * thousand + rest for rest in range(4) for thousand in range(1, 7)]

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 import hakubooru as hb
 from exports import start_the_machine_anew, write_database
+from hakubooru import repair, verify
 from hakubooru.errors import DestinationError
-from hakubooru.export import repair, verify
 from hakubooru.export import shards as module
 from hakubooru.export.journal import Journal
-from hakubooru.export.sinks import WebDatasetSink
+from hakubooru.export.sinks.webdataset import WebDatasetSink
 from pictures import files_of, picture, write_tar
 
 IDS = [1000 * thousand + rest for rest in range(12) for thousand in range(1, 6)]
@@ -154,7 +154,7 @@ def test_a_shard_that_was_taken_away_is_exported_again(many):
 
 
 def test_what_was_in_the_spool_at_a_power_cut_is_exported_again(many, monkeypatch):
-    monkeypatch.setattr("hakubooru.export.pipeline.cut", interrupt)
+    monkeypatch.setattr("hakubooru.export.sinks.webdataset.cut", interrupt)
     with pytest.raises(KeyboardInterrupt):
         run(many, "out")
     monkeypatch.undo()
@@ -187,7 +187,7 @@ def test_an_export_of_an_earlier_version_is_refused(many):
 
 
 def take_and_stop(sink):
-    with sink.writer("a") as writer:
+    with sink.writer() as writer:
         writer.image(1, "x001/1.webp", b"image")
         writer.caption(1, "caption")
         interrupt()
@@ -198,7 +198,7 @@ def test_a_spool_that_is_thrown_away_leaves_nothing(tmp_path):
     sink.clean()
     with pytest.raises(KeyboardInterrupt):
         take_and_stop(sink)
-    with sink.writer("b"):
+    with sink.writer():
         pass
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 

@@ -12,11 +12,14 @@ import pytest
 
 import hakubooru as hb
 from exports import Plain, post_ids
+from hakubooru import repair, verify
 from hakubooru.errors import DestinationError, InputError
-from hakubooru.export import repair, verify
 from hakubooru.export.engine import StoppedError
-from hakubooru.export.pipeline import run_export
-from hakubooru.export.sinks import SINKS, FolderSink, WebDatasetSink
+from hakubooru.export.plan import Job
+from hakubooru.export.run import run_export
+from hakubooru.export.sinks import SINKS
+from hakubooru.export.sinks.folder import FolderSink
+from hakubooru.export.sinks.webdataset import WebDatasetSink
 from hakubooru.image.sources import find_archives
 from pictures import files_of, picture, write_tar
 
@@ -124,19 +127,20 @@ def test_shards_end_by_images_and_by_bytes(small):
 
     def shards(out, **limits):
         with hb.open(small / "posts.db") as database:
-            run_export(
-                database.posts.to_ids(),
-                out,
+            job = Job(
+                ids=database.posts.to_ids(),
+                out=out,
                 database=database,
                 archives=find_archives([small / "images"]),
                 sink=WebDatasetSink(str(out), **limits),
                 captions=Plain(),
                 settings={},
             )
+            run_export(job)
         return exported(out).path.str.extract(r"/(\d{5})\.tar/")[0].value_counts().sort_index().tolist()
 
-    assert shards(small / "by images", images=15) == [15, 15, 10]
-    assert shards(small / "by bytes", bytes=len(picture(1, size=(40, 40))) * 8) == [8] * 5
+    assert shards(small / "by images", shard_images=15) == [15, 15, 10]
+    assert shards(small / "by bytes", shard_bytes=len(picture(1, size=(40, 40))) * 8) == [8] * 5
     assert shards(small / "one") == [40]
 
 
@@ -185,7 +189,7 @@ def take(writer, *numbers):
 
 
 def take_and_stop(sink, number):
-    with sink.writer("b") as writer:
+    with sink.writer() as writer:
         take(writer, number)
         raise StoppedError
 
@@ -193,7 +197,7 @@ def take_and_stop(sink, number):
 def test_a_folder_appears_with_all_that_its_archive_gave(tmp_path):
     sink = FolderSink(str(tmp_path))
     sink.clean()
-    with sink.writer("a") as writer:
+    with sink.writer() as writer:
         take(writer, 1012, 2012)
         assert not (tmp_path / "x012").exists()
     with pytest.raises(StoppedError):
@@ -207,11 +211,11 @@ def test_a_folder_appears_with_all_that_its_archive_gave(tmp_path):
 def test_archives_meet_in_one_folder(tmp_path):
     sink = FolderSink(str(tmp_path))
     sink.clean()
-    with sink.writer("a") as first:
+    with sink.writer() as first:
         take(first, 1012, 2013)
-        with sink.writer("b") as second:
+        with sink.writer() as second:
             take(second, 3012, 4013)
-    with sink.writer("c") as third:
+    with sink.writer() as third:
         take(third, 5012, 2013)
     images = {f"x{n % 1000:03d}/{n}.webp": b"image %d" % n for n in (1012, 2013, 3012, 4013, 5012)}
     captions = {f"x{n % 1000:03d}/{n}.txt": b"caption %d" % n for n in (1012, 2013, 3012, 4013, 5012)}

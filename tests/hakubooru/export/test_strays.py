@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from click.testing import CliRunner
 
+from hakubooru import repair, verify
 from hakubooru.errors import IncompleteError
-from hakubooru.export import repair, verify
 from hakubooru_cli.main import cli
 from pictures import files_of
 

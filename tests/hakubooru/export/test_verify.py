@@ -13,8 +13,8 @@ from pyarrow import parquet
 
 import hakubooru as hb
 from exports import spoil
+from hakubooru import repair, verify
 from hakubooru.errors import DestinationError, IncompleteError
-from hakubooru.export import repair, verify
 from hakubooru_cli.main import cli
 from pictures import files_of, picture, write_tar
 
@@ -166,7 +166,7 @@ def test_what_another_user_cannot_read_or_write(out):
     code = (
         "import os, sys\n"
         "from hakubooru.errors import HakubooruError\n"
-        "from hakubooru.export import repair, verify\n"
+        "from hakubooru import repair, verify\n"
         "verify(sys.argv[1])  # so that all is imported that the other may not see\n"
         "os.setuid(65534)\n"
         "for do in (verify, repair):\n"

@@ -243,19 +243,19 @@ def test_a_large_jpeg_is_decoded_smaller_and_looks_the_same():
     ("table", "message"),
     [
         ({"fromat": "webp"}, "has no key 'fromat'.*format"),
-        ({"format": "jpg2000"}, "format = 'jpg2000'; it must be one of webp, avif, jpeg, png"),
+        ({"format": "jpg2000"}, "image.format = .jpg2000.; there are: webp, avif, jpeg, png"),
         ({"format": "webp", "quality": 0}, "quality = 0"),
-        ({"format": "webp", "max_pixels": "1MP"}, "max_pixels = '1MP'; it must be a whole number"),
+        ({"format": "webp", "max_pixels": "1MP"}, "max_pixels = .1MP.; write a whole number of at least 1"),
         ({"max_side": 1024}, "need a format; add one"),
         (
             {"quality": 80},
             'quality = 80 needs a format.*add one, such as format = "webp", or leave quality out',
         ),
-        ({"format": "webp", "background": "nice"}, "background = 'nice'; it must be a colour"),
+        ({"format": "webp", "background": "nice"}, "background = .nice.; write a colour"),
         ({"format": "avif", "lossless": True}, "lossless needs format"),
-        ({"animated": "all"}, "it must be one of first, leave out"),
+        ({"animated": "all"}, "there are: first, leave out"),
         ({"max_ratio": 0.5}, "a number of at least 1"),
-        ("webp", "image must be a table, not .webp."),
+        ("webp", "image = .webp. is not a table"),
     ],
 )
 def test_a_wrong_table_is_told(table, message):
@@ -318,9 +318,9 @@ def test_a_jpeg_with_a_second_picture_is_still():
     ("table", "message"),
     [
         ({"format": "webp", "background": 5}, "background = 5"),
-        ({"max_ratio": "2:1"}, "max_ratio = '2:1'"),
-        ({"max_ratio": True}, "max_ratio = True"),
-        ({"format": "webp", "lossless": "no"}, "lossless = 'no'"),
+        ({"max_ratio": "2:1"}, 'max_ratio = "2:1"; write a number of at least 1'),
+        ({"max_ratio": True}, "max_ratio = true; write a number"),
+        ({"format": "webp", "lossless": "no"}, 'lossless = "no"; write true or false'),
         ({"format": "webp", "bucket": 1000}, "area 1000"),
     ],
 )

@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 from hakubooru.image.convert import ImageFormat
+from hakubooru.image.folders import images_in
 from hakubooru.image.header import read_header
 from hakubooru.image.kinds import EXTENSIONS, SUFFIXES, BrokenImageError
-from hakubooru.image.names import post_id
-from hakubooru.image.own import images_in
+from hakubooru.image.layouts import post_id
 from hakubooru_trainer.data.images import UnusableImageError, pixels
 from hakubooru_trainer.data.look import IMAGES
 from pictures import bomb, picture

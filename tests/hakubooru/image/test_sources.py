@@ -6,7 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hakubooru.errors import SourceError
-from hakubooru.image.names import EVERYTHING, Claim, StrangeNameError, post_id, read_archive_name, update_date
+from hakubooru.image.layouts import (
+    EVERYTHING,
+    Claim,
+    StrangeNameError,
+    post_id,
+    read_archive_name,
+    update_date,
+)
 from hakubooru.image.sources import Archive, find_archives, waves
 from pictures import write_tar
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hakubooru.select.dates import date_span
-from hakubooru.select.search.durations import seconds
+from hakubooru.select.arguments import date_span
+from hakubooru.select.danbooru.ranges import seconds
 
 DAY = 86_400
 

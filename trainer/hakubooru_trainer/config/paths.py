@@ -15,8 +15,8 @@ from hakubooru_trainer.prompts import read_prompts
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from hakubooru.settings import Problems
     from hakubooru_trainer.config.options import ModelOptions
-    from hakubooru_trainer.config.problems import Problems
 
 NO_FOLDER: Final = "is not a folder; name an export of `hakubooru export`, or a folder of images or shards"
 

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import ast
 import dataclasses
-import inspect
-import json
-import math
-import textwrap
 import tomllib
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any
 
+from hakubooru import settings
 from hakubooru.errors import ConfigError
-from hakubooru.files import read_text
-from hakubooru.nearest import nearest
+from hakubooru.settings import Problems, dump
 from hakubooru_trainer.config.options import Options
 from hakubooru_trainer.config.paths import check_sections
-from hakubooru_trainer.config.problems import Problems
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-_WORDS = {str: "a text in quotes", int: "a whole number", float: "a number", bool: "true or false"}
+__all__ = ["defaults", "dump", "flat", "help_text", "load"]
 
 
 def load(path: Path, overrides: Sequence[str] = (), *, paths: bool = False) -> Options:
@@ -40,21 +33,12 @@ def load(path: Path, overrides: Sequence[str] = (), *, paths: bool = False) -> O
     Raises:
         ConfigError: the configuration is wrong; the message names the file, and all keys and paths that are wrong.
     """
-    try:
-        table = tomllib.loads(read_text(path))
-    except OSError as error:
-        raise ConfigError(
-            f"{path} cannot be read: {error.strerror}; name a configuration file, such as examples/tiny.toml"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} is not text; write the configuration as a TOML file in UTF-8") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path} is not TOML: {error}") from error
+    table = settings.read_toml(path, ConfigError, "a configuration file, such as examples/tiny.toml")
     problems = Problems()
     for override in overrides:
         with problems.collecting():
             _override(table, override)
-    sections = _values(Options, table, "", problems)
+    sections = settings.read_values(Options, table, "", problems)
     options = None
     if not problems.texts:
         with problems.collecting():
@@ -66,40 +50,9 @@ def load(path: Path, overrides: Sequence[str] = (), *, paths: bool = False) -> O
     return options
 
 
-def dump(options: Options) -> str:
-    """Write the configuration as TOML, with every key."""
-    lines: list[str] = []
-    for field in dataclasses.fields(options):
-        value = getattr(options, field.name)
-        for table in value if isinstance(value, tuple) else (value,):
-            lines.append(f"[[{field.name}]]" if isinstance(value, tuple) else f"[{field.name}]")
-            lines += (
-                f"{inner.name} = {_toml(getattr(table, inner.name))}" for inner in dataclasses.fields(table)
-            )
-            lines.append("")
-    return "\n".join(lines)
-
-
 def help_text() -> str:
     """List every key with its documentation and default, as TOML that can be copied."""
-    lines = []
-    for name, kind in get_type_hints(Options).items():
-        many = get_origin(kind) is tuple
-        section = get_args(kind)[0] if many else kind
-        lines += [f"# {section.__doc__}", f"[[{name}]]" if many else f"[{name}]"]
-        documentation, kinds = _documentation(section), get_type_hints(section)
-        for field in dataclasses.fields(section):
-            lines += textwrap.wrap(
-                documentation[field.name], 108, initial_indent="# ", subsequent_indent="# "
-            )
-            if get_origin(kinds[field.name]) is Literal:
-                lines.append(f"# One of: {', '.join(map(_toml, get_args(kinds[field.name])))}.")
-            default = _default(field)
-            lines += [
-                f"{field.name} = {'# must be given' if default is dataclasses.MISSING else _toml(default)}"
-            ]
-        lines.append("")
-    return "\n".join(lines).replace("= # must be given", "=  # must be given")
+    return settings.help_text(Options)
 
 
 def flat(options: Options) -> dict[str, Any]:
@@ -124,79 +77,8 @@ def defaults(options: Options) -> dict[str, Any]:
 
 def _reset(table: Any) -> Any:
     """A section whose values are the defaults, where there are any."""
-    kept = [field for field in dataclasses.fields(table) if _default(field) is dataclasses.MISSING]
+    kept = [field for field in dataclasses.fields(table) if settings.default(field) is dataclasses.MISSING]
     return type(table)(**{field.name: getattr(table, field.name) for field in kept})
-
-
-def _values(kind: Any, table: Any, place: str, problems: Problems) -> dict[str, Any]:
-    """The values of a dataclass's fields that are right; what is wrong is added to the problems."""
-    if not isinstance(table, dict):
-        problems.add(f"{place} = {table!r} is not a table; write [{place}] and its keys below")
-        return {}
-    kinds = get_type_hints(kind)
-    names = [field.name for field in dataclasses.fields(kind)]
-    values = {}
-    for key, value in table.items():
-        if key not in names:
-            where = f"[{place}]" if place else "the configuration"
-            problems.add(f"{where} has no key {key!r}; {nearest(key, names)}")
-            continue
-        with problems.collecting():
-            result = _value(kinds[key], value, f"{place}.{key}".strip("."), problems)
-            if result is not None:
-                values[key] = result
-    for field in dataclasses.fields(kind):
-        if field.name not in table and _default(field) is dataclasses.MISSING:
-            problems.add(
-                f"{place}{'.' * bool(place)}{field.name} is missing; write it, since it has no default"
-            )
-    return values
-
-
-def _dataclass(kind: Any, table: Any, place: str, problems: Problems) -> Any:
-    """A dataclass from the right values of a table; None if a required one is missing or wrong."""
-    before = len(problems.texts)
-    values = _values(kind, table, place, problems)
-    required = {field.name for field in dataclasses.fields(kind) if _default(field) is dataclasses.MISSING}
-    if not required <= values.keys():
-        return None
-    try:
-        return kind(**values)
-    except ConfigError as error:
-        if len(problems.texts) == before:  # else this error may only follow from one noted above
-            problems.add(str(error))
-        return None
-
-
-def _value(kind: Any, value: Any, place: str, problems: Problems) -> Any:
-    if dataclasses.is_dataclass(kind):
-        return _dataclass(kind, value, place, problems)
-    if get_origin(kind) is Literal:
-        if value not in get_args(kind) or isinstance(value, bool):
-            choices = [str(choice) for choice in get_args(kind)]
-            raise ConfigError(f"{place} = {_toml(value)}; {nearest(str(value), choices)}")
-        return value
-    if get_origin(kind) is tuple:
-        return _tuple(get_args(kind), value, place, problems)
-    if get_origin(kind) in {dict, Mapping}:
-        if not isinstance(value, dict):
-            raise ConfigError(f"{place} = {value!r} is not a table; write {place} = {{name = value}}")
-        return value
-    if kind is float and type(value) is int:
-        return float(value)
-    if type(value) is not kind or (kind is float and not math.isfinite(value)):
-        raise ConfigError(f"{place} = {_toml(value)}; write {_WORDS[kind]}")
-    return value
-
-
-def _tuple(kinds: tuple[Any, ...], value: Any, place: str, problems: Problems) -> tuple[Any, ...]:
-    if not isinstance(value, list):
-        mend = f"write [[{place}]]" if dataclasses.is_dataclass(kinds[0]) else "write [ , ]"
-        raise ConfigError(f"{place} = {value!r} is not a list; {mend}")
-    if kinds[-1] is not Ellipsis and len(value) != len(kinds):
-        raise ConfigError(f"{place} = {value!r}; write a list of {len(kinds)}")
-    values = (_value(kinds[0], item, place, problems) for item in value)
-    return tuple(item for item in values if item is not None)
 
 
 def _override(table: dict[str, Any], text: str) -> None:
@@ -218,38 +100,3 @@ def _override(table: dict[str, Any], text: str) -> None:
         owner[name] = tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
         owner[name] = value.strip()
-
-
-def _default(field: dataclasses.Field[Any]) -> Any:
-    if field.default_factory is not dataclasses.MISSING:
-        return field.default_factory()
-    return field.default
-
-
-def _documentation(kind: type) -> dict[str, str]:
-    """The docstrings below a dataclass's fields, by field; inherited fields are among them."""
-    texts = {}
-    for owner in reversed(kind.__mro__[:-1]):
-        (definition,) = ast.parse(textwrap.dedent(inspect.getsource(owner))).body
-        assert isinstance(definition, ast.ClassDef)
-        for statement, after in zip(definition.body, definition.body[1:], strict=False):
-            if isinstance(statement, ast.AnnAssign) and isinstance(after, ast.Expr):
-                assert isinstance(statement.target, ast.Name)
-                texts[statement.target.id] = " ".join(ast.literal_eval(after.value).split())
-    return texts
-
-
-def _toml(value: Any) -> str:
-    match value:
-        case bool():
-            return str(value).lower()
-        case str():
-            return json.dumps(value, ensure_ascii=False)
-        case list() | tuple():
-            return f"[{', '.join(map(_toml, value))}]"
-        case dict():
-            return (
-                "{" + ", ".join(f"{json.dumps(key)} = {_toml(inner)}" for key, inner in value.items()) + "}"
-            )
-        case _:
-            return str(value)

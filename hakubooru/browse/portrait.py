@@ -1,0 +1,101 @@
+"""Everything that the page of one post shows: its tags, its captions with their parts, its bucket and its family."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from hakubooru.caption import PRESETS, Captioner
+from hakubooru.caption.format import KEEP
+from hakubooru.image.bucket import Buckets
+from hakubooru.store.schema import TAG_TYPES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hakubooru.caption import CaptionFormat, Parts
+    from hakubooru.store.schema import Post, Tag
+    from hakubooru.store.store import Store
+
+_ORDER: Final = ("artist", "copyright", "character", "general", "meta")
+"""The types of tags in the order in which Danbooru shows them."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A piece of a caption: the words of one part, or what separates parts."""
+
+    part: str
+    """The part, such as `character`; "" for separators."""
+    text: str
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """A post for its page."""
+
+    post: Post
+    tags: dict[str, list[Tag]]
+    """The tags by type, in Danbooru's order."""
+    captions: dict[str, list[Piece]]
+    """The caption in each format, by the name of the preset, cut into pieces."""
+    bucket: str
+    """The bucket of a training run at 1024 x 1024, such as `832 x 1216`; "" without a size."""
+    ratio: int
+    """Width to height in hundredths; 0 without a size."""
+
+    @property
+    def source(self) -> str | None:
+        """The address of the source if it is one of the web; else None."""
+        source = str(self.post.source)
+        return source if urlsplit(source).scheme in ("http", "https") else None
+
+
+def portrait(database: Store, number: int) -> Portrait | None:
+    """Read a post for its page; None if the database does not have it."""
+    posts = database.posts_with_tags(np.array([number], np.int64))
+    if not posts:
+        return None
+    (post,) = posts
+    tags = {kind: sorted(post.tags_of(kind), key=lambda tag: str(tag.name)) for kind in _ORDER}
+    captions = {name: pieces(database, number, preset) for name, preset in PRESETS.items()}
+    width, height = int(post.image_width), int(post.image_height)
+    if width <= 0 or height <= 0:
+        return Portrait(post, tags, captions, "", 0)
+    buckets = Buckets()
+    wide, high = buckets.sizes()[buckets.of([width], [height])[0]].tolist()
+    return Portrait(post, tags, captions, f"{wide}x{high}", round(100 * width / height))
+
+
+def pieces(database: Store, number: int, format: CaptionFormat) -> list[Piece]:
+    """Cut the caption of a post into the words of its parts; together, the texts are the caption."""
+    captioner = Captioner(database, format)
+    ids = np.array([number], np.int64)
+    ((_, caption),) = captioner.captions(ids)
+    if format.layout != "text":
+        return [Piece("", caption)]
+    ((_, parts),) = captioner.parts(ids)
+    return list(_cut(caption, parts, format))
+
+
+def _cut(caption: str, parts: Parts, format: CaptionFormat) -> Iterator[Piece]:
+    """Find the words of each part in a caption, from left to right; what is between them separates them."""
+    at = 0
+    for name in format.order:
+        for word in parts.get(name, []) if name != KEEP else []:
+            start = caption.find(word, at) if word else -1
+            if start < 0:
+                continue
+            if start > at:
+                yield Piece("", caption[at:start])
+            yield Piece(_type_of(name), word)
+            at = start + len(word)
+    if at < len(caption):
+        yield Piece("", caption[at:])
+
+
+def _type_of(part: str) -> str:
+    return part if part in (*TAG_TYPES, "people", "quality", "rating", "date") else "general"

@@ -1,0 +1,132 @@
+"""The running browser: a server in a thread of this process, and its address."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import threading
+import webbrowser
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from hakubooru.browse.guard import LOOPBACK
+from hakubooru.browse.session import Session
+from hakubooru.browse.shelf import Shelf
+from hakubooru.browse.site import site
+from hakubooru.browse.thumbnails import Thumbnails
+from hakubooru.errors import InputError
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
+    from hakubooru.database import Database
+    from hakubooru.selection import Selection
+
+
+class Browser:
+    """A page that shows posts, in a web browser; it runs until `close`, and can be used in a `with` statement.
+
+    Args:
+        database: the metadata database.
+        posts: the posts that can be searched; by default, all.
+        query: the search that is shown first.
+        images: folders, tars or URLs that hold the posts' images; without them, only metadata is shown.
+        work: the folder that recipes and exports are written to.
+        host: the address to listen on. Off loopback, the page's address has a secret token.
+        port: the port to listen on; 0 takes a free one.
+
+    Raises:
+        InputError: the port is in use, the folder does not exist, or the extra `browse` is not installed.
+        SourceError: a place of images is missing or cannot be read, or no images were found at all.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        posts: Selection | None = None,
+        query: str = "",
+        images: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
+        work: str | os.PathLike[str] = ".",
+        host: str = "127.0.0.1",
+        port: int = 0,
+    ) -> None:
+        import uvicorn  # noqa: PLC0415 - an extra
+
+        work = Path(work)
+        if not work.is_dir():
+            raise InputError(f"the folder {work} does not exist; create it, or name another with --work")
+        roots = [images] if isinstance(images, str) or hasattr(images, "__fspath__") else list(images)
+        self.token = None if host in LOOPBACK else secrets.token_urlsafe(24)
+        with ExitStack() as stack:
+            shelf = Shelf(roots) if roots else None
+            thumbnails = stack.enter_context(Thumbnails()) if roots else None
+            session = Session(
+                database=database,
+                posts=database.posts if posts is None else posts,
+                shelf=shelf,
+                thumbnails=thumbnails,
+                work=work.absolute(),
+            )
+            listening = stack.enter_context(_listen(host, port))
+            name = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104 - compared, not bound
+            name = f"[{name}]" if ":" in name else name
+            self.url = f"http://{name}:{listening.getsockname()[1]}/"
+            self._first = _address(self.url, query, self.token)
+            app = site(session, host=host, token=self.token)
+            config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", ws="none")
+            self._server = uvicorn.Server(config)
+            self._thread = threading.Thread(target=self._server.run, args=([listening],), daemon=True)
+            self._thread.start()
+            self._open = stack.pop_all()
+
+    @property
+    def first(self) -> str:
+        """The address to open: the page with the first search, and the token if there is one."""
+        return self._first
+
+    def show(self) -> None:
+        """Open the page in the user's web browser."""
+        webbrowser.open(self.first)
+
+    def wait(self) -> None:
+        """Wait until the server ends."""
+        while self._thread.is_alive():
+            self._thread.join(0.5)
+
+    def close(self) -> None:
+        """End the server and its processes. Exports that were started go on."""
+        self._server.should_exit = True
+        self._thread.join()
+        self._open.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Browser at {self.first}>"
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+    except (OSError, OverflowError) as error:
+        listening.close()
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"cannot listen on {host}, port {port}: {reason}; name another --port") from error
+    return listening
+
+
+def _address(url: str, query: str, token: str | None) -> str:
+    from urllib.parse import urlencode  # noqa: PLC0415
+
+    pairs = [("q", query)] * bool(query) + ([("token", token)] if token else [])
+    return f"{url}?{urlencode(pairs)}" if pairs else url

@@ -1,0 +1,58 @@
+"""What one running browser works with: the database, the images, and the folder for what it writes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from hakubooru.browse.answers import Answer, Searches
+from hakubooru.browse.shelf import NoImageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hakubooru.browse.shelf import Shelf
+    from hakubooru.browse.thumbnails import Picture, Thumbnails
+    from hakubooru.database import Database
+    from hakubooru.selection import Selection
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """The parts of a running browser, which all pages share."""
+
+    database: Database
+    """The metadata database, which is only read."""
+    posts: Selection
+    """The posts that can be searched: all of the file, or those of a selection."""
+    shelf: Shelf | None
+    """The images; None without images."""
+    thumbnails: Thumbnails | None
+    """Makes thumbnails; None without images."""
+    work: Path
+    """The folder that recipes and exports are written to."""
+    searches: Searches = field(default_factory=Searches)
+
+    def answer(self, text: str) -> Answer:
+        """Search the posts; the errors are those of `Searches.answer`."""
+        return self.searches.answer(text, self.posts)
+
+    def thumbnail(self, number: int) -> Picture:
+        """The thumbnail of a post's image.
+
+        Raises:
+            NoImageError: there is none.
+        """
+        if self.shelf is None or self.thumbnails is None:
+            raise NoImageError("no images were named at the start")
+        return self.thumbnails.thumbnail(self.shelf.find(number))
+
+    def view(self, number: int) -> Picture:
+        """The large view of a post's image.
+
+        Raises:
+            NoImageError: there is none.
+        """
+        if self.shelf is None or self.thumbnails is None:
+            raise NoImageError("no images were named at the start")
+        return self.thumbnails.view(self.shelf.find(number))

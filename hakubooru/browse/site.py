@@ -1,0 +1,59 @@
+"""The application: which function answers which address."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from hakubooru.browse import pages
+from hakubooru.browse.guard import Guard
+from hakubooru.browse.shelf import NoImageError
+from hakubooru.browse.templates import render
+from hakubooru.errors import HakubooruError
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from hakubooru.browse.session import Session
+
+
+def site(session: Session, *, host: str = "127.0.0.1", token: str | None = None) -> Starlette:
+    """Make the ASGI application of a session.
+
+    Args:
+        session: what the pages show.
+        host: the address that the server listens on.
+        token: the secret that requests must bring; None asks for none.
+    """
+    app = Starlette(
+        routes=[
+            Route("/", pages.search),
+            Route("/more", pages.more),
+            Route("/post/{number:int}", pages.post),
+            Route("/thumbnail/{number:int}", pages.thumbnail),
+            Route("/view/{number:int}", pages.view),
+            Mount("/static", StaticFiles(packages=[("hakubooru.browse", "static")])),
+        ],
+        middleware=[Middleware(Guard, host=host, token=token)],
+        exception_handlers={HakubooruError: _wrong, NoImageError: _no_image, 404: _missing},
+    )
+    app.state.session = session
+    return app
+
+
+def _wrong(request: Request, error: Any) -> Response:
+    return HTMLResponse(render("error.html", request, title="This cannot be done", message=str(error)), 400)
+
+
+def _missing(request: Request, error: Any) -> Response:
+    message = getattr(error, "detail", "") or "There is no such page."
+    return HTMLResponse(render("error.html", request, title="Not found", message=message), 404)
+
+
+def _no_image(_: Request, error: Any) -> Response:
+    return Response(render("no-image.svg", None, reason=str(error)), 404, media_type="image/svg+xml")

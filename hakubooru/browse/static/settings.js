@@ -1,0 +1,8 @@
+// Before anything is drawn: the theme, and whether delicate pictures are shown, as chosen the last time.
+"use strict";
+{
+  const root = document.documentElement;
+  const theme = localStorage.getItem("theme");
+  if (theme) root.dataset.theme = theme;
+  if (sessionStorage.getItem("revealed")) root.dataset.revealed = "";
+}

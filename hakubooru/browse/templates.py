@@ -1,0 +1,49 @@
+"""Rendering of the HTML templates; every value in them is escaped."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from hakubooru.browse.answers import narrowed, term_of
+from hakubooru.store.schema import RATINGS, TAG_TYPES
+from hakubooru.version import __version__
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+
+def render(name: str, request: Request | None, **values: Any) -> str:
+    """Render a template; it also sees the request and the session."""
+    session = request.app.state.session if request is not None else None
+    return _templates().get_template(name).render(request=request, session=session, **values)
+
+
+def link(path: str, **parameters: Any) -> str:
+    """An address with parameters; empty ones are left out."""
+    pairs = {name.rstrip("_"): value for name, value in parameters.items() if value not in ("", None)}
+    return f"{path}?{urlencode(pairs)}" if pairs else path
+
+
+@lru_cache(1)
+def _templates() -> Environment:
+    templates = Environment(
+        loader=PackageLoader("hakubooru.browse", "html"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    templates.filters["number"] = lambda value: f"{value:,}"
+    templates.globals |= {
+        "link": link,
+        "narrowed": narrowed,
+        "term_of": term_of,
+        "RATINGS": RATINGS,
+        "TAG_TYPES": TAG_TYPES,
+        "version": __version__,
+    }
+    return templates

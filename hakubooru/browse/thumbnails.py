@@ -1,0 +1,240 @@
+"""Thumbnails and large views of images: made by a few processes, kept in one file of the user's cache.
+
+Thumbnails are WebP. The cache is bounded: when it is full, the thumbnails that were made first are dropped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import sqlite3
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from threading import Lock, Semaphore
+from typing import TYPE_CHECKING, Final, Self, TypeVar
+
+import platformdirs
+
+from hakubooru.browse.shelf import NoImageError, Place
+from hakubooru.image.decode import DECODE_VERSION, decode
+from hakubooru.image.header import read_header
+from hakubooru.image.kinds import BrokenImageError
+from hakubooru.processes import Workers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from hakubooru.image.header import ImageHeader
+
+_T = TypeVar("_T")
+
+THUMBNAIL: Final = 360
+"""The longest side of a thumbnail, in pixels."""
+VIEW: Final = 2048
+"""The longest side of a large view, in pixels."""
+_LARGEST_CACHE: Final = 2**30
+_ATTEMPTS: Final = 2
+"""How often an image is read, if processes end meanwhile."""
+_DROPPED: Final = 0.1
+"""The part of a full cache that is dropped at a time."""
+_QUALITY: Final = {THUMBNAIL: 72, VIEW: 88}
+_EFFORT: Final = {THUMBNAIL: 1, VIEW: 0}
+"""How hard WebP tries, 0 to 6: the highest takes ten times as long for a tenth fewer bytes."""
+_AS_IT_IS: Final = {
+    "jpg": "image/jpeg",
+    "png": "image/png",
+    "webp": "image/webp",
+    "gif": "image/gif",
+    "avif": "image/avif",
+}
+"""The formats that every web browser shows, with their media types."""
+_LARGEST_AS_IT_IS: Final = 16 * 2**20
+"""The most bytes of a file that is sent to the web browser unchanged."""
+_LARGEST_SHOWN: Final = 40_000_000
+"""The most pixels of a file that is sent to the web browser unchanged."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An encoded picture for a web browser."""
+
+    data: bytes
+    media_type: str
+
+
+class Thumbnails:
+    """Makes thumbnails and large views; any thread may use it. Close it with `close`, or use it in a `with` statement."""
+
+    def __init__(self, *, workers: int | None = None, cache: Path | None = None) -> None:
+        """Start the processes, which takes them a second; this call returns at once.
+
+        Args:
+            workers: how many processes make thumbnails; by default one for each core, at most four.
+            cache: the cache's file; by default, one in the user's cache.
+        """
+        self._count = workers or min(4, os.cpu_count() or 1)
+        self._cache = _Cache(cache or platformdirs.user_cache_path("hakubooru") / "thumbnails.sqlite")
+        self._lock = Lock()
+        self._workers = self._started()
+        # What waits in the pool is made even if nobody wants it any more, so little waits there.
+        self._turns = Semaphore(2 * self._count)
+
+    def thumbnail(self, place: Place) -> Picture:
+        """The thumbnail of an image, from the cache if it is there.
+
+        Raises:
+            NoImageError: the image cannot be read or decoded.
+        """
+        key = _key(place)
+        data = self._cache.get(key)
+        if data is None:
+            data = self._made(thumbnail_of, place)
+            self._cache.put(key, data)
+        return Picture(data, "image/webp")
+
+    def view(self, place: Place) -> Picture:
+        """An image as it is if it is of a moderate size and of a kind that web browsers show; else, a smaller one.
+
+        Raises:
+            NoImageError: the image cannot be read or decoded.
+        """
+        return self._made(view_of, place)
+
+    def _made(self, make: Callable[[Place], _T], place: Place) -> _T:
+        with self._turns:
+            for _ in range(_ATTEMPTS):
+                workers = self._workers
+                try:
+                    return workers.submit(make, place).result()
+                except BrokenProcessPool:
+                    # This image, or another one at the same time, ended a process: perhaps it took all memory.
+                    with self._lock:
+                        if self._workers is workers:
+                            self._workers = self._started()
+        raise NoImageError("reading it ended the process")
+
+    def _started(self) -> Workers:
+        workers = Workers(self._count, _prepare)
+        workers.submit(_prepare)
+        return workers
+
+    def close(self) -> None:
+        """End the processes and close the cache."""
+        self._workers.shutdown(cancel_futures=True)
+        self._cache.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def thumbnail_of(place: Place) -> bytes:
+    """Read an image and make its thumbnail, a WebP of at most `THUMBNAIL` pixels a side.
+
+    Raises:
+        NoImageError: the image cannot be read or decoded.
+    """
+    data = place.read()
+    with _refusals():
+        return _shrunk(data, read_header(data), THUMBNAIL)
+
+
+def view_of(place: Place) -> Picture:
+    """Read an image for a large view; see `Thumbnails.view`.
+
+    Raises:
+        NoImageError: the image cannot be read or decoded.
+    """
+    data = place.read()
+    with _refusals():
+        header = read_header(data)
+        is_moderate = len(data) <= _LARGEST_AS_IT_IS and header.width * header.height <= _LARGEST_SHOWN
+        if header.extension in _AS_IT_IS and is_moderate:
+            return Picture(data, _AS_IT_IS[header.extension])
+        return Picture(_shrunk(data, header, VIEW), "image/webp")
+
+
+def _shrunk(data: bytes, header: ImageHeader, side: int) -> bytes:
+    scale = min(1.0, side / max(header.width, header.height))
+    size = max(1, round(header.width * scale)), max(1, round(header.height * scale))
+    image = decode(data, header, least=size)
+    if image.size != size:
+        # The whole reduction in one careful step would take as long as decoding.
+        image = image.resize(size, reducing_gap=2.0)
+    file = io.BytesIO()
+    image.save(file, "WEBP", quality=_QUALITY[side], method=_EFFORT[side])
+    return file.getvalue()
+
+
+@contextlib.contextmanager
+def _refusals() -> Iterator[None]:
+    try:
+        yield
+    except BrokenImageError as error:
+        raise NoImageError(str(error)) from error
+
+
+def _prepare() -> None:
+    """Import in a worker what the first thumbnail needs."""
+    from PIL import Image  # noqa: PLC0415 - the server itself needs no Pillow
+
+    Image.init()
+
+
+def _key(place: Place) -> bytes:
+    return hashlib.sha256(
+        f"{DECODE_VERSION} {THUMBNAIL}\n{place.key}".encode(errors="surrogateescape")
+    ).digest()
+
+
+class _Cache:
+    """A bounded table of bytes in an SQLite file, or in memory if the file cannot be used."""
+
+    def __init__(self, path: Path) -> None:
+        self._lock = Lock()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._connection = _table(str(path))
+        except (OSError, sqlite3.Error):
+            self._connection = _table(":memory:")
+        self._bytes = self._connection.execute("SELECT ifnull(SUM(length(data)), 0) FROM picture").fetchone()[
+            0
+        ]
+
+    def get(self, key: bytes) -> bytes | None:
+        with self._lock:
+            row = self._connection.execute("SELECT data FROM picture WHERE key = ?", [key]).fetchone()
+        return None if row is None else bytes(row[0])
+
+    def put(self, key: bytes, data: bytes) -> None:
+        with self._lock, contextlib.suppress(sqlite3.Error):  # a full disk only makes the cache useless
+            self._connection.execute("INSERT OR REPLACE INTO picture VALUES (?, ?)", [key, data])
+            self._bytes += len(data)
+            if self._bytes > _LARGEST_CACHE:
+                self._drop()
+
+    def close(self) -> None:
+        with self._lock:
+            self._connection.close()
+
+    def _drop(self) -> None:
+        """Drop the pictures that were put in first."""
+        sql = "DELETE FROM picture WHERE rowid <= (SELECT MIN(rowid) + (MAX(rowid) - MIN(rowid)) * ? FROM picture)"
+        self._connection.execute(sql, [_DROPPED])
+        self._bytes = self._connection.execute("SELECT ifnull(SUM(length(data)), 0) FROM picture").fetchone()[
+            0
+        ]
+
+
+def _table(path: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=1)
+    # The cache may be lost, so nothing waits for the disk.
+    connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    connection.execute("PRAGMA synchronous = OFF")
+    connection.execute("CREATE TABLE IF NOT EXISTS picture (key BLOB NOT NULL UNIQUE, data BLOB NOT NULL)")
+    return connection

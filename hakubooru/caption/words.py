@@ -1,0 +1,288 @@
+"""The words that captions can have: labels and tags, spelt and sorted into the slots of a format, in arrays built once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+
+import numpy as np
+
+from hakubooru.arrow import as_flags, as_numbers, integers, matches, scalar, strings
+from hakubooru.caption.format import ALL_TAGS, KEEP, TAG_PARTS
+from hakubooru.caption.labels import date_label, upload_year
+from hakubooru.errors import DatabaseFileError, InputError
+from hakubooru.store.schema import RATINGS, TAG_TYPES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    import pyarrow as pa
+
+    from hakubooru.caption.format import CaptionFormat, Underscores
+
+Numbers: TypeAlias = "np.ndarray[Any, Any]"
+
+SLOT_BITS: Final = 4
+SLOTS: Final = 1 << SLOT_BITS
+"""How many slots there are, more than any format has parts."""
+FIRST, LEFT_OUT = 0, SLOTS - 1
+"""The first slot holds the free text `before`. The last slot holds words that are not written."""
+
+_MAX_ID: Final = 1 << 26
+
+_COUNTS: Final = ("1", "2", "3", "4", "5", "6+")
+PEOPLE: Final = (
+    "male_focus",
+    *(f"{count}{who}{'s' * (count != '1')}" for who in ("girl", "boy", "other") for count in _COUNTS),
+    *(f"multiple_{who}" for who in ("girls", "boys", "others")),
+)
+"""General tags that count the people of a picture."""
+
+KAOMOJI: Final = (
+    "^_^", ">_<", "@_@", "+_+", "=_=", "o_o", "|_|", "0_0", "u_u", ">_o", "._.", "x_x", "<|>_<|>", "<o>_<o>", "t_t",
+    "3_3", "6_9", "+_-", "o_x", "(o)_(o)", "||_||",
+)  # fmt: skip
+"""The faces among Danbooru's tags, in which an underscore is part of the drawing."""
+
+_SHORT = 3
+
+
+class TagColumns(NamedTuple):
+    """Columns of some tags."""
+
+    ids: list[int]
+    """The tags' ids."""
+    names: list[str]
+    """The tags' names."""
+    types: list[int]
+    """The tags' types, as indices of `TAG_TYPES`."""
+    popularities: list[int]
+    """How many posts bear each tag, as the file has it."""
+
+
+class Vocabulary:
+    """The words of a format over the tags of a file: labels first, then tags."""
+
+    words: pa.StringArray
+    """The words, (W,), each with a separator before it: words side by side are a caption after its first separator."""
+    pieces: Numbers
+    """How many pieces each word becomes when a caption is split at the separator, (W,) int16; nearly always 1."""
+    rank: Numbers | None
+    """The order of tags within a part, (W,) int32; None if the format keeps the order of the file."""
+
+    def __init__(self, format: CaptionFormat, tags: Iterable[TagColumns]) -> None:
+        """Spell every tag, and sort the tags into slots.
+
+        Args:
+            format: the caption format.
+            tags: the tags of the file, some at a time.
+
+        Raises:
+            DatabaseFileError: a tag's id is out of range.
+            InputError: the format uses the popularity of tags, but the file has none.
+        """
+        import pyarrow as pa  # noqa: PLC0415 - loaded with the first caption, not with the package
+        import pyarrow.compute as pc  # noqa: PLC0415
+
+        self.slots = Slots(format)
+        self.labels = Labels(format, self.slots)
+        ids, names, kinds, counts = _joined(tags)
+        labels = strings(self.labels.words)
+        spelt_tags = spelt(names, format.underscores, escape=format.escape)
+        words = pa.concat_arrays([labels, spelt_tags])
+        self.words = pc.binary_join_element_wise(scalar(format.separator), words, scalar(""))
+        pieces = pc.count_substring(self.words, format.separator)
+        self.pieces = as_numbers(pieces, np.int32).astype(np.int16)
+        slots = _slots_of(names, kinds, counts, format, self.slots)
+        self._of_tag = _lookup(ids, slots, len(labels))
+        self.rank = _ranks(format, names, counts, len(labels))
+
+    def slots_and_places(self, tag_ids: Numbers) -> tuple[Numbers, Numbers]:
+        """Return the slot of each tag, (N,) uint16, and its place among the words, (N,) int32."""
+        packed = self._of_tag.take(tag_ids, mode="clip")
+        return (packed & (SLOTS - 1)).astype(np.uint16), packed >> SLOT_BITS
+
+
+def _joined(tags: Iterable[TagColumns]) -> tuple[Numbers, pa.StringArray, Numbers, Numbers]:
+    """Return the ids, names, types and popularities of all tags."""
+    import pyarrow as pa  # noqa: PLC0415 - loaded with the first caption, not with the package
+
+    ids, kinds, counts = ([np.empty(0, np.int64)] for _ in range(3))
+    names = [strings([])]
+    for some in tags:
+        ids.append(np.array(some.ids, np.int64))
+        names.append(strings(some.names))
+        kinds.append(np.array(some.types, np.int64))
+        counts.append(np.array(some.popularities, np.int64))
+    return np.concatenate(ids), pa.concat_arrays(names), np.concatenate(kinds), np.concatenate(counts)
+
+
+def _lookup(ids: Numbers, slots: Numbers, first: int) -> Numbers:
+    """Return a table from a tag's id to its slot and place, packed in one number: looking ids up is the slow part."""
+    if len(ids) and not 0 <= ids.min() <= ids.max() < _MAX_ID:
+        raise DatabaseFileError(
+            f"the tags have ids from {ids.min()} to {ids.max()}; captions need ids from 0 to {_MAX_ID - 1}"
+        )
+    # Ids without a tag are left out of captions. The last entry stands for all larger ids.
+    table = np.full(int(ids.max(initial=0)) + 2, LEFT_OUT, np.int32)
+    table[ids] = (np.arange(len(ids), dtype=np.int32) + first) * SLOTS + slots
+    return table
+
+
+def _slots_of(
+    names: pa.StringArray, kinds: Numbers, counts: Numbers, format: CaptionFormat, slots: Slots
+) -> Numbers:
+    """Return the slot of each tag, (N,) int32."""
+    import pyarrow.compute as pc  # noqa: PLC0415 - loaded with the first caption, not with the package
+
+    out = counts < format.min_popularity
+    out |= as_flags(pc.equal(pc.utf8_trim_whitespace(names), scalar("")))
+    if KEEP in format.order and (mark := format.keep_separator.strip()):
+        # A tag that holds the keep separator would be cut in two.
+        out |= as_flags(pc.match_substring(names, mark))
+    people = as_flags(pc.is_in(names, strings(PEOPLE)))
+    of_tag = np.empty(len(names), np.int32)
+    for part in TAG_PARTS:
+        # A tag of an unknown type counts as general.
+        kind = TAG_TYPES.index("general" if part == "people" else part)
+        is_in_part = kinds == kind if kind else (kinds <= 0) | (kinds >= len(TAG_TYPES))
+        if not kind:
+            is_in_part &= people == (part == "people")
+        places = np.flatnonzero(is_in_part)
+        of_tag[places] = slots.of_tag(part)
+        only, without = ((*getattr(lists, part), *lists.any) for lists in (format.only, format.without))
+        if only:
+            out[places] |= ~matches(names, places, only)
+        if without:
+            out[places] |= matches(names, places, without)
+    return np.where(out, LEFT_OUT, of_tag)
+
+
+def _ranks(format: CaptionFormat, names: pa.StringArray, counts: Numbers, first: int) -> Numbers | None:
+    if (format.min_popularity or format.tag_order == "popularity") and len(counts) and not counts.any():
+        raise InputError(
+            "the caption format uses the popularity of tags, but every tag of the file has popularity 0: leave out "
+            "`min_popularity` and `tag_order`, or use a file whose tags are counted"
+        )
+    if format.tag_order == "stored":
+        return None
+    import pyarrow.compute as pc  # noqa: PLC0415 - loaded with the first caption, not with the package
+
+    ranks: Numbers = as_numbers(pc.rank(names, tiebreaker="first"), np.uint64).astype(np.int32)
+    if format.tag_order == "popularity":
+        order = np.lexsort((ranks, -counts))
+        ranks[order] = np.arange(len(order), dtype=np.int32)
+    return np.concatenate([np.zeros(first, np.int32), ranks])
+
+
+class Slots:
+    """The slot of each part of a format, and the place of the keep separator among the slots."""
+
+    def __init__(self, format: CaptionFormat) -> None:
+        parts = [part for part in format.order if part != KEEP]
+        self.of = {part: place for place, part in enumerate(parts, start=FIRST + 1)}
+        self.last = len(parts) + 1
+        """The slot of the free text `after`."""
+        self.kept = format.order.index(KEEP) + 1 if KEEP in format.order else self.last + 1
+        """The first slot after the keep separator; without one, a slot above all others."""
+
+    def of_tag(self, part: str) -> int:
+        """Return the slot of a tag part's tags; `LEFT_OUT` if the format does not write the part."""
+        for place in (part, ALL_TAGS, "general" if part == "people" else ""):
+            if place in self.of:
+                return self.of[place]
+        return LEFT_OUT
+
+
+class Labels:
+    """Labels and free text: the words of a caption that come from a post's columns and from the format.
+
+    `words` holds every word that can occur. A word's place is its index there; place 0 is the empty word.
+    """
+
+    def __init__(self, format: CaptionFormat, slots: Slots) -> None:
+        self.words = list(dict.fromkeys(_words(format)))
+        self._format = format
+        self._slots = slots
+        place = {word: i for i, word in enumerate(self.words)}
+        self._free = {FIRST: place[format.before], slots.last: place[format.after]}
+        # The last column is for numbers that are not a rating.
+        longest = max(len(labels) for labels in format.rating)
+        self._ratings = np.zeros((longest, len(RATINGS) + 1), np.int32)
+        for number, labels in enumerate(format.rating):
+            self._ratings[: len(labels), number] = [place[label] for label in labels]
+        self._days = _Days(lambda day: place[date_label(upload_year(day), format.date, format.undated)])
+        if "quality" in slots.of:
+            self._thresholds = [np.array(row, np.int64) for row in format.thresholds()]
+            lowest = [] if any(percentile == 0 for _, percentile in format.quality) else [0]
+            self._steps = np.array(
+                [*lowest, *(place[label] for label, _ in reversed(format.quality))], np.int32
+            )
+
+    def of_posts(
+        self, ids: Sequence[int], ratings: Sequence[int], counts: Sequence[int], days: Sequence[str]
+    ) -> Iterator[tuple[int, Numbers]]:
+        """Yield slots, and for each the places of the words that the posts have there, (P,) int32."""
+        numbers = np.array(ratings)
+        numbers[(numbers < 0) | (numbers >= len(RATINGS))] = len(RATINGS)
+        for slot, place in self._free.items():
+            if place:
+                yield slot, np.full(len(ids), place, np.int32)
+        if "rating" in self._slots.of:
+            for row in self._ratings:
+                yield self._slots.of["rating"], row[numbers]
+        if "date" in self._slots.of:
+            yield self._slots.of["date"], np.array([self._days[day] for day in days], np.int32)
+        if "quality" in self._slots.of:
+            yield self._slots.of["quality"], self._quality(np.array(ids), numbers, np.array(counts))
+
+    def _quality(self, ids: Numbers, ratings: Numbers, counts: Numbers) -> Numbers:
+        places = np.zeros(len(ids), np.int32)
+        for rating, thresholds in enumerate(self._thresholds):
+            # A label stands for counts above its threshold, so a count equal to it gets the label below.
+            of_rating = ratings == rating
+            places[of_rating] = self._steps[np.searchsorted(thresholds, counts[of_rating], side="left")]
+        if self._format.quality_last_id is not None:
+            places[ids > self._format.quality_last_id] = 0
+        return places
+
+
+class _Days(dict[str, int]):
+    """A cache of label places by day: there are some 8,000 days since Danbooru opened."""
+
+    def __init__(self, find: Callable[[str], int]) -> None:
+        super().__init__()
+        self._find = find
+
+    def __missing__(self, day: str) -> int:
+        self[day] = self._find(day)
+        return self[day]
+
+
+def _words(format: CaptionFormat) -> Iterator[str]:
+    yield ""
+    for words in format.rating:
+        yield from words
+    yield from (label for label, _ in (*format.quality, *format.date))
+    yield from (format.undated, format.before, format.after)
+
+
+def spelt(
+    names: pa.StringArray, underscores: Underscores = "short", *, escape: bool = False
+) -> pa.StringArray:
+    r"""Return tags as a caption writes them: underscores become spaces.
+
+    Args:
+        names: tag names, (N,).
+        underscores: the names that keep their underscores.
+        escape: write a backslash before `\`, `(`, `)`, `[` and `]`.
+    """
+    import pyarrow as pa  # noqa: PLC0415 - loaded with the first caption, not with the package
+    import pyarrow.compute as pc  # noqa: PLC0415
+
+    words = names
+    if underscores != "keep":
+        short = underscores == "short"
+        longest = integers([_SHORT], pa.int32())[0]
+        stays = pc.less_equal(pc.utf8_length(names), longest) if short else pc.is_in(names, strings(KAOMOJI))
+        words = pc.if_else(stays, names, pc.replace_substring(names, "_", " "))
+    return pc.replace_substring_regex(words, r"([\\()\[\]])", r"\\\1") if escape else words

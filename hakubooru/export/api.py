@@ -1,0 +1,228 @@
+"""`export`: write a selection's images, from folders of archives, with their captions."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import numpy as np
+
+from hakubooru.caption import Captioner, CaptionFormat, caption_format
+from hakubooru.errors import IncompleteError, InputError
+from hakubooru.export.engine import checked_workers
+from hakubooru.export.engine import engine as local_engine
+from hakubooru.export.output import OutputFormat, output_format
+from hakubooru.export.pairs import STATE
+from hakubooru.export.plan import Job
+from hakubooru.export.run import run_export
+from hakubooru.image.convert import ImageFormat, image_format
+from hakubooru.image.folders import find_own
+from hakubooru.image.layouts import is_remote
+from hakubooru.image.sources import find_archives
+from hakubooru.nearest import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import TypeAlias
+
+    from hakubooru.arrays import Ids
+    from hakubooru.export.report import ExportReport
+    from hakubooru.export.run import Start
+    from hakubooru.store.postset import PostSet
+    from hakubooru.store.store import Store
+
+    Places: TypeAlias = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+
+ENGINES: Final = ("local", "ray")
+
+
+def export(
+    selection: PostSet,
+    out: str | os.PathLike[str],
+    *,
+    images: Places = (),
+    own: Places = (),
+    caption: str | CaptionFormat | Mapping[str, Any] = "kohaku-epsilon",
+    image: ImageFormat | Mapping[str, Any] | None = None,
+    output: OutputFormat | Mapping[str, Any] | None = None,
+    sink: str | None = None,
+    prune: bool = False,
+    workers: int | None = None,
+    engine: str = "local",
+    address: str | None = None,
+    strict: bool = False,
+) -> ExportReport:
+    """Write the images of posts and their captions as pairs of files; images are copied unchanged by default.
+
+    `OUT/x012/5012.webp` and `OUT/x012/5012.txt` are a pair. `OUT/manifest.parquet` has a row for every selected post.
+    `OUT/rejects.jsonl` names every member of an archive that was refused.
+
+    An interrupted export resumes when it is called again with the same arguments. The files are the same, byte for
+    byte, however often it was interrupted and however many workers it has.
+
+    Args:
+        selection: the posts.
+        out: a folder: new, empty, or an export that was begun with the same options.
+        images: folders that hold the tars or folders of the published image sets, at any depth. Captions alone need
+            none.
+        own: folders of your own images, at any depth, each image with its caption beside it in a `.txt` of the same
+            name. They go to `OUT/own/NAME-….png`. The manifest has them without a post id.
+        caption: the name of a preset, a format, or a table (TOML's `[caption]`).
+        image: which images are exported, and how they are converted: a format, or a table (a recipe's `[image]`).
+            None copies them unchanged.
+        output: the form of the data set: an `OutputFormat`, or a table (a recipe's `[output]`). None means pairs of
+            files.
+        sink: replaces the `sink` of `output`.
+        prune: remove from `out` what is not selected any more.
+        workers: processes that read and write. None means one for each core if images are decoded, and one if they
+            are copied. In a script, several workers, or one that decodes, need `if __name__ == "__main__":` around
+            the call.
+        engine: `local`, processes of this machine, or `ray`, a cluster (extra `ray`). The nodes of a cluster must see
+            the database, the images and `out` under the same paths.
+        address: the address of a running Ray cluster, `HOST:PORT`, or `auto` for the cluster that this machine belongs
+            to. Without it, Ray is started on this machine with `workers` processes.
+        strict: treat every post without an image as a failure.
+
+    Raises:
+        InputError: an argument is wrong (`SourceError`: the places of images; `DestinationError`: `out`).
+        IncompleteError: nothing was exported; or, with `strict`, not everything; or an archive could not be read.
+            The message is the report. What was exported stays.
+    """
+    form = output_format(output)
+    form = form if sink is None else replace(form, sink=sink)
+    origin = Origin(
+        database=str(selection.database.path.absolute()),
+        images=[str(root) if is_remote(root) else str(Path(root).absolute()) for root in _listed(images)],
+        own=[str(Path(root).absolute()) for root in _listed(own)],
+        caption=caption_format(caption),
+        image=image_format(image),
+        output=form,
+    )
+    if engine not in ENGINES:
+        raise InputError(f"there is no engine {engine!r}; {nearest(engine, ENGINES)}")
+    if address is not None and engine != "ray":
+        raise InputError(
+            f"the address {address} is for the engine `ray` only; add --engine ray, or leave the address out"
+        )
+    cluster = _cluster(Path(out), origin, address) if engine == "ray" else None
+    ids = np.unique(selection.to_ids())
+    report = export_from(selection.database, ids, Path(out), origin, workers, prune=prune, start=cluster)
+    if not report.exported or (strict and report.left_out):
+        raise IncompleteError(str(report))
+    return report
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """The arguments of an export, kept in its journal: enough to repeat or repair it."""
+
+    database: str
+    images: list[str]
+    own: list[str]
+    caption: CaptionFormat
+    image: ImageFormat
+    output: OutputFormat
+
+    @classmethod
+    def from_table(cls, table: Mapping[str, Any]) -> Self:
+        """Return the origin that `text` was made of, from its JSON."""
+        formats = {
+            "caption": caption_format(table["caption"]),
+            "image": image_format(table["image"]),
+            "output": output_format(table["output"]),
+        }
+        return cls(**{**table, **formats})
+
+    def text(self) -> str:
+        """Return all fields as JSON."""
+        table = {field.name: getattr(self, field.name) for field in fields(self)}
+        formats = {"image": asdict(self.image), "output": asdict(self.output)}
+        return json.dumps({**table, "caption": self.caption.to_dict(), **formats})
+
+    def settings(self) -> dict[str, str]:
+        """Return the options that the files of an export depend on, besides posts and archives, as JSON by name."""
+        caption = self.caption.to_dict()
+        captions = {f"caption.{field.name}": caption.get(field.name) for field in fields(CaptionFormat)}
+        images = {f"image.{name}": value for name, value in asdict(self.image).items()}
+        if self.image.format == "avif":
+            images["image.subsampling"] = self.image.subsampling
+        output = {f"output.{name}": value for name, value in self.output.settings().items()}
+        return {
+            name: json.dumps(value, ensure_ascii=False)
+            for name, value in (output | captions | images).items()
+        }
+
+
+def export_from(
+    database: Store,
+    ids: Ids,
+    out: Path,
+    origin: Origin,
+    workers: int | None,
+    *,
+    prune: bool = False,
+    start: Start | None = None,
+) -> ExportReport:
+    """Export posts with the arguments that an origin holds.
+
+    Args:
+        database: the posts' database.
+        ids: the posts, ascending, each once.
+        out: the export's folder.
+        origin: the formats, and the places of images.
+        workers: processes that read and write; None as in `export`.
+        prune: remove from `out` what is not selected any more.
+        start: starts the engine; None means processes of this machine.
+
+    Raises:
+        InputError: an argument is wrong.
+        IncompleteError: an archive could not be read, or a worker died.
+    """
+    sink = origin.output.sink_for(str(out.absolute()))
+    if origin.own and not sink.needs_images:
+        raise InputError(
+            f"the sink {sink.name!r} writes captions of posts only, not of your own images; "
+            "leave out `own` (--own), or choose another sink"
+        )
+    if sink.needs_images and not (origin.images or origin.own):
+        raise InputError(
+            "the places of the images are missing; give `images` (--images), or choose the sink captions"
+        )
+    job = Job(
+        ids=ids,
+        out=out,
+        database=database,
+        archives=find_archives(origin.images, skip=out) if sink.needs_images and origin.images else [],
+        roots=origin.images,
+        own=find_own(origin.own, skip=out),
+        sink=sink,
+        captions=Captioner(database, origin.caption),
+        settings=origin.settings(),
+        shape=origin.image,
+        origin=origin.text(),
+        prune=prune,
+    )
+    return run_export(
+        job, workers=checked_workers(workers, decodes=origin.image.decodes), start=start or local_engine
+    )
+
+
+def _cluster(out: Path, origin: Origin, address: str | None) -> Start:
+    """Return a function that starts an export's engine on a Ray cluster."""
+    from hakubooru.export.cluster import ClusterEngine  # noqa: PLC0415 - an extra
+
+    places = [place for place in (*origin.images, *origin.own) if not is_remote(place)]
+    return partial(
+        ClusterEngine,
+        address=address,
+        state=out.absolute() / STATE,
+        needs=[origin.database, *places],
+    )
+
+
+def _listed(places: Places) -> Sequence[str | os.PathLike[str]]:
+    return [places] if isinstance(places, (str, os.PathLike)) else places

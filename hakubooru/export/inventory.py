@@ -1,0 +1,175 @@
+"""Finding files in an export that belong to no pair: left by a killed export, or put there by others."""
+
+from __future__ import annotations
+
+import os
+import re
+from array import array
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import numpy as np
+
+from hakubooru.export.checks import shard_of
+from hakubooru.export.pairs import STATE, own_number, place
+from hakubooru.export.shards import SHARD, SHARDS
+from hakubooru.image.kinds import EXTENSIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+    from pathlib import Path
+
+    from hakubooru.arrays import Ids
+    from hakubooru.export.pairs import Pair
+    from hakubooru.export.sink import Sink
+
+_KINDS: Final = (*EXTENSIONS, "txt")
+_OURS: Final = re.compile(rf"x\d{{3}}/([1-9]\d{{0,17}}|0)\.({'|'.join(_KINDS)})", re.ASCII)
+_OWN: Final = re.compile(rf"own/[\w-]*-[0-9a-f]{{15}}\.(?:{'|'.join(_KINDS)})", re.ASCII)
+_NO_NUMBER: Final = 2**63 - 1
+_TRAINED_ON: Final = re.compile(
+    r".*\.(?:jpe?g|jpe|jfif|png|webp|gif|avif|bmp|tiff?|heic|jxl|txt|caption|tar)|metadata\.(?:jsonl|csv|parquet)",
+    re.IGNORECASE | re.DOTALL,
+)
+"""Names that trainers read as images, captions, shards or lists of captions."""
+_OF_THE_SYSTEM: Final = re.compile(r"\..*|thumbs\.db|desktop\.ini", re.IGNORECASE | re.DOTALL)
+"""Names of hidden files that systems and programs leave in folders."""
+
+
+class Place(Enum):
+    """The role of a file in an export."""
+
+    PAIR = auto()
+    """The file belongs to a pair."""
+    ORPHAN = auto()
+    """The file is named as an export names files, but belongs to no pair."""
+    STRAY = auto()
+    """The file is an image, a caption, a shard or a list of captions that no export writes there."""
+    OTHER = auto()
+    """The file is of a kind that trainers do not read."""
+
+
+class Files(Protocol):
+    """Knows the files that an export wrote."""
+
+    def place(self, name: str) -> Place | None:
+        """Return the role of a file, by its path below the export's folder; None if no export uses such a name."""
+        ...
+
+
+class PairFiles:
+    """Knows the files of pairs."""
+
+    def __init__(self, ids: Ids, kinds: Any, *, has_captions: bool) -> None:
+        """Keep the pairs.
+
+        Args:
+            ids: the pairs' ids, ascending.
+            kinds: the kind of each pair's file, as `kind_of` gives it.
+            has_captions: whether images have captions beside them.
+        """
+        self.ids = ids
+        self.kinds = kinds
+        self.has_captions = has_captions
+
+    def place(self, name: str) -> Place | None:
+        """Return the role of a file, by its path below the export's folder; None if no export uses such a name."""
+        number = _number_of(name)
+        if number is None:
+            return None
+        at = int(np.searchsorted(self.ids, number))
+        kind = _KINDS[self.kinds[at]] if at < len(self.ids) and self.ids[at] == number else ""
+        suffix = name.rpartition(".")[2]
+        is_ours = kind == suffix or (self.has_captions and kind and suffix == "txt")
+        return Place.PAIR if is_ours else Place.ORPHAN
+
+
+class Shards:
+    """Knows the shards of an export."""
+
+    def __init__(self, names: Collection[str]) -> None:
+        self.names = names
+
+    def place(self, name: str) -> Place | None:
+        """Return the role of a file, by its path below the export's folder; None if no export uses such a name."""
+        if name in self.names:
+            return Place.PAIR
+        return Place.ORPHAN if SHARD.fullmatch(name) else None
+
+
+def remove_orphans(out: Path, pairs: Iterator[Pair], sink: Sink) -> None:
+    """Remove images and captions that belong to no pair, and shards without pairs.
+
+    Args:
+        out: the export's folder.
+        pairs: all pairs of the export, ascending.
+        sink: the sink that the export was written to.
+    """
+    files: Files
+    if sink.has_shards:
+        files = Shards({shard_of(pair) for pair in pairs})
+    else:
+        ids, kinds = array("q"), bytearray()
+        for pair in pairs:
+            ids.append(pair.id)
+            kinds.append(kind_of(pair.path))
+        files = PairFiles(
+            np.array(ids, np.int64), np.frombuffer(kinds, np.uint8), has_captions=sink.writes_captions
+        )
+    folders = [out / SHARDS, out / "own", *out.glob("x[0-9][0-9][0-9]")]
+    for folder in folders:
+        for name in list(_below(str(folder), f"{folder.name}/")):
+            if files.place(name) is Place.ORPHAN:
+                (out / name).unlink(missing_ok=True)
+
+
+def unknown_files(out: Path, files: Files, known: Collection[str]) -> Iterator[tuple[str, Place]]:
+    """Yield the files in an export, at any depth, that belong to no pair, with their roles.
+
+    Files of the system, and names that begin with a dot, are skipped.
+
+    Args:
+        out: the export's folder.
+        files: knows the files of pairs.
+        known: further files of the export, by path.
+    """
+    for name in _below(str(out), ""):
+        if name in known:
+            continue
+        place = files.place(name)
+        if place is None:
+            place = Place.STRAY if _TRAINED_ON.fullmatch(name.rpartition("/")[2]) else Place.OTHER
+        if place is not Place.PAIR:
+            yield name, place
+
+
+def _below(folder: str, path: str) -> Iterator[str]:
+    """Yield the files in a folder, at any depth, as `path` and their path below it; links to folders are files."""
+    try:
+        entries = list(os.scandir(folder))
+    except OSError:
+        return  # the check of the pairs reports each file in a folder that cannot be read
+    for entry in entries:
+        name = path + entry.name
+        if entry.is_dir(follow_symlinks=False):
+            if name != STATE and not entry.name.startswith("."):
+                yield from _below(entry.path, f"{name}/")
+        elif not _OF_THE_SYSTEM.fullmatch(entry.name):
+            yield name
+
+
+def _number_of(name: str) -> int | None:
+    """Return the number of the pair that a file belongs to, by its path; None if no export uses such a path."""
+    if _OWN.fullmatch(name):
+        return own_number(name)
+    matched = _OURS.fullmatch(name)
+    if matched is None:
+        return None
+    number = int(matched[1])
+    # A post in the wrong folder is an orphan: it gets a number that no pair has.
+    return number if place(number, matched[2]) == name else _NO_NUMBER
+
+
+def kind_of(path: str) -> int:
+    """Return the kind of a pair's file, a small number, by the extension of its path."""
+    return _KINDS.index(path.rpartition(".")[2])

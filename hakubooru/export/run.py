@@ -1,0 +1,234 @@
+"""`run_export`: an export from its first to its last step, with all arguments resolved.
+
+Surviving a power cut: a written file reaches the disk some seconds later, and waiting for the disk after every file would
+take many times as long as writing it. So the journal records in which run of the machine each archive was exported, and
+`Disk` flushes everything written so far from time to time. An export that resumes after a restart of the machine compares
+the files of every archive that may not have been flushed with their hashes, and exports again what is not whole.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, Self
+
+import numpy as np
+
+from hakubooru.export.archive import ExportArchive
+from hakubooru.export.corrections import keep_list, put_back, write_list
+from hakubooru.export.engine import Engine, Work, engine
+from hakubooru.export.journal import Journal
+from hakubooru.export.manifest import MANIFEST, REJECTS, write_manifest, write_rejects
+from hakubooru.export.pairs import Task
+from hakubooru.export.plan import Job, lost_archives, tasks_by_name, tasks_for_others
+from hakubooru.export.report import ExportReport
+from hakubooru.export.resumption import UNDER_WAY, Resumed, prepare_folder, resume
+from hakubooru.image.decode import STORED_SIZES
+from hakubooru.image.layouts import EVERYTHING
+from hakubooru.image.sources import waves
+from hakubooru.progress import progress
+from hakubooru.store.sqlite_errors import explained
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any, TypeAlias
+
+    from tqdm import tqdm
+
+    from hakubooru.arrays import Ids
+    from hakubooru.export.pairs import Outcome
+    from hakubooru.image.sources import Archive
+
+    Start: TypeAlias = Callable[[Work[Task, Outcome], int], Engine[Task, Outcome]]
+    """Returns the engine that runs the work, on a number of processes."""
+
+COPIED_A_START: Final = 1000
+"""Images that one process copies while another starts."""
+DECODED_A_START: Final = 10
+"""Images that one process converts while another starts."""
+SECONDS: Final = 60.0
+"""Seconds between two flushes."""
+_CAPTIONS_A_TASK: Final = 5000
+
+
+def run_export(job: Job, *, workers: int = 1, start: Start = engine) -> ExportReport:
+    """Export posts from archives to a sink, resume what was begun, and write the manifest of every post.
+
+    Args:
+        job: what is exported, from where, and how.
+        workers: the most processes.
+        start: starts the engine that runs the work.
+
+    Raises:
+        DestinationError: the folder cannot be used.
+        IncompleteError: an archive could not be read, or a worker died.
+    """
+    prepare_folder(job.out)
+    with Journal(job.out) as journal, explained(journal.path), Disk(journal) as disk:
+        resumed = resume(job, journal, workers)
+        _export(job, resumed, journal, disk, start=start, workers=workers)
+        return _finish(job, resumed, journal)
+
+
+def _export(job: Job, resumed: Resumed, journal: Journal, disk: Disk, *, start: Start, workers: int) -> None:
+    """Export what is not there yet."""
+    settled = np.union1d(resumed.there, journal.twin_ids())
+    run = _Run(job, resumed.archives, journal, disk, np.setdiff1d(job.numbers, settled))
+    job.captions.prepare(job.ids)
+    # Another process is only worth starting if it exports more than its start costs.
+    images_a_start = DECODED_A_START if job.shape.decodes else COPIED_A_START
+    worthwhile = min(workers, 1 + len(run.wanted) // images_a_start)
+    with (
+        start(_work(job, resumed), worthwhile) as running,
+        progress(total=len(run.wanted), unit=" images", unit_scale=True) as bar,
+    ):
+        run.finish(running, bar)
+        while (job.shape.duplicates == "drop" and run.drop_twins()) or run.arrange():
+            run.finish(running, bar)
+
+
+def _work(job: Job, resumed: Resumed) -> Work[Task, Outcome]:
+    if job.sink.needs_images:
+        return ExportArchive(job.sink, job.captions, job.shape, as_stored=resumed.decoding == STORED_SIZES)
+    from hakubooru.export.texts import ExportCaptions  # noqa: PLC0415 - needed only without images
+
+    return ExportCaptions(job.sink, job.captions, job.database)
+
+
+def _finish(job: Job, resumed: Resumed, journal: Journal) -> ExportReport:
+    """Write the manifest and the lists, when all pairs are there."""
+    out, sink = job.out, job.sink
+    sink.clean()  # a cluster goes on after a worker died, and the worker's unfinished files are still there
+    put_back(out, journal)
+    if resumed.was_cut_off:
+        from hakubooru.export.inventory import remove_orphans  # noqa: PLC0415 - needed only after a kill
+
+        remove_orphans(out, journal.pairs(), sink)
+    tally = write_manifest(
+        out / MANIFEST, job.numbers, job.database, journal, sink.name, decoding=resumed.decoding
+    )
+    write_rejects(out / REJECTS, journal)
+    edited_list = keep_list(out, sink, journal)
+    write_list(out, sink, journal)
+    journal.remember(UNDER_WAY, "")
+    return ExportReport(
+        out=out,
+        selected=len(job.numbers),
+        own=len(job.numbers) - len(job.ids),
+        exported=tally.exported,
+        added=max(0, tally.exported - len(resumed.there)),
+        bytes=tally.bytes,
+        left_out=dict(sorted(tally.left_out.items(), key=lambda item: (-item[1], item[0]))),
+        passed_over=journal.passed_over(),
+        damaged=journal.damaged(),
+        other_database=resumed.other_database,
+        corrected=resumed.corrected,
+        edited_list=edited_list,
+        kinds_in_shards=journal.extensions() if sink.has_shards else {},
+        duplicates=journal.duplicates() if sink.needs_images else 0,
+    )
+
+
+@dataclass
+class _Run:
+    """The work that remains, wave after wave."""
+
+    job: Job
+    archives: Sequence[Archive]
+    journal: Journal
+    disk: Disk
+    wanted: Ids
+    """Posts and own images that are not exported yet, ascending; fewer after each wave."""
+
+    def finish(self, running: Engine[Task, Outcome], bar: tqdm[Any]) -> None:
+        if not self.job.sink.needs_images:
+            blocks = [
+                self.wanted[at : at + _CAPTIONS_A_TASK] for at in range(0, len(self.wanted), _CAPTIONS_A_TASK)
+            ]
+            self._do(running, [Task(None, some, EVERYTHING, f"posts from {some[0]}") for some in blocks], bar)
+            return
+        for wave in waves(self.archives):
+            self._do(running, tasks_by_name(wave, self._posts()), bar)
+        # Names may lie, so the archives are searched for missing posts. If none is missing, this is skipped: a small
+        # selection need not read every archive.
+        for tasks in tasks_for_others(self.archives, self._posts(), self.journal):
+            self._do(running, [replace(task, wanted=self._still(task.wanted)) for task in tasks], bar)
+        folders = [(folder, self._still(folder.ids)) for folder in self.job.own]
+        self._do(running, [Task(folder, ids, EVERYTHING, folder.key) for folder, ids in folders], bar)
+
+    def drop_twins(self) -> bool:
+        """Remove images that are equal to another; return whether images must be exported again because of it."""
+        if not self.job.sink.needs_images:
+            return False
+        again = self.journal.forget_twins(self.job.numbers)
+        # Files go first: after a kill in between, the lost images are exported and compared again.
+        twins = self.journal.new_twins()
+        for pair in self.journal.pairs_of(twins):
+            self.job.sink.remove(pair)
+        self.journal.set_aside(twins)
+        self.wanted = np.union1d(self.wanted, again)
+        return bool(len(again))
+
+    def arrange(self) -> bool:
+        """Let the sink move all pairs to where they belong; return whether images must be exported again."""
+        lost = self.job.sink.arrange(self.journal)
+        self.journal.forget(lost)
+        self.wanted = np.union1d(self.wanted, np.array(lost, np.int64))
+        return bool(lost)
+
+    def _still(self, ids: Ids) -> Ids:
+        return np.intersect1d(ids, self.wanted, assume_unique=True)
+
+    def _posts(self) -> Ids:
+        return self.wanted[np.searchsorted(self.wanted, 0) :]
+
+    def _do(self, running: Engine[Task, Outcome], tasks: Sequence[Task], bar: tqdm[Any]) -> None:
+        done = dict(self.journal.done())
+        open_tasks = [task for task in tasks if len(task.wanted) and done.get(task.key) != task.stamp]
+        exported: list[Ids] = []
+        lost: list[str] = []
+        for outcome in running.run(open_tasks):
+            if outcome.lost:
+                lost.append(f"{outcome.key} ({outcome.lost})")
+                continue
+            self.journal.record(outcome)
+            self.disk.wrote(outcome.key)
+            exported.append(np.array([pair.id for pair in outcome.pairs], np.int64))
+            bar.update(len(outcome.pairs))
+        if lost:
+            # Images of these archives count before those of later ones, so the export cannot go on without them.
+            raise lost_archives(lost)
+        if exported:
+            self.wanted = np.setdiff1d(self.wanted, np.concatenate(exported), assume_unique=True)
+
+
+class Disk:
+    """Flushes what an export wrote to the disk, in the background; used in a `with` statement."""
+
+    def __init__(self, journal: Journal) -> None:
+        self.journal = journal
+        self._written: list[str] = []
+        self._underway: tuple[Future[None], list[str]] | None = None
+        self._last = time.monotonic()
+        self._thread = ThreadPoolExecutor(1)
+
+    def wrote(self, key: str) -> None:
+        """Note that an archive was exported and recorded; start a flush if one is due."""
+        self._written.append(key)
+        if self._underway is not None and self._underway[0].done():
+            self.journal.trust(self._underway[1])
+            self._underway = None
+        is_time = time.monotonic() - self._last > SECONDS
+        if is_time and self._underway is None and hasattr(os, "sync"):
+            self._underway = self._thread.submit(os.sync), self._written
+            self._written = []
+            self._last = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        # No need to wait for a running flush: the next run checks the files that it was to flush.
+        self._thread.shutdown(wait=False)

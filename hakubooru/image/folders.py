@@ -1,0 +1,121 @@
+"""Finding folders of a user's own pairs: images without a post id, each with its caption beside it in `.txt`.
+
+In place of a post id, such an image has a number below 0. It is a hash of the image's path: the same on every machine,
+and different from the number of every other image.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from hakubooru.errors import SourceError
+from hakubooru.image.kinds import EXTENSIONS, SUFFIX_PATTERN
+from hakubooru.image.layouts import storable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from hakubooru.arrays import Ids
+
+_IMAGE: Final = re.compile(rf"[^.].*\.{SUFFIX_PATTERN}", re.IGNORECASE | re.DOTALL)
+
+
+@dataclass(frozen=True)
+class OwnFolder:
+    """A folder of own pairs; each folder below it with images is an `OwnFolder` of its own."""
+
+    path: str
+    """The folder's path."""
+    key: str
+    """The name of the folder in journals: the index of its root, and its path below the root."""
+    stamp: int
+    """A number that changes when the name, size or time of a file does."""
+    ids: Ids
+    """The numbers of the folder's images, ascending."""
+
+    def number(self, name: str) -> int:
+        """Return the number of an image, at most -1, from the folder's key and the image's name."""
+        digest = hashlib.sha256(f"{self.key}/{name}".encode("utf-8", "surrogateescape"))
+        return -1 - int(digest.hexdigest()[:15], 16)
+
+
+def find_own(
+    roots: Sequence[str | os.PathLike[str]], skip: str | os.PathLike[str] | None = None
+) -> list[OwnFolder]:
+    """Return the folders at and below some folders that hold images; names that begin with a dot are skipped.
+
+    Links to folders are followed. A folder counts once below a root: by its own path if it lies there, else by a link.
+
+    Args:
+        roots: the folders to search.
+        skip: a folder to leave out, such as the folder of the export.
+
+    Raises:
+        SourceError: a root is not a folder, cannot be read, or holds no image.
+    """
+    folders: list[OwnFolder] = []
+    for place, root in enumerate(roots):
+        if not Path(root).is_dir():
+            raise SourceError(f"the place of your own images {root} is not a folder; correct the path")
+        try:
+            some = list(_search(Path(root), place, None if skip is None else os.path.realpath(skip)))
+        except OSError as error:
+            raise SourceError(
+                f"{error.filename or root} cannot be read ({error.strerror}); change its permissions"
+            ) from error
+        if not some:
+            raise SourceError(
+                f"{root} holds no images of your own; name a folder with images ({', '.join(EXTENSIONS)})"
+            )
+        folders += some
+    return folders
+
+
+def _search(root: Path, place: int, skip: str | None) -> Iterator[OwnFolder]:
+    for at in _folders(root, skip):
+        below = Path(at).relative_to(root).as_posix()
+        folder = OwnFolder(at, f"own {place}/{storable(below)}", _stamp(at), np.empty(0, np.int64))
+        ids = np.array(sorted(map(folder.number, images_in(at))), np.int64)
+        if len(ids):
+            yield OwnFolder(folder.path, folder.key, folder.stamp, ids)
+
+
+def _folders(root: Path, skip: str | None) -> Iterator[str]:
+    seen: set[str] = set()
+    # Links come last: if a link to a folder is added later, its images keep the numbers made from their own paths.
+    pending = deque([str(root)])
+    while pending:
+        for at, folders, _ in os.walk(pending.popleft()):
+            real = os.path.realpath(at)
+            if real in seen or real == skip:
+                folders.clear()
+                continue
+            seen.add(real)
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            pending += [link for name in folders if os.path.islink(link := os.path.join(at, name))]  # noqa: PTH114, PTH118 - os.walk has strings
+            yield at
+
+
+def images_in(folder: str) -> list[str]:
+    """Return the names of the images in a folder, sorted."""
+    with os.scandir(folder) as entries:
+        return sorted(entry.name for entry in entries if _IMAGE.fullmatch(entry.name) and entry.is_file())
+
+
+def _stamp(folder: str) -> int:
+    digest = hashlib.sha256()
+    with os.scandir(folder) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            if entry.is_file():
+                status = entry.stat()
+                state = f"{entry.name}\0{status.st_size}\0{status.st_mtime_ns}\0"
+                digest.update(state.encode("utf-8", "surrogateescape"))
+    return int(digest.hexdigest()[:15], 16)

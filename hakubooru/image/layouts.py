@@ -1,0 +1,180 @@
+"""The layouts of published image sets: what the names of archives, folders and images say. Nothing here touches a disk.
+
+A further layout is a row of `LAYOUTS`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from hakubooru.image.kinds import SUFFIX_PATTERN
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hakubooru.arrays import Ids
+
+TAR_NAME: Final = re.compile(r"\.(?:tar|tar\.gz|tgz|tar\.bz2|tar\.xz)$", re.IGNORECASE)
+
+_MEMBER = re.compile(rf"(?:(?!\.\./)[^/\\:]*/)*(\d{{1,18}})\.{SUFFIX_PATTERN}", re.ASCII | re.IGNORECASE)
+_SIDECAR = re.compile(
+    r"[^/\\]+\.(?:txt|caption|json|jsonl|cls|npz|safetensors|parquet|csv|md|toml|ya?ml|mp4|webm|swf|zip)$",
+    re.IGNORECASE,
+)
+
+
+_MONTH: Final = r"(0[1-9]|1[0-2])"
+_DATE: Final = re.compile(
+    rf"(?<!\d)(20\d\d)(?:[-_.]?{_MONTH}[-_.]?(0[1-9]|[12]\d|3[01])|[-_]{_MONTH})(?!\d)", re.ASCII
+)
+
+_NO_BOUND: Final = 2**63 - 1
+
+
+class StrangeNameError(Exception):
+    """Raised for a name that is not of the form `ID.ext`; the message is the reason, in a few words."""
+
+
+def post_id(name: str) -> int | None:
+    """Return the post of a member or file by its name: `123.webp`, `0123/123.jpg`, `./123.png`.
+
+    Returns:
+        the id; None for files that usually lie beside images: captions, indexes, latents, videos.
+
+    Raises:
+        StrangeNameError: the name is of another form, or leads out of its archive.
+    """
+    matched = _MEMBER.fullmatch(name)
+    if matched and not name.startswith("/"):
+        return int(matched[1])
+    base = re.split(r"[/\\]", name)[-1]
+    if re.match(r"[/\\]|[A-Za-z]:", name):
+        raise StrangeNameError("an absolute path")
+    if ".." in re.split(r"[/\\]", name):
+        raise StrangeNameError("a path that leads outside")
+    if base.startswith("._"):
+        raise StrangeNameError("a resource file of macOS")
+    if _SIDECAR.fullmatch(base):
+        return None
+    raise StrangeNameError("no post id for a name")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The posts that an archive's name announces: ids with `low <= id < high and id % modulus == rest`."""
+
+    modulus: int = 1
+    """1, 10 or 1000."""
+    rest: int = 0
+    low: int = 0
+    high: int = _NO_BOUND
+
+    def of(self, ids: Ids) -> Ids:
+        """Return the ids among ascending ids that are in the claim."""
+        part = ids[np.searchsorted(ids, self.low) : np.searchsorted(ids, self.high)]
+        return part if self.modulus == 1 else part[part % self.modulus == self.rest]
+
+    def mask(self, ids: Ids) -> Any:
+        """Return for ids, in any order, whether each is in the claim, (N,) bool."""
+        return (self.low <= ids) & (ids < self.high) & (ids % self.modulus == self.rest)
+
+    @property
+    def is_range(self) -> bool:
+        """Whether the claim is a range of ids, and not a rest of id % modulus."""
+        return self.high < _NO_BOUND
+
+    def has(self, post_id: int) -> bool:
+        """Return whether a post is in the claim."""
+        return self.low <= post_id < self.high and post_id % self.modulus == self.rest
+
+
+EVERYTHING: Final = Claim()
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A rule by which the name of an archive, or of a folder of images, announces its posts."""
+
+    words: str
+    """The layout in words."""
+    example: str
+    """The name of an archive of this layout, without its extension."""
+    pattern: re.Pattern[str]
+    """Matches the whole name. Its group `number` is the rest of id % `modulus`, or the first id of a range."""
+    modulus: int = 1
+    """Archives hold the posts whose id % modulus is the number; 1 if archives hold ranges of ids."""
+    span: int = 0
+    """How many ids each range has; 0 if archives do not hold ranges."""
+
+    def claim(self, stem: str) -> ArchiveName | None:
+        """Return what a name announces; None if it is not of this layout."""
+        if (matched := self.pattern.fullmatch(stem)) is None:
+            return None
+        number, layer = int(matched["number"]), int(matched.groupdict().get("layer") or 0)
+        posts = Claim(low=number, high=number + self.span) if self.span else Claim(self.modulus, number)
+        return ArchiveName(posts, layer, self.words)
+
+
+@dataclass(frozen=True)
+class ArchiveName:
+    """The facts that the name of an archive, or of a folder of images, announces."""
+
+    claim: Claim
+    """The posts that the archive should hold."""
+    layer: int
+    """The leading digit of `data-0NNN`; a set's later additions have a higher one."""
+    layout: str
+    """The layout in words."""
+
+
+def _layout(words: str, example: str, pattern: str, *, modulus: int = 1, span: int = 0) -> Layout:
+    return Layout(words, example, re.compile(pattern, re.ASCII), modulus, span)
+
+
+LAYOUTS: Final = (
+    _layout("updates by id % 10", "dataset-4", r".*-(?P<number>\d)", modulus=10),
+    _layout("data-NNNN by id % 1000", "data-0123", r"data-(?P<layer>\d)(?P<number>\d{3})", modulus=1000),
+    _layout("NNNN by id % 1000", "0123", r"[0x](?P<number>\d{3})", modulus=1000),  # x: a folder of an export
+    _layout("ranges of 1000 ids", "12000", r"(?P<number>0|[1-9]\d*000)", span=1000),
+)
+"""The layouts whose names announce posts; the first that matches counts."""
+
+UNKNOWN: Final = ArchiveName(EVERYTHING, 0, "unknown")
+
+
+def read_archive_name(stem: str) -> ArchiveName:
+    """Recognise a layout of the published sets by the name of an archive without its extension."""
+    return next(filter(None, (layout.claim(stem) for layout in LAYOUTS)), UNKNOWN)
+
+
+def is_remote(place: object) -> bool:
+    """Return whether a place of images is a URL."""
+    return "://" in str(place)
+
+
+def update_date(parts: Sequence[str]) -> str:
+    """Return the last date in the names of an update and of the folders above it.
+
+    Returns:
+        `20240522` for a day (`20240522`, `2024-05-22`); `202405` for a month (`2024-05`, `2024_05`); "" without a
+        date. A name `202405` is not a date, because ids look like that.
+    """
+    dates = _DATE.findall("/".join(parts))
+    return "".join(dates[-1]) if dates else ""
+
+
+def natural(text: str) -> list[tuple[int, str]]:
+    """Return a sort key by which `2` comes before `10`."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", text)]
+
+
+def storable(name: str) -> str:
+    """Return the name of a file or member as text that can be stored; bytes that are not UTF-8 become escapes."""
+    try:
+        return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # a name from JSON can hold surrogates that stand for no bytes
+        return name.encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,58 @@
+"""Show a selection as HTML in a notebook, without running it; if it ran before, its first posts are read."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING, Final
+
+from hakubooru.select.steps import Combined, Everything, Step
+from hakubooru.store.schema import Post
+from hakubooru.store.sql import id_list
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hakubooru.arrays import Ids
+    from hakubooru.store.store import Store
+
+_SHOWN: Final = 5
+_COLUMNS: Final = (
+    "id",
+    "created_at",
+    "rating",
+    "score",
+    "fav_count",
+    "image_width",
+    "image_height",
+    "file_ext",
+)
+
+
+def as_html(database: Store, step: Step, ids: Ids | None) -> str:
+    """Show the steps of a selection as HTML, with its count and first posts if its ids are known."""
+    count = "not counted yet: call .count()" if ids is None else f"{len(ids):,} posts"
+    steps = "".join(f"<li>{line}</li>" for line in _items(step))
+    head = f"<b>Selection</b> of {escape(database.path.name)}: {count}"
+    return f"<div>{head}<ol>{steps}</ol>{'' if ids is None else _table(database, ids[:_SHOWN])}</div>"
+
+
+def _items(step: Step) -> Iterator[str]:
+    match step:
+        case Everything():
+            yield escape(str(step))
+        case Combined(_, left, right):
+            branches = "".join(
+                f"<li><ol>{''.join(f'<li>{i}</li>' for i in _items(s))}</ol></li>" for s in (left, right)
+            )
+            yield f"{escape(str(step))}:<ul>{branches}</ul>"
+        case _:
+            yield from _items(step.source)
+            yield escape(str(step))
+
+
+def _table(database: Store, ids: Ids) -> str:
+    posts = {post.id: post for post in database.execute(Post.select().where(Post.id.in_(id_list(ids))))}
+    rows = [posts[post_id] for post_id in ids.tolist() if post_id in posts]
+    head = "".join(f"<th>{name}</th>" for name in _COLUMNS)
+    cells = ("".join(f"<td>{escape(str(getattr(post, name)))}</td>" for name in _COLUMNS) for post in rows)
+    return f"<table><tr>{head}</tr>{''.join(f'<tr>{row}</tr>' for row in cells)}</table>"
