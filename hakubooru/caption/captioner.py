@@ -12,12 +12,12 @@ from hakubooru.caption.format import KEEP
 from hakubooru.caption.presets import caption_format
 from hakubooru.caption.text import count_parts, join_parts, join_sides, limiter
 from hakubooru.caption.words import FIRST, LEFT_OUT, SLOTS, TagColumns, Vocabulary
-from hakubooru.errors import InputError
+from hakubooru.engine.posts import TaggedPosts, read_posts
 from hakubooru.store.schema import RATINGS, TAG_TYPES
 from hakubooru.store.sql import id_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from hakubooru.arrays import Ids
     from hakubooru.caption.format import CaptionFormat
@@ -26,23 +26,9 @@ if TYPE_CHECKING:
     from hakubooru.store.store import Store
 
 _POSTS_A_BATCH: Final = 1_000  # more is slower: a batch then no longer fits the processor's cache
-_TAGS_AT_MOST: Final = 2**40
 _FEW: Final = 1_500
 """For up to this many posts, captions are cached, and only the tags that these posts bear are read."""
 
-_ROWS: Final = """
-SELECT post.id, post.rating, post.{count}, coalesce(substr(post.created_at, 1, 10), ''),
-       (SELECT group_concat(tag_id) FROM {relations})
-FROM json_each(?) AS wanted CROSS JOIN post ON post.id = wanted.value
-"""
-# Tags come in the order of their relations. An index on the post alone holds them in that order, by the format of the
-# file. Without such an index they are sorted.
-_BY_INDEX: Final = "posttagrelation INDEXED BY {index} WHERE post_id = post.id"
-_SORTED: Final = "(SELECT tag_id FROM posttagrelation WHERE post_id = post.id ORDER BY id)"
-_INDEX_ON_POST: Final = """
-SELECT name FROM pragma_index_list('posttagrelation') AS list
-WHERE NOT partial AND (SELECT group_concat(name) FROM pragma_index_info(list.name)) = 'post_id'
-"""
 # A column in one piece: each value by itself takes twice as long.
 _TAGS: Final = """
 SELECT json_group_array(id), json_group_array(name) AS name, json_group_array(type), json_group_array(popularity)
@@ -158,22 +144,14 @@ class Captioner:
 
     def _batches(self, ids: Ids) -> Iterator[Batch]:
         words = self._vocabulary(ids)
-        statement = _ROWS.format(count=self.format.quality_by, relations=self._relations())
-        for start in range(0, len(ids), _POSTS_A_BATCH):
-            some = ids[start : start + _POSTS_A_BATCH]
-            rows = self.database.rows(statement, [id_text(some)])
-            if len(rows) < len(some):
-                missing = min(set(some.tolist()) - {row[0] for row in rows})
-                raise InputError(f"{self.database.path} has no post {missing}; select posts of this database")
-            batch = Batch(self.format, words, rows)
-            assert batch.ids == tuple(some.tolist()), "SQLite reads the posts in the order asked for"
-            yield batch
-
-    def _relations(self) -> str:
-        for (index,) in self.database.rows(_INDEX_ON_POST):
-            quoted = index.replace('"', '""')
-            return _BY_INDEX.format(index=f'"{quoted}"')
-        return _SORTED
+        posts = read_posts(
+            self.database,
+            ids,
+            self.format.quality_by,
+            posts_a_batch=_POSTS_A_BATCH,
+            repeats=self.format.repeats,
+        )
+        return (Batch(self.format, words, some) for some in posts)
 
     def _vocabulary(self, ids: Ids) -> Vocabulary:
         self._asked += len(ids)
@@ -204,25 +182,26 @@ class Batch:
     Labels and free text are words just as tags are: each has a place in the vocabulary, and a slot.
     """
 
-    def __init__(self, format: CaptionFormat, vocabulary: Vocabulary, rows: list[Any]) -> None:
+    def __init__(self, format: CaptionFormat, vocabulary: Vocabulary, posts: TaggedPosts) -> None:
         import pyarrow as pa  # noqa: PLC0415 - loaded with the first caption, not with the package
         import pyarrow.compute as pc  # noqa: PLC0415
 
         self.format = format
         self.slots = vocabulary.slots
-        self.ids, ratings, counts, days, texts = zip(*rows, strict=True)
-        columns = [_tags_of(texts, vocabulary, repeats=format.repeats)]
-        for slot, labels in vocabulary.labels.of_posts(self.ids, ratings, counts, days):
-            posts = np.flatnonzero(labels).astype(np.uint16)
-            columns.append((posts, np.full(len(posts), slot, np.uint16), labels[posts]))
-        posts, slots, places = (np.concatenate(arrays) for arrays in zip(*columns, strict=True))
-        keys = posts * np.uint16(SLOTS) + slots  # 16 bits, which NumPy sorts fastest
+        self.ids = posts.ids.tolist()
+        bearers = np.repeat(np.arange(len(self.ids), dtype=np.uint16), posts.many)
+        columns = [(bearers, *vocabulary.slots_and_places(posts.tags))]
+        for slot, labels in vocabulary.labels.of_posts(posts.ids, posts.ratings, posts.counts, posts.days):
+            labelled = np.flatnonzero(labels).astype(np.uint16)
+            columns.append((labelled, np.full(len(labelled), slot, np.uint16), labels[labelled]))
+        bearers, slots, places = (np.concatenate(arrays) for arrays in zip(*columns, strict=True))
+        keys = bearers * np.uint16(SLOTS) + slots  # 16 bits, which NumPy sorts fastest
         if vocabulary.rank is None:
             order = np.argsort(keys, kind="stable")
         else:
             order = np.lexsort((vocabulary.rank[places], keys))
-        starts = np.zeros(len(rows) * SLOTS + 1, np.int32)
-        np.cumsum(np.bincount(keys, minlength=len(rows) * SLOTS), out=starts[1:])
+        starts = np.zeros(len(self.ids) * SLOTS + 1, np.int32)
+        np.cumsum(np.bincount(keys, minlength=len(self.ids) * SLOTS), out=starts[1:])
         self.starts = starts  # (P * SLOTS + 1,): where the words of each slot begin
         self.places = places[order]  # (W,) int32: in the vocabulary
         # Arrow strings, (W,), the separator before each.
@@ -280,37 +259,8 @@ class Batch:
             }
 
 
-def _tags_of(
-    texts: Sequence[str | None], vocabulary: Vocabulary, *, repeats: bool
-) -> tuple[Numbers, Numbers, Numbers]:
-    """Return for each tag of each post: the post's number in the batch, the tag's slot, and its place.
-
-    Args:
-        texts: the tag ids of each post, separated by commas; None for a post without tags.
-        vocabulary: the words.
-        repeats: keep a tag that a post bears twice.
-    """
-    counts = [text.count(",") + 1 if text else 0 for text in texts]
-    written = ",".join([text for text in texts if text])
-    tags = np.fromstring(written, dtype=np.int64, sep=",") if written else np.empty(0, np.int64)
-    posts = np.repeat(np.arange(len(texts), dtype=np.uint16), counts)
-    if not repeats:
-        posts, tags = _once(posts, tags)
-    return posts, *vocabulary.slots_and_places(tags)
-
-
-def _once(posts: Numbers, tags: Numbers) -> tuple[Numbers, Numbers]:
-    """Return posts and their tags, (N,) each, without repeated tags: a file may hold a relation twice."""
-    pairs = posts * np.int64(_TAGS_AT_MOST) + tags
-    ascending = np.sort(pairs)
-    if not (ascending[1:] == ascending[:-1]).any():
-        return posts, tags
-    first = np.sort(np.unique(pairs, return_index=True)[1])
-    return posts[first], tags[first]
-
-
 # danbooru.donmai.us/posts/2434953 with some of its tags, and a count that is not 0.
-_EXAMPLE: Final = (2_434_953, RATINGS.index("general"), 17, "2016-07-26")
+_EXAMPLE: Final = {"id": 2_434_953, "rating": RATINGS.index("general"), "count": 17, "day": "2016-07-26"}
 _EXAMPLE_TAGS: Final = {
     "general": "1girl :q blonde_hair bracelet brown_eyes cape chibi earmuffs food_on_head full_body solo strawberry",
     "artist": "tis_(shan0x0shan)",
@@ -326,7 +276,10 @@ def example_caption(format: CaptionFormat) -> str:
     names = [name for some in _EXAMPLE_TAGS.values() for name in some.split()]
     kinds = [TAG_TYPES.index(kind) for kind, some in _EXAMPLE_TAGS.items() for _ in some.split()]
     tags = TagColumns([*range(len(names))], names, kinds, [_POPULAR] * len(names))
-    row = (*_EXAMPLE, ",".join(map(str, tags.ids)))
-    [parts] = Batch(format, Vocabulary(format, [tags]), [row]).parts()
+    post_id, rating, count, day = ([value] for value in _EXAMPLE.values())
+    post = TaggedPosts(
+        *map(np.array, (post_id, rating, count)), day, np.array([len(names)]), np.array(tags.ids)
+    )
+    [parts] = Batch(format, Vocabulary(format, [tags]), post).parts()
     limit = limiter(format)
     return join_parts(limit(parts) if limit else parts, format)

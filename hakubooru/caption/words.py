@@ -219,10 +219,10 @@ class Labels:
             )
 
     def of_posts(
-        self, ids: Sequence[int], ratings: Sequence[int], counts: Sequence[int], days: Sequence[str]
+        self, ids: Numbers, ratings: Numbers, counts: Numbers, days: Sequence[str]
     ) -> Iterator[tuple[int, Numbers]]:
         """Yield slots, and for each the places of the words that the posts have there, (P,) int32."""
-        numbers = np.array(ratings)
+        numbers = np.array(ratings)  # a copy
         numbers[(numbers < 0) | (numbers >= len(RATINGS))] = len(RATINGS)
         for slot, place in self._free.items():
             if place:
@@ -233,7 +233,7 @@ class Labels:
         if "date" in self._slots.of:
             yield self._slots.of["date"], np.array([self._days[day] for day in days], np.int32)
         if "quality" in self._slots.of:
-            yield self._slots.of["quality"], self._quality(np.array(ids), numbers, np.array(counts))
+            yield self._slots.of["quality"], self._quality(ids, numbers, counts)
 
     def _quality(self, ids: Numbers, ratings: Numbers, counts: Numbers) -> Numbers:
         places = np.zeros(len(ids), np.int32)

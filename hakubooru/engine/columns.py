@@ -11,6 +11,7 @@ import bisect
 import re
 import threading
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
@@ -48,6 +49,7 @@ _EXTENSION_SQL = (
     + " ".join(f"WHEN '{name}' THEN {place}" for place, name in enumerate(EXTENSIONS))
     + f" ELSE {OTHER} END"
 )
+_KNOWN_RATING: Final = "rating BETWEEN 0 AND 6"
 _TRAITS: Final = {
     "is_deleted": _Bits("is_deleted <> 0", 0),
     "is_banned": _Bits("is_banned <> 0", 1),
@@ -57,7 +59,7 @@ _TRAITS: Final = {
     "has_active_children": _Bits("has_active_children <> 0", 5),
     "has_visible_children": _Bits("has_visible_children <> 0", 6),
     "has_large": _Bits("has_large <> 0", 7),
-    "rating": _Bits("rating & 7", 8, 3),
+    "rating": _Bits(f"CASE WHEN {_KNOWN_RATING} THEN rating ELSE 7 END", 8, 3),
     "extension": _Bits(_EXTENSION_SQL, 11, 4),
 }
 
@@ -65,9 +67,25 @@ _FEW: Final = 16
 """Tags are counted post by post for fewer than one post in this many; else tag by tag."""
 _DATE: Final = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*"
 _ODD_DATE: Final = NO_DATE + 1
+_RARE_TRAITS: Final = tuple(_TRAITS)[:7]
+
+
+def _packed(*names: str) -> str:
+    """The SQL that packs traits into an integer."""
+    return " | ".join(f"(({_TRAITS[name].sql}) << {_TRAITS[name].start})" for name in names)
+
+
+# Most posts have none of the rare traits: one condition for all of them is faster than packing each.
+_HAS_NONE: Final = (
+    f"{' AND '.join(f'{name} = 0' for name in _RARE_TRAITS if not name.startswith('lacks_'))} "
+    f"AND md5 NOT NULL AND file_url NOT NULL AND {_KNOWN_RATING}"
+)
 _FIRST: Final = {
     "id": "id",
-    "traits": " | ".join(f"(({bits.sql}) << {bits.start})" for bits in _TRAITS.values()),
+    "traits": (
+        f"CASE WHEN {_HAS_NONE} THEN rating << {_TRAITS['rating'].start} ELSE {_packed(*_RARE_TRAITS, 'rating')} END "
+        f"| {_packed('has_large', 'extension')}"
+    ),
     "score": "score",
     "fav_count": "fav_count",
     "image_width": "image_width",
@@ -85,7 +103,7 @@ _RARE: Final = {
 _DATES: Final = {
     "created_at": f"CAST(ifnull(strftime('%s', created_at), {NO_DATE}) AS INTEGER)",
     "day": (
-        f"CASE WHEN created_at GLOB '{_DATE}' THEN CAST(replace(substr(created_at, 1, 10), '-', '') AS INTEGER) "
+        f"CASE WHEN created_at GLOB '{_DATE}' THEN 2 * CAST(replace(substr(created_at, 1, 10), '-', '') AS INTEGER) "
         f"WHEN created_at IS NULL THEN {NO_DATE} ELSE {_ODD_DATE} END"
     ),
 }
@@ -99,8 +117,9 @@ TRAITS: Final = tuple(_TRAITS)
 NUMBERS: Final = (*(name for name in _FIRST if name not in ("id", "traits")), *_RARE)
 """The columns of numbers that a scan reads."""
 DATES: Final = (*_DATES, "year")
-"""Columns for dates. `created_at` is in seconds since 1970. `day` is the date as a number, such as 20240531: the
-greatest such number whose date is not after the post's, as text. `year` is the year as the date is written, or 0."""
+"""Columns for dates. `created_at` is in seconds since 1970. `day` is twice a number such as 20240531; for a date that
+is not written so, it is one more than twice the greatest number whose date is not after it, as text. `year` is the year
+as the date is written, or 0."""
 COUNTS: Final = ("tag_count", *(f"{name}_tag_count" for name in TAG_TYPES))
 """The numbers of different tags that a post has: of all, and of each type. Only a sidecar has them."""
 
@@ -163,10 +182,14 @@ class FileColumns:
 
     def __getitem__(self, name: str) -> Values:
         """A column, (N,), in the order of ids. The first use of a column reads its group in one scan."""
+        return self.take(name, slice(None))
+
+    def take(self, name: str, places: Values | slice) -> Values:
+        """A column of some posts, given by their indices, (M,)."""
         if name in _TRAITS:
             bits = _TRAITS[name]
-            return (self._load("traits") >> bits.start) & ((1 << bits.width) - 1)
-        return self._load(name)
+            return (self._load("traits")[places] >> bits.start) & ((1 << bits.width) - 1)
+        return self._load(name)[places]
 
     def read_all(self) -> None:
         """Read all columns that are not read yet, in one scan."""
@@ -288,7 +311,7 @@ class SidecarColumns(FileColumns):
 class _Some:
     """The columns of some posts, given by their indices in all columns."""
 
-    def __init__(self, columns: Columns, places: Values) -> None:
+    def __init__(self, columns: FileColumns, places: Values) -> None:
         self.names = columns.names
         self._columns = columns
         self._places = places
@@ -298,7 +321,7 @@ class _Some:
         return self["id"]
 
     def __getitem__(self, name: str) -> Values:
-        return self._columns[name][self._places]
+        return self._columns.take(name, self._places)
 
     def know_tags(self) -> bool:
         return self._columns.know_tags()
@@ -318,21 +341,23 @@ def narrow(values: Values) -> Values:
 
 
 def day_number(text: Any) -> int:
-    """The greatest number such as 20240531 whose date, 2024-05-31, is not after a text, as SQLite compares them.
+    """The value of `day` for a date that is not written as a day: odd, and -1 before all days.
 
-    It is -1 for a text before all dates, such as the empty one.
+    Twice the number of a day is not above it exactly if the day is not after the text, as SQLite compares them.
     """
     if not isinstance(text, str):
-        return 10**8 if isinstance(text, bytes) else -1  # SQLite's order: numbers, texts, blobs
+        return 2 * 10**8 + 1 if isinstance(text, bytes) else -1  # SQLite's order: numbers, texts, blobs
     # SQLite compares the bytes of UTF-8, which have the same order as the characters.
-    return bisect.bisect_right(range(10**8), text, key=_date_text) - 1
+    return 2 * bisect.bisect_right(range(10**8), text, key=lambda number: date_text(2 * number)) - 1
 
 
 def date_number(text: Any) -> int | None:
-    """The number of a date such as 2024-05-31; None for any other text."""
+    """The value of `day` for a day such as 2024-05-31; None for any other text."""
     is_date = isinstance(text, str) and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text)
-    return int(text.replace("-", "")) if is_date else None
+    return 2 * int(text.replace("-", "")) if is_date else None
 
 
-def _date_text(number: int) -> str:
-    return f"{number // 10_000:04}-{number // 100 % 100:02}-{number % 100:02}"
+@lru_cache(maxsize=20_000)
+def date_text(day: int) -> str:
+    """The day that a value of `day` stands for, such as 2024-05-31."""
+    return f"{day // 20_000:04}-{day // 200 % 100:02}-{day // 2 % 100:02}"

@@ -25,6 +25,7 @@ import json
 import os
 import shutil
 import warnings
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
@@ -114,22 +115,31 @@ class Sidecar:
         Args:
             places: indices among all ids, (N,).
         """
-        at, codes = self.load("packed_at"), self.load("codes")
+        at, codes, numbers = self._packed
         base = code_base(len(codes))
         starts = at[places].astype(np.int64)
         lengths = at[places + 1].astype(np.int64) - starts
         ends = np.cumsum(lengths)
         total = int(ends[-1]) if len(ends) else 0
         where = np.arange(total) + np.repeat(starts - (ends - lengths), lengths)
-        packed = np.memmap(self.folder / "packed.bin", "<u2", "r")[where] if total else np.empty(0, np.uint16)
+        packed = numbers[where]
         is_high = packed >= base
         if not is_high.any():
             return lengths, codes[packed]
-        numbers = packed.astype(np.int64)
+        whole = packed.astype(np.int64)
         low = np.flatnonzero(is_high) + 1
-        numbers[low] += base + (numbers[low - 1] - base) * base
+        whole[low] += base + (whole[low - 1] - base) * base
         before = np.concatenate([[0], np.cumsum(is_high)])
-        return lengths - (before[ends] - before[ends - lengths]), codes[numbers[~is_high]]
+        return lengths - (before[ends] - before[ends - lengths]), codes[whole[~is_high]]
+
+    @cached_property
+    def _packed(self) -> tuple[Values, Values, Values]:
+        """Where the tags of each post begin, (N + 1,), the tag of each code, (T,), and the numbers of packed.bin."""
+        path = self.folder / "packed.bin"
+        numbers = (
+            np.memmap(path, "<u2", "r").view(np.ndarray) if path.stat().st_size else np.empty(0, np.uint16)
+        )
+        return self.load("packed_at"), self.load("codes"), numbers
 
     def _unpacked(self, row: int) -> Values:
         return np.unpackbits(self._bits[row])

@@ -136,8 +136,17 @@ class Reader:
 
     def column(self, sql: str, parameters: Sequence[Any] = (), *, table: str = "post") -> Values:
         """Run a statement with one column of whole numbers, (N,) int64; raises the errors of `numbers`."""
-        parts = [batch for (batch,) in self.numbers(sql, parameters, table=table)]
-        return np.concatenate([np.empty(0, np.int64), *parts])
+        (values,) = self.table(sql, parameters, columns=1, table=table)
+        return values
+
+    def table(
+        self, sql: str, parameters: Sequence[Any] = (), *, columns: int, table: str = "post"
+    ) -> tuple[Values, ...]:
+        """Run a statement with `columns` columns of whole numbers, (N,) int64 each; raises the errors of `numbers`."""
+        batches = list(self.numbers(sql, parameters, table=table))
+        if not batches:
+            return (np.empty(0, np.int64),) * columns
+        return tuple(map(np.concatenate, zip(*batches, strict=True)))
 
     def in_parallel(self, iterators: Sequence[Iterator[Any]]) -> Iterator[Any]:
         """Merge iterators over batches, one item of each in turn; each computes one ahead in a thread of its own."""

@@ -57,7 +57,7 @@ def relations_of(store: Store, ids: Ids, *, posts_a_piece: int = _POSTS_A_PIECE)
     def share(posts: Ids) -> Iterator[Rows]:
         for start in range(0, len(posts), posts_a_piece):
             listed = id_text(posts[start : start + posts_a_piece])
-            yield _joined(reader.numbers(sql, [listed], table=_TABLE), columns=3)
+            yield reader.table(sql, [listed], columns=3, table=_TABLE)
 
     return reader.in_parallel([share(posts) for posts in np.array_split(ids, THREADS)])
 
@@ -81,11 +81,3 @@ def posts_of_tags(store: Store, tags: Ids) -> Iterator[tuple[Ids, Ids]]:
 def posts_with(store: Store, tag: int) -> Ids:
     """The ids of the posts that have a tag, (N,) int64, in the order of their relations; an id may occur twice."""
     return store.reader.column(f"SELECT post_id FROM {_TABLE} WHERE tag_id = ?", [tag], table=_TABLE)
-
-
-def _joined(batches: Iterator[tuple[Any, ...]], columns: int) -> Any:
-    """Join batches of columns to one array for each column."""
-    parts = list(batches)
-    if not parts:
-        return (np.empty(0, np.int64),) * columns
-    return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
