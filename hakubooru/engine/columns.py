@@ -161,7 +161,7 @@ class FileColumns:
 
     def are_read(self, name: str = "id") -> bool:
         """Whether a column is available without a scan."""
-        return name in self._arrays
+        return ("traits" if name in _TRAITS else name) in self._arrays
 
     def span(self) -> tuple[int, int]:
         """The range of ids: the smallest, and the largest plus one; (0, 0) without posts."""
@@ -197,6 +197,10 @@ class FileColumns:
             self._read(
                 {name: sql for group in _GROUPS for name, sql in group.items() if name not in self._arrays}
             )
+
+    def some(self, places: Values) -> Columns:
+        """The columns of some posts, given by their indices, (M,)."""
+        return _Some(self, places)
 
     def know_tags(self) -> bool:
         """False: the posts of tags are in the relations only."""
@@ -294,7 +298,7 @@ class SidecarColumns(FileColumns):
             key=len,
             default=None,
         )
-        return self if places is None else _Some(self, places)
+        return self if places is None else self.some(places)
 
     def _tag_id(self, tag: str) -> int:
         rows = self._store.rows("SELECT id FROM tag WHERE name = ?", [tag])

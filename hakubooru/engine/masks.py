@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import operator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, reduce
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
@@ -20,7 +20,7 @@ from hakubooru.select.values import SECONDS, tag_count
 from hakubooru.store.schema import EXTENSIONS, TAG_TYPES, Post
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from hakubooru.arrays import Ids, Values
     from hakubooru.engine.columns import Columns
@@ -79,9 +79,9 @@ def truth(node: Any, columns: Columns) -> Truth:
     """
     match node:
         case And(parts):
-            return _joined(operator.and_, [truth(part, columns) for part in parts])
+            return _joined(operator.and_, parts, columns)
         case Or(parts):
-            return _joined(operator.or_, [truth(part, columns) for part in parts])
+            return _joined(operator.or_, parts, columns)
         case Not(part):
             inside = truth(part, columns).true
             return Truth(~inside, inside)
@@ -96,22 +96,24 @@ def truth(node: Any, columns: Columns) -> Truth:
             return ~truth(node.node, columns)
         case NodeList() if node.glue in {" OR ", " AND "} and len(node.nodes):
             joined = operator.or_ if node.glue == " OR " else operator.and_
-            return _joined(joined, [truth(part, columns) for part in node.nodes])
+            return _joined(joined, node.nodes, columns)
         case Expression():
             return _expression(node, columns)
     raise LeftToSQLiteError(repr(node))
 
 
 class _Unread:
-    """Empty columns, to find out whether columns can answer an expression without reading any."""
+    """Empty columns, to find out whether columns can answer an expression, and which it uses, without reading any."""
 
     ids: Ids = np.empty(0, np.int64)
 
     def __init__(self, columns: Columns) -> None:
         self.names = columns.names
         self.know_tags = columns.know_tags
+        self.used: set[str] = set()
 
     def __getitem__(self, name: str) -> Values:
+        self.used.add(name)
         return self.ids
 
     def bearing(self, tag: str) -> Values:  # noqa: ARG002 - any tag
@@ -127,11 +129,20 @@ def is_answered(node: Any, columns: Columns) -> bool:
     return True
 
 
-def _joined(join: Callable[[Truth, Truth], Truth], parts: list[Truth]) -> Truth:
-    result, *others = parts
-    for other in others:
-        result = join(result, other)
-    return result
+def names_in(node: Any, columns: Columns) -> set[str]:
+    """The columns that a peewee expression of numbers uses; no column is read.
+
+    Raises:
+        LeftToSQLiteError: the expression needs more than numeric columns.
+    """
+    unread = _Unread(columns)
+    numbers(node, unread)
+    return unread.used
+
+
+def _joined(join: Callable[[Truth, Truth], Truth], nodes: Iterable[Any], columns: Columns) -> Truth:
+    """Evaluate predicates or expressions one after the other, so that few masks are in memory, and join their truth."""
+    return reduce(join, (truth(node, columns) for node in nodes))
 
 
 def _expression(node: Expression, columns: Columns) -> Truth:

@@ -11,6 +11,7 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import repeat
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -142,13 +143,13 @@ def _distribute(database: Store, ids: Ids, folder: Path, posts_a_bucket: int, ro
     counts = np.zeros(database.ends("tag")[1] + 1, np.int64)
     first, last = database.ends("posttagrelation")
     reading = halves(database, "post_id, tag_id", rows=rows_a_read)
-    numbered = [((half, *pair) for pair in pairs) for half, pairs in enumerate(reading)]
+    numbered = [zip(repeat(half), pairs, strict=False) for half, pairs in enumerate(reading)]
     with (
         ExitStack() as files,
         progress(total=last + 1 - first, desc="relations", unit=" relations", unit_scale=True) as bar,
     ):
         buckets: dict[tuple[int, int], IO[bytes]] = {}
-        for half, posts, tags in database.reader.in_parallel(numbered):
+        for half, (posts, tags) in database.reader.in_parallel(numbered):
             places = place_of_id.take(posts, mode="clip")
             pairs = places << 32 | tags
             is_known = places != _NOWHERE

@@ -25,6 +25,10 @@ _POSTS_A_PIECE: Final = 20_000
 _TABLE: Final = "posttagrelation"
 
 
+POSTS_WITH_TAG: Final = f"SELECT post_id FROM {_TABLE} WHERE tag_id = ?"
+"""The statement for the posts that have a tag, in the order of their relations; a post may be there twice."""
+
+
 def relations(store: Store, *, rows: int = ROWS_A_PIECE) -> Iterator[Rows]:
     """Iterate over all relations of a file in pieces, each of `rows` neighbouring rows."""
     return store.reader.in_parallel(halves(store, rows=rows))
@@ -76,8 +80,3 @@ def posts_of_tags(store: Store, tags: Ids) -> Iterator[tuple[Ids, Ids]]:
     return store.reader.in_parallel(
         [store.reader.numbers(sql, [id_text(share)], table=_TABLE) for share in shares]
     )
-
-
-def posts_with(store: Store, tag: int) -> Ids:
-    """The ids of the posts that have a tag, (N,) int64, in the order of their relations; an id may occur twice."""
-    return store.reader.column(f"SELECT post_id FROM {_TABLE} WHERE tag_id = ?", [tag], table=_TABLE)
