@@ -8,16 +8,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hakubooru.engine.cache import CachedStore
-from hakubooru.errors import DatabaseFileError
+from hakubooru.errors import DatabaseFileError, InputError
+from hakubooru.select.danbooru.metatags import METATAGS
+from hakubooru.select.danbooru.orders import VALUES
 from hakubooru.selection import Selection
 from hakubooru.store.layout import GENERATION
-from hakubooru.store.schema import RATINGS
+from hakubooru.store.schema import RATINGS, Post
 from hakubooru.store.store import lay_out, warn_of_dates_in_utc
 from hakubooru.store.tags import Tags
 
 if TYPE_CHECKING:
     import os
 
+    from hakubooru.store.joined import Joined
     from hakubooru_migrations import Plan
 
 
@@ -98,6 +101,26 @@ class Database(CachedStore):
         """The tags of the file, by name: `db.tags["solo"]`."""
         return Tags(self)
 
+    def join(self, name: str, path: str | os.PathLike[str]) -> Joined:
+        """Join a file of values by post id, such as scores or texts: `db.join("silva", "scores.parquet")`.
+
+        Searches then have `silva:>0.6` and `order:silva`, and a caption can have the values. If the file has several
+        columns, they are `silva.score`, `silva.ok` and so on. The file is read once into the user's cache, where it is
+        found by its hash. Posts without a row have no value.
+
+        Args:
+            name: the name of the values: small letters, digits and `_`.
+            path: a Parquet, CSV or JSON-lines file with a column `id` or `post_id`, a tar of `ID.txt`, or a folder of
+                them.
+
+        Raises:
+            InputError: the file cannot be read, an id is doubled, or the name has another meaning.
+            DestinationError: the user's cache cannot be written.
+        """
+        if name in METATAGS or name in VALUES or name in Post._meta.fields:  # noqa: SLF001 - peewee's documented name
+            raise InputError(f"{name} has a meaning in searches already; choose another name for {path}")
+        return super().join(name, path)
+
     def info(self) -> DatabaseInfo:
         """Count what the file contains. This scans the posts once; the relations are counted by an index."""
         ends = "(SELECT MIN(id) FROM post), (SELECT MAX(id) FROM post)"
@@ -114,6 +137,9 @@ class Database(CachedStore):
             last_id=last,
             ratings={name: count or 0 for name, count in zip(RATINGS, ratings, strict=True)},
             size_bytes=self.path.stat().st_size,
+            site=self.about.site.name,
+            lacking=tuple(sorted(self.about.lacking)),
+            unknown=dict(self.about.unknown),
         )
 
 
@@ -136,3 +162,10 @@ class DatabaseInfo:
     ratings: dict[str, int]
     """How many posts have each rating, by its name."""
     size_bytes: int
+    """The size of the file in bytes."""
+    site: str
+    """The site that the posts are of: danbooru, e621 or gelbooru."""
+    lacking: tuple[str, ...]
+    """The columns of posts that no source of the file had."""
+    unknown: dict[str, int]
+    """How many posts do not have a value, by column, where there are any."""

@@ -13,7 +13,7 @@ from hakubooru.errors import InputError
 from hakubooru.results.html import as_html
 from hakubooru.select.builder import Builder
 from hakubooru.select.danbooru import apply, parse
-from hakubooru.select.steps import describe
+from hakubooru.select.steps import describe, uses
 from hakubooru.stats import Stats, stats
 
 if TYPE_CHECKING:
@@ -49,19 +49,29 @@ class Selection(Builder["Selection"]):
     def _matching(self, predicate: Predicate) -> Selection:
         return self.where(predicate)
 
-    def search(self, text: str) -> Self:
+    def search(self, text: str, *, implications: bool = False) -> Self:
         """Keep the posts that a search in Danbooru's syntax finds: `.search("1girl -comic rating:g")`.
 
         `hakubooru.select.danbooru` describes the syntax. Aliases of tags work where the database stores them. The
         posts stand in the order that the search asks for.
 
+        A condition on a value that a post's source does not know is not met, and its negation is: `-is:deleted` keeps posts
+        that do not say whether they are deleted, and `is:active` leaves them out. `explain` counts such posts.
+
+        Args:
+            text: the search.
+            implications: whether the name of a tag also means the tags that imply it, for a set whose posts were not given
+                the implied tags. The sites give them, so a search there needs no such step.
+
         Raises:
             SearchError: the search cannot be read, the database cannot answer it, or the database does not have
                 one of its tags; the message shows the place.
+            InputError: `implications` is set, and the file has no implications.
         """
         if not isinstance(text, str):
             raise InputError(f"search() takes one string, not {text!r}: write search('1girl solo')")
-        return apply(parse(text), self)
+        parsed = parse(text, self.database.joined_columns())
+        return apply(parsed, self, implications=implications)
 
     def to_ids(self) -> Ids:
         """Run the selection and return the post ids, (N,) int64, ascending unless a step orders them.
@@ -140,6 +150,8 @@ class Selection(Builder["Selection"]):
     def fingerprint(self, caption: str | CaptionFormat | None = None) -> str:
         """The SHA-256 of the ids in ascending order; two selections of the same posts have the same one.
 
+        If joined files decided which posts are selected, their hashes are included.
+
         Args:
             caption: include the captions in this format too; every caption is made for that.
 
@@ -148,7 +160,8 @@ class Selection(Builder["Selection"]):
         """
         ids = ascending(self.to_ids())
         if caption is None:
-            return fingerprint.of_ids(ids)
+            files = self.database.joined.values()
+            return fingerprint.of_ids(ids, {file.sha256 for file in files if uses(self.step, file.schema)})
         return fingerprint.of_captions(Captioner(self.database, caption).captions(ids))
 
     def posts(self) -> Iterator[Post]:
@@ -171,6 +184,7 @@ class Selection(Builder["Selection"]):
         *,
         images: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
         own: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
+        index: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
         caption: str | CaptionFormat | Mapping[str, Any] = "kohaku-epsilon",
         image: ImageFormat | Mapping[str, Any] | None = None,
         output: OutputFormat | Mapping[str, Any] | None = None,
@@ -192,6 +206,7 @@ class Selection(Builder["Selection"]):
             out,
             images=images,
             own=own,
+            index=index,
             caption=caption,
             image=image,
             output=output,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import click
@@ -10,7 +11,7 @@ import numpy as np
 import hakubooru as hb
 from hakubooru.errors import IncompleteError
 from hakubooru.export import SINKS, sink_class
-from hakubooru_cli.options import Choice, QueryCommand, selection_options
+from hakubooru_cli.options import Choice, QueryCommand, selection_options, settings_option
 
 _NAMED = 3
 """The most damaged archives of one kind that `sources` names."""
@@ -26,7 +27,7 @@ class _SinkOption(click.Option):
 
 
 @click.command(cls=QueryCommand)
-@selection_options
+@partial(selection_options, needs_file=False)
 @click.option(
     "--images",
     metavar="DIR",
@@ -39,13 +40,21 @@ class _SinkOption(click.Option):
     metavar="DIR",
     multiple=True,
     type=click.Path(),
-    help="A folder of your own images, each with its caption beside it in .txt; they are exported too.",
+    help="A folder of your own images, each with its caption beside it in .txt or .caption, or in metadata.jsonl or a "
+    "CSV; they are exported too. With --own alone, FILE may be left out.",
+)
+@click.option(
+    "--index",
+    metavar="PLACE",
+    multiple=True,
+    help="A folder or URL that holds the indexes of tars, if they are not beside the tars. You may give several.",
 )
 @click.option("--out", metavar="DIR", required=True, type=click.Path(), help="The folder to write to.")
 @click.option(
     "--caption", metavar="FORMAT", help="The caption format; by default the recipe's, or else kohaku-epsilon."
 )
-@click.option("--sink", cls=_SinkOption, type=click.Choice(SINKS))
+@settings_option
+@click.option("--sink", cls=_SinkOption, type=click.Choice(SINKS), help="The form of the data set.")
 @click.option(
     "--workers",
     type=click.IntRange(min=1),
@@ -69,8 +78,10 @@ def export(
     *,
     images: tuple[str, ...],
     own: tuple[str, ...],
+    index: tuple[str, ...],
     out: str,
     caption: str | None,
+    overrides: tuple[str, ...],
     sink: str | None,
     prune: bool,
     workers: int | None,
@@ -83,15 +94,31 @@ def export(
     OUT/manifest.parquet has a row for every selected post. OUT/rejects.jsonl names every refused member of an archive.
     If the export is interrupted, run the same command again to resume it.
     """
-    recipe = choice.recipe
+    recipe = choice.settings(overrides, caption)
+    if not choice.file:
+        if not own or images or choice.selects:
+            raise click.UsageError("FILE is missing: give the metadata database; only --own needs none")
+        report = hb.export_own(
+            out,
+            own,
+            image=recipe.image,
+            output=recipe.output,
+            sink=sink,
+            prune=prune,
+            workers=workers,
+            strict=strict,
+        )
+        click.echo(str(report))
+        return
     with hb.open(choice.file) as database:
         report = choice.select(database).export(
             out,
             images=images,
             own=own,
-            caption=caption or (recipe and recipe.caption) or "kohaku-epsilon",
-            image=recipe.image if recipe else None,
-            output=recipe.output if recipe else None,
+            index=index,
+            caption=recipe.caption or "kohaku-epsilon",
+            image=recipe.image,
+            output=recipe.output,
             sink=sink,
             prune=prune,
             workers=workers,
@@ -128,7 +155,13 @@ def verify(*, out: str, decode: bool, repair: bool, workers: int | None) -> None
     type=click.Path(path_type=Path),
     help="A file of post ids; count how many of these posts have an image.",
 )
-def sources(*, folders: tuple[str, ...], ids: Path | None) -> None:
+@click.option(
+    "--index",
+    metavar="PLACE",
+    multiple=True,
+    help="A folder or URL that holds the indexes of tars, if they are not beside the tars. You may give several.",
+)
+def sources(*, folders: tuple[str, ...], ids: Path | None, index: tuple[str, ...]) -> None:
     """Show which archives are recognised in folders of images, and what they hold.
 
     Archives are shown in the order in which they count. A post's image is taken from the first archive that holds it
@@ -140,7 +173,7 @@ def sources(*, folders: tuple[str, ...], ids: Path | None) -> None:
     """
     wanted = np.unique(hb.read_ids(ids)) if ids else None
     with_image = 0
-    for group in hb.census(hb.find_archives(folders), wanted):
+    for group in hb.census(hb.find_archives(folders, indexes=index), wanted):
         with_image += group.wanted
         parts = [
             f"{group.archives:,} archive{'s' if group.archives > 1 else ''}",

@@ -51,15 +51,15 @@ _EXTENSION_SQL = (
 )
 _KNOWN_RATING: Final = "rating BETWEEN 0 AND 6"
 _TRAITS: Final = {
-    "is_deleted": _Bits("is_deleted <> 0", 0),
-    "is_banned": _Bits("is_banned <> 0", 1),
+    "is_deleted": _Bits("ifnull(is_deleted, 0) <> 0", 0),
+    "is_banned": _Bits("ifnull(is_banned, 0) <> 0", 1),
     "lacks_md5": _Bits("md5 IS NULL", 2),
     "lacks_file_url": _Bits("file_url IS NULL", 3),
-    "has_children": _Bits("has_children <> 0", 4),
-    "has_active_children": _Bits("has_active_children <> 0", 5),
-    "has_visible_children": _Bits("has_visible_children <> 0", 6),
-    "has_large": _Bits("has_large <> 0", 7),
-    "rating": _Bits(f"CASE WHEN {_KNOWN_RATING} THEN rating ELSE 7 END", 8, 3),
+    "has_children": _Bits("ifnull(has_children, 0) <> 0", 4),
+    "has_active_children": _Bits("ifnull(has_active_children, 0) <> 0", 5),
+    "has_visible_children": _Bits("ifnull(has_visible_children, 0) <> 0", 6),
+    "has_large": _Bits("ifnull(has_large, 0) <> 0", 7),
+    "rating": _Bits(f"CASE WHEN {_KNOWN_RATING} THEN rating WHEN rating IS NULL THEN 0 ELSE 7 END", 8, 3),
     "extension": _Bits(_EXTENSION_SQL, 11, 4),
 }
 
@@ -86,19 +86,19 @@ _FIRST: Final = {
         f"CASE WHEN {_HAS_NONE} THEN rating << {_TRAITS['rating'].start} ELSE {_packed(*_RARE_TRAITS, 'rating')} END "
         f"| {_packed('has_large', 'extension')}"
     ),
-    "score": "score",
-    "fav_count": "fav_count",
-    "image_width": "image_width",
-    "image_height": "image_height",
+    "score": "ifnull(score, 0)",
+    "fav_count": "ifnull(fav_count, 0)",
+    "image_width": "ifnull(image_width, 0)",
+    "image_height": "ifnull(image_height, 0)",
 }
 _RARE: Final = {
-    "file_size": "file_size",
-    "up_score": "up_score",
-    "down_score": "down_score",
+    "file_size": "ifnull(file_size, 0)",
+    "up_score": "ifnull(up_score, 0)",
+    "down_score": "ifnull(down_score, 0)",
     "parent_id": f"ifnull(parent_id, {MISSING})",
     "pixiv_id": f"ifnull(pixiv_id, {MISSING})",
-    "uploader_id": "uploader_id",
-    "bit_flags": "bit_flags",
+    "uploader_id": "ifnull(uploader_id, 0)",
+    "bit_flags": "ifnull(bit_flags, 0)",
 }
 _DATES: Final = {
     "created_at": f"CAST(ifnull(strftime('%s', created_at), {NO_DATE}) AS INTEGER)",
@@ -151,13 +151,18 @@ class Columns(Protocol):
 class FileColumns:
     """The columns of a file, which scans read when they are first used; any thread may use them."""
 
-    names: frozenset[str] = frozenset({"id", *TRAITS, *NUMBERS})
-
     def __init__(self, store: Store, *, posts_a_batch: int = ROWS) -> None:
+        self.names = frozenset({"id", *TRAITS, *NUMBERS} - self._unknown(store))
         self._store = store
         self._posts_a_batch = posts_a_batch
         self._arrays: dict[str, Values] = {}
         self._reading = threading.RLock()
+
+    @staticmethod
+    def _unknown(store: Store) -> set[str]:
+        """The columns that some posts have no value of. Their arrays have 0 there, so SQLite must answer for them."""
+        names = {*store.about.lacking, *store.about.unknown}
+        return names | ({"extension"} if "file_ext" in names else set())
 
     def are_read(self, name: str = "id") -> bool:
         """Whether a column is available without a scan."""
@@ -258,10 +263,9 @@ class FileColumns:
 class SidecarColumns(FileColumns):
     """The columns of a file from its sidecar, which has the posts of every tag and the tags of every post as well."""
 
-    names = frozenset({"id", *TRAITS, *NUMBERS, *DATES, *COUNTS})
-
     def __init__(self, store: Store, sidecar: Sidecar) -> None:
         super().__init__(store)
+        self.names = self.names | {*DATES, *COUNTS}
         self.sidecar = sidecar
 
     def are_read(self, name: str = "id") -> bool:  # noqa: ARG002 - all are there

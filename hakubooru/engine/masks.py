@@ -175,7 +175,11 @@ def _expression(node: Expression, columns: Columns) -> Truth:
 
 def _extension(node: Expression, columns: Columns) -> Truth:
     names = _list(node.lhs, node.rhs) if node.op in {"IN", "NOT IN"} else [_constant(node.lhs, node.rhs)]
-    if node.op not in {"=", "!=", "IN", "NOT IN"} or not set(names) <= set(EXTENSIONS):
+    if (
+        "extension" not in columns.names
+        or node.op not in {"=", "!=", "IN", "NOT IN"}
+        or not set(names) <= set(EXTENSIONS)
+    ):
         raise LeftToSQLiteError(f"file_ext {node.op} {names}")
     inside = np.isin(columns["extension"], [EXTENSIONS.index(name) for name in names])
     return _known(inside if node.op in {"=", "IN"} else ~inside, None)

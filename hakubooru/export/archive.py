@@ -13,15 +13,14 @@ import numpy as np
 
 from hakubooru.export.engine import StoppedError
 from hakubooru.export.pairs import Broken, Outcome, Pair, own_place, place
-from hakubooru.files import read_text
+from hakubooru.image.containers import READERS
 from hakubooru.image.convert import COPY, ImageFormat, UnfitImageError
 from hakubooru.image.folders import OwnFolder, images_in
 from hakubooru.image.header import LARGEST_BYTES, ImageHeader, read_header
-from hakubooru.image.holdings import read_folder
 from hakubooru.image.index import (
     Recorder,
-    StaleIndexError,
     TarIndex,
+    image_of,
     load_index,
     read_indexed,
     save_index,
@@ -29,8 +28,10 @@ from hakubooru.image.index import (
 )
 from hakubooru.image.kinds import BrokenImageError
 from hakubooru.image.layouts import StrangeNameError, is_remote
+from hakubooru.image.own_captions import OwnCaptions
+from hakubooru.image.published import StaleIndexError
 from hakubooru.image.sources import Archive
-from hakubooru.image.tar import DamagedTarError, Member, image_of, is_compressed, read_tar
+from hakubooru.image.tar import DamagedTarError, Member, is_compressed, read_tar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -73,6 +74,8 @@ class ExportArchive:
     """Which images are exported, and how they are converted."""
     as_stored: bool = False
     """Record the sizes of pictures as stored, not upright: for an export that an earlier version began."""
+    prefix: str = ""
+    """What the names of posts' files begin with."""
 
     @property
     def decodes(self) -> bool:
@@ -101,18 +104,20 @@ class ExportArchive:
         if isinstance(archive, OwnFolder):
             own = OwnImages(task, archive, self.shape)
             return self._export(own, own, stopped)
-        if archive.is_folder:
-            return self._export(Images(task, self.shape), self.captions, stopped)
+        if archive.kind != "tar":
+            return self._export(Images(task, self.shape, prefix=self.prefix), self.captions, stopped)
         try:
-            index = load_index(archive.path, archive.stamp if is_remote(archive.path) else None)
+            index = load_index(
+                archive.path, archive.stamp if is_remote(archive.path) else None, archive.index
+            )
         except OSError as error:
             raise _LostError(str(error)) from error
         try:
-            return self._export(Images(task, self.shape, index), self.captions, stopped)
+            return self._export(Images(task, self.shape, index, prefix=self.prefix), self.captions, stopped)
         except StaleIndexError as error:
             if is_remote(archive.path):
                 raise _LostError(f"its index is of another archive: {error}") from error
-            return self._export(Images(task, self.shape), self.captions, stopped)
+            return self._export(Images(task, self.shape, prefix=self.prefix), self.captions, stopped)
 
     def _export(self, images: Images, captions: Captions, stopped: Callable[[], bool]) -> Outcome:
         most = _KEPT_BYTES if self.sink.keeps_images else None
@@ -171,14 +176,18 @@ class _Captioned:
 class Images:
     """Iterates the wanted images of an archive once: post, header and bytes; `outcome` counts what is not yielded."""
 
-    def __init__(self, task: Task, shape: ImageFormat = COPY, index: TarIndex | None = None) -> None:
+    def __init__(
+        self, task: Task, shape: ImageFormat = COPY, index: TarIndex | None = None, *, prefix: str = ""
+    ) -> None:
         """Keep the task; nothing is read yet.
 
         Args:
             task: the archive and the posts.
             shape: which images are exported, and how they are converted.
             index: the archive's index; without one, the archive is read from its start to its end.
+            prefix: what the names of posts' files begin with.
         """
+        self.prefix = prefix
         self.task = task
         self.shape = shape
         self.index = index
@@ -201,15 +210,15 @@ class Images:
 
     def place(self, number: int, extension: str) -> str:
         """Return the path of an image in an export."""
-        return place(number, extension)
+        return place(number, extension, self.prefix)
 
     def _members(self) -> Iterator[tuple[int, str, bytes]]:
         archive = self.task.archive
         assert isinstance(archive, Archive)
         if self.index is not None:
             yield from self._indexed(archive.path, self.index)
-        elif archive.is_folder:
-            for member, data in read_folder(archive.path, self._wants):
+        elif archive.kind != "tar":
+            for member, data in READERS[archive.kind](archive.path, self._wants):
                 yield _number(member), member.name, data
         else:
             yield from self._walked(archive.path)
@@ -302,24 +311,23 @@ class OwnImages(Images):
 
     def _members(self) -> Iterator[tuple[int, str, bytes]]:
         wanted = set(self.task.wanted.tolist())
+        captions = OwnCaptions(self.folder.path)
         for name in images_in(self.folder.path):
             number = self.folder.number(name)
             if number not in wanted:
                 continue
             path = Path(self.folder.path, name)
-            caption = path.with_suffix(".txt")
-            if not caption.is_file():  # a folder can have that name, or a pipe, which would never end
-                self._refuse(number, name, "no caption of the same name in .txt beside it")
-                continue
             try:
-                self._captions[number] = _one_line(read_text(caption))
-            except UnicodeDecodeError:
-                self._refuse(number, name, "its caption is not UTF-8")
+                caption = captions.of(name)
+            except ValueError as error:
+                self._refuse(number, name, str(error))
+                continue
+            if caption is None:
+                self._refuse(number, name, "no caption of the same name in .txt beside it, nor in a list")
+            elif path.stat().st_size > LARGEST_BYTES:
+                self._refuse(number, name, _TOO_LARGE)
             else:
-                if path.stat().st_size > LARGEST_BYTES:
-                    self._refuse(number, name, _TOO_LARGE)
-                    continue
-                self._names[number] = name
+                self._captions[number], self._names[number] = _one_line(caption), name
                 yield number, name, path.read_bytes()
 
     def _refuse(self, number: int, name: str, reason: str) -> None:

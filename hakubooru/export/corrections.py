@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from itertools import chain
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _LIST: Final = "list"
 """Name of the journal's value that holds the hash of the list of captions; two hashes while the list is replaced."""
 _ASIDE: Final = "corrections"
-"""Folder below the export's state where corrected captions wait until their image is exported again."""
+"""Folder below the export's state where corrected captions wait until their image is exported again, as `ID.txt`."""
 
 
 def is_correction(pair: Pair, data: bytes | None) -> bool:
@@ -66,8 +66,8 @@ def is_corrected(out: Path, pair: Pair, since: int) -> bool:
 
 
 def set_aside(out: Path, pairs: Iterable[Pair]) -> int:
-    """Set aside the corrected captions of pairs that will be exported again; return how many there are."""
-    count = 0
+    """Set aside the corrected captions of pairs that are removed, or will be exported again; return how many there are."""
+    total = 0
     folder = out / STATE / _ASIDE
     for pair in pairs:
         path = out / beside(pair.path)
@@ -75,8 +75,8 @@ def set_aside(out: Path, pairs: Iterable[Pair]) -> int:
         if is_correction(pair, data):
             folder.mkdir(exist_ok=True)
             os.replace(path, folder / f"{pair.id}.txt")  # noqa: PTH105 - Path.replace reads as a change of text
-            count += 1
-    return count
+            total += 1
+    return total
 
 
 def put_back(out: Path, journal: Journal) -> None:
@@ -101,7 +101,8 @@ def keep_list(out: Path, sink: Sink, journal: Journal) -> str:
     if not recorded or not digest or digest in recorded.split():
         return ""
     path = out / sink.list_name
-    edited = path.with_name(f"{path.stem}.edited{path.suffix}")
+    names = (f"{path.stem}.edited{f'-{number}' if number > 1 else ''}{path.suffix}" for number in count(1))
+    edited = next(free for name in names if not (free := path.with_name(name)).exists())
     os.replace(path, edited)  # noqa: PTH105 - Path.replace reads as a change of text
     return edited.name
 

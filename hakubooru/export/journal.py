@@ -131,7 +131,7 @@ class Journal:
         """Record what came of an archive, in full or not at all."""
         key = outcome.key
         many = self._connection.executemany
-        with transaction(self._connection):
+        with self.change():
             # An image that was refused before and is exported now was mended in between.
             before = self._connection.execute(
                 "SELECT DISTINCT id FROM broken WHERE archive = ?", [key]
@@ -169,15 +169,13 @@ class Journal:
         if not rows:
             return
         self.reopen()
-        self._write(
-            f"UPDATE archive SET todo = MAX(todo, {_READ}) WHERE name = (SELECT archive FROM pair WHERE id = ?)",
-            rows,
-        )
+        todo = f"UPDATE archive SET todo = MAX(todo, {_READ}) WHERE name = "
+        self._write(todo + "(SELECT archive FROM pair WHERE id = ?)", rows)
         self._write("DELETE FROM pair WHERE id = ?", rows)
 
     def strike(self, archive: str) -> None:
         """Remove everything that came of an archive."""
-        with transaction(self._connection):
+        with self.change():
             for table, name in (
                 ("pair", "archive"),
                 ("twin", "archive"),
@@ -196,24 +194,32 @@ class Journal:
         self._connection.execute("UPDATE archive SET boot = ?", [_ON_THE_DISK])
 
     @contextmanager
-    def durable(self) -> Iterator[None]:
-        """Make the block one transaction that has reached the disk when the block ends, or is undone."""
-        self._connection.execute("PRAGMA synchronous = FULL")
-        try:
-            with self.change():
-                yield
-        finally:
-            self._connection.execute("PRAGMA synchronous = NORMAL")
-
-    @contextmanager
-    def change(self) -> Iterator[None]:
-        """Make the block one transaction."""
+    def change(self, *, durable: bool = False) -> Iterator[None]:
+        """Make the block one transaction; with `durable`, it has reached the disk when the block ends, or is undone."""
+        self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
         with transaction(self._connection):
             yield
 
     def relocate(self, paths: Iterable[tuple[str, int]]) -> None:
-        """Record where pairs lie now, as paths and ids; call it within `change` or `durable`."""
+        """Record where pairs lie now, as paths and ids; call it within `change`."""
         self._connection.executemany("UPDATE pair SET path = ? WHERE id = ?", paths)
+
+    def move_files(self, files: Mapping[str, str]) -> None:
+        """Record that files of the spool become shards, by their paths; call it within `change`.
+
+        A pair's path `FILE/OFFSET/MEMBER` becomes `SHARD/MEMBER`.
+        """
+        if not files:
+            return
+        length = len(next(iter(files)))
+        self._connection.execute("CREATE TEMP TABLE move (file TEXT PRIMARY KEY, shard TEXT) WITHOUT ROWID")
+        self._connection.executemany("INSERT INTO move VALUES (?, ?)", files.items())
+        self._connection.execute(
+            "UPDATE pair SET path = shard || substr(path, ?1 + 1 + instr(substr(path, ?1 + 2), '/')) "
+            "FROM move WHERE file = substr(path, 1, ?1)",
+            [length],
+        )
+        self._connection.execute("DROP TABLE move")
 
     def in_shard_order(self) -> Iterator[tuple[int, str, int, int]]:
         """Yield id, path, bytes of the image and bytes of the caption of every pair, in the order of shards.
@@ -250,7 +256,7 @@ class Journal:
             twins: post ids, or the numbers of own images.
         """
         rows = [(number,) for number in twins.tolist()]
-        with transaction(self._connection):
+        with self.change():
             many = self._connection.executemany
             many("INSERT INTO twin SELECT id, sha256, archive FROM pair WHERE id = ?", rows)
             many("DELETE FROM pair WHERE id = ?", rows)
@@ -292,8 +298,7 @@ class Journal:
 
     def broken_ids(self) -> Ids:
         """Return the posts that have a refused image, ascending."""
-        rows = self._connection.execute("SELECT DISTINCT id FROM broken ORDER BY id")
-        return _column(rows)
+        return _column(self._connection.execute("SELECT DISTINCT id FROM broken ORDER BY id"))
 
     def ids(self) -> Ids:
         """Return the exported posts and own images, ascending."""

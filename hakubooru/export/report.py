@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from hakubooru.export.pairs import STATE
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -40,6 +42,8 @@ class ExportReport:
     """Images in shards by extension; empty if the export has no shards."""
     corrected: int
     """Captions that were corrected by hand; an export keeps them."""
+    aside: int
+    """Corrected captions of posts that were pruned; they lie in `.hakubooru/corrections` of the export."""
     duplicates: int
     """Exported images that are equal, byte for byte, to one of a post with a smaller id."""
 
@@ -68,6 +72,12 @@ class ExportReport:
             lines.append(
                 f"{self.corrected:,} {'caption was' if self.corrected == 1 else 'captions were'} corrected by hand "
                 f"and kept; `hakubooru verify {self.out} --repair` writes the manifest's captions again."
+            )
+        if self.aside:
+            lines.append(
+                f"{self.aside:,} corrected {'caption' if self.aside == 1 else 'captions'} of pruned posts "
+                f"{'is' if self.aside == 1 else 'are'} kept in {self.out / STATE / 'corrections'}, and "
+                f"{'comes' if self.aside == 1 else 'come'} back if these posts are selected again."
             )
         if self.passed_over:
             members = "; ".join(

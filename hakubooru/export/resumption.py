@@ -56,6 +56,8 @@ class Resumed:
     """The posts and own images that are exported already, ascending."""
     corrected: int
     """How many captions were corrected by hand."""
+    aside: int
+    """How many corrected captions were set aside because their posts are not selected any more."""
     decoding: int
     """The version of decoding that the export was begun with."""
     was_cut_off: bool
@@ -79,11 +81,10 @@ def resume(job: Job, journal: Journal, workers: int) -> Resumed:
     archives = numbered(job.archives, job.roots, journal)
     other_database = database_change(job.database, journal)
     was_cut_off = journal.remember(UNDER_WAY, "yes") == "yes"
-    if job.prune:
-        prune(job, journal)
+    aside = prune(job, journal) if job.prune else 0
     there, corrected = take_up(job, journal, workers)
     journal.remember(_ORIGIN, job.origin)
-    return Resumed(archives, there, corrected, decoding, was_cut_off, other_database)
+    return Resumed(archives, there, corrected, aside, decoding, was_cut_off, other_database)
 
 
 def prepare_folder(out: Path) -> None:
@@ -199,8 +200,11 @@ def database_change(database: Store, journal: Journal) -> str:
     return "" if before in (None, now) else f"{before}; now {now}"
 
 
-def prune(job: Job, journal: Journal) -> None:
-    """Remove the pairs of posts that are not selected any more.
+def prune(job: Job, journal: Journal) -> int:
+    """Remove the pairs of posts that are not selected any more; set their corrected captions aside.
+
+    Returns:
+        how many captions were set aside.
 
     Raises:
         DestinationError: no post is selected.
@@ -210,10 +214,12 @@ def prune(job: Job, journal: Journal) -> None:
             f"no post is selected, so pruning would remove everything from {job.out}; select some posts"
         )
     others = np.setdiff1d(journal.ids(), job.numbers, assume_unique=True)
+    aside = set_aside(job.out, journal.pairs_of(others)) if job.sink.has_caption_files else 0
     for pair in journal.pairs_of(others):
         job.sink.remove(pair)
     journal.forget(others.tolist())
     journal.forget_broken(np.setdiff1d(journal.broken_ids(), job.numbers, assume_unique=True))
+    return aside
 
 
 def take_up(job: Job, journal: Journal, workers: int) -> tuple[Ids, int]:

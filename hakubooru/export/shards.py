@@ -1,13 +1,15 @@
 """Moving pairs into shards; which pair lies in which shard depends on the pairs alone, not on the order of the work.
 
 Pairs are sorted by id % 1000, then by id; own images come last. A shard ends with the image by which it reaches the
-number of images or of bytes. In the archives of the published sets, pairs lie in this order. So the spool is read from
-file to file, and each of its files is deleted when its last pair has moved.
+number of images or of bytes. In the archives of many published sets, pairs lie in this order. Then a file of the spool
+that one process wrote is a shard already, and is renamed. Otherwise the spool is read from file to file, and each of its
+files is deleted when its last pair has moved.
 
-    spool ──cut──▶ shards/00000.tar …        shards that change ──renamed──▶ spool
+    spool ──cut, or renamed──▶ shards/00000.tar …        shards that change ──renamed──▶ spool
 
 A cut can be killed at any time. The journal says for each pair in which file it lies. A shard gets its name when it is
-on the disk. A file of the spool is deleted after the journal has the new places of its pairs.
+on the disk. A file of the spool is deleted after the journal has the new places of its pairs. Renames are recorded with
+these places, before they are made.
 """
 
 from __future__ import annotations
@@ -40,9 +42,8 @@ SPOOL: Final = f"{STATE}/spool"
 SHARD: Final = re.compile(rf"{SHARDS}/(?:\d{{5,}}|[\w-]*-[0-9a-f]{{8}}-\d{{3,}})\.tar", re.ASCII)
 """Matches the paths of shards; the second form is that of earlier versions."""
 _TAR: Final = ".tar"
-_BUFFER: Final = 2**20
 _MOVES: Final = "moves"
-"""Name of the journal's value that says which shards are renamed to which files of the spool."""
+"""Name of the journal's value that says which shards are renamed to which files of the spool, or the other way."""
 
 
 class Row(NamedTuple):
@@ -64,23 +65,32 @@ class Row(NamedTuple):
 
 
 class ShardFile:
-    """Writes pairs to a tar, one after the other; used in a `with` statement."""
+    """Writes pairs to a tar, one after the other; used in a `with` statement.
 
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("wb", buffering=_BUFFER)
+    Args:
+        path: the file.
+        size: bytes at its beginning that stay, before the first pair is written.
+    """
+
+    def __init__(self, path: Path, size: int = 0) -> None:
+        self._file = path.open("r+b" if size else "wb", buffering=0)
+        self._file.seek(size)
+        self.size = size
 
     def add(self, member: str, image: bytes, caption: bytes) -> int:
         """Write a pair; return the offset of the image's first byte."""
-        at = self._write(member, image)
-        self._write(f"{member.rpartition('.')[0]}.txt", caption)
+        at = self.size + BLOCK
+        self._write(*_member(member, image), *_member(f"{member.rpartition('.')[0]}.txt", caption))
         return at
 
-    def end(self, *, is_durable: bool) -> None:
-        """Write the end mark; with `is_durable`, wait until the file has reached the disk."""
-        self._file.write(bytes(2 * BLOCK))
-        self._file.flush()
-        if is_durable:
-            os.fsync(self._file.fileno())
+    def end(self) -> None:
+        """Write the end mark, and wait until the file has reached the disk."""
+        self._write(bytes(2 * BLOCK))
+        os.fsync(self._file.fileno())
+
+    def cut_off(self, size: int) -> None:
+        """Remove all but the first bytes."""
+        self._file.truncate(size)
 
     def __enter__(self) -> Self:
         return self
@@ -88,12 +98,23 @@ class ShardFile:
     def __exit__(self, *exc: object) -> None:
         self._file.close()
 
-    def _write(self, name: str, data: bytes) -> int:
-        self._file.write(file_header(name, len(data)))
-        at = self._file.tell()
-        self._file.write(data)
-        self._file.write(bytes(-len(data) % BLOCK))
-        return at
+    def _write(self, *parts: bytes) -> None:
+        total = sum(map(len, parts))
+        self.size += total
+        if hasattr(os, "writev"):
+            written = os.writev(self._file.fileno(), parts)
+            if written == total:
+                return
+        else:
+            written = 0
+        rest = memoryview(b"".join(parts))[written:]
+        while rest:
+            rest = rest[self._file.write(rest) :]
+
+
+def _member(name: str, data: bytes) -> tuple[bytes, bytes, bytes]:
+    """Return what a member takes in a tar: header, contents and padding."""
+    return file_header(name, len(data)), data, bytes(-len(data) % BLOCK)
 
 
 def shard_name(number: int) -> str:
@@ -107,12 +128,12 @@ def file_of(path: str) -> str:
 
 
 def finish_moves(out: Path, journal: Journal) -> None:
-    """Finish the renames of shards that a killed run had recorded."""
-    for shard, file in json.loads(journal.recall(_MOVES) or "{}").items():
-        if not (out / file).exists() and (out / shard).exists():
-            os.replace(out / shard, out / file)  # noqa: PTH105 - Path.replace reads as a change of text
+    """Finish the renames that were recorded, by this run or a killed one."""
+    for old, new in json.loads(journal.recall(_MOVES) or "{}").items():
+        if not (out / new).exists() and (out / old).exists():
+            os.replace(out / old, out / new)  # noqa: PTH105 - Path.replace reads as a change of text
     # Durable: if a power cut brought the old moves back, the next run would take a new shard for the old one.
-    with journal.durable():
+    with journal.change(durable=True):
         journal.remember(_MOVES, "{}")
 
 
@@ -126,6 +147,8 @@ def cut(out: Path, journal: Journal, sink: Sink) -> list[int]:
     change.free()
     finish_moves(out, journal)
     if not change.lost:
+        change.rename_whole()
+        finish_moves(out, journal)
         change.write()
     if not change.lost:
         change.remove_rest()
@@ -146,18 +169,39 @@ class _Change:
         """Pairs whose image is not where the journal says."""
         self.total = 0
         """How many shards there will be."""
+        self.whole: dict[int, list[Row]] = {}
+        """The pairs of shards that are files of the spool already, if these hold no other pair."""
         self.waiting: Counter[str] = Counter()
         """How many pairs of each file of the spool have not moved yet."""
 
     def free(self) -> None:
         """Record that the shards which change become files of the spool, so that their names are free."""
         moves: dict[str, str] = {}
-        with self.journal.durable():
+        with self.journal.change(durable=True):
             self.journal.relocate(self._freed(moves))
             self.journal.remember(_MOVES, json.dumps(moves))
 
+    def rename_whole(self) -> None:
+        """End the files of the spool that are shards already, and record that they become shards."""
+        moves: dict[str, str] = {}
+        with self.journal.change(durable=True):
+            for number, rows in self.whole.items():
+                file, shard = file_of(rows[0].path), shard_name(number)
+                if self.waiting[file] > len(rows) or not _end(self.out / file, _bytes_of(rows)):
+                    continue
+                (self.out / shard).unlink(
+                    missing_ok=True
+                )  # a killed cut may have left one that is not recorded
+                moves[file] = shard
+                self.unchanged.add(number)
+            self.journal.move_files(moves)
+            self.journal.remember(_MOVES, json.dumps(moves))
+        self.whole.clear()
+
     def write(self) -> None:
         """Write the shards that change, one after the other."""
+        if len(self.unchanged) == self.total:
+            return
         with _Images(self.out) as images, progress(total=self.total, unit=" shards") as bar:
             for number, rows in enumerate(self._groups()):
                 if number not in self.unchanged:
@@ -198,6 +242,8 @@ class _Change:
             if self._is_unchanged(number, rows):
                 self.unchanged.add(number)
                 continue
+            if _is_whole(rows):
+                self.whole[number] = rows
             for row in rows:
                 path = row.path
                 if path.startswith(f"{SHARDS}/"):
@@ -216,9 +262,8 @@ class _Change:
         name = shard_name(number)
         if any(row.path != f"{name}/{row.member}" for row in rows):
             return False
-        size = 2 * BLOCK + sum(_in_blocks(row.bytes) + _in_blocks(row.caption_bytes) for row in rows)
         path = self.out / name
-        return path.is_file() and path.stat().st_size == size
+        return path.is_file() and path.stat().st_size == _bytes_of(rows) + 2 * BLOCK
 
     def _write(self, number: int, rows: list[Row], images: _Images) -> None:
         name = shard_name(number)
@@ -232,7 +277,7 @@ class _Change:
                     self.lost.append(row.id)
                     continue
                 file.add(row.member, image, captions[row.id].encode())
-            file.end(is_durable=True)
+            file.end()
         if self.lost:
             return
         os.replace(part, self.out / name)  # noqa: PTH105 - Path.replace reads as a change of text
@@ -259,16 +304,14 @@ class _Images:
         name = file_of(row.path)
         if name != self.name or self.file is None:
             self.close(self.name)
-            self.file = (self.out / name).open("rb")
+            self.file = (self.out / name).open("rb", buffering=0)
             self.name = name
         place = int(row.path.removeprefix(f"{name}/").partition("/")[0])
         if not place:
             return None
         self.file.seek(place - BLOCK)
-        if not _is_of(self.file.read(BLOCK), row):
-            return None
-        data = self.file.read(row.bytes)
-        return data if len(data) == row.bytes else None
+        data = self.file.read(BLOCK + row.bytes)
+        return data[BLOCK:] if len(data) == BLOCK + row.bytes and _is_of(data[:BLOCK], row) else None
 
     def close(self, name: str) -> None:
         """Close the open file if it has that name."""
@@ -281,6 +324,32 @@ class _Images:
 
     def __exit__(self, *exc: object) -> None:
         self.close(self.name)
+
+
+def _is_whole(rows: list[Row]) -> bool:
+    """Return whether pairs follow each other, in order, from the beginning of one file of the spool."""
+    file = file_of(rows[0].path)
+    at = BLOCK
+    for row in rows:
+        if row.path != f"{file}/{at}/{row.member}":
+            return False
+        at += _in_blocks(row.bytes) + _in_blocks(row.caption_bytes)
+    return True
+
+
+def _bytes_of(rows: list[Row]) -> int:
+    """Return the bytes of a shard with these pairs, without its end mark."""
+    return sum(_in_blocks(row.bytes) + _in_blocks(row.caption_bytes) for row in rows)
+
+
+def _end(path: Path, size: int) -> bool:
+    """End a file of the spool after some bytes; return False if it has fewer."""
+    if not path.is_file() or path.stat().st_size < size:
+        return False
+    with ShardFile(path, size) as file:
+        file.cut_off(size)
+        file.end()
+    return True
 
 
 def _is_of(header: bytes, row: Row) -> bool:

@@ -35,7 +35,7 @@ def read_parts(
         OSError: the file cannot be read.
     """
     with Path(path).open("rb", buffering=0) as file:
-        buffer = bytearray(most)
+        buffer = bytearray()
         for run in runs(parts, most, gap=gap):
             start, end = run[0][0], run[-1][1]
             if end - start > len(buffer):

@@ -15,8 +15,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from hakubooru.image.layouts import StrangeNameError, post_id
-
 if TYPE_CHECKING:
     import io
     from collections.abc import Callable, Iterator
@@ -59,6 +57,11 @@ _WITH_OTHER_CONTENTS: Final = {
     b"V": "a label",
 }
 """Types of GNU members whose contents are not a file."""
+_MODE_AND_OWNERS: Final = b"0000644\0" + b"0000000\0" * 2
+_TIME: Final = b"\0" + b"00000000000\0"
+_AFTER_CHECKSUM: Final = (b"0" + bytes(100) + b"ustar\00000").ljust(BLOCK - 156, b"\0")
+_CHECKSUM: Final = sum(_MODE_AND_OWNERS) + sum(_TIME) + 8 * ord(" ") + sum(_AFTER_CHECKSUM)
+"""The sum of a header's bytes without name and size; the checksum's own field counts as spaces."""
 _EXTENSIONS: Final = (b"L", b"K", b"x", b"g", b"X")
 
 
@@ -87,24 +90,6 @@ class Member:
     def is_borrowed(self) -> bool:
         """Whether this is a hard link whose contents follow the header of another member."""
         return bool(self.target) and self.kind == "a file"
-
-
-def image_of(member: Member) -> int | None:
-    """Return the post whose image a member is, by its name and kind; None for files that usually lie beside images.
-
-    Raises:
-        StrangeNameError: the member is not an image of a post; the message says what it is.
-    """
-    try:
-        number = post_id(member.name.rstrip("/"))
-    except StrangeNameError as error:
-        # Folders in an archive are normal, unless their names are paths out of it.
-        if member.kind == "a folder" and "path" not in str(error):
-            return None
-        raise
-    if number is not None and member.kind != "a file":
-        raise StrangeNameError(member.kind)
-    return number
 
 
 def read_tar(path: str, wanted: Wanted, start: int = 0) -> Iterator[tuple[Member, bytes]]:
@@ -332,11 +317,11 @@ def file_header(name: str, size: int) -> bytes:
         name: the file's name, ASCII, at most 100 characters.
         size: the bytes of the contents, below 8 GiB.
     """
-    fields = name.encode("ascii").ljust(100, b"\0") + b"0000644\0" + b"0000000\0" * 2 + b"%011o\0" % size
-    rest = b"0" + bytes(100) + b"ustar\00000"
-    before, after = fields + b"00000000000\0", rest.ljust(BLOCK - 156, b"\0")
-    checksum = sum(before) + 8 * ord(" ") + sum(after)
-    return before + b"%06o\0 " % checksum + after
+    text, digits = name.encode("ascii"), b"%011o" % size
+    checksum = _CHECKSUM + _sum(text) + _sum(digits)
+    return b"".join(
+        (text.ljust(100, b"\0"), _MODE_AND_OWNERS, digits, _TIME, b"%06o\0 " % checksum, _AFTER_CHECKSUM)
+    )
 
 
 def _sum(part: bytes) -> int:

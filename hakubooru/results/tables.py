@@ -13,6 +13,7 @@ from hakubooru.errors import DestinationError, InputError
 from hakubooru.files import replacing
 from hakubooru.nearest import nearest
 from hakubooru.select.arguments import column
+from hakubooru.store.about import MAY_BE_NULL
 from hakubooru.store.schema import RATINGS, Post
 from hakubooru.store.sql import id_text
 
@@ -104,7 +105,10 @@ def read_frame(database: Store, ids: Ids, columns: Sequence[str] | None) -> pd.D
 
     table = read_table(database, ids, columns)
     frame: pd.DataFrame = table.to_pandas(integer_object_nulls=True)
-    nullable = [field.name for field in table.schema if field.nullable and pa.types.is_integer(field.type)]
+    gaps = {*MAY_BE_NULL, *database.about.unknown, *database.about.lacking}
+    nullable = [
+        field.name for field in table.schema if field.name in gaps and pa.types.is_integer(field.type)
+    ]
     return frame.astype(dict.fromkeys(nullable, pd.Int64Dtype()))
 
 
@@ -121,5 +125,5 @@ def _array(field: pa.Field, values: list[Any]) -> pa.Array:
     if field.name == "rating":
         return pa.DictionaryArray.from_arrays(pa.array(values, pa.int8()), pa.array(RATINGS))
     if pa.types.is_boolean(field.type):
-        return pa.array([bool(value) for value in values], field.type)
+        return pa.array([None if value is None else bool(value) for value in values], field.type)
     return pa.array(values, field.type)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import uuid
+from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from hakubooru.export.pairs import STATE
 from hakubooru.export.shards import SHARDS, SPOOL, ShardFile, cut, file_of, finish_moves
 from hakubooru.export.sink import Sink, Writer
 from hakubooru.export.sinks.folder import empty_part
@@ -22,9 +21,9 @@ if TYPE_CHECKING:
 class WebDatasetSink(Sink):
     """Writes shards, `OUT/shards/00000.tar`; a shard may hold images from several archives.
 
-    Workers write the pairs of each archive to a file below `OUT/.hakubooru/spool`. When all pairs are there, `cut` of
-    `hakubooru.export.shards` moves them into shards. A pair's path is `SHARD/MEMBER`; in the spool it is
-    `FILE/OFFSET/MEMBER`, where OFFSET is the image's first byte in the file.
+    Each process writes pairs to files below `OUT/.hakubooru/spool`, as many to each as a shard may have. When all pairs
+    are there, `cut` of `hakubooru.export.shards` moves them into shards. A pair's path is `SHARD/MEMBER`; in the spool
+    it is `FILE/OFFSET/MEMBER`, where OFFSET is the image's first byte in the file.
     """
 
     name = "webdataset"
@@ -32,17 +31,30 @@ class WebDatasetSink(Sink):
     has_shards = True
     keeps_images = True
 
+    def __init__(self, out: str, **options: int) -> None:
+        super().__init__(out, **options)
+        self.spool = _Spool()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Every process has files of its own.
+        return self.__dict__ | {"spool": _Spool()}
+
     def writer(self) -> Writer:
-        """Return a writer into a new file of the spool."""
-        return _SpoolWriter(self.out)
+        """Return a writer that goes on with this process's file of the spool."""
+        return _SpoolWriter(self)
 
     def holds(self, pair: Pair) -> bool:
-        """Return whether the file that a pair lies in is there and ends with an end mark."""
-        return _is_whole(f"{self.out}/{file_of(pair.path)}")
+        """Return whether the file that a pair lies in is there: a whole shard, or as much of the spool as the pair needs."""
+        name = file_of(pair.path)
+        size = _size_of(f"{self.out}/{name}", has_end=not name.startswith(SPOOL))
+        if not name.startswith(SPOOL):
+            return size > 0
+        at = int(pair.path[len(name) + 1 :].partition("/")[0])
+        return size >= at + pair.bytes
 
     def clean(self) -> None:
         """Empty the folder of unfinished files, and create the folders of shards and spool."""
-        _is_whole.cache_clear()
+        _size_of.cache_clear()
         empty_part(self.out)
         Path(self.out, SHARDS).mkdir(exist_ok=True)
         Path(self.out, SPOOL).mkdir(exist_ok=True)
@@ -63,40 +75,86 @@ class WebDatasetSink(Sink):
         return not pair.path.startswith(SPOOL)
 
 
+class _Spool:
+    """The file of the spool that a process is writing."""
+
+    def __init__(self) -> None:
+        self.name = ""
+        """The file's path below the export's folder; "" if the next pair begins a file."""
+        self.size = 0
+        """Bytes of the file."""
+        self.images = 0
+        """How many images the file has."""
+        self.bytes = 0
+        """Bytes of these images."""
+
+
 class _SpoolWriter(Writer):
-    def __init__(self, out: str) -> None:
-        self.name = f"{uuid.uuid4().hex}.tar"
-        self.part = Path(out, STATE, "part", self.name)
-        self.path = Path(out, SPOOL, self.name)
-        self.file = ShardFile(self.part)
+    """Appends the pairs of one archive to a file of the spool, and begins another when a shard is full.
+
+    After an error, nothing of the archive stays.
+    """
+
+    def __init__(self, sink: WebDatasetSink) -> None:
+        self.sink = sink
+        self.before = vars(sink.spool).copy()
+        self.files = ExitStack()
+        self.begun: list[str] = []
+        """The files that this archive began."""
+        self.file: ShardFile | None = None
         self.waiting: dict[int, tuple[str, bytes]] = {}
-        self.is_empty = True
 
     def image(self, number: int, path: str, data: bytes) -> None:
         self.waiting[number] = path.rpartition("/")[2], data
 
     def caption(self, number: int, text: str) -> str:
         member, data = self.waiting.pop(number)
-        at = self.file.add(member, data, text.encode())
-        self.is_empty = False
-        return f"{SPOOL}/{self.name}/{at}/{member}"
+        file = self.file or self._open()
+        spool = self.sink.spool
+        at = file.add(member, data, text.encode())
+        path = f"{spool.name}/{at}/{member}"
+        spool.size = file.size
+        spool.images += 1
+        spool.bytes += len(data)
+        if spool.images >= self.sink.shard_images or spool.bytes >= self.sink.shard_bytes:
+            self._close()
+            self.sink.spool = _Spool()
+        return path
+
+    def _open(self) -> ShardFile:
+        spool = self.sink.spool
+        path = Path(self.sink.out, spool.name)
+        if spool.name and not (path.is_file() and path.stat().st_size == spool.size):
+            spool = self.sink.spool = _Spool()  # a cut has moved the pairs of the file
+        if not spool.name:
+            spool.name = f"{SPOOL}/{uuid.uuid4().hex}.tar"
+            self.begun.append(spool.name)
+        self.file = self.files.enter_context(ShardFile(Path(self.sink.out, spool.name), spool.size))
+        return self.file
+
+    def _close(self) -> None:
+        self.files.close()
+        self.file = None
 
     def __exit__(self, *exc: object) -> None:
-        with self.file:
-            if exc[0] is None:
-                self.file.end(is_durable=False)
-        if exc[0] is None and not self.is_empty:
-            os.replace(self.part, self.path)  # noqa: PTH105 - Path.replace reads as a change of text
-        else:
-            self.part.unlink()
+        self._close()
+        if exc[0] is None:
+            return
+        for name in self.begun:
+            Path(self.sink.out, name).unlink()
+        vars(self.sink.spool).update(self.before)
+        if name := self.before["name"]:
+            with ShardFile(Path(self.sink.out, name), self.before["size"]) as file:
+                file.cut_off(self.before["size"])
 
 
 @cache
-def _is_whole(file: str) -> bool:
-    """Return whether a file ends with an end mark; after a power cut it may be empty, or cut at a block of the disk."""
+def _size_of(file: str, *, has_end: bool) -> int:
+    """Return the bytes of a file; 0 if it is not there, or should have an end mark and has none, as after a power cut."""
     path = Path(file)
-    if not path.is_file() or path.stat().st_size < 2 * BLOCK:
-        return False
+    size = path.stat().st_size if path.is_file() else 0
+    if not has_end or size < 2 * BLOCK:
+        return size if not has_end else 0
     with path.open("rb") as data:
         data.seek(-2 * BLOCK, 2)
-        return data.read() == bytes(2 * BLOCK)
+        return size if data.read() == bytes(2 * BLOCK) else 0

@@ -105,6 +105,25 @@ def test_one_of_an_own_image_stays_when_its_folder_changes(small):
     assert caption.read_text() == "corrected"
 
 
+@pytest.mark.parametrize("sink", ["folder", "captions"])
+def test_one_of_a_pruned_post_is_kept_and_comes_back(small, sink):
+    write_tar(small / "images" / "a.tar", {f"{i}.webp": picture(i) for i in range(1, 6)})
+
+    def again(last, **options):
+        with hb.open(small / "posts.db") as database:
+            posts = database.posts.ids(1, last)
+            return posts.export(small / "out", images=small / "images", sink=sink, **options)
+
+    again(6)
+    (small / "out" / "x004" / "4.txt").write_text("corrected")
+    report = again(4, prune=True)
+    assert report.aside == 1
+    assert "1 corrected caption of pruned posts is kept in" in str(report)
+    assert (small / "out" / ".hakubooru" / "corrections" / "4.txt").read_text() == "corrected"
+    assert again(6).aside == 0
+    assert (small / "out" / "x004" / "4.txt").read_text() == "corrected"
+
+
 @pytest.mark.parametrize(("sink", "name"), [("imagefolder", "metadata.jsonl"), ("kohya-json", "meta.json")])
 def test_a_list_that_was_changed_by_hand_is_kept_beside_the_new_one(small, sink, name):
     write_tar(small / "images" / "a.tar", {f"{i}.webp": picture(i) for i in range(1, 6)})
@@ -121,7 +140,11 @@ def test_a_list_that_was_changed_by_hand_is_kept_beside_the_new_one(small, sink,
     edited = name.replace(".", ".edited.")
     assert f"your copy is {edited}" in str(again())
     assert (small / "out" / edited).read_text(encoding="utf-8") == text
-    (small / "out" / edited).unlink()
+    path.write_text(text + " ", encoding="utf-8")
+    assert f"your copy is {name.replace('.', '.edited-2.')}" in str(again())
+    assert (small / "out" / edited).read_text(encoding="utf-8") == text
+    for copy in (small / "out").glob("*.edited*"):
+        copy.unlink()
     assert files_of(small / "out") == before
     (small / "out").rename(small / "moved")
     path = small / "moved" / name

@@ -226,3 +226,11 @@ def test_the_index_of_what_holds_other_posts_is_kept_when_it_is_read(small):
     run(small, small / "out", ids=[1])
     assert build_index(str(path)).ids.tolist() == [1, 1001, 2001, 2]
     assert path.with_name("data-0001.tar.hbindex").exists()
+
+
+def test_a_tar_in_a_folder_of_images_is_no_strange_file_of_it(small):
+    write_tar(small / "images" / "more.tar", {"2.webp": picture(2)})
+    (small / "images" / "1.webp").write_bytes(picture(1))
+    assert run(small, small / "out", ids=[1, 2]).passed_over == {}
+    groups = census(find_archives([small / "images"]))  # there is an index beside the tar now
+    assert [(group.images, group.strange) for group in groups] == [(1, 0), (1, 0)]
