@@ -177,7 +177,9 @@ class Reader:
                         f"{self._path}: {table}.{name} is not a whole number in some rows; find them with "
                         f"SELECT id, {name} FROM {table} WHERE NOT {is_whole}, and correct them"
                     )
-        return DatabaseFileError(f"{self._path}: {table} has numbers of more than 64 bits; correct them")
+        return DatabaseFileError(
+            f"{self._path}: a value of {table} is not a whole number, or is missing; correct it"
+        )
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[sqlite3.Connection]:
