@@ -14,11 +14,11 @@ import numpy as np
 from hakubooru.caption.captioner import Captioner
 from hakubooru.caption.labels import Judge
 from hakubooru.caption.scale import COUNTS
+from hakubooru.engine.groups import years
 from hakubooru.engine.tag_counts import tag_counts
 from hakubooru.errors import DestinationError, InputError
 from hakubooru.files import replacing
 from hakubooru.image.bucket import Buckets
-from hakubooru.store.reader import years
 from hakubooru.store.schema import EXTENSIONS, RATINGS, TAG_TYPES
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def stats(database: CachedStore, ids: Ids, *, caption: CaptionFormat, top: int =
     places = np.searchsorted(columns.ids, ids)
     ratings, extensions = columns["rating"][places], columns["extension"][places]
     widths, heights = columns["image_width"][places], columns["image_height"][places]
-    by_year = np.unique(years(database, ids, few=columns.are_few(ids)), return_counts=True)
+    by_year = np.unique(years(database, ids), return_counts=True)
     common = tag_counts(database, ids).groupby("type", observed=False).head(top)
     return Stats(
         posts=len(ids),
