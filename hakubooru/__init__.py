@@ -33,6 +33,7 @@ from hakubooru.select.predicates import Predicate
 from hakubooru.select.questions import PREDICATES as _PREDICATES
 from hakubooru.selection import Selection
 from hakubooru.stats import Stats
+from hakubooru.store.joined import Joined
 from hakubooru.store.schema import LocalPost, Post, PostTagRelation, Tag
 from hakubooru.version import __version__ as __version__
 
@@ -102,6 +103,7 @@ __all__ = [
     "ImageFormat",
     "IncompleteError",
     "InputError",
+    "Joined",
     "LocalPost",
     "Lock",
     "OutputFormat",

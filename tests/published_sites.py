@@ -8,7 +8,7 @@ import io
 import json
 from typing import TYPE_CHECKING, Any
 
-from published_sets import lines, write
+from set_files import lines, write
 
 if TYPE_CHECKING:
     from pathlib import Path

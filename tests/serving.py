@@ -40,31 +40,34 @@ class RangeHandler(SimpleHTTPRequestHandler):
 
 
 class HubHandler(RangeHandler):
-    """Serves a folder as the Hub's data set `some/set`: what it is, which files it has, and the files."""
+    """Serves a folder as the Hub: OWNER/NAME below it is a data set, which has a revision and files."""
 
     def do_GET(self):
         path, query = urlsplit(self.path)[2:4]
-        if path.startswith("/api/datasets/some/set/tree/main"):
-            folder = Path(self.directory, path.removeprefix("/api/datasets/some/set/tree/main").strip("/"))
-            found = sorted(folder.rglob("*") if "recursive=true" in query.lower() else folder.iterdir())
+        asked = re.fullmatch(
+            r"/api/datasets/(?P<set>[^/]+/[^/]+)(?P<what>/revision/main|/tree/main.*)?", path
+        )
+        if asked is None and (file := re.fullmatch(r"/datasets/([^/]+/[^/]+)/resolve/main(/.*)", path)):
+            self.path = f"/{file[1]}{file[2]}"
+            self.send(cut=False)
+        elif asked is None or not (folder := Path(self.directory, asked["set"])).is_dir():
+            self.send_error(404)
+        elif (asked["what"] or "").startswith("/tree/main"):
+            below = folder / asked["what"].removeprefix("/tree/main").strip("/")
+            found = sorted(below.rglob("*") if "recursive=true" in query.lower() else below.iterdir())
             self._answer(
                 [
                     {
                         "type": "directory" if path.is_dir() else "file",
-                        "path": path.relative_to(self.directory).as_posix(),
+                        "path": path.relative_to(folder).as_posix(),
                         "size": path.stat().st_size,
                         "oid": "0",
                     }
                     for path in found
                 ]
             )
-        elif path in ("/api/datasets/some/set", "/api/datasets/some/set/revision/main"):
-            self._answer({"id": "some/set", "sha": "0" * 40, "siblings": [], "tags": []})
-        elif path.startswith("/datasets/some/set/resolve/main/"):
-            self.path = path.removeprefix("/datasets/some/set/resolve/main")
-            self.send(cut=False)
         else:
-            self.send_error(404)
+            self._answer({"id": asked["set"], "sha": "0" * 40, "siblings": [], "tags": []})
 
     def _answer(self, found):
         data = json.dumps(found).encode()

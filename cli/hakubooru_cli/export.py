@@ -43,6 +43,12 @@ class _SinkOption(click.Option):
     help="A folder of your own images, each with its caption beside it in .txt or .caption, or in metadata.jsonl or a "
     "CSV; they are exported too. With --own alone, FILE may be left out.",
 )
+@click.option(
+    "--index",
+    metavar="PLACE",
+    multiple=True,
+    help="A folder or URL that holds the indexes of tars, if they are not beside the tars. You may give several.",
+)
 @click.option("--out", metavar="DIR", required=True, type=click.Path(), help="The folder to write to.")
 @click.option(
     "--caption", metavar="FORMAT", help="The caption format; by default the recipe's, or else kohaku-epsilon."
@@ -72,6 +78,7 @@ def export(
     *,
     images: tuple[str, ...],
     own: tuple[str, ...],
+    index: tuple[str, ...],
     out: str,
     caption: str | None,
     overrides: tuple[str, ...],
@@ -108,6 +115,7 @@ def export(
             out,
             images=images,
             own=own,
+            index=index,
             caption=recipe.caption or "kohaku-epsilon",
             image=recipe.image,
             output=recipe.output,
@@ -147,7 +155,13 @@ def verify(*, out: str, decode: bool, repair: bool, workers: int | None) -> None
     type=click.Path(path_type=Path),
     help="A file of post ids; count how many of these posts have an image.",
 )
-def sources(*, folders: tuple[str, ...], ids: Path | None) -> None:
+@click.option(
+    "--index",
+    metavar="PLACE",
+    multiple=True,
+    help="A folder or URL that holds the indexes of tars, if they are not beside the tars. You may give several.",
+)
+def sources(*, folders: tuple[str, ...], ids: Path | None, index: tuple[str, ...]) -> None:
     """Show which archives are recognised in folders of images, and what they hold.
 
     Archives are shown in the order in which they count. A post's image is taken from the first archive that holds it
@@ -159,7 +173,7 @@ def sources(*, folders: tuple[str, ...], ids: Path | None) -> None:
     """
     wanted = np.unique(hb.read_ids(ids)) if ids else None
     with_image = 0
-    for group in hb.census(hb.find_archives(folders), wanted):
+    for group in hb.census(hb.find_archives(folders, indexes=index), wanted):
         with_image += group.wanted
         parts = [
             f"{group.archives:,} archive{'s' if group.archives > 1 else ''}",

@@ -39,7 +39,9 @@ def check_known(store: Store, step: Step) -> None:
                     f"{store.path} cannot answer {str(part)!r}: none of its sources has {column}; leave it out, or build "
                     f"the file from a set that has {column}"
                 )
-            if isinstance(part, SampledWeighted | BestOfFamily):
+            if isinstance(part, SampledWeighted | BestOfFamily) or (
+                isinstance(part, SampledPer) and column == "rating"
+            ):
                 raise InputError(
                     f"{store.path} cannot answer {str(part)!r}: {about.unknown[column]:,} posts do not have {column}; take "
                     "a column that all posts have"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -48,6 +48,7 @@ def export(
     *,
     images: Places = (),
     own: Places = (),
+    index: Places = (),
     caption: str | CaptionFormat | Mapping[str, Any] = "kohaku-epsilon",
     image: ImageFormat | Mapping[str, Any] | None = None,
     output: OutputFormat | Mapping[str, Any] | None = None,
@@ -73,7 +74,8 @@ def export(
             none.
         own: folders of your own images, at any depth, each image with its caption in a `.txt` or `.caption` of the
             same name beside it, or in a row of `metadata.jsonl` or a CSV of its folder. They go to
-            `OUT/own/NAME-….png`. The manifest has them without a post id.
+            `OUT/own/NAME-â¦.png`. The manifest has them without a post id.
+        index: folders and URLs with the published indexes of tars whose indexes are not beside them.
         caption: the name of a preset, a format, or a table (TOML's `[caption]`).
         image: which images are exported, and how they are converted: a format, or a table (a recipe's `[image]`).
             None copies them unchanged.
@@ -101,6 +103,7 @@ def export(
         database=str(selection.database.path.absolute()),
         images=[str(root) if is_remote(root) else str(Path(root).absolute()) for root in _listed(images)],
         own=[str(Path(root).absolute()) for root in _listed(own)],
+        index=[str(root) if is_remote(root) else str(Path(root).absolute()) for root in _listed(index)],
         caption=caption_format(caption),
         image=image_format(image),
         output=form,
@@ -180,6 +183,8 @@ class Origin:
     database: str
     images: list[str]
     own: list[str]
+    index: list[str] = field(default_factory=list)
+    """The places of published indexes."""
     caption: CaptionFormat
     image: ImageFormat
     output: OutputFormat
@@ -253,7 +258,9 @@ def export_from(
         ids=ids,
         out=out,
         database=database,
-        archives=find_archives(origin.images, skip=out) if sink.needs_images and origin.images else [],
+        archives=find_archives(origin.images, skip=out, indexes=origin.index)
+        if sink.needs_images and origin.images
+        else [],
         roots=origin.images,
         own=find_own(origin.own, skip=out),
         sink=sink,

@@ -13,13 +13,12 @@ import numpy as np
 
 from hakubooru.export.engine import StoppedError
 from hakubooru.export.pairs import Broken, Outcome, Pair, own_place, place
+from hakubooru.image.containers import READERS
 from hakubooru.image.convert import COPY, ImageFormat, UnfitImageError
 from hakubooru.image.folders import OwnFolder, images_in
 from hakubooru.image.header import LARGEST_BYTES, ImageHeader, read_header
-from hakubooru.image.holdings import read_folder
 from hakubooru.image.index import (
     Recorder,
-    StaleIndexError,
     TarIndex,
     image_of,
     load_index,
@@ -30,6 +29,7 @@ from hakubooru.image.index import (
 from hakubooru.image.kinds import BrokenImageError
 from hakubooru.image.layouts import StrangeNameError, is_remote
 from hakubooru.image.own_captions import OwnCaptions
+from hakubooru.image.published import StaleIndexError
 from hakubooru.image.sources import Archive
 from hakubooru.image.tar import DamagedTarError, Member, is_compressed, read_tar
 
@@ -74,6 +74,8 @@ class ExportArchive:
     """Which images are exported, and how they are converted."""
     as_stored: bool = False
     """Record the sizes of pictures as stored, not upright: for an export that an earlier version began."""
+    prefix: str = ""
+    """What the names of posts' files begin with."""
 
     @property
     def decodes(self) -> bool:
@@ -102,18 +104,20 @@ class ExportArchive:
         if isinstance(archive, OwnFolder):
             own = OwnImages(task, archive, self.shape)
             return self._export(own, own, stopped)
-        if archive.is_folder:
-            return self._export(Images(task, self.shape), self.captions, stopped)
+        if archive.kind != "tar":
+            return self._export(Images(task, self.shape, prefix=self.prefix), self.captions, stopped)
         try:
-            index = load_index(archive.path, archive.stamp if is_remote(archive.path) else None)
+            index = load_index(
+                archive.path, archive.stamp if is_remote(archive.path) else None, archive.index
+            )
         except OSError as error:
             raise _LostError(str(error)) from error
         try:
-            return self._export(Images(task, self.shape, index), self.captions, stopped)
+            return self._export(Images(task, self.shape, index, prefix=self.prefix), self.captions, stopped)
         except StaleIndexError as error:
             if is_remote(archive.path):
                 raise _LostError(f"its index is of another archive: {error}") from error
-            return self._export(Images(task, self.shape), self.captions, stopped)
+            return self._export(Images(task, self.shape, prefix=self.prefix), self.captions, stopped)
 
     def _export(self, images: Images, captions: Captions, stopped: Callable[[], bool]) -> Outcome:
         most = _KEPT_BYTES if self.sink.keeps_images else None
@@ -172,14 +176,18 @@ class _Captioned:
 class Images:
     """Iterates the wanted images of an archive once: post, header and bytes; `outcome` counts what is not yielded."""
 
-    def __init__(self, task: Task, shape: ImageFormat = COPY, index: TarIndex | None = None) -> None:
+    def __init__(
+        self, task: Task, shape: ImageFormat = COPY, index: TarIndex | None = None, *, prefix: str = ""
+    ) -> None:
         """Keep the task; nothing is read yet.
 
         Args:
             task: the archive and the posts.
             shape: which images are exported, and how they are converted.
             index: the archive's index; without one, the archive is read from its start to its end.
+            prefix: what the names of posts' files begin with.
         """
+        self.prefix = prefix
         self.task = task
         self.shape = shape
         self.index = index
@@ -202,15 +210,15 @@ class Images:
 
     def place(self, number: int, extension: str) -> str:
         """Return the path of an image in an export."""
-        return place(number, extension)
+        return place(number, extension, self.prefix)
 
     def _members(self) -> Iterator[tuple[int, str, bytes]]:
         archive = self.task.archive
         assert isinstance(archive, Archive)
         if self.index is not None:
             yield from self._indexed(archive.path, self.index)
-        elif archive.is_folder:
-            for member, data in read_folder(archive.path, self._wants):
+        elif archive.kind != "tar":
+            for member, data in READERS[archive.kind](archive.path, self._wants):
                 yield _number(member), member.name, data
         else:
             yield from self._walked(archive.path)

@@ -119,7 +119,7 @@ def _check_sources(origin: Origin, out: Path, bad: set[int], journal: Journal, s
     An export would take up the changes of a folder of own images; a repair must not.
     """
     with open_store(origin.database):
-        archives = find_archives(origin.images, skip=out) if origin.images else []
+        archives = find_archives(origin.images, skip=out, indexes=origin.index) if origin.images else []
     archives = numbered(archives, origin.images, journal)
     ids = np.array(sorted(bad), np.int64)
     gone = journal.archives_of(ids) - {archive.key for archive in archives}

@@ -10,7 +10,6 @@ whose name announces it, or else the first archive that holds it.
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -18,13 +17,14 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from hakubooru.errors import SourceError
-from hakubooru.image.index import SUFFIX, Recorder, TarIndex, build_index, load_index, save_index, state_of
-from hakubooru.image.layouts import TAR_NAME, is_remote
-from hakubooru.image.tar import Member, is_compressed
+from hakubooru.image.containers import READERS
+from hakubooru.image.index import Recorder, TarIndex, build_index, load_index, save_index, state_of
+from hakubooru.image.layouts import is_remote
+from hakubooru.image.tar import DamagedTarError, is_compressed
 from hakubooru.progress import progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from hakubooru.arrays import Ids
     from hakubooru.image.sources import Archive
@@ -41,54 +41,17 @@ class LostArchiveError(Exception):
         self.archive = archive
 
 
-def read_folder(path: str, wanted: Callable[[Member], bool]) -> Iterator[tuple[Member, bytes]]:
-    """List a folder once and read the wanted files, one at a time, in the order of their names.
-
-    Folders in it are skipped, and tars and their indexes, which are archives of their own. Links to files are followed.
-
-    Args:
-        path: the folder.
-        wanted: is called with every file; True reads it.
-
-    Yields:
-        the wanted files with their contents.
-
-    Raises:
-        OSError: the folder, or a file in it, cannot be read.
-    """
-    chosen: list[Member] = []
-    with os.scandir(path) as entries:
-        for entry in entries:
-            if entry.name.endswith(SUFFIX) or TAR_NAME.search(entry.name):
-                continue
-            if entry.is_file():
-                member = Member(entry.name, entry.stat().st_size, 0)
-            elif entry.is_dir():
-                continue
-            else:
-                member = Member(entry.name, 0, 0, "a link that leads nowhere, or a device")
-            if wanted(member):
-                chosen.append(member)
-    chosen.sort(key=lambda member: member.name)
-    for member in chosen:
-        with open(f"{path}/{member.name}", "rb", buffering=0) as file:  # noqa: PTH123 - Path costs more than the call
-            yield member, file.readall()
-
-
 def index_of(archive: Archive) -> TarIndex:
-    """Return the index of an archive: from the files of a folder, the index of a tar, or else the tar's headers.
+    """Return the index of an archive: from its list of files, the index of a tar, or else the tar's headers.
 
     Raises:
         LostArchiveError: the archive cannot be read.
     """
     try:
-        if archive.is_folder:
-            recorder = Recorder()
-            for _ in read_folder(archive.path, recorder.take_down):
-                pass
-            return recorder.index()
+        if archive.kind != "tar":
+            return _listed(archive)
         size = archive.stamp if is_remote(archive.path) else None
-        return load_index(archive.path, size) or _new_index(archive.path)
+        return load_index(archive.path, size, archive.index) or _new_index(archive.path)
     except OSError as error:
         raise LostArchiveError(archive, error.strerror or str(error)) from error
 
@@ -185,6 +148,16 @@ def _attribute(holdings: Sequence[tuple[Group, Archive, Ids]], ids: Ids) -> None
             places = np.searchsorted(ids, archive.claim.of(some) if by_name else some)
             group.wanted += int(np.count_nonzero(~is_counted[places]))
             is_counted[places] = True
+
+
+def _listed(archive: Archive) -> TarIndex:
+    recorder = Recorder()
+    try:
+        for _ in READERS[archive.kind](archive.path, recorder.take_down):
+            pass
+    except DamagedTarError as error:
+        return recorder.index(str(error))
+    return recorder.index()
 
 
 def _new_index(path: str) -> TarIndex:

@@ -1,7 +1,7 @@
 """Indexes of tars: where the images lie, so that a few can be read without walking the archive.
 
-Published indexes in JSON beside a tar are used: those of deepghs, and those of the form `ID: [start, end]`. For other
-archives an index of our own is kept beside the tar, or in the user's cache if the tar's folder cannot be written to.
+Published indexes are used. For other archives an index of our own is kept beside the tar, or in the user's cache if the
+tar's folder cannot be written to.
 """
 
 from __future__ import annotations
@@ -17,28 +17,22 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from hakubooru.files import replacing
-from hakubooru.image.layouts import StrangeNameError, is_remote, post_id
+from hakubooru.image.layouts import INDEX_SUFFIX, StrangeNameError, is_remote, post_id
+from hakubooru.image.published import StaleIndexError, json_of, parse_index
 from hakubooru.image.ranges import read_parts
 from hakubooru.image.tar import BLOCK, DamagedTarError, Member, parse_header, read_tar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from hakubooru.arrays import Ids
 
-SUFFIX: Final = ".hbindex"
 VERSION: Final = 4
 """Version of our own indexes; an index of an earlier version is built again."""
 _NAME: Final = 100
 """Bytes that a header has for a name."""
 _INTEGER: Final = "<i8"
 _LARGEST_JSON: Final = 256 * 2**20
-_LARGEST_TAR: Final = 2**50
-"""The most bytes of an archive; a published index that points beyond them is damaged."""
-
-
-class StaleIndexError(Exception):
-    """Raised for an index that does not fit the archive as it is now."""
 
 
 @dataclass(frozen=True)
@@ -126,33 +120,39 @@ def build_index(path: str) -> TarIndex:
     return recorder.index(damage)
 
 
-def load_index(path: str, size: int | None = None) -> TarIndex | None:
+def load_index(path: str, size: int | None = None, published: str = "") -> TarIndex | None:
     """Return the index of an archive; None if there is none that fits it. A damaged index counts as none.
 
     Args:
         path: the archive, or its URL.
         size: the bytes of a remote archive, if they are known; for a file they are read from the disk.
+        published: the path or URL of the published index; by default it is looked for beside the archive.
 
     Raises:
         OSError: the index of a remote archive cannot be fetched, is damaged, or belongs to another archive.
     """
+    published = published or json_of(path)
     if is_remote(path):
-        from hakubooru.image.remote import read_index_of  # noqa: PLC0415 - needed only for URLs
-
-        try:
-            parsed = _parse_json(read_index_of(path), size)
-        except StaleIndexError as error:
-            raise OSError(
-                f"the .json beside {path} belongs to another archive: {error}; fetch both again from one source"
-            ) from error
-        if parsed is None:
-            raise OSError(f"the .json beside {path} is not an index, or is cut off; fetch it again")
-        return parsed[0]
+        return _fetch(path, size, published)
     for place in (_beside, _in_cache):
         index = _load_own(place(path), path)
         if index is not None:
             return index
-    return _load_json(Path(path).with_suffix(".json"), path)
+    return _load_json(published, path)
+
+
+def _fetch(path: str, size: int | None, published: str) -> TarIndex:
+    from hakubooru.image.remote import read_url  # noqa: PLC0415 - needed only for URLs
+
+    try:
+        spans = parse_index(read_url(published), size)
+    except StaleIndexError as error:
+        raise OSError(
+            f"the index {published} belongs to another archive than {path}: {error}; fetch both again from one source"
+        ) from error
+    if spans is None:
+        raise OSError(f"{published} is not an index, or is cut off; fetch it again")
+    return _recorded(spans)
 
 
 def state_of(path: str) -> dict[str, int]:
@@ -253,66 +253,42 @@ def _load_own(place: Path, path: str) -> TarIndex | None:
     return TarIndex(ids, offsets, sizes, strange, damage, names)
 
 
-def _load_json(place: Path, path: str) -> TarIndex | None:
+def _load_json(published: str, path: str) -> TarIndex | None:
+    place = Path(published)
     try:
-        if place.stat().st_size > _LARGEST_JSON:
+        if is_remote(published) or place.stat().st_size > _LARGEST_JSON:
             return None
-        parsed = _parse_json(place.read_bytes(), Path(path).stat().st_size)
-        if parsed is None:
+        spans = parse_index(place.read_bytes(), Path(path).stat().st_size)
+        if spans is None:
             return None
-        index, end = parsed
         # An index is not used if images were added to the archive after it: they would never be read.
         added = Recorder()
-        for _ in read_tar(path, added.take_down, end):
+        for _ in read_tar(path, added.take_down, max(map(_after, spans), default=0)):
             pass
     except (OSError, StaleIndexError, DamagedTarError):
         return None
-    return None if len(added.index().ids) else index
+    return None if len(added.index().ids) else _recorded(spans)
 
 
-def _parse_json(text: bytes, end: int | None) -> tuple[TarIndex, int] | None:
-    """Parse a published index.
+def _after(span: tuple[str, int, int]) -> int:
+    """Return the byte where a further member would begin."""
+    _, offset, size = span
+    return offset + size + -size % BLOCK
 
-    The forms are `{"filesize": …, "files": {name: {"offset": …, "size": …}}}` and `{name: [start, end]}`, where the
-    byte `end` is included.
 
-    Args:
-        text: the JSON.
-        end: the bytes of the archive, if they are known.
-
-    Returns:
-        the index, and the byte where a further member would begin; None if the text is not an index.
-
-    Raises:
-        StaleIndexError: the index belongs to an archive of another size.
-    """
-    try:
-        table = json.loads(text)
-        filesize = table.get("filesize", end)
-        if end is not None and filesize != end:
-            raise StaleIndexError(f"its filesize is {filesize}, but the archive has {end} bytes")
-        if isinstance(table.get("files"), dict):
-            spans = [(name, int(at["offset"]), int(at["size"])) for name, at in table["files"].items()]
-        else:
-            spans = [(name, int(start), int(last) + 1 - int(start)) for name, (start, last) in table.items()]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
-        return None
+def _recorded(spans: Iterable[tuple[str, int, int]]) -> TarIndex:
     recorder = Recorder()
-    last = 0
-    for name, offset, size in sorted(spans, key=lambda span: span[1]):
-        if offset < BLOCK or size < 0 or offset + size > (_LARGEST_TAR if end is None else end):
-            return None
+    for name, offset, size in spans:
         recorder.take_down(Member(name, size, offset))
-        last = offset + size + -size % BLOCK
-    return recorder.index(), last
+    return recorder.index()
 
 
 def _beside(path: str) -> Path:
-    return Path(path + SUFFIX)
+    return Path(path + INDEX_SUFFIX)
 
 
 def _in_cache(path: str) -> Path:
     from platformdirs import user_cache_path  # noqa: PLC0415 - needed only without an index beside the archive
 
     name = hashlib.sha256(os.path.abspath(path).encode("utf-8", "surrogateescape")).hexdigest()  # noqa: PTH100 - a string goes in
-    return user_cache_path("hakubooru") / "index" / f"{name}{SUFFIX}"
+    return user_cache_path("hakubooru") / "index" / f"{name}{INDEX_SUFFIX}"

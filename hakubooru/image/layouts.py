@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 
     from hakubooru.arrays import Ids
 
+INDEX_SUFFIX: Final = ".hbindex"
+"""The suffix of our own indexes of tars."""
 TAR_NAME: Final = re.compile(r"\.(?:tar|tar\.gz|tgz|tar\.bz2|tar\.xz)$", re.IGNORECASE)
+ARCHIVE_NAME: Final = re.compile(rf"(?:{TAR_NAME.pattern}|\.zip$|\.parquet$)", re.IGNORECASE)
+_UGOIRA: Final = re.compile(r"(?:[1-9]\d*|danbooru_\d+\w*|[0-9a-f]{32})\.zip", re.ASCII | re.IGNORECASE)
+"""Matches the names of animations of posts, which are zip archives of frames."""
 
 _MEMBER = re.compile(rf"(?:(?!\.\./)[^/\\:]*/)*(\d{{1,18}})\.{SUFFIX_PATTERN}", re.ASCII | re.IGNORECASE)
 _SIDECAR = re.compile(
@@ -154,6 +159,16 @@ def read_archive_name(stem: str) -> ArchiveName:
 def is_remote(place: object) -> bool:
     """Return whether a place of images is a URL."""
     return "://" in str(place)
+
+
+def archive_kind(name: str) -> str:
+    """Return `tar`, `zip` or `parquet` by the name of a file; "" if it is no archive of images."""
+    if TAR_NAME.search(name):
+        return "tar"
+    suffix = name.lower().rpartition(".")[2]
+    if suffix == "parquet" or (suffix == "zip" and not _UGOIRA.fullmatch(name)):
+        return suffix
+    return ""
 
 
 def update_date(parts: Sequence[str]) -> str:

@@ -1,7 +1,7 @@
 """Reading archives on other machines by byte range: `https://`, `hf://`, `s3://`, and whatever else fsspec reads.
 
-An archive needs an index beside it (`0000.json` beside `0000.tar`). The index takes one request, and each image one
-more. So a few thousand images do not require a download of terabytes.
+An archive needs a published index (`0000.json` for `0000.tar`). The index takes one request, and each image one more. So a
+few thousand images do not require a download of terabytes.
 
 Images that lie close together are fetched in one request, with the bytes between them if these are few: at most a tenth
 of the bytes that are wanted.
@@ -13,15 +13,18 @@ import itertools
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import lru_cache, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from hakubooru.errors import SourceError
-from hakubooru.image.layouts import TAR_NAME
+from hakubooru.image.layouts import TAR_NAME, is_remote
+from hakubooru.image.published import FOLDER, Listing, files_below, json_of, known_places
 from hakubooru.image.ranges import runs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 _T = TypeVar("_T")
 
@@ -42,39 +45,85 @@ _SHARE: Final = 0.1
 """The most bytes between two images that are fetched with them, by the bytes of the second image."""
 
 
-def list_tars(url: str) -> Iterator[tuple[str, int]]:
-    """Yield URL and size, in bytes, of every tar at and below a URL; each must have an index beside it.
+@dataclass(frozen=True)
+class RemoteTar:
+    """A tar on another machine."""
+
+    url: str
+    size: int
+    """Bytes of the tar."""
+    index: str
+    """The URL of its published index."""
+
+
+def list_tars(url: str, places: Sequence[str] = ()) -> list[RemoteTar]:
+    """Return every tar at and below a URL, with its index.
+
+    Args:
+        url: a tar, or a place that can be listed.
+        places: further URLs and folders that hold indexes.
 
     Raises:
         SourceError: the URL cannot be listed, a tar has no index, or the server does not serve byte ranges.
     """
     system = _system(url)
     try:
-        names = [url, _json_of(url)] if TAR_NAME.search(url) else _names_below(system, url)
-        there = set(names)
-        tars = sorted(filter(TAR_NAME.search, there))
-        for name in tars:
-            if _json_of(name) not in there:
-                raise SourceError(
-                    f"{name} has no index ({_json_of(name).rpartition('/')[2]}) beside it, which a remote archive "
-                    "needs; download the archive and name its folder"
-                )
+        names = _names_below(system, url)
+        tars = sorted(filter(TAR_NAME.search, set(names)))
+        indexes = _indexes(url, tars, names, places)
         with ThreadPoolExecutor(AT_ONCE) as pool:
             sizes = list(zip(tars, pool.map(partial(_size, system), tars), strict=True))
         _refuse_whole_bodies(system, sizes)
     except OSError as error:
         raise SourceError(f"{url} cannot be listed: {error}; check the URL and the connection") from error
-    yield from sizes
+    return [RemoteTar(*sized, indexes[sized[0]]) for sized in sizes]
 
 
-def read_index_of(url: str) -> bytes:
-    """Fetch the JSON beside an archive.
+def _indexes(url: str, tars: Sequence[str], names: Sequence[str], places: Sequence[str]) -> dict[str, str]:
+    """Return the index of each tar, by the tar's URL.
+
+    It lies below the URL itself, in a folder `index` beside it, in a known repository, or in another place.
+    """
+    folder = url.rstrip("/").rpartition("/")[0] if TAR_NAME.search(url) else url.rstrip("/")
+    sibling = f"{folder.rpartition('/')[0]}/{FOLDER}"
+    searched = iter([*places, *known_places(url), sibling])
+    there, listing = set(names), Listing(names)
+    indexes: dict[str, str] = {}
+    missing = list(tars)
+    while missing:
+        for tar in missing:
+            beside = json_of(tar)
+            indexes[tar] = beside if beside in there else listing.index_of(tar)
+        missing = [tar for tar in missing if not indexes[tar]]
+        place = next(searched, "")
+        if missing and not place:
+            raise SourceError(
+                f"{missing[0]} has no index ({json_of(missing[0]).rpartition('/')[2]}) beside it, which a remote archive "
+                "needs; name the place of the indexes with --index, or download the archive and name its folder"
+            )
+        there, listing = set(), Listing(_jsons_below(place) if missing else ())
+    return indexes
+
+
+def _jsons_below(place: str) -> list[str]:
+    if not is_remote(place):
+        return files_below([place])
+    try:
+        return _names_below(_system(place), place)
+    except (OSError, SourceError):  # a place that was tried, and is not there
+        return []
+
+
+def read_url(url: str) -> bytes:
+    """Fetch a file, which may also be on this machine.
 
     Raises:
         OSError: the file could not be fetched after several attempts.
     """
+    if not is_remote(url):
+        return Path(url).read_bytes()
     system = _system(url)
-    data: bytes = _with_retries(lambda: system.cat_file(_json_of(url)))
+    data: bytes = _with_retries(lambda: system.cat_file(url))
     return data
 
 
@@ -116,6 +165,10 @@ def read_ranges(url: str, ranges: Iterator[tuple[int, int]]) -> Iterator[bytes]:
 
 def _names_below(system: Any, url: str) -> list[str]:
     """Return the URLs of the files at and below a URL."""
+    if TAR_NAME.search(url):
+        return [
+            name for name in (url, json_of(url)) if name == url or _with_retries(partial(system.exists, name))
+        ]
     if not _is_http(url):
         _with_retries(
             partial(system.ls, url, detail=False)
@@ -204,10 +257,6 @@ def _with_retries(request: Callable[[], _T]) -> _T:
 
 def _is_http(url: str) -> bool:
     return url.startswith(("http://", "https://"))
-
-
-def _json_of(url: str) -> str:
-    return TAR_NAME.sub(".json", url)
 
 
 @lru_cache(4)

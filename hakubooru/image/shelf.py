@@ -13,8 +13,9 @@ import numpy as np
 
 from hakubooru.image.header import LARGEST_BYTES
 from hakubooru.image.holdings import LostArchiveError, index_of
-from hakubooru.image.index import StaleIndexError, TarIndex, read_indexed
+from hakubooru.image.index import TarIndex, read_indexed
 from hakubooru.image.layouts import StrangeNameError, is_remote, post_id
+from hakubooru.image.published import StaleIndexError
 from hakubooru.image.sources import Archive, find_archives
 from hakubooru.image.tar import DamagedTarError, is_compressed, read_tar
 
@@ -92,7 +93,7 @@ class Shelf:
             SourceError: a place is missing or cannot be read, or no images were found at all.
         """
         self.roots = [str(root) for root in roots]
-        self.archives = find_archives(roots)
+        self.archives = [archive for archive in find_archives(roots) if archive.kind in ("folder", "tar")]
         claims = [archive.claim for archive in self.archives]
         self._claims = np.array([(claim.modulus, claim.rest, claim.low, claim.high) for claim in claims]).T
         self._listings: OrderedDict[str, TarIndex | dict[int, str]] = OrderedDict()

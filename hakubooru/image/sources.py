@@ -21,13 +21,16 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from hakubooru.errors import SourceError
+from hakubooru.image.containers import READERS, image_columns
 from hakubooru.image.layouts import (
+    ARCHIVE_NAME,
     LAYOUTS,
     TAR_NAME,
     UNKNOWN,
     ArchiveName,
     Claim,
     StrangeNameError,
+    archive_kind,
     is_remote,
     natural,
     post_id,
@@ -35,26 +38,28 @@ from hakubooru.image.layouts import (
     storable,
     update_date,
 )
-from hakubooru.image.tar import DamagedTarError, Member, read_tar
+from hakubooru.image.published import Listing, files_below, local_index
+from hakubooru.image.tar import DamagedTarError, Member
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 _UPDATE: Final = re.compile(r"updates?(?![^\W\d_])", re.IGNORECASE)
+_PLURALS: Final = {"tar": "tars", "folder": "folders", "zip": "zip archives", "parquet": "Parquet files"}
 _TRIED: Final = 3
 """How many posts of a tar its name is checked with; the first one alone could agree by chance."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Archive:
-    """A tar, or a folder of image files."""
+    """A tar, a folder of image files, a zip archive or a Parquet file."""
 
     path: str
     """The path or URL."""
     name: str
     """The path below the searched folder, with `/` on every system; it stays the same when the folder moves."""
-    is_folder: bool
-    """Whether this is a folder of image files, and not a tar."""
+    kind: str = "tar"
+    """`tar`, `folder`, `zip` or `parquet`."""
     is_update: bool
     """Whether this is an update, whose images count before those of originals."""
     date: str
@@ -67,8 +72,15 @@ class Archive:
     """The layout in words."""
     root: int
     """The index of the searched place among all searched places."""
+    index: str = ""
+    """The path or URL of the tar's published index; "" if there is none, or the archive is a folder."""
     stamp: int
     """A number that changes when the contents do: from time and size of a tar, or from the time of a folder."""
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether this is a folder of image files."""
+        return self.kind == "folder"
 
     @property
     def key(self) -> str:
@@ -84,7 +96,10 @@ class Archive:
 
 
 def find_archives(
-    roots: Sequence[str | os.PathLike[str]], skip: str | os.PathLike[str] | None = None
+    roots: Sequence[str | os.PathLike[str]],
+    skip: str | os.PathLike[str] | None = None,
+    *,
+    indexes: Sequence[str | os.PathLike[str]] = (),
 ) -> list[Archive]:
     """Search folders for tars and folders of images, once, and return them in the order in which they count.
 
@@ -93,18 +108,21 @@ def find_archives(
     `holdings`. Remote archives are not read here.
 
     Args:
-        roots: folders, searched at any depth, or tars, or URLs that fsspec can read, of tars with an index beside them
+        roots: folders, searched at any depth, or tars, or URLs that fsspec can read, of tars with published indexes
             (`0000.json`). Links to files and folders are followed. Names that begin with a dot are skipped.
         skip: a folder to leave out, such as the folder of the export.
+        indexes: folders and URLs that hold published indexes which are not beside their tars, or in a folder `index`.
 
     Raises:
         SourceError: a place is missing or cannot be read, or no images were found at all.
     """
     skipped = None if skip is None else os.path.realpath(skip)
     archives: list[Archive] = []
+    listing = Listing(files_below([str(place) for place in indexes if not is_remote(place)]))
     for number, root in enumerate(roots):
         if is_remote(root):
-            archives += _search_remote(str(root), number)
+            above = tuple(str(root).rstrip("/").split("/")[-2:])
+            archives += _search_remote(str(root), _Root(number, above, listing), list(map(str, indexes)))
             continue
         path = Path(root)
         if not path.exists():
@@ -113,9 +131,10 @@ def find_archives(
             )
         try:
             if path.is_dir():
-                archives += _search(path, number, skipped)
+                archives += _search(path, _Root(number, path.absolute().parts[-2:], listing), skipped)
             else:
-                archives.append(_local(path, path.name, number, path.absolute().parts[-3:-1]))
+                place = _Root(number, path.absolute().parts[-3:-1], listing)
+                archives.append(place.file(path, path.name, archive_kind(path.name) or "tar"))
         except OSError as error:
             raise SourceError(
                 f"{error.filename or path} cannot be read ({error.strerror}); change its permissions, or name "
@@ -171,9 +190,61 @@ def waves(archives: Sequence[Archive]) -> list[list[Archive]]:
     return grouped
 
 
-def _search(root: Path, number: int, skipped: str | None) -> Iterator[Archive]:
-    # The user may name the folder of an update itself, so the root's last two names are read like those below it.
-    above = root.absolute().parts[-2:]
+@dataclass(frozen=True)
+class _Root:
+    """A place that is searched."""
+
+    number: int
+    """Its index among all places."""
+    above: tuple[str, ...]
+    """The last names of its path: the user may name the folder of an update itself."""
+    listing: Listing
+    """Published indexes in other places."""
+
+    def archive(
+        self, path: str, name: str, announced: ArchiveName, *, stamp: int, kind: str = "tar", index: str = ""
+    ) -> Archive:
+        parts = (*self.above, *name.split("/"))
+        is_update = announced.claim.modulus == 10 or _holds_updates(parts)
+        return Archive(
+            path=path,
+            name=name,
+            kind=kind,
+            is_update=is_update,
+            date=update_date(parts) if is_update else "",
+            claim=announced.claim,
+            layer=announced.layer,
+            layout=f"{announced.layout}, {_PLURALS[kind]}",
+            root=self.number,
+            index=index,
+            stamp=stamp,
+        )
+
+    def folder(self, path: Path, name: str, first: int) -> Archive:
+        """Return the archive of a folder, one post of which is `first`; check its name."""
+        announced = read_archive_name(path.name)
+        is_believed = announced.claim.has(first)
+        if announced.claim.modulus == 10:
+            # Many folders have such names (mine-1, batch-2), and one image in ten agrees with them by chance.
+            is_believed = _holds_updates((*self.above, *name.split("/"))) and _has_only(path, announced.claim)
+        stamp = path.stat().st_mtime_ns
+        return self.archive(
+            str(path), name, announced if is_believed else UNKNOWN, stamp=stamp, kind="folder"
+        )
+
+    def file(self, path: Path, name: str, kind: str) -> Archive:
+        """Return the archive of a tar, zip or Parquet file; check its name with its first posts."""
+        announced = read_archive_name(ARCHIVE_NAME.sub("", path.name))
+        if not all(map(announced.claim.has, _first_ids(str(path), kind))):
+            announced = UNKNOWN
+        status = path.stat()
+        # Time and size together: a tar that was written again can have its earlier size, and a copied tar any time.
+        stamp = status.st_mtime_ns + status.st_size
+        index = local_index(path, self.listing) if kind == "tar" else ""
+        return self.archive(str(path), name, announced, stamp=stamp, kind=kind, index=index)
+
+
+def _search(root: Path, place: _Root, skipped: str | None) -> Iterator[Archive]:
     seen: set[str] = set()
     pending = [root]
     while pending:
@@ -189,67 +260,33 @@ def _search(root: Path, number: int, skipped: str | None) -> Iterator[Archive]:
                     continue
                 if entry.is_dir():
                     pending.append(folder / entry.name)
-                elif TAR_NAME.search(entry.name):
+                elif kind := archive_kind(entry.name):
                     path = folder / entry.name
-                    yield _local(path, path.relative_to(root).as_posix(), number, above)
+                    if kind != "parquet" or _has_images(path):
+                        yield place.file(path, path.relative_to(root).as_posix(), kind)
                 elif first is None:
                     first = _id(entry.name)
         if first is not None:
-            yield _local(folder, folder.relative_to(root).as_posix(), number, above, first)
+            yield place.folder(folder, folder.relative_to(root).as_posix(), first)
 
 
-def _search_remote(root: str, number: int) -> Iterator[Archive]:
+def _has_images(path: Path) -> bool:
+    import pyarrow as pa  # noqa: PLC0415 - takes a while
+    from pyarrow import parquet  # noqa: PLC0415
+
+    try:
+        return image_columns(parquet.read_schema(path)) is not None
+    except (pa.ArrowException, OSError):
+        return False
+
+
+def _search_remote(root: str, place: _Root, indexes: Sequence[str]) -> Iterator[Archive]:
     from hakubooru.image.remote import list_tars  # noqa: PLC0415 - needed only for URLs
 
-    above = tuple(root.rstrip("/").split("/")[-2:])
-    for url, size in list_tars(root):
-        name = url.removeprefix(root).lstrip("/") or url.rpartition("/")[2]
-        announced = read_archive_name(TAR_NAME.sub("", url.rpartition("/")[2]))
-        yield _archive(url, name, announced, root=number, above=above, stamp=size, is_folder=False)
-
-
-def _local(path: Path, name: str, number: int, above: tuple[str, ...], first: int | None = None) -> Archive:
-    """Return the archive of a tar, or of a folder whose first post is `first`; check its name with its first posts."""
-    is_folder = first is not None
-    announced = read_archive_name(path.name if is_folder else TAR_NAME.sub("", path.name))
-    if is_folder and announced.claim.modulus == 10:
-        # Many folders have such names (mine-1, batch-2), and one image in ten agrees with them by chance.
-        is_believed = _holds_updates((*above, *name.split("/"))) and _has_only(path, announced.claim)
-    else:
-        posts = [first] if first is not None else _first_ids(str(path))
-        is_believed = all(map(announced.claim.has, posts))
-    if not is_believed:
-        announced = UNKNOWN
-    status = path.stat()
-    # Time and size together: a tar that was written again can have its earlier size, and a copied tar any time.
-    stamp = status.st_mtime_ns if is_folder else status.st_mtime_ns + status.st_size
-    return _archive(str(path), name, announced, root=number, above=above, stamp=stamp, is_folder=is_folder)
-
-
-def _archive(
-    path: str,
-    name: str,
-    announced: ArchiveName,
-    *,
-    root: int,
-    above: tuple[str, ...],
-    stamp: int,
-    is_folder: bool,
-) -> Archive:
-    parts = (*above, *name.split("/"))
-    is_update = announced.claim.modulus == 10 or _holds_updates(parts)
-    return Archive(
-        path=path,
-        name=name,
-        is_folder=is_folder,
-        is_update=is_update,
-        date=update_date(parts) if is_update else "",
-        claim=announced.claim,
-        layer=announced.layer,
-        layout=announced.layout + (", folders" if is_folder else ", tars"),
-        root=root,
-        stamp=stamp,
-    )
+    for tar in list_tars(root, indexes):
+        name = tar.url.removeprefix(root).lstrip("/") or tar.url.rpartition("/")[2]
+        announced = read_archive_name(TAR_NAME.sub("", tar.url.rpartition("/")[2]))
+        yield place.archive(tar.url, name, announced, stamp=tar.size, index=tar.index)
 
 
 def _holds_updates(parts: Sequence[str]) -> bool:
@@ -267,8 +304,8 @@ class _Enough(Exception):  # noqa: N818 - not an error
     """Ends the reading of a tar when enough posts were seen."""
 
 
-def _first_ids(path: str) -> list[int]:
-    """Return the first posts of a tar."""
+def _first_ids(path: str, kind: str) -> list[int]:
+    """Return the first posts of an archive."""
     posts: list[int] = []
 
     def stop_at_last(member: Member) -> bool:
@@ -280,7 +317,7 @@ def _first_ids(path: str) -> list[int]:
         return False
 
     with contextlib.suppress(_Enough, DamagedTarError):
-        for _ in read_tar(path, stop_at_last):
+        for _ in READERS[kind](path, stop_at_last):
             pass
     return posts
 

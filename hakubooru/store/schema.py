@@ -112,32 +112,59 @@ class Post(_Row):
     """
 
     id = IntegerColumn(primary_key=True)
+    """The number of the post on its site."""
     created_at = TextColumn(null=True)
+    """The time of upload, in Danbooru's time zone."""
     uploader_id = IntegerColumn(null=True)
+    """The number of the user who uploaded the post."""
     source = TextColumn(null=True)
+    """Where the image comes from: a URL or a text; "" if unknown to Danbooru."""
     md5 = TextColumn(null=True)
+    """The MD5 of the original file, in hexadecimal; none for a hidden post."""
     parent_id = IntegerColumn(null=True)
+    """The post that this one is a version of."""
     has_children = FlagColumn(null=True)
+    """Whether other posts are versions of this one."""
     is_deleted = FlagColumn(null=True)
+    """Whether moderators took the post off the site."""
     is_banned = FlagColumn(null=True)
+    """Whether the post is hidden at the request of its artist."""
     pixiv_id = IntegerColumn(null=True)
+    """The number of the work on pixiv."""
     has_active_children = FlagColumn(null=True)
+    """Whether a child of the post is not deleted."""
     bit_flags = IntegerColumn(null=True)
+    """Flags of Danbooru, one a bit; the lowest one says that notes are shown in the image."""
     has_large = FlagColumn(null=True)
+    """Whether Danbooru has a smaller version of the image for its pages."""
     has_visible_children = FlagColumn(null=True)
+    """Whether a child of the post can be seen by everybody."""
     image_width = IntegerColumn(null=True)
+    """The width of the original image, in pixels."""
     image_height = IntegerColumn(null=True)
+    """The height of the original image, in pixels."""
     file_size = IntegerColumn(null=True)
+    """The size of the original file, in bytes."""
     file_ext = TextColumn(null=True)
+    """The kind of the original file: jpg, png, webp, gif, avif, mp4, webm, swf or zip."""
     rating = EnumField(RATINGS, null=True)
+    """How explicit the post is, by name: general, sensitive, questionable or explicit."""
     score = IntegerColumn(null=True)
+    """Up-votes less down-votes."""
     up_score = IntegerColumn(null=True)
+    """Up-votes."""
     down_score = IntegerColumn(null=True)
+    """Down-votes, 0 or negative."""
     fav_count = IntegerColumn(null=True)
+    """How many users have the post among their favourites."""
     file_url = TextColumn(null=True)
+    """The address of the original file; none for a hidden post."""
     large_file_url = TextColumn(null=True)
+    """The address of the smaller version."""
     preview_file_url = TextColumn(null=True)
+    """The address of the thumbnail."""
     updated_at = TextColumn(null=True)
+    """The time of the last change."""
 
     _tags: list[Tag] | None = None
 

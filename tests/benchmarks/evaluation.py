@@ -137,8 +137,8 @@ def count_drawing():
         print(f"{width} x {height}: UNet {step:.2f} TFLOP, VAE {decoding:.2f}, a picture {picture:.0f}")
     whole = total / len(sizes) * CHARACTERS * PICTURES / 1e6
     print(f"{CHARACTERS:,} x {PICTURES} pictures: {whole:.2f} EFLOP")
-    for card, speed in (("RTX 3090", 40), ("RTX 4090", 90), ("H100", 350)):
-        print(f"  {card} at {speed} TFLOP/s in use: {whole * 1e6 / speed / 3600:.1f} hours")
+    for card, speed in (("RTX 3090", 30), ("RTX 4090", 90), ("H100", 300)):
+        print(f"  {card}, if it keeps up {speed} TFLOP/s: {whole * 1e6 / speed / 3600:.1f} hours")
 
 
 def main():

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import tomllib
+from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from hakubooru import settings
 from hakubooru.errors import ConfigError
 from hakubooru_trainer import loop, optim, trial
 from hakubooru_trainer.config.learning import EmaOptions, OptimizerOptions
@@ -15,13 +18,7 @@ from hakubooru_trainer.config.options import BatchOptions, LokrOptions, SaveOpti
 
 pytestmark = pytest.mark.slow
 
-FIVE = {
-    "Prodigy": {"lr": 1.0, "text_lr": 1.0, "args": {"betas": [0.9, 0.99], "d_coef": 0.5}},
-    "ScheduleFreeAdamW": {"lr": 1e-3, "args": {"weight_decay": 0.01}},
-    "CAME": {"lr": 1e-3},
-    "AdaFactor": {"lr": 1e-3, "args": {"relative_step": False, "scale_parameter": False}},
-    "SOAP": {"lr": 1e-3, "args": {"precondition_frequency": 2}},
-}
+FIVE = sorted((Path(__file__).parents[2] / "examples" / "optimizers").glob("*.toml"))
 """One of each kind: finds its rate, schedule-free, confidence-guided, factored, preconditioned."""
 
 
@@ -58,19 +55,20 @@ class Odd(torch.optim.SGD):
         return super().state_dict() | {"seen": {1, 2}}
 
 
-@pytest.mark.parametrize("name", FIVE)
-def test_a_stopped_run_ends_with_the_bits_of_one_that_was_not(options, name):
-    settings = options(
-        optimizer=section(name, **FIVE[name]),
+@pytest.mark.parametrize("example", FIVE, ids=lambda path: path.stem)
+def test_a_stopped_run_ends_with_the_bits_of_one_that_was_not(options, example):
+    optimizer = settings.read(OptimizerOptions, tomllib.loads(example.read_text())["optimizer"], "optimizer")
+    run = options(
+        optimizer=optimizer,
         save=SaveOptions(every=2),
         batch=BatchOptions(),
         lokr=LokrOptions(preset="attention", save="fp32"),
     )
-    file = loop.run(settings).file
+    file = loop.run(run).file
     whole = load_file(file)
     file.unlink()
     shutil.rmtree(file.parent / "state" / "000004")
-    loop.run(settings)
+    loop.run(run)
     ours = load_file(file)
     assert ours.keys() == whole.keys()
     assert all(torch.equal(ours[key], whole[key]) for key in ours)
@@ -96,7 +94,7 @@ def test_schedule_free_weights_are_evaluated_where_they_are_meant_to_be():
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"),
+    ("values", "message"),
     [
         ({"name": "test_trial:Forgetful"}, "does not resume exactly: after its state was saved and loaded"),
         ({"name": "test_trial:Shaking"}, "or draws random numbers; use another optimiser"),
@@ -118,10 +116,10 @@ def test_schedule_free_weights_are_evaluated_where_they_are_meant_to_be():
         ),
     ],
 )
-def test_what_cannot_be_used_is_refused_in_words(options, monkeypatch, settings, message):
+def test_what_cannot_be_used_is_refused_in_words(options, monkeypatch, values, message):
     monkeypatch.syspath_prepend(__file__.rpartition("/")[0])
     with pytest.raises(ConfigError, match=message):
-        use(options, OptimizerOptions(lr=1e-3, **settings))
+        use(options, OptimizerOptions(lr=1e-3, **values))
 
 
 def use(options, optimizer):
@@ -145,7 +143,7 @@ def test_the_size_of_a_state_is_measured():
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"),
+    ("values", "message"),
     [
         ({"name": "lyon"}, "did you mean 'lion'.*package.module:Class"),
         ({"name": "a b:C"}, "write package.module:Class"),
@@ -160,6 +158,6 @@ def test_the_size_of_a_state_is_measured():
         ({"rates": {"lora_te1_*": -1}}, "optimizer.rates.lora_te1_"),
     ],
 )
-def test_wrong_options_are_refused(settings, message):
+def test_wrong_options_are_refused(values, message):
     with pytest.raises(ConfigError, match=message):
-        OptimizerOptions(**settings)
+        OptimizerOptions(**values)

@@ -55,6 +55,8 @@ _FIXED: Final = ("batch.size", "batch.accumulation")
 _LENGTH: Final = ("run.epochs", "run.updates")
 _ADAPTER: Final = "adapter.safetensors"
 _OPTIMIZER: Final = "optimizer.safetensors"
+_MEMORY: Final = ("optimizer.name", "optimizer.rates")
+"""Options without which the state of an optimiser cannot be read; --allow-change may change them."""
 _AVERAGE: Final = "average.safetensors"
 _MODEL: Final = "model.weights"
 _PACKAGES: Final = (
@@ -268,8 +270,9 @@ class States:
         groups_now = [
             {key: group[key] for key in chosen & group.keys()} for group in it.optimizer.param_groups
         ]
-        # Another optimiser starts without memory.
-        if mark["about"]["optimizer.name"] == it.options.optimizer.name:
+        # Another optimiser, or one with other groups, starts without memory.
+        then = brought_up(mark["about"], self.about, self.defaults)
+        if all(then[key] == self.about[key] for key in _MEMORY):
             it.optimizer.load_state_dict(durable.give_tensors(mark["optimizer"], tensors))
         for group, values in zip(it.optimizer.param_groups, groups_now, strict=True):
             group.update(values)  # the options win over the state, which --allow-change may let differ

@@ -14,6 +14,7 @@ from hakubooru_trainer import fits, randomness, trial
 from hakubooru_trainer.data.batches import DOWN
 from hakubooru_trainer.data.captions import StepCaptions
 from hakubooru_trainer.data.kohya import unread_repeats
+from hakubooru_trainer.data.masks import mask_of
 from hakubooru_trainer.distributed import Ranks
 from hakubooru_trainer.fits import BYTES, GIB
 from hakubooru_trainer.model.load import load_tokenizer
@@ -189,6 +190,8 @@ def _changes(captions: CaptionOptions) -> str:
     words = ["shuffled"] if captions.shuffle else []
     if captions.drop_tags:
         words.append(f"{captions.drop_tags:.4g} of them dropped")
+    if captions.mix:
+        words.append("taken as often as captions.mix says")
     return ", ".join(words) or "unchanged"
 
 
@@ -212,6 +215,7 @@ def _warnings(options: Options, data: DataSet, counts: np.ndarray) -> list[str]:
         for one in options.data
         for name in unread_repeats(one)
     ]
+    warnings += _without_masks(data.train)
     sizes = data.sizes.sizes[data.sizes.of]
     small = int(((data.train.widths < sizes[:, 0]) | (data.train.heights < sizes[:, 1])).sum())
     if small and options.buckets.upscale:
@@ -237,6 +241,21 @@ def _warnings(options: Options, data: DataSet, counts: np.ndarray) -> list[str]:
         )
     if int((lengths == 0).sum()):
         warnings.append(f"{int((lengths == 0).sum()):,} of {len(rows):,} captions that were read are empty")
+    return warnings
+
+
+def _without_masks(samples: Samples) -> list[str]:
+    """How many images of the data sets with masks have none."""
+    warnings = []
+    for place, source in enumerate(samples.sets):
+        if not (options := source.options).masks:
+            continue
+        tables = source.rows.groups(["path"], samples.rows[samples.sources == place])
+        paths = [path for table in tables for path in table.column(0).to_pylist()]
+        if lacking := sum(mask_of(f"{options.path}/{path}", options) is None for path in paths):
+            warnings.append(
+                f"{options.path}: {lacking:,} of {len(paths):,} images have no mask, and count fully"
+            )
     return warnings
 
 

@@ -197,7 +197,7 @@ def parse(text: str, joined: Mapping[str, JoinedColumn] | None = MappingProxyTyp
     Raises:
         SearchError: the search cannot be read, or a metadata file cannot answer it; the message shows the place.
     """
-    parser = _Parser(text, joined_rows(joined))
+    parser = _Parser(text, joined_rows(joined) if joined or joined is None else {})
     condition = parser.search()
     for leaf in leaves(condition):
         if isinstance(leaf, Metatag):

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from hakubooru.image.index import (
-    SUFFIX,
-    StaleIndexError,
     build_index,
     load_index,
     read_indexed,
     save_index,
     state_of,
 )
+from hakubooru.image.layouts import INDEX_SUFFIX
+from hakubooru.image.published import StaleIndexError
 from hakubooru.image.tar import BLOCK
 from pictures import add_special, picture, write_tar
 
@@ -63,20 +63,20 @@ def test_it_is_kept_beside_the_archive(tar):
     assert built.strange == (("5.webp", "a symbolic link"),)
     save_index(str(tar), built, state_of(str(tar)))
     assert same(load_index(str(tar)), built)
-    assert sorted(path.name for path in tar.parent.iterdir()) == ["0001.tar", "0001.tar" + SUFFIX]
+    assert sorted(path.name for path in tar.parent.iterdir()) == ["0001.tar", "0001.tar" + INDEX_SUFFIX]
 
 
 def test_it_is_kept_in_the_cache_where_the_folder_cannot_be_written_to(tar, cache):
-    (tar.parent / ("0001.tar" + SUFFIX)).mkdir()  # in the way of a file, for every user
+    (tar.parent / ("0001.tar" + INDEX_SUFFIX)).mkdir()  # in the way of a file, for every user
     built = build_index(str(tar))
     save_index(str(tar), built, state_of(str(tar)))
-    assert len(list(cache.rglob("*" + SUFFIX))) == 1
+    assert len(list(cache.rglob("*" + INDEX_SUFFIX))) == 1
     assert same(load_index(str(tar)), built)
 
 
 def test_a_damaged_or_old_one_counts_as_none(tar):
     save_index(str(tar), build_index(str(tar)), state_of(str(tar)))
-    kept = tar.parent / ("0001.tar" + SUFFIX)
+    kept = tar.parent / ("0001.tar" + INDEX_SUFFIX)
     whole = kept.read_bytes()
     for data in (whole[:-30], whole[:100], b"", b"PK\x03\x04nonsense", whole.replace(b"version", b"vorsion")):
         kept.write_bytes(data)

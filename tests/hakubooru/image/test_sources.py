@@ -293,7 +293,7 @@ def test_waves_of_any_order_keep_it(claims):
         Archive(
             path=str(place),
             name=str(place),
-            is_folder=False,
+            kind="tar",
             is_update=False,
             date="",
             claim=claim,

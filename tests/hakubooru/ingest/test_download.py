@@ -11,8 +11,10 @@ from huggingface_hub import constants
 from danbooru import api_post, contents, write_lines
 from hakubooru.errors import DumpError
 from hakubooru.ingest import build
-from published_sets import posts, sharded, shio_koube
+from published_sets import posts
 from serving import HubHandler, serving
+from set_files import sharded
+from set_records import shio_koube
 
 
 class WholeFiles(HubHandler):

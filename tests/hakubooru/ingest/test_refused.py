@@ -19,10 +19,11 @@ from backports import zstd
 from pyarrow import parquet
 
 import hakubooru as hb
+from blue_leaf import blue_leaf_parquet
 from danbooru import api_post, contents, tags_of, write_lines
 from hakubooru.errors import DumpError, InputError
 from hakubooru.ingest import build, unpack
-from published_sets import blue_leaf_parquet, posts
+from published_sets import posts
 from whole_command import call
 
 

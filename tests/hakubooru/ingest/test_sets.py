@@ -2,10 +2,12 @@
 
 import pytest
 
-from danbooru import contents
+from blue_leaf import blue_leaf_tables
+from danbooru import contents, every_row
 from hakubooru.ingest import build
 from hakubooru.ingest.maps import COLUMNS
-from published_sets import KINDS, SETS, posts, tags_of, typed
+from published_sets import SETS, posts
+from set_records import KINDS, tags_of, typed
 
 POSTS = posts()
 
@@ -34,10 +36,8 @@ def expected_types():
 @pytest.mark.parametrize("name", SETS)
 def test_a_set_gives_what_it_has_and_no_more(tmp_path, name):
     published = SETS[name]
-    report = build(
-        published.write(tmp_path / "set", POSTS) if (tmp_path / "set").mkdir() is None else [],
-        tmp_path / "some.db",
-    )
+    (tmp_path / "set").mkdir()
+    report = build(published.write(tmp_path / "set", POSTS), tmp_path / "some.db")
     rows, tags, relations = contents(tmp_path / "some.db")
     assert rows == [expected_row(post, published.kept) for post in POSTS]
     by_post = {post["id"]: [tag for number, tag in relations if number == post["id"]] for post in POSTS}
@@ -51,3 +51,29 @@ def test_a_set_gives_what_it_has_and_no_more(tmp_path, name):
     kept = published.kept | ({"updated_at"} if "created_at" in published.kept else set())
     assert set(report.lacking) == set(COLUMNS) - kept
     assert report.unknown == {}
+
+
+def test_parquet_duckdb_and_sqlite_of_kblueleaf_give_equal_tables_and_keep_his_ids_of_tags(tmp_path):
+    tables = []
+    for name in ("KBlueLeaf, parquet/", "KBlueLeaf, three files", "KBlueLeaf, .duckdb", "KBlueLeaf, SQLite"):
+        folder = tmp_path / name.replace("/", "")
+        folder.mkdir()
+        build(SETS[name].write(folder, POSTS), folder / "some.db")
+        tables.append(every_row(folder / "some.db"))
+    assert tables[1:] == tables[:-1]
+    published = blue_leaf_tables(POSTS)
+    assert tables[0]["tag"] == sorted(tuple(row.values()) for row in published["tag"])
+    assert tables[0]["post"] == [tuple(row.values()) for row in published["post"]]
+    pairs = [(row["post_id"], row["tag_id"]) for row in published["posttagrelation"]]
+    assert [row[1:] for row in tables[0]["posttagrelation"]] == pairs
+
+
+def test_relations_of_posts_far_apart_and_in_no_order(tmp_path, monkeypatch):
+    monkeypatch.setattr("hakubooru.ingest.relational._RANGE_BITS", 2)
+    monkeypatch.setattr("hakubooru.ingest.relational._PAIRS", 7)
+    some = [*reversed(POSTS), POSTS[0] | {"id": 2**31 - 1}, POSTS[3] | {"id": 5_000_000}]
+    (tmp_path / "set").mkdir()
+    build(SETS["KBlueLeaf, parquet/"].write(tmp_path / "set", some), tmp_path / "some.db")
+    relations = contents(tmp_path / "some.db")[2]
+    for post in some:
+        assert [name for number, name in relations if number == post["id"]] == tags_of(post)

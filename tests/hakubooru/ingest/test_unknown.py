@@ -97,6 +97,15 @@ def test_a_caption_of_an_unknown_count_has_no_quality_word(path):
     assert all(text.startswith("safe, ") for text in texts[:4])
 
 
+def test_statistics_and_groups_of_posts_that_do_not_say(path):
+    with hb.open(path) as db:
+        stats = db.posts.stats()
+        assert sum(stats.ratings.values()) <= stats.posts == 6
+        with pytest.raises(hb.InputError, match="2 posts do not have rating"):
+            db.posts.sample_per("rating", at_most=1, seed=1).to_ids()
+        assert db.posts.sample_per("year", at_most=9, seed=1).count() == 6
+
+
 @pytest.fixture
 def lacking(tmp_path):
     """Posts of a set without favourites, md5 and states."""

@@ -17,7 +17,7 @@ from hakubooru_trainer.evaluate.options import (
     ScoreOptions,
 )
 from onnx_networks import write_ccip
-from planted import write_planted
+from planted import names, write_planted
 
 CHARACTERS, HUES = 18, 6
 
@@ -54,7 +54,7 @@ def options(ccip_folder, cache):
             characters=CharacterOptions(images=5),
             references=ReferenceOptions(count=6, cache=str(cache)),
             drawing=DrawingOptions(images=2, area=64 * 64, step=16, min_side=32, steps=2, batch=4),
-            score=ScoreOptions(model=str(ccip_folder), resamples=1000),
+            score=ScoreOptions(model=str(ccip_folder), resamples=500),
         )
         return replace(
             plain, **{name: replace(getattr(plain, name), **values) for name, values in sections.items()}
@@ -80,6 +80,12 @@ def task(booru, options, tmp_path):
         return replace(plain, **parts)
 
     return changed
+
+
+@pytest.fixture
+def few():
+    """Six characters, for tests to which their number does not matter."""
+    return names(6)
 
 
 @pytest.fixture

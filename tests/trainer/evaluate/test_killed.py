@@ -86,9 +86,9 @@ def test_a_full_disk_is_named_and_nothing_is_lost(task, options, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_full_disk_of_the_cache_is_named(task, options, tmp_path):
+def test_a_full_disk_of_the_cache_is_named(task, options, tmp_path, few):
     with small_disk(tmp_path / "disk", "100k") as disk:
-        full = task(options=options(references={"cache": str(disk / "cache")}))
+        full = task(options=options(references={"cache": str(disk / "cache")}), names=few)
         with pytest.raises(IncompleteError, match=r"features\.db could not be written .* Make room"):
             painted(full)
         enlarge(disk)

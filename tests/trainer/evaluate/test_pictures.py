@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hakubooru.errors import CaptionFormatError
@@ -43,6 +43,7 @@ def test_sizes_are_those_of_the_nearest_buckets():
     assert DrawingOptions(area=512 * 512, shapes=("2:3", "16:9")).sizes() == [(384, 640), (640, 384)]
 
 
+@settings(max_examples=25)
 @given(st.integers(1, 9), st.integers(1, 5), st.integers(1, 6))
 def test_batches_hold_every_picture_once_and_one_size_each(count, images, size):
     cast = [Character(f"hero_{number}", 9, 9, (), ()) for number in range(count)]

@@ -117,7 +117,8 @@ class CaptionOptions(CaptionChange):
     tags: Literal["tail", "general"] = "tail"
     """Which tags are shuffled and dropped. `tail` takes all tags behind the keep separator, as sd-scripts does. `general` takes
     only the general tags among them, so that quality, date, meta tags and rating stay. It needs the `parts` of the export's
-    manifest; captions without them, such as those of your own images, are treated as `tail`. drop_parts needs `general`."""
+    manifest; captions without them, such as those of your own images, are treated as `tail`.
+    drop_parts, text_only and tags_only need `general`."""
     mix: dict[str, float] = field(default_factory=dict)
     """How often a step takes each of an image's captions: {caption = 0.7, lines = 0.2, nl = 0.1}. `caption` is the usual one, of tags;
     with `lines`, its first line. `lines` takes one of the lines below. Other names are columns of the export's manifest. Only
@@ -141,9 +142,10 @@ class CaptionOptions(CaptionChange):
                 raise ConfigError(
                     f"captions.drop_parts.{part} is {rate!r}; write a rate from 0 to 1, such as 0.1"
                 )
-        if self.drop_parts and self.tags == "tail":
+        if self.needs_parts and self.tags == "tail":
             raise ConfigError(
-                'captions.drop_parts needs to know the part of each tag; set captions.tags = "general"'
+                "captions.drop_parts, text_only and tags_only need to know the part of each tag; "
+                'set captions.tags = "general"'
             )
         try:
             super().__post_init__()
@@ -152,7 +154,9 @@ class CaptionOptions(CaptionChange):
 
     def unchanged(self) -> CaptionChange:
         """The change that only takes the keep separator out; nothing is shuffled or dropped."""
-        return replace(self, shuffle=False, drop_tags=0.0, drop_parts={}, drop_caption=0.0)
+        return replace(
+            self, shuffle=False, drop_tags=0.0, drop_parts={}, text_only=0.0, tags_only=0.0, drop_caption=0.0
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

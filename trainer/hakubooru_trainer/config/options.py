@@ -278,10 +278,12 @@ class Options:
             raise ConfigError(
                 "cache.text keeps encoded captions, but the text encoders are trained; set text.train = false"
             )
-        if self.cache.text and (self.captions.shuffle or self.captions.drop_tags or self.captions.drop_parts):
+        if self.cache.text and (
+            self.captions.shuffle or self.captions.drop_tags or self.captions.needs_parts
+        ):
             raise ConfigError(
                 "cache.text keeps encoded captions, but captions change at each step; set captions.shuffle = false, and remove "
-                "drop_tags and drop_parts"
+                "drop_tags, drop_parts, text_only and tags_only"
             )
         if self.cache.text and (self.captions.mix or any(data.prefix for data in self.data)):
             raise ConfigError(

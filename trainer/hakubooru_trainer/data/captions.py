@@ -23,7 +23,7 @@ class StepCaptions:
 
     def __init__(self, options: CaptionOptions) -> None:
         self.change = options
-        self._whole = replace(options, drop_parts={})
+        self._whole = replace(options, drop_parts={}, text_only=0.0, tags_only=0.0)
         self._unchanged = options.unchanged()
         self._by_parts = options.tags == "general"
 

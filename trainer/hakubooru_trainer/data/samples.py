@@ -237,7 +237,9 @@ def _loaded(
         return DataSet(data, rows, knows_parts=False), arrays
     try:
         rows = Rows(manifest, _TEXTS, optional=["parts", *captions])
-        arrays = _columns(rows, left_out)
+        about = parquet.read_schema(manifest).metadata or {}
+        # The ids of another site than Danbooru would be those of other images.
+        arrays = _columns(rows, left_out, has_own_ids=b"hakubooru.site" in about)
         _refuse_captions_alone(manifest)
     except (pa.ArrowInvalid, KeyError) as error:
         raise DataSetError(
@@ -290,7 +292,12 @@ def _refuse_captions_alone(manifest: Path) -> None:
 
 
 def _columns(
-    rows: Rows, left_out: Counter[str], places: Sequence[str] = (), masks: str = ""
+    rows: Rows,
+    left_out: Counter[str],
+    places: Sequence[str] = (),
+    masks: str = "",
+    *,
+    has_own_ids: bool = False,
 ) -> dict[str, Numbers]:
     """The arrays of the images that a file lists.
 
@@ -299,6 +306,7 @@ def _columns(
         left_out: gets the images that cannot be used, by reason.
         places: the columns of places in shards; without them, each image counts as its own file.
         masks: the ending of files that are masks, which are no images to train on.
+        has_own_ids: whether the numbers of images come from their paths, which name their site.
     """
     parts = []
     start = 0
@@ -314,7 +322,7 @@ def _columns(
         if count := len(good):
             parts.append(
                 {
-                    "ids": _ids(column["id"], column["path"]),
+                    "ids": _ids(column["id"], column["path"], by_path=has_own_ids),
                     "rows": np.flatnonzero(as_flags(is_good)).astype(np.int32) + np.int32(start),
                     "widths": as_numbers(column["width"].cast(pa.int32()), np.int32),
                     "heights": as_numbers(column["height"].cast(pa.int32()), np.int32),
@@ -374,7 +382,9 @@ def _hashes(tables: Iterator[pa.Table]) -> Numbers:
     return np.fromiter(numbers, np.int64)
 
 
-def _ids(column: pa.Array, paths: pa.Array) -> Numbers:
+def _ids(column: pa.Array, paths: pa.Array, *, by_path: bool) -> Numbers:
+    if by_path:
+        return np.array([id_of(path) for path in paths.to_pylist()], np.int64)
     if not column.null_count:
         return as_numbers(column, np.int64)
     # Your own images have no post, and so no id.

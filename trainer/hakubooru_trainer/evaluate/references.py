@@ -17,8 +17,9 @@ from hakubooru.export.pairs import Task
 from hakubooru.export.plan import lost_archives
 from hakubooru.files import replacing
 from hakubooru.image.holdings import LostArchiveError, indexes_of
-from hakubooru.image.index import StaleIndexError, load_index
+from hakubooru.image.index import load_index
 from hakubooru.image.layouts import EVERYTHING, is_remote
+from hakubooru.image.published import StaleIndexError
 from hakubooru.progress import progress
 from hakubooru_trainer.evaluate.catalogue import Place
 from hakubooru_trainer.evaluate.extraction import Source
