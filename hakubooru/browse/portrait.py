@@ -8,10 +8,10 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from hakubooru.caption import PRESETS, Captioner
+from hakubooru.caption import PRESETS, Captioner, caption_format
 from hakubooru.caption.format import KEEP
-from hakubooru.errors import CaptionFormatError
 from hakubooru.engine.families import families_of
+from hakubooru.errors import CaptionFormatError
 from hakubooru.image.bucket import Buckets
 from hakubooru.store.schema import TAG_TYPES
 
@@ -69,9 +69,9 @@ def portrait(database: Store, number: int) -> Portrait | None:
     tags = {kind: sorted(post.tags_of(kind), key=lambda tag: str(tag.name)) for kind in _ORDER}
     captions: dict[str, list[Piece]] = {}
     lacking: dict[str, str] = {}
-    for name, preset in PRESETS.items():
+    for name in PRESETS:
         try:
-            captions[name] = pieces(database, number, preset)
+            captions[name] = pieces(database, number, caption_format(name))
         except CaptionFormatError as error:
             lacking[name] = str(error)
     width, height = int(post.image_width), int(post.image_height)

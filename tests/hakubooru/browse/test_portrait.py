@@ -27,7 +27,7 @@ def test_the_pieces_of_a_caption_are_the_caption(db, number):
         assert "".join(piece.text for piece in some) == caption
     # A format whose labels are of a joined file is left out, with the reason.
     assert len(shown.captions) >= 8
-    assert all("--join" in reason for reason in shown.lacking.values())
+    assert all("join its file" in reason or "nobody published" in reason for reason in shown.lacking.values())
 
 
 def test_each_word_has_its_part(db):
