@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from hakubooru.caption.text import Parts
     from hakubooru.caption.words import Vocabulary
 
-_FEW_WORDS: Final = 2**22  # 1,000 posts times so many words are numbers of 32 bits
-_MANY_WORDS: Final = 2**40
+_FEW_BITS, _MANY_BITS = np.uint32(22), np.uint64(32)
+_FEW_WORDS: Final = 1 << 22  # 1,000 posts times so many words are numbers of 32 bits
 
 
 class Columns(NamedTuple):
@@ -219,8 +219,10 @@ def _tags_of(
 def _once(posts: Numbers, slots: Numbers, places: Numbers) -> tuple[Numbers, Numbers, Numbers]:
     """Return posts, and the slots and places of their tags, (N,) each, without repeats: a file may hold a relation twice."""
     # Small numbers sort four times as fast.
-    kind = np.uint32 if places.max(initial=0) < _FEW_WORDS else np.uint64
-    pairs = posts.astype(kind) * kind(_FEW_WORDS if kind is np.uint32 else _MANY_WORDS) + places.astype(kind)
+    few = places.max(initial=0) < _FEW_WORDS
+    kind, bits = (np.uint32, _FEW_BITS) if few else (np.uint64, _MANY_BITS)
+    wide: Numbers = posts.astype(kind)
+    pairs = (wide << bits) | places.astype(kind)
     ascending = np.sort(pairs)
     if not (ascending[1:] == ascending[:-1]).any():
         return posts, slots, places

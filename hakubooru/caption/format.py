@@ -103,7 +103,7 @@ class Prefixes(NamedTuple):
 
 _PREFIXES: Final = {"quality": "caption.quality_", "aesthetic": "caption.aesthetic."}
 """How the names of the fields begin by which a part judges posts."""
-_LATER: Final = (
+LATER_FIELDS: Final = (
     *("group_separator", "prefix", "year", "quality_within", "quality_months", "quality_half_life"),
     *("aesthetic", "text", "text_replaces"),
 )
@@ -301,7 +301,7 @@ class CaptionFormat:
         table = {}
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if value is None or (field.name in _LATER and value == field.default):
+            if value is None or (field.name in LATER_FIELDS and value == field.default):
                 continue
             table[field.name] = plain(value)
         for lists in (table["only"], table["without"]):
