@@ -99,7 +99,8 @@ class Browser:
             self._server = uvicorn.Server(config)
             self._thread = threading.Thread(target=self._server.run, args=([listening],), daemon=True)
             self._thread.start()
-            threading.Thread(target=self._warm, daemon=True).start()
+            self._warming = threading.Thread(target=self._warm, daemon=True)
+            self._warming.start()
             self._open = stack.pop_all()
 
     @property
@@ -120,6 +121,7 @@ class Browser:
         """End the server and its processes. Exports that were started go on."""
         self._server.should_exit = True
         self._thread.join()
+        self._warming.join()
         self._open.close()
 
     def _warm(self) -> None:
