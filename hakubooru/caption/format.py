@@ -15,7 +15,7 @@ from hakubooru.caption.labels import (
     check_column,
     parse_labels,
 )  # fmt: skip
-from hakubooru.caption.scale import Within  # noqa: TC001 - read at run time, as the kind of a key
+from hakubooru.caption.scale import COUNTS, Within
 from hakubooru.errors import CaptionFormatError, InputError
 from hakubooru.nearest import nearest
 from hakubooru.settings import Bounds, Parse, check, plain, toml
@@ -286,6 +286,11 @@ class CaptionFormat:
         own = {name: getattr(self.rating, label) for name, label in database.about.site.rating_labels.items()}
         resolved = dataclasses.replace(self, rating=self.rating._replace(**own)) if own else self
         return resolved.with_scales(scales)
+
+    def joined(self) -> set[str]:
+        """The columns of joined files that captions are made of: the text, and what posts are judged by."""
+        judged = {grades.by for grades in self.grades().values()}
+        return {*judged.difference(COUNTS), *([self.text] if "text" in self.order else [])}
 
     def with_scales(self, scales: Mapping[str, Scale]) -> Self:
         """Return this format with other scales for the parts that judge posts."""
