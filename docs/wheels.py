@@ -50,7 +50,9 @@ def needed(extra: str) -> set[str]:
 def main() -> int:
     """Print a line for each platform and extra; the exit code is 1 if a wheel is missing."""
     pins = dict(
-        re.findall(r"^([\w.-]+)==(\S+)$", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.MULTILINE)
+        re.findall(
+            r"^([\w.-]+)==(\S+)$", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.MULTILINE
+        )
     )
     pins = {canonicalize_name(name): version for name, version in pins.items()}
     missing = 0
@@ -58,7 +60,15 @@ def main() -> int:
         for extra in EXTRAS:
             packages = [f"{name}=={pins[name]}" for name in sorted(needed(extra)) if name in pins]
             with tempfile.TemporaryDirectory() as folder:
-                command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+                command = [
+                    sys.executable,
+                    "-m",
+                    "pip",
+                    "download",
+                    "--quiet",
+                    "--no-deps",
+                    "--only-binary=:all:",
+                ]
                 command += ["--python-version", "3.11", "--dest", folder]
                 command += [word for tag in tags for word in ("--platform", tag)]
                 result = subprocess.run([*command, *packages], capture_output=True, text=True, check=False)
