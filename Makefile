@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test quick check docs docs-test dist wheels bench bench-select bench-captions bench-export bench-cluster bench-combine bench-train bench-state bench-plan clean
+.PHONY: demo test quick check docs docs-test dist wheels bench bench-select bench-captions bench-export bench-cluster bench-combine bench-train bench-state bench-plan bench-browse clean
 
 demo: $(VENV)/.library  ## a miniature booru, built, selected and exported into ./demo
 	$(BIN)/hakubooru demo demo
@@ -60,6 +60,9 @@ bench-state: $(VENV)/.dev  ## states of a training run: taking one up, saving on
 	$(BIN)/python tests/benchmarks/train_state.py
 	$(BIN)/python tests/benchmarks/train_kills.py
 	$(BIN)/python tests/benchmarks/train_ranks.py
+
+bench-browse: $(VENV)/.dev  ## the browser: pages of searches, completions, thumbnails, memory
+	$(BIN)/python tests/benchmarks/browse.py
 
 bench-plan: $(VENV)/.dev  ## what it takes to begin a training run with a million images: time and memory
 	$(BIN)/python tests/benchmarks/train_plan.py

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,9 @@ from hakubooru.store.tags import Tags
 if TYPE_CHECKING:
     import os
 
+    from PIL.Image import Image
+
+    from hakubooru.contact_sheet import Images
     from hakubooru.store.joined import Joined
     from hakubooru_migrations import Plan
 
@@ -101,6 +105,30 @@ class Database(CachedStore):
         """The tags of the file, by name: `db.tags["solo"]`."""
         return Tags(self)
 
+    def image(self, number: int, images: Images = ()) -> Image:
+        """The image of a post, decoded, upright and in sRGB, as a Pillow image.
+
+        Args:
+            number: the post's id.
+            images: folders, tars or URLs that hold images; by default, those of `images`.
+
+        Raises:
+            InputError: no images are named, or none of them is the post's.
+            SourceError: a place is missing or cannot be read, or no images were found at all.
+        """
+        from hakubooru.contact_sheet import shelf_of  # noqa: PLC0415 - few need images
+        from hakubooru.image.decode import decode  # noqa: PLC0415
+        from hakubooru.image.header import read_header  # noqa: PLC0415
+        from hakubooru.image.shelf import NoImageError  # noqa: PLC0415
+        from hakubooru.image.thumbnail import refusals  # noqa: PLC0415
+
+        try:
+            data = shelf_of(images or self.images).find(number).read()
+            with refusals():
+                return decode(data, read_header(data))
+        except NoImageError as error:
+            raise InputError(f"post {number} has no image: {error}") from error
+
     def join(self, name: str, path: str | os.PathLike[str]) -> Joined:
         """Join a file of values by post id, such as scores or texts: `db.join("silva", "scores.parquet")`.
 
@@ -141,6 +169,13 @@ class Database(CachedStore):
             lacking=tuple(sorted(self.about.lacking)),
             unknown=dict(self.about.unknown),
         )
+
+    def _repr_html_(self) -> str:
+        ((first, last),) = self.rows("SELECT (SELECT MIN(id) FROM post), (SELECT MAX(id) FROM post)")
+        span = "no posts" if last is None else f"posts {first:,} to {last:,}"
+        size = f"{self.path.stat().st_size / 1e6:,.1f} MB"
+        fast = "with a sidecar" if self.cache.columns.know_tags() else "without a sidecar"
+        return f"<div><b>Database</b> {escape(str(self.path))}: {span}, {size}, {fast}</div>"
 
 
 @dataclass(frozen=True, kw_only=True)

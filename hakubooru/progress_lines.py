@@ -31,7 +31,8 @@ class Lines(tqdm):  # type: ignore[type-arg] # tqdm is generic only for type che
         words = self.format_dict
         what = (words["prefix"] or words["unit"]).strip() or "done"
         done, total, rate = words["n"], words["total"], words["rate"]
+        after = f"; {words['postfix']}" if words["postfix"] else ""
         if not total:
-            return f"{what}: {done:,.0f}"
+            return f"{what}: {done:,.0f}{after}"
         left = f", {self.format_interval((total - done) / rate)} left" if rate and done < total else ""
-        return f"{what}: {done:,.0f} of {total:,.0f} ({done / total:.0%}){left}"
+        return f"{what}: {done:,.0f} of {total:,.0f} ({done / total:.0%}){left}{after}"

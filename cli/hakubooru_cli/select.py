@@ -32,7 +32,10 @@ def _lock(_: click.Context, __: click.Parameter, value: str | None) -> str | Non
     "--out", type=click.Path(path_type=Path), help="Write the ids to a .txt (one a line) or .parquet file."
 )
 @click.option(
-    "--columns", metavar="A,B", help="The columns of --out FILE.parquet, or `all`; by default the ids alone."
+    "--columns",
+    metavar="A,B",
+    help="Write these columns to --out FILE.parquet, .csv or .jsonl: those of the file (`all`), or tags, character, "
+    "artist, copyright, general, meta, caption, quality, year.",
 )
 @click.option("--funnel", is_flag=True, help="Show how many posts each step keeps.")
 @click.option(
@@ -65,10 +68,10 @@ def select(
     last. A lock is named after the recipe, or else after the database. It holds fingerprints of the ids and of the
     recipe's captions.
     """
+    if columns and out is None:
+        raise click.UsageError("--columns needs a file to write to; add --out FILE.parquet, .csv or .jsonl")
     if out:
-        check_suffix(out)
-    if columns and (out is None or out.suffix != ".parquet"):
-        raise click.UsageError("--columns needs a Parquet file; add --out FILE.parquet")
+        _check(out, columns)
     with hb.open(choice.file) as database:
         selection = choice.select(database)
         if explain:
@@ -137,10 +140,19 @@ class Result:
         lines += [_post_text(post) for post in self.shown]
         lines.append(f"{self.count:,} posts" + (f", ids {first:,} to {last:,}" if self.count else ""))
         if out:
-            lines.append(f"{'posts' if out.suffix == '.parquet' else 'ids'} written to {out}")
+            lines.append(f"{'ids' if out.suffix == '.txt' else 'posts'} written to {out}")
         if self.lock and not self.changes:
             lines.append(f"{self.lock} written" if self.is_new else f"{self.lock} says the same")
         return "\n".join(lines)
+
+
+def _check(out: Path, columns: str | None) -> None:
+    if columns is None:
+        check_suffix(out)
+        return
+    from hakubooru.results.tables import check_table_suffix  # noqa: PLC0415
+
+    check_table_suffix(out)
 
 
 def _post_table(post: hb.Post) -> dict[str, Any]:
@@ -163,10 +175,10 @@ def _write(out: Path, selection: hb.Selection, columns: str | None) -> None:
     if columns is None:
         hb.write_ids(out, selection.to_ids())
         return
-    from hakubooru.results.tables import write_parquet  # noqa: PLC0415 - the command starts faster without Arrow
+    from hakubooru.results.tables import write_table  # noqa: PLC0415 - the command starts faster without Arrow
 
     names = None if columns == "all" else [name.strip() for name in columns.split(",")]
-    write_parquet(out, selection.database, selection.to_ids(), names)
+    write_table(out, selection.database, selection.to_ids(), names)
 
 
 def funnel_text(steps: list[hb.FunnelRow]) -> str:

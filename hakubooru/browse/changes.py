@@ -127,7 +127,13 @@ def _add(session: Session, form: Form) -> None:
         case "sample":
             table = {kind: _fraction(value)}
         case "sample_per":
-            table = {kind: value, "at_most": _whole(form, "number")}
+            table = {kind: value, "at_most": _whole(form, "number")} | (
+                {"strict": True} if "strict" in form else {}
+            )
+        case "order":
+            table = {kind: value.split()}
+        case "limit":
+            table = {kind: _number(value)}
         case "sample_weighted":
             table = {kind: value, "sample": _whole(form, "number")}
         case "keep" | "drop":
@@ -137,9 +143,15 @@ def _add(session: Session, form: Form) -> None:
         case "search" if not value:
             raise InputError("write a search first, such as 1girl solo")
     step = RecipeStep.parse(table)
-    if kind == "search":
-        session.database.posts.search(value)  # an unknown tag is told now, not when the steps run
+    step.apply(session.database.posts, seed=0)  # an unknown tag or column is told now, not when the steps run
     session.draft.add(step)
+
+
+def _add_stratum(session: Session, form: Form) -> None:
+    high, size = form.get("high", ""), form.get("sample", "")
+    session.draft.add_stratum(
+        _whole(form, "low"), _number(high) if high else None, _fraction(size) if size else None
+    )
 
 
 def _settle(session: Session, form: Form) -> None:
@@ -175,6 +187,8 @@ def _start(session: Session, form: Form) -> None:
 
 _CHANGES: Final[dict[str, Callable[[Session, Form], object]]] = {
     "add": _add,
+    "add-stratum": _add_stratum,
+    "clear-strata": lambda session, _: session.draft.clear_strata(),
     "remove": lambda session, form: session.draft.remove(_whole(form, "place")),
     "switch": lambda session, form: session.draft.switch(_whole(form, "place")),
     "up": lambda session, form: session.draft.move(_whole(form, "place"), -1),

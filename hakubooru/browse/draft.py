@@ -179,6 +179,27 @@ class Draft:
             self.name, self.other = name, table
             self._changed()
 
+    def add_stratum(self, low: int, high: int | None, sample: float | None) -> None:
+        """Begin with a range of ids too; the ranges are joined.
+
+        Args:
+            low: the first id.
+            high: the first id after the range; None leaves the end open.
+            sample: the number or fraction of posts to draw; None keeps all.
+
+        Raises:
+            InputError: the range is empty, or the fraction is not one.
+        """
+        with self._lock:
+            stratum: dict[str, Any] = {"ids": [low] if high is None else [low, high]}
+            if sample is not None:
+                stratum["sample"] = sample
+            self.settle(self.name, strata=[*self.other.get("strata", ()), stratum])
+
+    def clear_strata(self) -> None:
+        """Begin with all posts again."""
+        self.settle(self.name, strata=None)
+
     def clear(self) -> None:
         """Begin an empty data set."""
         self._take({}, UNNAMED)
@@ -305,11 +326,15 @@ def words_of(step: RecipeStep) -> str:
         case "sample":
             return f"a sample of {step.value:,}"
         case "sample_per":
-            return f"at most {step.number:,} per {step.value}"
+            return f"at most {step.number:,} per {step.value}{', strictly' if step.strict else ''}"
         case "sample_weighted":
             return f"a sample of {step.number:,}, weighted by {step.value}"
         case "best_of_family":
             return f"the best of each family by {step.value}"
+        case "order":
+            return f"in order of {', '.join(step.value)}"
+        case "limit":
+            return f"the first {step.value:,}"
         case "keep" | "drop":
             return f"{step.kind} {len(step.value):,} post{'' if len(step.value) == 1 else 's'} by id"
         case _:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from hakubooru.arrays import Ids, Values
     from hakubooru.engine.cache import CachedStore
+    from hakubooru.engine.columns import Columns
 
 _SCORES: Final = (0, 5, 10, 20, 35, 50, 100, 200)
 _MEGAPIXELS: Final = (0.25, 0.5, 1, 2, 4, 8)
@@ -65,7 +66,7 @@ class Facet:
 def facets(database: CachedStore, ids: Ids) -> list[Facet]:
     """Count posts by rating, quality, aspect bucket and file type; one or two columns are read for each."""
     columns = database.cache.columns
-    places = np.searchsorted(columns.ids, ids)
+    places = _places(columns, ids)
     ratings = columns["rating"][places]
     sizes = columns["image_width"][places].astype(np.int64), columns["image_height"][places].astype(np.int64)
     return [
@@ -84,7 +85,7 @@ def facets(database: CachedStore, ids: Ids) -> list[Facet]:
 def charts(database: CachedStore, ids: Ids) -> list[Facet]:
     """Count posts by year, score and size, in the order of these."""
     columns = database.cache.columns
-    places = np.searchsorted(columns.ids, ids)
+    places = _places(columns, ids)
     found, posts = np.unique(years(database, ids, few=columns.are_few(ids)), return_counts=True)
     by_year = [
         Entry(str(year), f"date:{year}", count)
@@ -143,6 +144,11 @@ def common_tags(database: CachedStore, ids: Ids, kinds: Values) -> tuple[list[Fa
         ]
         shown.append(Facet(kind, tuple(entries), kind))
     return [facet for facet in shown if facet.entries], is_exact
+
+
+def _places(columns: Columns, ids: Ids) -> Values | slice:
+    """The places of posts in columns: all of them without looking, if they are all posts."""
+    return slice(None) if len(ids) == len(columns.ids) else np.searchsorted(columns.ids, ids)
 
 
 def _facet(title: str, words: Sequence[str], terms: Iterable[str], counts: Values) -> Facet:

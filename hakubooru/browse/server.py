@@ -15,12 +15,12 @@ from hakubooru.browse.draft import Draft
 from hakubooru.browse.exports import Exports
 from hakubooru.browse.guard import LOOPBACK
 from hakubooru.browse.session import Session
-from hakubooru.browse.shelf import Shelf
 from hakubooru.browse.site import site
 from hakubooru.browse.thumbnails import Thumbnails
 from hakubooru.engine.sidecar import open_sidecar
 from hakubooru.errors import HakubooruError, InputError
 from hakubooru.image.layouts import is_remote
+from hakubooru.image.shelf import Shelf
 
 _SMALL: Final = 300_000
 """The largest id of a file whose searches take less than a tenth of a second without a sidecar."""
@@ -99,7 +99,8 @@ class Browser:
             self._server = uvicorn.Server(config)
             self._thread = threading.Thread(target=self._server.run, args=([listening],), daemon=True)
             self._thread.start()
-            threading.Thread(target=self._warm, daemon=True).start()
+            self._warming = threading.Thread(target=self._warm, daemon=True)
+            self._warming.start()
             self._open = stack.pop_all()
 
     @property
@@ -120,6 +121,7 @@ class Browser:
         """End the server and its processes. Exports that were started go on."""
         self._server.should_exit = True
         self._thread.join()
+        self._warming.join()
         self._open.close()
 
     def _warm(self) -> None:

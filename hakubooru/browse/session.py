@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 from hakubooru.browse.answers import Answer, Searches
 from hakubooru.browse.facets import tag_kinds
-from hakubooru.browse.shelf import NoImageError
+from hakubooru.image.shelf import NoImageError
 
 if TYPE_CHECKING:
     from hakubooru.arrays import Values
     from hakubooru.browse.completion import Completion
     from hakubooru.browse.draft import Draft
     from hakubooru.browse.exports import Exports
-    from hakubooru.browse.shelf import Shelf
     from hakubooru.browse.thumbnails import Picture, Thumbnails
     from hakubooru.database import Database
+    from hakubooru.image.shelf import Shelf
     from hakubooru.selection import Selection
 
 

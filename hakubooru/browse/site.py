@@ -12,9 +12,9 @@ from starlette.staticfiles import StaticFiles
 
 from hakubooru.browse import changes, pages
 from hakubooru.browse.guard import Guard
-from hakubooru.browse.shelf import NoImageError
 from hakubooru.browse.templates import render
 from hakubooru.errors import HakubooruError
+from hakubooru.image.shelf import NoImageError
 
 if TYPE_CHECKING:
     from starlette.requests import Request

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
@@ -219,7 +219,7 @@ def _tags_of(
 def _once(posts: Numbers, slots: Numbers, places: Numbers) -> tuple[Numbers, Numbers, Numbers]:
     """Return posts, and the slots and places of their tags, (N,) each, without repeats: a file may hold a relation twice."""
     # Small numbers sort four times as fast.
-    kind = np.uint32 if places.max(initial=0) < _FEW_WORDS else np.uint64
+    kind: Any = np.uint32 if places.max(initial=0) < _FEW_WORDS else np.uint64
     pairs = posts.astype(kind) * kind(_FEW_WORDS if kind is np.uint32 else _MANY_WORDS) + places.astype(kind)
     ascending = np.sort(pairs)
     if not (ascending[1:] == ascending[:-1]).any():

@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
     PathLike = str | os.PathLike[str]
 
-BATCH: Final = 20_000
-"""How many posts are written in a transaction. It takes 100 MB of memory; an interruption loses a few seconds."""
+BATCH: Final = 5_000
+"""How many posts are written in a transaction. It takes 25 MB of memory; an interruption loses a few seconds."""
 
 _RATING: Final = COLUMNS.index("rating")
 _NEW_RATINGS: Final = ("g", "general", "sensitive")
@@ -226,6 +226,7 @@ def _write(source: _Source, writer: PostWriter, rejects: Rejects, counts: Counte
                 _learn(writer.tag_ids, source.known_tags())
                 counts.update(vars(_written(writer, batch)))
             bar.update(dump.bytes_read() - bar.n)
+            batch.clear()  # else it would stay in memory while the next one is read
 
 
 def _written(writer: PostWriter, batch: Sequence[Record]) -> Written:

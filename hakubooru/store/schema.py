@@ -184,6 +184,18 @@ class Post(_Row):
         name = TAG_TYPES[enum_number(TAG_TYPES, type)]
         return [tag for tag in self.tags if tag.type == name]
 
+    def image(self, images: Any = ()) -> Any:
+        """The post's image, as a Pillow image.
+
+        Args:
+            images: folders, tars or URLs that hold images; by default, those of the database's `images`.
+
+        Raises:
+            InputError: no images are named, or none of them is the post's.
+        """
+        database: Any = self._database()  # images stand above the tables
+        return database.image(int(self.id), images)
+
     def __repr__(self) -> str:
         return f"<Post {self.id} {self.rating} {self.image_width}x{self.image_height}>"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from html import escape
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
 from hakubooru.errors import InputError, UnknownTagError
@@ -29,6 +30,8 @@ ALIAS_LAYOUT: Final = 1
 _SPECIAL: Final = re.compile(r"[%_*]|\\\*|\\\\|\\")
 _IN_LIKE: Final = {"%": r"\%", "_": r"\_", "*": "%", r"\*": "*", r"\\": r"\\", "\\": r"\\"}
 
+_SHOWN: Final = 10
+"""How many tags a notebook shows."""
 _NAMES_A_QUERY: Final = 500  # SQLite takes 999 variables at the least
 
 
@@ -85,6 +88,18 @@ class Tags:
 
     def __len__(self) -> int:
         return int(self._database.scalar("SELECT COUNT(*) FROM tag"))
+
+    def __repr__(self) -> str:
+        return f"<Tags of {self._database.path.name}: {len(self):,} tags>"
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{escape(tag.name)}</td><td>{tag.type}</td><td>{tag.posts:,}</td></tr>"
+            for tag in self.matching("*", limit=_SHOWN)
+        )
+        return (
+            f"<table><tr><th>tag</th><th>type</th><th>posts</th></tr>{rows}</table><p>{len(self):,} tags</p>"
+        )
 
     def check(self, names: Iterable[str]) -> None:
         """Check that the database has all of these tags, with one query for each 500.

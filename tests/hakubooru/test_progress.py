@@ -45,6 +45,18 @@ def test_an_iterable_is_counted_and_the_seconds_can_be_chosen(clock, capsys, mon
     assert capsys.readouterr().err.splitlines()[0] == "tags: 2 of 3 (67%), 00:04 left"
 
 
+def test_values_stand_after_the_progress_of_a_line(clock, capsys):
+    with progress(total=4, unit="update") as bar:
+        for number in range(4):
+            clock[0] += 20
+            bar.set_postfix_str(f"loss {number / 4}", refresh=False)
+            bar.update()
+    assert capsys.readouterr().err.splitlines() == [
+        "update: 2 of 4 (50%), 00:40 left; loss 0.25",
+        "update: 4 of 4 (100%); loss 0.75",
+    ]
+
+
 def test_work_of_unknown_length_is_counted(clock, capsys):
     with progress(unit=" pairs") as bar:
         clock[0] += 31

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
-from tqdm import tqdm
 
 from hakubooru.errors import TrainingError
 from hakubooru.files import replacing
+from hakubooru.progress import progress
 from hakubooru_trainer import distributed, optim, outputs
 from hakubooru_trainer.checkpoint import States
 from hakubooru_trainer.config import dump
@@ -97,7 +97,7 @@ def _train(options: Options, out: Path, chosen: Path | None, allow: Collection[s
     ahead = it.batches.training(
         it.data.order, ranks.mine(range(counters.update * accumulation, it.data.batches))
     )
-    bar = tqdm(total=updates, initial=counters.update, unit="update", disable=None if ranks.first else True)
+    bar = progress(total=updates, initial=counters.update, unit="update", disable=not ranks.first)
     saved = time.monotonic()
     with (
         # Without a state the run starts again, and measures again what it measured before the first update.

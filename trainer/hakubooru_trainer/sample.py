@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import torch
 from PIL import Image
-from tqdm import tqdm
 
+from hakubooru.progress import progress
 from hakubooru_trainer import noise, randomness
 from hakubooru_trainer.data.batches import DOWN
 from hakubooru_trainer.lokr import file
@@ -109,7 +109,7 @@ def draw_files(
     steps = sum(how_of(prompt, how).steps for prompt in texts)
     with (
         torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"),
-        tqdm(total=steps, desc=f"drawing {len(texts)}", unit="step", disable=None) as bar,
+        progress(total=steps, desc=f"drawing {len(texts)}", unit="step") as bar,
     ):
         marks = model.marks
         pictures = draw(

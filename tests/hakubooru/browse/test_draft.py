@@ -66,6 +66,19 @@ def test_rows_count_the_posts_after_each_step(draft, db):
     assert draft.selection() == db.posts.sample(10, seed=0)
 
 
+def test_strata_are_joined_and_taken_away(draft, db):
+    draft.add_stratum(0, 50, 10)
+    draft.add_stratum(150, None, None)
+    draft.add(RecipeStep(kind="limit", value=5))
+    expected = db.posts.ids(0, 50).sample(10, seed=0) | db.posts.ids(150)
+    assert draft.selection() == expected.limit(5)
+    assert words(draft) == ["10 of ids 0 to 50; all of ids 150 to the end", "the first 5"]
+    with pytest.raises(InputError, match="is empty"):
+        draft.add_stratum(9, 9, None)
+    draft.clear_strata()
+    assert words(draft)[0] == "all posts"
+
+
 def test_a_step_that_cannot_run_is_named_and_the_next_ones_wait(draft):
     draft.add(RecipeStep(kind="sample", value=1000))
     draft.add(search("1girl"))

@@ -133,6 +133,8 @@ def test_a_data_set_works_without_javascript(folder):
         ({"kind": "search", "value": "lng_hair"}, "long_hair"),
         ({"kind": "sample", "value": "many"}, "write a whole number"),
         ({"kind": "sample_per", "value": "colour", "number": "5"}, "sample_per"),
+        ({"kind": "limit", "value": "-1"}, "write a whole number"),
+        ({"kind": "order", "value": "scor"}, "score"),
         ({"kind": "drop", "value": "1 x"}, "write a whole number"),
         ({"kind": "explode", "value": "1"}, "has no key"),
         ({}, "has no key"),

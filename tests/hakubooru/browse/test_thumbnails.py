@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from hakubooru.browse import thumbnails as module
-from hakubooru.browse.shelf import NoImageError, Shelf
 from hakubooru.browse.thumbnails import Thumbnails
+from hakubooru.image.shelf import NoImageError, Shelf
 from pictures import bomb, picture, write_tar
 
 

@@ -39,7 +39,7 @@ _STYLE: Final = """
 main{max-width:1120px;margin:0 auto;padding:32px 24px 64px}h1{font-size:28px;margin:0}h2{font-size:19px;margin:40px 0 12px}
 p{margin:6px 0}.soft{color:var(--soft);font-size:14px}.card{background:var(--card);border:1px solid var(--line);
 border-radius:12px;padding:16px 20px}.head{display:grid;grid-template-columns:240px 1fr;gap:24px;align-items:center;margin-top:20px}
-.figure{font-size:52px;font-weight:650;line-height:1.1;color:var(--accent)}.two{display:grid;grid-template-columns:1fr 1fr;gap:16px}
+.figure{font-size:52px;font-weight:650;line-height:1.1;color:var(--accent)}.two{display:grid;grid-template-columns:repeat(2,minmax(0,1fr));gap:16px}
 svg{width:100%;height:auto;display:block}svg text{font-size:12px;fill:var(--soft)}svg .strong{font-size:15px;font-weight:650;fill:var(--accent)}
 .bar{fill:var(--accent);opacity:.85}.dot{fill:var(--accent);opacity:.35}.band{fill:var(--bound);opacity:.22}.mean{stroke:var(--bound);
 stroke-width:2.5}.axis{fill:none;stroke:#b9b2c8}.grid{stroke:var(--line)}.bound{stroke:var(--bound);stroke-width:1.5;stroke-dasharray:4 3}
@@ -47,9 +47,9 @@ stroke-width:2.5}.axis{fill:none;stroke:#b9b2c8}.grid{stroke:var(--line)}.bound{
 font-size:14px}th,td{text-align:left;padding:6px 10px;border-top:1px solid var(--line);vertical-align:top}th{border-top:0;color:var(--soft);
 font-weight:500}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}.who{display:flex;justify-content:space-between;gap:12px;
 font-weight:600}.who b{color:var(--accent);font-variant-numeric:tabular-nums}.row{display:flex;gap:6px;margin-top:6px;align-items:flex-end;
-min-height:24px}.row span{width:76px;flex:none;font-size:12px;color:var(--soft);align-self:center}.row img{height:96px;max-width:112px;
+min-height:24px;overflow:hidden}.row span{width:76px;flex:none;font-size:12px;color:var(--soft);align-self:center}.row img{height:96px;max-width:96px;
 object-fit:cover;border-radius:6px;border:1px solid var(--line)}code{font-size:12px;overflow-wrap:anywhere}
-@media(max-width:820px){.two,.head{grid-template-columns:1fr}}
+@media(max-width:820px){.two,.head{grid-template-columns:minmax(0,1fr)}}
 """
 
 

@@ -7,8 +7,8 @@ import io
 import pytest
 from PIL import Image
 
-from hakubooru.browse import shelf as module
-from hakubooru.browse.shelf import NoImageError, Shelf
+from hakubooru.image import shelf as module
+from hakubooru.image.shelf import NoImageError, Shelf
 from pictures import picture, write_tar
 from serving import serving, write_published
 
