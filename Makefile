@@ -4,16 +4,28 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test quick check bench bench-select bench-captions bench-export bench-cluster bench-combine bench-train bench-state bench-plan clean
+.PHONY: demo test quick check docs docs-test dist wheels bench bench-select bench-captions bench-export bench-cluster bench-combine bench-train bench-state bench-plan bench-browse clean
 
 demo: $(VENV)/.library  ## a miniature booru, built, selected and exported into ./demo
 	$(BIN)/hakubooru demo demo
 
 test: check  ## all checks and all tests
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 -m "not docs"
 
 quick: $(VENV)/.dev  ## the tests that are neither slow nor kill processes
-	$(BIN)/python -m pytest -n 2 -m "not slow and not kill"
+	$(BIN)/python -m pytest -n 2 -m "not slow and not kill and not docs"
+
+docs: $(VENV)/.docs  ## the site in docs/_site; a warning is an error
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -b html docs docs/_site
+
+docs-test: $(VENV)/.docs  ## every block of code and every notebook of the documentation
+	$(BIN)/python -m pytest -n 2 --dist loadgroup tests/docs -m docs
+
+dist: $(VENV)/.docs  ## wheel and sdist in dist/
+	$(BIN)/python -m build --outdir dist
+
+wheels: $(VENV)/.docs  ## that every dependency has a wheel for Linux, macOS and Windows
+	$(BIN)/python docs/wheels.py
 
 check: $(VENV)/.dev  ## ruff and mypy only
 	$(BIN)/ruff check .
@@ -49,11 +61,14 @@ bench-state: $(VENV)/.dev  ## states of a training run: taking one up, saving on
 	$(BIN)/python tests/benchmarks/train_kills.py
 	$(BIN)/python tests/benchmarks/train_ranks.py
 
+bench-browse: $(VENV)/.dev  ## the browser: pages of searches, completions, thumbnails, memory
+	$(BIN)/python tests/benchmarks/browse.py
+
 bench-plan: $(VENV)/.dev  ## what it takes to begin a training run with a million images: time and memory
 	$(BIN)/python tests/benchmarks/train_plan.py
 
 clean:
-	rm -rf $(VENV) demo dist build .bench
+	rm -rf $(VENV) demo dist build .bench docs/_site docs/reference/generated
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -66,3 +81,7 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) install -c constraints.txt torch
 	$(PIP) install -c constraints.txt -e '.[train,dev]'
 	touch $@ $(VENV)/.library
+
+$(VENV)/.docs: $(VENV)/.dev
+	$(PIP) install -c constraints.txt -e '.[docs]'
+	touch $@ $(VENV)/.dev $(VENV)/.library

@@ -33,10 +33,12 @@ from hakubooru.select.predicates import Predicate
 from hakubooru.select.questions import PREDICATES as _PREDICATES
 from hakubooru.selection import Selection
 from hakubooru.stats import Stats
+from hakubooru.store.joined import Joined
 from hakubooru.store.schema import LocalPost, Post, PostTagRelation, Tag
 from hakubooru.version import __version__ as __version__
 
 if _typing.TYPE_CHECKING:
+    from hakubooru.export.api import export_own
     from hakubooru.export.output import OutputFormat
     from hakubooru.export.repair import repair
     from hakubooru.export.report import ExportReport
@@ -49,6 +51,7 @@ else:
     _LATER = {
         "ExportReport": "hakubooru.export.report",
         "OutputFormat": "hakubooru.export.output",
+        "export_own": "hakubooru.export.api",
         "repair": "hakubooru.export.repair",
         **dict.fromkeys(("VerifyReport", "verify"), "hakubooru.export.verify"),
         **dict.fromkeys(("BuildReport", "build"), "hakubooru.ingest"),
@@ -100,6 +103,7 @@ __all__ = [
     "ImageFormat",
     "IncompleteError",
     "InputError",
+    "Joined",
     "LocalPost",
     "Lock",
     "OutputFormat",
@@ -122,6 +126,7 @@ __all__ = [
     "create",
     "date",
     "deleted",
+    "export_own",
     "fav_count",
     "file_type",
     "find_archives",

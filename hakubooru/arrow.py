@@ -61,6 +61,14 @@ def as_flags(array: pa.BooleanArray) -> np.ndarray[Any, np.dtype[np.bool_]]:
     return flags.view(np.bool_)
 
 
+def flags(values: np.ndarray[Any, np.dtype[np.bool_]]) -> pa.BooleanArray:
+    """Make an Arrow array of booleans, (N,)."""
+    import pyarrow as pa  # noqa: PLC0415 - takes a while, and only captions and tables need it
+
+    bits = pa.py_buffer(np.packbits(values, bitorder="little"))
+    return pa.Array.from_buffers(pa.bool_(), len(values), [None, bits])
+
+
 def matches(
     texts: pa.StringArray, places: np.ndarray[Any, Any], patterns: Sequence[str]
 ) -> np.ndarray[Any, np.dtype[np.bool_]]:

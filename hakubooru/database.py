@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hakubooru.engine.cache import CachedStore
-from hakubooru.errors import DatabaseFileError
+from hakubooru.errors import DatabaseFileError, InputError
+from hakubooru.select.danbooru.metatags import METATAGS
+from hakubooru.select.danbooru.orders import VALUES
 from hakubooru.selection import Selection
 from hakubooru.store.layout import GENERATION
-from hakubooru.store.schema import RATINGS
+from hakubooru.store.schema import RATINGS, Post
 from hakubooru.store.store import lay_out, warn_of_dates_in_utc
 from hakubooru.store.tags import Tags
 
 if TYPE_CHECKING:
     import os
 
+    from PIL.Image import Image
+
+    from hakubooru.contact_sheet import Images
+    from hakubooru.store.joined import Joined
     from hakubooru_migrations import Plan
 
 
@@ -98,6 +105,50 @@ class Database(CachedStore):
         """The tags of the file, by name: `db.tags["solo"]`."""
         return Tags(self)
 
+    def image(self, number: int, images: Images = ()) -> Image:
+        """The image of a post, decoded, upright and in sRGB, as a Pillow image.
+
+        Args:
+            number: the post's id.
+            images: folders, tars or URLs that hold images; by default, those of `images`.
+
+        Raises:
+            InputError: no images are named, or none of them is the post's.
+            SourceError: a place is missing or cannot be read, or no images were found at all.
+        """
+        from hakubooru.contact_sheet import shelf_of  # noqa: PLC0415 - few need images
+        from hakubooru.image.decode import decode  # noqa: PLC0415
+        from hakubooru.image.header import read_header  # noqa: PLC0415
+        from hakubooru.image.shelf import NoImageError  # noqa: PLC0415
+        from hakubooru.image.thumbnail import refusals  # noqa: PLC0415
+
+        try:
+            data = shelf_of(images or self.images).find(number).read()
+            with refusals():
+                return decode(data, read_header(data))
+        except NoImageError as error:
+            raise InputError(f"post {number} has no image: {error}") from error
+
+    def join(self, name: str, path: str | os.PathLike[str]) -> Joined:
+        """Join a file of values by post id, such as scores or texts: `db.join("silva", "scores.parquet")`.
+
+        Searches then have `silva:>0.6` and `order:silva`, and a caption can have the values. If the file has several
+        columns, they are `silva.score`, `silva.ok` and so on. The file is read once into the user's cache, where it is
+        found by its hash. Posts without a row have no value.
+
+        Args:
+            name: the name of the values: small letters, digits and `_`.
+            path: a Parquet, CSV or JSON-lines file with a column `id` or `post_id`, a tar of `ID.txt`, or a folder of
+                them.
+
+        Raises:
+            InputError: the file cannot be read, an id is doubled, or the name has another meaning.
+            DestinationError: the user's cache cannot be written.
+        """
+        if name in METATAGS or name in VALUES or name in Post._meta.fields:  # noqa: SLF001 - peewee's documented name
+            raise InputError(f"{name} has a meaning in searches already; choose another name for {path}")
+        return super().join(name, path)
+
     def info(self) -> DatabaseInfo:
         """Count what the file contains. This scans the posts once; the relations are counted by an index."""
         ends = "(SELECT MIN(id) FROM post), (SELECT MAX(id) FROM post)"
@@ -114,7 +165,17 @@ class Database(CachedStore):
             last_id=last,
             ratings={name: count or 0 for name, count in zip(RATINGS, ratings, strict=True)},
             size_bytes=self.path.stat().st_size,
+            site=self.about.site.name,
+            lacking=tuple(sorted(self.about.lacking)),
+            unknown=dict(self.about.unknown),
         )
+
+    def _repr_html_(self) -> str:
+        ((first, last),) = self.rows("SELECT (SELECT MIN(id) FROM post), (SELECT MAX(id) FROM post)")
+        span = "no posts" if last is None else f"posts {first:,} to {last:,}"
+        size = f"{self.path.stat().st_size / 1e6:,.1f} MB"
+        fast = "with a sidecar" if self.cache.columns.know_tags() else "without a sidecar"
+        return f"<div><b>Database</b> {escape(str(self.path))}: {span}, {size}, {fast}</div>"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,3 +197,10 @@ class DatabaseInfo:
     ratings: dict[str, int]
     """How many posts have each rating, by its name."""
     size_bytes: int
+    """The size of the file in bytes."""
+    site: str
+    """The site that the posts are of: danbooru, e621 or gelbooru."""
+    lacking: tuple[str, ...]
+    """The columns of posts that no source of the file had."""
+    unknown: dict[str, int]
+    """How many posts do not have a value, by column, where there are any."""

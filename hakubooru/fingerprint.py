@@ -1,6 +1,7 @@
 """Fingerprints of posts and captions, equal on any machine and from any copy of the file.
 
-ids:       SHA-256 of the ids in ascending order, each as 8 bytes, little-endian
+ids:       SHA-256 of the ids in ascending order, each as 8 bytes, little-endian; where joined files decided, `hash LF`
+           of each follows, in ascending order of hashes
 captions:  SHA-256 of `id TAB caption LF` for each post in ascending order of id, in UTF-8
 """
 
@@ -17,9 +18,16 @@ if TYPE_CHECKING:
     from hakubooru.arrays import Ids
 
 
-def of_ids(ids: Ids) -> str:
-    """Compute the fingerprint of a set of ids, (N,) int64 in any order."""
-    return f"sha256:{hashlib.sha256(ascending(ids).astype('<i8').tobytes()).hexdigest()}"
+def of_ids(ids: Ids, joined: Iterable[str] = ()) -> str:
+    """Compute the fingerprint of a set of ids, (N,) int64 in any order.
+
+    Args:
+        ids: the ids of posts.
+        joined: the hashes of the joined files by which the posts were selected.
+    """
+    digest = hashlib.sha256(ascending(ids).astype("<i8").tobytes())
+    digest.update("".join(f"{sha256}\n" for sha256 in sorted(joined)).encode())
+    return f"sha256:{digest.hexdigest()}"
 
 
 def of_captions(pairs: Iterable[tuple[int, str]]) -> str:

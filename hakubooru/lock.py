@@ -7,9 +7,10 @@ difference.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from hakubooru import fingerprint
 from hakubooru.errors import DestinationError, InputError
 from hakubooru.files import read_text, replacing
 
@@ -43,6 +44,8 @@ class Lock:
     """The steps of the selection and how many posts there are after each."""
     versions: dict[str, str]
     """The versions of hakubooru and of the packages that results depend on."""
+    joined: dict[str, str] = field(default_factory=dict)
+    """The SHA-256 of each joined file, by its name."""
 
     @classmethod
     def of(cls, selection: Selection, *, asked: dict[str, Any], caption: CaptionFormat | None) -> Self:
@@ -66,11 +69,12 @@ class Lock:
                 "last_id": int(of_file[-1]) if len(of_file) else None,
             },
             posts=selection.count(),
-            ids=selection.fingerprint(),
+            ids=fingerprint.of_ids(selection.to_ids()),
             captions=None if resolved is None else selection.fingerprint(resolved),
             caption=None if resolved is None else _plain(resolved.to_dict()),
             funnel=rows,
             versions={package: version(package) for package in _PACKAGES},
+            joined={name: file.sha256 for name, file in selection.database.joined.items()},
         )
 
     def write(self, path: Path) -> None:
@@ -97,8 +101,8 @@ class Lock:
         """
         mend = "delete it, and run the same command again to write a new one"
         try:
-            table = json.loads(read_text(path))
-            lock = cls(**{field.name: table[field.name] for field in fields(cls)})
+            table = {"joined": {}} | json.loads(read_text(path))  # which earlier versions did not write
+            lock = cls(**{each.name: table[each.name] for each in fields(cls)})
         except OSError as error:
             raise InputError(f"{path} cannot be read: {error.strerror}; {mend}") from error
         except (ValueError, KeyError, TypeError) as error:
@@ -117,6 +121,7 @@ class Lock:
             "caption": (dict, type(None)),
             "versions": dict,
             "funnel": list,
+            "joined": dict,
         }
         return all(isinstance(getattr(self, name), kind) for name, kind in kinds.items()) and all(
             isinstance(row, dict) and {"step", "posts"} <= set(row) for row in self.funnel
@@ -124,7 +129,7 @@ class Lock:
 
     def changes(self, now: Lock) -> list[str]:
         """Describe the differences of a new lock, one sentence each; an empty list if ids and captions are equal."""
-        if (self.ids, self.captions) == (now.ids, now.captions):
+        if (self.ids, self.captions, self.joined) == (now.ids, now.captions, now.joined):
             return []
         return [*self._outcome(now), *self._reasons(now)]
 
@@ -137,11 +142,11 @@ class Lock:
             yield "captions: there were captions before, and now there are none"
         elif self.captions is None and now.captions is not None:
             yield "captions: there were none before, and now there are captions"
-        elif self.ids == now.ids:
+        elif self.ids == now.ids and self.captions != now.captions:
             yield "captions: the posts are the same, and their captions differ"
 
     def _reasons(self, now: Lock) -> Iterator[str]:
-        for name in ("asked", "database", "caption", "versions"):
+        for name in ("asked", "database", "joined", "caption", "versions"):
             before, after = getattr(self, name) or {}, getattr(now, name) or {}
             for key in dict.fromkeys([*before, *after]):
                 if before.get(key) != after.get(key):

@@ -11,6 +11,9 @@ caption = "kohaku-epsilon"                # optional: a caption format, or the t
 ids = [0, 2_000_000]                      # the upper end is not included, and may be left out
 sample = 1_000_000                        # optional: a number of posts, or a fraction such as 0.5
 
+[join]                                    # optional: files of values by post id, see `Database.join`
+silva = "scores.parquet"                  # then the query may have silva:>0.6
+
 [[steps]]                                 # optional: further steps in their order; see `hakubooru.curating`
 drop = [123, 456]
 
@@ -30,7 +33,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping  # noqa: TC003 - read at run time, as the kind of a key
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from importlib import resources
 from math import floor
@@ -44,11 +47,13 @@ from hakubooru.errors import CaptionFormatError, InputError, RecipeError, Search
 from hakubooru.files import read_text
 from hakubooru.image.convert import image_format
 from hakubooru.nearest import nearest
+from hakubooru.overrides import override
 from hakubooru.select.danbooru import parse
 from hakubooru.settings import Parse, read, toml
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Sequence
 
     from hakubooru.database import Database
     from hakubooru.selection import Selection
@@ -88,9 +93,17 @@ def _query(value: Any, place: str) -> str:
     if not isinstance(value, str):
         raise InputError(f"{place} = {toml(value)}; write a text in quotes")
     try:
-        parse(value)
+        parse(value, None)
     except SearchError as error:
         raise InputError(f"{place}: {error}") from error
+    return value
+
+
+def _join(value: Any, place: str) -> dict[str, str]:
+    if not isinstance(value, dict) or not all(isinstance(path, str) for path in value.values()):
+        raise InputError(
+            f'{place} = {toml(value)}; write a path for each name, such as silva = "scores.parquet"'
+        )
     return value
 
 
@@ -157,6 +170,8 @@ class Recipe:
     """The steps without arguments that run after the strata."""
     query: Annotated[str | None, Parse(_query)] = None
     """A search in Danbooru's syntax that runs after the filters."""
+    join: Annotated[Mapping[str, str], Parse(_join)] = field(default_factory=dict)
+    """Files of values by post id, by the names that searches and captions have for them."""
     steps: Annotated[tuple[RecipeStep, ...], Parse(_steps)] = ()
     """Further steps, which run after the query in their order."""
     caption: Annotated[str | CaptionFormat | None, Parse(_caption)] = None
@@ -216,11 +231,14 @@ class Recipe:
         Raises:
             RecipeError: `scale` is not above 0, or so small that a range of ids is empty.
             SearchError: the database does not have a tag of the query.
+            InputError: a file of `join` cannot be read.
         """
         if not scale > 0:
             raise RecipeError(
                 f"scale must be above 0, not {scale}: ids and sizes of samples are multiplied by it"
             )
+        for name, path in self.join.items():
+            database.join(name, path)
         selection = database.posts
         if self.strata:
             selection = reduce(
@@ -233,6 +251,33 @@ class Recipe:
         for step in self.steps:
             selection = step.apply(selection, seed=self.seed, scale=scale)
         return selection
+
+    def with_settings(
+        self, overrides: Sequence[str] = (), *, caption: str | CaptionFormat | None = None
+    ) -> Recipe:
+        """Replace values of the tables `caption`, `image` and `output`, such as `image.format=webp`.
+
+        Args:
+            overrides: `section.key=value`; the value is TOML, or a bare word.
+            caption: replaces the caption format first.
+
+        Raises:
+            RecipeError: an override has another form, or its section is not one of the three.
+            InputError: a section has no such key, or the value is wrong.
+        """
+        chosen = caption or self.caption or "kohaku-epsilon"
+        table: dict[str, Any] = {"caption": {"base": chosen}}
+        table |= {"image": dict(self.image or {}), "output": dict(self.output or {})}
+        for text in overrides:
+            section = text.partition("=")[0].partition(".")[0].strip()
+            if section not in table:
+                mend = nearest(section, table)
+                raise RecipeError(f"--set {text}: {section!r} is not a section of settings; {mend}")
+            override(table, text, example="image.format=webp", error=RecipeError)
+        image_format(table["image"])
+        _output(table["output"], "output")
+        changed = caption_format(table["caption"]) if len(table["caption"]) > 1 else chosen
+        return replace(self, caption=changed, image=table["image"], output=table["output"])
 
     def caption_format(self) -> CaptionFormat | None:
         """The caption format of the recipe; None if it has none."""

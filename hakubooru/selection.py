@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Self, overload
 
 from hakubooru import fingerprint
 from hakubooru.arrays import ascending
@@ -10,11 +11,12 @@ from hakubooru.caption import Captioner, CaptionFormat, Captions, caption_format
 from hakubooru.engine.plan import count_steps, evaluate, explain
 from hakubooru.engine.tag_counts import tag_counts
 from hakubooru.errors import InputError
-from hakubooru.results.html import as_html
+from hakubooru.results.html import SHOWN, as_html
 from hakubooru.select.builder import Builder
 from hakubooru.select.danbooru import apply, parse
-from hakubooru.select.steps import describe
+from hakubooru.select.steps import describe, uses
 from hakubooru.stats import Stats, stats
+from hakubooru.store.schema import TAG_TYPES
 
 if TYPE_CHECKING:
     import os
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from hakubooru.arrays import Ids
+    from hakubooru.contact_sheet import ContactSheet, Images
     from hakubooru.engine.cache import CachedStore
     from hakubooru.engine.plan import FunnelRow
     from hakubooru.export.output import OutputFormat
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     from hakubooru.store.schema import Post
 
 _POSTS_A_BATCH = 1000
+_SMALL = "height:80px;max-width:120px;overflow:hidden"
 
 
 class Selection(Builder["Selection"]):
@@ -49,19 +53,29 @@ class Selection(Builder["Selection"]):
     def _matching(self, predicate: Predicate) -> Selection:
         return self.where(predicate)
 
-    def search(self, text: str) -> Self:
+    def search(self, text: str, *, implications: bool = False) -> Self:
         """Keep the posts that a search in Danbooru's syntax finds: `.search("1girl -comic rating:g")`.
 
         `hakubooru.select.danbooru` describes the syntax. Aliases of tags work where the database stores them. The
         posts stand in the order that the search asks for.
 
+        A condition on a value that a post's source does not know is not met, and its negation is: `-is:deleted` keeps posts
+        that do not say whether they are deleted, and `is:active` leaves them out. `explain` counts such posts.
+
+        Args:
+            text: the search.
+            implications: whether the name of a tag also means the tags that imply it, for a set whose posts were not given
+                the implied tags. The sites give them, so a search there needs no such step.
+
         Raises:
             SearchError: the search cannot be read, the database cannot answer it, or the database does not have
                 one of its tags; the message shows the place.
+            InputError: `implications` is set, and the file has no implications.
         """
         if not isinstance(text, str):
             raise InputError(f"search() takes one string, not {text!r}: write search('1girl solo')")
-        return apply(parse(text), self)
+        parsed = parse(text, self.database.joined_columns())
+        return apply(parsed, self, implications=implications)
 
     def to_ids(self) -> Ids:
         """Run the selection and return the post ids, (N,) int64, ascending unless a step orders them.
@@ -140,6 +154,8 @@ class Selection(Builder["Selection"]):
     def fingerprint(self, caption: str | CaptionFormat | None = None) -> str:
         """The SHA-256 of the ids in ascending order; two selections of the same posts have the same one.
 
+        If joined files decided which posts are selected, their hashes are included.
+
         Args:
             caption: include the captions in this format too; every caption is made for that.
 
@@ -148,7 +164,8 @@ class Selection(Builder["Selection"]):
         """
         ids = ascending(self.to_ids())
         if caption is None:
-            return fingerprint.of_ids(ids)
+            files = self.database.joined.values()
+            return fingerprint.of_ids(ids, {file.sha256 for file in files if uses(self.step, file.schema)})
         return fingerprint.of_captions(Captioner(self.database, caption).captions(ids))
 
     def posts(self) -> Iterator[Post]:
@@ -156,6 +173,64 @@ class Selection(Builder["Selection"]):
         ids = self.to_ids()
         for start in range(0, len(ids), _POSTS_A_BATCH):
             yield from self.database.posts_with_tags(ids[start : start + _POSTS_A_BATCH])
+
+    def head(self, n: int = 5) -> pd.DataFrame:
+        """Read the first posts into a pandas frame, with all columns of the file."""
+        return self.limit(n).to_pandas()
+
+    def value_counts(self, by: str) -> pd.Series[int]:
+        """Count the posts by a column, the most common value first; by a type of tags, the posts of each tag.
+
+        Args:
+            by: a column of `to_pandas`, such as "rating", "year" or "quality", or a type of tags such as "character".
+
+        Raises:
+            InputError: posts have no column of that name.
+        """
+        if by in TAG_TYPES:
+            counts = self.tag_counts()
+            of_type = counts[counts["type"] == by]
+            return of_type.set_index("name")["posts"].rename_axis(by)
+        return self.to_pandas([by])[by].value_counts().rename("posts")
+
+    def show(
+        self, images: Images = (), *, n: int = 24, caption: str | CaptionFormat = "kohaku-epsilon"
+    ) -> ContactSheet:
+        """The first posts with thumbnails and captions, as a contact sheet that a notebook shows.
+
+        Args:
+            images: folders, tars or URLs that hold the images; by default, those of the database's `images`.
+            n: how many posts.
+            caption: the caption format.
+
+        Raises:
+            InputError: no images are named.
+            SourceError: a place is missing or cannot be read, or no images were found at all.
+        """
+        from hakubooru.contact_sheet import ContactSheet, shelf_of, thumbnail_url  # noqa: PLC0415 - needs images
+
+        shelf = shelf_of(images or self.database.images)
+        captions = Captioner(self.database, caption).captions(self.to_ids()[:n])
+        return ContactSheet([(number, thumbnail_url(shelf, number), text) for number, text in captions])
+
+    def browse(self, images: Images = (), **options: Any) -> Any:
+        """Show the posts on a page in the web browser, where they can be searched and put together to a data set.
+
+        It needs the extra `browse`. The page is there until you call `close()` of the result, or the program ends.
+
+        Args:
+            images: folders, tars or URLs that hold the images; by default, those of the database's `images`.
+            options: further arguments of `hakubooru.browse.Browser`, such as `query` and `work`.
+
+        Raises:
+            InputError: the extra is not installed, or an argument is wrong.
+        """
+        # The browser stands above selections, which therefore name it only here.
+        browser = import_module("hakubooru.browse").Browser(
+            self.database, posts=self, images=images or self.database.images, **options
+        )
+        browser.show()
+        return browser
 
     def captions(self, caption: str | CaptionFormat = "kohaku-epsilon") -> Captions:
         """A view of the posts' captions in a format; each caption is made when you read it.
@@ -205,6 +280,42 @@ class Selection(Builder["Selection"]):
             strict=strict,
         )
 
+    def __len__(self) -> int:
+        return self.count()
+
+    def __iter__(self) -> Iterator[Post]:
+        return self.posts()
+
+    def __contains__(self, post: object) -> bool:
+        return bool((self.to_ids() == getattr(post, "id", post)).any())
+
+    @overload
+    def __getitem__(self, place: int) -> Post: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Self: ...
+
+    def __getitem__(self, place: int | slice) -> Post | Self:
+        """Return the post at a place, or the selection of the posts at several, in the selection's order.
+
+        Raises:
+            IndexError: there is no post at that place.
+            InputError: a slice goes backwards.
+        """
+        if isinstance(place, slice):
+            if place.step is not None and place.step < 0:
+                raise InputError("a selection cannot be turned round by [::-1]: write .order_by('-id')")
+            return self.among(self.to_ids()[place])
+        ids = self.to_ids()
+        if not -len(ids) <= place < len(ids):
+            raise IndexError(f"the selection has {len(ids):,} posts, and no place {place}")
+        (post,) = self.database.posts_with_tags(ids[place : place + 1 or None])
+        return post
+
+    def __invert__(self) -> Self:
+        everything = type(self)(self.database)
+        return everything - self
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Selection):
             return NotImplemented
@@ -217,4 +328,13 @@ class Selection(Builder["Selection"]):
         return f"<Selection of {self.database.path.name}: {describe(self.step)}>"
 
     def _repr_html_(self) -> str:
-        return as_html(self.database, self.step, self.database.cache.get(self.step))
+        ids = self.database.cache.get(self.step)
+        pictures = {}
+        if ids is not None and self.database.images:
+            from hakubooru.contact_sheet import picture_html, shelf_of, thumbnail_url  # noqa: PLC0415
+
+            shelf = shelf_of(self.database.images)
+            pictures = {
+                number: picture_html(thumbnail_url(shelf, number), _SMALL) for number in ids[:SHOWN].tolist()
+            }
+        return as_html(self.database, self.step, ids, pictures)

@@ -358,9 +358,9 @@ def help_text(kind: Any) -> str:
 
 
 def _keys(section: Any) -> Iterator[str]:
-    documentation, hints = _documentation(section), _hints(section)
+    texts, hints = documentation(section), _hints(section)
     for field in dataclasses.fields(section):
-        yield from textwrap.wrap(documentation[field.name], 108, initial_indent="# ", subsequent_indent="# ")
+        yield from textwrap.wrap(texts[field.name], 108, initial_indent="# ", subsequent_indent="# ")
         if get_origin(hints[field.name]) is Literal:
             yield f"# One of: {', '.join(map(toml, get_args(hints[field.name])))}."
         value = default(field)
@@ -371,7 +371,7 @@ def _keys(section: Any) -> Iterator[str]:
         )
 
 
-def _documentation(kind: type) -> dict[str, str]:
+def documentation(kind: type) -> dict[str, str]:
     """The docstrings below a dataclass's fields, by field; inherited fields are among them."""
     texts = {}
     for owner in reversed(kind.__mro__[:-1]):

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from html import escape
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from hakubooru.engine.tag_counts import tag_counts
+from hakubooru.errors import DestinationError, InputError
+from hakubooru.files import replacing
 from hakubooru.image.bucket import Buckets
 from hakubooru.store.reader import years
 from hakubooru.store.schema import EXTENSIONS, RATINGS, TAG_TYPES
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Sequence
+
+    from matplotlib.figure import Figure
 
     from hakubooru.arrays import Ids, Values
     from hakubooru.caption import CaptionFormat
@@ -22,9 +29,14 @@ if TYPE_CHECKING:
 
 MEGAPIXELS: Final = (0.25, 0.5, 1, 2, 4, 8)
 """The upper ends of the size classes, in megapixels; the last class has all larger posts."""
+SCORES: Final = (0, 5, 10, 20, 35, 50, 100, 200)
+"""The lower ends of the classes of scores; a class before them has all lower scores."""
+_PLOTS: Final = (".png", ".svg", ".pdf")
+_BAR: Final = 30
+"""The characters of a bar that stands for all posts."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Stats:
     """Counts of a selection's posts by name. Names without posts are left out, except for ratings."""
 
@@ -42,8 +54,82 @@ class Stats:
     """The number of posts of each size class, in millions of pixels."""
     buckets: dict[str, int]
     """The number of posts in each bucket of a training run (width x height), the most common first."""
+    scores: dict[str, int]
+    """The number of posts of each class of scores, the lowest first."""
     tags: dict[str, dict[str, int]]
     """The number of posts of the most common tags of each type, the most common first."""
+
+    def sections(self) -> dict[str, dict[str, int]]:
+        """The counts by section and name: ratings, years, …, and the tags of each type; empty ones are left out."""
+        named = {
+            field.name.replace("_", " "): getattr(self, field.name)
+            for field in fields(self)
+            if field.name not in ("posts", "tags")
+        }
+        named |= {f"{kind} tags": counts for kind, counts in self.tags.items()}
+        return {title: counts for title, counts in named.items() if counts}
+
+    def plot(self, other: Stats | None = None, *, labels: Sequence[str] = ("these", "those")) -> Figure:
+        """Draw the counts as charts, alone or beside those of another selection as shares of the posts.
+
+        A notebook shows the figure; `.savefig("out.png")` writes it.
+
+        Args:
+            other: the statistics of the other selection.
+            labels: the names of the two.
+
+        Raises:
+            InputError: matplotlib is not installed; the extra `plot` has it.
+        """
+        from hakubooru.plots import draw  # noqa: PLC0415 - few draw
+
+        some = [self] if other is None else [self, other]
+        return draw([each.sections() for each in some], [each.posts for each in some], labels[: len(some)])
+
+    def save_plot(self, path: str | os.PathLike[str]) -> None:
+        """Draw the counts into a file: .png, .svg or .pdf, by the suffix.
+
+        Raises:
+            InputError: matplotlib is not installed, or the suffix is another.
+            DestinationError: the file cannot be written.
+        """
+        path = Path(path)
+        if path.suffix not in _PLOTS:
+            raise InputError(f"{path}: a plot must end in {', '.join(_PLOTS[:-1])} or {_PLOTS[-1]}")
+        figure = self.plot()
+        try:
+            with replacing(path) as beside:
+                figure.savefig(beside, format=path.suffix[1:], dpi=120)
+        except OSError as error:
+            raise DestinationError(
+                f"{path} cannot be written: {error.strerror}; choose another path"
+            ) from error
+
+    def __str__(self) -> str:
+        lines = [f"{self.posts:,} posts"]
+        for title, counts in self.sections().items():
+            lines += ["", title]
+            width = max(map(len, counts))
+            for name, count in counts.items():
+                share = count / max(1, self.posts)
+                bar = "#" * round(_BAR * share)
+                lines.append(f"  {name:<{width}}  {count:>12,}  {share:>6.1%}  {bar}".rstrip())
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        columns = "".join(
+            f'<table style="vertical-align:top;display:inline-block;margin-right:2em"><tr><th colspan="3">{escape(title)}</th></tr>'
+            + "".join(
+                f"<tr><td>{escape(name)}</td><td>{count:,}</td><td>{count / max(1, self.posts):.1%}</td></tr>"
+                for name, count in counts.items()
+            )
+            + "</table>"
+            for title, counts in self.sections().items()
+        )
+        return f"<div><b>{self.posts:,} posts</b></div><div>{columns}</div>"
 
 
 def stats(database: CachedStore, ids: Ids, *, caption: CaptionFormat, top: int = 10) -> Stats:
@@ -69,6 +155,7 @@ def stats(database: CachedStore, ids: Ids, *, caption: CaptionFormat, top: int =
         file_types=_named(np.minimum(extensions, len(EXTENSIONS)), (*EXTENSIONS, "other")),
         megapixels=_megapixels(widths, heights),
         buckets=_buckets(widths, heights),
+        scores=_scores(columns["score"][places]),
         tags={
             kind: dict(zip(rows["name"], map(int, rows["posts"]), strict=True))
             for kind in TAG_TYPES
@@ -104,6 +191,12 @@ def _megapixels(widths: Values, heights: Values) -> dict[str, int]:
     ends = [f"{end:g}" for end in MEGAPIXELS]
     names = [f"below {ends[0]}", *map(" to ".join, pairwise(ends)), f"from {ends[-1]}"]
     return _named(places, names)
+
+
+def _scores(values: Values) -> dict[str, int]:
+    places = np.searchsorted(SCORES, values, side="right")
+    inner = [f"{low} to {high - 1}" for low, high in pairwise(SCORES)]
+    return _named(places, [f"below {SCORES[0]}", *inner, f"from {SCORES[-1]}"])
 
 
 def _buckets(widths: Values, heights: Values) -> dict[str, int]:

@@ -19,6 +19,11 @@ from hakubooru_cli.options import QueryCommand
     help="A folder that holds tars or folders of images, at any depth, or a URL. You may give several.",
 )
 @click.option(
+    "--recipe",
+    metavar="R",
+    help=f"The data set to begin with: {', '.join(hb.shipped_recipes())}, or a TOML file.",
+)
+@click.option(
     "--work",
     metavar="DIR",
     default=".",
@@ -40,6 +45,7 @@ def browse(
     *,
     query: str,
     images: tuple[str, ...],
+    recipe: str | None,
     work: str,
     host: str,
     port: int,
@@ -54,7 +60,9 @@ def browse(
 
     with (
         hb.open(file) as database,
-        Browser(database, query=query, images=images, work=work, host=host, port=port) as browser,
+        Browser(
+            database, query=query, images=images, recipe=recipe, work=work, host=host, port=port
+        ) as browser,
     ):
         click.echo(f"{browser.first}\nCtrl-C ends it.")
         if not no_open:

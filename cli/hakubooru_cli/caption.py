@@ -9,7 +9,9 @@ import numpy as np
 
 import hakubooru as hb
 from hakubooru.caption import PRESETS, SOURCES, check_suffix, example_caption, join_parts
-from hakubooru_cli.options import Choice, QueryCommand, selection_options
+from hakubooru_cli.options import Choice, QueryCommand, selection_options, settings_option
+
+_SHOWN = 10
 
 
 def _list(context: click.Context, _: click.Parameter, wanted: bool) -> None:
@@ -25,13 +27,22 @@ def _list(context: click.Context, _: click.Parameter, wanted: bool) -> None:
 @click.option(
     "--caption", metavar="F", help="The format: a name that --list shows, or a TOML file with [caption]."
 )
+@settings_option
 @click.option("--out", type=click.Path(), help="Write all captions to a .jsonl, .parquet or .txt file.")
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes that write.")
 @click.option("--post", type=int, metavar="ID", help="Show the caption of one post, and its parts by name.")
 @click.option(
     "--list", is_flag=True, is_eager=True, expose_value=False, callback=_list, help="Show the formats."
 )
-def caption(choice: Choice, *, caption: str | None, out: str | None, workers: int, post: int | None) -> None:
+def caption(
+    choice: Choice,
+    *,
+    caption: str | None,
+    overrides: tuple[str, ...],
+    out: str | None,
+    workers: int,
+    post: int | None,
+) -> None:
     """Write the captions of posts, or show some.
 
     Without --out and --post, the first ten captions are shown. Without --caption, the format is the recipe's, or else
@@ -41,7 +52,7 @@ def caption(choice: Choice, *, caption: str | None, out: str | None, workers: in
         raise click.UsageError(
             "--out writes all captions and --post shows one, so they cannot go together; leave one of them out"
         )
-    shape = hb.caption_format(caption or (choice.recipe and choice.recipe.caption) or "kohaku-epsilon")
+    shape = hb.caption_format(choice.settings(overrides, caption).caption or "kohaku-epsilon")
     with hb.open(choice.file) as database:
         if post is not None:
             _show_parts(database, shape, post)
@@ -52,8 +63,14 @@ def caption(choice: Choice, *, caption: str | None, out: str | None, workers: in
             captions.write(out, workers=workers)
             click.echo(f"{len(captions):,} captions written to {out}")
         else:
-            for post_id, text in choice.select(database).captions(shape).head(10).items():
+            captions = choice.select(database).captions(shape)
+            for post_id, text in captions.head(_SHOWN).items():
                 click.echo(f"{post_id}  {text}")
+            if len(captions) > _SHOWN:
+                click.echo(
+                    f"note: showing the first {_SHOWN} of {len(captions):,} captions; --out FILE writes all",
+                    err=True,
+                )
 
 
 def _show_parts(database: hb.Database, shape: hb.CaptionFormat, post: int) -> None:

@@ -28,8 +28,16 @@ def db() -> None:
 @click.option(
     "--tags",
     metavar="TAGS",
+    multiple=True,
     type=click.Path(),
-    help="A file of Danbooru's tag objects, or a CSV of name, category, count, aliases.",
+    help="A list of tags, of tag aliases or of tag implications; may be given several times.",
+)
+@click.option(
+    "--map",
+    "record_map",
+    metavar="MAP",
+    type=click.Path(),
+    help="A TOML file that describes the records of a set that is not recognised.",
 )
 @click.option("--strict", is_flag=True, help="Stop at the first bad record.")
 @click.option(
@@ -37,28 +45,53 @@ def db() -> None:
     is_flag=True,
     help="The dumps are from before May 2022, when the rating s meant safe (now general).",
 )
-def build(dumps: tuple[str, ...], out: str, *, tags: str | None, strict: bool, old_ratings: bool) -> None:
-    """Build a database from dumps of posts, or update one.
+def build(
+    dumps: tuple[str, ...],
+    out: str,
+    *,
+    tags: tuple[str, ...],
+    record_map: str | None,
+    strict: bool,
+    old_ratings: bool,
+) -> None:
+    """Build a database from published sets of posts, or update one.
 
-    A DUMP is a file of posts as Danbooru's API returns them: JSON lines or a JSON array, plain, gzipped or in a tar, or
-    Parquet.
+    A DUMP is a file or a folder of posts of Danbooru, e621 or Gelbooru as Parquet, DuckDB, SQLite, CSV or JSON, packed or in
+    archives; or an address (https://…, hf://datasets/OWNER/NAME/…) of one. What it is, is recognised by its content.
     """
-    report = hb.build(dumps, out, tags=tags, strict=strict, old_ratings=old_ratings)
+    report = hb.build(dumps, out, tags=tags, map=record_map, strict=strict, old_ratings=old_ratings)
     for line in _sentences(report):
         click.echo(line)
 
 
 def _sentences(report: hb.BuildReport) -> list[str]:
     counts = f"{report.new:,} new posts, {report.updated:,} updated, {report.unchanged:,} unchanged, {report.rejected:,} rejected"
-    lines = [f"{report.path}: {report.read:,} records read in {report.seconds:,.1f} s: {counts}"]
+    lines = [
+        *map(str, report.recognised),
+        f"{report.path}: {report.read:,} records read in {report.seconds:,.1f} s: {counts}",
+    ]
     if report.rejects:
         lines.append(f"the rejected records, with reasons, are in {report.rejects}")
+    if report.lacking:
+        lines.append(f"no source has {', '.join(report.lacking)}: what needs one of these is an error")
+    lines += [f"{count:,} posts do not say {_meaning(column)}" for column, count in report.unknown.items()]
     lines += [
         f"{dump} has no rating g, so it may be from before May 2022, when s meant safe. Its s was read as sensitive; "
         f"if it means safe, run the same command again with --old-ratings"
         for dump in report.dumps_without_general
     ]
     return lines
+
+
+def _meaning(column: str) -> str:
+    """What a column says, in words, followed by its name."""
+    words = {
+        "is_deleted": "whether they are deleted",
+        "is_banned": "whether they are banned",
+        "rating": "their rating",
+    }
+    question = words.get(column, f"their {column}" if not column.startswith(("is_", "has_")) else "")
+    return f"{question} ({column})" if column in words else question or f"whether they are so ({column})"
 
 
 @db.command()
@@ -71,9 +104,14 @@ def info(file: str, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(counts))
         return
-    ratings = counts.pop("ratings")
+    ratings, lacking, unknown = (counts.pop(name) for name in ("ratings", "lacking", "unknown"))
     for name, value in (counts | ratings).items():
-        click.echo(f"{name:>12}  {value:,}" if value is not None else f"{name:>12}  -")
+        shown = "-" if value is None else f"{value:,}" if isinstance(value, int) else value
+        click.echo(f"{name:>12}  {shown}")
+    if lacking:
+        click.echo(f"no source has {', '.join(lacking)}")
+    for column, count in unknown.items():
+        click.echo(f"{count:,} posts do not say {_meaning(column)}")
 
 
 @db.command()

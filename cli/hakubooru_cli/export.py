@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import click
@@ -10,7 +11,7 @@ import numpy as np
 import hakubooru as hb
 from hakubooru.errors import IncompleteError
 from hakubooru.export import SINKS, sink_class
-from hakubooru_cli.options import Choice, QueryCommand, selection_options
+from hakubooru_cli.options import Choice, QueryCommand, selection_options, settings_option
 
 _NAMED = 3
 """The most damaged archives of one kind that `sources` names."""
@@ -26,7 +27,7 @@ class _SinkOption(click.Option):
 
 
 @click.command(cls=QueryCommand)
-@selection_options
+@partial(selection_options, needs_file=False)
 @click.option(
     "--images",
     metavar="DIR",
@@ -39,7 +40,8 @@ class _SinkOption(click.Option):
     metavar="DIR",
     multiple=True,
     type=click.Path(),
-    help="A folder of your own images, each with its caption beside it in .txt; they are exported too.",
+    help="A folder of your own images, each with its caption beside it in .txt or .caption, or in metadata.jsonl or a "
+    "CSV; they are exported too. With --own alone, FILE may be left out.",
 )
 @click.option(
     "--index",
@@ -51,7 +53,8 @@ class _SinkOption(click.Option):
 @click.option(
     "--caption", metavar="FORMAT", help="The caption format; by default the recipe's, or else kohaku-epsilon."
 )
-@click.option("--sink", cls=_SinkOption, type=click.Choice(SINKS))
+@settings_option
+@click.option("--sink", cls=_SinkOption, type=click.Choice(SINKS), help="The form of the data set.")
 @click.option(
     "--workers",
     type=click.IntRange(min=1),
@@ -78,6 +81,7 @@ def export(
     index: tuple[str, ...],
     out: str,
     caption: str | None,
+    overrides: tuple[str, ...],
     sink: str | None,
     prune: bool,
     workers: int | None,
@@ -90,16 +94,31 @@ def export(
     OUT/manifest.parquet has a row for every selected post. OUT/rejects.jsonl names every refused member of an archive.
     If the export is interrupted, run the same command again to resume it.
     """
-    recipe = choice.recipe
+    recipe = choice.settings(overrides, caption)
+    if not choice.file:
+        if not own or images or choice.selects:
+            raise click.UsageError("FILE is missing: give the metadata database; only --own needs none")
+        report = hb.export_own(
+            out,
+            own,
+            image=recipe.image,
+            output=recipe.output,
+            sink=sink,
+            prune=prune,
+            workers=workers,
+            strict=strict,
+        )
+        click.echo(str(report))
+        return
     with hb.open(choice.file) as database:
         report = choice.select(database).export(
             out,
             images=images,
             own=own,
             index=index,
-            caption=caption or (recipe and recipe.caption) or "kohaku-epsilon",
-            image=recipe.image if recipe else None,
-            output=recipe.output if recipe else None,
+            caption=recipe.caption or "kohaku-epsilon",
+            image=recipe.image,
+            output=recipe.output,
             sink=sink,
             prune=prune,
             workers=workers,

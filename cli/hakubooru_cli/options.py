@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import shlex
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -18,8 +19,26 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 
+_GROUP = re.compile(r"([^:]+):([0-9]+)(:strict)?")
+
+
+class SelectionOption(click.Option):
+    """An option that selects posts; the help of a command shows these together."""
+
+
 class QueryCommand(click.Command):
     """A command whose last argument is a query, which may hold blanks and begin with a minus."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options that select posts after the others."""
+        options = [each for each in self.get_params(ctx) if isinstance(each, click.Option)]
+        for title, kind in (("Options", False), ("Options that select posts", True)):
+            rows = [
+                each.get_help_record(ctx) for each in options if isinstance(each, SelectionOption) == kind
+            ]
+            if records := [row for row in rows if row is not None]:
+                with formatter.section(title):
+                    formatter.write_dl(records)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the arguments; if the query was split by the shell or read as an option, say how to write it.
@@ -66,9 +85,24 @@ class QueryCommand(click.Command):
         return words
 
 
+class Group(NamedTuple):
+    """A value of --sample-per: at most so many posts of each group."""
+
+    by: str
+    at_most: int
+    strict: bool = False
+
+
+class Weighted(NamedTuple):
+    """A value of --sample-weighted: so many posts, with a column as the weight."""
+
+    column: str
+    posts: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """The values of FILE [QUERY] --recipe --ids --scale."""
+    """The values of FILE [QUERY] and the options that select posts."""
 
     file: str
     """The path of the database."""
@@ -76,40 +110,94 @@ class Choice:
     """The search, or None."""
     recipe: hb.Recipe | None
     """The recipe, or None."""
+    join: tuple[tuple[str, str], ...]
+    """The names and paths of files of values by post id."""
     ids: str | None
     """The path of a list of ids, or None."""
     scale: float
     """The factor for the recipe's id bounds and sample sizes."""
+    implications: bool = False
+    """Whether a tag of the query also means the tags that imply it."""
+    sample_per: tuple[Group, ...] = ()
+    """The balanced samples, in their order."""
+    sample_weighted: Weighted | None = None
+    """The weighted sample, or None."""
+    sample: int | float | None = None
+    """The number of posts to draw, or the fraction of them; None draws none."""
+    order: str | None = None
+    """The columns to sort by, separated by commas, or None."""
+    limit: int | None = None
+    """How many posts to keep; None keeps all."""
+    seed: int | None = None
+    """The seed of the samples; None is the recipe's, or else 0."""
 
     def select(self, database: hb.Database) -> hb.Selection:
-        """Return the posts of the recipe that match the query and are in the list of ids; print notes on the way."""
+        """Return the posts that the options select; print notes on the way.
+
+        The posts of the recipe are narrowed by the query and the list of ids, then sampled, sorted and cut off.
+        """
+        for name, path in self.join:
+            database.join(name, path)
         selection = database.posts
         if self.recipe is not None:
             selection = self.recipe.select(database, scale=self.scale)
             self.recipe.check(database, scale=self.scale)
             self._warn_of_newer_file(database, self.recipe)
         for query in (self.recipe.query if self.recipe is not None else None, self.query):
-            for caveat in caveats(parse(query or "")):
+            for caveat in caveats(parse(query or "", None)):
                 click.echo(f"note: {caveat}", err=True)
         if self.query:
-            selection = selection.search(self.query)
+            selection = selection.search(self.query, implications=self.implications)
         if self.ids:
             selection = selection.among(self.ids)
-        return selection
+        for name, joined in database.joined.items():
+            known, posts = joined.count(database.connection()), len(database.cache.columns.ids)
+            click.echo(f"note: {known:,} of {posts:,} posts of the file have a row of {name}", err=True)
+        return self._narrow(selection)
+
+    def settings(self, overrides: Sequence[str], caption: str | None) -> hb.Recipe:
+        """Return the recipe, or an empty one, with a caption format and the values of --set."""
+        return (self.recipe or hb.Recipe(name=self.name)).with_settings(overrides, caption=caption)
+
+    def _narrow(self, selection: hb.Selection) -> hb.Selection:
+        seed = self.seed if self.seed is not None else self.recipe.seed if self.recipe is not None else 0
+        for by, at_most, strict in self.sample_per:
+            selection = selection.sample_per(by, at_most=at_most, strict=strict, seed=seed)
+        if self.sample_weighted is not None:
+            selection = selection.sample_weighted(*self.sample_weighted, seed=seed)
+        if isinstance(self.sample, float):
+            selection = selection.sample(fraction=self.sample, seed=seed)
+        elif self.sample is not None:
+            selection = selection.sample(self.sample, seed=seed)
+        if self.order is not None:
+            selection = selection.order_by(*(term.strip() for term in self.order.split(",")))
+        return selection if self.limit is None else selection.limit(self.limit)
 
     @property
     def name(self) -> str:
         """The name for files of the selection: the recipe's, or else the database's."""
         return self.recipe.name if self.recipe is not None else Path(self.file).stem
 
+    @property
+    def selects(self) -> bool:
+        """Whether a query, a recipe or an option selects posts."""
+        return any(
+            value not in (None, (), 1)
+            for key, value in self.asked().items()
+            if key != "scale" and value is not False
+        )
+
     def asked(self) -> dict[str, Any]:
-        """Return the recipe, query, list of ids and scale as a table that JSON can hold."""
-        recipe = None
+        """Return the options that select posts as a table that JSON can hold."""
+        table = {key: value for key, value in asdict(self).items() if key != "file"}
         if self.recipe is not None:
-            recipe = asdict(self.recipe)
             # A lock keeps the resolved caption format, so the recipe's own would be a second copy.
-            del recipe["caption"], recipe["description"]
-        return {"recipe": recipe, "query": self.query, "ids": self.ids, "scale": self.scale}
+            del table["recipe"]["caption"], table["recipe"]["description"]
+        # What was not asked is left out, so that locks of earlier versions compare as equal.
+        rare = ("implications", "join", "sample_per", "sample_weighted", "sample", "order", "limit", "seed")
+        return {
+            key: value for key, value in table.items() if key not in rare or value not in (None, (), False)
+        }
 
     def _warn_of_newer_file(self, database: hb.Database, recipe: hb.Recipe) -> None:
         end = recipe.beyond(database, scale=self.scale)
@@ -121,31 +209,157 @@ class Choice:
             )
 
 
-def selection_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add FILE [QUERY] --recipe --ids --scale to a command, which gets them as its first argument, a `Choice`.
+def _group(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[Group, ...]:
+    matches = [_GROUP.fullmatch(value) for value in values]
+    for value, match in zip(values, matches, strict=True):
+        if match is None:
+            raise click.BadParameter(f"{value!r}; write BY:N or BY:N:strict, such as character:200")
+    return tuple(Group(match[1], int(match[2]), bool(match[3])) for match in matches if match)
+
+
+def _join(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    pairs = [value.partition("=") for value in values]
+    for value, (name, _mark, path) in zip(values, pairs, strict=True):
+        if not name or not path:
+            raise click.BadParameter(f"{value!r}; write NAME=FILE, such as silva=scores.parquet")
+    return tuple((name, path) for name, _mark, path in pairs)
+
+
+def _weighted(_: click.Context, __: click.Parameter, value: str | None) -> Weighted | None:
+    match = _GROUP.fullmatch(value or "")
+    if value is not None and (match is None or match[3]):
+        raise click.BadParameter(f"{value!r}; write COLUMN:N, such as score:1000")
+    return Weighted(match[1], int(match[2])) if match else None
+
+
+def _sample(_: click.Context, __: click.Parameter, value: str | None) -> int | float | None:
+    if value is None:
+        return None
+    if value.isdecimal():
+        return int(value)
+    try:
+        share = float(value.removesuffix("%")) / (100 if value.endswith("%") else 1)
+    except ValueError:
+        share = -1
+    if not 0 <= share <= 1:
+        raise click.BadParameter(f"{value!r}; write a number of posts, or a part of them such as 0.5 or 50%")
+    return share
+
+
+_OPTIONS = (
+    click.option(
+        "--recipe",
+        metavar="R",
+        cls=SelectionOption,
+        help=f"A recipe: {', '.join(hb.shipped_recipes())}, or a TOML file.",
+    ),
+    click.option(
+        "--ids",
+        metavar="F",
+        type=click.Path(),
+        cls=SelectionOption,
+        help="A file of post ids: text with one a line, CSV or Parquet with a column id.",
+    ),
+    click.option(
+        "--join",
+        metavar="NAME=FILE",
+        multiple=True,
+        callback=_join,
+        cls=SelectionOption,
+        help="Join values by post id: Parquet, CSV or JSON lines with a column id, or a tar of ID.txt, as in "
+        "silva=scores.parquet. Then QUERY may have silva:>0.6 and order:silva.",
+    ),
+    click.option(
+        "--scale",
+        type=float,
+        default=1,
+        cls=SelectionOption,
+        help="Multiply the recipe's id bounds and sample sizes.",
+    ),
+    click.option(
+        "--sample-per",
+        metavar="BY:N",
+        multiple=True,
+        callback=_group,
+        cls=SelectionOption,
+        help="Draw at most N posts of each character, artist, copyright, rating or year, as in character:200. A post "
+        "of two characters is drawn for each; with character:200:strict it counts for both.",
+    ),
+    click.option(
+        "--sample-weighted",
+        metavar="COLUMN:N",
+        callback=_weighted,
+        cls=SelectionOption,
+        help="Draw N posts with a column as their weight, as in score:1000.",
+    ),
+    click.option(
+        "--sample",
+        metavar="N",
+        callback=_sample,
+        cls=SelectionOption,
+        help="Draw N posts, or a part of them such as 0.5 or 50%.",
+    ),
+    click.option(
+        "--order",
+        metavar="A,B",
+        cls=SelectionOption,
+        help="Sort the posts by columns; a minus means from the greatest down, as in -score,id.",
+    ),
+    click.option(
+        "--limit", type=click.IntRange(min=0), cls=SelectionOption, help="Keep the first posts of the order."
+    ),
+    click.option(
+        "--implications",
+        is_flag=True,
+        cls=SelectionOption,
+        help="Let a tag of QUERY also mean the tags that imply it.",
+    ),
+    click.option(
+        "--seed",
+        type=int,
+        cls=SelectionOption,
+        help="The seed of the samples; by default the recipe's, or else 0.",
+    ),
+)
+
+
+settings_option = click.option(
+    "--set",
+    "overrides",
+    metavar="SECTION.KEY=VALUE",
+    multiple=True,
+    help="Replace a setting of the recipe, such as image.format=webp, output.sink=folder or caption.max_tags=60.",
+)
+"""The option --set, which a command gets as `overrides`."""
+
+
+def selection_options(command: Callable[..., None], *, needs_file: bool = True) -> Callable[..., None]:
+    """Add FILE [QUERY] and the options that select posts to a command, which gets them as its first argument, a `Choice`.
 
     The command must be a `QueryCommand`, because a query may begin with a minus.
+
+    Args:
+        command: the command's function.
+        needs_file: whether FILE must be given; else it is "" without one.
     """
+    names = [field.name for field in fields(Choice)]
 
-    @click.argument("file", type=click.Path())
-    @click.argument("query", required=False)
-    @click.option(
-        "--recipe", metavar="R", help=f"A recipe: {', '.join(hb.shipped_recipes())}, or a TOML file."
-    )
-    @click.option("--ids", metavar="F", type=click.Path(), help="A file with one post id a line.")
-    @click.option("--scale", type=float, default=1, help="Multiply the recipe's id bounds and sample sizes.")
     @wraps(command)
-    def with_choice(
-        file: str, query: str | None, recipe: str | None, ids: str | None, scale: float, **rest: Any
-    ) -> None:
-        if scale != 1 and recipe is None:
+    def with_choice(**options: Any) -> None:
+        recipe = options["recipe"]
+        if options["scale"] != 1 and recipe is None:
             raise click.UsageError("--scale multiplies the bounds of a recipe; add --recipe")
-        loaded = hb.Recipe.load(recipe) if recipe else None
+        options["recipe"] = hb.Recipe.load(recipe) if recipe else None
+        choice = Choice(**{name: options.pop(name) for name in names})
         try:
-            command(Choice(file=file, query=query, recipe=loaded, ids=ids, scale=scale), **rest)
+            command(choice, **options)
         except SampleError as error:
-            if loaded is None:
+            if choice.recipe is None or choice.sample is not None or choice.sample_weighted is not None:
                 raise
-            raise SampleError(f"recipe {loaded.name}: {error} (--scale)") from error
+            raise SampleError(f"recipe {choice.recipe.name}: {error} (--scale)") from error
 
-    return with_choice
+    for option in reversed(_OPTIONS):
+        with_choice = option(with_choice)
+    with_choice = click.argument("query", required=False)(with_choice)
+    file = click.argument("file", type=click.Path(), required=needs_file, default=None if needs_file else "")
+    return file(with_choice)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,16 @@ from hakubooru.errors import IncompleteError
 from hakubooru.select import check_suffix
 from hakubooru_cli.options import Choice, QueryCommand, selection_options
 
+_TAG_TYPES = ("artist", "copyright", "character", "general", "meta")
+
+
+def _lock(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    if value and not value.endswith(".lock"):
+        raise click.BadParameter(
+            f"{value!r} does not end in .lock; write --lock after QUERY, or with a file: --lock=NAME.lock"
+        )
+    return value
+
 
 @click.command(cls=QueryCommand)
 @selection_options
@@ -21,11 +32,22 @@ from hakubooru_cli.options import Choice, QueryCommand, selection_options
     "--out", type=click.Path(path_type=Path), help="Write the ids to a .txt (one a line) or .parquet file."
 )
 @click.option(
-    "--columns", metavar="A,B", help="The columns of --out FILE.parquet, or `all`; by default the ids alone."
+    "--columns",
+    metavar="A,B",
+    help="Write these columns to --out FILE.parquet, .csv or .jsonl: those of the file (`all`), or tags, character, "
+    "artist, copyright, general, meta, caption, quality, year.",
 )
 @click.option("--funnel", is_flag=True, help="Show how many posts each step keeps.")
 @click.option(
-    "--lock", is_flag=True, help="Write ./NAME.lock, or compare with it and show what changed (exit code 1)."
+    "--show", type=click.IntRange(min=0), metavar="N", help="Show the first N posts with their tags."
+)
+@click.option(
+    "--lock",
+    metavar="[FILE.lock]",
+    is_flag=False,
+    flag_value="",
+    callback=_lock,
+    help="Write a lock, or compare with it and show what changed (exit code 1). By default ./NAME.lock.",
 )
 @click.option("--explain", is_flag=True, help="Only show what would run.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -35,25 +57,28 @@ def select(
     out: Path | None,
     columns: str | None,
     funnel: bool,
-    lock: bool,
+    show: int | None,
+    lock: str | None,
     explain: bool,
     as_json: bool,
 ) -> None:
     """Select posts from a metadata database.
 
-    QUERY, --recipe and --ids narrow each other. The query searches the posts of the recipe. A lock is named after the
-    recipe, or else after the database. It holds fingerprints of the ids and of the recipe's captions.
+    QUERY, --recipe and --ids narrow each other. The query searches the posts of the recipe. Samples, order and limit come
+    last. A lock is named after the recipe, or else after the database. It holds fingerprints of the ids and of the
+    recipe's captions.
     """
+    if columns and out is None:
+        raise click.UsageError("--columns needs a file to write to; add --out FILE.parquet, .csv or .jsonl")
     if out:
-        check_suffix(out)
-    if columns and (out is None or out.suffix != ".parquet"):
-        raise click.UsageError("--columns needs a Parquet file; add --out FILE.parquet")
+        _check(out, columns)
     with hb.open(choice.file) as database:
         selection = choice.select(database)
         if explain:
             click.echo(selection.explain())
             return
-        result = Result(choice, selection, funnel=funnel, lock=lock)
+        lock_file = None if lock is None else Path(lock or f"{choice.name}.lock")
+        result = Result(choice, selection, funnel=funnel, lock=lock_file, show=show or 0)
         if out:
             _write(out, selection, columns)
     click.echo(json.dumps(result.table(out)) if as_json else result.text(out))
@@ -68,13 +93,16 @@ def select(
 class Result:
     """The result of a selection, as text and as JSON."""
 
-    def __init__(self, choice: Choice, selection: hb.Selection, *, funnel: bool, lock: bool) -> None:
+    def __init__(
+        self, choice: Choice, selection: hb.Selection, *, funnel: bool, lock: Path | None, show: int
+    ) -> None:
         self.steps = selection.funnel_rows() if funnel else []
         ids = selection.to_ids()
         self.count = len(ids)
         self.span = (int(ids.min()), int(ids.max())) if len(ids) else (None, None)
         self.fingerprint = selection.fingerprint()
-        self.lock = Path(f"{choice.name}.lock") if lock else None
+        self.shown = list(islice(selection.posts(), show)) if show else []
+        self.lock = lock
         self.is_new = self.lock is not None and not self.lock.exists()
         self.changes: list[str] = []
         if self.lock is not None:
@@ -97,6 +125,8 @@ class Result:
         }
         if self.steps:
             table["funnel"] = [asdict(row) for row in self.steps]
+        if self.shown:
+            table["shown"] = [_post_table(post) for post in self.shown]
         if out:
             table["out"] = str(out)
         if self.lock:
@@ -107,22 +137,48 @@ class Result:
         """Return the result as lines of text."""
         first, last = self.span
         lines = [funnel_text(self.steps)] if self.steps else []
+        lines += [_post_text(post) for post in self.shown]
         lines.append(f"{self.count:,} posts" + (f", ids {first:,} to {last:,}" if self.count else ""))
         if out:
-            lines.append(f"{'posts' if out.suffix == '.parquet' else 'ids'} written to {out}")
+            lines.append(f"{'ids' if out.suffix == '.txt' else 'posts'} written to {out}")
         if self.lock and not self.changes:
             lines.append(f"{self.lock} written" if self.is_new else f"{self.lock} says the same")
         return "\n".join(lines)
+
+
+def _check(out: Path, columns: str | None) -> None:
+    if columns is None:
+        check_suffix(out)
+        return
+    from hakubooru.results.tables import check_table_suffix  # noqa: PLC0415
+
+    check_table_suffix(out)
+
+
+def _post_table(post: hb.Post) -> dict[str, Any]:
+    columns = ("id", "rating", "score", "fav_count", "image_width", "image_height", "file_ext", "created_at")
+    tags = {kind: [tag.name for tag in post.tags_of(kind)] for kind in _TAG_TYPES}
+    return {name: getattr(post, name) for name in columns} | {"tags": tags}
+
+
+def _post_text(post: hb.Post) -> str:
+    table = _post_table(post)
+    tags = "\n".join(f"{kind:>12}  {' '.join(names)}" for kind, names in table["tags"].items() if names)
+    head = (
+        f"{post.id}  {post.rating}, score {post.score}, {post.image_width}x{post.image_height} {post.file_ext}, "
+        f"{post.created_at[:10]}"
+    )
+    return f"{head}\n{tags}" if tags else head
 
 
 def _write(out: Path, selection: hb.Selection, columns: str | None) -> None:
     if columns is None:
         hb.write_ids(out, selection.to_ids())
         return
-    from hakubooru.results.tables import write_parquet  # noqa: PLC0415 - the command starts faster without Arrow
+    from hakubooru.results.tables import write_table  # noqa: PLC0415 - the command starts faster without Arrow
 
     names = None if columns == "all" else [name.strip() for name in columns.split(",")]
-    write_parquet(out, selection.database, selection.to_ids(), names)
+    write_table(out, selection.database, selection.to_ids(), names)
 
 
 def funnel_text(steps: list[hb.FunnelRow]) -> str:

@@ -11,8 +11,9 @@ import click
 import hakubooru
 from hakubooru.errors import InputError
 from hakubooru_cli.shell import run as run_command
-from hakubooru_cli.training.model import combine, merge, sample, tiny_model
-from hakubooru_cli.training.run import plan, run
+from hakubooru_cli.training.evaluation import evaluate
+from hakubooru_cli.training.model import combine, convert, merge, sample, tiny_model
+from hakubooru_cli.training.run import init, plan, run
 
 NEEDED: Final = ("torch", "diffusers", "transformers", "lycoris", "bitsandbytes", "safetensors")
 """The import names of the packages that the extra `train` installs."""
@@ -33,7 +34,7 @@ def cli() -> None:
         )
 
 
-for command in (run, plan, tiny_model, merge, combine, sample):
+for command in (init, run, plan, tiny_model, merge, combine, convert, sample, evaluate):
     cli.add_command(command)
 
 

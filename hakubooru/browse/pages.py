@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from starlette.exceptions import HTTPException
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from hakubooru.browse.answers import A_PAGE, Answer, chips, mistake_of
 from hakubooru.browse.cards import cards
-from hakubooru.browse.portrait import portrait
+from hakubooru.browse.facets import charts, common_tags, facets
+from hakubooru.browse.portrait import portrait, relatives
 from hakubooru.browse.templates import render
 from hakubooru.errors import InputError
 
@@ -20,21 +22,40 @@ if TYPE_CHECKING:
     from hakubooru.browse.session import Session
     from hakubooru.browse.thumbnails import Picture
 
-_KEPT: str = "private, max-age=600"
+IN_SET: Final = "set"
+"""The value of `in` in an address that searches the data set in the making."""
+ORDERS_SHOWN: Final = {
+    "newest": "id_desc",
+    "oldest": "id",
+    "score": "score",
+    "favourites": "favcount",
+    "largest": "mpixels",
+    "tallest": "portrait",
+    "widest": "landscape",
+    "random": "random",
+}
+"""The orders that can be chosen, by name."""
+_KEPT: Final = "private, max-age=600"
 
 
 def search(request: Request) -> Response:
     """The page of a search: its posts, and how it can be narrowed."""
     session = _session(request)
-    text = request.query_params.get("q", "").strip()
+    text, within = _asked(request)
     answer, mistake = Answer(np.empty(0, np.int64)), None
     try:
-        answer = session.answer(text)
+        answer = session.answer(text, in_draft=within == IN_SET)
     except InputError as error:
         mistake = mistake_of(error)
-    values = _page_of(session, answer, text, 0)
     page = render(
-        "search.html", request, chips=chips(text), mistake=mistake, answer=answer, title=text, **values
+        "search.html",
+        request,
+        chips=chips(text),
+        mistake=mistake,
+        answer=answer,
+        title=text,
+        orders=ORDERS_SHOWN,
+        **_page_of(session, answer, text, within, 0),
     )
     return HTMLResponse(page, 200 if mistake is None else 400)
 
@@ -42,20 +63,60 @@ def search(request: Request) -> Response:
 def more(request: Request) -> Response:
     """The next posts of a search, for scrolling on."""
     session = _session(request)
-    text = request.query_params.get("q", "")
+    text, within = _asked(request)
+    answer = session.answer(text, in_draft=within == IN_SET)
     start = _whole(request.query_params.get("from", "0"))
-    return HTMLResponse(render("cards.html", request, **_page_of(session, session.answer(text), text, start)))
+    return HTMLResponse(render("cards.html", request, **_page_of(session, answer, text, within, start)))
+
+
+def narrowing(request: Request) -> Response:
+    """What the posts of a search have in common, each value with a link that narrows to it."""
+    session = _session(request)
+    text, within = _asked(request)
+    ids = np.sort(session.answer(text, in_draft=within == IN_SET).ids)
+    tags, is_exact = common_tags(session.database, ids, session.kinds)
+    values = {"facets": facets(session.database, ids), "tags": tags, "is_exact": is_exact}
+    return HTMLResponse(render("facets.html", request, text=text, within=within, **values))
+
+
+def charted(request: Request) -> Response:
+    """Charts of the posts of a search: years, scores and sizes."""
+    session = _session(request)
+    text, within = _asked(request)
+    ids = np.sort(session.answer(text, in_draft=within == IN_SET).ids)
+    shown = charts(session.database, ids)
+    return HTMLResponse(render("charts.html", request, text=text, within=within, charts=shown))
+
+
+def complete(request: Request) -> Response:
+    """Suggestions for the word that is being typed."""
+    found = _session(request).completion.suggestions(request.query_params.get("word", "")[:200])
+    return JSONResponse([asdict(each) for each in found])
+
+
+def check(request: Request) -> Response:
+    """The number of posts of a search that is being typed, or its mistake; neither if that would take long."""
+    session = _session(request)
+    text, within = _asked(request)
+    try:
+        if session.is_quick:
+            return JSONResponse({"posts": len(session.answer(text, in_draft=within == IN_SET).ids)})
+        session.posts.search(text)
+    except InputError as error:
+        sentence, place = mistake_of(error)
+        return JSONResponse({"mistake": sentence, "place": place})
+    return JSONResponse({})
 
 
 def post(request: Request) -> Response:
     """The page of one post."""
     session = _session(request)
     number: int = request.path_params["number"]
-    text = request.query_params.get("q", "")
+    text, within = _asked(request)
     shown = portrait(session.database, number)
     if shown is None:
         raise HTTPException(404, f"The database has no post {number}.")
-    ids = session.answer(text).ids
+    ids = session.answer(text, in_draft=within == IN_SET).ids
     places = np.flatnonzero(ids == number)
     before = after = None
     if len(places):
@@ -64,9 +125,27 @@ def post(request: Request) -> Response:
         after = int(ids[place + 1]) if place + 1 < len(ids) else None
     return HTMLResponse(
         render(
-            "post.html", request, shown=shown, text=text, before=before, after=after, title=f"post {number}"
+            "post.html",
+            request,
+            shown=shown,
+            text=text,
+            within=within,
+            before=before,
+            after=after,
+            kept=session.draft.picked("keep"),
+            dropped=session.draft.picked("drop"),
+            title=f"post {number}",
         )
     )
+
+
+def family(request: Request) -> Response:
+    """The parent and the children of a post."""
+    session = _session(request)
+    ids = relatives(session.database, request.path_params["number"])
+    text, within = _asked(request)
+    values = {"cards": cards(session.database, ids), "text": text, "within": within, "next": None}
+    return HTMLResponse(render("family.html", request, kept=(), dropped=(), **values))
 
 
 def thumbnail(request: Request) -> Response:
@@ -79,13 +158,21 @@ def view(request: Request) -> Response:
     return _sent(_session(request).view(request.path_params["number"]))
 
 
-def _page_of(session: Session, answer: Answer, text: str, start: int) -> dict[str, Any]:
-    ids = answer.page(start)
+def _asked(request: Request) -> tuple[str, str]:
+    """The search of a request, and where it looks: `IN_SET`, or "" for all posts."""
+    within = IN_SET if request.query_params.get("in") == IN_SET else ""
+    return request.query_params.get("q", "").strip(), within
+
+
+def _page_of(session: Session, answer: Answer, text: str, within: str, start: int) -> dict[str, Any]:
     end = start + A_PAGE
     return {
-        "cards": cards(session.database, ids),
+        "cards": cards(session.database, answer.page(start)),
         "text": text,
+        "within": within,
         "next": end if end < len(answer.ids) else None,
+        "kept": session.draft.picked("keep"),
+        "dropped": session.draft.picked("drop"),
     }
 
 

@@ -10,13 +10,16 @@ import numpy as np
 
 from hakubooru.caption import PRESETS, Captioner
 from hakubooru.caption.format import KEEP
+from hakubooru.engine.families import families_of
 from hakubooru.image.bucket import Buckets
 from hakubooru.store.schema import TAG_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from hakubooru.arrays import Ids
     from hakubooru.caption import CaptionFormat, Parts
+    from hakubooru.engine.cache import CachedStore
     from hakubooru.store.schema import Post, Tag
     from hakubooru.store.store import Store
 
@@ -99,3 +102,15 @@ def _cut(caption: str, parts: Parts, format: CaptionFormat) -> Iterator[Piece]:
 
 def _type_of(part: str) -> str:
     return part if part in (*TAG_TYPES, "people", "quality", "rating", "date") else "general"
+
+
+def relatives(database: CachedStore, number: int) -> Ids:
+    """The other posts of a post's family: those that parents and children connect, (N,) int64, ascending."""
+    columns = database.cache.columns
+    families = families_of(columns.ids, columns["parent_id"])
+    place = int(np.searchsorted(columns.ids, number))
+    if place == len(columns.ids) or columns.ids[place] != number:
+        return np.empty(0, np.int64)
+    family = columns.ids[families == families[place]]
+    others: Ids = family[family != number]
+    return others

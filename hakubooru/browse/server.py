@@ -6,16 +6,24 @@ import secrets
 import socket
 import threading
 import webbrowser
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
+from hakubooru.browse.completion import Completion
+from hakubooru.browse.draft import Draft
+from hakubooru.browse.exports import Exports
 from hakubooru.browse.guard import LOOPBACK
 from hakubooru.browse.session import Session
-from hakubooru.browse.shelf import Shelf
 from hakubooru.browse.site import site
 from hakubooru.browse.thumbnails import Thumbnails
-from hakubooru.errors import InputError
+from hakubooru.engine.sidecar import open_sidecar
+from hakubooru.errors import HakubooruError, InputError
+from hakubooru.image.layouts import is_remote
+from hakubooru.image.shelf import Shelf
+
+_SMALL: Final = 300_000
+"""The largest id of a file whose searches take less than a tenth of a second without a sidecar."""
 
 if TYPE_CHECKING:
     import os
@@ -33,6 +41,7 @@ class Browser:
         posts: the posts that can be searched; by default, all.
         query: the search that is shown first.
         images: folders, tars or URLs that hold the posts' images; without them, only metadata is shown.
+        recipe: the data set to begin with: the name of a recipe that ships with hakubooru, or a TOML file.
         work: the folder that recipes and exports are written to.
         host: the address to listen on. Off loopback, the page's address has a secret token.
         port: the port to listen on; 0 takes a free one.
@@ -49,6 +58,7 @@ class Browser:
         posts: Selection | None = None,
         query: str = "",
         images: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
+        recipe: str | os.PathLike[str] | None = None,
         work: str | os.PathLike[str] = ".",
         host: str = "127.0.0.1",
         port: int = 0,
@@ -63,23 +73,34 @@ class Browser:
         with ExitStack() as stack:
             shelf = Shelf(roots) if roots else None
             thumbnails = stack.enter_context(Thumbnails()) if roots else None
-            session = Session(
+            draft = Draft(database, work.absolute())
+            if recipe is not None:
+                draft.load(recipe)
+            self.session = Session(
                 database=database,
                 posts=database.posts if posts is None else posts,
                 shelf=shelf,
                 thumbnails=thumbnails,
-                work=work.absolute(),
+                work_name=work.absolute().name,
+                draft=draft,
+                exports=Exports(
+                    database.path.absolute(), work.absolute(), [_absolute(root) for root in roots]
+                ),
+                completion=Completion(database),
+                is_quick=_is_quick(database),
             )
             listening = stack.enter_context(_listen(host, port))
             name = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104 - compared, not bound
             name = f"[{name}]" if ":" in name else name
             self.url = f"http://{name}:{listening.getsockname()[1]}/"
             self._first = _address(self.url, query, self.token)
-            app = site(session, host=host, token=self.token)
+            app = site(self.session, host=host, token=self.token)
             config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", ws="none")
             self._server = uvicorn.Server(config)
             self._thread = threading.Thread(target=self._server.run, args=([listening],), daemon=True)
             self._thread.start()
+            self._warming = threading.Thread(target=self._warm, daemon=True)
+            self._warming.start()
             self._open = stack.pop_all()
 
     @property
@@ -100,7 +121,13 @@ class Browser:
         """End the server and its processes. Exports that were started go on."""
         self._server.should_exit = True
         self._thread.join()
+        self._warming.join()
         self._open.close()
+
+    def _warm(self) -> None:
+        """Read the names of all tags, which takes some seconds in a large file, before they are needed."""
+        with suppress(HakubooruError):  # the browser may be closed meanwhile
+            self.session.completion.suggestions("a")
 
     def __enter__(self) -> Self:
         return self
@@ -112,12 +139,26 @@ class Browser:
         return f"<Browser at {self.first}>"
 
 
+def _absolute(root: str | os.PathLike[str]) -> str:
+    return str(root) if is_remote(root) else str(Path(root).absolute())
+
+
+def _is_quick(database: Database) -> bool:
+    """Whether a sidecar answers searches, or the file is so small that it needs none."""
+    return (
+        open_sidecar(database.path) is not None
+        or (database.scalar("SELECT MAX(id) FROM post") or 0) <= _SMALL
+    )
+
+
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((host, port))
+        # From now on the page can be asked for; it is answered when the thread has begun.
+        listening.listen(128)
     except (OSError, OverflowError) as error:
         listening.close()
         reason = getattr(error, "strerror", None) or error

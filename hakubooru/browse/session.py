@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from hakubooru.browse.answers import Answer, Searches
-from hakubooru.browse.shelf import NoImageError
+from hakubooru.browse.facets import tag_kinds
+from hakubooru.image.shelf import NoImageError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from hakubooru.browse.shelf import Shelf
+    from hakubooru.arrays import Values
+    from hakubooru.browse.completion import Completion
+    from hakubooru.browse.draft import Draft
+    from hakubooru.browse.exports import Exports
     from hakubooru.browse.thumbnails import Picture, Thumbnails
     from hakubooru.database import Database
+    from hakubooru.image.shelf import Shelf
     from hakubooru.selection import Selection
 
 
@@ -29,13 +33,26 @@ class Session:
     """The images; None without images."""
     thumbnails: Thumbnails | None
     """Makes thumbnails; None without images."""
-    work: Path
-    """The folder that recipes and exports are written to."""
+    work_name: str
+    """The name of the folder that recipes and exports are written to."""
+    draft: Draft
+    """The data set in the making."""
+    exports: Exports
+    """The exports of data sets."""
+    completion: Completion
+    """Completes words of searches."""
+    is_quick: bool
+    """Whether a search takes so little that it is run while it is being typed."""
     searches: Searches = field(default_factory=Searches)
 
-    def answer(self, text: str) -> Answer:
-        """Search the posts; the errors are those of `Searches.answer`."""
-        return self.searches.answer(text, self.posts)
+    @cached_property
+    def kinds(self) -> Values:
+        """The type of each tag, by the tag's id, (T,) int8."""
+        return tag_kinds(self.database)
+
+    def answer(self, text: str, *, in_draft: bool = False) -> Answer:
+        """Search the posts, or those of the data set; the errors are those of `Searches.answer`."""
+        return self.searches.answer(text, self.draft.selection() if in_draft else self.posts)
 
     def thumbnail(self, number: int) -> Picture:
         """The thumbnail of a post's image.

@@ -10,11 +10,11 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from hakubooru.browse import pages
+from hakubooru.browse import changes, pages
 from hakubooru.browse.guard import Guard
-from hakubooru.browse.shelf import NoImageError
 from hakubooru.browse.templates import render
 from hakubooru.errors import HakubooruError
+from hakubooru.image.shelf import NoImageError
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -37,6 +37,17 @@ def site(session: Session, *, host: str = "127.0.0.1", token: str | None = None)
             Route("/post/{number:int}", pages.post),
             Route("/thumbnail/{number:int}", pages.thumbnail),
             Route("/view/{number:int}", pages.view),
+            Route("/complete", pages.complete),
+            Route("/check", pages.check),
+            Route("/facets", pages.narrowing),
+            Route("/charts", pages.charted),
+            Route("/family/{number:int}", pages.family),
+            Route("/set", changes.data_set),
+            Route("/set/recipe.toml", changes.recipe_text),
+            Route("/set/fingerprint", changes.fingerprint),
+            Route("/set/state", changes.export_state),
+            Route("/pick", changes.pick, methods=["POST"]),
+            Route("/set/{how:str}", changes.change, methods=["POST"]),
             Mount("/static", StaticFiles(packages=[("hakubooru.browse", "static")])),
         ],
         middleware=[Middleware(Guard, host=host, token=token)],

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import os
 import sqlite3
 from concurrent.futures.process import BrokenProcessPool
@@ -17,22 +16,18 @@ from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 import platformdirs
 
-from hakubooru.browse.shelf import NoImageError, Place
-from hakubooru.image.decode import DECODE_VERSION, decode
+from hakubooru.image.decode import DECODE_VERSION
 from hakubooru.image.header import read_header
-from hakubooru.image.kinds import BrokenImageError
+from hakubooru.image.shelf import NoImageError, Place
+from hakubooru.image.thumbnail import THUMBNAIL, refusals, shrunk, thumbnail_of
 from hakubooru.processes import Workers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
-
-    from hakubooru.image.header import ImageHeader
 
 _T = TypeVar("_T")
 
-THUMBNAIL: Final = 360
-"""The longest side of a thumbnail, in pixels."""
 VIEW: Final = 2048
 """The longest side of a large view, in pixels."""
 _LARGEST_CACHE: Final = 2**30
@@ -40,9 +35,6 @@ _ATTEMPTS: Final = 2
 """How often an image is read, if processes end meanwhile."""
 _DROPPED: Final = 0.1
 """The part of a full cache that is dropped at a time."""
-_QUALITY: Final = {THUMBNAIL: 72, VIEW: 88}
-_EFFORT: Final = {THUMBNAIL: 1, VIEW: 0}
-"""How hard WebP tries, 0 to 6: the highest takes ten times as long for a tenth fewer bytes."""
 _AS_IT_IS: Final = {
     "jpg": "image/jpeg",
     "png": "image/png",
@@ -133,17 +125,6 @@ class Thumbnails:
         self.close()
 
 
-def thumbnail_of(place: Place) -> bytes:
-    """Read an image and make its thumbnail, a WebP of at most `THUMBNAIL` pixels a side.
-
-    Raises:
-        NoImageError: the image cannot be read or decoded.
-    """
-    data = place.read()
-    with _refusals():
-        return _shrunk(data, read_header(data), THUMBNAIL)
-
-
 def view_of(place: Place) -> Picture:
     """Read an image for a large view; see `Thumbnails.view`.
 
@@ -151,32 +132,12 @@ def view_of(place: Place) -> Picture:
         NoImageError: the image cannot be read or decoded.
     """
     data = place.read()
-    with _refusals():
+    with refusals():
         header = read_header(data)
         is_moderate = len(data) <= _LARGEST_AS_IT_IS and header.width * header.height <= _LARGEST_SHOWN
         if header.extension in _AS_IT_IS and is_moderate:
             return Picture(data, _AS_IT_IS[header.extension])
-        return Picture(_shrunk(data, header, VIEW), "image/webp")
-
-
-def _shrunk(data: bytes, header: ImageHeader, side: int) -> bytes:
-    scale = min(1.0, side / max(header.width, header.height))
-    size = max(1, round(header.width * scale)), max(1, round(header.height * scale))
-    image = decode(data, header, least=size)
-    if image.size != size:
-        # The whole reduction in one careful step would take as long as decoding.
-        image = image.resize(size, reducing_gap=2.0)
-    file = io.BytesIO()
-    image.save(file, "WEBP", quality=_QUALITY[side], method=_EFFORT[side])
-    return file.getvalue()
-
-
-@contextlib.contextmanager
-def _refusals() -> Iterator[None]:
-    try:
-        yield
-    except BrokenImageError as error:
-        raise NoImageError(str(error)) from error
+        return Picture(shrunk(data, header, VIEW), "image/webp")
 
 
 def _prepare() -> None:

@@ -2,9 +2,10 @@
 
 from hakubooru.caption.captioner import Captioned, Captioner, example_caption
 from hakubooru.caption.change import CaptionChange
-from hakubooru.caption.format import CaptionFormat, TagLists
-from hakubooru.caption.labels import QualityScale, RatingLabels
+from hakubooru.caption.format import CaptionFormat, Prefixes, TagLists
+from hakubooru.caption.labels import Grades, RatingLabels
 from hakubooru.caption.presets import PRESETS, SOURCES, caption_format
+from hakubooru.caption.scale import QualityScale
 from hakubooru.caption.text import Parts, join_parts
 from hakubooru.caption.write import Captions, check_suffix
 
@@ -16,7 +17,9 @@ __all__ = [
     "Captioned",
     "Captioner",
     "Captions",
+    "Grades",
     "Parts",
+    "Prefixes",
     "QualityScale",
     "RatingLabels",
     "TagLists",

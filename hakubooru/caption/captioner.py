@@ -5,34 +5,31 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-import numpy as np
-
-from hakubooru.arrow import integers
-from hakubooru.caption.format import KEEP
+from hakubooru.caption.batch import Batch, Columns
 from hakubooru.caption.presets import caption_format
-from hakubooru.caption.text import count_parts, join_parts, join_sides, limiter
-from hakubooru.caption.words import FIRST, LEFT_OUT, SLOTS, TagColumns, Vocabulary
+from hakubooru.caption.scale import QualityScale, column_sql
+from hakubooru.caption.text import count_parts, join_parts, limiter
+from hakubooru.caption.words import TagColumns, Vocabulary
 from hakubooru.errors import InputError
 from hakubooru.store.schema import RATINGS, TAG_TYPES
 from hakubooru.store.sql import id_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from hakubooru.arrays import Ids
     from hakubooru.caption.format import CaptionFormat
+    from hakubooru.caption.labels import Grades
     from hakubooru.caption.text import Parts
-    from hakubooru.caption.words import Numbers
     from hakubooru.store.store import Store
 
 _POSTS_A_BATCH: Final = 1_000  # more is slower: a batch then no longer fits the processor's cache
-_TAGS_AT_MOST: Final = 2**40
 _FEW: Final = 1_500
 """For up to this many posts, captions are cached, and only the tags that these posts bear are read."""
 
 _ROWS: Final = """
-SELECT post.id, post.rating, post.{count}, coalesce(substr(post.created_at, 1, 10), ''),
-       (SELECT group_concat(tag_id) FROM {relations})
+SELECT post.id, coalesce(post.rating, -1), coalesce(substr(post.created_at, 1, 10), ''),
+       (SELECT group_concat(tag_id) FROM {relations}){columns}
 FROM json_each(?) AS wanted CROSS JOIN post ON post.id = wanted.value
 """
 # Tags come in the order of their relations. An index on the post alone holds them in that order, by the format of the
@@ -69,7 +66,9 @@ class Captioner:
     """Writes captions of the posts of one database in one format."""
 
     def __init__(
-        self, database: Store, format: str | CaptionFormat | Mapping[str, Any] = "kohaku-epsilon"
+        self,
+        database: Store,
+        format: str | CaptionFormat | Mapping[str, Any] = "kohaku-epsilon",
     ) -> None:
         """Resolve the format; of the database, only the scale for `quality_scale = "database"` is read now.
 
@@ -78,10 +77,14 @@ class Captioner:
             format: the name of a preset, a format, or a table of its fields.
 
         Raises:
-            CaptionFormatError: the format is not valid; the message names the field.
+            CaptionFormatError: the format is not valid, or a column that it names is not joined; the message names the
+                field.
         """
         self.database = database
         self.format = caption_format(format).resolved(database)
+        self._columns = {part: one.by for part, one in self.format.grades().items()}
+        if "text" in self.format.order:
+            self._columns["text"] = self.format.text
         self._limit = limiter(self.format)
         self._words: Vocabulary | None = None
         self._asked = 0
@@ -158,14 +161,18 @@ class Captioner:
 
     def _batches(self, ids: Ids) -> Iterator[Batch]:
         words = self._vocabulary(ids)
-        statement = _ROWS.format(count=self.format.quality_by, relations=self._relations())
+        columns = "".join(f", {column_sql(self.database, name)}" for name in self._columns.values())
+        statement = _ROWS.format(columns=columns, relations=self._relations())
         for start in range(0, len(ids), _POSTS_A_BATCH):
             some = ids[start : start + _POSTS_A_BATCH]
             rows = self.database.rows(statement, [id_text(some)])
             if len(rows) < len(some):
                 missing = min(set(some.tolist()) - {row[0] for row in rows})
                 raise InputError(f"{self.database.path} has no post {missing}; select posts of this database")
-            batch = Batch(self.format, words, rows)
+            post_ids, ratings, days, tags, *values = zip(*rows, strict=True)
+            numbers = dict(zip(self._columns, values, strict=True))
+            texts = numbers.pop("text", None)
+            batch = Batch(self.format, words, Columns(post_ids, ratings, days, tags, numbers, texts))
             assert batch.ids == tuple(some.tolist()), "SQLite reads the posts in the order asked for"
             yield batch
 
@@ -198,119 +205,11 @@ class Captioner:
         return Captioner, (self.database, self.format)
 
 
-class Batch:
-    """The words of up to 1,000 posts, sorted by post and slot.
-
-    Labels and free text are words just as tags are: each has a place in the vocabulary, and a slot.
-    """
-
-    def __init__(self, format: CaptionFormat, vocabulary: Vocabulary, rows: list[Any]) -> None:
-        import pyarrow as pa  # noqa: PLC0415 - loaded with the first caption, not with the package
-        import pyarrow.compute as pc  # noqa: PLC0415
-
-        self.format = format
-        self.slots = vocabulary.slots
-        self.ids, ratings, counts, days, texts = zip(*rows, strict=True)
-        columns = [_tags_of(texts, vocabulary, repeats=format.repeats)]
-        for slot, labels in vocabulary.labels.of_posts(self.ids, ratings, counts, days):
-            posts = np.flatnonzero(labels).astype(np.uint16)
-            columns.append((posts, np.full(len(posts), slot, np.uint16), labels[posts]))
-        posts, slots, places = (np.concatenate(arrays) for arrays in zip(*columns, strict=True))
-        keys = posts * np.uint16(SLOTS) + slots  # 16 bits, which NumPy sorts fastest
-        if vocabulary.rank is None:
-            order = np.argsort(keys, kind="stable")
-        else:
-            order = np.lexsort((vocabulary.rank[places], keys))
-        starts = np.zeros(len(rows) * SLOTS + 1, np.int32)
-        np.cumsum(np.bincount(keys, minlength=len(rows) * SLOTS), out=starts[1:])
-        self.starts = starts  # (P * SLOTS + 1,): where the words of each slot begin
-        self.places = places[order]  # (W,) int32: in the vocabulary
-        # Arrow strings, (W,), the separator before each.
-        self.words = pc.take(vocabulary.words, integers(self.places, pa.int32()), boundscheck=False)
-        self.pieces_of = vocabulary.pieces
-
-    def texts(self) -> list[str]:
-        """Return the caption of each post, cut from the text of all words side by side."""
-        text, ends = self._text()
-        # Three bounds of each post: its first word, the first word after the keep separator, the first left out.
-        bounds = self.starts[:-1].reshape(-1, SLOTS)[:, [FIRST, self.slots.kept, LEFT_OUT]]
-        first, kept, last = ends[bounds].T
-        cut = len(self.format.separator)
-        keep = self.format.keep_separator if KEEP in self.format.order else ""
-        cuts = zip((first + cut).tolist(), kept.tolist(), (kept + cut).tolist(), last.tolist(), strict=True)
-        return [
-            f"{text[begin:end]}{keep}{text[again:stop]}"
-            if begin < end and again < stop
-            else join_sides(text[begin:end], text[again:stop], self.format)
-            for begin, end, again, stop in cuts
-        ]
-
-    def _text(self) -> tuple[str, Numbers]:
-        """Return the text of all words side by side, and where each word begins and the last ends.
-
-        The places are (W + 1,), in characters.
-        """
-        _, offsets, data = self.words.buffers()
-        ends = np.frombuffer(offsets, np.int32)[: len(self.words) + 1]
-        if data is None:
-            return "", ends
-        text = data.to_pybytes().decode()
-        if not text.isascii():
-            # In UTF-8 the bytes of a character after its first begin with the bits 10 (RFC 3629, 3).
-            follow = np.frombuffer(data, np.uint8) & 0xC0 == 0x80
-            ends = ends - np.concatenate([[0], np.cumsum(follow, dtype=np.int32)])[ends]
-        return text, ends
-
-    def counts(self) -> Iterator[dict[str, int]]:
-        """Yield for each caption how many tags each part has; a word that holds the separator counts as several."""
-        ends = np.concatenate([[0], np.cumsum(self.pieces_of[self.places])])[self.starts]
-        names = ["before", *self.slots.of, "after"]
-        for row in np.diff(ends).reshape(-1, SLOTS)[:, : len(names)].tolist():
-            yield {name: count for name, count in zip(names, row, strict=True) if count}
-
-    def parts(self) -> Iterator[Parts]:
-        """Yield the words of each post, by part."""
-        cut = len(self.format.separator)
-        words = [word[cut:] for word in self.words.to_pylist()]
-        starts = self.starts.tolist()
-        for first in range(0, len(starts) - 1, SLOTS):
-            yield {
-                part: words[starts[first + slot] : starts[first + slot + 1]]
-                for part, slot in self.slots.of.items()
-            }
-
-
-def _tags_of(
-    texts: Sequence[str | None], vocabulary: Vocabulary, *, repeats: bool
-) -> tuple[Numbers, Numbers, Numbers]:
-    """Return for each tag of each post: the post's number in the batch, the tag's slot, and its place.
-
-    Args:
-        texts: the tag ids of each post, separated by commas; None for a post without tags.
-        vocabulary: the words.
-        repeats: keep a tag that a post bears twice.
-    """
-    counts = [text.count(",") + 1 if text else 0 for text in texts]
-    written = ",".join([text for text in texts if text])
-    tags = np.fromstring(written, dtype=np.int64, sep=",") if written else np.empty(0, np.int64)
-    posts = np.repeat(np.arange(len(texts), dtype=np.uint16), counts)
-    if not repeats:
-        posts, tags = _once(posts, tags)
-    return posts, *vocabulary.slots_and_places(tags)
-
-
-def _once(posts: Numbers, tags: Numbers) -> tuple[Numbers, Numbers]:
-    """Return posts and their tags, (N,) each, without repeated tags: a file may hold a relation twice."""
-    pairs = posts * np.int64(_TAGS_AT_MOST) + tags
-    ascending = np.sort(pairs)
-    if not (ascending[1:] == ascending[:-1]).any():
-        return posts, tags
-    first = np.sort(np.unique(pairs, return_index=True)[1])
-    return posts[first], tags[first]
-
-
 # danbooru.donmai.us/posts/2434953 with some of its tags, and a count that is not 0.
-_EXAMPLE: Final = (2_434_953, RATINGS.index("general"), 17, "2016-07-26")
+_ID, _RATING, _DAY = 2_434_953, RATINGS.index("general"), "2016-07-26"
+_EXAMPLE_COUNT: Final = 17
+_EXAMPLE_PERCENTILE: Final = 80
+_EXAMPLE_TEXT: Final = "A girl in a purple cape carries a strawberry on her head."
 _EXAMPLE_TAGS: Final = {
     "general": "1girl :q blonde_hair bracelet brown_eyes cape chibi earmuffs food_on_head full_body solo strawberry",
     "artist": "tis_(shan0x0shan)",
@@ -322,11 +221,24 @@ _POPULAR: Final = 1_000_000
 
 
 def example_caption(format: CaptionFormat) -> str:
-    """Return the caption of the example post in a format; its quality is judged by the published scale."""
+    """Return the caption of the example post in a format.
+
+    Its quality is judged by the published scale. Where a scale is to be measured, the post is one at the 80th percentile.
+    """
+    measured = {part for part, grades in format.grades().items() if grades.scale == "database"}
+    shape = format.with_scales({part: _example_scale(format.grades()[part]) for part in measured})
     names = [name for some in _EXAMPLE_TAGS.values() for name in some.split()]
     kinds = [TAG_TYPES.index(kind) for kind, some in _EXAMPLE_TAGS.items() for _ in some.split()]
     tags = TagColumns([*range(len(names))], names, kinds, [_POPULAR] * len(names))
-    row = (*_EXAMPLE, ",".join(map(str, tags.ids)))
-    [parts] = Batch(format, Vocabulary(format, [tags]), [row]).parts()
-    limit = limiter(format)
-    return join_parts(limit(parts) if limit else parts, format)
+    numbers = {part: [_EXAMPLE_PERCENTILE if part in measured else _EXAMPLE_COUNT] for part in shape.grades()}
+    texts = [_EXAMPLE_TEXT] if "text" in shape.order else None
+    columns = Columns([_ID], [_RATING], [_DAY], [",".join(map(str, tags.ids))], numbers, texts)
+    [parts] = Batch(shape, Vocabulary(shape, [tags]), columns).parts()
+    limit = limiter(shape)
+    return join_parts(limit(parts) if limit else parts, shape)
+
+
+def _example_scale(grades: Grades) -> QualityScale:
+    """A scale on which the number at a percentile is the percentile."""
+    percentiles = tuple(sorted(p for _, p in grades.labels))
+    return QualityScale(percentiles, (percentiles,) * len(RATINGS))

@@ -65,6 +65,11 @@ class CaptionChange:
     """Drop exactly the share `drop_tags` of the tags, rounded to a whole number of tags."""
     drop_parts: Mapping[str, float] = field(default_factory=dict)
     """The chance that a whole part (artist, quality, …) is dropped, by part; needs the caption's parts."""
+    text_only: Annotated[float, Bounds(0, 1)] = 0.0
+    """The chance that a caption with a text (its part `text`) loses its general tags; needs the caption's parts."""
+    tags_only: Annotated[float, Bounds(0, 1)] = 0.0
+    """The chance that a caption with general tags and a text loses the text. The two chances exclude each other: they add up to
+    1 at most, and else both stay."""
     drop_caption: Annotated[float, Bounds(0, 1)] = 0.0
     """The chance that the whole caption is dropped."""
     separator: str = ", "
@@ -76,6 +81,11 @@ class CaptionChange:
         check(self, "captions")
         if not self.separator:
             raise InputError('captions.separator is empty; write the text between two tags, such as ", "')
+        if self.text_only + self.tags_only > 1:
+            raise InputError(
+                f"captions.text_only + captions.tags_only = {self.text_only + self.tags_only:g}; they exclude each other, "
+                "write rates that add up to 1 at most"
+            )
         for part, rate in self.drop_parts.items():
             if part not in (*TAG_PARTS, *LABEL_PARTS):
                 raise InputError(
@@ -99,13 +109,25 @@ class CaptionChange:
         if self.drop_caption and chance(seed, "caption") < self.drop_caption:
             return ""
         counts = _counts(parts)
-        if counts is None and self.drop_parts:
+        if counts is None and self.needs_parts:
             raise InputError(
-                "`drop_parts` needs the parts of each caption; a manifest that `export` wrote has them"
+                "captions.drop_parts, text_only and tags_only need the parts of each caption; a manifest that `export` wrote "
+                "has them"
             )
         dropped = {part for part, rate in self.drop_parts.items() if chance(seed, part) < rate}
+        if counts and {"general", "text"} <= counts.keys() and (self.text_only or self.tags_only):
+            number = chance(seed, "text or tags")
+            if number < self.text_only:
+                dropped.add("general")
+            elif number < self.text_only + self.tags_only:
+                dropped.add("text")
         before, changed, after = self._sides(caption, counts, dropped)
         return self.separator.join([*before, *self._changed(changed, seed), *after])
+
+    @property
+    def needs_parts(self) -> bool:
+        """Whether captions can be changed only with their parts."""
+        return bool(self.drop_parts or self.text_only or self.tags_only)
 
     def sides(self, caption: str, parts: Mapping[str, int] | str | None = None) -> Sides:
         """Split a caption into the tags that stay and the tags that may change.

@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple, Self, TypeAlias
 
-from hakubooru.caption.labels import PUBLISHED, Measure, QualityLabels, QualityScale, RatingLabels, YearLabels
+from hakubooru.caption.labels import (
+    Grades,
+    Labels,
+    RatingLabels,
+    Scale,
+    YearLabels,
+    check_column,
+    parse_labels,
+)  # fmt: skip
+from hakubooru.caption.scale import Within  # noqa: TC001 - read at run time, as the kind of a key
 from hakubooru.errors import CaptionFormatError, InputError
 from hakubooru.nearest import nearest
 from hakubooru.settings import Bounds, Parse, check, plain, toml
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from hakubooru.store.store import Store
 
-TAG_PARTS: Final = ("people", "character", "copyright", "artist", "general", "meta")
-"""Parts that hold tags."""
-LABEL_PARTS: Final = ("quality", "date", "rating")
-"""Parts that hold a label."""
+TAG_PARTS: Final = ("people", "character", "copyright", "artist", "general", "meta", "species", "lore")
+"""Parts that hold tags; only e621 has species and lore."""
+LABEL_PARTS: Final = ("quality", "aesthetic", "date", "year", "rating", "text")
+"""Parts that hold labels, or free text of a joined column; they are no tags."""
 KEEP: Final = "keep"
 """The entry of an order that stands for the keep separator."""
 ALL_TAGS: Final = "tags"
@@ -37,6 +47,8 @@ class TagLists(NamedTuple):
     artist: tuple[str, ...] = ()
     general: tuple[str, ...] = ()
     meta: tuple[str, ...] = ()
+    species: tuple[str, ...] = ()
+    lore: tuple[str, ...] = ()
     any: tuple[str, ...] = ()
 
 
@@ -68,46 +80,36 @@ def _trim(value: Any, place: str) -> tuple[str, ...]:
     return _parts(value, place, (*TAG_PARTS, ALL_TAGS))
 
 
-def _labels(value: Any, place: str, words: str) -> list[tuple[str, Any]]:
-    """The labels and numbers of a table, or of pairs; every number once."""
-    pairs = list(value.items()) if isinstance(value, Mapping) else value
-    try:
-        pairs = [(str(label), number + 0) for label, number in pairs]
-    except (TypeError, ValueError):
-        raise InputError(f"{place} = {toml(value)}; write a table of {words}") from None
-    numbers = [number for _, number in pairs]
-    if len(set(numbers)) < len(numbers):
-        raise InputError(f"{place} has a number twice ({toml(numbers)}); give each label a number of its own")
-    return pairs
-
-
 def _years(value: Any, place: str) -> YearLabels:
-    pairs = _labels(value, place, "labels and last years, such as {old = 2010, newest = 2024}")
+    pairs = parse_labels(value, place, "labels and last years, such as {old = 2010, newest = 2024}")
     for label, year in pairs:
         if not isinstance(year, int):
             raise InputError(f"{place}.{label} = {toml(year)}; write a whole number, the last year")
     return tuple(sorted(pairs, key=lambda pair: pair[1]))
 
 
-def _quality(value: Any, place: str) -> QualityLabels:
-    pairs = _labels(value, place, 'labels and percentiles, such as {masterpiece = 90, "worst quality" = 0}')
-    for label, percentile in pairs:
-        if not 0 <= percentile < 100:
-            raise InputError(f"{place}.{label} = {toml(percentile)}; write a percentile from 0 up to 100")
-    return tuple(sorted(pairs, key=lambda pair: -pair[1]))
+class Prefixes(NamedTuple):
+    """What is written before each tag of a part, such as `@` before artists."""
+
+    people: str = ""
+    character: str = ""
+    copyright: str = ""
+    artist: str = ""
+    general: str = ""
+    meta: str = ""
+    species: str = ""
+    lore: str = ""
 
 
-def _scale(value: Any, place: str) -> str | QualityScale:
-    if isinstance(value, Mapping):
-        return QualityScale.from_dict(value)
-    if isinstance(value, QualityScale) or (isinstance(value, str) and value in {"published", "database"}):
-        return value
-    raise InputError(
-        f'{place} = {toml(value)}; write "published", "database", or a table of counts by rating'
-    )
-
-
+_PREFIXES: Final = {"quality": "caption.quality_", "aesthetic": "caption.aesthetic."}
+"""How the names of the fields begin by which a part judges posts."""
+_LATER: Final = (
+    *("group_separator", "prefix", "year", "quality_within", "quality_months", "quality_half_life"),
+    *("aesthetic", "text", "text_replaces"),
+)
+"""Fields that tables leave out at their defaults, so that exports and locks from before them still compare equal."""
 _NO_TAGS: Final = TagLists()
+_NO_PREFIXES: Final = Prefixes()
 _KOHAKU_RATINGS: Final = RatingLabels()
 
 
@@ -118,20 +120,25 @@ class CaptionFormat:
     Change a format with `dataclasses.replace`, or with `base` in a table of a recipe.
 
     A tag belongs to the part of its type. Tags that count people (`1girl`, `2boys`, `male_focus`, …) are the part
-    `people`; if the order has no `people`, they are general tags. Parts that are not in the order are left out.
+    `people`; if the order has no `people`, they are general tags, and so are those of `species`. Other parts that are not
+    in the order are left out.
 
     Raises:
         CaptionFormatError: a field has an invalid value; the message names the field.
     """
 
     order: Annotated[tuple[str, ...], Parse(_order)]
-    """The parts from first to last: people, character, copyright, artist, general, meta, quality, date, rating.
-    `keep` stands for the keep separator. `tags`, in place of all tag parts, puts all tags in one list."""
+    """The parts from first to last: people, character, copyright, artist, general, meta, species, lore, and the labels quality,
+    aesthetic, date, year, rating and text. `keep` stands for the keep separator. `tags`, in place of all tag parts, puts all
+    tags in one list."""
     separator: str = ", "
     """The text between two tags."""
     keep_separator: str = " ||| "
     """The text in the place of `keep`. sd-scripts cuts a caption at its `--keep_tokens_separator`, cuts each side at
     commas, and trims. With blanks instead of a comma around `|||`, this leaves clean text."""
+    group_separator: str = ""
+    """The text between two parts after the keep separator, or between all parts if the order has no `keep`; "" for
+    `separator`."""
     layout: Literal["text", "json"] = "text"
     """`text` writes one line of text, `json` a JSON object of the parts."""
     before: str = ""
@@ -142,6 +149,8 @@ class CaptionFormat:
     """The underscores that stay: in names of three characters or fewer (`short`), in kaomoji (`kaomoji`), all (`keep`)."""
     escape: bool = False
     r"""Write `\(` for `(`, as prompts of the sd-webui need it; not for training."""
+    prefix: Prefixes = _NO_PREFIXES
+    """What is written before each tag of a part, such as {artist = "@"}."""
     tag_order: Literal["stored", "alphabetical", "popularity"] = "stored"
     """The order of tags within a part: as the file stores them, by name, or the most popular first."""
     repeats: bool = False
@@ -164,7 +173,9 @@ class CaptionFormat:
     """Labels, each with the last upload year that it stands for; a later post has no label."""
     undated: str = ""
     """The label of a post whose date cannot be read, or lies before 2005."""
-    quality: Annotated[QualityLabels, Parse(_quality)] = (
+    year: str = "year "
+    """The text before the upload year, in the part `year`; a post whose date cannot be read has none."""
+    quality: Labels = (
         ("masterpiece", 90),
         ("best quality", 75),
         ("great quality", 60),
@@ -173,13 +184,30 @@ class CaptionFormat:
         ("low quality", 10),
         ("worst quality", 0),
     )
-    """Labels, each with the percentile of its rating that a post must exceed; the label at 0 is for all other posts."""
-    quality_by: Measure = "fav_count"
-    """The count that quality is judged by: `fav_count` or `score`."""
-    quality_scale: Annotated[Literal["published", "database"] | QualityScale, Parse(_scale)] = "published"
-    """The counts at the percentiles: `published` for the 2023 set, or measured in the `database`."""
+    """Labels, each with the percentile that a post must exceed; the label at 0 is for all other posts. With the scale
+    `values`, each has the number itself."""
+    quality_by: str = "fav_count"
+    """The number that quality is judged by: `fav_count`, `score`, or a joined column. A post that has none has no label."""
+    quality_scale: Scale = "published"
+    """Where the numbers at the percentiles come from: `published` for Danbooru's 2023 set, measured in the `database`, or
+    `values`: `quality` names the numbers themselves."""
+    quality_within: Within = "rating"
+    """The posts that a post is compared with: those of its `rating`, or `all`."""
+    quality_months: Annotated[int | None, Bounds(1)] = None
+    """The width in months of a window of time around a post: it is compared with the posts uploaded in it. Needs the scale
+    `database`."""
+    quality_half_life: Annotated[float | None, Bounds(0.01)] = None
+    """The years in which a post's rank fades to half; the percentiles are those of the faded ranks of all posts. Needs the
+    scale `database`."""
     quality_last_id: Annotated[int | None, Bounds(1)] = None
     """Posts above this id are too young to be judged; they have no quality label."""
+    aesthetic: Grades | None = None
+    """How the part `aesthetic` judges posts, a second word of quality: `labels`, and by, scale, within, months, half_life and
+    last_id, which mean what the fields of quality mean."""
+    text: str = "text"
+    """The joined column whose text is the part `text`; line ends become blanks, and a post may have none."""
+    text_replaces: bool = False
+    """Whether a post that has a text is written without its general tags."""
     max_tags: Annotated[int | None, Bounds(1)] = None
     """The most tags of a caption; labels do not count."""
     max_tokens: Annotated[int | None, Bounds(1)] = None
@@ -203,8 +231,15 @@ class CaptionFormat:
             raise CaptionFormatError(
                 'caption.separator is empty; write the text between two tags, such as ", "'
             )
-        if "quality" in self.order and self.quality_scale != "database":
-            self.thresholds()
+        if "aesthetic" in self.order and self.aesthetic is None:
+            raise CaptionFormatError(
+                'caption.order has "aesthetic", but nothing says how posts are judged; write [caption.aesthetic] '
+                "with `labels` and `by`"
+            )
+        for part, grades in self.grades().items():
+            grades.check(_PREFIXES[part])
+            if grades.scale != "database":
+                grades.thresholds()
         if (self.max_tokens is None) != (self.tokenizer is None):
             raise CaptionFormatError(
                 "caption.max_tokens and caption.tokenizer go together: give both, or neither "
@@ -215,30 +250,65 @@ class CaptionFormat:
                 'caption.max_tokens counts the tokens of text: leave it out, or set layout = "text"'
             )
 
-    def thresholds(self) -> tuple[tuple[int, ...], ...]:
+    def grades(self) -> dict[str, Grades]:
+        """How each part of the order judges posts, for the parts that do: `quality` and `aesthetic`."""
+        quality = Grades(
+            labels=self.quality, by=self.quality_by, scale=self.quality_scale, within=self.quality_within,
+            months=self.quality_months, half_life=self.quality_half_life, last_id=self.quality_last_id,
+        )  # fmt: skip
+        parts = {"quality": quality, "aesthetic": self.aesthetic}
+        return {part: grades for part, grades in parts.items() if grades and part in self.order}
+
+    def thresholds(self) -> tuple[tuple[float, ...], ...]:
         """Return the counts that a post must exceed for each quality label, ascending, (ratings, labels - 1).
 
-        The scale must be `published` or a `QualityScale`; `resolved` replaces `database` by one.
+        The scale must not be `database`; `resolved` replaces it. With months, there is a row for each rating and month.
 
         Raises:
             CaptionFormatError: the scale lacks a percentile of `quality`.
         """
-        scale = PUBLISHED[self.quality_by] if self.quality_scale == "published" else self.quality_scale
-        assert isinstance(scale, QualityScale)
-        return scale.thresholds([p for _, p in reversed(self.quality) if p > 0])
+        return self.grades()["quality"].thresholds()
 
     def resolved(self, database: Store) -> Self:
-        """Return this format with a database's own scale in place of `quality_scale = "database"`, as locks keep it."""
-        if self.quality_scale != "database" or "quality" not in self.order:
-            return self
-        percentiles = [p for _, p in self.quality if p > 0]
-        scale = QualityScale.from_database(database, percentiles, by=self.quality_by)
-        return dataclasses.replace(self, quality_scale=scale)
+        """Return this format for the posts of a database, as locks keep it.
+
+        Measured scales take the place of `database`, and of the published one if that was measured on another site. A
+        rating that the site calls safe has the labels of general.
+
+        Raises:
+            CaptionFormatError: a column that the format names is not joined, or no post of the database has the count that
+                quality is judged by.
+        """
+        if "text" in self.order:
+            check_column(database, "caption.text", self.text, number=False)
+        grades = self.grades()
+        scales = {part: grades[part].measured(database, _PREFIXES[part]) for part in grades}
+        own = {name: getattr(self.rating, label) for name, label in database.about.site.rating_labels.items()}
+        resolved = dataclasses.replace(self, rating=self.rating._replace(**own)) if own else self
+        return resolved.with_scales(scales)
+
+    def with_scales(self, scales: Mapping[str, Scale]) -> Self:
+        """Return this format with other scales for the parts that judge posts."""
+        changed: dict[str, Any] = {}
+        if scales.get("quality", self.quality_scale) is not self.quality_scale:
+            changed["quality_scale"] = scales["quality"]
+        if self.aesthetic and scales.get("aesthetic", self.aesthetic.scale) is not self.aesthetic.scale:
+            changed["aesthetic"] = dataclasses.replace(self.aesthetic, scale=scales["aesthetic"])
+        return dataclasses.replace(self, **changed) if changed else self
 
     def to_dict(self) -> dict[str, Any]:
         """Return the format as a table that TOML can hold; `caption_format` reads it back."""
-        return {
-            field.name: plain(value)
-            for field in dataclasses.fields(self)
-            if (value := getattr(self, field.name)) is not None
-        }
+        table = {}
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if value is None or (field.name in _LATER and value == field.default):
+                continue
+            table[field.name] = plain(value)
+        for lists in (table["only"], table["without"]):
+            for part in ("species", "lore"):  # as tables were before other sites
+                lists.update({part: words} if (words := lists.pop(part)) else {})
+        for name in ("date", "quality"):
+            table[name] = dict(getattr(self, name))
+        if self.aesthetic is not None:
+            table["aesthetic"]["labels"] = dict(self.aesthetic.labels)
+        return table

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from hakubooru.caption.format import KEEP, CaptionFormat, TagLists
-from hakubooru.caption.labels import RatingLabels
+from hakubooru.caption.format import KEEP, CaptionFormat, Prefixes, TagLists
+from hakubooru.caption.labels import Grades, RatingLabels
 from hakubooru.errors import CaptionFormatError
 from hakubooru.nearest import nearest
-from hakubooru.settings import read, read_toml
+from hakubooru.settings import read, read_toml, toml
 
 _SILENT: Final = "(medium) commentary bad translat request mismatch revision audio video"
 _SILENT_META: Final = tuple(f"*{word}*" for word in _SILENT.split())
@@ -26,6 +26,7 @@ _DELTA_QUALITY: Final = (
     ("low quality", 10),
     ("worst quality", 0),
 )
+_WITH_TEXT: Final = ("general", "text", "quality", "date", "meta", "rating")
 _WITH_ARTIST: Final = ("people", "character", "copyright", "artist", "keep")
 _WITHOUT_ARTIST: Final = ("people", "character", "copyright", "keep")
 _EXPLICIT_FIRST: Final = RatingLabels(explicit=("explicit", "nsfw"))
@@ -43,6 +44,9 @@ class Preset(NamedTuple):
     """A sentence for `caption --list`: the model, where its format is published, and what differs."""
     format: CaptionFormat
     """The format."""
+    unpublished: tuple[str, ...] = ()
+    """The fields whose numbers nobody published. Their words are the model's, their numbers only an example: a table that
+    changes the preset must give them."""
 
 
 _PRESETS: Final = {
@@ -121,6 +125,110 @@ _PRESETS: Final = {
             layout="json",
         ),
     ),
+    "illustrious": Preset(
+        "Illustrious 0.1 to 2.0: arxiv.org/abs/2409.19946; percentiles of the score within the rating and a moving window of "
+        "time, whose width the paper does not say: 12 months here. The paper names no part for series. It does not spell out "
+        "the words of the ratings; these are Danbooru's",
+        CaptionFormat(
+            order=("people", "character", "rating", "general", "artist", "quality", "date"),
+            rating=RatingLabels(("general",), ("sensitive",), ("questionable",), ("explicit",)),
+            date=(("oldest", 2017), ("old", 2019), ("modern", 2020), ("recent", 2022), ("newest", 2023)),
+            quality=(
+                *(("masterpiece", 92), ("best quality", 82), ("good quality", 60), ("average quality", 20)),
+                *(("bad quality", 8), ("worst quality", 0)),
+            ),
+            quality_by="score",
+            quality_scale="database",
+            quality_months=12,
+            without=TagLists(artist=("banned_artist",)),
+        ),
+    ),
+    "noobai": Preset(
+        "NoobAI-XL 1.x: huggingface.co/Laxhar/noobai-XL-1.0; its special tags are read as quality, date and rating. Its ranks "
+        "fade with age, at a rate that nobody published: set quality_half_life, in years, or ranks do not fade. `aesthetic` "
+        "in the order adds its words by waifu-scorer, from a joined column of that name",
+        CaptionFormat(
+            order=(
+                *("people", "character", "copyright", "artist", "quality", "date", "rating"),
+                *("species", "general", "meta"),
+            ),
+            without=TagLists(meta=_SILENT_META, artist=("banned_artist",)),
+            quality=(
+                *(("masterpiece", 95), ("best quality", 85), ("good quality", 60), ("normal quality", 30)),
+                ("worst quality", 0),
+            ),
+            quality_scale="database",
+            aesthetic=Grades(
+                labels=(("very awa", 95), ("", 5), ("worst aesthetic", 0)),
+                by="waifu_scorer",
+                scale="database",
+                within="all",
+            ),
+        ),
+    ),
+    "animagine-xl-4": Preset(
+        "Animagine XL 4.0: huggingface.co/cagliostrolab/animagine-xl-4.0. Nobody published the percentiles of its quality "
+        "words and of its score words; they must be given, those shown are an example",
+        CaptionFormat(
+            order=(
+                *("people", "character", "copyright", "rating", "general", "artist", "meta", "year"),
+                *("quality", "aesthetic"),
+            ),
+            without=TagLists(meta=_SILENT_META, artist=("banned_artist",)),
+            rating=RatingLabels(explicit=("explicit",)),
+            quality=(
+                *(("masterpiece", 95), ("best quality", 85), ("", 25)),
+                *(("low quality", 10), ("worst quality", 0)),
+            ),
+            quality_scale="database",
+            aesthetic=Grades(
+                labels=(
+                    *(("high score", 95), ("great score", 85), ("good score", 60)),
+                    *(("average score", 25), ("bad score", 10), ("low score", 0)),
+                ),
+                by="score",
+                scale="database",
+            ),
+        ),
+        unpublished=("quality", "aesthetic"),
+    ),
+    "anima": Preset(
+        "Anima: huggingface.co/circlestone-labs/Anima; two scales of quality, people's and a model's, whose score is the "
+        "joined column `aesthetic`. Nobody published the percentiles of either; they must be given, those shown are an "
+        "example. Its words for the date have no published years, and are left out",
+        CaptionFormat(
+            order=(
+                *("quality", "aesthetic", "meta", "year", "rating"),
+                *("people", "character", "copyright", "artist", "general"),
+            ),
+            prefix=Prefixes(artist="@"),
+            without=TagLists(meta=_SILENT_META, artist=("banned_artist",)),
+            rating=RatingLabels(explicit=("explicit",)),
+            quality=(
+                *(("masterpiece", 95), ("best quality", 85), ("good quality", 60)),
+                *(("normal quality", 30), ("low quality", 10), ("worst quality", 0)),
+            ),
+            quality_by="score",
+            quality_scale="database",
+            aesthetic=Grades(
+                labels=tuple((f"score_{n}", 10.0 * n if n > 1 else 0.0) for n in range(9, 0, -1)),
+                by="aesthetic",
+                scale="database",
+                within="all",
+            ),
+        ),
+        unpublished=("quality", "aesthetic"),
+    ),
+    "kohaku-zeta": Preset(
+        "Kohaku XL Zeta: huggingface.co/KBlueLeaf/Kohaku-XL-Zeta; as Epsilon, with a sentence beside the general tags from "
+        "the joined column `text`. Training chose between them: text_only and tags_only of a run, and drop_tags = 0.2",
+        replace(_EPSILON, order=(*_WITH_ARTIST, *_WITH_TEXT)),
+    ),
+    "kohaku-hdm": Preset(
+        "Kohaku HDM: github.com/KohakuBlueleaf/HDM; `$$` between tags and `%%` between the groups that its trainer shuffles "
+        "and drops, after `|||`; the labels are Epsilon's",
+        replace(_EPSILON, separator=" $$ ", group_separator=" %% "),
+    ),
 }
 PRESETS: Final = {name: preset.format for name, preset in _PRESETS.items()}
 """Caption formats by name."""
@@ -145,6 +253,7 @@ def caption_format(value: str | CaptionFormat | Mapping[str, Any]) -> CaptionFor
             return _from_file(Path(value))
         if value not in PRESETS:
             raise CaptionFormatError(f"there is no caption format {value!r}; {nearest(value, PRESETS)}")
+        _check_numbers(value, PRESETS[value], ())
         return PRESETS[value]
     if not isinstance(value, Mapping):
         raise CaptionFormatError(
@@ -167,12 +276,36 @@ def _from_file(path: Path) -> CaptionFormat:
 
 def _from_table(table: Mapping[str, Any]) -> CaptionFormat:
     fields = {key: value for key, value in table.items() if key != "base"}
-    if "base" in table:
-        base = caption_format(table["base"])
-        for key in ("rating", "only", "without"):
-            if isinstance(fields.get(key), Mapping):
-                fields[key] = {**getattr(base, key)._asdict(), **fields[key]}
-        fields = vars(base) | fields
-    elif "order" not in fields:
-        raise CaptionFormatError("a caption format needs `base`, the name of a preset, or `order`, its parts")
-    return read(CaptionFormat, fields, "caption", CaptionFormatError)
+    if "base" not in table:
+        if "order" not in fields:
+            raise CaptionFormatError(
+                "a caption format needs `base`, the name of a preset, or `order`, its parts"
+            )
+        return read(CaptionFormat, fields, "caption", CaptionFormatError)
+    name = table["base"]
+    base = PRESETS[name] if isinstance(name, str) and name in PRESETS else caption_format(name)
+    for key in ("rating", "only", "without", "prefix"):
+        if isinstance(fields.get(key), Mapping):
+            fields[key] = {**getattr(base, key)._asdict(), **fields[key]}
+    given = set(fields)
+    if isinstance(aesthetic := fields.get("aesthetic"), Mapping):
+        if "labels" not in aesthetic:
+            given.remove("aesthetic")
+        fields["aesthetic"] = (vars(base.aesthetic) if base.aesthetic else {}) | dict(aesthetic)
+    shape = read(CaptionFormat, vars(base) | fields, "caption", CaptionFormatError)
+    _check_numbers(name, shape, given)
+    return shape
+
+
+def _check_numbers(name: object, format: CaptionFormat, given: Collection[str]) -> None:
+    """Check that the numbers of a preset that nobody published are given, where the format needs them."""
+    preset = _PRESETS.get(name) if isinstance(name, str) else None
+    for field in preset.unpublished if preset else ():
+        if field in format.order and field not in given:
+            labels = format.grades()[field].labels
+            key = field if field == "quality" else f"{field}.labels"
+            raise CaptionFormatError(
+                f"nobody published the percentiles of {name}'s words; give them in a TOML file: [caption] with "
+                f'base = "{name}" and {key} = {{{", ".join(f"{toml(label)} = …" for label, _ in labels)}}}, each the '
+                f'percentile that a post must exceed, or write an order without "{field}"'
+            )

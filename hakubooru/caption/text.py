@@ -24,15 +24,25 @@ def join_parts(parts: Parts, format: CaptionFormat) -> str:
     if format.layout == "json":
         return json.dumps(record(parts, format), ensure_ascii=False)
     head: list[str] = [format.before]
-    tail: list[str] = []
-    side = head
+    tail: list[list[str]] = []
     for name in format.order:
         if name == KEEP:
-            side = tail
+            tail.append([])
+        elif tail:
+            tail.append(parts[name])
         else:
-            side += parts[name]
-    side.append(format.after)
-    return join_sides(_joined(head, format), _joined(tail, format), format)
+            head += parts[name]
+    if KEEP in format.order:
+        groups = [*tail, [format.after]]
+        return join_sides(_joined(head, format), _grouped(groups, format), format)
+    if not format.group_separator:
+        return _joined([*head, format.after], format)
+    return _grouped([[format.before], *(parts[name] for name in format.order), [format.after]], format)
+
+
+def _grouped(groups: Iterable[Iterable[str]], format: CaptionFormat) -> str:
+    texts = (_joined(words, format) for words in groups)
+    return (format.group_separator or format.separator).join(text for text in texts if text)
 
 
 def count_parts(parts: Parts, format: CaptionFormat) -> dict[str, int]:
@@ -93,7 +103,12 @@ def trimmed(parts: Parts, format: CaptionFormat, count_tokens: Callable[[str], i
         format: has the limits, and in `trim` the order in which parts lose tags.
         count_tokens: counts the tokens of a text; needed if the format has `max_tokens`.
     """
-    steps = [part for part in format.trim if part in parts for _ in parts[part]]
+    order = format.trim
+    if "species" not in order:  # these tags were general ones before they had a part
+        order = tuple(
+            name for part in order for name in ((part, "species") if part == "general" else (part,))
+        )
+    steps = [part for part in order if part in parts for _ in parts[part]]
     tags = sum(len(words) for part, words in parts.items() if part not in LABEL_PARTS)
     least = 0 if format.max_tags is None else min(max(0, tags - format.max_tags), len(steps))
     if count_tokens is None or format.max_tokens is None:

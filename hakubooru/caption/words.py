@@ -8,20 +8,22 @@ import numpy as np
 
 from hakubooru.arrow import as_flags, as_numbers, integers, matches, scalar, strings
 from hakubooru.caption.format import ALL_TAGS, KEEP, TAG_PARTS
-from hakubooru.caption.labels import date_label, upload_year
+from hakubooru.caption.labels import YEARS, Judge, day_label, year_label
+from hakubooru.caption.scale import month_of
 from hakubooru.errors import DatabaseFileError, InputError
 from hakubooru.store.schema import RATINGS, TAG_TYPES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     import pyarrow as pa
 
     from hakubooru.caption.format import CaptionFormat, Underscores
+    from hakubooru.caption.labels import Grades
 
 Numbers: TypeAlias = "np.ndarray[Any, Any]"
 
-SLOT_BITS: Final = 4
+SLOT_BITS: Final = 5
 SLOTS: Final = 1 << SLOT_BITS
 """How many slots there are, more than any format has parts."""
 FIRST, LEFT_OUT = 0, SLOTS - 1
@@ -64,6 +66,8 @@ class Vocabulary:
 
     words: pa.StringArray
     """The words, (W,), each with a separator before it: words side by side are a caption after its first separator."""
+    first_words: pa.StringArray | None
+    """The words, (W,), each with the group separator before it; None if the format has none."""
     pieces: Numbers
     """How many pieces each word becomes when a caption is split at the separator, (W,) int16; nearly always 1."""
     rank: Numbers | None
@@ -86,13 +90,22 @@ class Vocabulary:
         self.slots = Slots(format)
         self.labels = Labels(format, self.slots)
         ids, names, kinds, counts = _joined(tags)
+        parts = _parts_of(names, kinds)
         labels = strings(self.labels.words)
         spelt_tags = spelt(names, format.underscores, escape=format.escape)
+        if any(format.prefix):
+            prefixes = strings([getattr(format.prefix, part) for part in TAG_PARTS] + [""])
+            spelt_tags = pc.binary_join_element_wise(
+                prefixes.take(integers(parts, pa.int64())), spelt_tags, scalar("")
+            )
         words = pa.concat_arrays([labels, spelt_tags])
         self.words = pc.binary_join_element_wise(scalar(format.separator), words, scalar(""))
+        self.first_words = None
+        if format.group_separator:
+            self.first_words = pc.binary_join_element_wise(scalar(format.group_separator), words, scalar(""))
         pieces = pc.count_substring(self.words, format.separator)
         self.pieces = as_numbers(pieces, np.int32).astype(np.int16)
-        slots = _slots_of(names, kinds, counts, format, self.slots)
+        slots = _slots_of(names, parts, counts, format, self.slots)
         self._of_tag = _lookup(ids, slots, len(labels))
         self.rank = _ranks(format, names, counts, len(labels))
 
@@ -128,8 +141,26 @@ def _lookup(ids: Numbers, slots: Numbers, first: int) -> Numbers:
     return table
 
 
+def _parts_of(names: pa.StringArray, kinds: Numbers) -> Numbers:
+    """Return the part of each tag as its place in `TAG_PARTS`, (N,) int64; -1 for a tag that no part writes."""
+    import pyarrow.compute as pc  # noqa: PLC0415 - loaded with the first caption, not with the package
+
+    general = TAG_PARTS.index("general")
+    # A tag of a type that is not known counts as general.
+    table = np.array([_part_of(kind) for kind in TAG_TYPES] + [general], np.int64)
+    parts = table[np.where((kinds < 0) | (kinds >= len(TAG_TYPES)), len(TAG_TYPES), kinds)]
+    people = as_flags(pc.is_in(names, strings(PEOPLE)))
+    parts[people & (parts == general)] = TAG_PARTS.index("people")
+    return parts
+
+
+def _part_of(kind: str) -> int:
+    part = "general" if kind == "unknown" else kind
+    return TAG_PARTS.index(part) if part in TAG_PARTS else -1  # e621's contributors, and its invalid tags
+
+
 def _slots_of(
-    names: pa.StringArray, kinds: Numbers, counts: Numbers, format: CaptionFormat, slots: Slots
+    names: pa.StringArray, parts: Numbers, counts: Numbers, format: CaptionFormat, slots: Slots
 ) -> Numbers:
     """Return the slot of each tag, (N,) int32."""
     import pyarrow.compute as pc  # noqa: PLC0415 - loaded with the first caption, not with the package
@@ -139,17 +170,12 @@ def _slots_of(
     if KEEP in format.order and (mark := format.keep_separator.strip()):
         # A tag that holds the keep separator would be cut in two.
         out |= as_flags(pc.match_substring(names, mark))
-    people = as_flags(pc.is_in(names, strings(PEOPLE)))
-    of_tag = np.empty(len(names), np.int32)
-    for part in TAG_PARTS:
-        # A tag of an unknown type counts as general.
-        kind = TAG_TYPES.index("general" if part == "people" else part)
-        is_in_part = kinds == kind if kind else (kinds <= 0) | (kinds >= len(TAG_TYPES))
-        if not kind:
-            is_in_part &= people == (part == "people")
-        places = np.flatnonzero(is_in_part)
-        of_tag[places] = slots.of_tag(part)
+    of_tag = np.array([*map(slots.of_tag, TAG_PARTS), LEFT_OUT], np.int32)[parts]
+    for number, part in enumerate(TAG_PARTS):
         only, without = ((*getattr(lists, part), *lists.any) for lists in (format.only, format.without))
+        if not only and not without:
+            continue
+        places = np.flatnonzero(parts == number)
         if only:
             out[places] |= ~matches(names, places, only)
         if without:
@@ -184,10 +210,12 @@ class Slots:
         """The slot of the free text `after`."""
         self.kept = format.order.index(KEEP) + 1 if KEEP in format.order else self.last + 1
         """The first slot after the keep separator; without one, a slot above all others."""
+        self.grouped = self.kept if KEEP in format.order else FIRST
+        """The first slot of the parts that the group separator keeps apart."""
 
     def of_tag(self, part: str) -> int:
         """Return the slot of a tag part's tags; `LEFT_OUT` if the format does not write the part."""
-        for place in (part, ALL_TAGS, "general" if part == "people" else ""):
+        for place in (part, ALL_TAGS, "general" if part in ("people", "species") else ""):
             if place in self.of:
                 return self.of[place]
         return LEFT_OUT
@@ -200,7 +228,8 @@ class Labels:
     """
 
     def __init__(self, format: CaptionFormat, slots: Slots) -> None:
-        self.words = list(dict.fromkeys(_words(format)))
+        grades = format.grades()
+        self.words = list(dict.fromkeys(_words(format, grades)))
         self._format = format
         self._slots = slots
         place = {word: i for i, word in enumerate(self.words)}
@@ -210,40 +239,52 @@ class Labels:
         self._ratings = np.zeros((longest, len(RATINGS) + 1), np.int32)
         for number, labels in enumerate(format.rating):
             self._ratings[: len(labels), number] = [place[label] for label in labels]
-        self._days = _Days(lambda day: place[date_label(upload_year(day), format.date, format.undated)])
-        if "quality" in slots.of:
-            self._thresholds = [np.array(row, np.int64) for row in format.thresholds()]
-            lowest = [] if any(percentile == 0 for _, percentile in format.quality) else [0]
-            self._steps = np.array(
-                [*lowest, *(place[label] for label, _ in reversed(format.quality))], np.int32
-            )
+        days: dict[str, Callable[[str], int]] = {
+            "date": lambda day: place[day_label(day, format.date, format.undated)],
+            "year": lambda day: place[year_label(day, format.year)],
+        }
+        self._days = {part: _Days(find) for part, find in days.items() if part in slots.of}
+        self._months = _Days(month_of)
+        self._judges = {part: Judge(one) for part, one in grades.items()}
+        self._steps = {
+            # A post that is not judged has the place -1, which is the empty word.
+            part: np.array([*(place[word] for word in judge.words), 0], np.int32)
+            for part, judge in self._judges.items()
+        }
 
     def of_posts(
-        self, ids: Sequence[int], ratings: Sequence[int], counts: Sequence[int], days: Sequence[str]
+        self,
+        ids: Sequence[int],
+        ratings: Sequence[int],
+        days: Sequence[str],
+        numbers: Mapping[str, Sequence[float | None]],
     ) -> Iterator[tuple[int, Numbers]]:
-        """Yield slots, and for each the places of the words that the posts have there, (P,) int32."""
-        numbers = np.array(ratings)
-        numbers[(numbers < 0) | (numbers >= len(RATINGS))] = len(RATINGS)
+        """Yield slots, and for each the places of the words that the posts have there, (P,) int32.
+
+        Args:
+            ids: the posts.
+            ratings: their ratings.
+            days: the days of their upload, as text.
+            numbers: for each part that judges posts, the number of each post; None if it has none.
+        """
+        rated = np.array(ratings)
+        rated[(rated < 0) | (rated >= len(RATINGS))] = len(RATINGS)
         for slot, place in self._free.items():
             if place:
                 yield slot, np.full(len(ids), place, np.int32)
         if "rating" in self._slots.of:
             for row in self._ratings:
-                yield self._slots.of["rating"], row[numbers]
-        if "date" in self._slots.of:
-            yield self._slots.of["date"], np.array([self._days[day] for day in days], np.int32)
-        if "quality" in self._slots.of:
-            yield self._slots.of["quality"], self._quality(np.array(ids), numbers, np.array(counts))
-
-    def _quality(self, ids: Numbers, ratings: Numbers, counts: Numbers) -> Numbers:
-        places = np.zeros(len(ids), np.int32)
-        for rating, thresholds in enumerate(self._thresholds):
-            # A label stands for counts above its threshold, so a count equal to it gets the label below.
-            of_rating = ratings == rating
-            places[of_rating] = self._steps[np.searchsorted(thresholds, counts[of_rating], side="left")]
-        if self._format.quality_last_id is not None:
-            places[ids > self._format.quality_last_id] = 0
-        return places
+                yield self._slots.of["rating"], row[rated]
+        for part, places in self._days.items():
+            yield self._slots.of[part], np.array([places[day] for day in days], np.int32)
+        months = None
+        if any(judge.months for judge in self._judges.values()):
+            months = np.array([self._months[day] for day in days])
+        for part, judge in self._judges.items():
+            values = np.array(numbers[part])
+            if values.dtype == object:  # a post without a number
+                values = values.astype(np.float64)
+            yield self._slots.of[part], self._steps[part][judge(np.array(ids), rated, values, months)]
 
 
 class _Days(dict[str, int]):
@@ -258,11 +299,15 @@ class _Days(dict[str, int]):
         return self[day]
 
 
-def _words(format: CaptionFormat) -> Iterator[str]:
+def _words(format: CaptionFormat, grades: Mapping[str, Grades]) -> Iterator[str]:
     yield ""
     for words in format.rating:
         yield from words
-    yield from (label for label, _ in (*format.quality, *format.date))
+    for one in grades.values():
+        yield from (label for label, _ in one.labels)
+    yield from (label for label, _ in format.date)
+    if "year" in format.order:
+        yield from (f"{format.year}{year}" for year in YEARS)
     yield from (format.undated, format.before, format.after)
 
 

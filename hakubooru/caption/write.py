@@ -6,6 +6,7 @@ import contextlib
 import signal
 from collections import deque
 from concurrent.futures.process import BrokenProcessPool
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -66,6 +67,15 @@ class Captions:
 
     def __iter__(self) -> Iterator[tuple[int, str]]:
         return self.captioner.captions(self.ids)
+
+    def __repr__(self) -> str:
+        return f"<Captions of {self._selection!r}>"
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{number}</td><td>{escape(text)}</td></tr>" for number, text in self.head().items()
+        )
+        return f"<table><tr><th>id</th><th>caption</th></tr>{rows}</table><p>{len(self):,} captions</p>"
 
     def head(self, n: int = 5) -> pd.Series[str]:
         """Return the first captions, as a pandas Series by post id."""

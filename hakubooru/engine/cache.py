@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from hakubooru.engine.columns import Columns
 from hakubooru.engine.sidecar import open_sidecar
@@ -53,6 +53,8 @@ class CachedStore(Store):
     """An open metadata file with a cache of its columns and recent selections."""
 
     _cache: Cache | None = None
+    images: Any = ()
+    """Folders, tars or URLs that hold the posts' images, one or several; notebooks then show thumbnails."""
 
     @property
     def cache(self) -> Cache:

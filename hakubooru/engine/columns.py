@@ -53,33 +53,33 @@ _EXTENSION_SQL = (
     + f" ELSE {OTHER} END"
 )
 _TRAITS: Final = {
-    "is_deleted": _Bits("is_deleted <> 0", 0),
-    "is_banned": _Bits("is_banned <> 0", 1),
+    "is_deleted": _Bits("ifnull(is_deleted, 0) <> 0", 0),
+    "is_banned": _Bits("ifnull(is_banned, 0) <> 0", 1),
     "lacks_md5": _Bits("md5 IS NULL", 2),
     "lacks_file_url": _Bits("file_url IS NULL", 3),
-    "has_children": _Bits("has_children <> 0", 4),
-    "has_active_children": _Bits("has_active_children <> 0", 5),
-    "has_visible_children": _Bits("has_visible_children <> 0", 6),
-    "has_large": _Bits("has_large <> 0", 7),
-    "rating": _Bits("rating & 7", 8, 3),
+    "has_children": _Bits("ifnull(has_children, 0) <> 0", 4),
+    "has_active_children": _Bits("ifnull(has_active_children, 0) <> 0", 5),
+    "has_visible_children": _Bits("ifnull(has_visible_children, 0) <> 0", 6),
+    "has_large": _Bits("ifnull(has_large, 0) <> 0", 7),
+    "rating": _Bits("ifnull(rating, 0) & 7", 8, 3),
     "extension": _Bits(_EXTENSION_SQL, 11, 4),
 }
 _TRAIT_BITS: Final = 15
 
 _COMMON: Final = {
-    "score": "score",
-    "fav_count": "fav_count",
-    "image_width": "image_width",
-    "image_height": "image_height",
-    "file_size": "file_size",
+    "score": "ifnull(score, 0)",
+    "fav_count": "ifnull(fav_count, 0)",
+    "image_width": "ifnull(image_width, 0)",
+    "image_height": "ifnull(image_height, 0)",
+    "file_size": "ifnull(file_size, 0)",
 }
 _RARE: Final = {
-    "up_score": "up_score",
-    "down_score": "down_score",
+    "up_score": "ifnull(up_score, 0)",
+    "down_score": "ifnull(down_score, 0)",
     "parent_id": f"ifnull(parent_id, {MISSING})",
     "pixiv_id": f"ifnull(pixiv_id, {MISSING})",
-    "uploader_id": "uploader_id",
-    "bit_flags": "bit_flags",
+    "uploader_id": "ifnull(uploader_id, 0)",
+    "bit_flags": "ifnull(bit_flags, 0)",
     "created_at": "ifnull(strftime('%s', created_at), 0)",
 }
 
@@ -99,6 +99,11 @@ class Columns:
         self._sidecar = sidecar
         self._arrays: dict[str, Values] = {}
         self._reading = threading.RLock()
+
+    @property
+    def unknown(self) -> frozenset[str]:
+        """The columns that some posts have no value of. Their arrays have 0 there, so SQLite must answer for them."""
+        return self._database.about.lacking.union(self._database.about.unknown)
 
     def are_read(self) -> bool:
         """Whether ids and traits are available without a scan."""
@@ -232,6 +237,10 @@ class _Some(Columns):
     def __init__(self, columns: Columns, places: Values) -> None:
         self._columns = columns
         self._places = places
+
+    @property
+    def unknown(self) -> frozenset[str]:
+        return self._columns.unknown
 
     def __getitem__(self, name: str) -> Values:
         return self._columns[name][self._places]

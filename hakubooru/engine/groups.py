@@ -106,12 +106,12 @@ def _per_tag(database: CachedStore, ids: Ids, ranks: Ids, type: int, at_most: in
     flags = _tags_of_type(database, type)
     columns = database.cache.columns
     if strict:
-        pieces = [posts << _RANK_BITS | groups for groups, posts in _pairs(database, ids, ranks, flags)]
+        pieces = [posts << _RANK_BITS | groups for groups, posts in tag_pairs(database, ids, ranks, flags)]
         return with_room(np.concatenate([np.empty(0, np.int64), *pieces]), at_most)
     if columns.know_tags():
         return _by_postings(columns, ids, ranks, np.flatnonzero(flags), at_most)
     smallest = Smallest(at_most, len(flags))
-    for groups, posts in _pairs(database, ids, ranks, flags):
+    for groups, posts in tag_pairs(database, ids, ranks, flags):
         smallest.add(groups, posts)
     return smallest.ranks()
 
@@ -147,7 +147,7 @@ def with_room(pairs: Ids, at_most: int, *, posts_a_round: int = _POSTS_A_ROUND) 
     return np.concatenate(taken)
 
 
-def _pairs(database: CachedStore, ids: Ids, ranks: Ids, flags: Flags) -> Iterator[tuple[Ids, Ids]]:
+def tag_pairs(database: CachedStore, ids: Ids, ranks: Ids, flags: Flags) -> Iterator[tuple[Ids, Ids]]:
     """Iterate over the tags of posts in pieces: tag ids and the ranks of the posts, (R,) int64 each.
 
     Args:

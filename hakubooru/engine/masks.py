@@ -101,8 +101,11 @@ def truth(node: Any, columns: Columns) -> Truth:
 class _Unread(Columns):
     """Empty columns, to find out whether columns can answer an expression without reading any."""
 
-    def __init__(self, *, tags: bool) -> None:
-        self._tags = tags
+    unknown: frozenset[str] = frozenset()
+
+    def __init__(self, columns: Columns) -> None:
+        self._tags = columns.know_tags()
+        self.unknown = columns.unknown
 
     def __getitem__(self, name: str) -> Values:
         return np.empty(0, np.int64)
@@ -114,7 +117,7 @@ class _Unread(Columns):
 def is_answered(node: Any, columns: Columns) -> bool:
     """Whether columns can answer a predicate or a peewee expression; no column is read."""
     try:
-        truth(node, _Unread(tags=columns.know_tags()))
+        truth(node, _Unread(columns))
     except LeftToSQLiteError:
         return False
     return True
@@ -155,7 +158,11 @@ def _expression(node: Expression, columns: Columns) -> Truth:
 
 def _extension(node: Expression, columns: Columns) -> Truth:
     names = _list(node.lhs, node.rhs) if node.op in {"IN", "NOT IN"} else [_constant(node.lhs, node.rhs)]
-    if node.op not in {"=", "!=", "IN", "NOT IN"} or not set(names) <= set(EXTENSIONS):
+    if (
+        "file_ext" in columns.unknown
+        or node.op not in {"=", "!=", "IN", "NOT IN"}
+        or not set(names) <= set(EXTENSIONS)
+    ):
         raise LeftToSQLiteError(f"file_ext {node.op} {names}")
     inside = np.isin(columns["extension"], [EXTENSIONS.index(name) for name in names])
     return _known(inside if node.op in {"=", "IN"} else ~inside, None)
@@ -173,7 +180,7 @@ def _missing(node: Any, columns: Columns) -> Mask:
 
 def _values(node: Any, columns: Columns) -> tuple[Values, Mask | None]:
     """Evaluate an expression to numbers, (N,), and a mask of those that are NULL; None if no number is NULL."""
-    if isinstance(node, Field) and node.model is Post and node.name in _COLUMNS:
+    if isinstance(node, Field) and node.model is Post and node.name in _COLUMNS - columns.unknown:
         values = columns[node.name]
         return values, (values == MISSING) if node.name in _NULLABLE else None
     if isinstance(node, Expression) and node.op in _ARITHMETIC:

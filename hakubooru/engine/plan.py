@@ -26,6 +26,7 @@ from hakubooru.engine.filters import (
     sort_in_sqlite,
 )
 from hakubooru.engine.groups import sample_per
+from hakubooru.engine.unknown import check_known, unknown_notes
 from hakubooru.select.predicates import tags_asked
 from hakubooru.select.sampling import sample, sample_weighted, shuffle
 from hakubooru.select.steps import (
@@ -114,9 +115,11 @@ def evaluate(store: CachedStore, step: Step) -> Ids:
 
     Raises:
         UnknownTagError: the database does not have one of the tags.
+        InputError: a step needs a value that no post of the file has.
         SampleError: a sample asks for more posts than there are to draw from.
     """
     check_tags(store, step)
+    check_known(store, step)
     ids = plan(store, step).ids()
     store.cache.put(step, ids)
     return ids
@@ -129,9 +132,11 @@ def count_steps(store: CachedStore, step: Step) -> list[FunnelRow]:
 
     Raises:
         UnknownTagError: the database does not have one of the tags.
+        InputError: a step needs a value that no post of the file has.
         SampleError: a sample asks for more posts than there are to draw from.
     """
     check_tags(store, step)
+    check_known(store, step)
     ids, rows = _count(store, plan(store, step, apart=True))
     store.cache.put(step, ids)
     return rows
@@ -149,7 +154,7 @@ def explain(store: CachedStore, step: Step) -> str:
     lines = [f"{store.path.name}: {state}"]
     for depth, words, how in plan(store, step).lines():
         lines.append(f"{'  ' * depth + words:<{_WIDTH}}  {how}".rstrip())
-    return "\n".join(lines)
+    return "\n".join([*lines, *unknown_notes(store, step)])
 
 
 def plan(store: CachedStore, step: Step, *, apart: bool = False) -> Part:

@@ -18,12 +18,14 @@ from hakubooru.export.engine import engine as local_engine
 from hakubooru.export.output import OutputFormat, output_format
 from hakubooru.export.pairs import STATE
 from hakubooru.export.plan import Job
+from hakubooru.export.resumption import prepare_folder
 from hakubooru.export.run import run_export
 from hakubooru.image.convert import ImageFormat, image_format
 from hakubooru.image.folders import find_own
 from hakubooru.image.layouts import is_remote
 from hakubooru.image.sources import find_archives
 from hakubooru.nearest import nearest
+from hakubooru.store.store import lay_out, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -70,8 +72,9 @@ def export(
         out: a folder: new, empty, or an export that was begun with the same options.
         images: folders that hold the tars or folders of the published image sets, at any depth. Captions alone need
             none.
-        own: folders of your own images, at any depth, each image with its caption beside it in a `.txt` of the same
-            name. They go to `OUT/own/NAME-….png`. The manifest has them without a post id.
+        own: folders of your own images, at any depth, each image with its caption in a `.txt` or `.caption` of the
+            same name beside it, or in a row of `metadata.jsonl` or a CSV of its folder. They go to
+            `OUT/own/NAME-â¦.png`. The manifest has them without a post id.
         index: folders and URLs with the published indexes of tars whose indexes are not beside them.
         caption: the name of a preset, a format, or a table (TOML's `[caption]`).
         image: which images are exported, and how they are converted: a format, or a table (a recipe's `[image]`).
@@ -117,6 +120,60 @@ def export(
     if not report.exported or (strict and report.left_out):
         raise IncompleteError(str(report))
     return report
+
+
+def export_own(
+    out: str | os.PathLike[str],
+    own: Places,
+    *,
+    image: ImageFormat | Mapping[str, Any] | None = None,
+    output: OutputFormat | Mapping[str, Any] | None = None,
+    sink: str | None = None,
+    prune: bool = False,
+    workers: int | None = None,
+    strict: bool = False,
+) -> ExportReport:
+    """Write your own images with their captions as pairs of files, without a metadata database.
+
+    Args:
+        out: a folder, as for `export`.
+        own: folders of your own images, as for `export`.
+        image: as for `export`.
+        output: as for `export`.
+        sink: as for `export`.
+        prune: as for `export`.
+        workers: as for `export`.
+        strict: treat every image that cannot be exported as a failure.
+
+    Raises:
+        InputError: an argument is wrong (`SourceError`: the places of images; `DestinationError`: `out`).
+        IncompleteError: nothing was exported; or, with `strict`, not everything. The message is the report.
+    """
+    find_own(_listed(own), skip=out)  # before anything is written
+    prepare_folder(Path(out))
+    empty = Path(out, STATE, "empty.db")
+    empty.touch()
+    lay_out(empty)
+    with open_store(empty) as store:
+        return export(
+            _NoPosts(store),
+            out,
+            own=own,
+            image=image,
+            output=output,
+            sink=sink,
+            prune=prune,
+            workers=workers,
+            strict=strict,
+        )
+
+
+@dataclass(frozen=True)
+class _NoPosts:
+    database: Store
+
+    def to_ids(self) -> Ids:
+        return np.empty(0, np.int64)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,6 @@ import numpy as np
 
 from hakubooru.export.engine import StoppedError
 from hakubooru.export.pairs import Broken, Outcome, Pair, own_place, place
-from hakubooru.files import read_text
 from hakubooru.image.containers import READERS
 from hakubooru.image.convert import COPY, ImageFormat, UnfitImageError
 from hakubooru.image.folders import OwnFolder, images_in
@@ -28,6 +27,7 @@ from hakubooru.image.index import (
 )
 from hakubooru.image.kinds import BrokenImageError
 from hakubooru.image.layouts import StrangeNameError, is_remote, md5_of
+from hakubooru.image.own_captions import OwnCaptions
 from hakubooru.image.published import StaleIndexError
 from hakubooru.image.sources import Archive
 from hakubooru.image.tar import DamagedTarError, Member, is_compressed, read_tar
@@ -74,6 +74,8 @@ class ExportArchive:
     """Which images are exported, and how they are converted."""
     as_stored: bool = False
     """Record the sizes of pictures as stored, not upright: for an export that an earlier version began."""
+    prefix: str = ""
+    """What the names of posts' files begin with."""
 
     @property
     def decodes(self) -> bool:
@@ -103,7 +105,7 @@ class ExportArchive:
             own = OwnImages(task, archive, self.shape)
             return self._export(own, own, stopped)
         if archive.kind != "tar":
-            return self._export(Images(task, self.shape), self.captions, stopped)
+            return self._export(Images(task, self.shape, prefix=self.prefix), self.captions, stopped)
         try:
             index = load_index(
                 archive.path, archive.stamp if is_remote(archive.path) else None, archive.index
@@ -111,11 +113,11 @@ class ExportArchive:
         except OSError as error:
             raise _LostError(str(error)) from error
         try:
-            return self._export(Images(task, self.shape, index), self.captions, stopped)
+            return self._export(Images(task, self.shape, index, prefix=self.prefix), self.captions, stopped)
         except StaleIndexError as error:
             if is_remote(archive.path):
                 raise _LostError(f"its index is of another archive: {error}") from error
-            return self._export(Images(task, self.shape), self.captions, stopped)
+            return self._export(Images(task, self.shape, prefix=self.prefix), self.captions, stopped)
 
     def _export(self, images: Images, captions: Captions, stopped: Callable[[], bool]) -> Outcome:
         most = _KEPT_BYTES if self.sink.keeps_images else None
@@ -174,14 +176,18 @@ class _Captioned:
 class Images:
     """Iterates the wanted images of an archive once: post, header and bytes; `outcome` counts what is not yielded."""
 
-    def __init__(self, task: Task, shape: ImageFormat = COPY, index: TarIndex | None = None) -> None:
+    def __init__(
+        self, task: Task, shape: ImageFormat = COPY, index: TarIndex | None = None, *, prefix: str = ""
+    ) -> None:
         """Keep the task; nothing is read yet.
 
         Args:
             task: the archive and the posts.
             shape: which images are exported, and how they are converted.
             index: the archive's index; without one, the archive is read from its start to its end.
+            prefix: what the names of posts' files begin with.
         """
+        self.prefix = prefix
         self.task = task
         self.shape = shape
         self.index = index
@@ -206,7 +212,7 @@ class Images:
 
     def place(self, number: int, extension: str) -> str:
         """Return the path of an image in an export."""
-        return place(number, extension)
+        return place(number, extension, self.prefix)
 
     def _members(self) -> Iterator[tuple[int, str, bytes]]:
         archive = self.task.archive
@@ -315,24 +321,23 @@ class OwnImages(Images):
 
     def _members(self) -> Iterator[tuple[int, str, bytes]]:
         wanted = set(self.task.wanted.tolist())
+        captions = OwnCaptions(self.folder.path)
         for name in images_in(self.folder.path):
             number = self.folder.number(name)
             if number not in wanted:
                 continue
             path = Path(self.folder.path, name)
-            caption = path.with_suffix(".txt")
-            if not caption.is_file():  # a folder can have that name, or a pipe, which would never end
-                self._refuse(number, name, "no caption of the same name in .txt beside it")
-                continue
             try:
-                self._captions[number] = _one_line(read_text(caption))
-            except UnicodeDecodeError:
-                self._refuse(number, name, "its caption is not UTF-8")
+                caption = captions.of(name)
+            except ValueError as error:
+                self._refuse(number, name, str(error))
+                continue
+            if caption is None:
+                self._refuse(number, name, "no caption of the same name in .txt beside it, nor in a list")
+            elif path.stat().st_size > LARGEST_BYTES:
+                self._refuse(number, name, _TOO_LARGE)
             else:
-                if path.stat().st_size > LARGEST_BYTES:
-                    self._refuse(number, name, _TOO_LARGE)
-                    continue
-                self._names[number] = name
+                self._captions[number], self._names[number] = _one_line(caption), name
                 yield number, name, path.read_bytes()
 
     def _refuse(self, number: int, name: str, reason: str) -> None:

@@ -6,12 +6,13 @@ import os
 import re
 from array import array
 from enum import Enum, auto
+from itertools import product
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 
 from hakubooru.export.checks import shard_of
-from hakubooru.export.pairs import STATE, own_number, place
+from hakubooru.export.pairs import PREFIXES, STATE, own_number, place
 from hakubooru.export.shards import SHARD, SHARDS
 from hakubooru.image.kinds import EXTENSIONS
 
@@ -23,9 +24,12 @@ if TYPE_CHECKING:
     from hakubooru.export.pairs import Pair
     from hakubooru.export.sink import Sink
 
-_KINDS: Final = (*EXTENSIONS, "txt")
-_OURS: Final = re.compile(rf"x\d{{3}}/([1-9]\d{{0,17}}|0)\.({'|'.join(_KINDS)})", re.ASCII)
-_OWN: Final = re.compile(rf"own/[\w-]*-[0-9a-f]{{15}}\.(?:{'|'.join(_KINDS)})", re.ASCII)
+_SUFFIXES: Final = (*EXTENSIONS, "txt")
+_KINDS: Final = tuple(product(PREFIXES, _SUFFIXES))
+_OURS: Final = re.compile(
+    rf"x\d{{3}}/({'|'.join(PREFIXES)})([1-9]\d{{0,17}}|0)\.({'|'.join(_SUFFIXES)})", re.ASCII
+)
+_OWN: Final = re.compile(rf"own/[\w-]*-[0-9a-f]{{15}}\.(?:{'|'.join(_SUFFIXES)})", re.ASCII)
 _NO_NUMBER: Final = 2**63 - 1
 _TRAINED_ON: Final = re.compile(
     r".*\.(?:jpe?g|jpe|jfif|png|webp|gif|avif|bmp|tiff?|heic|jxl|txt|caption|tar)|metadata\.(?:jsonl|csv|parquet)",
@@ -78,10 +82,11 @@ class PairFiles:
         if number is None:
             return None
         at = int(np.searchsorted(self.ids, number))
-        kind = _KINDS[self.kinds[at]] if at < len(self.ids) and self.ids[at] == number else ""
-        suffix = name.rpartition(".")[2]
-        is_ours = kind == suffix or (self.has_captions and kind and suffix == "txt")
-        return Place.PAIR if is_ours else Place.ORPHAN
+        if at == len(self.ids) or self.ids[at] != number:
+            return Place.ORPHAN
+        prefix, suffix = _KINDS[self.kinds[at]]
+        suffixes = (suffix, "txt") if self.has_captions else (suffix,)
+        return Place.PAIR if _KINDS[kind_of(name)] in product([prefix], suffixes) else Place.ORPHAN
 
 
 class Shards:
@@ -165,11 +170,12 @@ def _number_of(name: str) -> int | None:
     matched = _OURS.fullmatch(name)
     if matched is None:
         return None
-    number = int(matched[1])
+    prefix, number, suffix = matched[1], int(matched[2]), matched[3]
     # A post in the wrong folder is an orphan: it gets a number that no pair has.
-    return number if place(number, matched[2]) == name else _NO_NUMBER
+    return number if place(number, suffix, prefix) == name else _NO_NUMBER
 
 
 def kind_of(path: str) -> int:
-    """Return the kind of a pair's file, a small number, by the extension of its path."""
-    return _KINDS.index(path.rpartition(".")[2])
+    """Return the kind of a pair's file, a small number, by its path: the site that its name says, and its extension."""
+    matched = _OURS.fullmatch(path)
+    return _KINDS.index((matched[1] if matched else "", path.rpartition(".")[2]))

@@ -17,7 +17,7 @@ from hakubooru.export.pairs import Pair
 from hakubooru.export.sinks import SINKS
 from hakubooru.files import replacing
 from hakubooru.image.decode import STORED_SIZES
-from hakubooru.store.schema import RATINGS
+from hakubooru.store.sites import DANBOORU
 from hakubooru.store.sql import id_text
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ REJECTS: Final = "rejects.jsonl"
 _ROWS_A_GROUP: Final = 4_000
 _AMONG: Final = "IN (SELECT value FROM json_each(?))"
 _SINK: Final = b"hakubooru.sink"
+_SITE: Final = b"hakubooru.site"
 _DECODING: Final = b"hakubooru.decoding"
 
 _NO_IMAGE: Final = {
@@ -74,7 +75,8 @@ def write_manifest(
     - `caption`: the text.
     - `parts`: a JSON object that says how many of the caption's tags each part has, in the caption's order.
 
-    The file's metadata has the sink's name as `hakubooru.sink`, and the version of decoding as `hakubooru.decoding`.
+    The file's metadata has the sink's name as `hakubooru.sink`, the version of decoding as `hakubooru.decoding`, and the
+    site of the ids as `hakubooru.site` if it is not Danbooru.
 
     Args:
         path: the file to write.
@@ -104,7 +106,7 @@ def write_manifest(
             pa.field("caption", pa.string()),
             pa.field("parts", pa.string()),
         ],
-        metadata={_SINK: sink, _DECODING: str(decoding)},
+        metadata={_SINK: sink, _DECODING: str(decoding), **_site(database)},
     )
     tally = Tally()
     with (
@@ -130,6 +132,12 @@ def write_manifest(
             ]
             writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
     return tally
+
+
+def _site(database: Store) -> dict[bytes, str]:
+    """The site of the ids as metadata; nothing for Danbooru, whose manifests have never had it."""
+    site = database.about.site
+    return {} if site == DANBOORU else {_SITE: site.name}
 
 
 def write_rejects(path: Path, journal: Journal) -> None:
@@ -161,7 +169,8 @@ def _columns(ids: Ids, database: Store, journal: Journal) -> dict[str, Sequence[
         raise InputError(
             f"{database.path} has no post {missing}, but it is selected; use the database that the export was begun with"
         )
-    return columns | {"rating": [RATINGS[rating] for (rating,) in ratings]}
+    by_number = database.about.site.ratings
+    return columns | {"rating": [None if rating is None else by_number[rating] for (rating,) in ratings]}
 
 
 def _left_out(ids: Ids, database: Store, journal: Journal) -> Iterator[tuple[Any, ...]]:

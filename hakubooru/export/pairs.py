@@ -8,15 +8,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hakubooru.image.hashes import NONE, Hashes
+from hakubooru.store.sites import DANBOORU, SITES
 
 if TYPE_CHECKING:
     from hakubooru.arrays import Ids
     from hakubooru.image.folders import OwnFolder
     from hakubooru.image.layouts import Claim
     from hakubooru.image.sources import Archive
+    from hakubooru.store.sites import Site
 
 STATE: Final = ".hakubooru"
 """Folder inside an export that holds what is needed to resume it."""
+PREFIXES: Final = ("", *(f"{name}_" for name in SITES if name != DANBOORU.name))
+"""What the names of files may begin with, for each site."""
 NAMES_KEPT: Final = 1000
 """The most members passed over for one reason that are named; all are counted."""
 _LONGEST_STEM: Final = 60
@@ -106,13 +110,21 @@ class Outcome:
         self.passed_over[reason] = count + 1, names
 
 
-def place(post_id: int, extension: str) -> str:
-    """Return where the file of a post lies in an export: `x012/5012.webp`.
+def prefix_of(site: Site) -> str:
+    """Return what the names of a site's files begin with: nothing for Danbooru, and else the site, such as `e621_`.
+
+    So the exports of two sites can be put together, although their ids are the same.
+    """
+    return "" if site == DANBOORU else f"{site.name}_"
+
+
+def place(post_id: int, extension: str, prefix: str = "") -> str:
+    """Return where the file of a post lies in an export: `x012/5012.webp`, or `x012/e621_5012.webp`.
 
     A folder holds at most a thousandth of all posts. Its name begins with a letter, because kohya's scripts read
     leading digits, `12_name` or `012` alone, as a number of repeats.
     """
-    return f"x{post_id % 1000:03d}/{post_id}.{extension}"
+    return f"x{post_id % 1000:03d}/{prefix}{post_id}.{extension}"
 
 
 def beside(path: str) -> str:

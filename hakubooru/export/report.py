@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING, Final
 
 from hakubooru.export.pairs import STATE
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 _LONGEST_NAME: Final = 80
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class ExportReport:
     """The result of an export; `str()` says it in plain sentences."""
 
@@ -95,6 +96,12 @@ class ExportReport:
             for name, damage in self.damaged.items()
         ]
         return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        return "".join(f"<p>{escape(line)}</p>" for line in str(self).splitlines())
 
     def _how_much(self) -> str:
         earlier = self.exported - self.added

@@ -21,7 +21,7 @@ from hakubooru.export.corrections import keep_list, put_back, write_list
 from hakubooru.export.engine import Engine, Work, engine
 from hakubooru.export.journal import Journal
 from hakubooru.export.manifest import MANIFEST, REJECTS, write_manifest, write_rejects
-from hakubooru.export.pairs import Task
+from hakubooru.export.pairs import Task, prefix_of
 from hakubooru.export.plan import Job, hashes_of, lost_archives, tasks_by_name, tasks_for_others
 from hakubooru.export.report import ExportReport
 from hakubooru.export.resumption import UNDER_WAY, Resumed, prepare_folder, resume
@@ -94,7 +94,13 @@ def _export(job: Job, resumed: Resumed, journal: Journal, disk: Disk, *, start: 
 
 def _work(job: Job, resumed: Resumed) -> Work[Task, Outcome]:
     if job.sink.needs_images:
-        return ExportArchive(job.sink, job.captions, job.shape, as_stored=resumed.decoding == STORED_SIZES)
+        return ExportArchive(
+            job.sink,
+            job.captions,
+            job.shape,
+            as_stored=resumed.decoding == STORED_SIZES,
+            prefix=prefix_of(job.database.about.site),
+        )
     from hakubooru.export.texts import ExportCaptions  # noqa: PLC0415 - needed only without images
 
     return ExportCaptions(job.sink, job.captions, job.database)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from hakubooru.export.archive import parts_text
 from hakubooru.export.engine import StoppedError
-from hakubooru.export.pairs import Outcome, Pair, place
+from hakubooru.export.pairs import Outcome, Pair, place, prefix_of
 from hakubooru.store.sql import id_text
 
 if TYPE_CHECKING:
@@ -48,12 +48,13 @@ class ExportCaptions:
             for number, width, height in self.database.rows(statement, [id_text(task.wanted)])
         }
         outcome = Outcome(task.key, task.stamp)
+        prefix = prefix_of(self.database.about.site)
         with self.sink.writer() as writer:
             for number, text, parts in self.captions.captioned(task.wanted):
                 if stopped():
                     raise StoppedError
                 data = text.encode()
-                writer.image(number, place(number, "txt"), data)
+                writer.image(number, place(number, "txt", prefix), data)
                 path = writer.caption(number, text)
                 digest = hashlib.sha256(data).hexdigest()
                 outcome.pairs.append(

@@ -1,5 +1,6 @@
-"""Build metadata databases from dumps of Danbooru's API."""
+"""Build metadata databases from the sets of posts that people publish."""
 
-from hakubooru.ingest.builder import BuildReport, build
+from hakubooru.ingest.builder import BuildReport, Recognised, build
+from hakubooru.ingest.maps import RecordMap
 
-__all__ = ["BuildReport", "build"]
+__all__ = ["BuildReport", "Recognised", "RecordMap", "build"]

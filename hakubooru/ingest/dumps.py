@@ -1,191 +1,337 @@
-"""Read dumps: JSON lines or a JSON array, plain, gzipped or in a tar, and Parquet.
-
-The format is recognised by the first bytes of a file, not by its name. Only one record at a time is in memory.
-"""
+"""Sources of records: a file or a folder of any form that is known by its content, read in batches."""
 
 from __future__ import annotations
 
-import gzip
+import codecs
 import io
-import tarfile
-import zlib
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
-import orjson
-
 from hakubooru.errors import DumpError
-from hakubooru.ingest.json_array import read_array
+from hakubooru.ingest.batches import Batch, in_batches
+from hakubooru.ingest.json_text import read_json
+from hakubooru.ingest.relational import (
+    POST,
+    RELATION,
+    TAGS_KEY,
+    ConnectedTables,
+    ParquetTables,
+    are_complete,
+    open_tables,
+    posts_with_tags,
+    role_of,
+)
+from hakubooru.ingest.tabular import (
+    DELIMITERS,
+    columns_by_table,
+    parquet_columns,
+    read_csv,
+    read_parquet,
+    read_table,
+)
+from hakubooru.ingest.unpack import Leaf, Readable, damage_explained, leaves
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
-LONGEST_RECORD: Final = 16 * 2**20
-"""The length in bytes from which a line is not read as a record; Danbooru's longest records have about 100 KB."""
+    from hakubooru.ingest.json_text import Entry
+    from hakubooru.ingest.relational import Tables
+    from hakubooru.ingest.tabular import Choose
 
-_GZIP, _PARQUET, _SQLITE, _BOM = b"\x1f\x8b", b"PAR1", b"SQLite format 3\0", b"\xef\xbb\xbf"
-_TAR_MAGIC, _TAR_MAGIC_AT = b"ustar", 257
-_OTHER_PACKING = (b"PK\x03\x04", b"(\xb5/\xfd", b"7z\xbc\xaf", b"BZh", b"\xfd7zXZ")
-_ROWS_A_READ: Final = 2000
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One line, item or row of a dump, decoded or with the reason why it cannot be."""
-
-    unit: str
-    """The kind of entry: "line", "item" (of a JSON array) or "row"."""
-    number: int
-    """The number of the entry, from 1."""
-    value: Any = None
-    """The decoded value."""
-    text: bytes = b""
-    """The text of an entry that cannot be decoded."""
-    reason: str = ""
-    """Why the entry cannot be decoded; empty if it is decoded."""
+_PARQUET, _SQLITE, _BOM = b"PAR1", b"SQLite format 3\0", codecs.BOM_UTF8
+_DUCKDB, _DUCKDB_AT = b"DUCK", 8
+_WIDE: Final = {
+    codecs.BOM_UTF32_LE: "utf-32",  # begins as UTF-16's does
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+ENDINGS: Final = (
+    *("json", "jsonl", "ndjson", "csv", "tsv", "parquet", "db", "sqlite", "sqlite3", "duckdb"),
+    *("gz", "xz", "bz2", "zst", "br", "7z", "tar", "tgz"),
+)
+"""The endings of files of a folder that may hold records; a folder of a downloader has pictures beside them."""
 
 
 class Dump:
-    """An open dump, which you iterate over for its entries.
+    """A source of records: a file, a folder of files, or the files of KBlueLeaf's tables."""
 
-    Iteration raises `DumpError` if the dump is cut off or damaged.
-    """
-
-    def __init__(self, path: Path, raw: IO[bytes], columns: Sequence[str]) -> None:
+    def __init__(self, files: Sequence[Path], path: Path, tables: dict[str, Path] | None = None) -> None:
         self.path = path
-        self._raw = raw
-        self._columns = columns
-        self._size = path.stat().st_size
-        self._decoded = 0  # bytes of a Parquet file, which is not read from start to end
+        self.files = files
+        self.form = ""
+        """What the source was recognised as, such as "JSON lines in tar in gzip"; empty before it is read."""
+        self.passed_over = 0
+        """How many files of a folder or an archive were not read, because they hold no records."""
+        self._tables = tables
+        self._sizes = [file.stat().st_size for file in files]
+        self._done = 0
+        self._raw: io.BufferedReader | None = None
+        self._share = 0.0
+
+    @property
+    def size(self) -> int:
+        """The size of the files in bytes."""
+        return sum(self._sizes)
 
     def bytes_read(self) -> int:
-        """How many bytes of the file have been read."""
-        # Readers close a file at its end.
-        return self._size if self._raw.closed else self._decoded or self._raw.tell()
+        """How many bytes of the files have been read."""
+        if self._raw is None or self._raw.closed:
+            return self._done
+        return self._done + (self._raw.raw.tell() or int(self._share))
 
-    def __iter__(self) -> Iterator[Entry]:
+    def keys(self) -> set[str]:
+        """The keys of the first records; empty if there are none."""
+
+        def stop(keys: set[str]) -> Sequence[str]:
+            raise _FirstKeys(keys)
+
         try:
-            yield from self._read(self._raw)
-        except (EOFError, zlib.error, gzip.BadGzipFile, tarfile.TarError) as error:
-            raise DumpError(
-                f"{self.path} is cut off or damaged ({error}); download or copy it again"
-            ) from error
+            with closing(self.batches(stop)) as batches:
+                for batch in batches:
+                    if isinstance(batch, Batch):
+                        return batch.keys()
+        except _FirstKeys as first:
+            return first.keys
+        return set()
 
-    def _read(self, raw: Any) -> Iterator[Entry]:
-        with io.BufferedReader(raw, 2**20) as stream:
-            head = stream.peek(512)[:512]
-            if head.startswith(_GZIP):
-                with gzip.GzipFile(fileobj=stream) as unpacked:
-                    yield from self._read(unpacked)
-            elif head.startswith(_PARQUET):
-                yield from self._read_parquet()
-            elif head[_TAR_MAGIC_AT:].startswith(_TAR_MAGIC):
-                yield from self._read_tar(stream)
-            else:
-                yield from self._read_json(stream, head)
+    def batches(self, choose: Choose, headless: Sequence[str] = ()) -> Generator[Batch | Entry, None, None]:
+        """Iterate over batches of records, and over single entries that are not records.
 
-    def _read_json(self, stream: IO[bytes], head: bytes) -> Iterator[Entry]:
-        if head.startswith(_BOM):
-            stream.read(len(_BOM))
-        first = head.removeprefix(_BOM).lstrip()[:1]
-        if first == b"[":
-            for number, text in read_array(stream, self.path):
-                yield _decode("item", number, text)
-        elif first == b"{":
-            yield from _read_lines(stream)
-        else:
-            raise DumpError(f"{self.path} is not a dump: {_what_it_is(head)}")
+        Args:
+            choose: takes the keys of the rows of a table and returns those that are to be read.
+            headless: the columns of a CSV without headings.
 
-    def _read_tar(self, stream: IO[bytes]) -> Iterator[Entry]:
-        is_empty = True
-        with tarfile.open(fileobj=stream, mode="r|") as archive:
-            for member in archive:
-                base = member.name.rsplit("/", 1)[-1]
-                # macOS writes a ._ file beside every file.
-                content = archive.extractfile(member) if member.isfile() else None
-                if content is not None and not base.startswith("._"):
-                    is_empty = False
-                    yield from self._read(content)
-        if is_empty:
+        Raises:
+            DumpError: a file is damaged, or holds no records.
+        """
+        self._done, self.passed_over = 0, 0
+        if self._tables is not None:
+            self._recognise("Parquet, three tables")
+            yield from _joined(ParquetTables(self.path, self._tables), choose)
+            self._done = self.size
+            return
+        is_folder = len(self.files) != 1 or self.files[0] != self.path
+        has_records = False
+        for file, size in zip(self.files, self._sizes, strict=True):
+            with damage_explained(file), open_bytes(file) as stream:
+                self._raw = stream
+                for leaf in leaves(file, stream, size):
+                    if _is_beside(leaf):
+                        self.passed_over += 1
+                        continue
+                    has_records = True
+                    yield from self._read(leaf, choose, headless, is_folder=is_folder)
+            self._done += size
+        if not has_records:
             raise DumpError(f"{self.path} is an archive without files: name one with a dump in it")
 
-    def _read_parquet(self) -> Iterator[Entry]:
-        import pyarrow as pa  # noqa: PLC0415 - heavy, and only this layout needs it
-        from pyarrow import parquet  # noqa: PLC0415
+    def _read(
+        self, leaf: Leaf, choose: Choose, headless: Sequence[str], *, is_folder: bool
+    ) -> Iterator[Batch | Entry]:
+        kind = kind_of(leaf.head)
+        if kind == "":
+            if self.form and (is_folder or leaf.packing):
+                self.passed_over += 1  # a README beside the records
+                return
+            raise DumpError(f"{leaf.name} is not a dump: {what_it_is(leaf.head)}")
+        self._recognise(" in ".join((kind, *reversed(leaf.packing))))
+        match kind:
+            case "JSON":
+                stream = in_utf8(leaf)
+                entries = read_json(stream, leaf.name, stream.peek(2**16))
+                yield from in_batches(entries, leaf.name)
+            case "CSV":
+                yield from read_csv(in_utf8(leaf), leaf.name, choose, headless)
+            case "Parquet":
+                size = leaf.path.stat().st_size if leaf.path else 0
+                with leaf.on_disk() as path:
+                    for rows, share in read_parquet(path, leaf.name, choose):
+                        yield rows
+                        self._share = share * size
+            case _:
+                with leaf.on_disk() as path, open_tables(path, kind, leaf.name) as connection:
+                    yield from self._read_tables(leaf, connection, choose)
 
-        try:
-            file = parquet.ParquetFile(self.path)
-            names = set(file.schema_arrow.names)
-            columns = [column for column in self._columns if column in names]
-            number = 0
-            for batch in file.iter_batches(batch_size=_ROWS_A_READ, columns=columns):
-                for value in batch.to_pylist():
-                    number += 1
-                    yield Entry("row", number, value)
-                self._decoded = self._size * number // file.metadata.num_rows
-        except (pa.ArrowException, OSError) as error:
+    def _read_tables(self, leaf: Leaf, connection: Any, choose: Choose) -> Iterator[Batch]:
+        by_table = columns_by_table(connection)
+        if are_complete(by_table):
+            self._recognise(f"{self.form}, three tables")
+            yield from _joined(ConnectedTables(Path(leaf.name), connection), choose)
+            return
+        tables = [table for table, columns in by_table.items() if len(by_table) == 1 or _has_tags(columns)]
+        if len(tables) != 1:
+            described = "; ".join(
+                f"{table} ({', '.join(sorted(by_table[table])[:8])})" for table in sorted(by_table)
+            )
             raise DumpError(
-                f"{self.path} is a damaged Parquet file ({' '.join(str(error).split())}); download or copy it again"
-            ) from error
+                f"{leaf.name} has {len(tables)} tables of posts, and must have one; its tables: {described or 'none'}"
+            )
+        table = tables[0]
+        columns = sorted(choose(by_table[table]))
+        yield from read_table(connection, table, columns, leaf.name)
+
+    def _recognise(self, form: str) -> None:
+        self.form = form if form.startswith(self.form) else self.form
+
+
+def _has_tags(columns: set[str]) -> bool:
+    return any(column.startswith("tag_string") for column in columns)
+
+
+class _FirstKeys(Exception):  # noqa: N818 - no error: reading ends where the keys are known
+    """The keys of the first records of a table."""
+
+    def __init__(self, keys: set[str]) -> None:
+        super().__init__()
+        self.keys = keys
+
+
+def _joined(tables: Tables, choose: Choose) -> Iterator[Batch]:
+    columns = choose({*tables.columns(POST), TAGS_KEY})
+    with posts_with_tags(tables, sorted({*columns, "id"} - {TAGS_KEY})) as rows:
+        yield from rows
+
+
+def _is_beside(leaf: Leaf) -> bool:
+    """Whether a member of an archive is what macOS writes beside a file, or empty."""
+    base = leaf.name.rsplit("/", 1)[-1]
+    return bool(leaf.packing) and (base.startswith("._") or base == ".DS_Store")
+
+
+def kind_of(head: bytes) -> str:
+    """The form of a file: Parquet, DuckDB, SQLite, JSON or CSV; empty for any other."""
+    if head.startswith(_PARQUET):
+        return "Parquet"
+    if head[_DUCKDB_AT:].startswith(_DUCKDB):
+        return "DuckDB"
+    if head.startswith(_SQLITE):
+        return "SQLite"
+    text = head
+    for mark, encoding in _WIDE.items():
+        if head.startswith(mark):
+            text = head[: len(head) // 4 * 4].decode(encoding, "ignore").encode()
+            break
+    text = text.removeprefix(_BOM).lstrip()
+    if text.startswith((b"{", b"[")):
+        return "JSON"
+    heading = text.split(b"\n", 1)[0]
+    is_text = b"\0" not in text and not text.startswith((b"<", b"version https://"))
+    is_table = any(delimiter.encode() in heading for delimiter in DELIMITERS)
+    return "CSV" if is_text and is_table and b"\n" in text else ""
+
+
+def in_utf8(leaf: Leaf) -> io.BufferedReader:
+    """The text of a file in UTF-8 without a byte-order mark."""
+    head = leaf.head
+    for mark, encoding in _WIDE.items():
+        if head.startswith(mark):
+            return io.BufferedReader(Readable(_recoded(leaf.stream, encoding)))
+    if head.startswith(_BOM):
+        leaf.stream.read(len(_BOM))
+    return leaf.stream
+
+
+def _recoded(stream: IO[bytes], encoding: str) -> Callable[[int], bytes]:
+    decoder = codecs.getincrementaldecoder(encoding)()
+
+    def read(count: int) -> bytes:
+        while data := stream.read(max(4, count // 2)):  # in UTF-8 text may take half as much again
+            if text := decoder.decode(data).encode():
+                return text
+        return b""
+
+    return read
 
 
 @contextmanager
-def open_dump(path: Path, columns: Sequence[str] = ()) -> Iterator[Dump]:
-    """Open a dump for a `with` statement.
-
-    Args:
-        path: JSON lines or a JSON array, plain, gzipped or in a tar; or Parquet.
-        columns: the keys to read; of a Parquet file, only these columns are read.
+def open_bytes(path: Path) -> Iterator[io.BufferedReader[Any]]:
+    """Open a file for a `with` statement.
 
     Raises:
         DumpError: the file does not exist or cannot be read.
     """
-    if path.is_dir():
-        raise DumpError(f"{path} is a folder; name the dump in it")
     try:
-        raw = path.open("rb", buffering=0)
+        stream = io.BufferedReader(path.open("rb", buffering=0), 2**20)
     except FileNotFoundError as error:
         raise DumpError(f"{path} does not exist; name a dump of posts") from error
     except OSError as error:
         raise DumpError(f"{path} cannot be read: {error.strerror}") from error
-    with raw:
-        yield Dump(path, raw, columns)
+    with stream:
+        yield stream
 
 
-def _read_lines(stream: IO[bytes]) -> Iterator[Entry]:
-    number = 0
-    while line := stream.readline(LONGEST_RECORD):
-        number += 1
-        text = line.strip()
-        if len(line) == LONGEST_RECORD:
-            while line and not line.endswith(b"\n"):
-                line = stream.readline(LONGEST_RECORD)
-            reason = f"the line is longer than {LONGEST_RECORD:,} bytes, so it is not one record"
-            yield Entry("line", number, text=text[:1000], reason=reason)
-        elif text:
-            yield _decode("line", number, text)
+def find_dumps(paths: Sequence[Path]) -> list[Dump]:
+    """The sources that paths stand for: each file, the files of each folder, and KBlueLeaf's tables together.
+
+    Raises:
+        DumpError: a path does not exist or cannot be read, or a folder has no file that may hold records.
+    """
+    dumps = []
+    single: dict[str, Path] = {}
+    for path in paths:
+        if path.is_dir():
+            dumps.append(_of_folder(path))
+            continue
+        with open_bytes(path) as stream:
+            role = _role(path) if stream.read(4) == _PARQUET else None
+        if role is not None:
+            single[role] = path
+        else:
+            dumps.append(Dump([path], path))
+    return dumps + _of_tables(single)
 
 
-def _decode(unit: str, number: int, text: bytes) -> Entry:
+def _of_folder(path: Path) -> Dump:
+    files = sorted(
+        file
+        for file in path.rglob("*")
+        if file.is_file() and not file.name.startswith(".") and file.suffix.lstrip(".").lower() in ENDINGS
+    )
+    if not files:
+        raise DumpError(
+            f"{path} is a folder without a file of records; name one with files such as .json or .parquet"
+        )
+    if all(file.suffix == ".parquet" for file in files[:2]) and len(files) <= 16:
+        roles = {_role(file): file for file in files if file.suffix == ".parquet"}
+        if RELATION in roles:
+            (dump,) = _of_tables({role: file for role, file in roles.items() if role is not None}, path)
+            return dump
+    return Dump(files, path)
+
+
+def _role(path: Path) -> str | None:
+    import pyarrow as pa  # noqa: PLC0415 - heavy, and only this form needs it
+    from pyarrow import parquet  # noqa: PLC0415
+
     try:
-        return Entry(unit, number, orjson.loads(text))
-    except orjson.JSONDecodeError as error:
-        return Entry(unit, number, text=text, reason=f"the {unit} is not JSON in UTF-8: {error.msg}")
+        return role_of(parquet_columns(parquet.read_schema(path)))
+    except (pa.ArrowException, OSError):
+        return None  # reading it has the better message
 
 
-def _what_it_is(head: bytes) -> str:
+def _of_tables(files: dict[str, Path], folder: Path | None = None) -> list[Dump]:
+    if not files:
+        return []
+    missing = {"post", "tag", RELATION} - files.keys()
+    if missing:
+        shown = ", ".join(str(file) for file in files.values())
+        raise DumpError(
+            f"{shown}: KBlueLeaf's tables belong together, and {' and '.join(sorted(missing))} is missing: name "
+            "post.parquet, tag.parquet and posttagrelation.parquet, or their folder"
+        )
+    return [Dump(list(files.values()), folder or files["post"], files)]
+
+
+def what_it_is(head: bytes) -> str:
+    """Say what a file is that holds no records, and what to do."""
     if not head.strip():
         return "it is empty; download it again"
-    if head.startswith(_SQLITE):
-        return "it is a database already; open it as it is"
-    if head.startswith(_OTHER_PACKING):
-        return "it is packed in a format that hakubooru cannot read; unpack it, or pack it with gzip"
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return "it is UTF-16; convert it to UTF-8"
     if head.lstrip().startswith(b"<"):
         return "it looks like XML or HTML; get the posts as JSON"
     if head.startswith(b"version https://git-lfs"):
         return "it is a Git LFS pointer; fetch the file itself with `git lfs pull`"
-    return "name a file of posts as JSON lines or a JSON array (plain, gzipped or in a tar), or as Parquet"
+    if head.startswith((b"-- MySQL", b"-- MariaDB", b"/*!40")):
+        return "it is a dump of MySQL; load it into MySQL, and export the table as CSV"
+    return "name a file of posts as JSON, CSV, Parquet, DuckDB or SQLite, packed or in an archive, or a folder of such files"

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any, Final
 
-from hakubooru.ingest.records import COLUMNS, instant
+from hakubooru.ingest.maps import COLUMNS
+from hakubooru.ingest.records import instant
 from hakubooru.store.sql import id_text
 from hakubooru.store.writing import insert_many
 
@@ -43,15 +44,15 @@ class PostWriter:
     """
 
     def __init__(self, connection: sqlite3.Connection, tag_ids: TagIds) -> None:
-        self._connection = connection
-        self._tag_ids = tag_ids
+        self.connection = connection
+        self.tag_ids = tag_ids
         self._written = _IdSet()
 
     def write(self, records: Sequence[Record]) -> Written:
         """Write a batch of records and count what changed."""
         # The tags of all records get ids, also of records that are not kept: so ids and types depend on the set of
         # records, not on their order.
-        self._tag_ids.learn(records)
+        self.tag_ids.learn(records)
         batch = _one_a_post(records)
         dates = dict(self._rows(f"SELECT id, updated_at FROM post WHERE id {_BY_ID}", batch))
         new = [record for record in batch.values() if record.id not in dates]
@@ -89,20 +90,20 @@ class PostWriter:
     def _forget_tags(self, records: Iterable[Record]) -> None:
         ids = [record.id for record in records]
         if ids:
-            self._connection.execute(f"DELETE FROM posttagrelation WHERE post_id {_BY_ID}", [id_text(ids)])
+            self.connection.execute(f"DELETE FROM posttagrelation WHERE post_id {_BY_ID}", [id_text(ids)])
 
     def _insert(self, records: Sequence[Record]) -> None:
         rows = chain.from_iterable(record.row for record in records)
-        insert_many(self._connection, _POST_ROWS, len(COLUMNS), rows)
+        insert_many(self.connection, _POST_ROWS, len(COLUMNS), rows)
         pairs = (
-            zip(repeat(record.row[0]), self._tag_ids.ids(record.tags), strict=False) for record in records
+            zip(repeat(record.row[0]), self.tag_ids.ids(record.tags), strict=False) for record in records
         )
         values = chain.from_iterable(chain.from_iterable(pairs))
-        insert_many(self._connection, _RELATION_ROWS, 2, values)
+        insert_many(self.connection, _RELATION_ROWS, 2, values)
 
     def _rows(self, statement: str, ids: Iterable[int]) -> Iterable[Any]:
         text = id_text(ids)
-        return self._connection.execute(statement, [text]) if text != "[]" else ()
+        return self.connection.execute(statement, [text]) if text != "[]" else ()
 
 
 def _one_a_post(records: Iterable[Record]) -> dict[int, Record]:

@@ -1,32 +1,28 @@
-"""Check a post of Danbooru's API and convert it to the columns of the file."""
+"""Check records in batches and convert them to the columns of the file, as a record map says."""
 
 from __future__ import annotations
 
+import html
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from hakubooru.moments import NoZoneError, danbooru_date
-from hakubooru.store.schema import RATINGS, TAG_TYPES, Post
+from hakubooru.ingest.fields import kind_of, readers
+from hakubooru.ingest.maps import ALL, COLUMNS
+from hakubooru.store.sites import TAG_TYPES, site_named
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator
 
-COLUMNS: Final = tuple(field.column_name for field in Post._meta.sorted_fields)  # noqa: SLF001 - peewee's documented name
-"""The columns of `post`, in the order of a record's row."""
-
-TAG_COLUMNS: Final = tuple(f"tag_string_{name}" for name in TAG_TYPES)
-"""The keys of a post's tags by type, separated by spaces; the index of a key is the number of the type in the file."""
+    from hakubooru.ingest.batches import Batch, Values
+    from hakubooru.ingest.maps import RecordMap
 
 UNTYPED: Final = -1
 """The type of a tag that a record lists without its type."""
 
-RATING_LETTERS: Final = {name[0]: number for number, name in enumerate(RATINGS)}
-_SAFE: Final = RATING_LETTERS["s"]
-
-
-class BadRecordError(ValueError):
-    """A record is not a valid post; the message is the reason."""
+_OLDEST: Final = datetime.min.replace(tzinfo=UTC)
+_RATING: Final = COLUMNS.index("rating")
+_CREATED, _UPDATED = COLUMNS.index("created_at"), COLUMNS.index("updated_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +30,9 @@ class Record:
     """A checked post of a dump."""
 
     row: tuple[Any, ...]
-    """The values of the post, in the order of `COLUMNS`."""
+    """The values of the post, in the order of `COLUMNS`; None for what the source does not know."""
     updated: datetime
-    """When Danbooru last changed the post."""
+    """When the site last changed the post; the oldest moment if that is not known."""
     tags: dict[str, int]
     """The type of each tag, in the order of the post's tags. It is `UNTYPED` if the record has no type for the tag, and
     the greatest if it has several."""
@@ -47,6 +43,11 @@ class Record:
         number: int = self.row[0]
         return number
 
+    def with_rating(self, number: int) -> Record:
+        """The record with another rating."""
+        row = (*self.row[:_RATING], number, *self.row[_RATING + 1 :])
+        return Record(row, self.updated, self.tags)
+
     def precedence(self) -> tuple[datetime, str, list[str]]:
         """The sort key of the records of one post: the greatest is kept, which is the newest.
 
@@ -55,36 +56,131 @@ class Record:
         return self.updated, repr(self.row), list(self.tags)
 
 
-def read_record(value: object, *, old_ratings: bool = False) -> Record:
-    """Check a post in the form of Danbooru's API.
+class RecordReader:
+    """A reader of the batches of one source."""
 
-    Args:
-        value: the decoded entry of a dump; keys without a column in the file are ignored.
-        old_ratings: the rating s means safe, as before May 2022, and becomes general.
+    def __init__(self, by: RecordMap) -> None:
+        self.map = by
+        self._readers = {of_texts: readers(COLUMNS, by, of_texts=of_texts) for of_texts in (False, True)}
+        self._keys: dict[str, str] = {}
+        self._site = site_named(by.site)
+        self._types = [
+            (UNTYPED, ALL),
+            *((number, name) for number, name in enumerate(TAG_TYPES) if name in by.tags),
+        ]
 
-    Raises:
-        BadRecordError: the value is not a post, or lacks a field that the file needs.
-    """
-    if not isinstance(value, dict):
-        raise BadRecordError(f"the record is {_kind(value)}, and must be an object with the fields of a post")
-    if value.get("updated_at") is None:
-        value = value | {"updated_at": value.get("created_at")}
-    get = value.get
-    try:
-        row = [read(get(column)) for column, read in _READERS]
-    except ValueError as error:
-        raise BadRecordError(_first_refusal(value)) from error
-    if old_ratings and row[_RATING_PLACE] == _SAFE:
-        row[_RATING_PLACE] = 0
-    return Record(tuple(row), _instant(row[-1]), _tags(value))
+    def read(self, batch: Batch) -> tuple[list[Record], dict[int, str]]:
+        """Convert a batch: the posts that are valid, and the reason for each place of the others."""
+        reasons: dict[int, str] = {}
+        columns = [self._column(batch, column, reasons) for column in COLUMNS]
+        dates = columns[_UPDATED] = [
+            updated if updated is not None else created
+            for updated, created in zip(columns[_UPDATED], columns[_CREATED], strict=True)
+        ]
+        tags = list(self._tags(batch, reasons))
+        rows = zip(*columns, strict=True)
+        records = (
+            Record(row, _OLDEST if date is None else _instant(date), names)
+            for row, date, names in zip(rows, dates, tags, strict=True)
+        )
+        if not reasons:
+            return list(records), reasons
+        valid = (place not in reasons for place in range(len(batch)))
+        return [record for record, is_valid in zip(records, valid, strict=True) if is_valid], reasons
+
+    def choose(self, keys: set[str]) -> list[str]:
+        """The keys of a table that are to be read."""
+        columns = [*(self.map.keys_of(column) for column in COLUMNS), *self.map.tags.values()]
+        first = (next((key for key in candidates if key in keys), None) for candidates in columns)
+        return list(dict.fromkeys(key for key in first if key is not None))
+
+    def columns_seen(self) -> frozenset[str]:
+        """The columns that a record had a key for, so far."""
+        # Where nothing else says when a post was changed, it is when it was made.
+        also = {"updated_at"} if "created_at" in self._keys else set()
+        return frozenset(self._keys) | also
+
+    def values(self, batch: Batch, column: str) -> Values | None:
+        """The values of a column of the file as the source has them; None if the source lacks it."""
+        keys = self.map.keys_of(column)
+        if column not in self._keys:
+            available = batch.keys()
+            key = next((key for key in keys if key in available), None)
+            if key is None:
+                return None
+            self._keys[column] = key  # so that a hidden post does not get the md5 of its media asset
+        return batch.column(self._keys[column])
+
+    def _column(self, batch: Batch, column: str, reasons: dict[int, str]) -> list[Any]:
+        read = self._readers[self.map.texts or batch.is_text][column]
+        values = self.values(batch, column)
+        if values is None:
+            if column == "id":
+                reasons.update(dict.fromkeys(range(len(batch)), "id is missing"))
+            return [None] * len(batch)
+        try:
+            return list(map(read, values))
+        except ValueError:
+            return [
+                _read_or_refuse(read, value, place, column, reasons) for place, value in enumerate(values)
+            ]
+
+    def _tags(self, batch: Batch, reasons: dict[int, str]) -> Iterator[dict[str, int]]:
+        columns = [
+            (number, key, values)
+            for number, name in self._types
+            for key in self.map.tags.get(name, ())
+            if (values := batch.column(key)) is not None
+        ]
+        columns = _first_of_each(columns)
+        is_typed = ALL not in self.map.tags
+        for place in range(len(batch)):
+            tags: dict[str, int] = {}
+            has_tags = is_typed and bool(columns)
+            # Greater types come later and overwrite smaller ones.
+            for number, key, values in columns:
+                value = values[place]
+                if value is None:
+                    continue
+                has_tags = True
+                try:
+                    tags |= self._names(value, number)
+                except ValueError as error:
+                    reasons.setdefault(place, f"{key} {error}")
+            tags.pop("", None)
+            if not has_tags:
+                reasons.setdefault(place, f"{next(iter(self.map.tags.values()))[0]} is missing")
+            yield tags
+
+    def _names(self, value: Any, number: int) -> dict[str, int]:
+        """The names of a value with their type: a text, a list of texts, Danbooru's tag objects, or types by name."""
+        if type(value) is str:
+            if self.map.escaped:
+                value = html.unescape(value).replace("\\(", "(").replace("\\)", ")")
+            names = value.split(self.map.separator)
+        elif isinstance(value, dict):
+            return value
+        elif isinstance(value, list) and all(isinstance(name, str) for name in value):
+            names = value
+        elif isinstance(value, list) and all(isinstance(tag, dict) for tag in value):
+            return {
+                str(tag.get("name", "")): self._site.type_of_category(tag.get("category")) for tag in value
+            }
+        else:
+            raise ValueError(
+                f"is {kind_of(value)}, and must be tags separated by {_shown(self.map.separator)}"
+            )
+        if self.map.blanks:
+            names = [name.strip().replace(" ", "_") for name in names]
+        return dict.fromkeys(names, number)
 
 
-def instant(text: str) -> datetime:
+def instant(text: str | None) -> datetime:
     """Read a date of the file as a datetime; a date that cannot be read counts as the oldest."""
     try:
-        return _instant(text)
+        return _instant(text) if text is not None else _OLDEST
     except ValueError:
-        return datetime.min.replace(tzinfo=UTC)
+        return _OLDEST
 
 
 def _instant(text: str) -> datetime:
@@ -92,142 +188,23 @@ def _instant(text: str) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _first_refusal(value: Mapping[str, Any]) -> str:
-    for column, read in _READERS:
-        try:
-            read(value.get(column))
-        except ValueError as error:
-            return f"{column} {error}"
-    raise AssertionError("only called where a column is refused")
+def _shown(separator: str) -> str:
+    return {" ": "spaces", ", ": "commas"}.get(separator, repr(separator))
 
 
-def _tags(value: Mapping[str, Any]) -> dict[str, int]:
-    tags: dict[str, int] = {}
-    has_tags = False
-    # Greater types come later and overwrite smaller ones.
-    for type_number, column in ((UNTYPED, "tag_string"), *enumerate(TAG_COLUMNS)):
-        text = value.get(column)
-        if isinstance(text, str):
-            has_tags = True
-            tags |= dict.fromkeys(text.split(" "), type_number)
-        elif text is not None:
-            raise BadRecordError(f"{column} is {_kind(text)}, and must be tags separated by spaces")
-    if not has_tags:
-        raise BadRecordError("tag_string is missing")
-    tags.pop("", None)
-    return tags
+def _first_of_each(columns: list[tuple[int, str, Values]]) -> list[tuple[int, str, Values]]:
+    """Keep the first key of each type that the batch has."""
+    seen: dict[int, tuple[int, str, Values]] = {}
+    for column in columns:
+        seen.setdefault(column[0], column)
+    return list(seen.values())
 
 
-def _whole(value: object) -> int:
-    if type(value) is int and -(2**63) <= value < 2**63:
-        return value
-    if isinstance(value, float) and value.is_integer() and abs(value) <= 2**53:
-        return int(value)  # some Parquet dumps store integers as DOUBLE
-    raise ValueError(_refusal(value, "a whole number"))
-
-
-def _post_id(value: object) -> int:
-    number = _whole(value)
-    if number < 1:
-        raise ValueError(f"is {number}, and must be a positive number")
-    return number
-
-
-def _optional_whole(value: object) -> int | None:
-    # Some tables write NaN for a missing value; only NaN differs from itself.
-    return None if value is None or value != value else _whole(value)  # noqa: PLR0124
-
-
-def _whole_or_zero(value: object) -> int:
-    return value if type(value) is int and abs(value) < 2**63 else _optional_whole(value) or 0
-
-
-def _flag(value: object) -> int:
-    if value is None or value is False:
-        return 0
-    if value is True:
-        return 1
-    if value in (0, 1):  # some Parquet dumps store flags as numbers
-        return 1 if value else 0
-    raise ValueError(_refusal(value, "true or false"))
-
-
-def _text(value: object) -> str:
-    if isinstance(value, str) and value:
-        return value
-    raise ValueError(_refusal(value, "text"))
-
-
-def _optional_text(value: object) -> str | None:
-    return _text(value) if value or not isinstance(value, str | None) else None
-
-
-def _text_or_empty(value: object) -> str:
-    return _optional_text(value) or ""
-
-
-def _date(value: object) -> str:
-    expected = "a date such as 2005-05-23T23:35:31.000-04:00"
+def _read_or_refuse(
+    read: Callable[[Any], Any], value: Any, place: int, column: str, reasons: dict[int, str]
+) -> Any:
     try:
-        if isinstance(value, datetime | str):
-            return danbooru_date(value)
-    except NoZoneError as error:
-        raise ValueError(f"is {str(value)!r}, without a time zone, and must be {expected}") from error
-    except ValueError:
-        pass
-    raise ValueError(_refusal(value, expected))
-
-
-def _rating(value: object) -> int:
-    if value == "safe":
-        return _SAFE
-    if isinstance(value, str):
-        if value in RATING_LETTERS:
-            return RATING_LETTERS[value]
-        if value in RATINGS:
-            return RATINGS.index(value)
-    raise ValueError(_refusal(value, "one of g, s, q, e"))
-
-
-def _refusal(value: object, expected: str) -> str:
-    if value is None:
-        return "is missing"
-    shown = f"is {value!r}" if isinstance(value, str | int | float) else f"is {_kind(value)}"
-    return f"{shown[:100]}, and must be {expected}"
-
-
-def _kind(value: object) -> str:
-    kinds = {
-        dict: "an object",
-        list: "a list",
-        str: "text",
-        bool: "true or false",
-        int: "a number",
-        float: "a number",
-    }
-    return kinds.get(type(value), "nothing" if value is None else f"of the type {type(value).__name__}")
-
-
-_ODD_READERS: Final[dict[str, Callable[[object], Any]]] = {
-    "id": _post_id,
-    "created_at": _date,
-    "source": _text_or_empty,
-    "md5": _optional_text,  # Danbooru itself has a malformed one
-    "parent_id": _optional_whole,
-    "pixiv_id": _optional_whole,
-    "image_width": _whole,
-    "image_height": _whole,
-    "file_ext": _text,
-    "rating": _rating,
-    "score": _whole,
-    "fav_count": _whole,
-    "file_url": _optional_text,
-    "large_file_url": _optional_text,
-    "preview_file_url": _optional_text,
-    "updated_at": _date,
-}
-_READERS: Final = tuple(
-    (column, _ODD_READERS.get(column, _flag if column.startswith(("has_", "is_")) else _whole_or_zero))
-    for column in COLUMNS
-)
-_RATING_PLACE: Final = COLUMNS.index("rating")
+        return read(value)
+    except ValueError as error:
+        reasons.setdefault(place, f"{column} {error}")
+        return None

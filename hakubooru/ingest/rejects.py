@@ -10,16 +10,15 @@ import orjson
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hakubooru.ingest.dumps import Entry
-
 _LONGEST_TEXT: Final = 100_000
 
 
 class Rejects:
     """A writer of rejected records as JSON lines, for a `with` statement.
 
-    Each line has the dump, the place in it (`line`, `item` or `row`, from 1), the reason and the record. The file is
-    written under another name and renamed at the end. If no record is rejected, the file of an earlier build is removed.
+    Each line has the dump, the place in it (`line`, `item`, `row` or `file`, from 1), the reason and the record. The file
+    is written under another name and renamed at the end. If no record is rejected, the file of an earlier build is
+    removed.
     """
 
     def __init__(self, path: Path) -> None:
@@ -28,12 +27,12 @@ class Rejects:
         self._part = path.with_name(path.name + ".part")
         self._file: IO[str] | None = None
 
-    def add(self, dump: Path, entry: Entry, reason: str) -> None:
-        """Write one rejected record with its dump, place and reason."""
+    def add(self, dump: str, unit: str, number: int, reason: str, record: object) -> None:
+        """Write one rejected record with its dump, place and reason; a record that is bytes is its text."""
         if self._file is None:
             self._file = self._part.open("w", encoding="utf-8", newline="\n")
         self.count += 1
-        line = {"dump": str(dump), entry.unit: entry.number, "reason": reason, "record": _shown(entry)}
+        line = {"dump": dump, unit: number, "reason": reason, "record": _shown(record)}
         self._file.write(json.dumps(line, ensure_ascii=False).encode("utf-8", "replace").decode() + "\n")
 
     def __enter__(self) -> Self:
@@ -48,10 +47,10 @@ class Rejects:
             self.path.unlink(missing_ok=True)
 
 
-def _shown(entry: Entry) -> Any:
-    if entry.reason:
-        return entry.text[:_LONGEST_TEXT].decode("utf-8", "replace")
+def _shown(record: object) -> Any:
+    if isinstance(record, bytes):
+        return record[:_LONGEST_TEXT].decode("utf-8", "replace")
     try:
-        return orjson.loads(orjson.dumps(entry.value))  # dates of a Parquet file become text
+        return orjson.loads(orjson.dumps(record))  # dates of a Parquet file become text
     except TypeError:
-        return repr(entry.value)[:_LONGEST_TEXT]
+        return repr(record)[:_LONGEST_TEXT]

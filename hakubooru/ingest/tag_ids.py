@@ -7,17 +7,24 @@ from operator import le
 from typing import TYPE_CHECKING, Any, Final
 
 from hakubooru.ingest.records import UNTYPED
-from hakubooru.store.tags import ALIAS_LAYOUT, ALIAS_TABLE
+from hakubooru.store.tags import ALIAS_LAYOUT, ALIAS_TABLE, IMPLICATION_TABLE
 from hakubooru.store.writing import insert_many, query_by_name
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Mapping, Sequence
 
-    from hakubooru.ingest.known import KnownTag
     from hakubooru.ingest.records import Record
+    from hakubooru.ingest.taglist import KnownPair, KnownTag
 
 _ABSENT: Final = UNTYPED - 1
+_ALIASES: Final = (
+    "INSERT INTO tagalias (alias, name) SELECT alias, name FROM known_alias WHERE TRUE ON CONFLICT (alias) "
+    "DO UPDATE SET name = excluded.name WHERE name <> excluded.name"
+)
+_IMPLICATIONS: Final = (
+    "INSERT OR IGNORE INTO tagimplication (name, implied) SELECT name, implied FROM known_implication"
+)
 _TAGS_IN_MEMORY: Final = 500_000  # some 120 MB; Danbooru has a million, of which most are rare
 
 
@@ -38,6 +45,9 @@ class TagIds:
         )
         connection.execute(
             "CREATE TEMP TABLE known_alias (alias TEXT PRIMARY KEY, name TEXT NOT NULL) WITHOUT ROWID"
+        )
+        connection.execute(
+            "CREATE TEMP TABLE known_implication (name TEXT, implied TEXT, PRIMARY KEY (name, implied)) WITHOUT ROWID"
         )
         self._last_id: int = connection.execute("SELECT ifnull(MAX(id), 0) FROM tag").fetchone()[0]
         self.largest_known = 0
@@ -60,29 +70,35 @@ class TagIds:
             4,
             chain.from_iterable(with_id),
         )
-        insert_many(
-            self._connection,
-            # If two tags have the same alias, the first is kept: such lists begin with the most popular tags.
-            "INSERT OR IGNORE INTO known_alias (alias, name) VALUES",
-            2,
-            chain.from_iterable((alias, tag.name) for tag in tags for alias in tag.aliases),
-        )
-        self.largest_known = max(self.largest_known, *(tag.id or 0 for tag in tags))
+        self._learn_aliases((alias, tag.name) for tag in tags for alias in tag.aliases)
+        self.largest_known = max([self.largest_known, *(tag.id or 0 for tag in tags)])
         self._last_id = max(self._last_id, self.largest_known)
 
+    def learn_pairs(self, pairs: Sequence[KnownPair]) -> None:
+        """Add aliases and implications."""
+        self._learn_aliases((pair.antecedent, pair.consequent) for pair in pairs if pair.is_alias)
+        implications = ((pair.antecedent, pair.consequent) for pair in pairs if not pair.is_alias)
+        statement = "INSERT OR IGNORE INTO known_implication (name, implied) VALUES"
+        insert_many(self._connection, statement, 2, chain.from_iterable(implications))
+
+    def _learn_aliases(self, aliases: Iterable[tuple[str, str]]) -> None:
+        # If two tags have the same alias, the first is kept: such lists begin with the most popular tags.
+        statement = "INSERT OR IGNORE INTO known_alias (alias, name) VALUES"
+        insert_many(self._connection, statement, 2, chain.from_iterable(aliases))
+
     def settle_known(self) -> None:
-        """Write the types and aliases of the list of tags to the file."""
+        """Write the types, aliases and implications of the lists of tags to the file."""
         listed = "(SELECT type FROM known WHERE known.name = tag.name)"
         self._connection.execute(f"UPDATE tag SET type = {listed} WHERE type <> ifnull({listed}, type)")
-        if not self._connection.execute("SELECT EXISTS (SELECT 1 FROM known_alias)").fetchone()[0]:
-            return
-        self._connection.execute(ALIAS_TABLE)
-        if self._connection.execute("PRAGMA user_version").fetchone()[0] < ALIAS_LAYOUT:
-            self._connection.execute(f"PRAGMA user_version = {ALIAS_LAYOUT}")
-        self._connection.execute(
-            "INSERT INTO tagalias (alias, name) SELECT alias, name FROM known_alias WHERE TRUE ON CONFLICT (alias) "
-            "DO UPDATE SET name = excluded.name WHERE name <> excluded.name"
-        )
+        self._settle("known_alias", ALIAS_TABLE, _ALIASES)
+        self._settle("known_implication", IMPLICATION_TABLE, _IMPLICATIONS)
+
+    def _settle(self, known: str, table: str, insert: str) -> None:
+        if self._connection.execute(f"SELECT EXISTS (SELECT 1 FROM {known})").fetchone()[0]:
+            self._connection.execute(table)
+            if self._connection.execute("PRAGMA user_version").fetchone()[0] < ALIAS_LAYOUT:
+                self._connection.execute(f"PRAGMA user_version = {ALIAS_LAYOUT}")
+            self._connection.execute(insert)
 
     def learn(self, records: Iterable[Record]) -> None:
         """Add the tags of records: give new tags an id, and known ones a greater type."""

@@ -10,7 +10,9 @@ from peewee import SchemaManager
 
 from hakubooru.errors import DatabaseFileError
 from hakubooru.files import real_path
+from hakubooru.ingest.maps import COLUMNS
 from hakubooru.ingest.order import put_in_order
+from hakubooru.store.about import count_unknown, read_about, write_about
 from hakubooru.store.layout import unfinished_build
 from hakubooru.store.schema import PostTagRelation
 from hakubooru.store.sqlite_errors import explained
@@ -18,10 +20,11 @@ from hakubooru.store.store import Store, lay_out
 from hakubooru.store.writing import count_popularity, hold, ticking, transaction
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
     from pathlib import Path
 
     from hakubooru.ingest.tag_ids import TagIds
+    from hakubooru.store.sites import Site
 
 _UNDER_CONSTRUCTION: Final = (
     "DROP INDEX posttagrelation_tag_id",
@@ -70,11 +73,26 @@ class Target:
             return
         self.connection.execute("INSERT INTO unfinished_build VALUES (?)", [json.dumps(names)])
 
-    def finish(self, tag_ids: TagIds, *, in_order: bool) -> None:
-        """Complete the file in one transaction: write the types of tags, index relations and count popularity.
+    def check_site(self, site: Site) -> None:
+        """Check that a file that has posts is of this site.
+
+        Raises:
+            DatabaseFileError: the file has posts of another site.
+        """
+        about = read_about(self.connection)
+        if about.site != site and not self.is_empty():
+            raise DatabaseFileError(
+                f"{self._database.path} has posts of {about.site.name}, and these are of {site.name}: ids of two sites "
+                "are not alike; choose another --out, and export both files into one set"
+            )
+
+    def finish(self, tag_ids: TagIds, absent: Collection[str], site: Site, *, in_order: bool) -> None:
+        """Complete the file in one transaction: types of tags, index of relations, popularity, and unknown values.
 
         Args:
             tag_ids: the ids and types of the tags.
+            absent: the columns that no record of this build had.
+            site: the site of the posts.
             in_order: renumber tags and relations of a new file, so that ids do not depend on the order of dumps.
         """
         with ticking(self.connection, "indexing"), transaction(self.connection):
@@ -83,7 +101,14 @@ class Target:
                 put_in_order(self.connection, self._relations, tag_ids.largest_known)
             self._relations.create_indexes(safe=True)
             count_popularity(self.connection)
+            self._count_unknown(absent, site)
             self.connection.execute("DROP TABLE IF EXISTS unfinished_build")
+
+    def _count_unknown(self, absent: Collection[str], site: Site) -> None:
+        lacking = absent if self.is_unfinished() else read_about(self.connection).lacking.intersection(absent)
+        about = count_unknown(self.connection, COLUMNS, lacking, site)
+        if about != read_about(self.connection):
+            write_about(self.connection, about)
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from html import escape
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from hakubooru.select.steps import Combined, Everything, Step
@@ -10,12 +11,13 @@ from hakubooru.store.schema import Post
 from hakubooru.store.sql import id_list
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from hakubooru.arrays import Ids
     from hakubooru.store.store import Store
 
-_SHOWN: Final = 5
+SHOWN: Final = 5
+"""How many posts are shown."""
 _COLUMNS: Final = (
     "id",
     "created_at",
@@ -28,12 +30,23 @@ _COLUMNS: Final = (
 )
 
 
-def as_html(database: Store, step: Step, ids: Ids | None) -> str:
-    """Show the steps of a selection as HTML, with its count and first posts if its ids are known."""
+def as_html(
+    database: Store, step: Step, ids: Ids | None, pictures: Mapping[int, str] = MappingProxyType({})
+) -> str:
+    """Show the steps of a selection as HTML, with its count and first posts if its ids are known.
+
+    Args:
+        database: the file.
+        step: the selection's last step.
+        ids: the posts, (N,) int64, if they are known.
+        pictures: the pictures of the first posts as HTML, by id.
+    """
     count = "not counted yet: call .count()" if ids is None else f"{len(ids):,} posts"
     steps = "".join(f"<li>{line}</li>" for line in _items(step))
     head = f"<b>Selection</b> of {escape(database.path.name)}: {count}"
-    return f"<div>{head}<ol>{steps}</ol>{'' if ids is None else _table(database, ids[:_SHOWN])}</div>"
+    return (
+        f"<div>{head}<ol>{steps}</ol>{'' if ids is None else _table(database, ids[:SHOWN], pictures)}</div>"
+    )
 
 
 def _items(step: Step) -> Iterator[str]:
@@ -50,9 +63,17 @@ def _items(step: Step) -> Iterator[str]:
             yield escape(str(step))
 
 
-def _table(database: Store, ids: Ids) -> str:
+def _table(database: Store, ids: Ids, pictures: Mapping[int, str]) -> str:
     posts = {post.id: post for post in database.execute(Post.select().where(Post.id.in_(id_list(ids))))}
     rows = [posts[post_id] for post_id in ids.tolist() if post_id in posts]
-    head = "".join(f"<th>{name}</th>" for name in _COLUMNS)
-    cells = ("".join(f"<td>{escape(str(getattr(post, name)))}</td>" for name in _COLUMNS) for post in rows)
+    head = "".join(f"<th>{name}</th>" for name in (*["image"][: len(pictures)], *_COLUMNS))
+    cells = (
+        "".join(
+            [
+                *(f"<td>{picture}</td>" for number, picture in pictures.items() if number == post.id),
+                *(f"<td>{escape(str(getattr(post, name)))}</td>" for name in _COLUMNS),
+            ]
+        )
+        for post in rows
+    )
     return f"<table><tr>{head}</tr>{''.join(f'<tr>{row}</tr>' for row in cells)}</table>"

@@ -33,7 +33,7 @@ from hakubooru.store.schema import Post
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from hakubooru.store.store import Store
 
@@ -181,7 +181,7 @@ class Builder(Questions[T]):
         Raises:
             InputError: no term is given, or posts have no column of that name.
         """
-        return self._with(Ordered(self.step, _order_terms(terms)))
+        return self._with(Ordered(self.step, _order_terms(terms, self.database.joined_columns())))
 
     def shuffle(self, *, seed: int) -> Self:
         """Put the posts in a random order that depends only on ids and seed; its first n posts are a sample of n."""
@@ -229,11 +229,12 @@ class Builder(Questions[T]):
         return self._with(Combined(operator, self.step, other.step))
 
 
-def _order_terms(terms: tuple[Any, ...]) -> tuple[Condition, ...]:
+def _order_terms(terms: tuple[Any, ...], joined: Mapping[str, Node]) -> tuple[Condition, ...]:
     """Make the terms of an order; a last term by id is added, descending if the last of `terms` is.
 
     Args:
         terms: names of columns, `-name` for descending, or expressions such as `Post.score.desc()`; or one list of them.
+        joined: the columns of joined files, by their names in searches.
 
     Raises:
         InputError: no term is given, or a term is not a column of posts.
@@ -241,23 +242,24 @@ def _order_terms(terms: tuple[Any, ...]) -> tuple[Condition, ...]:
     terms = listed(terms)
     if not terms:
         raise InputError("order_by() needs a column: write order_by('-score', 'id')")
-    orders = [_order(term) for term in terms]
+    orders = [_order(term, joined) for term in terms]
     tie = Post.id.desc() if _is_descending(orders[-1]) else Post.id.asc()
     return tuple(condition(order) for order in (*orders, tie))
 
 
-def _order(term: object) -> Node:
+def _order(term: object, joined: Mapping[str, Node]) -> Node:
     if isinstance(term, Node):
         check_columns(term, "order_by()")
         return term
     if not isinstance(term, str):
         raise InputError(f"order_by() takes columns, not {term!r}: write order_by('-score', 'id')")
     name = term.removeprefix("-")
-    fields = Post._meta.fields  # noqa: SLF001 - peewee's documented name
+    fields = {**Post._meta.fields, **joined}  # noqa: SLF001 - peewee's documented name
     if name not in fields:
         raise InputError(f"posts have no column {name!r}; {nearest(name, fields)}")
-    order: Node = fields[name].desc() if term.startswith("-") else fields[name].asc()
-    return order
+    return Ordering(
+        fields[name], "DESC" if term.startswith("-") else "ASC", nulls="last" if name in joined else None
+    )
 
 
 def _is_descending(order: Node) -> bool:

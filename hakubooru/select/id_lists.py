@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 
 from hakubooru.errors import InputError
 from hakubooru.files import read_text, replacing
+from hakubooru.store.value_files import ID_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +27,9 @@ _PANDAS_INDEX: Final = "__index_level_"
 
 
 def read_ids(path: Path) -> Ids:
-    """Read ids, in their order, (N,) int64, from a text file (one a line) or a Parquet file (its column `id`).
+    """Read ids, in their order, (N,) int64, from a text file (one a line), or the column `id` of a CSV or Parquet file.
+
+    A text file is a CSV if its first line has the heading `id` or `post_id`.
 
     Raises:
         InputError: the file cannot be read, or a line is not an id.
@@ -33,7 +37,7 @@ def read_ids(path: Path) -> Ids:
     try:
         if path.suffix == ".parquet":
             return _read_parquet(path)
-        lines = read_text(path).split("\n")
+        lines = _column_of_csv(read_text(path).split("\n"))
     except OSError as error:
         raise InputError(
             f"{path} cannot be read: {error.strerror}; give a text file with one post id a line"
@@ -47,6 +51,21 @@ def read_ids(path: Path) -> Ids:
         raise InputError(
             f"{path}, line {number}: {line.strip()[:40]!r} is not a post id; write one whole number a line"
         ) from error
+
+
+def _column_of_csv(lines: list[str]) -> list[str]:
+    """The values of the column of ids below the headings, a line for a line; other lines are returned unchanged."""
+    delimiter = max(",\t;", key=lines[0].count)
+    try:
+        heading = next(csv.reader(lines[:1], delimiter=delimiter), [])
+        name = next((name for name in ID_NAMES if name in heading), None)
+        if name is None:
+            return lines
+        place = heading.index(name)
+        rows = csv.reader(lines[1:], delimiter=delimiter, strict=True)
+        return ["", *(row[place] if len(row) > place else ",".join(row) for row in rows)]
+    except csv.Error:
+        return lines
 
 
 def packed(ids: Iterable[int] | os.PathLike[str] | str) -> bytes:

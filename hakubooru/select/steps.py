@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
+from peewee import Context
+
 from hakubooru.errors import InputError
 from hakubooru.nearest import nearest
 
@@ -189,6 +191,13 @@ def walk(step: Step) -> Iterator[Step]:
     for source in sources(step):
         yield from walk(source)
     yield step
+
+
+def uses(step: Step, schema: str) -> bool:
+    """Whether the SQL of a selection has a name in it, such as that of a joined file."""
+    parts = [part.predicate for part in walk(step) if isinstance(part, Filtered)]
+    orders = [term for part in walk(step) if isinstance(part, Ordered) for term in part.terms]
+    return any(schema in Context().sql(part).query()[0] for part in (*parts, *orders))
 
 
 def describe(step: Step) -> str:

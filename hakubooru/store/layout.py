@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 GENERATION: Final = 4
 """The generation that this package reads and writes: the layout published from June 2024 on."""
 
-LAYOUT: Final = 2
+LAYOUT: Final = 3
 """The `PRAGMA user_version` of an up-to-date file; the published layout has 0.
 
 1: the popularity of tags is counted, and tag aliases have a table. 2: whole numbers are stored as integers, and
-dates are in Danbooru's time zone.
+dates are in Danbooru's time zone. 3: a value that no source knows is NULL, and the tables `about` and `tagimplication` may
+be there.
 """
 
 _MAGIC = b"SQLite format 3\0"

@@ -1,5 +1,8 @@
 """The tables of the published danbooru2023 metadata file (generation 4), as peewee models.
 
+The published file has no NULL but where a value does not exist. In the files that hakubooru builds, NULL also stands for what
+a source does not know.
+
 The models are not bound to a file: `Post.score > 10` is only a value, and a `Database` executes a query. A row
 that comes from a `Database` refers to it. So `post.tags` and `tag.posts` work.
 """
@@ -13,15 +16,11 @@ from peewee import Model
 
 from hakubooru.errors import InputError
 from hakubooru.store.expressions import FlagColumn, IntegerColumn, ReferenceColumn, TextColumn
+from hakubooru.store.sites import RATINGS as RATINGS  # noqa: PLC0414 - for those who read tables
+from hakubooru.store.sites import TAG_TYPES as TAG_TYPES  # noqa: PLC0414
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-
-RATINGS: Final = ("general", "sensitive", "questionable", "explicit")
-"""The names of `post.rating`; the file stores the index of a name."""
-
-TAG_TYPES: Final = ("general", "artist", "character", "copyright", "meta")
-"""The names of `tag.type`; the file stores the index of a name (Danbooru's own numbers differ)."""
 
 EXTENSIONS: Final = ("jpg", "png", "gif", "webp", "avif", "mp4", "webm", "zip", "swf")
 """The values of `post.file_ext` that Danbooru has."""
@@ -109,36 +108,63 @@ class Post(_Row):
 
     `image_width` and `image_height` are in pixels, `file_size` is in bytes. Dates are text as Danbooru writes it
     (`2005-05-23T23:35:31.000-04:00`). `down_score` is 0 or negative. A hidden post (banned, or for Gold accounts)
-    has no `md5` and no URLs.
+    has no `md5` and no URLs. Any value but the id is None if the source of the post does not know it.
     """
 
     id = IntegerColumn(primary_key=True)
-    created_at = TextColumn()
-    uploader_id = IntegerColumn()
-    source = TextColumn()
+    """The number of the post on its site."""
+    created_at = TextColumn(null=True)
+    """The time of upload, in Danbooru's time zone."""
+    uploader_id = IntegerColumn(null=True)
+    """The number of the user who uploaded the post."""
+    source = TextColumn(null=True)
+    """Where the image comes from: a URL or a text; "" if unknown to Danbooru."""
     md5 = TextColumn(null=True)
+    """The MD5 of the original file, in hexadecimal; none for a hidden post."""
     parent_id = IntegerColumn(null=True)
-    has_children = FlagColumn()
-    is_deleted = FlagColumn()
-    is_banned = FlagColumn()
+    """The post that this one is a version of."""
+    has_children = FlagColumn(null=True)
+    """Whether other posts are versions of this one."""
+    is_deleted = FlagColumn(null=True)
+    """Whether moderators took the post off the site."""
+    is_banned = FlagColumn(null=True)
+    """Whether the post is hidden at the request of its artist."""
     pixiv_id = IntegerColumn(null=True)
-    has_active_children = FlagColumn()
-    bit_flags = IntegerColumn()
-    has_large = FlagColumn()
-    has_visible_children = FlagColumn()
-    image_width = IntegerColumn()
-    image_height = IntegerColumn()
-    file_size = IntegerColumn()
-    file_ext = TextColumn()
-    rating = EnumField(RATINGS)
-    score = IntegerColumn()
-    up_score = IntegerColumn()
-    down_score = IntegerColumn()
-    fav_count = IntegerColumn()
+    """The number of the work on pixiv."""
+    has_active_children = FlagColumn(null=True)
+    """Whether a child of the post is not deleted."""
+    bit_flags = IntegerColumn(null=True)
+    """Flags of Danbooru, one a bit; the lowest one says that notes are shown in the image."""
+    has_large = FlagColumn(null=True)
+    """Whether Danbooru has a smaller version of the image for its pages."""
+    has_visible_children = FlagColumn(null=True)
+    """Whether a child of the post can be seen by everybody."""
+    image_width = IntegerColumn(null=True)
+    """The width of the original image, in pixels."""
+    image_height = IntegerColumn(null=True)
+    """The height of the original image, in pixels."""
+    file_size = IntegerColumn(null=True)
+    """The size of the original file, in bytes."""
+    file_ext = TextColumn(null=True)
+    """The kind of the original file: jpg, png, webp, gif, avif, mp4, webm, swf or zip."""
+    rating = EnumField(RATINGS, null=True)
+    """How explicit the post is, by name: general, sensitive, questionable or explicit."""
+    score = IntegerColumn(null=True)
+    """Up-votes less down-votes."""
+    up_score = IntegerColumn(null=True)
+    """Up-votes."""
+    down_score = IntegerColumn(null=True)
+    """Down-votes, 0 or negative."""
+    fav_count = IntegerColumn(null=True)
+    """How many users have the post among their favourites."""
     file_url = TextColumn(null=True)
+    """The address of the original file; none for a hidden post."""
     large_file_url = TextColumn(null=True)
+    """The address of the smaller version."""
     preview_file_url = TextColumn(null=True)
-    updated_at = TextColumn()
+    """The address of the thumbnail."""
+    updated_at = TextColumn(null=True)
+    """The time of the last change."""
 
     _tags: list[Tag] | None = None
 
@@ -154,9 +180,21 @@ class Post(_Row):
         return self._tags
 
     def tags_of(self, type: str) -> list[Tag]:
-        """The post's tags of one type: general, artist, character, copyright or meta."""
+        """The post's tags of one type, such as general, artist, character, copyright, meta or species."""
         name = TAG_TYPES[enum_number(TAG_TYPES, type)]
         return [tag for tag in self.tags if tag.type == name]
+
+    def image(self, images: Any = ()) -> Any:
+        """The post's image, as a Pillow image.
+
+        Args:
+            images: folders, tars or URLs that hold images; by default, those of the database's `images`.
+
+        Raises:
+            InputError: no images are named, or none of them is the post's.
+        """
+        database: Any = self._database()  # images stand above the tables
+        return database.image(int(self.id), images)
 
     def __repr__(self) -> str:
         return f"<Post {self.id} {self.rating} {self.image_width}x{self.image_height}>"

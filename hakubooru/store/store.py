@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from peewee import SchemaManager, SqliteDatabase
 
 from hakubooru.errors import InputError
+from hakubooru.store.about import ABOUT_TABLE, About, read_about
 from hakubooru.store.column_types import check_numbers, has_dates_in_utc
+from hakubooru.store.joined import Joined, JoinedColumn, JoinedValues
 from hakubooru.store.layout import LAYOUT, check_file, check_generation, read_layout, sqlite_uri
 from hakubooru.store.schema import MODELS, Post, Tag
 from hakubooru.store.sql import id_list, id_text
@@ -57,7 +59,7 @@ def lay_out(path: Path, also: Sequence[str] = ()) -> None:
             return
         for model in MODELS:
             SchemaManager(model, connection).create_all(safe=False)
-        for statement in (f"PRAGMA user_version = {LAYOUT}", *also):
+        for statement in (ABOUT_TABLE, f"PRAGMA user_version = {LAYOUT}", *also):
             connection.execute_sql(statement)
 
 
@@ -71,11 +73,16 @@ class Store:
     def __init__(self, path: Path, *, writable: bool = False) -> None:
         self.path = path
         self.writable = writable
+        self.joined: dict[str, Joined] = {}
+        """The files of values that are joined, by name."""
         check_file(path, writable=writable)
         self.peewee = _Connections(self, sqlite_uri(path, writable=writable))
         try:
-            check_generation(path, read_layout(self.connection(), path))
+            layout = read_layout(self.connection(), path)
+            check_generation(path, layout)
             with explained(path):
+                self.about = read_about(self.connection()) if "about" in layout else About()
+                """The site of the posts, and which values are not known."""
                 check_numbers(path, self.connection())
             if writable:
                 # A file in WAL mode has a log beside it, and cannot be opened on a read-only disk.
@@ -92,6 +99,43 @@ class Store:
         """
         connection: sqlite3.Connection = self.peewee.connection()  # type: ignore[no-untyped-call]
         return connection
+
+    def join(self, name: str, path: str | os.PathLike[str]) -> Joined:
+        """Join a file of values by post id, such as scores or texts; searches and captions then know it by its name.
+
+        The file is read once into the user's cache, where it is found by its hash. Posts without a row have no value.
+
+        Args:
+            name: the name of the values: small letters, digits and `_`.
+            path: a Parquet, CSV or JSON-lines file with a column `id` or `post_id`, a tar of `ID.txt`, or a folder of
+                them.
+
+        Raises:
+            InputError: the file cannot be read, an id is doubled, or another file has the name.
+            DestinationError: the user's cache cannot be written.
+        """
+        joined = Joined.open(name, path)
+        other = self.joined.get(name, joined)
+        if other.sha256 != joined.sha256:
+            raise InputError(f"{name} is the name of {other.source} already; choose another name for {path}")
+        self.attach(joined)
+        return self.joined[name]
+
+    def joined_columns(self) -> dict[str, JoinedColumn]:
+        """The columns of joined files, by their names in searches."""
+        return {name: column for file in self.joined.values() for name, column in file.fields().items()}
+
+    def joined_values(self) -> JoinedValues:
+        """The values of joined files, for captions."""
+        return JoinedValues(self.connection, self.joined_columns())
+
+    def attach(self, *files: Joined) -> None:
+        """Make joined files known to all connections."""
+        for joined in files:
+            is_new = all(other.schema != joined.schema for other in self.joined.values())
+            self.joined.setdefault(joined.name, joined)
+            if is_new:
+                self.peewee.attach_joined(joined)
 
     def execute(self, query: Any) -> Iterator[Any]:
         """Run a peewee query on this file and iterate over its rows; each row refers to this database.
@@ -168,14 +212,16 @@ class Store:
         self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _reopen, (type(self), self.path.absolute(), self.writable)
+        return _reopen, (type(self), self.path.absolute(), self.writable, tuple(self.joined.values()))
 
     def __repr__(self) -> str:
         return f"hakubooru.open({str(self.path)!r}{', writable=True' if self.writable else ''})"
 
 
-def _reopen(kind: type[Store], path: Path, writable: bool) -> Store:
-    return kind(path, writable=writable)
+def _reopen(kind: type[Store], path: Path, writable: bool, joined: tuple[Joined, ...] = ()) -> Store:
+    store = kind(path, writable=writable)
+    store.attach(*joined)
+    return store
 
 
 class _Connections(SqliteDatabase):
@@ -191,8 +237,14 @@ class _Connections(SqliteDatabase):
         if self.is_shut:
             raise InputError(f"{self.owner!r} was closed; open it again")
         connection: sqlite3.Connection = super()._connect()  # type: ignore[misc] # peewee's hook, missing from its stubs
+        for schema in {joined.schema: joined for joined in self.owner.joined.values()}.values():
+            schema.attach(connection)
         self._opened.append(connection)
         return connection
+
+    def attach_joined(self, joined: Joined) -> None:
+        for connection in self._opened:
+            joined.attach(connection)
 
     def close_all(self) -> None:
         self.is_shut = True

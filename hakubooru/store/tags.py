@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from html import escape
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
 from hakubooru.errors import InputError, UnknownTagError
-from hakubooru.store.schema import TAG_TYPES, Tag
+from hakubooru.store.schema import TAG_TYPES, Tag, enum_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -17,12 +18,20 @@ if TYPE_CHECKING:
 ALIAS_TABLE: Final = 'CREATE TABLE IF NOT EXISTS "tagalias" ("alias" VARCHAR(255) NOT NULL PRIMARY KEY, "name" VARCHAR(255) NOT NULL)'
 """The statement that creates the table of tag aliases. Published files lack it, and other programs ignore it."""
 
+IMPLICATION_TABLE: Final = (
+    'CREATE TABLE IF NOT EXISTS "tagimplication" ("name" VARCHAR(255) NOT NULL, "implied" VARCHAR(255) NOT NULL, '
+    'PRIMARY KEY ("name", "implied")) WITHOUT ROWID'
+)
+"""The statement that creates the table of tag implications: a post with the tag `name` has `implied` too."""
+
 ALIAS_LAYOUT: Final = 1
 """The `PRAGMA user_version` of a file that has the table of aliases; the published layout has 0."""
 
 _SPECIAL: Final = re.compile(r"[%_*]|\\\*|\\\\|\\")
 _IN_LIKE: Final = {"%": r"\%", "_": r"\_", "*": "%", r"\*": "*", r"\\": r"\\", "\\": r"\\"}
 
+_SHOWN: Final = 10
+"""How many tags a notebook shows."""
 _NAMES_A_QUERY: Final = 500  # SQLite takes 999 variables at the least
 
 
@@ -32,6 +41,16 @@ _MATCHES: Final = "name LIKE ? ESCAPE '\\'"
 _ALIAS_MATCHES: Final = "tagalias.name = tag.name AND alias LIKE ? ESCAPE '\\'"
 _POSTS: Final = "coalesce(nullif(popularity, 0), (SELECT COUNT(DISTINCT post_id) FROM posttagrelation WHERE tag_id = tag.id))"
 """The SQL for how many posts have a tag; where a file has no popularity, its relations are counted."""
+
+
+_IMPLYING: Final = """
+WITH RECURSIVE implying (implied, name) AS (
+    SELECT implied, name FROM tagimplication WHERE implied IN (SELECT value FROM json_each(?))
+    UNION SELECT implying.implied, tagimplication.name FROM implying
+    JOIN tagimplication ON tagimplication.implied = implying.name
+)
+SELECT implied, implying.name FROM implying JOIN tag USING (name) WHERE name <> implied ORDER BY implied, implying.name
+"""
 
 
 class TagMatch(NamedTuple):
@@ -70,6 +89,18 @@ class Tags:
     def __len__(self) -> int:
         return int(self._database.scalar("SELECT COUNT(*) FROM tag"))
 
+    def __repr__(self) -> str:
+        return f"<Tags of {self._database.path.name}: {len(self):,} tags>"
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{escape(tag.name)}</td><td>{tag.type}</td><td>{tag.posts:,}</td></tr>"
+            for tag in self.matching("*", limit=_SHOWN)
+        )
+        return (
+            f"<table><tr><th>tag</th><th>type</th><th>posts</th></tr>{rows}</table><p>{len(self):,} tags</p>"
+        )
+
     def check(self, names: Iterable[str]) -> None:
         """Check that the database has all of these tags, with one query for each 500.
 
@@ -85,36 +116,33 @@ class Tags:
             mend = f"similar tags: {', '.join(near)}" if near else "no tag is similar to it"
             raise UnknownTagError(f"the database has no tag {name!r}; {mend}")
 
-    def matching(self, pattern: str, limit: int | None = 100) -> list[TagMatch]:
+    def matching(
+        self, pattern: str = "*", limit: int | None = 100, *, type: str | None = None, min_posts: int = 0
+    ) -> list[TagMatch]:
         """Find the tags whose name or alias matches a pattern, the most common first.
 
         Args:
             pattern: a name in which `*` stands for any characters. Upper and lower case of Latin letters are equal.
             limit: the largest number of tags to return; None returns all.
+            type: general, artist, character, copyright or meta; by default, tags of all types.
+            min_posts: the smallest number of posts that have the tag.
 
         Raises:
             UnknownTagError: no tag matches; the message names the nearest ones.
+            InputError: there is no such type.
         """
-        where, parameters = self._match(pattern)
-        like = parameters[0]
-        others = f"SELECT MIN(alias) FROM tagalias WHERE {_ALIAS_MATCHES}" if self._has_aliases() else "NULL"
-        alias = f"CASE WHEN {_MATCHES} THEN NULL ELSE ({others}) END"
-        sql = f"SELECT name, type, {_POSTS} AS posts, {alias} FROM tag WHERE {where} ORDER BY posts DESC, name LIMIT ?"
-        likes = [like] * (alias.count("?"))
-        rows = self._database.rows(sql, [*likes, *parameters, -1 if limit is None else limit])
-        if not rows and "*" in pattern:
-            raise UnknownTagError(
-                f"no tag matches {pattern!r}; * stands for any characters, as in 'saber_(*'"
-            )
+        tags, parameters = self._matches(pattern, type, min_posts)
+        sql = f"{tags} ORDER BY posts DESC, name LIMIT ?"
+        rows = self._database.rows(sql, [*parameters, -1 if limit is None else limit])
         if not rows:
-            self.check([pattern])
+            self._explain_none(pattern, type, min_posts)
         kinds = dict(enumerate(TAG_TYPES))
         return [TagMatch(name, kinds.get(kind, str(kind)), count, by) for name, kind, count, by in rows]
 
-    def count_matching(self, pattern: str) -> int:
+    def count_matching(self, pattern: str = "*", *, type: str | None = None, min_posts: int = 0) -> int:
         """Count the tags that match a pattern: the length of `matching(pattern, limit=None)`."""
-        where, parameters = self._match(pattern)
-        return int(self._database.scalar(f"SELECT COUNT(*) FROM tag WHERE {where}", parameters))
+        tags, parameters = self._matches(pattern, type, min_posts)
+        return int(self._database.scalar(f"SELECT COUNT(*) FROM ({tags})", parameters))
 
     def abbreviated(self, initials: str) -> str | None:
         """The most common tag with these initials, as Danbooru reads `/lh` as long_hair; None if there is none."""
@@ -152,6 +180,23 @@ class Tags:
             return {}
         query = "SELECT alias, tag.name FROM tagalias JOIN tag USING (name) WHERE alias IN"
         return dict(self._by_name(query, names))
+
+    def implying(self, names: Iterable[str]) -> dict[str, list[str]]:
+        """The tags of the file that imply each of the names, directly or through others, in order of their names.
+
+        Raises:
+            InputError: the file has no implications.
+        """
+        if not self._database.scalar("SELECT COUNT(*) FROM sqlite_master WHERE name = 'tagimplication'"):
+            raise InputError(
+                f"{self._database.path} has no tag implications: build it with a list of them, as in "
+                "`hakubooru db build … --tags tag_implications.csv`"
+            )
+        rows = self._database.rows(_IMPLYING, [json.dumps(sorted(set(names)))])
+        implying: dict[str, list[str]] = {}
+        for implied, name in rows:
+            implying.setdefault(implied, []).append(name)
+        return implying
 
     def nearest(self, name: str, count: int = 3) -> list[str]:
         """Suggest up to `count` tags for a mistyped name, or for a part of a name.
@@ -192,12 +237,35 @@ class Tags:
     def _has_aliases(self) -> bool:
         return bool(self._database.scalar("SELECT COUNT(*) FROM sqlite_master WHERE name = 'tagalias'"))
 
-    def _match(self, pattern: str) -> tuple[str, list[str]]:
-        """Build the SQL condition for tags whose name or alias matches a pattern, and its parameters."""
+    def _matches(self, pattern: str, type: str | None, min_posts: int) -> tuple[str, list[Any]]:
+        """Build the SQL for the name, type, number of posts and alias of each tag that matches, and its parameters."""
         like = like_pattern(pattern)
-        if not self._has_aliases():
-            return _MATCHES, [like]
-        return f"{_MATCHES} OR EXISTS (SELECT 1 FROM tagalias WHERE {_ALIAS_MATCHES})", [like, like]
+        is_alias, alias, parameters = "0", "NULL", [like]
+        if self._has_aliases():
+            is_alias = f"EXISTS (SELECT 1 FROM tagalias WHERE {_ALIAS_MATCHES})"
+            others = f"SELECT MIN(alias) FROM tagalias WHERE {_ALIAS_MATCHES}"
+            alias = f"CASE WHEN {_MATCHES} THEN NULL ELSE ({others}) END"
+            parameters = [like] * 4
+        where = f"({_MATCHES} OR {is_alias})"
+        if type is not None:
+            where += f" AND type = {enum_number(TAG_TYPES, type)}"
+        sql = f"SELECT name, type, {_POSTS} AS posts, {alias} FROM tag WHERE {where}"
+        if min_posts > 0:
+            sql = f"SELECT * FROM ({sql}) WHERE posts >= {int(min_posts)}"
+        return sql, parameters
+
+    def _explain_none(self, pattern: str, type: str | None, min_posts: int) -> NoReturn:
+        if "*" not in pattern:
+            self.check([pattern])
+        if type is None and min_posts <= 0:
+            raise UnknownTagError(
+                f"no tag matches {pattern!r}; * stands for any characters, as in 'saber_(*'"
+            )
+        kind = "" if type is None else f" of type {TAG_TYPES[enum_number(TAG_TYPES, type)]}"
+        posts = f" with {min_posts:,} posts or more" if min_posts > 0 else ""
+        raise UnknownTagError(
+            f"no tag{kind}{posts} matches {pattern!r}; leave the type away, or ask for fewer posts"
+        )
 
     def _missing(self, names: Iterable[str]) -> list[str]:
         names = sorted(set(names))

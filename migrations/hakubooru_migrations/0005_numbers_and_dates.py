@@ -1,7 +1,8 @@
 """Migrate to this project's own layout 2: store whole numbers as integers, and dates in Danbooru's time zone.
 
 Other programs write numbers as REAL or TEXT, and earlier versions of hakubooru kept the UTC dates of some dumps. A value
-that cannot be read as a whole number is an error. A date that cannot be read is kept and reported.
+that cannot be read as a whole number is an error. A date that cannot be read is kept and reported. A value that a post does
+not have stays NULL: nobody knows whether it is 0.
 """
 
 from __future__ import annotations
@@ -25,27 +26,27 @@ TABLES: Final = {
     "post": {
         "id": ID,
         "created_at": TEXT,
-        "uploader_id": INTEGER,
+        "uploader_id": NULLABLE_INTEGER,
         "source": TEXT,
         "md5": NULLABLE_TEXT,
         "parent_id": NULLABLE_INTEGER,
-        "has_children": INTEGER,
-        "is_deleted": INTEGER,
-        "is_banned": INTEGER,
+        "has_children": NULLABLE_INTEGER,
+        "is_deleted": NULLABLE_INTEGER,
+        "is_banned": NULLABLE_INTEGER,
         "pixiv_id": NULLABLE_INTEGER,
-        "has_active_children": INTEGER,
-        "bit_flags": INTEGER,
-        "has_large": INTEGER,
-        "has_visible_children": INTEGER,
-        "image_width": INTEGER,
-        "image_height": INTEGER,
-        "file_size": INTEGER,
+        "has_active_children": NULLABLE_INTEGER,
+        "bit_flags": NULLABLE_INTEGER,
+        "has_large": NULLABLE_INTEGER,
+        "has_visible_children": NULLABLE_INTEGER,
+        "image_width": NULLABLE_INTEGER,
+        "image_height": NULLABLE_INTEGER,
+        "file_size": NULLABLE_INTEGER,
         "file_ext": TEXT,
-        "rating": INTEGER,
-        "score": INTEGER,
-        "up_score": INTEGER,
-        "down_score": INTEGER,
-        "fav_count": INTEGER,
+        "rating": NULLABLE_INTEGER,
+        "score": NULLABLE_INTEGER,
+        "up_score": NULLABLE_INTEGER,
+        "down_score": NULLABLE_INTEGER,
+        "fav_count": NULLABLE_INTEGER,
         "file_url": NULLABLE_TEXT,
         "large_file_url": NULLABLE_TEXT,
         "preview_file_url": NULLABLE_TEXT,
@@ -67,8 +68,8 @@ NAMES: Final = {
     "rating": ("general", "sensitive", "questionable", "explicit"),
     "type": ("general", "artist", "character", "copyright", "meta"),
 }
-NEEDED: Final = {"id", "rating", "score", "fav_count", "post_id", "tag_id"}
-"""The columns in which a missing value must not become 0."""
+NEEDED: Final = {"id", "post_id", "tag_id"}
+"""The columns that must have a value."""
 
 
 def up(migrator: Any, db: MigratedDatabase) -> None:  # noqa: ARG001 - peewee's signature

@@ -125,7 +125,7 @@ def _plan(database: MigratedDatabase) -> Plan:
         )
     done, again = _scripts_done(database, generation), _needs_mending(database, generation)
     later = [script for script in _runner(database).status() if script.path and script.idx > done]
-    scripts = [script for script in later if not script.applied or (again and script.idx == _MENDING)]
+    scripts = [script for script in later if not script.applied or (again and script.idx >= _MENDING)]
     return _plan_of(database, generation, tuple(script.name for script in scripts))
 
 

@@ -78,6 +78,9 @@ def test_info_in_words_and_as_json(dump, tmp_path):
         "last_id": 2,
         "ratings": {"general": 1, "sensitive": 1, "questionable": 0, "explicit": 0},
         "size_bytes": (tmp_path / "new.db").stat().st_size,
+        "site": "danbooru",
+        "lacking": [],
+        "unknown": {},
     }
     code, out, _ = call("db", "info", tmp_path / "new.db")
     assert code == 0

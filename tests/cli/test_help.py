@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from hakubooru_cli.main import cli
+from hakubooru_cli.options import SelectionOption
 
 
 def commands(group, path=()):
@@ -30,4 +32,15 @@ def test_has_help(name):
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_has_no_more_options_than_can_be_learned(name):
-    assert sum(isinstance(option, click.Option) for option in COMMANDS[name].params) <= 13
+    options = [each for each in COMMANDS[name].params if isinstance(each, click.Option)]
+    selecting = [each for each in options if isinstance(each, SelectionOption)]
+    assert len(options) - len(selecting) <= 13
+    assert len(selecting) <= 11  # the same ones of every command that selects posts
+
+
+def test_options_that_select_posts_are_shown_together():
+    help_text = CliRunner().invoke(cli, ["select", "--help"]).stdout
+    own, selecting = help_text.split("Options that select posts:")
+    assert "--funnel" in own
+    assert "--sample-per BY:N" in selecting
+    assert "--sample-per" not in own

@@ -102,7 +102,7 @@ def test_columns_out(path, tmp_path):
     ("options", "message"),
     [
         (["--columns", "id"], "add --out FILE.parquet"),
-        (["--columns", "id", "--out", "a.txt"], "add --out FILE.parquet"),
+        (["--columns", "id", "--out", "a.txt"], ".csv or .jsonl"),
         (["--columns", "favs", "--out", "a.parquet"], "no column 'favs'"),
         (["--columns", "id", "--out", "no/such/a.parquet"], "choose another path"),
     ],

@@ -26,7 +26,7 @@ def test_has_help_and_about_ten_options(name):
     assert command.help
     options = [option for option in command.params if isinstance(option, click.Option)]
     assert all(option.help for option in options)
-    assert len(options) <= 11
+    assert len(options) <= 12
 
 
 def test_a_missing_extra_is_named(monkeypatch):
@@ -143,3 +143,10 @@ def test_the_whole_way(tmp_path):
     )  # fmt: skip
     assert merged.exit_code == 0, merged.exception
     assert "layers changed" in merged.stdout
+
+
+@pytest.mark.parametrize("card", ["12 apples", "0GB", "-3", ""])
+def test_a_card_that_is_none_is_told(tmp_path, card):
+    result = call("plan", tmp_path / "none.toml", "--for", card)
+    assert result.exit_code == 2
+    assert "write a number of GB, such as 12GB" in result.output

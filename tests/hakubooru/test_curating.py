@@ -32,6 +32,14 @@ def test_the_steps_run_in_their_order_and_one_that_is_off_does_not(db):
     assert set(recipe.select(db).to_ids()) == ({*expected.to_ids()} | {1, 2, 3}) - {2}
 
 
+def test_order_limit_and_a_strict_bound(db):
+    text = "seed = 2\n[[steps]]\nsample_per = 'artist'\nat_most = 5\nstrict = true\n"
+    recipe = hb.Recipe.parse(text + "[[steps]]\norder = '-score'\n[[steps]]\nlimit = 3\n", "mine")
+    expected = db.posts.sample_per("artist", at_most=5, strict=True, seed=2).order_by("-score").limit(3)
+    assert recipe.select(db) == expected
+    assert expected.count() == 3
+
+
 def test_samples_of_steps_are_scaled(db):
     recipe = hb.Recipe.parse("[[steps]]\nsample = 100\n[[steps]]\nsample = 0.5", "mine")
     assert recipe.select(db, scale=0.5).count() == 25
@@ -44,7 +52,10 @@ def test_samples_of_steps_are_scaled(db):
         'filter = "with_image"',
         "sample = 0.5",
         'sample_per = "character"\nat_most = 200',
+        'sample_per = "character"\nat_most = 200\nstrict = true\noff = true',
         'sample_weighted = "score"\nsample = 10',
+        'order = ["-score", "id"]',
+        "limit = 10",
         'best_of_family = "score"',
         "keep = [1, 2]\noff = true",
     ],
@@ -62,6 +73,11 @@ def test_a_step_is_read_from_its_own_table(table):
         ('filter = "with_imag"', "did you mean 'with_image'"),
         ("sample = 1.5", "a fraction from 0.0 to 1.0"),
         ('sample_per = "character"', "needs at_most"),
+        ('sample_per = "character"\nat_most = 1\nstrict = 1', "strict .* must be true or false"),
+        ("sample = 5\nstrict = true", "has no key 'strict'"),
+        ("order = 5", "a list of columns"),
+        ("order = []", "a list of columns"),
+        ("limit = 0.5", "a number of posts"),
         ("keep = 5", "a list of post ids"),
         ('drop = ["a"]', "a list of post ids"),
         ("keep = [1]\ndrop = [2]", "each .*steps.* is one step"),

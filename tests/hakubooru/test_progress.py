@@ -1,25 +1,64 @@
-"""Progress bars."""
+"""Progress without a terminal, and in a notebook."""
 
-import io
-import sys
+from __future__ import annotations
 
-from hakubooru.progress import progress
+import pytest
 
-
-def test_nothing_is_written_where_there_is_no_terminal(monkeypatch):
-    monkeypatch.setattr(sys, "stderr", io.StringIO())
-    with progress(total=2, desc="here") as bar:
-        bar.update(2)
-    assert list(progress([1, 2])) == [1, 2]
-    assert not sys.stderr.getvalue()
+from hakubooru.progress import SECONDS, progress
+from hakubooru.progress_lines import Lines
 
 
-def test_a_terminal_sees_a_bar(monkeypatch):
-    class Terminal(io.StringIO):
-        def isatty(self):
-            return True
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that stands still until the test moves it."""
+    now = [100.0]
+    monkeypatch.setattr("tqdm.std.time", lambda: now[0])
+    return now
 
-    monkeypatch.setattr(sys, "stderr", Terminal())
-    with progress(total=2, desc="here") as bar:
-        bar.update(2)
-    assert "here: 100%" in sys.stderr.getvalue()
+
+def test_short_work_is_silent(clock, capsys):
+    with progress(total=10, unit=" images") as bar:
+        for _ in range(10):
+            clock[0] += 2
+            bar.update()
+    assert isinstance(bar, Lines)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_long_work_writes_a_line_every_half_minute_and_at_its_end(clock, capsys):
+    with progress(total=2000, unit=" images") as bar:
+        for _ in range(4):
+            clock[0] += 20
+            bar.update(500)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines() == [
+        "images: 1,000 of 2,000 (50%), 00:40 left",
+        "images: 2,000 of 2,000 (100%)",
+    ]
+
+
+def test_an_iterable_is_counted_and_the_seconds_can_be_chosen(clock, capsys, monkeypatch):
+    monkeypatch.setenv(SECONDS, "5")
+    for _ in progress(range(3), desc="tags", unit=" tags"):
+        clock[0] += 4
+    assert capsys.readouterr().err.splitlines()[0] == "tags: 2 of 3 (67%), 00:04 left"
+
+
+def test_values_stand_after_the_progress_of_a_line(clock, capsys):
+    with progress(total=4, unit="update") as bar:
+        for number in range(4):
+            clock[0] += 20
+            bar.set_postfix_str(f"loss {number / 4}", refresh=False)
+            bar.update()
+    assert capsys.readouterr().err.splitlines() == [
+        "update: 2 of 4 (50%), 00:40 left; loss 0.25",
+        "update: 4 of 4 (100%); loss 0.75",
+    ]
+
+
+def test_work_of_unknown_length_is_counted(clock, capsys):
+    with progress(unit=" pairs") as bar:
+        clock[0] += 31
+        bar.update(7)
+    assert capsys.readouterr().err.splitlines()[0] == "pairs: 7"

@@ -144,7 +144,10 @@ def test_what_was_encoded_from_other_tokens_is_refused(still, tmp_path):
     [
         ({"text": TextOptions(train=True)}, r"cache\.text .* set text\.train = false"),
         ({"captions": CaptionOptions()}, r"set captions\.shuffle = false"),
-        ({"captions": CaptionOptions(shuffle=False, drop_tags=0.1)}, "remove drop_tags and drop_parts"),
+        (
+            {"captions": CaptionOptions(shuffle=False, drop_tags=0.1)},
+            "remove drop_tags, drop_parts, text_only",
+        ),
     ],
 )
 def test_a_cache_of_captions_that_change_is_refused(still, sections, message):

@@ -156,6 +156,7 @@ def test_every_key_is_documented(file):
         ("buckets.step=20", "the VAE needs multiples of 8"),
         ("buckets.min_side=5000", "sides 5000 to 4096 fit no image"),
         ("captions.drop_parts={artist=0.1}", 'set captions.tags = "general"'),
+        ("captions.text_only=0.1", 'set captions.tags = "general"'),
         (
             "captions.drop_parts={artist='much'}",
             "captions.drop_parts.artist is 'much'; write a rate from 0 to 1",

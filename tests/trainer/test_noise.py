@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -81,23 +83,61 @@ def test_losses_are_of_each_image():
     assert noise.losses(one, other).tolist() == [1, 9]
 
 
-@pytest.mark.parametrize(("prediction", "zero"), [("epsilon", False), ("v", False), ("v", True)])
-def test_sampling_is_diffusers_ddim(prediction, zero):
-    from diffusers import DDIMScheduler
+@pytest.mark.parametrize("schedule", ["constant", "exponential", "snr"])
+@pytest.mark.parametrize("kind", ["huber", "smooth_l1"])
+def test_pseudo_huber_is_the_papers(kind, schedule):
+    """Each number by scalars, as sd-scripts' `get_huber_threshold_if_needed` and `conditional_loss` define it."""
+    alphas, steps = noise.alphas_cumprod(), torch.tensor([0, 300, 999])
+    generator = torch.Generator().manual_seed(3)
+    predicted, wanted = torch.randn(2, 3, 4, 2, 2, generator=generator)
+    c = noise.huber_c(alphas, steps, 0.1, schedule)
+    ours = noise.losses(predicted, wanted, kind, c)
+    for place, step in enumerate(steps.tolist()):
+        sigma = ((1 - alphas[step].item()) / alphas[step].item()) ** 0.5
+        threshold = {
+            "constant": 0.1,
+            "exponential": math.exp(math.log(0.1) / 1000 * step),
+            "snr": 0.9 / (1 + sigma) ** 2 + 0.1,
+        }[schedule]
+        errors = (predicted[place] - wanted[place]).flatten().tolist()
+        values = [2 * ((error**2 + threshold**2) ** 0.5 - threshold) for error in errors]
+        factor = threshold if kind == "huber" else 1
+        assert float(ours[place]) == pytest.approx(factor * sum(values) / len(values), rel=1e-5)
 
-    scheduler = DDIMScheduler(
-        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", timestep_spacing="trailing",
-        clip_sample=False, prediction_type="epsilon" if prediction == "epsilon" else "v_prediction",
-        rescale_betas_zero_snr=zero,
-    )  # fmt: skip
-    scheduler.set_timesteps(8)  # which divides 1000: it rounds the way down to whole steps
-    steps = noise.sampling_timesteps(8)
-    assert steps == scheduler.timesteps.tolist()
-    alphas = noise.alphas_cumprod(zero_terminal_snr=zero)
-    theirs = ours = torch.randn(1, 4, 8, 8)
-    for timestep, then in zip(steps, [*alphas[steps[1:]], torch.tensor(1.0)], strict=True):
-        said = torch.sin(theirs * 3)
-        ours = noise.ddim_step(ours, said, alphas[timestep], then, prediction)
-        theirs = scheduler.step(said, timestep, theirs).prev_sample
-        if timestep != steps[-1]:  # diffusers ends at the first timestep, not at no noise at all
-            assert torch.allclose(ours, theirs, atol=1e-3)
+
+def test_huber_is_near_the_square_for_small_errors_and_linear_for_large_ones():
+    c = torch.full((1, 1, 1, 1), 0.1)
+    zero = torch.zeros(1, 4, 1, 1)
+    small, large, twice = (
+        float(noise.losses(zero + error, zero, "huber", c)) for error in (1e-2, 100.0, 200.0)
+    )
+    assert small == pytest.approx(1e-4, rel=1e-2)
+    assert twice == pytest.approx(2 * large, rel=1e-2)
+
+
+def test_masks_weigh_places():
+    one, other = torch.zeros(1, 4, 2, 2), torch.ones(1, 4, 2, 2)
+    mask = torch.tensor([[[[1.0, 0.5], [0.0, 0.0]]]])
+    assert noise.losses(one, other, masks=mask).tolist() == [1.5 / 4]
+    assert noise.losses(one, other, masks=torch.ones_like(mask)).tolist() == noise.losses(one, other).tolist()
+
+
+def test_multi_resolution_noise_is_sd_scripts():
+    """`pyramid_noise_like` of sd-scripts, with our draws in place of torch's."""
+    generator = torch.Generator().manual_seed(4)
+    plain = torch.randn(4, 12, 20, generator=generator)
+    ratios = [2.5, 3.0, 2.2, 3.9]
+    layers, sizes, theirs = [], [], plain[None].clone()
+    upsample = torch.nn.Upsample(size=(12, 20), mode="bilinear")
+    for place, ratio in enumerate(ratios):
+        size = (max(1, int(12 / ratio**place)), max(1, int(20 / ratio**place)))
+        layer = torch.randn(1, 4, *size, generator=generator)
+        theirs += upsample(layer) * 0.4**place
+        layers.append(layer[0])
+        sizes.append(size)
+        if 1 in size:
+            break
+    assert noise.pyramid_sizes(12, 20, ratios) == sizes == [(12, 20), (4, 6), (2, 4), (1, 1)]
+    ours = noise.pyramid_noise(plain, layers, 0.4)
+    assert torch.allclose(ours, (theirs / theirs.std())[0], atol=1e-6)
+    assert float(ours.std()) == pytest.approx(1)

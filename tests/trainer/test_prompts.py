@@ -52,7 +52,8 @@ def test_hyphens_are_no_options(prompts, text):
     ("text", "message"),
     [
         ("# only\n\n", "has no prompts; write one a line"),
-        ("1girl\nsolo --ss euler", r"p\.txt, line 2: --ss is not an option of prompts; write --n"),
+        ("1girl\nsolo --xx 1", r"p\.txt, line 2: --xx is not an option of prompts; write --n"),
+        ("1girl --ss euler_b", "--ss euler_b is not a sampler that is here; did you mean 'euler_a'"),
         ("1girl --cn image.png", "--cn is not an option of prompts"),
         ("1girl --width 832", "--width is not an option of prompts"),
         ("1girl --w wide", "--w wide has no number after it"),

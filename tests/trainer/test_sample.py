@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageChops
@@ -69,3 +70,43 @@ def test_a_sheet_has_room_for_the_largest():
     for picture, corner in zip(pictures, ((0, 0), (96, 0), (0, 128)), strict=True):
         box = (*corner, corner[0] + picture.width, corner[1] + picture.height)
         assert grid.crop(box).getcolors() == [(picture.width * picture.height, (255, 255, 255))]
+
+
+def test_a_batch_draws_each_prompt_from_its_own_noise(parts):
+    """Alone, with others and again: the same bits for the same batch, the same picture in any."""
+    model, how = parts(), replace(HOW, negative="sky")
+
+    def draw(prompts, starts):
+        pictures = sample.draw_batch(model, prompts, how, starts, v=False, zero_terminal_snr=False)
+        return [np.asarray(picture, np.int16) for picture in pictures]
+
+    both = draw(["1girl", "1boy"], [(7,), (2**60, 1)])
+    assert all(map(np.array_equal, both, draw(["1girl", "1boy"], [(7,), (2**60, 1)])))
+    alone = [draw(["1girl"], [(7,)])[0], draw(["1boy"], [(2**60, 1)])[0]]
+    assert all(np.abs(one - other).max() <= 1 for one, other in zip(both, alone, strict=True))
+    assert np.abs(both[0] - draw(["1girl"], [(8,)])[0]).max() > 1
+    # `draw` begins with the seed and the place in the list.
+    (_, second) = sample.draw(
+        model, ["1girl", "1boy"], replace(how, seed=7), v=False, zero_terminal_snr=False
+    )
+    assert np.array_equal(np.asarray(second, np.int16), draw(["1boy"], [(7, 1)])[0])
+
+
+def test_each_sampler_draws_and_a_prompt_names_its_own(drawn):
+    pictures = drawn(
+        "1girl --d 5 --ss euler_a\n1girl --d 5 --ss dpmsolver++\n1girl --d 5\n", replace(HOW, steps=4)
+    )
+    (again,) = drawn("1girl --d 5", replace(HOW, steps=4, sampler="euler_a"))
+    assert ImageChops.difference(pictures[0], again).getbbox() is None
+    assert len({picture.tobytes() for picture in pictures}) == 3
+
+
+def test_pictures_of_a_batch_depend_on_their_own_prompts_and_seeds(parts):
+    model = parts()
+    how = replace(HOW, sampler="euler_a", steps=3)
+    ways = {"v": False, "zero_terminal_snr": False}
+    both = sample.draw_batch(model, ["1girl", "sky"], how, [(1,), (2,)], **ways)
+    for place, (prompt, seed) in enumerate((("1girl", 1), ("sky", 2))):
+        (alone,) = sample.draw_batch(model, [prompt], how, [(seed,)], **ways)
+        assert max(high for _, high in ImageChops.difference(both[place], alone).getextrema()) <= 1
+    assert both[0].tobytes() != both[1].tobytes()

@@ -2,8 +2,9 @@
 
 OUT/state/000200/    adapter.safetensors     the trained weights in their own precision
                      optimizer.safetensors   the tensors that the optimiser remembers, 8-bit ones as they are
+                     average.safetensors     the running average of the weights, if there is one
                      state.json              counters, the rest of the optimiser, the scaler; configuration, data set and
-                                             versions; checksums of the two files, and of itself
+                                             versions; checksums of these files, and of itself
 
 A state is written to a temporary folder and made durable, state.json last: it is the mark that the state is complete. Then the
 folder gets its name, and the oldest state is deleted.
@@ -11,6 +12,7 @@ folder gets its name, and the oldest state is deleted.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import shutil
@@ -26,7 +28,7 @@ from tqdm import tqdm
 
 from hakubooru.errors import ConfigError, DestinationError, ModelError, TrainingError
 from hakubooru.nearest import nearest
-from hakubooru_trainer import durable, fingerprint
+from hakubooru_trainer import durable, fingerprint, optim
 from hakubooru_trainer.config.read import defaults, flat
 from hakubooru_trainer.durable import TornStateError
 from hakubooru_trainer.model.finite import is_finite
@@ -46,12 +48,16 @@ FREE: Final = (
     "model.tokenizers", "model.vae", "cache.", "save.", "samples.", "validation.every",
 )  # fmt: skip
 """Options that may differ when a run resumes. They do not change the result, except by the rounding of another device. A name
-that ends with a dot is a whole section. The model's paths are among them, since the model itself is compared."""
+that ends with a dot is a whole section. The model's paths are among them, since the model itself is compared; and so are the
+paths of data sets and masks."""
 _FIXED: Final = ("batch.size", "batch.accumulation")
 """Options that can never differ: a run's place in its order is counted in them."""
 _LENGTH: Final = ("run.epochs", "run.updates")
 _ADAPTER: Final = "adapter.safetensors"
 _OPTIMIZER: Final = "optimizer.safetensors"
+_MEMORY: Final = ("optimizer.name", "optimizer.rates")
+"""Options without which the state of an optimiser cannot be read; --allow-change may change them."""
+_AVERAGE: Final = "average.safetensors"
 _MODEL: Final = "model.weights"
 _PACKAGES: Final = (
     "torch", "diffusers", "transformers", "lycoris-lora", "bitsandbytes", "numpy", "pillow", "pillow-avif-plugin",
@@ -101,6 +107,7 @@ class States:
             _MODEL: None,  # `resume` sets it when the model is loaded
             **_plain(flat(options)),
             **{f"version.{package}": version(package) for package in _PACKAGES},
+            **optim.package(options.optimizer),
             VERSION: RESULT_VERSION,
         }
         self.defaults = _plain(defaults(options))
@@ -141,6 +148,7 @@ class States:
         tensors: dict[str, Tensor] = {}
         rest = durable.take_tensors(it.optimizer.state_dict(), "", tensors, {})
         files = {_ADAPTER: dict(it.adapter.weights()), _OPTIMIZER: tensors}
+        files |= {_AVERAGE: it.average.values} if it.average.values else {}
         # The next file is copied while the one before goes to the disk.
         with ThreadPoolExecutor(len(files)) as threads:
             written = threads.map(lambda name: durable.write_tensors(part / name, files[name]), files)
@@ -247,17 +255,24 @@ class States:
         try:
             adapter = load_file(state / _ADAPTER)
             tensors = load_file(state / _OPTIMIZER, device=str(it.device))
+            average = load_file(state / _AVERAGE) if _AVERAGE in mark["checksums"] else {}
         except (OSError, SafetensorError) as error:
             raise TornStateError(f"{state} is torn ({error})") from error
-        for name, tensor in (*adapter.items(), *tensors.items()):
+        for name, tensor in (*adapter.items(), *tensors.items(), *average.items()):
             if not is_finite(tensor):
                 raise TornStateError(f"{state} cannot be used ({name} holds NaN or infinity)")
         it.adapter.load(adapter, str(state))
+        if average:
+            it.average.load(average)
+        else:
+            it.average.restart()  # --allow-change may turn it on
+        chosen = optim.chosen(it.options.optimizer)
         groups_now = [
-            {k: v for k, v in group.items() if k != "params"} for group in it.optimizer.param_groups
+            {key: group[key] for key in chosen & group.keys()} for group in it.optimizer.param_groups
         ]
-        # Another optimiser starts without memory.
-        if mark["about"]["optimizer.name"] == it.options.optimizer.name:
+        # Another optimiser, or one with other groups, starts without memory.
+        then = brought_up(mark["about"], self.about, self.defaults)
+        if all(then[key] == self.about[key] for key in _MEMORY):
             it.optimizer.load_state_dict(durable.give_tensors(mark["optimizer"], tensors))
         for group, values in zip(it.optimizer.param_groups, groups_now, strict=True):
             group.update(values)  # the options win over the state, which --allow-change may let differ
@@ -290,17 +305,29 @@ class States:
                 "would leave some out: resume from an earlier state, or set run.out to a new folder"
             )
 
+    @property
+    def recipe(self) -> str:
+        """A fingerprint of all that decides the result but the versions of packages: two runs of one recipe train alike."""
+        fixed = {
+            key: value
+            for key, value in self.about.items()
+            if key in (*_FIXED, *_LENGTH) or not (key.startswith("version.") or self._is_indifferent(key))
+        }
+        return f"sha256:{hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()}"
+
     def _is_free(self, key: str) -> bool:
-        section = key.partition(".")[0]
+        """Whether a key may differ from a state's."""
         if key in _FIXED:
             return False
-        if key in self.allowed or section in self.allowed:
-            return True
+        return key in self.allowed or key.partition(".")[0] in self.allowed or self._is_indifferent(key)
+
+    def _is_indifferent(self, key: str) -> bool:
+        """Whether a key does not change the result."""
         if key in _LENGTH:  # a constant rate does not depend on the length of the run
             return bool(self.about["optimizer.schedule"] == "constant")
         return any(
             key == name or (name.endswith(".") and key.startswith(name)) for name in FREE
-        ) or key.endswith("].path")
+        ) or key.endswith(("].path", "].masks"))
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:

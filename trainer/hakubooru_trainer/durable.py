@@ -96,10 +96,13 @@ def take_tensors(value: Any, name: str, tensors: dict[str, Tensor], names: dict[
     if isinstance(value, torch.Tensor):
         name = names.setdefault(value.data_ptr(), name) if value.numel() else name
         tensors[name] = value
-        return {"tensor": name}
+        # Rounding depends on the layout in memory, which a file does not keep.
+        return {"tensor": name} | ({} if value.is_contiguous() else {"strides": list(value.stride())})
     if isinstance(value, dict):
         pairs = [[key, take_tensors(inner, f"{name}/{key}", tensors, names)] for key, inner in value.items()]
         return {"pairs": pairs}
+    if isinstance(value, (list, tuple)):
+        return [take_tensors(inner, f"{name}/{place}", tensors, names) for place, inner in enumerate(value)]
     return value
 
 
@@ -107,8 +110,18 @@ def give_tensors(value: Any, tensors: Mapping[str, Tensor]) -> Any:
     """Put the tensors back into a tree of `take_tensors`."""
     if isinstance(value, dict):
         if "tensor" in value:
-            return tensors[value["tensor"]]
+            tensor = tensors[value["tensor"]]
+            if "strides" not in value:
+                return tensor
+            laid = torch.empty_strided(
+                tensor.shape, value["strides"], dtype=tensor.dtype, device=tensor.device
+            )
+            return laid.copy_(tensor)
+        if "pairs" not in value:  # a group of a state that was written before lists were looked into
+            return value
         return {key: give_tensors(inner, tensors) for key, inner in value["pairs"]}
+    if isinstance(value, list):
+        return [give_tensors(inner, tensors) for inner in value]
     return value
 
 

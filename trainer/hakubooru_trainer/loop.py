@@ -8,21 +8,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
-from safetensors import SafetensorError
-from tqdm import tqdm
 
 from hakubooru.errors import TrainingError
 from hakubooru.files import replacing
-from hakubooru_trainer import distributed, optim, sample
+from hakubooru.progress import progress
+from hakubooru_trainer import distributed, optim, outputs
 from hakubooru_trainer.checkpoint import States
 from hakubooru_trainer.config import dump
 from hakubooru_trainer.distributed import Ranks
 from hakubooru_trainer.lock import locked
-from hakubooru_trainer.lokr import file
-from hakubooru_trainer.lokr.file import DTYPES
 from hakubooru_trainer.metrics import Metrics
+from hakubooru_trainer.record import Record
 from hakubooru_trainer.setup import Training, data_set, device_of, out_folder, prepare
 from hakubooru_trainer.stopping import stopping
+from hakubooru_trainer.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -93,11 +92,12 @@ def _train(options: Options, out: Path, chosen: Path | None, allow: Collection[s
     if ranks.first:
         with replacing(out / "config.toml") as beside:
             beside.write_text(dump(options), encoding="utf-8", newline="\n")
+    record = Record(out, states, counters.update, ranks)
     updates, accumulation = it.data.updates, options.batch.accumulation
     ahead = it.batches.training(
         it.data.order, ranks.mine(range(counters.update * accumulation, it.data.batches))
     )
-    bar = tqdm(total=updates, initial=counters.update, unit="update", disable=None if ranks.first else True)
+    bar = progress(total=updates, initial=counters.update, unit="update", disable=not ranks.first)
     saved = time.monotonic()
     with (
         # Without a state the run starts again, and measures again what it measured before the first update.
@@ -107,7 +107,7 @@ def _train(options: Options, out: Path, chosen: Path | None, allow: Collection[s
     ):
         if counters.update == 0:
             counters.validation = _validate(it, metrics, 0)
-            _draw(it, out, 0)
+            outputs.draw(it, metrics, out, 0)
         while counters.update < updates:
             begun = time.perf_counter()
             last = _update(it, ahead, counters)
@@ -115,12 +115,13 @@ def _train(options: Options, out: Path, chosen: Path | None, allow: Collection[s
             metrics.write(
                 counters.update,
                 loss=last.loss,
-                lr=it.optimizer.param_groups[0]["lr"],
+                **last.rates,
                 grad_norm=last.norm,
                 images=last.images,
                 seconds=round(seconds, 4),
                 skipped=not last.good,
                 **({"left_out": last.left_out} if last.left_out else {}),
+                **last.means,
             )
             bar.set_postfix_str(f"loss {last.loss:.4f}, {last.images / seconds:.2f} images/s", refresh=False)
             bar.update()
@@ -129,23 +130,26 @@ def _train(options: Options, out: Path, chosen: Path | None, allow: Collection[s
             if done or update % options.validation.every == 0:
                 counters.validation = _validate(it, metrics, update)
             if done or update % options.samples.every == 0:
-                _draw(it, out, update)
+                outputs.draw(it, metrics, out, update)
             # A signal may reach any rank. The others wait here while the first one draws or saves.
             (is_asked,) = ranks.any(stop.asked or ranks.orphaned)
             if ranks.first and update % options.save.every == 0 and not done:
-                _save(it, out / f"{options.run.name}-{update:06d}.safetensors", update)
-                _retire(out, options)
+                outputs.save(it, record, out, f"-{update:06d}", update)
+                outputs.retire(out, options)
             is_time = 0 < options.save.minutes * 60 < time.monotonic() - saved
             if ranks.first and (done or is_asked or is_time or update % options.save.every == 0):
                 metrics.sync()
                 states.save(counters, it)
+                record.write(update)
                 saved = time.monotonic()
             if is_asked and not done:
                 ranks.wait()  # when one rank ends, the launcher ends the others
                 raise KeyboardInterrupt
-    result = out / f"{options.run.name}.safetensors"
     if ranks.first:
-        _save(it, result, updates)
+        record.write(updates)
+        outputs.save(it, record, out, "", updates)
+        outputs.card(it, record, out, counters)
+    result = out / f"{options.run.name}.safetensors"
     return Report(result, updates, counters.skipped, counters.left_out, counters.loss, counters.validation)
 
 
@@ -160,6 +164,10 @@ class Update(NamedTuple):
     """How many of the images could not be decoded."""
     good: bool
     """Whether loss and gradient were finite, so that the weights were moved."""
+    rates: dict[str, float]
+    """The learning rates."""
+    means: dict[str, dict[str, float]]
+    """The mean losses by range of timesteps and by data set."""
 
 
 def _update(it: Training, ahead: Iterator[Batch], counters: Counters) -> Update:
@@ -168,17 +176,21 @@ def _update(it: Training, ahead: Iterator[Batch], counters: Counters) -> Update:
     start = counters.update * options.batch.accumulation
     end = min(start + options.batch.accumulation, it.data.batches)
     images = it.data.order.images(start, end)
-    optim.set_rate(optimizer, optim.rate(options.optimizer, counters.update, it.data.updates))
+    factor = optim.rate(options.optimizer, counters.update, it.data.updates)
+    optim.set_rate(optimizer, factor)
 
     total = torch.zeros((), device=it.device)
     left_out = torch.zeros((), device=it.device)
+    tally = Tally(it.data.names, it.device)
     for _ in it.ranks.mine(range(start, end)):
         batch = next(ahead).to(it.device)
-        total += it.passes(batch, images)
+        part = it.passes(batch, images)
+        total += part.loss
+        tally.add(batch, part.losses)
         left_out += (~batch.decoded).sum()
     it.adapter.fold()
     it.ranks.sum_gradients(it.weights)
-    it.ranks.sum([total, left_out])
+    it.ranks.sum([total, left_out, tally.sums])
 
     # A number that is not finite never reaches the weights.
     scaler.unscale_(optimizer)
@@ -187,7 +199,7 @@ def _update(it: Training, ahead: Iterator[Batch], counters: Counters) -> Update:
     scale = scaler.get_scale()
     if good:
         optimizer.step()
-        it.adapter.changed()
+        it.moved(counters.update)
     scaler.update()
     it.passes.clear()
 
@@ -203,7 +215,8 @@ def _update(it: Training, ahead: Iterator[Batch], counters: Counters) -> Update:
             f"{counters.update}; the weights are as they were before these updates. Try a lower optimizer.lr, "
             'run.precision = "bf16" or "fp32", and model.vae_precision = "fp32"'
         )
-    return Update(counters.loss, float(norm), images, int(left_out), good)
+    rates = optim.rates(options, optimizer, factor)
+    return Update(counters.loss, float(norm), images, int(left_out), good, rates, tally.means())
 
 
 @torch.no_grad()
@@ -214,73 +227,14 @@ def _validate(it: Training, metrics: Metrics, update: int) -> float | None:
     numbers = range(len(it.held.samples) * len(it.options.validation.timesteps))
     losses, decoded = torch.zeros(2, len(numbers), device=it.device)
     mine = it.ranks.share(numbers)
-    for number, batch in zip(mine, it.held.validation(mine), strict=True):
-        with it.precision:
-            losses[number] = it.objective.losses(it.model, batch.to(it.device), weighted=False)[0]
-        decoded[number] = batch.decoded[0]
+    with it.evaluated():
+        for number, batch in zip(mine, it.held.validation(mine), strict=True):
+            with it.precision:
+                losses[number] = it.objective.losses(it.model, batch.to(it.device), weighted=False)[0]
+            decoded[number] = batch.decoded[0]
     it.ranks.sum([losses, decoded])  # a sum of zeros and one loss: nothing is rounded
     if not decoded.any():
         return None
     mean = float(losses[decoded > 0].mean())
     metrics.write(update, validation=mean)
     return mean
-
-
-def _draw(it: Training, out: Path, update: int) -> None:
-    """Draw the sheet of samples, if there are prompts."""
-    if not it.prompts or not it.ranks.first:
-        return
-    options = it.options.samples
-    how = sample.Drawing(
-        width=options.width,
-        height=options.height,
-        steps=options.steps,
-        guidance=options.guidance,
-        negative=options.negative,
-        tokens=it.options.text.tokens,
-        seed=it.options.run.seed,
-    )
-    with it.precision:
-        pictures = [
-            *sample.draw(
-                it.model,
-                it.prompts,
-                how,
-                v=it.objective.prediction == "v",
-                zero_terminal_snr=it.objective.zero_terminal_snr,
-            )
-        ]
-    (out / "samples").mkdir(exist_ok=True)
-    sample.sheet(pictures).save(out / "samples" / f"{update:06d}.png")
-
-
-def _save(it: Training, path: Path, update: int) -> None:
-    about = file.metadata(
-        it.options,
-        it.data.train,
-        it.data.sizes,
-        tags=it.tag_counts,
-        update=update,
-        epoch=it.data.order.epochs(min(update * it.options.batch.accumulation, it.data.batches)),
-        v=it.objective.prediction == "v",
-        fingerprint=it.data.fingerprint,
-    )
-    try:
-        file.write(path, it.adapter, DTYPES[it.options.lokr.save], about)
-    except (OSError, SafetensorError) as error:
-        raise TrainingError(
-            f"{path} could not be written ({error}); free some disk space and run the same command again"
-        ) from error
-
-
-def _retire(out: Path, options: Options) -> None:
-    """Delete the oldest adapters beyond the number to keep."""
-    stem = f"{options.run.name}-"
-    saved = [
-        path
-        for path in out.glob("*.safetensors")
-        if path.stem.startswith(stem) and path.stem.removeprefix(stem).isdecimal()
-    ]
-    saved.sort(key=lambda path: int(path.stem.removeprefix(stem)))
-    for path in saved[: -options.save.keep] if options.save.keep else []:
-        path.unlink()

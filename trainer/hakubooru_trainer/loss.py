@@ -57,7 +57,8 @@ class Objective:
         Args:
             model: the model, on the batch's device.
             batch: the images or their latents.
-            weighted: whether to weigh timesteps and data sets, and to add the noise offset; if not, the plain squared error.
+            weighted: whether the loss, its weights, masks and the noise offset are those of the options; if not, the plain squared
+                error.
         """
         options = self.options.loss
         if batch.latents is not None:
@@ -82,8 +83,12 @@ class Objective:
             added_cond_kwargs={"text_embeds": pooled, "time_ids": batch.conditioning},
         ).sample
         wanted = noise.target(latents, noises, self.alphas, batch.timesteps, self.prediction)
-        losses = noise.losses(predicted, wanted)
-        return losses * self._weights(batch) if weighted else losses
+        if not weighted:
+            return noise.losses(predicted, wanted)
+        c = None
+        if options.kind != "l2":
+            c = noise.huber_c(self.alphas, batch.timesteps, options.huber_c, options.huber_schedule)
+        return noise.losses(predicted, wanted, options.kind, c, batch.masks) * self._weights(batch)
 
     def _weights(self, batch: Batch) -> Tensor:
         options = self.options.loss

@@ -2,12 +2,14 @@
 
 The model runs once on the meta device, which has shapes and no numbers, in the precision of the run. Each tensor that
 autograd keeps for the backward pass is counted once. Attention keeps its inputs, its output and a number a row, as the fused
-kernels do. With checkpointing each block keeps its input, and one block at a time, the largest, keeps the rest too. The
+kernels do. With checkpointing each block keeps its input, and one block at a time, the largest, keeps the rest too; blocks of
+`run.keep_blocks` keep it all. The
 memory of the backward pass itself, the kernels' buffers and gaps between tensors come on top: a tenth or two.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
@@ -31,7 +33,38 @@ _BLOCKS: Final = {"ResnetBlock2D", "BasicTransformerBlock", "CLIPEncoderLayer"}
 """The classes of modules that checkpointing computes again in the backward pass."""
 
 
-def activations(model: Sdxl, options: Options, size: tuple[int, int]) -> int:
+def blocks(unet: nn.Module) -> list[nn.Module]:
+    """The blocks of a UNet that checkpointing computes again, those first that take the most time for their memory.
+
+    A transformer's block computes more for each number that it keeps than a residual block does, and a wide one, which sees
+    fewer places, more than a narrow one.
+    """
+    named: list[Any] = [block for block in unet.modules() if type(block).__name__ in _BLOCKS]
+    return sorted(
+        named, key=lambda block: (type(block).__name__ == "ResnetBlock2D", -len(block.norm1.weight))
+    )
+
+
+@dataclass(frozen=True)
+class Activations:
+    """The bytes of a batch's activations that are kept for the backward pass."""
+
+    outside: int
+    """What is outside of blocks, with the input of each block."""
+    inside: tuple[int, ...]
+    """What each block of the UNet keeps beside its input, in the order of `blocks`."""
+    encoders: tuple[int, ...]
+    """What each block of the text encoders keeps beside its input."""
+
+    def bytes(self, *, checkpointing: bool, keep_blocks: int) -> int:
+        """Add up what is kept at the same time: with checkpointing, only the largest of the blocks that are computed again."""
+        if not checkpointing:
+            return self.outside + sum(self.inside) + sum(self.encoders)
+        again = (*self.inside[keep_blocks:], *self.encoders)
+        return self.outside + sum(self.inside[:keep_blocks]) + max(again, default=0)
+
+
+def activations(model: Sdxl, options: Options, size: tuple[int, int]) -> Activations:
     """Count the bytes of a batch's activations.
 
     Args:
@@ -41,7 +74,7 @@ def activations(model: Sdxl, options: Options, size: tuple[int, int]) -> int:
     """
     batch, dtype = options.batch.size, DTYPES[options.run.precision]
     parts = (model.unet, model.text_encoder, model.text_encoder_2)
-    counter = _Kept(parts, checkpointing=options.run.checkpointing)
+    counter = _Kept(parts)
     for part in parts:
         part.to(dtype)
     with torch.device("meta"), _Fused(), saved_tensors_hooks(counter.pack, lambda tensor: tensor):
@@ -54,25 +87,26 @@ def activations(model: Sdxl, options: Options, size: tuple[int, int]) -> int:
             encoder_hidden_states=context,
             added_cond_kwargs={"text_embeds": pooled, "time_ids": torch.empty(batch, 6)},
         )
-    return counter.bytes
+    in_order = blocks(model.unet)
+    return Activations(
+        outside=sum(counter.sizes.values()),
+        inside=tuple(counter.inside[block] for block in in_order),
+        encoders=tuple(size for block, size in counter.inside.items() if block not in in_order),
+    )
 
 
 class _Kept:
-    """Counts the tensors that are kept for the backward pass."""
+    """Counts the tensors that are kept for the backward pass, those inside of blocks apart."""
 
-    def __init__(self, parts: Iterable[nn.Module], *, checkpointing: bool) -> None:
+    def __init__(self, parts: Iterable[nn.Module]) -> None:
         self.sizes: dict[int, int] = {}
-        self.largest = 0
+        self.inside: dict[nn.Module, int] = {}
         self._all: list[Tensor] = []  # kept alive, so that no two of them have one address
         self._before: list[dict[int, int]] = []
-        for block in (block for part in parts for block in part.modules() if checkpointing):
+        for block in (block for part in parts for block in part.modules()):
             if type(block).__name__ in _BLOCKS:
                 block.register_forward_pre_hook(self._enter, with_kwargs=True)
                 block.register_forward_hook(self._leave)
-
-    @property
-    def bytes(self) -> int:
-        return sum(self.sizes.values()) + self.largest
 
     def pack(self, tensor: Tensor) -> Tensor:
         viewed = tensor if tensor._base is None else tensor._base  # noqa: SLF001 - a view, such as W transposed, has its weight here
@@ -88,9 +122,9 @@ class _Kept:
         self._before.append(dict(self.sizes))
 
     def _leave(self, block: nn.Module, positional: tuple[Any, ...], output: Any) -> None:
-        del block, positional, output
+        del positional, output
         before = self._before.pop()
-        self.largest = max(self.largest, sum(self.sizes.values()) - sum(before.values()))
+        self.inside[block] = sum(self.sizes.values()) - sum(before.values())
         self.sizes = before
 
 

@@ -1,4 +1,9 @@
-"""The records of a run: a line of JSON for each update, measurement and event, and TensorBoard's files."""
+"""The records of a run: a line of JSON for each update and measurement, and TensorBoard's files.
+
+OUT/metrics.jsonl has a line for each update, and one for each measurement of the held-out images. `FIELDS` says what its keys
+are. The lines of a resumed run are those of one that was not interrupted, up to `seconds`. TensorBoard has the same values, those
+of an object as NAME/KEY, and the sheets of samples.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +11,32 @@ import json
 import math
 import mmap
 import os
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import numpy as np
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from PIL import Image
+
+
+FIELDS: Final = {
+    "update": "the number of the update, from 1; 0 before the first",
+    "loss": "the mean loss of the update's images, weighed as the options say; null if it was not finite",
+    "lr": "the learning rate of the UNet",
+    "text_lr": "the learning rate of the text encoders",
+    "d": "the distance to its aim that an optimiser such as Prodigy estimates; it multiplies the rates",
+    "grad_norm": "the norm of the gradient, before it was clipped",
+    "images": "the images of the update",
+    "seconds": "how long the update took",
+    "skipped": "true if the update left the weights alone, because loss or gradient was not finite",
+    "left_out": "how many of the images could not be decoded; only where there were such",
+    "by_timestep": "the mean loss of the images in each range of timesteps, such as 0-249; ranges without images are missing",
+    "by_data": "the mean loss of each data set's images, by its number and path; only if there are several",
+    "validation": "the mean plain squared error of the held-out images at fixed timesteps with fixed noise",
+}
+"""The keys of the lines in metrics.jsonl, and what they are."""
 
 
 class Metrics:
@@ -33,14 +60,20 @@ class Metrics:
     def write(self, update: int, **values: Any) -> None:
         """Write a line. A number that is not finite becomes null, since JSON cannot write it."""
         if self._file is not None:
-            finite = {
-                name: None if isinstance(value, float) and not math.isfinite(value) else value
-                for name, value in values.items()
-            }
-            self._file.write(json.dumps({"update": update, **finite}) + "\n")
+            self._file.write(json.dumps({"update": update, **_finite(values)}) + "\n")
         if self._board is not None:
             for name, value in values.items():
-                self._board.add_scalar(name, value, update)
+                if isinstance(value, dict):
+                    for key, inner in value.items():
+                        self._board.add_scalar(f"{name}/{key}", inner, update)
+                else:
+                    self._board.add_scalar(name, value, update)
+
+    def picture(self, update: int, picture: Image.Image) -> None:
+        """Show a sheet of samples in TensorBoard."""
+        if self._board is not None:
+            self._board.add_image("samples", np.asarray(picture), update, dataformats="HWC")
+            self._board.flush()
 
     def sync(self) -> None:
         """Flush all lines to the disk, so that a state written afterwards never knows more than they do."""
@@ -55,6 +88,13 @@ class Metrics:
             self._file.close()
         if self._board is not None:
             self._board.close()
+
+
+def _finite(value: Any) -> Any:
+    """A value with null in place of numbers that are not finite."""
+    if isinstance(value, dict):
+        return {name: _finite(inner) for name, inner in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _cut(path: Path, last: int) -> None:

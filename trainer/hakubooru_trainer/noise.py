@@ -6,12 +6,14 @@ SNR(t) = ᾱ / (1 - ᾱ).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from torch import Tensor
 
 STEPS: Final = 1000
@@ -90,26 +92,78 @@ def sampling_timesteps(steps: int) -> list[int]:
     return [round(STEPS - place * STEPS / steps) - 1 for place in range(steps)]
 
 
-def ddim_step(
-    noisy: Tensor, predicted: Tensor, now: Tensor, then: Tensor, prediction: Literal["epsilon", "v"]
-) -> Tensor:
-    """Make a step of DDIM without noise (Song et al., 2020), which is Euler's method in sigma; float32.
+def pyramid_noise(noise: Tensor, layers: Sequence[Tensor], discount: float) -> Tensor:
+    """Add coarser noise to an image's noise, and scale the sum to deviation 1: sd-scripts' multi-resolution noise.
 
     Args:
-        noisy: latents at a timestep, (B, 4, H/8, W/8).
-        predicted: the model's prediction.
-        now: ᾱ of that timestep; not 0 if the noise is predicted.
-        then: ᾱ of the next timestep; 1 at the end.
-        prediction: what the model predicts.
+        noise: (4, H/8, W/8).
+        layers: draws of the normal distribution, each (4, height, width) of some size; they are enlarged bilinearly.
+        discount: the n-th layer counts discount ** n, from n = 0.
     """
-    signal, rest = now.sqrt().float(), (1 - now).sqrt().float()
-    if prediction == "epsilon":
-        clean, noise = (noisy - rest * predicted) / signal, predicted
+    for place, layer in enumerate(layers):
+        coarse = F.interpolate(layer[None], noise.shape[1:], mode="bilinear")[0]
+        noise = noise + discount**place * coarse
+    return noise / noise.std()
+
+
+def pyramid_sizes(height: int, width: int, ratios: Sequence[float]) -> list[tuple[int, int]]:
+    """The heights and widths of the layers of `pyramid_noise`: the n-th is ratio ** n times smaller, until a side is 1.
+
+    Args:
+        height: the height of the latents.
+        width: the width of the latents.
+        ratios: a ratio from 2 to 4 for each layer.
+    """
+    sizes = []
+    for place, ratio in enumerate(ratios):
+        size = (max(1, int(height / ratio**place)), max(1, int(width / ratio**place)))
+        sizes.append(size)
+        if 1 in size:
+            break
+    return sizes
+
+
+def huber_c(
+    alphas: Tensor, timesteps: Tensor, c: float, schedule: Literal["constant", "exponential", "snr"]
+) -> Tensor:
+    """The error from which the pseudo-Huber loss is linear, by timestep, (B, 1, 1, 1) float32.
+
+    The schedules are sd-scripts' (Khrapov et al., "Improving Diffusion Models's Data-Corruption Resistance using Scheduled
+    Pseudo-Huber Loss", 2024): c itself; c ** (t / 1000); (1 - c) / (1 + s)² + c with s² = (1 - ᾱ) / ᾱ.
+    """
+    if schedule == "exponential":
+        values = c ** (timesteps.double() / STEPS)
+    elif schedule == "snr":
+        sigma = ((1 - alphas) / alphas).sqrt()[timesteps]
+        values = (1 - c) / (1 + sigma) ** 2 + c
     else:
-        clean, noise = signal * noisy - rest * predicted, signal * predicted + rest * noisy
-    return then.sqrt().float() * clean + (1 - then).sqrt().float() * noise
+        values = torch.full_like(alphas[timesteps], c)
+    return values.float()[:, None, None, None]
 
 
-def losses(predicted: Tensor, wanted: Tensor) -> Tensor:
-    """The mean squared error of each image, (B,) float32."""
-    return F.mse_loss(predicted.float(), wanted.float(), reduction="none").mean((1, 2, 3))
+LOSSES: Final[dict[str, Callable[[Tensor, Tensor, Any], Tensor]]] = {
+    "l2": lambda predicted, wanted, c: F.mse_loss(predicted, wanted, reduction="none"),  # noqa: ARG005 - it has no c
+    "huber": lambda predicted, wanted, c: 2 * c * (((predicted - wanted) ** 2 + c**2).sqrt() - c),
+    "smooth_l1": lambda predicted, wanted, c: 2 * (((predicted - wanted) ** 2 + c**2).sqrt() - c),
+}
+"""The error of each number by the kind of loss, from prediction, target and c; `l2` needs no c, and gets None."""
+
+
+def losses(
+    predicted: Tensor,
+    wanted: Tensor,
+    kind: str = "l2",
+    c: Tensor | None = None,
+    masks: Tensor | None = None,
+) -> Tensor:
+    """The mean error of each image, (B,) float32.
+
+    Args:
+        predicted: what the model predicts, (B, 4, H/8, W/8).
+        wanted: the target, of that shape.
+        kind: a key of `LOSSES`.
+        c: the number c of the pseudo-Huber losses, (B, 1, 1, 1).
+        masks: weights of the places, (B, 1, H/8, W/8). The mean is over all places, as in sd-scripts: a small mask weighs little.
+    """
+    errors = LOSSES[kind](predicted.float(), wanted.float(), c)
+    return (errors if masks is None else errors * masks).mean((1, 2, 3))

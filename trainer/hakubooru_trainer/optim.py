@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 import math
+from contextlib import contextmanager
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from importlib.metadata import packages_distributions, version
+from inspect import signature
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
 
+from hakubooru.errors import ConfigError
+from hakubooru.nearest import nearest
 from hakubooru_trainer.config.optimisers import OPTIMISERS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from torch import Tensor
 
-    from hakubooru_trainer.config.options import OptimizerOptions
+    from hakubooru_trainer.config import Options
+    from hakubooru_trainer.config.learning import OptimizerOptions
+
+
+SCHEDULES: Final[dict[str, Callable[[float], float]]] = {
+    "constant": lambda done: 1.0,  # noqa: ARG005 - it does not fall
+    "linear": lambda done: 1 - done,
+    "cosine": lambda done: 0.5 + 0.5 * math.cos(math.pi * done),
+}
+"""The share of the learning rate by how much of the run is done, from 0 up to 1, for each schedule."""
 
 
 class Lion(torch.optim.Optimizer):
@@ -73,23 +87,106 @@ def optimizer(
     Args:
         options: the section `[optimizer]`.
         groups: base learning rates with their tensors; groups without tensors are ignored.
+
+    Raises:
+        ConfigError: there is no such class, or it does not take these arguments.
     """
-    row = OPTIMISERS[options.name]
-    kind = getattr(import_module(row.module), row.name)
-    result: torch.optim.Optimizer = kind(
-        [{"params": list(tensors), "lr": lr, "base_lr": lr} for lr, tensors in groups if tensors],
-        lr=options.lr,
-        betas=options.betas,
-        weight_decay=options.weight_decay,
-    )
+    kind = kind_of(options)
+    _check_arguments(kind, options)
+    try:
+        result: torch.optim.Optimizer = kind(
+            [{"params": list(tensors), "lr": lr, "base_lr": lr} for lr, tensors in groups if tensors],
+            lr=options.lr,
+            **arguments(options),
+        )
+    except (TypeError, ValueError, AssertionError, AttributeError, LookupError) as error:
+        raise ConfigError(
+            f"{options.name} cannot be built with optimizer.args = {options.args}: {error}; change optimizer.args"
+        ) from error
+    if hasattr(result, "train"):  # schedule-free optimisers begin where the loss is evaluated
+        result.train()
     return result
+
+
+def kind_of(options: OptimizerOptions) -> Any:
+    """The class of an optimiser, imported.
+
+    Raises:
+        ConfigError: its package cannot be imported, or has no such class.
+    """
+    if not options.is_plugged:
+        row = OPTIMISERS[options.name]
+        return getattr(import_module(row.module), f"Paged{row.name}" if options.paged else row.name)
+    module, _, name = options.name.partition(":")
+    try:
+        kinds = vars(import_module(module))
+    except ImportError as error:
+        raise ConfigError(
+            f'optimizer.name = "{options.name}": {module} cannot be imported ({error}); install its package with pip'
+        ) from error
+    kind = kinds.get(name)
+    if not (isinstance(kind, type) and issubclass(kind, torch.optim.Optimizer)):
+        others = (
+            other
+            for other, value in kinds.items()
+            if isinstance(value, type) and issubclass(value, torch.optim.Optimizer)
+        )
+        raise ConfigError(
+            f'optimizer.name = "{options.name}": {module} has no optimiser {name}; {nearest(name, others)}'
+        )
+    return kind
+
+
+def arguments(options: OptimizerOptions) -> dict[str, Any]:
+    """The arguments of an optimiser's class beside its weights and learning rates."""
+    if options.is_plugged:
+        return options.args
+    return {"betas": options.betas, "weight_decay": options.weight_decay, **options.args}
+
+
+def chosen(options: OptimizerOptions) -> set[str]:
+    """The keys of an optimiser's groups that the configuration decides; a state decides the others."""
+    return {"lr", "base_lr", *arguments(options)}
+
+
+def package(options: OptimizerOptions) -> dict[str, str]:
+    """The version of the package that a plugged optimiser comes from, for a state; nothing for our own ones."""
+    if not options.is_plugged:
+        return {}
+    top = options.name.partition(":")[0].partition(".")[0]
+    names = packages_distributions().get(top, [])
+    return {"version.optimizer": ", ".join(f"{name} {version(name)}" for name in sorted(set(names)))}
+
+
+@contextmanager
+def evaluated(optimizer: torch.optim.Optimizer, weights: Sequence[Tensor]) -> Iterator[bool]:
+    """Give weights the values that their optimiser wants to be used, for the length of a block.
+
+    A schedule-free optimiser trains at other points than it means to be evaluated at, and says so by `eval()` and `train()`.
+    Afterwards the weights have their bits back, which `train()` alone would round.
+
+    Yields:
+        Whether the weights differ from those that are trained.
+    """
+    if not (hasattr(optimizer, "eval") and hasattr(optimizer, "train")):
+        yield False
+        return
+    kept = [weight.detach().clone() for weight in weights]
+    optimizer.eval()
+    try:
+        yield True
+    finally:
+        optimizer.train()
+        with torch.no_grad():
+            for weight, value in zip(weights, kept, strict=True):
+                weight.copy_(value)
 
 
 def rate(options: OptimizerOptions, update: int, updates: int) -> float:
     """The factor of all learning rates at an update.
 
     Args:
-        options: schedule and warm-up.
+        options: schedule, floor and warm-up.
         update: the number of the update, from 0.
         updates: how many the whole run has.
     """
@@ -97,16 +194,41 @@ def rate(options: OptimizerOptions, update: int, updates: int) -> float:
     if update < warm:
         return (update + 1) * options.warmup_steps_an_update / options.warmup
     done = (update - warm) / max(1, updates - warm)
-    match options.schedule:
-        case "constant":
-            return 1.0
-        case "linear":
-            return 1 - done
-        case "cosine":
-            return 0.5 + 0.5 * math.cos(math.pi * done)
+    return options.floor + (1 - options.floor) * SCHEDULES[options.schedule](done)
 
 
 def set_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:
     """Set the learning rate of every group to its base rate times a factor."""
     for group in optimizer.param_groups:
         group["lr"] = group["base_lr"] * factor
+
+
+def rates(options: Options, optimizer: torch.optim.Optimizer, factor: float) -> dict[str, float]:
+    """The learning rates at an update, for the metrics; and `d` of an optimiser that estimates the distance to its aim.
+
+    Args:
+        options: the options of the run.
+        optimizer: the optimiser; Prodigy and its like multiply the rates by their d.
+        factor: the factor that `rate` gives.
+    """
+    values = {"lr": options.optimizer.lr * factor}
+    if options.text.train:
+        values["text_lr"] = options.optimizer.text_lr * factor
+    if "d" in optimizer.param_groups[0]:
+        values["d"] = float(optimizer.param_groups[0]["d"])
+    return values
+
+
+def _check_arguments(kind: type, options: OptimizerOptions) -> None:
+    """Refuse arguments that a class does not name; many classes swallow what they do not know.
+
+    Raises:
+        ConfigError: there is such an argument.
+    """
+    named = {name for one in kind.__mro__[:-1] for name in signature(one).parameters}
+    for name in options.args:
+        if name not in named:
+            others = sorted(named - {"params", "lr", "defaults", "args", "kwargs"})
+            raise ConfigError(
+                f"optimizer.args has {name!r}, which {options.name} does not take; {nearest(name, others)}"
+            )

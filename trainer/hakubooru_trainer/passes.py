@@ -8,7 +8,7 @@ numbers are the same.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
@@ -20,6 +20,15 @@ if TYPE_CHECKING:
     from hakubooru_trainer.data.batches import Batch
     from hakubooru_trainer.loss import Objective
     from hakubooru_trainer.model.load import Sdxl
+
+
+class Part(NamedTuple):
+    """What a batch adds to an update."""
+
+    loss: Tensor
+    """Its part of the update's loss, a float32 scalar that may lie on the GPU."""
+    losses: Tensor
+    """The loss of each image, (B,) float32."""
 
 
 class Passes:
@@ -47,21 +56,18 @@ class Passes:
         self.precision = precision
         self.scaler = scaler
 
-    def __call__(self, batch: Batch, images: int) -> Tensor:
+    def __call__(self, batch: Batch, images: int) -> Part:
         """Run forward and backward.
 
         Args:
             batch: the batch, on the device of the model.
             images: the number of images of the whole update; each weighs the same, whatever the size of its batch.
-
-        Returns:
-            The batch's part of the update's loss, a float32 scalar that may lie on the GPU.
         """
         with self.precision:
             losses = self.objective.losses(self.model, batch)
         part = losses.sum() / images
         torch.autograd.backward(self.scaler.scale(part))
-        return part.detach()
+        return Part(part.detach(), losses.detach())
 
     def clear(self) -> None:
         """Remove the gradients after the weights were moved."""
@@ -80,16 +86,16 @@ class GraphedPasses(Passes):
         self._graphs: dict[tuple[Any, ...], _Recorded] = {}
         self._pool: Any = None
 
-    def __call__(self, batch: Batch, images: int) -> Tensor:
+    def __call__(self, batch: Batch, images: int) -> Part:
         """Run forward and backward, as `Passes` does."""
         batch = replace(batch, weights=batch.weights / images)
-        shape = (tuple(batch.noise.shape), batch.pixels is not None, batch.contexts is not None)
+        shape = (tuple(batch.noise.shape), *(part is not None for part in (batch.pixels, batch.contexts)))
         recorded = self._graphs.get(shape)
         if recorded is None:
             recorded = self._graphs[shape] = self._record(batch)
         recorded.batch.copy_(batch)
         recorded.graph.replay()
-        return recorded.part.clone()
+        return Part(recorded.part.loss.clone(), recorded.part.losses * images)
 
     def clear(self) -> None:
         """Set the gradients to zero in place, since the graphs add to them at their addresses."""
@@ -125,5 +131,5 @@ class _Recorded:
     graph: torch.cuda.CUDAGraph
     batch: Batch
     """The batch that the graph reads."""
-    part: Tensor
-    """The tensor that the graph writes: the batch's part of the loss."""
+    part: Part
+    """The tensors that the graph writes."""

@@ -10,30 +10,26 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import torch
 
-from hakubooru_trainer import randomness
-from hakubooru_trainer.config.optimisers import OPTIMISERS
+from hakubooru_trainer import fits, randomness, trial
 from hakubooru_trainer.data.batches import DOWN
 from hakubooru_trainer.data.captions import StepCaptions
 from hakubooru_trainer.data.kohya import unread_repeats
+from hakubooru_trainer.data.masks import mask_of
 from hakubooru_trainer.distributed import Ranks
-from hakubooru_trainer.lokr.adapter import Adapter
-from hakubooru_trainer.lokr.preset import targets
-from hakubooru_trainer.memory import activations
-from hakubooru_trainer.model.load import CLASSES, Sdxl, load_tokenizer, skeleton
-from hakubooru_trainer.model.single_file import Marks
-from hakubooru_trainer.setup import data_set, trained_parts
+from hakubooru_trainer.fits import BYTES, GIB
+from hakubooru_trainer.model.load import load_tokenizer
+from hakubooru_trainer.setup import data_set
 from hakubooru_trainer.text import token_ids
 
 if TYPE_CHECKING:
     from hakubooru_trainer.config import Options
     from hakubooru_trainer.config.data import CaptionOptions
     from hakubooru_trainer.data.samples import Samples
+    from hakubooru_trainer.fits import Counts, Setting
     from hakubooru_trainer.setup import DataSet
 
-_BYTES: Final = {"fp32": 4, "bf16": 2, "fp16": 2}
 _READ_CAPTIONS: Final = 10_000
 _RUN: Final = 200
-_GIB: Final = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -91,7 +87,11 @@ class Plan:
     """How many parameters are trained, by part."""
     file_bytes: int
     memory: dict[str, int]
-    """The estimated memory on a GPU in bytes, by purpose; `memory.py` says how it is estimated."""
+    """The estimated memory on a GPU in bytes, by purpose; `fits.py` and `memory.py` say how it is estimated."""
+    counts: Counts
+    """What the memory of other settings follows from."""
+    settings: list[Setting]
+    """Settings from the fastest to the smallest, with the memory that each needs."""
     caches: dict[str, int]
     """The estimated size of the folders of `[cache]`, in bytes."""
     warnings: list[str]
@@ -118,8 +118,12 @@ class Plan:
         ]
         lines.append(f"file        {self.file_bytes / 1e6:,.1f} MB")
         lines += [f"cache       {name}: {size / 1e9:,.1f} GB on disk" for name, size in self.caches.items()]
-        lines.append(f"GPU memory  {sum(self.memory.values()) / _GIB:,.1f} GiB, estimated:")
-        lines += [f"            {name}: {size / _GIB:,.1f} GiB" for name, size in self.memory.items()]
+        lines.append(f"GPU memory  {sum(self.memory.values()) / GIB:,.1f} GiB, estimated:")
+        lines += [f"            {name}: {size / GIB:,.1f} GiB" for name, size in self.memory.items()]
+        lines += [
+            f"{'cards' if not place else '':<12}{line}"
+            for place, line in enumerate(fits.lines(self.settings))
+        ]
         lines += [f"warning: {warning}" for warning in self.warnings]
         return "\n".join(lines)
 
@@ -130,15 +134,16 @@ def plan(options: Options) -> Plan:
     Raises:
         InputError: an option or the data set cannot be used.
     """
+    trial.check(options)
     data = data_set(options, Ranks(torch.device("cpu")))
     counts = np.bincount(data.sizes.of, minlength=len(data.sizes.sizes))
-    parts = {part: skeleton(part, options.model).requires_grad_(requires_grad=False) for part in CLASSES}
-    adapter = Adapter(targets(trained_parts(parts, options), options.lokr))
+    parts, adapter = fits.skeletons(options)
     parameters: dict[str, int] = {}
     for target in adapter.targets:
         size = sum(tensor.numel() for tensor in adapter.modules[target.name].parameters())
         parameters[target.part] = parameters.get(target.part, 0) + size
     members = np.bincount(data.train.sources)
+    counted = fits.count(options, parts, adapter, data.largest)
     return Plan(
         sets=[
             (source.options.path, int(count), source.options.weight * (source.options.repeats or 1))
@@ -155,8 +160,10 @@ def plan(options: Options) -> Plan:
         epochs=data.order.epochs(data.batches),
         layers=Counter(target.part if target.factor else "norms" for target in adapter.targets),
         parameters=parameters,
-        file_bytes=sum(parameters.values()) * _BYTES[options.lokr.save],
-        memory=_memory(options, parts, adapter, data),
+        file_bytes=sum(parameters.values()) * BYTES[options.lokr.save],
+        memory=counted.memory(options),
+        counts=counted,
+        settings=fits.table(options, counted),
         caches=_caches(options, parts, data, counts),
         warnings=_warnings(options, data, counts),
     )
@@ -183,54 +190,21 @@ def _changes(captions: CaptionOptions) -> str:
     words = ["shuffled"] if captions.shuffle else []
     if captions.drop_tags:
         words.append(f"{captions.drop_tags:.4g} of them dropped")
+    if captions.mix:
+        words.append("taken as often as captions.mix says")
     return ", ".join(words) or "unchanged"
-
-
-def _memory(options: Options, parts: dict[str, Any], adapter: Adapter, data: DataSet) -> dict[str, int]:
-    """The memory on a GPU in bytes, by purpose."""
-    is_drawn = bool(options.samples.prompts)
-    away = {"vae"} if options.cache.latents and not is_drawn else set()
-    away |= {"text_encoder", "text_encoder_2"} if options.cache.text and not is_drawn else set()
-    weights = {part: sum(tensor.numel() for tensor in model.parameters()) for part, model in parts.items()}
-    precisions = {"vae": options.model.vae_precision}
-    trained = sum(tensor.numel() for _, tensor in adapter.weights())
-    merged = sum(target.module.weight.numel() for target in adapter.targets if target.factor)
-    largest = max(data.sizes.sizes.tolist(), key=lambda size: size[0] * size[1])
-    half = options.run.precision != "fp32" or options.run.weights != "fp32"
-    way = options.lokr.forward
-    if way == "auto":
-        way = "fused" if half else "merged"
-    elif way == "lycoris":
-        way = "factored"  # LyCORIS keeps about as much for the backward pass
-    adapter.to(torch.device("meta"))
-    adapter.apply(way)
-    model = Sdxl(**parts, tokenizer=None, tokenizer_2=None, marks=Marks(v=False, zero_terminal_snr=False))
-    sizes = {
-        "frozen weights": sum(
-            count * _BYTES[precisions.get(part, options.run.weights)]
-            for part, count in weights.items()
-            if part not in away
-        ),
-        "adapter, its gradients and the optimiser's state": trained
-        * (2 * _BYTES[options.lokr.masters] + OPTIMISERS[options.optimizer.name].state_bytes),
-        f"activations of {options.batch.size} images, {largest[0]} x {largest[1]}": activations(
-            model, options, (largest[0], largest[1])
-        ),
-    }
-    if way == "merged":
-        sizes["merged weights and their gradients"] = 2 * merged * _BYTES[options.run.weights]
-    return sizes
 
 
 def _caches(options: Options, parts: dict[str, Any], data: DataSet, counts: np.ndarray) -> dict[str, int]:
     sizes = {}
     if options.cache.latents:
         places = int((data.sizes.sizes.prod(1) // DOWN**2 * counts).sum())
-        sizes["latents"] = places * 2 * 4 * _BYTES["fp32"]
+        sides = 2 if options.augment.flip else 1
+        sizes["latents"] = places * sides * 2 * 4 * BYTES["fp32"]
     if options.cache.text:
         unet, pooled = parts["unet"].config, parts["text_encoder_2"].config.projection_dim
         numbers = (options.text.tokens + 2) * unet.cross_attention_dim + pooled
-        sizes["captions"] = len(data.train) * numbers * _BYTES[options.run.precision]
+        sizes["captions"] = len(data.train) * numbers * BYTES[options.run.precision]
     return sizes
 
 
@@ -241,6 +215,7 @@ def _warnings(options: Options, data: DataSet, counts: np.ndarray) -> list[str]:
         for one in options.data
         for name in unread_repeats(one)
     ]
+    warnings += _without_masks(data.train)
     sizes = data.sizes.sizes[data.sizes.of]
     small = int(((data.train.widths < sizes[:, 0]) | (data.train.heights < sizes[:, 1])).sum())
     if small and options.buckets.upscale:
@@ -254,7 +229,7 @@ def _warnings(options: Options, data: DataSet, counts: np.ndarray) -> list[str]:
             + ("filled with repeats" if options.buckets.incomplete == "fill" else "short")
         )
     rows = _spread(len(data.train), _READ_CAPTIONS)
-    captions = [options.captions.unchanged()(data.train[row].caption, 0) for row in rows]
+    captions = [*map(StepCaptions(options.captions).unchanged, map(data.train.__getitem__, rows))]
     tokenizer = load_tokenizer(options.model, "tokenizer")
     some = (captions[at : at + _RUN] for at in range(0, len(captions), _RUN))  # all at once would take 300 MB
     lengths = np.array([len(ids) for part in some for ids in token_ids(tokenizer, part)])
@@ -266,6 +241,21 @@ def _warnings(options: Options, data: DataSet, counts: np.ndarray) -> list[str]:
         )
     if int((lengths == 0).sum()):
         warnings.append(f"{int((lengths == 0).sum()):,} of {len(rows):,} captions that were read are empty")
+    return warnings
+
+
+def _without_masks(samples: Samples) -> list[str]:
+    """How many images of the data sets with masks have none."""
+    warnings = []
+    for place, source in enumerate(samples.sets):
+        if not (options := source.options).masks:
+            continue
+        tables = source.rows.groups(["path"], samples.rows[samples.sources == place])
+        paths = [path for table in tables for path in table.column(0).to_pylist()]
+        if lacking := sum(mask_of(f"{options.path}/{path}", options) is None for path in paths):
+            warnings.append(
+                f"{options.path}: {lacking:,} of {len(paths):,} images have no mask, and count fully"
+            )
     return warnings
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from hakubooru.errors import InputError
 from hakubooru.files import read_text
+from hakubooru.nearest import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,9 +21,20 @@ _OPTIONS: Final[dict[str, tuple[str, type[str | int | float]]]] = {
     "d": ("seed", int),
     "s": ("steps", int),
     "l": ("guidance", float),
+    "ss": ("sampler", str),
 }
 """The options of a line by sd-scripts' letters, with their names in `Drawing` and their types."""
-_KNOWN: Final = "write --n (negative prompt), --w, --h (size), --d (seed), --s (steps) or --l (guidance)"
+_KNOWN: Final = (
+    "write --n (negative prompt), --w, --h (size), --d (seed), --s (steps), --l (guidance) or --ss (sampler)"
+)
+SAMPLERS: Final = {
+    "ddim": "ddim",
+    "euler_a": "euler_a",
+    "k_euler_a": "euler_a",
+    "dpmpp_2m": "dpmpp_2m",
+    "dpmsolver++": "dpmpp_2m",
+}
+"""The samplers by their names in a prompt, sd-scripts' own names among them."""
 
 
 class Prompt(str):
@@ -86,6 +98,10 @@ def _option(word: str, place: str) -> tuple[str, Any]:
         raise InputError(f"{place}: --{word} is not a {name}; write a multiple of 8, 64 or more, such as 832")
     if name == "steps" and not 1 <= option <= 1000:
         raise InputError(f"{place}: --{word} is not a number of steps; write 1 to 1000")
+    if name == "sampler":
+        if option not in SAMPLERS:
+            raise InputError(f"{place}: --{word} is not a sampler that is here; {nearest(option, SAMPLERS)}")
+        return name, SAMPLERS[option]
     if name == "seed" and not 0 <= option < 2**63:
         raise InputError(f"{place}: --{word} is not a seed; write a whole number, 0 or more")
     if name == "guidance" and not math.isfinite(option):

@@ -34,6 +34,11 @@ def uniform(shape: Sequence[int], purpose: str, *values: int) -> Floats:
     return _generator(purpose, *values).random(tuple(shape), np.float32)
 
 
+def fraction(purpose: str, *values: int) -> float:
+    """A number from 0 up to 1, in steps of 2 ** -53."""
+    return float((number(purpose, *values) >> 75) / (1 << 53))
+
+
 def integer(low: int, high: int, purpose: str, *values: int) -> int:
     """A whole number from `low` up to `high`, which is not included."""
     return low + number(purpose, *values) % (high - low)

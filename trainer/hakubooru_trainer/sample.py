@@ -1,21 +1,24 @@
-"""Drawing pictures from prompts, with DDIM."""
+"""Drawing pictures from prompts."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 from PIL import Image
-from tqdm import tqdm
 
+from hakubooru.progress import progress
 from hakubooru_trainer import noise, randomness
+from hakubooru_trainer.data.batches import DOWN
 from hakubooru_trainer.lokr import file
 from hakubooru_trainer.lokr.adapter import adapter_of
 from hakubooru_trainer.model.load import load
 from hakubooru_trainer.prompts import Prompt, read_prompts
-from hakubooru_trainer.text import encode, tokenize
+from hakubooru_trainer.samplers import SAMPLERS, Step, split
+from hakubooru_trainer.text import CHUNK, encode, tokenize
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -34,6 +37,8 @@ class Drawing:
     width: int = 1024
     height: int = 1024
     steps: int = 24
+    sampler: str = "ddim"
+    """A name of `samplers.SAMPLERS`."""
     guidance: float = 6.0
     """How strongly the prompt counts (classifier-free guidance)."""
     negative: str = ""
@@ -61,8 +66,9 @@ def draw(
         step: called after each step of the sampler.
     """
     for place, prompt in enumerate(prompts):
-        yield _one(
-            model, prompt, place, how_of(prompt, how), v=v, zero_terminal_snr=zero_terminal_snr, step=step
+        own = how_of(prompt, how)
+        yield from draw_batch(
+            model, [prompt], own, [(own.seed, place)], v=v, zero_terminal_snr=zero_terminal_snr, step=step
         )
 
 
@@ -97,18 +103,13 @@ def draw_files(
     if threads:
         torch.set_num_threads(threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = load(options, torch.bfloat16 if device.type == "cuda" else torch.float32)
-    if lokr is not None:
-        adapter = adapter_of(file.read(lokr), vars(model), str(lokr))
-        adapter.to(device)
-        adapter.apply()
-    model.to(device)
+    model = load_for_drawing(options, lokr, device)
     out.mkdir(parents=True, exist_ok=True)
     paths = [out / f"{place:03d}.png" for place in range(len(texts))]
     steps = sum(how_of(prompt, how).steps for prompt in texts)
     with (
         torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"),
-        tqdm(total=steps, desc=f"drawing {len(texts)}", unit="step", disable=None) as bar,
+        progress(total=steps, desc=f"drawing {len(texts)}", unit="step") as bar,
     ):
         marks = model.marks
         pictures = draw(
@@ -117,6 +118,21 @@ def draw_files(
         for path, picture in zip(paths, pictures, strict=True):
             picture.save(path)
     return paths
+
+
+def load_for_drawing(options: ModelOptions, lokr: Path | None, device: torch.device) -> Sdxl:
+    """Load a model from disk, with an adapter if one is named, and move it to a device: in bf16 on a GPU, else in fp32.
+
+    Raises:
+        InputError: a file is missing, or does not fit.
+    """
+    model = load(options, torch.bfloat16 if device.type == "cuda" else torch.float32)
+    if lokr is not None:
+        adapter = adapter_of(file.read(lokr), vars(model), str(lokr))
+        adapter.to(device)
+        adapter.apply()
+    model.to(device)
+    return model
 
 
 def sheet(pictures: Sequence[Image.Image]) -> Image.Image:
@@ -130,32 +146,48 @@ def sheet(pictures: Sequence[Image.Image]) -> Image.Image:
 
 
 @torch.no_grad()
-def _one(
+def draw_batch(
     model: Sdxl,
-    prompt: str,
-    place: int,
+    prompts: Sequence[str],
     how: Drawing,
+    seeds: Sequence[tuple[int, ...]],
     *,
     v: bool,
     zero_terminal_snr: bool,
-    step: Callable[[], object],
-) -> Image.Image:
-    device = model.unet.device
-    texts, chunks = [how.negative, prompt], how.tokens // 75
+    step: Callable[[], object] = lambda: None,
+) -> list[Image.Image]:
+    """Draw pictures of one size together. Each depends only on its own prompt and seed, up to rounding.
+
+    Args:
+        model: the model, on the device.
+        prompts: a prompt for each picture; options of a `Prompt` do not count here.
+        how: how all of them are drawn; its seed does not count.
+        seeds: whole numbers for each picture, which its noise follows from.
+        v: whether the model predicts v.
+        zero_terminal_snr: whether its noise schedule ends in pure noise.
+        step: called after each step of the sampler.
+    """
+    device, count = model.unet.device, len(prompts)
+    texts, chunks = [how.negative] * count + list(prompts), how.tokens // CHUNK
     context, pooled = encode(
         model,
         tokenize(model.tokenizer, texts, chunks).to(device),
         tokenize(model.tokenizer_2, texts, chunks).to(device),
     )
     size_and_crop = torch.tensor(
-        [[how.height, how.width, 0, 0, how.height, how.width]] * 2, dtype=torch.float32, device=device
+        [[how.height, how.width, 0, 0, how.height, how.width]] * 2 * count, dtype=torch.float32, device=device
     )
-    start = randomness.normal((1, 4, how.height // 8, how.width // 8), "sample", how.seed, place)
-    latents = torch.from_numpy(start).to(device)
+    shape = (1, 4, how.height // DOWN, how.width // DOWN)
+
+    def normal(purpose: str, *place: int) -> Tensor:
+        draws = [torch.from_numpy(randomness.normal(shape, purpose, *seed, *place)) for seed in seeds]
+        return torch.cat(draws).to(device)
+
+    latents = normal("sample")
     alphas = noise.alphas_cumprod(zero_terminal_snr=zero_terminal_snr).to(device)
-    steps = noise.sampling_timesteps(how.steps)
-    after = [*alphas[steps[1:]], torch.ones_like(alphas[0])]
-    for timestep, then in zip(steps, after, strict=True):
+    timesteps = noise.sampling_timesteps(how.steps)
+    steps: list[Step] = []
+    for timestep, then in zip(timesteps, [*alphas[timesteps[1:]], torch.ones_like(alphas[0])], strict=True):
         without, with_prompt = (
             model.unet(
                 torch.cat([latents] * 2).to(model.unet.dtype),
@@ -167,9 +199,11 @@ def _one(
             .chunk(2)
         )
         guided = without + how.guidance * (with_prompt - without)
-        latents = noise.ddim_step(latents, guided, alphas[timestep], then, "v" if v else "epsilon")
+        clean, rest = split(latents, guided, alphas[timestep], "v" if v else "epsilon")
+        steps = [*steps[-1:], Step(latents, clean, rest, alphas[timestep], then)]
+        latents = SAMPLERS[how.sampler](steps, partial(normal, "ancestral", timestep))
         step()
-    return _decoded(model, latents)
+    return [_decoded(model, one[None]) for one in latents]
 
 
 def _decoded(model: Sdxl, latents: Tensor) -> Image.Image:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -13,7 +14,8 @@ from diffusers.models.attention import BasicTransformerBlock
 from torch.utils.checkpoint import checkpoint
 
 from hakubooru.errors import ConfigError, DataSetError, DestinationError
-from hakubooru_trainer import distributed, optim
+from hakubooru_trainer import distributed, optim, trial
+from hakubooru_trainer.average import Average
 from hakubooru_trainer.data import order, samples
 from hakubooru_trainer.data.batches import Batches
 from hakubooru_trainer.data.contexts import ContextCache
@@ -23,15 +25,18 @@ from hakubooru_trainer.lokr.adapter import Adapter
 from hakubooru_trainer.lokr.file import DTYPES
 from hakubooru_trainer.lokr.geglu import fuse
 from hakubooru_trainer.lokr.preset import targets
+from hakubooru_trainer.lokr.rates import rate_groups
 from hakubooru_trainer.loss import Objective
+from hakubooru_trainer.memory import blocks
 from hakubooru_trainer.model.load import load
+from hakubooru_trainer.model.packed import pack
 from hakubooru_trainer.passes import GraphedPasses, Passes
 from hakubooru_trainer.prompts import read_prompts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from hakubooru_trainer.config import Options
     from hakubooru_trainer.data.order import Order, Sizes
@@ -60,9 +65,30 @@ class Training:
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     precision: torch.autocast
+    average: Average
+    """The running average of the weights, if there is one."""
     passes: Passes
     """The forward and backward pass of a batch."""
     prompts: list[Prompt]
+
+    def moved(self, update: int) -> None:
+        """Notify all that follows the weights that an update has moved them.
+
+        Args:
+            update: its number, from 0.
+        """
+        self.adapter.changed()
+        self.average.update(update)
+
+    @contextmanager
+    def evaluated(self) -> Iterator[None]:
+        """Give the weights, for the length of a block, the values to validate, draw and save with."""
+        with optim.evaluated(self.optimizer, self.weights) as differs:
+            if differs:
+                self.adapter.changed()
+            yield
+        if differs:
+            self.adapter.changed()
 
     @cached_property
     def tag_counts(self) -> dict[str, int]:
@@ -84,6 +110,17 @@ class DataSet:
     updates: int
     fingerprint: str
 
+    @property
+    def largest(self) -> tuple[int, int]:
+        """Width and height of the bucket with the most pixels."""
+        width, height = max(self.sizes.sizes.tolist(), key=lambda size: size[0] * size[1])
+        return width, height
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the data sets: number and path."""
+        return [f"{place} {data.options.path}" for place, data in enumerate(self.train.sets)]
+
 
 def prepare(options: Options, ranks: Ranks, data: DataSet) -> Training:
     """Load and build everything that a run works with.
@@ -99,12 +136,13 @@ def prepare(options: Options, ranks: Ranks, data: DataSet) -> Training:
     device = ranks.device
     if options.run.threads:
         torch.set_num_threads(options.run.threads)
+    trial.check(options)
     prompts = read_prompts(Path(options.samples.prompts)) if options.samples.prompts else []
     model, adapter = model_of(options, device)
     objective = Objective.of(options, model, device)
     training, held_out = batches_of(data, options, model, ranks)
     unet, text = adapter.parameters("unet"), adapter.parameters("text_encoder", "text_encoder_2")
-    rates, weights = options.optimizer, [*unet, *text]
+    weights = [*unet, *text]
     scaler = optim.Scaler(device.type, enabled=options.run.precision == "fp16")
     precision = precision_of(options, device)
     graphed = options.run.graphs and device.type == "cuda"
@@ -119,7 +157,8 @@ def prepare(options: Options, ranks: Ranks, data: DataSet) -> Training:
         batches=training,
         held=held_out,
         weights=weights,
-        optimizer=optim.optimizer(rates, [(rates.lr, unet), (rates.text_lr, text)]),
+        optimizer=optim.optimizer(options.optimizer, rate_groups(adapter, options.optimizer)),
+        average=Average(adapter.weights(), options.ema.decay),
         scaler=scaler,
         precision=precision,
         passes=(GraphedPasses if graphed else Passes)(model, objective, weights, precision, scaler),
@@ -133,7 +172,7 @@ def data_set(options: Options, ranks: Ranks) -> DataSet:
     Raises:
         DataSetError: it cannot be trained on, or not with these options.
     """
-    everything = samples.load(options.data, ranks)
+    everything = samples.load(options.data, ranks, options.captions.columns)
     for source in everything.sets:
         if options.captions.tags == "general" and not source.knows_parts:
             raise DataSetError(
@@ -180,6 +219,10 @@ def device_of(options: Options) -> torch.device:
             '--index-url https://download.pytorch.org/whl/cu128), or set run.device = "cpu"'
         )
     if wanted == "cpu" or not torch.cuda.is_available():
+        if options.optimizer.paged:
+            raise ConfigError(
+                "optimizer.paged moves the optimiser's state out of a GPU's memory, and this run is on a CPU; set optimizer.paged = false"
+            )
         return torch.device("cpu")
     return torch.device("cuda", distributed.local_rank())
 
@@ -203,12 +246,15 @@ def out_folder(options: Options, resume: str) -> tuple[Path, Path | None]:
 
 def model_of(options: Options, device: torch.device) -> tuple[Sdxl, Adapter]:
     """Load the frozen model with the adapter applied, both on the device."""
-    model = load(options.model, DTYPES[options.run.weights], DTYPES[options.model.vae_precision])
+    model = load(options.model, DTYPES[options.run.stored], DTYPES[options.model.vae_precision])
+    if options.run.is_packed:  # before the model is on the GPU, which may not have room for all of it
+        pack((model.unet, model.text_encoder, model.text_encoder_2), options.run.weights, device)
     model.to(device)
     if options.run.checkpointing:
         # Nothing that is computed twice is random, so the state of the generator need not be kept.
         again: Any = {"use_reentrant": False, "preserve_rng_state": False}
-        model.unet.enable_gradient_checkpointing(partial(checkpoint, **again))
+        kept = set(blocks(model.unet)[: options.run.keep_blocks])
+        model.unet.enable_gradient_checkpointing(partial(_checkpoint, kept, **again))
         for encoder in (model.text_encoder, model.text_encoder_2) if options.text.train else ():
             # transformers 5 renamed the method, and warns of the old name.
             new = getattr(encoder, "activation_checkpointing_enable", None)
@@ -222,13 +268,18 @@ def model_of(options: Options, device: torch.device) -> tuple[Sdxl, Adapter]:
     if options.lokr.start:
         adapter.load(file.read(Path(options.lokr.start)), options.lokr.start)
     adapter.to(device)
-    half = options.run.precision != "fp32" or options.run.weights != "fp32"
+    half = options.run.is_half
     adapter.apply(options.lokr.forward, half=half)
     if half:
         fuse(model.unet)
     if options.run.compile:
         compile_blocks(model.unet)
     return model, adapter
+
+
+def _checkpoint(kept: Collection[nn.Module], block: nn.Module, *inputs: Any, **how: Any) -> Any:
+    """Run a block of the UNet, and keep its activations only if it is one of `kept`."""
+    return block(*inputs) if block in kept else checkpoint(block, *inputs, **how)
 
 
 def compile_blocks(unet: Any, backend: str = "inductor") -> None:

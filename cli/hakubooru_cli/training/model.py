@@ -1,4 +1,4 @@
-"""`hakubooru-train tiny-model`, `merge`, `combine` and `sample`: make, change and try models."""
+"""`hakubooru-train tiny-model`, `merge`, `combine`, `convert` and `sample`: make, change and try models."""
 
 from __future__ import annotations
 
@@ -98,6 +98,54 @@ def combine(formula: str, *, models: tuple[str, ...], precision: str | None, out
 
 
 @click.command()
+@click.argument("source", metavar="ADAPTER", type=_path)
+@click.option(
+    "--to",
+    type=click.Choice(["lora", "diffusers", "peft"]),
+    default="lora",
+    show_default=True,
+    help="lora: for ComfyUI and the sd-webui. diffusers: for load_lora_weights. peft: a folder for PEFT.",
+)
+@click.option(
+    "--rank", type=click.IntRange(min=1), metavar="N", help="The rank of the LoRA that a LoKr becomes."
+)
+@_precision
+@click.option(
+    "--config",
+    metavar="DIR",
+    default="",
+    help="A diffusers folder of the model, if it is not of SDXL's size.",
+)
+@click.option("--out", metavar="PATH", type=_path, required=True, help="The new file, or folder for peft.")
+def convert(
+    source: Path, *, to: str, rank: int | None, precision: str | None, config: str, out: Path
+) -> None:
+    """Convert ADAPTER for other programs: a LoKr to a plain LoRA, or a LoRA to other names.
+
+    The LoRA of a LoKr is the nearest one of its rank; how much of the change is lost is said. A LoRA changes its names
+    only, and back again exactly.
+    """
+    from hakubooru_trainer.config import Problems, paths  # noqa: PLC0415 - torch takes seconds
+    from hakubooru_trainer.config.options import ModelOptions  # noqa: PLC0415
+
+    problems = Problems()
+    if not source.is_dir():
+        paths.check_file(source, problems)
+    if to == "peft":
+        paths.check_new_folder(out, problems)
+    else:
+        paths.check_out(out, problems)
+    problems.raise_as(InputError)
+    quiet()
+    from hakubooru_trainer import convert as conversion  # noqa: PLC0415 - torch takes seconds
+    from hakubooru_trainer.lokr.file import DTYPES  # noqa: PLC0415
+
+    model = ModelOptions(path="model.safetensors", config=config)
+    dtype = DTYPES[precision] if precision else None
+    click.echo(f"{out}: {conversion.convert(source, out, model, to=to, rank=rank, dtype=dtype)}")
+
+
+@click.command()
 @click.argument("model", metavar="MODEL", type=_path)
 @click.option("--lokr", metavar="FILE", type=_path, help="A LoKr that `run` wrote.")
 @click.option(
@@ -109,6 +157,13 @@ def combine(formula: str, *, models: tuple[str, ...], precision: str | None, out
 )
 @click.option(
     "--steps", type=click.IntRange(min=1), default=24, show_default=True, help="Steps of the sampler."
+)
+@click.option(
+    "--sampler",
+    type=click.Choice(["ddim", "euler_a", "dpmpp_2m"]),
+    default="ddim",
+    show_default=True,
+    help="The way from noise to a picture.",
 )
 @click.option("--guidance", type=float, default=6.0, show_default=True, help="The strength of the prompt.")
 @click.option("--negative", default="", help="The negative prompt: what not to draw.")
@@ -138,6 +193,7 @@ def sample(
     out: Path,
     size: str,
     steps: int,
+    sampler: str,
     guidance: float,
     negative: str,
     seed: int,
@@ -148,7 +204,7 @@ def sample(
     """Draw a picture for each prompt with MODEL, a diffusers folder or a checkpoint.
 
     A prompt may set options for its own picture, as in sd-scripts: `1girl, solo --n lowres --w 832 --h 1216 --d 1`.
-    These are --n negative, --w width, --h height, --d seed, --s steps and --l guidance. Lines that begin with # are
+    These are --n negative, --w width, --h height, --d seed, --s steps, --l guidance and --ss sampler. Lines that begin with # are
     comments.
     """
     width, _, height = size.partition("x")
@@ -173,7 +229,13 @@ def sample(
     from hakubooru_trainer.sample import Drawing, draw_files  # noqa: PLC0415 - torch takes seconds
 
     how = Drawing(
-        width=int(width), height=int(height), steps=steps, guidance=guidance, negative=negative, seed=seed
+        width=int(width),
+        height=int(height),
+        steps=steps,
+        sampler=sampler,
+        guidance=guidance,
+        negative=negative,
+        seed=seed,
     )
     for path in draw_files(options, prompts, out, how, lokr, threads=threads or 0):
         click.echo(str(path))

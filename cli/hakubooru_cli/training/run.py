@@ -1,21 +1,37 @@
-"""`hakubooru-train run` and `plan`: fine-tune a model from a configuration, or show what a run will do."""
+"""`hakubooru-train run`, `plan` and `init`: fine-tune a model, show what a run will do, and write a first configuration."""
 
 from __future__ import annotations
 
+import re
 import signal
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from hakubooru.errors import HakubooruError
+from hakubooru.errors import HakubooruError, IncompleteError, InputError
 from hakubooru_cli.shell import INTERRUPTED
 from hakubooru_cli.training.quiet import quiet
+
+if TYPE_CHECKING:
+    from hakubooru_trainer.config import Options
+    from hakubooru_trainer.plan import Plan
 
 _config = click.argument("config", metavar="CONFIG", type=click.Path(path_type=Path))
 _overrides = click.option(
     "--set", "overrides", metavar="SECTION.KEY=VALUE", multiple=True, help="Replace a value of CONFIG."
 )
+
+
+def _print_metrics(context: click.Context, parameter: click.Parameter, *values: bool) -> None:
+    del parameter
+    if any(values):
+        from hakubooru_trainer.metrics import FIELDS  # noqa: PLC0415 - only this option needs it
+
+        for name, text in FIELDS.items():
+            click.echo(f"{name:<12} {text}")
+        context.exit()
 
 
 def _print_help(context: click.Context, parameter: click.Parameter, *values: bool) -> None:
@@ -61,6 +77,14 @@ def _print_help(context: click.Context, parameter: click.Parameter, *values: boo
     callback=_print_help,
     help="Show every key of CONFIG with its default.",
 )
+@click.option(
+    "--help-metrics",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_metrics,
+    help="Show every key of the lines in metrics.jsonl.",
+)
 def run(config: Path, *, overrides: tuple[str, ...], resume: str, allow: tuple[str, ...], gpus: int) -> None:
     """Fine-tune a model as the TOML file CONFIG says.
 
@@ -102,13 +126,32 @@ def run(config: Path, *, overrides: tuple[str, ...], resume: str, allow: tuple[s
     )
 
 
+def _card(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
+    """The memory of a card in GiB, from a text such as `12GB`."""
+    del context, parameter
+    if value is None:
+        return None
+    number = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(?:g|gb|gib)?", value, re.IGNORECASE)
+    if not number or not float(number[1]):
+        raise click.BadParameter(f"{value!r} is no memory of a card: write a number of GB, such as 12GB")
+    return float(number[1])
+
+
 @click.command()
 @_config
 @_overrides
-def plan(config: Path, *, overrides: tuple[str, ...]) -> None:
+@click.option(
+    "--for",
+    "card",
+    metavar="12GB",
+    callback=_card,
+    help="Find the fastest setting that fits a card of this memory, and write it to CONFIG-12GB.toml beside CONFIG.",
+)
+def plan(config: Path, *, overrides: tuple[str, ...], card: float | None) -> None:
     """Show what `run` with CONFIG will do: images, buckets, updates, parameters, memory.
 
-    No weights are read. Images are read only in folders that have no manifest.
+    A table says which settings of `run` fit which cards; memory is estimated. No weights are read. Images are read only
+    in folders that have no manifest.
     """
     from hakubooru_trainer.config import load  # noqa: PLC0415 - --help answers at once
 
@@ -116,4 +159,71 @@ def plan(config: Path, *, overrides: tuple[str, ...]) -> None:
     quiet()
     from hakubooru_trainer.plan import plan as plan_run  # noqa: PLC0415 - torch takes seconds
 
-    click.echo(str(plan_run(options)))
+    preview = plan_run(options)
+    click.echo(str(preview))
+    if card is not None:
+        _write_setting(config, options, preview, card)
+
+
+def _write_setting(config: Path, options: Options, preview: Plan, card: float) -> None:
+    """Write the fastest setting that fits a card of so many GiB to a file beside the configuration."""
+    from hakubooru_trainer import fits  # noqa: PLC0415 - --help answers at once
+
+    setting = fits.fastest(options, preview.counts, card)
+    if setting is None:
+        smallest = preview.settings[-1]
+        raise IncompleteError(
+            f"no setting fits {card:g} GB: {smallest.name} needs {smallest.needed / fits.GIB:.1f} GiB; lower buckets.area or text.tokens"
+        )
+    path = config.with_name(f"{config.stem}-{card:g}GB.toml")
+    fits.write(path, fits.changed(options, setting.changes))
+    click.echo(f"fits {card:g} GB: {setting.name}, {setting.needed / fits.GIB:.1f} GiB; written to {path}")
+
+
+@click.command()
+@click.argument("folders", metavar="DIR...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--model", metavar="PATH", required=True, help="The model: a diffusers folder or a checkpoint.")
+@click.option(
+    "--memory",
+    metavar="GIB",
+    type=click.FloatRange(min=1),
+    help="The memory of the GPU to train on; by default this machine's, or else 24.",
+)
+@click.option(
+    "--config",
+    metavar="DIR",
+    default="",
+    help="A diffusers folder of the same size, for a single file not of SDXL's size.",
+)
+@click.option(
+    "--out",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    default=Path("train.toml"),
+    show_default=True,
+    help="The new configuration.",
+)
+def init(folders: tuple[Path, ...], *, model: str, memory: float | None, config: str, out: Path) -> None:
+    """Write a configuration, with comments, that trains on the images in DIR... and fits the GPU.
+
+    Nothing is asked. What was chosen and why is in the comments; change what you like, and look at it with `plan`.
+    """
+    from hakubooru_trainer.config import Problems, paths  # noqa: PLC0415 - torch takes seconds
+    from hakubooru_trainer.config.options import ModelOptions  # noqa: PLC0415
+
+    problems = Problems()
+    paths.check_model(ModelOptions(path=model, config=config), problems)
+    paths.check_out(out, problems)
+    if out.exists() and not out.is_dir():
+        problems.add(f"--out {out} exists already; name a new file")
+    for folder in folders:
+        if not folder.is_dir():
+            problems.add(f"{folder} {paths.NO_FOLDER}")
+    problems.raise_as(InputError)
+    quiet()
+    from hakubooru_trainer.first_config import card, write  # noqa: PLC0415 - torch takes seconds
+
+    write(out, model, [str(folder) for folder in folders], card(memory), config=config)
+    click.echo(
+        f"{out}: look at it with `hakubooru-train plan {out}`, and train with `hakubooru-train run {out}`"
+    )

@@ -1,1 +1,243 @@
+// Completion of the search, keys, picks and blurring. Everything else is done by the server and htmx.
 "use strict";
+
+const root = document.documentElement;
+const input = document.getElementById("q");
+const list = document.getElementById("suggestions");
+const typed = document.getElementById("typed");
+
+function say(text) {
+  document.getElementById("said").textContent = text;
+}
+
+// ---- Completion: the word at the caret, without the signs before it.
+
+let chosen = -1;
+let asked = 0;
+
+function wordAtCaret() {
+  const caret = input.selectionStart ?? input.value.length;
+  let start = input.value.lastIndexOf(" ", caret - 1) + 1;
+  start += input.value.slice(start, caret).match(/^[-~(]*/)[0].length;
+  const space = input.value.indexOf(" ", caret);
+  return { start, end: space < 0 ? input.value.length : space, text: input.value.slice(start, caret) };
+}
+
+function hide() {
+  list.hidden = true;
+  chosen = -1;
+  input.setAttribute("aria-expanded", "false");
+  input.removeAttribute("aria-activedescendant");
+}
+
+function choose(place) {
+  const rows = list.children;
+  if (rows[chosen]) rows[chosen].setAttribute("aria-selected", "false");
+  chosen = (place + rows.length) % rows.length;
+  rows[chosen].setAttribute("aria-selected", "true");
+  rows[chosen].scrollIntoView({ block: "nearest" });
+  input.setAttribute("aria-activedescendant", rows[chosen].id);
+}
+
+function take(place) {
+  const word = wordAtCaret();
+  const term = list.children[place].dataset.term;
+  const space = term.endsWith(":") ? "" : " ";
+  input.setRangeText(term + space, word.start, word.end, "end");
+  hide();
+  input.focus();
+  if (!space) suggest();
+}
+
+function row(each, place) {
+  const item = document.createElement("li");
+  item.id = `suggestion-${place}`;
+  item.role = "option";
+  item.dataset.term = each.term;
+  item.setAttribute("aria-selected", "false");
+  const name = document.createElement("span");
+  name.className = `tag-${each.type}`;
+  name.textContent = each.alias ? `${each.alias} → ${each.term}` : each.term;
+  item.append(name);
+  if (each.posts !== null) {
+    const count = document.createElement("span");
+    count.className = "count";
+    count.textContent = each.posts.toLocaleString("en");
+    item.append(count);
+  }
+  item.addEventListener("pointerdown", (event) => {
+    event.preventDefault();
+    take(place);
+  });
+  return item;
+}
+
+async function suggest() {
+  const word = wordAtCaret().text;
+  const turn = ++asked;
+  if (!word) return hide();
+  const answer = await fetch(`/complete?word=${encodeURIComponent(word)}`);
+  if (turn !== asked || !answer.ok) return;
+  const rows = await answer.json();
+  if (turn !== asked || document.activeElement !== input) return;
+  list.replaceChildren(...rows.map(row));
+  chosen = -1;
+  list.hidden = rows.length === 0;
+  input.setAttribute("aria-expanded", String(rows.length > 0));
+}
+
+// ---- What the search would find, or what is wrong with it, once the typing pauses.
+
+async function check() {
+  const text = input.value;
+  if (!text.trim()) return typed.replaceChildren();
+  const within = input.form.elements.in ? "&in=set" : "";
+  const answer = await fetch(`/check?q=${encodeURIComponent(text)}${within}`);
+  if (!answer.ok || text !== input.value) return;
+  const { posts, mistake, place } = await answer.json();
+  typed.replaceChildren();
+  typed.classList.toggle("wrong", Boolean(mistake));
+  if (mistake) {
+    const lines = document.createElement("pre");
+    lines.textContent = [mistake, place].filter(Boolean).join("\n");
+    typed.append(lines);
+  } else if (posts !== undefined) {
+    typed.textContent = `${posts.toLocaleString("en")} post${posts === 1 ? "" : "s"}`;
+  }
+}
+
+let pause = 0;
+let later = 0;
+input.addEventListener("input", () => {
+  clearTimeout(pause);
+  clearTimeout(later);
+  pause = setTimeout(suggest, 40);
+  later = setTimeout(check, 500);
+});
+input.addEventListener("blur", () => {
+  hide();
+  typed.replaceChildren();
+});
+input.addEventListener("keydown", (event) => {
+  const isOpen = !list.hidden;
+  if (event.key === "ArrowDown" && isOpen) choose(chosen + 1);
+  else if (event.key === "ArrowUp" && isOpen) choose(chosen < 0 ? -1 : chosen - 1);
+  else if ((event.key === "Enter" || event.key === "Tab") && isOpen && chosen >= 0) take(chosen);
+  else if (event.key === "Tab" && isOpen && !event.shiftKey && list.children.length) take(0);
+  else if (event.key === "Escape" && isOpen) hide();
+  else return;
+  event.preventDefault();
+  event.stopPropagation();
+});
+
+// ---- Keeping and dropping posts.
+
+async function pick(holder, kind) {
+  const post = holder.dataset.post;
+  const body = new URLSearchParams({ post, kind });
+  const answer = await fetch("/pick", { method: "POST", body });
+  if (!answer.ok) return say("that did not work");
+  const { picked } = await answer.json();
+  holder.classList.toggle("kept", picked && kind === "keep");
+  holder.classList.toggle("dropped", picked && kind === "drop");
+  for (const button of holder.querySelectorAll(":scope > .picks .pick, :scope > .title .pick")) {
+    button.setAttribute("aria-pressed", String(picked && button.dataset.kind === kind));
+  }
+  say(`post ${post} ${picked ? { keep: "kept", drop: "dropped" }[kind] : "as the steps say"}`);
+}
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest(".pick");
+  if (button) pick(button.closest("[data-post]"), button.dataset.kind);
+  const veil = event.target.closest(".unveil");
+  if (veil) {
+    veil.parentElement.classList.add("shown");
+    veil.remove();
+  }
+  for (const menu of document.querySelectorAll("details.menu[open]")) {
+    if (!menu.contains(event.target)) menu.open = false;
+  }
+});
+
+// ---- Blurring, light and dark.
+
+const reveal = document.getElementById("reveal");
+
+function show(isShown) {
+  root.toggleAttribute("data-revealed", isShown);
+  if (isShown) sessionStorage.setItem("revealed", "yes");
+  else sessionStorage.removeItem("revealed");
+  reveal.setAttribute("aria-pressed", String(isShown));
+  reveal.textContent = isShown ? "Blur" : "Show all";
+}
+
+show(root.hasAttribute("data-revealed"));
+reveal.addEventListener("click", () => show(!root.hasAttribute("data-revealed")));
+document.getElementById("theme").addEventListener("click", () => {
+  const isDark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  root.dataset.theme = isDark ? "light" : "dark";
+  localStorage.setItem("theme", root.dataset.theme);
+});
+
+// ---- Keys.
+
+const keys = document.getElementById("keys");
+document.getElementById("help").addEventListener("click", () => keys.showModal());
+
+function follow(id) {
+  document.getElementById(id)?.click();
+}
+
+function underFocus() {
+  return document.activeElement?.closest("[data-post]") ?? document.querySelector("main[data-post]");
+}
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || keys.open) return;
+  if (event.target.closest("input, select, textarea")) return;
+  const holder = underFocus();
+  switch (event.key) {
+    case "/":
+      input.focus();
+      input.select();
+      break;
+    case "?":
+      keys.showModal();
+      break;
+    case "b":
+      show(!root.hasAttribute("data-revealed"));
+      break;
+    case "ArrowLeft":
+    case "a":
+      move(event, "before", "previousElementSibling");
+      return;
+    case "ArrowRight":
+    case "d":
+      move(event, "after", "nextElementSibling");
+      return;
+    case "k":
+      if (holder) pick(holder, "keep");
+      break;
+    case "x":
+      if (holder) pick(holder, "drop");
+      break;
+    case "Escape":
+      follow("back");
+      break;
+    default:
+      return;
+  }
+  event.preventDefault();
+});
+
+function move(event, id, sibling) {
+  const card = document.activeElement?.closest(".card");
+  if (card) card[sibling]?.querySelector(".open")?.focus();
+  else follow(id);
+  event.preventDefault();
+}
+
+// On a narrow screen, what narrows a search is folded away until it is wanted.
+if (matchMedia("(max-width: 760px)").matches) {
+  for (const fold of document.querySelectorAll(".fold")) fold.open = false;
+}

@@ -14,6 +14,9 @@ counts back from the moment at which the search is applied. A month is 365.25 / 
 day in New York.
 
 A search finds deleted posts too. A metadata file does not have pending and flagged posts as such; they count as active.
+The columns of joined files (`Database.join`) are metatags and orders too: `silva:>0.6 order:silva`, `captions.long:*cat*`.
+A post without a value matches none of their ranges; `silva:none` finds it. It stands last in their orders.
+
 An alias means its tag, even if posts of the file still have the old name; `unaliased:` finds those. `/hr` means the most
 common tag with these initials. Danbooru does not have `is:gold` and `has:image`; they mean `hakubooru.gold()` and
 `hakubooru.with_image()`.

@@ -16,24 +16,27 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NoReturn, TypeAlias
 
-from hakubooru.select.danbooru.metatags import CLOSING, MAY_BE_EMPTY, METATAGS, Metatag
+from hakubooru.select.danbooru.metatags import CLOSING, MAY_BE_EMPTY, METATAGS, Metatag, joined_rows
 from hakubooru.select.danbooru.mistakes import CLOSES_NOTHING, ValueMistake, mistake
 from hakubooru.select.danbooru.orders import CUSTOM
 from hakubooru.select.danbooru.ranges import INTEGERS, read_values
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
+    from hakubooru.select.danbooru.metatags import Row
     from hakubooru.select.danbooru.mistakes import Place
+    from hakubooru.store.joined import JoinedColumn
 
 _SPACE: Final = re.compile(r"\s*")
 _WORD: Final = re.compile(r"\S+")
 _VALUE: Final = re.compile(r"(?:\\\s|\S)*")
 _ESCAPED_SPACE: Final = re.compile(r"\\(\s)")
 _KEYWORD: Final = re.compile(r"(and|or)(?=\s|\)|$)", re.IGNORECASE)
-_METATAG: Final = re.compile(r"([a-z0-9_]+):", re.IGNORECASE)
+_METATAG: Final = re.compile(r"([a-z0-9_.]+):", re.IGNORECASE)
 _QUOTED: Final = re.compile(r"""(["'])((?:\\.|(?!\1)[^\\])*)\1""", re.DOTALL)
 _ESCAPE: Final = re.compile(r"""\\([\\"'])""")
 _DEEPEST: Final = 20
@@ -183,13 +186,18 @@ def is_balanced(text: str) -> bool:
     return depth == 0
 
 
-def parse(text: str) -> Query:
+def parse(text: str, joined: Mapping[str, JoinedColumn] | None = MappingProxyType({})) -> Query:
     """Parse a search into its syntax tree.
+
+    Args:
+        text: the search.
+        joined: the columns of joined files by their names, which are metatags too. None means that they are not known
+            yet: `order:` is then not checked.
 
     Raises:
         SearchError: the search cannot be read, or a metadata file cannot answer it; the message shows the place.
     """
-    parser = _Parser(text)
+    parser = _Parser(text, joined_rows(joined) if joined or joined is None else {})
     condition = parser.search()
     for leaf in leaves(condition):
         if isinstance(leaf, Metatag):
@@ -226,8 +234,9 @@ def _lift(condition: Term, text: str) -> Query:
 
 
 class _Parser:
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, joined: Mapping[str, Row]) -> None:
         self.text = text
+        self.joined = joined
         self.at = 0
         self.opened: list[int] = []  # the places of "(" without their ")" so far
 
@@ -286,8 +295,8 @@ class _Parser:
         if self.text[self.at] == "(":
             return self.group()
         metatag = _METATAG.match(self.text, self.at)
-        if metatag and metatag[1].lower() in METATAGS:
-            return self.metatag(metatag[1].lower(), metatag.end())
+        if metatag and ((name := metatag[1].lower()) in METATAGS or name in self.joined):
+            return self.metatag(name, metatag.end())
         start = self.at
         word = self.word()
         kind = Wildcard if "*" in word else Name
@@ -311,12 +320,12 @@ class _Parser:
         start, self.at = self.at, value_at
         if self.text[value_at : value_at + 1] in ("'", '"'):
             value = self.quoted()
-            return Metatag(name, value, quoted=True, place=(start, self.at))
+            return Metatag(name, value, quoted=True, place=(start, self.at), row=self.joined.get(name))
         word = self.word(_VALUE)
         if not word and name not in MAY_BE_EMPTY:
             self.fail((start, value_at), f"{name}: needs a value right after it")
         value = _ESCAPED_SPACE.sub(r"\1", word)
-        return Metatag(name, value, quoted=value != word, place=(start, self.at))
+        return Metatag(name, value, value != word, (start, self.at), self.joined.get(name))
 
     def quoted(self) -> str:
         match = _QUOTED.match(self.text, self.at)

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from peewee import fn
 
 from hakubooru.select.danbooru.mistakes import LACKING_COUNTS, QUEUE, ValueMistake, choose
-from hakubooru.select.danbooru.orders import check_order
+from hakubooru.select.danbooru.orders import VALUES, check_order
 from hakubooru.select.danbooru.ranges import (
     DATES,
     INTEGERS,
     MD5S,
     MEGAPIXELS,
+    NUMBERS,
     RATIOS,
     SIZES,
     Presence,
@@ -44,9 +45,12 @@ from hakubooru.store.sql import id_list
 from hakubooru.store.tags import like_pattern
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+
+    from peewee import Node
 
     from hakubooru.select.danbooru.mistakes import Place
+    from hakubooru.store.joined import JoinedColumn
 
 Row: TypeAlias = tuple[Any, "Unit | Callable[[datetime], Unit]"] | Callable[["Metatag"], Any] | str
 """How a metatag is answered: a column and the unit of its values, a reader, or what a metadata file lacks for it."""
@@ -69,6 +73,8 @@ class Metatag:
     value: str
     quoted: bool = False
     place: Place = field(default=(0, 0), compare=False, repr=False)
+    row: Row | None = field(default=None, compare=False, repr=False)
+    """The metatag's row, if it is of a joined file and not in `METATAGS`."""
 
     def __str__(self) -> str:
         if not self.quoted:
@@ -90,7 +96,7 @@ class Metatag:
         return self._condition(now) if self.name == "age" else self.condition
 
     def _condition(self, now: datetime) -> Condition:
-        match METATAGS[self.name]:
+        match self.row or METATAGS[self.name]:
             case str(lacking):
                 raise ValueMistake(f"cannot be answered: a metadata file has no {lacking}")
             case (column, unit):
@@ -274,9 +280,33 @@ def _parent(metatag: Metatag) -> Any:
     return _parent_state(metatag)
 
 
-def _order(metatag: Metatag) -> Any:
-    check_order(metatag.value.lower())
+def _order(metatag: Metatag, values: Mapping[str, Node | str] = VALUES) -> Any:
+    check_order(metatag.value.lower(), values)
     return _EVERY_POST
+
+
+def _text_in(column: JoinedColumn) -> Callable[[Metatag], Any]:
+    """Make the reader of a joined column of texts; `*` in a value stands for any characters."""
+
+    def read(metatag: Metatag) -> Any:
+        if metatag.value in ("any", "none") and not metatag.quoted:
+            return column.is_null(metatag.value == "none")
+        if "*" in metatag.value:
+            return fn.LIKE(like_pattern(metatag.value), column, "\\")
+        return column == metatag.value
+
+    return read
+
+
+def joined_rows(columns: Mapping[str, JoinedColumn] | None) -> dict[str, Row]:
+    """The rows of the columns of joined files, and of the orders with them; None means that they are not known yet."""
+    if columns is None:
+        return {"order": lambda _: _EVERY_POST}
+    values = VALUES | dict(columns)
+    rows: dict[str, Row] = {
+        name: (column, NUMBERS) if column.is_number else _text_in(column) for name, column in columns.items()
+    }
+    return rows | ({"order": lambda metatag: _order(metatag, values)} if columns else {})
 
 
 def _number_of_posts(metatag: Metatag) -> Any:

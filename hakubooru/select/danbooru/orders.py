@@ -7,6 +7,7 @@ posts are sorted by id: descending, and ascending with `_asc`. For `order:downvo
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from peewee import SQL, Node, NodeList, Ordering
@@ -17,7 +18,7 @@ from hakubooru.select.values import CHILDREN, DOWNVOTES, PIXELS, RATIO, TAG_COUN
 from hakubooru.store.schema import Post
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 RANDOM: Final = "random"
 CUSTOM: Final = "custom"
@@ -46,39 +47,41 @@ VALUES: Final[dict[str, Node | str]] = {
     **LACKING_COUNTS,
 }
 """The values by which posts are ordered; a text is what a metadata file lacks for it."""
-_WORDS: Final = (
-    RANDOM,
-    CUSTOM,
-    NONE,
-    "id",
-    *(name for name, node in VALUES.items() if isinstance(node, Node)),
-)
-_LACKING: Final = {
-    f"{name}{ending}": lacking
-    for name, lacking in VALUES.items()
-    if isinstance(lacking, str)
-    for ending in ("", "_desc", "_asc")
-}
-_ORDERS: Final = (*_WORDS, *(f"{name}{ending}" for name in _WORDS[3:] for ending in ("_desc", "_asc")))
 
 
-def check_order(order: str) -> None:
+def check_order(order: str, values: Mapping[str, Node | str] = VALUES) -> None:
     """Check that posts can be put in an order.
 
     Raises:
         ValueMistake: there is no such order, or a metadata file lacks what it needs.
     """
-    choose(order, _ORDERS, _WORDS, _LACKING)
+    answered = ["id", *(name for name, value in values.items() if isinstance(value, Node))]
+    lacking = {
+        f"{name}{ending}": value
+        for name, value in values.items()
+        if isinstance(value, str)
+        for ending in ("", "_desc", "_asc")
+    }
+    words = [RANDOM, CUSTOM, NONE, *answered]
+    orders = [*words, *(f"{name}{ending}" for name in answered for ending in ("_desc", "_asc"))]
+    choose(order, orders, words, lacking)
 
 
-def order_terms(order: str) -> tuple[Condition, ...]:
-    """Make the terms of an order by a value of posts, each with its words for `explain`."""
+def order_terms(order: str, joined: Mapping[str, Node] = MappingProxyType({})) -> tuple[Condition, ...]:
+    """Make the terms of an order by a value of posts, each with its words for `explain`.
+
+    Args:
+        order: the name of the order.
+        joined: columns of joined files, by their names in searches. Posts without a value come last.
+    """
     if order in ("id", "id_asc"):
         return (_term(Post.id, "id", up=True),)
     if order == "id_desc":
         return (_term(Post.id, "id", up=False),)
     up = order.endswith("_asc")
     name = order.removesuffix("_asc").removesuffix("_desc")
+    if name in joined:
+        return _term(joined[name], name, up=up, nulls="last"), _term(Post.id, "id", up=up)
     value = VALUES[name]
     assert isinstance(value, Node)
     return _term(value, name, up=up), _term(Post.id, "id", up=up != (name == "downvotes"))
@@ -92,5 +95,6 @@ def custom_terms(ids: Sequence[int]) -> tuple[Condition, ...]:
     return (Condition(Ordering(place, "ASC"), "the list of ids"),)
 
 
-def _term(node: Node, name: str, *, up: bool) -> Condition:
-    return Condition(Ordering(node, "ASC" if up else "DESC"), f"{name} {'up' if up else 'down'}wards")
+def _term(node: Node, name: str, *, up: bool, nulls: str | None = None) -> Condition:
+    order = Ordering(node, "ASC" if up else "DESC", nulls=nulls)
+    return Condition(order, f"{name} {'up' if up else 'down'}wards")

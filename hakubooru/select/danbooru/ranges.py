@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from itertools import pairwise
-from math import ceil, floor
+from math import ceil, floor, inf, nextafter
 from typing import TYPE_CHECKING, ClassVar, Final, TypeAlias
 
 from hakubooru.moments import ZONE
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import date
 
-Bound: TypeAlias = int | str
+Bound: TypeAlias = int | float | str
 
 
 @dataclass(frozen=True)
@@ -194,6 +194,12 @@ def _decimal(text: str) -> Fraction:
     return Fraction(text)
 
 
+def _number(text: str) -> tuple[float, float]:
+    # No double lies between a number and the next.
+    value = float(_decimal(text))
+    return value, nextafter(value, inf)
+
+
 def _pixels(text: str) -> tuple[int, int]:
     return _bounded(_decimal(text) * 10**6, text)
 
@@ -301,6 +307,8 @@ def _midnight(day: date) -> int:
 
 
 INTEGERS: Final = Unit(_integer)
+NUMBERS: Final = Unit(_number)
+"""The unit of numbers with a fraction; bounds are doubles."""
 MEGAPIXELS: Final = Unit(_pixels, alone=_about_pixels, listed=_pixels)
 """The unit of megapixels; bounds are in pixels."""
 RATIOS: Final = Unit(_ratio)

@@ -51,7 +51,9 @@ TagNames: TypeAlias = "dict[Leaf, tuple[str, ...]]"
 _Selection = TypeVar("_Selection", bound="Builder[Any]")
 
 
-def apply(query: Query, selection: _Selection, *, now: datetime | None = None) -> _Selection:
+def apply(
+    query: Query, selection: _Selection, *, now: datetime | None = None, implications: bool = False
+) -> _Selection:
     """Apply a search to a selection: keep the posts that it finds, in the order that it asks for.
 
     Tag names are looked up at once, with one or two queries. Nothing else runs until you ask for a result.
@@ -60,12 +62,16 @@ def apply(query: Query, selection: _Selection, *, now: datetime | None = None) -
         query: a parsed search.
         selection: the posts to search in.
         now: the moment from which `age:` counts back; by default, the present.
+        implications: whether the name of a tag also means the tags that imply it.
 
     Raises:
         SearchError: the database does not have a tag, or a wildcard matches none or too many; the message shows
             the place.
+        InputError: `implications` is set, and the file has none.
     """
     tags = _tag_names(query, selection.database)
+    if implications:
+        tags = _with_implying(tags, selection.database)
     # Each top-level term is a step of its own, so that a funnel counts it.
     terms = query.terms() if len(query.terms()) <= _MOST_STEPS else (query.condition,)
     predicates = [_predicate(term, tags, now or datetime.now(UTC)) for term in terms]
@@ -76,7 +82,11 @@ def apply(query: Query, selection: _Selection, *, now: datetime | None = None) -
     if order == RANDOM:
         selection = selection.shuffle(seed=SEED)
     elif order != NONE:
-        keys = custom_terms(query.listed_ids()) if order == CUSTOM else order_terms(order)
+        keys = (
+            custom_terms(query.listed_ids())
+            if order == CUSTOM
+            else order_terms(order, selection.database.joined_columns())
+        )
         selection = type(selection)(selection.database, Ordered(selection.step, keys))
     return selection if query.limit is None else selection.limit(query.limit)
 
@@ -128,6 +138,13 @@ def _tag_names(query: Query, database: Store) -> TagNames:
             raise _unknown(database, leaf, terms, query.text)
         meanings[leaf] = (tag,)
     return meanings
+
+
+def _with_implying(tags: TagNames, database: Store) -> TagNames:
+    """Add to each tag that is named the tags that imply it."""
+    named = {leaf: names[0] for leaf, names in tags.items() if isinstance(leaf, Name)}
+    implying = Tags(database).implying(named.values())
+    return tags | {leaf: (name, *implying.get(name, ())) for leaf, name in named.items()}
 
 
 def _written(leaf: Leaf) -> str:

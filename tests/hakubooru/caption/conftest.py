@@ -71,3 +71,9 @@ def caption(booru):
         return text
 
     return make
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """A folder of its own for what is read of joined files."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))

@@ -247,7 +247,10 @@ def test_free_text_belongs_to_no_part():
             lambda: CaptionChange(drop_parts={"artists": 0.1}),
             r"captions.drop_parts has no part .artists.; did you mean .artist.",
         ),
-        (lambda: CaptionChange(drop_parts={"artist": 0.1})("a", 1), r"`drop_parts` needs the parts"),
+        (
+            lambda: CaptionChange(drop_parts={"artist": 0.1})("a", 1),
+            r"drop_parts, text_only and tags_only need the parts",
+        ),
         (lambda: CaptionChange(separator=""), r'write the text between two tags, such as ", "'),
         (
             lambda: CaptionChange()("a", 1, "general 1"),
@@ -260,3 +263,49 @@ def test_free_text_belongs_to_no_part():
 def test_wrong_use_is_told(make, message):
     with pytest.raises(InputError, match=message):
         make()
+
+
+MIXED_PARTS = {"people": 1, "general": 3, "text": 2, "rating": 1}
+MIXED = "1girl ||| a, b, c, A girl, sitting., safe"
+
+
+@pytest.mark.parametrize(
+    ("rates", "expected"),
+    [
+        ({}, "1girl, a, b, c, A girl, sitting., safe"),
+        ({"text_only": 1}, "1girl, A girl, sitting., safe"),
+        ({"tags_only": 1}, "1girl, a, b, c, safe"),
+    ],
+)
+def test_a_text_beside_or_in_place_of_general_tags(rates, expected):
+    change = CaptionChange(shuffle=False, **rates)
+    assert {change(MIXED, seed, MIXED_PARTS) for seed in range(50)} == {expected}
+
+
+def test_text_and_tags_are_chosen_by_the_seed_alone():
+    change = CaptionChange(shuffle=False, text_only=0.3, tags_only=0.5)
+    captions = [change(MIXED, seed, MIXED_PARTS) for seed in range(2000)]
+    assert captions == [change(MIXED, seed, json.dumps(MIXED_PARTS)) for seed in range(2000)]
+    shares = {caption: captions.count(caption) / 2000 for caption in set(captions)}
+    assert shares == pytest.approx(
+        {
+            "1girl, A girl, sitting., safe": 0.3,
+            "1girl, a, b, c, safe": 0.5,
+            "1girl, a, b, c, A girl, sitting., safe": 0.2,
+        },
+        abs=0.03,
+    )
+    assert [captions.index(caption) for caption in sorted(shares)] == [0, 2, 1]
+
+
+def test_a_caption_without_a_text_keeps_its_tags():
+    change = CaptionChange(shuffle=False, text_only=1)
+    assert change("1girl ||| a, safe", 1, {"people": 1, "general": 1, "rating": 1}) == "1girl, a, safe"
+    assert (
+        change("1girl ||| A girl., safe", 1, {"people": 1, "text": 1, "rating": 1}) == "1girl, A girl., safe"
+    )
+
+
+def test_chances_of_text_and_tags_exclude_each_other():
+    with pytest.raises(InputError, match=r"text_only \+ captions.tags_only = 1.2; they exclude each other"):
+        CaptionChange(text_only=0.6, tags_only=0.6)

@@ -37,7 +37,7 @@ WRONG = [
         {"base": "webui", "quality": {"best": 97}},
         "caption.quality asks for the percentile 97, but its scale has 5, 10, 15, 20, 25,",
     ),
-    ({"base": "webui", "quality_scale": "mine"}, 'caption.quality_scale = "mine"; write "published", "database", or'),
+    ({"base": "webui", "quality_scale": "mine"}, 'caption.quality_scale = "mine"; write "published", "database", "va'),
     ({"base": "webui", "quality_scale": {"general": {"10": 1}}}, "caption.quality_scale lacks 'sensitive'; it needs"),
     ({"base": "webui", "quality_scale": dict.fromkeys(RATINGS, 5)}, "caption.quality_scale must hold percentiles and"),
     ({"base": "webui", "max_tokens": 75}, "caption.max_tokens and caption.tokenizer go together: give both, or"),

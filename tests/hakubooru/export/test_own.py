@@ -9,7 +9,7 @@ import pytest
 
 import hakubooru as hb
 from hakubooru import repair, verify
-from hakubooru.errors import DestinationError, InputError
+from hakubooru.errors import DestinationError, IncompleteError, InputError, SourceError
 from hakubooru.export.archive import _one_line
 from hakubooru.files import decoded
 from hakubooru.image.folders import find_own
@@ -51,7 +51,7 @@ def test_own_pairs_join_the_posts(places):
     assert sorted(own.reason.dropna()) == [
         "empty file",
         "its caption is not UTF-8",
-        "no caption of the same name in .txt beside it",
+        "no caption of the same name in .txt beside it, nor in a list",
     ]
     files = files_of(places / "out")
     done = own[own.status == "exported"]
@@ -117,7 +117,7 @@ def test_a_folder_or_a_pipe_is_no_caption(places):
     os.mkfifo(own / "pipe.txt")
     report = run(places, places / "out")
     assert (report.exported, report.own) == (9, 8)
-    assert report.left_out["no caption of the same name in .txt beside it"] == 3
+    assert report.left_out["no caption of the same name in .txt beside it, nor in a list"] == 3
 
 
 def own_captions(out):
@@ -196,3 +196,62 @@ def test_the_trainer_reads_them(places, sink):
 )
 def test_a_caption_of_several_lines_becomes_one_of_tags(text):
     assert _one_line(decoded(text.encode())) == "a, b, c"
+
+
+def test_captions_are_found_beside_images_and_in_lists(tmp_path):
+    own = tmp_path / "own"
+    own.mkdir()
+    for number, name in enumerate(["a.png", "b.png", "c.png", "d e.png", "f.png"], 1):
+        (own / name).write_bytes(picture(number, "png"))
+    (own / "a.txt").write_text("from txt")
+    (own / "a.caption").write_text("not this")
+    (own / "b.caption").write_text("from\ncaption")
+    (own / "metadata.jsonl").write_text(
+        '{"file_name": "b.png", "text": "not this"}\n\n{"file_name": "c.png", "text": "from jsonl"}\n'
+    )
+    (own / "list.csv").write_text('filename,score,caption\n"./d e.png",5,"from ""csv"", with a comma"\n')
+    report = hb.export_own(tmp_path / "out", own)
+    assert (report.selected, report.exported, report.own) == (5, 4, 5)
+    table = pd.read_parquet(tmp_path / "out" / "manifest.parquet")
+    assert sorted(table.caption.dropna()) == [
+        'from "csv", with a comma',
+        "from jsonl",
+        "from txt",
+        "from, caption",
+    ]
+    assert table.reason.dropna().tolist() == ["no caption of the same name in .txt beside it, nor in a list"]
+    before = files_of(tmp_path / "out")
+    assert "(4 were there before)" in str(hb.export_own(tmp_path / "out", own)) or before == files_of(
+        tmp_path / "out"
+    )
+    (next((tmp_path / "out" / "own").glob("*.png"))).unlink()
+    assert not hb.verify(tmp_path / "out").is_good
+    assert hb.repair(tmp_path / "out").is_good
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "reason"),
+    [
+        ("metadata.jsonl", '{"file_name": "a.png"}\n{', "metadata.jsonl cannot be read: line 2 is not JSON"),
+        ("metadata.jsonl", "[]\n", "metadata.jsonl cannot be read: line 1 is not an object"),
+        (
+            "metadata.jsonl",
+            '{"file_name": "b.png", "text": "x"}',
+            "no caption of the same name in .txt beside it, nor in a list",
+        ),
+    ],
+)
+def test_lists_that_cannot_be_read_are_named(tmp_path, name, text, reason):
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "a.png").write_bytes(picture(1, "png"))
+    (tmp_path / "own" / name).write_text(text)
+    with pytest.raises(IncompleteError):
+        hb.export_own(tmp_path / "out", tmp_path / "own")
+    assert pd.read_parquet(tmp_path / "out" / "manifest.parquet").reason.tolist() == [reason]
+
+
+def test_nothing_is_written_without_images_of_ones_own(tmp_path):
+    (tmp_path / "own").mkdir()
+    with pytest.raises(SourceError, match="holds no images of your own"):
+        hb.export_own(tmp_path / "out", tmp_path / "own")
+    assert not (tmp_path / "out").exists()

@@ -148,7 +148,7 @@ def test_another_sink_for_the_same_folder_is_refused(booru, tmp_path):
     run(booru, tmp_path / "out", "imagefolder")
     with pytest.raises(DestinationError, match='sink was "imagefolder" and is now "webdataset"'):
         run(booru, tmp_path / "out", "webdataset")
-    with pytest.raises(InputError, match=r"sink = 'imagefoldr'; did you mean 'imagefolder'"):
+    with pytest.raises(InputError, match=r"""sink = "imagefoldr"; did you mean 'imagefolder'"""):
         run(booru, tmp_path / "other", "imagefoldr")
 
 

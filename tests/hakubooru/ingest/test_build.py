@@ -130,7 +130,7 @@ def test_aliases_are_kept(out, tmp_path):
             "1girls": "1girl",
             "sole_female": "1girl",
         }
-        assert db.scalar("PRAGMA user_version") == 2
+        assert db.scalar("PRAGMA user_version") == 3
     (tmp_path / "tags.csv").write_text('1girl,0,9,\nsolo,0,9,"alone,1girls"\nother,0,1\n', encoding="utf-8")
     make(out, api_post(2, general="other"), tags=tmp_path / "tags.csv")
     with hb.open(out) as db:
@@ -207,15 +207,17 @@ def test_bad_records_are_written_down_and_counted(out):
 
 
 def test_strict_stops_at_the_first_bad_record(out):
-    with pytest.raises(IncompleteError, match=r"dump.jsonl, line 2: score is missing; correct it"):
-        make(out, api_post(1), api_post(2, score=...), api_post(3), strict=True)
+    with pytest.raises(
+        IncompleteError, match=r"dump.jsonl, line 2: score is 'x', and must be a whole number; correct it"
+    ):
+        make(out, api_post(1), api_post(2, score="x"), api_post(3), strict=True)
     assert not out.exists()
     assert make(out, api_post(1), api_post(2), api_post(3), strict=True).new == 3
 
 
 def test_a_dump_without_a_post_makes_nothing(out):
-    with pytest.raises(DumpError, match=r"there are no posts in .*2 records were rejected"):
-        make(out, b"{}", b"{}")
+    with pytest.raises(DumpError, match=r"there are no posts in .*1 records were rejected"):
+        make(out, api_post(0))
     assert folder(out) == ["booru.db.rejects.jsonl"]
 
 
@@ -231,7 +233,7 @@ def test_a_wrong_dump_is_told_before_anything_is_written(out, tmp_path, name):
 
 
 def test_a_wrong_list_of_tags_leaves_nothing(out, tmp_path):
-    (tmp_path / "tags.csv").write_text("a,0\nb,9\n", encoding="utf-8")
+    (tmp_path / "tags.csv").write_text("a,0\nb,6\n", encoding="utf-8")
     with pytest.raises(DumpError, match="line 2"):
         make(out, api_post(1), tags=tmp_path / "tags.csv")
     assert folder(out) == ["tags.csv"]

@@ -1,15 +1,15 @@
 import gzip
 import io
 import json
+import lzma
 import tarfile
-from pathlib import Path
 
 import pytest
 
 from hakubooru.errors import DumpError
-from hakubooru.ingest import dumps as module
-from hakubooru.ingest.dumps import open_dump
-from hakubooru.ingest.json_array import read_array
+from hakubooru.ingest import json_text as module
+from hakubooru.ingest.dumps import find_dumps
+from hakubooru.ingest.json_text import Entry, read_array
 
 POSTS = [{"id": 1, "s": 'a "quoted" \\ ] } , [ {'}, {"id": 2, "s": "東方\u2028😀"}, {"id": 3, "s": ""}]
 LINES = "".join(json.dumps(post, ensure_ascii=False) + "\n" for post in POSTS).encode()
@@ -17,12 +17,13 @@ ARRAY = json.dumps(POSTS, ensure_ascii=False).encode()
 
 
 def read(path):
-    with open_dump(path) as dump:
-        return list(dump)
+    (dump,) = find_dumps([path])
+    batches = dump.batches(sorted)
+    return [entry for batch in batches for entry in ([batch] if isinstance(batch, Entry) else batch.entries)]
 
 
 def values(path):
-    return [found.value for found in read(path)]
+    return [entry.value for entry in read(path)]
 
 
 def tar(*members, mode="w", format=tarfile.PAX_FORMAT):
@@ -70,7 +71,7 @@ def test_a_dump_is_known_by_its_bytes(tmp_path, data):
 @pytest.mark.parametrize("chunk", [1, 2, 3, 7, 64])
 def test_an_array_may_be_cut_anywhere_by_reading(chunk):
     stream = io.BytesIO(b"[1, 234, -5.25e1, true , null,\n" + ARRAY[1:-1] + b"]")
-    items = [json.loads(item) for _, item in read_array(stream, Path("array.json"), chunk=chunk)]
+    items = [json.loads(item) for _, item in read_array(stream, "array.json", chunk=chunk)]
     assert items == [1, 234, -52.5, True, None, *POSTS]
 
 
@@ -82,13 +83,22 @@ def test_an_empty_array_is_empty(tmp_path):
 NO_DUMPS = {
     "empty": (b"", "it is empty"),
     "white space": (b" \n \n", "it is empty"),
-    "text": (b"hello\n", "is not a dump: name a file of posts as JSON lines"),
-    "CSV": (b"name,category\n1girl,0\n", "is not a dump"),
+    "text": (b"hello\n", "is not a dump: name a file of posts as JSON, CSV, Parquet"),
+    "a dump of MySQL": (
+        b"-- MySQL dump 10.13\n",
+        "it is a dump of MySQL; load it into MySQL, and export the table as CSV",
+    ),
+    "a short line of CSV": (b"id,tags,rating\n1,a\n", "line 2: it has 2 fields, and the heading has 3"),
+    "CSV not in UTF-8": (b"id,tags\n1,\xff\n", "line 1: 'utf-8' codec can't decode"),
     "XML": (b'<?xml version="1.0"?><posts/>', "looks like XML"),
-    "UTF-16": ("[{}]".encode("utf-16"), "it is UTF-16"),
-    "zstd": (b"(\xb5/\xfd" + bytes(100), "packed in a format that hakubooru cannot read"),
-    "zip": (b"PK\x03\x04" + bytes(100), "packed in a format that hakubooru cannot read"),
-    "a database": (b"SQLite format 3\0" + bytes(100), "it is a database already"),
+    "damaged zstd": (b"(\xb5/\xfd" + bytes(100), "is cut off or damaged"),
+    "damaged zip": (b"PK\x03\x04" + bytes(100), "is cut off or damaged"),
+    "damaged 7z": (b"7z\xbc\xaf\x27\x1c" + bytes(100), "is cut off or damaged"),
+    "damaged xz": (b"\xfd7zXZ\0" + bytes(100), "is cut off or damaged"),
+    "cut xz": (lzma.compress(LINES * 50)[:-20], "is cut off or damaged"),
+    "damaged bz2": (b"BZh9" + bytes(100), "is cut off or damaged"),
+    "damaged SQLite": (b"SQLite format 3\0" + bytes(100), "is a damaged SQLite file"),
+    "damaged DuckDB": (bytes(8) + b"DUCK" + bytes(4096), "is a damaged DuckDB file"),
     "an LFS pointer": (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
     "cut gzip": (gzip.compress(LINES * 50)[:-20], "is cut off or damaged"),
     "damaged gzip": (gzip.compress(LINES)[:15] + b"\xff" * 60, "is cut off or damaged"),
@@ -97,7 +107,7 @@ NO_DUMPS = {
     "tar of nothing": (tar(("dir/._x", b"x")), "an archive without files"),
     "damaged Parquet": (b"PAR1" + bytes(100) + b"PAR1", "a damaged Parquet file"),
     "cut array": (ARRAY[:-30], "cannot be read after item 1: the next one is not JSON"),
-    "array without an end": (ARRAY[:-1], "cannot be read after item 3: the array does not end"),
+    "array without an end": (ARRAY[:-1], "cannot be read after item 3: the text ends too early"),
     "array with an end too many": (b'[{"id": 1},]', "cannot be read after item 1: the next one is not JSON"),
     "array without commas": (
         b'[{"id": 1} {"id": 2}]',
@@ -118,10 +128,10 @@ def test_what_is_no_dump_is_told(tmp_path, data, message):
     assert str(path) in str(caught.value)
 
 
-def test_a_missing_dump_and_a_folder_are_told(tmp_path):
+def test_a_missing_dump_and_an_empty_folder_are_told(tmp_path):
     with pytest.raises(DumpError, match="does not exist"):
         read(tmp_path / "no.json")
-    with pytest.raises(DumpError, match="is a folder"):
+    with pytest.raises(DumpError, match="is a folder without a file of records"):
         read(tmp_path)
 
 
@@ -157,7 +167,7 @@ def test_a_line_without_end_does_not_fill_the_memory(tmp_path, monkeypatch):
 def test_bytes_read_reach_the_size_of_the_file(tmp_path):
     for name, data in {"a": LINES, "b": gzip.compress(LINES), "c": tar(("x", ARRAY))}.items():
         (tmp_path / name).write_bytes(data)
-        with open_dump(tmp_path / name) as dump:
-            assert dump.bytes_read() == 0
-            assert list(dump)
-            assert dump.bytes_read() == len(data)
+        (dump,) = find_dumps([tmp_path / name])
+        assert dump.bytes_read() == 0
+        assert list(dump.batches(sorted))
+        assert dump.bytes_read() == dump.size == len(data)

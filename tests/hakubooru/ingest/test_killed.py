@@ -1,8 +1,27 @@
+import subprocess
 import sys
 
 import pytest
 
 import killing
+from danbooru import contents
+from hakubooru.ingest import build
+from published_sets import SETS, posts
+
+KILLED = """
+import os, signal
+from hakubooru.ingest import builder, posts
+builder.BATCH, write, count = 3, posts.PostWriter.write, 0
+def kill(self, records):
+    global count
+    count += 1
+    if count == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return write(self, records)
+posts.PostWriter.write = kill
+from hakubooru_cli.main import main
+main()
+"""
 
 
 @pytest.mark.kill
@@ -11,3 +30,27 @@ import killing
 def test_a_killed_writer_loses_nothing(tmp_path, monkeypatch, way):
     monkeypatch.setattr(killing, "POSTS", 1500)
     assert way(tmp_path, kills=2, seed=0)["kills"] == 2
+
+
+@pytest.mark.kill
+@pytest.mark.skipif(sys.platform == "win32", reason="nothing is killed there by signal")
+@pytest.mark.parametrize("name", ["KBlueLeaf, parquet/", "Jannchie/danbooru_metadata", "lines in posts.7z"])
+def test_a_killed_build_of_any_form_goes_on(tmp_path, name):
+    (tmp_path / "set").mkdir()
+    paths = SETS[name].write(tmp_path / "set", posts())
+    command = [
+        sys.executable,
+        "-c",
+        KILLED,
+        "db",
+        "build",
+        *map(str, paths),
+        "--out",
+        str(tmp_path / "some.db"),
+    ]
+    assert subprocess.run(command, capture_output=True, check=False).returncode == -9
+    assert not (tmp_path / "some.db").exists()
+    report = build(paths, tmp_path / "some.db")
+    assert (report.new, report.unchanged) == (6, 6)
+    build(paths, tmp_path / "whole.db")
+    assert contents(tmp_path / "some.db") == contents(tmp_path / "whole.db")

@@ -12,7 +12,8 @@ from hypothesis import strategies as some
 import hakubooru as hb
 from danbooru import contents, every_row, write_lines
 from hakubooru.ingest import build, builder
-from hakubooru.ingest.records import COLUMNS, instant
+from hakubooru.ingest.maps import COLUMNS
+from hakubooru.ingest.records import instant
 from hakubooru.store.schema import RATINGS, TAG_TYPES
 
 WHOLE = some.integers(-(2**63), 2**63 - 1)

@@ -101,6 +101,29 @@ def test_what_is_no_id_in_a_parquet_file_is_refused_in_words(tmp_path, name):
     assert str(error.value).startswith(str(tmp_path / "ids.parquet"))
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "id\n3\n1\n",
+        "\ufeffid\r\n3\r\n1\r\n",
+        "post_id,score\n3,5\n1,7\n",
+        'score;id;"a;b"\n5;3;"x;y"\n\n7;1;z',
+        '"id"\t"x"\n"3"\t4\n1\t',
+    ],
+)
+def test_a_csv_with_a_heading_is_read(tmp_path, text):
+    file = tmp_path / "ids.csv"
+    file.write_text(text, encoding="utf-8")
+    assert read_ids(file).tolist() == [3, 1]
+
+
+def test_a_wrong_id_of_a_csv_is_named_by_its_line(tmp_path):
+    file = tmp_path / "ids.csv"
+    file.write_text("score,id\n1,2\n5,x\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"ids\.csv, line 3: 'x' is not a post id"):
+        read_ids(file)
+
+
 def test_ids_that_pandas_wrote_are_read(tmp_path):
     frame = pd.DataFrame({"id": [3.0, 1.0, 2.0]}, index=[7, 8, 9])
     frame.to_parquet(tmp_path / "ids.parquet")

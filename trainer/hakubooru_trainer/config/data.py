@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Final, Literal
 
 from hakubooru.caption import CaptionChange
 from hakubooru.errors import ConfigError, InputError
+
+ENDING: Final = ("-", "_", ".")
+"""How the ending of mask files begins. The name of a folder of masks begins otherwise."""
 
 
 def at_least(section: str, options: object, limits: dict[str, int]) -> None:
@@ -41,7 +44,14 @@ class DataOptions:
     """How often each image is drawn in an epoch; multiplies the weight. 0 means once, or as often as kohya's folder names say:
     where the path is called 10_name, or all folders in it are."""
     loss_weight: float = 1.0
-    """Multiplies the loss of each image."""
+    """Multiplies the loss of each image. Regularisation images are a data set with a small `weight` or `loss_weight`."""
+    prefix: str = ""
+    """A text in front of each caption of the data set, such as "my style, ". It is not shuffled, and goes with a caption that is
+    dropped."""
+    masks: str = ""
+    """Where the masks of the images are: the ending of files beside them, which replaces the image's extension, such as
+    "-masklabel.png"; or a folder that has 1.png for x001/1.jpg at x001/1.png. White counts fully in the loss, black not at all.
+    An image without a mask counts fully. An ending begins with -, _ or a dot."""
 
     def __post_init__(self) -> None:
         at_least("data", self, {"repeats": 0})
@@ -50,6 +60,21 @@ class DataOptions:
                 raise ConfigError(
                     f"data.{name} is {getattr(self, name)}; it must be above 0. To leave a data set out, remove its [[data]]"
                 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentOptions:
+    """What is done to an image at each step. The model is told the crop that is made."""
+
+    random_crop: bool = False
+    """Crop an image that is larger than its bucket at a random place, and not at its centre. It needs an empty cache.latents, since
+    each step has other pixels."""
+    flip: float = 0.0
+    """The chance that an image is mirrored, before it is cropped. A cache of latents holds both sides."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.flip <= 1:
+            raise ConfigError(f"augment.flip is {self.flip}; write a chance from 0 to 1, such as 0.5")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,17 +117,35 @@ class CaptionOptions(CaptionChange):
     tags: Literal["tail", "general"] = "tail"
     """Which tags are shuffled and dropped. `tail` takes all tags behind the keep separator, as sd-scripts does. `general` takes
     only the general tags among them, so that quality, date, meta tags and rating stay. It needs the `parts` of the export's
-    manifest; captions without them, such as those of your own images, are treated as `tail`. drop_parts needs `general`."""
+    manifest; captions without them, such as those of your own images, are treated as `tail`.
+    drop_parts, text_only and tags_only need `general`."""
+    mix: dict[str, float] = field(default_factory=dict)
+    """How often a step takes each of an image's captions: {caption = 0.7, lines = 0.2, nl = 0.1}. `caption` is the usual one, of tags;
+    with `lines`, its first line. `lines` takes one of the lines below. Other names are columns of the export's manifest. Only
+    `caption` is shuffled and loses tags. Where an image lacks one, the others share its chance. Empty: always `caption`."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of the manifest that `mix` names."""
+        return tuple(name for name in self.mix if name not in {"caption", "lines"})
 
     def __post_init__(self) -> None:
+        for name, share in self.mix.items():
+            if type(share) not in {int, float} or not 0 <= share < float("inf"):
+                raise ConfigError(
+                    f"captions.mix.{name} is {share!r}; write how often it is taken, such as 0.3"
+                )
+        if self.mix and not any(self.mix.values()):
+            raise ConfigError("captions.mix takes no caption; give one of them a number above 0")
         for part, rate in self.drop_parts.items():
             if type(rate) not in {int, float}:
                 raise ConfigError(
                     f"captions.drop_parts.{part} is {rate!r}; write a rate from 0 to 1, such as 0.1"
                 )
-        if self.drop_parts and self.tags == "tail":
+        if self.needs_parts and self.tags == "tail":
             raise ConfigError(
-                'captions.drop_parts needs to know the part of each tag; set captions.tags = "general"'
+                "captions.drop_parts, text_only and tags_only need to know the part of each tag; "
+                'set captions.tags = "general"'
             )
         try:
             super().__post_init__()
@@ -111,7 +154,9 @@ class CaptionOptions(CaptionChange):
 
     def unchanged(self) -> CaptionChange:
         """The change that only takes the keep separator out; nothing is shuffled or dropped."""
-        return replace(self, shuffle=False, drop_tags=0.0, drop_parts={}, drop_caption=0.0)
+        return replace(
+            self, shuffle=False, drop_tags=0.0, drop_parts={}, text_only=0.0, tags_only=0.0, drop_caption=0.0
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

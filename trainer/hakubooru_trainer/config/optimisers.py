@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
 
 class Optimiser(NamedTuple):
@@ -23,8 +23,3 @@ OPTIMISERS: Final[dict[str, Optimiser]] = {
     "adamw": Optimiser("torch.optim", "AdamW", 8),
 }
 """The optimisers by their names in a configuration."""
-
-if TYPE_CHECKING:
-    OptimiserName: TypeAlias = str
-else:
-    OptimiserName = Literal[tuple(OPTIMISERS)]

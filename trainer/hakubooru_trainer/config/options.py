@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 from hakubooru.errors import ConfigError
-from hakubooru_trainer.config.data import BucketOptions, CacheOptions, CaptionOptions, DataOptions, at_least
-from hakubooru_trainer.config.optimisers import OptimiserName  # noqa: TC001 - read at run time, as choices
+from hakubooru_trainer.config.data import (
+    AugmentOptions,
+    BucketOptions,
+    CacheOptions,
+    CaptionOptions,
+    DataOptions,
+    at_least,
+)
+from hakubooru_trainer.config.learning import EmaOptions, LossOptions, OptimizerOptions
+
+PRECISIONS: Final = ("fp32", "bf16", "fp16")
+"""The precisions of whole weights; the other values of `run.weights` are packed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,10 +38,14 @@ class RunOptions:
     """The device to compute on; `auto` takes a GPU if there is one."""
     precision: Literal["fp32", "bf16", "fp16"] = "bf16"
     """The precision to compute in. With fp16 the loss is scaled so that small gradients survive."""
-    weights: Literal["fp32", "bf16", "fp16"] = "bf16"
-    """The precision that the frozen model is stored in."""
+    weights: Literal["fp32", "bf16", "fp16", "int8", "fp8", "nf4"] = "bf16"
+    """The precision that the frozen model is stored in. `int8`, `fp8` and `nf4` hold the weights of linear layers in 8, 8 and 4
+    bits and unpack a layer where it is used; all else is stored in `precision`. They need less memory, and take more time."""
     checkpointing: bool = True
     """Compute activations twice and do not keep them: a third slower, and a fraction of the memory."""
+    keep_blocks: int = 0
+    """With `checkpointing`: how many blocks of the UNet keep their activations all the same, those first that save the most time
+    for their memory. SDXL has 87. `plan` says what they take."""
     graphs: bool = False
     """On a GPU, record the passes of each shape of batch as a CUDA graph and replay it, so that the GPU never waits for the
     processor. Recording a new shape takes some seconds."""
@@ -44,13 +58,40 @@ class RunOptions:
     bad_updates: int = 10
     """The run stops when this many updates in a row were skipped because the loss or a gradient was not finite."""
 
+    @property
+    def is_packed(self) -> bool:
+        """Whether frozen linear layers hold their weights in 8 or 4 bits."""
+        return self.weights not in PRECISIONS
+
+    @property
+    def stored(self) -> str:
+        """The precision of the frozen weights that are not packed."""
+        return self.precision if self.is_packed else self.weights
+
+    @property
+    def is_half(self) -> bool:
+        """Whether layers compute with weights that are not in single precision, or with activations that are not."""
+        return self.precision != "fp32" or self.weights != "fp32"
+
     def __post_init__(self) -> None:
-        at_least("run", self, {"updates": 0, "threads": 0, "workers": 1, "bad_updates": 1, "epochs": 0})
+        at_least(
+            "run",
+            self,
+            {"updates": 0, "threads": 0, "workers": 1, "bad_updates": 1, "epochs": 0, "keep_blocks": 0},
+        )
         if not self.epochs and not self.updates:
             raise ConfigError("run.epochs and run.updates are both 0, so the run has no end; set one of them")
-        if self.weights not in {"fp32", self.precision}:
+        if not self.is_packed and self.weights not in {"fp32", self.precision}:
             raise ConfigError(
                 f'run.weights is "{self.weights}" and run.precision is "{self.precision}"; set run.weights to "fp32" or to the same as run.precision'
+            )
+        if self.compile and self.is_packed:
+            raise ConfigError(
+                f'run.compile does not work with run.weights = "{self.weights}"; set run.compile = false, or run.weights = "{self.precision}"'
+            )
+        if self.keep_blocks and not self.checkpointing:
+            raise ConfigError(
+                "run.keep_blocks has no effect without run.checkpointing, which keeps all blocks; set run.checkpointing = true"
             )
         if not self.name or set(self.name) & set('/\\:*?"<>|'):
             raise ConfigError(
@@ -130,82 +171,6 @@ class LokrOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LossOptions:
-    """The loss."""
-
-    min_snr_gamma: float = 0.0
-    """Weigh timesteps by min(SNR, gamma) / SNR, or by min(SNR, gamma) / (SNR + 1) for v. 5 is usual, 0 is off."""
-    debiased: bool = False
-    """Weigh timesteps by 1 / sqrt(min(SNR, 1000)). For v, `debiased_v` chooses the formula."""
-    debiased_v: Literal["root", "kohya"] = "root"
-    """The formula of `debiased` when the model predicts v. `root`: 1 / sqrt(min(SNR, 1000)), as for the noise. `kohya`:
-    1 / (min(SNR, 1000) + 1), as in sd-scripts."""
-    noise_offset: float = 0.0
-    """Add a random number of this deviation to the noise of each channel, which allows darker pictures; 0.0357 is usual."""
-    min_timestep: int = 0
-    """The first timestep that is trained."""
-    max_timestep: int = 1000
-    """The timestep after the last one that is trained."""
-    timesteps_alike: int = 1
-    """How many batches in a row draw the same timesteps. 4 repeats what sd-scripts does on 4 GPUs; 1 draws new ones for each batch."""
-
-    def __post_init__(self) -> None:
-        at_least("loss", self, {"min_snr_gamma": 0, "noise_offset": 0, "timesteps_alike": 1})
-        if self.min_snr_gamma and self.debiased:
-            raise ConfigError(
-                "loss.min_snr_gamma and loss.debiased both weigh the timesteps; set only one of them"
-            )
-        if self.debiased_v == "kohya" and not self.debiased:
-            raise ConfigError(
-                'loss.debiased_v = "kohya" has no effect while loss.debiased is off; set loss.debiased = true'
-            )
-        if not 0 <= self.min_timestep < self.max_timestep <= 1000:
-            raise ConfigError(
-                f"loss.min_timestep is {self.min_timestep} and loss.max_timestep {self.max_timestep}; "
-                "write 0 <= min_timestep < max_timestep <= 1000"
-            )
-
-
-@dataclass(frozen=True, kw_only=True)
-class OptimizerOptions:
-    """The optimiser and its learning rates."""
-
-    name: OptimiserName = "lion8bit"
-    """The optimiser. The 8-bit ones come from bitsandbytes."""
-    lr: float = 2e-5
-    """The learning rate of the UNet."""
-    text_lr: float = 5e-6
-    """The learning rate of the text encoders."""
-    betas: tuple[float, float] = (0.9, 0.95)
-    """The two decay rates of the optimiser's running averages."""
-    weight_decay: float = 0.1
-    """The weight decay; each update multiplies the weights by 1 - learning rate * weight decay."""
-    schedule: Literal["constant", "cosine", "linear"] = "constant"
-    """How the learning rate goes on after the warm-up: it stays, or falls to 0 at the end of the run."""
-    warmup: int = 0
-    """Steps over which the learning rate rises from 0."""
-    warmup_steps_an_update: int = 1
-    """How many steps of the warm-up an update counts for. 4 repeats how sd-scripts counts on 4 GPUs; 1 counts updates."""
-    clip: float = 1.0
-    """The largest norm of the gradient; a larger gradient is scaled down to it. 0 is off."""
-
-    def __post_init__(self) -> None:
-        at_least(
-            "optimizer",
-            self,
-            {"weight_decay": 0, "warmup": 0, "warmup_steps_an_update": 1, "clip": 0, "text_lr": 0},
-        )
-        if not 0 < self.lr < 1:
-            raise ConfigError(
-                f"optimizer.lr is {self.lr}; write a learning rate above 0 and far below 1, such as 2e-5"
-            )
-        if not all(0 <= beta < 1 for beta in self.betas):
-            raise ConfigError(
-                f"optimizer.betas is {list(self.betas)}; write two numbers from 0 up to 1, such as [0.9, 0.95]"
-            )
-
-
-@dataclass(frozen=True, kw_only=True)
 class BatchOptions:
     """How many images make an update."""
 
@@ -251,7 +216,10 @@ class SampleOptions:
     height: int = 1024
     """The height of a picture, in pixels."""
     steps: int = 24
-    """Steps of the sampler (DDIM)."""
+    """Steps of the sampler."""
+    sampler: Literal["ddim", "euler_a", "dpmpp_2m"] = "ddim"
+    """The sampler: DDIM without noise, Euler's method with fresh noise (Euler a), or DPM-Solver++ (DPM++ 2M). A prompt may name
+    its own by --ss."""
     guidance: float = 6.0
     """How strongly the prompt counts (classifier-free guidance)."""
     negative: str = ""
@@ -290,11 +258,13 @@ class Options:
     model: ModelOptions
     data: tuple[DataOptions, ...]
     buckets: BucketOptions = field(default_factory=BucketOptions)
+    augment: AugmentOptions = field(default_factory=AugmentOptions)
     captions: CaptionOptions = field(default_factory=CaptionOptions)
     text: TextOptions = TextOptions()
     lokr: LokrOptions = field(default_factory=LokrOptions)
-    loss: LossOptions = LossOptions()
-    optimizer: OptimizerOptions = OptimizerOptions()
+    loss: LossOptions = field(default_factory=LossOptions)
+    optimizer: OptimizerOptions = field(default_factory=OptimizerOptions)
+    ema: EmaOptions = field(default_factory=EmaOptions)
     batch: BatchOptions = BatchOptions()
     cache: CacheOptions = field(default_factory=CacheOptions)
     validation: ValidationOptions = ValidationOptions()
@@ -308,10 +278,30 @@ class Options:
             raise ConfigError(
                 "cache.text keeps encoded captions, but the text encoders are trained; set text.train = false"
             )
-        if self.cache.text and (self.captions.shuffle or self.captions.drop_tags or self.captions.drop_parts):
+        if self.cache.text and (
+            self.captions.shuffle or self.captions.drop_tags or self.captions.needs_parts
+        ):
             raise ConfigError(
                 "cache.text keeps encoded captions, but captions change at each step; set captions.shuffle = false, and remove "
-                "drop_tags and drop_parts"
+                "drop_tags, drop_parts, text_only and tags_only"
+            )
+        if self.cache.text and (self.captions.mix or any(data.prefix for data in self.data)):
+            raise ConfigError(
+                'cache.text keeps what becomes of the captions in the files; remove captions.mix and data.prefix, or set cache.text = ""'
+            )
+        if self.cache.latents and self.augment.random_crop:
+            raise ConfigError(
+                "cache.latents keeps one crop of each image, and augment.random_crop takes another at each step; "
+                'set cache.latents = "", or augment.random_crop = false'
+            )
+        if self.augment.random_crop and self.buckets.crop == "kohya":
+            raise ConfigError(
+                'buckets.crop = "kohya" tells the model of centre crops; with augment.random_crop set buckets.crop = "true"'
+            )
+        if self.run.is_packed and self.lokr.forward not in {"auto", "fused"}:
+            raise ConfigError(
+                f'lokr.forward = "{self.lokr.forward}" needs whole weights, but run.weights is "{self.run.weights}"; '
+                'set lokr.forward = "auto"'
             )
         if self.lokr.masters == "fp16" and self.optimizer.name == "adamw":
             raise ConfigError(

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from hakubooru_trainer.config.data import ENDING
 from hakubooru_trainer.model.extras import check_names
 from hakubooru_trainer.model.folder import check_part
 from hakubooru_trainer.model.header import read_header
@@ -31,6 +32,10 @@ def check_sections(sections: Mapping[str, Any], problems: Problems) -> None:
     for data in sections.get("data", ()):
         if not Path(data.path).is_dir():
             problems.add(f"{data.path} {NO_FOLDER}")
+        if data.masks and not data.masks.startswith(ENDING) and not Path(data.masks).is_dir():
+            problems.add(
+                f"data.masks is {data.masks}, which is neither a folder nor the ending of files, such as -masklabel.png"
+            )
     if model := sections.get("model"):
         check_model(model, problems)
     if (lokr := sections.get("lokr")) and lokr.start:

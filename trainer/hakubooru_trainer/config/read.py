@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import tomllib
 from typing import TYPE_CHECKING, Any
 
 from hakubooru import settings
 from hakubooru.errors import ConfigError
+from hakubooru.overrides import override
 from hakubooru.settings import Problems, dump
 from hakubooru_trainer.config.options import Options
 from hakubooru_trainer.config.paths import check_sections
@@ -35,9 +35,9 @@ def load(path: Path, overrides: Sequence[str] = (), *, paths: bool = False) -> O
     """
     table = settings.read_toml(path, ConfigError, "a configuration file, such as examples/tiny.toml")
     problems = Problems()
-    for override in overrides:
+    for text in overrides:
         with problems.collecting():
-            _override(table, override)
+            override(table, text, example="optimizer.lr=1e-5", error=ConfigError)
     sections = settings.read_values(Options, table, "", problems)
     options = None
     if not problems.texts:
@@ -79,24 +79,3 @@ def _reset(table: Any) -> Any:
     """A section whose values are the defaults, where there are any."""
     kept = [field for field in dataclasses.fields(table) if settings.default(field) is dataclasses.MISSING]
     return type(table)(**{field.name: getattr(table, field.name) for field in kept})
-
-
-def _override(table: dict[str, Any], text: str) -> None:
-    key, mark, value = text.partition("=")
-    section, dot, name = key.strip().partition(".")
-    if not mark or not dot:
-        raise ConfigError(f"--set {text}: write section.key=value, such as optimizer.lr=1e-5")
-    owner = table.setdefault(section, {})
-    if isinstance(owner, list):
-        number, _, name = name.rpartition(".")
-        if not number.isdigit() or int(number) >= len(owner):
-            raise ConfigError(
-                f"--set {text}: {section} is a list of {len(owner)}; write {section}.0.{name or 'key'}=value"
-            )
-        owner = owner[int(number)]
-    if not isinstance(owner, dict):
-        raise ConfigError(f"--set {text}: {section} is not a table; write [{section}] in the file")
-    try:
-        owner[name] = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        owner[name] = value.strip()

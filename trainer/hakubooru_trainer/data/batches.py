@@ -13,9 +13,10 @@ import numpy as np
 import torch
 
 from hakubooru_trainer import randomness
-from hakubooru_trainer.data.captions import StepCaptions
 from hakubooru_trainer.data.images import UnusableImageError, conditioning
 from hakubooru_trainer.data.inputs import Inputs
+from hakubooru_trainer.noise import pyramid_noise, pyramid_sizes
+from hakubooru_trainer.timesteps import timestep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from hakubooru_trainer.config import Options
     from hakubooru_trainer.data.contexts import ContextCache
+    from hakubooru_trainer.data.images import View
     from hakubooru_trainer.data.latents import LatentCache
     from hakubooru_trainer.data.order import Order, Place, Sizes
     from hakubooru_trainer.data.samples import Sample, Samples
@@ -62,6 +64,10 @@ class Batch:
     """The images, (B, 3, H, W), from -1 to 1; None if latents are cached."""
     latents: tuple[Tensor, Tensor] | None
     """Mean and deviation of the cached latents, each (B, 4, H/8, W/8); None if images are encoded at every step."""
+    masks: Tensor | None
+    """Weights of places in the loss, (B, 1, H/8, W/8); None if no data set has masks."""
+    sources: Tensor
+    """The index of each image's data set, (B,) int64."""
     contexts: tuple[Tensor, Tensor] | None
     """Cached outputs of the text encoders, (B, chunks * 75 + 2, 2048) and (B, 1280); None if captions are encoded at every step."""
 
@@ -124,7 +130,6 @@ class Batches(Inputs):
         self.latents = latents
         self.contexts = contexts
         self.pin = pin
-        self.caption = StepCaptions(options.captions)
 
     def training(self, order: Order, numbers: range) -> Iterator[Batch]:
         """Make the batches of these numbers, in order."""
@@ -147,9 +152,11 @@ class Batches(Inputs):
             self.caption(sample, randomness.number("caption", *draw))
             for sample, draw in zip(read, draws, strict=True)
         ]
-        return self._made(
-            rows, read, captions, draws, [self._timestep(draw, i, number) for i, draw in enumerate(draws)]
-        )
+        timesteps = [self._timestep(draw, i, number) for i, draw in enumerate(draws)]
+        views = [self.view(row, draw) for row, draw in zip(rows, draws, strict=True)]
+        batch = self._made(rows, read, captions, draws, timesteps, views=views)
+        noise = torch.stack([*map(self._pyramid, batch.noise, draws)])
+        return replace(batch, noise=noise, masks=self._masks(rows, views))
 
     def validation(self, numbers: Sequence[int]) -> Iterator[Batch]:
         """Make the validation batches of these numbers: one image at one timestep each, with noise that is always the same."""
@@ -159,7 +166,8 @@ class Batches(Inputs):
             row, timestep = number // len(steps), steps[number % len(steps)]
             draw = (self.options.run.seed, 2**64 - 1, timestep, int(self.samples.ids[row]))
             sample = self.samples[row]
-            return self._made([row], [sample], [self.unchanged(sample.caption, 0)], [draw], [timestep])
+            caption = self.caption.unchanged(sample)
+            return self._made([row], [sample], [caption], [draw], [timestep], views=[self.view(row)])
 
         return self._ahead(make, numbers)
 
@@ -167,7 +175,17 @@ class Batches(Inputs):
         loss = self.options.loss
         if loss.timesteps_alike > 1:
             draw = (draw[0], number // loss.timesteps_alike, place)
-        return randomness.integer(loss.min_timestep, loss.max_timestep, "timestep", *draw)
+        return timestep(loss, randomness.number("timestep", *draw))
+
+    def _pyramid(self, noise: Tensor, draw: tuple[int, ...]) -> Tensor:
+        """An image's noise with the coarser noise that the options add."""
+        loss, (_, height, width) = self.options.loss, noise.shape
+        ratios = [2 + 2 * randomness.fraction(f"pyramid {n}", *draw) for n in range(loss.pyramid_levels)]
+        layers = [
+            torch.from_numpy(randomness.normal((4, *size), f"pyramid layer {n}", *draw))
+            for n, size in enumerate(pyramid_sizes(height, width, ratios))
+        ]
+        return pyramid_noise(noise, layers, loss.pyramid_discount) if layers else noise
 
     def _made(
         self,
@@ -176,23 +194,31 @@ class Batches(Inputs):
         captions: list[str],
         draws: list[tuple[int, ...]],
         timesteps: list[int],
+        *,
+        views: list[View],
     ) -> Batch:
         samples = self.samples
         size = self.size(rows[0])
         shape = (4, size[1] // DOWN, size[0] // DOWN)
         size_and_crop = [
-            conditioning(int(samples.widths[row]), int(samples.heights[row]), size, self.options.buckets.crop)
-            for row in rows
+            conditioning(*self.own_size(row), size, self.options.buckets.crop, seen.fit)
+            for row, seen in zip(rows, views, strict=True)
         ]
         tokens, tokens_2 = self.tokens(captions)
         images, latents, contexts = None, None, None
         if self.latents is None:
-            pictures = [self._usable(row, self._tensor) for row in rows]
+            pictures = [
+                self._usable(row, partial(self._tensor, seen=seen))
+                for row, seen in zip(rows, views, strict=True)
+            ]
             blank = torch.zeros(3, size[1], size[0])
             images = torch.stack([blank if picture is None else picture for picture in pictures])
             decoded = [picture is not None for picture in pictures]
         else:
-            pairs = [self._usable(row, partial(self.latents.get, self)) for row in rows]
+            pairs = [
+                self._usable(row, partial(self.latents.get, self, is_flipped=seen.is_flipped))
+                for row, seen in zip(rows, views, strict=True)
+            ]
             latents = _stacked([pair or (torch.zeros(shape), torch.zeros(shape)) for pair in pairs])
             decoded = [pair is not None for pair in pairs]
         if self.contexts is not None:
@@ -217,11 +243,24 @@ class Batches(Inputs):
             spread=_normal(shape, "latents", draws),
             pixels=images,
             latents=latents,
+            masks=None,
+            sources=torch.from_numpy(samples.sources[rows].astype(np.int64)),
             contexts=contexts,
         )
 
-    def _tensor(self, row: int) -> Tensor:
-        return torch.from_numpy(self.pixels(row))
+    def _tensor(self, row: int, seen: View) -> Tensor:
+        return torch.from_numpy(self.pixels(row, seen))
+
+    def _masks(self, rows: list[int], views: list[View]) -> Tensor | None:
+        """The masks of a batch's images, (B, 1, H/8, W/8); None if no data set of the run has masks."""
+        if not any(data.options.masks for data in self.samples.sets):
+            return None
+        width, height = self.size(rows[0])
+        whole = np.ones((1, height // DOWN, width // DOWN), np.float32)
+        masks = [
+            self._usable(row, partial(self.mask, seen=seen)) for row, seen in zip(rows, views, strict=True)
+        ]
+        return torch.from_numpy(np.stack([whole if mask is None else mask for mask in masks]))
 
     def _usable(self, row: int, get: Callable[[int], Picture]) -> Picture | None:
         """What `get` gives of an image; None if it cannot be decoded."""

@@ -18,10 +18,10 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from tqdm import tqdm
 
 from hakubooru.errors import DataSetError
 from hakubooru.files import replacing
+from hakubooru.progress import progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -112,9 +112,8 @@ class Cache:
         self.ranks.wait()  # all ranks list what is missing before one of them writes
         items: dict[int, Item] = {}
         size = 0
-        for place in tqdm(
-            self.ranks.share(missing.tolist()), what, disable=None if self.ranks.first else True
-        ):
+        shared = self.ranks.share(missing.tolist())
+        for place in progress(shared, desc=what, disable=not self.ranks.first):
             item = items[int(keys[place])] = make(place)
             size += sum(tensor.nbytes for tensor in item.tensors)
             if size >= self.bytes_a_file:

@@ -11,8 +11,12 @@ from hakubooru.errors import DataSetError
 from hakubooru.image.decode import decode
 from hakubooru.image.header import read_header
 from hakubooru.image.kinds import BrokenImageError
+from hakubooru_trainer import randomness
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hakubooru_trainer.config.data import AugmentOptions
     from hakubooru_trainer.randomness import Floats
 
 
@@ -35,6 +39,34 @@ class Fit(NamedTuple):
     top: int
 
 
+class View(NamedTuple):
+    """What a step shows of an image: the image, mirrored or not, resized and cropped."""
+
+    fit: Fit
+    is_flipped: bool = False
+    """Whether the image is mirrored before it is cropped."""
+
+
+def view(
+    width: int, height: int, size: tuple[int, int], options: AugmentOptions, draw: Sequence[int]
+) -> View:
+    """What a step shows of an image.
+
+    Args:
+        width: the width of the image, in pixels.
+        height: the height of the image, in pixels.
+        size: width and height of its bucket.
+        options: whether crops are random, and the chance of a flip.
+        draw: the numbers that the random ones follow from.
+    """
+    centre = fit(width, height, size)
+    if options.random_crop:
+        left = randomness.integer(0, centre.width - size[0] + 1, "crop left", *draw)
+        top = randomness.integer(0, centre.height - size[1] + 1, "crop top", *draw)
+        centre = centre._replace(left=left, top=top)
+    return View(centre, is_flipped=randomness.fraction("flip", *draw) < options.flip)
+
+
 def fit(width: int, height: int, size: tuple[int, int]) -> Fit:
     """How an image of this width and height is resized and cropped to a size, all in pixels."""
     scale = max(size[0] / width, size[1] / height)
@@ -43,7 +75,11 @@ def fit(width: int, height: int, size: tuple[int, int]) -> Fit:
 
 
 def conditioning(
-    width: int, height: int, size: tuple[int, int], crop: Literal["true", "kohya"]
+    width: int,
+    height: int,
+    size: tuple[int, int],
+    crop: Literal["true", "kohya"],
+    resized: Fit | None = None,
 ) -> list[float]:
     """SDXL's numbers of size and crop: original height and width, top and left of the crop, height and width of the target.
 
@@ -51,11 +87,12 @@ def conditioning(
         width: the width of the image, in pixels.
         height: the height of the image, in pixels.
         size: width and height of its bucket.
-        crop: `true` for the crop that `fit` makes; `kohya` for sd-scripts' figures, the margins of an image that is fitted
+        crop: `true` for the crop that is made; `kohya` for sd-scripts' figures, the margins of an image that is fitted
             *into* the bucket (`get_crop_ltrb` in library/train_util.py).
+        resized: the crop that is made; by default the one of `fit`. If the image is mirrored, it is a crop of the mirrored one.
     """
     if crop == "true":
-        resized = fit(width, height, size)
+        resized = resized or fit(width, height, size)
         top, left = float(resized.top), float(resized.left)
     elif size[0] / size[1] > width / height:
         top, left = 0.0, (size[0] - size[1] * (width / height)) // 2
@@ -64,7 +101,9 @@ def conditioning(
     return [float(height), float(width), top, left, float(size[1]), float(size[0])]
 
 
-def pixels(path: str, data: bytes, width: int, height: int, size: tuple[int, int]) -> Floats:
+def pixels(
+    path: str, data: bytes, width: int, height: int, size: tuple[int, int], *, seen: View | None = None
+) -> Floats:
     """Resize and crop an image: (3, H, W) from -1 to 1. Transparent parts become white.
 
     Args:
@@ -73,6 +112,7 @@ def pixels(path: str, data: bytes, width: int, height: int, size: tuple[int, int
         width: the width that the data set lists, in pixels.
         height: the height that the data set lists, in pixels.
         size: width and height of the result, in pixels.
+        seen: what is shown of the image; by default its centre.
 
     Raises:
         UnusableImageError: the image does not decode, or does not have the listed width and height.
@@ -87,11 +127,24 @@ def pixels(path: str, data: bytes, width: int, height: int, size: tuple[int, int
             path,
             f"is {image.size[0]} by {image.size[1]} pixels and was {width} by {height} when it was listed; export again",
         )
-    crop = fit(width, height, size)
-    across, down = width / crop.width, height / crop.height
+    seen = seen or View(fit(width, height, size))
+    if seen.is_flipped:
+        image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     # Only the part that stays is resized: all of an image of 1 by 16,000 pixels would be gigabytes.
-    right, bottom = (crop.left + size[0]) * across, (crop.top + size[1]) * down
-    box = (crop.left * across, crop.top * down, min(width, right), min(height, bottom))
-    resized = image.resize(size, Image.Resampling.LANCZOS, box)
+    resized = image.resize(size, Image.Resampling.LANCZOS, box(seen.fit, size, width, height))
     values: np.ndarray[Any, np.dtype[np.float32]] = np.asarray(resized, np.float32) / 127.5 - 1
     return np.ascontiguousarray(values.transpose(2, 0, 1))
+
+
+def box(crop: Fit, size: tuple[int, int], width: int, height: int) -> tuple[float, float, float, float]:
+    """The part of an image that a crop keeps: left, top, right and bottom, in the image's own pixels.
+
+    Args:
+        crop: how the image is resized and cropped.
+        size: width and height of the crop, in pixels.
+        width: the width of the image, in pixels.
+        height: the height of the image, in pixels.
+    """
+    across, down = width / crop.width, height / crop.height
+    right, bottom = (crop.left + size[0]) * across, (crop.top + size[1]) * down
+    return crop.left * across, crop.top * down, min(width, right), min(height, bottom)

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from hakubooru_trainer.data.images import pixels
+from hakubooru_trainer.data.captions import StepCaptions
+from hakubooru_trainer.data.images import View, fit, pixels, view
+from hakubooru_trainer.data.masks import mask, mask_of
 from hakubooru_trainer.text import CHUNK, tokenize
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ class Inputs:
         self.left_out: dict[int, UnusableImageError] = {}
         """Why images could not be decoded, by their row; only images that were read so far."""
         self.unchanged = options.captions.unchanged()
+        self.caption = StepCaptions(options.captions)
 
     def tokens(self, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
         """The token ids of captions by both tokenizers, each (B, chunks, 77)."""
@@ -44,11 +47,36 @@ class Inputs:
         width, height = self.sizes.sizes[self.sizes.of[row]].tolist()
         return width, height
 
-    def pixels(self, row: int) -> Floats:
-        """An image resized and cropped to its bucket, (3, H, W), from -1 to 1."""
-        samples = self.samples
-        width, height = int(samples.widths[row]), int(samples.heights[row])
-        return pixels(samples[row].path, samples.read(row), width, height, self.size(row))
+    def own_size(self, row: int) -> tuple[int, int]:
+        """Width and height of an image itself, in pixels."""
+        return int(self.samples.widths[row]), int(self.samples.heights[row])
+
+    def view(self, row: int, draw: Sequence[int] = (), *, is_flipped: bool = False) -> View:
+        """What a step shows of an image.
+
+        Args:
+            row: its row.
+            draw: the numbers that crop and flip of a training step follow from; without them the centre is shown.
+            is_flipped: whether the image is mirrored, if no numbers are given.
+        """
+        if draw:
+            return view(*self.own_size(row), self.size(row), self.options.augment, draw)
+        return View(fit(*self.own_size(row), self.size(row)), is_flipped)
+
+    def pixels(self, row: int, seen: View) -> Floats:
+        """What is shown of an image, in the size of its bucket, (3, H, W), from -1 to 1."""
+        data = self.samples.read(row)
+        return pixels(self.samples[row].path, data, *self.own_size(row), self.size(row), seen=seen)
+
+    def mask(self, row: int, seen: View) -> Floats:
+        """The mask of what is shown of an image, at the places of its latents, (1, H/8, W/8), from 0 to 1.
+
+        Raises:
+            UnusableImageError: the mask cannot be read.
+        """
+        path, data = self.samples[row].path, self.samples.sets[self.samples.sources[row]].options
+        width, height = self.size(row)
+        return mask(mask_of(path, data), seen, (width, height))
 
     def leave_out(self, row: int, error: UnusableImageError) -> None:
         """Report, once for each image, that it has no weight in the training."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from hakubooru_trainer.config.data import ENDING
 from hakubooru_trainer.data.look import IMAGES, METADATA, SHARD
 
 if TYPE_CHECKING:
@@ -30,7 +31,17 @@ def data_sets(data: DataOptions) -> list[DataOptions]:
         return [replace(data, repeats=repeats)]
     files, folders = _entries(root)
     if folders and all(map(_repeats, folders)) and not any(map(_is_data, files)):
-        return [replace(data, path=f"{data.path}/{name}", repeats=_repeats(name)) for name in folders]
+        return [
+            replace(
+                data,
+                path=f"{data.path}/{name}",
+                repeats=_repeats(name),
+                masks=data.masks
+                if data.masks.startswith(ENDING) or not data.masks
+                else f"{data.masks}/{name}",
+            )
+            for name in folders
+        ]
     return [replace(data, repeats=1)]
 
 

@@ -61,16 +61,16 @@ class LatentCache:
         if ranks.first and (folder / key).is_dir():
             tqdm.write(f"{folder / key} is not used and can be deleted: {DECODE_CHANGES}")
 
-    def get(self, inputs: Inputs, row: int) -> tuple[Tensor, Tensor]:
-        """Mean and deviation of one image's latents, each (4, H/8, W/8).
+    def get(self, inputs: Inputs, row: int, *, is_flipped: bool = False) -> tuple[Tensor, Tensor]:
+        """Mean and deviation of the latents of an image, or of the mirrored one, each (4, H/8, W/8).
 
         Raises:
             UnusableImageError: the image does not decode.
             DataSetError: the cached latents have another shape, or cannot be read.
         """
         rows = np.array([row])
-        name, size = _name(inputs, row), inputs.size(row)
-        mean, std, reason = self.cache.get(int(_keys(inputs, rows)[0]), name, 3)
+        name, size = _name(inputs, row, is_flipped), inputs.size(row)
+        mean, std, reason = self.cache.get(int(_keys(inputs, rows, is_flipped)[0]), name, 3)
         if len(reason):
             raise UnusableImageError(inputs.samples[row].path, reason.numpy().tobytes().decode())
         if mean.shape != std.shape or mean.shape[1:] != (size[1] // 8, size[0] // 8):
@@ -82,18 +82,22 @@ class LatentCache:
     def fill(self, inputs: Inputs, vae: Any) -> int:
         """Encode the images that the cache lacks, a part on each rank, and return how many those were in all.
 
+        Where images are flipped by chance, the mirrored ones are encoded too.
+
         Raises:
             DataSetError: the ranks do not share the folder, or an image cannot be read.
             TrainingError: the VAE gives numbers that are not finite.
         """
 
-        def make(row: int) -> Item:
+        def make(place: int) -> Item:
+            is_flipped, row = divmod(place, len(inputs.samples))
+            name = _name(inputs, row, bool(is_flipped))
             try:
-                pixels = inputs.pixels(row)
+                pixels = inputs.pixels(row, inputs.view(row, is_flipped=bool(is_flipped)))
             except UnusableImageError as error:
                 inputs.leave_out(row, error)
                 reason = torch.frombuffer(bytearray(error.reason.encode()), dtype=torch.uint8)
-                return Item(_name(inputs, row), (torch.empty(0), torch.empty(0), reason))
+                return Item(name, (torch.empty(0), torch.empty(0), reason))
             images = torch.from_numpy(pixels)[None].to(self.cache.ranks.device)
             mean, std = (part[0] for part in encode(vae, images))
             if not (mean.isfinite().all() and std.isfinite().all()):
@@ -101,22 +105,25 @@ class LatentCache:
                     f"the VAE gives numbers that are not finite for {inputs.samples[row].path}; "
                     'set model.vae_precision to "fp32", or model.vae to one that is fixed for fp16'
                 )
-            return Item(_name(inputs, row), (mean, std, torch.empty(0, dtype=torch.uint8)))
+            return Item(name, (mean, std, torch.empty(0, dtype=torch.uint8)))
 
         # Bucket by bucket: a VAE is slow to change to another size.
-        keys = _keys(inputs, np.arange(len(inputs.samples)))
-        return self.cache.fill(keys, inputs.sizes.of, make, "encoding images")
+        sides = (False, True) if inputs.options.augment.flip else (False,)
+        rows = np.arange(len(inputs.samples))
+        keys = np.concatenate([_keys(inputs, rows, is_flipped) for is_flipped in sides])
+        return self.cache.fill(keys, np.tile(inputs.sizes.of, len(sides)), make, "encoding images")
 
 
-def _keys(inputs: Inputs, rows: np.ndarray[Any, Any]) -> Keys:
+def _keys(inputs: Inputs, rows: np.ndarray[Any, Any], is_flipped: bool) -> Keys:
     samples = inputs.samples
     sizes = inputs.sizes.sizes[inputs.sizes.of[rows]]
     own = samples.widths[rows].astype(np.int64) << 32 | samples.heights[rows]
     mixed = sampling.mix(samples.contents[rows] ^ sampling.keys(sizes[:, 0] << 32 | sizes[:, 1], 0))
-    return sampling.mix(mixed ^ sampling.keys(own, 1))
+    keys = sampling.mix(mixed ^ sampling.keys(own, 1))
+    return sampling.mix(~keys) if is_flipped else keys
 
 
-def _name(inputs: Inputs, row: int) -> str:
+def _name(inputs: Inputs, row: int, is_flipped: bool) -> str:
     width, height = inputs.size(row)
     own = f"{inputs.samples.widths[row]}x{inputs.samples.heights[row]}"
-    return f"{inputs.samples[row].sha256}-{width}x{height}-{own}"
+    return f"{inputs.samples[row].sha256}-{width}x{height}-{own}{'-flipped' * is_flipped}"

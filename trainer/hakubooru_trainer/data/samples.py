@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import json
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
@@ -19,15 +21,18 @@ from pyarrow import compute, parquet
 
 from hakubooru.arrow import as_flags, as_numbers, integers
 from hakubooru.errors import DataSetError
+from hakubooru.nearest import nearest
 from hakubooru.select import sampling
+from hakubooru_trainer.config.data import ENDING
 from hakubooru_trainer.data.files import Files
 from hakubooru_trainer.data.kohya import MANIFEST, data_sets
 from hakubooru_trainer.data.look import SHARD, id_of
+from hakubooru_trainer.data.masks import update_with_masks
 from hakubooru_trainer.data.rows import Rows
 from hakubooru_trainer.data.scan import scan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from typing import TypeAlias
 
     from hakubooru.arrays import Ids
@@ -50,6 +55,10 @@ class Sample(NamedTuple):
     caption: str
     parts: str | None
     """How many of the caption's tags each part has, as JSON; None if that is not known."""
+    others: Mapping[str, str | None] = MappingProxyType({})
+    """Its captions in other columns of the manifest, by column."""
+    prefix: str = ""
+    """The text in front of the captions of its data set."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +70,8 @@ class DataSet:
     """What is on disk about its images."""
     knows_parts: bool
     """Whether it says which part of a caption each tag belongs to."""
+    columns: tuple[str, ...] = ()
+    """The columns with other captions that a run takes."""
     texts: Rows | None = None
     """The captions that stand in an export's files now, if they are looked at."""
 
@@ -96,9 +107,11 @@ class Samples:
         data = self.sets[self.sources[row]]
         columns = data.rows[int(self.rows[row])]
         path = f"{data.options.path}/{columns['path']}"
+        caption, parts = columns["caption"], columns.get("parts")
         if data.texts is not None and (text := int(self.corrected[row])) >= 0:
-            return Sample(path, columns["sha256"], data.texts[text]["caption"], None)
-        return Sample(path, columns["sha256"], columns["caption"], columns.get("parts"))
+            caption, parts = data.texts[text]["caption"], None
+        others = {name: columns[name] for name in data.columns}
+        return Sample(path, columns["sha256"], caption, parts, others, data.options.prefix)
 
     def read(self, row: int) -> bytes:
         """Read an image's bytes.
@@ -152,21 +165,33 @@ class Samples:
         return self.take(np.flatnonzero(~is_held)), self.take(np.flatnonzero(is_held))
 
     def fingerprint(self) -> str:
-        """SHA-256 of ids, files and captions, in their order."""
+        """SHA-256 of ids, files and captions, in their order; of captions in other columns and of masks too, where they are used."""
         digest = hashlib.sha256(self.ids.astype("<i8").tobytes())
         for column in ("sha256", "caption"):
             for texts in self.texts(column):
                 digest.update("\n".join(texts).encode())
+        for column in self.sets[0].columns:
+            for texts in self.texts(column):
+                digest.update(json.dumps(texts).encode())
+        for place, data in enumerate(self.sets):
+            if data.options.masks:
+                for table in data.rows.groups(["path"], self.rows[self.sources == place]):
+                    update_with_masks(digest, data.options, table.column(0).to_pylist())
         return f"sha256:{digest.hexdigest()}"
 
 
-def load(options: Sequence[DataOptions], ranks: Ranks) -> Samples:
+def load(options: Sequence[DataOptions], ranks: Ranks, columns: Sequence[str] = ()) -> Samples:
     """Load all images of the data sets.
+
+    Args:
+        options: the data sets.
+        ranks: the ranks of the run.
+        columns: columns of the manifests with other captions, which each data set must have.
 
     Raises:
         DataSetError: a data set is missing, holds no image that can be trained on, or its manifest cannot be read.
     """
-    sets, columns, left_out = [], [], Counter[str]()
+    sets, parts, left_out = [], [], Counter[str]()
     for data in itertools.chain.from_iterable(map(data_sets, options)):
         root = Path(data.path)
         if not root.is_dir():
@@ -174,48 +199,83 @@ def load(options: Sequence[DataOptions], ranks: Ranks) -> Samples:
                 f"{root} is not a folder; name an export of `hakubooru export`, or a folder of images or shards"
             )
         before = left_out.copy()
-        data_set, arrays = _loaded(data, root / MANIFEST, ranks, left_out)
+        data_set, arrays = _loaded(data, root / MANIFEST, ranks, left_out, columns)
         if not len(arrays.get("ids", ())):
             reasons = ", ".join(f"{reason} ({count})" for reason, count in (left_out - before).items())
             raise DataSetError(
                 f"{root} holds no image that can be trained on: {reasons or 'nothing is in it'}"
             )
         sets.append(data_set)
-        columns.append(arrays)
-    sizes = [len(arrays["ids"]) for arrays in columns]
+        parts.append(arrays)
+    sizes = [len(arrays["ids"]) for arrays in parts]
     return Samples(
         sets=tuple(sets),
         sources=np.repeat(np.arange(len(sizes), dtype=np.int16), sizes),
         files=Files(),
         left_out=dict(left_out),
-        **{name: np.concatenate([arrays[name] for arrays in columns]) for name in columns[0]},
+        **{name: np.concatenate([arrays[name] for arrays in parts]) for name in parts[0]},
     )
 
 
 def _loaded(
-    data: DataOptions, manifest: Path, ranks: Ranks, left_out: Counter[str]
+    data: DataOptions, manifest: Path, ranks: Ranks, left_out: Counter[str], captions: Sequence[str]
 ) -> tuple[DataSet, dict[str, Numbers]]:
     """A data set, and the arrays that are held in memory of its images."""
+    ending = data.masks if data.masks.startswith(ENDING) else ""
     if not manifest.is_file():
+        if captions:
+            raise DataSetError(
+                f"captions.mix names {captions[0]}, and {manifest.parent} has no manifest with such a column; only `caption` and "
+                "`lines` are known of a folder"
+            )
         rows = Rows(scan(manifest.parent, ranks), _TEXTS)
-        return DataSet(data, rows, knows_parts=False), _columns(rows, left_out, ("offset", "bytes"))
+        arrays = _columns(rows, left_out, ("offset", "bytes"), ending)
+        if data.masks and len(arrays.get("ids", ())) and (arrays["offsets"] >= 0).any():
+            raise DataSetError(
+                f"data.masks: {manifest.parent} has images in shards; masks need images in their own files"
+            )
+        return DataSet(data, rows, knows_parts=False), arrays
     try:
-        rows = Rows(manifest, _TEXTS, optional=["parts"])
-        arrays = _columns(rows, left_out)
+        rows = Rows(manifest, _TEXTS, optional=["parts", *captions])
+        about = parquet.read_schema(manifest).metadata or {}
+        # The ids of another site than Danbooru would be those of other images.
+        arrays = _columns(rows, left_out, has_own_ids=b"hakubooru.site" in about)
         _refuse_captions_alone(manifest)
     except (pa.ArrowInvalid, KeyError) as error:
         raise DataSetError(
             f"{manifest} is not a manifest of `hakubooru export` ({error}); export again"
         ) from error
+    _check_captions(manifest, captions)
+    knows_parts, columns = "parts" in rows.columns, tuple(captions)
     if arrays and f"{SHARD}/" in rows[int(arrays["rows"][0])]["path"]:
+        if data.masks:
+            raise DataSetError(
+                f"data.masks: {manifest.parent} has images in shards; masks need images in their own files"
+            )
         places = Rows(scan(manifest.parent, ranks, "places"), ["path", "offset", "bytes"])
-        return DataSet(data, rows, knows_parts="parts" in rows.columns), _placed(
-            arrays, rows, places, left_out
-        )
+        return DataSet(data, rows, knows_parts, columns), _placed(arrays, rows, places, left_out)
     texts = Rows(scan(manifest.parent, ranks, "captions"), ["path", "caption", "reason"])
     if arrays:
         arrays = _corrected(arrays, rows, texts, left_out)
-    return DataSet(data, rows, knows_parts="parts" in rows.columns, texts=texts), arrays
+    return DataSet(data, rows, knows_parts, columns, texts), arrays
+
+
+def _check_captions(manifest: Path, columns: Sequence[str]) -> None:
+    """Refuse columns that a manifest does not have as texts.
+
+    Raises:
+        DataSetError: there is such a column.
+    """
+    texts = [
+        field.name
+        for field in parquet.read_schema(manifest)
+        if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)
+    ]
+    for column in columns:
+        if column not in texts:
+            raise DataSetError(
+                f"captions.mix names {column}, and {manifest} has no texts in such a column; {nearest(column, texts)}"
+            )
 
 
 def _refuse_captions_alone(manifest: Path) -> None:
@@ -231,12 +291,30 @@ def _refuse_captions_alone(manifest: Path) -> None:
         )
 
 
-def _columns(rows: Rows, left_out: Counter[str], places: Sequence[str] = ()) -> dict[str, Numbers]:
-    """The arrays of the images that a file lists. Without `places`, each image counts as its own file."""
+def _columns(
+    rows: Rows,
+    left_out: Counter[str],
+    places: Sequence[str] = (),
+    masks: str = "",
+    *,
+    has_own_ids: bool = False,
+) -> dict[str, Numbers]:
+    """The arrays of the images that a file lists.
+
+    Args:
+        rows: the file.
+        left_out: gets the images that cannot be used, by reason.
+        places: the columns of places in shards; without them, each image counts as its own file.
+        masks: the ending of files that are masks, which are no images to train on.
+        has_own_ids: whether the numbers of images come from their paths, which name their site.
+    """
     parts = []
     start = 0
     for table in rows.groups([*_COLUMNS, *places]):
         reasons, paths = (table[name].combine_chunks() for name in ("reason", "path"))
+        if masks:
+            is_mask = compute.fill_null(compute.ends_with(paths, masks), fill_value=False)
+            reasons, paths = (compute.if_else(is_mask, None, column) for column in (reasons, paths))
         left_out.update(compute.drop_null(reasons).to_pylist())
         is_good = compute.and_(compute.is_null(reasons), compute.is_valid(paths))
         good = table.filter(is_good)
@@ -244,7 +322,7 @@ def _columns(rows: Rows, left_out: Counter[str], places: Sequence[str] = ()) -> 
         if count := len(good):
             parts.append(
                 {
-                    "ids": _ids(column["id"], column["path"]),
+                    "ids": _ids(column["id"], column["path"], by_path=has_own_ids),
                     "rows": np.flatnonzero(as_flags(is_good)).astype(np.int32) + np.int32(start),
                     "widths": as_numbers(column["width"].cast(pa.int32()), np.int32),
                     "heights": as_numbers(column["height"].cast(pa.int32()), np.int32),
@@ -304,7 +382,9 @@ def _hashes(tables: Iterator[pa.Table]) -> Numbers:
     return np.fromiter(numbers, np.int64)
 
 
-def _ids(column: pa.Array, paths: pa.Array) -> Numbers:
+def _ids(column: pa.Array, paths: pa.Array, *, by_path: bool) -> Numbers:
+    if by_path:
+        return np.array([id_of(path) for path in paths.to_pylist()], np.int64)
     if not column.null_count:
         return as_numbers(column, np.int64)
     # Your own images have no post, and so no id.

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 import pyarrow as pa
 from platformdirs import user_cache_path
 from pyarrow import compute, parquet
-from tqdm import tqdm
 
 from hakubooru.arrow import strings
 from hakubooru.errors import DataSetError
 from hakubooru.files import replacing
 from hakubooru.image.decode import DECODE_VERSION
+from hakubooru.progress import progress
 from hakubooru_trainer.data.look import CAPTIONS, IMAGES, METADATA, SHARD, CaptionLooker, Looker
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ def _looked_at(
     mine = ranks.share(range(len(new)))
     rows: list[Row] = []
     done = 0
-    with tqdm(total=len(mine), desc="scanning", unit="file", disable=None if ranks.first else True) as bar:
+    with progress(total=len(mine), desc="scanning", unit="file", disable=not ranks.first) as bar:
         while done < len(mine):
             some = new.take(pa.array(mine[done : done + _FILES_A_TIME])).to_pylist()
             if any(_path(file).endswith(SHARD) for file in some):  # a shard has thousands of rows

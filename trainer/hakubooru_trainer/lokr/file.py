@@ -14,6 +14,8 @@ from safetensors.torch import save, save_file
 import hakubooru
 from hakubooru.errors import ModelError
 from hakubooru.files import replacing
+from hakubooru_trainer.config.read import flat
+from hakubooru_trainer.data.captions import StepCaptions
 from hakubooru_trainer.lokr.layers import by_layer
 from hakubooru_trainer.lokr.preset import PRESETS
 from hakubooru_trainer.model.finite import is_finite
@@ -33,21 +35,43 @@ if TYPE_CHECKING:
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def tensors(adapter: Adapter, dtype: torch.dtype) -> dict[str, Tensor]:
-    """The tensors of an adapter's file: w1, w2 and alpha of each layer, and the differences of norms."""
-    named = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in adapter.weights()}
+def tensors(
+    adapter: Adapter, dtype: torch.dtype, weights: Mapping[str, Tensor] | None = None
+) -> dict[str, Tensor]:
+    """The tensors of an adapter's file: w1, w2 and alpha of each layer, and the differences of norms.
+
+    Args:
+        adapter: the adapter.
+        dtype: the precision of the file.
+        weights: values in place of the adapter's own, such as their average.
+    """
+    values = dict(adapter.weights()) if weights is None else weights
+    named = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in values.items()}
     for target in adapter.targets:
         if target.factor:
             named[f"{target.name}.alpha"] = torch.tensor(1.0, dtype=dtype)
     return named
 
 
-def write(path: Path, adapter: Adapter, dtype: torch.dtype, metadata: Mapping[str, str]) -> None:
+def write(
+    path: Path,
+    adapter: Adapter,
+    dtype: torch.dtype,
+    metadata: Mapping[str, str],
+    weights: Mapping[str, Tensor] | None = None,
+) -> None:
     """Write an adapter to a file, which appears whole or not at all.
 
     The metadata gets `sshs_model_hash`, the SHA-256 of the tensors by sd-scripts' rule; other tools identify files by it.
+
+    Args:
+        path: the file.
+        adapter: the adapter.
+        dtype: the precision of the file.
+        metadata: the file's metadata.
+        weights: values in place of the adapter's own, such as their average.
     """
-    contents = tensors(adapter, dtype)
+    contents = tensors(adapter, dtype, weights)
     data = memoryview(save(contents))
     digest = hashlib.sha256(data[8 + int.from_bytes(data[:8], "little") :]).hexdigest()
     data.release()
@@ -88,6 +112,7 @@ def metadata(
     epoch: float,
     v: bool,
     fingerprint: str,
+    record: Mapping[str, Any],
 ) -> dict[str, str]:
     """The metadata of an adapter's file, in sd-scripts' words (`ss_…`) and in modelspec's.
 
@@ -100,6 +125,7 @@ def metadata(
         epoch: the number of epochs so far.
         v: whether the model predicts v.
         fingerprint: the fingerprint of the data set.
+        record: what the run says of itself: its recipe, card, hours and energy.
     """
     preset = PRESETS[options.lokr.preset]
     arguments = {
@@ -144,6 +170,8 @@ def metadata(
         "ss_training_finished_at": now.timestamp(),
         "hakubooru_version": hakubooru.__version__,
         "hakubooru_dataset": fingerprint,
+        "hakubooru_config": flat(options),
+        **{f"hakubooru_{name}": value for name, value in record.items()},
         "modelspec.sai_model_spec": "1.0.0",
         "modelspec.architecture": "stable-diffusion-xl-v1-base/lora",
         "modelspec.implementation": "https://github.com/Stability-AI/generative-models",
@@ -160,11 +188,11 @@ def metadata(
 
 def tag_counts(samples: Samples, options: Options, most: int = 5000) -> dict[str, int]:
     """How many captions have each tag, for the most frequent tags."""
-    sides = options.captions.unchanged().sides
+    sides, captions = options.captions.unchanged().sides, StepCaptions(options.captions)
     counts: Counter[str] = Counter()
     for texts in samples.texts():
         for text in texts:
-            counts.update({tag for side in sides(text) for tag in side})
+            counts.update({tag for side in sides(captions.tags(text)) for tag in side})
     return dict(counts.most_common(most))
 
 

@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from hakubooru_trainer.lokr.changed import Changed
 from hakubooru_trainer.lokr.mix import mix, mix_backward
+from hakubooru_trainer.model.packed import Packed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,10 +33,12 @@ class Fused(Changed):
 
     def __call__(self, x: Tensor) -> Tensor:
         """Compute the layer: (…, in) → (…, out), or (N, in, H, W) → (N, out, H', W')."""
-        device, layer = x.device.type, self.layer
+        layer = self.layer
+        device = "cpu" if x.is_meta else x.device.type  # the meta device has no autocast
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
         with torch.autocast(device, enabled=False):
-            frozen = layer.weight.to(dtype), None if layer.bias is None else layer.bias.to(dtype)
+            weight = layer if isinstance(layer, Packed) else layer.weight.to(dtype)
+            frozen = weight, None if layer.bias is None else layer.bias.to(dtype)
             arguments = x.to(dtype), self.module.lokr_w1, self.module.lokr_w2, *self._factors(dtype), *frozen
             if self.convolves:
                 y: Tensor = _Convolution.apply(  # type: ignore[no-untyped-call] # torch's
@@ -68,24 +71,29 @@ class _Linear(Function):
         __: Tensor,
         w1: Tensor,
         w2: Tensor,
-        weight: Tensor,
+        weight: Tensor | Packed,
         bias: Tensor | None,
     ) -> Tensor:
         (a, c), (b, d) = w1.shape, w2.shape
         rows = x.reshape(-1, c, d)
-        y = functional.linear(x, weight, bias)
+        ctx.packed = weight if isinstance(weight, Packed) else None
+        full = weight.unpacked(x.dtype) if isinstance(weight, Packed) else weight
+        y = functional.linear(x, full, bias)
         mixed = None
         if c * d <= a * b:
             _add_product(y.view(-1, b), mix(rows, w1).view(-1, d), w2.t())
         else:
             mixed = torch.mm(rows.view(-1, d), w2.t()).view(-1, c, b)
             mix(mixed, w1, into=y.view(-1, a, b))
-        ctx.save_for_backward(x, w1, w2, weight, mixed)
+        # A packed weight is unpacked again in the backward pass, and not kept until then.
+        ctx.save_for_backward(x, w1, w2, None if ctx.packed else full, mixed)
         return y
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         x, w1, w2, weight, mixed = ctx.saved_tensors
+        if ctx.packed:
+            weight = ctx.packed.unpacked(dy.dtype)
         (a, c), (b, d) = w1.shape, w2.shape
         dy, rows = dy.contiguous(), x.reshape(-1, c, d)
         dx = torch.matmul(dy, weight)

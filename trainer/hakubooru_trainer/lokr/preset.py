@@ -82,12 +82,20 @@ def targets(models: Mapping[str, Any], options: LokrOptions) -> list[Target]:
 
 def layers(models: Mapping[str, Any]) -> dict[str, tuple[str, Any]]:
     """Every layer and norm of models that an adapter could change: by its name in files, its part and the module."""
-    named = {}
-    for part, model in models.items():
-        for name, module in model.named_modules():
-            if isinstance(module, (nn.Linear, nn.Conv2d, nn.GroupNorm, nn.LayerNorm)):
-                named[_file_name(part, name)] = (part, module)
-    return named
+    return {
+        name: (part, models[part].get_submodule(module))
+        for name, (part, module) in layer_names(models).items()
+    }
+
+
+def layer_names(models: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """The names of these layers in their part of the model: by the name in files, the part and the name there."""
+    return {
+        _file_name(part, name): (part, name)
+        for part, model in models.items()
+        for name, module in model.named_modules()
+        if isinstance(module, (nn.Linear, nn.Conv2d, nn.GroupNorm, nn.LayerNorm))
+    }
 
 
 def _of_part(part: str, model: Any, preset: Preset, options: LokrOptions) -> Iterator[Target]:

@@ -10,10 +10,10 @@ import struct
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 import torch
-from tqdm import tqdm
 
 from hakubooru.errors import ModelError
 from hakubooru.files import replacing
+from hakubooru.progress import progress
 from hakubooru_trainer.model.header import read_header
 from hakubooru_trainer.model.quantised import is_companion, refuse_packed
 
@@ -139,7 +139,7 @@ def write(
     with (
         replacing(out) as beside,
         beside.open("wb") as file,
-        tqdm(total=total, unit="B", unit_scale=True, disable=None) as bar,
+        progress(total=total, unit="B", unit_scale=True) as bar,
     ):
         file.write(head(tensors, metadata))
         for piece in pieces:

@@ -1,0 +1,84 @@
+"""Check that everything hakubooru needs has a wheel for Linux, macOS and Windows: nothing is compiled on a user's machine.
+
+    python docs/wheels.py
+
+It asks the package index by `pip download --platform`, for the versions in constraints.txt, and downloads what it asks for.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tempfile
+import tomllib
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[1]
+PLATFORMS = {
+    "Linux": ["manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux2014_x86_64", "linux_x86_64"],
+    "macOS": ["macosx_14_0_arm64", "macosx_12_0_arm64", "macosx_11_0_arm64"],
+    "Windows": ["win_amd64"],
+}
+EXTRAS = ("", "browse", "plot", "remote", "formats", "evaluate")
+"""The extras that are asked for; `train` needs torch, which has an index of its own."""
+
+
+def needed(extra: str) -> set[str]:
+    """The names of the packages that an extra brings, with all that they need, as this environment has them."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = project["optional-dependencies"].get(extra, []) if extra else project["dependencies"]
+    names: set[str] = set()
+    rest = [Requirement(text) for text in wanted]
+    while rest:
+        requirement = rest.pop()
+        name = canonicalize_name(requirement.name)
+        if name in names or (requirement.marker and not requirement.marker.evaluate({"extra": ""})):
+            continue
+        names.add(name)
+        try:
+            rest += [Requirement(text) for text in distribution(name).requires or []]
+        except PackageNotFoundError:
+            sys.exit(f"{name} is not installed; run this by `make wheels`")
+    return names
+
+
+def main() -> int:
+    """Print a line for each platform and extra; the exit code is 1 if a wheel is missing."""
+    pins = dict(
+        re.findall(
+            r"^([\w.-]+)==(\S+)$", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.MULTILINE
+        )
+    )
+    pins = {canonicalize_name(name): version for name, version in pins.items()}
+    missing = 0
+    for system, tags in PLATFORMS.items():
+        for extra in EXTRAS:
+            packages = [f"{name}=={pins[name]}" for name in sorted(needed(extra)) if name in pins]
+            with tempfile.TemporaryDirectory() as folder:
+                command = [
+                    sys.executable,
+                    "-m",
+                    "pip",
+                    "download",
+                    "--quiet",
+                    "--no-deps",
+                    "--only-binary=:all:",
+                ]
+                command += ["--python-version", "3.11", "--dest", folder]
+                command += [word for tag in tags for word in ("--platform", tag)]
+                result = subprocess.run([*command, *packages], capture_output=True, text=True, check=False)
+                size = sum(file.stat().st_size for file in Path(folder).iterdir()) / 1e6
+            lack = [line for line in result.stderr.splitlines() if line.startswith("ERROR")]
+            missing += bool(lack)
+            words = "; ".join(lack) or f"{len(packages)} wheels, {size:.0f} MB to download"
+            print(f"{system:<8} {extra or 'hakubooru':<10} {words}", flush=True)
+    return 1 if missing else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

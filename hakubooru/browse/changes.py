@@ -1,0 +1,222 @@
+"""The requests that change something: steps and picks of the data set, saving, opening, and exports.
+
+Each is a POST with a form, and is answered with the fragment of the page that it changes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import parse_qs
+
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+
+from hakubooru.browse.draft import UNNAMED, checked_name
+from hakubooru.browse.templates import render
+from hakubooru.caption import PRESETS
+from hakubooru.curating import FILTERS, RecipeStep
+from hakubooru.errors import HakubooruError, InputError
+from hakubooru.export.sinks import SINKS
+from hakubooru.select.steps import GROUPINGS, MEASURES, WEIGHTS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from starlette.requests import Request
+
+    from hakubooru.browse.session import Session
+
+    Form = dict[str, str]
+
+_FORMATS: Final = ("webp", "jpg", "png")
+
+
+async def form_of(request: Request) -> Form:
+    """The fields of a form; of two with one name, the last."""
+    fields = parse_qs((await request.body()).decode(errors="replace"), keep_blank_values=True)
+    return {name: values[-1].strip() for name, values in fields.items()}
+
+
+async def pick(request: Request) -> Response:
+    """Keep or drop a post by its id, or take that back."""
+    form = await form_of(request)
+    session = _session(request)
+    kind = "drop" if form.get("kind") == "drop" else "keep"
+    is_picked = await run_in_threadpool(session.draft.pick, kind, _whole(form, "post"))
+    return JSONResponse({"kind": kind, "picked": is_picked})
+
+
+async def change(request: Request) -> Response:
+    """Change the data set in one of the ways of `_CHANGES`, and show it."""
+    form = await form_of(request)
+    session = _session(request)
+    how = _CHANGES.get(request.path_params["how"])
+    if how is None:
+        return HTMLResponse("there is no such change", 404)
+
+    def changed() -> Response:
+        problem = ""
+        try:
+            how(session, form)
+        except HakubooruError as error:
+            problem = str(error)
+        if "HX-Request" not in request.headers and not problem:
+            return RedirectResponse("/set", 303)
+        return HTMLResponse(draft_fragment(request, problem), 200 if not problem else 422)
+
+    return await run_in_threadpool(changed)
+
+
+def data_set(request: Request) -> Response:
+    """The page of the data set in the making."""
+    return HTMLResponse(render("set.html", request, title="Data set", text="", **_values(request, "")))
+
+
+def recipe_text(request: Request) -> Response:
+    """The recipe of the data set as a TOML file."""
+    draft = _session(request).draft
+    disposition = {"Content-Disposition": f'attachment; filename="{draft.name}.toml"'}
+    return Response(draft.text(), media_type="application/toml", headers=disposition)
+
+
+def fingerprint(request: Request) -> Response:
+    """The fingerprint of the data set: the hash of its ids."""
+    try:
+        text = _session(request).draft.selection().fingerprint()
+    except InputError as error:
+        text = str(error)
+    return HTMLResponse(render("fingerprint.html", request, fingerprint=text))
+
+
+def export_state(request: Request) -> Response:
+    """How the export of the data set stands."""
+    session = _session(request)
+    return HTMLResponse(render("export.html", request, export=session.exports.watch(session.draft.name)))
+
+
+def draft_fragment(request: Request, problem: str) -> str:
+    """The part of the page that shows the data set."""
+    return render("draft.html", request, **_values(request, problem))
+
+
+def _values(request: Request, problem: str) -> dict[str, Any]:
+    session = _session(request)
+    draft = session.draft
+    return {
+        "draft": draft,
+        "rows": draft.rows(),
+        "problem": problem,
+        "saved": draft.saved(),
+        "unnamed": UNNAMED,
+        "presets": PRESETS,
+        "sinks": SINKS,
+        "formats": _FORMATS,
+        "filters": FILTERS,
+        "groupings": GROUPINGS,
+        "weights": WEIGHTS,
+        "measures": MEASURES,
+        "export": session.exports.watch(draft.name) if draft.name != UNNAMED else None,
+    }
+
+
+def _add(session: Session, form: Form) -> None:
+    kind = form.get("kind", "")
+    value: Any = form.get("value", "")
+    table: dict[str, Any] = {kind: value}
+    match kind:
+        case "sample":
+            table = {kind: _fraction(value)}
+        case "sample_per":
+            table = {kind: value, "at_most": _whole(form, "number")} | (
+                {"strict": True} if "strict" in form else {}
+            )
+        case "order":
+            table = {kind: value.split()}
+        case "limit":
+            table = {kind: _number(value)}
+        case "sample_weighted":
+            table = {kind: value, "sample": _whole(form, "number")}
+        case "keep" | "drop":
+            table = {kind: [_number(word) for word in value.replace(",", " ").split()]}
+            if not table[kind]:
+                raise InputError("write post ids, such as 123 456")
+        case "search" if not value:
+            raise InputError("write a search first, such as 1girl solo")
+    step = RecipeStep.parse(table)
+    step.apply(session.database.posts, seed=0)  # an unknown tag or column is told now, not when the steps run
+    session.draft.add(step)
+
+
+def _add_stratum(session: Session, form: Form) -> None:
+    high, size = form.get("high", ""), form.get("sample", "")
+    session.draft.add_stratum(
+        _whole(form, "low"), _number(high) if high else None, _fraction(size) if size else None
+    )
+
+
+def _settle(session: Session, form: Form) -> None:
+    seed = form.get("seed", "")
+    chosen = form.get("format", "")
+    image = dict(session.draft.other.get("image", {}))
+    image.pop("format", None)
+    if chosen:
+        image["format"] = chosen
+    caption = session.draft.other.get("caption")
+    preset = form.get("caption", "")
+    session.draft.settle(
+        form.get("name", ""),
+        description=form.get("description", ""),
+        seed=_number(seed) if seed else None,
+        # A caption format of its own, in the recipe's table, stays unless another is chosen.
+        caption=preset or (caption if isinstance(caption, dict) else None),
+        image=image or None,
+    )
+
+
+def _save(session: Session, form: Form) -> None:
+    _settle(session, form)
+    session.draft.save()
+
+
+def _start(session: Session, form: Form) -> None:
+    if not session.draft.is_saved:
+        session.draft.save()
+    name = checked_name(session.draft.name)
+    session.exports.start(name, sink=form.get("sink", "folder"))
+
+
+_CHANGES: Final[dict[str, Callable[[Session, Form], object]]] = {
+    "add": _add,
+    "add-stratum": _add_stratum,
+    "clear-strata": lambda session, _: session.draft.clear_strata(),
+    "remove": lambda session, form: session.draft.remove(_whole(form, "place")),
+    "switch": lambda session, form: session.draft.switch(_whole(form, "place")),
+    "up": lambda session, form: session.draft.move(_whole(form, "place"), -1),
+    "down": lambda session, form: session.draft.move(_whole(form, "place"), 1),
+    "save": _save,
+    "open": lambda session, form: session.draft.open(form.get("name", "")),
+    "new": lambda session, _: session.draft.clear(),
+    "export": _start,
+    "stop": lambda session, _: session.exports.stop(session.draft.name),
+}
+
+
+def _session(request: Request) -> Session:
+    session: Session = request.app.state.session
+    return session
+
+
+def _whole(form: Form, name: str) -> int:
+    return _number(form.get(name, ""))
+
+
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) < 16):
+        raise InputError(f"write a whole number, not {text!r}")
+    return int(text)
+
+
+def _fraction(text: str) -> int | float:
+    if text.endswith("%"):
+        return _number(text[:-1].strip()) / 100
+    return _number(text)

@@ -1,0 +1,147 @@
+"""Suggestions for the word that is being typed in a search: tags by any part of a name or alias, and metatags.
+
+The names of all tags stand in one text in memory, the most common tag first, a line each. A search in it takes a few
+milliseconds for a million tags.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from threading import Lock
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from hakubooru.browse.answers import term_of
+from hakubooru.select.danbooru.metatags import METATAGS
+from hakubooru.select.danbooru.orders import NONE, RANDOM, VALUES
+from hakubooru.store.schema import EXTENSIONS, RATINGS, TAG_TYPES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hakubooru.arrays import Values
+    from hakubooru.store.store import Store
+
+SUGGESTIONS: Final = 12
+"""How many suggestions there are at most."""
+_LARGEST_COUNT: Final = 50_000_000
+"""Up to this many relations are counted where a file has no popularity of tags."""
+_METATAGS: Final = tuple(name for name, row in METATAGS.items() if not isinstance(row, str))
+"""The metatags that a file can answer: a text says what it lacks for the others."""
+_ORDERS: Final = tuple(name for name, node in VALUES.items() if not isinstance(node, str))
+_VALUES: Final = {
+    "rating": RATINGS,
+    "order": ("id", "id_desc", RANDOM, NONE, *_ORDERS, *(f"{name}_asc" for name in _ORDERS)),
+    "filetype": EXTENSIONS,
+    "is": ("sfw", "nsfw", "deleted", "banned", "active", "parent", "child", "gold"),
+    "has": ("image", "parent", "children", "source"),
+    "parent": ("any", "none"),
+    "child": ("any", "none"),
+}
+"""The values of metatags that have few."""
+_STARTS: Final = (b"\n%s", b"_%s", b"(%s", b"%s")
+"""Where the part of a name may stand, the best first: at the start of a name, at the start of a word, anywhere."""
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """A suggestion for a word of a search."""
+
+    term: str
+    """The word to write."""
+    type: str
+    """The tag's type, or `metatag`."""
+    posts: int | None = None
+    """How many posts have the tag; None for metatags."""
+    alias: str | None = None
+    """The alias that was matched; None if the name was."""
+
+
+class Completion:
+    """Completes the words of searches in one database; any thread may use it. Tags are read when they are first needed."""
+
+    def __init__(self, database: Store) -> None:
+        self._database = database
+        self._lock = Lock()
+
+    def suggestions(self, word: str) -> list[Suggestion]:
+        """Suggest terms for a word, without the `-` or `~` before it."""
+        name, colon, value = word.lower().partition(":")
+        if colon and name in _VALUES:
+            fitting = [each for each in _VALUES[name] if each.startswith(value)]
+            return [Suggestion(f"{name}:{each}", "metatag") for each in fitting[:SUGGESTIONS]]
+        metatags = [
+            Suggestion(f"{each}:", "metatag") for each in _METATAGS if len(name) > 1 and each.startswith(name)
+        ]
+        with self._lock:
+            tags = self._names
+        return [*tags.suggestions(word), *([] if colon else metatags)][:SUGGESTIONS]
+
+    @cached_property
+    def _names(self) -> _Names:
+        return _Names(self._database)
+
+
+class _Names:
+    """The names and aliases of all tags that posts have."""
+
+    def __init__(self, database: Store) -> None:
+        counts = _counts(database)
+        rows = database.rows("SELECT name, type, id FROM tag")
+        kinds = {name: (kind, int(counts[number])) for name, kind, number in rows}
+        lines = [(posts, name, name) for name, (_, posts) in kinds.items()]
+        if database.scalar("SELECT COUNT(*) FROM sqlite_master WHERE name = 'tagalias'"):
+            aliases = database.rows("SELECT alias, name FROM tagalias")
+            lines += [(kinds[name][1], alias, name) for alias, name in aliases if name in kinds]
+        lines.sort(key=lambda line: (-line[0], line[1]))
+        text = "\n".join(["", *(written for _, written, _ in lines), ""]).encode()
+        self._text = text
+        self._lower = text.lower()
+        self._starts = np.flatnonzero(np.frombuffer(text, np.uint8) == ord("\n"))
+        self._posts = np.array([posts for posts, _, _ in lines], np.int32)
+        self._kinds = np.array([kinds[name][0] for _, _, name in lines], np.int8)
+        self._meanings = {row: name for row, (_, written, name) in enumerate(lines) if written != name}
+
+    def suggestions(self, word: str) -> Iterator[Suggestion]:
+        part = word.strip().lower().replace(" ", "_").encode()
+        rows: dict[int, None] = {}
+        for place in _STARTS if part and b"\n" not in part and b"*" not in part else ():
+            self._add(rows, place.replace(b"%s", part))
+        names: set[str] = set()
+        for row in rows:
+            written = self._text[self._starts[row] + 1 : self._starts[row + 1]].decode()
+            name = self._meanings.get(row, written)
+            if name not in names:
+                names.add(name)
+                alias = None if name == written else written
+                yield Suggestion(term_of(name), _kind(int(self._kinds[row])), int(self._posts[row]), alias)
+
+    def _add(self, rows: dict[int, None], pattern: bytes) -> None:
+        """Add the rows of the most common names with a pattern, up to twice as many as are shown."""
+        at = self._lower.find(pattern)
+        while at >= 0 and len(rows) < 2 * SUGGESTIONS:
+            row = int(np.searchsorted(self._starts, at, side="right")) - 1
+            rows.setdefault(row)
+            # A name counts once: the search goes on in the next line.
+            at = self._lower.find(pattern, int(self._starts[row + 1]))
+
+
+def _counts(database: Store) -> Values:
+    """How many posts have each tag, by the tag's id, (T,) int64; zeros where nobody has counted them."""
+    tags = int(database.scalar("SELECT ifnull(MAX(id), 0) FROM tag")) + 1
+    counts = np.zeros(tags, np.int64)
+    rows = database.rows("SELECT id, popularity FROM tag WHERE popularity > 0")
+    if not rows and int(database.scalar("SELECT ifnull(MAX(id), 0) FROM posttagrelation")) <= _LARGEST_COUNT:
+        rows = database.rows(
+            "SELECT tag_id, COUNT(*) FROM posttagrelation WHERE tag_id BETWEEN 0 AND ? GROUP BY tag_id",
+            [tags - 1],
+        )
+    for number, posts in rows:
+        counts[number] = posts
+    return counts
+
+
+def _kind(number: int) -> str:
+    return TAG_TYPES[number] if 0 <= number < len(TAG_TYPES) else "general"

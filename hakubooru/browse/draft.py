@@ -1,0 +1,357 @@
+"""The data set in the making: a recipe that is changed step by step, saved in the work folder and opened from it.
+
+Every change is also kept aside, in the user's own folder for such things, so that nothing is lost when the browser ends.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tomllib
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from importlib import resources
+from pathlib import Path
+from threading import RLock
+from typing import TYPE_CHECKING, Any, Final
+
+import platformdirs
+
+from hakubooru.browse.toml_text import toml_text
+from hakubooru.curating import RecipeStep
+from hakubooru.errors import HakubooruError, InputError, RecipeError
+from hakubooru.files import read_text, replacing
+from hakubooru.recipe import Recipe, shipped
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable
+
+    from hakubooru.database import Database
+    from hakubooru.selection import Selection
+
+UNNAMED: Final = "untitled"
+"""The name of a data set that has none yet."""
+_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,80}")
+_HEAD: Final = ("description", "seed", "last_id")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A step of the data set as the page lists it."""
+
+    words: str
+    step: RecipeStep | None
+    """The step; None for the strata, which come first and stay there."""
+    posts: int | None
+    """How many posts there are after it; None if it cannot run."""
+    removed: int | None
+    """How many posts it removes; negative if it adds some."""
+    problem: str = ""
+    """Why the step cannot run."""
+
+
+def checked_name(name: str) -> str:
+    """Check the name of a data set, which becomes the name of files.
+
+    Raises:
+        InputError: the name has other characters than letters, digits, - and _, or is too long.
+    """
+    if not _NAME.fullmatch(name):
+        raise InputError(
+            f"the name {name!r} cannot be used: write 1 to 80 letters, digits, - and _, such as five-characters"
+        )
+    return name
+
+
+class Draft:
+    """The data set in the making of one browser; any thread may use it.
+
+    `revision` grows with every change, so that a page can notice that another one changed it.
+    """
+
+    def __init__(self, database: Database, work: Path) -> None:
+        """Begin with an empty data set, or with the one that was left unsaved the last time."""
+        self._database = database
+        self._work = work
+        self._lock = RLock()
+        self._aside = _aside(database.path, work)
+        self.name = UNNAMED
+        self.steps: list[RecipeStep] = []
+        self.other: dict[str, Any] = {}
+        """The keys of the recipe that are no steps."""
+        self.is_saved = True
+        self.revision = 0
+        with suppress(OSError, HakubooruError, ValueError, AttributeError):
+            table = tomllib.loads(self._aside.read_text(encoding="utf-8"))
+            name = checked_name(table.pop("name", ""))
+            self._take(table, name)
+            self.is_saved = False
+
+    def recipe(self) -> Recipe:
+        """The data set as a recipe.
+
+        Raises:
+            RecipeError: a step has a wrong value.
+        """
+        with self._lock:
+            return Recipe.parse(self.text(), self.name)
+
+    def text(self) -> str:
+        """The recipe's TOML."""
+        with self._lock:
+            return toml_text(self._table())
+
+    def selection(self) -> Selection:
+        """The posts of the data set; the errors are those of `Recipe.select`."""
+        return self.recipe().select(self._database)
+
+    def rows(self) -> list[Row]:
+        """The steps with the number of posts that each leaves."""
+        with self._lock:
+            recipe = self.recipe()
+            steps = list(self.steps)
+        begin = replace(recipe, steps=())
+        rows: list[Row] = []
+        try:
+            selection = begin.select(self._database)
+            before = selection.count()
+        except InputError as error:
+            return [Row(_words_of_strata(begin), None, None, None, str(error))]
+        rows.append(Row(_words_of_strata(begin), None, before, None))
+        for place, step in enumerate(steps):
+            if step.off:
+                rows.append(Row(words_of(step), step, None, None))
+                continue
+            try:
+                selection = step.apply(selection, seed=recipe.seed)
+                posts = selection.count()
+            except InputError as error:
+                rows.append(Row(words_of(step), step, None, None, str(error)))
+                rows += [Row(words_of(other), other, None, None) for other in steps[place + 1 :]]
+                break
+            rows.append(Row(words_of(step), step, posts, before - posts))
+            before = posts
+        return rows
+
+    def add(self, step: RecipeStep) -> None:
+        """Add a step at the end."""
+        self._change(lambda: self.steps.append(step))
+
+    def remove(self, place: int) -> None:
+        """Remove a step."""
+        self._change(lambda: self.steps.pop(self._checked(place)))
+
+    def switch(self, place: int) -> None:
+        """Switch a step off, or on again."""
+        step = self.steps[self._checked(place)]
+        self._change(lambda: self.steps.__setitem__(place, replace(step, off=not step.off)))
+
+    def move(self, place: int, by: int) -> None:
+        """Move a step up (-1) or down (1)."""
+        to = min(max(self._checked(place) + by, 0), len(self.steps) - 1)
+        self._change(lambda: self.steps.insert(to, self.steps.pop(place)))
+
+    def pick(self, kind: str, post: int) -> bool:
+        """Keep or drop a post by its id, or take that back if it was kept or dropped so; return whether it is now."""
+        with self._lock:
+            is_picked = post not in self.picked(kind)
+            for other in ("keep", "drop"):
+                self._unpick(other, post)
+            if is_picked:
+                self._put(kind, post)
+            self._changed()
+            return is_picked
+
+    def picked(self, kind: str) -> frozenset[int]:
+        """The posts that are kept or dropped by their ids."""
+        return frozenset(post for step in self.steps if step.kind == kind for post in step.value)
+
+    def settle(self, name: str, **other: Any) -> None:
+        """Change the name and the keys of the recipe that are no steps; None removes a key.
+
+        Raises:
+            InputError: the name or a value cannot be used.
+        """
+        with self._lock:
+            table = {key: value for key, value in (self.other | other).items() if value not in (None, "")}
+            Recipe.parse(toml_text(table), checked_name(name))
+            self.name, self.other = name, table
+            self._changed()
+
+    def add_stratum(self, low: int, high: int | None, sample: float | None) -> None:
+        """Begin with a range of ids too; the ranges are joined.
+
+        Args:
+            low: the first id.
+            high: the first id after the range; None leaves the end open.
+            sample: the number or fraction of posts to draw; None keeps all.
+
+        Raises:
+            InputError: the range is empty, or the fraction is not one.
+        """
+        with self._lock:
+            stratum: dict[str, Any] = {"ids": [low] if high is None else [low, high]}
+            if sample is not None:
+                stratum["sample"] = sample
+            self.settle(self.name, strata=[*self.other.get("strata", ()), stratum])
+
+    def clear_strata(self) -> None:
+        """Begin with all posts again."""
+        self.settle(self.name, strata=None)
+
+    def clear(self) -> None:
+        """Begin an empty data set."""
+        self._take({}, UNNAMED)
+        self._changed()
+        self.is_saved = True
+
+    def save(self) -> Path:
+        """Write the recipe into the work folder, and return its path.
+
+        Raises:
+            InputError: the data set has no name.
+        """
+        with self._lock:
+            if self.name == UNNAMED:
+                raise InputError("give the data set a name first; it becomes the name of the file")
+            path = self._work / f"{checked_name(self.name)}.toml"
+            with replacing(path) as beside:
+                beside.write_text(self.text(), encoding="utf-8", newline="\n")
+            self.is_saved = True
+            return path
+
+    def saved(self) -> list[str]:
+        """The names of recipes in the work folder, and of those that ship with hakubooru."""
+        files = (path.stem for path in self._work.glob("*.toml"))
+        return sorted(name for name in files if _NAME.fullmatch(name) and self._is_recipe(name)) + shipped()
+
+    def open(self, name: str) -> None:
+        """Open a recipe of the work folder, or one that ships with hakubooru, by its name.
+
+        Raises:
+            RecipeError: there is no such recipe, or it has a wrong value.
+        """
+        path = self._work / f"{checked_name(name)}.toml"
+        if not path.exists() and name not in shipped():
+            raise RecipeError(f"there is no recipe {name!r} in the work folder; save one of that name first")
+        self.load(path if path.exists() else name)
+
+    def load(self, recipe: str | os.PathLike[str]) -> None:
+        """Open a recipe by the name of one that ships with hakubooru, or by the path of a TOML file.
+
+        Raises:
+            RecipeError: there is no such recipe, or it has a wrong value.
+        """
+        name = Recipe.load(recipe).name
+        if str(recipe) in shipped():
+            text = (resources.files("hakubooru") / "recipes" / f"{recipe}.toml").read_text(encoding="utf-8")
+        else:
+            text = read_text(Path(recipe))
+        self._take(tomllib.loads(text), name if _NAME.fullmatch(name) else UNNAMED)
+        self._changed()
+        self.is_saved = True
+
+    def _is_recipe(self, name: str) -> bool:
+        try:
+            Recipe.load(self._work / f"{name}.toml")
+        except HakubooruError:
+            return False
+        return True
+
+    def _take(self, table: dict[str, Any], name: str) -> None:
+        with self._lock:
+            Recipe.parse(toml_text(table), name)
+            steps = [{"filter": step} for step in table.get("filter", [])]
+            steps += [{"search": table["query"]}] if "query" in table else []
+            self.steps = [RecipeStep.parse(step) for step in (*steps, *table.get("steps", []))]
+            self.other = {
+                key: value for key, value in table.items() if key not in ("filter", "query", "steps")
+            }
+            self.name = name
+
+    def _table(self) -> dict[str, Any]:
+        head = {key: self.other[key] for key in _HEAD if key in self.other}
+        steps = [step.table() for step in self.steps]
+        return head | self.other | ({"steps": steps} if steps else {})
+
+    def _checked(self, place: int) -> int:
+        if not 0 <= place < len(self.steps):
+            raise InputError("the data set has changed in another page; load this page again")
+        return place
+
+    def _unpick(self, kind: str, post: int) -> None:
+        steps = [
+            replace(step, value=tuple(other for other in step.value if other != post))
+            if step.kind == kind
+            else step
+            for step in self.steps
+        ]
+        self.steps = [step for step in steps if step.kind != kind or step.value]
+
+    def _put(self, kind: str, post: int) -> None:
+        """Add a post to the last step of a kind, if nothing but picks comes after it; else, to a new step at the end."""
+        for place in range(len(self.steps) - 1, -1, -1):
+            step = self.steps[place]
+            if step.kind not in ("keep", "drop"):
+                break
+            if step.kind == kind and not step.off:
+                self.steps[place] = replace(step, value=(*step.value, post))
+                return
+        self.steps.append(RecipeStep(kind=kind, value=(post,)))
+
+    def _change(self, change: Callable[[], object]) -> None:
+        with self._lock:
+            change()
+            self._changed()
+
+    def _changed(self) -> None:
+        self.revision += 1
+        self.is_saved = False
+        with suppress(OSError):  # it is only a copy
+            self._aside.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(self._aside) as beside:
+                beside.write_text(
+                    toml_text({"name": self.name} | self._table()), encoding="utf-8", newline="\n"
+                )
+
+
+def words_of(step: RecipeStep) -> str:
+    """A step in a few words."""
+    match step.kind:
+        case "search":
+            return f"search {step.value}"
+        case "sample" if isinstance(step.value, float):
+            return f"a sample of {step.value:.4g} of them"
+        case "sample":
+            return f"a sample of {step.value:,}"
+        case "sample_per":
+            return f"at most {step.number:,} per {step.value}{', strictly' if step.strict else ''}"
+        case "sample_weighted":
+            return f"a sample of {step.number:,}, weighted by {step.value}"
+        case "best_of_family":
+            return f"the best of each family by {step.value}"
+        case "order":
+            return f"in order of {', '.join(step.value)}"
+        case "limit":
+            return f"the first {step.value:,}"
+        case "keep" | "drop":
+            return f"{step.kind} {len(step.value):,} post{'' if len(step.value) == 1 else 's'} by id"
+        case _:
+            return str(step.value).replace("_", " ")
+
+
+def _words_of_strata(recipe: Recipe) -> str:
+    if not recipe.strata:
+        return "all posts"
+    parts = []
+    for stratum in recipe.strata:
+        low, high = stratum.ids
+        size = "all" if stratum.sample is None else f"{stratum.sample:,}"
+        parts.append(f"{size} of ids {low:,} to {'the end' if high is None else f'{high:,}'}")
+    return "; ".join(parts)
+
+
+def _aside(database: Path, work: Path) -> Path:
+    name = hashlib.sha256(f"{database.resolve()}\n{work}".encode(errors="surrogateescape")).hexdigest()[:24]
+    return platformdirs.user_state_path("hakubooru") / "browse" / f"{name}.toml"

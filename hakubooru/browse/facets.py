@@ -1,0 +1,235 @@
+"""What posts have in common: counts by rating, year, quality, shape and so on, each with the term that narrows to it.
+
+The count of an entry is the number of posts that the narrowed search finds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from hakubooru.browse.answers import term_of
+from hakubooru.caption import caption_format
+from hakubooru.engine.tag_counts import count_tags
+from hakubooru.image.bucket import Buckets
+from hakubooru.select.sampling import sample
+from hakubooru.store.reader import years
+from hakubooru.store.schema import EXTENSIONS, RATINGS, TAG_TYPES
+from hakubooru.store.sql import id_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from hakubooru.arrays import Ids, Values
+    from hakubooru.engine.cache import CachedStore
+    from hakubooru.engine.columns import Columns
+
+_SCORES: Final = (0, 5, 10, 20, 35, 50, 100, 200)
+_MEGAPIXELS: Final = (0.25, 0.5, 1, 2, 4, 8)
+_COUNTED: Final = 20_000
+"""Without a sidecar, the tags of more posts than this are estimated from a sample of as many."""
+_TOP: Final = {"character": 8, "copyright": 6, "artist": 6, "general": 14, "meta": 4}
+"""How many tags of each type are shown, in the order in which they are."""
+_QUALITIES: Final = "kohaku-epsilon"
+"""The caption format whose quality labels are counted."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A value that some of the posts have."""
+
+    words: str
+    term: str
+    """The term of a search for these posts."""
+    posts: int
+
+
+@dataclass(frozen=True)
+class Facet:
+    """A property of posts with its values; values without posts are left out."""
+
+    title: str
+    entries: tuple[Entry, ...]
+    kind: str = ""
+    """The type of tags; "" for other properties."""
+
+    @property
+    def largest(self) -> int:
+        """The posts of the most common value, at least 1."""
+        return max([1, *(entry.posts for entry in self.entries)])
+
+
+def facets(database: CachedStore, ids: Ids) -> list[Facet]:
+    """Count posts by rating, quality, aspect bucket and file type; one or two columns are read for each."""
+    columns = database.cache.columns
+    places = _places(columns, ids)
+    ratings = columns["rating"][places]
+    sizes = columns["image_width"][places].astype(np.int64), columns["image_height"][places].astype(np.int64)
+    return [
+        _facet("Rating", RATINGS, [f"rating:{name}" for name in RATINGS], np.bincount(ratings, minlength=4)),
+        _qualities(ratings, columns["fav_count"][places]),
+        _shapes(*sizes),
+        _facet(
+            "File type",
+            EXTENSIONS,
+            [f"filetype:{name}" for name in EXTENSIONS],
+            np.bincount(columns["extension"][places], minlength=len(EXTENSIONS)),
+        ),
+    ]
+
+
+def charts(database: CachedStore, ids: Ids) -> list[Facet]:
+    """Count posts by year, score and size, in the order of these."""
+    columns = database.cache.columns
+    places = _places(columns, ids)
+    found, posts = np.unique(years(database, ids, few=columns.are_few(ids)), return_counts=True)
+    by_year = [
+        Entry(str(year), f"date:{year}", count)
+        for year, count in zip(found.tolist(), posts.tolist(), strict=True)
+        if year
+    ]
+    scores = np.bincount(
+        np.searchsorted(_SCORES, columns["score"][places], side="right"), minlength=len(_SCORES) + 1
+    )
+    widths, heights = (
+        columns["image_width"][places].astype(np.int64),
+        columns["image_height"][places].astype(np.int64),
+    )
+    ends = np.array(_MEGAPIXELS) * 1e6
+    areas = np.bincount(np.searchsorted(ends, widths * heights, side="right"), minlength=len(ends) + 1)
+    return [
+        Facet("Year", tuple(by_year)),
+        _facet(
+            "Score",
+            ["below 0", *(f"{low} to {high - 1}" for low, high in pairwise(_SCORES)), f"from {_SCORES[-1]}"],
+            ["score:<0", *(f"score:{low}...{high}" for low, high in pairwise(_SCORES)), f"score:{_SCORES[-1]}.."],
+            scores,
+        ),
+        _facet(
+            "Megapixels",
+            ["below 0.25", *(f"{low:g} to {high:g}" for low, high in pairwise(_MEGAPIXELS)), "from 8"],
+            ["mpixels:<0.25", *(f"mpixels:{low:g}...{high:g}" for low, high in pairwise(_MEGAPIXELS)), "mpixels:8.."],
+            areas,
+        ),
+    ]  # fmt: skip
+
+
+def common_tags(database: CachedStore, ids: Ids, kinds: Values) -> tuple[list[Facet], bool]:
+    """The most common tags of each type, and whether their counts are exact or estimated from a sample.
+
+    Args:
+        database: the file.
+        ids: posts of the file, (N,) int64.
+        kinds: the type of each tag, as `tag_kinds` reads it.
+    """
+    is_exact = len(ids) <= _COUNTED or database.cache.columns.know_tags()
+    some = ids if is_exact else sample(np.sort(ids), _COUNTED, 0)
+    counts = count_tags(database, some)
+    scale = 1 if is_exact else len(ids) / len(some)
+    shown = []
+    for kind, top in _TOP.items():
+        of_kind = np.flatnonzero((kinds[: len(counts)] == TAG_TYPES.index(kind)) & (counts[: len(kinds)] > 0))
+        best = of_kind[np.argsort(-counts[of_kind], kind="stable")[:top]]
+        names = dict(
+            database.rows(
+                "SELECT id, name FROM tag WHERE id IN (SELECT value FROM json_each(?))", [id_text(best)]
+            )
+        )
+        entries = [
+            Entry(names[tag], term_of(names[tag]), round(int(counts[tag]) * scale)) for tag in best.tolist()
+        ]
+        shown.append(Facet(kind, tuple(entries), kind))
+    return [facet for facet in shown if facet.entries], is_exact
+
+
+def _places(columns: Columns, ids: Ids) -> Values | slice:
+    """The places of posts in columns: all of them without looking, if they are all posts."""
+    return slice(None) if len(ids) == len(columns.ids) else np.searchsorted(columns.ids, ids)
+
+
+def _facet(title: str, words: Sequence[str], terms: Iterable[str], counts: Values) -> Facet:
+    rows = zip(words, terms, counts.tolist(), strict=False)
+    return Facet(title, tuple(Entry(word, term, posts) for word, term, posts in rows if posts))
+
+
+def _qualities(ratings: Values, favourites: Values) -> Facet:
+    """The quality labels of captions; a label is for favourites above its threshold, which differs by rating."""
+    labelled = caption_format(_QUALITIES)
+    labels = [label for label, _ in reversed(labelled.quality)]
+    limits = [np.asarray(values) for values in labelled.thresholds()]
+    totals = np.zeros(len(labels), np.int64)
+    for rating, of_rating in enumerate(limits):
+        ranks = np.searchsorted(of_rating, favourites[ratings == rating], side="left")
+        totals += np.bincount(ranks, minlength=len(labels))[: len(labels)]
+    terms = []
+    for rank in range(len(labels)):
+        alternatives = [
+            f"rating:{name[0]} favcount:{_span(of_rating.tolist(), rank)}"
+            for name, of_rating in zip(RATINGS, limits, strict=True)
+        ]
+        terms.append(f"({' or '.join(alternatives)})")
+    return _facet("Quality", labels[::-1], terms[::-1], totals[::-1])
+
+
+def _span(limits: list[float], rank: int) -> str:
+    """The numbers of favourites of a rank: above the limit before it, up to its own."""
+    low = "" if rank == 0 else f"{int(limits[rank - 1]) + 1}"
+    high = "" if rank == len(limits) else f"{int(limits[rank])}"
+    return f"{low}..{high}"
+
+
+def _shapes(widths: Values, heights: Values) -> Facet:
+    """The buckets of a training run, by the ratio of width to height in hundredths, as searches read it."""
+    has_size = (widths > 0) & (heights > 0)
+    widths, heights = widths[has_size], heights[has_size]
+    hundredths = np.minimum((200 * widths + heights) // (2 * heights), _LARGEST_RATIO)
+    names, terms, of_ratio = _buckets()
+    counts = np.bincount(of_ratio[hundredths], minlength=len(names))
+    shown = sorted(np.argsort(-counts, kind="stable")[:_SHAPES].tolist())
+    return _facet(
+        "Aspect bucket", [names[row] for row in shown], [terms[row] for row in shown], counts[shown]
+    )
+
+
+_LARGEST_RATIO: Final = 2_000
+_SHAPES: Final = 9
+"""How many buckets are shown."""
+
+
+@lru_cache(1)
+def _buckets() -> tuple[list[str], list[str], Values]:
+    """The buckets in the order of their ratios: names, terms, and the bucket of each ratio in hundredths."""
+    buckets = Buckets()
+    sizes = buckets.sizes()
+    order = np.argsort(sizes[:, 0] / sizes[:, 1], kind="stable")
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order))
+    ratios = np.arange(_LARGEST_RATIO + 1)
+    of_ratio = rank[buckets.of(np.maximum(ratios, 1), np.full(len(ratios), 100))]
+    names, terms = [], []
+    for row, (width, height) in enumerate(sizes[order].tolist()):
+        inside = np.flatnonzero(of_ratio == row)
+        names.append(f"{width}x{height}")
+        if not len(inside):
+            terms.append("ratio:0")
+            continue
+        low = "" if inside[0] == 0 else f"{inside[0] / 100:.2f}"
+        high = "" if inside[-1] == _LARGEST_RATIO else f"{inside[-1] / 100:.2f}"
+        terms.append(f"ratio:{low}..{high}")
+    return names, terms, of_ratio
+
+
+def tag_kinds(database: CachedStore) -> Values:
+    """The type of each tag, by the tag's id, (T,) int8; -1 where there is none."""
+    tags = int(database.scalar("SELECT ifnull(MAX(id), 0) FROM tag")) + 1
+    kinds = np.full(tags, -1, np.int8)
+    rows = database.rows("SELECT id, type FROM tag")
+    numbers = np.array([(number, kind) for number, kind in rows if 0 <= number < tags], np.int64).reshape(
+        -1, 2
+    )
+    kinds[numbers[:, 0]] = numbers[:, 1]
+    return kinds

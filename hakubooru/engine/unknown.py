@@ -1,0 +1,78 @@
+"""What a selection asks that a file does not know: an error where no post has the value, and a note where some have not.
+
+A condition on a value that a post does not have is neither true nor false, as in SQL. So the post does not match the
+condition, and matches its negation: `is:deleted` leaves it out, and `-is:deleted` keeps it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from peewee import Context
+
+from hakubooru.errors import InputError
+from hakubooru.select.steps import BestOfFamily, Filtered, Ordered, SampledPer, SampledWeighted, walk
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from hakubooru.select.steps import Step
+    from hakubooru.store.store import Store
+
+_COLUMN_OF_GROUP = {"rating": "rating", "year": "created_at"}
+
+
+def check_known(store: Store, step: Step) -> None:
+    """Check that some post has each value that a selection asks for, and every post has it where it is calculated with.
+
+    Raises:
+        InputError: a value is not known; the message names the step and the column.
+    """
+    about = store.about
+    if not about.lacking and not about.unknown:
+        return
+    for part in walk(step):
+        for column in _columns_of(part, {*about.lacking, *about.unknown}):
+            if column in about.lacking:
+                raise InputError(
+                    f"{store.path} cannot answer {str(part)!r}: none of its sources has {column}; leave it out, or build "
+                    f"the file from a set that has {column}"
+                )
+            if isinstance(part, SampledWeighted | BestOfFamily) or (
+                isinstance(part, SampledPer) and column == "rating"
+            ):
+                raise InputError(
+                    f"{store.path} cannot answer {str(part)!r}: {about.unknown[column]:,} posts do not have {column}; take "
+                    "a column that all posts have"
+                )
+
+
+def unknown_notes(store: Store, step: Step) -> Iterator[str]:
+    """Say how many posts do not have the values that a selection asks for."""
+    about = store.about
+    columns = {column: None for part in walk(step) for column in _columns_of(part, about.unknown)}
+    for column in columns:
+        yield (
+            f"{about.unknown[column]:,} posts do not say {column}: they match no condition on it, and so the negation of each"
+        )
+
+
+def _columns_of(step: Step, columns: Collection[str]) -> list[str]:
+    """Those of the columns that a step asks for."""
+    if not columns:
+        return []
+    match step:
+        case Filtered():
+            text = Context().sql(step.predicate).query()[0]
+        case Ordered():
+            text = " ".join(term.sql for term in step.terms)
+        case SampledWeighted():
+            text = step.column
+        case BestOfFamily():
+            text = f"{step.by} parent_id"
+        case SampledPer():
+            text = _COLUMN_OF_GROUP.get(step.by, "")
+        case _:
+            return []
+    return [column for column in sorted(columns) if re.search(rf"\b{column}\b", text)]

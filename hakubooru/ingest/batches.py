@@ -1,0 +1,165 @@
+"""Batches of records as columns, so that one program reads the rows of a table and the objects of a JSON text."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from hakubooru.ingest.json_text import Entry
+
+RECORDS: Final = 2000
+"""How many records a batch has at most."""
+_LARGEST: Final = 32 * 2**20
+"""The size of JSON texts, in bytes, after which a batch is closed."""
+
+Values = list[Any]
+
+
+class Batch(ABC):
+    """Some records of a source."""
+
+    name: str
+    """The name of the file that the records are from."""
+    unit: str
+    """The kind of place: "line", "item", "row" or "file"."""
+    is_text: bool = False
+    """Whether all values are texts, as in a CSV, and an empty one stands for no value."""
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def keys(self) -> set[str]:
+        """The keys of the records; a key of an object in a record has the two keys joined by a dot."""
+
+    @abstractmethod
+    def column(self, key: str) -> Values | None:
+        """The value of a key in each record, None where it has none; None if no record has the key."""
+
+    @abstractmethod
+    def number(self, place: int) -> int:
+        """The number of a record in its file, from 1."""
+
+    @abstractmethod
+    def record(self, place: int) -> Any:
+        """A record as it was read, to be shown."""
+
+
+@dataclass
+class Rows(Batch):
+    """Some rows of a table."""
+
+    columns: dict[str, Values]
+    count: int
+    first: int
+    """The number of the first row, from 1."""
+    name: str
+    unit: str = "row"
+    is_text: bool = False
+
+    def __len__(self) -> int:
+        return self.count
+
+    def keys(self) -> set[str]:
+        """The names of the columns, and of the fields of structs."""
+        return set(self.columns)
+
+    def column(self, key: str) -> Values | None:
+        """The values of a column."""
+        return self.columns.get(key)
+
+    def number(self, place: int) -> int:
+        """The number of a row."""
+        return self.first + place
+
+    def record(self, place: int) -> Any:
+        """The values of a row by column."""
+        return {name: values[place] for name, values in self.columns.items()}
+
+
+@dataclass
+class Objects(Batch):
+    """Some objects of a JSON text."""
+
+    entries: list[Entry]
+    name: str
+    unit: str = field(init=False)
+    _keys: set[str] | None = None
+
+    def __post_init__(self) -> None:
+        self.unit = self.entries[0].unit if self.entries else "line"
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def keys(self) -> set[str]:
+        """The keys of all objects."""
+        if self._keys is None:
+            self._keys = set().union(*(_keys(entry.value) for entry in self.entries))
+        return self._keys
+
+    def column(self, key: str) -> Values | None:
+        """The values of a key."""
+        if key not in self.keys():
+            return None
+        outer, dot, inner = key.partition(".")
+        if not dot:
+            return [entry.value.get(key) for entry in self.entries]
+        return [_inner(entry.value, key, outer, inner) for entry in self.entries]
+
+    def number(self, place: int) -> int:
+        """The number of an object."""
+        return self.entries[place].number
+
+    def record(self, place: int) -> Any:
+        """An object."""
+        return self.entries[place].value
+
+
+def _keys(record: dict[str, Any]) -> Iterable[str]:
+    yield from record
+    for key, value in record.items():
+        if type(value) is dict:
+            for inner in value:
+                yield f"{key}.{inner}"
+
+
+def _inner(record: dict[str, Any], key: str, outer: str, inner: str) -> Any:
+    if key in record:  # a flattened table as JSON
+        return record[key]
+    value = record.get(outer)
+    return value.get(inner) if isinstance(value, dict) else None
+
+
+def in_batches(entries: Iterable[Entry], name: str) -> Iterator[Objects | Entry]:
+    """Group decoded objects into batches; what is not an object is passed on in its place."""
+    batch: list[Entry] = []
+    size = 0
+    for entry in entries:
+        if entry.reason or not isinstance(entry.value, dict):
+            if batch:
+                yield Objects(batch, name)
+                batch, size = [], 0
+            yield entry
+            continue
+        batch.append(entry)
+        size += entry.size
+        if len(batch) == RECORDS or size > _LARGEST:
+            yield Objects(batch, name)
+            batch, size = [], 0
+    if batch:
+        yield Objects(batch, name)
+
+
+def rows_of(
+    columns: Sequence[str], rows: Sequence[Sequence[Any]], first: int, name: str, *, of_csv: bool = False
+) -> Rows:
+    """Make a batch of tuples."""
+    values = [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in columns]
+    return Rows(
+        dict(zip(columns, values, strict=True)), len(rows), first, name, "line" if of_csv else "row", of_csv
+    )

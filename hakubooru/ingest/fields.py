@@ -1,0 +1,218 @@
+"""Read the values of a record: each function takes a value as a source has it, and gives that of the file's column.
+
+None means that the source does not know the value. A value that cannot be read raises `ValueError` with the reason.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+from zoneinfo import ZoneInfo
+
+from hakubooru.moments import NoZoneError, danbooru_date
+from hakubooru.store.sites import RATINGS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hakubooru.ingest.maps import RecordMap
+
+_FLAG_WORDS: Final = {"t": 1, "true": 1, "1": 1, "f": 0, "false": 0, "0": 0}
+_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_CTIME: Final = re.compile(
+    rf"[A-Z][a-z]{{2}} ({'|'.join(_MONTHS)}) ([ 0-9]?[0-9]) ([0-9:]{{8}}) ([+-][0-9]{{4}}) ([0-9]{{4}})"
+)
+_WHOLE_TEXT: Final = re.compile(r"[+-]?[0-9]{1,19}(\.0)?")
+_EXPECTED_DATE: Final = "a date such as 2005-05-23T23:35:31.000-04:00"
+
+
+def readers(columns: tuple[str, ...], by: RecordMap, *, of_texts: bool) -> dict[str, Callable[[Any], Any]]:
+    """The function that reads each column of the file, for the records of a map.
+
+    Args:
+        columns: the columns of the file.
+        by: the map.
+        of_texts: whether numbers and flags may be texts, and an empty text stands for no value.
+    """
+    table: dict[str, Callable[[Any], Any]] = {
+        "id": _id_in_path(by.id_pattern) if by.id_pattern else _post_id,
+        "source": _source,
+        "md5": _text,  # Danbooru itself has a malformed one
+        "file_ext": _text if "file_ext" in by.keys_of("file_ext") else _extension,
+        "file_url": _text,
+        "large_file_url": _text,
+        "preview_file_url": _text,
+        "rating": _rating_of(by),
+        "created_at": _date_of(by),
+        "updated_at": _date_of(by),
+    }
+    chosen = {
+        column: table.get(column, _flag if column.startswith(("has_", "is_")) else _whole)
+        for column in columns
+    }
+    return {column: _of_text(read) for column, read in chosen.items()} if of_texts else chosen
+
+
+def kind_of(value: object) -> str:
+    """What a value is, in words, for messages."""
+    kinds = {
+        dict: "an object",
+        list: "a list",
+        str: "text",
+        bool: "true or false",
+        int: "a number",
+        float: "a number",
+    }
+    return kinds.get(type(value), "nothing" if value is None else f"of the type {type(value).__name__}")
+
+
+def refusal(value: object, expected: str) -> str:
+    """Say what a value is and what it must be."""
+    if value is None:
+        return "is missing"
+    shown = f"is {value!r}" if isinstance(value, str | int | float) else f"is {kind_of(value)}"
+    return f"{shown[:100]}, and must be {expected}"
+
+
+def _of_text(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Make a reader that takes numbers and flags as text too; an empty text is unknown."""
+
+    def of_text(value: Any) -> Any:
+        if value == "" and read is not _source:
+            return None
+        if isinstance(value, str):
+            if read is _flag and value.lower() in _FLAG_WORDS:
+                return _FLAG_WORDS[value.lower()]
+            if read in (_whole, _post_id) and _WHOLE_TEXT.fullmatch(value):
+                value = int(value.removesuffix(".0"))
+        return read(value)
+
+    return of_text
+
+
+def _whole(value: Any) -> int | None:
+    if type(value) is int and -(2**63) <= value < 2**63:
+        return value
+    # Some tables write NaN for a missing value; only NaN differs from itself.
+    if value is None or value != value:  # noqa: PLR0124
+        return None
+    if isinstance(value, float) and value.is_integer() and abs(value) <= 2**53:
+        return int(value)  # some tables store integers as DOUBLE
+    raise ValueError(refusal(value, "a whole number"))
+
+
+def _post_id(value: Any) -> int:
+    number = _whole(value)
+    if number is None:
+        raise ValueError(refusal(None, ""))
+    if number < 1:
+        raise ValueError(f"is {number}, and must be a positive number")
+    return number
+
+
+def _id_in_path(pattern: str) -> Callable[[Any], int]:
+    find = re.compile(pattern).search
+
+    def read(value: Any) -> int:
+        match = find(value) if isinstance(value, str) else None
+        if match is None:
+            raise ValueError(refusal(value, "a name with the id of a post, such as danbooru_123.jpg"))
+        return _post_id(int(match[1]))
+
+    return read
+
+
+def _flag(value: Any) -> int | None:
+    if value is None or value != value:  # noqa: PLR0124 - NaN
+        return None
+    if value in (0, 1):  # true and false are 1 and 0 too; some tables store flags as numbers
+        return 1 if value else 0
+    raise ValueError(refusal(value, "true or false"))
+
+
+def _text(value: Any) -> str | None:
+    if isinstance(value, str):
+        return value or None
+    if value is None or value != value:  # noqa: PLR0124 - NaN
+        return None
+    raise ValueError(refusal(value, "text"))
+
+
+def _source(value: Any) -> str:
+    if isinstance(value, list):
+        value = "\n".join(map(str, value))
+    return _text(value) or ""
+
+
+def _extension(value: Any) -> str | None:
+    text = _text(value)
+    return text.rpartition(".")[2].lower() if text else None
+
+
+def _rating_of(by: RecordMap) -> Callable[[Any], int | None]:
+    numbers = {word: RATINGS.index(name) for word, name in by.ratings.items()}
+    shown = [name[0] for name in RATINGS] if set(RATINGS) <= set(numbers) else list(numbers)
+    expected = f"one of {', '.join(shown)}"
+
+    def read(value: Any) -> int | None:
+        try:
+            return numbers[value]
+        except (KeyError, TypeError):
+            pass
+        if value is None or value != value:  # noqa: PLR0124 - NaN
+            return None
+        word = str(int(value)) if isinstance(value, int | float) and not isinstance(value, bool) else value
+        if isinstance(word, str) and word.lower() in numbers:
+            return numbers[word.lower()]
+        raise ValueError(refusal(value, expected))
+
+    return read
+
+
+def _date_of(by: RecordMap) -> Callable[[Any], str | None]:
+    zone = ZoneInfo(by.zone) if by.zone else None
+    parse = {"iso": lambda value: value, "epoch": _of_epoch, "ctime": _of_ctime}[by.dates]
+
+    def read(value: Any) -> str | None:
+        if value is None:
+            return None
+        try:
+            moment = parse(value)
+            if isinstance(moment, datetime | str):
+                return _in_zone(moment, zone)
+        except NoZoneError as error:
+            raise ValueError(
+                f"is {str(value)!r}, without a time zone, and must be {_EXPECTED_DATE}; `zone` of a --map names the zone"
+            ) from error
+        except ValueError:
+            pass
+        raise ValueError(refusal(value, _EXPECTED_DATE))
+
+    return read
+
+
+def _in_zone(moment: datetime | str, zone: ZoneInfo | None) -> str:
+    try:
+        return danbooru_date(moment)
+    except NoZoneError:
+        if zone is None:
+            raise
+        local = moment if isinstance(moment, datetime) else datetime.fromisoformat(moment)
+        return danbooru_date(local.replace(tzinfo=zone))
+
+
+def _of_epoch(value: Any) -> Any:
+    number = int(value) if isinstance(value, str) and value.isdecimal() else value
+    if isinstance(number, int | float) and not isinstance(number, bool) and 0 <= number < 2**38:
+        return datetime.fromtimestamp(number, UTC)
+    return None
+
+
+def _of_ctime(value: Any) -> Any:
+    match = _CTIME.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        return value  # Gelbooru-SQLite's scripts wrote either form
+    month, day, time, offset, year = match.groups()
+    number = _MONTHS.index(month) + 1
+    return f"{year}-{number:02}-{int(day):02}T{time}{offset[:3]}:{offset[3:]}"

@@ -1,0 +1,241 @@
+"""Read the three tables of KBlueLeaf's files, `post`, `tag` and `posttagrelation`, as posts with their tags.
+
+The relations are too many for the memory, and stand in no order that all files share. So they are first written to
+temporary files, one for each range of post ids, and read back range by range.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import tempfile
+from collections import OrderedDict
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import numpy as np
+
+from hakubooru.errors import DumpError
+from hakubooru.ingest.batches import Rows
+from hakubooru.ingest.tabular import (
+    columns_by_table,
+    open_duckdb,
+    open_sqlite,
+    parquet_columns,
+    read_parquet,
+    read_table,
+)
+from hakubooru.progress import progress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    Numbers = np.ndarray[Any, Any]
+
+POST, TAG, RELATION = "post", "tag", "posttagrelation"
+TAGS_KEY: Final = "tags of posttagrelation"
+"""The key of a post's tags: a table of types by name."""
+
+_NEEDED: Final = {
+    POST: {"id", "rating", "created_at"},
+    TAG: {"id", "name", "type"},
+    RELATION: {"id", "post_id", "tag_id"},
+}
+_TAG_COLUMNS: Final = ("id", "name", "type")
+_RANGE_BITS: Final = 17
+"""How many ids are in a range, as a power of two: their relations take some 50 MB."""
+_RANGES_IN_MEMORY: Final = 2
+_LARGEST_ID: Final = 2**31
+_PAIRS: Final = 200_000
+
+
+class Tables(Protocol):
+    """The three tables, from whichever files they are."""
+
+    path: Path
+
+    def columns(self, table: str) -> set[str]:
+        """The names of the columns of a table."""
+        ...
+
+    def rows(self, table: str, columns: Sequence[str]) -> Iterator[Rows]:
+        """The rows of a table, in the order of the file."""
+        ...
+
+    def pairs(self) -> Iterator[tuple[Numbers, Numbers]]:
+        """The posts and tags of the relations, in the order of the file, (R,) each."""
+        ...
+
+
+def are_complete(by_table: dict[str, set[str]]) -> bool:
+    """Whether the tables with these columns are the three."""
+    return all(columns <= by_table.get(table, set()) for table, columns in _NEEDED.items())
+
+
+def role_of(columns: set[str]) -> str | None:
+    """Which of the three tables a file with these columns is; None if it is none of them."""
+    if {"post_id", "tag_id"} <= columns:
+        return RELATION
+    if {"name", "type", "popularity"} <= columns:
+        return TAG
+    has_tags = any(column.startswith("tag") for column in columns)
+    return POST if {"bit_flags", "rating", "created_at"} <= columns and not has_tags else None
+
+
+class TagRows(Rows):
+    """Rows of the table of tags, which come before the posts: id, name, and the number of the type in the file."""
+
+
+@dataclass
+class ParquetTables:
+    """Three Parquet files."""
+
+    path: Path
+    files: dict[str, Path]
+
+    def columns(self, table: str) -> set[str]:
+        """The names of the columns of a table."""
+        from pyarrow import parquet  # noqa: PLC0415 - heavy, and only this form needs it
+
+        return parquet_columns(parquet.read_schema(self.files[table]))
+
+    def rows(self, table: str, columns: Sequence[str]) -> Iterator[Rows]:
+        """The rows of a table, in the order of the file."""
+        for rows, _ in read_parquet(self.files[table], str(self.files[table]), lambda _: columns):
+            yield rows
+
+    def pairs(self) -> Iterator[tuple[Numbers, Numbers]]:
+        """The posts and tags of the relations, in the order of the file."""
+        from pyarrow import parquet  # noqa: PLC0415 - heavy, and only this form needs it
+
+        with parquet.ParquetFile(self.files[RELATION], buffer_size=2**20) as file:
+            yield from map(_numbers, file.iter_batches(_PAIRS, columns=["post_id", "tag_id"]))
+
+
+@dataclass
+class ConnectedTables:
+    """Three tables of an open DuckDB or SQLite file."""
+
+    path: Path
+    connection: Any
+
+    def columns(self, table: str) -> set[str]:
+        """The names of the columns of a table."""
+        return columns_by_table(self.connection)[table]
+
+    def rows(self, table: str, columns: Sequence[str]) -> Iterator[Rows]:
+        """The rows of a table, in the order of the file."""
+        yield from read_table(self.connection, table, columns, str(self.path))
+
+    def pairs(self) -> Iterator[tuple[Numbers, Numbers]]:
+        """The posts and tags of the relations, in the order of the file."""
+        query = f"SELECT post_id, tag_id FROM {RELATION}"
+        if isinstance(self.connection, sqlite3.Connection):
+            cursor = self.connection.execute(query)
+            while rows := cursor.fetchmany(_PAIRS):
+                posts, tags = np.array(rows).T
+                yield posts, tags
+        else:
+            yield from map(_numbers, self.connection.sql(query).to_arrow_reader(_PAIRS))
+
+
+@contextmanager
+def posts_with_tags(tables: Tables, columns: Sequence[str]) -> Iterator[Iterator[Rows]]:
+    """Join the three tables in a `with` statement: batches of posts with a column of their tags, types by name."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hakubooru-")))
+        names = _TagNames(tables)
+        relations = _Relations(folder)
+        with progress(desc=f"{tables.path.name}: relations", unit=" pairs", unit_scale=True) as bar:
+            for posts, tags in tables.pairs():
+                relations.add(posts, tags)
+                bar.update(len(posts))
+        yield chain(_tag_rows(tables), _joined(tables, columns, names, relations))
+
+
+def _tag_rows(tables: Tables) -> Iterator[Rows]:
+    for rows in tables.rows(TAG, _TAG_COLUMNS):
+        yield TagRows(rows.columns, rows.count, rows.first, rows.name)
+
+
+def _joined(
+    tables: Tables, columns: Sequence[str], names: _TagNames, relations: _Relations
+) -> Iterator[Rows]:
+    for rows in tables.rows(POST, columns):
+        rows.columns[TAGS_KEY] = [names.of(relations.of(post_id)) for post_id in rows.columns["id"]]
+        yield rows
+
+
+class _TagNames:
+    """The names and types of tags by id."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tags: dict[int, tuple[str, int]] = {}
+        for rows in tables.rows(TAG, _TAG_COLUMNS):
+            columns = rows.columns
+            self._tags.update(
+                zip(columns["id"], zip(columns["name"], columns["type"], strict=True), strict=True)
+            )
+
+    def of(self, ids: Sequence[int]) -> dict[str, int]:
+        """The types of tags by name; an id without a tag is left out."""
+        tags = self._tags
+        return dict(tags[tag_id] for tag_id in ids if tag_id in tags)
+
+
+class _Relations:
+    """The tags of posts in temporary files, one for each range of post ids."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._loaded: OrderedDict[int, tuple[Numbers, Numbers]] = OrderedDict()
+
+    def add(self, posts: Numbers, tags: Numbers) -> None:
+        """Add pairs of a post and a tag, (R,) each; the tags of a post keep the order in which they come."""
+        if posts.dtype.kind not in "iu" or tags.dtype.kind not in "iu":
+            raise DumpError(f"{RELATION} has an id that is not a whole number; download it again")
+        if min(posts.min(), tags.min()) < 0 or max(posts.max(), tags.max()) >= _LARGEST_ID:
+            raise DumpError(
+                f"{RELATION} has an id that is not from 0 to {_LARGEST_ID - 1:,}; download it again"
+            )
+        ranges = posts >> _RANGE_BITS
+        for number in np.unique(ranges):
+            mine = ranges == number
+            pairs = np.stack([posts[mine], tags[mine]], axis=1).astype(np.int32)
+            with (self._folder / str(number)).open("ab") as file:
+                file.write(pairs.tobytes())
+
+    def of(self, post_id: int) -> list[int]:
+        """The ids of a post's tags."""
+        number = int(post_id) >> _RANGE_BITS
+        if number not in self._loaded:
+            self._loaded[number] = self._load(number)
+            if len(self._loaded) > _RANGES_IN_MEMORY:
+                self._loaded.popitem(last=False)
+        ends, tags = self._loaded[number]
+        place = int(post_id) & ((1 << _RANGE_BITS) - 1)
+        ids: list[int] = tags[ends[place] : ends[place + 1]].tolist()
+        return ids
+
+    def _load(self, number: int) -> tuple[Numbers, Numbers]:
+        """Read a range: where the tags of each of its posts end, (ids + 1,), and the tags, (R,) int32."""
+        path = self._folder / str(number)
+        pairs = np.fromfile(path, np.int32).reshape(-1, 2) if path.exists() else np.empty((0, 2), np.int32)
+        posts = pairs[:, 0] & ((1 << _RANGE_BITS) - 1)
+        order = np.argsort(posts, kind="stable")
+        ends = np.zeros((1 << _RANGE_BITS) + 1, np.int64)
+        np.cumsum(np.bincount(posts, minlength=1 << _RANGE_BITS), out=ends[1:])
+        return ends, pairs[order, 1]
+
+
+def _numbers(batch: Any) -> tuple[Numbers, Numbers]:
+    return batch.column(0).to_numpy(zero_copy_only=False), batch.column(1).to_numpy(zero_copy_only=False)
+
+
+@contextmanager
+def open_tables(path: Path, kind: str, name: str) -> Iterator[Any]:
+    """Open the connection of a DuckDB or SQLite file for a `with` statement."""
+    with (open_duckdb if kind == "DuckDB" else open_sqlite)(path, name) as connection:
+        yield connection

@@ -1,0 +1,189 @@
+"""Read values by post id from published files: Parquet, CSV, JSON lines, and tars of `ID.txt`.
+
+A file has a column `id` or `post_id`; all other columns with numbers or texts are values. A tar has one column, `text`.
+Nothing but a batch of rows is held in memory.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import re
+import tarfile
+from itertools import islice
+from pathlib import PurePosixPath
+from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
+
+from hakubooru.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+ID_NAMES: Final = ("id", "post_id")
+"""The columns that may hold the ids of posts."""
+_ROWS: Final = 5_000
+_TEXTS: Final = 2_000
+_LONGEST_FIELD: Final = 2**22
+_MEMBER: Final = re.compile(r"[0-9]{1,18}")
+_SCALARS: Final = (int, float, str)
+
+
+class Rows(NamedTuple):
+    """A batch of rows: the ids of posts, and the values of each column, None where there is none."""
+
+    ids: list[Any]
+    columns: dict[str, list[Any]]
+
+
+def files_of(path: Path) -> list[Path]:
+    """The files to read: the file itself, or all files of a folder that can be read, sorted.
+
+    Raises:
+        InputError: there is no such file, or it has another form.
+    """
+    if not path.exists():
+        raise InputError(f"{path} does not exist; correct the path")
+    files = (
+        [path] if path.is_file() else sorted(file for file in path.rglob("*") if _reader(file) is not None)
+    )
+    if not files or _reader(files[0]) is None:
+        raise InputError(f"{path} cannot be joined; give {', '.join(FORMS)}, or a folder of them")
+    return files
+
+
+def read_values(path: Path) -> Iterator[Rows]:
+    """Iterate over the rows of a file in batches.
+
+    Raises:
+        InputError: the file is damaged, or has no ids.
+    """
+    reader = _reader(path)
+    assert reader is not None
+    try:
+        yield from reader(path)
+    except (OSError, EOFError, tarfile.TarError, UnicodeDecodeError, csv.Error, ValueError) as error:
+        raise InputError(f"{path} cannot be read: {error}; correct it, or download it again") from error
+
+
+def is_text_form(path: Path) -> bool:
+    """Whether a file has numbers as text, so that its columns show by all their values what they are."""
+    return _suffix(path) in (".csv", ".tsv")
+
+
+def _reader(path: Path) -> Callable[[Path], Iterator[Rows]] | None:
+    return FORMS.get(_suffix(path))
+
+
+def _suffix(path: Path) -> str:
+    name = path.name.removesuffix(".gz").replace(".tgz", ".tar")
+    return PurePosixPath(name).suffix.lower()
+
+
+def _id_name(names: Sequence[str], path: Path) -> str:
+    for name in ID_NAMES:
+        if name in names:
+            return name
+    shown = ", ".join(map(str, names))
+    raise InputError(f"{path} has no column id or post_id; name the column of post ids so (it has {shown})")
+
+
+def _read_parquet(path: Path) -> Iterator[Rows]:
+    from pyarrow import parquet  # noqa: PLC0415 - heavy, and only this form needs it
+
+    with parquet.ParquetFile(path) as file:
+        schema = file.schema_arrow
+        key = _id_name(schema.names, path)
+        names = [field.name for field in schema if field.name != key and _is_scalar(field.type)]
+        for batch in file.iter_batches(batch_size=_ROWS, columns=[key, *names]):
+            # Text in a dictionary, and numbers of any width, become Python's own.
+            yield Rows(
+                batch.column(key).to_pylist(), {name: batch.column(name).to_pylist() for name in names}
+            )
+
+
+def _is_scalar(kind: Any) -> bool:
+    import pyarrow as pa  # noqa: PLC0415
+
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    checks = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean)
+    return any(check(kind) for check in (*checks, pa.types.is_string, pa.types.is_large_string))
+
+
+def _read_csv(path: Path) -> Iterator[Rows]:
+    csv.field_size_limit(_LONGEST_FIELD)
+    with _opened(path) as stream, io.TextIOWrapper(stream, encoding="utf-8-sig", newline="") as text:
+        reader = csv.reader(text, delimiter="\t" if _suffix(path) == ".tsv" else ",", strict=True)
+        heading = next(reader, [])
+        key = heading.index(_id_name(heading, path))
+        names = {place: name for place, name in enumerate(heading) if place != key}
+        while rows := list(islice((row for row in reader if row), _ROWS)):
+            short = next((row for row in rows if len(row) != len(heading)), None)
+            if short is not None:
+                raise csv.Error(
+                    f"line {reader.line_num} or before has {len(short)} fields, not {len(heading)}"
+                )
+            columns = [[value or None for value in column] for column in zip(*rows, strict=True)]
+            yield Rows([row[key] for row in rows], {name: columns[place] for place, name in names.items()})
+
+
+def _read_json_lines(path: Path) -> Iterator[Rows]:
+    with _opened(path) as stream:
+        number = 0
+        while lines := list(islice(stream, _ROWS)):
+            records = []
+            for line in lines:
+                number += 1
+                if line.strip():
+                    records.append(_record(line, path, number))
+            names = dict.fromkeys(name for record in records for name in record)
+            if records:
+                key = _id_name(list(names), path)
+                columns = {
+                    name: [_scalar(record.get(name)) for record in records] for name in names if name != key
+                }
+                yield Rows([record.get(key) for record in records], columns)
+
+
+def _record(line: bytes, path: Path, number: int) -> dict[str, Any]:
+    try:
+        record = json.loads(line)
+    except ValueError as error:
+        raise InputError(f"{path}, line {number:,} is not JSON: {error}; write one object a line") from error
+    if not isinstance(record, dict):
+        raise InputError(f"{path}, line {number:,} is not an object; write one object a line")
+    return record
+
+
+def _scalar(value: Any) -> Any:
+    return value if isinstance(value, _SCALARS) else None
+
+
+def _read_tar(path: Path) -> Iterator[Rows]:
+    with tarfile.open(path, "r|*") as tar:
+        texts = ((member.name, tar.extractfile(member)) for member in tar if member.isfile())
+        named = ((PurePosixPath(name), file) for name, file in texts)
+        rows = ((name.stem, file.read().decode()) for name, file in named if file and _is_text(name))
+        while some := list(islice(rows, _TEXTS)):
+            yield Rows([stem for stem, _ in some], {"text": [text.strip() for _, text in some]})
+
+
+def _is_text(name: PurePosixPath) -> bool:
+    return name.suffix == ".txt" and bool(_MEMBER.fullmatch(name.stem))
+
+
+def _opened(path: Path) -> IO[bytes]:
+    return gzip.open(path) if path.name.endswith(".gz") else path.open("rb")  # type: ignore[return-value]
+
+
+FORMS: Final[dict[str, Callable[[Path], Iterator[Rows]]]] = {
+    ".parquet": _read_parquet,
+    ".csv": _read_csv,
+    ".tsv": _read_csv,
+    ".jsonl": _read_json_lines,
+    ".ndjson": _read_json_lines,
+    ".tar": _read_tar,
+}
+"""The readers of files by their suffix, without `.gz`."""

@@ -1,0 +1,37 @@
+"""Migrate to this project's own layout 3: a value of a post may be NULL, and the table `about` says what is not known.
+
+SQLite stores a column in the same way whether or not it must have a value, so only the definition of the table changes: the
+rows stay where they are. https://www.sqlite.org/lang_altertable.html#otheralter describes this way.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from hakubooru_migrations.runner import MigratedDatabase
+
+ABOUT: Final = 'CREATE TABLE IF NOT EXISTS "about" ("name" VARCHAR(255) NOT NULL PRIMARY KEY, "value" VARCHAR(255) NOT NULL)'
+_NOT_NULL: Final = re.compile(r"\s+NOT\s+NULL(?!\s+PRIMARY)", re.IGNORECASE)
+
+
+def up(migrator: Any, db: MigratedDatabase) -> None:  # noqa: ARG001 - peewee's signature
+    """Migrate the file, inside a transaction of the caller."""
+    db.raw.execute(ABOUT)
+    (definition,) = db.raw.execute(
+        "SELECT sql FROM sqlite_master WHERE type = 'table' AND name = 'post'"
+    ).fetchone()
+    version = db.raw.execute("PRAGMA schema_version").fetchone()[0]
+    db.raw.execute("PRAGMA writable_schema = ON")
+    try:
+        db.raw.execute(
+            "UPDATE sqlite_master SET sql = ? WHERE type = 'table' AND name = 'post'",
+            [_NOT_NULL.sub("", definition)],
+        )
+        db.raw.execute(f"PRAGMA schema_version = {version + 1}")
+    finally:
+        db.raw.execute("PRAGMA writable_schema = OFF")
+    db.raw.execute("PRAGMA user_version = 3")

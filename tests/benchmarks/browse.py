@@ -1,0 +1,181 @@
+"""The browser: first pages of searches, completions, thumbnails and memory: `python browse.py [FILE] [--posts N]`.
+
+FILE is a metadata file with a sidecar; without one, N posts are generated. Times are those of whole requests over
+HTTP, at the server's own machine; of each request made several times, the median and the largest are shown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import statistics
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+import psutil
+from PIL import Image, ImageFilter
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import hakubooru as hb
+from gallery import ask
+from hakubooru.browse import Browser
+
+SEARCHES = (
+    "",
+    "1girl",
+    "1girl solo",
+    "1girl solo long_hair -comic rating:g,s score:>=20",
+    "hatsune_miku",
+    "touhou -1girl or pokemon",
+    "date:2019 favcount:>50 ratio:<1",
+    "*_sword",
+    "1girl order:score",
+    "rating:e order:favcount limit:1000",
+)
+"""The ten searches, two of them ordered."""
+WORDS = ("1", "lo", "hair", "long_h", "miku", "sword", "of_the", "zzzz", "x", "dress", "rating:", "order:s")
+IMAGES, AT_ONCE = 60, 6  # web browsers make six requests at a time
+BYTES = 65_000
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("file", nargs="?", type=Path)
+    parser.add_argument("--posts", type=int, default=1_000_000)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        path = options.file or generated(options.posts)
+        with hb.open(path) as database:
+            print(f"{path}: {database.info().posts:,} posts")
+            images = write_images(folder / "images", database)
+            with Browser(database, images=images, work=folder) as browser:
+                measure_searches(browser)
+                measure_completion(browser)
+                measure_thumbnails(browser, images)
+                measure_memory(browser)
+
+
+def generated(posts: int) -> Path:
+    path = Path(__file__).parents[2] / ".bench" / f"posts-{posts}.db"
+    if not path.exists():
+        path.parent.mkdir(exist_ok=True)
+        generate = Path(__file__).with_name("generate.py")
+        subprocess.run([sys.executable, generate, path, "--posts", str(posts)], check=True)
+    with hb.open(path) as database:
+        hb.optimize(database)
+    return path
+
+
+def timed(url: str, path: str) -> float:
+    begun = time.perf_counter()
+    answer = ask(url, path)
+    assert answer.status in {200, 400}, answer.text
+    return time.perf_counter() - begun
+
+
+def measure_searches(browser: Browser) -> None:
+    print("\nfirst page of a search: first time, and again (ms); the facets, loaded after it (ms)")
+    for text in SEARCHES:
+        path = f"/?q={quote(text)}"
+        first, *others = [timed(browser.url, path) for _ in range(4)]
+        facets = timed(browser.url, f"/facets?q={quote(text)}")
+        shown = text or "(all posts)"
+        print(f"  {shown:<52} {1e3 * first:7.0f} {1e3 * statistics.median(others):7.0f} {1e3 * facets:8.0f}")
+
+
+def measure_completion(browser: Browser) -> None:
+    begun = timed(browser.url, "/complete?word=a")
+    times = [timed(browser.url, f"/complete?word={quote(word)}") for word in WORDS for _ in range(5)]
+    print(
+        f"\na completion: {1e3 * statistics.median(times):.1f} ms, at most {1e3 * max(times):.1f} (the first, which reads the tags: {begun:.2f} s)"
+    )
+
+
+def measure_thumbnails(browser: Browser, images: Path) -> None:
+    with tarfile.open(images / "all.tar") as tar:
+        ids = sorted(int(Path(name).stem) for name in tar.getnames())
+    timed(browser.url, f"/view/{ids[0]}")  # the processes have begun
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        list(pool.map(decoded, [b""] * 4))
+        data = [file.read() for file in members(images / "all.tar")]
+        begun = time.perf_counter()
+        list(pool.map(decoded, data))
+        bare = time.perf_counter() - begun
+    for words in ("cold", "from the cache"):
+        begun = time.perf_counter()
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            asked = [pool.submit(timed, browser.url, f"/thumbnail/{number}") for number in ids]
+            for each in asked[:12]:
+                each.result()
+            twelve = time.perf_counter() - begun
+        everything = time.perf_counter() - begun
+        print(
+            f"thumbnails {words}: the first 12 in {twelve:.2f} s, all {IMAGES} in {everything:.2f} s, {everything / bare:.2f} times bare decoding by two processes ({bare:.2f} s)"
+        )
+
+
+def decoded(data: bytes) -> None:
+    if data:
+        Image.open(io.BytesIO(data)).load()
+
+
+def measure_memory(browser: Browser) -> None:
+    names = [
+        name
+        for (name,) in browser.session.database.rows(
+            "SELECT name FROM tag ORDER BY popularity DESC LIMIT 100"
+        )
+    ]
+    for name in names:
+        timed(browser.url, f"/?q={quote(name)}")
+    print(f"private memory after 100 more searches: {psutil.Process().memory_full_info().uss / 1e6:.0f} MB")
+
+
+def write_images(folder: Path, database: hb.Database) -> Path:
+    """A tar of 60 webp images of about 65 KB, for the newest posts."""
+    folder.mkdir()
+    draw = np.random.default_rng(1)
+    ids = database.posts.to_ids()[-IMAGES:].tolist()
+    with tarfile.open(folder / "all.tar", "w") as tar:
+        for number in ids:
+            data = picture(draw)
+            member = tarfile.TarInfo(f"{number}.webp")
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    return folder
+
+
+def picture(draw: np.random.Generator) -> bytes:
+    """A webp of about 65 KB, of soft shapes with some detail."""
+    small = Image.fromarray(draw.integers(0, 256, (14, 10, 3), np.uint8)).resize(
+        (830, 1162), Image.Resampling.BICUBIC
+    )
+    noise = Image.fromarray(draw.integers(0, 256, (1162, 830, 3), np.uint8)).filter(
+        ImageFilter.GaussianBlur(1.6)
+    )
+    image = Image.blend(small, noise, 0.35)
+    sizes = {}
+    for quality in (60, 75, 85):
+        file = io.BytesIO()
+        image.save(file, "WEBP", quality=quality, method=0)
+        sizes[quality] = file.getvalue()
+    return min(sizes.values(), key=lambda data: abs(len(data) - BYTES))
+
+
+def members(path: Path):
+    with tarfile.open(path) as tar:
+        yield from map(tar.extractfile, tar.getmembers())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""`hakubooru browse`: its page, and wrong input."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import urllib.request
+
+import pytest
+
+from booru import write_random
+from whole_command import call
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--work", "nowhere"], "the folder nowhere does not exist"),
+        (["--images", "nowhere"], "the place of images nowhere does not exist"),
+        (["--recipe", "epsilom"], "not a recipe that ships"),
+        (["--host", "256.1.1.1"], "cannot listen"),
+    ],
+)
+def test_wrong_input_is_told_before_the_page_opens(path, options, message):
+    code, _, err = call("browse", path, "--no-open", "--port", "0", *options)
+    assert code == 2
+    assert message in err
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C cannot be sent to one process")
+def test_the_page_is_there_until_ctrl_c(tmp_path):
+    write_random(tmp_path / "posts.db")
+    starter = "from hakubooru_cli.start import library; library()"
+    command = [sys.executable, "-c", starter, "browse", "posts.db", "1girl", "--no-open", "--port", "0"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        address = process.stdout.readline().strip()
+        with urllib.request.urlopen(address) as answer:
+            assert 'value="1girl"' in answer.read().decode()
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, err.strip()) == (0, "")
+    assert [file.name for file in tmp_path.iterdir()] == ["posts.db"]

@@ -1,0 +1,101 @@
+"""The code blocks of the documentation's pages, and how they are run.
+
+A comment in front of a block says what becomes of it:
+
+    <!-- file: mine.toml -->          the block is a file of this name, which later blocks use
+    <!-- not run: needs a GPU -->     the block is checked: its commands and options, but not run
+
+Every other block of `sh` and `python` runs, in the order of the page, in one folder with the demo's database and images.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+from markdown_it import MarkdownIt
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+ROOT: Final = Path(__file__).parents[1]
+PAGES: Final = (
+    ROOT / "README.md",
+    *sorted(path for path in (ROOT / "docs").rglob("*.md") if not {"generated", "_site"} & set(path.parts)),
+)
+_MARK: Final = re.compile(r"<!-- (?P<mark>file|not run): (?P<value>.+) -->\s*")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block of code on a page."""
+
+    language: str
+    text: str
+    line: int
+    file: str | None = None
+    """The name of the file that the block is; None if it is none."""
+    reason: str | None = None
+    """Why the block is not run; None if it is."""
+
+
+def blocks(page: Path) -> Iterator[Block]:
+    """Iterate over the code blocks of a page."""
+    mark = None
+    for token in MarkdownIt().parse(page.read_text(encoding="utf-8")):
+        if token.type == "html_block":
+            mark = _MARK.fullmatch(token.content)
+        elif token.type == "fence" and not token.info.startswith("{"):  # a directive of the site
+            values = {mark["mark"]: mark["value"]} if mark else {}
+            start = token.map[0] + 1 if token.map else 0
+            yield Block(token.info.strip(), token.content, start, values.get("file"), values.get("not run"))
+            mark = None
+        elif token.type != "paragraph_close":
+            mark = None
+
+
+def commands(text: str) -> Iterator[list[str]]:
+    """Iterate over the command lines of hakubooru's programs in a shell block, as words."""
+    joined = text.replace("\\\n", " ")
+    for line in joined.splitlines():
+        words = shlex.split(line, comments=True)
+        for place, word in enumerate(words):
+            if Path(word).name in ("hakubooru", "hakubooru-train"):
+                rest = words[place:]
+                ends = [i for i, other in enumerate(rest) if other in ("|", "&&", ";", ">")]
+                yield [Path(word).name, *rest[1 : min(ends, default=len(rest))]]
+                break
+
+
+def mistakes(words: list[str], program: click.Command) -> list[str]:
+    """The commands and options of a command line that the program does not have."""
+    command, rest = program, words[1:]
+    while isinstance(command, click.Group) and rest:
+        inner = command.get_command(click.Context(command), rest[0])
+        if inner is None:
+            return [] if rest[0].startswith("-") else [f"{' '.join(words)}: no command {rest[0]}"]
+        command, rest = inner, rest[1:]
+    options = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
+    options |= {"--help", "-h"}
+    before = rest[: rest.index("--")] if "--" in rest else rest
+    return [
+        f"{' '.join(words)}: no option {word.partition('=')[0]}"
+        for word in before
+        if word.startswith("--") and word.partition("=")[0] not in options
+    ]
+
+
+def run(command: Sequence[str], folder: Path) -> None:
+    """Run a command in a folder, with the programs of this environment first on the path; it must end with 0."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    result = subprocess.run(
+        command, cwd=folder, env=os.environ | {"PATH": path}, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stdout[-2_000:] + result.stderr[-4_000:]

@@ -1,0 +1,77 @@
+"""Counts of what posts have in common: each is what the narrowed search finds."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+
+import hakubooru as hb
+from booru import TAGS, post_row, write
+from gallery import ODD
+from hakubooru.browse import facets as module
+from hakubooru.browse.answers import narrowed
+from hakubooru.browse.facets import charts, common_tags, facets, tag_kinds
+
+
+@pytest.fixture(scope="module")
+def db(tmp_path_factory):
+    draw = random.Random(5)
+    rows = [
+        post_row(
+            i,
+            image_width=draw.choice([0, 10, 333, 512, 1000, 4000]),
+            image_height=draw.choice([7, 500, 512, 1450, 3000]),
+            score=draw.randint(-20, 250),
+            fav_count=draw.randint(0, 300),
+            rating=draw.choice(["general", "sensitive", "questionable", "explicit"]),
+            file_ext=draw.choice(["jpg", "png", "avif", "zip", "heic"]),
+        )
+        for i in range(1, 400)
+    ]
+    names = [name for name, _ in TAGS] + [ODD]
+    bags = {row["id"]: draw.sample(names, 4) for row in rows}
+    path = tmp_path_factory.mktemp("facets") / "posts.db"
+    write(path, rows, bags.__getitem__, [*TAGS, (ODD, "general")])
+    with hb.open(path) as db:
+        yield db
+
+
+@pytest.mark.parametrize("search", ["", "solo", "1girl or comic", "id:1"])
+def test_a_count_is_what_the_narrowed_search_finds(db, search):
+    ids = db.posts.search(search).to_ids()
+    tags, is_exact = common_tags(db, ids, tag_kinds(db))
+    assert is_exact
+    entries = [entry for facet in (*facets(db, ids), *charts(db, ids), *tags) for entry in facet.entries]
+    assert [entry.posts for entry in entries] == [
+        db.posts.search(narrowed(search, entry.term)).count() for entry in entries
+    ]
+    assert len(entries) > 10
+
+
+def test_every_post_is_counted_once(db):
+    ids = db.posts.to_ids()
+    counted = {
+        facet.title: sum(entry.posts for entry in facet.entries)
+        for facet in (*facets(db, ids), *charts(db, ids))
+    }
+    assert {title for title, posts in counted.items() if posts == len(ids)} == {
+        "Rating", "Quality", "Year", "Score", "Megapixels"
+    }  # fmt: skip
+    # A heic has no number, and a post without a width has no shape.
+    assert counted["File type"] == db.posts.search("filetype:jpg,png,avif,zip").count()
+
+
+def test_nothing_has_nothing_in_common(db):
+    nothing = np.empty(0, np.int64)
+    assert [facet.entries for facet in (*facets(db, nothing), *charts(db, nothing))] == [()] * 7
+    assert common_tags(db, nothing, tag_kinds(db)) == ([], True)
+
+
+def test_many_posts_are_estimated_from_some(db, monkeypatch):
+    monkeypatch.setattr(module, "_COUNTED", 100)
+    tags, is_exact = common_tags(db, db.posts.to_ids(), tag_kinds(db))
+    assert not is_exact
+    estimate = {entry.words: entry.posts for facet in tags for entry in facet.entries}["solo"]
+    assert abs(estimate - db.posts.search("solo").count()) < 60

@@ -1,0 +1,259 @@
+"""The page in a real Chromium, as a user sees it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import hakubooru as hb
+from gallery import ODD, browsing, write_gallery
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+AXE = Path(__file__).parents[2] / "data" / "axe" / "axe.min.js"
+WAIT = 20_000  # a busy machine is no mistake
+
+try:
+    from playwright.sync_api import expect, sync_playwright
+except ImportError:
+    CHROMIUM = None
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    if CHROMIUM is None:
+        message = "the page is not tested: it needs Chromium (apt-get install chromium) and playwright"
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(message)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("gallery")
+    write_gallery(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(folder):
+    with browsing(folder) as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(chromium, server):
+    """A fresh window on the first page; an error in its console fails the test."""
+    context = chromium.new_context(base_url=server.url, viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(WAIT)
+    page = context.new_page()
+    errors = []
+    page.on("pageerror", lambda error: errors.append(error))  # noqa: PLW0108 - Playwright marks what it is given
+    page.on("console", lambda line: errors.append(line.text) if "Content Security" in line.text else None)
+    page.goto("/")
+    yield page
+    context.close()
+    assert errors == []
+
+
+def search(page, text):
+    page.fill("#q", text)
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
+
+
+def count(page):
+    return int(page.inner_text("#count").replace(",", ""))
+
+
+def serious(page, *rules):
+    """What axe-core finds that keeps people out, by all rules or these: the rule and the elements."""
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    found = page.evaluate("rules => axe.run(rules.length ? { runOnly: rules } : {})", rules)["violations"]
+    return [
+        (each["id"], [node["html"] for node in each["nodes"]])
+        for each in found
+        if each["impact"] in {"serious", "critical"}
+    ]
+
+
+def test_a_search_is_answered_counted_and_stands_in_the_address(page):
+    assert count(page) == 150
+    search(page, "solo rating:g")
+    assert count(page) == 24
+    assert "q=solo+rating%3Ag" in page.url
+    page.go_back()
+    assert count(page) == 150
+
+
+def test_pictures_come_with_scrolling(page):
+    shown = "#grid img"
+    assert page.locator(shown).count() == 60
+    page.locator(".rest").scroll_into_view_if_needed()
+    expect(page.locator(shown)).to_have_count(120, timeout=WAIT)
+    # The newest ten have no picture in the archives.
+    assert (
+        page.locator("#card-140 img").evaluate("image => image.decode().then(() => image.naturalWidth)") == 60
+    )
+
+
+def test_a_word_is_completed_while_it_is_typed(page):
+    page.click("#q")
+    page.keyboard.type("-hair")
+    page.wait_for_selector("#suggestions li")
+    assert page.inner_text("#suggestions li").split() == ["long_hair", "30"]
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    assert page.input_value("#q") == "-long_hair "
+    expect(page.locator("#typed")).to_have_text("120 posts", timeout=WAIT)
+
+
+def test_a_facet_narrows_the_search_to_its_count(page):
+    search(page, "1girl")
+    page.click("aside a:text-is('explicit')")
+    page.wait_for_url("**rating*")
+    assert count(page) == 37
+    page.click("aside a[aria-label='Search without solo']")
+    page.wait_for_url("**-solo*")
+    assert count(page) == 37 - 13
+    page.click("a[aria-label='Remove rating:explicit from the search']")
+    assert count(page) == 100
+
+
+def test_charts_narrow_too(page):
+    page.click("summary:has-text('Charts')")
+    page.click(".plot a:has-text('Score 5 to 9')")
+    page.wait_for_url("**score*")
+    assert count(page) == 5
+
+
+def test_a_mistake_is_marked_under_its_place(page):
+    search(page, "1girl lng_hair")
+    lines = page.inner_text(".mistake pre").splitlines()
+    assert lines[1].strip() == "^" * len("lng_hair")
+    assert lines[1].index("^") == lines[0].index("lng_hair")
+    assert "long_hair" in page.inner_text(".mistake p")
+
+
+def test_explicit_pictures_are_blurred_until_asked_for(page):
+    picture = page.locator("#card-139 img")  # 139 % 4 is 3: explicit
+    assert "blur" in picture.evaluate("image => getComputedStyle(image).filter")
+    page.click("#reveal")
+    expect(picture).to_have_css("filter", "none", timeout=WAIT)
+
+
+def test_a_post_shows_its_tags_captions_and_family(page):
+    page.goto("/post/3?q=1girl")
+    assert page.inner_text(".caption").startswith("1girl ||| solo, ")
+    assert page.locator(".caption .part-people").first.inner_text() == "1girl"
+    page.wait_for_selector("#card-4")
+    assert page.locator(".card").count() == 2
+    page.click("a[aria-label='Search without solo']")
+    assert page.input_value("#q") == "1girl -solo"
+
+
+def test_odd_names_are_text(page):
+    page.goto("/post/7")
+    assert page.get_by_text(ODD, exact=True).count() == 1
+    page.click("aside li:has-text('it') a[aria-label^='Search with ']")
+    assert count(page) == 1
+
+
+def test_a_set_is_picked_by_hand_saved_and_opened_again(page, folder):
+    search(page, "solo")
+    page.hover("#card-150")
+    page.click("#card-150 [data-kind=drop]")
+    page.wait_for_selector("#card-150.dropped")
+    page.click("text=Add this search to the data set")
+    page.click("form:has([value=keep]) >> visible=true >> input[name=value]")
+    page.keyboard.type("1 2")
+    page.click("button:text-is('Keep')")
+    page.wait_for_selector(".rows li:nth-child(4)")
+    assert page.locator(".rows .posts").all_inner_texts() == ["150", "149", "49", "51"]
+    page.fill("input[name=name]", "by-hand")
+    page.click("button:text-is('Save')")
+    page.wait_for_selector("h1:has-text('by-hand') >> nth=0")
+    page.wait_for_selector("#unsaved", state="detached")
+    recipe = hb.Recipe.load(folder / "work" / "by-hand.toml")
+    with hb.open(folder / "gallery.db") as db:
+        assert set(recipe.select(db).to_ids()) == {*range(3, 150, 3), 1, 2}
+    page.click("button:text-is('New')")
+    page.wait_for_selector("h1:has-text('untitled')")
+    page.select_option("form:has(button:text-is('Open')) select", "by-hand")
+    page.click("button:text-is('Open')")
+    page.wait_for_selector("h1:has-text('by-hand')")
+    page.click("[aria-label='Switch off: search solo']")
+    page.wait_for_selector(".rows li.off")
+    page.click("text=Look at the posts")
+    assert count(page) == 149
+
+
+def test_a_data_set_is_exported_to_its_end(page, folder):
+    page.goto("/set")
+    page.click("button:text-is('New')")
+    page.wait_for_selector("h1:has-text('untitled')")
+    page.fill("input[placeholder='1girl solo -comic']", "long_hair id:<100")
+    page.click("form:has(input[value=search]) button")
+    page.wait_for_selector(".rows li:nth-child(2)")
+    page.fill("input[name=name]", "exported")
+    page.click("button:text-is('Save')")
+    page.wait_for_selector("#export-title ~ form")
+    page.click("button:has-text('Export into')")
+    expect(page.locator("#state")).to_have_text("finished", timeout=120_000)
+    assert "19 of 19 posts" in page.inner_text(".export pre")
+    assert len(list((folder / "work" / "exported").rglob("*.png"))) == 19
+    assert tomllib.loads((folder / "work" / "exported.toml").read_text())["caption"] == "kohaku-epsilon"
+
+
+def test_everything_can_be_done_by_keyboard(page):
+    keys = page.keyboard
+    keys.press("/")
+    keys.type("sol")
+    page.wait_for_selector("#suggestions li")
+    keys.press("Tab")
+    keys.press("Enter")
+    page.wait_for_url("**q=solo*")
+    page.focus("#card-150 .open")
+    keys.press("ArrowRight")
+    keys.press("Enter")
+    page.wait_for_url("**/post/147*")
+    keys.press("k")
+    page.wait_for_selector("main.kept")
+    keys.press("ArrowRight")
+    page.wait_for_url("**/post/144*")
+    keys.press("a")
+    page.wait_for_url("**/post/147*")
+    keys.press("k")
+    page.wait_for_selector("main:not(.kept)")
+    keys.press("Escape")
+    page.wait_for_url("**/?q=solo*")
+    keys.press("?")
+    assert page.locator("#keys").is_visible()
+
+
+@pytest.mark.parametrize(("theme", "rules"), [("light", []), ("dark", ["color-contrast"])])
+def test_nobody_is_kept_out(page, theme, rules):
+    page.emulate_media(color_scheme=theme)
+    for path in ("/?q=solo", "/?q=(", "/post/5?q=1girl", "/set"):
+        page.goto(path)
+        page.wait_for_load_state("networkidle")
+        if page.locator(".charts").count():
+            page.click(".charts summary")
+            page.wait_for_selector(".plot")
+        problems = serious(page, *rules)
+        assert problems == [], path
+
+
+def test_a_narrow_screen_needs_no_scrolling_sideways(page):
+    page.set_viewport_size({"width": 390, "height": 844})
+    for path in ("/", "/post/5?q=1girl", "/set"):
+        page.goto(path)
+        page.wait_for_load_state("networkidle")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390

@@ -1,0 +1,146 @@
+"""The pages as they are sent, without a web browser."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from html import unescape
+from urllib.parse import quote
+
+import pytest
+
+import hakubooru as hb
+from gallery import ODD, ask, browsing, write_gallery
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("gallery")
+    write_gallery(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def browser(folder):
+    with browsing(folder, query="solo") as browser:
+        yield browser
+
+
+@pytest.fixture
+def get(browser):
+    return lambda path: ask(browser.url, path)
+
+
+def posts(answer):
+    return [int(number) for number in re.findall(r'id="card-(\d+)"', answer.text)]
+
+
+def test_pages_follow_each_other_in_the_order_of_the_search(get):
+    assert posts(get("/?q=order:score_asc")) == [*range(1, 61)]
+    assert posts(get("/more?q=order:score_asc&from=60")) == [*range(61, 121)]
+    last = get("/more?q=order:score_asc&from=120")
+    assert posts(last) == [*range(121, 151)]
+    assert "hx-get" not in last.text
+    assert posts(get("/?q=limit:3")) == [150, 149, 148]
+
+
+def test_the_first_address_has_the_first_search(browser):
+    assert browser.first.endswith("/?q=solo")
+
+
+def test_neighbours_of_a_post_are_those_of_the_search(get):
+    page = get("/post/147?q=solo").text
+    assert re.findall(r'id="(?:before|after)" rel="\w+" href="/post/(\d+)', page) == ["150", "144"]
+    assert 'id="after"' not in get("/post/3?q=solo").text
+    assert get("/post/4?q=solo").status == 200
+    assert get("/post/999").status == 404
+
+
+def test_odd_names_never_become_html(get):
+    for path in (f"/?q={quote(ODD)}", "/post/7", "/facets", f"/?q={quote('<script>alert(1)</script>')}"):
+        text = get(path).text
+        assert "<b>" not in text.replace("<b>7</b>", "")
+        assert "<script>alert" not in text
+    assert ODD.replace("_", " ") in unescape(get("/post/7").text)
+
+
+def test_pictures_are_sent_and_missing_ones_are_drawn(get):
+    picture = get("/thumbnail/5")
+    assert (picture.status, picture.headers["content-type"]) == (200, "image/webp")
+    assert get("/view/5").headers["content-type"] == "image/png"
+    missing = get("/thumbnail/145")
+    assert (missing.status, missing.headers["content-type"]) == (404, "image/svg+xml")
+    assert "no archive holds it" in missing.text
+
+
+def test_without_images_cards_of_metadata_are_shown(folder):
+    with browsing(folder, images=()) as browser:
+        page = ask(browser.url, "/?q=illaoi")
+        assert '<img src="/thumbnail' not in page.text
+        assert '<span class="tag-character">illaoi</span>' in page.text
+        assert ask(browser.url, "/thumbnail/5").status == 404
+
+
+def test_a_search_is_checked_while_it_is_typed(get):
+    assert json.loads(get("/check?q=solo").body) == {"posts": 50}
+    wrong = json.loads(get("/check?q=1girl+(solo").body)
+    assert wrong["mistake"] == "this ( is never closed; add a )"
+    assert wrong["place"].splitlines()[1].strip() == "^"
+
+
+def test_suggestions_are_sent_with_type_and_posts(get):
+    (first, *_) = json.loads(get("/complete?word=lon").body)
+    assert first == {"term": "long_hair", "type": "general", "posts": 30, "alias": None}
+
+
+def test_odd_requests_are_answered_with_a_sentence(get):
+    for path in ("/?q=score:x", "/more?q=(", "/facets?q=zzz", "/post/1?q=(", "/charts?q=or"):
+        answer = get(path)
+        assert answer.status == 400
+        assert "Traceback" not in answer.text
+    assert get("/more?q=&from=-1").status == get("/more?q=&from=9999999").status == 200
+    assert get("/nothing").status == 404
+
+
+def test_a_data_set_works_without_javascript(folder):
+    with browsing(folder) as browser:
+        url = browser.url
+        assert ask(url, "/set/add", form={"kind": "search", "value": "solo"}).headers["location"] == "/set"
+        ask(url, "/pick", form={"post": "1", "kind": "keep"})
+        saved = ask(
+            url, "/set/save", form={"name": "plain", "seed": "7", "format": "webp", "caption": "danbooru"}
+        )
+        assert saved.status == 303
+        table = tomllib.loads(ask(url, "/set/recipe.toml").text)
+        assert table == {
+            "seed": 7,
+            "caption": "danbooru",
+            "image": {"format": "webp"},
+            "steps": [{"search": "solo"}, {"keep": [1]}],
+        }
+        assert tomllib.loads((folder / "work" / "plain.toml").read_text()) == table
+        assert posts(ask(url, "/?in=set&q=id:..9")) == [9, 6, 3, 1]
+        with hb.open(folder / "gallery.db") as db:
+            fingerprint = hb.Recipe.load(folder / "work" / "plain.toml").select(db).fingerprint()
+        assert fingerprint in ask(url, "/set/fingerprint").text
+
+
+@pytest.mark.parametrize(
+    ("form", "message"),
+    [
+        ({"kind": "search", "value": ""}, "write a search first"),
+        ({"kind": "search", "value": "lng_hair"}, "long_hair"),
+        ({"kind": "sample", "value": "many"}, "write a whole number"),
+        ({"kind": "sample_per", "value": "colour", "number": "5"}, "sample_per"),
+        ({"kind": "limit", "value": "-1"}, "write a whole number"),
+        ({"kind": "order", "value": "scor"}, "score"),
+        ({"kind": "drop", "value": "1 x"}, "write a whole number"),
+        ({"kind": "explode", "value": "1"}, "has no key"),
+        ({}, "has no key"),
+    ],
+)
+def test_a_wrong_step_is_told(browser, form, message):
+    answer = ask(browser.url, "/set/add", form=form)
+    assert answer.status == 422
+    assert message in unescape(answer.text)

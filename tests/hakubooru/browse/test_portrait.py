@@ -1,0 +1,54 @@
+"""What the page of one post shows."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import hakubooru as hb
+from booru import post_row, write
+from gallery import tags_of, write_gallery
+from hakubooru.browse.portrait import pieces, portrait, relatives
+from hakubooru.caption import PRESETS
+
+
+@pytest.fixture(scope="module")
+def db(tmp_path_factory):
+    with hb.open(write_gallery(tmp_path_factory.mktemp("gallery"))) as db:
+        yield db
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_the_pieces_of_a_caption_are_the_caption(db, name):
+    for number in (1, 3, 7, 15, 140):
+        ((_, caption),) = hb.Captioner(db, name).captions(np.array([number]))
+        assert "".join(piece.text for piece in pieces(db, number, PRESETS[name])) == caption
+
+
+def test_each_word_has_its_part(db):
+    parts = {piece.text: piece.part for piece in pieces(db, 15, PRESETS["kohaku-epsilon"]) if piece.part}
+    assert parts["1girl"] == "people"
+    assert parts["illaoi"] == "character"
+    assert parts["long hair"] == "general"
+    assert parts["low quality"] == "quality"
+    assert parts["nsfw"] == "rating"
+
+
+def test_a_post_has_its_tags_bucket_and_no_unsafe_source(tmp_path):
+    rows = [
+        post_row(1, image_width=832, image_height=1216, source="https://example.invalid/1"),
+        post_row(2, image_width=0, source="javascript:alert(1)"),
+    ]
+    write(tmp_path / "two.db", rows, tags_of)
+    with hb.open(tmp_path / "two.db") as db:
+        first, second = portrait(db, 1), portrait(db, 2)
+        assert (first.bucket, first.source) == ("832x1216", "https://example.invalid/1")
+        assert [str(tag) for tag in first.tags["general"]] == ["1girl"]
+        assert (second.bucket, second.source) == ("", None)
+        assert portrait(db, 3) is None
+
+
+def test_relatives_are_all_that_parents_and_children_connect(db):
+    assert relatives(db, 4).tolist() == [3, 5]
+    assert relatives(db, 6).tolist() == []
+    assert relatives(db, 9999).tolist() == []

@@ -1,0 +1,135 @@
+"""Parts that formats gained: joined texts, groups, prefixes, years, species."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hakubooru.caption import Captioner, caption_format, join_parts
+from hakubooru.caption.batch import Batch, Columns
+from hakubooru.caption.words import TagColumns, Vocabulary
+from joined_columns import join
+
+TEXTS = {1: "A girl,\n asleep", 2: None, 3: " \n", 4: ""}
+pytestmark = pytest.mark.usefixtures("cache")
+TEXT = {"order": ["people", "keep", "general", "text", "rating"]}
+
+
+@pytest.fixture
+def posts(booru, tmp_path):
+    return join(booru({n: ("1girl solo o_o", {}) for n in (1, 2, 3, 4)}), tmp_path, text=TEXTS)
+
+
+def captioned(database, shape):
+    captioner = Captioner(database, shape)
+    found = list(captioner.captioned(database.posts.to_ids()))
+    assert [(one.id, one.caption) for one in found] == list(captioner.captions(database.posts.to_ids()))
+    assert [join_parts(parts, captioner.format) for _, parts in captioner.parts(database.posts.to_ids())] == [
+        one.caption for one in found
+    ]
+    return [(one.caption, one.parts) for one in found]
+
+
+def test_a_text_is_a_part(posts):
+    assert captioned(posts, TEXT) == [
+        ("1girl ||| solo, o_o, A girl, asleep, safe", {"people": 1, "general": 2, "text": 2, "rating": 1}),
+        *[("1girl ||| solo, o_o, safe", {"people": 1, "general": 2, "rating": 1})] * 3,
+    ]
+
+
+def test_a_text_in_place_of_general_tags(posts):
+    assert captioned(posts, TEXT | {"text_replaces": True})[:2] == [
+        ("1girl ||| A girl, asleep, safe", {"people": 1, "text": 2, "rating": 1}),
+        ("1girl ||| solo, o_o, safe", {"people": 1, "general": 2, "rating": 1}),
+    ]
+
+
+def test_a_text_holds_no_marks(posts, tmp_path):
+    join(posts, tmp_path, nl={1: "one ||| two %% three"})
+    assert captioned(posts, TEXT | {"group_separator": " %% ", "text": "nl"})[0][0] == (
+        "1girl ||| solo, o_o %% one two three %% safe"
+    )
+
+
+def test_a_text_is_trimmed_by_no_limit_and_is_text_in_json(posts):
+    assert captioned(posts, TEXT | {"max_tags": 1})[0][0] == "1girl ||| A girl, asleep, safe"
+    assert captioned(posts, TEXT | {"layout": "json"})[0][0] == (
+        '{"people": ["1girl"], "general": ["solo", "o_o"], "text": "A girl, asleep", "rating": "safe"}'
+    )
+
+
+def test_texts_are_found_whatever_the_order_of_posts(posts, tmp_path):
+    join(posts, tmp_path, nl={n: f"text {n}" for n in (1, 3)})
+    captions = Captioner(posts, TEXT | {"text": "nl"}).captions(np.array([3, 2, 1]))
+    assert [text.split("o_o, ")[1] for _, text in captions] == ["text 3, safe", "safe", "text 1, safe"]
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        ({"order": ["people", "general", "rating"]}, "1girl %% solo $ o_o %% safe"),
+        ({"order": ["people", "keep", "general", "rating"]}, "1girl ||| solo $ o_o %% safe"),
+        ({"order": ["rating", "people", "keep", "general"]}, "safe $ 1girl ||| solo $ o_o"),
+        ({"order": ["keep", "people", "general"], "after": "end"}, "||| 1girl %% solo $ o_o %% end"),
+        ({"order": ["people", "rating"], "before": "art"}, "art %% 1girl %% safe"),
+        ({"order": ["artist", "people"]}, "1girl"),
+    ],
+)
+def test_groups(posts, shape, expected):
+    shape = shape | {"separator": " $ ", "group_separator": " %% "}
+    assert captioned(posts, shape)[0][0] == expected
+
+
+def test_prefixes_stand_before_the_tags_of_a_part(caption):
+    shape = {"order": ["artist", "general"], "prefix": {"artist": "@", "general": "#"}, "escape": True}
+    assert caption(shape, "bespin solo star_(sky)") == r"@bespin, #solo, #star \(sky\)"
+    assert caption({"base": "webui", "order": ["tags"], "prefix": {"artist": "by "}}, "solo bespin") == (
+        "solo, by bespin"
+    )
+
+
+@pytest.mark.parametrize(
+    ("year", "label"), [("2016", "year 2016"), ("2005", "year 2005"), ("1999", ""), ("x", "")]
+)
+def test_years(caption, year, label):
+    assert caption({"order": ["year"]}, "", created_at=f"{year}-02-03T00:00:00-05:00") == label
+
+
+def test_another_text_before_the_year(caption):
+    assert caption({"order": ["year"], "year": ""}, "", created_at="2016-02-03T00:00:00-05:00") == "2016"
+
+
+def test_species_have_a_part_and_are_general_tags_without_it(caption):
+    kinds = {
+        "canine": ("species", 1),
+        "young": ("lore", 1),
+        "solo": ("general", 1),
+        "voice": ("contributor", 1),
+    }
+    order = ["species", "lore", "keep", "general"]
+    assert caption({"order": order}, "canine solo young voice", popularity=kinds) == "canine, young ||| solo"
+    assert caption({"order": ["general"]}, "canine solo young", popularity=kinds) == "canine, solo"
+    assert (
+        caption({"order": ["species"], "prefix": {"species": "#"}}, "canine", popularity=kinds) == "#canine"
+    )
+
+
+def test_species_lose_tags_to_a_limit_with_the_general_ones(caption):
+    kinds = {"canine": ("species", 1), "feline": ("species", 1)}
+    shape = {"order": ["artist", "species", "general"], "max_tags": 2}
+    assert caption(shape, "bespin solo o_o canine feline", popularity=kinds) == "bespin, canine"
+
+
+words = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="|%$,"), max_size=12)
+
+
+@given(texts=st.lists(words, min_size=12, max_size=12))
+def test_any_text_is_written_as_one_line(texts):
+    shape = caption_format({"order": ["text", "general"]})
+    tags = TagColumns([1], ["solo"], [0], [1])
+    columns = Columns(range(12), [0] * 12, [""] * 12, ["1"] * 12, {}, texts)
+    batch = Batch(shape, Vocabulary(shape, [tags]), columns)
+    expected = [", ".join(filter(None, (" ".join(text.split()), "solo"))) for text in texts]
+    assert batch.texts() == expected == [join_parts(parts, shape) for parts in batch.parts()]

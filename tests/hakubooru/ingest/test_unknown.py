@@ -1,0 +1,165 @@
+"""What a source does not know stays unknown: counted, shown, and never taken for false or zero."""
+
+import pytest
+
+import hakubooru as hb
+from danbooru import api_post, write_lines
+from hakubooru.errors import DatabaseFileError
+from hakubooru.ingest import build
+from old_generations import write_generation
+from published_sets import SETS, posts
+from whole_command import call
+
+
+@pytest.fixture
+def path(tmp_path):
+    """Six posts: two deleted, two not, and two that do not say; the last two do not say their rating and favourites."""
+    states = {1: True, 2: True, 3: False, 4: False, 5: None, 6: None}
+    some = [api_post(number, is_deleted=state, fav_count=number) for number, state in states.items()]
+    for post in some[4:]:
+        post |= {"rating": None, "fav_count": None, "is_banned": ...}
+    some[4:] = [{key: value for key, value in post.items() if value is not ...} for post in some[4:]]
+    build([write_lines(tmp_path / "posts.jsonl", some)], tmp_path / "some.db")
+    return tmp_path / "some.db"
+
+
+@pytest.mark.parametrize("are_read", [False, True])
+@pytest.mark.parametrize(
+    ("search", "ids"),
+    [
+        ("is:deleted", [1, 2]),
+        ("-is:deleted", [3, 4, 5, 6]),
+        ("is:active", [3, 4]),
+        ("-is:active", [1, 2, 5, 6]),
+        ("is:banned", []),
+        ("favcount:>=0", [1, 2, 3, 4]),
+        ("favcount:<2", [1]),
+        ("-favcount:<2", [2, 3, 4, 5, 6]),
+        ("rating:g", [1, 2, 3, 4]),
+        ("-rating:g", [5, 6]),
+        ("order:favcount_asc favcount:>2", [3, 4]),
+    ],
+)
+def test_a_condition_on_an_unknown_value_is_not_met_and_its_negation_is(path, search, ids, are_read):
+    with hb.open(path) as db:
+        if are_read:
+            db.posts.score(min=0).count()
+        assert db.posts.search(search).to_ids().tolist() == ids
+
+
+def test_steps_of_a_selection_read_unknown_as_a_search_does(path):
+    with hb.open(path) as db:
+        assert db.posts.without_deleted().to_ids().tolist() == [3, 4, 5, 6]
+        assert db.posts.where(hb.Post.is_deleted == False).to_ids().tolist() == [3, 4]  # noqa: E712
+        assert db.posts.where(hb.Post.is_deleted.is_null()).to_ids().tolist() == [5, 6]
+        (row,) = db.posts.ids(5, 6).to_pandas(["fav_count", "rating", "is_deleted"]).to_dict("records")
+        assert all(value is None or value != value for value in row.values())  # noqa: PLR0124 - NaN
+        with pytest.raises(
+            hb.InputError, match=r"2 posts do not have fav_count; take a column that all posts have"
+        ):
+            db.posts.sample_weighted("fav_count", 1, seed=1).to_ids()
+
+
+def test_explain_says_how_many_posts_do_not_say(path):
+    with hb.open(path) as db:
+        told = db.posts.search("-is:deleted score:>1").explain()
+        assert told.splitlines()[-1].startswith(
+            "2 posts do not say is_deleted: they match no condition on it"
+        )
+        assert "do not say" not in db.posts.search("score:>1").explain()
+
+
+def test_build_and_info_count_what_is_unknown(path, tmp_path):
+    code, out, _ = call("db", "build", tmp_path / "posts.jsonl", "--out", tmp_path / "new.db")
+    assert code == 0
+    assert "posts.jsonl: JSON, posts of Danbooru's API" in out
+    assert "2 posts do not say whether they are deleted (is_deleted)" in out
+    assert "2 posts do not say their rating (rating)" in out
+    _, shown, _ = call("db", "info", path)
+    assert "2 posts do not say whether they are deleted (is_deleted)" in shown
+    assert "        site  danbooru" in shown
+    with hb.open(path) as db:
+        assert db.info().unknown == {"fav_count": 2, "is_banned": 2, "is_deleted": 2, "rating": 2}
+
+
+def test_a_later_dump_that_knows_more_makes_it_known(path, tmp_path):
+    newer = [api_post(number, updated_at="2025-01-01T00:00:00.000-05:00") for number in (5, 6)]
+    report = build([write_lines(tmp_path / "newer.jsonl", newer)], path)
+    assert report.unknown == {}
+    with hb.open(path) as db:
+        assert db.posts.search("is:active").to_ids().tolist() == [3, 4, 5, 6]
+
+
+def test_a_caption_of_an_unknown_count_has_no_quality_word(path):
+    with hb.open(path) as db:
+        texts = [text for _, text in db.posts.captions(hb.CaptionFormat(order=("rating", "quality")))]
+    assert texts[4:] == ["", ""]
+    assert all(text.startswith("safe, ") for text in texts[:4])
+
+
+def test_statistics_and_groups_of_posts_that_do_not_say(path):
+    with hb.open(path) as db:
+        stats = db.posts.stats()
+        assert sum(stats.ratings.values()) <= stats.posts == 6
+        with pytest.raises(hb.InputError, match="2 posts do not have rating"):
+            db.posts.sample_per("rating", at_most=1, seed=1).to_ids()
+        assert db.posts.sample_per("year", at_most=9, seed=1).count() == 6
+
+
+@pytest.fixture
+def lacking(tmp_path):
+    """Posts of a set without favourites, md5 and states."""
+    (tmp_path / "set").mkdir()
+    report = build(SETS["isek-ai/danbooru-tags-2024"].write(tmp_path / "set", posts()), tmp_path / "tags.db")
+    assert {"fav_count", "md5", "is_deleted", "created_at"} <= set(report.lacking)
+    return tmp_path / "tags.db"
+
+
+@pytest.mark.parametrize(
+    ("search", "column"),
+    [
+        ("favcount:>5", "fav_count"),
+        ("-is:deleted", "is_deleted"),
+        ("order:score", "score"),
+        ("parent:deleted", "is_deleted"),
+        ("date:2023", "created_at"),
+        ("is:gold", "file_url"),
+        ("parent:none", "parent_id"),
+    ],
+)
+def test_what_no_source_has_is_an_error_not_a_zero(lacking, search, column):
+    with (
+        hb.open(lacking) as db,
+        pytest.raises(hb.InputError, match=rf"none of its sources has {column}; leave it out"),
+    ):
+        db.posts.search(search).to_ids()
+
+
+def test_steps_that_need_what_no_source_has_are_errors(lacking):
+    with hb.open(lacking) as db:
+        for selection in (
+            db.posts.with_image(),
+            db.posts.without_gold(),
+            db.posts.best_of_family(by="score"),
+            db.posts.sample_per("year", at_most=1, seed=1),
+            db.posts.order_by("-fav_count"),
+        ):
+            with pytest.raises(hb.InputError, match="none of its sources has"):
+                selection.to_ids()
+        with pytest.raises(hb.InputError, match=r"has quality words by fav_count, and .* has no fav_count"):
+            next(iter(db.posts.captions("kohaku-epsilon")))
+        assert db.posts.search("1girl rating:g").to_ids().tolist() == [4, 8, 12]
+        assert db.posts.sample_per("character", at_most=2, seed=1).count() == 2
+
+
+def test_a_published_file_is_migrated_before_it_takes_what_is_unknown(tmp_path):
+    old = write_generation(tmp_path / "old.db", 4, [], [])
+    before = old.read_bytes()
+    with hb.open(old) as db:
+        assert db.info().site == "danbooru"
+    assert old.read_bytes() == before
+    dump = write_lines(tmp_path / "posts.jsonl", [api_post(1, is_deleted=None)])
+    with pytest.raises(DatabaseFileError, match=r"NOT NULL.*run `hakubooru db migrate` on it"):
+        build([dump], old)
+    assert hb.migrate(old).scripts[-1] == "0006_unknown_values"
+    assert build([dump], old).unknown == {"is_deleted": 1}

@@ -1,0 +1,79 @@
+"""Which settings fit which cards: true SDXL, counted on the meta device."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+
+from hakubooru_trainer import fits
+from hakubooru_trainer.config.options import (
+    BatchOptions,
+    CacheOptions,
+    DataOptions,
+    ModelOptions,
+    Options,
+    RunOptions,
+)
+from hakubooru_trainer.lokr.adapter import Adapter
+from hakubooru_trainer.lokr.preset import targets
+from hakubooru_trainer.model.load import CLASSES, skeleton
+from hakubooru_trainer.setup import trained_parts
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def sdxl():
+    """A run of true SDXL at 1024 by 1024 in batches of 4, and what it holds."""
+    options = Options(
+        run=RunOptions(out="out"),
+        model=ModelOptions(path="sdxl.safetensors"),
+        data=(DataOptions(path="data"),),
+        batch=BatchOptions(size=4, accumulation=16),
+        cache=CacheOptions(latents="latents"),
+    )
+    parts = {part: skeleton(part, options.model).requires_grad_(requires_grad=False) for part in CLASSES}
+    adapter = Adapter(targets(trained_parts(parts, options), options.lokr))
+    return options, fits.count(options, parts, adapter, (1024, 1024))
+
+
+def test_the_weights_of_sdxl(sdxl):
+    options, counts = sdxl
+    numbers = sum(counts.whole.values()) + sum(o * i for shapes in counts.linear.values() for o, i in shapes)
+    # 2,567,463,684 of the UNet, 123,060,480 and 694,659,840 of the encoders, 83,653,863 of the VAE
+    assert numbers == 2_567_463_684 + 123_060_480 + 694_659_840 + 83_653_863
+    assert counts.memory(options)["frozen weights"] == 2 * (numbers - 83_653_863)
+    assert len(counts.activations.inside) == 87
+
+
+def test_each_setting_is_smaller_than_the_one_before(sdxl):
+    options, counts = sdxl
+    settings = fits.table(options, counts)
+    needed = [setting.needed for setting in settings]
+    assert len(settings) == 6
+    assert needed == sorted(needed, reverse=True)
+    whole, int8, nf4 = (settings[place].needed for place in (2, 3, 4))
+    linear = sum(o * i for shapes in counts.linear.values() for o, i in shapes)
+    assert whole - int8 == pytest.approx(linear * fits._GAPS, rel=0.03)
+    assert whole - nf4 == pytest.approx(linear * (2 - 9 / 16) * fits._GAPS, rel=0.03)
+
+
+def test_the_fastest_that_fits(sdxl):
+    options, counts = sdxl
+    big, home, small = (fits.fastest(options, counts, card) for card in (80, 12, 8))
+    assert not big.changes["run.checkpointing"]
+    assert home.changes["run.checkpointing"]
+    assert home.needed <= 12 * fits.GIB < fits.table(options, counts)[2].needed
+    assert small.changes["batch.size"] * small.changes["batch.accumulation"] == 4 * 16
+    assert fits.fastest(options, counts, 4) is None
+    again = fits.changed(options, home.changes)
+    assert again.run.weights == home.changes["run.weights"]
+    assert counts.needed(again) == home.needed
+
+
+def test_keeping_one_block_more_needs_more(sdxl):
+    _, counts = sdxl
+    needed = [counts.activations.bytes(checkpointing=True, keep_blocks=keep) for keep in range(88)]
+    assert all(one <= other for one, other in pairwise(needed))
+    assert needed[-1] <= counts.activations.bytes(checkpointing=False, keep_blocks=0)

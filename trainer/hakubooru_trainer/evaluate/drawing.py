@@ -1,0 +1,106 @@
+"""Drawing the pictures of an evaluation, by any number of ranks; what is drawn already is not drawn again."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+
+from hakubooru.files import replacing
+from hakubooru.progress import progress
+from hakubooru_trainer import fingerprint, sample
+from hakubooru_trainer.sample import Drawing
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from PIL import Image
+
+    from hakubooru_trainer.config.options import ModelOptions
+    from hakubooru_trainer.distributed import Ranks
+    from hakubooru_trainer.evaluate.options import DrawingOptions
+    from hakubooru_trainer.evaluate.pictures import Picture
+
+
+class Drawer(Protocol):
+    """Whoever draws pictures: a model, or something that a test knows the truth of."""
+
+    @property
+    def identity(self) -> str:
+        """A text that differs where the pictures do: model, adapter, and kind of device."""
+        ...
+
+    def draw(self, batch: Sequence[Picture]) -> list[Image.Image]:
+        """Draw a batch of pictures, all of one size, in RGB."""
+        ...
+
+
+class ModelDrawer:
+    """Draws with a model from disk, by the sampler of `hakubooru-train sample`.
+
+    Args:
+        model: where the model lies.
+        lokr: the file of an adapter, or None.
+        options: how pictures are drawn.
+        device: the device to draw on.
+
+    Raises:
+        InputError: a file is missing, or does not fit.
+    """
+
+    def __init__(
+        self, model: ModelOptions, lokr: Path | None, options: DrawingOptions, device: torch.device
+    ) -> None:
+        self._model = sample.load_for_drawing(model, lokr, device)
+        self._device = device
+        self._how = sampler_of(options)
+        marks = self._model.marks
+        self._v = {"auto": marks.v, "v": True, "epsilon": False}[model.prediction]
+        self._zero = {"auto": marks.zero_terminal_snr, "yes": True, "no": False}[model.zero_terminal_snr]
+        adapter = hashlib.sha256(lokr.read_bytes()).hexdigest() if lokr is not None else "no adapter"
+        self.identity = f"{fingerprint.of_model(self._model)}, {adapter}, {device.type}"
+
+    def draw(self, batch: Sequence[Picture]) -> list[Image.Image]:
+        """Draw a batch of pictures, all of one size, in RGB."""
+        how = replace(self._how, width=batch[0].width, height=batch[0].height)
+        on_gpu = self._device.type == "cuda"
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=on_gpu):
+            return sample.draw_batch(
+                self._model,
+                [picture.prompt for picture in batch],
+                how,
+                [(picture.seed,) for picture in batch],
+                v=self._v,
+                zero_terminal_snr=self._zero,
+            )
+
+
+def sampler_of(options: DrawingOptions) -> Drawing:
+    """The settings of the sampler."""
+    return Drawing(
+        steps=options.steps, guidance=options.guidance, negative=options.negative, tokens=options.tokens
+    )
+
+
+def draw_missing(batches: Sequence[Sequence[Picture]], out: Path, drawer: Drawer, ranks: Ranks) -> None:
+    """Draw the batches that have a picture which is not in the folder yet; each rank draws its share.
+
+    A file appears whole or not at all. A batch is drawn as a whole, so that its pictures have the same bits whenever they are
+    drawn.
+    """
+    missing = [batch for batch in batches if not all((out / one.path).exists() for one in batch)]
+    ranks.wait()  # until every rank has seen the same files
+    mine = ranks.share(missing)
+    total = sum(map(len, mine))
+    with progress(total=total, desc="drawing", unit=" pictures", position=ranks.rank) as bar:
+        for batch in mine:
+            for picture, image in zip(batch, drawer.draw(batch), strict=True):
+                path = out / picture.path
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with replacing(path) as beside:
+                    # The GPU waits meanwhile, and a smaller file takes several times as long.
+                    image.save(beside, "PNG", compress_level=1)
+            bar.update(len(batch))

@@ -1,0 +1,145 @@
+"""`evaluation.json`: all that the score of an evaluation depends on, and what drew its pictures."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from hakubooru.errors import DestinationError, InputError
+from hakubooru.files import replacing
+from hakubooru.settings import plain
+from hakubooru_trainer.evaluate.drawing import sampler_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from hakubooru_trainer.evaluate.options import EvaluationOptions
+    from hakubooru_trainer.evaluate.pictures import Wording
+
+FILE: Final = "evaluation.json"
+_VERSION: Final = 1
+"""The version of the rules by which pictures are asked for and scored; two of different versions are not compared."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What an evaluation is of."""
+
+    settings: Mapping[str, Any]
+    """All that two evaluations must have in common to be compared, by name."""
+    drawn: Mapping[str, Any]
+    """What the pictures' bits depend on beside the settings: the model, its adapter, the device, the size of a batch."""
+    about: Mapping[str, Any]
+    """What is only shown: the model's name, its licence, sources."""
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the settings."""
+        return f"sha256:{hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()}"
+
+
+def settings_of(
+    options: EvaluationOptions,
+    wording: Wording,
+    *,
+    cast: str,
+    references: str,
+    network: str,
+    threshold: float,
+) -> dict[str, Any]:
+    """The settings that two evaluations must have in common to be compared.
+
+    Args:
+        options: the options of the evaluation.
+        wording: writes the prompts.
+        cast: the fingerprint of the characters.
+        references: the fingerprint of the references.
+        network: the fingerprint of the model that judges.
+        threshold: its threshold.
+    """
+    how = asdict(sampler_of(options.drawing))
+    sampler = {name: value for name, value in how.items() if name not in {"width", "height", "seed"}}
+    return {
+        "version": _VERSION,
+        "characters": cast,
+        "references": references,
+        "prompts.caption": plain(wording.format),
+        "prompts.tags": list(options.prompts.tags),
+        "drawing.images": options.drawing.images,
+        "drawing.sizes": [list(size) for size in options.drawing.sizes()],
+        **{f"drawing.{name}": value for name, value in sampler.items()},
+        "score.model": network,
+        "score.threshold": threshold,
+    }
+
+
+def keep(out: Path, record: Record) -> None:
+    """Write the record of an evaluation, or check that the folder's evaluation is this one.
+
+    Raises:
+        DestinationError: the folder holds something else, or another evaluation; the message says how it differs.
+    """
+    path = out / FILE
+    if not path.exists():
+        with replacing(path) as beside:
+            text = json.dumps({**asdict(record), "fingerprint": record.fingerprint}, indent=1)
+            beside.write_text(text + "\n", encoding="utf-8", newline="\n")
+        return
+    before = read_record(out)
+    for name, then, now in (("", before.settings, record.settings), ("drawn.", before.drawn, record.drawn)):
+        if changed := _differing(then, now):
+            key = changed[0]
+            raise DestinationError(
+                f"{out} holds another evaluation: {', '.join(name + each for each in changed)} differ"
+                f"{'s' * (len(changed) == 1)} ({name}{key} was {_short(then.get(key))} and is {_short(now.get(key))}); "
+                "choose another folder with --out"
+            )
+
+
+def read_record(folder: Path) -> Record:
+    """Read the record of an evaluation.
+
+    Raises:
+        InputError: the folder holds no evaluation, or the record is damaged.
+    """
+    path = folder / FILE
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+        record = Record(table["settings"], table["drawn"], table["about"])
+        is_whole = table["fingerprint"] == record.fingerprint
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path} is no record of an evaluation ({error}); name the --out of `hakubooru-train evaluate`"
+        ) from error
+    if not is_whole:
+        raise InputError(f"{path} was changed after it was written; evaluate into a new folder")
+    return record
+
+
+def check_same(a: Path, b: Path) -> None:
+    """Check that two evaluations can be compared.
+
+    Raises:
+        InputError: their settings differ; the message names all that do.
+    """
+    one, other = read_record(a).settings, read_record(b).settings
+    if changed := _differing(one, other):
+        differences = "; ".join(
+            f"{key} is {_short(one.get(key))} in {a} and {_short(other.get(key))} in {b}" for key in changed
+        )
+        raise InputError(
+            f"{a} and {b} cannot be compared, because they were evaluated differently: {differences}; evaluate both with "
+            "the same options, characters and references"
+        )
+
+
+def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    return [key for key in {**one, **other} if one.get(key) != other.get(key)]
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"
