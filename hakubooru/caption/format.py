@@ -252,12 +252,14 @@ class CaptionFormat:
 
     def grades(self) -> dict[str, Grades]:
         """How each part of the order judges posts, for the parts that do: `quality` and `aesthetic`."""
-        quality = Grades(
+        parts = {"quality": self._quality(), "aesthetic": self.aesthetic}
+        return {part: grades for part, grades in parts.items() if grades and part in self.order}
+
+    def _quality(self) -> Grades:
+        return Grades(
             labels=self.quality, by=self.quality_by, scale=self.quality_scale, within=self.quality_within,
             months=self.quality_months, half_life=self.quality_half_life, last_id=self.quality_last_id,
         )  # fmt: skip
-        parts = {"quality": quality, "aesthetic": self.aesthetic}
-        return {part: grades for part, grades in parts.items() if grades and part in self.order}
 
     def thresholds(self) -> tuple[tuple[float, ...], ...]:
         """Return the counts that a post must exceed for each quality label, ascending, (ratings, labels - 1).
@@ -267,7 +269,7 @@ class CaptionFormat:
         Raises:
             CaptionFormatError: the scale lacks a percentile of `quality`.
         """
-        return self.grades()["quality"].thresholds()
+        return self._quality().thresholds()
 
     def resolved(self, database: Store) -> Self:
         """Return this format for the posts of a database, as locks keep it.
