@@ -93,7 +93,7 @@ def read_posts(
 
 def _from_sidecar(
     store: Store, columns: SidecarColumns, ids: Ids, names: Mapping[str, str]
-) -> tuple[Values, list[str], dict[str, Values]]:
+) -> tuple[Values, Sequence[str], Mapping[str, Sequence[Any] | Values]]:
     """The ratings, the days, and further values of posts."""
     places = np.minimum(np.searchsorted(columns.ids, ids), max(len(columns.ids) - 1, 0))
     is_there = columns.ids[places] == ids if len(columns.ids) else np.zeros(len(ids), bool)
@@ -111,7 +111,7 @@ def _from_sidecar(
 
 def _from_file(
     store: Store, statement: str, ids: Ids, names: Sequence[str]
-) -> tuple[Values, Sequence[str], dict[str, Sequence[Any]]]:
+) -> tuple[Values, Sequence[str], Mapping[str, Sequence[Any] | Values]]:
     """The ratings, the days, and further values of posts."""
     rows = store.rows(statement, [id_text(ids)])
     if len(rows) < len(ids):
@@ -125,6 +125,7 @@ def _once(many: Values, tags: Ids) -> tuple[Values, Ids]:
     """Leave out repeated tags of posts: a file may hold a relation twice."""
     # Small numbers sort four times as fast.
     is_small = len(many) <= 1 << 10 and tags.max(initial=0) < 1 << 22
+    kind: Any
     kind, bits = (np.uint32, 22) if is_small else (np.uint64, 40)
     posts = np.repeat(np.arange(len(many), dtype=kind), many)
     pairs = posts << kind(bits) | tags.astype(kind)
