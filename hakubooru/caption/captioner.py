@@ -210,7 +210,7 @@ def example_caption(format: CaptionFormat) -> str:
     tags = TagColumns([*range(len(names))], names, kinds, [_POPULAR] * len(names))
     numbers = {part: [_EXAMPLE_PERCENTILE if part in measured else _EXAMPLE_COUNT] for part in shape.grades()}
     texts = [_EXAMPLE_TEXT] if "text" in shape.order else None
-    values = numbers if texts is None else {**numbers, "text": texts}
+    values: dict[str, list[Any]] = numbers if texts is None else {**numbers, "text": texts}
     bears = np.array([len(names)]), np.array(tags.ids)
     post = TaggedPosts(np.array([_ID]), np.array([_RATING]), [_DAY], *bears, values)
     [parts] = Batch(shape, Vocabulary(shape, [tags]), post).parts()

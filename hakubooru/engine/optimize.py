@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import IO
 
+    from numpy.typing import NDArray
+
     from hakubooru.arrays import Ids, Values
     from hakubooru.store.store import Store
 
@@ -76,7 +78,7 @@ class _Bucket:
     """The codes of the tags of each post, as numbers of 16 bits."""
     sizes: Values
     """How many of these numbers each post has, (P,)."""
-    counts: Values
+    counts: NDArray[np.integer]
     """How many tags of each type each post has, (P, types + 1)."""
     tags: Values
     """The tags that the posts have, ascending, (U,)."""

@@ -111,7 +111,7 @@ def _from_sidecar(
 
 def _from_file(
     store: Store, statement: str, ids: Ids, names: Sequence[str]
-) -> tuple[Values, Sequence[str], dict[str, Sequence[Any]]]:
+) -> tuple[Values, Sequence[str], Mapping[str, Sequence[Any] | Values]]:
     """The ratings, the days, and further values of posts."""
     rows = store.rows(statement, [id_text(ids)])
     if len(rows) < len(ids):
@@ -125,8 +125,9 @@ def _once(many: Values, tags: Ids) -> tuple[Values, Ids]:
     """Leave out repeated tags of posts: a file may hold a relation twice."""
     # Small numbers sort four times as fast.
     is_small = len(many) <= 1 << 10 and tags.max(initial=0) < 1 << 22
+    kind: Any
     kind, bits = (np.uint32, 22) if is_small else (np.uint64, 40)
-    posts: Any = np.repeat(np.arange(len(many), dtype=kind), many)
+    posts = np.repeat(np.arange(len(many), dtype=kind), many)
     pairs = posts << kind(bits) | tags.astype(kind)
     ascending = np.sort(pairs)
     if not (ascending[1:] == ascending[:-1]).any():
