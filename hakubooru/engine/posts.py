@@ -46,7 +46,7 @@ class TaggedPosts(NamedTuple):
     """How many tags each post has, (P,)."""
     tags: Ids
     """The ids of the tags of all posts, one post after another, in the order of their relations."""
-    values: Mapping[str, Sequence[Any] | Values]
+    values: Mapping[str, Any]
     """Further values of the posts by their names; None if unknown."""
 
 
@@ -93,7 +93,7 @@ def read_posts(
 
 def _from_sidecar(
     store: Store, columns: SidecarColumns, ids: Ids, names: Mapping[str, str]
-) -> tuple[Values, list[str], dict[str, Values]]:
+) -> tuple[Values, Sequence[str], Mapping[str, Any]]:
     """The ratings, the days, and further values of posts."""
     places = np.minimum(np.searchsorted(columns.ids, ids), max(len(columns.ids) - 1, 0))
     is_there = columns.ids[places] == ids if len(columns.ids) else np.zeros(len(ids), bool)
@@ -126,7 +126,7 @@ def _once(many: Values, tags: Ids) -> tuple[Values, Ids]:
     # Small numbers sort four times as fast.
     is_small = len(many) <= 1 << 10 and tags.max(initial=0) < 1 << 22
     kind, bits = (np.uint32, 22) if is_small else (np.uint64, 40)
-    posts = np.repeat(np.arange(len(many), dtype=kind), many)
+    posts: Any = np.repeat(np.arange(len(many), dtype=kind), many)
     pairs = posts << kind(bits) | tags.astype(kind)
     ascending = np.sort(pairs)
     if not (ascending[1:] == ascending[:-1]).any():

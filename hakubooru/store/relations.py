@@ -61,7 +61,8 @@ def relations_of(store: Store, ids: Ids, *, posts_a_piece: int = _POSTS_A_PIECE)
     def share(posts: Ids) -> Iterator[Rows]:
         for start in range(0, len(posts), posts_a_piece):
             listed = id_text(posts[start : start + posts_a_piece])
-            yield reader.table(sql, [listed], columns=3, table=_TABLE)
+            relations, of_posts, of_tags = reader.table(sql, [listed], columns=3, table=_TABLE)
+            yield relations, of_posts, of_tags
 
     return reader.in_parallel([share(posts) for posts in np.array_split(ids, THREADS)])
 
