@@ -167,7 +167,7 @@ def sources(*, folders: tuple[str, ...], ids: Path | None, index: tuple[str, ...
     Archives are shown in the order in which they count. A post's image is taken from the first archive that holds it
     and whose name announces it, or else from the first archive that holds it. What a tar holds is read from its index
     or its headers, and kept as an index beside it. The first three damaged archives of each kind are named, with what
-    is wrong.
+    is wrong. Images that are named by their MD5 are not counted as wanted, because only a database knows their posts.
 
     `hakubooru select FILE QUERY --out ids.txt` writes a file for --ids.
     """
@@ -180,6 +180,9 @@ def sources(*, folders: tuple[str, ...], ids: Path | None, index: tuple[str, ...
             f"{group.images:,} image{'s' if group.images != 1 else ''}",
             f"{group.bytes / 1e9:,.2f} GB",
             f"{group.wanted:,} wanted" if group.wanted else "",
+            f"{group.unread:,} unreadable" if group.unread else "",
+            f"{group.repeated:,} of a post that their archive has already" if group.repeated else "",
+            f"{group.by_md5:,} named by MD5" if group.by_md5 else "",
             f"{group.strange:,} other" if group.strange else "",
             f"{len(group.damaged):,} damaged" if group.damaged else "",
         ]

@@ -62,7 +62,7 @@ def sample_per(
         if isinstance(columns, SidecarColumns) and not strict:
             chosen = _by_postings(columns, ids, ranks, tags, at_most)
         else:
-            pairs = _pairs(database, ids, ranks, tags, few)
+            pairs = tag_pairs(database, ids, ranks, tags, few=few)
             chosen = _with_room(pairs, at_most) if strict else _smallest(pairs, tags, at_most)
     else:
         groups = years(database, ids, few=few) if by == "year" else _ratings(database, ids)
@@ -179,7 +179,9 @@ def with_room(pairs: Ids, at_most: int, *, posts_a_round: int = _POSTS_A_ROUND) 
     return np.concatenate(taken)
 
 
-def _pairs(database: CachedStore, ids: Ids, ranks: Ids, tags: Ids, few: int) -> Iterator[tuple[Ids, Ids]]:
+def tag_pairs(
+    database: CachedStore, ids: Ids, ranks: Ids, tags: Ids, *, few: int = FEW
+) -> Iterator[tuple[Ids, Ids]]:
     """Iterate over the tags of posts in pieces: tag ids and the ranks of the posts, (R,) int64 each.
 
     Args:

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import repeat
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -271,7 +271,7 @@ def _sorted(folder: Path, bucket: int, posts: int, *, first: int, tags: _Tags, b
         places, tag_ids, ascending = places[once], tag_ids[once], ascending[is_new]
     packed, sizes = pack(tags.code[tag_ids], base)
     kinds = len(TAG_TYPES) + 1
-    counts = np.bincount(places * np.int64(kinds) + tags.type[tag_ids], minlength=posts * kinds)
+    counts: Any = np.bincount(places * np.int64(kinds) + tags.type[tag_ids], minlength=posts * kinds)
     of_tag = ascending >> 16
     starts = np.flatnonzero(np.append(True, of_tag[1:] != of_tag[:-1])[: len(of_tag)])
     return _Bucket(

@@ -46,7 +46,7 @@ class TaggedPosts(NamedTuple):
     """How many tags each post has, (P,)."""
     tags: Ids
     """The ids of the tags of all posts, one post after another, in the order of their relations."""
-    values: Mapping[str, Sequence[Any] | Values]
+    values: Mapping[str, Any]
     """Further values of the posts by their names; None if unknown."""
 
 
@@ -93,7 +93,7 @@ def read_posts(
 
 def _from_sidecar(
     store: Store, columns: SidecarColumns, ids: Ids, names: Mapping[str, str]
-) -> tuple[Values, Sequence[str], Mapping[str, Sequence[Any] | Values]]:
+) -> tuple[Values, Sequence[str], Mapping[str, Any]]:
     """The ratings, the days, and further values of posts."""
     places = np.minimum(np.searchsorted(columns.ids, ids), max(len(columns.ids) - 1, 0))
     is_there = columns.ids[places] == ids if len(columns.ids) else np.zeros(len(ids), bool)

@@ -20,14 +20,13 @@ from hakubooru.image.header import LARGEST_BYTES, ImageHeader, read_header
 from hakubooru.image.index import (
     Recorder,
     TarIndex,
-    image_of,
     load_index,
     read_indexed,
     save_index,
     state_of,
 )
 from hakubooru.image.kinds import BrokenImageError
-from hakubooru.image.layouts import StrangeNameError, is_remote
+from hakubooru.image.layouts import StrangeNameError, is_remote, md5_of
 from hakubooru.image.own_captions import OwnCaptions
 from hakubooru.image.published import StaleIndexError
 from hakubooru.image.sources import Archive
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
     from hakubooru.export.sink import Sink, Writer
 
 _TOO_LARGE: Final = f"larger than {LARGEST_BYTES // 2**20} MiB"
+_STRANGE_MD5: Final = "an MD5 for a name, in an archive whose first images have posts"
 _CAPTIONS_A_TIME: Final = 1000
 _KEPT_BYTES: Final = 32 * 2**20
 """The most bytes of images that wait in memory for their captions."""
@@ -193,7 +193,9 @@ class Images:
         self.index = index
         self.outcome = Outcome(task.key, task.stamp)
         self._done: set[int] = set()
-        self._recorder = Recorder()
+        self._recorder = Recorder(task.hashes)
+        self._posts: dict[str, int] = {}
+        """The posts of wanted members, by name, where they are not read in the order of the list."""
         self._post = 0
         """The post of the last wanted member."""
 
@@ -219,15 +221,18 @@ class Images:
             yield from self._indexed(archive.path, self.index)
         elif archive.kind != "tar":
             for member, data in READERS[archive.kind](archive.path, self._wants):
-                yield _number(member), member.name, data
+                yield self._posts[member.name], member.name, data
         else:
             yield from self._walked(archive.path)
 
     def _indexed(self, path: str, index: TarIndex) -> Iterator[tuple[int, str, bytes]]:
         for name, reason in index.strange:
             self.outcome.pass_over(reason, name)
+        index = index.resolved(self.task.hashes)
+        for md5 in index.hashes if not self._is_by_md5() else ():
+            self.outcome.pass_over(_STRANGE_MD5, md5.ljust(16, b"\0").hex())
         claimed = self.task.claim.mask(index.ids)
-        self.outcome.strays = int(np.count_nonzero(~claimed))
+        self.outcome.strays = int(np.count_nonzero(~claimed & (index.ids >= 0)))
         wanted = claimed & np.isin(index.ids, self.task.wanted)
         for number in index.ids[wanted & (index.sizes > LARGEST_BYTES)].tolist():
             self.outcome.broken.append(Broken(number, str(number), _TOO_LARGE))
@@ -262,6 +267,8 @@ class Images:
             self.outcome.pass_over(str(error), member.name)
             return False
         if number is None:
+            if md5_of(member.name) is not None and not self._is_by_md5():
+                self.outcome.pass_over(_STRANGE_MD5, member.name)
             return False
         if not self.task.claim.has(number):
             self.outcome.strays += 1
@@ -272,8 +279,11 @@ class Images:
             # Named by its post, as `_indexed` does, which does not know the member's name.
             self.outcome.broken.append(Broken(number, str(number), _TOO_LARGE))
             return False
-        self._post = number
+        self._post = self._posts[member.name] = number
         return True
+
+    def _is_by_md5(self) -> bool:
+        return isinstance(self.task.archive, Archive) and self.task.archive.by_md5
 
     def _image(self, number: int, name: str, data: bytes) -> tuple[ImageHeader, bytes] | None:
         if number in self._done:
@@ -337,12 +347,6 @@ class OwnImages(Images):
 def parts_text(parts: dict[str, int]) -> str:
     """Return how many tags of a caption each part has, as JSON; "" if that is not known."""
     return json.dumps(parts) if parts else ""
-
-
-def _number(member: Member) -> int:
-    number = image_of(member)
-    assert number is not None
-    return number
 
 
 def _contains(ids: Ids, number: int) -> bool:

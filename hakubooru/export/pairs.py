@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from hakubooru.image.hashes import NONE, Hashes
 from hakubooru.store.sites import DANBOORU, SITES
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ class Task:
     """The posts to take from the archive; others in it are counted and left alone."""
     key: str
     """The name of the task in the journal, the same in every run."""
+    hashes: Hashes = NONE
+    """The posts of the archive's images that are named by their MD5."""
 
     @property
     def stamp(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -12,9 +12,11 @@ from hakubooru.errors import IncompleteError
 from hakubooru.export.journal import OTHERS
 from hakubooru.export.pairs import Outcome, Task
 from hakubooru.image.convert import COPY, ImageFormat
+from hakubooru.image.hashes import MD5, NONE, Hashes
 from hakubooru.image.holdings import LostArchiveError, held, indexes_of
 from hakubooru.image.layouts import EVERYTHING
 from hakubooru.progress import progress
+from hakubooru.store.sql import id_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from hakubooru.image.index import TarIndex
     from hakubooru.image.sources import Archive
     from hakubooru.store.store import Store
+
+_POSTS_A_QUERY: Final = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,9 +70,49 @@ class Job:
         return np.concatenate([np.sort(np.concatenate([*own, np.empty(0, np.int64)])), self.ids])
 
 
-def tasks_by_name(wave: Sequence[Archive], posts: Ids) -> list[Task]:
-    """Return a task for each archive: the posts, of those given, that its name announces."""
-    return [Task(archive, archive.claim.of(posts), archive.claim, archive.key) for archive in wave]
+def hashes_of(archives: Sequence[Archive], database: Store, posts: Ids) -> dict[str, Hashes]:
+    """Return the posts of images that are named by their MD5, by the keys of their archives.
+
+    Args:
+        archives: all archives; those without such images are not looked into.
+        database: has the MD5s of posts.
+        posts: the posts that are wanted.
+
+    Raises:
+        IncompleteError: an archive cannot be read.
+    """
+    named = [archive for archive in archives if archive.by_md5]
+    try:
+        lists = [index.hashes for _, index in indexes_of(named)]
+    except LostArchiveError as error:
+        raise lost_archives([f"{error.archive.key} ({error})"]) from error
+    if not named:
+        return {}
+    places = np.repeat(np.arange(len(lists)), [len(some) for some in lists])
+    md5s = np.concatenate(lists)
+    order = np.argsort(md5s, kind="stable")
+    places, md5s = places[order], md5s[order]
+    found: list[list[tuple[bytes, int]]] = [[] for _ in named]
+    for at in range(0, len(posts), _POSTS_A_QUERY):
+        statement = (
+            "SELECT id, md5 FROM post WHERE md5 IS NOT NULL AND id IN (SELECT value FROM json_each(?))"
+        )
+        rows = database.rows(statement, [id_text(posts[at : at + _POSTS_A_QUERY])])
+        wanted = np.array([bytes.fromhex(md5) for _, md5 in rows], MD5)
+        first, last = np.searchsorted(md5s, wanted), np.searchsorted(md5s, wanted, "right")
+        for row in np.flatnonzero(first < last).tolist():
+            for place in places[first[row] : last[row]].tolist():
+                found[place].append((bytes.fromhex(rows[row][1]), rows[row][0]))
+    return {archive.key: Hashes.of(pairs) for archive, pairs in zip(named, found, strict=True)}
+
+
+def tasks_by_name(wave: Sequence[Archive], posts: Ids, hashes: Mapping[str, Hashes]) -> list[Task]:
+    """Return a task for each archive: the posts, of those given, that its name announces, or its MD5s are of."""
+    tasks = []
+    for archive in wave:
+        of_md5 = hashes.get(archive.key, NONE)
+        tasks.append(Task(archive, archive.claim.of(posts), archive.claim, archive.key, of_md5))
+    return tasks
 
 
 def tasks_for_others(archives: Sequence[Archive], posts: Ids, journal: Journal) -> list[list[Task]]:

@@ -22,7 +22,7 @@ from hakubooru.export.engine import Engine, Work, engine
 from hakubooru.export.journal import Journal
 from hakubooru.export.manifest import MANIFEST, REJECTS, write_manifest, write_rejects
 from hakubooru.export.pairs import Task, prefix_of
-from hakubooru.export.plan import Job, lost_archives, tasks_by_name, tasks_for_others
+from hakubooru.export.plan import Job, hashes_of, lost_archives, tasks_by_name, tasks_for_others
 from hakubooru.export.report import ExportReport
 from hakubooru.export.resumption import UNDER_WAY, Resumed, prepare_folder, resume
 from hakubooru.image.decode import STORED_SIZES
@@ -32,13 +32,14 @@ from hakubooru.progress import progress
 from hakubooru.store.sqlite_errors import explained
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any, TypeAlias
 
     from tqdm import tqdm
 
     from hakubooru.arrays import Ids
     from hakubooru.export.pairs import Outcome
+    from hakubooru.image.hashes import Hashes
     from hakubooru.image.sources import Archive
 
     Start: TypeAlias = Callable[[Work[Task, Outcome], int], Engine[Task, Outcome]]
@@ -75,7 +76,9 @@ def run_export(job: Job, *, workers: int = 1, start: Start = engine) -> ExportRe
 def _export(job: Job, resumed: Resumed, journal: Journal, disk: Disk, *, start: Start, workers: int) -> None:
     """Export what is not there yet."""
     settled = np.union1d(resumed.there, journal.twin_ids())
-    run = _Run(job, resumed.archives, journal, disk, np.setdiff1d(job.numbers, settled))
+    wanted = np.setdiff1d(job.numbers, settled)
+    hashes = hashes_of(resumed.archives, job.database, wanted[np.searchsorted(wanted, 0) :])
+    run = _Run(job, resumed.archives, hashes, journal, disk, wanted)
     job.captions.prepare(job.ids)
     # Another process is only worth starting if it exports more than its start costs.
     images_a_start = DECODED_A_START if job.shape.decodes else COPIED_A_START
@@ -144,6 +147,8 @@ class _Run:
 
     job: Job
     archives: Sequence[Archive]
+    hashes: Mapping[str, Hashes]
+    """The posts of images that are named by their MD5, by the keys of their archives."""
     journal: Journal
     disk: Disk
     wanted: Ids
@@ -157,7 +162,7 @@ class _Run:
             self._do(running, [Task(None, some, EVERYTHING, f"posts from {some[0]}") for some in blocks], bar)
             return
         for wave in waves(self.archives):
-            self._do(running, tasks_by_name(wave, self._posts()), bar)
+            self._do(running, tasks_by_name(wave, self._posts(), self.hashes), bar)
         # Names may lie, so the archives are searched for missing posts. If none is missing, this is skipped: a small
         # selection need not read every archive.
         for tasks in tasks_for_others(self.archives, self._posts(), self.journal):

@@ -92,6 +92,12 @@ class Group:
     """Bytes of the images."""
     wanted: int = 0
     """How many posts of a selection an export takes from these archives."""
+    unread: int = 0
+    """How many images are empty, or of a format that cannot be read; they are not in `images`."""
+    repeated: int = 0
+    """How many images are of a post that their archive holds already; an export takes the first."""
+    by_md5: int = 0
+    """How many images are named by their MD5; only a database knows their posts, and they are not in `wanted`."""
     strange: int = 0
     """How many members are not images of posts."""
     damaged: list[tuple[str, str]] = field(default_factory=list)
@@ -119,7 +125,7 @@ def census(archives: Sequence[Archive], ids: Ids | None = None) -> list[Group]:
                     kind = now
                     groups.append(Group(root=now[0], layout=now[1], update=now[2]))
                 _count(groups[-1], archive, index)
-                holdings.append((groups[-1], archive, held(selected, index)))
+                holdings.append((groups[-1], archive, np.intersect1d(selected, index.readable())))
                 bar.update()
     except LostArchiveError as error:
         raise SourceError(f"{error.archive.path} cannot be read: {error}") from error
@@ -133,7 +139,11 @@ def _kind(archive: Archive) -> tuple[int, str, str]:
 
 def _count(group: Group, archive: Archive, index: TarIndex) -> None:
     group.archives += 1
-    group.images += len(index.ids)
+    ids = index.ids[index.ids >= 0]
+    group.images += len(index.ids) - len(index.unread)
+    group.unread += len(index.unread)
+    group.repeated += len(ids) - len(np.unique(ids))
+    group.by_md5 += len(index.hashes)
     group.bytes += int(index.sizes.sum())
     group.strange += len(index.strange)
     if index.damage:

@@ -10,14 +10,16 @@ import contextlib
 import hashlib
 import json
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from hakubooru.files import replacing
-from hakubooru.image.layouts import INDEX_SUFFIX, StrangeNameError, is_remote, post_id
+from hakubooru.image.hashes import MD5, NONE, Hashes
+from hakubooru.image.kinds import UNREADABLE
+from hakubooru.image.layouts import INDEX_SUFFIX, StrangeNameError, is_remote, md5_of, post_id
 from hakubooru.image.published import StaleIndexError, json_of, parse_index
 from hakubooru.image.ranges import read_parts
 from hakubooru.image.tar import BLOCK, DamagedTarError, Member, parse_header, read_tar
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
     from hakubooru.arrays import Ids
 
-VERSION: Final = 4
+VERSION: Final = 5
 """Version of our own indexes; an index of an earlier version is built again."""
 _NAME: Final = 100
 """Bytes that a header has for a name."""
@@ -51,6 +53,25 @@ class TarIndex:
     """Why the archive could not be read to its end; "" if it could."""
     names: dict[int, str] = field(default_factory=dict)
     """Names that are not, or not fully, in the header before the contents, by the image's row."""
+    hashes: Any = field(default_factory=lambda: np.empty(0, MD5))
+    """The images that are named by their MD5, (M,) of `MD5`; the id of number k is -1 - k."""
+    unread: tuple[int, ...] = ()
+    """The rows of images that are empty, or of a format that cannot be read."""
+
+    def resolved(self, hashes: Hashes) -> TarIndex:
+        """Return this index with the posts of images that are named by their MD5, as far as these are known."""
+        if not len(self.hashes):
+            return self
+        posts = hashes.posts(self.hashes)
+        ids = self.ids.copy()
+        is_hash = ids < 0
+        found = posts[-1 - ids[is_hash]]
+        ids[is_hash] = np.where(found >= 0, found, ids[is_hash])
+        return replace(self, ids=ids)
+
+    def readable(self) -> Ids:
+        """Return the posts whose image is not in `unread`, (N,) int64, and numbers below 0 of unknown posts."""
+        return np.delete(self.ids, self.unread)
 
 
 def image_of(member: Member) -> int | None:
@@ -74,7 +95,15 @@ def image_of(member: Member) -> int | None:
 class Recorder:
     """Builds an index from the members of an archive."""
 
-    def __init__(self) -> None:
+    def __init__(self, hashes: Hashes = NONE) -> None:
+        """Begin an index.
+
+        Args:
+            hashes: the posts of images that are named by their MD5.
+        """
+        self._known = hashes
+        self._hashes: list[bytes] = []
+        self._unread: list[int] = []
         self._rows: list[tuple[int, int, int]] = []
         self._strange: list[tuple[str, str]] = []
         self._names: dict[int, str] = {}
@@ -85,16 +114,28 @@ class Recorder:
         Raises:
             StrangeNameError: the member is not an image of a post; it is added to `strange`.
         """
+        md5 = md5_of(member.name) if member.kind == "a file" else None
+        if md5 is not None:
+            self._hashes.append(md5)
+            self._take(-len(self._hashes), member)
+            post = int(self._known.posts(np.array([md5], MD5))[0])
+            return post if post >= 0 else None
         try:
             number = image_of(member)
         except StrangeNameError as error:
             self._strange.append((member.name, str(error)))
             raise
         if number is not None:
-            if len(member.name) >= _NAME or not member.name.isascii() or member.is_borrowed:
-                self._names[len(self._rows)] = member.name
-            self._rows.append((number, member.offset, member.size))
+            self._take(number, member)
         return number
+
+    def _take(self, number: int, member: Member) -> None:
+        name = member.name
+        if len(name) >= _NAME or not name.isascii() or member.is_borrowed:
+            self._names[len(self._rows)] = name
+        if not member.size or name.endswith(UNREADABLE):
+            self._unread.append(len(self._rows))
+        self._rows.append((number, member.offset, member.size))
 
     def take_down(self, member: Member) -> bool:
         """Add a member to the index; return False, so that a reader does not read its contents."""
@@ -105,7 +146,11 @@ class Recorder:
     def index(self, damage: str = "") -> TarIndex:
         """Return the index of all added members."""
         rows = np.array(self._rows, np.int64).reshape(-1, 3)
-        return TarIndex(rows[:, 0], rows[:, 1], rows[:, 2], tuple(self._strange), damage, self._names)
+        hashes = np.array(self._hashes, MD5)
+        ids, offsets, sizes = rows[:, 0], rows[:, 1], rows[:, 2]
+        return TarIndex(
+            ids, offsets, sizes, tuple(self._strange), damage, self._names, hashes, tuple(self._unread)
+        )
 
 
 def build_index(path: str) -> TarIndex:
@@ -176,6 +221,7 @@ def save_index(path: str, index: TarIndex, state: dict[str, int]) -> None:
             with replacing(place) as part, part.open("wb") as file:
                 file.write(json.dumps(_about(index, state)).encode() + b"\n")
                 file.write(np.stack([index.ids, index.offsets, index.sizes]).astype(_INTEGER).tobytes())
+                file.write(index.hashes.tobytes())
             return
 
 
@@ -222,6 +268,8 @@ def _parts(path: str, spans: Iterator[tuple[int, int]]) -> Iterator[bytes | memo
 
 
 def _names_another(name: str, number: int) -> bool:
+    if md5_of(name) is not None:
+        return False
     try:
         return post_id(name) != number
     except StrangeNameError:
@@ -229,18 +277,28 @@ def _names_another(name: str, number: int) -> bool:
 
 
 def _about(index: TarIndex, state: dict[str, int]) -> dict[str, Any]:
-    about = {"images": len(index.ids), "strange": index.strange, "damage": index.damage, "names": index.names}
-    return {"version": VERSION} | state | about
+    counts = {"images": len(index.ids), "hashes": len(index.hashes), "unread": index.unread}
+    about = {"strange": index.strange, "damage": index.damage, "names": index.names}
+    return {"version": VERSION} | state | counts | about
 
 
 def _load_own(place: Path, path: str) -> TarIndex | None:
-    """Read an index of our own: a line of JSON with the archive's state, then ids, offsets and sizes, 8 bytes each."""
+    """Read an index of our own: a line of JSON with the archive's state, ids, offsets and sizes, 8 bytes each, and MD5s."""
     try:
         line, _, rows = place.read_bytes().partition(b"\n")
         about = json.loads(line)
         if about | {"version": VERSION} | state_of(path) != about:
             return None  # the index of another archive, or of this one before it changed
-        ids, offsets, sizes = np.frombuffer(rows, _INTEGER).reshape(3, about["images"])
+        count, of_hashes = int(about["images"]), int(about["hashes"])
+        ids, offsets, sizes = np.frombuffer(rows, _INTEGER, 3 * count).reshape(3, count)
+        hashes = np.frombuffer(rows, MD5, of_hashes, 24 * count) if of_hashes else np.empty(0, MD5)
+        unread = tuple(int(row) for row in about["unread"])
+        if (
+            len(rows) != 24 * count + 16 * of_hashes
+            or (ids < -of_hashes).any()
+            or max(unread, default=-1) >= count
+        ):
+            return None
         strange = tuple((str(name), str(reason)) for name, reason in about["strange"])
         damage = str(about["damage"])
         names = {int(row): str(name) for row, name in about["names"].items()}
@@ -250,7 +308,7 @@ def _load_own(place: Path, path: str) -> TarIndex | None:
         offsets.min() >= BLOCK and sizes.min() >= 0 and (sizes <= about["bytes"] - offsets).all()
     ):
         return None
-    return TarIndex(ids, offsets, sizes, strange, damage, names)
+    return TarIndex(ids, offsets, sizes, strange, damage, names, hashes, unread)
 
 
 def _load_json(published: str, path: str) -> TarIndex | None:

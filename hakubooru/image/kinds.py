@@ -17,6 +17,9 @@ SUFFIXES: Final = (
 )  # fmt: skip
 """The suffixes of image names. HEIC, JPEG XL and JPEG 2000 cannot be read; they are counted, with the reason."""
 
+UNREADABLE: Final = tuple(f".{suffix}" for suffix in SUFFIXES[SUFFIXES.index("heic") :])
+"""The suffixes, with their dots, of formats that cannot be read."""
+
 SUFFIX_PATTERN: Final = f"(?:{'|'.join(SUFFIXES)})"
 """Matches a suffix, in a regular expression that ignores case."""
 

@@ -25,13 +25,27 @@ ARCHIVE_NAME: Final = re.compile(rf"(?:{TAR_NAME.pattern}|\.zip$|\.parquet$)", r
 _UGOIRA: Final = re.compile(r"(?:[1-9]\d*|danbooru_\d+\w*|[0-9a-f]{32})\.zip", re.ASCII | re.IGNORECASE)
 """Matches the names of animations of posts, which are zip archives of frames."""
 
-_MEMBER = re.compile(rf"(?:(?!\.\./)[^/\\:]*/)*(\d{{1,18}})\.{SUFFIX_PATTERN}", re.ASCII | re.IGNORECASE)
+_FOLDERS: Final = r"(?:(?!\.\./)[^/\\:]*/)*"
+MEMBERS: Final = (
+    ("123.webp", r"(?P<id>\d{1,18})"),
+    ("danbooru_123_0123456789abcdef0123456789abcdef.jpg", r"danbooru_(?P<id>\d{1,18})(?:_[0-9a-f]{32})?"),
+    ("0000003-name.jpg", r"(?P<id>\d{7,8})-[^/\\]*"),
+)
+"""The names of images by their posts, each with an example: published sets, gallery-dl, danbr25."""
+_NAMES: Final = tuple(
+    re.compile(rf"{_FOLDERS}{pattern}\.{SUFFIX_PATTERN}", re.ASCII | re.IGNORECASE) for _, pattern in MEMBERS
+)
+_MD5: Final = re.compile(
+    rf"{_FOLDERS}(?:__[^/\\]*__)?([0-9a-f]{{32}})\.{SUFFIX_PATTERN}", re.ASCII | re.IGNORECASE
+)
+"""Matches the names of images by their MD5: `ab/abcd….jpg`, and Danbooru's own `__tags__abcd….jpg`."""
 _SIDECAR = re.compile(
     r"[^/\\]+\.(?:txt|caption|json|jsonl|cls|npz|safetensors|parquet|csv|md|toml|ya?ml|mp4|webm|swf|zip)$",
     re.IGNORECASE,
 )
 
 
+_MD5_DIGITS: Final = 32
 _MONTH: Final = r"(0[1-9]|1[0-2])"
 _DATE: Final = re.compile(
     rf"(?<!\d)(20\d\d)(?:[-_.]?{_MONTH}[-_.]?(0[1-9]|[12]\d|3[01])|[-_]{_MONTH})(?!\d)", re.ASCII
@@ -41,11 +55,11 @@ _NO_BOUND: Final = 2**63 - 1
 
 
 class StrangeNameError(Exception):
-    """Raised for a name that is not of the form `ID.ext`; the message is the reason, in a few words."""
+    """Raised for a name that does not say the image's post; the message is the reason, in a few words."""
 
 
 def post_id(name: str) -> int | None:
-    """Return the post of a member or file by its name: `123.webp`, `0123/123.jpg`, `./123.png`.
+    """Return the post of a member or file by its name: `123.webp`, `0123/123.jpg`, or another form of `MEMBERS`.
 
     Returns:
         the id; None for files that usually lie beside images: captions, indexes, latents, videos.
@@ -53,9 +67,10 @@ def post_id(name: str) -> int | None:
     Raises:
         StrangeNameError: the name is of another form, or leads out of its archive.
     """
-    matched = _MEMBER.fullmatch(name)
-    if matched and not name.startswith("/"):
-        return int(matched[1])
+    for form in _NAMES:
+        matched = form.fullmatch(name)
+        if matched and not name.startswith("/"):
+            return int(matched["id"])
     base = re.split(r"[/\\]", name)[-1]
     if re.match(r"[/\\]|[A-Za-z]:", name):
         raise StrangeNameError("an absolute path")
@@ -66,6 +81,12 @@ def post_id(name: str) -> int | None:
     if _SIDECAR.fullmatch(base):
         return None
     raise StrangeNameError("no post id for a name")
+
+
+def md5_of(name: str) -> bytes | None:
+    """Return the MD5 that an image is named by, 16 bytes; None if the name is of another form."""
+    matched = _MD5.fullmatch(name) if len(name) > _MD5_DIGITS else None
+    return bytes.fromhex(matched[1]) if matched and not name.startswith("/") else None
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ from hakubooru.image.layouts import (
     StrangeNameError,
     archive_kind,
     is_remote,
+    md5_of,
     natural,
     post_id,
     read_archive_name,
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
 
 _UPDATE: Final = re.compile(r"updates?(?![^\W\d_])", re.IGNORECASE)
 _PLURALS: Final = {"tar": "tars", "folder": "folders", "zip": "zip archives", "parquet": "Parquet files"}
+_BY_MD5: Final = -1
+"""Stands for the post of an image that is named by its MD5."""
 _TRIED: Final = 3
 """How many posts of a tar its name is checked with; the first one alone could agree by chance."""
 
@@ -60,6 +63,8 @@ class Archive:
     """The path below the searched folder, with `/` on every system; it stays the same when the folder moves."""
     kind: str = "tar"
     """`tar`, `folder`, `zip` or `parquet`."""
+    by_md5: bool = False
+    """Whether images are named by their MD5, and the database knows their posts."""
     is_update: bool
     """Whether this is an update, whose images count before those of originals."""
     date: str
@@ -202,7 +207,15 @@ class _Root:
     """Published indexes in other places."""
 
     def archive(
-        self, path: str, name: str, announced: ArchiveName, *, stamp: int, kind: str = "tar", index: str = ""
+        self,
+        path: str,
+        name: str,
+        announced: ArchiveName,
+        *,
+        stamp: int,
+        kind: str = "tar",
+        index: str = "",
+        by_md5: bool = False,
     ) -> Archive:
         parts = (*self.above, *name.split("/"))
         is_update = announced.claim.modulus == 10 or _holds_updates(parts)
@@ -210,6 +223,7 @@ class _Root:
             path=path,
             name=name,
             kind=kind,
+            by_md5=by_md5,
             is_update=is_update,
             date=update_date(parts) if is_update else "",
             claim=announced.claim,
@@ -220,8 +234,8 @@ class _Root:
             stamp=stamp,
         )
 
-    def folder(self, path: Path, name: str, first: int) -> Archive:
-        """Return the archive of a folder, one post of which is `first`; check its name."""
+    def folder(self, path: Path, name: str, first: int, *, by_md5: bool) -> Archive:
+        """Return the archive of a folder, one image of which has the number `first`; check its name."""
         announced = read_archive_name(path.name)
         is_believed = announced.claim.has(first)
         if announced.claim.modulus == 10:
@@ -229,19 +243,27 @@ class _Root:
             is_believed = _holds_updates((*self.above, *name.split("/"))) and _has_only(path, announced.claim)
         stamp = path.stat().st_mtime_ns
         return self.archive(
-            str(path), name, announced if is_believed else UNKNOWN, stamp=stamp, kind="folder"
+            str(path),
+            name,
+            announced if is_believed else UNKNOWN,
+            stamp=stamp,
+            kind="folder",
+            by_md5=by_md5,
         )
 
     def file(self, path: Path, name: str, kind: str) -> Archive:
         """Return the archive of a tar, zip or Parquet file; check its name with its first posts."""
         announced = read_archive_name(ARCHIVE_NAME.sub("", path.name))
-        if not all(map(announced.claim.has, _first_ids(str(path), kind))):
+        numbers = _first_numbers(str(path), kind)
+        if not all(map(announced.claim.has, numbers)):
             announced = UNKNOWN
         status = path.stat()
         # Time and size together: a tar that was written again can have its earlier size, and a copied tar any time.
         stamp = status.st_mtime_ns + status.st_size
         index = local_index(path, self.listing) if kind == "tar" else ""
-        return self.archive(str(path), name, announced, stamp=stamp, kind=kind, index=index)
+        return self.archive(
+            str(path), name, announced, stamp=stamp, kind=kind, index=index, by_md5=_BY_MD5 in numbers
+        )
 
 
 def _search(root: Path, place: _Root, skipped: str | None) -> Iterator[Archive]:
@@ -253,21 +275,30 @@ def _search(root: Path, place: _Root, skipped: str | None) -> Iterator[Archive]:
         if real in seen or real == skipped:
             continue
         seen.add(real)
-        first: int | None = None
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.name.startswith("."):
-                    continue
-                if entry.is_dir():
-                    pending.append(folder / entry.name)
-                elif kind := archive_kind(entry.name):
-                    path = folder / entry.name
-                    if kind != "parquet" or _has_images(path):
-                        yield place.file(path, path.relative_to(root).as_posix(), kind)
-                elif first is None:
-                    first = _id(entry.name)
-        if first is not None:
-            yield place.folder(folder, folder.relative_to(root).as_posix(), first)
+        yield from _archives_in(folder, root, place, pending)
+
+
+def _archives_in(folder: Path, root: Path, place: _Root, pending: list[Path]) -> Iterator[Archive]:
+    """Yield the archives in a folder, and the folder itself if it holds images; add its folders to `pending`."""
+    first: int | None = None
+    by_md5 = False
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                pending.append(folder / entry.name)
+            elif kind := archive_kind(entry.name):
+                path = folder / entry.name
+                if kind != "parquet" or _has_images(path):
+                    yield place.file(path, path.relative_to(root).as_posix(), kind)
+            elif first is None:
+                first = _number(entry.name)
+                by_md5 = first == _BY_MD5
+            elif not by_md5:
+                by_md5 = md5_of(entry.name) is not None
+    if first is not None:
+        yield place.folder(folder, folder.relative_to(root).as_posix(), first, by_md5=by_md5)
 
 
 def _has_images(path: Path) -> bool:
@@ -296,7 +327,7 @@ def _holds_updates(parts: Sequence[str]) -> bool:
 
 def _has_only(folder: Path, claim: Claim) -> bool:
     with os.scandir(folder) as entries:
-        numbers = [_id(entry.name) for entry in entries]
+        numbers = [_number(entry.name) for entry in entries]
     return all(claim.has(number) for number in numbers if number is not None)
 
 
@@ -304,25 +335,28 @@ class _Enough(Exception):  # noqa: N818 - not an error
     """Ends the reading of a tar when enough posts were seen."""
 
 
-def _first_ids(path: str, kind: str) -> list[int]:
-    """Return the first posts of an archive."""
-    posts: list[int] = []
+def _first_numbers(path: str, kind: str) -> list[int]:
+    """Return the numbers of the first images of an archive."""
+    numbers: list[int] = []
 
     def stop_at_last(member: Member) -> bool:
-        number = _id(member.name)
+        number = _number(member.name)
         if number is not None:
-            posts.append(number)
-        if len(posts) == _TRIED:
+            numbers.append(number)
+        if len(numbers) == _TRIED:
             raise _Enough
         return False
 
     with contextlib.suppress(_Enough, DamagedTarError):
         for _ in READERS[kind](path, stop_at_last):
             pass
-    return posts
+    return numbers
 
 
-def _id(name: str) -> int | None:
+def _number(name: str) -> int | None:
+    """Return the post of an image by its name, or `_BY_MD5`; None for any other file."""
+    if md5_of(name) is not None:
+        return _BY_MD5
     try:
         return post_id(name)
     except StrangeNameError:

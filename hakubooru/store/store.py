@@ -12,7 +12,7 @@ from peewee import SchemaManager, SqliteDatabase
 from hakubooru.errors import InputError
 from hakubooru.store.about import ABOUT_TABLE, About, read_about
 from hakubooru.store.column_types import check_numbers, has_dates_in_utc
-from hakubooru.store.joined import Joined, JoinedColumn, JoinedValues
+from hakubooru.store.joined import Joined, JoinedColumn
 from hakubooru.store.layout import LAYOUT, check_file, check_generation, read_layout, sqlite_uri
 from hakubooru.store.reader import Reader
 from hakubooru.store.schema import MODELS, Post, Tag
@@ -140,10 +140,6 @@ class Store:
     def joined_columns(self) -> dict[str, JoinedColumn]:
         """The columns of joined files, by their names in searches."""
         return {name: column for file in self.joined.values() for name, column in file.fields().items()}
-
-    def joined_values(self) -> JoinedValues:
-        """The values of joined files, for captions."""
-        return JoinedValues(self.connection, self.joined_columns())
 
     def attach(self, *files: Joined) -> None:
         """Make joined files known to all connections."""

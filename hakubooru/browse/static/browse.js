@@ -47,6 +47,7 @@ function take(place) {
   hide();
   input.focus();
   if (!space) suggest();
+  checkSoon();
 }
 
 function row(each, place) {
@@ -108,11 +109,16 @@ async function check() {
 
 let pause = 0;
 let later = 0;
+
+function checkSoon() {
+  clearTimeout(later);
+  later = setTimeout(check, 500);
+}
+
 input.addEventListener("input", () => {
   clearTimeout(pause);
-  clearTimeout(later);
   pause = setTimeout(suggest, 40);
-  later = setTimeout(check, 500);
+  checkSoon();
 });
 input.addEventListener("blur", () => {
   hide();

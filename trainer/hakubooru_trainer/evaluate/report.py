@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hakubooru_trainer.evaluate.catalogue import Catalogue
-    from hakubooru_trainer.evaluate.record import Record
+    from hakubooru_trainer.evaluate.conditions import Conditions
     from hakubooru_trainer.evaluate.references import References
     from hakubooru_trainer.evaluate.results import Row, Sighting
 
@@ -86,14 +86,14 @@ class Looks:
         }
 
 
-def write(out: Path, figures: Figures, rows: Sequence[Row], record: Record, looks: Looks) -> None:
+def write(out: Path, figures: Figures, rows: Sequence[Row], conditions: Conditions, looks: Looks) -> None:
     """Write the page of an evaluation into its folder.
 
     Args:
         out: the folder.
         figures: what the page says of all characters together.
         rows: the characters with their scores.
-        record: what the evaluation is of.
+        conditions: what the evaluation is of.
         looks: shows what references look like.
     """
     ranked = sorted(rows, key=lambda row: (-row.score.score, row.score.difference, row.character.name))
@@ -101,16 +101,16 @@ def write(out: Path, figures: Figures, rows: Sequence[Row], record: Record, look
     worst = ranked[::-1][: min(EXTREMES, len(ranked) - len(best))]
     small = looks.of_each([row.character.name for row in (*best, *worst)])
     parts = [
-        _head(figures, rows, record),
+        _head(figures, rows, conditions),
         _charts(figures, rows),
         _groups(rows),
         _extremes(f"The best {len(best)}", best, small, out),
         _extremes(f"The worst {len(worst)}", worst, small, out) if worst else "",
         _tags(figures.sightings),
-        _settings(record),
-        _licences(record.about["licences"]),
+        _settings(conditions),
+        _licences(conditions.about["licences"]),
     ]
-    title = f"Does {html.escape(_name(record))} know its characters?"
+    title = f"Does {html.escape(_name(conditions))} know its characters?"
     page = (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
         f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head>'
@@ -137,12 +137,12 @@ def groups_of(rows: Sequence[Row]) -> list[Group]:
     return groups
 
 
-def _name(record: Record) -> str:
-    names = [record.about["model"], record.about["lokr"]]
+def _name(conditions: Conditions) -> str:
+    names = [conditions.about["model"], conditions.about["lokr"]]
     return " with ".join(name.replace("\\", "/").rpartition("/")[2] for name in names if name)
 
 
-def _head(figures: Figures, rows: Sequence[Row], record: Record) -> str:
+def _head(figures: Figures, rows: Sequence[Row], conditions: Conditions) -> str:
     pictures = sum(len(row.pictures) for row in rows)
     notes = []
     if figures.sightings:
@@ -156,7 +156,7 @@ def _head(figures: Figures, rows: Sequence[Row], record: Record) -> str:
         notes.append(f"{figures.unreadable:,} references could not be decoded.")
     return (
         f'<p class="soft">{len(rows):,} characters, {pictures:,} pictures, {sum(row.references for row in rows):,} '
-        f"references, judged by {html.escape(record.about['judge'])}</p>"
+        f"references, judged by {html.escape(conditions.about['judge'])}</p>"
         f'<div class="card head"><div><div class="figure">{figures.score.mean:.3f}</div>'
         f'<p class="soft">{figures.score.low:.3f} to {figures.score.high:.3f} (95%)</p></div>'
         f"<div>{charts.scale(figures.score, figures.floor, figures.ceiling)}</div></div>"
@@ -227,8 +227,8 @@ def _tags(sightings: Sequence[Sighting]) -> str:
     )
 
 
-def _settings(record: Record) -> str:
-    rows = {"fingerprint": record.fingerprint, **record.settings, **record.drawn}
+def _settings(conditions: Conditions) -> str:
+    rows = {"fingerprint": conditions.fingerprint, **conditions.settings, **conditions.drawn}
     lines = [f"<tr><td>{html.escape(name)}</td><td>{_value(value)}</td></tr>" for name, value in rows.items()]
     return (
         '<h2>How it was evaluated</h2><p class="soft">Two evaluations can be compared if their fingerprints are equal. Any '
