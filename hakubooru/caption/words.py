@@ -257,7 +257,7 @@ class Labels:
         ids: Numbers,
         ratings: Numbers,
         days: Sequence[str],
-        numbers: Mapping[str, Sequence[float | None]],
+        numbers: Mapping[str, Sequence[Any] | Numbers],
     ) -> Iterator[tuple[int, Numbers]]:
         """Yield slots, and for each the places of the words that the posts have there, (P,) int32.
 

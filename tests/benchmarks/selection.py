@@ -48,6 +48,9 @@ NESTED = (
 )
 
 
+SOME = "db.posts.ids(1, db.info().last_id * 2 // 3)"
+
+
 def search(text: str) -> str:
     return f"count = db.posts.search({text!r}).count()"
 
@@ -101,6 +104,15 @@ def rows(scale: float) -> dict[str, list[Row]]:
             "count = db.posts.sample_per('character', at_most=200, seed=1).count()",
             goal="<= 3 s",
         ),
+        Row(
+            "tag counts of two posts in three",
+            f"count = len({SOME}.tag_counts())",
+            goal="<= 1 s at full size",
+        ),
+        Row("stats of two posts in three", f"count = {SOME}.stats().posts", goal="<= 3 s at full size"),
+        Row("1girl order:score limit:20", search("1girl order:score limit:20"), goal="<= 0.1 s"),
+        Row("order:favcount", search("order:favcount"), goal="<= 0.1 s"),
+        Row("date:2019 tagcount:>40", search("date:2019 tagcount:>40")),
     ]
     return {"as published": published, "after `db optimize`": optimized}
 
