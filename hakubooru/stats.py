@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections import Counter
+from dataclasses import dataclass, fields, replace
 from html import escape
 from itertools import pairwise
 from pathlib import Path
@@ -10,11 +11,14 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from hakubooru.caption.captioner import Captioner
+from hakubooru.caption.labels import Judge
+from hakubooru.caption.scale import COUNTS
+from hakubooru.engine.groups import years
 from hakubooru.engine.tag_counts import tag_counts
 from hakubooru.errors import DestinationError, InputError
 from hakubooru.files import replacing
 from hakubooru.image.bucket import Buckets
-from hakubooru.store.reader import years
 from hakubooru.store.schema import EXTENSIONS, RATINGS, TAG_TYPES
 
 if TYPE_CHECKING:
@@ -145,13 +149,13 @@ def stats(database: CachedStore, ids: Ids, *, caption: CaptionFormat, top: int =
     places = np.searchsorted(columns.ids, ids)
     ratings, extensions = columns["rating"][places], columns["extension"][places]
     widths, heights = columns["image_width"][places], columns["image_height"][places]
-    by_year = np.unique(years(database, ids, few=columns.are_few(ids)), return_counts=True)
+    by_year = np.unique(years(database, ids), return_counts=True)
     common = tag_counts(database, ids).groupby("type", observed=False).head(top)
     return Stats(
         posts=len(ids),
         ratings=_named(ratings, RATINGS, empty=True),
         years={str(year) if year else "none": int(count) for year, count in zip(*by_year, strict=True)},
-        quality=_quality(ids, ratings, columns[caption.quality_by][places], caption.resolved(database)),
+        quality=_quality(database, ids, ratings, places, caption.resolved(database)),
         file_types=_named(np.minimum(extensions, len(EXTENSIONS)), (*EXTENSIONS, "other")),
         megapixels=_megapixels(widths, heights),
         buckets=_buckets(widths, heights),
@@ -169,20 +173,24 @@ def _named(values: Values, names: Sequence[str], *, empty: bool = False) -> dict
     return {name: count for name, count in zip(names, counts, strict=False) if count or empty}
 
 
-def _quality(ids: Ids, ratings: Values, counts: Values, caption: CaptionFormat) -> dict[str, int]:
-    if "quality" not in caption.order:
+def _quality(
+    database: CachedStore, ids: Ids, ratings: Values, places: Values, caption: CaptionFormat
+) -> dict[str, int]:
+    grades = caption.grades().get("quality")
+    if grades is None:
         return {}
-    labels = [label for label, _ in reversed(caption.quality)]
-    if all(percentile for _, percentile in caption.quality):
-        labels.insert(0, "")
-    is_judged = ids <= (caption.quality_last_id or ids)
-    totals = np.zeros(len(labels), np.int64)
-    for rating, limits in enumerate(caption.thresholds()):
-        # A label is for counts above its threshold, not equal to it.
-        ranks = np.searchsorted(limits, counts[is_judged & (ratings == rating)], side="left")
-        totals += np.bincount(ranks, minlength=len(labels))
-    pairs = zip(reversed(labels), totals[::-1].tolist(), strict=True)
-    return {label: count for label, count in pairs if label and count}
+    judge = Judge(grades)
+    if judge.months or grades.by not in COUNTS:
+        # Months and joined columns are read as captions read them.
+        words = replace(
+            caption, order=("quality",), before="", after="", layout="text", max_tokens=None, tokenizer=None
+        )
+        counts = Counter(text for _, text in Captioner(database, words).captions(ids))
+    else:
+        judged = judge(ids, ratings, database.cache.columns[grades.by][places], None)
+        totals = np.bincount(judged[judged >= 0], minlength=len(judge.words)).tolist()
+        counts = Counter(dict(zip(judge.words, totals, strict=True)))
+    return {word: counts[word] for word in reversed(judge.words) if word and counts[word]}
 
 
 def _megapixels(widths: Values, heights: Values) -> dict[str, int]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import random
+from contextlib import contextmanager
 
 import hakubooru as hb
 from hakubooru.store.schema import Post, PostTagRelation, Tag
@@ -68,6 +70,23 @@ def random_row(post_id: int, draw: random.Random) -> dict:
         parent_id=draw.choice([None, None, 1, 2]),
         **({"md5": None, "file_url": None} if hidden else {}),
     )
+
+
+@contextmanager
+def tracing(db, seen):
+    """Collect the statements on a database: those of Python's SQLite, and those that read columns."""
+    log = logging.getLogger("hakubooru.store.reader")
+    handler = logging.Handler()
+    handler.emit = lambda record: seen.append(record.args[0])
+    db.connection().set_trace_callback(seen.append)
+    log.addHandler(handler)
+    log.setLevel(logging.DEBUG)
+    try:
+        yield
+    finally:
+        log.setLevel(logging.NOTSET)
+        log.removeHandler(handler)
+        db.connection().set_trace_callback(None)
 
 
 def write(path, rows: list[dict], tags_of=lambda post_id: [], tags=TAGS) -> None:

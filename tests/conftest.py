@@ -7,7 +7,7 @@ import pytest
 from hypothesis import settings
 
 import hakubooru as hb
-from booru import write_random
+from booru import tracing, write_random
 
 # A busy machine is no mistake; and what CI tries is the same each time, so that a red run tells of a change.
 settings.register_profile("suite", deadline=None, derandomize="CI" in os.environ)
@@ -38,8 +38,7 @@ def db(path):
 
 @pytest.fixture
 def statements(db):
-    """Every statement that the database runs, as SQLite itself reports it."""
+    """Every statement that the database runs, in either of the two SQLites."""
     seen: list[str] = []
-    db.connection().set_trace_callback(seen.append)
-    yield seen
-    db.connection().set_trace_callback(None)
+    with tracing(db, seen):
+        yield seen

@@ -54,16 +54,17 @@ def caption(
         )
     shape = hb.caption_format(choice.settings(overrides, caption).caption or "kohaku-epsilon")
     with hb.open(choice.file) as database:
+        selection = choice.select(database)  # joins the files that the format may name
         if post is not None:
             _show_parts(database, shape, post)
         elif out:
             captioner = hb.Captioner(database, shape)
             check_suffix(Path(out), captioner)
-            captions = choice.select(database).captions(captioner.format)
+            captions = selection.captions(captioner.format)
             captions.write(out, workers=workers)
             click.echo(f"{len(captions):,} captions written to {out}")
         else:
-            captions = choice.select(database).captions(shape)
+            captions = selection.captions(shape)
             for post_id, text in captions.head(_SHOWN).items():
                 click.echo(f"{post_id}  {text}")
             if len(captions) > _SHOWN:

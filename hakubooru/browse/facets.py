@@ -14,10 +14,10 @@ import numpy as np
 
 from hakubooru.browse.answers import term_of
 from hakubooru.caption import caption_format
+from hakubooru.engine.groups import years
 from hakubooru.engine.tag_counts import count_tags
 from hakubooru.image.bucket import Buckets
 from hakubooru.select.sampling import sample
-from hakubooru.store.reader import years
 from hakubooru.store.schema import EXTENSIONS, RATINGS, TAG_TYPES
 from hakubooru.store.sql import id_text
 
@@ -86,7 +86,7 @@ def charts(database: CachedStore, ids: Ids) -> list[Facet]:
     """Count posts by year, score and size, in the order of these."""
     columns = database.cache.columns
     places = _places(columns, ids)
-    found, posts = np.unique(years(database, ids, few=columns.are_few(ids)), return_counts=True)
+    found, posts = np.unique(years(database, ids), return_counts=True)
     by_year = [
         Entry(str(year), f"date:{year}", count)
         for year, count in zip(found.tolist(), posts.tolist(), strict=True)

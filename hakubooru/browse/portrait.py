@@ -8,9 +8,10 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from hakubooru.caption import PRESETS, Captioner
+from hakubooru.caption import PRESETS, Captioner, caption_format
 from hakubooru.caption.format import KEEP
 from hakubooru.engine.families import families_of
+from hakubooru.errors import CaptionFormatError
 from hakubooru.image.bucket import Buckets
 from hakubooru.store.schema import TAG_TYPES
 
@@ -45,6 +46,8 @@ class Portrait:
     """The tags by type, in Danbooru's order."""
     captions: dict[str, list[Piece]]
     """The caption in each format, by the name of the preset, cut into pieces."""
+    lacking: dict[str, str]
+    """Why the other presets cannot caption it, such as a joined file that is missing, by name."""
     bucket: str
     """The bucket of a training run at 1024 x 1024, such as `832 x 1216`; "" without a size."""
     ratio: int
@@ -64,13 +67,19 @@ def portrait(database: Store, number: int) -> Portrait | None:
         return None
     (post,) = posts
     tags = {kind: sorted(post.tags_of(kind), key=lambda tag: str(tag.name)) for kind in _ORDER}
-    captions = {name: pieces(database, number, preset) for name, preset in PRESETS.items()}
+    captions: dict[str, list[Piece]] = {}
+    lacking: dict[str, str] = {}
+    for name in PRESETS:
+        try:
+            captions[name] = pieces(database, number, caption_format(name))
+        except CaptionFormatError as error:
+            lacking[name] = str(error)
     width, height = int(post.image_width), int(post.image_height)
     if width <= 0 or height <= 0:
-        return Portrait(post, tags, captions, "", 0)
+        return Portrait(post, tags, captions, lacking, "", 0)
     buckets = Buckets()
     wide, high = buckets.sizes()[buckets.of([width], [height])[0]].tolist()
-    return Portrait(post, tags, captions, f"{wide}x{high}", round(100 * width / height))
+    return Portrait(post, tags, captions, lacking, f"{wide}x{high}", round(100 * width / height))
 
 
 def pieces(database: Store, number: int, format: CaptionFormat) -> list[Piece]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from hakubooru.caption.text import join_sides
 from hakubooru.caption.words import FIRST, LEFT_OUT, SLOTS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     import pyarrow as pa
 
@@ -20,26 +20,7 @@ if TYPE_CHECKING:
     from hakubooru.caption.scale import Numbers
     from hakubooru.caption.text import Parts
     from hakubooru.caption.words import Vocabulary
-
-_FEW_WORDS: Final = 2**22  # 1,000 posts times so many words are numbers of 32 bits
-_MANY_WORDS: Final = 2**40
-
-
-class Columns(NamedTuple):
-    """Columns of some posts, (P,) each."""
-
-    ids: Sequence[int]
-    """The posts."""
-    ratings: Sequence[int]
-    """Their ratings, as indices of `RATINGS`."""
-    days: Sequence[str]
-    """The days of their upload, as text; "" if unknown."""
-    tags: Sequence[str | None]
-    """The ids of their tags, separated by commas; None for a post without tags."""
-    numbers: Mapping[str, Sequence[float | None]]
-    """For each part that judges posts, the numbers that count; None if unknown."""
-    texts: Sequence[str | None] | None
-    """The texts that are joined, each None if there is none; None if the format has no part `text`."""
+    from hakubooru.engine.posts import TaggedPosts
 
 
 class Batch:
@@ -48,16 +29,17 @@ class Batch:
     Labels and free text are words just as tags are: each has a place in the vocabulary, and a slot.
     """
 
-    def __init__(self, format: CaptionFormat, vocabulary: Vocabulary, posts: Columns) -> None:
+    def __init__(self, format: CaptionFormat, vocabulary: Vocabulary, posts: TaggedPosts) -> None:
         self.format = format
         self.slots = vocabulary.slots
-        self.ids = posts.ids
+        self.ids = posts.ids.tolist()
         self.vocabulary = vocabulary
-        texts = [_cleaned(text, format) if text else "" for text in posts.texts or ()]
-        columns = [_tags_of(posts.tags, vocabulary, repeats=format.repeats)]
+        texts = [_cleaned(text, format) if text else "" for text in posts.values.get("text", ())]
+        bearers = np.repeat(np.arange(len(self.ids), dtype=np.uint16), posts.many)
+        columns = [(bearers, *vocabulary.slots_and_places(posts.tags))]
         if format.text_replaces and "general" in self.slots.of:
             columns = [_without_general(*columns[0], self.slots.of["general"], texts)]
-        for slot, labels in vocabulary.labels.of_posts(posts.ids, posts.ratings, posts.days, posts.numbers):
+        for slot, labels in vocabulary.labels.of_posts(posts.ids, posts.ratings, posts.days, posts.values):
             numbers = np.flatnonzero(labels).astype(np.uint16)
             columns.append((numbers, np.full(len(numbers), slot, np.uint16), labels[numbers]))
         if texts:
@@ -196,33 +178,3 @@ def _without_general(
     has_text = np.array([bool(text) for text in texts], np.bool_)
     replaced = (slots == general) & has_text[posts]
     return posts, np.where(replaced, np.uint16(LEFT_OUT), slots), places
-
-
-def _tags_of(
-    texts: Sequence[str | None], vocabulary: Vocabulary, *, repeats: bool
-) -> tuple[Numbers, Numbers, Numbers]:
-    """Return for each tag of each post: the post's number in the batch, the tag's slot, and its place.
-
-    Args:
-        texts: the tag ids of each post, separated by commas; None for a post without tags.
-        vocabulary: the words.
-        repeats: keep a tag that a post bears twice.
-    """
-    counts = [text.count(",") + 1 if text else 0 for text in texts]
-    written = ",".join([text for text in texts if text])
-    tags = np.fromstring(written, dtype=np.int64, sep=",") if written else np.empty(0, np.int64)
-    posts = np.repeat(np.arange(len(texts), dtype=np.uint16), counts)
-    slots, places = vocabulary.slots_and_places(tags)
-    return (posts, slots, places) if repeats else _once(posts, slots, places)
-
-
-def _once(posts: Numbers, slots: Numbers, places: Numbers) -> tuple[Numbers, Numbers, Numbers]:
-    """Return posts, and the slots and places of their tags, (N,) each, without repeats: a file may hold a relation twice."""
-    # Small numbers sort four times as fast.
-    kind: Any = np.uint32 if places.max(initial=0) < _FEW_WORDS else np.uint64
-    pairs = posts.astype(kind) * kind(_FEW_WORDS if kind is np.uint32 else _MANY_WORDS) + places.astype(kind)
-    ascending = np.sort(pairs)
-    if not (ascending[1:] == ascending[:-1]).any():
-        return posts, slots, places
-    first = np.sort(np.unique(pairs, return_index=True)[1])
-    return posts[first], slots[first], places[first]

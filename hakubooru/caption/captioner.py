@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from hakubooru.caption.batch import Batch, Columns
+import numpy as np
+
+from hakubooru.caption.batch import Batch
 from hakubooru.caption.presets import caption_format
 from hakubooru.caption.scale import QualityScale, column_sql
 from hakubooru.caption.text import count_parts, join_parts, limiter
 from hakubooru.caption.words import TagColumns, Vocabulary
-from hakubooru.errors import InputError
+from hakubooru.engine.posts import TaggedPosts, read_posts
 from hakubooru.store.schema import RATINGS, TAG_TYPES
 from hakubooru.store.sql import id_text
 
@@ -27,19 +29,6 @@ _POSTS_A_BATCH: Final = 1_000  # more is slower: a batch then no longer fits the
 _FEW: Final = 1_500
 """For up to this many posts, captions are cached, and only the tags that these posts bear are read."""
 
-_ROWS: Final = """
-SELECT post.id, coalesce(post.rating, -1), coalesce(substr(post.created_at, 1, 10), ''),
-       (SELECT group_concat(tag_id) FROM {relations}){columns}
-FROM json_each(?) AS wanted CROSS JOIN post ON post.id = wanted.value
-"""
-# Tags come in the order of their relations. An index on the post alone holds them in that order, by the format of the
-# file. Without such an index they are sorted.
-_BY_INDEX: Final = "posttagrelation INDEXED BY {index} WHERE post_id = post.id"
-_SORTED: Final = "(SELECT tag_id FROM posttagrelation WHERE post_id = post.id ORDER BY id)"
-_INDEX_ON_POST: Final = """
-SELECT name FROM pragma_index_list('posttagrelation') AS list
-WHERE NOT partial AND (SELECT group_concat(name) FROM pragma_index_info(list.name)) = 'post_id'
-"""
 # A column in one piece: each value by itself takes twice as long.
 _TAGS: Final = """
 SELECT json_group_array(id), json_group_array(name) AS name, json_group_array(type), json_group_array(popularity)
@@ -161,26 +150,15 @@ class Captioner:
 
     def _batches(self, ids: Ids) -> Iterator[Batch]:
         words = self._vocabulary(ids)
-        columns = "".join(f", {column_sql(self.database, name)}" for name in self._columns.values())
-        statement = _ROWS.format(columns=columns, relations=self._relations())
-        for start in range(0, len(ids), _POSTS_A_BATCH):
-            some = ids[start : start + _POSTS_A_BATCH]
-            rows = self.database.rows(statement, [id_text(some)])
-            if len(rows) < len(some):
-                missing = min(set(some.tolist()) - {row[0] for row in rows})
-                raise InputError(f"{self.database.path} has no post {missing}; select posts of this database")
-            post_ids, ratings, days, tags, *values = zip(*rows, strict=True)
-            numbers = dict(zip(self._columns, values, strict=True))
-            texts = numbers.pop("text", None)
-            batch = Batch(self.format, words, Columns(post_ids, ratings, days, tags, numbers, texts))
-            assert batch.ids == tuple(some.tolist()), "SQLite reads the posts in the order asked for"
-            yield batch
-
-    def _relations(self) -> str:
-        for (index,) in self.database.rows(_INDEX_ON_POST):
-            quoted = index.replace('"', '""')
-            return _BY_INDEX.format(index=f'"{quoted}"')
-        return _SORTED
+        posts = read_posts(
+            self.database,
+            ids,
+            self._columns,
+            {part: column_sql(self.database, name) for part, name in self._columns.items()},
+            posts_a_batch=_POSTS_A_BATCH,
+            repeats=self.format.repeats,
+        )
+        return (Batch(self.format, words, some) for some in posts)
 
     def _vocabulary(self, ids: Ids) -> Vocabulary:
         self._asked += len(ids)
@@ -232,8 +210,10 @@ def example_caption(format: CaptionFormat) -> str:
     tags = TagColumns([*range(len(names))], names, kinds, [_POPULAR] * len(names))
     numbers = {part: [_EXAMPLE_PERCENTILE if part in measured else _EXAMPLE_COUNT] for part in shape.grades()}
     texts = [_EXAMPLE_TEXT] if "text" in shape.order else None
-    columns = Columns([_ID], [_RATING], [_DAY], [",".join(map(str, tags.ids))], numbers, texts)
-    [parts] = Batch(shape, Vocabulary(shape, [tags]), columns).parts()
+    values: dict[str, list[Any]] = numbers if texts is None else {**numbers, "text": texts}
+    bears = np.array([len(names)]), np.array(tags.ids)
+    post = TaggedPosts(np.array([_ID]), np.array([_RATING]), [_DAY], *bears, values)
+    [parts] = Batch(shape, Vocabulary(shape, [tags]), post).parts()
     limit = limiter(shape)
     return join_parts(limit(parts) if limit else parts, shape)
 

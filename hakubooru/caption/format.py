@@ -15,7 +15,7 @@ from hakubooru.caption.labels import (
     check_column,
     parse_labels,
 )  # fmt: skip
-from hakubooru.caption.scale import Within  # noqa: TC001 - read at run time, as the kind of a key
+from hakubooru.caption.scale import COUNTS, Within
 from hakubooru.errors import CaptionFormatError, InputError
 from hakubooru.nearest import nearest
 from hakubooru.settings import Bounds, Parse, check, plain, toml
@@ -103,7 +103,7 @@ class Prefixes(NamedTuple):
 
 _PREFIXES: Final = {"quality": "caption.quality_", "aesthetic": "caption.aesthetic."}
 """How the names of the fields begin by which a part judges posts."""
-_LATER: Final = (
+LATER_FIELDS: Final = (
     *("group_separator", "prefix", "year", "quality_within", "quality_months", "quality_half_life"),
     *("aesthetic", "text", "text_replaces"),
 )
@@ -252,12 +252,14 @@ class CaptionFormat:
 
     def grades(self) -> dict[str, Grades]:
         """How each part of the order judges posts, for the parts that do: `quality` and `aesthetic`."""
-        quality = Grades(
+        parts = {"quality": self._quality(), "aesthetic": self.aesthetic}
+        return {part: grades for part, grades in parts.items() if grades and part in self.order}
+
+    def _quality(self) -> Grades:
+        return Grades(
             labels=self.quality, by=self.quality_by, scale=self.quality_scale, within=self.quality_within,
             months=self.quality_months, half_life=self.quality_half_life, last_id=self.quality_last_id,
         )  # fmt: skip
-        parts = {"quality": quality, "aesthetic": self.aesthetic}
-        return {part: grades for part, grades in parts.items() if grades and part in self.order}
 
     def thresholds(self) -> tuple[tuple[float, ...], ...]:
         """Return the counts that a post must exceed for each quality label, ascending, (ratings, labels - 1).
@@ -267,7 +269,7 @@ class CaptionFormat:
         Raises:
             CaptionFormatError: the scale lacks a percentile of `quality`.
         """
-        return self.grades()["quality"].thresholds()
+        return self._quality().thresholds()
 
     def resolved(self, database: Store) -> Self:
         """Return this format for the posts of a database, as locks keep it.
@@ -287,6 +289,11 @@ class CaptionFormat:
         resolved = dataclasses.replace(self, rating=self.rating._replace(**own)) if own else self
         return resolved.with_scales(scales)
 
+    def joined(self) -> set[str]:
+        """The columns of joined files that captions are made of: the text, and what posts are judged by."""
+        judged = {grades.by for grades in self.grades().values()}
+        return {*judged.difference(COUNTS), *([self.text] if "text" in self.order else [])}
+
     def with_scales(self, scales: Mapping[str, Scale]) -> Self:
         """Return this format with other scales for the parts that judge posts."""
         changed: dict[str, Any] = {}
@@ -301,7 +308,7 @@ class CaptionFormat:
         table = {}
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if value is None or (field.name in _LATER and value == field.default):
+            if value is None or (field.name in LATER_FIELDS and value == field.default):
                 continue
             table[field.name] = plain(value)
         for lists in (table["only"], table["without"]):

@@ -225,8 +225,8 @@ class Grades:
         about = database.about
         if self.by in about.lacking:
             raise CaptionFormatError(
-                f"{prefix}by is {self.by}, and {database.path} has no {self.by}: take the part out of caption.order, or name a "
-                "count that the file has"
+                f"the caption format has quality words by {self.by}, and {database.path} has no {self.by}: take them out of "
+                f"caption.order, or set {prefix}by to a count that the file has"
             )
         if self.by not in COUNTS:
             check_column(database, f"{prefix}by", self.by, number=True)

@@ -254,8 +254,8 @@ class Labels:
 
     def of_posts(
         self,
-        ids: Sequence[int],
-        ratings: Sequence[int],
+        ids: Numbers,
+        ratings: Numbers,
         days: Sequence[str],
         numbers: Mapping[str, Sequence[float | None]],
     ) -> Iterator[tuple[int, Numbers]]:
@@ -284,7 +284,7 @@ class Labels:
             values = np.array(numbers[part])
             if values.dtype == object:  # a post without a number
                 values = values.astype(np.float64)
-            yield self._slots.of[part], self._steps[part][judge(np.array(ids), rated, values, months)]
+            yield self._slots.of[part], self._steps[part][judge(ids, rated, values, months)]
 
 
 class _Days(dict[str, int]):

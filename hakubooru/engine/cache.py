@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final
 
-from hakubooru.engine.columns import Columns
+from hakubooru.engine.columns import FileColumns, SidecarColumns
 from hakubooru.engine.sidecar import open_sidecar
 from hakubooru.store.store import Store
 
@@ -23,7 +23,8 @@ class Cache:
         self._path = database.path
         self._stamp = self._now()
         self._kept: OrderedDict[Step, Ids] = OrderedDict()
-        self.columns = Columns(database, open_sidecar(database.path))
+        sidecar = open_sidecar(database.path)
+        self.columns = FileColumns(database) if sidecar is None else SidecarColumns(database, sidecar)
 
     def is_valid(self) -> bool:
         """Whether the file has not changed since the cache was made."""

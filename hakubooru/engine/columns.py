@@ -1,41 +1,38 @@
-"""The numeric columns of a file's posts as NumPy arrays, on which a filter takes milliseconds.
+"""The columns of a file's posts as NumPy arrays, on which a filter takes milliseconds.
 
-There are three groups, and one scan reads a group: ids with flags, rating and extension; common sizes and counts; and
-rarely used columns.
-
-SQLite joins the values of many posts into one text, which NumPy parses. Two threads do this at the same time, because
-SQLite does not hold Python's lock while it scans. With 7.35 million posts, a column of 4 bytes takes 29 MB.
+`FileColumns` reads them from the file when they are first used: one scan reads ids, flags, and the numbers that programs
+ask for most; another the rest. With 7.35 million posts, a column of 4 bytes takes 29 MB. `SidecarColumns` has them from the
+sidecar without a scan, and the posts of each tag too.
 """
 
 from __future__ import annotations
 
-import os
+import bisect
+import re
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 
-from hakubooru.errors import DatabaseFileError
-from hakubooru.store.schema import EXTENSIONS
+from hakubooru.store.reader import ROWS, THREADS
+from hakubooru.store.schema import EXTENSIONS, TAG_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from hakubooru.arrays import Ids, Values
     from hakubooru.engine.sidecar import Sidecar
+    from hakubooru.store.reader import Reader
     from hakubooru.store.store import Store
 
 OTHER: Final = 15
 """The number of all file extensions that `EXTENSIONS` does not have."""
 MISSING: Final = -1
 """The value for NULL in `parent_id` and `pixiv_id`, which start at 1."""
-
-_FEW: Final = 8
-"""A table is scanned for more than one post in this many; fewer posts are looked up by an index."""
-_POSTS_A_READ: Final = 250_000
-_THREADS: Final = min(2, os.cpu_count() or 1)
+NO_DATE: Final = -(2**62)
+"""The value of `created_at` for a post without a date, and of `day` for NULL."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +49,7 @@ _EXTENSION_SQL = (
     + " ".join(f"WHEN '{name}' THEN {place}" for place, name in enumerate(EXTENSIONS))
     + f" ELSE {OTHER} END"
 )
+_KNOWN_RATING: Final = "rating BETWEEN 0 AND 6"
 _TRAITS: Final = {
     "is_deleted": _Bits("ifnull(is_deleted, 0) <> 0", 0),
     "is_banned": _Bits("ifnull(is_banned, 0) <> 0", 1),
@@ -61,67 +59,126 @@ _TRAITS: Final = {
     "has_active_children": _Bits("ifnull(has_active_children, 0) <> 0", 5),
     "has_visible_children": _Bits("ifnull(has_visible_children, 0) <> 0", 6),
     "has_large": _Bits("ifnull(has_large, 0) <> 0", 7),
-    "rating": _Bits("ifnull(rating, 0) & 7", 8, 3),
+    "rating": _Bits(f"CASE WHEN {_KNOWN_RATING} THEN rating WHEN rating IS NULL THEN 0 ELSE 7 END", 8, 3),
     "extension": _Bits(_EXTENSION_SQL, 11, 4),
 }
-_TRAIT_BITS: Final = 15
 
-_COMMON: Final = {
+_FEW: Final = 16
+"""Tags are counted post by post for fewer than one post in this many; else tag by tag."""
+_DATE: Final = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*"
+_ODD_DATE: Final = NO_DATE + 1
+_RARE_TRAITS: Final = tuple(_TRAITS)[:7]
+
+
+def _packed(*names: str) -> str:
+    """The SQL that packs traits into an integer."""
+    return " | ".join(f"(({_TRAITS[name].sql}) << {_TRAITS[name].start})" for name in names)
+
+
+# Most posts have none of the rare traits: one condition for all of them is faster than packing each.
+_HAS_NONE: Final = (
+    f"{' AND '.join(f'{name} = 0' for name in _RARE_TRAITS if not name.startswith('lacks_'))} "
+    f"AND md5 NOT NULL AND file_url NOT NULL AND {_KNOWN_RATING}"
+)
+_FIRST: Final = {
+    "id": "id",
+    "traits": (
+        f"CASE WHEN {_HAS_NONE} THEN rating << {_TRAITS['rating'].start} ELSE {_packed(*_RARE_TRAITS, 'rating')} END "
+        f"| {_packed('has_large', 'extension')}"
+    ),
     "score": "ifnull(score, 0)",
     "fav_count": "ifnull(fav_count, 0)",
     "image_width": "ifnull(image_width, 0)",
     "image_height": "ifnull(image_height, 0)",
-    "file_size": "ifnull(file_size, 0)",
 }
 _RARE: Final = {
+    "file_size": "ifnull(file_size, 0)",
     "up_score": "ifnull(up_score, 0)",
     "down_score": "ifnull(down_score, 0)",
     "parent_id": f"ifnull(parent_id, {MISSING})",
     "pixiv_id": f"ifnull(pixiv_id, {MISSING})",
     "uploader_id": "ifnull(uploader_id, 0)",
     "bit_flags": "ifnull(bit_flags, 0)",
-    "created_at": "ifnull(strftime('%s', created_at), 0)",
 }
+_DATES: Final = {
+    "created_at": f"CAST(ifnull(strftime('%s', created_at), {NO_DATE}) AS INTEGER)",
+    "day": (
+        f"CASE WHEN created_at GLOB '{_DATE}' THEN 2 * CAST(replace(substr(created_at, 1, 10), '-', '') AS INTEGER) "
+        f"WHEN created_at IS NULL THEN {NO_DATE} ELSE {_ODD_DATE} END"
+    ),
+}
+YEAR: Final = "max(0, min(9999, CAST(substr(ifnull(created_at, ''), 1, 4) AS INTEGER)))"
+"""The SQL for the year of a post as its date is written; 0 without a date."""
+_GROUPS: Final = (_FIRST, _RARE, *({name: sql} for name, sql in _DATES.items()), {"year": YEAR})
+"""The columns that one scan reads together, each with its SQL."""
 
-GROUPS: Final = ("id", "traits")
-"""The two columns of the first group: ids, and the integers that pack all traits."""
-NUMBERS: Final = (*_COMMON, *_RARE)
-"""The columns of numbers; `created_at` is in seconds since 1970, and 0 if it is not a date."""
 TRAITS: Final = tuple(_TRAITS)
 """The columns with few values: flags as 0 and 1, ratings and extensions as numbers."""
+NUMBERS: Final = (*(name for name in _FIRST if name not in ("id", "traits")), *_RARE)
+"""The columns of numbers that a scan reads."""
+DATES: Final = (*_DATES, "year")
+"""Columns for dates. `created_at` is in seconds since 1970. `day` is twice a number such as 20240531; for a date that
+is not written so, it is one more than twice the greatest number whose date is not after it, as text. `year` is the year
+as the date is written, or 0."""
+COUNTS: Final = ("tag_count", *(f"{name}_tag_count" for name in TAG_TYPES))
+"""The numbers of different tags that a post has: of all, and of each type. Only a sidecar has them."""
 
 
-class Columns:
-    """The numeric columns of one file, read when they are first used: `columns["score"]`."""
+class Columns(Protocol):
+    """Columns of posts, (N,) each, in the order of ids."""
 
-    def __init__(self, database: Store, sidecar: Sidecar | None = None) -> None:
-        self._database = database
-        self._sidecar = sidecar
+    names: frozenset[str]
+    """The columns that predicates and orders may use."""
+
+    @property
+    def ids(self) -> Ids:
+        """The ids of the posts, (N,) int64, ascending."""
+        ...
+
+    def __getitem__(self, name: str) -> Values:
+        """A column, (N,)."""
+        ...
+
+    def know_tags(self) -> bool:
+        """Whether the posts of tags are known without a statement on the relations."""
+        ...
+
+    def bearing(self, tag: str) -> Values:
+        """Whether each post has a tag, (N,) bool. Requires that the posts of tags are known."""
+        ...
+
+
+class FileColumns:
+    """The columns of a file, which scans read when they are first used; any thread may use them."""
+
+    def __init__(self, store: Store, *, posts_a_batch: int = ROWS) -> None:
+        self.names = frozenset({"id", *TRAITS, *NUMBERS} - self._unknown(store))
+        self._store = store
+        self._posts_a_batch = posts_a_batch
         self._arrays: dict[str, Values] = {}
         self._reading = threading.RLock()
 
-    @property
-    def unknown(self) -> frozenset[str]:
+    @staticmethod
+    def _unknown(store: Store) -> set[str]:
         """The columns that some posts have no value of. Their arrays have 0 there, so SQLite must answer for them."""
-        return self._database.about.lacking.union(self._database.about.unknown)
+        names = {*store.about.lacking, *store.about.unknown}
+        return names | ({"extension"} if "file_ext" in names else set())
 
-    def are_read(self) -> bool:
-        """Whether ids and traits are available without a scan."""
-        return self._sidecar is not None or "id" in self._arrays
+    def are_read(self, name: str = "id") -> bool:
+        """Whether a column is available without a scan."""
+        return ("traits" if name in _TRAITS else name) in self._arrays
 
     def span(self) -> tuple[int, int]:
         """The range of ids: the smallest, and the largest plus one; (0, 0) without posts."""
-        if self.are_read() and len(self.ids):
-            return int(self.ids[0]), int(self.ids[-1]) + 1
-        # Two subqueries: SQLite reads MIN and MAX from the ends of a table only if each stands alone.
-        ends = "ifnull((SELECT MIN(id) FROM post), 0), ifnull((SELECT MAX(id) + 1 FROM post), 0)"
-        low, high = self._database.rows(f"SELECT {ends}")[0]
-        return low, high
+        if self.are_read():
+            return (int(self.ids[0]), int(self.ids[-1]) + 1) if len(self.ids) else (0, 0)
+        first, last = self._store.ends("post")
+        return (first, last + 1) if first <= last else (0, 0)
 
-    def are_few(self, ids: Ids) -> bool:
-        """Whether looking up the rows of the posts by an index is faster than a scan of a table."""
-        low, high = self.span()
-        return len(ids) * _FEW < high - low
+    def are_few(self, count: int, share: int) -> bool:
+        """Whether a number of posts is less than one in `share` of the ids."""
+        first, end = self.span()
+        return count * share < end - first
 
     @property
     def ids(self) -> Ids:
@@ -130,128 +187,185 @@ class Columns:
 
     def __getitem__(self, name: str) -> Values:
         """A column, (N,), in the order of ids. The first use of a column reads its group in one scan."""
-        with self._reading:
-            key = "traits" if name in _TRAITS else name
-            if key not in self._arrays and self._sidecar is not None:
-                self._arrays[key] = self._sidecar.load(key)
-            if key not in self._arrays:
-                self._read(next((group for group in (_COMMON, _RARE) if name in group), {}))
-            values = self._arrays[key]
+        return self.take(name, slice(None))
+
+    def take(self, name: str, places: Values | slice) -> Values:
+        """A column of some posts, given by their indices, (M,)."""
         if name in _TRAITS:
             bits = _TRAITS[name]
-            return (values >> bits.start) & ((1 << bits.width) - 1)
-        return values
+            return (self._load("traits")[places] >> bits.start) & ((1 << bits.width) - 1)
+        return self._load(name)[places]
+
+    def read_all(self) -> None:
+        """Read all columns that are not read yet, in one scan."""
+        with self._reading:
+            self._read(
+                {name: sql for group in _GROUPS for name, sql in group.items() if name not in self._arrays}
+            )
+
+    def some(self, places: Values) -> Columns:
+        """The columns of some posts, given by their indices, (M,)."""
+        return _Some(self, places)
 
     def know_tags(self) -> bool:
-        """Whether the columns include the posts of tags, as a sidecar does."""
-        return self._sidecar is not None
+        """False: the posts of tags are in the relations only."""
+        return False
 
-    def bearing(self, tag: str) -> Values | None:
-        """Whether each post has a tag, (N,) bool; None without a sidecar."""
-        if self._sidecar is None:
-            return None
-        rows = self._database.rows("SELECT id FROM tag WHERE name = ?", [tag])
-        return self._sidecar.bearing(rows[0][0] if rows else 0, len(self.ids))
+    def bearing(self, tag: str) -> Values:
+        """Not available; see `know_tags`."""
+        raise NotImplementedError(tag)
+
+    def about(self, tags: Sequence[str]) -> Columns:  # noqa: ARG002 - a sidecar restricts them
+        """The columns of all posts."""
+        return self
+
+    def _load(self, name: str) -> Values:
+        with self._reading:
+            if name not in self._arrays:
+                self._read(next(group for group in _GROUPS if name in group))
+            return self._arrays[name]
+
+    def _read(self, columns: dict[str, str]) -> None:
+        """Read columns of numbers in one scan."""
+        first, end = self.span()
+        edges = [first - 1 + (end - first) * place // THREADS for place in range(THREADS + 1)]
+        parts: list[list[list[Values]]] = [[] for _ in range(THREADS)]
+        reader = self._store.reader
+        scans = [self._scan(reader, columns, place, edges) for place in range(THREADS)]
+        for place, batch in reader.in_parallel(scans):
+            parts[place].append(batch)
+        batches = [batch for part in parts for batch in part]
+        for place, name in enumerate(columns):
+            values = np.concatenate([np.empty(0, np.int8), *(batch[place] for batch in batches)])
+            if name == "id":
+                values = values.astype(np.int64, copy=False)
+            elif name == "day":
+                self._date_odd_ones(values)
+            values.flags.writeable = False
+            self._arrays[name] = values
+
+    def _scan(
+        self, reader: Reader, columns: dict[str, str], place: int, edges: list[int]
+    ) -> Iterator[tuple[int, list[Values]]]:
+        """Iterate over the columns of posts between two edges of ids, each batch with the place of the first edge."""
+        named = ", ".join(f"{sql} AS {name}" for name, sql in columns.items())
+        sql = f"SELECT {named} FROM post WHERE id > ? AND id <= ? ORDER BY id"
+        for batch in reader.numbers(sql, edges[place : place + 2], rows=self._posts_a_batch):
+            yield place, [narrow(values) for values in batch]
+
+    def _date_odd_ones(self, days: Values) -> None:
+        odd = np.flatnonzero(days == _ODD_DATE)
+        if len(odd):
+            sql = f"SELECT created_at FROM post WHERE created_at NOT GLOB '{_DATE}' ORDER BY id"
+            days[odd] = [day_number(text) for (text,) in self._store.rows(sql)]
+
+
+class SidecarColumns(FileColumns):
+    """The columns of a file from its sidecar, which has the posts of every tag and the tags of every post as well."""
+
+    def __init__(self, store: Store, sidecar: Sidecar) -> None:
+        super().__init__(store)
+        self.names = self.names | {*DATES, *COUNTS}
+        self.sidecar = sidecar
+
+    def are_read(self, name: str = "id") -> bool:  # noqa: ARG002 - all are there
+        """Always true."""
+        return True
+
+    def know_tags(self) -> bool:
+        """True: the sidecar has the posts of every tag."""
+        return True
+
+    def bearing(self, tag: str) -> Values:
+        """Whether each post has a tag, (N,) bool."""
+        return self.sidecar.bearing(self._tag_id(tag), len(self.ids))
 
     def places(self, tag_id: int) -> Values:
-        """The indices in `ids` of the posts that have a tag, ascending. Requires a sidecar."""
-        assert self._sidecar is not None
-        return self._sidecar.places(tag_id)
+        """The indices in `ids` of the posts that have a tag, ascending."""
+        return self.sidecar.places(tag_id)
 
     def tag_counts(self, ids: Ids) -> tuple[Values, Values]:
-        """The ids of tags, and how many of the posts `ids` have each, (T,) each. Requires a sidecar."""
-        assert self._sidecar is not None
+        """The ids of tags, and how many of the posts `ids` have each, (T,) each."""
+        places = np.searchsorted(self.ids, ids)
+        if len(ids) * _FEW < len(self.ids):
+            tags, counts = np.unique(self.sidecar.tags_of(places)[1], return_counts=True)
+            return tags, counts
         mask = np.zeros(len(self.ids), bool)
-        mask[np.searchsorted(self.ids, ids)] = True
-        return self._sidecar.counts(mask)
+        mask[places] = True
+        return self.sidecar.counts(mask)
 
     def about(self, tags: Sequence[str]) -> Columns:
-        """The columns restricted to the posts of the rarest of `tags`, if a sidecar has that tag as rare; else all."""
-        if self._sidecar is None or not tags:
-            return self
-        ids = [
-            row[0] for tag in tags for row in self._database.rows("SELECT id FROM tag WHERE name = ?", [tag])
-        ]
+        """The columns restricted to the posts of the rarest of `tags`, if the sidecar has that tag as rare; else all."""
+        ids = [self._tag_id(tag) for tag in tags]
         places = min(
-            (self._sidecar.places(tag_id) for tag_id in ids if not self._sidecar.is_common(tag_id)),
+            (self.sidecar.places(tag_id) for tag_id in ids if not self.sidecar.is_common(tag_id)),
             key=len,
             default=None,
         )
-        return self if places is None else _Some(self, places)
+        return self if places is None else self.some(places)
 
-    def _read(self, columns: dict[str, str]) -> None:
-        """Read columns of numbers in one scan; without `columns`, read ids and traits."""
-        traits = " | ".join(f"(({bits.sql}) << {bits.start})" for bits in _TRAITS.values())
-        expressions = columns or {"id": f"id * {1 << _TRAIT_BITS} + ({traits})"}
-        first, end = self.span()
-        edges = [first - 1 + (end - first) * place // _THREADS for place in range(_THREADS + 1)]
-        with ThreadPoolExecutor(_THREADS) as pool:
-            parts = pool.map(lambda k: list(self._scan(expressions, edges[k], edges[k + 1])), range(_THREADS))
-            reads = [read for part in parts for read in part]
-        arrays = {
-            name: np.concatenate([read[place] for read in reads]) if reads else np.empty(0, np.int64)
-            for place, name in enumerate(expressions)
-        }
-        if not columns:
-            packed = arrays["id"].astype(np.int64, copy=False)
-            arrays["traits"] = (packed & ((1 << _TRAIT_BITS) - 1)).astype(np.uint16)
-            arrays["id"] = packed >> _TRAIT_BITS
-        for values in arrays.values():
-            values.flags.writeable = False
-        self._arrays |= arrays
+    def _tag_id(self, tag: str) -> int:
+        rows = self._store.rows("SELECT id FROM tag WHERE name = ?", [tag])
+        return int(rows[0][0]) if rows else 0
 
-    def _scan(self, expressions: dict[str, str], low: int, high: int) -> Iterator[list[Values]]:
-        """Iterate over the columns of posts with `low` < id <= `high`, a batch of posts at a time."""
-        joined = ", ".join(f"group_concat(c{place})" for place in range(len(expressions)))
-        inner = ", ".join(f"{sql} AS c{place}" for place, sql in enumerate(expressions.values()))
-        sql = (
-            f"SELECT COUNT(*), MAX(id), {joined} FROM (SELECT id, {inner} FROM post "
-            f"WHERE id > ? AND id <= ? ORDER BY id LIMIT {_POSTS_A_READ})"
-        )
-        count = _POSTS_A_READ
-        while count == _POSTS_A_READ:
-            ((count, last, *texts),) = self._database.rows(sql, [low, high])
-            if count:
-                yield [
-                    _narrow(self._numbers(name, text, count))
-                    for name, text in zip(expressions, texts, strict=True)
-                ]
-                low = last
-
-    def _numbers(self, name: str, text: str | None, count: int) -> Values:
-        try:
-            values = np.fromstring(text or "", np.int64, sep=",")
-        except (ValueError, DeprecationWarning):  # a value is not a number
-            values = np.empty(0, np.int64)
-        if len(values) != count:
-            raise DatabaseFileError(
-                f"{self._database.path}: post.{name} is not a whole number in some rows; find them with "
-                f"SELECT id, {name} FROM post WHERE typeof({name}) <> 'integer', and correct them"
-            )
-        return values
+    def _load(self, name: str) -> Values:
+        with self._reading:
+            if name not in self._arrays:
+                values = self.sidecar.load(name)
+                self._arrays[name] = values.astype(np.int64) if name == "id" else values
+            return self._arrays[name]
 
 
-class _Some(Columns):
+class _Some:
     """The columns of some posts, given by their indices in all columns."""
 
-    def __init__(self, columns: Columns, places: Values) -> None:
+    def __init__(self, columns: FileColumns, places: Values) -> None:
+        self.names = columns.names
         self._columns = columns
         self._places = places
 
     @property
-    def unknown(self) -> frozenset[str]:
-        return self._columns.unknown
+    def ids(self) -> Ids:
+        return self["id"]
 
     def __getitem__(self, name: str) -> Values:
-        return self._columns[name][self._places]
+        return self._columns.take(name, self._places)
 
-    def bearing(self, tag: str) -> Values | None:
-        bears = self._columns.bearing(tag)
-        return None if bears is None else bears[self._places]
+    def know_tags(self) -> bool:
+        return self._columns.know_tags()
+
+    def bearing(self, tag: str) -> Values:
+        return self._columns.bearing(tag)[self._places]
 
 
-def _narrow(values: Values) -> Values:
-    """Convert numbers to 4 bytes if all fit; else return them unchanged."""
-    limits = np.iinfo(np.int32)
-    fits = values.min() >= limits.min and values.max() <= limits.max
-    return values.astype(np.int32) if fits else values
+def narrow(values: Values) -> Values:
+    """Convert whole numbers to the type of the fewest bytes in which all fit."""
+    low, high = (int(values.min()), int(values.max())) if len(values) else (0, 0)
+    for kind in (np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32):
+        limits = np.iinfo(kind)
+        if limits.min <= low and high <= limits.max:
+            return values.astype(kind)
+    return values
+
+
+def day_number(text: Any) -> int:
+    """The value of `day` for a date that is not written as a day: odd, and -1 before all days.
+
+    Twice the number of a day is not above it exactly if the day is not after the text, as SQLite compares them.
+    """
+    if not isinstance(text, str):
+        return 2 * 10**8 + 1 if isinstance(text, bytes) else -1  # SQLite's order: numbers, texts, blobs
+    # SQLite compares the bytes of UTF-8, which have the same order as the characters.
+    return 2 * bisect.bisect_right(range(10**8), text, key=lambda number: date_text(2 * number)) - 1
+
+
+def date_number(text: Any) -> int | None:
+    """The value of `day` for a day such as 2024-05-31; None for any other text."""
+    is_date = isinstance(text, str) and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text)
+    return 2 * int(text.replace("-", "")) if is_date else None
+
+
+@lru_cache(maxsize=20_000)
+def date_text(day: int) -> str:
+    """The day that a value of `day` stands for, such as 2024-05-31."""
+    return f"{day // 20_000:04}-{day // 200 % 100:02}-{day // 2 % 100:02}"

@@ -5,32 +5,36 @@ Neighbouring filters run together: in one pass over the columns, in one statemen
 
 from __future__ import annotations
 
+import json
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from peewee import SQL
+from peewee import Ordering
 
-from hakubooru.arrays import read_ascending
-from hakubooru.engine.masks import LeftToSQLiteError, is_answered, truth
-from hakubooru.select.predicates import IdRange, Predicate, Tagged, conjuncts
+from hakubooru.engine.masks import LeftToSQLiteError, is_answered, names_in, numbers, truth
+from hakubooru.errors import DatabaseFileError
+from hakubooru.select.predicates import And, IdRange, Not, Or, Predicate, Tagged, conjuncts
+from hakubooru.store.reader import THREADS
+from hakubooru.store.relations import POSTS_WITH_TAG
 from hakubooru.store.schema import Post
 from hakubooru.store.sql import id_list
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from peewee import Node
 
-    from hakubooru.arrays import Ids
+    from hakubooru.arrays import Ids, Values
     from hakubooru.engine.cache import CachedStore
-    from hakubooru.engine.columns import Columns
+    from hakubooru.engine.columns import FileColumns
     from hakubooru.engine.masks import Mask
+    from hakubooru.store.store import Store
 
-_LOOKUP_COST: Final = 10
+LOOKUP_COST: Final = 10
 """How many rows SQLite scans in the time of one lookup by id (measured on a million posts)."""
 
-_FEW: Final = 4
+FEW: Final = 4
 """Columns are read if a filter is on more than one post in this many; below that, SQLite filters."""
 
 LOOKUPS_A_QUERY: Final = 100_000
@@ -42,49 +46,167 @@ class Route(Enum):
 
     COLUMNS = "NumPy, over columns"
     UNLESS_FEW = "NumPy, over columns; SQLite, if it is about few posts"
+    LISTS = "lists of the posts of each tag; SQLite, if it is about few posts"
+    MIXED = "lists of the posts of each tag, and SQLite for the rest"
     SQLITE = "SQLite, in one statement with the filters around it"
 
 
-def routes(columns: Columns, predicates: Sequence[Predicate]) -> list[Route]:
+def routes(columns: FileColumns, predicates: Sequence[Predicate]) -> list[Route]:
     """The route of each of some neighbouring filters, as columns are now; nothing is read."""
     are_answered = [is_answered(part, columns) for part in predicates]
-    if columns.are_read():
-        return [Route.COLUMNS if is_answer else Route.SQLITE for is_answer in are_answered]
-    # If SQLite scans the posts for a tag anyway, it checks the numbers in the same scan; columns would take another.
-    return [Route.UNLESS_FEW if all(are_answered) else Route.SQLITE] * len(predicates)
+    if all(are_answered) and not columns.are_read():
+        return [Route.UNLESS_FEW] * len(predicates)
+    return [
+        Route.COLUMNS if is_answer and columns.are_read() else _without_columns(part)
+        for is_answer, part in zip(are_answered, predicates, strict=True)
+    ]
 
 
-def keep(store: CachedStore, source: Ids | None, predicates: Sequence[Predicate]) -> Ids:
-    """Keep the posts of a source that match all predicates, in the source's order; None stands for the whole file."""
+def _without_columns(predicate: Predicate) -> Route:
+    are_of_tags = {_is_of_tags(part) for part in conjuncts(predicate)}
+    if are_of_tags == {True}:
+        return Route.LISTS
+    return Route.MIXED if True in are_of_tags else Route.SQLITE
+
+
+def _is_of_tags(predicate: Predicate) -> bool:
+    """Whether a predicate asks for nothing but tags."""
+    return all(isinstance(leaf, Tagged) for leaf in _leaves(predicate))
+
+
+def _leaves(predicate: Predicate) -> Iterator[Predicate]:
+    """Iterate over the predicates that a conjunction, alternative or negation is made of."""
+    match predicate:
+        case And(parts) | Or(parts):
+            for part in parts:
+                yield from _leaves(part)
+        case Not(part):
+            yield from _leaves(part)
+        case _:
+            yield predicate
+
+
+def keep(store: CachedStore, source: Ids | None, predicates: Sequence[Predicate], *, few: int = FEW) -> Ids:
+    """Keep the posts of a source that match all predicates, in the source's order.
+
+    Args:
+        store: the file.
+        source: ids of posts of the file, (N,) int64; None stands for the whole file.
+        predicates: what the posts must match.
+        few: without columns in memory, SQLite filters fewer than one post in this many.
+    """
     columns = store.cache.columns
-    if not columns.are_read() and (
-        Route.SQLITE in routes(columns, predicates) or _is_few(columns, source, predicates)
-    ):
+    if not columns.are_read() and _is_few(columns, source, predicates, few):
         return ask_sqlite(store, source, predicates)
     parts = [part for predicate in predicates for part in conjuncts(predicate)]
-    about = columns.about([part.name for part in parts if isinstance(part, Tagged)])
-    mask, others = _answer(about, parts)
-    if source is None:
-        ids = about.ids if mask is None else about.ids[mask]
-    elif mask is None:
-        ids = source
-    elif about is columns:
-        ids = source[mask[np.searchsorted(columns.ids, source)]]
+    if columns.are_read() or all(is_answered(part, columns) for part in parts):
+        ids, parts = _by_columns(columns, source, parts)
+        if not parts:
+            return columns.ids if ids is None else ids
     else:
-        ids = members(source, about.ids[mask])
-    if not others:
-        return ids
-    return ask_sqlite(store, None if source is None and mask is None else ids, others)
+        # If SQLite scans the posts for the rest anyway, it checks the numbers in the same scan.
+        ids = source
+    tags = [part for part in parts if _is_of_tags(part)]
+    if not tags or (ids is not None and columns.are_few(len(ids), few)):
+        return ask_sqlite(store, ids, parts)
+    rest = [part for part in parts if part not in tags]
+    tagged = _by_lists(store, ids, tags)
+    if not rest and ids is not None:
+        return tagged
+    if not rest and columns.are_read():
+        return members(tagged, columns.ids)  # a relation may name a post that the file does not have
+    return ask_sqlite(store, tagged, rest)
 
 
-def ask_sqlite(store: CachedStore, source: Ids | None, predicates: Sequence[Predicate]) -> Ids:
+def _by_columns(
+    columns: FileColumns, source: Ids | None, parts: Sequence[Predicate]
+) -> tuple[Ids | None, list[Predicate]]:
+    """Keep the posts that match what columns can answer; gives their ids, and the other predicates.
+
+    The ids are None if they are the whole file.
+    """
+    about = columns.about([part.name for part in parts if isinstance(part, Tagged)])
+    mask: Mask | None = None
+    others = []
+    for part in parts:
+        try:
+            holds = truth(part, about).true
+        except LeftToSQLiteError:
+            others.append(part)
+        else:
+            mask = holds if mask is None else mask & holds
+    if mask is None:
+        return source, others
+    if source is None:
+        return about.ids[mask], others
+    if about is columns:
+        return source[mask[np.searchsorted(columns.ids, source)]], others
+    return members(source, about.ids[mask]), others
+
+
+class _TagLists:
+    """The posts of tags over the range of ids, read from the relations: columns that know tags only."""
+
+    names: frozenset[str] = frozenset()
+
+    def __init__(self, store: Store, tags: Iterable[str]) -> None:
+        self.first, self._last = store.ends("post")
+        reader = store.reader
+        listed = (
+            "SELECT name, id FROM tag WHERE name IN (SELECT value FROM json_each(?)) ORDER BY popularity DESC"
+        )
+        ids = store.rows(listed, [json.dumps(sorted(set(tags)))])
+
+        def read(some: Sequence[tuple[str, int]]) -> Iterator[tuple[str, Ids]]:
+            for name, tag_id in some:
+                posts = reader.column(POSTS_WITH_TAG, [tag_id], table="posttagrelation")
+                yield name, posts[(posts >= self.first) & (posts <= self._last)] - self.first
+
+        self._places = dict(reader.in_parallel([read(ids[place::THREADS]) for place in range(THREADS)]))
+
+    @property
+    def ids(self) -> Ids:
+        return np.arange(self.first, self._last + 1)
+
+    def __getitem__(self, name: str) -> Values:
+        raise KeyError(name)
+
+    def know_tags(self) -> bool:
+        return True
+
+    def bearing(self, tag: str) -> Values:
+        mask = np.zeros(self._last + 1 - self.first, bool)
+        mask[self._places[tag]] = True
+        return mask
+
+
+def _by_lists(store: CachedStore, source: Ids | None, predicates: Sequence[Predicate]) -> Ids:
+    """Keep the posts that match predicates about tags, in the source's order.
+
+    Without a source, the ids are ascending, and some may be of no post of the file.
+    """
+    asked = And(tuple(predicates))
+    lists = _TagLists(store, (leaf.name for leaf in _leaves(asked) if isinstance(leaf, Tagged)))
+    mask = truth(asked, lists).true
+    if source is None:
+        return np.flatnonzero(mask) + lists.first
+    return source[mask[source - lists.first]]
+
+
+def ask_sqlite(
+    store: CachedStore,
+    source: Ids | None,
+    predicates: Sequence[Predicate],
+    *,
+    lookup_cost: int = LOOKUP_COST,
+) -> Ids:
     """Keep the ids of a source that the file has and that match the predicates, in the source's order."""
     if source is None:
         return _scan(store, predicates)
     if not len(source):
         return source
     low, high = int(source.min()), int(source.max())
-    if len(source) * _LOOKUP_COST >= high - low:
+    if len(source) * lookup_cost >= high - low:
         return members(source, _scan(store, predicates, low=low, high=high))
     chunks = (source[start : start + LOOKUPS_A_QUERY] for start in range(0, len(source), LOOKUPS_A_QUERY))
     return members(source, np.concatenate([_scan(store, predicates, among=chunk) for chunk in chunks]))
@@ -99,11 +221,49 @@ def sort_in_sqlite(
 
 
 def sort_ids(store: CachedStore, source: Ids, terms: Sequence[Node], limit: int | None) -> Ids:
-    """Sort ids by SQL terms; with a limit, only the first of them."""
+    """Sort ids by SQL terms in SQLite; with a limit, only the first of them."""
     if len(source) <= LOOKUPS_A_QUERY:
         listed = Post.select(Post.id).where(Post.id.in_(id_list(source)))
         return _column(store, listed.order_by(*terms).limit(limit))
     return members(sort_in_sqlite(store, terms, None), source)[:limit]
+
+
+def can_sort(columns: FileColumns, terms: Sequence[Node]) -> bool:
+    """Whether columns that are in memory can sort by SQL terms."""
+    try:
+        names = {name for value, _ in map(_term, terms) for name in names_in(value, columns)}
+    except LeftToSQLiteError:
+        return False
+    return all(map(columns.are_read, names))
+
+
+def sort_by_columns(columns: FileColumns, source: Ids, terms: Sequence[Node], limit: int | None) -> Ids:
+    """Sort ids by SQL terms over columns; with a limit, only the first of them. As in SQLite, NULL is the smallest."""
+    whole = len(source) == len(columns.ids)
+    some = columns if whole else columns.some(np.searchsorted(columns.ids, source))
+    sort_keys: list[Values] = []
+    for value, sign in map(_term, terms):
+        values, unknown = numbers(value, some)
+        signed = sign * (values if values.dtype.kind == "f" else values.astype(np.int64))
+        sort_keys += [signed] if unknown is None else [sign * (~unknown).astype(np.int8), signed]
+    ids = columns.ids if whole else source
+    first = sort_keys[0]
+    if limit is not None and limit < len(ids):
+        if not limit:
+            return ids[:0]
+        # Only posts that are not after the last one by the first term can be among the first.
+        candidates = np.flatnonzero(first <= np.partition(first, limit - 1)[limit - 1])
+        ids, sort_keys = ids[candidates], [values[candidates] for values in sort_keys]
+    return ids[np.lexsort(sort_keys[::-1])][:limit]
+
+
+def _term(node: Node) -> tuple[Node, int]:
+    """The value of a term of an order, and 1 for ascending or -1 for descending."""
+    if not isinstance(node, Ordering):
+        return node, 1
+    if node.collation or node.nulls:
+        raise LeftToSQLiteError(repr(node))
+    return node.node, -1 if node.direction == "DESC" else 1
 
 
 def members(ids: Ids, of: Ids) -> Ids:
@@ -112,24 +272,7 @@ def members(ids: Ids, of: Ids) -> Ids:
     return common
 
 
-def _answer(columns: Columns, parts: Sequence[Predicate]) -> tuple[Mask | None, list[Predicate]]:
-    """The mask of the posts that match all predicates which columns can answer, and the predicates for SQLite.
-
-    The mask is None if columns can answer none of the predicates.
-    """
-    mask: Mask | None = None
-    others = []
-    for part in parts:
-        try:
-            holds = truth(part, columns).true
-        except LeftToSQLiteError:
-            others.append(part)
-        else:
-            mask = holds if mask is None else mask & holds
-    return mask, others
-
-
-def _is_few(columns: Columns, source: Ids | None, predicates: Sequence[Predicate]) -> bool:
+def _is_few(columns: FileColumns, source: Ids | None, predicates: Sequence[Predicate], few: int) -> bool:
     """Whether the posts are so few that SQLite finds them faster than a scan reads the columns of all posts."""
     first, last = columns.span()
     low, high = first, last
@@ -137,7 +280,7 @@ def _is_few(columns: Columns, source: Ids | None, predicates: Sequence[Predicate
         if isinstance(part, IdRange):
             low, high = max(low, part.low), high if part.high is None else min(high, part.high)
     count = min(high - low, len(source) if source is not None else last - first)
-    return count * _FEW < last - first
+    return count * few < last - first
 
 
 def _scan(
@@ -153,12 +296,17 @@ def _scan(
         conditions.append(Post.id.between(low, high))
     if among is not None:
         conditions.append(Post.id.in_(id_list(among)))
-    last = Post.id > SQL("?", [None])
-    sql, parameters = store.compile(Post.select(Post.id).where(*conditions, last).order_by(Post.id))
-    return read_ascending(store.connection(), sql, parameters[:-1])
+    query = Post.select(Post.id)
+    return _column(store, (query.where(*conditions) if conditions else query).order_by(Post.id))
 
 
 def _column(store: CachedStore, query: Any) -> Ids:
     sql, parameters = store.compile(query)
-    rows = store.connection().execute(sql, parameters)
-    return np.fromiter((value for (value,) in rows), np.int64)
+    try:
+        return store.reader.column(sql, parameters)
+    except DatabaseFileError as error:
+        if "no such" not in str(error):
+            raise
+        # A function that was registered in Python: only Python's connection has it.
+        rows = store.connection().execute(sql, parameters)
+        return np.fromiter((value for (value,) in rows), np.int64)

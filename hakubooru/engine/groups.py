@@ -6,17 +6,18 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from hakubooru.engine.columns import YEAR, SidecarColumns
+from hakubooru.engine.tag_counts import FEW
 from hakubooru.select.sampling import keys
-from hakubooru.store.reader import relations, relations_of, years
+from hakubooru.store.relations import posts_of_tags, relations_of
 from hakubooru.store.schema import TAG_TYPES
+from hakubooru.store.sql import id_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hakubooru.arrays import Ids
     from hakubooru.engine.cache import CachedStore
-    from hakubooru.engine.columns import Columns
-    from hakubooru.store.reader import Flags
 
 _PENDING: Final = 8_000_000  # pairs, 8 bytes each, between two sortings
 _RANK_BITS: Final = 32
@@ -24,7 +25,14 @@ _POSTS_A_ROUND: Final = 20_000
 
 
 def sample_per(
-    database: CachedStore, ids: Ids, by: str, at_most: int, seed: int, *, strict: bool = False
+    database: CachedStore,
+    ids: Ids,
+    by: str,
+    at_most: int,
+    seed: int,
+    *,
+    strict: bool = False,
+    few: int = FEW,
 ) -> Ids:
     """Keep the posts that have one of the `at_most` smallest keys of one of their groups, in the order of `ids`, (M,) int64.
 
@@ -41,15 +49,23 @@ def sample_per(
         at_most: the largest number of posts to draw from a group.
         seed: the seed of the keys.
         strict: whether a post counts for each of its groups.
+        few: without a sidecar, dates and tags are looked up for fewer than one in this many of the posts.
     """
     # A rank in the order of keys takes fewer bits than a key, and identifies its post.
     by_key = np.argsort(keys(ids, seed))
     ranks = np.empty(len(ids), np.int64)
     ranks[by_key] = np.arange(len(ids))
     if by in TAG_TYPES:
-        chosen = _per_tag(database, ids, ranks, TAG_TYPES.index(by), at_most, strict=strict)
+        rows = database.rows("SELECT id FROM tag WHERE type = ?", [TAG_TYPES.index(by)])
+        tags = np.array([tag_id for (tag_id,) in rows], np.int64)
+        columns = database.cache.columns
+        if isinstance(columns, SidecarColumns) and not strict:
+            chosen = _by_postings(columns, ids, ranks, tags, at_most)
+        else:
+            pairs = tag_pairs(database, ids, ranks, tags, few=few)
+            chosen = _with_room(pairs, at_most) if strict else _smallest(pairs, tags, at_most)
     else:
-        groups = _years(database, ids) if by == "year" else _ratings(database, ids)
+        groups = years(database, ids, few=few) if by == "year" else _ratings(database, ids)
         smallest = Smallest(at_most, int(groups.max(initial=0)) + 1)
         smallest.add(groups, ranks)
         chosen = smallest.ranks()
@@ -57,6 +73,23 @@ def sample_per(
     is_in[by_key[chosen]] = True
     sample: Ids = ids[is_in]
     return sample
+
+
+def years(database: CachedStore, ids: Ids, *, few: int = FEW) -> Ids:
+    """The year of each post's date as the file writes it, (N,) int64; 0 for a post without a date.
+
+    Args:
+        database: the file.
+        ids: posts of the file, (N,) int64, each once.
+        few: dates are looked up for fewer than one in this many of the posts, in place of a scan.
+    """
+    columns = database.cache.columns
+    if columns.are_read("year") or not columns.are_few(len(ids), few):
+        of_posts: Ids = columns["year"][np.searchsorted(columns.ids, ids)].astype(np.int64)
+        return of_posts
+    sql = f"SELECT id, {YEAR} FROM post WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id"
+    of_post = dict(database.rows(sql, [id_text(ids)]))
+    return np.array([of_post[post_id] for post_id in ids.tolist()], np.int64)
 
 
 class Smallest:
@@ -101,19 +134,18 @@ class Smallest:
         self._pending, self._count = [pairs[place < self._at_most]], 0
 
 
-def _per_tag(database: CachedStore, ids: Ids, ranks: Ids, type: int, at_most: int, *, strict: bool) -> Ids:
-    """The ranks of the posts that are drawn for one of their tags of a type, by the relations of the file."""
-    flags = _tags_of_type(database, type)
-    columns = database.cache.columns
-    if strict:
-        pieces = [posts << _RANK_BITS | groups for groups, posts in tag_pairs(database, ids, ranks, flags)]
-        return with_room(np.concatenate([np.empty(0, np.int64), *pieces]), at_most)
-    if columns.know_tags():
-        return _by_postings(columns, ids, ranks, np.flatnonzero(flags), at_most)
-    smallest = Smallest(at_most, len(flags))
-    for groups, posts in tag_pairs(database, ids, ranks, flags):
-        smallest.add(groups, posts)
+def _smallest(pairs: Iterator[tuple[Ids, Ids]], tags: Ids, at_most: int) -> Ids:
+    """The ranks of the posts that are drawn for one of the tags, from pieces of tag ids and ranks."""
+    smallest = Smallest(at_most, int(tags.max(initial=0)) + 1)
+    for groups, ranks in pairs:
+        smallest.add(groups, ranks)
     return smallest.ranks()
+
+
+def _with_room(pairs: Iterator[tuple[Ids, Ids]], at_most: int) -> Ids:
+    """The ranks of the posts that `with_room` takes, from pieces of tag ids and ranks."""
+    pieces = [ranks << _RANK_BITS | groups for groups, ranks in pairs]
+    return with_room(np.concatenate([np.empty(0, np.int64), *pieces]), at_most)
 
 
 def with_room(pairs: Ids, at_most: int, *, posts_a_round: int = _POSTS_A_ROUND) -> Ids:
@@ -147,26 +179,38 @@ def with_room(pairs: Ids, at_most: int, *, posts_a_round: int = _POSTS_A_ROUND) 
     return np.concatenate(taken)
 
 
-def tag_pairs(database: CachedStore, ids: Ids, ranks: Ids, flags: Flags) -> Iterator[tuple[Ids, Ids]]:
+def tag_pairs(
+    database: CachedStore, ids: Ids, ranks: Ids, tags: Ids, *, few: int = FEW
+) -> Iterator[tuple[Ids, Ids]]:
     """Iterate over the tags of posts in pieces: tag ids and the ranks of the posts, (R,) int64 each.
 
     Args:
         database: the file.
         ids: posts, (N,) int64, each once.
         ranks: the rank of each post, (N,) int64.
-        flags: a flag for each tag id, (T,) bool: whether the tag counts.
+        tags: the tags that count, (T,) int64.
+        few: relations are looked up for fewer than one in this many of the posts.
     """
     order = np.argsort(ids, kind="stable")
     in_order, ranks = ids[order], ranks[order]
-    is_few = database.cache.columns.are_few(ids)
-    for posts, tags, _ in relations_of(database, ids, flags) if is_few else relations(database, flags):
+    for posts, some in _relations(database, ids, tags, few):
         places = np.searchsorted(in_order, posts)
         is_candidate = places < len(in_order)
         is_candidate[is_candidate] = in_order[places[is_candidate]] == posts[is_candidate]
-        yield tags[is_candidate], ranks[places[is_candidate]]
+        yield some[is_candidate], ranks[places[is_candidate]]
 
 
-def _by_postings(columns: Columns, ids: Ids, ranks: Ids, tags: Ids, at_most: int) -> Ids:
+def _relations(database: CachedStore, ids: Ids, tags: Ids, few: int) -> Iterator[tuple[Ids, Ids]]:
+    """Iterate over the relations of the tags, at least those of the posts: post ids and tag ids, (R,) int64 each."""
+    if not database.cache.columns.are_few(len(ids), few):
+        return posts_of_tags(database, tags)
+    is_asked = np.zeros(int(tags.max(initial=0)) + 2, bool)  # the last place stands for all larger ids
+    is_asked[tags] = True
+    rows = ((posts, some, is_asked.take(some, mode="clip")) for _, posts, some in relations_of(database, ids))
+    return ((posts[inside], some[inside]) for posts, some, inside in rows)
+
+
+def _by_postings(columns: SidecarColumns, ids: Ids, ranks: Ids, tags: Ids, at_most: int) -> Ids:
     """The ranks of the posts that are drawn for one of the tags, by the sidecar's posts of each tag."""
     of_file = np.full(len(columns.ids), -1, np.int64)
     of_file[np.searchsorted(columns.ids, ids)] = ranks
@@ -178,17 +222,6 @@ def _by_postings(columns: Columns, ids: Ids, ranks: Ids, tags: Ids, at_most: int
             of_tag = np.partition(of_tag, at_most)[:at_most]
         chosen.append(of_tag)
     return np.concatenate(chosen)
-
-
-def _tags_of_type(database: CachedStore, type: int) -> Flags:
-    last = int(database.scalar("SELECT ifnull(MAX(id), 0) FROM tag"))
-    flags = np.zeros(last + 1, bool)
-    flags[[tag_id for (tag_id,) in database.rows("SELECT id FROM tag WHERE type = ?", [type])]] = True
-    return flags
-
-
-def _years(database: CachedStore, ids: Ids) -> Ids:
-    return years(database, ids, few=database.cache.columns.are_few(ids))
 
 
 def _ratings(database: CachedStore, ids: Ids) -> Ids:

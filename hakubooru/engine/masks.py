@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import operator
 from dataclasses import dataclass
+from functools import cache, reduce
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
-from peewee import Expression, Field, Function, Negated, NodeList, Value
+from peewee import Cast, Context, Expression, Field, Function, Negated, NodeList, Value
 
-from hakubooru.engine.columns import MISSING, NUMBERS, TRAITS, Columns
+from hakubooru.engine.columns import COUNTS, MISSING, NO_DATE, date_number
 from hakubooru.select.predicates import And, Condition, Not, Or, Tagged
-from hakubooru.store.schema import EXTENSIONS, Post
+from hakubooru.select.values import SECONDS, tag_count
+from hakubooru.store.schema import EXTENSIONS, TAG_TYPES, Post
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
-    from hakubooru.arrays import Values
+    from hakubooru.arrays import Ids, Values
+    from hakubooru.engine.columns import Columns
 
 
 Mask: TypeAlias = "np.ndarray[tuple[int], np.dtype[np.bool_]]"
@@ -64,7 +67,8 @@ _ARITHMETIC: Final[dict[str, Callable[[Any, Any], Any]]] = {
 }
 _LACKING: Final = {"md5": "lacks_md5", "file_url": "lacks_file_url"}
 _NULLABLE: Final = ("parent_id", "pixiv_id")
-_COLUMNS: Final = {"id", *NUMBERS, *TRAITS} - {"created_at", "extension", *_LACKING.values()}
+_NOT_FIELDS: Final = {"created_at", "extension", *_LACKING.values(), *COUNTS}
+"""The columns that are not the column of the file with their name."""
 
 
 def truth(node: Any, columns: Columns) -> Truth:
@@ -75,43 +79,45 @@ def truth(node: Any, columns: Columns) -> Truth:
     """
     match node:
         case And(parts):
-            return _joined(operator.and_, [truth(part, columns) for part in parts])
+            return _joined(operator.and_, parts, columns)
         case Or(parts):
-            return _joined(operator.or_, [truth(part, columns) for part in parts])
+            return _joined(operator.or_, parts, columns)
         case Not(part):
             inside = truth(part, columns).true
             return Truth(~inside, inside)
         case Condition(inner):
             return truth(inner, columns)
         case Tagged(name):
-            bears = columns.bearing(name)
-            if bears is None:
+            if not columns.know_tags():
                 raise LeftToSQLiteError(name)
+            bears = columns.bearing(name)
             return Truth(bears, ~bears)
         case Negated():
             return ~truth(node.node, columns)
         case NodeList() if node.glue in {" OR ", " AND "} and len(node.nodes):
             joined = operator.or_ if node.glue == " OR " else operator.and_
-            return _joined(joined, [truth(part, columns) for part in node.nodes])
+            return _joined(joined, node.nodes, columns)
         case Expression():
             return _expression(node, columns)
     raise LeftToSQLiteError(repr(node))
 
 
-class _Unread(Columns):
-    """Empty columns, to find out whether columns can answer an expression without reading any."""
+class _Unread:
+    """Empty columns, to find out whether columns can answer an expression, and which it uses, without reading any."""
 
-    unknown: frozenset[str] = frozenset()
+    ids: Ids = np.empty(0, np.int64)
 
     def __init__(self, columns: Columns) -> None:
-        self._tags = columns.know_tags()
-        self.unknown = columns.unknown
+        self.names = columns.names
+        self.know_tags = columns.know_tags
+        self.used: set[str] = set()
 
     def __getitem__(self, name: str) -> Values:
-        return np.empty(0, np.int64)
+        self.used.add(name)
+        return self.ids
 
-    def bearing(self, tag: str) -> Values | None:  # noqa: ARG002 - any tag, or none
-        return np.empty(0, np.bool_) if self._tags else None
+    def bearing(self, tag: str) -> Values:  # noqa: ARG002 - any tag
+        return np.empty(0, np.bool_)
 
 
 def is_answered(node: Any, columns: Columns) -> bool:
@@ -123,11 +129,20 @@ def is_answered(node: Any, columns: Columns) -> bool:
     return True
 
 
-def _joined(join: Callable[[Truth, Truth], Truth], parts: list[Truth]) -> Truth:
-    result, *others = parts
-    for other in others:
-        result = join(result, other)
-    return result
+def names_in(node: Any, columns: Columns) -> set[str]:
+    """The columns that a peewee expression of numbers uses; no column is read.
+
+    Raises:
+        LeftToSQLiteError: the expression needs more than numeric columns.
+    """
+    unread = _Unread(columns)
+    numbers(node, unread)
+    return unread.used
+
+
+def _joined(join: Callable[[Truth, Truth], Truth], nodes: Iterable[Any], columns: Columns) -> Truth:
+    """Evaluate predicates or expressions one after the other, so that few masks are in memory, and join their truth."""
+    return reduce(join, (truth(node, columns) for node in nodes))
 
 
 def _expression(node: Expression, columns: Columns) -> Truth:
@@ -140,7 +155,9 @@ def _expression(node: Expression, columns: Columns) -> Truth:
         return Truth(missing, ~missing) if node.op == "IS" else Truth(~missing, missing)
     if node.lhs is Post.file_ext:
         return _extension(node, columns)
-    values, unknown = _values(node.lhs, columns)
+    if node.lhs is Post.created_at:
+        return _date(node, columns)
+    values, unknown = numbers(node.lhs, columns)
     if node.op in _COMPARISONS:
         other, also_unknown = _operand(node.lhs, node.rhs, columns)
         holds = _COMPARISONS[node.op](values, other)
@@ -159,13 +176,22 @@ def _expression(node: Expression, columns: Columns) -> Truth:
 def _extension(node: Expression, columns: Columns) -> Truth:
     names = _list(node.lhs, node.rhs) if node.op in {"IN", "NOT IN"} else [_constant(node.lhs, node.rhs)]
     if (
-        "file_ext" in columns.unknown
+        "extension" not in columns.names
         or node.op not in {"=", "!=", "IN", "NOT IN"}
         or not set(names) <= set(EXTENSIONS)
     ):
         raise LeftToSQLiteError(f"file_ext {node.op} {names}")
     inside = np.isin(columns["extension"], [EXTENSIONS.index(name) for name in names])
     return _known(inside if node.op in {"=", "IN"} else ~inside, None)
+
+
+def _date(node: Expression, columns: Columns) -> Truth:
+    """Compare dates with a day, as the texts that they are."""
+    day = date_number(node.rhs.value if isinstance(node.rhs, Value) else node.rhs)
+    if node.op not in {"<", ">="} or day is None or "day" not in columns.names:
+        raise LeftToSQLiteError(repr(node))
+    days = columns["day"]
+    return _known(_COMPARISONS[node.op](days, day), days == NO_DATE)
 
 
 def _missing(node: Any, columns: Columns) -> Mask:
@@ -178,27 +204,52 @@ def _missing(node: Any, columns: Columns) -> Mask:
     raise LeftToSQLiteError(repr(node))
 
 
-def _values(node: Any, columns: Columns) -> tuple[Values, Mask | None]:
-    """Evaluate an expression to numbers, (N,), and a mask of those that are NULL; None if no number is NULL."""
-    if isinstance(node, Field) and node.model is Post and node.name in _COLUMNS - columns.unknown:
+def numbers(node: Any, columns: Columns) -> tuple[Values, Mask | None]:
+    """Evaluate an expression to numbers, (N,), and a mask of those that are NULL; None if no number is NULL.
+
+    Raises:
+        LeftToSQLiteError: the expression needs more than numeric columns.
+    """
+    if (
+        isinstance(node, Field)
+        and node.model is Post
+        and node.name in columns.names
+        and node.name not in _NOT_FIELDS
+    ):
         values = columns[node.name]
         return values, (values == MISSING) if node.name in _NULLABLE else None
     if isinstance(node, Expression) and node.op in _ARITHMETIC:
-        left, left_unknown = _values(node.lhs, columns)
+        left, left_unknown = numbers(node.lhs, columns)
         right, right_unknown = _operand(node.lhs, node.rhs, columns)
         # Columns may have 4 bytes; SQLite calculates with 8.
         if node.op == "&" and "f" in (left.dtype.kind, np.result_type(right).kind):
             raise LeftToSQLiteError(repr(node))
         return _ARITHMETIC[node.op](_wide(left), right), _either(left_unknown, right_unknown)
     if isinstance(node, Function) and node.name == "ABS" and node.arguments:
-        values, unknown = _values(node.arguments[0], columns)
-        return np.abs(values), unknown
-    raise LeftToSQLiteError(repr(node))
+        values, unknown = numbers(node.arguments[0], columns)
+        return np.abs(_wide(values)), unknown
+    name = _calculated().get(_sql(node)) if isinstance(node, Function | Cast) else None
+    if name is None or name not in columns.names:
+        raise LeftToSQLiteError(repr(node))
+    values = columns[name]
+    return values, (values == NO_DATE) if name == "created_at" else None
+
+
+@cache
+def _calculated() -> dict[str, str]:
+    """The columns that stand for expressions over other tables or dates, by the SQL of the expression."""
+    counts = {_sql(tag_count(kind)): name for kind, name in zip((None, *TAG_TYPES), COUNTS, strict=True)}
+    return {_sql(SECONDS): "created_at", **counts}
+
+
+def _sql(node: Any) -> str:
+    sql, parameters = Context().sql(node).query()
+    return f"{sql} {parameters}"
 
 
 def _operand(lhs: Any, rhs: Any, columns: Columns) -> tuple[Any, Mask | None]:
     if isinstance(rhs, Field | Expression | Function):
-        values, unknown = _values(rhs, columns)
+        values, unknown = numbers(rhs, columns)
         return _wide(values), unknown
     return _constant(lhs, rhs), None
 

@@ -1,30 +1,47 @@
-"""Write the sidecar of a metadata file."""
+"""Write the sidecar of a metadata file.
+
+The posts are read in one scan and the relations in another, in whatever order they are. First the relations go to a temporary
+file for each 65,536 posts; then the relations of these posts are sorted, written post by post, and added to those of
+their tags. Memory does not grow with the relations.
+"""
 
 from __future__ import annotations
 
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from itertools import repeat
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from hakubooru.engine.columns import GROUPS, NUMBERS, Columns
-from hakubooru.engine.sidecar import NewSidecar
+from hakubooru.engine.columns import COUNTS, DATES, NUMBERS, FileColumns, narrow
+from hakubooru.engine.sidecar import NewSidecar, code_base, pack
 from hakubooru.progress import progress
+from hakubooru.store.reader import THREADS
+from hakubooru.store.relations import halves
+from hakubooru.store.schema import TAG_TYPES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from concurrent.futures import Future
     from pathlib import Path
+    from typing import IO
+
+    from numpy.typing import NDArray
 
     from hakubooru.arrays import Ids, Values
     from hakubooru.store.store import Store
 
-_ROWS_A_READ: Final = 4_000_000
-_BYTES_A_POST: Final = 80
-_BYTES_A_RELATION: Final = 2.5
-_NOWHERE: Final = 2**32 - 1
-_COMMON: Final = (
-    32  # for a tag of more than one post in 32, a bit for every post takes less than a list of posts
-)
+_ROWS_A_READ: Final = 500_000
+_POSTS_A_BUCKET: Final = 1 << 16  # so that the place of a post in a bucket takes 16 bits
+_BYTES_A_POST: Final = 64
+_BYTES_A_RELATION: Final = 5
+_NOWHERE: Final = 2**31 - 1
+_TAG: Final = 2**32 - 1
+_COMMON: Final = 32
+"""For a tag of more than one post in 32, a bit for every post takes less than a list of posts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,106 +49,256 @@ class Cost:
     """The size of a sidecar before it is written."""
 
     relations: int
-    """How many relations the file has; they decide how long it takes."""
+    """How many relations the file has at most, by their row ids; they decide how long it takes."""
     bytes: int
-    """The most bytes that the sidecar takes on the disk; twice as many while it is written."""
+    """The most bytes that the sidecar takes on the disk; three times as many while it is written."""
+
+
+@dataclass(frozen=True)
+class _Tags:
+    """What is known of tags by their id, (T,) each."""
+
+    count: Values
+    """How many relations each tag has."""
+    code: Values
+    """The code of each tag, the most common first."""
+    type: Values
+    """The type of each tag; one above all types for a tag that has no row."""
+    row: Values
+    """For the most common tags, the row of their bits; else -1."""
+    start: Values
+    """For other tags, the start of their list of posts."""
+
+
+@dataclass(frozen=True)
+class _Bucket:
+    """The sorted relations of neighbouring posts, each relation once."""
+
+    packed: Values
+    """The codes of the tags of each post, as numbers of 16 bits."""
+    sizes: Values
+    """How many of these numbers each post has, (P,)."""
+    counts: NDArray[np.integer]
+    """How many tags of each type each post has, (P, types + 1)."""
+    tags: Values
+    """The tags that the posts have, ascending, (U,)."""
+    many: Values
+    """How many of the posts have each tag, (U,)."""
+    places: Values
+    """The posts of each tag, ascending, by their places in the bucket, one tag after another."""
 
 
 def cost(database: Store) -> Cost:
-    """Estimate the size of the sidecar of a file."""
-    posts = database.scalar("SELECT COUNT(*) FROM post")
-    relations = database.scalar("SELECT COUNT(*) FROM posttagrelation")
-    return Cost(relations=relations, bytes=int(posts * _BYTES_A_POST + relations * _BYTES_A_RELATION))
+    """Estimate the size of the sidecar of a file, without a scan."""
+    posts, relations = (last + 1 - first for first, last in map(database.ends, ("post", "posttagrelation")))
+    return Cost(relations=relations, bytes=posts * _BYTES_A_POST + relations * _BYTES_A_RELATION)
 
 
-def optimize(database: Store, *, common: int = _COMMON, rows_a_read: int = _ROWS_A_READ) -> Path:
+def optimize(
+    database: Store,
+    *,
+    common: int = _COMMON,
+    rows_a_read: int = _ROWS_A_READ,
+    posts_a_bucket: int = _POSTS_A_BUCKET,
+) -> Path:
     """Write the sidecar of a file, in place of an older one; gives its folder.
 
-    The posts are read in a few scans, the relations in one, in pieces. The file itself is not changed.
+    The posts are read in one scan, the relations in another. The file itself is not changed.
 
     Args:
         database: the file.
         common: a tag of more than one post in this many is stored as a bit for every post, other tags as lists of posts.
         rows_a_read: how many relations to read at a time.
+        posts_a_bucket: the relations of this many posts are sorted at a time; a multiple of 8, at most 65,536.
 
     Raises:
         DestinationError: neither the file's folder nor the user's cache can be written.
     """
-    columns = Columns(database)
+    assert posts_a_bucket % 8 == 0 < posts_a_bucket <= _POSTS_A_BUCKET
     with NewSidecar(database.path) as sidecar:
-        for name in (*GROUPS, *NUMBERS):
-            sidecar.save(name, columns[name])
-        _write_tags(database, sidecar, columns.ids, common, rows_a_read)
+        ids = _write_columns(database, sidecar)
+        folder = sidecar.scratch()
+        counts = _distribute(database, ids, folder, posts_a_bucket, rows_a_read)
+        tags = _describe(database, counts, is_common=counts * common > len(ids))
+        _write_tags(sidecar, tags, folder, len(ids), posts_a_bucket)
         return sidecar.finish()
 
 
-def _write_tags(database: Store, sidecar: NewSidecar, ids: Ids, share: int, rows_a_read: int) -> None:
-    counts = np.zeros(database.scalar("SELECT ifnull(MAX(tag_id), 0) + 1 FROM posttagrelation"), np.int64)
-    for tag_id, count in database.rows("SELECT tag_id, COUNT(*) FROM posttagrelation GROUP BY tag_id"):
-        counts[tag_id] = count
-    together = _by_tag(_relations(database, rows_a_read), sidecar.scratch("together"), ids, counts)
-    starts = np.cumsum(counts) - counts
-    is_common = counts * share > len(ids)
-    common = np.flatnonzero(is_common)
-    bits = sidecar.empty("bits", (len(common), -(-len(ids) // 8)), np.uint8)
-    posts = sidecar.empty("posts", (int(counts[~is_common].sum()),), np.uint32)
-    rows, filled = [], 0
-    for tag_id in progress(np.flatnonzero(counts).tolist(), desc="tags", unit=" tags"):
-        places = _distinct(together[starts[tag_id] : starts[tag_id] + counts[tag_id]])
-        if is_common[tag_id]:
-            row = int(np.searchsorted(common, tag_id))
-            mask = np.zeros(len(ids), bool)
-            mask[places] = True
-            bits[row] = np.packbits(mask)
-            rows.append((tag_id, len(places), row, 1))
-        else:
-            posts[filled : filled + len(places)] = places
-            rows.append((tag_id, len(places), filled, 0))
-            filled += len(places)
-    sidecar.save("tags", np.array(rows, np.int64).reshape(-1, 4))
-    del together
-    sidecar.scratch("together").unlink()
+def _write_columns(database: Store, sidecar: NewSidecar) -> Ids:
+    """Write the columns of the posts; gives the ids."""
+    columns = FileColumns(database)
+    columns.read_all()
+    for name in progress(("id", "traits", *NUMBERS, *DATES), desc="columns", unit=" columns"):
+        sidecar.save(name, narrow(columns[name]))
+    return columns.ids
 
 
-def _by_tag(relations: Iterator[tuple[Values, Values]], path: Path, ids: Ids, counts: Ids) -> Values:
-    """Group the posts of all relations by tag, with a counting sort on disk; posts are indices in `ids`."""
-    total = int(counts.sum())
-    together = np.memmap(path, np.uint32, "w+", shape=(max(total, 1),))
+def _distribute(database: Store, ids: Ids, folder: Path, posts_a_bucket: int, rows_a_read: int) -> Ids:
+    """Write all relations to files by buckets of posts; gives how many relations each tag has, by its id.
+
+    A relation is `place << 32 | tag` in 8 bytes. The two halves of the relations have files of their own: a post's
+    relations then stay in their order.
+    """
     # One more place than ids: posts beyond the last id get it.
-    place_of_id = np.full(int(ids[-1]) + 2 if len(ids) else 1, _NOWHERE, np.uint32)
-    place_of_id[ids] = np.arange(len(ids), dtype=np.uint32)
-    filled = np.cumsum(counts) - counts
-    with progress(total=total, desc="relations", unit=" relations", unit_scale=True) as bar:
-        for posts, tags in relations:
-            order = np.argsort(tags, kind="stable")
-            of_tag = tags[order]
-            first = np.flatnonzero(np.append(True, of_tag[1:] != of_tag[:-1]))
-            many = np.diff(np.append(first, len(of_tag)))
-            rank = np.arange(len(of_tag)) - np.repeat(first, many)
-            together[filled[of_tag] + rank] = place_of_id.take(posts[order], mode="clip")
-            filled[of_tag[first]] += many
-            bar.update(len(tags))
-    return together
+    place_of_id = np.full(int(ids[-1]) + 2 if len(ids) else 1, _NOWHERE, np.int64)
+    place_of_id[ids] = np.arange(len(ids))
+    counts = np.zeros(database.ends("tag")[1] + 1, np.int64)
+    first, last = database.ends("posttagrelation")
+    reading = halves(database, "post_id, tag_id", rows=rows_a_read)
+    numbered = [zip(repeat(half), pairs, strict=False) for half, pairs in enumerate(reading)]
+    with (
+        ExitStack() as files,
+        progress(total=last + 1 - first, desc="relations", unit=" relations", unit_scale=True) as bar,
+    ):
+        buckets: dict[tuple[int, int], IO[bytes]] = {}
+        for half, (posts, tags) in database.reader.in_parallel(numbered):
+            places = place_of_id.take(posts, mode="clip")
+            pairs = places << 32 | tags
+            is_known = places != _NOWHERE
+            if not is_known.all():
+                places, pairs = places[is_known], pairs[is_known]
+            counts = _added(counts, pairs & _TAG)
+            for bucket, some in _by_bucket(places // posts_a_bucket, pairs):
+                if (bucket, half) not in buckets:
+                    buckets[bucket, half] = files.enter_context((folder / f"{bucket}-{half}").open("wb"))
+                buckets[bucket, half].write(some.data)
+            bar.update(len(posts))
+    return counts
 
 
-def _relations(database: Store, rows_a_read: int) -> Iterator[tuple[Values, Values]]:
-    """Iterate over the post ids and tag ids of the file's relations, millions at a time."""
-    sql = (
-        "SELECT COUNT(*), MAX(id), group_concat(post_id), group_concat(tag_id) FROM "
-        f"(SELECT id, post_id, tag_id FROM posttagrelation WHERE id > ? ORDER BY id LIMIT {rows_a_read})"
+def _added(counts: Ids, tags: Ids) -> Ids:
+    """Counts by tag with those of more relations added; longer, where a tag has a larger id."""
+    more = np.bincount(tags, minlength=len(counts))
+    more[: len(counts)] += counts
+    return more
+
+
+def _by_bucket(buckets: Values, pairs: Values) -> Iterator[tuple[int, Values]]:
+    """Split relations by bucket, in their order."""
+    if not len(pairs):
+        return
+    if (buckets[1:] < buckets[:-1]).any():
+        order = np.argsort(buckets.astype(np.uint16), kind="stable")
+        buckets, pairs = buckets[order], pairs[order]
+    starts = np.flatnonzero(np.append(True, buckets[1:] != buckets[:-1]))
+    for start, end in zip(starts, np.append(starts[1:], len(pairs)), strict=True):
+        yield int(buckets[start]), pairs[start:end]
+
+
+def _describe(database: Store, counts: Ids, *, is_common: Values) -> _Tags:
+    """Give each tag a code, and a place for its posts that is large enough if no relation is there twice."""
+    by_count = np.argsort(-counts, kind="stable")
+    code = np.empty(len(counts), np.int64)
+    code[by_count] = np.arange(len(counts))
+    kind = np.full(len(counts), len(TAG_TYPES), np.uint8)
+    for tag_id, number in database.rows("SELECT id, type FROM tag"):
+        if number in range(len(TAG_TYPES)):
+            kind[tag_id] = number
+    row = np.where(is_common, np.cumsum(is_common) - 1, -1)
+    listed = np.where(is_common, 0, counts)
+    return _Tags(counts, code, kind, row, np.cumsum(listed) - listed)
+
+
+def _write_tags(sidecar: NewSidecar, tags: _Tags, folder: Path, posts: int, posts_a_bucket: int) -> None:
+    """Write the tags of every post and the posts of every tag from the files of the buckets."""
+    base = code_base(len(tags.count))
+    bits = sidecar.empty("bits", (int((tags.row >= 0).sum()), -(-posts // 8)), np.uint8)
+    listed = int(tags.count[tags.row < 0].sum())
+    sidecar.empty("posts", (listed,), np.uint32)
+    filled = np.zeros(len(tags.count), np.int64)
+    per_post = {name: np.zeros(posts, np.uint16) for name in COUNTS}
+    sizes = np.zeros(posts + 1, np.int64)
+    buckets = range(-(-posts // posts_a_bucket))
+
+    def load(bucket: int) -> _Bucket:
+        size = min(posts_a_bucket, posts - bucket * posts_a_bucket)
+        return _sorted(folder, bucket, size, first=bucket * posts_a_bucket, tags=tags, base=base)
+
+    with sidecar.append("packed") as packed:
+        for bucket, done in zip(
+            buckets, progress(_ahead(load, buckets), total=len(buckets), desc="tags"), strict=True
+        ):
+            first = bucket * posts_a_bucket
+            size = len(done.sizes)
+            packed.write(done.packed.data)
+            sizes[first + 1 : first + size + 1] = done.sizes
+            per_post["tag_count"][first : first + size] = done.counts.sum(axis=1)
+            for place, name in enumerate(TAG_TYPES):
+                per_post[f"{name}_tag_count"][first : first + size] = done.counts[:, place]
+            rows = tags.row[done.tags]
+            _add_bits(bits, done, first, rows)
+            _add_to_lists(sidecar, done, first, tags.start[done.tags] + filled[done.tags], rows)
+            filled[done.tags] += done.many
+    sidecar.save("packed_at", narrow(np.cumsum(sizes)))
+    sidecar.save("codes", narrow(np.argsort(tags.code)))
+    for name, values in per_post.items():
+        sidecar.save(name, narrow(values))
+    used = np.flatnonzero(filled)
+    starts = np.where(tags.row >= 0, tags.row, tags.start)
+    sidecar.save(
+        "tags", np.stack([used, filled[used], starts[used], tags.row[used] >= 0], axis=1).astype(np.int64)
     )
-    count, last = rows_a_read, -(2**63)
-    while count == rows_a_read:
-        ((count, last, posts, tags),) = database.rows(sql, [last])
-        if count:
-            yield np.fromstring(posts, np.int64, sep=","), np.fromstring(tags, np.int64, sep=",")
 
 
-def _distinct(places: Values) -> Values:
-    """Sort indices ascending, each once, without the posts that the file does not have."""
-    places = np.sort(places, kind="stable")
-    places = places[: np.searchsorted(places, _NOWHERE)]
-    first = np.ones(len(places), bool)
-    np.not_equal(places[1:], places[:-1], out=first[1:])
-    distinct: Values = places[first]
-    return distinct
+def _ahead(load: Callable[[int], _Bucket], buckets: range) -> Iterator[_Bucket]:
+    """The buckets in their order, sorted ahead in threads."""
+    with ThreadPoolExecutor(THREADS) as pool:
+        waiting: deque[Future[_Bucket]] = deque()
+        for bucket in buckets:
+            waiting.append(pool.submit(load, bucket))
+            if len(waiting) > THREADS:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _sorted(folder: Path, bucket: int, posts: int, *, first: int, tags: _Tags, base: int) -> _Bucket:
+    """Sort the relations of a bucket of posts, each relation once, and delete its files."""
+    files = [path for half in range(THREADS) if (path := folder / f"{bucket}-{half}").exists()]
+    pairs = np.concatenate([np.empty(0, np.int64), *(np.fromfile(path, np.int64) for path in files)])
+    for path in files:
+        path.unlink()
+    places = ((pairs >> 32) - first).astype(np.uint16)
+    tag_ids = pairs & _TAG
+    if (places[1:] < places[:-1]).any():
+        order = np.argsort(places, kind="stable")
+        places, tag_ids = places[order], tag_ids[order]
+    by_tag = tag_ids << 16 | places
+    ascending = np.sort(by_tag)
+    is_new = np.append(True, ascending[1:] != ascending[:-1])[: len(ascending)]
+    if not is_new.all():
+        once = np.sort(np.unique(by_tag, return_index=True)[1])
+        places, tag_ids, ascending = places[once], tag_ids[once], ascending[is_new]
+    packed, sizes = pack(tags.code[tag_ids], base)
+    kinds = len(TAG_TYPES) + 1
+    counts: Any = np.bincount(places * np.int64(kinds) + tags.type[tag_ids], minlength=posts * kinds)
+    of_tag = ascending >> 16
+    starts = np.flatnonzero(np.append(True, of_tag[1:] != of_tag[:-1])[: len(of_tag)])
+    return _Bucket(
+        packed=packed,
+        sizes=np.bincount(places, sizes, posts).astype(np.int64),
+        counts=counts.reshape(posts, kinds),
+        tags=of_tag[starts],
+        many=np.diff(np.append(starts, len(of_tag))),
+        places=ascending & 0xFFFF,
+    )
+
+
+def _add_bits(bits: Values, bucket: _Bucket, first: int, rows: Values) -> None:
+    """Set the bits of the most common tags for the posts of a bucket; `rows` is the row of each of its tags, or -1."""
+    ends = np.cumsum(bucket.many)
+    posts = len(bucket.sizes)
+    for place in np.flatnonzero(rows >= 0).tolist():
+        mask = np.zeros(posts, bool)
+        mask[bucket.places[ends[place] - bucket.many[place] : ends[place]]] = True
+        bits[rows[place], first // 8 : first // 8 + -(-posts // 8)] = np.packbits(mask)
+
+
+def _add_to_lists(sidecar: NewSidecar, bucket: _Bucket, first: int, starts: Values, rows: Values) -> None:
+    """Add the posts of a bucket to the lists of their tags; `starts` is the place of each tag's next post."""
+    is_listed = np.repeat(rows < 0, bucket.many)
+    starts = starts - (np.cumsum(bucket.many) - bucket.many)
+    where = (np.arange(len(bucket.places)) + np.repeat(starts, bucket.many))[is_listed]
+    if len(where):
+        # Mapped again for each bucket, so that few of its pages count as memory of this process.
+        sidecar.open("posts")[where] = bucket.places[is_listed] + first

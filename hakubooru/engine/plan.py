@@ -19,9 +19,11 @@ from hakubooru.engine.filters import (
     LOOKUPS_A_QUERY,
     Route,
     ask_sqlite,
+    can_sort,
     keep,
     members,
     routes,
+    sort_by_columns,
     sort_ids,
     sort_in_sqlite,
 )
@@ -250,25 +252,29 @@ def _order(store: CachedStore, order: Ordered, limited: Limited | None, *, apart
     """Plan an order, and the limit after it."""
     limit = None if limited is None else limited.count
     terms = [term.node for term in order.terms]
-    steps: list[tuple[Step, str]] = [(order, "SQLite orders")]
+    columns = store.cache.columns
+    by_columns = can_sort(columns, terms)
+    steps: list[tuple[Step, str]] = [(order, Route.COLUMNS.value if by_columns else "SQLite orders")]
     if limited is not None:
         steps.append((limited, "the first posts of the step before"))
     filters, base = _unwind(store, order.source, apart=apart)
     predicates = [one.predicate for one in filters]
-    if apart or base != Everything() or base in store.cache:
-        source = plan(store, order.source, apart=apart)
-        return Part(tuple(steps), lambda ids: sort_ids(store, ids, terms, limit), (source,))
-    if not store.cache.columns.are_read() or Route.SQLITE in routes(store.cache.columns, predicates):
+    is_of_file = not apart and base == Everything() and base not in store.cache
+    are_answered = columns.are_read() and set(routes(columns, predicates)) <= {Route.COLUMNS}
+    if is_of_file and not are_answered:
         # SQLite filters, sorts and limits in one scan.
         filtered = [(one, Route.SQLITE.value) for one in filters]
+        steps[0] = order, "SQLite orders"
         return Part((*filtered, *steps), lambda: sort_in_sqlite(store, terms, limit, predicates))
 
     def compute(ids: Ids) -> Ids:
-        if len(ids) <= LOOKUPS_A_QUERY:
-            return sort_ids(store, ids, terms, limit)
-        return sort_in_sqlite(store, terms, limit, predicates)
+        if by_columns:
+            return sort_by_columns(columns, ids, terms, limit)
+        if is_of_file and len(ids) > LOOKUPS_A_QUERY:
+            return sort_in_sqlite(store, terms, limit, predicates)
+        return sort_ids(store, ids, terms, limit)
 
-    return Part(tuple(steps), compute, (plan(store, order.source),))
+    return Part(tuple(steps), compute, (plan(store, order.source, apart=apart),))
 
 
 def _narrowing(store: CachedStore, step: Narrowing) -> tuple[str, Callable[[Ids], Ids]]:

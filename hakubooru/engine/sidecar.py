@@ -1,13 +1,19 @@
-"""The sidecar of a metadata file: its numeric columns and the posts of every tag, as arrays on disk.
+"""The sidecar of a metadata file: its columns, the posts of every tag, and the tags of every post, as arrays on disk.
 
 `hakubooru db optimize FILE` writes it. It is optional, and the file itself is not changed. The sidecar is a folder of
 NumPy arrays, which are mapped into memory, so that opening it is quick:
 
-    stamp.json      the state of the file: the sidecar of an older state is not used
-    id.npy, …       the columns, in the order of ids
+    stamp.json      the state of the file: the sidecar of an older state, or of another layout, is not used
+    id.npy, …       the columns, in the order of ids, each in the type of the fewest bytes
     tags.npy        (T, 4) int64: tag id, number of posts, start of its posts, and whether they are bits
     posts.npy       uint32: for most tags, the indices of their posts among the ids, ascending
     bits.npy        uint8: for the most common tags, a bit for every post
+    codes.npy       the ids of the tags by their code, the most common first
+    packed.bin      uint16, little-endian: the codes of the tags of each post, in the order of its relations
+    packed_at.npy   (N + 1,): the start of each post in packed.bin
+
+A code below `code_base(T)` is one number of packed.bin. Any other is two: with `code - base = high * base + low`, first
+`base + high`, then `low`.
 
 Its folder is `FILE.sidecar` beside the file, or a folder in the user's cache if that cannot be written.
 """
@@ -18,6 +24,8 @@ import hashlib
 import json
 import os
 import shutil
+import warnings
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
@@ -27,32 +35,35 @@ from hakubooru.errors import DestinationError
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import IO
 
     from hakubooru.arrays import Values
 
 
-LAYOUT: Final = 1
+LAYOUT: Final = 2
 """The version of the layout; a sidecar of another version is not used."""
 
 _POSTS_A_READ: Final = 8_000_000
-_ONES: Final = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(axis=1, dtype=np.uint32)
-"""The number of set bits of each byte value, (256,)."""
+_CODES: Final = 1 << 16
 
 
 class Sidecar:
     """An open sidecar of a metadata file."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, posts_a_read: int = _POSTS_A_READ) -> None:
+        """Map the arrays of a folder into memory.
+
+        Args:
+            folder: the sidecar.
+            posts_a_read: how many posts of rare tags `counts` looks at together.
+        """
         self.folder = folder
+        self._posts_a_read = posts_a_read
         self._posts = self.load("posts")
         self._bits = self.load("bits")
         tags = self.load("tags")
         self._tag_ids = np.ascontiguousarray(tags[:, 0])
         self._spans = tags[:, 1:]
-
-    def has(self, name: str) -> bool:
-        """Whether the sidecar has a column."""
-        return (self.folder / f"{name}.npy").exists()
 
     def load(self, name: str) -> Values:
         """Map an array into memory, read-only."""
@@ -85,15 +96,50 @@ class Sidecar:
         counts = np.zeros(len(totals), np.int64)
         packed = np.packbits(mask)
         for tag in np.flatnonzero(is_bits).tolist():
-            counts[tag] = _ONES[self._bits[starts[tag]] & packed].sum()
+            counts[tag] = np.bitwise_count(self._bits[starts[tag]] & packed).sum(dtype=np.int64)
         rare = np.flatnonzero((is_bits == 0) & (totals > 0))
-        pieces = np.cumsum(totals[rare]) // _POSTS_A_READ
+        pieces = np.cumsum(totals[rare]) // self._posts_a_read
         for tags in np.split(rare, np.flatnonzero(np.diff(pieces)) + 1):
             if len(tags):
                 first, end = starts[tags[0]], starts[tags[-1]] + totals[tags[-1]]
-                inside = mask[self._posts[first:end]]
-                counts[tags] = np.add.reduceat(inside, starts[tags] - first, dtype=np.int64)
+                # The running number of posts inside: a tag has as many as it grows by from the tag's start to its end.
+                inside = np.concatenate([[0], np.cumsum(mask[self._posts[first:end]], dtype=np.int64)])
+                counts[tags] = inside[starts[tags] + totals[tags] - first] - inside[starts[tags] - first]
         return self._tag_ids, counts
+
+    def tags_of(self, places: Values) -> tuple[Values, Values]:
+        """The tags of posts: how many each has, (N,) int64, and the ids of all of them, one post after another.
+
+        A post's tags are in the order of its relations; each is there once.
+
+        Args:
+            places: indices among all ids, (N,).
+        """
+        at, codes, numbers = self._packed
+        base = code_base(len(codes))
+        starts = at[places].astype(np.int64)
+        lengths = at[places + 1].astype(np.int64) - starts
+        ends = np.cumsum(lengths)
+        total = int(ends[-1]) if len(ends) else 0
+        where = np.arange(total) + np.repeat(starts - (ends - lengths), lengths)
+        packed = numbers[where]
+        is_high = packed >= base
+        if not is_high.any():
+            return lengths, codes[packed]
+        whole = packed.astype(np.int64)
+        low = np.flatnonzero(is_high) + 1
+        whole[low] += base + (whole[low - 1] - base) * base
+        before = np.concatenate([[0], np.cumsum(is_high)])
+        return lengths - (before[ends] - before[ends - lengths]), codes[whole[~is_high]]
+
+    @cached_property
+    def _packed(self) -> tuple[Values, Values, Values]:
+        """Where the tags of each post begin, (N + 1,), the tag of each code, (T,), and the numbers of packed.bin."""
+        path = self.folder / "packed.bin"
+        numbers = (
+            np.memmap(path, "<u2", "r").view(np.ndarray) if path.stat().st_size else np.empty(0, np.uint16)
+        )
+        return self.load("packed_at"), self.load("codes"), numbers
 
     def _unpacked(self, row: int) -> Values:
         return np.unpackbits(self._bits[row])
@@ -106,8 +152,29 @@ class Sidecar:
         return count, start, is_bits
 
 
+def code_base(tags: int) -> int:
+    """The smallest code of a tag that takes two numbers, of a file with this many tags."""
+    return _CODES - 1 - tags // (_CODES // 2)
+
+
+def pack(codes: Values, base: int) -> tuple[Values, Values]:
+    """Write the codes of tags, (R,), as numbers of 16 bits: the numbers, and how many each code takes, (R,)."""
+    sizes = 1 + (codes >= base)
+    if (sizes == 1).all():
+        return codes.astype("<u2"), sizes
+    ends = np.cumsum(sizes)
+    packed = np.empty(int(ends[-1]), "<u2")
+    is_long = codes >= base
+    packed[ends - 1] = np.where(is_long, (codes - base) % base, codes)
+    packed[ends[is_long] - 2] = base + (codes[is_long] - base) // base
+    return packed, sizes
+
+
 def open_sidecar(database: Path) -> Sidecar | None:
-    """Open the sidecar of a metadata file; None if there is none for the current state of the file."""
+    """Open the sidecar of a metadata file; None if there is none for the current state of the file.
+
+    It warns of one that has another layout, because a new one would be used.
+    """
     stamp = stamp_of(database)
     for folder in (_beside(database), _cached(database)):
         try:
@@ -116,6 +183,12 @@ def open_sidecar(database: Path) -> Sidecar | None:
             continue
         if recorded == stamp:
             return Sidecar(folder)
+        if isinstance(recorded, dict) and {**recorded, "layout": LAYOUT} == stamp:
+            warnings.warn(
+                f"{folder} has the layout of another version of hakubooru and is not used: write it again with "
+                f"`hakubooru db optimize {database}`",
+                stacklevel=2,
+            )
     return None
 
 
@@ -164,12 +237,24 @@ class NewSidecar:
         array: Values = np.lib.format.open_memmap(self.folder / f"{name}.npy", "w+", dtype, shape)
         return array
 
-    def scratch(self, name: str) -> Path:
-        """The path of a temporary file."""
-        return self.folder / name
+    def open(self, name: str) -> Values:
+        """Map an array that `empty` created into memory, to write to it."""
+        array: Values = np.lib.format.open_memmap(self.folder / f"{name}.npy", "r+")
+        return array
+
+    def append(self, name: str) -> IO[bytes]:
+        """Open a file of raw numbers, to write at its end."""
+        return (self.folder / f"{name}.bin").open("ab")
+
+    def scratch(self) -> Path:
+        """Make a folder for temporary files; `finish` does not keep it."""
+        folder = self.folder / "scratch"
+        folder.mkdir()
+        return folder
 
     def finish(self) -> Path:
         """Rename the folder to its final name, replace an older sidecar, and return the path."""
+        shutil.rmtree(self.folder / "scratch", ignore_errors=True)
         (self.folder / "stamp.json").write_text(
             json.dumps(self._stamp) + "\n", encoding="utf-8", newline="\n"
         )

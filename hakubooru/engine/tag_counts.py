@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from hakubooru.store.reader import relation_rows_of, relations, relations_of
+from hakubooru.engine.columns import SidecarColumns
+from hakubooru.store.relations import ROWS_A_PIECE, relations, relations_of
 from hakubooru.store.schema import TAG_TYPES
 
 if TYPE_CHECKING:
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
 
     from hakubooru.arrays import Ids
     from hakubooru.engine.cache import CachedStore
+
+
+FEW: Final = 8
+"""A table is scanned for more than one post in this many; fewer posts are looked up by an index."""
 
 
 def tag_counts(database: CachedStore, ids: Ids) -> pd.DataFrame:
@@ -38,29 +43,36 @@ def tag_counts(database: CachedStore, ids: Ids) -> pd.DataFrame:
     return frame.sort_values(["posts", "name"], ascending=[False, True], ignore_index=True)
 
 
-def count_tags(database: CachedStore, ids: Ids) -> Ids:
+def count_tags(database: CachedStore, ids: Ids, *, few: int = FEW, rows_a_piece: int = ROWS_A_PIECE) -> Ids:
     """How many of some posts bear each tag, by the tag's id, (T,) int64; a tag that a post bears twice counts once.
 
     A tag that the relations list twice for a post counts once. The counts come from the sidecar if there is one. Else the
     relations of the posts are looked up in pieces, or all relations are scanned. Memory stays constant.
+
+    Args:
+        database: the file.
+        ids: posts of the file, (N,) int64, each once.
+        few: relations are looked up for fewer than one in this many of the posts.
+        rows_a_piece: how many relations a scan reads at a time.
     """
-    counts = np.zeros(int(database.scalar("SELECT ifnull(MAX(id), 0) FROM tag")) + 1, np.int64)
-    if database.cache.columns.are_few(ids):
-        for posts, tags, _ in relations_of(database, ids):
-            _count(counts, posts, tags)
-    elif database.cache.columns.know_tags():
-        tag_ids, posts_of_tags = database.cache.columns.tag_counts(ids)
+    counts = np.zeros(database.ends("tag")[1] + 1, np.int64)
+    columns = database.cache.columns
+    if isinstance(columns, SidecarColumns):
+        tag_ids, posts_of_tags = columns.tag_counts(ids)
         is_tag = tag_ids < len(counts)
         counts[tag_ids[is_tag]] = posts_of_tags[is_tag]
+    elif columns.are_few(len(ids), few):
+        for _, posts, tags in relations_of(database, ids):
+            _count(counts, posts, tags)
     else:
-        _count_in_a_scan(database, np.sort(ids, kind="stable"), counts)
+        _count_in_a_scan(database, np.sort(ids, kind="stable"), counts, rows_a_piece)
     return counts
 
 
-def _count_in_a_scan(database: CachedStore, ids: Ids, counts: Ids) -> None:
+def _count_in_a_scan(database: CachedStore, ids: Ids, counts: Ids, rows_a_piece: int) -> None:
     is_counted, is_scattered = np.zeros(len(ids), bool), np.zeros(len(ids), bool)
     ends = []
-    for posts, tags, last in relations(database):
+    for rows, posts, tags in relations(database, rows=rows_a_piece):
         places = np.searchsorted(ids, posts)
         is_selected = places < len(ids)
         is_selected[is_selected] = ids[places[is_selected]] == posts[is_selected]
@@ -69,12 +81,14 @@ def _count_in_a_scan(database: CachedStore, ids: Ids, counts: Ids) -> None:
         in_piece[places[is_selected]] = True
         is_scattered |= is_counted & in_piece
         is_counted |= in_piece
-        ends.append(last)
+        ends.append(rows[-1])
     _count_once(database, counts, ids[is_scattered], np.sort(np.array(ends, np.int64)))
 
 
 def _count(counts: Ids, posts: Ids, tags: Ids, sign: int = 1) -> None:
     """Add the number of different posts of each tag to the counts, or with sign=-1 subtract it."""
+    is_tag = tags < len(counts)
+    posts, tags = posts[is_tag], tags[is_tag]
     bits = len(counts).bit_length()
     pairs = np.sort(posts << bits | tags)
     pairs = pairs[np.append(True, pairs[1:] != pairs[:-1])[: len(pairs)]]
@@ -83,7 +97,7 @@ def _count(counts: Ids, posts: Ids, tags: Ids, sign: int = 1) -> None:
 
 def _count_once(database: CachedStore, counts: Ids, posts: Ids, ends: Ids) -> None:
     """Correct the counts of posts whose relations lie in several pieces; `ends` are the last rows of the pieces."""
-    for rows, of_post, tags in relation_rows_of(database, posts):
+    for rows, of_post, tags in relations_of(database, posts):
         pieces = np.searchsorted(ends, rows)
         for piece in np.unique(pieces):
             inside = pieces == piece

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
@@ -28,7 +29,7 @@ from hakubooru.nearest import nearest
 from hakubooru.store.store import lay_out, open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from typing import TypeAlias
 
     from hakubooru.arrays import Ids
@@ -99,14 +100,18 @@ def export(
     """
     form = output_format(output)
     form = form if sink is None else replace(form, sink=sink)
+    shape = caption_format(caption)
+    columns = selection.database.joined_columns()
+    files = [columns[name].joined for name in sorted(shape.joined() & columns.keys())]
     origin = Origin(
         database=str(selection.database.path.absolute()),
         images=[str(root) if is_remote(root) else str(Path(root).absolute()) for root in _listed(images)],
         own=[str(Path(root).absolute()) for root in _listed(own)],
         index=[str(root) if is_remote(root) else str(Path(root).absolute()) for root in _listed(index)],
-        caption=caption_format(caption),
+        caption=shape,
         image=image_format(image),
         output=form,
+        joined={file.name: [str(Path(file.source).absolute()), file.sha256] for file in files},
     )
     if engine not in ENGINES:
         raise InputError(f"there is no engine {engine!r}; {nearest(engine, ENGINES)}")
@@ -114,7 +119,8 @@ def export(
         raise InputError(
             f"the address {address} is for the engine `ray` only; add --engine ray, or leave the address out"
         )
-    cluster = _cluster(Path(out), origin, address) if engine == "ray" else None
+    needs = [str(file.file) for file in files]
+    cluster = _cluster(Path(out), origin, address, needs) if engine == "ray" else None
     ids = np.unique(selection.to_ids())
     report = export_from(selection.database, ids, Path(out), origin, workers, prune=prune, start=cluster)
     if not report.exported or (strict and report.left_out):
@@ -188,6 +194,8 @@ class Origin:
     caption: CaptionFormat
     image: ImageFormat
     output: OutputFormat
+    joined: dict[str, list[str]] = field(default_factory=dict)
+    """The path and the hash of each joined file that captions are made of, by its name."""
 
     @classmethod
     def from_table(cls, table: Mapping[str, Any]) -> Self:
@@ -198,6 +206,14 @@ class Origin:
             "output": output_format(table["output"]),
         }
         return cls(**{**table, **formats})
+
+    @contextmanager
+    def opened(self) -> Iterator[Store]:
+        """Open the database, with the files that were joined to it."""
+        with open_store(self.database) as store:
+            for name, (path, _) in self.joined.items():
+                store.join(name, path)
+            yield store
 
     def text(self) -> str:
         """Return all fields as JSON."""
@@ -213,9 +229,10 @@ class Origin:
         if self.image.format == "avif":
             images["image.subsampling"] = self.image.subsampling
         output = {f"output.{name}": value for name, value in self.output.settings().items()}
+        joined = {f"joined.{name}": sha256 for name, (_, sha256) in self.joined.items()}
         return {
             name: json.dumps(value, ensure_ascii=False)
-            for name, value in (output | captions | images).items()
+            for name, value in (output | captions | images | joined).items()
         }
 
 
@@ -275,7 +292,7 @@ def export_from(
     )
 
 
-def _cluster(out: Path, origin: Origin, address: str | None) -> Start:
+def _cluster(out: Path, origin: Origin, address: str | None, joined: Sequence[str]) -> Start:
     """Return a function that starts an export's engine on a Ray cluster."""
     from hakubooru.export.cluster import ClusterEngine  # noqa: PLC0415 - an extra
 
@@ -284,7 +301,7 @@ def _cluster(out: Path, origin: Origin, address: str | None) -> Start:
         ClusterEngine,
         address=address,
         state=out.absolute() / STATE,
-        needs=[origin.database, *places],
+        needs=[origin.database, *places, *joined],
     )
 
 

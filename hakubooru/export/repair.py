@@ -85,7 +85,7 @@ def repair(out: str | os.PathLike[str], *, decode: bool = False, workers: int | 
             (out / name).unlink(missing_ok=True)
     if not bad:
         return verify(out, decode=decode, workers=workers)
-    with open_store(origin.database) as database:
+    with origin.opened() as database:
         export_from(database, ids[ids >= 0], out, origin, workers)
     report = verify(out, decode=decode, workers=workers)
     for post, reason in _left_out(out, bad):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from hakubooru.caption.format import LATER_FIELDS
 from hakubooru.errors import DestinationError
 from hakubooru.export.corrections import finished, is_corrected, set_aside
 from hakubooru.export.pairs import STATE
@@ -34,6 +35,7 @@ _EARLIER: Final = {
     "caption.repeats": "true",
     "output.shards": '"of one archive each"',
     "image.subsampling": '"4:2:0"',
+    **{f"caption.{field}": "null" for field in LATER_FIELDS},
 }
 """Settings of exports whose journal does not record them, because an earlier version began them."""
 _NO_OPTIONS: Final = {"output.shards", "image.subsampling"}

@@ -106,7 +106,7 @@ class Dump:
         Raises:
             DumpError: a file is damaged, or holds no records.
         """
-        self._done, self.passed_over = 0, 0
+        self._done, self.passed_over, self.form = 0, 0, ""
         if self._tables is not None:
             self._recognise("Parquet, three tables")
             yield from _joined(ParquetTables(self.path, self._tables), choose)

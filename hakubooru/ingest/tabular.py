@@ -124,9 +124,9 @@ def open_duckdb(path: Path, name: str) -> Iterator[Any]:
     """
     duckdb = library("duckdb", name, "a DuckDB file")
     try:
-        with duckdb.connect(
-            str(path), read_only=True, config={"memory_limit": "256MB", "threads": 1}
-        ) as connection:
+        limits = {"memory_limit": "128MB", "threads": 1}
+        with duckdb.connect(str(path), read_only=True, config=limits) as connection:
+            connection.execute("SET enable_progress_bar = false")  # it would be written among our own lines
             yield connection
     except duckdb.Error as error:
         raise _damaged(name, "DuckDB", error) from error

@@ -30,7 +30,7 @@ from hakubooru.store.value_files import files_of, is_text_form, read_values
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from peewee import Context
 
@@ -185,42 +185,6 @@ class JoinedColumn(Guarded):
         context.sql(Post.id)
         context.literal(")")
         return context
-
-
-class JoinedValues:
-    """The columns of joined files by their names in searches, such as `silva`, to be looked up by post id."""
-
-    def __init__(
-        self, connection: Callable[[], sqlite3.Connection], columns: Mapping[str, JoinedColumn]
-    ) -> None:
-        """Take the columns of a database.
-
-        Args:
-            connection: gives the current thread's connection of the database.
-            columns: the columns by name.
-        """
-        self._connection = connection
-        self._columns = columns
-
-    @property
-    def names(self) -> list[str]:
-        """The names of the columns."""
-        return list(self._columns)
-
-    def values(self, name: str, ids: Ids) -> list[Any]:
-        """Look up a column's value for each post, in the order of `ids`; None for a post that has none.
-
-        Args:
-            name: the column.
-            ids: up to 100,000 posts, (N,) int64.
-
-        Raises:
-            InputError: there is no such column.
-        """
-        if name not in self._columns:
-            raise InputError(f"no joined file has a column {name!r}; {nearest(name, self._columns)}")
-        column = self._columns[name]
-        return column.joined.values(self._connection(), ids, column.name)
 
 
 def _hash(source: Path, files: list[Path]) -> str:

@@ -1,158 +1,221 @@
-"""Read many rows of a file in constant memory: SQLite joins a piece of rows into one text, which NumPy parses.
+"""Read columns of a file as NumPy arrays, in constant memory: SQLite's rows come as batches of Arrow arrays.
 
-Two threads read at the same time, because SQLite does not hold Python's lock while it scans.
+The driver, `adbc-driver-sqlite`, has an SQLite of its own, and POSIX drops all locks of a process on a file when any part
+of it unlocks or closes the file. So its connections lock nothing. A connection of Python's SQLite holds the lock while
+batches are read, and no other process can write to the file in between. The driver's connections stay open as long as
+the file, and new ones replace them when the file has changed.
 """
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
+import sqlite3
+import threading
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from hakubooru.store.sql import id_text
+from hakubooru.arrow import as_numbers, parameters_of
+from hakubooru.errors import DatabaseFileError
+from hakubooru.store.column_types import NUMBERS
+from hakubooru.store.layout import sqlite_uri
+from hakubooru.store.sqlite_errors import explain, explained
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
+    from pathlib import Path
 
-    from hakubooru.arrays import Ids
-    from hakubooru.store.store import Store
+    import pyarrow as pa
+    from adbc_driver_manager import AdbcConnection, AdbcDatabase
 
-    Flags: TypeAlias = np.ndarray[tuple[int], np.dtype[np.bool_]]
-    Pairs: TypeAlias = tuple[Ids, Ids, int]
-    """Post ids and tag ids, (R,) int64 each, and the id of the piece's last row."""
-    _Where: TypeAlias = tuple[str, Sequence[Any]]
-    """A further condition on rows, and its parameters."""
+    from hakubooru.arrays import Values
 
-_THREADS: Final = min(2, os.cpu_count() or 1)
-_ROWS_A_PIECE: Final = 1_000_000
-_FILTERED_A_PIECE: Final = (
-    50_000  # the matches of about a million rows, so that Ctrl-C takes effect in between
-)
-_POSTS_A_PIECE: Final = 20_000
-_POST_OF: Final = {"post": "id", "posttagrelation": "post_id"}
-_ALL: Final = ("", ())
+ROWS: Final = 65_536
+"""How many rows a batch has, except for the last one."""
+
+THREADS: Final = min(2, os.cpu_count() or 1)
+"""How many statements run at the same time."""
+
+_log = logging.getLogger(__name__)
 
 
-def relations(database: Store, tags: Flags | None = None) -> Iterator[Pairs]:
-    """All relations of a file, a piece at a time; each piece is the rows of a range.
-
-    Args:
-        database: the file.
-        tags: a flag for each tag id, (T,) bool: whether to read its relations; by default, all are read.
-    """
-    bits = _tag_bits(database)
-    pieces = _scanned(database, "posttagrelation", f"post_id << {bits} | tag_id", _only(tags))
-    return (_unpacked(text, bits, last) for text, last in pieces)
+def _whole_numbers(column: pa.Array) -> Values:
+    """View a column of whole numbers as a NumPy array."""
+    if str(column.type) != "int64" or column.null_count:
+        raise MixedTypesError
+    return as_numbers(column, np.int64)
 
 
-def relations_of(database: Store, ids: Ids, tags: Flags | None = None) -> Iterator[Pairs]:
-    """The relations of some posts, all of a post in one piece; the posts in any order.
-
-    Args:
-        database: the file.
-        ids: posts, (N,) int64, each once.
-        tags: a flag for each tag id, (T,) bool: whether to read its relations; by default, all are read.
-    """
-    bits = _tag_bits(database)
-    value = f"post_id << {bits} | tag_id"
-    pieces = _looked_up(database, "posttagrelation", value, ids, _only(tags))
-    return (_unpacked(text, bits, last) for text, last in pieces)
+class MixedTypesError(Exception):
+    """A column has values of several types, where one is needed."""
 
 
-def relation_rows_of(database: Store, ids: Ids) -> Iterator[tuple[Ids, Ids, Ids]]:
-    """Iterate over the relations of posts in pieces: row ids, post ids and tag ids, (R,) int64 each."""
-    bits = _tag_bits(database)
-    # One text for each row keeps its two numbers together, in whatever order SQLite joins the rows.
-    value = f"id || ',' || (post_id << {bits} | tag_id)"
-    for text, _ in _looked_up(database, "posttagrelation", value, ids):
-        rows, packed = np.fromstring(text, np.int64, sep=",").reshape(-1, 2).T
-        yield rows, packed >> bits, packed & ((1 << bits) - 1)
+class Reader:
+    """Reads columns of one file; any thread may use it. Each statement is logged at the level DEBUG."""
 
+    def __init__(self, path: Path, *, timeout: float) -> None:
+        """Prepare to read a file; it is opened by the first statement.
 
-def years(database: Store, ids: Ids, *, few: bool) -> Ids:
-    """The year of each post's date as the file writes it, (N,) int64; 0 for a post without a date.
+        Args:
+            path: the file.
+            timeout: how many seconds to wait while another process has locked it.
+        """
+        self._path = path
+        self._timeout = timeout
+        self._file: AdbcDatabase | None = None
+        self._state: tuple[int, int] | None = None
+        self._idle: list[AdbcConnection] = []
+        self._opened: list[AdbcDatabase | AdbcConnection] = []
+        self._guard = threading.Lock()
 
-    Args:
-        database: the file.
-        ids: posts of the file, (N,) int64, each once.
-        few: whether to look up the posts, in place of a scan of the table.
-    """
-    value = "id * 10000 + max(0, min(9999, CAST(substr(ifnull(created_at, ''), 1, 4) AS INTEGER)))"
-    texts = _looked_up(database, "post", value, ids) if few else _scanned(database, "post", value)
-    parts = [np.fromstring(text, np.int64, sep=",") for text, _ in texts]
-    pairs = np.sort(np.concatenate([np.empty(0, np.int64), *parts]), kind="stable")
-    of_posts: Ids = pairs[np.searchsorted(pairs, ids * 10_000)] % 10_000
-    return of_posts
+    def batches(
+        self, sql: str, parameters: Sequence[Any] = (), *, rows: int = ROWS
+    ) -> Generator[pa.RecordBatch]:
+        """Run a statement and iterate over its rows.
 
+        Args:
+            sql: one SELECT statement.
+            parameters: whole numbers, strings or bytes for its question marks.
+            rows: how many rows a batch has.
 
-def _scanned(database: Store, table: str, value: str, only: _Where = _ALL) -> Iterator[tuple[str, int]]:
-    """Scan a table in pieces: the value of each row, joined by commas, and the id of the last row of the piece."""
-    where, parameters = only
-    count = _FILTERED_A_PIECE if where else _ROWS_A_PIECE
-    sql = (
-        f"SELECT COUNT(*), MAX(id), group_concat(value) FROM (SELECT id, {value} AS value "
-        f"FROM {table} WHERE id > ? AND id <= ? {where} ORDER BY id LIMIT {count})"
-    )
+        Raises:
+            BusyError: another process has locked the file.
+            DatabaseFileError: the file is damaged.
+            MixedTypesError: a column has values of another type than in its first batch.
+        """
+        import pyarrow as pa  # noqa: PLC0415 - takes a while, and a program may read nothing
+        from adbc_driver_manager import AdbcStatement, Error  # noqa: PLC0415
 
-    def share(low: int, high: int) -> Iterator[tuple[str, int]]:
-        rows = count
-        while rows == count:
-            ((rows, low, text),) = database.rows(sql, [low, high, *parameters])
-            if rows:
-                yield text, low
+        _log.debug("%s %s", sql, parameters)
+        with (
+            self._locked(),
+            self._connection() as connection,
+            contextlib.closing(AdbcStatement(connection)) as run,
+        ):
+            try:
+                run.set_options(**{"adbc.sqlite.query.batch_rows": str(rows)})
+                run.set_sql_query(sql)
+                if parameters:
+                    run.bind(parameters_of(parameters))
+                handle, _ = run.execute_query()
+                with pa.RecordBatchReader.from_stream(handle) as stream:
+                    yield from stream
+            except (Error, OSError) as error:
+                if "Type mismatch" in str(error):
+                    raise MixedTypesError(f"{self._path}: {error}") from error
+                better = explain(self._path, error)
+                if better is error:
+                    better = DatabaseFileError(f"{self._path} cannot be read: {error}")
+                raise better from error
 
-    # Two subqueries: SQLite reads MIN and MAX from the ends of a table only if each stands alone.
-    ends = f"ifnull((SELECT MIN(id) FROM {table}), 1) - 1, ifnull((SELECT MAX(id) FROM {table}), 0)"
-    ((first, last),) = database.rows(f"SELECT {ends}")
-    edges = [first + (last - first) * place // _THREADS for place in range(_THREADS + 1)]
-    return _in_parallel([share(edges[place], edges[place + 1]) for place in range(_THREADS)])
+    def numbers(
+        self, sql: str, parameters: Sequence[Any] = (), *, table: str = "post", rows: int = ROWS
+    ) -> Iterator[tuple[Values, ...]]:
+        """Run a statement whose columns are whole numbers: for each batch, its columns, (R,) int64 each, read-only.
 
+        Args:
+            sql: one SELECT statement.
+            parameters: whole numbers, strings or bytes for its question marks.
+            table: the table that the numbers come from, for the message of an error.
+            rows: how many rows a batch has.
 
-def _looked_up(
-    database: Store, table: str, value: str, ids: Ids, only: _Where = _ALL
-) -> Iterator[tuple[str, int]]:
-    """Look up the rows of posts in pieces: the value of each row, joined by commas, and the id of the last row."""
-    where, parameters = only
-    sql = (
-        f"SELECT group_concat({value}), MAX(id) FROM {table} "
-        f"WHERE {_POST_OF[table]} IN (SELECT value FROM json_each(?)) {where}"
-    )
+        Raises:
+            BusyError: another process has locked the file.
+            DatabaseFileError: the file is damaged, or a value is NULL or no whole number; the message names the column.
+        """
+        try:
+            with contextlib.closing(self.batches(sql, parameters, rows=rows)) as batches:
+                for batch in batches:
+                    yield tuple(map(_whole_numbers, batch.columns))
+        except MixedTypesError as error:
+            raise self._odd_number(table) from error
 
-    def share(posts: Ids) -> Iterator[tuple[str, int]]:
-        for start in range(0, len(posts), _POSTS_A_PIECE):
-            piece = id_text(posts[start : start + _POSTS_A_PIECE])
-            ((text, last),) = database.rows(sql, [piece, *parameters])
-            if text:
-                yield text, last
+    def column(self, sql: str, parameters: Sequence[Any] = (), *, table: str = "post") -> Values:
+        """Run a statement with one column of whole numbers, (N,) int64; raises the errors of `numbers`."""
+        (values,) = self.table(sql, parameters, columns=1, table=table)
+        return values
 
-    return _in_parallel([share(posts) for posts in np.array_split(ids, _THREADS)])
+    def table(
+        self, sql: str, parameters: Sequence[Any] = (), *, columns: int, table: str = "post"
+    ) -> tuple[Values, ...]:
+        """Run a statement with `columns` columns of whole numbers, (N,) int64 each; raises the errors of `numbers`."""
+        batches = list(self.numbers(sql, parameters, table=table))
+        if not batches:
+            return (np.empty(0, np.int64),) * columns
+        return tuple(map(np.concatenate, zip(*batches, strict=True)))
 
+    def in_parallel(self, iterators: Sequence[Iterator[Any]]) -> Iterator[Any]:
+        """Merge iterators over batches, one item of each in turn; each computes one ahead in a thread of its own."""
+        with ThreadPoolExecutor(len(iterators)) as pool:
+            ahead = deque((one, pool.submit(next, one, None)) for one in iterators)
+            while ahead:
+                one, future = ahead.popleft()
+                item = future.result()
+                if item is not None:
+                    ahead.append((one, pool.submit(next, one, None)))
+                    yield item
 
-def _only(tags: Flags | None) -> _Where:
-    # A lookup in a blob is several times faster than one in an index.
-    return _ALL if tags is None else ("AND substr(?, tag_id + 1, 1) = x'01'", (tags.tobytes(),))
+    def close(self) -> None:
+        """Close the connections. Call it when nothing else in the process writes to the file."""
+        with self._guard:
+            for one in reversed(self._opened):
+                one.close()
+            self._opened, self._idle, self._file = [], [], None
 
+    def _odd_number(self, table: str) -> DatabaseFileError:
+        """The error for a table with a value that is no whole number, although its column is one of numbers."""
+        with self._locked() as connection:
+            for name, is_nullable in NUMBERS[table].items():
+                kinds = "IN ('integer', 'null')" if is_nullable else "= 'integer'"
+                is_whole = f"typeof({name}) {kinds}"
+                if connection.execute(f"SELECT 1 FROM {table} WHERE NOT {is_whole} LIMIT 1").fetchone():
+                    return DatabaseFileError(
+                        f"{self._path}: {table}.{name} is not a whole number in some rows; find them with "
+                        f"SELECT id, {name} FROM {table} WHERE NOT {is_whole}, and correct them"
+                    )
+        return DatabaseFileError(
+            f"{self._path}: a value of {table} is not a whole number, or is missing; correct it"
+        )
 
-def _tag_bits(database: Store) -> int:
-    """How many bits the largest tag id of the file takes."""
-    return int(database.scalar("SELECT ifnull(MAX(id), 0) FROM tag")).bit_length()
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[sqlite3.Connection]:
+        """Hold SQLite's lock for reading inside a `with` statement."""
+        uri = sqlite_uri(self._path, writable=False)
+        with explained(self._path):
+            lock = sqlite3.connect(
+                uri, uri=True, timeout=self._timeout, check_same_thread=False, isolation_level=None
+            )
+            with contextlib.closing(lock):
+                lock.execute("BEGIN")
+                lock.execute("SELECT 1 FROM sqlite_master").fetchone()
+                yield lock
 
+    @contextlib.contextmanager
+    def _connection(self) -> Iterator[AdbcConnection]:
+        """A connection to the file as it is now, which nothing else uses meanwhile."""
+        import adbc_driver_sqlite  # noqa: PLC0415 - takes a while, and a program may read nothing
+        from adbc_driver_manager import AdbcConnection  # noqa: PLC0415
 
-def _unpacked(text: str, bits: int, last: int) -> Pairs:
-    packed = np.fromstring(text, np.int64, sep=",")
-    return packed >> bits, packed & ((1 << bits) - 1), last
-
-
-def _in_parallel(shares: list[Iterator[Any]]) -> Iterator[Any]:
-    """Merge iterators, each of which computes one item ahead in a thread of its own."""
-    with ThreadPoolExecutor(len(shares)) as pool:
-        ahead = deque((share, pool.submit(next, share, None)) for share in shares)
-        while ahead:
-            share, future = ahead.popleft()
-            piece = future.result()
-            if piece is not None:
-                ahead.append((share, pool.submit(next, share, None)))
-                yield piece
+        status = self._path.stat()
+        state = status.st_mtime_ns, status.st_size
+        with self._guard:
+            if state != self._state or self._file is None:
+                address, _, _ = sqlite_uri(self._path, writable=False).partition("?")
+                self._file = adbc_driver_sqlite.connect(f"{address}?mode=ro&immutable=1")
+                self._opened.append(self._file)
+                self._state, self._idle = state, []
+            file = self._file
+            connection = self._idle.pop() if self._idle else None
+            if connection is None:
+                connection = AdbcConnection(file)
+                self._opened.append(connection)
+        try:
+            yield connection
+        finally:
+            with self._guard:
+                if file is self._file:
+                    self._idle.append(connection)

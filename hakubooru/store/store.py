@@ -12,8 +12,9 @@ from peewee import SchemaManager, SqliteDatabase
 from hakubooru.errors import InputError
 from hakubooru.store.about import ABOUT_TABLE, About, read_about
 from hakubooru.store.column_types import check_numbers, has_dates_in_utc
-from hakubooru.store.joined import Joined, JoinedColumn, JoinedValues
+from hakubooru.store.joined import Joined, JoinedColumn
 from hakubooru.store.layout import LAYOUT, check_file, check_generation, read_layout, sqlite_uri
+from hakubooru.store.reader import Reader
 from hakubooru.store.schema import MODELS, Post, Tag
 from hakubooru.store.sql import id_list, id_text
 from hakubooru.store.sqlite_errors import explained
@@ -77,6 +78,7 @@ class Store:
         """The files of values that are joined, by name."""
         check_file(path, writable=writable)
         self.peewee = _Connections(self, sqlite_uri(path, writable=writable))
+        self._reader = Reader(path, timeout=BUSY_TIMEOUT)
         try:
             layout = read_layout(self.connection(), path)
             check_generation(path, layout)
@@ -99,6 +101,20 @@ class Store:
         """
         connection: sqlite3.Connection = self.peewee.connection()  # type: ignore[no-untyped-call]
         return connection
+
+    @property
+    def reader(self) -> Reader:
+        """What reads columns of the file as NumPy arrays. It does not see the changes of a transaction.
+
+        Raises:
+            InputError: the database was closed, or this thread has changed it in a transaction that is not complete.
+        """
+        if self.connection().in_transaction:
+            raise InputError(
+                f"{self.path} has a transaction that is not complete, and columns are read by another connection, which "
+                "does not see its changes: end the transaction first"
+            )
+        return self._reader
 
     def join(self, name: str, path: str | os.PathLike[str]) -> Joined:
         """Join a file of values by post id, such as scores or texts; searches and captions then know it by its name.
@@ -124,10 +140,6 @@ class Store:
     def joined_columns(self) -> dict[str, JoinedColumn]:
         """The columns of joined files, by their names in searches."""
         return {name: column for file in self.joined.values() for name, column in file.fields().items()}
-
-    def joined_values(self) -> JoinedValues:
-        """The values of joined files, for captions."""
-        return JoinedValues(self.connection, self.joined_columns())
 
     def attach(self, *files: Joined) -> None:
         """Make joined files known to all connections."""
@@ -167,6 +179,13 @@ class Store:
         """Run an SQL statement and return the first column of its first row."""
         return self.rows(sql, parameters)[0][0]
 
+    def ends(self, table: str) -> tuple[int, int]:
+        """The smallest and the largest row id of a table; 1 and 0 for a table without rows."""
+        # Two subqueries: SQLite reads MIN and MAX from the ends of a table only if each stands alone.
+        sql = f"SELECT ifnull((SELECT MIN(id) FROM {table}), 1), ifnull((SELECT MAX(id) FROM {table}), 0)"
+        first, last = self.rows(sql)[0]
+        return first, last
+
     def tags_of_posts(self, ids: Iterable[int]) -> dict[int, list[Tag]]:
         """The tags of each post, by post id, read with two queries. Posts without tags are left out.
 
@@ -203,6 +222,7 @@ class Store:
 
     def close(self) -> None:
         """Close the connections of all threads. Later queries raise `InputError`."""
+        self._reader.close()
         self.peewee.close_all()
 
     def __enter__(self) -> Self:

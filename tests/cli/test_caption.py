@@ -88,3 +88,25 @@ def test_two_workers_as_a_real_process(path, tmp_path):
     result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert (result.returncode, result.stderr) == (0, "")
     assert len(out.read_text(encoding="utf-8").splitlines()) == 200
+
+
+def test_a_joined_file_gives_texts_and_labels(path, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "nl.csv").write_text("id,caption\n3,A small cat.\n", encoding="utf-8")
+    (tmp_path / "silva.csv").write_text("id,score\n3,0.7\n4,0.1\n", encoding="utf-8")
+    (tmp_path / "mine.toml").write_text(
+        '[caption]\nbase = "kohaku-zeta"\ntext = "nl"\norder = ["text", "aesthetic"]\n'
+        '[caption.aesthetic]\nby = "silva"\nscale = "values"\nlabels = {pretty = 0.5, plain = -1}\n',
+        encoding="utf-8",
+    )
+    joins = ["--join", f"nl={tmp_path / 'nl.csv'}", "--join", f"silva={tmp_path / 'silva.csv'}"]
+    shape = ["--caption", tmp_path / "mine.toml"]
+    result = run(path, *joins, *shape, "--out", tmp_path / "out.jsonl")
+    assert result.exit_code == 0, result.output
+    lines = map(json.loads, (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines())
+    captions = {line["id"]: line["caption"] for line in lines}
+    assert (captions[3], captions[4], captions[5]) == ("A small cat., pretty", "plain", "")
+    assert run(path, *joins, *shape, "--post", 3).stdout.splitlines()[0] == "A small cat., pretty"
+    missing = run(path, *joins[:2], *shape)
+    assert missing.exit_code != 0
+    assert "join its file: --join silva=FILE" in str(missing.exception)

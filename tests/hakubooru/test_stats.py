@@ -99,3 +99,25 @@ def test_a_caption_without_quality_has_none(db):
 def test_top_of_none(db):
     assert db.posts.stats(top=0).tags == {}
     assert np.sum([*db.posts.stats(top=1).tags["artist"].values()]) > 0
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {"base": "illustrious", "order": ["quality"]},
+        {"base": "noobai", "order": ["quality"], "quality_half_life": 3},
+        {
+            "base": "kohaku-epsilon",
+            "order": ["quality"],
+            "quality_scale": "database",
+            "quality_within": "all",
+        },
+        {"order": ["quality"], "quality": {"a": 9, "b": 3}, "quality_scale": "values", "quality_by": "score"},
+    ],
+)
+def test_qualities_by_any_scale_are_those_of_captions(db, shape):
+    caption = caption_format(shape)
+    expected = Counter(text for _, text in db.posts.captions(caption) if text)
+    found = db.posts.stats(caption=caption).quality
+    assert found == expected
+    assert list(found) == [label for label, _ in caption.quality if label in found]

@@ -57,7 +57,7 @@ def test_what_fits_a_card_is_chosen(init, tmp_path):
     assert (large.run.precision, large.run.weights) == ("fp16", "fp16")
     (tmp_path / "small.toml").write_text(text := init(0.01))
     small = load(tmp_path / "small.toml")
-    assert (small.run.checkpointing, small.text.train, small.batch.size) == (True, False, 1)
+    assert (small.run.checkpointing, small.run.weights, small.batch.size) == (True, "nf4", 1)
     assert "Even this may not fit" in text
 
 

@@ -16,11 +16,10 @@ from hakubooru_trainer.config.options import (
     ModelOptions,
     Options,
     RunOptions,
-    TextOptions,
     ValidationOptions,
 )
 from hakubooru_trainer.distributed import Ranks
-from hakubooru_trainer.fits import ACTIVATIONS, GIB, count, skeletons
+from hakubooru_trainer.fits import GIB, changed, count, fastest, skeletons, table
 from hakubooru_trainer.setup import data_set
 
 if TYPE_CHECKING:
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
 
 UNKNOWN: Final = 24.0
 """The memory in GiB that is assumed where there is no GPU."""
-_SLACK: Final = 1.2
-"""The real need beside the estimate, which leaves out gaps between tensors and buffers of kernels."""
 _LARGEST: Final = 16
 _ENOUGH: Final = 4
 """The batch from which it is worth to keep activations in memory."""
@@ -125,20 +122,19 @@ def first_config(model: str, folders: Sequence[str], gpu: Card, *, config: str =
 
 
 def _fitting(options: Options, gpu: Card, largest: tuple[int, int]) -> Fit:
-    """The options with the largest batch that fits the card, as fast as possible: what costs time comes last."""
-    ways = [
-        replace(options, run=replace(options.run, checkpointing=checkpointing), text=TextOptions(train=train))
-        for train in (True, False)
-        for checkpointing in (False, True)
-    ]
-    for way in ways:
-        needs = count(way, *skeletons(way), largest).memory(way)
-        activations = sum(need for name, need in needs.items() if name.startswith(ACTIVATIONS)) * _SLACK / GIB
-        fixed = sum(needs.values()) * _SLACK / GIB - activations
-        size = min(_LARGEST, int((gpu.memory - fixed) / activations))
-        if size >= (1 if way.run.checkpointing else _ENOUGH):
-            return Fit(replace(way, batch=BatchOptions(size=size)), fixed + size * activations)
-    return Fit(replace(way, batch=BatchOptions(size=1)), fixed + activations)
+    """The options with the largest batch that fits the card, without checkpointing if that batch is not too small.
+
+    If not even one image fits with the weights as they are, the weights are packed.
+    """
+    one = replace(options, batch=BatchOptions(size=1))
+    counts = count(one, *skeletons(one), largest)
+    for checkpointing, least in ((False, _ENOUGH), (True, 1)):
+        for size in range(_LARGEST, least - 1, -1):
+            way = changed(one, {"run.checkpointing": checkpointing, "batch.size": size})
+            if (needed := counts.needed(way)) <= gpu.memory * GIB:
+                return Fit(way, needed / GIB)
+    setting = fastest(one, counts, gpu.memory) or table(one, counts)[-1]
+    return Fit(changed(one, setting.changes), setting.needed / GIB)
 
 
 _KEYS: Final = {
@@ -158,20 +154,22 @@ _KEYS: Final = {
     "save": ("every", "keep"),
 }
 """The keys that a first configuration has, by section; all others have their defaults."""
+_MORE: Final = {"run": ("keep_blocks",), "model": ("config",)}
+"""Keys that it has where they are set."""
 
 
 def _lines(options: Options, reasons: dict[str, str]) -> Iterator[str]:
     yield "# A configuration for hakubooru-train. All keys: hakubooru-train run --help-config. A preview: hakubooru-train plan."
     for section, keys in _KEYS.items():
         value: Any = getattr(options, section)
-        for table in value if isinstance(value, tuple) else (value,):
+        for part in value if isinstance(value, tuple) else (value,):
             yield ""
             yield f"[[{section}]]" if isinstance(value, tuple) else f"[{section}]"
-            texts = documentation(type(table))
-            keys_here = (*keys, "config") if section == "model" and table.config else keys
-            for key in keys_here:
+            texts = documentation(type(part))
+            more = [key for key in _MORE.get(section, ()) if getattr(part, key)]
+            for key in (*keys, *more):
                 first = texts[key].partition(". ")[0].rstrip(".") + "."
                 about = f"{first} {reasons.get(f'{section}.{key}', '')}".strip()
                 yield from textwrap.wrap(about, 100, initial_indent="# ", subsequent_indent="# ")
-                yield f"{key} = {toml(getattr(table, key))}"
+                yield f"{key} = {toml(getattr(part, key))}"
     yield ""

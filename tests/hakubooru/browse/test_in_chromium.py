@@ -161,7 +161,7 @@ def test_a_post_shows_its_tags_captions_and_family(page):
 
 def test_odd_names_are_text(page):
     page.goto("/post/7")
-    assert page.get_by_text(ODD, exact=True).count() == 1
+    assert page.locator("aside").get_by_text(ODD, exact=True).count() == 1
     page.click("aside li:has-text('it') a[aria-label^='Search with ']")
     assert count(page) == 1
 

@@ -75,7 +75,7 @@ def lists():
 
 
 def orders():
-    some = st.lists(st.sampled_from([*TAG_PARTS, *LABEL_PARTS]), unique=True, min_size=1)
+    some = st.lists(st.sampled_from([*TAG_PARTS, "quality", "date", "rating"]), unique=True, min_size=1)
     with_keep = st.tuples(some, st.integers(0, 9)).map(lambda it: [*it[0][: it[1]], "keep", *it[0][it[1] :]])
     return some | with_keep | st.permutations(["tags", "keep", "rating"])
 

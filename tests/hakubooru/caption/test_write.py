@@ -13,6 +13,7 @@ import pytest
 from hakubooru.caption import Captioner, Captions
 from hakubooru.caption import write as writing
 from hakubooru.errors import CaptionFormatError, DestinationError, IncompleteError, InputError
+from joined_columns import join
 
 
 @pytest.fixture
@@ -153,3 +154,14 @@ def test_a_captioner_goes_to_another_process(posts):
     assert again.format == captioner.format
     assert list(again.captions(np.array([1, 2]))) == list(captioner.captions(np.array([1, 2])))
     again.database.close()
+
+
+def test_workers_read_joined_texts(posts, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    join(posts.database, tmp_path, text={post: f"a text of {post}" for post in range(1, 20, 2)})
+    captions = posts.captions("kohaku-zeta")
+    writing.write_captions(captions.captioner, captions.ids, tmp_path / "a.jsonl", 2, posts_a_block=7)
+    captions.write(tmp_path / "b.jsonl")
+    text = (tmp_path / "a.jsonl").read_text(encoding="utf-8")
+    assert text == (tmp_path / "b.jsonl").read_text(encoding="utf-8")
+    assert text.count("a text of ") == sum(post < 20 and post % 2 for post in captions.ids.tolist())

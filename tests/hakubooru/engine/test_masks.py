@@ -14,7 +14,7 @@ from peewee import fn
 import hakubooru as hb
 from booru import write_random
 from hakubooru import Post
-from hakubooru.engine.columns import NUMBERS, TRAITS, Columns
+from hakubooru.engine.columns import DATES, NUMBERS, TRAITS, FileColumns
 from hakubooru.engine.masks import LeftToSQLiteError, truth
 from hakubooru.select.predicates import predicate
 
@@ -99,11 +99,10 @@ def test_the_rest_is_left_to_sqlite_and_answered(db, question):
 
 
 @pytest.mark.parametrize("posts", [0, 1, 700])
-def test_columns_are_those_of_the_file(tmp_path, monkeypatch, posts):
-    monkeypatch.setattr("hakubooru.engine.columns._POSTS_A_READ", 97)
+def test_columns_are_those_of_the_file(tmp_path, posts):
     write_random(tmp_path / "a.db", count=posts, first_id=5)
     with hb.open(tmp_path / "a.db") as db:
-        columns = Columns(db)
+        columns = FileColumns(db, posts_a_batch=97)
         rows = db.rows("SELECT * FROM post ORDER BY id")
         names = [row[1] for row in db.rows("PRAGMA table_info(post)")]
         by_name = {name: [row[place] for row in rows] for place, name in enumerate(names)}
@@ -128,7 +127,7 @@ def test_columns_are_those_of_the_file(tmp_path, monkeypatch, posts):
 
 
 def test_every_column_can_be_read(db):
-    for name in ("id", *NUMBERS, *TRAITS):
+    for name in ("id", *NUMBERS, *TRAITS, *DATES):
         assert len(db.cache.columns[name]) == 200
 
 

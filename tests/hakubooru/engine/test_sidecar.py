@@ -6,12 +6,14 @@ import sqlite3
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import hakubooru as hb
-from booru import TAGS, write_random
+from booru import TAGS, tracing, write_random
 from hakubooru.engine import optimize as making
 from hakubooru.engine.optimize import optimize
-from hakubooru.engine.sidecar import open_sidecar, stamp_of
+from hakubooru.engine.sidecar import NewSidecar, Sidecar, code_base, open_sidecar, pack, stamp_of
 from hakubooru.errors import DestinationError
 from hakubooru_cli.main import cli
 
@@ -37,7 +39,7 @@ def cache(tmp_path_factory, monkeypatch):
 def made(path, request):
     """A database with a sidecar that holds every tag in one of its two ways."""
     with hb.open(path) as db:
-        optimize(db, common=10**6 if request.param == 1 else 0, rows_a_read=101)
+        optimize(db, common=10**6 if request.param == 1 else 0, rows_a_read=101, posts_a_bucket=64)
     return path
 
 
@@ -57,9 +59,8 @@ def test_answers_are_the_same_with_it_and_without(made):
 def test_it_answers_without_the_relations(made):
     with hb.open(made) as db:
         seen: list[str] = []
-        db.connection().set_trace_callback(seen.append)
-        assert db.posts.tagged("solo", none=["comic"]).rating("g").count() > 0
-        db.connection().set_trace_callback(None)
+        with tracing(db, seen):
+            assert db.posts.tagged("solo", none=["comic"]).rating("g").count() > 0
     assert not any("posttagrelation" in sql or "FROM post " in sql for sql in seen)
 
 
@@ -147,10 +148,10 @@ def test_nowhere(path, cache):
 
 
 def test_a_failure_leaves_nothing(path, monkeypatch):
-    def fail(*_):
+    def fail(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(making, "_distinct", fail)
+    monkeypatch.setattr(making, "_sorted", fail)
     with hb.open(path) as db, pytest.raises(KeyboardInterrupt):
         optimize(db)
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
@@ -162,3 +163,77 @@ def test_the_command(path):
     assert "GB" in result.stderr
     assert result.stdout.strip() == f"written: {path}.sidecar"
     assert np.load(f"{path}.sidecar/id.npy").tolist() == list(range(1, 201))
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.lists(st.integers(0, 70_000), max_size=5, unique=True), max_size=6))
+def test_tags_of_posts_are_unpacked_as_they_were_packed(tmp_path_factory, posts):
+    codes = np.arange(70_001)[::-1].copy()
+    base = code_base(len(codes))
+    assert base < 65_536 < len(codes)
+    file = tmp_path_factory.mktemp("packed") / "a.db"
+    file.write_bytes(b"\0" * 100)
+    with NewSidecar(file) as new:
+        packed, sizes = pack(np.array([code for post in posts for code in post], np.int64), base)
+        lengths = [len(post) for post in posts]
+        ends = np.append(0, np.cumsum(sizes))[np.cumsum([0, *lengths])]
+        with new.append("packed") as file_of_codes:
+            file_of_codes.write(packed.tobytes())
+        for name, array in (
+            ("packed_at", ends),
+            ("codes", codes),
+            ("posts", np.empty(0)),
+            ("bits", np.empty((0, 1))),
+        ):
+            new.save(name, array)
+        new.save("tags", np.empty((0, 4), np.int64))
+        sidecar = Sidecar(new.finish())
+    for places in (np.arange(len(posts)), np.arange(len(posts))[::-2]):
+        many, tags = sidecar.tags_of(places)
+        expected = [posts[place] for place in places.tolist()]
+        assert many.tolist() == [len(post) for post in expected]
+        assert tags.tolist() == [codes[code] for post in expected for code in post]
+
+
+def test_one_of_another_layout_is_named_and_not_used(made):
+    stamp = made.with_name(made.name + ".sidecar") / "stamp.json"
+    stamp.write_text(
+        stamp.read_text(encoding="utf-8").replace('"layout": 2', '"layout": 1'), encoding="utf-8"
+    )
+    with hb.open(made) as db, pytest.warns(UserWarning, match="db optimize"):
+        assert not db.cache.columns.know_tags()
+
+
+def test_one_that_was_killed_in_the_making_is_made_again(path):
+    half = path.with_name(path.name + ".sidecar.building")
+    (half / "scratch").mkdir(parents=True)
+    (half / "scratch" / "0-0").write_bytes(b"\0" * 80)
+    with hb.open(path) as db:
+        assert not db.cache.columns.know_tags()
+        folder = optimize(db)
+    assert open_sidecar(path) is not None
+    assert not half.exists()
+    assert not (folder / "scratch").exists()
+
+
+@pytest.mark.parametrize("rows_a_read", [1, 37, 10**6])
+def test_relations_in_any_order_give_the_same_sidecar(path, rows_a_read):
+    with hb.open(path) as db:
+        first = {file.name: file.read_bytes() for file in optimize(db).iterdir()}
+        rows = db.rows("SELECT post_id, tag_id FROM posttagrelation ORDER BY tag_id, id")
+    with sqlite3.connect(path) as connection:
+        connection.execute("DELETE FROM posttagrelation")
+        connection.executemany("INSERT INTO posttagrelation (post_id, tag_id) VALUES (?, ?)", rows)
+    connection.close()
+    with hb.open(path) as db:
+        again = {
+            file.name: file.read_bytes()
+            for file in optimize(db, rows_a_read=rows_a_read, posts_a_bucket=8).iterdir()
+        }
+        by_post = {post.id: [tag.id for tag in post.tags] for post in db.posts.posts()}
+    same = set(first) - {"stamp.json", "packed.bin"}
+    assert {name: again[name] for name in same} == {name: first[name] for name in same}
+    many, tags = open_sidecar(path).tags_of(np.arange(200))
+    expected = [by_post[post_id] for post_id in range(1, 201)]
+    assert many.tolist() == [len(post) for post in expected]
+    assert tags.tolist() == [tag for post in expected for tag in post]

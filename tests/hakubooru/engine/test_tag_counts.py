@@ -3,14 +3,15 @@ from __future__ import annotations
 import random
 from collections import Counter
 
+import numpy as np
 import pytest
 
 import hakubooru as hb
 from booru import TAGS, random_row, write
 from hakubooru import PostTagRelation
-from hakubooru.engine import columns, sidecar
 from hakubooru.engine.optimize import optimize
-from hakubooru.store import reader
+from hakubooru.engine.sidecar import Sidecar
+from hakubooru.engine.tag_counts import count_tags
 
 NAMES = [name for name, _ in TAGS]
 
@@ -28,40 +29,61 @@ def path(tmp_path_factory):
     return file
 
 
-@pytest.mark.parametrize("few", [True, False])
+@pytest.mark.parametrize("few", [0, 10**9], ids=["looked up", "scanned"])
 @pytest.mark.parametrize("piece", [1, 7, 100, 1_000_000])
-def test_counts_each_post_once_a_tag(path, monkeypatch, few, piece):
-    monkeypatch.setattr(columns, "_FEW", 0 if few else 10**9)
-    monkeypatch.setattr(reader, "_ROWS_A_PIECE", piece)
-    monkeypatch.setattr(reader, "_POSTS_A_PIECE", piece)
+def test_counts_each_post_once_a_tag(path, few, piece):
     with hb.open(path) as db:
         for selection in (db.posts, db.posts.order_by("-id").limit(40), db.posts.limit(0)):
-            expected = Counter(name for post in selection.posts() for name in {tag.name for tag in post.tags})
-            frame = selection.tag_counts()
-            assert dict(zip(frame["name"], frame["posts"], strict=True)) == expected
-            assert frame["name"].tolist() == sorted(expected, key=lambda name: (-expected[name], name))
+            counts = count_tags(db, selection.to_ids(), few=few, rows_a_piece=piece)
+            assert {
+                db_tag: int(counts[tag_id]) for tag_id, db_tag in names(db) if counts[tag_id]
+            } == expected(selection)
+
+
+def names(db):
+    return db.rows("SELECT id, name FROM tag")
+
+
+def expected(selection):
+    return Counter(name for post in selection.posts() for name in {tag.name for tag in post.tags})
+
+
+@pytest.mark.parametrize("sidecar", [True, False])
+def test_the_frame_has_the_commonest_first(path, tmp_path, sidecar):
+    copy = tmp_path / "copy.db"
+    copy.write_bytes(path.read_bytes())
+    if sidecar:
+        with hb.open(copy) as db:
+            optimize(db)
+    with hb.open(copy) as db:
+        assert db.cache.columns.know_tags() == sidecar
+        for selection in (
+            db.posts,
+            db.posts.order_by("-id").limit(40),
+            db.posts.ids(7, 9),
+            db.posts.limit(0),
+        ):
+            counts, frame = expected(selection), selection.tag_counts()
+            assert dict(zip(frame["name"], frame["posts"], strict=True)) == counts
+            assert frame["name"].tolist() == sorted(counts, key=lambda name: (-counts[name], name))
             assert dict(zip(frame["name"], frame["type"], strict=True)) == {
-                name: kind for name, kind in TAGS if name in expected
+                name: kind for name, kind in TAGS if name in counts
             }
             assert str(frame["posts"].dtype) == "int64"
 
 
-def test_the_sidecar_tells_the_same(path, tmp_path, monkeypatch):
+@pytest.mark.parametrize("posts_a_read", [1, 50, 10**6])
+def test_the_sidecar_counts_in_pieces(path, tmp_path, posts_a_read):
     copy = tmp_path / "copy.db"
     copy.write_bytes(path.read_bytes())
     with hb.open(copy) as db:
-        optimize(db)
-    monkeypatch.setattr(columns, "_FEW", 10**9)
-    monkeypatch.setattr(reader, "_in_parallel", None)
-    for size in (1, 50, 10**6):
-        monkeypatch.setattr(sidecar, "_POSTS_A_READ", size)
-        with hb.open(copy) as db:
-            for selection in (db.posts, db.posts.order_by("-id").limit(40)):
-                counts = Counter(
-                    name for post in selection.posts() for name in {tag.name for tag in post.tags}
-                )
-                frame = selection.tag_counts()
-                assert dict(zip(frame["name"], frame["posts"], strict=True)) == counts
+        folder = optimize(db, common=4)
+        mask = np.arange(150) % 3 == 0
+        ids = db.posts.to_ids()[mask]
+        tags, counts = Sidecar(folder, posts_a_read=posts_a_read).counts(mask)
+        assert dict(zip(tags.tolist(), counts.tolist(), strict=True)) == {
+            tag_id: expected(db.posts.among(ids)).get(name, 0) for tag_id, name in names(db) if tag_id in tags
+        }
 
 
 def test_the_sidecar_counts_rare_tags_too(tmp_path):

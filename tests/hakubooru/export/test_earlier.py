@@ -11,6 +11,7 @@ import pytest
 import hakubooru as hb
 from booru import post_row, write
 from hakubooru import verify
+from hakubooru.caption.format import LATER_FIELDS
 from hakubooru.errors import DestinationError
 from hakubooru.export.journal import Journal
 from hakubooru.export.pairs import STATE
@@ -94,3 +95,22 @@ def test_captions_with_repeated_tags_do_not_mix_with_others(tmp_path):
         ):
             db.posts.export(out=out, sink="captions")
         db.posts.export(out=out, sink="captions", caption={"base": "kohaku-epsilon", "repeats": True})
+
+
+def test_options_of_captions_that_came_later_are_those_of_earlier_exports(tmp_path):
+    write(tmp_path / "posts.db", [post_row(1)], {1: ["solo"]}.__getitem__)
+    out = tmp_path / "out"
+    with hb.open(tmp_path / "posts.db") as db:
+        db.posts.export(out=out, sink="captions")
+        with closing(sqlite3.connect(out / STATE / "journal.sqlite")) as journal, journal:
+            for field in LATER_FIELDS:
+                forgotten = journal.execute("DELETE FROM setting WHERE name = ?", [f"caption.{field}"])
+                assert forgotten.rowcount == 1
+        assert db.posts.export(out=out, sink="captions").exported == 1
+        later = {"base": "kohaku-epsilon", "prefix": {"artist": "@"}}
+        with closing(sqlite3.connect(out / STATE / "journal.sqlite")) as journal, journal:
+            journal.execute("DELETE FROM setting WHERE name = 'caption.prefix'")
+        with pytest.raises(
+            DestinationError, match=r"earlier version .*: caption\.prefix was null and is now"
+        ):
+            db.posts.export(out=out, sink="captions", caption=later)

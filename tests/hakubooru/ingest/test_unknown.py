@@ -146,7 +146,7 @@ def test_steps_that_need_what_no_source_has_are_errors(lacking):
         ):
             with pytest.raises(hb.InputError, match="none of its sources has"):
                 selection.to_ids()
-        with pytest.raises(hb.InputError, match=r"has quality words by fav_count, and .* has no fav_count"):
+        with pytest.raises(hb.InputError, match=r"fav_count, and .* has no fav_count"):
             next(iter(db.posts.captions("kohaku-epsilon")))
         assert db.posts.search("1girl rating:g").to_ids().tolist() == [4, 8, 12]
         assert db.posts.sample_per("character", at_most=2, seed=1).count() == 2

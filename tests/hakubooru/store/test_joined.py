@@ -109,20 +109,6 @@ def test_a_tar_of_texts(db, tmp_path, name, mode):
         joined.numbers(db.connection())
 
 
-def test_values_of_all_files_are_looked_up_by_name(db, tmp_path):
-    FORMS["s.csv"](tmp_path / "s.csv")
-    write_csv(tmp_path / "t.csv", [("id", "short", "long"), (1, "a", "b"), (2, "c", "")])
-    db.join("silva", tmp_path / "s.csv")
-    db.join("multi", tmp_path / "t.csv")
-    values = db.joined_values()
-    assert values.names == ["silva.score", "silva", "multi.short", "multi.long"]
-    ids = np.array([2, 40, 1])
-    assert values.values("silva", ids) == [SCORES[2], None, SCORES[1]]
-    assert values.values("multi.long", ids) == [None, None, "b"]
-    with pytest.raises(InputError, match=r"no joined file has a column 'multi'; did you mean"):
-        values.values("multi", ids)
-
-
 def test_a_folder_of_files_is_one(db, tmp_path):
     for part in range(3):
         rows = list(SCORES.items())[part::3]

@@ -9,9 +9,9 @@ import pytest
 from pyarrow import parquet
 
 from hakubooru.errors import InputError
-from hakubooru_trainer.evaluate import record
+from hakubooru_trainer.evaluate import conditions
 from hakubooru_trainer.evaluate.comparison import compare
-from hakubooru_trainer.evaluate.record import Record
+from hakubooru_trainer.evaluate.conditions import Conditions
 
 SETTINGS = {"version": 1, "drawing.steps": 24, "drawing.negative": "", "characters": "sha256:1"}
 
@@ -19,7 +19,7 @@ SETTINGS = {"version": 1, "drawing.steps": 24, "drawing.negative": "", "characte
 def write(folder, scores, **settings):
     """The folder of an evaluation that ended with these scores."""
     folder.mkdir()
-    record.keep(folder, Record(SETTINGS | settings, {"by": folder.name}, {}))
+    conditions.keep(folder, Conditions(SETTINGS | settings, {"by": folder.name}, {}))
     import pyarrow as pa
 
     table = pa.table({"character": [f"hero_{n}" for n in range(len(scores))], "score": list(scores)})

@@ -247,9 +247,7 @@ class Casting:
 
     def _pairs(self, posts: Ids, tags: Ids) -> tuple[Ids, Ids]:
         """The pairs of a post and a tag among some posts and tags, each pair once: posts and tags, (N,) each."""
-        is_asked = np.zeros(int(self.database.scalar("SELECT ifnull(MAX(id), 0) FROM tag")) + 1, bool)
-        is_asked[tags] = True
-        pieces = tag_pairs(self.database, posts, posts, is_asked)
+        pieces = tag_pairs(self.database, posts, posts, tags)
         packed = [of_post << _TAG_BITS | of_tag for of_tag, of_post in pieces]
         pairs = np.unique(np.concatenate([np.empty(0, np.int64), *packed]))
         return pairs >> _TAG_BITS, pairs & ((1 << _TAG_BITS) - 1)

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from hakubooru_trainer.evaluate.scores import Interval
 
 BINS: Final = 20
-_WIDTH, _HEIGHT = 640, 280
-_LEFT, _RIGHT, _TOP, _BOTTOM = 48, 16, 20, 44
+_WIDTH, _HEIGHT = 640, 294
+_LEFT, _RIGHT, _TOP, _BOTTOM = 48, 16, 34, 44
 _PLOT_WIDTH, _PLOT_HEIGHT = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
 
 

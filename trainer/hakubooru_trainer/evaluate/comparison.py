@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from hakubooru.errors import InputError
-from hakubooru_trainer.evaluate import record
+from hakubooru_trainer.evaluate import conditions
 from hakubooru_trainer.evaluate.results import read_scores
 from hakubooru_trainer.evaluate.scores import Interval, bootstrap
 
@@ -71,7 +71,7 @@ def compare(a: Path, b: Path, seed: int = 0) -> Comparison:
     Raises:
         InputError: a folder holds no evaluation that ended, or the two were evaluated differently.
     """
-    record.check_same(a, b)
+    conditions.check_same(a, b)
     one, other = read_scores(a), read_scores(b)
     if one.keys() != other.keys():
         raise InputError(f"{a} and {b} have scores of different characters; evaluate both again")

@@ -81,7 +81,11 @@ class ModelDrawer:
 def sampler_of(options: DrawingOptions) -> Drawing:
     """The settings of the sampler."""
     return Drawing(
-        steps=options.steps, guidance=options.guidance, negative=options.negative, tokens=options.tokens
+        steps=options.steps,
+        sampler=options.sampler,
+        guidance=options.guidance,
+        negative=options.negative,
+        tokens=options.tokens,
     )
 
 

@@ -16,14 +16,14 @@ from hakubooru.export.manifest import MANIFEST, read_manifest
 from hakubooru.image.sources import find_archives
 from hakubooru_trainer import distributed
 from hakubooru_trainer.distributed import Ranks
-from hakubooru_trainer.evaluate import characters, licences, record, references, report, results
+from hakubooru_trainer.evaluate import characters, conditions, licences, references, report, results
 from hakubooru_trainer.evaluate.catalogue import Catalogue
 from hakubooru_trainer.evaluate.ccip import Ccip
 from hakubooru_trainer.evaluate.characters import Casting
+from hakubooru_trainer.evaluate.conditions import Conditions
 from hakubooru_trainer.evaluate.drawing import ModelDrawer, draw_missing
 from hakubooru_trainer.evaluate.extraction import Extractor
 from hakubooru_trainer.evaluate.pictures import Picture, Wording, pictures_of
-from hakubooru_trainer.evaluate.record import Record
 from hakubooru_trainer.evaluate.report import Figures, Looks
 from hakubooru_trainer.evaluate.scores import bootstrap
 from hakubooru_trainer.evaluate.tagger import Tagger
@@ -219,10 +219,10 @@ class _Study:
     catalogue: Catalogue
     references: References
 
-    def begun(self, identity: str) -> Record:
+    def begun(self, identity: str) -> Conditions:
         """Write what the evaluation is of into its folder, or check that it is what the folder's evaluation is of."""
         task, cast = self.task, self.casting.cast
-        settings = record.settings_of(
+        settings = conditions.settings_of(
             task.options,
             self.wording,
             cast=cast.fingerprint,
@@ -237,14 +237,14 @@ class _Study:
             "licences": [one._asdict() for one in self._licences()],
         }
         drawn = {"by": identity, "drawing.batch": task.options.drawing.batch}
-        kept = Record(settings, drawn, about)
-        record.keep(task.out, kept)
+        kept = Conditions(settings, drawn, about)
+        conditions.keep(task.out, kept)
         cast.write(task.out / characters.FILE)
         self.references.write(task.out / references.FILE)
         return kept
 
     def judged(
-        self, batches: list[list[Picture]], kept: Record, trained: Mapping[str, int] | None
+        self, batches: list[list[Picture]], kept: Conditions, trained: Mapping[str, int] | None
     ) -> Outcome:
         """Judge the pictures, and write scores and page."""
         task, chosen, ccip = self.task, self.references, self.ccip

@@ -77,7 +77,9 @@ class DrawingOptions:
     min_side: int = 256
     """The shortest side of a bucket, in pixels."""
     steps: Annotated[int, Bounds(1, 1000)] = 24
-    """Steps of the sampler (DDIM)."""
+    """Steps of the sampler."""
+    sampler: Literal["ddim", "euler_a", "dpmpp_2m"] = "ddim"
+    """The sampler: DDIM without noise, Euler's method with fresh noise (Euler a), or DPM-Solver++ (DPM++ 2M)."""
     guidance: float = 6.0
     """How strongly the prompt counts (classifier-free guidance)."""
     negative: str = ""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hakubooru_trainer.evaluate.catalogue import Catalogue
-    from hakubooru_trainer.evaluate.record import Record
+    from hakubooru_trainer.evaluate.conditions import Conditions
     from hakubooru_trainer.evaluate.references import References
     from hakubooru_trainer.evaluate.results import Row, Sighting
 
@@ -39,7 +39,7 @@ _STYLE: Final = """
 main{max-width:1120px;margin:0 auto;padding:32px 24px 64px}h1{font-size:28px;margin:0}h2{font-size:19px;margin:40px 0 12px}
 p{margin:6px 0}.soft{color:var(--soft);font-size:14px}.card{background:var(--card);border:1px solid var(--line);
 border-radius:12px;padding:16px 20px}.head{display:grid;grid-template-columns:240px 1fr;gap:24px;align-items:center;margin-top:20px}
-.figure{font-size:52px;font-weight:650;line-height:1.1;color:var(--accent)}.two{display:grid;grid-template-columns:1fr 1fr;gap:16px}
+.figure{font-size:52px;font-weight:650;line-height:1.1;color:var(--accent)}.two{display:grid;grid-template-columns:repeat(2,minmax(0,1fr));gap:16px}
 svg{width:100%;height:auto;display:block}svg text{font-size:12px;fill:var(--soft)}svg .strong{font-size:15px;font-weight:650;fill:var(--accent)}
 .bar{fill:var(--accent);opacity:.85}.dot{fill:var(--accent);opacity:.35}.band{fill:var(--bound);opacity:.22}.mean{stroke:var(--bound);
 stroke-width:2.5}.axis{fill:none;stroke:#b9b2c8}.grid{stroke:var(--line)}.bound{stroke:var(--bound);stroke-width:1.5;stroke-dasharray:4 3}
@@ -47,9 +47,9 @@ stroke-width:2.5}.axis{fill:none;stroke:#b9b2c8}.grid{stroke:var(--line)}.bound{
 font-size:14px}th,td{text-align:left;padding:6px 10px;border-top:1px solid var(--line);vertical-align:top}th{border-top:0;color:var(--soft);
 font-weight:500}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}.who{display:flex;justify-content:space-between;gap:12px;
 font-weight:600}.who b{color:var(--accent);font-variant-numeric:tabular-nums}.row{display:flex;gap:6px;margin-top:6px;align-items:flex-end;
-min-height:24px}.row span{width:76px;flex:none;font-size:12px;color:var(--soft);align-self:center}.row img{height:96px;max-width:112px;
+min-height:24px;overflow:hidden}.row span{width:76px;flex:none;font-size:12px;color:var(--soft);align-self:center}.row img{height:96px;max-width:96px;
 object-fit:cover;border-radius:6px;border:1px solid var(--line)}code{font-size:12px;overflow-wrap:anywhere}
-@media(max-width:820px){.two,.head{grid-template-columns:1fr}}
+@media(max-width:820px){.two,.head{grid-template-columns:minmax(0,1fr)}}
 """
 
 
@@ -86,14 +86,14 @@ class Looks:
         }
 
 
-def write(out: Path, figures: Figures, rows: Sequence[Row], record: Record, looks: Looks) -> None:
+def write(out: Path, figures: Figures, rows: Sequence[Row], conditions: Conditions, looks: Looks) -> None:
     """Write the page of an evaluation into its folder.
 
     Args:
         out: the folder.
         figures: what the page says of all characters together.
         rows: the characters with their scores.
-        record: what the evaluation is of.
+        conditions: what the evaluation is of.
         looks: shows what references look like.
     """
     ranked = sorted(rows, key=lambda row: (-row.score.score, row.score.difference, row.character.name))
@@ -101,16 +101,16 @@ def write(out: Path, figures: Figures, rows: Sequence[Row], record: Record, look
     worst = ranked[::-1][: min(EXTREMES, len(ranked) - len(best))]
     small = looks.of_each([row.character.name for row in (*best, *worst)])
     parts = [
-        _head(figures, rows, record),
+        _head(figures, rows, conditions),
         _charts(figures, rows),
         _groups(rows),
         _extremes(f"The best {len(best)}", best, small, out),
         _extremes(f"The worst {len(worst)}", worst, small, out) if worst else "",
         _tags(figures.sightings),
-        _settings(record),
-        _licences(record.about["licences"]),
+        _settings(conditions),
+        _licences(conditions.about["licences"]),
     ]
-    title = f"Does {html.escape(_name(record))} know its characters?"
+    title = f"Does {html.escape(_name(conditions))} know its characters?"
     page = (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
         f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head>'
@@ -137,12 +137,12 @@ def groups_of(rows: Sequence[Row]) -> list[Group]:
     return groups
 
 
-def _name(record: Record) -> str:
-    names = [record.about["model"], record.about["lokr"]]
+def _name(conditions: Conditions) -> str:
+    names = [conditions.about["model"], conditions.about["lokr"]]
     return " with ".join(name.replace("\\", "/").rpartition("/")[2] for name in names if name)
 
 
-def _head(figures: Figures, rows: Sequence[Row], record: Record) -> str:
+def _head(figures: Figures, rows: Sequence[Row], conditions: Conditions) -> str:
     pictures = sum(len(row.pictures) for row in rows)
     notes = []
     if figures.sightings:
@@ -156,7 +156,7 @@ def _head(figures: Figures, rows: Sequence[Row], record: Record) -> str:
         notes.append(f"{figures.unreadable:,} references could not be decoded.")
     return (
         f'<p class="soft">{len(rows):,} characters, {pictures:,} pictures, {sum(row.references for row in rows):,} '
-        f"references, judged by {html.escape(record.about['judge'])}</p>"
+        f"references, judged by {html.escape(conditions.about['judge'])}</p>"
         f'<div class="card head"><div><div class="figure">{figures.score.mean:.3f}</div>'
         f'<p class="soft">{figures.score.low:.3f} to {figures.score.high:.3f} (95%)</p></div>'
         f"<div>{charts.scale(figures.score, figures.floor, figures.ceiling)}</div></div>"
@@ -227,8 +227,8 @@ def _tags(sightings: Sequence[Sighting]) -> str:
     )
 
 
-def _settings(record: Record) -> str:
-    rows = {"fingerprint": record.fingerprint, **record.settings, **record.drawn}
+def _settings(conditions: Conditions) -> str:
+    rows = {"fingerprint": conditions.fingerprint, **conditions.settings, **conditions.drawn}
     lines = [f"<tr><td>{html.escape(name)}</td><td>{_value(value)}</td></tr>" for name, value in rows.items()]
     return (
         '<h2>How it was evaluated</h2><p class="soft">Two evaluations can be compared if their fingerprints are equal. Any '

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import hakubooru as hb
-from booru import TAGS, post_row, random_row, write
+from booru import TAGS, post_row, random_row, tracing, write
 from hakubooru import PostTagRelation
 from hakubooru.engine.optimize import optimize
 from hakubooru.errors import SearchError
@@ -431,9 +431,8 @@ def test_a_search_that_asks_for_more_than_numbers_is_one_statement(db, tmp_path,
     with hb.open(shutil.copy(db.path, tmp_path)) as fresh:
         selection = fresh.posts.search(text)
         seen = []
-        fresh.connection().set_trace_callback(seen.append)
-        ids = selection.to_ids()
-        fresh.connection().set_trace_callback(None)
+        with tracing(fresh, seen):
+            ids = selection.to_ids()
         assert len([sql for sql in seen if 'FROM "post"' in sql]) == 1
         assert not fresh.cache.columns.are_read()
     assert ids.tolist() == db.posts.search(text).to_ids().tolist()

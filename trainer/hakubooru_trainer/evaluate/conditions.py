@@ -25,7 +25,7 @@ _VERSION: Final = 1
 
 
 @dataclass(frozen=True)
-class Record:
+class Conditions:
     """What an evaluation is of."""
 
     settings: Mapping[str, Any]
@@ -76,8 +76,8 @@ def settings_of(
     }
 
 
-def keep(out: Path, record: Record) -> None:
-    """Write the record of an evaluation, or check that the folder's evaluation is this one.
+def keep(out: Path, conditions: Conditions) -> None:
+    """Write the conditions of an evaluation, or check that the folder's evaluation is this one.
 
     Raises:
         DestinationError: the folder holds something else, or another evaluation; the message says how it differs.
@@ -85,11 +85,14 @@ def keep(out: Path, record: Record) -> None:
     path = out / FILE
     if not path.exists():
         with replacing(path) as beside:
-            text = json.dumps({**asdict(record), "fingerprint": record.fingerprint}, indent=1)
+            text = json.dumps({**asdict(conditions), "fingerprint": conditions.fingerprint}, indent=1)
             beside.write_text(text + "\n", encoding="utf-8", newline="\n")
         return
-    before = read_record(out)
-    for name, then, now in (("", before.settings, record.settings), ("drawn.", before.drawn, record.drawn)):
+    before = read_conditions(out)
+    for name, then, now in (
+        ("", before.settings, conditions.settings),
+        ("drawn.", before.drawn, conditions.drawn),
+    ):
         if changed := _differing(then, now):
             key = changed[0]
             raise DestinationError(
@@ -99,24 +102,24 @@ def keep(out: Path, record: Record) -> None:
             )
 
 
-def read_record(folder: Path) -> Record:
-    """Read the record of an evaluation.
+def read_conditions(folder: Path) -> Conditions:
+    """Read the conditions of an evaluation.
 
     Raises:
-        InputError: the folder holds no evaluation, or the record is damaged.
+        InputError: the folder holds no evaluation, or its record is damaged.
     """
     path = folder / FILE
     try:
         table = json.loads(path.read_text(encoding="utf-8"))
-        record = Record(table["settings"], table["drawn"], table["about"])
-        is_whole = table["fingerprint"] == record.fingerprint
+        conditions = Conditions(table["settings"], table["drawn"], table["about"])
+        is_whole = table["fingerprint"] == conditions.fingerprint
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{path} is no record of an evaluation ({error}); name the --out of `hakubooru-train evaluate`"
         ) from error
     if not is_whole:
         raise InputError(f"{path} was changed after it was written; evaluate into a new folder")
-    return record
+    return conditions
 
 
 def check_same(a: Path, b: Path) -> None:
@@ -125,7 +128,7 @@ def check_same(a: Path, b: Path) -> None:
     Raises:
         InputError: their settings differ; the message names all that do.
     """
-    one, other = read_record(a).settings, read_record(b).settings
+    one, other = read_conditions(a).settings, read_conditions(b).settings
     if changed := _differing(one, other):
         differences = "; ".join(
             f"{key} is {_short(one.get(key))} in {a} and {_short(other.get(key))} in {b}" for key in changed

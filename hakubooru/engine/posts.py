@@ -1,0 +1,147 @@
+"""Read what captions need of posts, in batches: rating, date, tags, and the values that judge posts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import numpy as np
+
+from hakubooru.engine.cache import CachedStore
+from hakubooru.engine.columns import NO_DATE, SidecarColumns, date_text
+from hakubooru.errors import InputError
+from hakubooru.store.sql import id_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from hakubooru.arrays import Ids, Values
+    from hakubooru.store.store import Store
+
+_POSTS: Final = """
+SELECT post.id, coalesce(post.rating, -1), coalesce(substr(post.created_at, 1, 10), ''){values}
+FROM json_each(?) AS wanted CROSS JOIN post ON post.id = wanted.value
+"""
+_TAGS: Final = "SELECT wanted.key, tag_id FROM json_each(?) AS wanted CROSS JOIN posttagrelation"
+# Tags come in the order of their relations. An index on the post alone holds them in that order, by the format of the
+# file. Without such an index they are sorted.
+_BY_INDEX: Final = f"{_TAGS} INDEXED BY {{index}} ON post_id = wanted.value"
+_SORTED: Final = f"{_TAGS} ON post_id = wanted.value ORDER BY wanted.key, posttagrelation.id"
+_INDEX_ON_POST: Final = """
+SELECT name FROM pragma_index_list('posttagrelation') AS list
+WHERE NOT partial AND (SELECT COUNT(*) = 1 AND MAX(name) = 'post_id' FROM pragma_index_info(list.name))
+"""
+_DAYS: Final = "SELECT id, coalesce(substr(created_at, 1, 10), '') FROM post WHERE id IN (SELECT value FROM json_each(?))"
+
+
+class TaggedPosts(NamedTuple):
+    """Some posts with their tags."""
+
+    ids: Ids
+    """The posts, (P,) int64."""
+    ratings: Values
+    """Their ratings, (P,), as indices of `RATINGS`; any other number if unknown."""
+    days: Sequence[str]
+    """The first ten characters of their dates; "" if unknown."""
+    many: Values
+    """How many tags each post has, (P,)."""
+    tags: Ids
+    """The ids of the tags of all posts, one post after another, in the order of their relations."""
+    values: Mapping[str, Any]
+    """Further values of the posts by their names; None if unknown."""
+
+
+def read_posts(
+    store: Store,
+    ids: Ids,
+    columns: Mapping[str, str],
+    statements: Mapping[str, str],
+    *,
+    posts_a_batch: int,
+    repeats: bool = False,
+) -> Iterator[TaggedPosts]:
+    """Iterate over posts and their tags in batches, in the order of `ids`.
+
+    Args:
+        store: the file.
+        ids: posts, (N,) int64.
+        columns: further values by name: the column that has each.
+        statements: the SQL of these values, over a row of `post`.
+        posts_a_batch: how many posts a batch has.
+        repeats: whether a tag that the relations list twice for a post is there twice.
+
+    Raises:
+        InputError: the file has no post of one of these ids.
+    """
+    read = store.cache.columns if isinstance(store, CachedStore) else None
+    sidecar = read if isinstance(read, SidecarColumns) else None
+    of_posts = _POSTS.format(values="".join(f", {sql}" for sql in statements.values()))
+    of_tags = _tags_statement(store)
+    for start in range(0, len(ids), posts_a_batch):
+        some = ids[start : start + posts_a_batch]
+        if sidecar is not None and {"rating", *columns.values()} <= sidecar.names:
+            ratings, days, values = _from_sidecar(store, sidecar, some, columns)
+        else:
+            ratings, days, values = _from_file(store, of_posts, some, [*columns])
+        if sidecar is not None and not repeats:
+            many, tags = sidecar.sidecar.tags_of(np.searchsorted(sidecar.ids, some))
+        else:
+            places, tags = store.reader.table(of_tags, [id_text(some)], columns=2, table="posttagrelation")
+            many = np.bincount(places, minlength=len(some))
+            many, tags = (many, tags) if repeats else _once(many, tags)
+        yield TaggedPosts(some, ratings, days, many, tags, values)
+
+
+def _from_sidecar(
+    store: Store, columns: SidecarColumns, ids: Ids, names: Mapping[str, str]
+) -> tuple[Values, Sequence[str], Mapping[str, Any]]:
+    """The ratings, the days, and further values of posts."""
+    places = np.minimum(np.searchsorted(columns.ids, ids), max(len(columns.ids) - 1, 0))
+    is_there = columns.ids[places] == ids if len(columns.ids) else np.zeros(len(ids), bool)
+    if not is_there.all():
+        raise _no_post(store, int(ids[~is_there].min()))
+    days = columns.take("day", places).tolist()
+    texts = [date_text(day) for day in days]
+    if odd := [place for place, day in enumerate(days) if day % 2 or day == NO_DATE]:
+        written = dict(store.rows(_DAYS, [id_text(ids[odd])]))
+        for place in odd:
+            texts[place] = written[int(ids[place])]
+    values = {name: columns.take(column, places) for name, column in names.items()}
+    return columns.take("rating", places), texts, values
+
+
+def _from_file(
+    store: Store, statement: str, ids: Ids, names: Sequence[str]
+) -> tuple[Values, Sequence[str], Mapping[str, Sequence[Any] | Values]]:
+    """The ratings, the days, and further values of posts."""
+    rows = store.rows(statement, [id_text(ids)])
+    if len(rows) < len(ids):
+        raise _no_post(store, min(set(ids.tolist()) - {row[0] for row in rows}))
+    there, ratings, days, *values = zip(*rows, strict=True)
+    assert there == tuple(ids.tolist()), "SQLite reads the posts in the order asked for"
+    return np.array(ratings), days, dict(zip(names, values, strict=True))
+
+
+def _once(many: Values, tags: Ids) -> tuple[Values, Ids]:
+    """Leave out repeated tags of posts: a file may hold a relation twice."""
+    # Small numbers sort four times as fast.
+    is_small = len(many) <= 1 << 10 and tags.max(initial=0) < 1 << 22
+    kind: Any
+    kind, bits = (np.uint32, 22) if is_small else (np.uint64, 40)
+    posts = np.repeat(np.arange(len(many), dtype=kind), many)
+    pairs = posts << kind(bits) | tags.astype(kind)
+    ascending = np.sort(pairs)
+    if not (ascending[1:] == ascending[:-1]).any():
+        return many, tags
+    first = np.sort(np.unique(pairs, return_index=True)[1])
+    return np.bincount(posts[first], minlength=len(many)), tags[first]
+
+
+def _tags_statement(store: Store) -> str:
+    for (index,) in store.rows(_INDEX_ON_POST):
+        quoted = index.replace('"', '""')
+        return _BY_INDEX.format(index=f'"{quoted}"')
+    return _SORTED
+
+
+def _no_post(store: Store, post_id: int) -> InputError:
+    return InputError(f"{store.path} has no post {post_id}; select posts of this database")

@@ -1,0 +1,83 @@
+"""Read the relations of posts and tags, in constant memory and in two threads at the same time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import numpy as np
+
+from hakubooru.store.reader import THREADS
+from hakubooru.store.sql import id_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hakubooru.arrays import Ids
+    from hakubooru.store.store import Store
+
+    Rows: TypeAlias = tuple[Ids, Ids, Ids]
+    """Row ids, post ids and tag ids of some relations, (R,) int64 each."""
+
+ROWS_A_PIECE: Final = 1_000_000
+"""How many relations a piece of a scan has."""
+
+_POSTS_A_PIECE: Final = 20_000
+_TABLE: Final = "posttagrelation"
+
+
+POSTS_WITH_TAG: Final = f"SELECT post_id FROM {_TABLE} WHERE tag_id = ?"
+"""The statement for the posts that have a tag, in the order of their relations; a post may be there twice."""
+
+
+def relations(store: Store, *, rows: int = ROWS_A_PIECE) -> Iterator[Rows]:
+    """Iterate over all relations of a file in pieces, each of `rows` neighbouring rows."""
+    return store.reader.in_parallel(halves(store, rows=rows))
+
+
+def halves(
+    store: Store, columns: str = "id, post_id, tag_id", *, rows: int = ROWS_A_PIECE
+) -> list[Iterator[Any]]:
+    """The columns of all relations in pieces of neighbouring rows: an iterator for each half of the row ids."""
+    sql = f"SELECT {columns} FROM {_TABLE} WHERE id > ? AND id <= ? ORDER BY id"
+    first, last = store.ends(_TABLE)
+    edges = [first - 1 + (last + 1 - first) * place // THREADS for place in range(THREADS + 1)]
+    return [
+        store.reader.numbers(sql, edges[place : place + 2], table=_TABLE, rows=rows)
+        for place in range(THREADS)
+    ]
+
+
+def relations_of(store: Store, ids: Ids, *, posts_a_piece: int = _POSTS_A_PIECE) -> Iterator[Rows]:
+    """Iterate over the relations of some posts, looked up by an index; all relations of a post are in one piece.
+
+    Args:
+        store: the file.
+        ids: posts, (N,) int64, each once, in any order.
+        posts_a_piece: how many posts to look up at a time.
+    """
+    reader = store.reader
+    sql = f"SELECT id, post_id, tag_id FROM {_TABLE} WHERE post_id IN (SELECT value FROM json_each(?))"
+
+    def share(posts: Ids) -> Iterator[Rows]:
+        for start in range(0, len(posts), posts_a_piece):
+            listed = id_text(posts[start : start + posts_a_piece])
+            rows, of_posts, tags = reader.table(sql, [listed], columns=3, table=_TABLE)
+            yield rows, of_posts, tags
+
+    return reader.in_parallel([share(posts) for posts in np.array_split(ids, THREADS)])
+
+
+def posts_of_tags(store: Store, tags: Ids) -> Iterator[tuple[Ids, Ids]]:
+    """Iterate over the relations of some tags, looked up by an index: post ids and tag ids, (R,) int64 each.
+
+    A tag's relations may lie in several pieces.
+
+    Args:
+        store: the file.
+        tags: ids of tags, (T,) int64, each once.
+    """
+    sql = f"SELECT post_id, tag_id FROM {_TABLE} WHERE tag_id IN (SELECT value FROM json_each(?))"
+    shares = [tags[place::THREADS] for place in range(THREADS)]
+    return store.reader.in_parallel(
+        [store.reader.numbers(sql, [id_text(share)], table=_TABLE) for share in shares]
+    )
