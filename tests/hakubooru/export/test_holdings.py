@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import zipfile
 
 import numpy as np
 import pandas as pd
@@ -30,7 +31,12 @@ PICTURES = {post: picture(post) for post in ANY}
 
 def lay(root, name, posts):
     """A tar, or a folder of images where the name has no extension."""
-    if ".tar" in name:
+    if name.endswith(".zip"):
+        root.mkdir(parents=True, exist_ok=True)
+        with zipfile.ZipFile(root / name, "w") as archive:
+            for post in posts:
+                archive.writestr(f"{post}.webp", PICTURES[post])
+    elif ".tar" in name:
         mode = "w:gz" if name.endswith(".gz") else "w"
         write_tar(root / name, {f"{post}.webp": PICTURES[post] for post in posts}, mode=mode)
     else:
@@ -80,12 +86,25 @@ NAMES = st.one_of(
     st.integers(0, 3).map(lambda rest: f"data-{rest // 2}{rest:03d}.tar"),
     st.integers(0, 3).map(lambda rest: f"0{rest:03d}"),
     st.integers(0, 3).map(lambda start: f"{start}000.tar" if start else "0.tar"),
-    st.sampled_from(["a.tar", "b.tar.gz", "0002.tar.gz", "updates/20240601/x-3.tar", "loose", "mine-1"]),
+    st.sampled_from(
+        [
+            "a.tar",
+            "b.tar.gz",
+            "0002.tar.gz",
+            "1003.tar",
+            "3/0003.tar",
+            "z.zip",
+            "updates/20240601/x-3.tar",
+            "loose",
+            "mine-1",
+        ]
+    ),
 )
 RULES = st.sampled_from(
     [
         lambda post, _: post % 10 == 3,
         lambda post, _: post % 1000 == 3,
+        lambda post, _: post % 10_000 in {3, 1003},
         lambda post, _: post // 1000 == 2,
         lambda post, _: post <= 50,
         lambda post, draw: draw.random() < 0.2,

@@ -219,3 +219,23 @@ def test_shards_of_several_kinds_of_image_are_told(small):
     assert "datasets" not in str(run(small, "converted", image={"format": "webp"}))
     with hb.open(small / "posts.db") as database:
         assert "datasets" not in str(database.posts.export(small / "pairs", images=folder))
+
+
+@pytest.mark.parametrize("is_in_order", [True, False])
+def test_pairs_in_the_order_of_shards_are_written_once(small, monkeypatch, is_in_order):
+    posts = range(1, 41)
+    halves = [posts[:20], posts[20:]] if is_in_order else [posts[20:], posts[:20]]
+    for name, some in zip("ab", halves, strict=True):
+        write_tar(small / "images" / f"{name}.tar", {f"{i}.webp": picture(i) for i in some})
+    written = []
+    monkeypatch.setattr(
+        module._Change, "_write", lambda _self, number, *_: written.append(number) or interrupt()
+    )
+    with hb.open(small / "posts.db") as database:
+        if is_in_order:
+            database.posts.export(small / "out", images=small / "images", sink="webdataset")
+            assert verify(small / "out").is_good
+        else:
+            with pytest.raises(KeyboardInterrupt):
+                database.posts.export(small / "out", images=small / "images", sink="webdataset")
+    assert written == ([] if is_in_order else [0])
