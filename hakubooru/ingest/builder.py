@@ -155,6 +155,7 @@ def build(
     counts: Counter[str] = Counter()
     with open_target(out, paths) as target, Rejects(out.with_name(out.name + ".rejects.jsonl")) as rejects:
         target.check_site(site)
+        target.check_dates()
         tag_ids = TagIds(target.connection)
         with transaction(target.connection):
             for path in lists:

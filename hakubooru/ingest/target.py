@@ -13,6 +13,7 @@ from hakubooru.files import real_path
 from hakubooru.ingest.maps import COLUMNS
 from hakubooru.ingest.order import put_in_order
 from hakubooru.store.about import count_unknown, read_about, write_about
+from hakubooru.store.column_types import has_dates_in_utc
 from hakubooru.store.layout import unfinished_build
 from hakubooru.store.schema import PostTagRelation
 from hakubooru.store.sqlite_errors import explained
@@ -72,6 +73,19 @@ class Target:
                 )
             return
         self.connection.execute("INSERT INTO unfinished_build VALUES (?)", [json.dumps(names)])
+
+    def check_dates(self) -> None:
+        """Check that the dates of a file are as a build writes them.
+
+        Raises:
+            DatabaseFileError: they are in UTC, as earlier versions wrote them.
+        """
+        if has_dates_in_utc(self.connection):
+            path = self._database.path
+            raise DatabaseFileError(
+                f"{path} stores its dates in UTC, and new posts would have Danbooru's time zone: run `hakubooru db migrate "
+                f"{path}` first, which converts them"
+            )
 
     def check_site(self, site: Site) -> None:
         """Check that a file that has posts is of this site.

@@ -200,11 +200,16 @@ def test_dates_that_are_none_are_left_and_told(tmp_path):
     assert found == ["2017-01-01", "", "2016-12-31T22:00:00.000-05:00", "2016-12-31T22:00:00-05:00"]
 
 
-def test_a_build_over_a_file_in_utc_gives_what_a_new_one_gives(tmp_path):
+def test_a_build_over_a_file_in_utc_is_refused_until_it_is_migrated(tmp_path):
     eve = api_post(1, created_at="2017-01-01T03:00:00Z", updated_at="2024-01-01T00:00:00Z")
     dump = write_lines(tmp_path / "posts.jsonl", [eve])
     build([dump], tmp_path / "new.db")
     write(tmp_path / "old.db", [post_row(1, **{name: eve[name] for name in ("created_at", "updated_at")})])
+    before = (tmp_path / "old.db").read_bytes()
+    with pytest.raises(DatabaseFileError, match=r"stores its dates in UTC.*hakubooru db migrate"):
+        build([dump], tmp_path / "old.db")
+    assert (tmp_path / "old.db").read_bytes() == before
+    hakubooru_migrations.migrate(tmp_path / "old.db")
     build([dump], tmp_path / "old.db")
     assert tables(tmp_path / "old.db")["post"] == tables(tmp_path / "new.db")["post"]
 
