@@ -11,7 +11,6 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import repeat
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -145,7 +144,7 @@ def _distribute(database: Store, ids: Ids, folder: Path, posts_a_bucket: int, ro
     counts = np.zeros(database.ends("tag")[1] + 1, np.int64)
     first, last = database.ends("posttagrelation")
     reading = halves(database, "post_id, tag_id", rows=rows_a_read)
-    numbered = [zip(repeat(half), pairs, strict=False) for half, pairs in enumerate(reading)]
+    numbered = [_numbered(half, pairs) for half, pairs in enumerate(reading)]
     with (
         ExitStack() as files,
         progress(total=last + 1 - first, desc="relations", unit=" relations", unit_scale=True) as bar,
@@ -164,6 +163,12 @@ def _distribute(database: Store, ids: Ids, folder: Path, posts_a_bucket: int, ro
                 buckets[bucket, half].write(some.data)
             bar.update(len(posts))
     return counts
+
+
+def _numbered(half: int, pairs: Iterator[Any]) -> Iterator[tuple[int, Any]]:
+    """Iterate over pieces of a half of the relations, each with the number of the half."""
+    for piece in pairs:
+        yield half, piece
 
 
 def _added(counts: Ids, tags: Ids) -> Ids:

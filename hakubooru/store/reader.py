@@ -14,6 +14,7 @@ import os
 import sqlite3
 import threading
 from collections import deque
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,7 +27,7 @@ from hakubooru.store.layout import sqlite_uri
 from hakubooru.store.sqlite_errors import explain, explained
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     import pyarrow as pa
@@ -150,14 +151,19 @@ class Reader:
 
     def in_parallel(self, iterators: Sequence[Iterator[Any]]) -> Iterator[Any]:
         """Merge iterators over batches, one item of each in turn; each computes one ahead in a thread of its own."""
-        with ThreadPoolExecutor(len(iterators)) as pool:
-            ahead = deque((one, pool.submit(next, one, None)) for one in iterators)
-            while ahead:
-                one, future = ahead.popleft()
-                item = future.result()
-                if item is not None:
-                    ahead.append((one, pool.submit(next, one, None)))
-                    yield item
+        try:
+            with ThreadPoolExecutor(len(iterators)) as pool:
+                ahead = deque((one, pool.submit(next, one, None)) for one in iterators)
+                while ahead:
+                    one, future = ahead.popleft()
+                    item = future.result()
+                    if item is not None:
+                        ahead.append((one, pool.submit(next, one, None)))
+                        yield item
+        finally:
+            for one in iterators:  # if one of them failed, the others still hold a statement
+                if isinstance(one, Generator):
+                    one.close()
 
     def close(self) -> None:
         """Close the connections. Call it when nothing else in the process writes to the file."""
