@@ -361,5 +361,7 @@ def selection_options(command: Callable[..., None], *, needs_file: bool = True) 
     for option in reversed(_OPTIONS):
         with_choice = option(with_choice)
     with_choice = click.argument("query", required=False)(with_choice)
-    file = click.argument("file", type=click.Path(), required=needs_file, default=None if needs_file else "")
+    # A default of None, if it is given, counts as a value: then nothing would be required.
+    default: dict[str, Any] = {} if needs_file else {"default": ""}
+    file = click.argument("file", type=click.Path(), required=needs_file, **default)
     return file(with_choice)

@@ -41,5 +41,5 @@ def test_where_nothing_is_near_all_are_named():
 
 
 def test_a_selection_says_so(db):
-    with pytest.raises(hb.HakubooruError, match="no column 'tags'; there are: id, created_at, "):
-        db.posts.to_pandas(["tags"])
+    with pytest.raises(hb.HakubooruError, match="no column 'colour'; there are: id, created_at, "):
+        db.posts.to_pandas(["colour"])

@@ -111,7 +111,7 @@ def test_every_generation_becomes_the_same_tables(path, fresh, generation):
     assert definitions(path) == definitions(fresh)
     with hb.open(path) as db:
         assert db.scalar("PRAGMA user_version") == 3
-        assert db.scalar("SELECT COUNT(*) FROM schema_migration") == 5
+        assert db.scalar("SELECT COUNT(*) FROM schema_migration") == 6
         assert not [name for (name,) in db.rows("SELECT name FROM sqlite_master") if "fts" in name]
 
 

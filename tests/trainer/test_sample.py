@@ -55,7 +55,7 @@ def test_progress_is_shown_and_threads_are_kept(drawn, monkeypatch):
         def update(self):
             steps.append(1)
 
-    monkeypatch.setattr(sample, "tqdm", Bar)
+    monkeypatch.setattr(sample, "progress", Bar)
     threads = []
     monkeypatch.setattr(torch, "set_num_threads", threads.append)
     assert len(drawn("# two\n1girl\n1boy --s 1\n", threads=3)) == 2

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hakubooru.caption import Captioner, caption_format, join_parts
-from hakubooru.caption.batch import Batch, Columns
+from hakubooru.caption.batch import Batch
 from hakubooru.caption.words import TagColumns, Vocabulary
+from hakubooru.engine.posts import TaggedPosts
 from joined_columns import join
 
 TEXTS = {1: "A girl,\n asleep", 2: None, 3: " \n", 4: ""}
@@ -129,7 +130,8 @@ words = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="|%$
 def test_any_text_is_written_as_one_line(texts):
     shape = caption_format({"order": ["text", "general"]})
     tags = TagColumns([1], ["solo"], [0], [1])
-    columns = Columns(range(12), [0] * 12, [""] * 12, ["1"] * 12, {}, texts)
-    batch = Batch(shape, Vocabulary(shape, [tags]), columns)
+    ones, zeros = np.ones(12, np.int64), np.zeros(12, np.int64)
+    posts = TaggedPosts(np.arange(12), zeros, [""] * 12, ones, ones, {"text": texts})
+    batch = Batch(shape, Vocabulary(shape, [tags]), posts)
     expected = [", ".join(filter(None, (" ".join(text.split()), "solo"))) for text in texts]
     assert batch.texts() == expected == [join_parts(parts, shape) for parts in batch.parts()]

@@ -30,10 +30,11 @@ class WholeFiles(HubHandler):
             super().do_GET()
 
     def _send(self, *, body):
-        name = urlsplit(self.path).path.partition("/resolve/")[2].partition("/")[2] or urlsplit(
-            self.path
-        ).path.strip("/")
-        path = Path(self.directory, name)
+        path = urlsplit(self.path).path.strip("/")
+        folder, resolved, below = path.removeprefix("datasets/").partition("/resolve/")
+        path = (
+            Path(self.directory, folder, below.partition("/")[2]) if resolved else Path(self.directory, path)
+        )
         if not path.is_file():
             self.send_error(404)
             return
@@ -55,10 +56,10 @@ class Web(WholeFiles):
 
 @pytest.fixture
 def hub(tmp_path, monkeypatch):
-    sharded(tmp_path / "set" / "data", "output_part_{:02}.parquet", shio_koube(posts()))
-    (tmp_path / "set" / "README.md").write_text("The set.")
+    sharded(tmp_path / "some" / "set" / "data", "output_part_{:02}.parquet", shio_koube(posts()))
+    (tmp_path / "some" / "set" / "README.md").write_text("The set.")
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    with serving(tmp_path / "set", WholeFiles) as server:
+    with serving(tmp_path, WholeFiles) as server:
         monkeypatch.setenv("HF_ENDPOINT", server.url)
         monkeypatch.setenv("HF_TOKEN", "none")
         yield server
@@ -68,7 +69,7 @@ def hub(tmp_path, monkeypatch):
 def test_a_set_of_the_hub_is_downloaded_once(tmp_path, hub, address):
     report = build([address], tmp_path / "some.db")
     assert (report.new, report.rejected, hub.sent) == (12, 0, 2)
-    build([tmp_path / "set" / "data"], tmp_path / "local.db")
+    build([tmp_path / "some" / "set" / "data"], tmp_path / "local.db")
     assert contents(tmp_path / "some.db") == contents(tmp_path / "local.db")
     assert build([address], tmp_path / "again.db").new == 12
     assert hub.sent == 2

@@ -9,8 +9,8 @@ import pytest
 from pyarrow import parquet
 
 from hakubooru.errors import DestinationError, IncompleteError
+from hakubooru.image import containers, sources
 from hakubooru.image import index as tar_index
-from hakubooru.image import sources
 from hakubooru_trainer.evaluate import extraction, references
 from hakubooru_trainer.evaluate.catalogue import Catalogue, Place
 from hakubooru_trainer.evaluate.ccip import Ccip
@@ -154,11 +154,9 @@ def test_an_archive_that_cannot_be_read_is_named(gathered, tmp_path, monkeypatch
         yield
 
     archives = sources.find_archives([folder])
-    monkeypatch.setattr("hakubooru.image.holdings.read_folder", lost)
+    monkeypatch.setitem(containers.READERS, "folder", lost)
     with pytest.raises(IncompleteError, match=r"archives could not be read: .*images \(Input/output error\)"):
         references._holders(np.array([3]), archives)
-    monkeypatch.undo()
-    monkeypatch.setattr("hakubooru.export.archive.read_folder", lost)
     with pytest.raises(IncompleteError, match=r"images \(Input/output error\); bring them back"):
         gathered(folder)
 
