@@ -25,6 +25,7 @@ myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 nb_execution_mode = "off"  # a test runs the notebooks
 suppress_warnings = ["ref.python"]  # several classes have an attribute `posts`
+smartquotes = False  # it would make one dash of the two of an option
 default_role = "literal"  # docstrings name code in single backticks
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
