@@ -148,11 +148,6 @@ class Network:
         self.shape: tuple[Any, ...] = tuple(inputs[self._input])
         """The shape of the input; a text stands for a number that is free."""
 
-    @property
-    def provider(self) -> str:
-        """Where the network runs: `CUDAExecutionProvider` or `CPUExecutionProvider`."""
-        return str(self._session.get_providers()[0])
-
     def __call__(self, values: Any) -> Any:
         """Run the network on an array, and return its output.
 
