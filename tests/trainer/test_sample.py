@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageChops
+from safetensors.torch import load_file, save_file
 
-from hakubooru_trainer import sample
-from hakubooru_trainer.config.options import ModelOptions
+from hakubooru.errors import ModelError
+from hakubooru_trainer import loop, sample
+from hakubooru_trainer.config.options import ModelOptions, SampleOptions
 from hakubooru_trainer.sample import Drawing, draw_files
 
 pytestmark = pytest.mark.slow
@@ -90,6 +93,28 @@ def test_a_batch_draws_each_prompt_from_its_own_noise(parts):
         model, ["1girl", "1boy"], replace(how, seed=7), v=False, zero_terminal_snr=False
     )
     assert np.array_equal(np.asarray(second, np.int16), draw(["1boy"], [(7, 1)])[0])
+
+
+def test_numbers_that_are_not_finite_are_no_picture(tiny, tmp_path, options):
+    """A VAE that overflows: `sample` says so instead of drawing black, and a run goes on without samples."""
+    folder = tmp_path / "overflows"
+    shutil.copytree(tiny, folder)
+    (path,) = (folder / "vae").glob("*.safetensors")
+    tensors = load_file(path)
+    tensors["decoder.conv_out.weight"] = torch.full_like(tensors["decoder.conv_out.weight"], 1e38)
+    save_file(tensors, path, {"format": "pt"})
+    (tmp_path / "p.txt").write_text("1girl\n")
+    with pytest.raises(
+        ModelError, match=r"numbers that are not finite in place of a picture; set model\.vae"
+    ):
+        draw_files(ModelOptions(path=str(folder)), tmp_path / "p.txt", tmp_path / "drawn", HOW)
+    assert not [*(tmp_path / "drawn").iterdir()]
+    samples = SampleOptions(prompts=str(tmp_path / "p.txt"), every=1, width=64, height=64, steps=1)
+    with pytest.warns(
+        UserWarning, match=r"no samples of update \d: the model gives numbers that are not finite"
+    ):
+        loop.run(options(model=ModelOptions(path=str(folder)), samples=samples))
+    assert (tmp_path / "out" / "lokr.safetensors").exists()
 
 
 def test_each_sampler_draws_and_a_prompt_names_its_own(drawn):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from PIL import Image
 
+from hakubooru.errors import ModelError
 from hakubooru.progress import progress
 from hakubooru_trainer import noise, randomness
 from hakubooru_trainer.data.batches import DOWN
@@ -166,6 +167,9 @@ def draw_batch(
         v: whether the model predicts v.
         zero_terminal_snr: whether its noise schedule ends in pure noise.
         step: called after each step of the sampler.
+
+    Raises:
+        ModelError: a picture comes out of numbers that are not finite.
     """
     device, count = model.unet.device, len(prompts)
     texts, chunks = [how.negative] * count + list(prompts), how.tokens // CHUNK
@@ -210,5 +214,10 @@ def _decoded(model: Sdxl, latents: Tensor) -> Image.Image:
     scaled = (latents / model.vae.config.scaling_factor).to(model.vae.dtype)
     with torch.autocast(latents.device.type, enabled=False):  # SDXL's VAE overflows in fp16
         image = model.vae.decode(scaled).sample[0]
+    if not image.isfinite().all():  # Pillow would show it as black
+        raise ModelError(
+            "the model gives numbers that are not finite in place of a picture; set model.vae to another VAE, or draw with "
+            "another model or LoKr"
+        )
     values = ((image.float().clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).cpu().numpy()
     return Image.fromarray(values)
