@@ -12,18 +12,13 @@ import io
 import math
 import random
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from peewee import chunked
 from PIL import Image
 
-import hakubooru as hb
-from booru import post_row
 from chromium import started
-from drawn_people import Artist, person_in_a_scene, write_judge
-from hakubooru.store.schema import Post, PostTagRelation, Tag
+from drawn_people import Artist, Somebody, write_judge, write_people
 from hakubooru_cli.miniature.cast import CLOTHES, EYES, HAIR, LENGTHS, pick
 from hakubooru_trainer.distributed import Ranks
 from hakubooru_trainer.evaluate.evaluation import Task, evaluate
@@ -40,16 +35,7 @@ NAMES = [start + end for start in ("ha", "mi", "yu", "ko", "se") for end in ("na
 SERIES = ("first_light", "paper_moon", "sea_of_glass")
 SIZES = ((288, 384), (256, 384), (320, 320))
 IMAGES = 14
-
-
-@dataclass(frozen=True)
-class Somebody:
-    """A character that nobody else has."""
-
-    name: str
-    series: str
-    posts: int
-    looks: dict[str, str]
+"""How many posts of each have an image."""
 
 
 def people() -> list[Somebody]:
@@ -70,32 +56,6 @@ def people() -> list[Somebody]:
     return every
 
 
-def write_booru(folder: Path, every: list[Somebody]) -> None:
-    """Write the database, `people.db`, and images of some posts of each character."""
-    lot = random.Random(5)
-    (folder / "images").mkdir()
-    rows, pairs = [], []
-    for somebody in every:
-        for number in range(somebody.posts):
-            post = len(rows) + 1
-            rows.append(post_row(post, file_ext="jpg"))
-            pairs += [(post, tag) for tag in ("1girl", "solo", somebody.name, somebody.series)]
-            if number < IMAGES:
-                image = person_in_a_scene(somebody.looks, pick(lot, SIZES), lot)
-                image.save(folder / "images" / f"{post}.jpg", quality=88)
-    kinds = dict.fromkeys(("1girl", "solo"), "general") | dict.fromkeys(SERIES, "copyright")
-    kinds |= {somebody.name: "character" for somebody in every}
-    with hb.create(folder / "people.db") as database, database.bind(), database.peewee.atomic():
-        Tag.insert_many(
-            [{"name": name, "type": kind, "popularity": 0} for name, kind in kinds.items()]
-        ).execute()
-        ids = {tag.name: tag.id for tag in Tag.select()}
-        for some in chunked(rows, 30):
-            Post.insert_many(some).execute()
-        for some in chunked(pairs, 400):
-            PostTagRelation.insert_many([{"post": post, "tag": ids[name]} for post, name in some]).execute()
-
-
 def apprentice(every: list[Somebody]) -> Artist:
     """Draws a character rightly the more likely, the more posts she has; else somebody with other looks."""
     by_name = {somebody.name: somebody for somebody in every}
@@ -112,7 +72,7 @@ def main() -> None:
     every = people()
     with tempfile.TemporaryDirectory() as name, Ranks(torch.device("cpu")) as ranks:
         folder = Path(name)
-        write_booru(folder, every)
+        write_people(folder, every, SIZES, IMAGES)
         options = EvaluationOptions(
             references=ReferenceOptions(count=12, cache=str(folder / "cache")),
             drawing=DrawingOptions(area=320 * 320, step=32, min_side=192),

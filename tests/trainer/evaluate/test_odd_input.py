@@ -136,9 +136,8 @@ def test_equal_pictures_are_asked_for_the_tags_of_their_own_characters(
 ):
     """A tagger that sees green for `solo`, red for `red`, and does not know the tag of the other."""
     folder = write_tagger(tmp_path / "tagger", {"red": ("4", 0), "solo": ("0", 1)})
-    how = replace(
-        lenient, tags=options(tags={"model": str(folder)}).tags, prompts=PromptOptions(tags=("solo",))
-    )
+    square = options(tags={"model": str(folder)}, drawing={"shapes": ("1:1",)})
+    how = replace(lenient, tags=square.tags, drawing=square.drawing, prompts=PromptOptions(tags=("solo",)))
     parts = small_booru({1: (["red"], RED), 2: (["green"], GREEN)})
     evaluated(Flat(GREEN), options=how, **parts)
     assert {row["character"]: row["tags"] for row in rows_of(tmp_path / "out")} == {"red": 0.5, "green": 1.0}
