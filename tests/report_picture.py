@@ -12,6 +12,7 @@ import io
 import math
 import random
 import tempfile
+from contextlib import chdir
 from pathlib import Path
 
 import torch
@@ -73,10 +74,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name, Ranks(torch.device("cpu")) as ranks:
         folder = Path(name)
         write_people(folder, every, SIZES, IMAGES)
+        write_judge(folder / "judge")
         options = EvaluationOptions(
             references=ReferenceOptions(count=12, cache=str(folder / "cache")),
             drawing=DrawingOptions(area=320 * 320, step=32, min_side=192),
-            score=ScoreOptions(model=str(write_judge(folder / "judge"))),
+            score=ScoreOptions(model="judge"),
         )
         task = Task(
             model=Path("apprentice.safetensors"),
@@ -86,7 +88,8 @@ def main() -> None:
             out=folder / "judged",
             options=options,
         )
-        outcome = evaluate(task, lambda: apprentice(every), ranks, print)
+        with chdir(folder):  # the page names the judge's folder
+            outcome = evaluate(task, lambda: apprentice(every), ranks, print)
         assert outcome is not None
         print(outcome)
         with started() as browser:

@@ -56,8 +56,8 @@ td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;overflow-wrap:norma
 .who{display:flex;justify-content:space-between;gap:12px;font-weight:600}.who span{overflow-wrap:anywhere}
 .who b{color:var(--accent);font-variant-numeric:tabular-nums}.beside{display:grid;grid-template-columns:repeat(2,minmax(0,1fr));gap:14px;margin-top:8px}
 figure{margin:0}figcaption{font-size:12px;color:var(--soft);margin-bottom:4px}
-.looks{display:grid;grid-template-columns:repeat(2,minmax(0,1fr));gap:4px}.looks img{display:block;width:100%;aspect-ratio:1;object-fit:cover;
-object-position:top;border-radius:6px;border:1px solid var(--line)}code{font-size:12px;overflow-wrap:anywhere}
+.looks{display:grid;grid-template-columns:repeat(2,minmax(0,1fr));gap:4px}.looks img{display:block;width:100%;aspect-ratio:3/4;object-fit:cover;
+object-position:50% 25%;border-radius:6px;border:1px solid var(--line)}code{font-size:12px;overflow-wrap:anywhere}
 @media(max-width:820px){main{padding:20px 16px 40px}.two,.head{grid-template-columns:minmax(0,1fr)}.card{padding:14px}svg text{font-size:16px}
 svg .strong{font-size:19px}th,td{padding:6px 5px}}
 """
