@@ -85,8 +85,7 @@ def export(
         sink: replaces the `sink` of `output`.
         prune: remove from `out` what is not selected any more.
         workers: processes that read and write. None means one for each core if images are decoded, and one if they
-            are copied. In a script, several workers, or one that decodes, need `if __name__ == "__main__":` around
-            the call.
+            are copied.
         engine: `local`, processes of this machine, or `ray`, a cluster (extra `ray`). The nodes of a cluster must see
             the database, the images and `out` under the same paths.
         address: the address of a running Ray cluster, `HOST:PORT`, or `auto` for the cluster that this machine belongs

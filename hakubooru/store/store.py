@@ -137,6 +137,10 @@ class Store:
         self.attach(joined)
         return self.joined[name]
 
+    def unjoin(self, name: str) -> None:
+        """Forget a joined file, if there is one of the name; searches and captions do not know it any more."""
+        self.joined.pop(name, None)
+
     def joined_columns(self) -> dict[str, JoinedColumn]:
         """The columns of joined files, by their names in searches."""
         return {name: column for file in self.joined.values() for name, column in file.fields().items()}
@@ -264,7 +268,9 @@ class _Connections(SqliteDatabase):
 
     def attach_joined(self, joined: Joined) -> None:
         for connection in self._opened:
-            joined.attach(connection)
+            # A file that was forgotten stays attached: another thread may be reading it.
+            if all(name != joined.schema for _, name, _ in connection.execute("PRAGMA database_list")):
+                joined.attach(connection)
 
     def close_all(self) -> None:
         self.is_shut = True

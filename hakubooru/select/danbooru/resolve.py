@@ -203,7 +203,9 @@ def _unknown(database: Store, leaf: Leaf, terms: Sequence[Leaf], text: str) -> S
         hints.append(f"the nearest metatag is {metatag}:")
     if near := Tags(database).nearest(name):
         hints.append(f"similar tags: {', '.join(near)}")
-    return mistake(text, leaf.place, f"{message}; {'; '.join(hints) or 'no tag is similar to it'}")
+    return mistake(
+        text, leaf.place, f"{message}; {'; '.join(hints) or 'no tag is similar to it: leave it out'}"
+    )
 
 
 def _across_blanks(database: Store, leaf: Leaf, terms: Sequence[Leaf], text: str) -> str | None:
