@@ -64,7 +64,8 @@ def select(
 ) -> None:
     """Select posts from a metadata database.
 
-    QUERY, --recipe and --ids narrow each other. The query searches the posts of the recipe. Samples, order and limit come
+    QUERY is a search as on Danbooru, such as "(cirno or hatsune_miku) -animated rating:g score:>20". QUERY, --recipe and
+    --ids narrow each other. The query searches the posts of the recipe. Samples, order and limit come
     last. A lock is named after the recipe, or else after the database. It holds fingerprints of the ids and of the
     recipe's captions.
     """

@@ -8,15 +8,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs
 
+import numpy as np
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from hakubooru.browse.draft import UNNAMED, checked_name
+from hakubooru.browse.facets import common_tags
 from hakubooru.browse.templates import render
 from hakubooru.caption import PRESETS
 from hakubooru.curating import CHOICES, RecipeStep
 from hakubooru.errors import HakubooruError, InputError
 from hakubooru.export.sinks import SINKS
+from hakubooru.store.schema import TAG_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,6 +107,19 @@ def fingerprint(request: Request) -> Response:
     return HTMLResponse(render("fingerprint.html", request, fingerprint=text))
 
 
+def groups(request: Request) -> Response:
+    """How many posts each group of the last balanced sample has, such as each character."""
+    session = _session(request)
+    by = session.draft.balanced_by()
+    try:
+        ids = np.unique(session.draft.selection().to_ids())
+    except InputError:
+        return HTMLResponse("")
+    tags, is_exact = common_tags(session.database, ids, session.kinds)
+    facet = next((each for each in tags if each.kind == by), None)
+    return HTMLResponse(render("groups.html", request, facet=facet, is_exact=is_exact))
+
+
 def export_state(request: Request) -> Response:
     """How the export of the data set stands."""
     session = _session(request)
@@ -130,7 +146,7 @@ def _values(request: Request, problem: str) -> dict[str, Any]:
         "sinks": SINKS,
         "formats": _FORMATS,
         "adders": _ADDERS,
-        "choices": CHOICES,
+        "choices": CHOICES | {"tag_groups": TAG_TYPES},
         "export": session.exports.watch(draft.name) if draft.name != UNNAMED else None,
     }
 

@@ -110,6 +110,11 @@ class Draft:
         """The posts of the data set; the errors are those of `Recipe.select`."""
         return self.recipe().select(self._database)
 
+    def balanced_by(self) -> str | None:
+        """What the last balanced sample that is not switched off balances; None if there is none."""
+        balanced = [step.value for step in self.steps if step.kind == "sample_per" and not step.off]
+        return balanced[-1] if balanced else None
+
     def rows(self) -> list[Row]:
         """The steps with the number of posts that each leaves."""
         with self._lock:

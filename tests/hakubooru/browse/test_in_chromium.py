@@ -199,6 +199,17 @@ def test_values_of_a_file_are_joined_and_searched(page, folder):
     expect(page.locator(".rows .problem")).to_contain_text("silva", timeout=WAIT)
 
 
+def test_a_balanced_sample_says_how_many_posts_each_group_has(page):
+    page.goto("/set")
+    page.click("button:text-is('New')")
+    for number in (20, 7):
+        page.fill("[aria-label='How many per group']", str(number))
+        page.click("button:text-is('Balance')")
+        expect(page.locator(".groups")).to_contain_text(f"illaoi {number}", timeout=WAIT)
+    page.click(".groups a")
+    assert count(page) == 7
+
+
 def test_a_step_is_completed_and_changed(page):
     page.goto("/set")
     page.click("button:text-is('New')")
