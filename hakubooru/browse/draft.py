@@ -75,7 +75,7 @@ class Draft:
     """
 
     def __init__(self, database: Database, work: Path) -> None:
-        """Begin with an empty data set, or with the one that was left unsaved the last time."""
+        """Begin with an empty data set, or with the one that was open the last time."""
         self._database = database
         self._work = work
         self._lock = RLock()
@@ -91,6 +91,7 @@ class Draft:
             name = checked_name(table.pop("name", ""))
             self._take(table, name)
             self.is_saved = False
+            self.is_saved = self.text() == (work / f"{name}.toml").read_text(encoding="utf-8")
 
     def recipe(self) -> Recipe:
         """The data set as a recipe.

@@ -130,6 +130,8 @@ def test_what_was_not_saved_is_there_the_next_time(draft, db, tmp_path):
     draft.settle("mine")
     again = Draft(db, tmp_path / "work")
     assert (again.name, again.steps, again.is_saved) == ("mine", draft.steps, False)
+    again.save()
+    assert Draft(db, tmp_path / "work").is_saved
     assert Draft(db, tmp_path / "other").name == UNNAMED
     again.clear()
     assert Draft(db, tmp_path / "work").steps == []

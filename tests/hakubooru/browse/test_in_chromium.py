@@ -220,6 +220,7 @@ def test_a_step_is_completed_and_changed(page):
     assert page.input_value("#new-search") == "1girl -solo "
     page.keyboard.press("Enter")
     page.click("[aria-label='Change: search 1girl -solo']")
+    assert serious(page) == []
     page.fill("#edited-search", "lng_hair")
     page.click("button:text-is('Change')")
     expect(page.locator(".mistake")).to_contain_text("long_hair", timeout=WAIT)
@@ -285,6 +286,8 @@ def test_nobody_is_kept_out(page, theme, rules):
             page.wait_for_selector(".plot")
         problems = serious(page, *rules)
         assert problems == [], path
+    page.keyboard.press("?")
+    assert serious(page, *rules) == []
 
 
 def test_a_narrow_screen_needs_no_scrolling_sideways(page):
