@@ -164,8 +164,8 @@ def _replaced(words: pa.StringArray, places: Numbers, others: pa.StringArray) ->
 
 
 def _cleaned(text: str, format: CaptionFormat) -> str:
-    """Return a text as one line, without the marks that cut captions."""
-    for mark in (format.keep_separator if KEEP in format.order else "", format.group_separator):
+    """Return a text as one line, without the marks at which trainers cut captions."""
+    for mark in (format.keep_separator, format.group_separator):
         if mark.strip():
             text = text.replace(mark.strip(), " ")
     return " ".join(text.split())

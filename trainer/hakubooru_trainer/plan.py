@@ -173,7 +173,7 @@ def _captions(options: Options, samples: Samples) -> list[str]:
     """The lines for three captions, from first to last: their fixed and changed tags, and one step's caption."""
     captions = StepCaptions(options.captions)
     tokenizer = load_tokenizer(options.model, "tokenizer")
-    join = options.captions.separator.join
+    join = options.captions.joined
     lines = []
     for row in sorted({0, len(samples) // 2, len(samples) - 1}):
         sample = samples[row]
@@ -190,6 +190,10 @@ def _changes(captions: CaptionOptions) -> str:
     words = ["shuffled"] if captions.shuffle else []
     if captions.drop_tags:
         words.append(f"{captions.drop_tags:.4g} of them dropped")
+    if captions.shuffle_groups:
+        words.append("groups shuffled")
+    if captions.drop_groups:
+        words.append(f"{captions.drop_groups:.4g} of the groups dropped")
     if captions.mix:
         words.append("taken as often as captions.mix says")
     return ", ".join(words) or "unchanged"

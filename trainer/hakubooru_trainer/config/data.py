@@ -147,6 +147,10 @@ class CaptionOptions(CaptionChange):
                 "captions.drop_parts, text_only and tags_only need to know the part of each tag; "
                 'set captions.tags = "general"'
             )
+        if self.group_separator and self.tags == "general":
+            raise ConfigError(
+                'captions.group_separator needs captions.tags = "tail": tags change within the groups that it makes'
+            )
         try:
             super().__post_init__()
         except InputError as error:
@@ -154,9 +158,10 @@ class CaptionOptions(CaptionChange):
 
     def unchanged(self) -> CaptionChange:
         """The change that only takes the keep separator out; nothing is shuffled or dropped."""
-        return replace(
+        still = replace(
             self, shuffle=False, drop_tags=0.0, drop_parts={}, text_only=0.0, tags_only=0.0, drop_caption=0.0
         )
+        return replace(still, shuffle_groups=False, drop_groups=0.0)
 
 
 @dataclass(frozen=True, kw_only=True)
