@@ -5,7 +5,10 @@ from __future__ import annotations
 import ast
 import dataclasses
 import inspect
+import json
 from itertools import pairwise
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
 import hakubooru as hb
@@ -23,7 +26,6 @@ from hakubooru_trainer.config import help_text as training_help
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from pathlib import Path
 
 METATAGS: Final = {
     "width": ("width:>=1000", "the width in pixels"),
@@ -97,6 +99,18 @@ ORDERS: Final = {
     "none": "the order of the selection",
 }
 """What each order puts first; those that count tags or children are named as their metatags."""
+
+
+REAL_POSTS: Final = Path(__file__).parents[1] / "tests" / "data" / "danbooru_posts_2016.jsonl"
+EXAMPLES: Final = (2_434_949, 2_434_954, 2_434_966)
+"""The posts whose captions are shown."""
+MODELS: Final = ("illustrious", "noobai", "animagine-xl-4", "anima", "kohaku-zeta", "kohaku-hdm")
+"""The formats in which they are shown."""
+JOINED: Final[dict[str, dict[int, str | float]]] = {
+    "text": {2_434_966: "A woman with a crown and tattoos, and tentacles around her."},
+    "aesthetic": {2_434_949: 0.7, 2_434_954: 0.2, 2_434_966: 0.9},
+}
+"""What is joined to them, by name and post."""
 
 
 def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
@@ -185,6 +199,24 @@ def presets() -> str:
     )
 
 
+def examples() -> str:
+    """Show three real posts in the formats of today's models, with a sentence and scores that are joined to them."""
+    shown = ""
+    with TemporaryDirectory() as folder:
+        hb.build([REAL_POSTS], f"{folder}/posts.db", old_ratings=True)
+        with hb.open(f"{folder}/posts.db") as database:
+            for name, values in JOINED.items():
+                rows = [json.dumps({"id": post, name: value}) for post, value in values.items()]
+                path = Path(folder, f"{name}.jsonl")
+                path.write_text("\n".join(rows), encoding="utf-8")
+                database.join(name, path)
+            for name in MODELS:
+                captions = database.posts.among(EXAMPLES).captions(PRESETS[name])
+                texts = "\n\n".join(text for _, text in captions)
+                shown += f"### {name}: three posts\n\n```text\n{texts}\n```\n\n"
+    return shown
+
+
 def recipes() -> str:
     """Make the table of the recipes that ship with the package."""
     loaded = ((name, hb.Recipe.load(name)) for name in hb.shipped_recipes())
@@ -222,6 +254,7 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "unanswerable.md": lacking,
     "columns.md": columns,
     "presets.md": presets,
+    "examples.md": examples,
     "recipes.md": recipes,
     "errors.md": error_tree,
     "sources.md": sources,

@@ -37,7 +37,12 @@ def call(*arguments):
 
 def write_danbooru(folder):
     """A dump of Danbooru's API, and images named by their ids, in the layout of deepghs."""
-    tags = {"general": "1girl smile solo", "character": "hatsune_miku", "copyright": "vocaloid", "artist": "bespin"}
+    tags = {
+        "general": "1girl smile solo",
+        "character": "hatsune_miku",
+        "copyright": "vocaloid",
+        "artist": "bespin",
+    }
     posts = [api_post(number, fav_count=10 * place, **tags) for place, number in enumerate(IDS)]
     dump = write_lines(folder / "posts.jsonl", posts)
     ImageSet(archive=lambda post: f"images/0{post % 1000:03d}.tar").write(folder, "danbooru", IDS)
@@ -69,8 +74,12 @@ def test_a_danbooru_and_an_e621_file_become_one_set_and_one_run(tmp_path, option
     (tmp_path / "noob.toml").write_text(FORMAT)
     export(tmp_path, "danbooru", {number: float(place) for place, number in enumerate(IDS)})
     export(tmp_path, "e621", {1: 9.5, 2: 1.0})
-    tables = [parquet.read_table(tmp_path / "set" / site / "manifest.parquet") for site in ("danbooru", "e621")]
-    captions = [dict(zip(*table.select(["id", "caption"]).to_pydict().values(), strict=True)) for table in tables]
+    tables = [
+        parquet.read_table(tmp_path / "set" / site / "manifest.parquet") for site in ("danbooru", "e621")
+    ]
+    captions = [
+        dict(zip(*table.select(["id", "caption"]).to_pydict().values(), strict=True)) for table in tables
+    ]
     artist = "hatsune miku, vocaloid, bespin"
     assert captions[0][1] == f"1girl, {artist}, worst quality, worst aesthetic, newest, safe, smile, solo"
     assert captions[0][1001] == f"1girl, {artist}, good quality, very awa, newest, safe, smile, solo"

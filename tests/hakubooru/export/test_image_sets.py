@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -43,6 +44,13 @@ def index_of(one: ImageSet, url: str) -> list[str]:
     """The places to name with --index: none for indexes that are found by themselves."""
     known = {name for names in REPOSITORIES.values() for name in names}
     return [] if one.index in (None, "", "index", *known) else [f"{url}/datasets/{one.index}"]
+
+
+def test_every_set_of_the_reference_is_tested():
+    page = (Path(__file__).parents[3] / "docs" / "reference" / "sources.md").read_text(encoding="utf-8")
+    rows = page.partition("<!-- sets of images -->")[2].partition("\n\n")[0].split("\n")[3:]
+    assert len(rows) > 20
+    assert {row.split(" | ")[0].removeprefix("| ") for row in rows} <= SETS.keys()
 
 
 @pytest.mark.parametrize("name", SETS)

@@ -262,8 +262,9 @@ def test_names_that_cannot_be(db, tmp_path):
         db.join("silva", tmp_path / "other.tsv")
     with pytest.raises(InputError, match="does not exist"):
         db.join("other", tmp_path / "none.csv")
-    with pytest.raises(SearchError, match=r"the database has no tag 'slva:>0\.5'"):
-        db.posts.search("slva:>0.5")
+    for wrong, near in (("slva:>0.5", "silva"), ("silva.scor:1", r"silva\.score")):
+        with pytest.raises(SearchError, match=rf"no tag '{wrong}'; the nearest metatag is {near}:"):
+            db.posts.search(wrong)
     with pytest.raises(SearchError, match="did you mean 'silva'"):
         db.posts.search("order:slva")
     with pytest.raises(SearchError, match=r"silva: takes numbers such as 2 or 1\.5, not 'high'"):
