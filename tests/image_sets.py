@@ -122,6 +122,9 @@ def _in_order(pattern: str, a_shard: int = 5) -> Callable[[int], str]:
     return lambda post: pattern.format(places.setdefault(post, len(places)) // a_shard)
 
 
+IMAGES_OF_WINDOWS = "images\\"
+"""The beginning of the names of some archives, which are no paths but on Windows."""
+
 SETS = {
     "nyanko7/danbooru2023": ImageSet(
         archive=lambda post: f"{'original/data-0' if post < 3000 else 'recent/data-1'}{post % 1000:03d}.tar",
@@ -154,7 +157,9 @@ SETS = {
     "nyanko-devs/danbooru2026": ImageSet(archive=_in_order("images/part-{}.tar")),
     "Jannchie/danbooru2026-silva-aesthetic": ImageSet(archive=lambda post: f"images/{post // 1000:04d}"),
     "Jannchie/danbooru2026-silva-aesthetic, tars": ImageSet(archive=_in_order("images/{:04d}.tar")),
-    "Yossh/danbooru2023-224": ImageSet(archive=lambda post: f"data-0{post % 1000:03d}.tar.gz"),
+    "Yossh/danbooru2023-224": ImageSet(
+        archive=lambda post: f"{'' if post % 2 else IMAGES_OF_WINDOWS}data-0{post % 1000:03d}.tar.gz"
+    ),
     "nebula/Danbooru2023-WEBP": ImageSet(archive=_in_order("{}.tar", 9), form="1/{post}.webp"),
     "gwern's Danbooru2021": ImageSet(archive=lambda post: f"original/0{post % 1000:03d}"),
     "picollect/12TPICS": ImageSet(archive=lambda post: f"tag_{'abc'[post % 3]}.tar"),

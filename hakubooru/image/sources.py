@@ -305,13 +305,14 @@ def _archives_in(folder: Path, root: Path, place: _Root, pending: list[Path]) ->
 
 
 def _has_images(path: Path) -> bool:
+    """Whether a Parquet file has images, or is damaged, which is told when it is read."""
     import pyarrow as pa  # noqa: PLC0415 - takes a while
     from pyarrow import parquet  # noqa: PLC0415
 
     try:
         return image_columns(parquet.read_schema(path)) is not None
-    except (pa.ArrowException, OSError):
-        return False
+    except pa.ArrowException:
+        return True
 
 
 def _search_remote(root: str, place: _Root, indexes: Sequence[str]) -> Iterator[Archive]:
