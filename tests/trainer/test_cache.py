@@ -148,6 +148,10 @@ def test_what_was_encoded_from_other_tokens_is_refused(still, tmp_path):
             {"captions": CaptionOptions(shuffle=False, drop_tags=0.1)},
             "remove drop_tags, drop_parts, text_only",
         ),
+        (
+            {"captions": CaptionOptions(shuffle=False, group_separator="%%", drop_groups=0.1)},
+            "text_only, tags_only, shuffle_groups and drop_groups",
+        ),
     ],
 )
 def test_a_cache_of_captions_that_change_is_refused(still, sections, message):

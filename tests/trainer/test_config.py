@@ -157,6 +157,7 @@ def test_every_key_is_documented(file):
         ("buckets.min_side=5000", "sides 5000 to 4096 fit no image"),
         ("captions.drop_parts={artist=0.1}", 'set captions.tags = "general"'),
         ("captions.text_only=0.1", 'set captions.tags = "general"'),
+        ("captions.drop_groups=0.1", "need captions.group_separator"),
         (
             "captions.drop_parts={artist='much'}",
             "captions.drop_parts.artist is 'much'; write a rate from 0 to 1",
