@@ -123,7 +123,7 @@ class Database(CachedStore):
         from hakubooru.image.thumbnail import refusals  # noqa: PLC0415
 
         try:
-            data = shelf_of(images or self.images).find(number).read()
+            data = shelf_of(images or self.images).find(number, self).read()
             with refusals():
                 return decode(data, read_header(data))
         except NoImageError as error:

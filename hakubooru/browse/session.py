@@ -62,7 +62,7 @@ class Session:
         """
         if self.shelf is None or self.thumbnails is None:
             raise NoImageError("no images were named at the start")
-        return self.thumbnails.thumbnail(self.shelf.find(number))
+        return self.thumbnails.thumbnail(self.shelf.find(number, self.database))
 
     def view(self, number: int) -> Picture:
         """The large view of a post's image.
@@ -72,4 +72,4 @@ class Session:
         """
         if self.shelf is None or self.thumbnails is None:
             raise NoImageError("no images were named at the start")
-        return self.thumbnails.view(self.shelf.find(number))
+        return self.thumbnails.view(self.shelf.find(number, self.database))
