@@ -25,6 +25,8 @@ NAME_COLUMNS: Final = ("filename", "file_name", "path")
 """Columns of a Parquet file that hold names of images, if no column holds posts."""
 _ROWS: Final = 64
 """Rows that are read at a time."""
+_BUFFER: Final = 2**20
+"""The bytes of a Parquet file that are read at a time. By itself Arrow reads whole columns ahead, and keeps them."""
 _DAMAGE: Final = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError)
 """What `zipfile` raises for a damaged archive, or for one that is packed in a way that it does not know."""
 
@@ -119,7 +121,7 @@ def read_parquet(path: str, wanted: Callable[[Member], bool]) -> Iterator[tuple[
     from pyarrow import parquet  # noqa: PLC0415
 
     try:
-        with parquet.ParquetFile(path) as file:
+        with parquet.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER) as file:
             columns = image_columns(file.schema_arrow)
             if columns is None:
                 return

@@ -1,7 +1,8 @@
 """The cache of joined files: the values of each in an SQLite file of its own, named by the hash of what it was read from.
 
-Such a file has a table `rows` with the ids and values, and a table `columns` with the kinds of the columns. It appears only
-when it is complete and on the disk. A file that was not used for a month is removed when another is made.
+Such a file has a table `rows` with the ids and values, a table `columns` with the kinds of the columns, and a table `blocks`
+with the ids alone. It appears only when it is complete and on the disk. A file that was not used for a month is removed when
+another is made.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
 import platformdirs
 
 from hakubooru.errors import DestinationError, InputError
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
 
 NUMBER: Final = "number"
 TEXT: Final = "text"
+BLOCK_TYPE: Final = "<i8"
+"""The type of the ids in a block."""
+_IDS_A_BLOCK: Final = 100_000
 _LAYOUT: Final = 2
 """The version of the files; raise it when they change."""
 _UNUSED_SECONDS: Final = 30 * 24 * 3600
@@ -147,6 +152,7 @@ class _Builder:
                 f"{self.source} has no values of posts; give a file with an id and a value in each row"
             )
         self._sort(kept)
+        self._write_blocks()
         run("CREATE TABLE main.columns (name TEXT, kind TEXT)")
         self.connection.executemany("INSERT INTO main.columns VALUES (?, ?)", kept.items())
         run("COMMIT")
@@ -169,6 +175,13 @@ class _Builder:
             sql = "SELECT id FROM unsorted.rows GROUP BY id HAVING COUNT(*) > 1 ORDER BY id LIMIT 1"
             ((doubled,),) = run(sql).fetchall()
             raise InputError(f"{self.source}: post {doubled} has several rows; keep one") from error
+
+    def _write_blocks(self) -> None:
+        self.connection.execute("CREATE TABLE main.blocks (first INTEGER PRIMARY KEY, ids BLOB)")
+        ids = self.connection.execute("SELECT id FROM main.rows ORDER BY id")
+        while block := ids.fetchmany(_IDS_A_BLOCK):
+            data = np.array(block, BLOCK_TYPE).tobytes()
+            self.connection.execute("INSERT INTO main.blocks VALUES (?, ?)", [block[0][0], data])
 
     def _add(self, rows: Rows, file: Path) -> None:
         ids = _ids(rows.ids, file)

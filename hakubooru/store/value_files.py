@@ -28,6 +28,8 @@ ID_NAMES: Final = ("post_id", "id")
 """The columns that may hold the ids of posts; the first that a file has counts, and the other is no value."""
 _ROWS: Final = 5_000
 _TEXTS: Final = 2_000
+_BUFFER: Final = 2**20
+"""The bytes of a Parquet file that are read at a time. By itself Arrow reads whole columns ahead, and keeps them."""
 _LONGEST_TEXT: Final = 2**22
 """The most bytes of a text."""
 _MEMBER: Final = re.compile(r"[0-9]{1,18}")
@@ -110,7 +112,7 @@ def _read_parquet(path: Path) -> Iterator[Rows]:
     from pyarrow import parquet  # noqa: PLC0415
 
     try:
-        with parquet.ParquetFile(path) as file:
+        with parquet.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER) as file:
             schema = file.schema_arrow
             key = _id_name(schema.names, path)
             names = [field.name for field in schema if _is_value(field.name) and _is_scalar(field.type)]

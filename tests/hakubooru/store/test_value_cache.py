@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 
 import numpy as np
+import pyarrow as pa
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pyarrow import parquet
 
 from disks import enlarge, small_disk
 from hakubooru.errors import DestinationError, InputError
+from hakubooru.store import value_cache
 from hakubooru.store.joined import Joined
+from hakubooru.store.value_cache import place_of
+from hakubooru.store.value_files import read_values
 
 ROWS = 20_000
 DAY = 24 * 3600
@@ -142,3 +151,31 @@ def test_values_of_many_ids_are_looked_up_in_their_order(source):
     joined.attach(connection)
     assert joined.values(connection, np.array([9, 3, ROWS])) == [9 / 8, 3 / 8, None]
     connection.close()
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
+@given(
+    known=st.sets(st.integers(0, 90), min_size=1), asked=st.lists(st.integers(0, 99)), block=st.integers(1, 7)
+)
+def test_known_ids_are_counted_without_their_values(tmp_path, monkeypatch, known, asked, block):
+    monkeypatch.setattr(value_cache, "_IDS_A_BLOCK", block)
+    path = tmp_path / f"{block}.csv"
+    path.write_text("id,x\n" + "".join(f"{post},1\n" for post in known))
+    place_of(hashlib.sha256(path.read_bytes()).hexdigest()).unlink(missing_ok=True)
+    joined = Joined.open("silva", path)
+    with closing(sqlite3.connect(":memory:", uri=True)) as connection:
+        joined.attach(connection)
+        assert joined.count(connection, np.array(asked, np.int64)) == len(known.intersection(asked))
+
+
+def test_a_parquet_file_is_not_held_in_memory(tmp_path):
+    """Arrow reads whole columns ahead, and keeps them, if it is not told otherwise."""
+    texts = [f"{post} a girl with long hair {post * 7919 % 10_007}" for post in range(400_000)]
+    table = pa.table({"id": [*range(400_000)], "text": texts})
+    parquet.write_table(table, tmp_path / "texts.parquet", compression="none", use_dictionary=False)
+    del table, texts
+    most, before = 0, pa.total_allocated_bytes()
+    for _ in read_values(tmp_path / "texts.parquet"):
+        most = max(most, pa.total_allocated_bytes() - before)
+    assert (tmp_path / "texts.parquet").stat().st_size > 15_000_000
+    assert most < 8_000_000
