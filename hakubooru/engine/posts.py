@@ -9,6 +9,7 @@ import numpy as np
 from hakubooru.engine.cache import CachedStore
 from hakubooru.engine.columns import NO_DATE, SidecarColumns, date_text
 from hakubooru.errors import InputError
+from hakubooru.store.schema import Post
 from hakubooru.store.sql import id_text
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 _POSTS: Final = (
     "SELECT post.id, {values} FROM json_each(?) AS wanted CROSS JOIN post ON post.id = wanted.value"
 )
+_IDS: Final = "SELECT post.id, {values} FROM (SELECT value AS id FROM json_each(?)) AS post"
+"""Reads values of joined files, for which the id of a post is enough."""
 _RATING: Final = "coalesce(post.rating, -1)"
 _DAY: Final = "coalesce(substr(post.created_at, 1, 10), '')"
 _TAGS: Final = "SELECT wanted.key, tag_id FROM json_each(?) AS wanted CROSS JOIN posttagrelation"
@@ -79,7 +82,10 @@ def read_posts(
     in_sidecar = {name: column for name, column in columns.items() if column in known}
     in_file = [name for name in columns if name not in in_sidecar]
     of_all = _POSTS.format(values=", ".join([_RATING, _DAY, *statements.values()]))
-    of_others = _POSTS.format(values=", ".join(statements[name] for name in in_file))
+    need_posts = Post._meta.fields.keys() & {columns[name] for name in in_file}  # noqa: SLF001 - peewee's documented name
+    of_others = (_POSTS if need_posts else _IDS).format(
+        values=", ".join(statements[name] for name in in_file)
+    )
     of_tags = _tags_statement(store)
     for start in range(0, len(ids), posts_a_batch):
         some = ids[start : start + posts_a_batch]
