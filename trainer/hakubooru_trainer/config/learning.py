@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -82,13 +81,9 @@ class LossOptions:
                 f"loss.min_timestep is {self.min_timestep} and loss.max_timestep {self.max_timestep}; "
                 "write 0 <= min_timestep < max_timestep <= 1000"
             )
-        if not math.isfinite(self.timestep_mean):
-            raise ConfigError(
-                f"loss.timestep_mean is {self.timestep_mean}; write a finite number, such as 0.3"
-            )
         for name in ("huber_c", "timestep_deviation", "timestep_shift"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ConfigError(f"loss.{name} is {getattr(self, name)}; it must be above 0 and finite")
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"loss.{name} is {getattr(self, name)}; it must be above 0")
         if self.huber_c > 1:
             raise ConfigError(f"loss.huber_c is {self.huber_c}; write a number up to 1, such as 0.1")
         if not 0 < self.pyramid_discount <= 1:
