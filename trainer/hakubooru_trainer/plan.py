@@ -13,7 +13,7 @@ import torch
 from hakubooru_trainer import fits, randomness, trial
 from hakubooru_trainer.data.batches import DOWN
 from hakubooru_trainer.data.captions import StepCaptions
-from hakubooru_trainer.data.kohya import unread_repeats
+from hakubooru_trainer.data.kohya import unread_repeats, without_repeats
 from hakubooru_trainer.data.masks import mask_of
 from hakubooru_trainer.distributed import Ranks
 from hakubooru_trainer.fits import BYTES, GIB
@@ -179,8 +179,8 @@ def _captions(options: Options, samples: Samples) -> list[str]:
         sample = samples[row]
         before, changed, after = captions.sides(sample)
         step = captions(sample, randomness.number("plan", options.run.seed, int(samples.ids[row])))
-        (ids,) = token_ids(tokenizer, [join([*before, *changed, *after])])
-        shown = Shown(sample.path, (join(before), join(after)), join(changed), step, len(ids))
+        (ids,) = token_ids(tokenizer, [sample.prefix + join([*before, *changed, *after])])
+        shown = Shown(sample.path, (sample.prefix + join(before), join(after)), join(changed), step, len(ids))
         lines += shown.lines(_changes(options.captions), options.text.tokens)
     return lines
 
@@ -219,6 +219,11 @@ def _warnings(options: Options, data: DataSet, counts: np.ndarray) -> list[str]:
         for one in options.data
         for name in unread_repeats(one)
     ]
+    warnings += [
+        f"{one.path}/{name} is left out: the number in its name asks for no repeats"
+        for one in options.data
+        for name in without_repeats(one)
+    ]
     warnings += _without_masks(data.train)
     sizes = data.sizes.sizes[data.sizes.of]
     small = int(((data.train.widths < sizes[:, 0]) | (data.train.heights < sizes[:, 1])).sum())
@@ -234,6 +239,10 @@ def _warnings(options: Options, data: DataSet, counts: np.ndarray) -> list[str]:
         )
     rows = _spread(len(data.train), _READ_CAPTIONS)
     captions = [*map(StepCaptions(options.captions).unchanged, map(data.train.__getitem__, rows))]
+    if "lines" in options.captions.mix and not any("\n" in data.train[row].caption.strip() for row in rows):
+        warnings.append(
+            f"captions.mix takes lines, and none of {len(rows):,} captions that were read has a line below the first"
+        )
     tokenizer = load_tokenizer(options.model, "tokenizer")
     some = (captions[at : at + _RUN] for at in range(0, len(captions), _RUN))  # all at once would take 300 MB
     lengths = np.array([len(ids) for part in some for ids in token_ids(tokenizer, part)])
