@@ -218,8 +218,11 @@ class CaptionChange:
         return before, middle, self.separator.join(pieces)
 
     def _tags(self, text: str) -> list[str]:
-        between = _between(self.separator, self.group_separator)
-        return [tag for piece in between.split(text) if (tag := piece.strip())]
+        if text.isprintable() and not self.group_separator:  # without tabs and line ends: twice as fast
+            pieces = text.split(self.separator.strip() or self.separator)
+        else:
+            pieces = _between(self.separator, self.group_separator).split(text)
+        return [tag for piece in pieces if (tag := piece.strip())]
 
     def _exact(self, text: str) -> list[str]:
         """Split a text at the exact separator, as an export joined it; drop separators beside a keep separator."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from itertools import permutations
 
@@ -116,3 +117,10 @@ def test_options_that_exclude_each_other(options, message):
     with pytest.raises(InputError) as error:
         CaptionChange(**options)
     assert message in str(error.value)
+
+
+@given(st.text(st.sampled_from("ab, \t\n|\u3000"), max_size=20), st.sampled_from([", ", " | ", " ", ",|"]))
+def test_tags_are_cut_at_separators_tabs_and_line_ends(text, separator):
+    mark = separator.strip() or separator
+    expected = [tag for piece in re.split(f"{re.escape(mark)}|[\t\n]", text) if (tag := piece.strip())]
+    assert CaptionChange(separator=separator).sides(text).changed == expected
