@@ -44,9 +44,8 @@ def tag_counts(database: CachedStore, ids: Ids) -> pd.DataFrame:
     tags = tags.append_column("posts", pa.array(counts[tags["id"].to_numpy()])).filter(pc.field("posts") > 0)
     tags = tags.sort_by([("posts", "descending"), ("name", "ascending")])
     frame: pd.DataFrame = tags.select(["name", "posts"]).to_pandas()
-    codes = np.asarray(tags["type"].to_numpy(), np.int8)
-    frame.insert(1, "type", pd.Categorical.from_codes(codes, list(TAG_TYPES)))
-    return frame
+    types = pd.Categorical.from_codes(tags["type"].to_numpy(), pd.Index(list(TAG_TYPES)))
+    return pd.DataFrame({"name": frame["name"], "type": types, "posts": frame["posts"]})
 
 
 def count_tags(database: CachedStore, ids: Ids, *, few: int = FEW, rows_a_piece: int = ROWS_A_PIECE) -> Ids:
