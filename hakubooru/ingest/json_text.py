@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import IO, TYPE_CHECKING, Any, Final
@@ -46,6 +46,8 @@ class Entry:
     """Why the entry cannot be decoded; empty if it is decoded."""
     size: int = 0
     """The length of the text in bytes."""
+    name: str = ""
+    """The name of the file of an entry that is not a record."""
 
 
 def read_json(stream: IO[bytes], name: str, head: bytes) -> Iterator[Entry]:
@@ -122,6 +124,9 @@ def _decode(unit: str, number: int, text: bytes) -> Entry:
     try:
         return Entry(unit, number, orjson.loads(text), size=len(text))
     except orjson.JSONDecodeError as error:
+        if b"NaN" in text:  # Python's own library writes it for a missing number
+            with suppress(ValueError, RecursionError):
+                return Entry(unit, number, json.loads(text), size=len(text))
         return Entry(unit, number, text=text, reason=f"the {unit} is not JSON in UTF-8: {error.msg}")
 
 

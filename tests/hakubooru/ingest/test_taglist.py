@@ -70,6 +70,18 @@ def test_a_csv_may_have_headings_or_not(tmp_path, data):
 
 
 BAD = {
+    "a list of e621": (
+        "id,name,category,post_count,created_at,updated_at,is_locked\n1,lugia,5,9,,,f\n",
+        "is a list of e621's tags (it has the column is_locked), and the posts are of danbooru: name a list of danbooru's tags",
+    ),
+    "a list of konachan": (
+        "id,name,count,type,ambiguous\n1,circle,9,5,False\n",
+        "is a list of another booru's tags (it has the column ambiguous)",
+    ),
+    "site_tags' aliases": (
+        "alias,tag\n1girls,1girl\n",
+        "is not a list of tags: it has records with the keys alias, tag",
+    ),
     "category of another booru": (
         "a,0\nb,6\n",
         "line 2: category '6' is not one of danbooru's: 0 general, 1 artist",
