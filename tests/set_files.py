@@ -64,10 +64,10 @@ def write_sqlite(path: Path, tables: dict[str, list[dict[str, Any]]]) -> list[Pa
 
 
 def write_duckdb(path: Path, rows: list[dict[str, Any]]) -> list[Path]:
-    some = pa.Table.from_pylist(rows)
+    table = pa.Table.from_pylist(rows)
     with duckdb.connect(str(path)) as connection:
-        connection.register("some", some)
-        connection.execute("CREATE TABLE posts AS SELECT * FROM some")
+        connection.register("rows_of_arrow", table)
+        connection.execute("CREATE TABLE posts AS SELECT * FROM rows_of_arrow")
     return [path]
 
 

@@ -66,7 +66,7 @@ def portrait(database: Store, number: int) -> Portrait | None:
     if not posts:
         return None
     (post,) = posts
-    tags: dict[str, list[Tag]] = {kind: [] for kind in _ORDER}
+    tags: dict[str, list[Tag]] = {kind: [] for kind in (*_ORDER, *database.about.site.tag_types)}
     for tag in sorted(post.tags, key=lambda tag: str(tag.name)):
         tags.setdefault(str(tag.type), []).append(tag)
     captions: dict[str, list[Piece]] = {}

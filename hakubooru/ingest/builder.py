@@ -7,16 +7,15 @@ import sqlite3
 import time
 from collections import Counter
 from dataclasses import dataclass
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from hakubooru.errors import DatabaseFileError, DumpError
 from hakubooru.ingest.download import local_paths
 from hakubooru.ingest.dumps import find_dumps
 from hakubooru.ingest.maps import read_map
 from hakubooru.ingest.posts import PostWriter
-from hakubooru.ingest.records import Record
 from hakubooru.ingest.rejects import Rejects
 from hakubooru.ingest.sets import recognise, unknown_keys
 from hakubooru.ingest.source import Source
@@ -28,11 +27,12 @@ from hakubooru.store.sites import site_named
 from hakubooru.store.writing import transaction
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from hakubooru.ingest.dumps import Dump
     from hakubooru.ingest.maps import RecordMap
     from hakubooru.ingest.posts import Written
+    from hakubooru.ingest.records import Record
     from hakubooru.ingest.source import Recognised
     from hakubooru.store.about import About
     from hakubooru.store.sites import Site
@@ -184,15 +184,14 @@ def _write(sources: Sequence[Source], writer: PostWriter, rejects: Rejects) -> C
     for source in sources:
         dump = source.dump
         with progress(total=dump.size, desc=dump.path.name, unit="B", unit_scale=True) as bar:
-            records = source.records(rejects)
-            while batch := list(islice(records, BATCH)):
+            for batch in _batches(source.records(rejects)):
                 with transaction(writer.connection):
-                    writer.tag_ids.learn_known([entry for entry in batch if isinstance(entry, KnownTag)])
-                    posts = [entry for entry in batch if isinstance(entry, Record)]
-                    counts.update(vars(_written(writer, posts)))
+                    if isinstance(batch[0], KnownTag):
+                        _learn(writer.tag_ids, batch)
+                    else:
+                        counts.update(vars(_written(writer, batch)))
                 bar.update(dump.bytes_read() - bar.n)
                 batch.clear()  # else it would stay in memory while the next one is read
-                posts.clear()
     if not counts.total():
         names = ", ".join(str(source.dump.path) for source in sources)
         reasons = (
@@ -202,6 +201,13 @@ def _write(sources: Sequence[Source], writer: PostWriter, rejects: Rejects) -> C
         )
         raise DumpError(f"there are no posts in {names}{reasons}")
     return counts
+
+
+def _batches(records: Iterable[Record | KnownTag]) -> Iterator[list[Any]]:
+    """Iterate over batches of records, and over batches of tags."""
+    for _, some in groupby(records, type):
+        while batch := list(islice(some, BATCH)):
+            yield batch
 
 
 def _written(writer: PostWriter, batch: Sequence[Record]) -> Written:

@@ -77,7 +77,7 @@ class Dump:
         self._done = 0
         self._raw: io.BufferedReader | None = None
         self._share = 0.0
-        self._first_beside = ("", b"")
+        self._first_beside: tuple[str, bytes] | None = None
 
     def bytes_read(self) -> int:
         """How many bytes of the files have been read."""
@@ -133,7 +133,10 @@ class Dump:
 
     def _read(self, leaf: Leaf, choose: Choose, headless: Sequence[str]) -> Iterator[Batch | Entry]:
         kind = kind_of(leaf.head)
-        if kind == "" or _is_beside(leaf):
+        if _is_beside(leaf):
+            self.passed_over += 1
+            return
+        if kind == "":
             self._pass_over(leaf)
             return
         self._recognise(" in ".join((kind, *reversed(leaf.packing))))
@@ -156,14 +159,13 @@ class Dump:
 
     def _pass_over(self, leaf: Leaf) -> None:
         """Count a file that holds no records, such as a README or a picture beside them."""
-        if not self.passed_over:
-            self._first_beside = leaf.name, leaf.head
+        self._first_beside = self._first_beside or (leaf.name, leaf.head)
         self.passed_over += 1
         if not self.form and self.passed_over == _MOST_BESIDE:
             self._refuse()
 
     def _refuse(self) -> NoReturn:
-        if not self.passed_over:
+        if self._first_beside is None:
             raise DumpError(f"{self.path} is an archive without files: name one with a dump in it")
         name, head = self._first_beside
         others = f" ({self.passed_over:,} files like it)" if self.passed_over > 1 else ""
@@ -215,7 +217,7 @@ def _joined(tables: Tables, choose: Choose) -> Iterator[Batch]:
 
 
 def _is_beside(leaf: Leaf) -> bool:
-    """Whether a member of an archive is what macOS writes beside a file, or empty."""
+    """Whether a member of an archive is what macOS writes beside a file."""
     base = leaf.name.rsplit("/", 1)[-1]
     return bool(leaf.packing) and (base.startswith("._") or base == ".DS_Store")
 

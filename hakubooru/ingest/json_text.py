@@ -138,7 +138,11 @@ def _decoded_items(items: Iterator[tuple[int, bytes]]) -> Iterator[Entry]:
 def _read_object(stream: IO[bytes], name: str) -> Iterator[Entry]:
     """Read an indented object: a record, the records of an envelope, or records by key."""
     entries = _entries(stream, name)
-    first = list(islice(entries, _LOOKED_AT))
+    try:
+        first = list(islice(entries, _LOOKED_AT))
+    except DumpError as error:  # one bad file of a million does not end a build
+        yield Entry("file", 1, text=b"", reason=str(error).removeprefix(f"{name} "))
+        return
     if all(isinstance(entry.value, dict) for _, entry in first) and first and first[0][0] not in _ENVELOPES:
         for key, entry in chain(first, entries):
             if isinstance(entry.value, dict):

@@ -68,6 +68,7 @@ class RecordReader:
         self._readers = {of_texts: readers(COLUMNS, by, of_texts=of_texts) for of_texts in (False, True)}
         self._keys: dict[str, str] = {}
         self._site = site_named(by.site)
+        self._is_checked = False
         self._types = [
             (UNTYPED, ALL),
             *((number, name) for number, name in enumerate(TAG_TYPES) if name in by.tags),
@@ -137,8 +138,8 @@ class RecordReader:
             if (values := batch.column(key)) is not None
         ]
         columns = _first_of_each(columns)
-        for _, key, values in columns:
-            self._check_separator(batch.name, key, values)
+        if not self._is_checked:
+            self._check_separator(batch, columns)
         is_typed = ALL not in self.map.tags
         for place in range(len(batch)):
             tags: dict[str, int] = {}
@@ -182,18 +183,19 @@ class RecordReader:
         """The name of a tag without escapes, if the map says that the source has such."""
         return html.unescape(text).replace("\\(", "(").replace("\\)", ")") if self.map.escaped else text
 
-    def _check_separator(self, name: str, key: str, values: Values) -> None:
-        """Check that tags separated by spaces are not separated by commas: no name of a tag has a comma.
+    def _check_separator(self, batch: Batch, columns: list[tuple[int, str, Values]]) -> None:
+        """Check in the first records that tags separated by spaces are not separated by commas: no name has a comma.
 
         Raises:
-            DumpError: most of the values have commas.
+            DumpError: most of the values of a column have commas.
         """
-        if self.map.separator == " ":
-            texts = [value for value in values if type(value) is str]
+        self._is_checked = True
+        for _, key, values in columns if self.map.separator == " " else ():
+            texts = [value for value in values if type(value) is str and not value.startswith("[")]
             if 2 * sum(", " in text for text in texts) > len(texts):
                 raise DumpError(
-                    f"{name} has commas between the tags of {key}, and {self.map.name} have spaces: describe its keys with "
-                    '--map map.toml, which has separator = ","'
+                    f"{batch.name} has commas between the tags of {key}, and {self.map.name} have spaces: describe its keys "
+                    'with --map map.toml, which has separator = ","'
                 )
 
 

@@ -23,13 +23,8 @@ HEADLESS: Final = ("name", "category", "count", "aliases")
 _NAME, _CATEGORY, _ALIASES = ("name", "tag", "key"), ("category", "type"), ("aliases", "alias")
 _PAIR: Final = ("antecedent_name", "consequent_name")
 _ACTIVE: Final = ("active", "processing", "queued")
-_OF_OTHERS: Final = {
-    "is_locked": "e621",
-    "related_tags": "e621",
-    "is_ambiguous": "gelbooru",
-    "ambiguous": "another booru",
-}
-"""Columns that only lists of one site have. Their categories are numbers, too, and some mean other types."""
+_OF_OTHERS: Final = {"is_ambiguous": "gelbooru", "ambiguous": "another booru"}
+"""Columns that only lists of one site have. Where their categories are numbers, too, some mean other types."""
 _MERGED_FROM, _MERGED_TO = 7, 15
 """The categories of e621's tags in lists that hold Danbooru's too: e621's own plus 7."""
 _LARGEST_ID: Final = 2**31

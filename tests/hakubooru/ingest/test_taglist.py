@@ -71,8 +71,12 @@ def test_a_csv_may_have_headings_or_not(tmp_path, data):
 
 BAD = {
     "a list of e621": (
-        "id,name,category,post_count,created_at,updated_at,is_locked\n1,lugia,5,9,,,f\n",
-        "is a list of e621's tags (it has the column is_locked), and the posts are of danbooru: name a list of danbooru's tags",
+        "id,name,category,post_count\n1,lugia,5,9\n2,eror,6,9\n",
+        "category '6' is not one of danbooru's",
+    ),
+    "a list of Gelbooru": (
+        "name,count,type,is_ambiguous\nmiku,5,character,False\n",
+        "is a list of gelbooru's tags (it has the column is_ambiguous), and the posts are of danbooru: name a list of danbooru's",
     ),
     "a list of konachan": (
         "id,name,count,type,ambiguous\n1,circle,9,5,False\n",
