@@ -314,7 +314,7 @@ def test_one_bad_record_among_good_ones_is_rejected_with_its_file(tmp_path):
     assert [(Path(row["dump"]).name, row["reason"][:30]) for row in rejects] == [
         ("2.json", "score is a list, and must be a"),
         ("3.json", "id is missing"),
-        ("4.json", "cannot be read after item 1: t"),
+        ("4.json", "the file is not JSON in UTF-8:"),
     ]
 
 
