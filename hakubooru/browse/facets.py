@@ -85,9 +85,10 @@ def facets(database: CachedStore, ids: Ids, quality: CaptionFormat | None) -> li
     known = _Known(database, ids)
     (ratings,) = known("rating")
     (extensions,) = known("extension")
+    both = dict(zip(("ratings", "favourites"), known("rating", "fav_count"), strict=True))
     return [
         _facet("Rating", names, [f"rating:{name}" for name in names], np.bincount(ratings, minlength=4)),
-        *([_qualities(*known("rating", "fav_count"), quality)] if quality else []),
+        *([_qualities(**both, quality=quality)] if quality else []),
         _shapes(*(values.astype(np.int64) for values in known("image_width", "image_height"))),
         _facet(
             "File type",

@@ -18,7 +18,7 @@ from hakubooru.select.steps import BestOfFamily, Filtered, Ordered, SampledPer, 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from hakubooru.arrays import Ids, Mask
+    from hakubooru.arrays import Ids, Values
     from hakubooru.select.steps import Step
     from hakubooru.store.store import Store
 
@@ -60,7 +60,7 @@ def unknown_notes(store: Store, step: Step) -> Iterator[str]:
         )
 
 
-def knowing(store: Store, ids: Ids, *columns: str) -> Mask | slice:
+def knowing(store: Store, ids: Ids, *columns: str) -> Values | slice:
     """Which of some posts have a value of every column: (N,) bool, or the slice of all of them.
 
     For a column that some posts lack, the posts are scanned.
@@ -73,7 +73,7 @@ def knowing(store: Store, ids: Ids, *columns: str) -> Mask | slice:
     about = store.about
     if {*about.lacking, *about.unknown}.isdisjoint(columns):
         return slice(None)
-    has_all: Mask = np.full(len(ids), about.lacking.isdisjoint(columns))
+    has_all: Values = np.full(len(ids), about.lacking.isdisjoint(columns))
     for column in set(columns).intersection(about.unknown):
         scan = store.reader.numbers(f"SELECT id FROM post WHERE {column} IS NULL")
         has_all &= ~np.isin(ids, np.concatenate([some for (some,) in scan]))

@@ -48,7 +48,7 @@ def rating_number(value: str | int) -> int:
     Raises:
         InputError: there is no such rating.
     """
-    return RATING_NUMBERS[value] if value in RATING_NUMBERS else enum_number(RATINGS, value)  # type: ignore[index]
+    return RATING_NUMBERS[value] if value in RATING_NUMBERS else enum_number(RATINGS, value)
 
 
 class EnumField(IntegerColumn):

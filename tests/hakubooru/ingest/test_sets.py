@@ -71,7 +71,7 @@ def test_a_broken_object_is_told_with_its_place(tmp_path, monkeypatch):
     (path,) = SETS["kohya"].write(tmp_path, POSTS)
     path.write_bytes(path.read_bytes()[:-200])
     with pytest.raises(
-        DumpError, match=r"cannot be read after item 11: .*correct it there, or download it again"
+        DumpError, match=r"cannot be read after item 10: .*correct it there, or download it again"
     ):
         build([path], tmp_path / "some.db")
     path.write_bytes(b"{ \xff\xff\xff\xff\xff\xff\xff\xff\xff")
