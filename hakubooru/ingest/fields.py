@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
@@ -110,8 +111,8 @@ def _whole(value: Any) -> int | None:
     # Some tables write NaN for a missing value; only NaN differs from itself.
     if value is None or value != value:  # noqa: PLR0124
         return None
-    if isinstance(value, float) and value.is_integer() and abs(value) <= 2**53:
-        return int(value)  # some tables store integers as DOUBLE
+    if isinstance(value, float | Decimal) and abs(value) <= 2**53 and value == int(value):
+        return int(value)  # some tables store integers as DOUBLE or DECIMAL
     raise ValueError(_refusal_of_text(value, "a whole number"))
 
 

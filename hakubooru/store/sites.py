@@ -1,7 +1,8 @@
 """The sites that a database may be of: what their ratings and types of tags are called, and how captions order them.
 
 The numbers are shared by all sites, so that a search means the same number in every file: `post.rating` is an index of
-`RATINGS`, and `tag.type` an index of `TAG_TYPES`. A site says which of them it has, and under which names.
+`RATINGS`, and `tag.type` an index of `TAG_TYPES`. A site says which of them it has, and under which names. So numbers are
+read and compared by the two tables, and what people read has the names of the database's site.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class Site:
     ratings: tuple[str, ...]
     """The site's own name of each rating, in the order of `RATINGS`; "" for a rating that the site does not have."""
     tag_types: tuple[str, ...]
-    """The types of tags that the site has, in the order in which captions and statistics list them."""
+    """The types of tags that the site has, in the order in which statistics and pages list them."""
     categories: dict[int, str]
     """The type for each number that the site itself gives to a type."""
     categories_by_name: dict[str, str]

@@ -5,6 +5,7 @@ import os
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import duckdb
@@ -65,6 +66,7 @@ def column(path, name):
 # What opens, with the values of a column of the built file.
 OPENS = {
     "ids as DOUBLE": (lambda folder: table(folder, {"id": 7.0}, {"id": 8.0}), "id", [7, 8]),
+    "ids as DECIMAL": (lambda folder: table(folder, {"id": Decimal(7)}, {"id": Decimal(8)}), "id", [7, 8]),
     "ids as text with zeros, in CSV": (
         lambda folder: text(folder, "id,tag_string\n0000123,solo\n+5,solo\n"),
         "id",
@@ -224,6 +226,8 @@ REFUSED = {
         "is_deleted is 'False', and must be true or false; `texts = true` of a --map",
     ),
     "broken ids": (lambda folder: lines(folder, {"id": 1.5}), "id is 1.5, and must be a whole number"),
+    "half numbers": (lambda folder: table(folder, {"id": Decimal("1.5")}), "row 1: id is of the type Decimal, and must be"),
+    "infinity as an id": (lambda folder: table(folder, {"id": float("inf")}), "row 1: id is inf, and must be a whole number"),
     "NaN as ids": (lambda folder: table(folder, {"id": float("nan")}), "row 1: id is missing"),
     "no tags at all": (lambda folder: table(folder, {"tag_string": None, "score": 5}), "tag_string is missing"),
     "ratings that nobody knows": (
