@@ -30,7 +30,7 @@ _DUCKDB_COLUMNS: Final = (
 )
 DELIMITERS: Final = (",", "\t", ";")
 _LONGEST_FIELD: Final = 2**22
-_LARGEST_GROUP: Final = 2**28
+_LARGEST_GROUP: Final = 2**26
 """The size of the columns of a row group, in bytes, up to which they are read at the same time."""
 _PAGES: Final = 2**20  # read so many bytes of a column at a time, not its whole row group
 
