@@ -111,7 +111,7 @@ def _whole(value: Any) -> int | None:
     # Some tables write NaN for a missing value; only NaN differs from itself.
     if value is None or value != value:  # noqa: PLR0124
         return None
-    if isinstance(value, float | Decimal) and abs(value) <= 2**53 and value == int(value):
+    if type(value) in (float, Decimal) and abs(value) <= 2**53 and value == int(value):
         return int(value)  # some tables store integers as DOUBLE or DECIMAL
     raise ValueError(_refusal_of_text(value, "a whole number"))
 
