@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test quick check docs docs-test dist wheels bench bench-select bench-captions bench-export bench-cluster bench-combine bench-train bench-state bench-plan bench-browse clean
+.PHONY: demo test quick check docs docs-test dist wheels bench bench-select bench-captions bench-export bench-cluster bench-combine bench-train bench-state bench-plan bench-browse bench-evaluate clean
 
 demo: $(VENV)/.library  ## a miniature booru, built, selected and exported into ./demo
 	$(BIN)/hakubooru demo demo
@@ -32,7 +32,7 @@ check: $(VENV)/.dev  ## ruff and mypy only
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: bench-select bench-captions bench-export bench-cluster bench-combine bench-train bench-state  ## every benchmark, by hand: the machine should have nothing else to do
+bench: bench-select bench-captions bench-export bench-cluster bench-combine bench-train bench-state bench-evaluate  ## every benchmark, by hand: the machine should have nothing else to do
 
 bench-select: $(VENV)/.dev  ## selections beside plain SQL, on a generated file of a million posts
 	$(BIN)/python tests/benchmarks/selection.py
@@ -60,6 +60,10 @@ bench-state: $(VENV)/.dev  ## states of a training run: taking one up, saving on
 	$(BIN)/python tests/benchmarks/train_state.py
 	$(BIN)/python tests/benchmarks/train_kills.py
 	$(BIN)/python tests/benchmarks/train_ranks.py
+
+bench-evaluate: $(VENV)/.dev  ## features of references beside a bare loop; what drawing 3,600 characters costs, counted
+	$(BIN)/python tests/benchmarks/evaluation.py
+	$(BIN)/python tests/benchmarks/evaluation.py --count
 
 bench-browse: $(VENV)/.dev  ## the browser: pages of searches, completions, thumbnails, memory
 	$(BIN)/python tests/benchmarks/browse.py

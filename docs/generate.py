@@ -20,6 +20,7 @@ from hakubooru.select.danbooru import metatags as search
 from hakubooru.select.danbooru import orders
 from hakubooru.store.schema import Post
 from hakubooru_trainer.config import help_text as training_help
+from hakubooru_trainer.metrics import FIELDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -211,6 +212,11 @@ def sources() -> str:
     )
 
 
+def metrics() -> str:
+    """Make the table of the keys of the lines in metrics.jsonl."""
+    return table(("key", "what"), ((f"`{name}`", text) for name, text in FIELDS.items()))
+
+
 def layouts() -> str:
     """Make the table of the layouts whose names announce posts."""
     return table(("layout", "for example"), ((one.words, f"`{one.example}.tar`") for one in LAYOUTS))
@@ -234,6 +240,7 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "output.md": lambda: keys(hb.OutputFormat),
     "caption.md": lambda: keys(CaptionFormat),
     "training.toml": training_help,
+    "metrics.md": metrics,
 }
 """The generated files and what makes each."""
 

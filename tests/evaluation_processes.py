@@ -1,20 +1,24 @@
-"""Evaluations in processes of their own, forks of one that has imported everything: killed at a moment, or ranks of one."""
+"""Evaluations in processes of their own, forks of one that has imported everything: killed at a moment, or ranks of torchrun."""
 
 from __future__ import annotations
 
 import itertools
 import os
 import signal
-import socket
 import sqlite3
+import subprocess
 import sys
+from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 
+import forked_ranks
 from hakubooru_cli import shell
 from hakubooru_cli.train import cli
+from hakubooru_trainer import distributed
 from hakubooru_trainer.distributed import Ranks
-from hakubooru_trainer.evaluate import catalogue, evaluation
+from hakubooru_trainer.evaluate import catalogue, drawing, evaluation
 from planted import Painter
 from training_kills import forks
 
@@ -27,30 +31,51 @@ def run(task, at=0):
     return process.exitcode
 
 
-def run_ranks(arguments, world):
-    """Run `hakubooru-train` in several processes, which find each other as torchrun's do; their exit codes."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    shared = {"WORLD_SIZE": str(world), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    processes = [
-        forks().Process(
-            target=_be_rank, args=(arguments, shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)})
-        )
-        for rank in range(world)
-    ]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
-    return [process.exitcode for process in processes]
+def torchrun(arguments, halt):
+    """Start `hakubooru-train` as two ranks by torchrun, which starts both again once if one is lost.
+
+    The ranks are forks of `forked_ranks.server`.
+
+    Args:
+        arguments: what stands behind `hakubooru-train`.
+        halt: "RANK PICTURE SIGNAL": the rank sends itself the signal when this picture of its own is written, but has not its name
+            yet; only in the first start.
+    """
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    return subprocess.Popen(
+        [*command, "--max-restarts=1", forked_ranks.__file__, *map(str, arguments)],
+        env=os.environ | {"HALT": halt, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
 
 
-def _be_rank(arguments, environment):
+def kill_all(launcher):
+    """Kill torchrun and all that it started, with no time for last words."""
+    children = Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text().split()
+    for pid in (launcher.pid, *map(int, children)):
+        os.kill(pid, signal.SIGKILL)
+    launcher.communicate()
+
+
+def be_rank(arguments):
+    """Be a rank of `hakubooru-train` that `torchrun` above started; return its exit code."""
     torch.set_num_threads(1)
-    os.environ.update(environment)
+    rank, picture, name = os.environ["HALT"].split()
+    pictures, plain = itertools.count(1), drawing.replacing
+    halts = os.environ["RANK"] == rank and not distributed.restarted()
+
+    @contextmanager
+    def replacing(path):
+        with plain(path) as beside:
+            yield beside
+            if next(pictures) == int(picture) and halts:
+                os.kill(os.getpid(), getattr(signal, name))
+
+    drawing.replacing = replacing
     sys.argv = ["hakubooru-train", *arguments]
-    raise SystemExit(shell.run(cli, "hakubooru-train"))
+    return shell.run(cli, "hakubooru-train")
 
 
 def _evaluate(task, at):

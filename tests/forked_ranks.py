@@ -1,6 +1,7 @@
 """Ranks that begin with everything imported: each is a fork of one server, and a light process that lives and dies with it.
 
-`python forked_ranks.py CONFIG…` is what torchrun starts, in place of `python training_ranks.py CONFIG…`.
+`python forked_ranks.py CONFIG…` is what torchrun starts, in place of `python training_ranks.py CONFIG…`; and
+`python forked_ranks.py evaluate …` in place of `hakubooru-train evaluate …`.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ def server():
 def serve(address):
     """Fork a rank for each connection; a connection that is closed ends its rank, and a rank that ends is answered."""
     sys.path.insert(0, str(Path(__file__).parent))
+    import evaluation_processes
     import training_kills  # noqa: F401 - imports what the trainer imports where it is used
     import training_ranks
 
@@ -61,7 +63,8 @@ def serve(address):
                     request = json.loads(lines.readline())
                 pid = os.fork()
                 if pid == 0:
-                    _be_rank(training_ranks.main, request)
+                    evaluates = request["arguments"][0] == "evaluate"
+                    _be_rank(evaluation_processes.be_rank if evaluates else training_ranks.main, request)
                 connection.sendall(f"{pid}\n".encode())
                 ranks[pid] = connection
             for pid, connection in list(ranks.items()):
@@ -81,8 +84,9 @@ def _be_rank(main, request):
     os.environ.update(request["environment"])
     code = 1
     try:
-        main(request["arguments"])
-        code = 0
+        code = main(request["arguments"]) or 0
+    except SystemExit as ended:
+        code = ended.code
     except KeyboardInterrupt:
         _end_by(signal.SIGINT)
     except Exception:  # noqa: BLE001 - shown, as Python shows it

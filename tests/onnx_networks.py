@@ -16,25 +16,33 @@ THRESHOLD = 0.1
 """The largest difference of two images of one character: a tenth of the distance from black to white along a channel."""
 
 
-def write_ccip(folder, threshold=THRESHOLD):
-    """CCIP's files: the features are an image's mean colour from 0 to 1, the difference is the distance of two colours."""
+def write_ccip(folder, threshold=THRESHOLD, regions=((0, 384, 0, 384),)):
+    """CCIP's files: the features are the mean colours of regions, from 0 to 1; the difference is the distance of two features.
+
+    Args:
+        folder: where to write.
+        threshold: the largest difference of two images of one character.
+        regions: top, bottom, left and right of each, in pixels of 384; by default the whole image.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    spread = np.zeros((3, FEATURES), np.float32)
-    spread[:3, :3] = np.diag(DEVIATION)
+    numbers = 3 * len(regions)
+    spread = np.zeros((numbers, FEATURES), np.float32)
+    spread[:numbers, :numbers] = np.diag(DEVIATION * len(regions))
     shift = np.zeros(FEATURES, np.float32)
-    shift[:3] = MEAN
-    _save(
-        folder / "model_feat.onnx",
-        [
-            helper.make_node("ReduceMean", ["input", "sides"], ["channels"], keepdims=0),
-            helper.make_node("MatMul", ["channels", "spread"], ["wide"]),
-            helper.make_node("Add", ["wide", "shift"], ["output"]),
-        ],
-        ("N", 3, 384, 384),
-        ("N", FEATURES),
-        {"sides": np.array([2, 3]), "spread": spread, "shift": shift},
-        opset=18,
-    )
+    shift[:numbers] = MEAN * len(regions)
+    constants = {"axes": np.array([2, 3]), "spread": spread, "shift": shift}
+    nodes = []
+    for place, (top, bottom, left, right) in enumerate(regions):
+        constants |= {f"start{place}": np.array([top, left]), f"end{place}": np.array([bottom, right])}
+        cut = ["input", f"start{place}", f"end{place}", "axes"]
+        nodes.append(helper.make_node("Slice", cut, [f"region{place}"]))
+        nodes.append(helper.make_node("ReduceMean", [f"region{place}", "axes"], [f"mean{place}"], keepdims=0))
+    nodes += [
+        helper.make_node("Concat", [f"mean{place}" for place in range(len(regions))], ["colours"], axis=1),
+        helper.make_node("MatMul", ["colours", "spread"], ["wide"]),
+        helper.make_node("Add", ["wide", "shift"], ["output"]),
+    ]
+    _save(folder / "model_feat.onnx", nodes, ("N", 3, 384, 384), ("N", FEATURES), constants, opset=18)
     _save(
         folder / "model_metrics.onnx",
         [

@@ -101,6 +101,9 @@ class Painter:
         self.batches.append([picture.path for picture in batch])
         return [self._one(picture) for picture in batch]
 
+    def forecast(self, pictures):
+        return f"painting {len(pictures)} pictures"
+
     def _one(self, picture):
         draw = np.random.default_rng(picture.seed)
         colour = self.colour(picture, draw)

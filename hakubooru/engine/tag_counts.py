@@ -13,7 +13,7 @@ from hakubooru.store.schema import TAG_TYPES
 if TYPE_CHECKING:
     import pandas as pd
 
-    from hakubooru.arrays import Ids
+    from hakubooru.arrays import Ids, Values
     from hakubooru.engine.cache import CachedStore
 
 
@@ -43,8 +43,9 @@ def tag_counts(database: CachedStore, ids: Ids) -> pd.DataFrame:
         raise
     tags = tags.append_column("posts", pa.array(counts[tags["id"].to_numpy()])).filter(pc.field("posts") > 0)
     tags = tags.sort_by([("posts", "descending"), ("name", "ascending")])
-    frame = tags.select(["name", "posts"]).to_pandas()
-    frame.insert(1, "type", pd.Categorical.from_codes(tags["type"].to_numpy(), list(TAG_TYPES)))
+    frame: pd.DataFrame = tags.select(["name", "posts"]).to_pandas()
+    kinds_of: Values = tags["type"].to_numpy()
+    frame.insert(1, "type", pd.Categorical.from_codes(kinds_of, list(TAG_TYPES)))
     return frame
 
 

@@ -30,7 +30,9 @@ from onnx_networks import write_ccip
 from pictures import write_tar
 
 BATCH = 16
-PICTURES, STEPS, CHARACTERS = 4, 24, 3600
+CHARACTERS, REFERENCES = 3600, 16
+CCIP = 2 * 26.0e9
+"""Operations of a picture of 384 x 384 by CAFormer-S36, whose size CCIP's file has (Yu et al., "MetaFormer Baselines for Vision", table 4)."""
 
 
 def write_images(folder, count):
@@ -112,33 +114,21 @@ def compare(count, rounds):
 
 def count_drawing():
     """TFLOP of a picture of a true SDXL, and of the whole benchmark."""
-    import torch
-    from torch.utils.flop_counter import FlopCounterMode
-
     from hakubooru_trainer.config.options import ModelOptions
-    from hakubooru_trainer.model.load import skeleton
+    from hakubooru_trainer.evaluate.cost import Operations, forecast
+    from hakubooru_trainer.evaluate.options import DrawingOptions
+    from hakubooru_trainer.evaluate.pictures import Picture
 
-    options = ModelOptions(path="sdxl.safetensors")
-    sizes = ((832, 1216), (896, 1152), (1024, 1024), (896, 1152))
-    unet, vae = skeleton("unet", options), skeleton("vae", options)
-    total = 0.0
-    for width, height in sizes:
-        with torch.device("meta"), torch.no_grad():
-            latents = torch.zeros(1, 4, height // 8, width // 8)
-            added = {"text_embeds": torch.zeros(1, 1280), "time_ids": torch.zeros(1, 6)}
-            with FlopCounterMode(display=False) as counter:
-                unet(latents, torch.zeros(1), torch.zeros(1, 77, 2048), added_cond_kwargs=added)
-            step = counter.get_total_flops() / 1e12
-            with FlopCounterMode(display=False) as counter:
-                vae.decode(latents)
-            decoding = counter.get_total_flops() / 1e12
-        picture = 2 * STEPS * step + decoding
-        total += picture
-        print(f"{width} x {height}: UNet {step:.2f} TFLOP, VAE {decoding:.2f}, a picture {picture:.0f}")
-    whole = total / len(sizes) * CHARACTERS * PICTURES / 1e6
-    print(f"{CHARACTERS:,} x {PICTURES} pictures: {whole:.2f} EFLOP")
-    for card, speed in (("RTX 3090", 30), ("RTX 4090", 90), ("H100", 300)):
-        print(f"  {card}, if it keeps up {speed} TFLOP/s: {whole * 1e6 / speed / 3600:.1f} hours")
+    options = DrawingOptions()
+    begun = time.perf_counter()
+    operations = Operations(ModelOptions(path="sdxl.safetensors"), options)
+    for size in dict.fromkeys(options.sizes()):
+        print(f"{size[0]} x {size[1]}: {operations.of_picture(*size) / 1e12:.1f} TFLOP a picture")
+    print(f"(counted in {time.perf_counter() - begun:.1f} s)")
+    pictures = [Picture("", 0, 0, "", (), 0, *size) for size in options.sizes()] * CHARACTERS
+    print(forecast(pictures, options, operations))
+    images = len(pictures) + CHARACTERS * REFERENCES
+    print(f"CCIP: {images:,} images, {images * CCIP / 1e15:.2f} PFLOP")
 
 
 def main():
@@ -146,11 +136,11 @@ def main():
     parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--count", action="store_true")
-    told = parser.parse_args()
-    if told.count:
+    arguments = parser.parse_args()
+    if arguments.count:
         count_drawing()
     else:
-        compare(told.images, told.rounds)
+        compare(arguments.images, arguments.rounds)
 
 
 if __name__ == "__main__":

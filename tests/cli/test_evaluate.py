@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 
 import click
 import pytest
 from click.testing import CliRunner
 from pyarrow import parquet
 
-from evaluation_processes import run_ranks
+import forked_ranks
+from evaluation_processes import kill_all, torchrun
 from hakubooru.errors import DatabaseFileError, InputError, ModelError, UnknownTagError
 from hakubooru_cli.train import cli
 from onnx_networks import write_ccip, write_tagger
@@ -48,21 +50,15 @@ def folder(tmp_path_factory):
     return place
 
 
-def evaluate(folder, *more, model="tiny", db="booru/planted.db", images="booru/images", out="out"):
-    arguments = [
-        *(
-            "evaluate",
-            folder / model,
-            "--db",
-            folder / db,
-            "--images",
-            folder / images,
-            "--out",
-            folder / out,
-        ),
-        *("--config", folder / "evaluate.toml", *more),
+def arguments_of(folder, *more, model="tiny", db="booru/planted.db", images="booru/images", out="out"):
+    return [
+        *("evaluate", folder / model, "--db", folder / db, "--images", folder / images),
+        *("--out", folder / out, "--config", folder / "evaluate.toml", *more),
     ]
-    return CliRunner().invoke(cli, [str(argument) for argument in arguments])
+
+
+def evaluate(folder, *more, **parts):
+    return CliRunner().invoke(cli, [str(argument) for argument in arguments_of(folder, *more, **parts)])
 
 
 def error_of(result):
@@ -113,31 +109,45 @@ def test_a_tiny_model_is_evaluated_and_compared(folder):
     # Another model into the same folder.
     single = evaluate(folder, "--characters", "4", model="tiny")
     assert "holds another evaluation: characters, references differ (characters was" in error_of(single)
+    (folder / "v.toml").write_text((folder / "evaluate.toml").read_text() + '[model]\nprediction = "v"\n')
+    as_v = evaluate(folder, "--characters", "3", "--config", folder / "v.toml")
+    assert "holds another evaluation: drawn.by differs" in error_of(as_v)
 
 
-@pytest.mark.slow
-def test_any_number_of_gpus_draws_the_same(folder):
-    """Two ranks beside one process, byte by byte and score by score."""
-    config, names = str(folder / "evaluate.toml"), ("alone", "shared")
+def contents(out):
+    """The SHA-256 of all that an evaluation leaves for people."""
+    names = ("characters.parquet", "references.parquet", "evaluation.json", "scores.parquet", "report.html")
+    files = [out / name for name in names] + [*(out / "pictures").rglob("*")]
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files if path.is_file()}
+
+
+@pytest.mark.kill
+def test_torchrun_draws_the_same_and_takes_up_what_was_killed(folder):
+    """All processes are killed in the middle, then one rank, which torchrun starts again; beside one process, byte by byte."""
     assert evaluate(folder, "--characters", "5", out="alone").exit_code == 0
-    arguments = [
-        *("evaluate", folder / "tiny", "--db", folder / "booru" / "planted.db", "--out", folder / "shared"),
-        *("--images", folder / "booru" / "images", "--config", config, "--characters", "5"),
-    ]
-    assert run_ranks([*map(str, arguments)], 2) == [0, 0]
-    alone, shared = (
-        {path.name: path.read_bytes() for path in (folder / name / "pictures").rglob("*.png")}
-        for name in names
-    )
-    assert alone == shared
-    assert len(alone) == 10
-    rows = [parquet.read_table(folder / name / "scores.parquet") for name in names]
-    assert rows[0].equals(rows[1])
+    arguments = [str(argument) for argument in arguments_of(folder, "--characters", "5", out="shared")]
+    pictures = folder / "shared" / "pictures"
+    with forked_ranks.server():
+        launcher = torchrun(arguments, "1 3 SIGSTOP")
+        # Rank 0 draws its batches of 2, 2 and 1 pictures and waits; rank 1 stops in its second batch.
+        while len(before := {*pictures.rglob("[!.]*.png")}) < 7:
+            time.sleep(0.05)
+            assert launcher.poll() is None, launcher.stdout.read()
+        kill_all(launcher)
+        stamps = {path: path.stat().st_mtime_ns for path in before}
+        launcher = torchrun(arguments, "0 2 SIGKILL")
+        output, _ = launcher.communicate()
+    assert launcher.returncode == 0, output
+    assert "exitcode: -9" in output.replace(" :", ":")  # torchrun's word on the rank that it lost
+    assert {path: path.stat().st_mtime_ns for path in before} == stamps  # what was whole was not drawn again
+    assert contents(folder / "shared") == contents(folder / "alone")
+    assert len(contents(folder / "shared")) == 5 + 10
 
 
 def test_wrong_input_is_named_before_anything_is_drawn(folder):
     for result, parts in (
         (evaluate(folder, model="none"), ["none does not exist"]),
+        (evaluate(folder, model="ccip/metrics.json"), ["metrics.json"]),
         (evaluate(folder, db="none.db"), ["none.db is not a file; name a metadata database"]),
         (evaluate(folder, "--lokr", folder / "a.safetensors"), ["a.safetensors does not exist"]),
         (

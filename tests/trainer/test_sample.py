@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageChops
+from safetensors.torch import load_file, save_file
 
-from hakubooru_trainer import sample
-from hakubooru_trainer.config.options import ModelOptions
-from hakubooru_trainer.sample import Drawing, draw_files
+from hakubooru.errors import ModelError
+from hakubooru_trainer import loop, sample
+from hakubooru_trainer.config.options import ModelOptions, SampleOptions
+from hakubooru_trainer.sample import Drawing, draw_files, load_for_drawing
 
 pytestmark = pytest.mark.slow
 
@@ -37,6 +42,17 @@ def test_a_prompt_is_drawn_as_it_says(drawn):
     )
     assert own.size == (96, 128)
     assert ImageChops.difference(own, like).getbbox() is None
+
+
+def test_a_model_of_which_nothing_can_be_drawn_is_refused(tiny, tmp_path):
+    """Its schedule ends in pure noise, and it is not said to predict v."""
+    shutil.copytree(tiny, tmp_path / "model", copy_function=os.link)
+    scheduler = tmp_path / "model" / "scheduler" / "scheduler_config.json"
+    settings = json.loads(scheduler.read_text())
+    scheduler.unlink()
+    scheduler.write_text(json.dumps(settings | {"rescale_betas_zero_snr": True}))
+    with pytest.raises(ModelError, match="ends in pure noise, and not that it predicts v"):
+        load_for_drawing(ModelOptions(path=str(tmp_path / "model")), None, torch.device("cpu"))
 
 
 def test_progress_is_shown_and_threads_are_kept(drawn, monkeypatch):
@@ -90,6 +106,28 @@ def test_a_batch_draws_each_prompt_from_its_own_noise(parts):
         model, ["1girl", "1boy"], replace(how, seed=7), v=False, zero_terminal_snr=False
     )
     assert np.array_equal(np.asarray(second, np.int16), draw(["1boy"], [(7, 1)])[0])
+
+
+def test_numbers_that_are_not_finite_are_no_picture(tiny, tmp_path, options):
+    """A VAE that overflows: `sample` says so instead of drawing black, and a run goes on without samples."""
+    folder = tmp_path / "overflows"
+    shutil.copytree(tiny, folder)
+    (path,) = (folder / "vae").glob("*.safetensors")
+    tensors = load_file(path)
+    tensors["decoder.conv_out.weight"] = torch.full_like(tensors["decoder.conv_out.weight"], 1e38)
+    save_file(tensors, path, {"format": "pt"})
+    (tmp_path / "p.txt").write_text("1girl\n")
+    with pytest.raises(
+        ModelError, match=r"numbers that are not finite in place of a picture; set model\.vae"
+    ):
+        draw_files(ModelOptions(path=str(folder)), tmp_path / "p.txt", tmp_path / "drawn", HOW)
+    assert not [*(tmp_path / "drawn").iterdir()]
+    samples = SampleOptions(prompts=str(tmp_path / "p.txt"), every=1, width=64, height=64, steps=1)
+    with pytest.warns(
+        UserWarning, match=r"no samples of update \d: the model gives numbers that are not finite"
+    ):
+        loop.run(options(model=ModelOptions(path=str(folder)), samples=samples))
+    assert (tmp_path / "out" / "lokr.safetensors").exists()
 
 
 def test_each_sampler_draws_and_a_prompt_names_its_own(drawn):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError
 
-from hakubooru.errors import TrainingError
+from hakubooru.errors import ModelError, TrainingError
 from hakubooru.files import replacing
 from hakubooru_trainer import sample
 from hakubooru_trainer.lokr import file
@@ -43,8 +44,12 @@ def draw(it: Training, metrics: Metrics, out: Path, update: int) -> None:
     )
     objective = it.objective
     is_v, zero = objective.prediction == "v", objective.zero_terminal_snr
-    with it.precision, it.evaluated():
-        pictures = [*sample.draw(it.model, it.prompts, how, v=is_v, zero_terminal_snr=zero)]
+    try:
+        with it.precision, it.evaluated():
+            pictures = [*sample.draw(it.model, it.prompts, how, v=is_v, zero_terminal_snr=zero)]
+    except ModelError as error:  # a picture is no reason to end a run
+        warnings.warn(f"no samples of update {update:,}: {error}", stacklevel=2)
+        return
     sheet = sample.sheet(pictures)
     (out / "samples").mkdir(exist_ok=True)
     sheet.save(out / "samples" / f"{update:06d}.png")

@@ -179,8 +179,8 @@ def _captions(options: Options, samples: Samples) -> list[str]:
         sample = samples[row]
         before, changed, after = captions.sides(sample)
         step = captions(sample, randomness.number("plan", options.run.seed, int(samples.ids[row])))
-        (ids,) = token_ids(tokenizer, [join([*before, *changed, *after])])
-        shown = Shown(sample.path, (join(before), join(after)), join(changed), step, len(ids))
+        (ids,) = token_ids(tokenizer, [sample.prefix + join([*before, *changed, *after])])
+        shown = Shown(sample.path, (sample.prefix + join(before), join(after)), join(changed), step, len(ids))
         lines += shown.lines(_changes(options.captions), options.text.tokens)
     return lines
 
@@ -235,6 +235,10 @@ def _warnings(options: Options, data: DataSet, counts: np.ndarray) -> list[str]:
         )
     rows = _spread(len(data.train), _READ_CAPTIONS)
     captions = [*map(StepCaptions(options.captions).unchanged, map(data.train.__getitem__, rows))]
+    if "lines" in options.captions.mix and not any("\n" in data.train[row].caption.strip() for row in rows):
+        warnings.append(
+            f"captions.mix takes lines, and none of {len(rows):,} captions that were read has a line below the first"
+        )
     tokenizer = load_tokenizer(options.model, "tokenizer")
     some = (captions[at : at + _RUN] for at in range(0, len(captions), _RUN))  # all at once would take 300 MB
     lengths = np.array([len(ids) for part in some for ids in token_ids(tokenizer, part)])

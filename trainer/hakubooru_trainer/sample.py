@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from PIL import Image
 
+from hakubooru.errors import ModelError
 from hakubooru.progress import progress
 from hakubooru_trainer import noise, randomness
 from hakubooru_trainer.data.batches import DOWN
@@ -127,6 +128,11 @@ def load_for_drawing(options: ModelOptions, lokr: Path | None, device: torch.dev
         InputError: a file is missing, or does not fit.
     """
     model = load(options, torch.bfloat16 if device.type == "cuda" else torch.float32)
+    if model.marks.zero_terminal_snr and not model.marks.v:
+        raise ModelError(
+            f"{options.path} says that its noise schedule ends in pure noise, and not that it predicts v; of pure noise nothing "
+            "else can be predicted: add the mark v_pred, or prediction_type to scheduler/scheduler_config.json"
+        )
     if lokr is not None:
         adapter = adapter_of(file.read(lokr), vars(model), str(lokr))
         adapter.to(device)
@@ -166,6 +172,9 @@ def draw_batch(
         v: whether the model predicts v.
         zero_terminal_snr: whether its noise schedule ends in pure noise.
         step: called after each step of the sampler.
+
+    Raises:
+        ModelError: a picture comes out of numbers that are not finite.
     """
     device, count = model.unet.device, len(prompts)
     texts, chunks = [how.negative] * count + list(prompts), how.tokens // CHUNK
@@ -210,5 +219,10 @@ def _decoded(model: Sdxl, latents: Tensor) -> Image.Image:
     scaled = (latents / model.vae.config.scaling_factor).to(model.vae.dtype)
     with torch.autocast(latents.device.type, enabled=False):  # SDXL's VAE overflows in fp16
         image = model.vae.decode(scaled).sample[0]
+    if not image.isfinite().all():  # Pillow would show it as black
+        raise ModelError(
+            "the model gives numbers that are not finite in place of a picture; set model.vae to another VAE, or draw with "
+            "another model or LoKr"
+        )
     values = ((image.float().clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).cpu().numpy()
     return Image.fromarray(values)

@@ -101,13 +101,17 @@ def combine(formula: str, *, models: tuple[str, ...], precision: str | None, out
 @click.argument("source", metavar="ADAPTER", type=_path)
 @click.option(
     "--to",
-    type=click.Choice(["lora", "diffusers", "peft"]),
+    type=click.Choice(["lora", "lokr", "diffusers", "peft"]),
     default="lora",
     show_default=True,
-    help="lora: for ComfyUI and the sd-webui. diffusers: for load_lora_weights. peft: a folder for PEFT.",
+    help="lora, lokr: for ComfyUI and the sd-webui. diffusers: a LoRA for load_lora_weights. peft: a folder for PEFT, of a LoRA or "
+    "a LoKr.",
 )
 @click.option(
-    "--rank", type=click.IntRange(min=1), metavar="N", help="The rank of the LoRA that a LoKr becomes."
+    "--rank",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="The rank of the LoRA that a LoKr becomes; not for --to lokr, nor for a LoKr of PEFT.",
 )
 @_precision
 @click.option(
@@ -120,10 +124,10 @@ def combine(formula: str, *, models: tuple[str, ...], precision: str | None, out
 def convert(
     source: Path, *, to: str, rank: int | None, precision: str | None, config: str, out: Path
 ) -> None:
-    """Convert ADAPTER for other programs: a LoKr to a plain LoRA, or a LoRA to other names.
+    """Convert ADAPTER, a file or a folder of PEFT, for other programs: a LoKr to a plain LoRA, or either to other names.
 
-    The LoRA of a LoKr is the nearest one of its rank; how much of the change is lost is said. A LoRA changes its names
-    only, and back again exactly.
+    With --rank, a LoKr becomes the nearest LoRA of that rank; how much of the change is lost is said. Without it, only names
+    change, and back again exactly.
     """
     from hakubooru_trainer.config import Problems, paths  # noqa: PLC0415 - torch takes seconds
     from hakubooru_trainer.config.options import ModelOptions  # noqa: PLC0415
@@ -156,7 +160,7 @@ def convert(
     "--size", metavar="WxH", default="1024x1024", show_default=True, help="Width and height in pixels."
 )
 @click.option(
-    "--steps", type=click.IntRange(min=1), default=24, show_default=True, help="Steps of the sampler."
+    "--steps", type=click.IntRange(1, 1000), default=24, show_default=True, help="Steps of the sampler."
 )
 @click.option(
     "--sampler",

@@ -2,37 +2,28 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import tomllib
-from pathlib import Path
 
 import pytest
 
 import hakubooru as hb
+from chromium import serious, started
 from gallery import ODD, browsing, write_gallery
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-AXE = Path(__file__).parents[2] / "data" / "axe" / "axe.min.js"
-WAIT = 20_000  # a busy machine is no mistake
-
 try:
-    from playwright.sync_api import expect, sync_playwright
-except ImportError:
-    CHROMIUM = None
+    from playwright.sync_api import expect
+except ImportError:  # `started` skips the tests
+    expect = None
+
+WAIT = 20_000  # a busy machine is no mistake
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def chromium():
-    if CHROMIUM is None:
-        message = "the page is not tested: it needs Chromium (apt-get install chromium) and playwright"
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(message)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with started() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -71,17 +62,6 @@ def search(page, text):
 
 def count(page):
     return int(page.inner_text("#count").replace(",", ""))
-
-
-def serious(page, *rules):
-    """What axe-core finds that keeps people out, by all rules or these: the rule and the elements."""
-    page.evaluate(AXE.read_text(encoding="utf-8"))
-    found = page.evaluate("rules => axe.run(rules.length ? { runOnly: rules } : {})", rules)["violations"]
-    return [
-        (each["id"], [node["html"] for node in each["nodes"]])
-        for each in found
-        if each["impact"] in {"serious", "critical"}
-    ]
 
 
 def test_a_search_is_answered_counted_and_stands_in_the_address(page):

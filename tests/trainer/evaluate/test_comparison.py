@@ -16,10 +16,11 @@ from hakubooru_trainer.evaluate.conditions import Conditions
 SETTINGS = {"version": 1, "drawing.steps": 24, "drawing.negative": "", "characters": "sha256:1"}
 
 
-def write(folder, scores, **settings):
+def write(folder, scores, query="solo", **settings):
     """The folder of an evaluation that ended with these scores."""
     folder.mkdir()
-    conditions.keep(folder, Conditions(SETTINGS | settings, {"by": folder.name}, {}))
+    about = {"asked": {"references.query": query, "references.count": 16}}
+    conditions.keep(folder, Conditions(SETTINGS | settings, {"by": folder.name}, about))
     import pyarrow as pa
 
     table = pa.table({"character": [f"hero_{n}" for n in range(len(scores))], "score": list(scores)})
@@ -61,6 +62,18 @@ def test_evaluations_that_differ_are_refused_with_all_that_does(tmp_path):
     assert f"drawing.steps is 24 in {a} and 30 in {b}" in str(error.value)
     assert f'drawing.negative is "" in {a} and "lowres" in {b}' in str(error.value)
     assert "characters" not in str(error.value).partition("; evaluate both")[0].partition(":")[2]
+
+
+def test_what_was_asked_for_explains_why_references_differ(tmp_path):
+    a = write(tmp_path / "a", [0.1], references="sha256:1")
+    b = write(tmp_path / "b", [0.1], references="sha256:2", query="solo rating:g")
+    with pytest.raises(InputError) as error:
+        compare(a, b)
+    assert f'references is "sha256:1" in {a} and "sha256:2" in {b}' in str(error.value)
+    assert f'references.query is "solo" in {a} and "solo rating:g" in {b}; evaluate both' in str(error.value)
+    # Another question with the same answer is no difference.
+    same = write(tmp_path / "c", [0.1], references="sha256:1", query="solo rating:g")
+    assert compare(a, same).difference.mean == 0
 
 
 def test_folders_without_results_are_named(tmp_path):

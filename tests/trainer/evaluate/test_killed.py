@@ -34,6 +34,9 @@ class Grainy:
     def draw(self, batch):
         return [self._one(picture) for picture in batch]
 
+    def forecast(self, pictures):
+        return f"{len(pictures)} pictures of noise"
+
     def _one(self, picture):
         draw = np.random.default_rng(picture.seed)
         return Image.fromarray(draw.integers(0, 256, (picture.height, picture.width, 3), np.uint8))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import threading
 import time
@@ -15,6 +16,7 @@ from PIL import Image
 
 from hakubooru.errors import ModelError
 from hakubooru_trainer.evaluate.ccip import DEVIATION, FILES, MEAN, Ccip
+from hakubooru_trainer.evaluate.extraction import picture_of
 from hakubooru_trainer.evaluate.networks import network_files
 from hakubooru_trainer.evaluate.options import TagOptions
 from hakubooru_trainer.evaluate.pictures import Picture
@@ -26,15 +28,39 @@ def silent(text):
     pytest.fail(text)
 
 
-def test_pictures_are_prepared_as_ccips_authors_do(ccip_folder):
-    """Bilinear, from 0 to 1, by CLIP's mean and deviation; written out once more, slowly."""
+def triangles(size, wanted):
+    """The weights of bilinear resizing, (wanted, size): triangles as wide as two pixels of the coarser side, cut off at the edges."""
+    scale = size / wanted
+    middles = (np.arange(wanted) + 0.5) * scale
+    apart = np.abs(np.arange(size) + 0.5 - middles[:, None]) / max(scale, 1)
+    weights = np.maximum(1 - apart, 0)
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("size", [(70, 50), (600, 900)])
+def test_pictures_are_prepared_as_ccips_authors_do(ccip_folder, size):
+    """On white, bilinear to 384 x 384, from 0 to 1, by CLIP's mean and deviation: worked out without Pillow."""
     draw = np.random.default_rng(1)
-    picture = Image.fromarray(draw.integers(0, 256, (50, 70, 3), np.uint8))
-    values = np.asarray(picture.resize((384, 384), Image.Resampling.BILINEAR), np.float64) / 255
-    wanted = ((values - MEAN) / DEVIATION).transpose(2, 0, 1)
-    prepared = Ccip(str(ccip_folder), silent).prepared(picture)
+    width, height = size
+    pixels = draw.integers(0, 256, (height, width, 4), np.uint8)
+    pixels[: height // 2, :, 3] = 0
+    alpha = pixels[:, :, 3:] / 255
+    seen = pixels[:, :, :3] * alpha + 255 * (1 - alpha)
+    small = np.einsum("yh,hwc,xw->cyx", triangles(height, 384), seen, triangles(width, 384), optimize=True)
+    wanted = (small / 255 - np.reshape(MEAN, (3, 1, 1))) / np.reshape(DEVIATION, (3, 1, 1))
+    file = io.BytesIO()
+    Image.fromarray(pixels, "RGBA").save(file, "PNG")
+    prepared = Ccip(str(ccip_folder), silent).prepared(picture_of(file.getvalue()))
     assert prepared.dtype == np.float32
-    np.testing.assert_allclose(prepared, wanted, atol=2e-6)
+    assert prepared.shape == (3, 384, 384)
+    # Pillow rounds to a 255th after each of its three steps.
+    np.testing.assert_allclose(prepared, wanted, atol=2 / 255 / min(DEVIATION))
+    assert (prepared[:, :100] == prepared[:, :1, :1]).all()  # what is transparent is white
+
+
+def test_clips_mean_and_deviation_are_those_that_openai_published():
+    assert MEAN == (0.48145466, 0.4578275, 0.40821073)
+    assert DEVIATION == (0.26862954, 0.26130258, 0.27577711)
 
 
 def test_features_and_differences_are_the_networks_own(ccip_folder):
@@ -71,6 +97,10 @@ def test_wrong_networks_are_refused_in_words(tmp_path, ccip_folder):
         ccip.features(np.zeros((2, 3, 9, 9), np.float32))
     with pytest.raises(ModelError, match="numbers that are not finite"):
         ccip.features(np.full((1, 3, 384, 384), np.nan, np.float32))
+    with pytest.raises(
+        ModelError, match=r"the shape \(2, 2\) for 2 pictures, or numbers that are not finite"
+    ):
+        ccip.differences(np.full((2, 768), np.nan, np.float32))
 
 
 def test_fingerprints_follow_contents(tmp_path, ccip_folder):
@@ -110,10 +140,13 @@ def test_a_tagger_gets_a_white_square_with_blue_first(tmp_path):
 
 def test_wrong_taggers_are_refused_in_words(tmp_path, ccip_folder):
     folder = write_tagger(tmp_path / "a", {"1girl": ("0", 0)})
+    small = Tagger(TagOptions(model=str(folder)), silent)
     (folder / "selected_tags.csv").write_text("name,category\n1girl,0\nsolo,0\n")
     tagger = Tagger(TagOptions(model=str(folder)), silent)
     with pytest.raises(ModelError, match=r"an array of the shape \(1, 1\) for 2 tags"):
         tagger.features(np.zeros((1, 32, 32, 3), np.float32))
+    with pytest.raises(ModelError, match=r"numbers that are not finite; name another model in tags\.model"):
+        small.features(np.full((1, 32, 32, 3), np.nan, np.float32))
     (folder / "selected_tags.csv").write_text("tag\n1girl\n")
     with pytest.raises(ModelError, match="no list of tags with the columns name and category"):
         Tagger(TagOptions(model=str(folder)), silent)

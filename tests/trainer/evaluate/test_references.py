@@ -81,6 +81,22 @@ def test_the_first_candidates_that_an_archive_holds_are_taken_and_read_once(gath
     assert more.fingerprint != result.fingerprint
 
 
+def test_a_reference_that_is_shown_for_the_first_time_is_looked_at_once_more(gathered, reads, tmp_path):
+    """Of five references four are shown; in another order the fifth is."""
+    posts_of_all = [1, 2, 3, 4, 5]
+    write_tar(tmp_path / "images" / "0.tar", {f"{post}.png": picture(post, "png") for post in posts_of_all})
+    gathered(tmp_path / "images", count=5, candidates={"a": np.array(posts_of_all)})
+    reads.clear()
+    backward = {"a": np.array(posts_of_all[::-1])}
+    result = gathered(tmp_path / "images", count=5, candidates=backward)
+    assert reads == [5]
+    with Catalogue(tmp_path / "cache" / "features.db") as catalogue:
+        assert catalogue.thumbnails(result.digests).keys() == {*result.digests}
+    reads.clear()
+    gathered(tmp_path / "images", count=5, candidates=backward)
+    assert reads == []
+
+
 def test_known_references_are_not_even_opened(gathered, tmp_path, monkeypatch):
     write_tar(tmp_path / "images" / "0.tar", {f"{post}.png": picture(post, "png") for post in (3, 7)})
     folder = tmp_path / "images" / "folder"

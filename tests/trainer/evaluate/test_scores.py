@@ -61,6 +61,19 @@ def test_an_interval_is_that_of_normal_theory_where_it_holds():
     assert bootstrap(values, 4000, seed=3) == interval
     assert bootstrap(np.append(values, np.nan), 100, seed=3) == bootstrap(values, 100, seed=3)
     assert tuple(bootstrap(np.array([np.nan]), 100, seed=3)) == (NAN, NAN, NAN)
+    assert tuple(bootstrap(np.array([0.5]), 100, seed=3)) == (0.5, NAN, NAN)
+
+
+def test_an_interval_is_that_of_another_bootstrap():
+    """Skewed values, where normal theory fails: how often each value is drawn is drawn in one step, by the multinomial."""
+    values = np.random.default_rng(4).exponential(0.2, 25)
+    draw = np.random.default_rng(5)
+    means = draw.multinomial(25, [1 / 25] * 25, 200_000) @ values / 25
+    low, high = np.percentile(means, [2.5, 97.5])
+    interval = bootstrap(values, 40_000, seed=6)
+    assert interval.low == pytest.approx(low, rel=0.01)
+    assert interval.high == pytest.approx(high, rel=0.01)
+    assert high - values.mean() > 1.1 * (values.mean() - low)  # which a symmetric interval would miss
 
 
 @pytest.mark.slow

@@ -227,6 +227,8 @@ class SampleOptions:
 
     def __post_init__(self) -> None:
         at_least("samples", self, {"every": 1, "width": 64, "height": 64, "steps": 1})
+        if self.steps > 1000:
+            raise ConfigError(f"samples.steps is {self.steps}; write 1 to 1000, such as 24")
         if self.width % 8 or self.height % 8:
             raise ConfigError(
                 f"samples.width and height are {self.width} and {self.height}; write multiples of 8, such as 832 and 1216"

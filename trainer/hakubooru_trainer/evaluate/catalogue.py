@@ -83,6 +83,13 @@ class Catalogue:
         statement = f"SELECT sha256 FROM feature WHERE network = ? AND sha256 {_AMONG}"
         return {row[0] for row in self._rows(statement, list(digests), network)}
 
+    def complete(self, network: str, digests: Iterable[str], shown: Iterable[str]) -> set[str]:
+        """Those of some SHA-256 that need no other look: features are kept, and a small picture of those that are shown."""
+        statement = f"SELECT sha256 FROM thumbnail WHERE sha256 {_AMONG}"
+        bare = {*shown}
+        bare -= {row[0] for row in self._rows(statement, sorted(bare))}
+        return self.known(network, digests) - bare
+
     def features(self, network: str, digests: Sequence[str]) -> Mapping[str, Floats]:
         """The features of images by a network, (D,) float32 each, by SHA-256; those that are not kept are left out."""
         statement = f"SELECT sha256, numbers FROM feature WHERE network = ? AND sha256 {_AMONG}"

@@ -76,17 +76,22 @@ class Ccip:
         del key
         return row
 
+    def asked(self, key: object) -> bytes:
+        """The features of an image depend on its file alone."""
+        del key
+        return b""
+
     def differences(self, features: Floats) -> Floats:
         """Compute the differences of each picture of each, (N, N) float32, from features, (N, D).
 
         Raises:
-            ModelError: the network gives something else.
+            ModelError: the network gives something else, or numbers that are not finite.
         """
         differences: Floats = self._metric(features)
-        if differences.shape != (len(features), len(features)):
+        if differences.shape != (len(features), len(features)) or not np.isfinite(differences).all():
             raise ModelError(
-                f"{self.files.name} gives differences of the shape {differences.shape} for {len(features)} pictures; name "
-                "another model in score.model"
+                f"{self.files.name} gives differences of the shape {differences.shape} for {len(features)} pictures, or "
+                "numbers that are not finite; name another model in score.model"
             )
         return differences
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from hakubooru_trainer.evaluate.scores import Interval
 
 BINS: Final = 20
-_WIDTH, _HEIGHT = 640, 294
-_LEFT, _RIGHT, _TOP, _BOTTOM = 48, 16, 34, 44
+_WIDTH, _HEIGHT = 480, 270
+_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 12, 40, 44
 _PLOT_WIDTH, _PLOT_HEIGHT = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
 
 
@@ -52,7 +52,7 @@ def histogram(scores: Sequence[float], floor: float, ceiling: float) -> str:
             f'<rect class="bar" x="{_x(low) + 1:.1f}" y="{_TOP + _PLOT_HEIGHT - tall:.1f}" width="{step - 2:.1f}" '
             f'height="{tall:.1f}" rx="2"><title>{low:.2f} to {high:.2f}: {count:,} characters</title></rect>'
         )
-    marks += [_upright(name, value) for name, value in (("floor", floor), ("ceiling", ceiling))]
+    marks += [_upright("floor", floor, "start"), _upright("ceiling", ceiling, "end")]
     marks += [_below(_x(tick), f"{tick:.1f}") for tick in (0, 0.2, 0.4, 0.6, 0.8, 1)]
     marks += [_beside(_TOP + _PLOT_HEIGHT * (1 - tick / most), f"{tick:,}") for tick in _ticks(most)]
     return _chart("How many characters have which score", marks, "score", "characters")
@@ -81,9 +81,12 @@ def popularity(points: Sequence[Point], groups: Sequence[Group], label: str) -> 
     ]
     for group in groups:
         start, end = across(group.low), max(across(group.high), across(group.low) + 6)
+        if not math.isnan(group.score.low):
+            marks.append(
+                f'<rect class="band" x="{start:.1f}" y="{_y(group.score.high):.1f}" width="{end - start:.1f}" '
+                f'height="{max(_y(group.score.low) - _y(group.score.high), 1):.1f}"/>'
+            )
         marks.append(
-            f'<rect class="band" x="{start:.1f}" y="{_y(group.score.high):.1f}" width="{end - start:.1f}" '
-            f'height="{max(_y(group.score.low) - _y(group.score.high), 1):.1f}"/>'
             f'<path class="mean" d="M{start:.1f} {_y(group.score.mean):.1f}H{end:.1f}"><title>'
             f"{html.escape(group.label)} posts: {group.score}</title></path>"
         )
@@ -96,29 +99,34 @@ def popularity(points: Sequence[Point], groups: Sequence[Group], label: str) -> 
 
 def scale(score: Interval, floor: Interval, ceiling: Interval) -> str:
     """The score with its interval on a line from 0 to 1, between the floor and the ceiling."""
-    middle = 46
+    middle, length = 46, _WIDTH - 40
 
     def across(value: float) -> float:
-        return 20 + 600 * value
+        return 20 + length * value
 
-    marks = ['<path class="axis" d="M20 46H620"/>']
-    if not math.isnan(floor.mean) and not math.isnan(ceiling.mean):
-        start, end = sorted((across(floor.mean), across(ceiling.mean)))
+    marks = [f'<path class="axis" d="M20 {middle}H{20 + length}"/>']
+    bounds = [(name, bound.mean) for name, bound in (("floor", floor), ("ceiling", ceiling))]
+    bounds = [(name, mean) for name, mean in bounds if not math.isnan(mean)]
+    if len(bounds) == 2:
+        start, end = sorted(across(mean) for _, mean in bounds)
         marks.append(
-            f'<rect class="range" x="{start:.1f}" y="40" width="{end - start:.1f}" height="12" rx="6"/>'
+            f'<rect class="range" x="{start:.1f}" y="{middle - 6}" width="{end - start:.1f}" height="12" rx="6"/>'
         )
-    for name, bound in (("floor", floor), ("ceiling", ceiling)):
-        if not math.isnan(bound.mean):
-            marks.append(
-                f'<path class="bound" d="M{across(bound.mean):.1f} 34V58"/>'
-                f'<text x="{across(bound.mean):.1f}" y="78" text-anchor="middle">{name} {bound.mean:.3f}</text>'
-            )
+    for line, (name, mean) in enumerate(bounds):
+        x = across(mean)
+        # Each label grows away from its end of the line, and stands on a line of its own.
+        anchor = "start" if mean < 0.5 else "end"
+        marks.append(
+            f'<path class="bound" d="M{x:.1f} {middle - 12}V{middle + 12}"/>'
+            f'<text x="{x:.1f}" y="{78 + 18 * line}" text-anchor="{anchor}">{name} {mean:.3f}</text>'
+        )
+    if not math.isnan(score.low):
+        marks.append(f'<path class="spread" d="M{across(score.low):.1f} {middle}H{across(score.high):.1f}"/>')
     marks.append(
-        f'<path class="spread" d="M{across(score.low):.1f} {middle}H{across(score.high):.1f}"/>'
         f'<circle class="score" cx="{across(score.mean):.1f}" cy="{middle}" r="8"/>'
         f'<text class="strong" x="{across(score.mean):.1f}" y="22" text-anchor="middle">{score.mean:.3f}</text>'
     )
-    return f'<svg viewBox="0 0 640 90" role="img"><title>Score {score}</title>{"".join(marks)}</svg>'
+    return f'<svg viewBox="0 0 {_WIDTH} 104" role="img"><title>Score {score}</title>{"".join(marks)}</svg>'
 
 
 def _chart(title: str, marks: Sequence[str], across: str, upward: str) -> str:
@@ -139,12 +147,12 @@ def _y(value: float) -> float:
     return _TOP + _PLOT_HEIGHT * (1 - value)
 
 
-def _upright(name: str, value: float) -> str:
+def _upright(name: str, value: float, anchor: str) -> str:
     if math.isnan(value):
         return ""
     return (
         f'<path class="bound" d="M{_x(value):.1f} {_TOP}V{_TOP + _PLOT_HEIGHT}"/>'
-        f'<text x="{_x(value):.1f}" y="{_TOP - 6}" text-anchor="middle">{name}</text>'
+        f'<text x="{_x(value):.1f}" y="{_TOP - 6}" text-anchor="{anchor}">{name}</text>'
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -41,17 +42,17 @@ class Comparison:
 
     def __str__(self) -> str:
         one, other = self.scores
-        low, high = self.difference.low, self.difference.high
-        verdict = (
-            "the interval holds 0: they may be equal"
-            if low <= 0 <= high
-            else f"{self.b if low > 0 else self.a} is better"
-        )
-        paired = f"95%, paired by {self.characters:,} characters"
+        difference, low, high = self.difference
+        between = f" ({low:+.4f} to {high:+.4f}, 95%, paired by {self.characters:,} characters)"
+        verdict = f"{self.b if low > 0 else self.a} is better"
+        if low <= 0 <= high:
+            verdict = "the interval holds 0: they may be equal"
+        elif math.isnan(low):
+            between, verdict = "", "one character says nothing of others"
         lines = [
             f"{self.a}: {one:.4f}",
             f"{self.b}: {other:.4f}",
-            f"difference: {self.difference.mean:+.4f} ({low:+.4f} to {high:+.4f}, {paired}); {verdict}",
+            f"difference: {difference:+.4f}{between}; {verdict}",
             f"{self.better:,} characters are better in {self.b}, {self.worse:,} worse",
         ]
         for title, pairs in (("gain most", self.gains), ("lose most", self.losses)):

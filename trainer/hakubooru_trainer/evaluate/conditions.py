@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from hakubooru.errors import DestinationError, InputError
 from hakubooru.files import replacing
 from hakubooru.settings import plain
+from hakubooru.version import __version__
 from hakubooru_trainer.evaluate.drawing import sampler_of
 
 if TYPE_CHECKING:
@@ -33,7 +34,13 @@ class Conditions:
     drawn: Mapping[str, Any]
     """What the pictures' bits depend on beside the settings: the model, its adapter, the device, the size of a batch."""
     about: Mapping[str, Any]
-    """What is only shown: the model's name, its licence, sources."""
+    """What is only shown: the model's name, its licence, sources, and how characters and references were asked for."""
+
+    @property
+    def asked(self) -> Mapping[str, Any]:
+        """How the characters and the references were asked for."""
+        asked: Mapping[str, Any] = self.about.get("asked", {})
+        return asked
 
     @property
     def fingerprint(self) -> str:
@@ -73,6 +80,18 @@ def settings_of(
         **{f"drawing.{name}": value for name, value in sampler.items()},
         "score.model": network,
         "score.threshold": threshold,
+    }
+
+
+def asked_of(options: EvaluationOptions, *, is_listed: bool) -> dict[str, Any]:
+    """How the characters and the references were asked for; it explains why those of two evaluations differ."""
+    return {
+        "hakubooru": __version__,
+        "characters.count": "a list" if is_listed else options.characters.count,
+        "characters.images": options.characters.images,
+        "characters.seed": options.characters.seed,
+        "references.query": options.references.query,
+        "references.count": options.references.count,
     }
 
 
@@ -128,10 +147,12 @@ def check_same(a: Path, b: Path) -> None:
     Raises:
         InputError: their settings differ; the message names all that do.
     """
-    one, other = read_conditions(a).settings, read_conditions(b).settings
-    if changed := _differing(one, other):
+    one, other = read_conditions(a), read_conditions(b)
+    if _differing(one.settings, other.settings):
         differences = "; ".join(
-            f"{key} is {_short(one.get(key))} in {a} and {_short(other.get(key))} in {b}" for key in changed
+            f"{key} is {_short(then.get(key))} in {a} and {_short(now.get(key))} in {b}"
+            for then, now in ((one.settings, other.settings), (one.asked, other.asked))
+            for key in _differing(then, now)
         )
         raise InputError(
             f"{a} and {b} cannot be compared, because they were evaluated differently: {differences}; evaluate both with "

@@ -11,10 +11,11 @@ import torch
 from hakubooru.files import replacing
 from hakubooru.progress import progress
 from hakubooru_trainer import fingerprint, sample
+from hakubooru_trainer.evaluate.cost import Operations, forecast
 from hakubooru_trainer.sample import Drawing
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from PIL import Image
@@ -37,9 +38,15 @@ class Drawer(Protocol):
         """Draw a batch of pictures, all of one size, in RGB."""
         ...
 
+    def forecast(self, pictures: Sequence[Picture]) -> str:
+        """Say in a sentence what drawing these pictures will take."""
+        ...
+
 
 class ModelDrawer:
     """Draws with a model from disk, by the sampler of `hakubooru-train sample`.
+
+    A picture has the same bits whenever its batch is drawn by this kind of device.
 
     Args:
         model: where the model lies.
@@ -56,12 +63,18 @@ class ModelDrawer:
     ) -> None:
         self._model = sample.load_for_drawing(model, lokr, device)
         self._device = device
+        self._files, self._options = model, options
         self._how = sampler_of(options)
         marks = self._model.marks
         self._v = {"auto": marks.v, "v": True, "epsilon": False}[model.prediction]
         self._zero = {"auto": marks.zero_terminal_snr, "yes": True, "no": False}[model.zero_terminal_snr]
         adapter = hashlib.sha256(lokr.read_bytes()).hexdigest() if lokr is not None else "no adapter"
-        self.identity = f"{fingerprint.of_model(self._model)}, {adapter}, {device.type}"
+        schedule = f"{'v' if self._v else 'epsilon'}{', zero terminal SNR' * self._zero}"
+        self.identity = f"{fingerprint.of_model(self._model)}, {schedule}, {adapter}, {device.type}"
+
+    def forecast(self, pictures: Sequence[Picture]) -> str:
+        """Say in a sentence what drawing these pictures will take."""
+        return forecast(pictures, self._options, Operations(self._files, self._options))
 
     def draw(self, batch: Sequence[Picture]) -> list[Image.Image]:
         """Draw a batch of pictures, all of one size, in RGB."""
@@ -89,14 +102,29 @@ def sampler_of(options: DrawingOptions) -> Drawing:
     )
 
 
-def draw_missing(batches: Sequence[Sequence[Picture]], out: Path, drawer: Drawer, ranks: Ranks) -> None:
+def draw_missing(
+    batches: Sequence[Sequence[Picture]],
+    out: Path,
+    drawer: Drawer,
+    ranks: Ranks,
+    say: Callable[[str], None],
+) -> None:
     """Draw the batches that have a picture which is not in the folder yet; each rank draws its share.
 
     A file appears whole or not at all. A batch is drawn as a whole, so that its pictures have the same bits whenever they are
     drawn.
+
+    Args:
+        batches: the pictures of the evaluation.
+        out: the evaluation's folder.
+        drawer: draws.
+        ranks: the processes that share the batches; all of them see the same ones as missing, whatever their disks say.
+        say: is called on the first rank with a sentence on what is to come, unless nothing is missing.
     """
-    missing = [batch for batch in batches if not all((out / one.path).exists() for one in batch)]
-    ranks.wait()  # until every rank has seen the same files
+    flags = ranks.any(*(not all((out / one.path).exists() for one in batch) for batch in batches))
+    missing = [batch for batch, is_missing in zip(batches, flags, strict=True) if is_missing]
+    if missing and ranks.first:
+        say(drawer.forecast([picture for batch in missing for picture in batch]))
     mine = ranks.share(missing)
     total = sum(map(len, mine))
     with progress(total=total, desc="drawing", unit=" pictures", position=ranks.rank) as bar:

@@ -11,7 +11,7 @@ import torch
 
 import hakubooru as hb
 from hakubooru.engine.tag_counts import count_tags
-from hakubooru.errors import DestinationError
+from hakubooru.errors import DestinationError, InputError
 from hakubooru.export.manifest import MANIFEST, read_manifest
 from hakubooru.image.sources import find_archives
 from hakubooru_trainer import distributed
@@ -75,7 +75,7 @@ class Outcome:
     def __str__(self) -> str:
         figures = self.figures
         lines = [
-            f"score    {figures.score}, 95%, by {self.characters:,} characters",
+            f"score    {figures.score}, by {self.characters:,} characters",
             f"ceiling  {figures.ceiling}: references beside others of their character",
             f"floor    {figures.floor}: references beside another character's",
         ]
@@ -114,7 +114,7 @@ def evaluate(
     if not ranks.first:
         drawer = begin()
         ranks.wait()
-        _draw(task, wording, drawer, ranks)
+        _draw(task, wording, drawer, ranks, say)
         return None
     ccip = Ccip(task.options.score.model, say)
     tagger = Tagger(task.options.tags, say) if task.options.tags.model else None
@@ -124,6 +124,8 @@ def evaluate(
         Catalogue(cache_file(task.options)) as catalogue,
     ):
         casting = Casting(database, task.options, task.names)
+        if task.names is None and len(casting.cast.characters) < task.options.characters.count:
+            say(_fewer(casting, task.options))
         trained = _trained(task.manifest, database, casting) if task.manifest else None
         study = _Study(
             task, casting, wording, ccip, tagger, catalogue, _gathered(task, casting, ccip, catalogue)
@@ -131,7 +133,7 @@ def evaluate(
         drawer = begin()
         kept = study.begun(drawer.identity)
         ranks.wait()
-        batches = _draw(task, wording, drawer, ranks)
+        batches = _draw(task, wording, drawer, ranks, say)
         return study.judged(batches, kept, trained)
 
 
@@ -150,16 +152,33 @@ def evaluate_model(task: Task, say: Callable[[str], None]) -> Outcome | None:
         IncompleteError: an archive cannot be read, or the disk is full.
     """
     options = task.options
-    device = torch.device("cpu")
-    if torch.cuda.is_available():
-        device = torch.device("cuda", distributed.local_rank())
-        torch.cuda.set_device(device)
-    with distributed.telling(), Ranks(device) as ranks:
+    with distributed.telling():
+        device = _device()
+        with Ranks(device) as ranks:
 
-        def begin() -> ModelDrawer:
-            return ModelDrawer(options.model, task.lokr, options.drawing, device)
+            def begin() -> ModelDrawer:
+                return ModelDrawer(options.model, task.lokr, options.drawing, device)
 
-        return evaluate(task, begin, ranks, say)
+            return evaluate(task, begin, ranks, say)
+
+
+def _device() -> torch.device:
+    """The GPU of this rank, or the CPU of a machine without any.
+
+    Raises:
+        InputError: torchrun started more processes than there are GPUs.
+    """
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    number, count = distributed.local_rank(), torch.cuda.device_count()
+    if number >= count:
+        raise InputError(
+            f"torchrun started a process for GPU {number + 1} of this machine, and torch sees {count}; start it with "
+            f"--nproc-per-node {count}"
+        )
+    device = torch.device("cuda", number)
+    torch.cuda.set_device(device)
+    return device
 
 
 def cache_file(options: EvaluationOptions) -> Path:
@@ -169,6 +188,13 @@ def cache_file(options: EvaluationOptions) -> Path:
     from platformdirs import user_cache_path  # noqa: PLC0415 - needed only without a folder of one's own
 
     return user_cache_path("hakubooru") / "evaluate" / _CACHE
+
+
+def _fewer(casting: Casting, options: EvaluationOptions) -> str:
+    return (
+        f"only {len(casting.cast.characters):,} of {options.characters.count:,} characters have {options.characters.images:,} "
+        f"posts with an image that match {options.references.query!r}; the evaluation is of these"
+    )
 
 
 def _gathered(task: Task, casting: Casting, ccip: Ccip, catalogue: Catalogue) -> References:
@@ -186,10 +212,12 @@ def _gathered(task: Task, casting: Casting, ccip: Ccip, catalogue: Catalogue) ->
         )
 
 
-def _draw(task: Task, wording: Wording, drawer: Drawer, ranks: Ranks) -> list[list[Picture]]:
+def _draw(
+    task: Task, wording: Wording, drawer: Drawer, ranks: Ranks, say: Callable[[str], None]
+) -> list[list[Picture]]:
     cast = characters.read_cast(task.out / characters.FILE)
     batches = pictures_of(cast.characters, wording, task.options.drawing)
-    draw_missing(batches, task.out, drawer, ranks)
+    draw_missing(batches, task.out, drawer, ranks, say)
     ranks.wait()
     return batches
 
@@ -234,6 +262,7 @@ class _Study:
             "model": str(task.model),
             "lokr": str(task.lokr or ""),
             "judge": self.ccip.files.name,
+            "asked": conditions.asked_of(task.options, is_listed=task.names is not None),
             "licences": [one._asdict() for one in self._licences()],
         }
         drawn = {"by": identity, "drawing.batch": task.options.drawing.batch}

@@ -50,6 +50,10 @@ class Judge(Protocol[K_contra]):
         """The features of an image that are kept, out of all of them, (D,)."""
         ...
 
+    def asked(self, key: K_contra) -> bytes:
+        """What decides, beside the file, which features are kept; empty if nothing does."""
+        ...
+
 
 class Source(NamedTuple, Generic[K]):
     """The file of an image, from whatever source."""
@@ -66,7 +70,7 @@ class Extracted(NamedTuple, Generic[K]):
 
     key: K
     sha256: str
-    """The SHA-256 of the file, hexadecimal; "" if it could not be decoded."""
+    """The SHA-256 of the file and of what was asked of it, hexadecimal; "" if it could not be decoded."""
     reason: str
     """Why the file could not be decoded; "" if it could."""
 
@@ -123,12 +127,15 @@ class Extractor(Generic[K]):
         self._pool.shutdown(cancel_futures=True)
 
     def _begun(self, sources: list[Source[K]]) -> _Portion[K]:
-        digests = [hashlib.sha256(source.data).hexdigest() for source in sources]
-        known = self._catalogue.known(self._judge.fingerprint, digests)
+        digests = [
+            hashlib.sha256(source.data + self._judge.asked(source.key)).hexdigest() for source in sources
+        ]
+        shown = {digest for source, digest in zip(sources, digests, strict=True) if source.shown}
+        known = self._catalogue.complete(self._judge.fingerprint, digests, shown)
         looks: dict[str, Future[_Look]] = {}
         for source, digest in zip(sources, digests, strict=True):
             if digest not in known and digest not in looks:
-                looks[digest] = self._pool.submit(self._look, source)
+                looks[digest] = self._pool.submit(self._look, source.data, shown=digest in shown)
         return _Portion(sources, digests, looks)
 
     def _ended(self, portion: _Portion[K]) -> Iterator[Extracted[K]]:
@@ -152,12 +159,12 @@ class Extractor(Generic[K]):
             reason = looks[digest].reason if digest in looks else ""
             yield Extracted(source.key, "" if reason else digest, reason)
 
-    def _look(self, source: Source[K]) -> _Look:
+    def _look(self, data: bytes, *, shown: bool) -> _Look:
         try:
-            picture = picture_of(source.data)
+            picture = picture_of(data)
         except BrokenImageError as error:
             return _Look(None, b"", str(error))
-        return _Look(self._judge.prepared(picture), thumbnail(picture) if source.shown else b"", "")
+        return _Look(self._judge.prepared(picture), thumbnail(picture) if shown else b"", "")
 
 
 def thumbnail(picture: Image.Image) -> bytes:

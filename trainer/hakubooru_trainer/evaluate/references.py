@@ -96,7 +96,7 @@ def gather(
     """Choose the references of each character, and put their features into the catalogue.
 
     The references of a character are the first of its candidates that an archive holds. Only images that the catalogue does
-    not know are read.
+    not know are read, and those that the report shows for the first time.
 
     Args:
         candidates: the posts that can be references, by character, in the order of their keys.
@@ -132,17 +132,23 @@ def gather(
             for place in _places(archive, of_archive, extractor, catalogue, network=network, shown=shown):
                 places[place.post] = place
                 bar.update()
-    return References(
-        {
-            name: [
-                Reference(post, places[post].sha256)
-                for post in some
-                if post in places and places[post].sha256
-            ]
-            for name, some in chosen.items()
-        },
-        {post: place.reason for post, place in sorted(places.items()) if place.reason},
-    )
+    unreadable = {post: place.reason for post, place in sorted(places.items()) if place.reason}
+    if not any(place.sha256 for place in places.values()):
+        post, reason = next(iter(unreadable.items()))
+        raise InputError(
+            f"none of the {len(wanted):,} images of these characters can be decoded (post {post}: {reason}); name folders "
+            "with whole images with --images"
+        )
+    return References({name: _distinct(some, places) for name, some in chosen.items()}, unreadable)
+
+
+def _distinct(posts: Sequence[int], places: Mapping[int, Place]) -> list[Reference]:
+    """The references among posts; of posts with the same file, the first."""
+    by_digest: dict[str, int] = {}
+    for post in posts:
+        if post in places and places[post].sha256:
+            by_digest.setdefault(places[post].sha256, post)
+    return [Reference(post, digest) for digest, post in by_digest.items()]
 
 
 def _holders(posts: Ids, archives: Sequence[Archive]) -> Ids:
@@ -172,7 +178,11 @@ def _places(
     """Where the images of posts of one archive are; those that are not known with their features are read."""
     name = archive.path if is_remote(archive.path) else os.path.abspath(archive.path)  # noqa: PTH100 - a string goes in
     before = catalogue.places(name, archive.stamp, posts)
-    known = catalogue.known(network, [place.sha256 for place in before if place.sha256])
+    known = catalogue.complete(
+        network,
+        [place.sha256 for place in before if place.sha256],
+        [place.sha256 for place in before if place.post in shown],
+    )
     settled = [place for place in before if place.reason or place.sha256 in known]
     yield from settled
     others = np.setdiff1d(np.array(posts, np.int64), [place.post for place in settled])

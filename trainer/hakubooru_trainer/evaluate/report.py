@@ -34,22 +34,32 @@ _LIMITS: Final = (0, 100, 300, 1000, 3000, 10_000)
 _RESAMPLES: Final = 1000
 
 _STYLE: Final = """
-:root{--ink:#2f2a3a;--soft:#6f6880;--line:#e4dfec;--paper:#fbfafd;--card:#fff;--accent:#7257c9;--light:#d9d0f3;--bound:#c08a3e}
+:root{color-scheme:light dark;--ink:#2f2a3a;--soft:#655e75;--line:#e4dfec;--paper:#fbfafd;--card:#fff;--accent:#6a4fc4;--light:#d9d0f3;
+--bound:#9a6a22;--axis:#b9b2c8}
+@media(prefers-color-scheme:dark){:root{--ink:#ece8f4;--soft:#aca4bd;--line:#3a3347;--paper:#17131f;--card:#211c2b;--accent:#b09cf2;
+--light:#463a6e;--bound:#e0ac62;--axis:#6c6480}}
 *{box-sizing:border-box}body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.5 system-ui,"Segoe UI",sans-serif}
-main{max-width:1120px;margin:0 auto;padding:32px 24px 64px}h1{font-size:28px;margin:0}h2{font-size:19px;margin:40px 0 12px}
-p{margin:6px 0}.soft{color:var(--soft);font-size:14px}.card{background:var(--card);border:1px solid var(--line);
-border-radius:12px;padding:16px 20px}.head{display:grid;grid-template-columns:240px 1fr;gap:24px;align-items:center;margin-top:20px}
-.figure{font-size:52px;font-weight:650;line-height:1.1;color:var(--accent)}.two{display:grid;grid-template-columns:repeat(2,minmax(0,1fr));gap:16px}
-svg{width:100%;height:auto;display:block}svg text{font-size:12px;fill:var(--soft)}svg .strong{font-size:15px;font-weight:650;fill:var(--accent)}
-.bar{fill:var(--accent);opacity:.85}.dot{fill:var(--accent);opacity:.35}.band{fill:var(--bound);opacity:.22}.mean{stroke:var(--bound);
-stroke-width:2.5}.axis{fill:none;stroke:#b9b2c8}.grid{stroke:var(--line)}.bound{stroke:var(--bound);stroke-width:1.5;stroke-dasharray:4 3}
-.range{fill:var(--light)}.spread{stroke:var(--accent);stroke-width:5}.score{fill:var(--accent)}table{border-collapse:collapse;width:100%;
-font-size:14px}th,td{text-align:left;padding:6px 10px;border-top:1px solid var(--line);vertical-align:top}th{border-top:0;color:var(--soft);
-font-weight:500}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}.who{display:flex;justify-content:space-between;gap:12px;
-font-weight:600}.who b{color:var(--accent);font-variant-numeric:tabular-nums}.row{display:flex;gap:6px;margin-top:6px;align-items:flex-end;
-min-height:24px;overflow:hidden}.row span{width:76px;flex:none;font-size:12px;color:var(--soft);align-self:center}.row img{height:96px;max-width:96px;
-object-fit:cover;border-radius:6px;border:1px solid var(--line)}code{font-size:12px;overflow-wrap:anywhere}
-@media(max-width:820px){.two,.head{grid-template-columns:minmax(0,1fr)}}
+main{max-width:1200px;margin:0 auto;padding:32px 24px 64px}h1{font-size:28px;line-height:1.25;margin:0;overflow-wrap:anywhere}
+h2{font-size:19px;margin:40px 0 12px}p{margin:6px 0}.soft{color:var(--soft);font-size:14px}
+.card{background:var(--card);border:1px solid var(--line);border-radius:12px;padding:16px 20px;min-width:0}
+.head{display:grid;grid-template-columns:240px minmax(0,640px);gap:24px;align-items:center;margin-top:20px}
+.figure{font-size:52px;font-weight:650;line-height:1.1;color:var(--accent)}
+.two{display:grid;grid-template-columns:repeat(2,minmax(0,1fr));gap:16px}
+.many{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(300px,100%),1fr));gap:16px}
+svg{width:100%;height:auto;display:block;overflow:visible}svg text{font-size:12px;fill:var(--soft)}
+svg .strong{font-size:15px;font-weight:650;fill:var(--accent)}.bar,.score{fill:var(--accent)}.dot{fill:var(--accent);opacity:.4}
+.band{fill:var(--bound);opacity:.22}.mean{stroke:var(--bound);stroke-width:2.5}.axis{fill:none;stroke:var(--axis)}.grid{stroke:var(--line)}
+.bound{stroke:var(--bound);stroke-width:1.5;stroke-dasharray:4 3}.range{fill:var(--light)}.spread{stroke:var(--accent);stroke-width:5}
+table{border-collapse:collapse;width:100%;font-size:14px}th,td{text-align:left;padding:6px 10px;border-top:1px solid var(--line);
+vertical-align:top;overflow-wrap:anywhere}th{border-top:0;color:var(--soft);font-weight:500}
+td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;overflow-wrap:normal}
+.who{display:flex;justify-content:space-between;gap:12px;font-weight:600}.who span{overflow-wrap:anywhere}
+.who b{color:var(--accent);font-variant-numeric:tabular-nums}.beside{display:grid;grid-template-columns:repeat(2,minmax(0,1fr));gap:14px;margin-top:8px}
+figure{margin:0}figcaption{font-size:12px;color:var(--soft);margin-bottom:4px}
+.looks{display:grid;grid-template-columns:repeat(2,minmax(0,1fr));gap:4px}.looks img{display:block;width:100%;aspect-ratio:3/4;object-fit:cover;
+object-position:50% 25%;border-radius:6px;border:1px solid var(--line)}code{font-size:12px;overflow-wrap:anywhere}
+@media(max-width:820px){main{padding:20px 16px 40px}.two,.head{grid-template-columns:minmax(0,1fr)}.card{padding:14px}svg text{font-size:16px}
+svg .strong{font-size:19px}th,td{padding:6px 5px}}
 """
 
 
@@ -113,7 +123,7 @@ def write(out: Path, figures: Figures, rows: Sequence[Row], conditions: Conditio
     title = f"Does {html.escape(_name(conditions))} know its characters?"
     page = (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-        f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head>'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head>'
         f"<body><main><h1>{title}</h1>{''.join(parts)}</main></body></html>\n"
     )
     with replacing(out / FILE) as beside:
@@ -158,7 +168,7 @@ def _head(figures: Figures, rows: Sequence[Row], conditions: Conditions) -> str:
         f'<p class="soft">{len(rows):,} characters, {pictures:,} pictures, {sum(row.references for row in rows):,} '
         f"references, judged by {html.escape(conditions.about['judge'])}</p>"
         f'<div class="card head"><div><div class="figure">{figures.score.mean:.3f}</div>'
-        f'<p class="soft">{figures.score.low:.3f} to {figures.score.high:.3f} (95%)</p></div>'
+        f'<p class="soft">{_between(figures.score)}</p></div>'
         f"<div>{charts.scale(figures.score, figures.floor, figures.ceiling)}</div></div>"
         '<p class="soft">A picture scores the share of its character\'s references that show the same character, as the judge sees '
         "it; a character the mean of its pictures; the model the mean of its characters. The ceiling is what references score "
@@ -166,6 +176,13 @@ def _head(figures: Figures, rows: Sequence[Row], conditions: Conditions) -> str:
         f"Mean difference of pictures and references: {figures.difference}.</p>"
         + "".join(f'<p class="soft">{note}</p>' for note in notes)
     )
+
+
+def _between(interval: Interval) -> str:
+    """The ends of an interval, as the page shows them."""
+    if np.isnan(interval.low):
+        return "one character, no interval"
+    return f"{interval.low:.3f} to {interval.high:.3f} (95%)"
 
 
 def _posts(rows: Sequence[Row]) -> str:
@@ -185,33 +202,41 @@ def _charts(figures: Figures, rows: Sequence[Row]) -> str:
 def _groups(rows: Sequence[Row]) -> str:
     lines = [
         f'<tr><td>{group.label}</td><td class="n">{group.characters:,}</td><td class="n">{group.score.mean:.3f}</td>'
-        f'<td class="n">{group.score.low:.3f} to {group.score.high:.3f}</td></tr>'
+        f'<td class="n">{_between(group.score)}</td></tr>'
         for group in groups_of(rows)
     ]
     return (
         f'<h2>By popularity</h2><div class="card"><table><tr><th>{_posts(rows)}</th><th class="n">characters</th>'
-        f'<th class="n">score</th><th class="n">95%</th></tr>{"".join(lines)}</table></div>'
+        f'<th class="n">score</th><th class="n">interval</th></tr>{"".join(lines)}</table></div>'
     )
 
 
 def _extremes(title: str, rows: Sequence[Row], looks: Mapping[str, Sequence[bytes]], out: Path) -> str:
     cards = []
     for row in rows:
-        pictures = [thumbnail(picture_of((out / one.path).read_bytes())) for one in row.pictures]
+        name = row.character.name
+        drawn = [
+            (
+                f"picture {one.number + 1} of {name}, score {score:.2f}",
+                thumbnail(picture_of((out / one.path).read_bytes())),
+            )
+            for one, score in zip(row.pictures[:SHOWN], row.score.pictures, strict=False)
+        ]
+        known = [(f"reference {place} of {name}", jpeg) for place, jpeg in enumerate(looks[name], 1)]
         cards.append(
-            f'<div class="card"><div class="who"><span>{html.escape(row.character.name)}</span>'
-            f"<b>{row.score.score:.2f}</b></div>"
+            f'<div class="card"><div class="who"><span>{html.escape(name)}</span><b>{row.score.score:.2f}</b></div>'
             f'<p class="soft">{row.posts:,} posts, {row.references} references</p>'
-            f'<div class="row"><span>pictures</span>{_images(pictures[:SHOWN])}</div>'
-            f'<div class="row"><span>references</span>{_images(looks[row.character.name])}</div></div>'
+            f'<div class="beside">{_figure("drawn", drawn)}{_figure("references", known)}</div></div>'
         )
-    return f'<h2>{title}</h2><div class="two">{"".join(cards)}</div>'
+    return f'<h2>{title}</h2><div class="many">{"".join(cards)}</div>'
 
 
-def _images(jpegs: Sequence[bytes]) -> str:
-    return "".join(
-        f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}">' for jpeg in jpegs
+def _figure(caption: str, jpegs: Sequence[tuple[str, bytes]]) -> str:
+    images = (
+        f'<img alt="{html.escape(text)}" title="{html.escape(text)}" src="data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}">'
+        for text, jpeg in jpegs
     )
+    return f'<figure><figcaption>{caption}</figcaption><div class="looks">{"".join(images)}</div></figure>'
 
 
 def _tags(sightings: Sequence[Sighting]) -> str:
@@ -228,7 +253,12 @@ def _tags(sightings: Sequence[Sighting]) -> str:
 
 
 def _settings(conditions: Conditions) -> str:
-    rows = {"fingerprint": conditions.fingerprint, **conditions.settings, **conditions.drawn}
+    rows = {
+        "fingerprint": conditions.fingerprint,
+        **conditions.settings,
+        **conditions.asked,
+        **conditions.drawn,
+    }
     lines = [f"<tr><td>{html.escape(name)}</td><td>{_value(value)}</td></tr>" for name, value in rows.items()]
     return (
         '<h2>How it was evaluated</h2><p class="soft">Two evaluations can be compared if their fingerprints are equal. Any '

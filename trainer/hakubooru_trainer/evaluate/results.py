@@ -77,7 +77,7 @@ class Sighting:
 def digests_of(
     batches: Sequence[Sequence[Picture]], out: Path, extractor: Extractor[Picture], work: str
 ) -> dict[Picture, str]:
-    """Put the features of pictures into a catalogue, and return the SHA-256 of their files.
+    """Put the features of pictures into a catalogue, and return the SHA-256 that each has there.
 
     Args:
         batches: the pictures.
@@ -137,12 +137,10 @@ def judged(
     for place, partner in zip(known, partners(len(known), seed).tolist(), strict=True):
         one, pictures = characters[place], of_character[place]
         own = [reference.sha256 for reference in references.by_character[one.name]]
-        other = references.by_character[names[partner]] if partner >= 0 else []
-        order = [
-            *(digests[picture] for picture in pictures),
-            *own,
-            *(reference.sha256 for reference in other),
-        ]
+        partners_own = references.by_character[names[partner]] if partner >= 0 else []
+        # An image that shows both of them says nothing of how they differ.
+        other = [reference.sha256 for reference in partners_own if reference.sha256 not in own]
+        order = [*(digests[picture] for picture in pictures), *own, *other]
         differences = ccip.differences(np.stack([features[digest] for digest in order]))
         score = character_score(differences, len(pictures), len(own), ccip.threshold)
         count = None if trained is None else trained.get(one.name, 0)

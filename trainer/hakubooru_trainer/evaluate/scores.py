@@ -8,6 +8,7 @@ of another character.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -89,14 +90,17 @@ def character_score(differences: Floats, pictures: int, references: int, thresho
 
 
 class Interval(NamedTuple):
-    """A mean, and the ends of its interval of 95%."""
+    """A mean, and the ends of its interval of 95%. NaN stands for what cannot be known."""
 
     mean: float
     low: float
     high: float
 
     def __str__(self) -> str:
-        return f"{self.mean:.4f} ({self.low:.4f} to {self.high:.4f})"
+        if math.isnan(self.mean):
+            return "not known"
+        between = "" if math.isnan(self.low) else f" ({self.low:.4f} to {self.high:.4f}, 95%)"
+        return f"{self.mean:.4f}{between}"
 
 
 def bootstrap(values: Floats, resamples: int, seed: int) -> Interval:
@@ -110,11 +114,11 @@ def bootstrap(values: Floats, resamples: int, seed: int) -> Interval:
         seed: the seed.
 
     Returns:
-        NaN three times if there are no values.
+        NaN three times if there are no values; the ends are NaN if there is only one, which says nothing of others.
     """
     values = values[~np.isnan(values)]
-    if not len(values):
-        return Interval(np.nan, np.nan, np.nan)
+    if len(values) < 2:
+        return Interval(float(values[0]) if len(values) else np.nan, np.nan, np.nan)
     draw = np.random.Generator(np.random.Philox(key=seed))
     means = [float(np.mean(values[draw.integers(0, len(values), len(values))])) for _ in range(resamples)]
     low, high = np.quantile(means, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2]).tolist()

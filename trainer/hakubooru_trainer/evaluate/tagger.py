@@ -64,7 +64,7 @@ class Tagger:
         """The probability of each of the tagger's tags in prepared pictures, (N, T).
 
         Raises:
-            ModelError: the network's output does not fit its list of tags.
+            ModelError: the network's output does not fit its list of tags, or is not finite.
         """
         values: Floats = self._network(pictures)
         if values.shape != (len(pictures), len(self._places)):
@@ -72,12 +72,20 @@ class Tagger:
                 f"{self.files.name} gives an array of the shape {values.shape} for {len(self._places)} tags; its files do not "
                 "belong together: download them again"
             )
+        if not np.isfinite(values).all():
+            raise ModelError(
+                f"{self.files.name} gives numbers that are not finite; name another model in tags.model"
+            )
         return values
 
     def kept(self, key: Picture, row: Floats) -> Floats:
         """The probabilities of a picture's tags, in their order; NaN for those that the tagger does not know."""
         places = [self._places.get(tag, -1) for tag in key.tags]
         return np.array([row[place] if place >= 0 else np.nan for place in places], np.float32)
+
+    def asked(self, key: Picture) -> bytes:
+        """The tags whose probabilities are kept of a picture."""
+        return " ".join(key.tags).encode()
 
     def seen(self, picture: Picture, probabilities: Floats) -> dict[str, bool]:
         """Say of each of a picture's tags whether it is seen; tags that the tagger does not know are left out."""
