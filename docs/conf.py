@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,8 +10,9 @@ from typing import TYPE_CHECKING
 sys.path.insert(0, str(Path(__file__).parent))
 
 import generate
-
 import hakubooru
+import pictures
+from code_blocks import ROOT, run
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -20,10 +22,14 @@ author = "The developers of hakubooru"
 release = version = hakubooru.__version__
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_click", "sphinx_copybutton"]
-exclude_patterns = ["_site", "reference/generated"]
+exclude_patterns = ["_site", "reference/generated", "notebooks/demo"]
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
-nb_execution_mode = "off"  # a test runs the notebooks
+nb_execution_mode = "force"
+nb_execution_raise_on_error = True
+nb_execution_timeout = 120
+nb_execution_show_tb = True
+nb_merge_streams = True
 suppress_warnings = ["ref.python"]  # several classes have an attribute `posts`
 smartquotes = False  # it would make one dash of the two of an option
 default_role = "literal"  # docstrings name code in single backticks
@@ -40,9 +46,17 @@ copybutton_prompt_text = "$ "
 
 
 def _generate(_: Sphinx) -> None:
-    generate.write(Path(__file__).parent / "reference" / "generated")
+    docs = Path(__file__).parent
+    generate.write(docs / "reference" / "generated")
+    notebooks = docs / "notebooks"
+    shutil.rmtree(notebooks, ignore_errors=True)
+    notebooks.mkdir()
+    run(["hakubooru", "demo", "demo"], notebooks)
+    pictures.write(notebooks / "demo")
+    for path in (ROOT / "examples").glob("*.ipynb"):
+        shutil.copy(path, notebooks)
 
 
 def setup(app: Sphinx) -> None:
-    """Write the generated parts of the reference before any page is read."""
+    """Write the generated parts of the reference, the pictures and the notebooks before any page is read."""
     app.connect("builder-inited", _generate)

@@ -5,13 +5,18 @@ from __future__ import annotations
 import ast
 import dataclasses
 import inspect
+import re
+from importlib.util import find_spec
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import hakubooru as hb
 from hakubooru import curating, errors, settings
 from hakubooru.caption import CaptionFormat, example_caption
 from hakubooru.caption.presets import PRESETS, SOURCES
+from hakubooru.export.manifest import write_manifest
+from hakubooru.export.sinks import SINKS, sink_class
 from hakubooru.image.layouts import LAYOUTS
 from hakubooru.ingest.maps import RecordMap
 from hakubooru.ingest.sets import SETS
@@ -20,10 +25,10 @@ from hakubooru.select.danbooru import metatags as search
 from hakubooru.select.danbooru import orders
 from hakubooru.store.schema import Post
 from hakubooru_trainer.config import help_text as training_help
+from hakubooru_trainer.metrics import FIELDS as METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from pathlib import Path
 
 METATAGS: Final = {
     "width": ("width:>=1000", "the width in pixels"),
@@ -216,6 +221,29 @@ def layouts() -> str:
     return table(("layout", "for example"), ((one.words, f"`{one.example}.tar`") for one in LAYOUTS))
 
 
+def manifest() -> str:
+    """Make the table of the columns of a manifest, from the docstring of the function that writes it."""
+    text = inspect.getdoc(write_manifest) or ""
+    items = re.findall(r"^- (`.+?)(?=^- |\n\n)", text, re.MULTILINE | re.DOTALL)
+    rows = (" ".join(item.split()).rpartition("`: ") for item in items)
+    return table(("column", "what"), ((f"{names}`", what) for names, _, what in rows))
+
+
+def sinks() -> str:
+    """Make the table of the sinks, from the first lines of their classes."""
+    rows = ((name, (inspect.getdoc(sink_class(name)) or "").partition("\n\n")[0]) for name in SINKS)
+    return table(("sink", "what it writes"), ((f"`{name}`", " ".join(what.split())) for name, what in rows))
+
+
+def docstring(module: str) -> str:
+    """Show what a module says of the file that it writes, without its first line; the module is not imported."""
+    spec = find_spec(module)
+    assert spec is not None
+    assert spec.origin is not None
+    text = ast.get_docstring(ast.parse(Path(spec.origin).read_text(encoding="utf-8"))) or ""
+    return f"```text\n{text.partition(chr(10) * 2)[2]}\n```\n"
+
+
 PARTS: Final[dict[str, Callable[[], str]]] = {
     "metatags.md": metatags,
     "orders.md": order_table,
@@ -234,6 +262,16 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "output.md": lambda: keys(hb.OutputFormat),
     "caption.md": lambda: keys(CaptionFormat),
     "training.toml": training_help,
+    "manifest.md": manifest,
+    "sinks.md": sinks,
+    "journal.md": lambda: docstring("hakubooru.export.journal"),
+    "sidecar.md": lambda: docstring("hakubooru.engine.sidecar"),
+    "states.md": lambda: docstring("hakubooru_trainer.checkpoint"),
+    "run.md": lambda: docstring("hakubooru_trainer.record"),
+    "lock.md": lambda: table(
+        ("key", "what"), ((f"`{name}`", text) for name, text in settings.documentation(hb.Lock).items())
+    ),
+    "metrics.md": lambda: table(("key", "what"), ((f"`{name}`", text) for name, text in METRICS.items())),
 }
 """The generated files and what makes each."""
 

@@ -9,9 +9,9 @@ import subprocess
 import sys
 
 import click
-import generate
 import pytest
 
+import generate
 import hakubooru as hb
 from code_blocks import ROOT
 from hakubooru.caption import CaptionFormat
@@ -22,7 +22,7 @@ from hakubooru.select.danbooru import parse
 from hakubooru_cli.main import cli as library
 from hakubooru_cli.train import cli as trainer
 
-pytestmark = pytest.mark.docs
+pytestmark = [pytest.mark.docs, pytest.mark.xdist_group("site")]  # one process builds the site
 PAGES = ROOT / "docs"
 
 

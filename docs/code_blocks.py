@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -28,7 +29,11 @@ if TYPE_CHECKING:
 ROOT: Final = Path(__file__).parents[1]
 PAGES: Final = (
     ROOT / "README.md",
-    *sorted(path for path in (ROOT / "docs").rglob("*.md") if not {"generated", "_site"} & set(path.parts)),
+    *sorted(
+        path
+        for path in (ROOT / "docs").rglob("*.md")
+        if not {"generated", "notebooks", "_site"} & set(path.relative_to(ROOT).parts)
+    ),
 )
 _MARK: Final = re.compile(r"<!-- (?P<mark>file|not run): (?P<value>.+) -->\s*")
 
@@ -59,6 +64,43 @@ def blocks(page: Path) -> Iterator[Block]:
             mark = None
         elif token.type != "paragraph_close":
             mark = None
+
+
+def run_page(page: Path, folder: Path, demo: Path) -> bool:
+    """Run the blocks of a page in an empty folder; False if it has none that run.
+
+    The folder gets a copy of the demo, and its database and images by the names that the pages use.
+    """
+    script = "".join(_step(block) for block in blocks(page) if block.reason is None)
+    if script:
+        shutil.copytree(demo, folder / "demo")
+        (folder / "danbooru.db").symlink_to("demo/danbooru.db")
+        (folder / "images").symlink_to("demo/images")
+        (folder / "examples").symlink_to(ROOT / "examples")
+        (folder / ".page.py").write_text(_PRELUDE + script, encoding="utf-8")
+        run([sys.executable, "-W", "ignore", ".page.py"], folder)
+    return bool(script)
+
+
+_PRELUDE: Final = """
+import pathlib, subprocess
+main = __name__ == "__main__"  # processes that Python starts import this file again, and run nothing of it
+def file(name, text):
+    pathlib.Path(name).parent.mkdir(parents=True, exist_ok=True)
+    pathlib.Path(name).write_text(text, encoding="utf-8")
+def shell(text):
+    subprocess.run(["bash", "-euo", "pipefail", "-c", text], check=True)
+"""
+
+
+def _step(block: Block) -> str:
+    if block.file:
+        return f"file({block.file!r}, {block.text!r})\n"
+    if block.language == "sh":
+        return f"main and shell({block.text!r})\n"
+    if block.language == "python":
+        return f"main and exec(compile({block.text!r}, 'line {block.line}', 'exec'), globals())\n"
+    return ""
 
 
 def commands(text: str) -> Iterator[list[str]]:
