@@ -21,10 +21,13 @@ from hakubooru.image.layouts import LAYOUTS
 from hakubooru.ingest.maps import RecordMap
 from hakubooru.ingest.sets import SETS
 from hakubooru.recipe import Stratum
+from hakubooru.results.tables import MADE as MADE_COLUMNS
 from hakubooru.select.danbooru import metatags as search
 from hakubooru.select.danbooru import orders
-from hakubooru.store.schema import Post
+from hakubooru.select.steps import GROUPINGS, MEASURES, WEIGHTS
+from hakubooru.store.schema import TAG_TYPES, Post
 from hakubooru_trainer.config import help_text as training_help
+from hakubooru_trainer.evaluate.options import help_text as evaluation_help
 from hakubooru_trainer.metrics import FIELDS as METRICS
 
 if TYPE_CHECKING:
@@ -102,6 +105,14 @@ ORDERS: Final = {
     "none": "the order of the selection",
 }
 """What each order puts first; those that count tags or children are named as their metatags."""
+MADE: Final = {
+    "tags": "all tags, separated by blanks, in the order of the file",
+    **dict.fromkeys(TAG_TYPES, "the tags of this type"),
+    "caption": "the caption in the format kohaku-epsilon",
+    "quality": "the word of quality in that caption",
+    "year": "the year of upload",
+}
+"""What the columns are that are made of others."""
 
 
 def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
@@ -208,6 +219,25 @@ def steps() -> str:
     return f"```toml\n{text.partition(chr(10) * 2)[2]}\n```\n"
 
 
+def made() -> str:
+    """Make the table of the columns that are made of others."""
+    return table(("column", "what"), ((f"`{name}`", MADE[name]) for name in MADE_COLUMNS))
+
+
+def choices() -> str:
+    """Make the table of the words that some steps choose from."""
+    words = {
+        "filter": curating.FILTERS,
+        "sample_per": GROUPINGS,
+        "sample_weighted": WEIGHTS,
+        "best_of_family": MEASURES,
+    }
+    return table(
+        ("step", "takes one of"),
+        ((f"`{step}`", ", ".join(f"`{name}`" for name in some)) for step, some in words.items()),
+    )
+
+
 def sources() -> str:
     """Make the table of the sets of metadata that are recognised, by the keys that tell them."""
     return table(
@@ -249,6 +279,7 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "orders.md": order_table,
     "unanswerable.md": lacking,
     "columns.md": columns,
+    "made.md": made,
     "presets.md": presets,
     "recipes.md": recipes,
     "errors.md": error_tree,
@@ -258,10 +289,12 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "recipe.md": lambda: keys(hb.Recipe),
     "stratum.md": lambda: keys(Stratum),
     "steps.md": steps,
+    "choices.md": choices,
     "image.md": lambda: keys(hb.ImageFormat),
     "output.md": lambda: keys(hb.OutputFormat),
     "caption.md": lambda: keys(CaptionFormat),
     "training.toml": training_help,
+    "evaluation.toml": evaluation_help,
     "manifest.md": manifest,
     "sinks.md": sinks,
     "journal.md": lambda: docstring("hakubooru.export.journal"),
