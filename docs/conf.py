@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import generate
+import drawings
 import hakubooru
-import pictures
+import reference_tables
 from code_blocks import ROOT, run
 
 if TYPE_CHECKING:
@@ -47,12 +47,12 @@ copybutton_prompt_text = "$ "
 
 def _generate(_: Sphinx) -> None:
     docs = Path(__file__).parent
-    generate.write(docs / "reference" / "generated")
+    reference_tables.write(docs / "reference" / "generated")
     notebooks = docs / "notebooks"
     shutil.rmtree(notebooks, ignore_errors=True)
     notebooks.mkdir()
     run(["hakubooru", "demo", "demo"], notebooks)
-    pictures.write(notebooks / "demo")
+    drawings.write(notebooks / "demo")
     for path in (ROOT / "examples").glob("*.ipynb"):
         shutil.copy(path, notebooks)
 

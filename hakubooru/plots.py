@@ -40,7 +40,9 @@ def draw(sections: Sequence[Sections], posts: Sequence[int], labels: Sequence[st
     try:
         from matplotlib.figure import Figure as NewFigure  # noqa: PLC0415 - an extra
     except ImportError as error:
-        raise InputError("plots need the extra `plot`: pip install '.[plot]' in the folder of hakubooru") from error
+        raise InputError(
+            "plots need the extra `plot`: pip install '.[plot]' in the folder of hakubooru"
+        ) from error
     titles = [title for title in sections[0] if any(some.get(title) for some in sections)]
     rows = -(-len(titles) // _COLUMNS)
     figure = NewFigure(figsize=(5 * _COLUMNS, 3.4 * max(1, rows)), layout="constrained")

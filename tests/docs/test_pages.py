@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-import pictures
+import drawings
 from code_blocks import PAGES, ROOT, blocks, commands, mistakes, run_page
 from hakubooru_cli.main import cli as library
 from hakubooru_cli.train import cli as trainer
@@ -20,7 +20,7 @@ def test_the_code_of_a_page_runs(page, demo, tmp_path):
     if not run_page(page, tmp_path, demo):
         pytest.skip("the page has no code that runs")
     missing = [
-        name for name in pictures.shown(page) - pictures.DRAWN.keys() if not (tmp_path / name).exists()
+        name for name in drawings.shown(page) - drawings.DRAWN.keys() if not (tmp_path / name).exists()
     ]
     assert missing == []
 

@@ -16,8 +16,8 @@ import peewee
 import pytest
 from pyarrow import parquet
 
-import generate
 import hakubooru as hb
+import reference_tables
 from code_blocks import ROOT
 from hakubooru.caption import CaptionFormat
 from hakubooru.caption.presets import PRESETS
@@ -95,8 +95,8 @@ def test_every_command_and_option_is_on_its_page(site, page, program):
 
 @pytest.mark.slow
 def test_the_tables_are_on_their_pages(site):
-    assert all(f"{name}:" in site["reference/search"] for name in generate.answered())
-    assert all(f"order:{name}" in site["reference/search"] for name in generate.order_names())
+    assert all(f"{name}:" in site["reference/search"] for name in reference_tables.answered())
+    assert all(f"order:{name}" in site["reference/search"] for name in reference_tables.order_names())
     assert all(name in site["reference/captions"] for name in PRESETS)
     for kind, page in (
         (hb.Recipe, "recipe"),
@@ -143,18 +143,18 @@ def test_exit_codes_and_words_of_newcomers_are_explained(site):
 
 
 def test_every_metatag_and_order_is_described():
-    assert set(generate.answered()) <= set(generate.METATAGS)
-    assert set(generate.order_names()) <= {*generate.ORDERS, *generate.METATAGS}
-    for example, _ in generate.METATAGS.values():
+    assert set(reference_tables.answered()) <= set(reference_tables.METATAGS)
+    assert set(reference_tables.order_names()) <= {*reference_tables.ORDERS, *reference_tables.METATAGS}
+    for example, _ in reference_tables.METATAGS.values():
         parse(example)
 
 
 def test_every_column_is_described():
-    assert generate.columns().count("\n") == 2 + len(hb.Post._meta.sorted_fields)
+    assert reference_tables.columns().count("\n") == 2 + len(hb.Post._meta.sorted_fields)
 
 
 def test_every_made_column_is_described():
-    assert set(generate.MADE) == set(MADE)
+    assert set(reference_tables.MADE) == set(MADE)
 
 
 def test_every_extra_is_on_the_page_of_installing():
@@ -170,7 +170,7 @@ def test_every_page_is_in_the_list_of_its_folder():
 
 
 def test_every_error_is_in_the_tree():
-    tree = generate.error_tree()
+    tree = reference_tables.error_tree()
     kinds = [HakubooruError]
     for kind in kinds:
         kinds += kind.__subclasses__()
