@@ -265,6 +265,33 @@ def sinks() -> str:
     return table(("sink", "what it writes"), ((f"`{name}`", " ".join(what.split())) for name, what in rows))
 
 
+def memory() -> str:
+    """Make the table of settings of a run of SDXL with the memory that each needs, counted without weights."""
+    from hakubooru_trainer import fits  # noqa: PLC0415 - torch takes seconds
+    from hakubooru_trainer.config import options as of  # noqa: PLC0415
+
+    options = of.Options(
+        run=of.RunOptions(out="out"),
+        model=of.ModelOptions(path="sdxl.safetensors"),
+        data=(of.DataOptions(path="data"),),
+        batch=of.BatchOptions(size=4),
+        cache=of.CacheOptions(latents="latents"),
+    )
+    counts = fits.count(options, *fits.skeletons(options), (1024, 1024))
+    cards = tuple(f"{card} GB" for card in fits.CARDS)
+    return table(
+        ("setting", "GiB", *cards),
+        (
+            (
+                setting.name,
+                f"{setting.needed / fits.GIB:.1f}",
+                *("fits" if setting.needed <= card * fits.GIB else "" for card in fits.CARDS),
+            )
+            for setting in fits.table(options, counts)
+        ),
+    )
+
+
 def docstring(module: str) -> str:
     """Show what a module says of the file that it writes, without its first line; the module is not imported."""
     spec = find_spec(module)
@@ -299,6 +326,7 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "sinks.md": sinks,
     "journal.md": lambda: docstring("hakubooru.export.journal"),
     "sidecar.md": lambda: docstring("hakubooru.engine.sidecar"),
+    "memory.md": memory,
     "states.md": lambda: docstring("hakubooru_trainer.checkpoint"),
     "run.md": lambda: docstring("hakubooru_trainer.record"),
     "lock.md": lambda: table(
