@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import sys
 from pathlib import Path
@@ -25,11 +26,12 @@ extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_cl
 exclude_patterns = ["_site", "reference/generated", "notebooks/demo"]
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
+logging.getLogger("traitlets").setLevel(logging.WARNING)  # nbclient tells of every notebook
 nb_execution_mode = "force"
 nb_execution_raise_on_error = True
 nb_execution_timeout = 120
 nb_execution_show_tb = True
-nb_merge_streams = True
+nb_output_stderr = "remove"  # progress bars
 suppress_warnings = ["ref.python"]  # several classes have an attribute `posts`
 smartquotes = False  # it would make one dash of the two of an option
 default_role = "literal"  # docstrings name code in single backticks
@@ -49,9 +51,11 @@ def _generate(_: Sphinx) -> None:
     docs = Path(__file__).parent
     reference_tables.write(docs / "reference" / "generated")
     notebooks = docs / "notebooks"
-    shutil.rmtree(notebooks, ignore_errors=True)
-    notebooks.mkdir()
-    run(["hakubooru", "demo", "demo"], notebooks)
+    notebooks.mkdir(exist_ok=True)
+    last = notebooks / "demo" / "contact_sheet.png"  # what the demo writes last
+    sources = [path for room in ("hakubooru", "cli") for path in (ROOT / room).rglob("*.py")]
+    if not last.exists() or last.stat().st_mtime < max(path.stat().st_mtime for path in sources):
+        run(["hakubooru", "demo", "demo"], notebooks)
     drawings.write(notebooks / "demo")
     for path in (ROOT / "examples").glob("*.ipynb"):
         shutil.copy(path, notebooks)

@@ -120,14 +120,15 @@ def buckets(database: hb.Database) -> Figure:
     posts = database.posts.with_image().to_pandas(["image_width", "image_height"])
     shape = np.sqrt(2.0**20 / (posts["image_width"] * posts["image_height"]))
     figure, (axes,) = _figure()
+    axes.scatter(*sizes.T, s=14, color=_BLUE, marker="s", label=f"{len(sizes)} buckets")
     axes.scatter(
         posts["image_width"] * shape,
         posts["image_height"] * shape,
-        s=8,
-        color=_ORANGE,
-        label="posts, scaled to 1 megapixel",
+        s=40,
+        facecolors="none",
+        edgecolors=_ORANGE,
+        label="shapes of posts",
     )
-    axes.scatter(*sizes.T, s=14, color=_BLUE, marker="s", label=f"{len(sizes)} buckets")
     axes.set(xlabel="width", ylabel="height", xscale="log", yscale="log")
     ticks = [256, 512, 1024, 2048, 4096]
     axes.set_xticks(ticks, list(map(str, ticks)))

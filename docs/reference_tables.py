@@ -26,6 +26,7 @@ from hakubooru.select.danbooru import metatags as search
 from hakubooru.select.danbooru import orders
 from hakubooru.select.steps import GROUPINGS, MEASURES, WEIGHTS
 from hakubooru.store.schema import TAG_TYPES, Post
+from hakubooru_cli.training.quiet import quiet
 from hakubooru_trainer.config import help_text as training_help
 from hakubooru_trainer.evaluate.options import help_text as evaluation_help
 from hakubooru_trainer.metrics import FIELDS as METRICS
@@ -267,6 +268,7 @@ def sinks() -> str:
 
 def memory() -> str:
     """Make the table of settings of a run of SDXL with the memory that each needs, counted without weights."""
+    quiet()
     from hakubooru_trainer import fits  # noqa: PLC0415 - torch takes seconds
     from hakubooru_trainer.config import options as of  # noqa: PLC0415
 
