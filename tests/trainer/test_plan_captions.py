@@ -7,10 +7,11 @@ from dataclasses import replace
 import pytest
 import torch
 
+from hakubooru.errors import DataSetError
 from hakubooru_trainer.config.options import CaptionOptions, DataOptions
 from hakubooru_trainer.data import samples
 from hakubooru_trainer.data.captions import StepCaptions
-from hakubooru_trainer.data.kohya import data_sets, unread_repeats
+from hakubooru_trainer.data.kohya import data_sets, unread_repeats, without_repeats
 from hakubooru_trainer.distributed import Ranks
 from hakubooru_trainer.plan import plan
 from pictures import picture
@@ -111,10 +112,10 @@ def test_a_plan_shows_three_captions(options, export):
     [
         (["10_miku", "3_rin kagamine"], {"10_miku": 10, "3_rin kagamine": 3}),
         (["010_miku"], {"010_miku": 10}),
+        (["0_off", "3_rin"], {"3_rin": 3}),
         (["x001", "10_miku"], {"": 1}),
         (["miku"], {"": 1}),
         (["10"], {"": 1}),
-        (["0_off", "2_on"], {"": 1}),
     ],
 )
 def test_kohyas_folders_say_how_often_their_images_stand_in_an_epoch(tmp_path, folders, repeats):
@@ -124,11 +125,18 @@ def test_kohyas_folders_say_how_often_their_images_stand_in_an_epoch(tmp_path, f
     data = DataOptions(path=str(tmp_path / "set"), weight=0.5)
     expected = {f"{data.path}/{name}".rstrip("/"): count for name, count in repeats.items()}
     assert {one.path: one.repeats for one in data_sets(data)} == expected
-    assert len(samples.load([data], ALONE)) == 2 * len(folders)
+    assert len(samples.load([data], ALONE)) == 2 * len(repeats if "" not in repeats else folders)
+    assert without_repeats(data) == [name for name in folders if name.startswith("0_")]
     assert [one.repeats for one in data_sets(replace(data, repeats=2))] == [2]
     assert unread_repeats(replace(data, repeats=2)) == []
     hints = [name for name in folders if name[0] in "12" and "_" in name] if "" in repeats else []
     assert unread_repeats(data) == hints
+
+
+def test_folders_that_all_ask_for_no_repeats_are_refused(tmp_path):
+    write(tmp_path / "0_off", a="1girl")
+    with pytest.raises(DataSetError, match="the names of all folders begin with 0"):
+        data_sets(DataOptions(path=str(tmp_path)))
 
 
 def test_a_path_that_is_called_so_itself(tmp_path, monkeypatch):

@@ -13,7 +13,7 @@ import torch
 from hakubooru_trainer import fits, randomness, trial
 from hakubooru_trainer.data.batches import DOWN
 from hakubooru_trainer.data.captions import StepCaptions
-from hakubooru_trainer.data.kohya import unread_repeats
+from hakubooru_trainer.data.kohya import unread_repeats, without_repeats
 from hakubooru_trainer.data.masks import mask_of
 from hakubooru_trainer.distributed import Ranks
 from hakubooru_trainer.fits import BYTES, GIB
@@ -214,6 +214,11 @@ def _warnings(options: Options, data: DataSet, counts: np.ndarray) -> list[str]:
         "for repeats as kohya has them, set data.repeats, or write a [[data]] for each folder"
         for one in options.data
         for name in unread_repeats(one)
+    ]
+    warnings += [
+        f"{one.path}/{name} is left out: the number in its name asks for no repeats"
+        for one in options.data
+        for name in without_repeats(one)
     ]
     warnings += _without_masks(data.train)
     sizes = data.sizes.sizes[data.sizes.of]

@@ -42,7 +42,7 @@ class DataOptions:
     half. With 2.5 it draws each image twice or three times."""
     repeats: int = 0
     """How often each image is drawn in an epoch; multiplies the weight. 0 means once, or as often as kohya's folder names say:
-    where the path is called 10_name, or all folders in it are."""
+    where the path is called 10_name, or all folders in it are. Folders called 0_name are left out."""
     loss_weight: float = 1.0
     """Multiplies the loss of each image. Regularisation images are a data set with a small `weight` or `loss_weight`."""
     prefix: str = ""

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from hakubooru.errors import DataSetError
 from hakubooru_trainer.config.data import ENDING
 from hakubooru_trainer.data.look import IMAGES, METADATA, SHARD
 
@@ -16,13 +17,17 @@ if TYPE_CHECKING:
     from hakubooru_trainer.config.data import DataOptions
 
 MANIFEST: Final = "manifest.parquet"
-_NAME: Final = re.compile(r"0*([1-9][0-9]*)_.+")
+_NAME: Final = re.compile(r"([0-9]+)_.+")
 
 
 def data_sets(data: DataOptions) -> list[DataOptions]:
     """The data sets of a path, each with its repeats: one, or one for each folder if all folders are called `10_name`.
 
-    Repeats in the configuration win over folder names. An export is always one data set.
+    Repeats in the configuration win over folder names. A folder called `0_name` is left out, as sd-scripts does it. An
+    export is always one data set.
+
+    Raises:
+        DataSetError: all folders are called `0_name`.
     """
     root = Path(data.path)
     if data.repeats or not root.is_dir() or (root / MANIFEST).is_file():
@@ -30,7 +35,11 @@ def data_sets(data: DataOptions) -> list[DataOptions]:
     if repeats := _repeats(root.absolute().name):
         return [replace(data, repeats=repeats)]
     files, folders = _entries(root)
-    if folders and all(map(_repeats, folders)) and not any(map(_is_data, files)):
+    if folders and all(map(_NAME.fullmatch, folders)) and not any(map(_is_data, files)):
+        if not any(map(_repeats, folders)):
+            raise DataSetError(
+                f"{root}: the names of all folders begin with 0, for no repeats; rename one, such as 1_name"
+            )
         return [
             replace(
                 data,
@@ -41,14 +50,27 @@ def data_sets(data: DataOptions) -> list[DataOptions]:
                 else f"{data.masks}/{name}",
             )
             for name in folders
+            if _repeats(name)
         ]
     return [replace(data, repeats=1)]
+
+
+def without_repeats(data: DataOptions) -> list[str]:
+    """The folders called `0_name` that are left out."""
+    if not Path(data.path).is_dir():
+        return []
+    used = {one.path for one in data_sets(data)}
+    return (
+        []
+        if data.path in used
+        else [name for name in _entries(Path(data.path))[1] if f"{data.path}/{name}" not in used]
+    )
 
 
 def unread_repeats(data: DataOptions) -> list[str]:
     """The folders called `10_name` whose number has no effect, since the rest of the path is laid out otherwise."""
     root = Path(data.path)
-    if data.repeats or len(sets := data_sets(data)) > 1 or sets[0].repeats > 1 or not root.is_dir():
+    if data.repeats or not root.is_dir() or data_sets(data) != [replace(data, repeats=1)]:
         return []
     return [name for name in (root.absolute().name, *_entries(root)[1]) if _repeats(name) > 1]
 
@@ -60,7 +82,7 @@ def _entries(root: Path) -> tuple[Sequence[str], Sequence[str]]:
 
 
 def _repeats(name: str) -> int:
-    """The number that a folder's name begins with; 0 if there is none."""
+    """The repeats that a folder's name begins with; 0 if there are none."""
     match = _NAME.fullmatch(name)
     return int(match[1]) if match else 0
 
