@@ -23,7 +23,7 @@ author = "The developers of hakubooru"
 release = version = hakubooru.__version__
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_click", "sphinx_copybutton"]
-exclude_patterns = ["_site", "reference/generated", "notebooks/demo"]
+exclude_patterns = ["_site", "reference/generated", "notebooks/demo", "jupyter_execute"]
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 logging.getLogger("traitlets").setLevel(logging.WARNING)  # nbclient tells of every notebook

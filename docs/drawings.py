@@ -1,7 +1,7 @@
 """The pictures of the site that show data: `make docs` draws them, so that none is older than the program.
 
-A page shows a picture of the folder `images/generated` in one of two ways. A name of `DRAWN` is drawn here, mostly for
-explanations. Any other name is a file that the page's own code writes: the page is run, and the file is kept.
+A page shows a picture of the folder `images/generated` in one of three ways. A name of `DRAWN` is drawn here, mostly for
+explanations, and one of `COPIED` comes from the demo. Any other name is a file that the page's own code writes: the page is run, and the file is kept.
 """
 
 from __future__ import annotations
@@ -39,6 +39,11 @@ def shown(page: Path) -> set[str]:
     return set(_SHOWN.findall(page.read_text(encoding="utf-8")))
 
 
+def written(page: Path) -> set[str]:
+    """The names of the generated pictures of a page that its own code writes."""
+    return shown(page) - DRAWN.keys() - COPIED.keys()
+
+
 def write(demo: Path) -> None:
     """Write every generated picture that a page shows.
 
@@ -49,8 +54,10 @@ def write(demo: Path) -> None:
     with hb.open(demo / "danbooru.db") as database:
         for name, draw in DRAWN.items():
             draw(database).savefig(FOLDER / name)
+    for name, source in COPIED.items():
+        shutil.copy(demo / source, FOLDER / name)
     for page in PAGES:
-        if names := shown(page) - DRAWN.keys():
+        if names := written(page):
             with TemporaryDirectory() as folder:
                 run_page(page, Path(folder), demo)
                 for name in names:
@@ -211,6 +218,8 @@ def lokr(_: hb.Database) -> Figure:
     return figure
 
 
+COPIED: Final = {"contact-sheet.png": "contact_sheet.png"}
+"""The pictures that the demo makes, with their names in its folder."""
 DRAWN: Final[dict[str, Callable[[hb.Database], Figure]]] = {
     "characters-sampled.svg": characters,
     "weighted.svg": weights,

@@ -105,9 +105,9 @@ def info(file: str, *, as_json: bool) -> None:
         click.echo(json.dumps(counts))
         return
     ratings, lacking, unknown = (counts.pop(name) for name in ("ratings", "lacking", "unknown"))
-    for name, value in (counts | ratings).items():
+    for name, value in (counts | {f"rated {name}": count for name, count in ratings.items()}).items():
         shown = "-" if value is None else f"{value:,}" if isinstance(value, int) else value
-        click.echo(f"{name:>12}  {shown}")
+        click.echo(f"{name:>18}  {shown}")
     if lacking:
         click.echo(f"no source has {', '.join(lacking)}")
     for column, count in unknown.items():

@@ -19,9 +19,7 @@ LANGUAGES = {"sh", "python", "toml", "text", "json", "sql"}
 def test_the_code_of_a_page_runs(page, demo, tmp_path):
     if not run_page(page, tmp_path, demo):
         pytest.skip("the page has no code that runs")
-    missing = [
-        name for name in drawings.shown(page) - drawings.DRAWN.keys() if not (tmp_path / name).exists()
-    ]
+    missing = [name for name in drawings.written(page) if not (tmp_path / name).exists()]
     assert missing == []
 
 
