@@ -21,7 +21,11 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 PLATFORMS = {
-    "Linux": ["manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux2014_x86_64", "linux_x86_64"],
+    "Linux": [
+        *(f"manylinux_2_{version}_x86_64" for version in range(28, 16, -1)),
+        "manylinux2014_x86_64",
+        "linux_x86_64",
+    ],
     "macOS": ["macosx_14_0_arm64", "macosx_12_0_arm64", "macosx_11_0_arm64"],
     "Windows": ["win_amd64"],
 }
