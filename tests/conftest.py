@@ -16,6 +16,9 @@ settings.load_profile("suite")
 # Without a GPU, Triton's kernels are run by its interpreter; it is asked for before anything imports Triton.
 os.environ.setdefault("TRITON_INTERPRET", "1")
 
+# The tests start hundreds of processes. Each would compile the sources anew if their bytecode were not kept.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # A shell starts what it runs in the background with Ctrl-C ignored, and processes inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

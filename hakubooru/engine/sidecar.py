@@ -25,6 +25,7 @@ import json
 import os
 import shutil
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -32,6 +33,7 @@ import numpy as np
 import platformdirs
 
 from hakubooru.errors import DestinationError
+from hakubooru.store.reader import THREADS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -99,12 +101,17 @@ class Sidecar:
             counts[tag] = np.bitwise_count(self._bits[starts[tag]] & packed).sum(dtype=np.int64)
         rare = np.flatnonzero((is_bits == 0) & (totals > 0))
         pieces = np.cumsum(totals[rare]) // self._posts_a_read
-        for tags in np.split(rare, np.flatnonzero(np.diff(pieces)) + 1):
-            if len(tags):
-                first, end = starts[tags[0]], starts[tags[-1]] + totals[tags[-1]]
-                # The running number of posts inside: a tag has as many as it grows by from the tag's start to its end.
-                inside = np.concatenate([[0], np.cumsum(mask[self._posts[first:end]], dtype=np.int64)])
-                counts[tags] = inside[starts[tags] + totals[tags] - first] - inside[starts[tags] - first]
+
+        def count(tags: Values) -> Values:
+            # The posts of rare tags lie one tag after another.
+            first, end = starts[tags[0]], starts[tags[-1]] + totals[tags[-1]]
+            inside = mask[self._posts[first:end]].view(np.uint8)
+            return np.add.reduceat(inside, starts[tags] - first, dtype=np.uint32)
+
+        if len(rare):
+            with ThreadPoolExecutor(THREADS) as pool:
+                parts = pool.map(count, np.split(rare, np.flatnonzero(np.diff(pieces)) + 1))
+                counts[rare] = np.concatenate(list(parts))
         return self._tag_ids, counts
 
     def tags_of(self, places: Values) -> tuple[Values, Values]:

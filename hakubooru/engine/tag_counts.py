@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 FEW: Final = 8
 """A table is scanned for more than one post in this many; fewer posts are looked up by an index."""
+_TAGS: Final = "SELECT id, CAST(name AS TEXT) AS name, type FROM tag"
 
 
 def tag_counts(database: CachedStore, ids: Ids) -> pd.DataFrame:
@@ -29,18 +30,22 @@ def tag_counts(database: CachedStore, ids: Ids) -> pd.DataFrame:
         ids: posts of the file, (N,) int64, each once.
     """
     import pandas as pd  # noqa: PLC0415 - half a second that only frames need
+    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow.compute as pc  # noqa: PLC0415
 
     counts = count_tags(database, ids)
-    rows = [row for row in database.rows("SELECT id, name, type FROM tag") if counts[row[0]]]
-    tag_ids, names, types = zip(*rows, strict=True) if rows else ((), (), ())
-    frame = pd.DataFrame(
-        {
-            "name": pd.Series(names, dtype="str"),
-            "type": pd.Categorical([TAG_TYPES[number] for number in types], list(TAG_TYPES)),
-            "posts": counts[np.array(tag_ids, np.int64)],
-        }
-    )
-    return frame.sort_values(["posts", "name"], ascending=[False, True], ignore_index=True)
+    kinds = pa.schema({"id": pa.int64(), "name": pa.string(), "type": pa.int64()})
+    tags = pa.Table.from_batches(database.reader.batches(_TAGS), kinds)
+    try:
+        tags.validate(full=True)
+    except pa.ArrowInvalid:
+        database.rows(_TAGS)  # says which name is not UTF-8
+        raise
+    tags = tags.append_column("posts", pa.array(counts[tags["id"].to_numpy()])).filter(pc.field("posts") > 0)
+    tags = tags.sort_by([("posts", "descending"), ("name", "ascending")])
+    frame = tags.select(["name", "posts"]).to_pandas()
+    frame.insert(1, "type", pd.Categorical.from_codes(tags["type"].to_numpy(), list(TAG_TYPES)))
+    return frame
 
 
 def count_tags(database: CachedStore, ids: Ids, *, few: int = FEW, rows_a_piece: int = ROWS_A_PIECE) -> Ids:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Mapping, Sequence
+    from typing import Any
 
 LISTS: Final = (
     "tag_list_general",
@@ -32,6 +33,7 @@ class TagLists:
     """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
         self._types: dict[int, int] = dict(connection.execute("SELECT id, type FROM tag"))
         has_letters = connection.execute(
             "SELECT 1 FROM post WHERE tag_list GLOB '*[A-Za-z]*' LIMIT 1"
@@ -43,10 +45,10 @@ class TagLists:
         self.first_unknown = ""
         """The first id that is not a tag of the file, and its post."""
 
-    def read(self, post_id: int, whole: str | None, by_type: Sequence[str | None]) -> list[int]:
+    def read(self, post_id: int, whole: str | None) -> list[int]:
         """Read the ids of a post's tags, in the order of its list, each once. Ids without a tag are left out."""
         texts = _texts(whole)
-        base = _BASE_36 if _LETTER.search(whole or "") else self._base(texts, by_type)
+        base = _BASE_36 if _LETTER.search(whole or "") else self._base(post_id, texts)
         meaning = self._ids[base]
         ids = dict.fromkeys(map(meaning.__getitem__, texts))
         if _NONE in ids:
@@ -56,7 +58,11 @@ class TagLists:
             self.first_unknown = self.first_unknown or f"{unknown[0]} of post {post_id}"
         return list(ids)
 
-    def _base(self, texts: Sequence[str], by_type: Sequence[str | None]) -> int:
+    def _base(self, post_id: int, texts: Sequence[str]) -> int:
+        by_type: Sequence[Any] = self._connection.execute(
+            f"SELECT {', '.join(LISTS)} FROM post WHERE id = ?", [post_id]
+        ).fetchone()
+
         def fit(base: int) -> tuple[int, int, bool]:
             meaning = self._ids[base]
             exist = sum(meaning[text] != _NONE for text in texts)
@@ -88,4 +94,5 @@ class _Ids(dict[str, int]):
 
 
 def _texts(tag_list: str | None) -> list[str]:
-    return [text for text in (tag_list or "").strip("$#").split("#$") if text]
+    texts = (tag_list or "").strip("$#").split("#$")
+    return texts if all(texts) else [text for text in texts if text]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+import sqlite3
 from collections import Counter
 
 import numpy as np
@@ -12,6 +13,7 @@ from hakubooru import PostTagRelation
 from hakubooru.engine.optimize import optimize
 from hakubooru.engine.sidecar import Sidecar
 from hakubooru.engine.tag_counts import count_tags
+from hakubooru.errors import DatabaseFileError
 
 NAMES = [name for name, _ in TAGS]
 
@@ -95,3 +97,13 @@ def test_the_sidecar_counts_rare_tags_too(tmp_path):
         frame = db.posts.tag_counts()
         assert list(zip(frame["name"], frame["posts"], strict=True)) == [(NAMES[0], 100), (NAMES[1], 1)]
         assert db.posts.ids(1, 77).tag_counts()["posts"].tolist() == [76]
+
+
+def test_a_name_that_is_not_utf_8_is_told(path, tmp_path):
+    copy = tmp_path / "copy.db"
+    copy.write_bytes(path.read_bytes())
+    with sqlite3.connect(copy) as connection:
+        connection.execute("UPDATE tag SET name = CAST(x'61ff62' AS TEXT) WHERE id = 1")
+    connection.close()
+    with hb.open(copy) as db, pytest.raises(DatabaseFileError, match="text that is not UTF-8"):
+        db.posts.tag_counts()
