@@ -48,6 +48,7 @@ def site(tmp_path_factory):
         "--fail-on-warning",
         "--keep-going",
         "-q",
+        *("-D", "nb_execution_mode=off"),  # another test runs the notebooks
         str(PAGES),
         str(out),
     ]
