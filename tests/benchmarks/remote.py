@@ -81,8 +81,9 @@ def main() -> None:
 
 def write_set(folder: Path) -> list[int]:
     """Write the tar, its index and the database; return the ids of the wanted images."""
-    from booru import TAGS, random_row, write
     from export_set import DISTINCT, picture
+
+    from booru import TAGS, random_row, write
 
     draw = random.Random(1)
     pictures = [picture(seed) for seed in range(DISTINCT)]
