@@ -72,7 +72,7 @@ bench-plan: $(VENV)/.dev  ## what it takes to begin a training run with a millio
 	$(BIN)/python tests/benchmarks/train_plan.py
 
 clean:
-	rm -rf $(VENV) demo dist build .bench docs/_site docs/reference/generated
+	rm -rf $(VENV) demo dist build .bench docs/_site docs/reference/generated docs/images/generated docs/notebooks docs/jupyter_execute
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

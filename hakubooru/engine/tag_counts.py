@@ -13,7 +13,7 @@ from hakubooru.store.schema import TAG_TYPES
 if TYPE_CHECKING:
     import pandas as pd
 
-    from hakubooru.arrays import Ids, Values
+    from hakubooru.arrays import Ids
     from hakubooru.engine.cache import CachedStore
 
 
@@ -44,9 +44,8 @@ def tag_counts(database: CachedStore, ids: Ids) -> pd.DataFrame:
     tags = tags.append_column("posts", pa.array(counts[tags["id"].to_numpy()])).filter(pc.field("posts") > 0)
     tags = tags.sort_by([("posts", "descending"), ("name", "ascending")])
     frame: pd.DataFrame = tags.select(["name", "posts"]).to_pandas()
-    kinds_of: Values = tags["type"].to_numpy()
-    frame.insert(1, "type", pd.Categorical.from_codes(kinds_of, list(TAG_TYPES)))
-    return frame
+    types = pd.Categorical.from_codes(tags["type"].to_numpy(), pd.Index(list(TAG_TYPES)))
+    return pd.DataFrame({"name": frame["name"], "type": types, "posts": frame["posts"]})
 
 
 def count_tags(database: CachedStore, ids: Ids, *, few: int = FEW, rows_a_piece: int = ROWS_A_PIECE) -> Ids:

@@ -71,7 +71,7 @@ def write_manifest(
     - `status`: exported, broken (the file is not whole), unfit (`[image]` leaves it out), duplicate (another image has
       the same `sha256`) or missing.
     - `reason`: why the post was not exported.
-    - `width`, `height` (pixels) and `bytes` of the exported file.
+    - `width`, `height`, `bytes`: of the exported file; the sides are pixels, upright.
     - `sha256`: of the exported file, hexadecimal.
     - `rating`: by name.
     - `caption`: the text.

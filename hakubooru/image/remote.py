@@ -265,13 +265,17 @@ def _system(url: str) -> Any:
     try:
         import fsspec  # noqa: PLC0415 - an extra
     except ImportError as error:
-        raise SourceError(f"{url} needs the extra `remote`: pip install 'fsspec[http]'") from error
+        raise SourceError(
+            f"{url} needs the extra `remote`: pip install '.[remote]' in the folder of hakubooru"
+        ) from error
     options: dict[str, Any] = {}
     if _is_http(url):
         try:
             import aiohttp  # noqa: PLC0415 - an extra
         except ImportError as error:
-            raise SourceError(f"{url} needs the extra `remote`: pip install 'fsspec[http]'") from error
+            raise SourceError(
+                f"{url} needs the extra `remote`: pip install '.[remote]' in the folder of hakubooru"
+            ) from error
         options = {
             "client_kwargs": {"timeout": aiohttp.ClientTimeout(sock_connect=TIMEOUT, sock_read=TIMEOUT)}
         }

@@ -99,7 +99,7 @@ class Plan:
     def __str__(self) -> str:
         """The plan as text."""
         lines = [
-            f"{'data' if not place else '':<12}{path}: {images:,} images, each {rate:g} times an epoch"
+            f"{'data' if not place else '':<12}{path}: {images:,} images, each {'once' if rate == 1 else f'{rate:g} times'} an epoch"
             for place, (path, images, rate) in enumerate(self.sets)
         ]
         lines.append(f"images      {self.images:,} to train on, {self.held_out:,} held out")

@@ -73,9 +73,9 @@ def evaluate(
     config: Path | None,
     compare: tuple[Path, Path] | None,
 ) -> None:
-    """Measure whether MODEL, a diffusers folder or a checkpoint, knows its characters.
+    """Measure whether MODEL knows its characters.
 
-    It draws pictures of each character and judges by CCIP whether they show it, beside references from the archives. If
+    MODEL is a diffusers folder or a checkpoint. The command draws pictures of each character and judges by CCIP whether they show it, beside references from the archives. If
     it is interrupted, run the same command again to resume it. For several GPUs, start it with torchrun: `torchrun
     --nproc-per-node N -m hakubooru_cli.train evaluate …`.
     """

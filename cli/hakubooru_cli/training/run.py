@@ -128,9 +128,9 @@ def _card(context: click.Context, parameter: click.Parameter, value: str | None)
     help="Find the fastest setting that fits a card of this memory, and write it to CONFIG-12GB.toml beside CONFIG.",
 )
 def plan(config: Path, *, overrides: tuple[str, ...], card: float | None) -> None:
-    """Show what `run` with CONFIG will do: images, buckets, updates, parameters, memory.
+    """Show what `run` with CONFIG will do, and the memory it needs.
 
-    A table says which settings of `run` fit which cards; memory is estimated. No weights are read. Images are read only
+    It counts images, buckets, updates and parameters. A table says which settings of `run` fit which cards; memory is estimated. No weights are read. Images are read only
     in folders that have no manifest.
     """
     from hakubooru_trainer.config import load  # noqa: PLC0415 - --help answers at once
@@ -184,7 +184,7 @@ def _write_setting(config: Path, options: Options, preview: Plan, card: float) -
     help="The new configuration.",
 )
 def init(folders: tuple[Path, ...], *, model: str, memory: float | None, config: str, out: Path) -> None:
-    """Write a configuration, with comments, that trains on the images in DIR... and fits the GPU.
+    """Write a first configuration for some images and a GPU.
 
     Nothing is asked. What was chosen and why is in the comments; change what you like, and look at it with `plan`.
     """

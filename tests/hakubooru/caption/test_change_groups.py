@@ -123,4 +123,4 @@ def test_options_that_exclude_each_other(options, message):
 def test_tags_are_cut_at_separators_tabs_and_line_ends(text, separator):
     mark = separator.strip() or separator
     expected = [tag for piece in re.split(f"{re.escape(mark)}|[\t\n]", text) if (tag := piece.strip())]
-    assert CaptionChange(separator=separator).sides(text).changed == expected
+    assert CaptionChange(separator=separator, keep_separator="").sides(text).changed == expected
