@@ -118,7 +118,7 @@ class ParquetTables:
         """The posts and tags of the relations, in the order of the file."""
         from pyarrow import parquet  # noqa: PLC0415 - heavy, and only this form needs it
 
-        with parquet.ParquetFile(self.files[RELATION], buffer_size=2**20) as file:
+        with parquet.ParquetFile(self.files[RELATION], pre_buffer=False, buffer_size=2**20) as file:
             yield from map(_numbers, file.iter_batches(_PAIRS, columns=["post_id", "tag_id"]))
 
 

@@ -109,10 +109,15 @@ def write_set(folder: Path) -> list[int]:
     return ids
 
 
+def contents(root: Path) -> dict[Path, bytes]:
+    """The files below a folder."""
+    return {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
 async def serve(root: Path, ready: Path) -> None:
     """Serve the folder as a hub, each answer after the latency; the path /sent says how many bytes of bodies there were."""
     sent = 0
-    held = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    held = contents(root)
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal sent
@@ -187,7 +192,6 @@ async def bare(url: str, places: list[tuple[int, int]], out: Path, connections: 
     """Ask for each image, and write it."""
     import aiohttp
 
-    out.mkdir()
     rest = iter(enumerate(places))
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=connections)) as session:
 
@@ -232,6 +236,7 @@ def measure(folder: Path, ids: list[int], url: str, told: argparse.Namespace) ->
         return float(json.loads(shown.stdout.splitlines()[-1]))
 
     def timed_bare(out: Path) -> float:
+        out.mkdir()
         start = time.perf_counter()
         asyncio.run(bare(f"{url}/some/set/{TAR}", places, out, AT_ONCE))
         return time.perf_counter() - start
