@@ -68,6 +68,9 @@ bench-evaluate: $(VENV)/.dev  ## features of references beside a bare loop; what
 bench-browse: $(VENV)/.dev  ## the browser: pages of searches, completions, thumbnails, memory
 	$(BIN)/python tests/benchmarks/browse.py
 
+bench-remote: $(VENV)/.dev  ## images by byte range; CHASER=a Python with cheesechaser to compare with it
+	$(BIN)/python tests/benchmarks/remote.py $(if $(CHASER),--chaser $(CHASER))
+
 bench-plan: $(VENV)/.dev  ## what it takes to begin a training run with a million images: time and memory
 	$(BIN)/python tests/benchmarks/train_plan.py
 
