@@ -75,7 +75,7 @@ def narrowing(request: Request) -> Response:
     text, within = _asked(request)
     ids = np.sort(session.answer(text, in_draft=within == IN_SET).ids)
     tags, is_exact = common_tags(session.database, ids, session.kinds)
-    values = {"facets": facets(session.database, ids), "tags": tags, "is_exact": is_exact}
+    values = {"facets": facets(session.database, ids, session.quality), "tags": tags, "is_exact": is_exact}
     return _counted(within, render("facets.html", request, text=text, within=within, **values))
 
 

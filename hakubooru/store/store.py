@@ -15,7 +15,7 @@ from hakubooru.store.column_types import check_numbers, has_dates_in_utc
 from hakubooru.store.joined import Joined, JoinedColumn
 from hakubooru.store.layout import LAYOUT, check_file, check_generation, read_layout, sqlite_uri
 from hakubooru.store.reader import Reader
-from hakubooru.store.schema import MODELS, Post, Tag
+from hakubooru.store.schema import MODELS, RATINGS, Post, Tag
 from hakubooru.store.sql import id_list, id_text
 from hakubooru.store.sqlite_errors import explained
 
@@ -211,7 +211,9 @@ class Store:
         """Read posts and their tags with three queries, in the order of `ids`. Unknown ids are left out."""
         posts = {post.id: post for post in self.execute(Post.select().where(Post.id.in_(id_list(ids))))}
         tags = self.tags_of_posts(posts)
+        names = dict(zip(RATINGS, self.about.site.rating_names, strict=True))
         for post_id, post in posts.items():
+            post.rating = names.get(post.rating, post.rating)
             post._tags = tags.get(post_id, [])  # noqa: SLF001 - rows are ours
         return [posts[post_id] for post_id in ids.tolist() if post_id in posts]
 
