@@ -1,11 +1,14 @@
 """Images a second and memory of a true SDXL on a GPU, in one command under eight minutes.
 
-    python tests/benchmarks/gpu_sdxl.py [--updates 2]
+    python tests/benchmarks/gpu_sdxl.py [--updates 2] [--minutes 7.5]
 
 Random weights of SDXL's shapes and Epsilon's settings: its layers and factors, 1024 by 1024, 225 tokens, cached latents, both
-text encoders trained, Lion8bit, batches of 4, accumulation of 4 (Epsilon's is 16: its updates cost a little less an image). Each row is a run of its own; its first update warms up and does
-not count. Beside it stand what the card itself makes of matrix products, and LyCORIS's default forward, which is not compiled: beyond
-the eighth shape torch gives that up, after minutes. One row is allowed 23 GiB, what a card of 24 GB leaves. Without a GPU the same is done with the tiny model, to see that the script works.
+text encoders trained, Lion8bit, batches of 4, accumulation of 4 (Epsilon's is 16: its updates cost a little less an image). Each
+row is a run of its own; its first update warms up and does not count. Rows are printed as they are done, those first that tell
+most; a row that may not end in time is not begun. Beside the rows stand what the card itself makes of matrix products, and LyCORIS's
+default forward, which is not compiled: beyond the eighth shape torch gives that up, after minutes. Two rows are allowed what
+cards of 12 and 24 GB leave. Measured memory is what updates reserve, with CUDA's own. Without a GPU the same is done with
+the tiny model, to see that the script works.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 import torch._dynamo
@@ -32,7 +35,7 @@ from transformers import CLIPTextConfig
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from hakubooru_trainer import loop  # noqa: E402
+from hakubooru_trainer import fits, loop  # noqa: E402
 from hakubooru_trainer.checkpoint import Counters  # noqa: E402
 from hakubooru_trainer.config.options import (  # noqa: E402
     BatchOptions,
@@ -43,6 +46,7 @@ from hakubooru_trainer.config.options import (  # noqa: E402
     LokrOptions,
     LossOptions,
     ModelOptions,
+    OptimizerOptions,
     Options,
     RunOptions,
     TextOptions,
@@ -68,41 +72,59 @@ class Setting:
     """A row of the table."""
 
     precision: str
-    checkpointing: bool = False
+    weights: str = ""
+    """`run.weights`; empty for the precision."""
+    checkpointing: bool = True
+    keep_blocks: int = 0
     forward: str = "auto"
     graphs: bool = False
+    paged: bool = False
+    captions: bool = True
+    """Whether captions change and the text encoders are trained; if not, encoded captions are cached too."""
     limit: int = 0
     """Bytes of the GPU that it may take; 0 is all."""
     goal: str = ""
 
     def __str__(self) -> str:
-        told = [self.precision]
-        told += ["checkpointing"] if self.checkpointing else []
-        told += ["graphs"] if self.graphs else []
-        told += [] if self.forward == "auto" else [f"forward by {self.forward}"]
-        told += [f"in {self.limit // GIB} GiB"] if self.limit else []
-        return ", ".join(told)
+        words = [self.precision]
+        words += [f"{self.weights} weights"] if self.weights else []
+        words += ["checkpointing"] if self.checkpointing else []
+        words += [f"{self.keep_blocks} blocks keep theirs"] if self.keep_blocks else []
+        words += ["graphs"] if self.graphs else []
+        words += ["paged"] if self.paged else []
+        words += [] if self.captions else ["text cached"]
+        words += [] if self.forward == "auto" else [f"forward by {self.forward}"]
+        words += [f"in {self.limit // GIB} GiB"] if self.limit else []
+        return ", ".join(words)
 
 
 HALF = "bf16" if CUDA else "fp32"  # processors are slow in half precision
 SETTINGS = [  # what tells most first, should time end
-    Setting(precision=HALF, checkpointing=True, graphs=True, goal="10 on an H200, 8 on an H100"),
-    Setting(precision=HALF, checkpointing=True, goal="10 on an H200, 8 on an H100"),
-    Setting(precision=HALF, checkpointing=True, forward="lycoris"),
-    Setting(precision=HALF, graphs=True, goal="14 on an H200, 11 on an H100"),
-    Setting(precision=HALF, checkpointing=True, graphs=True, limit=23 * GIB, goal="0.85 x the unlimited"),
-    Setting(precision=HALF, goal="14 on an H200, 11 on an H100"),
-    Setting(precision="fp16", checkpointing=True, graphs=True),
-    Setting(precision=HALF, checkpointing=True, forward="factored"),
-    Setting(precision=HALF, forward="lycoris"),
+    Setting(precision=HALF, goal="10 on an H200, 8 on an H100"),
+    Setting(precision=HALF, weights="nf4", limit=11 * GIB, goal="12 GB fits"),
+    Setting(precision=HALF, checkpointing=False, goal="14 on an H200, 11 on an H100"),
+    Setting(precision=HALF, forward="lycoris", goal="the first is 1.6 times this"),
+    Setting(precision=HALF, graphs=True, goal="10 on an H200, 8 on an H100"),
+    Setting(precision=HALF, keep_blocks=25, limit=23 * GIB, goal="0.85 x the unlimited"),
+    Setting(precision=HALF, weights="int8"),
+    Setting(precision=HALF, weights="fp8"),
+    Setting(precision=HALF, captions=False),
+    Setting(precision=HALF, weights="nf4", paged=True),
+    Setting(precision=HALF, graphs=True, checkpointing=False, goal="14 on an H200, 11 on an H100"),
+    Setting(precision="fp16"),
+    Setting(precision=HALF, forward="factored"),
+    Setting(precision=HALF, checkpointing=False, forward="lycoris"),
 ]
+# On a CPU state cannot be paged, nor fp16 computed.
+ROWS = [row for row in SETTINGS if CUDA or not (row.paged or row.precision == "fp16")]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--updates", type=int, default=2, help="that are timed in each row")
-    told = parser.parse_args()
-    begun = time.perf_counter()
+    parser.add_argument("--minutes", type=float, default=7.5, help="that all rows may take")
+    arguments = parser.parse_args()
+    start = time.perf_counter()
     torch._dynamo.config.disable = True
     with tempfile.TemporaryDirectory() as folder:
         write_model(Path(folder))
@@ -117,15 +139,22 @@ def main() -> None:
             + ", ".join(f"{rate / 1e12:.3g} TFLOP/s in {name}" for name, rate in rates.items())
         )
         print(
-            "\n| setting | images a second | a pass of a batch: host / device | share of matrix products | peak memory | waits in a pass | goal |"
+            "\n| setting | images a second | a pass of a batch: host / device | share of matrix products | "
+            "measured memory | counted | counted / measured | waits in a pass | goal |"
         )
-        print("|---|---|---|---|---|---|---|", flush=True)
-        for setting in SETTINGS if CUDA else SETTINGS[:4]:
-            print(row(setting, Path(folder), told.updates, rates), flush=True)
+        print("|---|---|---|---|---|---|---|---|---|", flush=True)
+        longest = 0.0
+        for setting in ROWS:
+            begin = time.perf_counter()
+            if begin - start + longest > arguments.minutes * 60:
+                print(f"| {setting} | no time left | | | | | | | {setting.goal} |", flush=True)
+                continue
+            print(row(setting, Path(folder), arguments.updates, rates), flush=True)
             gc.collect()
             if CUDA:
                 torch.cuda.empty_cache()
-    print(f"\nin {(time.perf_counter() - begun) / 60:.1f} minutes")
+            longest = max(longest, time.perf_counter() - begin)
+    print(f"\nin {(time.perf_counter() - start) / 60:.1f} minutes")
 
 
 def write_model(folder: Path) -> None:
@@ -141,11 +170,11 @@ def write_model(folder: Path) -> None:
     for part in ("unet", "text_encoder", "text_encoder_2"):
         config = json.loads((SHIPPED / part / "config.json").read_text(encoding="utf-8"))
         with DEVICE:
-            made = CLASSES[part]
+            kind = CLASSES[part]
             model = (
-                made(CLIPTextConfig.from_dict(config))
+                kind(CLIPTextConfig.from_dict(config))
                 if part.startswith("text")
-                else made.from_config(config)
+                else kind.from_config(config)
             )
         shutil.rmtree(folder / "model" / part)
         model.save_pretrained(folder / "model" / part)
@@ -155,26 +184,29 @@ def write_model(folder: Path) -> None:
 
 def options(folder: Path, setting: Setting, updates: int) -> Options:
     side = 1024 if CUDA else 128
+    cached = {} if setting.captions else {"text": str(folder / "text")}
     return Options(
         run=RunOptions(
             out=str(folder / "out"),
             epochs=0,
             updates=updates,
             precision=setting.precision,
-            weights=setting.precision,
+            weights=setting.weights or setting.precision,
             checkpointing=setting.checkpointing,
+            keep_blocks=setting.keep_blocks,
             graphs=setting.graphs,
             threads=0 if CUDA else 1,
         ),
         model=ModelOptions(path=str(folder / "model")),
         data=(DataOptions(path=str(folder / "pairs")),),
         buckets=BucketOptions(area=side * side, step=64, min_side=64),
-        captions=CaptionOptions(drop_tags=0.15),
-        text=TextOptions(tokens=225),
+        captions=CaptionOptions(shuffle=setting.captions, drop_tags=0.15 if setting.captions else 0),
+        text=TextOptions(tokens=225, train=setting.captions),
         lokr=LokrOptions(forward=setting.forward),
         loss=LossOptions(min_snr_gamma=5, noise_offset=0.0357),
+        optimizer=OptimizerOptions(paged=setting.paged),
         batch=BatchOptions(size=4, accumulation=4) if CUDA else BatchOptions(size=2, accumulation=2),
-        cache=CacheOptions(latents=str(folder / "latents")),
+        cache=CacheOptions(latents=str(folder / "latents"), **cached),
     )
 
 
@@ -184,30 +216,59 @@ def row(setting: Setting, folder: Path, updates: int, rates: dict[str, float]) -
         total = torch.cuda.get_device_properties(DEVICE).total_memory
         torch.cuda.set_per_process_memory_fraction(min(1.0, setting.limit / total) if setting.limit else 1.0)
         torch.cuda.reset_peak_memory_stats()
+    settings = options(folder, setting, updates + 2)
+    counted = needed(settings)
     try:
-        speed, times, work, waits = measured(options(folder, setting, updates + 2), updates)
+        figures = measured(settings, updates)
     except torch.OutOfMemoryError:
-        return f"| {setting} | out of memory | | | | | {setting.goal} |"
+        return f"| {setting} | out of memory | | | | {counted / GIB:.1f} GiB | | | {setting.goal} |"
     except RuntimeError as error:  # the rows after it are still worth their time
-        return f"| {setting} | {str(error).splitlines()[0]} | | | | | {setting.goal} |"
-    peak = f"{torch.cuda.max_memory_reserved() / GIB:.1f} GiB" if CUDA else "-"
-    share = speed * work / rates[setting.precision]
-    return f"| {setting} | {speed:.2f} | {times} | {share:.0%} | {peak} | {waits} | {setting.goal} |"
+        return f"| {setting} | {str(error).splitlines()[0]} | | | | {counted / GIB:.1f} GiB | | | {setting.goal} |"
+    share = figures.speed * figures.work / rates[setting.precision]
+    peak = f"{figures.peak / GIB:.1f} GiB" if CUDA else "-"
+    ratio = f"{counted / figures.peak:.2f}" if CUDA else "-"
+    return (
+        f"| {setting} | {figures.speed:.2f} | {figures.times} | {share:.0%} | {peak} | {counted / GIB:.1f} GiB | {ratio} | "
+        f"{figures.waits} | {setting.goal} |"
+    )
 
 
-def measured(told: Options, updates: int) -> tuple[float, str, float, str]:
-    """Images a second, seconds of a pass, operations an image (those that checkpointing repeats among them), and what waited for the device."""
+def needed(settings: Options) -> int:
+    """The memory of a card that `plan` says these options need."""
+    side = 1024 if CUDA else 128
+    return fits.count(settings, *fits.skeletons(settings), (side, side)).needed(settings)
+
+
+class Figures(NamedTuple):
+    """What was measured of a setting."""
+
+    speed: float
+    """Images a second."""
+    times: str
+    """Seconds of a pass."""
+    work: float
+    """Operations an image, those among them that checkpointing repeats."""
+    waits: str
+    """What waited for the device."""
+    peak: int
+    """The most bytes that updates took of the card."""
+
+
+def measured(settings: Options, updates: int) -> Figures:
+    """Run one update that warms up, and some that are timed."""
     alone = Ranks(DEVICE)
-    it = prepare(told, alone, data_set(told, alone))
+    it = prepare(settings, alone, data_set(settings, alone))
     counters = Counters()
     ahead = it.batches.training(it.data.order, range(it.data.batches))
     seconds = []
     with contextlib.closing(ahead):
         for _ in range(updates + 1):
-            begun = time.perf_counter()
+            begin = time.perf_counter()
             loop._update(it, ahead, counters)
-            seconds.append(time.perf_counter() - begun)
+            seconds.append(time.perf_counter() - begin)
         batch = next(ahead).to(it.device)
+    peak = taken()  # before operations are counted: that keeps the activations which checkpointing drops
+    times = pass_times(it.passes, batch)
     with FlopCounterMode(display=False) as counter:
         Passes.__call__(it.passes, batch, 1)
     waits = "none"
@@ -220,9 +281,23 @@ def measured(told: Options, updates: int) -> tuple[float, str, float, str]:
             waits = str(error).partition("\n")[0]
         finally:
             torch.cuda.set_sync_debug_mode("default")
-    times = pass_times(it.passes, batch)
-    images = told.batch.size * told.batch.accumulation
-    return images / statistics.median(seconds[1:]), times, counter.get_total_flops() / told.batch.size, waits
+    images = settings.batch.size * settings.batch.accumulation
+    return Figures(
+        speed=images / statistics.median(seconds[1:]),
+        times=times,
+        work=counter.get_total_flops() / settings.batch.size,
+        waits=waits,
+        peak=peak,
+    )
+
+
+def taken() -> int:
+    """The most bytes of the card that this process reserved, with what CUDA takes for itself."""
+    if not CUDA:
+        return 0
+    free, total = torch.cuda.mem_get_info()
+    own = total - free - torch.cuda.memory_reserved()
+    return torch.cuda.max_memory_reserved() + own
 
 
 def pass_times(passes: Passes, batch: Batch) -> str:
@@ -251,12 +326,12 @@ def matrix_rate(dtype: torch.dtype, side: int = 8192 if CUDA else 512, times: in
         left @ right
     if CUDA:
         torch.cuda.synchronize()
-    begun = time.perf_counter()
+    start = time.perf_counter()
     for _ in range(times):
         left @ right
     if CUDA:
         torch.cuda.synchronize()
-    return times * 2 * side**3 / (time.perf_counter() - begun)
+    return times * 2 * side**3 / (time.perf_counter() - start)
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ def test_the_weights_of_sdxl(sdxl):
     # 2,567,463,684 of the UNet, 123,060,480 and 694,659,840 of the encoders, 83,653,863 of the VAE
     assert numbers == 2_567_463_684 + 123_060_480 + 694_659_840 + 83_653_863
     assert counts.memory(options)["frozen weights"] == 2 * (numbers - 83_653_863)
-    assert len(counts.activations.inside) == 87
+    assert len(counts.activations.unet) == 87
 
 
 def test_each_setting_is_smaller_than_the_one_before(sdxl):

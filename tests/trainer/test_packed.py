@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 
 import pytest
 import torch
+from lycoris.utils import quant
 from safetensors.torch import load_file
 from torch import nn
 
@@ -93,6 +95,22 @@ def test_gradients_are_those_of_the_unpacked_weight(name, factor):
     assert torch.allclose(x.grad.double(), wide.grad, atol=1e-5)
     for ours, exact in zip([module.lokr_w1, module.lokr_w2] if factor else [], factors, strict=True):
         assert torch.allclose(ours.grad.double(), exact.grad, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_lycoris_has_nothing_to_say_of_packed_layers(name):
+    layer, _ = packed(name)
+    remarks = []
+    handler = logging.Handler()
+    handler.emit = remarks.append
+    quant.log_suspect.cache_clear()  # LyCORIS says it once in a process
+    quant.logger.addHandler(handler)
+    try:
+        adapter = Adapter([Target("layer", "unet", layer, 4)])
+    finally:
+        quant.logger.removeHandler(handler)
+    assert remarks == []
+    assert adapter.modules["layer"].bypass_mode is False
 
 
 def test_nothing_is_kept_for_the_backward_pass():

@@ -1,7 +1,7 @@
 """Which settings of a run fit which cards: the memory that each setting needs, and the fastest one for a card.
 
-Memory is counted and not measured; `memory.py` says how. The kernels' buffers and gaps between tensors take about a tenth of it,
-and CUDA itself half a GiB: `needed` adds both.
+Memory is counted and not measured; `memory.py` says how. The kernels' buffers and gaps between tensors take up to a tenth of it,
+and CUDA itself half a GiB: `needed` adds both. `tests/benchmarks/memory_count.py` compares the count with the memory of real runs.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ from hakubooru.files import replacing
 from hakubooru.settings import dump
 from hakubooru_trainer import trial
 from hakubooru_trainer.lokr.adapter import Adapter
+from hakubooru_trainer.lokr.forward import Merged
+from hakubooru_trainer.lokr.geglu import fuse
 from hakubooru_trainer.lokr.preset import targets
+from hakubooru_trainer.lokr.ways import ways
 from hakubooru_trainer.memory import Activations, activations
 from hakubooru_trainer.model.load import CLASSES, Sdxl, skeleton
 from hakubooru_trainer.model.packed import FORMATS
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hakubooru_trainer.config import Options
+    from hakubooru_trainer.lokr.changed import Changed
 
 BYTES: Final = {"fp32": 4, "bf16": 2, "fp16": 2}
 """The bytes of a number by its precision."""
@@ -38,6 +42,8 @@ CARDS: Final = (8, 12, 16, 24)
 GIB: Final = 1 << 30
 _GAPS: Final = 1.1
 _CUDA: Final = GIB // 2
+_UNPACKING: Final = 2 * BYTES["fp32"]
+"""The bytes of a number while it is unpacked: it and its product with its scale."""
 _SOME_BLOCKS: Final = 40
 """The blocks that keep their activations in a row of the table."""
 
@@ -52,8 +58,10 @@ class Counts:
     """The shapes of the weights of linear layers, (out, in), of each part that can be packed."""
     trained: int
     """The trained numbers."""
-    changed: int
-    """The numbers of the weights that the adapter changes."""
+    factors: int
+    """The numbers of w1 and w2 among them."""
+    merged: int
+    """The numbers of the weights that are merged with the adapter."""
     size: tuple[int, int]
     """Width and height of the largest images, in pixels."""
     images: int
@@ -76,13 +84,15 @@ class Counts:
             * images
             // self.images,
         }
-        if _way(options) == "merged":
-            purposes["merged weights and their gradients"] = 2 * self.changed * BYTES[run.weights]
+        if not run.is_packed:
+            purposes["merged weights and their gradients"] = 2 * self.merged * BYTES[run.weights]
+        if run.is_packed or _is_fused(options):
+            purposes["the adapter's factors, rounded"] = self.factors * BYTES[run.precision]
         if options.ema.decay:
             purposes["the average of the adapter"] = self.trained * BYTES["fp32"]
         if run.is_packed:
-            purposes["an unpacked weight"] = self._largest() * BYTES[run.precision]
-        return purposes
+            purposes["an unpacked weight"] = self._largest() * _UNPACKING
+        return {purpose: size for purpose, size in purposes.items() if size}
 
     def needed(self, options: Options) -> int:
         """Estimate the memory of a card that the options need, in bytes."""
@@ -141,15 +151,22 @@ def count(options: Options, parts: dict[str, Any], adapter: Adapter, size: tuple
     }
     packable = {part: sum(outs * ins for outs, ins in shapes) for part, shapes in linear.items()}
     trained = sum(tensor.numel() for _, tensor in adapter.weights())
-    changed = sum(target.module.weight.numel() for target in adapter.targets if target.factor)
-    adapter.to(torch.device("meta"))
-    adapter.apply(_way(options))
+    meta = torch.device("meta")
+    chosen = _ways(options, adapter, meta)
+    merged = sum(
+        target.module.weight.numel() for target in adapter.targets if chosen.get(target.name) is Merged
+    )
+    adapter.to(meta)
+    adapter.apply(options.lokr.forward, half=options.run.is_half)
+    if options.run.is_half:
+        fuse(parts["unet"])
     model = Sdxl(**parts, tokenizer=None, tokenizer_2=None, marks=Marks(v=False, zero_terminal_snr=False))
     return Counts(
         whole={part: numbers[part] - packable.get(part, 0) for part in numbers},
         linear=linear,
         trained=trained,
-        changed=changed,
+        factors=sum(tensor.numel() for name, tensor in adapter.weights() if "lokr" in name),
+        merged=merged,
         size=size,
         images=options.batch.size,
         activations=activations(model, options, size),
@@ -172,7 +189,7 @@ def fastest(options: Options, counts: Counts, card: float) -> Setting | None:
     for name, changes in _settings(options):
         if changes.get("run.keep_blocks"):
             continue
-        most = len(counts.activations.inside) if changes["run.checkpointing"] else 0
+        most = len(counts.activations.unet) if changes["run.checkpointing"] else 0
         for keep in range(most, -1, -1):
             tried = changes | {"run.keep_blocks": keep}
             needed = counts.needed(changed(options, tried))
@@ -225,9 +242,11 @@ def _settings(options: Options) -> Iterator[tuple[str, dict[str, Any]]]:
         yield "nf4 weights, checkpointing, batches of 1", packed | {"run.weights": "nf4"} | one
 
 
-def _way(options: Options) -> str:
-    """How most layers compute."""
-    if options.lokr.forward == "auto":
-        return "fused" if options.run.is_half else "merged"
-    # LyCORIS keeps about as much for the backward pass as the factors do.
-    return "factored" if options.lokr.forward == "lycoris" else options.lokr.forward
+def _ways(options: Options, adapter: Adapter, device: torch.device) -> dict[str, type[Changed]]:
+    """How each layer computes, by its name; nothing if LyCORIS computes all."""
+    forward, half = options.lokr.forward, options.run.is_half
+    return {} if forward == "lycoris" else ways(adapter.targets, forward=forward, half=half, device=device)
+
+
+def _is_fused(options: Options) -> bool:
+    return options.lokr.forward == "fused" or (options.lokr.forward == "auto" and options.run.is_half)

@@ -2,27 +2,33 @@
 
 The model runs once on the meta device, which has shapes and no numbers, in the precision of the run. Each tensor that
 autograd keeps for the backward pass is counted once. Attention keeps its inputs, its output and a number a row, as the fused
-kernels do. With checkpointing each block keeps its input, and one block at a time, the largest, keeps the rest too; blocks of
-`run.keep_blocks` keep it all. The
-memory of the backward pass itself, the kernels' buffers and gaps between tensors come on top: a tenth or two.
+kernels do. Then a block of each kind runs forward and backward by itself, and the most that lives at the same time is counted:
+that is what a block takes while its gradients are computed.
+
+With checkpointing each block keeps its input, and one block at a time is computed again; blocks of `run.keep_blocks` keep it
+all. The kernels' buffers and gaps between tensors come on top.
 """
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import torch
 from torch.autograd.graph import saved_tensors_hooks
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 from hakubooru_trainer import text
 from hakubooru_trainer.data.batches import DOWN
 from hakubooru_trainer.lokr.file import DTYPES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Hashable, Iterable
 
     from torch import Tensor, nn
 
@@ -45,23 +51,38 @@ def blocks(unet: nn.Module) -> list[nn.Module]:
     )
 
 
+class Block(NamedTuple):
+    """The bytes of one block's activations, beside its input."""
+
+    kept: int
+    """What the forward pass keeps for the backward pass."""
+    working: int
+    """The most that lives at the same time while the block runs forward and then backward."""
+
+    @property
+    def backward(self) -> int:
+        """What the backward pass takes at most beyond what was kept."""
+        return max(0, self.working - self.kept)
+
+
 @dataclass(frozen=True)
 class Activations:
-    """The bytes of a batch's activations that are kept for the backward pass."""
+    """The bytes of a batch's activations."""
 
     outside: int
-    """What is outside of blocks, with the input of each block."""
-    inside: tuple[int, ...]
-    """What each block of the UNet keeps beside its input, in the order of `blocks`."""
-    encoders: tuple[int, ...]
-    """What each block of the text encoders keeps beside its input."""
+    """What is kept outside of blocks, with the input of each block."""
+    unet: tuple[Block, ...]
+    """The blocks of the UNet, in the order of `blocks`."""
+    encoders: tuple[Block, ...]
+    """The blocks of the text encoders, if they are trained."""
 
     def bytes(self, *, checkpointing: bool, keep_blocks: int) -> int:
-        """Add up what is kept at the same time: with checkpointing, only the largest of the blocks that are computed again."""
-        if not checkpointing:
-            return self.outside + sum(self.inside) + sum(self.encoders)
-        again = (*self.inside[keep_blocks:], *self.encoders)
-        return self.outside + sum(self.inside[:keep_blocks]) + max(again, default=0)
+        """Add up what lives at the same time: with checkpointing, one of the blocks that are computed again."""
+        keep = keep_blocks if checkpointing else len(self.unet)
+        kept, again = [*self.unet[:keep]], [*self.unet[keep:]]
+        (again if checkpointing else kept).extend(self.encoders)
+        working = [block.working for block in again] + [block.backward for block in kept]
+        return self.outside + sum(block.kept for block in kept) + max(working, default=0)
 
 
 def activations(model: Sdxl, options: Options, size: tuple[int, int]) -> Activations:
@@ -77,22 +98,86 @@ def activations(model: Sdxl, options: Options, size: tuple[int, int]) -> Activat
     counter = _Kept(parts)
     for part in parts:
         part.to(dtype)
-    with torch.device("meta"), _Fused(), saved_tensors_hooks(counter.pack, lambda tensor: tensor):
-        tokens = torch.zeros(batch, options.text.tokens // text.CHUNK, text.CHUNK + 2, dtype=torch.int64)
-        with torch.set_grad_enabled(options.text.train):
-            context, pooled = text.encode(model, tokens, tokens)
-        model.unet(
-            torch.empty(batch, 4, size[1] // DOWN, size[0] // DOWN, dtype=dtype),
-            torch.empty(batch, dtype=torch.int64),
-            encoder_hidden_states=context,
-            added_cond_kwargs={"text_embeds": pooled, "time_ids": torch.empty(batch, 6)},
-        )
+    with torch.device("meta"), _Fused():
+        with saved_tensors_hooks(counter.pack, lambda tensor: tensor):
+            tokens = torch.zeros(batch, options.text.tokens // text.CHUNK, text.CHUNK + 2, dtype=torch.int64)
+            with torch.set_grad_enabled(options.text.train):
+                context, pooled = text.encode(model, tokens, tokens)
+            model.unet(
+                torch.empty(batch, 4, size[1] // DOWN, size[0] // DOWN, dtype=dtype),
+                torch.empty(batch, dtype=torch.int64),
+                encoder_hidden_states=context,
+                added_cond_kwargs={"text_embeds": pooled, "time_ids": torch.empty(batch, 6)},
+            )
+        counter.remove()
+        working = {kind: _working(call) for kind, call in counter.calls.items()}
+    counted = {block: Block(kept, working[counter.kinds[block]]) for block, kept in counter.inside.items()}
     in_order = blocks(model.unet)
     return Activations(
         outside=sum(counter.sizes.values()),
-        inside=tuple(counter.inside[block] for block in in_order),
-        encoders=tuple(size for block, size in counter.inside.items() if block not in in_order),
+        unet=tuple(counted[block] for block in in_order),
+        encoders=tuple(sizes for block, sizes in counted.items() if block not in in_order),
     )
+
+
+class _Call(NamedTuple):
+    """A block with its inputs."""
+
+    block: nn.Module
+    positional: tuple[Any, ...]
+    named: dict[str, Any]
+
+
+def _working(call: _Call) -> int:
+    """The most bytes that live at the same time while a block runs forward and backward, without the weights' gradients."""
+    live = _Live()
+    for _ in range(2):  # the first run makes the gradients, which the second one adds to, as in an update
+        positional, named = tree_map_only(
+            torch.Tensor,
+            lambda tensor: tensor.detach().requires_grad_(tensor.requires_grad),
+            (call.positional, call.named),
+        )
+        with live:
+            live.most = live.now
+            start = live.now
+            output = call.block(*positional, **named)
+            output.backward(torch.empty_like(output))
+        del positional, named, output
+    return live.most - start
+
+
+class _Live(TorchDispatchMode):
+    """Counts the bytes of the tensors that operations make and that are still in use."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0
+        """The bytes in use."""
+        self.most = 0
+        """The most bytes that were in use at the same time."""
+        self._storages: dict[int, Any] = {}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        del types
+        kwargs = kwargs or {}
+        output = func(*args, **kwargs)
+        # What an operation writes into, or gives a view of, is among its arguments.
+        known = {storage._cdata for storage in _storages((args, kwargs))}  # noqa: SLF001 - the address tells storages apart
+        for storage in _storages(output):
+            place, size = storage._cdata, storage.nbytes()  # noqa: SLF001
+            if place not in known and place not in self._storages:
+                self._storages[place] = weakref.ref(storage, partial(self._end, place, size))
+                self.now += size
+        self.most = max(self.most, self.now)
+        return output
+
+    def _end(self, place: int, size: int, _: Any) -> None:
+        del self._storages[place]
+        self.now -= size
+
+
+def _storages(tree: Any) -> list[Any]:
+    return [leaf.untyped_storage() for leaf in tree_leaves(tree) if isinstance(leaf, torch.Tensor)]
 
 
 class _Kept:
@@ -101,31 +186,50 @@ class _Kept:
     def __init__(self, parts: Iterable[nn.Module]) -> None:
         self.sizes: dict[int, int] = {}
         self.inside: dict[nn.Module, int] = {}
+        self.kinds: dict[nn.Module, Hashable] = {}
+        """The kind of each block: blocks of a kind have equal shapes."""
+        self.calls: dict[Hashable, _Call] = {}
+        """A call of a block of each kind."""
         self._all: list[Tensor] = []  # kept alive, so that no two of them have one address
         self._before: list[dict[int, int]] = []
+        self._hooks: list[Any] = []
         for block in (block for part in parts for block in part.modules()):
             if type(block).__name__ in _BLOCKS:
-                block.register_forward_pre_hook(self._enter, with_kwargs=True)
-                block.register_forward_hook(self._leave)
+                self._hooks += [
+                    block.register_forward_pre_hook(self._enter, with_kwargs=True),
+                    block.register_forward_hook(self._leave),
+                ]
+
+    def remove(self) -> None:
+        """Remove the hooks from the blocks."""
+        for hook in self._hooks:
+            hook.remove()
 
     def pack(self, tensor: Tensor) -> Tensor:
         viewed = tensor if tensor._base is None else tensor._base  # noqa: SLF001 - a view, such as W transposed, has its weight here
         if not isinstance(viewed, torch.nn.Parameter):
             storage = tensor.untyped_storage()
-            self.sizes[storage._cdata] = storage.nbytes()  # noqa: SLF001 - the address tells storages apart
+            self.sizes[storage._cdata] = storage.nbytes()  # noqa: SLF001
             self._all.append(tensor)
         return tensor
 
     def _enter(self, block: nn.Module, positional: tuple[Any, ...], named: dict[str, Any]) -> None:
-        del block
-        self.pack(positional[0] if positional else named["hidden_states"])
-        self._before.append(dict(self.sizes))
+        self._before.append({})
+        if not torch.is_grad_enabled():
+            return
+        hidden = positional[0] if positional else named["hidden_states"]
+        kind = type(block), hidden.shape, tuple(weight.shape for weight in block.parameters())
+        self.kinds[block] = kind
+        self.calls.setdefault(kind, _Call(block, positional, named))
+        self.pack(hidden)
+        self._before[-1] = dict(self.sizes)
 
     def _leave(self, block: nn.Module, positional: tuple[Any, ...], output: Any) -> None:
         del positional, output
         before = self._before.pop()
-        self.inside[block] = sum(self.sizes.values()) - sum(before.values())
-        self.sizes = before
+        if block in self.kinds:
+            self.inside[block] = sum(self.sizes.values()) - sum(before.values())
+            self.sizes = before
 
 
 class _Fused(TorchFunctionMode):
@@ -145,3 +249,8 @@ class _Attention(torch.autograd.Function):
         output = torch.empty_like(query)
         ctx.save_for_backward(query, key, value, output, torch.empty(query.shape[:-1]))
         return output
+
+    @staticmethod
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, ...]:
+        del dy
+        return tuple(map(torch.empty_like, ctx.saved_tensors[:3]))

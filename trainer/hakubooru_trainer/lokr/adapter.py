@@ -197,6 +197,7 @@ def _module(target: Target, dtype: torch.dtype) -> Any:
                 alpha=1,
                 factor=target.factor,
                 full_matrix=True,
+                bypass_mode=False,  # else LyCORIS warns of packed layers, which never go through its forward pass
             )
     return module.to(dtype)
 

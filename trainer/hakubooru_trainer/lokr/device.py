@@ -11,14 +11,31 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
 
 def kernels(x: Tensor) -> Any:
-    """The module of kernels if x lies on a GPU that can run them; None if plain operations have to be used."""
+    """The module of kernels if x lies on a GPU that can run them; None if plain operations have to be used.
+
+    On the meta device, which has shapes and no numbers, kernels do nothing: so memory is counted as on a GPU.
+    """
     if x.dtype not in {torch.bfloat16, torch.float16}:
         return None
+    if x.is_meta:
+        return _Nothing()
     return _of_device(x.device) if x.is_cuda else None
+
+
+class _Nothing:
+    """A module of kernels that do nothing."""
+
+    def __getattr__(self, name: str) -> _Nothing:
+        return self
+
+    def __getitem__(self, grid: tuple[int, ...]) -> Callable[..., None]:
+        return lambda *_, **__: None
 
 
 @cache

@@ -60,6 +60,8 @@ def _gains_merged(target: Target) -> bool:
 
 
 def _memory(device: torch.device) -> int:
-    if device.type == "cuda":
+    """The bytes of a device's memory; for the meta device, of the device that a run would take here."""
+    if device.type == "cuda" or (device.type == "meta" and torch.cuda.is_available()):
+        device = torch.device("cuda") if device.type == "meta" else device
         return int(torch.cuda.get_device_properties(device).total_memory)
     return int(psutil.virtual_memory().total)

@@ -1,0 +1,148 @@
+"""The memory that `plan` counts, beside the memory that real runs take: SDXL's widths on a CPU, cut in depth.
+
+    python tests/benchmarks/memory_count.py [SETTING ...]
+
+Each setting is a process of its own, which makes two updates of two batches in fp32 at 512 by 512. Measured is how far its memory
+grows at most after the imports. Large tensors are allocated apart from each other and given back at once (MALLOC_MMAP_THRESHOLD_),
+so that the allocator's gaps do not count. Goal: within 10%.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from train import TEXT, UNET
+
+from hakubooru_trainer import fits, loop
+from hakubooru_trainer.checkpoint import Counters
+from hakubooru_trainer.config.options import (
+    BatchOptions,
+    BucketOptions,
+    CacheOptions,
+    DataOptions,
+    LokrOptions,
+    ModelOptions,
+    OptimizerOptions,
+    Options,
+    RunOptions,
+    TextOptions,
+)
+from hakubooru_trainer.distributed import Ranks
+from hakubooru_trainer.model import tiny
+from hakubooru_trainer.setup import data_set, prepare
+from training_pairs import write_pairs
+
+GOAL = 0.1
+MIB = 1 << 20
+SIDE = 512
+SETTINGS: dict[str, dict[str, Any]] = {
+    "merged, checkpointing": {"checkpointing": True},
+    "fused": {"forward": "fused"},
+    "fused, checkpointing": {"forward": "fused", "checkpointing": True},
+    "fused, checkpointing, 3 blocks keep theirs": {
+        "forward": "fused",
+        "checkpointing": True,
+        "keep_blocks": 3,
+    },
+    "int8, checkpointing": {"weights": "int8", "checkpointing": True},
+    "nf4, checkpointing": {"weights": "nf4", "checkpointing": True},
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("settings", nargs="*", metavar="SETTING", help=f"of {', '.join(SETTINGS)}")
+    parser.add_argument("--alone", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.alone:
+        print(json.dumps(measured(Path(arguments.alone), SETTINGS[arguments.settings[0]])))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        tiny._UNET.clear()
+        tiny._UNET.update(UNET)
+        tiny._TEXT.update(TEXT)
+        tiny.write_tiny(Path(folder, "model"))
+        write_pairs(Path(folder, "pairs"), [(SIDE, SIDE)] * 8)
+        print("| setting | counted, MiB | measured, MiB | counted / measured |\n|---|---|---|---|")
+        missed = False
+        for name in arguments.settings or SETTINGS:
+            counted, grown, purposes = alone(folder, name)
+            missed |= abs(counted / grown - 1) > GOAL
+            print(
+                f"| {name} | {counted / MIB:,.0f} ({', '.join(purposes)}) | {grown / MIB:,.0f} | {counted / grown:.2f} |",
+                flush=True,
+            )
+    sys.exit(missed)
+
+
+def alone(folder: str, name: str) -> tuple[int, int, list[str]]:
+    """Measure a setting in a process of its own."""
+    apart = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536", "MALLOC_ARENA_MAX": "1"}
+    done = subprocess.run(
+        [sys.executable, __file__, name, "--alone", folder],
+        env={**os.environ, **apart},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    counted, grown, purposes = json.loads(done.stdout.splitlines()[-1])
+    return counted, grown, purposes
+
+
+def measured(folder: Path, setting: dict[str, Any]) -> tuple[int, int, list[str]]:
+    """The bytes that are counted, the bytes that the process grows by, and the counted purposes in words."""
+    logging.disable(logging.WARNING)
+    settings = options(folder, setting)
+    gc.collect()
+    before = status("VmRSS")
+    ranks = Ranks(torch.device("cpu"))
+    it = prepare(settings, ranks, data_set(settings, ranks))
+    gc.collect()
+    Path("/proc/self/clear_refs").write_text(
+        "5"
+    )  # the peak counts from here: reading the model is another matter
+    ahead = it.batches.training(it.data.order, range(it.data.batches))
+    counters = Counters()
+    for _ in range(2):
+        loop._update(it, ahead, counters)
+    ahead.close()
+    grown = status("VmHWM") - before
+    counts = fits.count(settings, *fits.skeletons(settings), (SIDE, SIDE))
+    purposes = counts.memory(settings)
+    return sum(purposes.values()), grown, [f"{name}: {size / MIB:,.0f}" for name, size in purposes.items()]
+
+
+def status(name: str) -> int:
+    """A line of the kernel's account of this process, in bytes."""
+    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(lines[name].split()[0]) << 10
+
+
+def options(folder: Path, setting: dict[str, Any]) -> Options:
+    run = {"precision": "fp32", "weights": "fp32", "checkpointing": False, **setting}
+    forward = run.pop("forward", "auto")
+    return Options(
+        run=RunOptions(out=str(folder / "out"), epochs=0, updates=2, device="cpu", threads=2, **run),
+        model=ModelOptions(path=str(folder / "model")),
+        data=(DataOptions(path=str(folder / "pairs")),),
+        buckets=BucketOptions(area=SIDE * SIDE, step=64, min_side=SIDE, max_side=SIDE),
+        text=TextOptions(tokens=75),
+        lokr=LokrOptions(forward=forward),
+        optimizer=OptimizerOptions(name="lion8bit", lr=1e-6, text_lr=1e-6),
+        batch=BatchOptions(size=1, accumulation=2),
+        cache=CacheOptions(latents=str(folder / "latents")),
+    )
+
+
+if __name__ == "__main__":
+    main()
