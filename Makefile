@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test quick check docs docs-test dist wheels bench bench-select bench-captions bench-export bench-cluster bench-combine bench-train bench-memory bench-state bench-plan bench-browse bench-evaluate clean
+.PHONY: demo test quick check docs docs-test dist wheels bench bench-select bench-captions bench-export bench-cluster bench-combine bench-train bench-memory bench-state bench-plan bench-browse bench-evaluate bench-remote clean
 
 demo: $(VENV)/.library  ## a miniature booru, built, selected and exported into ./demo
 	$(BIN)/hakubooru demo demo
@@ -71,11 +71,14 @@ bench-evaluate: $(VENV)/.dev  ## features of references beside a bare loop; what
 bench-browse: $(VENV)/.dev  ## the browser: pages of searches, completions, thumbnails, memory
 	$(BIN)/python tests/benchmarks/browse.py
 
+bench-remote: $(VENV)/.dev  ## images by byte range; CHASER=a Python with cheesechaser to compare with it
+	$(BIN)/python tests/benchmarks/remote.py $(if $(CHASER),--chaser $(CHASER))
+
 bench-plan: $(VENV)/.dev  ## what it takes to begin a training run with a million images: time and memory
 	$(BIN)/python tests/benchmarks/train_plan.py
 
 clean:
-	rm -rf $(VENV) demo dist build .bench docs/_site docs/reference/generated
+	rm -rf $(VENV) demo dist build .bench docs/_site docs/reference/generated docs/images/generated docs/notebooks docs/jupyter_execute
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import generate
-
+import drawings
 import hakubooru
+import reference_tables
+from code_blocks import ROOT, run
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -20,10 +23,15 @@ author = "The developers of hakubooru"
 release = version = hakubooru.__version__
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_click", "sphinx_copybutton"]
-exclude_patterns = ["_site", "reference/generated"]
+exclude_patterns = ["_site", "reference/generated", "notebooks/demo", "jupyter_execute"]
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
-nb_execution_mode = "off"  # a test runs the notebooks
+logging.getLogger("traitlets").setLevel(logging.WARNING)  # nbclient tells of every notebook
+nb_execution_mode = "force"
+nb_execution_raise_on_error = True
+nb_execution_timeout = 120
+nb_execution_show_tb = True
+nb_output_stderr = "remove"  # progress bars
 suppress_warnings = ["ref.python"]  # several classes have an attribute `posts`
 smartquotes = False  # it would make one dash of the two of an option
 default_role = "literal"  # docstrings name code in single backticks
@@ -40,9 +48,19 @@ copybutton_prompt_text = "$ "
 
 
 def _generate(_: Sphinx) -> None:
-    generate.write(Path(__file__).parent / "reference" / "generated")
+    docs = Path(__file__).parent
+    reference_tables.write(docs / "reference" / "generated")
+    notebooks = docs / "notebooks"
+    notebooks.mkdir(exist_ok=True)
+    last = notebooks / "demo" / "contact_sheet.png"  # what the demo writes last
+    sources = [path for room in ("hakubooru", "cli") for path in (ROOT / room).rglob("*.py")]
+    if not last.exists() or last.stat().st_mtime < max(path.stat().st_mtime for path in sources):
+        run(["hakubooru", "demo", "demo"], notebooks)
+    drawings.write(notebooks / "demo")
+    for path in (ROOT / "examples").glob("*.ipynb"):
+        shutil.copy(path, notebooks)
 
 
 def setup(app: Sphinx) -> None:
-    """Write the generated parts of the reference before any page is read."""
+    """Write the generated parts of the reference, the pictures and the notebooks before any page is read."""
     app.connect("builder-inited", _generate)

@@ -2,7 +2,8 @@
 
     python docs/wheels.py
 
-It asks the package index by `pip download --platform`, for the versions in constraints.txt, and downloads what it asks for.
+It asks the package index by `pip download --platform`, for the versions in constraints.txt. The wheels of the extra `train`, which are
+gigabytes, are looked up and not downloaded.
 """
 
 from __future__ import annotations
@@ -20,12 +21,18 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 PLATFORMS = {
-    "Linux": ["manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux2014_x86_64", "linux_x86_64"],
+    "Linux": [
+        *(f"manylinux_2_{version}_x86_64" for version in range(28, 16, -1)),
+        "manylinux2014_x86_64",
+        "linux_x86_64",
+    ],
     "macOS": ["macosx_14_0_arm64", "macosx_12_0_arm64", "macosx_11_0_arm64"],
     "Windows": ["win_amd64"],
 }
-EXTRAS = ("", "browse", "plot", "remote", "formats", "evaluate")
-"""The extras that are asked for; `train` needs torch, which has an index of its own."""
+EXTRAS = ("", "browse", "plot", "remote", "formats", "evaluate", "ray")
+"""The extras whose wheels are downloaded, to weigh them."""
+LARGE = ("train",)
+"""The extras whose wheels are only looked up."""
 
 
 def needed(extra: str) -> set[str]:
@@ -47,35 +54,51 @@ def needed(extra: str) -> set[str]:
     return names
 
 
+def pins() -> dict[str, str]:
+    """The versions in constraints.txt, by name."""
+    text = (ROOT / "constraints.txt").read_text(encoding="utf-8")
+    lines = re.findall(r"^([\w.-]+)==(\S+)$", text, re.MULTILINE)
+    return {canonicalize_name(name): version for name, version in lines}
+
+
+def look(packages: list[str], tags: list[str], *, weigh: bool) -> str:
+    """Ask the index for wheels of a platform, and say how much they are to download.
+
+    Raises:
+        RuntimeError: a wheel is missing; the message is pip's.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        verb = ["download", "--dest", folder] if weigh else ["install", "--dry-run", "--target", folder]
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            *verb,
+            "--quiet",
+            "--no-deps",
+            "--only-binary=:all:",
+            "--python-version",
+            "3.11",
+        ]
+        command += [word for tag in tags for word in ("--platform", tag)]
+        result = subprocess.run([*command, *packages], capture_output=True, text=True, check=False)
+        if result.returncode:
+            errors = [line for line in result.stderr.splitlines() if line.startswith("ERROR")]
+            raise RuntimeError("; ".join(errors) or result.stderr[-500:])
+        size = sum(file.stat().st_size for file in Path(folder).iterdir()) / 1e6
+    return f"{len(packages)} wheels" + (f", {size:.0f} MB to download" if weigh else "")
+
+
 def main() -> int:
     """Print a line for each platform and extra; the exit code is 1 if a wheel is missing."""
-    pins = dict(
-        re.findall(
-            r"^([\w.-]+)==(\S+)$", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.MULTILINE
-        )
-    )
-    pins = {canonicalize_name(name): version for name, version in pins.items()}
-    missing = 0
+    versions, missing = pins(), 0
     for system, tags in PLATFORMS.items():
-        for extra in EXTRAS:
-            packages = [f"{name}=={pins[name]}" for name in sorted(needed(extra)) if name in pins]
-            with tempfile.TemporaryDirectory() as folder:
-                command = [
-                    sys.executable,
-                    "-m",
-                    "pip",
-                    "download",
-                    "--quiet",
-                    "--no-deps",
-                    "--only-binary=:all:",
-                ]
-                command += ["--python-version", "3.11", "--dest", folder]
-                command += [word for tag in tags for word in ("--platform", tag)]
-                result = subprocess.run([*command, *packages], capture_output=True, text=True, check=False)
-                size = sum(file.stat().st_size for file in Path(folder).iterdir()) / 1e6
-            lack = [line for line in result.stderr.splitlines() if line.startswith("ERROR")]
-            missing += bool(lack)
-            words = "; ".join(lack) or f"{len(packages)} wheels, {size:.0f} MB to download"
+        for extra in (*EXTRAS, *LARGE):
+            packages = [f"{name}=={versions[name]}" for name in sorted(needed(extra)) if name in versions]
+            try:
+                words = look(packages, tags, weigh=extra not in LARGE)
+            except RuntimeError as error:
+                missing, words = missing + 1, str(error)
             print(f"{system:<8} {extra or 'hakubooru':<10} {words}", flush=True)
     return 1 if missing else 0
 

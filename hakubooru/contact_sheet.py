@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
 
+    from hakubooru.store.store import Store
+
     Images: TypeAlias = "str | os.PathLike[str] | Sequence[str | os.PathLike[str]]"
     """Folders, tars or URLs that hold images: one, or several."""
 
@@ -63,10 +65,10 @@ def picture_html(picture: str, style: str = _PICTURE) -> str:
     return f'<div style="{style}">{escape(picture)}</div>'
 
 
-def thumbnail_url(shelf: Shelf, number: int) -> str:
+def thumbnail_url(shelf: Shelf, number: int, store: Store) -> str:
     """The thumbnail of a post as a data URL; else the reason why there is none."""
     try:
-        data = thumbnail_of(shelf.find(number))
+        data = thumbnail_of(shelf.find(number, store))
     except NoImageError as error:
         return str(error)
     return "data:image/webp;base64," + base64.b64encode(data).decode()

@@ -43,14 +43,14 @@ if TYPE_CHECKING:
 
 FILTERS: Final = ("without_deleted", "without_banned", "without_gold", "with_image")
 """The steps without arguments."""
-_CHOICES: Final = {
+CHOICES: Final = {
     "filter": FILTERS,
     "sample_per": GROUPINGS,
     "sample_weighted": WEIGHTS,
     "best_of_family": MEASURES,
 }
 """The kinds of steps that are one of a few words."""
-KINDS: Final = ("search", *_CHOICES, "sample", "order", "limit", "keep", "drop")
+KINDS: Final = ("search", *CHOICES, "sample", "order", "limit", "keep", "drop")
 """The kinds of steps; `sample` is a number beside `sample_weighted`, and otherwise a kind."""
 _NUMBERS: Final = {"sample_per": "at_most", "sample_weighted": "sample"}
 """The number that a kind of step needs beside it."""
@@ -151,8 +151,8 @@ class RecipeStep:
 def _value(kind: str, value: Any) -> Any:
     if kind in _READERS:
         return _READERS[kind](kind, value)
-    if value not in _CHOICES[kind]:
-        raise InputError(f"{kind} cannot be {value!r}; {nearest(str(value), _CHOICES[kind])}")
+    if value not in CHOICES[kind]:
+        raise InputError(f"{kind} cannot be {value!r}; {nearest(str(value), CHOICES[kind])}")
     return value
 
 

@@ -123,7 +123,7 @@ class Database(CachedStore):
         from hakubooru.image.thumbnail import refusals  # noqa: PLC0415
 
         try:
-            data = shelf_of(images or self.images).find(number).read()
+            data = shelf_of(images or self.images).find(number, self).read()
             with refusals():
                 return decode(data, read_header(data))
         except NoImageError as error:
@@ -156,6 +156,7 @@ class Database(CachedStore):
         with ThreadPoolExecutor(1) as executor:
             relations = executor.submit(self.scalar, "SELECT COUNT(*) FROM posttagrelation")
             ((posts, first, last, *ratings),) = self.rows(f"SELECT COUNT(*), {ends}, {by_rating} FROM post")
+        by_name = zip(self.about.site.ratings, self.about.site.rating_names, ratings, strict=True)
         return DatabaseInfo(
             generation=GENERATION,
             posts=posts,
@@ -163,7 +164,7 @@ class Database(CachedStore):
             relations=relations.result(),
             first_id=first,
             last_id=last,
-            ratings={name: count or 0 for name, count in zip(RATINGS, ratings, strict=True)},
+            ratings={name: count or 0 for is_own, name, count in by_name if is_own or count},
             size_bytes=self.path.stat().st_size,
             site=self.about.site.name,
             lacking=tuple(sorted(self.about.lacking)),
@@ -195,7 +196,7 @@ class DatabaseInfo:
     last_id: int | None
     """The largest post id; None if the file has no posts."""
     ratings: dict[str, int]
-    """How many posts have each rating, by its name."""
+    """How many posts have each rating, by the site's name of it."""
     size_bytes: int
     """The size of the file in bytes."""
     site: str

@@ -78,9 +78,44 @@ def replacing(path: Path) -> Iterator[Path]:
         with beside.open("rb+") as file:
             os.fsync(file.fileno())
         os.replace(beside, path)  # noqa: PTH105 - Path.replace reads like str.replace
+    except OSError as error:
+        error.filename = error.filename or os.fspath(path)  # a full disk names no file
+        raise
     finally:
         with contextlib.suppress(FileNotFoundError):
             beside.unlink()
+
+
+@contextlib.contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Give a temporary folder to write into, and rename it to `path` when the block ends without an error.
+
+    The temporary folder lies beside `path`; what a killed run left there is removed first. All files are synced to the disk
+    before it is renamed.
+
+    Args:
+        path: a folder that does not exist yet, or is empty.
+
+    Raises:
+        OSError: `path` is a file, or a folder that is not empty.
+    """
+    beside = path.with_name(f".{path.name}.part")
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir(parents=True)
+    try:
+        yield beside
+        for file in beside.rglob("*"):
+            if file.is_file():
+                with file.open("rb+") as opened:
+                    os.fsync(opened.fileno())
+        if path.is_dir():
+            path.rmdir()  # Windows renames onto no folder, not even an empty one
+        beside.rename(path)
+    except OSError as error:
+        error.filename = error.filename or os.fspath(path)
+        raise
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
 
 
 def real_path(path: Path) -> Path:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from hakubooru import fingerprint
@@ -15,8 +16,8 @@ from hakubooru.errors import DestinationError, InputError
 from hakubooru.files import read_text, replacing
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator
-    from pathlib import Path
 
     from hakubooru.caption import CaptionFormat
     from hakubooru.selection import Selection
@@ -77,7 +78,7 @@ class Lock:
             joined={name: file.sha256 for name, file in selection.database.joined.items()},
         )
 
-    def write(self, path: Path) -> None:
+    def write(self, path: str | os.PathLike[str]) -> None:
         """Write the lock to a JSON file, which appears only when it is complete.
 
         Raises:
@@ -85,7 +86,7 @@ class Lock:
         """
         text = json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
         try:
-            with replacing(path) as beside:
+            with replacing(Path(path)) as beside:
                 beside.write_text(text, encoding="utf-8", newline="\n")
         except OSError as error:
             raise DestinationError(
@@ -93,7 +94,7 @@ class Lock:
             ) from error
 
     @classmethod
-    def read(cls, path: Path) -> Self:
+    def read(cls, path: str | os.PathLike[str]) -> Self:
         """Read a lock from its file.
 
         Raises:
@@ -101,7 +102,7 @@ class Lock:
         """
         mend = "delete it, and run the same command again to write a new one"
         try:
-            table = {"joined": {}} | json.loads(read_text(path))  # which earlier versions did not write
+            table = {"joined": {}} | json.loads(read_text(Path(path)))  # which earlier versions did not write
             lock = cls(**{each.name: table[each.name] for each in fields(cls)})
         except OSError as error:
             raise InputError(f"{path} cannot be read: {error.strerror}; {mend}") from error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -38,12 +40,14 @@ def draw(sections: Sequence[Sections], posts: Sequence[int], labels: Sequence[st
         InputError: matplotlib is not installed.
     """
     try:
-        from matplotlib.figure import Figure as NewFigure  # noqa: PLC0415 - an extra
+        figure_type = _figure_type()
     except ImportError as error:
-        raise InputError("plots need the extra `plot`: pip install 'hakubooru[plot]'") from error
+        raise InputError(
+            "plots need the extra `plot`: pip install '.[plot]' in the folder of hakubooru"
+        ) from error
     titles = [title for title in sections[0] if any(some.get(title) for some in sections)]
     rows = -(-len(titles) // _COLUMNS)
-    figure = NewFigure(figsize=(5 * _COLUMNS, 3.4 * max(1, rows)), layout="constrained")
+    figure = figure_type(figsize=(5 * _COLUMNS, 3.4 * max(1, rows)), layout="constrained")
     for place, title in enumerate(titles, 1):
         axes = figure.add_subplot(rows, _COLUMNS, place)
         _chart(axes, title, [some.get(title, {}) for some in sections], posts)
@@ -51,6 +55,22 @@ def draw(sections: Sequence[Sections], posts: Sequence[int], labels: Sequence[st
         handles = [_patch(colour) for colour in _COLOURS[: len(labels)]]
         figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)
     return figure
+
+
+@cache
+def _figure_type() -> type[Figure]:
+    """The type of the figures, which a notebook shows; the class is made here, because matplotlib is an extra."""
+    from matplotlib.figure import Figure as Plain  # noqa: PLC0415
+
+    class Charts(Plain):
+        """A figure that a notebook shows, whether or not pyplot is imported there."""
+
+        def _repr_png_(self) -> bytes:
+            file = BytesIO()
+            self.savefig(file, format="png", dpi=80)
+            return file.getvalue()
+
+    return Charts
 
 
 def _chart(axes: Axes, title: str, counts: Sequence[Mapping[str, int]], posts: Sequence[int]) -> None:

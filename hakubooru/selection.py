@@ -211,7 +211,9 @@ class Selection(Builder["Selection"]):
 
         shelf = shelf_of(images or self.database.images)
         captions = Captioner(self.database, caption).captions(self.to_ids()[:n])
-        return ContactSheet([(number, thumbnail_url(shelf, number), text) for number, text in captions])
+        return ContactSheet(
+            [(number, thumbnail_url(shelf, number, self.database), text) for number, text in captions]
+        )
 
     def browse(self, images: Images = (), **options: Any) -> Any:
         """Show the posts on a page in the web browser, where they can be searched and put together to a data set.
@@ -335,6 +337,7 @@ class Selection(Builder["Selection"]):
 
             shelf = shelf_of(self.database.images)
             pictures = {
-                number: picture_html(thumbnail_url(shelf, number), _SMALL) for number in ids[:SHOWN].tolist()
+                number: picture_html(thumbnail_url(shelf, number, self.database), _SMALL)
+                for number in ids[:SHOWN].tolist()
             }
         return as_html(self.database, self.step, ids, pictures)

@@ -16,10 +16,11 @@ from hakubooru.caption.labels import Judge
 from hakubooru.caption.scale import COUNTS
 from hakubooru.engine.groups import years
 from hakubooru.engine.tag_counts import tag_counts
+from hakubooru.engine.unknown import knowing
 from hakubooru.errors import DestinationError, InputError
 from hakubooru.files import replacing
 from hakubooru.image.bucket import Buckets
-from hakubooru.store.schema import EXTENSIONS, RATINGS, TAG_TYPES
+from hakubooru.store.schema import EXTENSIONS, RATINGS
 
 if TYPE_CHECKING:
     import os
@@ -147,39 +148,50 @@ def stats(database: CachedStore, ids: Ids, *, caption: CaptionFormat, top: int =
     """
     columns = database.cache.columns
     places = np.searchsorted(columns.ids, ids)
-    ratings, extensions = columns["rating"][places], columns["extension"][places]
-    widths, heights = columns["image_width"][places], columns["image_height"][places]
+
+    def known(name: str, *by: str) -> Values:
+        return columns[name][places][knowing(database, ids, *by or (name,))]
+
+    extensions = known("extension", "file_ext")
+    widths, heights = (known(name, "image_width", "image_height") for name in ("image_width", "image_height"))
     by_year = np.unique(years(database, ids), return_counts=True)
     common = tag_counts(database, ids).groupby("type", observed=False).head(top)
     return Stats(
         posts=len(ids),
-        ratings=_named(ratings, RATINGS, empty=True),
+        ratings=_by_rating(database, known("rating")),
         years={str(year) if year else "none": int(count) for year, count in zip(*by_year, strict=True)},
-        quality=_quality(database, ids, ratings, places, caption.resolved(database)),
+        quality=_quality(database, ids, caption),
         file_types=_named(np.minimum(extensions, len(EXTENSIONS)), (*EXTENSIONS, "other")),
         megapixels=_megapixels(widths, heights),
         buckets=_buckets(widths, heights),
-        scores=_scores(columns["score"][places]),
+        scores=_scores(known("score")),
         tags={
             kind: dict(zip(rows["name"], map(int, rows["posts"]), strict=True))
-            for kind in TAG_TYPES
+            for kind in database.about.site.tag_types
             if len(rows := common[common["type"] == kind])
         },
     )
 
 
-def _named(values: Values, names: Sequence[str], *, empty: bool = False) -> dict[str, int]:
+def _by_rating(database: CachedStore, ratings: Values) -> dict[str, int]:
+    site = database.about.site
+    counts = np.bincount(ratings, minlength=len(RATINGS)).tolist()
+    own = zip(site.ratings, site.rating_names, counts, strict=False)
+    return {name: count for is_own, name, count in own if is_own or count}
+
+
+def _named(values: Values, names: Sequence[str]) -> dict[str, int]:
     counts = np.bincount(values, minlength=len(names)).tolist()
-    return {name: count for name, count in zip(names, counts, strict=False) if count or empty}
+    return {name: count for name, count in zip(names, counts, strict=False) if count}
 
 
-def _quality(
-    database: CachedStore, ids: Ids, ratings: Values, places: Values, caption: CaptionFormat
-) -> dict[str, int]:
+def _quality(database: CachedStore, ids: Ids, caption: CaptionFormat) -> dict[str, int]:
+    """Count posts by quality label; nothing if no post has the count that labels go by."""
     grades = caption.grades().get("quality")
-    if grades is None:
+    if grades is None or grades.by in database.about.lacking:
         return {}
-    judge = Judge(grades)
+    caption = caption.resolved(database)
+    judge = Judge(caption.grades()["quality"])
     if judge.months or grades.by not in COUNTS:
         # Months and joined columns are read as captions read them.
         words = replace(
@@ -187,7 +199,10 @@ def _quality(
         )
         counts = Counter(text for _, text in Captioner(database, words).captions(ids))
     else:
-        judged = judge(ids, ratings, database.cache.columns[grades.by][places], None)
+        columns = database.cache.columns
+        ids = ids[knowing(database, ids, grades.by)]
+        places = np.searchsorted(columns.ids, ids)
+        judged = judge(ids, columns["rating"][places], columns[grades.by][places], None)
         totals = np.bincount(judged[judged >= 0], minlength=len(judge.words)).tolist()
         counts = Counter(dict(zip(judge.words, totals, strict=True)))
     return {word: counts[word] for word in reversed(judge.words) if word and counts[word]}

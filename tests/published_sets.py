@@ -21,11 +21,13 @@ from danbooru import api_post
 from hakubooru.ingest.maps import COLUMNS
 from set_files import (
     as_csv,
+    as_table,
     lines,
     seven_zipped,
     sharded,
     tar_of,
     write,
+    write_duckdb,
     write_rows,
     write_sqlite,
     zipped,
@@ -43,7 +45,9 @@ from set_records import (
     multi_tier,
     p1atdev,
     shio_koube,
+    theta_cursed,
     waifuset,
+    waifuset_rows,
 )
 
 if TYPE_CHECKING:
@@ -136,6 +140,10 @@ SETS: dict[str, Published] = {
             sharded(folder / "set", "output_part_{:02}.parquet", shio_koube(some)) and [folder / "set"]
         )
     ),
+    "ThetaCursed, rows twice": Published(
+        lambda folder, some: [write_rows(folder / "danbooru2026_clean.parquet", theta_cursed(some))],
+        kept=ALL - {"is_deleted"},
+    ),
     "p1atdev/danbooru-2024": Published(
         lambda folder, some: (
             sharded(
@@ -153,6 +161,18 @@ SETS: dict[str, Published] = {
     ),
     "isek-ai/danbooru-tags-2024": Published(
         lambda folder, some: [write_rows(folder / "tags.parquet", [isek_ai(post) for post in some])],
+        kept=of("id", "rating", "image_width", "image_height"),
+        records="posts with tags joined by commas, of isek-ai",
+    ),
+    "isek-ai/danbooru-tags-2016-2023, all/": Published(
+        lambda folder, some: (
+            sharded(
+                folder / "all",
+                "train-{:05}.parquet",
+                [[isek_ai(post) for post in some[:5]], [isek_ai(post) for post in some[5:]]],
+            )
+            and [folder / "all"]
+        ),
         kept=of("id", "rating", "image_width", "image_height"),
         records="posts with tags joined by commas, of isek-ai",
     ),
@@ -203,13 +223,23 @@ SETS: dict[str, Published] = {
             and folder / "json"
         ]
     ),
+    "AngelBottomless/Danbooru-Post-Dump": Published(
+        lambda folder, some: write(
+            folder / "post_danbooru_227.tar",
+            tar_of({"0M/0_99.jsonl": lines(some[:7]), "0M/100_199.jsonl": lines(some[7:])}),
+        )
+    ),
     "multi-tier captions": Published(
         lambda folder, some: [write_rows(folder / "captions.parquet", [multi_tier(post) for post in some])],
         kept=MULTI_TIER,
         records="posts of the multi-tier captions",
     ),
     "gwern 2017 to 2019": Published(
-        lambda folder, some: write(folder / "2017000000000000", lines([gwern_old(post) for post in some])),
+        lambda folder, some: [
+            write(folder / "metadata" / "2017000000000000", lines([gwern_old(post) for post in some[:7]]))
+            and write(folder / "metadata" / "2017000000000001", lines([gwern_old(post) for post in some[7:]]))
+            and folder / "metadata"
+        ],
         kept=ALL - {"file_url", "large_file_url", "preview_file_url"},
         records="posts of gwern's Danbooru2017 to 2019",
     ),
@@ -243,6 +273,18 @@ SETS: dict[str, Published] = {
         ),
         kept=of("id"),
         records="images of waifuset",
+        is_typed=False,
+    ),
+    "waifuset, CSV": Published(
+        lambda folder, some: write(folder / "metadata.csv", as_table(waifuset_rows(some))),
+        kept=of("id"),
+        records="images of waifuset, as a table",
+        is_typed=False,
+    ),
+    "waifuset, SQLite": Published(
+        lambda folder, some: write_sqlite(folder / "metadata.sqlite3", {"metadata": waifuset_rows(some)}),
+        kept=of("id"),
+        records="images of waifuset, as a table",
         is_typed=False,
     ),
     "kohya": Published(
@@ -280,6 +322,11 @@ SETS: dict[str, Published] = {
             ),
         }.items()
     },
+    "DuckDB, one table": Published(
+        lambda folder, some: write_duckdb(
+            folder / "set.duckdb", [post | {"media_asset": asset(post)} for post in some]
+        )
+    ),
     "CSV": Published(lambda folder, some: write(folder / "posts.csv", as_csv(some))),
     "lines in posts.zip": Published(lambda folder, some: zipped(folder / "posts.zip", lines(some))),
     "lines in posts.7z": Published(lambda folder, some: seven_zipped(folder / "posts.7z", lines(some))),

@@ -8,7 +8,7 @@ import io
 import json
 from typing import TYPE_CHECKING, Any
 
-from set_files import lines, write
+from set_files import lines, write, write_sqlite
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -188,3 +188,59 @@ def gelbooru_api(folder: Path, count: int = 4) -> list[Path]:
     ]
     answer = {"@attributes": {"limit": 100, "offset": 0, "count": count}, "post": posts}
     return write(folder / "page1.json", json.dumps(answer, indent=4).encode())
+
+
+def gelbooru_gallery_dl(folder: Path) -> list[Path]:
+    """Posts of Gelbooru as gallery-dl writes them when it is asked for the types of tags."""
+    (page,) = gelbooru_api(folder)
+    posts = json.loads(page.read_bytes())["post"]
+    types = {
+        "tags_general": "1girl hand_on_another's_head",
+        "tags_metadata": ":q",
+        "category": "gelbooru",
+        "date": "2023-01-20 18:19:14",
+    }
+    return write(folder / "data.jsonl", lines([post | types for post in posts]))
+
+
+def gelbooru_sqlite(folder: Path) -> list[Path]:
+    """The tables of AngelBottomless/Gelbooru-SQLite: those of the third generation, with a column of captions."""
+    unknown = ("is_deleted", "is_banned", "pixiv_id", "bit_flags", "has_large", "has_visible_children")
+    numbers = ("file_size", "file_ext", "up_score", "down_score", "fav_count")
+    posts = [
+        {
+            "id": number,
+            "created_at": "Fri Jan 20 12:19:14 -0600 2023" if number == 1 else "2023-01-20T12:19:14-06:00",
+            "uploader_id": 99,
+            "source": "https://example.com",
+            "md5": f"{number:032x}",
+            "parent_id": None,
+            "has_children": 0,
+            "has_active_children": 0,
+            "image_width": 800,
+            "image_height": 1200,
+            "rating": number,
+            "score": 7,
+            "file_url": "https://example.com/preview",
+            "large_file_url": "https://example.com/original",
+            "preview_file_url": "https://example.com/sample",
+            "caption": "a girl",
+        }
+        | dict.fromkeys((*unknown, *numbers))
+        for number in (1, 2)
+    ]
+    names = {"1girl": 0, "hand_on_another&#039;s_head": 5}
+    return write_sqlite(
+        folder / "gelbooru.db",
+        {
+            "post": posts,
+            "tag": [
+                {"id": place, "name": name, "type": kind, "popularity": 2}
+                for place, (name, kind) in enumerate(names.items(), 1)
+            ],
+            "posttagrelation": [
+                {"id": 2 * post + tag, "post_id": post, "tag_id": tag} for post in (1, 2) for tag in (1, 2)
+            ],
+            "localpost": [{"id": 1, "filepath": "a.jpg", "latentpath": None, "post_id": 1}],
+        },
+    )

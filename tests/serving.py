@@ -51,7 +51,10 @@ class HubHandler(RangeHandler):
             self.path = f"/{file[1]}{file[2]}"
             self.send(cut=False)
         elif asked is None or not (folder := Path(self.directory, asked["set"])).is_dir():
-            self.send_error(404)
+            self.send_response(404)
+            self.send_header("X-Error-Code", "RepoNotFound")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
         elif (asked["what"] or "").startswith("/tree/main"):
             below = folder / asked["what"].removeprefix("/tree/main").strip("/")
             found = sorted(below.rglob("*") if "recursive=true" in query.lower() else below.iterdir())

@@ -11,6 +11,7 @@ import zipfile
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
+import duckdb
 import py7zr
 import pyarrow as pa
 from pyarrow import parquet
@@ -62,6 +63,14 @@ def write_sqlite(path: Path, tables: dict[str, list[dict[str, Any]]]) -> list[Pa
     return [path]
 
 
+def write_duckdb(path: Path, rows: list[dict[str, Any]]) -> list[Path]:
+    table = pa.Table.from_pylist(rows)
+    with duckdb.connect(str(path)) as connection:
+        connection.register("rows_of_arrow", table)
+        connection.execute("CREATE TABLE posts AS SELECT * FROM rows_of_arrow")
+    return [path]
+
+
 def shard_row(post: dict[str, Any]) -> dict[str, Any]:
     return {
         name: value or None if name.startswith("tag_string_") else value
@@ -82,6 +91,12 @@ def as_csv(some: list[dict[str, Any]]) -> bytes:
     ]
     csv.writer(file).writerows([shard_row(some[0]), *rows])
     return file.getvalue().encode("utf-8-sig")
+
+
+def as_table(rows: list[dict[str, Any]]) -> bytes:
+    file = io.StringIO(newline="")
+    csv.writer(file).writerows([list(rows[0]), *(list(row.values()) for row in rows)])
+    return file.getvalue().encode()
 
 
 def zipped(path: Path, data: bytes) -> list[Path]:

@@ -136,6 +136,17 @@ def waifuset(post: dict[str, Any]) -> dict[str, Any]:
     return {"image_path": path, "caption": caption, "original_size": "800x1200", "aesthetic_score": 5.1}
 
 
+def waifuset_rows(some: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{"image_key": f"danbooru_{post['id']}"} | waifuset(post) for post in some]
+
+
+def theta_cursed(some: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    rows = [shard_row(post) for post in some]
+    for row in rows:
+        del row["is_deleted"]
+    return rows + rows[3:5]
+
+
 def asset(post: dict[str, Any]) -> dict[str, Any]:
     return post["media_asset"] | {"variants": [{"type": "360x360", "url": "https://example.invalid"}]}
 

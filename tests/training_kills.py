@@ -18,7 +18,7 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokeniz
 
 from hakubooru_trainer import durable, loop
 
-PRELOADED = ["training_kills"]
+PRELOADED = ["training_kills", "conversion_stops"]
 """All that takes long to import; the lines above name what the trainer imports where it is used."""
 
 

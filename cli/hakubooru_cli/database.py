@@ -13,7 +13,7 @@ from hakubooru.engine import cost
 
 @click.group()
 def db() -> None:
-    """Build a metadata database, show what it holds, migrate and optimize it."""
+    """Build, show, migrate and optimize a metadata database."""
 
 
 @db.command()
@@ -105,9 +105,9 @@ def info(file: str, *, as_json: bool) -> None:
         click.echo(json.dumps(counts))
         return
     ratings, lacking, unknown = (counts.pop(name) for name in ("ratings", "lacking", "unknown"))
-    for name, value in (counts | ratings).items():
+    for name, value in (counts | {f"rated {name}": count for name, count in ratings.items()}).items():
         shown = "-" if value is None else f"{value:,}" if isinstance(value, int) else value
-        click.echo(f"{name:>12}  {shown}")
+        click.echo(f"{name:>18}  {shown}")
     if lacking:
         click.echo(f"no source has {', '.join(lacking)}")
     for column, count in unknown.items():
@@ -118,7 +118,7 @@ def info(file: str, *, as_json: bool) -> None:
 @click.argument("file", type=click.Path())
 @click.option("--check", is_flag=True, help="Only show what there is to do.")
 def migrate(file: str, *, check: bool) -> None:
-    """Migrate a metadata database of an older layout to the newest, in place.
+    """Bring a database of an older layout up to date, in place.
 
     Each step is done whole or not at all. If the command is interrupted, run it again to resume.
     """
@@ -142,9 +142,9 @@ def migrate(file: str, *, check: bool) -> None:
 @db.command("optimize")
 @click.argument("file", type=click.Path())
 def optimize_file(file: str) -> None:
-    """Make searches by tag tens of times faster, with a sidecar of arrays beside FILE.
+    """Make searches by tag tens of times faster.
 
-    This is optional. FILE itself is not changed. After FILE has changed, its sidecar is not used; run the command
+    This writes a sidecar, a folder of arrays, beside FILE. It is optional. FILE itself is not changed. After FILE has changed, its sidecar is not used; run the command
     again. If FILE's folder cannot be written to, the sidecar goes to your cache folder.
     """
     with hb.open(file) as database:

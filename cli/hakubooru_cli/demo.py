@@ -24,30 +24,40 @@ _SHOWN: Final = 30
 @click.command()
 @click.argument("folder", metavar="[DIR]", default="demo", type=click.Path(path_type=Path))
 def demo(folder: Path) -> None:
-    """Draw a miniature booru into DIR, select a scaled-down Epsilon from it, and export it.
+    """Try every step on a small image board (a booru) of its own.
 
-    This takes half a minute. DIR must be new or empty, or an earlier demo, which is replaced.
+    The demo draws pictures with metadata into DIR, builds the database, selects a scaled-down Kohaku-XL Epsilon, and exports it with
+    captions. This takes half a minute. DIR must be new or empty, or an earlier demo, which is replaced.
     """
     _clear(folder)
-    click.echo(f"drawing a miniature booru into {folder} …")
+    click.echo(
+        f"1. Draw a small image board (a booru) into {folder}: pictures in tar archives, and their metadata.\n"
+    )
     booru = write_booru(folder)
     database_path = folder / "danbooru.db"
     hb.build([booru.dump], database_path, tags=booru.tags)
     with hb.open(database_path) as database:
         info = database.info()
         click.echo(
-            f"built {database_path}: {info.posts:,} posts, {info.tags:,} tags, {info.relations:,} relations\n"
+            f"2. Build the database {database_path}: {info.posts:,} posts (a post is one picture) with {info.tags:,} different "
+            f"tags, {info.relations:,} in all.\n"
         )
         selection = hb.Recipe.load("epsilon").select(database, scale=SCALE)
-        click.echo(f"epsilon, scaled by {SCALE}:\n" + funnel_text(selection.funnel_rows()) + "\n")
+        click.echo(
+            f"3. Select what the recipe of Kohaku-XL Epsilon asks for, its numbers multiplied by {SCALE}. How many posts each "
+            f"step leaves:\n\n{funnel_text(selection.funnel_rows())}\n\nA gold post is one whose image only Gold accounts of "
+            "the site can see.\n"
+        )
+        click.echo(f"4. Export the images of these posts with their captions into {folder / 'out'}.\n")
         report = selection.export(folder / "out", images=booru.images)
         click.echo(f"{report}\n")
         _show(folder)
-    click.echo(f"\n{folder / 'contact_sheet.png'} shows some of the pairs. To do the same by hand:")
+    click.echo(f"\n{folder / 'contact_sheet.png'} shows some of the pairs. To do the same by hand:\n")
     click.echo(
         f"  hakubooru db build {booru.dump} --tags {booru.tags} --out mine.db\n"
         f"  hakubooru select mine.db --recipe epsilon --scale {SCALE} --funnel\n"
-        f"  hakubooru export mine.db --recipe epsilon --scale {SCALE} --images {booru.images} --out out"
+        f"  hakubooru export mine.db --recipe epsilon --scale {SCALE} --images {booru.images} --out out\n\n"
+        "The tutorial goes on from here, up to a trained model: docs/tutorial.md."
     )
 
 

@@ -139,7 +139,10 @@ def export(
     help="Processes that read; by default one, or one for each core with --decode.",
 )
 def verify(*, out: str, decode: bool, repair: bool, workers: int | None) -> None:
-    """Compare the files of an export with its manifest: sizes, hashes, captions, files that belong to no pair."""
+    """Compare the files of an export with its manifest.
+
+    Sizes, hashes and captions are compared, and files that belong to no pair are named.
+    """
     check = hb.repair if repair else hb.verify
     report = check(out, decode=decode, workers=workers)
     if not report.is_good:
@@ -162,7 +165,7 @@ def verify(*, out: str, decode: bool, repair: bool, workers: int | None) -> None
     help="A folder or URL that holds the indexes of tars, if they are not beside the tars. You may give several.",
 )
 def sources(*, folders: tuple[str, ...], ids: Path | None, index: tuple[str, ...]) -> None:
-    """Show which archives are recognised in folders of images, and what they hold.
+    """Show which archives of images are recognised, and what they hold.
 
     Archives are shown in the order in which they count. A post's image is taken from the first archive that holds it
     and whose name announces it, or else from the first archive that holds it. What a tar holds is read from its index

@@ -23,6 +23,9 @@ from hakubooru_cli.tags import tags
 def cli() -> None:
     """Curate image data sets from Danbooru's metadata.
 
+    New here? `hakubooru demo` tries every step on a small image board that it draws. docs/ has a tutorial, and a glossary
+    of words such as gold, bucket and recipe.
+
     Exit codes: 0 done, 1 failed or incomplete, 2 wrong input, 130 interrupted.
     """
 

@@ -151,8 +151,9 @@ class Choice:
         if self.ids:
             selection = selection.among(self.ids)
         for name, joined in database.joined.items():
-            known, posts = joined.count(database.connection()), len(database.cache.columns.ids)
-            click.echo(f"note: {known:,} of {posts:,} posts of the file have a row of {name}", err=True)
+            ids = database.cache.columns.ids
+            known = joined.count(database.connection(), ids)
+            click.echo(f"note: {known:,} of {len(ids):,} posts of the file have a row of {name}", err=True)
         return self._narrow(selection)
 
     def settings(self, overrides: Sequence[str], caption: str | None) -> hb.Recipe:

@@ -16,6 +16,7 @@ from hakubooru.select import check_suffix
 from hakubooru_cli.options import Choice, QueryCommand, selection_options
 
 _TAG_TYPES = ("artist", "copyright", "character", "general", "meta")
+"""The types of tags in the order in which Danbooru shows them; those of other sites follow."""
 
 
 def _lock(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
@@ -64,7 +65,8 @@ def select(
 ) -> None:
     """Select posts from a metadata database.
 
-    QUERY, --recipe and --ids narrow each other. The query searches the posts of the recipe. Samples, order and limit come
+    QUERY is a search as on Danbooru, such as "(cirno or hatsune_miku) -animated rating:g score:>20". QUERY, --recipe and
+    --ids narrow each other. The query searches the posts of the recipe. Samples, order and limit come
     last. A lock is named after the recipe, or else after the database. It holds fingerprints of the ids and of the
     recipe's captions.
     """
@@ -157,17 +159,24 @@ def _check(out: Path, columns: str | None) -> None:
 
 def _post_table(post: hb.Post) -> dict[str, Any]:
     columns = ("id", "rating", "score", "fav_count", "image_width", "image_height", "file_ext", "created_at")
-    tags = {kind: [tag.name for tag in post.tags_of(kind)] for kind in _TAG_TYPES}
+    tags: dict[str, list[str]] = {kind: [] for kind in _TAG_TYPES}
+    for tag in post.tags:
+        tags.setdefault(str(tag.type), []).append(str(tag.name))
     return {name: getattr(post, name) for name in columns} | {"tags": tags}
 
 
 def _post_text(post: hb.Post) -> str:
     table = _post_table(post)
     tags = "\n".join(f"{kind:>12}  {' '.join(names)}" for kind, names in table["tags"].items() if names)
-    head = (
-        f"{post.id}  {post.rating}, score {post.score}, {post.image_width}x{post.image_height} {post.file_ext}, "
-        f"{post.created_at[:10]}"
-    )
+    known = [
+        post.rating,
+        None if post.score is None else f"score {post.score}",
+        None
+        if post.image_width is None
+        else f"{post.image_width}x{post.image_height} {post.file_ext or ''}".strip(),
+        None if post.created_at is None else post.created_at[:10],
+    ]
+    head = f"{post.id}  {', '.join(str(value) for value in known if value is not None)}".strip()
     return f"{head}\n{tags}" if tags else head
 
 

@@ -21,9 +21,9 @@ from hakubooru_cli.options import Choice, QueryCommand, selection_options
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def stats(choice: Choice, *, top: int, plot: str | None, as_json: bool) -> None:
-    """Count posts by rating, year, quality, size and aspect-ratio bucket, and show the most common tags.
+    """Count posts by rating, year, quality, size, bucket and tag.
 
-    Quality labels are those of the recipe's captions, or else of kohaku-epsilon.
+    Buckets are the sizes that a training run resizes images to. Quality labels are those of the recipe's captions, or else of kohaku-epsilon.
     """
     shape = (choice.recipe and choice.recipe.caption) or "kohaku-epsilon"
     with hb.open(choice.file) as database:

@@ -27,9 +27,9 @@ from hakubooru_cli.options import QueryCommand
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
 def tags(file: str, pattern: str, *, kind: str | None, min_posts: int, limit: int, as_json: bool) -> None:
-    """Show the tags whose names or aliases match PATTERN, with type and number of posts, the most common first.
+    """Show the tags whose names or aliases match PATTERN.
 
-    In PATTERN, * stands for any characters. Quote the pattern, so that the shell does not expand it. Without PATTERN,
+    Each has its type and number of posts; the most common come first. In PATTERN, * stands for any characters. Quote the pattern, so that the shell does not expand it. Without PATTERN,
     all tags match.
     """
     with hb.open(file) as database:

@@ -24,6 +24,9 @@ NEEDED: Final = ("torch", "diffusers", "transformers", "lycoris", "bitsandbytes"
 def cli() -> None:
     """Fine-tune SDXL with LoKr on the data sets that `hakubooru export` writes.
 
+    New here? docs/tutorial.md trains a tiny model in a minute, without a GPU. `init` writes a first configuration for
+    your images, `plan` says what it will do, and `run` does it.
+
     Exit codes: 0 done, 1 failed, 2 wrong input, 130 interrupted.
     """
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]

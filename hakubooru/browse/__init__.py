@@ -4,7 +4,7 @@
         browser.show()
         browser.wait()
 
-It needs the extra `browse`: pip install 'hakubooru[browse]'.
+It needs the extra `browse`: pip install '.[browse]' in the folder of hakubooru.
 """
 
 from hakubooru.errors import InputError
@@ -13,7 +13,7 @@ try:
     from hakubooru.browse.server import Browser
 except ImportError as error:
     raise InputError(
-        f"the browser needs the extra `browse` ({error}): pip install 'hakubooru[browse]'"
+        f"the browser needs the extra `browse` ({error}): pip install '.[browse]' in the folder of hakubooru"
     ) from error
 
 __all__ = ["Browser"]

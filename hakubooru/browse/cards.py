@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from hakubooru.store.sites import SHOWN_OPENLY
+
 if TYPE_CHECKING:
     from hakubooru.arrays import Ids
     from hakubooru.store.schema import Post
@@ -38,7 +40,7 @@ class Card:
     @property
     def is_delicate(self) -> bool:
         """Whether the picture is blurred until it is asked for."""
-        return self.post.rating not in ("general", "sensitive")
+        return self.post.rating not in SHOWN_OPENLY
 
 
 def cards(database: Store, ids: Ids) -> list[Card]:
@@ -52,6 +54,6 @@ def _card(post: Post) -> Card:
 
 
 def _ratio(post: Post) -> int:
-    width, height = int(post.image_width), int(post.image_height)
-    ratio = width / height if width > 0 and height > 0 else 1.0
+    width, height = post.image_width, post.image_height
+    ratio = width / height if width and height else 1.0
     return round(min(max(ratio, _NARROWEST), _WIDEST) / _STEP)

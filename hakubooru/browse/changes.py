@@ -8,16 +8,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs
 
+import numpy as np
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from hakubooru.browse.draft import UNNAMED, checked_name
+from hakubooru.browse.facets import common_tags
 from hakubooru.browse.templates import render
 from hakubooru.caption import PRESETS
-from hakubooru.curating import FILTERS, RecipeStep
+from hakubooru.curating import CHOICES, RecipeStep
 from hakubooru.errors import HakubooruError, InputError
 from hakubooru.export.sinks import SINKS
-from hakubooru.select.steps import GROUPINGS, MEASURES, WEIGHTS
+from hakubooru.store.schema import TAG_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +31,19 @@ if TYPE_CHECKING:
     Form = dict[str, str]
 
 _FORMATS: Final = ("webp", "jpg", "png")
+_ADDERS: Final = {
+    "search": "Search",
+    "filter": "Filter",
+    "sample_per": "Balance",
+    "sample": "Sample",
+    "sample_weighted": "Weighted sample",
+    "best_of_family": "Best of families",
+    "order": "Order",
+    "limit": "Limit",
+    "keep": "Keep",
+    "drop": "Drop",
+}
+"""The words on the buttons that add a step, by its kind."""
 
 
 async def form_of(request: Request) -> Form:
@@ -68,8 +83,12 @@ async def change(request: Request) -> Response:
 
 
 def data_set(request: Request) -> Response:
-    """The page of the data set in the making."""
-    return HTMLResponse(render("set.html", request, title="Data set", text="", **_values(request, "")))
+    """The page of the data set in the making; `edit` is the place of a step that is to be changed."""
+    edited = request.query_params.get("edit", "")
+    values = _values(request, "") | {
+        "edited": int(edited) if edited.isascii() and edited.isdecimal() else None
+    }
+    return HTMLResponse(render("set.html", request, title="Data set", text="", **values))
 
 
 def recipe_text(request: Request) -> Response:
@@ -86,6 +105,19 @@ def fingerprint(request: Request) -> Response:
     except InputError as error:
         text = str(error)
     return HTMLResponse(render("fingerprint.html", request, fingerprint=text))
+
+
+def groups(request: Request) -> Response:
+    """How many posts each group of the last balanced sample has, such as each character."""
+    session = _session(request)
+    by = session.draft.balanced_by()
+    try:
+        ids = np.unique(session.draft.selection().to_ids())
+    except InputError:
+        return HTMLResponse("")
+    tags, is_exact = common_tags(session.database, ids, session.kinds)
+    facet = next((each for each in tags if each.kind == by), None)
+    return HTMLResponse(render("groups.html", request, facet=facet, is_exact=is_exact))
 
 
 def export_state(request: Request) -> Response:
@@ -106,20 +138,21 @@ def _values(request: Request, problem: str) -> dict[str, Any]:
         "draft": draft,
         "rows": draft.rows(),
         "problem": problem,
+        "edited": None,
         "saved": draft.saved(),
+        "joinable": draft.joinable(),
         "unnamed": UNNAMED,
         "presets": PRESETS,
         "sinks": SINKS,
         "formats": _FORMATS,
-        "filters": FILTERS,
-        "groupings": GROUPINGS,
-        "weights": WEIGHTS,
-        "measures": MEASURES,
+        "adders": _ADDERS,
+        "choices": CHOICES | {"tag_groups": TAG_TYPES},
         "export": session.exports.watch(draft.name) if draft.name != UNNAMED else None,
     }
 
 
-def _add(session: Session, form: Form) -> None:
+def _step(session: Session, form: Form) -> RecipeStep:
+    """The step that the fields of a form describe."""
     kind = form.get("kind", "")
     value: Any = form.get("value", "")
     table: dict[str, Any] = {kind: value}
@@ -127,9 +160,7 @@ def _add(session: Session, form: Form) -> None:
         case "sample":
             table = {kind: _fraction(value)}
         case "sample_per":
-            table = {kind: value, "at_most": _whole(form, "number")} | (
-                {"strict": True} if "strict" in form else {}
-            )
+            table = {kind: value, "at_most": _whole(form, "number"), "strict": "strict" in form}
         case "order":
             table = {kind: value.split()}
         case "limit":
@@ -144,7 +175,15 @@ def _add(session: Session, form: Form) -> None:
             raise InputError("write a search first, such as 1girl solo")
     step = RecipeStep.parse(table)
     step.apply(session.database.posts, seed=0)  # an unknown tag or column is told now, not when the steps run
-    session.draft.add(step)
+    return step
+
+
+def _add(session: Session, form: Form) -> None:
+    session.draft.add(_step(session, form))
+
+
+def _replace(session: Session, form: Form) -> None:
+    session.draft.replace(_whole(form, "place"), _step(session, form))
 
 
 def _add_stratum(session: Session, form: Form) -> None:
@@ -174,6 +213,7 @@ def _settle(session: Session, form: Form) -> None:
 
 
 def _save(session: Session, form: Form) -> None:
+    session.draft.check_free(form.get("name", ""))
     _settle(session, form)
     session.draft.save()
 
@@ -188,6 +228,9 @@ def _start(session: Session, form: Form) -> None:
 _CHANGES: Final[dict[str, Callable[[Session, Form], object]]] = {
     "add": _add,
     "add-stratum": _add_stratum,
+    "join": lambda session, form: session.draft.join(form.get("joined", ""), form.get("file", "")),
+    "unjoin": lambda session, form: session.draft.unjoin(form.get("joined", "")),
+    "replace": _replace,
     "clear-strata": lambda session, _: session.draft.clear_strata(),
     "remove": lambda session, form: session.draft.remove(_whole(form, "place")),
     "switch": lambda session, form: session.draft.switch(_whole(form, "place")),
@@ -217,6 +260,12 @@ def _number(text: str) -> int:
 
 
 def _fraction(text: str) -> int | float:
-    if text.endswith("%"):
-        return _number(text[:-1].strip()) / 100
+    """A number of posts, or a part of them: 1000, 50%, 12.5% or 0.5."""
+    try:
+        if text.endswith("%"):
+            return float(text[:-1]) / 100
+        if "." in text:
+            return float(text)
+    except ValueError:
+        raise InputError(f"write a number of posts, or a part such as 50%, not {text!r}") from None
     return _number(text)

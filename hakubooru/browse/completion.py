@@ -16,7 +16,7 @@ import numpy as np
 from hakubooru.browse.answers import term_of
 from hakubooru.select.danbooru.metatags import METATAGS
 from hakubooru.select.danbooru.orders import NONE, RANDOM, VALUES
-from hakubooru.store.schema import EXTENSIONS, RATINGS, TAG_TYPES
+from hakubooru.store.schema import EXTENSIONS, TAG_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +32,6 @@ _METATAGS: Final = tuple(name for name, row in METATAGS.items() if not isinstanc
 """The metatags that a file can answer: a text says what it lacks for the others."""
 _ORDERS: Final = tuple(name for name, node in VALUES.items() if not isinstance(node, str))
 _VALUES: Final = {
-    "rating": RATINGS,
     "order": ("id", "id_desc", RANDOM, NONE, *_ORDERS, *(f"{name}_asc" for name in _ORDERS)),
     "filetype": EXTENSIONS,
     "is": ("sfw", "nsfw", "deleted", "banned", "active", "parent", "child", "gold"),
@@ -40,7 +39,7 @@ _VALUES: Final = {
     "parent": ("any", "none"),
     "child": ("any", "none"),
 }
-"""The values of metatags that have few."""
+"""The values of metatags that have few; ratings are those of the site."""
 _STARTS: Final = (b"\n%s", b"_%s", b"(%s", b"%s")
 """Where the part of a name may stand, the best first: at the start of a name, at the start of a word, anywhere."""
 
@@ -65,12 +64,13 @@ class Completion:
     def __init__(self, database: Store) -> None:
         self._database = database
         self._lock = Lock()
+        self._values = {"rating": tuple(filter(None, database.about.site.ratings)), **_VALUES}
 
     def suggestions(self, word: str) -> list[Suggestion]:
         """Suggest terms for a word, without the `-` or `~` before it."""
         name, colon, value = word.lower().partition(":")
-        if colon and name in _VALUES:
-            fitting = [each for each in _VALUES[name] if each.startswith(value)]
+        if colon and name in self._values:
+            fitting = [each for each in self._values[name] if each.startswith(value)]
             return [Suggestion(f"{name}:{each}", "metatag") for each in fitting[:SUGGESTIONS]]
         metatags = [
             Suggestion(f"{each}:", "metatag") for each in _METATAGS if len(name) > 1 and each.startswith(name)

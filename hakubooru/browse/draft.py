@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import platformdirs
 
+from hakubooru.browse.step_words import words_of, words_of_strata
 from hakubooru.browse.toml_text import toml_text
 from hakubooru.curating import RecipeStep
 from hakubooru.errors import HakubooruError, InputError, RecipeError
 from hakubooru.files import read_text, replacing
 from hakubooru.recipe import Recipe, shipped
+from hakubooru.store.value_files import FORMS
 
 if TYPE_CHECKING:
     import os
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 UNNAMED: Final = "untitled"
 """The name of a data set that has none yet."""
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,80}")
+_JOINABLE: Final = re.compile(rf"{_NAME.pattern}({'|'.join(map(re.escape, FORMS))})(\.gz)?")
+"""The names of files in the work folder that can be joined."""
 _HEAD: Final = ("description", "seed", "last_id")
 
 
@@ -71,7 +75,7 @@ class Draft:
     """
 
     def __init__(self, database: Database, work: Path) -> None:
-        """Begin with an empty data set, or with the one that was left unsaved the last time."""
+        """Begin with an empty data set, or with the one that was open the last time."""
         self._database = database
         self._work = work
         self._lock = RLock()
@@ -87,6 +91,7 @@ class Draft:
             name = checked_name(table.pop("name", ""))
             self._take(table, name)
             self.is_saved = False
+            self.is_saved = self.text() == (work / f"{name}.toml").read_text(encoding="utf-8")
 
     def recipe(self) -> Recipe:
         """The data set as a recipe.
@@ -106,6 +111,11 @@ class Draft:
         """The posts of the data set; the errors are those of `Recipe.select`."""
         return self.recipe().select(self._database)
 
+    def balanced_by(self) -> str | None:
+        """What the last balanced sample that is not switched off balances; None if there is none."""
+        balanced = [step.value for step in self.steps if step.kind == "sample_per" and not step.off]
+        return balanced[-1] if balanced else None
+
     def rows(self) -> list[Row]:
         """The steps with the number of posts that each leaves."""
         with self._lock:
@@ -117,8 +127,8 @@ class Draft:
             selection = begin.select(self._database)
             before = selection.count()
         except InputError as error:
-            return [Row(_words_of_strata(begin), None, None, None, str(error))]
-        rows.append(Row(_words_of_strata(begin), None, before, None))
+            return [Row(words_of_strata(begin), None, None, None, str(error))]
+        rows.append(Row(words_of_strata(begin), None, before, None))
         for place, step in enumerate(steps):
             if step.off:
                 rows.append(Row(words_of(step), step, None, None))
@@ -137,6 +147,11 @@ class Draft:
     def add(self, step: RecipeStep) -> None:
         """Add a step at the end."""
         self._change(lambda: self.steps.append(step))
+
+    def replace(self, place: int, step: RecipeStep) -> None:
+        """Put another step in the place of a step; one that is switched off stays so."""
+        step = replace(step, off=self.steps[self._checked(place)].off)
+        self._change(lambda: self.steps.__setitem__(place, step))
 
     def remove(self, place: int) -> None:
         """Remove a step."""
@@ -200,11 +215,55 @@ class Draft:
         """Begin with all posts again."""
         self.settle(self.name, strata=None)
 
+    def joinable(self) -> list[str]:
+        """The names of files in the work folder that can be joined."""
+        return sorted(
+            path.name for path in self._work.iterdir() if _JOINABLE.fullmatch(path.name) and path.is_file()
+        )
+
+    def join(self, name: str, file: str) -> None:
+        """Join a file of values by post id, so that searches of the data set know them by a name.
+
+        Args:
+            name: the name of the values: small letters, digits and `_`.
+            file: the name of a file in the work folder.
+
+        Raises:
+            InputError: there is no such file, it cannot be read, or another file has the name.
+        """
+        with self._lock:
+            if file not in self.joinable():
+                raise InputError(
+                    f"the work folder has no file {file!r} that can be joined; its name must be letters, digits, - and _ "
+                    f"with one of the endings {', '.join(FORMS)}"
+                )
+            path = self._work / file
+            self._database.join(name, path)
+            self.settle(self.name, join={**self.other.get("join", {}), name: str(path)})
+
+    def unjoin(self, name: str) -> None:
+        """Forget a joined file; searches that ask for its values cannot run any more."""
+        with self._lock:
+            joins = {other: path for other, path in self.other.get("join", {}).items() if other != name}
+            self._database.unjoin(name)
+            self.settle(self.name, join=joins or None)
+
     def clear(self) -> None:
         """Begin an empty data set."""
         self._take({}, UNNAMED)
         self._changed()
         self.is_saved = True
+
+    def check_free(self, name: str) -> None:
+        """Check that saving under a name would not replace the recipe of another data set.
+
+        Raises:
+            InputError: another recipe has the name.
+        """
+        if name != self.name and (self._work / f"{checked_name(name)}.toml").exists():
+            raise InputError(
+                f"another recipe is called {name}: open it to change it, or give this data set another name"
+            )
 
     def save(self) -> Path:
         """Write the recipe into the work folder, and return its path.
@@ -265,6 +324,8 @@ class Draft:
             steps = [{"filter": step} for step in table.get("filter", [])]
             steps += [{"search": table["query"]}] if "query" in table else []
             self.steps = [RecipeStep.parse(step) for step in (*steps, *table.get("steps", []))]
+            for other in self.other.get("join", {}):
+                self._database.unjoin(other)
             self.other = {
                 key: value for key, value in table.items() if key not in ("filter", "query", "steps")
             }
@@ -314,42 +375,6 @@ class Draft:
                 beside.write_text(
                     toml_text({"name": self.name} | self._table()), encoding="utf-8", newline="\n"
                 )
-
-
-def words_of(step: RecipeStep) -> str:
-    """A step in a few words."""
-    match step.kind:
-        case "search":
-            return f"search {step.value}"
-        case "sample" if isinstance(step.value, float):
-            return f"a sample of {step.value:.4g} of them"
-        case "sample":
-            return f"a sample of {step.value:,}"
-        case "sample_per":
-            return f"at most {step.number:,} per {step.value}{', strictly' if step.strict else ''}"
-        case "sample_weighted":
-            return f"a sample of {step.number:,}, weighted by {step.value}"
-        case "best_of_family":
-            return f"the best of each family by {step.value}"
-        case "order":
-            return f"in order of {', '.join(step.value)}"
-        case "limit":
-            return f"the first {step.value:,}"
-        case "keep" | "drop":
-            return f"{step.kind} {len(step.value):,} post{'' if len(step.value) == 1 else 's'} by id"
-        case _:
-            return str(step.value).replace("_", " ")
-
-
-def _words_of_strata(recipe: Recipe) -> str:
-    if not recipe.strata:
-        return "all posts"
-    parts = []
-    for stratum in recipe.strata:
-        low, high = stratum.ids
-        size = "all" if stratum.sample is None else f"{stratum.sample:,}"
-        parts.append(f"{size} of ids {low:,} to {'the end' if high is None else f'{high:,}'}")
-    return "; ".join(parts)
 
 
 def _aside(database: Path, work: Path) -> Path:

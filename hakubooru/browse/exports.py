@@ -27,10 +27,8 @@ _STARTER: Final = "from hakubooru_cli.start import library; library()"
 _PROGRESS: Final = re.compile(r"([\d,]+) of ([\d,]+)")
 _TAIL: Final = 4000
 """The most bytes of a log that are shown."""
-_INTERRUPTED: Final = (130, -signal.SIGINT, 0xC000013A)
-"""Exit codes of a command that Ctrl-C ended: its own, and those of Python before the command began."""
-_started_here: Final[dict[int, subprocess.Popen[bytes]]] = {}
-"""The processes that this one started, by their numbers: it is told their exit codes, and nobody else is."""
+_started_here: Final[dict[tuple[int, float], subprocess.Popen[bytes]]] = {}
+"""The processes that this one started, by number and start: it is told their exit codes, and nobody else is."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +40,8 @@ class Export:
     started: float
     """When its process was started, in seconds since 1970; a later process with the same number is another one."""
     is_running: bool
+    is_stopped: bool
+    """Whether it was asked to stop. Its exit code does not always say so: Python itself may be interrupted as it starts."""
     code: int | None
     """The exit code, if it is known."""
     done: int
@@ -54,7 +54,7 @@ class Export:
         """How it stands, in a word."""
         if self.is_running:
             return "running"
-        if self.code in _INTERRUPTED:
+        if self.is_stopped and self.code != 0:
             return "stopped"
         return {0: "finished", None: "ended"}.get(self.code, "failed")
 
@@ -104,15 +104,15 @@ class Exports:
                     cwd=self._work,
                     **_apart(),
                 )
-            _started_here[process.pid] = process
             started = _started(process.pid)
-            with replacing(self._work / f"{name}.export.json") as beside:
-                beside.write_text(json.dumps({"pid": process.pid, "started": started}), encoding="utf-8")
+            _started_here[process.pid, started] = process
+            self._note(name, process.pid, started)
 
     def stop(self, name: str) -> None:
         """Ask an export to stop, as Ctrl-C does; what is done stays, and starting it again goes on."""
         shown = self.watch(name)
         if shown is not None and shown.is_running:
+            self._note(name, shown.pid, shown.started, is_stopped=True)
             with contextlib.suppress(OSError):
                 os.kill(shown.pid, getattr(signal, "CTRL_BREAK_EVENT", signal.SIGINT))
 
@@ -125,13 +125,20 @@ class Exports:
             pid, started = int(about["pid"]), float(about["started"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        process = _started_here.get(pid)
+        process = _started_here.get((pid, started))
         code = None if process is None else process.poll()
-        is_running = code is None and _started(pid) == started and started > 0
+        is_running = 0 < started == _started(pid) if process is None else code is None
         log = self._log(name)
         progress = _PROGRESS.findall(log)
         done, total = (int(figure.replace(",", "")) for figure in (progress[-1] if progress else ("0", "0")))
-        return Export(name, pid, started, is_running, code, done, total, log)
+        is_stopped = about.get("stopped") is True
+        return Export(name, pid, started, is_running, is_stopped, code, done, total, log)
+
+    def _note(self, name: str, pid: int, started: float, *, is_stopped: bool = False) -> None:
+        with replacing(self._work / f"{name}.export.json") as beside:
+            beside.write_text(
+                json.dumps({"pid": pid, "started": started, "stopped": is_stopped}), encoding="utf-8"
+            )
 
     def _log(self, name: str) -> str:
         try:

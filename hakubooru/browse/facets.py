@@ -16,6 +16,7 @@ from hakubooru.browse.answers import term_of
 from hakubooru.caption import caption_format
 from hakubooru.engine.groups import years
 from hakubooru.engine.tag_counts import count_tags
+from hakubooru.engine.unknown import knowing
 from hakubooru.image.bucket import Buckets
 from hakubooru.select.sampling import sample
 from hakubooru.store.schema import EXTENSIONS, RATINGS, TAG_TYPES
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from hakubooru.arrays import Ids, Values
+    from hakubooru.caption import CaptionFormat
     from hakubooru.engine.cache import CachedStore
     from hakubooru.engine.columns import Columns
 
@@ -32,7 +34,7 @@ _SCORES: Final = (0, 5, 10, 20, 35, 50, 100, 200)
 _MEGAPIXELS: Final = (0.25, 0.5, 1, 2, 4, 8)
 _COUNTED: Final = 20_000
 """Without a sidecar, the tags of more posts than this are estimated from a sample of as many."""
-_TOP: Final = {"character": 8, "copyright": 6, "artist": 6, "general": 14, "meta": 4}
+_TOP: Final = {"character": 8, "copyright": 6, "artist": 6, "species": 6, "general": 14, "meta": 4, "lore": 4}
 """How many tags of each type are shown, in the order in which they are."""
 _QUALITIES: Final = "kohaku-epsilon"
 """The caption format whose quality labels are counted."""
@@ -63,42 +65,52 @@ class Facet:
         return max([1, *(entry.posts for entry in self.entries)])
 
 
-def facets(database: CachedStore, ids: Ids) -> list[Facet]:
-    """Count posts by rating, quality, aspect bucket and file type; one or two columns are read for each."""
-    columns = database.cache.columns
-    places = _places(columns, ids)
-    ratings = columns["rating"][places]
-    sizes = columns["image_width"][places].astype(np.int64), columns["image_height"][places].astype(np.int64)
+def labelled(database: CachedStore) -> CaptionFormat | None:
+    """The caption format whose quality labels are counted; None if no post has favourites.
+
+    For another site than Danbooru its scale is measured with a scan of the posts.
+    """
+    return None if "fav_count" in database.about.lacking else caption_format(_QUALITIES).resolved(database)
+
+
+def facets(database: CachedStore, ids: Ids, quality: CaptionFormat | None) -> list[Facet]:
+    """Count posts by rating, quality, aspect bucket and file type; posts that do not say are left out.
+
+    Args:
+        database: the file.
+        ids: posts of the file, (N,) int64, ascending.
+        quality: what `labelled` returns for the file.
+    """
+    names = database.about.site.rating_names
+    known = _Known(database, ids)
+    (ratings,) = known("rating")
+    (extensions,) = known("extension")
+    both = dict(zip(("ratings", "favourites"), known("rating", "fav_count"), strict=True))
     return [
-        _facet("Rating", RATINGS, [f"rating:{name}" for name in RATINGS], np.bincount(ratings, minlength=4)),
-        _qualities(ratings, columns["fav_count"][places]),
-        _shapes(*sizes),
+        _facet("Rating", names, [f"rating:{name}" for name in names], np.bincount(ratings, minlength=4)),
+        *([_qualities(**both, quality=quality)] if quality else []),
+        _shapes(*(values.astype(np.int64) for values in known("image_width", "image_height"))),
         _facet(
             "File type",
             EXTENSIONS,
             [f"filetype:{name}" for name in EXTENSIONS],
-            np.bincount(columns["extension"][places], minlength=len(EXTENSIONS)),
+            np.bincount(extensions, minlength=len(EXTENSIONS)),
         ),
     ]
 
 
 def charts(database: CachedStore, ids: Ids) -> list[Facet]:
     """Count posts by year, score and size, in the order of these."""
-    columns = database.cache.columns
-    places = _places(columns, ids)
+    known = _Known(database, ids)
     found, posts = np.unique(years(database, ids), return_counts=True)
     by_year = [
         Entry(str(year), f"date:{year}", count)
         for year, count in zip(found.tolist(), posts.tolist(), strict=True)
         if year
     ]
-    scores = np.bincount(
-        np.searchsorted(_SCORES, columns["score"][places], side="right"), minlength=len(_SCORES) + 1
-    )
-    widths, heights = (
-        columns["image_width"][places].astype(np.int64),
-        columns["image_height"][places].astype(np.int64),
-    )
+    (score,) = known("score")
+    scores = np.bincount(np.searchsorted(_SCORES, score, side="right"), minlength=len(_SCORES) + 1)
+    widths, heights = (values.astype(np.int64) for values in known("image_width", "image_height"))
     ends = np.array(_MEGAPIXELS) * 1e6
     areas = np.bincount(np.searchsorted(ends, widths * heights, side="right"), minlength=len(ends) + 1)
     return [
@@ -146,6 +158,23 @@ def common_tags(database: CachedStore, ids: Ids, kinds: Values) -> tuple[list[Fa
     return [facet for facet in shown if facet.entries], is_exact
 
 
+class _Known:
+    """The values that some posts have."""
+
+    def __init__(self, database: CachedStore, ids: Ids) -> None:
+        self._database = database
+        self._ids = ids
+        self._places = _places(database.cache.columns, ids)
+
+    def __call__(self, *names: str) -> list[Values]:
+        """Columns of the posts that have all of them, (M,) each."""
+        has_all = knowing(
+            self._database, self._ids, *({"extension": "file_ext"}.get(name, name) for name in names)
+        )
+        columns = self._database.cache.columns
+        return [columns[name][self._places][has_all] for name in names]
+
+
 def _places(columns: Columns, ids: Ids) -> Values | slice:
     """The places of posts in columns: all of them without looking, if they are all posts."""
     return slice(None) if len(ids) == len(columns.ids) else np.searchsorted(columns.ids, ids)
@@ -156,11 +185,10 @@ def _facet(title: str, words: Sequence[str], terms: Iterable[str], counts: Value
     return Facet(title, tuple(Entry(word, term, posts) for word, term, posts in rows if posts))
 
 
-def _qualities(ratings: Values, favourites: Values) -> Facet:
+def _qualities(ratings: Values, favourites: Values, quality: CaptionFormat) -> Facet:
     """The quality labels of captions; a label is for favourites above its threshold, which differs by rating."""
-    labelled = caption_format(_QUALITIES)
-    labels = [label for label, _ in reversed(labelled.quality)]
-    limits = [np.asarray(values) for values in labelled.thresholds()]
+    labels = [label for label, _ in reversed(quality.quality)]
+    limits = [np.asarray(values) for values in quality.thresholds()]
     totals = np.zeros(len(labels), np.int64)
     for rating, of_rating in enumerate(limits):
         ranks = np.searchsorted(of_rating, favourites[ratings == rating], side="left")

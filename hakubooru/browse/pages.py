@@ -75,8 +75,8 @@ def narrowing(request: Request) -> Response:
     text, within = _asked(request)
     ids = np.sort(session.answer(text, in_draft=within == IN_SET).ids)
     tags, is_exact = common_tags(session.database, ids, session.kinds)
-    values = {"facets": facets(session.database, ids), "tags": tags, "is_exact": is_exact}
-    return HTMLResponse(render("facets.html", request, text=text, within=within, **values))
+    values = {"facets": facets(session.database, ids, session.quality), "tags": tags, "is_exact": is_exact}
+    return _counted(within, render("facets.html", request, text=text, within=within, **values))
 
 
 def charted(request: Request) -> Response:
@@ -85,7 +85,7 @@ def charted(request: Request) -> Response:
     text, within = _asked(request)
     ids = np.sort(session.answer(text, in_draft=within == IN_SET).ids)
     shown = charts(session.database, ids)
-    return HTMLResponse(render("charts.html", request, text=text, within=within, charts=shown))
+    return _counted(within, render("charts.html", request, text=text, within=within, charts=shown))
 
 
 def complete(request: Request) -> Response:
@@ -174,6 +174,12 @@ def _page_of(session: Session, answer: Answer, text: str, within: str, start: in
         "kept": session.draft.picked("keep"),
         "dropped": session.draft.picked("drop"),
     }
+
+
+def _counted(within: str, fragment: str) -> Response:
+    """Counts of the posts of a search; who comes back to it soon gets them from the web browser's cache."""
+    # The posts of a data set change with every step.
+    return HTMLResponse(fragment, headers={"Cache-Control": "no-store" if within else "private, max-age=60"})
 
 
 def _sent(picture: Picture) -> Response:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from hakubooru.store.store import Store
 
 _ORDER: Final = ("artist", "copyright", "character", "general", "meta")
-"""The types of tags in the order in which Danbooru shows them."""
+"""The types of tags in the order in which Danbooru shows them; those of other sites follow."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,9 @@ def portrait(database: Store, number: int) -> Portrait | None:
     if not posts:
         return None
     (post,) = posts
-    tags = {kind: sorted(post.tags_of(kind), key=lambda tag: str(tag.name)) for kind in _ORDER}
+    tags: dict[str, list[Tag]] = {kind: [] for kind in (*_ORDER, *database.about.site.tag_types)}
+    for tag in sorted(post.tags, key=lambda tag: str(tag.name)):
+        tags.setdefault(str(tag.type), []).append(tag)
     captions: dict[str, list[Piece]] = {}
     lacking: dict[str, str] = {}
     for name in PRESETS:
@@ -74,7 +76,7 @@ def portrait(database: Store, number: int) -> Portrait | None:
             captions[name] = pieces(database, number, caption_format(name))
         except CaptionFormatError as error:
             lacking[name] = str(error)
-    width, height = int(post.image_width), int(post.image_height)
+    width, height = post.image_width or 0, post.image_height or 0
     if width <= 0 or height <= 0:
         return Portrait(post, tags, captions, lacking, "", 0)
     buckets = Buckets()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Self
 from hakubooru.browse.completion import Completion
 from hakubooru.browse.draft import Draft
 from hakubooru.browse.exports import Exports
+from hakubooru.browse.facets import charts
 from hakubooru.browse.guard import LOOPBACK
 from hakubooru.browse.session import Session
 from hakubooru.browse.site import site
@@ -125,9 +126,11 @@ class Browser:
         self._open.close()
 
     def _warm(self) -> None:
-        """Read the names of all tags, which takes some seconds in a large file, before they are needed."""
+        """Read what takes some seconds in a large file before it is needed: the names of tags, and columns."""
         with suppress(HakubooruError):  # the browser may be closed meanwhile
             self.session.completion.suggestions("a")
+            if self.session.is_quick:
+                charts(self.session.database, self.session.database.posts.to_ids())
 
     def __enter__(self) -> Self:
         return self

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from hakubooru.browse.answers import Answer, Searches
-from hakubooru.browse.facets import tag_kinds
+from hakubooru.browse.facets import labelled, tag_kinds
 from hakubooru.image.shelf import NoImageError
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from hakubooru.browse.draft import Draft
     from hakubooru.browse.exports import Exports
     from hakubooru.browse.thumbnails import Picture, Thumbnails
+    from hakubooru.caption import CaptionFormat
     from hakubooru.database import Database
     from hakubooru.image.shelf import Shelf
     from hakubooru.selection import Selection
@@ -50,6 +51,11 @@ class Session:
         """The type of each tag, by the tag's id, (T,) int8."""
         return tag_kinds(self.database)
 
+    @cached_property
+    def quality(self) -> CaptionFormat | None:
+        """The caption format whose quality labels are counted; None if no post has favourites."""
+        return labelled(self.database)
+
     def answer(self, text: str, *, in_draft: bool = False) -> Answer:
         """Search the posts, or those of the data set; the errors are those of `Searches.answer`."""
         return self.searches.answer(text, self.draft.selection() if in_draft else self.posts)
@@ -62,7 +68,7 @@ class Session:
         """
         if self.shelf is None or self.thumbnails is None:
             raise NoImageError("no images were named at the start")
-        return self.thumbnails.thumbnail(self.shelf.find(number))
+        return self.thumbnails.thumbnail(self.shelf.find(number, self.database))
 
     def view(self, number: int) -> Picture:
         """The large view of a post's image.
@@ -72,4 +78,4 @@ class Session:
         """
         if self.shelf is None or self.thumbnails is None:
             raise NoImageError("no images were named at the start")
-        return self.thumbnails.view(self.shelf.find(number))
+        return self.thumbnails.view(self.shelf.find(number, self.database))

@@ -45,6 +45,7 @@ def site(session: Session, *, host: str = "127.0.0.1", token: str | None = None)
             Route("/set", changes.data_set),
             Route("/set/recipe.toml", changes.recipe_text),
             Route("/set/fingerprint", changes.fingerprint),
+            Route("/set/groups", changes.groups),
             Route("/set/state", changes.export_state),
             Route("/pick", changes.pick, methods=["POST"]),
             Route("/set/{how:str}", changes.change, methods=["POST"]),

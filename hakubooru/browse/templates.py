@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from hakubooru.browse.answers import narrowed, term_of
-from hakubooru.store.schema import RATINGS, TAG_TYPES
+from hakubooru.store.sites import SHOWN_OPENLY
 from hakubooru.version import __version__
 
 if TYPE_CHECKING:
@@ -42,8 +42,7 @@ def _templates() -> Environment:
         "link": link,
         "narrowed": narrowed,
         "term_of": term_of,
-        "RATINGS": RATINGS,
-        "TAG_TYPES": TAG_TYPES,
+        "SHOWN_OPENLY": SHOWN_OPENLY,
         "version": __version__,
     }
     return templates

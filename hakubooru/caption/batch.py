@@ -34,7 +34,8 @@ class Batch:
         self.slots = vocabulary.slots
         self.ids = posts.ids.tolist()
         self.vocabulary = vocabulary
-        texts = [_cleaned(text, format) if text else "" for text in posts.values.get("text", ())]
+        marks = [mark for text in (format.keep_separator, format.group_separator) if (mark := text.strip())]
+        texts = [_cleaned(text, marks) if text else "" for text in posts.values.get("text", ())]
         bearers = np.repeat(np.arange(len(self.ids), dtype=np.uint16), posts.many)
         columns = [(bearers, *vocabulary.slots_and_places(posts.tags))]
         if format.text_replaces and "general" in self.slots.of:
@@ -163,11 +164,14 @@ def _replaced(words: pa.StringArray, places: Numbers, others: pa.StringArray) ->
     return pc.replace_with_mask(words, flags(mask), others)
 
 
-def _cleaned(text: str, format: CaptionFormat) -> str:
-    """Return a text as one line, without the marks that cut captions."""
-    for mark in (format.keep_separator if KEEP in format.order else "", format.group_separator):
-        if mark.strip():
-            text = text.replace(mark.strip(), " ")
+def _cleaned(text: str, marks: Sequence[str]) -> str:
+    """Return a text as one line, without the marks at which trainers cut captions."""
+    for mark in marks:
+        if mark in text:
+            text = text.replace(mark, " ")
+    # Most texts are one line already. Of all blanks, only the usual one is printable.
+    if text.isprintable() and "  " not in text and text[0] != " " != text[-1]:
+        return text
     return " ".join(text.split())
 
 

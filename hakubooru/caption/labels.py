@@ -264,7 +264,8 @@ def check_column(database: Store, place: str, name: str, *, number: bool) -> Non
     if name not in columns:
         known = f"; {nearest(name, choices)}" if choices else ""
         raise CaptionFormatError(
-            f'{place} = "{name}" is not a column of the posts; join its file: --join {name}=FILE{known}'
+            f'{place} = "{name}" is not a column of the posts; join its file: '
+            f"--join {name.partition('.')[0]}=FILE{known}"
         )
     if columns[name].is_number != number:
         kinds = ("texts", "numbers") if number else ("numbers", "texts")

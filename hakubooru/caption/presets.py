@@ -226,7 +226,9 @@ _PRESETS: Final = {
     ),
     "kohaku-hdm": Preset(
         "Kohaku HDM: github.com/KohakuBlueleaf/HDM; `$$` between tags and `%%` between the groups that its trainer shuffles "
-        "and drops, after `|||`; the labels are Epsilon's",
+        'and drops, after `|||`; the labels are Epsilon\'s. To train with it, a run has in [captions] separator = "$$", '
+        'group_separator = "%%", written_separator = ", ", and as HDM\'s own: shuffle_groups = true, drop_tags = 0.25, '
+        "drop_groups = 0.3",
         replace(_EPSILON, separator=" $$ ", group_separator=" %% "),
     ),
 }

@@ -91,7 +91,7 @@ class Captions:
         Args:
             path: `.jsonl` holds `{"id": 1, "caption": "…"}` on each line, `.parquet` the columns `id` and `caption`,
                 `.txt` a caption on each line. The file appears when it is whole.
-            workers: processes that write captions; above 1, a script needs `if __name__ == "__main__":`.
+            workers: processes that write captions.
 
         Raises:
             DestinationError: the file cannot be written there.
@@ -145,7 +145,7 @@ def write_captions(
         captioner: writes the captions.
         ids: posts, (N,) int64.
         path: the file to write.
-        workers: processes that write captions; above 1, a script needs `if __name__ == "__main__":`.
+        workers: processes that write captions.
         posts_a_block: how many captions a process makes at a time.
 
     Raises:

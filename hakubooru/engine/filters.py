@@ -254,7 +254,27 @@ def sort_by_columns(columns: FileColumns, source: Ids, terms: Sequence[Node], li
         # Only posts that are not after the last one by the first term can be among the first.
         candidates = np.flatnonzero(first <= np.partition(first, limit - 1)[limit - 1])
         ids, sort_keys = ids[candidates], [values[candidates] for values in sort_keys]
-    return ids[np.lexsort(sort_keys[::-1])][:limit]
+    return ids[_order(sort_keys)][:limit]
+
+
+def _order(keys: Sequence[Values]) -> Values:
+    """The places, (N,), that sort posts by keys, of which the first counts most.
+
+    It sorts by the last key first, and each sort keeps the order of equal values. So numbers of 16 bits, such as scores,
+    are sorted in linear time, and ids that are in order already as fast; `np.lexsort` takes twice as long.
+    """
+    order = np.argsort(_narrow(keys[-1]), kind="stable")
+    for key in reversed(keys[:-1]):
+        order = order[np.argsort(_narrow(key)[order], kind="stable")]
+    return order
+
+
+def _narrow(key: Values) -> Values:
+    """Whole numbers as 16 bits with the same order, if they lie so near to each other; else unchanged."""
+    if key.dtype.kind != "i" or not len(key):
+        return key
+    low, high = int(key.min()), int(key.max())
+    return (key - low).astype(np.uint16) if high - low < 2**16 else key
 
 
 def _term(node: Node) -> tuple[Node, int]:

@@ -9,6 +9,7 @@ import numpy as np
 from hakubooru.engine.cache import CachedStore
 from hakubooru.engine.columns import NO_DATE, SidecarColumns, date_text
 from hakubooru.errors import InputError
+from hakubooru.store.schema import Post
 from hakubooru.store.sql import id_text
 
 if TYPE_CHECKING:
@@ -17,10 +18,13 @@ if TYPE_CHECKING:
     from hakubooru.arrays import Ids, Values
     from hakubooru.store.store import Store
 
-_POSTS: Final = """
-SELECT post.id, coalesce(post.rating, -1), coalesce(substr(post.created_at, 1, 10), ''){values}
-FROM json_each(?) AS wanted CROSS JOIN post ON post.id = wanted.value
-"""
+_POSTS: Final = (
+    "SELECT post.id, {values} FROM json_each(?) AS wanted CROSS JOIN post ON post.id = wanted.value"
+)
+_IDS: Final = "SELECT post.id, {values} FROM (SELECT value AS id FROM json_each(?)) AS post"
+"""Reads values of joined files, for which the id of a post is enough."""
+_RATING: Final = "coalesce(post.rating, -1)"
+_DAY: Final = "coalesce(substr(post.created_at, 1, 10), '')"
 _TAGS: Final = "SELECT wanted.key, tag_id FROM json_each(?) AS wanted CROSS JOIN posttagrelation"
 # Tags come in the order of their relations. An index on the post alone holds them in that order, by the format of the
 # file. Without such an index they are sorted.
@@ -74,14 +78,25 @@ def read_posts(
     """
     read = store.cache.columns if isinstance(store, CachedStore) else None
     sidecar = read if isinstance(read, SidecarColumns) else None
-    of_posts = _POSTS.format(values="".join(f", {sql}" for sql in statements.values()))
+    known = sidecar.names if sidecar is not None else frozenset()
+    in_sidecar = {name: column for name, column in columns.items() if column in known}
+    in_file = [name for name in columns if name not in in_sidecar]
+    of_all = _POSTS.format(values=", ".join([_RATING, _DAY, *statements.values()]))
+    need_posts = Post._meta.fields.keys() & {columns[name] for name in in_file}  # noqa: SLF001 - peewee's documented name
+    of_others = (_POSTS if need_posts else _IDS).format(
+        values=", ".join(statements[name] for name in in_file)
+    )
     of_tags = _tags_statement(store)
     for start in range(0, len(ids), posts_a_batch):
         some = ids[start : start + posts_a_batch]
-        if sidecar is not None and {"rating", *columns.values()} <= sidecar.names:
-            ratings, days, values = _from_sidecar(store, sidecar, some, columns)
+        values: Mapping[str, Any]
+        if sidecar is not None and "rating" in known:
+            ratings, days, values = _from_sidecar(store, sidecar, some, in_sidecar)
+            if in_file:  # such as joined texts
+                values = {**values, **dict(zip(in_file, _from_file(store, of_others, some), strict=True))}
         else:
-            ratings, days, values = _from_file(store, of_posts, some, [*columns])
+            ratings, days, *others = _from_file(store, of_all, some)
+            ratings, values = np.array(ratings), dict(zip(columns, others, strict=True))
         if sidecar is not None and not repeats:
             many, tags = sidecar.sidecar.tags_of(np.searchsorted(sidecar.ids, some))
         else:
@@ -109,16 +124,14 @@ def _from_sidecar(
     return columns.take("rating", places), texts, values
 
 
-def _from_file(
-    store: Store, statement: str, ids: Ids, names: Sequence[str]
-) -> tuple[Values, Sequence[str], Mapping[str, Sequence[Any] | Values]]:
-    """The ratings, the days, and further values of posts."""
+def _from_file(store: Store, statement: str, ids: Ids) -> list[Any]:
+    """The columns that a statement reads of posts, without their ids."""
     rows = store.rows(statement, [id_text(ids)])
     if len(rows) < len(ids):
         raise _no_post(store, min(set(ids.tolist()) - {row[0] for row in rows}))
-    there, ratings, days, *values = zip(*rows, strict=True)
+    there, *columns = zip(*rows, strict=True)
     assert there == tuple(ids.tolist()), "SQLite reads the posts in the order asked for"
-    return np.array(ratings), days, dict(zip(names, values, strict=True))
+    return columns
 
 
 def _once(many: Values, tags: Ids) -> tuple[Values, Ids]:

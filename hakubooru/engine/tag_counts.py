@@ -43,9 +43,9 @@ def tag_counts(database: CachedStore, ids: Ids) -> pd.DataFrame:
         raise
     tags = tags.append_column("posts", pa.array(counts[tags["id"].to_numpy()])).filter(pc.field("posts") > 0)
     tags = tags.sort_by([("posts", "descending"), ("name", "ascending")])
-    frame = tags.select(["name", "posts"]).to_pandas()
-    frame.insert(1, "type", pd.Categorical.from_codes(tags["type"].to_numpy(), list(TAG_TYPES)))
-    return frame
+    frame: pd.DataFrame = tags.select(["name", "posts"]).to_pandas()
+    types = pd.Categorical.from_codes(tags["type"].to_numpy(), pd.Index(list(TAG_TYPES)))
+    return pd.DataFrame({"name": frame["name"], "type": types, "posts": frame["posts"]})
 
 
 def count_tags(database: CachedStore, ids: Ids, *, few: int = FEW, rows_a_piece: int = ROWS_A_PIECE) -> Ids:

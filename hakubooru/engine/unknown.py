@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+import numpy as np
 from peewee import Context
 
 from hakubooru.errors import InputError
@@ -17,6 +18,7 @@ from hakubooru.select.steps import BestOfFamily, Filtered, Ordered, SampledPer, 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
+    from hakubooru.arrays import Ids, Values
     from hakubooru.select.steps import Step
     from hakubooru.store.store import Store
 
@@ -56,6 +58,26 @@ def unknown_notes(store: Store, step: Step) -> Iterator[str]:
         yield (
             f"{about.unknown[column]:,} posts do not say {column}: they match no condition on it, and so the negation of each"
         )
+
+
+def knowing(store: Store, ids: Ids, *columns: str) -> Values | slice:
+    """Which of some posts have a value of every column: (N,) bool, or the slice of all of them.
+
+    For a column that some posts lack, the posts are scanned.
+
+    Args:
+        store: the file.
+        ids: posts of the file, (N,) int64.
+        columns: columns of `post`.
+    """
+    about = store.about
+    if {*about.lacking, *about.unknown}.isdisjoint(columns):
+        return slice(None)
+    has_all: Values = np.full(len(ids), about.lacking.isdisjoint(columns))
+    for column in set(columns).intersection(about.unknown):
+        scan = store.reader.numbers(f"SELECT id FROM post WHERE {column} IS NULL")
+        has_all &= ~np.isin(ids, np.concatenate([some for (some,) in scan]))
+    return has_all
 
 
 def _columns_of(step: Step, columns: Collection[str]) -> list[str]:

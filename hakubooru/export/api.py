@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import numpy as np
 
 from hakubooru.caption import Captioner, CaptionFormat, caption_format
-from hakubooru.errors import IncompleteError, InputError
+from hakubooru.errors import DestinationError, IncompleteError, InputError
 from hakubooru.export.engine import checked_workers
 from hakubooru.export.engine import engine as local_engine
 from hakubooru.export.output import OutputFormat, output_format
@@ -85,8 +85,7 @@ def export(
         sink: replaces the `sink` of `output`.
         prune: remove from `out` what is not selected any more.
         workers: processes that read and write. None means one for each core if images are decoded, and one if they
-            are copied. In a script, several workers, or one that decodes, need `if __name__ == "__main__":` around
-            the call.
+            are copied.
         engine: `local`, processes of this machine, or `ray`, a cluster (extra `ray`). The nodes of a cluster must see
             the database, the images and `out` under the same paths.
         address: the address of a running Ray cluster, `HOST:PORT`, or `auto` for the cluster that this machine belongs
@@ -209,10 +208,19 @@ class Origin:
 
     @contextmanager
     def opened(self) -> Iterator[Store]:
-        """Open the database, with the files that were joined to it."""
+        """Open the database, with the files that were joined to it.
+
+        Raises:
+            InputError: the database or a joined file is no longer there, or cannot be read.
+            DestinationError: a joined file has changed since.
+        """
         with open_store(self.database) as store:
-            for name, (path, _) in self.joined.items():
-                store.join(name, path)
+            for name, (path, sha256) in self.joined.items():
+                if store.join(name, path).sha256 != sha256:
+                    raise DestinationError(
+                        f"{path}, which captions have as {name}, has changed since the export; bring the file back, or export "
+                        "into another folder"
+                    )
             yield store
 
     def text(self) -> str:

@@ -16,6 +16,7 @@ from hakubooru.export.pairs import Broken, Outcome, Pair, own_place, place
 from hakubooru.image.containers import READERS
 from hakubooru.image.convert import COPY, ImageFormat, UnfitImageError
 from hakubooru.image.folders import OwnFolder, images_in
+from hakubooru.image.hashes import MD5
 from hakubooru.image.header import LARGEST_BYTES, ImageHeader, read_header
 from hakubooru.image.index import (
     Recorder,
@@ -239,6 +240,9 @@ class Images:
         rows = np.flatnonzero(wanted & (index.sizes <= LARGEST_BYTES))
         images = read_indexed(path, index, rows)
         for number, (member, data) in zip(index.ids[rows].tolist(), images, strict=True):
+            md5 = md5_of(member.name)
+            if md5 is not None and self.task.hashes.posts(np.array([md5], MD5)).tolist() != [number]:
+                raise StaleIndexError(f"the image of post {number} is not at byte {member.offset:,}")
             yield number, member.name, data
         if index.damage:
             raise DamagedTarError(index.damage)

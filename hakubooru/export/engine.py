@@ -101,8 +101,8 @@ class ProcessEngine(Engine[T, R]):
                     yield future.result()
         except BrokenProcessPool as error:
             raise IncompleteError(
-                "a worker process ended before its work was done. Perhaps it was killed because memory ran out, or a "
-                "script calls this outside `if __name__ == '__main__':`. Run the same command again to resume"
+                "a worker process ended before its work was done. Perhaps it was killed because memory ran out. Run the "
+                "same command again to resume"
             ) from error
 
     def __exit__(self, *exc: object) -> None:

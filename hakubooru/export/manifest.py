@@ -32,6 +32,8 @@ MANIFEST: Final = "manifest.parquet"
 REJECTS: Final = "rejects.jsonl"
 
 _ROWS_A_GROUP: Final = 4_000
+_BUFFER: Final = 2**20
+"""The bytes of a manifest that are read at a time."""
 _AMONG: Final = "IN (SELECT value FROM json_each(?))"
 _SINK: Final = b"hakubooru.sink"
 _SITE: Final = b"hakubooru.site"
@@ -69,7 +71,7 @@ def write_manifest(
     - `status`: exported, broken (the file is not whole), unfit (`[image]` leaves it out), duplicate (another image has
       the same `sha256`) or missing.
     - `reason`: why the post was not exported.
-    - `width`, `height` (pixels) and `bytes` of the exported file.
+    - `width`, `height`, `bytes`: of the exported file; the sides are pixels, upright.
     - `sha256`: of the exported file, hexadecimal.
     - `rating`: by name.
     - `caption`: the text.
@@ -256,7 +258,10 @@ def _opened(path: Path) -> Iterator[Any]:
     from pyarrow import parquet  # noqa: PLC0415
 
     try:
-        with parquet.ParquetFile(path, page_checksum_verification=True) as file:
+        # By itself Arrow reads whole columns ahead, and keeps them.
+        with parquet.ParquetFile(
+            path, page_checksum_verification=True, pre_buffer=False, buffer_size=_BUFFER
+        ) as file:
             yield file
     except PermissionError as error:
         raise DestinationError(f"{path} cannot be read ({error.strerror}); change its permissions") from error

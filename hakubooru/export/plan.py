@@ -95,7 +95,8 @@ def hashes_of(archives: Sequence[Archive], database: Store, posts: Ids) -> dict[
     found: list[list[tuple[bytes, int]]] = [[] for _ in named]
     for at in range(0, len(posts), _POSTS_A_QUERY):
         statement = (
-            "SELECT id, md5 FROM post WHERE md5 IS NOT NULL AND id IN (SELECT value FROM json_each(?))"
+            "SELECT id, md5 FROM post WHERE length(md5) = 32 AND md5 NOT GLOB '*[^0-9a-fA-F]*' "
+            "AND id IN (SELECT value FROM json_each(?))"
         )
         rows = database.rows(statement, [id_text(posts[at : at + _POSTS_A_QUERY])])
         wanted = np.array([bytes.fromhex(md5) for _, md5 in rows], MD5)

@@ -20,7 +20,6 @@ from hakubooru.files import replacing
 from hakubooru.image.folders import find_own
 from hakubooru.image.sources import find_archives
 from hakubooru.store.sqlite_errors import explained
-from hakubooru.store.store import open_store
 
 if TYPE_CHECKING:
     import os
@@ -114,11 +113,11 @@ def _check_finished(out: Path, ids: Ids, journal: Journal) -> None:
 
 
 def _check_sources(origin: Origin, out: Path, bad: set[int], journal: Journal, sink: Sink) -> None:
-    """Check that the sources of an export are there, and that its folders of own images have not changed.
+    """Check that the sources of an export are there, and that joined files and folders of own images have not changed.
 
     An export would take up the changes of a folder of own images; a repair must not.
     """
-    with open_store(origin.database):
+    with origin.opened():
         archives = find_archives(origin.images, skip=out, indexes=origin.index) if origin.images else []
     archives = numbered(archives, origin.images, journal)
     ids = np.array(sorted(bad), np.int64)

@@ -110,8 +110,7 @@ def verify(out: str | os.PathLike[str], *, decode: bool = False, workers: int | 
     Args:
         out: the export's folder.
         decode: decode every image too.
-        workers: processes that read. None means one for each core with `decode`, else one. In a script, several
-            workers, or `decode`, need `if __name__ == "__main__":` around the call.
+        workers: processes that read. None means one for each core with `decode`, else one.
 
     Raises:
         DestinationError: the folder holds no finished export.

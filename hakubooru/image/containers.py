@@ -25,6 +25,10 @@ NAME_COLUMNS: Final = ("filename", "file_name", "path")
 """Columns of a Parquet file that hold names of images, if no column holds posts."""
 _ROWS: Final = 64
 """Rows that are read at a time."""
+_BUFFER: Final = 2**20
+"""The bytes of a Parquet file that are read at a time. By itself Arrow reads whole columns ahead, and keeps them."""
+_DAMAGE: Final = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError)
+"""What `zipfile` raises for a damaged archive, or for one that is packed in a way that it does not know."""
 
 
 def read_folder(path: str, wanted: Callable[[Member], bool]) -> Iterator[tuple[Member, bytes]]:
@@ -72,9 +76,10 @@ def read_zip(path: str, wanted: Callable[[Member], bool]) -> Iterator[tuple[Memb
         the wanted files with their contents.
 
     Raises:
-        DamagedTarError: the archive, or a file in it, is damaged.
+        DamagedTarError: the archive, or a file in it, is damaged; all others were yielded.
         OSError: the archive cannot be read.
     """
+    damage: Exception | None = None
     try:
         with zipfile.ZipFile(path) as archive:
             for entry in archive.infolist():
@@ -82,10 +87,18 @@ def read_zip(path: str, wanted: Callable[[Member], bool]) -> Iterator[tuple[Memb
                     "a folder" if entry.is_dir() else "an encrypted file" if entry.flag_bits & 1 else "a file"
                 )
                 member = Member(entry.filename, entry.file_size, 0, kind)
-                if wanted(member):
-                    yield member, archive.read(entry)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-        raise DamagedTarError(f"is a damaged zip archive ({error})") from error
+                if not wanted(member):
+                    continue
+                try:
+                    data = archive.read(entry)
+                except _DAMAGE as error:
+                    damage = damage or error
+                else:
+                    yield member, data
+    except _DAMAGE as error:
+        damage = error
+    if damage is not None:
+        raise DamagedTarError(f"is a damaged zip archive ({damage})") from damage
 
 
 def read_parquet(path: str, wanted: Callable[[Member], bool]) -> Iterator[tuple[Member, bytes]]:
@@ -108,7 +121,7 @@ def read_parquet(path: str, wanted: Callable[[Member], bool]) -> Iterator[tuple[
     from pyarrow import parquet  # noqa: PLC0415
 
     try:
-        with parquet.ParquetFile(path) as file:
+        with parquet.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER) as file:
             columns = image_columns(file.schema_arrow)
             if columns is None:
                 return
@@ -159,6 +172,8 @@ def _name(value: Any) -> str:
     """Return the name of an image: that of the file, or its post with a suffix that says nothing of its kind."""
     if isinstance(value, dict):
         value = value.get("path")
+    if isinstance(value, float) and value.is_integer():  # pandas makes it of an id beside missing ones
+        value = int(value)
     text = "" if value is None else str(value)
     return f"{text}.webp" if re.fullmatch(r"[0-9]+|[0-9a-f]{32}", text) else text
 

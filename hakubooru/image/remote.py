@@ -34,10 +34,10 @@ FIRST_WAIT: Final = 0.5
 """Seconds before the second attempt; each further wait is twice as long."""
 TIMEOUT: Final = 60.0
 """Seconds that a server may take to answer, or pause within an answer."""
-AT_ONCE: Final = 8
-"""Parallel requests of each worker."""
+AT_ONCE: Final = 32
+"""Parallel requests of each worker. A server that answers after 50 ms then gives some 640 answers a second."""
 
-_MOST: Final = 8 * 2**20
+_MOST: Final = 2 * 2**20
 """The most bytes of one request, unless a single image has more."""
 _GAP: Final = 512
 """Bytes between two images that are always fetched rather than skipped: the padding of a tar."""
@@ -130,7 +130,7 @@ def read_url(url: str) -> bytes:
 def read_ranges(url: str, ranges: Iterator[tuple[int, int]]) -> Iterator[bytes]:
     """Yield the bytes of each range of an archive; some are fetched ahead.
 
-    Memory holds the answers of at most `AT_ONCE` + 1 requests, each of 8 MiB or of one larger range.
+    Memory holds the answers of at most `AT_ONCE` + 1 requests, each of 2 MiB or of one larger range.
 
     Args:
         url: the archive.
@@ -265,13 +265,17 @@ def _system(url: str) -> Any:
     try:
         import fsspec  # noqa: PLC0415 - an extra
     except ImportError as error:
-        raise SourceError(f"{url} needs the extra `remote`: pip install 'fsspec[http]'") from error
+        raise SourceError(
+            f"{url} needs the extra `remote`: pip install '.[remote]' in the folder of hakubooru"
+        ) from error
     options: dict[str, Any] = {}
     if _is_http(url):
         try:
             import aiohttp  # noqa: PLC0415 - an extra
         except ImportError as error:
-            raise SourceError(f"{url} needs the extra `remote`: pip install 'fsspec[http]'") from error
+            raise SourceError(
+                f"{url} needs the extra `remote`: pip install '.[remote]' in the folder of hakubooru"
+            ) from error
         options = {
             "client_kwargs": {"timeout": aiohttp.ClientTimeout(sock_connect=TIMEOUT, sock_read=TIMEOUT)}
         }

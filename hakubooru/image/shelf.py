@@ -11,16 +11,23 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from hakubooru.image.containers import READERS
 from hakubooru.image.header import LARGEST_BYTES
 from hakubooru.image.holdings import LostArchiveError, index_of
 from hakubooru.image.index import TarIndex, read_indexed
-from hakubooru.image.layouts import StrangeNameError, is_remote, post_id
+from hakubooru.image.layouts import StrangeNameError, is_remote, md5_of, post_id
 from hakubooru.image.published import StaleIndexError
 from hakubooru.image.sources import Archive, find_archives
-from hakubooru.image.tar import DamagedTarError, is_compressed, read_tar
+from hakubooru.image.tar import DamagedTarError, is_compressed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from typing import TypeAlias
+
+    from hakubooru.image.tar import Member
+    from hakubooru.store.store import Store
+
+    _Files: TypeAlias = dict[int | bytes, str]
 
 _LISTINGS: Final = 256
 """How many archives' listings are kept in memory; one of 4,000 images in a tar takes 100 kB."""
@@ -45,6 +52,8 @@ class Place:
     """The byte of the tar where the image starts."""
     size: int = 0
     """The bytes of the image in the tar."""
+    md5: bytes = b""
+    """The MD5 that the image is named by, 16 bytes; empty if it is named by its post."""
 
     @property
     def key(self) -> str:
@@ -70,13 +79,19 @@ class Place:
                 return file.read(LARGEST_BYTES)
         if self.size > LARGEST_BYTES:
             raise NoImageError(f"larger than {LARGEST_BYTES // 2**20} MiB")
-        if not is_remote(path) and is_compressed(path):
+        if self.archive.kind != "tar" or (not is_remote(path) and is_compressed(path)):
             # Places in a compressed archive are known only by reading up to them.
-            members = read_tar(path, lambda member: _post_of(member.name) == self.number)
-            return next(data for _, data in members)
+            for _, data in READERS[self.archive.kind](path, self._is_its_image):
+                return data
+            raise NoImageError(f"{self.archive.name} does not hold it any more")
         number, offset, size = np.array([[self.number], [self.offset], [self.size]], np.int64)
         index = TarIndex(number, offset, size, names={0: self.name} if self.name else {})
         return next(data for _, data in read_indexed(path, index, np.array([0])))
+
+    def _is_its_image(self, member: Member) -> bool:
+        if member.kind != "a file":
+            return False
+        return md5_of(member.name) == self.md5 if self.md5 else _post_of(member.name) == self.number
 
 
 class Shelf:
@@ -93,24 +108,30 @@ class Shelf:
             SourceError: a place is missing or cannot be read, or no images were found at all.
         """
         self.roots = [str(root) for root in roots]
-        self.archives = [archive for archive in find_archives(roots) if archive.kind in ("folder", "tar")]
+        self.archives = find_archives(roots)
+        self._by_md5 = any(archive.by_md5 for archive in self.archives)
         claims = [archive.claim for archive in self.archives]
         self._claims = np.array([(claim.modulus, claim.rest, claim.low, claim.high) for claim in claims]).T
-        self._listings: OrderedDict[str, TarIndex | dict[int, str]] = OrderedDict()
+        self._listings: OrderedDict[str, TarIndex | _Files] = OrderedDict()
         self._lock = Lock()
 
-    def find(self, number: int) -> Place:
+    def find(self, number: int, store: Store | None = None) -> Place:
         """Find the image of a post.
+
+        Args:
+            number: the post.
+            store: knows the MD5s of posts, by which images may be named; without it, only images named by posts are found.
 
         Raises:
             NoImageError: no archive holds it.
         """
+        md5 = _md5_in(store, number) if store is not None and self._by_md5 else b""
         for archive in self._candidates(number):
             try:
                 listing = self._listing(archive)
             except LostArchiveError as error:
                 raise NoImageError(f"{archive.name} cannot be read: {error}") from error
-            place = _place_in(archive, listing, number)
+            place = _place_in(archive, listing, number, md5)
             if place is not None:
                 return place
         raise NoImageError("no archive holds it")
@@ -122,7 +143,7 @@ class Shelf:
         if len(self.archives) <= _FEW:
             yield from (self.archives[row] for row in np.flatnonzero(~announced))
 
-    def _listing(self, archive: Archive) -> TarIndex | dict[int, str]:
+    def _listing(self, archive: Archive) -> TarIndex | _Files:
         with self._lock:
             if archive.key in self._listings:
                 self._listings.move_to_end(archive.key)
@@ -135,29 +156,40 @@ class Shelf:
         return listing
 
 
-def _place_in(archive: Archive, listing: TarIndex | dict[int, str], number: int) -> Place | None:
+def _place_in(archive: Archive, listing: TarIndex | _Files, number: int, md5: bytes) -> Place | None:
     if isinstance(listing, dict):
-        return Place(archive, number, listing[number]) if number in listing else None
-    rows = np.flatnonzero(listing.ids == number)
+        name = listing.get(number) or listing.get(md5)
+        return Place(archive, number, name) if name else None
+    named = np.flatnonzero(listing.ids == number)
+    by_md5 = (
+        np.flatnonzero(np.isin(listing.ids, -1 - np.flatnonzero(listing.hashes == md5))) if md5 else named
+    )
+    rows = named if len(named) else by_md5
     if not len(rows):
         return None
     row = int(rows[0])  # of two, an export takes the first
-    return Place(
-        archive, number, listing.names.get(row, ""), int(listing.offsets[row]), int(listing.sizes[row])
-    )
+    name, offset, size = listing.names.get(row, ""), int(listing.offsets[row]), int(listing.sizes[row])
+    return Place(archive, number, name, offset, size, b"" if len(named) else md5)
 
 
-def _files_in(archive: Archive) -> dict[int, str]:
-    """The names of the image files in a folder, by post; of two, the first in the order of names."""
+def _md5_in(store: Store, number: int) -> bytes:
+    """The MD5 of a post, 16 bytes; empty if it is not known."""
+    for (text,) in store.rows("SELECT md5 FROM post WHERE id = ?", [number]):
+        return md5_of(f"{text}.jpg") or b""
+    return b""
+
+
+def _files_in(archive: Archive) -> _Files:
+    """The names of the image files in a folder, by post or MD5; of two, the first in the order of names."""
     try:
         names = sorted(entry.name for entry in os.scandir(archive.path) if entry.is_file())
     except OSError as error:
         raise LostArchiveError(archive, error.strerror or str(error)) from error
-    files: dict[int, str] = {}
+    files: _Files = {}
     for name in names:
-        number = _post_of(name)
-        if number is not None:
-            files.setdefault(number, name)
+        key = md5_of(name) or _post_of(name)
+        if key is not None:
+            files.setdefault(key, name)
     return files
 
 

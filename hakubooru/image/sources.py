@@ -22,6 +22,7 @@ import numpy as np
 
 from hakubooru.errors import SourceError
 from hakubooru.image.containers import READERS, image_columns
+from hakubooru.image.index import load_index
 from hakubooru.image.layouts import (
     ARCHIVE_NAME,
     LAYOUTS,
@@ -44,6 +45,8 @@ from hakubooru.image.tar import DamagedTarError, Member
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from hakubooru.image.remote import RemoteTar
 
 _UPDATE: Final = re.compile(r"updates?(?![^\W\d_])", re.IGNORECASE)
 _PLURALS: Final = {"tar": "tars", "folder": "folders", "zip": "zip archives", "parquet": "Parquet files"}
@@ -110,7 +113,7 @@ def find_archives(
 
     The name of an archive decides which posts are looked for in it first, and whether it is an update. A name that
     disagrees with the first posts in the archive is ignored. Which posts an archive really holds is learned later, by
-    `holdings`. Remote archives are not read here.
+    `holdings`. Of a URL, one index is read: it shows whether the images of its tars are named by their MD5.
 
     Args:
         roots: folders, searched at any depth, or tars, or URLs that fsspec can read, of tars with published indexes
@@ -302,22 +305,38 @@ def _archives_in(folder: Path, root: Path, place: _Root, pending: list[Path]) ->
 
 
 def _has_images(path: Path) -> bool:
+    """Whether a Parquet file has images, or is damaged, which is told when it is read."""
     import pyarrow as pa  # noqa: PLC0415 - takes a while
     from pyarrow import parquet  # noqa: PLC0415
 
     try:
         return image_columns(parquet.read_schema(path)) is not None
-    except (pa.ArrowException, OSError):
-        return False
+    except pa.ArrowException:
+        return True
 
 
 def _search_remote(root: str, place: _Root, indexes: Sequence[str]) -> Iterator[Archive]:
     from hakubooru.image.remote import list_tars  # noqa: PLC0415 - needed only for URLs
 
-    for tar in list_tars(root, indexes):
+    tars = list_tars(root, indexes)
+    by_md5 = _have_md5s(tars)
+    for tar in tars:
         name = tar.url.removeprefix(root).lstrip("/") or tar.url.rpartition("/")[2]
-        announced = read_archive_name(TAR_NAME.sub("", tar.url.rpartition("/")[2]))
-        yield place.archive(tar.url, name, announced, stamp=tar.size, index=tar.index)
+        announced = UNKNOWN if by_md5 else read_archive_name(TAR_NAME.sub("", tar.url.rpartition("/")[2]))
+        yield place.archive(tar.url, name, announced, stamp=tar.size, index=tar.index, by_md5=by_md5)
+
+
+def _have_md5s(tars: Sequence[RemoteTar]) -> bool:
+    """Whether the first images of a set of remote tars are named by their MD5; all tars of a set have names of one form.
+
+    An index that cannot be read is reported when its tar is read.
+    """
+    for tar in tars[:_TRIED]:
+        with contextlib.suppress(OSError):
+            index = load_index(tar.url, tar.size, tar.index)
+            if index is not None and len(index.ids):
+                return bool((index.ids[:_TRIED] < 0).any())
+    return False
 
 
 def _holds_updates(parts: Sequence[str]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def _inner(record: dict[str, Any], key: str, outer: str, inner: str) -> Any:
 
 
 def in_batches(entries: Iterable[Entry], name: str) -> Iterator[Objects | Entry]:
-    """Group decoded objects into batches; what is not an object is passed on in its place."""
+    """Group decoded objects into batches; what is not an object is passed on in its place, with its file."""
     batch: list[Entry] = []
     size = 0
     for entry in entries:
@@ -144,7 +144,7 @@ def in_batches(entries: Iterable[Entry], name: str) -> Iterator[Objects | Entry]
             if batch:
                 yield Objects(batch, name)
                 batch, size = [], 0
-            yield entry
+            yield replace(entry, name=name)
             continue
         batch.append(entry)
         size += entry.size

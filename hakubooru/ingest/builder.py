@@ -7,26 +7,23 @@ import sqlite3
 import time
 from collections import Counter
 from dataclasses import dataclass
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from hakubooru.errors import DatabaseFileError, DumpError, IncompleteError
-from hakubooru.ingest.batches import Batch
+from hakubooru.errors import DatabaseFileError, DumpError
 from hakubooru.ingest.download import local_paths
 from hakubooru.ingest.dumps import find_dumps
-from hakubooru.ingest.maps import COLUMNS, read_map
+from hakubooru.ingest.maps import read_map
 from hakubooru.ingest.posts import PostWriter
-from hakubooru.ingest.records import Record, RecordReader
 from hakubooru.ingest.rejects import Rejects
-from hakubooru.ingest.relational import TagRows
 from hakubooru.ingest.sets import recognise, unknown_keys
+from hakubooru.ingest.source import Source
 from hakubooru.ingest.tag_ids import TagIds
 from hakubooru.ingest.taglist import KnownPair, KnownTag, read_tag_list
 from hakubooru.ingest.target import open_target
 from hakubooru.progress import progress
-from hakubooru.store.about import read_about
-from hakubooru.store.sites import RATINGS, site_named
+from hakubooru.store.sites import site_named
 from hakubooru.store.writing import transaction
 
 if TYPE_CHECKING:
@@ -35,34 +32,15 @@ if TYPE_CHECKING:
     from hakubooru.ingest.dumps import Dump
     from hakubooru.ingest.maps import RecordMap
     from hakubooru.ingest.posts import Written
+    from hakubooru.ingest.records import Record
+    from hakubooru.ingest.source import Recognised
+    from hakubooru.store.about import About
     from hakubooru.store.sites import Site
 
     PathLike = str | os.PathLike[str]
 
 BATCH: Final = 5_000
 """How many posts are written in a transaction. It takes 25 MB of memory; an interruption loses a few seconds."""
-
-_RATING: Final = COLUMNS.index("rating")
-_NEW_RATINGS: Final = ("g", "general", "sensitive")
-_GENERAL, _SENSITIVE = RATINGS.index("general"), RATINGS.index("sensitive")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recognised:
-    """What a dump was recognised as."""
-
-    path: Path
-    """The path of the dump."""
-    form: str
-    """The form of its files, such as "JSON in gzip"."""
-    records: str
-    """The name of the record map by which its records were read."""
-    passed_over: int
-    """How many files of a folder or an archive hold no records and were passed over."""
-
-    def __str__(self) -> str:
-        rest = f"; {self.passed_over:,} files beside them were passed over" if self.passed_over else ""
-        return f"{self.path}: {self.form}, {self.records}{rest}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,19 +118,16 @@ def build(
         IncompleteError: a record is bad and `strict` is set, or the disk is full.
     """
     started = time.perf_counter()
-    paths = [path for dump in dumps for path in local_paths(dump)]
+    paths = _local(dumps)
     if not paths:
         raise DumpError("build() needs at least one dump: build(['posts.json'], 'posts.db')")
-    names = [tags] if isinstance(tags, str | os.PathLike) else tags or ()
-    lists = [path for name in names for path in local_paths(name)]
+    lists = _local([tags] if isinstance(tags, str | os.PathLike) else tags or ())
     # A mistyped name and an unknown set show before anything is written.
     sources = [
-        _Source(dump, _map_of(dump, map), strict=strict, old_ratings=old_ratings)
-        for dump in find_dumps(paths)
+        Source(dump, _map_of(dump, map), strict=strict, old_ratings=old_ratings) for dump in find_dumps(paths)
     ]
     site = _one_site(sources)
     out = Path(out)
-    counts: Counter[str] = Counter()
     with open_target(out, paths) as target, Rejects(out.with_name(out.name + ".rejects.jsonl")) as rejects:
         target.check_site(site)
         target.check_dates()
@@ -160,33 +135,14 @@ def build(
         with transaction(target.connection):
             for path in lists:
                 _learn(tag_ids, read_tag_list(path, site))
-        writer = PostWriter(target.connection, tag_ids)
-        for source in sources:
-            _write(source, writer, rejects, counts)
-        if not counts.total():
-            rejections = (
-                f"; {rejects.count:,} records were rejected, for the reasons in {rejects.path}"
-                if rejects.count
-                else ""
-            )
-            raise DumpError(f"there are no posts in {', '.join(str(path) for path in paths)}{rejections}")
+        counts = _write(sources, PostWriter(target.connection, tag_ids), rejects)
         absent = frozenset.intersection(*(source.absent() for source in sources))
-        target.finish(tag_ids, absent, site, in_order=len(paths) > 1)
-        about = read_about(target.connection)
-    return BuildReport(
-        path=out,
-        new=counts["new"],
-        updated=counts["updated"],
-        unchanged=counts["unchanged"],
-        rejected=rejects.count,
-        rejects=rejects.path if rejects.count else None,
-        dumps_without_general=tuple(source.dump.path for source in sources if source.lacks_general()),
-        recognised=tuple(source.recognised() for source in sources),
-        site=site.name,
-        lacking=tuple(sorted(about.lacking)),
-        unknown=about.unknown,
-        seconds=time.perf_counter() - started,
-    )
+        about = target.finish(tag_ids, absent, site, in_order=len(paths) > 1)
+    return _report(out, sources, counts, rejects, about, seconds=time.perf_counter() - started)
+
+
+def _local(sources: Iterable[PathLike]) -> list[Path]:
+    return [path for source in sources for path in local_paths(source)]
 
 
 def _map_of(dump: Dump, file: PathLike | None) -> RecordMap:
@@ -208,7 +164,7 @@ def _map_of(dump: Dump, file: PathLike | None) -> RecordMap:
     return found
 
 
-def _one_site(sources: Sequence[_Source]) -> Site:
+def _one_site(sources: Sequence[Source]) -> Site:
     names = list(dict.fromkeys(source.reader.map.site for source in sources))
     if len(names) > 1:
         raise DatabaseFileError(
@@ -218,16 +174,40 @@ def _one_site(sources: Sequence[_Source]) -> Site:
     return site_named(names[0])
 
 
-def _write(source: _Source, writer: PostWriter, rejects: Rejects, counts: Counter[str]) -> None:
-    dump = source.dump
-    with progress(total=dump.size, desc=dump.path.name, unit="B", unit_scale=True) as bar:
-        records = source.records(rejects)
-        while batch := list(islice(records, BATCH)):
-            with transaction(writer.connection):
-                _learn(writer.tag_ids, source.known_tags())
-                counts.update(vars(_written(writer, batch)))
-            bar.update(dump.bytes_read() - bar.n)
-            batch.clear()  # else it would stay in memory while the next one is read
+def _write(sources: Sequence[Source], writer: PostWriter, rejects: Rejects) -> Counter[str]:
+    """Write the posts of all sources, and count what changed.
+
+    Raises:
+        DumpError: no source has a post.
+    """
+    counts: Counter[str] = Counter()
+    for source in sources:
+        dump = source.dump
+        with progress(total=dump.size, desc=dump.path.name, unit="B", unit_scale=True) as bar:
+            for batch in _batches(source.records(rejects)):
+                with transaction(writer.connection):
+                    if isinstance(batch[0], KnownTag):
+                        _learn(writer.tag_ids, batch)
+                    else:
+                        counts.update(vars(_written(writer, batch)))
+                bar.update(dump.bytes_read() - bar.n)
+                batch.clear()  # else it would stay in memory while the next one is read
+    if not counts.total():
+        names = ", ".join(str(source.dump.path) for source in sources)
+        reasons = (
+            f"; {rejects.count:,} records were rejected, for the reasons in {rejects.path}: {rejects.first}"
+            if rejects.count
+            else ""
+        )
+        raise DumpError(f"there are no posts in {names}{reasons}")
+    return counts
+
+
+def _batches(records: Iterable[Record | KnownTag]) -> Iterator[list[Any]]:
+    """Iterate over batches of records, and over batches of tags."""
+    for _, some in groupby(records, type):
+        while batch := list(islice(some, BATCH)):
+            yield batch
 
 
 def _written(writer: PostWriter, batch: Sequence[Record]) -> Written:
@@ -240,94 +220,29 @@ def _written(writer: PostWriter, batch: Sequence[Record]) -> Written:
         ) from error
 
 
-class _Source:
-    """A dump and the reader of its records."""
-
-    def __init__(self, dump: Dump, by: RecordMap, *, strict: bool, old_ratings: bool) -> None:
-        self.dump = dump
-        self.reader = RecordReader(by)
-        self._strict = strict
-        self._old_ratings = old_ratings
-        self._ratings: Counter[int | None] = Counter()
-        self._known: list[KnownTag] = []
-
-    def recognised(self) -> Recognised:
-        """What the dump was recognised as."""
-        return Recognised(
-            path=self.dump.path,
-            form=self.dump.form,
-            records=self.reader.map.name,
-            passed_over=self.dump.passed_over,
-        )
-
-    def absent(self) -> frozenset[str]:
-        """The columns that no record had a key for."""
-        return frozenset(COLUMNS) - self.reader.columns_seen()
-
-    def lacks_general(self) -> bool:
-        """Whether the dump is of Danbooru, and has the rating s, read as sensitive, but never g."""
-        is_danbooru = self.reader.map.site == "danbooru" and not self._old_ratings
-        return is_danbooru and self._ratings[_SENSITIVE] > 0 and not self._ratings[_GENERAL]
-
-    def known_tags(self) -> list[KnownTag]:
-        """The tags of the dump's own table that have been read since the last call."""
-        tags, self._known = self._known, []
-        return tags
-
-    def records(self, rejects: Rejects) -> Iterator[Record]:
-        """Iterate over the valid records, and reject the others."""
-        for batch in self.dump.batches(self._choose):
-            if isinstance(batch, TagRows):
-                columns = (batch.columns[name] for name in ("name", "type", "id"))
-                self._known += [KnownTag(*values) for values in zip(*columns, strict=True)]
-            elif isinstance(batch, Batch):
-                yield from self._valid(batch, rejects)
-            else:
-                reason = batch.reason or "the record must be an object with the fields of a post"
-                record = batch.text if batch.reason else batch.value
-                self._reject(
-                    rejects, str(self.dump.path), batch.unit, batch.number, reason=reason, record=record
-                )
-
-    def _choose(self, keys: set[str]) -> Sequence[str]:
-        own = self.reader.map
-        if missing := own.missing(keys):
-            raise DumpError(
-                f"{self.dump.path} has a file with {unknown_keys(keys)}, which lacks {missing}; the first one has {own.name}: "
-                "name only the files of posts"
-            )
-        return self.reader.choose(keys)
-
-    def _valid(self, batch: Batch, rejects: Rejects) -> Iterator[Record]:
-        records, reasons = self.reader.read(batch)
-        if self._old_ratings:
-            records = self._with_old_ratings(batch, records)
-        for place in sorted(reasons):
-            record = batch.record(place)
-            self._reject(
-                rejects, batch.name, batch.unit, batch.number(place), reason=reasons[place], record=record
-            )
-        self._ratings.update(record.row[_RATING] for record in records)
-        yield from records
-
-    def _with_old_ratings(self, batch: Batch, records: Sequence[Record]) -> list[Record]:
-        for place, rating in enumerate(self.reader.values(batch, "rating") or ()):
-            if rating in _NEW_RATINGS:
-                raise DumpError(
-                    f"{batch.name}, {batch.unit} {batch.number(place):,} has the rating {rating}, so the dump is not from "
-                    "before May 2022: leave out --old-ratings"
-                )
-        return [
-            record.with_rating(_GENERAL) if record.row[_RATING] == _SENSITIVE else record
-            for record in records
-        ]
-
-    def _reject(
-        self, rejects: Rejects, name: str, unit: str, number: int, *, reason: str, record: object
-    ) -> None:
-        if self._strict:
-            raise IncompleteError(f"{name}, {unit} {number:,}: {reason}; correct it, or leave out --strict")
-        rejects.add(name, unit, number, reason, record)
+def _report(
+    out: Path,
+    sources: Sequence[Source],
+    counts: Counter[str],
+    rejects: Rejects,
+    about: About,
+    *,
+    seconds: float,
+) -> BuildReport:
+    return BuildReport(
+        path=out,
+        new=counts["new"],
+        updated=counts["updated"],
+        unchanged=counts["unchanged"],
+        rejected=rejects.count,
+        rejects=rejects.path if rejects.count else None,
+        dumps_without_general=tuple(source.dump.path for source in sources if source.lacks_general()),
+        recognised=tuple(source.recognised() for source in sources),
+        site=about.site.name,
+        lacking=tuple(sorted(about.lacking)),
+        unknown=about.unknown,
+        seconds=seconds,
+    )
 
 
 def _learn(tag_ids: TagIds, entries: Iterable[KnownTag | KnownPair]) -> None:

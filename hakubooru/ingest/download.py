@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 from hakubooru.errors import DumpError
 from hakubooru.files import replacing
-from hakubooru.ingest.dumps import ENDINGS
 from hakubooru.ingest.extras import library
+from hakubooru.ingest.folders import ENDINGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import codecs
 import io
+import os
 from contextlib import closing, contextmanager
+from itertools import islice
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final, NoReturn
 
 from hakubooru.errors import DumpError
 from hakubooru.ingest.batches import Batch, in_batches
+from hakubooru.ingest.folders import Folder
 from hakubooru.ingest.json_text import read_json
 from hakubooru.ingest.relational import (
-    POST,
     RELATION,
     TAGS_KEY,
     ConnectedTables,
@@ -31,9 +33,11 @@ from hakubooru.ingest.tabular import (
     read_table,
 )
 from hakubooru.ingest.unpack import Leaf, Readable, damage_explained, leaves
+from hakubooru.store.about import About, read_about
+from hakubooru.store.layout import recognise_generation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
     from hakubooru.ingest.json_text import Entry
     from hakubooru.ingest.relational import Tables
@@ -47,33 +51,33 @@ _WIDE: Final = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
-ENDINGS: Final = (
-    *("json", "jsonl", "ndjson", "csv", "tsv", "parquet", "db", "sqlite", "sqlite3", "duckdb"),
-    *("gz", "xz", "bz2", "zst", "br", "7z", "tar", "tgz"),
-)
-"""The endings of files of a folder that may hold records; a folder of a downloader has pictures beside them."""
+_MOST_TABLES: Final = 16
+"""How many files of a folder are looked at to find KBlueLeaf's three among them."""
+_LOOKED_AT: Final = 100
+"""How many records are looked at to recognise a set: the first may be an error that a downloader kept."""
+_MOST_BESIDE: Final = 100
+"""How many files without records may stand before the first one with records."""
 
 
 class Dump:
     """A source of records: a file, a folder of files, or the files of KBlueLeaf's tables."""
 
-    def __init__(self, files: Sequence[Path], path: Path, tables: dict[str, Path] | None = None) -> None:
+    def __init__(
+        self, path: Path, files: Iterable[Path], size: int, tables: dict[str, Path] | None = None
+    ) -> None:
         self.path = path
-        self.files = files
+        self.size = size
+        """The size of the files in bytes."""
         self.form = ""
         """What the source was recognised as, such as "JSON lines in tar in gzip"; empty before it is read."""
         self.passed_over = 0
         """How many files of a folder or an archive were not read, because they hold no records."""
+        self._files = files
         self._tables = tables
-        self._sizes = [file.stat().st_size for file in files]
         self._done = 0
         self._raw: io.BufferedReader | None = None
         self._share = 0.0
-
-    @property
-    def size(self) -> int:
-        """The size of the files in bytes."""
-        return sum(self._sizes)
+        self._first_beside: tuple[str, bytes] | None = None
 
     def bytes_read(self) -> int:
         """How many bytes of the files have been read."""
@@ -84,17 +88,22 @@ class Dump:
     def keys(self) -> set[str]:
         """The keys of the first records; empty if there are none."""
 
-        def stop(keys: set[str]) -> Sequence[str]:
-            raise _FirstKeys(keys)
+        def stop(columns: set[str]) -> Sequence[str]:
+            raise _FirstKeys(columns)
 
+        keys: set[str] = set()
+        count = 0
         try:
             with closing(self.batches(stop)) as batches:
                 for batch in batches:
                     if isinstance(batch, Batch):
-                        return batch.keys()
+                        keys |= batch.keys()
+                        count += len(batch)
+                    if count >= _LOOKED_AT:
+                        break
         except _FirstKeys as first:
-            return first.keys
-        return set()
+            keys |= first.keys
+        return keys
 
     def batches(self, choose: Choose, headless: Sequence[str] = ()) -> Generator[Batch | Entry, None, None]:
         """Iterate over batches of records, and over single entries that are not records.
@@ -112,30 +121,24 @@ class Dump:
             yield from _joined(ParquetTables(self.path, self._tables), choose)
             self._done = self.size
             return
-        is_folder = len(self.files) != 1 or self.files[0] != self.path
-        has_records = False
-        for file, size in zip(self.files, self._sizes, strict=True):
+        for file in self._files:
             with damage_explained(file), open_bytes(file) as stream:
                 self._raw = stream
+                size = os.fstat(stream.fileno()).st_size
                 for leaf in leaves(file, stream, size):
-                    if _is_beside(leaf):
-                        self.passed_over += 1
-                        continue
-                    has_records = True
-                    yield from self._read(leaf, choose, headless, is_folder=is_folder)
+                    yield from self._read(leaf, choose, headless)
             self._done += size
-        if not has_records:
-            raise DumpError(f"{self.path} is an archive without files: name one with a dump in it")
+        if not self.form:
+            self._refuse()
 
-    def _read(
-        self, leaf: Leaf, choose: Choose, headless: Sequence[str], *, is_folder: bool
-    ) -> Iterator[Batch | Entry]:
+    def _read(self, leaf: Leaf, choose: Choose, headless: Sequence[str]) -> Iterator[Batch | Entry]:
         kind = kind_of(leaf.head)
+        if _is_beside(leaf):
+            self.passed_over += 1
+            return
         if kind == "":
-            if self.form and (is_folder or leaf.packing):
-                self.passed_over += 1  # a README beside the records
-                return
-            raise DumpError(f"{leaf.name} is not a dump: {what_it_is(leaf.head)}")
+            self._pass_over(leaf)
+            return
         self._recognise(" in ".join((kind, *reversed(leaf.packing))))
         match kind:
             case "JSON":
@@ -154,12 +157,31 @@ class Dump:
                 with leaf.on_disk() as path, open_tables(path, kind, leaf.name) as connection:
                     yield from self._read_tables(leaf, connection, choose)
 
+    def _pass_over(self, leaf: Leaf) -> None:
+        """Count a file that holds no records, such as a README or a picture beside them."""
+        self._first_beside = self._first_beside or (leaf.name, leaf.head)
+        self.passed_over += 1
+        if not self.form and self.passed_over == _MOST_BESIDE:
+            self._refuse()
+
+    def _refuse(self) -> NoReturn:
+        if self._first_beside is None:
+            raise DumpError(f"{self.path} is an archive without files: name one with a dump in it")
+        name, head = self._first_beside
+        others = f" ({self.passed_over:,} files like it)" if self.passed_over > 1 else ""
+        raise DumpError(f"{name} is not a dump{others}: {what_it_is(head)}")
+
     def _read_tables(self, leaf: Leaf, connection: Any, choose: Choose) -> Iterator[Batch]:
         by_table = columns_by_table(connection)
         if are_complete(by_table):
             self._recognise(f"{self.form}, three tables")
-            yield from _joined(ConnectedTables(Path(leaf.name), connection), choose)
+            about = read_about(connection) if "about" in by_table else About()
+            yield from _joined(ConnectedTables(Path(leaf.name), connection, about), choose)
             return
+        if recognise_generation(by_table) is not None:
+            raise DumpError(
+                f"{leaf.name} is a metadata database of the first generation: it needs no build; run `hakubooru db migrate` on it"
+            )
         tables = [table for table, columns in by_table.items() if len(by_table) == 1 or _has_tags(columns)]
         if len(tables) != 1:
             described = "; ".join(
@@ -189,13 +211,13 @@ class _FirstKeys(Exception):  # noqa: N818 - no error: reading ends where the ke
 
 
 def _joined(tables: Tables, choose: Choose) -> Iterator[Batch]:
-    columns = choose({*tables.columns(POST), TAGS_KEY})
+    columns = choose(tables.keys())
     with posts_with_tags(tables, sorted({*columns, "id"} - {TAGS_KEY})) as rows:
         yield from rows
 
 
 def _is_beside(leaf: Leaf) -> bool:
-    """Whether a member of an archive is what macOS writes beside a file, or empty."""
+    """Whether a member of an archive is what macOS writes beside a file."""
     base = leaf.name.rsplit("/", 1)[-1]
     return bool(leaf.packing) and (base.startswith("._") or base == ".DS_Store")
 
@@ -252,6 +274,10 @@ def open_bytes(path: Path) -> Iterator[io.BufferedReader[Any]]:
     Raises:
         DumpError: the file does not exist or cannot be read.
     """
+    if path.exists() and not path.is_file():
+        raise DumpError(
+            f"{path} is no file, and a dump is read more than once; write it to a file, and name that"
+        )
     try:
         stream = io.BufferedReader(path.open("rb", buffering=0), 2**20)
     except FileNotFoundError as error:
@@ -279,26 +305,23 @@ def find_dumps(paths: Sequence[Path]) -> list[Dump]:
         if role is not None:
             single[role] = path
         else:
-            dumps.append(Dump([path], path))
+            dumps.append(Dump(path, [path], path.stat().st_size))
     return dumps + _of_tables(single)
 
 
 def _of_folder(path: Path) -> Dump:
-    files = sorted(
-        file
-        for file in path.rglob("*")
-        if file.is_file() and not file.name.startswith(".") and file.suffix.lstrip(".").lower() in ENDINGS
-    )
-    if not files:
+    folder = Folder(path)
+    first = list(islice(folder, _MOST_TABLES))
+    if not first:
         raise DumpError(
             f"{path} is a folder without a file of records; name one with files such as .json or .parquet"
         )
-    if all(file.suffix == ".parquet" for file in files[:2]) and len(files) <= 16:
-        roles = {_role(file): file for file in files if file.suffix == ".parquet"}
+    if all(file.suffix == ".parquet" for file in first[:2]):
+        roles = {_role(file): file for file in first if file.suffix == ".parquet"}
         if RELATION in roles:
             (dump,) = _of_tables({role: file for role, file in roles.items() if role is not None}, path)
             return dump
-    return Dump(files, path)
+    return Dump(path, folder, folder.size())
 
 
 def _role(path: Path) -> str | None:
@@ -321,7 +344,8 @@ def _of_tables(files: dict[str, Path], folder: Path | None = None) -> list[Dump]
             f"{shown}: KBlueLeaf's tables belong together, and {' and '.join(sorted(missing))} is missing: name "
             "post.parquet, tag.parquet and posttagrelation.parquet, or their folder"
         )
-    return [Dump(list(files.values()), folder or files["post"], files)]
+    size = sum(file.stat().st_size for file in files.values())
+    return [Dump(folder or files["post"], files.values(), size, files)]
 
 
 def what_it_is(head: bytes) -> str:

@@ -30,5 +30,5 @@ def library(name: str, path: Path | str, kind: str) -> Any:
     except ImportError as error:
         extra = _EXTRAS.get(name.partition(".")[0], "formats")
         raise DumpError(
-            f"{path} is {kind}, and the library {name} is not installed: pip install 'hakubooru[{extra}]'"
+            f"{path} is {kind}, and the library {name} is not installed: pip install '.[{extra}]' in the folder of hakubooru"
         ) from error

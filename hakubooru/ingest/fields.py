@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
@@ -24,7 +25,13 @@ _CTIME: Final = re.compile(
     rf"[A-Z][a-z]{{2}} ({'|'.join(_MONTHS)}) ([ 0-9]?[0-9]) ([0-9:]{{8}}) ([+-][0-9]{{4}}) ([0-9]{{4}})"
 )
 _WHOLE_TEXT: Final = re.compile(r"[+-]?[0-9]{1,19}(\.0)?")
-_EXPECTED_DATE: Final = "a date such as 2005-05-23T23:35:31.000-04:00"
+_LEAST_MS, _LATEST_MS = 2**38, 2**48
+"""Numbers of dates from here on are milliseconds since 1970; as seconds, the first would be in the year 10680."""
+_EXPECTED_DATES: Final = {
+    "iso": "a date such as 2005-05-23T23:35:31.000-04:00",
+    "epoch": "seconds or milliseconds since 1970, such as 1116905731",
+    "ctime": "a date such as Fri Jan 20 12:19:14 -0600 2023",
+}
 
 
 def readers(columns: tuple[str, ...], by: RecordMap, *, of_texts: bool) -> dict[str, Callable[[Any], Any]]:
@@ -75,6 +82,13 @@ def refusal(value: object, expected: str) -> str:
     return f"{shown[:100]}, and must be {expected}"
 
 
+def _refusal_of_text(value: object, expected: str) -> str:
+    """Say what a value is and what it must be, and how a text is read, if it has a number or a flag."""
+    is_written = isinstance(value, str) and (value.lower() in _FLAG_WORDS or _WHOLE_TEXT.fullmatch(value))
+    mend = "; `texts = true` of a --map reads numbers and flags in texts" if is_written else ""
+    return refusal(value, expected) + mend
+
+
 def _of_text(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """Make a reader that takes numbers and flags as text too; an empty text is unknown."""
 
@@ -97,9 +111,9 @@ def _whole(value: Any) -> int | None:
     # Some tables write NaN for a missing value; only NaN differs from itself.
     if value is None or value != value:  # noqa: PLR0124
         return None
-    if isinstance(value, float) and value.is_integer() and abs(value) <= 2**53:
-        return int(value)  # some tables store integers as DOUBLE
-    raise ValueError(refusal(value, "a whole number"))
+    if type(value) in (float, Decimal) and abs(value) <= 2**53 and value == int(value):
+        return int(value)  # some tables store integers as DOUBLE or DECIMAL
+    raise ValueError(_refusal_of_text(value, "a whole number"))
 
 
 def _post_id(value: Any) -> int:
@@ -128,7 +142,7 @@ def _flag(value: Any) -> int | None:
         return None
     if value in (0, 1):  # true and false are 1 and 0 too; some tables store flags as numbers
         return 1 if value else 0
-    raise ValueError(refusal(value, "true or false"))
+    raise ValueError(_refusal_of_text(value, "true or false"))
 
 
 def _text(value: Any) -> str | None:
@@ -173,9 +187,10 @@ def _rating_of(by: RecordMap) -> Callable[[Any], int | None]:
 def _date_of(by: RecordMap) -> Callable[[Any], str | None]:
     zone = ZoneInfo(by.zone) if by.zone else None
     parse = {"iso": lambda value: value, "epoch": _of_epoch, "ctime": _of_ctime}[by.dates]
+    expected = _EXPECTED_DATES[by.dates]
 
     def read(value: Any) -> str | None:
-        if value is None:
+        if value is None or value != value:  # noqa: PLR0124 - NaN
             return None
         try:
             moment = parse(value)
@@ -183,11 +198,13 @@ def _date_of(by: RecordMap) -> Callable[[Any], str | None]:
                 return _in_zone(moment, zone)
         except NoZoneError as error:
             raise ValueError(
-                f"is {str(value)!r}, without a time zone, and must be {_EXPECTED_DATE}; `zone` of a --map names the zone"
+                f"is {str(value)!r}, without a time zone, and must be {expected}; `zone` of a --map names the zone"
             ) from error
         except ValueError:
             pass
-        raise ValueError(refusal(value, _EXPECTED_DATE))
+        is_number = type(value) in (int, float) and by.dates != "epoch"
+        mend = '; `dates = "epoch"` of a --map reads seconds or milliseconds since 1970' if is_number else ""
+        raise ValueError(refusal(value, expected) + mend)
 
     return read
 
@@ -204,8 +221,8 @@ def _in_zone(moment: datetime | str, zone: ZoneInfo | None) -> str:
 
 def _of_epoch(value: Any) -> Any:
     number = int(value) if isinstance(value, str) and value.isdecimal() else value
-    if isinstance(number, int | float) and not isinstance(number, bool) and 0 <= number < 2**38:
-        return datetime.fromtimestamp(number, UTC)
+    if isinstance(number, int | float) and not isinstance(number, bool) and 0 <= number < _LATEST_MS:
+        return datetime.fromtimestamp(number if number < _LEAST_MS else number / 1000, UTC)
     return None
 
 

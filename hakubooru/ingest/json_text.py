@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import IO, TYPE_CHECKING, Any, Final
@@ -21,6 +21,8 @@ LONGEST_RECORD: Final = 16 * 2**20
 """The length in bytes from which a text is not read as a record; Danbooru's longest records have about 100 KB."""
 
 _CHUNK: Final = 2**20
+_SMALL: Final = 2**20
+"""The length in bytes up to which an object is read at once: a file of one post, or an answer of an API."""
 _LOOKED_AT: Final = 9
 """How many entries of an object are looked at to tell a record from records by key; e621's have seven objects."""
 _MOST_KEYS: Final = 10_000
@@ -46,6 +48,8 @@ class Entry:
     """Why the entry cannot be decoded; empty if it is decoded."""
     size: int = 0
     """The length of the text in bytes."""
+    name: str = ""
+    """The name of the file of an entry that is not a record."""
 
 
 def read_json(stream: IO[bytes], name: str, head: bytes) -> Iterator[Entry]:
@@ -67,8 +71,12 @@ def read_json(stream: IO[bytes], name: str, head: bytes) -> Iterator[Entry]:
     elif _is_a_line(head):
         for entry in _read_lines(stream):
             yield from _opened(entry)
+    elif len(text := stream.read(_SMALL)) < _SMALL:
+        # One bad file of a million is one bad record, and does not end a build.
+        entry = _decode("file", 1, text)
+        yield from [entry] if entry.reason else _opened(entry)
     else:
-        yield from _read_object(stream, name)
+        yield from _read_object(stream, name, text)
 
 
 def _is_a_line(head: bytes) -> bool:
@@ -122,6 +130,9 @@ def _decode(unit: str, number: int, text: bytes) -> Entry:
     try:
         return Entry(unit, number, orjson.loads(text), size=len(text))
     except orjson.JSONDecodeError as error:
+        if b"NaN" in text:  # Python's own library writes it for a missing number
+            with suppress(ValueError, RecursionError):
+                return Entry(unit, number, json.loads(text), size=len(text))
         return Entry(unit, number, text=text, reason=f"the {unit} is not JSON in UTF-8: {error.msg}")
 
 
@@ -130,9 +141,9 @@ def _decoded_items(items: Iterator[tuple[int, bytes]]) -> Iterator[Entry]:
         yield _decode("item", number, text)
 
 
-def _read_object(stream: IO[bytes], name: str) -> Iterator[Entry]:
-    """Read an indented object: a record, the records of an envelope, or records by key."""
-    entries = _entries(stream, name)
+def _read_object(stream: IO[bytes], name: str, begun: bytes) -> Iterator[Entry]:
+    """Read a large object, of which some bytes are read already: records by key, a record, or those of an envelope."""
+    entries = _entries(stream, name, begun)
     first = list(islice(entries, _LOOKED_AT))
     if all(isinstance(entry.value, dict) for _, entry in first) and first and first[0][0] not in _ENVELOPES:
         for key, entry in chain(first, entries):
@@ -175,10 +186,11 @@ def read_array(stream: IO[bytes], name: str, *, chunk: int = _CHUNK) -> Iterator
             window.step_over(",")
 
 
-def _entries(stream: IO[bytes], name: str) -> Iterator[tuple[str, Entry]]:
+def _entries(stream: IO[bytes], name: str, begun: bytes) -> Iterator[tuple[str, Entry]]:
     """Iterate over the entries of a JSON object: the key of each, and its value."""
-    window, number = _Window(stream, _CHUNK), 0
+    number = 0
     with _damage_explained(name) as count:
+        window = _Window(stream, _CHUNK, begun)
         window.step_over("{")
         while number or window.next_character() != "}":
             key = json.loads(window.take_item())
@@ -209,12 +221,12 @@ def _damage_explained(name: str) -> Iterator[Counter[str]]:
 class _Window:
     """The part of a stream's text that is in memory."""
 
-    def __init__(self, stream: IO[bytes], chunk: int) -> None:
+    def __init__(self, stream: IO[bytes], chunk: int, begun: bytes = b"") -> None:
         self._stream = stream
         self._chunk = chunk
         self._decoder = codecs.getincrementaldecoder("utf-8")("strict")
         self._scan = json.JSONDecoder().raw_decode
-        self._text = ""
+        self._text = self._decoder.decode(begun)
         self._at = 0
         self._ended = False
 

@@ -13,7 +13,7 @@ from hakubooru.errors import InputError
 from hakubooru.files import read_text
 from hakubooru.nearest import nearest
 from hakubooru.store.schema import Post
-from hakubooru.store.sites import RATINGS, TAG_TYPES, site_named
+from hakubooru.store.sites import RATING_NUMBERS, RATINGS, TAG_TYPES, site_named
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,15 +25,14 @@ COLUMNS: Final = tuple(field.column_name for field in Post._meta.sorted_fields) 
 ALL: Final = "all"
 """The key of `tags` for tags whose type is not known."""
 DATE_FORMS: Final = ("iso", "epoch", "ctime")
-"""The ways to write a date: ISO 8601, seconds since 1970, and Gelbooru's `Fri Jan 20 12:19:14 -0600 2023`."""
+"""The ways to write a date: ISO 8601, seconds or milliseconds since 1970, and Gelbooru's `Fri Jan 20 12:19:14 -0600 2023`."""
 ID_PATTERN: Final = r"(?:^|[/\\])(?:danbooru_)?0*([1-9][0-9]*)(?:[-_.][^/\\]*)?$"
 """The usual name of an image of a post: `ID.ext`, `danbooru_ID.ext`, `danbooru_ID_md5.ext`, `000ID-name.ext`."""
 
 _Keys = tuple[str, ...]
 _SHORT_RATINGS: Final = {
     **{name[0]: name for name in RATINGS},
-    **{name: name for name in RATINGS},
-    "safe": "sensitive",
+    **{name: RATINGS[number] for name, number in RATING_NUMBERS.items()},
 }
 
 

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+import orjson
+
+from hakubooru.errors import DumpError
 from hakubooru.ingest.fields import kind_of, readers
 from hakubooru.ingest.maps import ALL, COLUMNS
 from hakubooru.store.sites import TAG_TYPES, site_named
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
 
     from hakubooru.ingest.batches import Batch, Values
     from hakubooru.ingest.maps import RecordMap
+    from hakubooru.store.sites import Site
 
 UNTYPED: Final = -1
 """The type of a tag that a record lists without its type."""
@@ -64,6 +68,7 @@ class RecordReader:
         self._readers = {of_texts: readers(COLUMNS, by, of_texts=of_texts) for of_texts in (False, True)}
         self._keys: dict[str, str] = {}
         self._site = site_named(by.site)
+        self._is_checked = False
         self._types = [
             (UNTYPED, ALL),
             *((number, name) for number, name in enumerate(TAG_TYPES) if name in by.tags),
@@ -133,6 +138,8 @@ class RecordReader:
             if (values := batch.column(key)) is not None
         ]
         columns = _first_of_each(columns)
+        if not self._is_checked:
+            self._check_separator(batch, columns)
         is_typed = ALL not in self.map.tags
         for place in range(len(batch)):
             tags: dict[str, int] = {}
@@ -155,24 +162,63 @@ class RecordReader:
     def _names(self, value: Any, number: int) -> dict[str, int]:
         """The names of a value with their type: a text, a list of texts, Danbooru's tag objects, or types by name."""
         if type(value) is str:
-            if self.map.escaped:
-                value = html.unescape(value).replace("\\(", "(").replace("\\)", ")")
-            names = value.split(self.map.separator)
+            names = _json_list(value) or self.plain(value).split(self.map.separator)
         elif isinstance(value, dict):
-            return value
+            return {self.plain(name): kind for name, kind in value.items()} if self.map.escaped else value
         elif isinstance(value, list) and all(isinstance(name, str) for name in value):
             names = value
         elif isinstance(value, list) and all(isinstance(tag, dict) for tag in value):
-            return {
-                str(tag.get("name", "")): self._site.type_of_category(tag.get("category")) for tag in value
-            }
+            return _typed(value, self._site)
         else:
             raise ValueError(
                 f"is {kind_of(value)}, and must be tags separated by {_shown(self.map.separator)}"
             )
         if self.map.blanks:
             names = [name.strip().replace(" ", "_") for name in names]
+        elif names is value and any(" " in name for name in names):
+            raise ValueError("has names with spaces; `blanks = true` of a --map reads them")
         return dict.fromkeys(names, number)
+
+    def plain(self, text: str) -> str:
+        """The name of a tag without escapes, if the map says that the source has such."""
+        return html.unescape(text).replace("\\(", "(").replace("\\)", ")") if self.map.escaped else text
+
+    def _check_separator(self, batch: Batch, columns: list[tuple[int, str, Values]]) -> None:
+        """Check in the first records that tags separated by spaces are not separated by commas: no name has a comma.
+
+        Raises:
+            DumpError: most of the values of a column have commas.
+        """
+        self._is_checked = True
+        for _, key, values in columns if self.map.separator == " " else ():
+            texts = [value for value in values if type(value) is str and not value.startswith("[")]
+            if 2 * sum(", " in text for text in texts) > len(texts):
+                raise DumpError(
+                    f"{batch.name} has commas between the tags of {key}, and {self.map.name} have spaces: describe its keys "
+                    'with --map map.toml, which has separator = ","'
+                )
+
+
+def _json_list(text: str) -> list[str] | None:
+    """The tags of a list that stands as JSON in a text, as some tables have it; None for any other text."""
+    if not text.startswith(('["', "['")):
+        return None
+    try:
+        names = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        raise ValueError("is a list that is not JSON, and must be tags or a list of JSON") from None
+    return names if all(isinstance(name, str) for name in names) else None
+
+
+def _typed(tags: list[dict[str, Any]], site: Site) -> dict[str, int]:
+    """The types of tags by name, of objects with `name` and `category`."""
+    types = {}
+    for tag in tags:
+        name = tag.get("name")
+        if not isinstance(name, str):
+            raise ValueError(f"has a tag whose name is {kind_of(name)}, and must be text")  # noqa: TRY004 - one error for a wrong value
+        types[name] = site.type_of_category(tag.get("category"))
+    return types
 
 
 def instant(text: str | None) -> datetime:
@@ -189,7 +235,7 @@ def _instant(text: str) -> datetime:
 
 
 def _shown(separator: str) -> str:
-    return {" ": "spaces", ", ": "commas"}.get(separator, repr(separator))
+    return {" ": "spaces", ",": "commas", ", ": "commas"}.get(separator, repr(separator))
 
 
 def _first_of_each(columns: list[tuple[int, str, Values]]) -> list[tuple[int, str, Values]]:

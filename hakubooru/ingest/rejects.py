@@ -24,6 +24,8 @@ class Rejects:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.count = 0
+        self.first = ""
+        """The first record that was rejected: its place and the reason."""
         self._part = path.with_name(path.name + ".part")
         self._file: IO[str] | None = None
 
@@ -31,6 +33,7 @@ class Rejects:
         """Write one rejected record with its dump, place and reason; a record that is bytes is its text."""
         if self._file is None:
             self._file = self._part.open("w", encoding="utf-8", newline="\n")
+            self.first = f"{dump}, {unit} {number:,}: {reason}"
         self.count += 1
         line = {"dump": dump, unit: number, "reason": reason, "record": _shown(record)}
         self._file.write(json.dumps(line, ensure_ascii=False).encode("utf-8", "replace").decode() + "\n")

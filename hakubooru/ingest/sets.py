@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from hakubooru.ingest.maps import ALL, ID_PATTERN, RecordMap
-from hakubooru.store.sites import DANBOORU, E621
+from hakubooru.ingest.relational import TAGS_KEY, site_key
+from hakubooru.store.sites import DANBOORU, E621, GELBOORU, SITES
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -27,7 +28,49 @@ API: Final = RecordMap(
 """The shape of Danbooru's API, which nyanko7, deepghs, trojblue, nyanko-devs, Shio-Koube, p1atdev, isek-ai's animated set,
 Jakaline, Jannchie, Disty0, Crosstyan and gallery-dl write, each with the columns that it kept."""
 
-_E621_TYPES: Final = E621.tag_types
+_E621_API: Final = RecordMap(
+    name="posts of e621's API",
+    site="e621",
+    needs=("id", "file.ext", "file.md5", "tags.general"),
+    columns={
+        "file_ext": ("file.ext",),
+        "file_size": ("file.size",),
+        "md5": ("file.md5",),
+        "image_width": ("file.width",),
+        "image_height": ("file.height",),
+        "file_url": ("file.url",),
+        "large_file_url": ("sample.url",),
+        "preview_file_url": ("preview.url",),
+        "score": ("score.total",),
+        "up_score": ("score.up",),
+        "down_score": ("score.down",),
+        "source": ("sources",),
+        "is_deleted": ("flags.deleted",),
+        "parent_id": ("relationships.parent_id",),
+        "has_children": ("relationships.has_children",),
+        "has_active_children": ("relationships.has_active_children",),
+    },
+    tags={name: (f"tags.{name}",) for name in E621.tag_types},
+)
+_BLUE_LEAF: Final = RecordMap(
+    name="posts of KBlueLeaf's tables",
+    needs=("id", TAGS_KEY),
+    tags={ALL: (TAGS_KEY,)},
+    ratings={str(number): name for number, name in enumerate(DANBOORU.ratings)},
+    zone="UTC",
+)
+_CAPTIONS: Final = RecordMap(
+    name="images of kohya's metadata",
+    needs=("key", "tags"),
+    lacks=("id", "post_count"),
+    columns={"id": ("key",)},
+    tags={ALL: ("tags",)},
+    separator=",",
+    blanks=True,
+    escaped=True,
+    id_pattern=ID_PATTERN,
+)
+"""Tags as a trainer reads them: a text with commas, of an image whose name has the id of its post."""
 
 SETS: Final = (
     RecordMap(
@@ -38,51 +81,12 @@ SETS: Final = (
         texts=True,
         zone="UTC",  # the export is PostgreSQL's own, and e621ng keeps its times in UTC
     ),
-    RecordMap(
-        name="posts of e621's API",
-        site="e621",
-        needs=("id", "file.ext", "file.md5", "tags.general"),
-        columns={
-            "file_ext": ("file.ext",),
-            "file_size": ("file.size",),
-            "md5": ("file.md5",),
-            "image_width": ("file.width",),
-            "image_height": ("file.height",),
-            "file_url": ("file.url",),
-            "large_file_url": ("sample.url",),
-            "preview_file_url": ("preview.url",),
-            "score": ("score.total",),
-            "up_score": ("score.up",),
-            "down_score": ("score.down",),
-            "source": ("sources",),
-            "is_deleted": ("flags.deleted",),
-            "parent_id": ("relationships.parent_id",),
-            "has_children": ("relationships.has_children",),
-            "has_active_children": ("relationships.has_active_children",),
-        },
-        tags={name: (f"tags.{name}",) for name in _E621_TYPES},
-    ),
-    RecordMap(
+    _E621_API,
+    replace(
+        _E621_API,
         name="posts of e621, as gallery-dl writes them",
-        site="e621",
         needs=("id", "file.ext", "file.md5", "tags_general", "tags_species"),
-        columns={
-            "file_ext": ("file.ext",),
-            "file_size": ("file.size",),
-            "md5": ("file.md5",),
-            "image_width": ("file.width",),
-            "image_height": ("file.height",),
-            "file_url": ("file.url",),
-            "score": ("score.total",),
-            "up_score": ("score.up",),
-            "down_score": ("score.down",),
-            "source": ("sources",),
-            "is_deleted": ("flags.deleted",),
-            "parent_id": ("relationships.parent_id",),
-            "has_children": ("relationships.has_children",),
-            "has_active_children": ("relationships.has_active_children",),
-        },
-        tags={ALL: ("tags",), **{name: (f"tags_{name}",) for name in _E621_TYPES}},
+        tags={ALL: ("tags",), **{name: (f"tags_{name}",) for name in E621.tag_types}},
     ),
     RecordMap(
         name="posts of Gelbooru's API",
@@ -97,7 +101,12 @@ SETS: Final = (
             "large_file_url": ("sample_url",),
             "preview_file_url": ("preview_url",),
         },
-        tags={ALL: ("tags",)},
+        # gallery-dl adds the types where it is asked for them
+        tags={
+            ALL: ("tags",),
+            **{name: (f"tags_{name}",) for name in GELBOORU.tag_types},
+            "meta": ("tags_metadata",),
+        },
         escaped=True,
         texts=True,
         dates="ctime",
@@ -126,48 +135,57 @@ SETS: Final = (
         name="posts with tags joined by commas, of isek-ai",
         needs=("id", "general", "character", "copyright", "artist", "meta"),
         tags={name: (name,) for name in DANBOORU.tag_types},
-        separator=", ",
+        separator=",",
         blanks=True,
     ),
-    RecordMap(
+    replace(
+        _CAPTIONS,
         name="images of waifuset",
         needs=("key", "image_path", "caption"),
-        columns={"id": ("key",)},
+        lacks=(),
         tags={ALL: ("tags", "caption")},
-        separator=", ",
-        blanks=True,
-        escaped=True,
-        id_pattern=ID_PATTERN,
     ),
-    RecordMap(
-        name="images of kohya's metadata",
-        needs=("key", "tags"),
-        lacks=("id", "post_count"),
-        columns={"id": ("key",)},
-        tags={ALL: ("tags",)},
-        separator=", ",
-        blanks=True,
-        escaped=True,
-        id_pattern=ID_PATTERN,
+    replace(
+        _CAPTIONS,
+        name="images of waifuset, as a table",
+        needs=("image_key", "image_path", "caption"),
+        lacks=(),
+        columns={"id": ("image_key",)},
+        tags={ALL: ("tags", "caption")},
     ),
-    RecordMap(
+    _CAPTIONS,
+    replace(
+        _CAPTIONS,
         name="images of kohya's metadata, as JSON lines",
         needs=("image_path", "tags"),
         lacks=("id",),
         columns={"id": ("image_path",)},
-        tags={ALL: ("tags",)},
-        separator=", ",
-        blanks=True,
+    ),
+    replace(
+        _BLUE_LEAF,
+        name="posts of Gelbooru-SQLite",
+        site="gelbooru",
+        needs=("id", "caption", TAGS_KEY),
+        # its script wrote Gelbooru's addresses into the columns one further
+        columns={
+            "file_url": ("large_file_url",),
+            "large_file_url": ("preview_file_url",),
+            "preview_file_url": ("file_url",),
+        },
         escaped=True,
-        id_pattern=ID_PATTERN,
+        dates="ctime",
     ),
-    RecordMap(
-        name="posts of KBlueLeaf's tables",
-        needs=("id", "rating", "fav_count", "tags of posttagrelation"),
-        tags={ALL: ("tags of posttagrelation",)},
-        ratings={str(number): name for number, name in enumerate(DANBOORU.ratings)},
-        zone="UTC",
+    *(
+        replace(
+            _BLUE_LEAF,
+            name=f"posts of a database of {site.name}",
+            site=site.name,
+            needs=("id", TAGS_KEY, site_key(site)),
+        )
+        for site in SITES.values()
+        if site != DANBOORU
     ),
+    _BLUE_LEAF,
 )
 """The sets that differ from Danbooru's API."""
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import sqlite3
-from contextlib import closing, contextmanager
+import tempfile
+from collections import Counter
+from contextlib import ExitStack, closing, contextmanager
 from itertools import chain, islice
 from typing import IO, TYPE_CHECKING, Any, Final
 
@@ -21,8 +24,14 @@ if TYPE_CHECKING:
     Choose = Callable[[set[str]], Sequence[str]]
     """A function that takes the names of all columns and returns those that are to be read."""
 
+_DUCKDB_COLUMNS: Final = (
+    "SELECT table_name, column_name, data_type FROM duckdb_columns() JOIN duckdb_tables() USING (table_oid, schema_name, table_name) "
+    "WHERE schema_name = 'main'"
+)
 DELIMITERS: Final = (",", "\t", ";")
 _LONGEST_FIELD: Final = 2**22
+_LARGEST_GROUP: Final = 2**26
+"""The size of the columns of a row group, in bytes, up to which they are read at the same time."""
 _PAGES: Final = 2**20  # read so many bytes of a column at a time, not its whole row group
 
 
@@ -41,16 +50,62 @@ def read_parquet(path: Path, name: str, choose: Choose) -> Iterator[tuple[Rows, 
         with parquet.ParquetFile(path, pre_buffer=False, buffer_size=_PAGES) as file:
             columns = list(choose(parquet_columns(file.schema_arrow)))
             count = 0
-            for batch in file.iter_batches(batch_size=RECORDS, columns=columns):
+            for batch in _batches(file, columns):
                 values = {column: _lists(batch, column) for column in columns}
                 yield Rows(values, len(batch), count + 1, name), (count + len(batch)) / file.metadata.num_rows
                 count += len(batch)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError, OverflowError) as error:
         raise _damaged(name, "Parquet", error) from error
 
 
+def _batches(file: Any, columns: Sequence[str]) -> Iterator[Any]:
+    """Iterate over batches of some columns of an open Parquet file; memory stays bounded."""
+    names = set(file.schema_arrow.names)
+    by_outer: dict[str, list[str]] = {}
+    for column in columns:
+        by_outer.setdefault(column if column in names else column.partition(".")[0], []).append(column)
+    for number in range(file.num_row_groups):
+        group = file.metadata.row_group(number)
+        chunks = map(group.column, range(group.num_columns))
+        size = sum(
+            chunk.total_uncompressed_size
+            for chunk in chunks
+            if not by_outer.keys().isdisjoint({chunk.path_in_schema, chunk.path_in_schema.partition(".")[0]})
+        )
+        if size <= _LARGEST_GROUP:
+            yield from file.iter_batches(RECORDS, row_groups=[number], columns=columns)
+        else:
+            yield from _column_by_column(file, number, by_outer)
+
+
+def _column_by_column(file: Any, number: int, by_outer: dict[str, list[str]]) -> Iterator[Any]:
+    """Iterate over batches of a row group, each column of which is copied to a temporary file first.
+
+    A reader has a page of every column in memory, and some writers make pages of 100 MB.
+    """
+    import pyarrow as pa  # noqa: PLC0415 - heavy, and only this form needs it
+    from pyarrow import ipc  # noqa: PLC0415
+
+    options = ipc.IpcWriteOptions(compression="lz4")
+    with tempfile.TemporaryDirectory(prefix="hakubooru-") as folder, ExitStack() as stack:
+        readers = []
+        for place, columns in enumerate(by_outer.values()):
+            path = os.path.join(folder, str(place))  # noqa: PTH118 - pyarrow takes texts
+            batches = file.iter_batches(RECORDS, row_groups=[number], columns=columns)
+            first = next(batches)
+            with ipc.new_stream(path, first.schema, options=options) as writer:
+                for batch in chain([first], batches):
+                    writer.write_batch(batch)
+            readers.append(ipc.open_stream(stack.enter_context(pa.OSFile(path))))
+        for batches in zip(*readers, strict=True):
+            yield pa.RecordBatch.from_arrays([batch.column(0) for batch in batches], list(by_outer))
+
+
 def parquet_columns(schema: Any) -> set[str]:
-    """The names of the columns of a Parquet file, and of the fields of its structs."""
+    """The names of the columns of a Parquet file, and of the fields of its structs.
+
+    A name that two columns have is left out, because it is not known which is meant.
+    """
     import pyarrow as pa  # noqa: PLC0415 - heavy, and only this form needs it
 
     inner = {
@@ -59,7 +114,8 @@ def parquet_columns(schema: Any) -> set[str]:
         if pa.types.is_struct(outer.type)
         for place in range(outer.type.num_fields)
     }
-    return {*schema.names, *inner}
+    doubled = {name for name, count in Counter(schema.names).items() if count > 1}
+    return {*schema.names, *inner} - doubled
 
 
 def _lists(batch: Any, column: str) -> list[Any]:
@@ -123,9 +179,14 @@ def open_duckdb(path: Path, name: str) -> Iterator[Any]:
         DumpError: duckdb is not installed, or the file is damaged.
     """
     duckdb = library("duckdb", name, "a DuckDB file")
+    limits = {"memory_limit": "128MB", "threads": 1, "enable_external_access": False}
     try:
-        limits = {"memory_limit": "128MB", "threads": 1}
-        with duckdb.connect(str(path), read_only=True, config=limits) as connection:
+        with (
+            tempfile.TemporaryDirectory(prefix="hakubooru-") as folder,
+            duckdb.connect(
+                str(path), read_only=True, config=limits | {"temp_directory": folder}
+            ) as connection,
+        ):
             connection.execute("SET enable_progress_bar = false")  # it would be written among our own lines
             yield connection
     except duckdb.Error as error:
@@ -157,21 +218,33 @@ def columns_by_table(connection: Any) -> dict[str, set[str]]:
             if not table.startswith("sqlite_")
         }
     by_table: dict[str, set[str]] = {}
-    rows = connection.execute("SELECT table_name, column_name FROM information_schema.columns").fetchall()
-    for table, column in rows:
+    for table, column, kind in connection.execute(_DUCKDB_COLUMNS).fetchall():
         by_table.setdefault(table, set()).add(column)
+        if kind.startswith("STRUCT("):
+            fields = connection.sql(f"SELECT unnest({_quoted(column)}) FROM {_quoted(table)} LIMIT 0").columns
+            by_table[table].update(f"{column}.{name}" for name in fields)
     return by_table
 
 
 def read_table(connection: Any, table: str, columns: Sequence[str], name: str) -> Iterator[Rows]:
     """Iterate over the rows of a table of an open DuckDB or SQLite file."""
-    listed = ", ".join(f'"{column.replace(chr(34), chr(34) * 2)}"' for column in columns)
-    quoted = table.replace('"', '""')
-    cursor = connection.execute(f'SELECT {listed} FROM "{quoted}"')
+    rows = _quoted(table)
+    own = {column[0] for column in connection.execute(f"SELECT * FROM {rows} LIMIT 0").description}
+    listed = ", ".join(_quoted(column) if column in own else _field(column) for column in columns)
+    cursor = connection.execute(f"SELECT {listed} FROM {rows}")
     first = 1
-    while rows := cursor.fetchmany(RECORDS):
-        yield rows_of(columns, rows, first, name)
-        first += len(rows)
+    while some := cursor.fetchmany(RECORDS):
+        yield rows_of(columns, some, first, name)
+        first += len(some)
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _field(column: str) -> str:
+    """A field of a struct of DuckDB."""
+    return ".".join(map(_quoted, column.split(".", 1)))
 
 
 def _damaged(name: str, kind: str, error: Exception) -> DumpError:

@@ -25,7 +25,7 @@ _ALIASES: Final = (
 _IMPLICATIONS: Final = (
     "INSERT OR IGNORE INTO tagimplication (name, implied) SELECT name, implied FROM known_implication"
 )
-_TAGS_IN_MEMORY: Final = 500_000  # some 120 MB; Danbooru has a million, of which most are rare
+_TAGS_IN_MEMORY: Final = 250_000  # some 60 MB; Danbooru has a million, of which most are rare
 
 
 class TagIds:

@@ -23,6 +23,8 @@ HEADLESS: Final = ("name", "category", "count", "aliases")
 _NAME, _CATEGORY, _ALIASES = ("name", "tag", "key"), ("category", "type"), ("aliases", "alias")
 _PAIR: Final = ("antecedent_name", "consequent_name")
 _ACTIVE: Final = ("active", "processing", "queued")
+_OF_OTHERS: Final = {"is_ambiguous": "gelbooru", "ambiguous": "another booru"}
+"""Columns that only lists of one site have. Where their categories are numbers, too, some mean other types."""
 _MERGED_FROM, _MERGED_TO = 7, 15
 """The categories of e621's tags in lists that hold Danbooru's too: e621's own plus 7."""
 _LARGEST_ID: Final = 2**31
@@ -80,6 +82,12 @@ def _read(path: Path, batch: Batch, site: Site) -> Iterator[KnownTag | KnownPair
             f"{path} is not a list of tags: it has {unknown_keys(batch.keys())}, and must have name and category, or "
             "antecedent_name and consequent_name"
         )
+    for column in sorted(_OF_OTHERS.keys() & batch.keys()):
+        if (name := _OF_OTHERS[column]) != site.name:
+            raise DumpError(
+                f"{path} is a list of {name}'s tags (it has the column {column}), and the posts are of {site.name}: name a list "
+                f"of {site.name}'s tags"
+            )
     nothing = [None] * len(batch)
     ids, aliases = batch.column("id") or nothing, _first(batch, _ALIASES) or nothing
     for place, (name, category, number, others) in enumerate(

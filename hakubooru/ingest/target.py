@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hakubooru.ingest.tag_ids import TagIds
+    from hakubooru.store.about import About
     from hakubooru.store.sites import Site
 
 _UNDER_CONSTRUCTION: Final = (
@@ -100,8 +101,10 @@ class Target:
                 "are not alike; choose another --out, and export both files into one set"
             )
 
-    def finish(self, tag_ids: TagIds, absent: Collection[str], site: Site, *, in_order: bool) -> None:
+    def finish(self, tag_ids: TagIds, absent: Collection[str], site: Site, *, in_order: bool) -> About:
         """Complete the file in one transaction: types of tags, index of relations, popularity, and unknown values.
+
+        Returns what the file says about itself from now on.
 
         Args:
             tag_ids: the ids and types of the tags.
@@ -115,14 +118,17 @@ class Target:
                 put_in_order(self.connection, self._relations, tag_ids.largest_known)
             self._relations.create_indexes(safe=True)
             count_popularity(self.connection)
-            self._count_unknown(absent, site)
+            about = self._count_unknown(absent, site)
             self.connection.execute("DROP TABLE IF EXISTS unfinished_build")
+        return about
 
-    def _count_unknown(self, absent: Collection[str], site: Site) -> None:
-        lacking = absent if self.is_unfinished() else read_about(self.connection).lacking.intersection(absent)
+    def _count_unknown(self, absent: Collection[str], site: Site) -> About:
+        before = read_about(self.connection)
+        lacking = absent if self.is_unfinished() else before.lacking.intersection(absent)
         about = count_unknown(self.connection, COLUMNS, lacking, site)
-        if about != read_about(self.connection):
+        if about != before:
             write_about(self.connection, about)
+        return about
 
 
 @contextlib.contextmanager

@@ -24,7 +24,7 @@ from hakubooru.files import replacing
 from hakubooru.nearest import nearest
 from hakubooru.select.arguments import column
 from hakubooru.store.about import MAY_BE_NULL
-from hakubooru.store.schema import RATINGS, TAG_TYPES, Post
+from hakubooru.store.schema import TAG_TYPES, Post
 from hakubooru.store.sql import id_text
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ _ZONE: Final = "America/New_York"
 
 
 def read_batches(database: Store, ids: Ids, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
-    """Iterate over posts as Arrow record batches of at most 50,000, in the order of `ids`; ratings are names.
+    """Iterate over posts as Arrow record batches of at most 50,000, in the order of `ids`; ratings are the site's names.
 
     Raises:
         InputError: posts have no column of that name.
@@ -62,13 +62,14 @@ def read_batches(database: Store, ids: Ids, columns: Sequence[str] | None) -> It
     stored = [name for name in schema.names if name not in made]
     sql = f"SELECT {', '.join(['id', *stored])} FROM post WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id"
     captioner = Captioner(database) if {"caption", "quality"} & {*made} else None
+    ratings = pa.array(database.about.site.rating_names)
     step = _MADE_A_BATCH if made else _POSTS_A_BATCH
     for start in range(0, len(ids), step):
         posts = ids[start : start + step]
         rows = database.rows(sql, [id_text(posts)])
         there, *values = map(list, zip(*rows, strict=True)) if rows else [[] for _ in ["id", *stored]]
         of_posts = dict(zip(stored, values, strict=True)) | _made(database, there, made, captioner)
-        arrays = [_array(field, of_posts[field.name]) for field in schema]
+        arrays = [_array(field, of_posts[field.name], ratings) for field in schema]
         batch = pa.RecordBatch.from_arrays(arrays, schema=schema)
         yield batch.take(pa.array(np.argsort(np.argsort(posts))))
 
@@ -232,9 +233,9 @@ def _arrow_type(name: str) -> pa.DataType:
     return pa.int64() if isinstance(field, IntegerField) else pa.string()
 
 
-def _array(field: pa.Field, values: list[Any]) -> pa.Array:
+def _array(field: pa.Field, values: list[Any], ratings: pa.Array) -> pa.Array:
     if field.name == "rating":
-        return pa.DictionaryArray.from_arrays(pa.array(values, pa.int8()), pa.array(RATINGS))
+        return pa.DictionaryArray.from_arrays(pa.array(values, pa.int8()), ratings)
     if field.name in _DATES:
         return pa.array(map(_moment, values), field.type)
     if pa.types.is_boolean(field.type):

@@ -26,7 +26,7 @@ _EXACT: Final = 2**53
 _PANDAS_INDEX: Final = "__index_level_"
 
 
-def read_ids(path: Path) -> Ids:
+def read_ids(path: str | os.PathLike[str]) -> Ids:
     """Read ids, in their order, (N,) int64, from a text file (one a line), or the column `id` of a CSV or Parquet file.
 
     A text file is a CSV if its first line has the heading `id` or `post_id`.
@@ -34,6 +34,7 @@ def read_ids(path: Path) -> Ids:
     Raises:
         InputError: the file cannot be read, or a line is not an id.
     """
+    path = Path(path)
     try:
         if path.suffix == ".parquet":
             return _read_parquet(path)
@@ -168,12 +169,13 @@ def check_suffix(path: Path) -> None:
         raise InputError(f"{path}: a file of ids must end in {' or '.join(SUFFIXES)}")
 
 
-def write_ids(path: Path, ids: Ids) -> None:
+def write_ids(path: str | os.PathLike[str], ids: Ids) -> None:
     """Write ids, (N,) int64, to a text file (one a line) or a Parquet file (column `id`), depending on the suffix.
 
     Raises:
         InputError: the suffix is neither .txt nor .parquet, or the file cannot be written.
     """
+    path = Path(path)
     check_suffix(path)
     try:
         with replacing(path) as beside:

@@ -14,7 +14,16 @@ from hakubooru.select.arguments import date_span, listed, names, number, whole
 from hakubooru.select.predicates import And, Condition, IdRange, Not, Or, Predicate, Tagged, joined
 from hakubooru.select.values import PIXELS
 from hakubooru.select.values import tag_count as counted
-from hakubooru.store.schema import EXTENSIONS, RATINGS, TAG_TYPES, Post, PostTagRelation, Tag, enum_number
+from hakubooru.store.schema import (
+    EXTENSIONS,
+    RATINGS,
+    TAG_TYPES,
+    Post,
+    PostTagRelation,
+    Tag,
+    enum_number,
+    rating_number,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -76,7 +85,7 @@ class Questions(Generic[T]):
         """
         if not listed(ratings):
             raise InputError(f"rating() needs a rating, one or several of {', '.join(RATINGS)}")
-        numbers = sorted({enum_number(RATINGS, name) for name in listed(ratings)})
+        numbers = sorted({rating_number(name) for name in listed(ratings)})
         words = "rating:" + ",".join(RATINGS[number] for number in numbers)
         return self._matching(Condition(Post.rating.in_(numbers), words))
 

@@ -1,32 +1,28 @@
 """Files of values by post id, joined to a database: scores, labels and texts that others publish.
 
-A file is read once into an SQLite file of the user's cache, named by the file's hash. It has a table `rows` with the
-ids and the values, which the connections of a database attach. So values are looked up, filtered and sorted there, and
-not held in memory.
+A file is read once into an SQLite file of the user's cache, which the connections of a database attach. So values are
+looked up, filtered and sorted there, and not held in memory.
 """
 
 from __future__ import annotations
 
 import hashlib
-import math
 import re
 import sqlite3
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import platformdirs
 
-from hakubooru.errors import DestinationError, InputError
+from hakubooru.errors import InputError
 from hakubooru.nearest import nearest
 from hakubooru.progress import progress
 from hakubooru.store.expressions import Guarded
 from hakubooru.store.schema import Post
 from hakubooru.store.sql import id_text
-from hakubooru.store.value_files import files_of, is_text_form, read_values
+from hakubooru.store.value_cache import BLOCK_TYPE, NUMBER, columns_of, make, place_of, quoted, uri_of
+from hakubooru.store.value_files import files_of
 
 if TYPE_CHECKING:
     import os
@@ -35,15 +31,9 @@ if TYPE_CHECKING:
     from peewee import Context
 
     from hakubooru.arrays import Ids
-    from hakubooru.store.value_files import Rows
 
 NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
 """The form of the name under which a file is joined."""
-NUMBER: Final = "number"
-TEXT: Final = "text"
-_IDS_A_QUERY: Final = 100_000
-_LAYOUT: Final = 1
-"""The version of the files in the cache; raise it when they change."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +49,7 @@ class Joined:
     file: Path
     """The SQLite file with the values."""
     columns: Mapping[str, str]
-    """The kind of each column of values, `NUMBER` or `TEXT`, by its name."""
+    """The kind of each column of values, `number` or `text`, by its name."""
 
     @classmethod
     def open(cls, name: str, path: str | os.PathLike[str]) -> Joined:
@@ -82,11 +72,12 @@ class Joined:
         source = Path(path)
         files = files_of(source)
         sha256 = _hash(source, files)
-        file = platformdirs.user_cache_path("hakubooru") / "joined" / f"{sha256}.{_LAYOUT}.sqlite"
-        if not file.exists():
-            _build(file, source, files)
-        with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
-            columns = dict(connection.execute("SELECT name, kind FROM columns ORDER BY rowid"))
+        file = place_of(sha256)
+        columns = columns_of(file)
+        if columns is None:
+            make(file, source, files)
+            columns = columns_of(file)
+            assert columns is not None
         return cls(name, str(source), sha256, file, columns)
 
     @property
@@ -125,7 +116,7 @@ class Joined:
             ids: some thousand posts, (N,) int64.
             column: the column; it may be left out if there is only one.
         """
-        name = _quoted(self.column(column).name)
+        name = quoted(self.column(column).name)
         sql = f"SELECT id, {name} FROM {self.schema}.rows WHERE id IN (SELECT value FROM json_each(?))"
         values = dict(connection.execute(sql, [id_text(ids)]))
         return [values.get(post_id) for post_id in ids.tolist()]
@@ -141,18 +132,20 @@ class Joined:
         name = self.column(column).name
         if self.columns[name] != NUMBER:
             raise InputError(f"{self.name}.{name} is text, and numbers were asked for; name another column")
-        sql = f"SELECT id, {_quoted(name)} FROM {self.schema}.rows WHERE {_quoted(name)} IS NOT NULL ORDER BY id"
+        sql = (
+            f"SELECT id, {quoted(name)} FROM {self.schema}.rows WHERE {quoted(name)} IS NOT NULL ORDER BY id"
+        )
         pairs = np.fromiter(connection.execute(sql), np.dtype([("id", np.int64), ("value", np.float64)]))
         return pairs["id"].copy(), pairs["value"].copy()
 
-    def count(self, connection: sqlite3.Connection, ids: Ids | None = None) -> int:
-        """Count the posts that have a row: of all posts of the database, or of some, (N,) int64."""
-        if ids is None:
-            sql = f"SELECT COUNT(*) FROM main.post WHERE id IN (SELECT id FROM {self.schema}.rows)"
-            return int(connection.execute(sql).fetchone()[0])
-        sql = f"SELECT COUNT(*) FROM {self.schema}.rows WHERE id IN (SELECT value FROM json_each(?))"
-        chunks = (ids[start : start + _IDS_A_QUERY] for start in range(0, len(ids), _IDS_A_QUERY))
-        return sum(connection.execute(sql, [id_text(chunk)]).fetchone()[0] for chunk in chunks)
+    def count(self, connection: sqlite3.Connection, ids: Ids) -> int:
+        """Count the posts among some, (N,) int64, that have a row. The values are not read."""
+        wanted, count = np.unique(ids), 0
+        for (block,) in connection.execute(f"SELECT ids FROM {self.schema}.blocks ORDER BY first"):
+            known = np.frombuffer(block, BLOCK_TYPE)
+            some = wanted[np.searchsorted(wanted, known[0]) : np.searchsorted(wanted, known[-1], "right")]
+            count += int(np.count_nonzero(known[np.searchsorted(known, some)] == some))
+        return count
 
     def attach(self, connection: sqlite3.Connection) -> None:
         """Make the values known to a connection.
@@ -161,7 +154,7 @@ class Joined:
             InputError: ten files are joined already.
         """
         try:
-            connection.execute(f"ATTACH ? AS {self.schema}", [f"{self.file.as_uri()}?mode=ro&immutable=1"])
+            connection.execute(f"ATTACH ? AS {self.schema}", [uri_of(self.file)])
         except sqlite3.OperationalError as error:
             raise InputError(
                 f"{self.source} cannot be joined: {error}; at most ten files can be joined"
@@ -181,7 +174,7 @@ class JoinedColumn(Guarded):
         return self.joined.columns[self.name] == NUMBER
 
     def __sql__(self, context: Context) -> Context:
-        context.literal(f"(SELECT {_quoted(self.name)} FROM {self.joined.schema}.rows WHERE id = ")
+        context.literal(f"(SELECT {quoted(self.name)} FROM {self.joined.schema}.rows WHERE id = ")
         context.sql(Post.id)
         context.literal(")")
         return context
@@ -203,120 +196,3 @@ def _hash(source: Path, files: list[Path]) -> str:
         return digests[0][1]
     names = "".join(f"{file.relative_to(source).as_posix()}\t{digest}\n" for file, digest in digests)
     return hashlib.sha256(names.encode()).hexdigest()
-
-
-def _build(target: Path, source: Path, files: list[Path]) -> None:
-    """Write a joined file, which appears only when it is complete; several processes may do so at the same time."""
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=target.parent) as folder:
-            beside = Path(folder, target.name)
-            with closing(sqlite3.connect(beside, isolation_level=None)) as connection:
-                connection.execute("ATTACH ? AS unsorted", [f"{beside}.unsorted"])
-                for schema in ("main", "unsorted"):
-                    connection.execute(f"PRAGMA {schema}.journal_mode = OFF")
-                    connection.execute(f"PRAGMA {schema}.synchronous = OFF")
-                _Builder(connection, source).build(files)
-            beside.replace(target)
-    except (OSError, sqlite3.OperationalError) as error:
-        raise DestinationError(
-            f"{target.parent} cannot be written: {error}; free space there, or set XDG_CACHE_HOME"
-        ) from error
-
-
-class _Builder:
-    """Reads files into the tables of a joined file, in the order of ids."""
-
-    def __init__(self, connection: sqlite3.Connection, source: Path) -> None:
-        self.connection = connection
-        self.source = source
-        self.columns: dict[str, str] = {}
-        """The kind of each column: NUMBER until a text is met."""
-        self.last = -(2**63)
-        self.is_sorted = True
-
-    def build(self, files: list[Path]) -> None:
-        """Fill the tables.
-
-        Raises:
-            InputError: an id is doubled or is none, or there are no values.
-        """
-        run = self.connection.execute
-        run("CREATE TABLE unsorted.rows (id INTEGER NOT NULL)")
-        run("BEGIN")
-        for file in files:
-            for rows in read_values(file):
-                self._add(rows, file)
-        kept = {name: kind for name, kind in self.columns.items() if self._has_values(name)}
-        if not kept:
-            raise InputError(
-                f"{self.source} has no values of posts; give a file with an id and a value in each row"
-            )
-        names = ", ".join(
-            f"{_quoted(name)} {'NUMERIC' if kind == NUMBER else 'TEXT'}" for name, kind in kept.items()
-        )
-        run(f"CREATE TABLE main.rows (id INTEGER PRIMARY KEY, {names})")
-        order = "rowid" if self.is_sorted else "id"
-        listed = ", ".join(map(_quoted, kept))
-        try:
-            run(f"INSERT INTO main.rows SELECT id, {listed} FROM unsorted.rows ORDER BY {order}")
-        except sqlite3.IntegrityError as error:
-            sql = "SELECT id FROM unsorted.rows GROUP BY id HAVING COUNT(*) > 1 ORDER BY id LIMIT 1"
-            ((doubled,),) = run(sql).fetchall()
-            raise InputError(f"{self.source}: post {doubled} has several rows; keep one") from error
-        run("CREATE TABLE main.columns (name TEXT, kind TEXT)")
-        self.connection.executemany("INSERT INTO main.columns VALUES (?, ?)", kept.items())
-        run("COMMIT")
-
-    def _add(self, rows: Rows, file: Path) -> None:
-        ids = _ids(rows.ids, file)
-        self.is_sorted = self.is_sorted and ids == sorted(ids) and self.last <= ids[0]
-        self.last = max(self.last, ids[-1])
-        for name, values in rows.columns.items():
-            if name not in self.columns:
-                self.columns[name] = NUMBER
-                self.connection.execute(f"ALTER TABLE unsorted.rows ADD COLUMN {_quoted(name)}")
-            if self.columns[name] == NUMBER and not _are_numbers(values, as_text=is_text_form(file)):
-                self.columns[name] = TEXT
-        names = ", ".join(map(_quoted, ["id", *rows.columns]))
-        marks = ", ".join("?" * (1 + len(rows.columns)))
-        values_of_rows = zip(ids, *rows.columns.values(), strict=True)
-        self.connection.executemany(f"INSERT INTO unsorted.rows ({names}) VALUES ({marks})", values_of_rows)
-
-    def _has_values(self, name: str) -> bool:
-        sql = f"SELECT EXISTS (SELECT 1 FROM unsorted.rows WHERE {_quoted(name)} IS NOT NULL)"
-        return bool(self.connection.execute(sql).fetchone()[0])
-
-
-def _are_numbers(values: list[Any], *, as_text: bool) -> bool:
-    if not as_text:
-        return not any(isinstance(value, str) for value in values)
-    try:
-        # Python reads 1_000 as a number, and SQLite does not.
-        return all(math.isfinite(float(value)) and "_" not in value for value in values if value is not None)
-    except ValueError:
-        return False
-
-
-def _ids(values: list[Any], file: Path) -> list[int]:
-    if set(map(type, values)) == {int} and min(values) >= 0 and max(values) < 2**63:
-        return values
-    return [_id(value, file) for value in values]
-
-
-def _id(value: Any, file: Path) -> int:
-    try:
-        number = int(value)
-        if (
-            not isinstance(value, bool)
-            and (isinstance(value, str) or number == value)
-            and 0 <= number < 2**63
-        ):
-            return number
-    except (TypeError, ValueError, OverflowError):
-        pass
-    raise InputError(f"{file}: {value!r} is not a post id; give whole numbers, none of them missing")
-
-
-def _quoted(name: str) -> str:
-    return '"{}"'.format(name.replace('"', '""'))

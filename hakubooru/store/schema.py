@@ -16,6 +16,7 @@ from peewee import Model
 
 from hakubooru.errors import InputError
 from hakubooru.store.expressions import FlagColumn, IntegerColumn, ReferenceColumn, TextColumn
+from hakubooru.store.sites import RATING_NUMBERS
 from hakubooru.store.sites import RATINGS as RATINGS  # noqa: PLC0414 - for those who read tables
 from hakubooru.store.sites import TAG_TYPES as TAG_TYPES  # noqa: PLC0414
 
@@ -41,6 +42,15 @@ def enum_number(names: Sequence[str], value: str | int) -> int:
     raise InputError(f"{value!r} is not one of {', '.join(names)}")
 
 
+def rating_number(value: str | int) -> int:
+    """The number of a rating, by a site's name, by its first letter, or by the number itself.
+
+    Raises:
+        InputError: there is no such rating.
+    """
+    return RATING_NUMBERS[value] if value in RATING_NUMBERS else enum_number(RATINGS, value)
+
+
 class EnumField(IntegerColumn):
     """An integer column whose values have names; it accepts names and numbers, and returns names."""
 
@@ -58,6 +68,17 @@ class EnumField(IntegerColumn):
         if value is None or not 0 <= value < len(self.names):
             return value
         return self.names[value]
+
+
+class RatingField(EnumField):
+    """The column of ratings; it accepts the names of every site, and returns those of Danbooru."""
+
+    def __init__(self) -> None:
+        super().__init__(RATINGS, null=True)
+
+    def db_value(self, value: str | int | None) -> int | None:
+        """Convert a name or number to the number that the file stores."""
+        return None if value is None else rating_number(value)
 
 
 class Owner(Protocol):
@@ -147,8 +168,8 @@ class Post(_Row):
     """The size of the original file, in bytes."""
     file_ext = TextColumn(null=True)
     """The kind of the original file: jpg, png, webp, gif, avif, mp4, webm, swf or zip."""
-    rating = EnumField(RATINGS, null=True)
-    """How explicit the post is, by name: general, sensitive, questionable or explicit."""
+    rating = RatingField()
+    """How explicit the post is, by the site's name: on Danbooru general, sensitive, questionable or explicit."""
     score = IntegerColumn(null=True)
     """Up-votes less down-votes."""
     up_score = IntegerColumn(null=True)

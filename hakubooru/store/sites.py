@@ -1,7 +1,8 @@
 """The sites that a database may be of: what their ratings and types of tags are called, and how captions order them.
 
 The numbers are shared by all sites, so that a search means the same number in every file: `post.rating` is an index of
-`RATINGS`, and `tag.type` an index of `TAG_TYPES`. A site says which of them it has, and under which names.
+`RATINGS`, and `tag.type` an index of `TAG_TYPES`. A site says which of them it has, and under which names. So numbers are
+read and compared by the two tables, and what people read has the names of the database's site.
 """
 
 from __future__ import annotations
@@ -32,10 +33,14 @@ class Site:
 
     name: str
     """The name, as a database stores it."""
+    title: str
+    """The name, as people write it."""
+    page: str
+    """The address of a post's page, up to its id."""
     ratings: tuple[str, ...]
     """The site's own name of each rating, in the order of `RATINGS`; "" for a rating that the site does not have."""
     tag_types: tuple[str, ...]
-    """The types of tags that the site has, in the order in which captions and statistics list them."""
+    """The types of tags that the site has, in the order in which statistics and pages list them."""
     categories: dict[int, str]
     """The type for each number that the site itself gives to a type."""
     categories_by_name: dict[str, str]
@@ -44,6 +49,15 @@ class Site:
     """The rating whose caption labels stand for another's, by the other's name, where the site means it so."""
     quality_scale: bool = False
     """Whether the published percentiles of favourites were measured on this site."""
+
+    def page_of(self, post_id: int) -> str:
+        """The address of a post's page."""
+        return f"{self.page}{post_id}"
+
+    @property
+    def rating_names(self) -> tuple[str, ...]:
+        """What each number of `post.rating` is called: as the site does, and as Danbooru where the site has no such."""
+        return tuple(own or name for own, name in zip(self.ratings, RATINGS, strict=True))
 
     def type_of_category(self, category: object) -> int:
         """The number of a type in the file, for the number or word that a list of tags has.
@@ -63,6 +77,8 @@ class Site:
 
 DANBOORU: Final = Site(
     name="danbooru",
+    title="Danbooru",
+    page="https://danbooru.donmai.us/posts/",
     ratings=RATINGS,
     tag_types=("general", "artist", "character", "copyright", "meta"),
     categories={0: "general", 1: "artist", 3: "copyright", 4: "character", 5: "meta"},
@@ -71,6 +87,8 @@ DANBOORU: Final = Site(
 )
 E621: Final = Site(
     name="e621",
+    title="e621",
+    page="https://e621.net/posts/",
     ratings=("", "safe", "questionable", "explicit"),
     rating_labels={"sensitive": "general"},
     tag_types=(
@@ -92,6 +110,8 @@ E621: Final = Site(
 )
 GELBOORU: Final = Site(
     name="gelbooru",
+    title="Gelbooru",
+    page="https://gelbooru.com/index.php?page=post&s=view&id=",
     ratings=RATINGS,
     tag_types=("general", "artist", "character", "copyright", "meta", "unknown"),
     categories={0: "general", 1: "artist", 3: "copyright", 4: "character", 5: "meta"},
@@ -107,6 +127,12 @@ GELBOORU: Final = Site(
 )
 SITES: Final = {site.name: site for site in (DANBOORU, E621, GELBOORU)}
 """The sites by name."""
+RATING_NUMBERS: Final = {
+    name: number for site in SITES.values() for number, name in enumerate(site.ratings) if name
+}
+"""The number of each rating, by every name that a site has for it; `safe` was Danbooru's own for sensitive before 2022."""
+SHOWN_OPENLY: Final = frozenset(name for name, number in RATING_NUMBERS.items() if number <= 1)
+"""The ratings whose pictures need no veil: general, sensitive and safe."""
 
 
 def site_named(name: str) -> Site:

@@ -15,7 +15,7 @@ from hakubooru.store.column_types import check_numbers, has_dates_in_utc
 from hakubooru.store.joined import Joined, JoinedColumn
 from hakubooru.store.layout import LAYOUT, check_file, check_generation, read_layout, sqlite_uri
 from hakubooru.store.reader import Reader
-from hakubooru.store.schema import MODELS, Post, Tag
+from hakubooru.store.schema import MODELS, RATINGS, Post, Tag
 from hakubooru.store.sql import id_list, id_text
 from hakubooru.store.sqlite_errors import explained
 
@@ -137,6 +137,10 @@ class Store:
         self.attach(joined)
         return self.joined[name]
 
+    def unjoin(self, name: str) -> None:
+        """Forget a joined file, if there is one of the name; searches and captions do not know it any more."""
+        self.joined.pop(name, None)
+
     def joined_columns(self) -> dict[str, JoinedColumn]:
         """The columns of joined files, by their names in searches."""
         return {name: column for file in self.joined.values() for name, column in file.fields().items()}
@@ -207,7 +211,9 @@ class Store:
         """Read posts and their tags with three queries, in the order of `ids`. Unknown ids are left out."""
         posts = {post.id: post for post in self.execute(Post.select().where(Post.id.in_(id_list(ids))))}
         tags = self.tags_of_posts(posts)
+        names = dict(zip(RATINGS, self.about.site.rating_names, strict=True))
         for post_id, post in posts.items():
+            post.rating = names.get(post.rating, post.rating)
             post._tags = tags.get(post_id, [])  # noqa: SLF001 - rows are ours
         return [posts[post_id] for post_id in ids.tolist() if post_id in posts]
 
@@ -264,7 +270,9 @@ class _Connections(SqliteDatabase):
 
     def attach_joined(self, joined: Joined) -> None:
         for connection in self._opened:
-            joined.attach(connection)
+            # A file that was forgotten stays attached: another thread may be reading it.
+            if all(name != joined.schema for _, name, _ in connection.execute("PRAGMA database_list")):
+                joined.attach(connection)
 
     def close_all(self) -> None:
         self.is_shut = True

@@ -1,6 +1,7 @@
 """Read values by post id from published files: Parquet, CSV, JSON lines, and tars of `ID.txt`.
 
-A file has a column `id` or `post_id`; all other columns with numbers or texts are values. A tar has one column, `text`.
+A file has a column `post_id` or `id`; all other columns with numbers or texts are values. If it has both, `id` is taken for
+the number of the row and left out. A tar has one column, `text`.
 Nothing but a batch of rows is held in memory.
 """
 
@@ -12,6 +13,7 @@ import io
 import json
 import re
 import tarfile
+import zlib
 from itertools import islice
 from pathlib import PurePosixPath
 from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
@@ -22,11 +24,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-ID_NAMES: Final = ("id", "post_id")
-"""The columns that may hold the ids of posts."""
+ID_NAMES: Final = ("post_id", "id")
+"""The columns that may hold the ids of posts; the first that a file has counts, and the other is no value."""
 _ROWS: Final = 5_000
 _TEXTS: Final = 2_000
-_LONGEST_FIELD: Final = 2**22
+_BUFFER: Final = 2**20
+"""The bytes of a Parquet file that are read at a time. By itself Arrow reads whole columns ahead, and keeps them."""
+_LONGEST_TEXT: Final = 2**22
+"""The most bytes of a text."""
 _MEMBER: Final = re.compile(r"[0-9]{1,18}")
 _SCALARS: Final = (int, float, str)
 
@@ -39,16 +44,14 @@ class Rows(NamedTuple):
 
 
 def files_of(path: Path) -> list[Path]:
-    """The files to read: the file itself, or all files of a folder that can be read, sorted.
+    """The files to read: the file itself, or all files of a folder that can be read, sorted; hidden ones are passed over.
 
     Raises:
         InputError: there is no such file, or it has another form.
     """
     if not path.exists():
         raise InputError(f"{path} does not exist; correct the path")
-    files = (
-        [path] if path.is_file() else sorted(file for file in path.rglob("*") if _reader(file) is not None)
-    )
+    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if _is_listed(file, path))
     if not files or _reader(files[0]) is None:
         raise InputError(f"{path} cannot be joined; give {', '.join(FORMS)}, or a folder of them")
     return files
@@ -64,13 +67,18 @@ def read_values(path: Path) -> Iterator[Rows]:
     assert reader is not None
     try:
         yield from reader(path)
-    except (OSError, EOFError, tarfile.TarError, UnicodeDecodeError, csv.Error, ValueError) as error:
+    except (OSError, EOFError, zlib.error, tarfile.TarError, csv.Error, ValueError) as error:
         raise InputError(f"{path} cannot be read: {error}; correct it, or download it again") from error
 
 
 def is_text_form(path: Path) -> bool:
     """Whether a file has numbers as text, so that its columns show by all their values what they are."""
     return _suffix(path) in (".csv", ".tsv")
+
+
+def _is_listed(file: Path, folder: Path) -> bool:
+    is_hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
+    return not is_hidden and file.is_file() and _reader(file) is not None
 
 
 def _reader(path: Path) -> Callable[[Path], Iterator[Rows]] | None:
@@ -83,6 +91,10 @@ def _suffix(path: Path) -> str:
 
 
 def _id_name(names: Sequence[str], path: Path) -> str:
+    """Return the column of ids among the columns of a file, and check that each column has a name of its own."""
+    doubled = next((name for at, name in enumerate(names) if name and name in names[:at]), None)
+    if doubled is not None:
+        raise InputError(f"{path} has two columns {doubled!r}; rename one of them")
     for name in ID_NAMES:
         if name in names:
             return name
@@ -90,18 +102,26 @@ def _id_name(names: Sequence[str], path: Path) -> str:
     raise InputError(f"{path} has no column id or post_id; name the column of post ids so (it has {shown})")
 
 
-def _read_parquet(path: Path) -> Iterator[Rows]:
-    from pyarrow import parquet  # noqa: PLC0415 - heavy, and only this form needs it
+def _is_value(name: str) -> bool:
+    """Whether a column holds values; one without a name is the index that pandas writes."""
+    return name not in ("", *ID_NAMES)
 
-    with parquet.ParquetFile(path) as file:
-        schema = file.schema_arrow
-        key = _id_name(schema.names, path)
-        names = [field.name for field in schema if field.name != key and _is_scalar(field.type)]
-        for batch in file.iter_batches(batch_size=_ROWS, columns=[key, *names]):
-            # Text in a dictionary, and numbers of any width, become Python's own.
-            yield Rows(
-                batch.column(key).to_pylist(), {name: batch.column(name).to_pylist() for name in names}
-            )
+
+def _read_parquet(path: Path) -> Iterator[Rows]:
+    import pyarrow as pa  # noqa: PLC0415 - heavy, and only this form needs it
+    from pyarrow import parquet  # noqa: PLC0415
+
+    try:
+        with parquet.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER) as file:
+            schema = file.schema_arrow
+            key = _id_name(schema.names, path)
+            names = [field.name for field in schema if _is_value(field.name) and _is_scalar(field.type)]
+            for batch in file.iter_batches(batch_size=_ROWS, columns=[key, *names]):
+                # Text in a dictionary, and numbers of any width, become Python's own.
+                columns = {name: batch.column(name).to_pylist() for name in (key, *names)}
+                yield Rows(columns.pop(key), columns)
+    except pa.ArrowException as error:
+        raise ValueError(str(error)) from error
 
 
 def _is_scalar(kind: Any) -> bool:
@@ -113,12 +133,12 @@ def _is_scalar(kind: Any) -> bool:
 
 
 def _read_csv(path: Path) -> Iterator[Rows]:
-    csv.field_size_limit(_LONGEST_FIELD)
+    csv.field_size_limit(_LONGEST_TEXT)
     with _opened(path) as stream, io.TextIOWrapper(stream, encoding="utf-8-sig", newline="") as text:
         reader = csv.reader(text, delimiter="\t" if _suffix(path) == ".tsv" else ",", strict=True)
         heading = next(reader, [])
         key = heading.index(_id_name(heading, path))
-        names = {place: name for place, name in enumerate(heading) if place != key}
+        names = {place: name for place, name in enumerate(heading) if _is_value(name)}
         while rows := list(islice((row for row in reader if row), _ROWS)):
             short = next((row for row in rows if len(row) != len(heading)), None)
             if short is not None:
@@ -142,7 +162,9 @@ def _read_json_lines(path: Path) -> Iterator[Rows]:
             if records:
                 key = _id_name(list(names), path)
                 columns = {
-                    name: [_scalar(record.get(name)) for record in records] for name in names if name != key
+                    name: [_scalar(record.get(name)) for record in records]
+                    for name in names
+                    if _is_value(name)
                 }
                 yield Rows([record.get(key) for record in records], columns)
 
@@ -163,11 +185,22 @@ def _scalar(value: Any) -> Any:
 
 def _read_tar(path: Path) -> Iterator[Rows]:
     with tarfile.open(path, "r|*") as tar:
-        texts = ((member.name, tar.extractfile(member)) for member in tar if member.isfile())
-        named = ((PurePosixPath(name), file) for name, file in texts)
-        rows = ((name.stem, file.read().decode()) for name, file in named if file and _is_text(name))
+        members = (member for member in tar if member.isfile() and _is_text(PurePosixPath(member.name)))
+        rows = ((PurePosixPath(member.name).stem, _text_in(tar, member)) for member in members)
         while some := list(islice(rows, _TEXTS)):
-            yield Rows([stem for stem, _ in some], {"text": [text.strip() for _, text in some]})
+            yield Rows([stem for stem, _ in some], {"text": [text for _, text in some]})
+
+
+def _text_in(tar: tarfile.TarFile, member: tarfile.TarInfo) -> str | None:
+    """The text of a member of a tar, without blanks around it; None if nothing remains."""
+    if member.size > _LONGEST_TEXT:
+        raise ValueError(f"{member.name} has {member.size:,} bytes, and a text has at most {_LONGEST_TEXT:,}")
+    file = tar.extractfile(member)
+    assert file is not None
+    try:
+        return file.read().decode("utf-8-sig").strip() or None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{member.name} is not UTF-8: {error}") from error
 
 
 def _is_text(name: PurePosixPath) -> bool:

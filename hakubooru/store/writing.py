@@ -73,7 +73,14 @@ def ticking(connection: sqlite3.Connection, doing: str) -> Iterator[None]:
     cache_size = connection.execute("PRAGMA cache_size").fetchone()[0]
     connection.execute(f"PRAGMA cache_size = -{_SORTING_CACHE_KIB}")
     with progress(desc=doing, unit=" million steps") as bar:
-        connection.set_progress_handler(lambda: bool(bar.update()), _STEPS_A_TICK)
+
+        def tick() -> int:
+            bar.update()
+            return (
+                0  # anything else ends the statement, and `update` returns True where it has written a line
+            )
+
+        connection.set_progress_handler(tick, _STEPS_A_TICK)
         try:
             yield
         finally:

@@ -1,7 +1,8 @@
 """The browser: first pages of searches, completions, thumbnails and memory: `python browse.py [FILE] [--posts N]`.
 
 FILE is a metadata file with a sidecar; without one, N posts are generated. Times are those of whole requests over
-HTTP, at the server's own machine; of each request made several times, the median and the largest are shown.
+HTTP, at the server's own machine, and the processor time that they take there, which does not grow on a busy machine.
+Of each request made several times, the median and the largest are shown.
 """
 
 from __future__ import annotations
@@ -77,27 +78,37 @@ def generated(posts: int) -> Path:
 
 
 def timed(url: str, path: str) -> float:
-    begun = time.perf_counter()
+    return cost(url, path)[0]
+
+
+def cost(url: str, path: str) -> tuple[float, float]:
+    """How long a request takes, and how much processor time, in seconds; asking is counted too."""
+    begun = time.perf_counter(), time.process_time()
     answer = ask(url, path)
     assert answer.status in {200, 400}, answer.text
-    return time.perf_counter() - begun
+    return time.perf_counter() - begun[0], time.process_time() - begun[1]
 
 
 def measure_searches(browser: Browser) -> None:
-    print("\nfirst page of a search: first time, and again (ms); the facets, loaded after it (ms)")
+    print("\nfirst page of a search: first time, and again; the facets, loaded after it (ms; processor ms)")
     for text in SEARCHES:
         path = f"/?q={quote(text)}"
-        first, *others = [timed(browser.url, path) for _ in range(4)]
-        facets = timed(browser.url, f"/facets?q={quote(text)}")
-        shown = text or "(all posts)"
-        print(f"  {shown:<52} {1e3 * first:7.0f} {1e3 * statistics.median(others):7.0f} {1e3 * facets:8.0f}")
+        first, *others = [cost(browser.url, path) for _ in range(4)]
+        again = tuple(map(statistics.median, zip(*others, strict=True)))
+        facets = cost(browser.url, f"/facets?q={quote(text)}")
+        columns = [f"{1e3 * wall:7.0f} ({1e3 * cpu:5.0f})" for wall, cpu in (first, again, facets)]
+        print(f"  {text or '(all posts)':<52} {' '.join(columns)}")
 
 
 def measure_completion(browser: Browser) -> None:
     begun = timed(browser.url, "/complete?word=a")
-    times = [timed(browser.url, f"/complete?word={quote(word)}") for word in WORDS for _ in range(5)]
+    costs = [cost(browser.url, f"/complete?word={quote(word)}") for word in WORDS for _ in range(5)]
+    words = [
+        f"{1e3 * statistics.median(times):.1f} ms, at most {1e3 * max(times):.1f}"
+        for times in zip(*costs, strict=True)
+    ]
     print(
-        f"\na completion: {1e3 * statistics.median(times):.1f} ms, at most {1e3 * max(times):.1f} (the first, which reads the tags: {begun:.2f} s)"
+        f"\na completion: {words[0]}; of the processor {words[1]} (the first, which reads the tags: {begun:.2f} s)"
     )
 
 
@@ -138,7 +149,9 @@ def measure_memory(browser: Browser) -> None:
     ]
     for name in names:
         timed(browser.url, f"/?q={quote(name)}")
-    print(f"private memory after 100 more searches: {psutil.Process().memory_full_info().uss / 1e6:.0f} MB")
+    memory = psutil.Process().memory_info()
+    # Pages of mapped files count as shared (Linux).
+    print(f"private memory after 100 more searches: {(memory.rss - memory.shared) / 1e6:.0f} MB")
 
 
 def write_images(folder: Path, database: hb.Database) -> Path:

@@ -1,16 +1,15 @@
 """`hakubooru db build` beside a bare `executemany` of the same rows, and from every form of the same posts.
 
-    python tests/benchmarks/build.py [--posts N] [--folder DIR] [--forms]
+    python tests/benchmarks/build.py [--posts N] [--folder DIR] [--forms [FORM …]]
 
-With `--forms`, the same posts are read as JSON lines, Parquet, CSV, one-table SQLite and DuckDB, and as KBlueLeaf's three tables
-in Parquet and DuckDB. The bare one is timed without reading the rows: into the published tables with their indices in place, and into
+With `--forms`, the same posts are read as JSON lines in every compression, as objects in a tar and a folder, as tables of every
+kind, and as KBlueLeaf's three tables. The bare one is timed without reading the rows: into the published tables with their indices in place, and into
 the tables alone with the indices made afterwards. `db build` is a process of its own, parsing and all.
 """
 
 from __future__ import annotations
 
 import argparse
-import gzip
 import json
 import shutil
 import sqlite3
@@ -22,16 +21,15 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
+from forms import form_writers
 from generate import POST_ROW, RELATION_ROW, generate
-from pyarrow import parquet
 
 import hakubooru as hb
 from hakubooru.store.schema import RATINGS
 from hakubooru.store.sites import DANBOORU
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection
 
 POSTS_A_CHUNK = 50_000
 FLAGS = (
@@ -70,73 +68,6 @@ def write_dump(source: sqlite3.Connection, path: Path) -> None:
             }
             post["tag_string"] = " ".join(sorted(name for some in by_type for name in some))
             file.write(json.dumps(post, ensure_ascii=False) + "\n")
-
-
-def write_forms(dump: Path, reference: Path, folder: Path) -> dict[str, Path]:
-    """The posts of a dump in other forms, by DuckDB; the three tables come from the reference."""
-    import duckdb
-
-    forms = {
-        name: folder / name
-        for name in ("lines.jsonl.gz", "posts.parquet", "posts.csv", "posts.db", "posts.duckdb")
-    }
-    with duckdb.connect(str(forms["posts.duckdb"])) as connection:
-        connection.execute(
-            f"CREATE TABLE posts AS SELECT * FROM read_json('{dump}', maximum_object_size = 100000000)"
-        )
-        connection.execute(f"COPY posts TO '{forms['posts.parquet']}' (FORMAT parquet)")
-        connection.execute(f"COPY posts TO '{forms['posts.csv']}' (HEADER)")
-    with dump.open("rb") as lines, gzip.open(forms["lines.jsonl.gz"], "wb", compresslevel=3) as packed:
-        shutil.copyfileobj(lines, packed)
-    tables = folder / "tables"
-    tables.mkdir()
-    with (
-        closing(sqlite3.connect(reference)) as source,
-        closing(sqlite3.connect(forms["posts.db"])) as flat,
-        duckdb.connect(str(folder / "tables.duckdb")) as connection,
-    ):
-        for name in ("post", "tag", "posttagrelation"):
-            write_table(source, name, tables / f"{name}.parquet")
-            connection.execute(
-                f"CREATE TABLE {name} AS SELECT * FROM read_parquet('{tables / name}.parquet')"
-            )
-        columns, rows = parquet_rows(forms["posts.parquet"])
-        flat.execute(f"CREATE TABLE posts ({', '.join(columns)})")
-        flat.executemany(f"INSERT INTO posts VALUES ({', '.join('?' * len(columns))})", rows)
-        flat.commit()
-    return {
-        "lines.jsonl": dump,
-        **forms,
-        "three tables, Parquet": tables,
-        "three tables, DuckDB": folder / "tables.duckdb",
-    }
-
-
-def write_table(source: sqlite3.Connection, name: str, path: Path) -> None:
-    """A table of SQLite as a Parquet file."""
-    cursor = source.execute(f"SELECT * FROM {name} ORDER BY id")
-    names = [column[0] for column in cursor.description]
-    writer = None
-    while rows := cursor.fetchmany(POSTS_A_CHUNK):
-        batch = pa.table(dict(zip(names, map(pa.array, zip(*rows, strict=True)), strict=True)))
-        writer = writer or parquet.ParquetWriter(path, nullable(batch))
-        writer.write_table(batch.cast(writer.schema))
-    if writer:
-        writer.close()
-
-
-def nullable(table: pa.Table) -> pa.Schema:
-    """The schema of a table; a column without any value in its first rows is of text."""
-    return pa.schema(
-        [(field.name, pa.string() if pa.types.is_null(field.type) else field.type) for field in table.schema]
-    )
-
-
-def parquet_rows(path: Path) -> tuple[list[str], Iterator[list[object]]]:
-    """The columns of a Parquet file, and its rows."""
-    file = parquet.ParquetFile(path)
-    rows = (list(row.values()) for batch in file.iter_batches(2000) for row in batch.to_pylist())
-    return file.schema_arrow.names, rows
 
 
 def bare(source: sqlite3.Connection, path: Path, *, indices_after: bool) -> tuple[float, float]:
@@ -198,6 +129,28 @@ def built(dump: Path, path: Path) -> tuple[float, float, float]:
     return time.perf_counter() - started, processor, peak
 
 
+def time_forms(folder: Path, reference: Path, chosen: Collection[str]) -> None:
+    """Print what a build takes from each form, one after another."""
+    print(f"{'':24}{'seconds':>9}{'posts/s':>9}{'CPU s':>9}{'peak MB':>9}{'file MB':>9}")
+    writers = form_writers(folder / "dump.jsonl", reference)
+    with closing(sqlite3.connect(reference)) as source:
+        posts = source.execute("SELECT COUNT(*) FROM post").fetchone()[0]
+    for form in chosen or writers:
+        place = folder / "form"
+        place.mkdir()
+        path = writers[form](place)
+        seconds, processor, peak = built(path, folder / "built.db")
+        with closing(sqlite3.connect(folder / "built.db")) as result:
+            assert result.execute("SELECT COUNT(*) FROM post").fetchone()[0] == posts
+        size = sum(file.stat().st_size for file in ([path] if path.is_file() else path.rglob("*.*")))
+        print(
+            f"{form:24}{seconds:9.1f}{posts / seconds:9,.0f}{processor:9.1f}{peak:9.0f}{size / 1e6:9.0f}",
+            flush=True,
+        )
+        (folder / "built.db").unlink()
+        shutil.rmtree(place)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -209,7 +162,12 @@ def main() -> None:
     parser.add_argument(
         "--live", action="store_true", help="also with the indices in place, which takes minutes a million"
     )
-    parser.add_argument("--forms", action="store_true", help="only the build, from every form of the posts")
+    parser.add_argument(
+        "--forms",
+        nargs="*",
+        metavar="FORM",
+        help="only the build, from these forms of the posts; by default all",
+    )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
         folder = Path(name)
@@ -217,15 +175,9 @@ def main() -> None:
         with closing(sqlite3.connect(reference)) as source:
             write_dump(source, folder / "dump.jsonl")
             relations = source.execute("SELECT COUNT(*) FROM posttagrelation").fetchone()[0]
-            if arguments.forms:
-                forms = write_forms(folder / "dump.jsonl", reference, folder)
-                print(f"{arguments.posts:,} posts, {relations:,} relations")
-                print(f"{'':24}{'seconds':>9}{'CPU s':>9}{'peak MB':>9}{'file MB':>9}")
-                for form, path in forms.items():
-                    seconds, processor, peak = built(path, folder / "built.db")
-                    size = sum(file.stat().st_size for file in (path.iterdir() if path.is_dir() else [path]))
-                    print(f"{form:24}{seconds:9.1f}{processor:9.1f}{peak:9.0f}{size / 1e6:9.0f}", flush=True)
-                    (folder / "built.db").unlink()
+            if arguments.forms is not None:
+                print(f"{arguments.posts:,} posts, {relations:,} relations", flush=True)
+                time_forms(folder, reference, arguments.forms)
                 return
             seconds, processor, peak = built(folder / "dump.jsonl", folder / "built.db")
             ways = {"executemany, indices after": bare(source, folder / "after.db", indices_after=True)}

@@ -84,7 +84,8 @@ def test_info_in_words_and_as_json(dump, tmp_path):
     }
     code, out, _ = call("db", "info", tmp_path / "new.db")
     assert code == 0
-    assert "   relations  4\n" in out
+    assert "         relations  4\n" in out
+    assert "     rated general  1\n" in out
 
 
 @pytest.mark.slow

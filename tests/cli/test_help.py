@@ -8,6 +8,7 @@ from click.testing import CliRunner
 
 from hakubooru_cli.main import cli
 from hakubooru_cli.options import SelectionOption
+from hakubooru_cli.train import cli as trainer
 
 
 def commands(group, path=()):
@@ -44,3 +45,13 @@ def test_options_that_select_posts_are_shown_together():
     assert "--funnel" in own
     assert "--sample-per BY:N" in selecting
     assert "--sample-per" not in own
+
+
+@pytest.mark.parametrize(
+    ("program", "words"),
+    [(cli, []), (cli, ["db"]), (trainer, [])],
+    ids=["hakubooru", "db", "hakubooru-train"],
+)
+def test_the_list_of_commands_has_whole_sentences(program, words):
+    help_text = CliRunner().invoke(program, [*words, "--help"], terminal_width=80).stdout
+    assert "..." not in help_text.partition("Commands:")[2]

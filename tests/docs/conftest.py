@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-
 import pytest
 
-from code_blocks import ROOT, run
-
-sys.path.insert(0, str(ROOT / "docs"))
+from code_blocks import run
 
 
 @pytest.fixture(scope="session")

@@ -11,12 +11,36 @@ from pathlib import Path
 import pytest
 
 from hakubooru.errors import DestinationError
-from hakubooru.files import read_text, replacing
+from hakubooru.files import new_folder, read_text, replacing
 
 
 def write(path, text):
     with replacing(path) as part:
         part.write_text(text)
+
+
+def write_folder(path, *, fails=False):
+    with new_folder(path) as part:
+        (part / "inner").mkdir()
+        (part / "inner" / "a.txt").write_text("new")
+        if fails:
+            raise OSError(28, "No space left on device")
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path):
+    out = tmp_path / "deep" / "out"
+    with pytest.raises(OSError, match=rf"No space left on device: '{out}'"):
+        write_folder(out, fails=True)
+    assert list((tmp_path / "deep").iterdir()) == []
+    (tmp_path / "deep" / ".out.part").mkdir()  # of a process that was killed
+    (tmp_path / "deep" / ".out.part" / "old.txt").write_text("old")
+    out.mkdir()
+    write_folder(out)
+    assert [path.relative_to(out).as_posix() for path in out.rglob("*")] == ["inner", "inner/a.txt"]
+    assert list((tmp_path / "deep").iterdir()) == [out]
+    with pytest.raises(OSError, match="not empty"):
+        write_folder(out)
+    assert list((tmp_path / "deep").iterdir()) == [out]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from io import BytesIO
+
 import pytest
 from PIL import Image
 
@@ -41,6 +43,11 @@ def test_two_selections_stand_side_by_side_as_shares(db):
     ]
     assert heights(chart) == expected
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["girls", "all"]
+
+
+def test_a_notebook_shows_the_charts_without_pyplot(db):
+    with Image.open(BytesIO(db.posts.stats(top=1).plot()._repr_png_())) as image:
+        assert image.format == "PNG"
 
 
 def test_nothing_can_be_drawn(db):

@@ -1,5 +1,7 @@
 import os
 import signal
+import subprocess
+import sys
 from concurrent.futures.process import BrokenProcessPool
 
 import pytest
@@ -23,6 +25,23 @@ def test_openblas_is_asked_for_one_thread_and_the_caller_keeps_its_environment(m
     with Workers(1, os.getpid) as pool:
         assert pool.submit(os.getenv, "OPENBLAS_NUM_THREADS").result() == "2"
     assert os.environ["OPENBLAS_NUM_THREADS"] == "2"
+
+
+SCRIPT = """
+import os
+from hakubooru.processes import Workers
+print("the script runs", __name__, os.path.basename(__file__))
+with Workers(1, os.getpid) as pool:
+    print(pool.submit(divmod, 7, 2).result())
+print(os.path.basename(__file__))
+"""
+
+
+def test_a_script_needs_no_guard_and_runs_once(tmp_path):
+    (tmp_path / "script.py").write_text(SCRIPT)
+    run = subprocess.run([sys.executable, tmp_path / "script.py"], capture_output=True, text=True, check=True)
+    assert run.stdout.splitlines() == ["the script runs __main__ script.py", "(3, 1)", "script.py"]
+    assert run.stderr == ""
 
 
 def work_until_one_dies(pool):

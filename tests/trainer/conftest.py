@@ -14,6 +14,7 @@ from hakubooru_trainer.config.options import (
     RunOptions,
     TextOptions,
 )
+from tiny_outputs import TRAINED, outputs
 from training_pairs import write_pairs
 
 torch.set_num_threads(1)  # more only wait for each other with tensors this small
@@ -33,6 +34,36 @@ def parts(tiny):
     from hakubooru_trainer.model.load import load
 
     return lambda: load(ModelOptions(path=str(tiny)), torch.float32)
+
+
+@pytest.fixture(scope="session")
+def trained_lokr(parts, tmp_path_factory):
+    """The file of a LoKr of all parts whose change is large enough to be seen, without norms."""
+    from hakubooru_trainer.lokr import file
+    from hakubooru_trainer.lokr.adapter import Adapter
+    from hakubooru_trainer.lokr.preset import targets
+
+    model = parts()
+    adapter = Adapter(
+        targets({part: vars(model)[part] for part in TRAINED}, LokrOptions(norms=False)), seed=3
+    )
+    generator = torch.Generator().manual_seed(4)
+    for name, tensor in adapter.weights():
+        if name.endswith("lokr_w2"):
+            tensor.data.copy_(torch.randn(tensor.shape, generator=generator) * 0.02)
+    path = tmp_path_factory.mktemp("lokr") / "lokr.safetensors"
+    file.write(path, adapter, torch.float32, {})
+    return path
+
+
+@pytest.fixture(scope="session")
+def lokr_outputs(parts, trained_lokr):
+    """What the tiny model gives with that LoKr."""
+    from hakubooru_trainer.lokr import file
+    from hakubooru_trainer.lokr.adapter import adapter_of
+
+    model = parts()
+    return outputs(model, adapter_of(file.read(trained_lokr), vars(model), "lokr"))
 
 
 @pytest.fixture

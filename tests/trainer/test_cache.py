@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import torch
 from pyarrow import parquet
 from safetensors.torch import load_file, save_file
 
-from hakubooru.errors import ConfigError, DataSetError
+from hakubooru.errors import ConfigError, DataSetError, TrainingError
 from hakubooru_trainer import loop
 from hakubooru_trainer.config.options import CacheOptions, CaptionOptions, TextOptions, ValidationOptions
 from hakubooru_trainer.data.cache import Cache, Item
@@ -37,6 +38,21 @@ def fill(cache, keys, made, dies_at=None):
         return Item(names([int(keys[place])])[0], (number, -number))
 
     return cache.fill(keys, np.zeros(len(keys), np.int64), make, "filling")
+
+
+def test_a_full_disk_is_named_and_with_room_the_cache_goes_on(tmp_path):
+    cache, made = Cache(tmp_path, ALONE, "cache.latents", bytes_a_file=1), []
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50, limits[1]))
+    try:
+        with pytest.raises(
+            TrainingError, match=r"0-00000\.safetensors could not be written .*free some disk"
+        ):
+            fill(cache, [1, 2], made)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not list(tmp_path.glob("*.safetensors"))
+    assert fill(Cache(tmp_path, ALONE, "cache.latents"), [1, 2], made) == 2
 
 
 def test_a_cache_gives_what_was_put_in_and_makes_it_once(tmp_path):
@@ -147,6 +163,10 @@ def test_what_was_encoded_from_other_tokens_is_refused(still, tmp_path):
         (
             {"captions": CaptionOptions(shuffle=False, drop_tags=0.1)},
             "remove drop_tags, drop_parts, text_only",
+        ),
+        (
+            {"captions": CaptionOptions(shuffle=False, group_separator="%%", drop_groups=0.1)},
+            "text_only, tags_only, shuffle_groups and drop_groups",
         ),
     ],
 )

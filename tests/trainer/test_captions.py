@@ -103,3 +103,38 @@ def test_columns_come_from_the_manifest_and_are_in_the_fingerprint(tmp_path):
 def test_wrong_mixes_are_refused(mix, message):
     with pytest.raises(ConfigError, match=message):
         CaptionOptions(mix=mix)
+
+
+HDM = {"separator": "$$", "group_separator": "%%", "written_separator": ", "}
+GROUPED = Sample("a.png", "00", "1girl ||| hat $$ sky %% best quality %% safe", '{"general": 2}')
+
+
+def test_the_groups_of_a_caption_are_shuffled_and_dropped():
+    counts = taken(CaptionOptions(shuffle=False, shuffle_groups=True, drop_groups=0.5, **HDM), GROUPED)
+    assert counts["1girl"] == pytest.approx(2000 / 8, abs=80)
+    assert counts["1girl, safe, hat, sky"] == pytest.approx(2000 / 8 / 2, abs=60)
+    assert len(counts) == 1 + 3 + 3 * 2 + 6
+    options = CaptionOptions(shuffle_groups=True, drop_tags=0.25, drop_groups=0.3, **HDM)
+    prefixed = GROUPED._replace(prefix="style, ")
+    for seed in range(20):
+        assert StepCaptions(options)(prefixed, seed) == f"style, {options(GROUPED.caption, seed)}"
+    assert StepCaptions(options).unchanged(GROUPED) == "1girl, hat, sky, best quality, safe"
+
+
+def test_groups_and_parts_exclude_each_other():
+    with pytest.raises(ConfigError, match=r'group_separator needs captions.tags = "tail"'):
+        CaptionOptions(tags="general", **HDM)
+    with pytest.raises(ConfigError, match=r"\[captions\]: captions.shuffle_groups and drop_groups need"):
+        CaptionOptions(shuffle_groups=True)
+
+
+def test_a_text_and_tags_are_mixed_by_the_seed():
+    """Kohaku XL Zeta's training: tags, or a sentence, or both."""
+    parts = '{"people": 1, "general": 2, "text": 2, "rating": 1}'
+    sample = Sample("a.png", "00", "1girl ||| hat, sky, A girl, smiling., safe", parts)
+    counts = taken(CaptionOptions(shuffle=False, tags="general", text_only=0.25, tags_only=0.25), sample)
+    assert counts == {
+        "1girl, hat, sky, A girl, smiling., safe": pytest.approx(1000, abs=110),
+        "1girl, A girl, smiling., safe": pytest.approx(500, abs=95),
+        "1girl, hat, sky, safe": pytest.approx(500, abs=95),
+    }

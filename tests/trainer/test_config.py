@@ -157,6 +157,7 @@ def test_every_key_is_documented(file):
         ("buckets.min_side=5000", "sides 5000 to 4096 fit no image"),
         ("captions.drop_parts={artist=0.1}", 'set captions.tags = "general"'),
         ("captions.text_only=0.1", 'set captions.tags = "general"'),
+        ("captions.drop_groups=0.1", "need captions.group_separator"),
         (
             "captions.drop_parts={artist='much'}",
             "captions.drop_parts.artist is 'much'; write a rate from 0 to 1",
@@ -174,6 +175,7 @@ def test_every_key_is_documented(file):
         ("data.2.weight=1", "data is a list of 2; write data.0.weight=value"),
         ("data=x", "write section.key=value"),
         ("validation.timesteps=[1000]", "write timesteps from 0 to 999"),
+        ("samples.steps=1001", "samples.steps is 1001; write 1 to 1000"),
         ("samples.width=1001", "write multiples of 8"),
         ("run.out=3", "run.out = 3; write a text in quotes"),
         ("batch.accumulation=", 'batch.accumulation = ""; write a whole number'),

@@ -10,7 +10,7 @@ from hakubooru.errors import InputError, ModelError
 from hakubooru_trainer.config.options import LokrOptions, ModelOptions
 from hakubooru_trainer.convert import convert
 from hakubooru_trainer.lokr import file
-from hakubooru_trainer.lokr.adapter import Adapter, adapter_of
+from hakubooru_trainer.lokr.adapter import Adapter
 from hakubooru_trainer.lokr.lora import nearest_lora
 from hakubooru_trainer.lokr.preset import targets
 from tiny_outputs import TRAINED, outputs
@@ -35,28 +35,6 @@ def test_it_is_the_best_of_its_rank(shape):
     assert near.lora.rank == 3 * shape[0] if len(shape) == 4 else 30
 
 
-@pytest.fixture(scope="module")
-def lokr(tiny, parts, tmp_path_factory):
-    """The file of a LoKr whose change is large enough to be seen, without norms."""
-    model = parts()
-    adapter = Adapter(
-        targets({part: vars(model)[part] for part in TRAINED}, LokrOptions(norms=False)), seed=3
-    )
-    generator = torch.Generator().manual_seed(4)
-    for name, tensor in adapter.weights():
-        if name.endswith("lokr_w2"):
-            tensor.data.copy_(torch.randn(tensor.shape, generator=generator) * 0.02)
-    path = tmp_path_factory.mktemp("lokr") / "lokr.safetensors"
-    file.write(path, adapter, torch.float32, {})
-    return path
-
-
-@pytest.fixture(scope="module")
-def wanted(parts, lokr):
-    model = parts()
-    return outputs(model, adapter_of(file.read(lokr), vars(model), "lokr"))
-
-
 @pytest.fixture
 def model(tiny):
     return ModelOptions(path=str(tiny))
@@ -70,9 +48,9 @@ def pipeline(tiny):
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
-def test_diffusers_loads_it(pipeline, parts, lokr, wanted, model, tmp_path):  # noqa: PLR0917 - fixtures
+def test_diffusers_loads_it(pipeline, parts, trained_lokr, lokr_outputs, model, tmp_path):  # noqa: PLR0917 - fixtures
     """At full rank the pictures' predictions are those of the LoKr."""
-    report = convert(lokr, tmp_path / "lora.safetensors", model, to="diffusers", rank=9999)
+    report = convert(trained_lokr, tmp_path / "lora.safetensors", model, to="diffusers", rank=9999)
     assert report.error < 1e-6
     pipeline.load_lora_weights(tmp_path, weight_name="lora.safetensors")
     ours = parts()
@@ -80,25 +58,25 @@ def test_diffusers_loads_it(pipeline, parts, lokr, wanted, model, tmp_path):  # 
     for part in TRAINED:
         setattr(ours, part, getattr(pipeline, part))
     drawn = outputs(ours)
-    assert torch.allclose(drawn, wanted, atol=2e-4)
+    assert torch.allclose(drawn, lokr_outputs, atol=2e-4)
     assert not torch.allclose(drawn, plain, atol=1e-2)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
-def test_peft_loads_it(parts, lokr, wanted, model, tmp_path):
+def test_peft_loads_it(parts, trained_lokr, lokr_outputs, model, tmp_path):
     from peft import PeftModel
 
-    convert(lokr, tmp_path / "peft", model, to="peft", rank=9999)
+    convert(trained_lokr, tmp_path / "peft", model, to="peft", rank=9999)
     ours = parts()
     for part in TRAINED:
         wrapped = PeftModel.from_pretrained(getattr(ours, part), str(tmp_path / "peft" / part))
         setattr(ours, part, wrapped.merge_and_unload())
-    assert torch.allclose(outputs(ours), wanted, atol=2e-4)
+    assert torch.allclose(outputs(ours), lokr_outputs, atol=2e-4)
 
 
-def test_names_change_and_change_back_exactly(lokr, model, tmp_path):
+def test_names_change_and_change_back_exactly(trained_lokr, model, tmp_path):
     first = tmp_path / "0.safetensors"
-    report = convert(lokr, first, model, to="lora", rank=4, dtype=torch.float16)
+    report = convert(trained_lokr, first, model, to="lora", rank=4, dtype=torch.float16)
     assert 0.1 < report.error < report.worst[1] < 1
     assert "of the change is lost" in str(report)
     tensors = load_file(first)
@@ -113,11 +91,11 @@ def test_names_change_and_change_back_exactly(lokr, model, tmp_path):
     assert all(torch.equal(back[name], tensors[name]) for name in tensors)
 
 
-def test_what_cannot_be_converted_is_refused(parts, lokr, model, tmp_path):
+def test_what_cannot_be_converted_is_refused(trained_lokr, model, tmp_path):
     out = tmp_path / "out.safetensors"
     with pytest.raises(InputError, match="is a LoKr; give the rank of the LoRA, such as --rank 64"):
-        convert(lokr, out, model, to="lora")
-    convert(lokr, out, model, to="lora", rank=2)
+        convert(trained_lokr, out, model, to="lora")
+    convert(trained_lokr, out, model, to="lora", rank=2)
     with pytest.raises(InputError, match="is a LoRA of its own rank; leave --rank out"):
         convert(out, tmp_path / "x", model, to="diffusers", rank=2)
     tensors = load_file(out)

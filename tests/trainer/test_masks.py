@@ -83,16 +83,28 @@ def test_a_mask_is_averaged_over_the_places_of_the_latents(tmp_path):
     theirs = functional.interpolate(
         torch.from_numpy(values[None, None, :, 24:88]).float() / 255, (8, 8), mode="area"
     )[0]
-    ours = mask(tmp_path / "m.png", seen, size)
+    own = (96, 64)
+    ours = mask(tmp_path / "m.png", seen, size, own)
     assert np.allclose(ours, theirs.numpy(), atol=1 / 255)
-    flipped = mask(tmp_path / "m.png", View(seen.fit._replace(left=8), is_flipped=True), size)
+    flipped = mask(tmp_path / "m.png", View(seen.fit._replace(left=8), is_flipped=True), size, own)
     assert np.allclose(flipped, ours[:, :, ::-1], atol=1 / 255)
     Image.fromarray(values[::2, ::2]).save(tmp_path / "half.png")  # a mask of another size covers the same
-    assert mask(tmp_path / "half.png", seen, size) == pytest.approx(ours, abs=0.2)
-    assert mask(None, seen, size).tolist() == np.ones((1, 8, 8)).tolist()
+    assert mask(tmp_path / "half.png", seen, size, own) == pytest.approx(ours, abs=0.2)
+    assert mask(None, seen, size, own).tolist() == np.ones((1, 8, 8)).tolist()
     (tmp_path / "m.png").write_bytes(b"no picture")
     with pytest.raises(UnusableImageError, match="cannot be read as a mask"):
-        mask(tmp_path / "m.png", seen, size)
+        mask(tmp_path / "m.png", seen, size, own)
+
+
+@pytest.mark.parametrize(("width", "height"), [(1000, 667), (125, 83), (31, 21), (3, 2)])
+def test_a_mask_may_be_of_another_size_but_not_of_another_shape(tmp_path, width, height):
+    seen, own = View(fit(1000, 667, (64, 64))), (1000, 667)
+    Image.new("L", (width, height), 255).save(tmp_path / "m.png")
+    assert mask(tmp_path / "m.png", seen, (64, 64), own).min() == 1
+    Image.new("L", (height, width), 255).save(tmp_path / "m.png")
+    if width > 3:  # of two or three pixels nothing can be said
+        with pytest.raises(UnusableImageError, match=rf"is a mask of {height} by {width} .* another shape"):
+            mask(tmp_path / "m.png", seen, (64, 64), own)
 
 
 def test_masks_lie_beside_images_or_in_a_folder(tmp_path):
@@ -116,13 +128,43 @@ def test_masks_are_no_images_and_are_in_the_fingerprint(tmp_path):
     plain = samples.load([DataOptions(path=str(tmp_path))], ALONE).fingerprint()
     fingerprints = {plain}
     options = [DataOptions(path=str(tmp_path), masks="-masklabel.png")]
-    for value in (None, 0, 255):
-        if value is not None:
-            Image.new("L", (64, 64), value).save(tmp_path / "1-masklabel.png")
+    for value in (0, 255):
+        Image.new("L", (64, 64), value).save(tmp_path / "1-masklabel.png")
         loaded = samples.load(options, ALONE)
         assert (len(loaded), loaded.left_out) == (1, {})
         fingerprints.add(loaded.fingerprint())
-    assert len(fingerprints) == 4
+    assert len(fingerprints) == 3
+
+
+def test_a_folder_of_masks_among_the_images_is_not_trained_on(tmp_path):
+    for path in ("1.png", "masks/1.png", "masked/2.png"):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (64, 64)).save(tmp_path / path)
+        (tmp_path / path).with_suffix(".txt").write_text("1girl")
+    loaded = samples.load([DataOptions(path=str(tmp_path), masks=str(tmp_path / "masks"))], ALONE)
+    assert {loaded[row].path.removeprefix(f"{tmp_path}/") for row in range(len(loaded))} == {
+        "1.png",
+        "masked/2.png",
+    }
+    with pytest.raises(DataSetError, match="the folder of the images itself"):
+        samples.load([DataOptions(path=str(tmp_path), masks=f"{tmp_path}/masks/..")], ALONE)
+
+
+def test_masks_that_no_image_has_are_refused(tmp_path):
+    folder = write_pairs(tmp_path / "export", [(64, 64)] * 2)
+    (tmp_path / "empty").mkdir()
+    for masks in ("-mask.png", str(tmp_path / "empty")):
+        with pytest.raises(DataSetError, match=rf"data.masks is {masks}, and no image of .* has such a mask"):
+            samples.load([DataOptions(path=str(folder), masks=masks)], ALONE)
+
+
+def test_of_several_folders_in_one_data_set_one_may_lack_masks(tmp_path):
+    for path in ("set/2_girl/1.png", "set/1_others/2.png", "masks/2_girl/1.png"):
+        (tmp_path / path).parent.mkdir(parents=True)
+        Image.new("RGB", (64, 64)).save(tmp_path / path)
+        (tmp_path / path).with_suffix(".txt").write_text("1girl")
+    loaded = samples.load([DataOptions(path=str(tmp_path / "set"), masks=str(tmp_path / "masks"))], ALONE)
+    assert [source.options.masks.rpartition("/")[2] for source in loaded.sets] == ["1_others", "2_girl"]
 
 
 def test_masks_of_shards_are_refused(tmp_path):
@@ -166,6 +208,24 @@ def test_batches_have_masks_and_crops_and_caches_hold_both_sides(options, tmp_pa
         assert torch.allclose(it.objective.losses(it.model, it.batches.batch(data.order[0], 0)), losses)
     flips = {it.batches.view(0, (0, 0, place, 1)).is_flipped for place in range(9)}
     assert flips == {False, True}
+
+
+@pytest.mark.slow
+def test_an_image_whose_mask_is_damaged_has_no_weight(options, tmp_path, capsys):
+    folder = write_pairs(tmp_path / "masked", [(64, 64)] * 3)
+    for number, data in ((1, b"no picture"), (2, picture(np.full((64, 64), 255, np.uint8)))):
+        (folder / "x001" / f"{number}.mask.png").write_bytes(data)
+    run = options(data=(DataOptions(path=str(folder), masks=".mask.png"),), batch=BatchOptions(size=3))
+    data = data_set(run, ALONE)
+    it = prepare(run, ALONE, data)
+    batch = it.batches.batch(data.order[0], 0)
+    by_id = {
+        number: (float(weight), bool(decoded))
+        for number, weight, decoded in zip(batch.ids, batch.weights, batch.decoded, strict=True)
+    }
+    assert by_id == {1: (0, False), 2: (1, True), 3: (1, True)}
+    assert "1.mask.png cannot be read as a mask" in (error := capsys.readouterr().err)
+    assert "it is left out, with no weight" in error
 
 
 def test_what_does_not_go_together_is_refused(options):

@@ -107,6 +107,20 @@ def test_a_plan_shows_three_captions(options, export):
     assert "  unchanged: stripes, blue, number 8, solo" in shown
 
 
+def test_a_plan_shows_the_prefix_and_that_there_are_no_lines(options, export):
+    run = options(
+        data=(DataOptions(path=str(export), prefix="my style, "),),
+        captions=CaptionOptions(shuffle=False, mix={"caption": 1, "lines": 1}),
+    )
+    found = plan(run)
+    assert "  fixed: my style, 1girl, character 8" in str(found)
+    assert "  one step: my style, 1girl, character 8, stripes, blue, number 8, solo" in str(found)
+    warning = "captions.mix takes lines, and none of 8 captions that were read has a line below the first"
+    assert warning in found.warnings
+    (export / "x001" / "2.txt").write_text("1girl ||| hat\nA girl with a hat.")
+    assert warning not in plan(run).warnings
+
+
 @pytest.mark.parametrize(
     ("folders", "repeats"),
     [

@@ -120,6 +120,7 @@ def test_a_run_records_itself(settings, tmp_path):
     _, head, body = card.split("---\n", 2)
     assert yaml.safe_load(head)["tags"][-1] == "hakubooru"
     assert "![samples](samples/000004.png)" in body
+    assert "| average | decay 0.9, in `lokr-ema.safetensors` |" in body
     assert re.search(r"\| recipe \| sha256:[0-9a-f]{64} \|", body)
 
     # Taken up, it adds an attempt, and a card that was edited stays.

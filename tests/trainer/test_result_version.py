@@ -20,12 +20,16 @@ from hakubooru.image.decode import DECODE_CHANGES, DECODE_VERSION
 from hakubooru.image.header import read_header
 from hakubooru_trainer import durable, loop, noise, randomness, text
 from hakubooru_trainer.checkpoint import States
+from hakubooru_trainer.config.data import AugmentOptions, CaptionOptions
 from hakubooru_trainer.config.options import BucketOptions, DataOptions, LossOptions, ModelOptions
 from hakubooru_trainer.data.batches import Batches
-from hakubooru_trainer.data.images import conditioning, fit, pixels
+from hakubooru_trainer.data.captions import StepCaptions
+from hakubooru_trainer.data.images import conditioning, fit, pixels, view
 from hakubooru_trainer.data.order import Order, sizes
+from hakubooru_trainer.data.samples import Sample
 from hakubooru_trainer.model.load import load_tokenizer
 from hakubooru_trainer.result_version import RESULT_CHANGES, RESULT_VERSION
+from hakubooru_trainer.timesteps import timestep
 
 ADVICE = (
     "the same run ends with other weights than before. Where that is not wanted, the change is a fault. Where it is, raise "
@@ -38,6 +42,10 @@ GOLDEN = {
     "token ids": "c9c5a80ccd128103",
     "timesteps, 1 alike": "96e243795ecc14fb",
     "timesteps, 4 alike": "b792ab0c04dc4141",
+    "timesteps, logit_normal": "f967c55c7243b951",
+    "timesteps, shifted": "223e41cc99664086",
+    "views": "7bf0b6ab156f520f",
+    "mixed captions": "0f6bb9ff5c4912a1",
     "crops": "34c3f283f52ac72a",
     "decoded pixels": "e66ac2bb867ac8b5",
     "resized pixels": "7d447e357997c66d",
@@ -121,6 +129,32 @@ def test_draws():
     near(randomness.uniform((3,), "lokr", 1), [0.01417357, 0.04259264, 0.128899])
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"timesteps": "logit_normal", "timestep_mean": 0.3, "timestep_deviation": 1.2},
+        {"timesteps": "shifted", "timestep_shift": 2.5},
+    ],
+)
+def test_timesteps_of_other_distributions(settings):
+    numbers = [randomness.number("timestep", 1, place) for place in range(200)]
+    golden(f"timesteps, {settings['timesteps']}", [timestep(LossOptions(**settings), one) for one in numbers])
+
+
+def test_views():
+    """Which images are mirrored, and where they are cropped."""
+    options = AugmentOptions(random_crop=True, flip=0.3)
+    golden("views", [view(900, 700, (64, 96), options, (1, 0, place, 7)) for place in range(60)])
+
+
+def test_mixed_captions():
+    sample = Sample("a.png", "00", "1girl ||| a, b, c\nOne.\nTwo.", None, {"nl": "Three."}, "style, ")
+    captions = StepCaptions(
+        CaptionOptions(drop_tags=0.3, drop_caption=0.1, mix={"caption": 3, "lines": 2, "nl": 1})
+    )
+    golden("mixed captions", [captions(sample, seed) for seed in range(60)])
+
+
 @pytest.mark.parametrize("alike", [1, 4])
 def test_timesteps(alike, options):
     """Those of images in their batches, and those that batches share."""
@@ -144,6 +178,16 @@ def test_noise_and_weights():
     near(noise.debiased_weight(ratio), [0.03162278, 0.09829107, 1.618279, 14.61464])
     near(noise.kohya_debiased_v_weight(ratio), [0.000999001, 0.009568691, 0.7236673, 0.9953399])
     near(noise.offset_noise(one, two, 0.1), [1.9, 1.9, 1.9, 1.9])
+    near(noise.huber_c(alphas, steps, 0.1, "exponential"), [1, 0.9772372, 0.3162278, 0.1002305])
+    near(noise.huber_c(alphas, steps, 0.1, "snr"), [0.9497099, 0.8461181, 0.2312837, 0.1036913])
+    ends = noise.huber_c(noise.alphas_cumprod(zero_terminal_snr=True), steps[-1:], 0.1, "snr")
+    near(ends, [0.1])
+
+
+def test_multi_resolution_noise(options):
+    batches = Batches(some_samples(), None, options(loss=LossOptions(pyramid_levels=4)), tokenizers=())
+    noisy = batches._pyramid(torch.linspace(-2, 2, 4 * 8 * 6).reshape(4, 8, 6), (1, 0, 5, 7))
+    near(noisy[1, 3, :3], [-0.3877258, 0.7136658, -0.6129202])
 
 
 def test_crops():

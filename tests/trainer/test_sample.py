@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 from dataclasses import replace
 
@@ -14,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from hakubooru.errors import ModelError
 from hakubooru_trainer import loop, sample
 from hakubooru_trainer.config.options import ModelOptions, SampleOptions
-from hakubooru_trainer.sample import Drawing, draw_files
+from hakubooru_trainer.sample import Drawing, draw_files, load_for_drawing
 
 pytestmark = pytest.mark.slow
 
@@ -40,6 +42,17 @@ def test_a_prompt_is_drawn_as_it_says(drawn):
     )
     assert own.size == (96, 128)
     assert ImageChops.difference(own, like).getbbox() is None
+
+
+def test_a_model_of_which_nothing_can_be_drawn_is_refused(tiny, tmp_path):
+    """Its schedule ends in pure noise, and it is not said to predict v."""
+    shutil.copytree(tiny, tmp_path / "model", copy_function=os.link)
+    scheduler = tmp_path / "model" / "scheduler" / "scheduler_config.json"
+    settings = json.loads(scheduler.read_text())
+    scheduler.unlink()
+    scheduler.write_text(json.dumps(settings | {"rescale_betas_zero_snr": True}))
+    with pytest.raises(ModelError, match="ends in pure noise, and not that it predicts v"):
+        load_for_drawing(ModelOptions(path=str(tmp_path / "model")), None, torch.device("cpu"))
 
 
 def test_progress_is_shown_and_threads_are_kept(drawn, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from statistics import NormalDist
 
 import pytest
@@ -38,19 +39,56 @@ def test_quantiles_of_the_middle():
     assert shifted(0.3, 1.0) == pytest.approx(0.3)
 
 
-@pytest.mark.parametrize("name", ["uniform", "logit_normal", "shifted"])
-def test_none_leaves_its_range(name):
-    options = LossOptions(timesteps=name, min_timestep=200, max_timestep=300, timestep_deviation=4.0)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"timesteps": "uniform"},
+        {"timesteps": "shifted", "timestep_shift": 4.0},
+        {"timesteps": "logit_normal", "timestep_deviation": 4.0},
+        {"timesteps": "logit_normal", "timestep_deviation": 1e6},
+        {"timesteps": "logit_normal", "timestep_deviation": 1e308, "timestep_mean": -1e308},
+    ],
+)
+def test_none_leaves_its_range(settings):
+    options = LossOptions(**settings, min_timestep=200, max_timestep=300)
     drawn = [timestep(options, number) for number in (0, 2**128 - 1, *NUMBERS)]
     assert min(drawn) == 200
     assert max(drawn) == 299
 
 
 @pytest.mark.parametrize(
-    "settings",
-    [{"timestep_deviation": 0.0}, {"timestep_shift": -1.0}, {"huber_c": 2.0}, {"pyramid_discount": 0.0}],
+    ("name", "value", "needed"),
+    [
+        ("timestep_deviation", 0.0, {"timesteps": "logit_normal"}),
+        ("timestep_shift", -1.0, {"timesteps": "shifted"}),
+        ("huber_c", 2.0, {"kind": "huber"}),
+        ("pyramid_discount", 0.0, {"pyramid_levels": 6}),
+        ("noise_offset", -1.0, {}),
+    ],
 )
-def test_wrong_numbers_are_refused(settings):
-    (name,) = settings
+def test_wrong_numbers_are_refused(name, value, needed):
     with pytest.raises(ConfigError, match=rf"loss\.{name} is "):
+        LossOptions(**{name: value}, **needed)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"huber_c": 0.2},
+            'huber_c has no effect while loss.kind is "l2"; set loss.kind = "huber", or remove loss.h',
+        ),
+        ({"huber_schedule": "constant"}, "huber_schedule has no effect"),
+        (
+            {"pyramid_discount": 0.5},
+            "has no effect while loss.pyramid_levels is 0; set loss.pyramid_levels = 6",
+        ),
+        ({"timestep_mean": 0.5, "timesteps": "shifted"}, 'has no effect while loss.timesteps is "shifted"'),
+        ({"timestep_deviation": 2.0}, 'has no effect while loss.timesteps is "uniform"'),
+        ({"timestep_shift": 2.0, "timesteps": "logit_normal"}, 'set loss.timesteps = "shifted"'),
+        ({"debiased_v": "kohya"}, "has no effect while loss.debiased is false; set loss.debiased = true"),
+    ],
+)
+def test_what_has_no_effect_is_refused(settings, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
         LossOptions(**settings)

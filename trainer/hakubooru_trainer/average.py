@@ -18,7 +18,7 @@ def decay_at(decay: float, update: int) -> float:
 
 
 class Average:
-    """The exponential moving average of weights, fp32.
+    """The exponential moving average of weights, fp32 (Polyak and Juditsky, 1992; Karras et al., 2024, section 3).
 
     Args:
         weights: the weights by their names in a file; the tensors themselves, which training moves.

@@ -1,59 +1,95 @@
-"""Converting an adapter for other programs: a LoKr to a plain LoRA, and a LoRA to other names and back."""
+"""Converting an adapter for other programs: a LoKr to a plain LoRA, and both between the names of programs."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+import json
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
 
-from safetensors.torch import save_file
+import torch
 
 from hakubooru.errors import InputError, ModelError
-from hakubooru.files import replacing
-from hakubooru_trainer.lokr import file
-from hakubooru_trainer.lokr.layers import by_layer, check_fits, check_known
-from hakubooru_trainer.lokr.lora import nearest_lora, peft_config, read_lora, write_lora
+from hakubooru.files import new_folder
+from hakubooru_trainer.lokr import file, peft
+from hakubooru_trainer.lokr.layers import NORM, by_layer, check_fits, check_known
+from hakubooru_trainer.lokr.lora import is_lora, lora_tensors, nearest_lora, read_lora
 from hakubooru_trainer.lokr.preset import layer_names, layers
+from hakubooru_trainer.model.finite import is_finite
 from hakubooru_trainer.model.load import skeleton
 from hakubooru_trainer.model.single_file import open_file
+from hakubooru_trainer.model.stream import Held, write
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
-    from typing import Any
 
-    import torch
     from torch import Tensor
 
     from hakubooru_trainer.config.options import ModelOptions
+    from hakubooru_trainer.lokr.layers import Layer
     from hakubooru_trainer.lokr.lora import Lora
 
-FORMS: Final = ("lora", "diffusers", "peft")
-"""The names that a LoRA can get."""
-PEFT_FILE: Final = "adapter_model.safetensors"
-_PARTS: Final = ("unet", "text_encoder", "text_encoder_2")
+FORMS: Final = ("lora", "lokr", "diffusers", "peft")
+"""What an adapter can become: a LoRA or a LoKr with SGM's names, a LoRA with diffusers' names, folders of PEFT."""
+_FOR_SD_WEBUI: Final = {"ss_base_model_version": "sdxl_base_v1-0"}
+"""Without it the sd-webui takes a file for one of SD 1."""
 
 
-class Converted(NamedTuple):
+@dataclass(frozen=True, kw_only=True)
+class Converted:
     """What became of an adapter."""
 
     layers: int
-    rank: int
-    """The largest rank of a layer."""
-    error: float
+    rank: int = 0
+    """The largest rank of a LoRA's layer; 0 of a LoKr."""
+    error: float = 0.0
     """The Frobenius norm of the change that is lost, as a share of the whole change's; 0 if only names change."""
-    worst: tuple[str, float]
+    worst: tuple[str, float] = ("", 0.0)
     """The layer with the largest such share."""
-    norms: int
-    """How many norms were left out, which a LoRA cannot change."""
+    norms: int = 0
+    """How many norms were left out."""
+    rescaled: int = 0
+    """In how many layers the scale was multiplied into a matrix, and rounded."""
 
     def __str__(self) -> str:
-        text = f"{self.layers} layers of rank {self.rank} or less"
-        if not self.worst[0]:
-            return f"{text}, only names changed"
-        left_out = f"; {self.norms} norms are left out, which a LoRA cannot change" if self.norms else ""
-        return (
-            f"{text}; {self.error:.2%} of the change is lost (Frobenius norm), the most in {self.worst[0]}: {self.worst[1]:.2%}"
-            + left_out
-        )
+        """The report as text."""
+        words = [
+            f"{self.layers} layers of rank {self.rank} or less"
+            if self.rank
+            else f"{self.layers} layers of LoKr"
+        ]
+        if self.worst[0]:
+            words.append(
+                f"; {self.error:.2%} of the change is lost (Frobenius norm), the most in {self.worst[0]}: {self.worst[1]:.2%}"
+            )
+        else:
+            words.append(", only names changed")
+        if self.rescaled:
+            words.append(f"; in {self.rescaled} the scale was multiplied into a matrix")
+        if self.norms:
+            words.append(
+                f"; {self.norms} norms are left out, which {'a LoRA' if self.rank else 'PEFT'} cannot change"
+            )
+        return "".join(words)
+
+
+@dataclass(frozen=True)
+class _Model:
+    """The layers that an adapter could change."""
+
+    names: Mapping[str, tuple[str, str]]
+    """Part and name there, by SGM's name."""
+    modules: Mapping[str, tuple[str, Any]]
+
+
+@dataclass(frozen=True)
+class _Output:
+    """What is written."""
+
+    path: Path
+    form: str
+    """One of `FORMS`."""
+    dtype: torch.dtype
 
 
 def convert(
@@ -65,110 +101,183 @@ def convert(
     rank: int | None = None,
     dtype: torch.dtype | None = None,
 ) -> Converted:
-    """Convert an adapter.
+    """Convert an adapter. The output appears whole or not at all.
 
     Args:
-        source: a LoKr, or a LoRA with SGM's or diffusers' names, or a folder of PEFT's.
+        source: a LoKr or LoRA with SGM's names, a LoRA with diffusers', or a folder of PEFT's adapters.
         out: the new file, or the new folder for `peft`.
         model: where the configuration of the model lies.
-        to: `lora` for SGM's names, `diffusers` or `peft`.
-        rank: the rank that a LoKr gets.
+        to: one of `FORMS`.
+        rank: the rank of the LoRA that a LoKr becomes; without it, a LoKr stays one.
         dtype: the precision of the new file; None keeps that of the source.
 
     Raises:
-        InputError: a LoKr needs a rank, and a LoRA has its own.
-        ModelError: the source cannot be read, or was made for another model.
+        InputError: a rank is missing or too much, or `out` is the source.
+        ModelError: the source cannot be read, was made for another model, or cannot be expressed in that form.
     """
-    where, tensors = str(source), _read(source)
-    parts = {part: skeleton(part, model) for part in _PARTS}
-    names = layer_names(parts)
-    loras = read_lora(tensors, names, where)
-    if loras:
+    if out.exists() and out.samefile(source):
+        raise InputError(f"--out {out} is the adapter itself; name a new file")
+    where = str(source)
+    parts = {part: skeleton(part, model) for part in peft.PARTS}
+    known = _Model(layer_names(parts), layers(parts))
+    tensors = peft.sgm_named(_read(source), known.names, where)
+    dtype = dtype or next(tensor.dtype for tensor in tensors.values() if tensor.dim())
+    if dtype not in file.DTYPES.values():
+        raise InputError(f"{where} is stored as {dtype}; choose another with --precision, such as fp16")
+    _check_finite(tensors, where)
+    output = _Output(out, to, dtype)
+    if is_lora(tensors):
         if rank is not None:
-            raise InputError(f"{source} is a LoRA of its own rank; leave --rank out")
-        result = Converted(len(loras), max(lora.rank for lora in loras.values()), 0.0, ("", 0.0), 0)
-    else:
-        if rank is None:
-            raise InputError(f"{source} is a LoKr; give the rank of the LoRA, such as --rank 64")
-        loras, result = _decomposed(tensors, layers(parts), rank, where)
-    dtypes = [tensor.dtype for tensor in tensors.values() if tensor.dim()]
-    _write(write_lora(loras, names, to, dtype or dtypes[0]), out, to, loras, names)
-    return result
+            raise InputError(f"{where} is a LoRA of its own rank; leave --rank out")
+        if to == "lokr":
+            raise InputError(
+                f"{where} is a LoRA, which cannot become a LoKr; write --to lora, diffusers or peft"
+            )
+        loras = read_lora(tensors, where)
+        peft.check_layers(loras, known.names, where)
+        return _write_lora(loras, Converted(layers=len(loras), rank=_largest(loras)), output, known)
+    changes = _checked(tensors, known, where)
+    if rank is None:
+        if to not in {"lokr", "peft"}:
+            raise InputError(f"{where} is a LoKr; give the rank of the LoRA, such as --rank 64")
+        return _write_lokr(changes, output, known, where)
+    if to == "lokr":
+        raise InputError(f"{where} is a LoKr, and --to lokr keeps it; leave --rank out, or write --to lora")
+    loras, result = _decomposed(changes, rank, where)
+    return _write_lora(loras, result, output, known)
 
 
-def _decomposed(
-    tensors: Mapping[str, Tensor], in_model: Mapping[str, tuple[str, Any]], rank: int, where: str
-) -> tuple[dict[str, Lora], Converted]:
-    """The LoRA nearest to a LoKr, and how much of the change is lost."""
+def _check_finite(tensors: Mapping[str, Tensor], where: str) -> None:
+    """Refuse numbers that are not finite.
+
+    Raises:
+        ModelError: there is one in a matrix; full matrices do not use alpha, and some files have infinity there.
+    """
+    for name, tensor in tensors.items():
+        if not (name.endswith(".alpha") or is_finite(tensor)):
+            raise ModelError(
+                f"{where}: {name} holds NaN or infinity; the adapter is broken: use an earlier one"
+            )
+
+
+def _checked(tensors: Mapping[str, Tensor], known: _Model, where: str) -> dict[str, dict[str, Tensor]]:
+    """The layers of a LoKr that fits the model, by name.
+
+    Raises:
+        ModelError: it does not fit, or has weight decomposition.
+    """
     changes = by_layer(tensors, where)
-    check_known(changes, in_model, where, "the model")
-    loras, shares, norms = {}, {}, 0
-    lost = whole = 0.0
+    check_known(changes, known.modules, where, "the model")
     for name, layer in changes.items():
-        module = in_model[name][1]
+        module = known.modules[name][1]
         bias = getattr(module, "bias", None)
         check_fits(name, layer, module.weight.shape, None if bias is None else bias.shape, where)
         if "dora_scale" in layer:
             raise ModelError(
-                f"{where}: {name}.dora_scale decomposes the weight, which a LoRA cannot; merge the adapter instead"
+                f"{where}: {name}.dora_scale decomposes the weight, which no other form can; merge the adapter instead"
             )
-        if "lokr_w1" not in layer:
-            norms += 1
-            continue
+    return changes
+
+
+def _decomposed(changes: Mapping[str, Layer], rank: int, where: str) -> tuple[dict[str, Lora], Converted]:
+    """The LoRA nearest to a LoKr, and how much of the change is lost."""
+    loras, shares = {}, {}
+    lost = whole = 0.0
+    for name, layer in _without_norms(changes, where).items():
         near = nearest_lora(layer, rank)
         loras[name] = near.lora
         lost, whole = lost + near.lost, whole + near.whole
         shares[name] = (near.lost / near.whole) ** 0.5 if near.whole else 0.0
-    if not loras:
-        raise ModelError(f"{where} changes norms alone, which a LoRA cannot")
     worst = max(shares, key=shares.__getitem__)
-    largest = max(lora.rank for lora in loras.values())
-    error = (lost / whole) ** 0.5 if whole else 0.0
-    return loras, Converted(len(loras), largest, error, (worst, shares[worst]), norms)
+    return loras, Converted(
+        layers=len(loras),
+        rank=_largest(loras),
+        error=(lost / whole) ** 0.5 if whole else 0.0,
+        worst=(worst, shares[worst]),
+        norms=len(changes) - len(loras),
+    )
+
+
+def _without_norms(changes: Mapping[str, Layer], where: str) -> dict[str, Layer]:
+    """The layers that are not norms.
+
+    Raises:
+        ModelError: there are none.
+    """
+    rest = {name: layer for name, layer in changes.items() if not layer.keys() & NORM}
+    if not rest:
+        raise ModelError(f"{where} changes norms alone, which only a LoKr with SGM's names can: --to lokr")
+    return rest
+
+
+def _largest(loras: Mapping[str, Lora]) -> int:
+    return max(lora.rank for lora in loras.values())
 
 
 def _read(source: Path) -> dict[str, Tensor]:
-    """The tensors of an adapter, those of PEFT's folder with the part of the model in front of their names."""
-    if not source.is_dir():
-        with open_file(source) as opened:
-            names = list(opened.keys())
-            is_lora = any(".lora_" in name for name in names)
-            return {name: opened.get_tensor(name) for name in names} if is_lora else file.read(source)
-    tensors: dict[str, Tensor] = {}
-    for part in _PARTS:
-        if (path := source / part / PEFT_FILE).is_file():
-            with open_file(path) as opened:
-                tensors |= {f"{part}.{name}": opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - no mapping
-    if not tensors:
-        raise ModelError(f"{source} has no unet/{PEFT_FILE}; name a file, or the folder of a PEFT adapter")
-    return tensors
+    """The tensors of an adapter, by the names of its program."""
+    if source.is_dir():
+        return peft.read_folder(source)
+    with open_file(source) as opened:
+        names = list(opened.keys())
+        if not any(".lora_" in name for name in names):
+            return file.read(source)
+        tensors = {name: opened.get_tensor(name) for name in names}
+        return peft.with_scales(tensors, peft.diffusers_configs(opened.metadata() or {}), str(source))
+
+
+def _write_lora(loras: Mapping[str, Lora], result: Converted, output: _Output, known: _Model) -> Converted:
+    if output.form == "peft":
+        _write_folders(peft.lora_folders(loras, known.names), output)
+        return result
+    about = {"modelspec.architecture": "stable-diffusion-xl-v1-base/lora"}
+    if output.form == "diffusers":
+        _write(output.path, peft.lora_in_one(loras, known.names), about, output.dtype)
+        return replace(result, rescaled=sum(lora.scale != 1 for lora in loras.values()))
+    about |= _FOR_SD_WEBUI | {"ss_network_module": "networks.lora"}
+    _write(output.path, lora_tensors(loras), about, output.dtype)
+    return result
+
+
+def _write_lokr(changes: Mapping[str, Layer], output: _Output, known: _Model, where: str) -> Converted:
+    if output.form == "peft":
+        some = _without_norms(changes, where)
+        _write_folders(peft.lokr_folders(some, known.modules, known.names), output)
+        return Converted(layers=len(some), norms=len(changes) - len(some))
+    tensors = {f"{layer}.{name}": tensor for layer, some in changes.items() for name, tensor in some.items()}
+    tensors |= {
+        f"{layer}.alpha": torch.tensor(1.0) for layer, some in changes.items() if not some.keys() & NORM
+    }
+    about = _FOR_SD_WEBUI | {
+        "ss_network_module": "lycoris.kohya",
+        "ss_network_args": json.dumps({"algo": "lokr", "full_matrix": True}),
+    }
+    _write(output.path, tensors, about, output.dtype)
+    return Converted(layers=len(changes))
+
+
+def _write_folders(folders: Iterable[peft.Folder], output: _Output) -> None:
+    """Write adapters of PEFT into a new folder, which appears whole or not at all."""
+    with new_folder(output.path) as beside:
+        for place, config, tensors in folders:
+            (beside / place).mkdir(parents=True)
+            text = json.dumps(config, indent=1) + "\n"
+            (beside / place / peft.CONFIG).write_text(text, encoding="utf-8", newline="\n")
+            _write(beside / place / peft.WEIGHTS, tensors, {}, output.dtype)
 
 
 def _write(
-    tensors: Mapping[str, Tensor],
-    out: Path,
-    to: str,
-    loras: Mapping[str, Lora],
-    names: Mapping[str, tuple[str, str]],
+    path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str], dtype: torch.dtype
 ) -> None:
-    if to != "peft":
-        about = {"format": "pt", "modelspec.architecture": "stable-diffusion-xl-v1-base/lora"}
-        if to == "lora":
-            about |= {"ss_base_model_version": "sdxl_base_v1-0", "ss_network_module": "networks.lora"}
-        with replacing(out) as beside:
-            save_file(dict(tensors), beside, about)
-        return
-    for part in _PARTS:
-        own = {
-            name.removeprefix(f"{part}."): tensor
-            for name, tensor in tensors.items()
-            if name.startswith(f"{part}.")
-        }
-        if own:
-            folder = out / part
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / "adapter_config.json").write_text(
-                peft_config(loras, names, part), encoding="utf-8", newline="\n"
-            )
-            with replacing(folder / PEFT_FILE) as beside:
-                save_file(own, beside, {"format": "pt"})
+    """Write a safetensors file in a precision; it appears whole or not at all."""
+    cast = {name: _cast(name, tensor, dtype) for name, tensor in tensors.items()}
+    # The widest numbers first, so that all are aligned.
+    cast = dict(sorted(cast.items(), key=lambda item: -item[1].dtype.itemsize))
+    header = {name: Held(tensor.dtype, list(tensor.shape)) for name, tensor in cast.items()}
+    write(path, header, iter(cast.values()), {"format": "pt", **metadata})
+
+
+def _cast(name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    cast = tensor.to(dtype)
+    # bf16 has no 257, and an alpha that is not the rank scales the change.
+    return tensor.float() if name.endswith(".alpha") and cast.double() != tensor.double() else cast

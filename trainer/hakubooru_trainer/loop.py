@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
@@ -93,64 +93,82 @@ def _train(options: Options, out: Path, chosen: Path | None, allow: Collection[s
         with replacing(out / "config.toml") as beside:
             beside.write_text(dump(options), encoding="utf-8", newline="\n")
     record = Record(out, states, counters.update, ranks)
-    updates, accumulation = it.data.updates, options.batch.accumulation
-    ahead = it.batches.training(
-        it.data.order, ranks.mine(range(counters.update * accumulation, it.data.batches))
-    )
-    bar = progress(total=updates, initial=counters.update, unit="update", disable=not ranks.first)
-    saved = time.monotonic()
+    accumulation = options.batch.accumulation
+    ahead = it.batches.training(data.order, ranks.mine(range(counters.update * accumulation, data.batches)))
+    bar = progress(total=data.updates, initial=counters.update, unit="update", disable=not ranks.first)
+    # Without a state the run starts again, and measures again what it measured before the first update.
     with (
-        # Without a state the run starts again, and measures again what it measured before the first update.
         Metrics(out if ranks.first else None, from_update=counters.update or -1) as metrics,
         stopping() as stop,
         bar,
     ):
+        saving = _Saving(it, states, record, metrics, out)
         if counters.update == 0:
-            counters.validation = _validate(it, metrics, 0)
-            outputs.draw(it, metrics, out, 0)
-        while counters.update < updates:
+            _measure(it, metrics, out, counters)
+        while counters.update < data.updates:
             begun = time.perf_counter()
             last = _update(it, ahead, counters)
             seconds = time.perf_counter() - begun
-            metrics.write(
-                counters.update,
-                loss=last.loss,
-                **last.rates,
-                grad_norm=last.norm,
-                images=last.images,
-                seconds=round(seconds, 4),
-                skipped=not last.good,
-                **({"left_out": last.left_out} if last.left_out else {}),
-                **last.means,
-            )
+            metrics.write(counters.update, **last.values(seconds))
             bar.set_postfix_str(f"loss {last.loss:.4f}, {last.images / seconds:.2f} images/s", refresh=False)
             bar.update()
-
-            done, update = counters.update == updates, counters.update
-            if done or update % options.validation.every == 0:
-                counters.validation = _validate(it, metrics, update)
-            if done or update % options.samples.every == 0:
-                outputs.draw(it, metrics, out, update)
+            _measure(it, metrics, out, counters)
             # A signal may reach any rank. The others wait here while the first one draws or saves.
             (is_asked,) = ranks.any(stop.asked or ranks.orphaned)
-            if ranks.first and update % options.save.every == 0 and not done:
-                outputs.save(it, record, out, f"-{update:06d}", update)
-                outputs.retire(out, options)
-            is_time = 0 < options.save.minutes * 60 < time.monotonic() - saved
-            if ranks.first and (done or is_asked or is_time or update % options.save.every == 0):
-                metrics.sync()
-                states.save(counters, it)
-                record.write(update)
-                saved = time.monotonic()
-            if is_asked and not done:
+            if ranks.first:
+                saving(counters, is_asked=is_asked)
+            if is_asked and counters.update < data.updates:
                 ranks.wait()  # when one rank ends, the launcher ends the others
                 raise KeyboardInterrupt
     if ranks.first:
-        record.write(updates)
-        outputs.save(it, record, out, "", updates)
+        record.write(data.updates)
+        outputs.save(it, record, out, "", data.updates)
         outputs.card(it, record, out, counters)
     result = out / f"{options.run.name}.safetensors"
-    return Report(result, updates, counters.skipped, counters.left_out, counters.loss, counters.validation)
+    return Report(
+        result, data.updates, counters.skipped, counters.left_out, counters.loss, counters.validation
+    )
+
+
+def _measure(it: Training, metrics: Metrics, out: Path, counters: Counters) -> None:
+    """Validate and draw, at the start, at the end, and after as many updates as the options say."""
+    update, options = counters.update, it.options
+    is_end = update in {0, it.data.updates}
+    if is_end or update % options.validation.every == 0:
+        counters.validation = _validate(it, metrics, update)
+    if is_end or update % options.samples.every == 0:
+        outputs.draw(it, metrics, out, update)
+
+
+class _Saving:
+    """Saves adapters and states, after as many updates and minutes as the options say.
+
+    Args:
+        it: the training.
+        states: its states.
+        record: its record, which is saved with each state.
+        metrics: its metrics, which a state must not be ahead of.
+        out: its folder.
+    """
+
+    def __init__(self, it: Training, states: States, record: Record, metrics: Metrics, out: Path) -> None:
+        self.it, self.states, self.record, self.metrics, self.out = it, states, record, metrics, out
+        self.saved = time.monotonic()
+        """When the last state was saved."""
+
+    def __call__(self, counters: Counters, *, is_asked: bool) -> None:
+        """Save what is due after an update; at the end, and if the run is asked to stop, a state in any case."""
+        update, options = counters.update, self.it.options.save
+        is_done, is_due = update == self.it.data.updates, update % options.every == 0
+        if is_due and not is_done:
+            outputs.save(self.it, self.record, self.out, f"-{update:06d}", update)
+            outputs.retire(self.out, self.it.options)
+        is_time = 0 < options.minutes * 60 < time.monotonic() - self.saved
+        if is_done or is_asked or is_due or is_time:
+            self.metrics.sync()
+            self.states.save(counters, self.it)
+            self.record.write(update)
+            self.saved = time.monotonic()
 
 
 class Update(NamedTuple):
@@ -168,6 +186,23 @@ class Update(NamedTuple):
     """The learning rates."""
     means: dict[str, dict[str, float]]
     """The mean losses by range of timesteps and by data set."""
+
+    def values(self, seconds: float) -> dict[str, Any]:
+        """The values of a line of metrics, whose keys `metrics.FIELDS` explains.
+
+        Args:
+            seconds: how long the update took.
+        """
+        return {
+            "loss": self.loss,
+            **self.rates,
+            "grad_norm": self.norm,
+            "images": self.images,
+            "seconds": round(seconds, 4),
+            "skipped": not self.good,
+            **({"left_out": self.left_out} if self.left_out else {}),
+            **self.means,
+        }
 
 
 def _update(it: Training, ahead: Iterator[Batch], counters: Counters) -> Update:

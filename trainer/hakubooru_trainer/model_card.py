@@ -44,6 +44,11 @@ def model_card(
         "learning rate": f"{optimizer.lr:g}"
         + (f", text encoders {optimizer.text_lr:g}" if options.text.train else ", text encoders not trained"),
         "schedule": f"{optimizer.schedule}, {optimizer.warmup} steps of warm-up",
+        **(
+            {"average": f"decay {options.ema.decay:g}, in `{name}-ema.safetensors`"}
+            if options.ema.decay
+            else {}
+        ),
         "adapter": f"LoKr of full matrices, preset {options.lokr.preset}",
         "prediction": "v" if v else "epsilon",
         "precision": options.run.precision,

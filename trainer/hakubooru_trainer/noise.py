@@ -77,7 +77,7 @@ def kohya_debiased_v_weight(ratio: Tensor) -> Tensor:
 
 
 def offset_noise(noise: Tensor, draws: Tensor, deviation: float) -> Tensor:
-    """Add a random number to each channel of each image's noise.
+    """Add a random number to each channel of each image's noise (Guttenberg, "Diffusion with Offset Noise", 2023).
 
     Args:
         noise: (B, 4, H/8, W/8).
@@ -93,7 +93,9 @@ def sampling_timesteps(steps: int) -> list[int]:
 
 
 def pyramid_noise(noise: Tensor, layers: Sequence[Tensor], discount: float) -> Tensor:
-    """Add coarser noise to an image's noise, and scale the sum to deviation 1: sd-scripts' multi-resolution noise.
+    """Add coarser noise to an image's noise, and scale the sum to deviation 1.
+
+    It is sd-scripts' `pyramid_noise_like` (Whitaker, "Multi-Resolution Noise for Diffusion Model Training", 2023) for one image.
 
     Args:
         noise: (4, H/8, W/8).

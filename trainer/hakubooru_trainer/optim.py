@@ -29,7 +29,10 @@ SCHEDULES: Final[dict[str, Callable[[float], float]]] = {
     "linear": lambda done: 1 - done,
     "cosine": lambda done: 0.5 + 0.5 * math.cos(math.pi * done),
 }
-"""The share of the learning rate by how much of the run is done, from 0 up to 1, for each schedule."""
+"""The share of the learning rate by how much of the run is done, from 0 up to 1, for each schedule.
+
+`cosine` is that of Loshchilov and Hutter, "SGDR", 2017, without restarts; `rate` adds the floor.
+"""
 
 
 class Lion(torch.optim.Optimizer):

@@ -99,7 +99,7 @@ class Plan:
     def __str__(self) -> str:
         """The plan as text."""
         lines = [
-            f"{'data' if not place else '':<12}{path}: {images:,} images, each {rate:g} times an epoch"
+            f"{'data' if not place else '':<12}{path}: {images:,} images, each {'once' if rate == 1 else f'{rate:g} times'} an epoch"
             for place, (path, images, rate) in enumerate(self.sets)
         ]
         lines.append(f"images      {self.images:,} to train on, {self.held_out:,} held out")
@@ -173,14 +173,14 @@ def _captions(options: Options, samples: Samples) -> list[str]:
     """The lines for three captions, from first to last: their fixed and changed tags, and one step's caption."""
     captions = StepCaptions(options.captions)
     tokenizer = load_tokenizer(options.model, "tokenizer")
-    join = options.captions.separator.join
+    join = options.captions.joined
     lines = []
     for row in sorted({0, len(samples) // 2, len(samples) - 1}):
         sample = samples[row]
         before, changed, after = captions.sides(sample)
         step = captions(sample, randomness.number("plan", options.run.seed, int(samples.ids[row])))
-        (ids,) = token_ids(tokenizer, [join([*before, *changed, *after])])
-        shown = Shown(sample.path, (join(before), join(after)), join(changed), step, len(ids))
+        (ids,) = token_ids(tokenizer, [sample.prefix + join([*before, *changed, *after])])
+        shown = Shown(sample.path, (sample.prefix + join(before), join(after)), join(changed), step, len(ids))
         lines += shown.lines(_changes(options.captions), options.text.tokens)
     return lines
 
@@ -190,6 +190,10 @@ def _changes(captions: CaptionOptions) -> str:
     words = ["shuffled"] if captions.shuffle else []
     if captions.drop_tags:
         words.append(f"{captions.drop_tags:.4g} of them dropped")
+    if captions.shuffle_groups:
+        words.append("groups shuffled")
+    if captions.drop_groups:
+        words.append(f"{captions.drop_groups:.4g} of the groups dropped")
     if captions.mix:
         words.append("taken as often as captions.mix says")
     return ", ".join(words) or "unchanged"
@@ -235,6 +239,10 @@ def _warnings(options: Options, data: DataSet, counts: np.ndarray) -> list[str]:
         )
     rows = _spread(len(data.train), _READ_CAPTIONS)
     captions = [*map(StepCaptions(options.captions).unchanged, map(data.train.__getitem__, rows))]
+    if "lines" in options.captions.mix and not any("\n" in data.train[row].caption.strip() for row in rows):
+        warnings.append(
+            f"captions.mix takes lines, and none of {len(rows):,} captions that were read has a line below the first"
+        )
     tokenizer = load_tokenizer(options.model, "tokenizer")
     some = (captions[at : at + _RUN] for at in range(0, len(captions), _RUN))  # all at once would take 300 MB
     lengths = np.array([len(ids) for part in some for ids in token_ids(tokenizer, part)])

@@ -128,6 +128,11 @@ def load_for_drawing(options: ModelOptions, lokr: Path | None, device: torch.dev
         InputError: a file is missing, or does not fit.
     """
     model = load(options, torch.bfloat16 if device.type == "cuda" else torch.float32)
+    if model.marks.zero_terminal_snr and not model.marks.v:
+        raise ModelError(
+            f"{options.path} says that its noise schedule ends in pure noise, and not that it predicts v; of pure noise nothing "
+            "else can be predicted: add the mark v_pred, or prediction_type to scheduler/scheduler_config.json"
+        )
     if lokr is not None:
         adapter = adapter_of(file.read(lokr), vars(model), str(lokr))
         adapter.to(device)

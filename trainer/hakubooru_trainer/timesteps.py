@@ -14,11 +14,14 @@ if TYPE_CHECKING:
 _BITS: Final = 52
 """Bits of a uniform number, which is odd in the next bit: so it is never 0 or 1."""
 _WHOLE: Final = 128 - _BITS
+_LARGEST: Final = 700.0
+"""Below the largest number whose exponential is finite."""
 
 
 def logit_normal(u: float, mean: float, deviation: float) -> float:
     """The quantile function of the logit-normal distribution (Esser et al., "Scaling Rectified Flow Transformers", 2024)."""
-    return 1 / (1 + math.exp(-NormalDist(mean, deviation).inv_cdf(u)))
+    x = NormalDist(mean, deviation).inv_cdf(u)
+    return 1 / (1 + math.exp(min(-x, _LARGEST)))
 
 
 def shifted(u: float, shift: float) -> float:

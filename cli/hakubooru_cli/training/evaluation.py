@@ -13,6 +13,7 @@ import click
 
 from hakubooru.errors import HakubooruError, InputError
 from hakubooru_cli.shell import INTERRUPTED
+from hakubooru_cli.training.printing import printing
 from hakubooru_cli.training.quiet import quiet
 
 if TYPE_CHECKING:
@@ -23,13 +24,10 @@ NEEDED: Final = ("onnxruntime", "huggingface_hub")
 _path = click.Path(path_type=Path)
 
 
-def _print_help(context: click.Context, parameter: click.Parameter, *values: bool) -> None:
-    del parameter
-    if any(values):
-        from hakubooru_trainer.evaluate.options import help_text  # noqa: PLC0415 - --help answers at once
+def _keys() -> str:
+    from hakubooru_trainer.evaluate.options import help_text  # noqa: PLC0415 - --help answers at once
 
-        click.echo(help_text())
-        context.exit()
+    return help_text()
 
 
 @click.command()
@@ -62,14 +60,7 @@ def _print_help(context: click.Context, parameter: click.Parameter, *values: boo
     type=_path,
     help="Compare the evaluations in two folders, paired by character; nothing is drawn.",
 )
-@click.option(
-    "--help-config",
-    is_flag=True,
-    is_eager=True,
-    expose_value=False,
-    callback=_print_help,
-    help="Show every key of the TOML file with its default.",
-)
+@printing("--help-config", _keys, "Show every key of the TOML file with its default.")
 def evaluate(
     model: Path | None,
     *,
@@ -82,9 +73,9 @@ def evaluate(
     config: Path | None,
     compare: tuple[Path, Path] | None,
 ) -> None:
-    """Measure whether MODEL, a diffusers folder or a checkpoint, knows its characters.
+    """Measure whether MODEL knows its characters.
 
-    It draws pictures of each character and judges by CCIP whether they show it, beside references from the archives. If
+    MODEL is a diffusers folder or a checkpoint. The command draws pictures of each character and judges by CCIP whether they show it, beside references from the archives. If
     it is interrupted, run the same command again to resume it. For several GPUs, start it with torchrun: `torchrun
     --nproc-per-node N -m hakubooru_cli.train evaluate …`.
     """

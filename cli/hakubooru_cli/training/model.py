@@ -21,9 +21,9 @@ _precision = click.option(
 @click.argument("folder", metavar="DIR", type=_path)
 @click.option("--seed", type=int, default=0, show_default=True, help="The seed of the random weights.")
 def tiny_model(folder: Path, *, seed: int) -> None:
-    """Write a random SDXL of a few million parameters into the new folder DIR, for experiments.
+    """Write a random SDXL of a few million parameters.
 
-    The folder has diffusers' layout. DIR/tiny.safetensors is the same model as a single file.
+    It is for experiments. The new folder DIR has diffusers' layout. DIR/tiny.safetensors is the same model as a single file.
     """
     from hakubooru_trainer.config import Problems, paths  # noqa: PLC0415 - torch takes seconds
 
@@ -71,9 +71,9 @@ def merge(*, base: Path, lokr: Path, scale: float, precision: str | None, out: P
 @_precision
 @click.option("--out", metavar="FILE", type=_path, required=True, help="The new checkpoint.")
 def combine(formula: str, *, models: tuple[str, ...], precision: str | None, out: Path) -> None:
-    """Compute a checkpoint from others: "beta7 + 0.8*(anxl3 - anxl2) + 0.5*(base7 - beta7)".
+    """Compute a checkpoint from others by a formula.
 
-    The checkpoint is computed piece by piece in fp32. Without --precision, it is written in the precision of the first
+    FORMULA is such as "beta7 + 0.8*(anxl3 - anxl2) + 0.5*(base7 - beta7)". The checkpoint is computed piece by piece in fp32. Without --precision, it is written in the precision of the first
     model that FORMULA names.
     """
     files = {}
@@ -101,13 +101,17 @@ def combine(formula: str, *, models: tuple[str, ...], precision: str | None, out
 @click.argument("source", metavar="ADAPTER", type=_path)
 @click.option(
     "--to",
-    type=click.Choice(["lora", "diffusers", "peft"]),
+    type=click.Choice(["lora", "lokr", "diffusers", "peft"]),
     default="lora",
     show_default=True,
-    help="lora: for ComfyUI and the sd-webui. diffusers: for load_lora_weights. peft: a folder for PEFT.",
+    help="lora, lokr: for ComfyUI and the sd-webui. diffusers: a LoRA for load_lora_weights. peft: a folder for PEFT, of a LoRA or "
+    "a LoKr.",
 )
 @click.option(
-    "--rank", type=click.IntRange(min=1), metavar="N", help="The rank of the LoRA that a LoKr becomes."
+    "--rank",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="The rank of the LoRA that a LoKr becomes; not for --to lokr, nor for a LoKr of PEFT.",
 )
 @_precision
 @click.option(
@@ -120,10 +124,10 @@ def combine(formula: str, *, models: tuple[str, ...], precision: str | None, out
 def convert(
     source: Path, *, to: str, rank: int | None, precision: str | None, config: str, out: Path
 ) -> None:
-    """Convert ADAPTER for other programs: a LoKr to a plain LoRA, or a LoRA to other names.
+    """Convert ADAPTER, a file or a folder of PEFT, for other programs.
 
-    The LoRA of a LoKr is the nearest one of its rank; how much of the change is lost is said. A LoRA changes its names
-    only, and back again exactly.
+    A LoKr becomes a plain LoRA, or either gets other names. With --rank, a LoKr becomes the nearest LoRA of that rank; how
+    much of the change is lost is said. Without it, only names change, and back again exactly.
     """
     from hakubooru_trainer.config import Problems, paths  # noqa: PLC0415 - torch takes seconds
     from hakubooru_trainer.config.options import ModelOptions  # noqa: PLC0415
@@ -156,7 +160,7 @@ def convert(
     "--size", metavar="WxH", default="1024x1024", show_default=True, help="Width and height in pixels."
 )
 @click.option(
-    "--steps", type=click.IntRange(min=1), default=24, show_default=True, help="Steps of the sampler."
+    "--steps", type=click.IntRange(1, 1000), default=24, show_default=True, help="Steps of the sampler."
 )
 @click.option(
     "--sampler",
@@ -201,9 +205,9 @@ def sample(
     config: str,
     threads: int | None,
 ) -> None:
-    """Draw a picture for each prompt with MODEL, a diffusers folder or a checkpoint.
+    """Draw a picture for each prompt with MODEL.
 
-    A prompt may set options for its own picture, as in sd-scripts: `1girl, solo --n lowres --w 832 --h 1216 --d 1`.
+    MODEL is a diffusers folder or a checkpoint. A prompt may set options for its own picture, as in sd-scripts: `1girl, solo --n lowres --w 832 --h 1216 --d 1`.
     These are --n negative, --w width, --h height, --d seed, --s steps, --l guidance and --ss sampler. Lines that begin with # are
     comments.
     """

@@ -12,6 +12,7 @@ import click
 
 from hakubooru.errors import HakubooruError, IncompleteError, InputError
 from hakubooru_cli.shell import INTERRUPTED
+from hakubooru_cli.training.printing import printing
 from hakubooru_cli.training.quiet import quiet
 
 if TYPE_CHECKING:
@@ -24,23 +25,16 @@ _overrides = click.option(
 )
 
 
-def _print_metrics(context: click.Context, parameter: click.Parameter, *values: bool) -> None:
-    del parameter
-    if any(values):
-        from hakubooru_trainer.metrics import FIELDS  # noqa: PLC0415 - only this option needs it
+def _metrics() -> str:
+    from hakubooru_trainer.metrics import FIELDS  # noqa: PLC0415 - only this option needs it
 
-        for name, text in FIELDS.items():
-            click.echo(f"{name:<12} {text}")
-        context.exit()
+    return "\n".join(f"{name:<12} {text}" for name, text in FIELDS.items())
 
 
-def _print_help(context: click.Context, parameter: click.Parameter, *values: bool) -> None:
-    del parameter
-    if any(values):
-        from hakubooru_trainer.config import help_text  # noqa: PLC0415 - --help answers at once
+def _keys() -> str:
+    from hakubooru_trainer.config import help_text  # noqa: PLC0415 - --help answers at once
 
-        click.echo(help_text())
-        context.exit()
+    return help_text()
 
 
 @click.command()
@@ -69,22 +63,8 @@ def _print_help(context: click.Context, parameter: click.Parameter, *values: boo
     help="Share each update among N GPUs of this machine, or among N processes on its CPU. For several machines, use "
     "torchrun.",
 )
-@click.option(
-    "--help-config",
-    is_flag=True,
-    is_eager=True,
-    expose_value=False,
-    callback=_print_help,
-    help="Show every key of CONFIG with its default.",
-)
-@click.option(
-    "--help-metrics",
-    is_flag=True,
-    is_eager=True,
-    expose_value=False,
-    callback=_print_metrics,
-    help="Show every key of the lines in metrics.jsonl.",
-)
+@printing("--help-config", _keys, "Show every key of CONFIG with its default.")
+@printing("--help-metrics", _metrics, "Show every key of the lines in metrics.jsonl.")
 def run(config: Path, *, overrides: tuple[str, ...], resume: str, allow: tuple[str, ...], gpus: int) -> None:
     """Fine-tune a model as the TOML file CONFIG says.
 
@@ -148,9 +128,9 @@ def _card(context: click.Context, parameter: click.Parameter, value: str | None)
     help="Find the fastest setting that fits a card of this memory, and write it to CONFIG-12GB.toml beside CONFIG.",
 )
 def plan(config: Path, *, overrides: tuple[str, ...], card: float | None) -> None:
-    """Show what `run` with CONFIG will do: images, buckets, updates, parameters, memory.
+    """Show what `run` with CONFIG will do, and the memory it needs.
 
-    A table says which settings of `run` fit which cards; memory is estimated. No weights are read. Images are read only
+    It counts images, buckets, updates and parameters. A table says which settings of `run` fit which cards; memory is estimated. No weights are read. Images are read only
     in folders that have no manifest.
     """
     from hakubooru_trainer.config import load  # noqa: PLC0415 - --help answers at once
@@ -204,7 +184,7 @@ def _write_setting(config: Path, options: Options, preview: Plan, card: float) -
     help="The new configuration.",
 )
 def init(folders: tuple[Path, ...], *, model: str, memory: float | None, config: str, out: Path) -> None:
-    """Write a configuration, with comments, that trains on the images in DIR... and fits the GPU.
+    """Write a first configuration for some images and a GPU.
 
     Nothing is asked. What was chosen and why is in the comments; change what you like, and look at it with `plan`.
     """

@@ -3,19 +3,22 @@
 
 const root = document.documentElement;
 const input = document.getElementById("q");
-const list = document.getElementById("suggestions");
-const typed = document.getElementById("typed");
 
 function say(text) {
   document.getElementById("said").textContent = text;
 }
 
-// ---- Completion: the word at the caret, without the signs before it.
+// ---- Completion of searches, above and in the steps of a data set: the word at the caret, without the signs before it.
 
 let chosen = -1;
 let asked = 0;
 
-function wordAtCaret() {
+function boxOf(target) {
+  const box = target.closest(".combobox");
+  return box && { input: box.querySelector("input"), list: box.querySelector("ul"), typed: box.querySelector(".typed") };
+}
+
+function wordAtCaret(input) {
   const caret = input.selectionStart ?? input.value.length;
   let start = input.value.lastIndexOf(" ", caret - 1) + 1;
   start += input.value.slice(start, caret).match(/^[-~(]*/)[0].length;
@@ -23,14 +26,14 @@ function wordAtCaret() {
   return { start, end: space < 0 ? input.value.length : space, text: input.value.slice(start, caret) };
 }
 
-function hide() {
+function hide({ input, list }) {
   list.hidden = true;
   chosen = -1;
   input.setAttribute("aria-expanded", "false");
   input.removeAttribute("aria-activedescendant");
 }
 
-function choose(place) {
+function choose({ input, list }, place) {
   const rows = list.children;
   if (rows[chosen]) rows[chosen].setAttribute("aria-selected", "false");
   chosen = (place + rows.length) % rows.length;
@@ -39,20 +42,20 @@ function choose(place) {
   input.setAttribute("aria-activedescendant", rows[chosen].id);
 }
 
-function take(place) {
-  const word = wordAtCaret();
-  const term = list.children[place].dataset.term;
+function take(box, place) {
+  const word = wordAtCaret(box.input);
+  const term = box.list.children[place].dataset.term;
   const space = term.endsWith(":") ? "" : " ";
-  input.setRangeText(term + space, word.start, word.end, "end");
-  hide();
-  input.focus();
-  if (!space) suggest();
-  checkSoon();
+  box.input.setRangeText(term + space, word.start, word.end, "end");
+  hide(box);
+  box.input.focus();
+  if (!space) suggest(box);
+  checkSoon(box);
 }
 
-function row(each, place) {
+function row(box, each, place) {
   const item = document.createElement("li");
-  item.id = `suggestion-${place}`;
+  item.id = `${box.list.id}-${place}`;
   item.role = "option";
   item.dataset.term = each.term;
   item.setAttribute("aria-selected", "false");
@@ -68,28 +71,28 @@ function row(each, place) {
   }
   item.addEventListener("pointerdown", (event) => {
     event.preventDefault();
-    take(place);
+    take(box, place);
   });
   return item;
 }
 
-async function suggest() {
-  const word = wordAtCaret().text;
+async function suggest(box) {
+  const word = wordAtCaret(box.input).text;
   const turn = ++asked;
-  if (!word) return hide();
+  if (!word) return hide(box);
   const answer = await fetch(`/complete?word=${encodeURIComponent(word)}`);
   if (turn !== asked || !answer.ok) return;
   const rows = await answer.json();
-  if (turn !== asked || document.activeElement !== input) return;
-  list.replaceChildren(...rows.map(row));
+  if (turn !== asked || document.activeElement !== box.input) return;
+  box.list.replaceChildren(...rows.map((each, place) => row(box, each, place)));
   chosen = -1;
-  list.hidden = rows.length === 0;
-  input.setAttribute("aria-expanded", String(rows.length > 0));
+  box.list.hidden = rows.length === 0;
+  box.input.setAttribute("aria-expanded", String(rows.length > 0));
 }
 
 // ---- What the search would find, or what is wrong with it, once the typing pauses.
 
-async function check() {
+async function check({ input, typed }) {
   const text = input.value;
   if (!text.trim()) return typed.replaceChildren();
   const within = input.form.elements.in ? "&in=set" : "";
@@ -110,30 +113,36 @@ async function check() {
 let pause = 0;
 let later = 0;
 
-function checkSoon() {
+function checkSoon(box) {
   clearTimeout(later);
-  later = setTimeout(check, 500);
+  later = setTimeout(check, 500, box);
 }
 
-input.addEventListener("input", () => {
+document.addEventListener("input", (event) => {
+  const box = boxOf(event.target);
+  if (!box) return;
   clearTimeout(pause);
-  pause = setTimeout(suggest, 40);
-  checkSoon();
+  pause = setTimeout(suggest, 40, box);
+  checkSoon(box);
 });
-input.addEventListener("blur", () => {
-  hide();
-  typed.replaceChildren();
+document.addEventListener("focusout", (event) => {
+  const box = boxOf(event.target);
+  if (!box) return;
+  hide(box);
+  box.typed.replaceChildren();
 });
-input.addEventListener("keydown", (event) => {
-  const isOpen = !list.hidden;
-  if (event.key === "ArrowDown" && isOpen) choose(chosen + 1);
-  else if (event.key === "ArrowUp" && isOpen) choose(chosen < 0 ? -1 : chosen - 1);
-  else if ((event.key === "Enter" || event.key === "Tab") && isOpen && chosen >= 0) take(chosen);
-  else if (event.key === "Tab" && isOpen && !event.shiftKey && list.children.length) take(0);
-  else if (event.key === "Escape" && isOpen) hide();
+document.addEventListener("keydown", (event) => {
+  const box = boxOf(event.target);
+  const isOpen = box && !box.list.hidden;
+  if (!isOpen) return;
+  if (event.key === "ArrowDown") choose(box, chosen + 1);
+  else if (event.key === "ArrowUp") choose(box, chosen < 0 ? -1 : chosen - 1);
+  else if ((event.key === "Enter" || event.key === "Tab") && chosen >= 0) take(box, chosen);
+  else if (event.key === "Tab" && !event.shiftKey && box.list.children.length) take(box, 0);
+  else if (event.key === "Escape") hide(box);
   else return;
   event.preventDefault();
-  event.stopPropagation();
+  event.stopImmediatePropagation();
 });
 
 // ---- Keeping and dropping posts.
@@ -174,7 +183,7 @@ function show(isShown) {
   if (isShown) sessionStorage.setItem("revealed", "yes");
   else sessionStorage.removeItem("revealed");
   reveal.setAttribute("aria-pressed", String(isShown));
-  reveal.textContent = isShown ? "Blur" : "Show all";
+  reveal.textContent = isShown ? "Blur" : "Unblur";
 }
 
 show(root.hasAttribute("data-revealed"));

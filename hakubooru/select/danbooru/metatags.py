@@ -41,6 +41,7 @@ from hakubooru.select.values import (
     has_children,
 )
 from hakubooru.store.schema import EXTENSIONS, RATINGS, Post
+from hakubooru.store.sites import RATING_NUMBERS
 from hakubooru.store.sql import id_list
 from hakubooru.store.tags import like_pattern
 
@@ -185,11 +186,11 @@ def _rating(metatag: Metatag) -> Any:
 
 
 def _rating_of(word: str) -> str:
-    """The rating that begins with a word; "safe" is the name of sensitive before 2022."""
+    """The rating of a word: its name, the name that a site has for it, or the start of its name."""
     if word in ("sfw", "nsfw"):
         raise ValueMistake(f"cannot be {word!r}, which means two ratings; write is:{word}")
     by_start = [name for name in RATINGS if name.startswith(word)]
-    return "sensitive" if word == "safe" else by_start[0] if by_start else choose(word, RATINGS)
+    return word if word in RATING_NUMBERS else by_start[0] if by_start else choose(word, RATINGS)
 
 
 def _filetype(metatag: Metatag) -> Any:
@@ -216,11 +217,10 @@ _IS: Final[dict[str, Any]] = {
     "gold": PREDICATES.gold(),
     "parent": _HAS_CHILDREN,
     "child": _HAS_PARENT,
-    "safe": PREDICATES.rating("sensitive"),
     "sfw": PREDICATES.rating("general", "sensitive"),
     "nsfw": PREDICATES.rating("questionable", "explicit"),
     **_STATES,
-    **{rating: PREDICATES.rating(rating) for rating in RATINGS},
+    **{rating: PREDICATES.rating(rating) for rating in RATING_NUMBERS},
     **{extension: Post.file_ext == extension for extension in EXTENSIONS},
     **_LACKING_STATES,
     "wiki_image": "wiki pages",

@@ -199,11 +199,13 @@ def _unknown(database: Store, leaf: Leaf, terms: Sequence[Leaf], text: str) -> S
     prefix, colon, _ = name.partition(":")
     if not is_balanced(name):
         hints.append("one of its parentheses has no partner")
-    if colon and (metatag := closest(prefix.lower(), answered())):
+    if colon and (metatag := closest(prefix.lower(), [*answered(), *database.joined_columns()])):
         hints.append(f"the nearest metatag is {metatag}:")
     if near := Tags(database).nearest(name):
         hints.append(f"similar tags: {', '.join(near)}")
-    return mistake(text, leaf.place, f"{message}; {'; '.join(hints) or 'no tag is similar to it'}")
+    return mistake(
+        text, leaf.place, f"{message}; {'; '.join(hints) or 'no tag is similar to it: leave it out'}"
+    )
 
 
 def _across_blanks(database: Store, leaf: Leaf, terms: Sequence[Leaf], text: str) -> str | None:

@@ -130,9 +130,64 @@ def test_what_was_not_saved_is_there_the_next_time(draft, db, tmp_path):
     draft.settle("mine")
     again = Draft(db, tmp_path / "work")
     assert (again.name, again.steps, again.is_saved) == ("mine", draft.steps, False)
+    again.save()
+    assert Draft(db, tmp_path / "work").is_saved
     assert Draft(db, tmp_path / "other").name == UNNAMED
     again.clear()
     assert Draft(db, tmp_path / "work").steps == []
+
+
+def test_joined_columns_come_from_the_work_folder_alone(draft, db, tmp_path):
+    work = tmp_path / "work"
+    (work / "scores.csv").write_text("id,score\n3,0.9\n4,0.2\n")
+    (tmp_path / "outside.csv").write_text("id,score\n3,0.9\n")
+    for odd in ("notes.txt", "two words.csv", ".hidden.csv"):
+        (work / odd).write_text("id,score\n3,0.9\n")
+    assert draft.joinable() == ["scores.csv"]
+    for file in ("../outside.csv", str(tmp_path / "outside.csv"), "two words.csv", "none.csv", ""):
+        with pytest.raises(InputError, match="has no file"):
+            draft.join("silva", file)
+    with pytest.raises(InputError, match="small letters"):
+        draft.join("Silva", "scores.csv")
+    draft.join("silva", "scores.csv")
+    draft.add(search("silva:>0.5"))
+    assert draft.selection().to_ids().tolist() == [3]
+    draft.settle("joined")
+    with hb.open(db.path) as other:
+        assert hb.Recipe.load(draft.save()).select(other).to_ids().tolist() == [3]
+
+
+def test_values_that_are_not_joined_any_more_are_not_known(draft, tmp_path):
+    for name, row in (("first", "3,1"), ("second", "4,1")):
+        (tmp_path / "work" / f"{name}.csv").write_text(f"id,score\n{row}\n")
+    draft.join("silva", "first.csv")
+    draft.add(search("silva:1"))
+    draft.unjoin("silva")
+    assert "silva" in draft.rows()[1].problem
+    draft.join("silva", "second.csv")
+    assert draft.rows()[1].posts == 1
+    draft.clear()
+    draft.join("silva", "first.csv")
+    draft.add(search("silva:1"))
+    assert draft.selection().to_ids().tolist() == [3]
+
+
+def test_a_step_is_changed_in_its_place(draft):
+    draft.add(search("1girl"))
+    draft.add(RecipeStep(kind="limit", value=3))
+    draft.switch(0)
+    draft.replace(0, search("solo"))
+    assert words(draft) == ["all posts", "search solo", "the first 3"]
+    assert draft.steps[0].off
+
+
+def test_another_recipe_is_not_replaced(draft):
+    draft.settle("mine")
+    draft.save()
+    draft.check_free("mine")
+    draft.clear()
+    with pytest.raises(InputError, match="another recipe is called mine"):
+        draft.check_free("mine")
 
 
 def test_a_name_and_values_are_checked_before_anything_changes(draft):

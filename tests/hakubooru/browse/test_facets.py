@@ -12,7 +12,7 @@ from booru import TAGS, post_row, write
 from gallery import ODD
 from hakubooru.browse import facets as module
 from hakubooru.browse.answers import narrowed
-from hakubooru.browse.facets import charts, common_tags, facets, tag_kinds
+from hakubooru.browse.facets import charts, common_tags, facets, labelled, tag_kinds
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,11 @@ def test_a_count_is_what_the_narrowed_search_finds(db, search):
     ids = db.posts.search(search).to_ids()
     tags, is_exact = common_tags(db, ids, tag_kinds(db))
     assert is_exact
-    entries = [entry for facet in (*facets(db, ids), *charts(db, ids), *tags) for entry in facet.entries]
+    entries = [
+        entry
+        for facet in (*facets(db, ids, labelled(db)), *charts(db, ids), *tags)
+        for entry in facet.entries
+    ]
     assert [entry.posts for entry in entries] == [
         db.posts.search(narrowed(search, entry.term)).count() for entry in entries
     ]
@@ -54,7 +58,7 @@ def test_every_post_is_counted_once(db):
     ids = db.posts.to_ids()
     counted = {
         facet.title: sum(entry.posts for entry in facet.entries)
-        for facet in (*facets(db, ids), *charts(db, ids))
+        for facet in (*facets(db, ids, labelled(db)), *charts(db, ids))
     }
     assert {title for title, posts in counted.items() if posts == len(ids)} == {
         "Rating", "Quality", "Year", "Score", "Megapixels"
@@ -65,7 +69,7 @@ def test_every_post_is_counted_once(db):
 
 def test_nothing_has_nothing_in_common(db):
     nothing = np.empty(0, np.int64)
-    assert [facet.entries for facet in (*facets(db, nothing), *charts(db, nothing))] == [()] * 7
+    assert [facet.entries for facet in (*facets(db, nothing, labelled(db)), *charts(db, nothing))] == [()] * 7
     assert common_tags(db, nothing, tag_kinds(db)) == ([], True)
 
 

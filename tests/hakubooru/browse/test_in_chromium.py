@@ -120,6 +120,8 @@ def test_a_mistake_is_marked_under_its_place(page):
     assert lines[1].strip() == "^" * len("lng_hair")
     assert lines[1].index("^") == lines[0].index("lng_hair")
     assert "long_hair" in page.inner_text(".mistake p")
+    page.click("[aria-label='Remove lng_hair from the search']")
+    assert count(page) == 150
 
 
 def test_explicit_pictures_are_blurred_until_asked_for(page):
@@ -175,12 +177,67 @@ def test_a_set_is_picked_by_hand_saved_and_opened_again(page, folder):
     assert count(page) == 149
 
 
+def test_values_of_a_file_are_joined_and_searched(page, folder):
+    (folder / "work" / "scores.csv").write_text("id,score\n3,0.9\n6,0.8\n7,0.1\n")
+    page.goto("/set")
+    page.click("button:text-is('New')")
+    page.select_option("[aria-label='File of values by post id']", "scores.csv")
+    page.fill("[aria-label='Name of the values in searches']", "silva")
+    page.click("button:text-is('Join')")
+    page.wait_for_selector(".joins li:has-text('silva')")
+    page.fill("#new-search", "silva:>0.5")
+    page.click("form:has(#new-search) button")
+    page.wait_for_selector(".rows li:nth-child(2)")
+    assert page.locator(".rows .posts").all_inner_texts() == ["150", "2"]
+    page.fill("input[name=name]", "with-scores")
+    page.click("button:text-is('Save')")
+    page.wait_for_selector("#unsaved", state="detached")
+    with hb.open(folder / "gallery.db") as db:
+        ids = hb.Recipe.load(folder / "work" / "with-scores.toml").select(db).to_ids()
+    assert ids.tolist() == [3, 6]
+    page.click("[aria-label='Remove the joined silva']")
+    expect(page.locator(".rows .problem")).to_contain_text("silva", timeout=WAIT)
+
+
+def test_a_balanced_sample_says_how_many_posts_each_group_has(page):
+    page.goto("/set")
+    page.click("button:text-is('New')")
+    for number in (20, 7):
+        page.fill("[aria-label='How many per group']", str(number))
+        page.click("button:text-is('Balance')")
+        expect(page.locator(".groups")).to_contain_text(f"illaoi {number}", timeout=WAIT)
+    page.click(".groups a")
+    assert count(page) == 7
+
+
+def test_a_step_is_completed_and_changed(page):
+    page.goto("/set")
+    page.click("button:text-is('New')")
+    page.click("#new-search")
+    page.keyboard.type("1girl -sol")
+    page.wait_for_selector("#new-search-list li")
+    page.keyboard.press("Tab")
+    assert page.input_value("#new-search") == "1girl -solo "
+    page.keyboard.press("Enter")
+    page.click("[aria-label='Change: search 1girl -solo']")
+    assert serious(page) == []
+    page.fill("#edited-search", "lng_hair")
+    page.click("button:text-is('Change')")
+    expect(page.locator(".mistake")).to_contain_text("long_hair", timeout=WAIT)
+    page.goto("/set?edit=0")
+    page.fill("#edited-search", "long_hair")
+    page.click("button:text-is('Change')")
+    page.wait_for_selector(".rows .what:has-text('search long_hair')")
+    assert page.locator(".rows .posts").all_inner_texts() == ["150", "30"]
+    assert page.url.endswith("/set")
+
+
 def test_a_data_set_is_exported_to_its_end(page, folder):
     page.goto("/set")
     page.click("button:text-is('New')")
     page.wait_for_selector("h1:has-text('untitled')")
-    page.fill("input[placeholder='1girl solo -comic']", "long_hair id:<100")
-    page.click("form:has(input[value=search]) button")
+    page.fill("#new-search", "long_hair id:<100")
+    page.click("form:has(#new-search) button")
     page.wait_for_selector(".rows li:nth-child(2)")
     page.fill("input[name=name]", "exported")
     page.click("button:text-is('Save')")
@@ -229,6 +286,8 @@ def test_nobody_is_kept_out(page, theme, rules):
             page.wait_for_selector(".plot")
         problems = serious(page, *rules)
         assert problems == [], path
+    page.keyboard.press("?")
+    assert serious(page, *rules) == []
 
 
 def test_a_narrow_screen_needs_no_scrolling_sideways(page):

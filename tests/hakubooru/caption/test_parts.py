@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import hakubooru as hb
 from hakubooru.caption import Captioner, caption_format, join_parts
 from hakubooru.caption.batch import Batch
 from hakubooru.caption.words import TagColumns, Vocabulary
+from hakubooru.engine.optimize import optimize
 from hakubooru.engine.posts import TaggedPosts
 from joined_columns import join
 
@@ -135,3 +137,21 @@ def test_any_text_is_written_as_one_line(texts):
     batch = Batch(shape, Vocabulary(shape, [tags]), posts)
     expected = [", ".join(filter(None, (" ".join(text.split()), "solo"))) for text in texts]
     assert batch.texts() == expected == [join_parts(parts, shape) for parts in batch.parts()]
+
+
+def test_a_sidecar_changes_no_caption_with_joined_values(path, tmp_path):
+    texts = {post: f"text {post}" for post in range(1, 201, 3)}
+    scores = {post: post / 200 for post in range(1, 201, 2)}
+    shape = {
+        "order": ["people", "quality", "aesthetic", "date", "rating", "general", "text"],
+        "quality_scale": "database",
+        "aesthetic": {"labels": {"high": 60, "low": 0}, "by": "silva", "scale": "database"},
+    }
+    found = []
+    for _ in ("without", "with a sidecar"):
+        with hb.open(path) as database:
+            join(database, tmp_path, text=texts, silva=scores)
+            found.append([*Captioner(database, shape).captions(database.posts.to_ids()[::-1])])
+            optimize(database)
+    assert found[0] == found[1]
+    assert sum(", text " in text for _, text in found[0]) == len(texts)

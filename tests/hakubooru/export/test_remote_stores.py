@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from image_sets import SETS
 from pictures import files_of
 from serving import BucketHandler, HubHandler, serving, write_published
 
@@ -42,17 +43,32 @@ def test_a_data_set_of_the_hub_gives_the_same_as_a_disk(small, local):
         assert server.sent == sum(512 + len(data) for data in images)
 
 
+PARTS = """
+import sys
+import hakubooru as hb
+folder, *sets = sys.argv[1:]
+with hb.open(f"{folder}/posts.db") as db:
+    for number, name in enumerate(sets):
+        db.posts.among([2, 5, 33]).export(f"{folder}/out{number}", images=f"hf://datasets/{name}")
+"""
+
+
 @pytest.mark.slow
-def test_the_indexes_of_a_known_data_set_are_found_in_the_repository_that_has_them(small, local):
-    images, indexes = small / "nyanko7" / "danbooru2023", small / "deepghs" / "danbooru2023_index"
-    (small / "some" / "set").rename(images.parent.mkdir() or images)
-    for path in list(images.rglob("*.json")):
-        moved = indexes / path.relative_to(images)
-        moved.parent.mkdir(parents=True, exist_ok=True)
-        path.rename(moved)
-    with serving(small, HubHandler) as server:
-        told = {"HF_ENDPOINT": server.url, "HF_HOME": str(small / "hub"), "HF_TOKEN": "none"}
-        assert export(small, "out", "hf://datasets/nyanko7/danbooru2023", **told) == local
+def test_parts_of_published_sets_are_read_from_the_hub(small):
+    """With indexes beside tars, in a folder, and in repositories that are known: all in one process, which starts once."""
+    names = [name for name, one in SETS.items() if one.index is not None and "/" in name]
+    images = {name: SETS[name].write(small / "hub", name, [2, 5, 33, 30, 31]) for name in names}
+    with serving(small / "hub", HubHandler) as server:
+        told = {"HF_ENDPOINT": server.url, "HF_HOME": str(small / "home"), "HF_TOKEN": "none"}
+        subprocess.run(
+            [sys.executable, "-W", "error", "-c", PARTS, small, *names], env=os.environ | told, check=True
+        )
+        fetched = sum(512 + len(images[name][post]) for name in names for post in (2, 5, 33))
+        assert fetched <= server.sent <= 1.1 * fetched + 1024 * len(names)
+    assert len(names) == 10
+    for number, name in enumerate(names):
+        found = {int(path.stem): path.read_bytes() for path in (small / f"out{number}").glob("x*/*.webp")}
+        assert found == {post: images[name][post] for post in (2, 5, 33)}, name
 
 
 @pytest.mark.slow

@@ -7,8 +7,11 @@ import io
 import pytest
 from PIL import Image
 
+import hakubooru as hb
+from booru import post_row, write
 from hakubooru.image import shelf as module
 from hakubooru.image.shelf import NoImageError, Shelf
+from image_sets import FORMS, md5_of, name_of, write_archive
 from pictures import picture, write_tar
 from serving import serving, write_published
 
@@ -80,3 +83,27 @@ def test_few_listings_stay_in_memory(tmp_path, monkeypatch):
     for _ in range(2):
         assert [shelf.find(1000 + i).read() for i in range(5)] == [picture(i, "png") for i in range(5)]
     assert len(shelf._listings) == 2
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("name", ["folder", "a.tar", "b.tar.gz", "c.zip", "train.parquet"])
+def test_images_of_every_name_are_found_in_every_archive(tmp_path, name, form):
+    write(tmp_path / "posts.db", [post_row(post, md5=md5_of(post)) for post in (1, 2, 3)])
+    members = [(name_of(post, form), picture(post)) for post in (1, 2, 5)]
+    write_archive(tmp_path / "images" / name, members)
+    with hb.open(tmp_path / "posts.db") as database:
+        shelf = Shelf([tmp_path / "images"])
+        assert [shelf.find(post, database).read() for post in (2, 1)] == [picture(2), picture(1)]
+        with pytest.raises(NoImageError, match="no archive holds it"):
+            shelf.find(3, database)
+        assert database.image(2, images=tmp_path / "images").size == Image.open(io.BytesIO(picture(2))).size
+    with pytest.raises(NoImageError, match="no archive holds it"):
+        Shelf([tmp_path / "images"]).find(4)
+
+
+def test_what_a_zip_archive_has_lost_is_told(tmp_path):
+    write_archive(tmp_path / "c.zip", [("1.webp", picture(1)), ("2.webp", picture(2))])
+    place = Shelf([tmp_path]).find(2)
+    write_archive(tmp_path / "c.zip", [("1.webp", picture(1))])
+    with pytest.raises(NoImageError, match=r"c\.zip does not hold it any more"):
+        place.read()

@@ -141,7 +141,7 @@ def test_bad_lines_are_told_apart_by_number_and_reading_goes_on(tmp_path):
         b'{"id": 2',
         b'{"id": "\xff"}',
         b'{"id": "\\ud800"}',
-        b'{"id": NaN}',
+        b'{"id": Nan}',
         b"",
         b'{"id": 7}',
     ]

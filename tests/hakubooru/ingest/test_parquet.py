@@ -1,14 +1,17 @@
 import json
+import tempfile
 
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from danbooru import api_post, contents, write_lines
+from danbooru import api_post, contents, every_row, write_lines
 from danbooru2024 import COLUMNS, write_parquet
 from hakubooru.errors import DumpError
-from hakubooru.ingest import build
+from hakubooru.ingest import build, tabular
 from hakubooru.ingest.dumps import find_dumps
+from published_sets import SETS
+from published_sets import posts as published_posts
 
 
 @pytest.fixture
@@ -104,3 +107,19 @@ def test_times_without_a_zone_are_refused(tmp_path):
         build([tmp_path / "times.parquet"], tmp_path / "some.db")
     [reject] = map(json.loads, (tmp_path / "some.db.rejects.jsonl").read_text(encoding="utf-8").splitlines())
     assert reject["reason"].startswith("created_at is '2017-01-01 03:00:00', without a time zone")
+
+
+@pytest.mark.parametrize(
+    "name", ["deepghs/danbooru2024", "nyanko-devs/danbooru2026", "p1atdev/danbooru-2024"]
+)
+def test_a_large_row_group_is_read_column_by_column(tmp_path, monkeypatch, name):
+    (tmp_path / "set").mkdir()
+    paths = SETS[name].write(tmp_path / "set", published_posts(30))
+    build(paths, tmp_path / "at_once.db")
+    monkeypatch.setattr(tabular, "_LARGEST_GROUP", 0)
+    monkeypatch.setattr(tabular, "RECORDS", 7)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    build(paths, tmp_path / "by_column.db")
+    assert every_row(tmp_path / "by_column.db") == every_row(tmp_path / "at_once.db")
+    assert not list((tmp_path / "temporary").iterdir())

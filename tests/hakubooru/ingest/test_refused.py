@@ -23,7 +23,9 @@ from blue_leaf import blue_leaf_parquet
 from danbooru import api_post, contents, tags_of, write_lines
 from hakubooru.errors import DumpError, InputError
 from hakubooru.ingest import build, unpack
+from old_generations import write_generation
 from published_sets import posts
+from set_files import tar_of
 from whole_command import call
 
 
@@ -69,6 +71,37 @@ REFUSED = {
         ),
         f"is Parquet, and holds records with the keys file_ext, filename, id, md5, mimetype, rating: {SET}",
     ),
+    "deepghs/danbooru_newest_index, records.parquet": (
+        lambda folder: table(
+            folder,
+            id=1,
+            file_url="",
+            mimetype="image/jpeg",
+            file_ext="jpg",
+            file_size=1,
+            image_width=1,
+            image_height=1,
+            rating="g",
+            md5="0",
+        ),
+        f"file_ext, file_size, file_url, id, image_height, image_width, md5, mimetype, rating: {SET}",
+    ),
+    "telecomadm1145/test2": (
+        lambda folder: table(folder, id=1, image_url="", rating="general", quality_meta="best quality"),
+        f"is Parquet, and holds records with the keys id, image_url, quality_meta, rating: {SET}",
+    ),
+    "nyanko7, artists.tar.xz": (
+        lambda folder: text(
+            folder,
+            lzma.compress(tar_of({"artists.json": b'{"id": 1, "name": "bespin", "other_names": []}\n'})),
+            "artists.tar.xz",
+        ),
+        f"is JSON in tar in xz, and holds records with the keys id, name, other_names: {SET}",
+    ),
+    "a database of the first generation": (
+        lambda folder: write_generation(folder / "old.db", 1, [], []),
+        "is a metadata database of the first generation: it needs no build; run `hakubooru db migrate` on it",
+    ),
     "Moebooru's API": (
         lambda folder: text(folder, '[{"id": 1, "tags": "a b", "created_at": 1483239600, "file_size": 5}]'),
         f"is JSON, and holds records with the keys created_at, file_size, id, tags: {SET}",
@@ -104,8 +137,10 @@ REFUSED = {
         "and posttagrelation and tag is missing: name post.parquet, tag.parquet",
     ),
     "Chars/Danbooru2023-Meta": (
-        lambda folder: text(folder, "-- MySQL dump 10.13\n"),
-        "it is a dump of MySQL; load it into",
+        lambda folder: text(
+            folder, seven_zipped("-- MySQL dump 10.13\n", "danbooru_posts.sql"), "danbooru_posts.7z"
+        ),
+        "danbooru_posts.7z/danbooru_posts.sql is not a dump: it is a dump of MySQL; load it into MySQL, and export the table as",
     ),
     "a CSV without an id": (
         lambda folder: text(folder, "name,tag_string\na,b\n", "set.csv"),
@@ -146,10 +181,10 @@ def zipped(data, name="posts.json"):
     return file.getvalue()
 
 
-def seven_zipped(data):
+def seven_zipped(data, name="posts.json"):
     file = io.BytesIO()
     with py7zr.SevenZipFile(file, "w") as archive:
-        archive.writestr(data, "posts.json")
+        archive.writestr(data, name)
     return file.getvalue()
 
 
@@ -287,6 +322,15 @@ def test_a_wrong_map_is_told(tmp_path, written, message):
     assert str(own) in str(caught.value)
 
 
+@pytest.mark.parametrize("number", [1483239600, 1483239600000, "1483239600", 1483239600.0])
+def test_a_map_reads_seconds_and_milliseconds(tmp_path, number):
+    dump = write_lines(tmp_path / "set.jsonl", [{"id": 1, "t": "solo", "created_at": number}])
+    own = text(tmp_path, 'dates = "epoch"\n[tags]\nall = "t"', "map.toml")
+    build([dump], tmp_path / "some.db", map=own)
+    with hb.open(tmp_path / "some.db") as db:
+        assert next(iter(db.posts.posts())).created_at == "2016-12-31T22:00:00.000-05:00"
+
+
 def test_a_map_that_does_not_fit_its_set_is_told(tmp_path):
     dump = write_lines(tmp_path / "set.jsonl", [{"id": 1, "words": "a"}])
     own = text(tmp_path, '[tags]\nall = "tags"', "map.toml")
@@ -328,7 +372,5 @@ def test_a_missing_library_is_named_with_its_extra(tmp_path, monkeypatch, module
     else:
         text(tmp_path, BOMBS[name](json.dumps(api_post(1)).encode()), name)
     monkeypatch.setitem(__import__("sys").modules, module, None)
-    with pytest.raises(
-        DumpError, match=rf"library {module} is not installed: pip install 'hakubooru\[formats\]'"
-    ):
+    with pytest.raises(DumpError, match=rf"library {module} is not installed: pip install '.\[formats\]'"):
         build([tmp_path / name], tmp_path / "some.db")

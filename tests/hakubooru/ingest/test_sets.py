@@ -4,7 +4,8 @@ import pytest
 
 from blue_leaf import blue_leaf_tables
 from danbooru import contents, every_row
-from hakubooru.ingest import build
+from hakubooru.errors import DumpError
+from hakubooru.ingest import build, json_text
 from hakubooru.ingest.maps import COLUMNS
 from published_sets import SETS, posts
 from set_records import KINDS, tags_of, typed
@@ -51,6 +52,31 @@ def test_a_set_gives_what_it_has_and_no_more(tmp_path, name):
     kept = published.kept | ({"updated_at"} if "created_at" in published.kept else set())
     assert set(report.lacking) == set(COLUMNS) - kept
     assert report.unknown == {}
+
+
+@pytest.mark.parametrize(
+    "name", ["waifuset", "kohya", "Disty0/danbooru-json, pretty", "gallery-dl, sidecars"]
+)
+def test_a_large_object_is_read_entry_by_entry(tmp_path, monkeypatch, name):
+    (tmp_path / "set").mkdir()
+    paths = SETS[name].write(tmp_path / "set", POSTS)
+    build(paths, tmp_path / "at_once.db")
+    monkeypatch.setattr(json_text, "_SMALL", 10)
+    build(paths, tmp_path / "by_entry.db")
+    assert every_row(tmp_path / "by_entry.db") == every_row(tmp_path / "at_once.db")
+
+
+def test_a_broken_object_is_told_with_its_place(tmp_path, monkeypatch):
+    monkeypatch.setattr(json_text, "_SMALL", 10)
+    (path,) = SETS["kohya"].write(tmp_path, POSTS)
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(
+        DumpError, match=r"cannot be read after item 10: .*correct it there, or download it again"
+    ):
+        build([path], tmp_path / "some.db")
+    path.write_bytes(b"{ \xff\xff\xff\xff\xff\xff\xff\xff\xff")
+    with pytest.raises(DumpError, match="cannot be read after item 0: 'utf-8' codec can't decode byte"):
+        build([path], tmp_path / "some.db")
 
 
 def test_parquet_duckdb_and_sqlite_of_kblueleaf_give_equal_tables_and_keep_his_ids_of_tags(tmp_path):

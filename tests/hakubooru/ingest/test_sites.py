@@ -1,12 +1,22 @@
 """Posts of e621 and Gelbooru: their types, ratings, captions and lists of tags."""
 
+import re
+
 import pytest
 
 import hakubooru as hb
 from danbooru import api_post, contents, write_lines
 from hakubooru.errors import DatabaseFileError
 from hakubooru.ingest import build
-from published_sites import E621_TAGS, e621_api, e621_export, e621_gallery_dl, gelbooru_api
+from published_sites import (
+    E621_TAGS,
+    e621_api,
+    e621_export,
+    e621_gallery_dl,
+    gelbooru_api,
+    gelbooru_gallery_dl,
+    gelbooru_sqlite,
+)
 from whole_command import call
 
 
@@ -49,6 +59,30 @@ def test_the_api_and_gallery_dl_give_the_tables_of_the_export(tmp_path, e621):
         assert {name: number for name, number, _ in types} == {
             name: number for name, number, _ in contents(e621[1])[1] if _
         }
+
+
+def test_ratings_have_the_names_of_their_site(e621):
+    _, path = e621
+    counts = {"safe": 1, "questionable": 2, "explicit": 1}
+    with hb.open(path) as db:
+        assert db.info().ratings == db.posts.stats().ratings == counts
+        assert db.posts.value_counts("rating").to_dict() == counts | {"general": 0}
+        assert [post.rating for post in db.posts.search("id:1..3 order:id").posts()] == [
+            "questionable",
+            "explicit",
+            "safe",
+        ]
+        assert (
+            db.posts.rating("safe").to_ids().tolist()
+            == db.posts.search("rating:safe").to_ids().tolist()
+            == [3]
+        )
+        assert db.posts.where(hb.Post.rating == "safe").count() == db.posts.search("is:safe").count() == 1
+        assert "species" in db.posts.stats().tags
+    code, out, _ = call("select", path, "id:3", "--show", 1)
+    assert code == 0
+    assert "3  safe, score 4, 1446x1512 png, 2021-12-31" in out
+    assert re.search(r"^ +species  lugia$", out, re.MULTILINE)
 
 
 def test_a_caption_has_species_and_calls_safe_safe(e621):
@@ -118,6 +152,38 @@ def test_gelbooru(tmp_path):
             "sensitive",
         )
         assert (post.uploader_id, post.image_width, post.has_active_children) == (99, 800, False)
+
+
+def test_gallery_dl_gives_types_of_gelbooru(tmp_path):
+    report = build(gelbooru_gallery_dl(tmp_path), tmp_path / "gelbooru.db")
+    assert (report.site, report.rejected) == ("gelbooru", 0)
+    types = {name: number for name, number, _ in contents(tmp_path / "gelbooru.db")[1]}
+    assert types == {"1girl": 0, "hand_on_another's_head": 0, ":q": 4}
+
+
+def test_gelbooru_sqlite(tmp_path):
+    report = build(gelbooru_sqlite(tmp_path), tmp_path / "some.db")
+    assert (report.site, report.new, report.rejected) == ("gelbooru", 2, 0)
+    assert {found.records for found in report.recognised} == {"posts of Gelbooru-SQLite"}
+    assert report.unknown == dict.fromkeys(("bit_flags", "down_score", "fav_count", "file_ext", "file_size", "has_large", "has_visible_children", "is_banned", "is_deleted", "up_score"), 2)  # fmt: skip
+    with hb.open(tmp_path / "some.db") as db:
+        for post in db.posts.posts():
+            assert [(tag.name, tag.type) for tag in post.tags] == [
+                ("1girl", "general"),
+                ("hand_on_another's_head", "unknown"),
+            ]
+            assert post.created_at == "2023-01-20T13:19:14.000-05:00"
+            assert (post.file_url, post.preview_file_url) == (
+                "https://example.com/original",
+                "https://example.com/preview",
+            )
+
+
+def test_a_built_database_is_a_source_of_its_site(tmp_path, e621):
+    report = build([e621[1]], tmp_path / "again.db")
+    assert (report.site, report.new, report.rejected) == ("e621", 4, 0)
+    assert set(report.lacking) == set(e621[0].lacking) > {"is_banned"}
+    assert contents(tmp_path / "again.db") == contents(e621[1])
 
 
 def test_two_sites_are_two_files(tmp_path, e621):

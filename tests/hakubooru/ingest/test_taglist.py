@@ -70,6 +70,22 @@ def test_a_csv_may_have_headings_or_not(tmp_path, data):
 
 
 BAD = {
+    "a list of e621": (
+        "id,name,category,post_count\n1,lugia,5,9\n2,eror,6,9\n",
+        "category '6' is not one of danbooru's",
+    ),
+    "a list of Gelbooru": (
+        "name,count,type,is_ambiguous\nmiku,5,character,False\n",
+        "is a list of gelbooru's tags (it has the column is_ambiguous), and the posts are of danbooru: name a list of danbooru's",
+    ),
+    "a list of konachan": (
+        "id,name,count,type,ambiguous\n1,circle,9,5,False\n",
+        "is a list of another booru's tags (it has the column ambiguous)",
+    ),
+    "site_tags' aliases": (
+        "alias,tag\n1girls,1girl\n",
+        "is not a list of tags: it has records with the keys alias, tag",
+    ),
     "category of another booru": (
         "a,0\nb,6\n",
         "line 2: category '6' is not one of danbooru's: 0 general, 1 artist",

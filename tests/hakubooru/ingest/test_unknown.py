@@ -106,6 +106,28 @@ def test_statistics_and_groups_of_posts_that_do_not_say(path):
         assert db.posts.sample_per("year", at_most=9, seed=1).count() == 6
 
 
+def test_statistics_count_no_unknown_value_as_zero(path):
+    with hb.open(path) as db:
+        stats = db.posts.stats()
+        assert sum(stats.ratings.values()) == sum(stats.quality.values()) == 4
+        assert sum(stats.scores.values()) == sum(stats.megapixels.values()) == 6
+
+
+def test_the_posts_of_danbooru2026_that_do_not_say(tmp_path):
+    """Its posts of some ranges of ids were collected without their state, and hidden posts have no file."""
+    some = posts()
+    for post in some[3:6]:
+        post.update(dict.fromkeys(("is_deleted", "is_banned", "is_pending", "is_flagged", "uploader_id")))
+    report = build(SETS["nyanko-devs/danbooru2026"].write(tmp_path, some), tmp_path / "some.db")
+    assert report.unknown == {"is_banned": 3, "is_deleted": 3, "uploader_id": 3}
+    with hb.open(tmp_path / "some.db") as db:
+        assert db.posts.search("is:deleted").to_ids().tolist() == [10]
+        assert db.posts.search("is:active").to_ids().tolist() == [1, 2, 3, 7, 8, 9, 11, 12]
+        assert db.posts.search("-is:deleted").count() == 11
+        (hidden,) = db.posts.ids(7, 8).posts()
+        assert hidden.md5 is None
+
+
 @pytest.fixture
 def lacking(tmp_path):
     """Posts of a set without favourites, md5 and states."""
@@ -148,8 +170,17 @@ def test_steps_that_need_what_no_source_has_are_errors(lacking):
                 selection.to_ids()
         with pytest.raises(hb.InputError, match=r"fav_count, and .* has no fav_count"):
             next(iter(db.posts.captions("kohaku-epsilon")))
+        stats = db.posts.stats()
+        assert (stats.quality, stats.scores, sum(stats.ratings.values())) == ({}, {}, 12)
         assert db.posts.search("1girl rating:g").to_ids().tolist() == [4, 8, 12]
         assert db.posts.sample_per("character", at_most=2, seed=1).count() == 2
+
+
+def test_what_no_source_has_is_not_shown(lacking):
+    code, out, _ = call("select", lacking, "id:5", "--show", 1)
+    assert code == 0
+    assert "5  sensitive, 800x1200" in out.splitlines()
+    assert "None" not in out
 
 
 def test_a_published_file_is_migrated_before_it_takes_what_is_unknown(tmp_path):

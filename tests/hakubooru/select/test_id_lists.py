@@ -124,6 +124,12 @@ def test_a_wrong_id_of_a_csv_is_named_by_its_line(tmp_path):
         read_ids(file)
 
 
+@pytest.mark.parametrize("name", ["ids.txt", "ids.parquet"])
+def test_paths_may_be_text(tmp_path, name):
+    write_ids(f"{tmp_path}/{name}", np.array([3, 1]))
+    assert read_ids(f"{tmp_path}/{name}").tolist() == [3, 1]
+
+
 def test_ids_that_pandas_wrote_are_read(tmp_path):
     frame = pd.DataFrame({"id": [3.0, 1.0, 2.0]}, index=[7, 8, 9])
     frame.to_parquet(tmp_path / "ids.parquet")

@@ -78,7 +78,7 @@ def test_pickles():
     ("make", "message"),
     [
         (hb.rating, "needs a rating"),
-        (lambda: hb.rating("safe"), "'safe' is not one of general"),
+        (lambda: hb.rating("nsfw"), "'nsfw' is not one of general"),
         (hb.score, "needs a range"),
         (lambda: hb.score(min=5, max=4), "empty"),
         (lambda: hb.ids(5, 5), r"ids\(5, 5\) is empty: `high` is not included"),

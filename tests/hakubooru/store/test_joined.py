@@ -89,7 +89,7 @@ def test_every_form_gives_the_same_values(db, tmp_path, form):
     assert dict(joined.columns) == {"score": "number"}
     ids = np.array([31, 3, 1, 2, 9_999])
     assert joined.values(db.connection(), ids) == [None, SCORES[3], SCORES[1], SCORES[2], None]
-    assert joined.count(db.connection()) == 30
+    assert joined.count(db.connection(), db.posts.to_ids()) == 30
     assert joined.count(db.connection(), ids) == 3
     known, numbers = joined.numbers(db.connection())
     assert dict(zip(known.tolist(), numbers.tolist(), strict=True)) == SCORES
@@ -124,7 +124,7 @@ def test_a_folder_of_files_is_one(db, tmp_path):
         )
     (tmp_path / "README.md").write_text("scores")
     joined = db.join("silva", tmp_path)
-    assert joined.count(db.connection()) == 30
+    assert joined.count(db.connection(), db.posts.to_ids()) == 30
     expected = [post for post, score in SCORES.items() if score > 0.5]
     assert db.posts.search("silva:>0.5").to_ids().tolist() == expected  # `score` may be left out
     assert db.posts.search("silva.score:>0.5 silva.ok:1").to_ids().tolist() == expected
@@ -262,8 +262,9 @@ def test_names_that_cannot_be(db, tmp_path):
         db.join("silva", tmp_path / "other.tsv")
     with pytest.raises(InputError, match="does not exist"):
         db.join("other", tmp_path / "none.csv")
-    with pytest.raises(SearchError, match=r"the database has no tag 'slva:>0\.5'"):
-        db.posts.search("slva:>0.5")
+    for wrong, near in (("slva:>0.5", "silva"), ("silva.scor:1", r"silva\.score")):
+        with pytest.raises(SearchError, match=rf"no tag '{wrong}'; the nearest metatag is {near}:"):
+            db.posts.search(wrong)
     with pytest.raises(SearchError, match="did you mean 'silva'"):
         db.posts.search("order:slva")
     with pytest.raises(SearchError, match=r"silva: takes numbers such as 2 or 1\.5, not 'high'"):

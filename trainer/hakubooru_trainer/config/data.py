@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import Final, Literal
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from hakubooru.caption import CaptionChange
 from hakubooru.errors import ConfigError, InputError
+from hakubooru.settings import toml
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 ENDING: Final = ("-", "_", ".")
 """How the ending of mask files begins. The name of a folder of masks begins otherwise."""
@@ -27,6 +31,38 @@ def at_least(section: str, options: object, limits: dict[str, int]) -> None:
         value = getattr(options, name)
         if not value >= least:  # so written, NaN fails too
             raise ConfigError(f"{section}.{name} is {value}; it must be {least} or more")
+
+
+class Needs(NamedTuple):
+    """What an option needs to have an effect."""
+
+    other: str
+    """The option of the same section that it depends on."""
+    example: Any
+    """A value of the other one with which it has an effect."""
+    without: tuple[Any, ...]
+    """The values of the other one with which it has none."""
+
+
+def check_effects(section: str, options: Any, effects: Mapping[str, Needs]) -> None:
+    """Check that options which differ from their defaults have an effect.
+
+    Args:
+        section: the name of their section, for the message.
+        options: the dataclass that has them.
+        effects: what options need, by their names.
+
+    Raises:
+        ConfigError: an option differs from its default, and has no effect.
+    """
+    defaults = {field.name: field.default for field in fields(options)}
+    for name, needs in effects.items():
+        value, other = getattr(options, needs.other), f"{section}.{needs.other}"
+        if getattr(options, name) != defaults[name] and value in needs.without:
+            raise ConfigError(
+                f"{section}.{name} has no effect while {other} is {toml(value)}; set {other} = {toml(needs.example)}, "
+                f"or remove {section}.{name}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +87,8 @@ class DataOptions:
     masks: str = ""
     """Where the masks of the images are: the ending of files beside them, which replaces the image's extension, such as
     "-masklabel.png"; or a folder that has 1.png for x001/1.jpg at x001/1.png. White counts fully in the loss, black not at all.
-    An image without a mask counts fully. An ending begins with -, _ or a dot."""
+    An image without a mask counts fully; one whose mask cannot be read, or has another shape, is left out. Crops and flips apply
+    to masks too. An ending begins with -, _ or a dot."""
 
     def __post_init__(self) -> None:
         at_least("data", self, {"repeats": 0})
@@ -122,7 +159,8 @@ class CaptionOptions(CaptionChange):
     mix: dict[str, float] = field(default_factory=dict)
     """How often a step takes each of an image's captions: {caption = 0.7, lines = 0.2, nl = 0.1}. `caption` is the usual one, of tags;
     with `lines`, its first line. `lines` takes one of the lines below. Other names are columns of the export's manifest. Only
-    `caption` is shuffled and loses tags. Where an image lacks one, the others share its chance. Empty: always `caption`."""
+    `caption` is shuffled and loses tags. Where an image lacks one, the others share its chance; where it lacks all, it has its
+    usual caption. Empty: always `caption`."""
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -147,6 +185,10 @@ class CaptionOptions(CaptionChange):
                 "captions.drop_parts, text_only and tags_only need to know the part of each tag; "
                 'set captions.tags = "general"'
             )
+        if self.group_separator and self.tags == "general":
+            raise ConfigError(
+                'captions.group_separator needs captions.tags = "tail": tags change within the groups that it makes'
+            )
         try:
             super().__post_init__()
         except InputError as error:
@@ -154,9 +196,10 @@ class CaptionOptions(CaptionChange):
 
     def unchanged(self) -> CaptionChange:
         """The change that only takes the keep separator out; nothing is shuffled or dropped."""
-        return replace(
+        still = replace(
             self, shuffle=False, drop_tags=0.0, drop_parts={}, text_only=0.0, tags_only=0.0, drop_caption=0.0
         )
+        return replace(still, shuffle_groups=False, drop_groups=0.0)
 
 
 @dataclass(frozen=True, kw_only=True)

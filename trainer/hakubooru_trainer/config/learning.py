@@ -7,9 +7,20 @@ from typing import Any, Final, Literal
 
 from hakubooru.errors import ConfigError
 from hakubooru.nearest import nearest
-from hakubooru_trainer.config.data import at_least
+from hakubooru_trainer.config.data import Needs, at_least, check_effects
 from hakubooru_trainer.config.optimisers import OPTIMISERS
 
+_EFFECTS: Final = {
+    "debiased_v": Needs("debiased", example=True, without=(False,)),
+    **dict.fromkeys(("huber_c", "huber_schedule"), Needs("kind", "huber", without=("l2",))),
+    "pyramid_discount": Needs("pyramid_levels", 6, without=(0,)),
+    **dict.fromkeys(
+        ("timestep_mean", "timestep_deviation"),
+        Needs("timesteps", "logit_normal", without=("uniform", "shifted")),
+    ),
+    "timestep_shift": Needs("timesteps", "shifted", without=("uniform", "logit_normal")),
+}
+"""Options of the loss that have an effect only together with another one."""
 _OWN_BETAS: Final = (0.9, 0.95)
 _OWN_DECAY: Final = 0.1
 
@@ -37,7 +48,7 @@ class LossOptions:
     """Add a random number of this deviation to the noise of each channel, which allows darker pictures; 0.0357 is usual."""
     pyramid_levels: int = 0
     """Add noise of lower resolutions to the noise (multi-resolution noise); this many levels, each 2 to 4 times coarser.
-    6 to 8 are usual, 0 is off."""
+    The sum has deviation 1, before `noise_offset` is added. 6 to 8 are usual, 0 is off."""
     pyramid_discount: float = 0.3
     """The strength of each level of `pyramid_levels` in relation to the one before."""
     min_timestep: int = 0
@@ -64,10 +75,7 @@ class LossOptions:
             raise ConfigError(
                 "loss.min_snr_gamma and loss.debiased both weigh the timesteps; set only one of them"
             )
-        if self.debiased_v == "kohya" and not self.debiased:
-            raise ConfigError(
-                'loss.debiased_v = "kohya" has no effect while loss.debiased is off; set loss.debiased = true'
-            )
+        check_effects("loss", self, _EFFECTS)
         if not 0 <= self.min_timestep < self.max_timestep <= 1000:
             raise ConfigError(
                 f"loss.min_timestep is {self.min_timestep} and loss.max_timestep {self.max_timestep}; "
@@ -186,7 +194,7 @@ class EmaOptions:
 
     decay: float = 0.0
     """How much of the average an update keeps, such as 0.999; 0 is off. After n updates it is at most (1 + n) / (10 + n), so that
-    the average soon forgets the start."""
+    the average soon forgets the start. Validation and samples show the weights themselves, not the average."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.decay < 1:

@@ -227,6 +227,8 @@ class SampleOptions:
 
     def __post_init__(self) -> None:
         at_least("samples", self, {"every": 1, "width": 64, "height": 64, "steps": 1})
+        if self.steps > 1000:
+            raise ConfigError(f"samples.steps is {self.steps}; write 1 to 1000, such as 24")
         if self.width % 8 or self.height % 8:
             raise ConfigError(
                 f"samples.width and height are {self.width} and {self.height}; write multiples of 8, such as 832 and 1216"
@@ -278,12 +280,12 @@ class Options:
             raise ConfigError(
                 "cache.text keeps encoded captions, but the text encoders are trained; set text.train = false"
             )
-        if self.cache.text and (
-            self.captions.shuffle or self.captions.drop_tags or self.captions.needs_parts
-        ):
+        captions = self.captions
+        changes_tags = captions.shuffle or captions.drop_tags or captions.needs_parts
+        if self.cache.text and (changes_tags or captions.shuffle_groups or captions.drop_groups):
             raise ConfigError(
                 "cache.text keeps encoded captions, but captions change at each step; set captions.shuffle = false, and remove "
-                "drop_tags, drop_parts, text_only and tags_only"
+                "drop_tags, drop_parts, text_only, tags_only, shuffle_groups and drop_groups"
             )
         if self.cache.text and (self.captions.mix or any(data.prefix for data in self.data)):
             raise ConfigError(

@@ -51,7 +51,7 @@ class Batch:
     weights: Tensor
     """Factors of the loss, (B,); 0 for an image that is left out."""
     decoded: Tensor
-    """Whether each image could be decoded, (B,) bool. An image that could not is replaced by zeros with weight 0."""
+    """Whether each image and its mask could be decoded, (B,) bool. An image that could not is replaced by zeros with weight 0."""
     timesteps: Tensor
     """The timestep of each image, (B,) int64."""
     noise: Tensor
@@ -156,7 +156,7 @@ class Batches(Inputs):
         views = [self.view(row, draw) for row, draw in zip(rows, draws, strict=True)]
         batch = self._made(rows, read, captions, draws, timesteps, views=views)
         noise = torch.stack([*map(self._pyramid, batch.noise, draws)])
-        return replace(batch, noise=noise, masks=self._masks(rows, views))
+        return self._masked(replace(batch, noise=noise), rows, views)
 
     def validation(self, numbers: Sequence[int]) -> Iterator[Batch]:
         """Make the validation batches of these numbers: one image at one timestep each, with noise that is always the same."""
@@ -251,16 +251,22 @@ class Batches(Inputs):
     def _tensor(self, row: int, seen: View) -> Tensor:
         return torch.from_numpy(self.pixels(row, seen))
 
-    def _masks(self, rows: list[int], views: list[View]) -> Tensor | None:
-        """The masks of a batch's images, (B, 1, H/8, W/8); None if no data set of the run has masks."""
+    def _masked(self, batch: Batch, rows: list[int], views: list[View]) -> Batch:
+        """A batch with its images' masks, if a data set of the run has masks; an image without a usable mask has no weight."""
         if not any(data.options.masks for data in self.samples.sets):
-            return None
+            return batch
         width, height = self.size(rows[0])
         whole = np.ones((1, height // DOWN, width // DOWN), np.float32)
         masks = [
             self._usable(row, partial(self.mask, seen=seen)) for row, seen in zip(rows, views, strict=True)
         ]
-        return torch.from_numpy(np.stack([whole if mask is None else mask for mask in masks]))
+        is_usable = torch.tensor([mask is not None for mask in masks])
+        return replace(
+            batch,
+            masks=torch.from_numpy(np.stack([whole if mask is None else mask for mask in masks])),
+            weights=batch.weights * is_usable,
+            decoded=batch.decoded & is_usable,
+        )
 
     def _usable(self, row: int, get: Callable[[int], Picture]) -> Picture | None:
         """What `get` gives of an image; None if it cannot be decoded."""

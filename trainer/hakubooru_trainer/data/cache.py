@@ -19,7 +19,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from hakubooru.errors import DataSetError
+from hakubooru.errors import DataSetError, TrainingError
 from hakubooru.files import replacing
 from hakubooru.progress import progress
 
@@ -135,8 +135,15 @@ class Cache:
             for item in items.values()
             for number, tensor in enumerate(item.tensors)
         }
-        with replacing(self._claimed()) as beside:
-            save_file(tensors, beside)
+        path = self._claimed()
+        try:
+            with replacing(path) as beside:
+                save_file(tensors, beside)
+        except (OSError, SafetensorError) as error:
+            path.unlink(missing_ok=True)  # it is empty
+            raise TrainingError(
+                f"{path} could not be written ({error}); free some disk space and run the same command again"
+            ) from error
         records = np.array([(key, self.next) for key in items], _RECORD)
         with self._index().open("ab") as file:
             file.write(records.tobytes())

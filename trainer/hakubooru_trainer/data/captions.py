@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 class StepCaptions:
     """Makes the caption of an image at a step.
 
+    Tags and sentences are mixed by chance, as Betker et al. mix captions ("Improving Image Generation with Better Captions", 2023);
+    a line of several is taken as by sd-scripts' `enable_wildcard`.
+
     Args:
         options: the section `[captions]`.
     """

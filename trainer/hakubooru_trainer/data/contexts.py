@@ -41,13 +41,16 @@ class ContextCache:
 
     def __init__(self, folder: Path, model: Sdxl, options: Options, ranks: Ranks) -> None:
         weights = weights_key(model.text_encoder, model.text_encoder_2)
+        captions = options.captions
+        written = (captions.group_separator, captions.written_separator)
         settings = repr(
             (
                 text.TOKENS_VERSION,
                 options.run.precision,
                 options.text.tokens,
-                options.captions.separator,
-                options.captions.keep_separator,
+                captions.separator,
+                captions.keep_separator,
+                *(written if any(written) else ()),  # so that caches from before them are still found
             )
         )
         name = f"{weights}-{hashlib.sha256(settings.encode()).hexdigest()[:8]}"

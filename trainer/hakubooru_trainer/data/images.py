@@ -83,6 +83,8 @@ def conditioning(
 ) -> list[float]:
     """SDXL's numbers of size and crop: original height and width, top and left of the crop, height and width of the target.
 
+    Podell et al., "SDXL: Improving Latent Diffusion Models for High-Resolution Image Synthesis", 2023, section 2.2.
+
     Args:
         width: the width of the image, in pixels.
         height: the height of the image, in pixels.

@@ -72,11 +72,11 @@ class Inputs:
         """The mask of what is shown of an image, at the places of its latents, (1, H/8, W/8), from 0 to 1.
 
         Raises:
-            UnusableImageError: the mask cannot be read.
+            UnusableImageError: the mask cannot be read, or has another shape than the image.
         """
         path, data = self.samples[row].path, self.samples.sets[self.samples.sources[row]].options
         width, height = self.size(row)
-        return mask(mask_of(path, data), seen, (width, height))
+        return mask(mask_of(path, data), seen, (width, height), self.own_size(row))
 
     def leave_out(self, row: int, error: UnusableImageError) -> None:
         """Report, once for each image, that it has no weight in the training."""

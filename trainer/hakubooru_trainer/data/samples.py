@@ -7,7 +7,6 @@ set's manifest or in the file of a scan, and are read when a batch is made.
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -21,18 +20,18 @@ from pyarrow import compute, parquet
 
 from hakubooru.arrow import as_flags, as_numbers, integers
 from hakubooru.errors import DataSetError
-from hakubooru.nearest import nearest
 from hakubooru.select import sampling
-from hakubooru_trainer.config.data import ENDING
+from hakubooru_trainer.config.paths import NO_FOLDER
 from hakubooru_trainer.data.files import Files
 from hakubooru_trainer.data.kohya import MANIFEST, data_sets
 from hakubooru_trainer.data.look import SHARD, id_of
-from hakubooru_trainer.data.masks import update_with_masks
+from hakubooru_trainer.data.manifest import check_captions, refuse_captions_alone
+from hakubooru_trainer.data.masks import check_masks, mask_test, refuse_shards, update_with_masks
 from hakubooru_trainer.data.rows import Rows
 from hakubooru_trainer.data.scan import scan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import TypeAlias
 
     from hakubooru.arrays import Ids
@@ -175,8 +174,7 @@ class Samples:
                 digest.update(json.dumps(texts).encode())
         for place, data in enumerate(self.sets):
             if data.options.masks:
-                for table in data.rows.groups(["path"], self.rows[self.sources == place]):
-                    update_with_masks(digest, data.options, table.column(0).to_pylist())
+                update_with_masks(digest, data.options, _paths(data.rows, self.rows[self.sources == place]))
         return f"sha256:{digest.hexdigest()}"
 
 
@@ -191,25 +189,18 @@ def load(options: Sequence[DataOptions], ranks: Ranks, columns: Sequence[str] = 
     Raises:
         DataSetError: a data set is missing, holds no image that can be trained on, or its manifest cannot be read.
     """
-    sets, parts, left_out = [], [], Counter[str]()
-    for data in itertools.chain.from_iterable(map(data_sets, options)):
-        root = Path(data.path)
-        if not root.is_dir():
-            raise DataSetError(
-                f"{root} is not a folder; name an export of `hakubooru export`, or a folder of images or shards"
-            )
-        before = left_out.copy()
-        data_set, arrays = _loaded(data, root / MANIFEST, ranks, left_out, columns)
-        if not len(arrays.get("ids", ())):
-            reasons = ", ".join(f"{reason} ({count})" for reason, count in (left_out - before).items())
-            raise DataSetError(
-                f"{root} holds no image that can be trained on: {reasons or 'nothing is in it'}"
-            )
-        sets.append(data_set)
-        parts.append(arrays)
+    left_out = Counter[str]()
+    loaded: list[tuple[DataSet, dict[str, Numbers]]] = []
+    for one in options:
+        own = [_usable(data, ranks, left_out, columns) for data in data_sets(one)]
+        check_masks(
+            one, ((data.options, path) for data, arrays in own for path in _paths(data.rows, arrays["rows"]))
+        )
+        loaded += own
+    sets, parts = zip(*loaded, strict=True)
     sizes = [len(arrays["ids"]) for arrays in parts]
     return Samples(
-        sets=tuple(sets),
+        sets=sets,
         sources=np.repeat(np.arange(len(sizes), dtype=np.int16), sizes),
         files=Files(),
         left_out=dict(left_out),
@@ -217,11 +208,28 @@ def load(options: Sequence[DataOptions], ranks: Ranks, columns: Sequence[str] = 
     )
 
 
+def _usable(
+    data: DataOptions, ranks: Ranks, left_out: Counter[str], columns: Sequence[str]
+) -> tuple[DataSet, dict[str, Numbers]]:
+    """What `_loaded` gives of a data set that holds images.
+
+    Raises:
+        DataSetError: it is missing, or holds no image that can be trained on.
+    """
+    root, before = Path(data.path), left_out.copy()
+    if not root.is_dir():
+        raise DataSetError(f"{root} {NO_FOLDER}")
+    data_set, arrays = _loaded(data, root / MANIFEST, ranks, left_out, columns)
+    if not len(arrays.get("ids", ())):
+        reasons = ", ".join(f"{reason} ({count})" for reason, count in (left_out - before).items())
+        raise DataSetError(f"{root} holds no image that can be trained on: {reasons or 'nothing is in it'}")
+    return data_set, arrays
+
+
 def _loaded(
     data: DataOptions, manifest: Path, ranks: Ranks, left_out: Counter[str], captions: Sequence[str]
 ) -> tuple[DataSet, dict[str, Numbers]]:
     """A data set, and the arrays that are held in memory of its images."""
-    ending = data.masks if data.masks.startswith(ENDING) else ""
     if not manifest.is_file():
         if captions:
             raise DataSetError(
@@ -229,29 +237,24 @@ def _loaded(
                 "`lines` are known of a folder"
             )
         rows = Rows(scan(manifest.parent, ranks), _TEXTS)
-        arrays = _columns(rows, left_out, ("offset", "bytes"), ending)
-        if data.masks and len(arrays.get("ids", ())) and (arrays["offsets"] >= 0).any():
-            raise DataSetError(
-                f"data.masks: {manifest.parent} has images in shards; masks need images in their own files"
-            )
+        arrays = _columns(rows, left_out, ("offset", "bytes"), mask_test(data))
+        if arrays and (arrays["offsets"] >= 0).any():
+            refuse_shards(data)
         return DataSet(data, rows, knows_parts=False), arrays
     try:
         rows = Rows(manifest, _TEXTS, optional=["parts", *captions])
         about = parquet.read_schema(manifest).metadata or {}
         # The ids of another site than Danbooru would be those of other images.
         arrays = _columns(rows, left_out, has_own_ids=b"hakubooru.site" in about)
-        _refuse_captions_alone(manifest)
+        refuse_captions_alone(manifest)
     except (pa.ArrowInvalid, KeyError) as error:
         raise DataSetError(
             f"{manifest} is not a manifest of `hakubooru export` ({error}); export again"
         ) from error
-    _check_captions(manifest, captions)
+    check_captions(manifest, captions)
     knows_parts, columns = "parts" in rows.columns, tuple(captions)
     if arrays and f"{SHARD}/" in rows[int(arrays["rows"][0])]["path"]:
-        if data.masks:
-            raise DataSetError(
-                f"data.masks: {manifest.parent} has images in shards; masks need images in their own files"
-            )
+        refuse_shards(data)
         places = Rows(scan(manifest.parent, ranks, "places"), ["path", "offset", "bytes"])
         return DataSet(data, rows, knows_parts, columns), _placed(arrays, rows, places, left_out)
     texts = Rows(scan(manifest.parent, ranks, "captions"), ["path", "caption", "reason"])
@@ -260,42 +263,17 @@ def _loaded(
     return DataSet(data, rows, knows_parts, columns, texts), arrays
 
 
-def _check_captions(manifest: Path, columns: Sequence[str]) -> None:
-    """Refuse columns that a manifest does not have as texts.
-
-    Raises:
-        DataSetError: there is such a column.
-    """
-    texts = [
-        field.name
-        for field in parquet.read_schema(manifest)
-        if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)
-    ]
-    for column in columns:
-        if column not in texts:
-            raise DataSetError(
-                f"captions.mix names {column}, and {manifest} has no texts in such a column; {nearest(column, texts)}"
-            )
-
-
-def _refuse_captions_alone(manifest: Path) -> None:
-    """Refuse an export that has no images.
-
-    Raises:
-        DataSetError: it was made with `--sink captions`.
-    """
-    if (parquet.read_schema(manifest).metadata or {}).get(b"hakubooru.sink") == b"captions":
-        raise DataSetError(
-            f"{manifest.parent} holds captions without images (--sink captions); "
-            "name an export with images, such as one of --sink folder"
-        )
+def _paths(rows: Rows, which: Numbers) -> Iterator[str]:
+    """The paths of some images of a data set, in their order."""
+    for table in rows.groups(["path"], which):
+        yield from table.column(0).to_pylist()
 
 
 def _columns(
     rows: Rows,
     left_out: Counter[str],
     places: Sequence[str] = (),
-    masks: str = "",
+    is_mask: Callable[[pa.Array], pa.Array] | None = None,
     *,
     has_own_ids: bool = False,
 ) -> dict[str, Numbers]:
@@ -305,16 +283,16 @@ def _columns(
         rows: the file.
         left_out: gets the images that cannot be used, by reason.
         places: the columns of places in shards; without them, each image counts as its own file.
-        masks: the ending of files that are masks, which are no images to train on.
+        is_mask: tells by the paths which files are masks, which are no images to train on.
         has_own_ids: whether the numbers of images come from their paths, which name their site.
     """
     parts = []
     start = 0
     for table in rows.groups([*_COLUMNS, *places]):
         reasons, paths = (table[name].combine_chunks() for name in ("reason", "path"))
-        if masks:
-            is_mask = compute.fill_null(compute.ends_with(paths, masks), fill_value=False)
-            reasons, paths = (compute.if_else(is_mask, None, column) for column in (reasons, paths))
+        if is_mask is not None:
+            masks = compute.fill_null(is_mask(paths), fill_value=False)
+            reasons, paths = (compute.if_else(masks, None, column) for column in (reasons, paths))
         left_out.update(compute.drop_null(reasons).to_pylist())
         is_good = compute.and_(compute.is_null(reasons), compute.is_valid(paths))
         good = table.filter(is_good)

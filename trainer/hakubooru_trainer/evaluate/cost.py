@@ -76,4 +76,5 @@ def forecast(pictures: Sequence[Picture], options: DrawingOptions, operations: O
 def _counted(run: Callable[[], Any]) -> int:
     with FlopCounterMode(display=False) as counter:
         run()
-    return counter.get_total_flops()
+    total: int = counter.get_total_flops()
+    return total

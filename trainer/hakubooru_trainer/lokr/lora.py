@@ -1,13 +1,10 @@
-"""Plain LoRAs: the best one of a rank for a LoKr's change, and their names in files of three programs.
+"""Plain LoRAs: the best one of a rank for a LoKr's change, and their tensors with SGM's names.
 
-lora        SGM's names, for ComfyUI and the sd-webui: lora_unet_…_to_q.lora_down.weight, .lora_up.weight, .alpha
-diffusers   diffusers' names in one file: unet.….to_q.lora_A.weight, .lora_B.weight
-peft        PEFT's names in a folder for each part of the model: base_model.model.….to_q.lora_A.weight, .lora_B.weight
+A layer has lora_unet_…_to_q.lora_down.weight, .lora_up.weight and .alpha, as ComfyUI, the sd-webui and sd-scripts name them.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -15,39 +12,37 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import torch
 
 from hakubooru.errors import ModelError
-from hakubooru_trainer.model.names import text_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from typing import TypeAlias
+    from collections.abc import Mapping
 
     from torch import Tensor
 
     from hakubooru_trainer.lokr.layers import Layer
 
-    Names: TypeAlias = Mapping[str, tuple[str, str]]
-    """The part of the model and the name of the module there, by a layer's name in SGM's files."""
-
-_PEFT: Final = "base_model.model."
-_KOHYA: Final = re.compile(r"(?P<layer>.+)\.(?P<own>lora_down\.weight|lora_up\.weight|alpha)")
-_PARTS: Final = re.compile(
-    r"(?P<part>unet|text_encoder_2|text_encoder)\.(?P<module>.+)\.lora_(?P<side>A|B)\.weight"
-)
+DOWN: Final = "lora_down.weight"
+UP: Final = "lora_up.weight"
+_NAME: Final = re.compile(r"(?P<layer>.+)\.(?P<own>lora_down\.weight|lora_up\.weight|alpha)")
 
 
 class Lora(NamedTuple):
-    """The change up · down · scale of a layer."""
+    """The change up · down · alpha / rank of a layer."""
 
     down: Tensor
     """(rank, inputs) of a linear layer, (rank, inputs, height, width) of a convolution."""
     up: Tensor
     """(outputs, rank), or (outputs, rank, 1, 1)."""
-    scale: float
+    alpha: float
 
     @property
     def rank(self) -> int:
         """The rank."""
         return self.down.shape[0]
+
+    @property
+    def scale(self) -> float:
+        """The factor of the product."""
+        return self.alpha / self.rank
 
 
 class Nearest(NamedTuple):
@@ -83,106 +78,59 @@ def nearest_lora(layer: Layer, rank: int) -> Nearest:
     if w2.dim() == 4:
         up, down = up[:, :, None, None], down.reshape(len(taken), -1, *w2.shape[2:])
     squares = values**2
-    lora = Lora(down.float().contiguous(), up.float().contiguous(), 1.0)
+    lora = Lora(down.float().contiguous(), up.float().contiguous(), float(len(taken)))
     return Nearest(lora, float(squares[order[rank:]].sum()), float(squares.sum()))
 
 
-def read_lora(tensors: Mapping[str, Tensor], names: Names, where: str) -> dict[str, Lora]:
-    """The layers of a LoRA by SGM's names, from any of the three namings; empty if the tensors are no LoRA's.
+def is_lora(tensors: Mapping[str, Tensor]) -> bool:
+    """Whether tensors with SGM's names are a LoRA's."""
+    return any(name.endswith((f".{DOWN}", f".{UP}")) for name in tensors)
+
+
+def read_lora(tensors: Mapping[str, Tensor], where: str) -> dict[str, Lora]:
+    """The layers of a LoRA by SGM's names.
 
     Args:
-        tensors: the tensors by their names in the file; names of PEFT have the part of the model in front.
-        names: the layers of the model.
+        tensors: the tensors by SGM's names.
         where: the file, for messages.
 
     Raises:
-        ModelError: a layer is incomplete, or the model does not have it.
+        ModelError: there is a tensor of something else, or a layer is incomplete.
     """
-    modules = {
-        (part, text_name(module) if part != "unet" else module): name
-        for name, (part, module) in names.items()
-    }
     layers: dict[str, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
-        if match := _PARTS.fullmatch(name.replace(f".{_PEFT}", ".")):
-            part, module = match["part"], match["module"]
-            layer = modules.get((part, text_name(module) if part != "unet" else module))
-            own = {"A": "lora_down.weight", "B": "lora_up.weight"}[match["side"]]
-        elif match := _KOHYA.fullmatch(name):
-            layer, own = match["layer"], match["own"]
-            layer = layer if layer in names else None
-        else:
-            continue
-        if layer is None:
+        match = _NAME.fullmatch(name)
+        if match is None:
             raise ModelError(
-                f"{where} changes {name}, which the model does not have; it was made for another model"
+                f"{where}: {name} does not belong to a plain LoRA, which has down and up matrices alone; "
+                "use it with the program that made it"
             )
-        layers.setdefault(layer, {})[own] = tensor
-    return {layer: _whole(layer, some, where) for layer, some in layers.items() if some.keys() != {"alpha"}}
+        layers.setdefault(match["layer"], {})[match["own"]] = tensor
+    return {layer: _whole(layer, some, where) for layer, some in layers.items()}
 
 
-def write_lora(layers: Mapping[str, Lora], names: Names, to: str, dtype: torch.dtype) -> dict[str, Tensor]:
-    """The tensors of a LoRA's file.
-
-    Args:
-        layers: the layers by SGM's names.
-        names: the layers of the model.
-        to: `lora`, `diffusers` or `peft`, whose names have the part of the model in front.
-        dtype: the precision of the file.
-    """
-    return {
-        name: tensor.to(dtype).contiguous()
-        for layer, lora in layers.items()
-        for name, tensor in _tensors(layer, lora, names, to)
-    }
-
-
-def peft_config(layers: Mapping[str, Lora], names: Names, part: str) -> str:
-    """PEFT's `adapter_config.json` for a part of the model; the tensors have the scale in them."""
-    ranks = {names[layer][1]: lora.rank for layer, lora in layers.items() if names[layer][0] == part}
-    rank = max(ranks.values())
-    others = {module: own for module, own in ranks.items() if own != rank}
-    config = {
-        "peft_type": "LORA",
-        "r": rank,
-        "lora_alpha": rank,
-        "rank_pattern": others,
-        "alpha_pattern": others,
-        "target_modules": sorted(ranks),
-        "bias": "none",
-    }
-    return json.dumps(config, indent=1) + "\n"
-
-
-def _tensors(layer: str, lora: Lora, names: Names, to: str) -> Iterator[tuple[str, Tensor]]:
-    if to == "lora":
-        yield f"{layer}.lora_down.weight", lora.down
-        yield f"{layer}.lora_up.weight", lora.up
-        yield f"{layer}.alpha", torch.tensor(lora.scale * lora.rank)
-        return
-    part, module = names[layer]
-    place = (
-        f"{part}.{_PEFT}{module}"
-        if to == "peft"
-        else f"{part}.{module if part == 'unet' else text_name(module)}"
-    )
-    yield f"{place}.lora_A.weight", lora.down
-    yield f"{place}.lora_B.weight", lora.up if lora.scale == 1 else lora.up.float() * lora.scale
+def lora_tensors(layers: Mapping[str, Lora]) -> dict[str, Tensor]:
+    """The tensors of a LoRA's file by SGM's names."""
+    tensors: dict[str, Tensor] = {}
+    for layer, lora in layers.items():
+        tensors |= {
+            f"{layer}.{DOWN}": lora.down,
+            f"{layer}.{UP}": lora.up,
+            f"{layer}.alpha": torch.tensor(lora.alpha),
+        }
+    return tensors
 
 
 def _whole(layer: str, tensors: Mapping[str, Tensor], where: str) -> Lora:
-    for own in ("lora_down.weight", "lora_up.weight"):
+    for own in (DOWN, UP):
         if own not in tensors:
             raise ModelError(f"{where}: {layer} has no {own}; the file is incomplete")
-    down, up = tensors["lora_down.weight"], tensors["lora_up.weight"]
-    if down.dim() not in {2, 4} or up.shape[1] != down.shape[0]:
+    down, up = tensors[DOWN], tensors[UP]
+    if down.dim() not in {2, 4} or up.dim() != down.dim() or up.shape[1] != down.shape[0]:
         raise ModelError(
             f"{where}: {layer} has matrices of shapes {tuple(down.shape)} and {tuple(up.shape)}, which do not fit each other"
         )
-    alpha = tensors.get("alpha")
-    scale = 1.0 if alpha is None else float(alpha) / down.shape[0]
-    if not math.isfinite(scale):
-        raise ModelError(
-            f"{where}: {layer}.alpha is {float(alpha)}; write a finite number" if alpha is not None else where
-        )
-    return Lora(down, up, scale)
+    alpha = float(tensors["alpha"]) if "alpha" in tensors else float(down.shape[0])
+    if not math.isfinite(alpha):
+        raise ModelError(f"{where}: {layer}.alpha is {alpha}; write a finite number")
+    return Lora(down, up, alpha)

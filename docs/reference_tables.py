@@ -5,25 +5,36 @@ from __future__ import annotations
 import ast
 import dataclasses
 import inspect
+import json
+import re
+from importlib.util import find_spec
 from itertools import pairwise
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
 import hakubooru as hb
 from hakubooru import curating, errors, settings
 from hakubooru.caption import CaptionFormat, example_caption
 from hakubooru.caption.presets import PRESETS, SOURCES
+from hakubooru.export.manifest import write_manifest
+from hakubooru.export.sinks import SINKS, sink_class
 from hakubooru.image.layouts import LAYOUTS
 from hakubooru.ingest.maps import RecordMap
 from hakubooru.ingest.sets import SETS
 from hakubooru.recipe import Stratum
+from hakubooru.results.tables import MADE as MADE_COLUMNS
 from hakubooru.select.danbooru import metatags as search
 from hakubooru.select.danbooru import orders
-from hakubooru.store.schema import Post
+from hakubooru.select.steps import GROUPINGS, MEASURES, WEIGHTS
+from hakubooru.store.schema import TAG_TYPES, Post
+from hakubooru_cli.training.quiet import quiet
 from hakubooru_trainer.config import help_text as training_help
+from hakubooru_trainer.evaluate.options import help_text as evaluation_help
+from hakubooru_trainer.metrics import FIELDS as METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from pathlib import Path
 
 METATAGS: Final = {
     "width": ("width:>=1000", "the width in pixels"),
@@ -97,6 +108,24 @@ ORDERS: Final = {
     "none": "the order of the selection",
 }
 """What each order puts first; those that count tags or children are named as their metatags."""
+MADE: Final = {
+    "tags": "all tags, separated by blanks, in the order of the file",
+    **dict.fromkeys(TAG_TYPES, "the tags of this type"),
+    "caption": "the caption in the format kohaku-epsilon",
+    "quality": "the word of quality in that caption",
+    "year": "the year of upload",
+}
+"""What the columns are that are made of others."""
+REAL_POSTS: Final = Path(__file__).parents[1] / "tests" / "data" / "danbooru_posts_2016.jsonl"
+EXAMPLES: Final = (2_434_949, 2_434_954, 2_434_966)
+"""The posts whose captions are shown."""
+MODELS: Final = ("illustrious", "noobai", "animagine-xl-4", "anima", "kohaku-zeta", "kohaku-hdm")
+"""The formats in which they are shown."""
+JOINED: Final[dict[str, dict[int, str | float]]] = {
+    "text": {2_434_966: "A woman with a crown and tattoos, and tentacles around her."},
+    "aesthetic": {2_434_949: 0.7, 2_434_954: 0.2, 2_434_966: 0.9},
+}
+"""What is joined to them, by name and post."""
 
 
 def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
@@ -185,6 +214,24 @@ def presets() -> str:
     )
 
 
+def examples() -> str:
+    """Show three real posts in the formats of today's models, with a sentence and scores that are joined to them."""
+    shown = ""
+    with TemporaryDirectory() as folder:
+        hb.build([REAL_POSTS], f"{folder}/posts.db", old_ratings=True)
+        with hb.open(f"{folder}/posts.db") as database:
+            for name, values in JOINED.items():
+                rows = [json.dumps({"id": post, name: value}) for post, value in values.items()]
+                path = Path(folder, f"{name}.jsonl")
+                path.write_text("\n".join(rows), encoding="utf-8")
+                database.join(name, path)
+            for name in MODELS:
+                captions = database.posts.among(EXAMPLES).captions(PRESETS[name])
+                texts = "\n\n".join(text for _, text in captions)
+                shown += f"### {name}: three posts\n\n```text\n{texts}\n```\n\n"
+    return shown
+
+
 def recipes() -> str:
     """Make the table of the recipes that ship with the package."""
     loaded = ((name, hb.Recipe.load(name)) for name in hb.shipped_recipes())
@@ -203,6 +250,25 @@ def steps() -> str:
     return f"```toml\n{text.partition(chr(10) * 2)[2]}\n```\n"
 
 
+def made() -> str:
+    """Make the table of the columns that are made of others."""
+    return table(("column", "what"), ((f"`{name}`", MADE[name]) for name in MADE_COLUMNS))
+
+
+def choices() -> str:
+    """Make the table of the words that some steps choose from."""
+    words = {
+        "filter": curating.FILTERS,
+        "sample_per": GROUPINGS,
+        "sample_weighted": WEIGHTS,
+        "best_of_family": MEASURES,
+    }
+    return table(
+        ("step", "takes one of"),
+        ((f"`{step}`", ", ".join(f"`{name}`" for name in some)) for step, some in words.items()),
+    )
+
+
 def sources() -> str:
     """Make the table of the sets of metadata that are recognised, by the keys that tell them."""
     return table(
@@ -216,12 +282,65 @@ def layouts() -> str:
     return table(("layout", "for example"), ((one.words, f"`{one.example}.tar`") for one in LAYOUTS))
 
 
+def manifest() -> str:
+    """Make the table of the columns of a manifest, from the docstring of the function that writes it."""
+    text = inspect.getdoc(write_manifest) or ""
+    items = re.findall(r"^- (`.+?)(?=^- |\n\n)", text, re.MULTILINE | re.DOTALL)
+    rows = (" ".join(item.split()).rpartition("`: ") for item in items)
+    return table(("column", "what"), ((f"{names}`", what) for names, _, what in rows))
+
+
+def sinks() -> str:
+    """Make the table of the sinks, from the first lines of their classes."""
+    rows = ((name, (inspect.getdoc(sink_class(name)) or "").partition("\n\n")[0]) for name in SINKS)
+    return table(("sink", "what it writes"), ((f"`{name}`", " ".join(what.split())) for name, what in rows))
+
+
+def memory() -> str:
+    """Make the table of settings of a run of SDXL with the memory that each needs, counted without weights."""
+    quiet()
+    from hakubooru_trainer import fits  # noqa: PLC0415 - torch takes seconds
+    from hakubooru_trainer.config import options as of  # noqa: PLC0415
+
+    options = of.Options(
+        run=of.RunOptions(out="out"),
+        model=of.ModelOptions(path="sdxl.safetensors"),
+        data=(of.DataOptions(path="data"),),
+        batch=of.BatchOptions(size=4),
+        cache=of.CacheOptions(latents="latents"),
+    )
+    counts = fits.count(options, *fits.skeletons(options), (1024, 1024))
+    cards = tuple(f"{card} GB" for card in fits.CARDS)
+    return table(
+        ("setting", "GiB", *cards),
+        (
+            (
+                setting.name,
+                f"{setting.needed / fits.GIB:.1f}",
+                *("fits" if setting.needed <= card * fits.GIB else "" for card in fits.CARDS),
+            )
+            for setting in fits.table(options, counts)
+        ),
+    )
+
+
+def docstring(module: str) -> str:
+    """Show what a module says of the file that it writes, without its first line; the module is not imported."""
+    spec = find_spec(module)
+    assert spec is not None
+    assert spec.origin is not None
+    text = ast.get_docstring(ast.parse(Path(spec.origin).read_text(encoding="utf-8"))) or ""
+    return f"```text\n{text.partition(chr(10) * 2)[2]}\n```\n"
+
+
 PARTS: Final[dict[str, Callable[[], str]]] = {
     "metatags.md": metatags,
     "orders.md": order_table,
     "unanswerable.md": lacking,
     "columns.md": columns,
+    "made.md": made,
     "presets.md": presets,
+    "examples.md": examples,
     "recipes.md": recipes,
     "errors.md": error_tree,
     "sources.md": sources,
@@ -230,10 +349,23 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "recipe.md": lambda: keys(hb.Recipe),
     "stratum.md": lambda: keys(Stratum),
     "steps.md": steps,
+    "choices.md": choices,
     "image.md": lambda: keys(hb.ImageFormat),
     "output.md": lambda: keys(hb.OutputFormat),
     "caption.md": lambda: keys(CaptionFormat),
     "training.toml": training_help,
+    "evaluation.toml": evaluation_help,
+    "manifest.md": manifest,
+    "sinks.md": sinks,
+    "journal.md": lambda: docstring("hakubooru.export.journal"),
+    "sidecar.md": lambda: docstring("hakubooru.engine.sidecar"),
+    "memory.md": memory,
+    "states.md": lambda: docstring("hakubooru_trainer.checkpoint"),
+    "run.md": lambda: docstring("hakubooru_trainer.record"),
+    "lock.md": lambda: table(
+        ("key", "what"), ((f"`{name}`", text) for name, text in settings.documentation(hb.Lock).items())
+    ),
+    "metrics.md": lambda: table(("key", "what"), ((f"`{name}`", text) for name, text in METRICS.items())),
 }
 """The generated files and what makes each."""
 
