@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test quick check docs docs-test dist wheels bench bench-select bench-captions bench-export bench-cluster bench-combine bench-train bench-state bench-plan bench-browse bench-evaluate bench-remote clean
+.PHONY: demo test quick check docs docs-test dist wheels bench bench-select bench-captions bench-export bench-cluster bench-combine bench-train bench-memory bench-state bench-plan bench-browse bench-evaluate bench-remote clean
 
 demo: $(VENV)/.library  ## a miniature booru, built, selected and exported into ./demo
 	$(BIN)/hakubooru demo demo
@@ -55,6 +55,9 @@ bench-train: $(VENV)/.dev  ## an update of the trainer beside LyCORIS's forward 
 
 bench-gpu: $(VENV)/.dev  ## a true SDXL on a GPU: images a second, memory; without one, the tiny model
 	$(BIN)/python tests/benchmarks/gpu_sdxl.py
+
+bench-memory: $(VENV)/.dev  ## the memory that plan counts beside that of real runs at SDXL's widths, on a CPU
+	$(BIN)/python tests/benchmarks/memory_count.py
 
 bench-state: $(VENV)/.dev  ## states of a training run: taking one up, saving one, ten kills; ranks beside one process
 	$(BIN)/python tests/benchmarks/train_state.py

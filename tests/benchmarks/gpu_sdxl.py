@@ -17,6 +17,7 @@ import argparse
 import contextlib
 import gc
 import json
+import os
 import shutil
 import statistics
 import sys
@@ -34,6 +35,7 @@ from transformers import CLIPTextConfig
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
+os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
 
 from hakubooru_trainer import fits, loop  # noqa: E402
 from hakubooru_trainer.checkpoint import Counters  # noqa: E402

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 
 from hakubooru_trainer import fits
+from hakubooru_trainer.config.data import CaptionOptions
+from hakubooru_trainer.config.learning import OptimizerOptions
 from hakubooru_trainer.config.options import (
     BatchOptions,
     CacheOptions,
@@ -14,6 +17,7 @@ from hakubooru_trainer.config.options import (
     ModelOptions,
     Options,
     RunOptions,
+    TextOptions,
 )
 from hakubooru_trainer.lokr.adapter import Adapter
 from hakubooru_trainer.lokr.preset import targets
@@ -55,18 +59,19 @@ def test_each_setting_is_smaller_than_the_one_before(sdxl):
     assert needed == sorted(needed, reverse=True)
     whole, int8, nf4 = (settings[place].needed for place in (2, 3, 4))
     linear = sum(o * i for shapes in counts.linear.values() for o, i in shapes)
-    assert whole - int8 == pytest.approx(linear * fits._GAPS, rel=0.03)
-    assert whole - nf4 == pytest.approx(linear * (2 - 9 / 16) * fits._GAPS, rel=0.03)
+    unpacking = 1280 * 10240 * 8  # the largest linear layer, twice in float32
+    assert whole - int8 == pytest.approx((linear - unpacking) * fits._GAPS, rel=0.01)
+    assert whole - nf4 == pytest.approx((linear * (2 - 9 / 16) - unpacking) * fits._GAPS, rel=0.01)
 
 
 def test_the_fastest_that_fits(sdxl):
     options, counts = sdxl
-    big, home, small = (fits.fastest(options, counts, card) for card in (80, 12, 8))
+    big, home, small = (fits.fastest(options, counts, card) for card in (80, 12, 9))
     assert not big.changes["run.checkpointing"]
     assert home.changes["run.checkpointing"]
     assert home.needed <= 12 * fits.GIB < fits.table(options, counts)[2].needed
     assert small.changes["batch.size"] * small.changes["batch.accumulation"] == 4 * 16
-    assert fits.fastest(options, counts, 4) is None
+    assert fits.fastest(options, counts, 8) is None
     again = fits.changed(options, home.changes)
     assert again.run.weights == home.changes["run.weights"]
     assert counts.needed(again) == home.needed
@@ -77,3 +82,33 @@ def test_keeping_one_block_more_needs_more(sdxl):
     needed = [counts.activations.bytes(checkpointing=True, keep_blocks=keep) for keep in range(88)]
     assert all(one <= other for one, other in pairwise(needed))
     assert needed[-1] <= counts.activations.bytes(checkpointing=False, keep_blocks=0)
+
+
+def test_what_is_away_is_not_counted(sdxl):
+    options, counts = sdxl
+    cached = replace(
+        options,
+        text=TextOptions(train=False),
+        captions=CaptionOptions(shuffle=False),
+        cache=CacheOptions(latents="latents", text="text"),
+    )
+    frozen = counts.memory(cached)["frozen weights"]
+    assert frozen == 2 * 2_567_463_684  # the UNet alone
+    assert (
+        counts.memory(replace(cached, cache=CacheOptions()))["frozen weights"]
+        == 2 * (2_567_463_684 + 123_060_480 + 694_659_840) + 4 * 83_653_863
+    )
+    paged = replace(options, optimizer=OptimizerOptions(paged=True))
+    purpose = "adapter, its gradients and the optimiser's state"
+    assert counts.memory(options)[purpose] - counts.memory(paged)[purpose] == counts.trained
+
+
+def test_the_activations_are_those_of_a_whole_pass(sdxl):
+    """A pass of true SDXL with its backward took 26.5 GiB on the meta device, and 3.1 GiB with checkpointing."""
+    _, counts = sdxl
+    whole, again = (
+        counts.activations.bytes(checkpointing=checkpointing, keep_blocks=0)
+        for checkpointing in (False, True)
+    )
+    assert whole == pytest.approx(26.5 * fits.GIB, rel=0.1)
+    assert again == pytest.approx(3.1 * fits.GIB, rel=0.1)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,6 +14,8 @@ from safetensors.torch import load_file
 from torch import nn
 
 from hakubooru.errors import ConfigError
+from hakubooru_trainer.checkpoint import States
+from hakubooru_trainer.config import help_text
 from hakubooru_trainer.config.learning import OptimizerOptions
 from hakubooru_trainer.config.options import LokrOptions, RunOptions
 from hakubooru_trainer.lokr.adapter import Adapter
@@ -140,6 +144,20 @@ def test_paged_state_needs_a_gpu_and_an_8_bit_optimiser(options):
         device_of(options(optimizer=OptimizerOptions(name="lion8bit", paged=True)))
     with pytest.raises(ConfigError, match=r'optimizer\.name is "lion"; set optimizer\.paged = false'):
         OptimizerOptions(name="lion", paged=True)
+
+
+@pytest.mark.parametrize(
+    "key", ["run.weights", "run.checkpointing", "run.keep_blocks", "run.graphs", "optimizer.paged", "lokr.forward",
+            "cache.latents", "cache.text"]
+)  # fmt: skip
+def test_every_option_is_in_the_fingerprint_and_explained(options, tmp_path, key):
+    about = States(tmp_path, options(), SimpleNamespace(batches=9, fingerprint="sha256:1")).about
+    assert key in about
+    section, _, name = key.partition(".")
+    lines = help_text().partition(f"[{section}]")[2].partition("\n[")[0]
+    assert re.search(rf"^{name} = .*\n(# \w|.*#)", lines, re.MULTILINE) or re.search(
+        rf"# .+\n{name} =", lines
+    )
 
 
 @pytest.mark.slow

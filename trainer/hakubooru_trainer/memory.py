@@ -150,7 +150,7 @@ class _Live(TorchDispatchMode):
     """Counts the bytes of the tensors that operations make and that are still in use."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call] # torch's
         self.now = 0
         """The bytes in use."""
         self.most = 0
