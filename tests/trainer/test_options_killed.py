@@ -1,4 +1,4 @@
-"""A run with an average, a plugged optimiser, mixed captions, masks and all that is random, killed three times."""
+"""A run with an average, a plugged optimiser, mixed captions, masks, all that is random and weights of 4 bits, killed three times."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_killed_three_times_it_ends_with_the_same_bits(options, tmp_path):
         save=SaveOptions(every=2),
     )
     whole, killed = (
-        replace(settings, run=replace(settings.run, out=str(tmp_path / name), updates=6))
+        replace(settings, run=replace(settings.run, out=str(tmp_path / name), updates=6, weights="nf4"))
         for name in ("whole", "killed")
     )
     run(whole)
