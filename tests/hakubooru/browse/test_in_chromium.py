@@ -64,6 +64,15 @@ def count(page):
     return int(page.inner_text("#count").replace(",", ""))
 
 
+def begin_set(page):
+    """Begin a new data set, and wait until its page has replaced the one before, whose fields are alike."""
+    page.goto("/set")
+    page.evaluate("document.querySelector('#new-search').dataset.old = 'yes'")
+    page.click("button:text-is('New')")
+    page.wait_for_selector("#new-search:not([data-old])")
+    page.wait_for_selector("h1:has-text('untitled')")
+
+
 def test_a_search_is_answered_counted_and_stands_in_the_address(page):
     assert count(page) == 150
     search(page, "solo rating:g")
@@ -179,8 +188,7 @@ def test_a_set_is_picked_by_hand_saved_and_opened_again(page, folder):
 
 def test_values_of_a_file_are_joined_and_searched(page, folder):
     (folder / "work" / "scores.csv").write_text("id,score\n3,0.9\n6,0.8\n7,0.1\n")
-    page.goto("/set")
-    page.click("button:text-is('New')")
+    begin_set(page)
     page.select_option("[aria-label='File of values by post id']", "scores.csv")
     page.fill("[aria-label='Name of the values in searches']", "silva")
     page.click("button:text-is('Join')")
@@ -200,8 +208,7 @@ def test_values_of_a_file_are_joined_and_searched(page, folder):
 
 
 def test_a_balanced_sample_says_how_many_posts_each_group_has(page):
-    page.goto("/set")
-    page.click("button:text-is('New')")
+    begin_set(page)
     for number in (20, 7):
         page.fill("[aria-label='How many per group']", str(number))
         page.click("button:text-is('Balance')")
@@ -211,8 +218,7 @@ def test_a_balanced_sample_says_how_many_posts_each_group_has(page):
 
 
 def test_a_step_is_completed_and_changed(page):
-    page.goto("/set")
-    page.click("button:text-is('New')")
+    begin_set(page)
     page.click("#new-search")
     page.keyboard.type("1girl -sol")
     page.wait_for_selector("#new-search-list li")
@@ -233,9 +239,7 @@ def test_a_step_is_completed_and_changed(page):
 
 
 def test_a_data_set_is_exported_to_its_end(page, folder):
-    page.goto("/set")
-    page.click("button:text-is('New')")
-    page.wait_for_selector("h1:has-text('untitled')")
+    begin_set(page)
     page.fill("#new-search", "long_hair id:<100")
     page.click("form:has(#new-search) button")
     page.wait_for_selector(".rows li:nth-child(2)")
