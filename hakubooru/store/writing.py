@@ -76,9 +76,7 @@ def ticking(connection: sqlite3.Connection, doing: str) -> Iterator[None]:
 
         def tick() -> int:
             bar.update()
-            return (
-                0  # anything else ends the statement, and `update` returns True where it has written a line
-            )
+            return 0  # SQLite ends the statement for any other value, and `update` returns True where it has written
 
         connection.set_progress_handler(tick, _STEPS_A_TICK)
         try:

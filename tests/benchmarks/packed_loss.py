@@ -17,19 +17,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from hakubooru_trainer.config.options import (
-    BatchOptions,
-    BucketOptions,
-    CacheOptions,
-    DataOptions,
-    LokrOptions,
-    ModelOptions,
-    OptimizerOptions,
-    Options,
-    RunOptions,
-    TextOptions,
-    ValidationOptions,
-)
+import overfit
+
+from hakubooru_trainer.config.options import BatchOptions, Options, TextOptions, ValidationOptions
 from hakubooru_trainer.loop import run
 from hakubooru_trainer.model.tiny import write_tiny
 from training_pairs import write_pairs
@@ -64,27 +54,12 @@ def main() -> None:
 
 
 def options(folder: Path, updates: int) -> Options:
-    return Options(
-        run=RunOptions(
-            out="",
-            epochs=0,
-            updates=updates,
-            device="cpu",
-            precision="fp32",
-            weights="fp32",
-            checkpointing=False,
-            threads=1,
-        ),
-        model=ModelOptions(path=str(folder / "model")),
-        data=(DataOptions(path=str(folder / "pairs")),),
-        buckets=BucketOptions(area=64 * 64, step=16, min_side=64, max_side=64),
+    told = overfit.options(folder, updates)
+    return replace(
+        told,
         text=TextOptions(tokens=75),
-        lokr=LokrOptions(save="fp32"),
-        optimizer=OptimizerOptions(
-            name="adamw", lr=5e-3, betas=(0.9, 0.99), weight_decay=0, warmup=5, schedule="cosine"
-        ),
+        optimizer=replace(told.optimizer, lr=5e-3),
         batch=BatchOptions(size=4),
-        cache=CacheOptions(latents=str(folder / "latents")),
         validation=ValidationOptions(images=16, every=updates, timesteps=(100, 300, 500, 700, 900)),
     )
 

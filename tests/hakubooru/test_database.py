@@ -370,34 +370,3 @@ def test_a_database_travels_to_another_process(path, writable):
         with multiprocessing.get_context("spawn").Pool(1) as pool:
             assert pool.apply(_count, (db,)) == 3
         assert pickle.loads(pickle.dumps(db)).writable is writable
-
-
-def test_info(path):
-    with hb.open(path) as db:
-        info = db.info()
-    assert info.generation == 4
-    assert (info.posts, info.tags, info.relations) == (3, 3, 5)
-    assert (info.first_id, info.last_id) == (1, 3)
-    assert info.ratings == {"general": 0, "sensitive": 1, "questionable": 1, "explicit": 1}
-    assert info.size_bytes == path.stat().st_size
-
-
-def test_info_of_an_empty_file(tmp_path):
-    with hb.create(tmp_path / "empty.db") as db:
-        info = db.info()
-    assert (info.posts, info.first_id, info.last_id) == (0, None, None)
-    assert set(info.ratings.values()) == {0}
-
-
-def test_info_scans_the_posts_once(path):
-    with hb.open(path) as db:
-        statements = []
-        db.connection().set_trace_callback(statements.append)
-        db.info()
-        db.connection().set_trace_callback(None)
-        steps = [row[3] for sql in statements for row in db.rows(f"EXPLAIN QUERY PLAN {sql}")]
-        counted = db.rows("EXPLAIN QUERY PLAN SELECT COUNT(*) FROM posttagrelation")
-    assert [step for step in steps if "SCAN post" in step] == ["SCAN post"]
-    # The relations are counted in another thread, by an index.
-    assert "COVERING INDEX posttagrelation" in counted[0][3]
-    assert not any("posttagrelation" in step for step in steps)

@@ -57,14 +57,11 @@ def data_sets(data: DataOptions) -> list[DataOptions]:
 
 def without_repeats(data: DataOptions) -> list[str]:
     """The folders called `0_name` that are left out."""
-    if not Path(data.path).is_dir():
+    root = Path(data.path)
+    used = {one.path for one in data_sets(data)} if root.is_dir() else {data.path}
+    if data.path in used:  # it is one data set
         return []
-    used = {one.path for one in data_sets(data)}
-    return (
-        []
-        if data.path in used
-        else [name for name in _entries(Path(data.path))[1] if f"{data.path}/{name}" not in used]
-    )
+    return [name for name in _entries(root)[1] if f"{data.path}/{name}" not in used]
 
 
 def unread_repeats(data: DataOptions) -> list[str]:
