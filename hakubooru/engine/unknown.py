@@ -75,8 +75,7 @@ def knowing(store: Store, ids: Ids, *columns: str) -> Values | slice:
         return slice(None)
     has_all: Values = np.full(len(ids), about.lacking.isdisjoint(columns))
     for column in set(columns).intersection(about.unknown):
-        scan = store.reader.numbers(f"SELECT id FROM post WHERE {column} IS NULL")
-        has_all &= ~np.isin(ids, np.concatenate([some for (some,) in scan]))
+        has_all &= ~np.isin(ids, store.reader.column(f"SELECT id FROM post WHERE {column} IS NULL"))
     return has_all
 
 

@@ -113,6 +113,13 @@ def test_statistics_count_no_unknown_value_as_zero(path):
         assert sum(stats.scores.values()) == sum(stats.megapixels.values()) == 6
 
 
+def test_statistics_of_a_file_whose_gaps_were_filled_by_hand(path):
+    with hb.open(path, writable=True) as db:
+        db.connection().execute("UPDATE post SET rating = 0, fav_count = 9 WHERE rating IS NULL")
+        assert db.about.unknown["rating"] == 2
+        assert db.posts.stats().ratings["general"] == 6
+
+
 def test_the_posts_of_danbooru2026_that_do_not_say(tmp_path):
     """Its posts of some ranges of ids were collected without their state, and hidden posts have no file."""
     some = posts()
