@@ -194,7 +194,7 @@ class RecordReader:
             texts = [value for value in values if type(value) is str and not value.startswith("[")]
             if 2 * sum(", " in text for text in texts) > len(texts):
                 raise DumpError(
-                    f"{batch.name} has commas between the tags of {key}, and {self.map.name} have spaces: describe its keys "
+                    f"{batch.where(0).name} has commas between the tags of {key}, and {self.map.name} have spaces: describe its keys "
                     'with --map map.toml, which has separator = ","'
                 )
 
