@@ -33,7 +33,7 @@ from hakubooru.ingest.tabular import (
     read_table,
 )
 from hakubooru.ingest.unpack import Leaf, Readable, damage_explained, leaves
-from hakubooru.store.about import About, read_about
+from hakubooru.store.about import read_about
 from hakubooru.store.layout import recognise_generation
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ class Dump:
         by_table = columns_by_table(connection)
         if are_complete(by_table):
             self._recognise(f"{self.form}, three tables")
-            about = read_about(connection) if "about" in by_table else About()
+            about = read_about(connection)
             yield from _joined(ConnectedTables(Path(leaf.name), connection, about), choose)
             return
         if recognise_generation(by_table) is not None:
