@@ -8,6 +8,7 @@ import errno
 import os
 import shutil
 import stat
+import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, BinaryIO, Final
@@ -25,6 +26,10 @@ _MARKS: Final = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 """The byte-order marks, each with its encoding."""
+_UNUSED_SECONDS: Final = 30 * 24 * 3600
+"""A file of a cache that was not used for so long is removed."""
+_ABANDONED_SECONDS: Final = 24 * 3600
+"""A folder in which a file of a cache was made is removed after so long: its process was killed."""
 
 
 def read_text(path: Path) -> str:
@@ -162,3 +167,18 @@ def _stream(path: Path) -> BinaryIO:
         raise DestinationError(f"{path} cannot be written: {error.strerror}; name a file") from error
     os.set_blocking(descriptor, True)
     return os.fdopen(descriptor, "wb")
+
+
+def remove_unused(folder: Path) -> None:
+    """Remove the files of a cache that were not used for a month, and what killed processes have not finished.
+
+    Whoever uses a file sets its time of change, with `os.utime`.
+    """
+    now = time.time()
+    for path in folder.iterdir():
+        with contextlib.suppress(OSError):  # another process removes it, or still has it open
+            age = now - path.stat().st_mtime
+            if path.is_dir() and age > _ABANDONED_SECONDS:
+                shutil.rmtree(path)
+            elif path.is_file() and age > _UNUSED_SECONDS:
+                path.unlink()

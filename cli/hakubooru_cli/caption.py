@@ -8,8 +8,7 @@ import click
 import numpy as np
 
 import hakubooru as hb
-from hakubooru.caption import PRESETS, SOURCES, check_suffix, example_caption, join_parts
-from hakubooru.store.sites import SITES
+from hakubooru.caption import PRESETS, SOURCES, check_suffix, example_caption, join_parts, types_without_part
 from hakubooru_cli.options import Choice, QueryCommand, note_types, selection_options, settings_option
 
 _SHOWN = 10
@@ -20,13 +19,8 @@ def _list(context: click.Context, _: click.Parameter, wanted: bool) -> None:
         return
     for name, preset in PRESETS.items():
         click.echo(f"{click.style(name, bold=True)}: {SOURCES[name]}\n  {example_caption(preset)}\n")
-    for site in SITES.values():
-        notes: dict[str, list[str]] = {}
-        for name, preset in PRESETS.items():
-            notes.setdefault(preset.without_part(site), []).append(name)
-        for note, names in notes.items():
-            if note:
-                click.echo(f"{site.title} in {', '.join(names)}: {note}")
+    for note in types_without_part():
+        click.echo(note)
     context.exit()
 
 

@@ -4,7 +4,7 @@ from hakubooru.caption.captioner import Captioned, Captioner, example_caption
 from hakubooru.caption.change import CaptionChange
 from hakubooru.caption.format import CaptionFormat, Prefixes, TagLists
 from hakubooru.caption.labels import Grades, RatingLabels
-from hakubooru.caption.presets import PRESETS, SOURCES, caption_format
+from hakubooru.caption.presets import PRESETS, SOURCES, caption_format, types_without_part
 from hakubooru.caption.scale import QualityScale
 from hakubooru.caption.text import Parts, join_parts
 from hakubooru.caption.write import Captions, check_suffix
@@ -27,4 +27,5 @@ __all__ = [
     "check_suffix",
     "example_caption",
     "join_parts",
+    "types_without_part",
 ]

@@ -12,6 +12,7 @@ from hakubooru.caption.labels import Grades, RatingLabels
 from hakubooru.errors import CaptionFormatError
 from hakubooru.nearest import nearest
 from hakubooru.settings import read, read_toml, toml
+from hakubooru.store.sites import SITES
 
 _SILENT: Final = "(medium) commentary bad translat request mismatch revision audio video"
 _SILENT_META: Final = tuple(f"*{word}*" for word in _SILENT.split())
@@ -236,6 +237,17 @@ PRESETS: Final = {name: preset.format for name, preset in _PRESETS.items()}
 """Caption formats by name."""
 SOURCES: Final = {name: preset.source for name, preset in _PRESETS.items()}
 """The source that each preset follows."""
+
+
+def types_without_part() -> list[str]:
+    """Say for each site what becomes of its types of tags that the presets have no part for; presets alike share a line."""
+    lines = []
+    for site in SITES.values():
+        presets: dict[str, list[str]] = {}
+        for name, preset in PRESETS.items():
+            presets.setdefault(preset.without_part(site), []).append(name)
+        lines += [f"{site.title} in {', '.join(names)}: {note}" for note, names in presets.items() if note]
+    return lines
 
 
 def caption_format(value: str | CaptionFormat | Mapping[str, Any]) -> CaptionFormat:

@@ -7,7 +7,6 @@ tar's folder cannot be written to.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 from dataclasses import dataclass, field, replace
@@ -17,15 +16,17 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from hakubooru.files import replacing
+from hakubooru.image import kept
+from hakubooru.image.gaps import Span, gaps, left_out
 from hakubooru.image.hashes import MD5, NONE, Hashes
 from hakubooru.image.kinds import UNREADABLE
-from hakubooru.image.layouts import INDEX_SUFFIX, StrangeNameError, is_remote, md5_of, post_id
+from hakubooru.image.layouts import StrangeNameError, is_remote, md5_of, post_id
 from hakubooru.image.published import StaleIndexError, json_of, parse_index
 from hakubooru.image.ranges import read_parts
 from hakubooru.image.tar import BLOCK, DamagedTarError, Member, parse_header, read_tar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from hakubooru.arrays import Ids
 
@@ -179,15 +180,36 @@ def load_index(path: str, size: int | None = None, published: str = "") -> TarIn
     published = published or json_of(path)
     if is_remote(path):
         return _fetch(path, size, published)
-    for place in (_beside, _in_cache):
-        index = _load_own(place(path), path)
+    try:
+        state = state_of(path)
+    except OSError:
+        return None  # walking the archive has the better message
+    for place in (kept.beside, kept.in_cache):
+        index = _load_own(place(path), state)
         if index is not None:
             return index
     return _load_json(published, path)
 
 
 def _fetch(path: str, size: int | None, published: str) -> TarIndex:
-    from hakubooru.image.remote import read_url  # noqa: PLC0415 - needed only for URLs
+    """Return the index of a remote archive, which is fetched once and then kept in the user's cache while it stays so."""
+    from hakubooru.image.remote import version_of  # noqa: PLC0415 - needed only for URLs
+
+    version = version_of(published) if size is not None else ""
+    if not version:
+        return _downloaded(path, size, published)
+    state = {"bytes": size, "index": published, "version of index": version}
+    place = kept.in_cache(path)
+    index = _load_own(place, state)
+    if index is None:
+        index = _downloaded(path, size, published)
+        with contextlib.suppress(OSError):
+            _write(place, index, state)
+    return index
+
+
+def _downloaded(path: str, size: int | None, published: str) -> TarIndex:
+    from hakubooru.image.remote import opened, read_url  # noqa: PLC0415 - needed only for URLs
 
     try:
         spans = parse_index(read_url(published), size)
@@ -197,7 +219,12 @@ def _fetch(path: str, size: int | None, published: str) -> TarIndex:
         ) from error
     if spans is None:
         raise OSError(f"{published} is not an index, or is cut off; fetch it again")
-    return _recorded(spans)
+    more: list[Member] = []
+    damage = ""
+    if size is not None and any(True for _ in gaps(spans, size)):
+        with opened(path, size) as file:
+            more, damage = left_out(file, spans, size)
+    return _recorded(spans, more, damage)
 
 
 def state_of(path: str) -> dict[str, int]:
@@ -215,14 +242,18 @@ def save_index(path: str, index: TarIndex, state: dict[str, int]) -> None:
         state: the archive's state before it was walked. If the archive was written to in the meantime, its state
             differs afterwards, and the index is not used.
     """
-    for place in (_beside(path), _in_cache(path)):
+    for place in (kept.beside(path), kept.in_cache(path)):
         with contextlib.suppress(OSError):
-            place.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(place) as part, part.open("wb") as file:
-                file.write(json.dumps(_about(index, state)).encode() + b"\n")
-                file.write(np.stack([index.ids, index.offsets, index.sizes]).astype(_INTEGER).tobytes())
-                file.write(index.hashes.tobytes())
+            _write(place, index, state)
             return
+
+
+def _write(place: Path, index: TarIndex, state: Mapping[str, Any]) -> None:
+    kept.prepare(place)
+    with replacing(place) as part, part.open("wb") as file:
+        file.write(json.dumps(_about(index, state)).encode() + b"\n")
+        file.write(np.stack([index.ids, index.offsets, index.sizes]).astype(_INTEGER).tobytes())
+        file.write(index.hashes.tobytes())
 
 
 def read_indexed(path: str, index: TarIndex, rows: Any) -> Iterator[tuple[Member, bytes]]:
@@ -254,6 +285,8 @@ def read_indexed(path: str, index: TarIndex, rows: Any) -> Iterator[tuple[Member
         is_other = int(row) not in index.names and _names_another(member.name, number)
         # Sizes can be compared: only members of 8 GiB and more have them in extension headers.
         if len(part) != BLOCK + size or member.size != size or member.kind != "a file" or is_other:
+            if is_remote(path):  # the next run fetches the index again
+                kept.in_cache(path).unlink(missing_ok=True)
             raise StaleIndexError(f"post {number} is not at byte {offset:,}, with {size:,} bytes")
         member.name = index.names.get(int(row), member.name)
         yield member, bytes(memoryview(part)[BLOCK:])
@@ -276,18 +309,18 @@ def _names_another(name: str, number: int) -> bool:
         return len(name.encode("utf-8", "surrogateescape")) < _NAME
 
 
-def _about(index: TarIndex, state: dict[str, int]) -> dict[str, Any]:
+def _about(index: TarIndex, state: Mapping[str, Any]) -> dict[str, Any]:
     counts = {"images": len(index.ids), "hashes": len(index.hashes), "unread": index.unread}
     about = {"strange": index.strange, "damage": index.damage, "names": index.names}
-    return {"version": VERSION} | state | counts | about
+    return {"version": VERSION, **state, **counts, **about}
 
 
-def _load_own(place: Path, path: str) -> TarIndex | None:
+def _load_own(place: Path, state: Mapping[str, Any]) -> TarIndex | None:
     """Read an index of our own: a line of JSON with the archive's state, ids, offsets and sizes, 8 bytes each, and MD5s."""
     try:
         line, _, rows = place.read_bytes().partition(b"\n")
         about = json.loads(line)
-        if about | {"version": VERSION} | state_of(path) != about:
+        if {**about, "version": VERSION, **state} != about:
             return None  # the index of another archive, or of this one before it changed
         count, of_hashes = int(about["images"]), int(about["hashes"])
         ids, offsets, sizes = np.frombuffer(rows, _INTEGER, 3 * count).reshape(3, count)
@@ -308,6 +341,7 @@ def _load_own(place: Path, path: str) -> TarIndex | None:
         offsets.min() >= BLOCK and sizes.min() >= 0 and (sizes <= about["bytes"] - offsets).all()
     ):
         return None
+    kept.touch(place)
     return TarIndex(ids, offsets, sizes, strange, damage, names, hashes, unread)
 
 
@@ -319,8 +353,11 @@ def _load_json(published: str, path: str) -> TarIndex | None:
         spans = parse_index(place.read_bytes(), Path(path).stat().st_size)
         if spans is None:
             return None
-        # An index is not used if images were added to the archive after it: they would never be read.
+        # An index is not used if it leaves out images, or if some were added after it: they would never be read.
         added = Recorder()
+        with Path(path).open("rb", buffering=0) as file:
+            for member in left_out(file, spans, os.fstat(file.fileno()).st_size)[0]:
+                added.take_down(member)
         for _ in read_tar(path, added.take_down, max(map(_after, spans), default=0)):
             pass
     except (OSError, StaleIndexError, DamagedTarError):
@@ -334,19 +371,9 @@ def _after(span: tuple[str, int, int]) -> int:
     return offset + size + -size % BLOCK
 
 
-def _recorded(spans: Iterable[tuple[str, int, int]]) -> TarIndex:
+def _recorded(spans: Iterable[Span], more: Iterable[Member] = (), damage: str = "") -> TarIndex:
     recorder = Recorder()
-    for name, offset, size in spans:
-        recorder.take_down(Member(name, size, offset))
-    return recorder.index()
-
-
-def _beside(path: str) -> Path:
-    return Path(path + INDEX_SUFFIX)
-
-
-def _in_cache(path: str) -> Path:
-    from platformdirs import user_cache_path  # noqa: PLC0415 - needed only without an index beside the archive
-
-    name = hashlib.sha256(os.path.abspath(path).encode("utf-8", "surrogateescape")).hexdigest()  # noqa: PTH100 - a string goes in
-    return user_cache_path("hakubooru") / "index" / f"{name}{INDEX_SUFFIX}"
+    named = (Member(name, size, offset) for name, offset, size in spans)
+    for member in sorted([*named, *more], key=lambda member: member.offset):
+        recorder.take_down(member)
+    return recorder.index(damage)

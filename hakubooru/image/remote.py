@@ -10,9 +10,11 @@ of the bytes that are wanted.
 from __future__ import annotations
 
 import itertools
+import json
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -41,8 +43,13 @@ _MOST: Final = 2 * 2**20
 """The most bytes of one request, unless a single image has more."""
 _GAP: Final = 512
 """Bytes between two images that are always fetched rather than skipped: the padding of a tar."""
+_HEADERS: Final = 2**14
+"""The bytes of a request for headers."""
 _SHARE: Final = 0.1
 """The most bytes between two images that are fetched with them, by the bytes of the second image."""
+
+_VERSION_KEYS: Final = ("ETag", "Content-MD5", "Digest", "Last-Modified", "LastModified", "blob_id", "mtime")
+"""What the file systems of HTTP, S3, the Hub and others say of a file that changes with its contents."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +132,39 @@ def read_url(url: str) -> bytes:
     system = _system(url)
     data: bytes = _with_retries(lambda: system.cat_file(url))
     return data
+
+
+def version_of(url: str) -> str:
+    """Return a text that is another one when the file of a URL is another one; "" if the server does not say.
+
+    It has the file's size, and its tag, hash or time of change, whichever the server gives.
+    """
+    if not is_remote(url):
+        return ""
+    try:
+        info = _system(url).info(url)
+    except Exception:  # noqa: BLE001 - every backend has errors of its own; reading the file has the message
+        return ""
+    known = {key: str(info[key]) for key in _VERSION_KEYS if info.get(key)}
+    return json.dumps({"size": info["size"], **known}) if known and info.get("size") else ""
+
+
+@contextmanager
+def opened(url: str, size: int) -> Iterator[Any]:
+    """Open an archive for a `with` statement, to read a few headers of it; each jump takes a request.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    system = _system(url)
+    options = {"size": size} if _is_http(url) else {}
+    try:
+        with system.open(url, "rb", block_size=_HEADERS, cache_type="readahead", **options) as file:
+            yield file
+    except OSError:
+        raise
+    except Exception as error:  # every backend has errors of its own
+        raise OSError(f"{url} cannot be read: {error}") from error
 
 
 def read_ranges(url: str, ranges: Iterator[tuple[int, int]]) -> Iterator[bytes]:

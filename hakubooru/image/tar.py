@@ -173,7 +173,7 @@ class _Walk:
     def _pass(self, at: int, wanted: Wanted, link: _Link) -> Iterator[tuple[Member, bytes]]:
         """Walk from a header to the end; errors of decompression count as damage of the archive."""
         try:
-            yield from _walk(self.file, at, self.end, wanted, link)
+            yield from walk(self.file, at, self.end, wanted, link)
         except (EOFError, zlib.error, lzma.LZMAError, OSError) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise  # an error of the system, such as a broken disk
@@ -214,7 +214,8 @@ def _plain(name: str) -> str:
     return name.removeprefix("./")
 
 
-def _walk(file: Stream, start: int, end: int, wanted: Wanted, link: _Link) -> Iterator[tuple[Member, bytes]]:
+def walk(file: Stream, start: int, end: int, wanted: Wanted, link: _Link) -> Iterator[tuple[Member, bytes]]:
+    """Walk the headers of a tar that is not compressed, from one of them on; see `read_tar`. Hard links go to `link`."""
     at = file.seek(start)  # the place of `header`
     header = file.read(BLOCK) or b""
     buffer = bytearray(_BUFFER)

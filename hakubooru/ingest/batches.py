@@ -154,14 +154,16 @@ def in_batches(entries: Iterable[Entry | Batch], count: int = RECORDS) -> Iterat
     batch: list[Entry] = []
     size = 0
     for entry in entries:
-        is_object = not isinstance(entry, Batch) and not entry.reason and isinstance(entry.value, dict)
-        if batch and (not is_object or len(batch) == count or size > _LARGEST):
-            yield Objects(batch)
-            batch, size = [], 0
-        if is_object:
+        if not isinstance(entry, Batch) and not entry.reason and isinstance(entry.value, dict):
             batch.append(entry)
             size += entry.size
+            if len(batch) == count or size > _LARGEST:
+                yield Objects(batch)
+                batch, size = [], 0
         else:
+            if batch:
+                yield Objects(batch)
+                batch, size = [], 0
             yield entry
     if batch:
         yield Objects(batch)

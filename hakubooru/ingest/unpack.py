@@ -158,12 +158,11 @@ def _unpacked(leaf: Leaf, budget: Budget, path: Path) -> Iterator[Leaf]:
     for member, content in members:
         # A tar is as large as its members, and a 7z declares how large they are: they are counted already.
         is_counted = name in ("tar", "7z")
-        if isinstance(content, io.BytesIO):
-            buffered = io.BufferedReader(content, HEAD)
-        else:
-            read = content.read if is_counted else _counted(content, budget)
-            buffered = io.BufferedReader(Readable(read), _BUFFER)
-        inner = Leaf(member, buffered, None, packing)
+        raw: Any = content  # of a small member, the bytes
+        if not isinstance(content, io.BytesIO):
+            raw = Readable(content.read if is_counted else _counted(content, budget))
+        size = HEAD if raw is content else _BUFFER
+        inner = Leaf(member, io.BufferedReader(raw, size), None, packing)
         if name == "tar" and len(leaf.packing) == 0 and not inner.head:
             continue  # an empty member
         yield from _unpacked(inner, budget, path)

@@ -11,9 +11,7 @@ import contextlib
 import math
 import os
 import re
-import shutil
 import sqlite3
-import time
 from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,6 +21,7 @@ import numpy as np
 import platformdirs
 
 from hakubooru.errors import DestinationError, InputError
+from hakubooru.files import remove_unused
 from hakubooru.store.value_files import is_text_form, read_values
 
 if TYPE_CHECKING:
@@ -37,10 +36,6 @@ BLOCK_TYPE: Final = "<i8"
 _IDS_A_BLOCK: Final = 100_000
 _LAYOUT: Final = 2
 """The version of the files; raise it when they change."""
-_UNUSED_SECONDS: Final = 30 * 24 * 3600
-"""A file that was not used for so long is removed."""
-_ABANDONED_SECONDS: Final = 24 * 3600
-"""A folder in which a file was made is removed after so long: its process was killed."""
 _ID: Final = re.compile(r"\s*([0-9]{1,19})(?:\.0*)?\s*", re.ASCII)
 
 
@@ -92,7 +87,7 @@ def make(place: Path, source: Path, files: Sequence[Path]) -> None:
     """
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        _remove_unused(place.parent)
+        remove_unused(place.parent)
         with TemporaryDirectory(dir=place.parent) as folder:
             beside = Path(folder, place.name)
             with closing(sqlite3.connect(beside, isolation_level=None)) as connection:
@@ -109,18 +104,6 @@ def make(place: Path, source: Path, files: Sequence[Path]) -> None:
             f"{place.parent} cannot be written: {error}; free space there and in the folder of temporary files, or set "
             "XDG_CACHE_HOME"
         ) from error
-
-
-def _remove_unused(folder: Path) -> None:
-    """Remove the files that were not used for long, and what killed processes have not finished."""
-    now = time.time()
-    for path in folder.iterdir():
-        with contextlib.suppress(OSError):  # another process removes it, or still has it open
-            age = now - path.stat().st_mtime
-            if path.is_dir() and age > _ABANDONED_SECONDS:
-                shutil.rmtree(path)
-            elif path.is_file() and age > _UNUSED_SECONDS:
-                path.unlink()
 
 
 class _Builder:

@@ -14,6 +14,14 @@ def eager(monkeypatch):
     monkeypatch.setattr(running, "COPIED_A_START", 1)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory):
+    """Indexes of remote archives are kept in the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def booru(tmp_path_factory):
     """A folder with a database and a set of archives; never written to."""

@@ -3,17 +3,36 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 
 import pytest
 
 import hakubooru as hb
 from hakubooru.errors import SourceError
+from hakubooru.files import remove_unused
+from hakubooru.image import gaps
+from hakubooru.image.layouts import INDEX_SUFFIX
 from hakubooru.image.sources import find_archives
 from pictures import files_of, picture, write_tar
-from serving import serving, write_json
+from serving import RangeHandler, serving, write_json
 
 POSTS = [2, 20, 21, 31]
+
+
+class Counting(RangeHandler):
+    """Takes down which indexes are fetched."""
+
+    def do_GET(self):  # noqa: N802 - the name that http.server calls
+        if self.path.endswith(".json"):
+            self.server.fetched.append(self.path)
+        super().do_GET()
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache"
 
 
 @pytest.fixture
@@ -87,3 +106,50 @@ def test_a_repair_finds_them_again(published):
         (published / "out" / "x002" / "2.webp").unlink()
         assert hb.repair(published / "out").is_good
     assert files_of(published / "out") == before
+
+
+def test_an_index_is_fetched_once_until_it_changes(published, cache):
+    with serving(published / "set", Counting) as server:
+        server.fetched = []
+        local = export(published, "out", server.url)
+        assert export(published, "again", server.url) == local
+        assert server.fetched == ["/index/0000.json"]
+        place = published / "set" / "index" / "0000.json"
+        place.write_text(json.dumps(json.loads(place.read_text()), indent=1))
+        assert export(published, "changed", server.url) == local
+        assert len(server.fetched) == 2
+    (kept,) = cache.rglob("*" + INDEX_SUFFIX)
+    stale = kept.with_name("stale")
+    stale.touch()
+    os.utime(stale, (0, 0))
+    remove_unused(kept.parent)
+    assert [*kept.parent.iterdir()] == [kept]
+
+
+@pytest.fixture
+def leaving_out(small, cache):
+    """A tar with images in the middle and at the end that its index leaves out."""
+    sizes = {2: 3000, 20: 3000, 21: 3000, 31: 12_000}
+    images = {f"{post}.png": picture(post, "png").ljust(size, b"\0") for post, size in sizes.items()}
+    path = write_tar(small / "set" / "0000.tar", images)
+    write_json(path)
+    table = json.loads(path.with_suffix(".json").read_text())
+    for name in ("20.png", "31.png"):
+        del table["files"][name]
+    path.with_suffix(".json").write_text(json.dumps(table))
+    return small
+
+
+def test_images_that_an_index_leaves_out_are_learned(leaving_out):
+    with serving(leaving_out / "set") as server:
+        remote = export(leaving_out, "out", server.url)
+    assert remote == export(leaving_out, "local", leaving_out / "set")
+    assert len([name for name in remote if name.endswith(".png")]) == len(POSTS)
+
+
+def test_an_index_that_leaves_out_too_much_is_told(leaving_out, monkeypatch):
+    monkeypatch.setattr(gaps, "_MOST", 1)
+    with serving(leaving_out / "set") as server:
+        (group,) = hb.census(hb.find_archives([server.url]))
+    assert group.images == 3
+    assert group.damaged == [("0000.tar", "has more than 1 members that its published index leaves out")]

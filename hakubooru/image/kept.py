@@ -1,0 +1,57 @@
+"""Where our own indexes of archives are kept: beside the archive, or in the user's cache.
+
+A file of the cache that was not used for a month is removed when another is written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from functools import lru_cache
+from pathlib import Path
+
+from hakubooru.files import remove_unused
+from hakubooru.image.layouts import INDEX_SUFFIX, is_remote
+
+
+def beside(path: str) -> Path:
+    """Return the place beside an archive."""
+    return Path(path + INDEX_SUFFIX)
+
+
+def in_cache(path: str) -> Path:
+    """Return the place in the user's cache, for an archive or its URL."""
+    full = path if is_remote(path) else os.path.abspath(path)  # noqa: PTH100 - a string goes in
+    name = hashlib.sha256(full.encode("utf-8", "surrogateescape")).hexdigest()
+    return _folder() / f"{name}{INDEX_SUFFIX}"
+
+
+def prepare(place: Path) -> None:
+    """Make the folder of the cache, if a place is there, and remove what was not used for a month.
+
+    Raises:
+        OSError: the cache cannot be written.
+    """
+    if place.parent == _folder():
+        _prune(place.parent)
+
+
+def touch(place: Path) -> None:
+    """Let a file of the cache count as used."""
+    if place.parent == _folder():
+        with contextlib.suppress(OSError):  # somebody else's cache, or one that cannot be written
+            os.utime(place)
+
+
+@lru_cache(1)
+def _prune(folder: Path) -> None:
+    """Once in a process, because the folder may have thousands of files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    remove_unused(folder)
+
+
+def _folder() -> Path:
+    from platformdirs import user_cache_path  # noqa: PLC0415 - needed only without an index beside the archive
+
+    return user_cache_path("hakubooru") / "index"
