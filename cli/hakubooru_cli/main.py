@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pkgutil import resolve_name
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import click
 
 import hakubooru
 from hakubooru_cli.shell import run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class Subcommand(NamedTuple):
@@ -46,21 +50,22 @@ SUBCOMMANDS: Final = {
 """The subcommands by name."""
 
 
-class Commands(click.Group):
-    """A group that imports a subcommand when it is called, and none to list them."""
+class Commands(Mapping[str, click.Command]):
+    """The subcommands by name, each imported when it is asked for."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names of all subcommands."""
-        del ctx
-        return sorted(SUBCOMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import and return a subcommand; None if there is none of this name."""
-        del ctx
-        if cmd_name not in SUBCOMMANDS:
-            return None
-        command: click.Command = resolve_name(SUBCOMMANDS[cmd_name].place)
+    def __getitem__(self, name: str) -> click.Command:
+        command: click.Command = resolve_name(SUBCOMMANDS[name].place)
         return command
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(SUBCOMMANDS)
+
+    def __len__(self) -> int:
+        return len(SUBCOMMANDS)
+
+
+class Program(click.Group):
+    """A group that lists its subcommands without importing them."""
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write what each subcommand does."""
@@ -68,7 +73,11 @@ class Commands(click.Group):
             formatter.write_dl([(name, SUBCOMMANDS[name].summary) for name in self.list_commands(ctx)])
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    cls=Program,
+    commands=Commands(),
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
 @click.version_option(hakubooru.__version__, prog_name="hakubooru")
 def cli() -> None:
     """Curate image data sets from Danbooru's metadata.
