@@ -33,14 +33,13 @@ from hakubooru.store.sqlite_errors import explained
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from typing import Any, TypeAlias
-
-    from tqdm import tqdm
+    from typing import TypeAlias
 
     from hakubooru.arrays import Ids
     from hakubooru.export.pairs import Outcome
     from hakubooru.image.hashes import Hashes
     from hakubooru.image.sources import Archive
+    from hakubooru.progress import Bar
 
     Start: TypeAlias = Callable[[Work[Task, Outcome], int], Engine[Task, Outcome]]
     """Returns the engine that runs the work, on a number of processes."""
@@ -154,7 +153,7 @@ class _Run:
     wanted: Ids
     """Posts and own images that are not exported yet, ascending; fewer after each wave."""
 
-    def finish(self, running: Engine[Task, Outcome], bar: tqdm[Any]) -> None:
+    def finish(self, running: Engine[Task, Outcome], bar: Bar) -> None:
         if not self.job.sink.needs_images:
             blocks = [
                 self.wanted[at : at + _CAPTIONS_A_TASK] for at in range(0, len(self.wanted), _CAPTIONS_A_TASK)
@@ -196,7 +195,7 @@ class _Run:
     def _posts(self) -> Ids:
         return self.wanted[np.searchsorted(self.wanted, 0) :]
 
-    def _do(self, running: Engine[Task, Outcome], tasks: Sequence[Task], bar: tqdm[Any]) -> None:
+    def _do(self, running: Engine[Task, Outcome], tasks: Sequence[Task], bar: Bar) -> None:
         done = dict(self.journal.done())
         open_tasks = [task for task in tasks if len(task.wanted) and done.get(task.key) != task.stamp]
         exported: list[Ids] = []

@@ -12,7 +12,7 @@ from hakubooru.progress_lines import Lines
 def clock(monkeypatch):
     """A clock that stands still until the test moves it."""
     now = [100.0]
-    monkeypatch.setattr("tqdm.std.time", lambda: now[0])
+    monkeypatch.setattr("hakubooru.progress_lines.monotonic", lambda: now[0])
     return now
 
 
