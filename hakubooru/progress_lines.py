@@ -20,9 +20,6 @@ _NEWEST: Final = 0.3  # what the rate since the last line counts beside the rate
 class Lines:
     """Counts as a bar of tqdm does, and writes a line to standard error whenever some seconds have passed."""
 
-    n: int
-    """How much is done."""
-
     def __init__(
         self,
         rows: Iterable[Any] | None = None,
@@ -46,14 +43,16 @@ class Lines:
             unit: what is counted.
             disable: whether no line is written.
         """
-        self.n = initial
+        self.n: float = initial
+        """How much is done."""
         self._rows = rows if rows is not None else ()
         self._seconds = seconds
         self._total = len(rows) if total is None and isinstance(rows, Sized) else total
         self._name = (desc or unit).strip()
         self._is_silent = disable
         self._after = ""
-        self._shown, self._shown_at = initial, monotonic()
+        self._shown: float = initial
+        self._shown_at = monotonic()
         self._rate: float | None = None
         self._has_lines = False
 
@@ -69,7 +68,7 @@ class Lines:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def update(self, n: int = 1) -> None:
+    def update(self, n: float = 1) -> None:
         """Count `n` more, and write a line if it is time."""
         self.n += n
         if not self._is_silent and monotonic() - self._shown_at >= self._seconds:
@@ -96,11 +95,13 @@ class Lines:
 
     def _line(self) -> str:
         if not self._total:
-            return f"{self._name}: {self.n:,}{self._after}"
+            return f"{self._name}: {self.n:,.0f}{self._after}"
         left = ""
         if self._rate and self.n < self._total:
             left = f", {_clock((self._total - self.n) / self._rate)} left"
-        return f"{self._name}: {self.n:,} of {self._total:,} ({self.n / self._total:.0%}){left}{self._after}"
+        return (
+            f"{self._name}: {self.n:,.0f} of {self._total:,} ({self.n / self._total:.0%}){left}{self._after}"
+        )
 
 
 def _clock(seconds: float) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from hakubooru.arrays import distinct
 from hakubooru.engine.columns import YEAR, SidecarColumns
 from hakubooru.engine.tag_counts import FEW
 from hakubooru.select.sampling import keys
@@ -156,7 +157,7 @@ def with_room(pairs: Ids, at_most: int, *, posts_a_round: int = _POSTS_A_ROUND) 
         at_most: the largest number of posts to take from a group.
         posts_a_round: how many posts are looked at together.
     """
-    pairs = np.unique(pairs)
+    pairs = distinct(pairs)
     ranks, groups = pairs >> _RANK_BITS, pairs & ((1 << _RANK_BITS) - 1)
     starts = np.flatnonzero(np.append(True, ranks[1:] != ranks[:-1])[: len(ranks)])
     counts = np.zeros(int(groups.max(initial=0)) + 1, np.int64)
