@@ -203,6 +203,8 @@ def check(options: DataclassInstance, place: str, error: type[InputError] = Inpu
     for name, hint in _hints(type(options)).items():
         with problems.collecting():
             value = getattr(options, name)
+            if value is getattr(type(options), name, _WRONG):
+                continue  # a default is right
             changed = _convert(hint, value, f"{place}.{name}", problems)
             if changed is not value:
                 object.__setattr__(options, name, changed)
