@@ -14,6 +14,7 @@ from peewee import Context
 
 from hakubooru.errors import InputError
 from hakubooru.select.steps import BestOfFamily, Filtered, Ordered, SampledPer, SampledWeighted, walk
+from hakubooru.store.joined import JOINED_SQL
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -97,4 +98,5 @@ def _columns_of(step: Step, columns: Collection[str]) -> list[str]:
             text = _COLUMN_OF_GROUP.get(step.by, "")
         case _:
             return []
-    return [column for column in sorted(columns) if re.search(rf"\b{column}\b", text)]
+    own = JOINED_SQL.sub("", text)  # a joined file may have a column of the same name
+    return [column for column in sorted(columns) if re.search(rf"\b{column}\b", own)]

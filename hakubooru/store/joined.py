@@ -162,6 +162,10 @@ class Joined:
             ) from error
 
 
+JOINED_SQL: Final = re.compile(r'\(SELECT "(?:[^"]|"")*" FROM \S+\.rows WHERE id = ')
+"""How the SQL of a joined column begins."""
+
+
 class JoinedColumn(Guarded):
     """A joined column as an expression over posts; NULL where a post has no value."""
 

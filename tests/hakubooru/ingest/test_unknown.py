@@ -4,7 +4,7 @@ import pytest
 
 import hakubooru as hb
 from danbooru import api_post, write_lines
-from hakubooru.errors import DatabaseFileError
+from hakubooru.errors import DatabaseFileError, InputError
 from hakubooru.ingest import build
 from old_generations import write_generation
 from published_sets import SETS, posts
@@ -201,3 +201,17 @@ def test_a_published_file_is_migrated_before_it_takes_what_is_unknown(tmp_path):
         build([dump], old)
     assert hb.migrate(old).scripts[-1] == "0006_unknown_values"
     assert build([dump], old).unknown == {"is_deleted": 1}
+
+
+def test_a_joined_column_of_a_lacking_name_is_known(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    dump = write_lines(tmp_path / "posts.jsonl", [{"id": number, "tag_string": "solo"} for number in (1, 2)])
+    build([dump], tmp_path / "posts.db")
+    scores = tmp_path / "scores.csv"
+    scores.write_text("post_id,score\n1,0.7\n2,0.2\n")
+    with hb.open(tmp_path / "posts.db") as db:
+        db.join("silva", scores)
+        assert db.posts.search("silva:>0.5").to_ids().tolist() == [1]
+        assert db.posts.search("order:silva").to_ids().tolist() == [1, 2]
+        with pytest.raises(InputError, match="none of its sources has score"):
+            db.posts.search("score:>5").to_ids()
