@@ -10,7 +10,7 @@ demo: $(VENV)/.library  ## a miniature booru, built, selected and exported into 
 	$(BIN)/hakubooru demo demo
 
 test: check  ## all checks and all tests
-	$(BIN)/python -m pytest -n 2 -m "not docs"
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not docs"
 
 quick: $(VENV)/.dev  ## the tests that are neither slow nor kill processes
 	$(BIN)/python -m pytest -n 2 -m "not slow and not kill and not docs"

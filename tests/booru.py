@@ -5,6 +5,12 @@ from __future__ import annotations
 import logging
 import random
 from contextlib import contextmanager
+from functools import cache
+from itertools import groupby
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from peewee import chunked
 
 import hakubooru as hb
 from hakubooru.store.schema import Post, PostTagRelation, Tag
@@ -90,20 +96,35 @@ def tracing(db, seen):
 
 
 def write(path, rows: list[dict], tags_of=lambda post_id: [], tags=TAGS) -> None:
-    """A database with these posts, each with the tags that `tags_of(id)` names, in that order."""
+    """A database with these posts, each with the tags that `tags_of(id)` names, in that order.
+
+    Tags are (name, type), or (name, type, popularity).
+    """
     with hb.create(path) as db, db.bind(), db.peewee.atomic():
-        Tag.insert_many([{"name": name, "type": kind, "popularity": 0} for name, kind in tags]).execute()
+        Tag.insert_many(
+            [{"name": name, "type": kind, "popularity": sum(count)} for name, kind, *count in tags]
+        ).execute()
         tag_ids = {tag.name: tag.id for tag in Tag.select()}
-        for row in rows:
-            Post.insert(row).execute()
-            for name in tags_of(row["id"]):
-                PostTagRelation.insert(post=row["id"], tag=tag_ids[name]).execute()
+        for _, alike in groupby(rows, dict.keys):
+            for some in chunked(alike, 100):
+                Post.insert_many(some).execute()
+        pairs = [{"post": row["id"], "tag": tag_ids[name]} for row in rows for name in tags_of(row["id"])]
+        for some in chunked(pairs, 1000):
+            PostTagRelation.insert_many(some).execute()
 
 
 def write_random(path, count: int = 200, seed: int = 1, first_id: int = 1) -> None:
     """A database of random posts, with random tags."""
+    Path(path).write_bytes(_random(count, seed, first_id))
+
+
+@cache
+def _random(count, seed, first_id):
     draw = random.Random(seed)
     rows = [random_row(first_id + place, draw) for place in range(count)]
     names = [name for name, _ in TAGS]
     bags = {row["id"]: draw.sample(names, draw.randint(0, 6)) for row in rows}
-    write(path, rows, bags.__getitem__)
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "posts.db")
+        write(path, rows, bags.__getitem__)
+        return path.read_bytes()

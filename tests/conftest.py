@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import os
 import signal
 
@@ -18,6 +19,15 @@ os.environ.setdefault("TRITON_INTERPRET", "1")
 
 # The tests start hundreds of processes. Each would compile the sources anew if their bytecode were not kept.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# Importing torch and its like makes a million objects, of which none is ever garbage: the collector need not walk them.
+gc.disable()
+
+
+def pytest_collection_finish():
+    gc.freeze()
+    gc.enable()
+
 
 # A shell starts what it runs in the background with Ctrl-C ignored, and processes inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -7,16 +7,15 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import select
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import traceback
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 _ADDRESS = "FORKED_RANKS"
 
@@ -24,57 +23,53 @@ _ADDRESS = "FORKED_RANKS"
 @contextmanager
 def server():
     """A process that forks ranks, for as long as the `with` statement lasts."""
-    with tempfile.TemporaryDirectory(prefix="ranks") as folder:
-        address = os.environ[_ADDRESS] = f"{folder}/socket"
-        process = subprocess.Popen(
-            [sys.executable, __file__, "--serve", address],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
-        )
-        with process:
-            assert process.stdout.readline() == b"ready\n"
-            try:
-                yield
-            finally:
-                del os.environ[_ADDRESS]
-                process.stdin.close()  # at which it ends
+    from training_kills import forks
+
+    lasts, ours = multiprocessing.Pipe(duplex=False)
+    with tempfile.TemporaryDirectory(prefix="ranks") as folder, socket.socket(socket.AF_UNIX) as listener:
+        address = f"{folder}/socket"
+        listener.bind(address)
+        listener.listen()
+        process = forks().Process(target=serve, args=(listener, lasts))
+        process.start()
+        lasts.close()
+        os.environ[_ADDRESS] = address
+        try:
+            yield
+        finally:
+            del os.environ[_ADDRESS]
+            ours.close()  # at which it ends
+            process.join()
 
 
-def serve(address):
+def serve(listener, lasts):
     """Fork a rank for each connection; a connection that is closed ends its rank, and a rank that ends is answered."""
-    sys.path.insert(0, str(Path(__file__).parent))
     import evaluation_processes
-    import training_kills  # noqa: F401 - imports what the trainer imports where it is used
     import training_ranks
 
     ranks = {}
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(address)
-        listener.listen()
-        print("ready", flush=True)
-        while True:
-            ready, _, _ = select.select([listener, sys.stdin, *ranks.values()], [], [], 0.02)
-            if sys.stdin in ready:
-                break
-            if listener in ready:
-                connection, _ = listener.accept()
-                with connection.makefile() as lines:
-                    request = json.loads(lines.readline())
-                pid = os.fork()
-                if pid == 0:
-                    evaluates = request["arguments"][0] == "evaluate"
-                    _be_rank(evaluation_processes.be_rank if evaluates else training_ranks.main, request)
-                connection.sendall(f"{pid}\n".encode())
-                ranks[pid] = connection
-            for pid, connection in list(ranks.items()):
-                if connection in ready:  # the light process is gone
-                    os.kill(pid, signal.SIGKILL)
-                if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
-                    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-                    with suppress(OSError):
-                        connection.sendall(f"{code}\n".encode())
-                    ranks.pop(pid).close()
+    while True:
+        ready, _, _ = select.select([listener, lasts, *ranks.values()], [], [], 0.02)
+        if lasts in ready:
+            break
+        if listener in ready:
+            connection, _ = listener.accept()
+            with connection.makefile() as lines:
+                request = json.loads(lines.readline())
+            pid = os.fork()
+            if pid == 0:
+                evaluates = request["arguments"][0] == "evaluate"
+                _be_rank(evaluation_processes.be_rank if evaluates else training_ranks.main, request)
+            connection.sendall(f"{pid}\n".encode())
+            ranks[pid] = connection
+        for pid, connection in list(ranks.items()):
+            if connection in ready:  # the light process is gone
+                os.kill(pid, signal.SIGKILL)
+            if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+                with suppress(OSError):
+                    connection.sendall(f"{code}\n".encode())
+                ranks.pop(pid).close()
     for pid in ranks:
         os.kill(pid, signal.SIGKILL)
 
@@ -120,7 +115,4 @@ def _end_by(number):
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "--serve":
-        serve(sys.argv[2])
-    else:
-        live_as_rank(sys.argv[1:])
+    live_as_rank(sys.argv[1:])

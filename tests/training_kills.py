@@ -11,15 +11,9 @@ import sys
 from multiprocessing import forkserver
 from pathlib import Path
 
-import bitsandbytes.optim.lion  # noqa: F401
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel  # noqa: F401
-from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer  # noqa: F401
 
 from hakubooru_trainer import durable, loop
-
-PRELOADED = ["training_kills", "conversion_stops"]
-"""All that takes long to import; the lines above name what the trainer imports where it is used."""
 
 
 def run(options, at=0, **how):
@@ -33,7 +27,7 @@ def run(options, at=0, **how):
 def forks():
     """Processes that begin with everything imported."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
+    context.set_forkserver_preload(["preloaded"])
     before = os.environ.get("PYTHONPATH", "")
     os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)  # which the server does not learn otherwise
     forkserver.ensure_running()

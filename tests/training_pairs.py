@@ -9,6 +9,9 @@ import pyarrow as pa
 from PIL import Image
 from pyarrow import parquet
 
+SIZES = [(96, 96)] * 5 + [(64, 128)] * 2 + [(160, 96)]
+"""Eight pictures, in three shapes."""
+
 
 def write_pairs(folder, sizes, *, status="exported"):
     """What an export writes: pictures of stripes whose captions say so, and the manifest."""

@@ -1,36 +1,35 @@
 """Training runs as processes of their own, which get signals at chosen moments; used by tests and by hand.
 
-One process imports everything once; each run is a fork of it that calls the command line.
+Each run is a fork of one process that has imported everything, and calls the command line.
 """
 
 from __future__ import annotations
 
-import json
+import multiprocessing
 import os
-import subprocess
 import sys
 import tempfile
 import threading
-from pathlib import Path
+from contextlib import suppress
+
+import torch
+
+from training_kills import forks
 
 
 class Runs:
     """Starts runs; for use in a `with` statement."""
 
     def __enter__(self):
-        self.server = subprocess.Popen(
-            [sys.executable, __file__],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
-        )
+        self._connection, theirs = multiprocessing.Pipe()
+        self._server = forks().Process(target=_serve, args=(theirs,))
+        self._server.start()
+        theirs.close()
         return self
 
     def __exit__(self, *exc):
-        self.server.stdin.close()
-        self.server.stdout.close()
-        self.server.wait()
+        self._connection.close()
+        self._server.join()
 
     def __call__(self, *arguments, signals=(), after=None):
         """Call `hakubooru-train run` with arguments, and give its exit code and what it said.
@@ -42,10 +41,8 @@ class Runs:
             after: seconds, after which it is killed.
         """
         told = {"arguments": [*map(str, arguments)], "signals": [*signals], "after": after}
-        self.server.stdin.write(json.dumps(told) + "\n")
-        self.server.stdin.flush()
-        answer = json.loads(self.server.stdout.readline())
-        return answer["code"], answer["said"]
+        self._connection.send(told)
+        return self._connection.recv()
 
 
 def _signalling(signals):
@@ -67,6 +64,7 @@ def _signalling(signals):
 def _child(told, output):
     from hakubooru_cli.train import main
 
+    torch.set_num_threads(1)
     for stream in (1, 2):
         os.dup2(output.fileno(), stream)
     sys.argv = ["hakubooru-train", "run", *told["arguments"]]
@@ -83,27 +81,18 @@ def _child(told, output):
     return 70  # main always exits
 
 
-def serve():
-    import bitsandbytes.optim.lion  # noqa: F401 - the forks have them
-    import torch.utils.tensorboard  # noqa: F401
-
-    import hakubooru_trainer.loop  # noqa: F401
-
-    for line in sys.stdin:
-        with tempfile.TemporaryFile() as output:
-            child = os.fork()
-            if child == 0:
-                code = 70
-                try:
-                    code = _child(json.loads(line), output)
-                finally:
-                    os._exit(code)
-            code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-            output.seek(0)
-            said = output.read().decode()
-        print(json.dumps({"code": code, "said": said}), flush=True)
-
-
-if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parent))
-    serve()
+def _serve(connection):
+    with suppress(EOFError):
+        while True:
+            told = connection.recv()
+            with tempfile.TemporaryFile() as output:
+                child = os.fork()
+                if child == 0:
+                    code = 70
+                    try:
+                        code = _child(told, output)
+                    finally:
+                        os._exit(code)
+                code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+                output.seek(0)
+                connection.send((code, output.read().decode()))

@@ -12,7 +12,7 @@ from pyarrow import parquet
 
 import hakubooru as hb
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("demo")]
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 MAIN = "import sys; from hakubooru_cli.main import main; sys.exit(main())"

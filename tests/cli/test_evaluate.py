@@ -45,7 +45,7 @@ def folder(tmp_path_factory):
     place = tmp_path_factory.mktemp("evaluate")
     write_planted(place / "booru", 5, posts=4)
     write_ccip(place / "ccip")
-    write_tiny(place / "tiny")
+    write_tiny(place / "tiny", layers=1)
     (place / "evaluate.toml").write_text(CONFIG.format(folder=place.as_posix()))
     return place
 

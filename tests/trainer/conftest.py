@@ -1,21 +1,14 @@
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 
-from hakubooru_trainer.config.options import (
-    BatchOptions,
-    BucketOptions,
-    DataOptions,
-    LokrOptions,
-    ModelOptions,
-    OptimizerOptions,
-    Options,
-    RunOptions,
-    TextOptions,
-)
+from hakubooru_trainer.config.options import LokrOptions, ModelOptions
 from tiny_outputs import TRAINED, outputs
-from training_pairs import write_pairs
+from tiny_runs import options_of
+from training_pairs import SIZES, write_pairs
 
 torch.set_num_threads(1)  # more only wait for each other with tensors this small
 
@@ -66,35 +59,21 @@ def lokr_outputs(parts, trained_lokr):
     return outputs(model, adapter_of(file.read(trained_lokr), vars(model), "lokr"))
 
 
+@pytest.fixture(scope="session")
+def shallow(tmp_path_factory):
+    """The folder of a tiny model with half the layers, and so of half the time."""
+    from hakubooru_trainer.model.tiny import write_tiny
+
+    return write_tiny(tmp_path_factory.mktemp("shallow") / "model", layers=1).parent
+
+
 @pytest.fixture
 def export(tmp_path):
     """An export of eight pictures, in three shapes."""
-    return write_pairs(tmp_path / "export", [(96, 96)] * 5 + [(64, 128)] * 2 + [(160, 96)])
+    return write_pairs(tmp_path / "export", SIZES)
 
 
 @pytest.fixture
-def options(tmp_path, tiny, export):
-    """A run of the tiny model on it; keywords replace whole sections."""
-
-    def made(**sections):
-        kept = {
-            "run": RunOptions(
-                out=str(tmp_path / "out"),
-                epochs=0,
-                updates=4,
-                device="cpu",
-                precision="fp32",
-                weights="fp32",
-                checkpointing=False,
-            ),
-            "model": ModelOptions(path=str(tiny)),
-            "data": (DataOptions(path=str(export)),),
-            "buckets": BucketOptions(area=64 * 64, step=16, min_side=32, max_side=128),
-            "text": TextOptions(tokens=75),
-            "lokr": LokrOptions(save="fp32"),
-            "optimizer": OptimizerOptions(name="adamw", lr=1e-2, text_lr=1e-3),
-            "batch": BatchOptions(size=2, accumulation=2),
-        }
-        return Options(**kept | sections)
-
-    return made
+def options(tmp_path, shallow, export):
+    """A run of the shallow model on it; keywords replace whole sections."""
+    return partial(options_of, shallow, export, tmp_path / "out")

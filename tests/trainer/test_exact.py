@@ -32,9 +32,10 @@ from hakubooru_trainer.distributed import Ranks
 from hakubooru_trainer.durable import TornStateError
 from hakubooru_trainer.loop import run
 from hakubooru_trainer.setup import data_set, prepare
-from training_pairs import write_pairs
+from tiny_runs import options_of
+from training_pairs import SIZES, write_pairs
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("exact")]
 
 MOMENTS = 20
 """About as many as lie between three updates, with the state that is saved after every second."""
@@ -57,16 +58,29 @@ def same(one, other):
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
+SECTIONS = {
+    "batch": BatchOptions(size=1, accumulation=2),
+    "captions": CaptionOptions(drop_tags=0.15, drop_caption=0.1),
+    "loss": LossOptions(min_snr_gamma=5, noise_offset=0.0357),
+    "save": SaveOptions(every=2),
+    "validation": ValidationOptions(images=1, every=3, timesteps=(500,)),
+}
+
+
 @pytest.fixture
 def six(options):
     """A run of six updates with everything that is random switched on."""
-    return options(
-        batch=BatchOptions(size=1, accumulation=2),
-        captions=CaptionOptions(drop_tags=0.15, drop_caption=0.1),
-        loss=LossOptions(min_snr_gamma=5, noise_offset=0.0357),
-        save=SaveOptions(every=2),
-        validation=ValidationOptions(images=1, every=3, timesteps=(500,)),
-    )
+    return options(**SECTIONS)
+
+
+@pytest.fixture(scope="module")
+def whole(shallow, tmp_path_factory):
+    """The same, done without a break; not to be changed."""
+    folder = tmp_path_factory.mktemp("whole")
+    six = options_of(shallow, write_pairs(folder / "export", SIZES), folder / "out", **SECTIONS)
+    told = told_of(six, folder / "out")
+    run(told)
+    return told
 
 
 @pytest.mark.kill
@@ -88,9 +102,8 @@ def test_killed_it_ends_with_the_same_bits(six, tmp_path, optimizer, precision, 
     assert lines(killed) == lines(whole)
 
 
-def test_a_torn_state_is_told_and_the_one_before_taken(six, tmp_path, capfd):
-    whole, torn = told_of(six, tmp_path / "whole"), told_of(six, tmp_path / "torn")
-    run(whole)
+def test_a_torn_state_is_told_and_the_one_before_taken(six, whole, tmp_path, capfd):
+    torn = told_of(six, tmp_path / "torn")
     run(replace(torn, run=replace(torn.run, updates=4)))
     state = tmp_path / "torn" / "state" / "000004"
     data = bytearray((state / "optimizer.safetensors").read_bytes())
@@ -131,9 +144,8 @@ def test_whatever_is_torn_is_noticed(six, tmp_path):
     assert states.resume(None, it).update == 4
 
 
-def test_a_full_disk_leaves_the_states_before(six, tmp_path):
-    whole, full = told_of(six, tmp_path / "whole"), told_of(six, tmp_path / "full")
-    run(whole)
+def test_a_full_disk_leaves_the_states_before(six, whole, tmp_path):
+    full = told_of(six, tmp_path / "full")
     run(replace(full, run=replace(full.run, updates=2)))
     size = Path(full.run.out, "lokr.safetensors").stat().st_size
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -154,9 +166,9 @@ def test_a_full_disk_leaves_the_states_before(six, tmp_path):
 
 
 @pytest.mark.kill
-def test_an_earlier_state_may_be_chosen(six, tmp_path):
+def test_an_earlier_state_may_be_chosen(six, whole, tmp_path):
     told = told_of(six, tmp_path / "out")
-    run(told)
+    shutil.copytree(whole.run.out, told.run.out)
     first = weights(told)
     states = tmp_path / "out" / "state"
     assert sorted(state.name for state in states.iterdir()) == ["000004", "000006"]
@@ -179,9 +191,8 @@ def test_an_earlier_state_may_be_chosen(six, tmp_path):
     assert same(weights(told), first)
 
 
-def test_a_longer_run_goes_on(six, tmp_path):
-    whole, longer = told_of(six, tmp_path / "whole"), told_of(six, tmp_path / "longer")
-    run(whole)
+def test_a_longer_run_goes_on(six, whole, tmp_path):
+    longer = told_of(six, tmp_path / "longer")
     run(replace(longer, run=replace(longer.run, updates=4)))
     run(longer)
     assert same(weights(longer), weights(whole))
@@ -229,14 +240,12 @@ def test_what_alters_the_result_is_refused_unless_it_is_allowed(six, tmp_path):
 
 
 @pytest.mark.kill
-def test_a_cache_of_latents_changes_nothing_and_is_taken_up(six, tmp_path):
-    plain = told_of(six, tmp_path / "plain")
+def test_a_cache_of_latents_changes_nothing_and_is_taken_up(six, whole, tmp_path):
     cached = told_of(replace(six, cache=CacheOptions(latents=str(tmp_path / "latents"))), tmp_path / "cached")
-    run(plain)
     assert training_kills.run(cached, at=1) == -signal.SIGKILL
     assert [file for file in (tmp_path / "latents").rglob("*.safetensors") if file.stat().st_size] == []
     run(cached)
-    assert same(weights(cached), weights(plain))
+    assert same(weights(cached), weights(whole))
 
 
 def test_states_are_written_by_the_clock_too(six, tmp_path):
@@ -260,8 +269,8 @@ def test_lines_are_dropped_that_will_come_again(tmp_path, end):
     assert list((tmp_path / "tensorboard").glob("events.*"))
 
 
-def test_v_prediction_trains_and_goes_on(six, tmp_path, tiny):
-    told = replace(six, model=ModelOptions(path=str(tiny), prediction="v", zero_terminal_snr="yes"))
+def test_v_prediction_trains_and_goes_on(six, tmp_path, shallow):
+    told = replace(six, model=ModelOptions(path=str(shallow), prediction="v", zero_terminal_snr="yes"))
     whole, stopped = told_of(told, tmp_path / "whole"), told_of(told, tmp_path / "stopped")
     run(whole)
     run(replace(stopped, run=replace(stopped.run, updates=4)))
@@ -270,12 +279,10 @@ def test_v_prediction_trains_and_goes_on(six, tmp_path, tiny):
     assert all(torch.isfinite(tensor).all() for tensor in weights(whole).values())
 
 
-def test_a_run_begins_with_what_another_learned(six, tmp_path):
-    first = told_of(six, tmp_path / "first")
-    run(first)
-    start = f"{first.run.out}/lokr.safetensors"
+def test_a_run_begins_with_what_another_learned(six, whole, tmp_path):
+    start = f"{whole.run.out}/lokr.safetensors"
     second = told_of(replace(six, lokr=replace(six.lokr, start=start)), tmp_path / "second")
     second = replace(second, run=replace(second.run, updates=1))
     run(replace(second, optimizer=OptimizerOptions(name="adamw", lr=1e-12, text_lr=1e-12, weight_decay=0)))
-    for name, tensor in weights(first).items():
+    for name, tensor in weights(whole).items():
         assert torch.allclose(weights(second)[name], tensor, atol=1e-6)

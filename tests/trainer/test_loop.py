@@ -148,7 +148,7 @@ def test_eight_images_are_learned_by_heart(options, tmp_path, seed):
     """
     told = options(
         optimizer=OptimizerOptions(
-            name="adamw", lr=3e-2, betas=(0.9, 0.99), weight_decay=0, warmup=5, schedule="cosine"
+            name="adamw", lr=5e-2, betas=(0.9, 0.99), weight_decay=0, warmup=3, schedule="cosine"
         ),
         text=TextOptions(train=False, tokens=75),
         batch=BatchOptions(size=8),
@@ -156,7 +156,7 @@ def test_eight_images_are_learned_by_heart(options, tmp_path, seed):
     )
     told = replace(
         told,
-        run=replace(told.run, updates=60, seed=seed),
+        run=replace(told.run, updates=40, seed=seed),
         buckets=replace(told.buckets, min_side=64, max_side=64),
     )
     run(told)

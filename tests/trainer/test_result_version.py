@@ -233,8 +233,8 @@ def test_colours_by_their_profile():
 
 
 @pytest.mark.slow
-def test_a_tiny_run(options):
-    told = options(loss=LossOptions(min_snr_gamma=5, noise_offset=0.0357))
+def test_a_tiny_run(options, tiny):
+    told = options(model=ModelOptions(path=str(tiny)), loss=LossOptions(min_snr_gamma=5, noise_offset=0.0357))
     loop.run(told)
     lines = [json.loads(line) for line in Path(told.run.out, "metrics.jsonl").read_text().splitlines()]
     near([line["loss"] for line in lines], [1.1421, 0.9681243, 0.9697149, 0.9601868], rel=1e-3)

@@ -43,7 +43,7 @@ def draw_picture(picture: Picture, size: tuple[int, int], lot: random.Random) ->
         _Figure(image, person, centre, height, scale).draw()
     if picture.scene in {"snow", "spring"}:
         _falling(image, "#ffffff" if picture.scene == "snow" else "#f7b7c9", lot)
-    return image.resize(size, Image.Resampling.LANCZOS)
+    return image.reduce(_SMOOTHING)
 
 
 def shade(colour: str, factor: float) -> str:
@@ -55,10 +55,9 @@ def shade(colour: str, factor: float) -> str:
 
 
 def _gradient(width: int, height: int, top: str, bottom: str) -> Image.Image:
-    mask = Image.linear_gradient("L").resize((width, height))
-    return Image.composite(
-        Image.new("RGB", (width, height), bottom), Image.new("RGB", (width, height), top), mask
-    )
+    mask = Image.linear_gradient("L").crop((0, 0, 1, 256)).resize((1, height))
+    column = Image.composite(Image.new("RGB", (1, height), bottom), Image.new("RGB", (1, height), top), mask)
+    return column.resize((width, height), Image.Resampling.NEAREST)
 
 
 def _night(image: Image.Image, lot: random.Random) -> None:

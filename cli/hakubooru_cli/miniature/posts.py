@@ -143,8 +143,10 @@ def _encode(picture: Picture, size: tuple[int, int], suffix: str, lot: random.Ra
         image.quantize(128).save(buffer, "PNG")
     elif suffix == "gif":
         image.quantize(64).save(buffer, "GIF")
+    elif suffix == "webp":
+        image.save(buffer, "WEBP", quality=85, method=2)
     else:
-        image.save(buffer, suffix.upper(), quality=85)
+        image.save(buffer, "AVIF", quality=85, speed=8)
     return buffer.getvalue()
 
 

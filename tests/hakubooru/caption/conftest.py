@@ -3,8 +3,7 @@ from __future__ import annotations
 import pytest
 
 import hakubooru as hb
-from booru import post_row
-from hakubooru.store.schema import Post, PostTagRelation, Tag
+from booru import post_row, write
 
 TAGS = {
     "general": [
@@ -33,15 +32,10 @@ def write_posts(
     Tags have the kinds of `KIND` and the popularity 0, unless `tags` says more: name → kind, popularity.
     """
     known = {name: (kind, 0) for name, kind in KIND.items()} | (tags or {})
-    with hb.create(path) as db, db.bind(), db.peewee.atomic():
-        Tag.insert_many(
-            [{"name": name, "type": kind, "popularity": count} for name, (kind, count) in known.items()]
-        ).execute()
-        tag_ids = {tag.name: tag.id for tag in Tag.select()}
-        for post_id, (text, columns) in posts.items():
-            Post.insert(post_row(post_id, **columns)).execute()
-            for name in text.split():
-                PostTagRelation.insert(post=post_id, tag=tag_ids[name]).execute()
+    rows = [post_row(post_id, **columns) for post_id, (_, columns) in posts.items()]
+    write(
+        path, rows, lambda post_id: posts[post_id][0].split(), [(name, *more) for name, more in known.items()]
+    )
 
 
 @pytest.fixture
