@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -15,6 +16,7 @@ ZONE: Final = ZoneInfo("America/New_York")
 
 _SPELLING: Final = re.compile(r"[0-9-]{10}T[0-9:]{8}(\.[0-9]{3})?-0[45]:00")
 _LONGEST_DAY: Final = len("2005-05-23")
+_OFFSET: Final = len("-04:00")
 
 
 class NoZoneError(ValueError):
@@ -32,6 +34,9 @@ def danbooru_date(value: datetime | str) -> str:
         ValueError: the value is not a date and time, or Danbooru's calendar cannot write it.
     """
     moment = value if isinstance(value, datetime) else _read(value)
+    spelt = value if isinstance(value, str) and _SPELLING.fullmatch(value) else ""
+    if spelt and _is_in_force(spelt[:_LONGEST_DAY], spelt[-_OFFSET:]):
+        return spelt
     if moment.tzinfo is None:
         raise NoZoneError(value)
     try:
@@ -40,12 +45,21 @@ def danbooru_date(value: datetime | str) -> str:
         raise ValueError(value) from error
     # Equal hours of equal days mean equal zones. To compute the offset takes three times as long.
     is_local = (local.day, local.hour, local.minute) == (moment.day, moment.hour, moment.minute)
-    if is_local and isinstance(value, str) and _SPELLING.fullmatch(value):
-        return value
+    if is_local and spelt:
+        return spelt
     text = local.isoformat(timespec="milliseconds")
     if not _SPELLING.fullmatch(text):  # before 1883 the offset had seconds, which SQLite does not read
         raise ValueError(value)
     return text
+
+
+@lru_cache(2**14)
+def _is_in_force(day: str, offset: str) -> bool:
+    """Whether an offset is that of Danbooru's zone from the beginning of a day to its end."""
+    return all(
+        datetime.fromisoformat(f"{day}T{time}").replace(tzinfo=ZONE).isoformat().endswith(offset)
+        for time in ("00:00:00", "23:59:59")
+    )
 
 
 def _read(text: str) -> datetime:

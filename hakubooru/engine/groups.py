@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from hakubooru.arrays import distinct
 from hakubooru.engine.columns import YEAR, SidecarColumns
 from hakubooru.engine.tag_counts import FEW
 from hakubooru.select.sampling import keys
@@ -123,7 +124,7 @@ class Smallest:
         return ranks
 
     def _settle(self) -> None:
-        pairs = _each_once(np.sort(np.concatenate(self._pending)))
+        pairs = distinct(np.concatenate(self._pending))
         groups = pairs >> _BITS
         place = _places(groups)
         last = place == self._at_most - 1
@@ -153,7 +154,7 @@ def with_room(pairs: Ids, at_most: int, *, posts_a_round: int = _POSTS_A_ROUND) 
         at_most: the largest number of posts to take from a group.
         posts_a_round: how many posts are looked at together.
     """
-    pairs = _each_once(np.sort(pairs))
+    pairs = distinct(pairs)
     room = np.full(int((pairs & _MASK).max(initial=0)) + 1, at_most, np.int64)
     begins = np.flatnonzero(_is_first(pairs >> _BITS))
     taken = [np.empty(0, np.int64)]

@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final
+from types import NoneType
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 from hakubooru.moments import NoZoneError, danbooru_date
@@ -34,8 +35,17 @@ _EXPECTED_DATES: Final = {
 }
 
 
-def readers(columns: tuple[str, ...], by: RecordMap, *, of_texts: bool) -> dict[str, Callable[[Any], Any]]:
-    """The function that reads each column of the file, for the records of a map.
+class Reader(NamedTuple):
+    """How the values of a column are read."""
+
+    one: Callable[[Any], Any]
+    """Reads a value, or raises ValueError."""
+    many: Callable[[list[Any]], list[Any] | None]
+    """Reads all values of a batch at once, if they are plain, which nearly all are; else returns None."""
+
+
+def readers(columns: tuple[str, ...], by: RecordMap, *, of_texts: bool) -> dict[str, Reader]:
+    """The reader of each column of the file, for the records of a map.
 
     Args:
         columns: the columns of the file.
@@ -58,7 +68,9 @@ def readers(columns: tuple[str, ...], by: RecordMap, *, of_texts: bool) -> dict[
         column: table.get(column, _flag if column.startswith(("has_", "is_")) else _whole)
         for column in columns
     }
-    return {column: _of_text(read) for column, read in chosen.items()} if of_texts else chosen
+    if of_texts:
+        return {column: Reader(_of_text(read), _no_shortcut) for column, read in chosen.items()}
+    return {column: Reader(read, _SHORTCUTS.get(read, _no_shortcut)) for column, read in chosen.items()}
 
 
 def kind_of(value: object) -> str:
@@ -233,3 +245,43 @@ def _of_ctime(value: Any) -> Any:
     month, day, time, offset, year = match.groups()
     number = _MONTHS.index(month) + 1
     return f"{year}-{number:02}-{int(day):02}T{time}{offset[:3]}:{offset[3:]}"
+
+
+def _no_shortcut(values: list[Any]) -> list[Any] | None:  # noqa: ARG001 - one signature for all
+    return None
+
+
+def _wholes(values: list[Any]) -> list[Any] | None:
+    kinds = set(map(type, values))
+    known = [value for value in values if value is not None] if NoneType in kinds else values
+    is_plain = kinds <= {int, NoneType} and (not known or (min(known) >= -(2**63) and max(known) < 2**63))
+    return values if is_plain else None
+
+
+def _post_ids(values: list[Any]) -> list[Any] | None:
+    is_plain = set(map(type, values)) == {int} and min(values) >= 1 and max(values) < 2**63
+    return values if is_plain else None
+
+
+def _flags(values: list[Any]) -> list[Any] | None:
+    is_plain = set(map(type, values)) <= {bool, NoneType}
+    return list(map(_FLAGS.__getitem__, values)) if is_plain else None
+
+
+def _texts(values: list[Any]) -> list[Any] | None:
+    return values if set(map(type, values)) <= {str, NoneType} and "" not in values else None
+
+
+def _sources(values: list[Any]) -> list[Any] | None:
+    return values if set(map(type, values)) == {str} else None
+
+
+_FLAGS: Final = {False: 0, True: 1, None: None}
+_SHORTCUTS: Final[dict[Callable[[Any], Any], Callable[[list[Any]], list[Any] | None]]] = {
+    _whole: _wholes,
+    _post_id: _post_ids,
+    _flag: _flags,
+    _text: _texts,
+    _source: _sources,
+}
+"""The functions that read all values of a batch, if they are plain, by the function that reads one of them."""

@@ -123,11 +123,14 @@ class RecordReader:
             if column == "id":
                 reasons.update(dict.fromkeys(range(len(batch)), "id is missing"))
             return [None] * len(batch)
+        plain = read.many(values)
+        if plain is not None:
+            return plain
         try:
-            return list(map(read, values))
+            return list(map(read.one, values))
         except ValueError:
             return [
-                _read_or_refuse(read, value, place, column, reasons) for place, value in enumerate(values)
+                _read_or_refuse(read.one, value, place, column, reasons) for place, value in enumerate(values)
             ]
 
     def _tags(self, batch: Batch, reasons: dict[int, str]) -> Iterator[dict[str, int]]:
@@ -141,6 +144,7 @@ class RecordReader:
         if not self._is_checked:
             self._check_separator(batch, columns)
         is_typed = ALL not in self.map.tags
+        is_plain = not (self.map.escaped or self.map.blanks)
         for place in range(len(batch)):
             tags: dict[str, int] = {}
             has_tags = is_typed and bool(columns)
@@ -150,6 +154,9 @@ class RecordReader:
                 if value is None:
                     continue
                 has_tags = True
+                if is_plain and type(value) is str and not value.startswith("["):
+                    tags |= dict.fromkeys(value.split(self.map.separator), number)
+                    continue
                 try:
                     tags |= self._names(value, number)
                 except ValueError as error:
@@ -194,7 +201,7 @@ class RecordReader:
             texts = [value for value in values if type(value) is str and not value.startswith("[")]
             if 2 * sum(", " in text for text in texts) > len(texts):
                 raise DumpError(
-                    f"{batch.name} has commas between the tags of {key}, and {self.map.name} have spaces: describe its keys "
+                    f"{batch.where(0).name} has commas between the tags of {key}, and {self.map.name} have spaces: describe its keys "
                     'with --map map.toml, which has separator = ","'
                 )
 

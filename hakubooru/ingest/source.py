@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from hakubooru.errors import DumpError, IncompleteError
-from hakubooru.ingest.batches import Batch
+from hakubooru.ingest.batches import Batch, Where
 from hakubooru.ingest.maps import COLUMNS
 from hakubooru.ingest.records import RecordReader
 from hakubooru.ingest.relational import TagRows
@@ -112,10 +112,7 @@ class Source:
         if self._old_ratings:
             records = self._with_old_ratings(batch, records)
         for place in sorted(reasons):
-            record = batch.record(place)
-            self._reject(
-                rejects, batch.name, batch.unit, batch.number(place), reason=reasons[place], record=record
-            )
+            self._reject(rejects, batch.where(place), reasons[place], batch.record(place))
         self._ratings.update(record.row[_RATING] for record in records)
         yield from records
 
@@ -123,7 +120,7 @@ class Source:
         for place, rating in enumerate(self.reader.values(batch, "rating") or ()):
             if rating in _NEW_RATINGS:
                 raise DumpError(
-                    f"{batch.name}, {batch.unit} {batch.number(place):,} has the rating {rating}, so the dump is not from "
+                    f"{batch.where(place)} has the rating {rating}, so the dump is not from "
                     "before May 2022: leave out --old-ratings"
                 )
         return [
@@ -134,11 +131,9 @@ class Source:
     def _reject_entry(self, entry: Entry, rejects: Rejects) -> None:
         reason = entry.reason or "the record must be an object with the fields of a post"
         record = entry.text if entry.reason else entry.value
-        self._reject(rejects, entry.name, entry.unit, entry.number, reason=reason, record=record)
+        self._reject(rejects, Where(entry.name, entry.unit, entry.number), reason, record)
 
-    def _reject(
-        self, rejects: Rejects, name: str, unit: str, number: int, *, reason: str, record: object
-    ) -> None:
+    def _reject(self, rejects: Rejects, where: Where, reason: str, record: object) -> None:
         if self._strict:
-            raise IncompleteError(f"{name}, {unit} {number:,}: {reason}; correct it, or leave out --strict")
-        rejects.add(name, unit, number, reason, record)
+            raise IncompleteError(f"{where}: {reason}; correct it, or leave out --strict")
+        rejects.add(*where, reason, record)

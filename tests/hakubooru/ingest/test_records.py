@@ -11,7 +11,7 @@ from hakubooru.ingest.sets import API
 
 
 def read(post):
-    return RecordReader(API).read(Objects([Entry("line", 1, post)], "dump.jsonl"))
+    return RecordReader(API).read(Objects([Entry("dump.jsonl", "line", 1, post)]))
 
 
 def read_record(post):
