@@ -34,6 +34,8 @@ _SCORES: Final = (0, 5, 10, 20, 35, 50, 100, 200)
 _MEGAPIXELS: Final = (0.25, 0.5, 1, 2, 4, 8)
 _COUNTED: Final = 20_000
 """Without a sidecar, the tags of more posts than this are estimated from a sample of as many."""
+_YEARS: Final = 8
+"""How many years are shown: those with most posts."""
 _TOP: Final = {"character": 8, "copyright": 6, "artist": 6, "species": 6, "general": 14, "meta": 4, "lore": 4}
 """How many tags of each type are shown, in the order in which they are."""
 _QUALITIES: Final = "kohaku-epsilon"
@@ -74,7 +76,7 @@ def labelled(database: CachedStore) -> CaptionFormat | None:
 
 
 def facets(database: CachedStore, ids: Ids, quality: CaptionFormat | None) -> list[Facet]:
-    """Count posts by rating, quality, aspect bucket and file type; posts that do not say are left out.
+    """Count posts by rating, year, quality, aspect bucket and file type; posts that do not say are left out.
 
     Args:
         database: the file.
@@ -86,8 +88,10 @@ def facets(database: CachedStore, ids: Ids, quality: CaptionFormat | None) -> li
     (ratings,) = known("rating")
     (extensions,) = known("extension")
     both = dict(zip(("ratings", "favourites"), known("rating", "fav_count"), strict=True))
+    by_posts = sorted(_years(database, ids), key=lambda year: (year.posts, year.words), reverse=True)
     return [
         _facet("Rating", names, [f"rating:{name}" for name in names], np.bincount(ratings, minlength=4)),
+        Facet("Year", tuple(sorted(by_posts[:_YEARS], key=lambda year: year.words, reverse=True))),
         *([_qualities(**both, quality=quality)] if quality else []),
         _shapes(*(values.astype(np.int64) for values in known("image_width", "image_height"))),
         _facet(
@@ -102,19 +106,13 @@ def facets(database: CachedStore, ids: Ids, quality: CaptionFormat | None) -> li
 def charts(database: CachedStore, ids: Ids) -> list[Facet]:
     """Count posts by year, score and size, in the order of these."""
     known = _Known(database, ids)
-    found, posts = np.unique(years(database, ids), return_counts=True)
-    by_year = [
-        Entry(str(year), f"date:{year}", count)
-        for year, count in zip(found.tolist(), posts.tolist(), strict=True)
-        if year
-    ]
     (score,) = known("score")
     scores = np.bincount(np.searchsorted(_SCORES, score, side="right"), minlength=len(_SCORES) + 1)
     widths, heights = (values.astype(np.int64) for values in known("image_width", "image_height"))
     ends = np.array(_MEGAPIXELS) * 1e6
     areas = np.bincount(np.searchsorted(ends, widths * heights, side="right"), minlength=len(ends) + 1)
     return [
-        Facet("Year", tuple(by_year)),
+        Facet("Year", tuple(_years(database, ids))),
         _facet(
             "Score",
             ["below 0", *(f"{low} to {high - 1}" for low, high in pairwise(_SCORES)), f"from {_SCORES[-1]}"],
@@ -128,6 +126,13 @@ def charts(database: CachedStore, ids: Ids) -> list[Facet]:
             areas,
         ),
     ]  # fmt: skip
+
+
+def _years(database: CachedStore, ids: Ids) -> list[Entry]:
+    """How many posts each year has, the oldest first; posts without a date are left out."""
+    found, posts = np.unique(years(database, ids), return_counts=True)
+    by_year = zip(found.tolist(), posts.tolist(), strict=True)
+    return [Entry(str(year), f"date:{year}", count) for year, count in by_year if year]
 
 
 def common_tags(database: CachedStore, ids: Ids, kinds: Values) -> tuple[list[Facet], bool]:

@@ -148,7 +148,7 @@ def _prepare() -> None:
 
     Image.init()
     # The memory of one image is kept for the next: to get it anew takes a fifth of the time of decoding.
-    Image.core.set_blocks_max(_BLOCKS)
+    Image.core.set_blocks_max(_BLOCKS)  # type: ignore[attr-defined] # as PILLOW_BLOCKS_MAX does, for these processes alone
 
 
 def _key(place: Place) -> bytes:

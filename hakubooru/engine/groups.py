@@ -227,7 +227,8 @@ def tag_pairs(
     """
     columns = database.cache.columns
     if isinstance(columns, SidecarColumns):
-        yield from _in_sidecar(columns, ids, ranks, tags, few)
+        look_up = _tags_in_sidecar if columns.are_few(len(ids), few) else _posts_in_sidecar
+        yield from look_up(columns, ids, ranks, tags)
         return
     order = np.argsort(ids, kind="stable")
     in_order, ranks = ids[order], ranks[order]
@@ -238,26 +239,26 @@ def tag_pairs(
         yield some[is_candidate], ranks[places[is_candidate]]
 
 
-def _in_sidecar(
-    columns: SidecarColumns, ids: Ids, ranks: Ids, tags: Ids, few: int
-) -> Iterator[tuple[Ids, Ids]]:
-    places = np.searchsorted(columns.ids, ids)
-    if columns.are_few(len(ids), few):
-        is_asked = _is_among(tags)
-        for first in range(0, len(ids), _POSTS_A_PIECE):
-            piece = slice(first, first + _POSTS_A_PIECE)
-            counts, some = columns.sidecar.tags_of(places[piece])
-            inside = is_asked.take(some, mode="clip")
-            yield some[inside].astype(np.int64), np.repeat(ranks[piece], counts)[inside]
-        return
+def _tags_in_sidecar(columns: SidecarColumns, ids: Ids, ranks: Ids, tags: Ids) -> Iterator[tuple[Ids, Ids]]:
+    """Iterate over the pairs of `tag_pairs`, looked up by post."""
+    is_asked = _is_among(tags)
+    for first in range(0, len(ids), _POSTS_A_PIECE):
+        posts = slice(first, first + _POSTS_A_PIECE)
+        counts, some = columns.sidecar.tags_of(np.searchsorted(columns.ids, ids[posts]))
+        inside = is_asked.take(some, mode="clip")
+        yield some[inside].astype(np.int64), np.repeat(ranks[posts], counts)[inside]
+
+
+def _posts_in_sidecar(columns: SidecarColumns, ids: Ids, ranks: Ids, tags: Ids) -> Iterator[tuple[Ids, Ids]]:
+    """Iterate over the pairs of `tag_pairs`, looked up by tag."""
     of_file = np.full(len(columns.ids), -1, np.int64)
-    of_file[places] = ranks
+    of_file[np.searchsorted(columns.ids, ids)] = ranks
     for first in range(0, len(tags), _TAGS_A_PIECE):
-        piece = tags[first : first + _TAGS_A_PIECE]
-        of_tags = [columns.places(tag_id) for tag_id in piece.tolist()]
+        some_tags = tags[first : first + _TAGS_A_PIECE]
+        of_tags = [columns.places(tag_id) for tag_id in some_tags.tolist()]
         some = of_file[np.concatenate(of_tags)]
         is_candidate = some >= 0
-        yield np.repeat(piece, [len(of_tag) for of_tag in of_tags])[is_candidate], some[is_candidate]
+        yield np.repeat(some_tags, [len(of_tag) for of_tag in of_tags])[is_candidate], some[is_candidate]
 
 
 def _relations(database: CachedStore, ids: Ids, tags: Ids, few: int) -> Iterator[tuple[Ids, Ids]]:

@@ -67,9 +67,19 @@ def test_every_post_is_counted_once(db):
     assert counted["File type"] == db.posts.search("filetype:jpg,png,avif,zip").count()
 
 
+def test_the_years_with_most_posts_are_shown_the_newest_first(db):
+    ids = db.posts.to_ids()
+    (year,) = (facet for facet in facets(db, ids, labelled(db)) if facet.title == "Year")
+    counts = db.posts.stats().years
+    assert [entry.words for entry in year.entries] == sorted(
+        sorted(counts, key=lambda year: (counts[year], year))[-8:], reverse=True
+    )
+    assert {entry.words: entry.posts for entry in year.entries}.items() <= counts.items()
+
+
 def test_nothing_has_nothing_in_common(db):
     nothing = np.empty(0, np.int64)
-    assert [facet.entries for facet in (*facets(db, nothing, labelled(db)), *charts(db, nothing))] == [()] * 7
+    assert [facet.entries for facet in (*facets(db, nothing, labelled(db)), *charts(db, nothing))] == [()] * 8
     assert common_tags(db, nothing, tag_kinds(db)) == ([], True)
 
 
