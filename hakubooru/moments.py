@@ -8,11 +8,19 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import Final
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 ZONE: Final = ZoneInfo("America/New_York")
 
+_SINCE_1900: Final = re.compile(
+    r"^((?:19|20)[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9]{2}):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{3})?(-0[45]:00)$", re.MULTILINE
+)
+"""The hour and the offset of a date. Since 1900, New York's clocks were changed at whole hours only."""
 _SPELLING: Final = re.compile(r"[0-9-]{10}T[0-9:]{8}(\.[0-9]{3})?-0[45]:00")
 _LONGEST_DAY: Final = len("2005-05-23")
 
@@ -53,3 +61,21 @@ def _read(text: str) -> datetime:
         raise ValueError(text)
     iso = text.removesuffix(" UTC")
     return datetime.fromisoformat(iso if iso == text else iso + "+00:00")
+
+
+def are_danbooru_dates(texts: Sequence[str]) -> bool:
+    """Whether `danbooru_date` would return all of some texts unchanged; false also for odd ones, such as from before 1900."""
+    text = "\n".join(texts)
+    hours = _SINCE_1900.findall(text)
+    is_whole = len(hours) == len(texts) == text.count("\n") + 1
+    return is_whole and all(_is_local(hour, offset) for hour, offset in set(hours))
+
+
+@lru_cache(maxsize=2**15)
+def _is_local(hour: str, offset: str) -> bool:
+    """Whether New York's clocks have an offset in an hour, such as `2005-05-23T23`. Other dates are in the same hour."""
+    try:
+        moment = datetime.fromisoformat(f"{hour}:00:00{offset}")
+    except ValueError:
+        return False
+    return moment.astimezone(ZONE).hour == moment.hour

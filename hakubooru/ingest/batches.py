@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import repeat
+from operator import eq
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     from hakubooru.ingest.json_text import Entry
 
@@ -16,7 +20,7 @@ RECORDS: Final = 2000
 _LARGEST: Final = 32 * 2**20
 """The size of JSON texts, in bytes, after which a batch is closed."""
 
-Values = list[Any]
+Values = Sequence[Any]
 
 
 class Batch(ABC):
@@ -88,7 +92,6 @@ class Objects(Batch):
     entries: list[Entry]
     name: str
     unit: str = field(init=False)
-    _keys: set[str] | None = None
 
     def __post_init__(self) -> None:
         self.unit = self.entries[0].unit if self.entries else "line"
@@ -98,13 +101,13 @@ class Objects(Batch):
 
     def keys(self) -> set[str]:
         """The keys of all objects."""
-        if self._keys is None:
-            self._keys = set().union(*(_keys(entry.value) for entry in self.entries))
-        return self._keys
+        return self._all_keys
 
     def column(self, key: str) -> Values | None:
         """The values of a key."""
-        if key not in self.keys():
+        if key in self._table:
+            return self._table[key]
+        if key not in self._all_keys:
             return None
         outer, dot, inner = key.partition(".")
         if not dot:
@@ -118,6 +121,21 @@ class Objects(Batch):
     def record(self, place: int) -> Any:
         """An object."""
         return self.entries[place].value
+
+    @cached_property
+    def _table(self) -> dict[str, Values]:
+        """The values of all keys, if all objects have the same ones; otherwise empty."""
+        values = [entry.value for entry in self.entries]
+        keys = tuple(values[0]) if values else ()
+        if not all(map(eq, map(tuple, values), repeat(keys))):
+            return {}
+        return dict(zip(keys, zip(*map(dict.values, values), strict=True), strict=True))
+
+    @cached_property
+    def _all_keys(self) -> set[str]:
+        if self._table and not any(dict in map(type, values) for values in self._table.values()):
+            return set(self._table)
+        return set().union(*(_keys(entry.value) for entry in self.entries))
 
 
 def _keys(record: dict[str, Any]) -> Iterable[str]:

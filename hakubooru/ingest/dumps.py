@@ -81,7 +81,7 @@ class Dump:
 
     def bytes_read(self) -> int:
         """How many bytes of the files have been read."""
-        if self._raw is None or self._raw.closed:
+        if self._raw is None:
             return self._done
         return self._done + (self._raw.raw.tell() or int(self._share))
 
@@ -125,8 +125,11 @@ class Dump:
             with damage_explained(file), open_bytes(file) as stream:
                 self._raw = stream
                 size = os.fstat(stream.fileno()).st_size
-                for leaf in leaves(file, stream, size):
-                    yield from self._read(leaf, choose, headless)
+                try:
+                    for leaf in leaves(file, stream, size):
+                        yield from self._read(leaf, choose, headless)
+                finally:
+                    self._raw = None
             self._done += size
         if not self.form:
             self._refuse()

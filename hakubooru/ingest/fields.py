@@ -8,18 +8,21 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from decimal import Decimal
+from types import NoneType
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
-from hakubooru.moments import NoZoneError, danbooru_date
+from hakubooru.moments import NoZoneError, are_danbooru_dates, danbooru_date
 from hakubooru.store.sites import RATINGS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from hakubooru.ingest.maps import RecordMap
 
 _FLAG_WORDS: Final = {"t": 1, "true": 1, "1": 1, "f": 0, "false": 0, "0": 0}
+_DATES: Final = ("created_at", "updated_at")
+_FLAGS: Final = {None: None, False: 0, True: 1}
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _CTIME: Final = re.compile(
     rf"[A-Z][a-z]{{2}} ({'|'.join(_MONTHS)}) ([ 0-9]?[0-9]) ([0-9:]{{8}}) ([+-][0-9]{{4}}) ([0-9]{{4}})"
@@ -59,6 +62,30 @@ def readers(columns: tuple[str, ...], by: RecordMap, *, of_texts: bool) -> dict[
         for column in columns
     }
     return {column: _of_text(read) for column, read in chosen.items()} if of_texts else chosen
+
+
+def quickly_read(
+    column: str, read: Callable[[Any], Any], values: Sequence[Any], by: RecordMap
+) -> list[Any] | None:
+    """What a function of `readers` makes of the values of a column, if all are of the usual kind; otherwise None."""
+    kinds = set(map(type, values))
+    if read in (_whole, _post_id) and kinds <= {int, NoneType}:
+        least, most = _bounds(values, has_gaps=NoneType in kinds)
+        lowest = 1 if read is _post_id else -(2**63)
+        return list(values) if lowest <= least and most < 2**63 and (read is _whole or kinds == {int}) else None
+    if read is _flag and kinds <= {bool, NoneType}:
+        return [_FLAGS[value] for value in values]
+    if read is _text and kinds <= {str, NoneType} and "" not in values:
+        return list(values)
+    is_as_it_stands = kinds == {str} and (
+        read is _source or (column in _DATES and by.dates == "iso" and are_danbooru_dates(values))
+    )
+    return list(values) if is_as_it_stands else None
+
+
+def _bounds(values: Sequence[Any], *, has_gaps: bool) -> tuple[int, int]:
+    numbers = [value for value in values if value is not None] if has_gaps else values
+    return min(numbers, default=1), max(numbers, default=1)
 
 
 def kind_of(value: object) -> str:
