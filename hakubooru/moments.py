@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 ZONE: Final = ZoneInfo("America/New_York")
 
 _SINCE_1900: Final = re.compile(
-    r"^((?:19|20)[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9]{2}):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{3})?(-0[45]:00)$", re.MULTILINE
+    r"^((?:19|20)[0-9]{2}-[0-9]{2}-[0-9]{2})T(?:[01][0-9]|2[0-3])(?::[0-5][0-9]){2}(?:\.[0-9]{3})?(-0[45]:00)$",
+    re.MULTILINE,
 )
-"""The hour and the offset of a date. Since 1900, New York's clocks were changed at whole hours only."""
+"""The day and the offset of a date as Danbooru writes it."""
 _SPELLING: Final = re.compile(r"[0-9-]{10}T[0-9:]{8}(\.[0-9]{3})?-0[45]:00")
 _LONGEST_DAY: Final = len("2005-05-23")
 
@@ -63,19 +64,22 @@ def _read(text: str) -> datetime:
     return datetime.fromisoformat(iso if iso == text else iso + "+00:00")
 
 
-def are_danbooru_dates(texts: Sequence[str]) -> bool:
-    """Whether `danbooru_date` would return all of some texts unchanged; false also for odd ones, such as from before 1900."""
+def are_danbooru_dates(texts: Sequence[str]) -> list[bool]:
+    """Whether it is clear at once that `danbooru_date` returns each text unchanged; it is not where clocks are changed."""
     text = "\n".join(texts)
-    hours = _SINCE_1900.findall(text)
-    is_whole = len(hours) == len(texts) == text.count("\n") + 1
-    return is_whole and all(_is_local(hour, offset) for hour, offset in set(hours))
+    days = _SINCE_1900.findall(text)
+    if not len(days) == len(texts) == text.count("\n") + 1:
+        return [False] * len(texts)
+    are_local = {(day, offset): _offset_of(day) == offset for day, offset in set(days)}
+    return [are_local[day] for day in days]
 
 
-@lru_cache(maxsize=2**15)
-def _is_local(hour: str, offset: str) -> bool:
-    """Whether New York's clocks have an offset in an hour, such as `2005-05-23T23`. Other dates are in the same hour."""
+@lru_cache(maxsize=2**14)
+def _offset_of(day: str) -> str:
+    """The offset of New York's clocks on a day; empty if the day does not exist, or if they are changed on it."""
     try:
-        moment = datetime.fromisoformat(f"{hour}:00:00{offset}")
+        first, last = (datetime.fromisoformat(f"{day}T{hour}:00").replace(tzinfo=ZONE) for hour in ("00", "23"))
     except ValueError:
-        return False
-    return moment.astimezone(ZONE).hour == moment.hour
+        return ""
+    offset = first.isoformat()[-len("-05:00") :]
+    return offset if offset == last.isoformat()[-len("-05:00") :] else ""

@@ -77,10 +77,10 @@ def quickly_read(
         return [_FLAGS[value] for value in values]
     if read is _text and kinds <= {str, NoneType} and "" not in values:
         return list(values)
-    is_as_it_stands = kinds == {str} and (
-        read is _source or (column in _DATES and by.dates == "iso" and are_danbooru_dates(values))
-    )
-    return list(values) if is_as_it_stands else None
+    if column in _DATES and by.dates == "iso" and kinds == {str}:
+        are_right = are_danbooru_dates(values)
+        return [value if is_right else read(value) for value, is_right in zip(values, are_right, strict=True)]
+    return list(values) if read is _source and kinds == {str} else None
 
 
 def _bounds(values: Sequence[Any], *, has_gaps: bool) -> tuple[int, int]:
