@@ -78,7 +78,9 @@ def are_danbooru_dates(texts: Sequence[str]) -> list[bool]:
 def _offset_of(day: str) -> str:
     """The offset of New York's clocks on a day; empty if the day does not exist, or if they are changed on it."""
     try:
-        first, last = (datetime.fromisoformat(f"{day}T{hour}:00").replace(tzinfo=ZONE) for hour in ("00", "23"))
+        first, last = (
+            datetime.fromisoformat(f"{day}T{hour}:00").replace(tzinfo=ZONE) for hour in ("00", "23")
+        )
     except ValueError:
         return ""
     offset = first.isoformat()[-len("-05:00") :]

@@ -348,7 +348,7 @@ def _of_tables(files: dict[str, Path], folder: Path | None = None) -> list[Dump]
             "post.parquet, tag.parquet and posttagrelation.parquet, or their folder"
         )
     size = sum(file.stat().st_size for file in files.values())
-    return [Dump(folder or files["post"], files.values(), size, files)]
+    return [Dump(folder or files["post"], list(files.values()), size, files)]
 
 
 def what_it_is(head: bytes) -> str:

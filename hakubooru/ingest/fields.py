@@ -72,7 +72,9 @@ def quickly_read(
     if read in (_whole, _post_id) and kinds <= {int, NoneType}:
         least, most = _bounds(values, has_gaps=NoneType in kinds)
         lowest = 1 if read is _post_id else -(2**63)
-        return list(values) if lowest <= least and most < 2**63 and (read is _whole or kinds == {int}) else None
+        return (
+            list(values) if lowest <= least and most < 2**63 and (read is _whole or kinds == {int}) else None
+        )
     if read is _flag and kinds <= {bool, NoneType}:
         return [_FLAGS[value] for value in values]
     if read is _text and kinds <= {str, NoneType} and "" not in values:

@@ -82,7 +82,9 @@ def tags_of_texts(columns: Sequence[tuple[int, Values]], separator: str) -> Post
     keys = [posts * len(names) + numbers for posts, numbers in pairs]
     if _are_distinct(first := np.sort(keys[0])):
         rest = np.sort(np.concatenate(keys[1:] or keys))
-        if np.array_equal(first, rest):  # the rest only has the types of the first, as in Danbooru's own records
+        if np.array_equal(
+            first, rest
+        ):  # the rest only has the types of the first, as in Danbooru's own records
             posts, numbers = pairs[0]
             counts = np.bincount(posts, minlength=many)
             return PostTags(names, types.tolist(), numbers, _starts(counts))
@@ -135,4 +137,6 @@ def _in_order(names: list[str], types: list[int], places: Numbers, starts: Numbe
     numbers = np.empty(len(names), np.int64)
     numbers[order] = np.arange(len(order))
     kept = order.tolist()
-    return PostTags([names[place] for place in kept], [types[place] for place in kept], numbers[places], starts)
+    return PostTags(
+        [names[place] for place in kept], [types[place] for place in kept], numbers[places], starts
+    )

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from hakubooru.ingest.batches import Values
+
     Choose = Callable[[set[str]], Sequence[str]]
     """A function that takes the names of all columns and returns those that are to be read."""
 
@@ -118,9 +120,9 @@ def parquet_columns(schema: Any) -> set[str]:
     return {*schema.names, *inner} - doubled
 
 
-def _lists(batch: Any, column: str) -> list[Any]:
+def _lists(batch: Any, column: str) -> Values:
     if column in batch.schema.names:
-        values: list[Any] = batch.column(column).to_pylist()
+        values: Values = batch.column(column).to_pylist()
         return values
     outer, _, inner = column.partition(".")
     return [None if struct is None else struct[inner] for struct in batch.column(outer).to_pylist()]
