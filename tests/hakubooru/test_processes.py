@@ -73,9 +73,10 @@ def test_the_process_of_a_generator_ends_with_its_reader():
         assert next(items) == 0
         assert len(multiprocessing.active_children()) == 1
     assert multiprocessing.active_children() == []
-    with generated(range, 10**9) as items, pytest.raises(LostProcessError):
+    with generated(range, 10**9) as items:
         multiprocessing.active_children()[0].kill()
-        list(items)
+        with pytest.raises(LostProcessError):
+            list(items)
 
 
 ORPHAN = """
