@@ -25,6 +25,14 @@ def ascending(ids: Ids) -> Ids:
     return np.sort(ids, kind="stable")
 
 
+def distinct(ids: Ids) -> Ids:
+    """Sort ids ascending and leave out repetitions, (N,) int64; `np.unique` would first load NumPy's masked arrays."""
+    ordered = np.sort(ids)
+    is_first = np.ones(len(ordered), np.bool_)
+    np.not_equal(ordered[1:], ordered[:-1], out=is_first[1:])
+    return ordered[is_first]
+
+
 def read_ascending(connection: sqlite3.Connection, select: str, parameters: Sequence[Any]) -> Ids:
     """Read the ids that a statement selects, ascending, (N,) int64.
 

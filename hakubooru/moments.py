@@ -17,13 +17,14 @@ if TYPE_CHECKING:
 
 ZONE: Final = ZoneInfo("America/New_York")
 
-_SINCE_1900: Final = re.compile(
-    r"^((?:19|20)[0-9]{2}-[0-9]{2}-[0-9]{2})T(?:[01][0-9]|2[0-3])(?::[0-5][0-9]){2}(?:\.[0-9]{3})?(-0[45]:00)$",
+_SPELLING: Final = re.compile(r"[0-9-]{10}T[0-9:]{8}(\.[0-9]{3})?-0[45]:00")
+_LINE: Final = re.compile(
+    r"^([0-9]{4}-[0-9]{2}-[0-9]{2})T(?:[01][0-9]|2[0-3])(?::[0-5][0-9]){2}(?:\.[0-9]{3})?(-0[45]:00)$",
     re.MULTILINE,
 )
-"""The day and the offset of a date as Danbooru writes it."""
-_SPELLING: Final = re.compile(r"[0-9-]{10}T[0-9:]{8}(\.[0-9]{3})?-0[45]:00")
+"""A line that is a date as Danbooru writes it: the day, and the offset."""
 _LONGEST_DAY: Final = len("2005-05-23")
+_OFFSET: Final = len("-04:00")
 
 
 class NoZoneError(ValueError):
@@ -41,6 +42,9 @@ def danbooru_date(value: datetime | str) -> str:
         ValueError: the value is not a date and time, or Danbooru's calendar cannot write it.
     """
     moment = value if isinstance(value, datetime) else _read(value)
+    spelt = value if isinstance(value, str) and _SPELLING.fullmatch(value) else ""
+    if spelt and _is_in_force(spelt[:_LONGEST_DAY], spelt[-_OFFSET:]):
+        return spelt
     if moment.tzinfo is None:
         raise NoZoneError(value)
     try:
@@ -49,12 +53,34 @@ def danbooru_date(value: datetime | str) -> str:
         raise ValueError(value) from error
     # Equal hours of equal days mean equal zones. To compute the offset takes three times as long.
     is_local = (local.day, local.hour, local.minute) == (moment.day, moment.hour, moment.minute)
-    if is_local and isinstance(value, str) and _SPELLING.fullmatch(value):
-        return value
+    if is_local and spelt:
+        return spelt
     text = local.isoformat(timespec="milliseconds")
     if not _SPELLING.fullmatch(text):  # before 1883 the offset had seconds, which SQLite does not read
         raise ValueError(value)
     return text
+
+
+def are_danbooru_dates(texts: Sequence[str]) -> list[bool]:
+    """Whether it is clear at once that `danbooru_date` returns each text unchanged; it is not where clocks are changed."""
+    text = "\n".join(texts)
+    days = _LINE.findall(text)
+    if not len(days) == len(texts) == text.count("\n") + 1:
+        return [False] * len(texts)
+    are_right = {(day, offset): _is_in_force(day, offset) for day, offset in set(days)}
+    return [are_right[day] for day in days]
+
+
+@lru_cache(2**14)
+def _is_in_force(day: str, offset: str) -> bool:
+    """Whether an offset is that of Danbooru's zone from the beginning of a day to its end; false if there is no such day."""
+    try:
+        ends = [
+            datetime.fromisoformat(f"{day}T{time}").replace(tzinfo=ZONE) for time in ("00:00:00", "23:59:59")
+        ]
+    except ValueError:
+        return False
+    return all(end.isoformat().endswith(offset) for end in ends)
 
 
 def _read(text: str) -> datetime:
@@ -62,26 +88,3 @@ def _read(text: str) -> datetime:
         raise ValueError(text)
     iso = text.removesuffix(" UTC")
     return datetime.fromisoformat(iso if iso == text else iso + "+00:00")
-
-
-def are_danbooru_dates(texts: Sequence[str]) -> list[bool]:
-    """Whether it is clear at once that `danbooru_date` returns each text unchanged; it is not where clocks are changed."""
-    text = "\n".join(texts)
-    days = _SINCE_1900.findall(text)
-    if not len(days) == len(texts) == text.count("\n") + 1:
-        return [False] * len(texts)
-    are_local = {(day, offset): _offset_of(day) == offset for day, offset in set(days)}
-    return [are_local[day] for day in days]
-
-
-@lru_cache(maxsize=2**14)
-def _offset_of(day: str) -> str:
-    """The offset of New York's clocks on a day; empty if the day does not exist, or if they are changed on it."""
-    try:
-        first, last = (
-            datetime.fromisoformat(f"{day}T{hour}:00").replace(tzinfo=ZONE) for hour in ("00", "23")
-        )
-    except ValueError:
-        return ""
-    offset = first.isoformat()[-len("-05:00") :]
-    return offset if offset == last.isoformat()[-len("-05:00") :] else ""

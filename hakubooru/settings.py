@@ -194,7 +194,7 @@ def read_values(
 
 
 def check(options: DataclassInstance, place: str, error: type[InputError] = InputError) -> None:
-    """Check the fields of a frozen dataclass by their annotations; lists become tuples, and tables their classes.
+    """Check the values of a frozen dataclass by their annotations, defaults apart: lists become tuples, tables classes.
 
     Raises:
         InputError: a field has a wrong value; of the class `error`. The message names every field that has.
@@ -202,8 +202,8 @@ def check(options: DataclassInstance, place: str, error: type[InputError] = Inpu
     problems = Problems()
     for name, hint in _hints(type(options)).items():
         with problems.collecting():
-            value = getattr(options, name)
-            changed = _convert(hint, value, f"{place}.{name}", problems)
+            value, initial = getattr(options, name), getattr(type(options), name, _WRONG)
+            changed = value if value is initial else _convert(hint, value, f"{place}.{name}", problems)
             if changed is not value:
                 object.__setattr__(options, name, changed)
     problems.raise_as(error)

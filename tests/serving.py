@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from hakubooru.image.index import build_index
 from pictures import picture, write_tar
@@ -44,6 +44,7 @@ class HubHandler(RangeHandler):
 
     def do_GET(self):
         path, query = urlsplit(self.path)[2:4]
+        path = unquote(path)
         asked = re.fullmatch(
             r"/api/datasets/(?P<set>[^/]+/[^/]+)(?P<what>/revision/main|/tree/main.*)?", path
         )

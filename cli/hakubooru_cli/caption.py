@@ -9,7 +9,8 @@ import numpy as np
 
 import hakubooru as hb
 from hakubooru.caption import PRESETS, SOURCES, check_suffix, example_caption, join_parts
-from hakubooru_cli.options import Choice, QueryCommand, selection_options, settings_option
+from hakubooru.store.sites import SITES
+from hakubooru_cli.options import Choice, QueryCommand, note_types, selection_options, settings_option
 
 _SHOWN = 10
 
@@ -19,6 +20,13 @@ def _list(context: click.Context, _: click.Parameter, wanted: bool) -> None:
         return
     for name, preset in PRESETS.items():
         click.echo(f"{click.style(name, bold=True)}: {SOURCES[name]}\n  {example_caption(preset)}\n")
+    for site in SITES.values():
+        notes: dict[str, list[str]] = {}
+        for name, preset in PRESETS.items():
+            notes.setdefault(preset.without_part(site), []).append(name)
+        for note, names in notes.items():
+            if note:
+                click.echo(f"{site.title} in {', '.join(names)}: {note}")
     context.exit()
 
 
@@ -55,6 +63,7 @@ def caption(
     shape = hb.caption_format(choice.settings(overrides, caption).caption or "kohaku-epsilon")
     with hb.open(choice.file) as database:
         selection = choice.select(database)  # joins the files that the format may name
+        note_types(database, shape)
         if post is not None:
             _show_parts(database, shape, post)
         elif out:

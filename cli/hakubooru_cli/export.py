@@ -11,7 +11,7 @@ import numpy as np
 import hakubooru as hb
 from hakubooru.errors import IncompleteError
 from hakubooru.export import SINKS, sink_class
-from hakubooru_cli.options import Choice, QueryCommand, selection_options, settings_option
+from hakubooru_cli.options import Choice, QueryCommand, note_types, selection_options, settings_option
 
 _NAMED = 3
 """The most damaged archives of one kind that `sources` names."""
@@ -111,6 +111,7 @@ def export(
         click.echo(str(report))
         return
     with hb.open(choice.file) as database:
+        note_types(database, hb.caption_format(recipe.caption or "kohaku-epsilon"))
         report = choice.select(database).export(
             out,
             images=images,

@@ -366,3 +366,9 @@ def selection_options(command: Callable[..., None], *, needs_file: bool = True) 
     default: dict[str, Any] = {} if needs_file else {"default": ""}
     file = click.argument("file", type=click.Path(), required=needs_file, **default)
     return file(with_choice)
+
+
+def note_types(database: hb.Database, shape: hb.CaptionFormat) -> None:
+    """Say what becomes of the tags of the database's site that have no part of their own in captions."""
+    if note := shape.without_part(database.about.site):
+        click.echo(f"note: in captions of {database.about.site.title}, {note}", err=True)

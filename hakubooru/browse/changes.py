@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs
 
-import numpy as np
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
+from hakubooru.arrays import distinct
 from hakubooru.browse.draft import UNNAMED, checked_name
 from hakubooru.browse.facets import common_tags
 from hakubooru.browse.templates import render
@@ -112,7 +112,7 @@ def groups(request: Request) -> Response:
     session = _session(request)
     by = session.draft.balanced_by()
     try:
-        ids = np.unique(session.draft.selection().to_ids())
+        ids = distinct(session.draft.selection().to_ids())
     except InputError:
         return HTMLResponse("")
     tags, is_exact = common_tags(session.database, ids, session.kinds)

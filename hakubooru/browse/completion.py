@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from hakubooru.browse.answers import term_of
+from hakubooru.engine.tag_counts import count_tags, tag_table
 from hakubooru.select.danbooru.metatags import METATAGS
 from hakubooru.select.danbooru.orders import NONE, RANDOM, VALUES
 from hakubooru.store.schema import EXTENSIONS, TAG_TYPES
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hakubooru.arrays import Values
-    from hakubooru.store.store import Store
+    from hakubooru.engine.cache import CachedStore
 
 SUGGESTIONS: Final = 12
 """How many suggestions there are at most."""
@@ -40,6 +41,10 @@ _VALUES: Final = {
     "child": ("any", "none"),
 }
 """The values of metatags that have few; ratings are those of the site."""
+_POPULARITY: Final = "SELECT id, CAST(popularity AS INTEGER) AS posts FROM tag WHERE popularity > 0"
+_ALIASES: Final = (
+    "SELECT CAST(alias AS TEXT) AS alias, tag.id FROM tagalias JOIN tag USING (name) ORDER BY alias"
+)
 _STARTS: Final = (b"\n%s", b"_%s", b"(%s", b"%s")
 """Where the part of a name may stand, the best first: at the start of a name, at the start of a word, anywhere."""
 
@@ -61,7 +66,7 @@ class Suggestion:
 class Completion:
     """Completes the words of searches in one database; any thread may use it. Tags are read when they are first needed."""
 
-    def __init__(self, database: Store) -> None:
+    def __init__(self, database: CachedStore) -> None:
         self._database = database
         self._lock = Lock()
         self._values = {"rating": tuple(filter(None, database.about.site.ratings)), **_VALUES}
@@ -85,24 +90,32 @@ class Completion:
 
 
 class _Names:
-    """The names and aliases of all tags that posts have."""
+    """The names and aliases of all tags that posts have, a line each."""
 
-    def __init__(self, database: Store) -> None:
-        counts = _counts(database)
-        rows = database.rows("SELECT name, type, id FROM tag")
-        kinds = {name: (kind, int(counts[number])) for name, kind, number in rows}
-        lines = [(posts, name, name) for name, (_, posts) in kinds.items()]
+    def __init__(self, database: CachedStore) -> None:
+        import pyarrow as pa  # noqa: PLC0415 - takes a while, and the server waits for nothing
+        import pyarrow.compute as pc  # noqa: PLC0415
+
+        tags = tag_table(database)
+        ids = tags["id"].to_numpy()
+        written, meant = [*tags["name"].chunks], [np.arange(len(ids))]
         if database.scalar("SELECT COUNT(*) FROM sqlite_master WHERE name = 'tagalias'"):
-            aliases = database.rows("SELECT alias, name FROM tagalias")
-            lines += [(kinds[name][1], alias, name) for alias, name in aliases if name in kinds]
-        lines.sort(key=lambda line: (-line[0], line[1]))
-        text = "\n".join(["", *(written for _, written, _ in lines), ""]).encode()
+            columns = pa.schema({"alias": pa.string(), "id": pa.int64()})
+            aliases = pa.Table.from_batches(database.reader.batches(_ALIASES), columns)
+            written += aliases["alias"].chunks
+            meant.append(np.searchsorted(ids, aliases["id"].to_numpy()))
+        of_line = np.concatenate(meant)
+        posts = _counts(database)[ids[of_line]]
+        lines = pa.table({"written": pa.chunked_array(written, pa.string()), "posts": posts})
+        order = pc.sort_indices(lines, [("posts", "descending"), ("written", "ascending")])
+        text = "\n".join(["", *lines["written"].take(order).to_pylist(), ""]).encode()
         self._text = text
         self._lower = text.lower()
         self._starts = np.flatnonzero(np.frombuffer(text, np.uint8) == ord("\n"))
-        self._posts = np.array([posts for posts, _, _ in lines], np.int32)
-        self._kinds = np.array([kinds[name][0] for _, _, name in lines], np.int8)
-        self._meanings = {row: name for row, (_, written, name) in enumerate(lines) if written != name}
+        self._posts = posts[order]
+        self._tags = of_line[order]
+        self._names = tags["name"].combine_chunks()
+        self._kinds = tags["type"].to_numpy()
 
     def suggestions(self, word: str) -> Iterator[Suggestion]:
         part = word.strip().lower().replace(" ", "_").encode()
@@ -112,11 +125,12 @@ class _Names:
         names: set[str] = set()
         for row in rows:
             written = self._text[self._starts[row] + 1 : self._starts[row + 1]].decode()
-            name = self._meanings.get(row, written)
+            tag = int(self._tags[row])
+            name = self._names[tag].as_py()
             if name not in names:
                 names.add(name)
                 alias = None if name == written else written
-                yield Suggestion(term_of(name), _kind(int(self._kinds[row])), int(self._posts[row]), alias)
+                yield Suggestion(term_of(name), _kind(int(self._kinds[tag])), int(self._posts[row]), alias)
 
     def _add(self, rows: dict[int, None], pattern: bytes) -> None:
         """Add the rows of the most common names with a pattern, up to twice as many as are shown."""
@@ -128,18 +142,16 @@ class _Names:
             at = self._lower.find(pattern, int(self._starts[row + 1]))
 
 
-def _counts(database: Store) -> Values:
+def _counts(database: CachedStore) -> Values:
     """How many posts have each tag, by the tag's id, (T,) int64; zeros where nobody has counted them."""
-    tags = int(database.scalar("SELECT ifnull(MAX(id), 0) FROM tag")) + 1
-    counts = np.zeros(tags, np.int64)
-    rows = database.rows("SELECT id, popularity FROM tag WHERE popularity > 0")
-    if not rows and int(database.scalar("SELECT ifnull(MAX(id), 0) FROM posttagrelation")) <= _LARGEST_COUNT:
-        rows = database.rows(
-            "SELECT tag_id, COUNT(*) FROM posttagrelation WHERE tag_id BETWEEN 0 AND ? GROUP BY tag_id",
-            [tags - 1],
-        )
-    for number, posts in rows:
-        counts[number] = posts
+    counts = np.zeros(database.ends("tag")[1] + 1, np.int64)
+    tags, posts = database.reader.table(_POPULARITY, columns=2, table="tag")
+    if not len(tags) and database.cache.columns.know_tags():
+        return count_tags(database, database.cache.columns.ids)
+    if not len(tags) and database.ends("posttagrelation")[1] <= _LARGEST_COUNT:
+        sql = "SELECT tag_id, COUNT(*) FROM posttagrelation WHERE tag_id BETWEEN 0 AND ? GROUP BY tag_id"
+        tags, posts = database.reader.table(sql, [len(counts) - 1], columns=2, table="posttagrelation")
+    counts[tags] = posts
     return counts
 
 

@@ -253,11 +253,9 @@ def _buckets() -> tuple[list[str], list[str], Values]:
 
 def tag_kinds(database: CachedStore) -> Values:
     """The type of each tag, by the tag's id, (T,) int8; -1 where there is none."""
-    tags = int(database.scalar("SELECT ifnull(MAX(id), 0) FROM tag")) + 1
-    kinds = np.full(tags, -1, np.int8)
-    rows = database.rows("SELECT id, type FROM tag")
-    numbers = np.array([(number, kind) for number, kind in rows if 0 <= number < tags], np.int64).reshape(
-        -1, 2
+    kinds = np.full(database.ends("tag")[1] + 1, -1, np.int8)
+    tags, of_tags = database.reader.table(
+        "SELECT id, CAST(type AS INTEGER) AS type FROM tag", columns=2, table="tag"
     )
-    kinds[numbers[:, 0]] = numbers[:, 1]
+    kinds[tags] = of_tags
     return kinds

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import socket
 import threading
+import time
 import webbrowser
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -17,6 +18,7 @@ from hakubooru.browse.facets import charts
 from hakubooru.browse.guard import LOOPBACK
 from hakubooru.browse.session import Session
 from hakubooru.browse.site import site
+from hakubooru.browse.templates import prepare
 from hakubooru.browse.thumbnails import Thumbnails
 from hakubooru.engine.sidecar import open_sidecar
 from hakubooru.errors import HakubooruError, InputError
@@ -25,6 +27,11 @@ from hakubooru.image.shelf import Shelf
 
 _SMALL: Final = 300_000
 """The largest id of a file whose searches take less than a tenth of a second without a sidecar."""
+
+_FIRST: Final = 1.0
+"""How many seconds the first page may take to be asked for; until then it has the machine for itself."""
+_PAUSE: Final = 0.05
+"""How many seconds pass until it is looked again whether nobody waits for a page."""
 
 if TYPE_CHECKING:
     import os
@@ -95,6 +102,7 @@ class Browser:
             name = f"[{name}]" if ":" in name else name
             self.url = f"http://{name}:{listening.getsockname()[1]}/"
             self._first = _address(self.url, query, self.token)
+            prepare()
             app = site(self.session, host=host, token=self.token)
             config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", ws="none")
             self._server = uvicorn.Server(config)
@@ -126,11 +134,27 @@ class Browser:
         self._open.close()
 
     def _warm(self) -> None:
-        """Read what takes some seconds in a large file before it is needed: the names of tags, and columns."""
+        """Read what takes some seconds in a large file before it is needed: the tags, and columns."""
+        session = self.session
+        steps = [lambda: session.completion.suggestions("a"), lambda: session.kinds]
+        if session.is_quick:
+            steps.append(lambda: charts(session.database, session.database.posts.to_ids()))
         with suppress(HakubooruError):  # the browser may be closed meanwhile
-            self.session.completion.suggestions("a")
-            if self.session.is_quick:
-                charts(self.session.database, self.session.database.posts.to_ids())
+            end = time.monotonic() + _FIRST
+            for step in steps:
+                if not self._is_idle(end):
+                    return
+                step()
+
+    def _is_idle(self, end: float) -> bool:
+        """Wait until nobody waits for a page, and the first was asked for or `end` is over; False if the server ends."""
+        server = self._server
+        while not server.should_exit:
+            state = server.server_state
+            if not state.tasks and (state.total_requests or time.monotonic() > end):
+                return True
+            time.sleep(_PAUSE)
+        return False
 
     def __enter__(self) -> Self:
         return self
@@ -156,7 +180,9 @@ def _is_quick(database: Database) -> bool:
 
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family)
+    # asyncio sends small answers at once (TCP_NODELAY) only where the socket names its protocol; else a connection that
+    # is kept open waits 40 ms for each.
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((host, port))

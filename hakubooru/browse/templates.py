@@ -22,6 +22,12 @@ def render(name: str, request: Request | None, **values: Any) -> str:
     return _templates().get_template(name).render(request=request, session=session, **values)
 
 
+def prepare() -> None:
+    """Compile the templates of the first page, which takes as long as the rest of it."""
+    for name in ("search.html", "base.html", "cards.html"):
+        _templates().get_template(name)
+
+
 def link(path: str, **parameters: Any) -> str:
     """An address with parameters; empty ones are left out."""
     pairs = {name.rstrip("_"): value for name, value in parameters.items() if value not in ("", None)}

@@ -15,8 +15,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import shake_128
-from operator import itemgetter
 from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
+
+import numpy as np
 
 from hakubooru.caption.format import LABEL_PARTS, TAG_PARTS
 from hakubooru.errors import InputError
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
 _HALF: Final = 0xFFFFFFFF
-_of_pair = itemgetter(1)
+_NUMBER: Final = np.dtype("<u8")
 
 
 class Sides(NamedTuple):
@@ -212,17 +213,17 @@ class CaptionChange:
         """Split a caption into the texts before the first keep separator, after it, and after the second."""
         if not self.keep_separator or self.keep_separator not in caption:
             return "", caption, ""
-        before, _, rest = caption.partition(self.keep_separator)
-        middle, _, after = rest.partition(self.keep_separator)
-        pieces = (piece.strip() for piece in after.split(self.keep_separator))
-        return before, middle, self.separator.join(pieces)
+        before, middle, *after = caption.split(self.keep_separator)
+        return before, middle, self.separator.join(map(str.strip, after))
 
     def _tags(self, text: str) -> list[str]:
-        if text.isprintable() and not self.group_separator:  # without tabs and line ends: twice as fast
-            pieces = text.split(self.separator.strip() or self.separator)
-        else:
+        if not text:
+            return []
+        if self.group_separator or "\t" in text or len(text.splitlines()) > 1:
             pieces = _between(self.separator, self.group_separator).split(text)
-        return [tag for piece in pieces if (tag := piece.strip())]
+        else:  # one line without tabs: twice as fast
+            pieces = text.split(self.separator.strip() or self.separator)
+        return [*filter(None, map(str.strip, pieces))]
 
     def _exact(self, text: str) -> list[str]:
         """Split a text at the exact separator, as an export joined it; drop separators beside a keep separator."""
@@ -245,18 +246,16 @@ class CaptionChange:
 
     def _changed(self, words: Sequence[str], source: bytes) -> list[str]:
         """Shuffle and drop tags, by random numbers of a text that has the seed."""
-        numbers = struct.unpack(f"<{len(words)}Q", shake_128(source).digest(8 * len(words)))
-        pairs = list(zip(numbers, words, strict=True))
+        numbers = np.frombuffer(shake_128(source).digest(8 * len(words)), _NUMBER)
+        order = numbers.argsort(kind="stable") if self.shuffle else np.arange(len(words))
         if self.drop_tags:
+            halves = numbers & _HALF
+            limit = int(self.drop_tags * (_HALF + 1))
             if self.exact:
-                least = sorted(number & _HALF for number in numbers)[int(self.drop_tags * len(words) + 0.5) :]
-                limit = least[0] if least else _HALF + 1
-            else:
-                limit = int(self.drop_tags * (_HALF + 1))
-            pairs = [pair for pair in pairs if pair[0] & _HALF >= limit]
-        if self.shuffle:
-            pairs.sort()
-        return [*map(_of_pair, pairs)]
+                least = np.sort(halves)[int(self.drop_tags * len(words) + 0.5) :]
+                limit = int(least[0]) if len(least) else _HALF + 1
+            order = order[(halves >= limit)[order]]
+        return [words[place] for place in order.tolist()]
 
 
 def _counts(parts: Mapping[str, int] | str | None) -> Mapping[str, int] | None:

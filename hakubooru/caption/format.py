@@ -23,12 +23,17 @@ from hakubooru.settings import Bounds, Parse, check, plain, toml
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from hakubooru.store.sites import Site
     from hakubooru.store.store import Store
 
 TAG_PARTS: Final = ("people", "character", "copyright", "artist", "general", "meta", "species", "lore")
 """Parts that hold tags; only e621 has species and lore."""
 LABEL_PARTS: Final = ("quality", "aesthetic", "date", "year", "rating", "text")
 """Parts that hold labels, or free text of a joined column; they are no tags."""
+_AS_GENERAL: Final = ("species", "unknown")
+"""Types of tags that are written with the general ones where they have no part."""
+_NEVER_WRITTEN: Final = ("contributor", "invalid")
+"""Types of e621 that have no part in any format."""
 KEEP: Final = "keep"
 """The entry of an order that stands for the keep separator."""
 ALL_TAGS: Final = "tags"
@@ -288,6 +293,21 @@ class CaptionFormat:
         own = {name: getattr(self.rating, label) for name, label in database.about.site.rating_labels.items()}
         resolved = dataclasses.replace(self, rating=self.rating._replace(**own)) if own else self
         return resolved.with_scales(scales)
+
+    def without_part(self, site: Site) -> str:
+        """Say what becomes of the types of tags that a site has beside Danbooru's, if they have no part in this format.
+
+        Returns "" if all have one, or the site has no such types.
+        """
+        types = [] if ALL_TAGS in self.order else [kind for kind in site.tag_types if kind not in self.order]
+        general = [kind for kind in types if kind in _AS_GENERAL]
+        silent = [kind for kind in types if kind == "lore"]
+        silent += [kind for kind in site.tag_types if kind in _NEVER_WRITTEN]
+        pieces = [
+            f"tags of the type {' or '.join(general)} are written with the general ones" if general else "",
+            f"tags of the type {' or '.join(silent)} are left out" if silent else "",
+        ]
+        return ", ".join(filter(None, pieces))
 
     def joined(self) -> set[str]:
         """The columns of joined files that captions are made of: the text, and what posts are judged by."""

@@ -203,6 +203,16 @@ class FileColumns:
                 {name: sql for group in _GROUPS for name, sql in group.items() if name not in self._arrays}
             )
 
+    def lacks(self, column: str) -> Values:
+        """Whether each post has no value of a column of `post` that some posts lack, (N,) bool, in the order of ids.
+
+        The first use reads this for all such columns, in one scan.
+        """
+        with self._reading:
+            if f"lacks_{column}" not in self._arrays:
+                self._read({f"lacks_{name}": f"{name} IS NULL" for name in sorted(self._store.about.unknown)})
+            return self._arrays[f"lacks_{column}"].view(bool)
+
     def some(self, places: Values) -> Columns:
         """The columns of some posts, given by their indices, (M,)."""
         return _Some(self, places)

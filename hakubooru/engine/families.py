@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hakubooru.arrays import distinct
 from hakubooru.engine.columns import MISSING
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def families_of(ids: Ids, parents: Values) -> Ids:
         parents: the id of the parent of each post, (N,); `MISSING` if it has none.
     """
     children = np.flatnonzero(parents != MISSING)
-    kin = np.union1d(ids[children], parents[children].astype(np.int64))
+    kin = distinct(np.concatenate([ids[children], parents[children].astype(np.int64)]))
     up = np.arange(len(kin))
     up[np.searchsorted(kin, ids[children])] = np.searchsorted(kin, parents[children])
     # Each round goes twice as far up, to the oldest ancestor. In a ring there is none: the smallest place represents it.

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from hakubooru.arrays import distinct
 from hakubooru.engine.columns import YEAR, SidecarColumns
 from hakubooru.engine.tag_counts import FEW
 from hakubooru.select.sampling import keys
@@ -16,12 +17,15 @@ from hakubooru.store.sql import id_text
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from hakubooru.arrays import Ids
+    from hakubooru.arrays import Ids, Values
     from hakubooru.engine.cache import CachedStore
 
 _PENDING: Final = 8_000_000  # pairs, 8 bytes each, between two sortings
-_RANK_BITS: Final = 32
+_BITS: Final = 32
+_MASK: Final = (1 << _BITS) - 1
 _POSTS_A_ROUND: Final = 20_000
+_POSTS_A_PIECE: Final = 20_000
+_TAGS_A_PIECE: Final = 200
 
 
 def sample_per(
@@ -58,12 +62,8 @@ def sample_per(
     if by in TAG_TYPES:
         rows = database.rows("SELECT id FROM tag WHERE type = ?", [TAG_TYPES.index(by)])
         tags = np.array([tag_id for (tag_id,) in rows], np.int64)
-        columns = database.cache.columns
-        if isinstance(columns, SidecarColumns) and not strict:
-            chosen = _by_postings(columns, ids, ranks, tags, at_most)
-        else:
-            pairs = tag_pairs(database, ids, ranks, tags, few=few)
-            chosen = _with_room(pairs, at_most) if strict else _smallest(pairs, tags, at_most)
+        pairs = tag_pairs(database, ids, ranks, tags, few=few)
+        chosen = _with_room(pairs, at_most) if strict else _smallest(pairs, tags, at_most)
     else:
         groups = years(database, ids, few=few) if by == "year" else _ratings(database, ids)
         smallest = Smallest(at_most, int(groups.max(initial=0)) + 1)
@@ -105,14 +105,14 @@ class Smallest:
         self._at_most = at_most
         self._most_pending = pending
         # A rank above the limit of its group is not among the smallest.
-        self._limits = np.full(groups, (1 << _RANK_BITS) - 1, np.int64)
+        self._limits = np.full(groups, _MASK, np.int64)
         self._pending: list[Ids] = [np.empty(0, np.int64)]  # groups and ranks, packed
         self._count = 0
 
     def add(self, groups: Ids, ranks: Ids) -> None:
         """Add pairs of a group and a rank, (N,) each. A pair may be added several times."""
         has_chance = ranks <= self._limits[groups]
-        self._pending.append(groups[has_chance] << _RANK_BITS | ranks[has_chance])
+        self._pending.append(groups[has_chance] << _BITS | ranks[has_chance])
         self._count += len(self._pending[-1])
         if self._count > self._most_pending:
             self._settle()
@@ -120,17 +120,15 @@ class Smallest:
     def ranks(self) -> Ids:
         """The ranks that are among the smallest of a group; a rank may occur several times."""
         self._settle()
-        ranks: Ids = self._pending[0] & ((1 << _RANK_BITS) - 1)
+        ranks: Ids = self._pending[0] & (_MASK)
         return ranks
 
     def _settle(self) -> None:
-        pairs = np.sort(np.concatenate(self._pending))
-        pairs = pairs[np.append(True, pairs[1:] != pairs[:-1])[: len(pairs)]]
-        groups = pairs >> _RANK_BITS
-        starts = np.flatnonzero(np.append(True, groups[1:] != groups[:-1])[: len(groups)])
-        place = np.arange(len(groups)) - np.repeat(starts, np.diff(np.append(starts, len(groups))))
+        pairs = distinct(np.concatenate(self._pending))
+        groups = pairs >> _BITS
+        place = _places(groups)
         last = place == self._at_most - 1
-        self._limits[groups[last]] = pairs[last] & ((1 << _RANK_BITS) - 1)
+        self._limits[groups[last]] = pairs[last] & _MASK
         self._pending, self._count = [pairs[place < self._at_most]], 0
 
 
@@ -144,7 +142,7 @@ def _smallest(pairs: Iterator[tuple[Ids, Ids]], tags: Ids, at_most: int) -> Ids:
 
 def _with_room(pairs: Iterator[tuple[Ids, Ids]], at_most: int) -> Ids:
     """The ranks of the posts that `with_room` takes, from pieces of tag ids and ranks."""
-    pieces = [ranks << _RANK_BITS | groups for groups, ranks in pairs]
+    pieces = [ranks << _BITS | groups for groups, ranks in pairs]
     return with_room(np.concatenate([np.empty(0, np.int64), *pieces]), at_most)
 
 
@@ -156,27 +154,63 @@ def with_room(pairs: Ids, at_most: int, *, posts_a_round: int = _POSTS_A_ROUND) 
         at_most: the largest number of posts to take from a group.
         posts_a_round: how many posts are looked at together.
     """
-    pairs = np.unique(pairs)
-    ranks, groups = pairs >> _RANK_BITS, pairs & ((1 << _RANK_BITS) - 1)
-    starts = np.flatnonzero(np.append(True, ranks[1:] != ranks[:-1])[: len(ranks)])
-    counts = np.zeros(int(groups.max(initial=0)) + 1, np.int64)
+    pairs = distinct(pairs)
+    room = np.full(int((pairs & _MASK).max(initial=0)) + 1, at_most, np.int64)
+    begins = np.flatnonzero(_is_first(pairs >> _BITS))
     taken = [np.empty(0, np.int64)]
-    for first in range(0, len(starts), posts_a_round):
-        begins = starts[first : first + posts_a_round]
-        ends = np.append(starts, len(pairs))[first + 1 : first + 1 + posts_a_round]
-        of_round = groups[begins[0] : ends[-1]]
-        # A group that all posts of the round together cannot fill has room for each of them.
-        cannot_fill = counts + np.bincount(of_round, minlength=len(counts)) <= at_most
-        has_room = np.logical_and.reduceat((counts < at_most)[of_round], begins - begins[0])
-        is_taken = np.logical_and.reduceat(cannot_fill[of_round], begins - begins[0])
-        counts += np.bincount(of_round[np.repeat(is_taken, ends - begins)], minlength=len(counts))
-        for post in np.flatnonzero(has_room & ~is_taken).tolist():
-            of_post = groups[begins[post] : ends[post]]
-            if (counts[of_post] < at_most).all():
-                counts[of_post] += 1
-                is_taken[post] = True
-        taken.append(ranks[begins[is_taken]])
+    for of_round in np.split(pairs, begins[posts_a_round::posts_a_round]):
+        ranks, groups = of_round >> _BITS, of_round & _MASK
+        is_taken = _taken(np.cumsum(_is_first(ranks)) - 1, groups, room)
+        room -= np.bincount(groups[is_taken], minlength=len(room))
+        taken.append(_each_once(ranks[is_taken]))
     return np.concatenate(taken)
+
+
+def _taken(posts: Ids, groups: Ids, room: Ids) -> Values:
+    """Take posts in their order, each if all of its groups have room: which pairs are of posts that are taken, (N,) bool.
+
+    A post is taken as soon as its groups have room even if all posts before it are, and is left out as soon as one of
+    its groups is full of taken posts before it. Each look at the pairs decides at least the first post that waits, and
+    in a random order most of them.
+
+    Args:
+        posts: the post of each pair, (N,) int64, ascending from 0.
+        groups: the group of each pair, (N,) int64.
+        room: how many posts each group still takes, by its number, (G,) int64.
+    """
+    is_taken = np.zeros(int(posts.max(initial=-1)) + 1, bool)
+    waits = np.ones(len(is_taken), bool)
+    by_group = np.sort(groups << _BITS | posts)
+    while waits.any():
+        group, post = by_group >> _BITS, by_group & _MASK
+        places = _places(group)
+        limits = room[group]
+        has_room = waits.copy()
+        has_room[post[places >= limits]] = False
+        is_taken |= has_room
+        of_taken = is_taken[post]
+        ahead = np.cumsum(of_taken) - of_taken
+        waits &= ~has_room
+        waits[post[ahead - ahead[np.arange(len(group)) - places] >= limits]] = False
+        by_group = by_group[(is_taken | waits)[post]]
+    return is_taken[posts]
+
+
+def _is_first(values: Ids) -> Values:
+    """Whether each of some sorted values differs from the one before it, (N,) bool."""
+    return np.append(True, values[1:] != values[:-1])[: len(values)]
+
+
+def _each_once(values: Ids) -> Ids:
+    """Sorted values, each once, (M,) int64."""
+    once: Ids = values[_is_first(values)]
+    return once
+
+
+def _places(groups: Ids) -> Ids:
+    """The place of each pair in its group, from 0, (N,) int64, for pairs that are sorted by group."""
+    starts = np.flatnonzero(_is_first(groups))
+    return np.arange(len(groups)) - np.repeat(starts, np.diff(np.append(starts, len(groups))))
 
 
 def tag_pairs(
@@ -189,8 +223,12 @@ def tag_pairs(
         ids: posts, (N,) int64, each once.
         ranks: the rank of each post, (N,) int64.
         tags: the tags that count, (T,) int64.
-        few: relations are looked up for fewer than one in this many of the posts.
+        few: posts are looked up, in place of tags, for fewer than one in this many of the posts.
     """
+    columns = database.cache.columns
+    if isinstance(columns, SidecarColumns):
+        yield from _in_sidecar(columns, ids, ranks, tags, few)
+        return
     order = np.argsort(ids, kind="stable")
     in_order, ranks = ids[order], ranks[order]
     for posts, some in _relations(database, ids, tags, few):
@@ -200,28 +238,42 @@ def tag_pairs(
         yield some[is_candidate], ranks[places[is_candidate]]
 
 
+def _in_sidecar(
+    columns: SidecarColumns, ids: Ids, ranks: Ids, tags: Ids, few: int
+) -> Iterator[tuple[Ids, Ids]]:
+    places = np.searchsorted(columns.ids, ids)
+    if columns.are_few(len(ids), few):
+        is_asked = _is_among(tags)
+        for first in range(0, len(ids), _POSTS_A_PIECE):
+            piece = slice(first, first + _POSTS_A_PIECE)
+            counts, some = columns.sidecar.tags_of(places[piece])
+            inside = is_asked.take(some, mode="clip")
+            yield some[inside].astype(np.int64), np.repeat(ranks[piece], counts)[inside]
+        return
+    of_file = np.full(len(columns.ids), -1, np.int64)
+    of_file[places] = ranks
+    for first in range(0, len(tags), _TAGS_A_PIECE):
+        piece = tags[first : first + _TAGS_A_PIECE]
+        of_tags = [columns.places(tag_id) for tag_id in piece.tolist()]
+        some = of_file[np.concatenate(of_tags)]
+        is_candidate = some >= 0
+        yield np.repeat(piece, [len(of_tag) for of_tag in of_tags])[is_candidate], some[is_candidate]
+
+
 def _relations(database: CachedStore, ids: Ids, tags: Ids, few: int) -> Iterator[tuple[Ids, Ids]]:
     """Iterate over the relations of the tags, at least those of the posts: post ids and tag ids, (R,) int64 each."""
     if not database.cache.columns.are_few(len(ids), few):
         return posts_of_tags(database, tags)
-    is_asked = np.zeros(int(tags.max(initial=0)) + 2, bool)  # the last place stands for all larger ids
-    is_asked[tags] = True
+    is_asked = _is_among(tags)
     rows = ((posts, some, is_asked.take(some, mode="clip")) for _, posts, some in relations_of(database, ids))
     return ((posts[inside], some[inside]) for posts, some, inside in rows)
 
 
-def _by_postings(columns: SidecarColumns, ids: Ids, ranks: Ids, tags: Ids, at_most: int) -> Ids:
-    """The ranks of the posts that are drawn for one of the tags, by the sidecar's posts of each tag."""
-    of_file = np.full(len(columns.ids), -1, np.int64)
-    of_file[np.searchsorted(columns.ids, ids)] = ranks
-    chosen = [np.empty(0, np.int64)]
-    for tag_id in tags.tolist():
-        of_tag = of_file[columns.places(tag_id)]
-        of_tag = of_tag[of_tag >= 0]
-        if len(of_tag) > at_most:
-            of_tag = np.partition(of_tag, at_most)[:at_most]
-        chosen.append(of_tag)
-    return np.concatenate(chosen)
+def _is_among(tags: Ids) -> Values:
+    """Whether each number is one of some tags; the last place, where none is, stands for all larger numbers."""
+    is_asked = np.zeros(int(tags.max(initial=0)) + 2, bool)
+    is_asked[tags] = True
+    return is_asked
 
 
 def _ratings(database: CachedStore, ids: Ids) -> Ids:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from hakubooru.arrays import Ids, Values
+    from hakubooru.engine.cache import CachedStore
     from hakubooru.select.steps import Step
     from hakubooru.store.store import Store
 
@@ -60,22 +61,22 @@ def unknown_notes(store: Store, step: Step) -> Iterator[str]:
         )
 
 
-def knowing(store: Store, ids: Ids, *columns: str) -> Values | slice:
+def knowing(database: CachedStore, ids: Ids, *columns: str) -> Values | slice:
     """Which of some posts have a value of every column: (N,) bool, or the slice of all of them.
 
-    For a column that some posts lack, the posts are scanned.
-
     Args:
-        store: the file.
+        database: the file.
         ids: posts of the file, (N,) int64.
         columns: columns of `post`.
     """
-    about = store.about
+    about = database.about
     if {*about.lacking, *about.unknown}.isdisjoint(columns):
         return slice(None)
+    cached = database.cache.columns
+    places = np.searchsorted(cached.ids, ids)
     has_all: Values = np.full(len(ids), about.lacking.isdisjoint(columns))
     for column in set(columns).intersection(about.unknown):
-        has_all &= ~np.isin(ids, store.reader.column(f"SELECT id FROM post WHERE {column} IS NULL"))
+        has_all &= ~cached.lacks(column)[places]
     return has_all
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 
+from hakubooru.arrays import distinct
 from hakubooru.caption import Captioner, CaptionFormat, caption_format
 from hakubooru.errors import DestinationError, IncompleteError, InputError
 from hakubooru.export.engine import checked_workers
@@ -120,7 +121,7 @@ def export(
         )
     needs = [str(file.file) for file in files]
     cluster = _cluster(Path(out), origin, address, needs) if engine == "ray" else None
-    ids = np.unique(selection.to_ids())
+    ids = distinct(selection.to_ids())
     report = export_from(selection.database, ids, Path(out), origin, workers, prune=prune, start=cluster)
     if not report.exported or (strict and report.left_out):
         raise IncompleteError(str(report))

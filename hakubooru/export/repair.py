@@ -65,7 +65,10 @@ def repair(out: str | os.PathLike[str], *, decode: bool = False, workers: int | 
         _check_finished(out, ids, journal)
         # An interrupted repair may have removed pairs from the journal. They are exported again even if their files
         # are there.
-        bad = {*before.bad_ids, *np.setdiff1d(_manifest_ids(out, exported=True), journal.ids()).tolist()}
+        bad = {
+            *before.bad_ids,
+            *np.setdiff1d(_manifest_ids(out, exported=True), journal.ids(), assume_unique=True).tolist(),
+        }
         _write_captions(out, journal, set(before.bad_captions) - bad)
         sink = origin.output.sink_for(str(out.absolute()))
         if bad:
@@ -104,7 +107,7 @@ def _origin(out: Path, journal: Journal) -> Origin:
 
 
 def _check_finished(out: Path, ids: Ids, journal: Journal) -> None:
-    begun = np.setdiff1d(journal.ids(), ids)
+    begun = np.setdiff1d(journal.ids(), ids, assume_unique=True)
     if len(begun):
         raise DestinationError(
             f"the last export into {out} was interrupted: {len(begun):,} of its images are not in the manifest yet; "

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 import numpy as np
 
+from hakubooru.arrays import distinct
 from hakubooru.export.archive import ExportArchive
 from hakubooru.export.corrections import keep_list, put_back, write_list
 from hakubooru.export.engine import Engine, Work, engine
@@ -33,14 +34,13 @@ from hakubooru.store.sqlite_errors import explained
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from typing import Any, TypeAlias
-
-    from tqdm import tqdm
+    from typing import TypeAlias
 
     from hakubooru.arrays import Ids
     from hakubooru.export.pairs import Outcome
     from hakubooru.image.hashes import Hashes
     from hakubooru.image.sources import Archive
+    from hakubooru.progress import Bar
 
     Start: TypeAlias = Callable[[Work[Task, Outcome], int], Engine[Task, Outcome]]
     """Returns the engine that runs the work, on a number of processes."""
@@ -75,8 +75,8 @@ def run_export(job: Job, *, workers: int = 1, start: Start = engine) -> ExportRe
 
 def _export(job: Job, resumed: Resumed, journal: Journal, disk: Disk, *, start: Start, workers: int) -> None:
     """Export what is not there yet."""
-    settled = np.union1d(resumed.there, journal.twin_ids())
-    wanted = np.setdiff1d(job.numbers, settled)
+    settled = np.concatenate([resumed.there, journal.twin_ids()])
+    wanted = np.setdiff1d(job.numbers, settled, assume_unique=True)
     hashes = hashes_of(resumed.archives, job.database, wanted[np.searchsorted(wanted, 0) :])
     run = _Run(job, resumed.archives, hashes, journal, disk, wanted)
     job.captions.prepare(job.ids)
@@ -154,7 +154,7 @@ class _Run:
     wanted: Ids
     """Posts and own images that are not exported yet, ascending; fewer after each wave."""
 
-    def finish(self, running: Engine[Task, Outcome], bar: tqdm[Any]) -> None:
+    def finish(self, running: Engine[Task, Outcome], bar: Bar) -> None:
         if not self.job.sink.needs_images:
             blocks = [
                 self.wanted[at : at + _CAPTIONS_A_TASK] for at in range(0, len(self.wanted), _CAPTIONS_A_TASK)
@@ -180,14 +180,14 @@ class _Run:
         for pair in self.journal.pairs_of(twins):
             self.job.sink.remove(pair)
         self.journal.set_aside(twins)
-        self.wanted = np.union1d(self.wanted, again)
+        self.wanted = distinct(np.concatenate([self.wanted, again]))
         return bool(len(again))
 
     def arrange(self) -> bool:
         """Let the sink move all pairs to where they belong; return whether images must be exported again."""
         lost = self.job.sink.arrange(self.journal)
         self.journal.forget(lost)
-        self.wanted = np.union1d(self.wanted, np.array(lost, np.int64))
+        self.wanted = distinct(np.concatenate([self.wanted, np.array(lost, np.int64)]))
         return bool(lost)
 
     def _still(self, ids: Ids) -> Ids:
@@ -196,7 +196,7 @@ class _Run:
     def _posts(self) -> Ids:
         return self.wanted[np.searchsorted(self.wanted, 0) :]
 
-    def _do(self, running: Engine[Task, Outcome], tasks: Sequence[Task], bar: tqdm[Any]) -> None:
+    def _do(self, running: Engine[Task, Outcome], tasks: Sequence[Task], bar: Bar) -> None:
         done = dict(self.journal.done())
         open_tasks = [task for task in tasks if len(task.wanted) and done.get(task.key) != task.stamp]
         exported: list[Ids] = []

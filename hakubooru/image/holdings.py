@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from hakubooru.arrays import distinct
 from hakubooru.errors import SourceError
 from hakubooru.image.containers import READERS
 from hakubooru.image.index import Recorder, TarIndex, build_index, load_index, save_index, state_of
@@ -71,7 +72,7 @@ def indexes_of(archives: Sequence[Archive]) -> Iterator[tuple[Archive, TarIndex]
 
 def held(ids: Ids, index: TarIndex) -> Ids:
     """Return the ids among ascending ids that an archive holds."""
-    return np.intersect1d(ids, index.ids)
+    return np.intersect1d(ids, distinct(index.ids), assume_unique=True)
 
 
 @dataclass(kw_only=True)
@@ -125,7 +126,13 @@ def census(archives: Sequence[Archive], ids: Ids | None = None) -> list[Group]:
                     kind = now
                     groups.append(Group(root=now[0], layout=now[1], update=now[2]))
                 _count(groups[-1], archive, index)
-                holdings.append((groups[-1], archive, np.intersect1d(selected, index.readable())))
+                holdings.append(
+                    (
+                        groups[-1],
+                        archive,
+                        np.intersect1d(selected, distinct(index.readable()), assume_unique=True),
+                    )
+                )
                 bar.update()
     except LostArchiveError as error:
         raise SourceError(f"{error.archive.path} cannot be read: {error}") from error
@@ -142,7 +149,7 @@ def _count(group: Group, archive: Archive, index: TarIndex) -> None:
     ids = index.ids[index.ids >= 0]
     group.images += len(index.ids) - len(index.unread)
     group.unread += len(index.unread)
-    group.repeated += len(ids) - len(np.unique(ids))
+    group.repeated += len(ids) - len(distinct(ids))
     group.by_md5 += len(index.hashes)
     group.bytes += int(index.sizes.sum())
     group.strange += len(index.strange)

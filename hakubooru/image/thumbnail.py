@@ -50,8 +50,10 @@ def shrunk(data: bytes, header: ImageHeader, side: int) -> bytes:
     size = max(1, round(header.width * scale)), max(1, round(header.height * scale))
     image = decode(data, header, least=size)
     if image.size != size:
+        from PIL.Image import Resampling  # noqa: PLC0415 - an image that is sent as it is needs no Pillow
+
         # Most of the reduction is by a whole number: one careful step would take half as long as decoding.
-        image = image.resize(size, reducing_gap=1.0)
+        image = image.resize(size, Resampling.HAMMING, reducing_gap=1.0)
     file = io.BytesIO()
     image.save(file, "WEBP", quality=_QUALITY, method=_EFFORT)
     return file.getvalue()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import repeat
 from operator import eq
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -23,13 +23,23 @@ _LARGEST: Final = 32 * 2**20
 Values = Sequence[Any]
 
 
+class Where(NamedTuple):
+    """The place of a record."""
+
+    name: str
+    """The name of the file that the record is from."""
+    unit: str
+    """The kind of place: "line", "item", "row" or "file"."""
+    number: int
+    """The number of the record in the file, from 1."""
+
+    def __str__(self) -> str:
+        return f"{self.name}, {self.unit} {self.number:,}"
+
+
 class Batch(ABC):
     """Some records of a source."""
 
-    name: str
-    """The name of the file that the records are from."""
-    unit: str
-    """The kind of place: "line", "item", "row" or "file"."""
     is_text: bool = False
     """Whether all values are texts, as in a CSV, and an empty one stands for no value."""
 
@@ -45,8 +55,8 @@ class Batch(ABC):
         """The value of a key in each record, None where it has none; None if no record has the key."""
 
     @abstractmethod
-    def number(self, place: int) -> int:
-        """The number of a record in its file, from 1."""
+    def where(self, place: int) -> Where:
+        """The place of a record."""
 
     @abstractmethod
     def record(self, place: int) -> Any:
@@ -76,9 +86,9 @@ class Rows(Batch):
         """The values of a column."""
         return self.columns.get(key)
 
-    def number(self, place: int) -> int:
-        """The number of a row."""
-        return self.first + place
+    def where(self, place: int) -> Where:
+        """The place of a row."""
+        return Where(self.name, self.unit, self.first + place)
 
     def record(self, place: int) -> Any:
         """The values of a row by column."""
@@ -87,36 +97,32 @@ class Rows(Batch):
 
 @dataclass
 class Objects(Batch):
-    """Some objects of a JSON text."""
+    """Some objects of JSON texts; small files, of one object each, share a batch."""
 
     entries: list[Entry]
-    name: str
-    unit: str = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.unit = self.entries[0].unit if self.entries else "line"
 
     def __len__(self) -> int:
         return len(self.entries)
 
     def keys(self) -> set[str]:
         """The keys of all objects."""
-        return self._all_keys
+        return self._keys
 
     def column(self, key: str) -> Values | None:
         """The values of a key."""
         if key in self._table:
             return self._table[key]
-        if key not in self._all_keys:
+        if key not in self._keys:
             return None
         outer, dot, inner = key.partition(".")
         if not dot:
             return [entry.value.get(key) for entry in self.entries]
         return [_inner(entry.value, key, outer, inner) for entry in self.entries]
 
-    def number(self, place: int) -> int:
-        """The number of an object."""
-        return self.entries[place].number
+    def where(self, place: int) -> Where:
+        """The place of an object."""
+        entry = self.entries[place]
+        return Where(entry.name, entry.unit, entry.number)
 
     def record(self, place: int) -> Any:
         """An object."""
@@ -132,14 +138,16 @@ class Objects(Batch):
         return dict(zip(keys, zip(*map(dict.values, values), strict=True), strict=True))
 
     @cached_property
-    def _all_keys(self) -> set[str]:
-        if self._table and not any(dict in map(type, values) for values in self._table.values()):
-            return set(self._table)
-        return set().union(*(_keys(entry.value) for entry in self.entries))
+    def _keys(self) -> set[str]:
+        keys: set[str] = set()
+        for entry in self.entries:
+            keys.update(entry.value)
+            if dict in set(map(type, entry.value.values())):
+                keys.update(_inner_keys(entry.value))
+        return keys
 
 
-def _keys(record: dict[str, Any]) -> Iterable[str]:
-    yield from record
+def _inner_keys(record: dict[str, Any]) -> Iterable[str]:
     for key, value in record.items():
         if type(value) is dict:
             for inner in value:
@@ -153,24 +161,27 @@ def _inner(record: dict[str, Any], key: str, outer: str, inner: str) -> Any:
     return value.get(inner) if isinstance(value, dict) else None
 
 
-def in_batches(entries: Iterable[Entry], name: str) -> Iterator[Objects | Entry]:
-    """Group decoded objects into batches; what is not an object is passed on in its place, with its file."""
+def in_batches(entries: Iterable[Entry | Batch], count: int = RECORDS) -> Iterator[Batch | Entry]:
+    """Group decoded objects into batches; what is a batch, or is not an object, is passed on in its place.
+
+    Args:
+        entries: the objects and batches.
+        count: how many objects a batch has at most.
+    """
     batch: list[Entry] = []
     size = 0
     for entry in entries:
-        if entry.reason or not isinstance(entry.value, dict):
-            if batch:
-                yield Objects(batch, name)
-                batch, size = [], 0
-            yield replace(entry, name=name)
-            continue
-        batch.append(entry)
-        size += entry.size
-        if len(batch) == RECORDS or size > _LARGEST:
-            yield Objects(batch, name)
+        is_object = not isinstance(entry, Batch) and not entry.reason and isinstance(entry.value, dict)
+        if batch and (not is_object or len(batch) == count or size > _LARGEST):
+            yield Objects(batch)
             batch, size = [], 0
+        if is_object:
+            batch.append(entry)
+            size += entry.size
+        else:
+            yield entry
     if batch:
-        yield Objects(batch, name)
+        yield Objects(batch)
 
 
 def rows_of(

@@ -246,7 +246,7 @@ def _pieces(
     room = BATCH
     for part in parts:
         for bad in part.rejected:
-            rejects.add(bad.name, bad.unit, bad.number, bad.reason, bad.record)
+            rejects.add(*bad.where, bad.reason, bad.record)
         bar.update(part.bytes_read - bar.n)
         if part.tags:
             yield part.tags, True

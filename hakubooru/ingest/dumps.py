@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, NoReturn
 
 from hakubooru.errors import DumpError
-from hakubooru.ingest.batches import Batch, in_batches
+from hakubooru.ingest.batches import RECORDS, Batch, in_batches
 from hakubooru.ingest.folders import Folder
 from hakubooru.ingest.json_text import read_json
 from hakubooru.ingest.relational import (
@@ -33,7 +33,7 @@ from hakubooru.ingest.tabular import (
     read_table,
 )
 from hakubooru.ingest.unpack import Leaf, Readable, damage_explained, leaves
-from hakubooru.store.about import About, read_about
+from hakubooru.store.about import read_about
 from hakubooru.store.layout import recognise_generation
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class Dump:
         keys: set[str] = set()
         count = 0
         try:
-            with closing(self.batches(stop)) as batches:
+            with closing(self.batches(stop, count=_LOOKED_AT)) as batches:
                 for batch in batches:
                     if isinstance(batch, Batch):
                         keys |= batch.keys()
@@ -105,16 +105,22 @@ class Dump:
             keys |= first.keys
         return keys
 
-    def batches(self, choose: Choose, headless: Sequence[str] = ()) -> Generator[Batch | Entry, None, None]:
+    def batches(
+        self, choose: Choose, headless: Sequence[str] = (), *, count: int = RECORDS
+    ) -> Generator[Batch | Entry, None, None]:
         """Iterate over batches of records, and over single entries that are not records.
 
         Args:
             choose: takes the keys of the rows of a table and returns those that are to be read.
             headless: the columns of a CSV without headings.
+            count: how many objects of JSON a batch has at most.
 
         Raises:
             DumpError: a file is damaged, or holds no records.
         """
+        yield from in_batches(self._entries(choose, headless), count)
+
+    def _entries(self, choose: Choose, headless: Sequence[str]) -> Iterator[Batch | Entry]:
         self._done, self.passed_over, self.form = 0, 0, ""
         if self._tables is not None:
             self._recognise("Parquet, three tables")
@@ -146,8 +152,7 @@ class Dump:
         match kind:
             case "JSON":
                 stream = in_utf8(leaf)
-                entries = read_json(stream, leaf.name, stream.peek(2**16))
-                yield from in_batches(entries, leaf.name)
+                yield from read_json(stream, leaf.name, stream.peek(2**16))
             case "CSV":
                 yield from read_csv(in_utf8(leaf), leaf.name, choose, headless)
             case "Parquet":
@@ -178,7 +183,7 @@ class Dump:
         by_table = columns_by_table(connection)
         if are_complete(by_table):
             self._recognise(f"{self.form}, three tables")
-            about = read_about(connection) if "about" in by_table else About()
+            about = read_about(connection)
             yield from _joined(ConnectedTables(Path(leaf.name), connection, about), choose)
             return
         if recognise_generation(by_table) is not None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from types import NoneType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 from hakubooru.moments import NoZoneError, are_danbooru_dates, danbooru_date
@@ -20,9 +21,8 @@ if TYPE_CHECKING:
 
     from hakubooru.ingest.maps import RecordMap
 
-_FLAG_WORDS: Final = {"t": 1, "true": 1, "1": 1, "f": 0, "false": 0, "0": 0}
 _DATES: Final = ("created_at", "updated_at")
-_FLAGS: Final = {None: None, False: 0, True: 1}
+_FLAG_WORDS: Final = {"t": 1, "true": 1, "1": 1, "f": 0, "false": 0, "0": 0}
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _CTIME: Final = re.compile(
     rf"[A-Z][a-z]{{2}} ({'|'.join(_MONTHS)}) ([ 0-9]?[0-9]) ([0-9:]{{8}}) ([+-][0-9]{{4}}) ([0-9]{{4}})"
@@ -37,8 +37,17 @@ _EXPECTED_DATES: Final = {
 }
 
 
-def readers(columns: tuple[str, ...], by: RecordMap, *, of_texts: bool) -> dict[str, Callable[[Any], Any]]:
-    """The function that reads each column of the file, for the records of a map.
+class Reader(NamedTuple):
+    """How the values of a column are read."""
+
+    one: Callable[[Any], Any]
+    """Reads a value, or raises ValueError."""
+    many: Callable[[Sequence[Any]], Sequence[Any] | None]
+    """Reads all values of a batch at once, if they are plain, which nearly all are; else returns None."""
+
+
+def readers(columns: tuple[str, ...], by: RecordMap, *, of_texts: bool) -> dict[str, Reader]:
+    """The reader of each column of the file, for the records of a map.
 
     Args:
         columns: the columns of the file.
@@ -61,33 +70,12 @@ def readers(columns: tuple[str, ...], by: RecordMap, *, of_texts: bool) -> dict[
         column: table.get(column, _flag if column.startswith(("has_", "is_")) else _whole)
         for column in columns
     }
-    return {column: _of_text(read) for column, read in chosen.items()} if of_texts else chosen
-
-
-def quickly_read(
-    column: str, read: Callable[[Any], Any], values: Sequence[Any], by: RecordMap
-) -> list[Any] | None:
-    """What a function of `readers` makes of the values of a column, if all are of the usual kind; otherwise None."""
-    kinds = set(map(type, values))
-    if read in (_whole, _post_id) and kinds <= {int, NoneType}:
-        least, most = _bounds(values, has_gaps=NoneType in kinds)
-        lowest = 1 if read is _post_id else -(2**63)
-        return (
-            list(values) if lowest <= least and most < 2**63 and (read is _whole or kinds == {int}) else None
-        )
-    if read is _flag and kinds <= {bool, NoneType}:
-        return [_FLAGS[value] for value in values]
-    if read is _text and kinds <= {str, NoneType} and "" not in values:
-        return list(values)
-    if column in _DATES and by.dates == "iso" and kinds == {str}:
-        are_right = are_danbooru_dates(values)
-        return [value if is_right else read(value) for value, is_right in zip(values, are_right, strict=True)]
-    return list(values) if read is _source and kinds == {str} else None
-
-
-def _bounds(values: Sequence[Any], *, has_gaps: bool) -> tuple[int, int]:
-    numbers = [value for value in values if value is not None] if has_gaps else values
-    return min(numbers, default=1), max(numbers, default=1)
+    if of_texts:
+        return {column: Reader(_of_text(read), _no_shortcut) for column, read in chosen.items()}
+    shortcuts = dict(_SHORTCUTS)
+    if by.dates == "iso":
+        shortcuts |= {chosen[column]: partial(_dates, chosen[column]) for column in _DATES}
+    return {column: Reader(read, shortcuts.get(read, _no_shortcut)) for column, read in chosen.items()}
 
 
 def kind_of(value: object) -> str:
@@ -262,3 +250,53 @@ def _of_ctime(value: Any) -> Any:
     month, day, time, offset, year = match.groups()
     number = _MONTHS.index(month) + 1
     return f"{year}-{number:02}-{int(day):02}T{time}{offset[:3]}:{offset[3:]}"
+
+
+def _dates(read: Callable[[Any], Any], values: Sequence[Any]) -> Sequence[Any] | None:
+    if set(map(type, values)) != {str}:
+        return None
+    are_right = are_danbooru_dates(values)
+    try:
+        return [value if is_right else read(value) for value, is_right in zip(values, are_right, strict=True)]
+    except ValueError:
+        return None
+
+
+def _no_shortcut(values: Sequence[Any]) -> Sequence[Any] | None:  # noqa: ARG001 - one signature for all
+    return None
+
+
+def _wholes(values: Sequence[Any]) -> Sequence[Any] | None:
+    kinds = set(map(type, values))
+    known = [value for value in values if value is not None] if NoneType in kinds else values
+    is_plain = kinds <= {int, NoneType} and (not known or (min(known) >= -(2**63) and max(known) < 2**63))
+    return values if is_plain else None
+
+
+def _post_ids(values: Sequence[Any]) -> Sequence[Any] | None:
+    is_plain = set(map(type, values)) == {int} and min(values) >= 1 and max(values) < 2**63
+    return values if is_plain else None
+
+
+def _flags(values: Sequence[Any]) -> Sequence[Any] | None:
+    is_plain = set(map(type, values)) <= {bool, NoneType}
+    return list(map(_FLAGS.__getitem__, values)) if is_plain else None
+
+
+def _texts(values: Sequence[Any]) -> Sequence[Any] | None:
+    return values if set(map(type, values)) <= {str, NoneType} and "" not in values else None
+
+
+def _sources(values: Sequence[Any]) -> Sequence[Any] | None:
+    return values if set(map(type, values)) == {str} else None
+
+
+_FLAGS: Final = {False: 0, True: 1, None: None}
+_SHORTCUTS: Final[dict[Callable[[Any], Any], Callable[[Sequence[Any]], Sequence[Any] | None]]] = {
+    _whole: _wholes,
+    _post_id: _post_ids,
+    _flag: _flags,
+    _text: _texts,
+    _source: _sources,
+}
+"""The functions that read all values of a batch, if they are plain, by the function that reads one of them."""

@@ -36,6 +36,8 @@ _ENVELOPES: Final = ("posts", "post", "tags", "tag")
 class Entry:
     """One record of a text, decoded or with the reason why it cannot be."""
 
+    name: str
+    """The name of the file."""
     unit: str
     """The kind of entry: "line", "item" (of an array or object), "row" or "file"."""
     number: int
@@ -48,8 +50,6 @@ class Entry:
     """Why the entry cannot be decoded; empty if it is decoded."""
     size: int = 0
     """The length of the text in bytes."""
-    name: str = ""
-    """The name of the file of an entry that is not a record."""
 
 
 def read_json(stream: IO[bytes], name: str, head: bytes) -> Iterator[Entry]:
@@ -67,13 +67,13 @@ def read_json(stream: IO[bytes], name: str, head: bytes) -> Iterator[Entry]:
         DumpError: an item of an array or object is not JSON, so the start of the next one is not known.
     """
     if head.lstrip().startswith(b"["):
-        yield from _decoded_items(read_array(stream, name))
+        yield from _decoded_items(name, read_array(stream, name))
     elif _is_a_line(head):
-        for entry in _read_lines(stream):
+        for entry in _read_lines(stream, name):
             yield from _opened(entry)
     elif len(text := stream.read(_SMALL)) < _SMALL:
         # One bad file of a million is one bad record, and does not end a build.
-        entry = _decode("file", 1, text)
+        entry = _decode(name, "file", 1, text)
         yield from [entry] if entry.reason else _opened(entry)
     else:
         yield from _read_object(stream, name, text)
@@ -100,19 +100,19 @@ def _opened(entry: Entry) -> Iterator[Entry]:
         inner = value.get(key)
         if isinstance(inner, list) and inner and isinstance(inner[0], dict):
             for number, item in enumerate(inner, 1):
-                yield Entry("item", number, item)
+                yield Entry(entry.name, "item", number, item)
             return
         if isinstance(inner, dict) and len(value) == 1:
-            yield Entry("item", 1, inner)
+            yield Entry(entry.name, "item", 1, inner)
             return
     if value and set(map(type, value.values())) == {dict}:
         for number, (key, inner) in enumerate(value.items(), 1):
-            yield Entry("item", number, {"key": key, **inner})
+            yield Entry(entry.name, "item", number, {"key": key, **inner})
         return
     yield entry
 
 
-def _read_lines(stream: IO[bytes]) -> Iterator[Entry]:
+def _read_lines(stream: IO[bytes], name: str) -> Iterator[Entry]:
     number = 0
     while line := stream.readline(LONGEST_RECORD):
         number += 1
@@ -121,24 +121,24 @@ def _read_lines(stream: IO[bytes]) -> Iterator[Entry]:
             while line and not line.endswith(b"\n"):
                 line = stream.readline(LONGEST_RECORD)
             reason = f"the line is longer than {LONGEST_RECORD:,} bytes, so it is not one record"
-            yield Entry("line", number, text=text[:1000], reason=reason)
+            yield Entry(name, "line", number, text=text[:1000], reason=reason)
         elif text:
-            yield _decode("line", number, text)
+            yield _decode(name, "line", number, text)
 
 
-def _decode(unit: str, number: int, text: bytes) -> Entry:
+def _decode(name: str, unit: str, number: int, text: bytes) -> Entry:
     try:
-        return Entry(unit, number, orjson.loads(text), size=len(text))
+        return Entry(name, unit, number, orjson.loads(text), size=len(text))
     except orjson.JSONDecodeError as error:
         if b"NaN" in text:  # Python's own library writes it for a missing number
             with suppress(ValueError, RecursionError):
-                return Entry(unit, number, json.loads(text), size=len(text))
-        return Entry(unit, number, text=text, reason=f"the {unit} is not JSON in UTF-8: {error.msg}")
+                return Entry(name, unit, number, json.loads(text), size=len(text))
+        return Entry(name, unit, number, text=text, reason=f"the {unit} is not JSON in UTF-8: {error.msg}")
 
 
-def _decoded_items(items: Iterator[tuple[int, bytes]]) -> Iterator[Entry]:
+def _decoded_items(name: str, items: Iterator[tuple[int, bytes]]) -> Iterator[Entry]:
     for number, text in items:
-        yield _decode("item", number, text)
+        yield _decode(name, "item", number, text)
 
 
 def _read_object(stream: IO[bytes], name: str, begun: bytes) -> Iterator[Entry]:
@@ -148,7 +148,7 @@ def _read_object(stream: IO[bytes], name: str, begun: bytes) -> Iterator[Entry]:
     if all(isinstance(entry.value, dict) for _, entry in first) and first and first[0][0] not in _ENVELOPES:
         for key, entry in chain(first, entries):
             if isinstance(entry.value, dict):
-                yield Entry("item", entry.number, {"key": key, **entry.value})
+                yield Entry(name, "item", entry.number, {"key": key, **entry.value})
             else:
                 yield entry
         return
@@ -156,10 +156,10 @@ def _read_object(stream: IO[bytes], name: str, begun: bytes) -> Iterator[Entry]:
     for key, entry in chain(first, entries):
         if entry.reason or len(values) > _MOST_KEYS:
             reason = entry.reason or f"the object has more than {_MOST_KEYS:,} keys, so it is not one record"
-            yield Entry("file", 1, text=entry.text, reason=reason)
+            yield Entry(name, "file", 1, text=entry.text, reason=reason)
             return
         values[key] = entry.value
-    yield from _opened(Entry("file", 1, values))
+    yield from _opened(Entry(name, "file", 1, values))
 
 
 def read_array(stream: IO[bytes], name: str, *, chunk: int = _CHUNK) -> Iterator[tuple[int, bytes]]:
@@ -200,7 +200,7 @@ def _entries(stream: IO[bytes], name: str, begun: bytes) -> Iterator[tuple[str, 
             value = window.take_item()
             number += 1
             count["items"] = number
-            yield key, _decode("item", number, value)
+            yield key, _decode(name, "item", number, value)
             if window.next_character() == "}":
                 return
             window.step_over(",")

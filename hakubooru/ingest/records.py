@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from hakubooru.errors import DumpError
-from hakubooru.ingest.fields import kind_of, quickly_read, readers
+from hakubooru.ingest.fields import kind_of, readers
 from hakubooru.ingest.maps import ALL, COLUMNS
 from hakubooru.ingest.post_tags import UNTYPED, PostTags, tags_of_dicts, tags_of_texts
 from hakubooru.store.sites import TAG_TYPES, site_named
@@ -144,11 +144,14 @@ class RecordReader:
             if column == "id":
                 reasons.update(dict.fromkeys(range(len(batch)), "id is missing"))
             return [None] * len(batch)
+        plain = read.many(values)
+        if plain is not None:
+            return plain
         try:
-            return quickly_read(column, read, values, self.map) or list(map(read, values))
+            return list(map(read.one, values))
         except ValueError:
             return [
-                _read_or_refuse(read, value, place, column, reasons) for place, value in enumerate(values)
+                _read_or_refuse(read.one, value, place, column, reasons) for place, value in enumerate(values)
             ]
 
     def _tags(self, batch: Batch, reasons: dict[int, str]) -> PostTags:
@@ -234,7 +237,7 @@ class RecordReader:
             texts = [value for value in values if type(value) is str and not value.startswith("[")]
             if 2 * sum(", " in text for text in texts) > len(texts):
                 raise DumpError(
-                    f"{batch.name} has commas between the tags of {key}, and {self.map.name} have spaces: describe its keys "
+                    f"{batch.where(0).name} has commas between the tags of {key}, and {self.map.name} have spaces: describe its keys "
                     'with --map map.toml, which has separator = ","'
                 )
 

@@ -218,7 +218,7 @@ def _check_tags(rows: Rows) -> None:
         is_valid = isinstance(name, str) and type(kind) is type(number) is int and kind in _TYPE_NUMBERS
         if not (is_valid and 0 <= number < _LARGEST_ID):
             raise DumpError(
-                f"{rows.name}, {TAG}, row {rows.number(place):,}: a tag must have an id, a name and a type from 0 to "
+                f"{rows.name}, {TAG}, row {rows.first + place:,}: a tag must have an id, a name and a type from 0 to "
                 f"{len(TAG_TYPES) - 1}, and this has {number!r}, {name!r} and {kind!r}; correct it, or download it again"
             )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from hakubooru.errors import DumpError, IncompleteError
-from hakubooru.ingest.batches import Batch
+from hakubooru.ingest.batches import Batch, Where
 from hakubooru.ingest.maps import COLUMNS
 from hakubooru.ingest.records import RecordReader
 from hakubooru.ingest.relational import TagRows
@@ -49,12 +49,8 @@ class Recognised:
 class Rejected:
     """A record that is not valid."""
 
-    name: str
-    """The name of its file."""
-    unit: str
-    """The kind of place: "line", "item", "row" or "file"."""
-    number: int
-    """The number of the place, from 1."""
+    where: Where
+    """The place of the record."""
     reason: str
     """Why the record is not valid."""
     record: object
@@ -141,11 +137,9 @@ class _Source:
             else:
                 reason = batch.reason or "the record must be an object with the fields of a post"
                 record = batch.text if batch.reason else batch.value
-                part = Part(rejected=[Rejected(batch.name, batch.unit, batch.number, reason, record)])
+                part = Part(rejected=[Rejected(Where(batch.name, batch.unit, batch.number), reason, record)])
             for bad in part.rejected if self._strict else ():
-                raise IncompleteError(
-                    f"{bad.name}, {bad.unit} {bad.number:,}: {bad.reason}; correct it, or leave out --strict"
-                )
+                raise IncompleteError(f"{bad.where}: {bad.reason}; correct it, or leave out --strict")
             part.bytes_read = self.dump.bytes_read()
             yield part
 
@@ -170,8 +164,7 @@ class _Source:
         if self._old_ratings:
             posts = self._with_old_ratings(batch, posts)
         rejected = [
-            Rejected(batch.name, batch.unit, batch.number(place), reasons[place], batch.record(place))
-            for place in sorted(reasons)
+            Rejected(batch.where(place), reasons[place], batch.record(place)) for place in sorted(reasons)
         ]
         self._ratings.update(posts.ratings())
         return Part(posts if len(posts) else None, rejected=rejected)
@@ -180,7 +173,7 @@ class _Source:
         for place, rating in enumerate(self.reader.values(batch, "rating") or ()):
             if rating in _NEW_RATINGS:
                 raise DumpError(
-                    f"{batch.name}, {batch.unit} {batch.number(place):,} has the rating {rating}, so the dump is not from "
+                    f"{batch.where(place)} has the rating {rating}, so the dump is not from "
                     "before May 2022: leave out --old-ratings"
                 )
         return posts.with_ratings(

@@ -121,11 +121,12 @@ def parquet_columns(schema: Any) -> set[str]:
 
 
 def _lists(batch: Any, column: str) -> Values:
-    if column in batch.schema.names:
-        values: Values = batch.column(column).to_pylist()
-        return values
+    import pyarrow.compute as pc  # noqa: PLC0415 - heavy, and only this form needs it
+
     outer, _, inner = column.partition(".")
-    return [None if struct is None else struct[inner] for struct in batch.column(outer).to_pylist()]
+    array = batch.column(column) if column in batch.schema.names else pc.struct_field(batch[outer], inner)
+    values: Values = array.to_pylist()
+    return values
 
 
 def read_csv(stream: IO[bytes], name: str, choose: Choose, headless: Sequence[str] = ()) -> Iterator[Rows]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from hakubooru.errors import DumpError
-from hakubooru.ingest.batches import Batch
+from hakubooru.ingest.batches import Batch, Where
 from hakubooru.ingest.dumps import find_dumps
 from hakubooru.ingest.sets import unknown_keys
 from hakubooru.store.sites import E621, TAG_TYPES
@@ -68,7 +68,7 @@ def read_tag_list(path: Path, site: Site) -> Iterator[KnownTag | KnownPair]:
         for batch in dump.batches(sorted, headless=HEADLESS):
             if not isinstance(batch, Batch):
                 reason = batch.reason or "a tag must be an object with a name and a category"
-                raise _refusal(str(path), batch.unit, batch.number, reason)
+                raise _refusal(Where(str(path), batch.unit, batch.number), reason)
             yield from _read(path, batch, site)
 
 
@@ -96,7 +96,7 @@ def _read(path: Path, batch: Batch, site: Site) -> Iterator[KnownTag | KnownPair
         try:
             yield KnownTag(_name(name), _type(category, site), _id(number), _listed(others))
         except ValueError as error:
-            raise _refusal(str(path), batch.unit, batch.number(place), error) from error
+            raise _refusal(batch.where(place)._replace(name=str(path)), error) from error
 
 
 def _pairs(path: Path, batch: Batch) -> Iterator[KnownPair]:
@@ -114,7 +114,7 @@ def _pairs(path: Path, batch: Batch) -> Iterator[KnownPair]:
             try:
                 yield KnownPair(_name(antecedent), _name(consequent), "alias" in title)
             except ValueError as error:
-                raise _refusal(str(path), batch.unit, batch.number(place), error) from error
+                raise _refusal(batch.where(place)._replace(name=str(path)), error) from error
 
 
 def _first(batch: Batch, keys: Sequence[str]) -> Sequence[Any] | None:
@@ -150,5 +150,5 @@ def _listed(value: object) -> tuple[str, ...]:
     return tuple(filter(None, (str(name).strip() for name in names)))
 
 
-def _refusal(name: str, unit: str, number: int, error: object) -> DumpError:
-    return DumpError(f"{name}, {unit} {number:,}: {error}; correct it, or leave it out")
+def _refusal(where: Where, error: object) -> DumpError:
+    return DumpError(f"{where}: {error}; correct it, or leave it out")

@@ -17,6 +17,7 @@ import zipfile
 import zlib
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, cast
 
@@ -63,9 +64,9 @@ class Leaf:
     packing: tuple[str, ...] = ()
     """The compressions and archives around it, the outermost first."""
 
-    @property
+    @cached_property
     def head(self) -> bytes:
-        """The first bytes, at most `HEAD`."""
+        """The first bytes, at most `HEAD`; to be asked for before the content is read."""
         return self.stream.peek(HEAD)[:HEAD]
 
     @contextmanager
@@ -142,12 +143,7 @@ def leaves(path: Path, stream: io.BufferedReader, size: int) -> Iterator[Leaf]:
 
 
 def _unpacked(leaf: Leaf, budget: Budget, path: Path) -> Iterator[Leaf]:
-    head = leaf.head
-    name = next((name for name, marks in _MARKS.items() if head.startswith(marks)), "")
-    if head[_TAR_MAGIC_AT:].startswith(_TAR_MAGIC):
-        name = "tar"
-    elif not name and leaf.name.endswith(".br") and "brotli" not in leaf.packing:
-        name = "brotli"
+    name = _packing_of(leaf)
     if not name:
         yield leaf
         return
@@ -162,11 +158,24 @@ def _unpacked(leaf: Leaf, budget: Budget, path: Path) -> Iterator[Leaf]:
     for member, content in members:
         # A tar is as large as its members, and a 7z declares how large they are: they are counted already.
         is_counted = name in ("tar", "7z")
-        counted = Readable(content.read if is_counted else _counted(content, budget))
-        inner = Leaf(member, io.BufferedReader(counted, _BUFFER), None, packing)
+        if isinstance(content, io.BytesIO):
+            buffered = io.BufferedReader(content, HEAD)
+        else:
+            read = content.read if is_counted else _counted(content, budget)
+            buffered = io.BufferedReader(Readable(read), _BUFFER)
+        inner = Leaf(member, buffered, None, packing)
         if name == "tar" and len(leaf.packing) == 0 and not inner.head:
             continue  # an empty member
         yield from _unpacked(inner, budget, path)
+
+
+def _packing_of(leaf: Leaf) -> str:
+    """The compression or the archive that a file is; empty for any other file."""
+    if leaf.head.startswith(_TAR_MAGIC, _TAR_MAGIC_AT):
+        return "tar"
+    if leaf.head.startswith(_ALL_MARKS):
+        return next(name for name, marks in _MARKS.items() if leaf.head.startswith(marks))
+    return "brotli" if leaf.name.endswith(".br") and "brotli" not in leaf.packing else ""
 
 
 def _counted(stream: IO[bytes], budget: Budget) -> Callable[[int], bytes]:
@@ -247,7 +256,9 @@ def _tar(leaf: Leaf, budget: Budget) -> Iterator[tuple[str, IO[bytes]]]:  # noqa
         for member in archive:
             content = archive.extractfile(member) if member.isfile() else None
             if content is not None:
-                yield f"{leaf.name}/{member.name}", content
+                # Of a million small members, each is read at once.
+                is_small = member.size <= HEAD
+                yield f"{leaf.name}/{member.name}", io.BytesIO(content.read()) if is_small else content
             archive.members = []  # type: ignore[attr-defined] # a tar of a million files would keep a record of each
 
 
@@ -314,6 +325,7 @@ _MARKS: Final[dict[str, tuple[bytes, ...]]] = {
     "zip": (b"PK\x03\x04", b"PK\x05\x06"),
     "7z": (b"7z\xbc\xaf\x27\x1c",),
 }
+_ALL_MARKS: Final = tuple(mark for marks in _MARKS.values() for mark in marks)
 _STREAMS: Final[dict[str, Callable[[Leaf], Any]]] = {
     "gzip": lambda leaf: gzip.GzipFile(fileobj=leaf.stream),
     "bz2": lambda leaf: _decompressed(leaf.stream, bz2.BZ2Decompressor, OSError),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from hakubooru.arrays import distinct
 from hakubooru.errors import InputError
 from hakubooru.files import read_text, replacing
 from hakubooru.store.value_files import ID_NAMES
@@ -80,7 +81,7 @@ def packed(ids: Iterable[int] | os.PathLike[str] | str) -> bytes:
         InputError: the file cannot be read, or an entry is not an id.
     """
     values = read_ids(Path(ids)) if isinstance(ids, str | os.PathLike) else as_ids(ids)
-    return np.unique(values).astype("<i8").tobytes()
+    return distinct(values).astype("<i8").tobytes()
 
 
 def as_ids(ids: Any, place: str = "the list of ids") -> Ids:

@@ -1,6 +1,7 @@
 """What a database says about itself: its site, and which values its sources did not know.
 
-The table `about` has a name and a value a row. Published files lack it: they are of Danbooru, and know every value.
+The table `about` has a name and a value a row. Published files lack it: they know every value, and the addresses of their
+images tell their site.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ MAY_BE_NULL: Final = ("parent_id", "pixiv_id", "md5", "file_url", "large_file_ur
 """The columns in which NULL is a value: no parent, no pixiv picture, or a hidden file."""
 
 _SITE, _LACKING, _UNKNOWN = "site", "lacking", "unknown "
+_ADDRESSES: Final = ("file_url", "large_file_url", "preview_file_url")
+_LOOKED_AT: Final = 100
+"""How many posts are looked at to learn the site; hidden ones have no address."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +42,10 @@ class About:
 def read_about(connection: sqlite3.Connection) -> About:
     """Read what a database says about itself."""
     if not connection.execute("SELECT COUNT(*) FROM sqlite_master WHERE name = 'about'").fetchone()[0]:
-        return About()
-    values = dict(connection.execute("SELECT name, value FROM about"))
+        return About(site_of_addresses(connection))
+    values = dict(connection.execute("SELECT name, value FROM about").fetchall())
     return About(
-        site=SITES.get(values.get(_SITE, ""), DANBOORU),
+        site=SITES.get(values.get(_SITE, "")) or site_of_addresses(connection),
         lacking=frozenset(values.get(_LACKING, "").split()),
         unknown={
             name.removeprefix(_UNKNOWN): int(value)
@@ -49,6 +53,19 @@ def read_about(connection: sqlite3.Connection) -> About:
             if name.startswith(_UNKNOWN)
         },
     )
+
+
+def site_of_addresses(connection: sqlite3.Connection) -> Site:
+    """The site whose domain the addresses of a file's first images have; Danbooru if none has one."""
+    columns = connection.execute("SELECT * FROM post LIMIT 0").description
+    addresses = [name for (name, *_) in columns if name in _ADDRESSES]
+    if addresses:
+        query = f"SELECT {', '.join(addresses)} FROM post LIMIT {_LOOKED_AT}"
+        text = "\n".join(str(address) for row in connection.execute(query).fetchall() for address in row)
+        for site in SITES.values():
+            if f"{site.domain}/" in text:
+                return site
+    return DANBOORU
 
 
 def write_about(connection: sqlite3.Connection, about: About) -> None:

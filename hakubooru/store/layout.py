@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 GENERATION: Final = 4
 """The generation that this package reads and writes: the layout published from June 2024 on."""
 
+_FOREIGN: Final = 3
+"""The generation whose tables Gelbooru-SQLite has."""
+
 LAYOUT: Final = 3
 """The `PRAGMA user_version` of an up-to-date file; the published layout has 0.
 
@@ -182,14 +185,28 @@ def recognise_generation(layout: dict[str, set[str]]) -> int | None:
     return 3 if missing == {"updated_at"} else None
 
 
+def refuse_foreign(path: Path, layout: dict[str, set[str]], generation: int | None) -> None:
+    """Raise for AngelBottomless/Gelbooru-SQLite, whose third generation has captions, other dates and other addresses.
+
+    Raises:
+        DatabaseFileError: the file is that; it says how a database is made from it.
+    """
+    if generation == _FOREIGN and "caption" in layout["post"]:
+        raise DatabaseFileError(
+            f"{path} is Gelbooru-SQLite (its posts have the column caption), whose dates and tags are written in another way: "
+            f"build a database from it, `hakubooru db build {path} --out gelbooru.db`"
+        )
+
+
 def check_generation(path: Path, layout: dict[str, set[str]]) -> None:
     """Check that a file has the current layout.
 
     Raises:
         OldGenerationError: the file has an older layout.
-        DatabaseFileError: the file is not a metadata database.
+        DatabaseFileError: the file is not a metadata database, or is Gelbooru-SQLite.
     """
     generation = recognise_generation(layout)
+    refuse_foreign(path, layout, generation)
     if generation is None:
         tables = ", ".join(sorted(layout)) or "none"
         raise DatabaseFileError(

@@ -37,6 +37,8 @@ class Site:
     """The name, as people write it."""
     page: str
     """The address of a post's page, up to its id."""
+    domain: str
+    """The domain of the addresses of its images."""
     ratings: tuple[str, ...]
     """The site's own name of each rating, in the order of `RATINGS`; "" for a rating that the site does not have."""
     tag_types: tuple[str, ...]
@@ -79,6 +81,7 @@ DANBOORU: Final = Site(
     name="danbooru",
     title="Danbooru",
     page="https://danbooru.donmai.us/posts/",
+    domain="donmai.us",
     ratings=RATINGS,
     tag_types=("general", "artist", "character", "copyright", "meta"),
     categories={0: "general", 1: "artist", 3: "copyright", 4: "character", 5: "meta"},
@@ -89,6 +92,7 @@ E621: Final = Site(
     name="e621",
     title="e621",
     page="https://e621.net/posts/",
+    domain="e621.net",
     ratings=("", "safe", "questionable", "explicit"),
     rating_labels={"sensitive": "general"},
     tag_types=(
@@ -112,6 +116,7 @@ GELBOORU: Final = Site(
     name="gelbooru",
     title="Gelbooru",
     page="https://gelbooru.com/index.php?page=post&s=view&id=",
+    domain="gelbooru.com",
     ratings=RATINGS,
     tag_types=("general", "artist", "character", "copyright", "meta", "unknown"),
     categories={0: "general", 1: "artist", 3: "copyright", 4: "character", 5: "meta"},

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from peewee import SchemaManager, SqliteDatabase
 
 from hakubooru.errors import InputError
-from hakubooru.store.about import ABOUT_TABLE, About, read_about
+from hakubooru.store.about import ABOUT_TABLE, read_about
 from hakubooru.store.column_types import check_numbers, has_dates_in_utc
 from hakubooru.store.joined import Joined, JoinedColumn
 from hakubooru.store.layout import LAYOUT, check_file, check_generation, read_layout, sqlite_uri
@@ -83,7 +83,7 @@ class Store:
             layout = read_layout(self.connection(), path)
             check_generation(path, layout)
             with explained(path):
-                self.about = read_about(self.connection()) if "about" in layout else About()
+                self.about = read_about(self.connection())
                 """The site of the posts, and which values are not known."""
                 check_numbers(path, self.connection())
             if writable:

@@ -9,6 +9,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from hakubooru.store.about import site_of_addresses
+from hakubooru.store.sites import DANBOORU
+
 if TYPE_CHECKING:
     from typing import Any
 
@@ -21,6 +24,10 @@ _NOT_NULL: Final = re.compile(r"\s+NOT\s+NULL(?!\s+PRIMARY)", re.IGNORECASE)
 def up(migrator: Any, db: MigratedDatabase) -> None:  # noqa: ARG001 - peewee's signature
     """Migrate the file, inside a transaction of the caller."""
     db.raw.execute(ABOUT)
+    site = site_of_addresses(db.raw)
+    db.raw.execute("INSERT OR IGNORE INTO about VALUES ('site', ?)", [site.name])
+    if site != DANBOORU:
+        db.notes.append(f"its images are at {site.domain}, so its posts are of {site.name} from now on")
     (definition,) = db.raw.execute(
         "SELECT sql FROM sqlite_master WHERE type = 'table' AND name = 'post'"
     ).fetchone()

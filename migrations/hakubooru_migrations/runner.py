@@ -13,7 +13,14 @@ from playhouse.migrations import Runner
 
 from hakubooru.errors import DatabaseFileError, IncompleteError
 from hakubooru.store.column_types import needs_mending
-from hakubooru.store.layout import GENERATION, check_file, read_layout, recognise_generation, sqlite_uri
+from hakubooru.store.layout import (
+    GENERATION,
+    check_file,
+    read_layout,
+    recognise_generation,
+    refuse_foreign,
+    sqlite_uri,
+)
 from hakubooru.store.sqlite_errors import explained
 from hakubooru.store.store import BUSY_TIMEOUT
 from hakubooru.store.writing import hold
@@ -118,7 +125,9 @@ def _opened(path: Path, *, writable: bool) -> Iterator[MigratedDatabase]:
 
 
 def _plan(database: MigratedDatabase) -> Plan:
-    generation = recognise_generation(read_layout(database.raw, database.path))
+    layout = read_layout(database.raw, database.path)
+    generation = recognise_generation(layout)
+    refuse_foreign(database.path, layout, generation)
     if generation is None:
         raise DatabaseFileError(
             f"{database.path} is not a Danbooru metadata database of generation 1 to 4; name another file"

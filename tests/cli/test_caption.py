@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+import hakubooru as hb
 from hakubooru.caption import PRESETS
 from hakubooru_cli.main import cli
+from published_sites import e621_export
 from whole_command import call
 
 
@@ -110,3 +112,31 @@ def test_a_joined_file_gives_texts_and_labels(path, tmp_path, monkeypatch):
     missing = run(path, *joins[:2], *shape)
     assert missing.exit_code != 0
     assert "join its file: --join silva=FILE" in str(missing.exception)
+
+
+def test_list_says_what_becomes_of_types_without_a_part():
+    lines = [
+        line for line in run("--list").stdout.splitlines() if line.startswith(("e621 in", "Gelbooru in"))
+    ]
+    by_format = {
+        name: line for line in lines for name in line.partition(" in ")[2].partition(":")[0].split(", ")
+    }
+    assert set(by_format) == set(PRESETS)
+    assert "kohaku-epsilon" in lines[0]
+    assert lines[0].endswith(
+        "tags of the type species are written with the general ones, tags of the type lore or contributor or invalid are left out"
+    )
+    noobai = next(line for line in lines if "noobai" in line and line.startswith("e621"))
+    assert "species" not in noobai.partition(": ")[2]
+
+
+def test_captions_of_another_site_say_what_becomes_of_its_types(tmp_path):
+    posts, lists = e621_export(tmp_path)
+    hb.build(posts, tmp_path / "e621.db", tags=lists)
+    note = "note: in captions of e621, tags of the type species are written with the general ones, "
+    assert run(tmp_path / "e621.db").stderr.startswith(note)
+    assert "species" not in run(tmp_path / "e621.db", "--caption", "noobai-xl").stderr
+
+
+def test_captions_of_danbooru_need_no_such_note(path):
+    assert "the type" not in run(path, "--post", 3).stderr

@@ -6,9 +6,20 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from hakubooru_cli.main import cli
+from hakubooru_cli.main import SUBCOMMANDS, cli
 from hakubooru_cli.options import SelectionOption
 from hakubooru_cli.train import cli as trainer
+
+
+def test_the_list_of_subcommands_says_what_their_help_says():
+    for name, subcommand in SUBCOMMANDS.items():
+        assert cli.commands[name].name == name
+        assert cli.commands[name].get_short_help_str(limit=100) == subcommand.summary
+
+
+def test_a_subcommand_with_a_typing_error_is_named():
+    result = CliRunner().invoke(cli, ["selct"])
+    assert (result.exit_code, "Did you mean 'select'?" in result.stderr) == (2, True)
 
 
 def commands(group, path=()):

@@ -12,7 +12,7 @@ from hakubooru.progress_lines import Lines
 def clock(monkeypatch):
     """A clock that stands still until the test moves it."""
     now = [100.0]
-    monkeypatch.setattr("tqdm.std.time", lambda: now[0])
+    monkeypatch.setattr("hakubooru.progress_lines.monotonic", lambda: now[0])
     return now
 
 
@@ -43,6 +43,31 @@ def test_an_iterable_is_counted_and_the_seconds_can_be_chosen(clock, capsys, mon
     for _ in progress(range(3), desc="tags", unit=" tags"):
         clock[0] += 4
     assert capsys.readouterr().err.splitlines()[0] == "tags: 2 of 3 (67%), 00:04 left"
+
+
+def test_the_time_that_is_left_follows_the_newest_rate(clock, capsys):
+    with progress(total=100_000, initial=10_000, unit=" images") as bar:
+        for images in (30_000, 30):
+            clock[0] += 30
+            bar.update(images)
+    # 1,000 a second at first, then 0.7 * 1,000 + 0.3 * 1; what was done before has no part in it.
+    assert capsys.readouterr().err.splitlines() == [
+        "images: 40,000 of 100,000 (40%), 01:00 left",
+        "images: 40,030 of 100,000 (40%), 01:25 left",
+    ]
+
+
+def test_hours_are_shown(clock, capsys):
+    with progress(total=1000, unit=" posts") as bar:
+        clock[0] += 60
+        bar.update(10)
+    assert capsys.readouterr().err.splitlines() == ["posts: 10 of 1,000 (1%), 1:39:00 left"]
+
+
+def test_what_is_silent_writes_nothing(clock, capsys):
+    for _ in progress(range(3), disable=True):
+        clock[0] += 60
+    assert capsys.readouterr().err == ""
 
 
 def test_values_stand_after_the_progress_of_a_line(clock, capsys):

@@ -3,9 +3,12 @@
 import sqlite3
 from contextlib import closing
 
+import pytest
+
 import hakubooru as hb
 import hakubooru_migrations
 from danbooru import every_row
+from hakubooru.store.sites import SITES
 from old_generations import write_generation
 
 POST = (1, "2020-01-01T00:00:00.000-05:00", 7, "", "0" * 32, None, 0, 0, 0, None, 0, 0, 1, 0, 800, 600, 99, "jpg", 0, 5, 6, -1, 4,
@@ -33,3 +36,20 @@ def test_only_the_definition_of_the_table_changes(tmp_path):
         (post,) = db.posts.posts()
         assert (post.is_deleted, post.fav_count, post.score) == (None, None, 5)
     assert hakubooru_migrations.plan(path).scripts == ()
+
+
+@pytest.mark.parametrize("site", ["danbooru", "e621", "gelbooru"])
+def test_the_addresses_of_images_tell_the_site_before_and_after(tmp_path, site):
+    address = f"https://static.{SITES[site].domain}/data/1.jpg"
+    posts = [(POST, [1]), ((2, *POST[1:23], address, None, None), [1])]
+    path = write_generation(tmp_path / "old.db", 4, posts, [(1, "solo", 0)])
+    with hb.open(path) as db:
+        assert db.info().site == site
+    notes = hakubooru_migrations.migrate(path).notes
+    assert [note for note in notes if "so its posts are of" in note] == [
+        f"its images are at {SITES[site].domain}, so its posts are of {site} from now on"
+    ] * (site != "danbooru")
+    with hb.open(path) as db:
+        assert db.info().site == site
+    built = hb.build([path], tmp_path / "built.db")
+    assert (built.site, built.new) == (site, 2)

@@ -51,6 +51,19 @@ def test_the_weights_of_sdxl(sdxl):
     assert len(counts.activations.unet) == 87
 
 
+def test_the_count_is_that_of_an_h200(sdxl):
+    """Its memory as torch reserved it, CUDA's own with it, in GiB."""
+    options, counts = sdxl
+    for changes, measured in (
+        ({}, 15.5),
+        ({"graphs": True}, 17.0),
+        ({"graphs": True, "keep_blocks": 15}, 21.4),
+        ({"graphs": True, "checkpointing": False}, 41.4),
+    ):
+        run = replace(options.run, **changes)
+        assert counts.needed(replace(options, run=run)) / fits.GIB == pytest.approx(measured, rel=0.1)
+
+
 def test_each_setting_is_smaller_than_the_one_before(sdxl):
     options, counts = sdxl
     settings = fits.table(options, counts)

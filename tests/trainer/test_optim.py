@@ -101,3 +101,31 @@ def test_each_optimiser_remembers_as_much_as_plans_count(name):
     assert sum(value.nbytes for value in state) / weight.numel() == pytest.approx(
         OPTIMISERS[name].state_bytes, rel=0.05
     )
+
+
+@pytest.mark.parametrize("name", ["Lion8bit", "AdamW8bit"])
+def test_bitsandbytes_moves_weights_alike_without_its_waits(name, monkeypatch):
+    from bitsandbytes import optim as theirs
+
+    waits = []
+    monkeypatch.setattr("bitsandbytes.optim.optimizer.sync_gpu", waits.append)
+    draw = torch.Generator().manual_seed(6)
+    start = [
+        torch.randn(size, generator=draw) for size in (5000, 4096, 300)
+    ]  # under 4,096 the state has 32 bits
+    gradients = [[torch.randn(weight.shape, generator=draw) for weight in start] for _ in range(4)]
+
+    def moved(kind):
+        weights = [weight.clone().requires_grad_() for weight in start]
+        optimizer = kind([{"params": weights[:2]}, {"params": weights[2:], "lr": 1e-3}], lr=1e-2)
+        for some in gradients:
+            for weight, gradient in zip(weights, some, strict=True):
+                weight.grad = gradient.clone()
+            optimizer.step()
+        return torch.cat([*weights, *(optimizer.state[weight]["state1"] for weight in weights)])
+
+    expected = moved(getattr(theirs, name))
+    assert len(waits) == len(gradients) * len(start)
+    waits.clear()
+    assert torch.equal(moved(optim.kind_of(OptimizerOptions(name=name.lower()))), expected)
+    assert not waits

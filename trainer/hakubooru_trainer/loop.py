@@ -15,6 +15,7 @@ from hakubooru.progress import progress
 from hakubooru_trainer import distributed, optim, outputs
 from hakubooru_trainer.checkpoint import States
 from hakubooru_trainer.config import dump
+from hakubooru_trainer.determinism import deterministic
 from hakubooru_trainer.distributed import Ranks
 from hakubooru_trainer.lock import locked
 from hakubooru_trainer.metrics import Metrics
@@ -80,6 +81,7 @@ def _run(options: Options, resume: str, allow: Collection[str], ranks: Ranks) ->
             out, chosen = out_folder(options, resume)
             if ranks.first:  # the only rank that writes
                 stack.enter_context(locked(out))
+        stack.enter_context(deterministic(options.run, ranks.device))
         return _train(options, out, chosen, allow, ranks)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import contextmanager
+from functools import cache
 from importlib import import_module
 from importlib.metadata import packages_distributions, version
 from inspect import signature
@@ -119,7 +120,11 @@ def kind_of(options: OptimizerOptions) -> Any:
     """
     if not options.is_plugged:
         row = OPTIMISERS[options.name]
-        return getattr(import_module(row.module), f"Paged{row.name}" if options.paged else row.name)
+        own = import_module(row.module)
+        if options.paged:
+            return getattr(own, f"Paged{row.name}")
+        kind = getattr(own, row.name)
+        return _unwaiting(kind) if row.module.startswith("bitsandbytes.") else kind
     module, _, name = options.name.partition(":")
     try:
         kinds = vars(import_module(module))
@@ -138,6 +143,29 @@ def kind_of(options: OptimizerOptions) -> Any:
             f'optimizer.name = "{options.name}": {module} has no optimiser {name}; {nearest(name, others)}'
         )
     return kind
+
+
+@cache
+def _unwaiting(kind: Any) -> Any:
+    """A class of bitsandbytes without its wait for the GPU after each weight: SDXL's LoKr has 2,600, and only paged state needs it."""
+
+    @torch.no_grad()
+    def step(self: Any, closure: Callable[[], float] | None = None) -> None:
+        """Move the weights once."""
+        del closure
+        if not self.initialized:
+            self.check_overrides()
+            self.to_gpu()
+            self.initialized = True
+        for place, group in enumerate(self.param_groups):
+            for number, weight in enumerate(group["params"]):
+                if weight.grad is None:
+                    continue
+                if not self.state[weight]:
+                    self.init_state(group, weight, place, number)
+                self.update_step(group, weight, place, number)
+
+    return type(kind.__name__, (kind,), {"step": step})
 
 
 def arguments(options: OptimizerOptions) -> dict[str, Any]:

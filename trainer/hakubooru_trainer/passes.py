@@ -1,8 +1,8 @@
 """The forward and backward pass of a batch: run directly, or replayed from a CUDA graph.
 
 A pass of SDXL with a LoKr launches some 20,000 kernels, and launching them takes the processor longer than the GPU needs to
-run them. A CUDA graph records them once for each shape of batch, and then one call runs them all. The kernels and their
-numbers are the same.
+run them. A CUDA graph records them once for each shape of batch, and then one call runs them all. While a graph is recorded,
+libraries may choose other kernels for a product, so that results differ from those without graphs by rounding.
 """
 
 from __future__ import annotations
@@ -85,6 +85,7 @@ class GraphedPasses(Passes):
         super().__init__(*arguments)
         self._graphs: dict[tuple[Any, ...], _Recorded] = {}
         self._pool: Any = None
+        self._stream: Any = None
 
     def __call__(self, batch: Batch, images: int) -> Part:
         """Run forward and backward, as `Passes` does."""
@@ -107,7 +108,8 @@ class GraphedPasses(Passes):
         gradients = [
             torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in self.weights
         ]
-        side = torch.cuda.Stream()
+        # Memory of the pool that one recording leaves free serves the next one on the same stream alone.
+        side = self._stream = self._stream or torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):  # a first run lets libraries prepare for these shapes
             super().clear()

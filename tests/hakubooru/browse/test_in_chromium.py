@@ -253,6 +253,25 @@ def test_a_data_set_is_exported_to_its_end(page, folder):
     assert tomllib.loads((folder / "work" / "exported.toml").read_text())["caption"] == "kohaku-epsilon"
 
 
+@pytest.mark.kill
+def test_an_export_is_stopped_and_goes_on(page, folder):
+    begin_set(page)
+    page.fill("#new-search", "id:<=140")
+    page.click("form:has(#new-search) button")
+    page.wait_for_selector(".rows li:nth-child(2)")
+    page.fill("input[name=name]", "stopped")
+    page.select_option("select[name=format]", "webp")
+    page.click("button:text-is('Save')")
+    page.wait_for_selector("#export-title ~ form")
+    page.click("button:has-text('Export into')")
+    page.click("button:text-is('Stop')")
+    expect(page.locator("#state")).to_have_text("stopped", timeout=120_000)
+    assert page.locator("progress").count() == 0
+    page.click("button:has-text('Export into')")
+    expect(page.locator("#state")).to_have_text("finished", timeout=120_000)
+    assert len(list((folder / "work" / "stopped").rglob("*.webp"))) == 140
+
+
 def test_everything_can_be_done_by_keyboard(page):
     keys = page.keyboard
     keys.press("/")

@@ -5,6 +5,8 @@ import re
 import pytest
 
 import hakubooru as hb
+from booru import tracing
+from danbooru import api_post, write_lines
 from gallery import ask
 from hakubooru.browse import Browser
 from hakubooru.browse.completion import Completion
@@ -74,6 +76,22 @@ def test_facets_of_a_set_count_no_value_that_it_lacks(lacking):
     }.items():
         total = sum(entry.posts for entry in shown.get(name, {}).values())
         assert total == (0 if column in lacking.info().lacking else 12), name
+
+
+def test_what_some_posts_do_not_say_is_read_once(tmp_path):
+    records = [api_post(number) | {"rating": None if number % 3 else "e"} for number in range(1, 31)]
+    for record in records[:7]:
+        record |= {"image_width": None}
+    build([write_lines(tmp_path / "some.jsonl", records)], tmp_path / "some.db")
+    with hb.open(tmp_path / "some.db") as db:
+        assert {"rating", "image_width"} <= set(db.info().unknown)
+        first = entries(db)
+        assert sum(entry.posts for entry in first["Rating"].values()) == 10
+        assert sum(entry.posts for entry in first["Megapixels"].values()) == 23
+        seen = []
+        with tracing(db, seen):
+            assert entries(db) == first
+        assert not [sql for sql in seen if "FROM post " in sql]
 
 
 def test_every_page_opens(lacking, e621):

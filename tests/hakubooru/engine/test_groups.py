@@ -144,8 +144,12 @@ def test_the_sidecar_tells_the_same(db, tmp_path, by):
     with hb.open(copy) as other:
         for at_most in (0, 3, 1000):
             for narrow in (lambda s: s, lambda s: s.sample(90, seed=4).order_by("-id")):
-                found = narrow(other.posts).sample_per(by, at_most=at_most, seed=3).to_ids()
-                assert found.tolist() == expected(db, narrow(db.posts), by, at_most, 3)
+                ids = narrow(db.posts).to_ids()
+                for few in (0, 10**9):
+                    found = sample_per(other, ids, by, at_most, 3, few=few)
+                    assert found.tolist() == expected(db, narrow(db.posts), by, at_most, 3)
+                    strictly = sample_per(other, ids, by, at_most, 3, strict=True, few=few)
+                    assert strictly.tolist() == sample_per(db, ids, by, at_most, 3, strict=True).tolist()
         assert other.cache.columns.know_tags()
 
 

@@ -60,7 +60,7 @@ def test_only_the_columns_that_are_wanted_are_read_and_progress_is_told(tmp_path
     batches = list(dump.batches(lambda names: sorted({"id", "rating"} & names)))
     assert dump.bytes_read() == dump.size == path.stat().st_size
     assert {key for batch in batches for key in set(batch.keys())} == {"id", "rating"}
-    numbers = [batch.number(place) for batch in batches for place in range(len(batch))]
+    numbers = [batch.where(place).number for batch in batches for place in range(len(batch))]
     assert numbers == list(range(1, 100))
     assert {batch.unit for batch in batches} == {"row"}
 

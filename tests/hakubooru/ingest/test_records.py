@@ -12,7 +12,7 @@ from hakubooru.ingest.sets import API
 
 
 def read(post):
-    posts, reasons = RecordReader(API).read(Objects([Entry("line", 1, post)], "dump.jsonl"))
+    posts, reasons = RecordReader(API).read(Objects([Entry("dump.jsonl", "line", 1, post)]))
     return [posts.record(place) for place in range(len(posts))], reasons
 
 

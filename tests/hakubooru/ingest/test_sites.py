@@ -5,6 +5,7 @@ import re
 import pytest
 
 import hakubooru as hb
+import hakubooru_migrations
 from danbooru import api_post, contents, write_lines
 from hakubooru.errors import DatabaseFileError
 from hakubooru.ingest import build
@@ -192,3 +193,12 @@ def test_two_sites_are_two_files(tmp_path, e621):
         build([dump], e621[1])
     with pytest.raises(DatabaseFileError, match="posts of danbooru and e621, whose ids are not alike"):
         build([dump, *e621_api(tmp_path)], tmp_path / "both.db")
+
+
+def test_gelbooru_sqlite_is_built_and_not_migrated_or_opened(tmp_path):
+    (path,) = gelbooru_sqlite(tmp_path)
+    for refuse in (hakubooru_migrations.plan, hakubooru_migrations.migrate, hb.open):
+        with pytest.raises(
+            DatabaseFileError, match=r"is Gelbooru-SQLite .*: build a database from it, `hakubooru db build"
+        ):
+            refuse(path)

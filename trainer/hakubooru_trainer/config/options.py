@@ -49,6 +49,8 @@ class RunOptions:
     graphs: bool = False
     """On a GPU, record the passes of each shape of batch as a CUDA graph and replay it, so that the GPU never waits for the
     processor. Recording a new shape takes some seconds."""
+    deterministic: bool = True
+    """On a GPU, use only kernels that give the same bits at every run, as exact resuming needs. Without them attention is faster."""
     compile: bool = False
     """Compile the UNet's transformers at the first update, which takes minutes. Needs a C++ compiler, and Linux."""
     threads: int = 0

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from hakubooru.arrays import distinct
 from hakubooru.arrow import integers, strings
 from hakubooru.caption.words import PEOPLE
 from hakubooru.engine.groups import tag_pairs
@@ -227,7 +228,7 @@ class Casting:
                 [_COPYRIGHT, _GENERAL, *PEOPLE],
             )
         )
-        posts: Ids = np.unique(frame["post"].to_numpy())
+        posts: Ids = distinct(frame["post"].to_numpy())
         columns = zip(("post", "tag"), self._pairs(posts, np.array([*kinds], np.int64)), strict=True)
         pairs = pd.DataFrame(dict(columns))
         counts = frame.merge(pairs, on="post").groupby(["character", "tag"]).size().reset_index(name="posts")
@@ -249,7 +250,7 @@ class Casting:
         """The pairs of a post and a tag among some posts and tags, each pair once: posts and tags, (N,) each."""
         pieces = tag_pairs(self.database, posts, posts, tags)
         packed = [of_post << _TAG_BITS | of_tag for of_tag, of_post in pieces]
-        pairs = np.unique(np.concatenate([np.empty(0, np.int64), *packed]))
+        pairs = distinct(np.concatenate([np.empty(0, np.int64), *packed]))
         return pairs >> _TAG_BITS, pairs & ((1 << _TAG_BITS) - 1)
 
     def _names(self, tags: Any) -> dict[int, str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
+from hakubooru.arrays import distinct
 from hakubooru.arrow import integers, strings
 from hakubooru.errors import InputError
 from hakubooru.export.archive import Images
@@ -110,13 +111,13 @@ def gather(
         InputError: no archive holds a candidate.
         IncompleteError: an archive cannot be read.
     """
-    posts: Ids = np.unique(np.concatenate(list(candidates.values())))
+    posts: Ids = distinct(np.concatenate(list(candidates.values())))
     holders = _holders(posts, archives)
     chosen: dict[str, list[int]] = {}
     for name, some in candidates.items():
         is_there = holders[np.searchsorted(posts, some)] >= 0
         chosen[name] = some[is_there][:count].tolist()
-    wanted: Ids = np.unique(np.array([post for some in chosen.values() for post in some], np.int64))
+    wanted: Ids = distinct(np.array([post for some in chosen.values() for post in some], np.int64))
     if not len(wanted):
         raise InputError(
             "none of the archives holds an image of these characters; name the folders of their images with --images"
