@@ -1,17 +1,19 @@
-"""Pools of worker processes that survive the death of a worker at any moment."""
+"""Worker processes: pools that survive the death of a worker at any moment, and a generator that runs beside its reader."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
+    from multiprocessing.connection import Connection
 
 _BLAS: Final = "OPENBLAS_NUM_THREADS"
 _lock: Final = threading.Lock()
@@ -42,6 +44,67 @@ class Workers(ProcessPoolExecutor):
     def _launch_processes(self) -> None:
         with _lock, _one_blas_thread(), _main_unnamed():
             super()._launch_processes()  # type: ignore[misc] # a private method, missing from the stubs
+
+
+class LostProcessError(Exception):
+    """A process was killed from outside."""
+
+
+@contextmanager
+def generated(function: Callable[..., Iterable[Any]], *args: Any, **options: Any) -> Iterator[Iterator[Any]]:
+    """Run a generator function in a process of its own for a `with` statement, and iterate over what it yields.
+
+    The process works one item ahead. It ends with the `with` statement, or when the caller's process dies. What goes
+    between the two must be picklable.
+
+    Raises:
+        LostProcessError: the process was killed.
+        Exception: the generator raised it.
+    """
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_send, args=(sender, function, args, options), daemon=True)
+    with _lock, _one_blas_thread(), _main_unnamed():
+        process.start()
+    sender.close()
+    try:
+        yield _received(receiver)
+    finally:
+        receiver.close()
+        process.terminate()
+        process.join()
+        process.close()
+
+
+def _received(receiver: Connection) -> Iterator[Any]:
+    while True:
+        try:
+            items, error = receiver.recv()
+        except (EOFError, ConnectionError) as lost:
+            raise LostProcessError("a process was killed") from lost
+        yield from items
+        if error is not None:
+            raise error
+        if not items:
+            return
+
+
+def _send(
+    sender: Connection, function: Callable[..., Iterable[Any]], args: Iterable[Any], options: dict[str, Any]
+) -> None:
+    # Ctrl-C reaches every process of a terminal; only the caller reacts to it, and ends this one so that it cleans up.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    with suppress(BrokenPipeError):  # the caller needs no more, or is dead
+        try:
+            for item in function(*args, **options):
+                sender.send(([item], None))
+        except BrokenPipeError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the caller raises it
+            sender.send(([], error))
+        else:
+            sender.send(([], None))
 
 
 @contextmanager

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import repeat
+from operator import eq
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     from hakubooru.ingest.json_text import Entry
 
@@ -16,7 +20,7 @@ RECORDS: Final = 2000
 _LARGEST: Final = 32 * 2**20
 """The size of JSON texts, in bytes, after which a batch is closed."""
 
-Values = list[Any]
+Values = Sequence[Any]
 
 
 class Where(NamedTuple):
@@ -96,24 +100,19 @@ class Objects(Batch):
     """Some objects of JSON texts; small files, of one object each, share a batch."""
 
     entries: list[Entry]
-    _keys: set[str] | None = None
 
     def __len__(self) -> int:
         return len(self.entries)
 
     def keys(self) -> set[str]:
         """The keys of all objects."""
-        if self._keys is None:
-            self._keys = set()
-            for entry in self.entries:
-                self._keys.update(entry.value)
-                if dict in set(map(type, entry.value.values())):
-                    self._keys.update(_inner_keys(entry.value))
         return self._keys
 
     def column(self, key: str) -> Values | None:
         """The values of a key."""
-        if key not in self.keys():
+        if key in self._table:
+            return self._table[key]
+        if key not in self._keys:
             return None
         outer, dot, inner = key.partition(".")
         if not dot:
@@ -128,6 +127,24 @@ class Objects(Batch):
     def record(self, place: int) -> Any:
         """An object."""
         return self.entries[place].value
+
+    @cached_property
+    def _table(self) -> dict[str, Values]:
+        """The values of all keys, if all objects have the same ones; otherwise empty."""
+        values = [entry.value for entry in self.entries]
+        keys = tuple(values[0]) if values else ()
+        if not all(map(eq, map(tuple, values), repeat(keys))):
+            return {}
+        return dict(zip(keys, zip(*map(dict.values, values), strict=True), strict=True))
+
+    @cached_property
+    def _keys(self) -> set[str]:
+        keys: set[str] = set()
+        for entry in self.entries:
+            keys.update(entry.value)
+            if dict in set(map(type, entry.value.values())):
+                keys.update(_inner_keys(entry.value))
+        return keys
 
 
 def _inner_keys(record: dict[str, Any]) -> Iterable[str]:

@@ -6,22 +6,24 @@ import os
 import sqlite3
 import time
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import groupby, islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from hakubooru.errors import DatabaseFileError, DumpError
+from hakubooru.errors import DatabaseFileError, DumpError, IncompleteError
 from hakubooru.ingest.download import local_paths
 from hakubooru.ingest.dumps import find_dumps
 from hakubooru.ingest.maps import read_map
 from hakubooru.ingest.posts import PostWriter
 from hakubooru.ingest.rejects import Rejects
 from hakubooru.ingest.sets import recognise, unknown_keys
-from hakubooru.ingest.source import Source
+from hakubooru.ingest.source import Summary, read_sources
 from hakubooru.ingest.tag_ids import TagIds
 from hakubooru.ingest.taglist import KnownPair, KnownTag, read_tag_list
 from hakubooru.ingest.target import open_target
+from hakubooru.processes import LostProcessError, generated
 from hakubooru.progress import progress
 from hakubooru.store.sites import site_named
 from hakubooru.store.writing import transaction
@@ -32,15 +34,17 @@ if TYPE_CHECKING:
     from hakubooru.ingest.dumps import Dump
     from hakubooru.ingest.maps import RecordMap
     from hakubooru.ingest.posts import Written
-    from hakubooru.ingest.records import Record
-    from hakubooru.ingest.source import Recognised
+    from hakubooru.ingest.records import Posts
+    from hakubooru.ingest.source import Part, Recognised
     from hakubooru.store.about import About
     from hakubooru.store.sites import Site
 
     PathLike = str | os.PathLike[str]
 
 BATCH: Final = 5_000
-"""How many posts are written in a transaction. It takes 25 MB of memory; an interruption loses a few seconds."""
+"""How many posts are written in a transaction; an interruption loses a few seconds."""
+_WORTH_A_PROCESS: Final = 2**23
+"""The size of dumps, in bytes, from which they are read in a process of their own; to start it takes half a second."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,10 +127,8 @@ def build(
         raise DumpError("build() needs at least one dump: build(['posts.json'], 'posts.db')")
     lists = _local([tags] if isinstance(tags, str | os.PathLike) else tags or ())
     # A mistyped name and an unknown set show before anything is written.
-    sources = [
-        Source(dump, _map_of(dump, map), strict=strict, old_ratings=old_ratings) for dump in find_dumps(paths)
-    ]
-    site = _one_site(sources)
+    sources = [(dump, _map_of(dump, map)) for dump in find_dumps(paths)]
+    site = _one_site([by for _, by in sources])
     out = Path(out)
     with open_target(out, paths) as target, Rejects(out.with_name(out.name + ".rejects.jsonl")) as rejects:
         target.check_site(site)
@@ -135,10 +137,12 @@ def build(
         with transaction(target.connection):
             for path in lists:
                 _learn(tag_ids, read_tag_list(path, site))
-        counts = _write(sources, PostWriter(target.connection, tag_ids), rejects)
-        absent = frozenset.intersection(*(source.absent() for source in sources))
+        writer = PostWriter(target.connection, tag_ids)
+        with _read(sources, strict=strict, old_ratings=old_ratings) as parts:
+            summaries, counts = _write([dump for dump, _ in sources], parts, writer, rejects)
+        absent = frozenset.intersection(*(summary.absent for summary in summaries))
         about = target.finish(tag_ids, absent, site, in_order=len(paths) > 1)
-    return _report(out, sources, counts, rejects, about, seconds=time.perf_counter() - started)
+    return _report(out, summaries, counts, rejects, about, seconds=time.perf_counter() - started)
 
 
 def _local(sources: Iterable[PathLike]) -> list[Path]:
@@ -164,8 +168,8 @@ def _map_of(dump: Dump, file: PathLike | None) -> RecordMap:
     return found
 
 
-def _one_site(sources: Sequence[Source]) -> Site:
-    names = list(dict.fromkeys(source.reader.map.site for source in sources))
+def _one_site(maps: Sequence[RecordMap]) -> Site:
+    names = list(dict.fromkeys(by.site for by in maps))
     if len(names) > 1:
         raise DatabaseFileError(
             f"the dumps have posts of {' and '.join(names)}, whose ids are not alike: build a file of each site, and export "
@@ -174,45 +178,91 @@ def _one_site(sources: Sequence[Source]) -> Site:
     return site_named(names[0])
 
 
-def _write(sources: Sequence[Source], writer: PostWriter, rejects: Rejects) -> Counter[str]:
-    """Write the posts of all sources, and count what changed.
+@contextmanager
+def _read(
+    sources: Sequence[tuple[Dump, RecordMap]], *, strict: bool, old_ratings: bool
+) -> Iterator[Iterator[Part | Summary]]:
+    """Read sources in a `with` statement, beside the writing if they are large."""
+    options = {"strict": strict, "old_ratings": old_ratings}
+    if sum(dump.size for dump, _ in sources) < _WORTH_A_PROCESS:
+        yield read_sources(sources, **options)
+        return
+    try:
+        with generated(read_sources, sources, **options) as parts:
+            yield parts
+    except LostProcessError as error:
+        raise IncompleteError(
+            "the process that reads the dumps was killed, often because memory ran out; run the same command again, and it "
+            "goes on"
+        ) from error
+
+
+def _write(
+    dumps: Sequence[Dump], parts: Iterator[Part | Summary], writer: PostWriter, rejects: Rejects
+) -> tuple[list[Summary], Counter[str]]:
+    """Write the parts of all dumps; return the summary of each dump, and counts of what changed.
 
     Raises:
-        DumpError: no source has a post.
+        DumpError: no dump has a post.
     """
     counts: Counter[str] = Counter()
-    for source in sources:
-        dump = source.dump
+    summaries: list[Summary] = []
+    for dump in dumps:
         with progress(total=dump.size, desc=dump.path.name, unit="B", unit_scale=True) as bar:
-            for batch in _batches(source.records(rejects)):
+            pieces = _pieces(_until_summary(parts, summaries), rejects, bar)
+            for first in pieces:
                 with transaction(writer.connection):
-                    if isinstance(batch[0], KnownTag):
-                        _learn(writer.tag_ids, batch)
-                    else:
-                        counts.update(vars(_written(writer, batch)))
-                bar.update(dump.bytes_read() - bar.n)
-                batch.clear()  # else it would stay in memory while the next one is read
+                    for piece, is_last in chain([first], pieces):
+                        if isinstance(piece, list):
+                            _learn(writer.tag_ids, piece)
+                        else:
+                            counts.update(vars(_written(writer, piece)))
+                        if is_last:
+                            break
     if not counts.total():
-        names = ", ".join(str(source.dump.path) for source in sources)
+        names = ", ".join(str(dump.path) for dump in dumps)
         reasons = (
             f"; {rejects.count:,} records were rejected, for the reasons in {rejects.path}: {rejects.first}"
             if rejects.count
             else ""
         )
         raise DumpError(f"there are no posts in {names}{reasons}")
-    return counts
+    return summaries, counts
 
 
-def _batches(records: Iterable[Record | KnownTag]) -> Iterator[list[Any]]:
-    """Iterate over batches of records, and over batches of tags."""
-    for _, some in groupby(records, type):
-        while batch := list(islice(some, BATCH)):
-            yield batch
+def _until_summary(parts: Iterator[Part | Summary], summaries: list[Summary]) -> Iterator[Part]:
+    """Iterate over the parts of one dump, and add its summary to a list."""
+    for part in parts:
+        if isinstance(part, Summary):
+            summaries.append(part)
+            return
+        yield part
 
 
-def _written(writer: PostWriter, batch: Sequence[Record]) -> Written:
+def _pieces(
+    parts: Iterable[Part], rejects: Rejects, bar: Any
+) -> Iterator[tuple[Posts | list[KnownTag], bool]]:
+    """Iterate over pieces of parts, each with whether it is the last one of a transaction; write what is rejected."""
+    room = BATCH
+    for part in parts:
+        for bad in part.rejected:
+            rejects.add(*bad.where, bad.reason, bad.record)
+        bar.update(part.bytes_read - bar.n)
+        if part.tags:
+            yield part.tags, True
+        posts = part.posts
+        while posts is not None and len(posts) > room:
+            yield posts.take(range(room)), True
+            posts, room = posts.take(range(room, len(posts))), BATCH
+        if posts is not None:
+            room -= len(posts)
+            yield posts, room == 0
+            room = room or BATCH
+
+
+def _written(writer: PostWriter, posts: Posts) -> Written:
     try:
-        return writer.write(batch)
+        return writer.write(posts)
     except sqlite3.IntegrityError as error:
         raise DatabaseFileError(
             f"the database has an older layout, in which every value is known ({error}): run `hakubooru db migrate` on it, "
@@ -222,7 +272,7 @@ def _written(writer: PostWriter, batch: Sequence[Record]) -> Written:
 
 def _report(
     out: Path,
-    sources: Sequence[Source],
+    summaries: Sequence[Summary],
     counts: Counter[str],
     rejects: Rejects,
     about: About,
@@ -236,8 +286,10 @@ def _report(
         unchanged=counts["unchanged"],
         rejected=rejects.count,
         rejects=rejects.path if rejects.count else None,
-        dumps_without_general=tuple(source.dump.path for source in sources if source.lacks_general()),
-        recognised=tuple(source.recognised() for source in sources),
+        dumps_without_general=tuple(
+            summary.recognised.path for summary in summaries if summary.lacks_general
+        ),
+        recognised=tuple(summary.recognised for summary in summaries),
         site=about.site.name,
         lacking=tuple(sorted(about.lacking)),
         unknown=about.unknown,

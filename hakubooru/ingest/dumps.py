@@ -81,7 +81,7 @@ class Dump:
 
     def bytes_read(self) -> int:
         """How many bytes of the files have been read."""
-        if self._raw is None or self._raw.closed:
+        if self._raw is None:
             return self._done
         return self._done + (self._raw.raw.tell() or int(self._share))
 
@@ -131,8 +131,11 @@ class Dump:
             with damage_explained(file), open_bytes(file) as stream:
                 self._raw = stream
                 size = os.fstat(stream.fileno()).st_size
-                for leaf in leaves(file, stream, size):
-                    yield from self._read(leaf, choose, headless)
+                try:
+                    for leaf in leaves(file, stream, size):
+                        yield from self._read(leaf, choose, headless)
+                finally:
+                    self._raw = None
             self._done += size
         if not self.form:
             self._refuse()
@@ -350,7 +353,7 @@ def _of_tables(files: dict[str, Path], folder: Path | None = None) -> list[Dump]
             "post.parquet, tag.parquet and posttagrelation.parquet, or their folder"
         )
     size = sum(file.stat().st_size for file in files.values())
-    return [Dump(folder or files["post"], files.values(), size, files)]
+    return [Dump(folder or files["post"], list(files.values()), size, files)]
 
 
 def what_it_is(head: bytes) -> str:

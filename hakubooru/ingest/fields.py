@@ -8,18 +8,20 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
-from hakubooru.moments import NoZoneError, danbooru_date
+from hakubooru.moments import NoZoneError, are_danbooru_dates, danbooru_date
 from hakubooru.store.sites import RATINGS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from hakubooru.ingest.maps import RecordMap
 
+_DATES: Final = ("created_at", "updated_at")
 _FLAG_WORDS: Final = {"t": 1, "true": 1, "1": 1, "f": 0, "false": 0, "0": 0}
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _CTIME: Final = re.compile(
@@ -40,7 +42,7 @@ class Reader(NamedTuple):
 
     one: Callable[[Any], Any]
     """Reads a value, or raises ValueError."""
-    many: Callable[[list[Any]], list[Any] | None]
+    many: Callable[[Sequence[Any]], Sequence[Any] | None]
     """Reads all values of a batch at once, if they are plain, which nearly all are; else returns None."""
 
 
@@ -70,7 +72,10 @@ def readers(columns: tuple[str, ...], by: RecordMap, *, of_texts: bool) -> dict[
     }
     if of_texts:
         return {column: Reader(_of_text(read), _no_shortcut) for column, read in chosen.items()}
-    return {column: Reader(read, _SHORTCUTS.get(read, _no_shortcut)) for column, read in chosen.items()}
+    shortcuts = dict(_SHORTCUTS)
+    if by.dates == "iso":
+        shortcuts |= {chosen[column]: partial(_dates, chosen[column]) for column in _DATES}
+    return {column: Reader(read, shortcuts.get(read, _no_shortcut)) for column, read in chosen.items()}
 
 
 def kind_of(value: object) -> str:
@@ -247,37 +252,47 @@ def _of_ctime(value: Any) -> Any:
     return f"{year}-{number:02}-{int(day):02}T{time}{offset[:3]}:{offset[3:]}"
 
 
-def _no_shortcut(values: list[Any]) -> list[Any] | None:  # noqa: ARG001 - one signature for all
+def _dates(read: Callable[[Any], Any], values: Sequence[Any]) -> Sequence[Any] | None:
+    if set(map(type, values)) != {str}:
+        return None
+    are_right = are_danbooru_dates(values)
+    try:
+        return [value if is_right else read(value) for value, is_right in zip(values, are_right, strict=True)]
+    except ValueError:
+        return None
+
+
+def _no_shortcut(values: Sequence[Any]) -> Sequence[Any] | None:  # noqa: ARG001 - one signature for all
     return None
 
 
-def _wholes(values: list[Any]) -> list[Any] | None:
+def _wholes(values: Sequence[Any]) -> Sequence[Any] | None:
     kinds = set(map(type, values))
     known = [value for value in values if value is not None] if NoneType in kinds else values
     is_plain = kinds <= {int, NoneType} and (not known or (min(known) >= -(2**63) and max(known) < 2**63))
     return values if is_plain else None
 
 
-def _post_ids(values: list[Any]) -> list[Any] | None:
+def _post_ids(values: Sequence[Any]) -> Sequence[Any] | None:
     is_plain = set(map(type, values)) == {int} and min(values) >= 1 and max(values) < 2**63
     return values if is_plain else None
 
 
-def _flags(values: list[Any]) -> list[Any] | None:
+def _flags(values: Sequence[Any]) -> Sequence[Any] | None:
     is_plain = set(map(type, values)) <= {bool, NoneType}
     return list(map(_FLAGS.__getitem__, values)) if is_plain else None
 
 
-def _texts(values: list[Any]) -> list[Any] | None:
+def _texts(values: Sequence[Any]) -> Sequence[Any] | None:
     return values if set(map(type, values)) <= {str, NoneType} and "" not in values else None
 
 
-def _sources(values: list[Any]) -> list[Any] | None:
+def _sources(values: Sequence[Any]) -> Sequence[Any] | None:
     return values if set(map(type, values)) == {str} else None
 
 
 _FLAGS: Final = {False: 0, True: 1, None: None}
-_SHORTCUTS: Final[dict[Callable[[Any], Any], Callable[[list[Any]], list[Any] | None]]] = {
+_SHORTCUTS: Final[dict[Callable[[Any], Any], Callable[[Sequence[Any]], Sequence[Any] | None]]] = {
     _whole: _wholes,
     _post_id: _post_ids,
     _flag: _flags,

@@ -32,7 +32,7 @@ _ENVELOPES: Final = ("posts", "post", "tags", "tag")
 """The keys under which the APIs of other boorus than Danbooru put the list of what was asked for."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Entry:
     """One record of a text, decoded or with the reason why it cannot be."""
 
@@ -96,16 +96,16 @@ def _opened(entry: Entry) -> Iterator[Entry]:
     if not isinstance(value, dict):
         yield entry
         return
-    for key in _ENVELOPES:
+    for key in _ENVELOPES if len(value) <= 2 else ():
         inner = value.get(key)
-        if isinstance(inner, list) and inner and isinstance(inner[0], dict) and len(value) <= 2:
+        if isinstance(inner, list) and inner and isinstance(inner[0], dict):
             for number, item in enumerate(inner, 1):
                 yield Entry(entry.name, "item", number, item)
             return
         if isinstance(inner, dict) and len(value) == 1:
             yield Entry(entry.name, "item", 1, inner)
             return
-    if value and all(isinstance(inner, dict) for inner in value.values()):
+    if value and set(map(type, value.values())) == {dict}:
         for number, (key, inner) in enumerate(value.items(), 1):
             yield Entry(entry.name, "item", number, {"key": key, **inner})
         return

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import tomllib
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
@@ -129,9 +128,7 @@ def _value(key: str, value: Any) -> Any:
         case "tags":
             return _tables(key, value, (ALL, *TAG_TYPES))
         case "ratings":
-            return MappingProxyType(
-                {word: _choice("ratings", name, RATINGS) for word, name in _table(key, value).items()}
-            )
+            return {word: _choice("ratings", name, RATINGS) for word, name in _table(key, value).items()}
         case "dates":
             return _choice(key, value, DATE_FORMS)
         case "blanks" | "escaped" | "texts":
@@ -178,10 +175,9 @@ def _table(key: str, value: object) -> dict[str, Any]:
 
 
 def _tables(key: str, value: object, choices: tuple[str, ...]) -> Mapping[str, _Keys]:
-    table = {
+    return {
         _choice(key, name, choices): _keys(f"{key}.{name}", keys) for name, keys in _table(key, value).items()
     }
-    return MappingProxyType(table)
 
 
 def _keys(name: str, value: object) -> _Keys:

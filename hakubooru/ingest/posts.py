@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import chain, repeat
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
 
 from hakubooru.ingest.maps import COLUMNS
 from hakubooru.ingest.records import instant
@@ -13,9 +15,9 @@ from hakubooru.store.writing import insert_many
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
-    from hakubooru.ingest.records import Record
+    from hakubooru.ingest.records import Posts, Record
     from hakubooru.ingest.tag_ids import TagIds
 
 _BY_ID: Final = "IN (SELECT value FROM json_each(?))"
@@ -48,30 +50,34 @@ class PostWriter:
         self.tag_ids = tag_ids
         self._written = _IdSet()
 
-    def write(self, records: Sequence[Record]) -> Written:
-        """Write a batch of records and count what changed."""
+    def write(self, posts: Posts) -> Written:
+        """Write a batch of posts and count what changed."""
         # The tags of all records get ids, also of records that are not kept: so ids and types depend on the set of
         # records, not on their order.
-        self.tag_ids.learn(records)
-        batch = _one_a_post(records)
-        dates = dict(self._rows(f"SELECT id, updated_at FROM post WHERE id {_BY_ID}", batch))
-        new = [record for record in batch.values() if record.id not in dates]
-        equal, newer = [], []
-        for post_id, date in dates.items():
-            record, stored = batch[post_id], instant(date)
-            if record.updated > stored:
-                newer.append(record)
-            elif record.updated == stored:
-                equal.append(record)
-        updated = newer + self._to_replace(equal)
+        self.tag_ids.learn(dict(zip(posts.tags.names, posts.tags.types, strict=True)))
+        places = _one_a_post(posts)
+        dates = dict(self._rows(f"SELECT id, updated_at FROM post WHERE id {_BY_ID}", places))
+        new = [place for post_id, place in places.items() if post_id not in dates]
+        updated = self._to_replace(posts, places, dates)
         self._forget_tags(updated)
-        self._insert(new + updated)
-        self._written.add(record.id for record in batch.values())
-        return Written(len(new), len(updated), len(records) - len(new) - len(updated))
+        chosen = new + [places[post_id] for post_id in updated]
+        self._insert(posts if len(new) == len(posts) else posts.take(chosen))
+        self._written.add(places)
+        return Written(len(new), len(updated), len(posts) - len(chosen))
 
-    def _to_replace(self, equal: Iterable[Record]) -> list[Record]:
-        """Choose the records that replace equally new records of the file."""
-        by_id = {record.id: record for record in equal}
+    def _to_replace(self, posts: Posts, places: dict[int, int], dates: dict[int, str | None]) -> list[int]:
+        """Choose the posts whose record replaces that of the file, by the dates of the file's."""
+        newer, equal = [], {}
+        for post_id, date in dates.items():
+            record, stored = posts.record(places[post_id]), instant(date)
+            if record.updated > stored:
+                newer.append(post_id)
+            elif record.updated == stored:
+                equal[post_id] = record
+        return newer + self._equal_to_replace(equal)
+
+    def _equal_to_replace(self, by_id: dict[int, Record]) -> list[int]:
+        """Choose the posts whose record replaces an equally new one of the file."""
         tags: dict[int, list[str]] = {post_id: [] for post_id in by_id}
         names = (
             "SELECT post_id, tag.name FROM posttagrelation JOIN tag ON tag.id = tag_id "
@@ -79,40 +85,40 @@ class PostWriter:
         )
         for post_id, name in self._rows(names, by_id):
             tags[post_id].append(name)
-        records = []
+        chosen = []
         for row in self._rows(f"SELECT {', '.join(COLUMNS)} FROM post WHERE id {_BY_ID}", by_id):
             record = by_id[row[0]]
             stored, new = (repr(row), tags[record.id]), (repr(record.row), list(record.tags))
             if stored != new and (record.id not in self._written or new > stored):
-                records.append(record)
-        return records
+                chosen.append(record.id)
+        return chosen
 
-    def _forget_tags(self, records: Iterable[Record]) -> None:
-        ids = [record.id for record in records]
+    def _forget_tags(self, ids: list[int]) -> None:
         if ids:
             self.connection.execute(f"DELETE FROM posttagrelation WHERE post_id {_BY_ID}", [id_text(ids)])
 
-    def _insert(self, records: Sequence[Record]) -> None:
-        rows = chain.from_iterable(record.row for record in records)
+    def _insert(self, posts: Posts) -> None:
+        rows = chain.from_iterable(zip(*posts.columns, strict=True))
         insert_many(self.connection, _POST_ROWS, len(COLUMNS), rows)
-        pairs = (
-            zip(repeat(record.row[0]), self.tag_ids.ids(record.tags), strict=False) for record in records
-        )
-        values = chain.from_iterable(chain.from_iterable(pairs))
-        insert_many(self.connection, _RELATION_ROWS, 2, values)
+        tag_ids = np.fromiter(self.tag_ids.ids(posts.tags.names), np.int64, len(posts.tags.names))
+        post_ids = np.repeat(np.array(posts.columns[0], np.int64), posts.tags.counts())
+        pairs = np.column_stack([post_ids, tag_ids[posts.tags.places]])
+        insert_many(self.connection, _RELATION_ROWS, 2, pairs.ravel().tolist())
 
     def _rows(self, statement: str, ids: Iterable[int]) -> Iterable[Any]:
         text = id_text(ids)
         return self.connection.execute(statement, [text]) if text != "[]" else ()
 
 
-def _one_a_post(records: Iterable[Record]) -> dict[int, Record]:
-    batch: dict[int, Record] = {}
-    for record in records:
-        other = batch.get(record.id)
-        if other is None or record.precedence() > other.precedence():
-            batch[record.id] = record
-    return batch
+def _one_a_post(posts: Posts) -> dict[int, int]:
+    """The place in the batch of the record that is kept of each post, by the id of the post."""
+    ids = posts.columns[0]
+    places: dict[int, int] = {}
+    for place, post_id in enumerate(ids):
+        other = places.setdefault(post_id, place)
+        if other != place and posts.record(place).precedence() > posts.record(other).precedence():
+            places[post_id] = place
+    return places
 
 
 class _IdSet:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import NoneType
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -12,17 +13,15 @@ import orjson
 from hakubooru.errors import DumpError
 from hakubooru.ingest.fields import kind_of, readers
 from hakubooru.ingest.maps import ALL, COLUMNS
+from hakubooru.ingest.post_tags import UNTYPED, PostTags, tags_of_dicts, tags_of_texts
 from hakubooru.store.sites import TAG_TYPES, site_named
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from hakubooru.ingest.batches import Batch, Values
     from hakubooru.ingest.maps import RecordMap
     from hakubooru.store.sites import Site
-
-UNTYPED: Final = -1
-"""The type of a tag that a record lists without its type."""
 
 _OLDEST: Final = datetime.min.replace(tzinfo=UTC)
 _RATING: Final = COLUMNS.index("rating")
@@ -35,11 +34,9 @@ class Record:
 
     row: tuple[Any, ...]
     """The values of the post, in the order of `COLUMNS`; None for what the source does not know."""
-    updated: datetime
-    """When the site last changed the post; the oldest moment if that is not known."""
     tags: dict[str, int]
-    """The type of each tag, in the order of the post's tags. It is `UNTYPED` if the record has no type for the tag, and
-    the greatest if it has several."""
+    """The type of each tag, in the order of the post's tags. It is `UNTYPED` if no record of the batch has a type for the
+    tag, and the greatest if they have several."""
 
     @property
     def id(self) -> int:
@@ -47,10 +44,10 @@ class Record:
         number: int = self.row[0]
         return number
 
-    def with_rating(self, number: int) -> Record:
-        """The record with another rating."""
-        row = (*self.row[:_RATING], number, *self.row[_RATING + 1 :])
-        return Record(row, self.updated, self.tags)
+    @property
+    def updated(self) -> datetime:
+        """When the site last changed the post; the oldest moment if that is not known."""
+        return instant(self.row[_UPDATED])
 
     def precedence(self) -> tuple[datetime, str, list[str]]:
         """The sort key of the records of one post: the greatest is kept, which is the newest.
@@ -58,6 +55,36 @@ class Record:
         Equally new records are compared by their values, so that the order of dumps does not matter.
         """
         return self.updated, repr(self.row), list(self.tags)
+
+
+@dataclass(frozen=True, slots=True)
+class Posts:
+    """A batch of checked posts, as columns."""
+
+    columns: list[Values]
+    """The values of each column of `COLUMNS`, (P,) each; None for what the source does not know."""
+    tags: PostTags
+    """The tags of the posts."""
+
+    def __len__(self) -> int:
+        return len(self.columns[0])
+
+    def take(self, places: Sequence[int]) -> Posts:
+        """Some of the posts, in the order that is given."""
+        columns: list[Values] = [[values[place] for place in places] for values in self.columns]
+        return Posts(columns, self.tags.take(places))
+
+    def record(self, place: int) -> Record:
+        """One of the posts."""
+        return Record(tuple(values[place] for values in self.columns), self.tags.of(place))
+
+    def ratings(self) -> Values:
+        """The number of the rating of each post."""
+        return self.columns[_RATING]
+
+    def with_ratings(self, numbers: Values) -> Posts:
+        """The posts with other ratings."""
+        return Posts([*self.columns[:_RATING], numbers, *self.columns[_RATING + 1 :]], self.tags)
 
 
 class RecordReader:
@@ -74,24 +101,18 @@ class RecordReader:
             *((number, name) for number, name in enumerate(TAG_TYPES) if name in by.tags),
         ]
 
-    def read(self, batch: Batch) -> tuple[list[Record], dict[int, str]]:
+    def read(self, batch: Batch) -> tuple[Posts, dict[int, str]]:
         """Convert a batch: the posts that are valid, and the reason for each place of the others."""
         reasons: dict[int, str] = {}
         columns = [self._column(batch, column, reasons) for column in COLUMNS]
-        dates = columns[_UPDATED] = [
+        columns[_UPDATED] = [
             updated if updated is not None else created
             for updated, created in zip(columns[_UPDATED], columns[_CREATED], strict=True)
         ]
-        tags = list(self._tags(batch, reasons))
-        rows = zip(*columns, strict=True)
-        records = (
-            Record(row, _OLDEST if date is None else _instant(date), names)
-            for row, date, names in zip(rows, dates, tags, strict=True)
-        )
-        if not reasons:
-            return list(records), reasons
-        valid = (place not in reasons for place in range(len(batch)))
-        return [record for record, is_valid in zip(records, valid, strict=True) if is_valid], reasons
+        posts = Posts(columns, self._tags(batch, reasons))
+        if reasons:
+            posts = posts.take([place for place in range(len(batch)) if place not in reasons])
+        return posts, reasons
 
     def choose(self, keys: set[str]) -> list[str]:
         """The keys of a table that are to be read."""
@@ -116,7 +137,7 @@ class RecordReader:
             self._keys[column] = key  # so that a hidden post does not get the md5 of its media asset
         return batch.column(self._keys[column])
 
-    def _column(self, batch: Batch, column: str, reasons: dict[int, str]) -> list[Any]:
+    def _column(self, batch: Batch, column: str, reasons: dict[int, str]) -> Values:
         read = self._readers[self.map.texts or batch.is_text][column]
         values = self.values(batch, column)
         if values is None:
@@ -133,7 +154,7 @@ class RecordReader:
                 _read_or_refuse(read.one, value, place, column, reasons) for place, value in enumerate(values)
             ]
 
-    def _tags(self, batch: Batch, reasons: dict[int, str]) -> Iterator[dict[str, int]]:
+    def _tags(self, batch: Batch, reasons: dict[int, str]) -> PostTags:
         columns = [
             (number, key, values)
             for number, name in self._types
@@ -143,8 +164,26 @@ class RecordReader:
         columns = _first_of_each(columns)
         if not self._is_checked:
             self._check_separator(batch, columns)
+        if self._are_texts(columns):
+            return tags_of_texts([(number, values) for number, _, values in columns], self.map.separator)
+        return tags_of_dicts(list(self._read_tags(batch, columns, reasons)))
+
+    def _are_texts(self, columns: list[tuple[int, str, Values]]) -> bool:
+        """Whether each post has tags, and all are texts that only have to be cut."""
+        if self.map.blanks or self.map.escaped or not columns:
+            return False
+        kinds = [set(map(type, values)) for _, _, values in columns]
         is_typed = ALL not in self.map.tags
-        is_plain = not (self.map.escaped or self.map.blanks)
+        return (
+            all(kind <= {str, NoneType} for kind in kinds)
+            and (is_typed or any(kind == {str} for kind in kinds))
+            and not any(text and text[0] == "[" for _, _, values in columns for text in values)
+        )
+
+    def _read_tags(
+        self, batch: Batch, columns: list[tuple[int, str, Values]], reasons: dict[int, str]
+    ) -> Iterator[dict[str, int]]:
+        is_typed = ALL not in self.map.tags
         for place in range(len(batch)):
             tags: dict[str, int] = {}
             has_tags = is_typed and bool(columns)
@@ -154,9 +193,6 @@ class RecordReader:
                 if value is None:
                     continue
                 has_tags = True
-                if is_plain and type(value) is str and not value.startswith("["):
-                    tags |= dict.fromkeys(value.split(self.map.separator), number)
-                    continue
                 try:
                     tags |= self._names(value, number)
                 except ValueError as error:
@@ -231,13 +267,9 @@ def _typed(tags: list[dict[str, Any]], site: Site) -> dict[str, int]:
 def instant(text: str | None) -> datetime:
     """Read a date of the file as a datetime; a date that cannot be read counts as the oldest."""
     try:
-        return _instant(text) if text is not None else _OLDEST
+        moment = datetime.fromisoformat(text) if text is not None else _OLDEST
     except ValueError:
         return _OLDEST
-
-
-def _instant(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 

@@ -1,9 +1,9 @@
-"""A source of a build: a dump, and the record map by which its records are read and checked."""
+"""Sources of a build: dumps, each with the record map by which its records are read and checked."""
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from hakubooru.errors import DumpError, IncompleteError
@@ -20,12 +20,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hakubooru.ingest.dumps import Dump
-    from hakubooru.ingest.json_text import Entry
     from hakubooru.ingest.maps import RecordMap
-    from hakubooru.ingest.records import Record
-    from hakubooru.ingest.rejects import Rejects
+    from hakubooru.ingest.records import Posts
 
-_RATING: Final = COLUMNS.index("rating")
 _NEW_RATINGS: Final = ("g", "general", "sensitive")
 _GENERAL, _SENSITIVE = RATINGS.index("general"), RATINGS.index("sensitive")
 
@@ -48,50 +45,103 @@ class Recognised:
         return f"{self.path}: {self.form}, {self.records}{rest}"
 
 
-class Source:
-    """A dump and the reader of its records.
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A record that is not valid."""
+
+    where: Where
+    """The place of the record."""
+    reason: str
+    """Why the record is not valid."""
+    record: object
+    """The record, or its text if that cannot be decoded."""
+
+
+@dataclass(slots=True)
+class Part:
+    """A part of a source that was read and checked."""
+
+    posts: Posts | None = None
+    """The valid posts, if there are any."""
+    tags: list[KnownTag] = field(default_factory=list)
+    """Tags of the source's own table."""
+    rejected: list[Rejected] = field(default_factory=list)
+    """The records that are not valid."""
+    bytes_read: int = 0
+    """How many bytes of the source's files have been read so far."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a source turned out to be once all of it was read."""
+
+    recognised: Recognised
+    """What it was recognised as."""
+    absent: frozenset[str]
+    """The columns that no record had a key for."""
+    lacks_general: bool
+    """Whether it is of Danbooru, and has the rating s, read as sensitive, but never g."""
+
+
+def read_sources(
+    sources: Sequence[tuple[Dump, RecordMap]], *, strict: bool, old_ratings: bool
+) -> Iterator[Part | Summary]:
+    """Iterate over the parts of all sources, with a summary after those of each.
 
     Args:
-        dump: the files.
-        by: the map of its records.
+        sources: dumps, and the maps of their records.
         strict: raise an error for the first bad record, instead of rejecting it.
-        old_ratings: the dump is from before May 2022, when the rating s meant safe: s becomes general.
-    """
+        old_ratings: the dumps are from before May 2022, when the rating s meant safe: s becomes general.
 
-    def __init__(self, dump: Dump, by: RecordMap, *, strict: bool = False, old_ratings: bool = False) -> None:
+    Raises:
+        DumpError: a dump cannot be read, or has newer ratings despite `old_ratings`.
+        IncompleteError: a record is bad and `strict` is set.
+    """
+    for dump, by in sources:
+        source = _Source(dump, by, strict=strict, old_ratings=old_ratings)
+        yield from source.parts()
+        yield source.summary()
+
+
+class _Source:
+    """A dump and the reader of its records; the arguments are those of `read_sources`."""
+
+    def __init__(self, dump: Dump, by: RecordMap, *, strict: bool, old_ratings: bool) -> None:
         self.dump = dump
         self.reader = RecordReader(by)
         self._strict = strict
         self._old_ratings = old_ratings
         self._ratings: Counter[int | None] = Counter()
 
-    def recognised(self) -> Recognised:
-        """What the dump was recognised as."""
-        return Recognised(
-            path=self.dump.path,
-            form=self.dump.form,
-            records=self.reader.map.name,
-            passed_over=self.dump.passed_over,
+    def summary(self) -> Summary:
+        """What the dump turned out to be."""
+        is_danbooru = self.reader.map.site == "danbooru" and not self._old_ratings
+        return Summary(
+            recognised=Recognised(
+                path=self.dump.path,
+                form=self.dump.form,
+                records=self.reader.map.name,
+                passed_over=self.dump.passed_over,
+            ),
+            absent=frozenset(COLUMNS) - self.reader.columns_seen(),
+            lacks_general=is_danbooru and self._ratings[_SENSITIVE] > 0 and not self._ratings[_GENERAL],
         )
 
-    def absent(self) -> frozenset[str]:
-        """The columns that no record had a key for."""
-        return frozenset(COLUMNS) - self.reader.columns_seen()
-
-    def lacks_general(self) -> bool:
-        """Whether the dump is of Danbooru, and has the rating s, read as sensitive, but never g."""
-        is_danbooru = self.reader.map.site == "danbooru" and not self._old_ratings
-        return is_danbooru and self._ratings[_SENSITIVE] > 0 and not self._ratings[_GENERAL]
-
-    def records(self, rejects: Rejects) -> Iterator[Record | KnownTag]:
-        """Iterate over the tags of the dump's own table, if it has one, and over the valid records; reject the others."""
+    def parts(self) -> Iterator[Part]:
+        """Iterate over the tags of the dump's own table, if it has one, and over its records."""
         for batch in self.dump.batches(self._choose):
             if isinstance(batch, TagRows):
-                yield from self._tags(batch)
+                part = Part(tags=self._tags(batch))
             elif isinstance(batch, Batch):
-                yield from self._valid(batch, rejects)
+                part = self._checked(batch)
             else:
-                self._reject_entry(batch, rejects)
+                reason = batch.reason or "the record must be an object with the fields of a post"
+                record = batch.text if batch.reason else batch.value
+                part = Part(rejected=[Rejected(Where(batch.name, batch.unit, batch.number), reason, record)])
+            for bad in part.rejected if self._strict else ():
+                raise IncompleteError(f"{bad.where}: {bad.reason}; correct it, or leave out --strict")
+            part.bytes_read = self.dump.bytes_read()
+            yield part
 
     def _choose(self, keys: set[str]) -> Sequence[str]:
         own = self.reader.map
@@ -102,38 +152,30 @@ class Source:
             )
         return self.reader.choose(keys)
 
-    def _tags(self, batch: TagRows) -> Iterator[KnownTag]:
+    def _tags(self, batch: TagRows) -> list[KnownTag]:
         names, types, ids = (batch.columns[name] for name in ("name", "type", "id"))
-        for name, kind, number in zip(names, types, ids, strict=True):
-            yield KnownTag(self.reader.plain(name), kind, number)
+        return [
+            KnownTag(self.reader.plain(name), kind, number)
+            for name, kind, number in zip(names, types, ids, strict=True)
+        ]
 
-    def _valid(self, batch: Batch, rejects: Rejects) -> Iterator[Record]:
-        records, reasons = self.reader.read(batch)
+    def _checked(self, batch: Batch) -> Part:
+        posts, reasons = self.reader.read(batch)
         if self._old_ratings:
-            records = self._with_old_ratings(batch, records)
-        for place in sorted(reasons):
-            self._reject(rejects, batch.where(place), reasons[place], batch.record(place))
-        self._ratings.update(record.row[_RATING] for record in records)
-        yield from records
+            posts = self._with_old_ratings(batch, posts)
+        rejected = [
+            Rejected(batch.where(place), reasons[place], batch.record(place)) for place in sorted(reasons)
+        ]
+        self._ratings.update(posts.ratings())
+        return Part(posts if len(posts) else None, rejected=rejected)
 
-    def _with_old_ratings(self, batch: Batch, records: Sequence[Record]) -> list[Record]:
+    def _with_old_ratings(self, batch: Batch, posts: Posts) -> Posts:
         for place, rating in enumerate(self.reader.values(batch, "rating") or ()):
             if rating in _NEW_RATINGS:
                 raise DumpError(
                     f"{batch.where(place)} has the rating {rating}, so the dump is not from "
                     "before May 2022: leave out --old-ratings"
                 )
-        return [
-            record.with_rating(_GENERAL) if record.row[_RATING] == _SENSITIVE else record
-            for record in records
-        ]
-
-    def _reject_entry(self, entry: Entry, rejects: Rejects) -> None:
-        reason = entry.reason or "the record must be an object with the fields of a post"
-        record = entry.text if entry.reason else entry.value
-        self._reject(rejects, Where(entry.name, entry.unit, entry.number), reason, record)
-
-    def _reject(self, rejects: Rejects, where: Where, reason: str, record: object) -> None:
-        if self._strict:
-            raise IncompleteError(f"{where}: {reason}; correct it, or leave out --strict")
-        rejects.add(*where, reason, record)
+        return posts.with_ratings(
+            [_GENERAL if rating == _SENSITIVE else rating for rating in posts.ratings()]
+        )

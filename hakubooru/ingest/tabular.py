@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from hakubooru.ingest.batches import Values
+
     Choose = Callable[[set[str]], Sequence[str]]
     """A function that takes the names of all columns and returns those that are to be read."""
 
@@ -118,12 +120,12 @@ def parquet_columns(schema: Any) -> set[str]:
     return {*schema.names, *inner} - doubled
 
 
-def _lists(batch: Any, column: str) -> list[Any]:
+def _lists(batch: Any, column: str) -> Values:
     import pyarrow.compute as pc  # noqa: PLC0415 - heavy, and only this form needs it
 
     outer, _, inner = column.partition(".")
     array = batch.column(column) if column in batch.schema.names else pc.struct_field(batch[outer], inner)
-    values: list[Any] = array.to_pylist()
+    values: Values = array.to_pylist()
     return values
 
 

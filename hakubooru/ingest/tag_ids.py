@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from itertools import chain, repeat
-from operator import le
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
-from hakubooru.ingest.records import UNTYPED
+from hakubooru.ingest.post_tags import UNTYPED
 from hakubooru.store.tags import ALIAS_LAYOUT, ALIAS_TABLE, IMPLICATION_TABLE
 from hakubooru.store.writing import insert_many, query_by_name
 
@@ -14,7 +13,6 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Mapping, Sequence
 
-    from hakubooru.ingest.records import Record
     from hakubooru.ingest.taglist import KnownPair, KnownTag
 
 _ABSENT: Final = UNTYPED - 1
@@ -100,20 +98,13 @@ class TagIds:
                 self._connection.execute(f"PRAGMA user_version = {ALIAS_LAYOUT}")
             self._connection.execute(insert)
 
-    def learn(self, records: Iterable[Record]) -> None:
-        """Add the tags of records: give new tags an id, and known ones a greater type."""
+    def learn(self, tags: Mapping[str, int]) -> None:
+        """Add tags of records, types by name: give new tags an id, and known ones a greater type."""
         if len(self._ids) > _TAGS_IN_MEMORY:
             self._ids.clear()
             self._types.clear()
         types = self._types
-        changes: dict[str, int] = {}
-        for record in records:
-            # Most records have no new tag or type; `map` finds them faster than a loop in Python.
-            if all(map(le, record.tags.values(), map(types.get, record.tags, repeat(_ABSENT)))):
-                continue
-            for name, type_number in record.tags.items():
-                if name not in types or type_number > types[name]:
-                    changes[name] = max(type_number, changes.get(name, UNTYPED))
+        changes = {name: number for name, number in tags.items() if number > types.get(name, _ABSENT)}
         if changes:
             self._look_up([name for name in changes if name not in types])
             self._add({name: type_number for name, type_number in changes.items() if name not in types})

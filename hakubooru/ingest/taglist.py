@@ -117,7 +117,7 @@ def _pairs(path: Path, batch: Batch) -> Iterator[KnownPair]:
                 raise _refusal(batch.where(place)._replace(name=str(path)), error) from error
 
 
-def _first(batch: Batch, keys: Sequence[str]) -> list[Any] | None:
+def _first(batch: Batch, keys: Sequence[str]) -> Sequence[Any] | None:
     return next((values for key in keys if (values := batch.column(key)) is not None), None)
 
 

@@ -55,9 +55,22 @@ def insert_many(connection: sqlite3.Connection, statement: str, width: int, valu
         values: the values of all rows, one row after another.
     """
     row = f"({', '.join('?' * width)})"
+    rows = _VARIABLES // width
     rest = iter(values)
-    while batch := list(islice(rest, _VARIABLES // width * width)):
-        connection.execute(f"{statement} {', '.join([row] * (len(batch) // width))}", batch)
+    batches = iter(lambda: list(islice(rest, rows * width)), [])
+    last: list[Any] = []
+
+    def whole_batches() -> Iterator[list[Any]]:
+        nonlocal last
+        for batch in batches:
+            if len(batch) < rows * width:
+                last = batch
+                return
+            yield batch
+
+    connection.executemany(f"{statement} {', '.join([row] * rows)}", whole_batches())
+    if last:
+        connection.execute(f"{statement} {', '.join([row] * (len(last) // width))}", last)
 
 
 def query_by_name(connection: sqlite3.Connection, statement: str, names: Sequence[str]) -> Iterator[Any]:

@@ -6,11 +6,12 @@ full-text index (`postfts`) are removed, because the relations and `tag.type` ha
 
 from __future__ import annotations
 
+from itertools import chain, repeat
 from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from hakubooru.store.writing import ticking
+from hakubooru.store.writing import insert_many, ticking
 from hakubooru_migrations.tables import INTEGER, NULLABLE_INTEGER, NULLABLE_TEXT, TEXT, rebuild_post
 from hakubooru_migrations.tag_lists import TagLists
 
@@ -24,10 +25,8 @@ RELATION = (
     'CREATE TABLE "posttagrelation" ("id" INTEGER NOT NULL PRIMARY KEY, "post_id" INTEGER NOT NULL, "tag_id" INTEGER '
     'NOT NULL, FOREIGN KEY ("post_id") REFERENCES "post" ("id"), FOREIGN KEY ("tag_id") REFERENCES "tag" ("id"))'
 )
-INDICES = (
-    'CREATE INDEX "posttagrelation_post_id" ON "posttagrelation" ("post_id")',
-    'CREATE INDEX "posttagrelation_tag_id" ON "posttagrelation" ("tag_id")',
-)
+POST_INDEX = 'CREATE INDEX "posttagrelation_post_id" ON "posttagrelation" ("post_id")'
+TAG_INDEX = 'CREATE INDEX "posttagrelation_tag_id" ON "posttagrelation" ("tag_id")'
 COLUMNS = {
     "id": "INTEGER NOT NULL PRIMARY KEY",
     "created_at": TEXT,
@@ -68,26 +67,27 @@ COLUMNS = {
 def up(migrator: Any, db: MigratedDatabase) -> None:  # noqa: ARG001 - peewee's signature
     """Migrate the file, inside a transaction of the caller."""
     db.raw.execute(RELATION)
+    db.raw.execute(
+        POST_INDEX
+    )  # the posts come in order: to add to the end of an index takes half as long as to sort
     lists = TagLists(db.raw)
-    # One statement a post, with its tags as one value, takes a third of the time of a value for each tag.
-    db.raw.executemany(
-        "INSERT INTO posttagrelation (post_id, tag_id) SELECT ?, value FROM json_each(?)", _tags(db, lists)
-    )
+    pairs = (zip(repeat(post_id), tags, strict=False) for post_id, tags in _tags(db, lists))
+    values = chain.from_iterable(chain.from_iterable(pairs))
+    insert_many(db.raw, "INSERT INTO posttagrelation (post_id, tag_id) VALUES", 2, values)
     if lists.unknown:
         db.notes.append(
             f"tag ids left out of the lists: {lists.unknown:,}, because the file has no tags with these ids; the first "
             f"is {lists.first_unknown}"
         )
     with ticking(db.raw, "indexing"):
-        for statement in INDICES:
-            db.raw.execute(statement)
+        db.raw.execute(TAG_INDEX)
         db.raw.execute("DROP TABLE IF EXISTS postfts")
     rebuild_post(db, COLUMNS, {}, "removing the lists of tags")
 
 
-def _tags(db: MigratedDatabase, lists: TagLists) -> Iterator[tuple[int, str]]:
-    """The id of each post, and the ids of its tags as a JSON array."""
+def _tags(db: MigratedDatabase, lists: TagLists) -> Iterator[tuple[int, list[int]]]:
+    """The id of each post, and the ids of its tags."""
     count = db.raw.execute("SELECT COUNT(*) FROM post").fetchone()[0]
     rows = db.raw.execute("SELECT id, tag_list FROM post ORDER BY id")
     for post_id, whole in tqdm(rows, total=count, desc="reading lists of tags", unit=" posts", disable=None):
-        yield post_id, str(lists.read(post_id, whole))
+        yield post_id, lists.read(post_id, whole)

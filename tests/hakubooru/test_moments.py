@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from hakubooru.moments import NoZoneError, danbooru_date
+from hakubooru.moments import NoZoneError, are_danbooru_dates, danbooru_date
 
 EVE = "2016-12-31T22:00:00.000-05:00"
 
@@ -70,3 +70,27 @@ def test_it_stays_the_same_moment_to_the_millisecond(day, zone):
     moment = day.replace(tzinfo=zone)
     expected = moment.astimezone(ZoneInfo("America/New_York")).isoformat(timespec="milliseconds")
     assert danbooru_date(moment) == danbooru_date(moment.isoformat()) == expected
+
+
+@given(
+    some.datetimes(datetime(1880, 1, 1), datetime(2099, 12, 31)).map(lambda moment: moment.isoformat()),  # noqa: DTZ001
+    some.sampled_from(["", ".123", ".12"]),
+    some.sampled_from(["-04:00", "-05:00", "+00:00", "Z", "-04:00\n"]),
+)
+def test_dates_that_are_right_at_once_are_returned_unchanged(moment, fraction, zone):
+    text = f"{moment[:19]}{fraction}{zone}"
+    if are_danbooru_dates([EVE, text])[1]:
+        assert danbooru_date(text) == text
+
+
+def test_most_dates_of_danbooru_are_right_at_once():
+    texts = [
+        EVE,
+        "2016-07-26T17:57:29-04:00",
+        "2016-07-26T17:57:29.000-05:00",
+        "2021-11-07T12:00:00.000-05:00",
+    ]
+    assert are_danbooru_dates(texts) == [True, True, False, False]
+    assert are_danbooru_dates([*texts, "2016-02-30T00:00:00-05:00"])[-1] is False
+    assert are_danbooru_dates([EVE, "2016-07-26"]) == [False, False]
+    assert are_danbooru_dates([]) == []

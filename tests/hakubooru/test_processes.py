@@ -1,3 +1,4 @@
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -6,7 +7,7 @@ from concurrent.futures.process import BrokenProcessPool
 
 import pytest
 
-from hakubooru.processes import Workers
+from hakubooru.processes import LostProcessError, Workers, generated
 
 
 def test_all_processes_are_there_from_the_first_work_on():
@@ -55,3 +56,41 @@ def work_until_one_dies(pool):
 def test_a_worker_may_die_while_others_begin(time):
     with Workers(4, os.getpid) as pool, pytest.raises(BrokenProcessPool):
         work_until_one_dies(pool)
+
+
+def test_what_a_generator_yields_and_raises_comes_from_another_process():
+    with generated(range, 3) as items:
+        assert list(items) == [0, 1, 2]
+    with generated(map, divmod, [7, 7], [2, 0]) as items:
+        assert next(items) == (3, 1)
+        with pytest.raises(ZeroDivisionError):
+            next(items)
+
+
+@pytest.mark.kill
+def test_the_process_of_a_generator_ends_with_its_reader():
+    with generated(range, 10**9) as items:
+        assert next(items) == 0
+        assert len(multiprocessing.active_children()) == 1
+    assert multiprocessing.active_children() == []
+    with generated(range, 10**9) as items:
+        multiprocessing.active_children()[0].kill()
+        with pytest.raises(LostProcessError):
+            list(items)
+
+
+ORPHAN = """
+import os, signal
+from hakubooru.processes import generated
+with generated(range, 10**9) as items:
+    next(items)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.kill
+@pytest.mark.skipif(sys.platform == "win32", reason="nothing is killed there by signal")
+def test_the_process_of_a_generator_dies_with_its_caller():
+    # The output ends when no process is left that could write to it; an orphan would be one, and time would run out.
+    done = subprocess.run([sys.executable, "-c", ORPHAN], stdout=subprocess.PIPE, check=False, timeout=60)
+    assert done.returncode == -signal.SIGKILL
