@@ -35,7 +35,7 @@ _PAUSE: Final = 0.05
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from hakubooru.database import Database
     from hakubooru.selection import Selection
@@ -136,7 +136,10 @@ class Browser:
     def _warm(self) -> None:
         """Read what takes some seconds in a large file before it is needed: the tags, and columns."""
         session = self.session
-        steps = [lambda: session.completion.suggestions("a"), lambda: session.kinds]
+        steps: list[Callable[[], object]] = [
+            lambda: session.completion.suggestions("a"),
+            lambda: session.kinds,
+        ]
         if session.is_quick:
             steps.append(lambda: charts(session.database, session.database.posts.to_ids()))
         with suppress(HakubooruError):  # the browser may be closed meanwhile
