@@ -20,6 +20,7 @@ import json, resource, sqlite3, sys, time
 import numpy as np
 import hakubooru as hb
 from hakubooru import Post
+[getattr(hb, name) for name in hb.__all__]
 connection = sqlite3.connect("file:{file}?mode=ro", uri=True)
 db = hb.open("{file}")
 {before}
