@@ -25,12 +25,17 @@ def ascending(ids: Ids) -> Ids:
     return np.sort(ids, kind="stable")
 
 
+def is_first(values: Ids) -> Values:
+    """Whether each of some sorted values differs from the one before it, (N,) bool."""
+    differs: Values = np.ones(len(values), np.bool_)
+    np.not_equal(values[1:], values[:-1], out=differs[1:])
+    return differs
+
+
 def distinct(ids: Ids) -> Ids:
-    """Sort ids ascending and leave out repetitions, (N,) int64; `np.unique` would first load NumPy's masked arrays."""
+    """Sort ids ascending and leave out repetitions, (N,) int64; `np.unique` hashes whole numbers, which takes much longer."""
     ordered = np.sort(ids)
-    is_first = np.ones(len(ordered), np.bool_)
-    np.not_equal(ordered[1:], ordered[:-1], out=is_first[1:])
-    return ordered[is_first]
+    return ordered[is_first(ordered)]
 
 
 def read_ascending(connection: sqlite3.Connection, select: str, parameters: Sequence[Any]) -> Ids:

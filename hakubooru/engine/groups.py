@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from hakubooru.arrays import distinct
+from hakubooru.arrays import distinct, is_first
 from hakubooru.engine.columns import YEAR, SidecarColumns
 from hakubooru.engine.tag_counts import FEW
 from hakubooru.select.sampling import keys
@@ -156,11 +156,11 @@ def with_room(pairs: Ids, at_most: int, *, posts_a_round: int = _POSTS_A_ROUND) 
     """
     pairs = distinct(pairs)
     room = np.full(int((pairs & _MASK).max(initial=0)) + 1, at_most, np.int64)
-    begins = np.flatnonzero(_is_first(pairs >> _BITS))
+    begins = np.flatnonzero(is_first(pairs >> _BITS))
     taken = [np.empty(0, np.int64)]
     for of_round in np.split(pairs, begins[posts_a_round::posts_a_round]):
         ranks, groups = of_round >> _BITS, of_round & _MASK
-        is_taken = _taken(np.cumsum(_is_first(ranks)) - 1, groups, room)
+        is_taken = _taken(np.cumsum(is_first(ranks)) - 1, groups, room)
         room -= np.bincount(groups[is_taken], minlength=len(room))
         taken.append(_each_once(ranks[is_taken]))
     return np.concatenate(taken)
@@ -196,20 +196,15 @@ def _taken(posts: Ids, groups: Ids, room: Ids) -> Values:
     return is_taken[posts]
 
 
-def _is_first(values: Ids) -> Values:
-    """Whether each of some sorted values differs from the one before it, (N,) bool."""
-    return np.append(True, values[1:] != values[:-1])[: len(values)]
-
-
 def _each_once(values: Ids) -> Ids:
     """Sorted values, each once, (M,) int64."""
-    once: Ids = values[_is_first(values)]
+    once: Ids = values[is_first(values)]
     return once
 
 
 def _places(groups: Ids) -> Ids:
     """The place of each pair in its group, from 0, (N,) int64, for pairs that are sorted by group."""
-    starts = np.flatnonzero(_is_first(groups))
+    starts = np.flatnonzero(is_first(groups))
     return np.arange(len(groups)) - np.repeat(starts, np.diff(np.append(starts, len(groups))))
 
 
