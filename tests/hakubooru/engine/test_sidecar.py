@@ -247,7 +247,7 @@ def test_ids_may_lie_far_apart(tmp_path):
     def answered():
         with hb.open(path) as db:
             posts = db.posts
-            found = [
+            ids = [
                 posts.search(query).to_ids().tolist()
                 for query in ("solo", "-solo", "solo or comic", "solo -comic")
             ]
