@@ -9,6 +9,7 @@ import re
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
+from math import isnan
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from hakubooru.ingest.maps import RecordMap
 
-_DATES: Final = ("created_at", "updated_at")
+DATES: Final = ("created_at", "updated_at")
 _FLAG_WORDS: Final = {"t": 1, "true": 1, "1": 1, "f": 0, "false": 0, "0": 0}
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _CTIME: Final = re.compile(
@@ -76,7 +77,7 @@ def readers(columns: tuple[str, ...], by: RecordMap, *, of_texts: bool) -> dict[
         return {column: Reader(_of_text(read), _no_shortcut) for column, read in chosen.items()}
     shortcuts = dict(_SHORTCUTS)
     if by.dates == "iso":
-        shortcuts |= {chosen[column]: partial(_dates, chosen[column]) for column in _DATES}
+        shortcuts |= {chosen[column]: partial(_dates, chosen[column]) for column in DATES}
     return {column: Reader(read, shortcuts.get(read, _no_shortcut)) for column, read in chosen.items()}
 
 
@@ -277,6 +278,12 @@ def _no_shortcut(values: Sequence[Any]) -> Sequence[Any] | None:  # noqa: ARG001
 
 def _wholes(values: Sequence[Any]) -> Sequence[Any] | None:
     kinds = set(map(type, values))
+    if kinds <= {float, NoneType}:  # some tables store integers as DOUBLE, and a missing one as NaN
+        numbers = [value for value in values if value is not None and not isnan(value)]
+        is_plain = all(map(float.is_integer, numbers)) and max(map(abs, numbers), default=0) <= 2**53
+        return (
+            [None if value is None or isnan(value) else int(value) for value in values] if is_plain else None
+        )
     known = [value for value in values if value is not None] if NoneType in kinds else values
     is_plain = kinds <= {int, NoneType} and (not known or (min(known) >= -(2**63) and max(known) < 2**63))
     return values if is_plain else None
