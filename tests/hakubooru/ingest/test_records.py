@@ -26,6 +26,22 @@ def column(post, name):
     return read_record(post).row[COLUMNS.index(name)]
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("file_ext", "PNG", "png"),
+        ("file_ext", "jpeg", "jpg"),
+        ("file_ext", ".webp", "webp"),
+        ("file_ext", "5.a.JPE", "jpg"),
+        ("file_ext", "svg", "svg"),
+        ("file_ext", "", None),
+        ("md5", "900150983CD24FB0D6963F7D28E17F72", "900150983cd24fb0d6963f7d28e17f72"),
+    ],
+)
+def test_texts_that_are_compared_are_written_as_danbooru_does(name, value, expected):
+    assert column(api_post(**{name: value}), name) == expected
+
+
 def test_a_post_becomes_a_row_of_the_file():
     record = read_record(api_post(5, general="solo", artist="bespin", rating="q", has_children=True))
     row = dict(zip(COLUMNS, record.row, strict=True))
