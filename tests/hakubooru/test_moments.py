@@ -5,12 +5,19 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from hakubooru.moments import NoZoneError, are_danbooru_dates, danbooru_date
+from hakubooru.moments import (
+    NoZoneError,
+    are_danbooru_dates,
+    are_of_our_time,
+    danbooru_date,
+    danbooru_dates,
+)
 
 EVE = "2016-12-31T22:00:00.000-05:00"
 
@@ -94,3 +101,24 @@ def test_most_dates_of_danbooru_are_right_at_once():
     assert are_danbooru_dates([*texts, "2016-02-30T00:00:00-05:00"])[-1] is False
     assert are_danbooru_dates([EVE, "2016-07-26"]) == [False, False]
     assert are_danbooru_dates([]) == []
+
+
+@given(
+    some.lists(
+        some.datetimes(datetime.fromisoformat("1970-01-01"), datetime.fromisoformat("2060-01-01")),
+        max_size=20,
+    ),
+    some.sampled_from(["us", "ns"]),
+)
+def test_a_column_of_moments_is_written_as_one_by_one(moments, unit):
+    column = np.array(moments, "datetime64[us]").astype(f"datetime64[{unit}]")
+    assert danbooru_dates(column) == [danbooru_date(moment.replace(tzinfo=UTC)) for moment in moments]
+
+
+@pytest.mark.parametrize(
+    ("moment", "is_ours"),
+    [("1969-12-31T23:59:59", False), ("1970-01-01T00:00:00", True), ("9999-01-01", False)],
+)
+def test_of_our_time_is_from_1970_on(moment, is_ours):
+    assert are_of_our_time(np.array(["2020-01-01", moment], "datetime64[us]")) is is_ours
+    assert are_of_our_time(np.array([], "datetime64[us]"))
