@@ -74,7 +74,7 @@ class Selection(Builder["Selection"]):
         """
         if not isinstance(text, str):
             raise InputError(f"search() takes one string, not {text!r}: write search('1girl solo')")
-        parsed = parse(text, self.database.joined_columns())
+        parsed = parse(text, self.database.joined_columns)
         return apply(parsed, self, implications=implications)
 
     def to_ids(self) -> Ids:

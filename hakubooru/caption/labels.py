@@ -259,7 +259,7 @@ def check_column(database: Store, place: str, name: str, *, number: bool) -> Non
     Raises:
         CaptionFormatError: it is not, or has not; the message names `place`.
     """
-    columns = database.joined_columns()
+    columns = database.joined_columns
     choices = [*(COUNTS if number else ()), *columns]
     if name not in columns:
         known = f"; {nearest(name, choices)}" if choices else ""

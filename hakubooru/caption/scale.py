@@ -34,7 +34,7 @@ def column_sql(database: Store, name: str) -> str:
     """The SQL of a value of a row of `post`: of its own column, or of a joined one; NULL where a post has none."""
     if name in COUNTS:
         return f"post.{name}"
-    column = database.joined_columns()[name]
+    column = database.joined_columns[name]
     quoted = column.name.replace('"', '""')
     return f'(SELECT "{quoted}" FROM {column.joined.schema}.rows WHERE id = post.id)'
 

@@ -101,7 +101,7 @@ def export(
     form = output_format(output)
     form = form if sink is None else replace(form, sink=sink)
     shape = caption_format(caption)
-    columns = selection.database.joined_columns()
+    columns = selection.database.joined_columns
     files = [columns[name].joined for name in sorted(shape.joined() & columns.keys())]
     origin = Origin(
         database=str(selection.database.path.absolute()),
