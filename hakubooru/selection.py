@@ -330,7 +330,7 @@ class Selection(Builder["Selection"]):
         return f"<Selection of {self.database.path.name}: {describe(self.step)}>"
 
     def _repr_html_(self) -> str:
-        ids = self.database.cache.get(self.step)
+        ids = self.database.cache.selections.get(self.step)
         pictures = {}
         if ids is not None and self.database.images:
             from hakubooru.contact_sheet import picture_html, shelf_of, thumbnail_url  # noqa: PLC0415

@@ -129,6 +129,8 @@ class Columns(Protocol):
 
     names: frozenset[str]
     """The columns that predicates and orders may use."""
+    know_tags: bool
+    """Whether the posts of tags are known without a statement on the relations."""
 
     @property
     def ids(self) -> Ids:
@@ -139,10 +141,6 @@ class Columns(Protocol):
         """A column, (N,)."""
         ...
 
-    def know_tags(self) -> bool:
-        """Whether the posts of tags are known without a statement on the relations."""
-        ...
-
     def bearing(self, tag: str) -> Values:
         """Whether each post has a tag, (N,) bool. Requires that the posts of tags are known."""
         ...
@@ -150,6 +148,8 @@ class Columns(Protocol):
 
 class FileColumns:
     """The columns of a file, which scans read when they are first used; any thread may use them."""
+
+    know_tags = False
 
     def __init__(self, store: Store, *, posts_a_batch: int = ROWS) -> None:
         self.names = frozenset({"id", *TRAITS, *NUMBERS} - self._unknown(store))
@@ -217,10 +217,6 @@ class FileColumns:
         """The columns of some posts, given by their indices, (M,)."""
         return _Some(self, places)
 
-    def know_tags(self) -> bool:
-        """False: the posts of tags are in the relations only."""
-        return False
-
     def bearing(self, tag: str) -> Values:
         """Not available; see `know_tags`."""
         raise NotImplementedError(tag)
@@ -273,6 +269,8 @@ class FileColumns:
 class SidecarColumns(FileColumns):
     """The columns of a file from its sidecar, which has the posts of every tag and the tags of every post as well."""
 
+    know_tags = True
+
     def __init__(self, store: Store, sidecar: Sidecar) -> None:
         super().__init__(store)
         self.names = self.names | {*DATES, *COUNTS}
@@ -280,10 +278,6 @@ class SidecarColumns(FileColumns):
 
     def are_read(self, name: str = "id") -> bool:  # noqa: ARG002 - all are there
         """Always true."""
-        return True
-
-    def know_tags(self) -> bool:
-        """True: the sidecar has the posts of every tag."""
         return True
 
     def bearing(self, tag: str) -> Values:
@@ -331,6 +325,7 @@ class _Some:
 
     def __init__(self, columns: FileColumns, places: Values) -> None:
         self.names = columns.names
+        self.know_tags = columns.know_tags
         self._columns = columns
         self._places = places
 
@@ -340,9 +335,6 @@ class _Some:
 
     def __getitem__(self, name: str) -> Values:
         return self._columns.take(name, self._places)
-
-    def know_tags(self) -> bool:
-        return self._columns.know_tags()
 
     def bearing(self, tag: str) -> Values:
         return self._columns.bearing(tag)[self._places]

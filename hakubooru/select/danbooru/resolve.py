@@ -123,8 +123,8 @@ def _tag_names(query: Query, database: Store) -> TagNames:
             the place.
     """
     terms = [leaf for leaf in query.leaves if not isinstance(leaf, Metatag) or leaf.name == NAMING]
-    names = {_written(leaf) for leaf in terms}
-    existing, aliases = Tags(database).look_up(names | {name.lower() for name in names})
+    names = {name for leaf in terms for name in (_written(leaf), _written(leaf).lower())}
+    existing, aliases = Tags(database).look_up(names)
     meanings: TagNames = {}
     for leaf in terms:
         name = _written(leaf)
