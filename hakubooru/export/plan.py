@@ -12,9 +12,8 @@ from hakubooru.errors import IncompleteError
 from hakubooru.export.journal import OTHERS
 from hakubooru.export.pairs import Outcome, Task
 from hakubooru.image.convert import COPY, ImageFormat
-from hakubooru.image.hashes import MD5, NONE, Hashes
 from hakubooru.image.holdings import LostArchiveError, held, indexes_of
-from hakubooru.image.layouts import EVERYTHING
+from hakubooru.image.layouts import EVERYTHING, MD5, NO_HASHES, Hashes
 from hakubooru.progress import progress
 from hakubooru.store.sql import id_text
 
@@ -111,7 +110,7 @@ def tasks_by_name(wave: Sequence[Archive], posts: Ids, hashes: Mapping[str, Hash
     """Return a task for each archive: the posts, of those given, that its name announces, or its MD5s are of."""
     tasks = []
     for archive in wave:
-        of_md5 = hashes.get(archive.key, NONE)
+        of_md5 = hashes.get(archive.key, NO_HASHES)
         tasks.append(Task(archive, archive.claim.of(posts), archive.claim, archive.key, of_md5))
     return tasks
 

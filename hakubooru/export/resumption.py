@@ -123,7 +123,7 @@ def go_on(journal: Journal, out: Path, settings: Mapping[str, str], *, converts:
         DestinationError: the export was begun with other settings, or it converts images and was begun by a version
             that decoded them in another way.
     """
-    before = journal.settings()
+    before = journal.settings
     decoding = int(before.get(_DECODING, _BEFORE_DECODING if before else DECODE_VERSION))
     if converts and decoding != DECODE_VERSION:
         raise DestinationError(
@@ -154,7 +154,7 @@ def _check_settings(before: Mapping[str, str], settings: Mapping[str, str], out:
 
 def read_origin(journal: Journal) -> dict[str, Any] | None:
     """Return the recorded sources of an export, as a table; None if none are recorded."""
-    text = journal.recall(_ORIGIN)
+    text = journal.settings.get(_ORIGIN)
     if text is None:
         return None
     origin: dict[str, Any] = json.loads(text)
@@ -173,7 +173,7 @@ def numbered(archives: Sequence[Archive], roots: Sequence[str], journal: Journal
         roots: the places that were searched for the archives.
         journal: the export's journal; new places are recorded there.
     """
-    places: list[str] = json.loads(journal.recall("roots") or "[]")
+    places: list[str] = json.loads(journal.settings.get("roots") or "[]")
     numbers: dict[int, int] = {}
     for position, root in enumerate(roots):
         same = (at for at, name in enumerate(places) if name == root and at not in numbers.values())
@@ -196,7 +196,7 @@ def database_change(database: Store, journal: Journal) -> str:
     """Return how a database differs from the one that an export was begun with, by last post and tag; "" if it is equal."""
     ((post, tag),) = database.rows("SELECT (SELECT MAX(id) FROM post), (SELECT MAX(id) FROM tag)")
     now = f"last post {post}, last tag {tag}"
-    before = journal.recall("database")
+    before = journal.settings.get("database")
     if before is None:
         journal.remember("database", now)
     return "" if before in (None, now) else f"{before}; now {now}"
@@ -260,12 +260,12 @@ def _forget_changed(job: Job, journal: Journal) -> None:
 
 def _note_reading(ids: Ids, journal: Journal) -> None:
     """Have the archives read again if another version read them last, or other posts were selected."""
-    if journal.recall(_READING) != str(VERSION):
+    if journal.settings.get(_READING) != str(VERSION):
         # This version may read more from an archive than the earlier one did.
         journal.unlearn()
         journal.remember(_READING, str(VERSION))
     print_of_ids = hashlib.sha256(ids.astype("<i8").tobytes()).hexdigest()
-    if journal.recall("selection") not in (None, print_of_ids):
+    if journal.settings.get("selection") not in (None, print_of_ids):
         journal.reopen()
     # Recorded last: a run killed between the two would otherwise never read the archives again for the new posts.
     journal.remember("selection", print_of_ids)
@@ -298,6 +298,8 @@ def _compare(out: Path, journal: Journal, sink: Sink, workers: int) -> int:
 
 def _strike(ids: Collection[int], out: Path, journal: Journal, sink: Sink) -> int:
     """Remove pairs from the journal, to export them again; set corrected captions aside and return how many."""
+    if not ids:
+        return 0
     pairs = journal.pairs_of(np.array(sorted(ids), np.int64))
     count = set_aside(out, pairs) if sink.has_caption_files else 0
     journal.forget(ids)

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from hakubooru.arrays import Ids
     from hakubooru.export.pairs import Outcome
-    from hakubooru.image.hashes import Hashes
+    from hakubooru.image.layouts import Hashes
     from hakubooru.image.sources import Archive
     from hakubooru.progress import Bar
 
