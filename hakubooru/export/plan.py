@@ -81,12 +81,12 @@ def hashes_of(archives: Sequence[Archive], database: Store, posts: Ids) -> dict[
         IncompleteError: an archive cannot be read.
     """
     named = [archive for archive in archives if archive.by_md5]
+    if not named:
+        return {}
     try:
         lists = [index.hashes for _, index in indexes_of(named)]
     except LostArchiveError as error:
         raise lost_archives([f"{error.archive.key} ({error})"]) from error
-    if not named:
-        return {}
     places = np.repeat(np.arange(len(lists)), [len(some) for some in lists])
     md5s = np.concatenate(lists)
     order = np.argsort(md5s, kind="stable")
@@ -132,8 +132,10 @@ def tasks_for_others(archives: Sequence[Archive], posts: Ids, journal: Journal) 
     Raises:
         IncompleteError: an archive cannot be read.
     """
+    if not len(posts):
+        return []
     wanted = {}
-    unknown = _unknown(archives, journal) if len(posts) else []
+    unknown = _unknown(archives, journal)
     try:
         with progress(total=len(unknown), desc="looking into", unit=" archives") as bar:
             for archive, index in indexes_of(unknown):

@@ -15,6 +15,7 @@ import contextlib
 import os
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -90,7 +91,7 @@ class Archive:
         """Whether this is a folder of image files."""
         return self.kind == "folder"
 
-    @property
+    @cached_property
     def key(self) -> str:
         """The name of the archive in journals, the same in every run."""
         return f"{self.root}/{storable(self.name)}"
