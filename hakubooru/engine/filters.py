@@ -63,7 +63,9 @@ class Filters:
         self._parts = [conjuncts(predicate) for predicate in predicates]
         parts = list(chain.from_iterable(self._parts))
         self._is_answered = dict(zip(parts, are_answered(parts, columns), strict=True))
-        self._is_of_tags = {part: all(isinstance(leaf, Tagged) for leaf in _leaves(part)) for part in parts}
+        of_tags = {part: all(isinstance(leaf, Tagged) for leaf in _leaves(part)) for part in parts}
+        has_lists = any(of_tags.values()) and not columns.are_sparse()
+        self._is_listed = {part: has_lists and is_of_tags for part, is_of_tags in of_tags.items()}
 
     def routes(self) -> list[Route]:
         """The route of each filter, as columns are now; nothing is read."""
@@ -72,13 +74,13 @@ class Filters:
             return [Route.UNLESS_FEW] * len(self._parts)
         routes = []
         for parts in self._parts:
-            of_tags = {self._is_of_tags[part] for part in parts}
+            are_listed = {self._is_listed[part] for part in parts}
             if are_read and all(self._is_answered[part] for part in parts):
                 routes.append(Route.COLUMNS)
-            elif of_tags == {True}:
+            elif are_listed == {True}:
                 routes.append(Route.LISTS)
             else:
-                routes.append(Route.MIXED if True in of_tags else Route.SQLITE)
+                routes.append(Route.MIXED if True in are_listed else Route.SQLITE)
         return routes
 
     def keep(self, source: Ids | None = None, *, few: int = FEW) -> Ids:
@@ -98,10 +100,10 @@ class Filters:
             ids, parts = self._by_columns(source)
             if not parts:
                 return columns.ids if ids is None else ids
-        tags = [part for part in parts if self._is_of_tags[part]]
-        if not tags or (ids is not None and len(ids) * few < span[1] - span[0]):
+        tags = [part for part in parts if self._is_listed[part]]
+        if not tags or (ids is not None and columns.are_few(len(ids), few)):
             return ask_sqlite(store, ids, parts)
-        rest = [part for part in parts if not self._is_of_tags[part]]
+        rest = [part for part in parts if not self._is_listed[part]]
         tagged = _by_lists(store, ids, tags, span)
         if not rest and ids is not None:
             return tagged

@@ -27,7 +27,7 @@ from hakubooru.engine.filters import (
     sort_in_sqlite,
 )
 from hakubooru.engine.groups import sample_per
-from hakubooru.engine.unknown import check_known, unknown_notes
+from hakubooru.engine.unknown import check_known, unknown_last, unknown_notes
 from hakubooru.select.predicates import tags_asked
 from hakubooru.select.sampling import sample, sample_weighted, shuffle
 from hakubooru.select.steps import (
@@ -231,7 +231,7 @@ class _Planner:
         """Plan an order, and the limit after it."""
         store, columns = self.store, self.columns
         limit = None if limited is None else limited.count
-        terms = [term.node for term in order.terms]
+        terms = unknown_last(store, order)
         by_columns = can_sort(columns, terms)
         steps: list[tuple[Step, str]] = [(order, Route.COLUMNS.value if by_columns else "SQLite orders")]
         if limited is not None:
