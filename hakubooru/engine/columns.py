@@ -174,8 +174,8 @@ class FileColumns:
     def span(self) -> tuple[int, int]:
         """The range of ids: the smallest, and the largest plus one; (0, 0) without posts."""
         if self._span is None:
-            first, last = self._store.ends("post")
-            self._span = (first, last + 1) if first <= last else (0, 0)
+            first, last = self.ids[[0, -1]] if self.are_read() and len(self.ids) else self._store.ends("post")
+            self._span = (int(first), int(last) + 1) if first <= last else (0, 0)
         return self._span
 
     def are_sparse(self) -> bool:
