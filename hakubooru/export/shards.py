@@ -244,6 +244,8 @@ class _Change:
                 continue
             if _is_whole(rows):
                 self.whole[number] = rows
+                self.waiting[file_of(rows[0].path)] += len(rows)
+                continue
             for row in rows:
                 path = row.path
                 if path.startswith(f"{SHARDS}/"):
