@@ -286,6 +286,8 @@ def export_from(
         raise InputError(
             "the places of the images are missing; give `images` (--images), or choose the sink captions"
         )
+    # Ids of two sites are different posts; an export of images of one's own alone has a database without posts.
+    site = {"database.site": json.dumps(database.about.site.name)} if len(ids) else {}
     job = Job(
         ids=ids,
         out=out,
@@ -297,7 +299,7 @@ def export_from(
         own=find_own(origin.own, skip=out),
         sink=sink,
         captions=Captioner(database, origin.caption),
-        settings=origin.settings(),
+        settings=origin.settings() | site,
         shape=origin.image,
         origin=origin.text(),
         prune=prune,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from hakubooru.caption.format import LATER_FIELDS
+from hakubooru.engine.sidecar import count_changes
 from hakubooru.errors import DestinationError
 from hakubooru.export.corrections import finished, is_corrected, set_aside
 from hakubooru.export.pairs import STATE
@@ -142,6 +143,8 @@ def _check_settings(before: Mapping[str, str], settings: Mapping[str, str], out:
     differing = [name for name, value in settings.items() if before.get(name, value) != value]
     if not differing:
         return
+    # What is not recorded may belong to another sink.
+    differing = [name for name in differing if name in recorded] or differing
     version = "" if recorded.keys() >= set(differing) else " by an earlier version of hakubooru"
     changes = ", ".join(differing)
     if len(differing) <= _SHOWN:
@@ -193,13 +196,17 @@ def numbered(archives: Sequence[Archive], roots: Sequence[str], journal: Journal
 
 
 def database_change(database: Store, journal: Journal) -> str:
-    """Return how a database differs from the one that an export was begun with, by last post and tag; "" if it is equal."""
+    """Return how a database differs from the one that an export was begun with; "" if it is equal.
+
+    They are compared by last post and tag, and by how often they were changed, which earlier versions did not record.
+    """
     ((post, tag),) = database.rows("SELECT (SELECT MAX(id) FROM post), (SELECT MAX(id) FROM tag)")
-    now = f"last post {post}, last tag {tag}"
+    ends = f"last post {post}, last tag {tag}"
+    now = f"{ends}, {count_changes(database.path):,} changes of the file"
     before = journal.settings.get("database")
     if before is None:
         journal.remember("database", now)
-    return "" if before in (None, now) else f"{before}; now {now}"
+    return "" if before in (None, now, ends) else f"{before}; now {now}"
 
 
 def prune(job: Job, journal: Journal) -> int:

@@ -93,6 +93,19 @@ def test_drawn_with_the_file_pictures_are_those_of_the_merged_model(tiny, lokr, 
     assert (drawn["lokr"][0] != drawn["lokr"][1]).any()
 
 
+def test_no_file_that_is_read_is_overwritten(tiny, lokr, tmp_path):
+    base = tiny / "tiny.safetensors"
+    link = tmp_path / "link.safetensors"
+    link.symlink_to(base)
+    before = base.read_bytes(), lokr.read_bytes()
+    for out in (base, link, lokr):
+        with pytest.raises(InputError, match="is one of the files that are read; name a new file"):
+            merge(base, lokr, out)
+    with pytest.raises(InputError, match="is one of the files that are read"):
+        combine("a + b", {"a": base, "b": base}, link)
+    assert (base.read_bytes(), lokr.read_bytes()) == before
+
+
 def test_merged_into_half_precision_only_rounding_is_lost(tiny, lokr, tmp_path):
     base, half = tiny / "tiny.safetensors", tmp_path / "half.safetensors"
     save_file(

@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from hakubooru.select.builder import Builder
     from hakubooru.store.store import Store
 
-SEED: Final = 0
-"""The seed of `order:random` and `random:`."""
 MOST_TAGS: Final = 100
 """How many tags a wildcard may match. Danbooru silently ignores further ones."""
 _MOST_WORDS: Final = 6
@@ -50,7 +48,12 @@ _Selection = TypeVar("_Selection", bound="Builder[Any]")
 
 
 def apply(
-    query: Query, selection: _Selection, *, now: datetime | None = None, implications: bool = False
+    query: Query,
+    selection: _Selection,
+    *,
+    now: datetime | None = None,
+    implications: bool = False,
+    seed: int = 0,
 ) -> _Selection:
     """Apply a search to a selection: keep the posts that it finds, in the order that it asks for.
 
@@ -61,6 +64,7 @@ def apply(
         selection: the posts to search in.
         now: the moment from which `age:` counts back; by default, the present.
         implications: whether the name of a tag also means the tags that imply it.
+        seed: the seed of `random:` and `order:random`.
 
     Raises:
         SearchError: the database does not have a tag, or a wildcard matches none or too many; the message shows
@@ -77,10 +81,10 @@ def apply(
         step = Filtered(step, predicate)
     selection = type(selection)(selection.database, step)
     if query.random is not None:
-        selection = selection.shuffle(seed=SEED).limit(query.random)
+        selection = selection.shuffle(seed=seed).limit(query.random)
     order = query.order or ("id_desc" if query.limit is not None and query.random is None else NONE)
     if order == RANDOM:
-        selection = selection.shuffle(seed=SEED)
+        selection = selection.shuffle(seed=seed)
     elif order != NONE:
         keys = (
             custom_terms(query.listed_ids())
