@@ -5,6 +5,7 @@ from importlib import import_module
 
 NAMES = (
     "bitsandbytes.optim.lion",
+    "hakubooru.database",
     "onnxruntime",
     "pandas",  # pyarrow imports it for its first array, which takes a fork half as long as its run
     "PIL.GifImagePlugin",
