@@ -65,6 +65,8 @@ _TRAITS: Final = {
 
 _FEW: Final = 16
 """Tags are counted post by post for fewer than one post in this many; else tag by tag."""
+_WIDEST: Final = 2**28
+"""From how many ids between the first and the last on they count as sparse; a bool for each takes 256 MB."""
 _DATE: Final = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*"
 _ODD_DATE: Final = NO_DATE + 1
 _RARE_TRAITS: Final = tuple(_TRAITS)[:7]
@@ -174,6 +176,11 @@ class FileColumns:
             return (int(self.ids[0]), int(self.ids[-1]) + 1) if len(self.ids) else (0, 0)
         first, last = self._store.ends("post")
         return (first, last + 1) if first <= last else (0, 0)
+
+    def are_sparse(self) -> bool:
+        """Whether the ids lie so far apart that a value for each number between them takes too much memory."""
+        first, end = self.span()
+        return end - first > _WIDEST
 
     def are_few(self, count: int, share: int) -> bool:
         """Whether a number of posts is less than one in `share` of the ids."""

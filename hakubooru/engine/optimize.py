@@ -38,6 +38,9 @@ _POSTS_A_BUCKET: Final = 1 << 16  # so that the place of a post in a bucket take
 _BYTES_A_POST: Final = 64
 _BYTES_A_RELATION: Final = 5
 _NOWHERE: Final = 2**31 - 1
+_SPARSE: Final = 16
+_LEAST_SPARSE: Final = 2**24
+"""Ids are sparse if the last is above this and above 16 for each post: a table of them would take 8 bytes for each number."""
 _TAG: Final = 2**32 - 1
 _COMMON: Final = 32
 """For a tag of more than one post in 32, a bit for every post takes less than a list of posts."""
@@ -90,6 +93,7 @@ class _Bucket:
 def cost(database: Store) -> Cost:
     """Estimate the size of the sidecar of a file, without a scan."""
     posts, relations = (last + 1 - first for first, last in map(database.ends, ("post", "posttagrelation")))
+    posts = min(posts, relations)  # where ids are sparse: nearly every post has a tag
     return Cost(relations=relations, bytes=posts * _BYTES_A_POST + relations * _BYTES_A_RELATION)
 
 
@@ -138,9 +142,7 @@ def _distribute(database: Store, ids: Ids, folder: Path, posts_a_bucket: int, ro
     A relation is `place << 32 | tag` in 8 bytes. The two halves of the relations have files of their own: a post's
     relations then stay in their order.
     """
-    # One more place than ids: posts beyond the last id get it.
-    place_of_id = np.full(int(ids[-1]) + 2 if len(ids) else 1, _NOWHERE, np.int64)
-    place_of_id[ids] = np.arange(len(ids))
+    places_of = _places_by_id(ids)
     counts = np.zeros(database.ends("tag")[1] + 1, np.int64)
     first, last = database.ends("posttagrelation")
     reading = halves(database, "post_id, tag_id", rows=rows_a_read)
@@ -151,7 +153,7 @@ def _distribute(database: Store, ids: Ids, folder: Path, posts_a_bucket: int, ro
     ):
         buckets: dict[tuple[int, int], IO[bytes]] = {}
         for half, (posts, tags) in database.reader.in_parallel(numbered):
-            places = place_of_id.take(posts, mode="clip")
+            places = places_of(posts)
             pairs = places << 32 | tags
             is_known = places != _NOWHERE
             if not is_known.all():
@@ -163,6 +165,24 @@ def _distribute(database: Store, ids: Ids, folder: Path, posts_a_bucket: int, ro
                 buckets[bucket, half].write(some.data)
             bar.update(len(posts))
     return counts
+
+
+def _places_by_id(ids: Ids) -> Callable[[Ids], Ids]:
+    """A function that gives the places of posts in the ascending `ids`, or `_NOWHERE`.
+
+    It looks them up in a table, which is ten times as fast as a search, unless the ids are so sparse that the table is large.
+    """
+    if len(ids) and int(ids[-1]) > max(_SPARSE * len(ids), _LEAST_SPARSE):
+
+        def search(posts: Ids) -> Ids:
+            places = np.searchsorted(ids[:-1], posts)
+            return np.where(ids[places] == posts, places, _NOWHERE)
+
+        return search
+    # One more place than ids: posts beyond the last id get it.
+    table = np.full(int(ids[-1]) + 2 if len(ids) else 1, _NOWHERE, np.int64)
+    table[ids] = np.arange(len(ids))
+    return lambda posts: table.take(posts, mode="clip")
 
 
 def _numbered(half: int, pairs: Iterator[Any]) -> Iterator[tuple[int, Any]]:

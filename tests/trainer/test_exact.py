@@ -200,6 +200,11 @@ def test_a_longer_run_goes_on(six, whole, tmp_path):
     run(longer)
     assert same(weights(longer), weights(whole))
 
+    before = weights(longer)
+    with pytest.raises(ConfigError, match=r"000006 is 6 updates into a run that is to end after 4"):
+        run(replace(longer, run=replace(longer.run, updates=4)))
+    assert same(weights(longer), before)
+
     falling = replace(six, optimizer=replace(six.optimizer, schedule="cosine"))
     falling = told_of(falling, tmp_path / "falling")
     run(replace(falling, run=replace(falling.run, updates=4)))
