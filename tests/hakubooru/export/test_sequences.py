@@ -24,7 +24,7 @@ HOW = [
 ]
 MODULES = (  # what a child imports itself is slow while its calls are counted
     *(__name__, "adbc_driver_sqlite", "hakubooru.export.api", "hakubooru.export.repair"),
-    *("hakubooru.export.sinks.kohya_json", "hakubooru.export.sinks.webdataset", "hakubooru.progress_lines"),
+    *("hakubooru.export.sinks.kohya_json", "hakubooru.export.sinks.webdataset"),
     *("pyarrow.compute", "pyarrow.parquet"),
 )
 
