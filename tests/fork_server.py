@@ -31,6 +31,7 @@ def fork_server(*modules):
     process = multiprocessing.get_context("spawn").Process(target=_serve, args=(theirs, modules))
     process.start()
     theirs.close()
+    ours.recv()  # all is imported
     try:
         yield ForkServer(ours)
     finally:
@@ -42,6 +43,7 @@ def fork_server(*modules):
 def _serve(connection, modules):
     for name in modules:
         import_module(name)
+    connection.send("ready")
     while True:
         try:
             function, arguments = connection.recv()

@@ -1,55 +1,68 @@
 """Killing a build, an update and a migration at random moments, and checking what is left; used by tests and by hand."""
 
+import os
 import random
 import signal
 import sqlite3
-import subprocess
 import sys
+import threading
 import time
-from contextlib import closing
+from contextlib import closing, contextmanager
 
 import hakubooru as hb
 import hakubooru_migrations
 from danbooru import api_post, contents, write_lines
+from fork_server import fork_server
 from hakubooru.errors import DatabaseFileError, OldGenerationError, UnfinishedWriteError
-from hakubooru.ingest import build
+from hakubooru.ingest import build, builder
 from hakubooru.store.layout import unfinished_build
+from hakubooru_cli.main import main
 from old_generations import write_generation
 
 BATCH = 100
-POSTS = 6000
 
-# The process kills itself, from another thread, some time after everything is imported.
-CHILD = """
-import os, signal, sys, threading
-import hakubooru_migrations
-from hakubooru.ingest import builder
-from hakubooru_cli.main import main
-builder.BATCH = int(sys.argv.pop(1))
-threading.Timer(float(sys.argv.pop(1)), os.kill, (os.getpid(), signal.SIGKILL)).start()
-try:
+MODULES = ("adbc_driver_sqlite.dbapi", "hakubooru_cli.database", "hakubooru_migrations.runner", __name__)
+"""What takes long to import, and is imported before a process begins."""
+
+
+def command(output, delay, arguments):
+    """Be `hakubooru`, which kills itself from another thread some seconds later; what it says goes into a file."""
+    with output.open("wb") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    builder.BATCH = BATCH
+    sys.argv = ["hakubooru", *arguments]
+    threading.Timer(delay, os.kill, (os.getpid(), signal.SIGKILL)).start()
     main()
-finally:
-    os._exit(0)
-"""
 
 
-def run(delay, *arguments):
-    """Run a command that is killed after some seconds; whether it was."""
-    command = [sys.executable, "-c", CHILD, str(BATCH), str(delay), *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode in {0, -signal.SIGKILL}, done.stderr
-    assert done.returncode or "rror" not in done.stderr, done.stderr
-    return done.returncode != 0
+class Commands:
+    """Commands in processes of their own, which work in a folder."""
+
+    def __init__(self, forks, folder):
+        self.forks = forks
+        self.output = folder / "output"
+
+    def run(self, delay, *arguments):
+        """Run a command that is killed after some seconds; whether it was."""
+        code = self.forks.run(command, self.output, delay, [*map(str, arguments)])
+        said = self.output.read_text()
+        assert code in {0, -signal.SIGKILL}, said
+        assert code or "rror" not in said, said
+        return code != 0
+
+    def seconds(self, *arguments):
+        """How long a command takes."""
+        started = time.perf_counter()
+        self.run(60, *arguments)
+        return time.perf_counter() - started
 
 
-def seconds_of_work(*arguments):
-    """How long a command takes, starting Python and importing aside."""
-    started = time.perf_counter()
-    run(60, "--version")
-    ready = time.perf_counter()
-    run(60, *arguments)
-    return time.perf_counter() - ready - (ready - started)
+@contextmanager
+def commands(folder):
+    """Commands that begin with everything imported; `folder` is theirs."""
+    with fork_server(*MODULES) as forks:
+        yield Commands(forks, folder)
 
 
 def whole(path):
@@ -72,28 +85,28 @@ def opens_or_says_why(path):
         return error
 
 
-def posts(version):
+def posts(version, size):
     """Posts of which a third are new in each version, a third newer, a third the same."""
     date = f"202{version}-01-01T00:00:00.000-05:00"
-    for number in range(1, POSTS + 1):
+    for number in range(1, size + 1):
         if number % 3 == 0 and version == 1:
             continue
         newer = {"updated_at": date, "score": version} if number % 3 == 1 else {}
         yield api_post(number, general=f"solo tag_{number % 500} tag_{number % 7}_{version}", **newer)
 
 
-def kill_builds(folder, kills, seed):
+def kill_builds(writer, folder, kills, seed, size=6000):
     """Kill builds of a new file, again and again from where they were, until there were so many kills."""
-    dump = write_lines(folder / "dump.jsonl", posts(1))
+    dump = write_lines(folder / "dump.jsonl", posts(1, size))
     build([dump], folder / "reference.db")
     expected = contents(folder / "reference.db")
-    longest = seconds_of_work("db", "build", dump, "--out", folder / "timed.db")
+    longest = writer.seconds("db", "build", dump, "--out", folder / "timed.db")
     draw, out = random.Random(seed), folder / "new.db"
     killed = completed = hot = 0
     while killed < kills or not out.exists():
         if out.exists():
             out.unlink()
-        if run(draw.uniform(0, longest) if killed < kills else 60, "db", "build", dump, "--out", out):
+        if writer.run(draw.uniform(0, longest) if killed < kills else 60, "db", "build", dump, "--out", out):
             killed += 1
             assert not out.exists() or contents(out) == expected
             part = unfinished_build(out)
@@ -106,26 +119,29 @@ def kill_builds(folder, kills, seed):
         if out.exists():
             completed += 1
             assert contents(out) == expected
+    # One that was killed as it began a transaction on the whole file has left an empty journal, which the next takes.
+    assert not writer.run(60, "db", "build", dump, "--out", out)
+    assert contents(out) == expected
     assert [entry.name for entry in folder.iterdir() if entry.name.startswith("new.db")] == ["new.db"]
     return {"kills": killed, "completed": completed, "with a hot journal": hot}
 
 
-def kill_updates(folder, kills, seed):
+def kill_updates(writer, folder, kills, seed, size=6000):
     """Kill updates of an existing file."""
-    old = write_lines(folder / "old.jsonl", posts(1))
-    new = write_lines(folder / "new.jsonl", posts(2))
+    old = write_lines(folder / "old.jsonl", posts(1, size))
+    new = write_lines(folder / "new.jsonl", posts(2, size))
     build([old], folder / "old.db")
     (folder / "reference.db").write_bytes((folder / "old.db").read_bytes())
     build([new], folder / "reference.db")
     expected = contents(folder / "reference.db")
     (folder / "timed.db").write_bytes((folder / "old.db").read_bytes())
-    longest = seconds_of_work("db", "build", new, "--out", folder / "timed.db")
+    longest = writer.seconds("db", "build", new, "--out", folder / "timed.db")
     draw, out = random.Random(seed), folder / "some.db"
     killed = completed = hot = 0
     while killed < kills or contents(out) != expected:
         if not out.exists() or contents(out) == expected:
             out.write_bytes((folder / "old.db").read_bytes())
-        if run(draw.uniform(0, longest) if killed < kills else 60, "db", "build", new, "--out", out):
+        if writer.run(draw.uniform(0, longest) if killed < kills else 60, "db", "build", new, "--out", out):
             killed += 1
             state = opens_or_says_why(out)
             assert isinstance(state, int | UnfinishedWriteError), state
@@ -135,7 +151,7 @@ def kill_updates(folder, kills, seed):
     return {"kills": killed, "completed": completed, "with a hot journal": hot}
 
 
-def kill_migrations(folder, kills, seed):
+def kill_migrations(writer, folder, kills, seed, size=6000):
     """Kill migrations of a file of generation 1."""
     draw = random.Random(seed)
     tags = [(number * 37, f"tag_{number}", number % 5) for number in range(1, 500)]
@@ -144,28 +160,28 @@ def kill_migrations(folder, kills, seed):
             [n, "2020-01-01T00:00:00.000-05:00", 1, "", None, None, 0, 0, 0, None, 0, 0, 0, 0, 9, 9, 9, "jpg", n % 4, 0, 0, 0, 0, None, None, None],
             [tag[0] for tag in draw.sample(tags, 15)],
         )
-        for n in range(1, POSTS + 1)
+        for n in range(1, size + 1)
     ]  # fmt: skip
     write_generation(folder / "old.db", 1, rows, tags)
     (folder / "reference.db").write_bytes((folder / "old.db").read_bytes())
     hakubooru_migrations.migrate(folder / "reference.db")
     expected = contents(folder / "reference.db")
     (folder / "timed.db").write_bytes((folder / "old.db").read_bytes())
-    longest = seconds_of_work("db", "migrate", folder / "timed.db")
+    longest = writer.seconds("db", "migrate", folder / "timed.db")
     out = folder / "some.db"
     out.write_bytes((folder / "old.db").read_bytes())
     killed = completed = hot = 0
     while killed < kills or hakubooru_migrations.plan(out).scripts:
         if not hakubooru_migrations.plan(out).scripts:
             out.write_bytes((folder / "old.db").read_bytes())
-        if run(draw.uniform(0, longest) if killed < kills else 60, "db", "migrate", out):
+        if writer.run(draw.uniform(0, longest) if killed < kills else 60, "db", "migrate", out):
             killed += 1
             state = opens_or_says_why(out)
             assert isinstance(state, int | UnfinishedWriteError | OldGenerationError), state
             hot += isinstance(state, UnfinishedWriteError)
             with closing(sqlite3.connect(out)) as connection:
                 assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-                assert connection.execute("SELECT COUNT(*) FROM post").fetchone() == (POSTS,)
+                assert connection.execute("SELECT COUNT(*) FROM post").fetchone() == (size,)
         if not hakubooru_migrations.plan(out).scripts:
             completed += 1
             assert contents(out) == expected

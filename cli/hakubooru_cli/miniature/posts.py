@@ -146,7 +146,7 @@ def _encode(picture: Picture, size: tuple[int, int], suffix: str, lot: random.Ra
     elif suffix == "webp":
         image.save(buffer, "WEBP", quality=85, method=2)
     else:
-        image.save(buffer, "AVIF", quality=85, speed=8)
+        image.save(buffer, "AVIF", quality=85, speed=10)
     return buffer.getvalue()
 
 

@@ -17,7 +17,7 @@ except ImportError:  # `started` skips the tests
 
 WAIT = 20_000  # a busy machine is no mistake
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("chromium")]  # one process starts it
 
 
 @pytest.fixture(scope="module")

@@ -28,6 +28,7 @@ ray = pytest.importorskip("ray", reason="Ray is not installed")
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.xdist_group("ray"),  # one process starts the cluster
     # Of Ray itself: files and processes that it leaves to the garbage collector.
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore:.*:pytest.PytestUnraisableExceptionWarning"),

@@ -24,12 +24,17 @@ main()
 """
 
 
+@pytest.fixture(scope="module")
+def writer(tmp_path_factory):
+    with killing.commands(tmp_path_factory.mktemp("commands")) as commands:
+        yield commands
+
+
 @pytest.mark.kill
 @pytest.mark.skipif(sys.platform == "win32", reason="nothing is killed there by signal")
 @pytest.mark.parametrize("way", [killing.kill_builds, killing.kill_updates, killing.kill_migrations])
-def test_a_killed_writer_loses_nothing(tmp_path, monkeypatch, way):
-    monkeypatch.setattr(killing, "POSTS", 1500)
-    assert way(tmp_path, kills=2, seed=0)["kills"] == 2
+def test_a_killed_writer_loses_nothing(writer, tmp_path, way):
+    assert way(writer, tmp_path, kills=2, seed=0, size=1500)["kills"] == 2
 
 
 @pytest.mark.kill
