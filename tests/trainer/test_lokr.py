@@ -243,6 +243,7 @@ def test_the_start_changes_nothing_and_follows_from_the_seed(parts):
     [
         ({"factors": {"FeedForwad": 4}}, "did you mean 'FeedForward'"),
         ({"exclude": ("lora_unet_nothing*",)}, "matches no layer"),
+        ({"exclude": ("lora_unet_*", "*")}, "leaves no layer to train"),
     ],
 )
 def test_wrong_targets_are_named(parts, told, message):

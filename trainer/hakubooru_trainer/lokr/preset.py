@@ -71,7 +71,7 @@ def targets(models: Mapping[str, Any], options: LokrOptions) -> list[Target]:
         options: the preset, and what differs from it.
 
     Raises:
-        ConfigError: a factor or an exclusion matches no layer.
+        ConfigError: a factor or an exclusion matches no layer, or the exclusions match all.
     """
     preset = PRESETS[options.preset]
     all_targets = [
@@ -161,5 +161,7 @@ def _without(layers: list[Target], options: LokrOptions) -> list[Target]:
             raise ConfigError(
                 f"lokr.exclude has {pattern!r}, which matches no layer; write names as in the file, such as {layers[0].name}"
             )
+        if not rest:
+            raise ConfigError("lokr.exclude leaves no layer to train; exclude fewer")
         layers = rest
     return layers
