@@ -7,7 +7,6 @@ import json
 import click
 
 import hakubooru as hb
-from hakubooru.store.schema import TAG_TYPES
 from hakubooru_cli.options import QueryCommand
 
 
@@ -17,7 +16,7 @@ from hakubooru_cli.options import QueryCommand
 @click.option(
     "--type",
     "kind",
-    type=click.Choice(TAG_TYPES),
+    type=click.Choice(hb.TAG_TYPES),
     help="Only tags of this type.",
 )
 @click.option(
