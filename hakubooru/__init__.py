@@ -46,6 +46,7 @@ if _TYPE_CHECKING:
     from hakubooru.stats import Stats
     from hakubooru.store.joined import Joined
     from hakubooru.store.schema import LocalPost, Post, PostTagRelation, Tag
+    from hakubooru.store.sites import TAG_TYPES
 
     artist = _PREDICATES.artist
     banned = _PREDICATES.banned
@@ -69,6 +70,7 @@ if _TYPE_CHECKING:
 else:
     # Every name is loaded when it is first asked for: a program pays for what it uses.
     _PLACES = {
+        "TAG_TYPES": "hakubooru.store.sites:TAG_TYPES",
         "BuildReport": "hakubooru.ingest:BuildReport",
         "CaptionChange": "hakubooru.caption:CaptionChange",
         "CaptionFormat": "hakubooru.caption:CaptionFormat",
@@ -146,6 +148,7 @@ else:
 
 
 __all__ = [
+    "TAG_TYPES",
     "BuildReport",
     "CaptionChange",
     "CaptionFormat",

@@ -16,12 +16,7 @@ from hakubooru_cli.options import QueryCommand
 @click.option(
     "--type",
     "kind",
-    type=click.Choice(
-        [
-            *("general", "artist", "character", "copyright", "meta"),
-            *("unknown", "species", "lore", "contributor", "invalid"),  # of Gelbooru and e621
-        ]
-    ),
+    type=click.Choice(hb.TAG_TYPES),
     help="Only tags of this type.",
 )
 @click.option(
