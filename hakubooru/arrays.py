@@ -38,6 +38,15 @@ def distinct(ids: Ids) -> Ids:
     return ordered[is_first(ordered)]
 
 
+def union(sets: Sequence[Ids]) -> Ids:
+    """The ids of one or several sets, ascending, (N,) int64. Ascending sets that follow each other are only joined."""
+    together = np.concatenate(sets)
+    if (together[1:] > together[:-1]).all():
+        return together
+    together = ascending(together)
+    return together[is_first(together)]
+
+
 def read_ascending(connection: sqlite3.Connection, select: str, parameters: Sequence[Any]) -> Ids:
     """Read the ids that a statement selects, ascending, (N,) int64.
 

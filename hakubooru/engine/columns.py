@@ -64,7 +64,7 @@ _TRAITS: Final = {
 }
 
 _FEW: Final = 16
-"""Tags are counted post by post for fewer than one post in this many; else tag by tag."""
+"""Posts are searched, and their tags counted, one by one for fewer than one post in this many; else all at once."""
 _DATE: Final = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*"
 _ODD_DATE: Final = NO_DATE + 1
 _RARE_TRAITS: Final = tuple(_TRAITS)[:7]
@@ -185,6 +185,19 @@ class FileColumns:
         """The ids of all posts, (N,) int64, ascending."""
         return self["id"]
 
+    def indices(self, ids: Ids) -> Values:
+        """The indices in `ids` of posts of the file, (M,)."""
+        return self.at(np.arange(len(self.ids), dtype=np.int32), ids)
+
+    def at(self, values: Values, ids: Ids) -> Values:
+        """The values of posts of the file, (M,), from those of all posts, (N,)."""
+        _, end = self.span()
+        if len(ids) * _FEW < end:
+            return values[np.searchsorted(self.ids, ids)]
+        by_id = np.zeros(end, values.dtype)
+        by_id[self.ids] = values
+        return by_id[ids]
+
     def __getitem__(self, name: str) -> Values:
         """A column, (N,), in the order of ids. The first use of a column reads its group in one scan."""
         return self.take(name, slice(None))
@@ -296,7 +309,7 @@ class SidecarColumns(FileColumns):
 
     def tag_counts(self, ids: Ids) -> tuple[Values, Values]:
         """The ids of tags, and how many of the posts `ids` have each, (T,) each."""
-        places = np.searchsorted(self.ids, ids)
+        places = self.indices(ids)
         if len(ids) * _FEW < len(self.ids):
             tags, counts = np.unique(self.sidecar.tags_of(places)[1], return_counts=True)
             return tags, counts

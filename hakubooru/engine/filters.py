@@ -126,6 +126,12 @@ def _by_columns(
     The ids are None if they are the whole file.
     """
     about = columns.about([part.name for part in parts if isinstance(part, Tagged)])
+    ranges = (
+        [part for part in parts if isinstance(part, IdRange)] if source is None and about is columns else []
+    )
+    if ranges:
+        about = columns.some(_places(columns.ids, ranges))
+        parts = [part for part in parts if not isinstance(part, IdRange)]
     mask: Mask | None = None
     others = []
     for part in parts:
@@ -136,12 +142,19 @@ def _by_columns(
         else:
             mask = holds if mask is None else mask & holds
     if mask is None:
-        return source, others
+        return about.ids if ranges else source, others
     if source is None:
-        return about.ids[mask], others
+        return np.compress(mask, about.ids), others
     if about is columns:
-        return source[mask[np.searchsorted(columns.ids, source)]], others
+        return np.compress(columns.at(mask, source), source), others
     return members(source, about.ids[mask]), others
+
+
+def _places(ids: Ids, ranges: Sequence[IdRange]) -> slice:
+    """The places of the ids, (N,) ascending, that are in all ranges."""
+    start = np.searchsorted(ids, max(part.low for part in ranges))
+    end = min(np.searchsorted(ids, part.high) if part.high is not None else len(ids) for part in ranges)
+    return slice(int(start), max(int(start), int(end)))
 
 
 class _TagLists:
@@ -240,7 +253,7 @@ def can_sort(columns: FileColumns, terms: Sequence[Node]) -> bool:
 def sort_by_columns(columns: FileColumns, source: Ids, terms: Sequence[Node], limit: int | None) -> Ids:
     """Sort ids by SQL terms over columns; with a limit, only the first of them. As in SQLite, NULL is the smallest."""
     whole = len(source) == len(columns.ids)
-    some = columns if whole else columns.some(np.searchsorted(columns.ids, source))
+    some = columns if whole else columns.some(columns.indices(source))
     sort_keys: list[Values] = []
     for value, sign in map(_term, terms):
         values, unknown = numbers(value, some)

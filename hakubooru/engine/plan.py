@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from hakubooru.arrays import ascending
+from hakubooru.arrays import ascending, union
 from hakubooru.engine.families import best_of_family
 from hakubooru.engine.filters import (
     LOOKUPS_A_QUERY,
@@ -239,10 +239,7 @@ def _sides(store: CachedStore, step: Combined, *, apart: bool) -> tuple[Step, ..
 def _combine(operator: str, *sides: Ids) -> Ids:
     """Combine sets of ids to their union, intersection or difference, ascending."""
     if operator == "|":
-        together = ascending(np.concatenate(sides))
-        first = np.ones(len(together), bool)
-        np.not_equal(together[1:], together[:-1], out=first[1:])
-        return together[first]
+        return union(sides)
     left, right = sides
     inside = np.isin(left, right, assume_unique=True)
     return ascending(left[inside if operator == "&" else ~inside])
@@ -289,7 +286,7 @@ def _narrowing(store: CachedStore, step: Narrowing) -> tuple[str, Callable[[Ids]
         case SampledWeighted(_, column, size, seed):
 
             def draw(ids: Ids) -> Ids:
-                weights = columns[column][np.searchsorted(columns.ids, ids)]
+                weights = columns.at(columns[column], ids)
                 return sample_weighted(ids, weights, size, seed)
 
             return f"keys of ids and {column}, by NumPy", draw
