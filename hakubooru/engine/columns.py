@@ -164,13 +164,13 @@ class FileColumns:
         names = {*store.about.lacking, *store.about.unknown}
         return names | ({"extension"} if "file_ext" in names else set())
 
-    def are_read(self, name: str = "id") -> bool:
+    def are_read(self, name: str = "traits") -> bool:
         """Whether a column is available without a scan."""
         return ("traits" if name in _TRAITS else name) in self._arrays
 
     def span(self) -> tuple[int, int]:
         """The range of ids: the smallest, and the largest plus one; (0, 0) without posts."""
-        if self.are_read():
+        if self.are_read("id"):
             return (int(self.ids[0]), int(self.ids[-1]) + 1) if len(self.ids) else (0, 0)
         first, last = self._store.ends("post")
         return (first, last + 1) if first <= last else (0, 0)
@@ -184,6 +184,15 @@ class FileColumns:
     def ids(self) -> Ids:
         """The ids of all posts, (N,) int64, ascending."""
         return self["id"]
+
+    def only_ids(self) -> Ids:
+        """The ids of all posts, (N,) int64, ascending. If they are not read yet, no other column is read along."""
+        if self.are_read():
+            return self.ids
+        with self._reading:
+            if "id" not in self._arrays:
+                self._read({"id": "id"})
+            return self._arrays["id"]
 
     def indices(self, ids: Ids) -> Values:
         """The indices in `ids` of posts of the file, (M,)."""
@@ -291,7 +300,7 @@ class SidecarColumns(FileColumns):
         self.names = self.names | {*DATES, *COUNTS}
         self.sidecar = sidecar
 
-    def are_read(self, name: str = "id") -> bool:  # noqa: ARG002 - all are there
+    def are_read(self, name: str = "traits") -> bool:  # noqa: ARG002 - all are there
         """Always true."""
         return True
 

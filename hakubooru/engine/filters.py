@@ -102,7 +102,7 @@ def keep(store: CachedStore, source: Ids | None, predicates: Sequence[Predicate]
     if columns.are_read() or all(is_answered(part, columns) for part in parts):
         ids, parts = _by_columns(columns, source, parts)
         if not parts:
-            return columns.ids if ids is None else ids
+            return columns.only_ids() if ids is None else ids
     else:
         # If SQLite scans the posts for the rest anyway, it checks the numbers in the same scan.
         ids = source

@@ -225,13 +225,14 @@ def tag_pairs(
         look_up = _tags_in_sidecar if columns.are_few(len(ids), few) else _posts_in_sidecar
         yield from look_up(columns, ids, ranks, tags)
         return
-    order = np.argsort(ids, kind="stable")
-    in_order, ranks = ids[order], ranks[order]
+    first, end = columns.span()
+    # The first and the last place stand for ids below and above those of the file.
+    rank_of_id = np.full(end + 2 - first, -1, np.int32)
+    rank_of_id[ids + (1 - first)] = ranks
     for posts, some in _relations(database, ids, tags, few):
-        places = np.searchsorted(in_order, posts)
-        is_candidate = places < len(in_order)
-        is_candidate[is_candidate] = in_order[places[is_candidate]] == posts[is_candidate]
-        yield some[is_candidate], ranks[places[is_candidate]]
+        of_posts = rank_of_id.take(posts + (1 - first), mode="clip")
+        is_candidate = of_posts >= 0
+        yield some[is_candidate], of_posts[is_candidate].astype(np.int64)
 
 
 def _tags_in_sidecar(columns: SidecarColumns, ids: Ids, ranks: Ids, tags: Ids) -> Iterator[tuple[Ids, Ids]]:
