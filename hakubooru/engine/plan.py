@@ -192,6 +192,9 @@ def plan(store: CachedStore, step: Step, *, apart: bool = False) -> Part:
             return _order(store, step, None, apart=apart)
         case Limited(Ordered() as order) if not apart and order not in store.cache:
             return _order(store, order, step, apart=apart)
+        case Limited(Shuffled(source, seed) as order, count) if not apart and order not in store.cache:
+            steps = (order, "keys of ids, by NumPy"), (step, "the first posts of the step before")
+            return Part(steps, lambda ids: shuffle(ids, seed, count), (plan(store, source),))
         case _:
             how, compute = _narrowing(store, step)
             return Part(((step, how),), compute, (plan(store, step.source, apart=apart),))

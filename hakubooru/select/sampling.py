@@ -88,8 +88,10 @@ def sample(ids: Ids, n: int, seed: int) -> Ids:
     return chosen
 
 
-def shuffle(ids: Ids, seed: int) -> Ids:
-    """Sort ids by their keys, (N,) int64; the first `n` of them are the sample of `n`."""
+def shuffle(ids: Ids, seed: int, limit: int | None = None) -> Ids:
+    """Sort ids by their keys, (N,) int64; the first `n` of them are the sample of `n`. With a limit, only the first."""
+    if limit is not None and limit < len(ids):
+        ids = sample(ids, limit, seed)
     return ids[np.argsort(keys(ids, seed))]
 
 
