@@ -15,8 +15,7 @@ from peewee import Ordering
 from hakubooru.engine.masks import LeftToSQLiteError, is_answered, names_in, numbers, truth
 from hakubooru.errors import DatabaseFileError
 from hakubooru.select.predicates import And, IdRange, Not, Or, Predicate, Tagged, conjuncts
-from hakubooru.store.reader import THREADS
-from hakubooru.store.relations import POSTS_WITH_TAG
+from hakubooru.store.relations import posts_of_common_tags
 from hakubooru.store.schema import Post
 from hakubooru.store.sql import id_list
 
@@ -115,8 +114,8 @@ def keep(store: CachedStore, source: Ids | None, predicates: Sequence[Predicate]
     tagged = _by_lists(store, ids, tags)
     if not rest and ids is not None:
         return tagged
-    if not rest and columns.are_read():
-        return members(tagged, columns.ids)  # a relation may name a post that the file does not have
+    if not rest and (columns.are_read("id") or not columns.are_few(len(tagged), LOOKUP_COST)):
+        return members(tagged, columns.only_ids())  # a relation may name a post that the file does not have
     return ask_sqlite(store, tagged, rest)
 
 
@@ -166,18 +165,12 @@ class _TagLists:
 
     def __init__(self, store: Store, tags: Iterable[str]) -> None:
         self.first, self._last = store.ends("post")
-        reader = store.reader
-        listed = (
-            "SELECT name, id FROM tag WHERE name IN (SELECT value FROM json_each(?)) ORDER BY popularity DESC"
-        )
-        ids = store.rows(listed, [json.dumps(sorted(set(tags)))])
-
-        def read(some: Sequence[tuple[str, int]]) -> Iterator[tuple[str, Ids]]:
-            for name, tag_id in some:
-                posts = reader.column(POSTS_WITH_TAG, [tag_id], table="posttagrelation")
-                yield name, posts[(posts >= self.first) & (posts <= self._last)] - self.first
-
-        self._places = dict(reader.in_parallel([read(ids[place::THREADS]) for place in range(THREADS)]))
+        listed = "SELECT id, name FROM tag WHERE name IN (SELECT value FROM json_each(?))"
+        names = dict(store.rows(listed, [json.dumps(sorted(set(tags)))]))
+        self._masks = {name: np.zeros(self._last + 1 - self.first, bool) for name in names.values()}
+        for tag_id, posts in posts_of_common_tags(store, list(names)):
+            is_in_range = (posts >= self.first) & (posts <= self._last)
+            self._masks[names[tag_id]][posts[is_in_range] - self.first] = True
 
     @property
     def ids(self) -> Ids:
@@ -190,9 +183,7 @@ class _TagLists:
         return True
 
     def bearing(self, tag: str) -> Values:
-        mask = np.zeros(self._last + 1 - self.first, bool)
-        mask[self._places[tag]] = True
-        return mask
+        return self._masks[tag]
 
 
 def _by_lists(store: CachedStore, source: Ids | None, predicates: Sequence[Predicate]) -> Ids:
@@ -316,7 +307,7 @@ def _term(node: Node) -> tuple[Node, int]:
 
 def members(ids: Ids, of: Ids) -> Ids:
     """The ids that are also in a second set, in the order of the first."""
-    common: Ids = ids[np.isin(ids, of, assume_unique=True)]
+    common: Ids = np.compress(np.isin(ids, of, assume_unique=True), ids)
     return common
 
 

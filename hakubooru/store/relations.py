@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
@@ -10,7 +11,7 @@ from hakubooru.store.reader import THREADS
 from hakubooru.store.sql import id_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from hakubooru.arrays import Ids
     from hakubooru.store.store import Store
@@ -30,8 +31,7 @@ _ROWS_OF_TAGS: Final = (
 )
 _POSTS_OF_ROWS: Final = f"SELECT post_id FROM json_each(?) AS wanted CROSS JOIN {_TABLE} AS relation ON relation.id = wanted.value"
 
-POSTS_WITH_TAG: Final = f"SELECT post_id FROM {_TABLE} WHERE tag_id = ?"
-"""The statement for the posts that have a tag, in the order of their relations; a post may be there twice."""
+_POSTS_OF_TAG: Final = f"SELECT post_id FROM {_TABLE} WHERE tag_id = ? AND id > ? AND id <= ?"
 
 
 def relations(store: Store, *, rows: int = ROWS_A_PIECE) -> Iterator[Rows]:
@@ -44,12 +44,14 @@ def halves(
 ) -> list[Iterator[Any]]:
     """The columns of all relations in pieces of neighbouring rows: an iterator for each half of the row ids."""
     sql = f"SELECT {columns} FROM {_TABLE} WHERE id > ? AND id <= ? ORDER BY id"
+    return [store.reader.numbers(sql, half, table=_TABLE, rows=rows) for half in _halves(store)]
+
+
+def _halves(store: Store) -> list[tuple[int, int]]:
+    """The ranges of row ids that threads read at the same time: the end of the one before, and its own."""
     first, last = store.ends(_TABLE)
     edges = [first - 1 + (last + 1 - first) * place // THREADS for place in range(THREADS + 1)]
-    return [
-        store.reader.numbers(sql, edges[place : place + 2], table=_TABLE, rows=rows)
-        for place in range(THREADS)
-    ]
+    return list(pairwise(edges))
 
 
 def relations_of(store: Store, ids: Ids, *, posts_a_piece: int = _POSTS_A_PIECE) -> Iterator[Rows]:
@@ -70,6 +72,19 @@ def relations_of(store: Store, ids: Ids, *, posts_a_piece: int = _POSTS_A_PIECE)
             yield rows, of_posts, tags
 
     return reader.in_parallel([share(posts) for posts in np.array_split(ids, THREADS)])
+
+
+def posts_of_common_tags(store: Store, tags: Sequence[int]) -> Iterator[tuple[int, Ids]]:
+    """Iterate over the posts of a few tags, looked up tag by tag: a tag's id and posts, (P,) int64; a post may be there twice.
+
+    Each thread looks up one half of the relations, so that they take the same time, and a tag is there twice.
+    """
+
+    def share(half: tuple[int, int]) -> Iterator[tuple[int, Ids]]:
+        for tag_id in tags:
+            yield tag_id, store.reader.column(_POSTS_OF_TAG, [tag_id, *half], table=_TABLE)
+
+    return store.reader.in_parallel([share(half) for half in _halves(store)])
 
 
 def posts_of_tags(store: Store, tags: Ids, *, span: int = _SPAN) -> Iterator[tuple[Ids, Ids]]:
