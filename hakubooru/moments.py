@@ -7,13 +7,17 @@ would get another year. Dumps of 2016 write no milliseconds; such dates stay as 
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
+
+import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    Moments = np.ndarray[Any, np.dtype[np.datetime64]]
 
 ZONE: Final = ZoneInfo("America/New_York")
 
@@ -23,6 +27,9 @@ _LINE: Final = re.compile(
     re.MULTILINE,
 )
 """A line that is a date as Danbooru writes it: the day, and the offset."""
+_ENDINGS: Final = {-5: "-05:00", -4: "-04:00"}
+"""How the hours from UTC to Danbooru's zone are written."""
+_FIRST, _LAST = np.datetime64("1970-01-01"), np.datetime64("9999-01-01")
 _LONGEST_DAY: Final = len("2005-05-23")
 _OFFSET: Final = len("-04:00")
 
@@ -69,6 +76,29 @@ def are_danbooru_dates(texts: Sequence[str]) -> list[bool]:
         return [False] * len(texts)
     are_right = {(day, offset): _is_in_force(day, offset) for day, offset in set(days)}
     return [are_right[day] for day in days]
+
+
+def are_of_our_time(moments: Moments) -> bool:
+    """Whether moments in UTC, (N,), are all from 1970 to 9998."""
+    return not len(moments) or bool(moments.min() >= _FIRST and moments.max() < _LAST)
+
+
+def danbooru_dates(moments: Moments) -> list[str]:
+    """Write moments in UTC, (N,), from 1970 to 9998, as `danbooru_date` does."""
+    # Since 1970 clocks have been changed at whole hours, and the offset is of whole hours.
+    hours, places = np.unique(moments.astype("datetime64[h]"), return_inverse=True)
+    offsets = [_hours_from_utc(hour) for hour in hours.astype(np.int64).tolist()]
+    local = moments.astype("datetime64[ms]") + np.array(offsets, "timedelta64[h]")[places]
+    endings = [_ENDINGS[offset] for offset in offsets]
+    texts = np.datetime_as_string(local).tolist()
+    return [text + endings[place] for text, place in zip(texts, places.tolist(), strict=True)]
+
+
+@lru_cache(2**18)
+def _hours_from_utc(hour: int) -> int:
+    """The offset of Danbooru's zone, in hours, in an hour since 1970."""
+    offset = datetime.fromtimestamp(hour * 3600, UTC).astimezone(ZONE).utcoffset()
+    return round(offset.total_seconds() / 3600) if offset else 0
 
 
 @lru_cache(2**14)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import random
 import sqlite3
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,8 +23,6 @@ from hakubooru.image.sources import find_archives
 from pictures import picture, write_tar
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from hakubooru.export.report import ExportReport
 
 RESTS = range(20)
@@ -69,8 +70,16 @@ def write_set(folder: Path, ids: list[int] | None = None) -> Path:
 
 def write_database(path: Path, ids: list[int]) -> Path:
     """A database of these posts."""
-    write(path, [post_row(post_id, rating="sensitive") for post_id in sorted(ids)], lambda _: ["solo"])
+    path.write_bytes(_database(tuple(sorted(ids))))
     return path
+
+
+@cache
+def _database(ids: tuple[int, ...]) -> bytes:
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "posts.db")
+        write(path, [post_row(post_id, rating="sensitive") for post_id in ids], lambda _: ["solo"])
+        return path.read_bytes()
 
 
 def run(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
+from hakubooru.arrays import distinct
 from hakubooru.caption.batch import Batch
 from hakubooru.caption.presets import caption_format
 from hakubooru.caption.scale import QualityScale, column_sql
@@ -17,7 +18,7 @@ from hakubooru.store.schema import RATINGS, TAG_TYPES
 from hakubooru.store.sql import id_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from hakubooru.arrays import Ids
     from hakubooru.caption.format import CaptionFormat
@@ -35,9 +36,7 @@ SELECT json_group_array(id), json_group_array(name) AS name, json_group_array(ty
 FROM (SELECT id, name, type, popularity FROM tag WHERE {which})
 """
 _SOME: Final = "id > ? ORDER BY id LIMIT 2000"
-_OF_POSTS: Final = (
-    "id IN (SELECT tag_id FROM posttagrelation WHERE post_id IN (SELECT value FROM json_each(?)))"
-)
+_THESE: Final = "id IN (SELECT value FROM json_each(?))"
 
 
 class Captioned(NamedTuple):
@@ -149,7 +148,7 @@ class Captioner:
         return batch.parts() if self._limit is None else map(self._limit, batch.parts())
 
     def _batches(self, ids: Ids) -> Iterator[Batch]:
-        words = self._vocabulary(ids)
+        self._asked += len(ids)
         posts = read_posts(
             self.database,
             ids,
@@ -158,15 +157,19 @@ class Captioner:
             posts_a_batch=_POSTS_A_BATCH,
             repeats=self.format.repeats,
         )
-        return (Batch(self.format, words, some) for some in posts)
-
-    def _vocabulary(self, ids: Ids) -> Vocabulary:
-        self._asked += len(ids)
         if self._words is None and self._asked <= _FEW:
-            return Vocabulary(self.format, [self._tags(_OF_POSTS, id_text(ids))])
+            few = list(posts)
+            words = self._words_of(few)
+            return (Batch(self.format, words, some) for some in few)
         if self._words is None:
             self._words = Vocabulary(self.format, self._all_tags())
-        return self._words
+        words = self._words
+        return (Batch(self.format, words, some) for some in posts)
+
+    def _words_of(self, posts: Sequence[TaggedPosts]) -> Vocabulary:
+        """Build the words of the tags that some posts bear."""
+        tags = distinct(np.concatenate([np.empty(0, np.int64), *(some.tags for some in posts)]))
+        return Vocabulary(self.format, [self._tags(_THESE, id_text(tags))])
 
     def _all_tags(self) -> Iterator[TagColumns]:
         last = -1

@@ -314,12 +314,21 @@ def _from_table(table: Mapping[str, Any]) -> CaptionFormat:
 def _check_numbers(name: object, format: CaptionFormat, given: Collection[str]) -> None:
     """Check that the numbers of a preset that nobody published are given, where the format needs them."""
     preset = _PRESETS.get(name) if isinstance(name, str) else None
-    for field in preset.unpublished if preset else ():
-        if field in format.order and field not in given:
-            labels = format.grades()[field].labels
-            key = field if field == "quality" else f"{field}.labels"
-            raise CaptionFormatError(
-                f"nobody published the percentiles of {name}'s words; give them in a TOML file: [caption] with "
-                f'base = "{name}" and {key} = {{{", ".join(f"{toml(label)} = …" for label, _ in labels)}}}, each the '
-                f'percentile that a post must exceed, or write an order without "{field}"'
-            )
+    missing = [
+        field
+        for field in (preset.unpublished if preset else ())
+        if field in format.order and field not in given
+    ]
+    if missing:
+        grades = format.grades()
+        raise CaptionFormatError(
+            f"nobody published the percentiles of {name}'s words; give them in a TOML file: [caption] with "
+            f'base = "{name}", {" and ".join(_labels_to_fill(field, grades[field]) for field in missing)}, each the '
+            f"percentile that a post must exceed, or write an order without {' and '.join(map(toml, missing))}"
+        )
+
+
+def _labels_to_fill(field: str, grades: Grades) -> str:
+    """Return a field's key and table of labels, with an ellipsis in the place of each number."""
+    key = field if field == "quality" else f"{field}.labels"
+    return f"{key} = {{{', '.join(f'{toml(label)} = …' for label, _ in grades.labels)}}}"

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 
+from hakubooru.arrays import narrow
 from hakubooru.store.reader import ROWS, THREADS
 from hakubooru.store.schema import EXTENSIONS, TAG_TYPES
 
@@ -65,6 +66,8 @@ _TRAITS: Final = {
 
 _FEW: Final = 16
 """Posts are searched, and their tags counted, one by one for fewer than one post in this many; else all at once."""
+_WIDEST: Final = 2**28
+"""From how many ids between the first and the last on they count as sparse; a bool for each takes 256 MB."""
 _DATE: Final = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*"
 _ODD_DATE: Final = NO_DATE + 1
 _RARE_TRAITS: Final = tuple(_TRAITS)[:7]
@@ -175,6 +178,11 @@ class FileColumns:
         first, last = self._store.ends("post")
         return (first, last + 1) if first <= last else (0, 0)
 
+    def are_sparse(self) -> bool:
+        """Whether the ids lie so far apart that a value for each number between them takes too much memory."""
+        first, end = self.span()
+        return end - first > _WIDEST
+
     def are_few(self, count: int, share: int) -> bool:
         """Whether a number of posts is less than one in `share` of the ids."""
         first, end = self.span()
@@ -187,12 +195,10 @@ class FileColumns:
 
     def only_ids(self) -> Ids:
         """The ids of all posts, (N,) int64, ascending. If they are not read yet, no other column is read along."""
-        if self.are_read():
-            return self.ids
         with self._reading:
-            if "id" not in self._arrays:
+            if not self.are_read("id"):
                 self._read({"id": "id"})
-            return self._arrays["id"]
+            return self.ids
 
     def indices(self, ids: Ids) -> Values:
         """The indices in `ids` of posts of the file, (M,)."""
@@ -200,8 +206,8 @@ class FileColumns:
 
     def at(self, values: Values, ids: Ids) -> Values:
         """The values of posts of the file, (M,), from those of all posts, (N,)."""
-        _, end = self.span()
-        if len(ids) * _FEW < end:
+        first, end = self.span()
+        if first < 0 or len(ids) * _FEW < end:
             return values[np.searchsorted(self.ids, ids)]
         by_id = np.zeros(end, values.dtype)
         by_id[self.ids] = values
@@ -368,16 +374,6 @@ class _Some:
 
     def bearing(self, tag: str) -> Values:
         return self._columns.bearing(tag)[self._places]
-
-
-def narrow(values: Values) -> Values:
-    """Convert whole numbers to the type of the fewest bytes in which all fit."""
-    low, high = (int(values.min()), int(values.max())) if len(values) else (0, 0)
-    for kind in (np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32):
-        limits = np.iinfo(kind)
-        if limits.min <= low and high <= limits.max:
-            return values.astype(kind)
-    return values
 
 
 def day_number(text: Any) -> int:

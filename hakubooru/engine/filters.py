@@ -58,16 +58,16 @@ def routes(columns: FileColumns, predicates: Sequence[Predicate]) -> list[Route]
     if all(are_answered) and not columns.are_read():
         return [Route.UNLESS_FEW] * len(predicates)
     return [
-        Route.COLUMNS if is_answer and columns.are_read() else _without_columns(part)
+        Route.COLUMNS if is_answer and columns.are_read() else _without_columns(columns, part)
         for is_answer, part in zip(are_answered, predicates, strict=True)
     ]
 
 
-def _without_columns(predicate: Predicate) -> Route:
+def _without_columns(columns: FileColumns, predicate: Predicate) -> Route:
     are_of_tags = {_is_of_tags(part) for part in conjuncts(predicate)}
-    if are_of_tags == {True}:
-        return Route.LISTS
-    return Route.MIXED if True in are_of_tags else Route.SQLITE
+    if True not in are_of_tags or columns.are_sparse():
+        return Route.SQLITE
+    return Route.LISTS if are_of_tags == {True} else Route.MIXED
 
 
 def _is_of_tags(predicate: Predicate) -> bool:
@@ -108,7 +108,7 @@ def keep(store: CachedStore, source: Ids | None, predicates: Sequence[Predicate]
         # If SQLite scans the posts for the rest anyway, it checks the numbers in the same scan.
         ids = source
     tags = [part for part in parts if _is_of_tags(part)]
-    if not tags or (ids is not None and columns.are_few(len(ids), few)):
+    if not tags or columns.are_sparse() or (ids is not None and columns.are_few(len(ids), few)):
         return ask_sqlite(store, ids, parts)
     rest = [part for part in parts if part not in tags]
     tagged = _by_lists(store, ids, tags)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from hakubooru.arrays import distinct, is_first
+from hakubooru.arrays import by_id, distinct, is_first
 from hakubooru.engine.columns import YEAR, SidecarColumns
 from hakubooru.engine.tag_counts import FEW
 from hakubooru.select.sampling import keys
@@ -225,12 +225,9 @@ def tag_pairs(
         look_up = _tags_in_sidecar if columns.are_few(len(ids), few) else _posts_in_sidecar
         yield from look_up(columns, ids, ranks, tags)
         return
-    first, end = columns.span()
-    # The first and the last place stand for ids below and above those of the file.
-    rank_of_id = np.full(end + 2 - first, -1, np.int32)
-    rank_of_id[ids + (1 - first)] = ranks
+    ranks_of = by_id(ids, ranks.astype(np.int32), -1)
     for posts, some in _relations(database, ids, tags, few):
-        of_posts = rank_of_id.take(posts + (1 - first), mode="clip")
+        of_posts = ranks_of(posts)
         is_candidate = of_posts >= 0
         yield some[is_candidate], of_posts[is_candidate].astype(np.int64)
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from hakubooru.arrays import is_first
-from hakubooru.engine.columns import COUNTS, DATES, NUMBERS, FileColumns, narrow
+from hakubooru.arrays import by_id, is_first, narrow
+from hakubooru.engine.columns import COUNTS, DATES, NUMBERS, FileColumns
 from hakubooru.engine.sidecar import NewSidecar, code_base, pack
 from hakubooru.progress import progress
 from hakubooru.store.reader import THREADS
@@ -91,6 +91,7 @@ class _Bucket:
 def cost(database: Store) -> Cost:
     """Estimate the size of the sidecar of a file, without a scan."""
     posts, relations = (last + 1 - first for first, last in map(database.ends, ("post", "posttagrelation")))
+    posts = min(posts, relations)  # where ids are sparse: nearly every post has a tag
     return Cost(relations=relations, bytes=posts * _BYTES_A_POST + relations * _BYTES_A_RELATION)
 
 
@@ -139,9 +140,7 @@ def _distribute(database: Store, ids: Ids, folder: Path, posts_a_bucket: int, ro
     A relation is `place << 32 | tag` in 8 bytes. The two halves of the relations have files of their own: a post's
     relations then stay in their order.
     """
-    # One more place than ids: posts beyond the last id get it.
-    place_of_id = np.full(int(ids[-1]) + 2 if len(ids) else 1, _NOWHERE, np.int64)
-    place_of_id[ids] = np.arange(len(ids))
+    places_of = by_id(ids, np.arange(len(ids)), _NOWHERE)
     counts = np.zeros(database.ends("tag")[1] + 1, np.int64)
     first, last = database.ends("posttagrelation")
     reading = halves(database, "post_id, tag_id", rows=rows_a_read)
@@ -152,7 +151,7 @@ def _distribute(database: Store, ids: Ids, folder: Path, posts_a_bucket: int, ro
     ):
         buckets: dict[tuple[int, int], IO[bytes]] = {}
         for half, (posts, tags) in database.reader.in_parallel(numbered):
-            places = place_of_id.take(posts, mode="clip")
+            places = places_of(posts)
             pairs = places << 32 | tags
             is_known = places != _NOWHERE
             if not is_known.all():

@@ -28,7 +28,7 @@ from hakubooru.engine.filters import (
     sort_in_sqlite,
 )
 from hakubooru.engine.groups import sample_per
-from hakubooru.engine.unknown import check_known, unknown_notes
+from hakubooru.engine.unknown import check_known, unknown_last, unknown_notes
 from hakubooru.select.predicates import tags_asked
 from hakubooru.select.sampling import sample, sample_weighted, shuffle
 from hakubooru.select.steps import (
@@ -251,7 +251,7 @@ def _combine(operator: str, *sides: Ids) -> Ids:
 def _order(store: CachedStore, order: Ordered, limited: Limited | None, *, apart: bool) -> Part:
     """Plan an order, and the limit after it."""
     limit = None if limited is None else limited.count
-    terms = [term.node for term in order.terms]
+    terms = unknown_last(store, order)
     columns = store.cache.columns
     by_columns = can_sort(columns, terms)
     steps: list[tuple[Step, str]] = [(order, Route.COLUMNS.value if by_columns else "SQLite orders")]

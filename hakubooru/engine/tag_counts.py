@@ -109,6 +109,8 @@ def _count(counts: Ids, posts: Ids, tags: Ids, sign: int = 1) -> None:
     is_tag = tags < len(counts)
     posts, tags = posts[is_tag], tags[is_tag]
     bits = len(counts).bit_length()
+    if len(posts) and int(posts.max()) >> (63 - bits):  # ids so large that they leave no room for a tag's
+        posts = np.unique(posts, return_inverse=True)[1]
     pairs = np.sort(posts << bits | tags)
     pairs = pairs[np.append(True, pairs[1:] != pairs[:-1])[: len(pairs)]]
     counts += sign * np.bincount(pairs & ((1 << bits) - 1), minlength=len(counts))[: len(counts)]

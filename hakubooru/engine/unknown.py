@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 import numpy as np
-from peewee import Context
+from peewee import Context, Ordering
 
 from hakubooru.errors import InputError
 from hakubooru.select.steps import BestOfFamily, Filtered, Ordered, SampledPer, SampledWeighted, walk
@@ -18,6 +18,8 @@ from hakubooru.store.joined import JOINED_SQL
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
+
+    from peewee import Node
 
     from hakubooru.arrays import Ids, Values
     from hakubooru.engine.cache import CachedStore
@@ -52,13 +54,28 @@ def check_known(store: Store, step: Step) -> None:
                 )
 
 
+def unknown_last(store: Store, step: Ordered) -> list[Node]:
+    """The terms of an order, in which posts without a value come last, whichever way it sorts: unknown is not the least."""
+    terms = []
+    for term in step.terms:
+        node = term.node
+        if any(re.search(rf"\b{column}\b", JOINED_SQL.sub("", term.sql)) for column in store.about.unknown):
+            value, direction, nulls = (
+                (node.node, node.direction, node.nulls) if isinstance(node, Ordering) else (node, "ASC", None)
+            )
+            node = Ordering(value, direction, nulls=nulls or "last")
+        terms.append(node)
+    return terms
+
+
 def unknown_notes(store: Store, step: Step) -> Iterator[str]:
     """Say how many posts do not have the values that a selection asks for."""
     about = store.about
     columns = {column: None for part in walk(step) for column in _columns_of(part, about.unknown)}
     for column in columns:
         yield (
-            f"{about.unknown[column]:,} posts do not say {column}: they match no condition on it, and so the negation of each"
+            f"{about.unknown[column]:,} posts do not say {column}: they match no condition on it, and so the negation of each; "
+            "in an order of it they come last"
         )
 
 

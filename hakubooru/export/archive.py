@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 
+from hakubooru.arrays import is_among
 from hakubooru.export.engine import StoppedError
 from hakubooru.export.pairs import Broken, Outcome, Pair, own_place, place
 from hakubooru.image.containers import READERS
@@ -149,15 +150,15 @@ class _Captioned:
         self.as_stored = as_stored
         self.writer = writer
         self.images = images
-        self.waiting: dict[int, Pair] = {}
+        self.waiting: dict[int, tuple[int, int, int, str]] = {}
+        """Width, height, bytes and SHA-256 of the images that wait for captions, by their numbers."""
         self.bytes = 0
         """Bytes of the images that wait for captions."""
 
     def add(self, number: int, header: ImageHeader, data: bytes) -> None:
         self.writer.image(number, self.images.place(number, header.extension), data)
-        digest = hashlib.sha256(data).hexdigest()
-        size = (self.as_stored and header.stored) or (header.width, header.height)
-        self.waiting[number] = Pair(number, "", *size, len(data), digest, "", "")
+        width, height = (self.as_stored and header.stored) or (header.width, header.height)
+        self.waiting[number] = width, height, len(data), hashlib.sha256(data).hexdigest()
         self.bytes += len(data)
 
     def finish(self) -> None:
@@ -166,10 +167,10 @@ class _Captioned:
             return
         ids = np.array(sorted(self.waiting), np.int64)
         captions = {number: (text, parts_text(parts)) for number, text, parts in self.captions.captioned(ids)}
-        for number, pair in self.waiting.items():
+        for number, image in self.waiting.items():
             text, parts = captions[number]
             path = self.writer.caption(number, text)
-            self.images.outcome.pairs.append(pair._replace(path=path, caption=text, parts=parts))
+            self.images.outcome.pairs.append(Pair(number, path, *image, text, parts))
         self.waiting.clear()
         self.bytes = 0
 
@@ -234,7 +235,7 @@ class Images:
             self.outcome.pass_over(_STRANGE_MD5, md5.ljust(16, b"\0").hex())
         claimed = self.task.claim.mask(index.ids)
         self.outcome.strays = int(np.count_nonzero(~claimed & (index.ids >= 0)))
-        wanted = claimed & np.isin(index.ids, self.task.wanted)
+        wanted = claimed & is_among(index.ids, self.task.wanted)
         for number in index.ids[wanted & (index.sizes > LARGEST_BYTES)].tolist():
             self.outcome.broken.append(Broken(number, str(number), _TOO_LARGE))
         rows = np.flatnonzero(wanted & (index.sizes <= LARGEST_BYTES))
@@ -354,7 +355,7 @@ def parts_text(parts: dict[str, int]) -> str:
 
 
 def _contains(ids: Ids, number: int) -> bool:
-    at = int(np.searchsorted(ids, number))
+    at = int(ids.searchsorted(number))
     return at < len(ids) and int(ids[at]) == number
 
 

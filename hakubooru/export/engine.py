@@ -11,8 +11,9 @@ import threading
 from abc import ABC, abstractmethod
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing import connection
-from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, Self, TypeVar
 
 from hakubooru.errors import IncompleteError, InputError
 from hakubooru.processes import Workers
@@ -20,6 +21,9 @@ from hakubooru.processes import Workers
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from multiprocessing.synchronize import Event
+
+_OBJECTS_A_SEARCH: Final = 50_000
+"""How many more objects there are when cycles of references are looked for."""
 
 T_contra = TypeVar("T_contra", contravariant=True)
 R_co = TypeVar("R_co", covariant=True)
@@ -132,6 +136,20 @@ def checked_workers(workers: int | None, *, decodes: bool) -> int:
     return workers
 
 
+@contextmanager
+def seldom_collecting() -> Iterator[None]:
+    """Look for cycles of references seldom inside a `with` statement.
+
+    An export makes few cycles. Looking for them as often as usual takes some 4% of the processor's time.
+    """
+    thresholds = gc.get_threshold()
+    gc.set_threshold(_OBJECTS_A_SEARCH)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*thresholds)
+
+
 _here: dict[str, Any] = {}
 """The state of a worker process, shared by its tasks."""
 
@@ -139,9 +157,8 @@ _here: dict[str, Any] = {}
 def _begin(work: Work[Any, Any], stop: Event) -> None:
     # Ctrl-C reaches every process of a terminal; only the parent reacts to it, and stops the workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # Tasks make few cycles of references. Looking for cycles as often as usual took some 4% of the processor's time.
     gc.freeze()
-    gc.set_threshold(50_000)
+    gc.set_threshold(_OBJECTS_A_SEARCH)  # as `seldom_collecting` does
     _here.update(work=work, stop=stop)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

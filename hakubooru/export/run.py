@@ -19,7 +19,7 @@ import numpy as np
 from hakubooru.arrays import distinct
 from hakubooru.export.archive import ExportArchive
 from hakubooru.export.corrections import keep_list, put_back, write_list
-from hakubooru.export.engine import Engine, Work, engine
+from hakubooru.export.engine import Engine, Work, engine, seldom_collecting
 from hakubooru.export.journal import Journal
 from hakubooru.export.manifest import MANIFEST, REJECTS, write_manifest, write_rejects
 from hakubooru.export.pairs import Task, prefix_of
@@ -67,7 +67,7 @@ def run_export(job: Job, *, workers: int = 1, start: Start = engine) -> ExportRe
         IncompleteError: an archive could not be read, or a worker died.
     """
     prepare_folder(job.out)
-    with Journal(job.out) as journal, explained(journal.path), Disk(journal) as disk:
+    with Journal(job.out) as journal, explained(journal.path), Disk(journal) as disk, seldom_collecting():
         resumed = resume(job, journal, workers)
         _export(job, resumed, journal, disk, start=start, workers=workers)
         return _finish(job, resumed, journal)

@@ -19,7 +19,7 @@ from hakubooru.files import replacing
 from hakubooru.image import kept
 from hakubooru.image.gaps import Span, gaps, left_out
 from hakubooru.image.hashes import MD5, NONE, Hashes
-from hakubooru.image.kinds import UNREADABLE
+from hakubooru.image.kinds import SUFFIXES, UNREADABLE
 from hakubooru.image.layouts import StrangeNameError, is_remote, md5_of, post_id
 from hakubooru.image.published import StaleIndexError, json_of, parse_index
 from hakubooru.image.ranges import read_parts
@@ -184,11 +184,10 @@ def load_index(path: str, size: int | None = None, published: str = "") -> TarIn
         state = state_of(path)
     except OSError:
         return None  # walking the archive has the better message
-    for place in (kept.beside, kept.in_cache):
-        index = _load_own(place(path), state)
-        if index is not None:
-            return index
-    return _load_json(published, path)
+    index = _load_own(kept.beside(path), state)
+    if index is None and (index := _load_own(kept.in_cache(path), state)) is not None:
+        kept.touch(kept.in_cache(path))
+    return index or _load_json(published, path)
 
 
 def _fetch(path: str, size: int | None, published: str) -> TarIndex:
@@ -201,10 +200,12 @@ def _fetch(path: str, size: int | None, published: str) -> TarIndex:
     state = {"bytes": size, "index": published, "version of index": version}
     place = kept.in_cache(path)
     index = _load_own(place, state)
-    if index is None:
-        index = _downloaded(path, size, published)
-        with contextlib.suppress(OSError):
-            _write(place, index, state)
+    if index is not None:
+        kept.touch(place)
+        return index
+    index = _downloaded(path, size, published)
+    with contextlib.suppress(OSError):
+        _write(place, index, state)
     return index
 
 
@@ -271,24 +272,23 @@ def read_indexed(path: str, index: TarIndex, rows: Any) -> Iterator[tuple[Member
         StaleIndexError: an image is not where the index says.
         OSError: the archive cannot be read.
     """
-    places = list(
-        zip(index.ids[rows].tolist(), index.offsets[rows].tolist(), index.sizes[rows].tolist(), strict=True)
-    )
-    spans = ((offset - BLOCK, offset + size) for _, offset, size in places)
-    for row, (number, offset, size), part in zip(rows, places, _parts(path, spans), strict=True):
+    columns = (index.ids[rows], index.offsets[rows], index.sizes[rows])
+    places = list(zip(map(int, rows), *(column.tolist() for column in columns), strict=True))
+    spans = ((offset - BLOCK, offset + size) for _, _, offset, size in places)
+    for (row, number, offset, size), part in zip(places, _parts(path, spans), strict=True):
         try:
             member = parse_header(bytes(part[:BLOCK]), offset - BLOCK, offset + size)
         except DamagedTarError as error:
             raise StaleIndexError(str(error)) from error
         # The header has only the first part of a long name, and the target's name for a hard link. So only names that
         # are not in the index can be compared.
-        is_other = int(row) not in index.names and _names_another(member.name, number)
+        is_other = row not in index.names and _names_another(member.name, number)
         # Sizes can be compared: only members of 8 GiB and more have them in extension headers.
         if len(part) != BLOCK + size or member.size != size or member.kind != "a file" or is_other:
             if is_remote(path):  # the next run fetches the index again
                 kept.in_cache(path).unlink(missing_ok=True)
             raise StaleIndexError(f"post {number} is not at byte {offset:,}, with {size:,} bytes")
-        member.name = index.names.get(int(row), member.name)
+        member.name = index.names.get(row, member.name)
         yield member, bytes(memoryview(part)[BLOCK:])
 
 
@@ -301,6 +301,9 @@ def _parts(path: str, spans: Iterator[tuple[int, int]]) -> Iterator[bytes | memo
 
 
 def _names_another(name: str, number: int) -> bool:
+    stem, _, suffix = name.rpartition(".")
+    if suffix in SUFFIXES and stem == str(number):
+        return False  # nearly all names; the patterns take several times as long
     if md5_of(name) is not None:
         return False
     try:
@@ -341,7 +344,6 @@ def _load_own(place: Path, state: Mapping[str, Any]) -> TarIndex | None:
         offsets.min() >= BLOCK and sizes.min() >= 0 and (sizes <= about["bytes"] - offsets).all()
     ):
         return None
-    kept.touch(place)
     return TarIndex(ids, offsets, sizes, strange, damage, names, hashes, unread)
 
 

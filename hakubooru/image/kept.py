@@ -39,9 +39,8 @@ def prepare(place: Path) -> None:
 
 def touch(place: Path) -> None:
     """Let a file of the cache count as used."""
-    if place.parent == _folder():
-        with contextlib.suppress(OSError):  # somebody else's cache, or one that cannot be written
-            os.utime(place)
+    with contextlib.suppress(OSError):  # somebody else's cache, or one that cannot be written
+        os.utime(place)
 
 
 @lru_cache(1)

@@ -102,9 +102,10 @@ def files_below(places: Sequence[str]) -> list[str]:
 def local_index(tar: Path, listing: Listing) -> str:
     """Return the path of a tar's published index: beside it, in a folder `index`, or in a listing; "" without one."""
     name = json_of(tar.name)
-    for place in (tar.parent / name, tar.parent.parent / FOLDER / name, tar.parent / FOLDER / name):
-        if place.is_file():
-            return str(place)
+    folder = tar.parent
+    for place in (f"{folder}/{name}", f"{folder.parent}/{FOLDER}/{name}", f"{folder}/{FOLDER}/{name}"):
+        if os.path.isfile(place):  # noqa: PTH113 - Path costs more than the call
+            return place
     return listing.index_of(tar.as_posix())
 
 

@@ -15,6 +15,7 @@ import contextlib
 import os
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -257,12 +258,12 @@ class _Root:
     def file(self, path: Path, name: str, kind: str) -> Archive:
         """Return the archive of a tar, zip or Parquet file; check its name with its first posts."""
         announced = read_archive_name(ARCHIVE_NAME.sub("", path.name))
-        numbers = _first_numbers(str(path), kind)
-        if not all(map(announced.claim.has, numbers)):
-            announced = UNKNOWN
         status = path.stat()
         # Time and size together: a tar that was written again can have its earlier size, and a copied tar any time.
         stamp = status.st_mtime_ns + status.st_size
+        numbers = _first_numbers(str(path), kind, stamp)
+        if not all(map(announced.claim.has, numbers)):
+            announced = UNKNOWN
         index = local_index(path, self.listing) if kind == "tar" else ""
         return self.archive(
             str(path), name, announced, stamp=stamp, kind=kind, index=index, by_md5=_BY_MD5 in numbers
@@ -354,8 +355,10 @@ class _Enough(Exception):  # noqa: N818 - not an error
     """Ends the reading of a tar when enough posts were seen."""
 
 
-def _first_numbers(path: str, kind: str) -> list[int]:
-    """Return the numbers of the first images of an archive."""
+@lru_cache(10_000)
+def _first_numbers(path: str, kind: str, stamp: int) -> tuple[int, ...]:
+    """Return the numbers of an archive's first images; while its stamp stays, it is read once in a process."""
+    del stamp
     numbers: list[int] = []
 
     def stop_at_last(member: Member) -> bool:
@@ -369,7 +372,7 @@ def _first_numbers(path: str, kind: str) -> list[int]:
     with contextlib.suppress(_Enough, DamagedTarError):
         for _ in READERS[kind](path, stop_at_last):
             pass
-    return numbers
+    return tuple(numbers)
 
 
 def _number(name: str) -> int | None:

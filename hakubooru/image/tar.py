@@ -111,20 +111,24 @@ def read_tar(path: str, wanted: Wanted, start: int = 0) -> Iterator[tuple[Member
             place were yielded.
         OSError: the archive cannot be read.
     """
-    unpack = _unpacker(path)
-    with unpack(path) if unpack else Path(path).open("rb", buffering=0) as file:
-        end = _UNKNOWN_END if unpack else file.seek(0, 2)
-        yield from _Walk(file, start, end, wanted).members()
+    with Path(path).open("rb", buffering=0) as file:
+        unpack = _unpacker(file)
+        if unpack is None:
+            yield from _Walk(file, start, file.seek(0, 2), wanted).members()
+            return
+    with unpack(path) as stream:
+        yield from _Walk(stream, start, _UNKNOWN_END, wanted).members()
 
 
 def is_compressed(path: str) -> bool:
     """Return whether an archive is compressed; then offsets in it are not offsets in the file."""
-    return _unpacker(path) is not None
-
-
-def _unpacker(path: str) -> Callable[[str], Any] | None:
     with Path(path).open("rb", buffering=0) as file:
-        beginning = file.read(8)
+        return _unpacker(file) is not None
+
+
+def _unpacker(file: io.FileIO) -> Callable[[str], Any] | None:
+    """Return the function that opens a file of this compression; None if it is not compressed."""
+    beginning = file.read(8)
     return next((unpack for magic, unpack in _COMPRESSED.items() if beginning.startswith(magic)), None)
 
 

@@ -8,12 +8,20 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import repeat
 from operator import eq
+from types import NoneType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import numpy as np
+
+from hakubooru.arrow import as_numbers, strings
+from hakubooru.ingest.json_text import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from hakubooru.ingest.json_text import Entry
+    import pyarrow as pa
+
+    from hakubooru.moments import Moments
 
 RECORDS: Final = 2000
 """How many records a batch has at most."""
@@ -54,6 +62,20 @@ class Batch(ABC):
     def column(self, key: str) -> Values | None:
         """The value of a key in each record, None where it has none; None if no record has the key."""
 
+    def has(self, key: str) -> bool:
+        """Whether a record has the key."""
+        return key in self.keys()
+
+    def texts(self, key: str) -> pa.StringArray | None:
+        """The value of a key in each record as an Arrow array; None if one is neither text nor None."""
+        values = self.column(key)
+        is_text = values is not None and set(map(type, values)) <= {str, NoneType}
+        return strings(values) if values is not None and is_text else None
+
+    def moments(self, key: str) -> Moments | None:  # noqa: ARG002 - only tables have such
+        """The moments of a key in UTC, (N,), from 1970 to 9998, if it is a column of such; else None."""
+        return None
+
     @abstractmethod
     def where(self, place: int) -> Where:
         """The place of a record."""
@@ -67,7 +89,7 @@ class Batch(ABC):
 class Rows(Batch):
     """Some rows of a table."""
 
-    columns: dict[str, Values]
+    columns: dict[str, Values | pa.StringArray | pa.TimestampArray]
     count: int
     first: int
     """The number of the first row, from 1."""
@@ -84,7 +106,20 @@ class Rows(Batch):
 
     def column(self, key: str) -> Values | None:
         """The values of a column."""
-        return self.columns.get(key)
+        values: Any = self.columns.get(key)
+        return values.to_pylist() if _is_arrow(values) else values
+
+    def texts(self, key: str) -> pa.StringArray | None:
+        """The texts of a column."""
+        values: Any = self.columns.get(key)
+        if _is_arrow(values):
+            return values if str(values.type) == "string" else None
+        return super().texts(key)
+
+    def moments(self, key: str) -> Moments | None:
+        """The moments of a column."""
+        values: Any = self.columns.get(key)
+        return moments_of(values) if _is_arrow(values) and str(values.type) != "string" else None
 
     def where(self, place: int) -> Where:
         """The place of a row."""
@@ -92,7 +127,19 @@ class Rows(Batch):
 
     def record(self, place: int) -> Any:
         """The values of a row by column."""
-        return {name: values[place] for name, values in self.columns.items()}
+        return {
+            name: values[place].as_py() if _is_arrow(values) else values[place]
+            for name, values in self.columns.items()
+        }
+
+
+def moments_of(array: pa.TimestampArray) -> Moments:
+    """The moments of an Arrow array without gaps, (N,)."""
+    return as_numbers(array, np.int64).view(f"datetime64[{array.type.unit}]")
+
+
+def _is_arrow(values: Any) -> bool:
+    return hasattr(values, "to_pylist")
 
 
 @dataclass
@@ -107,6 +154,10 @@ class Objects(Batch):
     def keys(self) -> set[str]:
         """The keys of all objects."""
         return self._keys
+
+    def has(self, key: str) -> bool:
+        """Whether an object has the key."""
+        return key in self._table or key in self._keys
 
     def column(self, key: str) -> Values | None:
         """The values of a key."""
@@ -171,7 +222,7 @@ def in_batches(entries: Iterable[Entry | Batch], count: int = RECORDS) -> Iterat
     batch: list[Entry] = []
     size = 0
     for entry in entries:
-        if not isinstance(entry, Batch) and not entry.reason and isinstance(entry.value, dict):
+        if isinstance(entry, Entry) and not entry.reason and isinstance(entry.value, dict):
             batch.append(entry)
             size += entry.size
             if len(batch) == count or size > _LARGEST:

@@ -9,11 +9,13 @@ import re
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
+from math import isnan
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 from hakubooru.moments import NoZoneError, are_danbooru_dates, danbooru_date
+from hakubooru.store.schema import EXTENSIONS
 from hakubooru.store.sites import RATINGS
 
 if TYPE_CHECKING:
@@ -21,12 +23,13 @@ if TYPE_CHECKING:
 
     from hakubooru.ingest.maps import RecordMap
 
-_DATES: Final = ("created_at", "updated_at")
+DATES: Final = ("created_at", "updated_at")
 _FLAG_WORDS: Final = {"t": 1, "true": 1, "1": 1, "f": 0, "false": 0, "0": 0}
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _CTIME: Final = re.compile(
     rf"[A-Z][a-z]{{2}} ({'|'.join(_MONTHS)}) ([ 0-9]?[0-9]) ([0-9:]{{8}}) ([+-][0-9]{{4}}) ([0-9]{{4}})"
 )
+_JPEG: Final = ("jpeg", "jpe", "jfif")
 _WHOLE_TEXT: Final = re.compile(r"[+-]?[0-9]{1,19}(\.0)?")
 _LEAST_MS, _LATEST_MS = 2**38, 2**48
 """Numbers of dates from here on are milliseconds since 1970; as seconds, the first would be in the year 10680."""
@@ -57,8 +60,8 @@ def readers(columns: tuple[str, ...], by: RecordMap, *, of_texts: bool) -> dict[
     table: dict[str, Callable[[Any], Any]] = {
         "id": _id_in_path(by.id_pattern) if by.id_pattern else _post_id,
         "source": _source,
-        "md5": _text,  # Danbooru itself has a malformed one
-        "file_ext": _text if "file_ext" in by.keys_of("file_ext") else _extension,
+        "md5": _md5,
+        "file_ext": _extension,
         "file_url": _text,
         "large_file_url": _text,
         "preview_file_url": _text,
@@ -74,7 +77,7 @@ def readers(columns: tuple[str, ...], by: RecordMap, *, of_texts: bool) -> dict[
         return {column: Reader(_of_text(read), _no_shortcut) for column, read in chosen.items()}
     shortcuts = dict(_SHORTCUTS)
     if by.dates == "iso":
-        shortcuts |= {chosen[column]: partial(_dates, chosen[column]) for column in _DATES}
+        shortcuts |= {chosen[column]: partial(_dates, chosen[column]) for column in DATES}
     return {column: Reader(read, shortcuts.get(read, _no_shortcut)) for column, read in chosen.items()}
 
 
@@ -176,9 +179,16 @@ def _source(value: Any) -> str:
     return _text(value) or ""
 
 
-def _extension(value: Any) -> str | None:
+def _md5(value: Any) -> str | None:
     text = _text(value)
-    return text.rpartition(".")[2].lower() if text else None
+    return text.lower() if text else None  # any text: Danbooru itself has a malformed one
+
+
+def _extension(value: Any) -> str | None:
+    """Read an extension, or that of a name, as Danbooru writes it: small, and `jpg` for all names of JPEG."""
+    text = _text(value)
+    extension = text.rpartition(".")[2].lower() if text else ""
+    return "jpg" if extension in _JPEG else extension or None
 
 
 def _rating_of(by: RecordMap) -> Callable[[Any], int | None]:
@@ -268,6 +278,12 @@ def _no_shortcut(values: Sequence[Any]) -> Sequence[Any] | None:  # noqa: ARG001
 
 def _wholes(values: Sequence[Any]) -> Sequence[Any] | None:
     kinds = set(map(type, values))
+    if kinds <= {float, NoneType}:  # some tables store integers as DOUBLE, and a missing one as NaN
+        numbers = [value for value in values if value is not None and not isnan(value)]
+        is_plain = all(map(float.is_integer, numbers)) and max(map(abs, numbers), default=0) <= 2**53
+        return (
+            [None if value is None or isnan(value) else int(value) for value in values] if is_plain else None
+        )
     known = [value for value in values if value is not None] if NoneType in kinds else values
     is_plain = kinds <= {int, NoneType} and (not known or (min(known) >= -(2**63) and max(known) < 2**63))
     return values if is_plain else None
@@ -287,16 +303,30 @@ def _texts(values: Sequence[Any]) -> Sequence[Any] | None:
     return values if set(map(type, values)) <= {str, NoneType} and "" not in values else None
 
 
+def _md5s(values: Sequence[Any]) -> Sequence[Any] | None:
+    texts = _texts(values)
+    is_small = texts is not None and (joined := "".join(filter(None, texts))) == joined.lower()
+    return texts if is_small else None
+
+
+def _extensions(values: Sequence[Any]) -> Sequence[Any] | None:
+    texts = _texts(values)
+    return texts if texts is not None and _PLAIN_EXTENSIONS.issuperset(texts) else None
+
+
 def _sources(values: Sequence[Any]) -> Sequence[Any] | None:
     return values if set(map(type, values)) == {str} else None
 
 
+_PLAIN_EXTENSIONS: Final = {*EXTENSIONS, None}
 _FLAGS: Final = {False: 0, True: 1, None: None}
 _SHORTCUTS: Final[dict[Callable[[Any], Any], Callable[[Sequence[Any]], Sequence[Any] | None]]] = {
     _whole: _wholes,
     _post_id: _post_ids,
     _flag: _flags,
     _text: _texts,
+    _md5: _md5s,
+    _extension: _extensions,
     _source: _sources,
 }
 """The functions that read all values of a batch, if they are plain, by the function that reads one of them."""

@@ -70,7 +70,12 @@ def read_json(stream: IO[bytes], name: str, head: bytes) -> Iterator[Entry]:
         yield from _decoded_items(name, read_array(stream, name))
     elif _is_a_line(head):
         for entry in _read_lines(stream, name):
-            yield from _opened(entry)
+            value = entry.value
+            # A record of many keys, the first of which is no object, stands for itself: nearly all lines.
+            if type(value) is dict and len(value) > 2 and type(next(iter(value.values()))) is not dict:
+                yield entry
+            else:
+                yield from _opened(entry)
     elif len(text := stream.read(_SMALL)) < _SMALL:
         # One bad file of a million is one bad record, and does not end a build.
         entry = _decode(name, "file", 1, text)

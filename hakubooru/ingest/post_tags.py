@@ -1,22 +1,42 @@
-"""The tags of a batch of posts: one vocabulary of names, and for each post its places there."""
+"""The tags of a batch of posts: the names of all, and for each post its places there."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
+from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from hakubooru.arrow import strings
+from hakubooru.arrow import as_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import pyarrow as pa
+
     Numbers = np.ndarray[Any, Any]
-    Values = Sequence[str | None]
 
 UNTYPED: Final = -1
 """The type of a tag that a record lists without its type."""
+_NAMES_IN_MEMORY: Final = 250_000  # some 40 MB; Danbooru has a million, of which most are rare
+
+
+class Vocabulary:
+    """A number for each name of a tag, the same in all batches: so a writer looks up a name once, not once a batch.
+
+    If there are many names, they are forgotten. Then a name gets another number; no number is used twice.
+    """
+
+    def __init__(self) -> None:
+        self._numbers: defaultdict[str, int] = defaultdict(count().__next__)
+
+    def numbers(self, names: Sequence[str]) -> Numbers:
+        """The number of each name, (V,) int64."""
+        if len(self._numbers) > _NAMES_IN_MEMORY:
+            self._numbers.clear()
+        return np.fromiter(map(self._numbers.__getitem__, names), np.int64, len(names))
 
 
 @dataclass(frozen=True)
@@ -25,10 +45,12 @@ class PostTags:
 
     names: list[str]
     """The names of all tags, (V,), in the order in which they appear first."""
-    types: list[int]
-    """The greatest type that a record has for each name, (V,); `UNTYPED` if none has one."""
+    numbers: Numbers
+    """The number of each name in the vocabulary, (V,) int64."""
+    types: Numbers
+    """The greatest type that a record has for each name, (V,) int8; `UNTYPED` if none has one."""
     places: Numbers
-    """The place in `names` of each tag, (T,) int64, the tags of one post after those of another."""
+    """The place in `names` of each tag, (T,) int32, the tags of one post after those of another."""
     starts: Numbers
     """Where the tags of each post begin in `places`, and where the last ones end, (P + 1,) int64."""
 
@@ -41,8 +63,9 @@ class PostTags:
 
     def of(self, post: int) -> dict[str, int]:
         """The types of a post's tags by name, in their order."""
-        places = self.places[self.starts[post] : self.starts[post + 1]].tolist()
-        return {self.names[place]: self.types[place] for place in places}
+        places = self.places[self.starts[post] : self.starts[post + 1]]
+        names = map(self.names.__getitem__, places.tolist())
+        return dict(zip(names, self.types[places].tolist(), strict=True))
 
     def take(self, posts: Sequence[int]) -> PostTags:
         """The tags of some of the posts, in the order that is given."""
@@ -50,22 +73,28 @@ class PostTags:
         counts = self.counts()[rows]
         starts = _starts(counts)
         places = self.places[np.repeat(self.starts[rows] - starts[:-1], counts) + np.arange(starts[-1])]
-        return _in_order(self.names, self.types, places, starts)
+        order, places = _in_order(len(self.names), places)
+        names = [self.names[place] for place in order.tolist()]
+        return PostTags(names, self.numbers[order], self.types[order], places, starts)
 
 
-def tags_of_dicts(posts: Sequence[dict[str, int]]) -> PostTags:
+def tags_of_dicts(posts: Sequence[dict[str, int]], vocabulary: Vocabulary) -> PostTags:
     """Make the tags of posts from the types by name of each."""
     types: dict[str, int] = {}
     for tags in posts:
         for name, number in tags.items():
             types[name] = max(number, types.get(name, UNTYPED))
-    places = {name: place for place, name in enumerate(types)}
-    numbers = np.array([places[name] for tags in posts for name in tags], np.int64)
-    counts = np.array([len(tags) for tags in posts], np.int64)
-    return PostTags(list(types), list(types.values()), numbers, _starts(counts))
+    names = list(types)
+    place_of = {name: place for place, name in enumerate(names)}
+    places = np.array([place_of[name] for tags in posts for name in tags], np.int32)
+    starts = _starts(np.array([len(tags) for tags in posts], np.int64))
+    numbers = vocabulary.numbers(names)
+    return PostTags(names, numbers, np.array(list(types.values()), np.int8), places, starts)
 
 
-def tags_of_texts(columns: Sequence[tuple[int, Values]], separator: str) -> PostTags:
+def tags_of_texts(
+    columns: Sequence[tuple[int, pa.StringArray]], separator: str, vocabulary: Vocabulary
+) -> PostTags:
     """Make the tags of posts from texts of names.
 
     A name that stands in several texts of a post has its place by the first and its type by the last. An empty name is none.
@@ -73,70 +102,70 @@ def tags_of_texts(columns: Sequence[tuple[int, Values]], separator: str) -> Post
     Args:
         columns: the type of the names of each column, ascending, and the text of each post; at least one column.
         separator: the text between two names.
+        vocabulary: the numbers of names.
     """
     many = len(columns[0][1])
     names, pairs = _cut([texts for _, texts in columns], separator)
-    types = np.full(len(names), UNTYPED)
-    for (number, _), (_, numbers) in zip(columns, pairs, strict=True):
-        types[numbers] = number
-    keys = [posts * len(names) + numbers for posts, numbers in pairs]
-    if _are_distinct(first := np.sort(keys[0])):
-        rest = np.sort(np.concatenate(keys[1:] or keys))
-        if np.array_equal(
-            first, rest
-        ):  # the rest only has the types of the first, as in Danbooru's own records
-            posts, numbers = pairs[0]
-            counts = np.bincount(posts, minlength=many)
-            return PostTags(names, types.tolist(), numbers, _starts(counts))
-    _, firsts = np.unique(np.concatenate(keys), return_index=True)
-    posts, numbers = (np.concatenate(arrays)[firsts] for arrays in zip(*pairs, strict=True))
-    order = np.lexsort((firsts, posts))
+    types = np.full(len(names), UNTYPED, np.int8)
+    for (kind, _), (_, places) in zip(columns, pairs, strict=True):
+        types[places] = kind
+    posts, places = pairs[0]
+    keys = [some * len(names) + theirs for some, theirs in pairs]
+    if not _only_types(keys):
+        _, firsts = np.unique(np.concatenate(keys), return_index=True)
+        posts, places = (np.concatenate(arrays)[firsts] for arrays in zip(*pairs, strict=True))
+        in_order = np.lexsort((firsts, posts))
+        order, places = _in_order(len(names), places[in_order])
+        names, types = [names[place] for place in order.tolist()], types[order]
     starts = _starts(np.bincount(posts, minlength=many))
-    return _in_order(names, types.tolist(), numbers[order], starts)
+    return PostTags(names, vocabulary.numbers(names), types, places, starts)
 
 
-def _cut(columns: Sequence[Values], separator: str) -> tuple[list[str], list[tuple[Numbers, Numbers]]]:
-    """Cut columns of texts into names: the vocabulary, and for each column the post of each name and its place."""
+def _only_types(keys: Sequence[Numbers]) -> bool:
+    """Whether the first column has each tag of a post once, and the others only its types, as in Danbooru's own records."""
+    first = np.sort(keys[0])
+    return bool((first[1:] != first[:-1]).all()) and (
+        len(keys) == 1 or np.array_equal(first, np.sort(np.concatenate(keys[1:])))
+    )
+
+
+def _cut(
+    columns: Sequence[pa.StringArray], separator: str
+) -> tuple[list[str], list[tuple[Numbers, Numbers]]]:
+    """Cut columns of texts into names: all names, and for each column the post of each name and its place."""
     import pyarrow as pa  # noqa: PLC0415 - takes a while, and only tags as texts need it
     import pyarrow.compute as pc  # noqa: PLC0415
 
-    lists = [pc.split_pattern(strings(texts), separator) for texts in columns]
+    lists = [pc.split_pattern(texts, separator) for texts in columns]
     encoded = pa.concat_arrays([some.flatten() for some in lists]).dictionary_encode()
     names: list[str] = encoded.dictionary.to_pylist()
-    places = np.frombuffer(encoded.indices.buffers()[1], np.int32)[: len(encoded)].astype(np.int64)
+    places = as_numbers(encoded.indices, np.int32)
+    is_name = None
     if "" in names:
         empty = names.index("")
         is_name = places != empty
-        places -= places > empty
+        places = places - (places > empty)
         del names[empty]
-    else:
-        is_name = np.ones(len(places), np.bool_)
     pairs, start = [], 0
     for some in lists:
-        starts = np.frombuffer(some.buffers()[1], np.int32)[: len(some) + 1]
-        posts = np.repeat(np.arange(len(some)), np.diff(starts))
+        posts = np.repeat(np.arange(len(some)), np.diff(as_numbers(some.offsets, np.int32)))
         part = slice(start, start + len(posts))
-        pairs.append((posts[is_name[part]], places[part][is_name[part]]))
         start += len(posts)
+        pairs.append(
+            (posts, places[part]) if is_name is None else (posts[is_name[part]], places[part][is_name[part]])
+        )
     return names, pairs
-
-
-def _are_distinct(ascending: Numbers) -> bool:
-    return bool((ascending[1:] != ascending[:-1]).all())
 
 
 def _starts(counts: Numbers) -> Numbers:
     return np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
 
 
-def _in_order(names: list[str], types: list[int], places: Numbers, starts: Numbers) -> PostTags:
-    """Number the names that appear by their first appearance, and leave out the others."""
-    first = np.full(len(names), len(places))
+def _in_order(many: int, places: Numbers) -> tuple[Numbers, Numbers]:
+    """Number the names that appear by their first appearance: which of `many` names these are, and the new places."""
+    first = np.full(many, len(places))
     first[places[::-1]] = np.arange(len(places))[::-1]  # of equal places, NumPy keeps the last
     order = np.argsort(first)[: np.count_nonzero(first < len(places))]
-    numbers = np.empty(len(names), np.int64)
-    numbers[order] = np.arange(len(order))
-    kept = order.tolist()
-    return PostTags(
-        [names[place] for place in kept], [types[place] for place in kept], numbers[places], starts
-    )
+    new = np.empty(many, np.int32)
+    new[order] = np.arange(len(order))
+    return order, new[places]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -11,7 +10,7 @@ import numpy as np
 from hakubooru.ingest.maps import COLUMNS
 from hakubooru.ingest.records import instant
 from hakubooru.store.sql import id_text
-from hakubooru.store.writing import insert_many
+from hakubooru.store.writing import insert_relations
 
 if TYPE_CHECKING:
     import sqlite3
@@ -21,8 +20,9 @@ if TYPE_CHECKING:
     from hakubooru.ingest.tag_ids import TagIds
 
 _BY_ID: Final = "IN (SELECT value FROM json_each(?))"
-_POST_ROWS: Final = f"INSERT OR REPLACE INTO post ({', '.join(COLUMNS)}) VALUES"
-_RELATION_ROWS: Final = "INSERT INTO posttagrelation (post_id, tag_id) VALUES"
+_POST_ROW: Final = (
+    f"INSERT OR REPLACE INTO post ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
+)
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class PostWriter:
         """Write a batch of posts and count what changed."""
         # The tags of all records get ids, also of records that are not kept: so ids and types depend on the set of
         # records, not on their order.
-        self.tag_ids.learn(dict(zip(posts.tags.names, posts.tags.types, strict=True)))
+        self.tag_ids.learn(posts.tags)
         places = _one_a_post(posts)
         dates = dict(self._rows(f"SELECT id, updated_at FROM post WHERE id {_BY_ID}", places))
         new = [place for post_id, place in places.items() if post_id not in dates]
@@ -98,12 +98,10 @@ class PostWriter:
             self.connection.execute(f"DELETE FROM posttagrelation WHERE post_id {_BY_ID}", [id_text(ids)])
 
     def _insert(self, posts: Posts) -> None:
-        rows = chain.from_iterable(zip(*posts.columns, strict=True))
-        insert_many(self.connection, _POST_ROWS, len(COLUMNS), rows)
-        tag_ids = np.fromiter(self.tag_ids.ids(posts.tags.names), np.int64, len(posts.tags.names))
+        self.connection.executemany(_POST_ROW, zip(*posts.columns, strict=True))
         post_ids = np.repeat(np.array(posts.columns[0], np.int64), posts.tags.counts())
-        pairs = np.column_stack([post_ids, tag_ids[posts.tags.places]])
-        insert_many(self.connection, _RELATION_ROWS, 2, pairs.ravel().tolist())
+        tag_ids = self.tag_ids.ids(posts.tags.numbers)[posts.tags.places]
+        insert_relations(self.connection, post_ids, tag_ids)
 
     def _rows(self, statement: str, ids: Iterable[int]) -> Iterable[Any]:
         text = id_text(ids)

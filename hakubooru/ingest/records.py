@@ -5,19 +5,21 @@ from __future__ import annotations
 import html
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from types import NoneType
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
 from hakubooru.errors import DumpError
-from hakubooru.ingest.fields import kind_of, readers
+from hakubooru.ingest.fields import DATES, kind_of, readers
 from hakubooru.ingest.maps import ALL, COLUMNS
-from hakubooru.ingest.post_tags import UNTYPED, PostTags, tags_of_dicts, tags_of_texts
+from hakubooru.ingest.post_tags import UNTYPED, PostTags, Vocabulary, tags_of_dicts, tags_of_texts
+from hakubooru.moments import danbooru_dates
 from hakubooru.store.sites import TAG_TYPES, site_named
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    import pyarrow as pa
 
     from hakubooru.ingest.batches import Batch, Values
     from hakubooru.ingest.maps import RecordMap
@@ -88,10 +90,16 @@ class Posts:
 
 
 class RecordReader:
-    """A reader of the batches of one source."""
+    """A reader of the batches of one source.
 
-    def __init__(self, by: RecordMap) -> None:
+    Args:
+        by: the map of the records.
+        vocabulary: the numbers of the names of tags, which all sources of a build share.
+    """
+
+    def __init__(self, by: RecordMap, vocabulary: Vocabulary) -> None:
         self.map = by
+        self._vocabulary = vocabulary
         self._readers = {of_texts: readers(COLUMNS, by, of_texts=of_texts) for of_texts in (False, True)}
         self._keys: dict[str, str] = {}
         self._site = site_named(by.site)
@@ -128,6 +136,10 @@ class RecordReader:
 
     def values(self, batch: Batch, column: str) -> Values | None:
         """The values of a column of the file as the source has them; None if the source lacks it."""
+        key = self._key(batch, column)
+        return batch.column(key) if key is not None else None
+
+    def _key(self, batch: Batch, column: str) -> str | None:
         keys = self.map.keys_of(column)
         if column not in self._keys:
             available = batch.keys()
@@ -135,11 +147,16 @@ class RecordReader:
             if key is None:
                 return None
             self._keys[column] = key  # so that a hidden post does not get the md5 of its media asset
-        return batch.column(self._keys[column])
+        return self._keys[column]
 
     def _column(self, batch: Batch, column: str, reasons: dict[int, str]) -> Values:
         read = self._readers[self.map.texts or batch.is_text][column]
-        values = self.values(batch, column)
+        key = self._key(batch, column)
+        if key is not None and column in DATES and self.map.dates == "iso":
+            moments = batch.moments(key)
+            if moments is not None:
+                return danbooru_dates(moments)
+        values = batch.column(key) if key is not None else None
         if values is None:
             if column == "id":
                 reasons.update(dict.fromkeys(range(len(batch)), "id is missing"))
@@ -155,34 +172,37 @@ class RecordReader:
             ]
 
     def _tags(self, batch: Batch, reasons: dict[int, str]) -> PostTags:
-        columns = [
-            (number, key, values)
+        keys = {
+            number: key
             for number, name in self._types
-            for key in self.map.tags.get(name, ())
-            if (values := batch.column(key)) is not None
-        ]
-        columns = _first_of_each(columns)
+            if (key := next(filter(batch.has, self.map.tags.get(name, ())), None)) is not None
+        }
         if not self._is_checked:
-            self._check_separator(batch, columns)
-        if self._are_texts(columns):
-            return tags_of_texts([(number, values) for number, _, values in columns], self.map.separator)
-        return tags_of_dicts(list(self._read_tags(batch, columns, reasons)))
+            self._check_separator(batch, keys.values())
+        texts = self._texts(batch, keys)
+        if texts:
+            return tags_of_texts(texts, self.map.separator, self._vocabulary)
+        return tags_of_dicts(list(self._read_tags(batch, keys, reasons)), self._vocabulary)
 
-    def _are_texts(self, columns: list[tuple[int, str, Values]]) -> bool:
-        """Whether each post has tags, and all are texts that only have to be cut."""
-        if self.map.blanks or self.map.escaped or not columns:
-            return False
-        kinds = [set(map(type, values)) for _, _, values in columns]
+    def _texts(self, batch: Batch, keys: Mapping[int, str]) -> list[tuple[int, pa.StringArray]]:
+        """The types and texts of tags, if each post has tags, and all are texts that only have to be cut; else empty."""
+        import pyarrow.compute as pc  # noqa: PLC0415 - takes a while, and only tags as texts need it
+
+        if self.map.blanks or self.map.escaped:
+            return []
+        columns = []
+        for number, key in keys.items():
+            texts = batch.texts(key)
+            if texts is None or pc.any(pc.starts_with(texts, "[")).as_py():
+                return []
+            columns.append((number, texts))
         is_typed = ALL not in self.map.tags
-        return (
-            all(kind <= {str, NoneType} for kind in kinds)
-            and (is_typed or any(kind == {str} for kind in kinds))
-            and not any(text and text[0] == "[" for _, _, values in columns for text in values)
-        )
+        return columns if is_typed or any(texts.null_count == 0 for _, texts in columns) else []
 
     def _read_tags(
-        self, batch: Batch, columns: list[tuple[int, str, Values]], reasons: dict[int, str]
+        self, batch: Batch, keys: Mapping[int, str], reasons: dict[int, str]
     ) -> Iterator[dict[str, int]]:
+        columns = [(number, key, batch.column(key) or ()) for number, key in keys.items()]
         is_typed = ALL not in self.map.tags
         for place in range(len(batch)):
             tags: dict[str, int] = {}
@@ -226,14 +246,15 @@ class RecordReader:
         """The name of a tag without escapes, if the map says that the source has such."""
         return html.unescape(text).replace("\\(", "(").replace("\\)", ")") if self.map.escaped else text
 
-    def _check_separator(self, batch: Batch, columns: list[tuple[int, str, Values]]) -> None:
+    def _check_separator(self, batch: Batch, keys: Iterable[str]) -> None:
         """Check in the first records that tags separated by spaces are not separated by commas: no name has a comma.
 
         Raises:
             DumpError: most of the values of a column have commas.
         """
         self._is_checked = True
-        for _, key, values in columns if self.map.separator == " " else ():
+        for key in keys if self.map.separator == " " else ():
+            values = batch.column(key) or ()
             texts = [value for value in values if type(value) is str and not value.startswith("[")]
             if 2 * sum(", " in text for text in texts) > len(texts):
                 raise DumpError(
@@ -275,14 +296,6 @@ def instant(text: str | None) -> datetime:
 
 def _shown(separator: str) -> str:
     return {" ": "spaces", ",": "commas", ", ": "commas"}.get(separator, repr(separator))
-
-
-def _first_of_each(columns: list[tuple[int, str, Values]]) -> list[tuple[int, str, Values]]:
-    """Keep the first key of each type that the batch has."""
-    seen: dict[int, tuple[int, str, Values]] = {}
-    for column in columns:
-        seen.setdefault(column[0], column)
-    return list(seen.values())
 
 
 def _read_or_refuse(

@@ -176,7 +176,7 @@ def _joined(
     tables: Tables, columns: Sequence[str], names: _TagNames, relations: _Relations
 ) -> Iterator[Rows]:
     for rows in tables.rows(POST, columns):
-        rows.columns[TAGS_KEY] = names.of([relations.of(post_id) for post_id in rows.columns["id"]])
+        rows.columns[TAGS_KEY] = names.of([relations.of(post_id) for post_id in rows.column("id") or ()])
         yield rows
 
 
@@ -189,9 +189,9 @@ class _TagNames:
         ids, types, names = [], [], []
         for rows in tables.rows(TAG, _TAG_COLUMNS):
             _check_tags(rows)
-            ids.append(np.array(rows.columns["id"], np.int64))
-            types.append(np.array(rows.columns["type"], np.int8))
-            names.append(pa.array(rows.columns["name"], pa.string()))
+            ids.append(np.array(rows.column("id"), np.int64))
+            types.append(np.array(rows.column("type"), np.int8))
+            names.append(rows.texts("name"))
         # The last one has no name, and is what the ids without a tag find.
         last = np.array([_LARGEST_ID], np.int64), np.zeros(1, np.int8), pa.array([None], pa.string())
         self._ids = np.concatenate([*ids, last[0]])
@@ -213,7 +213,7 @@ class _TagNames:
 
 
 def _check_tags(rows: Rows) -> None:
-    names, types, ids = (rows.columns[column] for column in ("name", "type", "id"))
+    names, types, ids = (rows.column(name) or () for name in ("name", "type", "id"))
     for place, (name, kind, number) in enumerate(zip(names, types, ids, strict=True)):
         is_valid = isinstance(name, str) and type(kind) is type(number) is int and kind in _TYPE_NUMBERS
         if not (is_valid and 0 <= number < _LARGEST_ID):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from hakubooru.errors import DumpError, IncompleteError
 from hakubooru.ingest.batches import Batch, Where
 from hakubooru.ingest.maps import COLUMNS
+from hakubooru.ingest.post_tags import Vocabulary
 from hakubooru.ingest.records import RecordReader
 from hakubooru.ingest.relational import TagRows
 from hakubooru.ingest.sets import unknown_keys
@@ -97,18 +98,19 @@ def read_sources(
         DumpError: a dump cannot be read, or has newer ratings despite `old_ratings`.
         IncompleteError: a record is bad and `strict` is set.
     """
+    vocabulary = Vocabulary()
     for dump, by in sources:
-        source = _Source(dump, by, strict=strict, old_ratings=old_ratings)
+        source = _Source(dump, RecordReader(by, vocabulary), strict=strict, old_ratings=old_ratings)
         yield from source.parts()
         yield source.summary()
 
 
 class _Source:
-    """A dump and the reader of its records; the arguments are those of `read_sources`."""
+    """A dump and the reader of its records; the other arguments are those of `read_sources`."""
 
-    def __init__(self, dump: Dump, by: RecordMap, *, strict: bool, old_ratings: bool) -> None:
+    def __init__(self, dump: Dump, reader: RecordReader, *, strict: bool, old_ratings: bool) -> None:
         self.dump = dump
-        self.reader = RecordReader(by)
+        self.reader = reader
         self._strict = strict
         self._old_ratings = old_ratings
         self._ratings: Counter[int | None] = Counter()
@@ -153,7 +155,7 @@ class _Source:
         return self.reader.choose(keys)
 
     def _tags(self, batch: TagRows) -> list[KnownTag]:
-        names, types, ids = (batch.columns[name] for name in ("name", "type", "id"))
+        names, types, ids = (batch.column(name) or () for name in ("name", "type", "id"))
         return [
             KnownTag(self.reader.plain(name), kind, number)
             for name, kind, number in zip(names, types, ids, strict=True)

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from itertools import chain
+from itertools import count
 from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
 
 from hakubooru.ingest.post_tags import UNTYPED
 from hakubooru.store.tags import ALIAS_LAYOUT, ALIAS_TABLE, IMPLICATION_TABLE
-from hakubooru.store.writing import insert_many, query_by_name
+from hakubooru.store.writing import query_by_name
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Mapping, Sequence
 
+    from hakubooru.ingest.post_tags import PostTags
     from hakubooru.ingest.taglist import KnownPair, KnownTag
 
-_ABSENT: Final = UNTYPED - 1
+    Numbers = np.ndarray[Any, Any]
+
 _ALIASES: Final = (
     "INSERT INTO tagalias (alias, name) SELECT alias, name FROM known_alias WHERE TRUE ON CONFLICT (alias) "
     "DO UPDATE SET name = excluded.name WHERE name <> excluded.name"
@@ -23,11 +27,11 @@ _ALIASES: Final = (
 _IMPLICATIONS: Final = (
     "INSERT OR IGNORE INTO tagimplication (name, implied) SELECT name, implied FROM known_implication"
 )
-_TAGS_IN_MEMORY: Final = 250_000  # some 60 MB; Danbooru has a million, of which most are rare
+_NO_ID: Final = -1
 
 
 class TagIds:
-    """The ids and types of tags by name; tags of new records are added.
+    """The ids and types of tags by their number in the vocabulary of the reader; tags of new records are added.
 
     If records disagree on the type of a tag, the greatest number is kept (meta over copyright over character over artist
     over general), so that the order of records does not matter: on Danbooru a tag begins as general, and old dumps have
@@ -50,23 +54,17 @@ class TagIds:
         self._last_id: int = connection.execute("SELECT ifnull(MAX(id), 0) FROM tag").fetchone()[0]
         self.largest_known = 0
         """The largest id in the list of tags; 0 if the list has no ids."""
-        self._ids: dict[str, int] = {}
-        self._types: dict[str, int] = {}
+        self._ids = np.empty(0, np.int64)
+        self._types = np.empty(0, np.int8)
 
     def learn_known(self, tags: Sequence[KnownTag]) -> None:
         """Add tags of a list of tags: their types, their aliases, and the ids of tags that the file does not have."""
-        insert_many(
-            self._connection,
-            "INSERT OR REPLACE INTO known (name, type) VALUES",
-            2,
-            chain.from_iterable((tag.name, tag.type) for tag in tags),
+        self._connection.executemany(
+            "INSERT OR REPLACE INTO known (name, type) VALUES (?, ?)", ((tag.name, tag.type) for tag in tags)
         )
-        with_id = [(tag.id, tag.name, tag.type, 0) for tag in tags if tag.id is not None]
-        insert_many(
-            self._connection,
-            "INSERT OR IGNORE INTO tag (id, name, type, popularity) VALUES",
-            4,
-            chain.from_iterable(with_id),
+        self._connection.executemany(
+            "INSERT OR IGNORE INTO tag (id, name, type, popularity) VALUES (?, ?, ?, 0)",
+            ((tag.id, tag.name, tag.type) for tag in tags if tag.id is not None),
         )
         self._learn_aliases((alias, tag.name) for tag in tags for alias in tag.aliases)
         self.largest_known = max([self.largest_known, *(tag.id or 0 for tag in tags)])
@@ -76,13 +74,13 @@ class TagIds:
         """Add aliases and implications."""
         self._learn_aliases((pair.antecedent, pair.consequent) for pair in pairs if pair.is_alias)
         implications = ((pair.antecedent, pair.consequent) for pair in pairs if not pair.is_alias)
-        statement = "INSERT OR IGNORE INTO known_implication (name, implied) VALUES"
-        insert_many(self._connection, statement, 2, chain.from_iterable(implications))
+        self._connection.executemany(
+            "INSERT OR IGNORE INTO known_implication (name, implied) VALUES (?, ?)", implications
+        )
 
     def _learn_aliases(self, aliases: Iterable[tuple[str, str]]) -> None:
         # If two tags have the same alias, the first is kept: such lists begin with the most popular tags.
-        statement = "INSERT OR IGNORE INTO known_alias (alias, name) VALUES"
-        insert_many(self._connection, statement, 2, chain.from_iterable(aliases))
+        self._connection.executemany("INSERT OR IGNORE INTO known_alias (alias, name) VALUES (?, ?)", aliases)
 
     def settle_known(self) -> None:
         """Write the types, aliases and implications of the lists of tags to the file."""
@@ -98,51 +96,49 @@ class TagIds:
                 self._connection.execute(f"PRAGMA user_version = {ALIAS_LAYOUT}")
             self._connection.execute(insert)
 
-    def learn(self, tags: Mapping[str, int]) -> None:
-        """Add tags of records, types by name: give new tags an id, and known ones a greater type."""
-        if len(self._ids) > _TAGS_IN_MEMORY:
-            self._ids.clear()
-            self._types.clear()
-        types = self._types
-        changes = {name: number for name, number in tags.items() if number > types.get(name, _ABSENT)}
-        if changes:
-            self._look_up([name for name in changes if name not in types])
-            self._add({name: type_number for name, type_number in changes.items() if name not in types})
-            self._raise_types(changes)
+    def learn(self, tags: PostTags) -> None:
+        """Add the tags of records: give new tags an id, and known ones a greater type."""
+        room = int(tags.numbers.max(initial=-1)) + 1 - len(self._ids)
+        if room > 0:
+            self._ids = np.append(self._ids, np.full(room, _NO_ID))
+            self._types = np.append(self._types, np.full(room, UNTYPED, np.int8))
+        new = np.flatnonzero(self._ids[tags.numbers] == _NO_ID)
+        if len(new):
+            self._learn_new([tags.names[place] for place in new.tolist()], tags.types[new], tags.numbers[new])
+        greater = np.flatnonzero(tags.types > self._types[tags.numbers])
+        if len(greater):
+            self._raise_types(tags.types[greater], tags.numbers[greater])
 
-    def ids(self, names: Iterable[str]) -> Iterable[int]:
-        """Look up the ids of tags that `learn` has added."""
-        return map(self._ids.__getitem__, names)
+    def ids(self, numbers: Numbers) -> Numbers:
+        """Look up the ids of tags that `learn` has added, by their numbers in the vocabulary, (V,) int64."""
+        ids: Numbers = self._ids[numbers]
+        return ids
 
-    def _look_up(self, names: Sequence[str]) -> None:
+    def _learn_new(self, names: Sequence[str], types: Numbers, numbers: Numbers) -> None:
         rows = query_by_name(
             self._connection,
             "SELECT tag.name, tag.id, tag.type, known.name IS NOT NULL FROM tag LEFT JOIN known USING (name) WHERE tag.name IN",
             names,
         )
-        for name, tag_id, type_number, is_known in rows:
-            self._remember(name, tag_id, self._FINAL if is_known else type_number)
+        tags = {name: (tag_id, self._FINAL if is_known else kind) for name, tag_id, kind, is_known in rows}
+        tags |= self._add(
+            {name: kind for name, kind in zip(names, types.tolist(), strict=True) if name not in tags}
+        )
+        self._ids[numbers] = [tags[name][0] for name in names]
+        self._types[numbers] = [tags[name][1] for name in names]
 
-    def _add(self, types: Mapping[str, int]) -> None:
+    def _add(self, types: Mapping[str, int]) -> dict[str, tuple[int, int]]:
+        """Add tags to the file; return their ids and types."""
         listed = dict(
             query_by_name(self._connection, "SELECT name, type FROM known WHERE name IN", list(types))
         )
-        rows: list[Any] = []
-        for name, type_number in types.items():
-            self._last_id += 1
-            number = listed.get(name, max(type_number, 0))
-            rows += self._last_id, name, number, 0
-            self._remember(name, self._last_id, self._FINAL if name in listed else number)
-        insert_many(self._connection, "INSERT INTO tag (id, name, type, popularity) VALUES", 4, rows)
+        ids = dict(zip(types, count(self._last_id + 1), strict=False))
+        self._last_id += len(ids)
+        rows = [(ids[name], name, listed.get(name, max(kind, 0)), 0) for name, kind in types.items()]
+        self._connection.executemany("INSERT INTO tag (id, name, type, popularity) VALUES (?, ?, ?, ?)", rows)
+        return {name: (tag_id, self._FINAL if name in listed else kind) for tag_id, name, kind, _ in rows}
 
-    def _raise_types(self, types: Mapping[str, int]) -> None:
-        increases = {name: number for name, number in types.items() if number > self._types[name]}
-        self._types |= increases
-        self._connection.executemany(
-            "UPDATE tag SET type = ? WHERE id = ?",
-            ((number, self._ids[name]) for name, number in increases.items()),
-        )
-
-    def _remember(self, name: str, tag_id: int, type_number: int) -> None:
-        self._ids[name] = tag_id
-        self._types[name] = type_number
+    def _raise_types(self, types: Numbers, numbers: Numbers) -> None:
+        self._types[numbers] = types
+        pairs = zip(types.tolist(), self._ids[numbers].tolist(), strict=True)
+        self._connection.executemany("UPDATE tag SET type = ? WHERE id = ?", pairs)

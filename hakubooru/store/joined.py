@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import sqlite3
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -22,7 +23,16 @@ from hakubooru.progress import progress
 from hakubooru.store.expressions import Guarded
 from hakubooru.store.schema import Post
 from hakubooru.store.sql import id_text
-from hakubooru.store.value_cache import BLOCK_TYPE, NUMBER, columns_of, make, place_of, quoted, uri_of
+from hakubooru.store.value_cache import (
+    BLOCK_TYPE,
+    NUMBER,
+    columns_of,
+    is_number,
+    make,
+    place_of,
+    quoted,
+    uri_of,
+)
 from hakubooru.store.value_files import files_of
 
 if TYPE_CHECKING:
@@ -138,6 +148,14 @@ class Joined:
         )
         pairs = np.fromiter(connection.execute(sql), np.dtype([("id", np.int64), ("value", np.float64)]))
         return pairs["id"].copy(), pairs["value"].copy()
+
+    def first_text(self, column: str) -> tuple[int, str]:
+        """The first post whose value in a column of texts is not a number, or else the first with a value, and the value."""
+        name = quoted(column)
+        sql = f"SELECT id, {name} FROM rows WHERE {name} IS NOT NULL ORDER BY id"
+        with closing(sqlite3.connect(uri_of(self.file), uri=True)) as connection:
+            first = connection.execute(sql).fetchone()
+            return next((row for row in connection.execute(sql) if not is_number(row[1])), first)
 
     def count(self, connection: sqlite3.Connection, ids: Ids) -> int:
         """Count the posts among some, (N,) int64, that have a row. The values are not read."""

@@ -25,9 +25,10 @@ ROWS_A_PIECE: Final = 1_000_000
 _POSTS_A_PIECE: Final = 20_000
 _TABLE: Final = "posttagrelation"
 _SPAN: Final = 16_000_000
+_MOST_SPANS: Final = 1000  # of a file whose row ids lie far apart
 _ROWS_A_LOOKUP: Final = 65_536
 _ROWS_OF_TAGS: Final = (
-    f"SELECT id, tag_id FROM {_TABLE} WHERE tag_id IN (SELECT value FROM json_each(?)) AND id >= ? AND id < ?"
+    f"SELECT id, tag_id FROM {_TABLE} WHERE tag_id IN (SELECT value FROM json_each(?)) AND id > ? AND id <= ?"
 )
 _POSTS_OF_ROWS: Final = f"SELECT post_id FROM json_each(?) AS wanted CROSS JOIN {_TABLE} AS relation ON relation.id = wanted.value"
 
@@ -101,12 +102,13 @@ def posts_of_tags(store: Store, tags: Ids, *, span: int = _SPAN) -> Iterator[tup
     reader = store.reader
     listed = id_text(tags)
     first, last = store.ends(_TABLE)
-    starts = range(first, last + 1, span)
+    span = max(span, (last - first) // _MOST_SPANS)
+    starts = range(first - 1, last, span)
 
     def share(starts: range) -> Iterator[tuple[Ids, Ids]]:
         for start in starts:
             rows, of_rows = reader.table(
-                _ROWS_OF_TAGS, [listed, start, min(start + span, last + 1)], columns=2, table=_TABLE
+                _ROWS_OF_TAGS, [listed, start, min(start + span, last)], columns=2, table=_TABLE
             )
             order = np.argsort(rows)
             for some in np.split(order, range(_ROWS_A_LOOKUP, len(order), _ROWS_A_LOOKUP)):

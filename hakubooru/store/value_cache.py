@@ -8,7 +8,6 @@ another is made.
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import re
 import sqlite3
@@ -34,8 +33,15 @@ TEXT: Final = "text"
 BLOCK_TYPE: Final = "<i8"
 """The type of the ids in a block."""
 _IDS_A_BLOCK: Final = 100_000
-_LAYOUT: Final = 2
+_LAYOUT: Final = 3
 """The version of the files; raise it when they change."""
+_WORDS: Final = {
+    **dict.fromkeys(("nan", "+nan", "-nan"), "NULL"),
+    **dict.fromkeys(("inf", "+inf", "infinity", "+infinity"), "9e999"),
+    **dict.fromkeys(("-inf", "-infinity"), "-9e999"),
+}
+"""The words that a CSV has for what is no finite number, and what SQLite has for them."""
+_CASES: Final = " ".join(f"WHEN '{word}' THEN {number}" for word, number in _WORDS.items())
 _ID: Final = re.compile(r"\s*([0-9]{1,19})(?:\.0*)?\s*", re.ASCII)
 
 
@@ -146,9 +152,11 @@ class _Builder:
             f"{quoted(name)} {'NUMERIC' if kind == NUMBER else 'TEXT'}" for name, kind in columns.items()
         )
         run(f"CREATE TABLE main.rows (id INTEGER PRIMARY KEY, {names})")
-        # A CSV has NaN as text. Numbers of other files are stored as they are, and NaN as NULL.
+        # A CSV has NaN and infinities as text. Numbers of other files are stored as they are, and NaN as NULL.
         values = ", ".join(
-            f"iif(lower({quoted(name)}) = 'nan', NULL, {quoted(name)})" if kind == NUMBER else quoted(name)
+            f"CASE lower(trim({quoted(name)})) {_CASES} ELSE {quoted(name)} END"
+            if kind == NUMBER
+            else quoted(name)
             for name, kind in columns.items()
         )
         order = "rowid" if self.is_sorted else "id"
@@ -206,11 +214,17 @@ class _Builder:
 def _are_numbers(values: list[Any], *, as_text: bool) -> bool:
     if not as_text:
         return not any(isinstance(value, str) for value in values)
+    return all(value is None or is_number(value) for value in values)
+
+
+def is_number(text: str) -> bool:
+    """Whether a text is a number for SQLite, or a word that a CSV has for one: nan or inf."""
     try:
-        # Python reads 1_000 as a number, and SQLite does not. Neither reads inf as one.
-        return not any(math.isinf(float(value)) or "_" in value for value in values if value is not None)
+        float(text)
     except ValueError:
         return False
+    # Python reads 1_000 and digits of other scripts as numbers, and SQLite does not.
+    return "_" not in text and text.isascii()
 
 
 def _ids(values: list[Any], file: Path) -> list[int]:

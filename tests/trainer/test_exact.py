@@ -20,8 +20,10 @@ from hakubooru_trainer import durable, metrics
 from hakubooru_trainer.checkpoint import States
 from hakubooru_trainer.config.options import (
     BatchOptions,
+    BucketOptions,
     CacheOptions,
     CaptionOptions,
+    LokrOptions,
     LossOptions,
     ModelOptions,
     OptimizerOptions,
@@ -60,6 +62,7 @@ def same(one, other):
 
 SECTIONS = {
     "batch": BatchOptions(size=1, accumulation=2),
+    "buckets": BucketOptions(area=32 * 32, step=16, min_side=16, max_side=64),
     "captions": CaptionOptions(drop_tags=0.15, drop_caption=0.1),
     "loss": LossOptions(min_snr_gamma=5, noise_offset=0.0357),
     "save": SaveOptions(every=2),
@@ -197,6 +200,11 @@ def test_a_longer_run_goes_on(six, whole, tmp_path):
     run(longer)
     assert same(weights(longer), weights(whole))
 
+    before = weights(longer)
+    with pytest.raises(ConfigError, match=r"000006 is 6 updates into a run that is to end after 4"):
+        run(replace(longer, run=replace(longer.run, updates=4)))
+    assert same(weights(longer), before)
+
     falling = replace(six, optimizer=replace(six.optimizer, schedule="cosine"))
     falling = told_of(falling, tmp_path / "falling")
     run(replace(falling, run=replace(falling.run, updates=4)))
@@ -270,7 +278,11 @@ def test_lines_are_dropped_that_will_come_again(tmp_path, end):
 
 
 def test_v_prediction_trains_and_goes_on(six, tmp_path, shallow):
-    told = replace(six, model=ModelOptions(path=str(shallow), prediction="v", zero_terminal_snr="yes"))
+    told = replace(
+        six,
+        model=ModelOptions(path=str(shallow), prediction="v", zero_terminal_snr="yes"),
+        lokr=LokrOptions(save="fp32"),
+    )
     whole, stopped = told_of(told, tmp_path / "whole"), told_of(told, tmp_path / "stopped")
     run(whole)
     run(replace(stopped, run=replace(stopped.run, updates=4)))

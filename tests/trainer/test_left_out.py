@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 
 from hakubooru.errors import ConfigError
 from hakubooru_trainer import durable, loop
-from hakubooru_trainer.config.options import CacheOptions, ValidationOptions
+from hakubooru_trainer.config.options import CacheOptions, DataOptions, ValidationOptions
 from hakubooru_trainer.data import images
 from hakubooru_trainer.data.images import UnusableImageError, pixels
 from hakubooru_trainer.distributed import Ranks
@@ -64,6 +64,21 @@ def test_what_does_not_decode_has_no_weight(options, damaged, tmp_path, capsys, 
     said = capsys.readouterr().err
     assert said.count(f"{damaged} cannot be read (damaged png); it is left out, with no weight") == 1
     assert "`hakubooru verify --decode` finds all such images" in said
+
+
+def test_a_run_says_what_its_data_sets_leave_out(options, tmp_path, capsys):
+    folder = tmp_path / "own"
+    folder.mkdir()
+    for number in (1, 2, 3):
+        Image.new("RGB", (64, 64), (number, 0, 0)).save(folder / f"{number}.png")
+    (folder / "1.txt").write_text("solo")
+    (folder / "2.txt").write_text("solo")
+    (folder / "2.png").write_bytes((folder / "2.png").read_bytes()[:-9])
+    loop.run(options(data=(DataOptions(path=str(folder)),)))
+    said = capsys.readouterr().err
+    assert said.count("left out of the data sets: ") == 1
+    assert "truncated png (1)" in said
+    assert "no caption: neither a .txt of the same name beside it, nor a line in a metadata.jsonl (1)" in said
 
 
 def test_a_run_goes_on_and_counts_it_and_a_cache_changes_nothing(options, damaged, tmp_path):

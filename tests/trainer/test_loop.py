@@ -29,6 +29,7 @@ from hakubooru_trainer.config.options import (
 )
 from hakubooru_trainer.distributed import Ranks
 from hakubooru_trainer.loop import run
+from tiny_runs import SOME_LAYERS
 
 pytestmark = pytest.mark.slow
 
@@ -50,6 +51,7 @@ def test_a_run_leaves_what_other_tools_need(options, tmp_path):
     (tmp_path / "prompts.txt").write_text("1girl, stripes\n\nsolo\n")
     told = options(
         captions=CaptionOptions(drop_tags=0.15),
+        lokr=LokrOptions(save="fp32"),
         loss=LossOptions(min_snr_gamma=5, noise_offset=0.0357),
         validation=ValidationOptions(images=2, every=2, timesteps=(200, 800)),
         samples=SampleOptions(prompts=str(tmp_path / "prompts.txt"), every=4, width=64, height=64, steps=2),
@@ -226,7 +228,7 @@ def test_the_vae_keeps_its_precision(parts, precision):
 @pytest.mark.parametrize(("precision", "masters"), [("bf16", "fp32"), ("fp16", "fp32"), ("fp16", "fp16")])
 def test_half_precision(options, precision, masters):
     told = options(
-        lokr=LokrOptions(save="fp32", masters=masters), optimizer=OptimizerOptions(name="lion8bit", lr=1e-2)
+        lokr=replace(SOME_LAYERS, masters=masters), optimizer=OptimizerOptions(name="lion8bit", lr=1e-2)
     )
     told = replace(
         told, run=replace(told.run, precision=precision, weights=precision, checkpointing=True, updates=2)

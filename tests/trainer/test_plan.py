@@ -14,6 +14,7 @@ from hakubooru_trainer.config.options import (
     CacheOptions,
     CaptionOptions,
     DataOptions,
+    OptimizerOptions,
     TextOptions,
     ValidationOptions,
 )
@@ -57,6 +58,20 @@ def test_it_tells_what_a_run_comes_to(options, tmp_path):
         "activations of 2 images",
     ):
         assert part in said
+
+
+@pytest.mark.parametrize(("warmup", "reached"), [(8, "50%"), (4, None), (0, None)])
+def test_it_says_what_a_warm_up_longer_than_the_run_reaches(options, warmup, reached):
+    warned = [
+        text
+        for text in plan(options(optimizer=OptimizerOptions(warmup=warmup))).warnings
+        if "warm-up" in text
+    ]
+    assert len(warned) == (reached is not None)
+    assert all(
+        f"the run has 4 updates, fewer than the warm-up: the learning rates reach {reached}" in text
+        for text in warned
+    )
 
 
 def with_adapter(model, told):

@@ -75,7 +75,7 @@ def settings(options, tmp_path):
         data=(export, DataOptions(path=str(other), loss_weight=0.2, weight=0.5)),
         batch=BatchOptions(),
         ema=EmaOptions(decay=0.9),
-        lokr=LokrOptions(preset="attention", save="fp32"),
+        lokr=replace(SOME_LAYERS, preset="attention"),
         samples=SampleOptions(prompts=str(tmp_path / "prompts.txt"), every=9, width=64, height=64, steps=2),
         save=SaveOptions(every=2),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,8 @@ from hakubooru import settings
 from hakubooru.errors import ConfigError
 from hakubooru_trainer import loop, optim, trial
 from hakubooru_trainer.config.learning import EmaOptions, OptimizerOptions
-from hakubooru_trainer.config.options import BatchOptions, LokrOptions, SaveOptions
+from hakubooru_trainer.config.options import BatchOptions, SaveOptions
+from tiny_runs import SOME_LAYERS
 
 pytestmark = pytest.mark.slow
 
@@ -62,7 +64,7 @@ def test_a_stopped_run_ends_with_the_bits_of_one_that_was_not(options, example):
         optimizer=optimizer,
         save=SaveOptions(every=2),
         batch=BatchOptions(),
-        lokr=LokrOptions(preset="attention", save="fp32"),
+        lokr=replace(SOME_LAYERS, preset="attention"),
     )
     file = loop.run(run).file
     whole = load_file(file)

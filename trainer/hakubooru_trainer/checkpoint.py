@@ -298,7 +298,13 @@ class States:
                 f"{state} cannot be resumed, since the result would be another run's: {'; '.join(changed.values())}. "
                 f"Change it back, or set run.out to a new folder{allow and f', or accept another result: {allow}'}"
             )
-        done = mark["counters"]["update"] * self.accumulation
+        updates, end = mark["counters"]["update"], -(-self.batches // self.accumulation)
+        if updates > end:
+            raise ConfigError(
+                f"{state} is {updates:,} updates into a run that is to end after {end:,}; let it end later, name an earlier "
+                "state with --resume, or set run.out to a new folder"
+            )
+        done = updates * self.accumulation
         if self.batches > mark["batches"] and done > mark["batches"]:
             raise ConfigError(
                 f"{state} is the end of a run whose last update had fewer batches than the others; a longer run "

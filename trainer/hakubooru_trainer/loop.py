@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
+from tqdm import tqdm
 
 from hakubooru.errors import TrainingError
 from hakubooru.files import replacing
@@ -87,6 +89,9 @@ def _run(options: Options, resume: str, allow: Collection[str], ranks: Ranks) ->
 
 def _train(options: Options, out: Path, chosen: Path | None, allow: Collection[str], ranks: Ranks) -> Report:
     data = data_set(options, ranks)
+    if ranks.first and data.train.left_out:
+        reasons = ", ".join(f"{reason} ({count:,})" for reason, count in data.train.left_out.items())
+        tqdm.write(f"left out of the data sets: {reasons}", file=sys.stderr)
     states = States(out / "state", options, data, allow)
     states.compare(chosen)
     it = prepare(options, ranks, data)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -18,6 +18,7 @@ from hakubooru_trainer.data.masks import mask_of
 from hakubooru_trainer.distributed import Ranks
 from hakubooru_trainer.fits import BYTES, GIB
 from hakubooru_trainer.model.load import load_tokenizer
+from hakubooru_trainer.optim import rate
 from hakubooru_trainer.setup import data_set
 from hakubooru_trainer.text import token_ids
 
@@ -236,6 +237,12 @@ def _warnings(options: Options, data: DataSet, counts: np.ndarray) -> list[str]:
         warnings.append(
             f"{thin} buckets hold fewer images than a batch ({options.batch.size}): their batches are "
             + ("filled with repeats" if options.buckets.incomplete == "fill" else "short")
+        )
+    highest = rate(replace(options.optimizer, schedule="constant"), data.updates - 1, data.updates)
+    if highest < 1:
+        warnings.append(
+            f"the run has {data.updates:,} updates, fewer than the warm-up: the learning rates reach {highest:.0%} of what "
+            "is set; lower optimizer.warmup"
         )
     rows = _spread(len(data.train), _READ_CAPTIONS)
     captions = [*map(StepCaptions(options.captions).unchanged, map(data.train.__getitem__, rows))]

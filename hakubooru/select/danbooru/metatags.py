@@ -64,6 +64,8 @@ MAY_BE_EMPTY: Final = ("source",)
 """The metatags that may have no value."""
 _MOST_VARIABLES: Final = 500  # SQLite takes 999 at the least
 _NUMBER: Final = re.compile(r"[0-9]{1,18}")
+_COMPARISON: Final = re.compile(r"[<>]=?[-+]?\.?[0-9]|[-+]?[0-9][0-9.]*\.\.|\.\.[-+]?[0-9]")
+"""How the value of a metatag begins that compares numbers."""
 
 
 @dataclass(frozen=True)
@@ -291,6 +293,12 @@ def _text_in(column: JoinedColumn) -> Callable[[Metatag], Any]:
     def read(metatag: Metatag) -> Any:
         if metatag.value in ("any", "none") and not metatag.quoted:
             return column.is_null(metatag.value == "none")
+        if _COMPARISON.match(metatag.value) and not metatag.quoted:
+            post_id, text = column.joined.first_text(column.name)
+            raise ValueMistake(
+                f"has texts, such as {text[:40]!r} of post {post_id}, and cannot be compared; if all are to be numbers, "
+                f'correct the file, and for the text itself write {metatag.name}:"{metatag.value}"'
+            )
         if "*" in metatag.value:
             return fn.LIKE(like_pattern(metatag.value), column, "\\")
         return column == metatag.value

@@ -133,7 +133,9 @@ def test_noobai_can_add_its_aesthetic_words(real, tmp_path):
 @pytest.mark.parametrize(
     ("table", "missing"),
     [
-        ("anima", 'give them in a TOML file: [caption] with base = "anima" and quality = {"masterpiece" = …'),
+        ("anima", 'give them in a TOML file: [caption] with base = "anima", quality = {"masterpiece" = …'),
+        ("anima", ' and aesthetic.labels = {"score_9" = …'),
+        ("anima", 'or write an order without "quality" and "aesthetic"'),
         ({"base": "anima", "quality": {"masterpiece": 95}}, 'aesthetic.labels = {"score_9" = …'),
         ({"base": "animagine-xl-4", "aesthetic": {"labels": {"high score": 90}}}, "quality = "),
         ({"base": "anima", "order": ["aesthetic"], "aesthetic": {"by": "silva"}}, "aesthetic.labels = "),

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hakubooru as hb
-from booru import TAGS, tracing, write_random
+from booru import TAGS, post_row, tracing, write, write_random
 from hakubooru.engine import optimize as making
 from hakubooru.engine.optimize import optimize
 from hakubooru.engine.sidecar import NewSidecar, Sidecar, code_base, open_sidecar, pack, stamp_of
@@ -239,3 +239,26 @@ def test_relations_in_any_order_give_the_same_sidecar(path, rows_a_read):
     expected = [by_post[post_id] for post_id in range(1, 201)]
     assert many.tolist() == [len(post) for post in expected]
     assert tags.tolist() == [tag for post in expected for tag in post]
+
+
+def test_ids_may_lie_far_apart(tmp_path):
+    path = tmp_path / "posts.db"
+    bags = {1: ["solo"], 2: ["comic"], 2 + 2**60: ["solo", "comic"], 2**62: []}
+    write(path, [post_row(post_id) for post_id in bags], bags.__getitem__)
+
+    def answered():
+        with hb.open(path) as db:
+            posts = db.posts
+            ids = [
+                posts.search(query).to_ids().tolist()
+                for query in ("solo", "-solo", "solo or comic", "solo -comic")
+            ]
+            return [*ids, posts.among([2, 2 + 2**60]).tag_counts()["posts"].tolist()]
+
+    right = [[1, 2 + 2**60], [2, 2**62], [1, 2, 2 + 2**60], [1], [2, 1]]
+    assert answered() == right
+    with hb.open(path) as db:
+        assert making.cost(db).bytes < 2**12
+        optimize(db)
+    assert open_sidecar(path) is not None
+    assert answered() == right

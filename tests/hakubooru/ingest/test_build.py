@@ -164,7 +164,7 @@ def test_the_most_special_type_counts_whatever_the_order(out):
 def test_more_tags_than_are_kept_in_memory(out, monkeypatch):
     posts = [api_post(n, general=" ".join(f"tag_{n * 7 + k}" for k in range(20))) for n in range(1, 200)]
     make(out, *posts)
-    monkeypatch.setattr("hakubooru.ingest.tag_ids._TAGS_IN_MEMORY", 30)
+    monkeypatch.setattr("hakubooru.ingest.post_tags._NAMES_IN_MEMORY", 30)
     monkeypatch.setattr(builder, "BATCH", 7)
     make(out.with_name("other.db"), *posts)
     assert contents(out) == contents(out.with_name("other.db"))

@@ -80,7 +80,11 @@ def read_back(column, value):
         return RATINGS["gsqe".index(value)]
     if column == "source":
         return value or ""
-    if column == "md5" or column.endswith("_url"):
+    if column == "md5":
+        return value.lower() or None if value else None
+    if column == "file_ext":
+        return value.rpartition(".")[2].lower() or None
+    if column.endswith("_url"):
         return value or None
     if column.endswith("_at"):
         return datetime.fromisoformat(value).astimezone(ZONE).isoformat(timespec="milliseconds")

@@ -6,13 +6,13 @@ from danbooru import api_post
 from hakubooru.ingest.batches import Objects
 from hakubooru.ingest.json_text import Entry
 from hakubooru.ingest.maps import COLUMNS
-from hakubooru.ingest.post_tags import UNTYPED
+from hakubooru.ingest.post_tags import UNTYPED, Vocabulary
 from hakubooru.ingest.records import RecordReader, instant
 from hakubooru.ingest.sets import API
 
 
 def read(post):
-    posts, reasons = RecordReader(API).read(Objects([Entry("dump.jsonl", "line", 1, post)]))
+    posts, reasons = RecordReader(API, Vocabulary()).read(Objects([Entry("dump.jsonl", "line", 1, post)]))
     return [posts.record(place) for place in range(len(posts))], reasons
 
 
@@ -24,6 +24,22 @@ def read_record(post):
 
 def column(post, name):
     return read_record(post).row[COLUMNS.index(name)]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("file_ext", "PNG", "png"),
+        ("file_ext", "jpeg", "jpg"),
+        ("file_ext", ".webp", "webp"),
+        ("file_ext", "5.a.JPE", "jpg"),
+        ("file_ext", "svg", "svg"),
+        ("file_ext", "", None),
+        ("md5", "900150983CD24FB0D6963F7D28E17F72", "900150983cd24fb0d6963f7d28e17f72"),
+    ],
+)
+def test_texts_that_are_compared_are_written_as_danbooru_does(name, value, expected):
+    assert column(api_post(**{name: value}), name) == expected
 
 
 def test_a_post_becomes_a_row_of_the_file():

@@ -38,6 +38,9 @@ def path(tmp_path):
         ("rating:g", [1, 2, 3, 4]),
         ("-rating:g", [5, 6]),
         ("order:favcount_asc favcount:>2", [3, 4]),
+        ("order:favcount_asc", [1, 2, 3, 4, 5, 6]),
+        ("order:favcount", [4, 3, 2, 1, 6, 5]),
+        ("order:favcount_asc limit:2 -id:1", [2, 3]),
     ],
 )
 def test_a_condition_on_an_unknown_value_is_not_met_and_its_negation_is(path, search, ids, are_read):
@@ -45,6 +48,17 @@ def test_a_condition_on_an_unknown_value_is_not_met_and_its_negation_is(path, se
         if are_read:
             db.posts.score(min=0).count()
         assert db.posts.search(search).to_ids().tolist() == ids
+
+
+def test_an_order_by_columns_has_unknown_values_last(path):
+    with hb.open(path) as db:
+        for terms, ids in (
+            (["fav_count"], [1, 2, 3, 4, 5, 6]),
+            (["-fav_count"], [4, 3, 2, 1, 6, 5]),
+            ([hb.Post.rating, hb.Post.fav_count.desc()], [4, 3, 2, 1, 6, 5]),
+            ([hb.Post.fav_count.asc(nulls="first")], [5, 6, 1, 2, 3, 4]),
+        ):
+            assert db.posts.order_by(*terms).to_ids().tolist() == ids
 
 
 def test_steps_of_a_selection_read_unknown_as_a_search_does(path):

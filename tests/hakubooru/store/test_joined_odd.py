@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import gzip
 import json
+import math
 import tarfile
 from decimal import Decimal
 
@@ -48,6 +49,9 @@ NONE = [None] * 6
         ("ids.jsonl", ['{"id": "1", "x": 1}', '{"id": 2.0, "x": 2}', '{"id": " 3 ", "x": 3}'], [1, 2, 3]),
         ("ids.csv", ["id,x", "1.0,1", "2.00,2", '"3",3'], [1, 2, 3]),
         ("nan.csv", ["id,x", "1,0.5", "2,NaN", "3,nan"], [0.5, None, None]),
+        ("inf.csv", ["id,x", "1,inf", "2, -Infinity", "3,-nan"], [math.inf, -math.inf, None]),
+        ("large.csv", ["id,x", "1,1e999", "2,.5", "3,"], [math.inf, 0.5, None]),
+        ("digits.csv", ["id,x", "1,٣", "2,4"], ["٣", "4", None]),
         ("nan.jsonl", ['{"id": 1, "x": 0.5}', '{"id": 2, "x": NaN}', '{"id": 3, "x": null}'], [0.5, None, None]),
         ("null.jsonl", ['{"id": 1, "x": "a"}', '{"id": 2, "x": null}', '{"id": 3}'], ["a", None, None]),
         ("nested.jsonl", ['{"id": 1, "x": true}', '{"id": 2, "x": [1]}', '{"id": 3, "x": {}}'], [1, None, None]),
@@ -62,6 +66,17 @@ def test_rows_as_people_write_them(db, tmp_path, name, rows, expected):
     found = values(db, write_rows(tmp_path / name, rows))
     assert found == expected + NONE
     assert [type(value) for value in found] == [type(value) for value in expected + NONE]
+
+
+@pytest.mark.parametrize("value", [">0.5", "<=.5", "0.1..0.7", "..7", ">-1"])
+def test_texts_are_not_compared_with_numbers(db, tmp_path, value):
+    db.join("silva", write_rows(tmp_path / "s.csv", ["id,score", "1,0.5", "2,high", "3,>0.5"]))
+    with pytest.raises(
+        InputError, match=r"silva: has texts, such as 'high' of post 2, and cannot be compared"
+    ):
+        db.posts.search(f"silva:{value}")
+    assert db.posts.search('silva:">0.5"').to_ids().tolist() == [3]
+    assert db.posts.search("silva:high or silva:0.5").to_ids().tolist() == [1, 2]
 
 
 PARQUET = {
