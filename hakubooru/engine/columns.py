@@ -241,7 +241,7 @@ class FileColumns:
                 self._read({f"lacks_{name}": f"{name} IS NULL" for name in sorted(self._store.about.unknown)})
             return self._arrays[f"lacks_{column}"].view(bool)
 
-    def some(self, places: Values) -> Columns:
+    def some(self, places: Values | slice) -> Columns:
         """The columns of some posts, given by their indices, (M,)."""
         return _Some(self, places)
 
@@ -357,7 +357,7 @@ class SidecarColumns(FileColumns):
 class _Some:
     """The columns of some posts, given by their indices in all columns."""
 
-    def __init__(self, columns: FileColumns, places: Values) -> None:
+    def __init__(self, columns: FileColumns, places: Values | slice) -> None:
         self.names = columns.names
         self._columns = columns
         self._places = places
