@@ -86,7 +86,7 @@ METATAGS: Final = {
     "embedded": ("embedded:yes", "notes shown in the image"),
     "order": ("order:score", "puts the posts in an order; see below"),
     "limit": ("limit:100", "keeps the first so many posts"),
-    "random": ("random:100", "keeps so many posts at random"),
+    "random": ("random:100", "keeps so many posts at random, by --seed"),
     "unaliased": ("unaliased:1girl", "the tag of exactly this name, even if it is an alias of another"),
 }
 """An example of each metatag, and what it asks for."""
@@ -103,7 +103,7 @@ ORDERS: Final = {
     "md5": "the MD5, which is as good as random",
     "created_at": "the time of upload",
     "change": "the time of the last change",
-    "random": "at random, by a seed of its own each time",
+    "random": "at random, by --seed; the same seed gives the same order",
     "custom": "the order of the ids in `id:`",
     "none": "the order of the selection",
 }

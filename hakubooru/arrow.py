@@ -44,37 +44,6 @@ def integers(values: Sequence[int | None] | np.ndarray[Any, Any], kind: pa.DataT
     return pa.Array.from_buffers(kind, len(numbers), [validity, pa.py_buffer(numbers)])
 
 
-def parameters_of(values: Sequence[float | str | bytes | None]) -> pa.RecordBatch:
-    """Make an Arrow record batch of one row, whose columns are the parameters of an SQL statement.
-
-    Raises:
-        OverflowError: a whole number has more than 64 bits.
-    """
-    import pyarrow as pa  # noqa: PLC0415 - takes a while, and only captions and tables need it
-
-    return pa.record_batch(
-        [_parameter(value) for value in values], [f"p{place}" for place in range(len(values))]
-    )
-
-
-def _parameter(value: float | str | bytes | None) -> pa.Array:
-    """Make an Arrow array of one value, (1,)."""
-    import pyarrow as pa  # noqa: PLC0415 - takes a while, and only captions and tables need it
-
-    match value:
-        case None:
-            return pa.nulls(1)
-        case str():
-            return strings([value])
-        case bytes():
-            ends = pa.py_buffer(np.array([0, len(value)], np.int32))
-            return pa.Array.from_buffers(pa.binary(), 1, [None, ends, pa.py_buffer(value)])
-        case float():
-            return pa.Array.from_buffers(pa.float64(), 1, [None, pa.py_buffer(np.array([value]))])
-        case _:
-            return integers(np.array([value], np.int64), pa.int64())
-
-
 def scalar(text: str) -> pa.StringScalar:
     """Make an Arrow scalar of a string, for computations that combine it with arrays."""
     return strings([text])[0]

@@ -36,7 +36,7 @@ from collections.abc import Mapping  # noqa: TC003 - read at run time, as the ki
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from importlib import resources
-from math import floor
+from math import floor, inf
 from operator import or_
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -233,9 +233,9 @@ class Recipe:
             SearchError: the database does not have a tag of the query.
             InputError: a file of `join` cannot be read.
         """
-        if not scale > 0:
+        if not 0 < scale < inf:
             raise RecipeError(
-                f"scale must be above 0, not {scale}: ids and sizes of samples are multiplied by it"
+                f"scale must be {'finite' if scale > 0 else 'above 0'}, not {scale}: ids and sizes of samples are multiplied by it"
             )
         for name, path in self.join.items():
             database.join(name, path)

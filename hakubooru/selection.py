@@ -12,6 +12,7 @@ from hakubooru.engine.plan import count_steps, evaluate, explain
 from hakubooru.engine.tag_counts import tag_counts
 from hakubooru.errors import InputError
 from hakubooru.results.html import SHOWN, as_html
+from hakubooru.select.arguments import seed as whole_seed
 from hakubooru.select.builder import Builder
 from hakubooru.select.danbooru import apply, parse
 from hakubooru.select.steps import describe, uses
@@ -53,7 +54,7 @@ class Selection(Builder["Selection"]):
     def _matching(self, predicate: Predicate) -> Selection:
         return self.where(predicate)
 
-    def search(self, text: str, *, implications: bool = False) -> Self:
+    def search(self, text: str, *, implications: bool = False, seed: int = 0) -> Self:
         """Keep the posts that a search in Danbooru's syntax finds: `.search("1girl -comic rating:g")`.
 
         `hakubooru.select.danbooru` describes the syntax. Aliases of tags work where the database stores them. The
@@ -66,6 +67,7 @@ class Selection(Builder["Selection"]):
             text: the search.
             implications: whether the name of a tag also means the tags that imply it, for a set whose posts were not given
                 the implied tags. The sites give them, so a search there needs no such step.
+            seed: the seed of `random:` and `order:random`.
 
         Raises:
             SearchError: the search cannot be read, the database cannot answer it, or the database does not have
@@ -74,8 +76,8 @@ class Selection(Builder["Selection"]):
         """
         if not isinstance(text, str):
             raise InputError(f"search() takes one string, not {text!r}: write search('1girl solo')")
-        parsed = parse(text, self.database.joined_columns())
-        return apply(parsed, self, implications=implications)
+        parsed = parse(text, self.database.joined_columns)
+        return apply(parsed, self, implications=implications, seed=whole_seed(seed, "search()"))
 
     def to_ids(self) -> Ids:
         """Run the selection and return the post ids, (N,) int64, ascending unless a step orders them.
@@ -330,7 +332,7 @@ class Selection(Builder["Selection"]):
         return f"<Selection of {self.database.path.name}: {describe(self.step)}>"
 
     def _repr_html_(self) -> str:
-        ids = self.database.cache.get(self.step)
+        ids = self.database.cache.selections.get(self.step)
         pictures = {}
         if ids is not None and self.database.images:
             from hakubooru.contact_sheet import picture_html, shelf_of, thumbnail_url  # noqa: PLC0415

@@ -13,8 +13,8 @@ import numpy as np
 
 from hakubooru.caption.captioner import Captioner
 from hakubooru.caption.labels import Judge
-from hakubooru.caption.scale import COUNTS
 from hakubooru.engine.groups import years
+from hakubooru.engine.posts import COUNTS
 from hakubooru.engine.tag_counts import tag_counts
 from hakubooru.engine.unknown import knowing
 from hakubooru.errors import DestinationError, InputError
@@ -187,11 +187,11 @@ def _named(values: Values, names: Sequence[str]) -> dict[str, int]:
 
 def _quality(database: CachedStore, ids: Ids, caption: CaptionFormat) -> dict[str, int]:
     """Count posts by quality label; nothing if no post has the count that labels go by."""
-    grades = caption.grades().get("quality")
+    grades = caption.grades.get("quality")
     if grades is None or grades.by in database.about.lacking:
         return {}
     caption = caption.resolved(database)
-    judge = Judge(caption.grades()["quality"])
+    judge = Judge(caption.grades["quality"])
     if judge.months or grades.by not in COUNTS:
         # Months and joined columns are read as captions read them.
         words = replace(

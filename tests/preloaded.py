@@ -5,7 +5,13 @@ from importlib import import_module
 
 NAMES = (
     "bitsandbytes.optim.lion",
+    "hakubooru.database",
     "onnxruntime",
+    "pandas",  # pyarrow imports it for its first array, which takes a fork half as long as its run
+    "PIL.GifImagePlugin",
+    "PIL.PngImagePlugin",
+    "pyarrow.dataset",
+    "pyarrow.pandas_compat",
     "torch.utils.tensorboard",
     "conversion_stops",
     "evaluation_processes",
@@ -14,6 +20,7 @@ NAMES = (
     "training_signals",
 )
 
+# Tests that fork are of the xdist_group "forks", for one worker to do all this.
 gc.disable()  # it is for garbage, of which this leaves none; and where it walks in a fork, memory is copied
 for name in NAMES:
     import_module(name)

@@ -136,7 +136,9 @@ def serving(folder, handler=RangeHandler):
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(folder))) as server:
         server.sent = 0
         server.url = f"http://127.0.0.1:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(
+            target=server.serve_forever, args=(0.02,)
+        )  # how soon it sees that it is to end
         thread.start()
         try:
             yield server

@@ -29,7 +29,7 @@ ROOMS = {
     "base": [
         *("hakubooru.arrays", "hakubooru.arrow", "hakubooru.errors", "hakubooru.files"),
         *("hakubooru.fingerprint", "hakubooru.moments", "hakubooru.nearest", "hakubooru.processes"),
-        *("hakubooru.overrides", "hakubooru.progress", "hakubooru.progress_lines", "hakubooru.settings"),
+        *("hakubooru.overrides", "hakubooru.progress", "hakubooru.settings"),
         "hakubooru.version",
     ],
     "store": ["hakubooru.store"],

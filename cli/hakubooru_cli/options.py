@@ -147,7 +147,7 @@ class Choice:
             for caveat in caveats(parse(query or "", None)):
                 click.echo(f"note: {caveat}", err=True)
         if self.query:
-            selection = selection.search(self.query, implications=self.implications)
+            selection = selection.search(self.query, implications=self.implications, seed=self.seed or 0)
         if self.ids:
             selection = selection.among(self.ids)
         for name, joined in database.joined.items():
@@ -319,7 +319,7 @@ _OPTIONS = (
         "--seed",
         type=int,
         cls=SelectionOption,
-        help="The seed of the samples; by default the recipe's, or else 0.",
+        help="The seed of the samples, by default the recipe's, or else 0; and of random: in QUERY, by default 0.",
     ),
 )
 

@@ -30,6 +30,9 @@ def run(command: click.Command, name: str) -> int:
         return WRONG_INPUT
     except (KeyboardInterrupt, click.Abort):
         return _fail("interrupted; run the same command again to resume", INTERRUPTED)
+    except UnicodeEncodeError as error:
+        # The system gives bytes of an argument that are no UTF-8 as surrogates, which only names of files may have.
+        return _fail(f"{error.object[:100]!a} is not text in UTF-8; correct the argument", WRONG_INPUT)
     except BrokenPipeError:
         # The reader (`| head`) has closed the pipe. Without this, Python would fail again when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

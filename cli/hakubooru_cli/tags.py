@@ -7,6 +7,7 @@ import json
 import click
 
 import hakubooru as hb
+from hakubooru.store.schema import TAG_TYPES
 from hakubooru_cli.options import QueryCommand
 
 
@@ -16,7 +17,7 @@ from hakubooru_cli.options import QueryCommand
 @click.option(
     "--type",
     "kind",
-    type=click.Choice(["general", "artist", "character", "copyright", "meta"]),
+    type=click.Choice(TAG_TYPES),
     help="Only tags of this type.",
 )
 @click.option(

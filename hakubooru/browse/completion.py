@@ -146,7 +146,7 @@ def _counts(database: CachedStore) -> Values:
     """How many posts have each tag, by the tag's id, (T,) int64; zeros where nobody has counted them."""
     counts = np.zeros(database.ends("tag")[1] + 1, np.int64)
     tags, posts = database.reader.table(_POPULARITY, columns=2, table="tag")
-    if not len(tags) and database.cache.columns.know_tags():
+    if not len(tags) and database.cache.columns.know_tags:
         return count_tags(database, database.cache.columns.ids)
     if not len(tags) and database.ends("posttagrelation")[1] <= _LARGEST_COUNT:
         sql = "SELECT tag_id, COUNT(*) FROM posttagrelation WHERE tag_id BETWEEN 0 AND ? GROUP BY tag_id"

@@ -143,7 +143,7 @@ def common_tags(database: CachedStore, ids: Ids, kinds: Values) -> tuple[list[Fa
         ids: posts of the file, (N,) int64.
         kinds: the type of each tag, as `tag_kinds` reads it.
     """
-    is_exact = len(ids) <= _COUNTED or database.cache.columns.know_tags()
+    is_exact = len(ids) <= _COUNTED or database.cache.columns.know_tags
     some = ids if is_exact else sample(np.sort(ids), _COUNTED, 0)
     counts = count_tags(database, some)
     scale = 1 if is_exact else len(ids) / len(some)

@@ -2,10 +2,9 @@
 
 from hakubooru.caption.captioner import Captioned, Captioner, example_caption
 from hakubooru.caption.change import CaptionChange
-from hakubooru.caption.format import CaptionFormat, Prefixes, TagLists
-from hakubooru.caption.labels import Grades, RatingLabels
+from hakubooru.caption.format import CaptionFormat, Prefixes, RatingLabels, TagLists
 from hakubooru.caption.presets import PRESETS, SOURCES, caption_format, types_without_part
-from hakubooru.caption.scale import QualityScale
+from hakubooru.caption.scale import Grades, QualityScale
 from hakubooru.caption.text import Parts, join_parts
 from hakubooru.caption.write import Captions, check_suffix
 

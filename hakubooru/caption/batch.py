@@ -8,8 +8,8 @@ import numpy as np
 
 from hakubooru.arrow import flags, integers, strings
 from hakubooru.caption.format import KEEP
+from hakubooru.caption.labels import FIRST, LEFT_OUT, SLOTS
 from hakubooru.caption.text import join_sides
-from hakubooru.caption.words import FIRST, LEFT_OUT, SLOTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from hakubooru.caption.format import CaptionFormat
-    from hakubooru.caption.scale import Numbers
+    from hakubooru.caption.measuring import Numbers
     from hakubooru.caption.text import Parts
     from hakubooru.caption.words import Vocabulary
     from hakubooru.engine.posts import TaggedPosts

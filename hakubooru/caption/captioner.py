@@ -10,7 +10,7 @@ import numpy as np
 from hakubooru.arrays import distinct
 from hakubooru.caption.batch import Batch
 from hakubooru.caption.presets import caption_format
-from hakubooru.caption.scale import QualityScale, column_sql
+from hakubooru.caption.scale import QualityScale
 from hakubooru.caption.text import count_parts, join_parts, limiter
 from hakubooru.caption.words import TagColumns, Vocabulary
 from hakubooru.engine.posts import TaggedPosts, read_posts
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from hakubooru.arrays import Ids
     from hakubooru.caption.format import CaptionFormat
-    from hakubooru.caption.labels import Grades
+    from hakubooru.caption.scale import Grades
     from hakubooru.caption.text import Parts
     from hakubooru.store.store import Store
 
@@ -70,10 +70,12 @@ class Captioner:
         """
         self.database = database
         self.format = caption_format(format).resolved(database)
-        self._columns = {part: one.by for part, one in self.format.grades().items()}
+        self._columns = {part: one.by for part, one in self.format.grades.items()}
         if "text" in self.format.order:
             self._columns["text"] = self.format.text
-        self._limit = limiter(self.format)
+        has_limit = self.format.max_tags is not None or self.format.max_tokens is not None
+        self._limit = limiter(self.format) if has_limit else None
+        self._is_plain = self.format.layout == "text" and not has_limit
         self._words: Vocabulary | None = None
         self._asked = 0
         self._known: dict[int, Captioned] = {}
@@ -102,7 +104,7 @@ class Captioner:
             InputError: the database has no post of one of these ids.
         """
         for batch in self._batches(ids):
-            if self._is_plain():
+            if self._is_plain:
                 texts = batch.texts()
             else:
                 texts = [join_parts(parts, self.format) for parts in self._parts(batch)]
@@ -121,7 +123,7 @@ class Captioner:
             yield from map(self._known.__getitem__, ids.tolist())
             return
         for batch in self._batches(ids):
-            if self._is_plain():
+            if self._is_plain:
                 texts, counts = batch.texts(), batch.counts()
             else:
                 parts = list(self._parts(batch))
@@ -141,9 +143,6 @@ class Captioner:
         for batch in self._batches(ids):
             yield from zip(batch.ids, self._parts(batch), strict=True)
 
-    def _is_plain(self) -> bool:
-        return self.format.layout == "text" and self._limit is None
-
     def _parts(self, batch: Batch) -> Iterator[Parts]:
         return batch.parts() if self._limit is None else map(self._limit, batch.parts())
 
@@ -153,7 +152,6 @@ class Captioner:
             self.database,
             ids,
             self._columns,
-            {part: column_sql(self.database, name) for part, name in self._columns.items()},
             posts_a_batch=_POSTS_A_BATCH,
             repeats=self.format.repeats,
         )
@@ -169,7 +167,7 @@ class Captioner:
     def _words_of(self, posts: Sequence[TaggedPosts]) -> Vocabulary:
         """Build the words of the tags that some posts bear."""
         tags = distinct(np.concatenate([np.empty(0, np.int64), *(some.tags for some in posts)]))
-        return Vocabulary(self.format, [self._tags(_THESE, id_text(tags))])
+        return Vocabulary(self.format, [self._tags(_THESE, tags)])
 
     def _all_tags(self) -> Iterator[TagColumns]:
         last = -1
@@ -177,7 +175,9 @@ class Captioner:
             yield some
             last = some.ids[-1]
 
-    def _tags(self, which: str, parameter: Any) -> TagColumns:
+    def _tags(self, which: str, start: int | Ids) -> TagColumns:
+        """The tags after an id, or those with some ids."""
+        parameter = start if isinstance(start, int) else id_text(start)
         (columns,) = self.database.rows(_TAGS.format(which=which), [parameter])
         return TagColumns(*map(json.loads, columns))
 
@@ -206,19 +206,18 @@ def example_caption(format: CaptionFormat) -> str:
 
     Its quality is judged by the published scale. Where a scale is to be measured, the post is one at the 80th percentile.
     """
-    measured = {part for part, grades in format.grades().items() if grades.scale == "database"}
-    shape = format.with_scales({part: _example_scale(format.grades()[part]) for part in measured})
+    measured = {part for part, grades in format.grades.items() if grades.scale == "database"}
+    shape = format.with_scales({part: _example_scale(format.grades[part]) for part in measured})
     names = [name for some in _EXAMPLE_TAGS.values() for name in some.split()]
     kinds = [TAG_TYPES.index(kind) for kind, some in _EXAMPLE_TAGS.items() for _ in some.split()]
     tags = TagColumns([*range(len(names))], names, kinds, [_POPULAR] * len(names))
-    numbers = {part: [_EXAMPLE_PERCENTILE if part in measured else _EXAMPLE_COUNT] for part in shape.grades()}
+    numbers = {part: [_EXAMPLE_PERCENTILE if part in measured else _EXAMPLE_COUNT] for part in shape.grades}
     texts = [_EXAMPLE_TEXT] if "text" in shape.order else None
     values: dict[str, list[Any]] = numbers if texts is None else {**numbers, "text": texts}
     bears = np.array([len(names)]), np.array(tags.ids)
     post = TaggedPosts(np.array([_ID]), np.array([_RATING]), [_DAY], *bears, values)
     [parts] = Batch(shape, Vocabulary(shape, [tags]), post).parts()
-    limit = limiter(shape)
-    return join_parts(limit(parts) if limit else parts, shape)
+    return join_parts(limiter(shape)(parts), shape)
 
 
 def _example_scale(grades: Grades) -> QualityScale:

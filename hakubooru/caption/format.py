@@ -4,18 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple, Self, TypeAlias
 
-from hakubooru.caption.labels import (
-    Grades,
-    Labels,
-    RatingLabels,
-    Scale,
-    YearLabels,
-    check_column,
-    parse_labels,
-)  # fmt: skip
-from hakubooru.caption.scale import COUNTS, Within
+from hakubooru.caption.measuring import Within  # noqa: TC001 - settings are read by their hints
+from hakubooru.caption.scale import Grades, Labels, Scale, check_column, parse_labels
+from hakubooru.engine.posts import COUNTS
 from hakubooru.errors import CaptionFormatError, InputError
 from hakubooru.nearest import nearest
 from hakubooru.settings import Bounds, Parse, check, plain, toml
@@ -41,6 +35,19 @@ ALL_TAGS: Final = "tags"
 
 Underscores: TypeAlias = Literal["short", "kaomoji", "keep"]
 """The names that keep underscores: those of three characters or fewer, kaomoji only, or all."""
+
+
+YearLabels: TypeAlias = tuple[tuple[str, int], ...]
+"""Labels, each with the last upload year that it stands for, ascending."""
+
+
+class RatingLabels(NamedTuple):
+    """The labels of each rating: one word, several, or none."""
+
+    general: tuple[str, ...] = ("safe",)
+    sensitive: tuple[str, ...] = ("sensitive",)
+    questionable: tuple[str, ...] = ("nsfw",)
+    explicit: tuple[str, ...] = ("nsfw", "explicit")
 
 
 class TagLists(NamedTuple):
@@ -241,7 +248,7 @@ class CaptionFormat:
                 'caption.order has "aesthetic", but nothing says how posts are judged; write [caption.aesthetic] '
                 "with `labels` and `by`"
             )
-        for part, grades in self.grades().items():
+        for part, grades in self.grades.items():
             grades.check(_PREFIXES[part])
             if grades.scale != "database":
                 grades.thresholds()
@@ -255,6 +262,7 @@ class CaptionFormat:
                 'caption.max_tokens counts the tokens of text: leave it out, or set layout = "text"'
             )
 
+    @cached_property
     def grades(self) -> dict[str, Grades]:
         """How each part of the order judges posts, for the parts that do: `quality` and `aesthetic`."""
         parts = {"quality": self._quality(), "aesthetic": self.aesthetic}
@@ -288,8 +296,7 @@ class CaptionFormat:
         """
         if "text" in self.order:
             check_column(database, "caption.text", self.text, number=False)
-        grades = self.grades()
-        scales = {part: grades[part].measured(database, _PREFIXES[part]) for part in grades}
+        scales = {part: one.measured(database, _PREFIXES[part]) for part, one in self.grades.items()}
         own = {name: getattr(self.rating, label) for name, label in database.about.site.rating_labels.items()}
         resolved = dataclasses.replace(self, rating=self.rating._replace(**own)) if own else self
         return resolved.with_scales(scales)
@@ -311,7 +318,7 @@ class CaptionFormat:
 
     def joined(self) -> set[str]:
         """The columns of joined files that captions are made of: the text, and what posts are judged by."""
-        judged = {grades.by for grades in self.grades().values()}
+        judged = {grades.by for grades in self.grades.values()}
         return {*judged.difference(COUNTS), *([self.text] if "text" in self.order else [])}
 
     def with_scales(self, scales: Mapping[str, Scale]) -> Self:

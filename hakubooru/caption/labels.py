@@ -1,56 +1,38 @@
-"""Labels of a post's rating, date and quality: from its columns, a number of it, or a joined column."""
+"""The slots of a format, and the words that are no tags: labels of a rating, a date and a judgement, and free text."""
 
 from __future__ import annotations
 
 import bisect
 import datetime as dt
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from hakubooru.caption.scale import (
-    COUNTS,
-    PUBLISHED,
-    QualityScale,
-    Within,
-    by_decay,
-    by_rating,
-    by_window,
-    counted,
-    joined_numbers,
-    month_of,
-)  # fmt: skip
-from hakubooru.errors import CaptionFormatError, InputError
-from hakubooru.nearest import nearest
-from hakubooru.settings import Bounds, Parse, toml
+from hakubooru.caption.format import ALL_TAGS, KEEP, TAG_PARTS
+from hakubooru.caption.measuring import month_of
+from hakubooru.caption.scale import QualityScale
 from hakubooru.store.schema import RATINGS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from hakubooru.caption.scale import Numbers
-    from hakubooru.store.store import Store
+    from hakubooru.caption.format import CaptionFormat, YearLabels
+    from hakubooru.caption.measuring import Numbers
+    from hakubooru.caption.scale import Grades
 
-YearLabels: TypeAlias = tuple[tuple[str, int], ...]
-"""Labels, each with the last upload year that it stands for, ascending."""
-
+SLOT_BITS: Final = 5
+SLOTS: Final = 1 << SLOT_BITS
+"""How many slots there are, more than any format has parts."""
+FIRST, LEFT_OUT = 0, SLOTS - 1
+"""The first slot holds the free text `before`. The last slot holds words that are not written."""
+_ALSO: Final = {"people": ("general",), "species": ("general",)}
+"""Where else the tags of a part stand, if the format does not write the part."""
 
 FIRST_YEAR = 2005
 """The year Danbooru opened; a post with an earlier date counts as undated."""
 
 YEARS: Final = range(FIRST_YEAR, 2100)
 """The years that `year_label` can write."""
-
-
-class RatingLabels(NamedTuple):
-    """The labels of each rating: one word, several, or none."""
-
-    general: tuple[str, ...] = ("safe",)
-    sensitive: tuple[str, ...] = ("sensitive",)
-    questionable: tuple[str, ...] = ("nsfw",)
-    explicit: tuple[str, ...] = ("nsfw", "explicit")
 
 
 def upload_year(day: str) -> int | None:
@@ -100,178 +82,6 @@ def quality_label(count: int, thresholds: Sequence[int], labels: Sequence[str]) 
     return labels[bisect.bisect_left(thresholds, count)]
 
 
-QualityLabels: TypeAlias = tuple[tuple[str, float], ...]
-"""Labels, each with the percentile or value that a post must exceed for it, descending."""
-
-
-def parse_labels(value: Any, place: str, words: str) -> list[tuple[str, Any]]:
-    """Read labels and numbers from a table, or from pairs; every number once.
-
-    Raises:
-        InputError: the value is neither, or has a number twice.
-    """
-    pairs = list(value.items()) if isinstance(value, Mapping) else value
-    try:
-        pairs = [(str(label), number + 0) for label, number in pairs]
-    except (TypeError, ValueError):
-        raise InputError(f"{place} = {toml(value)}; write a table of {words}") from None
-    numbers = [number for _, number in pairs]
-    if len(set(numbers)) < len(numbers):
-        raise InputError(f"{place} has a number twice ({toml(numbers)}); give each label a number of its own")
-    return pairs
-
-
-def _labels(value: Any, place: str) -> QualityLabels:
-    pairs = parse_labels(value, place, 'labels and numbers, such as {masterpiece = 90, "worst quality" = 0}')
-    if any(not -1e300 < number < 1e300 for _, number in pairs):
-        raise InputError(f"{place} = {toml(value)}; write finite numbers")
-    return tuple(sorted(pairs, key=lambda pair: -pair[1]))
-
-
-def _scale(value: Any, place: str) -> str | QualityScale:
-    if isinstance(value, Mapping):
-        return QualityScale.from_dict(value)
-    if isinstance(value, QualityScale) or (isinstance(value, str) and value in _SCALES):
-        return value
-    raise InputError(
-        f'{place} = {toml(value)}; write "published", "database", "values", or a table of counts by rating'
-    )
-
-
-_SCALES: Final = ("published", "database", "values")
-Labels: TypeAlias = Annotated[QualityLabels, Parse(_labels)]
-Scale: TypeAlias = Annotated[Literal["published", "database", "values"] | QualityScale, Parse(_scale)]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Grades:
-    """How a part of a caption judges posts: its words, the number that counts, and what a post is compared with."""
-
-    labels: Labels
-    """Words, each with the percentile that a post must exceed; the word at 0 is for all other posts. An empty word writes
-    nothing. With the scale `values`, each word has the number itself that a post must exceed."""
-    by: str = "fav_count"
-    """The number that counts: `fav_count`, `score`, or a joined column. A post that has none gets no word."""
-    scale: Scale = "published"
-    """Where the numbers at the percentiles come from: `published` for the 2023 set, measured in the `database`, or `values`:
-    the labels name the numbers themselves."""
-    within: Within = "rating"
-    """The posts that a post is compared with: those of its `rating`, or `all`."""
-    months: Annotated[int | None, Bounds(1)] = None
-    """The width in months of a window around a post's own month: it is compared with the posts uploaded in it. Needs the scale
-    `database`."""
-    half_life: Annotated[float | None, Bounds(0.01)] = None
-    """The years in which a post's rank fades to half: ranks within the rating, from 0 to 1, are multiplied by it, and the
-    percentiles are those of the products over all posts. Age counts from the month of the newest post. Needs the scale
-    `database`."""
-    last_id: Annotated[int | None, Bounds(1)] = None
-    """Posts above this id are too young to be judged; they get no word."""
-
-    def check(self, prefix: str) -> None:
-        """Check that the fields go together.
-
-        Args:
-            prefix: the beginning of their names in messages, such as `caption.quality_`.
-
-        Raises:
-            CaptionFormatError: they do not.
-        """
-        if self.scale != "values":
-            for label, percentile in self.labels:
-                if not 0 <= percentile < 100:
-                    place = prefix.rstrip("_") if prefix.endswith("_") else f"{prefix}labels"
-                    raise CaptionFormatError(
-                        f"{place}.{label} = {percentile}; write a percentile from 0 up to 100"
-                    )
-        if self.months and self.half_life:
-            raise CaptionFormatError(
-                f"{prefix}months and {prefix}half_life exclude each other; leave one of them out"
-            )
-        for field in ("months", "half_life"):
-            if getattr(self, field) and isinstance(self.scale, str) and self.scale != "database":
-                raise CaptionFormatError(f'{prefix}{field} needs {prefix}scale = "database"')
-        if self.scale == "published" and (self.by not in COUNTS or self.within == "all"):
-            raise CaptionFormatError(
-                f"{prefix}scale: percentiles were published for {' and '.join(COUNTS)}, within each rating; "
-                f'write {prefix}scale = "database"'
-            )
-
-    def thresholds(self) -> tuple[tuple[float, ...], ...]:
-        """Return the numbers that a post must exceed for each word, ascending, (ratings or ratings x months, words).
-
-        The scale must not be `database`: measure it first.
-
-        Raises:
-            CaptionFormatError: the scale lacks a percentile of the labels.
-        """
-        if self.scale == "values":
-            return (tuple(number for _, number in reversed(self.labels)),) * len(RATINGS)
-        scale = PUBLISHED[self.by] if self.scale == "published" else self.scale
-        assert isinstance(scale, QualityScale)
-        return scale.thresholds([p for _, p in reversed(self.labels) if p > 0])
-
-    def measured(self, database: Store, prefix: str) -> Scale:
-        """Return the scale for the posts of a database, measured where it is to be.
-
-        The published scale is Danbooru's; for another site it is measured.
-
-        Args:
-            database: the posts.
-            prefix: the beginning of the fields' names in messages, such as `caption.quality_`.
-
-        Raises:
-            CaptionFormatError: the number that counts is neither a count that the file has nor a joined column of numbers.
-        """
-        about = database.about
-        if self.by in about.lacking:
-            raise CaptionFormatError(
-                f"the caption format has quality words by {self.by}, and {database.path} has no {self.by}: take them out of "
-                f"caption.order, or set {prefix}by to a count that the file has"
-            )
-        if self.by not in COUNTS:
-            check_column(database, f"{prefix}by", self.by, number=True)
-        if self.scale != "database" and (self.scale != "published" or about.site.quality_scale):
-            return self.scale
-        percentiles = tuple(sorted(p for _, p in self.labels if p > 0))
-        by_month = bool(self.months or self.half_life)
-        if self.by in COUNTS:
-            posts = counted(database, self.by, by_month=by_month)
-        else:
-            posts = joined_numbers(database, self.by)
-        if not by_month:
-            return QualityScale(percentiles, by_rating(posts, percentiles, within=self.within))
-        posts = posts.take(np.flatnonzero(posts.months >= 0))
-        if not len(posts.months):
-            return QualityScale(percentiles, by_rating(posts, percentiles, within=self.within))
-        months = range(int(posts.months.min()), int(posts.months.max()) + 1)
-        if self.months:
-            rows = by_window(posts, percentiles, months, self.months, within=self.within)
-        else:
-            assert self.half_life is not None
-            rows = by_decay(posts, percentiles, months, self.half_life, within=self.within)
-        names = tuple(f"{month // 12:04d}-{month % 12 + 1:02d}" for month in months)
-        return QualityScale(percentiles, rows, names)
-
-
-def check_column(database: Store, place: str, name: str, *, number: bool) -> None:
-    """Check that a column is joined, and that it has numbers or texts.
-
-    Raises:
-        CaptionFormatError: it is not, or has not; the message names `place`.
-    """
-    columns = database.joined_columns()
-    choices = [*(COUNTS if number else ()), *columns]
-    if name not in columns:
-        known = f"; {nearest(name, choices)}" if choices else ""
-        raise CaptionFormatError(
-            f'{place} = "{name}" is not a column of the posts; join its file: '
-            f"--join {name.partition('.')[0]}=FILE{known}"
-        )
-    if columns[name].is_number != number:
-        kinds = ("texts", "numbers") if number else ("numbers", "texts")
-        raise CaptionFormatError(f'{place} = "{name}" has {kinds[0]}; name a column of {kinds[1]}')
-
-
 class Judge:
     """Judges posts by resolved grades: finds the place of each post's word among the words."""
 
@@ -306,3 +116,114 @@ class Judge:
         # A word stands for numbers above its threshold, so a number equal to it gets the word below.
         places = (numbers[:, None] > self._thresholds[groups]).sum(axis=1)
         return np.where(is_judged, places, -1)
+
+
+class Slots:
+    """The slot of each part of a format, and the place of the keep separator among the slots."""
+
+    def __init__(self, format: CaptionFormat) -> None:
+        parts = [part for part in format.order if part != KEEP]
+        self.of = {part: place for place, part in enumerate(parts, start=FIRST + 1)}
+        self.last = len(parts) + 1
+        """The slot of the free text `after`."""
+        self.kept = format.order.index(KEEP) + 1 if KEEP in format.order else self.last + 1
+        """The first slot after the keep separator; without one, a slot above all others."""
+        self.grouped = self.kept if KEEP in format.order else FIRST
+        """The first slot of the parts that the group separator keeps apart."""
+
+        tag_parts = {part: (part, ALL_TAGS, *_ALSO.get(part, ())) for part in TAG_PARTS}
+        self.of_tag = {
+            part: next((self.of[place] for place in places if place in self.of), LEFT_OUT)
+            for part, places in tag_parts.items()
+        }
+        """The slot of the tags of each tag part; `LEFT_OUT` if the format does not write the part."""
+
+
+class Labels:
+    """Labels and free text: the words of a caption that come from a post's columns and from the format.
+
+    `words` holds every word that can occur. A word's place is its index there; place 0 is the empty word.
+    """
+
+    def __init__(self, format: CaptionFormat, slots: Slots) -> None:
+        grades = format.grades
+        self.words = list(dict.fromkeys(_words(format, grades)))
+        self._format = format
+        self._slots = slots
+        place = {word: i for i, word in enumerate(self.words)}
+        self._free = {FIRST: place[format.before], slots.last: place[format.after]}
+        # The last column is for numbers that are not a rating.
+        longest = max(len(labels) for labels in format.rating)
+        self._ratings = np.zeros((longest, len(RATINGS) + 1), np.int32)
+        for number, labels in enumerate(format.rating):
+            self._ratings[: len(labels), number] = [place[label] for label in labels]
+        days: dict[str, Callable[[str], int]] = {
+            "date": lambda day: place[day_label(day, format.date, format.undated)],
+            "year": lambda day: place[year_label(day, format.year)],
+        }
+        self._days = {part: _Days(find) for part, find in days.items() if part in slots.of}
+        self._months = _Days(month_of)
+        self._judges = {part: Judge(one) for part, one in grades.items()}
+        self._steps = {
+            # A post that is not judged has the place -1, which is the empty word.
+            part: np.array([*(place[word] for word in judge.words), 0], np.int32)
+            for part, judge in self._judges.items()
+        }
+
+    def of_posts(
+        self,
+        ids: Numbers,
+        ratings: Numbers,
+        days: Sequence[str],
+        numbers: Mapping[str, Sequence[Any] | Numbers],
+    ) -> Iterator[tuple[int, Numbers]]:
+        """Yield slots, and for each the places of the words that the posts have there, (P,) int32.
+
+        Args:
+            ids: the posts.
+            ratings: their ratings.
+            days: the days of their upload, as text.
+            numbers: for each part that judges posts, the number of each post; None if it has none.
+        """
+        rated = np.array(ratings)
+        rated[(rated < 0) | (rated >= len(RATINGS))] = len(RATINGS)
+        for slot, place in self._free.items():
+            if place:
+                yield slot, np.full(len(ids), place, np.int32)
+        if "rating" in self._slots.of:
+            for row in self._ratings:
+                yield self._slots.of["rating"], row[rated]
+        for part, places in self._days.items():
+            yield self._slots.of[part], np.array([places[day] for day in days], np.int32)
+        months = None
+        if any(judge.months for judge in self._judges.values()):
+            months = np.array([self._months[day] for day in days])
+        for part, judge in self._judges.items():
+            values = np.array(numbers[part])
+            if values.dtype == object:  # a post without a number
+                values = values.astype(np.float64)
+            yield self._slots.of[part], self._steps[part][judge(ids, rated, values, months)]
+
+
+class _Days(dict[str, int]):
+    """A cache of label places by day: there are some 8,000 days since Danbooru opened."""
+
+    def __init__(self, find: Callable[[str], int]) -> None:
+        super().__init__()
+        self._find = find
+
+    def __missing__(self, day: str) -> int:
+        self[day] = self._find(day)
+        return self[day]
+
+
+def _words(format: CaptionFormat, grades: Mapping[str, Grades]) -> Iterator[str]:
+    yield ""
+    for words in format.rating:
+        yield from words
+    for one in grades.values():
+        yield from (label for label, _ in one.labels)
+    yield from (label for label, _ in format.date)
+    if "year" in format.order:
+        yield from (f"{format.year}{year}" for year in YEARS)
+    yield from (format.undated, format.before, format.after)

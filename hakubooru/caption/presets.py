@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from hakubooru.caption.format import KEEP, CaptionFormat, Prefixes, TagLists
-from hakubooru.caption.labels import Grades, RatingLabels
+from hakubooru.caption.format import KEEP, CaptionFormat, Prefixes, RatingLabels, TagLists
+from hakubooru.caption.scale import Grades
 from hakubooru.errors import CaptionFormatError
 from hakubooru.nearest import nearest
 from hakubooru.settings import read, read_toml, toml
@@ -306,7 +307,8 @@ def _from_table(table: Mapping[str, Any]) -> CaptionFormat:
         if "labels" not in aesthetic:
             given.remove("aesthetic")
         fields["aesthetic"] = (vars(base.aesthetic) if base.aesthetic else {}) | dict(aesthetic)
-    shape = read(CaptionFormat, vars(base) | fields, "caption", CaptionFormatError)
+    of_base = {field.name: getattr(base, field.name) for field in dataclasses.fields(base)}
+    shape = read(CaptionFormat, of_base | fields, "caption", CaptionFormatError)
     _check_numbers(name, shape, given)
     return shape
 
@@ -320,7 +322,7 @@ def _check_numbers(name: object, format: CaptionFormat, given: Collection[str]) 
         if field in format.order and field not in given
     ]
     if missing:
-        grades = format.grades()
+        grades = format.grades
         raise CaptionFormatError(
             f"nobody published the percentiles of {name}'s words; give them in a TOML file: [caption] with "
             f'base = "{name}", {" and ".join(_labels_to_fill(field, grades[field]) for field in missing)}, each the '

@@ -1,4 +1,4 @@
-"""Quality scales: the numbers of posts at percentiles, published for the 2023 set or measured.
+"""How posts are judged: the words and the scale of a part of a caption, published for the 2023 set or measured.
 
 A post is compared with the posts of its rating, with all posts, with those of a window of time around it, or by a rank that
 fades with its age. Each of these comes down to a table of numbers by rating, or by rating and month.
@@ -8,35 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Self, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self, TypeAlias
 
 import numpy as np
 
-from hakubooru.errors import CaptionFormatError
+from hakubooru.caption.measuring import (
+    Within,
+    by_decay,
+    by_rating,
+    by_window,
+    counted,
+    joined_numbers,
+)  # fmt: skip
+from hakubooru.engine.posts import COUNTS
+from hakubooru.errors import CaptionFormatError, InputError
+from hakubooru.nearest import nearest
+from hakubooru.settings import Bounds, Parse, toml
 from hakubooru.store.schema import RATINGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from hakubooru.store.store import Store
-
-Numbers: TypeAlias = "np.ndarray[Any, Any]"
-Within: TypeAlias = Literal["rating", "all"]
-
-_POSTS_A_READ: Final = 100_000
-
-
-COUNTS: Final = ("fav_count", "score")
-"""The columns of a post that it can be judged by; other columns are those of joined files."""
-
-
-def column_sql(database: Store, name: str) -> str:
-    """The SQL of a value of a row of `post`: of its own column, or of a joined one; NULL where a post has none."""
-    if name in COUNTS:
-        return f"post.{name}"
-    column = database.joined_columns()[name]
-    quoted = column.name.replace('"', '""')
-    return f'(SELECT "{quoted}" FROM {column.joined.schema}.rows WHERE id = post.id)'
 
 
 @dataclass(frozen=True)
@@ -137,154 +130,6 @@ def _number(value: Any) -> float:
     return value if type(value) in (int, float) else int(value)
 
 
-def month_of(day: str) -> int:
-    """The month of a day such as `2005-05-23`, counted from the year 0; -1 if the text does not begin with one."""
-    year, month = day[:4], day[5:7]
-    if day[4:5] != "-" or not (year + month).isdecimal() or not 1 <= int(month) <= 12:
-        return -1
-    return int(year) * 12 + int(month) - 1
-
-
-class Posts(NamedTuple):
-    """Columns of posts to measure; a row may stand for several posts that are alike."""
-
-    ratings: Numbers
-    months: Numbers
-    numbers: Numbers
-    weights: Numbers
-
-    def take(self, places: Numbers) -> Posts:
-        """Return the rows at some places."""
-        return Posts(*(column[places] for column in self))
-
-
-def counted(database: Store, by: str, *, by_month: bool = False) -> Posts:
-    """Read how many posts have each rating and count, and month if asked; posts without the count are left out."""
-    month = "substr(created_at, 1, 7)" if by_month else "''"
-    column = column_sql(database, by)
-    rows = database.rows(
-        f"SELECT rating, {month}, {column}, COUNT(*) FROM post WHERE rating BETWEEN 0 AND {len(RATINGS) - 1} "
-        f"AND {column} IS NOT NULL GROUP BY 1, 2, 3"
-    )
-    return _posts_of(rows)
-
-
-def joined_numbers(database: Store, by: str) -> Posts:
-    """Read a joined column of all posts, one row for each; posts that have no number are left out."""
-    parts = [_posts_of([])]
-    statement = (
-        "SELECT rating, coalesce(substr(created_at, 1, 7), ''), number, 1, id FROM ("
-        f"SELECT id, rating, created_at, {column_sql(database, by)} AS number FROM post WHERE id > ?) "
-        f"WHERE number IS NOT NULL AND rating BETWEEN 0 AND {len(RATINGS) - 1} ORDER BY id LIMIT {_POSTS_A_READ}"
-    )
-    last = -1
-    while rows := database.rows(statement, [last]):
-        parts.append(_posts_of([row[:4] for row in rows]))
-        last = rows[-1][4]
-    return Posts(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
-
-
-def _posts_of(rows: list[Any]) -> Posts:
-    """Columns of rows of rating, month as text, number and weight."""
-    ratings, months, numbers, weights = zip(*rows, strict=True) if rows else ((), (), (), ())
-    numbered = {text: month_of(f"{text}-01") for text in {*months}}
-    whole = (np.array(column, np.int64) for column in (ratings, [numbered[text] for text in months], weights))
-    return Posts(
-        next(whole), next(whole), np.array(numbers) if numbers else np.empty(0, np.int64), next(whole)
-    )
-
-
-def by_rating(posts: Posts, percentiles: Sequence[float], *, within: Within) -> tuple[tuple[float, ...], ...]:
-    """The numbers at percentiles of each rating's posts, or of all posts, (ratings, percentiles)."""
-    return tuple(_at(group, percentiles) for group in _groups(posts, within))
-
-
-def by_window(
-    posts: Posts, percentiles: Sequence[float], months: range, width: int, *, within: Within
-) -> tuple[tuple[float, ...], ...]:
-    """The numbers at percentiles of the posts around each month, (ratings x months, percentiles).
-
-    Args:
-        posts: the posts, each with a month.
-        percentiles: the percentiles.
-        months: the months to look at, without a gap.
-        width: the window: this many months, of which the month itself is the middle one, or the first after the middle.
-        within: compare with posts of the same rating, or with all.
-    """
-    rows = []
-    for group in _groups(posts, within):
-        ordered = group.take(np.argsort(group.months, kind="stable"))
-        firsts = np.array(months) - width // 2
-        starts, ends = (np.searchsorted(ordered.months, bounds) for bounds in (firsts, firsts + width))
-        rows += [
-            _at(ordered.take(np.arange(start, end)), percentiles)
-            for start, end in zip(starts.tolist(), ends.tolist(), strict=True)
-        ]
-    return tuple(rows)
-
-
-def by_decay(
-    posts: Posts,
-    percentiles: Sequence[float],
-    months: range,
-    half_life: float,
-    *,
-    within: Within,
-) -> tuple[tuple[float, ...], ...]:
-    """The numbers by rating and month at percentiles of ranks that fade, (ratings x months, percentiles).
-
-    A post's product is rank x fade. It exceeds a limit if its rank exceeds limit / fade, which gives a threshold of its own
-    number in each month.
-    """
-    fades = 0.5 ** ((months[-1] - np.array(months)) / (12 * half_life))  # (M,)
-    ranks = [_ranks(group) for group in _groups(posts, within)]
-    products, weights = [], []
-    for rating, (numbers, shares) in enumerate(ranks):
-        some = posts.take(np.flatnonzero(posts.ratings == rating))
-        rank = shares[np.searchsorted(numbers, some.numbers)]
-        products.append(rank * fades[some.months - months[0]])
-        weights.append(some.weights)
-    limits = _quantiles(np.concatenate(products), np.concatenate(weights), percentiles)
-    rows = []
-    for numbers, shares in ranks:
-        if not len(numbers):
-            rows += [(0,) * len(percentiles)] * len(months)
-            continue
-        # The numbers from below all of them: one that no rank reaches is the last, one that all exceed the first.
-        steps = np.concatenate([[numbers[0] - 1], numbers])
-        places = np.searchsorted(shares, limits / fades[:, None], side="right")  # (M, percentiles)
-        rows += [tuple(row) for row in steps[places].tolist()]
-    return tuple(rows)
-
-
-def _ranks(posts: Posts) -> tuple[Numbers, Numbers]:
-    """The different numbers of posts, ascending, (N,), and which share of the posts does not exceed each, (N,)."""
-    numbers, places = np.unique(posts.numbers, return_inverse=True)
-    counts = np.bincount(places, weights=posts.weights, minlength=len(numbers))
-    return numbers, np.cumsum(counts) / max(counts.sum(), 1)
-
-
-def _groups(posts: Posts, within: Within) -> list[Posts]:
-    """The posts that those of each rating are compared with."""
-    if within == "all":
-        return [posts] * len(RATINGS)
-    return [posts.take(np.flatnonzero(posts.ratings == rating)) for rating in range(len(RATINGS))]
-
-
-def _at(posts: Posts, percentiles: Sequence[float]) -> tuple[float, ...]:
-    return tuple(_quantiles(posts.numbers, posts.weights, percentiles).tolist())
-
-
-def _quantiles(numbers: Numbers, weights: Numbers, percentiles: Sequence[float]) -> Numbers:
-    """The smallest number at each percentile that at least so many percent do not exceed, (P,); zeros without numbers."""
-    if not len(numbers):
-        return np.zeros(len(percentiles), np.int64)
-    order = np.argsort(numbers, kind="stable")
-    passed = np.cumsum(weights[order])
-    places = np.searchsorted(passed, [passed[-1] * p / 100 for p in percentiles], side="left")
-    return np.asarray(numbers[order][places])
-
-
 _FIVES = tuple(float(p) for p in range(5, 100, 5))
 
 PUBLISHED: Final[dict[str, QualityScale]] = {
@@ -308,3 +153,175 @@ PUBLISHED: Final[dict[str, QualityScale]] = {
     ),
 }
 """Percentiles of the 2023 set, all posts, as HakuBooru 0.0.3 published them (`metainfo.py`)."""
+
+
+QualityLabels: TypeAlias = tuple[tuple[str, float], ...]
+"""Labels, each with the percentile or value that a post must exceed for it, descending."""
+
+
+def parse_labels(value: Any, place: str, words: str) -> list[tuple[str, Any]]:
+    """Read labels and numbers from a table, or from pairs; every number once.
+
+    Raises:
+        InputError: the value is neither, or has a number twice.
+    """
+    pairs = list(value.items()) if isinstance(value, Mapping) else value
+    try:
+        pairs = [(str(label), number + 0) for label, number in pairs]
+    except (TypeError, ValueError):
+        raise InputError(f"{place} = {toml(value)}; write a table of {words}") from None
+    numbers = [number for _, number in pairs]
+    if len(set(numbers)) < len(numbers):
+        raise InputError(f"{place} has a number twice ({toml(numbers)}); give each label a number of its own")
+    return pairs
+
+
+def _labels(value: Any, place: str) -> QualityLabels:
+    pairs = parse_labels(value, place, 'labels and numbers, such as {masterpiece = 90, "worst quality" = 0}')
+    if any(not -1e300 < number < 1e300 for _, number in pairs):
+        raise InputError(f"{place} = {toml(value)}; write finite numbers")
+    return tuple(sorted(pairs, key=lambda pair: -pair[1]))
+
+
+def _scale(value: Any, place: str) -> str | QualityScale:
+    if isinstance(value, Mapping):
+        return QualityScale.from_dict(value)
+    if isinstance(value, QualityScale) or (isinstance(value, str) and value in _SCALES):
+        return value
+    raise InputError(
+        f'{place} = {toml(value)}; write "published", "database", "values", or a table of counts by rating'
+    )
+
+
+_SCALES: Final = ("published", "database", "values")
+Labels: TypeAlias = Annotated[QualityLabels, Parse(_labels)]
+Scale: TypeAlias = Annotated[Literal["published", "database", "values"] | QualityScale, Parse(_scale)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grades:
+    """How a part of a caption judges posts: its words, the number that counts, and what a post is compared with."""
+
+    labels: Labels
+    """Words, each with the percentile that a post must exceed; the word at 0 is for all other posts. An empty word writes
+    nothing. With the scale `values`, each word has the number itself that a post must exceed."""
+    by: str = "fav_count"
+    """The number that counts: `fav_count`, `score`, or a joined column. A post that has none gets no word."""
+    scale: Scale = "published"
+    """Where the numbers at the percentiles come from: `published` for the 2023 set, measured in the `database`, or `values`:
+    the labels name the numbers themselves."""
+    within: Within = "rating"
+    """The posts that a post is compared with: those of its `rating`, or `all`."""
+    months: Annotated[int | None, Bounds(1)] = None
+    """The width in months of a window around a post's own month: it is compared with the posts uploaded in it. Needs the scale
+    `database`."""
+    half_life: Annotated[float | None, Bounds(0.01)] = None
+    """The years in which a post's rank fades to half: ranks within the rating, from 0 to 1, are multiplied by it, and the
+    percentiles are those of the products over all posts. Age counts from the month of the newest post. Needs the scale
+    `database`."""
+    last_id: Annotated[int | None, Bounds(1)] = None
+    """Posts above this id are too young to be judged; they get no word."""
+
+    def check(self, prefix: str) -> None:
+        """Check that the fields go together.
+
+        Args:
+            prefix: the beginning of their names in messages, such as `caption.quality_`.
+
+        Raises:
+            CaptionFormatError: they do not.
+        """
+        if self.scale != "values":
+            for label, percentile in self.labels:
+                if not 0 <= percentile < 100:
+                    place = prefix.rstrip("_") if prefix.endswith("_") else f"{prefix}labels"
+                    raise CaptionFormatError(
+                        f"{place}.{label} = {percentile}; write a percentile from 0 up to 100"
+                    )
+        if self.months and self.half_life:
+            raise CaptionFormatError(
+                f"{prefix}months and {prefix}half_life exclude each other; leave one of them out"
+            )
+        for field in ("months", "half_life"):
+            if getattr(self, field) and isinstance(self.scale, str) and self.scale != "database":
+                raise CaptionFormatError(f'{prefix}{field} needs {prefix}scale = "database"')
+        if self.scale == "published" and (self.by not in COUNTS or self.within == "all"):
+            raise CaptionFormatError(
+                f"{prefix}scale: percentiles were published for {' and '.join(COUNTS)}, within each rating; "
+                f'write {prefix}scale = "database"'
+            )
+
+    def thresholds(self) -> tuple[tuple[float, ...], ...]:
+        """Return the numbers that a post must exceed for each word, ascending, (ratings or ratings x months, words).
+
+        The scale must not be `database`: measure it first.
+
+        Raises:
+            CaptionFormatError: the scale lacks a percentile of the labels.
+        """
+        if self.scale == "values":
+            return (tuple(number for _, number in reversed(self.labels)),) * len(RATINGS)
+        scale = PUBLISHED[self.by] if self.scale == "published" else self.scale
+        assert isinstance(scale, QualityScale)
+        return scale.thresholds([p for _, p in reversed(self.labels) if p > 0])
+
+    def measured(self, database: Store, prefix: str) -> Scale:
+        """Return the scale for the posts of a database, measured where it is to be.
+
+        The published scale is Danbooru's; for another site it is measured.
+
+        Args:
+            database: the posts.
+            prefix: the beginning of the fields' names in messages, such as `caption.quality_`.
+
+        Raises:
+            CaptionFormatError: the number that counts is neither a count that the file has nor a joined column of numbers.
+        """
+        about = database.about
+        if self.by in about.lacking:
+            raise CaptionFormatError(
+                f"the caption format has quality words by {self.by}, and {database.path} has no {self.by}: take them out of "
+                f"caption.order, or set {prefix}by to a count that the file has"
+            )
+        if self.by not in COUNTS:
+            check_column(database, f"{prefix}by", self.by, number=True)
+        if self.scale != "database" and (self.scale != "published" or about.site.quality_scale):
+            return self.scale
+        percentiles = tuple(sorted(p for _, p in self.labels if p > 0))
+        by_month = bool(self.months or self.half_life)
+        if self.by in COUNTS:
+            posts = counted(database, self.by, by_month=by_month)
+        else:
+            posts = joined_numbers(database, self.by)
+        if not by_month:
+            return QualityScale(percentiles, by_rating(posts, percentiles, within=self.within))
+        posts = posts.take(np.flatnonzero(posts.months >= 0))
+        if not len(posts.months):
+            return QualityScale(percentiles, by_rating(posts, percentiles, within=self.within))
+        months = range(int(posts.months.min()), int(posts.months.max()) + 1)
+        if self.months:
+            rows = by_window(posts, percentiles, months, self.months, within=self.within)
+        else:
+            assert self.half_life is not None
+            rows = by_decay(posts, percentiles, months, self.half_life, within=self.within)
+        names = tuple(f"{month // 12:04d}-{month % 12 + 1:02d}" for month in months)
+        return QualityScale(percentiles, rows, names)
+
+
+def check_column(database: Store, place: str, name: str, *, number: bool) -> None:
+    """Check that a column is joined, and that it has numbers or texts.
+
+    Raises:
+        CaptionFormatError: it is not, or has not; the message names `place`.
+    """
+    columns = database.joined_columns
+    choices = [*(COUNTS if number else ()), *columns]
+    if name not in columns:
+        known = f"; {nearest(name, choices)}" if choices else ""
+        raise CaptionFormatError(
+            f'{place} = "{name}" is not a column of the posts; join its file: '
+            f"--join {name.partition('.')[0]}=FILE{known}"
+        )
+    if columns[name].is_number != number:
+        kinds = ("texts", "numbers") if number else ("numbers", "texts")
+        raise CaptionFormatError(f'{place} = "{name}" has {kinds[0]}; name a column of {kinds[1]}')

@@ -81,14 +81,12 @@ def _joined(words: Iterable[str], format: CaptionFormat) -> str:
     return format.separator.join(word for word in words if word)
 
 
-def limiter(format: CaptionFormat) -> Callable[[Parts], Parts] | None:
-    """Return a function that removes tags from parts until a format's limits hold; None for a format without limits.
+def limiter(format: CaptionFormat) -> Callable[[Parts], Parts]:
+    """Return a function that removes tags from parts until a format's limits hold.
 
     Raises:
         CaptionFormatError: the format counts tokens, but transformers or the tokenizer's folder is missing.
     """
-    if format.max_tags is None and format.max_tokens is None:
-        return None
     count = token_counter(format.tokenizer) if format.tokenizer is not None else None
     return lambda parts: trimmed(parts, format, count)
 

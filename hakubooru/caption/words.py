@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
 from hakubooru.arrow import as_flags, as_numbers, integers, matches, scalar, strings
-from hakubooru.caption.format import ALL_TAGS, KEEP, TAG_PARTS
-from hakubooru.caption.labels import YEARS, Judge, day_label, year_label
-from hakubooru.caption.scale import month_of
+from hakubooru.caption.format import KEEP, TAG_PARTS
+from hakubooru.caption.labels import LEFT_OUT, SLOT_BITS, SLOTS, Labels, Slots
 from hakubooru.errors import DatabaseFileError, InputError
-from hakubooru.store.schema import RATINGS, TAG_TYPES
+from hakubooru.store.schema import TAG_TYPES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable
 
     import pyarrow as pa
 
     from hakubooru.caption.format import CaptionFormat, Underscores
-    from hakubooru.caption.labels import Grades
-
-Numbers: TypeAlias = "np.ndarray[Any, Any]"
-
-SLOT_BITS: Final = 5
-SLOTS: Final = 1 << SLOT_BITS
-"""How many slots there are, more than any format has parts."""
-FIRST, LEFT_OUT = 0, SLOTS - 1
-"""The first slot holds the free text `before`. The last slot holds words that are not written."""
+    from hakubooru.caption.measuring import Numbers
 
 _MAX_ID: Final = 1 << 26
 
@@ -170,9 +161,10 @@ def _slots_of(
     if KEEP in format.order and (mark := format.keep_separator.strip()):
         # A tag that holds the keep separator would be cut in two.
         out |= as_flags(pc.match_substring(names, mark))
-    of_tag = np.array([*map(slots.of_tag, TAG_PARTS), LEFT_OUT], np.int32)[parts]
+    of_tag = np.array([*slots.of_tag.values(), LEFT_OUT], np.int32)[parts]
     for number, part in enumerate(TAG_PARTS):
-        only, without = ((*getattr(lists, part), *lists.any) for lists in (format.only, format.without))
+        only = *getattr(format.only, part), *format.only.any
+        without = *getattr(format.without, part), *format.without.any
         if not only and not without:
             continue
         places = np.flatnonzero(parts == number)
@@ -198,117 +190,6 @@ def _ranks(format: CaptionFormat, names: pa.StringArray, counts: Numbers, first:
         order = np.lexsort((ranks, -counts))
         ranks[order] = np.arange(len(order), dtype=np.int32)
     return np.concatenate([np.zeros(first, np.int32), ranks])
-
-
-class Slots:
-    """The slot of each part of a format, and the place of the keep separator among the slots."""
-
-    def __init__(self, format: CaptionFormat) -> None:
-        parts = [part for part in format.order if part != KEEP]
-        self.of = {part: place for place, part in enumerate(parts, start=FIRST + 1)}
-        self.last = len(parts) + 1
-        """The slot of the free text `after`."""
-        self.kept = format.order.index(KEEP) + 1 if KEEP in format.order else self.last + 1
-        """The first slot after the keep separator; without one, a slot above all others."""
-        self.grouped = self.kept if KEEP in format.order else FIRST
-        """The first slot of the parts that the group separator keeps apart."""
-
-    def of_tag(self, part: str) -> int:
-        """Return the slot of a tag part's tags; `LEFT_OUT` if the format does not write the part."""
-        for place in (part, ALL_TAGS, "general" if part in ("people", "species") else ""):
-            if place in self.of:
-                return self.of[place]
-        return LEFT_OUT
-
-
-class Labels:
-    """Labels and free text: the words of a caption that come from a post's columns and from the format.
-
-    `words` holds every word that can occur. A word's place is its index there; place 0 is the empty word.
-    """
-
-    def __init__(self, format: CaptionFormat, slots: Slots) -> None:
-        grades = format.grades()
-        self.words = list(dict.fromkeys(_words(format, grades)))
-        self._format = format
-        self._slots = slots
-        place = {word: i for i, word in enumerate(self.words)}
-        self._free = {FIRST: place[format.before], slots.last: place[format.after]}
-        # The last column is for numbers that are not a rating.
-        longest = max(len(labels) for labels in format.rating)
-        self._ratings = np.zeros((longest, len(RATINGS) + 1), np.int32)
-        for number, labels in enumerate(format.rating):
-            self._ratings[: len(labels), number] = [place[label] for label in labels]
-        days: dict[str, Callable[[str], int]] = {
-            "date": lambda day: place[day_label(day, format.date, format.undated)],
-            "year": lambda day: place[year_label(day, format.year)],
-        }
-        self._days = {part: _Days(find) for part, find in days.items() if part in slots.of}
-        self._months = _Days(month_of)
-        self._judges = {part: Judge(one) for part, one in grades.items()}
-        self._steps = {
-            # A post that is not judged has the place -1, which is the empty word.
-            part: np.array([*(place[word] for word in judge.words), 0], np.int32)
-            for part, judge in self._judges.items()
-        }
-
-    def of_posts(
-        self,
-        ids: Numbers,
-        ratings: Numbers,
-        days: Sequence[str],
-        numbers: Mapping[str, Sequence[Any] | Numbers],
-    ) -> Iterator[tuple[int, Numbers]]:
-        """Yield slots, and for each the places of the words that the posts have there, (P,) int32.
-
-        Args:
-            ids: the posts.
-            ratings: their ratings.
-            days: the days of their upload, as text.
-            numbers: for each part that judges posts, the number of each post; None if it has none.
-        """
-        rated = np.array(ratings)
-        rated[(rated < 0) | (rated >= len(RATINGS))] = len(RATINGS)
-        for slot, place in self._free.items():
-            if place:
-                yield slot, np.full(len(ids), place, np.int32)
-        if "rating" in self._slots.of:
-            for row in self._ratings:
-                yield self._slots.of["rating"], row[rated]
-        for part, places in self._days.items():
-            yield self._slots.of[part], np.array([places[day] for day in days], np.int32)
-        months = None
-        if any(judge.months for judge in self._judges.values()):
-            months = np.array([self._months[day] for day in days])
-        for part, judge in self._judges.items():
-            values = np.array(numbers[part])
-            if values.dtype == object:  # a post without a number
-                values = values.astype(np.float64)
-            yield self._slots.of[part], self._steps[part][judge(ids, rated, values, months)]
-
-
-class _Days(dict[str, int]):
-    """A cache of label places by day: there are some 8,000 days since Danbooru opened."""
-
-    def __init__(self, find: Callable[[str], int]) -> None:
-        super().__init__()
-        self._find = find
-
-    def __missing__(self, day: str) -> int:
-        self[day] = self._find(day)
-        return self[day]
-
-
-def _words(format: CaptionFormat, grades: Mapping[str, Grades]) -> Iterator[str]:
-    yield ""
-    for words in format.rating:
-        yield from words
-    for one in grades.values():
-        yield from (label for label, _ in one.labels)
-    yield from (label for label, _ in format.date)
-    if "year" in format.order:
-        yield from (f"{format.year}{year}" for year in YEARS)
-    yield from (format.undated, format.before, format.after)
 
 
 def spelt(

@@ -22,7 +22,8 @@ class Cache:
     def __init__(self, database: Store) -> None:
         self._path = database.path
         self._stamp = self._now()
-        self._kept: OrderedDict[Step, Ids] = OrderedDict()
+        self.selections: OrderedDict[Step, Ids] = OrderedDict()
+        """The ids of the last selections, as read-only arrays."""
         sidecar = open_sidecar(database.path)
         self.columns = FileColumns(database) if sidecar is None else SidecarColumns(database, sidecar)
 
@@ -30,20 +31,13 @@ class Cache:
         """Whether the file has not changed since the cache was made."""
         return self._now() == self._stamp
 
-    def get(self, step: Step) -> Ids | None:
-        """The cached ids of a selection, as a read-only array; None if they are not cached."""
-        return self._kept.get(step)
-
-    def __contains__(self, step: Step) -> bool:
-        return step in self._kept
-
     def put(self, step: Step, ids: Ids) -> None:
         """Cache the ids of a selection. The array becomes read-only."""
         ids.flags.writeable = False
-        self._kept[step] = ids
-        self._kept.move_to_end(step)
-        while len(self._kept) > _KEPT:
-            self._kept.popitem(last=False)
+        self.selections[step] = ids
+        self.selections.move_to_end(step)
+        while len(self.selections) > _KEPT:
+            self.selections.popitem(last=False)
 
     def _now(self) -> tuple[int, int]:
         status = self._path.stat()

@@ -132,6 +132,8 @@ class Columns(Protocol):
 
     names: frozenset[str]
     """The columns that predicates and orders may use."""
+    know_tags: bool
+    """Whether the posts of tags are known without a statement on the relations."""
 
     @property
     def ids(self) -> Ids:
@@ -142,10 +144,6 @@ class Columns(Protocol):
         """A column, (N,)."""
         ...
 
-    def know_tags(self) -> bool:
-        """Whether the posts of tags are known without a statement on the relations."""
-        ...
-
     def bearing(self, tag: str) -> Values:
         """Whether each post has a tag, (N,) bool. Requires that the posts of tags are known."""
         ...
@@ -154,12 +152,15 @@ class Columns(Protocol):
 class FileColumns:
     """The columns of a file, which scans read when they are first used; any thread may use them."""
 
+    know_tags = False
+
     def __init__(self, store: Store, *, posts_a_batch: int = ROWS) -> None:
         self.names = frozenset({"id", *TRAITS, *NUMBERS} - self._unknown(store))
         self._store = store
         self._posts_a_batch = posts_a_batch
         self._arrays: dict[str, Values] = {}
         self._reading = threading.RLock()
+        self._span: tuple[int, int] | None = None
 
     @staticmethod
     def _unknown(store: Store) -> set[str]:
@@ -173,10 +174,12 @@ class FileColumns:
 
     def span(self) -> tuple[int, int]:
         """The range of ids: the smallest, and the largest plus one; (0, 0) without posts."""
-        if self.are_read("id"):
-            return (int(self.ids[0]), int(self.ids[-1]) + 1) if len(self.ids) else (0, 0)
-        first, last = self._store.ends("post")
-        return (first, last + 1) if first <= last else (0, 0)
+        if self._span is None:
+            first, last = (
+                self.ids[[0, -1]] if self.are_read("id") and len(self.ids) else self._store.ends("post")
+            )
+            self._span = (int(first), int(last) + 1) if first <= last else (0, 0)
+        return self._span
 
     def are_sparse(self) -> bool:
         """Whether the ids lie so far apart that a value for each number between them takes too much memory."""
@@ -245,10 +248,6 @@ class FileColumns:
         """The columns of some posts, given by their indices, (M,)."""
         return _Some(self, places)
 
-    def know_tags(self) -> bool:
-        """False: the posts of tags are in the relations only."""
-        return False
-
     def bearing(self, tag: str) -> Values:
         """Not available; see `know_tags`."""
         raise NotImplementedError(tag)
@@ -301,6 +300,8 @@ class FileColumns:
 class SidecarColumns(FileColumns):
     """The columns of a file from its sidecar, which has the posts of every tag and the tags of every post as well."""
 
+    know_tags = True
+
     def __init__(self, store: Store, sidecar: Sidecar) -> None:
         super().__init__(store)
         self.names = self.names | {*DATES, *COUNTS}
@@ -308,10 +309,6 @@ class SidecarColumns(FileColumns):
 
     def are_read(self, name: str = "traits") -> bool:  # noqa: ARG002 - all are there
         """Always true."""
-        return True
-
-    def know_tags(self) -> bool:
-        """True: the sidecar has the posts of every tag."""
         return True
 
     def bearing(self, tag: str) -> Values:
@@ -359,6 +356,7 @@ class _Some:
 
     def __init__(self, columns: FileColumns, places: Values | slice) -> None:
         self.names = columns.names
+        self.know_tags = columns.know_tags
         self._columns = columns
         self._places = places
 
@@ -368,9 +366,6 @@ class _Some:
 
     def __getitem__(self, name: str) -> Values:
         return self._columns.take(name, self._places)
-
-    def know_tags(self) -> bool:
-        return self._columns.know_tags()
 
     def bearing(self, tag: str) -> Values:
         return self._columns.bearing(tag)[self._places]

@@ -5,29 +5,27 @@ Neighbouring filters run together: in one pass over the columns, in one statemen
 
 from __future__ import annotations
 
-import json
 from enum import Enum
+from functools import reduce
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from peewee import Ordering
+from peewee import SQL, NodeList, Ordering
 
-from hakubooru.engine.masks import LeftToSQLiteError, is_answered, names_in, numbers, truth
+from hakubooru.engine.masks import LeftToSQLiteError, TagLists, are_answered, names_in, numbers, truth
 from hakubooru.errors import DatabaseFileError
 from hakubooru.select.predicates import And, IdRange, Not, Or, Predicate, Tagged, conjuncts
-from hakubooru.store.relations import posts_of_common_tags
 from hakubooru.store.schema import Post
 from hakubooru.store.sql import id_list
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from peewee import Node
 
     from hakubooru.arrays import Ids, Values
-    from hakubooru.engine.cache import CachedStore
     from hakubooru.engine.columns import Columns, FileColumns
-    from hakubooru.engine.masks import Mask
     from hakubooru.store.store import Store
 
 LOOKUP_COST: Final = 10
@@ -52,27 +50,110 @@ class Route(Enum):
     SQLITE = "SQLite, in one statement with the filters around it"
 
 
-def routes(columns: FileColumns, predicates: Sequence[Predicate]) -> list[Route]:
-    """The route of each of some neighbouring filters, as columns are now; nothing is read."""
-    are_answered = [is_answered(part, columns) for part in predicates]
-    if all(are_answered) and not columns.are_read():
-        return [Route.UNLESS_FEW] * len(predicates)
-    return [
-        Route.COLUMNS if is_answer and columns.are_read() else _without_columns(columns, part)
-        for is_answer, part in zip(are_answered, predicates, strict=True)
-    ]
+class Filters:
+    """Neighbouring filters: which part of the program evaluates each, and the posts that match all of them.
+
+    What columns can answer is found out once. Whether columns or SQLite are faster is decided when the filters run,
+    since it depends on the posts before them, and on the columns that are in memory by then.
+    """
+
+    def __init__(self, store: Store, columns: FileColumns, predicates: Sequence[Predicate]) -> None:
+        self.predicates = predicates
+        self._store = store
+        self._columns = columns
+        # What a post must match one by one: a part may go another way than the rest of its filter.
+        self._parts = [conjuncts(predicate) for predicate in predicates]
+        parts = list(chain.from_iterable(self._parts))
+        self._is_answered = dict(zip(parts, are_answered(parts, columns), strict=True))
+        of_tags = {part: all(isinstance(leaf, Tagged) for leaf in _leaves(part)) for part in parts}
+        has_lists = any(of_tags.values()) and not columns.are_sparse()
+        self._is_listed = {part: has_lists and is_of_tags for part, is_of_tags in of_tags.items()}
+
+    def routes(self) -> list[Route]:
+        """The route of each filter, as columns are now; nothing is read."""
+        are_read = self._columns.are_read()
+        if not are_read and all(self._is_answered.values()):
+            return [Route.UNLESS_FEW] * len(self._parts)
+        routes = []
+        for parts in self._parts:
+            are_listed = {self._is_listed[part] for part in parts}
+            if are_read and all(self._is_answered[part] for part in parts):
+                routes.append(Route.COLUMNS)
+            elif are_listed == {True}:
+                routes.append(Route.LISTS)
+            else:
+                routes.append(Route.MIXED if True in are_listed else Route.SQLITE)
+        return routes
+
+    def keep(self, source: Ids | None = None, *, few: int = FEW) -> Ids:
+        """Keep the posts of a source that match all filters, in the source's order.
+
+        Args:
+            source: ids of posts of the file, (N,) int64; None stands for the whole file.
+            few: without columns in memory, SQLite filters fewer than one post in this many.
+        """
+        store, columns, ids = self._store, self._columns, source
+        are_read, span = columns.are_read(), columns.span()
+        if not are_read and self._is_few(source, span, few):
+            return ask_sqlite(store, source, self.predicates)
+        parts = list(self._is_answered)
+        # If SQLite scans the posts for the rest anyway, it checks the numbers in the same scan.
+        if are_read or all(self._is_answered.values()):
+            ids, parts = self._by_columns(source)
+            if not parts:
+                return columns.only_ids() if ids is None else ids
+        tags = [part for part in parts if self._is_listed[part]]
+        if not tags or (ids is not None and columns.are_few(len(ids), few)):
+            return ask_sqlite(store, ids, parts)
+        rest = [part for part in parts if not self._is_listed[part]]
+        tagged = _by_lists(store, ids, tags, span)
+        if not rest and ids is not None:
+            return tagged
+        if not rest and (columns.are_read("id") or not columns.are_few(len(tagged), LOOKUP_COST)):
+            return members(
+                tagged, columns.only_ids()
+            )  # a relation may name a post that the file does not have
+        return ask_sqlite(store, tagged, rest)
+
+    def _is_few(self, source: Ids | None, span: tuple[int, int], few: int) -> bool:
+        """Whether the posts are so few that SQLite finds them faster than a scan reads the columns of all posts."""
+        first, end = low, high = span
+        for part in self.predicates:
+            if isinstance(part, IdRange):
+                low, high = max(low, part.low), high if part.high is None else min(high, part.high)
+        count = min(high - low, len(source) if source is not None else end - first)
+        return count * few < end - first
+
+    def _by_columns(self, source: Ids | None) -> tuple[Ids | None, list[Predicate]]:
+        """Keep the posts that match what columns can answer; gives their ids, and the other predicates.
+
+        The ids are None if they are the whole file.
+        """
+        columns = self._columns
+        parts = [part for part, is_answered in self._is_answered.items() if is_answered]
+        others = [part for part, is_answered in self._is_answered.items() if not is_answered]
+        if not parts:
+            return source, others
+        about = columns.about([part.name for part in parts if isinstance(part, Tagged)])
+        ranges = [part for part in parts if isinstance(part, IdRange)]
+        if source is None and about is columns and ranges:
+            about = columns.some(_places(columns.ids, ranges))
+            parts = [part for part in parts if not isinstance(part, IdRange)]
+            if not parts:
+                return about.ids, others
+        mask = reduce(np.logical_and, (truth(part, about).true for part in parts))
+        if source is None:
+            return np.compress(mask, about.ids), others
+        if about is columns:
+            return np.compress(columns.at(mask, source), source), others
+        return members(source, about.ids[mask]), others
 
 
-def _without_columns(columns: FileColumns, predicate: Predicate) -> Route:
-    are_of_tags = {_is_of_tags(part) for part in conjuncts(predicate)}
-    if True not in are_of_tags or columns.are_sparse():
-        return Route.SQLITE
-    return Route.LISTS if are_of_tags == {True} else Route.MIXED
-
-
-def _is_of_tags(predicate: Predicate) -> bool:
-    """Whether a predicate asks for nothing but tags."""
-    return all(isinstance(leaf, Tagged) for leaf in _leaves(predicate))
+def _places(ids: Ids, ranges: Sequence[IdRange]) -> slice:
+    """The places of the ids, (N,) ascending, that are in all ranges."""
+    start = np.searchsorted(ids, max(part.low for part in ranges))
+    end = min(np.searchsorted(ids, part.high) if part.high is not None else len(ids) for part in ranges)
+    return slice(int(start), max(int(start), int(end)))
 
 
 def _leaves(predicate: Predicate) -> Iterator[Predicate]:
@@ -87,112 +168,16 @@ def _leaves(predicate: Predicate) -> Iterator[Predicate]:
             yield predicate
 
 
-def keep(store: CachedStore, source: Ids | None, predicates: Sequence[Predicate], *, few: int = FEW) -> Ids:
-    """Keep the posts of a source that match all predicates, in the source's order.
-
-    Args:
-        store: the file.
-        source: ids of posts of the file, (N,) int64; None stands for the whole file.
-        predicates: what the posts must match.
-        few: without columns in memory, SQLite filters fewer than one post in this many.
-    """
-    columns = store.cache.columns
-    if not columns.are_read() and _is_few(columns, source, predicates, few):
-        return ask_sqlite(store, source, predicates)
-    parts = [part for predicate in predicates for part in conjuncts(predicate)]
-    if columns.are_read() or all(is_answered(part, columns) for part in parts):
-        ids, parts = _by_columns(columns, source, parts)
-        if not parts:
-            return columns.only_ids() if ids is None else ids
-    else:
-        # If SQLite scans the posts for the rest anyway, it checks the numbers in the same scan.
-        ids = source
-    tags = [part for part in parts if _is_of_tags(part)]
-    if not tags or columns.are_sparse() or (ids is not None and columns.are_few(len(ids), few)):
-        return ask_sqlite(store, ids, parts)
-    rest = [part for part in parts if part not in tags]
-    tagged = _by_lists(store, ids, tags)
-    if not rest and ids is not None:
-        return tagged
-    if not rest and (columns.are_read("id") or not columns.are_few(len(tagged), LOOKUP_COST)):
-        return members(tagged, columns.only_ids())  # a relation may name a post that the file does not have
-    return ask_sqlite(store, tagged, rest)
-
-
-def _by_columns(
-    columns: FileColumns, source: Ids | None, parts: Sequence[Predicate]
-) -> tuple[Ids | None, list[Predicate]]:
-    """Keep the posts that match what columns can answer; gives their ids, and the other predicates.
-
-    The ids are None if they are the whole file.
-    """
-    about = columns.about([part.name for part in parts if isinstance(part, Tagged)])
-    ranges = (
-        [part for part in parts if isinstance(part, IdRange)] if source is None and about is columns else []
-    )
-    if ranges:
-        about = columns.some(_places(columns.ids, ranges))
-        parts = [part for part in parts if not isinstance(part, IdRange)]
-    mask: Mask | None = None
-    others = []
-    for part in parts:
-        try:
-            holds = truth(part, about).true
-        except LeftToSQLiteError:
-            others.append(part)
-        else:
-            mask = holds if mask is None else mask & holds
-    if mask is None:
-        return about.ids if ranges else source, others
-    if source is None:
-        return np.compress(mask, about.ids), others
-    if about is columns:
-        return np.compress(columns.at(mask, source), source), others
-    return members(source, about.ids[mask]), others
-
-
-def _places(ids: Ids, ranges: Sequence[IdRange]) -> slice:
-    """The places of the ids, (N,) ascending, that are in all ranges."""
-    start = np.searchsorted(ids, max(part.low for part in ranges))
-    end = min(np.searchsorted(ids, part.high) if part.high is not None else len(ids) for part in ranges)
-    return slice(int(start), max(int(start), int(end)))
-
-
-class _TagLists:
-    """The posts of tags over the range of ids, read from the relations: columns that know tags only."""
-
-    names: frozenset[str] = frozenset()
-
-    def __init__(self, store: Store, tags: Iterable[str]) -> None:
-        self.first, self._last = store.ends("post")
-        listed = "SELECT id, name FROM tag WHERE name IN (SELECT value FROM json_each(?))"
-        names = dict(store.rows(listed, [json.dumps(sorted(set(tags)))]))
-        self._masks = {name: np.zeros(self._last + 1 - self.first, bool) for name in names.values()}
-        for tag_id, posts in posts_of_common_tags(store, list(names)):
-            is_in_range = (posts >= self.first) & (posts <= self._last)
-            self._masks[names[tag_id]][posts[is_in_range] - self.first] = True
-
-    @property
-    def ids(self) -> Ids:
-        return np.arange(self.first, self._last + 1)
-
-    def __getitem__(self, name: str) -> Values:
-        raise KeyError(name)
-
-    def know_tags(self) -> bool:
-        return True
-
-    def bearing(self, tag: str) -> Values:
-        return self._masks[tag]
-
-
-def _by_lists(store: CachedStore, source: Ids | None, predicates: Sequence[Predicate]) -> Ids:
+def _by_lists(
+    store: Store, source: Ids | None, predicates: Sequence[Predicate], span: tuple[int, int]
+) -> Ids:
     """Keep the posts that match predicates about tags, in the source's order.
 
     Without a source, the ids are ascending, and some may be of no post of the file.
     """
     asked = And(tuple(predicates))
-    lists = _TagLists(store, (leaf.name for leaf in _leaves(asked) if isinstance(leaf, Tagged)))
+    names = {leaf.name for leaf in _leaves(asked) if isinstance(leaf, Tagged)}
+    lists = TagLists(store, names, span)
     mask = truth(asked, lists).true
     if source is None:
         return np.flatnonzero(mask) + lists.first
@@ -200,7 +185,7 @@ def _by_lists(store: CachedStore, source: Ids | None, predicates: Sequence[Predi
 
 
 def ask_sqlite(
-    store: CachedStore,
+    store: Store,
     source: Ids | None,
     predicates: Sequence[Predicate],
     *,
@@ -219,14 +204,14 @@ def ask_sqlite(
 
 
 def sort_in_sqlite(
-    store: CachedStore, terms: Sequence[Node], limit: int | None, predicates: Sequence[Predicate] = ()
+    store: Store, terms: Sequence[Node], limit: int | None, predicates: Sequence[Predicate] = ()
 ) -> Ids:
     """The ids of the posts that match the predicates, sorted by SQL terms; with a limit, only the first of them."""
     query = Post.select(Post.id).order_by(*terms).limit(limit)
     return _column(store, query.where(*predicates) if predicates else query)
 
 
-def sort_ids(store: CachedStore, source: Ids, terms: Sequence[Node], limit: int | None) -> Ids:
+def sort_ids(store: Store, source: Ids, terms: Sequence[Node], limit: int | None) -> Ids:
     """Sort ids by SQL terms in SQLite; with a limit, only the first of them."""
     if len(source) <= LOOKUPS_A_QUERY:
         listed = Post.select(Post.id).where(Post.id.in_(id_list(source)))
@@ -311,19 +296,8 @@ def members(ids: Ids, of: Ids) -> Ids:
     return common
 
 
-def _is_few(columns: FileColumns, source: Ids | None, predicates: Sequence[Predicate], few: int) -> bool:
-    """Whether the posts are so few that SQLite finds them faster than a scan reads the columns of all posts."""
-    first, last = columns.span()
-    low, high = first, last
-    for part in predicates:
-        if isinstance(part, IdRange):
-            low, high = max(low, part.low), high if part.high is None else min(high, part.high)
-    count = min(high - low, len(source) if source is not None else last - first)
-    return count * few < last - first
-
-
 def _scan(
-    store: CachedStore,
+    store: Store,
     predicates: Sequence[Predicate],
     *,
     low: int | None = None,
@@ -332,14 +306,14 @@ def _scan(
 ) -> Ids:
     conditions: list[Node] = [*predicates]
     if low is not None and high is not None:
-        conditions.append(Post.id.between(low, high))
+        conditions.append(NodeList((Post.id, SQL("BETWEEN ? AND ?", [low, high]))))
     if among is not None:
-        conditions.append(Post.id.in_(id_list(among)))
+        conditions.append(NodeList((Post.id, SQL("IN"), id_list(among))))
     query = Post.select(Post.id)
     return _column(store, (query.where(*conditions) if conditions else query).order_by(Post.id))
 
 
-def _column(store: CachedStore, query: Any) -> Ids:
+def _column(store: Store, query: Any) -> Ids:
     sql, parameters = store.compile(query)
     try:
         return store.reader.column(sql, parameters)

@@ -1,4 +1,4 @@
-"""Evaluate predicates over numeric columns with NumPy instead of a scan.
+"""Evaluate predicates over numeric columns, or over lists of the posts of tags, with NumPy instead of a scan.
 
 Peewee expressions are evaluated by the rules of SQL, NULL included. An expression is left to SQLite if any part of it
 may mean something else in NumPy.
@@ -6,6 +6,7 @@ may mean something else in NumPy.
 
 from __future__ import annotations
 
+import json
 import operator
 from dataclasses import dataclass
 from functools import cache, reduce
@@ -17,13 +18,15 @@ from peewee import Cast, Context, Expression, Field, Function, Negated, NodeList
 from hakubooru.engine.columns import COUNTS, MISSING, NO_DATE, date_number
 from hakubooru.select.predicates import And, Condition, Not, Or, Tagged
 from hakubooru.select.values import SECONDS, tag_count
+from hakubooru.store.relations import posts_of_common_tags
 from hakubooru.store.schema import EXTENSIONS, TAG_TYPES, Post
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from hakubooru.arrays import Ids, Values
     from hakubooru.engine.columns import Columns
+    from hakubooru.store.store import Store
 
 
 Mask: TypeAlias = "np.ndarray[tuple[int], np.dtype[np.bool_]]"
@@ -90,7 +93,7 @@ def truth(node: Any, columns: Columns) -> Truth:
         case Condition(inner):
             return truth(inner, columns)
         case Tagged(name):
-            if not columns.know_tags():
+            if not columns.know_tags:
                 raise LeftToSQLiteError(name)
             bears = columns.bearing(name)
             return Truth(bears, ~bears)
@@ -102,6 +105,41 @@ def truth(node: Any, columns: Columns) -> Truth:
         case Expression():
             return _expression(node, columns)
     raise LeftToSQLiteError(repr(node))
+
+
+class TagLists:
+    """The posts of some tags, read from the relations: columns over a range of ids that know only tags."""
+
+    names: frozenset[str] = frozenset()
+    know_tags = True
+
+    def __init__(self, store: Store, tags: Collection[str], span: tuple[int, int]) -> None:
+        """Read the posts of the tags.
+
+        Args:
+            store: the file.
+            tags: names of tags of the file, each once.
+            span: the smallest id, and the largest plus one.
+        """
+        self.first, self._end = span
+        listed = "SELECT id, name FROM tag WHERE name IN (SELECT value FROM json_each(?))"
+        names = dict(store.rows(listed, [json.dumps(sorted(tags))]))
+        self._masks = {name: np.zeros(self._end - self.first, bool) for name in names.values()}
+        for tag_id, posts in posts_of_common_tags(store, list(names)):
+            is_in_range = (posts >= self.first) & (posts < self._end)
+            self._masks[names[tag_id]][posts[is_in_range] - self.first] = True
+
+    @property
+    def ids(self) -> Ids:
+        """All ids of the range, (N,) int64."""
+        return np.arange(self.first, self._end)
+
+    def __getitem__(self, name: str) -> Values:
+        raise KeyError(name)
+
+    def bearing(self, tag: str) -> Values:
+        """Whether each post has a tag, (N,) bool."""
+        return self._masks[tag]
 
 
 class _Unread:
@@ -122,13 +160,18 @@ class _Unread:
         return np.empty(0, np.bool_)
 
 
-def is_answered(node: Any, columns: Columns) -> bool:
-    """Whether columns can answer a predicate or a peewee expression; no column is read."""
-    try:
-        truth(node, _Unread(columns))
-    except LeftToSQLiteError:
-        return False
-    return True
+def are_answered(nodes: Sequence[Any], columns: Columns) -> list[bool]:
+    """Whether columns can answer each of some predicates or peewee expressions; no column is read."""
+    unread = _Unread(columns)
+    answers = []
+    for node in nodes:
+        try:
+            truth(node, unread)
+        except LeftToSQLiteError:
+            answers.append(False)
+        else:
+            answers.append(True)
+    return answers
 
 
 def names_in(node: Any, columns: Columns) -> set[str]:

@@ -37,6 +37,19 @@ WHERE NOT partial AND (SELECT COUNT(*) = 1 AND MAX(name) = 'post_id' FROM pragma
 _DAYS: Final = "SELECT id, coalesce(substr(created_at, 1, 10), '') FROM post WHERE id IN (SELECT value FROM json_each(?))"
 
 
+COUNTS: Final = ("fav_count", "score")
+"""The columns of a post that it can be judged by; other columns are those of joined files."""
+
+
+def column_sql(store: Store, name: str) -> str:
+    """The SQL of a value of a row of `post`: of its own column, or of a joined one; NULL where a post has none."""
+    if name in COUNTS:
+        return f"post.{name}"
+    column = store.joined_columns[name]
+    quoted = column.name.replace('"', '""')
+    return f'(SELECT "{quoted}" FROM {column.joined.schema}.rows WHERE id = post.id)'
+
+
 class TaggedPosts(NamedTuple):
     """Some posts with their tags."""
 
@@ -58,7 +71,6 @@ def read_posts(
     store: Store,
     ids: Ids,
     columns: Mapping[str, str],
-    statements: Mapping[str, str],
     *,
     posts_a_batch: int,
     repeats: bool = False,
@@ -68,14 +80,14 @@ def read_posts(
     Args:
         store: the file.
         ids: posts, (N,) int64.
-        columns: further values by name: the column that has each.
-        statements: the SQL of these values, over a row of `post`.
+        columns: further values by name: the column that has each, one of `COUNTS` or of a joined file.
         posts_a_batch: how many posts a batch has.
         repeats: whether a tag that the relations list twice for a post is there twice.
 
     Raises:
         InputError: the file has no post of one of these ids.
     """
+    statements = {name: column_sql(store, column) for name, column in columns.items()}
     read = store.cache.columns if isinstance(store, CachedStore) else None
     sidecar = read if isinstance(read, SidecarColumns) else None
     known = sidecar.names if sidecar is not None else frozenset()

@@ -202,17 +202,15 @@ def open_sidecar(database: Path) -> Sidecar | None:
 
 
 def stamp_of(database: Path) -> dict[str, Any]:
-    """A stamp of the state of a file, which is the same for a copy: the layout, the size, and SQLite's change counter.
+    """A stamp of the state of a file, which is the same for a copy: the layout, the size, and SQLite's change counter."""
+    return {"layout": LAYOUT, "bytes": database.stat().st_size, "changes": count_changes(database)}
 
-    SQLite counts the transactions that changed a file in bytes 24 to 27 of its header.
-    """
+
+def count_changes(database: Path) -> int:
+    """The transactions that changed a file, as SQLite counts them in bytes 24 to 27 of its header; a copy has the same."""
     with database.open("rb") as file:
         header = file.read(28)
-    return {
-        "layout": LAYOUT,
-        "bytes": database.stat().st_size,
-        "changes": int.from_bytes(header[24:28], "big"),
-    }
+    return int.from_bytes(header[24:28], "big")
 
 
 class NewSidecar:

@@ -17,7 +17,7 @@ from hakubooru.select.steps import BestOfFamily, Filtered, Ordered, SampledPer, 
 from hakubooru.store.joined import JOINED_SQL
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from peewee import Node
 
@@ -29,16 +29,14 @@ if TYPE_CHECKING:
 _COLUMN_OF_GROUP = {"rating": "rating", "year": "created_at"}
 
 
-def check_known(store: Store, step: Step) -> None:
-    """Check that some post has each value that a selection asks for, and every post has it where it is calculated with.
+def check_known(store: Store, steps: Iterable[Step]) -> None:
+    """Check that some post has each value that steps ask for, and every post has it where it is calculated with.
 
     Raises:
         InputError: a value is not known; the message names the step and the column.
     """
     about = store.about
-    if not about.lacking and not about.unknown:
-        return
-    for part in walk(step):
+    for part in steps:
         for column in _columns_of(part, {*about.lacking, *about.unknown}):
             if column in about.lacking:
                 raise InputError(

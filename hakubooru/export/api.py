@@ -6,7 +6,7 @@ import json
 import os
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from hakubooru.arrays import Ids
     from hakubooru.export.report import ExportReport
     from hakubooru.export.run import Start
+    from hakubooru.store.joined import Joined
     from hakubooru.store.postset import PostSet
     from hakubooru.store.store import Store
 
@@ -99,19 +100,17 @@ def export(
             The message is the report. What was exported stays.
     """
     form = output_format(output)
-    form = form if sink is None else replace(form, sink=sink)
     shape = caption_format(caption)
-    columns = selection.database.joined_columns()
-    files = [columns[name].joined for name in sorted(shape.joined() & columns.keys())]
+    joined = _joined_files(selection.database, shape)
     origin = Origin(
         database=str(selection.database.path.absolute()),
-        images=[str(root) if is_remote(root) else str(Path(root).absolute()) for root in _listed(images)],
-        own=[str(Path(root).absolute()) for root in _listed(own)],
-        index=[str(root) if is_remote(root) else str(Path(root).absolute()) for root in _listed(index)],
+        images=_absolute(images),
+        own=_absolute(own),
+        index=_absolute(index),
         caption=shape,
         image=image_format(image),
-        output=form,
-        joined={file.name: [str(Path(file.source).absolute()), file.sha256] for file in files},
+        output=form if sink is None else replace(form, sink=sink),
+        joined={file.name: [str(Path(file.source).absolute()), file.sha256] for file in joined},
     )
     if engine not in ENGINES:
         raise InputError(f"there is no engine {engine!r}; {nearest(engine, ENGINES)}")
@@ -119,7 +118,7 @@ def export(
         raise InputError(
             f"the address {address} is for the engine `ray` only; add --engine ray, or leave the address out"
         )
-    needs = [str(file.file) for file in files]
+    needs = [str(file.file) for file in joined]
     cluster = _cluster(Path(out), origin, address, needs) if engine == "ray" else None
     ids = distinct(selection.to_ids())
     report = export_from(selection.database, ids, Path(out), origin, workers, prune=prune, start=cluster)
@@ -224,17 +223,24 @@ class Origin:
                     )
             yield store
 
+    @cached_property
+    def _tables(self) -> dict[str, dict[str, Any]]:
+        """The formats as tables, by the names of their fields."""
+        return {
+            "caption": self.caption.to_dict(),
+            "image": asdict(self.image),
+            "output": asdict(self.output),
+        }
+
     def text(self) -> str:
         """Return all fields as JSON."""
-        table = {field.name: getattr(self, field.name) for field in fields(self)}
-        formats = {"image": asdict(self.image), "output": asdict(self.output)}
-        return json.dumps({**table, "caption": self.caption.to_dict(), **formats})
+        return json.dumps({field.name: getattr(self, field.name) for field in fields(self)} | self._tables)
 
     def settings(self) -> dict[str, str]:
         """Return the options that the files of an export depend on, besides posts and archives, as JSON by name."""
-        caption = self.caption.to_dict()
+        caption = self._tables["caption"]
         captions = {f"caption.{field.name}": caption.get(field.name) for field in fields(CaptionFormat)}
-        images = {f"image.{name}": value for name, value in asdict(self.image).items()}
+        images = {f"image.{name}": value for name, value in self._tables["image"].items()}
         if self.image.format == "avif":
             images["image.subsampling"] = self.image.subsampling
         output = {f"output.{name}": value for name, value in self.output.settings().items()}
@@ -280,6 +286,8 @@ def export_from(
         raise InputError(
             "the places of the images are missing; give `images` (--images), or choose the sink captions"
         )
+    # Ids of two sites are different posts; an export of images of one's own alone has a database without posts.
+    site = {"database.site": json.dumps(database.about.site.name)} if len(ids) else {}
     job = Job(
         ids=ids,
         out=out,
@@ -291,7 +299,7 @@ def export_from(
         own=find_own(origin.own, skip=out),
         sink=sink,
         captions=Captioner(database, origin.caption),
-        settings=origin.settings(),
+        settings=origin.settings() | site,
         shape=origin.image,
         origin=origin.text(),
         prune=prune,
@@ -312,6 +320,17 @@ def _cluster(out: Path, origin: Origin, address: str | None, joined: Sequence[st
         state=out.absolute() / STATE,
         needs=[origin.database, *places, *joined],
     )
+
+
+def _joined_files(database: Store, shape: CaptionFormat) -> list[Joined]:
+    """The joined files that captions of a format are made of."""
+    columns = database.joined_columns
+    return [columns[name].joined for name in sorted(shape.joined() & columns.keys())]
+
+
+def _absolute(places: Places) -> list[str]:
+    """Places as text that means the same in any folder: URLs, and absolute paths."""
+    return [str(root) if is_remote(root) else str(Path(root).absolute()) for root in _listed(places)]
 
 
 def _listed(places: Places) -> Sequence[str | os.PathLike[str]]:

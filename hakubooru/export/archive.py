@@ -16,8 +16,7 @@ from hakubooru.export.engine import StoppedError
 from hakubooru.export.pairs import Broken, Outcome, Pair, own_place, place
 from hakubooru.image.containers import READERS
 from hakubooru.image.convert import COPY, ImageFormat, UnfitImageError
-from hakubooru.image.folders import OwnFolder, images_in
-from hakubooru.image.hashes import MD5
+from hakubooru.image.folders import OwnCaptions, OwnFolder, images_in
 from hakubooru.image.header import LARGEST_BYTES, ImageHeader, read_header
 from hakubooru.image.index import (
     Recorder,
@@ -28,8 +27,7 @@ from hakubooru.image.index import (
     state_of,
 )
 from hakubooru.image.kinds import BrokenImageError
-from hakubooru.image.layouts import StrangeNameError, is_remote, md5_of
-from hakubooru.image.own_captions import OwnCaptions
+from hakubooru.image.layouts import MD5, StrangeNameError, is_remote, md5_of
 from hakubooru.image.published import StaleIndexError
 from hakubooru.image.sources import Archive
 from hakubooru.image.tar import DamagedTarError, Member, is_compressed, read_tar

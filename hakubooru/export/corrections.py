@@ -97,7 +97,7 @@ def keep_list(out: Path, sink: Sink, journal: Journal) -> str:
     """
     if not sink.list_name:
         return ""
-    recorded, digest = journal.recall(_LIST), _digest(out / sink.list_name)
+    recorded, digest = journal.settings.get(_LIST), _digest(out / sink.list_name)
     if not recorded or not digest or digest in recorded.split():
         return ""
     path = out / sink.list_name
@@ -115,7 +115,7 @@ def write_list(out: Path, sink: Sink, journal: Journal) -> None:
         sink.write_list(part, chain(journal.pairs(0), journal.pairs(high=-1)))
         digest = _digest(part)
         # Both hashes are recorded: a kill before or after the replacement leaves a list whose hash is recorded.
-        journal.remember(_LIST, f"{journal.recall(_LIST) or ''} {digest}")
+        journal.remember(_LIST, f"{journal.settings.get(_LIST) or ''} {digest}")
     journal.remember(_LIST, digest)
 
 

@@ -35,7 +35,7 @@ The setting `decoding` is written once, by the first run, and never changes: an 
 
 from __future__ import annotations
 
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
@@ -50,6 +50,7 @@ from hakubooru.store.writing import transaction
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from hakubooru.arrays import Ids
@@ -82,6 +83,8 @@ class Journal:
         """
         self.path = path = out / STATE / "journal.sqlite"
         self._connection = open_record(path, out)
+        self.settings: dict[str, str] = dict(self._connection.execute("SELECT name, value FROM setting"))
+        """Everything that `settle` and `remember` recorded, by name; nobody else writes while the journal is open."""
 
     def __enter__(self) -> Self:
         return self
@@ -89,24 +92,17 @@ class Journal:
     def __exit__(self, *exc: object) -> None:
         self._connection.close()
 
-    def settings(self) -> dict[str, str]:
-        """Return everything that `settle` and `remember` recorded, by name."""
-        return dict(self._connection.execute("SELECT name, value FROM setting"))
-
     def settle(self, settings: Mapping[str, str]) -> None:
         """Record settings that have no value yet."""
         self._write("INSERT OR IGNORE INTO setting VALUES (?, ?)", list(settings.items()))
+        self.settings = {**settings, **self.settings}
 
     def remember(self, name: str, value: str) -> str | None:
         """Record a value that may change from one run to the next; return the value before."""
-        before = self.recall(name)
+        before = self.settings.get(name)
         self._connection.execute("INSERT OR REPLACE INTO setting VALUES (?, ?)", [name, value])
+        self.settings[name] = value
         return before
-
-    def recall(self, name: str) -> str | None:
-        """Return the value recorded under a name, or None."""
-        row = self._connection.execute("SELECT value FROM setting WHERE name = ?", [name]).fetchone()
-        return row[0] if row else None
 
     def done(self) -> set[tuple[str, int]]:
         """Return the keys and stamps of the archives that are done."""
@@ -193,12 +189,10 @@ class Journal:
         """Record that all exported files have reached the disk."""
         self._connection.execute("UPDATE archive SET boot = ?", [_ON_THE_DISK])
 
-    @contextmanager
-    def change(self, *, durable: bool = False) -> Iterator[None]:
+    def change(self, *, durable: bool = False) -> AbstractContextManager[None]:
         """Make the block one transaction; with `durable`, it has reached the disk when the block ends, or is undone."""
         self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-        with transaction(self._connection):
-            yield
+        return transaction(self._connection)
 
     def relocate(self, paths: Iterable[tuple[str, int]]) -> None:
         """Record where pairs lie now, as paths and ids; call it within `change`."""

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    import pyarrow as pa
+
     from hakubooru.arrays import Ids
     from hakubooru.export.journal import Journal
     from hakubooru.store.store import Store
@@ -94,22 +96,7 @@ def write_manifest(
     import pyarrow as pa  # noqa: PLC0415 - takes a while, and only a finished export needs it
     from pyarrow import parquet  # noqa: PLC0415
 
-    schema = pa.schema(
-        [
-            pa.field("id", pa.int64()),
-            pa.field("path", pa.string()),
-            pa.field("status", pa.string(), nullable=False),
-            pa.field("reason", pa.string()),
-            pa.field("width", pa.int32()),
-            pa.field("height", pa.int32()),
-            pa.field("bytes", pa.int64()),
-            pa.field("sha256", pa.string()),
-            pa.field("rating", pa.string()),
-            pa.field("caption", pa.string()),
-            pa.field("parts", pa.string()),
-        ],
-        metadata={_SINK: sink, _DECODING: str(decoding), **_site(database)},
-    )
+    schema = _schema().with_metadata({_SINK: sink, _DECODING: str(decoding), **_site(database)})
     tally = Tally()
     with (
         replacing(path) as beside,
@@ -134,6 +121,27 @@ def write_manifest(
             ]
             writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
     return tally
+
+
+def _schema() -> pa.Schema:
+    """The columns of a manifest."""
+    import pyarrow as pa  # noqa: PLC0415 - takes a while, and only a finished export needs it
+
+    return pa.schema(
+        [
+            pa.field("id", pa.int64()),
+            pa.field("path", pa.string()),
+            pa.field("status", pa.string(), nullable=False),
+            pa.field("reason", pa.string()),
+            pa.field("width", pa.int32()),
+            pa.field("height", pa.int32()),
+            pa.field("bytes", pa.int64()),
+            pa.field("sha256", pa.string()),
+            pa.field("rating", pa.string()),
+            pa.field("caption", pa.string()),
+            pa.field("parts", pa.string()),
+        ]
+    )
 
 
 def _site(database: Store) -> dict[bytes, str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from hakubooru.image.hashes import NONE, Hashes
+from hakubooru.image.layouts import NO_HASHES, Hashes
 from hakubooru.store.sites import DANBOORU, SITES
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Task:
     """The posts to take from the archive; others in it are counted and left alone."""
     key: str
     """The name of the task in the journal, the same in every run."""
-    hashes: Hashes = NONE
+    hashes: Hashes = NO_HASHES
     """The posts of the archive's images that are named by their MD5."""
 
     @property

@@ -12,9 +12,8 @@ from hakubooru.errors import IncompleteError
 from hakubooru.export.journal import OTHERS
 from hakubooru.export.pairs import Outcome, Task
 from hakubooru.image.convert import COPY, ImageFormat
-from hakubooru.image.hashes import MD5, NONE, Hashes
 from hakubooru.image.holdings import LostArchiveError, held, indexes_of
-from hakubooru.image.layouts import EVERYTHING
+from hakubooru.image.layouts import EVERYTHING, MD5, NO_HASHES, Hashes
 from hakubooru.progress import progress
 from hakubooru.store.sql import id_text
 
@@ -82,12 +81,12 @@ def hashes_of(archives: Sequence[Archive], database: Store, posts: Ids) -> dict[
         IncompleteError: an archive cannot be read.
     """
     named = [archive for archive in archives if archive.by_md5]
+    if not named:
+        return {}
     try:
         lists = [index.hashes for _, index in indexes_of(named)]
     except LostArchiveError as error:
         raise lost_archives([f"{error.archive.key} ({error})"]) from error
-    if not named:
-        return {}
     places = np.repeat(np.arange(len(lists)), [len(some) for some in lists])
     md5s = np.concatenate(lists)
     order = np.argsort(md5s, kind="stable")
@@ -111,7 +110,7 @@ def tasks_by_name(wave: Sequence[Archive], posts: Ids, hashes: Mapping[str, Hash
     """Return a task for each archive: the posts, of those given, that its name announces, or its MD5s are of."""
     tasks = []
     for archive in wave:
-        of_md5 = hashes.get(archive.key, NONE)
+        of_md5 = hashes.get(archive.key, NO_HASHES)
         tasks.append(Task(archive, archive.claim.of(posts), archive.claim, archive.key, of_md5))
     return tasks
 
@@ -133,8 +132,10 @@ def tasks_for_others(archives: Sequence[Archive], posts: Ids, journal: Journal) 
     Raises:
         IncompleteError: an archive cannot be read.
     """
+    if not len(posts):
+        return []
     wanted = {}
-    unknown = _unknown(archives, journal) if len(posts) else []
+    unknown = _unknown(archives, journal)
     try:
         with progress(total=len(unknown), desc="looking into", unit=" archives") as bar:
             for archive, index in indexes_of(unknown):

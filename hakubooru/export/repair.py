@@ -72,15 +72,7 @@ def repair(out: str | os.PathLike[str], *, decode: bool = False, workers: int | 
         _write_captions(out, journal, set(before.bad_captions) - bad)
         sink = origin.output.sink_for(str(out.absolute()))
         if bad:
-            # Check first that this version can go on with the export, and that the sources are there: nothing is
-            # removed that could not be exported again.
-            converts = origin.image.format is not None and sink.needs_images
-            go_on(journal, out, origin.settings(), converts=converts)
-            _check_sources(origin, out, bad, journal, sink)
-            journal.forget(bad)
-            if sink.list_name:
-                # The export below writes the list again. A repair does not keep a list that was edited by hand.
-                (out / sink.list_name).unlink(missing_ok=True)
+            _forget(bad, origin, out, journal, sink)
         else:
             write_list(out, sink, journal)
         for name in before.orphans:
@@ -104,6 +96,18 @@ def _origin(out: Path, journal: Journal) -> Origin:
             f"{journal.path} does not record the sources of {out}, so it cannot be repaired; export into another folder"
         )
     return Origin.from_table(table)
+
+
+def _forget(bad: set[int], origin: Origin, out: Path, journal: Journal, sink: Sink) -> None:
+    """Remove pairs from the journal, so that an export writes them again; nothing that it could not export again."""
+    # First the checks that this version can go on with the export, and that the sources are there.
+    converts = origin.image.format is not None and sink.needs_images
+    go_on(journal, out, origin.settings(), converts=converts)
+    _check_sources(origin, out, bad, journal, sink)
+    journal.forget(bad)
+    if sink.list_name:
+        # The export writes the list again. A repair does not keep a list that was edited by hand.
+        (out / sink.list_name).unlink(missing_ok=True)
 
 
 def _check_finished(out: Path, ids: Ids, journal: Journal) -> None:

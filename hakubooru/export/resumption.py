@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from hakubooru.caption.format import LATER_FIELDS
+from hakubooru.engine.sidecar import count_changes
 from hakubooru.errors import DestinationError
 from hakubooru.export.corrections import finished, is_corrected, set_aside
 from hakubooru.export.pairs import STATE
@@ -123,7 +124,7 @@ def go_on(journal: Journal, out: Path, settings: Mapping[str, str], *, converts:
         DestinationError: the export was begun with other settings, or it converts images and was begun by a version
             that decoded them in another way.
     """
-    before = journal.settings()
+    before = journal.settings
     decoding = int(before.get(_DECODING, _BEFORE_DECODING if before else DECODE_VERSION))
     if converts and decoding != DECODE_VERSION:
         raise DestinationError(
@@ -142,6 +143,8 @@ def _check_settings(before: Mapping[str, str], settings: Mapping[str, str], out:
     differing = [name for name, value in settings.items() if before.get(name, value) != value]
     if not differing:
         return
+    # What is not recorded may belong to another sink.
+    differing = [name for name in differing if name in recorded] or differing
     version = "" if recorded.keys() >= set(differing) else " by an earlier version of hakubooru"
     changes = ", ".join(differing)
     if len(differing) <= _SHOWN:
@@ -154,7 +157,7 @@ def _check_settings(before: Mapping[str, str], settings: Mapping[str, str], out:
 
 def read_origin(journal: Journal) -> dict[str, Any] | None:
     """Return the recorded sources of an export, as a table; None if none are recorded."""
-    text = journal.recall(_ORIGIN)
+    text = journal.settings.get(_ORIGIN)
     if text is None:
         return None
     origin: dict[str, Any] = json.loads(text)
@@ -173,7 +176,7 @@ def numbered(archives: Sequence[Archive], roots: Sequence[str], journal: Journal
         roots: the places that were searched for the archives.
         journal: the export's journal; new places are recorded there.
     """
-    places: list[str] = json.loads(journal.recall("roots") or "[]")
+    places: list[str] = json.loads(journal.settings.get("roots") or "[]")
     numbers: dict[int, int] = {}
     for position, root in enumerate(roots):
         same = (at for at, name in enumerate(places) if name == root and at not in numbers.values())
@@ -193,13 +196,17 @@ def numbered(archives: Sequence[Archive], roots: Sequence[str], journal: Journal
 
 
 def database_change(database: Store, journal: Journal) -> str:
-    """Return how a database differs from the one that an export was begun with, by last post and tag; "" if it is equal."""
+    """Return how a database differs from the one that an export was begun with; "" if it is equal.
+
+    They are compared by last post and tag, and by how often they were changed, which earlier versions did not record.
+    """
     ((post, tag),) = database.rows("SELECT (SELECT MAX(id) FROM post), (SELECT MAX(id) FROM tag)")
-    now = f"last post {post}, last tag {tag}"
-    before = journal.recall("database")
+    ends = f"last post {post}, last tag {tag}"
+    now = f"{ends}, {count_changes(database.path):,} changes of the file"
+    before = journal.settings.get("database")
     if before is None:
         journal.remember("database", now)
-    return "" if before in (None, now) else f"{before}; now {now}"
+    return "" if before in (None, now, ends) else f"{before}; now {now}"
 
 
 def prune(job: Job, journal: Journal) -> int:
@@ -260,12 +267,12 @@ def _forget_changed(job: Job, journal: Journal) -> None:
 
 def _note_reading(ids: Ids, journal: Journal) -> None:
     """Have the archives read again if another version read them last, or other posts were selected."""
-    if journal.recall(_READING) != str(VERSION):
+    if journal.settings.get(_READING) != str(VERSION):
         # This version may read more from an archive than the earlier one did.
         journal.unlearn()
         journal.remember(_READING, str(VERSION))
     print_of_ids = hashlib.sha256(ids.astype("<i8").tobytes()).hexdigest()
-    if journal.recall("selection") not in (None, print_of_ids):
+    if journal.settings.get("selection") not in (None, print_of_ids):
         journal.reopen()
     # Recorded last: a run killed between the two would otherwise never read the archives again for the new posts.
     journal.remember("selection", print_of_ids)
@@ -298,6 +305,8 @@ def _compare(out: Path, journal: Journal, sink: Sink, workers: int) -> int:
 
 def _strike(ids: Collection[int], out: Path, journal: Journal, sink: Sink) -> int:
     """Remove pairs from the journal, to export them again; set corrected captions aside and return how many."""
+    if not ids:
+        return 0
     pairs = journal.pairs_of(np.array(sorted(ids), np.int64))
     count = set_aside(out, pairs) if sink.has_caption_files else 0
     journal.forget(ids)

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from hakubooru.arrays import Ids
     from hakubooru.export.pairs import Outcome
-    from hakubooru.image.hashes import Hashes
+    from hakubooru.image.layouts import Hashes
     from hakubooru.image.sources import Archive
     from hakubooru.progress import Bar
 
@@ -186,9 +186,11 @@ class _Run:
     def arrange(self) -> bool:
         """Let the sink move all pairs to where they belong; return whether images must be exported again."""
         lost = self.job.sink.arrange(self.journal)
+        if not lost:
+            return False
         self.journal.forget(lost)
         self.wanted = distinct(np.concatenate([self.wanted, np.array(lost, np.int64)]))
-        return bool(lost)
+        return True
 
     def _still(self, ids: Ids) -> Ids:
         return np.intersect1d(ids, self.wanted, assume_unique=True)

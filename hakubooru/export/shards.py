@@ -129,7 +129,7 @@ def file_of(path: str) -> str:
 
 def finish_moves(out: Path, journal: Journal) -> None:
     """Finish the renames that were recorded, by this run or a killed one."""
-    for old, new in json.loads(journal.recall(_MOVES) or "{}").items():
+    for old, new in json.loads(journal.settings.get(_MOVES) or "{}").items():
         if not (out / new).exists() and (out / old).exists():
             os.replace(out / old, out / new)  # noqa: PTH105 - Path.replace reads as a change of text
     # Durable: if a power cut brought the old moves back, the next run would take a new shard for the old one.
@@ -244,6 +244,8 @@ class _Change:
                 continue
             if _is_whole(rows):
                 self.whole[number] = rows
+                self.waiting[file_of(rows[0].path)] += len(rows)
+                continue
             for row in rows:
                 path = row.path
                 if path.startswith(f"{SHARDS}/"):

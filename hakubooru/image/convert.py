@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from hakubooru.errors import InputError
@@ -86,7 +86,7 @@ class ImageFormat:
         if self.background is not None:
             _colour(self.background)
 
-    @property
+    @cached_property
     def decodes(self) -> bool:
         """Whether this format decodes images."""
         return self.format is not None or self.check == "decode"

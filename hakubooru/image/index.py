@@ -18,9 +18,8 @@ import numpy as np
 from hakubooru.files import replacing
 from hakubooru.image import kept
 from hakubooru.image.gaps import Span, gaps, left_out
-from hakubooru.image.hashes import MD5, NONE, Hashes
 from hakubooru.image.kinds import SUFFIXES, UNREADABLE
-from hakubooru.image.layouts import StrangeNameError, is_remote, md5_of, post_id
+from hakubooru.image.layouts import MD5, NO_HASHES, Hashes, StrangeNameError, is_remote, md5_of, post_id
 from hakubooru.image.published import StaleIndexError, json_of, parse_index
 from hakubooru.image.ranges import read_parts
 from hakubooru.image.tar import BLOCK, DamagedTarError, Member, parse_header, read_tar
@@ -96,7 +95,7 @@ def image_of(member: Member) -> int | None:
 class Recorder:
     """Builds an index from the members of an archive."""
 
-    def __init__(self, hashes: Hashes = NONE) -> None:
+    def __init__(self, hashes: Hashes = NO_HASHES) -> None:
         """Begin an index.
 
         Args:

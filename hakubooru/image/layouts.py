@@ -14,7 +14,7 @@ import numpy as np
 from hakubooru.image.kinds import SUFFIX_PATTERN
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from hakubooru.arrays import Ids
 
@@ -214,3 +214,35 @@ def storable(name: str) -> str:
         return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     except UnicodeEncodeError:  # a name from JSON can hold surrogates that stand for no bytes
         return name.encode("utf-8", "backslashreplace").decode()
+
+
+MD5: Final = np.dtype("S16")
+"""An MD5 as 16 bytes; NumPy drops zeros at the end, and two MD5s stay different nevertheless."""
+
+
+@dataclass(frozen=True)
+class Hashes:
+    """MD5s and their posts."""
+
+    md5s: Any
+    """(N,) of `MD5`, ascending."""
+    ids: Ids
+    """The posts, (N,) int64."""
+
+    @classmethod
+    def of(cls, pairs: Iterable[tuple[bytes, int]]) -> Hashes:
+        """Return the hashes of pairs of MD5, 16 bytes, and post."""
+        rows = sorted(pairs)
+        return cls(
+            np.array([md5 for md5, _ in rows], MD5), np.array([number for _, number in rows], np.int64)
+        )
+
+    def posts(self, md5s: Any) -> Ids:
+        """Return the post of each MD5, (N,) int64; -1 for an MD5 that is not there."""
+        if not len(self.ids):
+            return np.full(len(md5s), -1)
+        places = np.minimum(np.searchsorted(self.md5s, md5s), len(self.ids) - 1)
+        return np.where(self.md5s[places] == md5s, self.ids[places], -1)
+
+
+NO_HASHES: Final = Hashes.of(())

@@ -15,7 +15,7 @@ import contextlib
 import os
 import re
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -91,7 +91,7 @@ class Archive:
         """Whether this is a folder of image files."""
         return self.kind == "folder"
 
-    @property
+    @cached_property
     def key(self) -> str:
         """The name of the archive in journals, the same in every run."""
         return f"{self.root}/{storable(self.name)}"

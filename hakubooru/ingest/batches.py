@@ -107,7 +107,8 @@ class Rows(Batch):
     def column(self, key: str) -> Values | None:
         """The values of a column."""
         values: Any = self.columns.get(key)
-        return values.to_pylist() if _is_arrow(values) else values
+        listed: Values | None = values.to_pylist() if _is_arrow(values) else values
+        return listed
 
     def texts(self, key: str) -> pa.StringArray | None:
         """The texts of a column."""

@@ -130,6 +130,8 @@ def build(
     sources = [(dump, _map_of(dump, map)) for dump in find_dumps(paths)]
     site = _one_site([by for _, by in sources])
     out = Path(out)
+    if out.exists() and any(out.samefile(path) for path in (*paths, *lists)):
+        raise DumpError(f"{out} is read and cannot be written, too; give `out` (--out) another path")
     with open_target(out, paths) as target, Rejects(out.with_name(out.name + ".rejects.jsonl")) as rejects:
         target.check_site(site)
         target.check_dates()

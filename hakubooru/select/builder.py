@@ -181,7 +181,7 @@ class Builder(Questions[T]):
         Raises:
             InputError: no term is given, or posts have no column of that name.
         """
-        return self._with(Ordered(self.step, _order_terms(terms, self.database.joined_columns())))
+        return self._with(Ordered(self.step, _order_terms(terms, self.database.joined_columns)))
 
     def shuffle(self, *, seed: int) -> Self:
         """Put the posts in a random order that depends only on ids and seed; its first n posts are a sample of n."""

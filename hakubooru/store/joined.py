@@ -154,7 +154,7 @@ class Joined:
         name = quoted(column)
         sql = f"SELECT id, {name} FROM rows WHERE {name} IS NOT NULL ORDER BY id"
         with closing(sqlite3.connect(uri_of(self.file), uri=True)) as connection:
-            first = connection.execute(sql).fetchone()
+            first: tuple[int, str] = connection.execute(sql).fetchone()
             return next((row for row in connection.execute(sql) if not is_number(row[1])), first)
 
     def count(self, connection: sqlite3.Connection, ids: Ids) -> int:

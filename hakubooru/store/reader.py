@@ -20,11 +20,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from hakubooru.arrow import as_numbers, parameters_of
 from hakubooru.errors import DatabaseFileError
 from hakubooru.store.column_types import NUMBERS
 from hakubooru.store.layout import sqlite_uri
-from hakubooru.store.sqlite_errors import explain, explained
+from hakubooru.store.sqlite_errors import SQLITE_ERRORS, explain, raise_explained
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -48,7 +47,25 @@ def _whole_numbers(column: pa.Array) -> Values:
     """View a column of whole numbers as a NumPy array."""
     if str(column.type) != "int64" or column.null_count:
         raise MixedTypesError
-    return as_numbers(column, np.int64)
+    return np.from_dlpack(column)
+
+
+def _parameter(value: float | str | bytes | None) -> pa.Array:
+    """Make an Arrow array of one value, (1,), from its bytes: `pyarrow.array` of a list imports pandas."""
+    import pyarrow as pa  # noqa: PLC0415 - takes a while, and a program may read nothing
+
+    match value:
+        case None:
+            return pa.nulls(1)
+        case str() | bytes():
+            data = value.encode() if isinstance(value, str) else value
+            ends = pa.py_buffer(np.array([0, len(data)], np.int32))
+            kind = pa.string() if isinstance(value, str) else pa.binary()
+            return pa.Array.from_buffers(kind, 1, [None, ends, pa.py_buffer(data)])
+        case float():
+            return pa.Array.from_buffers(pa.float64(), 1, [None, pa.py_buffer(np.array([value]))])
+        case _:
+            return pa.Array.from_buffers(pa.int64(), 1, [None, pa.py_buffer(np.array([value], np.int64))])
 
 
 class MixedTypesError(Exception):
@@ -69,9 +86,11 @@ class Reader:
         self._timeout = timeout
         self._file: AdbcDatabase | None = None
         self._state: tuple[int, int] | None = None
+        self._uri = ""
         self._idle: list[AdbcConnection] = []
         self._opened: list[AdbcDatabase | AdbcConnection] = []
         self._guard = threading.Lock()
+        self._notice_changes()
 
     def batches(
         self, sql: str, parameters: Sequence[Any] = (), *, rows: int = ROWS
@@ -101,7 +120,8 @@ class Reader:
                 run.set_options(**{"adbc.sqlite.query.batch_rows": str(rows)})
                 run.set_sql_query(sql)
                 if parameters:
-                    run.bind(parameters_of(parameters))
+                    values = [_parameter(value) for value in parameters]
+                    run.bind(pa.record_batch(values, [f"p{place}" for place in range(len(values))]))
                 handle, _ = run.execute_query()
                 with pa.RecordBatchReader.from_stream(handle) as stream:
                     yield from stream
@@ -190,15 +210,26 @@ class Reader:
     @contextlib.contextmanager
     def _locked(self) -> Iterator[sqlite3.Connection]:
         """Hold SQLite's lock for reading inside a `with` statement."""
-        uri = sqlite_uri(self._path, writable=False)
-        with explained(self._path):
+        self._notice_changes()
+        try:
             lock = sqlite3.connect(
-                uri, uri=True, timeout=self._timeout, check_same_thread=False, isolation_level=None
+                self._uri, uri=True, timeout=self._timeout, check_same_thread=False, isolation_level=None
             )
             with contextlib.closing(lock):
                 lock.execute("BEGIN")
                 lock.execute("SELECT 1 FROM sqlite_master").fetchone()
                 yield lock
+        except SQLITE_ERRORS as error:
+            raise_explained(self._path, error)
+
+    def _notice_changes(self) -> None:
+        """Forget the connections to an earlier state of the file; a change may have put it into another mode, too."""
+        status = self._path.stat()
+        state = status.st_mtime_ns, status.st_size
+        with self._guard:
+            if state != self._state:
+                self._uri = sqlite_uri(self._path, writable=False)
+                self._state, self._file, self._idle = state, None, []
 
     @contextlib.contextmanager
     def _connection(self) -> Iterator[AdbcConnection]:
@@ -206,14 +237,12 @@ class Reader:
         import adbc_driver_sqlite  # noqa: PLC0415 - takes a while, and a program may read nothing
         from adbc_driver_manager import AdbcConnection  # noqa: PLC0415
 
-        status = self._path.stat()
-        state = status.st_mtime_ns, status.st_size
+        self._notice_changes()  # it may have changed while this waited for the lock
         with self._guard:
-            if state != self._state or self._file is None:
-                address, _, _ = sqlite_uri(self._path, writable=False).partition("?")
+            if self._file is None:
+                address, _, _ = self._uri.partition("?")
                 self._file = adbc_driver_sqlite.connect(f"{address}?mode=ro&immutable=1")
                 self._opened.append(self._file)
-                self._state, self._idle = state, []
             file = self._file
             connection = self._idle.pop() if self._idle else None
             if connection is None:

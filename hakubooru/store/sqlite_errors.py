@@ -6,7 +6,7 @@ import os
 import sqlite3
 from contextlib import contextmanager
 from textwrap import shorten
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import peewee
 
@@ -15,6 +15,9 @@ from hakubooru.errors import BusyError, DatabaseFileError, IncompleteError
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+SQLITE_ERRORS: Final = (sqlite3.Error, peewee.DatabaseError)
+"""The errors that a statement raises, by Python's module or by peewee."""
 
 
 @contextmanager
@@ -29,11 +32,16 @@ def explained(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (sqlite3.Error, peewee.DatabaseError) as error:
-        better = explain(path, error)
-        if better is error:
-            raise
-        raise better from error
+    except SQLITE_ERRORS as error:
+        raise_explained(path, error)
+
+
+def raise_explained(path: Path, error: Exception) -> NoReturn:
+    """Raise an error of SQLite again, as one that says what to do, where there is one; see `explained`."""
+    better = explain(path, error)
+    if better is error:
+        raise error
+    raise better from error
 
 
 def explain(path: Path, error: Exception) -> BaseException:

@@ -17,7 +17,7 @@ from hakubooru.store.layout import LAYOUT, check_file, check_generation, read_la
 from hakubooru.store.reader import Reader
 from hakubooru.store.schema import MODELS, RATINGS, Post, Tag
 from hakubooru.store.sql import id_list, id_text
-from hakubooru.store.sqlite_errors import explained
+from hakubooru.store.sqlite_errors import SQLITE_ERRORS, explained, raise_explained
 
 if TYPE_CHECKING:
     import os
@@ -76,6 +76,8 @@ class Store:
         self.writable = writable
         self.joined: dict[str, Joined] = {}
         """The files of values that are joined, by name."""
+        self.joined_columns: dict[str, JoinedColumn] = {}
+        """The columns of joined files, by their names in searches."""
         check_file(path, writable=writable)
         self.peewee = _Connections(self, sqlite_uri(path, writable=writable))
         self._reader = Reader(path, timeout=BUSY_TIMEOUT)
@@ -140,10 +142,7 @@ class Store:
     def unjoin(self, name: str) -> None:
         """Forget a joined file, if there is one of the name; searches and captions do not know it any more."""
         self.joined.pop(name, None)
-
-    def joined_columns(self) -> dict[str, JoinedColumn]:
-        """The columns of joined files, by their names in searches."""
-        return {name: column for file in self.joined.values() for name, column in file.fields().items()}
+        self._name_columns()
 
     def attach(self, *files: Joined) -> None:
         """Make joined files known to all connections."""
@@ -152,6 +151,12 @@ class Store:
             self.joined.setdefault(joined.name, joined)
             if is_new:
                 self.peewee.attach_joined(joined)
+        self._name_columns()
+
+    def _name_columns(self) -> None:
+        self.joined_columns = {
+            name: column for file in self.joined.values() for name, column in file.fields().items()
+        }
 
     def execute(self, query: Any) -> Iterator[Any]:
         """Run a peewee query on this file and iterate over its rows; each row refers to this database.
@@ -176,8 +181,10 @@ class Store:
             BusyError: another process has locked the file.
             DatabaseFileError: the file is damaged.
         """
-        with explained(self.path):
+        try:
             return self.connection().execute(sql, parameters).fetchall()
+        except SQLITE_ERRORS as error:
+            raise_explained(self.path, error)
 
     def scalar(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
         """Run an SQL statement and return the first column of its first row."""

@@ -11,7 +11,7 @@ from hakubooru.errors import InputError, UnknownTagError
 from hakubooru.store.schema import TAG_TYPES, Tag, enum_number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from hakubooru.store.store import Store
 
@@ -170,6 +170,13 @@ class Tags:
                 raise InputError(
                     f"{name!r} is not of type {types[name]} but of type {kind}: write tagged({name!r}) instead"
                 )
+
+    def look_up(self, names: Collection[str]) -> tuple[set[str], dict[str, str]]:
+        """Look up names with one or two queries: those that are tags, and the tag of each that is an alias."""
+        rows = self._database.rows(
+            "SELECT name FROM tag WHERE name IN (SELECT value FROM json_each(?))", [json.dumps(sorted(names))]
+        )
+        return {name for (name,) in rows}, self.aliases(names)
 
     def aliases(self, names: Iterable[str]) -> dict[str, str]:
         """Map those of the names that are aliases to their tags, with one query for each 500 names.

@@ -6,20 +6,19 @@ full-text index (`postfts`) are removed, because the relations and `tag.type` ha
 
 from __future__ import annotations
 
-from itertools import chain, repeat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from tqdm import tqdm
-
-from hakubooru.store.writing import insert_many, ticking
+from hakubooru.progress import progress
+from hakubooru.store.writing import insert_relations, ticking
 from hakubooru_migrations.tables import INTEGER, NULLABLE_INTEGER, NULLABLE_TEXT, TEXT, rebuild_post
 from hakubooru_migrations.tag_lists import TagLists
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from typing import Any
 
     from hakubooru_migrations.runner import MigratedDatabase
+
+_POSTS_A_BATCH: Final = 10_000
 
 RELATION = (
     'CREATE TABLE "posttagrelation" ("id" INTEGER NOT NULL PRIMARY KEY, "post_id" INTEGER NOT NULL, "tag_id" INTEGER '
@@ -71,9 +70,12 @@ def up(migrator: Any, db: MigratedDatabase) -> None:  # noqa: ARG001 - peewee's 
         POST_INDEX
     )  # the posts come in order: to add to the end of an index takes half as long as to sort
     lists = TagLists(db.raw)
-    pairs = (zip(repeat(post_id), tags, strict=False) for post_id, tags in _tags(db, lists))
-    values = chain.from_iterable(chain.from_iterable(pairs))
-    insert_many(db.raw, "INSERT INTO posttagrelation (post_id, tag_id) VALUES", 2, values)
+    count = db.raw.execute("SELECT COUNT(*) FROM post").fetchone()[0]
+    rows = db.raw.execute("SELECT id, tag_list FROM post ORDER BY id")
+    with progress(total=count, desc="reading lists of tags", unit=" posts") as bar:
+        while some := rows.fetchmany(_POSTS_A_BATCH):
+            insert_relations(db.raw, *lists.read(*zip(*some, strict=True)))
+            bar.update(len(some))
     if lists.unknown:
         db.notes.append(
             f"tag ids left out of the lists: {lists.unknown:,}, because the file has no tags with these ids; the first "
@@ -83,11 +85,3 @@ def up(migrator: Any, db: MigratedDatabase) -> None:  # noqa: ARG001 - peewee's 
         db.raw.execute(TAG_INDEX)
         db.raw.execute("DROP TABLE IF EXISTS postfts")
     rebuild_post(db, COLUMNS, {}, "removing the lists of tags")
-
-
-def _tags(db: MigratedDatabase, lists: TagLists) -> Iterator[tuple[int, list[int]]]:
-    """The id of each post, and the ids of its tags."""
-    count = db.raw.execute("SELECT COUNT(*) FROM post").fetchone()[0]
-    rows = db.raw.execute("SELECT id, tag_list FROM post ORDER BY id")
-    for post_id, whole in tqdm(rows, total=count, desc="reading lists of tags", unit=" posts", disable=None):
-        yield post_id, lists.read(post_id, whole)

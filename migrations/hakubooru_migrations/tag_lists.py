@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import pyarrow.compute as pc
+
+from hakubooru.arrow import as_flags, as_numbers, strings
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Mapping, Sequence
     from typing import Any
+
+    Numbers = np.ndarray[Any, Any]
 
 LISTS: Final = (
     "tag_list_general",
@@ -19,7 +25,7 @@ LISTS: Final = (
 )
 """The columns of lists by type; the index of a column is the number of the type."""
 
-_LETTER: Final = re.compile("[A-Za-z]")
+_LETTER: Final = "[A-Za-z]"
 _BASE_36, _DECIMAL = 36, 10
 _NONE: Final = -1
 
@@ -45,18 +51,31 @@ class TagLists:
         self.first_unknown = ""
         """The first id that is not a tag of the file, and its post."""
 
-    def read(self, post_id: int, whole: str | None) -> list[int]:
-        """Read the ids of a post's tags, in the order of its list, each once. Ids without a tag are left out."""
-        texts = _texts(whole)
-        base = _BASE_36 if _LETTER.search(whole or "") else self._base(post_id, texts)
-        meaning = self._ids[base]
-        ids = dict.fromkeys(map(meaning.__getitem__, texts))
-        if _NONE in ids:
-            del ids[_NONE]
-            unknown = [text for text in texts if meaning[text] == _NONE]
+    def read(self, posts: Sequence[int], lists: Sequence[str | None]) -> tuple[Numbers, Numbers]:
+        """Read the lists of some posts, in their order: the ids of the posts and of the tags, (R,) int64 each.
+
+        A tag that a list has twice is there once. Ids without a tag are left out.
+        """
+        texts = strings([text or "" for text in lists])
+        cut = pc.split_pattern(pc.utf8_trim(texts, characters="$#"), "#$")
+        encoded = cut.flatten().dictionary_encode()
+        words, codes = encoded.dictionary.to_pylist(), as_numbers(encoded.indices, np.int32)
+        starts = as_numbers(cut.offsets, np.int32)
+        places = np.repeat(np.arange(len(posts)), np.diff(starts))
+        ids = np.array([self._ids[_BASE_36][word] for word in words], np.int64)[codes]
+        for place in np.flatnonzero(~as_flags(pc.match_substring_regex(texts, _LETTER))).tolist():
+            part = slice(starts[place], starts[place + 1])
+            own = [words[code] for code in codes[part].tolist()]
+            base = self._base(posts[place], own) if any(own) else _BASE_36
+            ids[part] = [self._ids[base][word] for word in own]
+        is_word = np.array([bool(word) for word in words], np.bool_)[codes]
+        unknown = np.flatnonzero((ids == _NONE) & is_word)
+        if len(unknown):
             self.unknown += len(unknown)
-            self.first_unknown = self.first_unknown or f"{unknown[0]} of post {post_id}"
-        return list(ids)
+            first = unknown[0]
+            self.first_unknown = self.first_unknown or f"{words[codes[first]]} of post {posts[places[first]]}"
+        known = _once(places, ids, np.flatnonzero(ids != _NONE))
+        return np.array(posts, np.int64)[places[known]], ids[known]
 
     def _base(self, post_id: int, texts: Sequence[str]) -> int:
         by_type: Sequence[Any] = self._connection.execute(
@@ -91,6 +110,17 @@ class _Ids(dict[str, int]):
             number = _NONE
         self[text] = number if number in self._types else _NONE
         return self[text]
+
+
+def _once(places: Numbers, ids: Numbers, known: Numbers) -> Numbers:
+    """Which of some known tags of posts stand in their list for the first time."""
+    keys = places[known] * (ids.max(initial=0) + 1) + ids[known]
+    ordered = np.sort(keys)
+    if (ordered[1:] != ordered[:-1]).all():
+        return known
+    _, firsts = np.unique(keys, return_index=True)
+    once: Numbers = known[np.sort(firsts)]
+    return once
 
 
 def _texts(tag_list: str | None) -> list[str]:

@@ -2,8 +2,9 @@
 
     python tests/benchmarks/export.py [ROW…] [--tars N] [--rounds N] [--workers N] [--old PYTHON] [--fill FILE]
 
-Rows: copy (beside `tar -xf`), sparse (1% of the images by an index, beside reads and writes of just those), tenth
-(10% of them), webdataset (beside `tar -cf`), convert (1 MP, webp 90, beside a bare loop of Pillow in as many processes), memory (4 tars and N),
+Rows: copy (beside `tar -xf`), sparse (1% of the images by an index, beside a bare loop that reads just those, hashes them
+and writes them with texts; the second export of a process counts), tenth (10% of them), webdataset (beside `tar -cf`),
+convert (1 MP, webp 90, beside a bare loop of Pillow in as many processes), memory (4 tars and N),
 hakubooru (the Exporter of HakuBooru 0.0.3; PYTHON is one that has it: `pip install 'peewee<4' tqdm
 python-dateutil webdataset`, then `pip install --no-deps hakubooru==0.0.3`).
 
@@ -18,6 +19,7 @@ what is written then takes the place of what was read.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import shutil
@@ -175,14 +177,19 @@ class Bench:
         return json.loads(shown.stdout.splitlines()[-1])
 
     def read_some(self, share: float) -> dict:
+        """Read the images with `pread`, hash them, and write both files of each."""
         places = self._places(share)
         out = self.out()
+        text = b"1girl, solo, " * 20
         start = time.perf_counter()
         for tar, members in places:
-            with Path(tar).open("rb", buffering=0) as file:
-                for number, offset, size in members:
-                    file.seek(offset)
-                    (out / f"{number}.webp").write_bytes(file.read(size))
+            file = os.open(tar, os.O_RDONLY)
+            for number, offset, size in members:
+                data = os.pread(file, size, offset)
+                hashlib.sha256(data).hexdigest()
+                write(f"{out}/{number}.webp", data)
+                write(f"{out}/{number}.txt", text)
+            os.close(file)
         return {"seconds": time.perf_counter() - start, "count": sum(len(members) for _, members in places)}
 
     def bare_loop(self, share: float) -> dict:
@@ -214,6 +221,12 @@ class Bench:
         return places
 
 
+def write(path: str, data: bytes) -> None:
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+    os.write(file, data)
+    os.close(file)
+
+
 def tree_pss(pid: int) -> int:
     """Proportional set size in kB of a process and its children."""
     try:
@@ -235,11 +248,12 @@ def compare(bench: Bench, title: str, rounds: int, *, beside: tuple, ours: tuple
     for name, seconds in medians.items():
         print(f"{title:<12}{name:<38}{seconds:8.2f} s {runs[name][0]['count'] / seconds:9,.0f} a second")
     ratio = medians[ours[0]] / medians[beside[0]]
-    print(f"{title:<12}ratio {ratio:.2f} (goal: at most {goal})", flush=True)
     if title in ("sparse", "tenth"):
+        print(f"{title:<12}ratio of the first export of a process {ratio:.2f}")
         again = statistics.median(run["again"] for run in runs[ours[0]])
-        print(f"{title:<12}again, in the same process {again:.2f} s, ratio {again / medians[beside[0]]:.2f}")
-    print(flush=True)
+        ratio = again / medians[beside[0]]
+        print(f"{title:<12}again, in the same process{again:22.2f} s")
+    print(f"{title:<12}ratio {ratio:.2f} (goal: at most {goal})\n", flush=True)
 
 
 def compare_with_old(bench: Bench, python: str, rounds: int) -> None:
@@ -277,16 +291,16 @@ def main() -> None:
     few = 400 / (options.tars * 1000)
     shape = {"format": "webp", "quality": 90, "max_pixels": 1_000_000}
     table = {
-        "copy": (("tar -xf", bench.unpack), ("pairs", bench.export), 1.5),
+        "copy": (("tar -xf", bench.unpack), ("pairs", bench.export), 1.2),
         "sparse": (
-            ("reads and writes", lambda: bench.read_some(0.01)),
+            ("read, hash, write", lambda: bench.read_some(0.01)),
             ("pairs", lambda: bench.export("0.01")),
-            2,
+            1.6,
         ),
         "tenth": (
-            ("reads and writes", lambda: bench.read_some(0.1)),
+            ("read, hash, write", lambda: bench.read_some(0.1)),
             ("pairs", lambda: bench.export("0.1")),
-            2,
+            1.6,
         ),
         "webdataset": (("tar -cf", bench.pack), ("shards", lambda: bench.export(sink="webdataset")), 1.5),
         "convert": (

@@ -76,6 +76,16 @@ WRONG = {
         ["select", "posts.db", "--recipe", "epsilon", "--scale", "-1"],
         "scale must be above 0, not -1",
     ),
+    "a scale without end": (
+        ["select", "posts.db", "--recipe", "epsilon", "--scale", "inf"],
+        "scale must be finite, not inf",
+    ),
+    "a query that is no text": (["select", "posts.db", "caf\udce9"], "is not text in UTF-8"),
+    "a pattern that is no text": (["tags", "posts.db", "caf\udce9*"], "is not text in UTF-8"),
+    "a database into itself": (
+        ["db", "build", "posts.db", "--out", "posts.db"],
+        "posts.db is read and cannot be written, too",
+    ),
     "a scale of no recipe": (["select", "posts.db", "--scale", "2"], "add --recipe"),
     "a list of words": (
         ["select", "posts.db", "--ids", "ids.txt"],

@@ -11,6 +11,7 @@ import hakubooru as hb
 from booru import post_row, write, write_random
 from hakubooru.errors import InputError
 from hakubooru_cli.main import cli
+from whole_command import call
 
 COMMANDS = ["select", "stats", "caption", "export", "tags"]
 
@@ -123,3 +124,10 @@ def test_a_sample_from_a_file_with_gaps_proposes_a_scale(tmp_path):
     error = str(run("select", tmp_path / "gaps.db", "--recipe", tmp_path / "mine.toml").exception)
     assert error.startswith("recipe mine: a sample of 50 was asked for, and there are 10 posts")
     assert "--scale" in error
+
+
+def test_the_seed_counts_for_random_posts_of_the_query(path, tmp_path):
+    files = [tmp_path / f"{seed}.txt" for seed in (1, 2)]
+    for seed, file in zip((1, 2), files, strict=True):
+        assert call("select", path, "random:9", "--seed", seed, "--out", file)[0] == 0
+    assert files[0].read_text() != files[1].read_text()

@@ -1,4 +1,4 @@
-"""`hakubooru-train`: its help, what it says where the extra is missing, and the whole way in one process each."""
+"""`hakubooru-train`: its help, what it says where the extra is missing, and the whole way, with a run as a process of its own."""
 
 from __future__ import annotations
 
@@ -124,13 +124,12 @@ def test_the_whole_way(tmp_path):
             cwd=tmp_path, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False,
         )  # fmt: skip
 
-    for arguments, shown in (
-        (["tiny-model", "tiny"], "a random SDXL"),
-        (["run", "run.toml"], "out/lokr.safetensors: 2 updates, the last loss"),
-    ):
-        result = process(*arguments)
-        assert (result.returncode, "Traceback" in result.stderr) == (0, False), result.stderr
-        assert shown in result.stdout.replace("\\", "/")
+    tiny = call("tiny-model", tmp_path / "tiny")
+    assert tiny.exit_code == 0, tiny.exception
+    assert "a random SDXL" in tiny.stdout
+    result = process("run", "run.toml")
+    assert (result.returncode, "Traceback" in result.stderr) == (0, False), result.stderr
+    assert "out/lokr.safetensors: 2 updates, the last loss" in result.stdout.replace("\\", "/")
     sampled = call(
         "sample", tmp_path / "tiny", "--lokr", tmp_path / "out" / "lokr.safetensors", "--prompts",
         tmp_path / "prompts.txt", "--out", tmp_path / "drawn", "--size", "64x64", "--steps", "2", "--threads", "1",

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hakubooru.arrays import by_id, distinct, narrow, union
+from hakubooru.arrays import by_id, distinct, is_among, narrow, union
 
 
 @given(st.lists(st.integers(-(2**63), 2**63 - 1), max_size=8).map(lambda ids: [*ids, *ids[::2]]))
@@ -31,3 +31,9 @@ def test_values_are_found_by_id(values, posts):
 @given(st.lists(st.integers(-(2**40), 2**40)))
 def test_narrow_numbers_stay_what_they_are(numbers):
     assert narrow(np.array(numbers, np.int64)).tolist() == numbers
+
+
+@given(st.lists(st.integers(-5, 5)), st.sets(st.integers(-5, 5)))
+def test_which_values_are_among_ascending_ids(values, ids):
+    among = is_among(np.array(values, np.int64), np.array(sorted(ids), np.int64))
+    assert among.tolist() == [value in ids for value in values]

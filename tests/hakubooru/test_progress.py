@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from hakubooru.progress import SECONDS, progress
-from hakubooru.progress_lines import Lines
+from hakubooru.progress import SECONDS, Lines, progress
 
 
 @pytest.fixture
 def clock(monkeypatch):
     """A clock that stands still until the test moves it."""
     now = [100.0]
-    monkeypatch.setattr("hakubooru.progress_lines.monotonic", lambda: now[0])
+    monkeypatch.setattr("hakubooru.progress.monotonic", lambda: now[0])
     return now
 
 

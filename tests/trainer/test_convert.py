@@ -17,7 +17,7 @@ from hakubooru_trainer.config.options import ModelOptions
 from hakubooru_trainer.convert import convert
 from pictures import files_of
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("forks")]
 
 FORMS = {"lora": ("--rank", 4), "peft": ()}
 

@@ -18,6 +18,8 @@ from hakubooru_trainer.config.options import BatchOptions
 from hakubooru_trainer.distributed import Ranks, launch
 from training_ranks import apart, gradients, launched, metrics, recorded, records, small, weights
 
+pytestmark = pytest.mark.xdist_group("forks")
+
 UPDATES = 6
 
 

@@ -24,16 +24,16 @@ def call(*arguments):
 
 
 @pytest.fixture
-def init(tiny, export):
+def init(shallow, export):
     def write(memory, *, has_bf16=True):
-        return first_config(str(tiny), [str(export)], Card("a card", memory, has_bf16))
+        return first_config(str(shallow), [str(export)], Card("a card", memory, has_bf16))
 
     return write
 
 
-def test_it_is_valid_and_can_be_planned(export, tiny, tmp_path):
+def test_it_is_valid_and_can_be_planned(export, shallow, tmp_path):
     file = tmp_path / "train.toml"
-    done = call("init", export, "--model", tiny, "--memory", 24, "--out", file)
+    done = call("init", export, "--model", shallow, "--memory", 24, "--out", file)
     assert done.exit_code == 0, done.exception
     options = load(file, paths=True)
     assert options.data[0].path == str(export)
@@ -45,7 +45,7 @@ def test_it_is_valid_and_can_be_planned(export, tiny, tmp_path):
         "plan", file, "--set", "buckets.area=4096", "--set", "buckets.min_side=32", "--set", "buckets.step=16"
     )
     assert planned.exit_code == 0, planned.exception
-    again = call("init", export, "--model", tiny, "--out", file).exception
+    again = call("init", export, "--model", shallow, "--out", file).exception
     assert isinstance(again, InputError)
     assert "exists already; name a new file" in str(again)
 
@@ -61,8 +61,8 @@ def test_what_fits_a_card_is_chosen(init, tmp_path):
     assert "Even this may not fit" in text
 
 
-def test_a_model_and_folders_that_are_not_there_are_named(tmp_path, tiny):
-    error = call("init", tmp_path / "none", "--model", tiny, "--out", tmp_path / "t.toml").exception
+def test_a_model_and_folders_that_are_not_there_are_named(tmp_path, shallow):
+    error = call("init", tmp_path / "none", "--model", shallow, "--out", tmp_path / "t.toml").exception
     assert isinstance(error, InputError)
     assert "none is not a folder" in str(error)
 
@@ -94,10 +94,10 @@ def test_every_metric_can_be_shown():
     assert all(text in shown for text in FIELDS.values())
 
 
-def test_every_option_has_a_line_and_every_optimiser_is_named(tmp_path, tiny, export):
+def test_every_option_has_a_line_and_every_optimiser_is_named(tmp_path, shallow, export):
     shown = call("run", "--help-config").output
     (tmp_path / "c.toml").write_text(
-        first_config(str(tiny), [str(export)], Card("a card", 24, has_bf16=True))
+        first_config(str(shallow), [str(export)], Card("a card", 24, has_bf16=True))
     )
     for key in flat(load(tmp_path / "c.toml")):
         assert f"\n{key.rpartition('.')[2]} = " in shown

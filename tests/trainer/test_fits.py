@@ -24,7 +24,7 @@ from hakubooru_trainer.lokr.preset import targets
 from hakubooru_trainer.model.load import CLASSES, skeleton
 from hakubooru_trainer.setup import trained_parts
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("sdxl")]  # one worker counts it
 
 
 @pytest.fixture(scope="module")

@@ -14,10 +14,10 @@ from hakubooru_trainer.distributed import Ranks
 
 
 @pytest.fixture(scope="module")
-def pipeline(tiny):
+def pipeline(shallow):
     from diffusers import StableDiffusionXLPipeline
 
-    return StableDiffusionXLPipeline.from_pretrained(tiny, local_files_only=True)
+    return StableDiffusionXLPipeline.from_pretrained(shallow, local_files_only=True)
 
 
 def schedule(told):
@@ -49,10 +49,10 @@ def schedule(told):
     ],
 )
 @torch.no_grad()
-def test_the_loss_is_what_diffusers_makes_it(options, pipeline, tiny, loss, model):
+def test_the_loss_is_what_diffusers_makes_it(options, pipeline, shallow, loss, model):
     from diffusers.training_utils import compute_snr
 
-    told = options(loss=loss, model=ModelOptions(path=str(tiny), **model), batch=BatchOptions(size=3))
+    told = options(loss=loss, model=ModelOptions(path=str(shallow), **model), batch=BatchOptions(size=3))
     told = replace(told, data=(replace(told.data[0], loss_weight=0.7),))
     alone = Ranks(torch.device("cpu"))
     it = setup.prepare(told, alone, setup.data_set(told, alone))

@@ -39,6 +39,7 @@ def result(settings):
 
 @pytest.mark.slow
 @pytest.mark.kill
+@pytest.mark.xdist_group("forks")
 def test_killed_three_times_it_ends_with_the_same_bits(options, tmp_path):
     folder = write_pairs(tmp_path / "pairs", [(96, 64)] * 3 + [(64, 128)] * 3)
     for number in (1, 4):
@@ -65,7 +66,9 @@ def test_killed_three_times_it_ends_with_the_same_bits(options, tmp_path):
         ),
         ema=EmaOptions(decay=0.9),
         batch=BatchOptions(size=2),
-        lokr=LokrOptions(preset="attention", save="fp32", exclude=("lora_unet_input_*", "lora_unet_output_blocks_[0-3]_*")),
+        lokr=LokrOptions(
+            preset="attention", save="fp32", exclude=("lora_unet_input_*", "lora_unet_output_blocks_[0-3]_*")
+        ),
         save=SaveOptions(every=2),
     )
     whole, killed = (

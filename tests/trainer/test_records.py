@@ -17,10 +17,11 @@ from safetensors.torch import load_file
 from hakubooru_trainer import energy
 from hakubooru_trainer.config.data import DataOptions
 from hakubooru_trainer.config.learning import EmaOptions
-from hakubooru_trainer.config.options import BatchOptions, LokrOptions, SampleOptions, SaveOptions
+from hakubooru_trainer.config.options import BatchOptions, SampleOptions, SaveOptions
 from hakubooru_trainer.loop import run
 from hakubooru_trainer.metrics import FIELDS, Metrics
 from hakubooru_trainer.tally import Tally
+from tiny_runs import SOME_LAYERS
 from training_pairs import write_pairs
 
 CPU = torch.device("cpu")

@@ -21,7 +21,13 @@ from hakubooru.image.header import read_header
 from hakubooru_trainer import durable, loop, noise, randomness, text
 from hakubooru_trainer.checkpoint import States
 from hakubooru_trainer.config.data import AugmentOptions, CaptionOptions
-from hakubooru_trainer.config.options import BucketOptions, DataOptions, LokrOptions, LossOptions, ModelOptions
+from hakubooru_trainer.config.options import (
+    BucketOptions,
+    DataOptions,
+    LokrOptions,
+    LossOptions,
+    ModelOptions,
+)
 from hakubooru_trainer.data.batches import Batches
 from hakubooru_trainer.data.captions import StepCaptions
 from hakubooru_trainer.data.images import conditioning, fit, pixels, view

@@ -19,7 +19,7 @@ from hakubooru_trainer.model.names import PREFIXES
 from hakubooru_trainer.model.stream import Held, Reader, write
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from torch import Tensor
@@ -56,8 +56,10 @@ def merge(base: Path, lokr: Path, out: Path, *, scale: float = 1.0, dtype: torch
         dtype: the precision of the new weights; None keeps that of each weight in the base.
 
     Raises:
+        InputError: `out` is the base or the adapter.
         ModelError: the adapter has layers that the checkpoint does not have, or is not a LoKr of full matrices.
     """
+    _check_new(out, (base, lokr))
     layers = by_layer(adapter_file.read(lokr), str(lokr))
     with Reader(base) as opened:
         places = {key: _adapter_names(key) for key in opened.tensors}
@@ -97,11 +99,12 @@ def combine(formula: str, models: Mapping[str, Path], out: Path, *, dtype: torch
         dtype: the precision of the new weights; None keeps that of each weight in the formula's first model.
 
     Raises:
-        InputError: the formula cannot be read, or names a model that `models` lacks.
+        InputError: the formula cannot be read, or names a model that `models` lacks; or `out` is one of the models.
         ModelError: a file cannot be read or lacks tensors of the first, or the result is not finite.
     """
     tree = _parsed(formula)
     first, *others = used = _named(formula, tree, models)
+    _check_new(out, (models[name] for name in used))
     with ExitStack() as stack:
         opened = {name: stack.enter_context(Reader(models[name])) for name in used}
         like = opened[first]
@@ -167,6 +170,12 @@ def _finite(result: Tensor, key: str, *sources: tuple[Tensor, Path]) -> Tensor:
             f"{key} would hold a number that is not finite: the formula divides by 0, or the number is too large for {result.dtype}"
         )
     return result
+
+
+def _check_new(out: Path, sources: Iterable[Path]) -> None:
+    """Check that an output takes the place of no source: a checkpoint may be the only one of its kind."""
+    if any(out.exists() and source.exists() and out.samefile(source) for source in sources):
+        raise InputError(f"--out {out} is one of the files that are read; name a new file")
 
 
 def _without_hashes(metadata: Mapping[str, str]) -> dict[str, str]:

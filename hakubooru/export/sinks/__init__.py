@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Final
@@ -13,6 +14,7 @@ SINKS: Final = tuple(module.name.replace("_", "-") for module in iter_modules(__
 """The names of the sinks."""
 
 
+@cache
 def sink_class(name: str) -> type[Sink]:
     """Return the class of a sink; its module is loaded now.
 

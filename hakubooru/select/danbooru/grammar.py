@@ -25,7 +25,7 @@ from hakubooru.select.danbooru.orders import CUSTOM
 from hakubooru.select.danbooru.ranges import INTEGERS, read_values
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from hakubooru.select.danbooru.metatags import Row
     from hakubooru.select.danbooru.mistakes import Place
@@ -114,6 +114,15 @@ class Query:
     """The value of `random:`."""
     text: str = field(default="", compare=False, repr=False)
     """The text of the search, to which the places of its terms refer."""
+    terms: tuple[Term, ...] = field(init=False, compare=False, repr=False)
+    """The terms of the condition, all of which must hold."""
+    leaves: tuple[Leaf, ...] = field(init=False, compare=False, repr=False)
+    """The tags, wildcards and metatags of the condition, from left to right."""
+
+    def __post_init__(self) -> None:
+        condition = self.condition
+        object.__setattr__(self, "terms", condition.parts if isinstance(condition, All) else (condition,))
+        object.__setattr__(self, "leaves", tuple(_leaves(condition)))
 
     def __str__(self) -> str:
         tail = {"order": self.order, "limit": self.limit, "random": self.random}
@@ -123,14 +132,10 @@ class Query:
         condition = [grouped(self.condition, Either)] if self.condition != All(()) else []
         return " ".join(condition + metatags)
 
-    def terms(self) -> tuple[Term, ...]:
-        """The terms of the condition, all of which must hold."""
-        return self.condition.parts if isinstance(self.condition, All) else (self.condition,)
-
     def listed_ids(self) -> tuple[int, ...]:
         """The ids of the search's one list of ids, in their order, for `order:custom`; without such a list, none."""
-        lists = {leaf for leaf in leaves(self.condition) if isinstance(leaf, Metatag) and leaf.name == "id"}
-        if len(lists) != 1 or not lists <= set(self.terms()):
+        lists = {leaf for leaf in self.leaves if isinstance(leaf, Metatag) and leaf.name == "id"}
+        if len(lists) != 1 or not lists <= set(self.terms):
             return ()
         spans = read_values(lists.pop().value, INTEGERS)
         ids = tuple(span.only for span in spans if span.only is not None)
@@ -154,14 +159,13 @@ def without(part: Term) -> Term:
     return part.part if isinstance(part, Except) else Except(part)
 
 
-def leaves(term: Term) -> Iterator[Leaf]:
-    """Iterate over the tags, wildcards and metatags of a tree, from left to right."""
+def _leaves(term: Term) -> Iterator[Leaf]:
     match term:
         case All(parts) | Either(parts):
             for part in parts:
-                yield from leaves(part)
+                yield from _leaves(part)
         case Except(part):
-            yield from leaves(part)
+            yield from _leaves(part)
         case _:
             yield term
 
@@ -199,16 +203,15 @@ def parse(text: str, joined: Mapping[str, JoinedColumn] | None = MappingProxyTyp
     """
     parser = _Parser(text, joined_rows(joined) if joined or joined is None else {})
     condition = parser.search()
-    for leaf in leaves(condition):
-        if isinstance(leaf, Metatag):
-            try:
-                leaf.condition  # noqa: B018 - built once, and used when the search is applied
-            except ValueMistake as error:
-                raise mistake(text, leaf.place, f"{leaf.name}: {error}") from None
-    return _lift(condition, text)
+    for metatag in parser.metatags:
+        try:
+            metatag.condition  # noqa: B018 - built once, and used when the search is applied
+        except ValueMistake as error:
+            raise mistake(text, metatag.place, f"{metatag.name}: {error}") from None
+    return _lift(condition, parser.metatags, text)
 
 
-def _lift(condition: Term, text: str) -> Query:
+def _lift(condition: Term, metatags: Sequence[Metatag], text: str) -> Query:
     """Move `order:`, `limit:` and `random:` from the top of a tree into the fields of a query."""
     parts = condition.parts if isinstance(condition, All) else (condition,)
     closing: dict[str, Metatag] = {}
@@ -220,10 +223,11 @@ def _lift(condition: Term, text: str) -> Query:
             raise mistake(text, part.place, f"{part.name}: is given twice; keep one")
         else:
             closing[part.name] = part
-    for leaf in (leaf for part in terms for leaf in leaves(part)):
-        if isinstance(leaf, Metatag) and leaf.name in CLOSING:
-            message = f"{leaf.name}: belongs to the whole search: not after - or ~, in parentheses, or beside `or`; write (… or …) {leaf}"
-            raise mistake(text, leaf.place, message)
+    at_the_top = {part.place for part in parts if isinstance(part, Metatag)}
+    for metatag in metatags:
+        if metatag.name in CLOSING and metatag.place not in at_the_top:
+            message = f"{metatag.name}: belongs to the whole search: not after - or ~, in parentheses, or beside `or`; write (… or …) {metatag}"
+            raise mistake(text, metatag.place, message)
     numbers = {name: int(closing[name].value) for name in ("limit", "random") if name in closing}
     order = closing["order"].value.lower() if "order" in closing else None
     query = Query(all_of(terms), order, numbers.get("limit"), numbers.get("random"), text)
@@ -239,6 +243,7 @@ class _Parser:
         self.joined = joined
         self.at = 0
         self.opened: list[int] = []  # the places of "(" without their ")" so far
+        self.metatags: list[Metatag] = []
 
     def search(self) -> Term:
         self.space()
@@ -319,13 +324,15 @@ class _Parser:
     def metatag(self, name: str, value_at: int) -> Term:
         start, self.at = self.at, value_at
         if self.text[value_at : value_at + 1] in ("'", '"'):
-            value = self.quoted()
-            return Metatag(name, value, quoted=True, place=(start, self.at), row=self.joined.get(name))
-        word = self.word(_VALUE)
-        if not word and name not in MAY_BE_EMPTY:
-            self.fail((start, value_at), f"{name}: needs a value right after it")
-        value = _ESCAPED_SPACE.sub(r"\1", word)
-        return Metatag(name, value, value != word, (start, self.at), self.joined.get(name))
+            value, is_quoted = self.quoted(), True
+        else:
+            word = self.word(_VALUE)
+            if not word and name not in MAY_BE_EMPTY:
+                self.fail((start, value_at), f"{name}: needs a value right after it")
+            value = _ESCAPED_SPACE.sub(r"\1", word)
+            is_quoted = value != word
+        self.metatags.append(Metatag(name, value, is_quoted, (start, self.at), self.joined.get(name)))
+        return self.metatags[-1]
 
     def quoted(self) -> str:
         match = _QUOTED.match(self.text, self.at)

@@ -6,7 +6,6 @@ once, with one or two queries.
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
@@ -22,24 +21,21 @@ from hakubooru.select.danbooru.grammar import (
     Term,
     Wildcard,
     is_balanced,
-    leaves,
 )
 from hakubooru.select.danbooru.metatags import NAMING, Metatag, answered
 from hakubooru.select.danbooru.mistakes import CLOSES_NOTHING, mistake
 from hakubooru.select.danbooru.orders import CUSTOM, NONE, RANDOM, custom_terms, order_terms
-from hakubooru.select.predicates import And, Or, Predicate, Tagged, joined
-from hakubooru.select.steps import Ordered
+from hakubooru.select.predicates import And, Or, Predicate, Tagged
+from hakubooru.select.steps import Filtered, Ordered
 from hakubooru.store.tags import Tags, like_pattern
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Sequence
 
     from hakubooru.errors import SearchError
     from hakubooru.select.builder import Builder
     from hakubooru.store.store import Store
 
-SEED: Final = 0
-"""The seed of `order:random` and `random:`."""
 MOST_TAGS: Final = 100
 """How many tags a wildcard may match. Danbooru silently ignores further ones."""
 _MOST_WORDS: Final = 6
@@ -52,7 +48,12 @@ _Selection = TypeVar("_Selection", bound="Builder[Any]")
 
 
 def apply(
-    query: Query, selection: _Selection, *, now: datetime | None = None, implications: bool = False
+    query: Query,
+    selection: _Selection,
+    *,
+    now: datetime | None = None,
+    implications: bool = False,
+    seed: int = 0,
 ) -> _Selection:
     """Apply a search to a selection: keep the posts that it finds, in the order that it asks for.
 
@@ -63,6 +64,7 @@ def apply(
         selection: the posts to search in.
         now: the moment from which `age:` counts back; by default, the present.
         implications: whether the name of a tag also means the tags that imply it.
+        seed: the seed of `random:` and `order:random`.
 
     Raises:
         SearchError: the database does not have a tag, or a wildcard matches none or too many; the message shows
@@ -73,19 +75,21 @@ def apply(
     if implications:
         tags = _with_implying(tags, selection.database)
     # Each top-level term is a step of its own, so that a funnel counts it.
-    terms = query.terms() if len(query.terms()) <= _MOST_STEPS else (query.condition,)
-    predicates = [_predicate(term, tags, now or datetime.now(UTC)) for term in terms]
-    selection = selection.where(*predicates) if predicates else selection
+    terms = query.terms if len(query.terms) <= _MOST_STEPS else (query.condition,)
+    step = selection.step
+    for predicate in [_predicate(term, tags, now or datetime.now(UTC)) for term in terms]:
+        step = Filtered(step, predicate)
+    selection = type(selection)(selection.database, step)
     if query.random is not None:
-        selection = selection.shuffle(seed=SEED).limit(query.random)
+        selection = selection.shuffle(seed=seed).limit(query.random)
     order = query.order or ("id_desc" if query.limit is not None and query.random is None else NONE)
     if order == RANDOM:
-        selection = selection.shuffle(seed=SEED)
+        selection = selection.shuffle(seed=seed)
     elif order != NONE:
         keys = (
             custom_terms(query.listed_ids())
             if order == CUSTOM
-            else order_terms(order, selection.database.joined_columns())
+            else order_terms(order, selection.database.joined_columns)
         )
         selection = type(selection)(selection.database, Ordered(selection.step, keys))
     return selection if query.limit is None else selection.limit(query.limit)
@@ -93,7 +97,7 @@ def apply(
 
 def caveats(query: Query) -> list[str]:
     """The metatags of a search that the file answers differently from Danbooru, one sentence for each."""
-    metatags = dict.fromkeys(leaf for leaf in leaves(query.condition) if isinstance(leaf, Metatag))
+    metatags = dict.fromkeys(leaf for leaf in query.leaves if isinstance(leaf, Metatag))
     return [f"{metatag}: {metatag.caveat}" for metatag in metatags if metatag.caveat]
 
 
@@ -108,7 +112,8 @@ def _predicate(term: Term, tags: TagNames, now: datetime) -> Predicate:
         case Metatag(name) if name != NAMING:
             return term.condition_at(now)
         case _:
-            return joined(Or, [Tagged(name, is_known=True) for name in tags[term]])
+            tagged = tuple(Tagged(name, is_known=True) for name in tags[term])
+            return tagged[0] if len(tagged) == 1 else Or(tagged)
 
 
 def _tag_names(query: Query, database: Store) -> TagNames:
@@ -121,10 +126,9 @@ def _tag_names(query: Query, database: Store) -> TagNames:
         SearchError: the database does not have a tag, or a wildcard matches none or too many; the message shows
             the place.
     """
-    terms = [leaf for leaf in leaves(query.condition) if not isinstance(leaf, Metatag) or leaf.name == NAMING]
-    names = {_written(leaf) for leaf in terms}
-    existing = _existing(database, names | {name.lower() for name in names})
-    aliases = Tags(database).aliases({leaf.name.lower() for leaf in terms if isinstance(leaf, Name)})
+    terms = [leaf for leaf in query.leaves if not isinstance(leaf, Metatag) or leaf.name == NAMING]
+    names = {name for leaf in terms for name in (_written(leaf), _written(leaf).lower())}
+    existing, aliases = Tags(database).look_up(names)
     meanings: TagNames = {}
     for leaf in terms:
         name = _written(leaf)
@@ -155,13 +159,6 @@ def _written(leaf: Leaf) -> str:
             return pattern
         case Metatag(_, value):
             return value
-
-
-def _existing(database: Store, names: Collection[str]) -> set[str]:
-    rows = database.rows(
-        "SELECT name FROM tag WHERE name IN (SELECT value FROM json_each(?))", [json.dumps(sorted(names))]
-    )
-    return {name for (name,) in rows}
 
 
 def _abbreviated(database: Store, name: str) -> str | None:
@@ -199,7 +196,7 @@ def _unknown(database: Store, leaf: Leaf, terms: Sequence[Leaf], text: str) -> S
     prefix, colon, _ = name.partition(":")
     if not is_balanced(name):
         hints.append("one of its parentheses has no partner")
-    if colon and (metatag := closest(prefix.lower(), [*answered(), *database.joined_columns()])):
+    if colon and (metatag := closest(prefix.lower(), [*answered(), *database.joined_columns])):
         hints.append(f"the nearest metatag is {metatag}:")
     if near := Tags(database).nearest(name):
         hints.append(f"similar tags: {', '.join(near)}")
@@ -222,8 +219,8 @@ def _across_blanks(database: Store, leaf: Leaf, terms: Sequence[Leaf], text: str
         for run in runs
         if _are_neighbours(run, text)
     ]
-    existing = _existing(database, names) | set(Tags(database).aliases(names))
-    return max((name for name in names if name in existing), key=len, default=None)
+    existing, aliases = Tags(database).look_up(names)
+    return max((name for name in names if name in existing or name in aliases), key=len, default=None)
 
 
 def _are_neighbours(run: Sequence[Leaf], text: str) -> bool:

@@ -151,7 +151,7 @@ def test_the_sidecar_tells_the_same(db, tmp_path, by):
                     assert found.tolist() == expected(db, narrow(db.posts), by, at_most, 3)
                     strictly = sample_per(other, ids, by, at_most, 3, strict=True, few=few)
                     assert strictly.tolist() == sample_per(db, ids, by, at_most, 3, strict=True).tolist()
-        assert other.cache.columns.know_tags()
+        assert other.cache.columns.know_tags
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import hakubooru as hb
 from booru import TAGS, post_row, random_row, tracing, write
 from hakubooru import Post
-from hakubooru.engine.filters import can_sort, keep, sort_by_columns, sort_in_sqlite
+from hakubooru.engine.filters import Filters, can_sort, sort_by_columns, sort_in_sqlite
 from hakubooru.engine.optimize import optimize
 from hakubooru.select.sampling import keys
 from hakubooru.select.steps import Filtered, walk
@@ -189,7 +189,8 @@ def test_few_posts_and_many_give_the_same(files, narrow, few):
         expected = [post_id for post_id in source.tolist() if post_id in asked.to_ids()]
         predicates = [part.predicate for part in walk(asked.step) if isinstance(part, Filtered)]
     with hb.open(files / "published.db") as db:
-        assert keep(db, source, predicates, few=few).tolist() == expected
+        kept = Filters(db, db.cache.columns, predicates).keep(source, few=few)
+        assert kept.tolist() == expected
 
 
 @pytest.mark.parametrize("limit", [None, 0, 1, 7, 10**6])

@@ -203,7 +203,7 @@ def test_one_of_another_layout_is_named_and_not_used(made):
         stamp.read_text(encoding="utf-8").replace('"layout": 2', '"layout": 1'), encoding="utf-8"
     )
     with hb.open(made) as db, pytest.warns(UserWarning, match="db optimize"):
-        assert not db.cache.columns.know_tags()
+        assert not db.cache.columns.know_tags
 
 
 def test_one_that_was_killed_in_the_making_is_made_again(path):
@@ -211,7 +211,7 @@ def test_one_that_was_killed_in_the_making_is_made_again(path):
     (half / "scratch").mkdir(parents=True)
     (half / "scratch" / "0-0").write_bytes(b"\0" * 80)
     with hb.open(path) as db:
-        assert not db.cache.columns.know_tags()
+        assert not db.cache.columns.know_tags
         folder = optimize(db)
     assert open_sidecar(path) is not None
     assert not half.exists()

@@ -58,7 +58,7 @@ def test_the_frame_has_the_commonest_first(path, tmp_path, sidecar):
         with hb.open(copy) as db:
             optimize(db)
     with hb.open(copy) as db:
-        assert db.cache.columns.know_tags() == sidecar
+        assert db.cache.columns.know_tags == sidecar
         for selection in (
             db.posts,
             db.posts.order_by("-id").limit(40),

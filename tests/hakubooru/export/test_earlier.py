@@ -82,6 +82,16 @@ def test_other_options_of_this_version_are_of_no_earlier_one(images, tmp_path):
             db.posts.export(tmp_path / "out", images=images, image={"min_side": 5})
 
 
+def test_another_sink_of_this_version_is_of_no_earlier_one(images, tmp_path):
+    with hb.open(tmp_path / "posts.db") as db:
+        db.posts.export(tmp_path / "out", images=images)
+        with pytest.raises(
+            DestinationError,
+            match=r"out was begun with other options: output\.sink was \S+ and is now \S+; use the earlier",
+        ):
+            db.posts.export(tmp_path / "out", images=images, sink="webdataset")
+
+
 def test_captions_with_repeated_tags_do_not_mix_with_others(tmp_path):
     write(tmp_path / "posts.db", [post_row(1)], {1: ["solo", "solo"]}.__getitem__)
     out = tmp_path / "out"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import random
 import signal
@@ -12,6 +11,7 @@ import pytest
 
 import hakubooru as hb
 from exports import write_database
+from fork_server import fork_server
 from hakubooru import repair, verify
 from pictures import files_of, picture, write_tar
 
@@ -19,19 +19,20 @@ IDS = [1000 * thousand + rest for rest in range(4) for thousand in range(1, 7)]
 CALLS = {"unlink", "rename", "replace", "open", "write", "execute", "executemany", "mkdir", "rmdir"}
 """Of which one is the last that a killed process makes."""
 
-processes = multiprocessing.get_context("forkserver")
-processes.set_forkserver_preload(
-    # What a child imports itself is slow while its calls are counted.
-    [
-        *(__name__, "adbc_driver_sqlite", "hakubooru.export.api", "hakubooru.export.repair"),
-        *(
-            "hakubooru.export.sinks.kohya_json",
-            "hakubooru.export.sinks.webdataset",
-            "hakubooru.progress_lines",
-        ),
-        *("pyarrow.compute", "pyarrow.parquet"),
-    ]
+HOW = [
+    (sink, duplicates) for sink in ("folder", "webdataset", "kohya-json") for duplicates in ("keep", "drop")
+]
+MODULES = (  # what a child imports itself is slow while its calls are counted
+    *(__name__, "adbc_driver_sqlite", "hakubooru.export.api", "hakubooru.export.repair"),
+    *("hakubooru.export.sinks.kohya_json", "hakubooru.export.sinks.webdataset"),
+    *("pyarrow.compute", "pyarrow.parquet"),
 )
+
+
+@pytest.fixture(scope="module")
+def forks():
+    with fork_server(*MODULES) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
@@ -69,13 +70,11 @@ def work(kill_at, do, *arguments):
     do(*arguments)
 
 
-def perhaps_killed(draw, do, *arguments):
+def ends(forks, draw, do, *arguments):
     """Whether a process came to its end; it is killed at a random call that it makes, or after its last."""
-    process = processes.Process(target=work, args=(draw.randrange(1, 600), do, *arguments))
-    process.start()
-    process.join()
-    assert process.exitcode in (0, -signal.SIGKILL)
-    return process.exitcode == 0
+    code = forks.run(work, draw.randrange(1, 600), do, *arguments)
+    assert code in (0, -signal.SIGKILL)
+    return code == 0
 
 
 def spoil(draw, out):
@@ -94,9 +93,9 @@ def spoil(draw, out):
 
 @pytest.mark.kill
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("duplicates", ["keep", "drop"])
-@pytest.mark.parametrize("sink", ["folder", "webdataset", "kohya-json"])
-def test_any_sequence_ends_as_one_export(set_of_images, tmp_path, sink, duplicates, seed):
+@pytest.mark.parametrize("how", HOW, ids="-".join)
+def test_any_sequence_ends_as_one_export(forks, set_of_images, tmp_path, how, seed):
+    sink, duplicates = how
     draw = random.Random(f"{seed} {sink} {duplicates}")
     options = {"sink": sink, "image": {"duplicates": duplicates}, "output": {"shard_images": 2}}
     out = tmp_path / "out"
@@ -105,13 +104,13 @@ def test_any_sequence_ends_as_one_export(set_of_images, tmp_path, sink, duplicat
     for _ in range(8):
         if draw.random() < 0.4:
             spoil(draw, out)
-            while not perhaps_killed(draw, repair, out):
+            while not ends(forks, draw, repair, out):
                 pass
         else:
             while True:
                 # Also the run after one that was killed may ask for other posts.
                 ids = sorted(draw.sample(IDS, draw.randrange(6, 24)))
-                if perhaps_killed(draw, export, set_of_images, out, ids, {"prune": True} | options):
+                if ends(forks, draw, export, set_of_images, out, ids, {"prune": True} | options):
                     break
         assert verify(out).is_good
     export(set_of_images, tmp_path / "whole", ids, options)

@@ -8,6 +8,7 @@ from pyarrow import parquet
 
 import hakubooru as hb
 from danbooru import api_post, write_lines
+from hakubooru.errors import DestinationError
 from hakubooru.ingest import build
 from pictures import picture, write_tar
 from published_sites import e621_export
@@ -67,6 +68,25 @@ def test_a_manifest_says_which_site_its_ids_are_of(sites):
     assert file.schema.metadata[b"hakubooru.site"] == b"e621"
     assert file["id"].to_pylist() == IDS
     assert file["rating"].to_pylist() == ["questionable", "explicit", "explicit"]
+
+
+def test_posts_of_another_site_are_not_taken_for_those_that_are_there(sites):
+    export(sites, "danbooru", sites / "out")
+    before = names(sites / "out")
+    with pytest.raises(DestinationError, match=r'database.site was "danbooru" and is now "e621"'):
+        export(sites, "e621", sites / "out")
+    assert names(sites / "out") == before
+    assert export(sites, "danbooru", sites / "out").added == 0
+
+
+def test_images_of_ones_own_belong_to_no_site(sites):
+    (sites / "own").mkdir()
+    (sites / "own" / "a.png").write_bytes(picture(7, "png"))
+    (sites / "own" / "a.txt").write_text("my own")
+    hb.export_own(sites / "out", own=sites / "own")
+    with hb.open(sites / "e621.db") as db:
+        report = db.posts.among(IDS).export(sites / "out", images=sites / "e621", own=sites / "own")
+    assert report.exported == 4
 
 
 def test_keys_of_shards_are_different(sites):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -227,6 +229,15 @@ def test_the_name_of_a_tar_is_tried_by_its_first_posts(tmp_path, name, posts, cl
     write_tar(tmp_path / name, {f"{post}.jpg": b"" for post in posts})
     (archive,) = find_archives([tmp_path])
     assert archive.claim == claim
+
+
+def test_the_name_of_a_tar_that_was_written_again_is_tried_again(tmp_path):
+    path = tmp_path / "0002.tar"
+    for second, (post, claim) in enumerate([(2002, Claim(1000, 2)), (2003, EVERYTHING), (2, Claim(1000, 2))]):
+        write_tar(path, {f"{post}.jpg": b""})
+        os.utime(path, (second, second))  # clocks of files can stand still for some milliseconds
+        (archive,) = find_archives([tmp_path])
+        assert archive.claim == claim
 
 
 def test_odd_digits_in_names_are_sorted(tmp_path):

@@ -84,6 +84,8 @@ def test_ratings_have_the_names_of_their_site(e621):
     assert code == 0
     assert "3  safe, score 4, 1446x1512 png, 2021-12-31" in out
     assert re.search(r"^ +species  lugia$", out, re.MULTILINE)
+    code, out, _ = call("tags", path, "lu*", "--type", "species")
+    assert (code, out.split()[:2]) == (0, ["lugia", "species"])
 
 
 def test_a_caption_has_species_and_calls_safe_safe(e621):

@@ -41,10 +41,10 @@ def counted(monkeypatch, model, run):
 
 
 @pytest.mark.parametrize("tokens", [75, 150])
-def test_operations_are_those_of_a_models_layers(tiny, monkeypatch, tokens):
+def test_operations_are_those_of_a_models_layers(shallow, monkeypatch, tokens):
     from hakubooru_trainer.model.load import load
 
-    options = ModelOptions(path=str(tiny))
+    options = ModelOptions(path=str(shallow))
     model = load(options, torch.float32)
     width = model.unet.config.cross_attention_dim
     latents, context = torch.zeros(1, 4, 12, 8), torch.zeros(1, tokens + 2, width)
@@ -55,9 +55,9 @@ def test_operations_are_those_of_a_models_layers(tiny, monkeypatch, tokens):
     assert Operations(options, drawing).of_picture(64, 96) == pytest.approx(14 * step + decoding, rel=1e-6)
 
 
-def test_a_forecast_adds_up(tiny):
+def test_a_forecast_adds_up(shallow):
     drawing = DrawingOptions(steps=7)
-    operations = Operations(ModelOptions(path=str(tiny)), drawing)
+    operations = Operations(ModelOptions(path=str(shallow)), drawing)
     pictures = [Picture("", 0, 0, "", (), 0, *size) for size in [(64, 96), (64, 96), (96, 96)]]
     total = 2 * operations.of_picture(64, 96) + operations.of_picture(96, 96)
     text = forecast(pictures, drawing, operations)

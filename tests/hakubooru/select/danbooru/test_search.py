@@ -335,3 +335,11 @@ def test_nested_groups_stay_within_the_limits_of_sqlite(db, posts):
         text = f"-({text} {name})" if depth % 2 else f"({text} or {name})"
         kept = set(posts) - (kept & bearing) if depth % 2 else kept | bearing
     assert ids(db, text) == sorted(kept)
+
+
+def test_random_posts_are_drawn_by_the_seed(db):
+    for query in ("random:9", "order:random limit:9"):
+        drawn = [db.posts.search(query, seed=seed).to_ids().tolist() for seed in (0, 1, 2)]
+        assert drawn == [db.posts.shuffle(seed=seed).limit(9).to_ids().tolist() for seed in (0, 1, 2)]
+        assert len(set(map(tuple, drawn))) == 3
+        assert ids(db, query) == drawn[0]
