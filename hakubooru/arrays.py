@@ -8,7 +8,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any
 
 Ids: TypeAlias = "np.ndarray[tuple[int], np.dtype[np.int64]]"
@@ -18,6 +18,9 @@ Values: TypeAlias = "np.ndarray[tuple[int], np.dtype[Any]]"
 """A column of posts, or places in one, (N,)."""
 
 _ROWS_A_READ: Final = 10_000_000
+_SPARSE: Final = 16
+_LEAST_SPARSE: Final = 2**24
+"""Ids are sparse if they span more numbers than this, and more than 16 for each post."""
 
 
 def ascending(ids: Ids) -> Ids:
@@ -38,12 +41,57 @@ def distinct(ids: Ids) -> Ids:
     return ordered[is_first(ordered)]
 
 
+def union(sets: Sequence[Ids]) -> Ids:
+    """The ids of one or several sets, ascending, (N,) int64. Ascending sets that follow each other are only joined."""
+    together = np.concatenate(sets)
+    if (together[1:] > together[:-1]).all():
+        return together
+    together = ascending(together)
+    return together[is_first(together)]
+
+
 def is_among(values: Ids, ids: Ids) -> Values:
     """Whether each of some values is among ascending ids, (N,) bool; `np.isin` sorts both, which takes much longer."""
     if not len(ids):
         return np.zeros(len(values), np.bool_)
     places = np.minimum(np.searchsorted(ids, values), len(ids) - 1)
     return ids[places] == values  # type: ignore[no-any-return]
+
+
+def by_id(ids: Ids, values: Values, other: int) -> Callable[[Ids], Values]:
+    """A function that gives the values of posts, (R,), by their ids, and `other` for a post without one.
+
+    It looks them up in a table, which is ten times as fast as a search, unless the ids are so sparse that the table is large.
+
+    Args:
+        ids: posts, (N,) int64, each once.
+        values: their values, (N,).
+        other: the value for all other posts.
+    """
+    first, last = (int(ids.min()), int(ids.max())) if len(ids) else (0, -1)
+    if last - first > max(_SPARSE * len(ids), _LEAST_SPARSE):
+        order = np.argsort(ids)
+        in_order = ids[order]
+
+        def search(posts: Ids) -> Values:
+            places = np.searchsorted(in_order[:-1], posts)
+            return np.where(in_order[places] == posts, values[order[places]], other)
+
+        return search
+    # The first and the last place stand for smaller and larger ids.
+    table = np.full(last + 3 - first, other, values.dtype)
+    table[ids + (1 - first)] = values
+    return lambda posts: table.take(posts + (1 - first), mode="clip")
+
+
+def narrow(values: Values) -> Values:
+    """Convert whole numbers to the type of the fewest bytes in which all fit."""
+    low, high = (int(values.min()), int(values.max())) if len(values) else (0, 0)
+    for kind in (np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32):
+        limits = np.iinfo(kind)
+        if limits.min <= low and high <= limits.max:
+            return values.astype(kind)
+    return values
 
 
 def read_ascending(connection: sqlite3.Connection, select: str, parameters: Sequence[Any]) -> Ids:

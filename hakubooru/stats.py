@@ -147,7 +147,7 @@ def stats(database: CachedStore, ids: Ids, *, caption: CaptionFormat, top: int =
         top: how many tags of each type to list.
     """
     columns = database.cache.columns
-    places = np.searchsorted(columns.ids, ids)
+    places = columns.indices(ids)
 
     def known(name: str, *by: str) -> Values:
         return columns[name][places][knowing(database, ids, *by or (name,))]
@@ -201,7 +201,7 @@ def _quality(database: CachedStore, ids: Ids, caption: CaptionFormat) -> dict[st
     else:
         columns = database.cache.columns
         ids = ids[knowing(database, ids, grades.by)]
-        places = np.searchsorted(columns.ids, ids)
+        places = columns.indices(ids)
         judged = judge(ids, columns["rating"][places], columns[grades.by][places], None)
         totals = np.bincount(judged[judged >= 0], minlength=len(judge.words)).tolist()
         counts = Counter(dict(zip(judge.words, totals, strict=True)))

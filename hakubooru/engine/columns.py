@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 
+from hakubooru.arrays import narrow
 from hakubooru.store.reader import ROWS, THREADS
 from hakubooru.store.schema import EXTENSIONS, TAG_TYPES
 
@@ -64,7 +65,7 @@ _TRAITS: Final = {
 }
 
 _FEW: Final = 16
-"""Tags are counted post by post for fewer than one post in this many; else tag by tag."""
+"""Posts are searched, and their tags counted, one by one for fewer than one post in this many; else all at once."""
 _WIDEST: Final = 2**28
 """From how many ids between the first and the last on they count as sparse; a bool for each takes 256 MB."""
 _DATE: Final = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*"
@@ -167,14 +168,16 @@ class FileColumns:
         names = {*store.about.lacking, *store.about.unknown}
         return names | ({"extension"} if "file_ext" in names else set())
 
-    def are_read(self, name: str = "id") -> bool:
+    def are_read(self, name: str = "traits") -> bool:
         """Whether a column is available without a scan."""
         return ("traits" if name in _TRAITS else name) in self._arrays
 
     def span(self) -> tuple[int, int]:
         """The range of ids: the smallest, and the largest plus one; (0, 0) without posts."""
         if self._span is None:
-            first, last = self.ids[[0, -1]] if self.are_read() and len(self.ids) else self._store.ends("post")
+            first, last = (
+                self.ids[[0, -1]] if self.are_read("id") and len(self.ids) else self._store.ends("post")
+            )
             self._span = (int(first), int(last) + 1) if first <= last else (0, 0)
         return self._span
 
@@ -192,6 +195,26 @@ class FileColumns:
     def ids(self) -> Ids:
         """The ids of all posts, (N,) int64, ascending."""
         return self["id"]
+
+    def only_ids(self) -> Ids:
+        """The ids of all posts, (N,) int64, ascending. If they are not read yet, no other column is read along."""
+        with self._reading:
+            if not self.are_read("id"):
+                self._read({"id": "id"})
+            return self.ids
+
+    def indices(self, ids: Ids) -> Values:
+        """The indices in `ids` of posts of the file, (M,)."""
+        return self.at(np.arange(len(self.ids), dtype=np.int32), ids)
+
+    def at(self, values: Values, ids: Ids) -> Values:
+        """The values of posts of the file, (M,), from those of all posts, (N,)."""
+        first, end = self.span()
+        if first < 0 or len(ids) * _FEW < end:
+            return values[np.searchsorted(self.ids, ids)]
+        by_id = np.zeros(end, values.dtype)
+        by_id[self.ids] = values
+        return by_id[ids]
 
     def __getitem__(self, name: str) -> Values:
         """A column, (N,), in the order of ids. The first use of a column reads its group in one scan."""
@@ -221,7 +244,7 @@ class FileColumns:
                 self._read({f"lacks_{name}": f"{name} IS NULL" for name in sorted(self._store.about.unknown)})
             return self._arrays[f"lacks_{column}"].view(bool)
 
-    def some(self, places: Values) -> Columns:
+    def some(self, places: Values | slice) -> Columns:
         """The columns of some posts, given by their indices, (M,)."""
         return _Some(self, places)
 
@@ -284,7 +307,7 @@ class SidecarColumns(FileColumns):
         self.names = self.names | {*DATES, *COUNTS}
         self.sidecar = sidecar
 
-    def are_read(self, name: str = "id") -> bool:  # noqa: ARG002 - all are there
+    def are_read(self, name: str = "traits") -> bool:  # noqa: ARG002 - all are there
         """Always true."""
         return True
 
@@ -298,7 +321,7 @@ class SidecarColumns(FileColumns):
 
     def tag_counts(self, ids: Ids) -> tuple[Values, Values]:
         """The ids of tags, and how many of the posts `ids` have each, (T,) each."""
-        places = np.searchsorted(self.ids, ids)
+        places = self.indices(ids)
         if len(ids) * _FEW < len(self.ids):
             tags, counts = np.unique(self.sidecar.tags_of(places)[1], return_counts=True)
             return tags, counts
@@ -331,7 +354,7 @@ class SidecarColumns(FileColumns):
 class _Some:
     """The columns of some posts, given by their indices in all columns."""
 
-    def __init__(self, columns: FileColumns, places: Values) -> None:
+    def __init__(self, columns: FileColumns, places: Values | slice) -> None:
         self.names = columns.names
         self.know_tags = columns.know_tags
         self._columns = columns
@@ -346,16 +369,6 @@ class _Some:
 
     def bearing(self, tag: str) -> Values:
         return self._columns.bearing(tag)[self._places]
-
-
-def narrow(values: Values) -> Values:
-    """Convert whole numbers to the type of the fewest bytes in which all fit."""
-    low, high = (int(values.min()), int(values.max())) if len(values) else (0, 0)
-    for kind in (np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32):
-        limits = np.iinfo(kind)
-        if limits.min <= low and high <= limits.max:
-            return values.astype(kind)
-    return values
 
 
 def day_number(text: Any) -> int:

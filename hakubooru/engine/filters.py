@@ -25,11 +25,13 @@ if TYPE_CHECKING:
     from peewee import Node
 
     from hakubooru.arrays import Ids, Values
-    from hakubooru.engine.columns import FileColumns
+    from hakubooru.engine.columns import Columns, FileColumns
     from hakubooru.store.store import Store
 
 LOOKUP_COST: Final = 10
 """How many rows SQLite scans in the time of one lookup by id (measured on a million posts)."""
+
+_SHORT: Final = 2  # bytes
 
 FEW: Final = 4
 """Columns are read if a filter is on more than one post in this many; below that, SQLite filters."""
@@ -99,7 +101,7 @@ class Filters:
         if are_read or all(self._is_answered.values()):
             ids, parts = self._by_columns(source)
             if not parts:
-                return columns.ids if ids is None else ids
+                return columns.only_ids() if ids is None else ids
         tags = [part for part in parts if self._is_listed[part]]
         if not tags or (ids is not None and columns.are_few(len(ids), few)):
             return ask_sqlite(store, ids, parts)
@@ -107,8 +109,10 @@ class Filters:
         tagged = _by_lists(store, ids, tags, span)
         if not rest and ids is not None:
             return tagged
-        if not rest and are_read:
-            return members(tagged, columns.ids)  # a relation may name a post that the file does not have
+        if not rest and (columns.are_read("id") or not columns.are_few(len(tagged), LOOKUP_COST)):
+            return members(
+                tagged, columns.only_ids()
+            )  # a relation may name a post that the file does not have
         return ask_sqlite(store, tagged, rest)
 
     def _is_few(self, source: Ids | None, span: tuple[int, int], few: int) -> bool:
@@ -131,12 +135,25 @@ class Filters:
         if not parts:
             return source, others
         about = columns.about([part.name for part in parts if isinstance(part, Tagged)])
+        ranges = [part for part in parts if isinstance(part, IdRange)]
+        if source is None and about is columns and ranges:
+            about = columns.some(_places(columns.ids, ranges))
+            parts = [part for part in parts if not isinstance(part, IdRange)]
+            if not parts:
+                return about.ids, others
         mask = reduce(np.logical_and, (truth(part, about).true for part in parts))
         if source is None:
-            return about.ids[mask], others
+            return np.compress(mask, about.ids), others
         if about is columns:
-            return source[mask[np.searchsorted(columns.ids, source)]], others
+            return np.compress(columns.at(mask, source), source), others
         return members(source, about.ids[mask]), others
+
+
+def _places(ids: Ids, ranges: Sequence[IdRange]) -> slice:
+    """The places of the ids, (N,) ascending, that are in all ranges."""
+    start = np.searchsorted(ids, max(part.low for part in ranges))
+    end = min(np.searchsorted(ids, part.high) if part.high is not None else len(ids) for part in ranges)
+    return slice(int(start), max(int(start), int(end)))
 
 
 def _leaves(predicate: Predicate) -> Iterator[Predicate]:
@@ -214,31 +231,44 @@ def can_sort(columns: FileColumns, terms: Sequence[Node]) -> bool:
 def sort_by_columns(columns: FileColumns, source: Ids, terms: Sequence[Node], limit: int | None) -> Ids:
     """Sort ids by SQL terms over columns; with a limit, only the first of them. As in SQLite, NULL is the smallest."""
     whole = len(source) == len(columns.ids)
-    some = columns if whole else columns.some(np.searchsorted(columns.ids, source))
-    sort_keys: list[Values] = []
-    for value, sign in map(_term, terms):
-        values, unknown = numbers(value, some)
-        signed = sign * (values if values.dtype.kind == "f" else values.astype(np.int64))
-        sort_keys += [signed] if unknown is None else [sign * (~unknown).astype(np.int8), signed]
-    ids = columns.ids if whole else source
-    first = sort_keys[0]
+    ids, some = (columns.ids, columns) if whole else (source, columns.some(columns.indices(source)))
     if limit is not None and limit < len(ids):
         if not limit:
             return ids[:0]
-        # Only posts that are not after the last one by the first term can be among the first.
-        candidates = np.flatnonzero(first <= np.partition(first, limit - 1)[limit - 1])
-        ids, sort_keys = ids[candidates], [values[candidates] for values in sort_keys]
-    return ids[_order(sort_keys)][:limit]
+        # Only posts that are not after the last one by the first key can be among the first.
+        first = _sort_keys(some, terms[:1])[0]
+        ids = ids[np.flatnonzero(first <= np.partition(first, limit - 1)[limit - 1])]
+        some = columns.some(columns.indices(ids))
+    return ids[_order(_sort_keys(some, terms))][:limit]
+
+
+def _sort_keys(columns: Columns, terms: Sequence[Node]) -> list[Values]:
+    """The keys, (N,) each, that stand for SQL terms in an ascending order; the first counts most."""
+    keys: list[Values] = []
+    for value, sign in map(_term, terms):
+        values, unknown = numbers(value, columns)
+        if values.dtype.kind != "f":
+            values = values.astype(
+                np.int32 if values.dtype.itemsize <= _SHORT else np.int64
+            )  # room for a sign
+        signed = values if sign > 0 else -values
+        keys += [signed] if unknown is None else [sign * (~unknown).astype(np.int8), signed]
+    return keys
 
 
 def _order(keys: Sequence[Values]) -> Values:
     """The places, (N,), that sort posts by keys, of which the first counts most.
 
     It sorts by the last key first, and each sort keeps the order of equal values. So numbers of 16 bits, such as scores,
-    are sorted in linear time, and ids that are in order already as fast; `np.lexsort` takes twice as long.
+    are sorted in linear time, and ids that are in order already take no sort; `np.lexsort` takes twice as long.
     """
-    order = np.argsort(_narrow(keys[-1]), kind="stable")
-    for key in reversed(keys[:-1]):
+    *others, last = keys
+    if others and (last[1:] >= last[:-1]).all():
+        return _order(others)
+    if others and (last[1:] < last[:-1]).all():
+        return len(last) - 1 - _order([key[::-1] for key in others])
+    order = np.argsort(_narrow(last), kind="stable")
+    for key in reversed(others):
         order = order[np.argsort(_narrow(key)[order], kind="stable")]
     return order
 
@@ -262,7 +292,7 @@ def _term(node: Node) -> tuple[Node, int]:
 
 def members(ids: Ids, of: Ids) -> Ids:
     """The ids that are also in a second set, in the order of the first."""
-    common: Ids = ids[np.isin(ids, of, assume_unique=True)]
+    common: Ids = np.compress(np.isin(ids, of, assume_unique=True), ids)
     return common
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from hakubooru.arrays import distinct, is_first
+from hakubooru.arrays import by_id, distinct, is_first
 from hakubooru.engine.columns import YEAR, SidecarColumns
 from hakubooru.engine.tag_counts import FEW
 from hakubooru.select.sampling import keys
@@ -85,7 +85,7 @@ def years(database: CachedStore, ids: Ids, *, few: int = FEW) -> Ids:
     """
     columns = database.cache.columns
     if columns.are_read("year") or not columns.are_few(len(ids), few):
-        of_posts: Ids = columns["year"][np.searchsorted(columns.ids, ids)].astype(np.int64)
+        of_posts: Ids = columns.at(columns["year"], ids).astype(np.int64)
         return of_posts
     sql = f"SELECT id, {YEAR} FROM post WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id"
     of_post = dict(database.rows(sql, [id_text(ids)]))
@@ -225,13 +225,11 @@ def tag_pairs(
         look_up = _tags_in_sidecar if columns.are_few(len(ids), few) else _posts_in_sidecar
         yield from look_up(columns, ids, ranks, tags)
         return
-    order = np.argsort(ids, kind="stable")
-    in_order, ranks = ids[order], ranks[order]
+    ranks_of = by_id(ids, ranks.astype(np.int32), -1)
     for posts, some in _relations(database, ids, tags, few):
-        places = np.searchsorted(in_order, posts)
-        is_candidate = places < len(in_order)
-        is_candidate[is_candidate] = in_order[places[is_candidate]] == posts[is_candidate]
-        yield some[is_candidate], ranks[places[is_candidate]]
+        of_posts = ranks_of(posts)
+        is_candidate = of_posts >= 0
+        yield some[is_candidate], of_posts[is_candidate].astype(np.int64)
 
 
 def _tags_in_sidecar(columns: SidecarColumns, ids: Ids, ranks: Ids, tags: Ids) -> Iterator[tuple[Ids, Ids]]:
@@ -247,7 +245,7 @@ def _tags_in_sidecar(columns: SidecarColumns, ids: Ids, ranks: Ids, tags: Ids) -
 def _posts_in_sidecar(columns: SidecarColumns, ids: Ids, ranks: Ids, tags: Ids) -> Iterator[tuple[Ids, Ids]]:
     """Iterate over the pairs of `tag_pairs`, looked up by tag."""
     of_file = np.full(len(columns.ids), -1, np.int64)
-    of_file[np.searchsorted(columns.ids, ids)] = ranks
+    of_file[columns.indices(ids)] = ranks
     for first in range(0, len(tags), _TAGS_A_PIECE):
         some_tags = tags[first : first + _TAGS_A_PIECE]
         of_tags = [columns.places(tag_id) for tag_id in some_tags.tolist()]
@@ -274,5 +272,5 @@ def _is_among(tags: Ids) -> Values:
 
 def _ratings(database: CachedStore, ids: Ids) -> Ids:
     columns = database.cache.columns
-    ratings: Ids = columns["rating"][np.searchsorted(columns.ids, ids)].astype(np.int64)
+    ratings: Ids = columns.at(columns["rating"], ids).astype(np.int64)
     return ratings

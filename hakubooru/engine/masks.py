@@ -18,12 +18,11 @@ from peewee import Cast, Context, Expression, Field, Function, Negated, NodeList
 from hakubooru.engine.columns import COUNTS, MISSING, NO_DATE, date_number
 from hakubooru.select.predicates import And, Condition, Not, Or, Tagged
 from hakubooru.select.values import SECONDS, tag_count
-from hakubooru.store.reader import THREADS
-from hakubooru.store.relations import POSTS_WITH_TAG
+from hakubooru.store.relations import posts_of_common_tags
 from hakubooru.store.schema import EXTENSIONS, TAG_TYPES, Post
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from hakubooru.arrays import Ids, Values
     from hakubooru.engine.columns import Columns
@@ -69,6 +68,8 @@ _ARITHMETIC: Final[dict[str, Callable[[Any, Any], Any]]] = {
     "*": operator.mul,
     "&": operator.and_,
 }
+_FEW: Final = 8
+"""Lists of this many values at most are compared value by value."""
 _LACKING: Final = {"md5": "lacks_md5", "file_url": "lacks_file_url"}
 _NULLABLE: Final = ("parent_id", "pixiv_id")
 _NOT_FIELDS: Final = {"created_at", "extension", *_LACKING.values(), *COUNTS}
@@ -121,18 +122,12 @@ class TagLists:
             span: the smallest id, and the largest plus one.
         """
         self.first, self._end = span
-        listed = (
-            "SELECT name, id FROM tag WHERE name IN (SELECT value FROM json_each(?)) ORDER BY popularity DESC"
-        )
-        ids = store.rows(listed, [json.dumps(sorted(tags))])
-        reader = store.reader
-
-        def read(some: Sequence[tuple[str, int]]) -> Iterator[tuple[str, Ids]]:
-            for name, tag_id in some:
-                posts = reader.column(POSTS_WITH_TAG, [tag_id], table="posttagrelation")
-                yield name, posts[(posts >= self.first) & (posts < self._end)] - self.first
-
-        self._places = dict(reader.in_parallel([read(ids[place::THREADS]) for place in range(THREADS)]))
+        listed = "SELECT id, name FROM tag WHERE name IN (SELECT value FROM json_each(?))"
+        names = dict(store.rows(listed, [json.dumps(sorted(tags))]))
+        self._masks = {name: np.zeros(self._end - self.first, bool) for name in names.values()}
+        for tag_id, posts in posts_of_common_tags(store, list(names)):
+            is_in_range = (posts >= self.first) & (posts < self._end)
+            self._masks[names[tag_id]][posts[is_in_range] - self.first] = True
 
     @property
     def ids(self) -> Ids:
@@ -144,9 +139,7 @@ class TagLists:
 
     def bearing(self, tag: str) -> Values:
         """Whether each post has a tag, (N,) bool."""
-        mask = np.zeros(self._end - self.first, bool)
-        mask[self._places[tag]] = True
-        return mask
+        return self._masks[tag]
 
 
 class _Unread:
@@ -219,7 +212,7 @@ def _expression(node: Expression, columns: Columns) -> Truth:
         return _known((values >= _constant(node.lhs, low)) & (values <= _constant(node.lhs, high)), unknown)
     if node.op in {"IN", "NOT IN"}:
         listed = _list(node.lhs, node.rhs)
-        inside = np.isin(values, listed)
+        inside = _is_in(values, listed)
         # In SQL, NULL IN () is false, not NULL.
         return _known(inside if node.op == "IN" else ~inside, unknown if listed else None)
     raise LeftToSQLiteError(node.op)
@@ -233,7 +226,7 @@ def _extension(node: Expression, columns: Columns) -> Truth:
         or not set(names) <= set(EXTENSIONS)
     ):
         raise LeftToSQLiteError(f"file_ext {node.op} {names}")
-    inside = np.isin(columns["extension"], [EXTENSIONS.index(name) for name in names])
+    inside = _is_in(columns["extension"], [EXTENSIONS.index(name) for name in names])
     return _known(inside if node.op in {"=", "IN"} else ~inside, None)
 
 
@@ -332,6 +325,13 @@ def _list(lhs: Any, values: Any) -> list[Any]:
     if not isinstance(values, list | tuple | set | frozenset):
         raise LeftToSQLiteError(repr(values))
     return [_constant(lhs, value) for value in values]
+
+
+def _is_in(values: Values, listed: Sequence[Any]) -> Mask:
+    """Whether each value is in a list. A few comparisons take less than a search."""
+    if 0 < len(listed) <= _FEW:
+        return reduce(operator.or_, (np.equal(values, one) for one in listed))
+    return np.isin(values, listed)
 
 
 def _known(holds: Mask, unknown: Mask | None) -> Truth:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from hakubooru.engine.columns import COUNTS, DATES, NUMBERS, FileColumns, narrow
+from hakubooru.arrays import by_id, is_first, narrow
+from hakubooru.engine.columns import COUNTS, DATES, NUMBERS, FileColumns
 from hakubooru.engine.sidecar import NewSidecar, code_base, pack
 from hakubooru.progress import progress
 from hakubooru.store.reader import THREADS
@@ -38,9 +39,6 @@ _POSTS_A_BUCKET: Final = 1 << 16  # so that the place of a post in a bucket take
 _BYTES_A_POST: Final = 64
 _BYTES_A_RELATION: Final = 5
 _NOWHERE: Final = 2**31 - 1
-_SPARSE: Final = 16
-_LEAST_SPARSE: Final = 2**24
-"""Ids are sparse if the last is above this and above 16 for each post: a table of them would take 8 bytes for each number."""
 _TAG: Final = 2**32 - 1
 _COMMON: Final = 32
 """For a tag of more than one post in 32, a bit for every post takes less than a list of posts."""
@@ -142,7 +140,7 @@ def _distribute(database: Store, ids: Ids, folder: Path, posts_a_bucket: int, ro
     A relation is `place << 32 | tag` in 8 bytes. The two halves of the relations have files of their own: a post's
     relations then stay in their order.
     """
-    places_of = _places_by_id(ids)
+    places_of = by_id(ids, np.arange(len(ids)), _NOWHERE)
     counts = np.zeros(database.ends("tag")[1] + 1, np.int64)
     first, last = database.ends("posttagrelation")
     reading = halves(database, "post_id, tag_id", rows=rows_a_read)
@@ -167,24 +165,6 @@ def _distribute(database: Store, ids: Ids, folder: Path, posts_a_bucket: int, ro
     return counts
 
 
-def _places_by_id(ids: Ids) -> Callable[[Ids], Ids]:
-    """A function that gives the places of posts in the ascending `ids`, or `_NOWHERE`.
-
-    It looks them up in a table, which is ten times as fast as a search, unless the ids are so sparse that the table is large.
-    """
-    if len(ids) and int(ids[-1]) > max(_SPARSE * len(ids), _LEAST_SPARSE):
-
-        def search(posts: Ids) -> Ids:
-            places = np.searchsorted(ids[:-1], posts)
-            return np.where(ids[places] == posts, places, _NOWHERE)
-
-        return search
-    # One more place than ids: posts beyond the last id get it.
-    table = np.full(int(ids[-1]) + 2 if len(ids) else 1, _NOWHERE, np.int64)
-    table[ids] = np.arange(len(ids))
-    return lambda posts: table.take(posts, mode="clip")
-
-
 def _numbered(half: int, pairs: Iterator[Any]) -> Iterator[tuple[int, Any]]:
     """Iterate over pieces of a half of the relations, each with the number of the half."""
     for piece in pairs:
@@ -205,7 +185,7 @@ def _by_bucket(buckets: Values, pairs: Values) -> Iterator[tuple[int, Values]]:
     if (buckets[1:] < buckets[:-1]).any():
         order = np.argsort(buckets.astype(np.uint16), kind="stable")
         buckets, pairs = buckets[order], pairs[order]
-    starts = np.flatnonzero(np.append(True, buckets[1:] != buckets[:-1]))
+    starts = np.flatnonzero(is_first(buckets))
     for start, end in zip(starts, np.append(starts[1:], len(pairs)), strict=True):
         yield int(buckets[start]), pairs[start:end]
 
@@ -213,7 +193,7 @@ def _by_bucket(buckets: Values, pairs: Values) -> Iterator[tuple[int, Values]]:
 def _describe(database: Store, counts: Ids, *, is_common: Values) -> _Tags:
     """Give each tag a code, and a place for its posts that is large enough if no relation is there twice."""
     by_count = np.argsort(-counts, kind="stable")
-    code = np.empty(len(counts), np.int64)
+    code = np.empty(len(counts), np.int32)
     code[by_count] = np.arange(len(counts))
     kind = np.full(len(counts), len(TAG_TYPES), np.uint8)
     for tag_id, number in database.rows("SELECT id, type FROM tag"):
@@ -283,29 +263,31 @@ def _sorted(folder: Path, bucket: int, posts: int, *, first: int, tags: _Tags, b
     pairs = np.concatenate([np.empty(0, np.int64), *(np.fromfile(path, np.int64) for path in files)])
     for path in files:
         path.unlink()
-    places = ((pairs >> 32) - first).astype(np.uint16)
-    tag_ids = pairs & _TAG
+    # Narrow numbers and few passes: the pairs of a bucket do not fit into the processor's cache.
+    places = np.subtract(pairs >> 32, first, dtype=np.int32, casting="same_kind").astype(np.uint16)
+    tag_ids = pairs.astype(np.uint32)
     if (places[1:] < places[:-1]).any():
         order = np.argsort(places, kind="stable")
         places, tag_ids = places[order], tag_ids[order]
-    by_tag = tag_ids << 16 | places
+    by_tag = np.left_shift(tag_ids, 16, dtype=np.int64) | places
     ascending = np.sort(by_tag)
-    is_new = np.append(True, ascending[1:] != ascending[:-1])[: len(ascending)]
+    is_new = is_first(ascending)
     if not is_new.all():
         once = np.sort(np.unique(by_tag, return_index=True)[1])
         places, tag_ids, ascending = places[once], tag_ids[once], ascending[is_new]
     packed, sizes = pack(tags.code[tag_ids], base)
     kinds = len(TAG_TYPES) + 1
     counts: Any = np.bincount(places * np.int64(kinds) + tags.type[tag_ids], minlength=posts * kinds)
+    counts = counts.reshape(posts, kinds)
     of_tag = ascending >> 16
-    starts = np.flatnonzero(np.append(True, of_tag[1:] != of_tag[:-1])[: len(of_tag)])
+    starts = np.flatnonzero(is_first(of_tag))
     return _Bucket(
         packed=packed,
-        sizes=np.bincount(places, sizes, posts).astype(np.int64),
-        counts=counts.reshape(posts, kinds),
+        sizes=counts.sum(axis=1) + np.bincount(places[sizes == 2], minlength=posts),
+        counts=counts,
         tags=of_tag[starts],
         many=np.diff(np.append(starts, len(of_tag))),
-        places=ascending & 0xFFFF,
+        places=ascending.astype(np.uint16),
     )
 
 
@@ -323,7 +305,7 @@ def _add_to_lists(sidecar: NewSidecar, bucket: _Bucket, first: int, starts: Valu
     """Add the posts of a bucket to the lists of their tags; `starts` is the place of each tag's next post."""
     is_listed = np.repeat(rows < 0, bucket.many)
     starts = starts - (np.cumsum(bucket.many) - bucket.many)
-    where = (np.arange(len(bucket.places)) + np.repeat(starts, bucket.many))[is_listed]
+    where = np.compress(is_listed, np.arange(len(bucket.places)) + np.repeat(starts, bucket.many))
     if len(where):
         # Mapped again for each bucket, so that few of its pages count as memory of this process.
-        sidecar.open("posts")[where] = bucket.places[is_listed] + first
+        sidecar.open("posts")[where] = np.compress(is_listed, bucket.places) + np.uint32(first)

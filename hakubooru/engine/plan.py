@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from hakubooru.arrays import ascending
+from hakubooru.arrays import ascending, union
 from hakubooru.engine.families import best_of_family
 from hakubooru.engine.filters import (
     LOOKUPS_A_QUERY,
@@ -197,6 +197,11 @@ class _Planner:
                 return self._order(step)
             case Limited(Ordered() as order) if not self.apart and order not in self.known:
                 return self._order(order, step)
+            case Limited(Shuffled(source, seed) as order, count) if (
+                not self.apart and order not in self.known
+            ):
+                steps = (order, "keys of ids, by NumPy"), (step, "the first posts of the step before")
+                return Part(steps, lambda ids: shuffle(ids, seed, count), (self.plan(source),))
             case _:
                 how, compute = self._narrowing(step)
                 return Part(((step, how),), compute, (self.plan(step.source),))
@@ -268,7 +273,7 @@ class _Planner:
             case SampledWeighted(_, column, size, seed):
 
                 def draw(ids: Ids) -> Ids:
-                    weights = columns[column][np.searchsorted(columns.ids, ids)]
+                    weights = columns.at(columns[column], ids)
                     return sample_weighted(ids, weights, size, seed)
 
                 return f"keys of ids and {column}, by NumPy", draw
@@ -283,10 +288,7 @@ class _Planner:
 def _combine(operator: str, *sides: Ids) -> Ids:
     """Combine sets of ids to their union, intersection or difference, ascending."""
     if operator == "|":
-        together = ascending(np.concatenate(sides))
-        first = np.ones(len(together), bool)
-        np.not_equal(together[1:], together[:-1], out=first[1:])
-        return together[first]
+        return union(sides)
     left, right = sides
     inside = np.isin(left, right, assume_unique=True)
     return ascending(left[inside if operator == "&" else ~inside])

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     Weights: TypeAlias = np.ndarray[tuple[int], np.dtype[np.integer]]
     Doubles: TypeAlias = np.ndarray[tuple[int], np.dtype[np.float64]]
 
+_A_BLOCK: Final = 1 << 15  # keys of 8 bytes, so that the steps of `mix` find them in the processor's cache
 _GAMMA: Final = np.uint64(0x9E3779B97F4A7C15)
 _FIRST: Final = np.uint64(0xBF58476D1CE4E5B9)
 _SECOND: Final = np.uint64(0x94D049BB133111EB)
@@ -61,7 +62,12 @@ def mix(values: Keys) -> Keys:
 
 def keys(ids: Ids, seed: int) -> Keys:
     """Compute the sampling key of each id, (N,) uint64; seeds are taken modulo 2 ** 64."""
-    return mix(ids.astype(np.uint64) ^ mix(np.array([seed % 2**64], np.uint64)))
+    by_id = np.empty(len(ids), np.uint64)
+    of_seed = mix(np.array([seed % 2**64], np.uint64))
+    for start in range(0, len(ids), _A_BLOCK):
+        block = slice(start, start + _A_BLOCK)
+        by_id[block] = mix(ids[block].astype(np.uint64) ^ of_seed)
+    return by_id
 
 
 def sample(ids: Ids, n: int, seed: int) -> Ids:
@@ -78,12 +84,14 @@ def sample(ids: Ids, n: int, seed: int) -> Ids:
     if n <= 0:
         return ids[:0]
     by_id = keys(ids, seed)
-    chosen: Ids = ids[by_id <= np.partition(by_id, n - 1)[n - 1]]
+    chosen: Ids = np.compress(by_id <= np.partition(by_id, n - 1)[n - 1], ids)
     return chosen
 
 
-def shuffle(ids: Ids, seed: int) -> Ids:
-    """Sort ids by their keys, (N,) int64; the first `n` of them are the sample of `n`."""
+def shuffle(ids: Ids, seed: int, limit: int | None = None) -> Ids:
+    """Sort ids by their keys, (N,) int64; the first `n` of them are the sample of `n`. With a limit, only the first."""
+    if limit is not None and limit < len(ids):
+        ids = sample(ids, limit, seed)
     return ids[np.argsort(keys(ids, seed))]
 
 

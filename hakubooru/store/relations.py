@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
@@ -10,7 +11,7 @@ from hakubooru.store.reader import THREADS
 from hakubooru.store.sql import id_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from hakubooru.arrays import Ids
     from hakubooru.store.store import Store
@@ -23,10 +24,15 @@ ROWS_A_PIECE: Final = 1_000_000
 
 _POSTS_A_PIECE: Final = 20_000
 _TABLE: Final = "posttagrelation"
+_SPAN: Final = 16_000_000
+_MOST_SPANS: Final = 1000  # of a file whose row ids lie far apart
+_ROWS_A_LOOKUP: Final = 65_536
+_ROWS_OF_TAGS: Final = (
+    f"SELECT id, tag_id FROM {_TABLE} WHERE tag_id IN (SELECT value FROM json_each(?)) AND id > ? AND id <= ?"
+)
+_POSTS_OF_ROWS: Final = f"SELECT post_id FROM json_each(?) AS wanted CROSS JOIN {_TABLE} AS relation ON relation.id = wanted.value"
 
-
-POSTS_WITH_TAG: Final = f"SELECT post_id FROM {_TABLE} WHERE tag_id = ?"
-"""The statement for the posts that have a tag, in the order of their relations; a post may be there twice."""
+_POSTS_OF_TAG: Final = f"SELECT post_id FROM {_TABLE} WHERE tag_id = ? AND id > ? AND id <= ?"
 
 
 def relations(store: Store, *, rows: int = ROWS_A_PIECE) -> Iterator[Rows]:
@@ -39,12 +45,14 @@ def halves(
 ) -> list[Iterator[Any]]:
     """The columns of all relations in pieces of neighbouring rows: an iterator for each half of the row ids."""
     sql = f"SELECT {columns} FROM {_TABLE} WHERE id > ? AND id <= ? ORDER BY id"
+    return [store.reader.numbers(sql, half, table=_TABLE, rows=rows) for half in _halves(store)]
+
+
+def _halves(store: Store) -> list[tuple[int, int]]:
+    """The ranges of row ids that threads read at the same time: the end of the one before, and its own."""
     first, last = store.ends(_TABLE)
     edges = [first - 1 + (last + 1 - first) * place // THREADS for place in range(THREADS + 1)]
-    return [
-        store.reader.numbers(sql, edges[place : place + 2], table=_TABLE, rows=rows)
-        for place in range(THREADS)
-    ]
+    return list(pairwise(edges))
 
 
 def relations_of(store: Store, ids: Ids, *, posts_a_piece: int = _POSTS_A_PIECE) -> Iterator[Rows]:
@@ -67,17 +75,44 @@ def relations_of(store: Store, ids: Ids, *, posts_a_piece: int = _POSTS_A_PIECE)
     return reader.in_parallel([share(posts) for posts in np.array_split(ids, THREADS)])
 
 
-def posts_of_tags(store: Store, tags: Ids) -> Iterator[tuple[Ids, Ids]]:
+def posts_of_common_tags(store: Store, tags: Sequence[int]) -> Iterator[tuple[int, Ids]]:
+    """Iterate over the posts of a few tags, looked up tag by tag: a tag's id and posts, (P,) int64; a post may be there twice.
+
+    Each thread looks up one half of the relations, so that they take the same time, and a tag is there twice.
+    """
+
+    def share(half: tuple[int, int]) -> Iterator[tuple[int, Ids]]:
+        for tag_id in tags:
+            yield tag_id, store.reader.column(_POSTS_OF_TAG, [tag_id, *half], table=_TABLE)
+
+    return store.reader.in_parallel([share(half) for half in _halves(store)])
+
+
+def posts_of_tags(store: Store, tags: Ids, *, span: int = _SPAN) -> Iterator[tuple[Ids, Ids]]:
     """Iterate over the relations of some tags, looked up by an index: post ids and tag ids, (R,) int64 each.
 
-    A tag's relations may lie in several pieces.
+    The index has a tag's rows, and the table their posts. Looked up tag by tag, each page of the table would be read again
+    for most of its rows. So the rows are sorted before their posts are looked up, and a tag's relations lie in several pieces.
 
     Args:
         store: the file.
         tags: ids of tags, (T,) int64, each once.
+        span: rows are sorted together if they lie in the same range of this many row ids.
     """
-    sql = f"SELECT post_id, tag_id FROM {_TABLE} WHERE tag_id IN (SELECT value FROM json_each(?))"
-    shares = [tags[place::THREADS] for place in range(THREADS)]
-    return store.reader.in_parallel(
-        [store.reader.numbers(sql, [id_text(share)], table=_TABLE) for share in shares]
-    )
+    reader = store.reader
+    listed = id_text(tags)
+    first, last = store.ends(_TABLE)
+    span = max(span, (last - first) // _MOST_SPANS)
+    starts = range(first - 1, last, span)
+
+    def share(starts: range) -> Iterator[tuple[Ids, Ids]]:
+        for start in starts:
+            rows, of_rows = reader.table(
+                _ROWS_OF_TAGS, [listed, start, min(start + span, last)], columns=2, table=_TABLE
+            )
+            order = np.argsort(rows)
+            for some in np.split(order, range(_ROWS_A_LOOKUP, len(order), _ROWS_A_LOOKUP)):
+                posts = reader.column(_POSTS_OF_ROWS, [id_text(rows[some])], table=_TABLE)
+                yield posts, of_rows[some]
+
+    return reader.in_parallel([share(starts[place::THREADS]) for place in range(THREADS)])

@@ -6,12 +6,31 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hakubooru.arrays import distinct, is_among
+from hakubooru.arrays import by_id, distinct, is_among, narrow, union
 
 
 @given(st.lists(st.integers(-(2**63), 2**63 - 1), max_size=8).map(lambda ids: [*ids, *ids[::2]]))
 def test_distinct_ids_are_ascending_and_each_once(ids):
     assert distinct(np.array(ids, np.int64)).tolist() == sorted(set(ids))
+
+
+@given(st.lists(st.lists(st.integers(0, 20), unique=True), min_size=1, max_size=4))
+def test_a_union_is_ascending_and_has_each_id_once(sets):
+    assert union([np.array(ids, np.int64) for ids in sets]).tolist() == sorted(set().union(*sets))
+
+
+@given(
+    st.dictionaries(st.integers(1, 60) | st.integers(2**40, 2**40 + 9) | st.just(2**62), st.integers(0, 99)),
+    st.lists(st.integers(-9, 80) | st.integers(2**40, 2**40 + 20) | st.sampled_from([2**62, 2**63 - 1])),
+)
+def test_values_are_found_by_id(values, posts):
+    value_of = by_id(np.array([*values], np.int64), np.array([*values.values()], np.int32), -1)
+    assert value_of(np.array(posts, np.int64)).tolist() == [values.get(post, -1) for post in posts]
+
+
+@given(st.lists(st.integers(-(2**40), 2**40)))
+def test_narrow_numbers_stay_what_they_are(numbers):
+    assert narrow(np.array(numbers, np.int64)).tolist() == numbers
 
 
 @given(st.lists(st.integers(-5, 5)), st.sets(st.integers(-5, 5)))

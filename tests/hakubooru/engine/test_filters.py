@@ -17,3 +17,10 @@ def test_the_first_key_counts_most_and_equals_stay_in_their_order(rows):
     keys.append(np.array([row[2] for row in rows], np.float64))
     expected = sorted(range(len(rows)), key=lambda place: rows[place])
     assert _order(keys).tolist() == expected
+
+
+@given(st.lists(st.integers(-3, 3), min_size=1, max_size=30), st.sampled_from([1, -1]))
+def test_a_last_key_in_order_takes_no_sort(numbers, step):
+    ids = np.arange(len(numbers))[::step]
+    expected = sorted(range(len(numbers)), key=lambda place: (numbers[place], ids[place]))
+    assert _order([np.array(numbers, np.int64), ids]).tolist() == expected

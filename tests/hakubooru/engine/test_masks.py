@@ -139,3 +139,11 @@ def test_numbers_wider_than_four_bytes_stay_whole(path):
         assert db.cache.columns["file_size"][6] == 2**40
         assert db.posts.where(Post.file_size > 2**39).to_ids().tolist() == [7]
         assert np.array_equal(db.posts.where(Post.file_size * 4 > 2**41).to_ids(), [7])
+
+
+def test_values_of_posts_are_those_at_their_ids(db):
+    columns = db.cache.columns
+    for step in (1, 3, 50):  # one after another, and so few that they are searched
+        ids = columns.ids[::-step]
+        assert columns.ids[columns.indices(ids)].tolist() == ids.tolist()
+        assert columns.at(columns["score"], ids).tolist() == columns["score"][::-step].tolist()

@@ -220,7 +220,7 @@ def test_columns_sort_as_sqlite_does(files, terms, limit):
 @pytest.mark.parametrize(
     "text",
     ["date:2011", "date:<2011-01-01", "age:>1d", "tagcount:2", "gentags:1..2", "order:score", "order:favcount limit:5",
-     "order:random", "1girl order:mpixels", "order:tagcount", "order:upvotes_asc limit:3"],
+     "order:random", "order:random limit:5", "1girl order:mpixels", "order:tagcount", "order:upvotes_asc limit:3"],
 )  # fmt: skip
 def test_a_sidecar_answers_without_the_posts(files, text):
     with hb.open(files / "optimized.db") as db, hb.open(files / "published.db") as other:

@@ -23,6 +23,8 @@ QUESTIONS = (
     "solo or comic",
     "~solo ~highres score:>3",
     "-solo rating:g",
+    "id:30..150 id:<120 -solo",
+    "id:20..90",
     "bespin order:score limit:5",
 )
 

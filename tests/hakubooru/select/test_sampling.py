@@ -75,10 +75,19 @@ def test_a_shuffle_begins_with_the_samples():
     for n in (1, 5, 50):
         assert sorted(order[:n].tolist()) == sample(ids, n, seed=1).tolist()
     assert shuffle(ids[::-1], seed=1).tolist() == order.tolist()
+    for limit in (0, 1, 40, 100, 200):
+        assert shuffle(ids, 1, limit).tolist() == order[:limit].tolist()
+
+
+def test_keys_of_many_ids_are_those_of_each():
+    ids = np.arange(70_000) * 3
+    some = [0, 1, 32_767, 32_768, 65_536, 69_999]
+    assert keys(ids, seed=5)[some].tolist() == [plain_key(int(ids[place]), 5) for place in some]
 
 
 def test_a_selection_shuffles(db):
     shuffled = db.posts.score(min=5).shuffle(seed=3)
+    assert shuffled.limit(7).to_ids().tolist() == shuffle(db.posts.score(min=5).to_ids(), 3)[:7].tolist()
     assert shuffled.to_ids().tolist() == shuffle(db.posts.score(min=5).to_ids(), 3).tolist()
     assert set(shuffled.limit(10).to_ids()) == set(db.posts.score(min=5).sample(10, seed=3).to_ids())
     assert shuffled != db.posts.score(min=5).shuffle(seed=4)

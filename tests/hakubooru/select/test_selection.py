@@ -141,8 +141,15 @@ def test_few_posts_are_asked_of_sqlite_in_one_statement(db, statements):
     assert "COALESCE" in sql
 
 
+def test_ids_are_read_alone_if_nothing_else_is_asked_for(db, statements):
+    db.posts.sample(50, seed=1).to_ids()
+    assert scanned(statements) == {"id"}
+    db.posts.rating("g").to_ids()
+    assert scanned(statements) == FIRST
+
+
 def test_a_result_is_not_computed_twice(db, statements):
-    selection = db.posts.sample(50, seed=1)
+    selection = db.posts.without_deleted().sample(50, seed=1)
     ids = selection.to_ids()
     once = len(statements)
     selection.count()
