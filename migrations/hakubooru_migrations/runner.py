@@ -76,6 +76,11 @@ class MigratedDatabase(SqliteDatabase):
         connection: sqlite3.Connection = self.connection()  # type: ignore[no-untyped-call]
         return connection
 
+    def rollback(self) -> None:
+        """Undo the transaction. SQLite undoes it itself on a full disk; a second time would hide that error."""
+        if self.raw.in_transaction:
+            super().rollback()
+
 
 def plan(path: str | os.PathLike[str]) -> Plan:
     """Find out what the migration of a file needs, without changing the file.
