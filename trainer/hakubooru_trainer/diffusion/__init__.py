@@ -1,0 +1,1 @@
+"""Noise, timesteps and samplers, and all that is random: pure functions."""

@@ -1,0 +1,1 @@
+"""The processes that train as one, the GPU's arithmetic and energy, the lock of a run, and signals."""
