@@ -50,7 +50,7 @@ def test_build_tells_of_an_old_dump_and_takes_the_option(tmp_path):
         (["db", "build", "{no}", "--out", "{new}"], 2, "does not exist; name a dump"),
         (["db", "build", "--out", "{new}"], 2, "Missing argument 'DUMP..."),
         (["db", "build", "{dump}"], 2, "Missing option '--out'"),
-        (["db", "build", "{dump}", "--out", "{dump}"], 2, "is not an SQLite file; it looks like JSON"),
+        (["db", "build", "{dump}", "--out", "{dump}"], 2, "is read and cannot be written, too"),
         (["db", "build", "{dump}", "--out", "{new}", "--tags", "{no}"], 2, "does not exist"),
         (["db", "info", "{no}"], 2, "does not exist"),
         (["db", "info", "{dump}"], 2, "is not an SQLite file"),

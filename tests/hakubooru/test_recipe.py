@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 import hakubooru as hb
@@ -100,7 +102,7 @@ def test_safe_portraits_find_what_they_say(tmp_path):
 
 def test_a_caption_format_of_ones_own(db):
     recipe = hb.Recipe.parse('[caption]\nbase = "kohaku-delta"\nmax_tags = 2\n', "mine")
-    assert recipe.caption == hb.CaptionFormat(**vars(caption_format("kohaku-delta")) | {"max_tags": 2})
+    assert recipe.caption == replace(caption_format("kohaku-delta"), max_tags=2)
     assert all(caption for _, caption in recipe.select(db).captions(recipe.caption))
 
 

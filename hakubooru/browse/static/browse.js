@@ -53,6 +53,14 @@ function take(box, place) {
   checkSoon(box);
 }
 
+// Who types fast presses Tab while the list is still that of a shorter word.
+async function takeFirst(box) {
+  clearTimeout(pause);
+  const isOfThisWord = () => box.list.dataset.word === wordAtCaret(box.input).text;
+  if (!isOfThisWord()) await suggest(box);
+  if (!box.list.hidden && isOfThisWord()) take(box, 0);
+}
+
 function row(box, each, place) {
   const item = document.createElement("li");
   item.id = `${box.list.id}-${place}`;
@@ -85,6 +93,7 @@ async function suggest(box) {
   const rows = await answer.json();
   if (turn !== asked || document.activeElement !== box.input) return;
   box.list.replaceChildren(...rows.map((each, place) => row(box, each, place)));
+  box.list.dataset.word = word;
   chosen = -1;
   box.list.hidden = rows.length === 0;
   box.input.setAttribute("aria-expanded", String(rows.length > 0));
@@ -122,6 +131,7 @@ document.addEventListener("input", (event) => {
   const box = boxOf(event.target);
   if (!box) return;
   clearTimeout(pause);
+  chosen = -1;
   pause = setTimeout(suggest, 40, box);
   checkSoon(box);
 });
@@ -138,7 +148,7 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "ArrowDown") choose(box, chosen + 1);
   else if (event.key === "ArrowUp") choose(box, chosen < 0 ? -1 : chosen - 1);
   else if ((event.key === "Enter" || event.key === "Tab") && chosen >= 0) take(box, chosen);
-  else if (event.key === "Tab" && !event.shiftKey && box.list.children.length) take(box, 0);
+  else if (event.key === "Tab" && !event.shiftKey && box.list.children.length) takeFirst(box);
   else if (event.key === "Escape") hide(box);
   else return;
   event.preventDefault();

@@ -66,9 +66,9 @@ def test_names_are_text(db):
     assert "&lt;script&gt;" in html
 
 
-def test_explains_every_step_and_runs_nothing(db, statements):
+def test_explains_every_step_and_reads_no_posts(db, statements):
     lines = every_step(db).explain().splitlines()
-    assert statements == []
+    assert all("MIN(id)" in statement for statement in statements)  # the first id and the last
     assert lines[0] == "posts.db: columns of the posts are read when they are first used, in one or two scans"
     how = {line[:60].strip(): line[60:].strip() for line in lines[1:]}
     assert how["id:1...101"] == "NumPy, over columns; SQLite, if it is about few posts"

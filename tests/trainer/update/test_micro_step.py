@@ -9,7 +9,7 @@ import torch
 from torch._dynamo import utils as dynamo
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from hakubooru_trainer.config.options import BatchOptions, CacheOptions, LossOptions
+from hakubooru_trainer.config.options import BatchOptions, CacheOptions, LokrOptions, LossOptions
 from hakubooru_trainer.machine.distributed import Ranks
 from hakubooru_trainer.run.setup import compile_blocks, data_set, prepare
 
@@ -73,7 +73,9 @@ def test_compiled_blocks_of_one_width_are_compiled_once_for_all_sizes(options):
     told = replace(
         told, buckets=replace(told.buckets, incomplete="fill")
     )  # torch compiles for one image apart
-    told = replace(told, lokr=replace(told.lokr, forward="merged"))
+    told = replace(
+        told, lokr=LokrOptions(forward="merged")
+    )  # all layers, so that blocks of one width are alike
     alone = Ranks(CPU)
     it = prepare(told, alone, data_set(told, alone))
     batches = [it.batches.batch(it.data.order[number], number) for number in range(it.data.order.batches(1))]

@@ -91,13 +91,13 @@ def _run(options: Options, resume: str, allow: Collection[str], ranks: Ranks) ->
 
 def _train(options: Options, out: Path, chosen: Path | None, allow: Collection[str], ranks: Ranks) -> Report:
     data = data_set(options, ranks)
-    if ranks.first and data.train.left_out:
-        reasons = ", ".join(f"{reason} ({count:,})" for reason, count in data.train.left_out.items())
-        tqdm.write(f"left out of the data sets: {reasons}", file=sys.stderr)
     states = States(out / "state", options, data, allow)
     states.compare(chosen)
     it = prepare(options, ranks, data)
     counters = states.resume(chosen, it)
+    if ranks.first and data.train.left_out:
+        reasons = ", ".join(f"{reason} ({count:,})" for reason, count in data.train.left_out.items())
+        tqdm.write(f"left out of the data sets: {reasons}", file=sys.stderr)
     if ranks.first:
         with replacing(out / "config.toml") as beside:
             beside.write_text(dump(options), encoding="utf-8", newline="\n")
