@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import sqlite3
 import tempfile
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from itertools import chain, islice
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from hakubooru.errors import DumpError
@@ -19,8 +20,8 @@ from hakubooru.moments import are_of_our_time
 from hakubooru.store.layout import sqlite_uri
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+    from concurrent.futures import Future
 
     import pyarrow as pa
 
@@ -49,13 +50,12 @@ def read_parquet(path: Path, name: str, choose: Choose) -> Iterator[tuple[Rows, 
         DumpError: the file is damaged.
     """
     import pyarrow as pa  # noqa: PLC0415 - heavy, and only this form needs it
-    from pyarrow import parquet  # noqa: PLC0415
 
     try:
-        with parquet.ParquetFile(path, pre_buffer=False, buffer_size=_PAGES) as file:
+        with _opened(path) as file:
             columns = list(choose(parquet_columns(file.schema_arrow)))
             count = 0
-            for batch in _batches(file, columns):
+            for batch in _batches(path, file, columns):
                 values = {column: _values(batch, column) for column in columns}
                 yield Rows(values, len(batch), count + 1, name), (count + len(batch)) / file.metadata.num_rows
                 count += len(batch)
@@ -63,47 +63,84 @@ def read_parquet(path: Path, name: str, choose: Choose) -> Iterator[tuple[Rows, 
         raise _damaged(name, "Parquet", error) from error
 
 
-def _batches(file: Any, columns: Sequence[str]) -> Iterator[Any]:
-    """Iterate over batches of some columns of an open Parquet file; memory stays bounded."""
+def _opened(path: Path) -> Any:
+    from pyarrow import parquet  # noqa: PLC0415 - heavy, and only this form needs it
+
+    return parquet.ParquetFile(path, pre_buffer=False, buffer_size=_PAGES)
+
+
+def _batches(path: Path, file: Any, columns: Sequence[str]) -> Iterator[Any]:
+    """Iterate over batches of some columns of an open Parquet file; memory stays bounded.
+
+    Large row groups are copied column by column, one ahead, by a thread that opens the file once more.
+    """
     names = set(file.schema_arrow.names)
     by_outer: dict[str, list[str]] = {}
     for column in columns:
         by_outer.setdefault(column if column in names else column.partition(".")[0], []).append(column)
-    for number in range(file.num_row_groups):
-        group = file.metadata.row_group(number)
-        chunks = map(group.column, range(group.num_columns))
-        size = sum(
-            chunk.total_uncompressed_size
-            for chunk in chunks
-            if not by_outer.keys().isdisjoint({chunk.path_in_schema, chunk.path_in_schema.partition(".")[0]})
-        )
-        if size <= _LARGEST_GROUP:
-            yield from file.iter_batches(RECORDS, row_groups=[number], columns=columns)
-        else:
-            yield from _column_by_column(file, number, by_outer)
+    groups = range(file.num_row_groups)
+    with (
+        tempfile.TemporaryDirectory(prefix="hakubooru-") as folder,
+        _opened(path) as other,
+        ThreadPoolExecutor(1) as thread,
+    ):
+
+        def ahead(number: int) -> Future[list[Path]]:
+            is_large = number in groups and _bytes_of(file, number, by_outer) > _LARGEST_GROUP
+            return thread.submit(_copied, other, number, by_outer.values() if is_large else (), Path(folder))
+
+        copies = ahead(0)
+        for number in groups:
+            paths, copies = copies.result(), ahead(number + 1)
+            if paths:
+                yield from _together(paths, list(by_outer))
+            else:
+                yield from file.iter_batches(RECORDS, row_groups=[number], columns=columns)
 
 
-def _column_by_column(file: Any, number: int, by_outer: dict[str, list[str]]) -> Iterator[Any]:
-    """Iterate over batches of a row group, each column of which is copied to a temporary file first.
+def _bytes_of(file: Any, number: int, outer: Collection[str]) -> int:
+    """The bytes of some columns of a row group, unpacked."""
+    group = file.metadata.row_group(number)
+    chunks = map(group.column, range(group.num_columns))
+    size: int = sum(
+        chunk.total_uncompressed_size
+        for chunk in chunks
+        if {chunk.path_in_schema, chunk.path_in_schema.partition(".")[0]} & set(outer)
+    )
+    return size
+
+
+def _copied(file: Any, number: int, columns: Iterable[Sequence[str]], folder: Path) -> list[Path]:
+    """Copy columns of a row group to files of their own; gives their paths.
 
     A reader has a page of every column in memory, and some writers make pages of 100 MB.
     """
     import pyarrow as pa  # noqa: PLC0415 - heavy, and only this form needs it
     from pyarrow import ipc  # noqa: PLC0415
 
-    options = ipc.IpcWriteOptions(compression="lz4")
-    with tempfile.TemporaryDirectory(prefix="hakubooru-") as folder, ExitStack() as stack:
-        readers = []
-        for place, columns in enumerate(by_outer.values()):
-            path = os.path.join(folder, str(place))  # noqa: PTH118 - pyarrow takes texts
-            batches = file.iter_batches(RECORDS, row_groups=[number], columns=columns)
-            first = next(batches)
-            with ipc.new_stream(path, first.schema, options=options) as writer:
-                for batch in chain([first], batches):
-                    writer.write_batch(batch)
-            readers.append(ipc.open_stream(stack.enter_context(pa.OSFile(path))))
+    paths = []
+    for place, names in enumerate(columns):
+        batches = file.iter_batches(RECORDS, row_groups=[number], columns=names)
+        first = next(batches)
+        paths.append(folder / f"{number}-{place}")
+        with ipc.new_stream(str(paths[-1]), first.schema) as writer:
+            for batch in chain([first], batches):
+                writer.write_batch(batch)
+        pa.default_memory_pool().release_unused()  # Arrow keeps the memory of pages, 50 MB a column
+    return paths
+
+
+def _together(paths: Sequence[Path], names: Sequence[str]) -> Iterator[Any]:
+    """Iterate over the batches of a row group whose columns lie in files; deletes these."""
+    import pyarrow as pa  # noqa: PLC0415 - heavy, and only this form needs it
+    from pyarrow import ipc  # noqa: PLC0415
+
+    with ExitStack() as stack:
+        readers = [ipc.open_stream(stack.enter_context(pa.OSFile(str(path)))) for path in paths]
         for batches in zip(*readers, strict=True):
-            yield pa.RecordBatch.from_arrays([batch.column(0) for batch in batches], list(by_outer))
+            yield pa.RecordBatch.from_arrays([batch.column(0) for batch in batches], names)
+    for path in paths:
+        path.unlink()
 
 
 def parquet_columns(schema: Any) -> set[str]:
