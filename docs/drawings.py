@@ -149,7 +149,7 @@ def min_snr(_: hb.Database) -> Figure:
     """Draw the weights of min-SNR by timestep, for models that predict noise and models that predict v."""
     import torch  # noqa: PLC0415 - takes seconds
 
-    from hakubooru_trainer.diffusion import noise  # noqa: PLC0415
+    from hakubooru_trainer import noise  # noqa: PLC0415
 
     steps = torch.arange(_TIMESTEPS)
     ratio = noise.snr(noise.alphas_cumprod(), steps)
@@ -170,7 +170,7 @@ def min_snr(_: hb.Database) -> Figure:
 
 def timesteps(_: hb.Database) -> Figure:
     """Draw how often each timestep is drawn, by distribution."""
-    from hakubooru_trainer.diffusion.timesteps import timestep  # noqa: PLC0415
+    from hakubooru_trainer.timesteps import timestep  # noqa: PLC0415
 
     figure, (axes,) = _figure()
     quantiles = [((2 * place + 1) << 111) for place in range(1 << 16)]

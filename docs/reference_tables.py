@@ -31,7 +31,7 @@ from hakubooru.store.schema import TAG_TYPES, Post
 from hakubooru_cli.training.quiet import quiet
 from hakubooru_trainer.config import help_text as training_help
 from hakubooru_trainer.evaluate.options import help_text as evaluation_help
-from hakubooru_trainer.run.metrics import FIELDS as METRICS
+from hakubooru_trainer.metrics import FIELDS as METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -299,8 +299,8 @@ def sinks() -> str:
 def memory() -> str:
     """Make the table of settings of a run of SDXL with the memory that each needs, counted without weights."""
     quiet()
+    from hakubooru_trainer import fits  # noqa: PLC0415 - torch takes seconds
     from hakubooru_trainer.config import options as of  # noqa: PLC0415
-    from hakubooru_trainer.plan import fits  # noqa: PLC0415 - torch takes seconds
 
     options = of.Options(
         run=of.RunOptions(out="out"),
@@ -360,8 +360,8 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "journal.md": lambda: docstring("hakubooru.export.journal"),
     "sidecar.md": lambda: docstring("hakubooru.engine.sidecar"),
     "memory.md": memory,
-    "states.md": lambda: docstring("hakubooru_trainer.run.checkpoint"),
-    "run.md": lambda: docstring("hakubooru_trainer.run.record"),
+    "states.md": lambda: docstring("hakubooru_trainer.checkpoint"),
+    "run.md": lambda: docstring("hakubooru_trainer.record"),
     "lock.md": lambda: table(
         ("key", "what"), ((f"`{name}`", text) for name, text in settings.documentation(hb.Lock).items())
     ),

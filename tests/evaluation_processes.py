@@ -16,9 +16,9 @@ import torch
 import forked_ranks
 from hakubooru_cli import shell
 from hakubooru_cli.train import cli
+from hakubooru_trainer import distributed
+from hakubooru_trainer.distributed import Ranks
 from hakubooru_trainer.evaluate import catalogue, drawing, evaluation
-from hakubooru_trainer.machine import distributed
-from hakubooru_trainer.machine.distributed import Ranks
 from planted import Painter
 from training_kills import forks
 

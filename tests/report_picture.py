@@ -21,6 +21,7 @@ from PIL import Image
 from chromium import started
 from drawn_people import Artist, Somebody, write_judge, write_people
 from hakubooru_cli.miniature.cast import CLOTHES, EYES, HAIR, LENGTHS, pick
+from hakubooru_trainer.distributed import Ranks
 from hakubooru_trainer.evaluate.evaluation import Task, evaluate
 from hakubooru_trainer.evaluate.options import (
     DrawingOptions,
@@ -28,7 +29,6 @@ from hakubooru_trainer.evaluate.options import (
     ReferenceOptions,
     ScoreOptions,
 )
-from hakubooru_trainer.machine.distributed import Ranks
 
 IMAGES_OF_DOCS = Path(__file__).parents[1] / "docs" / "images"
 NAMES = [start + end for start in ("ha", "mi", "yu", "ko", "se") for end in ("na", "ruka", "kiyo", "ri")]

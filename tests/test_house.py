@@ -54,16 +54,27 @@ ROOMS = {
     ],
     "browse": ["hakubooru.browse"],
     "options": [f"hakubooru_trainer.config.{name}" for name in ("data", "learning", "optimisers", "options")],
-    "machine": ["hakubooru_trainer", "hakubooru_trainer.machine"],
-    "diffusion": ["hakubooru_trainer.diffusion"],
-    "model": ["hakubooru_trainer.model"],
+    "machine": [
+        *("hakubooru_trainer", "hakubooru_trainer.distributed", "hakubooru_trainer.energy"),
+        *("hakubooru_trainer.lock", "hakubooru_trainer.metrics", "hakubooru_trainer.noise"),
+        *("hakubooru_trainer.prompts", "hakubooru_trainer.randomness", "hakubooru_trainer.samplers"),
+        *("hakubooru_trainer.stopping", "hakubooru_trainer.timesteps"),
+    ],
+    "model": ["hakubooru_trainer.model", "hakubooru_trainer.text"],
     "configuration": ["hakubooru_trainer.config"],
     "data": ["hakubooru_trainer.data"],
     "lokr": ["hakubooru_trainer.lokr"],
-    "update": ["hakubooru_trainer.update"],
-    "release": ["hakubooru_trainer.release"],
-    "run": ["hakubooru_trainer.run"],
-    "plan": ["hakubooru_trainer.plan"],
+    "passes": [
+        f"hakubooru_trainer.{name}"
+        for name in ("average", "loss", "memory", "optim", "passes", "sample", "tally")
+    ],
+    "run": [
+        *("hakubooru_trainer.checkpoint", "hakubooru_trainer.durable", "hakubooru_trainer.fingerprint"),
+        *("hakubooru_trainer.convert", "hakubooru_trainer.first_config", "hakubooru_trainer.fits"),
+        *("hakubooru_trainer.loop", "hakubooru_trainer.merge", "hakubooru_trainer.model_card"),
+        *("hakubooru_trainer.outputs", "hakubooru_trainer.plan", "hakubooru_trainer.record"),
+        *("hakubooru_trainer.result_version", "hakubooru_trainer.setup", "hakubooru_trainer.trial"),
+    ],
     "evaluation": ["hakubooru_trainer.evaluate"],
     "commands": ["hakubooru_cli"],
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from hakubooru_trainer.model import text
+from hakubooru_trainer import text
 
 TRAINED = ("unet", "text_encoder", "text_encoder_2")
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from hakubooru_trainer.run import durable, loop
+from hakubooru_trainer import durable, loop
 
 
 def run(options, at=0, **how):

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from hakubooru_trainer import config
+from hakubooru_trainer import config, distributed, durable, loop
 from hakubooru_trainer.config.options import (
     BatchOptions,
     BucketOptions,
@@ -25,10 +25,8 @@ from hakubooru_trainer.config.options import (
     TextOptions,
 )
 from hakubooru_trainer.data.batches import Batches
-from hakubooru_trainer.machine import distributed
-from hakubooru_trainer.machine.distributed import Ranks, launch
-from hakubooru_trainer.run import durable, loop
-from hakubooru_trainer.update.loss import Objective
+from hakubooru_trainer.distributed import Ranks, launch
+from hakubooru_trainer.loss import Objective
 
 
 def small(options, out, optimizer, updates, *, name="lokr"):

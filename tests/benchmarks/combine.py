@@ -39,7 +39,7 @@ with out.open("wb") as file:
 PROCESS = """
 import json, os, re, sys, time
 from pathlib import Path
-from hakubooru_trainer.release.merge import combine
+from hakubooru_trainer.merge import combine
 
 FORMULA, folder = sys.argv[1], Path(sys.argv[2])
 files = {path.stem: path for path in map(Path, sys.argv[3:])}

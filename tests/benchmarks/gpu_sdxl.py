@@ -39,6 +39,8 @@ os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read by the first matrix product
 
 from hakubooru.errors import TrainingError  # noqa: E402
+from hakubooru_trainer import fits, loop  # noqa: E402
+from hakubooru_trainer.checkpoint import Counters  # noqa: E402
 from hakubooru_trainer.config.options import (  # noqa: E402
     BatchOptions,
     BucketOptions,
@@ -53,16 +55,13 @@ from hakubooru_trainer.config.options import (  # noqa: E402
     RunOptions,
     TextOptions,
 )
+from hakubooru_trainer.determinism import deterministic  # noqa: E402
+from hakubooru_trainer.distributed import Ranks  # noqa: E402
 from hakubooru_trainer.lokr.file import DTYPES  # noqa: E402
-from hakubooru_trainer.machine.determinism import deterministic  # noqa: E402
-from hakubooru_trainer.machine.distributed import Ranks  # noqa: E402
 from hakubooru_trainer.model import tiny  # noqa: E402
 from hakubooru_trainer.model.load import CLASSES, SHIPPED  # noqa: E402
-from hakubooru_trainer.plan import fits  # noqa: E402
-from hakubooru_trainer.run import loop  # noqa: E402
-from hakubooru_trainer.run.checkpoint import Counters  # noqa: E402
-from hakubooru_trainer.run.setup import data_set, prepare  # noqa: E402
-from hakubooru_trainer.update.passes import Passes  # noqa: E402
+from hakubooru_trainer.passes import Passes  # noqa: E402
+from hakubooru_trainer.setup import data_set, prepare  # noqa: E402
 from training_pairs import write_pairs  # noqa: E402
 
 if TYPE_CHECKING:

@@ -26,6 +26,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from train import TEXT, UNET
 
+from hakubooru_trainer import fits, loop
+from hakubooru_trainer.checkpoint import Counters
 from hakubooru_trainer.config.options import (
     BatchOptions,
     BucketOptions,
@@ -38,12 +40,9 @@ from hakubooru_trainer.config.options import (
     RunOptions,
     TextOptions,
 )
-from hakubooru_trainer.machine.distributed import Ranks
+from hakubooru_trainer.distributed import Ranks
 from hakubooru_trainer.model import tiny
-from hakubooru_trainer.plan import fits
-from hakubooru_trainer.run import loop
-from hakubooru_trainer.run.checkpoint import Counters
-from hakubooru_trainer.run.setup import data_set, prepare
+from hakubooru_trainer.setup import data_set, prepare
 from training_pairs import write_pairs
 
 GOAL = 0.1

@@ -29,8 +29,8 @@ from hakubooru_trainer.config.options import (
     RunOptions,
     TextOptions,
 )
+from hakubooru_trainer.loop import run
 from hakubooru_trainer.model.tiny import write_tiny
-from hakubooru_trainer.run.loop import run
 from training_pairs import write_pairs
 
 

@@ -20,8 +20,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import overfit
 
 from hakubooru_trainer.config.options import BatchOptions, Options, TextOptions, ValidationOptions
+from hakubooru_trainer.loop import run
 from hakubooru_trainer.model.tiny import write_tiny
-from hakubooru_trainer.run.loop import run
 from training_pairs import write_pairs
 
 GOALS = {"int8": 0.02, "fp8": 0.02, "nf4": 0.05}

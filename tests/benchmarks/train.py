@@ -22,6 +22,8 @@ import torch
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
+from hakubooru_trainer import loop, optim  # noqa: E402
+from hakubooru_trainer.checkpoint import Counters  # noqa: E402
 from hakubooru_trainer.config.options import (  # noqa: E402
     BatchOptions,
     BucketOptions,
@@ -35,15 +37,12 @@ from hakubooru_trainer.config.options import (  # noqa: E402
     RunOptions,
     TextOptions,
 )
+from hakubooru_trainer.distributed import Ranks  # noqa: E402
 from hakubooru_trainer.lokr.adapter import Adapter  # noqa: E402
 from hakubooru_trainer.lokr.preset import targets  # noqa: E402
-from hakubooru_trainer.machine.distributed import Ranks  # noqa: E402
 from hakubooru_trainer.model import tiny  # noqa: E402
 from hakubooru_trainer.model.load import load  # noqa: E402
-from hakubooru_trainer.run import loop  # noqa: E402
-from hakubooru_trainer.run.checkpoint import Counters  # noqa: E402
-from hakubooru_trainer.run.setup import data_set, prepare, trained_parts  # noqa: E402
-from hakubooru_trainer.update import optim  # noqa: E402
+from hakubooru_trainer.setup import data_set, prepare, trained_parts  # noqa: E402
 from training_pairs import write_pairs  # noqa: E402
 
 UNET = {

@@ -28,10 +28,10 @@ from safetensors.torch import save_file
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from hakubooru_trainer import durable
+from hakubooru_trainer.checkpoint import Counters, States
 from hakubooru_trainer.config.options import DataOptions, ModelOptions, Options, RunOptions, SaveOptions
 from hakubooru_trainer.model.tiny import write_tiny
-from hakubooru_trainer.run import durable
-from hakubooru_trainer.run.checkpoint import Counters, States
 from training_pairs import write_pairs
 
 UPDATE, ACCUMULATION = 10_000, 4

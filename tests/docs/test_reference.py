@@ -30,7 +30,7 @@ from hakubooru_cli.main import cli as library
 from hakubooru_cli.train import cli as trainer
 from hakubooru_trainer.config import Options
 from hakubooru_trainer.evaluate.options import EvaluationOptions
-from hakubooru_trainer.run.metrics import FIELDS as METRICS
+from hakubooru_trainer.metrics import FIELDS as METRICS
 
 pytestmark = [pytest.mark.docs, pytest.mark.xdist_group("site")]  # one process builds the site
 PAGES = ROOT / "docs"

@@ -101,8 +101,8 @@ def evaluate(
     )
     quiet()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    from hakubooru_trainer import distributed  # noqa: PLC0415 - torch takes seconds
     from hakubooru_trainer.evaluate.evaluation import Task, evaluate_model  # noqa: PLC0415
-    from hakubooru_trainer.machine import distributed  # noqa: PLC0415 - torch takes seconds
 
     task = Task(
         model=model,

@@ -53,7 +53,7 @@ def merge(*, base: Path, lokr: Path, scale: float, precision: str | None, out: P
     problems.raise_as(InputError)
     quiet()
     from hakubooru_trainer.lokr.file import DTYPES  # noqa: PLC0415 - torch takes seconds
-    from hakubooru_trainer.release.merge import merge as merge_files  # noqa: PLC0415
+    from hakubooru_trainer.merge import merge as merge_files  # noqa: PLC0415
 
     dtype = DTYPES[precision] if precision else None
     click.echo(f"{out}: {merge_files(base, lokr, out, scale=scale, dtype=dtype)} layers changed")
@@ -91,7 +91,7 @@ def combine(formula: str, *, models: tuple[str, ...], precision: str | None, out
     problems.raise_as(InputError)
     quiet()
     from hakubooru_trainer.lokr.file import DTYPES  # noqa: PLC0415 - torch takes seconds
-    from hakubooru_trainer.release.merge import combine as combine_files  # noqa: PLC0415
+    from hakubooru_trainer.merge import combine as combine_files  # noqa: PLC0415
 
     combine_files(formula, files, out, dtype=DTYPES[precision] if precision else None)
     click.echo(str(out))
@@ -141,8 +141,8 @@ def convert(
         paths.check_out(out, problems)
     problems.raise_as(InputError)
     quiet()
+    from hakubooru_trainer import convert as conversion  # noqa: PLC0415 - torch takes seconds
     from hakubooru_trainer.lokr.file import DTYPES  # noqa: PLC0415
-    from hakubooru_trainer.release import convert as conversion  # noqa: PLC0415 - torch takes seconds
 
     model = ModelOptions(path="model.safetensors", config=config)
     dtype = DTYPES[precision] if precision else None
@@ -230,7 +230,7 @@ def sample(
     paths.check_folder("--out", str(out), problems)
     problems.raise_as(InputError)
     quiet()
-    from hakubooru_trainer.run.sample import Drawing, draw_files  # noqa: PLC0415 - torch takes seconds
+    from hakubooru_trainer.sample import Drawing, draw_files  # noqa: PLC0415 - torch takes seconds
 
     how = Drawing(
         width=int(width),

@@ -17,7 +17,7 @@ from hakubooru_cli.training.quiet import quiet
 
 if TYPE_CHECKING:
     from hakubooru_trainer.config import Options
-    from hakubooru_trainer.plan.preview import Plan
+    from hakubooru_trainer.plan import Plan
 
 _config = click.argument("config", metavar="CONFIG", type=click.Path(path_type=Path))
 _overrides = click.option(
@@ -26,7 +26,7 @@ _overrides = click.option(
 
 
 def _metrics() -> str:
-    from hakubooru_trainer.run.metrics import FIELDS  # noqa: PLC0415 - only this option needs it
+    from hakubooru_trainer.metrics import FIELDS  # noqa: PLC0415 - only this option needs it
 
     return "\n".join(f"{name:<12} {text}" for name, text in FIELDS.items())
 
@@ -77,14 +77,14 @@ def run(config: Path, *, overrides: tuple[str, ...], resume: str, allow: tuple[s
     quiet()
     # Until there is something to save, SIGTERM ends the run at once, as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    from hakubooru_trainer.machine import distributed  # noqa: PLC0415 - torch takes seconds
+    from hakubooru_trainer import distributed  # noqa: PLC0415 - torch takes seconds
 
     if gpus > 1:
         flags = [("--set", one) for one in overrides] + [("--allow-change", key) for key in allow]
         rank = [sys.executable, "-m", "hakubooru_cli.train", "run", str(config), "--resume", resume]
         distributed.launch([*rank, *(word for pair in flags for word in pair)], gpus, options.run)
         return
-    from hakubooru_trainer.run.loop import run as train  # noqa: PLC0415 - torch takes seconds
+    from hakubooru_trainer.loop import run as train  # noqa: PLC0415 - torch takes seconds
 
     try:
         report = train(options, resume=resume, allow=allow)
@@ -137,7 +137,7 @@ def plan(config: Path, *, overrides: tuple[str, ...], card: float | None) -> Non
 
     options = load(config, overrides, paths=True)
     quiet()
-    from hakubooru_trainer.plan.preview import plan as plan_run  # noqa: PLC0415 - torch takes seconds
+    from hakubooru_trainer.plan import plan as plan_run  # noqa: PLC0415 - torch takes seconds
 
     preview = plan_run(options)
     click.echo(str(preview))
@@ -147,7 +147,7 @@ def plan(config: Path, *, overrides: tuple[str, ...], card: float | None) -> Non
 
 def _write_setting(config: Path, options: Options, preview: Plan, card: float) -> None:
     """Write the fastest setting that fits a card of so many GiB to a file beside the configuration."""
-    from hakubooru_trainer.plan import fits  # noqa: PLC0415 - --help answers at once
+    from hakubooru_trainer import fits  # noqa: PLC0415 - --help answers at once
 
     setting = fits.fastest(options, preview.counts, card)
     if setting is None:
@@ -201,7 +201,7 @@ def init(folders: tuple[Path, ...], *, model: str, memory: float | None, config:
             problems.add(f"{folder} {paths.NO_FOLDER}")
     problems.raise_as(InputError)
     quiet()
-    from hakubooru_trainer.plan.first_config import card, write  # noqa: PLC0415 - torch takes seconds
+    from hakubooru_trainer.first_config import card, write  # noqa: PLC0415 - torch takes seconds
 
     write(out, model, [str(folder) for folder in folders], card(memory), config=config)
     click.echo(

@@ -179,7 +179,7 @@ def test_the_trainer_reads_them(places, sink):
     torch = pytest.importorskip("torch")
     from hakubooru_trainer.config.options import DataOptions
     from hakubooru_trainer.data.samples import load
-    from hakubooru_trainer.machine.distributed import Ranks
+    from hakubooru_trainer.distributed import Ranks
 
     run(places, places / "out", sink=sink)
     samples = load([DataOptions(path=str(places / "out"))], Ranks(torch.device("cpu")))

@@ -123,7 +123,7 @@ def test_training_keeps_the_images_of_two_sites_apart(sites):
     torch = pytest.importorskip("torch")
     from hakubooru_trainer.config.options import DataOptions
     from hakubooru_trainer.data import samples
-    from hakubooru_trainer.machine.distributed import Ranks
+    from hakubooru_trainer.distributed import Ranks
 
     for site in ("danbooru", "e621"):
         export(sites, site, sites / "set" / site)

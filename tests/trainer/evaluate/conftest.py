@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import hakubooru as hb
+from hakubooru_trainer.distributed import Ranks
 from hakubooru_trainer.evaluate.evaluation import Task, evaluate
 from hakubooru_trainer.evaluate.options import (
     CharacterOptions,
@@ -15,7 +16,6 @@ from hakubooru_trainer.evaluate.options import (
     ReferenceOptions,
     ScoreOptions,
 )
-from hakubooru_trainer.machine.distributed import Ranks
 from onnx_networks import write_ccip
 from planted import names, write_planted
 

@@ -15,8 +15,8 @@ from PIL import Image
 import evaluation_processes
 from disks import enlarge, small_disk
 from hakubooru.errors import IncompleteError
+from hakubooru_trainer.distributed import Ranks
 from hakubooru_trainer.evaluate.evaluation import evaluate
-from hakubooru_trainer.machine.distributed import Ranks
 
 RESULTS = ("characters.parquet", "references.parquet", "scores.parquet", "report.html")
 

@@ -13,11 +13,11 @@ from pyarrow import parquet
 import hakubooru as hb
 from booru import post_row, write
 from hakubooru.errors import InputError, SearchError
+from hakubooru_trainer.distributed import Ranks
 from hakubooru_trainer.evaluate.characters import Casting
 from hakubooru_trainer.evaluate.comparison import compare
 from hakubooru_trainer.evaluate.evaluation import evaluate, evaluate_model
 from hakubooru_trainer.evaluate.options import PromptOptions
-from hakubooru_trainer.machine.distributed import Ranks
 from onnx_networks import write_tagger
 
 RED, GREEN = (200, 20, 20), (20, 200, 20)

@@ -19,7 +19,7 @@ class Optimiser(NamedTuple):
 OPTIMISERS: Final[dict[str, Optimiser]] = {
     "lion8bit": Optimiser("bitsandbytes.optim.lion", "Lion8bit", 1),
     "adamw8bit": Optimiser("bitsandbytes.optim.adamw", "AdamW8bit", 2),
-    "lion": Optimiser("hakubooru_trainer.update.optim", "Lion", 4),
+    "lion": Optimiser("hakubooru_trainer.optim", "Lion", 4),
     "adamw": Optimiser("torch.optim", "AdamW", 8),
 }
 """The optimisers by their names in a configuration."""

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from hakubooru_trainer.config.data import ENDING
-from hakubooru_trainer.config.prompts import read_prompts
 from hakubooru_trainer.model.extras import check_names
 from hakubooru_trainer.model.folder import check_part
 from hakubooru_trainer.model.header import read_header
 from hakubooru_trainer.model.names import PREFIXES
+from hakubooru_trainer.prompts import read_prompts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import torch
 
+from hakubooru_trainer import randomness
 from hakubooru_trainer.data.images import UnusableImageError, conditioning
 from hakubooru_trainer.data.inputs import Inputs
-from hakubooru_trainer.diffusion import randomness
-from hakubooru_trainer.diffusion.noise import pyramid_noise, pyramid_sizes
-from hakubooru_trainer.diffusion.timesteps import timestep
+from hakubooru_trainer.noise import pyramid_noise, pyramid_sizes
+from hakubooru_trainer.timesteps import timestep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from hakubooru.arrays import Ids
-    from hakubooru_trainer.machine.distributed import Ranks
+    from hakubooru_trainer.distributed import Ranks
 
 Keys: TypeAlias = np.ndarray[Any, np.dtype[np.uint64]]
 

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 from hakubooru.errors import DataSetError, TrainingError
+from hakubooru_trainer import text
 from hakubooru_trainer.data.cache import Cache, Item, weights_key
-from hakubooru_trainer.model import text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from hakubooru_trainer.config import Options
     from hakubooru_trainer.data.inputs import Inputs
-    from hakubooru_trainer.machine.distributed import Ranks
+    from hakubooru_trainer.distributed import Ranks
     from hakubooru_trainer.model.load import Sdxl
 
 

@@ -11,13 +11,13 @@ from hakubooru.errors import DataSetError
 from hakubooru.image.decode import decode
 from hakubooru.image.header import read_header
 from hakubooru.image.kinds import BrokenImageError
-from hakubooru_trainer.diffusion import randomness
+from hakubooru_trainer import randomness
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hakubooru_trainer.config.data import AugmentOptions
-    from hakubooru_trainer.diffusion.randomness import Floats
+    from hakubooru_trainer.randomness import Floats
 
 
 class UnusableImageError(DataSetError):

@@ -10,7 +10,7 @@ from tqdm import tqdm
 from hakubooru_trainer.data.captions import StepCaptions
 from hakubooru_trainer.data.images import View, fit, pixels, view
 from hakubooru_trainer.data.masks import mask, mask_of
-from hakubooru_trainer.model.text import CHUNK, tokenize
+from hakubooru_trainer.text import CHUNK, tokenize
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from hakubooru_trainer.data.images import UnusableImageError
     from hakubooru_trainer.data.order import Sizes
     from hakubooru_trainer.data.samples import Samples
-    from hakubooru_trainer.diffusion.randomness import Floats
+    from hakubooru_trainer.randomness import Floats
 
 
 class Inputs:

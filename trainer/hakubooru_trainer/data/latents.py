@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from hakubooru_trainer.data.cache import Keys
     from hakubooru_trainer.data.inputs import Inputs
-    from hakubooru_trainer.machine.distributed import Ranks
+    from hakubooru_trainer.distributed import Ranks
 
 
 @torch.no_grad()

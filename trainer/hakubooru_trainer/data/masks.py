@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from hakubooru_trainer.config.data import DataOptions
-    from hakubooru_trainer.diffusion.randomness import Floats
+    from hakubooru_trainer.randomness import Floats
 
 _DOWN: Final = 8
 """Pixels of an image for each place of its latents, along each side."""

@@ -15,7 +15,7 @@ import numpy as np
 
 from hakubooru.image.bucket import Buckets
 from hakubooru.select import sampling
-from hakubooru_trainer.diffusion import randomness
+from hakubooru_trainer import randomness
 
 if TYPE_CHECKING:
     from hakubooru.arrays import Ids

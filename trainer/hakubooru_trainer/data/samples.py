@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from hakubooru.arrays import Ids
     from hakubooru_trainer.config.data import DataOptions
-    from hakubooru_trainer.machine.distributed import Ranks
+    from hakubooru_trainer.distributed import Ranks
 
     Numbers: TypeAlias = np.ndarray[Any, Any]
 

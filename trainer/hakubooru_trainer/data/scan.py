@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hakubooru_trainer.data.look import Row
-    from hakubooru_trainer.machine.distributed import Ranks
+    from hakubooru_trainer.distributed import Ranks
 
 What: TypeAlias = Literal["images", "places", "captions"]
 """Which scan: images with captions, places in shards, or captions alone."""

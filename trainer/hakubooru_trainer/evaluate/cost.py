@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from hakubooru_trainer.data.batches import DOWN
 from hakubooru_trainer.model.load import skeleton
-from hakubooru_trainer.model.text import CHUNK
+from hakubooru_trainer.text import CHUNK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -10,10 +10,9 @@ import torch
 
 from hakubooru.files import replacing
 from hakubooru.progress import progress
+from hakubooru_trainer import fingerprint, sample
 from hakubooru_trainer.evaluate.cost import Operations, forecast
-from hakubooru_trainer.model import fingerprint
-from hakubooru_trainer.run import sample
-from hakubooru_trainer.run.sample import Drawing
+from hakubooru_trainer.sample import Drawing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,9 +21,9 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from hakubooru_trainer.config.options import ModelOptions
+    from hakubooru_trainer.distributed import Ranks
     from hakubooru_trainer.evaluate.options import DrawingOptions
     from hakubooru_trainer.evaluate.pictures import Picture
-    from hakubooru_trainer.machine.distributed import Ranks
 
 
 class Drawer(Protocol):

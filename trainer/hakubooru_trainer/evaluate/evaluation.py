@@ -14,6 +14,8 @@ from hakubooru.engine.tag_counts import count_tags
 from hakubooru.errors import DestinationError, InputError
 from hakubooru.export.manifest import MANIFEST, read_manifest
 from hakubooru.image.sources import find_archives
+from hakubooru_trainer import distributed
+from hakubooru_trainer.distributed import Ranks
 from hakubooru_trainer.evaluate import characters, conditions, licences, references, report, results
 from hakubooru_trainer.evaluate.catalogue import Catalogue
 from hakubooru_trainer.evaluate.ccip import Ccip
@@ -25,9 +27,7 @@ from hakubooru_trainer.evaluate.pictures import Picture, Wording, pictures_of
 from hakubooru_trainer.evaluate.report import Figures, Looks
 from hakubooru_trainer.evaluate.scores import bootstrap
 from hakubooru_trainer.evaluate.tagger import Tagger
-from hakubooru_trainer.machine import distributed
-from hakubooru_trainer.machine.distributed import Ranks
-from hakubooru_trainer.machine.lock import locked
+from hakubooru_trainer.lock import locked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

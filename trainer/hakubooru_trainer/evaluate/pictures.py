@@ -15,7 +15,7 @@ from hakubooru.arrow import strings
 from hakubooru.caption import caption_format, join_parts
 from hakubooru.caption.format import ALL_TAGS, KEEP
 from hakubooru.caption.words import spelt
-from hakubooru_trainer.diffusion import randomness
+from hakubooru_trainer import randomness
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

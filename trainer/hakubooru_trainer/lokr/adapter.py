@@ -11,7 +11,7 @@ from lycoris.modules.norms import NormModule
 
 from hakubooru.errors import ModelError
 from hakubooru.nearest import nearest
-from hakubooru_trainer.diffusion import randomness
+from hakubooru_trainer import randomness
 from hakubooru_trainer.lokr.layers import NORM, by_layer, check_fits, check_known, check_names
 from hakubooru_trainer.lokr.preset import Target, layers
 from hakubooru_trainer.lokr.ways import ways

@@ -1,0 +1,139 @@
+"""Several processes that train as one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import forked_ranks
+from hakubooru.errors import ConfigError, InputError, TrainingError
+from hakubooru_trainer import loop
+from hakubooru_trainer.config import dump
+from hakubooru_trainer.config.options import BatchOptions
+from hakubooru_trainer.distributed import Ranks, launch
+from training_ranks import apart, gradients, launched, metrics, recorded, records, small, weights
+
+pytestmark = pytest.mark.xdist_group("forks")
+
+UPDATES = 6
+
+
+@pytest.mark.parametrize("world", [1, 2, 3, 4])
+def test_batches_are_dealt_out_by_their_numbers(monkeypatch, world):
+    """Every update's batches are shared among the ranks, wherever a run is taken up, and in their order."""
+    every = []
+    for rank in range(world):
+        monkeypatch.setenv("RANK", str(rank))
+        monkeypatch.setenv("WORLD_SIZE", str(world))
+        every.append(Ranks(torch.device("cpu")))
+    for first in range(9):
+        shares = [one.mine(range(first, 50)) for one in every]
+        assert sorted(number for share in shares for number in share) == [*range(first, 50)]
+        for start in range(first, 50, 7):
+            update = range(start, min(start + 7, 50))
+            for one, share in zip(every, shares, strict=True):
+                assert [*one.mine(update)] == [number for number in share if number in update]
+
+
+def test_each_rank_needs_a_batch(options, monkeypatch):
+    told = options(batch=BatchOptions(accumulation=4))
+    data = loop.data_set(told, Ranks(torch.device("cpu")))
+    monkeypatch.setenv("WORLD_SIZE", "5")
+    with pytest.raises(
+        ConfigError, match=r"4 batches \(batch\.accumulation\) and there are 5 ranks; each rank needs"
+    ):
+        loop.prepare(told, Ranks(torch.device("cpu")), data)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    with forked_ranks.server():
+        yield tmp_path_factory.mktemp("ranks")
+
+
+@pytest.mark.slow
+def test_any_number_of_ranks_trains_the_same(options, folder):
+    """The order of images, the gradients and the weights, but for rounding; and what is not finite on one rank."""
+    for world, name, updates in ((2, "adamw", UPDATES), (4, "lion", 3)):
+        alone = small(options(), folder / f"1 {name}", name, updates)
+        told = small(options(), folder / f"{world} {name}", name, updates)
+        bad = small(options(), folder / f"{world} nan", "adamw", 4, name="nan")
+        recorded(alone)
+        launched([told, bad] if world == 4 else [told], world, forked_ranks.__file__)
+        every = records(told, world)
+        assert sorted(one for rank in every for one in rank["ids"]) == records(alone, 1)[0]["ids"]
+        assert all(rank["weights"] == every[0]["weights"] for rank in every)
+        assert apart(gradients(told), gradients(alone)).max() <= 1e-6
+        apart_by = apart(weights(told), weights(alone))
+        if name == "adamw":
+            assert apart_by.max() <= 1e-6
+        else:  # of a gradient that is nearly zero a rounding turns the sign, which is all that Lion sees
+            assert (apart_by > 1e-6).float().mean() < 1e-4
+            assert apart_by.max() <= 2 * updates * told.optimizer.lr + 1e-6
+
+    # What is not finite on one rank leaves the weights of all as they were.
+    assert [line["update"] for line in metrics(bad) if line.get("skipped")] == [3]
+    first, *others = records(bad, world)
+    assert all(other["weights"] == first["weights"] for other in others)
+    assert len(set(first["weights"])) == 3  # before each of the four
+
+
+@pytest.mark.kill
+def test_lost_ranks_are_started_again_and_end_with_the_same_bits(options, folder):
+    """Rank 0 dies in the middle of a state, then rank 1 is told to stop: torchrun starts both again each time."""
+    whole = small(options(), folder / "2 adamw", "adamw", UPDATES)
+    if not Path(whole.run.out).exists():
+        launched([whole], 2, forked_ranks.__file__)
+    told = small(options(), folder / "lost", "adamw", UPDATES)
+    path = folder / "lost.toml"
+    path.write_text(dump(told), encoding="utf-8")
+    torchrun = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node=2",
+        "--max-restarts=2",
+    ]
+    done = subprocess.run(
+        [*torchrun, forked_ranks.__file__, str(path)],
+        env=os.environ | {"KILLS": "0 FILE 3 9,1 UPDATE 1 15", "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    states = sorted(state.name for state in Path(told.run.out, "state").iterdir())
+    assert states == [
+        "000002",
+        "000003",
+        "000004",
+        "000006",
+    ]  # the second: all saved when one was told to stop
+    assert apart(weights(told), weights(whole)).max() == 0
+    assert [line["update"] for line in metrics(told)] == [line["update"] for line in metrics(whole)]
+
+
+@pytest.mark.kill
+@pytest.mark.parametrize(
+    ("end", "kind", "text"),
+    [
+        (
+            "os.kill(os.getpid(), 9)",
+            TrainingError,
+            "rank 1 ended the run: it was killed by SIGKILL, as the system",
+        ),
+        ("sys.exit(2)", InputError, "rank 1 ended the run: it ended with exit code 2"),
+        ("sys.exit(130)", KeyboardInterrupt, None),
+    ],
+)
+def test_who_ended_a_run_is_told(options, end, kind, text):
+    """The other one, which finds that it cannot reach it, only leaves when it is ended."""
+    code = f"import os, sys, time; {end} if os.environ['RANK'] == '1' else time.sleep(60)"
+    with pytest.raises(kind, match=text):
+        launch([sys.executable, "-c", code], 2, options().run)

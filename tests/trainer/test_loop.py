@@ -1,0 +1,257 @@
+"""Whole runs of the tiny model."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from hashlib import sha256
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save
+
+from hakubooru.errors import ConfigError, DestinationError, TrainingError
+from hakubooru_trainer import loop
+from hakubooru_trainer.checkpoint import Counters
+from hakubooru_trainer.config.options import (
+    BatchOptions,
+    CacheOptions,
+    CaptionOptions,
+    LokrOptions,
+    LossOptions,
+    OptimizerOptions,
+    SampleOptions,
+    SaveOptions,
+    TextOptions,
+    ValidationOptions,
+)
+from hakubooru_trainer.distributed import Ranks
+from hakubooru_trainer.loop import run
+from tiny_runs import SOME_LAYERS
+
+pytestmark = pytest.mark.slow
+
+
+def lines(options):
+    with open(f"{options.run.out}/metrics.jsonl", encoding="utf-8") as file:  # noqa: PTH123
+        return [json.loads(line) for line in file]
+
+
+def weights(options):
+    return load_file(f"{options.run.out}/lokr.safetensors")
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_run_leaves_what_other_tools_need(options, tmp_path):
+    (tmp_path / "prompts.txt").write_text("1girl, stripes\n\nsolo\n")
+    told = options(
+        captions=CaptionOptions(drop_tags=0.15),
+        lokr=LokrOptions(save="fp32"),
+        loss=LossOptions(min_snr_gamma=5, noise_offset=0.0357),
+        validation=ValidationOptions(images=2, every=2, timesteps=(200, 800)),
+        samples=SampleOptions(prompts=str(tmp_path / "prompts.txt"), every=4, width=64, height=64, steps=2),
+        save=SaveOptions(every=1, keep=2),
+        cache=CacheOptions(latents=str(tmp_path / "latents")),
+    )
+    report = run(told)
+    out = tmp_path / "out"
+    assert report.file == out / "lokr.safetensors"
+    assert sorted(path.name for path in out.glob("*.safetensors")) == [
+        "lokr-000002.safetensors",
+        "lokr-000003.safetensors",
+        "lokr.safetensors",
+    ]
+    assert [line["update"] for line in lines(told) if "loss" in line] == [1, 2, 3, 4]
+    assert [line["update"] for line in lines(told) if "validation" in line] == [0, 2, 4]
+    assert report.validation == lines(told)[-1]["validation"]
+    before, after = ((out / "samples" / f"{n:06d}.png").read_bytes() for n in (0, 4))
+    assert before != after
+    with safe_open(report.file, "pt") as file:
+        about = file.metadata()
+        names = set(file.keys())
+    assert about["ss_base_model_version"] == "sdxl_base_v1-0"
+    assert json.loads(about["ss_tag_frequency"])["train"]["solo"] == 6
+    assert sum(b["count"] for b in json.loads(about["ss_bucket_info"])["buckets"].values()) == 6
+    assert about["hakubooru_dataset"].startswith("sha256:")
+    assert about["ss_resolution"] == "(64, 64)"
+    # sd-scripts' rule: SHA-256 of what follows the header of the tensors saved with the metadata of training alone.
+    plain = save(
+        load_file(report.file), {name: said for name, said in about.items() if name.startswith("ss_")}
+    )
+    assert about["sshs_model_hash"] == sha256(plain[8 + int.from_bytes(plain[:8], "little") :]).hexdigest()
+    assert {name.rpartition(".")[2] for name in names} == {"lokr_w1", "lokr_w2", "alpha", "w_norm", "b_norm"}
+
+
+def test_a_cold_cache_a_warm_cache_and_none_give_the_same(options, tmp_path):
+    cache = CacheOptions(latents=str(tmp_path / "latents"))
+    found = []
+    for name, told in (("none", options()), ("cold", options(cache=cache)), ("warm", options(cache=cache))):
+        told = replace(told, run=replace(told.run, out=str(tmp_path / name)))  # noqa: PLW2901
+        run(told)
+        found.append(weights(told))
+    assert same(found[0], found[1])
+    assert same(found[1], found[2])
+
+
+def test_more_workers_change_nothing(options, tmp_path):
+    found = []
+    for workers in (1, 4):
+        told = options()
+        told = replace(told, run=replace(told.run, out=str(tmp_path / str(workers)), workers=workers))
+        run(told)
+        found.append(weights(told))
+    assert same(*found)
+
+
+@pytest.mark.parametrize("name", ["adamw", "lion", "lion8bit", "adamw8bit"])
+def test_a_stopped_run_ends_as_one_that_was_not(options, tmp_path, monkeypatch, name):
+    told = options(
+        optimizer=OptimizerOptions(name=name, lr=1e-2, warmup=3), text=TextOptions(train=False, tokens=75)
+    )
+    whole = replace(told, run=replace(told.run, out=str(tmp_path / "whole")))
+    run(whole)
+    told = replace(told, save=SaveOptions(every=2))
+    update = loop._update
+
+    def stopping(it, ahead, counters):
+        if counters.update == 3:
+            raise KeyboardInterrupt  # after the state of update 2
+        return update(it, ahead, counters)
+
+    monkeypatch.setattr(loop, "_update", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        run(told)
+    monkeypatch.undo()
+    with pytest.raises(DestinationError, match="has a run already; set run"):
+        run(told, resume="never")
+    run(told)
+    assert same(weights(told), weights(whole))
+    kept = [{k: v for k, v in line.items() if k != "seconds"} for line in lines(told)]
+    assert kept == [{k: v for k, v in line.items() if k != "seconds"} for line in lines(whole)]
+
+
+def test_another_run_is_not_resumed(options):
+    run(options())
+    changed = options(batch=BatchOptions(size=1, accumulation=4))
+    with pytest.raises(ConfigError, match=r"batch\.accumulation was 2 and is 4; batch\.size was 2 and is 1"):
+        run(changed)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_eight_images_are_learned_by_heart(options, tmp_path, seed):
+    """The plain loss over all timesteps, from about 1, what a random model owes on noise, to below 0.5.
+
+    tests/benchmarks/overfit.py goes on to 0.15.
+    """
+    told = options(
+        optimizer=OptimizerOptions(
+            name="adamw", lr=5e-2, betas=(0.9, 0.99), weight_decay=0, warmup=3, schedule="cosine"
+        ),
+        text=TextOptions(train=False, tokens=75),
+        batch=BatchOptions(size=8),
+        cache=CacheOptions(latents=str(tmp_path / "latents")),
+    )
+    told = replace(
+        told,
+        run=replace(told.run, updates=40, seed=seed),
+        buckets=replace(told.buckets, min_side=64, max_side=64),
+    )
+    run(told)
+    losses = [line["loss"] for line in lines(told)]
+    assert np.mean(losses[:3]) > 0.9
+    assert np.mean(losses[-20:]) < 0.5  # 160 draws of timestep and noise
+
+
+def test_what_is_not_finite_never_reaches_the_weights(options, monkeypatch):
+    from hakubooru_trainer.loss import Objective
+
+    told = options()
+    told = replace(told, run=replace(told.run, bad_updates=3))
+    losses = Objective.losses
+    monkeypatch.setattr(Objective, "losses", lambda self, *a, **k: losses(self, *a, **k) * float("nan"))
+    it = loop.prepare(told, Ranks(torch.device("cpu")), loop.data_set(told, Ranks(torch.device("cpu"))))
+    before = [weight.clone() for weight in it.weights]
+    ahead = it.batches.training(it.data.order, range(it.data.batches))
+    counters = Counters()
+    assert not loop._update(it, ahead, counters).good
+    assert not loop._update(it, ahead, counters).good
+    with pytest.raises(TrainingError, match="Try a lower"):
+        loop._update(it, ahead, counters)
+    assert counters.skipped == 3
+    assert all(not it.optimizer.state[weight] for weight in it.weights)  # no running average either
+    assert all(torch.equal(one, other) for one, other in zip(before, it.weights, strict=True))
+
+
+def test_one_bad_update_is_skipped_and_counted(options, monkeypatch):
+    """As a whole run tells it: the line of the update has null, which every reader of JSON knows, and the run goes on."""
+    from hakubooru_trainer.loss import Objective
+
+    told, losses, calls = options(), Objective.losses, []
+
+    def sometimes(self, *arguments, **keywords):
+        calls.append(1)
+        return losses(self, *arguments, **keywords) * (float("inf") if len(calls) == 3 else 1)
+
+    monkeypatch.setattr(Objective, "losses", sometimes)
+    report = run(told)
+    assert (report.updates, report.skipped) == (4, 1)
+    assert np.isfinite(report.loss)
+    assert [(line["loss"] is None, line["skipped"]) for line in lines(told)] == [
+        (number == 1, number == 1) for number in range(4)
+    ]
+    assert all(tensor.isfinite().all() for tensor in weights(told).values())
+
+
+@pytest.mark.parametrize("precision", [torch.float16, torch.bfloat16])
+def test_the_vae_keeps_its_precision(parts, precision):
+    """Whatever the rest computes in: SDXL's own VAE overflows in fp16."""
+    from hakubooru_trainer import sample
+    from hakubooru_trainer.data.latents import encode
+
+    model = parts()
+    pixels = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(7)) * 2 - 1
+    with torch.no_grad():
+        mean, deviation = encode(model.vae, pixels)
+        picture = sample._decoded(model, mean)
+        with torch.autocast("cpu", precision):
+            assert all(
+                torch.equal(*pair) for pair in zip((mean, deviation), encode(model.vae, pixels), strict=True)
+            )
+            assert sample._decoded(model, mean) == picture
+
+
+@pytest.mark.parametrize(("precision", "masters"), [("bf16", "fp32"), ("fp16", "fp32"), ("fp16", "fp16")])
+def test_half_precision(options, precision, masters):
+    told = options(
+        lokr=replace(SOME_LAYERS, masters=masters), optimizer=OptimizerOptions(name="lion8bit", lr=1e-2)
+    )
+    told = replace(
+        told, run=replace(told.run, precision=precision, weights=precision, checkpointing=True, updates=2)
+    )
+    report = run(told)
+    assert np.isfinite(report.loss)
+    assert any(tensor.abs().max() > 0 for name, tensor in weights(told).items() if name.endswith("lokr_w2"))
+
+
+def test_accumulation_sums_to_the_whole_batch(options, tmp_path):
+    """Images weigh the same however they are cut into batches: here one bucket's batches of 1 and of 2."""
+    found = []
+    for size, accumulation in ((1, 8), (8, 1)):
+        told = options(
+            batch=BatchOptions(size=size, accumulation=accumulation), loss=LossOptions(min_snr_gamma=5)
+        )
+        told = replace(
+            told,
+            run=replace(told.run, out=str(tmp_path / str(size)), updates=1),
+            buckets=replace(told.buckets, min_side=64, max_side=64),
+        )
+        it = loop.prepare(told, Ranks(torch.device("cpu")), loop.data_set(told, Ranks(torch.device("cpu"))))
+        monkeyed = [it.batches.batch(it.data.order[n], n) for n in range(it.data.batches)]
+        assert sum(len(batch.ids) for batch in monkeyed) == it.data.order.images(0, it.data.batches) == 8
+        found.append(sorted(i for batch in monkeyed for i in batch.ids))
+    assert found[0] == found[1] == list(range(1, 9))

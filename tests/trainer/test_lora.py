@@ -1,0 +1,120 @@
+"""A LoKr as a plain LoRA: as near as any of its rank, and what diffusers and PEFT make of it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from hakubooru.errors import InputError, ModelError
+from hakubooru_trainer.config.options import LokrOptions, ModelOptions
+from hakubooru_trainer.convert import convert
+from hakubooru_trainer.lokr import file
+from hakubooru_trainer.lokr.adapter import Adapter
+from hakubooru_trainer.lokr.lora import nearest_lora
+from hakubooru_trainer.lokr.preset import targets
+from tiny_outputs import TRAINED, outputs
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize("shape", [(12, 10), (6, 5, 3, 3)])
+def test_it_is_the_best_of_its_rank(shape):
+    """The singular values of the whole change, which torch computes, say how near a rank can come."""
+    layer = {"lokr_w1": torch.randn(4, 3), "lokr_w2": torch.randn(*shape)}
+    w1 = layer["lokr_w1"].reshape(4, 3, *[1] * (len(shape) - 2))
+    change = torch.kron(w1, layer["lokr_w2"])
+    values = torch.linalg.svdvals(change.flatten(1))
+    for rank in (1, 7, 1000):
+        near = nearest_lora(layer, rank)
+        product = (near.lora.up.flatten(1) @ near.lora.down.flatten(1)).reshape(change.shape)
+        missing = float(((change - product) ** 2).sum())
+        assert missing == pytest.approx(near.lost, abs=1e-3)
+        assert missing == pytest.approx(float((values[rank:] ** 2).sum()), abs=1e-3)
+        assert near.whole == pytest.approx(float((change**2).sum()))
+    assert near.lora.rank == 3 * shape[0] if len(shape) == 4 else 30
+
+
+@pytest.fixture
+def model(tiny):
+    return ModelOptions(path=str(tiny))
+
+
+@pytest.fixture
+def pipeline(tiny):
+    from diffusers import StableDiffusionXLPipeline
+
+    return StableDiffusionXLPipeline.from_pretrained(tiny, local_files_only=True)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+def test_diffusers_loads_it(pipeline, parts, trained_lokr, lokr_outputs, model, tmp_path):  # noqa: PLR0917 - fixtures
+    """At full rank the pictures' predictions are those of the LoKr."""
+    report = convert(trained_lokr, tmp_path / "lora.safetensors", model, to="diffusers", rank=9999)
+    assert report.error < 1e-6
+    pipeline.load_lora_weights(tmp_path, weight_name="lora.safetensors")
+    ours = parts()
+    plain = outputs(ours)
+    for part in TRAINED:
+        setattr(ours, part, getattr(pipeline, part))
+    drawn = outputs(ours)
+    assert torch.allclose(drawn, lokr_outputs, atol=2e-4)
+    assert not torch.allclose(drawn, plain, atol=1e-2)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+def test_peft_loads_it(parts, trained_lokr, lokr_outputs, model, tmp_path):
+    from peft import PeftModel
+
+    convert(trained_lokr, tmp_path / "peft", model, to="peft", rank=9999)
+    ours = parts()
+    for part in TRAINED:
+        wrapped = PeftModel.from_pretrained(getattr(ours, part), str(tmp_path / "peft" / part))
+        setattr(ours, part, wrapped.merge_and_unload())
+    assert torch.allclose(outputs(ours), lokr_outputs, atol=2e-4)
+
+
+def test_names_change_and_change_back_exactly(trained_lokr, model, tmp_path):
+    first = tmp_path / "0.safetensors"
+    report = convert(trained_lokr, first, model, to="lora", rank=4, dtype=torch.float16)
+    assert 0.1 < report.error < report.worst[1] < 1
+    assert "of the change is lost" in str(report)
+    tensors = load_file(first)
+    assert {tensor.dtype for tensor in tensors.values()} == {torch.float16}
+    place = first
+    for to in ("diffusers", "peft", "diffusers", "lora"):
+        after = tmp_path / f"{place.stem}{to[0]}{'' if to == 'peft' else '.safetensors'}"
+        assert str(convert(place, after, model, to=to)).endswith("only names changed")
+        place = after
+    back = load_file(place)
+    assert back.keys() == tensors.keys()
+    assert all(torch.equal(back[name], tensors[name]) for name in tensors)
+
+
+def test_what_cannot_be_converted_is_refused(trained_lokr, model, tmp_path):
+    out = tmp_path / "out.safetensors"
+    with pytest.raises(InputError, match="is a LoKr; give the rank of the LoRA, such as --rank 64"):
+        convert(trained_lokr, out, model, to="lora")
+    convert(trained_lokr, out, model, to="lora", rank=2)
+    with pytest.raises(InputError, match="is a LoRA of its own rank; leave --rank out"):
+        convert(out, tmp_path / "x", model, to="diffusers", rank=2)
+    tensors = load_file(out)
+    name = next(name for name in tensors if name.endswith("lora_up.weight"))
+    save_file({key: value for key, value in tensors.items() if key != name}, out)
+    with pytest.raises(ModelError, match=r"has no lora_up\.weight; the file is incomplete"):
+        convert(out, tmp_path / "x", model, to="diffusers")
+    save_file({f"x{key}": value for key, value in tensors.items()}, out)
+    with pytest.raises(ModelError, match="which the model does not have; it was made for another model"):
+        convert(out, tmp_path / "x", model, to="diffusers")
+    with pytest.raises(ModelError, match="has no unet/adapter_model"):
+        convert(tmp_path, tmp_path / "x", model, to="lora")
+
+
+def test_norms_are_counted(parts, model, tmp_path):
+    built = parts()
+    adapter = Adapter(targets({"unet": built.unet}, LokrOptions()))
+    file.write(tmp_path / "n.safetensors", adapter, torch.float32, {})
+    report = convert(tmp_path / "n.safetensors", tmp_path / "o.safetensors", model, to="lora", rank=2)
+    norms = sum(not target.factor for target in adapter.targets)
+    assert report.norms == norms > 0
+    assert f"{norms} norms are left out" in str(report)

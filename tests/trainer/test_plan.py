@@ -1,0 +1,133 @@
+"""What a run will come to, beside what it came to."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch.autograd.graph import saved_tensors_hooks
+
+from hakubooru_trainer import loop, memory, text
+from hakubooru_trainer.config.options import (
+    BatchOptions,
+    CacheOptions,
+    CaptionOptions,
+    DataOptions,
+    OptimizerOptions,
+    TextOptions,
+    ValidationOptions,
+)
+from hakubooru_trainer.lokr.adapter import Adapter
+from hakubooru_trainer.lokr.preset import targets
+from hakubooru_trainer.model.load import CLASSES, Sdxl, load, skeleton
+from hakubooru_trainer.plan import plan
+from hakubooru_trainer.setup import trained_parts
+from training_pairs import write_pairs
+
+pytestmark = pytest.mark.slow
+
+
+def test_it_tells_what_a_run_comes_to(options, tmp_path):
+    write_pairs(tmp_path / "more", [(96, 96)] * 4)
+    told = options(
+        validation=ValidationOptions(images=2),
+        text=TextOptions(train=False, tokens=75),
+        captions=CaptionOptions(shuffle=False),
+        cache=CacheOptions(latents=str(tmp_path / "latents"), text=str(tmp_path / "text")),
+    )
+    told = replace(told, data=(*told.data, DataOptions(path=str(tmp_path / "more"), weight=0.5)))
+    found = plan(told)
+    report = loop.run(told)
+    assert (found.images, found.held_out, found.left_out) == (10, 2, {"no archive holds it": 2})
+    assert [rate for _, _, rate in found.sets] == [1, 0.5]
+    assert sum(images for _, images, _ in found.sets) == 10
+    assert found.updates == report.updates
+    assert sum(count for _, _, count in found.buckets) == 10
+    assert found.file_bytes == pytest.approx(
+        report.file.stat().st_size, rel=0.3
+    )  # names and metadata besides
+    for name, size in found.caches.items():
+        folder = tmp_path / {"latents": "latents", "captions": "text"}[name]
+        kept = sum(file.stat().st_size for file in folder.rglob("*.safetensors"))
+        assert kept == pytest.approx(size * 12 / 10, rel=0.3)
+    said = str(found)
+    for part in (
+        " images, each 0.5 times an epoch",
+        "latents: 0.0 GB on disk",
+        "activations of 2 images",
+    ):
+        assert part in said
+
+
+@pytest.mark.parametrize(("warmup", "reached"), [(8, "50%"), (4, None), (0, None)])
+def test_it_says_what_a_warm_up_longer_than_the_run_reaches(options, warmup, reached):
+    warned = [
+        text
+        for text in plan(options(optimizer=OptimizerOptions(warmup=warmup))).warnings
+        if "warm-up" in text
+    ]
+    assert len(warned) == (reached is not None)
+    assert all(
+        f"the run has 4 updates, fewer than the warm-up: the learning rates reach {reached}" in text
+        for text in warned
+    )
+
+
+def with_adapter(model, told):
+    adapter = Adapter(targets(trained_parts(vars(model), told), told.lokr))
+    adapter.to(model.unet.conv_in.weight.device)
+    adapter.apply("factored")
+    return model
+
+
+@pytest.mark.parametrize("train", [True, False])
+def test_activations_are_those_that_autograd_keeps(options, train):
+    told = options(text=TextOptions(train=train, tokens=150), batch=BatchOptions(size=3))
+    kept = {}
+
+    def pack(tensor):
+        if not isinstance(tensor, torch.nn.Parameter):
+            kept[tensor.untyped_storage().data_ptr()] = tensor
+        return tensor
+
+    real = load(told.model, torch.float32)
+    frozen = {tensor.untyped_storage().data_ptr() for part in (real.unet, real.text_encoder, real.text_encoder_2)
+              for tensor in (*part.parameters(), *part.buffers())}  # fmt: skip
+    with_adapter(real, told)
+    tokens = torch.zeros(3, 2, 77, dtype=torch.int64)
+    with saved_tensors_hooks(pack, lambda tensor: tensor):
+        with torch.set_grad_enabled(train):
+            context, pooled = text.encode(real, tokens, tokens)
+        real.unet(
+            torch.randn(3, 4, 8, 12),
+            torch.zeros(3, dtype=torch.int64),
+            encoder_hidden_states=context,
+            added_cond_kwargs={"text_embeds": pooled, "time_ids": torch.zeros(3, 6)},
+        )
+    measured = sum(tensor.untyped_storage().nbytes() for place, tensor in kept.items() if place not in frozen)
+    parts = {part: skeleton(part, told.model).requires_grad_(requires_grad=False) for part in CLASSES}
+    bare = Sdxl(**parts, tokenizer=None, tokenizer_2=None, marks=None)
+    counted = memory.activations(with_adapter(bare, told), told, (96, 64))
+    assert counted.bytes(checkpointing=False, keep_blocks=0) == pytest.approx(measured, rel=0.1)
+
+
+def test_checkpointing_takes_less(options):
+    found = []
+    for checkpointing in (False, True):
+        told = options(batch=BatchOptions(size=3))
+        told = replace(told, run=replace(told.run, checkpointing=checkpointing))
+        (size,) = (size for name, size in plan(told).memory.items() if name.startswith("activations of 3"))
+        found.append(size)
+    assert found[1] < found[0] / 2
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_a_run_in_half_precision_can_be_planned(options, precision):
+    told = options()
+    told = replace(told, run=replace(told.run, precision=precision, weights=precision))
+    told = replace(told, optimizer=replace(told.optimizer, lr=1e-5))
+    preview = plan(told)
+    assert preview.memory["frozen weights"] > 0
+    assert [setting.name for setting in preview.settings][-2] == "nf4 weights, checkpointing"
+    assert "GiB    8 GB   12 GB" in str(preview)

@@ -1,0 +1,150 @@
+"""Pictures of prompts with options of their own, and what is shown meanwhile."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageChops
+from safetensors.torch import load_file, save_file
+
+from hakubooru.errors import ModelError
+from hakubooru_trainer import loop, sample
+from hakubooru_trainer.config.options import ModelOptions, SampleOptions
+from hakubooru_trainer.sample import Drawing, draw_files, load_for_drawing
+
+pytestmark = pytest.mark.slow
+
+HOW = Drawing(width=64, height=64, steps=2, tokens=75)
+
+
+@pytest.fixture
+def drawn(tiny, tmp_path):
+    """The pictures of a file of prompts."""
+
+    def draw(text, how=HOW, **more):
+        (tmp_path / "p.txt").write_text(text)
+        paths = draw_files(ModelOptions(path=str(tiny)), tmp_path / "p.txt", tmp_path / "out", how, **more)
+        return [Image.open(path).copy() for path in paths]
+
+    return draw
+
+
+def test_a_prompt_is_drawn_as_it_says(drawn):
+    (own,) = drawn("1girl, solo --w 96 --h 128 --s 3 --d 5 --l 2 --n sky\n")
+    (like,) = drawn(
+        "1girl, solo", replace(HOW, width=96, height=128, steps=3, seed=5, guidance=2, negative="sky")
+    )
+    assert own.size == (96, 128)
+    assert ImageChops.difference(own, like).getbbox() is None
+
+
+def test_a_model_of_which_nothing_can_be_drawn_is_refused(tiny, tmp_path):
+    """Its schedule ends in pure noise, and it is not said to predict v."""
+    shutil.copytree(tiny, tmp_path / "model", copy_function=os.link)
+    scheduler = tmp_path / "model" / "scheduler" / "scheduler_config.json"
+    settings = json.loads(scheduler.read_text())
+    scheduler.unlink()
+    scheduler.write_text(json.dumps(settings | {"rescale_betas_zero_snr": True}))
+    with pytest.raises(ModelError, match="ends in pure noise, and not that it predicts v"):
+        load_for_drawing(ModelOptions(path=str(tmp_path / "model")), None, torch.device("cpu"))
+
+
+def test_progress_is_shown_and_threads_are_kept(drawn, monkeypatch):
+    steps = []
+
+    class Bar:
+        def __init__(self, **how):
+            steps.append(how["total"])
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def update(self):
+            steps.append(1)
+
+    monkeypatch.setattr(sample, "progress", Bar)
+    threads = []
+    monkeypatch.setattr(torch, "set_num_threads", threads.append)
+    assert len(drawn("# two\n1girl\n1boy --s 1\n", threads=3)) == 2
+    assert steps == [3, 1, 1, 1]
+    assert threads == [3]
+
+
+def test_a_sheet_has_room_for_the_largest():
+    pictures = [Image.new("RGB", size, "white") for size in ((64, 64), (96, 32), (32, 128))]
+    grid = sample.sheet(pictures)
+    assert grid.size == (2 * 96, 2 * 128)
+    for picture, corner in zip(pictures, ((0, 0), (96, 0), (0, 128)), strict=True):
+        box = (*corner, corner[0] + picture.width, corner[1] + picture.height)
+        assert grid.crop(box).getcolors() == [(picture.width * picture.height, (255, 255, 255))]
+
+
+def test_a_batch_draws_each_prompt_from_its_own_noise(parts):
+    """Alone, with others and again: the same bits for the same batch, the same picture in any."""
+    model, how = parts(), replace(HOW, negative="sky")
+
+    def draw(prompts, starts):
+        pictures = sample.draw_batch(model, prompts, how, starts, v=False, zero_terminal_snr=False)
+        return [np.asarray(picture, np.int16) for picture in pictures]
+
+    both = draw(["1girl", "1boy"], [(7,), (2**60, 1)])
+    assert all(map(np.array_equal, both, draw(["1girl", "1boy"], [(7,), (2**60, 1)])))
+    alone = [draw(["1girl"], [(7,)])[0], draw(["1boy"], [(2**60, 1)])[0]]
+    assert all(np.abs(one - other).max() <= 1 for one, other in zip(both, alone, strict=True))
+    assert np.abs(both[0] - draw(["1girl"], [(8,)])[0]).max() > 1
+    # `draw` begins with the seed and the place in the list.
+    (_, second) = sample.draw(
+        model, ["1girl", "1boy"], replace(how, seed=7), v=False, zero_terminal_snr=False
+    )
+    assert np.array_equal(np.asarray(second, np.int16), draw(["1boy"], [(7, 1)])[0])
+
+
+def test_numbers_that_are_not_finite_are_no_picture(tiny, tmp_path, options):
+    """A VAE that overflows: `sample` says so instead of drawing black, and a run goes on without samples."""
+    folder = tmp_path / "overflows"
+    shutil.copytree(tiny, folder)
+    (path,) = (folder / "vae").glob("*.safetensors")
+    tensors = load_file(path)
+    tensors["decoder.conv_out.weight"] = torch.full_like(tensors["decoder.conv_out.weight"], 1e38)
+    save_file(tensors, path, {"format": "pt"})
+    (tmp_path / "p.txt").write_text("1girl\n")
+    with pytest.raises(
+        ModelError, match=r"numbers that are not finite in place of a picture; set model\.vae"
+    ):
+        draw_files(ModelOptions(path=str(folder)), tmp_path / "p.txt", tmp_path / "drawn", HOW)
+    assert not [*(tmp_path / "drawn").iterdir()]
+    samples = SampleOptions(prompts=str(tmp_path / "p.txt"), every=1, width=64, height=64, steps=1)
+    with pytest.warns(
+        UserWarning, match=r"no samples of update \d: the model gives numbers that are not finite"
+    ):
+        loop.run(options(model=ModelOptions(path=str(folder)), samples=samples))
+    assert (tmp_path / "out" / "lokr.safetensors").exists()
+
+
+def test_each_sampler_draws_and_a_prompt_names_its_own(drawn):
+    pictures = drawn(
+        "1girl --d 5 --ss euler_a\n1girl --d 5 --ss dpmsolver++\n1girl --d 5\n", replace(HOW, steps=4)
+    )
+    (again,) = drawn("1girl --d 5", replace(HOW, steps=4, sampler="euler_a"))
+    assert ImageChops.difference(pictures[0], again).getbbox() is None
+    assert len({picture.tobytes() for picture in pictures}) == 3
+
+
+def test_pictures_of_a_batch_depend_on_their_own_prompts_and_seeds(parts):
+    model = parts()
+    how = replace(HOW, sampler="euler_a", steps=3)
+    ways = {"v": False, "zero_terminal_snr": False}
+    both = sample.draw_batch(model, ["1girl", "sky"], how, [(1,), (2,)], **ways)
+    for place, (prompt, seed) in enumerate((("1girl", 1), ("sky", 2))):
+        (alone,) = sample.draw_batch(model, [prompt], how, [(seed,)], **ways)
+        assert max(high for _, high in ImageChops.difference(both[place], alone).getextrema()) <= 1
+    assert both[0].tobytes() != both[1].tobytes()

@@ -1,0 +1,351 @@
+"""The states that a run resumes from.
+
+OUT/state/000200/    adapter.safetensors     the trained weights in their own precision
+                     optimizer.safetensors   the tensors that the optimiser remembers, 8-bit ones as they are
+                     average.safetensors     the running average of the weights, if there is one
+                     state.json              counters, the rest of the optimiser, the scaler; configuration, data set and
+                                             versions; checksums of these files, and of itself
+
+A state is written to a temporary folder and made durable, state.json last: it is the mark that the state is complete. Then the
+folder gets its name, and the oldest state is deleted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, Final
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from tqdm import tqdm
+
+from hakubooru.errors import ConfigError, DestinationError, ModelError, TrainingError
+from hakubooru.nearest import nearest
+from hakubooru_trainer import durable, fingerprint, optim
+from hakubooru_trainer.config.read import defaults, flat
+from hakubooru_trainer.durable import TornStateError
+from hakubooru_trainer.model.finite import is_finite
+from hakubooru_trainer.result_version import RESULT_VERSION, VERSION, brought_up, difference
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from hakubooru_trainer.config import Options
+    from hakubooru_trainer.setup import DataSet, Training
+
+FREE: Final = (
+    "run.out", "run.name", "run.device", "run.threads", "run.workers", "run.bad_updates", "model.path", "model.config",
+    "model.tokenizers", "model.vae", "cache.", "save.", "samples.", "validation.every",
+)  # fmt: skip
+"""Options that may differ when a run resumes. They do not change the result, except by the rounding of another device. A name
+that ends with a dot is a whole section. The model's paths are among them, since the model itself is compared; and so are the
+paths of data sets and masks."""
+_FIXED: Final = ("batch.size", "batch.accumulation")
+"""Options that can never differ: a run's place in its order is counted in them."""
+_LENGTH: Final = ("run.epochs", "run.updates")
+_ADAPTER: Final = "adapter.safetensors"
+_OPTIMIZER: Final = "optimizer.safetensors"
+_MEMORY: Final = ("optimizer.name", "optimizer.rates")
+"""Options without which the state of an optimiser cannot be read; --allow-change may change them."""
+_AVERAGE: Final = "average.safetensors"
+_MODEL: Final = "model.weights"
+_PACKAGES: Final = (
+    "torch", "diffusers", "transformers", "lycoris-lora", "bitsandbytes", "numpy", "pillow", "pillow-avif-plugin",
+)  # fmt: skip
+_REASONS: Final = {
+    "data": "data: the data set holds other images or captions",
+    _MODEL: "model.weights: the model at model.path, or its VAE, is another",
+}
+"""Messages for fingerprints that differ, which say more than two hashes."""
+
+
+@dataclass
+class Counters:
+    """How far a run is, and how it went."""
+
+    update: int = 0
+    """Updates that are done."""
+    skipped: int = 0
+    """Updates that left the weights alone because a loss or gradient was not finite."""
+    left_out: int = 0
+    """How many times an image had no weight because it could not be decoded."""
+    bad: int = 0
+    """Updates in a row, up to the last one, that were not finite."""
+    loss: float = math.nan
+    """The loss of the last update."""
+    validation: float | None = None
+    """The loss of the held-out images when it was last measured."""
+
+
+class States:
+    """The states of one run.
+
+    Args:
+        folder: where they are stored.
+        options: the options of the run.
+        data: its data set.
+        allowed: keys, or sections before the dot, that may differ from those of the run that wrote a state.
+    """
+
+    def __init__(self, folder: Path, options: Options, data: DataSet, allowed: Collection[str] = ()) -> None:
+        self.folder = folder
+        self.keep = options.save.states
+        self.batches = data.batches
+        self.accumulation = options.batch.accumulation
+        self.about: dict[str, Any] = {
+            "data": data.fingerprint,
+            _MODEL: None,  # `resume` sets it when the model is loaded
+            **_plain(flat(options)),
+            **{f"version.{package}": version(package) for package in _PACKAGES},
+            **optim.package(options.optimizer),
+            VERSION: RESULT_VERSION,
+        }
+        self.defaults = _plain(defaults(options))
+        self.allowed = set(allowed)
+        self.came_from: str | None = None
+        self.torn: list[Path] = []
+        keys = {word for key in self.about for word in (key, key.partition(".")[0])}
+        for key in sorted(self.allowed - keys):
+            raise ConfigError(f"--allow-change {key}: there is no such key; {nearest(key, sorted(keys))}")
+
+    def save(self, counters: Counters, it: Training) -> None:
+        """Write a state. When it is complete, delete the oldest ones, and those of a course that the run no longer follows.
+
+        Raises:
+            TrainingError: it could not be written; earlier states are unchanged.
+        """
+        part = self.folder / f".{counters.update:06d}.part"
+        try:
+            self._write(part, counters, it)
+        except OSError as error:
+            shutil.rmtree(part, ignore_errors=True)  # it takes room that the disk lacks
+            raise TrainingError(
+                f"the state of update {counters.update} could not be written to {self.folder} ({error.strerror or error}); "
+                "free some disk space and run the same command again: it resumes from the state before"
+            ) from error
+        whole = self.folder / f"{counters.update:06d}"
+        if whole.exists():  # a torn state, or one of another course
+            shutil.rmtree(whole)
+        part.replace(whole)
+        self.torn = [torn for torn in self.torn if torn != whole]  # its place has a complete state now
+        durable.sync_folder(self.folder)
+        self._retire(counters)
+
+    def _write(self, part: Path, counters: Counters, it: Training) -> None:
+        for leftover in self.folder.glob(".*.part"):  # of a run that was killed
+            shutil.rmtree(leftover)
+        part.mkdir(parents=True)
+        tensors: dict[str, Tensor] = {}
+        rest = durable.take_tensors(it.optimizer.state_dict(), "", tensors, {})
+        files = {_ADAPTER: dict(it.adapter.weights()), _OPTIMIZER: tensors}
+        files |= {_AVERAGE: it.average.values} if it.average.values else {}
+        # The next file is copied while the one before goes to the disk.
+        with ThreadPoolExecutor(len(files)) as threads:
+            written = threads.map(lambda name: durable.write_tensors(part / name, files[name]), files)
+            checksums = dict(zip(files, written, strict=True))
+        state = {
+            "counters": vars(counters),
+            "batches": self.batches,
+            "checksums": checksums,
+            "optimizer": rest,
+            "scaler": it.scaler.state_dict(),
+            "about": self.about,
+            "from": self.came_from,
+        }
+        durable.write_mark(part, state)
+
+    def _retire(self, counters: Counters) -> None:
+        for state in self.all():
+            if int(state.name) > counters.update or state in self.torn:
+                shutil.rmtree(state)
+        for old in self.all()[: -self.keep]:
+            shutil.rmtree(old)
+
+    def all(self) -> list[Path]:
+        """List the states, oldest first."""
+        if not self.folder.is_dir():
+            return []
+        named = (path for path in self.folder.iterdir() if path.name.isdecimal())
+        return sorted(named, key=lambda path: int(path.name))
+
+    def compare(self, chosen: Path | None) -> None:
+        """Refuse what `resume` would refuse, before slow files are read. The model is not compared here.
+
+        Args:
+            chosen: the state that the user named, or None.
+
+        Raises:
+            DestinationError: `chosen` is not a state.
+            ConfigError: the state belongs to another data set, or to options that give another result.
+        """
+        chosen = self._not_yet(chosen)
+        if chosen is not None and not (chosen / durable.MARK).is_file():
+            raise DestinationError(
+                f"--resume {chosen}: that folder is not a state; name a folder in OUT/state"
+            )
+        for state in [chosen] if chosen else self.all()[::-1]:
+            with suppress(TornStateError):  # `resume` reports it
+                self._check(durable.read_mark(state), state)
+                break
+
+    def resume(self, chosen: Path | None, it: Training) -> Counters:
+        """Load the chosen state, or else the last complete one; start at the beginning if there is none.
+
+        Args:
+            chosen: the state that the user named, or None.
+            it: the training, whose adapter and optimiser receive the state.
+
+        Raises:
+            ModelError: the chosen state, or every state, is torn.
+            ConfigError: the state belongs to another data set, or to options that give another result.
+        """
+        self.about[_MODEL] = fingerprint.of_model(it.model)
+        chosen = self._not_yet(chosen)
+        if chosen is not None:
+            counters = self._load(chosen, it)
+            it.ranks.wait()  # the first rank changes the state below, when all have read it
+            self.came_from = str(chosen.resolve())
+            if it.ranks.first:
+                self._adopt(chosen, counters, it)
+            return counters
+        for state in self.all()[::-1]:
+            try:
+                return self._load(state, it)
+            except TornStateError as error:
+                self.torn.append(state)
+                if it.ranks.first:
+                    tqdm.write(f"{error}; trying the state before it")
+        if self.torn:
+            raise ModelError(
+                f"no state in {self.folder} is complete; set run.out to another folder and start again"
+            )
+        return Counters()
+
+    def _not_yet(self, chosen: Path | None) -> Path | None:
+        """The chosen state, or None if an earlier call resumed from it: the run then goes on with its own newer states."""
+        last = self.all()[-1:]
+        if chosen is None or (last and _came_from(last[0]) == str(chosen.resolve())):
+            return None
+        return chosen
+
+    def _adopt(self, chosen: Path, counters: Counters, it: Training) -> None:
+        """Make a chosen state the last of the run's own states, so that later calls go on from it."""
+        if chosen.resolve().parent != self.folder.resolve():
+            self.save(counters, it)
+            return
+        durable.write_mark(chosen, durable.read_mark(chosen) | {"about": self.about, "from": self.came_from})
+        self._retire(counters)
+
+    def _load(self, state: Path, it: Training) -> Counters:
+        mark = durable.read_mark(state)
+        self._check(mark, state)
+        for name, checksum in mark["checksums"].items():
+            if durable.checksum(state / name) != checksum:
+                raise TornStateError(f"{state} is torn ({name} does not have the checksum that was written)")
+        try:
+            adapter = load_file(state / _ADAPTER)
+            tensors = load_file(state / _OPTIMIZER, device=str(it.device))
+            average = load_file(state / _AVERAGE) if _AVERAGE in mark["checksums"] else {}
+        except (OSError, SafetensorError) as error:
+            raise TornStateError(f"{state} is torn ({error})") from error
+        for name, tensor in (*adapter.items(), *tensors.items(), *average.items()):
+            if not is_finite(tensor):
+                raise TornStateError(f"{state} cannot be used ({name} holds NaN or infinity)")
+        it.adapter.load(adapter, str(state))
+        if average:
+            it.average.load(average)
+        else:
+            it.average.restart()  # --allow-change may turn it on
+        chosen = optim.chosen(it.options.optimizer)
+        groups_now = [
+            {key: group[key] for key in chosen & group.keys()} for group in it.optimizer.param_groups
+        ]
+        # Another optimiser, or one with other groups, starts without memory.
+        then = brought_up(mark["about"], self.about, self.defaults)
+        if all(then[key] == self.about[key] for key in _MEMORY):
+            it.optimizer.load_state_dict(durable.give_tensors(mark["optimizer"], tensors))
+        for group, values in zip(it.optimizer.param_groups, groups_now, strict=True):
+            group.update(values)  # the options win over the state, which --allow-change may let differ
+        if mark["scaler"]:  # only fp16 has one
+            it.scaler.load_state_dict(mark["scaler"])
+        self.came_from = mark["from"]
+        return Counters(**mark["counters"])
+
+    def _check(self, mark: Mapping[str, Any], state: Path) -> None:
+        now = self.about
+        then = brought_up(mark["about"], now, self.defaults)
+        words = _REASONS | ({} if then[VERSION] == RESULT_VERSION else {VERSION: difference(then[VERSION])})
+        changed = {
+            key: words.get(key, f"{key} was {then.get(key)!r} and is {now.get(key)!r}")
+            for key in sorted(now.keys() | then.keys())
+            if now.get(key) != then.get(key) and not self._is_free(key)
+        }
+        if self.about[_MODEL] is None:
+            changed.pop(_MODEL, None)
+        if changed:
+            allow = " ".join(f"--allow-change {key}" for key in changed if key not in _FIXED)
+            raise ConfigError(
+                f"{state} cannot be resumed, since the result would be another run's: {'; '.join(changed.values())}. "
+                f"Change it back, or set run.out to a new folder{allow and f', or accept another result: {allow}'}"
+            )
+        updates, end = mark["counters"]["update"], -(-self.batches // self.accumulation)
+        if updates > end:
+            raise ConfigError(
+                f"{state} is {updates:,} updates into a run that is to end after {end:,}; let it end later, name an earlier "
+                "state with --resume, or set run.out to a new folder"
+            )
+        done = updates * self.accumulation
+        if self.batches > mark["batches"] and done > mark["batches"]:
+            raise ConfigError(
+                f"{state} is the end of a run whose last update had fewer batches than the others; a longer run "
+                "would leave some out: resume from an earlier state, or set run.out to a new folder"
+            )
+
+    @property
+    def recipe(self) -> str:
+        """A fingerprint of all that decides the result but the versions of packages: two runs of one recipe train alike."""
+        fixed = {
+            key: value
+            for key, value in self.about.items()
+            if key in (*_FIXED, *_LENGTH) or not (key.startswith("version.") or self._is_indifferent(key))
+        }
+        return f"sha256:{hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()}"
+
+    def _is_free(self, key: str) -> bool:
+        """Whether a key may differ from a state's."""
+        if key in _FIXED:
+            return False
+        return key in self.allowed or key.partition(".")[0] in self.allowed or self._is_indifferent(key)
+
+    def _is_indifferent(self, key: str) -> bool:
+        """Whether a key does not change the result."""
+        if key in _LENGTH:  # a constant rate does not depend on the length of the run
+            return bool(self.about["optimizer.schedule"] == "constant")
+        return any(
+            key == name or (name.endswith(".") and key.startswith(name)) for name in FREE
+        ) or key.endswith(("].path", "].masks"))
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    """Values as they come back from JSON."""
+    plain: dict[str, Any] = json.loads(json.dumps(values))
+    return plain
+
+
+def _came_from(state: Path) -> str | None:
+    """The state that --resume named when this state's run started; None if there is none or the state is torn."""
+    try:
+        came_from: str | None = durable.read_mark(state)["from"]
+    except TornStateError:
+        return None
+    return came_from

@@ -1,1 +1,0 @@
-"""Noise, timesteps and samplers, and all that is random: pure functions."""

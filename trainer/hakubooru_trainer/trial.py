@@ -1,0 +1,122 @@
+"""A trial of a plugged optimiser before a run: on small tensors, whether its state resumes bit for bit, and how large it is.
+
+An optimiser of a package may keep numbers outside of its `state_dict`, or draw random ones. A run with it would end with other
+weights after a kill, and nobody would notice. So it is tried: some updates in one go, and the same updates with a state in between
+that is written and read as in a run.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+import torch
+
+from hakubooru.errors import ConfigError
+from hakubooru_trainer import durable, optim
+from hakubooru_trainer.config.optimisers import OPTIMISERS
+from hakubooru_trainer.lokr.file import DTYPES
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from hakubooru_trainer.config import Options
+    from hakubooru_trainer.config.learning import OptimizerOptions
+
+_SHAPES: Final = ((8, 8), (24, 16), (16, 8, 3, 3), (12,))
+"""Shapes as an adapter has them: w1, w2 of a linear layer and of a convolution, a norm."""
+_BEFORE: Final = 3
+"""Updates before the state."""
+_AFTER: Final = 3
+_SIDE: Final = 512
+"""The side of the matrix that the size of the state is measured with."""
+
+
+def check(options: Options) -> None:
+    """Refuse a plugged optimiser that does not resume exactly, or cannot be used in a run.
+
+    Raises:
+        ConfigError: it cannot be built, its step fails, its state loses something, or it clashes with another option.
+    """
+    settings = options.optimizer
+    if not settings.is_plugged:
+        return
+    dtype = DTYPES[options.lokr.masters]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        whole = _weights(dtype)
+        optimizer = _optimizer(settings, whole)
+        if options.ema.decay and hasattr(optimizer, "eval"):
+            raise ConfigError(
+                f'optimizer.name = "{settings.name}" averages the weights itself; set ema.decay = 0, or use another optimiser'
+            )
+        _step(settings, optimizer, whole, 0)
+        half = [weight.detach().clone().requires_grad_() for weight in whole]
+        state = _through_files(settings, optimizer.state_dict())
+        _step(settings, optimizer, whole, _BEFORE)
+        torch.manual_seed(1)  # a process that resumes has another generator
+        again = _optimizer(settings, half)
+        again.load_state_dict(state)
+        _step(settings, again, half, _BEFORE)
+    if not all(torch.equal(one, other) for one, other in zip(whole, half, strict=True)):
+        raise ConfigError(
+            f'optimizer.name = "{settings.name}" does not resume exactly: after its state was saved and loaded, it steps to other '
+            "weights. It keeps something outside of its state_dict, or draws random numbers; use another optimiser"
+        )
+
+
+def state_bytes(options: OptimizerOptions) -> float:
+    """The bytes that an optimiser remembers for each trained number; of a plugged one, measured on a large matrix."""
+    if not options.is_plugged:
+        return OPTIMISERS[options.name].state_bytes
+    weight = torch.ones(_SIDE, _SIDE, requires_grad=True)
+    optimizer = _optimizer(options, [weight])
+    weight.grad = torch.ones_like(weight)
+    optimizer.step()
+    tensors: dict[str, Tensor] = {}
+    durable.take_tensors(optimizer.state_dict(), "", tensors, {})
+    return sum(tensor.nbytes for tensor in tensors.values()) / weight.numel()
+
+
+def _weights(dtype: torch.dtype) -> list[Tensor]:
+    return [torch.randn(shape, dtype=dtype).requires_grad_() for shape in _SHAPES]
+
+
+def _optimizer(options: OptimizerOptions, weights: list[Tensor]) -> torch.optim.Optimizer:
+    return optim.optimizer(options, [(options.lr, weights[:2]), (options.text_lr, weights[2:])])
+
+
+def _step(
+    options: OptimizerOptions, optimizer: torch.optim.Optimizer, weights: list[Tensor], first: int
+) -> None:
+    """Make some updates, whose gradients follow from their numbers."""
+    for number in range(first, first + (_AFTER if first else _BEFORE)):
+        draw = torch.Generator().manual_seed(number)
+        for weight in weights:
+            weight.grad = torch.randn(weight.shape, generator=draw).to(weight.dtype)
+        try:
+            optimizer.step()
+        except Exception as error:
+            raise ConfigError(
+                f'optimizer.name = "{options.name}" cannot make a step here ({error}); use another optimiser, or change optimizer.args'
+            ) from error
+
+
+def _through_files(options: OptimizerOptions, state: dict[str, Any]) -> Any:
+    """A state as it comes back from its files.
+
+    Raises:
+        ConfigError: it holds something that is neither a tensor nor a plain value.
+    """
+    tensors: dict[str, Tensor] = {}
+    rest = durable.take_tensors(state, "", tensors, {})
+    try:
+        text = json.dumps(rest)
+    except TypeError as error:
+        raise ConfigError(
+            f'optimizer.name = "{options.name}" has a state that cannot be saved ({error}); use another optimiser'
+        ) from error
+    read = {
+        name: tensor.detach().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
+    }
+    return durable.give_tensors(json.loads(text), read)
