@@ -139,7 +139,7 @@ class Slots:
         """The slot of the tags of each tag part; `LEFT_OUT` if the format does not write the part."""
 
 
-class Labels:
+class LabelWords:
     """Labels and free text: the words of a caption that come from a post's columns and from the format.
 
     `words` holds every word that can occur. A word's place is its index there; place 0 is the empty word.

@@ -8,7 +8,7 @@ import numpy as np
 
 from hakubooru.arrow import as_flags, as_numbers, integers, matches, scalar, strings
 from hakubooru.caption.format import KEEP, TAG_PARTS
-from hakubooru.caption.labels import LEFT_OUT, SLOT_BITS, SLOTS, Labels, Slots
+from hakubooru.caption.labels import LEFT_OUT, SLOT_BITS, SLOTS, LabelWords, Slots
 from hakubooru.errors import DatabaseFileError, InputError
 from hakubooru.store.schema import TAG_TYPES
 
@@ -79,7 +79,7 @@ class Vocabulary:
         import pyarrow.compute as pc  # noqa: PLC0415
 
         self.slots = Slots(format)
-        self.labels = Labels(format, self.slots)
+        self.labels = LabelWords(format, self.slots)
         ids, names, kinds, counts = _joined(tags)
         parts = _parts_of(names, kinds)
         labels = strings(self.labels.words)

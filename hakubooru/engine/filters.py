@@ -110,9 +110,8 @@ class Filters:
         if not rest and ids is not None:
             return tagged
         if not rest and (columns.are_read("id") or not columns.are_few(len(tagged), LOOKUP_COST)):
-            return members(
-                tagged, columns.only_ids()
-            )  # a relation may name a post that the file does not have
+            # A relation may name a post that the file does not have.
+            return members(tagged, columns.only_ids())
         return ask_sqlite(store, tagged, rest)
 
     def _is_few(self, source: Ids | None, span: tuple[int, int], few: int) -> bool:

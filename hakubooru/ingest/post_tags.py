@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from hakubooru.arrays import is_first
 from hakubooru.arrow import as_numbers
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ UNTYPED: Final = -1
 _NAMES_IN_MEMORY: Final = 250_000  # some 40 MB; Danbooru has a million, of which most are rare
 
 
-class Vocabulary:
+class NameNumbers:
     """A number for each name of a tag, the same in all batches: so a writer looks up a name once, not once a batch.
 
     If there are many names, they are forgotten. Then a name gets another number; no number is used twice.
@@ -78,7 +79,7 @@ class PostTags:
         return PostTags(names, self.numbers[order], self.types[order], places, starts)
 
 
-def tags_of_dicts(posts: Sequence[dict[str, int]], vocabulary: Vocabulary) -> PostTags:
+def tags_of_dicts(posts: Sequence[dict[str, int]], vocabulary: NameNumbers) -> PostTags:
     """Make the tags of posts from the types by name of each."""
     types: dict[str, int] = {}
     for tags in posts:
@@ -93,7 +94,7 @@ def tags_of_dicts(posts: Sequence[dict[str, int]], vocabulary: Vocabulary) -> Po
 
 
 def tags_of_texts(
-    columns: Sequence[tuple[int, pa.StringArray]], separator: str, vocabulary: Vocabulary
+    columns: Sequence[tuple[int, pa.StringArray]], separator: str, vocabulary: NameNumbers
 ) -> PostTags:
     """Make the tags of posts from texts of names.
 
@@ -124,7 +125,7 @@ def tags_of_texts(
 def _only_types(keys: Sequence[Numbers]) -> bool:
     """Whether the first column has each tag of a post once, and the others only its types, as in Danbooru's own records."""
     first = np.sort(keys[0])
-    return bool((first[1:] != first[:-1]).all()) and (
+    return bool(is_first(first).all()) and (
         len(keys) == 1 or np.array_equal(first, np.sort(np.concatenate(keys[1:])))
     )
 

@@ -12,7 +12,7 @@ import orjson
 from hakubooru.errors import DumpError
 from hakubooru.ingest.fields import DATES, kind_of, readers
 from hakubooru.ingest.maps import ALL, COLUMNS
-from hakubooru.ingest.post_tags import UNTYPED, PostTags, Vocabulary, tags_of_dicts, tags_of_texts
+from hakubooru.ingest.post_tags import UNTYPED, NameNumbers, PostTags, tags_of_dicts, tags_of_texts
 from hakubooru.moments import danbooru_dates
 from hakubooru.store.sites import TAG_TYPES, site_named
 
@@ -97,7 +97,7 @@ class RecordReader:
         vocabulary: the numbers of the names of tags, which all sources of a build share.
     """
 
-    def __init__(self, by: RecordMap, vocabulary: Vocabulary) -> None:
+    def __init__(self, by: RecordMap, vocabulary: NameNumbers) -> None:
         self.map = by
         self._vocabulary = vocabulary
         self._readers = {of_texts: readers(COLUMNS, by, of_texts=of_texts) for of_texts in (False, True)}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from hakubooru.errors import DumpError, IncompleteError
 from hakubooru.ingest.batches import Batch, Where
 from hakubooru.ingest.maps import COLUMNS
-from hakubooru.ingest.post_tags import Vocabulary
+from hakubooru.ingest.post_tags import NameNumbers
 from hakubooru.ingest.records import RecordReader
 from hakubooru.ingest.relational import TagRows
 from hakubooru.ingest.sets import unknown_keys
@@ -98,7 +98,7 @@ def read_sources(
         DumpError: a dump cannot be read, or has newer ratings despite `old_ratings`.
         IncompleteError: a record is bad and `strict` is set.
     """
-    vocabulary = Vocabulary()
+    vocabulary = NameNumbers()
     for dump, by in sources:
         source = _Source(dump, RecordReader(by, vocabulary), strict=strict, old_ratings=old_ratings)
         yield from source.parts()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import sqlite3
 import tempfile
@@ -13,7 +14,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
-from hakubooru.errors import DumpError
+from hakubooru.errors import DumpError, IncompleteError
 from hakubooru.ingest.batches import RECORDS, Rows, moments_of, rows_of
 from hakubooru.ingest.extras import library
 from hakubooru.moments import are_of_our_time
@@ -48,6 +49,7 @@ def read_parquet(path: Path, name: str, choose: Choose) -> Iterator[tuple[Rows, 
 
     Raises:
         DumpError: the file is damaged.
+        IncompleteError: the disk of temporary files is full.
     """
     import pyarrow as pa  # noqa: PLC0415 - heavy, and only this form needs it
 
@@ -60,6 +62,11 @@ def read_parquet(path: Path, name: str, choose: Choose) -> Iterator[tuple[Rows, 
                 yield Rows(values, len(batch), count + 1, name), (count + len(batch)) / file.metadata.num_rows
                 count += len(batch)
     except (pa.ArrowException, OSError, UnicodeDecodeError, OverflowError) as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            raise IncompleteError(
+                f"{tempfile.gettempdir()} is full, where row groups of {name} are unpacked: free some space there, or set TMPDIR "
+                "to another folder, and run the same command again"
+            ) from error
         raise _damaged(name, "Parquet", error) from error
 
 
@@ -123,7 +130,7 @@ def _copied(file: Any, number: int, columns: Iterable[Sequence[str]], folder: Pa
         batches = file.iter_batches(RECORDS, row_groups=[number], columns=names)
         first = next(batches)
         paths.append(folder / f"{number}-{place}")
-        with ipc.new_stream(str(paths[-1]), first.schema) as writer:
+        with pa.OSFile(str(paths[-1]), "wb") as copy, ipc.new_stream(copy, first.schema) as writer:
             for batch in chain([first], batches):
                 writer.write_batch(batch)
         pa.default_memory_pool().release_unused()  # Arrow keeps the memory of pages, 50 MB a column

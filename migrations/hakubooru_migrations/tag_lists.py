@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pyarrow.compute as pc
 
+from hakubooru.arrays import is_first
 from hakubooru.arrow import as_flags, as_numbers, strings
 
 if TYPE_CHECKING:
@@ -115,8 +116,7 @@ class _Ids(dict[str, int]):
 def _once(places: Numbers, ids: Numbers, known: Numbers) -> Numbers:
     """Which of some known tags of posts stand in their list for the first time."""
     keys = places[known] * (ids.max(initial=0) + 1) + ids[known]
-    ordered = np.sort(keys)
-    if (ordered[1:] != ordered[:-1]).all():
+    if is_first(np.sort(keys)).all():
         return known
     _, firsts = np.unique(keys, return_index=True)
     once: Numbers = known[np.sort(firsts)]

@@ -3,7 +3,9 @@
 import subprocess
 import sys
 
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 import hakubooru as hb
 import hakubooru_migrations
@@ -54,6 +56,16 @@ def test_a_new_file_on_a_full_disk(tmp_path, disk, monkeypatch):
     assert report.unchanged % 200 == 0
     build([dump], tmp_path / "whole.db")
     assert contents(disk / "new.db") == contents(tmp_path / "whole.db")
+
+
+def test_no_room_to_unpack_parquet(tmp_path, disk, monkeypatch):
+    monkeypatch.setattr("hakubooru.ingest.tabular._LARGEST_GROUP", 0)
+    monkeypatch.setattr("tempfile.tempdir", str(disk))
+    texts = [f"tag_{number} " * 200 for number in range(4000)]
+    parquet.write_table(pa.table({"id": range(1, 4001), "tag_string": texts}), tmp_path / "posts.parquet")
+    with pytest.raises(IncompleteError, match=r"is full, where row groups of .*posts.parquet are unpacked"):
+        build([tmp_path / "posts.parquet"], tmp_path / "new.db")
+    assert list(disk.iterdir()) == []
 
 
 def test_an_update_on_a_full_disk(tmp_path, disk, monkeypatch):

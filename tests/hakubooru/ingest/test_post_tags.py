@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from hakubooru.ingest import post_tags
-from hakubooru.ingest.post_tags import UNTYPED, PostTags, Vocabulary, tags_of_dicts, tags_of_texts
+from hakubooru.ingest.post_tags import UNTYPED, NameNumbers, PostTags, tags_of_dicts, tags_of_texts
 
 NAMES = some.sampled_from(["", "a", "b", "1girl", "é", "東方", "a\0", "[x]"])
 TEXTS = some.none() | some.lists(NAMES, max_size=5).map(" ".join)
@@ -27,11 +27,11 @@ def plainly(columns, separator):
 
 def by_texts(columns, separator):
     arrays = [(kind, pa.array(texts, pa.string())) for kind, texts in columns]
-    return tags_of_texts(arrays, separator, Vocabulary())
+    return tags_of_texts(arrays, separator, NameNumbers())
 
 
 def by_dicts(posts):
-    return tags_of_dicts(posts, Vocabulary())
+    return tags_of_dicts(posts, NameNumbers())
 
 
 def parts(tags: PostTags):
@@ -65,7 +65,7 @@ def test_some_posts_have_only_the_names_of_their_own():
 
 
 def test_a_name_keeps_its_number_until_names_are_forgotten(monkeypatch):
-    vocabulary = Vocabulary()
+    vocabulary = NameNumbers()
     assert vocabulary.numbers(["a", "b"]).tolist() == [0, 1]
     assert vocabulary.numbers(["c", "a"]).tolist() == [2, 0]
     monkeypatch.setattr(post_tags, "_NAMES_IN_MEMORY", 2)

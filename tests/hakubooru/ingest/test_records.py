@@ -6,13 +6,13 @@ from danbooru import api_post
 from hakubooru.ingest.batches import Objects
 from hakubooru.ingest.json_text import Entry
 from hakubooru.ingest.maps import COLUMNS
-from hakubooru.ingest.post_tags import UNTYPED, Vocabulary
+from hakubooru.ingest.post_tags import UNTYPED, NameNumbers
 from hakubooru.ingest.records import RecordReader, instant
 from hakubooru.ingest.sets import API
 
 
 def read(post):
-    posts, reasons = RecordReader(API, Vocabulary()).read(Objects([Entry("dump.jsonl", "line", 1, post)]))
+    posts, reasons = RecordReader(API, NameNumbers()).read(Objects([Entry("dump.jsonl", "line", 1, post)]))
     return [posts.record(place) for place in range(len(posts))], reasons
 
 
