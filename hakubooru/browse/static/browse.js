@@ -53,12 +53,23 @@ function take(box, place) {
   checkSoon(box);
 }
 
-// Who types fast presses Tab while the list is still that of a shorter word.
+// Who types fast presses Tab, and Enter after it, while the list is still that of a shorter word.
+let completing = null;
+
 async function takeFirst(box) {
   clearTimeout(pause);
   const isOfThisWord = () => box.list.dataset.word === wordAtCaret(box.input).text;
   if (!isOfThisWord()) await suggest(box);
   if (!box.list.hidden && isOfThisWord()) take(box, 0);
+}
+
+function complete(box) {
+  completing = takeFirst(box).finally(() => { completing = null; });
+}
+
+async function submitAfter(completion, form) {
+  await completion;
+  form.requestSubmit();
 }
 
 function row(box, each, place) {
@@ -148,7 +159,8 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "ArrowDown") choose(box, chosen + 1);
   else if (event.key === "ArrowUp") choose(box, chosen < 0 ? -1 : chosen - 1);
   else if ((event.key === "Enter" || event.key === "Tab") && chosen >= 0) take(box, chosen);
-  else if (event.key === "Tab" && !event.shiftKey && box.list.children.length) takeFirst(box);
+  else if (event.key === "Tab" && !event.shiftKey && box.list.children.length) complete(box);
+  else if (event.key === "Enter" && completing) submitAfter(completing, box.input.form);
   else if (event.key === "Escape") hide(box);
   else return;
   event.preventDefault();

@@ -104,6 +104,21 @@ def test_a_word_is_completed_while_it_is_typed(page):
     expect(page.locator("#typed")).to_have_text("120 posts", timeout=WAIT)
 
 
+def test_a_fast_tab_and_enter_search_for_the_whole_tag(page):
+    def answer_late(route):
+        page.wait_for_timeout(300)
+        route.continue_()
+
+    page.click("#q")
+    page.keyboard.type("s")
+    page.wait_for_selector("#suggestions li")
+    page.route("**/complete*", answer_late)
+    page.keyboard.type("ol")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**q=solo*")
+
+
 def test_a_facet_narrows_the_search_to_its_count(page):
     search(page, "1girl")
     page.click("aside a:text-is('explicit')")
@@ -223,7 +238,7 @@ def test_a_step_is_completed_and_changed(page):
     page.keyboard.type("1girl -sol")
     page.wait_for_selector("#new-search-list li")
     page.keyboard.press("Tab")
-    assert page.input_value("#new-search") == "1girl -solo "
+    expect(page.locator("#new-search")).to_have_value("1girl -solo ", timeout=WAIT)
     page.keyboard.press("Enter")
     page.click("[aria-label='Change: search 1girl -solo']")
     assert serious(page) == []
