@@ -194,7 +194,9 @@ class Filters:
             return source, others
         if source is None:
             about, mask = self._matching(parts)
-            return about.ids if mask is None else np.compress(mask, about.ids), others
+            if mask is None:
+                return about.ids, others
+            return np.compress(mask, about["id"]).astype(np.int64, copy=False), others
         about = columns.about([part.name for part in parts if isinstance(part, Tagged)])
         mask = _mask(parts, about)
         if about is columns:
