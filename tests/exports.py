@@ -17,7 +17,7 @@ from booru import post_row, write
 from hakubooru.export.engine import engine
 from hakubooru.export.plan import Job
 from hakubooru.export.run import run_export
-from hakubooru.export.sink import Sink, Writer
+from hakubooru.export.sinks import Sink, Writer
 from hakubooru.export.sinks.folder import FolderSink
 from hakubooru.image.sources import find_archives
 from pictures import picture, write_tar

@@ -17,11 +17,11 @@ from hakubooru.caption import Captioner, CaptionFormat, caption_format
 from hakubooru.errors import DestinationError, IncompleteError, InputError
 from hakubooru.export.engine import checked_workers
 from hakubooru.export.engine import engine as local_engine
-from hakubooru.export.output import OutputFormat, output_format
 from hakubooru.export.pairs import STATE
 from hakubooru.export.plan import Job
 from hakubooru.export.resumption import prepare_folder
 from hakubooru.export.run import run_export
+from hakubooru.export.sinks import OutputFormat, output_format
 from hakubooru.image.convert import ImageFormat, image_format
 from hakubooru.image.folders import find_own
 from hakubooru.image.layouts import is_remote

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from hakubooru.arrays import Ids
     from hakubooru.export.pairs import Task
-    from hakubooru.export.sink import Sink, Writer
+    from hakubooru.export.sinks import Sink, Writer
 
 _TOO_LARGE: Final = f"larger than {LARGEST_BYTES // 2**20} MiB"
 _STRANGE_MD5: Final = "an MD5 for a name, in an archive whose first images have posts"

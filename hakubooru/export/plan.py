@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from hakubooru.arrays import Ids
     from hakubooru.export.archive import CaptionsOfPosts
     from hakubooru.export.journal import Journal
-    from hakubooru.export.sink import Sink
+    from hakubooru.export.sinks import Sink
     from hakubooru.image.folders import OwnFolder
     from hakubooru.image.index import TarIndex
     from hakubooru.image.sources import Archive

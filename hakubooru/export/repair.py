@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator
 
     from hakubooru.arrays import Ids
-    from hakubooru.export.sink import Sink
+    from hakubooru.export.sinks import Sink
 
 _ROWS_A_READ: Final = 100_000
 

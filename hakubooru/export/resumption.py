@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from hakubooru.arrays import Ids
     from hakubooru.export.journal import Journal
     from hakubooru.export.plan import Job
-    from hakubooru.export.sink import Sink
+    from hakubooru.export.sinks import Sink
     from hakubooru.image.sources import Archive
     from hakubooru.store.store import Store
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from hakubooru.export.archive import Captions
     from hakubooru.export.pairs import Task
-    from hakubooru.export.sink import Sink
+    from hakubooru.export.sinks import Sink
     from hakubooru.store.store import Store
 
 
