@@ -29,7 +29,7 @@ if _TYPE_CHECKING:
     from hakubooru.errors import HakubooruError, IncompleteError, InputError
     from hakubooru.export.api import export_own
     from hakubooru.export.repair import repair
-    from hakubooru.export.report import ExportReport
+    from hakubooru.export.run import ExportReport
     from hakubooru.export.sinks import OutputFormat
     from hakubooru.export.verify import VerifyReport, verify
     from hakubooru.image import ImageFormat
@@ -78,7 +78,7 @@ else:
         "Captions": "hakubooru.caption:Captions",
         "Database": "hakubooru.database:Database",
         "DatabaseInfo": "hakubooru.database:DatabaseInfo",
-        "ExportReport": "hakubooru.export.report:ExportReport",
+        "ExportReport": "hakubooru.export.run:ExportReport",
         "FunnelRow": "hakubooru.engine.plan:FunnelRow",
         "HakubooruError": "hakubooru.errors:HakubooruError",
         "ImageFormat": "hakubooru.image:ImageFormat",

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from hakubooru.contact_sheet import ContactSheet, Images
     from hakubooru.engine.cache import CachedStore
     from hakubooru.engine.plan import FunnelRow
-    from hakubooru.export.report import ExportReport
+    from hakubooru.export.run import ExportReport
     from hakubooru.export.sinks import OutputFormat
     from hakubooru.image.convert import ImageFormat
     from hakubooru.select.predicates import Predicate

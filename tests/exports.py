@@ -23,7 +23,7 @@ from hakubooru.image.sources import find_archives
 from pictures import picture, write_tar
 
 if TYPE_CHECKING:
-    from hakubooru.export.report import ExportReport
+    from hakubooru.export.run import ExportReport
 
 RESTS = range(20)
 FORMATS = ["webp", "jpg", "png"]

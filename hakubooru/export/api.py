@@ -34,8 +34,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from hakubooru.arrays import Ids
-    from hakubooru.export.report import ExportReport
-    from hakubooru.export.run import Start
+    from hakubooru.export.run import ExportReport, Start
     from hakubooru.store.joined import Joined
     from hakubooru.store.postset import PostSet
     from hakubooru.store.store import Store

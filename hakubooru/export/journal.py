@@ -46,6 +46,7 @@ from hakubooru.export.pairs import STATE, Pair
 from hakubooru.image.kinds import EXTENSIONS
 from hakubooru.image.layouts import storable
 from hakubooru.store.sql import id_text
+from hakubooru.store.sqlite_errors import SQLITE_ERRORS, raise_explained
 from hakubooru.store.writing import transaction
 
 if TYPE_CHECKING:
@@ -70,7 +71,10 @@ _PAIR: Final = ", ".join(Pair._fields)
 
 
 class Journal:
-    """The journal of one export; used in a `with` statement, and by one process at a time."""
+    """The journal of one export; used in a `with` statement, and by one process at a time.
+
+    SQLite's errors inside the `with` statement are raised as errors that name the journal and say what to do.
+    """
 
     def __init__(self, out: Path) -> None:
         """Open the journal of an export, or create one.
@@ -83,14 +87,17 @@ class Journal:
         """
         self.path = path = out / STATE / "journal.sqlite"
         self._connection = open_record(path, out)
+        self._boot = boot()
         self.settings: dict[str, str] = dict(self._connection.execute("SELECT name, value FROM setting"))
         """Everything that `settle` and `remember` recorded, by name; nobody else writes while the journal is open."""
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exc: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         self._connection.close()
+        if isinstance(error, SQLITE_ERRORS):
+            raise_explained(self.path, error)
 
     def settle(self, settings: Mapping[str, str]) -> None:
         """Record settings that have no value yet."""
@@ -126,22 +133,18 @@ class Journal:
     def record(self, outcome: Outcome) -> None:
         """Record what came of an archive, in full or not at all."""
         key = outcome.key
+        pairs = [(*pair, key) for pair in outcome.pairs]
+        broken = [(one.id, key, storable(one.member), one.reason, one.status) for one in outcome.broken]
         many = self._connection.executemany
         with self.change():
             # An image that was refused before and is exported now was mended in between.
-            before = self._connection.execute(
-                "SELECT DISTINCT id FROM broken WHERE archive = ?", [key]
-            ).fetchall()
-            mended = {number for (number,) in before}.intersection(pair.id for pair in outcome.pairs)
-            many("DELETE FROM broken WHERE archive = ? AND id = ?", [(key, number) for number in mended])
-            many(
-                "INSERT INTO pair VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [(*pair, key) for pair in outcome.pairs],
-            )
-            many(
-                "INSERT OR REPLACE INTO broken VALUES (?, ?, ?, ?, ?)",
-                [(one.id, key, storable(one.member), one.reason, one.status) for one in outcome.broken],
-            )
+            before = self._connection.execute("SELECT DISTINCT id FROM broken WHERE archive = ?", [key])
+            if refused := before.fetchall():
+                exported = {pair.id for pair in outcome.pairs}
+                mended = [(key, number) for (number,) in refused if number in exported]
+                many("DELETE FROM broken WHERE archive = ? AND id = ?", mended)
+            many("INSERT INTO pair VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", pairs)
+            many("INSERT OR REPLACE INTO broken VALUES (?, ?, ?, ?, ?)", broken)
             # A refused member is reported once, for whichever posts the archive was read.
             archive = key.removesuffix(OTHERS)
             for reason, (count, names) in outcome.passed_over.items():
@@ -156,7 +159,7 @@ class Journal:
                 )
             self._connection.execute(
                 "INSERT OR REPLACE INTO archive VALUES (?, ?, ?, ?, ?, ?)",
-                [key, outcome.stamp, outcome.strays, outcome.damage, boot(), _NOTHING],
+                [key, outcome.stamp, outcome.strays, outcome.damage, self._boot, _NOTHING],
             )
 
     def forget(self, ids: Iterable[int]) -> None:
@@ -229,7 +232,7 @@ class Journal:
     def doubtful(self) -> list[str]:
         """Return the archives whose files may not have reached the disk before the machine was restarted."""
         rows = self._connection.execute(
-            "SELECT name FROM archive WHERE boot NOT IN (?, ?)", [_ON_THE_DISK, boot()]
+            "SELECT name FROM archive WHERE boot NOT IN (?, ?)", [_ON_THE_DISK, self._boot]
         )
         return [name for (name,) in rows]
 

@@ -111,7 +111,8 @@ def tasks_by_name(wave: Sequence[Archive], posts: Ids, hashes: Mapping[str, Hash
     tasks = []
     for archive in wave:
         of_md5 = hashes.get(archive.key, NO_HASHES)
-        tasks.append(Task(archive, archive.claim.of(posts), archive.claim, archive.key, of_md5))
+        wanted = archive.claim.of(posts)
+        tasks.append(Task(archive, wanted, archive.claim, archive.key, archive.stamp, of_md5))
     return tasks
 
 
@@ -149,7 +150,7 @@ def tasks_for_others(archives: Sequence[Archive], posts: Ids, journal: Journal) 
     except LostArchiveError as error:
         raise lost_archives([f"{error.archive.key} ({error})"]) from error
     tasks = [
-        Task(archive, wanted[archive.key], EVERYTHING, archive.key + OTHERS)
+        Task(archive, wanted[archive.key], EVERYTHING, archive.key + OTHERS, archive.stamp)
         for archive in archives
         if archive.key in wanted
     ]

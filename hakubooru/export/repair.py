@@ -19,7 +19,6 @@ from hakubooru.export.verify import VerifyReport, verify
 from hakubooru.files import replacing
 from hakubooru.image.folders import find_own
 from hakubooru.image.sources import find_archives
-from hakubooru.store.sqlite_errors import explained
 
 if TYPE_CHECKING:
     import os
@@ -57,7 +56,7 @@ def repair(out: str | os.PathLike[str], *, decode: bool = False, workers: int | 
             f"{out} has lost its folder {STATE}, so it cannot be repaired; export into another folder"
         )
     # The open journal locks the folder: no other export writes here between the check and the repair.
-    with Journal(out) as journal, explained(journal.path):
+    with Journal(out) as journal:
         before = verify(out, decode=decode, workers=workers)
         if before.is_good:
             return before
