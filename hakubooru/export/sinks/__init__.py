@@ -195,10 +195,13 @@ class OutputFormat:
         return sink | shards if sink_class(self.sink).has_shards else sink
 
 
+PAIRS_OF_FILES: Final = OutputFormat()
+
+
 def output_format(value: OutputFormat | Mapping[str, Any] | None) -> OutputFormat:
     """Return an `OutputFormat` from itself, from a table (a recipe's `[output]`), or from None: pairs of files.
 
     Raises:
         InputError: the table has an unknown key or an invalid value; the message names the key.
     """
-    return read_section(OutputFormat, value, "output")
+    return PAIRS_OF_FILES if value is None else read_section(OutputFormat, value, "output")
