@@ -8,8 +8,8 @@ import numpy as np
 
 from hakubooru.arrow import flags, integers, strings
 from hakubooru.caption.format import KEEP
-from hakubooru.caption.labels import FIRST, LEFT_OUT, SLOTS
 from hakubooru.caption.text import join_sides
+from hakubooru.caption.words import FIRST, LEFT_OUT, SLOTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from hakubooru.arrays import distinct
+from hakubooru.arrays import distinct, id_text
 from hakubooru.caption.batch import Batch
 from hakubooru.caption.presets import caption_format
 from hakubooru.caption.scale import QualityScale
@@ -15,7 +15,6 @@ from hakubooru.caption.text import count_parts, join_parts, limiter
 from hakubooru.caption.words import TagColumns, Vocabulary
 from hakubooru.engine.posts import TaggedPosts, read_posts
 from hakubooru.store.schema import RATINGS, TAG_TYPES
-from hakubooru.store.sql import id_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -166,8 +165,8 @@ class Captioner:
 
     def _words_of(self, posts: Sequence[TaggedPosts]) -> Vocabulary:
         """Build the words of the tags that some posts bear."""
-        tags = distinct(np.concatenate([np.empty(0, np.int64), *(some.tags for some in posts)]))
-        return Vocabulary(self.format, [self._tags(_THESE, tags)])
+        tags = np.concatenate([np.empty(0, np.int64), *[some.tags for some in posts]])
+        return Vocabulary(self.format, [self._tags(_THESE, id_text(distinct(tags)))])
 
     def _all_tags(self) -> Iterator[TagColumns]:
         last = -1
@@ -175,9 +174,8 @@ class Captioner:
             yield some
             last = some.ids[-1]
 
-    def _tags(self, which: str, start: int | Ids) -> TagColumns:
-        """The tags after an id, or those with some ids."""
-        parameter = start if isinstance(start, int) else id_text(start)
+    def _tags(self, which: str, parameter: int | str) -> TagColumns:
+        """The tags after an id, or those with some ids, which are written as JSON."""
         (columns,) = self.database.rows(_TAGS.format(which=which), [parameter])
         return TagColumns(*map(json.loads, columns))
 

@@ -16,8 +16,7 @@ from peewee import SQL, NodeList, Ordering
 from hakubooru.engine.masks import LeftToSQLiteError, TagLists, are_answered, names_in, numbers, truth
 from hakubooru.errors import DatabaseFileError
 from hakubooru.select.predicates import And, IdRange, Not, Or, Predicate, Tagged, conjuncts
-from hakubooru.store.schema import Post
-from hakubooru.store.sql import id_list
+from hakubooru.store.schema import Post, id_list
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
+from hakubooru.arrays import id_text
 from hakubooru.engine.cache import CachedStore
 from hakubooru.engine.columns import NO_DATE, SidecarColumns, date_text
 from hakubooru.errors import InputError
 from hakubooru.store.schema import Post
-from hakubooru.store.sql import id_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -101,18 +101,22 @@ def read_posts(
     of_tags = _tags_statement(store)
     for start in range(0, len(ids), posts_a_batch):
         some = ids[start : start + posts_a_batch]
+        wanted = id_text(some)
         values: Mapping[str, Any]
         if sidecar is not None and "rating" in known:
             ratings, days, values = _from_sidecar(store, sidecar, some, in_sidecar)
             if in_file:  # such as joined texts
-                values = {**values, **dict(zip(in_file, _from_file(store, of_others, some), strict=True))}
+                values = {
+                    **values,
+                    **dict(zip(in_file, _from_file(store, of_others, some, wanted), strict=True)),
+                }
         else:
-            ratings, days, *others = _from_file(store, of_all, some)
+            ratings, days, *others = _from_file(store, of_all, some, wanted)
             ratings, values = np.array(ratings), dict(zip(columns, others, strict=True))
         if sidecar is not None and not repeats:
             many, tags = sidecar.sidecar.tags_of(np.searchsorted(sidecar.ids, some))
         else:
-            places, tags = store.reader.table(of_tags, [id_text(some)], columns=2, table="posttagrelation")
+            places, tags = store.reader.table(of_tags, [wanted], columns=2, table="posttagrelation")
             many = np.bincount(places, minlength=len(some))
             many, tags = (many, tags) if repeats else _once(many, tags)
         yield TaggedPosts(some, ratings, days, many, tags, values)
@@ -136,9 +140,9 @@ def _from_sidecar(
     return columns.take("rating", places), texts, values
 
 
-def _from_file(store: Store, statement: str, ids: Ids) -> list[Any]:
-    """The columns that a statement reads of posts, without their ids."""
-    rows = store.rows(statement, [id_text(ids)])
+def _from_file(store: Store, statement: str, ids: Ids, wanted: str) -> list[Any]:
+    """The columns that a statement reads of posts, without their ids; `wanted` is the ids as JSON."""
+    rows = store.rows(statement, [wanted])
     if len(rows) < len(ids):
         raise _no_post(store, min(set(ids.tolist()) - {row[0] for row in rows}))
     there, *columns = zip(*rows, strict=True)

@@ -40,12 +40,11 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 
-from hakubooru.arrays import read_ascending
+from hakubooru.arrays import id_text, read_ascending
 from hakubooru.export.journal_file import boot, open_record
 from hakubooru.export.pairs import STATE, Pair
 from hakubooru.image.kinds import EXTENSIONS
 from hakubooru.image.layouts import storable
-from hakubooru.store.sql import id_text
 from hakubooru.store.sqlite_errors import SQLITE_ERRORS, raise_explained
 from hakubooru.store.writing import transaction
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from hakubooru.arrays import id_text
 from hakubooru.errors import IncompleteError
 from hakubooru.export.journal import OTHERS
 from hakubooru.export.pairs import Outcome, Task
@@ -15,7 +16,6 @@ from hakubooru.image.convert import COPY, ImageFormat
 from hakubooru.image.holdings import LostArchiveError, held, indexes_of
 from hakubooru.image.layouts import EVERYTHING, MD5, NO_HASHES, Hashes
 from hakubooru.progress import progress
-from hakubooru.store.sql import id_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
