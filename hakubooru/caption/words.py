@@ -6,7 +6,7 @@ Labels are the words of a rating, a date and a judgement, and free text.
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from hakubooru.errors import DatabaseFileError, InputError
 from hakubooru.store.schema import RATINGS, TAG_TYPES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import pyarrow as pa
 
@@ -206,19 +206,6 @@ def _words(format: CaptionFormat, grades: Mapping[str, Grades]) -> Iterator[str]
     yield from (format.undated, format.before, format.after)
 
 
-class TagColumns(NamedTuple):
-    """Columns of some tags."""
-
-    ids: list[int]
-    """The tags' ids."""
-    names: list[str]
-    """The tags' names."""
-    types: list[int]
-    """The tags' types, as indices of `TAG_TYPES`."""
-    popularities: list[int]
-    """How many posts bear each tag, as the file has it."""
-
-
 class Vocabulary:
     """The words of a format over the tags of a file: labels first, then tags."""
 
@@ -231,12 +218,12 @@ class Vocabulary:
     rank: Numbers | None
     """The order of tags within a part, (W,) int32; None if the format keeps the order of the file."""
 
-    def __init__(self, format: CaptionFormat, tags: Iterable[TagColumns]) -> None:
+    def __init__(self, format: CaptionFormat, tags: pa.Table) -> None:
         """Spell every tag, and sort the tags into slots.
 
         Args:
             format: the caption format.
-            tags: the tags of the file, some at a time.
+            tags: the tags of the file, as `tag_table` reads them.
 
         Raises:
             DatabaseFileError: a tag's id is out of range.
@@ -247,7 +234,9 @@ class Vocabulary:
 
         self.slots = Slots(format)
         self.labels = LabelWords(format, self.slots)
-        ids, names, kinds, counts = _joined(tags)
+        columns = [tags[name].combine_chunks() for name in ("id", "type", "popularity")]
+        ids, kinds, counts = [as_numbers(column, np.int64) for column in columns]
+        names = tags["name"].combine_chunks()
         people = as_flags(pc.is_in(names, strings(PEOPLE)))
         labels = strings(self.labels.words)
         parts = _parts_of(kinds, people)
@@ -272,20 +261,6 @@ class Vocabulary:
         """Return the slot of each tag, (N,) uint16, and its place among the words, (N,) int32."""
         packed = self._of_tag.take(tag_ids, mode="clip")
         return (packed & (SLOTS - 1)).astype(np.uint16), packed >> SLOT_BITS
-
-
-def _joined(tags: Iterable[TagColumns]) -> tuple[Numbers, pa.StringArray, Numbers, Numbers]:
-    """Return the ids, names, types and popularities of all tags."""
-    import pyarrow as pa  # noqa: PLC0415 - loaded with the first caption, not with the package
-
-    ids, kinds, counts = [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-    names = [strings([])]
-    for some in tags:
-        ids.append(np.array(some.ids, np.int64))
-        names.append(strings(some.names))
-        kinds.append(np.array(some.types, np.int64))
-        counts.append(np.array(some.popularities, np.int64))
-    return np.concatenate(ids), pa.concat_arrays(names), np.concatenate(kinds), np.concatenate(counts)
 
 
 def _lookup(ids: Numbers, slots: Numbers, first: int) -> Numbers:

@@ -324,7 +324,7 @@ def _cluster(out: Path, origin: Origin, address: str | None, joined: Sequence[st
 def _joined_files(database: Store, shape: CaptionFormat) -> list[Joined]:
     """The joined files that captions of a format are made of."""
     columns = database.joined_columns
-    return [columns[name].joined for name in sorted(shape.joined() & columns.keys())]
+    return [columns[name].joined for name in sorted(shape.joined() & columns.keys())] if columns else []
 
 
 def _absolute(places: Places) -> list[str]:

@@ -1,6 +1,6 @@
 """The journal of an export: an SQLite file in its folder that says what is done, so that an export can resume.
 
-What came of an archive is written in one transaction. The file stays locked while an export runs.
+What came of an archive is written in one transaction, together with what came of other small ones. The file stays locked while an export runs.
 
 A row of the table `archive` holds three columns of state:
 
@@ -46,7 +46,6 @@ from hakubooru.export.pairs import STATE, Pair
 from hakubooru.image.kinds import EXTENSIONS
 from hakubooru.image.layouts import storable
 from hakubooru.store.sqlite_errors import SQLITE_ERRORS, raise_explained
-from hakubooru.store.writing import transaction
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -70,10 +69,7 @@ _PAIR: Final = ", ".join(Pair._fields)
 
 
 class Journal:
-    """The journal of one export; used in a `with` statement, and by one process at a time.
-
-    SQLite's errors inside the `with` statement are raised as errors that name the journal and say what to do.
-    """
+    """The journal of one export, for one process at a time; its `with` statement explains the errors of SQLite in it."""
 
     def __init__(self, out: Path) -> None:
         """Open the journal of an export, or create one.
@@ -129,37 +125,42 @@ class Journal:
         self.reopen()
         self._connection.execute("UPDATE archive SET stamp = ? WHERE name NOT GLOB 'own *'", [_NO_STAMP])
 
-    def record(self, outcome: Outcome) -> None:
-        """Record what came of an archive, in full or not at all."""
-        key = outcome.key
-        pairs = [(*pair, key) for pair in outcome.pairs]
-        broken = [(one.id, key, storable(one.member), one.reason, one.status) for one in outcome.broken]
-        many = self._connection.executemany
+    def record(self, *outcomes: Outcome) -> None:
+        """Record what came of archives, in full or not at all."""
         with self.change():
-            # An image that was refused before and is exported now was mended in between.
-            before = self._connection.execute("SELECT DISTINCT id FROM broken WHERE archive = ?", [key])
-            if refused := before.fetchall():
-                exported = {pair.id for pair in outcome.pairs}
-                mended = [(key, number) for (number,) in refused if number in exported]
-                many("DELETE FROM broken WHERE archive = ? AND id = ?", mended)
-            many("INSERT INTO pair VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", pairs)
-            many("INSERT OR REPLACE INTO broken VALUES (?, ?, ?, ?, ?)", broken)
-            # A refused member is reported once, for whichever posts the archive was read.
-            archive = key.removesuffix(OTHERS)
-            for reason, (count, names) in outcome.passed_over.items():
-                many(
-                    "INSERT OR IGNORE INTO passed_name VALUES (?, ?, ?)",
-                    [(archive, reason, storable(name)) for name in names],
-                )
-                # An archive that is read again for some posts only may report fewer than the first time.
-                self._connection.execute(
-                    "INSERT INTO passed_over VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET count = MAX(count, excluded.count)",
-                    [archive, reason, count],
-                )
-            self._connection.execute(
-                "INSERT OR REPLACE INTO archive VALUES (?, ?, ?, ?, ?, ?)",
-                [key, outcome.stamp, outcome.strays, outcome.damage, self._boot, _NOTHING],
+            for outcome in outcomes:
+                self._record(outcome)
+
+    def _record(self, outcome: Outcome) -> None:
+        key = outcome.key
+        many = self._connection.executemany
+        # An image that was refused before and is exported now was mended in between.
+        before = self._connection.execute("SELECT DISTINCT id FROM broken WHERE archive = ?", [key])
+        if refused := before.fetchall():
+            exported = {pair.id for pair in outcome.pairs}
+            mended = [(key, number) for (number,) in refused if number in exported]
+            many("DELETE FROM broken WHERE archive = ? AND id = ?", mended)
+        many("INSERT INTO pair VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", [(*pair, key) for pair in outcome.pairs])
+        many(
+            "INSERT OR REPLACE INTO broken VALUES (?, ?, ?, ?, ?)",
+            [(one.id, key, storable(one.member), one.reason, one.status) for one in outcome.broken],
+        )
+        # A refused member is reported once, for whichever posts the archive was read.
+        archive = key.removesuffix(OTHERS)
+        for reason, (count, names) in outcome.passed_over.items():
+            many(
+                "INSERT OR IGNORE INTO passed_name VALUES (?, ?, ?)",
+                [(archive, reason, storable(name)) for name in names],
             )
+            # An archive that is read again for some posts only may report fewer than the first time.
+            self._connection.execute(
+                "INSERT INTO passed_over VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET count = MAX(count, excluded.count)",
+                [archive, reason, count],
+            )
+        self._connection.execute(
+            "INSERT OR REPLACE INTO archive VALUES (?, ?, ?, ?, ?, ?)",
+            [key, outcome.stamp, outcome.strays, outcome.damage, self._boot, _NOTHING],
+        )
 
     def forget(self, ids: Iterable[int]) -> None:
         """Remove pairs, and have all archives read again: archives other than the pairs' own may hold them too."""
@@ -191,10 +192,11 @@ class Journal:
         """Record that all exported files have reached the disk."""
         self._connection.execute("UPDATE archive SET boot = ?", [_ON_THE_DISK])
 
-    def change(self, *, durable: bool = False) -> AbstractContextManager[None]:
+    def change(self, *, durable: bool = False) -> AbstractContextManager[object]:
         """Make the block one transaction; with `durable`, it has reached the disk when the block ends, or is undone."""
         self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-        return transaction(self._connection)
+        self._connection.execute("BEGIN IMMEDIATE")
+        return self._connection
 
     def relocate(self, paths: Iterable[tuple[str, int]]) -> None:
         """Record where pairs lie now, as paths and ids; call it within `change`."""
