@@ -235,12 +235,13 @@ class Vocabulary:
         self.slots = Slots(format)
         self.labels = LabelWords(format, self.slots)
         columns = [tags[name].combine_chunks() for name in ("id", "type", "popularity")]
-        ids, kinds, counts = [as_numbers(column, np.int64) for column in columns]
+        ids, kinds, counts = map(np.from_dlpack, columns)  # `to_numpy` imports pandas
         names = tags["name"].combine_chunks()
-        people = as_flags(pc.is_in(names, strings(PEOPLE)))
-        labels = strings(self.labels.words)
-        parts = _parts_of(kinds, people)
+        parts = _parts_of(kinds)
         spelt_tags = spelt(names, format.underscores, escape=format.escape)
+        labels = strings(self.labels.words)
+        people = as_flags(pc.is_in(names, strings(PEOPLE)))
+        parts[people & (parts == TAG_PARTS.index("general"))] = TAG_PARTS.index("people")
         if any(format.prefix):
             prefixes = strings([getattr(format.prefix, part) for part in TAG_PARTS] + [""])
             spelt_tags = pc.binary_join_element_wise(
@@ -275,19 +276,11 @@ def _lookup(ids: Numbers, slots: Numbers, first: int) -> Numbers:
     return table
 
 
-def _parts_of(kinds: Numbers, people: Numbers) -> Numbers:
-    """Return the part of each tag as its place in `TAG_PARTS`, (N,) int64; -1 for a tag that no part writes.
-
-    Args:
-        kinds: the tags' types, as indices of `TAG_TYPES`, (N,).
-        people: whether each tag counts the people of a picture, (N,) bool.
-    """
-    general = TAG_PARTS.index("general")
+def _parts_of(kinds: Numbers) -> Numbers:
+    """Return the part of each tag by its type, as its place in `TAG_PARTS`, (N,) int64; -1 for a tag that no part writes."""
     # A tag of a type that is not known counts as general.
-    table = np.array([_part_of(kind) for kind in TAG_TYPES] + [general], np.int64)
-    parts = table[np.where((kinds < 0) | (kinds >= len(TAG_TYPES)), len(TAG_TYPES), kinds)]
-    parts[people & (parts == general)] = TAG_PARTS.index("people")
-    return parts
+    table = np.array([*map(_part_of, TAG_TYPES), TAG_PARTS.index("general")], np.int64)
+    return table[np.where((kinds < 0) | (kinds >= len(TAG_TYPES)), len(TAG_TYPES), kinds)]
 
 
 def _part_of(kind: str) -> int:

@@ -163,11 +163,12 @@ class _Captioned:
         if not self.waiting:
             return
         ids = np.array(sorted(self.waiting), np.int64)
-        captions = {number: (text, parts) for number, text, parts in self.captions.captioned(ids)}
+        captioned = list(self.captions.captioned(ids))
+        captions = {number: (text, parts_text(parts)) for number, text, parts in captioned}
         for number, image in self.waiting.items():
             text, parts = captions[number]
             path = self.writer.caption(number, text)
-            self.images.outcome.pairs.append(Pair(number, path, *image, text, parts_text(parts)))
+            self.images.outcome.pairs.append(Pair(number, path, *image, text, parts))
         self.waiting.clear()
         self.bytes = 0
 

@@ -164,7 +164,7 @@ def load_index(path: str, size: int | None = None, published: str | None = None)
 
     Args:
         path: the archive, or its URL.
-        size: the bytes of a remote archive, if they are known; for a file they are read from the disk.
+        size: the bytes of a remote archive; None for a file, which is looked at.
         published: the path or URL of the published index; "" if there is none. By default it is looked for beside the
             archive.
 
@@ -173,7 +173,7 @@ def load_index(path: str, size: int | None = None, published: str | None = None)
     """
     if published is None:
         published = json_of(path)
-    if is_remote(path):
+    if size is not None:
         return _fetch(path, size, published)
     try:
         state = state_of(path)
@@ -188,11 +188,11 @@ def load_index(path: str, size: int | None = None, published: str | None = None)
     return _load_json(published, path) if published else None
 
 
-def _fetch(path: str, size: int | None, published: str) -> TarIndex:
+def _fetch(path: str, size: int, published: str) -> TarIndex:
     """Return the index of a remote archive, which is fetched once and then kept in the user's cache while it stays so."""
     from hakubooru.image.remote import version_of  # noqa: PLC0415 - needed only for URLs
 
-    version = version_of(published) if size is not None else ""
+    version = version_of(published)
     if not version:
         return _downloaded(path, size, published)
     state = {"bytes": size, "index": published, "version of index": version}
@@ -207,7 +207,7 @@ def _fetch(path: str, size: int | None, published: str) -> TarIndex:
     return index
 
 
-def _downloaded(path: str, size: int | None, published: str) -> TarIndex:
+def _downloaded(path: str, size: int, published: str) -> TarIndex:
     from hakubooru.image.remote import opened, read_url  # noqa: PLC0415 - needed only for URLs
 
     try:
@@ -220,7 +220,7 @@ def _downloaded(path: str, size: int | None, published: str) -> TarIndex:
         raise OSError(f"{published} is not an index, or is cut off; fetch it again")
     more: list[Member] = []
     damage = ""
-    if size is not None and any(True for _ in gaps(spans, size)):
+    if any(True for _ in gaps(spans, size)):
         with opened(path, size) as file:
             more, damage = left_out(file, spans, size)
     return _recorded(spans, more, damage)

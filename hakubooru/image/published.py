@@ -33,8 +33,6 @@ REPOSITORIES: Final = {
 """Repositories of the Hub with images, and the repositories that hold the indexes of their tars."""
 FOLDER: Final = "index"
 """The name of a folder of indexes beside a folder of tars."""
-_LARGEST_TAR: Final = 2**50
-"""The most bytes of an archive; a published index that points beyond them is damaged."""
 _EXTENSION: Final = 3 * BLOCK
 """The bytes up to which a gap is taken for the extension headers of the member after it, which most tars have."""
 _PADDING: Final = 22 * BLOCK
@@ -125,7 +123,7 @@ def local_index(tar: Path, listing: Listing) -> str:
     return listing.index_of(tar.as_posix())
 
 
-def parse_index(text: bytes, end: int | None) -> list[Span] | None:
+def parse_index(text: bytes, end: int) -> list[Span] | None:
     """Parse a published index.
 
     The forms are `{"filesize": …, "files": {name: {"offset": …, "size": …}}}` (hfutils), the same with `length` for
@@ -133,7 +131,7 @@ def parse_index(text: bytes, end: int | None) -> list[Span] | None:
 
     Args:
         text: the JSON.
-        end: the bytes of the archive, if they are known.
+        end: the bytes of the archive.
 
     Returns:
         name, offset and size of each member, by offset; None if the text is not an index.
@@ -144,7 +142,7 @@ def parse_index(text: bytes, end: int | None) -> list[Span] | None:
     try:
         table = json.loads(text)
         filesize = table.get("filesize", end)
-        if end is not None and filesize != end:
+        if filesize != end:
             raise StaleIndexError(f"its filesize is {filesize}, but the archive has {end} bytes")
         if isinstance(table.get("files"), dict):
             spans = [
@@ -155,8 +153,7 @@ def parse_index(text: bytes, end: int | None) -> list[Span] | None:
             spans = [(name, int(start), int(last) + 1 - int(start)) for name, (start, last) in table.items()]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
         return None
-    most = _LARGEST_TAR if end is None else end
-    if any(offset < BLOCK or size < 0 or offset + size > most for _, offset, size in spans):
+    if any(offset < BLOCK or size < 0 or offset + size > end for _, offset, size in spans):
         return None
     return sorted(spans, key=lambda span: span[1])
 
