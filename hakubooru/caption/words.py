@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -13,8 +13,6 @@ from hakubooru.errors import DatabaseFileError, InputError
 from hakubooru.store.schema import TAG_TYPES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     import pyarrow as pa
 
     from hakubooru.caption.format import CaptionFormat, Underscores
@@ -39,19 +37,6 @@ KAOMOJI: Final = (
 _SHORT = 3
 
 
-class TagColumns(NamedTuple):
-    """Columns of some tags."""
-
-    ids: list[int]
-    """The tags' ids."""
-    names: list[str]
-    """The tags' names."""
-    types: list[int]
-    """The tags' types, as indices of `TAG_TYPES`."""
-    popularities: list[int]
-    """How many posts bear each tag, as the file has it."""
-
-
 class Vocabulary:
     """The words of a format over the tags of a file: labels first, then tags."""
 
@@ -64,12 +49,12 @@ class Vocabulary:
     rank: Numbers | None
     """The order of tags within a part, (W,) int32; None if the format keeps the order of the file."""
 
-    def __init__(self, format: CaptionFormat, tags: Iterable[TagColumns]) -> None:
+    def __init__(self, format: CaptionFormat, tags: pa.Table) -> None:
         """Spell every tag, and sort the tags into slots.
 
         Args:
             format: the caption format.
-            tags: the tags of the file, some at a time.
+            tags: the tags of the file, as `tag_table` reads them.
 
         Raises:
             DatabaseFileError: a tag's id is out of range.
@@ -80,7 +65,10 @@ class Vocabulary:
 
         self.slots = Slots(format)
         self.labels = LabelWords(format, self.slots)
-        ids, names, kinds, counts = _joined(tags)
+        ids, kinds, counts = (
+            as_numbers(tags[name].combine_chunks(), np.int64) for name in ("id", "type", "popularity")
+        )
+        names = tags["name"].combine_chunks()
         parts = _parts_of(names, kinds)
         labels = strings(self.labels.words)
         spelt_tags = spelt(names, format.underscores, escape=format.escape)
@@ -104,20 +92,6 @@ class Vocabulary:
         """Return the slot of each tag, (N,) uint16, and its place among the words, (N,) int32."""
         packed = self._of_tag.take(tag_ids, mode="clip")
         return (packed & (SLOTS - 1)).astype(np.uint16), packed >> SLOT_BITS
-
-
-def _joined(tags: Iterable[TagColumns]) -> tuple[Numbers, pa.StringArray, Numbers, Numbers]:
-    """Return the ids, names, types and popularities of all tags."""
-    import pyarrow as pa  # noqa: PLC0415 - loaded with the first caption, not with the package
-
-    ids, kinds, counts = ([np.empty(0, np.int64)] for _ in range(3))
-    names = [strings([])]
-    for some in tags:
-        ids.append(np.array(some.ids, np.int64))
-        names.append(strings(some.names))
-        kinds.append(np.array(some.types, np.int64))
-        counts.append(np.array(some.popularities, np.int64))
-    return np.concatenate(ids), pa.concat_arrays(names), np.concatenate(kinds), np.concatenate(counts)
 
 
 def _lookup(ids: Numbers, slots: Numbers, first: int) -> Numbers:

@@ -1,6 +1,6 @@
 """The journal of an export: an SQLite file in its folder that says what is done, so that an export can resume.
 
-What came of an archive is written in one transaction. The file stays locked while an export runs.
+What came of an archive is written in one transaction, together with what came of other small ones. The file stays locked while an export runs.
 
 A row of the table `archive` holds three columns of state:
 
@@ -123,41 +123,42 @@ class Journal:
         self.reopen()
         self._connection.execute("UPDATE archive SET stamp = ? WHERE name NOT GLOB 'own *'", [_NO_STAMP])
 
-    def record(self, outcome: Outcome) -> None:
-        """Record what came of an archive, in full or not at all."""
+    def record(self, *outcomes: Outcome) -> None:
+        """Record what came of archives, in full or not at all."""
+        with self.change():
+            for outcome in outcomes:
+                self._record(outcome)
+
+    def _record(self, outcome: Outcome) -> None:
         key = outcome.key
         many = self._connection.executemany
-        with self.change():
-            # An image that was refused before and is exported now was mended in between.
-            before = self._connection.execute(
-                "SELECT DISTINCT id FROM broken WHERE archive = ?", [key]
-            ).fetchall()
-            mended = {number for (number,) in before}.intersection(pair.id for pair in outcome.pairs)
-            many("DELETE FROM broken WHERE archive = ? AND id = ?", [(key, number) for number in mended])
+        # An image that was refused before and is exported now was mended in between.
+        before = self._connection.execute(
+            "SELECT DISTINCT id FROM broken WHERE archive = ?", [key]
+        ).fetchall()
+        mended = {number for (number,) in before}.intersection(pair.id for pair in outcome.pairs)
+        many("DELETE FROM broken WHERE archive = ? AND id = ?", [(key, number) for number in mended])
+        many("INSERT INTO pair VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", [(*pair, key) for pair in outcome.pairs])
+        many(
+            "INSERT OR REPLACE INTO broken VALUES (?, ?, ?, ?, ?)",
+            [(one.id, key, storable(one.member), one.reason, one.status) for one in outcome.broken],
+        )
+        # A refused member is reported once, for whichever posts the archive was read.
+        archive = key.removesuffix(OTHERS)
+        for reason, (count, names) in outcome.passed_over.items():
             many(
-                "INSERT INTO pair VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [(*pair, key) for pair in outcome.pairs],
+                "INSERT OR IGNORE INTO passed_name VALUES (?, ?, ?)",
+                [(archive, reason, storable(name)) for name in names],
             )
-            many(
-                "INSERT OR REPLACE INTO broken VALUES (?, ?, ?, ?, ?)",
-                [(one.id, key, storable(one.member), one.reason, one.status) for one in outcome.broken],
-            )
-            # A refused member is reported once, for whichever posts the archive was read.
-            archive = key.removesuffix(OTHERS)
-            for reason, (count, names) in outcome.passed_over.items():
-                many(
-                    "INSERT OR IGNORE INTO passed_name VALUES (?, ?, ?)",
-                    [(archive, reason, storable(name)) for name in names],
-                )
-                # An archive that is read again for some posts only may report fewer than the first time.
-                self._connection.execute(
-                    "INSERT INTO passed_over VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET count = MAX(count, excluded.count)",
-                    [archive, reason, count],
-                )
+            # An archive that is read again for some posts only may report fewer than the first time.
             self._connection.execute(
-                "INSERT OR REPLACE INTO archive VALUES (?, ?, ?, ?, ?, ?)",
-                [key, outcome.stamp, outcome.strays, outcome.damage, boot(), _NOTHING],
+                "INSERT INTO passed_over VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET count = MAX(count, excluded.count)",
+                [archive, reason, count],
             )
+        self._connection.execute(
+            "INSERT OR REPLACE INTO archive VALUES (?, ?, ?, ?, ?, ?)",
+            [key, outcome.stamp, outcome.strays, outcome.damage, boot(), _NOTHING],
+        )
 
     def forget(self, ids: Iterable[int]) -> None:
         """Remove pairs, and have all archives read again: archives other than the pairs' own may hold them too."""

@@ -33,7 +33,7 @@ from hakubooru.progress import progress
 from hakubooru.store.sqlite_errors import explained
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import TypeAlias
 
     from hakubooru.arrays import Ids
@@ -52,6 +52,10 @@ DECODED_A_START: Final = 10
 SECONDS: Final = 60.0
 """Seconds between two flushes."""
 _CAPTIONS_A_TASK: Final = 5000
+PAIRS_A_RECORD: Final = 500
+"""Pairs whose archives are recorded in one transaction; a transaction takes as long as the rows of a dozen pairs."""
+_SECONDS_UNRECORDED: Final = 1.0
+"""After this time, archives are recorded however few pairs they gave: a kill undoes no more than that."""
 
 
 def run_export(job: Job, *, workers: int = 1, start: Start = engine) -> ExportReport:
@@ -201,21 +205,37 @@ class _Run:
     def _do(self, running: Engine[Task, Outcome], tasks: Sequence[Task], bar: Bar) -> None:
         done = dict(self.journal.done())
         open_tasks = [task for task in tasks if len(task.wanted) and done.get(task.key) != task.stamp]
+        waiting: list[Outcome] = []
         exported: list[Ids] = []
         lost: list[str] = []
-        for outcome in running.run(open_tasks):
-            if outcome.lost:
-                lost.append(f"{outcome.key} ({outcome.lost})")
-                continue
-            self.journal.record(outcome)
-            self.disk.wrote(outcome.key)
-            exported.append(np.array([pair.id for pair in outcome.pairs], np.int64))
-            bar.update(len(outcome.pairs))
+        last = time.monotonic()
+        try:
+            for outcome in running.run(open_tasks):
+                if outcome.lost:
+                    lost.append(f"{outcome.key} ({outcome.lost})")
+                    continue
+                waiting.append(outcome)
+                exported.append(np.array([pair.id for pair in outcome.pairs], np.int64))
+                bar.update(len(outcome.pairs))
+                is_time = time.monotonic() - last > _SECONDS_UNRECORDED
+                if is_time or sum(map(len, exported[-len(waiting) :])) >= PAIRS_A_RECORD:
+                    self._record(waiting)
+                    last = time.monotonic()
+        finally:
+            self._record(waiting)
         if lost:
             # Images of these archives count before those of later ones, so the export cannot go on without them.
             raise lost_archives(lost)
         if exported:
             self.wanted = np.setdiff1d(self.wanted, np.concatenate(exported), assume_unique=True)
+
+    def _record(self, waiting: list[Outcome]) -> None:
+        """Record outcomes, and take them off the list."""
+        if not waiting:
+            return
+        some, waiting[:] = list(waiting), []
+        self.journal.record(*some)
+        self.disk.wrote(one.key for one in some)
 
 
 class Disk:
@@ -228,9 +248,9 @@ class Disk:
         self._last = time.monotonic()
         self._thread = ThreadPoolExecutor(1)
 
-    def wrote(self, key: str) -> None:
-        """Note that an archive was exported and recorded; start a flush if one is due."""
-        self._written.append(key)
+    def wrote(self, keys: Iterable[str]) -> None:
+        """Note that archives were exported and recorded; start a flush if one is due."""
+        self._written.extend(keys)
         if self._underway is not None and self._underway[0].done():
             self.journal.trust(self._underway[1])
             self._underway = None

@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -35,6 +36,8 @@ _NAME: Final = 100
 """Bytes that a header has for a name."""
 _INTEGER: Final = "<i8"
 _LARGEST_JSON: Final = 256 * 2**20
+_INDEXES_KEPT: Final = 64
+"""How many indexes of our own stay in memory; one of a thousand images has 24 KB."""
 
 
 @dataclass(frozen=True)
@@ -318,7 +321,22 @@ def _about(index: TarIndex, state: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _load_own(place: Path, state: Mapping[str, Any]) -> TarIndex | None:
-    """Read an index of our own: a line of JSON with the archive's state, ids, offsets and sizes, 8 bytes each, and MD5s."""
+    """Return an index of our own; None if there is none, or if it is of another state of the archive."""
+    try:
+        status = place.stat()
+    except OSError:
+        return None
+    return _read_own(place, (status.st_mtime_ns, status.st_size), tuple(state.items()))
+
+
+@lru_cache(_INDEXES_KEPT)
+def _read_own(place: Path, stamp: tuple[int, int], items: tuple[tuple[str, Any], ...]) -> TarIndex | None:
+    """Read a line of JSON with the archive's state, then ids, offsets and sizes, 8 bytes each, and MD5s.
+
+    While the stamp of the file stays, it is read once in a process.
+    """
+    del stamp
+    state = dict(items)
     try:
         line, _, rows = place.read_bytes().partition(b"\n")
         about = json.loads(line)
