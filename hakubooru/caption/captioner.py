@@ -19,6 +19,7 @@ from hakubooru.store.schema import RATINGS, TAG_TYPES
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from hakubooru.arrays import Ids
     from hakubooru.caption.format import CaptionFormat
     from hakubooru.caption.scale import Grades
     from hakubooru.caption.text import Parts
@@ -81,7 +82,7 @@ class Captioner:
         """
         posts = as_ids(ids)
         if len(posts) <= _FEW:
-            self._known = {one.id: one for one in self.captioned(posts)}
+            self._known = {one.id: one for one in self._captioned(posts)}
 
     def captions(self, ids: Iterable[int]) -> Iterator[tuple[int, str]]:
         """Yield ids and captions in the order of `ids`; posts are read in batches.
@@ -92,7 +93,7 @@ class Captioner:
         Raises:
             InputError: an entry is not an id, or the database has no post of it.
         """
-        for batch in self._batches(ids):
+        for batch in self._batches(as_ids(ids)):
             if self._is_plain:
                 texts = batch.texts()
             else:
@@ -112,8 +113,11 @@ class Captioner:
         known = [*map(self._known.get, posts.tolist())] if self._known else [None]
         if None not in known:
             yield from filter(None, known)
-            return
-        for batch in self._batches(posts):
+        else:
+            yield from self._captioned(posts)
+
+    def _captioned(self, ids: Ids) -> Iterator[Captioned]:
+        for batch in self._batches(ids):
             if self._is_plain:
                 texts, counts = batch.texts(), batch.counts()
             else:
@@ -131,18 +135,17 @@ class Captioner:
         Raises:
             InputError: an entry is not an id, or the database has no post of it.
         """
-        for batch in self._batches(ids):
+        for batch in self._batches(as_ids(ids)):
             yield from zip(batch.ids, self._parts(batch), strict=True)
 
     def _parts(self, batch: Batch) -> Iterator[Parts]:
         return batch.parts() if self._limit is None else map(self._limit, batch.parts())
 
-    def _batches(self, ids: Iterable[int]) -> Iterator[Batch]:
-        wanted = as_ids(ids)
-        self._asked += len(wanted)
+    def _batches(self, ids: Ids) -> Iterator[Batch]:
+        self._asked += len(ids)
         posts = read_posts(
             self.database,
-            wanted,
+            ids,
             self._columns,
             posts_a_batch=_POSTS_A_BATCH,
             repeats=self.format.repeats,
