@@ -169,9 +169,14 @@ class Store:
                     row._owner = self  # noqa: SLF001 - rows are ours
                 yield row
 
-    def compile(self, query: Any) -> tuple[str, list[Any]]:
-        """Compile a peewee query to SQL and its parameters."""
-        sql, parameters = self.peewee.get_sql_context().sql(query).query()
+    def compile(self, query: Any, *, among: str | None = None) -> tuple[str, list[Any]]:
+        """Compile a peewee query to SQL and its parameters.
+
+        Args:
+            query: the query.
+            among: the only posts that count, as JSON; conditions on tags then look up the tags of these.
+        """
+        sql, parameters = self.peewee.get_sql_context(among=among).sql(query).query()
         return sql, list(parameters)
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
