@@ -106,7 +106,7 @@ class Filters:
             few_posts: for at most this many posts, SQLite looks up the tags of each.
         """
         store, columns, ids = self._store, self._columns, source
-        are_read, most = columns.are_read(), self._most(source)
+        most, are_read = self._most(source), columns.are_read()
         parts = list(self._is_answered)
         has_tags = any(self._is_listed.values())
         if not are_read and columns.are_few(most, few) and (most <= few_posts or not has_tags):
