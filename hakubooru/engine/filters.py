@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from peewee import SQL, NodeList, Ordering
 
+from hakubooru.arrays import id_text
 from hakubooru.engine.masks import LeftToSQLiteError, TagLists, are_answered, names_in, numbers, truth
 from hakubooru.errors import DatabaseFileError
 from hakubooru.select.predicates import And, IdRange, Not, Or, Predicate, Tagged, conjuncts
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from peewee import Node
 
-    from hakubooru.arrays import Ids, Values, id_text
+    from hakubooru.arrays import Ids, Values
     from hakubooru.engine.columns import Columns, FileColumns
     from hakubooru.store.store import Store
 
