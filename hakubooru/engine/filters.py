@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from peewee import SQL, NodeList, Ordering
 
-from hakubooru.arrays import Least
+from hakubooru.arrays import Least, id_text
 from hakubooru.engine.masks import LeftToSQLiteError, TagLists, are_answered, names_in, numbers, truth
 from hakubooru.errors import DatabaseFileError
 from hakubooru.select.predicates import And, IdRange, Not, Or, Predicate, Tagged, conjuncts
-from hakubooru.store.schema import Post
-from hakubooru.store.sql import id_list, id_text
+from hakubooru.store.schema import Post, id_list
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -112,7 +111,7 @@ class Filters:
             few_posts: for at most this many posts, SQLite looks up the tags of each.
         """
         store, columns, ids = self._store, self._columns, source
-        are_read, most = columns.are_read(), self._most(source)
+        most, are_read = self._most(source), columns.are_read()
         parts = list(self._is_answered)
         has_tags = any(self._is_listed.values())
         if not are_read and columns.are_few(most, few) and (most <= few_posts or not has_tags):

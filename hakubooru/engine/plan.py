@@ -187,8 +187,8 @@ class _Planner:
             case Among(source, packed):
                 ids = np.frombuffer(packed, "<i8").astype(np.int64)
                 filters, base = self._unwind(source)
-                is_short = len(ids) <= FEW_POSTS and not self.columns.are_read()
-                if base == Everything() and not self.apart and (is_short or not filters):
+                are_looked_up = not filters or (len(ids) <= FEW_POSTS and not self.columns.are_read())
+                if base == Everything() and not self.apart and are_looked_up:
                     how = "the list of ids, looked up in the file"
                     listed = Part(((step, how),), lambda: ask_sqlite(self.store, ids, []))
                     return self._filtered(filters, (listed,)) if filters else listed

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from peewee import SchemaManager, SqliteDatabase
 
+from hakubooru.arrays import id_text
 from hakubooru.errors import InputError
 from hakubooru.store.about import ABOUT_TABLE, read_about
 from hakubooru.store.column_types import check_numbers, has_dates_in_utc
 from hakubooru.store.joined import Joined, JoinedColumn
 from hakubooru.store.layout import LAYOUT, check_file, check_generation, read_layout, sqlite_uri
 from hakubooru.store.reader import Reader
-from hakubooru.store.schema import MODELS, RATINGS, Post, Tag
-from hakubooru.store.sql import id_list, id_text
+from hakubooru.store.schema import MODELS, RATINGS, Post, Tag, id_list
 from hakubooru.store.sqlite_errors import SQLITE_ERRORS, explained, raise_explained
 
 if TYPE_CHECKING:
