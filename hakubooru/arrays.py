@@ -156,6 +156,50 @@ def is_among(values: Ids, ids: Ids) -> Values:
     return ids[places] == values  # type: ignore[no-any-return]
 
 
+class Least:
+    """A collector of the places of the `count` smallest keys, which come in pieces.
+
+    A piece is hardly more than compared: few of its keys are below the smallest ones of the pieces before it.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._limit: Any = None
+        self._start = 0
+        self._places: list[Values] = [np.empty(0, np.int64)]
+        self._keys: list[Values] = []
+        self._waiting, self._most = 0, 2 * count
+
+    def add(self, keys: Values, mask: Values | None = None) -> None:
+        """Add the next keys, (P,), which may change afterwards; `mask`, (P,) bool, says which of them count."""
+        counts = mask
+        if self._limit is not None:
+            is_small = keys <= self._limit
+            counts = is_small if mask is None else is_small & mask
+        inside = np.arange(len(keys)) if counts is None else np.flatnonzero(counts)
+        if len(inside):
+            self._places.append(inside + self._start)
+            self._keys.append(keys[inside])
+            self._waiting += len(inside)
+            if self._waiting > self._most:
+                self._settle()
+        self._start += len(keys)
+
+    def places(self) -> Values:
+        """The places of the smallest keys, and of all keys that equal the last of them, ascending, (M,) int64."""
+        if self._waiting > self._count:
+            self._settle()
+        return np.concatenate(self._places)
+
+    def _settle(self) -> None:
+        places, keys = np.concatenate(self._places), np.concatenate(self._keys)
+        self._limit = np.partition(keys, self._count - 1)[self._count - 1]
+        is_least = keys <= self._limit
+        self._places, self._keys = [places[is_least]], [keys[is_least]]
+        self._waiting = len(self._keys[0])
+        self._most = 2 * max(self._waiting, self._count)  # keys may be equal
+
+
 def by_id(ids: Ids, values: Values, other: int) -> Callable[[Ids], Values]:
     """A function that gives the values of posts, (R,), by their ids, and `other` for a post without one.
 

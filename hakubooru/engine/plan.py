@@ -264,9 +264,13 @@ class _Planner:
 
             return Part((*filtered, *steps), scan)
 
+        if is_of_file and by_columns:
+            filtered = [(one, Route.COLUMNS.value) for one in filters]
+            return Part((*filtered, *steps), lambda: together.first(terms, limit))
+
         def compute(ids: Ids) -> Ids:
             if by_columns:
-                return sort_by_columns(columns, ids, terms, limit)
+                return sort_by_columns(columns.some(columns.indices(ids)), terms, limit)
             if is_of_file and len(ids) > LOOKUPS_A_QUERY:
                 return sort_in_sqlite(store, terms, limit, predicates)
             return sort_ids(store, ids, terms, limit)
