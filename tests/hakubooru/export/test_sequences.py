@@ -23,6 +23,7 @@ HOW = [
     (sink, duplicates) for sink in ("folder", "webdataset", "kohya-json") for duplicates in ("keep", "drop")
 ]
 
+
 @pytest.fixture(scope="module")
 def set_of_images(tmp_path_factory):
     """Originals, a newer update of some, images that are the same, and broken ones."""
