@@ -108,7 +108,7 @@ class RecipeStep:
 
         Args:
             selection: the posts before the step.
-            seed: the seed of samples.
+            seed: the seed of samples, and of `random:` in a search.
             scale: a factor for the sizes of samples, rounded to the nearest integer.
 
         Raises:
@@ -118,7 +118,7 @@ class RecipeStep:
             return selection
         match self.kind:
             case "search":
-                return selection.search(self.value)
+                return selection.search(self.value, seed=seed)
             case "best_of_family":
                 return selection.best_of_family(self.value)
             case "order":

@@ -1,7 +1,7 @@
 """Recipes: TOML files that describe a data set: its posts, captions, images and output.
 
 description = "…"                         # optional
-seed = 1                                  # the seed of the samples
+seed = 1                                  # the seed of the samples, and of random: in searches
 last_id = 7_350_000                       # optional: the last id of the file that the recipe was written for
 filter = ["without_deleted", "with_image"]  # optional: steps without arguments, after the strata
 query = "1girl solo rating:g"             # optional: a search in Danbooru's syntax, after the filters
@@ -161,7 +161,7 @@ class Recipe:
     description: str = ""
     """A text about the data set."""
     seed: int = 0
-    """The seed of the samples."""
+    """The seed of the samples, and of random searches."""
     last_id: int | None = None
     """The last id of the file that the recipe was written for."""
     strata: tuple[Stratum, ...] = ()
@@ -247,7 +247,7 @@ class Recipe:
         for name in self.filter:
             selection = getattr(selection, name)()
         if self.query is not None:
-            selection = selection.search(self.query)
+            selection = selection.search(self.query, seed=self.seed)
         for step in self.steps:
             selection = step.apply(selection, seed=self.seed, scale=scale)
         return selection

@@ -56,9 +56,12 @@ def recorded(options):
     """Train. OUT/rank0.json says which images this rank's batches had, by their number, and what the weights were before each update.
 
     OUT/gradients.safetensors are those of the second update, summed over the ranks: the first in which all weights have
-    one. In a run whose name is `nan`, the last rank's third batch gives a loss that is none.
+    one. In a run whose name is `nan`, the last rank's third batch gives a loss that is none. In one whose name is `unlike`, each
+    rank has a folder of its own, OUT/../rank0, from which relative paths begin.
     """
     rank, world = distributed.rank(), Ranks(torch.device("cpu")).world
+    if options.run.name == "unlike":
+        os.chdir(Path(options.run.out).with_name(f"rank{rank}"))
     ids, checksums, losses_taken = {}, [], []
     batch, sums, losses = Batches.batch, Ranks.sum_gradients, Objective.losses
 

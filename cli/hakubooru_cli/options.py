@@ -129,7 +129,7 @@ class Choice:
     limit: int | None = None
     """How many posts to keep; None keeps all."""
     seed: int | None = None
-    """The seed of the samples; None is the recipe's, or else 0."""
+    """The seed of the samples, and of `random:` in the query; None is the recipe's, or else 0."""
 
     def select(self, database: hb.Database) -> hb.Selection:
         """Return the posts that the options select; print notes on the way.
@@ -147,7 +147,7 @@ class Choice:
             for caveat in caveats(parse(query or "", None)):
                 click.echo(f"note: {caveat}", err=True)
         if self.query:
-            selection = selection.search(self.query, implications=self.implications, seed=self.seed or 0)
+            selection = selection.search(self.query, implications=self.implications, seed=self._seed)
         if self.ids:
             selection = selection.among(self.ids)
         for name, joined in database.joined.items():
@@ -160,8 +160,14 @@ class Choice:
         """Return the recipe, or an empty one, with a caption format and the values of --set."""
         return (self.recipe or hb.Recipe(name=self.name)).with_settings(overrides, caption=caption)
 
+    @property
+    def _seed(self) -> int:
+        if self.seed is not None:
+            return self.seed
+        return self.recipe.seed if self.recipe is not None else 0
+
     def _narrow(self, selection: hb.Selection) -> hb.Selection:
-        seed = self.seed if self.seed is not None else self.recipe.seed if self.recipe is not None else 0
+        seed = self._seed
         for by, at_most, strict in self.sample_per:
             selection = selection.sample_per(by, at_most=at_most, strict=strict, seed=seed)
         if self.sample_weighted is not None:
@@ -319,7 +325,7 @@ _OPTIONS = (
         "--seed",
         type=int,
         cls=SelectionOption,
-        help="The seed of the samples, by default the recipe's, or else 0; and of random: in QUERY, by default 0.",
+        help="The seed of the samples and of random: in QUERY; by default the recipe's, or else 0.",
     ),
 )
 

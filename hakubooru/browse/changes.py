@@ -73,7 +73,7 @@ async def change(request: Request) -> Response:
         problem = ""
         try:
             how(session, form)
-        except HakubooruError as error:
+        except (HakubooruError, OSError) as error:
             problem = str(error)
         if "HX-Request" not in request.headers and not problem:
             return RedirectResponse("/set", 303)
@@ -183,7 +183,14 @@ def _add(session: Session, form: Form) -> None:
 
 
 def _replace(session: Session, form: Form) -> None:
-    session.draft.replace(_whole(form, "place"), _step(session, form))
+    session.draft.replace(_place(session, form), _step(session, form))
+
+
+def _place(session: Session, form: Form) -> int:
+    """The place of the step that a form is about; the page may still show other steps."""
+    if form.get("seen", session.draft.seen) != session.draft.seen:
+        raise InputError("the steps have changed in another page; here they are as they are now")
+    return _whole(form, "place")
 
 
 def _add_stratum(session: Session, form: Form) -> None:
@@ -213,14 +220,17 @@ def _settle(session: Session, form: Form) -> None:
 
 
 def _save(session: Session, form: Form) -> None:
+    if form.get("seen", session.draft.seen_settings) != session.draft.seen_settings:
+        raise InputError(
+            "the data set was renamed, opened or changed in another page; here it is as it is now"
+        )
     session.draft.check_free(form.get("name", ""))
     _settle(session, form)
     session.draft.save()
 
 
 def _start(session: Session, form: Form) -> None:
-    if not session.draft.is_saved:
-        session.draft.save()
+    session.draft.save()
     name = checked_name(session.draft.name)
     session.exports.start(name, sink=form.get("sink", "folder"))
 
@@ -232,10 +242,10 @@ _CHANGES: Final[dict[str, Callable[[Session, Form], object]]] = {
     "unjoin": lambda session, form: session.draft.unjoin(form.get("joined", "")),
     "replace": _replace,
     "clear-strata": lambda session, _: session.draft.clear_strata(),
-    "remove": lambda session, form: session.draft.remove(_whole(form, "place")),
-    "switch": lambda session, form: session.draft.switch(_whole(form, "place")),
-    "up": lambda session, form: session.draft.move(_whole(form, "place"), -1),
-    "down": lambda session, form: session.draft.move(_whole(form, "place"), 1),
+    "remove": lambda session, form: session.draft.remove(_place(session, form)),
+    "switch": lambda session, form: session.draft.switch(_place(session, form)),
+    "up": lambda session, form: session.draft.move(_place(session, form), -1),
+    "down": lambda session, form: session.draft.move(_place(session, form), 1),
     "save": _save,
     "open": lambda session, form: session.draft.open(form.get("name", "")),
     "new": lambda session, _: session.draft.clear(),

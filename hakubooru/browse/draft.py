@@ -1,11 +1,7 @@
-"""The data set in the making: a recipe that is changed step by step, saved in the work folder and opened from it.
-
-Every change is also kept aside, in the user's own folder for such things, so that nothing is lost when the browser ends.
-"""
+"""The data set in the making: a recipe that is changed step by step, saved in the work folder, and kept aside."""
 
 from __future__ import annotations
 
-import hashlib
 import re
 import tomllib
 from contextlib import suppress
@@ -15,8 +11,7 @@ from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Final
 
-import platformdirs
-
+from hakubooru.browse.aside import Aside, hash_of
 from hakubooru.browse.step_words import words_of, words_of_strata
 from hakubooru.browse.toml_text import toml_text
 from hakubooru.curating import RecipeStep
@@ -79,17 +74,20 @@ class Draft:
         self._database = database
         self._work = work
         self._lock = RLock()
-        self._aside = _aside(database.path, work)
+        self._aside = Aside(database.path, work)
         self.name = UNNAMED
         self.steps: list[RecipeStep] = []
         self.other: dict[str, Any] = {}
         """The keys of the recipe that are no steps."""
         self.is_saved = True
         self.revision = 0
+        self._file = ""
+        """The hash of the recipe's file as it was read or written here; "" if there is none."""
         with suppress(OSError, HakubooruError, ValueError, AttributeError):
-            table = tomllib.loads(self._aside.read_text(encoding="utf-8"))
-            name = checked_name(table.pop("name", ""))
+            table = self._aside.read()
+            name, file = checked_name(table.pop("name", "")), str(table.pop("file", ""))
             self._take(table, name)
+            self._file = file
             self.is_saved = False
             self.is_saved = self.text() == (work / f"{name}.toml").read_text(encoding="utf-8")
 
@@ -106,6 +104,16 @@ class Draft:
         """The recipe's TOML."""
         with self._lock:
             return toml_text(self._table())
+
+    @property
+    def seen(self) -> str:
+        """A mark of the steps, by which a page says which steps it shows."""
+        return hash_of(repr(self.steps))
+
+    @property
+    def seen_settings(self) -> str:
+        """A mark of the name and of all that is no step."""
+        return hash_of(repr((self.name, self.other)))
 
     def selection(self) -> Selection:
         """The posts of the data set; the errors are those of `Recipe.select`."""
@@ -180,7 +188,9 @@ class Draft:
 
     def picked(self, kind: str) -> frozenset[int]:
         """The posts that are kept or dropped by their ids."""
-        return frozenset(post for step in self.steps if step.kind == kind for post in step.value)
+        return frozenset(
+            post for step in self.steps if step.kind == kind and not step.off for post in step.value
+        )
 
     def settle(self, name: str, **other: Any) -> None:
         """Change the name and the keys of the recipe that are no steps; None removes a key.
@@ -218,7 +228,7 @@ class Draft:
     def joinable(self) -> list[str]:
         """The names of files in the work folder that can be joined."""
         return sorted(
-            path.name for path in self._work.iterdir() if _JOINABLE.fullmatch(path.name) and path.is_file()
+            path.name for path in self._work.glob("*") if _JOINABLE.fullmatch(path.name) and path.is_file()
         )
 
     def join(self, name: str, file: str) -> None:
@@ -252,7 +262,7 @@ class Draft:
         """Begin an empty data set."""
         self._take({}, UNNAMED)
         self._changed()
-        self.is_saved = True
+        self._settle_file("")
 
     def check_free(self, name: str) -> None:
         """Check that saving under a name would not replace the recipe of another data set.
@@ -266,18 +276,25 @@ class Draft:
             )
 
     def save(self) -> Path:
-        """Write the recipe into the work folder, and return its path.
+        """Write the recipe into the work folder if it is not saved, and return its path.
 
         Raises:
-            InputError: the data set has no name.
+            InputError: the data set has no name, or somebody else changed its file.
         """
         with self._lock:
             if self.name == UNNAMED:
                 raise InputError("give the data set a name first; it becomes the name of the file")
             path = self._work / f"{checked_name(self.name)}.toml"
-            with replacing(path) as beside:
-                beside.write_text(self.text(), encoding="utf-8", newline="\n")
-            self.is_saved = True
+            if path.exists() and hash_of(read_text(path)) != self._file:
+                raise InputError(
+                    f"{path.name} was changed in another program: open it again to go on with that file, or give this data set "
+                    "another name"
+                )
+            if not self.is_saved or not path.exists():
+                text = self.text()
+                with replacing(path) as beside:
+                    beside.write_text(text, encoding="utf-8", newline="\n")
+                self._settle_file(text)
             return path
 
     def saved(self) -> list[str]:
@@ -309,7 +326,7 @@ class Draft:
             text = read_text(Path(recipe))
         self._take(tomllib.loads(text), name if _NAME.fullmatch(name) else UNNAMED)
         self._changed()
-        self.is_saved = True
+        self._settle_file(text if Path(recipe).absolute() == self._work / f"{self.name}.toml" else "")
 
     def _is_recipe(self, name: str) -> bool:
         try:
@@ -330,6 +347,7 @@ class Draft:
                 key: value for key, value in table.items() if key not in ("filter", "query", "steps")
             }
             self.name = name
+            self._file = ""
 
     def _table(self) -> dict[str, Any]:
         head = {key: self.other[key] for key in _HEAD if key in self.other}
@@ -369,14 +387,13 @@ class Draft:
     def _changed(self) -> None:
         self.revision += 1
         self.is_saved = False
-        with suppress(OSError):  # it is only a copy
-            self._aside.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(self._aside) as beside:
-                beside.write_text(
-                    toml_text({"name": self.name} | self._table()), encoding="utf-8", newline="\n"
-                )
+        self._keep_aside()
 
+    def _settle_file(self, text: str) -> None:
+        """Note that the data set is that of its file, which has a text; "" if it has no file."""
+        self.is_saved = True
+        self._file = hash_of(text) if text else ""
+        self._keep_aside()
 
-def _aside(database: Path, work: Path) -> Path:
-    name = hashlib.sha256(f"{database.resolve()}\n{work}".encode(errors="surrogateescape")).hexdigest()[:24]
-    return platformdirs.user_state_path("hakubooru") / "browse" / f"{name}.toml"
+    def _keep_aside(self) -> None:
+        self._aside.write({"name": self.name, "file": self._file} | self._table())

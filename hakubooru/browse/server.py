@@ -24,6 +24,7 @@ from hakubooru.engine.sidecar import open_sidecar
 from hakubooru.errors import HakubooruError, InputError
 from hakubooru.image.layouts import is_remote
 from hakubooru.image.shelf import Shelf
+from hakubooru.store.sqlite_errors import SQLITE_ERRORS
 
 _SMALL: Final = 300_000
 """The largest id of a file whose searches take less than a tenth of a second without a sidecar."""
@@ -142,7 +143,8 @@ class Browser:
         ]
         if session.is_quick:
             steps.append(lambda: charts(session.database, session.database.posts.to_ids()))
-        with suppress(HakubooruError):  # the browser may be closed meanwhile
+        # The browser may be closed meanwhile, and what is wrong with the file is told where a page needs it.
+        with suppress(HakubooruError, OSError, *SQLITE_ERRORS):
             end = time.monotonic() + _FIRST
             for step in steps:
                 if not self._is_idle(end):

@@ -15,6 +15,7 @@ from hakubooru.browse.guard import Guard
 from hakubooru.browse.templates import render
 from hakubooru.errors import HakubooruError
 from hakubooru.image.shelf import NoImageError
+from hakubooru.store.sqlite_errors import SQLITE_ERRORS
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -52,7 +53,12 @@ def site(session: Session, *, host: str = "127.0.0.1", token: str | None = None)
             Mount("/static", StaticFiles(packages=[("hakubooru.browse", "static")])),
         ],
         middleware=[Middleware(Guard, host=host, token=token)],
-        exception_handlers={HakubooruError: _wrong, NoImageError: _no_image, 404: _missing},
+        exception_handlers={
+            HakubooruError: _wrong,
+            NoImageError: _no_image,
+            404: _missing,
+            **dict.fromkeys((OSError, *SQLITE_ERRORS), _failed),
+        },
     )
     app.state.session = session
     return app
@@ -60,6 +66,14 @@ def site(session: Session, *, host: str = "127.0.0.1", token: str | None = None)
 
 def _wrong(request: Request, error: Any) -> Response:
     return HTMLResponse(render("error.html", request, title="This cannot be done", message=str(error)), 400)
+
+
+def _failed(request: Request, error: Any) -> Response:
+    message = (
+        f"{error}. The database or the folder for recipes is not any more as it was when `hakubooru browse` was started: "
+        "put it back, or start again."
+    )
+    return HTMLResponse(render("error.html", request, title="This cannot be done", message=message), 500)
 
 
 def _missing(request: Request, error: Any) -> Response:

@@ -6,19 +6,18 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from hakubooru.arrays import distinct
 from hakubooru.arrow import integers, strings
 from hakubooru.caption.batch import Batch
 from hakubooru.caption.presets import caption_format
 from hakubooru.caption.scale import QualityScale
 from hakubooru.caption.text import count_parts, join_parts, limiter
 from hakubooru.caption.words import Vocabulary
-from hakubooru.engine.posts import TaggedPosts, read_posts
-from hakubooru.engine.tag_counts import tag_table
+from hakubooru.engine.posts import TaggedPosts, read_posts, tag_table
+from hakubooru.select.id_lists import as_ids
 from hakubooru.store.schema import RATINGS, TAG_TYPES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from hakubooru.arrays import Ids
     from hakubooru.caption.format import CaptionFormat
@@ -72,67 +71,71 @@ class Captioner:
         self._asked = 0
         self._known: dict[int, Captioned] = {}
 
-    def prepare(self, ids: Ids) -> None:
-        """Caption up to 1,500 posts now and cache them. Afterwards only these ids may be asked for.
-
-        With more posts, nothing is cached.
+    def prepare(self, ids: Iterable[int]) -> None:
+        """Caption up to 1,500 posts now and cache them. With more posts, nothing is cached.
 
         Args:
-            ids: posts, (N,) int64.
+            ids: posts, (N,) int64, or any other iterable of ids.
 
         Raises:
-            InputError: the database has no post of one of these ids.
+            InputError: an entry is not an id, or the database has no post of it.
         """
-        if len(ids) <= _FEW:
-            self._known = {one.id: one for one in self.captioned(ids)}
+        posts = as_ids(ids)
+        if len(posts) <= _FEW:
+            self._known = {one.id: one for one in self._captioned(posts)}
 
-    def captions(self, ids: Ids) -> Iterator[tuple[int, str]]:
+    def captions(self, ids: Iterable[int]) -> Iterator[tuple[int, str]]:
         """Yield ids and captions in the order of `ids`; posts are read in batches.
 
         Args:
-            ids: posts, (N,) int64.
+            ids: posts, (N,) int64, or any other iterable of ids.
 
         Raises:
-            InputError: the database has no post of one of these ids.
+            InputError: an entry is not an id, or the database has no post of it.
         """
-        for batch in self._batches(ids):
+        for batch in self._batches(as_ids(ids)):
             if self._is_plain:
                 texts = batch.texts()
             else:
                 texts = [join_parts(parts, self.format) for parts in self._parts(batch)]
             yield from zip(batch.ids, texts, strict=True)
 
-    def captioned(self, ids: Ids) -> Iterator[Captioned]:
+    def captioned(self, ids: Iterable[int]) -> Iterator[Captioned]:
         """Yield captions with the tags of each part counted, as `CaptionChange` needs them, in the order of `ids`.
 
         Args:
-            ids: posts, (N,) int64.
+            ids: posts, (N,) int64, or any other iterable of ids.
 
         Raises:
-            InputError: the database has no post of one of these ids.
+            InputError: an entry is not an id, or the database has no post of it.
         """
-        if self._known:
-            yield from map(self._known.__getitem__, ids.tolist())
-            return
+        posts = as_ids(ids)
+        known = [*map(self._known.get, posts.tolist())] if self._known else [None]
+        if None not in known:
+            yield from filter(None, known)
+        else:
+            yield from self._captioned(posts)
+
+    def _captioned(self, ids: Ids) -> Iterator[Captioned]:
         for batch in self._batches(ids):
             if self._is_plain:
                 texts, counts = batch.texts(), batch.counts()
             else:
                 parts = list(self._parts(batch))
                 texts = [join_parts(some, self.format) for some in parts]
-                counts = (count_parts(some, self.format) for some in parts)
+                counts = [count_parts(some, self.format) for some in parts]
             yield from map(Captioned, batch.ids, texts, counts)
 
-    def parts(self, ids: Ids) -> Iterator[tuple[int, Parts]]:
+    def parts(self, ids: Iterable[int]) -> Iterator[tuple[int, Parts]]:
         """Yield ids and the words of each part of the format, in the order of `ids`.
 
         Args:
-            ids: posts, (N,) int64.
+            ids: posts, (N,) int64, or any other iterable of ids.
 
         Raises:
-            InputError: the database has no post of one of these ids.
+            InputError: an entry is not an id, or the database has no post of it.
         """
-        for batch in self._batches(ids):
+        for batch in self._batches(as_ids(ids)):
             yield from zip(batch.ids, self._parts(batch), strict=True)
 
     def _parts(self, batch: Batch) -> Iterator[Parts]:
@@ -158,7 +161,7 @@ class Captioner:
 
     def _words_of(self, posts: Sequence[TaggedPosts]) -> Vocabulary:
         """Build the words of the tags that some posts bear."""
-        tags = distinct(np.concatenate([np.empty(0, np.int64), *(some.tags for some in posts)]))
+        tags = np.concatenate([np.empty(0, np.int64), *[some.tags for some in posts]])
         return Vocabulary(self.format, tag_table(self.database, tags))
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -187,9 +187,10 @@ class CaptionChange:
         if counts is None:
             return Sides(*map(self._tags, texts))
         total = sum(counts.values())
-        # A tag of free text may hold commas, and the parts of an export count it as one tag.
-        for split in (self._exact, self._tags):
-            before, middle, after = map(split, texts)
+        # A tag of free text may hold commas, and the parts of an export count it as one tag. In a format without a keep
+        # separator, a tag may hold that.
+        for split, pieces in ((self._exact, texts), (self._exact, ("", caption, "")), (self._tags, texts)):
+            before, middle, after = map(split, pieces)
             words = [*before, *middle, *after]
             if len(words) == total:
                 break

@@ -7,27 +7,19 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from hakubooru.engine.columns import SidecarColumns
+from hakubooru.engine.posts import tag_table
 from hakubooru.store.relations import ROWS_A_PIECE, relations, relations_of
 from hakubooru.store.schema import TAG_TYPES
-from hakubooru.store.sql import id_text
 
 if TYPE_CHECKING:
     import pandas as pd
-    import pyarrow as pa
 
     from hakubooru.arrays import Ids
     from hakubooru.engine.cache import CachedStore
-    from hakubooru.store.store import Store
 
 
 FEW: Final = 8
 """A table is scanned for more than one post in this many; fewer posts are looked up by an index."""
-_TAGS: Final = (
-    "SELECT tag.id, CAST(tag.name AS TEXT) AS name, CAST(tag.type AS INTEGER) AS type, "
-    "CAST(popularity AS INTEGER) AS popularity FROM"
-)
-_ALL: Final = f"{_TAGS} tag ORDER BY id"
-_THESE: Final = f"{_TAGS} json_each(?) AS wanted CROSS JOIN tag ON tag.id = wanted.value"
 
 
 def tag_counts(database: CachedStore, ids: Ids) -> pd.DataFrame:
@@ -48,29 +40,6 @@ def tag_counts(database: CachedStore, ids: Ids) -> pd.DataFrame:
     frame: pd.DataFrame = tags.select(["name", "posts"]).to_pandas()
     types = pd.Categorical.from_codes(tags["type"].to_numpy(), pd.Index(list(TAG_TYPES)))
     return pd.DataFrame({"name": frame["name"], "type": types, "posts": frame["posts"]})
-
-
-def tag_table(database: Store, ids: Ids | None = None) -> pa.Table:
-    """The tags of a file, in the order of ids: a table with `id`, `name`, `type`, the number of the type, and `popularity`.
-
-    Args:
-        database: the file.
-        ids: the tags to read, (N,) int64, ascending; None means all.
-
-    Raises:
-        DatabaseFileError: a name is not UTF-8.
-    """
-    import pyarrow as pa  # noqa: PLC0415
-
-    kinds = pa.schema({"id": pa.int64(), "name": pa.string(), "type": pa.int64(), "popularity": pa.int64()})
-    statement, parameters = (_ALL, []) if ids is None else (_THESE, [id_text(ids)])
-    tags = pa.Table.from_batches(database.reader.batches(statement, parameters), kinds)
-    try:
-        tags.validate(full=True)
-    except pa.ArrowInvalid:
-        database.rows(statement, parameters)  # says which name is not UTF-8
-        raise
-    return tags
 
 
 def count_tags(database: CachedStore, ids: Ids, *, few: int = FEW, rows_a_piece: int = ROWS_A_PIECE) -> Ids:

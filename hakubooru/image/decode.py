@@ -61,7 +61,7 @@ def decode(
     """
     with _loaded(data, header, least) as image:
         profile = image.info.get("icc_profile")
-        return _flat(_upright(_shallow(image), header.orientation), profile, background)
+        return _flat(_upright(shallow(image), header.orientation), profile, background)
 
 
 def check(data: bytes, header: ImageHeader) -> None:
@@ -91,7 +91,7 @@ def _loaded(data: bytes, header: ImageHeader, least: tuple[int, int] | None = No
         yield image
 
 
-def _shallow(image: Image.Image) -> Image.Image:
+def shallow(image: Image.Image) -> Image.Image:
     """Keep the upper 8 of 16 bits of grey, as Pillow does with colours; Pillow itself would clip grey at 255."""
     from PIL import Image  # noqa: PLC0415 - copying images needs no Pillow
 

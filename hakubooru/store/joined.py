@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from hakubooru.arrays import distinct
+from hakubooru.arrays import distinct, id_text
 from hakubooru.errors import InputError
 from hakubooru.nearest import nearest
 from hakubooru.progress import progress
 from hakubooru.store.expressions import Guarded
 from hakubooru.store.schema import Post
-from hakubooru.store.sql import id_text
 from hakubooru.store.value_cache import (
     BLOCK_TYPE,
     NUMBER,
@@ -45,6 +44,8 @@ if TYPE_CHECKING:
 
 NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
 """The form of the name under which a file is joined."""
+_UNSEARCHABLE: Final = re.compile(r"[^\w.]")
+"""The characters in the name of a column that have no place in a search."""
 
 
 @dataclass(frozen=True)
@@ -114,10 +115,18 @@ class Joined:
         return JoinedColumn(self, name)
 
     def fields(self) -> dict[str, JoinedColumn]:
-        """All columns by the names that they have in searches: `silva.score`, and `silva` for the only one or the `score`."""
+        """All columns by the names that they have in searches: `silva.score`, and `silva` for the only one or the `score`.
+
+        A column `Fine Score` has two names: `silva.fine score`, for captions, and `silva.fine_score`, which a search can have.
+        If two columns would share the second, neither gets it.
+        """
         columns = {f"{self.name}.{name.lower()}": self.column(name) for name in self.columns}
+        words = [_UNSEARCHABLE.sub("_", name) for name in columns]
+        unique = {
+            word: columns[name] for word, name in zip(words, columns, strict=True) if words.count(word) == 1
+        }
         main = next(iter(self.columns)) if len(self.columns) == 1 else "score"
-        return columns | ({self.name: self.column(main)} if main in self.columns else {})
+        return unique | columns | ({self.name: self.column(main)} if main in self.columns else {})
 
     def values(self, connection: sqlite3.Connection, ids: Ids, column: str | None = None) -> list[Any]:
         """Look up the values of some posts, in the order of `ids`: numbers or texts, None where a post has none.

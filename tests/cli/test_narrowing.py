@@ -171,3 +171,15 @@ def test_tags_of_a_type_with_enough_posts(path):
     code, _, error = call("tags", path, "--type", "meta", "--min-posts", 10**6)
     assert code == 2
     assert "no tag of type meta with 1,000,000 posts or more matches '*'" in error
+
+
+def test_the_seed_of_the_recipe_counts_for_random_posts_of_the_query(path):
+    recipe = path.parent / "r.toml"
+    recipe.write_text("seed = 3\n", encoding="utf-8")
+    with hb.open(path) as db:
+        expected = {
+            seed: sorted(db.posts.search("random:5", seed=seed).to_ids().tolist()) for seed in (0, 3, 4)
+        }
+    assert sorted(ids(path, "random:5")) == expected[0]
+    assert sorted(ids(path, "random:5", "--recipe", str(recipe))) == expected[3]
+    assert sorted(ids(path, "random:5", "--recipe", str(recipe), "--seed", "4")) == expected[4]

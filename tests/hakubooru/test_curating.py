@@ -87,3 +87,11 @@ def test_a_step_is_read_from_its_own_table(table):
 def test_a_wrong_step_is_named(table, message):
     with pytest.raises(RecipeError, match=message):
         hb.Recipe.parse(f"[[steps]]\n{table}", "mine")
+
+
+def test_the_seed_counts_for_random_posts_of_searches(db):
+    in_query = hb.Recipe.parse('seed = 3\nquery = "random:5"', "mine").select(db)
+    in_step = hb.Recipe.parse('seed = 3\n[[steps]]\nsearch = "random:5"', "mine").select(db)
+    other = hb.Recipe.parse('query = "random:5"', "mine").select(db)
+    assert in_query == in_step == db.posts.search("random:5", seed=3)
+    assert set(in_query.to_ids()) != set(other.to_ids()) == set(db.posts.search("random:5").to_ids())

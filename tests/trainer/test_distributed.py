@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 import forked_ranks
 from hakubooru.errors import ConfigError, InputError, TrainingError
 from hakubooru_trainer import loop
 from hakubooru_trainer.config import dump
-from hakubooru_trainer.config.options import BatchOptions
+from hakubooru_trainer.config.options import BatchOptions, DataOptions
+from hakubooru_trainer.data.scan import scan
 from hakubooru_trainer.distributed import Ranks, launch
 from training_ranks import apart, gradients, launched, metrics, recorded, records, small, weights
 
@@ -117,6 +120,26 @@ def test_lost_ranks_are_started_again_and_end_with_the_same_bits(options, folder
     ]  # the second: all saved when one was told to stop
     assert apart(weights(told), weights(whole)).max() == 0
     assert [line["update"] for line in metrics(told)] == [line["update"] for line in metrics(whole)]
+
+
+def test_ranks_with_unlike_data_sets_do_not_train_as_one(options, folder):
+    for rank, ids in enumerate([(1, 2, 3), (1, 2, 4)]):
+        for number in ids:
+            path = folder / f"rank{rank}" / "mine" / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (32, 32), (number, 0, 0)).save(path)
+            path.with_suffix(".txt").write_text("1girl")
+        scan(
+            folder / f"rank{rank}" / "mine", Ranks(torch.device("cpu"))
+        )  # as a run on that machine alone did
+    told = small(options(), folder / "unlike", "adamw", 2, name="unlike")
+    told = replace(told, data=(DataOptions(path="mine"),))
+    with pytest.raises(
+        TrainingError,
+        match=r"the ranks of this run are not alike: on rank \d, data is 'sha256:\w+', and not so",
+    ):
+        launched([told], 2, forked_ranks.__file__)
+    assert not (folder / "unlike" / "metrics.jsonl").exists()
 
 
 @pytest.mark.kill

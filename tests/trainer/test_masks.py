@@ -96,6 +96,23 @@ def test_a_mask_is_averaged_over_the_places_of_the_latents(tmp_path):
         mask(tmp_path / "m.png", seen, size, own)
 
 
+def test_a_mask_may_have_16_bits_or_be_turned_by_exif(tmp_path):
+    seen, size = View(fit(16, 16, (16, 16))), (16, 16)
+    grey = np.repeat(np.array([[0, 0x8000], [0x4000, 0xFFFF]], np.uint16), 8, 0).repeat(8, 1)
+    Image.fromarray(grey).save(tmp_path / "deep.png")
+    wanted = np.array([[0, 0x80], [0x40, 0xFF]]) / 255
+    assert np.allclose(mask(tmp_path / "deep.png", seen, size, size)[0], wanted)
+    exif = Image.Exif()
+    exif[0x0112] = 3  # turned by half
+    Image.fromarray((grey >> 8).astype(np.uint8)).save(tmp_path / "turned.png", exif=exif)
+    assert np.allclose(mask(tmp_path / "turned.png", seen, size, size)[0], wanted[::-1, ::-1])
+    Image.fromarray(grey.astype(np.float32) / 65535).save(tmp_path / "float.tif")
+    with pytest.raises(
+        UnusableImageError, match=r"cannot be read as a mask \(32 bits of grey; save it with 8 or 16"
+    ):
+        mask(tmp_path / "float.tif", seen, size, size)
+
+
 @pytest.mark.parametrize(("width", "height"), [(1000, 667), (125, 83), (31, 21), (3, 2)])
 def test_a_mask_may_be_of_another_size_but_not_of_another_shape(tmp_path, width, height):
     seen, own = View(fit(1000, 667, (64, 64))), (1000, 667)

@@ -255,7 +255,7 @@ def test_a_tiny_run(options, tiny):
 def states(tmp_path, options):
     """The states of a run, and what the last one says of its run, to be changed."""
     told = options()
-    data = SimpleNamespace(batches=9, fingerprint="sha256:1")
+    data = SimpleNamespace(batches=9, fingerprint="sha256:1", repeats=[1])
 
     def resumed(change, allow=()):
         about = change(States(tmp_path, told, data).about)
@@ -292,6 +292,22 @@ def test_states_of_versions_that_are_not_known_here(states):
         states(lambda about: version_1(about) | {"version.code": "sha256:2", "version.decoding": 2})
     with pytest.raises(ConfigError, match=r"a newer hakubooru wrote it \(version 3, this one is 2\)"):
         states(lambda about: about | {"version.result": 3})
+
+
+def test_other_repeats_of_folders_are_another_data_set(states, tmp_path, options):
+    states(lambda about: {key: value for key, value in about.items() if key != "data.repeats"})
+    with pytest.raises(
+        ConfigError, match=r"data\.repeats: the names of kohya's folders .*: --allow-change data\.repeats"
+    ):
+        states(lambda about: about | {"data.repeats": [10]})
+    states(lambda about: about | {"data.repeats": [10]}, allow=["data"])
+    one, ten = (
+        States(
+            tmp_path, options(), SimpleNamespace(batches=9, fingerprint="sha256:1", repeats=[number])
+        ).recipe
+        for number in (1, 10)
+    )
+    assert one != ten
 
 
 def test_an_option_that_a_state_lacks_has_its_default(states, options):

@@ -6,10 +6,14 @@ import io
 import tarfile
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hakubooru_trainer.config.data import DataOptions
+from hakubooru_trainer.data import samples
 from hakubooru_trainer.data.look import IMAGES, Looker
+from hakubooru_trainer.distributed import Ranks
 from pictures import picture
 
 IMAGE = {number: picture(number, "png") for number in range(10)}
@@ -152,3 +156,13 @@ def test_as_many_rows_as_images(tmp_path_factory, names):
     images = [name for name in names if f".{name.rpartition('.')[2].lower()}" in IMAGES]
     assert [row["path"].removeprefix("a.tar/") for row in rows] == images
     assert all(("caption" in row) or ("reason" in row) for row in rows)
+
+
+def test_folders_in_and_around_shards_may_be_called_tar(tmp_path):
+    root = tmp_path / "set.tar" / "more.tar"
+    root.mkdir(parents=True)
+    write_shard(
+        root / "a.tar", [("x.tar/1.png", 1), ("x.tar/1.txt", b"one"), ("2.png", 2), ("2.txt", b"two")]
+    )
+    found = samples.load([DataOptions(path=str(tmp_path / "set.tar"))], Ranks(torch.device("cpu")))
+    assert [found.read(row) for row in range(2)] == [IMAGE[2], IMAGE[1]]

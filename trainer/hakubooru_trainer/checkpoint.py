@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from hakubooru_trainer.config import Options
+    from hakubooru_trainer.distributed import Ranks
     from hakubooru_trainer.setup import DataSet, Training
 
 FREE: Final = (
@@ -59,11 +60,17 @@ _MEMORY: Final = ("optimizer.name", "optimizer.rates")
 """Options without which the state of an optimiser cannot be read; --allow-change may change them."""
 _AVERAGE: Final = "average.safetensors"
 _MODEL: Final = "model.weights"
+_REPEATS: Final = "data.repeats"
+_OF_A_MACHINE: Final = (
+    "run.out", "run.device", "run.threads", "run.workers", "model.path", "model.config", "model.tokenizers", "model.vae", "cache.",
+)  # fmt: skip
+"""Options that may differ between the ranks of a run, as may the paths of data sets and masks."""
 _PACKAGES: Final = (
     "torch", "diffusers", "transformers", "lycoris-lora", "bitsandbytes", "numpy", "pillow", "pillow-avif-plugin",
 )  # fmt: skip
 _REASONS: Final = {
     "data": "data: the data set holds other images or captions",
+    _REPEATS: "data.repeats: the names of kohya's folders ask for other repeats than before",
     _MODEL: "model.weights: the model at model.path, or its VAE, is another",
 }
 """Messages for fingerprints that differ, which say more than two hashes."""
@@ -104,6 +111,7 @@ class States:
         self.accumulation = options.batch.accumulation
         self.about: dict[str, Any] = {
             "data": data.fingerprint,
+            _REPEATS: data.repeats,
             _MODEL: None,  # `resume` sets it when the model is loaded
             **_plain(flat(options)),
             **{f"version.{package}": version(package) for package in _PACKAGES},
@@ -111,6 +119,7 @@ class States:
             VERSION: RESULT_VERSION,
         }
         self.defaults = _plain(defaults(options))
+        self.plain_repeats = [one.repeats or 1 for one in options.data]
         self.allowed = set(allowed)
         self.came_from: str | None = None
         self.torn: list[Path] = []
@@ -231,6 +240,24 @@ class States:
             )
         return Counters()
 
+    def agree(self, ranks: Ranks) -> None:
+        """Refuse ranks that would train as one on different data sets, models or options.
+
+        Raises:
+            ConfigError: the ranks differ; the message says in what.
+        """
+        about = {key: value for key, value in self.about.items() if not _is_of(_OF_A_MACHINE, key)}
+        is_one_list = ranks.same(" ".join(about)) == (True,)
+        are_same = ranks.same(*(json.dumps(value) for value in about.values())) if is_one_list else ()
+        differing = [
+            f"{key} is {about[key]!r}" for key, same in zip(about, are_same, strict=False) if not same
+        ]
+        if differing or not is_one_list:
+            raise ConfigError(
+                f"the ranks of this run are not alike: on rank {ranks.rank}, {'; '.join(differing) or 'there are other options'}, "
+                "and not so on another; give all machines the same configuration, images, captions, model and packages"
+            )
+
     def _not_yet(self, chosen: Path | None) -> Path | None:
         """The chosen state, or None if an earlier call resumed from it: the run then goes on with its own newer states."""
         last = self.all()[-1:]
@@ -319,6 +346,8 @@ class States:
             for key, value in self.about.items()
             if key in (*_FIXED, *_LENGTH) or not (key.startswith("version.") or self._is_indifferent(key))
         }
+        if fixed[_REPEATS] == self.plain_repeats:  # the options say it
+            del fixed[_REPEATS]
         return f"sha256:{hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()}"
 
     def _is_free(self, key: str) -> bool:
@@ -331,9 +360,14 @@ class States:
         """Whether a key does not change the result."""
         if key in _LENGTH:  # a constant rate does not depend on the length of the run
             return bool(self.about["optimizer.schedule"] == "constant")
-        return any(
-            key == name or (name.endswith(".") and key.startswith(name)) for name in FREE
-        ) or key.endswith(("].path", "].masks"))
+        return _is_of(FREE, key)
+
+
+def _is_of(names: Collection[str], key: str) -> bool:
+    """Whether a key is one of some names, in one of some sections, or the path of a data set or of its masks."""
+    return key.endswith(("].path", "].masks")) or any(
+        key == name or (name.endswith(".") and key.startswith(name)) for name in names
+    )
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:

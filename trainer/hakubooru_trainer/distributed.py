@@ -7,6 +7,7 @@ the same noise, and differs only by the rounding of one sum.
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import logging
 import os
@@ -113,6 +114,17 @@ class Ranks:
         result = torch.tensor(flags, dtype=torch.uint8)
         self._reduce(result, dist.ReduceOp.MAX, self._patient)
         return tuple(map(bool, result.tolist()))
+
+    def same(self, *texts: str) -> tuple[bool, ...]:
+        """Whether each text is the same on all ranks, by eight bytes of its SHA-256; all ranks give as many texts."""
+        if self.world == 1:
+            return (True,) * len(texts)
+        hashes = torch.tensor(
+            [[*hashlib.sha256(text.encode()).digest()[:8]] for text in texts], dtype=torch.uint8
+        )
+        ends = torch.stack([hashes, 255 - hashes])
+        self._reduce(ends, dist.ReduceOp.MAX, self._patient)
+        return tuple((ends[0] == 255 - ends[1]).all(1).tolist())  # the largest byte is the smallest, too
 
     def wait(self) -> None:
         """Wait until all ranks are here, however long that takes."""

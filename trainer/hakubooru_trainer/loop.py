@@ -90,9 +90,11 @@ def _run(options: Options, resume: str, allow: Collection[str], ranks: Ranks) ->
 def _train(options: Options, out: Path, chosen: Path | None, allow: Collection[str], ranks: Ranks) -> Report:
     data = data_set(options, ranks)
     states = States(out / "state", options, data, allow)
+    states.agree(ranks)
     states.compare(chosen)
     it = prepare(options, ranks, data)
     counters = states.resume(chosen, it)
+    states.agree(ranks)  # of the model, too
     if ranks.first and data.train.left_out:
         reasons = ", ".join(f"{reason} ({count:,})" for reason, count in data.train.left_out.items())
         tqdm.write(f"left out of the data sets: {reasons}", file=sys.stderr)

@@ -45,6 +45,7 @@ def brought_up(
         defaults: the defaults of all options. An option that the state lacks was added later; its default does what was done before.
     """
     about = {**defaults, **{key: value for key, value in then.items() if key not in _RETIRED}}
+    about.setdefault("data.repeats", now.get("data.repeats"))  # earlier states do not say it
     if VERSION not in then:
         about[VERSION] = 1 if then.get(_CODE) == _CODE_OF_1 else None
         once = [key for key in about if key.endswith("].repeats") and (about[key], now.get(key)) == (1, 0)]

@@ -117,6 +117,11 @@ class DataSet:
         return width, height
 
     @property
+    def repeats(self) -> list[int]:
+        """The repeats of each data set, by the options or by the names of kohya's folders."""
+        return [data.options.repeats for data in self.train.sets]
+
+    @property
     def names(self) -> list[str]:
         """The names of the data sets: number and path."""
         return [f"{place} {data.options.path}" for place, data in enumerate(self.train.sets)]

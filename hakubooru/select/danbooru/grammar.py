@@ -36,7 +36,7 @@ _WORD: Final = re.compile(r"\S+")
 _VALUE: Final = re.compile(r"(?:\\\s|\S)*")
 _ESCAPED_SPACE: Final = re.compile(r"\\(\s)")
 _KEYWORD: Final = re.compile(r"(and|or)(?=\s|\)|$)", re.IGNORECASE)
-_METATAG: Final = re.compile(r"([a-z0-9_.]+):", re.IGNORECASE)
+_METATAG: Final = re.compile(r"([\w.]+):")
 _QUOTED: Final = re.compile(r"""(["'])((?:\\.|(?!\1)[^\\])*)\1""", re.DOTALL)
 _ESCAPE: Final = re.compile(r"""\\([\\"'])""")
 _DEEPEST: Final = 20

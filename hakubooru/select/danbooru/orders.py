@@ -78,8 +78,9 @@ def order_terms(order: str, joined: Mapping[str, Node] = MappingProxyType({})) -
         return (_term(Post.id, "id", up=True),)
     if order == "id_desc":
         return (_term(Post.id, "id", up=False),)
-    up = order.endswith("_asc")
-    name = order.removesuffix("_asc").removesuffix("_desc")
+    is_whole = order in joined  # a column may itself be called x_asc
+    up = order.endswith("_asc") and not is_whole
+    name = order if is_whole else order.removesuffix("_asc").removesuffix("_desc")
     if name in joined:
         return _term(joined[name], name, up=up, nulls="last"), _term(Post.id, "id", up=up)
     value = VALUES[name]

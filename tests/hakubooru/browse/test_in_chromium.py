@@ -47,6 +47,7 @@ def page(chromium, server):
     page = context.new_page()
     errors = []
     page.on("pageerror", lambda error: errors.append(error))  # noqa: PLW0108 - Playwright marks what it is given
+    page.on("dialog", lambda dialog: dialog.accept())
     page.on("console", lambda line: errors.append(line.text) if "Content Security" in line.text else None)
     page.goto("/")
     yield page
@@ -71,6 +72,17 @@ def begin_set(page):
     page.click("button:text-is('New')")
     page.wait_for_selector("#new-search:not([data-old])")
     page.wait_for_selector("h1:has-text('untitled')")
+
+
+def test_a_data_set_that_is_not_saved_is_left_only_on_purpose(page):
+    begin_set(page)
+    page.fill("form:has(> button:text-is('Limit')) input[name=value]", "7")
+    page.click("button:text-is('Limit')")
+    page.wait_for_selector("text=the first 7")
+    with page.expect_event("dialog") as dialog:
+        page.click("button:text-is('New')")
+    page.wait_for_selector("text=Begin with a search, here")
+    assert dialog.value.message == "This data set is not saved. Leave it?"
 
 
 def test_a_search_is_answered_counted_and_stands_in_the_address(page):

@@ -197,3 +197,22 @@ def test_counts_of_parts_cut_a_caption_into_its_parts(booru, shape):
 def test_captions_of_no_posts(booru):
     db = booru({1: ("solo", {})})
     assert list(Captioner(db).captions(np.empty(0, np.int64))) == []
+
+
+@pytest.mark.parametrize("kind", [list, tuple, iter, lambda ids: np.array(ids, np.int32)])
+@pytest.mark.parametrize("is_prepared", [False, True])
+def test_ids_are_any_iterable(booru, kind, is_prepared):
+    db = booru({1: ("solo", {}), 2: ("1girl", {}), 3: ("highres", {})})
+    captioner = Captioner(db, "danbooru")
+    if is_prepared:
+        captioner.prepare([1, 2])
+    assert [(row.id, row.caption) for row in captioner.captioned(kind([2, 1]))] == [(2, "1girl"), (1, "solo")]
+    assert [row.caption for row in captioner.captioned([3, 1])] == ["highres", "solo"]
+    assert list(captioner.captions(range(1, 3))) == [(1, "solo"), (2, "1girl")]
+    assert [number for number, _ in captioner.parts([3])] == [3]
+
+
+def test_what_is_no_id_is_named(booru):
+    captioner = Captioner(booru({1: ("solo", {})}), "danbooru")
+    with pytest.raises(InputError, match="entry 2: 'two' is not a post id"):
+        list(captioner.captioned([1, "two"]))

@@ -237,6 +237,14 @@ def test_free_text_belongs_to_no_part():
     assert change("anime, art ||| a, b, safe, end", 1, parts) == "anime, art, safe, end"
 
 
+def test_a_tag_may_hold_the_keep_separator_in_a_format_without_one():
+    change = CaptionChange(drop_tags=1.0)
+    assert change("1girl, a|||b, c, safe", 1, {"people": 1, "general": 2, "rating": 1}) == "1girl, safe"
+    assert change.sides("1girl, a|||b, c", {"people": 1, "general": 2}) == (["1girl"], ["a|||b", "c"], [])
+    with pytest.raises(InputError, match=r"have 5 tags, but the caption has 4"):
+        change("1girl, a|||b, c", 1, {"people": 1, "general": 4})
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [

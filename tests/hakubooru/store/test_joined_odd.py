@@ -16,7 +16,7 @@ from pyarrow import parquet
 
 import hakubooru as hb
 from booru import write_random
-from hakubooru.errors import InputError
+from hakubooru.errors import InputError, SearchError
 from pictures import add_special, write_tar
 
 POSTS = 9
@@ -222,3 +222,30 @@ def test_posts_without_a_row_are_unknown_and_not_zero(db, tmp_path):
     db.join("silva", tmp_path / "x.jsonl")
     assert db.posts.search("silva:<=0").to_ids().tolist() == [1, 2]
     assert db.posts.search("silva:none").to_ids().tolist() == [*range(3, POSTS + 1)]
+
+
+def test_a_name_with_blanks_has_underscores_in_a_search(db, tmp_path):
+    rows = ["id,Fine Score,a b,a-b,点 数,n_asc", "1,0.5,1,2,3,1", "2,0.7,2,1,4,2", "3,,,,,"]
+    db.join("silva", write_rows(tmp_path / "s.csv", rows))
+    found = {
+        text: db.posts.search(text).to_ids().tolist()
+        for text in (
+            "silva.fine_score:>0.6",
+            "SILVA.Fine_Score:<0.6",
+            "silva.点_数:4",
+            "silva.fine_score:any order:silva.fine_score",
+            "silva.n_asc:any order:silva.n_asc",
+            "silva.n_asc:any order:silva.n_asc_asc",
+        )
+    }
+    assert [*found.values()] == [[2], [1], [2], [2, 1], [2, 1], [1, 2]]
+    with pytest.raises(SearchError, match=r"no tag 'silva\.a_b:1'"):  # two columns could be meant
+        db.posts.search("silva.a_b:1")
+    assert db.posts.order_by("-silva.fine score").limit(1).to_ids().tolist() == [2]
+    shape = {
+        "base": "danbooru",
+        "order": ["quality"],
+        "quality_by": "silva.fine score",
+        "quality_scale": "database",
+    }
+    assert list(db.posts.among([1, 2]).captions(shape))

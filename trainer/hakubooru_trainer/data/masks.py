@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 from pyarrow import compute
 
 from hakubooru.errors import DataSetError
+from hakubooru.image.decode import shallow
 from hakubooru_trainer.config.data import ENDING
 from hakubooru_trainer.data.images import UnusableImageError, View, box
 
@@ -111,7 +112,7 @@ def mask(path: Path | None, seen: View, size: tuple[int, int], image_size: tuple
         return np.ones((1, *places[::-1]), np.float32)
     try:
         with Image.open(path) as opened:
-            image = opened.convert("L")
+            image = _grey(opened)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise UnusableImageError(str(path), f"cannot be read as a mask ({error})") from error
     across, down = image.width * image_size[1], image.height * image_size[0]
@@ -127,6 +128,17 @@ def mask(path: Path | None, seen: View, size: tuple[int, int], image_size: tuple
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     resized = image.resize(places, Image.Resampling.BOX, box(seen.fit, size, *image.size))
     return np.asarray(resized, np.float32)[None] / np.float32(255)
+
+
+def _grey(image: Image.Image) -> Image.Image:
+    """A mask in 8 bits of grey, upright as its image is.
+
+    Raises:
+        ValueError: it has 32 bits of grey, whose white is not known.
+    """
+    if image.mode in ("I", "F"):
+        raise ValueError("32 bits of grey; save it with 8 or 16")
+    return shallow(ImageOps.exif_transpose(image)).convert("L")
 
 
 def update_with_masks(digest: Any, data: DataOptions, paths: Iterable[str]) -> None:

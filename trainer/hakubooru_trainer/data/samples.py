@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -119,7 +120,7 @@ class Samples:
             DataSetError: they cannot be read.
         """
         path, offset = self[row].path, int(self.offsets[row])
-        place = path if offset < 0 else path[: path.rindex(f"{SHARD}/") + len(SHARD)]
+        place = path if offset < 0 else _shard_of(path)
         try:
             return self.files.read(place, offset, int(self.sizes[row]))
         except OSError as error:
@@ -261,6 +262,12 @@ def _loaded(
     if arrays:
         arrays = _corrected(arrays, rows, texts, left_out)
     return DataSet(data, rows, knows_parts, columns, texts), arrays
+
+
+def _shard_of(path: str) -> str:
+    """The path of a shard, of which a path is followed by the name of a member. Folders in it may be called .tar, too."""
+    ends = [match.end() - 1 for match in re.finditer(re.escape(f"{SHARD}/"), path)]
+    return path[: next((end for end in ends[:-1] if Path(path[:end]).is_file()), ends[-1])]
 
 
 def _paths(rows: Rows, which: Numbers) -> Iterator[str]:
