@@ -351,7 +351,8 @@ def parts_text(parts: dict[str, int]) -> str:
     if not parts:
         return ""
     # As `json.dumps` writes it, in half the time: names of parts need no escapes.
-    return "{%s}" % ", ".join([f'"{name}": {count}' for name, count in parts.items()])
+    counts = ", ".join([f'"{name}": {count}' for name, count in parts.items()])
+    return f"{{{counts}}}"
 
 
 def _contains(ids: Ids, number: int) -> bool:
