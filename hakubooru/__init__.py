@@ -28,9 +28,9 @@ if _TYPE_CHECKING:
     from hakubooru.engine.plan import FunnelRow
     from hakubooru.errors import HakubooruError, IncompleteError, InputError
     from hakubooru.export.api import export_own
-    from hakubooru.export.output import OutputFormat
     from hakubooru.export.repair import repair
-    from hakubooru.export.report import ExportReport
+    from hakubooru.export.run import ExportReport
+    from hakubooru.export.sinks import OutputFormat
     from hakubooru.export.verify import VerifyReport, verify
     from hakubooru.image import ImageFormat
     from hakubooru.image.holdings import census
@@ -78,7 +78,7 @@ else:
         "Captions": "hakubooru.caption:Captions",
         "Database": "hakubooru.database:Database",
         "DatabaseInfo": "hakubooru.database:DatabaseInfo",
-        "ExportReport": "hakubooru.export.report:ExportReport",
+        "ExportReport": "hakubooru.export.run:ExportReport",
         "FunnelRow": "hakubooru.engine.plan:FunnelRow",
         "HakubooruError": "hakubooru.errors:HakubooruError",
         "ImageFormat": "hakubooru.image:ImageFormat",
@@ -87,7 +87,7 @@ else:
         "Joined": "hakubooru.store.joined:Joined",
         "LocalPost": "hakubooru.store.schema:LocalPost",
         "Lock": "hakubooru.lock:Lock",
-        "OutputFormat": "hakubooru.export.output:OutputFormat",
+        "OutputFormat": "hakubooru.export.sinks:OutputFormat",
         "Post": "hakubooru.store.schema:Post",
         "PostTagRelation": "hakubooru.store.schema:PostTagRelation",
         "Predicate": "hakubooru.select.predicates:Predicate",

@@ -8,7 +8,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from typing import Any
 
 Ids: TypeAlias = "np.ndarray[tuple[int], np.dtype[np.int64]]"
@@ -39,6 +39,11 @@ def distinct(ids: Ids) -> Ids:
     """Sort ids ascending and leave out repetitions, (N,) int64; `np.unique` hashes whole numbers, which takes much longer."""
     ordered = np.sort(ids)
     return ordered[is_first(ordered)]
+
+
+def id_text(ids: Iterable[int] | Ids) -> str:
+    """Write ids as JSON text for SQL's `json_each(?)`. SQLite limits the number of variables, but not this list."""
+    return str(ids.tolist() if isinstance(ids, np.ndarray) else [int(number) for number in ids])
 
 
 def union(sets: Sequence[Ids]) -> Ids:

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from hakubooru.contact_sheet import ContactSheet, Images
     from hakubooru.engine.cache import CachedStore
     from hakubooru.engine.plan import FunnelRow
-    from hakubooru.export.output import OutputFormat
-    from hakubooru.export.report import ExportReport
+    from hakubooru.export.run import ExportReport
+    from hakubooru.export.sinks import OutputFormat
     from hakubooru.image.convert import ImageFormat
     from hakubooru.select.predicates import Predicate
     from hakubooru.store.schema import Post

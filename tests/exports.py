@@ -17,13 +17,13 @@ from booru import post_row, write
 from hakubooru.export.engine import engine
 from hakubooru.export.plan import Job
 from hakubooru.export.run import run_export
-from hakubooru.export.sink import Sink, Writer
+from hakubooru.export.sinks import Sink, Writer
 from hakubooru.export.sinks.folder import FolderSink
 from hakubooru.image.sources import find_archives
 from pictures import picture, write_tar
 
 if TYPE_CHECKING:
-    from hakubooru.export.report import ExportReport
+    from hakubooru.export.run import ExportReport
 
 RESTS = range(20)
 FORMATS = ["webp", "jpg", "png"]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
+import sys
+import tempfile
 import traceback
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
+from pathlib import Path
 
 
 class ForkServer:
@@ -19,6 +23,13 @@ class ForkServer:
         """The exit code of a process that calls a function; minus the number of the signal that ended it."""
         self._connection.send((function, arguments))
         return self._connection.recv()
+
+    def learn(self, function, *arguments):
+        """Call a function in a process, and import what it imported, for the processes after it to begin with."""
+        with tempfile.NamedTemporaryFile() as names:
+            assert self.run(_call_and_name_modules, names.name, function, *arguments) == 0
+            self._connection.send((_import, (names.read().decode().split(),)))
+            self._connection.recv()
 
 
 @contextmanager
@@ -40,15 +51,31 @@ def fork_server(*modules):
         process.close()
 
 
+def _call_and_name_modules(path, function, *arguments):
+    function(*arguments)
+    Path(path).write_text(" ".join(sys.modules))
+
+
+def _import(names):
+    for name in names:
+        with suppress(ImportError):  # of a module that another one made
+            import_module(name)
+    gc.freeze()  # a collector that walks in a fork has its memory copied
+
+
 def _serve(connection, modules):
     for name in modules:
         import_module(name)
+    gc.freeze()
     connection.send("ready")
     while True:
         try:
             function, arguments = connection.recv()
         except EOFError:
             return
+        if function is _import:
+            connection.send(_import(*arguments))
+            continue
         pid = os.fork()
         if pid == 0:
             code = 1

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from hakubooru.browse.answers import term_of
-from hakubooru.engine.tag_counts import count_tags, tag_table
+from hakubooru.engine.posts import tag_table
+from hakubooru.engine.tag_counts import count_tags
 from hakubooru.select.danbooru.metatags import METATAGS
 from hakubooru.select.danbooru.orders import NONE, RANDOM, VALUES
 from hakubooru.store.schema import EXTENSIONS, TAG_TYPES

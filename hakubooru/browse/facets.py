@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from hakubooru.arrays import id_text
 from hakubooru.browse.answers import term_of
 from hakubooru.caption import caption_format
 from hakubooru.engine.groups import years
@@ -20,7 +21,6 @@ from hakubooru.engine.unknown import knowing
 from hakubooru.image.bucket import Buckets
 from hakubooru.select.sampling import sample
 from hakubooru.store.schema import EXTENSIONS, RATINGS, TAG_TYPES
-from hakubooru.store.sql import id_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -8,8 +8,8 @@ import numpy as np
 
 from hakubooru.arrow import flags, integers, strings
 from hakubooru.caption.format import KEEP
-from hakubooru.caption.labels import FIRST, LEFT_OUT, SLOTS
 from hakubooru.caption.text import join_sides
+from hakubooru.caption.words import FIRST, LEFT_OUT, SLOTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -119,15 +119,15 @@ class Batch:
             for begin, end, again, stop in cuts
         ]
 
-    def counts(self) -> Iterator[dict[str, int]]:
-        """Yield for each caption how many tags each part has; a word that holds the separator counts as several."""
+    def counts(self) -> list[dict[str, int]]:
+        """Return for each caption how many tags each part has; a word that holds the separator counts as several."""
         pieces = self.vocabulary.pieces[self.places]
         for place, text in self.own.items():
             pieces[place] = text.count(self.format.separator) + 1
         ends = np.concatenate([[0], np.cumsum(pieces)])[self.starts]
         names = ["before", *self.slots.of, "after"]
-        for row in np.diff(ends).reshape(-1, SLOTS)[:, : len(names)].tolist():
-            yield {name: count for name, count in zip(names, row, strict=True) if count}
+        rows = np.diff(ends).reshape(-1, SLOTS)[:, : len(names)].tolist()
+        return [{name: count for name, count in zip(names, row, strict=True) if count} for row in rows]
 
     def parts(self) -> Iterator[Parts]:
         """Yield the words of each post, by part."""

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from hakubooru.arrays import distinct
+from hakubooru.arrow import integers, strings
 from hakubooru.caption.batch import Batch
 from hakubooru.caption.presets import caption_format
 from hakubooru.caption.scale import QualityScale
 from hakubooru.caption.text import count_parts, join_parts, limiter
-from hakubooru.caption.words import TagColumns, Vocabulary
-from hakubooru.engine.posts import TaggedPosts, read_posts
+from hakubooru.caption.words import Vocabulary
+from hakubooru.engine.posts import TaggedPosts, read_posts, tag_table
 from hakubooru.select.id_lists import as_ids
 from hakubooru.store.schema import RATINGS, TAG_TYPES
-from hakubooru.store.sql import id_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -30,14 +28,6 @@ if TYPE_CHECKING:
 _POSTS_A_BATCH: Final = 1_000  # more is slower: a batch then no longer fits the processor's cache
 _FEW: Final = 1_500
 """For up to this many posts, captions are cached, and only the tags that these posts bear are read."""
-
-# A column in one piece: each value by itself takes twice as long.
-_TAGS: Final = """
-SELECT json_group_array(id), json_group_array(name) AS name, json_group_array(type), json_group_array(popularity)
-FROM (SELECT id, name, type, popularity FROM tag WHERE {which})
-"""
-_SOME: Final = "id > ? ORDER BY id LIMIT 2000"
-_THESE: Final = "id IN (SELECT value FROM json_each(?))"
 
 
 class Captioned(NamedTuple):
@@ -92,7 +82,7 @@ class Captioner:
         """
         posts = as_ids(ids)
         if len(posts) <= _FEW:
-            self._known = {one.id: one for one in self.captioned(posts)}
+            self._known = {one.id: one for one in self._captioned(posts)}
 
     def captions(self, ids: Iterable[int]) -> Iterator[tuple[int, str]]:
         """Yield ids and captions in the order of `ids`; posts are read in batches.
@@ -103,7 +93,7 @@ class Captioner:
         Raises:
             InputError: an entry is not an id, or the database has no post of it.
         """
-        for batch in self._batches(ids):
+        for batch in self._batches(as_ids(ids)):
             if self._is_plain:
                 texts = batch.texts()
             else:
@@ -123,14 +113,17 @@ class Captioner:
         known = [*map(self._known.get, posts.tolist())] if self._known else [None]
         if None not in known:
             yield from filter(None, known)
-            return
-        for batch in self._batches(posts):
+        else:
+            yield from self._captioned(posts)
+
+    def _captioned(self, ids: Ids) -> Iterator[Captioned]:
+        for batch in self._batches(ids):
             if self._is_plain:
                 texts, counts = batch.texts(), batch.counts()
             else:
                 parts = list(self._parts(batch))
                 texts = [join_parts(some, self.format) for some in parts]
-                counts = (count_parts(some, self.format) for some in parts)
+                counts = [count_parts(some, self.format) for some in parts]
             yield from map(Captioned, batch.ids, texts, counts)
 
     def parts(self, ids: Iterable[int]) -> Iterator[tuple[int, Parts]]:
@@ -142,18 +135,17 @@ class Captioner:
         Raises:
             InputError: an entry is not an id, or the database has no post of it.
         """
-        for batch in self._batches(ids):
+        for batch in self._batches(as_ids(ids)):
             yield from zip(batch.ids, self._parts(batch), strict=True)
 
     def _parts(self, batch: Batch) -> Iterator[Parts]:
         return batch.parts() if self._limit is None else map(self._limit, batch.parts())
 
-    def _batches(self, ids: Iterable[int]) -> Iterator[Batch]:
-        wanted = as_ids(ids)
-        self._asked += len(wanted)
+    def _batches(self, ids: Ids) -> Iterator[Batch]:
+        self._asked += len(ids)
         posts = read_posts(
             self.database,
-            wanted,
+            ids,
             self._columns,
             posts_a_batch=_POSTS_A_BATCH,
             repeats=self.format.repeats,
@@ -163,26 +155,14 @@ class Captioner:
             words = self._words_of(few)
             return (Batch(self.format, words, some) for some in few)
         if self._words is None:
-            self._words = Vocabulary(self.format, self._all_tags())
+            self._words = Vocabulary(self.format, tag_table(self.database))
         words = self._words
         return (Batch(self.format, words, some) for some in posts)
 
     def _words_of(self, posts: Sequence[TaggedPosts]) -> Vocabulary:
         """Build the words of the tags that some posts bear."""
-        tags = distinct(np.concatenate([np.empty(0, np.int64), *(some.tags for some in posts)]))
-        return Vocabulary(self.format, [self._tags(_THESE, tags)])
-
-    def _all_tags(self) -> Iterator[TagColumns]:
-        last = -1
-        while (some := self._tags(_SOME, last)).ids:
-            yield some
-            last = some.ids[-1]
-
-    def _tags(self, which: str, start: int | Ids) -> TagColumns:
-        """The tags after an id, or those with some ids."""
-        parameter = start if isinstance(start, int) else id_text(start)
-        (columns,) = self.database.rows(_TAGS.format(which=which), [parameter])
-        return TagColumns(*map(json.loads, columns))
+        tags = np.concatenate([np.empty(0, np.int64), *[some.tags for some in posts]])
+        return Vocabulary(self.format, tag_table(self.database, tags))
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Another process reads the words again: that is faster than sending them.
@@ -209,17 +189,26 @@ def example_caption(format: CaptionFormat) -> str:
 
     Its quality is judged by the published scale. Where a scale is to be measured, the post is one at the 80th percentile.
     """
+    import pyarrow as pa  # noqa: PLC0415 - loaded with the first caption, not with the package
+
     measured = {part for part, grades in format.grades.items() if grades.scale == "database"}
     shape = format.with_scales({part: _example_scale(format.grades[part]) for part in measured})
     names = [name for some in _EXAMPLE_TAGS.values() for name in some.split()]
     kinds = [TAG_TYPES.index(kind) for kind, some in _EXAMPLE_TAGS.items() for _ in some.split()]
-    tags = TagColumns([*range(len(names))], names, kinds, [_POPULAR] * len(names))
+    places = np.arange(len(names))
+    popularities = np.full(len(names), _POPULAR)
+    columns = [
+        integers(places, pa.int64()),
+        strings(names),
+        *(integers(some, pa.int64()) for some in (kinds, popularities)),
+    ]
+    tags = pa.Table.from_arrays(columns, ["id", "name", "type", "popularity"])
     numbers = {part: [_EXAMPLE_PERCENTILE if part in measured else _EXAMPLE_COUNT] for part in shape.grades}
     texts = [_EXAMPLE_TEXT] if "text" in shape.order else None
     values: dict[str, list[Any]] = numbers if texts is None else {**numbers, "text": texts}
-    bears = np.array([len(names)]), np.array(tags.ids)
+    bears = np.array([len(names)]), places
     post = TaggedPosts(np.array([_ID]), np.array([_RATING]), [_DAY], *bears, values)
-    [parts] = Batch(shape, Vocabulary(shape, [tags]), post).parts()
+    [parts] = Batch(shape, Vocabulary(shape, tags), post).parts()
     return join_parts(limiter(shape)(parts), shape)
 
 

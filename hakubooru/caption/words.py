@@ -1,24 +1,44 @@
-"""The words that captions can have: labels and tags, spelt and sorted into the slots of a format, in arrays built once."""
+"""The words that captions can have: labels and tags, spelt and sorted into the slots of a format, in arrays built once.
+
+Labels are the words of a rating, a date and a judgement, and free text.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+import datetime as dt
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from hakubooru.arrow import as_flags, as_numbers, integers, matches, scalar, strings
-from hakubooru.caption.format import KEEP, TAG_PARTS
-from hakubooru.caption.labels import LEFT_OUT, SLOT_BITS, SLOTS, LabelWords, Slots
+from hakubooru.caption.format import ALL_TAGS, KEEP, TAG_PARTS
+from hakubooru.caption.measuring import month_of
+from hakubooru.caption.scale import Judge
 from hakubooru.errors import DatabaseFileError, InputError
-from hakubooru.store.schema import TAG_TYPES
+from hakubooru.store.schema import RATINGS, TAG_TYPES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import pyarrow as pa
 
-    from hakubooru.caption.format import CaptionFormat, Underscores
+    from hakubooru.caption.format import CaptionFormat, Underscores, YearLabels
     from hakubooru.caption.measuring import Numbers
+    from hakubooru.caption.scale import Grades
+
+SLOT_BITS: Final = 5
+SLOTS: Final = 1 << SLOT_BITS
+"""How many slots there are, more than any format has parts."""
+FIRST, LEFT_OUT = 0, SLOTS - 1
+"""The first slot holds the free text `before`. The last slot holds words that are not written."""
+_ALSO: Final = {"people": ("general",), "species": ("general",)}
+"""Where else the tags of a part stand, if the format does not write the part."""
+
+FIRST_YEAR = 2005
+"""The year Danbooru opened; a post with an earlier date counts as undated."""
+
+YEARS: Final = range(FIRST_YEAR, 2100)
+"""The years that `year_label` can write."""
 
 _MAX_ID: Final = 1 << 26
 
@@ -39,17 +59,151 @@ KAOMOJI: Final = (
 _SHORT = 3
 
 
-class TagColumns(NamedTuple):
-    """Columns of some tags."""
+def upload_year(day: str) -> int | None:
+    """Return the year of a day as Danbooru writes it (`2005-05-23`); None if the text is not a day since 2005."""
+    try:
+        year = dt.date.fromisoformat(day).year
+    except ValueError:
+        return None
+    return year if year >= FIRST_YEAR else None
 
-    ids: list[int]
-    """The tags' ids."""
-    names: list[str]
-    """The tags' names."""
-    types: list[int]
-    """The tags' types, as indices of `TAG_TYPES`."""
-    popularities: list[int]
-    """How many posts bear each tag, as the file has it."""
+
+def date_label(year: int | None, labels: YearLabels, undated: str) -> str:
+    """Return the label of an upload year: the first label whose last year is not before it.
+
+    Args:
+        year: the upload year; None if the date cannot be read.
+        labels: labels with their last years, ascending.
+        undated: the label if `year` is None.
+
+    Returns:
+        the label; "" for a year after all of them.
+    """
+    if year is None:
+        return undated
+    return next((label for label, last in labels if year <= last), "")
+
+
+def day_label(day: str, labels: YearLabels, undated: str) -> str:
+    """Return the label of a day's year, as `date_label` does."""
+    return date_label(upload_year(day), labels, undated)
+
+
+def year_label(day: str, before: str) -> str:
+    """Return a day's upload year with a text before it; "" for a day that cannot be read, or beyond `YEARS`."""
+    year = upload_year(day)
+    return f"{before}{year}" if year in YEARS else ""
+
+
+class Slots:
+    """The slot of each part of a format, and the place of the keep separator among the slots."""
+
+    def __init__(self, format: CaptionFormat) -> None:
+        parts = [part for part in format.order if part != KEEP]
+        self.of = {part: place for place, part in enumerate(parts, start=FIRST + 1)}
+        self.last = len(parts) + 1
+        """The slot of the free text `after`."""
+        self.kept = format.order.index(KEEP) + 1 if KEEP in format.order else self.last + 1
+        """The first slot after the keep separator; without one, a slot above all others."""
+        self.grouped = self.kept if KEEP in format.order else FIRST
+        """The first slot of the parts that the group separator keeps apart."""
+
+        tag_parts = {part: (part, ALL_TAGS, *_ALSO.get(part, ())) for part in TAG_PARTS}
+        self.of_tag = {
+            part: next((self.of[place] for place in places if place in self.of), LEFT_OUT)
+            for part, places in tag_parts.items()
+        }
+        """The slot of the tags of each tag part; `LEFT_OUT` if the format does not write the part."""
+
+
+class LabelWords:
+    """Labels and free text: the words of a caption that come from a post's columns and from the format.
+
+    `words` holds every word that can occur. A word's place is its index there; place 0 is the empty word.
+    """
+
+    def __init__(self, format: CaptionFormat, slots: Slots) -> None:
+        grades = format.grades
+        self.words = list(dict.fromkeys(_words(format, grades)))
+        self._format = format
+        self._slots = slots
+        place = {word: i for i, word in enumerate(self.words)}
+        self._free = {FIRST: place[format.before], slots.last: place[format.after]}
+        # The last column is for numbers that are not a rating.
+        longest = max(len(labels) for labels in format.rating)
+        self._ratings = np.zeros((longest, len(RATINGS) + 1), np.int32)
+        for number, labels in enumerate(format.rating):
+            self._ratings[: len(labels), number] = [place[label] for label in labels]
+        days: dict[str, Callable[[str], int]] = {
+            "date": lambda day: place[day_label(day, format.date, format.undated)],
+            "year": lambda day: place[year_label(day, format.year)],
+        }
+        self._days = {part: _Days(find) for part, find in days.items() if part in slots.of}
+        self._months = _Days(month_of)
+        self._judges = {part: Judge(one) for part, one in grades.items()}
+        self._steps = {
+            # A post that is not judged has the place -1, which is the empty word.
+            part: np.array([*(place[word] for word in judge.words), 0], np.int32)
+            for part, judge in self._judges.items()
+        }
+
+    def of_posts(
+        self,
+        ids: Numbers,
+        ratings: Numbers,
+        days: Sequence[str],
+        numbers: Mapping[str, Sequence[Any] | Numbers],
+    ) -> Iterator[tuple[int, Numbers]]:
+        """Yield slots, and for each the places of the words that the posts have there, (P,) int32.
+
+        Args:
+            ids: the posts.
+            ratings: their ratings.
+            days: the days of their upload, as text.
+            numbers: for each part that judges posts, the number of each post; None if it has none.
+        """
+        rated = np.array(ratings)
+        rated[(rated < 0) | (rated >= len(RATINGS))] = len(RATINGS)
+        for slot, place in self._free.items():
+            if place:
+                yield slot, np.full(len(ids), place, np.int32)
+        if "rating" in self._slots.of:
+            for row in self._ratings:
+                yield self._slots.of["rating"], row[rated]
+        for part, places in self._days.items():
+            yield self._slots.of[part], np.array([places[day] for day in days], np.int32)
+        months = None
+        if any(judge.months for judge in self._judges.values()):
+            months = np.array([self._months[day] for day in days])
+        for part, judge in self._judges.items():
+            values = np.array(numbers[part])
+            if values.dtype == object:  # a post without a number
+                values = values.astype(np.float64)
+            yield self._slots.of[part], self._steps[part][judge(ids, rated, values, months)]
+
+
+class _Days(dict[str, int]):
+    """A cache of label places by day: there are some 8,000 days since Danbooru opened."""
+
+    def __init__(self, find: Callable[[str], int]) -> None:
+        super().__init__()
+        self._find = find
+
+    def __missing__(self, day: str) -> int:
+        self[day] = self._find(day)
+        return self[day]
+
+
+def _words(format: CaptionFormat, grades: Mapping[str, Grades]) -> Iterator[str]:
+    yield ""
+    for words in format.rating:
+        yield from words
+    for one in grades.values():
+        yield from (label for label, _ in one.labels)
+    yield from (label for label, _ in format.date)
+    if "year" in format.order:
+        yield from (f"{format.year}{year}" for year in YEARS)
+    yield from (format.undated, format.before, format.after)
 
 
 class Vocabulary:
@@ -64,12 +218,12 @@ class Vocabulary:
     rank: Numbers | None
     """The order of tags within a part, (W,) int32; None if the format keeps the order of the file."""
 
-    def __init__(self, format: CaptionFormat, tags: Iterable[TagColumns]) -> None:
+    def __init__(self, format: CaptionFormat, tags: pa.Table) -> None:
         """Spell every tag, and sort the tags into slots.
 
         Args:
             format: the caption format.
-            tags: the tags of the file, some at a time.
+            tags: the tags of the file, as `tag_table` reads them.
 
         Raises:
             DatabaseFileError: a tag's id is out of range.
@@ -80,10 +234,14 @@ class Vocabulary:
 
         self.slots = Slots(format)
         self.labels = LabelWords(format, self.slots)
-        ids, names, kinds, counts = _joined(tags)
-        parts = _parts_of(names, kinds)
-        labels = strings(self.labels.words)
+        columns = [tags[name].combine_chunks() for name in ("id", "type", "popularity")]
+        ids, kinds, counts = map(np.from_dlpack, columns)  # `to_numpy` imports pandas
+        names = tags["name"].combine_chunks()
+        parts = _parts_of(kinds)
         spelt_tags = spelt(names, format.underscores, escape=format.escape)
+        labels = strings(self.labels.words)
+        people = as_flags(pc.is_in(names, strings(PEOPLE)))
+        parts[people & (parts == TAG_PARTS.index("general"))] = TAG_PARTS.index("people")
         if any(format.prefix):
             prefixes = strings([getattr(format.prefix, part) for part in TAG_PARTS] + [""])
             spelt_tags = pc.binary_join_element_wise(
@@ -106,20 +264,6 @@ class Vocabulary:
         return (packed & (SLOTS - 1)).astype(np.uint16), packed >> SLOT_BITS
 
 
-def _joined(tags: Iterable[TagColumns]) -> tuple[Numbers, pa.StringArray, Numbers, Numbers]:
-    """Return the ids, names, types and popularities of all tags."""
-    import pyarrow as pa  # noqa: PLC0415 - loaded with the first caption, not with the package
-
-    ids, kinds, counts = ([np.empty(0, np.int64)] for _ in range(3))
-    names = [strings([])]
-    for some in tags:
-        ids.append(np.array(some.ids, np.int64))
-        names.append(strings(some.names))
-        kinds.append(np.array(some.types, np.int64))
-        counts.append(np.array(some.popularities, np.int64))
-    return np.concatenate(ids), pa.concat_arrays(names), np.concatenate(kinds), np.concatenate(counts)
-
-
 def _lookup(ids: Numbers, slots: Numbers, first: int) -> Numbers:
     """Return a table from a tag's id to its slot and place, packed in one number: looking ids up is the slow part."""
     if len(ids) and not 0 <= ids.min() <= ids.max() < _MAX_ID:
@@ -132,17 +276,11 @@ def _lookup(ids: Numbers, slots: Numbers, first: int) -> Numbers:
     return table
 
 
-def _parts_of(names: pa.StringArray, kinds: Numbers) -> Numbers:
-    """Return the part of each tag as its place in `TAG_PARTS`, (N,) int64; -1 for a tag that no part writes."""
-    import pyarrow.compute as pc  # noqa: PLC0415 - loaded with the first caption, not with the package
-
-    general = TAG_PARTS.index("general")
+def _parts_of(kinds: Numbers) -> Numbers:
+    """Return the part of each tag by its type, as its place in `TAG_PARTS`, (N,) int64; -1 for a tag that no part writes."""
     # A tag of a type that is not known counts as general.
-    table = np.array([_part_of(kind) for kind in TAG_TYPES] + [general], np.int64)
-    parts = table[np.where((kinds < 0) | (kinds >= len(TAG_TYPES)), len(TAG_TYPES), kinds)]
-    people = as_flags(pc.is_in(names, strings(PEOPLE)))
-    parts[people & (parts == general)] = TAG_PARTS.index("people")
-    return parts
+    table = np.array([*map(_part_of, TAG_TYPES), TAG_PARTS.index("general")], np.int64)
+    return table[np.where((kinds < 0) | (kinds >= len(TAG_TYPES)), len(TAG_TYPES), kinds)]
 
 
 def _part_of(kind: str) -> int:

@@ -5,6 +5,7 @@ Neighbouring filters run together: in one pass over the columns, in one statemen
 
 from __future__ import annotations
 
+import json
 from enum import Enum
 from functools import reduce
 from itertools import chain
@@ -13,11 +14,11 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from peewee import SQL, NodeList, Ordering
 
+from hakubooru.arrays import id_text
 from hakubooru.engine.masks import LeftToSQLiteError, TagLists, are_answered, names_in, numbers, truth
 from hakubooru.errors import DatabaseFileError
 from hakubooru.select.predicates import And, IdRange, Not, Or, Predicate, Tagged, conjuncts
-from hakubooru.store.schema import Post
-from hakubooru.store.sql import id_list
+from hakubooru.store.schema import Post, id_list
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -38,6 +39,17 @@ FEW: Final = 4
 
 LOOKUPS_A_QUERY: Final = 100_000
 """How many ids one statement looks up."""
+
+FEW_POSTS: Final = 5_000
+"""For at most this many posts, SQLite looks up the tags of each; else the posts of each tag are listed.
+
+A lookup takes some 11 microseconds, and a list takes one for each post of the tag.
+"""
+
+_COUNTS: Final = """
+SELECT name, (SELECT COUNT(*) FROM (SELECT 1 FROM posttagrelation WHERE tag_id = tag.id LIMIT ?))
+FROM tag WHERE name IN (SELECT value FROM json_each(?))
+"""
 
 
 class Route(Enum):
@@ -85,43 +97,76 @@ class Filters:
                 routes.append(Route.MIXED if True in are_listed else Route.SQLITE)
         return routes
 
-    def keep(self, source: Ids | None = None, *, few: int = FEW) -> Ids:
+    def keep(self, source: Ids | None = None, *, few: int = FEW, few_posts: int = FEW_POSTS) -> Ids:
         """Keep the posts of a source that match all filters, in the source's order.
 
         Args:
             source: ids of posts of the file, (N,) int64; None stands for the whole file.
             few: without columns in memory, SQLite filters fewer than one post in this many.
+            few_posts: for at most this many posts, SQLite looks up the tags of each.
         """
         store, columns, ids = self._store, self._columns, source
-        are_read, span = columns.are_read(), columns.span()
-        if not are_read and self._is_few(source, span, few):
-            return ask_sqlite(store, source, self.predicates)
+        are_read, most = columns.are_read(), self._most(source)
         parts = list(self._is_answered)
+        has_tags = any(self._is_listed.values())
+        if not are_read and columns.are_few(most, few) and (most <= few_posts or not has_tags):
+            if source is None and most <= few_posts and not all(self._is_answered.values()):
+                ids = ask_sqlite(store, None, [part for part in parts if isinstance(part, IdRange)])
+            return ask_sqlite(store, ids, self.predicates, few_posts=few_posts)
         # If SQLite scans the posts for the rest anyway, it checks the numbers in the same scan.
         if are_read or all(self._is_answered.values()):
             ids, parts = self._by_columns(source)
             if not parts:
                 return columns.only_ids() if ids is None else ids
         tags = [part for part in parts if self._is_listed[part]]
-        if not tags or (ids is not None and columns.are_few(len(ids), few)):
-            return ask_sqlite(store, ids, parts)
         rest = [part for part in parts if not self._is_listed[part]]
-        tagged = _by_lists(store, ids, tags, span)
+        if tags and rest and most > few_posts and self._are_common(tags):
+            # SQLite scans the posts for the rest anyway, and may leave few.
+            ids, parts, rest = ask_sqlite(store, ids, rest), tags, []
+        if not tags or (ids is not None and len(ids) <= few_posts):
+            return ask_sqlite(store, ids, parts, few_posts=few_posts)
+        tagged = _by_lists(store, ids, tags, columns.span())
         if not rest and ids is not None:
             return tagged
         if not rest and (columns.are_read("id") or not columns.are_few(len(tagged), LOOKUP_COST)):
             # A relation may name a post that the file does not have.
             return members(tagged, columns.only_ids())
-        return ask_sqlite(store, tagged, rest)
+        return ask_sqlite(store, tagged, rest, few_posts=few_posts)
 
-    def _is_few(self, source: Ids | None, span: tuple[int, int], few: int) -> bool:
-        """Whether the posts are so few that SQLite finds them faster than a scan reads the columns of all posts."""
-        first, end = low, high = span
-        for part in self.predicates:
+    def are_narrow(self) -> bool:
+        """Whether ranges of ids leave so few posts of the whole file that SQLite looks up the tags of each."""
+        most = self._most(None)
+        return most <= FEW_POSTS and self._columns.are_few(most, FEW)
+
+    def _most(self, source: Ids | None) -> int:
+        """The most posts that a source and ranges of ids leave; None stands for the whole file."""
+        low, high = self._columns.span()
+        for part in self._is_answered:
             if isinstance(part, IdRange):
                 low, high = max(low, part.low), high if part.high is None else min(high, part.high)
-        count = min(high - low, len(source) if source is not None else end - first)
-        return count * few < end - first
+        most = max(high - low, 0)
+        return most if source is None else min(most, len(source))
+
+    def _are_common(self, parts: Sequence[Predicate]) -> bool:
+        """Whether predicates about tags leave so many posts, as far as counts say, that SQLite scans all for the rest."""
+        first, end = self._columns.span()
+        enough = (end - first) // LOOKUP_COST
+        names = json.dumps(
+            sorted({leaf.name for leaf in _leaves(And(tuple(parts))) if isinstance(leaf, Tagged)})
+        )
+        counts = dict(self._store.rows(_COUNTS, [enough, names]))
+
+        def most(part: Predicate) -> int:
+            match part:
+                case Tagged(name):
+                    return int(counts.get(name, 0))
+                case Or(parts):
+                    return sum(map(most, parts))
+                case And(parts):
+                    return min(map(most, parts), default=enough)
+            return enough
+
+        return all(most(part) >= enough for part in parts)
 
     def _by_columns(self, source: Ids | None) -> tuple[Ids | None, list[Predicate]]:
         """Keep the posts that match what columns can answer; gives their ids, and the other predicates.
@@ -188,18 +233,29 @@ def ask_sqlite(
     source: Ids | None,
     predicates: Sequence[Predicate],
     *,
+    few_posts: int = FEW_POSTS,
     lookup_cost: int = LOOKUP_COST,
 ) -> Ids:
-    """Keep the ids of a source that the file has and that match the predicates, in the source's order."""
+    """Keep the ids of a source that the file has and that match the predicates, in the source's order.
+
+    Args:
+        store: the file.
+        source: ids, (N,) int64; None stands for the whole file.
+        predicates: what the posts must match.
+        few_posts: for at most this many posts, SQLite looks up the tags of each; else it lists the posts of each tag.
+        lookup_cost: how many rows SQLite scans in the time of one lookup by id.
+    """
     if source is None:
         return _scan(store, predicates)
     if not len(source):
         return source
     low, high = int(source.min()), int(source.max())
-    if len(source) * lookup_cost >= high - low:
+    is_few = len(source) <= few_posts
+    if not is_few and len(source) * lookup_cost >= high - low:
         return members(source, _scan(store, predicates, low=low, high=high))
     chunks = (source[start : start + LOOKUPS_A_QUERY] for start in range(0, len(source), LOOKUPS_A_QUERY))
-    return members(source, np.concatenate([_scan(store, predicates, among=chunk) for chunk in chunks]))
+    scans = [_scan(store, predicates, among=id_text(chunk), by_post=is_few) for chunk in chunks]
+    return members(source, np.concatenate(scans))
 
 
 def sort_in_sqlite(
@@ -301,19 +357,21 @@ def _scan(
     *,
     low: int | None = None,
     high: int | None = None,
-    among: Ids | None = None,
+    among: str | None = None,
+    by_post: bool = False,
 ) -> Ids:
     conditions: list[Node] = [*predicates]
     if low is not None and high is not None:
         conditions.append(NodeList((Post.id, SQL("BETWEEN ? AND ?", [low, high]))))
     if among is not None:
-        conditions.append(NodeList((Post.id, SQL("IN"), id_list(among))))
+        conditions.append(NodeList((Post.id, SQL("IN (SELECT value FROM json_each(?))", [among]))))
     query = Post.select(Post.id)
-    return _column(store, (query.where(*conditions) if conditions else query).order_by(Post.id))
+    query = (query.where(*conditions) if conditions else query).order_by(Post.id)
+    return _column(store, query, among=among if by_post else None)
 
 
-def _column(store: Store, query: Any) -> Ids:
-    sql, parameters = store.compile(query)
+def _column(store: Store, query: Any, *, among: str | None = None) -> Ids:
+    sql, parameters = store.compile(query, among=among)
     try:
         return store.reader.column(sql, parameters)
     except DatabaseFileError as error:

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from hakubooru.arrays import by_id, distinct, is_first
+from hakubooru.arrays import by_id, distinct, id_text, is_first
 from hakubooru.engine.columns import YEAR, SidecarColumns
 from hakubooru.engine.tag_counts import FEW
 from hakubooru.select.sampling import keys
 from hakubooru.store.relations import posts_of_tags, relations_of
 from hakubooru.store.schema import TAG_TYPES
-from hakubooru.store.sql import id_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

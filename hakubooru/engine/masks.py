@@ -6,7 +6,6 @@ may mean something else in NumPy.
 
 from __future__ import annotations
 
-import json
 import operator
 from dataclasses import dataclass
 from functools import cache, reduce
@@ -122,12 +121,10 @@ class TagLists:
             span: the smallest id, and the largest plus one.
         """
         self.first, self._end = span
-        listed = "SELECT id, name FROM tag WHERE name IN (SELECT value FROM json_each(?))"
-        names = dict(store.rows(listed, [json.dumps(sorted(tags))]))
-        self._masks = {name: np.zeros(self._end - self.first, bool) for name in names.values()}
-        for tag_id, posts in posts_of_common_tags(store, list(names)):
+        self._masks = {name: np.zeros(self._end - self.first, bool) for name in tags}
+        for name, posts in posts_of_common_tags(store, tags):
             is_in_range = (posts >= self.first) & (posts < self._end)
-            self._masks[names[tag_id]][posts[is_in_range] - self.first] = True
+            self._masks[name][posts[is_in_range] - self.first] = True
 
     @property
     def ids(self) -> Ids:

@@ -16,6 +16,7 @@ import numpy as np
 from hakubooru.arrays import ascending, union
 from hakubooru.engine.families import best_of_family
 from hakubooru.engine.filters import (
+    FEW_POSTS,
     LOOKUPS_A_QUERY,
     Filters,
     Route,
@@ -185,9 +186,12 @@ class _Planner:
                 return self._filters(step)
             case Among(source, packed):
                 ids = np.frombuffer(packed, "<i8").astype(np.int64)
-                if source == Everything() and not self.apart:
+                filters, base = self._unwind(source)
+                is_short = len(ids) <= FEW_POSTS and not self.columns.are_read()
+                if base == Everything() and not self.apart and (is_short or not filters):
                     how = "the list of ids, looked up in the file"
-                    return Part(((step, how),), lambda: ask_sqlite(self.store, ids, []))
+                    listed = Part(((step, how),), lambda: ask_sqlite(self.store, ids, []))
+                    return self._filtered(filters, (listed,)) if filters else listed
                 how = "the list of ids, intersected with the step before"
                 return Part(((step, how),), lambda before: members(before, ids), (self.plan(source),))
             case Combined():
@@ -208,8 +212,11 @@ class _Planner:
 
     def _filters(self, step: Filtered) -> Part:
         filters, base = self._unwind(step)
-        sources: tuple[Part, ...] = () if base == Everything() else (self.plan(base),)
         # The first filter stands for the start too, so that a range of ids does not scan the whole file.
+        return self._filtered(filters, () if base == Everything() else (self.plan(base),))
+
+    def _filtered(self, filters: Sequence[Filtered], sources: tuple[Part, ...]) -> Part:
+        """Plan filters of one source, or of the whole file."""
         for group in [[one] for one in filters] if self.apart else [filters]:
             together = Filters(self.store, self.columns, [one.predicate for one in group])
             hows = [route.value for route in together.routes()]
@@ -244,13 +251,18 @@ class _Planner:
         filters, base = self._unwind(order.source)
         predicates = [one.predicate for one in filters]
         is_of_file = not self.apart and base == Everything() and base not in self.known
-        if is_of_file and not (
-            columns.are_read() and set(Filters(store, columns, predicates).routes()) <= {Route.COLUMNS}
-        ):
-            # SQLite filters, sorts and limits in one scan.
+        together = Filters(store, columns, predicates)
+        if is_of_file and not (columns.are_read() and set(together.routes()) <= {Route.COLUMNS}):
             filtered = [(one, Route.SQLITE.value) for one in filters]
             steps[0] = order, "SQLite orders"
-            return Part((*filtered, *steps), lambda: sort_in_sqlite(store, terms, limit, predicates))
+
+            def scan() -> Ids:
+                if together.are_narrow():
+                    return sort_ids(store, together.keep(), terms, limit)
+                # SQLite filters, sorts and limits in one scan.
+                return sort_in_sqlite(store, terms, limit, predicates)
+
+            return Part((*filtered, *steps), scan)
 
         def compute(ids: Ids) -> Ids:
             if by_columns:

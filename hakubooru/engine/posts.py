@@ -1,4 +1,4 @@
-"""Read what captions need of posts, in batches: rating, date, tags, and the values that judge posts."""
+"""Read what captions need: of posts, in batches, rating, date, tags and the values that judge posts; and the tags of the file."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
+from hakubooru.arrays import distinct, id_text
 from hakubooru.engine.cache import CachedStore
 from hakubooru.engine.columns import NO_DATE, SidecarColumns, date_text
 from hakubooru.errors import InputError
 from hakubooru.store.schema import Post
-from hakubooru.store.sql import id_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    import pyarrow as pa
 
     from hakubooru.arrays import Ids, Values
     from hakubooru.store.store import Store
@@ -36,6 +38,13 @@ WHERE NOT partial AND (SELECT COUNT(*) = 1 AND MAX(name) = 'post_id' FROM pragma
 """
 _DAYS: Final = "SELECT id, coalesce(substr(created_at, 1, 10), '') FROM post WHERE id IN (SELECT value FROM json_each(?))"
 
+
+_TAG: Final = (
+    "SELECT tag.id, CAST(tag.name AS TEXT) AS name, CAST(tag.type AS INTEGER) AS type, "
+    "CAST(popularity AS INTEGER) AS popularity FROM"
+)
+_ALL_TAGS: Final = f"{_TAG} tag ORDER BY id"
+_THESE_TAGS: Final = f"{_TAG} json_each(?) AS wanted CROSS JOIN tag ON tag.id = wanted.value"
 
 COUNTS: Final = ("fav_count", "score")
 """The columns of a post that it can be judged by; other columns are those of joined files."""
@@ -101,21 +110,48 @@ def read_posts(
     of_tags = _tags_statement(store)
     for start in range(0, len(ids), posts_a_batch):
         some = ids[start : start + posts_a_batch]
+        wanted = id_text(some)
         values: Mapping[str, Any]
         if sidecar is not None and "rating" in known:
             ratings, days, values = _from_sidecar(store, sidecar, some, in_sidecar)
             if in_file:  # such as joined texts
-                values = {**values, **dict(zip(in_file, _from_file(store, of_others, some), strict=True))}
+                values = {
+                    **values,
+                    **dict(zip(in_file, _from_file(store, of_others, some, wanted), strict=True)),
+                }
         else:
-            ratings, days, *others = _from_file(store, of_all, some)
+            ratings, days, *others = _from_file(store, of_all, some, wanted)
             ratings, values = np.array(ratings), dict(zip(columns, others, strict=True))
         if sidecar is not None and not repeats:
             many, tags = sidecar.sidecar.tags_of(np.searchsorted(sidecar.ids, some))
         else:
-            places, tags = store.reader.table(of_tags, [id_text(some)], columns=2, table="posttagrelation")
+            places, tags = store.reader.table(of_tags, [wanted], columns=2, table="posttagrelation")
             many = np.bincount(places, minlength=len(some))
             many, tags = (many, tags) if repeats else _once(many, tags)
         yield TaggedPosts(some, ratings, days, many, tags, values)
+
+
+def tag_table(database: Store, ids: Ids | None = None) -> pa.Table:
+    """The tags of a file, in the order of ids: a table with `id`, `name`, `type`, the number of the type, and `popularity`.
+
+    Args:
+        database: the file.
+        ids: the tags to read, (N,) int64, in any order; None means all.
+
+    Raises:
+        DatabaseFileError: a name is not UTF-8.
+    """
+    import pyarrow as pa  # noqa: PLC0415 - takes a while, and only captions and tables need it
+
+    kinds = pa.schema({"id": pa.int64(), "name": pa.string(), "type": pa.int64(), "popularity": pa.int64()})
+    statement, parameters = (_ALL_TAGS, []) if ids is None else (_THESE_TAGS, [id_text(distinct(ids))])
+    tags = pa.Table.from_batches(database.reader.batches(statement, parameters), kinds)
+    try:
+        tags.validate(full=True)
+    except pa.ArrowInvalid:
+        database.rows(statement, parameters)  # says which name is not UTF-8
+        raise
+    return tags
 
 
 def _from_sidecar(
@@ -136,9 +172,9 @@ def _from_sidecar(
     return columns.take("rating", places), texts, values
 
 
-def _from_file(store: Store, statement: str, ids: Ids) -> list[Any]:
-    """The columns that a statement reads of posts, without their ids."""
-    rows = store.rows(statement, [id_text(ids)])
+def _from_file(store: Store, statement: str, ids: Ids, wanted: str) -> list[Any]:
+    """The columns that a statement reads of posts, without their ids; `wanted` is the ids as JSON."""
+    rows = store.rows(statement, [wanted])
     if len(rows) < len(ids):
         raise _no_post(store, min(set(ids.tolist()) - {row[0] for row in rows}))
     there, *columns = zip(*rows, strict=True)

@@ -7,21 +7,19 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from hakubooru.engine.columns import SidecarColumns
+from hakubooru.engine.posts import tag_table
 from hakubooru.store.relations import ROWS_A_PIECE, relations, relations_of
 from hakubooru.store.schema import TAG_TYPES
 
 if TYPE_CHECKING:
     import pandas as pd
-    import pyarrow as pa
 
     from hakubooru.arrays import Ids
     from hakubooru.engine.cache import CachedStore
-    from hakubooru.store.store import Store
 
 
 FEW: Final = 8
 """A table is scanned for more than one post in this many; fewer posts are looked up by an index."""
-_TAGS: Final = "SELECT id, CAST(name AS TEXT) AS name, CAST(type AS INTEGER) AS type FROM tag ORDER BY id"
 
 
 def tag_counts(database: CachedStore, ids: Ids) -> pd.DataFrame:
@@ -42,24 +40,6 @@ def tag_counts(database: CachedStore, ids: Ids) -> pd.DataFrame:
     frame: pd.DataFrame = tags.select(["name", "posts"]).to_pandas()
     types = pd.Categorical.from_codes(tags["type"].to_numpy(), pd.Index(list(TAG_TYPES)))
     return pd.DataFrame({"name": frame["name"], "type": types, "posts": frame["posts"]})
-
-
-def tag_table(database: Store) -> pa.Table:
-    """The tags of a file, in the order of ids: a table with `id`, `name` and `type`, the number of the type.
-
-    Raises:
-        DatabaseFileError: a name is not UTF-8.
-    """
-    import pyarrow as pa  # noqa: PLC0415
-
-    kinds = pa.schema({"id": pa.int64(), "name": pa.string(), "type": pa.int64()})
-    tags = pa.Table.from_batches(database.reader.batches(_TAGS), kinds)
-    try:
-        tags.validate(full=True)
-    except pa.ArrowInvalid:
-        database.rows(_TAGS)  # says which name is not UTF-8
-        raise
-    return tags
 
 
 def count_tags(database: CachedStore, ids: Ids, *, few: int = FEW, rows_a_piece: int = ROWS_A_PIECE) -> Ids:

@@ -17,11 +17,11 @@ from hakubooru.caption import Captioner, CaptionFormat, caption_format
 from hakubooru.errors import DestinationError, IncompleteError, InputError
 from hakubooru.export.engine import checked_workers
 from hakubooru.export.engine import engine as local_engine
-from hakubooru.export.output import OutputFormat, output_format
 from hakubooru.export.pairs import STATE
 from hakubooru.export.plan import Job
 from hakubooru.export.resumption import prepare_folder
 from hakubooru.export.run import run_export
+from hakubooru.export.sinks import OutputFormat, output_format
 from hakubooru.image.convert import ImageFormat, image_format
 from hakubooru.image.folders import find_own
 from hakubooru.image.layouts import is_remote
@@ -34,8 +34,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from hakubooru.arrays import Ids
-    from hakubooru.export.report import ExportReport
-    from hakubooru.export.run import Start
+    from hakubooru.export.run import ExportReport, Start
     from hakubooru.store.joined import Joined
     from hakubooru.store.postset import PostSet
     from hakubooru.store.store import Store
@@ -325,7 +324,7 @@ def _cluster(out: Path, origin: Origin, address: str | None, joined: Sequence[st
 def _joined_files(database: Store, shape: CaptionFormat) -> list[Joined]:
     """The joined files that captions of a format are made of."""
     columns = database.joined_columns
-    return [columns[name].joined for name in sorted(shape.joined() & columns.keys())]
+    return [columns[name].joined for name in sorted(shape.joined() & columns.keys())] if columns else []
 
 
 def _absolute(places: Places) -> list[str]:

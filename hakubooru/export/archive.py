@@ -27,7 +27,7 @@ from hakubooru.image.index import (
     state_of,
 )
 from hakubooru.image.kinds import BrokenImageError
-from hakubooru.image.layouts import MD5, StrangeNameError, is_remote, md5_of
+from hakubooru.image.layouts import MD5, StrangeNameError, md5_of
 from hakubooru.image.published import StaleIndexError
 from hakubooru.image.sources import Archive
 from hakubooru.image.tar import DamagedTarError, Member, is_compressed, read_tar
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from hakubooru.arrays import Ids
     from hakubooru.export.pairs import Task
-    from hakubooru.export.sink import Sink, Writer
+    from hakubooru.export.sinks import Sink, Writer
 
 _TOO_LARGE: Final = f"larger than {LARGEST_BYTES // 2**20} MiB"
 _STRANGE_MD5: Final = "an MD5 for a name, in an archive whose first images have posts"
@@ -107,15 +107,14 @@ class ExportArchive:
         if archive.kind != "tar":
             return self._export(Images(task, self.shape, prefix=self.prefix), self.captions, stopped)
         try:
-            index = load_index(
-                archive.path, archive.stamp if is_remote(archive.path) else None, archive.index
-            )
+            size = archive.stamp if archive.is_remote else None
+            index = load_index(archive.path, size, archive.index)
         except OSError as error:
             raise _LostError(str(error)) from error
         try:
             return self._export(Images(task, self.shape, index, prefix=self.prefix), self.captions, stopped)
         except StaleIndexError as error:
-            if is_remote(archive.path):
+            if archive.is_remote:
                 raise _LostError(f"its index is of another archive: {error}") from error
             return self._export(Images(task, self.shape, prefix=self.prefix), self.captions, stopped)
 
@@ -164,7 +163,8 @@ class _Captioned:
         if not self.waiting:
             return
         ids = np.array(sorted(self.waiting), np.int64)
-        captions = {number: (text, parts_text(parts)) for number, text, parts in self.captions.captioned(ids)}
+        captioned = list(self.captions.captioned(ids))
+        captions = {number: (text, parts_text(parts)) for number, text, parts in captioned}
         for number, image in self.waiting.items():
             text, parts = captions[number]
             path = self.writer.caption(number, text)

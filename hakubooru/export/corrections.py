@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from hakubooru.export.journal import Journal
     from hakubooru.export.pairs import Pair
-    from hakubooru.export.sink import Sink
+    from hakubooru.export.sinks import Sink
 
 _LIST: Final = "list"
 """Name of the journal's value that holds the hash of the list of captions; two hashes while the list is replaced."""

@@ -68,14 +68,15 @@ class HereEngine(Engine[T, R]):
 
     def __init__(self, work: Work[T, R]) -> None:
         self.work = work
+        self.stop = threading.Event()
 
     def run(self, tasks: Iterable[T]) -> Iterator[R]:
         """Run tasks and yield their results in order."""
         for task in tasks:
-            yield self.work(task, stopped=lambda: False)
+            yield self.work(task, stopped=self.stop.is_set)
 
     def __exit__(self, *exc: object) -> None:
-        pass
+        self.stop.set()
 
 
 class ProcessEngine(Engine[T, R]):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from hakubooru.arrays import Ids
     from hakubooru.export.pairs import Pair
-    from hakubooru.export.sink import Sink
+    from hakubooru.export.sinks import Sink
 
 _SUFFIXES: Final = (*EXTENSIONS, "txt")
 _KINDS: Final = tuple(product(PREFIXES, _SUFFIXES))

@@ -1,6 +1,6 @@
 """The journal of an export: an SQLite file in its folder that says what is done, so that an export can resume.
 
-What came of an archive is written in one transaction. The file stays locked while an export runs.
+What came of an archive is written in one transaction, together with what came of other small ones. The file stays locked while an export runs.
 
 A row of the table `archive` holds three columns of state:
 
@@ -40,13 +40,12 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 
-from hakubooru.arrays import read_ascending
+from hakubooru.arrays import id_text, read_ascending
 from hakubooru.export.journal_file import boot, open_record
 from hakubooru.export.pairs import STATE, Pair
 from hakubooru.image.kinds import EXTENSIONS
 from hakubooru.image.layouts import storable
-from hakubooru.store.sql import id_text
-from hakubooru.store.writing import transaction
+from hakubooru.store.sqlite_errors import SQLITE_ERRORS, raise_explained
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -70,7 +69,7 @@ _PAIR: Final = ", ".join(Pair._fields)
 
 
 class Journal:
-    """The journal of one export; used in a `with` statement, and by one process at a time."""
+    """The journal of one export, for one process at a time; its `with` statement explains the errors of SQLite in it."""
 
     def __init__(self, out: Path) -> None:
         """Open the journal of an export, or create one.
@@ -83,14 +82,17 @@ class Journal:
         """
         self.path = path = out / STATE / "journal.sqlite"
         self._connection = open_record(path, out)
+        self._boot = boot()
         self.settings: dict[str, str] = dict(self._connection.execute("SELECT name, value FROM setting"))
         """Everything that `settle` and `remember` recorded, by name; nobody else writes while the journal is open."""
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exc: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         self._connection.close()
+        if isinstance(error, SQLITE_ERRORS):
+            raise_explained(self.path, error)
 
     def settle(self, settings: Mapping[str, str]) -> None:
         """Record settings that have no value yet."""
@@ -123,41 +125,42 @@ class Journal:
         self.reopen()
         self._connection.execute("UPDATE archive SET stamp = ? WHERE name NOT GLOB 'own *'", [_NO_STAMP])
 
-    def record(self, outcome: Outcome) -> None:
-        """Record what came of an archive, in full or not at all."""
+    def record(self, *outcomes: Outcome) -> None:
+        """Record what came of archives, in full or not at all."""
+        with self.change():
+            for outcome in outcomes:
+                self._record(outcome)
+
+    def _record(self, outcome: Outcome) -> None:
         key = outcome.key
         many = self._connection.executemany
-        with self.change():
-            # An image that was refused before and is exported now was mended in between.
-            before = self._connection.execute(
-                "SELECT DISTINCT id FROM broken WHERE archive = ?", [key]
-            ).fetchall()
-            mended = {number for (number,) in before}.intersection(pair.id for pair in outcome.pairs)
-            many("DELETE FROM broken WHERE archive = ? AND id = ?", [(key, number) for number in mended])
+        # An image that was refused before and is exported now was mended in between.
+        before = self._connection.execute("SELECT DISTINCT id FROM broken WHERE archive = ?", [key])
+        if refused := before.fetchall():
+            exported = {pair.id for pair in outcome.pairs}
+            mended = [(key, number) for (number,) in refused if number in exported]
+            many("DELETE FROM broken WHERE archive = ? AND id = ?", mended)
+        many("INSERT INTO pair VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", [(*pair, key) for pair in outcome.pairs])
+        many(
+            "INSERT OR REPLACE INTO broken VALUES (?, ?, ?, ?, ?)",
+            [(one.id, key, storable(one.member), one.reason, one.status) for one in outcome.broken],
+        )
+        # A refused member is reported once, for whichever posts the archive was read.
+        archive = key.removesuffix(OTHERS)
+        for reason, (count, names) in outcome.passed_over.items():
             many(
-                "INSERT INTO pair VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [(*pair, key) for pair in outcome.pairs],
+                "INSERT OR IGNORE INTO passed_name VALUES (?, ?, ?)",
+                [(archive, reason, storable(name)) for name in names],
             )
-            many(
-                "INSERT OR REPLACE INTO broken VALUES (?, ?, ?, ?, ?)",
-                [(one.id, key, storable(one.member), one.reason, one.status) for one in outcome.broken],
-            )
-            # A refused member is reported once, for whichever posts the archive was read.
-            archive = key.removesuffix(OTHERS)
-            for reason, (count, names) in outcome.passed_over.items():
-                many(
-                    "INSERT OR IGNORE INTO passed_name VALUES (?, ?, ?)",
-                    [(archive, reason, storable(name)) for name in names],
-                )
-                # An archive that is read again for some posts only may report fewer than the first time.
-                self._connection.execute(
-                    "INSERT INTO passed_over VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET count = MAX(count, excluded.count)",
-                    [archive, reason, count],
-                )
+            # An archive that is read again for some posts only may report fewer than the first time.
             self._connection.execute(
-                "INSERT OR REPLACE INTO archive VALUES (?, ?, ?, ?, ?, ?)",
-                [key, outcome.stamp, outcome.strays, outcome.damage, boot(), _NOTHING],
+                "INSERT INTO passed_over VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET count = MAX(count, excluded.count)",
+                [archive, reason, count],
             )
+        self._connection.execute(
+            "INSERT OR REPLACE INTO archive VALUES (?, ?, ?, ?, ?, ?)",
+            [key, outcome.stamp, outcome.strays, outcome.damage, self._boot, _NOTHING],
+        )
 
     def forget(self, ids: Iterable[int]) -> None:
         """Remove pairs, and have all archives read again: archives other than the pairs' own may hold them too."""
@@ -189,10 +192,11 @@ class Journal:
         """Record that all exported files have reached the disk."""
         self._connection.execute("UPDATE archive SET boot = ?", [_ON_THE_DISK])
 
-    def change(self, *, durable: bool = False) -> AbstractContextManager[None]:
+    def change(self, *, durable: bool = False) -> AbstractContextManager[object]:
         """Make the block one transaction; with `durable`, it has reached the disk when the block ends, or is undone."""
         self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-        return transaction(self._connection)
+        self._connection.execute("BEGIN IMMEDIATE")
+        return self._connection
 
     def relocate(self, paths: Iterable[tuple[str, int]]) -> None:
         """Record where pairs lie now, as paths and ids; call it within `change`."""
@@ -229,7 +233,7 @@ class Journal:
     def doubtful(self) -> list[str]:
         """Return the archives whose files may not have reached the disk before the machine was restarted."""
         rows = self._connection.execute(
-            "SELECT name FROM archive WHERE boot NOT IN (?, ?)", [_ON_THE_DISK, boot()]
+            "SELECT name FROM archive WHERE boot NOT IN (?, ?)", [_ON_THE_DISK, self._boot]
         )
         return [name for (name,) in rows]
 

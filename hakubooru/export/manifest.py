@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from hakubooru.arrays import id_text
 from hakubooru.arrow import integers, strings
 from hakubooru.errors import DestinationError, InputError
 from hakubooru.export.pairs import Pair
@@ -18,7 +19,6 @@ from hakubooru.export.sinks import SINKS
 from hakubooru.files import replacing
 from hakubooru.image.decode import STORED_SIZES
 from hakubooru.store.sites import DANBOORU
-from hakubooru.store.sql import id_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

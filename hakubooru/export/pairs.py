@@ -38,13 +38,10 @@ class Task:
     """The posts to take from the archive; others in it are counted and left alone."""
     key: str
     """The name of the task in the journal, the same in every run."""
+    stamp: int
+    """The stamp of the archive, which changes when its contents do; 0 without an archive."""
     hashes: Hashes = NO_HASHES
     """The posts of the archive's images that are named by their MD5."""
-
-    @property
-    def stamp(self) -> int:
-        """The stamp of the archive, which changes when its contents do; 0 without an archive."""
-        return self.archive.stamp if self.archive is not None else 0
 
 
 class Pair(NamedTuple):

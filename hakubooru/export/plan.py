@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from hakubooru.arrays import id_text
 from hakubooru.errors import IncompleteError
 from hakubooru.export.journal import OTHERS
 from hakubooru.export.pairs import Outcome, Task
@@ -15,7 +16,6 @@ from hakubooru.image.convert import COPY, ImageFormat
 from hakubooru.image.holdings import LostArchiveError, held, indexes_of
 from hakubooru.image.layouts import EVERYTHING, MD5, NO_HASHES, Hashes
 from hakubooru.progress import progress
-from hakubooru.store.sql import id_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from hakubooru.arrays import Ids
     from hakubooru.export.archive import CaptionsOfPosts
     from hakubooru.export.journal import Journal
-    from hakubooru.export.sink import Sink
+    from hakubooru.export.sinks import Sink
     from hakubooru.image.folders import OwnFolder
     from hakubooru.image.index import TarIndex
     from hakubooru.image.sources import Archive
@@ -111,7 +111,8 @@ def tasks_by_name(wave: Sequence[Archive], posts: Ids, hashes: Mapping[str, Hash
     tasks = []
     for archive in wave:
         of_md5 = hashes.get(archive.key, NO_HASHES)
-        tasks.append(Task(archive, archive.claim.of(posts), archive.claim, archive.key, of_md5))
+        wanted = archive.claim.of(posts)
+        tasks.append(Task(archive, wanted, archive.claim, archive.key, archive.stamp, of_md5))
     return tasks
 
 
@@ -149,7 +150,7 @@ def tasks_for_others(archives: Sequence[Archive], posts: Ids, journal: Journal) 
     except LostArchiveError as error:
         raise lost_archives([f"{error.archive.key} ({error})"]) from error
     tasks = [
-        Task(archive, wanted[archive.key], EVERYTHING, archive.key + OTHERS)
+        Task(archive, wanted[archive.key], EVERYTHING, archive.key + OTHERS, archive.stamp)
         for archive in archives
         if archive.key in wanted
     ]

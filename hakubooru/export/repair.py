@@ -19,14 +19,13 @@ from hakubooru.export.verify import VerifyReport, verify
 from hakubooru.files import replacing
 from hakubooru.image.folders import find_own
 from hakubooru.image.sources import find_archives
-from hakubooru.store.sqlite_errors import explained
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Container, Iterable, Iterator
 
     from hakubooru.arrays import Ids
-    from hakubooru.export.sink import Sink
+    from hakubooru.export.sinks import Sink
 
 _ROWS_A_READ: Final = 100_000
 
@@ -57,7 +56,7 @@ def repair(out: str | os.PathLike[str], *, decode: bool = False, workers: int | 
             f"{out} has lost its folder {STATE}, so it cannot be repaired; export into another folder"
         )
     # The open journal locks the folder: no other export writes here between the check and the repair.
-    with Journal(out) as journal, explained(journal.path):
+    with Journal(out) as journal:
         before = verify(out, decode=decode, workers=workers)
         if before.is_good:
             return before

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from hakubooru.arrays import Ids
     from hakubooru.export.journal import Journal
     from hakubooru.export.plan import Job
-    from hakubooru.export.sink import Sink
+    from hakubooru.export.sinks import Sink
     from hakubooru.image.sources import Archive
     from hakubooru.store.store import Store
 
@@ -47,6 +47,12 @@ UNDER_WAY: Final = "under way"
 """Name of the journal's value that says whether a run has begun and not ended."""
 _READING: Final = "reading"
 """Name of the journal's value that says which version of the index has read the archives."""
+_ROOTS: Final = "roots"
+"""Name of the journal's value that lists the places that were searched for archives, as JSON."""
+_DATABASE: Final = "database"
+"""Name of the journal's value that says which state of the database the export was begun with."""
+_SELECTION: Final = "selection"
+"""Name of the journal's value that holds the fingerprint of the selected posts."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +82,12 @@ def resume(job: Job, journal: Journal, workers: int) -> Resumed:
         DestinationError: the folder cannot be used for this job.
     """
     sink = job.sink
+    if job.prune and not len(job.numbers):
+        raise DestinationError(
+            f"no post is selected, so pruning would remove everything from {job.out}; select some posts"
+        )
+    if not journal.settings:
+        return _begin(job, journal)
     decoding = go_on(
         journal, job.out, job.settings, converts=job.shape.format is not None and sink.needs_images
     )
@@ -88,6 +100,32 @@ def resume(job: Job, journal: Journal, workers: int) -> Resumed:
     there, corrected = take_up(job, journal, workers)
     journal.remember(_ORIGIN, job.origin)
     return Resumed(archives, there, corrected, aside, decoding, was_cut_off, other_database)
+
+
+def _begin(job: Job, journal: Journal) -> Resumed:
+    """Record a new export, in full or not at all: there is nothing to take up."""
+    journal.settle(
+        {
+            **job.settings,
+            _DECODING: str(DECODE_VERSION),
+            _ROOTS: json.dumps(list(job.roots)),
+            _DATABASE: ", ".join(_state_of(job.database)),
+            _READING: str(VERSION),
+            _SELECTION: _print_of(job.numbers),
+            _ORIGIN: job.origin,
+            UNDER_WAY: "yes",
+        }
+    )
+    job.sink.clean()
+    return Resumed(
+        job.archives,
+        there=np.empty(0, np.int64),
+        corrected=0,
+        aside=0,
+        decoding=DECODE_VERSION,
+        was_cut_off=False,
+        other_database="",
+    )
 
 
 def prepare_folder(out: Path) -> None:
@@ -176,7 +214,7 @@ def numbered(archives: Sequence[Archive], roots: Sequence[str], journal: Journal
         roots: the places that were searched for the archives.
         journal: the export's journal; new places are recorded there.
     """
-    places: list[str] = json.loads(journal.settings.get("roots") or "[]")
+    places: list[str] = json.loads(journal.settings.get(_ROOTS) or "[]")
     numbers: dict[int, int] = {}
     for position, root in enumerate(roots):
         same = (at for at, name in enumerate(places) if name == root and at not in numbers.values())
@@ -191,7 +229,7 @@ def numbered(archives: Sequence[Archive], roots: Sequence[str], journal: Journal
         else:
             numbers[position] = position
             places[position] = root
-    journal.remember("roots", json.dumps(places))
+    journal.remember(_ROOTS, json.dumps(places))
     return [replace(archive, root=numbers.get(archive.root, archive.root)) for archive in archives]
 
 
@@ -200,13 +238,18 @@ def database_change(database: Store, journal: Journal) -> str:
 
     They are compared by last post and tag, and by how often they were changed, which earlier versions did not record.
     """
-    ((post, tag),) = database.rows("SELECT (SELECT MAX(id) FROM post), (SELECT MAX(id) FROM tag)")
-    ends = f"last post {post}, last tag {tag}"
-    now = f"{ends}, {count_changes(database.path):,} changes of the file"
-    before = journal.settings.get("database")
+    ends, changes = _state_of(database)
+    now = f"{ends}, {changes}"
+    before = journal.settings.get(_DATABASE)
     if before is None:
-        journal.remember("database", now)
+        journal.remember(_DATABASE, now)
     return "" if before in (None, now, ends) else f"{before}; now {now}"
+
+
+def _state_of(database: Store) -> tuple[str, str]:
+    """Return the last post and tag of a database, and how often its file was changed, in words."""
+    ((post, tag),) = database.rows("SELECT (SELECT MAX(id) FROM post), (SELECT MAX(id) FROM tag)")
+    return f"last post {post}, last tag {tag}", f"{count_changes(database.path):,} changes of the file"
 
 
 def prune(job: Job, journal: Journal) -> int:
@@ -214,14 +257,7 @@ def prune(job: Job, journal: Journal) -> int:
 
     Returns:
         how many captions were set aside.
-
-    Raises:
-        DestinationError: no post is selected.
     """
-    if not len(job.numbers):
-        raise DestinationError(
-            f"no post is selected, so pruning would remove everything from {job.out}; select some posts"
-        )
     others = np.setdiff1d(journal.ids(), job.numbers, assume_unique=True)
     aside = set_aside(job.out, journal.pairs_of(others)) if job.sink.has_caption_files else 0
     for pair in journal.pairs_of(others):
@@ -271,11 +307,16 @@ def _note_reading(ids: Ids, journal: Journal) -> None:
         # This version may read more from an archive than the earlier one did.
         journal.unlearn()
         journal.remember(_READING, str(VERSION))
-    print_of_ids = hashlib.sha256(ids.astype("<i8").tobytes()).hexdigest()
-    if journal.settings.get("selection") not in (None, print_of_ids):
+    now = _print_of(ids)
+    if journal.settings.get(_SELECTION) not in (None, now):
         journal.reopen()
     # Recorded last: a run killed between the two would otherwise never read the archives again for the new posts.
-    journal.remember("selection", print_of_ids)
+    journal.remember(_SELECTION, now)
+
+
+def _print_of(ids: Ids) -> str:
+    """Return a fingerprint of the selected posts and own images."""
+    return hashlib.sha256(ids.astype("<i8").tobytes()).hexdigest()
 
 
 def _compare(out: Path, journal: Journal, sink: Sink, workers: int) -> int:

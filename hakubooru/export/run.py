@@ -12,6 +12,7 @@ import os
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from html import escape
 from typing import TYPE_CHECKING, Final, Self
 
 import numpy as np
@@ -22,18 +23,17 @@ from hakubooru.export.corrections import keep_list, put_back, write_list
 from hakubooru.export.engine import Engine, Work, engine, seldom_collecting
 from hakubooru.export.journal import Journal
 from hakubooru.export.manifest import MANIFEST, REJECTS, write_manifest, write_rejects
-from hakubooru.export.pairs import Task, prefix_of
+from hakubooru.export.pairs import STATE, Task, prefix_of
 from hakubooru.export.plan import Job, hashes_of, lost_archives, tasks_by_name, tasks_for_others
-from hakubooru.export.report import ExportReport
 from hakubooru.export.resumption import UNDER_WAY, Resumed, prepare_folder, resume
 from hakubooru.image.decode import STORED_SIZES
 from hakubooru.image.layouts import EVERYTHING
 from hakubooru.image.sources import waves
 from hakubooru.progress import progress
-from hakubooru.store.sqlite_errors import explained
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from pathlib import Path
     from typing import TypeAlias
 
     from hakubooru.arrays import Ids
@@ -52,6 +52,105 @@ DECODED_A_START: Final = 10
 SECONDS: Final = 60.0
 """Seconds between two flushes."""
 _CAPTIONS_A_TASK: Final = 5000
+PAIRS_A_RECORD: Final = 500
+"""Pairs whose archives are recorded in one transaction; a transaction takes as long as the rows of a dozen pairs."""
+_SECONDS_UNRECORDED: Final = 1.0
+"""After this time, archives are recorded however few pairs they gave: a kill undoes no more than that."""
+_LONGEST_NAME: Final = 80
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class ExportReport:
+    """The result of an export; `str()` says it in plain sentences."""
+
+    out: Path
+    selected: int
+    """How many posts and images of your own were selected."""
+    own: int
+    """How many of `selected` are your own images."""
+    exported: int
+    """How many of `selected` are in the export now."""
+    added: int
+    """How many of `exported` this run added."""
+    bytes: int
+    """Bytes of the exported images without captions; bytes of the captions if only captions are exported."""
+    left_out: dict[str, int]
+    """Posts that are not in the export, by reason, the most frequent first."""
+    passed_over: dict[str, tuple[int, list[str]]]
+    """Members of archives that are not images of posts: how many and the first names, by reason."""
+    damaged: dict[str, str]
+    """Archives that could not be read to their end, and why."""
+    other_database: str
+    """How the database differs from the one that the export was begun with; "" if it does not."""
+    edited_list: str
+    """The name of the kept copy of a list of captions that was edited by hand; "" if the list was not edited."""
+    kinds_in_shards: dict[str, int]
+    """Images in shards by extension; empty if the export has no shards."""
+    corrected: int
+    """Captions that were corrected by hand; an export keeps them."""
+    aside: int
+    """Corrected captions of posts that were pruned; they lie in `.hakubooru/corrections` of the export."""
+    duplicates: int
+    """Exported images that are equal, byte for byte, to one of a post with a smaller id."""
+
+    def __str__(self) -> str:
+        what = "posts and images of your own" if self.own else "posts"
+        lines = [f"{self.exported:,} of {self.selected:,} {what} are in {self.out}{self._how_much()}."]
+        if self.left_out:
+            reasons = ", ".join(f"{reason} ({count:,})" for reason, count in self.left_out.items())
+            lines.append(f"Left out: {reasons}.")
+        if self.duplicates:
+            lines.append(
+                f"{self.duplicates:,} images equal another image byte for byte (see sha256 in the manifest)."
+            )
+        if self.edited_list:
+            lines.append(
+                f"The list of captions was edited by hand and has been written again; your copy is {self.edited_list}."
+            )
+        if len(self.kinds_in_shards) > 1:
+            kinds = ", ".join(f"{name} ({count:,})" for name, count in self.kinds_in_shards.items())
+            lines.append(
+                f"The shards hold {kinds}: `datasets` takes its columns from the first images and gives None for images "
+                "of another kind. For `datasets`, convert all images to one kind (a recipe's [image] format = "
+                '"webp"). `webdataset` reads all kinds.'
+            )
+        if self.corrected:
+            lines.append(
+                f"{self.corrected:,} {'caption was' if self.corrected == 1 else 'captions were'} corrected by hand "
+                f"and kept; `hakubooru verify {self.out} --repair` writes the manifest's captions again."
+            )
+        if self.aside:
+            lines.append(
+                f"{self.aside:,} corrected {'caption' if self.aside == 1 else 'captions'} of pruned posts "
+                f"{'is' if self.aside == 1 else 'are'} kept in {self.out / STATE / 'corrections'}, and "
+                f"{'comes' if self.aside == 1 else 'come'} back if these posts are selected again."
+            )
+        if self.passed_over:
+            members = "; ".join(
+                f"{reason} ({count:,}: {', '.join(map(_shown, names))}{', …' if count > len(names) else ''})"
+                for reason, (count, names) in self.passed_over.items()
+            )
+            lines.append(f"Passed over in the archives: {members}.")
+        if self.other_database:
+            lines.append(
+                f"The database has changed since this export was begun: {self.other_database}. Captions written "
+                "before stay as they are; to caption all posts from the new database, export into another folder."
+            )
+        lines += [
+            f"Archive {name} {damage}; the images before that place were used."
+            for name, damage in self.damaged.items()
+        ]
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        return "".join(f"<p>{escape(line)}</p>" for line in str(self).splitlines())
+
+    def _how_much(self) -> str:
+        earlier = self.exported - self.added
+        return f" ({_size(self.bytes)}{f'; {earlier:,} were there before' if earlier else ''})"
 
 
 def run_export(job: Job, *, workers: int = 1, start: Start = engine) -> ExportReport:
@@ -67,7 +166,7 @@ def run_export(job: Job, *, workers: int = 1, start: Start = engine) -> ExportRe
         IncompleteError: an archive could not be read, or a worker died.
     """
     prepare_folder(job.out)
-    with Journal(job.out) as journal, explained(journal.path), Disk(journal) as disk, seldom_collecting():
+    with Journal(job.out) as journal, Disk(journal) as disk, seldom_collecting():
         resumed = resume(job, journal, workers)
         _export(job, resumed, journal, disk, start=start, workers=workers)
         return _finish(job, resumed, journal)
@@ -159,16 +258,20 @@ class _Run:
             blocks = [
                 self.wanted[at : at + _CAPTIONS_A_TASK] for at in range(0, len(self.wanted), _CAPTIONS_A_TASK)
             ]
-            self._do(running, [Task(None, some, EVERYTHING, f"posts from {some[0]}") for some in blocks], bar)
+            tasks = [Task(None, some, EVERYTHING, f"posts from {some[0]}", 0) for some in blocks]
+            self._do(running, tasks, bar)
             return
         for wave in waves(self.archives):
             self._do(running, tasks_by_name(wave, self._posts(), self.hashes), bar)
         # Names may lie, so the archives are searched for missing posts. If none is missing, this is skipped: a small
         # selection need not read every archive.
+        if not len(self.wanted):
+            return
         for tasks in tasks_for_others(self.archives, self._posts(), self.journal):
             self._do(running, [replace(task, wanted=self._still(task.wanted)) for task in tasks], bar)
         folders = [(folder, self._still(folder.ids)) for folder in self.job.own]
-        self._do(running, [Task(folder, ids, EVERYTHING, folder.key) for folder, ids in folders], bar)
+        tasks = [Task(folder, ids, EVERYTHING, folder.key, folder.stamp) for folder, ids in folders]
+        self._do(running, tasks, bar)
 
     def drop_twins(self) -> bool:
         """Remove images that are equal to another; return whether images must be exported again because of it."""
@@ -201,21 +304,37 @@ class _Run:
     def _do(self, running: Engine[Task, Outcome], tasks: Sequence[Task], bar: Bar) -> None:
         done = dict(self.journal.done())
         open_tasks = [task for task in tasks if len(task.wanted) and done.get(task.key) != task.stamp]
+        waiting: list[Outcome] = []
         exported: list[Ids] = []
         lost: list[str] = []
-        for outcome in running.run(open_tasks):
-            if outcome.lost:
-                lost.append(f"{outcome.key} ({outcome.lost})")
-                continue
-            self.journal.record(outcome)
-            self.disk.wrote(outcome.key)
-            exported.append(np.array([pair.id for pair in outcome.pairs], np.int64))
-            bar.update(len(outcome.pairs))
+        last = time.monotonic()
+        try:
+            for outcome in running.run(open_tasks):
+                if outcome.lost:
+                    lost.append(f"{outcome.key} ({outcome.lost})")
+                    continue
+                waiting.append(outcome)
+                exported.append(np.array([pair.id for pair in outcome.pairs], np.int64))
+                bar.update(len(outcome.pairs))
+                is_time = time.monotonic() - last > _SECONDS_UNRECORDED
+                if is_time or sum(map(len, exported[-len(waiting) :])) >= PAIRS_A_RECORD:
+                    self._record(waiting)
+                    last = time.monotonic()
+        finally:
+            self._record(waiting)
         if lost:
             # Images of these archives count before those of later ones, so the export cannot go on without them.
             raise lost_archives(lost)
         if exported:
             self.wanted = np.setdiff1d(self.wanted, np.concatenate(exported), assume_unique=True)
+
+    def _record(self, waiting: list[Outcome]) -> None:
+        """Record outcomes, and take them off the list."""
+        if not waiting:
+            return
+        some, waiting[:] = list(waiting), []
+        self.journal.record(*some)
+        self.disk.wrote(one.key for one in some)
 
 
 class Disk:
@@ -228,9 +347,9 @@ class Disk:
         self._last = time.monotonic()
         self._thread = ThreadPoolExecutor(1)
 
-    def wrote(self, key: str) -> None:
-        """Note that an archive was exported and recorded; start a flush if one is due."""
-        self._written.append(key)
+    def wrote(self, keys: Iterable[str]) -> None:
+        """Note that archives were exported and recorded; start a flush if one is due."""
+        self._written.extend(keys)
         if self._underway is not None and self._underway[0].done():
             self.journal.trust(self._underway[1])
             self._underway = None
@@ -246,3 +365,17 @@ class Disk:
     def __exit__(self, *exc: object) -> None:
         # No need to wait for a running flush: the next run checks the files that it was to flush.
         self._thread.shutdown(wait=False)
+
+
+def _shown(name: str) -> str:
+    """Return a name from an archive without characters that control a terminal, and not too long."""
+    name = name if name.isprintable() else ascii(name)[1:-1]
+    return name if len(name) <= _LONGEST_NAME else name[:_LONGEST_NAME] + "…"
+
+
+def _size(count: float) -> str:
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:,.0f} {unit}" if unit == "bytes" else f"{count:,.1f} {unit}"
+        count /= 1000
+    return f"{count:,.1f} TB"

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from hakubooru.export.journal import Journal
-    from hakubooru.export.sink import Sink
+    from hakubooru.export.sinks import Sink
 
 SHARDS: Final = "shards"
 """Folder of the shards in an export."""

@@ -6,17 +6,17 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from hakubooru.arrays import id_text
 from hakubooru.export.archive import parts_text
 from hakubooru.export.engine import StoppedError
 from hakubooru.export.pairs import Outcome, Pair, place, prefix_of
-from hakubooru.store.sql import id_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hakubooru.export.archive import Captions
     from hakubooru.export.pairs import Task
-    from hakubooru.export.sink import Sink
+    from hakubooru.export.sinks import Sink
     from hakubooru.store.store import Store
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hakubooru.arrays import Ids
-    from hakubooru.export.sink import Sink
+    from hakubooru.export.sinks import Sink
 
 _ROWS_A_TASK: Final = 500
 _NAMED: Final = 3

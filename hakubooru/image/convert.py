@@ -175,7 +175,7 @@ def image_format(value: ImageFormat | Mapping[str, Any] | None) -> ImageFormat:
     Raises:
         InputError: the table has an unknown key or an invalid value; the message names the key.
     """
-    return read_section(ImageFormat, value, "image")
+    return COPY if value is None else read_section(ImageFormat, value, "image")
 
 
 def _is_animated(header: ImageHeader, data: bytes) -> bool:

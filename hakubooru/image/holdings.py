@@ -20,7 +20,6 @@ from hakubooru.arrays import distinct
 from hakubooru.errors import SourceError
 from hakubooru.image.containers import READERS
 from hakubooru.image.index import Recorder, TarIndex, build_index, load_index, save_index, state_of
-from hakubooru.image.layouts import is_remote
 from hakubooru.image.tar import DamagedTarError, is_compressed
 from hakubooru.progress import progress
 
@@ -51,7 +50,7 @@ def index_of(archive: Archive) -> TarIndex:
     try:
         if archive.kind != "tar":
             return _listed(archive)
-        size = archive.stamp if is_remote(archive.path) else None
+        size = archive.stamp if archive.is_remote else None
         return load_index(archive.path, size, archive.index) or _new_index(archive.path)
     except OSError as error:
         raise LostArchiveError(archive, error.strerror or str(error)) from error

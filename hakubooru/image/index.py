@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,10 +18,19 @@ import numpy as np
 
 from hakubooru.files import replacing
 from hakubooru.image import kept
-from hakubooru.image.gaps import Span, gaps, left_out
 from hakubooru.image.kinds import SUFFIXES, UNREADABLE
-from hakubooru.image.layouts import MD5, NO_HASHES, Hashes, StrangeNameError, is_remote, md5_of, post_id
-from hakubooru.image.published import StaleIndexError, json_of, parse_index
+from hakubooru.image.layouts import (
+    INDEX_SUFFIX,
+    MD5,
+    NO_HASHES,
+    Hashes,
+    StrangeNameError,
+    image_of,
+    is_remote,
+    md5_of,
+    post_id,
+)
+from hakubooru.image.published import Span, StaleIndexError, gaps, json_of, left_out, parse_index
 from hakubooru.image.ranges import read_parts
 from hakubooru.image.tar import BLOCK, DamagedTarError, Member, parse_header, read_tar
 
@@ -35,6 +45,8 @@ _NAME: Final = 100
 """Bytes that a header has for a name."""
 _INTEGER: Final = "<i8"
 _LARGEST_JSON: Final = 256 * 2**20
+_INDEXES_KEPT: Final = 64
+"""How many indexes of our own stay in memory; one of a thousand images has 24 KB."""
 
 
 @dataclass(frozen=True)
@@ -72,24 +84,6 @@ class TarIndex:
     def readable(self) -> Ids:
         """Return the posts whose image is not in `unread`, (N,) int64, and numbers below 0 of unknown posts."""
         return np.delete(self.ids, self.unread)
-
-
-def image_of(member: Member) -> int | None:
-    """Return the post whose image a member is, by its name and kind; None for files that usually lie beside images.
-
-    Raises:
-        StrangeNameError: the member is not an image of a post; the message says what it is.
-    """
-    try:
-        number = post_id(member.name.rstrip("/"))
-    except StrangeNameError as error:
-        # Folders in an archive are normal, unless their names are paths out of it.
-        if member.kind == "a folder" and "path" not in str(error):
-            return None
-        raise
-    if number is not None and member.kind != "a file":
-        raise StrangeNameError(member.kind)
-    return number
 
 
 class Recorder:
@@ -131,7 +125,7 @@ class Recorder:
 
     def _take(self, number: int, member: Member) -> None:
         name = member.name
-        if len(name) >= _NAME or not name.isascii() or member.is_borrowed:
+        if len(name) >= _NAME or not name.isascii() or member.target:
             self._names[len(self._rows)] = name
         if not member.size or name.endswith(UNREADABLE):
             self._unread.append(len(self._rows))
@@ -165,35 +159,40 @@ def build_index(path: str) -> TarIndex:
     return recorder.index(damage)
 
 
-def load_index(path: str, size: int | None = None, published: str = "") -> TarIndex | None:
+def load_index(path: str, size: int | None = None, published: str | None = None) -> TarIndex | None:
     """Return the index of an archive; None if there is none that fits it. A damaged index counts as none.
 
     Args:
         path: the archive, or its URL.
-        size: the bytes of a remote archive, if they are known; for a file they are read from the disk.
-        published: the path or URL of the published index; by default it is looked for beside the archive.
+        size: the bytes of a remote archive; None for a file, which is looked at.
+        published: the path or URL of the published index; "" if there is none. By default it is looked for beside the
+            archive.
 
     Raises:
         OSError: the index of a remote archive cannot be fetched, is damaged, or belongs to another archive.
     """
-    published = published or json_of(path)
-    if is_remote(path):
+    if published is None:
+        published = json_of(path)
+    if size is not None:
         return _fetch(path, size, published)
     try:
         state = state_of(path)
     except OSError:
         return None  # walking the archive has the better message
-    index = _load_own(kept.beside(path), state)
-    if index is None and (index := _load_own(kept.in_cache(path), state)) is not None:
-        kept.touch(kept.in_cache(path))
-    return index or _load_json(published, path)
+    if (index := _load_own(Path(path + INDEX_SUFFIX), state)) is not None:
+        return index
+    place = kept.in_cache(_absolute(path))
+    if (index := _load_own(place, state)) is not None:
+        kept.touch(place)
+        return index
+    return _load_json(published, path) if published else None
 
 
-def _fetch(path: str, size: int | None, published: str) -> TarIndex:
+def _fetch(path: str, size: int, published: str) -> TarIndex:
     """Return the index of a remote archive, which is fetched once and then kept in the user's cache while it stays so."""
     from hakubooru.image.remote import version_of  # noqa: PLC0415 - needed only for URLs
 
-    version = version_of(published) if size is not None else ""
+    version = version_of(published)
     if not version:
         return _downloaded(path, size, published)
     state = {"bytes": size, "index": published, "version of index": version}
@@ -208,7 +207,7 @@ def _fetch(path: str, size: int | None, published: str) -> TarIndex:
     return index
 
 
-def _downloaded(path: str, size: int | None, published: str) -> TarIndex:
+def _downloaded(path: str, size: int, published: str) -> TarIndex:
     from hakubooru.image.remote import opened, read_url  # noqa: PLC0415 - needed only for URLs
 
     try:
@@ -221,7 +220,7 @@ def _downloaded(path: str, size: int | None, published: str) -> TarIndex:
         raise OSError(f"{published} is not an index, or is cut off; fetch it again")
     more: list[Member] = []
     damage = ""
-    if size is not None and any(True for _ in gaps(spans, size)):
+    if any(True for _ in gaps(spans, size)):
         with opened(path, size) as file:
             more, damage = left_out(file, spans, size)
     return _recorded(spans, more, damage)
@@ -242,10 +241,14 @@ def save_index(path: str, index: TarIndex, state: dict[str, int]) -> None:
         state: the archive's state before it was walked. If the archive was written to in the meantime, its state
             differs afterwards, and the index is not used.
     """
-    for place in (kept.beside(path), kept.in_cache(path)):
+    for place in (Path(path + INDEX_SUFFIX), kept.in_cache(_absolute(path))):
         with contextlib.suppress(OSError):
             _write(place, index, state)
             return
+
+
+def _absolute(path: str) -> str:
+    return os.path.abspath(path)  # noqa: PTH100 - a string goes in
 
 
 def _write(place: Path, index: TarIndex, state: Mapping[str, Any]) -> None:
@@ -318,7 +321,22 @@ def _about(index: TarIndex, state: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _load_own(place: Path, state: Mapping[str, Any]) -> TarIndex | None:
-    """Read an index of our own: a line of JSON with the archive's state, ids, offsets and sizes, 8 bytes each, and MD5s."""
+    """Return an index of our own; None if there is none, or if it is of another state of the archive."""
+    try:
+        status = place.stat()
+    except OSError:
+        return None
+    return _read_own(place, (status.st_mtime_ns, status.st_size), tuple(state.items()))
+
+
+@lru_cache(_INDEXES_KEPT)
+def _read_own(place: Path, stamp: tuple[int, int], items: tuple[tuple[str, Any], ...]) -> TarIndex | None:
+    """Read a line of JSON with the archive's state, then ids, offsets and sizes, 8 bytes each, and MD5s.
+
+    While the stamp of the file stays, it is read once in a process.
+    """
+    del stamp
+    state = dict(items)
     try:
         line, _, rows = place.read_bytes().partition(b"\n")
         about = json.loads(line)
@@ -349,7 +367,7 @@ def _load_own(place: Path, state: Mapping[str, Any]) -> TarIndex | None:
 def _load_json(published: str, path: str) -> TarIndex | None:
     place = Path(published)
     try:
-        if is_remote(published) or place.stat().st_size > _LARGEST_JSON:
+        if place.stat().st_size > _LARGEST_JSON:  # a URL is no file
             return None
         spans = parse_index(place.read_bytes(), Path(path).stat().st_size)
         if spans is None:

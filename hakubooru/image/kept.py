@@ -1,4 +1,4 @@
-"""Where our own indexes of archives are kept: beside the archive, or in the user's cache.
+"""Where our own indexes are kept that cannot lie beside their archives: in the user's cache.
 
 A file of the cache that was not used for a month is removed when another is written.
 """
@@ -9,21 +9,18 @@ import contextlib
 import hashlib
 import os
 from functools import lru_cache
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hakubooru.files import remove_unused
-from hakubooru.image.layouts import INDEX_SUFFIX, is_remote
+from hakubooru.image.layouts import INDEX_SUFFIX
 
-
-def beside(path: str) -> Path:
-    """Return the place beside an archive."""
-    return Path(path + INDEX_SUFFIX)
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def in_cache(path: str) -> Path:
-    """Return the place in the user's cache, for an archive or its URL."""
-    full = path if is_remote(path) else os.path.abspath(path)  # noqa: PTH100 - a string goes in
-    name = hashlib.sha256(full.encode("utf-8", "surrogateescape")).hexdigest()
+    """Return the place in the user's cache, for the absolute path of an archive, or its URL."""
+    name = hashlib.sha256(path.encode("utf-8", "surrogateescape")).hexdigest()
     return _folder() / f"{name}{INDEX_SUFFIX}"
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from hakubooru.arrays import Ids
+    from hakubooru.image.tar import Member
 
 INDEX_SUFFIX: Final = ".hbindex"
 """The suffix of our own indexes of tars."""
@@ -87,6 +88,24 @@ def md5_of(name: str) -> bytes | None:
     """Return the MD5 that an image is named by, 16 bytes; None if the name is of another form."""
     matched = _MD5.fullmatch(name) if len(name) > _MD5_DIGITS else None
     return bytes.fromhex(matched[1]) if matched and not name.startswith("/") else None
+
+
+def image_of(member: Member) -> int | None:
+    """Return the post whose image a member is, by its name and kind; None for files that usually lie beside images.
+
+    Raises:
+        StrangeNameError: the member is not an image of a post; the message says what it is.
+    """
+    try:
+        number = post_id(member.name.rstrip("/"))
+    except StrangeNameError as error:
+        # Folders in an archive are normal, unless their names are paths out of it.
+        if member.kind == "a folder" and "path" not in str(error):
+            return None
+        raise
+    if number is not None and member.kind != "a file":
+        raise StrangeNameError(member.kind)
+    return number
 
 
 @dataclass(frozen=True)

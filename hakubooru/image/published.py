@@ -1,4 +1,4 @@
-"""Published indexes of tars: the forms in which they are written, and where they lie.
+"""Published indexes of tars: the forms in which they are written, where they lie, and what they leave out.
 
 An index is a JSON file of the tar's name. It lies beside the tar (deepghs), in a folder `index` beside the tar's folder
 (picollect), or in another repository or folder, under the same path (nyanko7, KBlueLeaf).
@@ -6,17 +6,20 @@ An index is a JSON file of the tar's name. It lies beside the tar (deepghs), in 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 from typing import TYPE_CHECKING, Final
 
 from hakubooru.image.layouts import TAR_NAME
-from hakubooru.image.tar import BLOCK
+from hakubooru.image.tar import BLOCK, DamagedTarError, walk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
+
+    from hakubooru.image.tar import Member, Stream
 
 REPOSITORIES: Final = {
     "nyanko7/danbooru2023": ("deepghs/danbooru2023_index",),
@@ -30,12 +33,23 @@ REPOSITORIES: Final = {
 """Repositories of the Hub with images, and the repositories that hold the indexes of their tars."""
 FOLDER: Final = "index"
 """The name of a folder of indexes beside a folder of tars."""
-_LARGEST_TAR: Final = 2**50
-"""The most bytes of an archive; a published index that points beyond them is damaged."""
+_EXTENSION: Final = 3 * BLOCK
+"""The bytes up to which a gap is taken for the extension headers of the member after it, which most tars have."""
+_PADDING: Final = 22 * BLOCK
+"""The bytes up to which the rest of a tar is taken for its end mark and its padding to a record of 20 blocks."""
+_MOST: Final = 256
+"""The most members that are looked for; over a network each takes a request."""
+
+Span = tuple[str, int, int]
+"""The name, offset and size of a member that an index names."""
 
 
 class StaleIndexError(Exception):
     """Raised for an index that does not fit the archive as it is now."""
+
+
+class _PastError(Exception):
+    """Raised at the first member behind a gap."""
 
 
 def known_places(url: str) -> list[str]:
@@ -109,7 +123,7 @@ def local_index(tar: Path, listing: Listing) -> str:
     return listing.index_of(tar.as_posix())
 
 
-def parse_index(text: bytes, end: int | None) -> list[tuple[str, int, int]] | None:
+def parse_index(text: bytes, end: int) -> list[Span] | None:
     """Parse a published index.
 
     The forms are `{"filesize": …, "files": {name: {"offset": …, "size": …}}}` (hfutils), the same with `length` for
@@ -117,7 +131,7 @@ def parse_index(text: bytes, end: int | None) -> list[tuple[str, int, int]] | No
 
     Args:
         text: the JSON.
-        end: the bytes of the archive, if they are known.
+        end: the bytes of the archive.
 
     Returns:
         name, offset and size of each member, by offset; None if the text is not an index.
@@ -128,7 +142,7 @@ def parse_index(text: bytes, end: int | None) -> list[tuple[str, int, int]] | No
     try:
         table = json.loads(text)
         filesize = table.get("filesize", end)
-        if end is not None and filesize != end:
+        if filesize != end:
             raise StaleIndexError(f"its filesize is {filesize}, but the archive has {end} bytes")
         if isinstance(table.get("files"), dict):
             spans = [
@@ -139,7 +153,54 @@ def parse_index(text: bytes, end: int | None) -> list[tuple[str, int, int]] | No
             spans = [(name, int(start), int(last) + 1 - int(start)) for name, (start, last) in table.items()]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
         return None
-    most = _LARGEST_TAR if end is None else end
-    if any(offset < BLOCK or size < 0 or offset + size > most for _, offset, size in spans):
+    if any(offset < BLOCK or size < 0 or offset + size > end for _, offset, size in spans):
         return None
     return sorted(spans, key=lambda span: span[1])
+
+
+def gaps(spans: Iterable[Span], end: int) -> Iterator[tuple[int, int]]:
+    """Yield where members may lie that an index does not name: start and end, in bytes.
+
+    Args:
+        spans: the members that the index names, by offset.
+        end: the bytes of the tar.
+    """
+    at = 0
+    for _, offset, size in spans:
+        begin = offset - BLOCK
+        if begin - at > _EXTENSION:
+            yield at, begin
+        at = max(at, offset + size + -size % BLOCK)
+    if end - at > _PADDING:
+        yield at, end
+
+
+def left_out(file: Stream, spans: Iterable[Span], end: int) -> tuple[list[Member], str]:
+    """Find the members of a tar that its index leaves out.
+
+    Args:
+        file: the tar.
+        spans: the members that the index names, by offset.
+        end: the bytes of the tar.
+
+    Returns:
+        the members; and "", or a text that says that there are more, which were not looked for one by one.
+
+    Raises:
+        OSError: the tar cannot be read.
+    """
+    members: list[Member] = []
+    for start, stop in gaps(spans, end):
+
+        def see(member: Member, stop: int = stop) -> bool:
+            if member.header >= stop or len(members) > _MOST:
+                raise _PastError
+            members.append(member)
+            return False
+
+        with contextlib.suppress(_PastError, DamagedTarError):  # damage is met again by who reads the tar
+            for _ in walk(file, start, end, see, see):
+                pass
+        if len(members) > _MOST:
+            return members[:_MOST], f"has more than {_MOST} members that its published index leaves out"
+    return members, ""

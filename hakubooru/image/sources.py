@@ -85,6 +85,8 @@ class Archive:
     """The path or URL of the tar's published index; "" if there is none, or the archive is a folder."""
     stamp: int
     """A number that changes when the contents do: from time and size of a tar, or from the time of a folder."""
+    is_remote: bool = False
+    """Whether the path is a URL; then the stamp is the size of the tar."""
 
     @property
     def is_folder(self) -> bool:
@@ -220,6 +222,7 @@ class _Root:
         kind: str = "tar",
         index: str = "",
         by_md5: bool = False,
+        is_remote: bool = False,
     ) -> Archive:
         parts = (*self.above, *name.split("/"))
         is_update = announced.claim.modulus == 10 or _holds_updates(parts)
@@ -236,6 +239,7 @@ class _Root:
             root=self.number,
             index=index,
             stamp=stamp,
+            is_remote=is_remote,
         )
 
     def folder(self, path: Path, name: str, first: int, *, by_md5: bool) -> Archive:
@@ -257,11 +261,11 @@ class _Root:
 
     def file(self, path: Path, name: str, kind: str) -> Archive:
         """Return the archive of a tar, zip or Parquet file; check its name with its first posts."""
-        announced = read_archive_name(ARCHIVE_NAME.sub("", path.name))
         status = path.stat()
         # Time and size together: a tar that was written again can have its earlier size, and a copied tar any time.
         stamp = status.st_mtime_ns + status.st_size
         numbers = _first_numbers(str(path), kind, stamp)
+        announced = read_archive_name(ARCHIVE_NAME.sub("", path.name))
         if not all(map(announced.claim.has, numbers)):
             announced = UNKNOWN
         index = local_index(path, self.listing) if kind == "tar" else ""
@@ -324,7 +328,9 @@ def _search_remote(root: str, place: _Root, indexes: Sequence[str]) -> Iterator[
     for tar in tars:
         name = tar.url.removeprefix(root).lstrip("/") or tar.url.rpartition("/")[2]
         announced = UNKNOWN if by_md5 else read_archive_name(TAR_NAME.sub("", tar.url.rpartition("/")[2]))
-        yield place.archive(tar.url, name, announced, stamp=tar.size, index=tar.index, by_md5=by_md5)
+        yield place.archive(
+            tar.url, name, announced, stamp=tar.size, index=tar.index, by_md5=by_md5, is_remote=True
+        )
 
 
 def _have_md5s(tars: Sequence[RemoteTar]) -> bool:

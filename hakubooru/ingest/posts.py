@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from hakubooru.arrays import id_text
 from hakubooru.ingest.maps import COLUMNS
 from hakubooru.ingest.records import instant
-from hakubooru.store.sql import id_text
 from hakubooru.store.writing import insert_relations
 
 if TYPE_CHECKING:

@@ -7,8 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from hakubooru.select.steps import Combined, Everything, Step
-from hakubooru.store.schema import Post
-from hakubooru.store.sql import id_list
+from hakubooru.store.schema import Post, id_list
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -18,6 +18,7 @@ import pyarrow as pa
 from peewee import BooleanField, IntegerField
 from pyarrow import parquet
 
+from hakubooru.arrays import id_text
 from hakubooru.caption import Captioner
 from hakubooru.errors import DestinationError, InputError
 from hakubooru.files import replacing
@@ -25,7 +26,6 @@ from hakubooru.nearest import nearest
 from hakubooru.select.arguments import column
 from hakubooru.store.about import MAY_BE_NULL
 from hakubooru.store.schema import TAG_TYPES, Post
-from hakubooru.store.sql import id_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -90,7 +90,7 @@ class Tagged(Predicate):
     """Whether the database is known to have the tag, because a search has looked it up."""
 
     def _node(self) -> Node:
-        return _bearing("= (SELECT id FROM tag WHERE name = ?)", self.name)
+        return Bearing(SQL("= (SELECT id FROM tag WHERE name = ?)", [self.name]))
 
     def __str__(self) -> str:
         return self.name
@@ -129,7 +129,7 @@ class Or(Predicate):
             return _chain(" OR ", self.parts)
         # One subquery collects the posts of all the tags; each post is then looked up once, not once a tag.
         listed = "IN (SELECT id FROM tag WHERE name IN (SELECT value FROM json_each(?)))"
-        tagged = _bearing(listed, json.dumps(names))
+        tagged = Bearing(SQL(listed, [json.dumps(names)]))
         return _chain(" OR ", (tagged, *(part for part in self.parts if not isinstance(part, Tagged))))
 
     def __str__(self) -> str:
@@ -237,9 +237,25 @@ def _inside(value: object) -> Iterable[object]:
     return ()
 
 
-def _bearing(tag: str, parameter: str) -> Node:
-    relations = f"IN (SELECT post_id FROM posttagrelation WHERE tag_id {tag})"
-    return NodeList((Post.id, SQL(relations, [parameter])))
+class Bearing(Node):
+    """The expression that a post has one of some tags, given by the SQL after `tag_id`, such as `= 1`.
+
+    SQLite lists all posts of the tags. If the setting `among` of the context has the only posts that count, as JSON, it
+    looks up the tags of these.
+    """
+
+    def __init__(self, tags: Node) -> None:
+        self._tags = tags
+
+    def __sql__(self, context: Context) -> Context:
+        """Write the expression."""
+        context.sql(Post.id).literal(" IN (SELECT post_id FROM posttagrelation WHERE ")
+        among = context.state.among
+        if among is not None:
+            # By the plus, SQLite takes the index of posts, although it believes that of tags to be better.
+            context.sql(SQL("post_id IN (SELECT value FROM json_each(?)) AND +", [among]))
+        context.literal("tag_id ").sql(self._tags).literal(")")
+        return context
 
 
 def _chain(glue: str, parts: Sequence[Node]) -> Node:

@@ -6,12 +6,12 @@ from fractions import Fraction
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
 
-from peewee import fn
+from peewee import SQL, NodeList, fn
 
 from hakubooru.errors import InputError
 from hakubooru.nearest import nearest
 from hakubooru.select.arguments import date_span, listed, names, number, whole
-from hakubooru.select.predicates import And, Condition, IdRange, Not, Or, Predicate, Tagged, joined
+from hakubooru.select.predicates import And, Bearing, Condition, IdRange, Not, Or, Predicate, Tagged, joined
 from hakubooru.select.values import PIXELS
 from hakubooru.select.values import tag_count as counted
 from hakubooru.store.schema import (
@@ -221,11 +221,8 @@ class Questions(Generic[T]):
         tags = Tag.select(Tag.id).where(popular)
         if type is not None:
             tags = tags.where(Tag.type == _type(type))
-        bearing = Post.id.in_(
-            PostTagRelation.select(PostTagRelation.post).where(PostTagRelation.tag.in_(tags))
-        )
         words = f"{_type(type) if type is not None else 'tag'} with {popular}"
-        return self._matching(Condition(bearing, words))
+        return self._matching(Condition(Bearing(NodeList((SQL("IN"), tags))), words))
 
     def artist(self, *tags: str | Iterable[str]) -> T:
         """Posts by one of these artists. Results raise `InputError` if a tag is not an artist tag.

@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from hakubooru.arrays import distinct
+from hakubooru.arrays import distinct, id_text
 from hakubooru.errors import InputError
 from hakubooru.nearest import nearest
 from hakubooru.progress import progress
 from hakubooru.store.expressions import Guarded
 from hakubooru.store.schema import Post
-from hakubooru.store.sql import id_text
 from hakubooru.store.value_cache import (
     BLOCK_TYPE,
     NUMBER,

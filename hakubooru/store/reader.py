@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from hakubooru.arrow import integers, strings
 from hakubooru.errors import DatabaseFileError
 from hakubooru.store.column_types import NUMBERS
 from hakubooru.store.layout import sqlite_uri
@@ -58,15 +57,14 @@ def _parameter(value: float | str | bytes | None) -> pa.Array:
     match value:
         case None:
             return pa.nulls(1)
-        case str():
-            return strings([value])
-        case bytes():
-            ends = pa.py_buffer(np.array([0, len(value)], np.int32))
-            return pa.Array.from_buffers(pa.binary(), 1, [None, ends, pa.py_buffer(value)])
+        case str() | bytes():
+            kind, data = (pa.binary(), value) if isinstance(value, bytes) else (pa.string(), value.encode())
+            ends = pa.py_buffer(np.array([0, len(data)], np.int32))
+            return pa.Array.from_buffers(kind, 1, [None, ends, pa.py_buffer(data)])
         case float():
             return pa.Array.from_buffers(pa.float64(), 1, [None, pa.py_buffer(np.array([value]))])
         case _:
-            return integers(np.array([value], np.int64), pa.int64())
+            return pa.Array.from_buffers(pa.int64(), 1, [None, pa.py_buffer(np.array([value], np.int64))])
 
 
 class MixedTypesError(Exception):

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 
+from hakubooru.arrays import id_text
 from hakubooru.store.reader import THREADS
-from hakubooru.store.sql import id_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator
 
     from hakubooru.arrays import Ids
     from hakubooru.store.store import Store
@@ -32,6 +33,7 @@ _ROWS_OF_TAGS: Final = (
 )
 _POSTS_OF_ROWS: Final = f"SELECT post_id FROM json_each(?) AS wanted CROSS JOIN {_TABLE} AS relation ON relation.id = wanted.value"
 
+_NAMED: Final = "SELECT id, name FROM tag WHERE name IN (SELECT value FROM json_each(?))"
 _POSTS_OF_TAG: Final = f"SELECT post_id FROM {_TABLE} WHERE tag_id = ? AND id > ? AND id <= ?"
 
 
@@ -75,15 +77,17 @@ def relations_of(store: Store, ids: Ids, *, posts_a_piece: int = _POSTS_A_PIECE)
     return reader.in_parallel([share(posts) for posts in np.array_split(ids, THREADS)])
 
 
-def posts_of_common_tags(store: Store, tags: Sequence[int]) -> Iterator[tuple[int, Ids]]:
-    """Iterate over the posts of a few tags, looked up tag by tag: a tag's id and posts, (P,) int64; a post may be there twice.
+def posts_of_common_tags(store: Store, names: Collection[str]) -> Iterator[tuple[str, Ids]]:
+    """Iterate over the posts of a few tags, looked up tag by tag: a tag's name and posts, (P,) int64; a post may be there twice.
 
-    Each thread looks up one half of the relations, so that they take the same time, and a tag is there twice.
+    Each thread looks up one half of the relations, so that they take the same time, and a tag is there twice. Names that are
+    of no tag are left out.
     """
+    tags = store.rows(_NAMED, [json.dumps(sorted(names))])
 
-    def share(half: tuple[int, int]) -> Iterator[tuple[int, Ids]]:
-        for tag_id in tags:
-            yield tag_id, store.reader.column(_POSTS_OF_TAG, [tag_id, *half], table=_TABLE)
+    def share(half: tuple[int, int]) -> Iterator[tuple[str, Ids]]:
+        for tag_id, name in tags:
+            yield name, store.reader.column(_POSTS_OF_TAG, [tag_id, *half], table=_TABLE)
 
     return store.reader.in_parallel([share(half) for half in _halves(store)])
 

@@ -12,8 +12,9 @@ from __future__ import annotations
 import operator
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from peewee import Model
+from peewee import SQL, Model
 
+from hakubooru.arrays import id_text
 from hakubooru.errors import InputError
 from hakubooru.store.expressions import FlagColumn, IntegerColumn, ReferenceColumn, TextColumn
 from hakubooru.store.sites import RATING_NUMBERS
@@ -23,8 +24,15 @@ from hakubooru.store.sites import TAG_TYPES as TAG_TYPES  # noqa: PLC0414
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from hakubooru.arrays import Ids
+
 EXTENSIONS: Final = ("jpg", "png", "gif", "webp", "avif", "mp4", "webm", "zip", "swf")
 """The values of `post.file_ext` that Danbooru has."""
+
+
+def id_list(ids: Iterable[int] | Ids) -> SQL:
+    """Write ids as the right-hand side of peewee's `in_`."""
+    return SQL("(SELECT value FROM json_each(?))", [id_text(ids)])
 
 
 def enum_number(names: Sequence[str], value: str | int) -> int:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from peewee import SchemaManager, SqliteDatabase
 
+from hakubooru.arrays import id_text
 from hakubooru.errors import InputError
 from hakubooru.store.about import ABOUT_TABLE, read_about
 from hakubooru.store.column_types import check_numbers, has_dates_in_utc
 from hakubooru.store.joined import Joined, JoinedColumn
 from hakubooru.store.layout import LAYOUT, check_file, check_generation, read_layout, sqlite_uri
 from hakubooru.store.reader import Reader
-from hakubooru.store.schema import MODELS, RATINGS, Post, Tag
-from hakubooru.store.sql import id_list, id_text
+from hakubooru.store.schema import MODELS, RATINGS, Post, Tag, id_list
 from hakubooru.store.sqlite_errors import SQLITE_ERRORS, explained, raise_explained
 
 if TYPE_CHECKING:
@@ -169,9 +169,14 @@ class Store:
                     row._owner = self  # noqa: SLF001 - rows are ours
                 yield row
 
-    def compile(self, query: Any) -> tuple[str, list[Any]]:
-        """Compile a peewee query to SQL and its parameters."""
-        sql, parameters = self.peewee.get_sql_context().sql(query).query()
+    def compile(self, query: Any, *, among: str | None = None) -> tuple[str, list[Any]]:
+        """Compile a peewee query to SQL and its parameters.
+
+        Args:
+            query: the query.
+            among: the only posts that count, as JSON; conditions on tags then look up the tags of these.
+        """
+        sql, parameters = self.peewee.get_sql_context(among=among).sql(query).query()
         return sql, list(parameters)
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:

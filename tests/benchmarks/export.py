@@ -258,12 +258,16 @@ def compare(bench: Bench, title: str, rounds: int, *, beside: tuple, ours: tuple
 
 def compare_with_old(bench: Bench, python: str, rounds: int) -> None:
     links = bench.links()
-    runs = [(bench.old(python, links), bench.export(images=links)) for _ in range(rounds)]
-    rates = [
-        statistics.median(run["count"] / run["seconds"] for run in some) for some in zip(*runs, strict=True)
-    ]
-    print(f"hakubooru   HakuBooru 0.0.3 {rates[0]:,.0f} a second, ours {rates[1]:,.0f}", flush=True)
-    print(f"hakubooru   {rates[1] / rates[0]:.1f} times its rate (goal: at least 12)\n", flush=True)
+    ratios = []
+    for _ in range(rounds):
+        old, our = (
+            run["count"] / run["seconds"] for run in (bench.old(python, links), bench.export(images=links))
+        )
+        print(f"hakubooru   HakuBooru 0.0.3 {old:,.0f} a second, ours {our:,.0f}", flush=True)
+        ratios.append(our / old)
+    print(
+        f"hakubooru   {min(ratios):.1f} times its rate at the least (goal: 12 in every round)\n", flush=True
+    )
     bench.clean()
 
 

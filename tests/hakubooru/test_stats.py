@@ -10,7 +10,6 @@ import pytest
 import hakubooru as hb
 from booru import TAGS, random_row, write
 from hakubooru.caption import caption_format
-from hakubooru.caption.labels import quality_label
 from hakubooru.image.bucket import Buckets
 from hakubooru.store.schema import RATINGS, TAG_TYPES
 
@@ -75,10 +74,11 @@ def test_buckets_are_those_of_training(db):
 def test_qualities_are_those_of_captions(db, preset, last):
     caption = dataclasses.replace(caption_format(preset), quality_last_id=last)
     labels = [label for label, _ in reversed(caption.quality)]
+    thresholds = caption.thresholds()
     expected = Counter(
-        quality_label(
-            getattr(post, caption.quality_by), caption.thresholds()[RATINGS.index(post.rating)], labels
-        )
+        labels[
+            sum(getattr(post, caption.quality_by) > count for count in thresholds[RATINGS.index(post.rating)])
+        ]
         for post in db.posts.posts()
         if last is None or post.id <= last
     )

@@ -34,33 +34,8 @@ def model_card(
         v: whether the model predicts v.
         sheet: the path of a sheet of samples, or "".
     """
-    name, base = options.run.name, options.model.path.replace("\\", "/").rpartition("/")[2]
-    optimizer, batch = options.optimizer, options.batch
-    rows = {
-        "base model": base,
-        "images": f"{images:,}",
-        "updates": f"{updates:,} of {batch.size * batch.accumulation} images",
-        "optimiser": optimizer.name,
-        "learning rate": f"{optimizer.lr:g}"
-        + (f", text encoders {optimizer.text_lr:g}" if options.text.train else ", text encoders not trained"),
-        "schedule": f"{optimizer.schedule}, {optimizer.warmup} steps of warm-up",
-        **(
-            {"average": f"decay {options.ema.decay:g}, in `{name}-ema.safetensors`"}
-            if options.ema.decay
-            else {}
-        ),
-        "adapter": f"LoKr of full matrices, preset {options.lokr.preset}",
-        "prediction": "v" if v else "epsilon",
-        "precision": options.run.precision,
-        "seed": str(options.run.seed),
-        "card": record["card"],
-        "hours": f"{record['hours']:.2f}",
-        "energy": "not measured"
-        if record["kilowatt_hours"] is None
-        else f"{record['kilowatt_hours']:.2f} kWh",
-        "loss on held-out images": "not measured" if validation is None else f"{validation:.4f}",
-        "recipe": record["recipe"],
-    }
+    name, base = options.run.name, _base(options)
+    rows = _rows(options, record, images=images, updates=updates, validation=validation, v=v)
     head = {
         "library_name": "diffusers",
         "pipeline_tag": "text-to-image",
@@ -88,3 +63,46 @@ def model_card(
         "",
     ]
     return "\n".join(lines)
+
+
+def _base(options: Options) -> str:
+    """The name of the model that was trained on."""
+    return options.model.path.replace("\\", "/").rpartition("/")[2]
+
+
+def _rows(
+    options: Options,
+    record: Mapping[str, Any],
+    *,
+    images: int,
+    updates: int,
+    validation: float | None,
+    v: bool,
+) -> dict[str, str]:
+    """The rows of the table that says how an adapter was trained; the arguments are those of `model_card`."""
+    optimizer, batch = options.optimizer, options.batch
+    return {
+        "base model": _base(options),
+        "images": f"{images:,}",
+        "updates": f"{updates:,} of {batch.size * batch.accumulation} images",
+        "optimiser": optimizer.name,
+        "learning rate": f"{optimizer.lr:g}"
+        + (f", text encoders {optimizer.text_lr:g}" if options.text.train else ", text encoders not trained"),
+        "schedule": f"{optimizer.schedule}, {optimizer.warmup} steps of warm-up",
+        **(
+            {"average": f"decay {options.ema.decay:g}, in `{options.run.name}-ema.safetensors`"}
+            if options.ema.decay
+            else {}
+        ),
+        "adapter": f"LoKr of full matrices, preset {options.lokr.preset}",
+        "prediction": "v" if v else "epsilon",
+        "precision": options.run.precision,
+        "seed": str(options.run.seed),
+        "card": record["card"],
+        "hours": f"{record['hours']:.2f}",
+        "energy": "not measured"
+        if record["kilowatt_hours"] is None
+        else f"{record['kilowatt_hours']:.2f} kWh",
+        "loss on held-out images": "not measured" if validation is None else f"{validation:.4f}",
+        "recipe": record["recipe"],
+    }

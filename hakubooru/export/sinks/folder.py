@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from hakubooru.export.pairs import STATE, beside
-from hakubooru.export.sink import Sink, Writer
+from hakubooru.export.sinks import Sink, Writer
 
 if TYPE_CHECKING:
     from hakubooru.export.pairs import Pair

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hakubooru.export.shards import SHARDS, SPOOL, ShardFile, cut, file_of, finish_moves
-from hakubooru.export.sink import Sink, Writer
+from hakubooru.export.sinks import Sink, Writer
 from hakubooru.export.sinks.folder import empty_part
 from hakubooru.image.tar import BLOCK
 

@@ -40,9 +40,8 @@ from hakubooru.select.values import (
     TAG_COUNTS,
     has_children,
 )
-from hakubooru.store.schema import EXTENSIONS, RATINGS, Post
+from hakubooru.store.schema import EXTENSIONS, RATINGS, Post, id_list
 from hakubooru.store.sites import RATING_NUMBERS
-from hakubooru.store.sql import id_list
 from hakubooru.store.tags import like_pattern
 
 if TYPE_CHECKING:

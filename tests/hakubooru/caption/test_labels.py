@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from hakubooru.caption.format import CaptionFormat
-from hakubooru.caption.labels import date_label, quality_label, upload_year
 from hakubooru.caption.presets import PRESETS
+from hakubooru.caption.scale import Judge
+from hakubooru.caption.words import date_label, upload_year
 
 EPSILON = PRESETS["kohaku-epsilon"]
 
@@ -73,16 +75,16 @@ LABELS = (
 
 @pytest.mark.parametrize("rating", range(4))
 def test_a_quality_label_stands_for_counts_above_its_threshold(rating):
-    thresholds = EPSILON.thresholds()[rating]
-    labels = [label for label, _ in reversed(EPSILON.quality)]
+    judge = Judge(EPSILON.grades["quality"])
 
-    assert thresholds == THRESHOLDS[rating]
-    assert tuple(labels) == LABELS
-    for place, threshold in enumerate(THRESHOLDS[rating]):
-        assert quality_label(threshold, thresholds, labels) == LABELS[place]
-        assert quality_label(threshold + 1, thresholds, labels) == LABELS[place + 1]
-    assert quality_label(0, thresholds, labels) == "worst quality"
-    assert quality_label(10**9, thresholds, labels) == "masterpiece"
+    def places(counts):
+        return judge(np.arange(len(counts)), np.full(len(counts), rating), np.array(counts), None).tolist()
+
+    assert EPSILON.thresholds()[rating] == THRESHOLDS[rating]
+    assert tuple(judge.words) == LABELS
+    assert places(THRESHOLDS[rating]) == [*range(len(LABELS) - 1)]
+    assert places([threshold + 1 for threshold in THRESHOLDS[rating]]) == [*range(1, len(LABELS))]
+    assert places([0, 10**9]) == [0, len(LABELS) - 1]
 
 
 def test_delta_has_other_percentiles():

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 import hakubooru as hb
 from hakubooru.caption import Captioner, CaptionFormat, TagLists
 from hakubooru.caption.format import LABEL_PARTS, TAG_PARTS
-from hakubooru.caption.labels import date_label, quality_label, upload_year
-from hakubooru.caption.words import KAOMOJI, PEOPLE
+from hakubooru.caption.words import KAOMOJI, PEOPLE, date_label, upload_year
 from hakubooru.store.schema import RATINGS
 
 from .conftest import write_posts
@@ -131,7 +130,8 @@ def labels(post, form):
     if form.quality_last_id is None or post.id <= form.quality_last_id:
         thresholds = form.thresholds()[RATINGS.index(post.rating)]
         names = [label for label, _ in reversed(form.quality)]
-        quality = quality_label(getattr(post, form.quality_by), thresholds, names)
+        count = getattr(post, form.quality_by)
+        quality = names[sum(count > threshold for threshold in thresholds)]
     date = date_label(upload_year(post.created_at[:10]), form.date, form.undated)
     return {
         "quality": [quality] * bool(quality),

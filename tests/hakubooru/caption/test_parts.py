@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 import hakubooru as hb
 from hakubooru.caption import Captioner, caption_format, join_parts
 from hakubooru.caption.batch import Batch
-from hakubooru.caption.words import TagColumns, Vocabulary
+from hakubooru.caption.words import Vocabulary
 from hakubooru.engine.optimize import optimize
 from hakubooru.engine.posts import TaggedPosts
 from joined_columns import join
@@ -131,10 +132,10 @@ words = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="|%$
 @given(texts=st.lists(words, min_size=12, max_size=12))
 def test_any_text_is_written_as_one_line(texts):
     shape = caption_format({"order": ["text", "general"]})
-    tags = TagColumns([1], ["solo"], [0], [1])
+    tags = pa.table({"id": [1], "name": ["solo"], "type": [0], "popularity": [1]})
     ones, zeros = np.ones(12, np.int64), np.zeros(12, np.int64)
     posts = TaggedPosts(np.arange(12), zeros, [""] * 12, ones, ones, {"text": texts})
-    batch = Batch(shape, Vocabulary(shape, [tags]), posts)
+    batch = Batch(shape, Vocabulary(shape, tags), posts)
     expected = [", ".join(filter(None, (" ".join(text.split()), "solo"))) for text in texts]
     assert batch.texts() == expected == [join_parts(parts, shape) for parts in batch.parts()]
 

@@ -85,6 +85,11 @@ FILTERS = [
     (lambda s: s.search("date:<2011-01-01"), lambda p, tags: p.created_at < "2011-01-01"),
     (lambda s: s.search("tagcount:2"), lambda p, tags: len(tags) == 2),
     (lambda s: s.search("chartags:>0"), lambda p, tags: "illaoi" in tags),
+    (lambda s: s.ids(100, 150).tagged("solo"), lambda p, tags: 100 <= p.id < 150 and "solo" in tags),
+    (
+        lambda s: s.search("solo date:2011"),
+        lambda p, tags: "solo" in tags and "2011" <= p.created_at < "2012",
+    ),
 ]
 """Filters, each with the slow way to say whether a post matches."""
 ORDERS = [
@@ -180,17 +185,22 @@ def test_what_is_explained_is_what_runs(files, steps):
         assert len(hows) >= len(steps)
 
 
-@pytest.mark.parametrize("few", [1, 10**9], ids=["NumPy", "SQLite"])
+@pytest.mark.parametrize(
+    "few_posts", [0, 60, 10**6], ids=["tags listed", "tags of some", "tags of each post"]
+)
+@pytest.mark.parametrize("few", [1, 10**9], ids=["SQLite", "NumPy"])
 @pytest.mark.parametrize("narrow", [narrow for narrow, _ in FILTERS])
-def test_few_posts_and_many_give_the_same(files, narrow, few):
+def test_few_posts_and_many_give_the_same(files, narrow, few, few_posts):
     with hb.open(files / "published.db") as db:
         source = db.posts.sample(fraction=0.6, seed=1).to_ids()
         asked = narrow(db.posts)
-        expected = [post_id for post_id in source.tolist() if post_id in asked.to_ids()]
+        matching = asked.to_ids()
+        expected = [post_id for post_id in source.tolist() if post_id in matching]
         predicates = [part.predicate for part in walk(asked.step) if isinstance(part, Filtered)]
     with hb.open(files / "published.db") as db:
-        kept = Filters(db, db.cache.columns, predicates).keep(source, few=few)
-        assert kept.tolist() == expected
+        filters = Filters(db, db.cache.columns, predicates)
+        assert filters.keep(source, few=few, few_posts=few_posts).tolist() == expected
+        assert filters.keep(few=few, few_posts=few_posts).tolist() == matching.tolist()
 
 
 @pytest.mark.parametrize("limit", [None, 0, 1, 7, 10**6])

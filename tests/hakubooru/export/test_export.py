@@ -180,7 +180,7 @@ def test_nothing_but_what_is_wanted_is_read_of_an_archive(booru):
     archive = next(a for a in find_archives([booru / "images"]) if a.name == "original/data-0003.tar")
     sink = MemorySink()
     (outcome,) = HereEngine(ExportArchive(sink, Plain())).run(
-        [Task(archive, ids, archive.claim, archive.key)]
+        [Task(archive, ids, archive.claim, archive.key, archive.stamp)]
     )
     assert sorted(sink.images) == [pair.id for pair in outcome.pairs] == ids.tolist()
     assert sink.captions[5003] == "post 5003, solo, ★"

@@ -31,6 +31,8 @@ def record(*arguments, **keywords):
     time.sleep(600)  # until a signal comes
 
 written, Journal.record = Journal.record, record
+from hakubooru.export import run
+run.PAIRS_A_RECORD = 1
 {MAIN}
 """
 """The command, which waits for a signal as soon as the first archive is done."""
@@ -165,7 +167,9 @@ def test_what_a_killed_extension_left_is_pruned(booru, tmp_path, monkeypatch):
     before = files_of(out)
     record = Journal.record
     monkeypatch.setattr(
-        Journal, "record", lambda journal, one, **how: (fail if one.pairs else record)(journal, one, **how)
+        Journal,
+        "record",
+        lambda journal, *some: (fail if any(one.pairs for one in some) else record)(journal, *some),
     )
     with pytest.raises(KeyboardInterrupt):
         run(booru, out, ids=ids)

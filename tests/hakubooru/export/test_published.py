@@ -11,7 +11,6 @@ import pytest
 import hakubooru as hb
 from hakubooru.errors import SourceError
 from hakubooru.files import remove_unused
-from hakubooru.image import gaps
 from hakubooru.image.layouts import INDEX_SUFFIX
 from hakubooru.image.sources import find_archives
 from pictures import files_of, picture, write_tar
@@ -148,7 +147,7 @@ def test_images_that_an_index_leaves_out_are_learned(leaving_out):
 
 
 def test_an_index_that_leaves_out_too_much_is_told(leaving_out, monkeypatch):
-    monkeypatch.setattr(gaps, "_MOST", 1)
+    monkeypatch.setattr("hakubooru.image.published._MOST", 1)
     with serving(leaving_out / "set") as server:
         (group,) = hb.census(hb.find_archives([server.url]))
     assert group.images == 3

@@ -22,17 +22,6 @@ CALLS = {"unlink", "rename", "replace", "open", "write", "execute", "executemany
 HOW = [
     (sink, duplicates) for sink in ("folder", "webdataset", "kohya-json") for duplicates in ("keep", "drop")
 ]
-MODULES = (  # what a child imports itself is slow while its calls are counted
-    *(__name__, "adbc_driver_sqlite", "hakubooru.export.api", "hakubooru.export.repair"),
-    *("hakubooru.export.sinks.kohya_json", "hakubooru.export.sinks.webdataset"),
-    *("pyarrow.compute", "pyarrow.parquet"),
-)
-
-
-@pytest.fixture(scope="module")
-def forks():
-    with fork_server(*MODULES) as server:
-        yield server
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +37,22 @@ def set_of_images(tmp_path_factory):
         members = {f"{i}.webp": picture(i) for i in (1000 + digit, 3000 + digit)}
         write_tar(folder / "images" / "updates/20240601" / f"data-{digit}.tar", members)
     return folder
+
+
+@pytest.fixture(scope="module")
+def forks(set_of_images, tmp_path_factory):
+    """Processes that begin with all that they need: what they import themselves is slow while their calls are counted."""
+    with fork_server(__name__) as server:
+        for sink, duplicates in HOW:
+            out = tmp_path_factory.mktemp(sink)
+            server.learn(export, set_of_images, out, IDS, options_of(sink, duplicates))
+            spoil(random.Random(1), out)
+            server.learn(repair, out)
+        yield server
+
+
+def options_of(sink, duplicates):
+    return {"sink": sink, "image": {"duplicates": duplicates}, "output": {"shard_images": 2}}
 
 
 def export(folder, out, ids, options):
@@ -97,7 +102,7 @@ def spoil(draw, out):
 def test_any_sequence_ends_as_one_export(forks, set_of_images, tmp_path, how, seed):
     sink, duplicates = how
     draw = random.Random(f"{seed} {sink} {duplicates}")
-    options = {"sink": sink, "image": {"duplicates": duplicates}, "output": {"shard_images": 2}}
+    options = options_of(sink, duplicates)
     out = tmp_path / "out"
     ids = sorted(draw.sample(IDS, 12))
     export(set_of_images, out, ids, options)

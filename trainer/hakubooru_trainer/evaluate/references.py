@@ -189,7 +189,7 @@ def _places(
     others = np.setdiff1d(np.array(posts, np.int64), [place.post for place in settled])
     if not len(others):
         return
-    task = Task(archive, others, EVERYTHING, archive.key)
+    task = Task(archive, others, EVERYTHING, archive.key, archive.stamp)
 
     def read(index: TarIndex | None) -> tuple[Images, list[Place]]:
         images = Images(task, index=index)

@@ -127,44 +127,12 @@ def metadata(
         fingerprint: the fingerprint of the data set.
         record: what the run says of itself: its recipe, card, hours and energy.
     """
-    preset = PRESETS[options.lokr.preset]
-    arguments = {
-        "algo": "lokr",
-        "full_matrix": True,
-        "factor": preset.factor,
-        "factors": dict(preset.factors) | options.lokr.factors,
-        "train_norm": preset.norms and options.lokr.norms,
-    }
     now = datetime.now(UTC)
-    values: dict[str, Any] = {
-        "ss_base_model_version": "sdxl_base_v1-0",
-        "ss_sd_model_name": options.model.path.replace("\\", "/").rpartition("/")[2],
-        "ss_v2": False,
-        "ss_network_module": "lycoris.kohya",
-        "ss_network_dim": 1,
-        "ss_network_alpha": 1.0,
-        "ss_network_args": arguments,
-        "ss_output_name": options.run.name,
-        "ss_learning_rate": options.optimizer.lr,
-        "ss_unet_lr": options.optimizer.lr,
-        "ss_text_encoder_lr": options.optimizer.text_lr if options.text.train else None,
-        "ss_optimizer": options.optimizer.name,
-        "ss_lr_scheduler": options.optimizer.schedule,
-        "ss_lr_warmup_steps": options.optimizer.warmup,
-        "ss_total_batch_size": options.batch.size,
-        "ss_gradient_accumulation_steps": options.batch.accumulation,
+    values = {
+        **_settings(options),
         "ss_steps": update,
         "ss_epoch": round(epoch, 4),
-        "ss_seed": options.run.seed,
-        "ss_mixed_precision": options.run.precision,
-        "ss_max_token_length": options.text.tokens,
         "ss_num_train_images": len(samples),
-        "ss_min_snr_gamma": options.loss.min_snr_gamma or None,
-        "ss_noise_offset": options.loss.noise_offset or None,
-        "ss_caption_tag_dropout_rate": options.captions.drop_tags,
-        "ss_shuffle_caption": options.captions.shuffle,
-        "ss_keep_tokens_separator": options.captions.keep_separator,
-        "ss_resolution": "({0}, {0})".format(int(options.buckets.area**0.5)),
         "ss_bucket_info": _bucket_info(sizes),
         "ss_tag_frequency": {"train": dict(tags)},
         "ss_training_finished_at": now.timestamp(),
@@ -183,6 +151,45 @@ def metadata(
     return {
         key: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         for key, value in values.items()
+    }
+
+
+def _settings(options: Options) -> dict[str, Any]:
+    """The options of a run in sd-scripts' words."""
+    preset = PRESETS[options.lokr.preset]
+    arguments = {
+        "algo": "lokr",
+        "full_matrix": True,
+        "factor": preset.factor,
+        "factors": dict(preset.factors) | options.lokr.factors,
+        "train_norm": preset.norms and options.lokr.norms,
+    }
+    return {
+        "ss_base_model_version": "sdxl_base_v1-0",
+        "ss_sd_model_name": options.model.path.replace("\\", "/").rpartition("/")[2],
+        "ss_v2": False,
+        "ss_network_module": "lycoris.kohya",
+        "ss_network_dim": 1,
+        "ss_network_alpha": 1.0,
+        "ss_network_args": arguments,
+        "ss_output_name": options.run.name,
+        "ss_learning_rate": options.optimizer.lr,
+        "ss_unet_lr": options.optimizer.lr,
+        "ss_text_encoder_lr": options.optimizer.text_lr if options.text.train else None,
+        "ss_optimizer": options.optimizer.name,
+        "ss_lr_scheduler": options.optimizer.schedule,
+        "ss_lr_warmup_steps": options.optimizer.warmup,
+        "ss_total_batch_size": options.batch.size,
+        "ss_gradient_accumulation_steps": options.batch.accumulation,
+        "ss_seed": options.run.seed,
+        "ss_mixed_precision": options.run.precision,
+        "ss_max_token_length": options.text.tokens,
+        "ss_min_snr_gamma": options.loss.min_snr_gamma or None,
+        "ss_noise_offset": options.loss.noise_offset or None,
+        "ss_caption_tag_dropout_rate": options.captions.drop_tags,
+        "ss_shuffle_caption": options.captions.shuffle,
+        "ss_keep_tokens_separator": options.captions.keep_separator,
+        "ss_resolution": "({0}, {0})".format(int(options.buckets.area**0.5)),
     }
 
 
