@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, TypeAlias
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 
+from hakubooru.errors import InputError
+
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterable, Sequence
-    from typing import Any
+    from collections.abc import Callable, Sequence
 
 Ids: TypeAlias = "np.ndarray[tuple[int], np.dtype[np.int64]]"
 """Post ids, (N,) int64."""
@@ -18,9 +20,100 @@ Values: TypeAlias = "np.ndarray[tuple[int], np.dtype[Any]]"
 """A column of posts, or places in one, (N,)."""
 
 _ROWS_A_READ: Final = 10_000_000
+_EXACT: Final = 2**53
+"""The largest whole number up to which floats are exact."""
+_PANDAS_INDEX: Final = "__index_level_"
 _SPARSE: Final = 16
 _LEAST_SPARSE: Final = 2**24
 """Ids are sparse if they span more numbers than this, and more than 16 for each post."""
+
+
+def as_ids(ids: Any, place: str = "the list of ids") -> Ids:
+    """Convert ids to an array, in their order, (N,) int64.
+
+    An entry may be a whole number of any type, such as 3.0 (pandas makes it of 3), or a string of digits.
+
+    Args:
+        ids: a list or other iterable; a NumPy, pandas, Arrow or Polars array; or a table with a column `id`, or with a
+            single column.
+        place: the name of the list, for messages.
+
+    Raises:
+        InputError: an entry is not an id.
+    """
+    values = _array(ids, place)
+    if values.ndim != 1:
+        raise InputError(f"{place} has {values.ndim} dimensions; give one row of post ids")
+    kind = values.dtype.kind
+    if kind in "mM":  # NumPy would convert dates to numbers
+        values = values.astype(str)
+    if kind == "i" or (kind == "u" and (not len(values) or values.max() < 2**63)):
+        return values.astype(np.int64)
+    if kind == "f" and np.all(np.abs(values) <= _EXACT) and np.all(values == np.floor(values)):
+        return values.astype(np.int64)
+    return np.array([_id(value, row, place) for row, value in enumerate(values.tolist(), 1)], np.int64)
+
+
+def _array(ids: Any, place: str) -> np.ndarray[Any, Any]:
+    if isinstance(ids, np.ndarray):
+        return ids
+    names = getattr(ids, "column_names", None)
+    names = getattr(ids, "columns", None) if names is None else names
+    if names is not None:
+        ids = ids[id_column(list(names), place)]
+    elif not hasattr(ids, "__array__") and hasattr(ids, "__arrow_c_stream__"):
+        import pyarrow as pa  # noqa: PLC0415 - only needed for Arrow data, whose owner has it
+
+        ids = pa.chunked_array(ids)
+        if pa.types.is_struct(ids.type):  # a table
+            return _array(pa.Table.from_struct_array(ids), place)
+    if hasattr(ids, "__array__"):
+        return np.asarray(ids)
+    if not isinstance(ids, Iterable) or isinstance(ids, bytes | bytearray):
+        raise InputError(f"{place} must be a list, an array or a file of post ids, not {ids!r}")
+    entries = list(ids)
+    if set(map(type, entries)) == {int} and min(entries) >= -(2**63) and max(entries) < 2**63:
+        return np.array(entries, np.int64)
+    values = np.empty(len(entries), object)
+    values[:] = entries
+    return values
+
+
+def id_column(names: Sequence[str], place: str) -> str:
+    """The name of the column with the ids: `id`, or the only column.
+
+    Raises:
+        InputError: there are several columns, and none is `id`; the message names `place`.
+    """
+    names = [name for name in names if not str(name).startswith(_PANDAS_INDEX)]
+    if "id" in names:
+        return "id"
+    if len(names) != 1:
+        raise InputError(
+            f"{place} has no column id; pass only the column with the ids, one of {', '.join(map(str, names))}"
+        )
+    return names[0]
+
+
+def _id(value: Any, row: int, place: str) -> int:
+    try:
+        number = int(value)
+        is_same = isinstance(value, str) or (number == value and not isinstance(value, bool))
+        if is_same and is_id(value) and (not isinstance(value, float) or abs(value) <= _EXACT):
+            return number
+    except (ValueError, TypeError, OverflowError, ArithmeticError):
+        pass
+    raise InputError(
+        f"{place}, entry {row}: {str(value)[:40]!r} is not a post id; give whole numbers, none of them missing"
+    )
+
+
+def is_id(text: Any) -> bool:
+    """Whether a text or number can be an id: a whole number of at most 64 bits."""
+    try:
+        return -(2**63) <= int(text) < 2**63
+    except ValueError:
+        return False
 
 
 def ascending(ids: Ids) -> Ids:
@@ -61,6 +154,50 @@ def is_among(values: Ids, ids: Ids) -> Values:
         return np.zeros(len(values), np.bool_)
     places = np.minimum(np.searchsorted(ids, values), len(ids) - 1)
     return ids[places] == values  # type: ignore[no-any-return]
+
+
+class Least:
+    """A collector of the places of the `count` smallest keys, which come in pieces.
+
+    A piece is hardly more than compared: few of its keys are below the smallest ones of the pieces before it.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._limit: Any = None
+        self._start = 0
+        self._places: list[Values] = [np.empty(0, np.int64)]
+        self._keys: list[Values] = []
+        self._waiting, self._most = 0, 2 * count
+
+    def add(self, keys: Values, mask: Values | None = None) -> None:
+        """Add the next keys, (P,), which may change afterwards; `mask`, (P,) bool, says which of them count."""
+        counts = mask
+        if self._limit is not None:
+            is_small = keys <= self._limit
+            counts = is_small if mask is None else is_small & mask
+        inside = np.arange(len(keys)) if counts is None else np.flatnonzero(counts)
+        if len(inside):
+            self._places.append(inside + self._start)
+            self._keys.append(keys[inside])
+            self._waiting += len(inside)
+            if self._waiting > self._most:
+                self._settle()
+        self._start += len(keys)
+
+    def places(self) -> Values:
+        """The places of the smallest keys, and of all keys that equal the last of them, ascending, (M,) int64."""
+        if self._waiting > self._count:
+            self._settle()
+        return np.concatenate(self._places)
+
+    def _settle(self) -> None:
+        places, keys = np.concatenate(self._places), np.concatenate(self._keys)
+        self._limit = np.partition(keys, self._count - 1)[self._count - 1]
+        is_least = keys <= self._limit
+        self._places, self._keys = [places[is_least]], [keys[is_least]]
+        self._waiting = len(self._keys[0])
+        self._most = 2 * max(self._waiting, self._count)  # keys may be equal
 
 
 def by_id(ids: Ids, values: Values, other: int) -> Callable[[Ids], Values]:

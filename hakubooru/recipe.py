@@ -161,7 +161,7 @@ class Recipe:
     description: str = ""
     """A text about the data set."""
     seed: int = 0
-    """The seed of the samples, and of `random:` in searches."""
+    """The seed of the samples, and of random searches."""
     last_id: int | None = None
     """The last id of the file that the recipe was written for."""
     strata: tuple[Stratum, ...] = ()

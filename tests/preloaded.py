@@ -6,13 +6,17 @@ from importlib import import_module
 NAMES = (
     "bitsandbytes.optim.lion",
     "hakubooru.database",
+    "numpy.ctypeslib",
     "onnxruntime",
     "pandas",  # pyarrow imports it for its first array, which takes a fork half as long as its run
+    "PIL.BmpImagePlugin",
     "PIL.GifImagePlugin",
+    "PIL.JpegImagePlugin",
     "PIL.PngImagePlugin",
     "pyarrow.dataset",
     "pyarrow.pandas_compat",
     "torch.utils.tensorboard",
+    "transformers.models.clip.tokenization_clip",
     "conversion_stops",
     "evaluation_processes",
     "training_kills",

@@ -24,6 +24,18 @@ def run(options, at=0, **how):
     return process.exitcode
 
 
+def kill(options, draw, most):
+    """Train in a process of its own, which kills itself at a random moment, no later than at the `most`th, before it is done."""
+    out, before = Path(options.run.out), Path(f"{options.run.out}.before")
+    out.mkdir(exist_ok=True)
+    shutil.copytree(out, before)
+    while run(options, at=(at := draw.randint(1, most))) != -signal.SIGKILL:
+        most = at - 1  # it was done before
+        shutil.rmtree(out)
+        shutil.copytree(before, out)
+    shutil.rmtree(before)
+
+
 def forks():
     """Processes that begin with everything imported."""
     context = multiprocessing.get_context("forkserver")

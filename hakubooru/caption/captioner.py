@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
+from hakubooru.arrays import as_ids
 from hakubooru.arrow import integers, strings
 from hakubooru.caption.batch import Batch
 from hakubooru.caption.presets import caption_format
@@ -13,7 +14,6 @@ from hakubooru.caption.scale import QualityScale
 from hakubooru.caption.text import count_parts, join_parts, limiter
 from hakubooru.caption.words import Vocabulary
 from hakubooru.engine.posts import TaggedPosts, read_posts, tag_table
-from hakubooru.select.id_lists import as_ids
 from hakubooru.store.schema import RATINGS, TAG_TYPES
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import bisect
 import re
 import threading
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
@@ -149,6 +149,14 @@ class Columns(Protocol):
         ...
 
 
+class PostColumns(Columns, Protocol):
+    """Columns of posts that can be restricted to some of these posts."""
+
+    def some(self, places: Values) -> PostColumns:
+        """The columns of some of the posts, given by their indices, (M,)."""
+        ...
+
+
 class FileColumns:
     """The columns of a file, which scans read when they are first used; any thread may use them."""
 
@@ -175,9 +183,8 @@ class FileColumns:
     def span(self) -> tuple[int, int]:
         """The range of ids: the smallest, and the largest plus one; (0, 0) without posts."""
         if self._span is None:
-            first, last = (
-                self.ids[[0, -1]] if self.are_read("id") and len(self.ids) else self._store.ends("post")
-            )
+            are_known = self.are_read("id") and len(self["id"])
+            first, last = self["id"][[0, -1]] if are_known else self._store.ends("post")
             self._span = (int(first), int(last) + 1) if first <= last else (0, 0)
         return self._span
 
@@ -244,7 +251,7 @@ class FileColumns:
                 self._read({f"lacks_{name}": f"{name} IS NULL" for name in sorted(self._store.about.unknown)})
             return self._arrays[f"lacks_{column}"].view(bool)
 
-    def some(self, places: Values | slice) -> Columns:
+    def some(self, places: Values | slice) -> PostColumns:
         """The columns of some posts, given by their indices, (M,)."""
         return _Some(self, places)
 
@@ -252,7 +259,7 @@ class FileColumns:
         """Not available; see `know_tags`."""
         raise NotImplementedError(tag)
 
-    def about(self, tags: Sequence[str]) -> Columns:  # noqa: ARG002 - a sidecar restricts them
+    def about(self, tags: Sequence[str]) -> PostColumns:  # noqa: ARG002 - a sidecar restricts them
         """The columns of all posts."""
         return self
 
@@ -311,9 +318,14 @@ class SidecarColumns(FileColumns):
         """Always true."""
         return True
 
+    @cached_property
+    def ids(self) -> Ids:
+        """The ids of all posts, (N,) int64, ascending; the sidecar has them in fewer bytes."""
+        return self["id"].astype(np.int64)
+
     def bearing(self, tag: str) -> Values:
         """Whether each post has a tag, (N,) bool."""
-        return self.sidecar.bearing(self._tag_id(tag), len(self.ids))
+        return self.sidecar.bearing(self._tag_id(tag), len(self["id"]))
 
     def places(self, tag_id: int) -> Values:
         """The indices in `ids` of the posts that have a tag, ascending."""
@@ -329,7 +341,7 @@ class SidecarColumns(FileColumns):
         mask[places] = True
         return self.sidecar.counts(mask)
 
-    def about(self, tags: Sequence[str]) -> Columns:
+    def about(self, tags: Sequence[str]) -> PostColumns:
         """The columns restricted to the posts of the rarest of `tags`, if the sidecar has that tag as rare; else all."""
         ids = [self._tag_id(tag) for tag in tags]
         places = min(
@@ -346,8 +358,7 @@ class SidecarColumns(FileColumns):
     def _load(self, name: str) -> Values:
         with self._reading:
             if name not in self._arrays:
-                values = self.sidecar.load(name)
-                self._arrays[name] = values.astype(np.int64) if name == "id" else values
+                self._arrays[name] = self.sidecar.load(name)
             return self._arrays[name]
 
 
@@ -362,13 +373,17 @@ class _Some:
 
     @property
     def ids(self) -> Ids:
-        return self["id"]
+        return self["id"].astype(np.int64, copy=False)
 
     def __getitem__(self, name: str) -> Values:
         return self._columns.take(name, self._places)
 
     def bearing(self, tag: str) -> Values:
         return self._columns.bearing(tag)[self._places]
+
+    def some(self, places: Values) -> PostColumns:
+        own = self._places
+        return _Some(self._columns, places + own.start if isinstance(own, slice) else own[places])
 
 
 def day_number(text: Any) -> int:

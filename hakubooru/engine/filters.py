@@ -6,6 +6,7 @@ Neighbouring filters run together: in one pass over the columns, in one statemen
 from __future__ import annotations
 
 import json
+from bisect import bisect_left
 from enum import Enum
 from functools import reduce
 from itertools import chain
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from peewee import SQL, NodeList, Ordering
 
-from hakubooru.arrays import id_text
+from hakubooru.arrays import Least, id_text
 from hakubooru.engine.masks import LeftToSQLiteError, TagLists, are_answered, names_in, numbers, truth
 from hakubooru.errors import DatabaseFileError
 from hakubooru.select.predicates import And, IdRange, Not, Or, Predicate, Tagged, conjuncts
@@ -26,13 +27,17 @@ if TYPE_CHECKING:
     from peewee import Node
 
     from hakubooru.arrays import Ids, Values
-    from hakubooru.engine.columns import Columns, FileColumns
+    from hakubooru.engine.columns import Columns, FileColumns, PostColumns
+    from hakubooru.engine.masks import Mask
     from hakubooru.store.store import Store
 
 LOOKUP_COST: Final = 10
 """How many rows SQLite scans in the time of one lookup by id (measured on a million posts)."""
 
 _SHORT: Final = 2  # bytes
+
+_A_PIECE: Final = 1 << 16
+"""How many keys of an order are compared at a time."""
 
 FEW: Final = 4
 """Columns are read if a filter is on more than one post in this many; below that, SQLite filters."""
@@ -106,7 +111,7 @@ class Filters:
             few_posts: for at most this many posts, SQLite looks up the tags of each.
         """
         store, columns, ids = self._store, self._columns, source
-        are_read, most = columns.are_read(), self._most(source)
+        most, are_read = self._most(source), columns.are_read()
         parts = list(self._is_answered)
         has_tags = any(self._is_listed.values())
         if not are_read and columns.are_few(most, few) and (most <= few_posts or not has_tags):
@@ -168,6 +173,14 @@ class Filters:
 
         return all(most(part) >= enough for part in parts)
 
+    def first(self, terms: Sequence[Node], limit: int | None) -> Ids:
+        """The posts of the file that match all filters, sorted by SQL terms; with a limit, only the first of them.
+
+        Columns in memory must answer the filters, and have the values of the terms.
+        """
+        columns, mask = self._matching(list(self._is_answered))
+        return sort_by_columns(columns, terms, limit, mask)
+
     def _by_columns(self, source: Ids | None) -> tuple[Ids | None, list[Predicate]]:
         """Keep the posts that match what columns can answer; gives their ids, and the other predicates.
 
@@ -178,26 +191,36 @@ class Filters:
         others = [part for part, is_answered in self._is_answered.items() if not is_answered]
         if not parts:
             return source, others
-        about = columns.about([part.name for part in parts if isinstance(part, Tagged)])
-        ranges = [part for part in parts if isinstance(part, IdRange)]
-        if source is None and about is columns and ranges:
-            about = columns.some(_places(columns.ids, ranges))
-            parts = [part for part in parts if not isinstance(part, IdRange)]
-            if not parts:
-                return about.ids, others
-        mask = reduce(np.logical_and, (truth(part, about).true for part in parts))
         if source is None:
-            return np.compress(mask, about.ids), others
+            about, mask = self._matching(parts)
+            return about.ids if mask is None else np.compress(mask, about.ids), others
+        about = columns.about([part.name for part in parts if isinstance(part, Tagged)])
+        mask = _mask(parts, about)
         if about is columns:
             return np.compress(columns.at(mask, source), source), others
         return members(source, about.ids[mask]), others
 
+    def _matching(self, parts: Sequence[Predicate]) -> tuple[PostColumns, Mask | None]:
+        """Columns with the posts of the file that match, and which of them do, (N,) bool; None stands for all."""
+        columns: PostColumns = self._columns.about([part.name for part in parts if isinstance(part, Tagged)])
+        ranges = [part for part in parts if isinstance(part, IdRange)]
+        if ranges and columns is self._columns:
+            columns = self._columns.some(_places(self._columns["id"], ranges))
+            parts = [part for part in parts if not isinstance(part, IdRange)]
+        return columns, _mask(parts, columns) if parts else None
 
-def _places(ids: Ids, ranges: Sequence[IdRange]) -> slice:
+
+def _mask(parts: Sequence[Predicate], columns: Columns) -> Mask:
+    """Which posts match all predicates, (N,) bool."""
+    return reduce(np.logical_and, (truth(part, columns).true for part in parts))
+
+
+def _places(ids: Values, ranges: Sequence[IdRange]) -> slice:
     """The places of the ids, (N,) ascending, that are in all ranges."""
-    start = np.searchsorted(ids, max(part.low for part in ranges))
-    end = min(np.searchsorted(ids, part.high) if part.high is not None else len(ids) for part in ranges)
-    return slice(int(start), max(int(start), int(end)))
+    # NumPy's search would first convert all ids of fewer bytes.
+    start = bisect_left(ids, max(part.low for part in ranges))
+    end = min(bisect_left(ids, part.high) if part.high is not None else len(ids) for part in ranges)
+    return slice(start, max(start, end))
 
 
 def _leaves(predicate: Predicate) -> Iterator[Predicate]:
@@ -283,18 +306,30 @@ def can_sort(columns: FileColumns, terms: Sequence[Node]) -> bool:
     return all(map(columns.are_read, names))
 
 
-def sort_by_columns(columns: FileColumns, source: Ids, terms: Sequence[Node], limit: int | None) -> Ids:
-    """Sort ids by SQL terms over columns; with a limit, only the first of them. As in SQLite, NULL is the smallest."""
-    whole = len(source) == len(columns.ids)
-    ids, some = (columns.ids, columns) if whole else (source, columns.some(columns.indices(source)))
-    if limit is not None and limit < len(ids):
-        if not limit:
-            return ids[:0]
+def sort_by_columns(
+    columns: PostColumns, terms: Sequence[Node], limit: int | None, mask: Mask | None = None
+) -> Ids:
+    """The ids of posts, sorted by SQL terms over columns; with a limit, only the first. As in SQLite, NULL is the smallest.
+
+    Args:
+        columns: the columns of the posts, (N,) each; equals stay in their order.
+        terms: the terms.
+        limit: how many posts to give; None stands for all.
+        mask: which of the posts to sort, (N,) bool; None stands for all.
+    """
+    if limit == 0:
+        return np.empty(0, np.int64)
+    if limit is not None:
         # Only posts that are not after the last one by the first key can be among the first.
-        first = _sort_keys(some, terms[:1])[0]
-        ids = ids[np.flatnonzero(first <= np.partition(first, limit - 1)[limit - 1])]
-        some = columns.some(columns.indices(ids))
-    return ids[_order(_sort_keys(some, terms))][:limit]
+        first = _sort_keys(columns, terms[:1])[0]
+        least = Least(limit)
+        for start in range(0, len(first), _A_PIECE):
+            piece = slice(start, start + _A_PIECE)
+            least.add(first[piece], None if mask is None else mask[piece])
+        columns = columns.some(least.places())
+    elif mask is not None:
+        columns = columns.some(np.flatnonzero(mask))
+    return columns.ids[_order(_sort_keys(columns, terms))][:limit]
 
 
 def _sort_keys(columns: Columns, terms: Sequence[Node]) -> list[Values]:

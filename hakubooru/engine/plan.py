@@ -187,8 +187,8 @@ class _Planner:
             case Among(source, packed):
                 ids = np.frombuffer(packed, "<i8").astype(np.int64)
                 filters, base = self._unwind(source)
-                is_short = len(ids) <= FEW_POSTS and not self.columns.are_read()
-                if base == Everything() and not self.apart and (is_short or not filters):
+                are_looked_up = not filters or (len(ids) <= FEW_POSTS and not self.columns.are_read())
+                if base == Everything() and not self.apart and are_looked_up:
                     how = "the list of ids, looked up in the file"
                     listed = Part(((step, how),), lambda: ask_sqlite(self.store, ids, []))
                     return self._filtered(filters, (listed,)) if filters else listed
@@ -264,9 +264,13 @@ class _Planner:
 
             return Part((*filtered, *steps), scan)
 
+        if is_of_file and by_columns:
+            filtered = [(one, Route.COLUMNS.value) for one in filters]
+            return Part((*filtered, *steps), lambda: together.first(terms, limit))
+
         def compute(ids: Ids) -> Ids:
             if by_columns:
-                return sort_by_columns(columns, ids, terms, limit)
+                return sort_by_columns(columns.some(columns.indices(ids)), terms, limit)
             if is_of_file and len(ids) > LOOKUPS_A_QUERY:
                 return sort_in_sqlite(store, terms, limit, predicates)
             return sort_ids(store, ids, terms, limit)

@@ -254,24 +254,25 @@ class _Run:
     """Posts and own images that are not exported yet, ascending; fewer after each wave."""
 
     def finish(self, running: Engine[Task, Outcome], bar: Bar) -> None:
+        done = dict(self.journal.done())  # no task comes twice
         if not self.job.sink.needs_images:
             blocks = [
                 self.wanted[at : at + _CAPTIONS_A_TASK] for at in range(0, len(self.wanted), _CAPTIONS_A_TASK)
             ]
             tasks = [Task(None, some, EVERYTHING, f"posts from {some[0]}", 0) for some in blocks]
-            self._do(running, tasks, bar)
+            self._do(running, tasks, done, bar)
             return
         for wave in waves(self.archives):
-            self._do(running, tasks_by_name(wave, self._posts(), self.hashes), bar)
+            self._do(running, tasks_by_name(wave, self._posts(), self.hashes), done, bar)
         # Names may lie, so the archives are searched for missing posts. If none is missing, this is skipped: a small
         # selection need not read every archive.
         if not len(self.wanted):
             return
         for tasks in tasks_for_others(self.archives, self._posts(), self.journal):
-            self._do(running, [replace(task, wanted=self._still(task.wanted)) for task in tasks], bar)
+            self._do(running, [replace(task, wanted=self._still(task.wanted)) for task in tasks], done, bar)
         folders = [(folder, self._still(folder.ids)) for folder in self.job.own]
         tasks = [Task(folder, ids, EVERYTHING, folder.key, folder.stamp) for folder, ids in folders]
-        self._do(running, tasks, bar)
+        self._do(running, tasks, done, bar)
 
     def drop_twins(self) -> bool:
         """Remove images that are equal to another; return whether images must be exported again because of it."""
@@ -301,8 +302,9 @@ class _Run:
     def _posts(self) -> Ids:
         return self.wanted[np.searchsorted(self.wanted, 0) :]
 
-    def _do(self, running: Engine[Task, Outcome], tasks: Sequence[Task], bar: Bar) -> None:
-        done = dict(self.journal.done())
+    def _do(
+        self, running: Engine[Task, Outcome], tasks: Sequence[Task], done: Mapping[str, int], bar: Bar
+    ) -> None:
         open_tasks = [task for task in tasks if len(task.wanted) and done.get(task.key) != task.stamp]
         waiting: list[Outcome] = []
         exported: list[Ids] = []

@@ -222,11 +222,6 @@ def update_date(parts: Sequence[str]) -> str:
     return "".join(dates[-1]) if dates else ""
 
 
-def natural(text: str) -> list[tuple[int, str]]:
-    """Return a sort key by which `2` comes before `10`."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", text)]
-
-
 def storable(name: str) -> str:
     """Return the name of a file or member as text that can be stored; bytes that are not UTF-8 become escapes."""
     try:

@@ -35,7 +35,6 @@ from hakubooru.image.layouts import (
     archive_kind,
     is_remote,
     md5_of,
-    natural,
     post_id,
     read_archive_name,
     storable,
@@ -171,7 +170,10 @@ def _in_order(archives: Sequence[Archive]) -> list[Archive]:
 
 
 def _by_name(archive: Archive) -> tuple[object, str]:
-    return natural(archive.name), archive.name  # 01 and 1 are the same number
+    """Return a sort key by which `2` comes before `10`."""
+    parts = re.split(r"(\d+)", archive.name)
+    numbers = [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
+    return numbers, archive.name  # 01 and 1 are the same number
 
 
 def waves(archives: Sequence[Archive]) -> list[list[Archive]]:

@@ -35,39 +35,67 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
 
+from hakubooru.arrays import Least
 from hakubooru.errors import SampleError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from hakubooru.arrays import Ids
 
     Keys: TypeAlias = np.ndarray[tuple[int], np.dtype[np.uint64]]
     Weights: TypeAlias = np.ndarray[tuple[int], np.dtype[np.integer]]
     Doubles: TypeAlias = np.ndarray[tuple[int], np.dtype[np.float64]]
 
-_A_BLOCK: Final = 1 << 15  # keys of 8 bytes, so that the steps of `mix` find them in the processor's cache
+_A_PIECE: Final = 1 << 15  # keys of 8 bytes, so that the steps of `_mix` find them in the processor's cache
+_FEW: Final = 64
+"""A sample of fewer than one id in this many keeps few keys."""
 _GAMMA: Final = np.uint64(0x9E3779B97F4A7C15)
-_FIRST: Final = np.uint64(0xBF58476D1CE4E5B9)
-_SECOND: Final = np.uint64(0x94D049BB133111EB)
+_STEPS: Final = (
+    (np.uint64(30), np.uint64(0xBF58476D1CE4E5B9)),
+    (np.uint64(27), np.uint64(0x94D049BB133111EB)),
+)
+_LAST: Final = np.uint64(31)
 _SQRT_HALF: Final = 0.7071067811865476
 _LN2: Final = 0.6931471805599453
 
 
 def mix(values: Keys) -> Keys:
     """Apply splitmix64's output function to each value, (N,) uint64."""
-    z = values + _GAMMA
-    z = (z ^ (z >> np.uint64(30))) * _FIRST
-    z = (z ^ (z >> np.uint64(27))) * _SECOND
-    return z ^ (z >> np.uint64(31))
+    mixed = values.copy()
+    _mix(mixed, np.empty_like(mixed))
+    return mixed
+
+
+def _mix(z: Keys, shifted: Keys) -> None:
+    """Apply splitmix64's output function to each value of `z`, (N,) uint64, in place; `shifted`, (N,), is written over."""
+    z += _GAMMA
+    for bits, factor in _STEPS:
+        np.right_shift(z, bits, out=shifted)
+        z ^= shifted
+        z *= factor
+    np.right_shift(z, _LAST, out=shifted)
+    z ^= shifted
 
 
 def keys(ids: Ids, seed: int) -> Keys:
     """Compute the sampling key of each id, (N,) uint64; seeds are taken modulo 2 ** 64."""
     by_id = np.empty(len(ids), np.uint64)
-    of_seed = mix(np.array([seed % 2**64], np.uint64))
-    for start in range(0, len(ids), _A_BLOCK):
-        block = slice(start, start + _A_BLOCK)
-        by_id[block] = mix(ids[block].astype(np.uint64) ^ of_seed)
+    for start, piece in zip(range(0, len(ids), _A_PIECE), _pieces(ids, seed), strict=True):
+        by_id[start : start + _A_PIECE] = piece
     return by_id
+
+
+def _pieces(ids: Ids, seed: int) -> Iterator[Keys]:
+    """Iterate over the sampling keys of ids in pieces of `_A_PIECE`, each of which is written over by the next one."""
+    of_seed = mix(np.array([seed % 2**64], np.uint64))
+    shifted, by_id = np.empty((2, min(len(ids), _A_PIECE)), np.uint64)
+    for start in range(0, len(ids), _A_PIECE):
+        some = ids[start : start + _A_PIECE]
+        piece = by_id[: len(some)]
+        np.bitwise_xor(some.astype(np.uint64), of_seed, out=piece)
+        _mix(piece, shifted[: len(some)])
+        yield piece
 
 
 def sample(ids: Ids, n: int, seed: int) -> Ids:
@@ -83,6 +111,11 @@ def sample(ids: Ids, n: int, seed: int) -> Ids:
         )
     if n <= 0:
         return ids[:0]
+    if n * _FEW < len(ids):
+        least = Least(n)
+        for piece in _pieces(ids, seed):
+            least.add(piece)
+        return ids[least.places()]
     by_id = keys(ids, seed)
     chosen: Ids = np.compress(by_id <= np.partition(by_id, n - 1)[n - 1], ids)
     return chosen

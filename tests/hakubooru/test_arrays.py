@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hakubooru.arrays import by_id, distinct, is_among, narrow, union
+from hakubooru.arrays import Least, by_id, distinct, is_among, narrow, union
 
 
 @given(st.lists(st.integers(-(2**63), 2**63 - 1), max_size=8).map(lambda ids: [*ids, *ids[::2]]))
@@ -37,3 +39,21 @@ def test_narrow_numbers_stay_what_they_are(numbers):
 def test_which_values_are_among_ascending_ids(values, ids):
     among = is_among(np.array(values, np.int64), np.array(sorted(ids), np.int64))
     assert among.tolist() == [value in ids for value in values]
+
+
+@given(
+    st.lists(st.lists(st.tuples(st.integers(-5, 5), st.booleans()), max_size=8), max_size=12),
+    st.integers(1, 9),
+    st.booleans(),
+)
+def test_the_least_keys_and_their_equals_are_found_in_pieces(pieces, count, is_masked):
+    least = Least(count)
+    for piece in pieces:
+        keys, mask = (
+            np.array([row[place] for row in piece], kind) for place, kind in ((0, np.int64), (1, bool))
+        )
+        least.add(keys, mask if is_masked else None)
+        keys[:] = -9  # a piece may be written over
+    counted = [(key, place) for place, (key, is_in) in enumerate(chain(*pieces)) if is_in or not is_masked]
+    last = sorted(counted)[:count][-1][0] if counted else 0
+    assert least.places().tolist() == [place for key, place in counted if key <= last]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import shutil
-import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +17,7 @@ from hakubooru_trainer.config.data import AugmentOptions, CacheOptions, CaptionO
 from hakubooru_trainer.config.learning import EmaOptions, LossOptions, OptimizerOptions
 from hakubooru_trainer.config.options import BatchOptions, LokrOptions, SaveOptions
 from hakubooru_trainer.loop import run
+from tiny_runs import SMALL
 from training_pairs import write_pairs
 
 MOMENTS = 20
@@ -66,6 +65,7 @@ def test_killed_three_times_it_ends_with_the_same_bits(options, tmp_path):
         ),
         ema=EmaOptions(decay=0.9),
         batch=BatchOptions(size=2),
+        buckets=SMALL["buckets"],
         lokr=LokrOptions(
             preset="attention", save="fp32", exclude=("lora_unet_input_*", "lora_unet_output_blocks_[0-3]_*")
         ),
@@ -78,8 +78,7 @@ def test_killed_three_times_it_ends_with_the_same_bits(options, tmp_path):
     run(whole)
     draw = random.Random(3)
     for _ in range(3):
-        while training_kills.run(killed, at=draw.randint(1, MOMENTS)) != -signal.SIGKILL:
-            shutil.rmtree(killed.run.out)  # it was done before
+        training_kills.kill(killed, draw, MOMENTS)
     assert training_kills.run(killed) == 0
     (tensors, lines), (others, other_lines) = result(whole), result(killed)
     assert tensors.keys() == others.keys()

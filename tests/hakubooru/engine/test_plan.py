@@ -218,13 +218,13 @@ def test_columns_sort_as_sqlite_does(files, terms, limit):
     with hb.open(files / "optimized.db") as db:
         columns = db.cache.columns
         assert can_sort(columns, terms)
-        ids = db.posts.to_ids()
-        assert (
-            sort_by_columns(columns, ids, terms, limit).tolist() == sort_in_sqlite(db, terms, limit).tolist()
-        )
+        assert sort_by_columns(columns, terms, limit).tolist() == sort_in_sqlite(db, terms, limit).tolist()
         some = db.posts.rating("g").to_ids()
         expected = sort_in_sqlite(db, terms, limit, [hb.rating("g")]).tolist()
-        assert sort_by_columns(columns, some[::-1], terms, limit).tolist() == expected
+        backwards = columns.some(columns.indices(some[::-1]))
+        assert sort_by_columns(backwards, terms, limit).tolist() == expected
+        mask = np.isin(columns.ids, some)
+        assert sort_by_columns(columns, terms, limit, mask).tolist() == expected
 
 
 @pytest.mark.parametrize(

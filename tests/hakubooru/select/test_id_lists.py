@@ -12,8 +12,9 @@ from pyarrow import parquet
 
 import hakubooru as hb
 from booru import post_row, write
+from hakubooru.arrays import as_ids
 from hakubooru.errors import InputError
-from hakubooru.select.id_lists import as_ids, read_ids, write_ids
+from hakubooru.select.id_lists import read_ids, write_ids
 
 
 class Foreign:

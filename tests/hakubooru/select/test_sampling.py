@@ -79,6 +79,13 @@ def test_a_shuffle_begins_with_the_samples():
         assert shuffle(ids, 1, limit).tolist() == order[:limit].tolist()
 
 
+@pytest.mark.parametrize("n", [1, 20, 1000, 5000])
+def test_a_small_sample_is_the_smallest_keys(n):
+    ids = np.arange(1, 300_000, dtype=np.int64)
+    smallest = np.sort(np.argsort(keys(ids, 4))[:n])
+    assert sample(ids, n, 4).tolist() == ids[smallest].tolist()
+
+
 def test_keys_of_many_ids_are_those_of_each():
     ids = np.arange(70_000) * 3
     some = [0, 1, 32_767, 32_768, 65_536, 69_999]
