@@ -109,7 +109,7 @@ def test_every_byte_of_a_shard_counts(shards):
     shard = next((shards / "shards").iterdir())
     whole = shard.read_bytes()
     draw = random.Random(1)
-    for at in [len(whole) - 1, len(whole) - 600, *draw.sample(range(len(whole)), 100)]:
+    for at in [len(whole) - 1, len(whole) - 600, *draw.sample(range(len(whole)), 200)]:
         spoilt = bytearray(whole)
         spoilt[at] ^= 1 << draw.randrange(8)
         shard.write_bytes(spoilt)
@@ -124,7 +124,7 @@ def test_a_manifest_with_other_bits_is_told(shards):
     whole, written = path.read_bytes(), parquet.read_table(path).drop_columns("parts")
     draw = random.Random(1)
     good = 0
-    for at in draw.sample(range(len(whole)), 100):
+    for at in draw.sample(range(len(whole)), 200):
         spoilt = bytearray(whole)
         spoilt[at] ^= 1 << draw.randrange(8)
         path.write_bytes(spoilt)
