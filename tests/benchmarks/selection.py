@@ -81,6 +81,8 @@ def rows(scale: float) -> dict[str, list[Row]]:
         ),
         Row("first number asked for after epsilon", "count = db.posts.score(min=5).count()", before=epsilon),
         Row("1girl solo long_hair -comic", search("1girl solo long_hair -comic"), NESTED, goal="<= 1.1 x"),
+        Row("1girl id:11..30", search("1girl id:11..30")),
+        Row("1girl date:2019-05-01", search("1girl date:2019-05-01")),
         Row(
             "sample_per character, 200",
             "count = db.posts.sample_per('character', at_most=200, seed=1).count()",
