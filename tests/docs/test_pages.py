@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-import drawings
 from code_blocks import PAGES, ROOT, blocks, commands, mistakes, run_page
 from hakubooru_cli.main import cli as library
 from hakubooru_cli.train import cli as trainer
@@ -17,6 +16,8 @@ LANGUAGES = {"sh", "python", "toml", "text", "json", "sql"}
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_the_code_of_a_page_runs(page, demo, tmp_path):
+    import drawings  # which imports matplotlib: every run of tests reads this file, and most leave its tests out
+
     if not run_page(page, tmp_path, demo):
         pytest.skip("the page has no code that runs")
     missing = [name for name in drawings.written(page) if not (tmp_path / name).exists()]
