@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from functools import lru_cache
+from operator import add
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
@@ -85,16 +86,23 @@ def are_of_our_time(moments: Moments) -> bool:
 
 def danbooru_dates(moments: Moments) -> list[str]:
     """Write moments in UTC, (N,), from 1970 to 9998, as `danbooru_date` does."""
-    # Since 1970 clocks have been changed at whole hours, and the offset is of whole hours.
-    hours, places = np.unique(moments.astype("datetime64[h]"), return_inverse=True)
-    offsets = [_hours_from_utc(hour) for hour in hours.astype(np.int64).tolist()]
-    local = moments.astype("datetime64[ms]") + np.array(offsets, "timedelta64[h]")[places]
-    endings = [_ENDINGS[offset] for offset in offsets]
-    texts = np.datetime_as_string(local).tolist()
-    return [text + endings[place] for text, place in zip(texts, places.tolist(), strict=True)]
+    # Since 1970 clocks have been changed at whole hours, at most once a day, and the offset is of whole hours.
+    days, places = np.unique(moments.astype("datetime64[D]"), return_inverse=True)
+    midnights = 24 * days.astype(np.int64)
+    first, last = (
+        np.array(list(map(_hours_from_utc, hours.tolist())), np.int64)
+        for hours in (midnights, midnights + 23)
+    )
+    offsets = first[places]
+    rows = np.flatnonzero(offsets != last[places])  # of days on which they are changed
+    hours = moments[rows].astype("datetime64[h]").astype(np.int64).tolist()
+    offsets[rows] = list(map(_hours_from_utc, hours))
+    local = moments.astype("datetime64[ms]") + offsets.astype("timedelta64[h]")
+    endings = map(_ENDINGS.__getitem__, offsets.tolist())
+    return list(map(add, np.datetime_as_string(local).tolist(), endings))
 
 
-@lru_cache(2**18)
+@lru_cache(2**16)
 def _hours_from_utc(hour: int) -> int:
     """The offset of Danbooru's zone, in hours, in an hour since 1970."""
     offset = datetime.fromtimestamp(hour * 3600, UTC).astimezone(ZONE).utcoffset()

@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
 _SCORES: Final = (0, 5, 10, 20, 35, 50, 100, 200)
 _MEGAPIXELS: Final = (0.25, 0.5, 1, 2, 4, 8)
-_COUNTED: Final = 20_000
-"""Without a sidecar, the tags of more posts than this are estimated from a sample of as many."""
 _YEARS: Final = 8
 """How many years are shown: those with most posts."""
 _TOP: Final = {"character": 8, "copyright": 6, "artist": 6, "species": 6, "general": 14, "meta": 4, "lore": 4}
@@ -135,16 +133,19 @@ def _years(database: CachedStore, ids: Ids) -> list[Entry]:
     return [Entry(str(year), f"date:{year}", count) for year, count in by_year if year]
 
 
-def common_tags(database: CachedStore, ids: Ids, kinds: Values) -> tuple[list[Facet], bool]:
+def common_tags(
+    database: CachedStore, ids: Ids, kinds: Values, *, most: int = 20_000
+) -> tuple[list[Facet], bool]:
     """The most common tags of each type, and whether their counts are exact or estimated from a sample.
 
     Args:
         database: the file.
         ids: posts of the file, (N,) int64.
         kinds: the type of each tag, as `tag_kinds` reads it.
+        most: without a sidecar, the tags of more posts than this are estimated from a sample of as many.
     """
-    is_exact = len(ids) <= _COUNTED or database.cache.columns.know_tags
-    some = ids if is_exact else sample(np.sort(ids), _COUNTED, 0)
+    is_exact = len(ids) <= most or database.cache.columns.know_tags
+    some = ids if is_exact else sample(np.sort(ids), most, 0)
     counts = count_tags(database, some)
     scale = 1 if is_exact else len(ids) / len(some)
     shown = []

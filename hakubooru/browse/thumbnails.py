@@ -32,7 +32,6 @@ VIEW: Final = 2048
 """The longest side of a large view, in pixels."""
 _BLOCKS: Final = 4
 """How many blocks of 16 MiB Pillow keeps in each process (its "block allocator")."""
-_LARGEST_CACHE: Final = 2**30
 _ATTEMPTS: Final = 2
 """How often an image is read, if processes end meanwhile."""
 _DROPPED: Final = 0.1
@@ -160,7 +159,8 @@ def _key(place: Place) -> bytes:
 class _Cache:
     """A bounded table of bytes in an SQLite file, or in memory if the file cannot be used."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, largest: int = 2**30) -> None:
+        self._largest = largest  # bytes
         self._lock = Lock()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -180,7 +180,7 @@ class _Cache:
         with self._lock, contextlib.suppress(sqlite3.Error):  # a full disk only makes the cache useless
             self._connection.execute("INSERT OR REPLACE INTO picture VALUES (?, ?)", [key, data])
             self._bytes += len(data)
-            if self._bytes > _LARGEST_CACHE:
+            if self._bytes > self._largest:
                 self._drop()
 
     def close(self) -> None:

@@ -1,14 +1,12 @@
 """The columns of a file's posts as NumPy arrays, on which a filter takes milliseconds.
 
 `FileColumns` reads them from the file when they are first used: one scan reads ids, flags, and the numbers that programs
-ask for most; another the rest. With 7.35 million posts, a column of 4 bytes takes 29 MB. `SidecarColumns` has them from the
-sidecar without a scan, and the posts of each tag too.
+ask for most; another the rest. `SidecarColumns` has them from the sidecar without a scan, and the posts of each tag too.
 """
 
 from __future__ import annotations
 
 import bisect
-import re
 import threading
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -334,10 +332,9 @@ class SidecarColumns(FileColumns):
     def tag_counts(self, ids: Ids) -> tuple[Values, Values]:
         """The ids of tags, and how many of the posts `ids` have each, (T,) each."""
         places = self.indices(ids)
-        if len(ids) * _FEW < len(self.ids):
-            tags, counts = np.unique(self.sidecar.tags_of(places)[1], return_counts=True)
-            return tags, counts
-        mask = np.zeros(len(self.ids), bool)
+        if len(ids) * _FEW < len(self["id"]):
+            return np.unique(self.sidecar.tags_of(places)[1], return_counts=True)
+        mask = np.zeros(len(self["id"]), bool)
         mask[places] = True
         return self.sidecar.counts(mask)
 
@@ -395,12 +392,6 @@ def day_number(text: Any) -> int:
         return 2 * 10**8 + 1 if isinstance(text, bytes) else -1  # SQLite's order: numbers, texts, blobs
     # SQLite compares the bytes of UTF-8, which have the same order as the characters.
     return 2 * bisect.bisect_right(range(10**8), text, key=lambda number: date_text(2 * number)) - 1
-
-
-def date_number(text: Any) -> int | None:
-    """The value of `day` for a day such as 2024-05-31; None for any other text."""
-    is_date = isinstance(text, str) and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text)
-    return 2 * int(text.replace("-", "")) if is_date else None
 
 
 @lru_cache(maxsize=20_000)

@@ -7,6 +7,7 @@ may mean something else in NumPy.
 from __future__ import annotations
 
 import operator
+import re
 from dataclasses import dataclass
 from functools import cache, reduce
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import numpy as np
 from peewee import Cast, Context, Expression, Field, Function, Negated, NodeList, Value
 
-from hakubooru.engine.columns import COUNTS, MISSING, NO_DATE, date_number
+from hakubooru.engine.columns import COUNTS, MISSING, NO_DATE
 from hakubooru.select.predicates import And, Condition, Not, Or, Tagged
 from hakubooru.select.values import SECONDS, tag_count
 from hakubooru.store.relations import posts_of_common_tags
@@ -229,11 +230,17 @@ def _extension(node: Expression, columns: Columns) -> Truth:
 
 def _date(node: Expression, columns: Columns) -> Truth:
     """Compare dates with a day, as the texts that they are."""
-    day = date_number(node.rhs.value if isinstance(node.rhs, Value) else node.rhs)
+    day = _day_of(node.rhs.value if isinstance(node.rhs, Value) else node.rhs)
     if node.op not in {"<", ">="} or day is None or "day" not in columns.names:
         raise LeftToSQLiteError(repr(node))
     days = columns["day"]
     return _known(_COMPARISONS[node.op](days, day), days == NO_DATE)
+
+
+def _day_of(text: Any) -> int | None:
+    """The value of the column `day` for a day such as 2024-05-31; None for any other text."""
+    is_date = isinstance(text, str) and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text)
+    return 2 * int(text.replace("-", "")) if is_date else None
 
 
 def _missing(node: Any, columns: Columns) -> Mask:

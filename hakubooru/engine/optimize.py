@@ -40,6 +40,9 @@ _BYTES_A_POST: Final = 64
 _BYTES_A_RELATION: Final = 5
 _NOWHERE: Final = 2**31 - 1
 _TAG: Final = 2**32 - 1
+_TYPES: Final = (
+    f"SELECT id, type FROM tag WHERE typeof(type) = 'integer' AND type BETWEEN 0 AND {len(TAG_TYPES) - 1}"
+)
 _COMMON: Final = 32
 """For a tag of more than one post in 32, a bit for every post takes less than a list of posts."""
 
@@ -196,9 +199,8 @@ def _describe(database: Store, counts: Ids, *, is_common: Values) -> _Tags:
     code = np.empty(len(counts), np.int32)
     code[by_count] = np.arange(len(counts))
     kind = np.full(len(counts), len(TAG_TYPES), np.uint8)
-    for tag_id, number in database.rows("SELECT id, type FROM tag"):
-        if number in range(len(TAG_TYPES)):
-            kind[tag_id] = number
+    ids, types = database.reader.table(_TYPES, columns=2, table="tag")
+    kind[ids] = types
     row = np.where(is_common, np.cumsum(is_common) - 1, -1)
     listed = np.where(is_common, 0, counts)
     return _Tags(counts, code, kind, row, np.cumsum(listed) - listed)
@@ -303,9 +305,11 @@ def _add_bits(bits: Values, bucket: _Bucket, first: int, rows: Values) -> None:
 
 def _add_to_lists(sidecar: NewSidecar, bucket: _Bucket, first: int, starts: Values, rows: Values) -> None:
     """Add the posts of a bucket to the lists of their tags; `starts` is the place of each tag's next post."""
-    is_listed = np.repeat(rows < 0, bucket.many)
-    starts = starts - (np.cumsum(bucket.many) - bucket.many)
-    where = np.compress(is_listed, np.arange(len(bucket.places)) + np.repeat(starts, bucket.many))
-    if len(where):
+    is_listed = rows < 0
+    many = bucket.many[is_listed]
+    ends = np.cumsum(many)
+    if len(ends):
+        where = np.arange(ends[-1]) + np.repeat(starts[is_listed] - (ends - many), many)
+        places = np.compress(np.repeat(is_listed, bucket.many), bucket.places)
         # Mapped again for each bucket, so that few of its pages count as memory of this process.
-        sidecar.open("posts")[where] = np.compress(is_listed, bucket.places) + np.uint32(first)
+        sidecar.open("posts")[where] = places + np.uint32(first)

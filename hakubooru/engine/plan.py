@@ -21,13 +21,12 @@ from hakubooru.engine.filters import (
     Filters,
     Route,
     ask_sqlite,
-    can_sort,
     members,
-    sort_by_columns,
     sort_ids,
     sort_in_sqlite,
 )
 from hakubooru.engine.groups import sample_per
+from hakubooru.engine.sorting import can_sort, sort_by_columns
 from hakubooru.engine.unknown import check_known, unknown_last, unknown_notes
 from hakubooru.select.predicates import tags_asked
 from hakubooru.select.sampling import sample, sample_weighted, shuffle

@@ -321,47 +321,44 @@ def _about(index: TarIndex, state: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _load_own(place: Path, state: Mapping[str, Any]) -> TarIndex | None:
-    """Return an index of our own; None if there is none, or if it is of another state of the archive."""
+    """Return an index of our own; None if there is none, if it is damaged, or of another state of the archive."""
     try:
         status = place.stat()
-    except OSError:
+        return _read_own(place, (status.st_mtime_ns, status.st_size), tuple(state.items()))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    return _read_own(place, (status.st_mtime_ns, status.st_size), tuple(state.items()))
 
 
 @lru_cache(_INDEXES_KEPT)
-def _read_own(place: Path, stamp: tuple[int, int], items: tuple[tuple[str, Any], ...]) -> TarIndex | None:
+def _read_own(place: Path, stamp: tuple[int, int], state: tuple[tuple[str, Any], ...]) -> TarIndex:
     """Read a line of JSON with the archive's state, then ids, offsets and sizes, 8 bytes each, and MD5s.
 
     While the stamp of the file stays, it is read once in a process.
+
+    Raises:
+        ValueError: the index is of another archive, of this one before it changed, or damaged, as other errors say, too.
     """
     del stamp
-    state = dict(items)
-    try:
-        line, _, rows = place.read_bytes().partition(b"\n")
-        about = json.loads(line)
-        if {**about, "version": VERSION, **state} != about:
-            return None  # the index of another archive, or of this one before it changed
-        count, of_hashes = int(about["images"]), int(about["hashes"])
-        ids, offsets, sizes = np.frombuffer(rows, _INTEGER, 3 * count).reshape(3, count)
-        hashes = np.frombuffer(rows, MD5, of_hashes, 24 * count) if of_hashes else np.empty(0, MD5)
-        unread = tuple(int(row) for row in about["unread"])
-        if (
-            len(rows) != 24 * count + 16 * of_hashes
-            or (ids < -of_hashes).any()
-            or max(unread, default=-1) >= count
-        ):
-            return None
-        strange = tuple((str(name), str(reason)) for name, reason in about["strange"])
-        damage = str(about["damage"])
-        names = {int(row): str(name) for row, name in about["names"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
-    if len(ids) and not (
-        offsets.min() >= BLOCK and sizes.min() >= 0 and (sizes <= about["bytes"] - offsets).all()
+    line, _, rows = place.read_bytes().partition(b"\n")
+    about = json.loads(line)
+    if {**about, "version": VERSION, **dict(state)} != about:
+        raise ValueError("of another state")
+    count, of_hashes = int(about["images"]), int(about["hashes"])
+    ids, offsets, sizes = np.frombuffer(rows, _INTEGER, 3 * count).reshape(3, count)
+    hashes = np.frombuffer(rows, MD5, of_hashes, 24 * count) if of_hashes else np.empty(0, MD5)
+    unread = tuple(int(row) for row in about["unread"])
+    if (
+        len(rows) != 24 * count + 16 * of_hashes
+        or (ids < -of_hashes).any()
+        or max(unread, default=-1) >= count
+        or (offsets < BLOCK).any()
+        or (sizes < 0).any()
+        or (sizes > about["bytes"] - offsets).any()
     ):
-        return None
-    return TarIndex(ids, offsets, sizes, strange, damage, names, hashes, unread)
+        raise ValueError("damaged")
+    strange = tuple((str(name), str(reason)) for name, reason in about["strange"])
+    names = {int(row): str(name) for row, name in about["names"].items()}
+    return TarIndex(ids, offsets, sizes, strange, str(about["damage"]), names, hashes, unread)
 
 
 def _load_json(published: str, path: str) -> TarIndex | None:

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
     _Files: TypeAlias = dict[int | bytes, str]
 
-_LISTINGS: Final = 256
-"""How many archives' listings are kept in memory; one of 4,000 images in a tar takes 100 kB."""
 _FEW: Final = 64
 """Up to this many archives are searched for a post that none with a fitting name holds."""
 
@@ -101,8 +99,12 @@ class Shelf:
     they count, and then, if there are not many archives, in the others.
     """
 
-    def __init__(self, roots: Sequence[str | os.PathLike[str]]) -> None:
+    def __init__(self, roots: Sequence[str | os.PathLike[str]], *, listings: int = 256) -> None:
         """Search the places for archives; none of them is listed yet.
+
+        Args:
+            roots: the places.
+            listings: how many archives' listings are kept in memory; one of 4,000 images in a tar takes 100 kB.
 
         Raises:
             SourceError: a place is missing or cannot be read, or no images were found at all.
@@ -113,6 +115,7 @@ class Shelf:
         claims = [archive.claim for archive in self.archives]
         self._claims = np.array([(claim.modulus, claim.rest, claim.low, claim.high) for claim in claims]).T
         self._listings: OrderedDict[str, TarIndex | _Files] = OrderedDict()
+        self._most_listings = listings
         self._lock = Lock()
 
     def find(self, number: int, store: Store | None = None) -> Place:
@@ -151,7 +154,7 @@ class Shelf:
         listing = _files_in(archive) if archive.is_folder else index_of(archive)
         with self._lock:
             self._listings[archive.key] = listing
-            while len(self._listings) > _LISTINGS:
+            while len(self._listings) > self._most_listings:
                 self._listings.popitem(last=False)
         return listing
 

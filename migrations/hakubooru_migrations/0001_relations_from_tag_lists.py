@@ -71,7 +71,7 @@ def up(migrator: Any, db: MigratedDatabase) -> None:  # noqa: ARG001 - peewee's 
     )  # the posts come in order: to add to the end of an index takes half as long as to sort
     lists = TagLists(db.raw)
     count = db.raw.execute("SELECT COUNT(*) FROM post").fetchone()[0]
-    rows = db.raw.execute("SELECT id, tag_list FROM post ORDER BY id")
+    rows = db.raw.execute("SELECT id, CAST(tag_list AS TEXT) FROM post ORDER BY id")
     with progress(total=count, desc="reading lists of tags", unit=" posts") as bar:
         while some := rows.fetchmany(_POSTS_A_BATCH):
             insert_relations(db.raw, *lists.read(*zip(*some, strict=True)))

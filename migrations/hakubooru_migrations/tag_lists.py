@@ -79,8 +79,9 @@ class TagLists:
         return np.array(posts, np.int64)[places[known]], ids[known]
 
     def _base(self, post_id: int, texts: Sequence[str]) -> int:
+        lists = ", ".join(f"CAST({name} AS TEXT)" for name in LISTS)
         by_type: Sequence[Any] = self._connection.execute(
-            f"SELECT {', '.join(LISTS)} FROM post WHERE id = ?", [post_id]
+            f"SELECT {lists} FROM post WHERE id = ?", [post_id]
         ).fetchone()
 
         def fit(base: int) -> tuple[int, int, bool]:

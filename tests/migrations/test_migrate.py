@@ -10,6 +10,7 @@ import hakubooru as hb
 import hakubooru_migrations
 from hakubooru.errors import BusyError, DatabaseFileError, IncompleteError, OldGenerationError
 from hakubooru_migrations import runner
+from hakubooru_migrations.tag_lists import LISTS
 from old_generations import base36, in_list, write_generation
 
 SCRIPTS = (
@@ -117,6 +118,15 @@ def test_every_generation_becomes_the_same_tables(path, fresh, generation):
 
 def test_decimals_of_the_early_writer(path, fresh):
     write_generation(path, 1, random_posts(), TAGS, write_id=str)
+    hakubooru_migrations.migrate(path)
+    assert tables(path) == tables(fresh)
+
+
+def test_lists_that_another_program_stored_as_blobs(path, fresh):
+    write_generation(path, 1, random_posts(), TAGS)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        names = ("tag_list", *LISTS)
+        connection.execute(f"UPDATE post SET {', '.join(f'{name} = CAST({name} AS BLOB)' for name in names)}")
     hakubooru_migrations.migrate(path)
     assert tables(path) == tables(fresh)
 

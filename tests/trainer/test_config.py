@@ -176,7 +176,7 @@ def test_every_key_is_documented(file):
         ("data=x", "write section.key=value"),
         ("validation.timesteps=[1000]", "write timesteps from 0 to 999"),
         ("samples.steps=1001", "samples.steps is 1001; write 1 to 1000"),
-        ("samples.width=1001", "write multiples of 8"),
+        ("samples.width=1001", "write multiples of 8, at most 8192"),
         ("run.out=3", "run.out = 3; write a text in quotes"),
         ("batch.accumulation=", 'batch.accumulation = ""; write a whole number'),
         ("save.every=0", "save.every is 0; it must be 1 or more"),

@@ -59,6 +59,7 @@ def test_hyphens_are_no_options(prompts, text):
         ("1girl --w wide", "--w wide has no number after it"),
         ("1girl --d", "--d has no number after it"),
         ("1girl --w 830", "--w 830 is not a width; write a multiple of 8"),
+        ("1girl --h 100000", "--h 100000 is not a height; write a multiple of 8, from 64 to 8192, such as"),
         ("1girl --h 0", "--h 0 is not a height"),
         ("1girl --s 0", "--s 0 is not a number of steps"),
         ("1girl --d -1", "--d -1 is not a seed"),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from hakubooru.errors import InputError
 from hakubooru.files import read_text
 from hakubooru.nearest import nearest
+from hakubooru_trainer.config.options import LONGEST_SIDE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -94,8 +95,10 @@ def _option(word: str, place: str) -> tuple[str, Any]:
         option: Any = kind(value.strip())
     except ValueError as error:
         raise InputError(f"{place}: --{word} has no number after it; {_KNOWN}") from error
-    if name in {"width", "height"} and (option < 64 or option % 8):
-        raise InputError(f"{place}: --{word} is not a {name}; write a multiple of 8, 64 or more, such as 832")
+    if name in {"width", "height"} and (not 64 <= option <= LONGEST_SIDE or option % 8):
+        raise InputError(
+            f"{place}: --{word} is not a {name}; write a multiple of 8, from 64 to {LONGEST_SIDE}, such as 832"
+        )
     if name == "steps" and not 1 <= option <= 1000:
         raise InputError(f"{place}: --{word} is not a number of steps; write 1 to 1000")
     if name == "sampler":

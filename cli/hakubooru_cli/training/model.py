@@ -211,16 +211,19 @@ def sample(
     These are --n negative, --w width, --h height, --d seed, --s steps, --l guidance and --ss sampler. Lines that begin with # are
     comments.
     """
+    from hakubooru_trainer.config import Problems, paths  # noqa: PLC0415 - torch takes seconds
+    from hakubooru_trainer.config.options import LONGEST_SIDE, ModelOptions  # noqa: PLC0415
+
     width, _, height = size.partition("x")
     if not (
         width.isdecimal()
         and height.isdecimal()
         and int(width) % 8 == int(height) % 8 == 0 < int(width) * int(height)
+        and max(int(width), int(height)) <= LONGEST_SIDE
     ):
-        raise InputError(f"--size {size}: write WxH, both multiples of 8, such as 832x1216")
-    from hakubooru_trainer.config import Problems, paths  # noqa: PLC0415 - torch takes seconds
-    from hakubooru_trainer.config.options import ModelOptions  # noqa: PLC0415
-
+        raise InputError(
+            f"--size {size}: write WxH, both multiples of 8 and at most {LONGEST_SIDE}, such as 832x1216"
+        )
     options = ModelOptions(path=str(model), config=config, tokenizers=tokenizers)
     problems = Problems()
     paths.check_model(options, problems)

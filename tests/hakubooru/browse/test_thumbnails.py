@@ -84,9 +84,8 @@ def test_a_process_that_is_killed_is_replaced(shelf, tmp_path):
         assert size(thumbnails.thumbnail(shelf.find(2)).data) == ("WEBP", (50, 100))
 
 
-def test_the_cache_is_bounded(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "_LARGEST_CACHE", 10_000)
-    cache = module._Cache(tmp_path / "cache.sqlite")
+def test_the_cache_is_bounded(tmp_path):
+    cache = module._Cache(tmp_path / "cache.sqlite", largest=10_000)
     for number in range(100):
         cache.put(number.to_bytes(2, "big"), bytes(1000))
     assert cache.get(b"\0\x63") == bytes(1000)

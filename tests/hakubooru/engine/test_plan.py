@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 import hakubooru as hb
 from booru import TAGS, post_row, random_row, tracing, write
 from hakubooru import Post
-from hakubooru.engine.filters import Filters, can_sort, sort_by_columns, sort_in_sqlite
+from hakubooru.engine.filters import Filters, sort_in_sqlite
 from hakubooru.engine.optimize import optimize
+from hakubooru.engine.sorting import can_sort, sort_by_columns
 from hakubooru.select.sampling import keys
 from hakubooru.select.steps import Filtered, walk
 

@@ -16,6 +16,7 @@ import pytest
 from exports import post_ids, run, write_database
 from hakubooru import verify
 from hakubooru.errors import DestinationError, IncompleteError
+from hakubooru.export.archive import ExportArchive
 from hakubooru.export.journal import Journal
 from hakubooru.image.tar import read_tar
 from pictures import files_of, picture, write_tar
@@ -177,6 +178,31 @@ def test_what_a_killed_extension_left_is_pruned(booru, tmp_path, monkeypatch):
     assert len(files_of(out)) > len(before)
     run(booru, out, ids=ids[::2], prune=True)
     assert files_of(out) == before
+
+
+def test_small_archives_are_recorded_together_and_those_before_an_interruption_too(
+    booru, tmp_path, monkeypatch
+):
+    record, read, recorded = Journal.record, ExportArchive._read, []
+    monkeypatch.setattr(
+        Journal, "record", lambda journal, *some: recorded.append(len(some)) or record(journal, *some)
+    )
+    run(booru, tmp_path / "together")
+    archives = sum(recorded)
+    assert len(recorded) < archives / 2
+    before = []
+    monkeypatch.setattr(
+        ExportArchive,
+        "_read",
+        lambda *one: before.append(one) or (fail if len(before) > 4 else read)(*one),
+    )
+    recorded.clear()
+    with pytest.raises(KeyboardInterrupt):
+        run(booru, tmp_path / "broken off")
+    assert sum(recorded) == 4
+    monkeypatch.setattr(ExportArchive, "_read", read)
+    run(booru, tmp_path / "broken off")
+    assert files_of(tmp_path / "broken off") == files_of(tmp_path / "together")
 
 
 def test_what_a_run_left_that_failed_is_removed_by_the_next(small, monkeypatch):

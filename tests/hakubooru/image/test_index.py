@@ -87,6 +87,17 @@ def test_a_damaged_or_old_one_counts_as_none(tar):
     assert load_index(str(tar)) is None
 
 
+def test_it_is_read_once_while_it_stays(tar):
+    save_index(str(tar), build_index(str(tar)), state_of(str(tar)))
+    first = load_index(str(tar))
+    assert load_index(str(tar)) is first
+    kept = tar.parent / ("0001.tar" + INDEX_SUFFIX)
+    os.utime(kept, (2, 2))
+    assert load_index(str(tar)) is not first
+    kept.unlink()
+    assert load_index(str(tar)) is None
+
+
 def test_the_indexes_of_published_sets_are_used(tar):
     built = build_index(str(tar))
     names = [f"{i}001.webp" for i in range(1, 20)]

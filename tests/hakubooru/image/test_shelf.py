@@ -9,7 +9,6 @@ from PIL import Image
 
 import hakubooru as hb
 from booru import post_row, write
-from hakubooru.image import shelf as module
 from hakubooru.image.shelf import NoImageError, Shelf
 from image_sets import FORMS, md5_of, name_of, write_archive
 from pictures import picture, write_tar
@@ -75,11 +74,10 @@ def test_a_link_in_a_tar_is_data(tmp_path):
         Shelf([tmp_path / "images"]).find(2)
 
 
-def test_few_listings_stay_in_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "_LISTINGS", 2)
+def test_few_listings_stay_in_memory(tmp_path):
     for i in range(5):
         write_tar(tmp_path / f"000{i}.tar", {f"100{i}.png": picture(i, "png")})
-    shelf = Shelf([tmp_path])
+    shelf = Shelf([tmp_path], listings=2)
     for _ in range(2):
         assert [shelf.find(1000 + i).read() for i in range(5)] == [picture(i, "png") for i in range(5)]
     assert len(shelf._listings) == 2

@@ -19,6 +19,9 @@ from hakubooru_trainer.config.learning import EmaOptions, LossOptions, Optimizer
 PRECISIONS: Final = ("fp32", "bf16", "fp16")
 """The precisions of whole weights; the other values of `run.weights` are packed."""
 
+LONGEST_SIDE: Final = 8192
+"""The longest side of a sample picture, in pixels; a mistyped zero would otherwise take all memory of the machine."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
@@ -231,9 +234,9 @@ class SampleOptions:
         at_least("samples", self, {"every": 1, "width": 64, "height": 64, "steps": 1})
         if self.steps > 1000:
             raise ConfigError(f"samples.steps is {self.steps}; write 1 to 1000, such as 24")
-        if self.width % 8 or self.height % 8:
+        if self.width % 8 or self.height % 8 or max(self.width, self.height) > LONGEST_SIDE:
             raise ConfigError(
-                f"samples.width and height are {self.width} and {self.height}; write multiples of 8, such as 832 and 1216"
+                f"samples.width and height are {self.width} and {self.height}; write multiples of 8, at most {LONGEST_SIDE}, such as 832 and 1216"
             )
 
 
