@@ -124,6 +124,14 @@ def test_what_cannot_be_used_is_refused_in_words(options, monkeypatch, values, m
         use(options, OptimizerOptions(lr=1e-3, **values))
 
 
+@pytest.mark.parametrize("name", ["torch.optim:NAdam", "pytorch_optimizer:QHAdam"])
+def test_a_state_that_loading_rounds_is_refused_though_its_steps_are_too_small_to_show(options, name):
+    optimizer = OptimizerOptions(name=name, lr=1e-5, text_lr=1e-5)
+    trial.check(options(optimizer=optimizer))
+    with pytest.raises(ConfigError, match="remembers more bits than the weights have"):
+        trial.check(options(optimizer=optimizer, lokr=replace(SOME_LAYERS, masters="fp16")))
+
+
 def use(options, optimizer):
     trial.check(options(optimizer=optimizer))
     optim.optimizer(optimizer, [(1e-3, [torch.ones(2, 2, requires_grad=True)])])
