@@ -81,7 +81,7 @@ class Record:
         return {
             "recipe": self.recipe,
             "card": self.attempts[-1]["card"],
-            "hours": round(sum(attempt["hours"] for attempt in self.attempts), 4),
+            "hours": round(sum(attempt["hours"] for attempt in self.attempts), 6),
             "kilowatt_hours": None if None in energies else round(sum(energies), 4),
         }
 
