@@ -75,7 +75,7 @@ def thumbnail_url(shelf: Shelf, number: int, store: Store) -> str:
 
 
 def shelf_of(images: Images) -> Shelf:
-    """The shelf of some places; the last few are kept, so that a notebook searches folders once.
+    """The shelf of some places; the last few are kept, so that a notebook searches a place once until files come or go in it.
 
     Raises:
         InputError: no place is given.
@@ -84,9 +84,18 @@ def shelf_of(images: Images) -> Shelf:
     places = (images,) if isinstance(images, str) or hasattr(images, "__fspath__") else tuple(images)
     if not places:
         raise InputError('no images are named: write images="images/", or say it once: db.images = "images/"')
-    return _shelf(tuple(map(str, places)))
+    return _shelf(tuple((place, _stamp(place)) for place in map(str, places)))
 
 
 @lru_cache(4)
-def _shelf(places: tuple[str, ...]) -> Shelf:
-    return Shelf(places)
+def _shelf(places: tuple[tuple[str, tuple[int, ...]], ...]) -> Shelf:
+    return Shelf([place for place, _ in places])
+
+
+def _stamp(place: str) -> tuple[int, ...]:
+    """What changes with the files of a folder, or with a tar; empty for a URL."""
+    try:
+        status = Path(place).stat()
+    except OSError:
+        return ()
+    return status.st_ino, status.st_size, status.st_mtime_ns

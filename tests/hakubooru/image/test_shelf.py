@@ -99,6 +99,16 @@ def test_images_of_every_name_are_found_in_every_archive(tmp_path, name, form):
         Shelf([tmp_path / "images"]).find(4)
 
 
+def test_a_notebook_sees_an_archive_that_came_later(tmp_path):
+    write(tmp_path / "posts.db", [post_row(post) for post in (1, 2)])
+    images = tmp_path / "images"
+    write_archive(images / "a.tar", [("1.webp", picture(1))])
+    with hb.open(tmp_path / "posts.db") as database:
+        assert database.image(1, images=images).size == Image.open(io.BytesIO(picture(1))).size
+        write_archive(images / "b.tar", [("2.webp", picture(2))])
+        assert database.image(2, images=images).size == Image.open(io.BytesIO(picture(2))).size
+
+
 def test_what_a_zip_archive_has_lost_is_told(tmp_path):
     write_archive(tmp_path / "c.zip", [("1.webp", picture(1)), ("2.webp", picture(2))])
     place = Shelf([tmp_path]).find(2)
