@@ -157,7 +157,11 @@ def convert(
 )
 @click.option("--out", metavar="DIR", type=_path, required=True, help="The folder for the pictures.")
 @click.option(
-    "--size", metavar="WxH", default="1024x1024", show_default=True, help="Width and height in pixels."
+    "--size",
+    metavar="WxH",
+    default="1024x1024",
+    show_default=True,
+    help="Width and height in pixels, multiples of 8 and at most 8192.",
 )
 @click.option(
     "--steps", type=click.IntRange(1, 1000), default=24, show_default=True, help="Steps of the sampler."

@@ -217,9 +217,9 @@ class SampleOptions:
     every: int = 1000
     """Updates between two sheets of pictures. One is also drawn at the start and one at the end."""
     width: int = 1024
-    """The width of a picture, in pixels."""
+    """The width of a picture, in pixels; a multiple of 8, at most 8192."""
     height: int = 1024
-    """The height of a picture, in pixels."""
+    """The height of a picture, in pixels; a multiple of 8, at most 8192."""
     steps: int = 24
     """Steps of the sampler."""
     sampler: Literal["ddim", "euler_a", "dpmpp_2m"] = "ddim"
