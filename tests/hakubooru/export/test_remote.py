@@ -124,12 +124,10 @@ def test_a_server_that_goes_away_stops_the_export_until_it_is_back(small, server
 
 @pytest.mark.parametrize("name", [remote.WAIT, remote.TIMEOUT])
 @pytest.mark.parametrize("value", ["soon", "0", "-1", "nan", "inf"])
-def test_a_time_that_is_none_is_told(small, server, archives, monkeypatch, name, value):
+def test_a_time_that_is_none_is_told(server, monkeypatch, name, value):
     monkeypatch.setenv(name, value)
-    with pytest.raises(
-        SourceError, match=rf"{name} is '{value}' and must be a number of seconds above 0, such as"
-    ):
-        run(small, small / "out", images=[server.url])
+    with pytest.raises(SourceError, match=rf"{name} is '{value}' and must be a number of seconds above 0"):
+        remote.list_tars(server.url)
     assert not server.seen
 
 
