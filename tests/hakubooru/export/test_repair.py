@@ -259,7 +259,7 @@ def test_a_folder_in_the_place_of_a_caption_is_told(out):
 
 
 def test_a_post_that_the_database_has_no_more_is_told(small):
-    """Of more than 1,500 posts, captions are read as they are needed, and so are missing posts noticed."""
+    """Captions of more than 1,500 posts are read as they are needed; only then is a missing post noticed."""
     write_database(small / "posts.db", list(range(1, 1601)))
     write_tar(small / "images" / "a.tar", {f"{i}.webp": picture(i) for i in range(1, 31)})
     with hb.open(small / "posts.db") as database:
