@@ -141,6 +141,33 @@ def test_captions_are_mended_without_what_the_export_came_from(out):
     assert files_of(out) == before
 
 
+@pytest.mark.parametrize("sink", ["folder", "webdataset"])
+def test_captions_that_were_edited_in_the_manifest_are_told_with_the_mend(small, sink):
+    """A repair neither writes them anywhere nor throws them away; the export run again writes the manifest as it was."""
+    write_tar(small / "images" / "a.tar", {f"{i}.webp": picture(i) for i in range(1, 31)})
+    out = small / "out"
+    with hb.open(small / "posts.db") as database:
+        database.posts.export(out, images=small / "images", sink=sink)
+        before = files_of(out)
+        table = parquet.read_table(out / "manifest.parquet")
+        captions = [
+            f"{text}, edited" if place in {3, 5} else text
+            for place, text in enumerate(table["caption"].to_pylist())
+        ]
+        column = table.schema.get_field_index("caption")
+        parquet.write_table(table.set_column(column, "caption", [captions]), out / "manifest.parquet")
+        edited = files_of(out)
+        assert sum(count for count, _ in verify(out).problems.values()) == 2
+        with pytest.raises(
+            DestinationError, match=r"another caption than was exported for .*4\.webp \(2 in all\); run that"
+        ):
+            repair(out)
+        assert files_of(out) == edited
+        database.posts.export(out, images=small / "images", sink=sink)
+    assert files_of(out) == before
+    assert repair(out).is_good
+
+
 def test_an_export_that_was_interrupted_is_not_repaired(out):
     """Killed before its manifest was written, an extension has files that the manifest of the first does not tell of."""
     manifest = (out / "manifest.parquet").read_bytes()
