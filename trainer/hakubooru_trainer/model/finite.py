@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 
@@ -14,4 +16,4 @@ def is_finite(tensor: torch.Tensor) -> bool:
         return True
     if tensor.dtype.itemsize == 1:  # torch cannot compare fp8
         tensor = tensor.float()
-    return bool(torch.stack(tensor.aminmax()).isfinite().all())
+    return all(math.isfinite(end) for end in tensor.aminmax())
