@@ -14,6 +14,12 @@ from training_pairs import SIZES, write_pairs
 torch.set_num_threads(1)  # more only wait for each other with tensors this small
 
 
+@pytest.fixture(autouse=True)
+def seeded():
+    """Draw the same random numbers in a test whichever tests ran before it."""
+    torch.manual_seed(1)
+
+
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory):
     """The folder of a tiny model."""
