@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -155,6 +156,20 @@ def test_a_locked_file_is_told_with_its_holder(path):
         with pytest.raises(BusyError, match=rf"process {process.pid} .*BEGIN EXCLUSIVE"):
             hb.open(path, busy_timeout=0.1)
         process.stdin.close()
+
+
+def test_queries_wait_for_a_lock_as_long_as_they_may(path):
+    with (
+        hb.open(path, busy_timeout=0.1) as db,
+        closing(sqlite3.connect(path, isolation_level=None)) as other,
+    ):
+        assert pickle.loads(pickle.dumps(db)).busy_timeout == 0.1
+        other.execute("BEGIN EXCLUSIVE")
+        started = time.monotonic()
+        for read in (db.rows, db.reader.column):
+            with pytest.raises(BusyError, match="is locked by"):
+                read("SELECT id FROM post")
+        assert time.monotonic() - started < 4, "by default it is five seconds for each"
 
 
 KILLED_IN_A_TRANSACTION = """

@@ -2,6 +2,7 @@ import random
 import sqlite3
 import subprocess
 import sys
+import time
 from contextlib import closing
 
 import pytest
@@ -293,8 +294,10 @@ def test_a_file_that_is_held_is_told(path):
     write_generation(path, 1, random_posts(), TAGS)
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("BEGIN IMMEDIATE")
+        started = time.monotonic()
         with pytest.raises(BusyError, match="is locked by"):
             hb.migrate(path, busy_timeout=0.1)
+        assert time.monotonic() - started < 4, "by default it is five seconds"
 
 
 def test_lists_are_written_as_published():

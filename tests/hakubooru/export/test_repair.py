@@ -8,7 +8,7 @@ import pytest
 from pyarrow import parquet
 
 import hakubooru as hb
-from exports import spoil
+from exports import spoil, write_database
 from hakubooru import repair, verify
 from hakubooru.errors import DestinationError, InputError
 from hakubooru.export.journal import Journal
@@ -285,10 +285,12 @@ def test_a_folder_in_the_place_of_a_caption_is_told(out):
         repair(out)
 
 
-def test_a_post_that_the_database_has_no_more_is_told(out, monkeypatch):
-    monkeypatch.setattr(
-        "hakubooru.caption.captioner._FEW", 0
-    )  # captions are asked for one by one, as of many posts
+def test_a_post_that_the_database_has_no_more_is_told(small):
+    """Captions of more than 1,500 posts are read as they are needed; only then is a missing post noticed."""
+    write_database(small / "posts.db", list(range(1, 1601)))
+    write_tar(small / "images" / "a.tar", {f"{i}.webp": picture(i) for i in range(1, 31)})
+    with hb.open(small / "posts.db") as database:
+        database.posts.export(out := small / "out", images=small / "images")
     before = files_of(out)
     with hb.open(out.parent / "posts.db", writable=True) as database:
         database.rows("DELETE FROM post WHERE id = 7")

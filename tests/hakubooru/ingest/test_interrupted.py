@@ -1,6 +1,7 @@
 """Builds that are interrupted, and what the same call makes of what they left."""
 
 import sqlite3
+import time
 from contextlib import closing
 
 import pytest
@@ -89,6 +90,8 @@ def test_a_file_that_another_connection_holds_is_told(out):
     make(out, api_post(1))
     with closing(sqlite3.connect(out, isolation_level=None)) as connection:
         connection.execute("BEGIN IMMEDIATE")
+        started = time.monotonic()
         with pytest.raises(BusyError, match="is locked by"):
             make(out, api_post(2), busy_timeout=0.1)
+        assert time.monotonic() - started < 4, "by default it is five seconds"
     assert make(out, api_post(2)).new == 1
