@@ -138,7 +138,9 @@ def use(options, optimizer):
     optim.optimizer(optimizer, [(1e-3, [torch.ones(2, 2, requires_grad=True)])])
 
 
-@pytest.mark.parametrize(("module", "package"), [("pytorch_optimizer", "pytorch_optimizer"), ("yaml", "PyYAML")])
+@pytest.mark.parametrize(
+    ("module", "package"), [("pytorch_optimizer", "pytorch_optimizer"), ("yaml", "PyYAML")]
+)
 def test_the_package_of_an_optimiser_is_known_whatever_its_name(module, package):
     options = OptimizerOptions(name=f"{module}:Any")
     assert optim.package(options) == {"version.optimizer": f"{package} {version(package)}"}
