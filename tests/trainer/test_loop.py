@@ -28,7 +28,7 @@ from hakubooru_trainer.config.options import (
 )
 from hakubooru_trainer.distributed import Ranks
 from hakubooru_trainer.loop import run
-from tiny_runs import SMALL, SOME_LAYERS, options_of
+from tiny_runs import SMALL, SMALLEST, SOME_LAYERS, options_of
 from training_pairs import SIZES, write_pairs
 
 pytestmark = pytest.mark.slow
@@ -114,7 +114,7 @@ def test_more_workers_change_nothing(plain, options):
 @pytest.mark.parametrize("name", ["adamw", "lion", "lion8bit", "adamw8bit"])
 def test_a_stopped_run_ends_as_one_that_was_not(options, tmp_path, monkeypatch, name):
     told = options(
-        **SMALL | {"batch": BatchOptions()},
+        **SMALLEST,
         optimizer=OptimizerOptions(name=name, lr=1e-2, warmup=3),
         text=TextOptions(train=False, tokens=75),
     )
@@ -232,7 +232,7 @@ def test_the_vae_keeps_its_precision(shallow_parts, precision):
 @pytest.mark.parametrize(("precision", "masters"), [("bf16", "fp32"), ("fp16", "fp32"), ("fp16", "fp16")])
 def test_half_precision(options, precision, masters):
     told = options(
-        **SMALL,
+        **SMALLEST,
         lokr=replace(SOME_LAYERS, masters=masters),
         optimizer=OptimizerOptions(name="lion8bit", lr=1e-2),
     )
