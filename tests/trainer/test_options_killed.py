@@ -72,7 +72,7 @@ def test_killed_three_times_it_ends_with_the_same_bits(options, tmp_path):
         save=SaveOptions(every=2),
     )
     whole, killed = (
-        replace(settings, run=replace(settings.run, out=str(tmp_path / name), updates=6, weights="nf4"))
+        replace(settings, run=replace(settings.run, out=str(tmp_path / name), updates=4, weights="nf4"))
         for name in ("whole", "killed")
     )
     run(whole)

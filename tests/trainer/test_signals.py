@@ -43,7 +43,7 @@ def test_the_first_signal_saves_and_the_second_leaves_at_once(options, tmp_path)
 
     def config(name):
         path = tmp_path / f"{name}.toml"
-        run = replace(told.run, out=str(tmp_path / name), updates=6, threads=1, workers=1)
+        run = replace(told.run, out=str(tmp_path / name), updates=3, threads=1, workers=1)
         path.write_text(dump(replace(told, run=run)), encoding="utf-8")
         return path, tmp_path / name
 
