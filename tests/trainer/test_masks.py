@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from torch.nn import functional
 
 from hakubooru.errors import ConfigError, DataSetError
@@ -106,6 +107,10 @@ def test_a_mask_may_have_16_bits_or_be_turned_by_exif(tmp_path):
     exif[0x0112] = 3  # turned by half
     Image.fromarray((grey >> 8).astype(np.uint8)).save(tmp_path / "turned.png", exif=exif)
     assert np.allclose(mask(tmp_path / "turned.png", seen, size, size)[0], wanted[::-1, ::-1])
+    text = PngInfo()
+    text.add_itxt("XML:com.adobe.xmp", '<rdf:Description tiff:Orientation="3"/>')
+    Image.fromarray(grey).save(tmp_path / "xmp.png", pnginfo=text)  # an image is not turned by XMP
+    assert np.allclose(mask(tmp_path / "xmp.png", seen, size, size)[0], wanted)
     Image.fromarray(grey.astype(np.float32) / 65535).save(tmp_path / "float.tif")
     with pytest.raises(
         UnusableImageError, match=r"cannot be read as a mask \(32 bits of grey; save it with 8 or 16"

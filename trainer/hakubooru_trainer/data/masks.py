@@ -138,6 +138,9 @@ def _grey(image: Image.Image) -> Image.Image:
     """
     if image.mode in ("I", "F"):
         raise ValueError("32 bits of grey; save it with 8 or 16")
+    image.load()  # the texts of a PNG may lie behind its pixels
+    for place in ("xmp", "XML:com.adobe.xmp"):  # where Pillow looks for an orientation if EXIF has none
+        image.info.pop(place, None)
     return shallow(ImageOps.exif_transpose(image)).convert("L")
 
 
