@@ -20,7 +20,7 @@ from hakubooru_trainer.data.scan import scan
 from hakubooru_trainer.distributed import Ranks, launch
 from training_ranks import apart, gradients, launched, metrics, recorded, records, small, weights
 
-pytestmark = pytest.mark.xdist_group("forks")
+pytestmark = pytest.mark.xdist_group("ranks")
 
 UPDATES = 4
 

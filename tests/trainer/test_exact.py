@@ -35,7 +35,7 @@ from hakubooru_trainer.setup import data_set, prepare
 from tiny_runs import SMALL, options_of
 from training_pairs import SIZES, write_pairs
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("forks")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("exact")]
 
 MOMENTS = 20
 """About as many as lie between three updates, with the state that is saved after every second."""

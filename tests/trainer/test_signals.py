@@ -15,10 +15,7 @@ from hakubooru_trainer.config import dump
 from hakubooru_trainer.config.options import BucketOptions, OptimizerOptions, SaveOptions, TextOptions
 from training_signals import call
 
-pytestmark = [
-    pytest.mark.xdist_group("forks"),
-    pytest.mark.skipif(not hasattr(os, "fork"), reason="the runs are forks of one process"),
-]
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the runs are forks of one process")
 TERM, INT = int(signal.SIGTERM), int(signal.SIGINT)
 
 
