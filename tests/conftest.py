@@ -34,7 +34,9 @@ gc.disable()
 
 def pytest_collection_finish():
     gc.freeze()
-    if "forked" in sys.modules:  # some test calls functions in forks of what is now imported
+    if "forked" in sys.modules and hasattr(
+        os, "fork"
+    ):  # some test calls functions in forks of what is now imported
         sys.modules["forked"].begin()
     gc.enable()
 

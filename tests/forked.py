@@ -71,6 +71,7 @@ def begin():
 
     if _lives:
         return
+    _name_frames()
     folder = tempfile.mkdtemp(prefix="forks")
     os.environ[_ADDRESS] = f"{folder}/socket"
     lasts, lives = os.pipe()
@@ -90,6 +91,20 @@ def begin():
                 os._exit(0)
     os.close(lasts)
     _lives.append(lives)
+
+
+def _name_frames():
+    """Say which modules the frames of this call belong to.
+
+    torch's launcher asks that of the whole stack some twenty times, and `inspect` looks through all modules for a frame whose
+    file is none, as those are that start pytest.
+    """
+    import inspect
+
+    frame = sys._getframe()
+    while frame is not None:
+        inspect.modulesbyfile.setdefault(frame.f_code.co_filename, frame.f_globals["__name__"])
+        frame = frame.f_back
 
 
 def _forget_pytest():

@@ -44,13 +44,14 @@ def train(options, at, how):
 
         return counted
 
-    def halfway(tensors):
-        for part in whole(tensors):
-            yield part
-            if next(moments) == at:
-                os.kill(os.getpid(), signal.SIGKILL)
+    def begun(tensors):
+        parts = whole(tensors)
+        yield next(parts)
+        if next(moments) == at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        yield from parts
 
-    whole, durable._safetensors = durable._safetensors, halfway
+    whole, durable._safetensors = durable._safetensors, begun
     loop._update = after(loop._update)
     os.fsync = after(os.fsync)
     Path.replace = after(Path.replace)

@@ -58,7 +58,7 @@ def recorded(options):
     """Train. OUT/rank0.json says which images this rank's batches had, by their number, and what the weights were before each update.
 
     OUT/gradients.safetensors are those of the second update, summed over the ranks: the first in which all weights have
-    one. In a run whose name is `nan`, the last rank's third batch gives a loss that is none. In one whose name is `unlike`, each
+    one. In a run whose name is `nan`, the third update's last batch gives a loss that is none. In one whose name is `unlike`, each
     rank has a folder of its own, OUT/../rank0, from which relative paths begin.
     """
     rank, world = distributed.rank(), Ranks(torch.device("cpu")).world
@@ -84,7 +84,8 @@ def recorded(options):
     def losses_kept(self, *arguments, **keywords):
         found = losses(self, *arguments, **keywords)
         losses_taken.append(found)
-        is_bad = options.run.name == "nan" and rank == world - 1 and len(losses_taken) == 3
+        number = rank + world * (len(losses_taken) - 1)
+        is_bad = options.run.name == "nan" and number == 3 * options.batch.accumulation - 1
         return found * float("nan") if is_bad else found
 
     Batches.batch, Ranks.sum_gradients, Objective.losses = batch_kept, sums_kept, losses_kept

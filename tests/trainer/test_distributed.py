@@ -20,9 +20,9 @@ from hakubooru_trainer.data.scan import scan
 from hakubooru_trainer.distributed import Ranks, launch
 from training_ranks import apart, gradients, launched, metrics, recorded, records, small, weights
 
-pytestmark = pytest.mark.xdist_group("forks")
+pytestmark = pytest.mark.xdist_group("ranks")
 
-UPDATES = 6
+UPDATES = 4
 
 
 @pytest.mark.parametrize("world", [1, 2, 3, 4])
@@ -60,28 +60,26 @@ def folder(tmp_path_factory):
 @pytest.mark.slow
 def test_any_number_of_ranks_trains_the_same(options, folder):
     """The order of images, the gradients and the weights, but for rounding; and what is not finite on one rank."""
-    for world, name, updates in ((2, "adamw", UPDATES), (4, "lion", 3)):
-        alone = small(options(), folder / f"1 {name}", name, updates)
-        told = small(options(), folder / f"{world} {name}", name, updates)
-        bad = small(options(), folder / f"{world} nan", "adamw", 4, name="nan")
+    for world, optimizer, name in ((2, "adamw", "lokr"), (4, "lion", "nan")):
+        alone = small(options(), folder / f"1 {optimizer}", optimizer, UPDATES, name=name)
+        told = small(options(), folder / f"{world} {optimizer}", optimizer, UPDATES, name=name)
         recorded(alone)
-        launched([told, bad] if world == 4 else [told], world)
+        launched([told], world)
         every = records(told, world)
         assert sorted(one for rank in every for one in rank["ids"]) == records(alone, 1)[0]["ids"]
         assert all(rank["weights"] == every[0]["weights"] for rank in every)
         assert apart(gradients(told), gradients(alone)).max() <= 1e-6
         apart_by = apart(weights(told), weights(alone))
-        if name == "adamw":
+        if optimizer == "adamw":
             assert apart_by.max() <= 1e-6
         else:  # of a gradient that is nearly zero a rounding turns the sign, which is all that Lion sees
             assert (apart_by > 1e-6).float().mean() < 1e-4
-            assert apart_by.max() <= 2 * updates * told.optimizer.lr + 1e-6
+            assert apart_by.max() <= 2 * UPDATES * told.optimizer.lr + 1e-6
 
-    # What is not finite on one rank leaves the weights of all as they were.
-    assert [line["update"] for line in metrics(bad) if line.get("skipped")] == [3]
-    first, *others = records(bad, world)
-    assert all(other["weights"] == first["weights"] for other in others)
-    assert len(set(first["weights"])) == 3  # before each of the four
+    # What is not finite on the last rank leaves the weights of all as they were.
+    for bad in (told, alone):
+        assert [line["update"] for line in metrics(bad) if line.get("skipped")] == [3]
+    assert len(set(every[0]["weights"])) == 3  # before each of the four
 
 
 @pytest.mark.kill
@@ -97,12 +95,7 @@ def test_lost_ranks_are_started_again_and_end_with_the_same_bits(options, folder
     done = torchrun.start(2, folder / "output", training_ranks.main, path, KILLS=kills)
     assert done.wait() == 0, (folder / "output").read_text()
     states = sorted(state.name for state in Path(told.run.out, "state").iterdir())
-    assert states == [
-        "000002",
-        "000003",
-        "000004",
-        "000006",
-    ]  # the second: all saved when one was told to stop
+    assert states == ["000002", "000003", "000004"]  # the second: all saved when one was told to stop
     assert apart(weights(told), weights(whole)).max() == 0
     assert [line["update"] for line in metrics(told)] == [line["update"] for line in metrics(whole)]
 

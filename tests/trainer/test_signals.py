@@ -15,10 +15,7 @@ from hakubooru_trainer.config import dump
 from hakubooru_trainer.config.options import BucketOptions, OptimizerOptions, SaveOptions, TextOptions
 from training_signals import call
 
-pytestmark = [
-    pytest.mark.xdist_group("forks"),
-    pytest.mark.skipif(not hasattr(os, "fork"), reason="the runs are forks of one process"),
-]
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the runs are forks of one process")
 TERM, INT = int(signal.SIGTERM), int(signal.SIGINT)
 
 
@@ -43,7 +40,7 @@ def test_the_first_signal_saves_and_the_second_leaves_at_once(options, tmp_path)
 
     def config(name):
         path = tmp_path / f"{name}.toml"
-        run = replace(told.run, out=str(tmp_path / name), updates=6, threads=1, workers=1)
+        run = replace(told.run, out=str(tmp_path / name), updates=3, threads=1, workers=1)
         path.write_text(dump(replace(told, run=run)), encoding="utf-8")
         return path, tmp_path / name
 

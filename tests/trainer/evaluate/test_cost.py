@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 import torch
 from torch import nn
@@ -58,6 +60,7 @@ def test_operations_are_those_of_a_models_layers(shallow, monkeypatch, tokens):
 def test_a_forecast_adds_up(shallow):
     drawing = DrawingOptions(steps=7)
     operations = Operations(ModelOptions(path=str(shallow)), drawing)
+    operations.of_picture = functools.cache(operations.of_picture)
     pictures = [Picture("", 0, 0, "", (), 0, *size) for size in [(64, 96), (64, 96), (96, 96)]]
     total = 2 * operations.of_picture(64, 96) + operations.of_picture(96, 96)
     text = forecast(pictures, drawing, operations)

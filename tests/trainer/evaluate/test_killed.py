@@ -48,7 +48,6 @@ def painted(task):
 
 
 @pytest.mark.kill
-@pytest.mark.xdist_group("forks")
 def test_a_killed_evaluation_ends_as_one_that_was_not(task, options, tmp_path):
     """Killed at a quarter, a half and so on of all moments at which something reaches the disk."""
     names = [f"hero_{number:02d}_(planted)" for number in range(4)]
