@@ -89,7 +89,7 @@ $(VENV)/.library: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) install -c constraints.txt torch
-	$(PIP) install -c constraints.txt -e '.[train,dev]'
+	$(PIP) install -c constraints.txt -e '.[dev]'
 	touch $@ $(VENV)/.library
 
 $(VENV)/.docs: $(VENV)/.dev

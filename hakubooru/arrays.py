@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
@@ -96,13 +97,12 @@ def id_column(names: Sequence[str], place: str) -> str:
 
 
 def _id(value: Any, row: int, place: str) -> int:
-    try:
-        number = int(value)
-        is_same = isinstance(value, str) or (number == value and not isinstance(value, bool))
-        if is_same and is_id(value) and (not isinstance(value, float) or abs(value) <= _EXACT):
-            return number
-    except (ValueError, TypeError, OverflowError, ArithmeticError):
-        pass
+    if not isinstance(value, bool | np.bool) and not getattr(value, "ndim", 0):
+        with suppress(ValueError, TypeError, OverflowError, ArithmeticError):
+            number = int(value)
+            is_same = isinstance(value, str) or number == value
+            if is_same and is_id(value) and (not isinstance(value, float) or abs(value) <= _EXACT):
+                return number
     raise InputError(
         f"{place}, entry {row}: {str(value)[:40]!r} is not a post id; give whole numbers, none of them missing"
     )

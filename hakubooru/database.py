@@ -15,7 +15,7 @@ from hakubooru.select.danbooru.orders import VALUES
 from hakubooru.selection import Selection
 from hakubooru.store.layout import GENERATION
 from hakubooru.store.schema import RATINGS, Post
-from hakubooru.store.store import lay_out, warn_of_dates_in_utc
+from hakubooru.store.store import BUSY_TIMEOUT, lay_out, warn_of_dates_in_utc
 from hakubooru.store.tags import Tags
 
 if TYPE_CHECKING:
@@ -28,12 +28,15 @@ if TYPE_CHECKING:
     from hakubooru_migrations import Plan
 
 
-def open_database(path: str | os.PathLike[str], writable: bool = False) -> Database:
+def open_database(
+    path: str | os.PathLike[str], writable: bool = False, *, busy_timeout: float = BUSY_TIMEOUT
+) -> Database:
     """Open a metadata database of the published layout. The file is never created, and not changed by opening.
 
     Args:
         path: the SQLite file.
         writable: open it for writing too. An unfinished change of a killed writer is then rolled back.
+        busy_timeout: how many seconds to wait while another process has locked the file, now and in later queries.
 
     Raises:
         DatabaseFileError: the file is missing, damaged or truncated, or it is not a metadata database.
@@ -41,7 +44,7 @@ def open_database(path: str | os.PathLike[str], writable: bool = False) -> Datab
         BusyError: another process has locked the file.
         UnfinishedWriteError: a writer was killed in the middle of a change; the message says how to recover.
     """
-    database = Database(Path(path), writable=writable)
+    database = Database(Path(path), writable=writable, busy_timeout=busy_timeout)
     warn_of_dates_in_utc(database)
     return database
 
@@ -70,10 +73,14 @@ def create_database(path: str | os.PathLike[str]) -> Database:
     return Database(path, writable=True)
 
 
-def migrate_database(path: str | os.PathLike[str]) -> Plan:
+def migrate_database(path: str | os.PathLike[str], *, busy_timeout: float = BUSY_TIMEOUT) -> Plan:
     """Migrate a metadata database of an older layout to the current one, in place.
 
     If it is interrupted, the same call continues.
+
+    Args:
+        path: the SQLite file.
+        busy_timeout: how many seconds to wait while another process has locked the file.
 
     Returns:
         The scripts that ran, and their notes.
@@ -85,7 +92,7 @@ def migrate_database(path: str | os.PathLike[str]) -> Plan:
     """
     from hakubooru_migrations import migrate  # noqa: PLC0415 - nothing else changes a layout
 
-    return migrate(path)
+    return migrate(path, busy_timeout=busy_timeout)
 
 
 class Database(CachedStore):

@@ -18,6 +18,7 @@
     * ConfigError            a training configuration has a wrong or missing value
     * DataSetError           a data set cannot be used for training
     * ModelError             a model, or an adapter, cannot be read or does not fit
+      * OtherModelError      ... because the adapter was made for another model
   * TrainingError            a training run cannot continue (exit code 1)
     * LostRankError          ... because one of its processes is gone
   * IncompleteError          the work is incomplete: it was done in part, or not at all (exit code 1)
@@ -104,6 +105,10 @@ class DataSetError(InputError):
 
 class ModelError(InputError):
     """A model, or an adapter, cannot be read or does not fit."""
+
+
+class OtherModelError(ModelError):
+    """An adapter was made for another model: it changes layers that this one does not have, or layers of another size."""
 
 
 class TrainingError(HakubooruError):

@@ -26,10 +26,25 @@ _MARKS: Final = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 """The byte-order marks, each with its encoding."""
+_DEVICES: Final = frozenset(
+    ["aux", "con", "nul", "prn", *(f"{name}{digit}" for name in ("com", "lpt") for digit in "0123456789¹²³")]
+)
+"""Names that mean a device on Windows, whatever stands behind a dot."""
+_LONGEST: Final = 200
+"""The most bytes of a name, so that endings can follow: file systems take 255."""
 _UNUSED_SECONDS: Final = 30 * 24 * 3600
 """A file of a cache that was not used for so long is removed."""
 _ABANDONED_SECONDS: Final = 24 * 3600
 """A folder in which a file of a cache was made is removed after so long: its process was killed."""
+
+
+def is_file_name(name: str) -> bool:
+    """Return whether files of every system can be called by a name with an ending behind it, such as `NAME.toml`."""
+    return (
+        0 < len(name.encode(errors="surrogateescape")) <= _LONGEST
+        and not any(sign in '/\\:*?"<>|\x7f' or sign < " " for sign in name)
+        and name.partition(".")[0].rstrip().lower() not in _DEVICES
+    )
 
 
 def read_text(path: Path) -> str:

@@ -4,6 +4,7 @@ import gc
 import os
 import shutil
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,8 @@ gc.disable()
 
 def pytest_collection_finish():
     gc.freeze()
+    if "forked" in sys.modules:  # some test calls functions in forks of what is now imported
+        sys.modules["forked"].begin()
     gc.enable()
 
 

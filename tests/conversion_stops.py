@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-import training_kills
+import forked
 from hakubooru_cli.shell import run
 from hakubooru_cli.train import cli
 from hakubooru_trainer.model import stream
@@ -24,13 +24,11 @@ def convert(arguments, signal=0, at=0, moments=None):
         at: the number of the moment, from 1; with 0 there is no signal.
         moments: a file that the number of all moments is written to.
     """
-    process = training_kills.forks().Process(target=_convert, args=(arguments, signal, at, moments))
-    process.start()
-    process.join()
-    return process.exitcode
+    return forked.run(converting, arguments, signal, at, moments)
 
 
-def _convert(arguments, signal, at, moments):
+def converting(arguments, signal, at, moments):
+    """Be that process."""
     torch.set_num_threads(1)
     count = itertools.count(1)
     last = 0

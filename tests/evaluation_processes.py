@@ -6,49 +6,37 @@ import itertools
 import os
 import signal
 import sqlite3
-import subprocess
 import sys
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
-import forked_ranks
+import forked
+import torchrun
 from hakubooru_cli import shell
 from hakubooru_cli.train import cli
 from hakubooru_trainer import distributed
 from hakubooru_trainer.distributed import Ranks
 from hakubooru_trainer.evaluate import catalogue, drawing, evaluation
 from planted import Painter
-from training_kills import forks
 
 
 def run(task, at=0):
     """Evaluate a painter in a process of its own, which kills itself at the `at`-th moment; its exit code."""
-    process = forks().Process(target=_evaluate, args=(task, at))
-    process.start()
-    process.join()
-    return process.exitcode
+    return forked.run(evaluate, task, at)
 
 
-def torchrun(arguments, halt):
+def ranks(arguments, halt, output):
     """Start `hakubooru-train` as two ranks by torchrun, which starts both again once if one is lost.
-
-    The ranks are forks of `forked_ranks.server`.
 
     Args:
         arguments: what stands behind `hakubooru-train`.
         halt: "RANK PICTURE SIGNAL": the rank sends itself the signal when this picture of its own is written, but has not its name
             yet; only in the first start.
+        output: a file for what they say.
     """
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    return subprocess.Popen(
-        [*command, "--max-restarts=1", forked_ranks.__file__, *map(str, arguments)],
-        env=os.environ | {"HALT": halt, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    return torchrun.start(1, output, be_rank, *arguments, HALT=halt)
 
 
 def kill_all(launcher):
@@ -56,11 +44,11 @@ def kill_all(launcher):
     children = Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text().split()
     for pid in (launcher.pid, *map(int, children)):
         os.kill(pid, signal.SIGKILL)
-    launcher.communicate()
+    launcher.wait()
 
 
 def be_rank(arguments):
-    """Be a rank of `hakubooru-train` that `torchrun` above started; return its exit code."""
+    """Be a rank of `hakubooru-train` that `ranks` started; return its exit code."""
     torch.set_num_threads(1)
     rank, picture, name = os.environ["HALT"].split()
     pictures, plain = itertools.count(1), drawing.replacing
@@ -78,7 +66,8 @@ def be_rank(arguments):
     return shell.run(cli, "hakubooru-train")
 
 
-def _evaluate(task, at):
+def evaluate(task, at):
+    """Be that process."""
     torch.set_num_threads(1)
     moments = itertools.count(1)
 

@@ -17,8 +17,9 @@ from booru import post_row, write
 from hakubooru.export.engine import engine
 from hakubooru.export.plan import Job
 from hakubooru.export.run import run_export
-from hakubooru.export.sinks import Sink, Writer
-from hakubooru.export.sinks.folder import FolderSink
+from hakubooru.export.sinks import Sink, Writer, output_format
+from hakubooru.image.convert import image_format
+from hakubooru.image.folders import find_own
 from hakubooru.image.sources import find_archives
 from pictures import picture, write_tar
 
@@ -43,9 +44,9 @@ class Plain:
             yield post_id, f"post {post_id}, {self.word}, ★", {"general": 3}
 
 
-def post_ids() -> list[int]:
-    """Twenty posts of each of twenty rests of id % 1000."""
-    return [1000 * thousand + rest for rest in RESTS for thousand in range(1, 21)]
+def post_ids(many=20) -> list[int]:
+    """Twenty or so many posts of each of twenty rests of id % 1000."""
+    return [1000 * thousand + rest for rest in RESTS for thousand in range(1, many + 1)]
 
 
 def write_set(folder: Path, ids: list[int] | None = None) -> Path:
@@ -90,23 +91,37 @@ def run(
     images=None,
     captions=None,
     settings=None,
+    own=(),
+    image=None,
+    sink="folder",
     workers=1,
-    start=engine,
+    start=None,
     prune=False,
+    **options,
 ) -> ExportReport:
-    """Export the database `posts.db` of a folder with its images in `images`."""
+    """Export the database `posts.db` of a folder with its images in `images`.
+
+    As many workers are started as are given, however few images there are; `options` are those of `run_export`.
+    """
     with hb.open(folder / "posts.db") as database:
         job = Job(
             ids=np.array(ids, np.int64) if ids is not None else database.posts.to_ids(),
             out=out,
             database=database,
             archives=find_archives([folder / "images"] if images is None else images, skip=out),
-            sink=FolderSink(str(out)),
+            own=find_own(own, skip=out),
+            shape=image_format(image),
+            sink=output_format({"sink": sink}).sink_for(str(out)),
             captions=captions or Plain(),
             settings=settings or {"caption": "plain"},
             prune=prune,
         )
-        return run_export(job, workers=workers, start=start)
+        return run_export(job, workers=workers, start=start or exactly(workers), **options)
+
+
+def exactly(workers):
+    """Starts an engine of so many workers, however little work there is."""
+    return lambda work, _: engine(work, workers)
 
 
 class MemorySink(Sink):

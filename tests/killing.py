@@ -4,7 +4,6 @@ import os
 import random
 import signal
 import sqlite3
-import sys
 import threading
 import time
 from contextlib import closing, contextmanager
@@ -14,55 +13,58 @@ import hakubooru_migrations
 from danbooru import api_post, contents, write_lines
 from fork_server import fork_server
 from hakubooru.errors import DatabaseFileError, OldGenerationError, UnfinishedWriteError
-from hakubooru.ingest import build, builder
+from hakubooru.ingest import build
+from hakubooru.ingest.builder import build_files
 from hakubooru.store.layout import unfinished_build
-from hakubooru_cli.main import main
 from old_generations import write_generation
 
 BATCH = 100
 
-MODULES = ("adbc_driver_sqlite.dbapi", "hakubooru_cli.database", "hakubooru_migrations.runner", __name__)
+MODULES = ("adbc_driver_sqlite.dbapi", "hakubooru_migrations.runner", __name__)
 """What takes long to import, and is imported before a process begins."""
 
 
-def command(output, delay, arguments):
-    """Be `hakubooru`, which kills itself from another thread some seconds later; what it says goes into a file."""
+def doomed(output, delay, function, arguments):
+    """Call a function in a process that kills itself some seconds later; what it says goes into a file."""
     with output.open("wb") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
-    builder.BATCH = BATCH
-    sys.argv = ["hakubooru", *arguments]
     threading.Timer(delay, os.kill, (os.getpid(), signal.SIGKILL)).start()
-    main()
+    function(*arguments)
 
 
-class Commands:
-    """Commands in processes of their own, which work in a folder."""
+def build_in_batches(dump, out):
+    """Build a database, some posts a transaction."""
+    build_files([dump], out, batch=BATCH)
+
+
+class Writers:
+    """Functions in processes of their own."""
 
     def __init__(self, forks, folder):
         self.forks = forks
         self.output = folder / "output"
 
-    def run(self, delay, *arguments):
-        """Run a command that is killed after some seconds; whether it was."""
-        code = self.forks.run(command, self.output, delay, [*map(str, arguments)])
+    def run(self, delay, function, *arguments):
+        """Call a function in a process that is killed after some seconds; whether it was."""
+        code = self.forks.run(doomed, self.output, delay, function, arguments)
         said = self.output.read_text()
         assert code in {0, -signal.SIGKILL}, said
         assert code or "rror" not in said, said
         return code != 0
 
-    def seconds(self, *arguments):
-        """How long a command takes."""
+    def seconds(self, function, *arguments):
+        """How long a function takes."""
         started = time.perf_counter()
-        self.run(60, *arguments)
+        self.run(60, function, *arguments)
         return time.perf_counter() - started
 
 
 @contextmanager
-def commands(folder):
-    """Commands that begin with everything imported; `folder` is theirs."""
+def writers(folder):
+    """Processes that begin with everything imported; what they say goes into a folder."""
     with fork_server(*MODULES) as forks:
-        yield Commands(forks, folder)
+        yield Writers(forks, folder)
 
 
 def whole(path):
@@ -100,13 +102,13 @@ def kill_builds(writer, folder, kills, seed, size=6000):
     dump = write_lines(folder / "dump.jsonl", posts(1, size))
     build([dump], folder / "reference.db")
     expected = contents(folder / "reference.db")
-    longest = writer.seconds("db", "build", dump, "--out", folder / "timed.db")
+    longest = writer.seconds(build_in_batches, dump, folder / "timed.db")
     draw, out = random.Random(seed), folder / "new.db"
     killed = completed = hot = 0
     while killed < kills or not out.exists():
         if out.exists():
             out.unlink()
-        if writer.run(draw.uniform(0, longest) if killed < kills else 60, "db", "build", dump, "--out", out):
+        if writer.run(draw.uniform(0, longest) if killed < kills else 60, build_in_batches, dump, out):
             killed += 1
             assert not out.exists() or contents(out) == expected
             part = unfinished_build(out)
@@ -120,7 +122,7 @@ def kill_builds(writer, folder, kills, seed, size=6000):
             completed += 1
             assert contents(out) == expected
     # One that was killed as it began a transaction on the whole file has left an empty journal, which the next takes.
-    assert not writer.run(60, "db", "build", dump, "--out", out)
+    assert not writer.run(60, build_in_batches, dump, out)
     assert contents(out) == expected
     assert [entry.name for entry in folder.iterdir() if entry.name.startswith("new.db")] == ["new.db"]
     return {"kills": killed, "completed": completed, "with a hot journal": hot}
@@ -135,13 +137,13 @@ def kill_updates(writer, folder, kills, seed, size=6000):
     build([new], folder / "reference.db")
     expected = contents(folder / "reference.db")
     (folder / "timed.db").write_bytes((folder / "old.db").read_bytes())
-    longest = writer.seconds("db", "build", new, "--out", folder / "timed.db")
+    longest = writer.seconds(build_in_batches, new, folder / "timed.db")
     draw, out = random.Random(seed), folder / "some.db"
     killed = completed = hot = 0
     while killed < kills or contents(out) != expected:
         if not out.exists() or contents(out) == expected:
             out.write_bytes((folder / "old.db").read_bytes())
-        if writer.run(draw.uniform(0, longest) if killed < kills else 60, "db", "build", new, "--out", out):
+        if writer.run(draw.uniform(0, longest) if killed < kills else 60, build_in_batches, new, out):
             killed += 1
             state = opens_or_says_why(out)
             assert isinstance(state, int | UnfinishedWriteError), state
@@ -167,14 +169,14 @@ def kill_migrations(writer, folder, kills, seed, size=6000):
     hakubooru_migrations.migrate(folder / "reference.db")
     expected = contents(folder / "reference.db")
     (folder / "timed.db").write_bytes((folder / "old.db").read_bytes())
-    longest = writer.seconds("db", "migrate", folder / "timed.db")
+    longest = writer.seconds(hakubooru_migrations.migrate, folder / "timed.db")
     out = folder / "some.db"
     out.write_bytes((folder / "old.db").read_bytes())
     killed = completed = hot = 0
     while killed < kills or hakubooru_migrations.plan(out).scripts:
         if not hakubooru_migrations.plan(out).scripts:
             out.write_bytes((folder / "old.db").read_bytes())
-        if writer.run(draw.uniform(0, longest) if killed < kills else 60, "db", "migrate", out):
+        if writer.run(draw.uniform(0, longest) if killed < kills else 60, hakubooru_migrations.migrate, out):
             killed += 1
             state = opens_or_says_why(out)
             assert isinstance(state, int | UnfinishedWriteError | OldGenerationError), state

@@ -21,6 +21,14 @@ def picture(number: int, format: str = "webp", size: tuple[int, int] | None = No
     return file.getvalue()
 
 
+def write_folder(path: Path, files: dict[str, bytes]) -> Path:
+    """Write files into a folder; those that are there keep their places."""
+    path.mkdir(parents=True, exist_ok=True)
+    for name, data in files.items():
+        (path / name).write_bytes(data)
+    return path
+
+
 def write_tar(path: Path, members: dict[str, bytes] | list[tuple[str, bytes]], **options) -> Path:
     """A tar of files, by `tarfile`; a list can hold a name twice."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -15,6 +15,7 @@ import pytest
 
 import hakubooru as hb
 from imports import circles, import_graph, imported
+from patches import patched_constants
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = {
@@ -236,3 +237,35 @@ def test_every_python_file_is_a_room_not_a_hall():
         if (lines := len(file.read_text(encoding="utf-8").splitlines())) > 400
     ]
     assert long == []
+
+
+@pytest.mark.slow
+def test_no_test_patches_a_constant_of_ours():
+    """What a test must set is an argument with a default: of the function that it calls, or of an inner one."""
+    patched = [
+        f"{file.relative_to(ROOT)}: {statement}"
+        for file in (ROOT / "tests").rglob("*.py")
+        if file != Path(__file__)
+        for statement in patched_constants(ast.parse(file.read_text(encoding="utf-8")), PACKAGES)
+    ]
+    assert patched == []
+
+
+@pytest.mark.parametrize(
+    ("code", "is_ours"),
+    [
+        ("from hakubooru.export import run\nmonkeypatch.setattr(run, '_MOST', 1)", True),
+        ("import hakubooru as hb\nmonkeypatch.setattr(hb.errors, 'MOST', 1)", True),
+        ("monkeypatch.setattr('hakubooru.image.remote._MOST', 1)", True),
+        ("for module in (one, two):\n    setattr(module, 'MOST', 1)", True),
+        ("from hakubooru.export import run\nbefore, run.MOST = run.MOST, 1", True),
+        ("CHILD = 'from hakubooru.export import run; run.MOST = 1'", True),
+        ("CHILD = f'from hakubooru.export import run; run.MOST = {most}1'", True),
+        ("from huggingface_hub import constants\nmonkeypatch.setattr(constants, 'ENDPOINT', 1)", False),
+        ("monkeypatch.setattr('tempfile.MOST', 1)", False),
+        ("from hakubooru.export import run\nmonkeypatch.setattr(run, 'Journal', 1); print(run.MOST)", False),
+        ("MOST = 1", False),
+    ],
+)
+def test_patches_are_seen_however_they_are_written(code, is_ours):
+    assert len([*patched_constants(ast.parse(code), PACKAGES)]) == is_ours

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import itertools
-import multiprocessing
 import os
 import shutil
 import signal
-import sys
-from multiprocessing import forkserver
 from pathlib import Path
 
 import torch
 
+import forked
 from hakubooru_trainer import durable, loop
 
 
 def run(options, at=0, **how):
     """Train in a process of its own, which kills itself at the `at`-th moment; its exit code."""
-    process = forks().Process(target=_train, args=(options, at, how))
-    process.start()
-    process.join()
-    return process.exitcode
+    return forked.run(train, options, at, how)
 
 
 def kill(options, draw, most):
@@ -36,18 +31,8 @@ def kill(options, draw, most):
     shutil.rmtree(before)
 
 
-def forks():
-    """Processes that begin with everything imported."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["preloaded"])
-    before = os.environ.get("PYTHONPATH", "")
-    os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)  # which the server does not learn otherwise
-    forkserver.ensure_running()
-    os.environ["PYTHONPATH"] = before
-    return context
-
-
-def _train(options, at, how):
+def train(options, at, how):
+    """Train, and be killed at the `at`-th moment."""
     torch.set_num_threads(1)
     moments = itertools.count(1)
 

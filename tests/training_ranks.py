@@ -1,4 +1,4 @@
-"""Runs by several ranks beside the same by one process: `python training_ranks.py CONFIG…` is a rank of them.
+"""Runs by several ranks beside the same by one process.
 
 KILLS="1 UPDATE 4 9,0 FILE 3 9" has rank 1 get signal 9 as its fourth update begins; and when torchrun has started the ranks again,
 rank 0 as it has begun to write the third file of a state.
@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
+import forked
 from hakubooru_trainer import config, distributed, durable, loop
 from hakubooru_trainer.config.options import (
     BatchOptions,
@@ -42,14 +43,15 @@ def small(options, out, optimizer, updates, *, name="lokr"):
     )
 
 
-def launched(runs, ranks, script=__file__):
-    """Do runs one after another, shared by so many ranks of a script, and keep a record of them."""
+def launched(runs, ranks):
+    """Do runs one after another, shared by so many ranks, and keep a record of them."""
+    forked.begin()
     paths = []
     for told in runs:
         path = Path(f"{told.run.out}.toml")
         path.write_text(config.dump(told), encoding="utf-8")
         paths.append(str(path))
-    launch([sys.executable, script, *paths], ranks, runs[0].run)
+    launch([sys.executable, forked.__file__, "training_ranks:main", *paths], ranks, runs[0].run)
 
 
 def recorded(options):
@@ -152,7 +154,3 @@ def main(paths):
     get_signals()
     for path in paths:
         recorded(config.load(Path(path)))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

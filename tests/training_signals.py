@@ -1,48 +1,47 @@
-"""Training runs as processes of their own, which get signals at chosen moments; used by tests and by hand.
-
-Each run is a fork of one process that has imported everything, and calls the command line.
-"""
+"""Training runs as processes of their own, which get signals at chosen moments; used by tests and by hand."""
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import sys
 import tempfile
 import threading
-from contextlib import suppress
+from pathlib import Path
 
 import torch
 
-from training_kills import forks
+import forked
 
 
-class Runs:
-    """Starts runs; for use in a `with` statement."""
+def call(*arguments, signals=(), after=None):
+    """Call `hakubooru-train run` with arguments, and give its exit code and what it said.
 
-    def __enter__(self):
-        self._connection, theirs = multiprocessing.Pipe()
-        self._server = forks().Process(target=_serve, args=(theirs,))
-        self._server.start()
-        theirs.close()
-        return self
+    Args:
+        arguments: of the command.
+        signals: (text, count, signal): when an event of the file system whose name and path have `text` in them
+            happens for the `count`th time, the process gets the signal; then the next of the list is looked out for.
+        after: seconds, after which it is killed.
+    """
+    with tempfile.NamedTemporaryFile() as output:
+        code = forked.run(be_command, output.name, [*map(str, arguments)], [*signals], after)
+        return code, Path(output.name).read_text(encoding="utf-8")
 
-    def __exit__(self, *exc):
-        self._connection.close()
-        self._server.join()
 
-    def __call__(self, *arguments, signals=(), after=None):
-        """Call `hakubooru-train run` with arguments, and give its exit code and what it said.
+def be_command(output, arguments, signals, after):
+    """Be that process, whose output goes into a file."""
+    from hakubooru_cli.train import main
 
-        Args:
-            arguments: of the command.
-            signals: (text, count, signal): when an event of the file system whose name and path have `text` in them
-                happens for the `count`th time, the process gets the signal; then the next of the list is looked out for.
-            after: seconds, after which it is killed.
-        """
-        told = {"arguments": [*map(str, arguments)], "signals": [*signals], "after": after}
-        self._connection.send(told)
-        return self._connection.recv()
+    torch.set_num_threads(1)
+    with Path(output).open("wb") as file:
+        for stream in (1, 2):
+            os.dup2(file.fileno(), stream)
+    sys.argv = ["hakubooru-train", "run", *arguments]
+    sys.addaudithook(_signalling(signals))
+    if after is not None:
+        killer = threading.Timer(after, os.kill, (os.getpid(), 9))
+        killer.daemon = True
+        killer.start()
+    main()
 
 
 def _signalling(signals):
@@ -59,40 +58,3 @@ def _signalling(signals):
                 os.kill(os.getpid(), number)
 
     return hook
-
-
-def _child(told, output):
-    from hakubooru_cli.train import main
-
-    torch.set_num_threads(1)
-    for stream in (1, 2):
-        os.dup2(output.fileno(), stream)
-    sys.argv = ["hakubooru-train", "run", *told["arguments"]]
-    sys.addaudithook(_signalling(told["signals"]))
-    if told["after"] is not None:
-        killer = threading.Timer(told["after"], os.kill, (os.getpid(), 9))
-        killer.daemon = True
-        killer.start()
-    try:
-        main()
-    except SystemExit as end:
-        sys.stdout.flush()
-        return end.code
-    return 70  # main always exits
-
-
-def _serve(connection):
-    with suppress(EOFError):
-        while True:
-            told = connection.recv()
-            with tempfile.TemporaryFile() as output:
-                child = os.fork()
-                if child == 0:
-                    code = 70
-                    try:
-                        code = _child(told, output)
-                    finally:
-                        os._exit(code)
-                code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-                output.seek(0)
-                connection.send((code, output.read().decode()))

@@ -161,6 +161,12 @@ class Choice:
         return (self.recipe or hb.Recipe(name=self.name)).with_settings(overrides, caption=caption)
 
     @property
+    def draws(self) -> bool:
+        """Whether the options draw posts at random, beside what the recipe draws."""
+        samples = self.sample_per, self.sample_weighted, self.sample is not None
+        return any(samples) or "random" in (self.query or "").lower()
+
+    @property
     def _seed(self) -> int:
         if self.seed is not None:
             return self.seed
@@ -325,7 +331,8 @@ _OPTIONS = (
         "--seed",
         type=int,
         cls=SelectionOption,
-        help="The seed of the samples and of random: in QUERY; by default the recipe's, or else 0.",
+        help="The seed of these samples and of random: in QUERY; by default the recipe's, or else 0. A recipe's own samples keep "
+        "the recipe's.",
     ),
 )
 
@@ -358,6 +365,11 @@ def selection_options(command: Callable[..., None], *, needs_file: bool = True) 
             raise click.UsageError("--scale multiplies the bounds of a recipe; add --recipe")
         options["recipe"] = hb.Recipe.load(recipe) if recipe else None
         choice = Choice(**{name: options.pop(name) for name in names})
+        if choice.recipe is not None and choice.seed is not None and not choice.draws:
+            raise click.UsageError(
+                "--seed is for --sample, --sample-per, --sample-weighted and random: in QUERY; change the seed of a recipe's own "
+                "samples in its file"
+            )
         try:
             command(choice, **options)
         except SampleError as error:

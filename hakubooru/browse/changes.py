@@ -12,8 +12,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from hakubooru.arrays import distinct
-from hakubooru.browse.draft import UNNAMED, checked_name
+from hakubooru.browse.draft import UNNAMED
 from hakubooru.browse.facets import common_tags
+from hakubooru.browse.set_names import checked_name
 from hakubooru.browse.templates import render
 from hakubooru.caption import PRESETS
 from hakubooru.curating import CHOICES, RecipeStep

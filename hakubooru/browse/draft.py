@@ -12,6 +12,7 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any, Final
 
 from hakubooru.browse.aside import Aside, hash_of
+from hakubooru.browse.set_names import NAME, checked_name, is_name
 from hakubooru.browse.step_words import words_of, words_of_strata
 from hakubooru.browse.toml_text import toml_text
 from hakubooru.curating import RecipeStep
@@ -29,8 +30,7 @@ if TYPE_CHECKING:
 
 UNNAMED: Final = "untitled"
 """The name of a data set that has none yet."""
-_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,80}")
-_JOINABLE: Final = re.compile(rf"{_NAME.pattern}({'|'.join(map(re.escape, FORMS))})(\.gz)?")
+_JOINABLE: Final = re.compile(rf"{NAME.pattern}({'|'.join(map(re.escape, FORMS))})(\.gz)?")
 """The names of files in the work folder that can be joined."""
 _HEAD: Final = ("description", "seed", "last_id")
 
@@ -48,19 +48,6 @@ class Row:
     """How many posts it removes; negative if it adds some."""
     problem: str = ""
     """Why the step cannot run."""
-
-
-def checked_name(name: str) -> str:
-    """Check the name of a data set, which becomes the name of files.
-
-    Raises:
-        InputError: the name has other characters than letters, digits, - and _, or is too long.
-    """
-    if not _NAME.fullmatch(name):
-        raise InputError(
-            f"the name {name!r} cannot be used: write 1 to 80 letters, digits, - and _, such as five-characters"
-        )
-    return name
 
 
 class Draft:
@@ -300,7 +287,7 @@ class Draft:
     def saved(self) -> list[str]:
         """The names of recipes in the work folder, and of those that ship with hakubooru."""
         files = (path.stem for path in self._work.glob("*.toml"))
-        return sorted(name for name in files if _NAME.fullmatch(name) and self._is_recipe(name)) + shipped()
+        return sorted(name for name in files if is_name(name) and self._is_recipe(name)) + shipped()
 
     def open(self, name: str) -> None:
         """Open a recipe of the work folder, or one that ships with hakubooru, by its name.
@@ -324,7 +311,7 @@ class Draft:
             text = (resources.files("hakubooru") / "recipes" / f"{recipe}.toml").read_text(encoding="utf-8")
         else:
             text = read_text(Path(recipe))
-        self._take(tomllib.loads(text), name if _NAME.fullmatch(name) else UNNAMED)
+        self._take(tomllib.loads(text), name if is_name(name) else UNNAMED)
         self._changed()
         self._settle_file(text if Path(recipe).absolute() == self._work / f"{self.name}.toml" else "")
 

@@ -157,23 +157,30 @@ def _key(place: Place) -> bytes:
 
 
 class _Cache:
-    """A bounded table of bytes in an SQLite file, or in memory if the file cannot be used."""
+    """A bounded table of bytes in an SQLite file, or in memory if the file cannot be used; a damaged file is made anew."""
 
     def __init__(self, path: Path, *, largest: int = 2**30) -> None:
+        self._path = path
         self._largest = largest  # bytes
         self._lock = Lock()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = _table(str(path))
-        except (OSError, sqlite3.Error):
-            self._connection = _table(":memory:")
-        self._bytes = self._connection.execute("SELECT ifnull(SUM(length(data)), 0) FROM picture").fetchone()[
-            0
-        ]
+            self._connection, self._bytes = _opened(str(path))
+        except (OSError, sqlite3.OperationalError):
+            self._connection, self._bytes = _opened(":memory:")
+        except sqlite3.DatabaseError:
+            self._begin_anew()
 
     def get(self, key: bytes) -> bytes | None:
         with self._lock:
-            row = self._connection.execute("SELECT data FROM picture WHERE key = ?", [key]).fetchone()
+            try:
+                row = self._connection.execute("SELECT data FROM picture WHERE key = ?", [key]).fetchone()
+            except sqlite3.OperationalError:  # another process has locked it
+                row = None
+            except sqlite3.DatabaseError:
+                self._connection.close()
+                self._begin_anew()
+                row = None
         return None if row is None else bytes(row[0])
 
     def put(self, key: bytes, data: bytes) -> None:
@@ -187,19 +194,38 @@ class _Cache:
         with self._lock:
             self._connection.close()
 
+    def _begin_anew(self) -> None:
+        """Remove the damaged file, and begin an empty one."""
+        try:
+            for ending in ("", "-wal", "-shm"):
+                self._path.with_name(self._path.name + ending).unlink(missing_ok=True)
+            self._connection, self._bytes = _opened(str(self._path))
+        except (OSError, sqlite3.Error):
+            self._connection, self._bytes = _opened(":memory:")
+
     def _drop(self) -> None:
         """Drop the pictures that were put in first."""
         sql = "DELETE FROM picture WHERE rowid <= (SELECT MIN(rowid) + (MAX(rowid) - MIN(rowid)) * ? FROM picture)"
         self._connection.execute(sql, [_DROPPED])
-        self._bytes = self._connection.execute("SELECT ifnull(SUM(length(data)), 0) FROM picture").fetchone()[
-            0
-        ]
+        self._bytes = _bytes_in(self._connection)
 
 
-def _table(path: str) -> sqlite3.Connection:
+def _opened(path: str) -> tuple[sqlite3.Connection, int]:
+    """Open or create a file of pictures; return it with the bytes of its pictures."""
     connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=1)
-    # The cache may be lost, so nothing waits for the disk.
-    connection.execute("PRAGMA journal_mode = WAL").fetchone()
-    connection.execute("PRAGMA synchronous = OFF")
-    connection.execute("CREATE TABLE IF NOT EXISTS picture (key BLOB NOT NULL UNIQUE, data BLOB NOT NULL)")
-    return connection
+    try:
+        # The cache may be lost, so nothing waits for the disk.
+        connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        connection.execute("PRAGMA synchronous = OFF")
+        connection.execute(
+            "CREATE TABLE IF NOT EXISTS picture (key BLOB NOT NULL UNIQUE, data BLOB NOT NULL)"
+        )
+        return connection, _bytes_in(connection)
+    except sqlite3.Error:
+        connection.close()
+        raise
+
+
+def _bytes_in(connection: sqlite3.Connection) -> int:
+    (size,) = connection.execute("SELECT ifnull(SUM(length(data)), 0) FROM picture").fetchone()
+    return int(size)

@@ -13,13 +13,14 @@ A row of the table `archive` holds three columns of state:
                   record
     no row ─────────────────────▶ todo 0, stamp S ◀───────────────┐
       ▲                            │           ▲                  │
-      │      reopen, forget,       │           │ record           │ record
-      │      forget_twins          ▼           │                  │
+      │      reopen, retry,        │           │ record           │ record
+      │      forget, forget_twins  ▼           │                  │
       │                           todo 1, stamp S ──unlearn──▶ todo 1, stamp -1
       └── strike, from any state
 
 - `record`: the archive was read, or holds none of the posts that its name does not announce (key with `OTHERS`).
 - `reopen`: the selection changed, so every archive may hold posts that were not asked for before.
+- `retry`: an image of the folder was refused, and the folder's stamp does not say whether it was mended.
 - `unlearn`: this version reads more than the version that read the archives last; it also moves rows with `todo` 0.
 - `forget`, `forget_twins`: exported pairs were lost or removed, or the image that a duplicate stood for is gone.
 - `strike`: a folder of own images changed; everything that came of it is removed.
@@ -48,7 +49,7 @@ from hakubooru.image.layouts import storable
 from hakubooru.store.sqlite_errors import SQLITE_ERRORS, raise_explained
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Container, Iterable, Iterator, Mapping
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -120,6 +121,11 @@ class Journal:
             "UPDATE archive SET todo = MAX(todo, ?) WHERE name NOT GLOB 'own *'", [_READ]
         )
 
+    def retry(self, archives: Container[str]) -> None:
+        """Have archives with refused images read again."""
+        rows = self._connection.execute("SELECT DISTINCT archive FROM broken WHERE status = 'broken'")
+        self._read_again("?", [row for row in rows if row[0].removesuffix(OTHERS) in archives])
+
     def unlearn(self) -> None:
         """Have every archive read again as if it were new; the pairs exported from it stay."""
         self.reopen()
@@ -168,20 +174,15 @@ class Journal:
         if not rows:
             return
         self.reopen()
-        todo = f"UPDATE archive SET todo = MAX(todo, {_READ}) WHERE name = "
-        self._write(todo + "(SELECT archive FROM pair WHERE id = ?)", rows)
+        self._read_again("SELECT archive FROM pair WHERE id = ?", rows)
         self._write("DELETE FROM pair WHERE id = ?", rows)
 
     def strike(self, archive: str) -> None:
         """Remove everything that came of an archive."""
         with self.change():
-            for table, name in (
-                ("pair", "archive"),
-                ("twin", "archive"),
-                ("broken", "archive"),
-                ("archive", "name"),
-            ):
-                self._connection.execute(f"DELETE FROM {table} WHERE {name} = ?", [archive])
+            for table in ("pair", "twin", "broken"):
+                self._connection.execute(f"DELETE FROM {table} WHERE archive = ?", [archive])
+            self._connection.execute("DELETE FROM archive WHERE name = ?", [archive])
 
     def trust(self, archives: Iterable[str]) -> None:
         """Record that the files exported from these archives have reached the disk."""
@@ -274,10 +275,7 @@ class Journal:
         rows = self._connection.execute(
             f"SELECT id FROM twin LEFT JOIN {firsts} WHERE first IS NULL OR first > id ORDER BY id"
         ).fetchall()
-        self._write(
-            f"UPDATE archive SET todo = MAX(todo, {_READ}) WHERE name = (SELECT archive FROM twin WHERE id = ?)",
-            rows,
-        )
+        self._read_again("SELECT archive FROM twin WHERE id = ?", rows)
         self._write("DELETE FROM twin WHERE id = ?", rows)
         return _column(rows)
 
@@ -383,9 +381,12 @@ class Journal:
         return dict(self._connection.execute("SELECT name, strays FROM archive WHERE strays > 0"))
 
     def _pairs(self, which: str, parameters: list[Any]) -> Iterator[Pair]:
-        return map(
-            Pair._make, self._connection.execute(f"SELECT {_PAIR} FROM pair WHERE {which}", parameters)
-        )
+        rows = self._connection.execute(f"SELECT {_PAIR} FROM pair WHERE {which}", parameters)
+        return map(Pair._make, rows)
+
+    def _read_again(self, archive: str, rows: list[Any]) -> None:
+        """Have the archives read again that an expression names for each row."""
+        self._write(f"UPDATE archive SET todo = MAX(todo, {_READ}) WHERE name = ({archive})", rows)
 
     def _write(self, statement: str, rows: list[Any]) -> None:
         if not rows:

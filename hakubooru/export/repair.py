@@ -12,10 +12,10 @@ from hakubooru.export.api import Origin, export_from
 from hakubooru.export.checks import Problem
 from hakubooru.export.corrections import write_list
 from hakubooru.export.journal import Journal
-from hakubooru.export.manifest import read_manifest
+from hakubooru.export.manifest import MANIFEST, read_manifest
 from hakubooru.export.pairs import STATE, beside, own_number
 from hakubooru.export.resumption import go_on, numbered, read_origin
-from hakubooru.export.verify import VerifyReport, verify
+from hakubooru.export.verify import VerifyReport, exported, verify
 from hakubooru.files import replacing
 from hakubooru.image.folders import find_own
 from hakubooru.image.sources import find_archives
@@ -44,7 +44,7 @@ def repair(out: str | os.PathLike[str], *, decode: bool = False, workers: int | 
         the report of a second check, with what could not be exported again.
 
     Raises:
-        DestinationError: the folder holds no finished export, or the export's sources have changed.
+        DestinationError: the folder holds no finished export, its manifest was edited, or the export's sources have changed.
         InputError: the database or the images are no longer where they were.
     """
     out = Path(out)
@@ -62,6 +62,7 @@ def repair(out: str | os.PathLike[str], *, decode: bool = False, workers: int | 
             return before
         origin, ids = _origin(out, journal), _manifest_ids(out)
         _check_finished(out, ids, journal)
+        _check_captions(out, {*before.bad_ids, *before.bad_captions}, journal)
         # An interrupted repair may have removed pairs from the journal. They are exported again even if their files
         # are there.
         bad = {
@@ -115,6 +116,20 @@ def _check_finished(out: Path, ids: Ids, journal: Journal) -> None:
         raise DestinationError(
             f"the last export into {out} was interrupted: {len(begun):,} of its images are not in the manifest yet; "
             "run that export again first, it resumes where it stopped"
+        )
+
+
+def _check_captions(out: Path, bad: Container[int], journal: Journal) -> None:
+    """Check that the manifest has the captions that were exported, where a file differs from it."""
+    others: list[str] = []
+    for pairs in exported(out):
+        captions = {pair.id: pair.caption for pair in pairs if pair.id in bad}
+        journaled = journal.pairs_of(np.array(sorted(captions), np.int64))
+        others += [pair.path for pair in journaled if pair.caption != captions[pair.id]]
+    if others:
+        raise DestinationError(
+            f"{out / MANIFEST} has another caption than was exported for {others[0]} ({len(others):,} in all); run that export "
+            "again, which writes the manifest anew; corrections belong into the files of captions"
         )
 
 

@@ -98,6 +98,8 @@ def resume(job: Job, journal: Journal, workers: int) -> Resumed:
     was_cut_off = journal.remember(UNDER_WAY, "yes") == "yes"
     aside = prune(job, journal) if job.prune else 0
     there, corrected = take_up(job, journal, workers)
+    # A file that is written over in place leaves its folder's stamp as it was.
+    journal.retry({archive.key for archive in archives if archive.is_folder})
     journal.remember(_ORIGIN, job.origin)
     return Resumed(archives, there, corrected, aside, decoding, was_cut_off, other_database)
 

@@ -45,14 +45,14 @@ if TYPE_CHECKING:
     Start: TypeAlias = Callable[[Work[Task, Outcome], int], Engine[Task, Outcome]]
     """Returns the engine that runs the work, on a number of processes."""
 
-COPIED_A_START: Final = 1000
+_COPIED_A_START: Final = 1000
 """Images that one process copies while another starts."""
-DECODED_A_START: Final = 10
+_DECODED_A_START: Final = 10
 """Images that one process converts while another starts."""
-SECONDS: Final = 60.0
+_SECONDS_UNFLUSHED: Final = 60.0
 """Seconds between two flushes."""
 _CAPTIONS_A_TASK: Final = 5000
-PAIRS_A_RECORD: Final = 500
+_PAIRS_A_RECORD: Final = 500
 """Pairs whose archives are recorded in one transaction; a transaction takes as long as the rows of a dozen pairs."""
 _SECONDS_UNRECORDED: Final = 1.0
 """After this time, archives are recorded however few pairs they gave: a kill undoes no more than that."""
@@ -153,20 +153,23 @@ class ExportReport:
         return f" ({_size(self.bytes)}{f'; {earlier:,} were there before' if earlier else ''})"
 
 
-def run_export(job: Job, *, workers: int = 1, start: Start = engine) -> ExportReport:
+def run_export(
+    job: Job, *, workers: int = 1, start: Start = engine, seconds_unflushed: float = _SECONDS_UNFLUSHED
+) -> ExportReport:
     """Export posts from archives to a sink, resume what was begun, and write the manifest of every post.
 
     Args:
         job: what is exported, from where, and how.
         workers: the most processes.
         start: starts the engine that runs the work.
+        seconds_unflushed: how many seconds pass between two flushes of what was written.
 
     Raises:
         DestinationError: the folder cannot be used.
         IncompleteError: an archive could not be read, or a worker died.
     """
     prepare_folder(job.out)
-    with Journal(job.out) as journal, Disk(journal) as disk, seldom_collecting():
+    with Journal(job.out) as journal, Disk(journal, seconds_unflushed) as disk, seldom_collecting():
         resumed = resume(job, journal, workers)
         _export(job, resumed, journal, disk, start=start, workers=workers)
         return _finish(job, resumed, journal)
@@ -180,7 +183,7 @@ def _export(job: Job, resumed: Resumed, journal: Journal, disk: Disk, *, start: 
     run = _Run(job, resumed.archives, hashes, journal, disk, wanted)
     job.captions.prepare(job.ids)
     # Another process is only worth starting if it exports more than its start costs.
-    images_a_start = DECODED_A_START if job.shape.decodes else COPIED_A_START
+    images_a_start = _DECODED_A_START if job.shape.decodes else _COPIED_A_START
     worthwhile = min(workers, 1 + len(run.wanted) // images_a_start)
     with (
         start(_work(job, resumed), worthwhile) as running,
@@ -319,7 +322,7 @@ class _Run:
                 exported.append(np.array([pair.id for pair in outcome.pairs], np.int64))
                 bar.update(len(outcome.pairs))
                 is_time = time.monotonic() - last > _SECONDS_UNRECORDED
-                if is_time or sum(map(len, exported[-len(waiting) :])) >= PAIRS_A_RECORD:
+                if is_time or sum(map(len, exported[-len(waiting) :])) >= _PAIRS_A_RECORD:
                     self._record(waiting)
                     last = time.monotonic()
         finally:
@@ -342,8 +345,15 @@ class _Run:
 class Disk:
     """Flushes what an export wrote to the disk, in the background; used in a `with` statement."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, seconds: float) -> None:
+        """Begin with nothing to flush.
+
+        Args:
+            journal: the journal of the export.
+            seconds: how many seconds pass between two flushes.
+        """
         self.journal = journal
+        self.seconds = seconds
         self._written: list[str] = []
         self._underway: tuple[Future[None], list[str]] | None = None
         self._last = time.monotonic()
@@ -355,7 +365,7 @@ class Disk:
         if self._underway is not None and self._underway[0].done():
             self.journal.trust(self._underway[1])
             self._underway = None
-        is_time = time.monotonic() - self._last > SECONDS
+        is_time = time.monotonic() - self._last >= self.seconds
         if is_time and self._underway is None and hasattr(os, "sync"):
             self._underway = self._thread.submit(os.sync), self._written
             self._written = []

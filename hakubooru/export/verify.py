@@ -148,14 +148,14 @@ def _verify_files(out: Path, sink: Sink, *, decode: bool, workers: int) -> Verif
     kinds: list[Any] = []
 
     def tasks() -> Iterator[list[Pair]]:
-        for pairs in _exported(out):
+        for pairs in exported(out):
             ids.append(np.array([pair.id for pair in pairs], np.int64))
             kinds.append(np.array([kind_of(pair.path) for pair in pairs], np.uint8))
             yield pairs
 
     work = CheckFiles(str(out), decode, sink.writes_captions, has_stored_sizes(out))
     _run(report, work, tasks(), workers)
-    if sink.list_name and (wrong := sink.wrong_list(chain.from_iterable(_exported(out)))):
+    if sink.list_name and (wrong := sink.wrong_list(chain.from_iterable(exported(out)))):
         report.add(Problem(None, sink.list_name, wrong))
     all_ids = np.concatenate([*ids, np.empty(0, np.int64)])
     order = np.argsort(all_ids)
@@ -189,7 +189,7 @@ def _add_unknown(report: VerifyReport, files: Iterator[tuple[str, Place]]) -> No
         names.sort()
 
 
-def _exported(out: Path) -> Iterator[list[Pair]]:
+def exported(out: Path) -> Iterator[list[Pair]]:
     """Yield the exported pairs of a manifest, some at a time."""
     for rows in read_manifest(out, ("status", "reason", "rating", *Pair._fields), _ROWS_A_TASK):
         yield [_pair(row) for row in rows if row["status"] == "exported"]
@@ -203,7 +203,7 @@ def _exported_by_path(out: Path) -> Iterator[Pair]:
         file.execute("PRAGMA journal_mode = OFF")
         file.execute(f"CREATE TABLE pair ({columns})")
         file.execute("BEGIN")
-        for pairs in _exported(out):
+        for pairs in exported(out):
             file.executemany(f"INSERT INTO pair VALUES ({', '.join('?' * len(Pair._fields))})", pairs)
         file.execute("COMMIT")
         yield from map(Pair._make, file.execute(f"SELECT {columns} FROM pair ORDER BY path"))

@@ -67,14 +67,16 @@ def find_own(
         skip: a folder to leave out, such as the folder of the export.
 
     Raises:
-        SourceError: a root is not a folder, cannot be read, or holds no image.
+        SourceError: a root is not a folder, is the one to leave out, cannot be read, or holds no image.
     """
+    skipped = None if skip is None else os.path.realpath(skip)
     folders: list[OwnFolder] = []
     for place, root in enumerate(roots):
         if not Path(root).is_dir():
             raise SourceError(f"the place of your own images {root} is not a folder; correct the path")
+        check_apart(root, skipped)
         try:
-            some = list(_search(Path(root), place, None if skip is None else os.path.realpath(skip)))
+            some = list(_search(Path(root), place, skipped))
         except OSError as error:
             raise SourceError(
                 f"{error.filename or root} cannot be read ({error.strerror}); change its permissions"
@@ -85,6 +87,22 @@ def find_own(
             )
         folders += some
     return folders
+
+
+def check_apart(root: str | os.PathLike[str], skipped: str | None) -> None:
+    """Check that a place of images is not the folder that is left out, since it is written to.
+
+    Args:
+        root: the place.
+        skipped: the real path of the folder.
+
+    Raises:
+        SourceError: they are one folder.
+    """
+    if os.path.realpath(root) == skipped:
+        raise SourceError(
+            f"{root} is the folder that is written to; write to another one, or name another place of images"
+        )
 
 
 def _search(root: Path, place: int, skip: str | None) -> Iterator[OwnFolder]:

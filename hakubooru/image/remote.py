@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
+import os
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -32,10 +34,12 @@ _T = TypeVar("_T")
 
 ATTEMPTS: Final = 6
 """How often a request is tried before it counts as failed."""
-FIRST_WAIT: Final = 0.5
-"""Seconds before the second attempt; each further wait is twice as long."""
-TIMEOUT: Final = 60.0
-"""Seconds that a server may take to answer, or pause within an answer."""
+WAIT: Final = "HAKUBOORU_REMOTE_WAIT"
+"""The environment variable with the seconds before the second attempt; each further wait is twice as long."""
+TIMEOUT: Final = "HAKUBOORU_REMOTE_TIMEOUT"
+"""The environment variable with the seconds that a server may take to answer, or pause within an answer."""
+_SECONDS: Final = {WAIT: 0.5, TIMEOUT: 60.0}
+"""The seconds where a variable is not set."""
 AT_ONCE: Final = 32
 """Parallel requests of each worker. A server that answers after 50 ms then gives some 640 answers a second."""
 
@@ -283,6 +287,7 @@ def _whole(data: bytes, length: int) -> bytes:
 
 def _with_retries(request: Callable[[], _T]) -> _T:
     """Make a request, and again if it fails, after longer and longer waits; return its result."""
+    wait = _seconds(WAIT)
     for attempt in range(ATTEMPTS):
         try:
             return request()
@@ -291,7 +296,7 @@ def _with_retries(request: Callable[[], _T]) -> _T:
         except Exception as error:  # noqa: BLE001 - every backend has errors of its own; the last is raised
             last = error
         if attempt + 1 < ATTEMPTS:
-            time.sleep(FIRST_WAIT * 2**attempt)
+            time.sleep(wait * 2**attempt)
     raise OSError(f"{last or type(last).__name__} (after {ATTEMPTS} attempts)") from last
 
 
@@ -299,9 +304,34 @@ def _is_http(url: str) -> bool:
     return url.startswith(("http://", "https://"))
 
 
-@lru_cache(4)
+def _seconds(name: str) -> float:
+    """Return the seconds of an environment variable.
+
+    Raises:
+        SourceError: it is no number above 0.
+    """
+    text = os.environ.get(name, "")
+    if not text:
+        return _SECONDS[name]
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise SourceError(
+            f"{name} is {text!r} and must be a number of seconds above 0, such as {_SECONDS[name]:g}"
+        )
+    return seconds
+
+
 def _system(url: str) -> Any:
     """Return the file system of a URL."""
+    return _system_within(url, _seconds(TIMEOUT))
+
+
+@lru_cache(4)
+def _system_within(url: str, timeout: float) -> Any:
+    """Return the file system of a URL, whose requests over HTTP end after some seconds without an answer."""
     try:
         import fsspec  # noqa: PLC0415 - an extra
     except ImportError as error:
@@ -317,7 +347,7 @@ def _system(url: str) -> Any:
                 f"{url} needs the extra `remote`: pip install '.[remote]' in the folder of hakubooru"
             ) from error
         options = {
-            "client_kwargs": {"timeout": aiohttp.ClientTimeout(sock_connect=TIMEOUT, sock_read=TIMEOUT)}
+            "client_kwargs": {"timeout": aiohttp.ClientTimeout(sock_connect=timeout, sock_read=timeout)}
         }
     try:
         system, _ = fsspec.core.url_to_fs(url, **options)

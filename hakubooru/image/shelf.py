@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -55,9 +56,13 @@ class Place:
 
     @property
     def key(self) -> str:
-        """A text that is the same as long as the archive is."""
-        archive = self.archive
-        return f"{archive.path}\n{archive.stamp}\n{self.number}\n{self.offset}\n{self.size}"
+        """A text that is the same as long as the archive is; for an image in a folder, as long as its file is."""
+        archive, stamp = self.archive, str(self.archive.stamp)
+        if archive.is_folder:
+            with suppress(OSError):  # `read` says so
+                status = Path(archive.path, self.name).stat()
+                stamp = f"{status.st_mtime_ns} {status.st_size}"
+        return f"{archive.path}\n{stamp}\n{self.number}\n{self.offset}\n{self.size}"
 
     def read(self) -> bytes:
         """Read the image file.

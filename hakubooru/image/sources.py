@@ -23,6 +23,7 @@ import numpy as np
 
 from hakubooru.errors import SourceError
 from hakubooru.image.containers import READERS, image_columns
+from hakubooru.image.folders import check_apart
 from hakubooru.image.index import load_index
 from hakubooru.image.layouts import (
     ARCHIVE_NAME,
@@ -124,7 +125,7 @@ def find_archives(
         indexes: folders and URLs that hold published indexes which are not beside their tars, or in a folder `index`.
 
     Raises:
-        SourceError: a place is missing or cannot be read, or no images were found at all.
+        SourceError: a place is missing, cannot be read, or is `skip`, or no images were found at all.
     """
     skipped = None if skip is None else os.path.realpath(skip)
     archives: list[Archive] = []
@@ -139,6 +140,7 @@ def find_archives(
             raise SourceError(
                 f"the place of images {path} does not exist; correct the path, or mount the disk"
             )
+        check_apart(path, skipped)
         try:
             if path.is_dir():
                 archives += _search(path, _Root(number, path.absolute().parts[-2:], listing), skipped)

@@ -7,7 +7,7 @@ import sqlite3
 import time
 from collections import Counter
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -26,6 +26,7 @@ from hakubooru.ingest.target import open_target
 from hakubooru.processes import LostProcessError, generated
 from hakubooru.progress import progress
 from hakubooru.store.sites import site_named
+from hakubooru.store.store import BUSY_TIMEOUT
 from hakubooru.store.writing import transaction
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
     PathLike = str | os.PathLike[str]
 
-BATCH: Final = 20_000
+_BATCH: Final = 20_000
 """How many posts are written in a transaction; an interruption loses a few seconds."""
 _WORTH_A_PROCESS: Final = 2**23
 """The size of dumps, in bytes, from which they are read in a process of their own; to start it takes half a second."""
@@ -90,6 +91,7 @@ def build(
     map: PathLike | None = None,
     strict: bool = False,
     old_ratings: bool = False,
+    busy_timeout: float = BUSY_TIMEOUT,
 ) -> BuildReport:
     """Build a metadata database from published sets of posts, or update an existing one with them.
 
@@ -115,10 +117,12 @@ def build(
             of `RecordMap`.
         strict: stop at the first bad record; by default, bad records go to `OUT.rejects.jsonl`.
         old_ratings: the dumps are from before May 2022, when the rating s meant safe: s becomes general.
+        busy_timeout: how many seconds to wait while another process has locked `out`.
 
     Raises:
         DumpError: a dump or a list of tags cannot be read, has no post, or has newer ratings despite `old_ratings`.
         DatabaseFileError: `out` cannot be written, is not a metadata database, or is of another site.
+        BusyError: another process has locked `out`.
         IncompleteError: a record is bad and `strict` is set, or the disk is full.
     """
     started = time.perf_counter()
@@ -126,22 +130,56 @@ def build(
     if not paths:
         raise DumpError("build() needs at least one dump: build(['posts.json'], 'posts.db')")
     lists = _local([tags] if isinstance(tags, str | os.PathLike) else tags or ())
+    options = {"strict": strict, "old_ratings": old_ratings}
+    report = build_files(paths, Path(out), tags=lists, map=map, busy_timeout=busy_timeout, **options)
+    return replace(report, seconds=time.perf_counter() - started)
+
+
+def build_files(
+    paths: Sequence[Path],
+    out: Path,
+    *,
+    tags: Sequence[Path] = (),
+    map: PathLike | None = None,
+    strict: bool = False,
+    old_ratings: bool = False,
+    busy_timeout: float = BUSY_TIMEOUT,
+    batch: int = _BATCH,
+    worth_a_process: int = _WORTH_A_PROCESS,
+) -> BuildReport:
+    """Build a database from files of this machine, as `build` does, which has the other arguments and the errors.
+
+    Args:
+        paths: files and folders of posts, at least one.
+        out: the path of the database.
+        tags: lists of tags, aliases and implications.
+        map: as for `build`.
+        strict: as for `build`.
+        old_ratings: as for `build`.
+        busy_timeout: as for `build`.
+        batch: how many posts are written in a transaction.
+        worth_a_process: the size of the dumps, in bytes, from which they are read in a process of their own.
+    """
+    started = time.perf_counter()
     # A mistyped name and an unknown set show before anything is written.
     sources = [(dump, _map_of(dump, map)) for dump in find_dumps(paths)]
     site = _one_site([by for _, by in sources])
-    out = Path(out)
-    if out.exists() and any(out.samefile(path) for path in (*paths, *lists)):
+    if out.exists() and any(out.samefile(path) for path in (*paths, *tags)):
         raise DumpError(f"{out} is read and cannot be written, too; give `out` (--out) another path")
-    with open_target(out, paths) as target, Rejects(out.with_name(out.name + ".rejects.jsonl")) as rejects:
+    beside = sum(dump.size for dump, _ in sources) >= worth_a_process
+    with (
+        open_target(out, paths, busy_timeout) as target,
+        Rejects(out.with_name(out.name + ".rejects.jsonl")) as rejects,
+    ):
         target.check_site(site)
         target.check_dates()
         tag_ids = TagIds(target.connection)
         with transaction(target.connection):
-            for path in lists:
-                _learn(tag_ids, read_tag_list(path, site))
+            for path in tags:
+                _learn(tag_ids, read_tag_list(path, site), batch)
         writer = PostWriter(target.connection, tag_ids)
-        with _read(sources, strict=strict, old_ratings=old_ratings) as parts:
-            summaries, counts = _write([dump for dump, _ in sources], parts, writer, rejects)
+        with _read(sources, beside=beside, strict=strict, old_ratings=old_ratings) as parts:
+            summaries, counts = _write([dump for dump, _ in sources], parts, writer, rejects, batch)
         absent = frozenset.intersection(*(summary.absent for summary in summaries))
         about = target.finish(tag_ids, absent, site, in_order=len(paths) > 1)
     return _report(out, summaries, counts, rejects, about, seconds=time.perf_counter() - started)
@@ -182,11 +220,11 @@ def _one_site(maps: Sequence[RecordMap]) -> Site:
 
 @contextmanager
 def _read(
-    sources: Sequence[tuple[Dump, RecordMap]], *, strict: bool, old_ratings: bool
+    sources: Sequence[tuple[Dump, RecordMap]], *, beside: bool, strict: bool, old_ratings: bool
 ) -> Iterator[Iterator[Part | Summary]]:
-    """Read sources in a `with` statement, beside the writing if they are large."""
+    """Read sources in a `with` statement, in this process or beside it."""
     options = {"strict": strict, "old_ratings": old_ratings}
-    if sum(dump.size for dump, _ in sources) < _WORTH_A_PROCESS:
+    if not beside:
         yield read_sources(sources, **options)
         return
     try:
@@ -200,7 +238,11 @@ def _read(
 
 
 def _write(
-    dumps: Sequence[Dump], parts: Iterator[Part | Summary], writer: PostWriter, rejects: Rejects
+    dumps: Sequence[Dump],
+    parts: Iterator[Part | Summary],
+    writer: PostWriter,
+    rejects: Rejects,
+    batch: int,
 ) -> tuple[list[Summary], Counter[str]]:
     """Write the parts of all dumps; return the summary of each dump, and counts of what changed.
 
@@ -211,12 +253,12 @@ def _write(
     summaries: list[Summary] = []
     for dump in dumps:
         with progress(total=dump.size, desc=dump.path.name, unit="B", unit_scale=True) as bar:
-            pieces = _pieces(_until_summary(parts, summaries), rejects, bar)
+            pieces = _pieces(_until_summary(parts, summaries), rejects, bar, batch)
             for first in pieces:
                 with transaction(writer.connection):
                     for piece, is_last in chain([first], pieces):
                         if isinstance(piece, list):
-                            _learn(writer.tag_ids, piece)
+                            _learn(writer.tag_ids, piece, batch)
                         else:
                             counts.update(vars(_written(writer, piece)))
                         if is_last:
@@ -242,10 +284,10 @@ def _until_summary(parts: Iterator[Part | Summary], summaries: list[Summary]) ->
 
 
 def _pieces(
-    parts: Iterable[Part], rejects: Rejects, bar: Any
+    parts: Iterable[Part], rejects: Rejects, bar: Any, batch: int
 ) -> Iterator[tuple[Posts | list[KnownTag], bool]]:
     """Iterate over pieces of parts, each with whether it is the last one of a transaction; write what is rejected."""
-    room = BATCH
+    room = batch
     for part in parts:
         for bad in part.rejected:
             rejects.add(*bad.where, bad.reason, bad.record)
@@ -255,11 +297,11 @@ def _pieces(
         posts = part.posts
         while posts is not None and len(posts) > room:
             yield posts.take(range(room)), True
-            posts, room = posts.take(range(room, len(posts))), BATCH
+            posts, room = posts.take(range(room, len(posts))), batch
         if posts is not None:
             room -= len(posts)
             yield posts, room == 0
-            room = room or BATCH
+            room = room or batch
 
 
 def _written(writer: PostWriter, posts: Posts) -> Written:
@@ -299,8 +341,8 @@ def _report(
     )
 
 
-def _learn(tag_ids: TagIds, entries: Iterable[KnownTag | KnownPair]) -> None:
+def _learn(tag_ids: TagIds, entries: Iterable[KnownTag | KnownPair], batch: int) -> None:
     rest = iter(entries)
-    while batch := list(islice(rest, BATCH)):
-        tag_ids.learn_known([entry for entry in batch if isinstance(entry, KnownTag)])
-        tag_ids.learn_pairs([entry for entry in batch if isinstance(entry, KnownPair)])
+    while some := list(islice(rest, batch)):
+        tag_ids.learn_known([entry for entry in some if isinstance(entry, KnownTag)])
+        tag_ids.learn_pairs([entry for entry in some if isinstance(entry, KnownPair)])

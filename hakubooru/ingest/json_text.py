@@ -21,7 +21,7 @@ LONGEST_RECORD: Final = 16 * 2**20
 """The length in bytes from which a text is not read as a record; Danbooru's longest records have about 100 KB."""
 
 _CHUNK: Final = 2**20
-_SMALL: Final = 2**20
+_AT_ONCE: Final = 2**20
 """The length in bytes up to which an object is read at once: a file of one post, or an answer of an API."""
 _LOOKED_AT: Final = 9
 """How many entries of an object are looked at to tell a record from records by key; e621's have seven objects."""
@@ -52,7 +52,7 @@ class Entry:
     """The length of the text in bytes."""
 
 
-def read_json(stream: IO[bytes], name: str, head: bytes) -> Iterator[Entry]:
+def read_json(stream: IO[bytes], name: str, head: bytes, *, at_once: int = _AT_ONCE) -> Iterator[Entry]:
     """Iterate over the records of JSON text: lines, an array, one object, or an object of objects by key.
 
     The key of an object in an object is added to it as `key`. An object that has the posts under a key (`posts`, `post`)
@@ -62,6 +62,7 @@ def read_json(stream: IO[bytes], name: str, head: bytes) -> Iterator[Entry]:
         stream: the text, in UTF-8.
         name: the name of the file, for messages.
         head: the first bytes of the text, which are not yet read.
+        at_once: the length in bytes from which an object is read entry by entry.
 
     Raises:
         DumpError: an item of an array or object is not JSON, so the start of the next one is not known.
@@ -76,7 +77,7 @@ def read_json(stream: IO[bytes], name: str, head: bytes) -> Iterator[Entry]:
                 yield entry
             else:
                 yield from _opened(entry)
-    elif len(text := stream.read(_SMALL)) < _SMALL:
+    elif len(text := stream.read(at_once)) < at_once:
         # One bad file of a million is one bad record, and does not end a build.
         entry = _decode(name, "file", 1, text)
         yield from [entry] if entry.reason else _opened(entry)

@@ -21,21 +21,22 @@ if TYPE_CHECKING:
 
 UNTYPED: Final = -1
 """The type of a tag that a record lists without its type."""
-_NAMES_IN_MEMORY: Final = 250_000  # some 40 MB; Danbooru has a million, of which most are rare
+_MOST_NAMES: Final = 250_000  # some 40 MB; Danbooru has a million, of which most are rare
 
 
 class NameNumbers:
     """A number for each name of a tag, the same in all batches: so a writer looks up a name once, not once a batch.
 
-    If there are many names, they are forgotten. Then a name gets another number; no number is used twice.
+    If there are more than `most` names, they are forgotten. Then a name gets another number; no number is used twice.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = _MOST_NAMES) -> None:
+        self._most = most
         self._numbers: defaultdict[str, int] = defaultdict(count().__next__)
 
     def numbers(self, names: Sequence[str]) -> Numbers:
         """The number of each name, (V,) int64."""
-        if len(self._numbers) > _NAMES_IN_MEMORY:
+        if len(self._numbers) > self._most:
             self._numbers.clear()
         return np.fromiter(map(self._numbers.__getitem__, names), np.int64, len(names))
 

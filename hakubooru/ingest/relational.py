@@ -159,7 +159,7 @@ def posts_with_tags(tables: Tables, columns: Sequence[str]) -> Iterator[Iterator
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hakubooru-")))
         names = _TagNames(tables)
-        relations = _Relations(folder)
+        relations = Relations(folder)
         with progress(desc=f"{tables.path.name}: relations", unit=" pairs", unit_scale=True) as bar:
             for posts, tags in tables.pairs():
                 relations.add(posts, tags)
@@ -172,9 +172,7 @@ def _tag_rows(tables: Tables) -> Iterator[Rows]:
         yield TagRows(rows.columns, rows.count, rows.first, rows.name)
 
 
-def _joined(
-    tables: Tables, columns: Sequence[str], names: _TagNames, relations: _Relations
-) -> Iterator[Rows]:
+def _joined(tables: Tables, columns: Sequence[str], names: _TagNames, relations: Relations) -> Iterator[Rows]:
     for rows in tables.rows(POST, columns):
         rows.columns[TAGS_KEY] = names.of([relations.of(post_id) for post_id in rows.column("id") or ()])
         yield rows
@@ -223,11 +221,20 @@ def _check_tags(rows: Rows) -> None:
             )
 
 
-class _Relations:
+class Relations:
     """The tags of posts in temporary files, one for each range of post ids."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, range_bits: int = _RANGE_BITS) -> None:
+        """Begin without relations.
+
+        Args:
+            folder: an empty folder for the files.
+            range_bits: how many ids are in a range, as a power of two.
+        """
         self._folder = folder
+        self._bits = range_bits
+        self._ids = 1 << range_bits
+        """How many ids are in a range."""
         self._loaded: OrderedDict[int, tuple[Numbers, Numbers]] = OrderedDict()
 
     def add(self, posts: Numbers, tags: Numbers) -> None:
@@ -238,7 +245,7 @@ class _Relations:
             raise DumpError(
                 f"{RELATION} has an id that is not from 0 to {_LARGEST_ID - 1:,}; download it again"
             )
-        ranges = posts >> _RANGE_BITS
+        ranges = posts >> self._bits
         for number in np.unique(ranges):
             mine = ranges == number
             pairs = np.stack([posts[mine], tags[mine]], axis=1).astype(np.int32)
@@ -249,13 +256,13 @@ class _Relations:
         """The ids of a post's tags, (T,); none for what is no id."""
         if not isinstance(post_id, int | float) or not 0 < post_id < _LARGEST_ID:
             return np.empty(0, np.int32)
-        number = int(post_id) >> _RANGE_BITS
+        number = int(post_id) >> self._bits
         if number not in self._loaded:
             self._loaded[number] = self._load(number)
             if len(self._loaded) > _RANGES_IN_MEMORY:
                 self._loaded.popitem(last=False)
         ends, tags = self._loaded[number]
-        place = int(post_id) & ((1 << _RANGE_BITS) - 1)
+        place = int(post_id) & (self._ids - 1)
         ids: Numbers = tags[ends[place] : ends[place + 1]]
         return ids
 
@@ -263,10 +270,10 @@ class _Relations:
         """Read a range: where the tags of each of its posts end, (ids + 1,), and the tags, (R,) int32."""
         path = self._folder / str(number)
         pairs = np.fromfile(path, np.int32).reshape(-1, 2) if path.exists() else np.empty((0, 2), np.int32)
-        posts = pairs[:, 0] & ((1 << _RANGE_BITS) - 1)
+        posts = pairs[:, 0] & (self._ids - 1)
         order = np.argsort(posts, kind="stable")
-        ends = np.zeros((1 << _RANGE_BITS) + 1, np.int64)
-        np.cumsum(np.bincount(posts, minlength=1 << _RANGE_BITS), out=ends[1:])
+        ends = np.zeros(self._ids + 1, np.int64)
+        np.cumsum(np.bincount(posts, minlength=self._ids), out=ends[1:])
         return ends, pairs[order, 1]
 
 

@@ -42,10 +42,20 @@ _LARGEST_GROUP: Final = 2**26
 _PAGES: Final = 2**20  # read so many bytes of a column at a time, not its whole row group
 
 
-def read_parquet(path: Path, name: str, choose: Choose) -> Iterator[tuple[Rows, float]]:
+def read_parquet(
+    path: Path, name: str, choose: Choose, *, count: int = RECORDS, largest_group: int = _LARGEST_GROUP
+) -> Iterator[tuple[Rows, float]]:
     """Iterate over the rows of a Parquet file, each batch with the share of the file that was read.
 
     A field of a struct is a column whose name has a dot.
+
+    Args:
+        path: the file.
+        name: the name of the file, for messages.
+        choose: takes the names of all columns and returns those that are to be read.
+        count: how many rows a batch has at most.
+        largest_group: the size of the columns of a row group, in bytes, up to which they are read at the same time. Those
+            of a larger one are unpacked one by one, to the folder of temporary files.
 
     Raises:
         DumpError: the file is damaged.
@@ -56,11 +66,11 @@ def read_parquet(path: Path, name: str, choose: Choose) -> Iterator[tuple[Rows, 
     try:
         with _opened(path) as file:
             columns = list(choose(parquet_columns(file.schema_arrow)))
-            count = 0
-            for batch in _batches(path, file, columns):
+            done = 0
+            for batch in _batches(path, file, columns, count, largest_group):
                 values = {column: _values(batch, column) for column in columns}
-                yield Rows(values, len(batch), count + 1, name), (count + len(batch)) / file.metadata.num_rows
-                count += len(batch)
+                yield Rows(values, len(batch), done + 1, name), (done + len(batch)) / file.metadata.num_rows
+                done += len(batch)
     except (pa.ArrowException, OSError, UnicodeDecodeError, OverflowError) as error:
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             raise IncompleteError(
@@ -76,7 +86,7 @@ def _opened(path: Path) -> Any:
     return parquet.ParquetFile(path, pre_buffer=False, buffer_size=_PAGES)
 
 
-def _batches(path: Path, file: Any, columns: Sequence[str]) -> Iterator[Any]:
+def _batches(path: Path, file: Any, columns: Sequence[str], count: int, largest_group: int) -> Iterator[Any]:
     """Iterate over batches of some columns of an open Parquet file; memory stays bounded.
 
     Large row groups are copied column by column, one ahead, by a thread that opens the file once more.
@@ -93,8 +103,9 @@ def _batches(path: Path, file: Any, columns: Sequence[str]) -> Iterator[Any]:
     ):
 
         def ahead(number: int) -> Future[list[Path]]:
-            is_large = number in groups and _bytes_of(file, number, by_outer) > _LARGEST_GROUP
-            return thread.submit(_copied, other, number, by_outer.values() if is_large else (), Path(folder))
+            is_large = number in groups and _bytes_of(file, number, by_outer) > largest_group
+            chosen = by_outer.values() if is_large else ()
+            return thread.submit(_copied, other, number, chosen, count, Path(folder))
 
         copies = ahead(0)
         for number in groups:
@@ -102,7 +113,7 @@ def _batches(path: Path, file: Any, columns: Sequence[str]) -> Iterator[Any]:
             if paths:
                 yield from _together(paths, list(by_outer))
             else:
-                yield from file.iter_batches(RECORDS, row_groups=[number], columns=columns)
+                yield from file.iter_batches(count, row_groups=[number], columns=columns)
 
 
 def _bytes_of(file: Any, number: int, outer: Collection[str]) -> int:
@@ -117,7 +128,7 @@ def _bytes_of(file: Any, number: int, outer: Collection[str]) -> int:
     return size
 
 
-def _copied(file: Any, number: int, columns: Iterable[Sequence[str]], folder: Path) -> list[Path]:
+def _copied(file: Any, number: int, columns: Iterable[Sequence[str]], count: int, folder: Path) -> list[Path]:
     """Copy columns of a row group to files of their own; gives their paths.
 
     A reader has a page of every column in memory, and some writers make pages of 100 MB.
@@ -127,7 +138,7 @@ def _copied(file: Any, number: int, columns: Iterable[Sequence[str]], folder: Pa
 
     paths = []
     for place, names in enumerate(columns):
-        batches = file.iter_batches(RECORDS, row_groups=[number], columns=names)
+        batches = file.iter_batches(count, row_groups=[number], columns=names)
         first = next(batches)
         paths.append(folder / f"{number}-{place}")
         with pa.OSFile(str(paths[-1]), "wb") as copy, ipc.new_stream(copy, first.schema) as writer:

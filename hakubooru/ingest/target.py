@@ -132,11 +132,16 @@ class Target:
 
 
 @contextlib.contextmanager
-def open_target(out: Path, dumps: Sequence[Path]) -> Iterator[Target]:
+def open_target(out: Path, dumps: Sequence[Path], busy_timeout: float) -> Iterator[Target]:
     """Open the file of a build for a `with` statement: an existing database, a new one, or an unfinished one.
 
     A new database is written to `OUT.building`, so that a file named `OUT` is always complete. It is renamed when the
     `with` block ends without an error. If the block fails before the first post, the new file is removed.
+
+    Args:
+        out: the path of the database.
+        dumps: the files that it is built from; an unfinished file names them.
+        busy_timeout: how many seconds to wait while another process has locked the file.
 
     Raises:
         DatabaseFileError: the file is not a metadata database, or cannot be created.
@@ -145,7 +150,7 @@ def open_target(out: Path, dumps: Sequence[Path]) -> Iterator[Target]:
     out = real_path(out)
     building = unfinished_build(out)
     if not out.exists():
-        with _open_new(building, out) as target:
+        with _open_new(building, out, busy_timeout) as target:
             is_unfinished = target.is_unfinished()
             if is_unfinished:
                 target.begin(dumps)
@@ -155,20 +160,20 @@ def open_target(out: Path, dumps: Sequence[Path]) -> Iterator[Target]:
         building.replace(out)
         if is_unfinished:
             return
-    with Store(out, writable=True) as database, explained(out):
+    with Store(out, writable=True, busy_timeout=busy_timeout) as database, explained(out):
         yield Target(database)
 
 
 @contextlib.contextmanager
-def _open_new(building: Path, out: Path) -> Iterator[Target]:
+def _open_new(building: Path, out: Path, busy_timeout: float) -> Iterator[Target]:
     try:
         building.touch()
     except OSError as error:
         raise DatabaseFileError(f"{out} cannot be created: {error.strerror}; choose another path") from error
-    lay_out(building, _UNDER_CONSTRUCTION)
+    lay_out(building, _UNDER_CONSTRUCTION, busy_timeout)
     is_empty = False
     try:
-        with Store(building, writable=True) as database:
+        with Store(building, writable=True, busy_timeout=busy_timeout) as database:
             target = Target(database)
             try:
                 yield target

@@ -84,9 +84,16 @@ class Leaf:
 class Budget:
     """A count of the bytes that a source has been unpacked to, and their bound."""
 
-    def __init__(self, path: Path, size: int) -> None:
+    def __init__(self, path: Path, size: int, least: int) -> None:
+        """Begin to count.
+
+        Args:
+            path: the path of the source.
+            size: the size of the source in bytes.
+            least: how many bytes any source may unpack to.
+        """
         self._path = path
-        self._bound = max(LEAST_BOUND, LARGEST_RATIO * size)
+        self._bound = max(least, LARGEST_RATIO * size)
         self._rest = self._bound
 
     def spend(self, count: int) -> None:
@@ -131,15 +138,23 @@ def damage_explained(path: Path) -> Iterator[None]:
         raise DumpError(f"{path} is cut off or damaged ({error}); download or copy it again") from error
 
 
-def leaves(path: Path, stream: io.BufferedReader, size: int) -> Iterator[Leaf]:
+def leaves(
+    path: Path, stream: io.BufferedReader, size: int, *, least_bound: int = LEAST_BOUND
+) -> Iterator[Leaf]:
     """Iterate over the files in a file: itself, what its compression holds, or the members of its archive.
 
     Each must be read before the next one is asked for.
 
+    Args:
+        path: the path of the file.
+        stream: its content, from the first byte.
+        size: its size in bytes.
+        least_bound: how many bytes it may unpack to in any case; a large file may unpack to 100 times its size.
+
     Raises:
         DumpError: the file unpacks to too much, or needs a library that is not installed.
     """
-    yield from _unpacked(Leaf(str(path), stream, path), Budget(path, size), path)
+    yield from _unpacked(Leaf(str(path), stream, path), Budget(path, size, least_bound), path)
 
 
 def _unpacked(leaf: Leaf, budget: Budget, path: Path) -> Iterator[Leaf]:

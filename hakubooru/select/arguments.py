@@ -5,10 +5,12 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import date, timedelta
 from numbers import Real
 from typing import Any, Final
 
+import numpy as np
 from peewee import Field
 
 from hakubooru.errors import InputError
@@ -138,9 +140,7 @@ def months_after(year: int, month: int, count: int) -> tuple[int, int]:
 
 
 def _index(value: Any, call: str, mend: str) -> int:
-    try:
-        if not isinstance(value, bool):
+    if not isinstance(value, bool | np.bool):  # some versions of NumPy take the latter for a number, too
+        with suppress(TypeError):
             return operator.index(value)
-    except TypeError:
-        pass
     raise InputError(f"{call} takes a whole number, not {value!r}{mend and f': {mend}'}")

@@ -110,12 +110,12 @@ class Reader:
         from adbc_driver_manager import AdbcStatement, Error  # noqa: PLC0415
 
         _log.debug("%s %s", sql, parameters)
-        with (
-            self._locked(),
-            self._connection() as connection,
-            contextlib.closing(AdbcStatement(connection)) as run,
-        ):
-            try:
+        try:
+            with (
+                self._locked(),
+                self._connection() as connection,
+                contextlib.closing(AdbcStatement(connection)) as run,  # closing can fail, too
+            ):
                 run.set_options(**{"adbc.sqlite.query.batch_rows": str(rows)})
                 run.set_sql_query(sql)
                 if parameters:
@@ -124,13 +124,13 @@ class Reader:
                 handle, _ = run.execute_query()
                 with pa.RecordBatchReader.from_stream(handle) as stream:
                     yield from stream
-            except (Error, OSError) as error:
-                if "Type mismatch" in str(error):
-                    raise MixedTypesError(f"{self._path}: {error}") from error
-                better = explain(self._path, error)
-                if better is error:
-                    better = DatabaseFileError(f"{self._path} cannot be read: {error}")
-                raise better from error
+        except (Error, OSError) as error:
+            if "Type mismatch" in str(error):
+                raise MixedTypesError(f"{self._path}: {error}") from error
+            better = explain(self._path, error)
+            if better is error:
+                better = DatabaseFileError(f"{self._path} cannot be read: {error}")
+            raise better from error
 
     def numbers(
         self, sql: str, parameters: Sequence[Any] = (), *, table: str = "post", rows: int = ROWS

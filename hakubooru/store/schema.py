@@ -12,6 +12,7 @@ from __future__ import annotations
 import operator
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+import numpy as np
 from peewee import SQL, Model
 
 from hakubooru.arrays import id_text
@@ -45,7 +46,7 @@ def enum_number(names: Sequence[str], value: str | int) -> int:
         numbers = [number for number, name in enumerate(names) if value in (name, name[0])]
         if len(numbers) == 1:
             return numbers[0]
-    elif not isinstance(value, bool) and hasattr(value, "__index__") and 0 <= value < len(names):
+    elif not isinstance(value, bool | np.bool) and hasattr(value, "__index__") and 0 <= value < len(names):
         return operator.index(value)
     raise InputError(f"{value!r} is not one of {', '.join(names)}")
 

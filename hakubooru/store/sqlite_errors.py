@@ -18,11 +18,16 @@ if TYPE_CHECKING:
 
 SQLITE_ERRORS: Final = (sqlite3.Error, peewee.DatabaseError)
 """The errors that a statement raises, by Python's module or by peewee."""
+_MEND: Final = "download or copy it again"
 
 
 @contextmanager
-def explained(path: Path) -> Iterator[None]:
+def explained(path: Path, mend: str = _MEND) -> Iterator[None]:
     """Replace SQLite's errors inside a `with` statement by errors that name the file and say what to do.
+
+    Args:
+        path: the file.
+        mend: what to do if it is damaged.
 
     Raises:
         BusyError: another process has locked the file.
@@ -33,24 +38,24 @@ def explained(path: Path) -> Iterator[None]:
     try:
         yield
     except SQLITE_ERRORS as error:
-        raise_explained(path, error)
+        raise_explained(path, error, mend)
 
 
-def raise_explained(path: Path, error: Exception) -> NoReturn:
+def raise_explained(path: Path, error: Exception, mend: str = _MEND) -> NoReturn:
     """Raise an error of SQLite again, as one that says what to do, where there is one; see `explained`."""
-    better = explain(path, error)
+    better = explain(path, error, mend)
     if better is error:
         raise error
     raise better from error
 
 
-def explain(path: Path, error: Exception) -> BaseException:
+def explain(path: Path, error: Exception, mend: str = _MEND) -> BaseException:
     """The error to raise in place of an error of SQLite; the same error if there is no better one."""
     text = str(error)
     if "locked" in text:
         return BusyError(f"{path} is locked by {holder(path)}; wait until it ends, or stop it, and try again")
     if "malformed" in text or "not a database" in text:
-        return DatabaseFileError(f"{path} is damaged ({text}); download or copy it again")
+        return DatabaseFileError(f"{path} is damaged ({text}); {mend}")
     if "decode to UTF-8" in text:
         _, _, where = text.partition("UTF-8 ")
         return DatabaseFileError(

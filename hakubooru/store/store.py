@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from hakubooru.arrays import Ids
 
 BUSY_TIMEOUT: Final = 5.0
-"""How many seconds to wait while another process has locked the file."""
+"""How many seconds to wait while another process has locked the file, by default."""
 
 
 def open_store(path: str | os.PathLike[str], writable: bool = False) -> Store:
@@ -47,14 +47,15 @@ def warn_of_dates_in_utc(store: Store) -> None:
         )
 
 
-def lay_out(path: Path, also: Sequence[str] = ()) -> None:
+def lay_out(path: Path, also: Sequence[str] = (), busy_timeout: float = BUSY_TIMEOUT) -> None:
     """Create the tables and indices in an empty file, in one transaction.
 
     Args:
         path: an empty file. A file that has tables already is not changed.
         also: further statements to run in the same transaction.
+        busy_timeout: how many seconds to wait while another process has locked the file.
     """
-    connection = SqliteDatabase(sqlite_uri(path, writable=True), uri=True, timeout=BUSY_TIMEOUT)
+    connection = SqliteDatabase(sqlite_uri(path, writable=True), uri=True, timeout=busy_timeout)
     with explained(path), contextlib.closing(connection), connection.atomic("EXCLUSIVE"):
         if connection.get_tables():
             return
@@ -71,16 +72,18 @@ class Store:
     the file again. Close it with `close`, or use it in a `with` statement.
     """
 
-    def __init__(self, path: Path, *, writable: bool = False) -> None:
+    def __init__(self, path: Path, *, writable: bool = False, busy_timeout: float = BUSY_TIMEOUT) -> None:
         self.path = path
         self.writable = writable
+        self.busy_timeout = busy_timeout
+        """How many seconds to wait while another process has locked the file."""
         self.joined: dict[str, Joined] = {}
         """The files of values that are joined, by name."""
         self.joined_columns: dict[str, JoinedColumn] = {}
         """The columns of joined files, by their names in searches."""
         check_file(path, writable=writable)
         self.peewee = _Connections(self, sqlite_uri(path, writable=writable))
-        self._reader = Reader(path, timeout=BUSY_TIMEOUT)
+        self._reader = Reader(path, timeout=busy_timeout)
         try:
             layout = read_layout(self.connection(), path)
             check_generation(path, layout)
@@ -250,14 +253,17 @@ class Store:
         self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _reopen, (type(self), self.path.absolute(), self.writable, tuple(self.joined.values()))
+        kept = self.path.absolute(), self.writable, self.busy_timeout, tuple(self.joined.values())
+        return _reopen, (type(self), *kept)
 
     def __repr__(self) -> str:
         return f"hakubooru.open({str(self.path)!r}{', writable=True' if self.writable else ''})"
 
 
-def _reopen(kind: type[Store], path: Path, writable: bool, joined: tuple[Joined, ...] = ()) -> Store:
-    store = kind(path, writable=writable)
+def _reopen(
+    kind: type[Store], path: Path, writable: bool, busy_timeout: float, joined: tuple[Joined, ...]
+) -> Store:
+    store = kind(path, writable=writable, busy_timeout=busy_timeout)
     store.attach(*joined)
     return store
 
@@ -269,7 +275,7 @@ class _Connections(SqliteDatabase):
         self.owner = owner
         self.is_shut = False
         self._opened: list[sqlite3.Connection] = []
-        super().__init__(uri, uri=True, timeout=BUSY_TIMEOUT, check_same_thread=False)
+        super().__init__(uri, uri=True, timeout=owner.busy_timeout, check_same_thread=False)
 
     def _connect(self) -> sqlite3.Connection:
         if self.is_shut:

@@ -79,13 +79,14 @@ def quoted(name: str) -> str:
     return '"{}"'.format(name.replace('"', '""'))
 
 
-def make(place: Path, source: Path, files: Sequence[Path]) -> None:
+def make(place: Path, source: Path, files: Sequence[Path], *, ids_a_block: int = _IDS_A_BLOCK) -> None:
     """Read files of values into a place of the cache; several processes may do so at the same time.
 
     Args:
         place: the place.
         source: the file or folder that was asked for, for messages.
         files: the files to read.
+        ids_a_block: how many ids are in a row of `blocks`.
 
     Raises:
         InputError: an id is doubled or is none, or there are no values.
@@ -101,7 +102,7 @@ def make(place: Path, source: Path, files: Sequence[Path]) -> None:
                 for schema in ("main", "unsorted"):
                     connection.execute(f"PRAGMA {schema}.journal_mode = OFF")
                     connection.execute(f"PRAGMA {schema}.synchronous = OFF")
-                _Builder(connection, source).build(files)
+                _Builder(connection, source, ids_a_block).build(files)
             with beside.open("rb+") as file:
                 os.fsync(file.fileno())
             beside.replace(place)
@@ -115,9 +116,10 @@ def make(place: Path, source: Path, files: Sequence[Path]) -> None:
 class _Builder:
     """Reads files into the tables of a joined file, in the order of ids."""
 
-    def __init__(self, connection: sqlite3.Connection, source: Path) -> None:
+    def __init__(self, connection: sqlite3.Connection, source: Path, ids_a_block: int) -> None:
         self.connection = connection
         self.source = source
+        self.ids_a_block = ids_a_block
         self.columns: dict[str, str] = {}
         """The kind of each column: NUMBER until a text is met."""
         self.last = -(2**63)
@@ -170,7 +172,7 @@ class _Builder:
     def _write_blocks(self) -> None:
         self.connection.execute("CREATE TABLE main.blocks (first INTEGER PRIMARY KEY, ids BLOB)")
         ids = self.connection.execute("SELECT id FROM main.rows ORDER BY id")
-        while block := ids.fetchmany(_IDS_A_BLOCK):
+        while block := ids.fetchmany(self.ids_a_block):
             data = np.array(block, BLOCK_TYPE).tobytes()
             self.connection.execute("INSERT INTO main.blocks VALUES (?, ?)", [block[0][0], data])
 

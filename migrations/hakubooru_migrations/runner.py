@@ -65,10 +65,10 @@ class Plan:
 class MigratedDatabase(SqliteDatabase):
     """The database that a script gets: peewee's, with a list of notes for the user."""
 
-    def __init__(self, path: Path, *, writable: bool) -> None:
+    def __init__(self, path: Path, *, writable: bool, busy_timeout: float) -> None:
         self.path = path
         self.notes: list[str] = []
-        super().__init__(sqlite_uri(path, writable=writable), uri=True, timeout=BUSY_TIMEOUT)
+        super().__init__(sqlite_uri(path, writable=writable), uri=True, timeout=busy_timeout)
 
     @property
     def raw(self) -> sqlite3.Connection:
@@ -82,27 +82,35 @@ class MigratedDatabase(SqliteDatabase):
             super().rollback()
 
 
-def plan(path: str | os.PathLike[str]) -> Plan:
+def plan(path: str | os.PathLike[str], *, busy_timeout: float = BUSY_TIMEOUT) -> Plan:
     """Find out what the migration of a file needs, without changing the file.
+
+    Args:
+        path: the SQLite file.
+        busy_timeout: how many seconds to wait while another process has locked the file.
 
     Raises:
         DatabaseFileError: the file is not a metadata database, is damaged, or another process has locked it.
     """
-    with _opened(Path(path), writable=False) as database:
+    with _opened(Path(path), writable=False, busy_timeout=busy_timeout) as database:
         return _plan(database)
 
 
-def migrate(path: str | os.PathLike[str]) -> Plan:
+def migrate(path: str | os.PathLike[str], *, busy_timeout: float = BUSY_TIMEOUT) -> Plan:
     """Migrate a file to the current layout.
 
     Each script is one transaction. If it is interrupted or killed, the file is as before the script, and the same call
     continues there.
 
+    Args:
+        path: the SQLite file.
+        busy_timeout: how many seconds to wait while another process has locked the file.
+
     Raises:
         DatabaseFileError: the file is not a metadata database, is damaged, or another process has locked it.
         IncompleteError: the disk does not have enough free space.
     """
-    with _opened(Path(path), writable=True) as database:
+    with _opened(Path(path), writable=True, busy_timeout=busy_timeout) as database:
         plan = _plan(database)
         if not plan.scripts:
             return plan
@@ -123,9 +131,10 @@ def migrate(path: str | os.PathLike[str]) -> Plan:
 
 
 @contextlib.contextmanager
-def _opened(path: Path, *, writable: bool) -> Iterator[MigratedDatabase]:
+def _opened(path: Path, *, writable: bool, busy_timeout: float) -> Iterator[MigratedDatabase]:
     check_file(path, writable=writable)
-    with explained(path), contextlib.closing(MigratedDatabase(path, writable=writable)) as database:
+    database = MigratedDatabase(path, writable=writable, busy_timeout=busy_timeout)
+    with explained(path), contextlib.closing(database):
         yield database
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from killing import commands, kill_builds, kill_migrations, kill_updates
+from killing import kill_builds, kill_migrations, kill_updates, writers
 
 
 def main() -> None:
@@ -26,7 +26,7 @@ def main() -> None:
     arguments = parser.parse_args()
     for way in (kill_builds, kill_updates, kill_migrations):
         started = time.perf_counter()
-        with tempfile.TemporaryDirectory() as folder, commands(Path(folder)) as writer:
+        with tempfile.TemporaryDirectory() as folder, writers(Path(folder)) as writer:
             found = way(writer, Path(folder), arguments.kills, arguments.seed)
         told = ", ".join(f"{name} {count}" for name, count in found.items())
         print(

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from hakubooru_trainer.model.tiny import write_tiny
 from training_pairs import write_pairs
-from training_signals import Runs
+from training_signals import call
 
 UPDATES = 24
 CONFIG = """
@@ -84,7 +84,7 @@ def main() -> None:
     parser.add_argument("--precision", choices=("fp32", "fp16"), default="fp32")
     parser.add_argument("--seed", type=int, default=1)
     told = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name, Runs() as call:
+    with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_tiny(folder / "tiny")
         write_pairs(folder / "pairs", [(96, 96)] * 5 + [(64, 128)] * 2 + [(160, 96)])

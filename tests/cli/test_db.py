@@ -103,13 +103,12 @@ def test_build_and_info_as_processes(dump, tmp_path):
 
 INTERRUPTED = """
 import signal
-from hakubooru.ingest import builder, posts
+from hakubooru.ingest import posts
 write, count = posts.PostWriter.write, 0
-builder.BATCH = 2
 def interrupt(self, records):
     global count
     count += 1
-    if count == 3:
+    if count == 2:
         signal.raise_signal(signal.SIGINT)
     return write(self, records)
 posts.PostWriter.write = interrupt
@@ -120,8 +119,9 @@ main()
 
 @pytest.mark.kill
 def test_an_interrupted_build_says_so_and_goes_on(tmp_path):
-    dump = write_lines(tmp_path / "dump.jsonl", [api_post(number) for number in range(1, 20)])
-    command = ["db", "build", dump, "--out", tmp_path / "new.db"]
+    numbers = {"a": range(1, 5), "b": range(5, 20)}
+    dumps = [write_lines(tmp_path / name, map(api_post, some)) for name, some in numbers.items()]
+    command = ["db", "build", *dumps, "--out", tmp_path / "new.db"]
     done = subprocess.run(
         [sys.executable, "-c", INTERRUPTED, *command], capture_output=True, text=True, check=False
     )

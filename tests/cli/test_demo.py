@@ -11,6 +11,7 @@ from PIL import Image
 from pyarrow import parquet
 
 import hakubooru as hb
+from whole_command import call
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("demo")]
 
@@ -18,21 +19,16 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 MAIN = "import sys; from hakubooru_cli.main import main; sys.exit(main())"
 
 
-def run(*arguments):
-    return subprocess.run(
-        [sys.executable, "-c", MAIN, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        check=False,
-        timeout=300,
-    )
+def run(*words):
+    """A process, of which a warning is an error."""
+    command = [sys.executable, "-W", "error", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False, timeout=300)
 
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo")
-    shown = run("demo", folder)
+    shown = run("-c", MAIN, "demo", folder)
     assert shown.returncode == 0, shown.stderr
     return folder, shown.stdout
 
@@ -70,28 +66,25 @@ def test_the_commands_that_it_shows_work(demo, tmp_path):
     folder, _ = demo
     out = tmp_path / "out"
     query = ("--recipe", "epsilon", "--scale", "0.0001")
-    shown = run(
+    code, _, wrong = call(
         "export", folder / "danbooru.db", *query, "--images", folder / "images", "--out", out, "--workers", 2
     )
-    assert shown.returncode == 0, shown.stderr
+    assert code == 0, wrong
     first, again = (where / "manifest.parquet" for where in (folder / "out", out))
     assert first.read_bytes() == again.read_bytes()
 
 
 def test_a_folder_with_other_files_is_left_alone(tmp_path):
     (tmp_path / "images").mkdir()
-    shown = run("demo", tmp_path)
-    assert shown.returncode == 2
-    assert "neither empty nor a demo" in shown.stderr
+    code, _, wrong = call("demo", tmp_path)
+    assert code == 2
+    assert "neither empty nor a demo" in wrong
     assert [entry.name for entry in tmp_path.iterdir()] == ["images"]
 
 
 def test_the_example_session_runs_on_it(demo):
     folder, _ = demo
-    command = [sys.executable, "-W", "error", EXAMPLES / "curate.py", folder]
-    shown = subprocess.run(
-        command, capture_output=True, text=True, encoding="utf-8", check=False, timeout=200
-    )
+    shown = run(EXAMPLES / "curate.py", folder)
     assert shown.returncode == 0, shown.stderr
     assert "together" in shown.stdout
     assert (folder / "balanced" / "manifest.parquet").exists()

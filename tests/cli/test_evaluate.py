@@ -11,8 +11,7 @@ import pytest
 from click.testing import CliRunner
 from pyarrow import parquet
 
-import forked_ranks
-from evaluation_processes import kill_all, torchrun
+from evaluation_processes import kill_all, ranks
 from hakubooru.errors import DatabaseFileError, InputError, ModelError, UnknownTagError
 from hakubooru_cli.train import cli
 from onnx_networks import write_ccip, write_tagger
@@ -127,17 +126,15 @@ def test_torchrun_draws_the_same_and_takes_up_what_was_killed(folder):
     assert evaluate(folder, "--characters", "5", out="alone").exit_code == 0
     arguments = [str(argument) for argument in arguments_of(folder, "--characters", "5", out="shared")]
     pictures = folder / "shared" / "pictures"
-    with forked_ranks.server():
-        launcher = torchrun(arguments, "1 3 SIGSTOP")
-        # Rank 0 draws its batches of 2, 2 and 1 pictures and waits; rank 1 stops in its second batch.
-        while len(before := {*pictures.rglob("[!.]*.png")}) < 7:
-            time.sleep(0.05)
-            assert launcher.poll() is None, launcher.stdout.read()
-        kill_all(launcher)
-        stamps = {path: path.stat().st_mtime_ns for path in before}
-        launcher = torchrun(arguments, "0 2 SIGKILL")
-        output, _ = launcher.communicate()
-    assert launcher.returncode == 0, output
+    launcher = ranks(arguments, "1 3 SIGSTOP", folder / "output")
+    # Rank 0 draws its batches of 2, 2 and 1 pictures and waits; rank 1 stops in its second batch.
+    while len(before := {*pictures.rglob("[!.]*.png")}) < 7:
+        time.sleep(0.05)
+        assert launcher.poll() is None, (folder / "output").read_text()
+    kill_all(launcher)
+    stamps = {path: path.stat().st_mtime_ns for path in before}
+    assert ranks(arguments, "0 2 SIGKILL", folder / "output").wait() == 0, (folder / "output").read_text()
+    output = (folder / "output").read_text()
     assert "exitcode: -9" in output.replace(" :", ":")  # torchrun's word on the rank that it lost
     assert {path: path.stat().st_mtime_ns for path in before} == stamps  # what was whole was not drawn again
     assert contents(folder / "shared") == contents(folder / "alone")

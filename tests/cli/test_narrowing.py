@@ -183,3 +183,7 @@ def test_the_seed_of_the_recipe_counts_for_random_posts_of_the_query(path):
     assert sorted(ids(path, "random:5")) == expected[0]
     assert sorted(ids(path, "random:5", "--recipe", str(recipe))) == expected[3]
     assert sorted(ids(path, "random:5", "--recipe", str(recipe), "--seed", "4")) == expected[4]
+    recipe.write_text("seed = 3\n[[steps]]\nsample = 9\n", encoding="utf-8")
+    code, _, error = call("select", path, "1girl", "--recipe", str(recipe), "--seed", "4")
+    assert code == 2
+    assert "--seed is for --sample, --sample-per, --sample-weighted and random: in QUERY" in error

@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -21,7 +22,6 @@ from hakubooru.errors import (
     OldGenerationError,
     UnfinishedWriteError,
 )
-from hakubooru.store import store as store_module
 
 POST = (
     "INSERT INTO post VALUES (?, '2020-01-01T00:00:00.000-05:00', 1, '', 'x', NULL, 0, 0, 0, NULL, 0, 0, 0, 0, "
@@ -147,16 +147,29 @@ def test_an_older_generation_is_recognised_and_the_mend_named(path, generation, 
     assert f"hakubooru db migrate {path}" in message
 
 
-def test_a_locked_file_is_told_with_its_holder(path, monkeypatch):
-    monkeypatch.setattr(store_module, "BUSY_TIMEOUT", 0.1)
+def test_a_locked_file_is_told_with_its_holder(path):
     hold = f"import sqlite3; c = sqlite3.connect({str(path)!r}); c.execute('BEGIN EXCLUSIVE'); print('.', flush=True); input()"
     with subprocess.Popen(
         [sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as process:
         process.stdout.readline()
         with pytest.raises(BusyError, match=rf"process {process.pid} .*BEGIN EXCLUSIVE"):
-            hb.open(path)
+            hb.open(path, busy_timeout=0.1)
         process.stdin.close()
+
+
+def test_queries_wait_for_a_lock_as_long_as_they_may(path):
+    with (
+        hb.open(path, busy_timeout=0.1) as db,
+        closing(sqlite3.connect(path, isolation_level=None)) as other,
+    ):
+        assert pickle.loads(pickle.dumps(db)).busy_timeout == 0.1
+        other.execute("BEGIN EXCLUSIVE")
+        started = time.monotonic()
+        for read in (db.rows, db.reader.column):
+            with pytest.raises(BusyError, match="is locked by"):
+                read("SELECT id FROM post")
+        assert time.monotonic() - started < 4, "by default it is five seconds for each"
 
 
 KILLED_IN_A_TRANSACTION = """

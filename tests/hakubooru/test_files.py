@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hakubooru.errors import DestinationError
-from hakubooru.files import new_folder, read_text, replacing
+from hakubooru.files import is_file_name, new_folder, read_text, replacing
 
 
 def write(path, text):
@@ -120,3 +120,31 @@ def test_a_block_that_fails_leaves_what_was_there(tmp_path):
         part.write_text(None)
     assert (tmp_path / "file").read_text() == "before"
     assert list(tmp_path.iterdir()) == [tmp_path / "file"]
+
+
+@pytest.mark.parametrize(
+    ("names", "is_one"),
+    [
+        (["a", "con-1", "console", "aux_", "com", "com12", "初音ミク", "a.b", "ä" * 100], True),
+        (
+            [
+                "",
+                "CON",
+                "nul",
+                "Aux.v2",
+                "prn ",
+                "com1",
+                "LPT9.old",
+                "com¹",
+                "a/b",
+                "a\\b",
+                "a:b",
+                "a\nb",
+                "ä" * 101,
+            ],
+            False,
+        ),
+    ],
+)
+def test_names_that_become_files_can_be_files_everywhere(names, is_one):
+    assert {name: is_file_name(name) for name in names} == dict.fromkeys(names, is_one)

@@ -2,6 +2,7 @@ import random
 import sqlite3
 import subprocess
 import sys
+import time
 from contextlib import closing
 
 import pytest
@@ -289,13 +290,14 @@ def test_what_is_no_metadata_file_is_told(path, tmp_path):
             call(tmp_path / "no.db")
 
 
-def test_a_file_that_is_held_is_told(path, monkeypatch):
+def test_a_file_that_is_held_is_told(path):
     write_generation(path, 1, random_posts(), TAGS)
-    monkeypatch.setattr(runner, "BUSY_TIMEOUT", 0.1)
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("BEGIN IMMEDIATE")
+        started = time.monotonic()
         with pytest.raises(BusyError, match="is locked by"):
-            hakubooru_migrations.migrate(path)
+            hb.migrate(path, busy_timeout=0.1)
+        assert time.monotonic() - started < 4, "by default it is five seconds"
 
 
 def test_lists_are_written_as_published():

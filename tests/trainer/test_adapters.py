@@ -150,7 +150,7 @@ WRONG = {
     "scalar alone": ({f"{LINEAR}.scalar": torch.ones(())}, "has scalar and no lokr_w1"),
     "no w2": ({f"{LINEAR}.lokr_w1": UP}, "has lokr_w1 and no lokr_w2"),
     "unknown tensor": ({f"{LINEAR}.magic": UP}, "magic is not a tensor of a LoKr"),
-    "unknown layer": (named("lora_unet_middle_block_9_proj_in", lokr(LINEAR)), "trained on another model"),
+    "unknown layer": (named("lora_unet_middle_block_9_proj_in", lokr(LINEAR)), "made for another model"),
     "width": (named(LINEAR, lokr(THIRD)), r"of shape \(64, 64\).*of shape \(96, 96\); it was made for a model of another size"),
     "kernel": (named(LINEAR, lokr(CONVOLUTION)), r"of shape \(32, 32, 3, 3\)"),
     "w1 of 3": (named(LINEAR, lokr(LINEAR) | {"lokr_w1": torch.ones(4, 4, 1)}), "w1 must be a matrix"),

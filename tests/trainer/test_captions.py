@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 
 import pyarrow as pa
 import pytest
 import torch
+from PIL import Image
 from pyarrow import parquet
 
 from hakubooru.errors import ConfigError, DataSetError
@@ -97,6 +99,22 @@ def test_columns_come_from_the_manifest_and_are_in_the_fingerprint(tmp_path):
     (folder / "manifest.parquet").unlink()
     with pytest.raises(DataSetError, match="has no manifest with such a column; only `caption` and `lines`"):
         samples.load([DataOptions(path=str(folder))], ALONE, ["nl"])
+
+
+def test_the_place_of_a_line_end_is_in_the_fingerprint(tmp_path):
+    """It was not in that of earlier versions, which states of such runs hold."""
+    prints = []
+    for texts in (["one\ntwo", "three"], ["one", "two\nthree"]):
+        for number, text in enumerate(texts):
+            Image.new("RGB", (64, 64), (number, 0, 0)).save(tmp_path / f"{number}.png")
+            (tmp_path / f"{number}.txt").write_text(text)
+        data = samples.load([DataOptions(path=str(tmp_path))], ALONE)
+        hashes = "\n".join(hashlib.sha256(data.read(row)).hexdigest() for row in range(2))
+        before = hashlib.sha256(data.ids.astype("<i8").tobytes() + hashes.encode() + b"one\ntwo\nthree")
+        fingerprint, earlier = data.fingerprints()
+        assert earlier == f"sha256:{before.hexdigest()}"
+        prints.append(fingerprint)
+    assert prints[0] != prints[1]
 
 
 @pytest.mark.parametrize(("mix", "message"), [({"nl": -1}, "mix.nl is -1"), ({"nl": 0}, "takes no caption")])

@@ -147,6 +147,7 @@ def test_every_key_is_documented(file):
         ("optimizer.warmup_steps_an_update=0", "optimizer.warmup_steps_an_update is 0; it must be 1 or more"),
         ("run.epochs=0", "the run has no end; set one of them"),
         ("run.name=a/b", "it becomes part of file names"),
+        ("run.name=Aux", "no name of a device on Windows, such as aux"),
         ("run.precision=fp8", "there are: fp32, bf16, fp16"),
         ("run.weights=fp16", 'set run.weights to "fp32" or to the same as run.precision'),
         ("run.seed=1.5", "run.seed = 1.5; write a whole number"),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-import forked_ranks
+import torchrun
+import training_ranks
 from hakubooru.errors import ConfigError, InputError, TrainingError
 from hakubooru_trainer import loop
 from hakubooru_trainer.config import dump
@@ -55,8 +54,7 @@ def test_each_rank_needs_a_batch(options, monkeypatch):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    with forked_ranks.server():
-        yield tmp_path_factory.mktemp("ranks")
+    return tmp_path_factory.mktemp("ranks")
 
 
 @pytest.mark.slow
@@ -67,7 +65,7 @@ def test_any_number_of_ranks_trains_the_same(options, folder):
         told = small(options(), folder / f"{world} {name}", name, updates)
         bad = small(options(), folder / f"{world} nan", "adamw", 4, name="nan")
         recorded(alone)
-        launched([told, bad] if world == 4 else [told], world, forked_ranks.__file__)
+        launched([told, bad] if world == 4 else [told], world)
         every = records(told, world)
         assert sorted(one for rank in every for one in rank["ids"]) == records(alone, 1)[0]["ids"]
         assert all(rank["weights"] == every[0]["weights"] for rank in every)
@@ -91,26 +89,13 @@ def test_lost_ranks_are_started_again_and_end_with_the_same_bits(options, folder
     """Rank 0 dies in the middle of a state, then rank 1 is told to stop: torchrun starts both again each time."""
     whole = small(options(), folder / "2 adamw", "adamw", UPDATES)
     if not Path(whole.run.out).exists():
-        launched([whole], 2, forked_ranks.__file__)
+        launched([whole], 2)
     told = small(options(), folder / "lost", "adamw", UPDATES)
     path = folder / "lost.toml"
     path.write_text(dump(told), encoding="utf-8")
-    torchrun = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc-per-node=2",
-        "--max-restarts=2",
-    ]
-    done = subprocess.run(
-        [*torchrun, forked_ranks.__file__, str(path)],
-        env=os.environ | {"KILLS": "0 FILE 3 9,1 UPDATE 1 15", "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    kills = "0 FILE 3 9,1 UPDATE 1 15"
+    done = torchrun.start(2, folder / "output", training_ranks.main, path, KILLS=kills)
+    assert done.wait() == 0, (folder / "output").read_text()
     states = sorted(state.name for state in Path(told.run.out, "state").iterdir())
     assert states == [
         "000002",
@@ -138,7 +123,7 @@ def test_ranks_with_unlike_data_sets_do_not_train_as_one(options, folder):
         TrainingError,
         match=r"the ranks of this run are not alike: on rank \d, data is 'sha256:\w+', and not so",
     ):
-        launched([told], 2, forked_ranks.__file__)
+        launched([told], 2)
     assert not (folder / "unlike" / "metrics.jsonl").exists()
 
 

@@ -104,7 +104,7 @@ def test_what_cannot_be_converted_is_refused(trained_lokr, model, tmp_path):
     with pytest.raises(ModelError, match=r"has no lora_up\.weight; the file is incomplete"):
         convert(out, tmp_path / "x", model, to="diffusers")
     save_file({f"x{key}": value for key, value in tensors.items()}, out)
-    with pytest.raises(ModelError, match="which the model does not have; it was made for another model"):
+    with pytest.raises(ModelError, match="names its layers in a way of another program"):
         convert(out, tmp_path / "x", model, to="diffusers")
     with pytest.raises(ModelError, match="has no unet/adapter_model"):
         convert(tmp_path, tmp_path / "x", model, to="lora")
@@ -118,3 +118,35 @@ def test_norms_are_counted(parts, model, tmp_path):
     norms = sum(not target.factor for target in adapter.targets)
     assert report.norms == norms > 0
     assert f"{norms} norms are left out" in str(report)
+
+
+def test_an_adapter_of_another_size_is_refused_with_the_mend(trained_lokr, model, tmp_path):
+    """A LoRA, too: its names alone are those of many models, as of SD 1.5's UNet."""
+    mend = "name a diffusers folder of its own model with --config"
+    lora, out = tmp_path / "lora.safetensors", tmp_path / "out.safetensors"
+    convert(trained_lokr, lora, model, to="lora", rank=2)
+    sdxl = ModelOptions(path="sdxl.safetensors")
+    for source, to, rank in (
+        (trained_lokr, "lora", 2),
+        (trained_lokr, "peft", None),
+        (lora, "diffusers", None),
+    ):
+        with pytest.raises(ModelError, match=rf"another size: here it must have SDXL's size; {mend}"):
+            convert(source, out, sdxl, to=to, rank=rank)
+    layer = "lora_unet_middle_block_1_transformer_blocks_0_attn2_to_k"
+    save_file(
+        {f"{layer}.lora_down.weight": torch.ones(4, 768), f"{layer}.lora_up.weight": torch.ones(1280, 4)},
+        tmp_path / "sd15.safetensors",
+    )
+    with pytest.raises(
+        ModelError, match=r"of shape \(1280, 768\), but the model's weight is of shape \(1280, 2048\)"
+    ):
+        convert(tmp_path / "sd15.safetensors", out, sdxl, to="diffusers")
+    save_file(
+        {"lora_unet_input_blocks_1_1_proj_in.lora_down.weight": torch.ones(4, 320),
+         "lora_unet_input_blocks_1_1_proj_in.lora_up.weight": torch.ones(320, 4)},
+        tmp_path / "sd15.safetensors",
+    )  # fmt: skip
+    with pytest.raises(ModelError, match=rf"the model does not have; .* must have the size in .*; {mend}"):
+        convert(tmp_path / "sd15.safetensors", out, ModelOptions(path="x", config=model.path), to="diffusers")
+    assert not out.exists()

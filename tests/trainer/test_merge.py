@@ -260,5 +260,5 @@ def test_models_of_other_kinds_are_refused(models, tmp_path):
             tmp_path / "out.safetensors",
         )
     save_file({"lora_unet_nothing.alpha": torch.zeros(1)}, tmp_path / "lokr.safetensors")
-    with pytest.raises(ModelError, match="trained on another model"):
+    with pytest.raises(ModelError, match="made for another model"):
         merge(models["beta7"], tmp_path / "lokr.safetensors", tmp_path / "out.safetensors")

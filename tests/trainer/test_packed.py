@@ -152,7 +152,11 @@ def test_paged_state_needs_a_gpu_and_an_8_bit_optimiser(options):
             "cache.latents", "cache.text"]
 )  # fmt: skip
 def test_every_option_is_in_the_fingerprint_and_explained(options, tmp_path, key):
-    about = States(tmp_path, options(), SimpleNamespace(batches=9, fingerprint="sha256:1", repeats=[1])).about
+    about = States(
+        tmp_path,
+        options(),
+        SimpleNamespace(batches=9, fingerprint="sha256:1", earlier_fingerprint="sha256:0", repeats=[1]),
+    ).about
     assert key in about
     section, _, name = key.partition(".")
     lines = help_text().partition(f"[{section}]")[2].partition("\n[")[0]

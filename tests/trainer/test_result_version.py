@@ -255,7 +255,7 @@ def test_a_tiny_run(options, tiny):
 def states(tmp_path, options):
     """The states of a run, and what the last one says of its run, to be changed."""
     told = options()
-    data = SimpleNamespace(batches=9, fingerprint="sha256:1", repeats=[1])
+    data = SimpleNamespace(batches=9, fingerprint="sha256:1", earlier_fingerprint="sha256:0", repeats=[1])
 
     def resumed(change, allow=()):
         about = change(States(tmp_path, told, data).about)
@@ -287,6 +287,13 @@ def test_a_state_of_version_1_is_refused_by_what_changed_since(states):
         states(lambda about: version_1(about) | {"data[0].repeats": 2}, allow=["version.result"])
 
 
+def test_a_state_with_the_fingerprint_of_earlier_versions_goes_on(states):
+    """It did not tell where captions of several lines end."""
+    states(lambda about: about | {"data": "sha256:0"})
+    with pytest.raises(ConfigError, match="data: the data set holds other images or captions"):
+        states(lambda about: about | {"data": "sha256:2"})
+
+
 def test_states_of_versions_that_are_not_known_here(states):
     with pytest.raises(ConfigError, match="a hakubooru between two versions wrote it"):
         states(lambda about: version_1(about) | {"version.code": "sha256:2", "version.decoding": 2})
@@ -303,7 +310,11 @@ def test_other_repeats_of_folders_are_another_data_set(states, tmp_path, options
     states(lambda about: about | {"data.repeats": [10]}, allow=["data"])
     one, ten = (
         States(
-            tmp_path, options(), SimpleNamespace(batches=9, fingerprint="sha256:1", repeats=[number])
+            tmp_path,
+            options(),
+            SimpleNamespace(
+                batches=9, fingerprint="sha256:1", earlier_fingerprint="sha256:0", repeats=[number]
+            ),
         ).recipe
         for number in (1, 10)
     )

@@ -44,6 +44,25 @@ def test_a_prompt_is_drawn_as_it_says(drawn):
     assert ImageChops.difference(own, like).getbbox() is None
 
 
+def test_no_picture_is_overwritten(tmp_path):
+    """Another picture gets the next free name; one that is there already gets none."""
+    red, green, blue = (Image.new("RGB", (8, 8), name) for name in ("red", "green", "blue"))
+    names = [sample.save(picture, tmp_path / "000.png").name for picture in (red, green, red, blue, green)]
+    assert names == ["000.png", "000_2.png", "000.png", "000_3.png", "000_2.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["000.png", "000_2.png", "000_3.png"]
+    assert [Image.open(tmp_path / name).getpixel((0, 0)) for name in sorted(set(names))] == [
+        (255, 0, 0), (0, 128, 0), (0, 0, 255)
+    ]  # fmt: skip
+
+
+def test_what_is_drawn_anew_lies_beside_what_was_drawn(drawn, tmp_path):
+    drawn("1girl\nsolo")
+    (first,) = drawn("1girl", replace(HOW, seed=1))
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["000.png", "000_2.png", "001.png"]
+    with Image.open(tmp_path / "out" / "000_2.png") as again:
+        assert ImageChops.difference(first, again).getbbox() is None
+
+
 def test_a_model_of_which_nothing_can_be_drawn_is_refused(tiny, tmp_path):
     """Its schedule ends in pure noise, and it is not said to predict v."""
     shutil.copytree(tiny, tmp_path / "model", copy_function=os.link)

@@ -219,8 +219,6 @@ def test_several_data_sets_are_one(tmp_path):
 def test_a_killed_scan_is_taken_up(tmp_path, monkeypatch, looked):
     write_pairs(tmp_path, [(64, 64)] * 12)
     (tmp_path / "manifest.parquet").unlink()
-    monkeypatch.setattr(scan, "_FILES_A_TIME", 4)
-    monkeypatch.setattr(scan, "_ROWS_A_PART", 4)
     write = scan._write
 
     def dies(path, rows):
@@ -230,7 +228,7 @@ def test_a_killed_scan_is_taken_up(tmp_path, monkeypatch, looked):
 
     monkeypatch.setattr(scan, "_write", dies)
     with pytest.raises(KeyboardInterrupt):
-        of_folder(tmp_path)
+        scan.scan(tmp_path, Ranks(torch.device("cpu")), files_a_time=4, rows_a_part=4)
     looked.clear()
     monkeypatch.setattr(scan, "_write", write)
     assert len(of_folder(tmp_path)) == 12

@@ -13,19 +13,13 @@ from safetensors.torch import load_file
 
 from hakubooru_trainer.config import dump
 from hakubooru_trainer.config.options import BucketOptions, OptimizerOptions, SaveOptions, TextOptions
-from training_signals import Runs
+from training_signals import call
 
 pytestmark = [
     pytest.mark.xdist_group("forks"),
     pytest.mark.skipif(not hasattr(os, "fork"), reason="the runs are forks of one process"),
 ]
 TERM, INT = int(signal.SIGTERM), int(signal.SIGINT)
-
-
-@pytest.fixture
-def call():
-    with Runs() as runs:
-        yield runs
 
 
 def result(out):
@@ -39,7 +33,7 @@ def states(out):
 
 
 @pytest.mark.kill
-def test_the_first_signal_saves_and_the_second_leaves_at_once(call, options, tmp_path):
+def test_the_first_signal_saves_and_the_second_leaves_at_once(options, tmp_path):
     told = options(
         buckets=BucketOptions(area=32 * 32, step=16, min_side=16, max_side=64),
         optimizer=OptimizerOptions(name="lion8bit", lr=1e-2, text_lr=1e-3, warmup=3),

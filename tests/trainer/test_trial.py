@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tomllib
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -135,6 +136,14 @@ def test_a_state_that_loading_rounds_is_refused_though_its_steps_are_too_small_t
 def use(options, optimizer):
     trial.check(options(optimizer=optimizer))
     optim.optimizer(optimizer, [(1e-3, [torch.ones(2, 2, requires_grad=True)])])
+
+
+@pytest.mark.parametrize(
+    ("module", "package"), [("pytorch_optimizer", "pytorch_optimizer"), ("yaml", "PyYAML")]
+)
+def test_the_package_of_an_optimiser_is_known_whatever_its_name(module, package):
+    options = OptimizerOptions(name=f"{module}:Any")
+    assert optim.package(options) == {"version.optimizer": f"{package} {version(package)}"}
 
 
 def test_two_averages_are_refused(options):

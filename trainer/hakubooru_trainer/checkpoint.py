@@ -118,6 +118,7 @@ class States:
             **optim.package(options.optimizer),
             VERSION: RESULT_VERSION,
         }
+        self.earlier = {"data": data.earlier_fingerprint}
         self.defaults = _plain(defaults(options))
         self.plain_repeats = [one.repeats or 1 for one in options.data]
         self.allowed = set(allowed)
@@ -298,7 +299,7 @@ class States:
             {key: group[key] for key in chosen & group.keys()} for group in it.optimizer.param_groups
         ]
         # Another optimiser, or one with other groups, starts without memory.
-        then = brought_up(mark["about"], self.about, self.defaults)
+        then = brought_up(mark["about"], self.about, self.defaults, self.earlier)
         if all(then[key] == self.about[key] for key in _MEMORY):
             it.optimizer.load_state_dict(durable.give_tensors(mark["optimizer"], tensors))
         for group, values in zip(it.optimizer.param_groups, groups_now, strict=True):
@@ -310,7 +311,7 @@ class States:
 
     def _check(self, mark: Mapping[str, Any], state: Path) -> None:
         now = self.about
-        then = brought_up(mark["about"], now, self.defaults)
+        then = brought_up(mark["about"], now, self.defaults, self.earlier)
         words = _REASONS | ({} if then[VERSION] == RESULT_VERSION else {VERSION: difference(then[VERSION])})
         changed = {
             key: words.get(key, f"{key} was {then.get(key)!r} and is {now.get(key)!r}")

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import torch
 
-from hakubooru.errors import InputError, ModelError
+from hakubooru.errors import InputError, ModelError, OtherModelError
 from hakubooru.files import new_folder
 from hakubooru_trainer.lokr import file, peft
-from hakubooru_trainer.lokr.layers import NORM, by_layer, check_fits, check_known
+from hakubooru_trainer.lokr.layers import NORM, by_layer, check_fits, check_known, check_size
 from hakubooru_trainer.lokr.lora import is_lora, lora_tensors, nearest_lora, read_lora
 from hakubooru_trainer.lokr.preset import layer_names, layers
 from hakubooru_trainer.model.finite import is_finite
@@ -117,9 +117,22 @@ def convert(
     """
     if out.exists() and out.samefile(source):
         raise InputError(f"--out {out} is the adapter itself; name a new file")
-    where = str(source)
     parts = {part: skeleton(part, model) for part in peft.PARTS}
     known = _Model(layer_names(parts), layers(parts))
+    try:
+        return _converted(source, out, known, to=to, rank=rank, dtype=dtype)
+    except OtherModelError as error:
+        size = f"the size in {model.config}" if model.config else "SDXL's size"
+        raise OtherModelError(
+            f"{error}: here it must have {size}; name a diffusers folder of its own model with --config"
+        ) from error
+
+
+def _converted(
+    source: Path, out: Path, known: _Model, *, to: str, rank: int | None, dtype: torch.dtype | None
+) -> Converted:
+    """Convert an adapter for a model whose layers are known; arguments and errors are those of `convert`."""
+    where = str(source)
     tensors = peft.sgm_named(_read(source), known.names, where)
     dtype = dtype or next(tensor.dtype for tensor in tensors.values() if tensor.dim())
     if dtype not in file.DTYPES.values():
@@ -134,7 +147,7 @@ def convert(
                 f"{where} is a LoRA, which cannot become a LoKr; write --to lora, diffusers or peft"
             )
         loras = read_lora(tensors, where)
-        peft.check_layers(loras, known.names, where)
+        _check_loras(loras, known, where)
         return _write_lora(loras, Converted(layers=len(loras), rank=_largest(loras)), output, known)
     changes = _checked(tensors, known, where)
     if rank is None:
@@ -177,6 +190,18 @@ def _checked(tensors: Mapping[str, Tensor], known: _Model, where: str) -> dict[s
                 f"{where}: {name}.dora_scale decomposes the weight, which no other form can; merge the adapter instead"
             )
     return changes
+
+
+def _check_loras(loras: Mapping[str, Lora], known: _Model, where: str) -> None:
+    """Refuse a LoRA that does not fit the model.
+
+    Raises:
+        ModelError: it does not.
+    """
+    check_known(loras, known.modules, where, "the model")
+    for name, lora in loras.items():
+        change = [lora.up.shape[0], *lora.down.shape[1:]]
+        check_size(f"{name}.lora_up · lora_down", change, known.modules[name][1].weight.shape, where)
 
 
 def _decomposed(changes: Mapping[str, Layer], rank: int, where: str) -> tuple[dict[str, Lora], Converted]:

@@ -28,7 +28,7 @@ from hakubooru_trainer.data.batches import DOWN
 from hakubooru_trainer.lokr.file import DTYPES
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable
+    from collections.abc import Hashable, Iterable, Iterator
 
     from torch import Tensor, nn
 
@@ -131,19 +131,32 @@ class _Call(NamedTuple):
 def _working(call: _Call) -> int:
     """The most bytes that live at the same time while a block runs forward and backward, without the weights' gradients."""
     live = _Live()
-    for _ in range(2):  # the first run makes the gradients, which the second one adds to, as in an update
-        positional, named = tree_map_only(
-            torch.Tensor,
-            lambda tensor: tensor.detach().requires_grad_(tensor.requires_grad),
-            (call.positional, call.named),
-        )
-        with live:
-            live.most = live.now
-            start = live.now
-            output = call.block(*positional, **named)
-            output.backward(torch.empty_like(output))
-        del positional, named, output
-    return live.most - start
+    positional, named = tree_map_only(
+        torch.Tensor,
+        lambda tensor: tensor.detach().requires_grad_(tensor.requires_grad),
+        (call.positional, call.named),
+    )
+    inputs = {id(leaf) for leaf in tree_leaves((positional, named))}
+    with live:
+        output = call.block(*positional, **named)
+    for weight in _leaves(output):
+        if id(weight) not in inputs:
+            weight.grad = torch.empty_like(weight)  # the backward pass adds to it, as in an update
+    with live:
+        output.backward(torch.empty_like(output))
+    return live.most
+
+
+def _leaves(output: Tensor) -> Iterator[Tensor]:
+    """The tensors whose gradients a backward pass would give."""
+    nodes, seen = [output.grad_fn], {None}
+    while nodes:
+        node: Any = nodes.pop()
+        if node not in seen:
+            seen.add(node)
+            nodes += (following for following, _ in node.next_functions)
+            if hasattr(node, "variable"):
+                yield node.variable
 
 
 class _Live(TorchDispatchMode):

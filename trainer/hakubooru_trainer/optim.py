@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib import import_module
-from importlib.metadata import packages_distributions, version
+from importlib.metadata import PackageNotFoundError, distribution, packages_distributions, version
 from inspect import signature
 from typing import TYPE_CHECKING, Any, Final
 
@@ -185,8 +185,16 @@ def package(options: OptimizerOptions) -> dict[str, str]:
     if not options.is_plugged:
         return {}
     top = options.name.partition(":")[0].partition(".")[0]
-    names = packages_distributions().get(top, [])
-    return {"version.optimizer": ", ".join(f"{name} {version(name)}" for name in sorted(set(names)))}
+    return {"version.optimizer": ", ".join(f"{name} {version(name)}" for name in _packages(top))}
+
+
+def _packages(module: str) -> list[str]:
+    """The packages that hold a module: the one of its name, or else those that a search through all finds, in a second."""
+    with suppress(PackageNotFoundError):
+        own = distribution(module)
+        if any(file.parts[0] == module for file in own.files or ()):
+            return [own.name]
+    return sorted(set(packages_distributions().get(module, [])))
 
 
 @contextmanager

@@ -28,7 +28,10 @@ AVERAGE = "-ema"
 
 
 def draw(it: Training, metrics: Metrics, out: Path, update: int) -> None:
-    """Draw the sheet of samples into OUT/samples and TensorBoard, if there are prompts."""
+    """Draw the sheet of samples into OUT/samples and TensorBoard, if there are prompts.
+
+    The sheet of an update that was drawn before stays; if this one differs, it is written beside it.
+    """
     if not it.prompts or not it.ranks.first:
         return
     options = it.options.samples
@@ -52,7 +55,7 @@ def draw(it: Training, metrics: Metrics, out: Path, update: int) -> None:
         return
     sheet = sample.sheet(pictures)
     (out / "samples").mkdir(exist_ok=True)
-    sheet.save(out / "samples" / f"{update:06d}.png")
+    sample.save(sheet, out / "samples" / f"{update:06d}.png")
     metrics.picture(update, sheet)
 
 

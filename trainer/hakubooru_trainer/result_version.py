@@ -35,7 +35,10 @@ _RETIRED: Final = (_CODE, "version.decoding", "version.hakubooru")
 
 
 def brought_up(
-    then: Mapping[str, Any], now: Mapping[str, Any], defaults: Mapping[str, Any]
+    then: Mapping[str, Any],
+    now: Mapping[str, Any],
+    defaults: Mapping[str, Any],
+    earlier: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Translate what a state says of its run into the keys of today.
 
@@ -43,8 +46,10 @@ def brought_up(
         then: the table of the state.
         now: the table of a new state of this run.
         defaults: the defaults of all options. An option that the state lacks was added later; its default does what was done before.
+        earlier: what earlier versions wrote for values of `now`.
     """
     about = {**defaults, **{key: value for key, value in then.items() if key not in _RETIRED}}
+    about |= {key: now[key] for key, value in earlier.items() if about.get(key) == value}
     about.setdefault("data.repeats", now.get("data.repeats"))  # earlier states do not say it
     if VERSION not in then:
         about[VERSION] = 1 if then.get(_CODE) == _CODE_OF_1 else None

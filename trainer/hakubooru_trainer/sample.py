@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import partial
+from io import BytesIO
+from itertools import count
 from typing import TYPE_CHECKING
 
 import torch
 from PIL import Image
 
 from hakubooru.errors import ModelError
+from hakubooru.files import replacing
 from hakubooru.progress import progress
 from hakubooru_trainer import noise, randomness
 from hakubooru_trainer.data.batches import DOWN
@@ -89,6 +92,8 @@ def draw_files(
 ) -> list[Path]:
     """Draw with a model from disk, on a GPU if there is one, and write a numbered PNG for each prompt.
 
+    Pictures that are there already stay; see `save`.
+
     Args:
         options: where the model lies.
         prompts: a text file with one prompt a line.
@@ -106,7 +111,6 @@ def draw_files(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = load_for_drawing(options, lokr, device)
     out.mkdir(parents=True, exist_ok=True)
-    paths = [out / f"{place:03d}.png" for place in range(len(texts))]
     steps = sum(how_of(prompt, how).steps for prompt in texts)
     with (
         torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"),
@@ -116,9 +120,26 @@ def draw_files(
         pictures = draw(
             model, texts, how, v=marks.v, zero_terminal_snr=marks.zero_terminal_snr, step=bar.update
         )
-        for path, picture in zip(paths, pictures, strict=True):
-            picture.save(path)
-    return paths
+        return [save(picture, out / f"{place:03d}.png") for place, picture in enumerate(pictures)]
+
+
+def save(picture: Image.Image, path: Path) -> Path:
+    """Write a picture as a PNG; another one that is there stays, and this one is written beside it.
+
+    Args:
+        picture: the picture.
+        path: where it is written, such as `000.png`; the next names are `000_2.png`, `000_3.png` and so on.
+
+    Returns:
+        where the picture is; a file that holds the same picture counts.
+    """
+    data = BytesIO()
+    picture.save(data, "png")
+    places = (path if number == 1 else path.with_stem(f"{path.stem}_{number}") for number in count(1))
+    place = next(place for place in places if not place.exists() or place.read_bytes() == data.getvalue())
+    with replacing(place) as beside:
+        beside.write_bytes(data.getvalue())
+    return place
 
 
 def load_for_drawing(options: ModelOptions, lokr: Path | None, device: torch.device) -> Sdxl:

@@ -109,6 +109,8 @@ class DataSet:
     """The batches of the whole run."""
     updates: int
     fingerprint: str
+    earlier_fingerprint: str
+    """The one of earlier versions, which states may hold."""
 
     @property
     def largest(self) -> tuple[int, int]:
@@ -207,7 +209,7 @@ def data_set(options: Options, ranks: Ranks) -> DataSet:
         batch_order,
         batches,
         math.ceil(batches / options.batch.accumulation),
-        everything.fingerprint(),
+        *everything.fingerprints(),
     )
 
 

@@ -135,7 +135,11 @@ def _clouds(image: Image.Image, colour: str, lot: random.Random) -> None:
             dx, dy = (lot.random() - 0.5) * width * 0.28, (lot.random() - 0.5) * height * 0.05
             r = width * (0.03 + 0.05 * lot.random())
             pen.ellipse((x + dx - r * 1.5, y + dy - r, x + dx + r * 1.5, y + dy + r), fill=215)
-    image.paste(colour, (0, 0), layer.filter(ImageFilter.BoxBlur(width // 90)))
+    soft = width // 90
+    left, top, right, bottom = layer.getbbox() or (0, 0, width, height)
+    box = max(0, left - soft), max(0, top - soft), min(width, right + soft), min(height, bottom + soft)
+    mask = layer.crop(box).filter(ImageFilter.BoxBlur(soft))
+    image.paste(Image.new("RGB", mask.size, colour), box, mask)
 
 
 def _hills(image: Image.Image, colours: tuple[str, str], lot: random.Random) -> None:

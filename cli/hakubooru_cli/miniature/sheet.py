@@ -40,4 +40,4 @@ def write_sheet(path: Path, pairs: list[tuple[Path, str]]) -> None:
         sheet.paste(thumbnail, (left + (_CELL - thumbnail.width) // 2, top + (_CELL - thumbnail.height)))
         lines = textwrap.wrap(caption, 38, max_lines=4, placeholder=" …")
         pen.multiline_text((left, top + _CELL + 8), "\n".join(lines), fill=_INK, font=font, spacing=3)
-    sheet.save(path, "PNG", optimize=True)
+    sheet.save(path, "PNG")

@@ -155,7 +155,14 @@ def convert(
 @click.option(
     "--prompts", metavar="FILE", type=_path, required=True, help="A text file with a prompt on each line."
 )
-@click.option("--out", metavar="DIR", type=_path, required=True, help="The folder for the pictures.")
+@click.option(
+    "--out",
+    metavar="DIR",
+    type=_path,
+    required=True,
+    help="The folder for the pictures: 000.png, 001.png and so on. One that is there stays, and another is written beside it as "
+    "000_2.png.",
+)
 @click.option(
     "--size",
     metavar="WxH",

@@ -192,7 +192,7 @@ def test_another_recipe_is_not_replaced(draft):
 
 def test_a_name_and_values_are_checked_before_anything_changes(draft):
     draft.settle("good")
-    for name, options in [("../bad", {}), ("x", {"seed": "a"}), ("x", {"caption": "epsilom"})]:
+    for name, options in [("../bad", {}), ("nul", {}), ("x", {"seed": "a"}), ("x", {"caption": "epsilom"})]:
         with pytest.raises(InputError):
             draft.settle(name, **options)
     assert (draft.name, draft.other) == ("good", {})

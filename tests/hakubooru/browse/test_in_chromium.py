@@ -39,19 +39,33 @@ def server(folder):
         yield browser
 
 
-@pytest.fixture
-def page(chromium, server):
-    """A fresh window on the first page; an error in its console fails the test."""
-    context = chromium.new_context(base_url=server.url, viewport={"width": 1280, "height": 900})
+@pytest.fixture(scope="module")
+def errors():
+    """What the console of the window has said."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def window(chromium, server, errors):
+    """One window for all tests: a new one is another process, which must first learn fonts and scripts."""
+    context = chromium.new_context(base_url=server.url)
     context.set_default_timeout(WAIT)
-    page = context.new_page()
-    errors = []
-    page.on("pageerror", lambda error: errors.append(error))  # noqa: PLW0108 - Playwright marks what it is given
-    page.on("dialog", lambda dialog: dialog.accept())
-    page.on("console", lambda line: errors.append(line.text) if "Content Security" in line.text else None)
-    page.goto("/")
-    yield page
-    context.close()
+    window = context.new_page()
+    window.on("pageerror", lambda error: errors.append(error))  # noqa: PLW0108 - Playwright marks what it is given
+    window.on("dialog", lambda dialog: dialog.accept())
+    window.on("console", lambda line: errors.append(line.text) if "Content Security" in line.text else None)
+    return window
+
+
+@pytest.fixture
+def page(window, errors):
+    """The window as a user opens it; an error in its console fails the test."""
+    errors.clear()
+    window.set_viewport_size({"width": 1280, "height": 900})
+    window.emulate_media(color_scheme="light")
+    yield window
+    window.evaluate("localStorage.clear(); sessionStorage.clear()")
+    window.unroute_all()
     assert errors == []
 
 
@@ -63,6 +77,12 @@ def search(page, text):
 
 def count(page):
     return int(page.inner_text("#count").replace(",", ""))
+
+
+def load(page, path):
+    """Open a page, with all that it asks for after itself."""
+    page.goto(path)
+    page.wait_for_selector("[hx-trigger=load] > p:has-text(' …')", state="detached")
 
 
 def begin_set(page):
@@ -86,6 +106,7 @@ def test_a_data_set_that_is_not_saved_is_left_only_on_purpose(page):
 
 
 def test_a_search_is_answered_counted_and_stands_in_the_address(page):
+    page.goto("/")
     assert count(page) == 150
     search(page, "solo rating:g")
     assert count(page) == 24
@@ -95,6 +116,7 @@ def test_a_search_is_answered_counted_and_stands_in_the_address(page):
 
 
 def test_pictures_come_with_scrolling(page):
+    page.goto("/")
     shown = "#grid img"
     assert page.locator(shown).count() == 60
     page.locator(".rest").scroll_into_view_if_needed()
@@ -106,6 +128,7 @@ def test_pictures_come_with_scrolling(page):
 
 
 def test_a_word_is_completed_while_it_is_typed(page):
+    page.goto("/")
     page.click("#q")
     page.keyboard.type("-hair")
     page.wait_for_selector("#suggestions li")
@@ -117,6 +140,8 @@ def test_a_word_is_completed_while_it_is_typed(page):
 
 
 def test_a_fast_tab_and_enter_search_for_the_whole_tag(page):
+    page.goto("/")
+
     def answer_late(route):
         page.wait_for_timeout(300)
         route.continue_()
@@ -132,6 +157,7 @@ def test_a_fast_tab_and_enter_search_for_the_whole_tag(page):
 
 
 def test_a_facet_narrows_the_search_to_its_count(page):
+    page.goto("/")
     search(page, "1girl")
     page.click("aside a:text-is('explicit')")
     page.wait_for_url("**rating*")
@@ -144,6 +170,7 @@ def test_a_facet_narrows_the_search_to_its_count(page):
 
 
 def test_charts_narrow_too(page):
+    page.goto("/")
     page.click("summary:has-text('Charts')")
     page.click(".plot a:has-text('Score 5 to 9')")
     page.wait_for_url("**score*")
@@ -151,6 +178,7 @@ def test_charts_narrow_too(page):
 
 
 def test_a_mistake_is_marked_under_its_place(page):
+    page.goto("/")
     search(page, "1girl lng_hair")
     lines = page.inner_text(".mistake pre").splitlines()
     assert lines[1].strip() == "^" * len("lng_hair")
@@ -161,6 +189,7 @@ def test_a_mistake_is_marked_under_its_place(page):
 
 
 def test_explicit_pictures_are_blurred_until_asked_for(page):
+    page.goto("/")
     picture = page.locator("#card-139 img")  # 139 % 4 is 3: explicit
     assert "blur" in picture.evaluate("image => getComputedStyle(image).filter")
     page.click("#reveal")
@@ -185,6 +214,7 @@ def test_odd_names_are_text(page):
 
 
 def test_a_set_is_picked_by_hand_saved_and_opened_again(page, folder):
+    page.goto("/")
     search(page, "solo")
     page.hover("#card-150")
     page.click("#card-150 [data-kind=drop]")
@@ -300,6 +330,7 @@ def test_an_export_is_stopped_and_goes_on(page, folder):
 
 
 def test_everything_can_be_done_by_keyboard(page):
+    page.goto("/")
     keys = page.keyboard
     keys.press("/")
     keys.type("sol")
@@ -328,9 +359,8 @@ def test_everything_can_be_done_by_keyboard(page):
 @pytest.mark.parametrize(("theme", "rules"), [("light", []), ("dark", ["color-contrast"])])
 def test_nobody_is_kept_out(page, theme, rules):
     page.emulate_media(color_scheme=theme)
-    for path in ("/?q=solo", "/?q=(", "/post/5?q=1girl", "/set"):
-        page.goto(path)
-        page.wait_for_load_state("networkidle")
+    for path in ("/?q=solo id:>120", "/?q=(", "/post/5?q=1girl", "/set"):
+        load(page, path)
         if page.locator(".charts").count():
             page.click(".charts summary")
             page.wait_for_selector(".plot")
@@ -343,6 +373,5 @@ def test_nobody_is_kept_out(page, theme, rules):
 def test_a_narrow_screen_needs_no_scrolling_sideways(page):
     page.set_viewport_size({"width": 390, "height": 844})
     for path in ("/", "/post/5?q=1girl", "/set"):
-        page.goto(path)
-        page.wait_for_load_state("networkidle")
+        load(page, path)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390

@@ -13,7 +13,7 @@ from PIL import Image
 from hakubooru.browse import thumbnails as module
 from hakubooru.browse.thumbnails import Thumbnails
 from hakubooru.image.shelf import NoImageError, Shelf
-from pictures import bomb, picture, write_tar
+from pictures import bomb, picture, write_folder, write_tar
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +74,14 @@ def test_an_archive_that_changed_has_new_thumbnails(thumbnails, shelf, tmp_path)
     assert size(thumbnails.thumbnail(Shelf([tmp_path]).find(1)).data) == ("WEBP", (200, 100))
 
 
+def test_an_image_that_was_written_over_has_a_new_thumbnail(thumbnails, tmp_path):
+    """Its folder's time of change stays as it was."""
+    for sides in ((200, 100), (100, 200)):
+        write_folder(tmp_path / "images", {"1.png": picture(1, "png", sides)})
+        os.utime(tmp_path / "images", ns=(1, 1))
+        assert size(thumbnails.thumbnail(Shelf([tmp_path / "images"]).find(1)).data) == ("WEBP", sides)
+
+
 @pytest.mark.kill
 def test_a_process_that_is_killed_is_replaced(shelf, tmp_path):
     with Thumbnails(workers=1, cache=tmp_path / "cache.sqlite") as thumbnails:
@@ -102,3 +110,23 @@ def test_without_a_place_for_the_cache_thumbnails_are_kept_in_memory(tmp_path):
     cache.put(b"key", b"data")
     assert cache.get(b"key") == b"data"
     cache.close()
+
+
+@pytest.mark.parametrize("name", ["sqlite_schema", "picture", "sqlite_autoindex_picture_1"])
+def test_a_damaged_cache_is_made_anew(tmp_path, name):
+    """It is noticed at the start, or where a picture is looked up: only that reads the index."""
+    path = tmp_path / "cache.sqlite"
+    cache = module._Cache(path)
+    for number in range(100):
+        cache.put(bytes([number]), bytes(1000))
+    pages = dict(cache._connection.execute("SELECT name, rootpage FROM sqlite_schema"))
+    cache.close()
+    with path.open("rb+") as file:
+        file.seek(4096 * (pages.get(name, 1) - 1))
+        file.write(b"\xff" * 4096)
+    for before in (None, b"data"):
+        cache = module._Cache(path)
+        assert cache.get(b"key") == before
+        cache.put(b"key", b"data")
+        assert cache.get(b"key") == b"data"
+        cache.close()

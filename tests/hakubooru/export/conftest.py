@@ -4,14 +4,7 @@ import pytest
 
 import hakubooru as hb
 from exports import post_ids, write_database, write_set
-from hakubooru.export import run as running
 from pictures import picture, write_tar
-
-
-@pytest.fixture(autouse=True)
-def eager(monkeypatch):
-    """Workers are started for any number of images."""
-    monkeypatch.setattr(running, "COPIED_A_START", 1)
 
 
 @pytest.fixture(scope="session", autouse=True)

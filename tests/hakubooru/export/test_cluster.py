@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -37,7 +36,7 @@ pytestmark = [
 ]
 
 ROOT = Path(__file__).parents[3]
-STORE = 80 * 2**20
+NODE = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
 
 
 @pytest.fixture(scope="module")
@@ -56,27 +55,22 @@ def local(booru, tmp_path_factory):
     return files_of(out)
 
 
-@contextmanager
-def head():
-    """A cluster of one node with one processor."""
+@pytest.fixture(scope="module")
+def cluster():
+    """A cluster of one node with one processor, without the processes that watch its load and its logs."""
     from ray.cluster_utils import Cluster
 
     before = dict(os.environ)
     os.environ |= {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0", "RAY_USAGE_STATS_ENABLED": "0"}
     os.environ["PYTHONPATH"] = os.pathsep.join(map(str, (ROOT, ROOT / "tests")))
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": STORE})
+    unwatched = {"no_monitor": True, "include_log_monitor": False, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args=NODE | unwatched)
     try:
         yield cluster
     finally:
         cluster.shutdown()
         os.environ.clear()
         os.environ.update(before)
-
-
-@pytest.fixture(scope="module")
-def cluster():
-    with head() as cluster:
-        yield cluster
 
 
 def export(booru, out, cluster, *options):
@@ -177,16 +171,16 @@ def test_what_looks_around_runs_where_the_package_is_missing():
 
 
 @pytest.mark.kill
-def test_a_node_that_dies_midway(booru, tmp_path):
+def test_a_node_that_dies_midway(booru, cluster, tmp_path):
     run(booru, tmp_path / "local")
-    with head() as cluster, ThreadPoolExecutor(1) as thread:
-        node = cluster.add_node(num_cpus=1, object_store_memory=STORE)
+    node = cluster.add_node(**NODE)
 
-        def kill():
-            wait_for(tmp_path / node.node_id)
-            cluster.remove_node(node, allow_graceful=False)
-            (tmp_path / "gate").touch()
+    def kill():
+        wait_for(tmp_path / node.node_id)
+        cluster.remove_node(node, allow_graceful=False)
+        (tmp_path / "gate").touch()
 
+    with ThreadPoolExecutor(1) as thread:
         killing = thread.submit(kill)
         report = run_on(cluster, booru, tmp_path / "out", Gated(gate=tmp_path / "gate"))
         killing.result()

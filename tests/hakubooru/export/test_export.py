@@ -24,7 +24,7 @@ from hakubooru.export.plan import Job
 from hakubooru.export.run import run_export
 from hakubooru.image.index import build_index, save_index, state_of
 from hakubooru.image.sources import find_archives
-from pictures import files_of, picture, write_tar
+from pictures import files_of, picture, write_folder, write_tar
 
 
 def manifest(out):
@@ -336,12 +336,14 @@ def test_images_that_are_the_same_are_counted(small):
     assert "7 images equal another image byte for byte" in str(report)
 
 
-def test_an_image_that_was_mended_is_no_reject_any_more(small):
+@pytest.mark.parametrize("put", [write_tar, write_folder])
+def test_an_image_that_was_mended_is_no_reject_any_more(small, put):
+    """Written over in its folder, too, which leaves the folder's time of change as it was."""
     members = {f"{i}.webp": picture(i) for i in range(1, 6)}
-    write_tar(small / "images" / "a.tar", members | {"3.webp": b"", "4.webp": b""})
+    put(small / "images" / "a.tar", members | {"3.webp": b"", "4.webp": b""})
     run(small, small / "out")
     assert sorted(rejects(small / "out").member) == ["3.webp", "4.webp"]
-    write_tar(small / "images" / "a.tar", members | {"4.webp": b""})
+    put(small / "images" / "a.tar", members | {"4.webp": b""})
     run(small, small / "out")
     run(small, small / "whole")
     assert rejects(small / "out").member.tolist() == ["4.webp"]

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 import hakubooru as hb
 from exports import run, write_database
 from hakubooru.errors import IncompleteError
-from hakubooru.export import resumption
-from hakubooru.image import holdings, index
+from hakubooru.export.journal import Journal
+from hakubooru.image import holdings
 from hakubooru.image.holdings import census
-from hakubooru.image.index import build_index
+from hakubooru.image.index import VERSION, build_index
 from hakubooru.image.sources import find_archives
 from hakubooru_cli.main import cli
 from pictures import files_of, picture, write_tar
@@ -183,12 +183,11 @@ def test_what_was_learned_is_kept(small, monkeypatch):
     assert [group.images for group in census(find_archives([small / "images"]))] == [2]
 
 
-def test_an_older_index_and_an_older_export_are_learned_anew(small, monkeypatch):
+def test_archives_that_an_older_version_read_are_read_anew(small):
     path = write_tar(small / "images" / "0001.tar", {"1.webp": picture(1)})
-    with monkeypatch.context() as patched:
-        for module in (index, resumption):
-            patched.setattr(module, "VERSION", index.VERSION - 1)
-        run(small, small / "out", ids=[1, 2])
+    run(small, small / "out", ids=[1, 2])
+    with Journal(small / "out") as journal:
+        assert journal.remember("reading", str(VERSION - 1)) == str(VERSION)
     before = path.stat()
     path.write_bytes(path.read_bytes() + write_tar(small / "more.tar", {"2.webp": picture(2)}).read_bytes())
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns - 10_240))  # its stamp is that of before

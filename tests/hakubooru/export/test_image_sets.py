@@ -75,7 +75,7 @@ REMOTE = [name for name, one in SETS.items() if one.index is not None]
 @pytest.mark.parametrize("name", REMOTE)
 def test_a_part_of_a_set_on_a_server(database, tmp_path, name):
     """Only the wanted images are fetched."""
-    remote_module._system.cache_clear()
+    remote_module._system_within.cache_clear()
     images = SETS[name].write(tmp_path / "datasets", name, POSTS)
     with serving(tmp_path) as server:
         places = index_of(SETS[name], server.url)
@@ -195,7 +195,7 @@ def test_any_layout_on_a_server_gives_what_is_there(
     expected = {post: picture(post) for post in holds.intersection(selected)}
     if not expected:
         return
-    remote_module._system.cache_clear()
+    remote_module._system_within.cache_clear()
     with serving(folder) as server:
         options = {"index": f"{server.url}/elsewhere"} if place == "elsewhere" else {}
         found, _ = export(database, folder / "out", f"{server.url}/set", selected, **options)

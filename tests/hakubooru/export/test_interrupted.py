@@ -13,7 +13,7 @@ import time
 import psutil
 import pytest
 
-from exports import post_ids, run, write_database
+from exports import post_ids, run, write_database, write_set
 from hakubooru import verify
 from hakubooru.errors import DestinationError, IncompleteError
 from hakubooru.export.archive import ExportArchive
@@ -21,7 +21,7 @@ from hakubooru.export.journal import Journal
 from hakubooru.image.tar import read_tar
 from pictures import files_of, picture, write_tar
 
-MAIN = "from hakubooru.export import run as running; running.COPIED_A_START = 1; from hakubooru_cli.main import main; main()"
+MAIN = "from hakubooru_cli.main import main; main()"
 WAITING = f"""
 import time
 from hakubooru.export.journal import Journal
@@ -32,15 +32,31 @@ def record(*arguments, **keywords):
     time.sleep(600)  # until a signal comes
 
 written, Journal.record = Journal.record, record
-from hakubooru.export import run
-run.PAIRS_A_RECORD = 1
 {MAIN}
 """
-"""The command, which waits for a signal as soon as the first archive is done."""
+"""The command, which waits for a signal as soon as it has recorded an archive."""
 
 
-def start(booru, out, workers=2, code=MAIN):
-    command = ["export", booru / "posts.db", "--images", booru / "images", "--out", out, "--workers", workers]
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    """A folder with so many posts, each with an image, that two workers are worth it; never written to."""
+    folder = tmp_path_factory.mktemp("many")
+    write_database(folder / "posts.db", post_ids(75))
+    write_set(folder / "images", post_ids(75))
+    return folder
+
+
+def start(folder, out, workers=2, code=MAIN):
+    command = [
+        "export",
+        folder / "posts.db",
+        "--images",
+        folder / "images",
+        "--out",
+        out,
+        "--workers",
+        workers,
+    ]
     return subprocess.Popen(
         [sys.executable, "-c", code, *map(str, command)],
         stdout=subprocess.PIPE,
@@ -55,9 +71,9 @@ def wait_until_begun(process, out):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(booru, tmp_path_factory):
+def undisturbed(many, tmp_path_factory):
     out = tmp_path_factory.mktemp("undisturbed") / "out"
-    process = start(booru, out, workers=1)
+    process = start(many, out, workers=1)
     assert process.communicate()[1] == ""
     assert process.returncode == 0
     return files_of(out)
@@ -65,12 +81,12 @@ def undisturbed(booru, tmp_path_factory):
 
 @pytest.mark.kill
 @pytest.mark.parametrize("workers", [1, 2])
-def test_killed_again_and_again_the_result_is_the_same(booru, tmp_path, undisturbed, workers):
+def test_killed_again_and_again_the_result_is_the_same(many, tmp_path, undisturbed, workers):
     draw = random.Random(workers)
     out = tmp_path / "out"
     kills = 0
     while kills < 4:
-        process = start(booru, out, workers)
+        process = start(many, out, workers)
         wait_until_begun(process, out)
         time.sleep(draw.random() * 0.15)
         process.kill()
@@ -78,7 +94,7 @@ def test_killed_again_and_again_the_result_is_the_same(booru, tmp_path, undistur
         kills += process.returncode == -signal.SIGKILL
         if process.returncode == 0:  # it was done before the kill came
             shutil.rmtree(out)
-    process = start(booru, out, workers)
+    process = start(many, out, workers)
     assert process.communicate()[1] == ""
     assert process.returncode == 0
     assert files_of(out) == undisturbed
@@ -88,24 +104,24 @@ def test_killed_again_and_again_the_result_is_the_same(booru, tmp_path, undistur
 
 @pytest.mark.kill
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send to one process")
-def test_interrupted_it_says_so_and_goes_on(booru, tmp_path, undisturbed):
+def test_interrupted_it_says_so_and_goes_on(many, tmp_path, undisturbed):
     out = tmp_path / "out"
-    process = start(booru, out, code=WAITING)
+    process = start(many, out, code=WAITING)
     assert process.stdout.readline() == "recorded\n"
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=120)
     assert process.returncode == 130
     assert said.lstrip() == "error: interrupted; run the same command again to resume\n"
     assert not (out / "manifest.parquet").exists()
-    process = start(booru, out)
+    process = start(many, out)
     process.communicate()
     assert process.returncode == 0
     assert files_of(out) == undisturbed
 
 
 @pytest.mark.kill
-def test_a_killed_export_leaves_no_worker_behind(booru, tmp_path):
-    process = start(booru, tmp_path / "out")
+def test_a_killed_export_leaves_no_worker_behind(many, tmp_path):
+    process = start(many, tmp_path / "out")
     workers = []
     while len(workers) < 2 and process.poll() is None:  # they are there before the first file is
         workers = psutil.Process(process.pid).children()

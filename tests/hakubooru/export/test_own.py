@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 
 import pandas as pd
 import pytest
 
+import exports
 import hakubooru as hb
 from hakubooru import repair, verify
 from hakubooru.errors import DestinationError, IncompleteError, InputError, SourceError
@@ -70,11 +72,12 @@ def test_own_pairs_join_the_posts(places):
 @pytest.mark.slow
 @pytest.mark.parametrize("sink", ["folder", "webdataset", "imagefolder"])
 def test_the_same_bytes_however_they_came_and_verified(places, sink):
+    export = partial(exports.run, places, ids=range(1, 7), own=[places / "own"], sink=sink)
     aside = (places / "own" / "a").rename(places / "aside")
-    run(places, places / "out", sink=sink)
+    export(places / "out")
     aside.rename(places / "own" / "a")
-    run(places, places / "out", sink=sink)
-    run(places, places / "whole", sink=sink, workers=2)
+    export(places / "out")
+    export(places / "whole", workers=2)
     assert files_of(places / "out") == files_of(places / "whole")
     assert verify(places / "out", decode=True).is_good
 

@@ -43,11 +43,10 @@ class AtOnce(Executor):
 
 
 def test_what_was_brought_to_the_disk_is_not_read_again(booru, tmp_path, monkeypatch):
-    monkeypatch.setattr(running, "SECONDS", -1.0)
     monkeypatch.setattr(running, "ThreadPoolExecutor", lambda _: AtOnce())
     monkeypatch.setattr(os, "sync", lambda: None, raising=False)
     out = tmp_path / "out"
-    run(booru, out)
+    run(booru, out, seconds_unflushed=0)
     with Journal(out) as journal:
         everything = journal.done()
     start_the_machine_anew(out)

@@ -146,9 +146,13 @@ def test_images_that_an_index_leaves_out_are_learned(leaving_out):
     assert len([name for name in remote if name.endswith(".png")]) == len(POSTS)
 
 
-def test_an_index_that_leaves_out_too_much_is_told(leaving_out, monkeypatch):
-    monkeypatch.setattr("hakubooru.image.published._MOST", 1)
-    with serving(leaving_out / "set") as server:
+def test_an_index_that_leaves_out_too_much_is_told(small, cache):
+    path = write_tar(small / "set" / "0000.tar", {f"{post}.png": bytes(512) for post in range(1, 301)})
+    write_json(path)
+    table = json.loads(path.with_suffix(".json").read_text())
+    table["files"] = dict([*table["files"].items()][:3])
+    path.with_suffix(".json").write_text(json.dumps(table))
+    with serving(small / "set") as server:
         (group,) = hb.census(hb.find_archives([server.url]))
-    assert group.images == 3
-    assert group.damaged == [("0000.tar", "has more than 1 members that its published index leaves out")]
+    assert group.images == 3 + 256
+    assert group.damaged == [("0000.tar", "has more than 256 members that its published index leaves out")]

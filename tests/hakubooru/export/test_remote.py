@@ -68,10 +68,10 @@ def server(small):
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
-    monkeypatch.setattr(remote, "FIRST_WAIT", 0.01)
-    remote._system.cache_clear()
+    monkeypatch.setenv(remote.WAIT, "0.01")
+    remote._system_within.cache_clear()
     yield
-    remote._system.cache_clear()
+    remote._system_within.cache_clear()
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def test_a_server_that_spoils_every_request_at_first_is_borne_with(
     small, server, archives, wrong, monkeypatch
 ):
     if wrong == "stall":
-        monkeypatch.setattr(remote, "TIMEOUT", 1)
+        monkeypatch.setenv(remote.TIMEOUT, "1")
     server.spoil = lambda path, span, times: wrong if span and times == 0 else None
     run(small, small / "out", images=[server.url])
     server.spoil = lambda path, span, times: None
@@ -120,6 +120,15 @@ def test_a_server_that_goes_away_stops_the_export_until_it_is_back(small, server
     run(small, small / "out", images=[server.url])
     run(small, small / "undisturbed", images=[server.url])
     assert files_of(small / "out") == files_of(small / "undisturbed")
+
+
+@pytest.mark.parametrize("name", [remote.WAIT, remote.TIMEOUT])
+@pytest.mark.parametrize("value", ["soon", "0", "-1", "nan", "inf"])
+def test_a_time_that_is_none_is_told(server, monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SourceError, match=rf"{name} is '{value}' and must be a number of seconds above 0"):
+        remote.list_tars(server.url)
+    assert not server.seen
 
 
 def test_an_index_of_another_archive_is_noticed(small, server, archives):
@@ -183,7 +192,7 @@ def test_archives_are_listed_in_order_with_one_request_for_the_size_of_each(serv
 @pytest.mark.parametrize("wrong", ["fail", "stall", "drop"])
 @pytest.mark.parametrize("place", ["/", "/updates", "/images/0001.tar"])
 def test_a_listing_that_fails_at_first_is_asked_for_again(server, archives, monkeypatch, wrong, place):
-    monkeypatch.setattr(remote, "TIMEOUT", 1)
+    monkeypatch.setenv(remote.TIMEOUT, "1")
     undisturbed = list(remote.list_tars(server.url))
     server.seen.clear()
     server.spoil = lambda path, span, times: (

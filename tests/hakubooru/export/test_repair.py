@@ -8,7 +8,7 @@ import pytest
 from pyarrow import parquet
 
 import hakubooru as hb
-from exports import spoil
+from exports import spoil, write_database
 from hakubooru import repair, verify
 from hakubooru.errors import DestinationError, InputError
 from hakubooru.export.journal import Journal
@@ -141,6 +141,33 @@ def test_captions_are_mended_without_what_the_export_came_from(out):
     assert files_of(out) == before
 
 
+@pytest.mark.parametrize("sink", ["folder", "webdataset"])
+def test_captions_that_were_edited_in_the_manifest_are_told_with_the_mend(small, sink):
+    """A repair neither writes them anywhere nor throws them away; the export run again writes the manifest as it was."""
+    write_tar(small / "images" / "a.tar", {f"{i}.webp": picture(i) for i in range(1, 31)})
+    out = small / "out"
+    with hb.open(small / "posts.db") as database:
+        database.posts.export(out, images=small / "images", sink=sink)
+        before = files_of(out)
+        table = parquet.read_table(out / "manifest.parquet")
+        captions = [
+            f"{text}, edited" if place in {3, 5} else text
+            for place, text in enumerate(table["caption"].to_pylist())
+        ]
+        column = table.schema.get_field_index("caption")
+        parquet.write_table(table.set_column(column, "caption", [captions]), out / "manifest.parquet")
+        edited = files_of(out)
+        assert sum(count for count, _ in verify(out).problems.values()) == 2
+        with pytest.raises(
+            DestinationError, match=r"another caption than was exported for .*4\.webp \(2 in all\); run that"
+        ):
+            repair(out)
+        assert files_of(out) == edited
+        database.posts.export(out, images=small / "images", sink=sink)
+    assert files_of(out) == before
+    assert repair(out).is_good
+
+
 def test_an_export_that_was_interrupted_is_not_repaired(out):
     """Killed before its manifest was written, an extension has files that the manifest of the first does not tell of."""
     manifest = (out / "manifest.parquet").read_bytes()
@@ -258,10 +285,12 @@ def test_a_folder_in_the_place_of_a_caption_is_told(out):
         repair(out)
 
 
-def test_a_post_that_the_database_has_no_more_is_told(out, monkeypatch):
-    monkeypatch.setattr(
-        "hakubooru.caption.captioner._FEW", 0
-    )  # captions are asked for one by one, as of many posts
+def test_a_post_that_the_database_has_no_more_is_told(small):
+    """Captions of more than 1,500 posts are read as they are needed; only then is a missing post noticed."""
+    write_database(small / "posts.db", list(range(1, 1601)))
+    write_tar(small / "images" / "a.tar", {f"{i}.webp": picture(i) for i in range(1, 31)})
+    with hb.open(small / "posts.db") as database:
+        database.posts.export(out := small / "out", images=small / "images")
     before = files_of(out)
     with hb.open(out.parent / "posts.db", writable=True) as database:
         database.rows("DELETE FROM post WHERE id = 7")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from hakubooru.image.index import (
+    VERSION,
     build_index,
     load_index,
     read_indexed,
@@ -78,7 +79,9 @@ def test_a_damaged_or_old_one_counts_as_none(tar):
     save_index(str(tar), build_index(str(tar)), state_of(str(tar)))
     kept = tar.parent / ("0001.tar" + INDEX_SUFFIX)
     whole = kept.read_bytes()
-    for data in (whole[:-30], whole[:100], b"", b"PK\x03\x04nonsense", whole.replace(b"version", b"vorsion")):
+    older = whole.replace(b'"version": %d,' % VERSION, b'"version": %d,' % (VERSION - 1))
+    assert older != whole
+    for data in (whole[:-30], whole[:100], b"", b"PK\x03\x04nonsense", older):
         kept.write_bytes(data)
         assert load_index(str(tar)) is None
     kept.write_bytes(whole)

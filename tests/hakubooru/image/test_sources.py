@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hakubooru.errors import SourceError
+from hakubooru.image.folders import find_own
 from hakubooru.image.layouts import (
     EVERYTHING,
     Claim,
@@ -328,6 +329,9 @@ def test_what_hides_or_repeats_is_passed_over(tmp_path):
     touch(tmp_path, "a/1.jpg", ".cache/2.jpg", "out/3.jpg", "a/.4.tar", "b/notes.txt")
     (tmp_path / "a" / "again").symlink_to(tmp_path)
     assert names(find_archives([tmp_path], skip=tmp_path / "out")) == ["a"]
+    for find in (find_archives, find_own):
+        with pytest.raises(SourceError, match="out is the folder that is written to; write to another one"):
+            find([tmp_path / "a" / "..", tmp_path / "out"], skip=tmp_path / "out")
 
 
 def test_a_linked_archive_is_found(tmp_path):

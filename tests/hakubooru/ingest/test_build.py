@@ -10,7 +10,16 @@ import pytest
 import hakubooru as hb
 from danbooru import api_post, contents, every_row, tags_of, write_lines
 from hakubooru.errors import DatabaseFileError, DumpError, IncompleteError, OldGenerationError
-from hakubooru.ingest import build, builder
+from hakubooru.ingest import build
+from hakubooru.ingest.batches import Objects
+from hakubooru.ingest.builder import build_files
+from hakubooru.ingest.json_text import Entry
+from hakubooru.ingest.post_tags import NameNumbers
+from hakubooru.ingest.posts import PostWriter
+from hakubooru.ingest.records import RecordReader
+from hakubooru.ingest.sets import API
+from hakubooru.ingest.tag_ids import TagIds
+from hakubooru.store.writing import count_popularity, transaction
 
 DATA = Path(__file__).parents[2] / "data"
 REAL = DATA / "danbooru_posts_2016.jsonl"
@@ -162,12 +171,18 @@ def test_the_most_special_type_counts_whatever_the_order(out):
     assert tag_rows(out)["x"] == tag_rows(out.with_name("other.db"))["x"] == (1, 4, 3)
 
 
-def test_more_tags_than_are_kept_in_memory(out, monkeypatch):
+def test_more_tags_than_are_kept_in_memory(out):
     posts = [api_post(n, general=" ".join(f"tag_{n * 7 + k}" for k in range(20))) for n in range(1, 200)]
     make(out, *posts)
-    monkeypatch.setattr("hakubooru.ingest.post_tags._NAMES_IN_MEMORY", 30)
-    monkeypatch.setattr(builder, "BATCH", 7)
-    make(out.with_name("other.db"), *posts)
+    reader = RecordReader(API, NameNumbers(most=30))
+    with hb.create(out.with_name("other.db")) as other:
+        connection = other.connection()
+        writer = PostWriter(connection, TagIds(connection))
+        with transaction(connection):
+            for first in range(0, len(posts), 7):
+                entries = [Entry("", "line", 1, post) for post in posts[first : first + 7]]
+                writer.write(reader.read(Objects(entries))[0])
+            count_popularity(connection)
     assert contents(out) == contents(out.with_name("other.db"))
 
 
@@ -346,10 +361,10 @@ KNOWN = {"csv": "b,4,9,beta\nc,0,8,\n", "objects": '[{"id": 77, "name": "c", "ca
 
 
 @pytest.mark.parametrize(("batch", "known"), [(1, None), (2, "csv"), (5000, "objects")])
-def test_dumps_in_any_order_give_the_same_tables(out, tmp_path, monkeypatch, batch, known):
-    monkeypatch.setattr(builder, "BATCH", batch)
-    if known:
-        (tmp_path / known).write_text(KNOWN[known], encoding="utf-8")
+def test_dumps_in_any_order_give_the_same_tables(out, tmp_path, batch, known):
+    tags = [tmp_path / known] if known else []
+    for path in tags:
+        path.write_text(KNOWN[known], encoding="utf-8")
     first = [api_post(1, general="a b"), api_post(2, general="c", updated_at="2020-01-01T00:00:00.000-05:00")]
     second = [api_post(2, artist="c d"), api_post(3, general="e"), api_post(1, general="tie a", score=9)]
     third = [api_post(4, meta="a"), api_post(1, general="tie z", score=9), api_post(3, updated_at=...)]
@@ -357,7 +372,7 @@ def test_dumps_in_any_order_give_the_same_tables(out, tmp_path, monkeypatch, bat
     seen = []
     for order in [(0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)]:
         out.unlink(missing_ok=True)
-        build([dumps[n] for n in order], out, tags=known and tmp_path / known)
+        build_files([dumps[n] for n in order], out, tags=tags, batch=batch)
         seen.append(every_row(out))
     assert all(tables == seen[0] for tables in seen)
     assert tags_of(out, 1) == ["tie", "z"]

@@ -7,9 +7,8 @@ import tarfile
 import pytest
 
 from hakubooru.errors import DumpError
-from hakubooru.ingest import json_text as module
 from hakubooru.ingest.dumps import find_dumps
-from hakubooru.ingest.json_text import Entry, read_array
+from hakubooru.ingest.json_text import LONGEST_RECORD, Entry, read_array
 
 POSTS = [{"id": 1, "s": 'a "quoted" \\ ] } , [ {'}, {"id": 2, "s": "東方\u2028😀"}, {"id": 3, "s": ""}]
 LINES = "".join(json.dumps(post, ensure_ascii=False) + "\n" for post in POSTS).encode()
@@ -156,12 +155,12 @@ def test_bad_lines_are_told_apart_by_number_and_reading_goes_on(tmp_path):
     )
 
 
-def test_a_line_without_end_does_not_fill_the_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "LONGEST_RECORD", 100)
-    (tmp_path / "long.jsonl").write_bytes(b'{"id": 1}\n{"x": "' + b"y" * 1000 + b'"}\n{"id": 3}\n')
+def test_a_line_without_end_does_not_fill_the_memory(tmp_path):
+    endless = b"y" * (2 * LONGEST_RECORD)
+    (tmp_path / "long.jsonl").write_bytes(b'{"id": 1}\n{"x": "' + endless + b'"}\n{"id": 3}\n')
     found = read(tmp_path / "long.jsonl")
     assert [(f.number, f.value) for f in found] == [(1, {"id": 1}), (2, None), (3, {"id": 3})]
-    assert "longer than 100 bytes" in found[1].reason
+    assert "longer than 16,777,216 bytes" in found[1].reason
 
 
 def test_bytes_read_reach_the_size_of_the_file(tmp_path):

@@ -1,5 +1,7 @@
 """A disk that is full in the middle of a write: a small file system in memory, or a limit on the size of files."""
 
+import re
+import shutil
 import subprocess
 import sys
 
@@ -13,6 +15,9 @@ from danbooru import api_post, contents, write_lines
 from disks import enlarge, small_disk
 from hakubooru.errors import IncompleteError
 from hakubooru.ingest import build
+from hakubooru.ingest.builder import build_files
+from hakubooru.ingest.tabular import read_parquet
+from hakubooru.store.writing import hold
 from hakubooru_migrations import runner
 from old_generations import write_generation
 
@@ -20,8 +25,6 @@ COMMAND = "from hakubooru_cli.main import main; main()"
 LIMITED = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv.pop(1)),) * 2)
-from hakubooru.ingest import builder
-builder.BATCH = 200
 from hakubooru_cli.main import main
 main()
 """
@@ -42,13 +45,12 @@ def posts(count, first=1):
 
 
 @pytest.mark.slow
-def test_a_new_file_on_a_full_disk(tmp_path, disk, monkeypatch):
-    monkeypatch.setattr("hakubooru.ingest.builder.BATCH", 200)
+def test_a_new_file_on_a_full_disk(tmp_path, disk):
     dump = write_lines(tmp_path / "dump.jsonl", posts(3000))
     with pytest.raises(
         IncompleteError, match=r"could not be written .*disk is full.* run the same command again"
     ):
-        build([dump], disk / "new.db")
+        build_files([dump], disk / "new.db", batch=200)
     assert [entry.name for entry in disk.iterdir()] == ["new.db.building"]
     enlarge(disk)
     report = build([dump], disk / "new.db")
@@ -59,21 +61,20 @@ def test_a_new_file_on_a_full_disk(tmp_path, disk, monkeypatch):
 
 
 def test_no_room_to_unpack_parquet(tmp_path, disk, monkeypatch):
-    monkeypatch.setattr("hakubooru.ingest.tabular._LARGEST_GROUP", 0)
     monkeypatch.setattr("tempfile.tempdir", str(disk))
     texts = [f"tag_{number} " * 200 for number in range(4000)]
-    parquet.write_table(pa.table({"id": range(1, 4001), "tag_string": texts}), tmp_path / "posts.parquet")
+    path = tmp_path / "posts.parquet"
+    parquet.write_table(pa.table({"id": range(1, 4001), "tag_string": texts}), path)
     with pytest.raises(IncompleteError, match=r"is full, where row groups of .*posts.parquet are unpacked"):
-        build([tmp_path / "posts.parquet"], tmp_path / "new.db")
+        list(read_parquet(path, str(path), sorted, largest_group=0))
     assert list(disk.iterdir()) == []
 
 
-def test_an_update_on_a_full_disk(tmp_path, disk, monkeypatch):
-    monkeypatch.setattr("hakubooru.ingest.builder.BATCH", 200)
+def test_an_update_on_a_full_disk(tmp_path, disk):
     build([write_lines(tmp_path / "old.jsonl", posts(500))], disk / "some.db")
     dump = write_lines(tmp_path / "new.jsonl", posts(3000, first=400))
     with pytest.raises(IncompleteError, match="disk is full"):
-        build([dump], disk / "some.db")
+        build_files([dump], disk / "some.db", batch=200)
     with hb.open(disk / "some.db") as db:
         assert db.scalar("PRAGMA integrity_check") == "ok"
         assert (db.info().posts - 500 + 101) % 200 == 0
@@ -81,6 +82,12 @@ def test_an_update_on_a_full_disk(tmp_path, disk, monkeypatch):
     build([dump], disk / "some.db")
     with hb.open(disk / "some.db") as db:
         assert list(db.posts.to_ids()) == list(range(1, 3400))
+
+
+def fill(disk, spare=400_000):
+    """Take the room of a disk, as another program may, but for some bytes."""
+    with (disk / "another program").open("wb") as file:
+        file.write(bytes(shutil.disk_usage(disk).free - spare))
 
 
 def test_a_migration_on_a_full_disk(tmp_path, disk, monkeypatch):
@@ -121,14 +128,14 @@ def test_a_migration_on_a_full_disk(tmp_path, disk, monkeypatch):
     with pytest.raises(IncompleteError, match="free bytes on its disk"):
         hakubooru_migrations.migrate(small)
     assert small.read_bytes() == before
+    enlarge(disk)
     with monkeypatch.context() as patch:
-        # The estimate was wrong, or another program took the room.
-        patch.setattr(runner, "_SHARE_NEEDED", {1: 0})
+        patch.setattr(runner, "hold", lambda connection: (hold(connection), fill(disk)))
         with pytest.raises(IncompleteError, match="disk is full"):
             hakubooru_migrations.migrate(small)
     assert hakubooru_migrations.plan(small).generation == 1
+    (disk / "another program").unlink()
     assert [entry.name for entry in disk.iterdir()] == ["old.db"]
-    enlarge(disk)
     hakubooru_migrations.migrate(small)
     hakubooru_migrations.migrate(old)
     assert contents(small) == contents(old)
@@ -137,8 +144,9 @@ def test_a_migration_on_a_full_disk(tmp_path, disk, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="files have no limit there")
 def test_a_limit_on_the_size_of_files(tmp_path):
-    dump = write_lines(tmp_path / "dump.jsonl", posts(3000))
-    command = ["db", "build", str(dump), "--out", str(tmp_path / "new.db")]
+    firsts = range(1, 3000, 200)
+    dumps = [write_lines(tmp_path / f"dump_{first}", posts(200, first)) for first in firsts]
+    command = ["db", "build", *map(str, dumps), "--out", str(tmp_path / "new.db")]
     done = subprocess.run(
         [sys.executable, "-c", LIMITED, "1000000", *command], capture_output=True, text=True, check=False
     )
@@ -149,6 +157,7 @@ def test_a_limit_on_the_size_of_files(tmp_path):
     again = subprocess.run(
         [sys.executable, "-c", COMMAND, *command], capture_output=True, text=True, check=True
     )
-    assert "unchanged" in again.stdout
-    build([dump], tmp_path / "whole.db")
+    (unchanged,) = re.findall(r"([\d,]+) unchanged", again.stdout)
+    assert 0 < int(unchanged.replace(",", "")) < 3000
+    build(dumps, tmp_path / "whole.db")
     assert contents(tmp_path / "new.db") == contents(tmp_path / "whole.db")

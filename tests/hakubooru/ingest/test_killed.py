@@ -9,9 +9,10 @@ from hakubooru.ingest import build
 from published_sets import SETS, posts
 
 KILLED = """
-import os, signal
+import os, signal, sys
+from pathlib import Path
 from hakubooru.ingest import builder, posts
-builder.BATCH, write, count = 3, posts.PostWriter.write, 0
+write, count = posts.PostWriter.write, 0
 def kill(self, records):
     global count
     count += 1
@@ -19,15 +20,15 @@ def kill(self, records):
         os.kill(os.getpid(), signal.SIGKILL)
     return write(self, records)
 posts.PostWriter.write = kill
-from hakubooru_cli.main import main
-main()
+*paths, out = map(Path, sys.argv[1:])
+builder.build_files(paths, out, batch=3)
 """
 
 
 @pytest.fixture(scope="module")
 def writer(tmp_path_factory):
-    with killing.commands(tmp_path_factory.mktemp("commands")) as commands:
-        yield commands
+    with killing.writers(tmp_path_factory.mktemp("writers")) as writers:
+        yield writers
 
 
 @pytest.mark.kill
@@ -43,16 +44,7 @@ def test_a_killed_writer_loses_nothing(writer, tmp_path, way):
 def test_a_killed_build_of_any_form_goes_on(tmp_path, name):
     (tmp_path / "set").mkdir()
     paths = SETS[name].write(tmp_path / "set", posts())
-    command = [
-        sys.executable,
-        "-c",
-        KILLED,
-        "db",
-        "build",
-        *map(str, paths),
-        "--out",
-        str(tmp_path / "some.db"),
-    ]
+    command = [sys.executable, "-c", KILLED, *map(str, paths), str(tmp_path / "some.db")]
     assert subprocess.run(command, capture_output=True, check=False).returncode == -9
     assert not (tmp_path / "some.db").exists()
     report = build(paths, tmp_path / "some.db")

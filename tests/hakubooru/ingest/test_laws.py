@@ -11,7 +11,7 @@ from hypothesis import strategies as some
 
 import hakubooru as hb
 from danbooru import contents, every_row, write_lines
-from hakubooru.ingest import build, builder
+from hakubooru.ingest.builder import build_files
 from hakubooru.ingest.maps import COLUMNS
 from hakubooru.ingest.records import instant
 from hakubooru.store.schema import RATINGS, TAG_TYPES
@@ -66,11 +66,7 @@ def built(folder, *dumps, batch=5000):
     out = Path(folder) / "some.db"
     out.unlink(missing_ok=True)
     names = [write_lines(Path(folder) / f"dump_{number}", dump) for number, dump in enumerate(dumps)]
-    before, builder.BATCH = builder.BATCH, batch
-    try:
-        build(names, out)
-    finally:
-        builder.BATCH = before
+    build_files(names, out, batch=batch)
     return contents(out), out
 
 
@@ -142,7 +138,7 @@ def test_neither_order_nor_repetition_nor_batches_matter(dumps, draw, batch):
             post_id: max(dates) for post_id, dates in newest.items()
         }
         before = out.read_bytes()
-        build([Path(folder) / f"dump_{number}" for number in range(len(dumps))], out)
+        build_files([Path(folder) / f"dump_{number}" for number in range(len(dumps))], out)
         assert contents(out) == first
         # Records of the same age may take turns where they stand in several dumps.
         assert len(dumps) > 1 or out.read_bytes() == before

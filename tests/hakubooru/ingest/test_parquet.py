@@ -5,11 +5,12 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from danbooru import api_post, contents, every_row, write_lines
+from danbooru import api_post, contents, write_lines
 from danbooru2024 import COLUMNS, write_parquet
 from hakubooru.errors import DumpError
-from hakubooru.ingest import build, tabular
+from hakubooru.ingest import build
 from hakubooru.ingest.dumps import find_dumps
+from hakubooru.ingest.tabular import read_parquet
 from published_sets import SETS
 from published_sets import posts as published_posts
 
@@ -113,13 +114,18 @@ def test_times_without_a_zone_are_refused(tmp_path):
     "name", ["deepghs/danbooru2024", "nyanko-devs/danbooru2026", "p1atdev/danbooru-2024"]
 )
 def test_a_large_row_group_is_read_column_by_column(tmp_path, monkeypatch, name):
-    (tmp_path / "set").mkdir()
-    paths = SETS[name].write(tmp_path / "set", published_posts(30))
-    build(paths, tmp_path / "at_once.db")
-    monkeypatch.setattr(tabular, "_LARGEST_GROUP", 0)
-    monkeypatch.setattr(tabular, "RECORDS", 7)
+    SETS[name].write(tmp_path, published_posts(30))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     (tmp_path / "temporary").mkdir()
-    build(paths, tmp_path / "by_column.db")
-    assert every_row(tmp_path / "by_column.db") == every_row(tmp_path / "at_once.db")
+    for path in tmp_path.rglob("*.parquet"):
+        at_once = rows(path)
+        assert rows(path, largest_group=0, count=7) == at_once
+        assert at_once
     assert not list((tmp_path / "temporary").iterdir())
+
+
+def rows(path, **options):
+    """The rows of a file, each by column, in order."""
+    batches = [batch for batch, _ in read_parquet(path, path.name, sorted, **options)]
+    assert [batch.first for batch in batches] == [1 + sum(map(len, batches[:n])) for n in range(len(batches))]
+    return [batch.record(place) for batch in batches for place in range(len(batch))]

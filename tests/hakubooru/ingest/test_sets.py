@@ -1,12 +1,16 @@
 """Every published set of Danbooru's posts opens, and gives what it has and no more."""
 
+import io
+
 import pytest
 
 from blue_leaf import blue_leaf_tables
 from danbooru import contents, every_row
 from hakubooru.errors import DumpError
-from hakubooru.ingest import build, json_text
+from hakubooru.ingest import build
+from hakubooru.ingest.json_text import read_json
 from hakubooru.ingest.maps import COLUMNS
+from hakubooru.ingest.unpack import leaves
 from published_sets import SETS, posts
 from set_records import KINDS, tags_of, typed
 
@@ -57,26 +61,36 @@ def test_a_set_gives_what_it_has_and_no_more(tmp_path, name):
 @pytest.mark.parametrize(
     "name", ["waifuset", "kohya", "Disty0/danbooru-json, pretty", "gallery-dl, sidecars"]
 )
-def test_a_large_object_is_read_entry_by_entry(tmp_path, monkeypatch, name):
-    (tmp_path / "set").mkdir()
-    paths = SETS[name].write(tmp_path / "set", POSTS)
-    build(paths, tmp_path / "at_once.db")
-    monkeypatch.setattr(json_text, "_SMALL", 10)
-    build(paths, tmp_path / "by_entry.db")
-    assert every_row(tmp_path / "by_entry.db") == every_row(tmp_path / "at_once.db")
+def test_a_large_object_is_read_entry_by_entry(tmp_path, name):
+    SETS[name].write(tmp_path, POSTS)
+    texts = [text for path in tmp_path.rglob("*.*") for text in unpacked(path) if text.startswith(b"{")]
+    for text in texts:
+        at_once, by_entry = (entries(text, at_once=size) for size in (2**20, 10))
+        assert [entry.value for entry in by_entry] == [entry.value for entry in at_once]
+        assert [entry.number for entry in by_entry] == [entry.number for entry in at_once]
+    assert sum(len(entries(text, at_once=10)) for text in texts) == len(POSTS)
 
 
-def test_a_broken_object_is_told_with_its_place(tmp_path, monkeypatch):
-    monkeypatch.setattr(json_text, "_SMALL", 10)
-    (path,) = SETS["kohya"].write(tmp_path, POSTS)
+def unpacked(path):
+    """The files in a file."""
+    with path.open("rb") as stream:
+        return [leaf.stream.read() for leaf in leaves(path, stream, path.stat().st_size)]
+
+
+def entries(data, *, at_once):
+    return list(read_json(io.BytesIO(data), "set.json", data[:1000], at_once=at_once))
+
+
+def test_a_broken_object_is_told_with_its_place(tmp_path):
+    (path,) = SETS["kohya"].write(tmp_path, [POSTS[0] | {"id": number} for number in range(1, 8000)])
     path.write_bytes(path.read_bytes()[:-200])
+    assert path.stat().st_size > 2**20, "it is not read at once"
     with pytest.raises(
-        DumpError, match=r"cannot be read after item 10: .*correct it there, or download it again"
+        DumpError, match=r"cannot be read after item 7,99\d: .*correct it there, or download it again"
     ):
         build([path], tmp_path / "some.db")
-    path.write_bytes(b"{ \xff\xff\xff\xff\xff\xff\xff\xff\xff")
     with pytest.raises(DumpError, match="cannot be read after item 0: 'utf-8' codec can't decode byte"):
-        build([path], tmp_path / "some.db")
+        entries(b"{ \xff\xff\xff\xff\xff\xff\xff\xff\xff", at_once=10)
 
 
 def test_parquet_duckdb_and_sqlite_of_kblueleaf_give_equal_tables_and_keep_his_ids_of_tags(tmp_path):
@@ -94,10 +108,9 @@ def test_parquet_duckdb_and_sqlite_of_kblueleaf_give_equal_tables_and_keep_his_i
     assert [row[1:] for row in tables[0]["posttagrelation"]] == pairs
 
 
-def test_relations_of_posts_far_apart_and_in_no_order(tmp_path, monkeypatch):
-    monkeypatch.setattr("hakubooru.ingest.relational._RANGE_BITS", 2)
-    monkeypatch.setattr("hakubooru.ingest.relational._PAIRS", 7)
-    some = [*reversed(POSTS), POSTS[0] | {"id": 2**31 - 1}, POSTS[3] | {"id": 5_000_000}]
+def test_relations_of_posts_far_apart_and_in_no_order(tmp_path):
+    apart = [post | {"id": post["id"] * 30_000} for post in POSTS]
+    some = [*reversed(POSTS), POSTS[0] | {"id": 2**31 - 1}, *apart]
     (tmp_path / "set").mkdir()
     build(SETS["KBlueLeaf, parquet/"].write(tmp_path / "set", some), tmp_path / "some.db")
     relations = contents(tmp_path / "some.db")[2]

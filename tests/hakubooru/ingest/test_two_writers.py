@@ -9,12 +9,11 @@ from hakubooru.errors import BusyError
 from hakubooru.ingest import build
 from old_generations import write_generation
 
-# Stops in the middle of a batch, inside its transaction, until its input is closed.
+# Stops in the middle of the second dump, inside its transaction, until its input is closed.
 HOLDER = """
 import sys
-from hakubooru.ingest import builder, posts
+from hakubooru.ingest import posts
 write = posts.PostWriter.write
-builder.BATCH = 2
 count = 0
 def wait(self, records):
     global count
@@ -32,27 +31,26 @@ main()
 
 @pytest.mark.slow
 @pytest.mark.parametrize("is_new", [True, False])
-def test_the_second_writer_is_told_who_holds_the_file(tmp_path, monkeypatch, is_new):
-    monkeypatch.setattr("hakubooru.store.store.BUSY_TIMEOUT", 0.2)
-    dump = write_lines(tmp_path / "dump.jsonl", [api_post(number) for number in range(1, 10)])
+def test_the_second_writer_is_told_who_holds_the_file(tmp_path, is_new):
+    numbers = {"a": range(1, 4), "b": range(4, 10)}
+    dumps = [write_lines(tmp_path / name, map(api_post, some)) for name, some in numbers.items()]
     out = tmp_path / "some.db"
     if not is_new:
         build([write_lines(tmp_path / "old.jsonl", [api_post(99)])], out)
     (tmp_path / "holder.py").write_text(HOLDER, encoding="utf-8")
-    command = [sys.executable, tmp_path / "holder.py", "db", "build", str(dump), "--out", str(out)]
+    command = [sys.executable, tmp_path / "holder.py", "db", "build", *map(str, dumps), "--out", str(out)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as first:
         assert first.stdout.readline() == "holding\n"
         with pytest.raises(BusyError, match=rf"is locked by process {first.pid} \(.*holder.py db build "):
-            build([dump], out)
+            build(dumps, out, busy_timeout=0.2)
         first.stdin.close()
         assert first.wait() == 0
-    report = build([dump], out)
+    report = build(dumps, out)
     assert (report.new, report.unchanged) == (0, 9)
     assert len(contents(out)[0]) == (9 if is_new else 10)
 
 
-def test_a_migration_of_a_file_that_is_written_is_told(tmp_path, monkeypatch):
-    monkeypatch.setattr("hakubooru_migrations.runner.BUSY_TIMEOUT", 0.2)
+def test_a_migration_of_a_file_that_is_written_is_told(tmp_path):
     path = write_generation(tmp_path / "old.db", 3, [], [])
     hold = f"import sqlite3; c = sqlite3.connect({str(path)!r}); c.execute('BEGIN IMMEDIATE'); print('.', flush=True); input()"
     with subprocess.Popen(
@@ -60,5 +58,5 @@ def test_a_migration_of_a_file_that_is_written_is_told(tmp_path, monkeypatch):
     ) as first:
         first.stdout.readline()
         with pytest.raises(BusyError, match=rf"is locked by process {first.pid} "):
-            hakubooru_migrations.migrate(path)
+            hakubooru_migrations.migrate(path, busy_timeout=0.2)
         first.stdin.close()

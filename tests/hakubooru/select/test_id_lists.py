@@ -69,6 +69,7 @@ WRONG = {
     "NA": (pd.Series([1, None], dtype="Int64"), "entry 2: 'nan' is not a post id"),
     "none": ([1, None], "entry 2: 'None' is not a post id"),
     "truth": ([True, False], "entry 1: 'True' is not a post id"),
+    "NumPy's truth": ([np.True_], "entry 1: 'True' is not a post id"),
     "flags": (np.array([True]), "entry 1: 'True' is not a post id"),
     "too large": (np.array([1, 2**63 + 5], np.uint64), "entry 2: '9223372036854775813' is not a post id"),
     "too large a float": (np.array([2.0**60]), "is not a post id"),

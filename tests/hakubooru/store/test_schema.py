@@ -1,6 +1,7 @@
 import sqlite3
 from contextlib import closing
 
+import numpy as np
 import pytest
 
 import hakubooru as hb
@@ -68,7 +69,7 @@ def test_an_enum_takes_names_letters_and_numbers(names, value, number):
     assert enum_number(names, value) == number
 
 
-@pytest.mark.parametrize("value", ["c", "", "safe", -1, 10, None, 1.0])
+@pytest.mark.parametrize("value", ["c", "", "safe", -1, 10, None, 1.0, True, np.True_])
 def test_what_an_enum_does_not_know_is_told(value):
     # "c" could be character as well as copyright.
     with pytest.raises(hb.InputError, match="is not one of general, artist"):

@@ -20,9 +20,8 @@ from pyarrow import parquet
 
 from disks import enlarge, small_disk
 from hakubooru.errors import DestinationError, InputError
-from hakubooru.store import value_cache
 from hakubooru.store.joined import Joined
-from hakubooru.store.value_cache import place_of
+from hakubooru.store.value_cache import make, place_of
 from hakubooru.store.value_files import read_values
 
 ROWS = 20_000
@@ -157,11 +156,10 @@ def test_values_of_many_ids_are_looked_up_in_their_order(source):
 @given(
     known=st.sets(st.integers(0, 90), min_size=1), asked=st.lists(st.integers(0, 99)), block=st.integers(1, 7)
 )
-def test_known_ids_are_counted_without_their_values(tmp_path, monkeypatch, known, asked, block):
-    monkeypatch.setattr(value_cache, "_IDS_A_BLOCK", block)
+def test_known_ids_are_counted_without_their_values(tmp_path, known, asked, block):
     path = tmp_path / f"{block}.csv"
     path.write_text("id,x\n" + "".join(f"{post},1\n" for post in known))
-    place_of(hashlib.sha256(path.read_bytes()).hexdigest()).unlink(missing_ok=True)
+    make(place_of(hashlib.sha256(path.read_bytes()).hexdigest()), path, [path], ids_a_block=block)
     joined = Joined.open("silva", path)
     with closing(sqlite3.connect(":memory:", uri=True)) as connection:
         joined.attach(connection)

@@ -15,7 +15,6 @@ LONG = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i <
 @pytest.fixture
 def connection(monkeypatch):
     monkeypatch.setenv("HAKUBOORU_PROGRESS_SECONDS", "0.1")
-    monkeypatch.setattr(writing, "_STEPS_A_TICK", 10_000)
     with closing(sqlite3.connect(":memory:")) as connection:
         yield connection
 

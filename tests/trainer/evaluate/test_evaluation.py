@@ -174,6 +174,9 @@ def test_pictures_of_another_model_are_not_mixed(evaluated, tmp_path, options, f
     (tmp_path / "out" / "evaluation.json").write_text("{}")
     with pytest.raises(InputError, match="is no record of an evaluation"):
         evaluated(right(), names=few)
+    (tmp_path / "out" / "evaluation.json").unlink()
+    with pytest.raises(DestinationError, match=r"has pictures and scores\.parquet and no evaluation\.json"):
+        evaluated(Painter.of(HUES, lambda own, draw: own, identity="another"), names=few)
 
 
 @pytest.mark.slow

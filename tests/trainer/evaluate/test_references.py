@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from pyarrow import parquet
 
-from hakubooru.errors import DestinationError, IncompleteError
+from hakubooru.errors import DatabaseFileError, DestinationError, IncompleteError
 from hakubooru.image import containers, sources
 from hakubooru.image import index as tar_index
 from hakubooru_trainer.evaluate import extraction, references
@@ -191,6 +191,11 @@ def test_catalogues_of_newer_versions_and_in_files_are_refused(tmp_path):
         catalogue._connection.execute("PRAGMA user_version = 2")
     with pytest.raises(
         DestinationError, match=r"features\.db was written by a newer hakubooru; set references"
+    ):
+        Catalogue(tmp_path / "features.db")
+    (tmp_path / "features.db").write_bytes(b"no database" * 100)
+    with pytest.raises(
+        DatabaseFileError, match=r"features\.db is damaged \(.*\); delete it, and run the same"
     ):
         Catalogue(tmp_path / "features.db")
     (tmp_path / "file").touch()

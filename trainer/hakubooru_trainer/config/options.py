@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from hakubooru.errors import ConfigError
+from hakubooru.files import is_file_name
 from hakubooru_trainer.config.data import (
     AugmentOptions,
     BucketOptions,
@@ -98,9 +99,10 @@ class RunOptions:
             raise ConfigError(
                 "run.keep_blocks has no effect without run.checkpointing, which keeps all blocks; set run.checkpointing = true"
             )
-        if not self.name or set(self.name) & set('/\\:*?"<>|'):
+        if not is_file_name(self.name):
             raise ConfigError(
-                f"run.name is {self.name!r}; it becomes part of file names: use letters, digits, - and _"
+                f"run.name is {self.name!r}; it becomes part of file names: use letters, digits, - and _, at most 200, and no name "
+                "of a device on Windows, such as aux"
             )
 
 

@@ -166,17 +166,24 @@ class Samples:
 
     def fingerprint(self) -> str:
         """SHA-256 of ids, files and captions, in their order; of captions in other columns and of masks too, where they are used."""
-        digest = hashlib.sha256(self.ids.astype("<i8").tobytes())
+        return self.fingerprints()[0]
+
+    def fingerprints(self) -> tuple[str, str]:
+        """The fingerprint, and the one of earlier versions, which does not say where a caption of several lines ends."""
+        digest, lengths = hashlib.sha256(self.ids.astype("<i8").tobytes()), hashlib.sha256()
         for column in ("sha256", "caption"):
             for texts in self.texts(column):
                 digest.update("\n".join(texts).encode())
+                lengths.update(np.array([len(text) for text in texts], "<i8").tobytes())
         for column in self.sets[0].columns:
             for texts in self.texts(column):
                 digest.update(json.dumps(texts).encode())
         for place, data in enumerate(self.sets):
             if data.options.masks:
                 update_with_masks(digest, data.options, _paths(data.rows, self.rows[self.sources == place]))
-        return f"sha256:{digest.hexdigest()}"
+        earlier = digest.copy()
+        digest.update(lengths.digest())
+        return f"sha256:{digest.hexdigest()}", f"sha256:{earlier.hexdigest()}"
 
 
 def load(options: Sequence[DataOptions], ranks: Ranks, columns: Sequence[str] = ()) -> Samples:

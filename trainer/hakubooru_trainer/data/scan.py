@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import pyarrow as pa
@@ -47,6 +48,7 @@ _THREADS: Final = 8
 _SHARD_READING: Final = "paired by names"
 """A mark of how shards are read. Change it when that changes, and shards are read again."""
 _FILES_A_TIME: Final = 256
+"""Files that are handed to the threads at a time; progress is shown, and a part may be saved, after them."""
 
 _SCHEMA: Final = pa.schema(
     [
@@ -64,7 +66,14 @@ _SCHEMA: Final = pa.schema(
 )
 
 
-def scan(root: Path, ranks: Ranks, what: What = "images") -> Path:
+def scan(
+    root: Path,
+    ranks: Ranks,
+    what: What = "images",
+    *,
+    files_a_time: int = _FILES_A_TIME,
+    rows_a_part: int = _ROWS_A_PART,
+) -> Path:
     """Read what is new in a folder, a part on each rank, and return the file that lists all of it.
 
     Args:
@@ -72,6 +81,8 @@ def scan(root: Path, ranks: Ranks, what: What = "images") -> Path:
         ranks: the ranks of the run.
         what: `images` for images with their captions. If a manifest gives the rest: `places` for where images lie in
             shards, `captions` for captions in files and lists.
+        files_a_time: how many files are read before progress is shown and a part may be saved.
+        rows_a_part: after how many rows a part is saved.
 
     Raises:
         DataSetError: the ranks do not share the place where the scan is remembered, or a file's name is not text.
@@ -86,7 +97,8 @@ def scan(root: Path, ranks: Ranks, what: What = "images") -> Path:
     look = CaptionLooker(root) if what == "captions" else Looker(root, places_only=what == "places")
     first = len(_remembered(place))  # this rank has no part with this number or a higher one
     with ThreadPoolExecutor(_THREADS) as threads:
-        for number, rows in enumerate(_looked_at(new, look, ranks, threads), first):
+        portions = _looked_at(new, look, ranks, threads, files_a_time)
+        for number, rows in enumerate(_parts(portions, rows_a_part), first):
             _write(place.with_name(f"{place.stem}-{ranks.rank}-{number}.parquet"), rows)
     ranks.wait()
     if ranks.first:
@@ -166,26 +178,36 @@ def _caption_keys(files: dict[str, str], list_mark: str) -> Iterator[str]:
 
 
 def _looked_at(
-    new: pa.ChunkedArray, look: Callable[[str], list[Row]], ranks: Ranks, threads: ThreadPoolExecutor
+    new: pa.ChunkedArray,
+    look: Callable[[str], list[Row]],
+    ranks: Ranks,
+    threads: ThreadPoolExecutor,
+    files_a_time: int,
 ) -> Iterator[list[Row]]:
-    """The rows of this rank's part of what is new, in portions."""
+    """The rows of this rank's part of what is new, those of some files at a time."""
     mine = ranks.share(range(len(new)))
-    rows: list[Row] = []
     done = 0
     with progress(total=len(mine), desc="scanning", unit="file", disable=not ranks.first) as bar:
         while done < len(mine):
-            some = new.take(pa.array(mine[done : done + _FILES_A_TIME])).to_pylist()
+            some = new.take(pa.array(mine[done : done + files_a_time])).to_pylist()
             if any(_path(file).endswith(SHARD) for file in some):  # a shard has thousands of rows
                 some = some[:_THREADS]
-            for file_rows in threads.map(look, some):
-                rows += file_rows
+            rows = list(chain.from_iterable(threads.map(look, some)))
             done += len(some)
             bar.update(len(some))
-            if len(rows) >= _ROWS_A_PART:
-                yield rows
-                rows = []
-    if rows:
-        yield rows
+            yield rows
+
+
+def _parts(portions: Iterator[list[Row]], rows_a_part: int) -> Iterator[list[Row]]:
+    """Join portions of rows to parts of at least so many rows, but for the last."""
+    part: list[Row] = []
+    for rows in portions:
+        part += rows
+        if len(part) >= rows_a_part:
+            yield part
+            part = []
+    if part:
+        yield part
 
 
 def _remembered(place: Path) -> list[Path]:

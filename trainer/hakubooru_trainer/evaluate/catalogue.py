@@ -30,6 +30,7 @@ _TABLES: Final = (
 )
 _AMONG: Final = "IN (SELECT value FROM json_each(?))"
 _A_QUERY: Final = 5000
+_MEND: Final = "delete it, and run the same command again, which makes it anew"
 
 
 class Place(NamedTuple):
@@ -61,7 +62,7 @@ class Catalogue:
             raise DestinationError(
                 f"{path} cannot be written ({error}); set references.cache to another folder"
             ) from error
-        with explained(path):
+        with explained(path, _MEND):
             (layout,) = self._connection.execute("PRAGMA user_version").fetchone()
             if layout not in {0, _LAYOUT}:
                 raise DestinationError(
@@ -105,24 +106,24 @@ class Catalogue:
     def add_places(self, archive: str, stamp: int, places: Sequence[Place]) -> None:
         """Keep which images an archive holds of some posts."""
         rows = [(archive, stamp, *place) for place in places]
-        with explained(self.path):
+        with explained(self.path, _MEND):
             self._connection.executemany("INSERT OR REPLACE INTO image VALUES (?, ?, ?, ?, ?)", rows)
 
     def add_features(self, network: str, features: Mapping[str, Floats]) -> None:
         """Keep features of images by a network, (D,) each, by SHA-256."""
         rows = [(network, digest, numbers.astype("<f4").tobytes()) for digest, numbers in features.items()]
-        with explained(self.path):
+        with explained(self.path, _MEND):
             self._connection.executemany("INSERT OR REPLACE INTO feature VALUES (?, ?, ?)", rows)
 
     def add_thumbnails(self, pictures: Mapping[str, bytes]) -> None:
         """Keep small pictures of images, as JPEG, by SHA-256."""
-        with explained(self.path):
+        with explained(self.path, _MEND):
             self._connection.executemany("INSERT OR REPLACE INTO thumbnail VALUES (?, ?)", pictures.items())
 
     @contextmanager
     def portion(self) -> Iterator[None]:
         """Commit all that the block adds at once, or nothing of it."""
-        with explained(self.path):
+        with explained(self.path, _MEND):
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -142,5 +143,5 @@ class Catalogue:
         """The rows of a statement whose last parameter is a list of values, some thousand of them at a time."""
         for start in range(0, len(values), _A_QUERY):
             some = json.dumps(values[start : start + _A_QUERY])
-            with explained(self.path):
+            with explained(self.path, _MEND):
                 yield from self._connection.execute(statement, [*parameters, some]).fetchall()

@@ -11,6 +11,7 @@ from hakubooru.errors import DestinationError, InputError
 from hakubooru.files import replacing
 from hakubooru.settings import plain
 from hakubooru.version import __version__
+from hakubooru_trainer.evaluate import pictures, results
 from hakubooru_trainer.evaluate.drawing import sampler_of
 
 if TYPE_CHECKING:
@@ -99,10 +100,16 @@ def keep(out: Path, conditions: Conditions) -> None:
     """Write the conditions of an evaluation, or check that the folder's evaluation is this one.
 
     Raises:
-        DestinationError: the folder holds something else, or another evaluation; the message says how it differs.
+        DestinationError: the folder holds another evaluation, or one that does not say of what it is; the message says how it
+            differs.
     """
     path = out / FILE
     if not path.exists():
+        if leftovers := [name for name in (pictures.FOLDER, results.FILE) if (out / name).exists()]:
+            raise DestinationError(
+                f"{out} has {' and '.join(leftovers)} and no {FILE}, which says what drew them; choose another folder with --out, "
+                "or remove them"
+            )
         with replacing(path) as beside:
             text = json.dumps({**asdict(conditions), "fingerprint": conditions.fingerprint}, indent=1)
             beside.write_text(text + "\n", encoding="utf-8", newline="\n")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import torch
 
-from hakubooru.errors import ModelError
+from hakubooru.errors import ModelError, OtherModelError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -109,13 +109,14 @@ def check_known(layers: Iterable[str], in_model: Collection[str], where: str, mo
         model: the model, for messages.
 
     Raises:
-        ModelError: the model does not have one of the layers.
+        ModelError: the layers have names of other programs.
+        OtherModelError: the model does not have one of the layers.
     """
     unknown = sorted(layer for layer in layers if layer not in in_model)
     check_names(unknown, where)
     for layer in unknown:
-        raise ModelError(
-            f"{where} changes {layer}, which {model} does not have; it was trained on another model"
+        raise OtherModelError(
+            f"{where} changes {layer}, which {model} does not have; it was made for another model"
         )
 
 
@@ -132,14 +133,15 @@ def check_fits(
         where: the adapter's file, for messages.
 
     Raises:
-        ModelError: the layer is incomplete or does not fit.
+        ModelError: the layer is incomplete.
+        OtherModelError: it does not fit.
     """
     _check_whole(layer, tensors, where)
     expected = {"w_norm": weight, "b_norm": bias}
     for own in NORM & tensors.keys():
         shape = expected[own]
         if shape is None:
-            raise ModelError(
+            raise OtherModelError(
                 f"{where}: {layer}.{own} changes a bias, but the model's layer has none; it was made for another model"
             )
         if list(tensors[own].shape) != list(shape):
@@ -153,14 +155,29 @@ def check_fits(
             "w2 a matrix or the weight of a convolution"
         )
     product = [w1.shape[0] * w2.shape[0], w1.shape[1] * w2.shape[1], *w2.shape[2:]]
-    if _bare(product) != _bare(weight):
-        raise _misfit(where, f"{layer}.lokr_w1 ⊗ lokr_w2", product, weight)
+    check_size(f"{layer}.lokr_w1 ⊗ lokr_w2", product, weight, where)
     scale = tensors.get("dora_scale")
     if scale is not None and _dora_axis(scale, weight) is None:
         raise ModelError(
             f"{where}: {layer}.dora_scale is of shape {tuple(scale.shape)}; for a weight of shape {tuple(weight)} it must have "
             f"{weight[0]} numbers, one for each output, or 1 x {weight[1]}, one for each input"
         )
+
+
+def check_size(name: str, change: Sequence[int], weight: Sequence[int], where: str) -> None:
+    """Refuse the change of a layer that has another shape than its weight.
+
+    Args:
+        name: what makes the change, for messages.
+        change: the shape of the change.
+        weight: the shape of the model's weight.
+        where: the adapter's file, for messages.
+
+    Raises:
+        OtherModelError: the shapes differ, the ones of a 1 by 1 convolution aside.
+    """
+    if _bare(change) != _bare(weight):
+        raise _misfit(where, name, change, weight)
 
 
 def changed(weight: Tensor, tensors: Layer, scale: float) -> Tensor:
@@ -205,8 +222,8 @@ def _names_of(layer: str) -> str:
     return next((names for pattern, names in _OTHER_NAMES.items() if re.match(pattern, layer)), "")
 
 
-def _misfit(where: str, name: str, shape: Sequence[int], wanted: Sequence[int]) -> ModelError:
-    return ModelError(
+def _misfit(where: str, name: str, shape: Sequence[int], wanted: Sequence[int]) -> OtherModelError:
+    return OtherModelError(
         f"{where}: {name} is of shape {tuple(shape)}, but the model's weight is of shape {tuple(wanted)}; "
         "it was made for a model of another size"
     )

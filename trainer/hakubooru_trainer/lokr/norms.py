@@ -26,8 +26,10 @@ class LayerNorm(Function):
     """Layer norm over the last dimension by a kernel: x (…, N) in half precision, weight and bias (N,) in float32."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
-        """Compute the norm, (…, N), of the dtype of x."""
+    def forward(  # noqa: PLR0917 - torch passes them by position
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float, programs: int = _PROGRAMS
+    ) -> Tensor:
+        """Compute the norm, (…, N), of the dtype of x; `programs` share the rows of the backward pass."""
         run, x = kernels(x), x.contiguous()
         width = x.shape[-1]
         rows = x.numel() // width
@@ -35,6 +37,7 @@ class LayerNorm(Function):
         means, rates = (x.new_empty(rows, dtype=torch.float32) for _ in range(2))
         ctx.block = 1 << (width - 1).bit_length()
         run.layer_norm[rows,](x, weight, bias, y, means, rates, width, eps, BLOCK=ctx.block)
+        ctx.programs = programs
         ctx.save_for_backward(x, weight, means, rates)
         return y
 
@@ -44,7 +47,7 @@ class LayerNorm(Function):
         x, weight, means, rates = ctx.saved_tensors
         width = x.shape[-1]
         rows = x.numel() // width
-        each = -(-rows // _PROGRAMS)
+        each = -(-rows // ctx.programs)
         programs = -(-rows // each)
         dx = torch.empty_like(x)
         dw, db = (weight.new_empty(programs, width) for _ in range(2))
@@ -52,7 +55,7 @@ class LayerNorm(Function):
         run.layer_norm_backward[programs,](
             x, weight, dy.contiguous(), means, rates, dx, dw, db, rows, width, EACH=each, BLOCK=ctx.block
         )
-        return dx, dw.sum(0), db.sum(0), None
+        return dx, dw.sum(0), db.sum(0), None, None
 
 
 class GroupNorm(Function):

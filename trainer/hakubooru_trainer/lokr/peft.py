@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import torch
 from lycoris.functional import factorization
 
-from hakubooru.errors import ModelError
+from hakubooru.errors import ModelError, OtherModelError
 from hakubooru_trainer.lokr.lora import DOWN, UP
 from hakubooru_trainer.model.names import text_name
 from hakubooru_trainer.model.single_file import open_file
@@ -231,7 +231,7 @@ def sgm_named(tensors: Mapping[str, Tensor], names: Names, where: str) -> dict[s
         where: the file, for messages.
 
     Raises:
-        ModelError: the model does not have a layer.
+        OtherModelError: the model does not have a layer.
     """
     layers = {
         (part, module if part == "unet" else text_name(module)): layer
@@ -246,20 +246,11 @@ def sgm_named(tensors: Mapping[str, Tensor], names: Names, where: str) -> dict[s
         part, module = match["part"], match["module"]
         layer = layers.get((part, module if part == "unet" else text_name(module)))
         if layer is None:
-            raise _unknown(name, where)
+            raise OtherModelError(
+                f"{where} changes {name}, which the model does not have; it was made for another model"
+            )
         renamed[f"{layer}.{_OWN.get(match['own'], match['own'])}"] = tensor
     return renamed
-
-
-def check_layers(layers: Mapping[str, object], names: Names, where: str) -> None:
-    """Refuse layers that the model does not have.
-
-    Raises:
-        ModelError: there is such a layer.
-    """
-    for layer in layers:
-        if layer not in names:
-            raise _unknown(layer, where)
 
 
 def first_side(size: int, factor: int) -> int:
@@ -272,10 +263,6 @@ def first_side(size: int, factor: int) -> int:
         factor: the factor; -1 is near the square root of the size.
     """
     return factor if factor > 0 and size % factor == 0 else int(factorization(size, factor)[0])
-
-
-def _unknown(name: str, where: str) -> ModelError:
-    return ModelError(f"{where} changes {name}, which the model does not have; it was made for another model")
 
 
 def _exactly(module: str) -> str:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-import torch
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
 
 
 def is_finite(tensor: torch.Tensor) -> bool:
@@ -14,4 +18,4 @@ def is_finite(tensor: torch.Tensor) -> bool:
         return True
     if tensor.dtype.itemsize == 1:  # torch cannot compare fp8
         tensor = tensor.float()
-    return bool(torch.stack(tensor.aminmax()).isfinite().all())
+    return all(math.isfinite(end) for end in tensor.aminmax())

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
+from torch.overrides import TorchFunctionMode
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from hakubooru.errors import ModelError
@@ -168,7 +169,7 @@ def _empty(part: str, file: Path) -> Any:
     config = _config(file)
     config.pop("quantization_config", None)  # quantised weights are restored when they are read
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), _Blank():
             if part.startswith("text"):
                 return CLASSES[part](CLIPTextConfig.from_dict(config))
             return CLASSES[part].from_config(config)
@@ -176,6 +177,16 @@ def _empty(part: str, file: Path) -> Any:
         raise ModelError(
             f"{file} does not describe the {part} of an SDXL ({error}); name the configuration of an SDXL"
         ) from error
+
+
+class _Blank(TorchFunctionMode):
+    """Leaves out that modules begin with random numbers: on the meta device it takes a third of the time, for nothing."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Call a function of torch, unless it fills a tensor."""
+        kwargs = kwargs or {}
+        fills = getattr(func, "__module__", None) == "torch.nn.init"
+        return kwargs["tensor"] if fills else func(*args, **kwargs)
 
 
 def _config(file: Path) -> dict[str, Any]:

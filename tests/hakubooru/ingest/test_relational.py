@@ -1,0 +1,27 @@
+"""Relations of posts and tags, which are more than the memory holds, beside a plain dictionary."""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as some
+
+from hakubooru.ingest.relational import Relations
+
+PAIRS = some.lists(some.tuples(some.integers(0, 60) | some.just(2**31 - 1), some.integers(0, 9)), max_size=40)
+
+
+@given(PAIRS, some.integers(1, 7), some.integers(1, 6), some.randoms(use_true_random=False))
+def test_the_tags_of_a_post_are_found_in_their_order_whatever_the_ranges(pairs, piece, bits, draw):
+    expected = {}
+    for post, tag in pairs:
+        expected.setdefault(post, []).append(tag)
+    with tempfile.TemporaryDirectory() as folder:
+        relations = Relations(Path(folder), range_bits=bits)
+        for first in range(0, len(pairs), piece):
+            posts, tags = np.array(pairs[first : first + piece]).T
+            relations.add(posts, tags)
+        asked = [*range(1, 70), 2**31 - 1]
+        for post in draw.sample(asked, len(asked)):
+            assert relations.of(post).tolist() == expected.get(post, [])
