@@ -197,28 +197,34 @@ def test_a_lora_that_peft_trained_keeps_its_scale(shallow_parts, model, tmp_path
         assert all(torch.equal(before[name], after[name]) for name in before)
 
 
-def test_the_scale_in_a_file_of_diffusers_is_read(shallow_parts, model, tmp_path):
+@pytest.mark.parametrize("are_renamed", [False, True])
+def test_a_file_of_diffusers_is_read_with_its_scale(shallow_parts, model, tmp_path, are_renamed):
+    """By PEFT's names, and by those that diffusers' training scripts give attention layers, beside PEFT's for others."""
     from diffusers import StableDiffusionXLPipeline
+    from diffusers.utils import convert_state_dict_to_diffusers
     from peft import LoraConfig
     from peft.utils import get_peft_model_state_dict
 
-    theirs = shallow_parts()
-    config = LoraConfig(r=4, lora_alpha=12, target_modules=["to_q"])
-    theirs.unet = trained_by_peft(theirs.unet, config, tmp_path / "a" / "unet")
-    state = get_peft_model_state_dict(theirs.unet)
-    StableDiffusionXLPipeline.save_lora_weights(
-        tmp_path / "d",
-        unet_lora_layers={name.removeprefix("base_model.model."): tensor for name, tensor in state.items()},
-        unet_lora_adapter_metadata=theirs.unet.peft_config["default"].to_dict(),
-    )
+    theirs, tensors, configs = shallow_parts(), {}, {}
+    for part, modules in (("unet", ["to_q", "to_out.0", "conv1"]), ("text_encoder", ["q_proj", "fc1"])):
+        config = LoraConfig(r=4, lora_alpha=12, target_modules=modules)
+        adapted = trained_by_peft(getattr(theirs, part), config, tmp_path / "a" / part)
+        setattr(theirs, part, adapted)
+        state = {
+            name.removeprefix("base_model.model."): tensor
+            for name, tensor in get_peft_model_state_dict(adapted).items()
+        }
+        tensors[f"{part}_lora_layers"] = convert_state_dict_to_diffusers(state) if are_renamed else state
+        configs[f"{part}_lora_adapter_metadata"] = adapted.peft_config["default"].to_dict()
+    StableDiffusionXLPipeline.save_lora_weights(tmp_path / "d", **tensors, **configs)
     (saved,) = (tmp_path / "d").iterdir()
-    convert(saved, tmp_path / "b.safetensors", model, to="lora")
-    alphas = {
-        float(tensor)
-        for name, tensor in load_file(tmp_path / "b.safetensors").items()
-        if name.endswith("alpha")
-    }
-    assert alphas == {12.0}
+    assert any(".lora.down." in name for name in load_file(saved)) == are_renamed
+    for source, name in ((saved, "b.safetensors"), (tmp_path / "a", "c.safetensors")):
+        convert(source, tmp_path / name, model, to="lora")
+    ours, wanted = load_file(tmp_path / "b.safetensors"), load_file(tmp_path / "c.safetensors")
+    assert ours.keys() == wanted.keys()
+    assert all(torch.equal(ours[name], wanted[name]) for name in wanted)
+    assert {float(tensor) for name, tensor in ours.items() if name.endswith("alpha")} == {12.0}
 
 
 def test_what_peft_cannot_express_is_refused_or_counted(shallow_parts, model, tmp_path):
