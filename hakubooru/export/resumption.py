@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -190,6 +191,8 @@ def _check_settings(before: Mapping[str, str], settings: Mapping[str, str], out:
     if len(differing) <= _SHOWN:
         changes = "; ".join(f"{name} was {before[name]} and is now {settings[name]}" for name in differing)
     mend = "use that version" if _NO_OPTIONS.intersection(differing) else "use the earlier options"
+    if len(differing) <= _SHOWN and all(name in before and name.startswith("caption.") for name in differing):
+        mend += " (" + " ".join("--set " + shlex.quote(f"{name}={before[name]}") for name in differing) + ")"
     raise DestinationError(
         f"{out} was begun{version} with other options: {changes}; {mend}, or choose another folder"
     )

@@ -101,7 +101,8 @@ def test_captions_with_repeated_tags_do_not_mix_with_others(tmp_path):
             assert journal.execute("DELETE FROM setting WHERE name = 'caption.repeats'").rowcount == 1
         with pytest.raises(
             DestinationError,
-            match=r"earlier version .*: caption\.repeats was true and is now false; use the earlier",
+            match=r"earlier version .*: caption\.repeats was true and is now false; use the earlier options "
+            r"\(--set caption\.repeats=true\)",
         ):
             db.posts.export(out=out, sink="captions")
         db.posts.export(out=out, sink="captions", caption={"base": "kohaku-epsilon", "repeats": True})
