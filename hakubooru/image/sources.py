@@ -118,6 +118,9 @@ def find_archives(
     disagrees with the first posts in the archive is ignored. Which posts an archive really holds is learned later, by
     `holdings`. Of a URL, one index is read: it shows whether the images of its tars are named by their MD5.
 
+    The environment variable `HAKUBOORU_REMOTE_TIMEOUT` says how many seconds a server may take to answer (60), and
+    `HAKUBOORU_REMOTE_WAIT` how many pass before a second attempt (0.5); each further wait is twice as long.
+
     Args:
         roots: folders, searched at any depth, or tars, or URLs that fsspec can read, of tars with published indexes
             (`0000.json`). Links to files and folders are followed. Names that begin with a dot are skipped.
