@@ -117,6 +117,22 @@ def test_the_place_of_a_line_end_is_in_the_fingerprint(tmp_path):
     assert prints[0] != prints[1]
 
 
+def test_parts_are_in_the_fingerprint_of_a_run_that_trains_by_them(tmp_path):
+    folder = write_pairs(tmp_path / "export", [(64, 64)] * 2)
+    table = parquet.read_table(folder / "manifest.parquet")
+    prints = []
+    for parts in ('{"general": 2}', '{"character": 1, "general": 1}'):
+        column = pa.array([parts] * len(table), pa.string())
+        place = table.column_names.index("parts")
+        parquet.write_table(table.set_column(place, "parts", column), folder / "manifest.parquet")
+        data = samples.load([DataOptions(path=str(folder))], ALONE)
+        prints.append((data.fingerprints(), data.fingerprints(by_parts=True)))
+    (first, first_by_parts), (second, second_by_parts) = prints
+    assert first == second
+    assert first_by_parts[0] != second_by_parts[0]
+    assert first_by_parts[1] == second_by_parts[1] == first[1]
+
+
 @pytest.mark.parametrize(("mix", "message"), [({"nl": -1}, "mix.nl is -1"), ({"nl": 0}, "takes no caption")])
 def test_wrong_mixes_are_refused(mix, message):
     with pytest.raises(ConfigError, match=message):

@@ -209,7 +209,7 @@ def data_set(options: Options, ranks: Ranks) -> DataSet:
         batch_order,
         batches,
         math.ceil(batches / options.batch.accumulation),
-        *everything.fingerprints(),
+        *everything.fingerprints(by_parts=options.captions.tags == "general"),
     )
 
 

@@ -168,8 +168,13 @@ class Samples:
         """SHA-256 of ids, files and captions, in their order; of captions in other columns and of masks too, where they are used."""
         return self.fingerprints()[0]
 
-    def fingerprints(self) -> tuple[str, str]:
-        """The fingerprint, and the one of earlier versions, which does not say where a caption of several lines ends."""
+    def fingerprints(self, *, by_parts: bool = False) -> tuple[str, str]:
+        """The fingerprint, and the one of earlier versions, which does not say where a caption of several lines ends.
+
+        Args:
+            by_parts: whether the run takes the parts of captions from the manifests, which are then in the fingerprint, too;
+                those of earlier versions have none.
+        """
         digest, lengths = hashlib.sha256(self.ids.astype("<i8").tobytes()), hashlib.sha256()
         for column in ("sha256", "caption"):
             for texts in self.texts(column):
@@ -183,6 +188,8 @@ class Samples:
                 update_with_masks(digest, data.options, _paths(data.rows, self.rows[self.sources == place]))
         earlier = digest.copy()
         digest.update(lengths.digest())
+        for texts in self.texts("parts") if by_parts else ():
+            digest.update(json.dumps(texts).encode())
         return f"sha256:{digest.hexdigest()}", f"sha256:{earlier.hexdigest()}"
 
 
