@@ -147,9 +147,12 @@ def real_path(path: Path) -> Path:
     if not path.is_symlink():
         return path
     try:
-        return path.resolve(strict=path.exists())
-    except (OSError, RuntimeError) as error:
-        raise DestinationError(f"{path} is a link that leads back to itself; choose another path") from error
+        real = path.resolve()
+    except (OSError, RuntimeError):  # Python 3.13 raises nothing, and returns a link
+        real = path
+    if real.is_symlink():
+        raise DestinationError(f"{path} is a link that leads back to itself; choose another path")
+    return real
 
 
 def _is_special(path: Path) -> bool:

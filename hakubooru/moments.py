@@ -81,7 +81,9 @@ def are_danbooru_dates(texts: Sequence[str]) -> list[bool]:
 
 def are_of_our_time(moments: Moments) -> bool:
     """Whether moments in UTC, (N,), are all from 1970 to 9998."""
-    return not len(moments) or bool(moments.min() >= _FIRST and moments.max() < _LAST)
+    # As days: NumPy compares in the finer unit, and nanoseconds do not reach the year 9999.
+    ends = () if not len(moments) else (moments.min(), moments.max())
+    return all(_FIRST <= end.astype("datetime64[D]") < _LAST for end in ends)
 
 
 def danbooru_dates(moments: Moments) -> list[str]:

@@ -45,6 +45,12 @@ class Workers(ProcessPoolExecutor):
         with _lock, _one_blas_thread(), _main_unnamed():
             super()._launch_processes()  # type: ignore[misc] # a private method, missing from the stubs
 
+    def end(self) -> None:
+        """End the processes at once, also those that still start or work; `shutdown` would wait for them."""
+        for process in list((self._processes or {}).values()):
+            process.terminate()
+        self.shutdown(cancel_futures=True)
+
 
 class LostProcessError(Exception):
     """A process was killed from outside."""

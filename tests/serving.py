@@ -28,7 +28,9 @@ class RangeHandler(SimpleHTTPRequestHandler):
         if not matched:
             super().do_GET()
             return
-        data = Path(path).read_bytes()[int(matched[1]) : int(matched[2]) + 1]
+        with Path(path).open("rb") as file:
+            file.seek(int(matched[1]))
+            data = file.read(int(matched[2]) + 1 - int(matched[1]))
         self.server.sent += len(data)
         self.send_response(206)
         self.send_header("Content-Length", str(len(data)))

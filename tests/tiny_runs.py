@@ -26,6 +26,9 @@ SMALL = {
 }
 """Pictures and batches as small as they come: an update of them takes two thirds of the time."""
 
+SMALLEST = SMALL | {"batch": BatchOptions()}
+"""The same with one batch an update, for what has no need to accumulate: half of that time."""
+
 
 def options_of(model, export, out, /, **sections):
     """A run of four updates of some layers; keywords replace whole sections."""

@@ -116,7 +116,7 @@ class Thumbnails:
 
     def close(self) -> None:
         """End the processes and close the cache."""
-        self._workers.shutdown(cancel_futures=True)
+        self._workers.end()
         self._cache.close()
 
     def __enter__(self) -> Self:

@@ -243,6 +243,10 @@ class CaptionFormat:
             raise CaptionFormatError(
                 'caption.separator is empty; write the text between two tags, such as ", "'
             )
+        if KEEP in self.order and not self.keep_separator:
+            raise CaptionFormatError(
+                f'caption.keep_separator is empty, and would join two tags; take "{KEEP}" out of caption.order, which has it'
+            )
         if "aesthetic" in self.order and self.aesthetic is None:
             raise CaptionFormatError(
                 'caption.order has "aesthetic", but nothing says how posts are judged; write [caption.aesthetic] '

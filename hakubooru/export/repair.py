@@ -15,6 +15,7 @@ from hakubooru.export.journal import Journal
 from hakubooru.export.manifest import MANIFEST, read_manifest
 from hakubooru.export.pairs import STATE, beside, own_number
 from hakubooru.export.resumption import go_on, numbered, read_origin
+from hakubooru.export.sinks.folder import empty_part
 from hakubooru.export.verify import VerifyReport, exported, verify
 from hakubooru.files import replacing
 from hakubooru.image.folders import find_own
@@ -57,6 +58,7 @@ def repair(out: str | os.PathLike[str], *, decode: bool = False, workers: int | 
         )
     # The open journal locks the folder: no other export writes here between the check and the repair.
     with Journal(out) as journal:
+        empty_part(str(out))  # a repair that was killed as it ended may have left a folder there
         before = verify(out, decode=decode, workers=workers)
         if before.is_good:
             return before

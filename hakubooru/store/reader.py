@@ -13,10 +13,12 @@ import logging
 import os
 import sqlite3
 import threading
+import time
 from collections import deque
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakSet
 
 import numpy as np
 
@@ -39,6 +41,9 @@ ROWS: Final = 65_536
 
 THREADS: Final = min(2, os.cpu_count() or 1)
 """How many statements run at the same time."""
+
+_PAUSE: Final = 0.01
+"""How many seconds pass until it is looked again whether a thread has ended."""
 
 _log = logging.getLogger(__name__)
 
@@ -67,6 +72,17 @@ def _parameter(value: float | str | bytes | None) -> pa.Array:
             return pa.Array.from_buffers(pa.int64(), 1, [None, pa.py_buffer(np.array([value], np.int64))])
 
 
+def _close(generator: Generator[Any]) -> None:
+    """Close a generator; if a thread computes its next item, wait for that: Ctrl-C may come while a thread is started."""
+    while True:
+        try:
+            generator.close()
+        except ValueError:  # generator already executing
+            time.sleep(_PAUSE)
+        else:
+            return
+
+
 class MixedTypesError(Exception):
     """A column has values of several types, where one is needed."""
 
@@ -88,6 +104,7 @@ class Reader:
         self._uri = ""
         self._idle: list[AdbcConnection] = []
         self._opened: list[AdbcDatabase | AdbcConnection] = []
+        self._running: WeakSet[Generator[pa.RecordBatch]] = WeakSet()
         self._guard = threading.Lock()
         self._notice_changes()
 
@@ -106,6 +123,11 @@ class Reader:
             DatabaseFileError: the file is damaged.
             MixedTypesError: a column has values of another type than in its first batch.
         """
+        batches = self._batches(sql, parameters, rows)
+        self._running.add(batches)
+        return batches
+
+    def _batches(self, sql: str, parameters: Sequence[Any], rows: int) -> Generator[pa.RecordBatch]:
         import pyarrow as pa  # noqa: PLC0415 - takes a while, and a program may read nothing
         from adbc_driver_manager import AdbcStatement, Error  # noqa: PLC0415
 
@@ -182,10 +204,12 @@ class Reader:
         finally:
             for one in iterators:  # if one of them failed, the others still hold a statement
                 if isinstance(one, Generator):
-                    one.close()
+                    _close(one)
 
     def close(self) -> None:
-        """Close the connections. Call it when nothing else in the process writes to the file."""
+        """End the statements, and close the connections. Call it when nothing else in the process writes to the file."""
+        for batches in [*self._running]:  # Ctrl-C may have come while a batch was being worked on
+            _close(batches)
         with self._guard:
             for one in reversed(self._opened):
                 one.close()

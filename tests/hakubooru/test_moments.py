@@ -115,6 +115,11 @@ def test_a_column_of_moments_is_written_as_one_by_one(moments, unit):
     assert danbooru_dates(column) == [danbooru_date(moment.replace(tzinfo=UTC)) for moment in moments]
 
 
+def test_moments_in_nanoseconds_may_be_of_our_time():
+    assert are_of_our_time(np.array(["1970-01-01", "2024-01-01"], "datetime64[ns]"))
+    assert not are_of_our_time(np.array(["1969-12-31", "2024-01-01"], "datetime64[ns]"))
+
+
 @pytest.mark.parametrize(
     ("moment", "is_ours"),
     [("1969-12-31T23:59:59", False), ("1970-01-01T00:00:00", True), ("9999-01-01", False)],

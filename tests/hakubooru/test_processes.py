@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from concurrent.futures.process import BrokenProcessPool
 
 import pytest
@@ -26,6 +27,14 @@ def test_openblas_is_asked_for_one_thread_and_the_caller_keeps_its_environment(m
     with Workers(1, os.getpid) as pool:
         assert pool.submit(os.getenv, "OPENBLAS_NUM_THREADS").result() == "2"
     assert os.environ["OPENBLAS_NUM_THREADS"] == "2"
+
+
+def test_processes_that_still_start_can_be_ended_at_once():
+    pool = Workers(2, time.sleep, 600)
+    pool.submit(os.getpid)
+    processes = list(pool._processes.values())
+    pool.end()
+    assert not any(process.is_alive() for process in processes)
 
 
 SCRIPT = """
@@ -52,8 +61,8 @@ def work_until_one_dies(pool):
 
 
 @pytest.mark.kill
-@pytest.mark.parametrize("time", range(4))
-def test_a_worker_may_die_while_others_begin(time):
+@pytest.mark.parametrize("attempt", range(4))
+def test_a_worker_may_die_while_others_begin(attempt):
     with Workers(4, os.getpid) as pool, pytest.raises(BrokenProcessPool):
         work_until_one_dies(pool)
 

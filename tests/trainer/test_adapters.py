@@ -36,13 +36,19 @@ def named(name, tensors):
 
 
 @pytest.fixture
-def base(tiny):
-    return tiny / "tiny.safetensors"
+def base(shallow):
+    return shallow / "tiny.safetensors"
+
+
+@pytest.fixture(scope="module")
+def model(shallow_parts):
+    """The parts of that model; not to be changed."""
+    return shallow_parts()
 
 
 @pytest.fixture
 def merged(base, tmp_path):
-    """The checkpoint that the tiny one and an adapter make, with how many layers were changed."""
+    """The checkpoint that the base and an adapter make, with how many layers were changed."""
 
     def merge_tensors(tensors, **options):
         save_file(tensors, tmp_path / "adapter.safetensors")
@@ -96,22 +102,22 @@ def test_weight_decomposition_is_lycoris(base, merged, name, on_output):
     assert torch.allclose(half, (weight + wanted) / 2, atol=1e-6)  # ComfyUI and the sd-webui: on the line
 
 
-def test_scalar_counts_in_all_that_reads_adapters(base, merged, parts, tmp_path):
+def test_scalar_counts_in_all_that_reads_adapters(base, merged, shallow_parts, tmp_path):
     tensors = lokr(LINEAR)
     plain = merged(named(LINEAR, tensors))[0][KEYS[LINEAR]]
     scaled = merged(named(LINEAR, tensors | {"scalar": torch.tensor(0.25)}))[0][KEYS[LINEAR]]
     weight = load_file(base)[KEYS[LINEAR]]
     assert torch.allclose(scaled - weight, (plain - weight) / 4, atol=1e-7)
     path = tmp_path / "adapter.safetensors"
-    model = parts()
+    model = shallow_parts()
     with_scalar = outputs(model, adapter_of(file.read(path), vars(model), str(path)))
     quarter = tensors | {"lokr_w1": tensors["lokr_w1"] / 4}
-    model = parts()
+    model = shallow_parts()
     by_hand = outputs(model, adapter_of(named(LINEAR, quarter), vars(model), "x"))
     assert torch.equal(with_scalar, by_hand)
 
 
-def test_a_norm_by_half_and_a_norm_of_an_encoder_are_used_whole(base, merged, parts):
+def test_a_norm_by_half_and_a_norm_of_an_encoder_are_used_whole(base, merged, shallow_parts):
     norm, encoder = "lora_unet_middle_block_1_norm", "lora_te1_text_model_encoder_layers_0_layer_norm1"
     other = "lora_te2_text_model_encoder_layers_0_layer_norm2"
     w, b = torch.full((96,), 0.5), torch.full((32,), 0.25)
@@ -125,9 +131,9 @@ def test_a_norm_by_half_and_a_norm_of_an_encoder_are_used_whole(base, merged, pa
         "conditioner.embedders.0.transformer.text_model.encoder.layers.0.layer_norm1.bias",
         "conditioner.embedders.1.model.transformer.resblocks.0.ln_2.bias",
     }
-    model = parts()
+    model = shallow_parts()
     with_adapter = outputs(model, adapter_of({f"{norm}.w_norm": w}, vars(model), "x"))
-    model = parts()
+    model = shallow_parts()
     with torch.no_grad():
         model.unet.mid_block.attentions[0].norm.weight += w
     assert torch.allclose(with_adapter, outputs(model), atol=1e-5)
@@ -166,19 +172,18 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("tensors", "message"), WRONG.values(), ids=WRONG)
-def test_what_cannot_be_used_is_named_by_merge_and_by_sample(tensors, message, merged, parts, tmp_path):
+def test_what_cannot_be_used_is_named_by_merge_and_by_sample(tensors, message, merged, model, tmp_path):
     with pytest.raises(ModelError, match=message) as caught:
         merged(tensors)
     assert str(caught.value).startswith(str(tmp_path / "adapter.safetensors"))
     assert not (tmp_path / "out.safetensors").exists()
     path = tmp_path / "adapter.safetensors"
     with pytest.raises(ModelError, match=message):
-        adapter_of(file.read(path), vars(parts()), str(path))
+        adapter_of(file.read(path), vars(model), str(path))
 
 
-def test_what_merge_alone_can_do_is_told_by_the_others(parts):
+def test_what_merge_alone_can_do_is_told_by_the_others(model):
     tensors = named(LINEAR, lokr(LINEAR) | {"dora_scale": torch.ones(96, 1)})
-    model = parts()
     with pytest.raises(ModelError, match=f"{LINEAR}.dora_scale decomposes the weight; merge the adapter"):
         adapter_of(tensors, vars(model), "x")
     adapter = adapter_of(named(LINEAR, lokr(LINEAR)), vars(model), "x")

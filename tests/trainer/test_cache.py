@@ -15,9 +15,16 @@ from safetensors.torch import load_file, save_file
 
 from hakubooru.errors import ConfigError, DataSetError, TrainingError
 from hakubooru_trainer import loop
-from hakubooru_trainer.config.options import CacheOptions, CaptionOptions, TextOptions, ValidationOptions
+from hakubooru_trainer.config.options import (
+    BatchOptions,
+    CacheOptions,
+    CaptionOptions,
+    TextOptions,
+    ValidationOptions,
+)
 from hakubooru_trainer.data.cache import Cache, Item
 from hakubooru_trainer.distributed import Ranks
+from tiny_runs import SMALL
 
 ALONE = Ranks(torch.device("cpu"))
 
@@ -115,6 +122,7 @@ def test_ranks_fill_a_cache_together(tmp_path, monkeypatch):
 def still(options, tmp_path):
     """A run with encoders that are not trained and captions that stay, or are dropped as a whole."""
     return options(
+        **SMALL | {"batch": BatchOptions(size=2)},
         text=TextOptions(train=False, tokens=150),
         captions=CaptionOptions(shuffle=False, drop_caption=0.3),
         cache=CacheOptions(text=str(tmp_path / "text")),

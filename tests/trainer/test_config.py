@@ -62,7 +62,7 @@ def test_a_bare_word_is_a_text(file):
 
 
 @pytest.fixture
-def trainable(tmp_path, tiny, monkeypatch):
+def trainable(tmp_path, shallow, monkeypatch):
     """A configuration that could be trained with, on a machine without a GPU."""
     import torch
 
@@ -71,7 +71,7 @@ def trainable(tmp_path, tiny, monkeypatch):
     write_pairs(tmp_path / "pairs", [(64, 64)] * 4)
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty.txt").touch()
-    (tmp_path / "tiny").symlink_to(tiny)
+    (tmp_path / "tiny").symlink_to(shallow)
     (tmp_path / "run.toml").write_text(
         GOOD.replace('"model"', '"tiny"')
         .replace('path = "one"', 'path = "pairs"')

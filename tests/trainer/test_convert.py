@@ -22,8 +22,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("forks")]
 FORMS = {"lora": ("--rank", 4), "peft": ()}
 
 
-def arguments(source, tiny, to, out):
-    return [source, "--to", to, *FORMS[to], "--config", tiny, "--out", out]
+def arguments(source, shallow, to, out):
+    return [source, "--to", to, *FORMS[to], "--config", shallow, "--out", out]
 
 
 def state(out):
@@ -33,10 +33,10 @@ def state(out):
 
 @pytest.mark.kill
 @pytest.mark.parametrize("to", FORMS)
-def test_a_stopped_conversion_leaves_nothing_half_written(trained_lokr, tiny, tmp_path, to):
+def test_a_stopped_conversion_leaves_nothing_half_written(short_lokr, shallow, tmp_path, to):
     """At the first and the last moment, and between them; a file that was there before stays until the new one is whole."""
     whole, moments = tmp_path / "whole", tmp_path / "moments"
-    assert conversion_stops.convert(arguments(trained_lokr, tiny, to, whole), moments=moments) == 0
+    assert conversion_stops.convert(arguments(short_lokr, shallow, to, whole), moments=moments) == 0
     count = int(moments.read_text())
     out = tmp_path / "folder" / "out"
     out.parent.mkdir()
@@ -45,11 +45,11 @@ def test_a_stopped_conversion_leaves_nothing_half_written(trained_lokr, tiny, tm
     before = state(out)
     for stop, code in ((signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)):
         for at in (1, count // 2, count):
-            assert conversion_stops.convert(arguments(trained_lokr, tiny, to, out), stop, at) == code
+            assert conversion_stops.convert(arguments(short_lokr, shallow, to, out), stop, at) == code
             assert state(out) == before
     assert [*out.parent.iterdir()] == ([] if before is None else [out])  # Ctrl-C leaves nothing beside
-    assert conversion_stops.convert(arguments(trained_lokr, tiny, to, out), signal.SIGKILL, count) < 0
-    assert conversion_stops.convert(arguments(trained_lokr, tiny, to, out)) == 0
+    assert conversion_stops.convert(arguments(short_lokr, shallow, to, out), signal.SIGKILL, count) < 0
+    assert conversion_stops.convert(arguments(short_lokr, shallow, to, out)) == 0
     assert state(out) == state(whole)
     assert [*out.parent.iterdir()] == [out]  # nor does what a killed one left stay
 
@@ -72,8 +72,8 @@ def call(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("to", FORMS)
-def test_a_full_disk_is_named_and_with_room_it_is_done(call, trained_lokr, tiny, disk, to):
-    given = arguments(trained_lokr, tiny, to, disk / "out")
+def test_a_full_disk_is_named_and_with_room_it_is_done(call, trained_lokr, shallow, disk, to):
+    given = arguments(trained_lokr, shallow, to, disk / "out")
     code, error = call(given)
     assert code == 1
     assert f"No space left on device ({disk}" in error
@@ -84,8 +84,8 @@ def test_a_full_disk_is_named_and_with_room_it_is_done(call, trained_lokr, tiny,
     assert [path.name for path in disk.iterdir()] == ["out"]
 
 
-def test_what_is_there_is_replaced_but_not_the_source(trained_lokr, tiny, tmp_path):
-    model = ModelOptions(path=str(tiny))
+def test_what_is_there_is_replaced_but_not_the_source(trained_lokr, shallow, tmp_path):
+    model = ModelOptions(path=str(shallow))
     out, link = tmp_path / "out.safetensors", tmp_path / "link"
     out.write_bytes(b"before")
     convert(trained_lokr, out, model, to="lokr")

@@ -67,7 +67,7 @@ def test_a_model_and_folders_that_are_not_there_are_named(tmp_path, shallow):
     assert "none is not a folder" in str(error)
 
 
-def test_convert_says_what_is_lost(parts, tiny, tmp_path):
+def test_convert_says_what_is_lost(shallow_parts, shallow, tmp_path):
     import torch
 
     from hakubooru_trainer.config.options import LokrOptions
@@ -75,17 +75,17 @@ def test_convert_says_what_is_lost(parts, tiny, tmp_path):
     from hakubooru_trainer.lokr.adapter import Adapter
     from hakubooru_trainer.lokr.preset import targets
 
-    adapter = Adapter(targets({"unet": parts().unet}, LokrOptions(preset="attention")))
+    adapter = Adapter(targets({"unet": shallow_parts().unet}, LokrOptions(preset="attention")))
     for name, tensor in adapter.weights():
         torch.nn.init.normal_(tensor) if name.endswith("w2") else None
     file.write(tmp_path / "a.safetensors", adapter, torch.float16, {})
     out = tmp_path / "b.safetensors"
-    done = call("convert", tmp_path / "a.safetensors", "--rank", 8, "--config", tiny, "--out", out)
+    done = call("convert", tmp_path / "a.safetensors", "--rank", 8, "--config", shallow, "--out", out)
     assert done.exit_code == 0, done.exception
     assert "of rank 8 or less; " in done.output
     assert "% of the change is lost" in done.output
-    assert call("convert", out, "--to", "peft", "--config", tiny, "--out", tmp_path / "p").exit_code == 0
-    error = call("convert", tmp_path / "a.safetensors", "--config", tiny, "--out", out).exception
+    assert call("convert", out, "--to", "peft", "--config", shallow, "--out", tmp_path / "p").exit_code == 0
+    error = call("convert", tmp_path / "a.safetensors", "--config", shallow, "--out", out).exception
     assert isinstance(error, InputError)
 
 

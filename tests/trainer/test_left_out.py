@@ -18,10 +18,11 @@ from safetensors.torch import load_file
 
 from hakubooru.errors import ConfigError
 from hakubooru_trainer import durable, loop
-from hakubooru_trainer.config.options import CacheOptions, DataOptions, ValidationOptions
+from hakubooru_trainer.config.options import BatchOptions, CacheOptions, DataOptions, ValidationOptions
 from hakubooru_trainer.data import images
 from hakubooru_trainer.data.images import UnusableImageError, pixels
 from hakubooru_trainer.distributed import Ranks
+from tiny_runs import SMALL
 
 pytestmark = pytest.mark.slow
 
@@ -74,7 +75,7 @@ def test_a_run_says_what_its_data_sets_leave_out(options, tmp_path, capsys):
     (folder / "1.txt").write_text("solo")
     (folder / "2.txt").write_text("solo")
     (folder / "2.png").write_bytes((folder / "2.png").read_bytes()[:-9])
-    loop.run(options(data=(DataOptions(path=str(folder)),)))
+    loop.run(options(**SMALL, data=(DataOptions(path=str(folder)),)))
     said = capsys.readouterr().err
     assert said.count("left out of the data sets: ") == 1
     assert "truncated png (1)" in said
@@ -82,7 +83,12 @@ def test_a_run_says_what_its_data_sets_leave_out(options, tmp_path, capsys):
 
 
 def test_a_run_goes_on_and_counts_it_and_a_cache_changes_nothing(options, damaged, tmp_path):
-    plain = options()
+    plain = options(batch=BatchOptions(size=8))
+    plain = replace(
+        plain,
+        run=replace(plain.run, updates=2),
+        buckets=replace(plain.buckets, min_side=64, max_side=64),
+    )
     cached = replace(
         plain,
         run=replace(plain.run, out=str(tmp_path / "cached")),
@@ -90,7 +96,7 @@ def test_a_run_goes_on_and_counts_it_and_a_cache_changes_nothing(options, damage
     )
     again = replace(cached, run=replace(plain.run, out=str(tmp_path / "again")))
     reports = [loop.run(one) for one in (plain, cached, again)]
-    assert [report.left_out for report in reports] == [2, 2, 2]  # four updates of four images: two epochs
+    assert [report.left_out for report in reports] == [2, 2, 2]  # two updates of eight images: two epochs
     lines = [json.loads(line) for line in Path(plain.run.out, "metrics.jsonl").read_text().splitlines()]
     assert sum(line.get("left_out", 0) for line in lines) == 2
     found = [load_file(report.file) for report in reports]
@@ -127,13 +133,14 @@ def test_a_size_that_is_not_the_listed_one_is_left_out_too(options, export, caps
 
 
 def test_a_state_of_another_decoding_is_refused_in_words(options):
-    told = options()
+    told = options(**SMALL)
+    told = replace(told, run=replace(told.run, updates=1))
     loop.run(told)
     (state,) = Path(told.run.out, "state").iterdir()
     mark = durable.read_mark(state)
     durable.write_mark(state, mark | {"about": mark["about"] | {"version.result": 1}})
     with pytest.raises(ConfigError, match=r"turned as EXIF asks.*set run\.out to a new folder"):
-        loop.run(replace(told, run=replace(told.run, updates=5)))
+        loop.run(replace(told, run=replace(told.run, updates=2)))
 
 
 def test_a_cache_of_another_decoding_is_not_read(options, tmp_path, capsys):

@@ -15,7 +15,7 @@ from hakubooru_trainer import durable, loop
 from hakubooru_trainer.config.options import SaveOptions
 from hakubooru_trainer.durable import TornStateError
 from hakubooru_trainer.lock import locked
-from tiny_runs import SMALL
+from tiny_runs import SMALLEST
 
 pytestmark = pytest.mark.slow
 
@@ -32,7 +32,7 @@ with locked(Path(sys.argv[1])):
 
 @pytest.mark.kill
 def test_a_second_run_is_refused_until_the_first_is_killed(tmp_path, options):
-    told = options(**SMALL)
+    told = options(**SMALLEST)
     out = tmp_path / "out"
     out.mkdir()
     first = subprocess.Popen(
@@ -53,7 +53,7 @@ def test_a_second_run_is_refused_until_the_first_is_killed(tmp_path, options):
 
 def test_a_state_that_holds_nan_is_no_state_to_go_on_from(tmp_path, options):
     """With checksums that fit: the state before is taken up, and by itself it is refused."""
-    told = options(**SMALL, save=SaveOptions(every=2))
+    told = options(**SMALLEST, save=SaveOptions(every=2))
     loop.run(told)
     for state in ("000004", "000002"):
         folder = tmp_path / "out" / "state" / state

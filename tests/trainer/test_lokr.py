@@ -222,8 +222,8 @@ def test_a_file_gives_the_same_adapter_whatever_made_it(moved, parts, tmp_path):
     assert torch.equal(outputs(model, adapter_of(file.read(path), vars(model), str(path))), after)
 
 
-def test_the_start_changes_nothing_and_follows_from_the_seed(parts):
-    model = parts()
+def test_the_start_changes_nothing_and_follows_from_the_seed(shallow_parts):
+    model = shallow_parts()
     before = outputs(model)
     first, same, other = (
         Adapter(targets({"unet": model.unet}, LokrOptions()), seed=seed) for seed in (1, 1, 2)
@@ -246,13 +246,13 @@ def test_the_start_changes_nothing_and_follows_from_the_seed(parts):
         ({"exclude": ("lora_unet_*", "*")}, "leaves no layer to train"),
     ],
 )
-def test_wrong_targets_are_named(parts, told, message):
+def test_wrong_targets_are_named(shallow_parts, told, message):
     with pytest.raises(ConfigError, match=message):
-        targets({"unet": parts().unet}, LokrOptions(**told))
+        targets({"unet": shallow_parts().unet}, LokrOptions(**told))
 
 
-def test_another_adapters_file_is_refused(parts):
-    model = parts()
+def test_another_adapters_file_is_refused(shallow_parts):
+    model = shallow_parts()
     adapter = Adapter(targets({"unet": model.unet}, LokrOptions()))
     other = Adapter(targets({"unet": model.unet}, LokrOptions(factors={"Attention": 2})))
     with pytest.raises(ModelError, match=r"set lokr\.factors"):

@@ -19,7 +19,6 @@ from hakubooru_trainer.config.options import (
     BatchOptions,
     CacheOptions,
     CaptionOptions,
-    LokrOptions,
     LossOptions,
     OptimizerOptions,
     SampleOptions,
@@ -29,7 +28,7 @@ from hakubooru_trainer.config.options import (
 )
 from hakubooru_trainer.distributed import Ranks
 from hakubooru_trainer.loop import run
-from tiny_runs import SMALL, SOME_LAYERS, options_of
+from tiny_runs import SMALL, SMALLEST, SOME_LAYERS, options_of
 from training_pairs import SIZES, write_pairs
 
 pytestmark = pytest.mark.slow
@@ -52,10 +51,9 @@ def test_a_run_leaves_what_other_tools_need(options, tmp_path):
     (tmp_path / "prompts.txt").write_text("1girl, stripes\n\nsolo\n")
     told = options(
         captions=CaptionOptions(drop_tags=0.15),
-        lokr=LokrOptions(save="fp32"),
         loss=LossOptions(min_snr_gamma=5, noise_offset=0.0357),
         validation=ValidationOptions(images=2, every=2, timesteps=(200, 800)),
-        samples=SampleOptions(prompts=str(tmp_path / "prompts.txt"), every=4, width=64, height=64, steps=2),
+        samples=SampleOptions(prompts=str(tmp_path / "prompts.txt"), every=4, width=64, height=64, steps=1),
         save=SaveOptions(every=1, keep=2),
         cache=CacheOptions(latents=str(tmp_path / "latents")),
     )
@@ -90,10 +88,10 @@ def test_a_run_leaves_what_other_tools_need(options, tmp_path):
 
 @pytest.fixture(scope="module")
 def plain(shallow, tmp_path_factory):
-    """A run with options that are all default, by one worker; not to be changed."""
+    """A run of an epoch with options that are all default, by one worker; not to be changed."""
     folder = tmp_path_factory.mktemp("plain")
     told = options_of(shallow, write_pairs(folder / "export", SIZES), folder / "out")
-    told = replace(told, run=replace(told.run, workers=1))
+    told = replace(told, run=replace(told.run, workers=1, updates=2))
     run(told)
     return told
 
@@ -101,14 +99,14 @@ def plain(shallow, tmp_path_factory):
 def test_a_cold_cache_a_warm_cache_and_none_give_the_same(plain, options, tmp_path):
     for name in ("cold", "warm"):
         told = options(cache=CacheOptions(latents=str(tmp_path / "latents")))
-        told = replace(told, run=replace(told.run, out=str(tmp_path / name)))
+        told = replace(told, run=replace(told.run, out=str(tmp_path / name), updates=2))
         run(told)
         assert same(weights(told), weights(plain))
 
 
 def test_more_workers_change_nothing(plain, options):
     told = options()
-    told = replace(told, run=replace(told.run, workers=4))
+    told = replace(told, run=replace(told.run, workers=4, updates=2))
     run(told)
     assert same(weights(told), weights(plain))
 
@@ -116,7 +114,7 @@ def test_more_workers_change_nothing(plain, options):
 @pytest.mark.parametrize("name", ["adamw", "lion", "lion8bit", "adamw8bit"])
 def test_a_stopped_run_ends_as_one_that_was_not(options, tmp_path, monkeypatch, name):
     told = options(
-        **SMALL,
+        **SMALLEST,
         optimizer=OptimizerOptions(name=name, lr=1e-2, warmup=3),
         text=TextOptions(train=False, tokens=75),
     )
@@ -176,7 +174,7 @@ def test_eight_images_are_learned_by_heart(options, tmp_path, seed):
 def test_what_is_not_finite_never_reaches_the_weights(options, monkeypatch):
     from hakubooru_trainer.loss import Objective
 
-    told = options()
+    told = options(**SMALL)
     told = replace(told, run=replace(told.run, bad_updates=3))
     losses = Objective.losses
     monkeypatch.setattr(Objective, "losses", lambda self, *a, **k: losses(self, *a, **k) * float("nan"))
@@ -197,7 +195,7 @@ def test_one_bad_update_is_skipped_and_counted(options, monkeypatch):
     """As a whole run tells it: the line of the update has null, which every reader of JSON knows, and the run goes on."""
     from hakubooru_trainer.loss import Objective
 
-    told, losses, calls = options(), Objective.losses, []
+    told, losses, calls = options(**SMALL), Objective.losses, []
 
     def sometimes(self, *arguments, **keywords):
         calls.append(1)
@@ -214,12 +212,12 @@ def test_one_bad_update_is_skipped_and_counted(options, monkeypatch):
 
 
 @pytest.mark.parametrize("precision", [torch.float16, torch.bfloat16])
-def test_the_vae_keeps_its_precision(parts, precision):
+def test_the_vae_keeps_its_precision(shallow_parts, precision):
     """Whatever the rest computes in: SDXL's own VAE overflows in fp16."""
     from hakubooru_trainer import sample
     from hakubooru_trainer.data.latents import encode
 
-    model = parts()
+    model = shallow_parts()
     pixels = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(7)) * 2 - 1
     with torch.no_grad():
         mean, deviation = encode(model.vae, pixels)
@@ -234,7 +232,7 @@ def test_the_vae_keeps_its_precision(parts, precision):
 @pytest.mark.parametrize(("precision", "masters"), [("bf16", "fp32"), ("fp16", "fp32"), ("fp16", "fp16")])
 def test_half_precision(options, precision, masters):
     told = options(
-        **SMALL,
+        **SMALLEST,
         lokr=replace(SOME_LAYERS, masters=masters),
         optimizer=OptimizerOptions(name="lion8bit", lr=1e-2),
     )

@@ -36,24 +36,24 @@ def test_it_is_the_best_of_its_rank(shape):
 
 
 @pytest.fixture
-def model(tiny):
-    return ModelOptions(path=str(tiny))
+def model(shallow):
+    return ModelOptions(path=str(shallow))
 
 
 @pytest.fixture
-def pipeline(tiny):
+def pipeline(shallow):
     from diffusers import StableDiffusionXLPipeline
 
-    return StableDiffusionXLPipeline.from_pretrained(tiny, local_files_only=True)
+    return StableDiffusionXLPipeline.from_pretrained(shallow, local_files_only=True)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
-def test_diffusers_loads_it(pipeline, parts, trained_lokr, lokr_outputs, model, tmp_path):  # noqa: PLR0917 - fixtures
+def test_diffusers_loads_it(pipeline, shallow_parts, trained_lokr, lokr_outputs, model, tmp_path):  # noqa: PLR0917 - fixtures
     """At full rank the pictures' predictions are those of the LoKr."""
     report = convert(trained_lokr, tmp_path / "lora.safetensors", model, to="diffusers", rank=9999)
     assert report.error < 1e-6
     pipeline.load_lora_weights(tmp_path, weight_name="lora.safetensors")
-    ours = parts()
+    ours = shallow_parts()
     plain = outputs(ours)
     for part in TRAINED:
         setattr(ours, part, getattr(pipeline, part))
@@ -63,11 +63,11 @@ def test_diffusers_loads_it(pipeline, parts, trained_lokr, lokr_outputs, model, 
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
-def test_peft_loads_it(parts, trained_lokr, lokr_outputs, model, tmp_path):
+def test_peft_loads_it(shallow_parts, trained_lokr, lokr_outputs, model, tmp_path):
     from peft import PeftModel
 
     convert(trained_lokr, tmp_path / "peft", model, to="peft", rank=9999)
-    ours = parts()
+    ours = shallow_parts()
     for part in TRAINED:
         wrapped = PeftModel.from_pretrained(getattr(ours, part), str(tmp_path / "peft" / part))
         setattr(ours, part, wrapped.merge_and_unload())
@@ -91,11 +91,11 @@ def test_names_change_and_change_back_exactly(trained_lokr, model, tmp_path):
     assert all(torch.equal(back[name], tensors[name]) for name in tensors)
 
 
-def test_what_cannot_be_converted_is_refused(trained_lokr, model, tmp_path):
+def test_what_cannot_be_converted_is_refused(short_lokr, model, tmp_path):
     out = tmp_path / "out.safetensors"
     with pytest.raises(InputError, match="is a LoKr; give the rank of the LoRA, such as --rank 64"):
-        convert(trained_lokr, out, model, to="lora")
-    convert(trained_lokr, out, model, to="lora", rank=2)
+        convert(short_lokr, out, model, to="lora")
+    convert(short_lokr, out, model, to="lora", rank=2)
     with pytest.raises(InputError, match="is a LoRA of its own rank; leave --rank out"):
         convert(out, tmp_path / "x", model, to="diffusers", rank=2)
     tensors = load_file(out)
@@ -110,9 +110,8 @@ def test_what_cannot_be_converted_is_refused(trained_lokr, model, tmp_path):
         convert(tmp_path, tmp_path / "x", model, to="lora")
 
 
-def test_norms_are_counted(parts, model, tmp_path):
-    built = parts()
-    adapter = Adapter(targets({"unet": built.unet}, LokrOptions()))
+def test_norms_are_counted(shallow_parts, model, tmp_path):
+    adapter = Adapter(targets({"unet": shallow_parts().unet}, LokrOptions()))
     file.write(tmp_path / "n.safetensors", adapter, torch.float32, {})
     report = convert(tmp_path / "n.safetensors", tmp_path / "o.safetensors", model, to="lora", rank=2)
     norms = sum(not target.factor for target in adapter.targets)

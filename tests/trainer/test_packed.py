@@ -23,7 +23,7 @@ from hakubooru_trainer.lokr.preset import Target
 from hakubooru_trainer.loop import run
 from hakubooru_trainer.model.packed import FORMATS, Packed, pack
 from hakubooru_trainer.setup import device_of
-from tiny_runs import SMALL
+from tiny_runs import SMALLEST
 
 CPU = torch.device("cpu")
 ERRORS = {"int8": 1 / 127, "fp8": 1 / 16, "nf4": 0.16}
@@ -168,7 +168,7 @@ def test_every_option_is_in_the_fingerprint_and_explained(options, tmp_path, key
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_run_stopped_halfway_ends_with_the_same_bits(options, tmp_path, name):
-    whole = options(**SMALL)
+    whole = options(**SMALLEST)
     whole = replace(whole, run=replace(whole.run, weights=name, out=str(tmp_path / "whole"), updates=2))
     parts = replace(whole, run=replace(whole.run, out=str(tmp_path / "parts"), updates=1))
     expected = load_file(run(whole).file)
@@ -182,7 +182,7 @@ def test_a_run_stopped_halfway_ends_with_the_same_bits(options, tmp_path, name):
 def test_kept_blocks_change_no_bit(options, tmp_path):
     results = []
     for keep in (0, 2, 100):
-        one = options(**SMALL)
+        one = options(**SMALLEST)
         out = str(tmp_path / f"keep{keep}")
         one = replace(one, run=replace(one.run, checkpointing=True, keep_blocks=keep, out=out, updates=2))
         results.append(load_file(run(one).file))

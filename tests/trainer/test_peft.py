@@ -26,8 +26,8 @@ pytestmark = [
 
 
 @pytest.fixture
-def model(tiny):
-    return ModelOptions(path=str(tiny))
+def model(shallow):
+    return ModelOptions(path=str(shallow))
 
 
 def wrapped(module, folder):
@@ -66,11 +66,11 @@ def test_all_layers_of_sdxl_have_a_factor_in_peft():
     )
 
 
-def test_peft_computes_what_we_and_lycoris_do(parts, trained_lokr, lokr_outputs, model, tmp_path):
+def test_peft_computes_what_we_and_lycoris_do(shallow_parts, trained_lokr, lokr_outputs, model, tmp_path):
     out = tmp_path / "peft"
     assert str(convert(trained_lokr, out, model, to="peft")).endswith("of LoKr, only names changed")
     assert len([*(out / "unet").iterdir()]) > 1  # it has several factors
-    ours, tensors = parts(), load_file(trained_lokr)
+    ours, tensors = shallow_parts(), load_file(trained_lokr)
     changes = {
         w1.double().sum().item(): torch.kron(w1.reshape(*w1.shape, *[1] * (w2.dim() - 2)), w2)
         for w1, w2 in (
@@ -88,8 +88,8 @@ def test_peft_computes_what_we_and_lycoris_do(parts, trained_lokr, lokr_outputs,
     assert count == len(changes)
     theirs = outputs(ours)
     assert torch.allclose(theirs, lokr_outputs, atol=2e-5)
-    assert not torch.allclose(theirs, outputs(parts()), atol=1e-2)
-    lycoris = parts()
+    assert not torch.allclose(theirs, outputs(shallow_parts()), atol=1e-2)
+    lycoris = shallow_parts()
     adapter_of(file.read(trained_lokr), vars(lycoris), "lokr").apply("lycoris")
     assert torch.allclose(theirs, outputs(lycoris), atol=2e-5)
 
@@ -106,9 +106,9 @@ def test_a_lokr_comes_back_from_peft_bit_for_bit(trained_lokr, model, tmp_path, 
     assert {tensor.dtype for tensor in after.values()} == {dtype}
 
 
-def test_diffusers_loads_one_factor_of_the_unet(parts, model, tmp_path):
+def test_diffusers_loads_one_factor_of_the_unet(shallow_parts, model, tmp_path):
     """`load_lora_adapter` of diffusers reads PEFT's own file."""
-    built = parts()
+    built = shallow_parts()
     adapter = Adapter(
         targets(
             {"unet": built.unet}, LokrOptions(preset="attention", factors={"Attention": 4, "FeedForward": 4})
@@ -118,7 +118,7 @@ def test_diffusers_loads_one_factor_of_the_unet(parts, model, tmp_path):
         torch.nn.init.normal_(tensor, std=0.02) if name.endswith("w2") else None
     file.write(tmp_path / "a.safetensors", adapter, torch.float32, {})
     convert(tmp_path / "a.safetensors", tmp_path / "peft", model, to="peft")
-    theirs = parts()
+    theirs = shallow_parts()
     theirs.unet.load_lora_adapter(
         str(tmp_path / "peft" / "unet"), weight_name="adapter_model.safetensors", prefix="base_model.model"
     )
@@ -138,7 +138,7 @@ def trained_by_peft(module, config, folder):
     return adapted
 
 
-def test_a_lokr_that_peft_trained_becomes_ours(parts, model, tmp_path):
+def test_a_lokr_that_peft_trained_becomes_ours(shallow_parts, model, tmp_path):
     from peft import LoKrConfig
 
     config = {
@@ -147,24 +147,24 @@ def test_a_lokr_that_peft_trained_becomes_ours(parts, model, tmp_path):
         "decompose_factor": 4,
         "target_modules": ["to_q", "conv1", "conv_shortcut"],
     }
-    theirs = parts()
+    theirs = shallow_parts()
     theirs.unet = trained_by_peft(
         theirs.unet, LoKrConfig(**config, alpha_pattern={"to_q": 48}), tmp_path / "a" / "unet"
     )
     out = tmp_path / "ours.safetensors"
     convert(tmp_path / "a", out, model, to="lokr")
-    ours = parts()
+    ours = shallow_parts()
     assert torch.allclose(
         outputs(ours, adapter_of(file.read(out), vars(ours), "ours")), outputs(theirs), atol=2e-5
     )
-    low = parts()
+    low = shallow_parts()
     trained_by_peft(low.unet, LoKrConfig(**config | {"r": 1}), tmp_path / "low" / "unet")
     with pytest.raises(ModelError, match="belongs to a LoKr of low rank"):
         convert(tmp_path / "low", tmp_path / "x", model, to="lokr")
 
 
 @pytest.mark.parametrize("to", ["lora", "diffusers", "peft"])
-def test_a_lora_that_peft_trained_keeps_its_scale(parts, model, tmp_path, to):
+def test_a_lora_that_peft_trained_keeps_its_scale(shallow_parts, model, tmp_path, to):
     from diffusers import StableDiffusionXLPipeline
     from peft import LoraConfig
 
@@ -172,7 +172,7 @@ def test_a_lora_that_peft_trained_keeps_its_scale(parts, model, tmp_path, to):
         r=4, lora_alpha=6, rank_pattern={"to_k": 3}, alpha_pattern={"to_v": 1}, use_rslora=True,
         target_modules=["to_q", "to_k", "to_v", "conv1"],
     )  # fmt: skip
-    theirs = parts()
+    theirs = shallow_parts()
     theirs.unet = trained_by_peft(theirs.unet, config, tmp_path / "a" / "unet")
     out = tmp_path / ("out" if to == "peft" else "out.safetensors")
     report = convert(tmp_path / "a", out, model, to=to)
@@ -181,7 +181,7 @@ def test_a_lora_that_peft_trained_keeps_its_scale(parts, model, tmp_path, to):
         alphas = {float(tensor) for name, tensor in load_file(out).items() if name.endswith("alpha")}
         assert sorted(alphas) == pytest.approx([2, 3 * 6 / 3**0.5, 12])  # rank * alpha / √rank
         return
-    ours = parts()
+    ours = shallow_parts()
     if to == "peft":
         ours.unet = wrapped(ours.unet, out / "unet")
     else:
@@ -197,32 +197,38 @@ def test_a_lora_that_peft_trained_keeps_its_scale(parts, model, tmp_path, to):
         assert all(torch.equal(before[name], after[name]) for name in before)
 
 
-def test_the_scale_in_a_file_of_diffusers_is_read(parts, model, tmp_path):
+@pytest.mark.parametrize("are_renamed", [False, True])
+def test_a_file_of_diffusers_is_read_with_its_scale(shallow_parts, model, tmp_path, are_renamed):
+    """By PEFT's names, and by those that diffusers' training scripts give attention layers, beside PEFT's for others."""
     from diffusers import StableDiffusionXLPipeline
+    from diffusers.utils import convert_state_dict_to_diffusers
     from peft import LoraConfig
     from peft.utils import get_peft_model_state_dict
 
-    theirs = parts()
-    config = LoraConfig(r=4, lora_alpha=12, target_modules=["to_q"])
-    theirs.unet = trained_by_peft(theirs.unet, config, tmp_path / "a" / "unet")
-    state = get_peft_model_state_dict(theirs.unet)
-    StableDiffusionXLPipeline.save_lora_weights(
-        tmp_path / "d",
-        unet_lora_layers={name.removeprefix("base_model.model."): tensor for name, tensor in state.items()},
-        unet_lora_adapter_metadata=theirs.unet.peft_config["default"].to_dict(),
-    )
+    theirs, tensors, configs = shallow_parts(), {}, {}
+    for part, modules in (("unet", ["to_q", "to_out.0", "conv1"]), ("text_encoder", ["q_proj", "fc1"])):
+        config = LoraConfig(r=4, lora_alpha=12, target_modules=modules)
+        adapted = trained_by_peft(getattr(theirs, part), config, tmp_path / "a" / part)
+        setattr(theirs, part, adapted)
+        state = {
+            name.removeprefix("base_model.model."): tensor
+            for name, tensor in get_peft_model_state_dict(adapted).items()
+        }
+        tensors[f"{part}_lora_layers"] = convert_state_dict_to_diffusers(state) if are_renamed else state
+        configs[f"{part}_lora_adapter_metadata"] = adapted.peft_config["default"].to_dict()
+    StableDiffusionXLPipeline.save_lora_weights(tmp_path / "d", **tensors, **configs)
     (saved,) = (tmp_path / "d").iterdir()
-    convert(saved, tmp_path / "b.safetensors", model, to="lora")
-    alphas = {
-        float(tensor)
-        for name, tensor in load_file(tmp_path / "b.safetensors").items()
-        if name.endswith("alpha")
-    }
-    assert alphas == {12.0}
+    assert any(".lora.down." in name for name in load_file(saved)) == are_renamed
+    for source, name in ((saved, "b.safetensors"), (tmp_path / "a", "c.safetensors")):
+        convert(source, tmp_path / name, model, to="lora")
+    ours, wanted = load_file(tmp_path / "b.safetensors"), load_file(tmp_path / "c.safetensors")
+    assert ours.keys() == wanted.keys()
+    assert all(torch.equal(ours[name], wanted[name]) for name in wanted)
+    assert {float(tensor) for name, tensor in ours.items() if name.endswith("alpha")} == {12.0}
 
 
-def test_what_peft_cannot_express_is_refused_or_counted(parts, model, tmp_path):
-    built = parts()
+def test_what_peft_cannot_express_is_refused_or_counted(shallow_parts, model, tmp_path):
+    built = shallow_parts()
 
     def write(**options):
         adapter = Adapter(targets({"unet": built.unet}, LokrOptions(**options)))
@@ -256,8 +262,8 @@ def test_what_peft_cannot_express_is_refused_or_counted(parts, model, tmp_path):
         convert(tmp_path / "a.safetensors", tmp_path / "none", model, to="lokr", rank=4)
 
 
-def test_damaged_folders_are_refused(trained_lokr, model, tmp_path):
-    convert(trained_lokr, tmp_path / "lora", model, to="peft", rank=2)
+def test_damaged_folders_are_refused(short_lokr, model, tmp_path):
+    convert(short_lokr, tmp_path / "lora", model, to="peft", rank=2)
     config = tmp_path / "lora" / "unet" / "adapter_config.json"
     good = json.loads(config.read_text())
     for text, message in (

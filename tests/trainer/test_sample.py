@@ -17,6 +17,7 @@ from hakubooru.errors import ModelError
 from hakubooru_trainer import loop, sample
 from hakubooru_trainer.config.options import ModelOptions, SampleOptions
 from hakubooru_trainer.sample import Drawing, draw_files, load_for_drawing
+from tiny_runs import SMALL
 
 pytestmark = pytest.mark.slow
 
@@ -24,12 +25,12 @@ HOW = Drawing(width=64, height=64, steps=2, tokens=75)
 
 
 @pytest.fixture
-def drawn(tiny, tmp_path):
+def drawn(shallow, tmp_path):
     """The pictures of a file of prompts."""
 
     def draw(text, how=HOW, **more):
         (tmp_path / "p.txt").write_text(text)
-        paths = draw_files(ModelOptions(path=str(tiny)), tmp_path / "p.txt", tmp_path / "out", how, **more)
+        paths = draw_files(ModelOptions(path=str(shallow)), tmp_path / "p.txt", tmp_path / "out", how, **more)
         return [Image.open(path).copy() for path in paths]
 
     return draw
@@ -63,9 +64,9 @@ def test_what_is_drawn_anew_lies_beside_what_was_drawn(drawn, tmp_path):
         assert ImageChops.difference(first, again).getbbox() is None
 
 
-def test_a_model_of_which_nothing_can_be_drawn_is_refused(tiny, tmp_path):
+def test_a_model_of_which_nothing_can_be_drawn_is_refused(shallow, tmp_path):
     """Its schedule ends in pure noise, and it is not said to predict v."""
-    shutil.copytree(tiny, tmp_path / "model", copy_function=os.link)
+    shutil.copytree(shallow, tmp_path / "model", copy_function=os.link)
     scheduler = tmp_path / "model" / "scheduler" / "scheduler_config.json"
     settings = json.loads(scheduler.read_text())
     scheduler.unlink()
@@ -107,9 +108,9 @@ def test_a_sheet_has_room_for_the_largest():
         assert grid.crop(box).getcolors() == [(picture.width * picture.height, (255, 255, 255))]
 
 
-def test_a_batch_draws_each_prompt_from_its_own_noise(parts):
+def test_a_batch_draws_each_prompt_from_its_own_noise(shallow_parts):
     """Alone, with others and again: the same bits for the same batch, the same picture in any."""
-    model, how = parts(), replace(HOW, negative="sky")
+    model, how = shallow_parts(), replace(HOW, negative="sky")
 
     def draw(prompts, starts):
         pictures = sample.draw_batch(model, prompts, how, starts, v=False, zero_terminal_snr=False)
@@ -127,10 +128,10 @@ def test_a_batch_draws_each_prompt_from_its_own_noise(parts):
     assert np.array_equal(np.asarray(second, np.int16), draw(["1boy"], [(7, 1)])[0])
 
 
-def test_numbers_that_are_not_finite_are_no_picture(tiny, tmp_path, options):
+def test_numbers_that_are_not_finite_are_no_picture(shallow, tmp_path, options):
     """A VAE that overflows: `sample` says so instead of drawing black, and a run goes on without samples."""
     folder = tmp_path / "overflows"
-    shutil.copytree(tiny, folder)
+    shutil.copytree(shallow, folder)
     (path,) = (folder / "vae").glob("*.safetensors")
     tensors = load_file(path)
     tensors["decoder.conv_out.weight"] = torch.full_like(tensors["decoder.conv_out.weight"], 1e38)
@@ -141,11 +142,11 @@ def test_numbers_that_are_not_finite_are_no_picture(tiny, tmp_path, options):
     ):
         draw_files(ModelOptions(path=str(folder)), tmp_path / "p.txt", tmp_path / "drawn", HOW)
     assert not [*(tmp_path / "drawn").iterdir()]
-    samples = SampleOptions(prompts=str(tmp_path / "p.txt"), every=1, width=64, height=64, steps=1)
+    samples = SampleOptions(prompts=str(tmp_path / "p.txt"), every=4, width=64, height=64, steps=1)
     with pytest.warns(
         UserWarning, match=r"no samples of update \d: the model gives numbers that are not finite"
     ):
-        loop.run(options(model=ModelOptions(path=str(folder)), samples=samples))
+        loop.run(options(**SMALL, model=ModelOptions(path=str(folder)), samples=samples))
     assert (tmp_path / "out" / "lokr.safetensors").exists()
 
 
@@ -158,8 +159,8 @@ def test_each_sampler_draws_and_a_prompt_names_its_own(drawn):
     assert len({picture.tobytes() for picture in pictures}) == 3
 
 
-def test_pictures_of_a_batch_depend_on_their_own_prompts_and_seeds(parts):
-    model = parts()
+def test_pictures_of_a_batch_depend_on_their_own_prompts_and_seeds(shallow_parts):
+    model = shallow_parts()
     how = replace(HOW, sampler="euler_a", steps=3)
     ways = {"v": False, "zero_terminal_snr": False}
     both = sample.draw_batch(model, ["1girl", "sky"], how, [(1,), (2,)], **ways)

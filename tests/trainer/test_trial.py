@@ -16,8 +16,8 @@ from hakubooru import settings
 from hakubooru.errors import ConfigError
 from hakubooru_trainer import loop, optim, trial
 from hakubooru_trainer.config.learning import EmaOptions, OptimizerOptions
-from hakubooru_trainer.config.options import BatchOptions, SaveOptions
-from tiny_runs import SOME_LAYERS
+from hakubooru_trainer.config.options import SaveOptions
+from tiny_runs import SMALLEST, SOME_LAYERS
 
 pytestmark = pytest.mark.slow
 
@@ -62,9 +62,9 @@ class Odd(torch.optim.SGD):
 def test_a_stopped_run_ends_with_the_bits_of_one_that_was_not(options, example):
     optimizer = settings.read(OptimizerOptions, tomllib.loads(example.read_text())["optimizer"], "optimizer")
     run = options(
+        **SMALLEST,
         optimizer=optimizer,
         save=SaveOptions(every=2),
-        batch=BatchOptions(),
         lokr=replace(SOME_LAYERS, preset="attention"),
     )
     file = loop.run(run).file

@@ -21,19 +21,19 @@ OURS = "time_embedding.linear_1.weight"
 
 
 @pytest.fixture(scope="module")
-def state(tiny):
-    return load_file(tiny / "tiny.safetensors")
+def state(shallow):
+    return load_file(shallow / "tiny.safetensors")
 
 
 @pytest.fixture
-def loaded(tiny, state, tmp_path):
-    """A part of the tiny checkpoint with some tensors changed; None takes one out."""
+def loaded(shallow, state, tmp_path):
+    """A part of the shallow model's checkpoint with some tensors changed; None takes one out."""
 
     def load_changed(changes, part="unet", dtype=torch.float32, metadata=None):
         tensors = {name: tensor for name, tensor in (state | changes).items() if tensor is not None}
         path = tmp_path / "model.safetensors"
         save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path, metadata)
-        options = ModelOptions(path=str(path), config=str(tiny), tokenizers=str(tiny))
+        options = ModelOptions(path=str(path), config=str(shallow), tokenizers=str(shallow))
         model = load(options, dtype, dtype) if part is None else load_part(path, part, options, dtype)
         return model if part is None else model.state_dict()
 
@@ -177,29 +177,27 @@ def test_a_tensor_of_no_part_is_named(loaded, name, message):
         ("m.ckpt", b"PK", "may run code"),
     ],
 )
-def test_a_file_of_another_format_is_named(tmp_path, tiny, name, content, message):
+def test_a_file_of_another_format_is_named(tmp_path, shallow, name, content, message):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ModelError, match=message):
-        load(ModelOptions(path=str(tmp_path / name), config=str(tiny)), torch.float32)
+        load(ModelOptions(path=str(tmp_path / name), config=str(shallow)), torch.float32)
 
 
 @pytest.fixture
-def folder(tiny, tmp_path):
-    """A copy of the tiny model's folder."""
-    return shutil.copytree(tiny, tmp_path / "folder", ignore=shutil.ignore_patterns("tiny.safetensors"))
+def folder(shallow, tmp_path):
+    """A copy of the shallow model's folder."""
+    return shutil.copytree(shallow, tmp_path / "folder", ignore=shutil.ignore_patterns("tiny.safetensors"))
 
 
-def test_a_folder_in_shards_or_half_precision_loads_alike(folder, tiny):
-    true = load(ModelOptions(path=str(tiny)), torch.float32)
-    unet, text = (
-        folder / "unet" / "diffusion_pytorch_model.safetensors",
-        folder / "text_encoder" / "model.safetensors",
-    )
-    tensors = load_file(unet)
+def test_a_folder_in_shards_or_half_precision_loads_alike(folder, shallow):
+    true = load(ModelOptions(path=str(shallow)), torch.float32)
+    file = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    text = folder / "text_encoder" / "model.safetensors"
+    tensors = load_file(file)
     for number, rest in ((1, 0), (2, 1)):
-        shard = unet.with_name(f"diffusion_pytorch_model-0000{number}-of-00002.safetensors")
+        shard = file.with_name(f"diffusion_pytorch_model-0000{number}-of-00002.safetensors")
         save_file({name: t for place, (name, t) in enumerate(tensors.items()) if place % 2 == rest}, shard)
-    unet.unlink()
+    file.unlink()
     half = {
         name if "text_model" in name else f"text_model.{name}": t.half()
         for name, t in load_file(text).items()
@@ -210,11 +208,12 @@ def test_a_folder_in_shards_or_half_precision_loads_alike(folder, tiny):
     )
     text.unlink()
     model = load(ModelOptions(path=str(folder)), torch.float32)
+    unet, encoder = model.unet.state_dict(), model.text_encoder.state_dict()
     for name, tensor in true.unet.state_dict().items():
-        assert torch.equal(model.unet.state_dict()[name], tensor), name
+        assert torch.equal(unet[name], tensor), name
     for name, tensor in true.text_encoder.state_dict().items():
-        assert torch.equal(model.text_encoder.state_dict()[name], tensor.half().float()), name
-    unet.with_name("diffusion_pytorch_model-00002-of-00002.safetensors").unlink()
+        assert torch.equal(encoder[name], tensor.half().float()), name
+    file.with_name("diffusion_pytorch_model-00002-of-00002.safetensors").unlink()
     with pytest.raises(ModelError, match="1 of the 2 files of the unet"):
         load(ModelOptions(path=str(folder)), torch.float32)
 
@@ -229,7 +228,7 @@ def test_a_folder_of_pickles_alone_is_told_the_truth(folder):
     assert "fp16" not in str(caught.value)
 
 
-def test_a_folder_with_a_tensor_besides_or_quantised_weights(folder, tiny):
+def test_a_folder_with_a_tensor_besides_or_quantised_weights(folder, shallow):
     file = folder / "unet" / "diffusion_pytorch_model.safetensors"
     tensors = load_file(file)
     true, scale = tensors[OURS], tensors[OURS].abs().amax(1)
@@ -248,9 +247,9 @@ def test_a_folder_with_a_tensor_besides_or_quantised_weights(folder, tiny):
 
 
 @pytest.mark.parametrize("kind", ["checkpoint", "bare", "diffusers", "old diffusers"])
-def test_a_vae_by_itself_loads(tiny, state, tmp_path, kind):
+def test_a_vae_by_itself_loads(shallow, state, tmp_path, kind):
     """As sdxl_vae.safetensors is published, and the one fixed for fp16, in either layout."""
-    true = load_file(tiny / "vae" / "diffusion_pytorch_model.safetensors")
+    true = load_file(shallow / "vae" / "diffusion_pytorch_model.safetensors")
     path, prefix = tmp_path / "vae.safetensors", "first_stage_model."
     tensors = {name: tensor for name, tensor in state.items() if name.startswith(prefix)}
     if kind == "bare":
@@ -267,9 +266,9 @@ def test_a_vae_by_itself_loads(tiny, state, tmp_path, kind):
             }
         assert "encoder.mid_block.attentions.0.query.weight" in tensors
     save_file({name: tensor * 2 for name, tensor in tensors.items()}, path)
-    model = load(ModelOptions(path=str(tiny), vae=str(path)), torch.float32)
+    vae = load(ModelOptions(path=str(shallow), vae=str(path)), torch.float32).vae.state_dict()
     for name, tensor in true.items():
-        assert torch.equal(model.vae.state_dict()[name], tensor * 2), name
+        assert torch.equal(vae[name], tensor * 2), name
     save_file(tensors | {f"{prefix if kind == 'checkpoint' else ''}more": torch.ones(1)}, path)
     with pytest.raises(ModelError, match="more, which is no tensor of SDXL"):
-        load(ModelOptions(path=str(tiny), vae=str(path)), torch.float32)
+        load(ModelOptions(path=str(shallow), vae=str(path)), torch.float32)

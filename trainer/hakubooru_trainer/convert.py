@@ -245,7 +245,7 @@ def _read(source: Path) -> dict[str, Tensor]:
         return peft.read_folder(source)
     with open_file(source) as opened:
         names = list(opened.keys())
-        if not any(".lora_" in name for name in names):
+        if not any(".lora" in name for name in names):
             return file.read(source)
         tensors = {name: opened.get_tensor(name) for name in names}
         return peft.with_scales(tensors, peft.diffusers_configs(opened.metadata() or {}), str(source))

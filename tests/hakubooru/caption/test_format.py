@@ -22,6 +22,7 @@ WRONG = [
     ({"order": 3}, "caption.order = 3 is not a list; write [ , ]"),
     ({"base": "webui", "underscores": "none"}, 'caption.underscores = "none"; there are: short, kaomoji, keep'),
     ({"base": "webui", "separator": 1}, "caption.separator = 1; write a text in quotes"),
+    ({"base": "kohaku-epsilon", "keep_separator": ""}, 'caption.keep_separator is empty, and would join two tags; take "keep" out of caption.order'),
     ({"base": "webui", "separator": ""}, 'caption.separator is empty; write the text between two tags, such as ", "'),
     ({"base": "webui", "escape": "yes"}, 'caption.escape = "yes"; write true or false'),
     ({"base": "webui", "max_tags": 0}, "caption.max_tags = 0; write a whole number of at least 1"),

@@ -125,6 +125,7 @@ def test_a_killed_export_leaves_no_worker_behind(many, tmp_path):
     workers = []
     while len(workers) < 2 and process.poll() is None:  # they are there before the first file is
         workers = psutil.Process(process.pid).children()
+        time.sleep(0.02)  # to look for them takes a processor
     process.kill()
     process.communicate()
     assert len(workers) >= 2

@@ -104,7 +104,7 @@ def test_a_server_that_spoils_every_request_at_first_is_borne_with(
     small, server, archives, wrong, monkeypatch
 ):
     if wrong == "stall":
-        monkeypatch.setenv(remote.TIMEOUT, "1")
+        monkeypatch.setenv(remote.TIMEOUT, "0.25")
     server.spoil = lambda path, span, times: wrong if span and times == 0 else None
     run(small, small / "out", images=[server.url])
     server.spoil = lambda path, span, times: None
@@ -192,7 +192,7 @@ def test_archives_are_listed_in_order_with_one_request_for_the_size_of_each(serv
 @pytest.mark.parametrize("wrong", ["fail", "stall", "drop"])
 @pytest.mark.parametrize("place", ["/", "/updates", "/images/0001.tar"])
 def test_a_listing_that_fails_at_first_is_asked_for_again(server, archives, monkeypatch, wrong, place):
-    monkeypatch.setenv(remote.TIMEOUT, "1")
+    monkeypatch.setenv(remote.TIMEOUT, "0.25")
     undisturbed = list(remote.list_tars(server.url))
     server.seen.clear()
     server.spoil = lambda path, span, times: (

@@ -298,3 +298,10 @@ def test_a_post_that_the_database_has_no_more_is_told(small):
     with pytest.raises(InputError, match=r"posts\.db has no post 7, but it is selected; use the database"):
         repair(out)
     assert files_of(out) == before
+
+
+def test_what_a_killed_repair_began_is_removed(out):
+    part = out / ".hakubooru" / "part"
+    (part / "begun").mkdir()
+    assert repair(out).is_good
+    assert not list(part.iterdir())

@@ -192,7 +192,8 @@ def test_fingerprints_and_locks_hold_the_hash_of_the_file(db, tmp_path, path):
     plain = db.posts.among(found.to_ids())
     assert found.fingerprint() != plain.fingerprint()
     assert db.posts.search("order:silva limit:40").fingerprint() != db.posts.fingerprint()
-    assert db.posts.rating("g").fingerprint() == hb.open(path).posts.rating("g").fingerprint()
+    with hb.open(path) as other:
+        assert db.posts.rating("g").fingerprint() == other.posts.rating("g").fingerprint()
     before = hb.Lock.of(found, asked={}, caption=None)
     assert before.joined == {"silva": db.joined["silva"].sha256}
     write_csv(

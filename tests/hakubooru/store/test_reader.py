@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from threading import Event, Timer
 
 import numpy as np
 import pytest
@@ -100,6 +102,37 @@ def test_two_readers_at_a_time(db):
     halves = [db.reader.numbers("SELECT id FROM post WHERE id % 2 = ?", [rest], rows=10) for rest in (0, 1)]
     ids = np.concatenate([ids for (ids,) in db.reader.in_parallel(halves)])
     assert sorted(ids.tolist()) == list(range(1, 201))
+
+
+def test_an_iterator_that_a_thread_is_in_is_waited_for(db):
+    """Ctrl-C while a thread was being started left it running, and the iterator could not be closed."""
+    begun, end = Event(), Event()
+
+    def slow():
+        begun.set()
+        end.wait(10)
+        yield
+
+    def failing():
+        raise ZeroDivisionError
+        yield
+
+    busy = slow()
+    with ThreadPoolExecutor(1) as pool:
+        item = pool.submit(next, busy)
+        begun.wait(10)
+        Timer(0.05, end.set).start()
+        with pytest.raises(ZeroDivisionError):
+            list(db.reader.in_parallel([failing(), busy]))
+        assert item.done()
+
+
+def test_a_reader_is_closed_between_two_batches(path):
+    """Whoever asks for the next batch is interrupted, and the frames that hold the iterator live on in the traceback."""
+    with hb.open(path) as db:
+        batches = db.reader.batches("SELECT id FROM post", rows=64)
+        assert len(next(batches)) == 64
+    assert list(batches) == []
 
 
 def test_a_file_in_wal_mode_is_read(path):

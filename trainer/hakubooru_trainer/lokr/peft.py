@@ -44,11 +44,19 @@ WEIGHTS: Final = "adapter_model.safetensors"
 DIFFUSERS_CONFIG: Final = "lora_adapter_metadata"
 """The key in the metadata of diffusers' files that has PEFT's configuration, with the part in front of each key."""
 _PREFIX: Final = "base_model.model."
+_OWN: Final = {
+    f"{start}.weight": own
+    for own, starts in (
+        (DOWN, ("lora_A", "lora.down", "lora_linear_layer.down")),
+        (UP, ("lora_B", "lora.up", "lora_linear_layer.up")),
+    )
+    for start in starts
+}
+"""A LoRA's matrices by PEFT's names, and by those that diffusers' training scripts give the attention, in the UNet and the encoders."""
 _NAME: Final = re.compile(
     r"(?P<part>unet|text_encoder_2|text_encoder)\.(?P<module>.+)\."
-    r"(?P<own>lora_A\.weight|lora_B\.weight|lokr_w1|lokr_w2|alpha|scalar)"
+    rf"(?P<own>{'|'.join(map(re.escape, _OWN))}|lokr_w1|lokr_w2|alpha|scalar)"
 )
-_OWN: Final = {"lora_A.weight": DOWN, "lora_B.weight": UP}
 _FACTORS: Final = (*range(1, 65), -1)
 """The factors that are tried for a LoKr; -1 is near the square root of each side."""
 
@@ -177,7 +185,10 @@ def with_scales(
     scaled = dict(tensors)
     for name, tensor in tensors.items():
         match = _NAME.fullmatch(name)
-        if match is None or match["part"] not in configs or match["own"] not in {"lora_A.weight", "lokr_w1"}:
+        if match is None or match["part"] not in configs:
+            continue
+        own = _OWN.get(match["own"], match["own"])
+        if own not in {DOWN, "lokr_w1"}:
             continue
         place = f"{match['part']}.{match['module']}"
         try:
@@ -186,7 +197,7 @@ def with_scales(
             raise ModelError(
                 f"{where}: its configuration does not say the rank and alpha of {place} ({error!r}); export the adapter again"
             ) from error
-        if match["own"] == "lora_A.weight":
+        if own == DOWN:
             scaled[f"{place}.alpha"] = torch.tensor(scale * tensor.shape[0], dtype=torch.float64)
         elif scale != 1:
             scaled[f"{place}.scalar"] = torch.tensor(scale, dtype=torch.float64)
