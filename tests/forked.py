@@ -24,7 +24,7 @@ _lives = []
 
 
 class Fork:
-    """A process that calls a function of a module; it is killed when it is closed.
+    """A process that calls a function of a module, and writes to where this one does; it is killed when it is closed.
 
     Args:
         name: `module:function`.
@@ -33,7 +33,10 @@ class Fork:
     """
 
     def __init__(self, name, *arguments, environment=None):
-        self._connection = connection.Client(os.environ[_ADDRESS])
+        caller = socket.socket(socket.AF_UNIX)
+        caller.connect(os.environ[_ADDRESS])
+        socket.send_fds(caller, [b" "], [1, 2])
+        self._connection = connection.Connection(caller.detach())
         self._connection.send((name, arguments, environment or dict(os.environ)))
         self.pid = self._connection.recv()
         self.code = None
@@ -86,6 +89,8 @@ def begin():
             _forget_pytest()
             try:
                 _serve(listener, lasts)
+            except BaseException:  # noqa: BLE001 - shown, as Python shows it
+                traceback.print_exc()
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
                 os._exit(0)
@@ -108,7 +113,7 @@ def _name_frames():
 
 
 def _forget_pytest():
-    """Write to where this process's output goes, and warn as Python does."""
+    """Write to the streams of the process, and warn as Python does."""
     import logging
     import warnings
 
@@ -141,16 +146,27 @@ def _serve(listener, lasts):
                     call.send(code)
                 calls.pop(pid).close()
         if listener in ready:
-            call = connection.Connection(listener.accept()[0].detach())
-            name, arguments, environment = call.recv()
-            import_module("preloaded")
-            pid = os.fork()
-            if pid == 0:
-                _call(name, arguments, environment)
-            call.send(pid)
+            pid, call = _fork(listener.accept()[0])
             calls[pid] = call
     for pid in calls:
         os.kill(pid, signal.SIGKILL)
+
+
+def _fork(caller):
+    """Fork for a connection; the process's number, and the connection."""
+    _, streams, _, _ = socket.recv_fds(caller, 1, 2)
+    call = connection.Connection(caller.detach())
+    name, arguments, environment = call.recv()
+    import_module("preloaded")
+    pid = os.fork()
+    if pid == 0:
+        for stream, number in zip(streams, (1, 2), strict=True):
+            os.dup2(stream, number)
+        _call(name, arguments, environment)
+    for stream in streams:
+        os.close(stream)
+    call.send(pid)
+    return pid, call
 
 
 def _call(name, arguments, environment):
