@@ -27,7 +27,7 @@ def demo(folder: Path) -> None:
     """Try every step on a small image board (a booru) of its own.
 
     The demo draws pictures with metadata into DIR, builds the database, selects a scaled-down Kohaku-XL Epsilon, and exports it with
-    captions. This takes a quarter of a minute. DIR must be new or empty, or an earlier demo, which is replaced.
+    captions. This takes some ten seconds. DIR must be new or empty, or an earlier demo, which is replaced.
     """
     _clear(folder)
     click.echo(
