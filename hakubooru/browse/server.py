@@ -107,7 +107,8 @@ class Browser:
             app = site(self.session, host=host, token=self.token)
             config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", ws="none")
             self._server = uvicorn.Server(config)
-            self._thread = threading.Thread(target=self._server.run, args=([listening],), daemon=True)
+            self._is_over = threading.Event()
+            self._thread = threading.Thread(target=self._serve, args=(listening,), daemon=True)
             self._thread.start()
             self._warming = threading.Thread(target=self._warm, daemon=True)
             self._warming.start()
@@ -124,8 +125,9 @@ class Browser:
 
     def wait(self) -> None:
         """Wait until the server ends."""
-        while self._thread.is_alive():
-            self._thread.join(0.5)
+        # A `join` that Ctrl-C interrupts counts the thread as ended (Python 3.11), and `close` would not wait for it.
+        while not self._is_over.wait(0.5):
+            pass
 
     def close(self) -> None:
         """End the server and its processes. Exports that were started go on."""
@@ -133,6 +135,12 @@ class Browser:
         self._thread.join()
         self._warming.join()
         self._open.close()
+
+    def _serve(self, listening: socket.socket) -> None:
+        try:
+            self._server.run([listening])
+        finally:
+            self._is_over.set()
 
     def _warm(self) -> None:
         """Read what takes some seconds in a large file before it is needed: the tags, and columns."""

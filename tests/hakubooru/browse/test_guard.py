@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import _thread
 import http.client
 import socket
 import stat
+import threading
 import time
 from urllib.parse import urlsplit
 
@@ -118,3 +120,16 @@ def test_small_answers_are_sent_at_once_over_a_connection_that_is_kept(url):
         times.append(time.perf_counter() - begun)
     connection.close()
     assert min(times[-20:]) < 0.03
+
+
+def test_interrupted_while_it_waits_the_browser_still_waits_for_its_server(folder):
+    """A `join` that is interrupted counts a thread as ended."""
+    with browsing(folder) as browser:
+        timer = threading.Timer(0.2, _thread.interrupt_main)
+        timer.start()
+        with pytest.raises(KeyboardInterrupt):
+            browser.wait()
+        timer.join()
+        assert browser._thread.is_alive()
+        assert ask(browser.url, "/").status == 200
+    assert not browser._thread.is_alive()
