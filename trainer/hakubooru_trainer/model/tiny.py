@@ -118,15 +118,15 @@ def _models(vocabulary: int, layers: int) -> dict[str, Any]:
     text = {
         name: CLIPTextConfig.from_dict(
             _shipped(name)
-            | sizes
             | ends
             | {"num_hidden_layers": layers + 1, "projection_dim": sizes["hidden_size"]}
+            | sizes
         )
         for name, sizes in _TEXT.items()
     }
     models: dict[str, Any] = {
         "unet": CLASSES["unet"].from_config(
-            _shipped("unet") | _UNET | depth | {"transformer_layers_per_block": [1, 1, layers]}
+            _shipped("unet") | depth | {"transformer_layers_per_block": [1, 1, layers]} | _UNET
         ),
         "vae": CLASSES["vae"].from_config(_shipped("vae") | _VAE | depth),
         "text_encoder": CLASSES["text_encoder"](text["text_encoder"]),
