@@ -78,7 +78,7 @@ def test_the_usual_caption_is_the_first_line_with_the_prefix():
 def test_columns_come_from_the_manifest_and_are_in_the_fingerprint(tmp_path):
     folder = write_pairs(tmp_path / "export", [(64, 64)] * 3)
     table = parquet.read_table(folder / "manifest.parquet")
-    plain = samples.load([DataOptions(path=str(folder))], ALONE).fingerprint()
+    plain = samples.load([DataOptions(path=str(folder))], ALONE).fingerprints()
 
     def write(texts):
         parquet.write_table(
@@ -89,9 +89,9 @@ def test_columns_come_from_the_manifest_and_are_in_the_fingerprint(tmp_path):
     first = write(["one", None, "three", None])
     assert [first[row].others["nl"] for row in range(3)] == ["one", None, "three"]
     assert first[0].prefix == "p, "
-    assert first.fingerprint() != plain
-    assert first.fingerprint() != write(["one", "two", "three", None]).fingerprint()
-    assert samples.load([DataOptions(path=str(folder))], ALONE).fingerprint() == plain
+    assert first.fingerprints() != plain
+    assert first.fingerprints() != write(["one", "two", "three", None]).fingerprints()
+    assert samples.load([DataOptions(path=str(folder))], ALONE).fingerprints() == plain
     with pytest.raises(
         DataSetError, match=r"names nll, and .* has no texts in such a column; did you mean 'nl'"
     ):

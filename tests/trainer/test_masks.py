@@ -147,14 +147,14 @@ def test_masks_lie_beside_images_or_in_a_folder(tmp_path):
 def test_masks_are_no_images_and_are_in_the_fingerprint(tmp_path):
     Image.new("RGB", (64, 64)).save(tmp_path / "1.png")
     (tmp_path / "1.txt").write_text("1girl")
-    plain = samples.load([DataOptions(path=str(tmp_path))], ALONE).fingerprint()
+    plain = samples.load([DataOptions(path=str(tmp_path))], ALONE).fingerprints()
     fingerprints = {plain}
     options = [DataOptions(path=str(tmp_path), masks="-masklabel.png")]
     for value in (0, 255):
         Image.new("L", (64, 64), value).save(tmp_path / "1-masklabel.png")
         loaded = samples.load(options, ALONE)
         assert (len(loaded), loaded.left_out) == (1, {})
-        fingerprints.add(loaded.fingerprint())
+        fingerprints.add(loaded.fingerprints())
     assert len(fingerprints) == 3
 
 

@@ -54,10 +54,10 @@ def test_captions_that_were_corrected_by_hand_are_used(tmp_path):
     assert texts(found.take(torch.tensor([1, 2]).numpy())) == ["1girl, corrected by hand", kept[3].caption]
     assert found.corrected.tolist() == [-1, 1, -1]
     assert found.left_out["its caption is not in UTF-8"] == 1
-    assert found.fingerprint() != before.fingerprint()
+    assert found.fingerprints() != before.fingerprints()
     (tmp_path / "x001" / "2.txt").write_text(kept[1].caption)
     (tmp_path / "x001" / "3.txt").unlink()
-    assert of_folder(tmp_path).fingerprint() == before.fingerprint()
+    assert of_folder(tmp_path).fingerprints() == before.fingerprints()
 
 
 def test_a_correction_of_the_same_length_and_age_is_seen(tmp_path):

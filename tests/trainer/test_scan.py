@@ -83,7 +83,7 @@ def test_a_folder_without_a_manifest_is_looked_at_once(tmp_path, looked):
     ]
     assert sorted(found.left_out.values()) == [1, 2]
     assert len(looked) == 5
-    assert of_folder(tmp_path).fingerprint() == found.fingerprint() != manifest.fingerprint()
+    assert of_folder(tmp_path).fingerprints() == found.fingerprints() != manifest.fingerprints()
     assert len(looked) == 5
 
 
@@ -258,7 +258,7 @@ def test_ranks_share_a_scan(tmp_path, looked):
     found = {}
 
     def load(rank):
-        found[rank] = samples.load([DataOptions(path=str(tmp_path))], Rank(rank)).fingerprint()
+        found[rank] = samples.load([DataOptions(path=str(tmp_path))], Rank(rank)).fingerprints()
 
     threads = [threading.Thread(target=load, args=(rank,)) for rank in range(2)]
     for thread in threads:
@@ -266,7 +266,7 @@ def test_ranks_share_a_scan(tmp_path, looked):
     for thread in threads:
         thread.join()
     assert sorted(looked) == [f"x001/{number}.png" for number in range(1, 8)]
-    assert found[0] == found[1] == of_folder(tmp_path).fingerprint()
+    assert found[0] == found[1] == of_folder(tmp_path).fingerprints()
 
 
 def test_a_folder_that_cannot_be_written_to(tmp_path, monkeypatch):

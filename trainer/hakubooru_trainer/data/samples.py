@@ -164,16 +164,15 @@ class Samples:
         is_held[order[:images]] = True
         return self.take(np.flatnonzero(~is_held)), self.take(np.flatnonzero(is_held))
 
-    def fingerprint(self) -> str:
-        """SHA-256 of ids, files and captions, in their order; of captions in other columns and of masks too, where they are used."""
-        return self.fingerprints()[0]
-
     def fingerprints(self, *, by_parts: bool = False) -> tuple[str, str]:
-        """The fingerprint, and the one of earlier versions, which does not say where a caption of several lines ends.
+        """SHA-256 of ids, files and captions, in their order; of captions in other columns and of masks too, where they are used.
 
         Args:
-            by_parts: whether the run takes the parts of captions from the manifests, which are then in the fingerprint, too;
-                those of earlier versions have none.
+            by_parts: whether the run trains by the parts of captions that manifests have; they are then in the fingerprint, too.
+
+        Returns:
+            the fingerprint, and the one of earlier versions, which does not say where a caption of several lines ends, and has
+            no parts.
         """
         digest, lengths = hashlib.sha256(self.ids.astype("<i8").tobytes()), hashlib.sha256()
         for column in ("sha256", "caption"):
