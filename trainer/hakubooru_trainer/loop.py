@@ -242,7 +242,7 @@ def _update(it: Training, ahead: Iterator[Batch], counters: Counters) -> Update:
     good = bool(torch.isfinite(norm + total))
     scale = scaler.get_scale()
     if good:
-        optimizer.step()
+        optim.step(optimizer, options.optimizer, options.run.seed, counters.update)
         it.moved(counters.update)
     scaler.update()
     it.passes.clear()
