@@ -171,7 +171,7 @@ class _Saving:
         is_done, is_due = update == self.it.data.updates, update % options.every == 0
         if is_due and not is_done:
             outputs.save(self.it, self.record, self.out, f"-{update:06d}", update)
-            outputs.retire(self.out, self.it.options)
+            outputs.retire(self.out, self.it.options, update)
         is_time = 0 < options.minutes * 60 < time.monotonic() - self.saved
         if is_done or is_asked or is_due or is_time:
             self.metrics.sync()

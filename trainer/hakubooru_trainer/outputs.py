@@ -109,14 +109,17 @@ def card(it: Training, record: Record, out: Path, counters: Counters) -> None:
         beside.write_text(text, encoding="utf-8", newline="\n")
 
 
-def retire(out: Path, options: Options) -> None:
-    """Delete the oldest adapters, and the oldest averages, beyond the number to keep."""
+def retire(out: Path, options: Options, update: int) -> None:
+    """Delete the oldest adapters, and the oldest averages, beyond the number to keep.
+
+    Those of later updates, which a run has that went on from an earlier state, do not count: it writes them anew.
+    """
     for stem in (f"{options.run.name}-", f"{options.run.name}{AVERAGE}-"):
-        saved = [
-            path
+        saved = {
+            int(number): path
             for path in out.glob("*.safetensors")
-            if path.stem.startswith(stem) and path.stem.removeprefix(stem).isdecimal()
-        ]
-        saved.sort(key=lambda path: int(path.stem.removeprefix(stem)))
-        for path in saved[: -options.save.keep] if options.save.keep else []:
-            path.unlink()
+            if path.stem.startswith(stem) and (number := path.stem.removeprefix(stem)).isdecimal()
+        }
+        so_far = sorted(number for number in saved if number <= update)
+        for number in so_far[: -options.save.keep] if options.save.keep else []:
+            saved[number].unlink()

@@ -34,6 +34,11 @@ class Drawer(Protocol):
         """A text that differs where the pictures do: model, adapter, and kind of device."""
         ...
 
+    @property
+    def tokens(self) -> str:
+        """A text that differs where prompts become other tokens."""
+        ...
+
     def draw(self, batch: Sequence[Picture]) -> list[Image.Image]:
         """Draw a batch of pictures, all of one size, in RGB."""
         ...
@@ -69,7 +74,8 @@ class ModelDrawer:
         self._v = {"auto": marks.v, "v": True, "epsilon": False}[model.prediction]
         self._zero = {"auto": marks.zero_terminal_snr, "yes": True, "no": False}[model.zero_terminal_snr]
         adapter = hashlib.sha256(lokr.read_bytes()).hexdigest() if lokr is not None else "no adapter"
-        schedule = f"{'v' if self._v else 'epsilon'}{', zero terminal SNR' * self._zero}"
+        schedule = fingerprint.schedule(v=self._v, zero_terminal_snr=self._zero)
+        self.tokens = fingerprint.of_tokenizers(self._model)
         self.identity = f"{fingerprint.of_model(self._model)}, {schedule}, {adapter}, {device.type}"
 
     def forecast(self, pictures: Sequence[Picture]) -> str:
