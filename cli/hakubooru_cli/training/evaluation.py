@@ -13,6 +13,7 @@ import click
 
 from hakubooru.errors import HakubooruError, InputError
 from hakubooru_cli.shell import INTERRUPTED
+from hakubooru_cli.training.model import check_strength, strength
 from hakubooru_cli.training.printing import printing
 from hakubooru_cli.training.quiet import quiet
 
@@ -33,6 +34,7 @@ def _keys() -> str:
 @click.command()
 @click.argument("model", metavar="[MODEL]", type=_path, required=False)
 @click.option("--lokr", metavar="FILE", type=_path, help="A LoKr that `run` wrote.")
+@strength
 @click.option("--db", "database", metavar="FILE", type=_path, help="The metadata database.")
 @click.option(
     "--images",
@@ -65,6 +67,7 @@ def evaluate(
     model: Path | None,
     *,
     lokr: Path | None,
+    scale: float,
     database: Path | None,
     images: tuple[str, ...],
     out: Path | None,
@@ -90,6 +93,7 @@ def evaluate(
         return
     if model is None or database is None or not images or out is None:
         raise click.UsageError("evaluate needs MODEL, --db, --images and --out; or --compare A B")
+    check_strength(scale, lokr)
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise InputError(
@@ -113,6 +117,7 @@ def evaluate(
         options=options,
         names=names,
         manifest=manifest,
+        scale=scale,
     )
     try:
         outcome = evaluate_model(task, lambda text: click.echo(text, err=True))
