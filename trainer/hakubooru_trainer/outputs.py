@@ -116,9 +116,9 @@ def retire(out: Path, options: Options, update: int) -> None:
     """
     for stem in (f"{options.run.name}-", f"{options.run.name}{AVERAGE}-"):
         saved = {
-            int(number): path
+            int(path.stem.removeprefix(stem)): path
             for path in out.glob("*.safetensors")
-            if path.stem.startswith(stem) and (number := path.stem.removeprefix(stem)).isdecimal()
+            if path.stem.startswith(stem) and path.stem.removeprefix(stem).isdecimal()
         }
         so_far = sorted(number for number in saved if number <= update)
         for number in so_far[: -options.save.keep] if options.save.keep else []:
