@@ -94,10 +94,12 @@ class Metrics:
             suppress(TrainingError) if error else nullcontext(),
             self._writing(),
         ):  # the first error is the reason
-            if self._file is not None:
-                self._file.close()
-            if self._board is not None:
-                self._board.close()
+            try:
+                if self._file is not None:
+                    self._file.close()
+            finally:
+                if self._board is not None:
+                    self._board.close()
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

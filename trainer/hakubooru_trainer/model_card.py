@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import hakubooru
+from hakubooru.quantity import quantity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -84,11 +85,11 @@ def _rows(
     return {
         "base model": _base(options),
         "images": f"{images:,}",
-        "updates": f"{updates:,} of {batch.size * batch.accumulation} images",
+        "updates": f"{updates:,} of {quantity(batch.size * batch.accumulation, 'image')}",
         "optimiser": optimizer.name,
         "learning rate": f"{optimizer.lr:g}"
         + (f", text encoders {optimizer.text_lr:g}" if options.text.train else ", text encoders not trained"),
-        "schedule": f"{optimizer.schedule}, {optimizer.warmup} steps of warm-up",
+        "schedule": f"{optimizer.schedule}, {quantity(optimizer.warmup, 'step')} of warm-up",
         **(
             {"average": f"decay {options.ema.decay:g}, in `{options.run.name}-ema.safetensors`"}
             if options.ema.decay

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from hakubooru.errors import DestinationError, InputError
+from hakubooru.quantity import quantity
 from hakubooru_cli.training.quiet import quiet
 
 _path = click.Path(path_type=Path)
@@ -85,7 +86,8 @@ def merge(*, base: Path, lokr: Path, scale: float, precision: str | None, out: P
     from hakubooru_trainer.merge import merge as merge_files  # noqa: PLC0415
 
     dtype = DTYPES[precision] if precision else None
-    click.echo(f"{out}: {merge_files(base, lokr, out, scale=scale, dtype=dtype)} layers changed")
+    layers = merge_files(base, lokr, out, scale=scale, dtype=dtype)
+    click.echo(f"{out}: {quantity(layers, 'layer')} changed")
 
 
 @click.command()
