@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import platformdirs
 
 from hakubooru.browse.toml_text import toml_text
-from hakubooru.files import replacing
+from hakubooru.files import write_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,8 +37,7 @@ class Aside:
         """Write the copy; if it cannot be written, it is missing the next time, and nothing else."""
         with suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(self._path) as beside:
-                beside.write_text(toml_text(table), encoding="utf-8", newline="\n")
+            write_text(self._path, toml_text(table))
 
 
 def hash_of(text: str) -> str:

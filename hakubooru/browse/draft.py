@@ -17,7 +17,7 @@ from hakubooru.browse.step_words import words_of, words_of_strata
 from hakubooru.browse.toml_text import toml_text
 from hakubooru.curating import RecipeStep
 from hakubooru.errors import HakubooruError, InputError, RecipeError
-from hakubooru.files import read_text, replacing
+from hakubooru.files import read_text, write_text
 from hakubooru.recipe import Recipe, shipped
 from hakubooru.store.value_files import FORMS
 
@@ -279,8 +279,7 @@ class Draft:
                 )
             if not self.is_saved or not path.exists():
                 text = self.text()
-                with replacing(path) as beside:
-                    beside.write_text(text, encoding="utf-8", newline="\n")
+                write_text(path, text)
                 self._settle_file(text)
             return path
 

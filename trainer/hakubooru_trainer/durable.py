@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import torch
 
 from hakubooru.errors import ModelError
-from hakubooru.files import replacing
+from hakubooru.files import write_text
 from hakubooru_trainer.model.stream import Held, body, head
 
 if TYPE_CHECKING:
@@ -62,9 +62,8 @@ def write_mark(state: Path, info: Mapping[str, Any]) -> None:
         state: the folder of the state.
         info: the contents of the mark.
     """
-    with replacing(state / MARK) as beside:
-        text = json.dumps({"checksum": _checksum_of(info), **info})
-        beside.write_text(text, encoding="utf-8", newline="\n")
+    text = json.dumps({"checksum": _checksum_of(info), **info})
+    write_text(state / MARK, text)
     sync_folder(state)
 
 

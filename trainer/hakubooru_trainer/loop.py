@@ -12,7 +12,7 @@ import torch
 from tqdm import tqdm
 
 from hakubooru.errors import TrainingError
-from hakubooru.files import replacing
+from hakubooru.files import write_text
 from hakubooru.progress import progress
 from hakubooru_trainer import distributed, optim, outputs
 from hakubooru_trainer.checkpoint import States
@@ -99,8 +99,7 @@ def _train(options: Options, out: Path, chosen: Path | None, allow: Collection[s
         reasons = ", ".join(f"{reason} ({count:,})" for reason, count in data.train.left_out.items())
         tqdm.write(f"left out of the data sets: {reasons}", file=sys.stderr)
     if ranks.first:
-        with replacing(out / "config.toml") as beside:
-            beside.write_text(dump(options), encoding="utf-8", newline="\n")
+        write_text(out / "config.toml", dump(options))
     record = Record(out, states, counters.update, ranks)
     accumulation = options.batch.accumulation
     ahead = it.batches.training(data.order, ranks.mine(range(counters.update * accumulation, data.batches)))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from safetensors import SafetensorError
 
 from hakubooru.errors import ModelError, TrainingError
-from hakubooru.files import replacing
+from hakubooru.files import write_text
 from hakubooru_trainer import sample
 from hakubooru_trainer.lokr import file
 from hakubooru_trainer.lokr.file import DTYPES
@@ -105,8 +105,7 @@ def card(it: Training, record: Record, out: Path, counters: Counters) -> None:
         v=it.objective.prediction == "v",
         sheet=f"samples/{sheets[-1].name}" if sheets else "",
     )
-    with replacing(path) as beside:
-        beside.write_text(text, encoding="utf-8", newline="\n")
+    write_text(path, text)
 
 
 def retire(out: Path, options: Options) -> None:
