@@ -121,6 +121,11 @@ class ModelOptions:
     zero_terminal_snr: Literal["auto", "yes", "no"] = "auto"
     """Whether the noise schedule ends in pure noise. `auto` reads it from the checkpoint, and takes no if it says nothing."""
 
+    @property
+    def name(self) -> str:
+        """The name of the model's file or folder, whichever system wrote its path."""
+        return self.path.replace("\\", "/").rpartition("/")[2]
+
     def __post_init__(self) -> None:
         if self.vae_precision == "fp16" and not self.vae:
             raise ConfigError(

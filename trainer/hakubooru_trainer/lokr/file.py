@@ -166,7 +166,7 @@ def _settings(options: Options) -> dict[str, Any]:
     }
     return {
         "ss_base_model_version": "sdxl_base_v1-0",
-        "ss_sd_model_name": options.model.path.replace("\\", "/").rpartition("/")[2],
+        "ss_sd_model_name": options.model.name,
         "ss_v2": False,
         "ss_network_module": "lycoris.kohya",
         "ss_network_dim": 1,
