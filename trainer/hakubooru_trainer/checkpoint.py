@@ -155,8 +155,7 @@ class States:
         for leftover in self.folder.glob(".*.part"):  # of a run that was killed
             shutil.rmtree(leftover)
         part.mkdir(parents=True)
-        tensors: dict[str, Tensor] = {}
-        rest = durable.take_tensors(it.optimizer.state_dict(), "", tensors, {})
+        rest, tensors = durable.take_tensors(it.optimizer.state_dict())
         files = {_ADAPTER: dict(it.adapter.weights()), _OPTIMIZER: tensors}
         files |= {_AVERAGE: it.average.values} if it.average.values else {}
         # The next file is copied while the one before goes to the disk.
