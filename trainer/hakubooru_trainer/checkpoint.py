@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from pathlib import Path
 
-    from torch import Tensor
-
     from hakubooru_trainer.config import Options
     from hakubooru_trainer.distributed import Ranks
     from hakubooru_trainer.setup import DataSet, Training

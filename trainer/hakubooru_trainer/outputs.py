@@ -12,6 +12,7 @@ from hakubooru.files import write_text
 from hakubooru_trainer import sample
 from hakubooru_trainer.lokr import file
 from hakubooru_trainer.lokr.file import DTYPES
+from hakubooru_trainer.model.single_file import Marks
 from hakubooru_trainer.model_card import model_card
 
 if TYPE_CHECKING:
@@ -46,10 +47,10 @@ def draw(it: Training, metrics: Metrics, out: Path, update: int) -> None:
         seed=it.options.run.seed,
     )
     objective = it.objective
-    is_v, zero = objective.prediction == "v", objective.zero_terminal_snr
+    marks = Marks(objective.prediction == "v", objective.zero_terminal_snr)
     try:
         with it.precision, it.evaluated():
-            pictures = [*sample.draw(it.model, it.prompts, how, v=is_v, zero_terminal_snr=zero)]
+            pictures = [*sample.draw(it.model, it.prompts, how, marks=marks)]
     except ModelError as error:  # a picture is no reason to end a run
         warnings.warn(f"no samples of update {update:,}: {error}", stacklevel=2)
         return
