@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
+import pyarrow as pa
+from pyarrow import parquet
 
 from hakubooru.arrays import distinct
 from hakubooru.arrow import integers, strings
@@ -73,9 +75,6 @@ class References:
 
     def write(self, path: Path) -> None:
         """Write the references as Parquet: character, post and SHA-256."""
-        import pyarrow as pa  # noqa: PLC0415 - takes a while
-        from pyarrow import parquet  # noqa: PLC0415
-
         rows = [(name, *one) for name, some in self.by_character.items() for one in some]
         names, posts, digests = zip(*rows, strict=True)
         table = pa.table(

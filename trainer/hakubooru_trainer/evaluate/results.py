@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import pyarrow as pa
+from pyarrow import parquet
 
 from hakubooru.errors import IncompleteError, InputError
 from hakubooru.files import replacing
@@ -162,9 +164,6 @@ def sightings(seen: Mapping[Picture, Mapping[str, bool]]) -> list[Sighting]:
 
 def write_rows(path: Path, rows: Sequence[Row], metadata: Mapping[str, str]) -> None:
     """Write the results as Parquet, in the order of the characters, with texts in the file's metadata."""
-    import pyarrow as pa  # noqa: PLC0415 - takes a while
-    from pyarrow import parquet  # noqa: PLC0415
-
     schema = pa.schema(
         [
             pa.field("character", pa.string(), nullable=False),
@@ -193,9 +192,6 @@ def read_scores(folder: Path) -> dict[str, float]:
     Raises:
         InputError: the folder has no results, or they are damaged.
     """
-    import pyarrow as pa  # noqa: PLC0415 - takes a while
-    from pyarrow import parquet  # noqa: PLC0415
-
     path = folder / FILE
     try:
         table = parquet.read_table(path, columns=["character", "score"]).to_pydict()
