@@ -19,7 +19,8 @@ from hakubooru.image.kinds import BrokenImageError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from hakubooru_trainer.evaluate.catalogue import Catalogue, Floats
+    from hakubooru_trainer.evaluate.catalogue import Catalogue
+    from hakubooru_trainer.randomness import Floats
 
 K = TypeVar("K")
 K_contra = TypeVar("K_contra", contravariant=True)

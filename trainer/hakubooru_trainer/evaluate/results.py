@@ -20,11 +20,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from hakubooru_trainer.evaluate.ccip import Ccip, Floats
+    from hakubooru_trainer.evaluate.ccip import Ccip
     from hakubooru_trainer.evaluate.characters import Character
     from hakubooru_trainer.evaluate.extraction import Extractor
     from hakubooru_trainer.evaluate.pictures import Picture
     from hakubooru_trainer.evaluate.references import References
+    from hakubooru_trainer.randomness import Floats
 
 FILE: Final = "scores.parquet"
 
