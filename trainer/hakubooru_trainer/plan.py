@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from hakubooru_trainer import fits, randomness, trial
-from hakubooru_trainer.data.batches import DOWN
 from hakubooru_trainer.data.captions import StepCaptions
+from hakubooru_trainer.data.images import DOWN
 from hakubooru_trainer.data.kohya import unread_repeats, without_repeats
 from hakubooru_trainer.data.masks import mask_of
 from hakubooru_trainer.distributed import Ranks

@@ -16,7 +16,7 @@ from hakubooru.errors import ModelError
 from hakubooru.files import replacing
 from hakubooru.progress import progress
 from hakubooru_trainer import noise, randomness
-from hakubooru_trainer.data.batches import DOWN
+from hakubooru_trainer.data.images import DOWN
 from hakubooru_trainer.lokr import file
 from hakubooru_trainer.lokr.adapter import adapter_of
 from hakubooru_trainer.model.load import load

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from hakubooru_trainer import randomness
-from hakubooru_trainer.data.images import UnusableImageError, conditioning
+from hakubooru_trainer.data.images import DOWN, UnusableImageError, conditioning
 from hakubooru_trainer.data.inputs import Inputs
 from hakubooru_trainer.noise import pyramid_noise, pyramid_sizes
 from hakubooru_trainer.timesteps import timestep
@@ -32,9 +32,6 @@ if TYPE_CHECKING:
     from hakubooru_trainer.data.samples import Sample, Samples
 
 Picture = TypeVar("Picture")
-
-DOWN = 8
-"""Pixels of an image for each latent, along each side."""
 
 
 @dataclass(frozen=True, kw_only=True)
