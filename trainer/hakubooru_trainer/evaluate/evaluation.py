@@ -205,9 +205,7 @@ def _gathered(task: Task, casting: Casting, ccip: Ccip, catalogue: Catalogue) ->
             dict(zip(names, casting.candidates, strict=True)),
             archives,
             extractor,
-            catalogue,
-            network=ccip.fingerprint,
-            count=options.references.count,
+            options.references.count,
         )
 
 
