@@ -50,9 +50,7 @@ class Target:
 
     def is_unfinished(self) -> bool:
         """Whether the build of the file is unfinished."""
-        return bool(
-            self._database.scalar("SELECT COUNT(*) FROM sqlite_master WHERE name = 'unfinished_build'")
-        )
+        return self._database.has_table("unfinished_build")
 
     def is_empty(self) -> bool:
         """Whether the file has no posts."""
