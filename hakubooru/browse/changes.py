@@ -14,7 +14,7 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from hakubooru.arrays import distinct
 from hakubooru.browse.draft import UNNAMED
 from hakubooru.browse.facets import common_tags
-from hakubooru.browse.set_names import checked_name
+from hakubooru.browse.draft_files import checked_name
 from hakubooru.browse.templates import render
 from hakubooru.caption import PRESETS
 from hakubooru.curating import CHOICES, RecipeStep

@@ -11,10 +11,8 @@ from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Final
 
-from hakubooru.browse.aside import Aside, hash_of
-from hakubooru.browse.set_names import NAME, checked_name, is_name
+from hakubooru.browse.draft_files import NAME, Aside, checked_name, hash_of, is_name, toml_text
 from hakubooru.browse.step_words import words_of, words_of_strata
-from hakubooru.browse.toml_text import toml_text
 from hakubooru.curating import RecipeStep
 from hakubooru.errors import HakubooruError, InputError, RecipeError
 from hakubooru.files import read_text, write_text
