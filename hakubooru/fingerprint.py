@@ -3,6 +3,7 @@
 ids:       SHA-256 of the ids in ascending order, each as 8 bytes, little-endian; where joined files decided, `hash LF`
            of each follows, in ascending order of hashes
 captions:  SHA-256 of `id TAB caption LF` for each post in ascending order of id, in UTF-8
+tables:    SHA-256 of their JSON, with sorted keys, as Python writes it by itself
 """
 
 from __future__ import annotations
