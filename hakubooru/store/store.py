@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 from peewee import SchemaManager, SqliteDatabase
 
@@ -262,6 +262,19 @@ class Store:
 
     def __repr__(self) -> str:
         return f"hakubooru.open({str(self.path)!r}{', writable=True' if self.writable else ''})"
+
+
+class PostSet(Protocol):
+    """A set of posts of one file whose ids are computed on demand, such as a `Selection`."""
+
+    @property
+    def database(self) -> Store:
+        """The open metadata file."""
+        ...
+
+    def to_ids(self) -> Ids:
+        """Compute the ids of the posts, (N,) int64."""
+        ...
 
 
 def _reopen(
