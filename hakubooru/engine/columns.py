@@ -14,16 +14,14 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 
-from hakubooru.arrays import narrow
 from hakubooru.store.reader import ROWS, THREADS
 from hakubooru.store.schema import EXTENSIONS, TAG_TYPES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from hakubooru.arrays import Ids, Values
     from hakubooru.engine.sidecar import Sidecar
-    from hakubooru.store.reader import Reader
     from hakubooru.store.store import Store
 
 OTHER: Final = 15
@@ -64,8 +62,6 @@ _TRAITS: Final = {
 
 _FEW: Final = 16
 """Posts are searched, and their tags counted, one by one for fewer than one post in this many; else all at once."""
-_WIDEST: Final = 2**28
-"""From how many ids between the first and the last on they count as sparse; a bool for each takes 256 MB."""
 _DATE: Final = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*"
 _ODD_DATE: Final = NO_DATE + 1
 _RARE_TRAITS: Final = tuple(_TRAITS)[:7]
@@ -186,11 +182,6 @@ class FileColumns:
             self._span = (int(first), int(last) + 1) if first <= last else (0, 0)
         return self._span
 
-    def are_sparse(self) -> bool:
-        """Whether the ids lie so far apart that a value for each number between them takes too much memory."""
-        first, end = self.span()
-        return end - first > _WIDEST
-
     def are_few(self, count: int, share: int) -> bool:
         """Whether a number of posts is less than one in `share` of the ids."""
         first, end = self.span()
@@ -269,13 +260,10 @@ class FileColumns:
 
     def _read(self, columns: dict[str, str]) -> None:
         """Read columns of numbers in one scan."""
-        first, end = self.span()
-        edges = [first - 1 + (end - first) * place // THREADS for place in range(THREADS + 1)]
-        parts: list[list[list[Values]]] = [[] for _ in range(THREADS)]
-        reader = self._store.reader
-        scans = [self._scan(reader, columns, place, edges) for place in range(THREADS)]
-        for place, batch in reader.in_parallel(scans):
-            parts[place].append(batch)
+        named = ", ".join(f"{sql} AS {name}" for name, sql in columns.items())
+        parts: list[list[tuple[Values, ...]]] = [[] for _ in range(THREADS)]
+        for half, batch in self._store.scan("post", named, rows=self._posts_a_batch, narrowed=True):
+            parts[half].append(batch)
         batches = [batch for part in parts for batch in part]
         for place, name in enumerate(columns):
             values = np.concatenate([np.empty(0, np.int8), *(batch[place] for batch in batches)])
@@ -285,15 +273,6 @@ class FileColumns:
                 self._date_odd_ones(values)
             values.flags.writeable = False
             self._arrays[name] = values
-
-    def _scan(
-        self, reader: Reader, columns: dict[str, str], place: int, edges: list[int]
-    ) -> Iterator[tuple[int, list[Values]]]:
-        """Iterate over the columns of posts between two edges of ids, each batch with the place of the first edge."""
-        named = ", ".join(f"{sql} AS {name}" for name, sql in columns.items())
-        sql = f"SELECT {named} FROM post WHERE id > ? AND id <= ? ORDER BY id"
-        for batch in reader.numbers(sql, edges[place : place + 2], rows=self._posts_a_batch):
-            yield place, [narrow(values) for values in batch]
 
     def _date_odd_ones(self, days: Values) -> None:
         odd = np.flatnonzero(days == _ODD_DATE)

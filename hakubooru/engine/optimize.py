@@ -20,7 +20,6 @@ from hakubooru.engine.columns import COUNTS, DATES, NUMBERS, FileColumns
 from hakubooru.engine.sidecar import NewSidecar, code_base, pack
 from hakubooru.progress import progress
 from hakubooru.store.reader import THREADS
-from hakubooru.store.relations import halves
 from hakubooru.store.schema import TAG_TYPES
 
 if TYPE_CHECKING:
@@ -146,14 +145,12 @@ def _distribute(database: Store, ids: Ids, folder: Path, posts_a_bucket: int, ro
     places_of = by_id(ids, np.arange(len(ids)), _NOWHERE)
     counts = np.zeros(database.ends("tag")[1] + 1, np.int64)
     first, last = database.ends("posttagrelation")
-    reading = halves(database, "post_id, tag_id", rows=rows_a_read)
-    numbered = [_numbered(half, pairs) for half, pairs in enumerate(reading)]
     with (
         ExitStack() as files,
         progress(total=last + 1 - first, desc="relations", unit=" relations", unit_scale=True) as bar,
     ):
         buckets: dict[tuple[int, int], IO[bytes]] = {}
-        for half, (posts, tags) in database.reader.in_parallel(numbered):
+        for half, (posts, tags) in database.scan("posttagrelation", "post_id, tag_id", rows=rows_a_read):
             places = places_of(posts)
             pairs = places << 32 | tags
             is_known = places != _NOWHERE
@@ -166,12 +163,6 @@ def _distribute(database: Store, ids: Ids, folder: Path, posts_a_bucket: int, ro
                 buckets[bucket, half].write(some.data)
             bar.update(len(posts))
     return counts
-
-
-def _numbered(half: int, pairs: Iterator[Any]) -> Iterator[tuple[int, Any]]:
-    """Iterate over pieces of a half of the relations, each with the number of the half."""
-    for piece in pairs:
-        yield half, piece
 
 
 def _added(counts: Ids, tags: Ids) -> Ids:
