@@ -6,7 +6,7 @@ import contextlib
 import warnings
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 from peewee import SchemaManager, SqliteDatabase
 
@@ -287,6 +287,19 @@ class Store:
 
     def __repr__(self) -> str:
         return f"hakubooru.open({str(self.path)!r}{', writable=True' if self.writable else ''})"
+
+
+class PostSet(Protocol):
+    """A set of posts of one file, on which captions and exports work; its ids are computed on demand, as a `Selection` does."""
+
+    @property
+    def database(self) -> Store:
+        """The open metadata file."""
+        ...
+
+    def to_ids(self) -> Ids:
+        """Compute the ids of the posts, (N,) int64."""
+        ...
 
 
 def _reopen(
