@@ -1,7 +1,7 @@
 """The columns of a file's posts as NumPy arrays, on which a filter takes milliseconds.
 
-`FileColumns` reads them from the file when they are first used: one scan reads ids, flags, and the numbers that programs
-ask for most; another the rest. `SidecarColumns` has them from the sidecar without a scan, and the posts of each tag too.
+They are read from the file when they are first used: one scan reads ids, flags, and the numbers that programs ask for most;
+another the rest.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import bisect
 import threading
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hakubooru.arrays import Ids, Values
-    from hakubooru.engine.sidecar import Sidecar
     from hakubooru.store.store import Store
 
 OTHER: Final = 15
@@ -60,7 +59,7 @@ _TRAITS: Final = {
     "extension": _Bits(_EXTENSION_SQL, 11, 4),
 }
 
-_FEW: Final = 16
+FEW: Final = 16
 """Posts are searched, and their tags counted, one by one for fewer than one post in this many; else all at once."""
 _DATE: Final = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*"
 _ODD_DATE: Final = NO_DATE + 1
@@ -206,7 +205,7 @@ class FileColumns:
     def at(self, values: Values, ids: Ids) -> Values:
         """The values of posts of the file, (M,), from those of all posts, (N,)."""
         first, end = self.span()
-        if first < 0 or len(ids) * _FEW < end:
+        if first < 0 or len(ids) * FEW < end:
             return values[np.searchsorted(self.ids, ids)]
         by_id = np.zeros(end, values.dtype)
         by_id[self.ids] = values
@@ -279,63 +278,6 @@ class FileColumns:
         if len(odd):
             sql = f"SELECT created_at FROM post WHERE created_at NOT GLOB '{_DATE}' ORDER BY id"
             days[odd] = [day_number(text) for (text,) in self._store.rows(sql)]
-
-
-class SidecarColumns(FileColumns):
-    """The columns of a file from its sidecar, which has the posts of every tag and the tags of every post as well."""
-
-    know_tags = True
-
-    def __init__(self, store: Store, sidecar: Sidecar) -> None:
-        super().__init__(store)
-        self.names = self.names | {*DATES, *COUNTS}
-        self.sidecar = sidecar
-
-    def are_read(self, name: str = "traits") -> bool:  # noqa: ARG002 - all are there
-        """Always true."""
-        return True
-
-    @cached_property
-    def ids(self) -> Ids:
-        """The ids of all posts, (N,) int64, ascending; the sidecar has them in fewer bytes."""
-        return self["id"].astype(np.int64)
-
-    def bearing(self, tag: str) -> Values:
-        """Whether each post has a tag, (N,) bool."""
-        return self.sidecar.bearing(self._tag_id(tag), len(self["id"]))
-
-    def places(self, tag_id: int) -> Values:
-        """The indices in `ids` of the posts that have a tag, ascending."""
-        return self.sidecar.places(tag_id)
-
-    def tag_counts(self, ids: Ids) -> tuple[Values, Values]:
-        """The ids of tags, and how many of the posts `ids` have each, (T,) each."""
-        places = self.indices(ids)
-        if len(ids) * _FEW < len(self["id"]):
-            return np.unique(self.sidecar.tags_of(places)[1], return_counts=True)
-        mask = np.zeros(len(self["id"]), bool)
-        mask[places] = True
-        return self.sidecar.counts(mask)
-
-    def about(self, tags: Sequence[str]) -> PostColumns:
-        """The columns restricted to the posts of the rarest of `tags`, if the sidecar has that tag as rare; else all."""
-        ids = [self._tag_id(tag) for tag in tags]
-        places = min(
-            (self.sidecar.places(tag_id) for tag_id in ids if not self.sidecar.is_common(tag_id)),
-            key=len,
-            default=None,
-        )
-        return self if places is None else self.some(places)
-
-    def _tag_id(self, tag: str) -> int:
-        rows = self._store.rows("SELECT id FROM tag WHERE name = ?", [tag])
-        return int(rows[0][0]) if rows else 0
-
-    def _load(self, name: str) -> Values:
-        with self._reading:
-            if name not in self._arrays:
-                self._arrays[name] = self.sidecar.load(name)
-            return self._arrays[name]
 
 
 class _Some:

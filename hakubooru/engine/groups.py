@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from hakubooru.arrays import by_id, distinct, id_text, is_first
-from hakubooru.engine.columns import MISSING, YEAR, SidecarColumns
+from hakubooru.engine.cache import SidecarColumns
+from hakubooru.engine.columns import MISSING, YEAR
 from hakubooru.engine.tag_counts import FEW
 from hakubooru.select.sampling import keys
 from hakubooru.store.relations import posts_of_tags, relations_of
@@ -248,7 +249,7 @@ def _posts_in_sidecar(columns: SidecarColumns, ids: Ids, ranks: Ids, tags: Ids) 
     of_file[columns.indices(ids)] = ranks
     for first in range(0, len(tags), _TAGS_A_PIECE):
         some_tags = tags[first : first + _TAGS_A_PIECE]
-        of_tags = [columns.places(tag_id) for tag_id in some_tags.tolist()]
+        of_tags = [columns.sidecar.places(tag_id) for tag_id in some_tags.tolist()]
         some = of_file[np.concatenate(of_tags)]
         is_candidate = some >= 0
         yield np.repeat(some_tags, [len(of_tag) for of_tag in of_tags])[is_candidate], some[is_candidate]
