@@ -173,10 +173,11 @@ class Tags:
 
     def look_up(self, names: Collection[str]) -> tuple[set[str], dict[str, str]]:
         """Look up names with one or two queries: those that are tags, and the tag of each that is an alias."""
+        aliases = self.aliases(names)
         rows = self._database.rows(
             "SELECT name FROM tag WHERE name IN (SELECT value FROM json_each(?))", [json.dumps(sorted(names))]
         )
-        return {name for (name,) in rows}, self.aliases(names)
+        return {name for (name,) in rows}, aliases
 
     def aliases(self, names: Iterable[str]) -> dict[str, str]:
         """Map those of the names that are aliases to their tags, with one query for each 500 names.
