@@ -21,8 +21,6 @@ from hakubooru.errors import DumpError
 from hakubooru.ingest.batches import Rows
 from hakubooru.ingest.tabular import (
     columns_by_table,
-    open_duckdb,
-    open_sqlite,
     parquet_columns,
     read_parquet,
     read_table,
@@ -279,10 +277,3 @@ class Relations:
 
 def _numbers(batch: Any) -> tuple[Numbers, Numbers]:
     return batch.column(0).to_numpy(zero_copy_only=False), batch.column(1).to_numpy(zero_copy_only=False)
-
-
-@contextmanager
-def open_tables(path: Path, kind: str, name: str) -> Iterator[Any]:
-    """Open the connection of a DuckDB or SQLite file for a `with` statement."""
-    with (open_duckdb if kind == "DuckDB" else open_sqlite)(path, name) as connection:
-        yield connection

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from hakubooru.ingest.post_tags import UNTYPED
-from hakubooru.store.tags import ALIAS_LAYOUT, ALIAS_TABLE, IMPLICATION_TABLE
-from hakubooru.store.writing import query_by_name
+from hakubooru.store.tags import ALIAS_LAYOUT, ALIAS_TABLE, IMPLICATION_TABLE, rows_by_name
 
 if TYPE_CHECKING:
     import sqlite3
@@ -115,8 +114,8 @@ class TagIds:
         return ids
 
     def _learn_new(self, names: Sequence[str], types: Numbers, numbers: Numbers) -> None:
-        rows = query_by_name(
-            self._connection,
+        rows = rows_by_name(
+            self._connection.execute,
             "SELECT tag.name, tag.id, tag.type, known.name IS NOT NULL FROM tag LEFT JOIN known USING (name) WHERE tag.name IN",
             names,
         )
@@ -130,7 +129,7 @@ class TagIds:
     def _add(self, types: Mapping[str, int]) -> dict[str, tuple[int, int]]:
         """Add tags to the file; return their ids and types."""
         listed = dict(
-            query_by_name(self._connection, "SELECT name, type FROM known WHERE name IN", list(types))
+            rows_by_name(self._connection.execute, "SELECT name, type FROM known WHERE name IN", types)
         )
         ids = dict(zip(types, count(self._last_id + 1), strict=False))
         self._last_id += len(ids)

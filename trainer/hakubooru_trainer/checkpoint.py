@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from pathlib import Path
 
-    from torch import Tensor
-
     from hakubooru_trainer.config import Options
     from hakubooru_trainer.distributed import Ranks
     from hakubooru_trainer.setup import DataSet, Training
@@ -155,8 +153,7 @@ class States:
         for leftover in self.folder.glob(".*.part"):  # of a run that was killed
             shutil.rmtree(leftover)
         part.mkdir(parents=True)
-        tensors: dict[str, Tensor] = {}
-        rest = durable.take_tensors(it.optimizer.state_dict(), "", tensors, {})
+        rest, tensors = durable.take_tensors(it.optimizer.state_dict())
         files = {_ADAPTER: dict(it.adapter.weights()), _OPTIMIZER: tensors}
         files |= {_AVERAGE: it.average.values} if it.average.values else {}
         # The next file is copied while the one before goes to the disk.

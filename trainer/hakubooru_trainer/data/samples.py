@@ -21,10 +21,11 @@ from pyarrow import compute, parquet
 
 from hakubooru.arrow import as_flags, as_numbers, integers
 from hakubooru.errors import DataSetError
+from hakubooru.export.manifest import MANIFEST
 from hakubooru.select import sampling
 from hakubooru_trainer.config.paths import NO_FOLDER
 from hakubooru_trainer.data.files import Files
-from hakubooru_trainer.data.kohya import MANIFEST, data_sets
+from hakubooru_trainer.data.kohya import data_sets
 from hakubooru_trainer.data.look import SHARD, id_of
 from hakubooru_trainer.data.manifest import check_captions, refuse_captions_alone
 from hakubooru_trainer.data.masks import check_masks, mask_test, refuse_shards, update_with_masks

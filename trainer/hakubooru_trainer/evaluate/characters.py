@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import pyarrow as pa
+from pyarrow import parquet
 
 from hakubooru.arrays import distinct
 from hakubooru.arrow import integers, strings
@@ -71,9 +73,6 @@ class Cast:
 
     def write(self, path: Path) -> None:
         """Write the characters as Parquet, with the fingerprint in the metadata as `hakubooru.fingerprint`."""
-        import pyarrow as pa  # noqa: PLC0415 - takes a while
-        from pyarrow import parquet  # noqa: PLC0415
-
         table = pa.table(
             {
                 "character": strings([one.name for one in self.characters]),
@@ -93,9 +92,6 @@ def read_cast(path: Path) -> Cast:
     Raises:
         InputError: the file is missing, damaged or changed.
     """
-    import pyarrow as pa  # noqa: PLC0415 - takes a while
-    from pyarrow import parquet  # noqa: PLC0415
-
     try:
         table = parquet.read_table(path)
         rows = table.to_pylist()

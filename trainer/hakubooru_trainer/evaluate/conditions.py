@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from hakubooru.errors import DestinationError, InputError
-from hakubooru.files import replacing
+from hakubooru.files import write_text
 from hakubooru.settings import plain
 from hakubooru.version import __version__
 from hakubooru_trainer.evaluate import pictures, results
@@ -110,9 +110,8 @@ def keep(out: Path, conditions: Conditions) -> None:
                 f"{out} has {' and '.join(leftovers)} and no {FILE}, which says what drew them; choose another folder with --out, "
                 "or remove them"
             )
-        with replacing(path) as beside:
-            text = json.dumps({**asdict(conditions), "fingerprint": conditions.fingerprint}, indent=1)
-            beside.write_text(text + "\n", encoding="utf-8", newline="\n")
+        text = json.dumps({**asdict(conditions), "fingerprint": conditions.fingerprint}, indent=1)
+        write_text(path, text + "\n")
         return
     before = read_conditions(out)
     for name, then, now in (

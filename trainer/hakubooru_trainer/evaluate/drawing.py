@@ -65,11 +65,11 @@ class ModelDrawer:
         self._device = device
         self._files, self._options = model, options
         self._how = sampler_of(options)
-        marks = self._model.marks
-        self._v = {"auto": marks.v, "v": True, "epsilon": False}[model.prediction]
-        self._zero = {"auto": marks.zero_terminal_snr, "yes": True, "no": False}[model.zero_terminal_snr]
+        self._marks = self._model.marks.unless(model)
         adapter = hashlib.sha256(lokr.read_bytes()).hexdigest() if lokr is not None else "no adapter"
-        schedule = f"{'v' if self._v else 'epsilon'}{', zero terminal SNR' * self._zero}"
+        schedule = (
+            f"{'v' if self._marks.v else 'epsilon'}{', zero terminal SNR' * self._marks.zero_terminal_snr}"
+        )
         self.identity = f"{fingerprint.of_model(self._model)}, {schedule}, {adapter}, {device.type}"
 
     def forecast(self, pictures: Sequence[Picture]) -> str:
@@ -86,8 +86,7 @@ class ModelDrawer:
                 [picture.prompt for picture in batch],
                 how,
                 [(picture.seed,) for picture in batch],
-                v=self._v,
-                zero_terminal_snr=self._zero,
+                marks=self._marks,
             )
 
 
