@@ -12,6 +12,7 @@ import click
 
 import hakubooru as hb
 from hakubooru.errors import IncompleteError
+from hakubooru.quantity import quantity
 from hakubooru.select import check_suffix
 from hakubooru_cli.options import Choice, QueryCommand, selection_options
 
@@ -140,7 +141,7 @@ class Result:
         first, last = self.span
         lines = [funnel_text(self.steps)] if self.steps else []
         lines += [_post_text(post) for post in self.shown]
-        lines.append(f"{self.count:,} posts" + (f", ids {first:,} to {last:,}" if self.count else ""))
+        lines.append(quantity(self.count, "post") + (f", ids {first:,} to {last:,}" if self.count else ""))
         if out:
             lines.append(f"{'ids' if out.suffix == '.txt' else 'posts'} written to {out}")
         if self.lock and not self.changes:

@@ -33,6 +33,7 @@ from hakubooru.ingest.tabular import (
     read_table,
 )
 from hakubooru.ingest.unpack import Leaf, Readable, damage_explained, leaves
+from hakubooru.quantity import quantity
 from hakubooru.store.about import read_about
 from hakubooru.store.layout import recognise_generation
 
@@ -196,7 +197,7 @@ class Dump:
                 f"{table} ({', '.join(sorted(by_table[table])[:8])})" for table in sorted(by_table)
             )
             raise DumpError(
-                f"{leaf.name} has {len(tables)} tables of posts, and must have one; its tables: {described or 'none'}"
+                f"{leaf.name} has {quantity(len(tables), 'table')} of posts, and must have one; its tables: {described or 'none'}"
             )
         table = tables[0]
         columns = sorted(choose(by_table[table]))
