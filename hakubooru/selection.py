@@ -135,7 +135,7 @@ class Selection(Builder["Selection"]):
         return stats(self.database, self.to_ids(), caption=caption_format(caption), top=top)
 
     def to_pandas(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
-        """Read columns of the posts into a pandas frame, in the selection's order; by default, all columns.
+        """Read columns of the posts into a pandas frame, in the selection's order; by default, or for "all", those of the file.
 
         Raises:
             InputError: posts have no column of that name.
@@ -145,7 +145,7 @@ class Selection(Builder["Selection"]):
         return read_frame(self.database, self.to_ids(), columns)
 
     def to_arrow(self, columns: Sequence[str] | None = None) -> pa.Table:
-        """Read columns of the posts into an Arrow table, in the selection's order; by default, all columns.
+        """Read columns of the posts into an Arrow table, in the selection's order; by default, or for "all", those of the file.
 
         Raises:
             InputError: posts have no column of that name.

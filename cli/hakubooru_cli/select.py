@@ -36,7 +36,7 @@ def _lock(_: click.Context, __: click.Parameter, value: str | None) -> str | Non
 @click.option(
     "--columns",
     metavar="A,B",
-    help="Write these columns to --out FILE.parquet, .csv or .jsonl: those of the file (`all`), or tags, character, "
+    help="Write these columns to --out FILE.parquet, .csv or .jsonl: those of the file (`all`), tags, character, "
     "artist, copyright, general, meta, caption, quality, year.",
 )
 @click.option("--funnel", is_flag=True, help="Show how many posts each step keeps.")
@@ -187,7 +187,7 @@ def _write(out: Path, selection: hb.Selection, columns: str | None) -> None:
         return
     from hakubooru.results.tables import write_table  # noqa: PLC0415 - the command starts faster without Arrow
 
-    names = None if columns == "all" else [name.strip() for name in columns.split(",")]
+    names = [name.strip() for name in columns.split(",")]
     write_table(out, selection.database, selection.to_ids(), names)
 
 
