@@ -9,6 +9,7 @@ import sys
 import threading
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -39,8 +40,7 @@ class Workers(ProcessPoolExecutor):
         super().__init__(
             workers,
             mp_context=multiprocessing.get_context("spawn"),
-            initializer=_begin,
-            initargs=(begin, *args),
+            initializer=partial(_begin, begin, *args),
         )
         # By default the pool starts a process when work comes in, while its thread already watches the others. If one
         # of them dies then, the thread may forget the new process and wait for ever, or fail (Python 3.11). With this
