@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from hakubooru.browse.answers import narrowed, term_of
+from hakubooru.quantity import quantity
 from hakubooru.store.sites import SHOWN_OPENLY
 from hakubooru.version import __version__
 
@@ -43,7 +44,7 @@ def _templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates.filters["number"] = lambda value: f"{value:,}"
+    templates.filters |= {"number": lambda value: f"{value:,}", "quantity": quantity}
     templates.globals |= {
         "link": link,
         "narrowed": narrowed,

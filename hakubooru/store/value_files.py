@@ -19,6 +19,7 @@ from pathlib import PurePosixPath
 from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 
 from hakubooru.errors import InputError
+from hakubooru.quantity import quantity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -143,7 +144,7 @@ def _read_csv(path: Path) -> Iterator[Rows]:
             short = next((row for row in rows if len(row) != len(heading)), None)
             if short is not None:
                 raise csv.Error(
-                    f"line {reader.line_num} or before has {len(short)} fields, not {len(heading)}"
+                    f"line {reader.line_num} or before has {quantity(len(short), 'field')}, not {len(heading)}"
                 )
             columns = [[value or None for value in column] for column in zip(*rows, strict=True)]
             yield Rows([row[key] for row in rows], {name: columns[place] for place, name in names.items()})
