@@ -37,8 +37,7 @@ _KEPT: Final = "private, max-age=600"
 
 def search(request: Request) -> Response:
     """The page of a search: its posts, and how it can be narrowed."""
-    session = session_of(request)
-    text, within = _asked(request)
+    session, text, within = _asked(request)
     answer, mistake = Answer(np.empty(0, np.int64)), None
     try:
         answer = session.answer(text, within)
@@ -59,8 +58,7 @@ def search(request: Request) -> Response:
 
 def more(request: Request) -> Response:
     """The next posts of a search, for scrolling on."""
-    session = session_of(request)
-    text, within = _asked(request)
+    session, text, within = _asked(request)
     answer = session.answer(text, within)
     start = _whole(request.query_params.get("from", "0"))
     return HTMLResponse(render("cards.html", request, **_page_of(session, answer, text, within, start)))
@@ -68,8 +66,7 @@ def more(request: Request) -> Response:
 
 def narrowing(request: Request) -> Response:
     """What the posts of a search have in common, each value with a link that narrows to it."""
-    session = session_of(request)
-    text, within = _asked(request)
+    session, text, within = _asked(request)
     ids = np.sort(session.answer(text, within).ids)
     tags, is_exact = common_tags(session.database, ids, session.kinds)
     values = {"facets": facets(session.database, ids, session.quality), "tags": tags, "is_exact": is_exact}
@@ -78,8 +75,7 @@ def narrowing(request: Request) -> Response:
 
 def charted(request: Request) -> Response:
     """Charts of the posts of a search: years, scores and sizes."""
-    session = session_of(request)
-    text, within = _asked(request)
+    session, text, within = _asked(request)
     ids = np.sort(session.answer(text, within).ids)
     shown = charts(session.database, ids)
     return _counted(within, render("charts.html", request, text=text, within=within, charts=shown))
@@ -93,8 +89,7 @@ def complete(request: Request) -> Response:
 
 def check(request: Request) -> Response:
     """The number of posts of a search that is being typed, or its mistake; neither if that would take long."""
-    session = session_of(request)
-    text, within = _asked(request)
+    session, text, within = _asked(request)
     try:
         if session.is_quick:
             return JSONResponse({"posts": len(session.answer(text, within).ids)})
@@ -107,9 +102,8 @@ def check(request: Request) -> Response:
 
 def post(request: Request) -> Response:
     """The page of one post."""
-    session = session_of(request)
+    session, text, within = _asked(request)
     number: int = request.path_params["number"]
-    text, within = _asked(request)
     shown = portrait(session.database, number)
     if shown is None:
         raise HTTPException(404, f"The database has no post {number}.")
@@ -138,9 +132,8 @@ def post(request: Request) -> Response:
 
 def family(request: Request) -> Response:
     """The parent and the children of a post."""
-    session = session_of(request)
+    session, text, within = _asked(request)
     ids = relatives(session.database, request.path_params["number"])
-    text, within = _asked(request)
     values = {"cards": cards(session.database, ids), "text": text, "within": within, "next": None}
     return HTMLResponse(render("family.html", request, kept=(), dropped=(), **values))
 
@@ -155,10 +148,10 @@ def view(request: Request) -> Response:
     return _sent(request, is_large=True)
 
 
-def _asked(request: Request) -> tuple[str, str]:
-    """The search of a request, and where it looks: `IN_SET`, or "" for all posts."""
+def _asked(request: Request) -> tuple[Session, str, str]:
+    """The session of a request, its search, and where that looks: `IN_SET`, or "" for all posts."""
     within = IN_SET if request.query_params.get("in") == IN_SET else ""
-    return request.query_params.get("q", "").strip(), within
+    return session_of(request), request.query_params.get("q", "").strip(), within
 
 
 def _page_of(session: Session, answer: Answer, text: str, within: str, start: int) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator
 
-    Numbers = np.ndarray[Any, Any]
+    from hakubooru.arrays import Values
 
 _PAIRS: Final = 400  # every SQLite takes 999 variables
 _CACHE_KIB: Final = 65536
@@ -50,7 +50,7 @@ def transaction(connection: sqlite3.Connection, lock: str = "IMMEDIATE") -> Iter
     connection.execute("COMMIT")
 
 
-def insert_relations(connection: sqlite3.Connection, posts: Numbers, tags: Numbers) -> None:
+def insert_relations(connection: sqlite3.Connection, posts: Values, tags: Values) -> None:
     """Insert rows of relations, many with each statement: for rows so short, `executemany` takes three times as long.
 
     Args:

@@ -158,7 +158,7 @@ def test_every_key_is_documented(file):
         ("model.vae_precision=fp16", "overflows to black or NaN"),
         ("model.prediction=velocity", "model.prediction"),
         ("buckets.step=20", "the VAE needs multiples of 8"),
-        ("buckets.min_side=5000", "sides 5000 to 4096 fit no image"),
+        ("buckets.min_side=5000", "sides from 5000 to 4096; choose 0 < step"),
         ("captions.drop_parts={artist=0.1}", 'set captions.tags = "general"'),
         ("captions.text_only=0.1", 'set captions.tags = "general"'),
         ("captions.drop_groups=0.1", "need captions.group_separator"),

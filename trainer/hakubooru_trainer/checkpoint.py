@@ -12,7 +12,6 @@ folder gets its name, and the oldest state is deleted.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import shutil
@@ -27,6 +26,7 @@ from safetensors.torch import load_file
 from tqdm import tqdm
 
 from hakubooru.errors import ConfigError, DestinationError, ModelError, TrainingError
+from hakubooru.fingerprint import of_json
 from hakubooru.nearest import nearest
 from hakubooru_trainer import durable, fingerprint, optim
 from hakubooru_trainer.config.read import defaults, flat
@@ -346,7 +346,7 @@ class States:
         }
         if fixed[_REPEATS] == self.plain_repeats:  # the options say it
             del fixed[_REPEATS]
-        return f"sha256:{hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()}"
+        return of_json(fixed)
 
     def _is_free(self, key: str) -> bool:
         """Whether a key may differ from a state's."""

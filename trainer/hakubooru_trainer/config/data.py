@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple
 
 from hakubooru.caption import CaptionChange
 from hakubooru.errors import ConfigError, InputError
+from hakubooru.image.bucket import Buckets
 from hakubooru.settings import Bounds, check, toml
 
 if TYPE_CHECKING:
@@ -46,6 +47,25 @@ def check_effects(section: str, options: Any, effects: Mapping[str, Needs]) -> N
                 f"{section}.{name} has no effect while {other} is {toml(value)}; set {other} = {toml(needs.example)}, "
                 f"or remove {section}.{name}"
             )
+
+
+def buckets_of(section: str, *, step: int, **others: int) -> Buckets:
+    """The sizes of buckets that the VAE takes.
+
+    Args:
+        section: the name of their section, for the message.
+        step: what sides are multiples of.
+        others: the other fields of `Buckets`.
+
+    Raises:
+        ConfigError: there are no such buckets.
+    """
+    if step % 8:
+        raise ConfigError(f"{section}.step is {step}; the VAE needs multiples of 8, such as 64")
+    try:
+        return Buckets(step=step, **others)
+    except InputError as error:
+        raise ConfigError(f"[{section}]: {error}") from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,13 +140,13 @@ class BucketOptions:
     """Which crop the model is told: the real one, or the figures of sd-scripts, which belong to another crop."""
 
     def __post_init__(self) -> None:
-        if self.step % 8:
-            raise ConfigError(f"buckets.step is {self.step}; the VAE needs multiples of 8, such as 64")
-        if not 0 < self.step <= self.min_side <= self.max_side or self.area < self.step**2:
-            raise ConfigError(
-                f"buckets of area {self.area}, step {self.step}, sides {self.min_side} to {self.max_side} fit no image; "
-                "write 0 < step <= min_side <= max_side, and step * step <= area"
-            )
+        self.sizes()
+
+    def sizes(self) -> Buckets:
+        """The sizes of the buckets."""
+        return buckets_of(
+            "buckets", area=self.area, step=self.step, min_side=self.min_side, max_side=self.max_side
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
