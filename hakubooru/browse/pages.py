@@ -50,7 +50,7 @@ def search(request: Request) -> Response:
     page = render(
         "search.html",
         request,
-        chips=chips(text),
+        chips=chips(text, session.database.joined_columns),
         mistake=mistake,
         answer=answer,
         title=text,
