@@ -12,6 +12,7 @@ from hakubooru.errors import InputError
 from hakubooru.files import write_text
 from hakubooru.image.shelf import NoImageError, Shelf
 from hakubooru.image.thumbnail import thumbnail_of
+from hakubooru.quantity import quantity
 
 if TYPE_CHECKING:
     import os
@@ -47,7 +48,7 @@ class ContactSheet:
         write_text(Path(path), page)
 
     def __repr__(self) -> str:
-        return f"<contact sheet of {len(self)} posts; .save('sheet.html') writes it>"
+        return f"<contact sheet of {quantity(len(self), 'post')}; .save('sheet.html') writes it>"
 
     def _repr_html_(self) -> str:
         cards = "".join(

@@ -48,6 +48,7 @@ from hakubooru.files import read_text
 from hakubooru.image.convert import image_format
 from hakubooru.nearest import nearest
 from hakubooru.overrides import override
+from hakubooru.quantity import quantity
 from hakubooru.select.danbooru import parse
 from hakubooru.settings import Parse, read, toml
 
@@ -307,9 +308,7 @@ class Recipe:
             size = stratum.sample if isinstance(stratum.sample, int) else 0
             ids = f"ids from {low:,}" + (" on" if high is None else f" up to {high:,}")
             if count < size:
-                problem = (
-                    f"a sample of {size:,} was asked for, and there are {count:,} posts at most with {ids}"
-                )
+                problem = f"a sample of {size:,} was asked for, and at most {quantity(count, 'post has', 'posts have')} {ids}"
             elif not count:
                 problem = f"{ids} were asked for, and the file ends at id {last:,}"
             else:

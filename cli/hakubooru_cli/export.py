@@ -11,6 +11,7 @@ import numpy as np
 import hakubooru as hb
 from hakubooru.errors import IncompleteError
 from hakubooru.export import SINKS, sink_class
+from hakubooru.quantity import quantity
 from hakubooru_cli.options import (
     Choice,
     QueryCommand,
@@ -177,8 +178,8 @@ def sources(*, folders: tuple[str, ...], ids: Path | None, index: tuple[str, ...
     for group in hb.census(hb.find_archives(folders, indexes=index), wanted):
         with_image += group.wanted
         parts = [
-            f"{group.archives:,} archive{'s' if group.archives > 1 else ''}",
-            f"{group.images:,} image{'s' if group.images != 1 else ''}",
+            quantity(group.archives, "archive"),
+            quantity(group.images, "image"),
             f"{group.bytes / 1e9:,.2f} GB",
             f"{group.wanted:,} wanted" if group.wanted else "",
             f"{group.unread:,} unreadable" if group.unread else "",
@@ -194,4 +195,6 @@ def sources(*, folders: tuple[str, ...], ids: Path | None, index: tuple[str, ...
         if len(group.damaged) > _NAMED:
             click.echo(f"  and {len(group.damaged) - _NAMED:,} more")
     if wanted is not None:
-        click.echo(f"{with_image:,} of {len(wanted):,} selected posts have an image")
+        click.echo(
+            f"{with_image:,} of {quantity(len(wanted), 'selected post')} {'has' if with_image == 1 else 'have'} an image"
+        )

@@ -13,6 +13,7 @@ import click
 
 import hakubooru as hb
 from hakubooru.errors import SampleError
+from hakubooru.quantity import quantity
 from hakubooru.select.danbooru import caveats, parse
 
 if TYPE_CHECKING:
@@ -153,7 +154,10 @@ class Choice:
         for name, joined in database.joined.items():
             ids = database.cache.columns.ids
             known = joined.count(database.connection(), ids)
-            click.echo(f"note: {known:,} of {len(ids):,} posts of the file have a row of {name}", err=True)
+            click.echo(
+                f"note: {known:,} of {quantity(len(ids), 'post')} of the file {'has' if known == 1 else 'have'} a row of {name}",
+                err=True,
+            )
         return self._narrow(selection)
 
     def settings(self, overrides: Sequence[str], caption: str | None) -> hb.Recipe:

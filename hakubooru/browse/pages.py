@@ -46,7 +46,7 @@ def search(request: Request) -> Response:
     page = render(
         "search.html",
         request,
-        chips=chips(text),
+        chips=chips(text, session.database.joined_columns),
         mistake=mistake,
         answer=answer,
         title=text,

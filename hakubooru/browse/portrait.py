@@ -10,7 +10,7 @@ import numpy as np
 
 from hakubooru.caption import PRESETS, Captioner, caption_format
 from hakubooru.caption.format import KEEP
-from hakubooru.engine.families import families_of
+from hakubooru.engine.groups import families_of
 from hakubooru.errors import CaptionFormatError
 from hakubooru.image.bucket import Buckets
 from hakubooru.store.schema import TAG_TYPES

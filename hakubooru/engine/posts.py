@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from hakubooru.arrays import distinct, id_text
-from hakubooru.engine.cache import CachedStore
-from hakubooru.engine.columns import NO_DATE, SidecarColumns, date_text
+from hakubooru.engine.cache import CachedStore, SidecarColumns
+from hakubooru.engine.columns import NO_DATE, date_text
 from hakubooru.errors import InputError
 from hakubooru.store.schema import Post
 

@@ -30,6 +30,7 @@ from hakubooru.image.decode import STORED_SIZES
 from hakubooru.image.layouts import EVERYTHING
 from hakubooru.image.sources import waves
 from hakubooru.progress import progress
+from hakubooru.quantity import quantity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -94,14 +95,16 @@ class ExportReport:
     """Exported images that are equal, byte for byte, to one of a post with a smaller id."""
 
     def __str__(self) -> str:
-        what = "posts and images of your own" if self.own else "posts"
-        lines = [f"{self.exported:,} of {self.selected:,} {what} are in {self.out}{self._how_much()}."]
+        what = "posts and images of your own" if self.own else "post" if self.selected == 1 else "posts"
+        lines = [
+            f"{self.exported:,} of {self.selected:,} {what} {'is' if self.exported == 1 else 'are'} in {self.out}{self._how_much()}."
+        ]
         if self.left_out:
             reasons = ", ".join(f"{reason} ({count:,})" for reason, count in self.left_out.items())
             lines.append(f"Left out: {reasons}.")
         if self.duplicates:
             lines.append(
-                f"{self.duplicates:,} images equal another image byte for byte (see sha256 in the manifest)."
+                f"{quantity(self.duplicates, 'image equals', 'images equal')} another image byte for byte (see sha256 in the manifest)."
             )
         if self.edited_list:
             lines.append(
@@ -116,12 +119,12 @@ class ExportReport:
             )
         if self.corrected:
             lines.append(
-                f"{self.corrected:,} {'caption was' if self.corrected == 1 else 'captions were'} corrected by hand "
+                f"{quantity(self.corrected, 'caption was', 'captions were')} corrected by hand "
                 f"and kept; `hakubooru verify {self.out} --repair` writes the manifest's captions again."
             )
         if self.aside:
             lines.append(
-                f"{self.aside:,} corrected {'caption' if self.aside == 1 else 'captions'} of pruned posts "
+                f"{quantity(self.aside, 'corrected caption')} of pruned posts "
                 f"{'is' if self.aside == 1 else 'are'} kept in {self.out / STATE / 'corrections'}, and "
                 f"{'comes' if self.aside == 1 else 'come'} back if these posts are selected again."
             )

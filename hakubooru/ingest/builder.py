@@ -25,6 +25,7 @@ from hakubooru.ingest.taglist import KnownPair, KnownTag, read_tag_list
 from hakubooru.ingest.target import open_target
 from hakubooru.processes import LostProcessError, generated
 from hakubooru.progress import progress
+from hakubooru.quantity import quantity
 from hakubooru.store.sites import site_named
 from hakubooru.store.store import BUSY_TIMEOUT
 from hakubooru.store.writing import transaction
@@ -266,7 +267,7 @@ def _write(
     if not counts.total():
         names = ", ".join(str(dump.path) for dump in dumps)
         reasons = (
-            f"; {rejects.count:,} records were rejected, for the reasons in {rejects.path}: {rejects.first}"
+            f"; {quantity(rejects.count, 'record was', 'records were')} rejected, for the reasons in {rejects.path}: {rejects.first}"
             if rejects.count
             else ""
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 import tempfile
 from collections import OrderedDict
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
@@ -27,7 +27,9 @@ from hakubooru.ingest.tabular import (
 )
 from hakubooru.progress import progress
 from hakubooru.store.about import About
+from hakubooru.store.reader import Reader
 from hakubooru.store.sites import DANBOORU, TAG_TYPES, Site
+from hakubooru.store.store import BUSY_TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -65,7 +67,7 @@ class Tables(Protocol):
         """The rows of a table, in the order of the file."""
         ...
 
-    def pairs(self) -> Iterator[tuple[Values, Values]]:
+    def pairs(self) -> Iterator[tuple[Values, ...]]:
         """The posts and tags of the relations, in the order of the file, (R,) each."""
         ...
 
@@ -112,7 +114,7 @@ class ParquetTables:
         for rows, _ in read_parquet(self.files[table], str(self.files[table]), lambda _: columns):
             yield rows
 
-    def pairs(self) -> Iterator[tuple[Values, Values]]:
+    def pairs(self) -> Iterator[tuple[Values, ...]]:
         """The posts and tags of the relations, in the order of the file."""
         from pyarrow import parquet  # noqa: PLC0415 - heavy, and only this form needs it
 
@@ -125,6 +127,8 @@ class ConnectedTables:
     """Three tables of an open DuckDB or SQLite file."""
 
     path: Path
+    file: Path
+    """The file on this disk; `path` may be a place inside an archive."""
     connection: Any
     about: About = field(default_factory=About)
     """What a file that hakubooru has built says about itself."""
@@ -139,14 +143,13 @@ class ConnectedTables:
         """The rows of a table, in the order of the file."""
         yield from read_table(self.connection, table, columns, str(self.path))
 
-    def pairs(self) -> Iterator[tuple[Values, Values]]:
+    def pairs(self) -> Iterator[tuple[Values, ...]]:
         """The posts and tags of the relations, in the order of the file."""
         query = f"SELECT post_id, tag_id FROM {RELATION}"
         if isinstance(self.connection, sqlite3.Connection):
-            cursor = self.connection.execute(query)
-            while rows := cursor.fetchmany(_PAIRS):
-                posts, tags = np.array(rows).T
-                yield posts, tags
+            # As arrays, 250 million relations take two minutes less than as tuples.
+            with closing(Reader(self.file, timeout=BUSY_TIMEOUT)) as reader:
+                yield from reader.numbers(query, table=RELATION, rows=_PAIRS)
         else:
             yield from map(_numbers, self.connection.sql(query).to_arrow_reader(_PAIRS))
 

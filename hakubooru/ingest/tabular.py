@@ -18,6 +18,7 @@ from hakubooru.errors import DumpError, IncompleteError
 from hakubooru.ingest.batches import RECORDS, Rows, moments_of, rows_of
 from hakubooru.ingest.extras import library
 from hakubooru.moments import are_of_our_time
+from hakubooru.quantity import quantity
 from hakubooru.store.layout import columns_of_tables, sqlite_uri
 
 if TYPE_CHECKING:
@@ -240,7 +241,7 @@ def read_csv(stream: IO[bytes], name: str, choose: Choose, headless: Sequence[st
 def _picked(row: list[str], places: dict[str, int], heading: list[str], *, is_short: bool) -> list[str]:
     if len(row) != len(heading):
         if not is_short or len(row) > len(heading):
-            raise csv.Error(f"it has {len(row)} fields, and the heading has {len(heading)}")
+            raise csv.Error(f"it has {quantity(len(row), 'field')}, and the heading has {len(heading)}")
         row = row + [""] * (len(heading) - len(row))
     return [row[place] for place in places.values()]
 

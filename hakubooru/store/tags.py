@@ -8,6 +8,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
 from hakubooru.errors import InputError, UnknownTagError
+from hakubooru.quantity import quantity
 from hakubooru.store.schema import TAG_TYPES, Tag, enum_number
 
 if TYPE_CHECKING:
@@ -90,16 +91,14 @@ class Tags:
         return int(self._database.scalar("SELECT COUNT(*) FROM tag"))
 
     def __repr__(self) -> str:
-        return f"<Tags of {self._database.path.name}: {len(self):,} tags>"
+        return f"<Tags of {self._database.path.name}: {quantity(len(self), 'tag')}>"
 
     def _repr_html_(self) -> str:
         rows = "".join(
             f"<tr><td>{escape(tag.name)}</td><td>{tag.type}</td><td>{tag.posts:,}</td></tr>"
             for tag in self.matching("*", limit=_SHOWN)
         )
-        return (
-            f"<table><tr><th>tag</th><th>type</th><th>posts</th></tr>{rows}</table><p>{len(self):,} tags</p>"
-        )
+        return f"<table><tr><th>tag</th><th>type</th><th>posts</th></tr>{rows}</table><p>{quantity(len(self), 'tag')}</p>"
 
     def check(self, names: Iterable[str]) -> None:
         """Check that the database has all of these tags, with one query for each 500.
@@ -173,10 +172,11 @@ class Tags:
 
     def look_up(self, names: Collection[str]) -> tuple[set[str], dict[str, str]]:
         """Look up names with one or two queries: those that are tags, and the tag of each that is an alias."""
+        aliases = self.aliases(names)
         rows = self._database.rows(
             "SELECT name FROM tag WHERE name IN (SELECT value FROM json_each(?))", [json.dumps(sorted(names))]
         )
-        return {name for (name,) in rows}, self.aliases(names)
+        return {name for (name,) in rows}, aliases
 
     def aliases(self, names: Iterable[str]) -> dict[str, str]:
         """Map those of the names that are aliases to their tags, with one query for each 500 names.
@@ -266,7 +266,7 @@ class Tags:
                 f"no tag matches {pattern!r}; * stands for any characters, as in 'saber_(*'"
             )
         kind = "" if type is None else f" of type {TAG_TYPES[enum_number(TAG_TYPES, type)]}"
-        posts = f" with {min_posts:,} posts or more" if min_posts > 0 else ""
+        posts = f" with {quantity(min_posts, 'post')} or more" if min_posts > 0 else ""
         raise UnknownTagError(
             f"no tag{kind}{posts} matches {pattern!r}; leave the type away, or ask for fewer posts"
         )

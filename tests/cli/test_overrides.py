@@ -94,6 +94,14 @@ def test_values_are_toml_or_bare_words_and_tables_nest():
             override(table, wrong, example="a.b=1")
 
 
+def test_blanks_of_a_bare_word_are_meant():
+    """A shell takes the quotes of `--set caption.separator=", "` away."""
+    table = {}
+    for text in ("caption.separator=, ", "caption.prefix=a b ", "image.format = webp "):
+        override(table, text, example="a.b=c")
+    assert table == {"caption": {"separator": ", ", "prefix": "a b "}, "image": {"format": "webp"}}
+
+
 def test_own_images_need_no_database(tmp_path):
     own = tmp_path / "own"
     own.mkdir()

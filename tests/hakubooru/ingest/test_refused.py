@@ -363,7 +363,7 @@ def test_a_readme_beside_the_records_is_passed_over(tmp_path):
         archive.writestr("README", "The posts.")
     (found,) = build([tmp_path / "set.zip"], tmp_path / "some.db").recognised
     assert str(found).endswith(
-        "set.zip: JSON in zip, posts of Danbooru's API; 1 files beside them were passed over"
+        "set.zip: JSON in zip, posts of Danbooru's API; 1 file beside them was passed over"
     )
 
 
