@@ -154,10 +154,7 @@ def read_layout(connection: sqlite3.Connection, path: Path) -> dict[str, set[str
     except sqlite3.DatabaseError as error:
         if _journal(path).exists() and "locked" not in str(error):
             raise UnfinishedWriteError(_recovery(path, _journal(path))) from error
-        better = explain(path, error)
-        if better is error:
-            raise DatabaseFileError(f"{path} cannot be opened: {error}") from error
-        raise better from error
+        raise explain(path, error, DatabaseFileError(f"{path} cannot be opened: {error}")) from error
 
 
 def columns_of_tables(connection: sqlite3.Connection) -> dict[str, set[str]]:
