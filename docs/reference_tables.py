@@ -28,7 +28,7 @@ from hakubooru.select.danbooru import metatags as search
 from hakubooru.select.danbooru import orders
 from hakubooru.select.steps import GROUPINGS, MEASURES, WEIGHTS
 from hakubooru.store.schema import TAG_TYPES, Post
-from hakubooru_cli.training.quiet import quiet
+from hakubooru_cli.training.common import quiet
 from hakubooru_trainer.config import help_text as training_help
 from hakubooru_trainer.evaluate.options import help_text as evaluation_help
 from hakubooru_trainer.metrics import FIELDS as METRICS

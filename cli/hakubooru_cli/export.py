@@ -12,7 +12,14 @@ import hakubooru as hb
 from hakubooru.errors import IncompleteError
 from hakubooru.export import SINKS, sink_class
 from hakubooru.quantity import quantity
-from hakubooru_cli.options import Choice, QueryCommand, note_types, selection_options, settings_option
+from hakubooru_cli.options import (
+    Choice,
+    QueryCommand,
+    index_option,
+    note_types,
+    selection_options,
+    settings_option,
+)
 
 _NAMED = 3
 """The most damaged archives of one kind that `sources` names."""
@@ -44,12 +51,7 @@ class _SinkOption(click.Option):
     help="A folder of your own images, each with its caption beside it in .txt or .caption, or in metadata.jsonl or a "
     "CSV; they are exported too. With --own alone, FILE may be left out.",
 )
-@click.option(
-    "--index",
-    metavar="PLACE",
-    multiple=True,
-    help="A folder or URL that holds the indexes of tars, if they are not beside the tars. You may give several.",
-)
+@index_option
 @click.option("--out", metavar="DIR", required=True, type=click.Path(), help="The folder to write to.")
 @click.option(
     "--caption", metavar="FORMAT", help="The caption format; by default the recipe's, or else kohaku-epsilon."
@@ -160,12 +162,7 @@ def verify(*, out: str, decode: bool, repair: bool, workers: int | None) -> None
     type=click.Path(path_type=Path),
     help="A file of post ids; count how many of these posts have an image.",
 )
-@click.option(
-    "--index",
-    metavar="PLACE",
-    multiple=True,
-    help="A folder or URL that holds the indexes of tars, if they are not beside the tars. You may give several.",
-)
+@index_option
 def sources(*, folders: tuple[str, ...], ids: Path | None, index: tuple[str, ...]) -> None:
     """Show which archives of images are recognised, and what they hold.
 
