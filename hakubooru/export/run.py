@@ -94,14 +94,16 @@ class ExportReport:
     """Exported images that are equal, byte for byte, to one of a post with a smaller id."""
 
     def __str__(self) -> str:
-        what = "posts and images of your own" if self.own else "posts"
+        kinds = ["posts"] * (self.selected > self.own) + ["images of your own"] * (self.own > 0)
+        what = " and ".join(kinds or ["posts"])
         lines = [f"{self.exported:,} of {self.selected:,} {what} are in {self.out}{self._how_much()}."]
         if self.left_out:
             reasons = ", ".join(f"{reason} ({count:,})" for reason, count in self.left_out.items())
             lines.append(f"Left out: {reasons}.")
         if self.duplicates:
             lines.append(
-                f"{self.duplicates:,} images equal another image byte for byte (see sha256 in the manifest)."
+                f"{self.duplicates:,} {'image equals' if self.duplicates == 1 else 'images equal'} another image byte for "
+                "byte (see sha256 in the manifest)."
             )
         if self.edited_list:
             lines.append(
