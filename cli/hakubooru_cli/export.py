@@ -41,7 +41,7 @@ class _SinkOption(click.Option):
     metavar="DIR",
     multiple=True,
     type=click.Path(),
-    help="A folder that holds tars or folders of images, at any depth. You may give several.",
+    help="A folder that holds tars or folders of images, at any depth, or a URL. You may give several.",
 )
 @click.option(
     "--own",
@@ -180,7 +180,7 @@ def sources(*, folders: tuple[str, ...], ids: Path | None, index: tuple[str, ...
         parts = [
             quantity(group.archives, "archive"),
             quantity(group.images, "image"),
-            f"{group.bytes / 1e9:,.2f} GB",
+            f"{group.bytes / 1e9:,.2f} GB" if group.bytes >= 1e8 else f"{group.bytes / 1e6:,.2f} MB",
             f"{group.wanted:,} wanted" if group.wanted else "",
             f"{group.unread:,} unreadable" if group.unread else "",
             f"{group.repeated:,} of a post that their archive has already" if group.repeated else "",

@@ -281,7 +281,7 @@ _OPTIONS = (
         metavar="NAME=FILE",
         multiple=True,
         callback=_join,
-        help="Join values by post id: Parquet, CSV or JSON lines with a column id, or a tar of ID.txt, as in "
+        help="Join values by post id: Parquet, CSV or JSON lines with a column post_id or id, or a tar of ID.txt, as in "
         "silva=scores.parquet. Then QUERY may have silva:>0.6 and order:silva.",
     ),
     _selecting(
@@ -296,7 +296,8 @@ _OPTIONS = (
         multiple=True,
         callback=_group,
         help="Draw at most N posts of each character, artist, copyright, rating or year, as in character:200. A post "
-        "of two characters is drawn for each; with character:200:strict it counts for both.",
+        "of two characters may be drawn for either; with character:200:strict it counts for both. A post without a "
+        "character is left out.",
     ),
     _selecting(
         "--sample-weighted",

@@ -44,7 +44,11 @@ class Captioned(NamedTuple):
 
 
 class Captioner:
-    """Writes captions of the posts of one database in one format."""
+    """Writes captions of the posts of one database in one format.
+
+    `dict(hb.Captioner(db, "danbooru").captions([1, 2]))` gives the captions of two posts. For the posts of a selection,
+    `selection.captions("danbooru")` is shorter.
+    """
 
     def __init__(
         self,
@@ -54,8 +58,9 @@ class Captioner:
         """Resolve the format; of the database, only the scale for `quality_scale = "database"` is read now.
 
         Args:
-            database: the posts' database.
-            format: the name of a preset, a format, or a table of its fields.
+            database: an open database, as `hb.open` returns it.
+            format: the name of a preset (`hakubooru caption --list`), a format, or a table of its fields, such as
+                `{"base": "kohaku-epsilon", "max_tags": 60}`.
 
         Raises:
             CaptionFormatError: the format is not valid, or a column that it names is not joined; the message names the

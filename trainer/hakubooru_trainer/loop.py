@@ -169,7 +169,7 @@ class _Saving:
         is_done, is_due = update == self.it.data.updates, update % options.every == 0
         if is_due and not is_done:
             outputs.save(self.it, self.record, f"-{update:06d}", update)
-            outputs.retire(self.it)
+            outputs.retire(self.it, update)
         is_time = 0 < options.minutes * 60 < time.monotonic() - self.saved
         if is_done or is_asked or is_due or is_time:
             self.metrics.sync()
@@ -240,7 +240,7 @@ def _update(it: Training, ahead: Iterator[Batch], counters: Counters) -> Update:
     good = bool(torch.isfinite(norm + total))
     scale = scaler.get_scale()
     if good:
-        optimizer.step()
+        optim.step(optimizer, options.optimizer, options.run.seed, counters.update)
         it.moved(counters.update)
     scaler.update()
     it.passes.clear()

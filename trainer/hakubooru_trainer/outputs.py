@@ -106,15 +106,18 @@ def card(it: Training, record: Record, counters: Counters) -> None:
     write_text(path, text)
 
 
-def retire(it: Training) -> None:
-    """Delete the oldest adapters, and the oldest averages, beyond the number to keep."""
+def retire(it: Training, update: int) -> None:
+    """Delete the oldest adapters, and the oldest averages, beyond the number to keep.
+
+    Those of later updates, which a run has that went on from an earlier state, do not count: it writes them anew.
+    """
     name, keep = it.options.run.name, it.options.save.keep
     for stem in (f"{name}-", f"{name}{AVERAGE}-"):
-        saved = [
-            path
+        saved = {
+            int(number): path
             for path in it.out.glob("*.safetensors")
-            if path.stem.startswith(stem) and path.stem.removeprefix(stem).isdecimal()
-        ]
-        saved.sort(key=lambda path: int(path.stem.removeprefix(stem)))
-        for path in saved[:-keep] if keep else []:
-            path.unlink()
+            if path.stem.startswith(stem) and (number := path.stem.removeprefix(stem)).isdecimal()
+        }
+        so_far = sorted(at for at in saved if at <= update)
+        for at in so_far[:-keep] if keep else []:
+            saved[at].unlink()

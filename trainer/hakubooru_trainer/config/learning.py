@@ -157,8 +157,8 @@ class OptimizerOptions:
         package, mark, kind = self.name.partition(":")
         if not mark and self.name not in OPTIMISERS:
             raise ConfigError(
-                f'optimizer.name = "{self.name}"; {nearest(self.name, OPTIMISERS)} A class of a package is written '
-                'package.module:Class, such as "pytorch_optimizer:Prodigy"'
+                f'optimizer.name = "{self.name}"; {nearest(self.name, OPTIMISERS)} (a class of a package is written '
+                'package.module:Class, such as "pytorch_optimizer:Prodigy")'
             )
         if mark and not (kind.isidentifier() and all(part.isidentifier() for part in package.split("."))):
             raise ConfigError(

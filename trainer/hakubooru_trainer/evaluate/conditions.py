@@ -33,7 +33,7 @@ class Conditions:
     settings: Mapping[str, Any]
     """All that two evaluations must have in common to be compared, by name."""
     drawn: Mapping[str, Any]
-    """What the pictures' bits depend on beside the settings: the model, its adapter, the device, the size of a batch."""
+    """What the pictures' bits depend on beside the settings: the model, its adapter and tokenizers, the device, the size of a batch."""
     about: Mapping[str, Any]
     """What is only shown: the model's name, its licence, sources, and how characters and references were asked for."""
 
@@ -114,9 +114,10 @@ def keep(out: Path, conditions: Conditions) -> None:
         write_text(path, text + "\n")
         return
     before = read_conditions(out)
+    drawn = {**conditions.drawn, **before.drawn}  # an earlier version may not have written all of it
     for name, then, now in (
         ("", before.settings, conditions.settings),
-        ("drawn.", before.drawn, conditions.drawn),
+        ("drawn.", drawn, conditions.drawn),
     ):
         if changed := _differing(then, now):
             key = changed[0]

@@ -132,7 +132,7 @@ def evaluate(
             task, casting, wording, ccip, tagger, catalogue, _gathered(task, casting, ccip, catalogue)
         )
         drawer = begin()
-        kept = study.begun(drawer.identity)
+        kept = study.begun(drawer)
         ranks.wait()
         batches = _draw(task, wording, drawer, ranks, say)
         return study.judged(batches, kept, trained)
@@ -244,7 +244,7 @@ class _Study:
     catalogue: Catalogue
     references: References
 
-    def begun(self, identity: str) -> Conditions:
+    def begun(self, drawer: Drawer) -> Conditions:
         """Write what the evaluation is of into its folder, or check that it is what the folder's evaluation is of."""
         task, cast = self.task, self.casting.cast
         settings = conditions.settings_of(
@@ -262,7 +262,11 @@ class _Study:
             "asked": conditions.asked_of(task.options, is_listed=task.names is not None),
             "licences": [one._asdict() for one in self._licences()],
         }
-        drawn = {"by": identity, "drawing.batch": task.options.drawing.batch}
+        drawn = {
+            "by": drawer.identity,
+            "tokens": drawer.tokens,
+            "drawing.batch": task.options.drawing.batch,
+        }
         kept = Conditions(settings, drawn, about)
         conditions.keep(task.out, kept)
         cast.write(task.out / characters.FILE)
