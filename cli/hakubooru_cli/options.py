@@ -198,11 +198,7 @@ class Choice:
     @property
     def selects(self) -> bool:
         """Whether a query, a recipe or an option selects posts."""
-        return any(
-            value not in (None, (), 1)
-            for key, value in self.asked().items()
-            if key != "scale" and value is not False
-        )
+        return any(_is_given(value) for key, value in self.asked().items() if key != "scale")
 
     def asked(self) -> dict[str, Any]:
         """Return the options that select posts as a table that JSON can hold."""
@@ -212,9 +208,7 @@ class Choice:
             del table["recipe"]["caption"], table["recipe"]["description"]
         # What was not asked is left out, so that locks of earlier versions compare as equal.
         rare = ("implications", "join", "sample_per", "sample_weighted", "sample", "order", "limit", "seed")
-        return {
-            key: value for key, value in table.items() if key not in rare or value not in (None, (), False)
-        }
+        return {key: value for key, value in table.items() if key not in rare or _is_given(value)}
 
     def _warn_of_newer_file(self, database: hb.Database, recipe: hb.Recipe) -> None:
         end = recipe.beyond(database, scale=self.scale)
@@ -224,6 +218,11 @@ class Choice:
                 f'to repeat the original selection, add the query "id:<{end}"',
                 err=True,
             )
+
+
+def _is_given(value: object) -> bool:
+    """Whether an option was given; a number was, also 0 and 1, which equal False and True."""
+    return value is not None and value is not False and value != ()
 
 
 def _group(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[Group, ...]:

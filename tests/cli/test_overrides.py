@@ -113,7 +113,19 @@ def test_own_images_need_no_database(tmp_path):
     files = files_of(tmp_path / "out")
     assert [data for name, data in files.items() if name.endswith(".txt")] == [b"mine"]
     assert any(name.endswith(".webp") for name in files)
-    for options in (["--images", own], ["--own", own, "--images", own], ["--own", own, "--sample", 3], []):
+    of_posts = (
+        ("--images", own),
+        ("--sample", 3),
+        ("--limit", 1),
+        ("--seed", 0),
+        ("--implications",),
+        ("--caption", "noobai"),
+    )
+    for options in (
+        ["--images", own],
+        [],
+        *(["--own", own, *option] for option in (*of_posts, ("--set", "caption.max_tags=1"))),
+    ):
         code, _, error = call("export", "--out", tmp_path / "other", *options)
         assert code == 2
         assert "FILE is missing: give the metadata database; only --own needs none" in " ".join(error.split())
