@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections import Counter
 from dataclasses import asdict, dataclass, fields
 from functools import wraps
 from pathlib import Path
@@ -48,6 +49,7 @@ class QueryCommand(click.Command):
             click.UsageError: the arguments are wrong; the message shows the command line to write.
         """
         words = self._words(args)
+        self._check_given_once(ctx, args)
         try:
             return super().parse_args(ctx, args)
         except click.UsageError as error:
@@ -68,6 +70,15 @@ class QueryCommand(click.Command):
                 f"{' '.join(before)} {shlex.quote(text)}",
                 ctx,
             ) from None
+
+    def _check_given_once(self, ctx: click.Context, args: Sequence[str]) -> None:
+        """Check that no option which selects posts stands twice: click would take the last, and drop the others."""
+        names = Counter(word.partition("=")[0] for word in args)
+        for option in self.params:
+            if isinstance(option, SelectionOption) and not (option.multiple or option.is_flag):
+                (name,) = option.opts
+                if names[name] > 1:
+                    raise click.UsageError(f"{name} is given twice; give it once.", ctx)
 
     def _words(self, args: Sequence[str]) -> list[str]:
         """Return the arguments without the options of this command and their values."""
