@@ -308,7 +308,8 @@ class Recipe:
             size = stratum.sample if isinstance(stratum.sample, int) else 0
             ids = f"ids from {low:,}" + (" on" if high is None else f" up to {high:,}")
             if count < size:
-                problem = f"a sample of {size:,} was asked for, and at most {quantity(count, 'post has', 'posts have')} {ids}"
+                are = "is" if count == 1 else "are"
+                problem = f"a sample of {size:,} was asked for, and there {are} {quantity(count, 'post')} at most with {ids}"
             elif not count:
                 problem = f"{ids} were asked for, and the file ends at id {last:,}"
             else:
