@@ -266,7 +266,7 @@ class Recipe:
             RecipeError: an override has another form, or its section is not one of the three.
             InputError: a section has no such key, or the value is wrong.
         """
-        chosen = caption or self.caption or "kohaku-epsilon"
+        chosen = caption if caption is not None else self.caption or "kohaku-epsilon"
         table: dict[str, Any] = {"caption": {"base": chosen}}
         table |= {"image": dict(self.image or {}), "output": dict(self.output or {})}
         for text in overrides:
@@ -277,7 +277,8 @@ class Recipe:
             override(table, text, example="image.format=webp", error=RecipeError)
         image_format(table["image"])
         _output(table["output"], "output")
-        changed = caption_format(table["caption"]) if len(table["caption"]) > 1 else chosen
+        is_same = chosen and table["caption"] == {"base": chosen}
+        changed = chosen if is_same else caption_format(table["caption"])
         return replace(self, caption=changed, image=table["image"], output=table["output"])
 
     def caption_format(self) -> CaptionFormat | None:

@@ -94,6 +94,14 @@ def test_values_are_toml_or_bare_words_and_tables_nest():
             override(table, wrong, example="a.b=1")
 
 
+def test_the_base_of_a_caption_is_a_setting_too(posts):
+    _, noobai, _ = call("caption", posts / "posts.db", "--caption", "noobai")
+    assert call("caption", posts / "posts.db", "--set", "caption.base=noobai") == (0, noobai, "")
+    code, _, error = call("caption", posts / "posts.db", "--caption", "")
+    assert code == 2
+    assert "there is no caption format ''" in error
+
+
 def test_blanks_of_a_bare_word_are_meant():
     """A shell takes the quotes of `--set caption.separator=", "` away."""
     table = {}
