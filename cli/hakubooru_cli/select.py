@@ -140,7 +140,11 @@ class Result:
         first, last = self.span
         lines = [funnel_text(self.steps)] if self.steps else []
         lines += [_post_text(post) for post in self.shown]
-        lines.append(f"{self.count:,} posts" + (f", ids {first:,} to {last:,}" if self.count else ""))
+        lines.append(
+            f"1 post, id {first:,}"
+            if self.count == 1
+            else f"{self.count:,} posts" + (f", ids {first:,} to {last:,}" if self.count else "")
+        )
         if out:
             lines.append(f"{'ids' if out.suffix == '.txt' else 'posts'} written to {out}")
         if self.lock and not self.changes:
