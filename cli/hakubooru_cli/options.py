@@ -294,12 +294,7 @@ _OPTIONS = (
         help="Join values by post id: Parquet, CSV or JSON lines with a column post_id or id, or a tar of ID.txt, as in "
         "silva=scores.parquet. Then QUERY may have silva:>0.6 and order:silva.",
     ),
-    _selecting(
-        "--scale",
-        type=float,
-        default=1,
-        help="Multiply the recipe's id bounds and sample sizes.",
-    ),
+    _selecting("--scale", type=float, default=1, help="Multiply the recipe's id bounds and sample sizes."),
     _selecting(
         "--sample-per",
         metavar="BY:N",
