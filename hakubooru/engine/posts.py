@@ -11,6 +11,7 @@ from hakubooru.engine.cache import CachedStore, SidecarColumns
 from hakubooru.engine.columns import NO_DATE, date_text
 from hakubooru.errors import InputError
 from hakubooru.store.schema import Post
+from hakubooru.store.value_cache import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -54,9 +55,7 @@ def column_sql(store: Store, name: str) -> str:
     """The SQL of a value of a row of `post`: of its own column, or of a joined one; NULL where a post has none."""
     if name in COUNTS:
         return f"post.{name}"
-    column = store.joined_columns[name]
-    quoted = column.name.replace('"', '""')
-    return f'(SELECT "{quoted}" FROM {column.joined.schema}.rows WHERE id = post.id)'
+    return store.joined_columns[name].value_of("post.id")
 
 
 class TaggedPosts(NamedTuple):
@@ -82,7 +81,7 @@ def read_posts(
     columns: Mapping[str, str],
     *,
     posts_a_batch: int,
-    repeats: bool = False,
+    repeats: bool,
 ) -> Iterator[TaggedPosts]:
     """Iterate over posts and their tags in batches, in the order of `ids`.
 
@@ -199,8 +198,7 @@ def _once(many: Values, tags: Ids) -> tuple[Values, Ids]:
 
 def _tags_statement(store: Store) -> str:
     for (index,) in store.rows(_INDEX_ON_POST):
-        quoted = index.replace('"', '""')
-        return _BY_INDEX.format(index=f'"{quoted}"')
+        return _BY_INDEX.format(index=quoted(index))
     return _SORTED
 
 
