@@ -11,7 +11,6 @@ from hakubooru.engine.cache import CachedStore, SidecarColumns
 from hakubooru.engine.columns import NO_DATE, date_text
 from hakubooru.errors import InputError
 from hakubooru.store.schema import Post
-from hakubooru.store.value_cache import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -34,7 +33,7 @@ _TAGS: Final = "SELECT wanted.key, tag_id FROM json_each(?) AS wanted CROSS JOIN
 _BY_INDEX: Final = f"{_TAGS} INDEXED BY {{index}} ON post_id = wanted.value"
 _SORTED: Final = f"{_TAGS} ON post_id = wanted.value ORDER BY wanted.key, posttagrelation.id"
 _INDEX_ON_POST: Final = """
-SELECT name FROM pragma_index_list('posttagrelation') AS list
+SELECT printf('"%w"', name) FROM pragma_index_list('posttagrelation') AS list
 WHERE NOT partial AND (SELECT COUNT(*) = 1 AND MAX(name) = 'post_id' FROM pragma_index_info(list.name))
 """
 _DAYS: Final = "SELECT id, coalesce(substr(created_at, 1, 10), '') FROM post WHERE id IN (SELECT value FROM json_each(?))"
@@ -198,7 +197,7 @@ def _once(many: Values, tags: Ids) -> tuple[Values, Ids]:
 
 def _tags_statement(store: Store) -> str:
     for (index,) in store.rows(_INDEX_ON_POST):
-        return _BY_INDEX.format(index=quoted(index))
+        return _BY_INDEX.format(index=index)
     return _SORTED
 
 

@@ -75,7 +75,7 @@ def uri_of(place: Path) -> str:
 
 
 def quoted(name: str) -> str:
-    """The name of a column or an index in SQL."""
+    """The name of a column in SQL."""
     return '"{}"'.format(name.replace('"', '""'))
 
 
