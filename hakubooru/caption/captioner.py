@@ -44,7 +44,11 @@ class Captioned(NamedTuple):
 
 
 class Captioner:
-    """Writes captions of the posts of one database in one format."""
+    """Writes captions of the posts of one database in one format.
+
+    `dict(hb.Captioner(db, "danbooru").captions([1, 2]))` gives the captions of two posts. For the posts of a selection,
+    `selection.captions("danbooru")` is shorter.
+    """
 
     def __init__(
         self,
@@ -54,8 +58,9 @@ class Captioner:
         """Resolve the format; of the database, only the scale for `quality_scale = "database"` is read now.
 
         Args:
-            database: the posts' database.
-            format: the name of a preset, a format, or a table of its fields.
+            database: an open database, as `hb.open` returns it.
+            format: the name of a preset (`hakubooru caption --list`), a format, or a table of its fields, such as
+                `{"base": "kohaku-epsilon", "max_tags": 60}`.
 
         Raises:
             CaptionFormatError: the format is not valid, or a column that it names is not joined; the message names the
@@ -185,7 +190,7 @@ class Batch:
         texts = [_cleaned(text, marks) if text else "" for text in posts.values.get("text", ())]
         bearers = np.repeat(np.arange(len(self.ids), dtype=np.uint16), posts.many)
         columns = [(bearers, *vocabulary.slots_and_places(posts.tags))]
-        if format.text_replaces and "general" in self.slots.of:
+        if format.text_replaces and {"general", "text"} <= self.slots.of.keys():
             columns = [_without_general(*columns[0], self.slots.of["general"], texts)]
         for slot, labels in vocabulary.labels.of_posts(posts.ids, posts.ratings, posts.days, posts.values):
             numbers = np.flatnonzero(labels).astype(np.uint16)

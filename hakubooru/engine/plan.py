@@ -27,6 +27,7 @@ from hakubooru.engine.filters import (
 from hakubooru.engine.groups import best_of_family, sample_per
 from hakubooru.engine.sorting import can_sort, sort_by_columns
 from hakubooru.engine.unknown import check_known, unknown_last, unknown_notes
+from hakubooru.quantity import quantity
 from hakubooru.select.predicates import tags_asked
 from hakubooru.select.sampling import sample, sample_weighted, shuffle
 from hakubooru.select.steps import (
@@ -176,7 +177,7 @@ class _Planner:
         """Plan a selection, given by its last step."""
         known = self.known.get(step)
         if known is not None:
-            return Part(((step, f"known from before: {len(known):,} posts"),), lambda: known)
+            return Part(((step, f"known from before: {quantity(len(known), 'post')}"),), lambda: known)
         match step:
             case Everything():
                 return Part(((step, "the ids of the file"),), Filters(self.store, self.columns, []).keep)

@@ -199,6 +199,10 @@ class Store:
         """Run an SQL statement and return the first column of its first row."""
         return self.rows(sql, parameters)[0][0]
 
+    def has_table(self, name: str) -> bool:
+        """Whether the file has a table of a name."""
+        return bool(self.scalar("SELECT COUNT(*) FROM sqlite_master WHERE name = ?", [name]))
+
     def ends(self, table: str) -> tuple[int, int]:
         """The smallest and the largest row id of a table; 1 and 0 for a table without rows."""
         # Two subqueries: SQLite reads MIN and MAX from the ends of a table only if each stands alone.

@@ -70,7 +70,7 @@ WRONG = {
     "a wrong recipe": (["select", "posts.db", "--recipe", "bad.toml"], "no key 'sed'; did you mean 'seed'?"),
     "a recipe too large for the file": (
         ["select", "posts.db", "--recipe", "epsilon"],
-        "a sample of 1,000,000 was asked for, and there are 50",
+        "a sample of 1,000,000 was asked for, and at most 50 posts have ids",
     ),
     "a scale of nothing": (
         ["select", "posts.db", "--recipe", "epsilon", "--scale", "-1"],

@@ -93,14 +93,14 @@ def test_tags_say_how_many_there_are(path):
     [
         (
             "ids = [0, 100]\nsample = 150",
-            "mine: a sample of 150 was asked for, and there are 99 posts at most with ids from 0 up to 100; ask for fewer",
+            "mine: a sample of 150 was asked for, and at most 99 posts have ids from 0 up to 100; ask for fewer",
         ),
         ("ids = [300]", "mine: ids from 300 on were asked for, and the file ends at id 200; "),
         (
             "ids = [300]\nsample = 0.5",
             "ids from 300 on were asked for, and the file ends at id 200; multiply",
         ),
-        ("ids = [0, 1000]\nsample = 500", "and there are 200 posts at most with ids from 0 up to 1,000; "),
+        ("ids = [0, 1000]\nsample = 500", "and at most 200 posts have ids from 0 up to 1,000; "),
         ("ids = [0, 1000]\nsample = 500", "multiply ids and samples: --scale 0.2"),
     ],
 )
