@@ -153,5 +153,8 @@ def optimize_file(file: str) -> None:
     with hb.open(file) as database:
         needed = cost(database)
         minutes = 1 + needed.relations // 40_000_000
-        click.echo(f"a sidecar of about {needed.bytes / 1e9:.1f} GB, in about {minutes} minutes …", err=True)
+        click.echo(
+            f"a sidecar of about {needed.bytes / 1e9:.1f} GB, in about {quantity(minutes, 'minute')} …",
+            err=True,
+        )
         click.echo(f"written: {hb.optimize(database)}")

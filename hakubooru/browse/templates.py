@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 def render(name: str, request: Request | None, **values: Any) -> str:
     """Render a template; it also sees the request and the session."""
     session = request.app.state.session if request is not None else None
+    joined = session.database.joined_columns if session is not None else {}
+    values["narrowed"] = partial(narrowed, joined=joined)
     return _templates().get_template(name).render(request=request, session=session, **values)
 
 
@@ -47,7 +49,6 @@ def _templates() -> Environment:
     templates.filters |= {"number": lambda value: f"{value:,}", "quantity": quantity}
     templates.globals |= {
         "link": link,
-        "narrowed": narrowed,
         "term_of": term_of,
         "SHOWN_OPENLY": SHOWN_OPENLY,
         "version": __version__,

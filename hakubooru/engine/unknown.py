@@ -73,8 +73,8 @@ def unknown_notes(store: Store, step: Step) -> Iterator[str]:
     columns = {column: None for part in walk(step) for column in _columns_of(part, about.unknown)}
     for column in columns:
         yield (
-            f"{quantity(about.unknown[column], 'post does', 'posts do')} not say {column}: such posts match no condition on it, and so the negation of each; "
-            "in an order of it they come last"
+            f"{quantity(about.unknown[column], f'post does not say {column}: it matches', f'posts do not say {column}: they match')} "
+            "no condition on it, and so the negation of each; an order of it has such posts last"
         )
 
 

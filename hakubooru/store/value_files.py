@@ -119,8 +119,8 @@ def _read_parquet(path: Path) -> Iterator[Rows]:
             names = [field.name for field in schema if _is_value(field.name) and _is_scalar(field.type)]
             for batch in file.iter_batches(batch_size=_ROWS, columns=[key, *names]):
                 # Text in a dictionary, and numbers of any width, become Python's own.
-                columns = {name: batch.column(name).to_pylist() for name in (key, *names)}
-                yield Rows(columns.pop(key), columns)
+                columns = {name: _plain(batch.column(name)).to_pylist() for name in names}
+                yield Rows(batch.column(key).to_pylist(), columns)
     except pa.ArrowException as error:
         raise ValueError(str(error)) from error
 
@@ -129,8 +129,16 @@ def _is_scalar(kind: Any) -> bool:
     import pyarrow as pa  # noqa: PLC0415
 
     kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    checks = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean)
-    return any(check(kind) for check in (*checks, pa.types.is_string, pa.types.is_large_string))
+    numbers = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_decimal)
+    texts = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+    return any(check(kind) for check in (*numbers, *texts))
+
+
+def _plain(values: Any) -> Any:
+    """A column with decimals, which DuckDB makes of 0.5, as doubles."""
+    import pyarrow as pa  # noqa: PLC0415
+
+    return values.cast(pa.float64()) if pa.types.is_decimal(values.type) else values
 
 
 def _read_csv(path: Path) -> Iterator[Rows]:

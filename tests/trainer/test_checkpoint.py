@@ -6,6 +6,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -94,9 +95,9 @@ def test_a_run_that_is_to_end_within_its_last_update_is_refused(resumed, tmp_pat
 
 def test_adapters_of_a_course_that_was_left_do_not_push_out_new_ones(options, tmp_path):
     """A run that went on from its update 2 has adapters of later ones; it keeps what it writes itself."""
-    told = options(save=SaveOptions(keep=2))
+    run = SimpleNamespace(options=options(save=SaveOptions(keep=2)), out=tmp_path)
     for number in (1, 2, 3, 6, 9, 12):
         (tmp_path / f"lokr-{number:06d}.safetensors").touch()
-    outputs.retire(tmp_path, told, 3)
+    outputs.retire(run, 3)
     kept = [int(Path(path).stem.removeprefix("lokr-")) for path in sorted(tmp_path.glob("*.safetensors"))]
     assert kept == [2, 3, 6, 9, 12]

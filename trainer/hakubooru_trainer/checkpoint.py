@@ -12,7 +12,6 @@ folder gets its name, and the oldest state is deleted.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import shutil
@@ -27,6 +26,7 @@ from safetensors.torch import load_file
 from tqdm import tqdm
 
 from hakubooru.errors import ConfigError, DestinationError, ModelError, TrainingError
+from hakubooru.fingerprint import of_json
 from hakubooru.nearest import nearest
 from hakubooru.quantity import quantity
 from hakubooru_trainer import durable, fingerprint, optim
@@ -38,8 +38,6 @@ from hakubooru_trainer.result_version import RESULT_VERSION, VERSION, brought_up
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from pathlib import Path
-
-    from torch import Tensor
 
     from hakubooru_trainer.config import Options
     from hakubooru_trainer.distributed import Ranks
@@ -161,8 +159,7 @@ class States:
         for leftover in self.folder.glob(".*.part"):  # of a run that was killed
             shutil.rmtree(leftover)
         part.mkdir(parents=True)
-        tensors: dict[str, Tensor] = {}
-        rest = durable.take_tensors(it.optimizer.state_dict(), "", tensors, {})
+        rest, tensors = durable.take_tensors(it.optimizer.state_dict())
         files = {_ADAPTER: dict(it.adapter.weights()), _OPTIMIZER: tensors}
         files |= {_AVERAGE: it.average.values} if it.average.values else {}
         # The next file is copied while the one before goes to the disk.
@@ -363,7 +360,7 @@ class States:
         }
         if fixed[_REPEATS] == self.plain_repeats:  # the options say it
             del fixed[_REPEATS]
-        return f"sha256:{hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()}"
+        return of_json(fixed)
 
     def _is_free(self, key: str) -> bool:
         """Whether a key may differ from a state's."""

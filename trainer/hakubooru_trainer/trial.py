@@ -77,8 +77,7 @@ def state_bytes(options: OptimizerOptions) -> float:
     optimizer = _optimizer(options, [weight])
     weight.grad = torch.ones_like(weight)
     optimizer.step()
-    tensors: dict[str, Tensor] = {}
-    durable.take_tensors(optimizer.state_dict(), "", tensors, {})
+    _, tensors = durable.take_tensors(optimizer.state_dict())
     return sum(tensor.nbytes for tensor in tensors.values()) / weight.numel()
 
 
@@ -108,10 +107,7 @@ def _step(
 
 def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:
     """Whether two states have the same tensors, of the same types."""
-    first: dict[str, Tensor] = {}
-    second: dict[str, Tensor] = {}
-    durable.take_tensors(one, "", first, {})
-    durable.take_tensors(other, "", second, {})
+    (_, first), (_, second) = durable.take_tensors(one), durable.take_tensors(other)
     return first.keys() == second.keys() and all(
         tensor.dtype == second[name].dtype and torch.equal(tensor, second[name])
         for name, tensor in first.items()
@@ -124,8 +120,7 @@ def _through_files(options: OptimizerOptions, state: dict[str, Any]) -> Any:
     Raises:
         ConfigError: it holds something that is neither a tensor nor a plain value.
     """
-    tensors: dict[str, Tensor] = {}
-    rest = durable.take_tensors(state, "", tensors, {})
+    rest, tensors = durable.take_tensors(state)
     try:
         text = json.dumps(rest)
     except TypeError as error:

@@ -9,7 +9,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from hakubooru.quantity import quantity
-from hakubooru_trainer.data.batches import DOWN
+from hakubooru_trainer.data.images import DOWN
 from hakubooru_trainer.model.load import skeleton
 from hakubooru_trainer.text import CHUNK
 

@@ -76,12 +76,10 @@ class ModelDrawer:
         self._device = device
         self._files, self._options = model, options
         self._how = sampler_of(options)
-        marks = self._model.marks
-        self._v = {"auto": marks.v, "v": True, "epsilon": False}[model.prediction]
-        self._zero = {"auto": marks.zero_terminal_snr, "yes": True, "no": False}[model.zero_terminal_snr]
+        self._marks = self._model.marks.unless(model)
         adapter = hashlib.sha256(lokr.read_bytes()).hexdigest() if lokr is not None else "no adapter"
-        adapter += f" at {scale:g}" * (scale != 1)
-        schedule = fingerprint.schedule(v=self._v, zero_terminal_snr=self._zero)
+        adapter += f" at {scale!r}" * (scale != 1)
+        schedule = fingerprint.schedule(v=self._marks.v, zero_terminal_snr=self._marks.zero_terminal_snr)
         self.tokens = fingerprint.of_tokenizers(self._model)
         self.identity = f"{fingerprint.of_model(self._model)}, {schedule}, {adapter}, {device.type}"
 
@@ -99,8 +97,7 @@ class ModelDrawer:
                 [picture.prompt for picture in batch],
                 how,
                 [(picture.seed,) for picture in batch],
-                v=self._v,
-                zero_terminal_snr=self._zero,
+                marks=self._marks,
             )
 
 

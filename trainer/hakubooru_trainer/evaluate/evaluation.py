@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import torch
+from platformdirs import user_cache_path
 
 import hakubooru as hb
 from hakubooru.engine.tag_counts import count_tags
@@ -190,8 +191,6 @@ def cache_file(options: EvaluationOptions) -> Path:
     """The file that the features of references are kept in."""
     if options.references.cache:
         return Path(options.references.cache).expanduser() / _CACHE
-    from platformdirs import user_cache_path  # noqa: PLC0415 - needed only without a folder of one's own
-
     return user_cache_path("hakubooru") / "evaluate" / _CACHE
 
 
@@ -211,9 +210,7 @@ def _gathered(task: Task, casting: Casting, ccip: Ccip, catalogue: Catalogue) ->
             dict(zip(names, casting.candidates, strict=True)),
             archives,
             extractor,
-            catalogue,
-            network=ccip.fingerprint,
-            count=options.references.count,
+            options.references.count,
         )
 
 

@@ -12,7 +12,7 @@ from lycoris.modules.norms import NormModule
 from hakubooru.errors import ModelError
 from hakubooru.nearest import nearest
 from hakubooru_trainer import randomness
-from hakubooru_trainer.lokr.layers import NORM, by_layer, check_fits, check_known, check_names
+from hakubooru_trainer.lokr.layers import NORM, check_names, fitting_layers
 from hakubooru_trainer.lokr.preset import Target, layers
 from hakubooru_trainer.lokr.ways import ways
 
@@ -152,19 +152,12 @@ def adapter_of(
     Raises:
         ModelError: it changes layers that the model does not have, or in another way than by full matrices and norms.
     """
-    changes = by_layer(tensors, where)
-    model_layers = layers({name: parts[name] for name in ("unet", "text_encoder", "text_encoder_2")})
-    check_known(changes, model_layers, where, "the model")
+    modules = layers({name: parts[name] for name in ("unet", "text_encoder", "text_encoder_2")})
     targets = []
     weights: dict[str, Tensor] = {}
-    for layer, own in changes.items():
-        part, module = model_layers[layer]
-        bias = getattr(module, "bias", None)
-        check_fits(layer, own, module.weight.shape, None if bias is None else bias.shape, where)
-        if "dora_scale" in own:
-            raise ModelError(
-                f"{where}: {layer}.dora_scale decomposes the weight; merge the adapter into the checkpoint and draw with that"
-            )
+    instead = "; merge the adapter into the checkpoint and draw with that"
+    for layer, own in fitting_layers(tensors, modules, where, instead).items():
+        part, module = modules[layer]
         w1 = own.get("lokr_w1")
         targets.append(Target(layer, part, module, 0 if w1 is None else _factor(w1, module, where)))
         if w1 is None:  # LyCORIS saves both w_norm and b_norm; other programs only the one that they train
