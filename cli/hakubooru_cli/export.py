@@ -99,7 +99,8 @@ def export(
     """
     recipe = choice.settings(overrides, caption)
     if not choice.file:
-        if not own or images or choice.selects:
+        of_posts = images, index, caption, address, engine != "local", choice.selects
+        if not own or any(of_posts) or any(text.startswith("caption") for text in overrides):
             raise click.UsageError("FILE is missing: give the metadata database; only --own needs none")
         report = hb.export_own(
             out,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections import Counter
 from dataclasses import asdict, dataclass, fields
 from functools import partial, wraps
 from pathlib import Path
@@ -48,6 +49,7 @@ class QueryCommand(click.Command):
             click.UsageError: the arguments are wrong; the message shows the command line to write.
         """
         words = self._words(args)
+        self._check_given_once(ctx, args)
         try:
             return super().parse_args(ctx, args)
         except click.UsageError as error:
@@ -68,6 +70,15 @@ class QueryCommand(click.Command):
                 f"{' '.join(before)} {shlex.quote(text)}",
                 ctx,
             ) from None
+
+    def _check_given_once(self, ctx: click.Context, args: Sequence[str]) -> None:
+        """Check that no option which selects posts stands twice: click would take the last, and drop the others."""
+        names = Counter(word.partition("=")[0] for word in args)
+        for option in self.params:
+            if isinstance(option, SelectionOption) and not (option.multiple or option.is_flag):
+                (name,) = option.opts
+                if names[name] > 1:
+                    raise click.UsageError(f"{name} is given twice; give it once.", ctx)
 
     def _words(self, args: Sequence[str]) -> list[str]:
         """Return the arguments without the options of this command and their values."""
@@ -198,11 +209,7 @@ class Choice:
     @property
     def selects(self) -> bool:
         """Whether a query, a recipe or an option selects posts."""
-        return any(
-            value not in (None, (), 1)
-            for key, value in self.asked().items()
-            if key != "scale" and value is not False
-        )
+        return any(_is_given(value) for key, value in self.asked().items() if key != "scale")
 
     def asked(self) -> dict[str, Any]:
         """Return the options that select posts as a table that JSON can hold."""
@@ -212,9 +219,7 @@ class Choice:
             del table["recipe"]["caption"], table["recipe"]["description"]
         # What was not asked is left out, so that locks of earlier versions compare as equal.
         rare = ("implications", "join", "sample_per", "sample_weighted", "sample", "order", "limit", "seed")
-        return {
-            key: value for key, value in table.items() if key not in rare or value not in (None, (), False)
-        }
+        return {key: value for key, value in table.items() if key not in rare or _is_given(value)}
 
     def _warn_of_newer_file(self, database: hb.Database, recipe: hb.Recipe) -> None:
         end = recipe.beyond(database, scale=self.scale)
@@ -224,6 +229,11 @@ class Choice:
                 f'to repeat the original selection, add the query "id:<{end}"',
                 err=True,
             )
+
+
+def _is_given(value: object) -> bool:
+    """Whether an option was given; a number was, also 0 and 1, which equal False and True."""
+    return value is not None and value is not False and value != ()
 
 
 def _group(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[Group, ...]:
@@ -284,12 +294,7 @@ _OPTIONS = (
         help="Join values by post id: Parquet, CSV or JSON lines with a column post_id or id, or a tar of ID.txt, as in "
         "silva=scores.parquet. Then QUERY may have silva:>0.6 and order:silva.",
     ),
-    _selecting(
-        "--scale",
-        type=float,
-        default=1,
-        help="Multiply the recipe's id bounds and sample sizes.",
-    ),
+    _selecting("--scale", type=float, default=1, help="Multiply the recipe's id bounds and sample sizes."),
     _selecting(
         "--sample-per",
         metavar="BY:N",

@@ -190,7 +190,7 @@ class Batch:
         texts = [_cleaned(text, marks) if text else "" for text in posts.values.get("text", ())]
         bearers = np.repeat(np.arange(len(self.ids), dtype=np.uint16), posts.many)
         columns = [(bearers, *vocabulary.slots_and_places(posts.tags))]
-        if format.text_replaces and "general" in self.slots.of:
+        if format.text_replaces and {"general", "text"} <= self.slots.of.keys():
             columns = [_without_general(*columns[0], self.slots.of["general"], texts)]
         for slot, labels in vocabulary.labels.of_posts(posts.ids, posts.ratings, posts.days, posts.values):
             numbers = np.flatnonzero(labels).astype(np.uint16)

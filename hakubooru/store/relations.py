@@ -38,20 +38,19 @@ def relations(store: Store, *, rows: int = ROWS_A_PIECE) -> Iterator[Rows]:
         yield numbers, posts, tags
 
 
-def relations_of(store: Store, ids: Ids, *, posts_a_piece: int = _POSTS_A_PIECE) -> Iterator[Rows]:
+def relations_of(store: Store, ids: Ids) -> Iterator[Rows]:
     """Iterate over the relations of some posts, looked up by an index; all relations of a post are in one piece.
 
     Args:
         store: the file.
         ids: posts, (N,) int64, each once, in any order.
-        posts_a_piece: how many posts to look up at a time.
     """
     reader = store.reader
     sql = f"SELECT id, post_id, tag_id FROM {_TABLE} WHERE post_id IN (SELECT value FROM json_each(?))"
 
     def share(posts: Ids) -> Iterator[Rows]:
-        for start in range(0, len(posts), posts_a_piece):
-            listed = id_text(posts[start : start + posts_a_piece])
+        for start in range(0, len(posts), _POSTS_A_PIECE):
+            listed = id_text(posts[start : start + _POSTS_A_PIECE])
             rows, of_posts, tags = reader.table(sql, [listed], columns=3, table=_TABLE)
             yield rows, of_posts, tags
 

@@ -31,9 +31,9 @@ BUSY_TIMEOUT: Final = 5.0
 """How many seconds to wait while another process has locked the file, by default."""
 
 
-def open_store(path: str | os.PathLike[str], writable: bool = False) -> Store:
+def open_store(path: str | os.PathLike[str]) -> Store:
     """Open a metadata file as a `Store`, without selections; raises the errors of `hakubooru.open`."""
-    store = Store(Path(path), writable=writable)
+    store = Store(Path(path))
     warn_of_dates_in_utc(store)
     return store
 

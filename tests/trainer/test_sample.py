@@ -16,6 +16,8 @@ from safetensors.torch import load_file, save_file
 from hakubooru.errors import ModelError
 from hakubooru_trainer import loop, sample
 from hakubooru_trainer.config.options import ModelOptions, SampleOptions
+from hakubooru_trainer.evaluate.drawing import ModelDrawer
+from hakubooru_trainer.evaluate.options import DrawingOptions
 from hakubooru_trainer.model.single_file import Marks
 from hakubooru_trainer.sample import Drawing, draw_files, load_for_drawing
 from tiny_runs import SMALL
@@ -168,3 +170,11 @@ def test_pictures_of_a_batch_depend_on_their_own_prompts_and_seeds(shallow_parts
         (alone,) = sample.draw_batch(model, [prompt], how, [(seed,)], **ways)
         assert max(high for _, high in ImageChops.difference(both[place], alone).getextrema()) <= 1
     assert both[0].tobytes() != both[1].tobytes()
+
+
+def test_an_evaluation_knows_the_strength_of_its_lokr(shallow, short_lokr):
+    made = [
+        ModelDrawer(ModelOptions(path=str(shallow)), short_lokr, DrawingOptions(), torch.device("cpu"), scale)
+        for scale in (1.0, 0.5)
+    ]
+    assert made[1].identity == made[0].identity.replace(", cpu", " at 0.5, cpu")

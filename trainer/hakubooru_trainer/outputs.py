@@ -104,13 +104,13 @@ def retire(it: Training, update: int) -> None:
     name, keep = it.options.run.name, it.options.save.keep
     for stem in (f"{name}-", f"{name}{AVERAGE}-"):
         saved = {
-            int(number): path
+            int(path.stem.removeprefix(stem)): path
             for path in it.out.glob("*.safetensors")
-            if path.stem.startswith(stem) and (number := path.stem.removeprefix(stem)).isdecimal()
+            if path.stem.startswith(stem) and path.stem.removeprefix(stem).isdecimal()
         }
-        so_far = sorted(at for at in saved if at <= update)
-        for at in so_far[:-keep] if keep else []:
-            saved[at].unlink()
+        so_far = sorted(number for number in saved if number <= update)
+        for number in so_far[:-keep] if keep else []:
+            saved[number].unlink()
 
 
 def _metadata(it: Training, record: Record, update: int) -> dict[str, str]:

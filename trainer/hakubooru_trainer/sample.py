@@ -85,6 +85,7 @@ def draw_files(
     how: Drawing,
     lokr: Path | None = None,
     *,
+    scale: float = 1.0,
     threads: int = 0,
 ) -> list[Path]:
     """Draw with a model from disk, on a GPU if there is one, and write a numbered PNG for each prompt.
@@ -97,6 +98,7 @@ def draw_files(
         out: the folder for the pictures.
         how: how pictures are drawn, unless their prompts say otherwise.
         lokr: the file of an adapter.
+        scale: the share of the adapter's change.
         threads: threads of torch on a CPU; 0 lets torch decide.
 
     Raises:
@@ -106,7 +108,7 @@ def draw_files(
     if threads:
         torch.set_num_threads(threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = load_for_drawing(options, lokr, device)
+    model = load_for_drawing(options, lokr, device, scale)
     out.mkdir(parents=True, exist_ok=True)
     steps = sum(how_of(prompt, how).steps for prompt in texts)
     with (
@@ -136,8 +138,16 @@ def save(picture: Image.Image, path: Path) -> Path:
     return place
 
 
-def load_for_drawing(options: ModelOptions, lokr: Path | None, device: torch.device) -> Sdxl:
+def load_for_drawing(
+    options: ModelOptions, lokr: Path | None, device: torch.device, scale: float = 1.0
+) -> Sdxl:
     """Load a model from disk, with an adapter if one is named, and move it to a device: in bf16 on a GPU, else in fp32.
+
+    Args:
+        options: where the model lies.
+        lokr: the file of an adapter.
+        device: the device.
+        scale: the share of the adapter's change.
 
     Raises:
         InputError: a file is missing, or does not fit.
@@ -149,7 +159,7 @@ def load_for_drawing(options: ModelOptions, lokr: Path | None, device: torch.dev
             "else can be predicted: add the mark v_pred, or prediction_type to scheduler/scheduler_config.json"
         )
     if lokr is not None:
-        adapter = adapter_of(file.read(lokr), vars(model), str(lokr))
+        adapter = adapter_of(file.read(lokr), vars(model), str(lokr), scale)
         adapter.to(device)
         adapter.apply()
     model.to(device)

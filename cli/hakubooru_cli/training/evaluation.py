@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from hakubooru_cli.training.common import as_rank, checking, need, printing
+from hakubooru_cli.training.model import check_strength, strength
 
 if TYPE_CHECKING:
     from hakubooru_trainer.evaluate.options import EvaluationOptions
@@ -27,6 +28,7 @@ def _keys() -> str:
 @click.command()
 @click.argument("model", metavar="[MODEL]", type=_path, required=False)
 @click.option("--lokr", metavar="FILE", type=_path, help="A LoKr that `run` wrote.")
+@strength
 @click.option("--db", "database", metavar="FILE", type=_path, help="The metadata database.")
 @click.option(
     "--images",
@@ -59,6 +61,7 @@ def evaluate(
     model: Path | None,
     *,
     lokr: Path | None,
+    scale: float,
     database: Path | None,
     images: tuple[str, ...],
     out: Path | None,
@@ -84,6 +87,7 @@ def evaluate(
         return
     if model is None or database is None or not images or out is None:
         raise click.UsageError("evaluate needs MODEL, --db, --images and --out; or --compare A B")
+    check_strength(scale, lokr)
     need(NEEDED, "evaluate", "train,evaluate")
     options, names = _checked(
         model, lokr=lokr, database=database, out=out, characters=characters, config=config
@@ -100,6 +104,7 @@ def evaluate(
             options=options,
             names=names,
             manifest=manifest,
+            scale=scale,
         )
         outcome = evaluate_model(task, lambda text: click.echo(text, err=True))
     if outcome is not None:

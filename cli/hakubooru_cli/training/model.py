@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import click
@@ -10,6 +11,34 @@ from hakubooru.errors import DestinationError, InputError
 from hakubooru_cli.training.common import checking, dtype_of, precision_option
 
 _path = click.Path(path_type=Path)
+
+
+def _finite(context: click.Context, parameter: click.Parameter, value: float) -> float:
+    """The strength of a LoKr."""
+    del context, parameter
+    if not math.isfinite(value):
+        raise click.BadParameter(f"{value} is no strength: write a number such as 0.8")
+    return value
+
+
+strength = click.option(
+    "--scale",
+    type=float,
+    callback=_finite,
+    default=1.0,
+    show_default=True,
+    help="The strength of the LoKr: 1 is what was trained, 0.5 half of it.",
+)
+
+
+def check_strength(scale: float, lokr: Path | None) -> None:
+    """Refuse the strength of a LoKr that is not given.
+
+    Raises:
+        InputError: there is no LoKr.
+    """
+    if lokr is None and scale != 1:
+        raise InputError(f"--scale {scale:g} is the strength of a LoKr; name one with --lokr")
 
 
 @click.command("tiny-model")
@@ -32,7 +61,7 @@ def tiny_model(folder: Path, *, seed: int) -> None:
 @click.command()
 @click.option("--base", metavar="FILE", type=_path, required=True, help="A single-file checkpoint.")
 @click.option("--lokr", metavar="FILE", type=_path, required=True, help="A LoKr that `run` wrote.")
-@click.option("--scale", type=float, default=1.0, show_default=True, help="The strength of the LoKr.")
+@strength
 @precision_option
 @click.option("--out", metavar="FILE", type=_path, required=True, help="The new checkpoint.")
 def merge(*, base: Path, lokr: Path, scale: float, precision: str | None, out: Path) -> None:
@@ -135,6 +164,7 @@ def convert(
 @click.command()
 @click.argument("model", metavar="MODEL", type=_path)
 @click.option("--lokr", metavar="FILE", type=_path, help="A LoKr that `run` wrote.")
+@strength
 @click.option(
     "--prompts", metavar="FILE", type=_path, required=True, help="A text file with a prompt on each line."
 )
@@ -187,6 +217,7 @@ def sample(
     model: Path,
     *,
     lokr: Path | None,
+    scale: float,
     prompts: Path,
     out: Path,
     size: str,
@@ -208,6 +239,7 @@ def sample(
     from hakubooru_trainer.config import paths  # noqa: PLC0415 - --help answers at once
     from hakubooru_trainer.config.options import LONGEST_SIDE, ModelOptions  # noqa: PLC0415
 
+    check_strength(scale, lokr)
     width, _, height = size.partition("x")
     if not (
         width.isdecimal()
@@ -236,5 +268,5 @@ def sample(
         negative=negative,
         seed=seed,
     )
-    for path in draw_files(options, prompts, out, how, lokr, threads=threads or 0):
+    for path in draw_files(options, prompts, out, how, lokr, scale=scale, threads=threads or 0):
         click.echo(str(path))

@@ -74,7 +74,7 @@ class DataOptions:
 
     path: str
     """The folder: an export of `hakubooru export` (pairs or shards), a folder of images, or a folder of webdataset's shards.
-    The caption of an image is in a .txt file of the same name beside it, or in a metadata.jsonl. A folder without a
+    The caption of an image is in a .txt or .caption of the same name beside it, or in a metadata.jsonl. A folder without a
     manifest is scanned once; the scan is remembered."""
     weight: float = 1.0
     """How much of the data set an epoch draws. With 0.5 an epoch draws half of the images, and the next epoch the other

@@ -34,7 +34,6 @@ class Inputs:
         self.tokenizers = tokenizers
         self.left_out: dict[int, UnusableImageError] = {}
         """Why images could not be decoded, by their row; only images that were read so far."""
-        self.unchanged = options.captions.unchanged()
         self.caption = StepCaptions(options.captions)
 
     def tokens(self, captions: Sequence[str]) -> tuple[Tensor, Tensor]:

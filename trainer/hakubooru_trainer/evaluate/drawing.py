@@ -58,20 +58,27 @@ class ModelDrawer:
         lokr: the file of an adapter, or None.
         options: how pictures are drawn.
         device: the device to draw on.
+        scale: the share of the adapter's change.
 
     Raises:
         InputError: a file is missing, or does not fit.
     """
 
     def __init__(
-        self, model: ModelOptions, lokr: Path | None, options: DrawingOptions, device: torch.device
+        self,
+        model: ModelOptions,
+        lokr: Path | None,
+        options: DrawingOptions,
+        device: torch.device,
+        scale: float = 1.0,
     ) -> None:
-        self._model = sample.load_for_drawing(model, lokr, device)
+        self._model = sample.load_for_drawing(model, lokr, device, scale)
         self._device = device
         self._files, self._options = model, options
         self._how = sampler_of(options)
         self._marks = self._model.marks.unless(model)
         adapter = hashlib.sha256(lokr.read_bytes()).hexdigest() if lokr is not None else "no adapter"
+        adapter += f" at {scale!r}" * (scale != 1)
         schedule = fingerprint.schedule(v=self._marks.v, zero_terminal_snr=self._marks.zero_terminal_snr)
         self.tokens = fingerprint.of_tokenizers(self._model)
         self.identity = f"{fingerprint.of_model(self._model)}, {schedule}, {adapter}, {device.type}"

@@ -62,6 +62,8 @@ class Task:
     """The characters; None chooses those with the most solo posts."""
     manifest: Path | None = None
     """The export that the model was trained on."""
+    scale: float = 1.0
+    """The share of the adapter's change."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +160,7 @@ def evaluate_model(task: Task, say: Callable[[str], None]) -> Outcome | None:
         with Ranks(device) as ranks:
 
             def begin() -> ModelDrawer:
-                return ModelDrawer(options.model, task.lokr, options.drawing, device)
+                return ModelDrawer(options.model, task.lokr, options.drawing, device, task.scale)
 
             return evaluate(task, begin, ranks, say)
 
@@ -257,7 +259,7 @@ class _Study:
         )
         about = {
             "model": str(task.model),
-            "lokr": str(task.lokr or ""),
+            "lokr": str(task.lokr or "") + f" at {task.scale:g}" * (task.scale != 1),
             "judge": self.ccip.files.name,
             "asked": conditions.asked_of(task.options, is_listed=task.names is not None),
             "licences": [one._asdict() for one in self._licences()],

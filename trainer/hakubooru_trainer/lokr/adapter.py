@@ -138,13 +138,16 @@ class Adapter:
         self.changed()
 
 
-def adapter_of(tensors: Mapping[str, Tensor], parts: Mapping[str, Any], where: str) -> Adapter:
+def adapter_of(
+    tensors: Mapping[str, Tensor], parts: Mapping[str, Any], where: str, scale: float = 1.0
+) -> Adapter:
     """The adapter of a file, on a model. The layers and factors are the file's own.
 
     Args:
         tensors: the tensors that were read from the file.
         parts: the UNet and the text encoders, by the names of their folders.
         where: the file, for messages.
+        scale: the share of the adapter's change.
 
     Raises:
         ModelError: it changes layers that the model does not have, or in another way than by full matrices and norms.
@@ -159,7 +162,10 @@ def adapter_of(tensors: Mapping[str, Tensor], parts: Mapping[str, Any], where: s
         targets.append(Target(layer, part, module, 0 if w1 is None else _factor(w1, module, where)))
         if w1 is None:  # LyCORIS saves both w_norm and b_norm; other programs only the one that they train
             weights |= {f"{layer}.{kind}": torch.zeros_like(module.weight) for kind in NORM}
-        weights |= {f"{layer}.{kind}": tensor for kind, tensor in own.items()}
+        weights |= {
+            f"{layer}.{kind}": tensor.float() * scale if kind in {"lokr_w1", *NORM} else tensor
+            for kind, tensor in own.items()
+        }
     adapter = Adapter(targets)
     adapter.load(weights, where)
     return adapter
