@@ -85,7 +85,7 @@ class BuildReport:
 
 
 def build(
-    dumps: Sequence[PathLike],
+    dumps: PathLike | Sequence[PathLike],
     out: PathLike,
     *,
     tags: PathLike | Sequence[PathLike] | None = None,
@@ -109,7 +109,7 @@ def build(
     year is not certain, unless the set says in which zone it writes.
 
     Args:
-        dumps: files and folders of posts, or addresses of them (`hf://datasets/OWNER/NAME/…`, `https://…`), which are
+        dumps: one or several files and folders of posts, or addresses of them (`hf://datasets/OWNER/NAME/…`, `https://…`), which are
             downloaded whole and kept in a cache.
         out: the path of the database.
         tags: lists of tags, which have types and perhaps ids (any other tag gets an id above the largest of these); and
@@ -130,7 +130,7 @@ def build(
     paths = _local(dumps)
     if not paths:
         raise DumpError("build() needs at least one dump: build(['posts.json'], 'posts.db')")
-    lists = _local([tags] if isinstance(tags, str | os.PathLike) else tags or ())
+    lists = _local(tags or ())
     options = {"strict": strict, "old_ratings": old_ratings}
     report = build_files(paths, Path(out), tags=lists, map=map, busy_timeout=busy_timeout, **options)
     return replace(report, seconds=time.perf_counter() - started)
@@ -186,8 +186,9 @@ def build_files(
     return _report(out, summaries, counts, rejects, about, seconds=time.perf_counter() - started)
 
 
-def _local(sources: Iterable[PathLike]) -> list[Path]:
-    return [path for source in sources for path in local_paths(source)]
+def _local(sources: PathLike | Iterable[PathLike]) -> list[Path]:
+    some = [sources] if isinstance(sources, str | os.PathLike) else sources
+    return [path for source in some for path in local_paths(source)]
 
 
 def _map_of(dump: Dump, file: PathLike | None) -> RecordMap:
