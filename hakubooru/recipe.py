@@ -142,9 +142,9 @@ class Stratum:
     """A range of ids, and how many posts to draw from it."""
 
     ids: Annotated[tuple[int, int | None], Parse(_ids)]
-    """The first id, and the first id after the range; None leaves the end open."""
+    """The first id, and the first id after the range; without it, the range has no end."""
     sample: Annotated[int | float | None, Parse(_sample)] = None
-    """The number or fraction of posts to draw; None keeps all."""
+    """The number or fraction of posts to draw; without it, all."""
 
     def scaled(self, scale: float) -> Stratum:
         """Multiply the bounds of ids and the size of the sample, rounded to the nearest integer."""
@@ -155,7 +155,11 @@ class Stratum:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """A description of a data set: its posts, captions, images and output."""
+    """A description of a data set: its posts, captions, images and output.
+
+    `hb.Recipe.load("epsilon").select(db)` selects the posts of a recipe that ships with hakubooru;
+    `hb.Recipe.load("mine.toml")` reads one of your own.
+    """
 
     name: str
     """The name of the file without its suffix."""
@@ -176,11 +180,11 @@ class Recipe:
     steps: Annotated[tuple[RecipeStep, ...], Parse(_steps)] = ()
     """Further steps, which run after the query in their order."""
     caption: Annotated[str | CaptionFormat | None, Parse(_caption)] = None
-    """The caption format, or the name of one."""
+    """The caption format: the name of one, or a table `[caption]`."""
     image: Annotated[Mapping[str, Any] | None, Parse(_image)] = None
-    """How an export converts images: the fields of `hakubooru.image.ImageFormat`."""
+    """Which images an export takes, and how it converts them: a table `[image]`."""
     output: Annotated[Mapping[str, Any] | None, Parse(_output)] = None
-    """How an export writes images and captions: the fields of `hakubooru.export.OutputFormat`."""
+    """How an export writes images and captions: a table `[output]`."""
 
     @classmethod
     def load(cls, recipe: str | os.PathLike[str]) -> Recipe:

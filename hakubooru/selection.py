@@ -265,9 +265,28 @@ class Selection(Builder["Selection"]):
         address: str | None = None,
         strict: bool = False,
     ) -> ExportReport:
-        """Write the posts' images and captions to `out` as pairs of files.
+        """Write the posts' images and captions to `out` as pairs of files, and a manifest of every post.
 
-        `hakubooru.export.export` describes the arguments and the errors.
+        `help(hakubooru.export.export)` says more of each argument.
+
+        Args:
+            out: a new or empty folder, or an export that was begun with the same options.
+            images: folders, tars or URLs that hold the images of posts.
+            own: folders of your own images, each with its caption beside it.
+            index: folders and URLs that hold the indexes of tars, if they are not beside the tars.
+            caption: the name of a preset, a format, or a table (a recipe's `[caption]`).
+            image: how images are converted, a table (a recipe's `[image]`) such as `{"format": "webp"}`; by default copied.
+            output: the form of the data set, a table (a recipe's `[output]`).
+            sink: the `sink` of `output`, such as "webdataset".
+            prune: whether posts that are not selected any more are removed from `out`.
+            workers: processes that read and write; by default one, or one for each core if images are decoded.
+            engine: "local", or "ray" for a cluster.
+            address: the address of a running Ray cluster.
+            strict: whether a post without an image is a failure.
+
+        Raises:
+            InputError: an argument is wrong.
+            IncompleteError: nothing was exported, or not all that `strict` asks for; the message is the report.
         """
         from hakubooru.export.api import export  # noqa: PLC0415 - a fifth of what `import hakubooru` takes
 

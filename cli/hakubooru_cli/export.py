@@ -12,7 +12,7 @@ import hakubooru as hb
 from hakubooru.errors import IncompleteError
 from hakubooru.export import SINKS, sink_class
 from hakubooru.quantity import quantity
-from hakubooru_cli.options import Choice, note_types, selection_options, settings_option
+from hakubooru_cli.options import Choice, index_option, note_types, selection_options, settings_option
 from hakubooru_cli.query_command import QueryCommand
 
 _NAMED = 3
@@ -35,7 +35,7 @@ class _SinkOption(click.Option):
     metavar="DIR",
     multiple=True,
     type=click.Path(),
-    help="A folder that holds tars or folders of images, at any depth. You may give several.",
+    help="A folder that holds tars or folders of images, at any depth, or a URL. You may give several.",
 )
 @click.option(
     "--own",
@@ -45,12 +45,7 @@ class _SinkOption(click.Option):
     help="A folder of your own images, each with its caption beside it in .txt or .caption, or in metadata.jsonl or a "
     "CSV; they are exported too. With --own alone, FILE may be left out.",
 )
-@click.option(
-    "--index",
-    metavar="PLACE",
-    multiple=True,
-    help="A folder or URL that holds the indexes of tars, if they are not beside the tars. You may give several.",
-)
+@index_option
 @click.option("--out", metavar="DIR", required=True, type=click.Path(), help="The folder to write to.")
 @click.option(
     "--caption", metavar="FORMAT", help="The caption format; by default the recipe's, or else kohaku-epsilon."
@@ -162,12 +157,7 @@ def verify(*, out: str, decode: bool, repair: bool, workers: int | None) -> None
     type=click.Path(path_type=Path),
     help="A file of post ids; count how many of these posts have an image.",
 )
-@click.option(
-    "--index",
-    metavar="PLACE",
-    multiple=True,
-    help="A folder or URL that holds the indexes of tars, if they are not beside the tars. You may give several.",
-)
+@index_option
 def sources(*, folders: tuple[str, ...], ids: Path | None, index: tuple[str, ...]) -> None:
     """Show which archives of images are recognised, and what they hold.
 
@@ -185,7 +175,7 @@ def sources(*, folders: tuple[str, ...], ids: Path | None, index: tuple[str, ...
         parts = [
             quantity(group.archives, "archive"),
             quantity(group.images, "image"),
-            f"{group.bytes / 1e9:,.2f} GB",
+            f"{group.bytes / 1e9:,.2f} GB" if group.bytes >= 1e8 else f"{group.bytes / 1e6:,.2f} MB",
             f"{group.wanted:,} wanted" if group.wanted else "",
             f"{group.unread:,} unreadable" if group.unread else "",
             f"{group.repeated:,} of a post that their archive has already" if group.repeated else "",

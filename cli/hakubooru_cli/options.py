@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict, dataclass, fields
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -199,78 +199,63 @@ def _sample(_: click.Context, __: click.Parameter, value: str | None) -> int | f
     return share
 
 
+_selecting = partial(click.option, cls=SelectionOption)
 _OPTIONS = (
-    click.option(
+    _selecting(
         "--recipe",
         metavar="R",
-        cls=SelectionOption,
         help=f"A recipe: {', '.join(hb.shipped_recipes())}, or a TOML file.",
     ),
-    click.option(
+    _selecting(
         "--ids",
         metavar="F",
         type=click.Path(),
-        cls=SelectionOption,
         help="A file of post ids: text with one a line, CSV or Parquet with a column id.",
     ),
-    click.option(
+    _selecting(
         "--join",
         metavar="NAME=FILE",
         multiple=True,
         callback=_join,
-        cls=SelectionOption,
-        help="Join values by post id: Parquet, CSV or JSON lines with a column id, or a tar of ID.txt, as in "
+        help="Join values by post id: Parquet, CSV or JSON lines with a column post_id or id, or a tar of ID.txt, as in "
         "silva=scores.parquet. Then QUERY may have silva:>0.6 and order:silva.",
     ),
-    click.option(
-        "--scale",
-        type=float,
-        default=1,
-        cls=SelectionOption,
-        help="Multiply the recipe's id bounds and sample sizes.",
-    ),
-    click.option(
+    _selecting("--scale", type=float, default=1, help="Multiply the recipe's id bounds and sample sizes."),
+    _selecting(
         "--sample-per",
         metavar="BY:N",
         multiple=True,
         callback=_group,
-        cls=SelectionOption,
         help="Draw at most N posts of each character, artist, copyright, rating or year, as in character:200. A post "
-        "of two characters is drawn for each; with character:200:strict it counts for both.",
+        "of two characters may be drawn for either; with character:200:strict it counts for both. A post without a "
+        "character is left out.",
     ),
-    click.option(
+    _selecting(
         "--sample-weighted",
         metavar="COLUMN:N",
         callback=_weighted,
-        cls=SelectionOption,
         help="Draw N posts with a column as their weight, as in score:1000.",
     ),
-    click.option(
+    _selecting(
         "--sample",
         metavar="N",
         callback=_sample,
-        cls=SelectionOption,
         help="Draw N posts, or a part of them such as 0.5 or 50%.",
     ),
-    click.option(
+    _selecting(
         "--order",
         metavar="A,B",
-        cls=SelectionOption,
         help="Sort the posts by columns; a minus means from the greatest down, as in -score,id.",
     ),
-    click.option(
-        "--limit", type=click.IntRange(min=0), cls=SelectionOption, help="Keep the first posts of the order."
-    ),
-    click.option(
+    _selecting("--limit", type=click.IntRange(min=0), help="Keep the first posts of the order."),
+    _selecting(
         "--implications",
         is_flag=True,
-        cls=SelectionOption,
         help="Let a tag of QUERY also mean the tags that imply it.",
     ),
-    click.option(
+    _selecting(
         "--seed",
         type=int,
-        cls=SelectionOption,
         help="The seed of these samples and of random: in QUERY; by default the recipe's, or else 0. A recipe's own samples keep "
         "the recipe's.",
     ),
@@ -285,6 +270,13 @@ settings_option = click.option(
     help="Replace a setting of the recipe, such as image.format=webp, output.sink=folder or caption.max_tags=60.",
 )
 """The option --set, which a command gets as `overrides`."""
+index_option = click.option(
+    "--index",
+    metavar="PLACE",
+    multiple=True,
+    help="A folder or URL that holds the indexes of tars, if they are not beside the tars. You may give several.",
+)
+"""The option --index."""
 
 
 def selection_options(command: Callable[..., None], *, needs_file: bool = True) -> Callable[..., None]:

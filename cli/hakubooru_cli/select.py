@@ -142,7 +142,8 @@ class Result:
         first, last = self.span
         lines = [funnel_text(self.steps)] if self.steps else []
         lines += [_post_text(post) for post in self.shown]
-        lines.append(quantity(self.count, "post") + (f", ids {first:,} to {last:,}" if self.count else ""))
+        where = f", id {first:,}" if self.count == 1 else f", ids {first:,} to {last:,}" if self.count else ""
+        lines.append(quantity(self.count, "post") + where)
         if out:
             lines.append(f"{'ids' if out.suffix == '.txt' else 'posts'} written to {out}")
         if self.lock and not self.changes:

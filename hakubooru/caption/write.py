@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from hakubooru.arrays import Ids
     from hakubooru.caption.format import CaptionFormat
-    from hakubooru.store.postset import PostSet
+    from hakubooru.store.store import PostSet
 
 _POSTS_A_BLOCK: Final = 20_000
 _BLOCKS_AHEAD: Final = 3  # for each worker, so that none waits for the writer

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from hakubooru.arrays import ascending, union
-from hakubooru.engine.families import best_of_family
 from hakubooru.engine.filters import (
     FEW_POSTS,
     LOOKUPS_A_QUERY,
@@ -25,7 +24,7 @@ from hakubooru.engine.filters import (
     sort_ids,
     sort_in_sqlite,
 )
-from hakubooru.engine.groups import sample_per
+from hakubooru.engine.groups import best_of_family, sample_per
 from hakubooru.engine.sorting import can_sort, sort_by_columns
 from hakubooru.engine.unknown import check_known, unknown_last, unknown_notes
 from hakubooru.quantity import quantity

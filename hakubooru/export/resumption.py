@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from hakubooru.caption.format import LATER_FIELDS
-from hakubooru.engine.sidecar import count_changes
+from hakubooru.engine.cache import count_changes
 from hakubooru.errors import DestinationError
 from hakubooru.export.corrections import finished, is_corrected, set_aside
 from hakubooru.export.pairs import STATE

@@ -95,7 +95,8 @@ class ExportReport:
     """Exported images that are equal, byte for byte, to one of a post with a smaller id."""
 
     def __str__(self) -> str:
-        what = "posts and images of your own" if self.own else "post" if self.selected == 1 else "posts"
+        kinds = ["post" if self.selected == 1 else "posts"] * (self.selected > self.own)
+        what = " and ".join(kinds + ["images of your own"] * (self.own > 0)) or "posts"
         lines = [
             f"{self.exported:,} of {self.selected:,} {what} {'is' if self.exported == 1 else 'are'} in {self.out}{self._how_much()}."
         ]
@@ -111,9 +112,9 @@ class ExportReport:
                 f"The list of captions was edited by hand and has been written again; your copy is {self.edited_list}."
             )
         if len(self.kinds_in_shards) > 1:
-            kinds = ", ".join(f"{name} ({count:,})" for name, count in self.kinds_in_shards.items())
+            formats = ", ".join(f"{name} ({count:,})" for name, count in self.kinds_in_shards.items())
             lines.append(
-                f"The shards hold {kinds}: `datasets` takes its columns from the first images and gives None for images "
+                f"The shards hold {formats}: `datasets` takes its columns from the first images and gives None for images "
                 "of another kind. For `datasets`, convert all images to one kind (a recipe's [image] format = "
                 '"webp"). `webdataset` reads all kinds.'
             )

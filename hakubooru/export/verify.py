@@ -131,7 +131,7 @@ def verify(out: str | os.PathLike[str], *, decode: bool = False, workers: int | 
     return _verify_files(out, sink, decode=decode, workers=workers)
 
 
-def wrong_ids(out: Path, pairs: Iterator[Pair], sink: Sink, workers: int = 1) -> tuple[set[int], set[int]]:
+def wrong_ids(out: Path, pairs: Iterator[Pair], sink: Sink, workers: int) -> tuple[set[int], set[int]]:
     """Return the pairs whose image is not what the journal says, and those of which only the caption is not.
 
     Args:

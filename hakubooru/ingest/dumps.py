@@ -20,13 +20,13 @@ from hakubooru.ingest.relational import (
     ConnectedTables,
     ParquetTables,
     are_complete,
-    open_tables,
     posts_with_tags,
     role_of,
 )
 from hakubooru.ingest.tabular import (
     DELIMITERS,
     columns_by_table,
+    open_tables,
     parquet_columns,
     read_csv,
     read_parquet,

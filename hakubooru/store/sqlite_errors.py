@@ -44,14 +44,14 @@ def explained(path: Path, mend: str = _MEND) -> Iterator[None]:
 
 def raise_explained(path: Path, error: Exception, mend: str = _MEND) -> NoReturn:
     """Raise an error of SQLite again, as one that says what to do, where there is one; see `explained`."""
-    better = explain(path, error, mend)
+    better = explain(path, error, error, mend)
     if better is error:
         raise error
     raise better from error
 
 
-def explain(path: Path, error: Exception, mend: str = _MEND) -> BaseException:
-    """The error to raise in place of an error of SQLite; the same error if there is no better one."""
+def explain(path: Path, error: Exception, other: Exception, mend: str = _MEND) -> BaseException:
+    """The error to raise in place of an error of SQLite; `other` if its message says nothing that is known here."""
     # A full disk ends the transaction, and then it cannot be rolled back: what went wrong is the error before.
     while _NO_TRANSACTION in str(error) and isinstance(error.__context__, SQLITE_ERRORS):
         error = error.__context__
@@ -76,7 +76,7 @@ def explain(path: Path, error: Exception, mend: str = _MEND) -> BaseException:
         )
     if text == "interrupted":
         return KeyboardInterrupt()
-    return error
+    return other
 
 
 def holder(path: Path) -> str:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import hakubooru as hb
 from hakubooru.caption import Captioner, caption_format, join_parts
-from hakubooru.caption.batch import Batch
+from hakubooru.caption.captioner import Batch
 from hakubooru.caption.words import Vocabulary
 from hakubooru.engine.optimize import optimize
 from hakubooru.engine.posts import TaggedPosts
