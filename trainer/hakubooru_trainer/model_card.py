@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import hakubooru
+from hakubooru.quantity import quantity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +31,7 @@ def model_card(it: Training, record: Mapping[str, Any], counters: Counters, shee
     rows = {
         "base model": base,
         "images": f"{len(it.data.train):,}",
-        "updates": f"{counters.update:,} of {options.batch.size * options.batch.accumulation} images",
+        "updates": f"{counters.update:,} of {quantity(options.batch.size * options.batch.accumulation, 'image')}",
         **_chosen(options),
         "prediction": it.objective.prediction,
         "precision": options.run.precision,
@@ -77,7 +78,7 @@ def _chosen(options: Options) -> dict[str, str]:
     return {
         "optimiser": optimizer.name,
         "learning rate": f"{optimizer.lr:g}, text encoders{text_rate}",
-        "schedule": f"{optimizer.schedule}, {optimizer.warmup} steps of warm-up",
+        "schedule": f"{optimizer.schedule}, {quantity(optimizer.warmup, 'step')} of warm-up",
         **({"average": f"decay {decay:g}, in `{options.run.name}-ema.safetensors`"} if decay else {}),
         "adapter": f"LoKr of full matrices, preset {options.lokr.preset}",
     }

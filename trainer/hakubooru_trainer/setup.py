@@ -15,6 +15,7 @@ from diffusers.models.attention import BasicTransformerBlock
 from torch.utils.checkpoint import checkpoint
 
 from hakubooru.errors import ConfigError, DataSetError, DestinationError
+from hakubooru.quantity import quantity
 from hakubooru_trainer import distributed, optim, trial
 from hakubooru_trainer.average import Average
 from hakubooru_trainer.data import order, samples
@@ -154,8 +155,8 @@ def prepare(options: Options, ranks: Ranks, data: DataSet) -> Training:
     """
     if ranks.world > options.batch.accumulation:
         raise ConfigError(
-            f"an update has {options.batch.accumulation} batches (batch.accumulation) and there are {ranks.world} "
-            "ranks; each rank needs at least one batch: raise batch.accumulation, or use fewer GPUs"
+            f"an update has {quantity(options.batch.accumulation, 'batch', 'batches')} (batch.accumulation) and there are "
+            f"{ranks.world} ranks; each rank needs at least one batch: raise batch.accumulation, or use fewer GPUs"
         )
     device = ranks.device
     if options.run.threads:
