@@ -94,8 +94,9 @@ class ExportReport:
     """Exported images that are equal, byte for byte, to one of a post with a smaller id."""
 
     def __str__(self) -> str:
-        kinds = ["posts"] * (self.selected > self.own) + ["images of your own"] * (self.own > 0)
-        what = " and ".join(kinds or ["posts"])
+        own = "images of your own" if self.own else ""
+        posts = "posts" if self.selected > self.own or not own else ""
+        what = " and ".join(filter(None, [posts, own]))
         lines = [f"{self.exported:,} of {self.selected:,} {what} are in {self.out}{self._how_much()}."]
         if self.left_out:
             reasons = ", ".join(f"{reason} ({count:,})" for reason, count in self.left_out.items())
