@@ -28,7 +28,7 @@ from hakubooru.select.danbooru import metatags as search
 from hakubooru.select.danbooru import orders
 from hakubooru.select.steps import GROUPINGS, MEASURES, WEIGHTS
 from hakubooru.store.schema import TAG_TYPES, Post
-from hakubooru_cli.training.quiet import quiet
+from hakubooru_cli.training.common import quiet
 from hakubooru_trainer.config import help_text as training_help
 from hakubooru_trainer.evaluate.options import help_text as evaluation_help
 from hakubooru_trainer.metrics import FIELDS as METRICS
@@ -325,12 +325,14 @@ def memory() -> str:
     )
 
 
-def docstring(module: str) -> str:
-    """Show what a module says of the file that it writes, without its first line; the module is not imported."""
+def docstring(module: str, name: str = "") -> str:
+    """Show what a module, or a class of it, says of a file, without the first line; the module is not imported."""
     spec = find_spec(module)
     assert spec is not None
     assert spec.origin is not None
-    text = ast.get_docstring(ast.parse(Path(spec.origin).read_text(encoding="utf-8"))) or ""
+    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+    classes = (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name)
+    text = ast.get_docstring(next(classes, tree)) or ""
     return f"```text\n{text.partition(chr(10) * 2)[2]}\n```\n"
 
 
@@ -359,7 +361,7 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "manifest.md": manifest,
     "sinks.md": sinks,
     "journal.md": lambda: docstring("hakubooru.export.journal"),
-    "sidecar.md": lambda: docstring("hakubooru.engine.sidecar"),
+    "sidecar.md": lambda: docstring("hakubooru.engine.cache", "Sidecar"),
     "memory.md": memory,
     "states.md": lambda: docstring("hakubooru_trainer.checkpoint"),
     "run.md": lambda: docstring("hakubooru_trainer.record"),

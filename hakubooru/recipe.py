@@ -48,6 +48,7 @@ from hakubooru.files import read_text
 from hakubooru.image.convert import image_format
 from hakubooru.nearest import nearest
 from hakubooru.overrides import override
+from hakubooru.quantity import quantity
 from hakubooru.select.danbooru import parse
 from hakubooru.settings import Parse, read, toml
 
@@ -269,7 +270,7 @@ class Recipe:
             RecipeError: an override has another form, or its section is not one of the three.
             InputError: a section has no such key, or the value is wrong.
         """
-        chosen = caption or self.caption or "kohaku-epsilon"
+        chosen = caption if caption is not None else self.caption or "kohaku-epsilon"
         table: dict[str, Any] = {"caption": {"base": chosen}}
         table |= {"image": dict(self.image or {}), "output": dict(self.output or {})}
         for text in overrides:
@@ -280,7 +281,8 @@ class Recipe:
             override(table, text, example="image.format=webp", error=RecipeError)
         image_format(table["image"])
         _output(table["output"], "output")
-        changed = caption_format(table["caption"]) if len(table["caption"]) > 1 else chosen
+        is_same = chosen and table["caption"] == {"base": chosen}
+        changed = chosen if is_same else caption_format(table["caption"])
         return replace(self, caption=changed, image=table["image"], output=table["output"])
 
     def caption_format(self) -> CaptionFormat | None:
@@ -311,9 +313,8 @@ class Recipe:
             size = stratum.sample if isinstance(stratum.sample, int) else 0
             ids = f"ids from {low:,}" + (" on" if high is None else f" up to {high:,}")
             if count < size:
-                problem = (
-                    f"a sample of {size:,} was asked for, and there are {count:,} posts at most with {ids}"
-                )
+                are = "is" if count == 1 else "are"
+                problem = f"a sample of {size:,} was asked for, and there {are} {quantity(count, 'post')} at most with {ids}"
             elif not count:
                 problem = f"{ids} were asked for, and the file ends at id {last:,}"
             else:

@@ -11,6 +11,7 @@ from hakubooru.caption import Captioner, CaptionFormat, Captions, caption_format
 from hakubooru.engine.plan import count_steps, evaluate, explain
 from hakubooru.engine.tag_counts import tag_counts
 from hakubooru.errors import InputError
+from hakubooru.quantity import quantity
 from hakubooru.results.html import SHOWN, as_html
 from hakubooru.select.arguments import seed as whole_seed
 from hakubooru.select.builder import Builder
@@ -134,7 +135,7 @@ class Selection(Builder["Selection"]):
         return stats(self.database, self.to_ids(), caption=caption_format(caption), top=top)
 
     def to_pandas(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
-        """Read columns of the posts into a pandas frame, in the selection's order; by default, all columns.
+        """Read columns of the posts into a pandas frame, in the selection's order; by default, or for "all", those of the file.
 
         Raises:
             InputError: posts have no column of that name.
@@ -144,7 +145,7 @@ class Selection(Builder["Selection"]):
         return read_frame(self.database, self.to_ids(), columns)
 
     def to_arrow(self, columns: Sequence[str] | None = None) -> pa.Table:
-        """Read columns of the posts into an Arrow table, in the selection's order; by default, all columns.
+        """Read columns of the posts into an Arrow table, in the selection's order; by default, or for "all", those of the file.
 
         Raises:
             InputError: posts have no column of that name.
@@ -331,7 +332,7 @@ class Selection(Builder["Selection"]):
             return self.among(self.to_ids()[place])
         ids = self.to_ids()
         if not -len(ids) <= place < len(ids):
-            raise IndexError(f"the selection has {len(ids):,} posts, and no place {place}")
+            raise IndexError(f"the selection has {quantity(len(ids), 'post')}, and no place {place}")
         (post,) = self.database.posts_with_tags(ids[place : place + 1 or None])
         return post
 

@@ -36,8 +36,7 @@ if TYPE_CHECKING:
     from hakubooru.arrays import Ids
     from hakubooru.export.run import ExportReport, Start
     from hakubooru.store.joined import Joined
-    from hakubooru.store.postset import PostSet
-    from hakubooru.store.store import Store
+    from hakubooru.store.store import PostSet, Store
 
     Places: TypeAlias = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 

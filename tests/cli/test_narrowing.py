@@ -90,6 +90,7 @@ def test_a_strict_bound_holds_for_every_character(path):
         (["--sample", "201"], "there are 200 posts to draw from"),
         (["--order", "scores"], "posts have no column 'scores'; did you mean 'score'?"),
         (["--limit", "-1"], "--limit"),
+        (["--ids", "a.txt", "--ids=b.txt"], "--ids is given twice; give it once"),
     ],
 )
 def test_mistakes(path, options, message):

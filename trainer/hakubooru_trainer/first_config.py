@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import torch
 
-from hakubooru.files import replacing
+from hakubooru.files import write_text
 from hakubooru.settings import documentation, toml
 from hakubooru_trainer.config.data import BucketOptions, CacheOptions, CaptionOptions, DataOptions
 from hakubooru_trainer.config.options import (
@@ -66,8 +66,7 @@ def card(memory: float | None = None) -> Card:
 def write(path: Path, model: str, folders: Sequence[str], gpu: Card, *, config: str = "") -> None:
     """Write what `first_config` gives to a file, which appears whole or not at all."""
     text = first_config(model, folders, gpu, config=config)
-    with replacing(path) as beside:
-        beside.write_text(text, encoding="utf-8", newline="\n")
+    write_text(path, text)
 
 
 def first_config(model: str, folders: Sequence[str], gpu: Card, *, config: str = "") -> str:

@@ -71,6 +71,11 @@ class Training:
     """The forward and backward pass of a batch."""
     prompts: list[Prompt]
 
+    @property
+    def out(self) -> Path:
+        """The run's folder."""
+        return Path(self.options.run.out)
+
     def moved(self, update: int) -> None:
         """Notify all that follows the weights that an update has moved them.
 
