@@ -267,8 +267,6 @@ class Selection(Builder["Selection"]):
     ) -> ExportReport:
         """Write the posts' images and captions to `out` as pairs of files, and a manifest of every post.
 
-        `help(hakubooru.export.export)` says more of each argument.
-
         Args:
             out: a new or empty folder, or an export that was begun with the same options.
             images: folders, tars or URLs that hold the images of posts.
