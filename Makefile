@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test quick check docs docs-test dist wheels bench bench-select bench-captions bench-export bench-cluster bench-combine bench-train bench-memory bench-state bench-plan bench-browse bench-evaluate bench-remote clean
+.PHONY: demo test quick check docs docs-test dist wheels bench bench-select bench-captions bench-export bench-cluster bench-combine bench-train bench-gpu bench-memory bench-state bench-plan bench-browse bench-evaluate bench-remote clean
 
 demo: $(VENV)/.library  ## a miniature booru, built, selected and exported into ./demo
 	$(BIN)/hakubooru demo demo

@@ -28,7 +28,7 @@ from hakubooru.select.danbooru import metatags as search
 from hakubooru.select.danbooru import orders
 from hakubooru.select.steps import GROUPINGS, MEASURES, WEIGHTS
 from hakubooru.store.schema import TAG_TYPES, Post
-from hakubooru_cli.training.quiet import quiet
+from hakubooru_cli.training.common import quiet
 from hakubooru_trainer.config import help_text as training_help
 from hakubooru_trainer.evaluate.options import help_text as evaluation_help
 from hakubooru_trainer.metrics import FIELDS as METRICS
@@ -56,7 +56,10 @@ METATAGS: Final = {
     "md5": ("md5:900150983cd24fb0d6963f7d28e17f72", "the MD5 of the file"),
     "id": ("id:1,5..9", "the id of the post"),
     "filetype": ("filetype:png,jpg", "the extension of the file"),
-    "rating": ("rating:g,s", "the rating, by name or first letter"),
+    "rating": (
+        "rating:g,s",
+        "the rating, by name or first letter. `rating:safe` is sensitive, as on Danbooru; general is `rating:g`",
+    ),
     "source": (
         "source:https://*",
         "the beginning of the source; `*` stands for any characters; `source:none`",
@@ -75,14 +78,12 @@ METATAGS: Final = {
     "status": ("status:deleted", "deleted, banned, active, any"),
     "parent": ("parent:any", "a post and its children, by the post's id; any, none, or the parent's state"),
     "child": ("child:any", "posts with children: any, none, or the children's state"),
-    **dict.fromkeys(("children", "child_count"), ("children:>1", "the number of children")),
-    **dict.fromkeys(
-        ("active_children", "active_child_count"),
-        ("active_children:1", "the number of children that are not deleted"),
-    ),
-    **dict.fromkeys(
-        ("deleted_children", "deleted_child_count"), ("deleted_children:0", "the number of deleted children")
-    ),
+    "children": ("children:>1", "the number of children"),
+    "child_count": ("child_count:>1", "the number of children"),
+    "active_children": ("active_children:1", "the number of children that are not deleted"),
+    "active_child_count": ("active_child_count:1", "the number of children that are not deleted"),
+    "deleted_children": ("deleted_children:0", "the number of deleted children"),
+    "deleted_child_count": ("deleted_child_count:0", "the number of deleted children"),
     "embedded": ("embedded:yes", "notes shown in the image"),
     "order": ("order:score", "puts the posts in an order; see below"),
     "limit": ("limit:100", "keeps the first so many posts"),
@@ -324,12 +325,14 @@ def memory() -> str:
     )
 
 
-def docstring(module: str) -> str:
-    """Show what a module says of the file that it writes, without its first line; the module is not imported."""
+def docstring(module: str, name: str = "") -> str:
+    """Show what a module, or a class of it, says of a file, without the first line; the module is not imported."""
     spec = find_spec(module)
     assert spec is not None
     assert spec.origin is not None
-    text = ast.get_docstring(ast.parse(Path(spec.origin).read_text(encoding="utf-8"))) or ""
+    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+    classes = (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name)
+    text = ast.get_docstring(next(classes, tree)) or ""
     return f"```text\n{text.partition(chr(10) * 2)[2]}\n```\n"
 
 
@@ -358,7 +361,7 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "manifest.md": manifest,
     "sinks.md": sinks,
     "journal.md": lambda: docstring("hakubooru.export.journal"),
-    "sidecar.md": lambda: docstring("hakubooru.engine.sidecar"),
+    "sidecar.md": lambda: docstring("hakubooru.engine.cache", "Sidecar"),
     "memory.md": memory,
     "states.md": lambda: docstring("hakubooru_trainer.checkpoint"),
     "run.md": lambda: docstring("hakubooru_trainer.record"),

@@ -9,8 +9,8 @@
 Nothing is opened, read or written before it is asked for.
 
 These sub-packages have more: `hakubooru.browse`, `hakubooru.caption`, `hakubooru.engine`, `hakubooru.errors`,
-`hakubooru.export`, `hakubooru.image`, `hakubooru.ingest`, `hakubooru.results.tables`, `hakubooru.select` and
-`hakubooru.select.danbooru`.
+`hakubooru.export`, `hakubooru.image`, `hakubooru.ingest`, `hakubooru.quantity`, `hakubooru.results.tables`,
+`hakubooru.select` and `hakubooru.select.danbooru`.
 """
 
 from pkgutil import resolve_name as _resolve_name

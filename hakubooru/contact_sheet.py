@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from hakubooru.errors import InputError
-from hakubooru.files import replacing
+from hakubooru.files import write_text
 from hakubooru.image.shelf import NoImageError, Shelf
 from hakubooru.image.thumbnail import thumbnail_of
+from hakubooru.quantity import quantity
 
 if TYPE_CHECKING:
     import os
@@ -44,11 +45,10 @@ class ContactSheet:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the sheet to an HTML file, which needs no other file."""
         page = f'<!doctype html><meta charset="utf-8"><title>contact sheet</title>{self._repr_html_()}\n'
-        with replacing(Path(path)) as beside:
-            beside.write_text(page, encoding="utf-8", newline="\n")
+        write_text(Path(path), page)
 
     def __repr__(self) -> str:
-        return f"<contact sheet of {len(self)} posts; .save('sheet.html') writes it>"
+        return f"<contact sheet of {quantity(len(self), 'post')}; .save('sheet.html') writes it>"
 
     def _repr_html_(self) -> str:
         cards = "".join(

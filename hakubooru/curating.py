@@ -206,7 +206,9 @@ def _number(kind: str, table: Mapping[str, Any]) -> int | None:
         return None
     number = table.get(_NUMBERS[kind])
     if type(number) is not int or number < 0:
-        raise InputError(f"the step {kind} needs {_NUMBERS[kind]}, a number of posts, not {number!r}")
+        raise InputError(
+            f"the step {kind} needs {_NUMBERS[kind]} = a number of posts, such as {_NUMBERS[kind]} = 200"
+        )
     return number
 
 

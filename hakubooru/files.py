@@ -106,6 +106,12 @@ def replacing(path: Path) -> Iterator[Path]:
             beside.unlink()
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a text file in UTF-8 with the ends of lines as they are; it appears whole or not at all, as by `replacing`."""
+    with replacing(path) as beside:
+        beside.write_text(text, encoding="utf-8", newline="\n")
+
+
 @contextlib.contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
     """Give a temporary folder to write into, and rename it to `path` when the block ends without an error.

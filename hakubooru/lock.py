@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from hakubooru import fingerprint
 from hakubooru.errors import DestinationError, InputError
-from hakubooru.files import read_text, replacing
+from hakubooru.files import read_text, write_text
 
 if TYPE_CHECKING:
     import os
@@ -86,8 +86,7 @@ class Lock:
         """
         text = json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
         try:
-            with replacing(Path(path)) as beside:
-                beside.write_text(text, encoding="utf-8", newline="\n")
+            write_text(Path(path), text)
         except OSError as error:
             raise DestinationError(
                 f"{path} cannot be written: {error.strerror}; choose another folder"

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 
 def nearest(name: object, choices: Iterable[str]) -> str:
@@ -14,6 +14,15 @@ def nearest(name: object, choices: Iterable[str]) -> str:
     names = list(choices)
     near = closest(str(name), names)
     return f"did you mean {near!r}?" if near else f"there are: {', '.join(names)}"
+
+
+def unknown_keys(keys: Iterable[object], choices: Iterable[str]) -> Iterator[str]:
+    """Say for each key that is no choice which choice is nearest; keys that are near none share one sentence."""
+    names = list(choices)
+    unknown = {key: closest(str(key), names) for key in keys if key not in names}
+    yield from (f"no key {key!r}; did you mean {near!r}?" for key, near in unknown.items() if near)
+    if far := [repr(key) for key, near in unknown.items() if not near]:
+        yield f"no key {' or '.join(far)}; there are: {', '.join(names)}"
 
 
 def closest(name: str, choices: Iterable[str]) -> str | None:

@@ -17,7 +17,7 @@ def override(table: dict[str, Any], text: str, *, example: str, error: type[Inpu
     Args:
         table: tables by the names of sections; a section may be a list of tables, as `[[section]]` in TOML.
         text: `section.key=value`, or `section.0.key=value` for the first table of a list. The value is TOML, or a bare
-            word, which is a text.
+            word, which is a text with its blanks, unless there is one before the sign too.
         example: what to write, for the message.
         error: the kind of error to raise.
 
@@ -40,7 +40,8 @@ def override(table: dict[str, Any], text: str, *, example: str, error: type[Inpu
     try:
         owner[name] = tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
-        owner[name] = value.strip()
+        # A shell takes the quotes of `separator=", "` away, and the blank is meant; in `key = word` blanks stand around the sign.
+        owner[name] = value.strip() if key.endswith(" ") else value
 
 
 def _entry(tables: list[Any], path: Iterator[str], example: str, place: str, error: type[InputError]) -> Any:

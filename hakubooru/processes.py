@@ -9,6 +9,7 @@ import sys
 import threading
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ _lock: Final = threading.Lock()
 class Workers(ProcessPoolExecutor):
     """A pool of processes that are spawned, not forked, on every system.
 
+    They end when this process ends, however it does. Ctrl-C reaches every process of a terminal, and they ignore it: only
+    this process reacts to it, and stops them.
+
     The processes do not run the caller's script again, so that it needs no `if __name__ == "__main__":`. What they are
     given to do comes from modules that can be imported.
 
@@ -34,7 +38,9 @@ class Workers(ProcessPoolExecutor):
 
     def __init__(self, workers: int, begin: Callable[..., object], *args: object) -> None:
         super().__init__(
-            workers, mp_context=multiprocessing.get_context("spawn"), initializer=begin, initargs=args
+            workers,
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=partial(_begin, begin, *args),
         )
         # By default the pool starts a process when work comes in, while its thread already watches the others. If one
         # of them dies then, the thread may forget the new process and wait for ever, or fail (Python 3.11). With this
@@ -50,6 +56,20 @@ class Workers(ProcessPoolExecutor):
         for process in list((self._processes or {}).values()):
             process.terminate()
         self.shutdown(cancel_futures=True)
+
+
+def _begin(begin: Callable[..., object], *args: object) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    begin(*args)
+
+
+def _end_with_parent() -> None:
+    """End this process when its parent ends: a killed parent cannot stop its workers, and they would wait for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 class LostProcessError(Exception):

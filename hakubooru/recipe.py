@@ -48,6 +48,7 @@ from hakubooru.files import read_text
 from hakubooru.image.convert import image_format
 from hakubooru.nearest import nearest
 from hakubooru.overrides import override
+from hakubooru.quantity import quantity
 from hakubooru.select.danbooru import parse
 from hakubooru.settings import Parse, read, toml
 
@@ -141,9 +142,9 @@ class Stratum:
     """A range of ids, and how many posts to draw from it."""
 
     ids: Annotated[tuple[int, int | None], Parse(_ids)]
-    """The first id, and the first id after the range; None leaves the end open."""
+    """The first id, and the first id after the range; without it, the range has no end."""
     sample: Annotated[int | float | None, Parse(_sample)] = None
-    """The number or fraction of posts to draw; None keeps all."""
+    """The number or fraction of posts to draw; without it, all."""
 
     def scaled(self, scale: float) -> Stratum:
         """Multiply the bounds of ids and the size of the sample, rounded to the nearest integer."""
@@ -154,7 +155,11 @@ class Stratum:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """A description of a data set: its posts, captions, images and output."""
+    """A description of a data set: its posts, captions, images and output.
+
+    `hb.Recipe.load("epsilon").select(db)` selects the posts of a recipe that ships with hakubooru;
+    `hb.Recipe.load("mine.toml")` reads one of your own.
+    """
 
     name: str
     """The name of the file without its suffix."""
@@ -175,11 +180,11 @@ class Recipe:
     steps: Annotated[tuple[RecipeStep, ...], Parse(_steps)] = ()
     """Further steps, which run after the query in their order."""
     caption: Annotated[str | CaptionFormat | None, Parse(_caption)] = None
-    """The caption format, or the name of one."""
+    """The caption format: the name of one, or a table `[caption]`."""
     image: Annotated[Mapping[str, Any] | None, Parse(_image)] = None
-    """How an export converts images: the fields of `hakubooru.image.ImageFormat`."""
+    """Which images an export takes, and how it converts them: a table `[image]`."""
     output: Annotated[Mapping[str, Any] | None, Parse(_output)] = None
-    """How an export writes images and captions: the fields of `hakubooru.export.OutputFormat`."""
+    """How an export writes images and captions: a table `[output]`."""
 
     @classmethod
     def load(cls, recipe: str | os.PathLike[str]) -> Recipe:
@@ -265,7 +270,7 @@ class Recipe:
             RecipeError: an override has another form, or its section is not one of the three.
             InputError: a section has no such key, or the value is wrong.
         """
-        chosen = caption or self.caption or "kohaku-epsilon"
+        chosen = caption if caption is not None else self.caption or "kohaku-epsilon"
         table: dict[str, Any] = {"caption": {"base": chosen}}
         table |= {"image": dict(self.image or {}), "output": dict(self.output or {})}
         for text in overrides:
@@ -276,7 +281,8 @@ class Recipe:
             override(table, text, example="image.format=webp", error=RecipeError)
         image_format(table["image"])
         _output(table["output"], "output")
-        changed = caption_format(table["caption"]) if len(table["caption"]) > 1 else chosen
+        is_same = chosen and table["caption"] == {"base": chosen}
+        changed = chosen if is_same else caption_format(table["caption"])
         return replace(self, caption=changed, image=table["image"], output=table["output"])
 
     def caption_format(self) -> CaptionFormat | None:
@@ -307,9 +313,8 @@ class Recipe:
             size = stratum.sample if isinstance(stratum.sample, int) else 0
             ids = f"ids from {low:,}" + (" on" if high is None else f" up to {high:,}")
             if count < size:
-                problem = (
-                    f"a sample of {size:,} was asked for, and there are {count:,} posts at most with {ids}"
-                )
+                are = "is" if count == 1 else "are"
+                problem = f"a sample of {size:,} was asked for, and there {are} {quantity(count, 'post')} at most with {ids}"
             elif not count:
                 problem = f"{ids} were asked for, and the file ends at id {last:,}"
             else:

@@ -11,6 +11,7 @@ from hakubooru.caption import Captioner, CaptionFormat, Captions, caption_format
 from hakubooru.engine.plan import count_steps, evaluate, explain
 from hakubooru.engine.tag_counts import tag_counts
 from hakubooru.errors import InputError
+from hakubooru.quantity import quantity
 from hakubooru.results.html import SHOWN, as_html
 from hakubooru.select.arguments import seed as whole_seed
 from hakubooru.select.builder import Builder
@@ -134,7 +135,7 @@ class Selection(Builder["Selection"]):
         return stats(self.database, self.to_ids(), caption=caption_format(caption), top=top)
 
     def to_pandas(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
-        """Read columns of the posts into a pandas frame, in the selection's order; by default, all columns.
+        """Read columns of the posts into a pandas frame, in the selection's order; by default, or for "all", those of the file.
 
         Raises:
             InputError: posts have no column of that name.
@@ -144,7 +145,7 @@ class Selection(Builder["Selection"]):
         return read_frame(self.database, self.to_ids(), columns)
 
     def to_arrow(self, columns: Sequence[str] | None = None) -> pa.Table:
-        """Read columns of the posts into an Arrow table, in the selection's order; by default, all columns.
+        """Read columns of the posts into an Arrow table, in the selection's order; by default, or for "all", those of the file.
 
         Raises:
             InputError: posts have no column of that name.
@@ -261,9 +262,28 @@ class Selection(Builder["Selection"]):
         address: str | None = None,
         strict: bool = False,
     ) -> ExportReport:
-        """Write the posts' images and captions to `out` as pairs of files.
+        """Write the posts' images and captions to `out` as pairs of files, and a manifest of every post.
 
-        `hakubooru.export.export` describes the arguments and the errors.
+        `help(hakubooru.export.export)` says more of each argument.
+
+        Args:
+            out: a new or empty folder, or an export that was begun with the same options.
+            images: folders, tars or URLs that hold the images of posts.
+            own: folders of your own images, each with its caption beside it.
+            index: folders and URLs that hold the indexes of tars, if they are not beside the tars.
+            caption: the name of a preset, a format, or a table (a recipe's `[caption]`).
+            image: how images are converted, a table (a recipe's `[image]`) such as `{"format": "webp"}`; by default copied.
+            output: the form of the data set, a table (a recipe's `[output]`).
+            sink: the `sink` of `output`, such as "webdataset".
+            prune: whether posts that are not selected any more are removed from `out`.
+            workers: processes that read and write; by default one, or one for each core if images are decoded.
+            engine: "local", or "ray" for a cluster.
+            address: the address of a running Ray cluster.
+            strict: whether a post without an image is a failure.
+
+        Raises:
+            InputError: an argument is wrong.
+            IncompleteError: nothing was exported, or not all that `strict` asks for; the message is the report.
         """
         from hakubooru.export.api import export  # noqa: PLC0415 - a fifth of what `import hakubooru` takes
 
@@ -312,7 +332,7 @@ class Selection(Builder["Selection"]):
             return self.among(self.to_ids()[place])
         ids = self.to_ids()
         if not -len(ids) <= place < len(ids):
-            raise IndexError(f"the selection has {len(ids):,} posts, and no place {place}")
+            raise IndexError(f"the selection has {quantity(len(ids), 'post')}, and no place {place}")
         (post,) = self.database.posts_with_tags(ids[place : place + 1 or None])
         return post
 

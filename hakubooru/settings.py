@@ -44,7 +44,7 @@ from typing import (
 
 from hakubooru.errors import InputError
 from hakubooru.files import read_text
-from hakubooru.nearest import nearest
+from hakubooru.nearest import nearest, unknown_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -179,13 +179,12 @@ def read_values(
     hints = _hints(kind)
     names = [name for name in hints if name not in known]
     values = dict(known)
+    for text in unknown_keys(table, names):
+        problems.add(f"{f'[{place}]' if place else 'the file'} has {text}")
     for key, value in table.items():
-        if key not in names:
-            where = f"[{place}]" if place else "the file"
-            problems.add(f"{where} has no key {key!r}; {nearest(key, names)}")
-            continue
-        with problems.collecting():
-            values[key] = _convert(hints[key], value, f"{place}.{key}".strip("."), problems)
+        if key in names:
+            with problems.collecting():
+                values[key] = _convert(hints[key], value, f"{place}.{key}".strip("."), problems)
     for field in dataclasses.fields(kind):
         if field.name not in {*table, *known} and default(field) is dataclasses.MISSING:
             key = f"{place}.{field.name}".strip(".")

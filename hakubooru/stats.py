@@ -20,6 +20,7 @@ from hakubooru.engine.unknown import knowing
 from hakubooru.errors import DestinationError, InputError
 from hakubooru.files import replacing
 from hakubooru.image.bucket import Buckets
+from hakubooru.quantity import quantity
 from hakubooru.store.schema import EXTENSIONS, RATINGS
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ class Stats:
             ) from error
 
     def __str__(self) -> str:
-        lines = [f"{self.posts:,} posts"]
+        lines = [quantity(self.posts, "post")]
         for title, counts in self.sections().items():
             lines += ["", title]
             width = max(map(len, counts))
@@ -134,7 +135,7 @@ class Stats:
             + "</table>"
             for title, counts in self.sections().items()
         )
-        return f"<div><b>{self.posts:,} posts</b></div><div>{columns}</div>"
+        return f"<div><b>{quantity(self.posts, 'post')}</b></div><div>{columns}</div>"
 
 
 def stats(database: CachedStore, ids: Ids, *, caption: CaptionFormat, top: int = 10) -> Stats:

@@ -32,6 +32,17 @@ if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).
 gc.disable()
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """With `--dist loadgroup`, keep a file's quick tests in one process: what they share is made once.
+
+    It also leaves pytest-xdist with hundreds of pieces of work and not thousands, which it counts after each test.
+    """
+    for item in items:
+        if not {mark.name for mark in item.iter_markers()} & {"slow", "kill", "xdist_group"}:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
 def pytest_collection_finish():
     gc.freeze()
     if "forked" in sys.modules and hasattr(
@@ -44,6 +55,13 @@ def pytest_collection_finish():
 # A shell starts what it runs in the background with Ctrl-C ignored, and processes inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture
+def tmp_path(tmp_path):
+    """pytest's own, without its link to the latest folder: pytest reads the names of all links to make a folder."""
+    tmp_path.with_name(tmp_path.name.rstrip("0123456789") + "current").unlink(missing_ok=True)
+    return tmp_path
 
 
 @pytest.fixture

@@ -99,6 +99,7 @@ class Artist:
     """
 
     identity = "an artist"
+    tokens = "words"
 
     def __init__(self, names, looks):
         self.names, self.looks = {*names}, looks

@@ -82,8 +82,8 @@ def write_planted(folder, characters=12, posts=10, hues=6, seed=1):
 class Painter:
     """Draws a colour for each picture, as a function says."""
 
-    def __init__(self, colour, identity="a painter"):
-        self.identity = identity
+    def __init__(self, colour, identity="a painter", tokens="words"):
+        self.identity, self.tokens = identity, tokens
         self.colour = colour
         self.batches = []
 

@@ -30,7 +30,7 @@ ROOMS = {
     "base": [
         *("hakubooru.arrays", "hakubooru.arrow", "hakubooru.errors", "hakubooru.files"),
         *("hakubooru.fingerprint", "hakubooru.moments", "hakubooru.nearest", "hakubooru.processes"),
-        *("hakubooru.overrides", "hakubooru.progress", "hakubooru.settings"),
+        *("hakubooru.overrides", "hakubooru.progress", "hakubooru.quantity", "hakubooru.settings"),
         "hakubooru.version",
     ],
     "store": ["hakubooru.store"],
@@ -210,7 +210,7 @@ def public_names(module: str) -> set[str]:
 
 def test_sub_packages_that_are_named_have_public_names():
     named = re.findall(r"`(hakubooru\.[\w.]+)`", str(hb.__doc__))
-    assert len(named) == 10
+    assert len(named) == 11
     assert all(public_names(module) for module in named)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 import hakubooru as hb
 from hakubooru.caption import PRESETS, SOURCES, check_suffix, example_caption, join_parts, types_without_part
+from hakubooru.quantity import quantity
 from hakubooru_cli.options import Choice, QueryCommand, note_types, selection_options, settings_option
 
 _SHOWN = 10
@@ -65,7 +66,7 @@ def caption(
             check_suffix(Path(out), captioner)
             captions = selection.captions(captioner.format)
             captions.write(out, workers=workers)
-            click.echo(f"{len(captions):,} captions written to {out}")
+            click.echo(f"{quantity(len(captions), 'caption')} written to {out}")
         else:
             captions = selection.captions(shape)
             for post_id, text in captions.head(_SHOWN).items():

@@ -9,6 +9,7 @@ import click
 
 import hakubooru as hb
 from hakubooru.engine import cost
+from hakubooru.quantity import quantity
 
 
 @click.group()
@@ -65,16 +66,16 @@ def build(
 
 
 def _sentences(report: hb.BuildReport) -> list[str]:
-    counts = f"{report.new:,} new posts, {report.updated:,} updated, {report.unchanged:,} unchanged, {report.rejected:,} rejected"
+    counts = f"{quantity(report.new, 'new post')}, {report.updated:,} updated, {report.unchanged:,} unchanged, {report.rejected:,} rejected"
     lines = [
         *map(str, report.recognised),
-        f"{report.path}: {report.read:,} records read in {report.seconds:,.1f} s: {counts}",
+        f"{report.path}: {quantity(report.read, 'record')} read in {report.seconds:,.1f} s: {counts}",
     ]
     if report.rejects:
         lines.append(f"the rejected records, with reasons, are in {report.rejects}")
     if report.lacking:
         lines.append(f"no source has {', '.join(report.lacking)}: what needs one of these is an error")
-    lines += [f"{count:,} posts do not say {_meaning(column)}" for column, count in report.unknown.items()]
+    lines += [_unsaid(column, count) for column, count in report.unknown.items()]
     lines += [
         f"{dump} has no rating g, so it may be from before May 2022, when s meant safe. Its s was read as sensitive; "
         f"if it means safe, run the same command again with --old-ratings"
@@ -83,15 +84,17 @@ def _sentences(report: hb.BuildReport) -> list[str]:
     return lines
 
 
-def _meaning(column: str) -> str:
-    """What a column says, in words, followed by its name."""
+def _unsaid(column: str, posts: int) -> str:
+    """Say how many posts do not have a value of a column."""
+    they_are, their = ("it is", "its") if posts == 1 else ("they are", "their")
     words = {
-        "is_deleted": "whether they are deleted",
-        "is_banned": "whether they are banned",
-        "rating": "their rating",
+        "is_deleted": f"whether {they_are} deleted",
+        "is_banned": f"whether {they_are} banned",
+        "rating": f"{their} rating",
     }
-    question = words.get(column, f"their {column}" if not column.startswith(("is_", "has_")) else "")
-    return f"{question} ({column})" if column in words else question or f"whether they are so ({column})"
+    so = f"whether {they_are} so" if column.startswith(("is_", "has_")) else ""
+    meaning = f"{words.get(column, so)} ({column})" if column in words or so else f"{their} {column}"
+    return f"{quantity(posts, 'post does', 'posts do')} not say {meaning}"
 
 
 @db.command()
@@ -111,7 +114,7 @@ def info(file: str, *, as_json: bool) -> None:
     if lacking:
         click.echo(f"no source has {', '.join(lacking)}")
     for column, count in unknown.items():
-        click.echo(f"{count:,} posts do not say {_meaning(column)}")
+        click.echo(_unsaid(column, count))
 
 
 @db.command()
@@ -150,5 +153,8 @@ def optimize_file(file: str) -> None:
     with hb.open(file) as database:
         needed = cost(database)
         minutes = 1 + needed.relations // 40_000_000
-        click.echo(f"a sidecar of about {needed.bytes / 1e9:.1f} GB, in about {minutes} minutes …", err=True)
+        click.echo(
+            f"a sidecar of about {needed.bytes / 1e9:.1f} GB, in about {quantity(minutes, 'minute')} …",
+            err=True,
+        )
         click.echo(f"written: {hb.optimize(database)}")

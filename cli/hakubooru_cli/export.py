@@ -11,7 +11,15 @@ import numpy as np
 import hakubooru as hb
 from hakubooru.errors import IncompleteError
 from hakubooru.export import SINKS, sink_class
-from hakubooru_cli.options import Choice, QueryCommand, note_types, selection_options, settings_option
+from hakubooru.quantity import quantity
+from hakubooru_cli.options import (
+    Choice,
+    QueryCommand,
+    index_option,
+    note_types,
+    selection_options,
+    settings_option,
+)
 
 _NAMED = 3
 """The most damaged archives of one kind that `sources` names."""
@@ -33,7 +41,7 @@ class _SinkOption(click.Option):
     metavar="DIR",
     multiple=True,
     type=click.Path(),
-    help="A folder that holds tars or folders of images, at any depth. You may give several.",
+    help="A folder that holds tars or folders of images, at any depth, or a URL. You may give several.",
 )
 @click.option(
     "--own",
@@ -43,12 +51,7 @@ class _SinkOption(click.Option):
     help="A folder of your own images, each with its caption beside it in .txt or .caption, or in metadata.jsonl or a "
     "CSV; they are exported too. With --own alone, FILE may be left out.",
 )
-@click.option(
-    "--index",
-    metavar="PLACE",
-    multiple=True,
-    help="A folder or URL that holds the indexes of tars, if they are not beside the tars. You may give several.",
-)
+@index_option
 @click.option("--out", metavar="DIR", required=True, type=click.Path(), help="The folder to write to.")
 @click.option(
     "--caption", metavar="FORMAT", help="The caption format; by default the recipe's, or else kohaku-epsilon."
@@ -96,7 +99,8 @@ def export(
     """
     recipe = choice.settings(overrides, caption)
     if not choice.file:
-        if not own or images or choice.selects:
+        of_posts = images, index, caption, address, engine != "local", choice.selects
+        if not own or any(of_posts) or any(text.startswith("caption") for text in overrides):
             raise click.UsageError("FILE is missing: give the metadata database; only --own needs none")
         report = hb.export_own(
             out,
@@ -159,12 +163,7 @@ def verify(*, out: str, decode: bool, repair: bool, workers: int | None) -> None
     type=click.Path(path_type=Path),
     help="A file of post ids; count how many of these posts have an image.",
 )
-@click.option(
-    "--index",
-    metavar="PLACE",
-    multiple=True,
-    help="A folder or URL that holds the indexes of tars, if they are not beside the tars. You may give several.",
-)
+@index_option
 def sources(*, folders: tuple[str, ...], ids: Path | None, index: tuple[str, ...]) -> None:
     """Show which archives of images are recognised, and what they hold.
 
@@ -180,9 +179,9 @@ def sources(*, folders: tuple[str, ...], ids: Path | None, index: tuple[str, ...
     for group in hb.census(hb.find_archives(folders, indexes=index), wanted):
         with_image += group.wanted
         parts = [
-            f"{group.archives:,} archive{'s' if group.archives > 1 else ''}",
-            f"{group.images:,} image{'s' if group.images != 1 else ''}",
-            f"{group.bytes / 1e9:,.2f} GB",
+            quantity(group.archives, "archive"),
+            quantity(group.images, "image"),
+            f"{group.bytes / 1e9:,.2f} GB" if group.bytes >= 1e8 else f"{group.bytes / 1e6:,.2f} MB",
             f"{group.wanted:,} wanted" if group.wanted else "",
             f"{group.unread:,} unreadable" if group.unread else "",
             f"{group.repeated:,} of a post that their archive has already" if group.repeated else "",
@@ -197,4 +196,6 @@ def sources(*, folders: tuple[str, ...], ids: Path | None, index: tuple[str, ...
         if len(group.damaged) > _NAMED:
             click.echo(f"  and {len(group.damaged) - _NAMED:,} more")
     if wanted is not None:
-        click.echo(f"{with_image:,} of {len(wanted):,} selected posts have an image")
+        click.echo(
+            f"{with_image:,} of {quantity(len(wanted), 'selected post')} {'has' if with_image == 1 else 'have'} an image"
+        )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections import Counter
 from dataclasses import asdict, dataclass, fields
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,6 +14,7 @@ import click
 
 import hakubooru as hb
 from hakubooru.errors import SampleError
+from hakubooru.quantity import quantity
 from hakubooru.select.danbooru import caveats, parse
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ class QueryCommand(click.Command):
             click.UsageError: the arguments are wrong; the message shows the command line to write.
         """
         words = self._words(args)
+        self._check_given_once(ctx, args)
         try:
             return super().parse_args(ctx, args)
         except click.UsageError as error:
@@ -67,6 +70,15 @@ class QueryCommand(click.Command):
                 f"{' '.join(before)} {shlex.quote(text)}",
                 ctx,
             ) from None
+
+    def _check_given_once(self, ctx: click.Context, args: Sequence[str]) -> None:
+        """Check that no option which selects posts stands twice: click would take the last, and drop the others."""
+        names = Counter(word.partition("=")[0] for word in args)
+        for option in self.params:
+            if isinstance(option, SelectionOption) and not (option.multiple or option.is_flag):
+                (name,) = option.opts
+                if names[name] > 1:
+                    raise click.UsageError(f"{name} is given twice; give it once.", ctx)
 
     def _words(self, args: Sequence[str]) -> list[str]:
         """Return the arguments without the options of this command and their values."""
@@ -153,7 +165,10 @@ class Choice:
         for name, joined in database.joined.items():
             ids = database.cache.columns.ids
             known = joined.count(database.connection(), ids)
-            click.echo(f"note: {known:,} of {len(ids):,} posts of the file have a row of {name}", err=True)
+            click.echo(
+                f"note: {known:,} of {quantity(len(ids), 'post')} of the file {'has' if known == 1 else 'have'} a row of {name}",
+                err=True,
+            )
         return self._narrow(selection)
 
     def settings(self, overrides: Sequence[str], caption: str | None) -> hb.Recipe:
@@ -194,11 +209,7 @@ class Choice:
     @property
     def selects(self) -> bool:
         """Whether a query, a recipe or an option selects posts."""
-        return any(
-            value not in (None, (), 1)
-            for key, value in self.asked().items()
-            if key != "scale" and value is not False
-        )
+        return any(_is_given(value) for key, value in self.asked().items() if key != "scale")
 
     def asked(self) -> dict[str, Any]:
         """Return the options that select posts as a table that JSON can hold."""
@@ -208,9 +219,7 @@ class Choice:
             del table["recipe"]["caption"], table["recipe"]["description"]
         # What was not asked is left out, so that locks of earlier versions compare as equal.
         rare = ("implications", "join", "sample_per", "sample_weighted", "sample", "order", "limit", "seed")
-        return {
-            key: value for key, value in table.items() if key not in rare or value not in (None, (), False)
-        }
+        return {key: value for key, value in table.items() if key not in rare or _is_given(value)}
 
     def _warn_of_newer_file(self, database: hb.Database, recipe: hb.Recipe) -> None:
         end = recipe.beyond(database, scale=self.scale)
@@ -220,6 +229,11 @@ class Choice:
                 f'to repeat the original selection, add the query "id:<{end}"',
                 err=True,
             )
+
+
+def _is_given(value: object) -> bool:
+    """Whether an option was given; a number was, also 0 and 1, which equal False and True."""
+    return value is not None and value is not False and value != ()
 
 
 def _group(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[Group, ...]:
@@ -259,78 +273,63 @@ def _sample(_: click.Context, __: click.Parameter, value: str | None) -> int | f
     return share
 
 
+_selecting = partial(click.option, cls=SelectionOption)
 _OPTIONS = (
-    click.option(
+    _selecting(
         "--recipe",
         metavar="R",
-        cls=SelectionOption,
         help=f"A recipe: {', '.join(hb.shipped_recipes())}, or a TOML file.",
     ),
-    click.option(
+    _selecting(
         "--ids",
         metavar="F",
         type=click.Path(),
-        cls=SelectionOption,
         help="A file of post ids: text with one a line, CSV or Parquet with a column id.",
     ),
-    click.option(
+    _selecting(
         "--join",
         metavar="NAME=FILE",
         multiple=True,
         callback=_join,
-        cls=SelectionOption,
-        help="Join values by post id: Parquet, CSV or JSON lines with a column id, or a tar of ID.txt, as in "
+        help="Join values by post id: Parquet, CSV or JSON lines with a column post_id or id, or a tar of ID.txt, as in "
         "silva=scores.parquet. Then QUERY may have silva:>0.6 and order:silva.",
     ),
-    click.option(
-        "--scale",
-        type=float,
-        default=1,
-        cls=SelectionOption,
-        help="Multiply the recipe's id bounds and sample sizes.",
-    ),
-    click.option(
+    _selecting("--scale", type=float, default=1, help="Multiply the recipe's id bounds and sample sizes."),
+    _selecting(
         "--sample-per",
         metavar="BY:N",
         multiple=True,
         callback=_group,
-        cls=SelectionOption,
         help="Draw at most N posts of each character, artist, copyright, rating or year, as in character:200. A post "
-        "of two characters is drawn for each; with character:200:strict it counts for both.",
+        "of two characters may be drawn for either; with character:200:strict it counts for both. A post without a "
+        "character is left out.",
     ),
-    click.option(
+    _selecting(
         "--sample-weighted",
         metavar="COLUMN:N",
         callback=_weighted,
-        cls=SelectionOption,
         help="Draw N posts with a column as their weight, as in score:1000.",
     ),
-    click.option(
+    _selecting(
         "--sample",
         metavar="N",
         callback=_sample,
-        cls=SelectionOption,
         help="Draw N posts, or a part of them such as 0.5 or 50%.",
     ),
-    click.option(
+    _selecting(
         "--order",
         metavar="A,B",
-        cls=SelectionOption,
         help="Sort the posts by columns; a minus means from the greatest down, as in -score,id.",
     ),
-    click.option(
-        "--limit", type=click.IntRange(min=0), cls=SelectionOption, help="Keep the first posts of the order."
-    ),
-    click.option(
+    _selecting("--limit", type=click.IntRange(min=0), help="Keep the first posts of the order."),
+    _selecting(
         "--implications",
         is_flag=True,
-        cls=SelectionOption,
         help="Let a tag of QUERY also mean the tags that imply it.",
     ),
-    click.option(
+    _selecting(
         "--seed",
         type=int,
-        cls=SelectionOption,
         help="The seed of these samples and of random: in QUERY; by default the recipe's, or else 0. A recipe's own samples keep "
         "the recipe's.",
     ),
@@ -345,6 +344,13 @@ settings_option = click.option(
     help="Replace a setting of the recipe, such as image.format=webp, output.sink=folder or caption.max_tags=60.",
 )
 """The option --set, which a command gets as `overrides`."""
+index_option = click.option(
+    "--index",
+    metavar="PLACE",
+    multiple=True,
+    help="A folder or URL that holds the indexes of tars, if they are not beside the tars. You may give several.",
+)
+"""The option --index."""
 
 
 def selection_options(command: Callable[..., None], *, needs_file: bool = True) -> Callable[..., None]:

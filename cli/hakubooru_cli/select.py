@@ -12,6 +12,7 @@ import click
 
 import hakubooru as hb
 from hakubooru.errors import IncompleteError
+from hakubooru.quantity import quantity
 from hakubooru.select import check_suffix
 from hakubooru_cli.options import Choice, QueryCommand, selection_options
 
@@ -35,7 +36,7 @@ def _lock(_: click.Context, __: click.Parameter, value: str | None) -> str | Non
 @click.option(
     "--columns",
     metavar="A,B",
-    help="Write these columns to --out FILE.parquet, .csv or .jsonl: those of the file (`all`), or tags, character, "
+    help="Write these columns to --out FILE.parquet, .csv or .jsonl: those of the file (`all`), tags, character, "
     "artist, copyright, general, meta, caption, quality, year.",
 )
 @click.option("--funnel", is_flag=True, help="Show how many posts each step keeps.")
@@ -140,7 +141,8 @@ class Result:
         first, last = self.span
         lines = [funnel_text(self.steps)] if self.steps else []
         lines += [_post_text(post) for post in self.shown]
-        lines.append(f"{self.count:,} posts" + (f", ids {first:,} to {last:,}" if self.count else ""))
+        where = f", id {first:,}" if self.count == 1 else f", ids {first:,} to {last:,}" if self.count else ""
+        lines.append(quantity(self.count, "post") + where)
         if out:
             lines.append(f"{'ids' if out.suffix == '.txt' else 'posts'} written to {out}")
         if self.lock and not self.changes:
@@ -186,7 +188,7 @@ def _write(out: Path, selection: hb.Selection, columns: str | None) -> None:
         return
     from hakubooru.results.tables import write_table  # noqa: PLC0415 - the command starts faster without Arrow
 
-    names = None if columns == "all" else [name.strip() for name in columns.split(",")]
+    names = [name.strip() for name in columns.split(",")]
     write_table(out, selection.database, selection.to_ids(), names)
 
 

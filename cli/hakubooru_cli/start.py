@@ -1,7 +1,8 @@
-"""The entry points of both commands; Ctrl-C ends them quietly even while modules are being imported."""
+"""The entry points of both commands; Ctrl-C and SIGTERM end them quietly even while modules are being imported."""
 
 from __future__ import annotations
 
+import signal
 import sys
 from importlib import import_module
 
@@ -17,6 +18,8 @@ def trainer() -> None:
 
 
 def _start(module: str) -> None:
+    # Whoever ends a command so, such as a container that stops, wants it to clean up as after Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         main = import_module(module).main
     except KeyboardInterrupt:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from typing import Final
 
 import click
 
 import hakubooru
-from hakubooru.errors import InputError
 from hakubooru_cli.shell import run as run_command
+from hakubooru_cli.training.common import need
 from hakubooru_cli.training.evaluation import evaluate
 from hakubooru_cli.training.model import combine, convert, merge, sample, tiny_model
 from hakubooru_cli.training.run import init, plan, run
@@ -29,12 +28,7 @@ def cli() -> None:
 
     Exit codes: 0 done, 1 failed, 2 wrong input, 130 interrupted.
     """
-    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
-    if missing:
-        raise InputError(
-            f"hakubooru-train needs {', '.join(missing)}; install the extra `train`: pip install '.[train]' in the "
-            "folder of hakubooru"
-        )
+    need(NEEDED, "hakubooru-train", "train")
 
 
 for command in (init, run, plan, tiny_model, merge, combine, convert, sample, evaluate):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from threading import Lock
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from hakubooru.errors import InputError, SearchError
@@ -14,9 +15,15 @@ from hakubooru.select.danbooru.grammar import without as negated
 from hakubooru.select.danbooru.metatags import Metatag
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from hakubooru.arrays import Ids
     from hakubooru.selection import Selection
+    from hakubooru.store.joined import JoinedColumn
 
+    Joined = Mapping[str, JoinedColumn]
+
+_NOTHING_JOINED: Final[Joined] = MappingProxyType({})
 A_PAGE: Final = 60
 """How many posts a page has."""
 
@@ -47,7 +54,7 @@ class Searches:
         Raises:
             InputError: the search cannot be read or answered; the message shows the place.
         """
-        query = parse(text)
+        query = parse(text, selection.database.joined_columns)
         with self._lock:
             ids = selection.search(text).to_ids()
         if query.order is None and query.limit is None and query.random is None:
@@ -61,14 +68,19 @@ def mistake_of(error: InputError) -> tuple[str, str]:
     return sentence, place if isinstance(error, SearchError) else ""
 
 
-def narrowed(text: str, term: str) -> str:
+def narrowed(text: str, term: str, joined: Joined = _NOTHING_JOINED) -> str:
     """A search for the posts of another search that match a term too.
 
     An order, and the opposite of the term, are replaced.
+
+    Args:
+        text: the search.
+        term: the term.
+        joined: the columns of joined files by their names, which are metatags too.
     """
     try:
-        query = parse(text)
-        added = parse(term)
+        query = parse(text, joined)
+        added = parse(term, joined)
     except SearchError:
         return f"{text} {term}".strip()
     if added.order is not None:
@@ -77,9 +89,8 @@ def narrowed(text: str, term: str) -> str:
     return str(dataclasses.replace(query, condition=all_of([*others, added.condition])))
 
 
-def without(text: str, term: Term) -> str:
+def without(query: Query, term: Term) -> str:
     """A search without one of its terms."""
-    query = parse(text)
     return str(dataclasses.replace(query, condition=all_of(part for part in _parts(query) if part != term)))
 
 
@@ -91,13 +102,13 @@ class Chip:
     rest: str
 
 
-def chips(text: str) -> list[Chip]:
+def chips(text: str, joined: Joined = _NOTHING_JOINED) -> list[Chip]:
     """The terms that a search joins, each with the search that is left without it; [] for a wrong search."""
     try:
-        query = parse(text)
+        query = parse(text, joined)
     except SearchError:
         return []
-    terms = [Chip(str(part), without(text, part)) for part in _parts(query)]
+    terms = [Chip(str(part), without(query, part)) for part in _parts(query)]
     closing = {
         f"order:{query.order}": dataclasses.replace(query, order=None),
         f"limit:{query.limit}": dataclasses.replace(query, limit=None),

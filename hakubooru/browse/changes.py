@@ -13,8 +13,9 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 
 from hakubooru.arrays import distinct
 from hakubooru.browse.draft import UNNAMED
+from hakubooru.browse.draft_files import checked_name
 from hakubooru.browse.facets import common_tags
-from hakubooru.browse.set_names import checked_name
+from hakubooru.browse.session import session_of
 from hakubooru.browse.templates import render
 from hakubooru.caption import PRESETS
 from hakubooru.curating import CHOICES, RecipeStep
@@ -56,7 +57,7 @@ async def form_of(request: Request) -> Form:
 async def pick(request: Request) -> Response:
     """Keep or drop a post by its id, or take that back."""
     form = await form_of(request)
-    session = _session(request)
+    session = session_of(request)
     kind = "drop" if form.get("kind") == "drop" else "keep"
     is_picked = await run_in_threadpool(session.draft.pick, kind, _whole(form, "post"))
     return JSONResponse({"kind": kind, "picked": is_picked})
@@ -65,7 +66,7 @@ async def pick(request: Request) -> Response:
 async def change(request: Request) -> Response:
     """Change the data set in one of the ways of `_CHANGES`, and show it."""
     form = await form_of(request)
-    session = _session(request)
+    session = session_of(request)
     how = _CHANGES.get(request.path_params["how"])
     if how is None:
         return HTMLResponse("there is no such change", 404)
@@ -94,7 +95,7 @@ def data_set(request: Request) -> Response:
 
 def recipe_text(request: Request) -> Response:
     """The recipe of the data set as a TOML file."""
-    draft = _session(request).draft
+    draft = session_of(request).draft
     disposition = {"Content-Disposition": f'attachment; filename="{draft.name}.toml"'}
     return Response(draft.text(), media_type="application/toml", headers=disposition)
 
@@ -102,7 +103,7 @@ def recipe_text(request: Request) -> Response:
 def fingerprint(request: Request) -> Response:
     """The fingerprint of the data set: the hash of its ids."""
     try:
-        text = _session(request).draft.selection().fingerprint()
+        text = session_of(request).draft.selection().fingerprint()
     except InputError as error:
         text = str(error)
     return HTMLResponse(render("fingerprint.html", request, fingerprint=text))
@@ -110,7 +111,7 @@ def fingerprint(request: Request) -> Response:
 
 def groups(request: Request) -> Response:
     """How many posts each group of the last balanced sample has, such as each character."""
-    session = _session(request)
+    session = session_of(request)
     by = session.draft.balanced_by()
     try:
         ids = distinct(session.draft.selection().to_ids())
@@ -123,7 +124,7 @@ def groups(request: Request) -> Response:
 
 def export_state(request: Request) -> Response:
     """How the export of the data set stands."""
-    session = _session(request)
+    session = session_of(request)
     return HTMLResponse(render("export.html", request, export=session.exports.watch(session.draft.name)))
 
 
@@ -133,7 +134,7 @@ def draft_fragment(request: Request, problem: str) -> str:
 
 
 def _values(request: Request, problem: str) -> dict[str, Any]:
-    session = _session(request)
+    session = session_of(request)
     draft = session.draft
     return {
         "draft": draft,
@@ -253,11 +254,6 @@ _CHANGES: Final[dict[str, Callable[[Session, Form], object]]] = {
     "export": _start,
     "stop": lambda session, _: session.exports.stop(session.draft.name),
 }
-
-
-def _session(request: Request) -> Session:
-    session: Session = request.app.state.session
-    return session
 
 
 def _whole(form: Form, name: str) -> int:

@@ -100,7 +100,7 @@ class _Names:
         tags = tag_table(database)
         ids = tags["id"].to_numpy()
         written, meant = [*tags["name"].chunks], [np.arange(len(ids))]
-        if database.scalar("SELECT COUNT(*) FROM sqlite_master WHERE name = 'tagalias'"):
+        if database.has_table("tagalias"):
             columns = pa.schema({"alias": pa.string(), "id": pa.int64()})
             aliases = pa.Table.from_batches(database.reader.batches(_ALIASES), columns)
             written += aliases["alias"].chunks

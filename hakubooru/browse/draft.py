@@ -11,13 +11,11 @@ from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Final
 
-from hakubooru.browse.aside import Aside, hash_of
-from hakubooru.browse.set_names import NAME, checked_name, is_name
+from hakubooru.browse.draft_files import NAME, Aside, checked_name, hash_of, is_name, toml_text
 from hakubooru.browse.step_words import words_of, words_of_strata
-from hakubooru.browse.toml_text import toml_text
 from hakubooru.curating import RecipeStep
 from hakubooru.errors import HakubooruError, InputError, RecipeError
-from hakubooru.files import read_text, replacing
+from hakubooru.files import read_text, write_text
 from hakubooru.recipe import Recipe, shipped
 from hakubooru.store.value_files import FORMS
 
@@ -279,8 +277,7 @@ class Draft:
                 )
             if not self.is_saved or not path.exists():
                 text = self.text()
-                with replacing(path) as beside:
-                    beside.write_text(text, encoding="utf-8", newline="\n")
+                write_text(path, text)
                 self._settle_file(text)
             return path
 

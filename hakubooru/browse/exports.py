@@ -17,7 +17,7 @@ import psutil
 
 from hakubooru.errors import InputError
 from hakubooru.export.sinks import SINKS
-from hakubooru.files import replacing
+from hakubooru.files import write_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -135,10 +135,8 @@ class Exports:
         return Export(name, pid, started, is_running, is_stopped, code, done, total, log)
 
     def _note(self, name: str, pid: int, started: float, *, is_stopped: bool = False) -> None:
-        with replacing(self._work / f"{name}.export.json") as beside:
-            beside.write_text(
-                json.dumps({"pid": pid, "started": started, "stopped": is_stopped}), encoding="utf-8"
-            )
+        text = json.dumps({"pid": pid, "started": started, "stopped": is_stopped})
+        write_text(self._work / f"{name}.export.json", text)
 
     def _log(self, name: str) -> str:
         try:

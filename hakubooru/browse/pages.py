@@ -10,9 +10,9 @@ from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from hakubooru.browse.answers import A_PAGE, Answer, chips, mistake_of
-from hakubooru.browse.cards import cards
 from hakubooru.browse.facets import charts, common_tags, facets
-from hakubooru.browse.portrait import portrait, relatives
+from hakubooru.browse.portrait import cards, portrait, relatives
+from hakubooru.browse.session import IN_SET, session_of
 from hakubooru.browse.templates import render
 from hakubooru.errors import InputError
 
@@ -20,10 +20,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from hakubooru.browse.session import Session
-    from hakubooru.browse.thumbnails import Picture
 
-IN_SET: Final = "set"
-"""The value of `in` in an address that searches the data set in the making."""
 ORDERS_SHOWN: Final = {
     "newest": "id_desc",
     "oldest": "id",
@@ -40,17 +37,16 @@ _KEPT: Final = "private, max-age=600"
 
 def search(request: Request) -> Response:
     """The page of a search: its posts, and how it can be narrowed."""
-    session = _session(request)
-    text, within = _asked(request)
+    session, text, within = _asked(request)
     answer, mistake = Answer(np.empty(0, np.int64)), None
     try:
-        answer = session.answer(text, in_draft=within == IN_SET)
+        answer = session.answer(text, within)
     except InputError as error:
         mistake = mistake_of(error)
     page = render(
         "search.html",
         request,
-        chips=chips(text),
+        chips=chips(text, session.database.joined_columns),
         mistake=mistake,
         answer=answer,
         title=text,
@@ -62,18 +58,16 @@ def search(request: Request) -> Response:
 
 def more(request: Request) -> Response:
     """The next posts of a search, for scrolling on."""
-    session = _session(request)
-    text, within = _asked(request)
-    answer = session.answer(text, in_draft=within == IN_SET)
+    session, text, within = _asked(request)
+    answer = session.answer(text, within)
     start = _whole(request.query_params.get("from", "0"))
     return HTMLResponse(render("cards.html", request, **_page_of(session, answer, text, within, start)))
 
 
 def narrowing(request: Request) -> Response:
     """What the posts of a search have in common, each value with a link that narrows to it."""
-    session = _session(request)
-    text, within = _asked(request)
-    ids = np.sort(session.answer(text, in_draft=within == IN_SET).ids)
+    session, text, within = _asked(request)
+    ids = np.sort(session.answer(text, within).ids)
     tags, is_exact = common_tags(session.database, ids, session.kinds)
     values = {"facets": facets(session.database, ids, session.quality), "tags": tags, "is_exact": is_exact}
     return _counted(within, render("facets.html", request, text=text, within=within, **values))
@@ -81,26 +75,24 @@ def narrowing(request: Request) -> Response:
 
 def charted(request: Request) -> Response:
     """Charts of the posts of a search: years, scores and sizes."""
-    session = _session(request)
-    text, within = _asked(request)
-    ids = np.sort(session.answer(text, in_draft=within == IN_SET).ids)
+    session, text, within = _asked(request)
+    ids = np.sort(session.answer(text, within).ids)
     shown = charts(session.database, ids)
     return _counted(within, render("charts.html", request, text=text, within=within, charts=shown))
 
 
 def complete(request: Request) -> Response:
     """Suggestions for the word that is being typed."""
-    found = _session(request).completion.suggestions(request.query_params.get("word", "")[:200])
+    found = session_of(request).completion.suggestions(request.query_params.get("word", "")[:200])
     return JSONResponse([asdict(each) for each in found])
 
 
 def check(request: Request) -> Response:
     """The number of posts of a search that is being typed, or its mistake; neither if that would take long."""
-    session = _session(request)
-    text, within = _asked(request)
+    session, text, within = _asked(request)
     try:
         if session.is_quick:
-            return JSONResponse({"posts": len(session.answer(text, in_draft=within == IN_SET).ids)})
+            return JSONResponse({"posts": len(session.answer(text, within).ids)})
         session.posts.search(text)
     except InputError as error:
         sentence, place = mistake_of(error)
@@ -110,13 +102,12 @@ def check(request: Request) -> Response:
 
 def post(request: Request) -> Response:
     """The page of one post."""
-    session = _session(request)
+    session, text, within = _asked(request)
     number: int = request.path_params["number"]
-    text, within = _asked(request)
     shown = portrait(session.database, number)
     if shown is None:
         raise HTTPException(404, f"The database has no post {number}.")
-    ids = session.answer(text, in_draft=within == IN_SET).ids
+    ids = session.answer(text, within).ids
     places = np.flatnonzero(ids == number)
     before = after = None
     if len(places):
@@ -141,27 +132,26 @@ def post(request: Request) -> Response:
 
 def family(request: Request) -> Response:
     """The parent and the children of a post."""
-    session = _session(request)
+    session, text, within = _asked(request)
     ids = relatives(session.database, request.path_params["number"])
-    text, within = _asked(request)
     values = {"cards": cards(session.database, ids), "text": text, "within": within, "next": None}
     return HTMLResponse(render("family.html", request, kept=(), dropped=(), **values))
 
 
 def thumbnail(request: Request) -> Response:
     """The thumbnail of a post's image."""
-    return _sent(_session(request).thumbnail(request.path_params["number"]))
+    return _sent(request, is_large=False)
 
 
 def view(request: Request) -> Response:
     """The large view of a post's image."""
-    return _sent(_session(request).view(request.path_params["number"]))
+    return _sent(request, is_large=True)
 
 
-def _asked(request: Request) -> tuple[str, str]:
-    """The search of a request, and where it looks: `IN_SET`, or "" for all posts."""
+def _asked(request: Request) -> tuple[Session, str, str]:
+    """The session of a request, its search, and where that looks: `IN_SET`, or "" for all posts."""
     within = IN_SET if request.query_params.get("in") == IN_SET else ""
-    return request.query_params.get("q", "").strip(), within
+    return session_of(request), request.query_params.get("q", "").strip(), within
 
 
 def _page_of(session: Session, answer: Answer, text: str, within: str, start: int) -> dict[str, Any]:
@@ -182,13 +172,9 @@ def _counted(within: str, fragment: str) -> Response:
     return HTMLResponse(fragment, headers={"Cache-Control": "no-store" if within else "private, max-age=60"})
 
 
-def _sent(picture: Picture) -> Response:
+def _sent(request: Request, *, is_large: bool) -> Response:
+    picture = session_of(request).picture(request.path_params["number"], is_large=is_large)
     return Response(picture.data, media_type=picture.media_type, headers={"Cache-Control": _KEPT})
-
-
-def _session(request: Request) -> Session:
-    session: Session = request.app.state.session
-    return session
 
 
 def _whole(text: str) -> int:

@@ -20,7 +20,7 @@ from hakubooru.browse.session import Session
 from hakubooru.browse.site import site
 from hakubooru.browse.templates import prepare
 from hakubooru.browse.thumbnails import Thumbnails
-from hakubooru.engine.sidecar import open_sidecar
+from hakubooru.engine.cache import open_sidecar
 from hakubooru.errors import HakubooruError, InputError
 from hakubooru.image.layouts import is_remote
 from hakubooru.image.shelf import Shelf

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from hakubooru.browse.answers import Answer, Searches
 from hakubooru.browse.facets import labelled, tag_kinds
 from hakubooru.image.shelf import NoImageError
 
 if TYPE_CHECKING:
+    from starlette.requests import Request
+
     from hakubooru.arrays import Values
     from hakubooru.browse.completion import Completion
     from hakubooru.browse.draft import Draft
@@ -20,6 +22,16 @@ if TYPE_CHECKING:
     from hakubooru.database import Database
     from hakubooru.image.shelf import Shelf
     from hakubooru.selection import Selection
+
+
+IN_SET: Final = "set"
+"""Where a search looks for posts of the data set in the making, as the addresses of pages say it."""
+
+
+def session_of(request: Request) -> Session:
+    """The session of the application that a request is to."""
+    session: Session = request.app.state.session
+    return session
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,26 +68,17 @@ class Session:
         """The caption format whose quality labels are counted; None if no post has favourites."""
         return labelled(self.database)
 
-    def answer(self, text: str, *, in_draft: bool = False) -> Answer:
-        """Search the posts, or those of the data set; the errors are those of `Searches.answer`."""
-        return self.searches.answer(text, self.draft.selection() if in_draft else self.posts)
+    def answer(self, text: str, within: str = "") -> Answer:
+        """Search the posts, or within `IN_SET` those of the data set; the errors are those of `Searches.answer`."""
+        return self.searches.answer(text, self.draft.selection() if within == IN_SET else self.posts)
 
-    def thumbnail(self, number: int) -> Picture:
-        """The thumbnail of a post's image.
-
-        Raises:
-            NoImageError: there is none.
-        """
-        if self.shelf is None or self.thumbnails is None:
-            raise NoImageError("no images were named at the start")
-        return self.thumbnails.thumbnail(self.shelf.find(number, self.database))
-
-    def view(self, number: int) -> Picture:
-        """The large view of a post's image.
+    def picture(self, number: int, *, is_large: bool) -> Picture:
+        """The thumbnail of a post's image, or its large view.
 
         Raises:
             NoImageError: there is none.
         """
         if self.shelf is None or self.thumbnails is None:
             raise NoImageError("no images were named at the start")
-        return self.thumbnails.view(self.shelf.find(number, self.database))
+        place = self.shelf.find(number, self.database)
+        return self.thumbnails.view(place) if is_large else self.thumbnails.thumbnail(place)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from hakubooru.browse.answers import narrowed, term_of
+from hakubooru.quantity import quantity
 from hakubooru.store.sites import SHOWN_OPENLY
 from hakubooru.version import __version__
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 def render(name: str, request: Request | None, **values: Any) -> str:
     """Render a template; it also sees the request and the session."""
     session = request.app.state.session if request is not None else None
+    joined = session.database.joined_columns if session is not None else {}
+    values["narrowed"] = partial(narrowed, joined=joined)
     return _templates().get_template(name).render(request=request, session=session, **values)
 
 
@@ -43,10 +46,9 @@ def _templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates.filters["number"] = lambda value: f"{value:,}"
+    templates.filters |= {"number": lambda value: f"{value:,}", "quantity": quantity}
     templates.globals |= {
         "link": link,
-        "narrowed": narrowed,
         "term_of": term_of,
         "SHOWN_OPENLY": SHOWN_OPENLY,
         "version": __version__,

@@ -22,6 +22,7 @@ import numpy as np
 from hakubooru.caption.format import LABEL_PARTS, TAG_PARTS
 from hakubooru.errors import InputError
 from hakubooru.nearest import nearest
+from hakubooru.quantity import quantity
 from hakubooru.settings import Bounds, check, toml
 
 if TYPE_CHECKING:
@@ -196,7 +197,7 @@ class CaptionChange:
                 break
         else:
             raise InputError(
-                f"the parts {dict(counts)} have {total} tags, but the caption has {len(words)}: "
+                f"the parts {dict(counts)} have {quantity(total, 'tag')}, but the caption has {len(words)}: "
                 f"{self.separator.join(words)[:80]!r}"
             )
         sides = Sides([], [], [])

@@ -129,7 +129,8 @@ _KOHAKU_RATINGS: Final = RatingLabels()
 class CaptionFormat:
     """The parts of a caption, their order, and how each is written.
 
-    Change a format with `dataclasses.replace`, or with `base` in a table of a recipe.
+    Change a format with `base` in a table, `{"base": "kohaku-epsilon", "max_tags": 60}`, or with `dataclasses.replace`. The
+    page Caption formats of the reference says what each field means.
 
     A tag belongs to the part of its type. Tags that count people (`1girl`, `2boys`, `male_focus`, …) are the part
     `people`; if the order has no `people`, they are general tags, and so are those of `species`. Other parts that are not
@@ -154,9 +155,9 @@ class CaptionFormat:
     layout: Literal["text", "json"] = "text"
     """`text` writes one line of text, `json` a JSON object of the parts."""
     before: str = ""
-    """Free text that every caption begins with."""
+    """Free text that every caption begins with, such as a trigger word; the separator after it is added."""
     after: str = ""
-    """Free text that every caption ends with."""
+    """Free text that every caption ends with; the separator before it is added."""
     underscores: Underscores = "short"
     """The underscores that stay: in names of three characters or fewer (`short`), in kaomoji (`kaomoji`), all (`keep`)."""
     escape: bool = False
@@ -170,7 +171,8 @@ class CaptionFormat:
     only: TagLists = _NO_TAGS
     """The tags that may be written, by part: names, or patterns with `*`. An empty list allows all tags."""
     without: TagLists = _NO_TAGS
-    """The tags that are left out, by part: names, or patterns with `*`."""
+    """The tags that are left out, by part: names, or patterns with `*`. With a `base`, the list of a part takes the place of the
+    base's list for it; `any` is for all parts, and empty in every preset."""
     min_popularity: Annotated[int, Bounds(0)] = 0
     """Tags of fewer posts than this are left out."""
     rating: RatingLabels = _KOHAKU_RATINGS

@@ -247,8 +247,15 @@ def types_without_part() -> list[str]:
         presets: dict[str, list[str]] = {}
         for name, preset in PRESETS.items():
             presets.setdefault(preset.without_part(site), []).append(name)
-        lines += [f"{site.title} in {', '.join(names)}: {note}" for note, names in presets.items() if note]
+        lines += [f"{site.title} in {_listed(names)}: {note}" for note, names in presets.items() if note]
     return lines
+
+
+def _listed(names: Collection[str]) -> str:
+    """List presets, or if they are most of them, the others."""
+    others = [name for name in PRESETS if name not in names]
+    most = f"all but {', '.join(others)}" if others else "all"
+    return most if len(others) < len(names) else ", ".join(names)
 
 
 def caption_format(value: str | CaptionFormat | Mapping[str, Any]) -> CaptionFormat:

@@ -330,9 +330,7 @@ def _ranks(format: CaptionFormat, names: pa.StringArray, counts: Numbers, first:
     return np.concatenate([np.zeros(first, np.int32), ranks])
 
 
-def spelt(
-    names: pa.StringArray, underscores: Underscores = "short", *, escape: bool = False
-) -> pa.StringArray:
+def spelt(names: pa.StringArray, underscores: Underscores, *, escape: bool) -> pa.StringArray:
     r"""Return tags as a caption writes them: underscores become spaces.
 
     Args:

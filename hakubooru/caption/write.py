@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 from collections import deque
 from concurrent.futures.process import BrokenProcessPool
 from html import escape
@@ -18,6 +17,7 @@ from hakubooru.errors import CaptionFormatError, DestinationError, IncompleteErr
 from hakubooru.files import replacing
 from hakubooru.processes import Workers
 from hakubooru.progress import progress
+from hakubooru.quantity import quantity
 
 if TYPE_CHECKING:
     import os
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from hakubooru.arrays import Ids
     from hakubooru.caption.format import CaptionFormat
-    from hakubooru.store.postset import PostSet
+    from hakubooru.store.store import PostSet
 
 _POSTS_A_BLOCK: Final = 20_000
 _BLOCKS_AHEAD: Final = 3  # for each worker, so that none waits for the writer
@@ -75,7 +75,7 @@ class Captions:
         rows = "".join(
             f"<tr><td>{number}</td><td>{escape(text)}</td></tr>" for number, text in self.head().items()
         )
-        return f"<table><tr><th>id</th><th>caption</th></tr>{rows}</table><p>{len(self):,} captions</p>"
+        return f"<table><tr><th>id</th><th>caption</th></tr>{rows}</table><p>{quantity(len(self), 'caption')}</p>"
 
     def head(self, n: int = 5) -> pd.Series[str]:
         """Return the first captions, as a pandas Series by post id."""
@@ -226,8 +226,6 @@ _here: dict[str, Any] = {}
 
 
 def _begin(captioner: Captioner, suffix: str) -> None:
-    # Ctrl-C reaches every process of a terminal; only the parent reacts to it, and stops the workers.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     _here.update(captioner=captioner, encode=_ENCODERS[suffix])
 
 

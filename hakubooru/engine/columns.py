@@ -1,7 +1,7 @@
 """The columns of a file's posts as NumPy arrays, on which a filter takes milliseconds.
 
-`FileColumns` reads them from the file when they are first used: one scan reads ids, flags, and the numbers that programs
-ask for most; another the rest. `SidecarColumns` has them from the sidecar without a scan, and the posts of each tag too.
+They are read from the file when they are first used: one scan reads ids, flags, and the numbers that programs ask for most;
+another the rest.
 """
 
 from __future__ import annotations
@@ -9,21 +9,18 @@ from __future__ import annotations
 import bisect
 import threading
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 
-from hakubooru.arrays import narrow
 from hakubooru.store.reader import ROWS, THREADS
 from hakubooru.store.schema import EXTENSIONS, TAG_TYPES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from hakubooru.arrays import Ids, Values
-    from hakubooru.engine.sidecar import Sidecar
-    from hakubooru.store.reader import Reader
     from hakubooru.store.store import Store
 
 OTHER: Final = 15
@@ -62,10 +59,8 @@ _TRAITS: Final = {
     "extension": _Bits(_EXTENSION_SQL, 11, 4),
 }
 
-_FEW: Final = 16
+FEW: Final = 16
 """Posts are searched, and their tags counted, one by one for fewer than one post in this many; else all at once."""
-_WIDEST: Final = 2**28
-"""From how many ids between the first and the last on they count as sparse; a bool for each takes 256 MB."""
 _DATE: Final = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*"
 _ODD_DATE: Final = NO_DATE + 1
 _RARE_TRAITS: Final = tuple(_TRAITS)[:7]
@@ -186,11 +181,6 @@ class FileColumns:
             self._span = (int(first), int(last) + 1) if first <= last else (0, 0)
         return self._span
 
-    def are_sparse(self) -> bool:
-        """Whether the ids lie so far apart that a value for each number between them takes too much memory."""
-        first, end = self.span()
-        return end - first > _WIDEST
-
     def are_few(self, count: int, share: int) -> bool:
         """Whether a number of posts is less than one in `share` of the ids."""
         first, end = self.span()
@@ -215,7 +205,7 @@ class FileColumns:
     def at(self, values: Values, ids: Ids) -> Values:
         """The values of posts of the file, (M,), from those of all posts, (N,)."""
         first, end = self.span()
-        if first < 0 or len(ids) * _FEW < end:
+        if first < 0 or len(ids) * FEW < end:
             return values[np.searchsorted(self.ids, ids)]
         by_id = np.zeros(end, values.dtype)
         by_id[self.ids] = values
@@ -269,13 +259,10 @@ class FileColumns:
 
     def _read(self, columns: dict[str, str]) -> None:
         """Read columns of numbers in one scan."""
-        first, end = self.span()
-        edges = [first - 1 + (end - first) * place // THREADS for place in range(THREADS + 1)]
-        parts: list[list[list[Values]]] = [[] for _ in range(THREADS)]
-        reader = self._store.reader
-        scans = [self._scan(reader, columns, place, edges) for place in range(THREADS)]
-        for place, batch in reader.in_parallel(scans):
-            parts[place].append(batch)
+        named = ", ".join(f"{sql} AS {name}" for name, sql in columns.items())
+        parts: list[list[tuple[Values, ...]]] = [[] for _ in range(THREADS)]
+        for half, batch in self._store.scan("post", named, rows=self._posts_a_batch, narrowed=True):
+            parts[half].append(batch)
         batches = [batch for part in parts for batch in part]
         for place, name in enumerate(columns):
             values = np.concatenate([np.empty(0, np.int8), *(batch[place] for batch in batches)])
@@ -286,77 +273,11 @@ class FileColumns:
             values.flags.writeable = False
             self._arrays[name] = values
 
-    def _scan(
-        self, reader: Reader, columns: dict[str, str], place: int, edges: list[int]
-    ) -> Iterator[tuple[int, list[Values]]]:
-        """Iterate over the columns of posts between two edges of ids, each batch with the place of the first edge."""
-        named = ", ".join(f"{sql} AS {name}" for name, sql in columns.items())
-        sql = f"SELECT {named} FROM post WHERE id > ? AND id <= ? ORDER BY id"
-        for batch in reader.numbers(sql, edges[place : place + 2], rows=self._posts_a_batch):
-            yield place, [narrow(values) for values in batch]
-
     def _date_odd_ones(self, days: Values) -> None:
         odd = np.flatnonzero(days == _ODD_DATE)
         if len(odd):
             sql = f"SELECT created_at FROM post WHERE created_at NOT GLOB '{_DATE}' ORDER BY id"
             days[odd] = [day_number(text) for (text,) in self._store.rows(sql)]
-
-
-class SidecarColumns(FileColumns):
-    """The columns of a file from its sidecar, which has the posts of every tag and the tags of every post as well."""
-
-    know_tags = True
-
-    def __init__(self, store: Store, sidecar: Sidecar) -> None:
-        super().__init__(store)
-        self.names = self.names | {*DATES, *COUNTS}
-        self.sidecar = sidecar
-
-    def are_read(self, name: str = "traits") -> bool:  # noqa: ARG002 - all are there
-        """Always true."""
-        return True
-
-    @cached_property
-    def ids(self) -> Ids:
-        """The ids of all posts, (N,) int64, ascending; the sidecar has them in fewer bytes."""
-        return self["id"].astype(np.int64)
-
-    def bearing(self, tag: str) -> Values:
-        """Whether each post has a tag, (N,) bool."""
-        return self.sidecar.bearing(self._tag_id(tag), len(self["id"]))
-
-    def places(self, tag_id: int) -> Values:
-        """The indices in `ids` of the posts that have a tag, ascending."""
-        return self.sidecar.places(tag_id)
-
-    def tag_counts(self, ids: Ids) -> tuple[Values, Values]:
-        """The ids of tags, and how many of the posts `ids` have each, (T,) each."""
-        places = self.indices(ids)
-        if len(ids) * _FEW < len(self["id"]):
-            return np.unique(self.sidecar.tags_of(places)[1], return_counts=True)
-        mask = np.zeros(len(self["id"]), bool)
-        mask[places] = True
-        return self.sidecar.counts(mask)
-
-    def about(self, tags: Sequence[str]) -> PostColumns:
-        """The columns restricted to the posts of the rarest of `tags`, if the sidecar has that tag as rare; else all."""
-        ids = [self._tag_id(tag) for tag in tags]
-        places = min(
-            (self.sidecar.places(tag_id) for tag_id in ids if not self.sidecar.is_common(tag_id)),
-            key=len,
-            default=None,
-        )
-        return self if places is None else self.some(places)
-
-    def _tag_id(self, tag: str) -> int:
-        rows = self._store.rows("SELECT id FROM tag WHERE name = ?", [tag])
-        return int(rows[0][0]) if rows else 0
-
-    def _load(self, name: str) -> Values:
-        with self._reading:
-            if name not in self._arrays:
-                self._arrays[name] = self.sidecar.load(name)
-            return self._arrays[name]
 
 
 class _Some:

@@ -47,6 +47,9 @@ FEW_POSTS: Final = 5_000
 A lookup takes some 11 microseconds, and a list takes one for each post of the tag.
 """
 
+_WIDEST: Final = 2**28
+"""If the ids span more numbers than this, posts of tags are not listed; a bool for each number takes 256 MB."""
+
 _COUNTS: Final = """
 SELECT name, (SELECT COUNT(*) FROM (SELECT 1 FROM posttagrelation WHERE tag_id = tag.id LIMIT ?))
 FROM tag WHERE name IN (SELECT value FROM json_each(?))
@@ -74,12 +77,13 @@ class Filters:
         self.predicates = predicates
         self._store = store
         self._columns = columns
+        self._span = columns.span()
         # What a post must match one by one: a part may go another way than the rest of its filter.
         self._parts = [conjuncts(predicate) for predicate in predicates]
         parts = list(chain.from_iterable(self._parts))
         self._is_answered = dict(zip(parts, are_answered(parts, columns), strict=True))
         of_tags = {part: all(isinstance(leaf, Tagged) for leaf in _leaves(part)) for part in parts}
-        has_lists = any(of_tags.values()) and not columns.are_sparse()
+        has_lists = any(of_tags.values()) and self._span[1] - self._span[0] <= _WIDEST
         self._is_listed = {part: has_lists and is_of_tags for part, is_of_tags in of_tags.items()}
 
     def routes(self) -> list[Route]:
@@ -126,7 +130,7 @@ class Filters:
             ids, parts, rest = ask_sqlite(store, ids, rest), tags, []
         if not tags or (ids is not None and len(ids) <= few_posts):
             return ask_sqlite(store, ids, parts, few_posts=few_posts)
-        tagged = _by_lists(store, ids, tags, columns.span())
+        tagged = _by_lists(store, ids, tags, self._span)
         if not rest and ids is not None:
             return tagged
         if not rest and (columns.are_read("id") or not columns.are_few(len(tagged), LOOKUP_COST)):
@@ -141,7 +145,7 @@ class Filters:
 
     def _most(self, source: Ids | None) -> int:
         """The most posts that a source and ranges of ids leave; None stands for the whole file."""
-        low, high = self._columns.span()
+        low, high = self._span
         for part in self._is_answered:
             if isinstance(part, IdRange):
                 low, high = max(low, part.low), high if part.high is None else min(high, part.high)
@@ -150,7 +154,7 @@ class Filters:
 
     def _are_common(self, parts: Sequence[Predicate]) -> bool:
         """Whether predicates about tags leave so many posts, as far as counts say, that SQLite scans all for the rest."""
-        first, end = self._columns.span()
+        first, end = self._span
         enough = (end - first) // LOOKUP_COST
         names = json.dumps(
             sorted({leaf.name for leaf in _leaves(And(tuple(parts))) if isinstance(leaf, Tagged)})

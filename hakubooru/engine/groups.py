@@ -1,4 +1,4 @@
-"""Samples of at most a number of posts for each artist, character, work, rating or year."""
+"""Groups of posts: samples of each artist, character, work, rating or year, and families of parents and children."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from hakubooru.arrays import by_id, distinct, id_text, is_first
-from hakubooru.engine.columns import YEAR, SidecarColumns
+from hakubooru.engine.cache import SidecarColumns
+from hakubooru.engine.columns import MISSING, YEAR
 from hakubooru.engine.tag_counts import FEW
 from hakubooru.select.sampling import keys
 from hakubooru.store.relations import posts_of_tags, relations_of
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from hakubooru.arrays import Ids, Values
     from hakubooru.engine.cache import CachedStore
+    from hakubooru.engine.columns import Columns
 
 _PENDING: Final = 8_000_000  # pairs, 8 bytes each, between two sortings
 _BITS: Final = 32
@@ -247,7 +249,7 @@ def _posts_in_sidecar(columns: SidecarColumns, ids: Ids, ranks: Ids, tags: Ids) 
     of_file[columns.indices(ids)] = ranks
     for first in range(0, len(tags), _TAGS_A_PIECE):
         some_tags = tags[first : first + _TAGS_A_PIECE]
-        of_tags = [columns.places(tag_id) for tag_id in some_tags.tolist()]
+        of_tags = [columns.sidecar.places(tag_id) for tag_id in some_tags.tolist()]
         some = of_file[np.concatenate(of_tags)]
         is_candidate = some >= 0
         yield np.repeat(some_tags, [len(of_tag) for of_tag in of_tags])[is_candidate], some[is_candidate]
@@ -273,3 +275,45 @@ def _ratings(database: CachedStore, ids: Ids) -> Ids:
     columns = database.cache.columns
     ratings: Ids = columns.at(columns["rating"], ids).astype(np.int64)
     return ratings
+
+
+def best_of_family(ids: Ids, columns: Columns, by: str) -> Ids:
+    """Keep the best post of each family, in the order of `ids`, (M,) int64.
+
+    Args:
+        ids: posts of the file, (N,) int64.
+        columns: the columns of the file.
+        by: the column that is compared; among equal posts, the one with the smallest id is the best.
+    """
+    places = np.searchsorted(columns.ids, ids)
+    families = families_of(columns.ids, columns["parent_id"])[places]
+    order = np.lexsort((ids, -columns[by][places].astype(np.int64), families))
+    first = np.ones(len(ids), bool)
+    np.not_equal(families[order][1:], families[order][:-1], out=first[1:])
+    best: Ids = ids[np.sort(order[first])]
+    return best
+
+
+def families_of(ids: Ids, parents: Values) -> Ids:
+    """The number of each post's family, (N,) int64: equal for relatives, and different for all others.
+
+    Children of one parent are relatives even if the file does not have the parent. Posts that are ancestors of each
+    other, which Danbooru does not allow, are one family.
+
+    Args:
+        ids: all posts of a file, (N,) int64, ascending.
+        parents: the id of the parent of each post, (N,); `MISSING` if it has none.
+    """
+    children = np.flatnonzero(parents != MISSING)
+    kin = distinct(np.concatenate([ids[children], parents[children].astype(np.int64)]))
+    up = np.arange(len(kin))
+    up[np.searchsorted(kin, ids[children])] = np.searchsorted(kin, parents[children])
+    # Each round goes twice as far up, to the oldest ancestor. In a ring there is none: the smallest place represents it.
+    least = up
+    for _ in range(max(1, len(kin)).bit_length()):
+        least = np.minimum(least, least[up])
+        up = up[up]
+    families = ids.astype(np.int64, copy=True)
+    member = np.flatnonzero(np.isin(ids, kin, assume_unique=True))
+    families[member] = kin[least[up]][np.searchsorted(kin, ids[member])]
+    return families

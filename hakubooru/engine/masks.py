@@ -6,6 +6,7 @@ may mean something else in NumPy.
 
 from __future__ import annotations
 
+import json
 import operator
 import re
 from dataclasses import dataclass
@@ -18,11 +19,10 @@ from peewee import Cast, Context, Expression, Field, Function, Negated, NodeList
 from hakubooru.engine.columns import COUNTS, MISSING, NO_DATE
 from hakubooru.select.predicates import And, Condition, Not, Or, Tagged
 from hakubooru.select.values import SECONDS, tag_count
-from hakubooru.store.relations import posts_of_common_tags
 from hakubooru.store.schema import EXTENSIONS, TAG_TYPES, Post
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from hakubooru.arrays import Ids, Values
     from hakubooru.engine.columns import Columns
@@ -68,6 +68,8 @@ _ARITHMETIC: Final[dict[str, Callable[[Any, Any], Any]]] = {
     "*": operator.mul,
     "&": operator.and_,
 }
+_NAMED: Final = "SELECT id, name FROM tag WHERE name IN (SELECT value FROM json_each(?))"
+_POSTS_OF_TAG: Final = "SELECT post_id FROM posttagrelation WHERE tag_id = ? AND id > ? AND id <= ?"
 _FEW: Final = 8
 """Lists of this many values at most are compared value by value."""
 _LACKING: Final = {"md5": "lacks_md5", "file_url": "lacks_file_url"}
@@ -114,16 +116,23 @@ class TagLists:
     know_tags = True
 
     def __init__(self, store: Store, tags: Collection[str], span: tuple[int, int]) -> None:
-        """Read the posts of the tags.
+        """Read the posts of the tags, tag by tag, and each half of the relations in a thread of its own.
 
         Args:
             store: the file.
-            tags: names of tags of the file, each once.
+            tags: names of tags, each once; one that the file does not have has no posts.
             span: the smallest id, and the largest plus one.
         """
         self.first, self._end = span
         self._masks = {name: np.zeros(self._end - self.first, bool) for name in tags}
-        for name, posts in posts_of_common_tags(store, tags):
+        rows = store.rows(_NAMED, [json.dumps(sorted(tags))])
+        halves, reader = store.halves("posttagrelation"), store.reader
+
+        def posts_in(half: tuple[int, int]) -> Iterator[tuple[str, Ids]]:
+            for tag_id, name in rows:
+                yield name, reader.column(_POSTS_OF_TAG, [tag_id, *half], table="posttagrelation")
+
+        for name, posts in reader.in_parallel([*map(posts_in, halves)]):
             is_in_range = (posts >= self.first) & (posts < self._end)
             self._masks[name][posts[is_in_range] - self.first] = True
 

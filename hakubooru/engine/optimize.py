@@ -7,20 +7,23 @@ their tags. Memory does not grow with the relations.
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 
 from hakubooru.arrays import by_id, is_first, narrow
+from hakubooru.engine.cache import beside, code_base, in_cache, stamp_of
 from hakubooru.engine.columns import COUNTS, DATES, NUMBERS, FileColumns
-from hakubooru.engine.sidecar import NewSidecar, code_base, pack
+from hakubooru.errors import DestinationError
 from hakubooru.progress import progress
 from hakubooru.store.reader import THREADS
-from hakubooru.store.relations import halves
 from hakubooru.store.schema import TAG_TYPES
 
 if TYPE_CHECKING:
@@ -146,14 +149,12 @@ def _distribute(database: Store, ids: Ids, folder: Path, posts_a_bucket: int, ro
     places_of = by_id(ids, np.arange(len(ids)), _NOWHERE)
     counts = np.zeros(database.ends("tag")[1] + 1, np.int64)
     first, last = database.ends("posttagrelation")
-    reading = halves(database, "post_id, tag_id", rows=rows_a_read)
-    numbered = [_numbered(half, pairs) for half, pairs in enumerate(reading)]
     with (
         ExitStack() as files,
         progress(total=last + 1 - first, desc="relations", unit=" relations", unit_scale=True) as bar,
     ):
         buckets: dict[tuple[int, int], IO[bytes]] = {}
-        for half, (posts, tags) in database.reader.in_parallel(numbered):
+        for half, (posts, tags) in database.scan("posttagrelation", "post_id, tag_id", rows=rows_a_read):
             places = places_of(posts)
             pairs = places << 32 | tags
             is_known = places != _NOWHERE
@@ -166,12 +167,6 @@ def _distribute(database: Store, ids: Ids, folder: Path, posts_a_bucket: int, ro
                 buckets[bucket, half].write(some.data)
             bar.update(len(posts))
     return counts
-
-
-def _numbered(half: int, pairs: Iterator[Any]) -> Iterator[tuple[int, Any]]:
-    """Iterate over pieces of a half of the relations, each with the number of the half."""
-    for piece in pairs:
-        yield half, piece
 
 
 def _added(counts: Ids, tags: Ids) -> Ids:
@@ -313,3 +308,76 @@ def _add_to_lists(sidecar: NewSidecar, bucket: _Bucket, first: int, starts: Valu
         places = np.compress(np.repeat(is_listed, bucket.many), bucket.places)
         # Mapped again for each bucket, so that few of its pages count as memory of this process.
         sidecar.open("posts")[where] = places + np.uint32(first)
+
+
+def pack(codes: Values, base: int) -> tuple[Values, Values]:
+    """Write the codes of tags, (R,), as numbers of 16 bits: the numbers, and how many each code takes, (R,)."""
+    is_long = codes >= base
+    long = np.flatnonzero(is_long)
+    high, low = np.divmod(codes[long] - base, base)
+    lows = codes.astype("<u2")
+    lows[long] = low
+    return np.insert(lows, long, base + high), is_long + np.uint8(1)
+
+
+class NewSidecar:
+    """A writer of a sidecar, for a `with` statement: the folder is renamed by `finish`, and removed on an error.
+
+    Raises:
+        DestinationError: neither the file's folder nor the user's cache can be written.
+    """
+
+    def __init__(self, database: Path) -> None:
+        self._stamp = stamp_of(database)
+        for target in (beside(database), in_cache(database)):
+            building = target.with_name(target.name + ".building")
+            try:
+                shutil.rmtree(building, ignore_errors=True)
+                building.mkdir(parents=True)
+            except OSError:
+                continue
+            self.target, self.folder = target, building
+            return
+        raise DestinationError(
+            f"neither {beside(database)} nor {in_cache(database)} can be written; make one of the two folders writable"
+        )
+
+    def save(self, name: str, values: np.ndarray[Any, Any]) -> None:
+        """Write an array to the sidecar."""
+        np.save(self.folder / f"{name}.npy", values, allow_pickle=False)
+
+    def empty(self, name: str, shape: tuple[int, ...], dtype: type[np.generic]) -> Values:
+        """Create an array on disk, for the caller to fill."""
+        array: Values = np.lib.format.open_memmap(self.folder / f"{name}.npy", "w+", dtype, shape)
+        return array
+
+    def open(self, name: str) -> Values:
+        """Map an array that `empty` created into memory, to write to it."""
+        array: Values = np.lib.format.open_memmap(self.folder / f"{name}.npy", "r+")
+        return array
+
+    def append(self, name: str) -> IO[bytes]:
+        """Open a file of raw numbers, to write at its end."""
+        return (self.folder / f"{name}.bin").open("ab")
+
+    def scratch(self) -> Path:
+        """Make a folder for temporary files; `finish` does not keep it."""
+        folder = self.folder / "scratch"
+        folder.mkdir()
+        return folder
+
+    def finish(self) -> Path:
+        """Rename the folder to its final name, replace an older sidecar, and return the path."""
+        shutil.rmtree(self.folder / "scratch", ignore_errors=True)
+        (self.folder / "stamp.json").write_text(
+            json.dumps(self._stamp) + "\n", encoding="utf-8", newline="\n"
+        )
+        shutil.rmtree(self.target, ignore_errors=True)
+        os.replace(self.folder, self.target)  # noqa: PTH105 - as atomic as the system can
+        return self.target
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)

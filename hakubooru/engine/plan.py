@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from hakubooru.arrays import ascending, union
-from hakubooru.engine.families import best_of_family
 from hakubooru.engine.filters import (
     FEW_POSTS,
     LOOKUPS_A_QUERY,
@@ -25,9 +24,10 @@ from hakubooru.engine.filters import (
     sort_ids,
     sort_in_sqlite,
 )
-from hakubooru.engine.groups import sample_per
+from hakubooru.engine.groups import best_of_family, sample_per
 from hakubooru.engine.sorting import can_sort, sort_by_columns
 from hakubooru.engine.unknown import check_known, unknown_last, unknown_notes
+from hakubooru.quantity import quantity
 from hakubooru.select.predicates import tags_asked
 from hakubooru.select.sampling import sample, sample_weighted, shuffle
 from hakubooru.select.steps import (
@@ -177,7 +177,7 @@ class _Planner:
         """Plan a selection, given by its last step."""
         known = self.known.get(step)
         if known is not None:
-            return Part(((step, f"known from before: {len(known):,} posts"),), lambda: known)
+            return Part(((step, f"known from before: {quantity(len(known), 'post')}"),), lambda: known)
         match step:
             case Everything():
                 return Part(((step, "the ids of the file"),), Filters(self.store, self.columns, []).keep)

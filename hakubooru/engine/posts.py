@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from hakubooru.arrays import distinct, id_text
-from hakubooru.engine.cache import CachedStore
-from hakubooru.engine.columns import NO_DATE, SidecarColumns, date_text
+from hakubooru.engine.cache import CachedStore, SidecarColumns
+from hakubooru.engine.columns import NO_DATE, date_text
 from hakubooru.errors import InputError
 from hakubooru.store.schema import Post
 
@@ -33,7 +33,7 @@ _TAGS: Final = "SELECT wanted.key, tag_id FROM json_each(?) AS wanted CROSS JOIN
 _BY_INDEX: Final = f"{_TAGS} INDEXED BY {{index}} ON post_id = wanted.value"
 _SORTED: Final = f"{_TAGS} ON post_id = wanted.value ORDER BY wanted.key, posttagrelation.id"
 _INDEX_ON_POST: Final = """
-SELECT name FROM pragma_index_list('posttagrelation') AS list
+SELECT printf('"%w"', name) FROM pragma_index_list('posttagrelation') AS list
 WHERE NOT partial AND (SELECT COUNT(*) = 1 AND MAX(name) = 'post_id' FROM pragma_index_info(list.name))
 """
 _DAYS: Final = "SELECT id, coalesce(substr(created_at, 1, 10), '') FROM post WHERE id IN (SELECT value FROM json_each(?))"
@@ -54,9 +54,7 @@ def column_sql(store: Store, name: str) -> str:
     """The SQL of a value of a row of `post`: of its own column, or of a joined one; NULL where a post has none."""
     if name in COUNTS:
         return f"post.{name}"
-    column = store.joined_columns[name]
-    quoted = column.name.replace('"', '""')
-    return f'(SELECT "{quoted}" FROM {column.joined.schema}.rows WHERE id = post.id)'
+    return store.joined_columns[name].value_of("post.id")
 
 
 class TaggedPosts(NamedTuple):
@@ -82,7 +80,7 @@ def read_posts(
     columns: Mapping[str, str],
     *,
     posts_a_batch: int,
-    repeats: bool = False,
+    repeats: bool,
 ) -> Iterator[TaggedPosts]:
     """Iterate over posts and their tags in batches, in the order of `ids`.
 
@@ -199,8 +197,7 @@ def _once(many: Values, tags: Ids) -> tuple[Values, Ids]:
 
 def _tags_statement(store: Store) -> str:
     for (index,) in store.rows(_INDEX_ON_POST):
-        quoted = index.replace('"', '""')
-        return _BY_INDEX.format(index=f'"{quoted}"')
+        return _BY_INDEX.format(index=index)
     return _SORTED
 
 

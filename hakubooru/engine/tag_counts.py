@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from hakubooru.engine.columns import SidecarColumns
+from hakubooru.engine.cache import SidecarColumns
 from hakubooru.engine.posts import tag_table
 from hakubooru.store.relations import ROWS_A_PIECE, relations, relations_of
 from hakubooru.store.schema import TAG_TYPES

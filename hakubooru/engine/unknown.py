@@ -13,6 +13,7 @@ import numpy as np
 from peewee import Context, Ordering
 
 from hakubooru.errors import InputError
+from hakubooru.quantity import quantity
 from hakubooru.select.steps import BestOfFamily, Filtered, Ordered, SampledPer, SampledWeighted, walk
 from hakubooru.store.joined import JOINED_SQL
 
@@ -47,7 +48,7 @@ def check_known(store: Store, steps: Iterable[Step]) -> None:
                 isinstance(part, SampledPer) and column == "rating"
             ):
                 raise InputError(
-                    f"{store.path} cannot answer {str(part)!r}: {about.unknown[column]:,} posts do not have {column}; take "
+                    f"{store.path} cannot answer {str(part)!r}: {quantity(about.unknown[column], 'post does', 'posts do')} not have {column}; take "
                     "a column that all posts have"
                 )
 
@@ -72,8 +73,8 @@ def unknown_notes(store: Store, step: Step) -> Iterator[str]:
     columns = {column: None for part in walk(step) for column in _columns_of(part, about.unknown)}
     for column in columns:
         yield (
-            f"{about.unknown[column]:,} posts do not say {column}: they match no condition on it, and so the negation of each; "
-            "in an order of it they come last"
+            f"{quantity(about.unknown[column], f'post does not say {column}: it matches', f'posts do not say {column}: they match')} "
+            "no condition on it, and so the negation of each; an order of it has such posts last"
         )
 
 

@@ -36,8 +36,7 @@ if TYPE_CHECKING:
     from hakubooru.arrays import Ids
     from hakubooru.export.run import ExportReport, Start
     from hakubooru.store.joined import Joined
-    from hakubooru.store.postset import PostSet
-    from hakubooru.store.store import Store
+    from hakubooru.store.store import PostSet, Store
 
     Places: TypeAlias = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
@@ -117,9 +116,14 @@ def export(
         raise InputError(
             f"the address {address} is for the engine `ray` only; add --engine ray, or leave the address out"
         )
+    ids = distinct(selection.to_ids())
+    if len(ids) and origin.own and not origin.images:
+        raise InputError(
+            "the places of the posts' images are missing; give `images` (--images), or for your own images alone name no "
+            "database: `hakubooru export --own DIR --out OUT`, or hb.export_own in Python"
+        )
     needs = [str(file.file) for file in joined]
     cluster = _cluster(Path(out), origin, address, needs) if engine == "ray" else None
-    ids = distinct(selection.to_ids())
     report = export_from(selection.database, ids, Path(out), origin, workers, prune=prune, start=cluster)
     if not report.exported or (strict and report.left_out):
         raise IncompleteError(str(report))

@@ -6,13 +6,11 @@ import gc
 import itertools
 import multiprocessing
 import os
-import signal
 import threading
 from abc import ABC, abstractmethod
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import connection
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, Self, TypeVar
 
 from hakubooru.errors import IncompleteError, InputError
@@ -156,20 +154,9 @@ _here: dict[str, Any] = {}
 
 
 def _begin(work: Work[Any, Any], stop: Event) -> None:
-    # Ctrl-C reaches every process of a terminal; only the parent reacts to it, and stops the workers.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     gc.freeze()
     gc.set_threshold(_OBJECTS_A_SEARCH)  # as `seldom_collecting` does
     _here.update(work=work, stop=stop)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """End this worker when its parent ends: a killed parent cannot stop its workers, and they would wait for ever."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    connection.wait([parent.sentinel])
-    os._exit(1)
 
 
 def _work(task: Any) -> Any:

@@ -94,12 +94,8 @@ def _explained(path: Path, error: sqlite3.Error) -> BaseException:
         return DestinationError(
             f"{path} cannot be written to; change its permissions, or export into another folder"
         )
-    better = explain(path, error)
-    if better is error:
-        better = DestinationError(
-            f"{path} cannot be opened ({error}); check that its folder can be written to"
-        )
-    return better
+    unknown = DestinationError(f"{path} cannot be opened ({error}); check that its folder can be written to")
+    return explain(path, error, unknown)
 
 
 @cache

@@ -116,7 +116,7 @@ def _check_finished(out: Path, ids: Ids, journal: Journal) -> None:
     begun = np.setdiff1d(journal.ids(), ids, assume_unique=True)
     if len(begun):
         raise DestinationError(
-            f"the last export into {out} was interrupted: {len(begun):,} of its images are not in the manifest yet; "
+            f"the last export into {out} was interrupted: {len(begun):,} of its images {'is' if len(begun) == 1 else 'are'} not in the manifest yet; "
             "run that export again first, it resumes where it stopped"
         )
 

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from hakubooru.caption.format import LATER_FIELDS
-from hakubooru.engine.sidecar import count_changes
+from hakubooru.engine.cache import count_changes
 from hakubooru.errors import DestinationError
 from hakubooru.export.corrections import finished, is_corrected, set_aside
 from hakubooru.export.pairs import STATE
 from hakubooru.image.decode import DECODE_CHANGES, DECODE_VERSION
 from hakubooru.image.index import VERSION
+from hakubooru.quantity import quantity
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -284,7 +285,7 @@ def take_up(job: Job, journal: Journal, workers: int) -> tuple[Ids, int]:
     if len(others):
         example = f"such as post {others[-1]}" if others[-1] >= 0 else "images of your own"
         raise DestinationError(
-            f"{job.out} holds {len(others):,} posts that are not selected ({example}); "
+            f"{job.out} holds {quantity(len(others), 'post that is', 'posts that are')} not selected ({example}); "
             "select them too, remove them with --prune, or choose another folder"
         )
     corrected = _compare(job.out, journal, job.sink, workers)

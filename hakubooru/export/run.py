@@ -30,6 +30,7 @@ from hakubooru.image.decode import STORED_SIZES
 from hakubooru.image.layouts import EVERYTHING
 from hakubooru.image.sources import waves
 from hakubooru.progress import progress
+from hakubooru.quantity import quantity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -94,34 +95,37 @@ class ExportReport:
     """Exported images that are equal, byte for byte, to one of a post with a smaller id."""
 
     def __str__(self) -> str:
-        what = "posts and images of your own" if self.own else "posts"
-        lines = [f"{self.exported:,} of {self.selected:,} {what} are in {self.out}{self._how_much()}."]
+        kinds = ["post" if self.selected == 1 else "posts"] * (self.selected > self.own)
+        what = " and ".join(kinds + ["images of your own"] * (self.own > 0)) or "posts"
+        lines = [
+            f"{self.exported:,} of {self.selected:,} {what} {'is' if self.exported == 1 else 'are'} in {self.out}{self._how_much()}."
+        ]
         if self.left_out:
             reasons = ", ".join(f"{reason} ({count:,})" for reason, count in self.left_out.items())
             lines.append(f"Left out: {reasons}.")
         if self.duplicates:
             lines.append(
-                f"{self.duplicates:,} images equal another image byte for byte (see sha256 in the manifest)."
+                f"{quantity(self.duplicates, 'image equals', 'images equal')} another image byte for byte (see sha256 in the manifest)."
             )
         if self.edited_list:
             lines.append(
                 f"The list of captions was edited by hand and has been written again; your copy is {self.edited_list}."
             )
         if len(self.kinds_in_shards) > 1:
-            kinds = ", ".join(f"{name} ({count:,})" for name, count in self.kinds_in_shards.items())
+            formats = ", ".join(f"{name} ({count:,})" for name, count in self.kinds_in_shards.items())
             lines.append(
-                f"The shards hold {kinds}: `datasets` takes its columns from the first images and gives None for images "
+                f"The shards hold {formats}: `datasets` takes its columns from the first images and gives None for images "
                 "of another kind. For `datasets`, convert all images to one kind (a recipe's [image] format = "
                 '"webp"). `webdataset` reads all kinds.'
             )
         if self.corrected:
             lines.append(
-                f"{self.corrected:,} {'caption was' if self.corrected == 1 else 'captions were'} corrected by hand "
+                f"{quantity(self.corrected, 'caption was', 'captions were')} corrected by hand "
                 f"and kept; `hakubooru verify {self.out} --repair` writes the manifest's captions again."
             )
         if self.aside:
             lines.append(
-                f"{self.aside:,} corrected {'caption' if self.aside == 1 else 'captions'} of pruned posts "
+                f"{quantity(self.aside, 'corrected caption')} of pruned posts "
                 f"{'is' if self.aside == 1 else 'are'} kept in {self.out / STATE / 'corrections'}, and "
                 f"{'comes' if self.aside == 1 else 'come'} back if these posts are selected again."
             )

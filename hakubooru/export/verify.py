@@ -21,6 +21,7 @@ from hakubooru.export.manifest import MANIFEST, REJECTS, has_stored_sizes, read_
 from hakubooru.export.pairs import Pair, own_number
 from hakubooru.export.sinks import sink_class
 from hakubooru.progress import progress
+from hakubooru.quantity import quantity
 from hakubooru.store.sqlite_errors import explained
 
 if TYPE_CHECKING:
@@ -74,9 +75,12 @@ class VerifyReport:
     def __str__(self) -> str:
         if self.is_good:
             last = ", and there are no other files." if not self.others else f".\n{self._others()}"
-            return f"{self.out}: all {self.pairs:,} pairs are what the manifest says{last}"
+            every = "" if self.pairs == 1 else "all "
+            return f"{self.out}: {every}{quantity(self.pairs, 'pair is', 'pairs are')} what the manifest says{last}"
         good = self.pairs - len({*self.bad_ids, *self.bad_captions})
-        lines = [f"{self.out}: {good:,} of {self.pairs:,} pairs are what the manifest says."]
+        lines = [
+            f"{self.out}: {good:,} of {quantity(self.pairs, 'pair')} {'is' if good == 1 else 'are'} what the manifest says."
+        ]
         problems = [*sorted(self.problems.items())]
         if self.orphans:
             problems.append(("file that belongs to no pair", (len(self.orphans), self.orphans[:_NAMED])))
@@ -127,7 +131,7 @@ def verify(out: str | os.PathLike[str], *, decode: bool = False, workers: int | 
     return _verify_files(out, sink, decode=decode, workers=workers)
 
 
-def wrong_ids(out: Path, pairs: Iterator[Pair], sink: Sink, workers: int = 1) -> tuple[set[int], set[int]]:
+def wrong_ids(out: Path, pairs: Iterator[Pair], sink: Sink, workers: int) -> tuple[set[int], set[int]]:
     """Return the pairs whose image is not what the journal says, and those of which only the caption is not.
 
     Args:

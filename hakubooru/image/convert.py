@@ -41,7 +41,7 @@ class ImageFormat:
     """
 
     format: Literal["webp", "avif", "jpeg", "png"] | None = None
-    """The format to convert to: webp, avif, jpeg or png; None copies."""
+    """The format to convert to: webp, avif, jpeg or png; without it, images are copied as they are."""
     quality: Annotated[int, Bounds(1, 100)] = _QUALITY
     """The quality of webp, avif and jpeg, 1 to 100; for a lossless webp, the effort to make it small; png has none.
     Colours have half the resolution of brightness (4:2:0), except in jpeg from 90 on and in avif at 100. A lossy webp
@@ -55,7 +55,7 @@ class ImageFormat:
     bucket: Annotated[int | None, Bounds(1)] = None
     """The area of the training buckets, in pixels; an image is scaled down until it just fills its bucket."""
     background: str | None = None
-    """A colour to put behind transparency, such as "white" or "#ffffff"; None keeps transparency, in jpeg it is white."""
+    """A colour to put behind transparency, such as "white" or "#ffffff"; without it transparency stays, and is white in jpeg."""
     min_side: Annotated[int | None, Bounds(1)] = None
     """The fewest pixels of the shorter side; smaller images are left out."""
     max_ratio: Annotated[int | float | None, Bounds(1)] = None

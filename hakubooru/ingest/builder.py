@@ -7,7 +7,7 @@ import sqlite3
 import time
 from collections import Counter
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -25,6 +25,7 @@ from hakubooru.ingest.taglist import KnownPair, KnownTag, read_tag_list
 from hakubooru.ingest.target import open_target
 from hakubooru.processes import LostProcessError, generated
 from hakubooru.progress import progress
+from hakubooru.quantity import quantity
 from hakubooru.store.sites import site_named
 from hakubooru.store.store import BUSY_TIMEOUT
 from hakubooru.store.writing import transaction
@@ -125,21 +126,16 @@ def build(
         BusyError: another process has locked `out`.
         IncompleteError: a record is bad and `strict` is set, or the disk is full.
     """
-    started = time.perf_counter()
-    paths = _local(dumps)
-    if not paths:
-        raise DumpError("build() needs at least one dump: build(['posts.json'], 'posts.db')")
-    lists = _local([tags] if isinstance(tags, str | os.PathLike) else tags or ())
+    lists = [tags] if isinstance(tags, str | os.PathLike) else tags or ()
     options = {"strict": strict, "old_ratings": old_ratings}
-    report = build_files(paths, Path(out), tags=lists, map=map, busy_timeout=busy_timeout, **options)
-    return replace(report, seconds=time.perf_counter() - started)
+    return build_files(dumps, Path(out), tags=lists, map=map, busy_timeout=busy_timeout, **options)
 
 
 def build_files(
-    paths: Sequence[Path],
+    dumps: Sequence[PathLike],
     out: Path,
     *,
-    tags: Sequence[Path] = (),
+    tags: Sequence[PathLike] = (),
     map: PathLike | None = None,
     strict: bool = False,
     old_ratings: bool = False,
@@ -147,12 +143,12 @@ def build_files(
     batch: int = _BATCH,
     worth_a_process: int = _WORTH_A_PROCESS,
 ) -> BuildReport:
-    """Build a database from files of this machine, as `build` does, which has the other arguments and the errors.
+    """Build a database as `build` does, which has the errors.
 
     Args:
-        paths: files and folders of posts, at least one.
-        out: the path of the database.
-        tags: lists of tags, aliases and implications.
+        dumps: as for `build`.
+        out: as for `build`.
+        tags: as for `build`.
         map: as for `build`.
         strict: as for `build`.
         old_ratings: as for `build`.
@@ -161,10 +157,13 @@ def build_files(
         worth_a_process: the size of the dumps, in bytes, from which they are read in a process of their own.
     """
     started = time.perf_counter()
+    paths, lists = _local(dumps), _local(tags)
+    if not paths:
+        raise DumpError("build() needs at least one dump: build(['posts.json'], 'posts.db')")
     # A mistyped name and an unknown set show before anything is written.
     sources = [(dump, _map_of(dump, map)) for dump in find_dumps(paths)]
     site = _one_site([by for _, by in sources])
-    if out.exists() and any(out.samefile(path) for path in (*paths, *tags)):
+    if out.exists() and any(out.samefile(path) for path in (*paths, *lists)):
         raise DumpError(f"{out} is read and cannot be written, too; give `out` (--out) another path")
     beside = sum(dump.size for dump, _ in sources) >= worth_a_process
     with (
@@ -175,7 +174,7 @@ def build_files(
         target.check_dates()
         tag_ids = TagIds(target.connection)
         with transaction(target.connection):
-            for path in tags:
+            for path in lists:
                 _learn(tag_ids, read_tag_list(path, site), batch)
         writer = PostWriter(target.connection, tag_ids)
         with _read(sources, beside=beside, strict=strict, old_ratings=old_ratings) as parts:
@@ -266,7 +265,7 @@ def _write(
     if not counts.total():
         names = ", ".join(str(dump.path) for dump in dumps)
         reasons = (
-            f"; {rejects.count:,} records were rejected, for the reasons in {rejects.path}: {rejects.first}"
+            f"; {quantity(rejects.count, 'record was', 'records were')} rejected, for the reasons in {rejects.path}: {rejects.first}"
             if rejects.count
             else ""
         )

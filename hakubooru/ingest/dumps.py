@@ -20,19 +20,20 @@ from hakubooru.ingest.relational import (
     ConnectedTables,
     ParquetTables,
     are_complete,
-    open_tables,
     posts_with_tags,
     role_of,
 )
 from hakubooru.ingest.tabular import (
     DELIMITERS,
     columns_by_table,
+    open_tables,
     parquet_columns,
     read_csv,
     read_parquet,
     read_table,
 )
 from hakubooru.ingest.unpack import Leaf, Readable, damage_explained, leaves
+from hakubooru.quantity import quantity
 from hakubooru.store.about import read_about
 from hakubooru.store.layout import recognise_generation
 
@@ -163,7 +164,7 @@ class Dump:
                         self._share = share * size
             case _:
                 with leaf.on_disk() as path, open_tables(path, kind, leaf.name) as connection:
-                    yield from self._read_tables(leaf, connection, choose)
+                    yield from self._read_tables(leaf, path, connection, choose)
 
     def _pass_over(self, leaf: Leaf) -> None:
         """Count a file that holds no records, such as a README or a picture beside them."""
@@ -179,12 +180,12 @@ class Dump:
         others = f" ({self.passed_over:,} files like it)" if self.passed_over > 1 else ""
         raise DumpError(f"{name} is not a dump{others}: {what_it_is(head)}")
 
-    def _read_tables(self, leaf: Leaf, connection: Any, choose: Choose) -> Iterator[Batch]:
+    def _read_tables(self, leaf: Leaf, path: Path, connection: Any, choose: Choose) -> Iterator[Batch]:
         by_table = columns_by_table(connection)
         if are_complete(by_table):
             self._recognise(f"{self.form}, three tables")
             about = read_about(connection)
-            yield from _joined(ConnectedTables(Path(leaf.name), connection, about), choose)
+            yield from _joined(ConnectedTables(Path(leaf.name), path, connection, about), choose)
             return
         if recognise_generation(by_table) is not None:
             raise DumpError(
@@ -196,7 +197,7 @@ class Dump:
                 f"{table} ({', '.join(sorted(by_table[table])[:8])})" for table in sorted(by_table)
             )
             raise DumpError(
-                f"{leaf.name} has {len(tables)} tables of posts, and must have one; its tables: {described or 'none'}"
+                f"{leaf.name} has {quantity(len(tables), 'table')} of posts, and must have one; its tables: {described or 'none'}"
             )
         table = tables[0]
         columns = sorted(choose(by_table[table]))

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
-import tomllib
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+import re
+from collections.abc import Mapping  # noqa: TC003 - read at run time, as the kind of a key
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final, Literal
 from zoneinfo import ZoneInfo
 
+from hakubooru import settings
 from hakubooru.errors import InputError
-from hakubooru.files import read_text
 from hakubooru.nearest import nearest
 from hakubooru.store.schema import Post
 from hakubooru.store.sites import RATING_NUMBERS, RATINGS, TAG_TYPES, site_named
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
 COLUMNS: Final = tuple(field.column_name for field in Post._meta.sorted_fields)  # noqa: SLF001 - peewee's documented name
@@ -23,8 +22,6 @@ COLUMNS: Final = tuple(field.column_name for field in Post._meta.sorted_fields) 
 
 ALL: Final = "all"
 """The key of `tags` for tags whose type is not known."""
-DATE_FORMS: Final = ("iso", "epoch", "ctime")
-"""The ways to write a date: ISO 8601, seconds or milliseconds since 1970, and Gelbooru's `Fri Jan 20 12:19:14 -0600 2023`."""
 ID_PATTERN: Final = r"(?:^|[/\\])(?:danbooru_)?0*([1-9][0-9]*)(?:[-_.][^/\\]*)?$"
 """The usual name of an image of a post: `ID.ext`, `danbooru_ID.ext`, `danbooru_ID_md5.ext`, `000ID-name.ext`."""
 
@@ -65,7 +62,7 @@ class RecordMap:
     """Whether numbers and flags are written as text, such as "12" and "t"."""
     ratings: Mapping[str, str] = field(default_factory=lambda: _SHORT_RATINGS)
     """The rating, by Danbooru's name of it, for each word that the records use."""
-    dates: str = "iso"
+    dates: Literal["iso", "epoch", "ctime"] = "iso"
     """How dates are written: iso, epoch or ctime."""
     zone: str = ""
     """The time zone of dates that name none, such as UTC; without it, such a date is refused."""
@@ -95,93 +92,51 @@ def read_map(path: Path) -> RecordMap:
     Raises:
         InputError: the file cannot be read, or has a wrong key or value.
     """
+    table = settings.read_toml(path, InputError, "a TOML file")
     try:
-        table = tomllib.loads(read_text(path))
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}; name a TOML file") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not TOML: {error}") from error
-    try:
-        return _checked(table, f"the map {path.name}")
+        return _checked(settings.read(RecordMap, {"name": f"the map {path.name}"} | table, ""))
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
 
 
-def _checked(table: dict[str, Any], name: str) -> RecordMap:
-    fields = {field.name: field for field in dataclasses.fields(RecordMap)}
-    values: dict[str, Any] = {"name": name}
-    for key, value in table.items():
-        if key not in fields:
-            raise InputError(f"{key!r} is not a key of a map; {nearest(key, fields)}")
-        values[key] = _value(key, value)
-    if not values.get("tags"):
+def _checked(by: RecordMap) -> RecordMap:
+    """A map with its texts and tables checked; the one key of a column or of a type becomes a list."""
+    if not by.tags:
         raise InputError('[tags] is missing; name the key of the tags, such as all = "tag_string"')
-    return RecordMap(**values)
-
-
-def _value(key: str, value: Any) -> Any:
-    match key:
-        case "needs" | "lacks":
-            return _keys(key, value)
-        case "columns":
-            return _tables(key, value, COLUMNS)
-        case "tags":
-            return _tables(key, value, (ALL, *TAG_TYPES))
-        case "ratings":
-            return {word: _choice("ratings", name, RATINGS) for word, name in _table(key, value).items()}
-        case "dates":
-            return _choice(key, value, DATE_FORMS)
-        case "blanks" | "escaped" | "texts":
-            if not isinstance(value, bool):
-                raise InputError(f"{key} is {value!r}; it must be true or false")
-        case _:
-            if not isinstance(value, str) or (key == "separator" and not value):
-                raise InputError(f"{key} is {value!r}; it must be text")
-            _check_text(key, value)
-    return value
-
-
-def _check_text(key: str, value: str) -> None:
-    if key == "site":
-        site_named(value)
-    if key == "zone":
+    if not by.separator:
+        raise InputError('separator is empty; write the text between two tags, such as ","')
+    for name in by.ratings.values():
+        _check_choice("ratings", name, RATINGS)
+    site_named(by.site)
+    if by.zone:
         try:
-            ZoneInfo(value)
+            ZoneInfo(by.zone)
         except (KeyError, ValueError, OSError) as error:
             raise InputError(
-                f"zone is {value!r}; it must be a time zone such as UTC or America/New_York"
+                f"zone is {by.zone!r}; it must be a time zone such as UTC or America/New_York"
             ) from error
-    if key == "id_pattern":
-        import re  # noqa: PLC0415 - only a map with a pattern needs it
-
+    if by.id_pattern:
         try:
-            groups = re.compile(value).groups
+            groups = re.compile(by.id_pattern).groups
         except re.error as error:
             raise InputError(f"id_pattern is not a regular expression: {error}") from error
         if groups != 1:
             raise InputError("id_pattern must have one group, around the id: such as '([0-9]+)[.]'")
+    columns, tags = _keys("columns", by.columns, COLUMNS), _keys("tags", by.tags, (ALL, *TAG_TYPES))
+    return replace(by, columns=columns, tags=tags)
 
 
-def _choice(key: str, value: object, choices: tuple[str, ...]) -> str:
-    if value not in choices:
-        raise InputError(f"{key} has {value!r}; {nearest(value, choices)}")
-    return str(value)
+def _keys(place: str, table: Mapping[str, Any], choices: tuple[str, ...]) -> dict[str, _Keys]:
+    """The keys of a table's columns or types, of which each may be one key or a list of keys."""
+    for name, keys in table.items():
+        _check_choice(place, name, choices)
+        if not isinstance(keys, str) and not (
+            isinstance(keys, list) and all(isinstance(key, str) for key in keys)
+        ):
+            raise InputError(f"{place}.{name} = {settings.toml(keys)}; write a key, or a list of keys")
+    return {name: (keys,) if isinstance(keys, str) else tuple(keys) for name, keys in table.items()}
 
 
-def _table(key: str, value: object) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise InputError(f"{key} is {value!r}; it must be a table: write [{key}] and its keys below")
-    return value
-
-
-def _tables(key: str, value: object, choices: tuple[str, ...]) -> Mapping[str, _Keys]:
-    return {
-        _choice(key, name, choices): _keys(f"{key}.{name}", keys) for name, keys in _table(key, value).items()
-    }
-
-
-def _keys(name: str, value: object) -> _Keys:
-    keys = [value] if isinstance(value, str) else value
-    if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
-        raise InputError(f"{name} is {value!r}; it must be a key, or a list of keys")
-    return tuple(keys)
+def _check_choice(place: str, name: object, choices: tuple[str, ...]) -> None:
+    if name not in choices:
+        raise InputError(f"{place} has {name!r}; {nearest(str(name), choices)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 from itertools import count
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    Numbers = np.ndarray[Any, Any]
+    from hakubooru.arrays import Values
 
 UNTYPED: Final = -1
 """The type of a tag that a record lists without its type."""
@@ -34,7 +34,7 @@ class NameNumbers:
         self._most = most
         self._numbers: defaultdict[str, int] = defaultdict(count().__next__)
 
-    def numbers(self, names: Sequence[str]) -> Numbers:
+    def numbers(self, names: Sequence[str]) -> Values:
         """The number of each name, (V,) int64."""
         if len(self._numbers) > self._most:
             self._numbers.clear()
@@ -47,19 +47,19 @@ class PostTags:
 
     names: list[str]
     """The names of all tags, (V,), in the order in which they appear first."""
-    numbers: Numbers
+    numbers: Values
     """The number of each name in the vocabulary, (V,) int64."""
-    types: Numbers
+    types: Values
     """The greatest type that a record has for each name, (V,) int8; `UNTYPED` if none has one."""
-    places: Numbers
+    places: Values
     """The place in `names` of each tag, (T,) int32, the tags of one post after those of another."""
-    starts: Numbers
+    starts: Values
     """Where the tags of each post begin in `places`, and where the last ones end, (P + 1,) int64."""
 
     def __len__(self) -> int:
         return len(self.starts) - 1
 
-    def counts(self) -> Numbers:
+    def counts(self) -> Values:
         """How many tags each post has, (P,) int64."""
         return np.diff(self.starts)
 
@@ -123,7 +123,7 @@ def tags_of_texts(
     return PostTags(names, vocabulary.numbers(names), types, places, starts)
 
 
-def _only_types(keys: Sequence[Numbers]) -> bool:
+def _only_types(keys: Sequence[Values]) -> bool:
     """Whether the first column has each tag of a post once, and the others only its types, as in Danbooru's own records."""
     first = np.sort(keys[0])
     return bool(is_first(first).all()) and (
@@ -131,9 +131,7 @@ def _only_types(keys: Sequence[Numbers]) -> bool:
     )
 
 
-def _cut(
-    columns: Sequence[pa.StringArray], separator: str
-) -> tuple[list[str], list[tuple[Numbers, Numbers]]]:
+def _cut(columns: Sequence[pa.StringArray], separator: str) -> tuple[list[str], list[tuple[Values, Values]]]:
     """Cut columns of texts into names: all names, and for each column the post of each name and its place."""
     import pyarrow as pa  # noqa: PLC0415 - takes a while, and only tags as texts need it
     import pyarrow.compute as pc  # noqa: PLC0415
@@ -159,11 +157,11 @@ def _cut(
     return names, pairs
 
 
-def _starts(counts: Numbers) -> Numbers:
+def _starts(counts: Values) -> Values:
     return np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
 
 
-def _in_order(many: int, places: Numbers) -> tuple[Numbers, Numbers]:
+def _in_order(many: int, places: Values) -> tuple[Values, Values]:
     """Number the names that appear by their first appearance: which of `many` names these are, and the new places."""
     first = np.full(many, len(places))
     first[places[::-1]] = np.arange(len(places))[::-1]  # of equal places, NumPy keeps the last

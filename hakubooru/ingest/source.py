@@ -14,6 +14,7 @@ from hakubooru.ingest.records import RecordReader
 from hakubooru.ingest.relational import TagRows
 from hakubooru.ingest.sets import unknown_keys
 from hakubooru.ingest.taglist import KnownTag
+from hakubooru.quantity import quantity
 from hakubooru.store.sites import RATINGS
 
 if TYPE_CHECKING:
@@ -42,7 +43,11 @@ class Recognised:
     """How many files of a folder or an archive hold no records and were passed over."""
 
     def __str__(self) -> str:
-        rest = f"; {self.passed_over:,} files beside them were passed over" if self.passed_over else ""
+        rest = (
+            f"; {quantity(self.passed_over, 'file beside them was', 'files beside them were')} passed over"
+            if self.passed_over
+            else ""
+        )
         return f"{self.path}: {self.form}, {self.records}{rest}"
 
 

@@ -18,11 +18,13 @@ from hakubooru.errors import DumpError, IncompleteError
 from hakubooru.ingest.batches import RECORDS, Rows, moments_of, rows_of
 from hakubooru.ingest.extras import library
 from hakubooru.moments import are_of_our_time
-from hakubooru.store.layout import sqlite_uri
+from hakubooru.quantity import quantity
+from hakubooru.store.layout import columns_of_tables, sqlite_uri
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
     from concurrent.futures import Future
+    from contextlib import AbstractContextManager
 
     import pyarrow as pa
 
@@ -239,18 +241,27 @@ def read_csv(stream: IO[bytes], name: str, choose: Choose, headless: Sequence[st
 def _picked(row: list[str], places: dict[str, int], heading: list[str], *, is_short: bool) -> list[str]:
     if len(row) != len(heading):
         if not is_short or len(row) > len(heading):
-            raise csv.Error(f"it has {len(row)} fields, and the heading has {len(heading)}")
+            raise csv.Error(f"it has {quantity(len(row), 'field')}, and the heading has {len(heading)}")
         row = row + [""] * (len(heading) - len(row))
     return [row[place] for place in places.values()]
 
 
-@contextmanager
-def open_duckdb(path: Path, name: str) -> Iterator[Any]:
-    """Open a DuckDB file for a `with` statement, read-only.
+def open_tables(path: Path, kind: str, name: str) -> AbstractContextManager[Any]:
+    """Open a DuckDB or SQLite file for a `with` statement, read-only.
+
+    Args:
+        path: the file.
+        kind: "DuckDB" or "SQLite".
+        name: the name of the file, for messages.
 
     Raises:
         DumpError: duckdb is not installed, or the file is damaged.
     """
+    return (_open_duckdb if kind == "DuckDB" else _open_sqlite)(path, name)
+
+
+@contextmanager
+def _open_duckdb(path: Path, name: str) -> Iterator[Any]:
     duckdb = library("duckdb", name, "a DuckDB file")
     limits = {"memory_limit": "128MB", "threads": 1, "enable_external_access": False}
     try:
@@ -267,12 +278,7 @@ def open_duckdb(path: Path, name: str) -> Iterator[Any]:
 
 
 @contextmanager
-def open_sqlite(path: Path, name: str) -> Iterator[sqlite3.Connection]:
-    """Open an SQLite file for a `with` statement, read-only.
-
-    Raises:
-        DumpError: the file is damaged.
-    """
+def _open_sqlite(path: Path, name: str) -> Iterator[sqlite3.Connection]:
     try:
         with closing(sqlite3.connect(sqlite_uri(path, writable=False), uri=True)) as connection:
             yield connection
@@ -283,13 +289,7 @@ def open_sqlite(path: Path, name: str) -> Iterator[sqlite3.Connection]:
 def columns_by_table(connection: Any) -> dict[str, set[str]]:
     """The names of the columns of each table of an open DuckDB or SQLite file."""
     if isinstance(connection, sqlite3.Connection):
-        tables = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        columns = "SELECT name FROM pragma_table_info(?)"
-        return {
-            table: {row[0] for row in connection.execute(columns, [table])}
-            for table in tables
-            if not table.startswith("sqlite_")
-        }
+        return columns_of_tables(connection)
     by_table: dict[str, set[str]] = {}
     for table, column, kind in connection.execute(_DUCKDB_COLUMNS).fetchall():
         by_table.setdefault(table, set()).add(column)

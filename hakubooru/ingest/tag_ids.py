@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from itertools import count
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from hakubooru.ingest.post_tags import UNTYPED
-from hakubooru.store.tags import ALIAS_LAYOUT, ALIAS_TABLE, IMPLICATION_TABLE
-from hakubooru.store.writing import query_by_name
+from hakubooru.store.tags import ALIAS_LAYOUT, ALIAS_TABLE, IMPLICATION_TABLE, rows_by_name
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Mapping, Sequence
 
+    from hakubooru.arrays import Values
     from hakubooru.ingest.post_tags import PostTags
     from hakubooru.ingest.taglist import KnownPair, KnownTag
-
-    Numbers = np.ndarray[Any, Any]
 
 _ALIASES: Final = (
     "INSERT INTO tagalias (alias, name) SELECT alias, name FROM known_alias WHERE TRUE ON CONFLICT (alias) "
@@ -109,14 +107,14 @@ class TagIds:
         if len(greater):
             self._raise_types(tags.types[greater], tags.numbers[greater])
 
-    def ids(self, numbers: Numbers) -> Numbers:
+    def ids(self, numbers: Values) -> Values:
         """Look up the ids of tags that `learn` has added, by their numbers in the vocabulary, (V,) int64."""
-        ids: Numbers = self._ids[numbers]
+        ids: Values = self._ids[numbers]
         return ids
 
-    def _learn_new(self, names: Sequence[str], types: Numbers, numbers: Numbers) -> None:
-        rows = query_by_name(
-            self._connection,
+    def _learn_new(self, names: Sequence[str], types: Values, numbers: Values) -> None:
+        rows = rows_by_name(
+            self._connection.execute,
             "SELECT tag.name, tag.id, tag.type, known.name IS NOT NULL FROM tag LEFT JOIN known USING (name) WHERE tag.name IN",
             names,
         )
@@ -130,7 +128,7 @@ class TagIds:
     def _add(self, types: Mapping[str, int]) -> dict[str, tuple[int, int]]:
         """Add tags to the file; return their ids and types."""
         listed = dict(
-            query_by_name(self._connection, "SELECT name, type FROM known WHERE name IN", list(types))
+            rows_by_name(self._connection.execute, "SELECT name, type FROM known WHERE name IN", types)
         )
         ids = dict(zip(types, count(self._last_id + 1), strict=False))
         self._last_id += len(ids)
@@ -138,7 +136,7 @@ class TagIds:
         self._connection.executemany("INSERT INTO tag (id, name, type, popularity) VALUES (?, ?, ?, ?)", rows)
         return {name: (tag_id, self._FINAL if name in listed else kind) for tag_id, name, kind, _ in rows}
 
-    def _raise_types(self, types: Numbers, numbers: Numbers) -> None:
+    def _raise_types(self, types: Values, numbers: Values) -> None:
         self._types[numbers] = types
         pairs = zip(types.tolist(), self._ids[numbers].tolist(), strict=True)
         self._connection.executemany("UPDATE tag SET type = ? WHERE id = ?", pairs)

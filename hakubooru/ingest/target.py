@@ -11,7 +11,6 @@ from peewee import SchemaManager
 from hakubooru.errors import DatabaseFileError
 from hakubooru.files import real_path
 from hakubooru.ingest.maps import COLUMNS
-from hakubooru.ingest.order import put_in_order
 from hakubooru.store.about import count_unknown, read_about, write_about
 from hakubooru.store.column_types import has_dates_in_utc
 from hakubooru.store.layout import unfinished_build
@@ -21,6 +20,7 @@ from hakubooru.store.store import Store, lay_out
 from hakubooru.store.writing import count_popularity, hold, ticking, transaction
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Collection, Iterator, Sequence
     from pathlib import Path
 
@@ -50,9 +50,7 @@ class Target:
 
     def is_unfinished(self) -> bool:
         """Whether the build of the file is unfinished."""
-        return bool(
-            self._database.scalar("SELECT COUNT(*) FROM sqlite_master WHERE name = 'unfinished_build'")
-        )
+        return self._database.has_table("unfinished_build")
 
     def is_empty(self) -> bool:
         """Whether the file has no posts."""
@@ -115,7 +113,7 @@ class Target:
         with ticking(self.connection, "indexing"), transaction(self.connection):
             tag_ids.settle_known()
             if in_order and self.is_unfinished():
-                put_in_order(self.connection, self._relations, tag_ids.largest_known)
+                _put_in_order(self.connection, self._relations, tag_ids.largest_known)
             self._relations.create_indexes(safe=True)
             count_popularity(self.connection)
             about = self._count_unknown(absent, site)
@@ -183,3 +181,33 @@ def _open_new(building: Path, out: Path, busy_timeout: float) -> Iterator[Target
     finally:
         if is_empty:
             building.unlink(missing_ok=True)
+
+
+def _put_in_order(connection: sqlite3.Connection, relations: SchemaManager, largest_known: int) -> None:
+    """Number the tags by name and the relations by post, so that ids do not depend on the order of dumps.
+
+    The caller then has to create the indices of relations.
+
+    Args:
+        connection: a new file, whose tag ids nobody uses yet, in a transaction of the caller.
+        relations: the schema manager that creates the table of relations.
+        largest_known: the largest id of Danbooru's own; ids up to it are not changed.
+    """
+    for statement in (
+        "CREATE TEMP TABLE numbered (old INTEGER PRIMARY KEY, new INTEGER, name TEXT, type INTEGER, popularity INTEGER)",
+        (
+            f"INSERT INTO numbered SELECT id, {largest_known} + row_number() OVER (ORDER BY name), name, type, popularity "
+            f"FROM tag WHERE id > {largest_known}"
+        ),
+        f"DELETE FROM tag WHERE id > {largest_known}",
+        "INSERT INTO tag (id, name, type, popularity) SELECT new, name, type, popularity FROM numbered ORDER BY new",
+        "ALTER TABLE posttagrelation RENAME TO unordered",
+    ):
+        connection.execute(statement)
+    relations.create_table(safe=False)
+    connection.execute(
+        "INSERT INTO posttagrelation (post_id, tag_id) SELECT post_id, ifnull(new, tag_id) FROM unordered "
+        "LEFT JOIN numbered ON old = tag_id ORDER BY post_id, unordered.id"
+    )
+    connection.execute("DROP TABLE unordered")
+    connection.execute("DROP TABLE numbered")

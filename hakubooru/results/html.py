@@ -6,6 +6,7 @@ from html import escape
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+from hakubooru.quantity import quantity
 from hakubooru.select.steps import Combined, Everything, Step
 from hakubooru.store.schema import Post, id_list
 
@@ -40,7 +41,7 @@ def as_html(
         ids: the posts, (N,) int64, if they are known.
         pictures: the pictures of the first posts as HTML, by id.
     """
-    count = "not counted yet: call .count()" if ids is None else f"{len(ids):,} posts"
+    count = "not counted yet: call .count()" if ids is None else quantity(len(ids), "post")
     steps = "".join(f"<li>{line}</li>" for line in _items(step))
     head = f"<b>Selection</b> of {escape(database.path.name)}: {count}"
     return (

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import json
 from datetime import datetime
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
@@ -75,7 +76,7 @@ def read_batches(database: Store, ids: Ids, columns: Sequence[str] | None) -> It
 
 
 def arrow_schema(columns: Sequence[str] | None) -> pa.Schema:
-    """Make the Arrow schema of columns of posts; None means all columns of the file.
+    """Make the Arrow schema of columns of posts, each once; None or "all" means all columns of the file.
 
     Raises:
         InputError: posts have no column of that name.
@@ -85,6 +86,7 @@ def arrow_schema(columns: Sequence[str] | None) -> pa.Schema:
     names = COLUMNS if columns is None else tuple(map(column, columns))
     if not names:
         raise InputError("no columns are given; name one, such as id, or leave them away for all")
+    names = tuple(dict.fromkeys(chain.from_iterable(COLUMNS if name == "all" else [name] for name in names)))
     for name in names:
         if name not in (*COLUMNS, *MADE):
             raise InputError(f"posts have no column {name!r}; {nearest(name, (*COLUMNS, *MADE))}")

@@ -37,6 +37,7 @@ import numpy as np
 
 from hakubooru.arrays import Least
 from hakubooru.errors import SampleError
+from hakubooru.quantity import quantity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,7 +107,7 @@ def sample(ids: Ids, n: int, seed: int) -> Ids:
     """
     if n > len(ids):
         raise SampleError(
-            f"a sample of {n:,} was asked for, and there are {len(ids):,} posts to draw from; "
+            f"a sample of {n:,} was asked for, and there {'is' if len(ids) == 1 else 'are'} {quantity(len(ids), 'post')} to draw from; "
             f"ask for at most {len(ids):,}, or for a fraction, or multiply a recipe by a smaller scale"
         )
     if n <= 0:
@@ -143,12 +144,12 @@ def sample_weighted(ids: Ids, weights: Weights, n: int, seed: int) -> Ids:
     if len(weights) and weights.min() < 0:
         count = int((weights < 0).sum())
         raise SampleError(
-            f"{count:,} posts have a negative weight; leave them out first, for example with .score(min=0)"
+            f"{quantity(count, 'post has', 'posts have')} a negative weight; leave them out first, for example with .score(min=0)"
         )
     positive = np.flatnonzero(weights)
     if n > len(positive):
         raise SampleError(
-            f"a sample of {n:,} was asked for, and {len(positive):,} of {len(ids):,} posts have a weight above 0; "
+            f"a sample of {n:,} was asked for, and {len(positive):,} of {quantity(len(ids), 'post')} {'has' if len(positive) == 1 else 'have'} a weight above 0; "
             f"ask for at most {len(positive):,}"
         )
     if n <= 0:

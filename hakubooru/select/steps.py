@@ -9,6 +9,7 @@ from peewee import Context
 
 from hakubooru.errors import InputError
 from hakubooru.nearest import nearest
+from hakubooru.quantity import quantity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +51,7 @@ class Among:
     ids: bytes
 
     def __str__(self) -> str:
-        return f"among {len(self.ids) // 8:,} ids"
+        return f"among {quantity(len(self.ids) // 8, 'id')}"
 
 
 @dataclass(frozen=True)

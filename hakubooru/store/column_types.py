@@ -78,18 +78,19 @@ def needs_mending(connection: sqlite3.Connection) -> bool:
     return has_dates_in_utc(connection) or any(odd_columns(connection, table) for table in NUMBERS)
 
 
-def _ends(connection: sqlite3.Connection, table: str, columns: str) -> list[tuple[object, ...]]:
-    rows = f"SELECT {columns} FROM {table}"
+def _ends(connection: sqlite3.Connection, table: str, values: str) -> list[tuple[object, ...]]:
+    """The different values that expressions have in the first rows of a table, and those of its last rows."""
+    rows = f"SELECT DISTINCT {values} FROM (SELECT * FROM {table}"
     try:
         return [
             row
             for direction in ("ASC", "DESC")
-            for row in connection.execute(f"{rows} ORDER BY rowid {direction} LIMIT {_ROWS}")
+            for row in connection.execute(f"{rows} ORDER BY rowid {direction} LIMIT {_ROWS})")
         ]
     except sqlite3.OperationalError as error:
         if "no such column" not in str(error):
             raise
-        return connection.execute(f"{rows} LIMIT {_ROWS}").fetchall()  # a table without row ids, or a view
+        return connection.execute(f"{rows} LIMIT {_ROWS})").fetchall()  # a table without row ids, or a view
 
 
 def _keeps_whole_numbers(declared: str) -> bool:

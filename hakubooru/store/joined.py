@@ -205,10 +205,16 @@ class JoinedColumn(Guarded):
         """Whether the values are numbers; else they are texts."""
         return self.joined.columns[self.name] == NUMBER
 
+    def value_of(self, post: str) -> str:
+        """The SQL of a post's value; `post` is the SQL of the post's id."""
+        return f"{self._select}{post})"
+
+    @property
+    def _select(self) -> str:
+        return f"(SELECT {quoted(self.name)} FROM {self.joined.schema}.rows WHERE id = "
+
     def __sql__(self, context: Context) -> Context:
-        context.literal(f"(SELECT {quoted(self.name)} FROM {self.joined.schema}.rows WHERE id = ")
-        context.sql(Post.id)
-        context.literal(")")
+        context.literal(self._select).sql(Post.id).literal(")")
         return context
 
 

@@ -150,18 +150,22 @@ def read_layout(connection: sqlite3.Connection, path: Path) -> dict[str, set[str
         DatabaseFileError: the file is damaged.
     """
     try:
-        names = [
-            name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-        ]
-        columns = "SELECT name FROM pragma_table_info(?)"
-        return {name: {column for (column,) in connection.execute(columns, [name])} for name in names}
+        return columns_of_tables(connection)
     except sqlite3.DatabaseError as error:
         if _journal(path).exists() and "locked" not in str(error):
             raise UnfinishedWriteError(_recovery(path, _journal(path))) from error
-        better = explain(path, error)
-        if better is error:
-            raise DatabaseFileError(f"{path} cannot be opened: {error}") from error
-        raise better from error
+        raise explain(path, error, DatabaseFileError(f"{path} cannot be opened: {error}")) from error
+
+
+def columns_of_tables(connection: sqlite3.Connection) -> dict[str, set[str]]:
+    """The names of a file's tables and their columns, without SQLite's own tables: columns by table."""
+    tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+    columns = "SELECT name FROM pragma_table_info(?)"
+    return {
+        table: {column for (column,) in connection.execute(columns, [table])}
+        for (table,) in tables
+        if not table.startswith("sqlite_")
+    }
 
 
 def _journal(path: Path) -> Path:

@@ -149,10 +149,8 @@ class Reader:
         except (Error, OSError) as error:
             if "Type mismatch" in str(error):
                 raise MixedTypesError(f"{self._path}: {error}") from error
-            better = explain(self._path, error)
-            if better is error:
-                better = DatabaseFileError(f"{self._path} cannot be read: {error}")
-            raise better from error
+            unknown = DatabaseFileError(f"{self._path} cannot be read: {error}")
+            raise explain(self._path, error, unknown) from error
 
     def numbers(
         self, sql: str, parameters: Sequence[Any] = (), *, table: str = "post", rows: int = ROWS

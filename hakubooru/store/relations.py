@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
 
@@ -12,7 +10,7 @@ from hakubooru.arrays import id_text
 from hakubooru.store.reader import THREADS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Iterator
 
     from hakubooru.arrays import Ids
     from hakubooru.store.store import Store
@@ -33,63 +31,30 @@ _ROWS_OF_TAGS: Final = (
 )
 _POSTS_OF_ROWS: Final = f"SELECT post_id FROM json_each(?) AS wanted CROSS JOIN {_TABLE} AS relation ON relation.id = wanted.value"
 
-_NAMED: Final = "SELECT id, name FROM tag WHERE name IN (SELECT value FROM json_each(?))"
-_POSTS_OF_TAG: Final = f"SELECT post_id FROM {_TABLE} WHERE tag_id = ? AND id > ? AND id <= ?"
-
 
 def relations(store: Store, *, rows: int = ROWS_A_PIECE) -> Iterator[Rows]:
     """Iterate over all relations of a file in pieces, each of `rows` neighbouring rows."""
-    return store.reader.in_parallel(halves(store, rows=rows))
+    for _, (numbers, posts, tags) in store.scan(_TABLE, "id, post_id, tag_id", rows=rows):
+        yield numbers, posts, tags
 
 
-def halves(
-    store: Store, columns: str = "id, post_id, tag_id", *, rows: int = ROWS_A_PIECE
-) -> list[Iterator[Any]]:
-    """The columns of all relations in pieces of neighbouring rows: an iterator for each half of the row ids."""
-    sql = f"SELECT {columns} FROM {_TABLE} WHERE id > ? AND id <= ? ORDER BY id"
-    return [store.reader.numbers(sql, half, table=_TABLE, rows=rows) for half in _halves(store)]
-
-
-def _halves(store: Store) -> list[tuple[int, int]]:
-    """The ranges of row ids that threads read at the same time: the end of the one before, and its own."""
-    first, last = store.ends(_TABLE)
-    edges = [first - 1 + (last + 1 - first) * place // THREADS for place in range(THREADS + 1)]
-    return list(pairwise(edges))
-
-
-def relations_of(store: Store, ids: Ids, *, posts_a_piece: int = _POSTS_A_PIECE) -> Iterator[Rows]:
+def relations_of(store: Store, ids: Ids) -> Iterator[Rows]:
     """Iterate over the relations of some posts, looked up by an index; all relations of a post are in one piece.
 
     Args:
         store: the file.
         ids: posts, (N,) int64, each once, in any order.
-        posts_a_piece: how many posts to look up at a time.
     """
     reader = store.reader
     sql = f"SELECT id, post_id, tag_id FROM {_TABLE} WHERE post_id IN (SELECT value FROM json_each(?))"
 
     def share(posts: Ids) -> Iterator[Rows]:
-        for start in range(0, len(posts), posts_a_piece):
-            listed = id_text(posts[start : start + posts_a_piece])
+        for start in range(0, len(posts), _POSTS_A_PIECE):
+            listed = id_text(posts[start : start + _POSTS_A_PIECE])
             rows, of_posts, tags = reader.table(sql, [listed], columns=3, table=_TABLE)
             yield rows, of_posts, tags
 
     return reader.in_parallel([share(posts) for posts in np.array_split(ids, THREADS)])
-
-
-def posts_of_common_tags(store: Store, names: Collection[str]) -> Iterator[tuple[str, Ids]]:
-    """Iterate over the posts of a few tags, looked up tag by tag: a tag's name and posts, (P,) int64; a post may be there twice.
-
-    Each thread looks up one half of the relations, so that they take the same time, and a tag is there twice. Names that are
-    of no tag are left out.
-    """
-    tags = store.rows(_NAMED, [json.dumps(sorted(names))])
-
-    def share(half: tuple[int, int]) -> Iterator[tuple[str, Ids]]:
-        for tag_id, name in tags:
-            yield name, store.reader.column(_POSTS_OF_TAG, [tag_id, *half], table=_TABLE)
-
-    return store.reader.in_parallel([share(half) for half in _halves(store)])
 
 
 def posts_of_tags(store: Store, tags: Ids, *, span: int = _SPAN) -> Iterator[tuple[Ids, Ids]]:

@@ -43,14 +43,14 @@ def explained(path: Path, mend: str = _MEND) -> Iterator[None]:
 
 def raise_explained(path: Path, error: Exception, mend: str = _MEND) -> NoReturn:
     """Raise an error of SQLite again, as one that says what to do, where there is one; see `explained`."""
-    better = explain(path, error, mend)
+    better = explain(path, error, error, mend)
     if better is error:
         raise error
     raise better from error
 
 
-def explain(path: Path, error: Exception, mend: str = _MEND) -> BaseException:
-    """The error to raise in place of an error of SQLite; the same error if there is no better one."""
+def explain(path: Path, error: Exception, other: Exception, mend: str = _MEND) -> BaseException:
+    """The error to raise in place of an error of SQLite; `other` if its message says nothing that is known here."""
     text = str(error)
     if "locked" in text:
         return BusyError(f"{path} is locked by {holder(path)}; wait until it ends, or stop it, and try again")
@@ -72,7 +72,7 @@ def explain(path: Path, error: Exception, mend: str = _MEND) -> BaseException:
         )
     if text == "interrupted":
         return KeyboardInterrupt()
-    return error
+    return other
 
 
 def holder(path: Path) -> str:

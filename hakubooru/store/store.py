@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import warnings
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 from peewee import SchemaManager, SqliteDatabase
 
-from hakubooru.arrays import id_text
+from hakubooru.arrays import id_text, narrow
 from hakubooru.errors import InputError
 from hakubooru.store.about import ABOUT_TABLE, read_about
 from hakubooru.store.column_types import check_numbers, has_dates_in_utc
 from hakubooru.store.joined import Joined, JoinedColumn
 from hakubooru.store.layout import LAYOUT, check_file, check_generation, read_layout, sqlite_uri
-from hakubooru.store.reader import Reader
+from hakubooru.store.reader import ROWS, THREADS, Reader
 from hakubooru.store.schema import MODELS, RATINGS, Post, Tag, id_list
 from hakubooru.store.sqlite_errors import SQLITE_ERRORS, explained, raise_explained
 
@@ -24,15 +25,15 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Iterator, Sequence
 
-    from hakubooru.arrays import Ids
+    from hakubooru.arrays import Ids, Values
 
 BUSY_TIMEOUT: Final = 5.0
 """How many seconds to wait while another process has locked the file, by default."""
 
 
-def open_store(path: str | os.PathLike[str], writable: bool = False) -> Store:
+def open_store(path: str | os.PathLike[str]) -> Store:
     """Open a metadata file as a `Store`, without selections; raises the errors of `hakubooru.open`."""
-    store = Store(Path(path), writable=writable)
+    store = Store(Path(path))
     warn_of_dates_in_utc(store)
     return store
 
@@ -198,12 +199,44 @@ class Store:
         """Run an SQL statement and return the first column of its first row."""
         return self.rows(sql, parameters)[0][0]
 
+    def has_table(self, name: str) -> bool:
+        """Whether the file has a table of a name."""
+        return bool(self.scalar("SELECT COUNT(*) FROM sqlite_master WHERE name = ?", [name]))
+
     def ends(self, table: str) -> tuple[int, int]:
         """The smallest and the largest row id of a table; 1 and 0 for a table without rows."""
         # Two subqueries: SQLite reads MIN and MAX from the ends of a table only if each stands alone.
         sql = f"SELECT ifnull((SELECT MIN(id) FROM {table}), 1), ifnull((SELECT MAX(id) FROM {table}), 0)"
         first, last = self.rows(sql)[0]
         return first, last
+
+    def halves(self, table: str) -> list[tuple[int, int]]:
+        """The ranges of row ids that threads read at the same time: the end of the one before, and its own."""
+        first, last = self.ends(table)
+        edges = [first - 1 + (last + 1 - first) * place // THREADS for place in range(THREADS + 1)]
+        return list(pairwise(edges))
+
+    def scan(
+        self, table: str, columns: str, *, rows: int = ROWS, narrowed: bool = False
+    ) -> Iterator[tuple[int, tuple[Values, ...]]]:
+        """Iterate over columns of whole numbers of a table, each half of its rows read by a thread of its own.
+
+        Gives pieces: the number of the half, and the columns, (R,) each. The pieces of a half come in the order of ids.
+
+        Args:
+            table: a table with row ids.
+            columns: the SQL of the columns.
+            rows: how many neighbouring rows a piece has.
+            narrowed: whether the threads also give each column the type of the fewest bytes.
+        """
+        sql = f"SELECT {columns} FROM {table} WHERE id > ? AND id <= ? ORDER BY id"
+        reader = self.reader
+
+        def half(number: int, ids: tuple[int, int]) -> Iterator[tuple[int, tuple[Values, ...]]]:
+            for piece in reader.numbers(sql, ids, table=table, rows=rows):
+                yield number, tuple(map(narrow, piece)) if narrowed else piece
+
+        return reader.in_parallel([half(*numbered) for numbered in enumerate(self.halves(table))])
 
     def tags_of_posts(self, ids: Iterable[int]) -> dict[int, list[Tag]]:
         """The tags of each post, by post id, read with two queries. Posts without tags are left out.
@@ -258,6 +291,19 @@ class Store:
 
     def __repr__(self) -> str:
         return f"hakubooru.open({str(self.path)!r}{', writable=True' if self.writable else ''})"
+
+
+class PostSet(Protocol):
+    """A set of posts of one file, on which captions and exports work; its ids are computed on demand, as a `Selection` does."""
+
+    @property
+    def database(self) -> Store:
+        """The open metadata file."""
+        ...
+
+    def to_ids(self) -> Ids:
+        """Compute the ids of the posts, (N,) int64."""
+        ...
 
 
 def _reopen(

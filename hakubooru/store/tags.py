@@ -8,10 +8,11 @@ from html import escape
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
 from hakubooru.errors import InputError, UnknownTagError
+from hakubooru.quantity import quantity
 from hakubooru.store.schema import TAG_TYPES, Tag, enum_number
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from hakubooru.store.store import Store
 
@@ -90,16 +91,14 @@ class Tags:
         return int(self._database.scalar("SELECT COUNT(*) FROM tag"))
 
     def __repr__(self) -> str:
-        return f"<Tags of {self._database.path.name}: {len(self):,} tags>"
+        return f"<Tags of {self._database.path.name}: {quantity(len(self), 'tag')}>"
 
     def _repr_html_(self) -> str:
         rows = "".join(
             f"<tr><td>{escape(tag.name)}</td><td>{tag.type}</td><td>{tag.posts:,}</td></tr>"
             for tag in self.matching("*", limit=_SHOWN)
         )
-        return (
-            f"<table><tr><th>tag</th><th>type</th><th>posts</th></tr>{rows}</table><p>{len(self):,} tags</p>"
-        )
+        return f"<table><tr><th>tag</th><th>type</th><th>posts</th></tr>{rows}</table><p>{quantity(len(self), 'tag')}</p>"
 
     def check(self, names: Iterable[str]) -> None:
         """Check that the database has all of these tags, with one query for each 500.
@@ -173,17 +172,18 @@ class Tags:
 
     def look_up(self, names: Collection[str]) -> tuple[set[str], dict[str, str]]:
         """Look up names with one or two queries: those that are tags, and the tag of each that is an alias."""
+        aliases = self.aliases(names)
         rows = self._database.rows(
             "SELECT name FROM tag WHERE name IN (SELECT value FROM json_each(?))", [json.dumps(sorted(names))]
         )
-        return {name for (name,) in rows}, self.aliases(names)
+        return {name for (name,) in rows}, aliases
 
     def aliases(self, names: Iterable[str]) -> dict[str, str]:
         """Map those of the names that are aliases to their tags, with one query for each 500 names.
 
         Only a file that was built with a list of aliases (`hakubooru db build --tags`) has any.
         """
-        if not self._has_aliases():
+        if not self._database.has_table("tagalias"):
             return {}
         query = "SELECT alias, tag.name FROM tagalias JOIN tag USING (name) WHERE alias IN"
         return dict(self._by_name(query, names))
@@ -194,7 +194,7 @@ class Tags:
         Raises:
             InputError: the file has no implications.
         """
-        if not self._database.scalar("SELECT COUNT(*) FROM sqlite_master WHERE name = 'tagimplication'"):
+        if not self._database.has_table("tagimplication"):
             raise InputError(
                 f"{self._database.path} has no tag implications: build it with a list of them, as in "
                 "`hakubooru db build … --tags tag_implications.csv`"
@@ -216,7 +216,7 @@ class Tags:
 
         word = name.strip().lower().replace(" ", "_")
         names = "SELECT name AS written, name, popularity FROM tag"
-        if self._has_aliases():
+        if self._database.has_table("tagalias"):
             names += " UNION ALL SELECT alias, name, popularity FROM tagalias JOIN tag USING (name)"
         slack = 1 + len(word) // 3
         rows = self._database.rows(
@@ -241,14 +241,11 @@ class Tags:
         ]
         return list(dict.fromkeys(suggestions))[:count]
 
-    def _has_aliases(self) -> bool:
-        return bool(self._database.scalar("SELECT COUNT(*) FROM sqlite_master WHERE name = 'tagalias'"))
-
     def _matches(self, pattern: str, type: str | None, min_posts: int) -> tuple[str, list[Any]]:
         """Build the SQL for the name, type, number of posts and alias of each tag that matches, and its parameters."""
         like = like_pattern(pattern)
         is_alias, alias, parameters = "0", "NULL", [like]
-        if self._has_aliases():
+        if self._database.has_table("tagalias"):
             is_alias = f"EXISTS (SELECT 1 FROM tagalias WHERE {_ALIAS_MATCHES})"
             others = f"SELECT MIN(alias) FROM tagalias WHERE {_ALIAS_MATCHES}"
             alias = f"CASE WHEN {_MATCHES} THEN NULL ELSE ({others}) END"
@@ -269,7 +266,7 @@ class Tags:
                 f"no tag matches {pattern!r}; * stands for any characters, as in 'saber_(*'"
             )
         kind = "" if type is None else f" of type {TAG_TYPES[enum_number(TAG_TYPES, type)]}"
-        posts = f" with {min_posts:,} posts or more" if min_posts > 0 else ""
+        posts = f" with {quantity(min_posts, 'post')} or more" if min_posts > 0 else ""
         raise UnknownTagError(
             f"no tag{kind}{posts} matches {pattern!r}; leave the type away, or ask for fewer posts"
         )
@@ -280,10 +277,24 @@ class Tags:
         return [name for name in names if name not in tags]
 
     def _by_name(self, query: str, names: Iterable[str]) -> Iterator[Any]:
-        names = list(names)
-        for start in range(0, len(names), _NAMES_A_QUERY):
-            batch = names[start : start + _NAMES_A_QUERY]
-            yield from self._database.rows(f"{query} ({', '.join('?' * len(batch))})", batch)
+        return rows_by_name(self._database.rows, query, names)
+
+
+def rows_by_name(
+    run: Callable[[str, list[str]], Iterable[Any]], query: str, names: Iterable[str]
+) -> Iterator[Any]:
+    """Iterate over the rows of a query that ends in IN, for any number of names.
+
+    Args:
+        run: runs a statement with its parameters.
+        query: the query, up to the list of names.
+        names: the names, each once.
+    """
+    # A list in JSON would cut a name off at a zero byte, which tags of some dumps have.
+    listed = list(names)
+    for start in range(0, len(listed), _NAMES_A_QUERY):
+        some = listed[start : start + _NAMES_A_QUERY]
+        yield from run(f"{query} ({', '.join('?' * len(some))})", some)
 
 
 def like_pattern(wildcard: str) -> str:

@@ -19,6 +19,7 @@ from pathlib import PurePosixPath
 from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 
 from hakubooru.errors import InputError
+from hakubooru.quantity import quantity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -118,8 +119,8 @@ def _read_parquet(path: Path) -> Iterator[Rows]:
             names = [field.name for field in schema if _is_value(field.name) and _is_scalar(field.type)]
             for batch in file.iter_batches(batch_size=_ROWS, columns=[key, *names]):
                 # Text in a dictionary, and numbers of any width, become Python's own.
-                columns = {name: batch.column(name).to_pylist() for name in (key, *names)}
-                yield Rows(columns.pop(key), columns)
+                columns = {name: _plain(batch.column(name)).to_pylist() for name in names}
+                yield Rows(batch.column(key).to_pylist(), columns)
     except pa.ArrowException as error:
         raise ValueError(str(error)) from error
 
@@ -128,8 +129,16 @@ def _is_scalar(kind: Any) -> bool:
     import pyarrow as pa  # noqa: PLC0415
 
     kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    checks = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean)
-    return any(check(kind) for check in (*checks, pa.types.is_string, pa.types.is_large_string))
+    numbers = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_decimal)
+    texts = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+    return any(check(kind) for check in (*numbers, *texts))
+
+
+def _plain(values: Any) -> Any:
+    """A column with decimals, which DuckDB makes of 0.5, as doubles."""
+    import pyarrow as pa  # noqa: PLC0415
+
+    return values.cast(pa.float64()) if pa.types.is_decimal(values.type) else values
 
 
 def _read_csv(path: Path) -> Iterator[Rows]:
@@ -143,7 +152,7 @@ def _read_csv(path: Path) -> Iterator[Rows]:
             short = next((row for row in rows if len(row) != len(heading)), None)
             if short is not None:
                 raise csv.Error(
-                    f"line {reader.line_num} or before has {len(short)} fields, not {len(heading)}"
+                    f"line {reader.line_num} or before has {quantity(len(short), 'field')}, not {len(heading)}"
                 )
             columns = [[value or None for value in column] for column in zip(*rows, strict=True)]
             yield Rows([row[key] for row in rows], {name: columns[place] for place, name in names.items()})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -11,12 +11,11 @@ from hakubooru.progress import progress
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
-    Numbers = np.ndarray[Any, Any]
+    from hakubooru.arrays import Values
 
-_VARIABLES: Final = 800  # of 999 that every SQLite takes
-_PAIRS: Final = _VARIABLES // 2
+_PAIRS: Final = 400  # every SQLite takes 999 variables
 _CACHE_KIB: Final = 65536
 # SQLite sorts as many rows at a time as its cache holds. Sorting 3.5 million rows took three times as long with 64 MiB
 # as with 2 MiB, SQLite's default: a larger list does not fit into the processor's cache.
@@ -51,7 +50,7 @@ def transaction(connection: sqlite3.Connection, lock: str = "IMMEDIATE") -> Iter
     connection.execute("COMMIT")
 
 
-def insert_relations(connection: sqlite3.Connection, posts: Numbers, tags: Numbers) -> None:
+def insert_relations(connection: sqlite3.Connection, posts: Values, tags: Values) -> None:
     """Insert rows of relations, many with each statement: for rows so short, `executemany` takes three times as long.
 
     Args:
@@ -68,13 +67,6 @@ def insert_relations(connection: sqlite3.Connection, posts: Numbers, tags: Numbe
 
 def _insert_pairs(rows: int) -> str:
     return f"INSERT INTO posttagrelation (post_id, tag_id) VALUES {', '.join(['(?, ?)'] * rows)}"
-
-
-def query_by_name(connection: sqlite3.Connection, statement: str, names: Sequence[str]) -> Iterator[Any]:
-    """Run a statement that ends in IN for any number of names, and iterate over its rows."""
-    for start in range(0, len(names), _VARIABLES):
-        batch = names[start : start + _VARIABLES]
-        yield from connection.execute(f"{statement} ({', '.join('?' * len(batch))})", batch)
 
 
 @contextmanager

@@ -76,14 +76,8 @@ def ours(folder, count):
     with tempfile.TemporaryDirectory() as cache:
         path = Path(cache, "features.db")
         with Catalogue(path) as catalogue, Extractor[int](ccip, catalogue, BATCH) as extractor:
-            result = references.gather(
-                {"all": posts},
-                sources.find_archives([folder / "images"]),
-                extractor,
-                catalogue,
-                network=ccip.fingerprint,
-                count=count,
-            )
+            archives = sources.find_archives([folder / "images"])
+            result = references.gather({"all": posts}, archives, extractor, count)
             features = catalogue.features(ccip.fingerprint, result.digests)
         return np.stack([features[digest] for digest in result.digests])
 

@@ -158,8 +158,8 @@ def main() -> None:
         file.parent.mkdir(exist_ok=True)
         generate(file, options.posts, seed=1)
     import hakubooru as hb
+    from hakubooru.engine.cache import open_sidecar
     from hakubooru.engine.optimize import optimize
-    from hakubooru.engine.sidecar import open_sidecar
 
     with hb.open(file) as db:
         info = db.info()

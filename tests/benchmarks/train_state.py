@@ -136,8 +136,7 @@ def saving(folder: Path, parameters: int) -> None:
         save=SaveOptions(states=1),
     )
     states = States(folder / "state", options, SimpleNamespace(batches=1, fingerprint=""))
-    tensors = dict(named)
-    durable.take_tensors(optimizer.state_dict(), "", tensors, {})
+    tensors = named | durable.take_tensors(optimizer.state_dict())[1]
     size = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
     print(f"saving {parameters:,} parameters and their Lion8bit state, {size / 1e9:.2f} GB:")
     plain, state = [], []

@@ -31,7 +31,7 @@ LONG = b'{"id": 1, "source": "' + b"x" * 17_000_000 + b'"}\n'
 DUMPS = {
     "nothing": (b"", 2, "it is empty; download it again"),
     "a web page": (b"<!DOCTYPE html><html>", 2, "looks like XML or HTML"),
-    "UTF-16 without an id": ("[{}]".encode("utf-16"), 2, "1 records were rejected"),
+    "UTF-16 without an id": ("[{}]".encode("utf-16"), 2, "1 record was rejected"),
     "a zip archive": (b"PK\x03\x04" + bytes(60), 2, "is cut off or damaged (File is not a zip file)"),
     "a database": (b"SQLite format 3\0" + bytes(100), 2, "is a damaged SQLite file"),
     "a Git LFS pointer": (b"version https://git-lfs.github.com/spec/v1\n", 2, "git lfs pull"),
@@ -89,7 +89,7 @@ def test_a_malformed_dump(tmp_path, data, code, message):
         [reject] = (tmp_path / "new.db.rejects.jsonl").read_text(encoding="utf-8").splitlines()
         assert message in json.loads(reject)["reason"]
         assert json.loads(reject)["line"] == 2
-        assert "1 new posts, 0 updated, 0 unchanged, 1 rejected" in out
+        assert "1 new post, 0 updated, 0 unchanged, 1 rejected" in out
         assert len(contents(tmp_path / "new.db")[0]) == 1
         strict, _, err = call("db", "build", tmp_path / "dump", "--out", tmp_path / "strict.db", "--strict")
         assert strict == 1
@@ -123,7 +123,7 @@ def test_what_is_missing_in_a_record_is_unknown(tmp_path):
     code, out, _ = call("db", "build", tmp_path / "dump", "--out", tmp_path / "new.db")
     assert code == 0
     assert "3 new posts, 0 updated, 0 unchanged, 0 rejected" in out
-    assert "1 posts do not say" in out
+    assert "1 post does not say" in out
 
 
 def test_tags_without_ids_are_read(tmp_path):

@@ -109,11 +109,11 @@ def test_sources_shows_what_is_there_and_what_of_a_selection(posts):
     result = CliRunner().invoke(cli, ["sources", str(posts / "images"), "--ids", str(posts / "ids.txt")])
     images = posts / "images"
     assert result.output.splitlines() == [
-        f"{images}: update 20240601 updates by id % 10, tars: 1 archive, 1 image, 0.00 GB, 1 wanted, 1 other",
-        f"{images}: NNNN by id % 1000, tars: 1 archive, 2 images, 0.00 GB, 1 wanted, 1 damaged",
+        f"{images}: update 20240601 updates by id % 10, tars: 1 archive, 1 image, 0.00 MB, 1 wanted, 1 other",
+        f"{images}: NNNN by id % 1000, tars: 1 archive, 2 images, 0.00 MB, 1 wanted, 1 damaged",
         "  0002.tar ends at byte 2,100 without an end mark",
-        f"{images}: NNNN by id % 1000, folders: 1 archive, 1 image, 0.00 GB, 1 wanted",
-        f"{images}: unknown, tars: 1 archive, 6 images, 0.00 GB",
+        f"{images}: NNNN by id % 1000, folders: 1 archive, 1 image, 0.00 MB, 1 wanted",
+        f"{images}: unknown, tars: 1 archive, 6 images, 0.00 MB",
         "3 of 4 selected posts have an image",
     ]
 
@@ -124,9 +124,9 @@ def test_sources_names_the_first_damaged_archives_and_counts_the_rest(tmp_path):
     (tmp_path / "0000.tar").rename(tmp_path / "0\x1b[2J.tar")
     result = CliRunner().invoke(cli, ["sources", str(tmp_path)])
     assert result.output.splitlines() == [
-        f"{tmp_path}: unknown, tars: 1 archive, 0 images, 0.00 GB, 1 damaged",
+        f"{tmp_path}: unknown, tars: 1 archive, 0 images, 0.00 MB, 1 damaged",
         r"  0\x1b[2J.tar is not a tar archive",
-        f"{tmp_path}: NNNN by id % 1000, tars: 4 archives, 0 images, 0.00 GB, 4 damaged",
+        f"{tmp_path}: NNNN by id % 1000, tars: 4 archives, 0 images, 0.00 MB, 4 damaged",
         *[f"  000{number}.tar is not a tar archive" for number in (1, 2, 3)],
         "  and 1 more",
     ]

@@ -90,6 +90,7 @@ def test_a_strict_bound_holds_for_every_character(path):
         (["--sample", "201"], "there are 200 posts to draw from"),
         (["--order", "scores"], "posts have no column 'scores'; did you mean 'score'?"),
         (["--limit", "-1"], "--limit"),
+        (["--ids", "a.txt", "--ids=b.txt"], "--ids is given twice; give it once"),
     ],
 )
 def test_mistakes(path, options, message):
@@ -153,6 +154,7 @@ def test_shows_the_first_posts(path):
     assert f"{first.id}  {first.rating}, score {first.score}, " in text
     assert text.index(f"{first.id}  {first.rating}") < text.index(f"{second.id}  {second.rating}")
     assert text.splitlines()[-1] == "200 posts, ids 1 to 200"
+    assert output("select", path, "id:7").splitlines() == ["1 post, id 7"]
     table = json.loads(output("select", path, "order:score", "--show", 2, "--json"))["shown"]
     assert [post["id"] for post in table] == [first.id, second.id]
     assert table[0]["tags"]["general"] == [tag.name for tag in first.tags_of("general")]

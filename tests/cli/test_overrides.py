@@ -94,6 +94,22 @@ def test_values_are_toml_or_bare_words_and_tables_nest():
             override(table, wrong, example="a.b=1")
 
 
+def test_the_base_of_a_caption_is_a_setting_too(posts):
+    _, noobai, _ = call("caption", posts / "posts.db", "--caption", "noobai")
+    assert call("caption", posts / "posts.db", "--set", "caption.base=noobai") == (0, noobai, "")
+    code, _, error = call("caption", posts / "posts.db", "--caption", "")
+    assert code == 2
+    assert "there is no caption format ''" in error
+
+
+def test_blanks_of_a_bare_word_are_meant():
+    """A shell takes the quotes of `--set caption.separator=", "` away."""
+    table = {}
+    for text in ("caption.separator=, ", "caption.prefix=a b ", "image.format = webp "):
+        override(table, text, example="a.b=c")
+    assert table == {"caption": {"separator": ", ", "prefix": "a b "}, "image": {"format": "webp"}}
+
+
 def test_own_images_need_no_database(tmp_path):
     own = tmp_path / "own"
     own.mkdir()
@@ -105,7 +121,19 @@ def test_own_images_need_no_database(tmp_path):
     files = files_of(tmp_path / "out")
     assert [data for name, data in files.items() if name.endswith(".txt")] == [b"mine"]
     assert any(name.endswith(".webp") for name in files)
-    for options in (["--images", own], ["--own", own, "--images", own], ["--own", own, "--sample", 3], []):
+    of_posts = (
+        ("--images", own),
+        ("--sample", 3),
+        ("--limit", 1),
+        ("--seed", 0),
+        ("--implications",),
+        ("--caption", "noobai"),
+    )
+    for options in (
+        ["--images", own],
+        [],
+        *(["--own", own, *option] for option in (*of_posts, ("--set", "caption.max_tags=1"))),
+    ):
         code, _, error = call("export", "--out", tmp_path / "other", *options)
         assert code == 2
         assert "FILE is missing: give the metadata database; only --own needs none" in " ".join(error.split())

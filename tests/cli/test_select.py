@@ -8,6 +8,7 @@ from pyarrow import parquet
 
 import hakubooru as hb
 from hakubooru.select.id_lists import read_ids
+from hakubooru.store.schema import Post
 from hakubooru_cli.main import cli
 from whole_command import call
 
@@ -92,6 +93,11 @@ def test_columns_out(path, tmp_path):
         assert table == db.posts.search("order:score").to_arrow(["id", "score", "rating"])
     assert run(path, "--out", out, "--columns", "all").exit_code == 0
     assert parquet.read_table(out).num_columns == 27
+    assert run(path, "--out", out, "--columns", "all,tags,score,tags").exit_code == 0
+    assert parquet.read_table(out).column_names == [*Post._meta.sorted_field_names, "tags"]
+    table = tmp_path / "posts.csv"
+    assert run(path, "id:1", "--out", table, "--columns", "id,id,tags,id").exit_code == 0
+    assert [len(line.split(",")) for line in table.read_text().splitlines()] == [2, 2]
     assert run(path, "id:>1000", "--out", out, "--columns", "all").exit_code == 0
     assert parquet.read_table(out).num_rows == 0
     assert [entry.name for entry in tmp_path.iterdir() if "parquet" in entry.name] == ["posts.parquet"]

@@ -26,7 +26,7 @@ def test_has_help_and_about_ten_options(name):
     assert command.help
     options = [option for option in command.params if isinstance(option, click.Option)]
     assert all(option.help for option in options)
-    assert len(options) <= 12
+    assert len(options) <= 13
 
 
 def test_a_missing_extra_is_named(monkeypatch):
@@ -58,6 +58,28 @@ def test_a_wrong_configuration_is_told_before_torch_is_imported(tmp_path):
     assert "cannot be read" in told.stderr
     assert told.stderr.endswith("False\n")
     assert isinstance(call("plan", tmp_path / "none.toml").exception, ConfigError)
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (
+            "sample m --prompts p --out o --scale 0.5",
+            "--scale 0.5 is the strength of a LoKr; name one with --lokr",
+        ),
+        (
+            "evaluate m --db d --images i --out o --scale 0.5",
+            "--scale 0.5 is the strength of a LoKr; name one",
+        ),
+        (
+            "sample m --lokr l --prompts p --out o --scale inf",
+            "inf is no strength: write a number such as 0.8",
+        ),
+    ],
+)
+def test_the_strength_of_a_lokr_is_a_number_and_has_a_lokr(command, message):
+    result = call(*command.split())
+    assert message in f"{result.output} {result.exception}"
 
 
 def test_wrong_paths_are_told_together_before_torch_is_imported(tmp_path):

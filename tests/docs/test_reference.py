@@ -165,6 +165,18 @@ def test_every_extra_is_on_the_page_of_installing():
     assert [extra for extra in project["optional-dependencies"] if f"| `{extra}` |" not in page] == []
 
 
+def test_the_keys_for_users_of_sd_scripts_exist():
+    page = (PAGES / "how-to" / "sd-scripts.md").read_text(encoding="utf-8")
+    sections = {
+        name: typing.get_args(hint)[0] if typing.get_args(hint) else hint
+        for name, hint in typing.get_type_hints(Options).items()
+    }
+    keys = {f"{name}.{field.name}" for name, table in sections.items() for field in dataclasses.fields(table)}
+    named = set(re.findall(r"`([a-z]+\.[a-z_]+)", page))
+    assert len(named) > 50
+    assert sorted(named - keys) == []
+
+
 def test_every_page_is_in_the_list_of_its_folder():
     for index in PAGES.glob("*/index.md"):
         listed = re.findall(r"^[\w-]+$", index.read_text(encoding="utf-8"), re.MULTILINE)

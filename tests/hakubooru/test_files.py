@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hakubooru.errors import DestinationError
-from hakubooru.files import is_file_name, new_folder, read_text, replacing
+from hakubooru.files import is_file_name, new_folder, read_text, replacing, write_text
 
 
 def write(path, text):
@@ -25,6 +25,12 @@ def write_folder(path, *, fails=False):
         (part / "inner" / "a.txt").write_text("new")
         if fails:
             raise OSError(28, "No space left on device")
+
+
+def test_a_text_is_written_in_utf_8_with_its_own_ends_of_lines(tmp_path):
+    write_text(tmp_path / "file", "é\n\r\n")
+    assert (tmp_path / "file").read_bytes() == b"\xc3\xa9\n\r\n"
+    assert [*tmp_path.iterdir()] == [tmp_path / "file"]
 
 
 def test_a_folder_appears_whole_or_not_at_all(tmp_path):

@@ -88,18 +88,30 @@ def test_the_process_of_a_generator_ends_with_its_reader():
             list(items)
 
 
-ORPHAN = """
+ORPHANS = {
+    "generated": """
 import os, signal
 from hakubooru.processes import generated
 with generated(range, 10**9) as items:
     next(items)
     os.kill(os.getpid(), signal.SIGKILL)
-"""
+""",
+    "workers": """
+import os, signal
+from hakubooru.processes import Workers
+pool = Workers(2, os.getpid)
+pool.submit(os.getpid).result()
+os.kill(os.getpid(), signal.SIGKILL)
+""",
+}
 
 
 @pytest.mark.kill
 @pytest.mark.skipif(sys.platform == "win32", reason="nothing is killed there by signal")
-def test_the_process_of_a_generator_dies_with_its_caller():
+@pytest.mark.parametrize("kind", ORPHANS)
+def test_processes_die_with_their_caller(kind):
     # The output ends when no process is left that could write to it; an orphan would be one, and time would run out.
-    done = subprocess.run([sys.executable, "-c", ORPHAN], stdout=subprocess.PIPE, check=False, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", ORPHANS[kind]], stdout=subprocess.PIPE, check=False, timeout=60
+    )
     assert done.returncode == -signal.SIGKILL

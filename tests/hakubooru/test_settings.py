@@ -145,6 +145,16 @@ def test_everything_wrong_is_named_at_once():
         Car(name=3, seats=10)
 
 
+def test_keys_that_are_near_none_are_named_together():
+    with pytest.raises(InputError) as caught:
+        read(Garage, {"bicycle": 1, "car": [], "sheds": 2}, "")
+    assert str(caught.value) == (
+        "3 things are wrong: (1) the file has no key 'car'; did you mean 'cars'?; "
+        "(2) the file has no key 'bicycle' or 'sheds'; there are: cars, best; "
+        "(3) cars is missing; write it, since it has no default"
+    )
+
+
 def test_one_wrong_car_of_a_garage_is_named_once():
     with pytest.raises(InputError, match=r"^car.open smells$"):
         read(Garage, {"cars": [{"name": "a", "open": True, "fuel": "gas"}]}, "")

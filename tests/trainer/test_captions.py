@@ -41,6 +41,14 @@ def test_captions_are_taken_as_often_as_the_mix_says():
     }
 
 
+def test_the_usual_caption_is_the_one_of_a_step_that_changes_nothing():
+    """A text of two lines is one tag by its parts, and two without them; a cache of captions holds what steps ask for."""
+    parts = '{"people": 1, "general": 2, "text": 1}'
+    sample = SAMPLE._replace(caption="1girl ||| hat, sky, she sits\nand smiles", parts=parts)
+    captions = StepCaptions(CaptionOptions(tags="general", shuffle=False))
+    assert captions.unchanged(sample) == captions(sample, 7) == "1girl, hat, sky, she sits\nand smiles"
+
+
 def test_only_tags_are_shuffled_and_dropped():
     counts = taken(CaptionOptions(drop_tags=0.3, mix={"caption": 0.5, "nl": 0.5}))
     assert counts["She wears a hat, and smiles."] == pytest.approx(1000, abs=100)

@@ -206,7 +206,9 @@ def test_a_longer_run_goes_on(six, whole, tmp_path):
     assert same(weights(longer), weights(whole))
 
     before = weights(longer)
-    with pytest.raises(ConfigError, match=r"000006 is 6 updates into a run that is to end after 4"):
+    with pytest.raises(
+        ConfigError, match=r"000006 is 6 updates \(12 batches\) into a run that is to end after 4 \(8\)"
+    ):
         run(replace(longer, run=replace(longer.run, updates=4)))
     assert same(weights(longer), before)
 

@@ -67,6 +67,19 @@ def test_what_does_not_decode_has_no_weight(options, damaged, tmp_path, capsys, 
     assert "`hakubooru verify --decode` finds all such images" in said
 
 
+def test_an_image_that_was_replaced_by_another_of_its_size_has_no_weight(options, export, capsys):
+    """A run that goes on would otherwise train on other pictures than before, under the same fingerprint."""
+    path = export / "x001" / "4.png"
+    path.write_bytes((export / "x001" / "5.png").read_bytes())
+    it = prepared(options())
+    for batch in every_batch(it):
+        assert batch.decoded.tolist() == [number != 4 for number in batch.ids]
+    assert (
+        capsys.readouterr().err.count(f"{path} was changed since it was listed; export again, or train on")
+        == 1
+    )
+
+
 def test_a_run_says_what_its_data_sets_leave_out(options, tmp_path, capsys):
     folder = tmp_path / "own"
     folder.mkdir()

@@ -263,5 +263,5 @@ def test_what_does_not_go_together_is_refused(options):
             text=TextOptions(train=False),
             captions=CaptionOptions(shuffle=False, mix={"lines": 1}),
         )
-    with pytest.raises(ConfigError, match=r"augment\.flip is 2"):
+    with pytest.raises(ConfigError, match=r"augment\.flip = 2\.0; write a number from 0 to 1"):
         AugmentOptions(flip=2.0)

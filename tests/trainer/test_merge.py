@@ -77,7 +77,7 @@ def test_merged_by_a_part_it_gives_what_lycoris_makes_of_that_part(
 def test_drawn_with_the_file_pictures_are_those_of_the_merged_model(shallow, lokr, tmp_path):
     from PIL import Image
 
-    merge(shallow / "tiny.safetensors", lokr, tmp_path / "merged.safetensors")
+    merge(shallow / "tiny.safetensors", lokr, tmp_path / "merged.safetensors", scale=0.7)
     (tmp_path / "prompts.txt").write_text("1girl, blue hair\n\nsolo\n")
     how = sample.Drawing(width=64, height=96, steps=2, negative="boy", tokens=75, seed=5)
     merged = ModelOptions(path=str(tmp_path / "merged.safetensors"), config=str(shallow))
@@ -87,7 +87,8 @@ def test_drawn_with_the_file_pictures_are_those_of_the_merged_model(shallow, lok
         ("lokr", ModelOptions(path=str(shallow)), lokr),
         ("merged", merged, None),
     ):
-        paths = sample.draw_files(model, tmp_path / "prompts.txt", tmp_path / name, how, adapter)
+        prompts = tmp_path / "prompts.txt"
+        paths = sample.draw_files(model, prompts, tmp_path / name, how, adapter, scale=0.7)
         assert [path.name for path in paths] == ["000.png", "001.png"]
         drawn[name] = np.stack([np.asarray(Image.open(path)) for path in paths]).astype(int)
     assert drawn["plain"].shape == (2, 96, 64, 3)

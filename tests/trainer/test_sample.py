@@ -16,12 +16,16 @@ from safetensors.torch import load_file, save_file
 from hakubooru.errors import ModelError
 from hakubooru_trainer import loop, sample
 from hakubooru_trainer.config.options import ModelOptions, SampleOptions
+from hakubooru_trainer.evaluate.drawing import ModelDrawer
+from hakubooru_trainer.evaluate.options import DrawingOptions
+from hakubooru_trainer.model.single_file import Marks
 from hakubooru_trainer.sample import Drawing, draw_files, load_for_drawing
 from tiny_runs import SMALL
 
 pytestmark = pytest.mark.slow
 
 HOW = Drawing(width=64, height=64, steps=2, tokens=75)
+MARKS = Marks(v=False, zero_terminal_snr=False)
 
 
 @pytest.fixture
@@ -113,7 +117,7 @@ def test_a_batch_draws_each_prompt_from_its_own_noise(shallow_parts):
     model, how = shallow_parts(), replace(HOW, negative="sky")
 
     def draw(prompts, starts):
-        pictures = sample.draw_batch(model, prompts, how, starts, v=False, zero_terminal_snr=False)
+        pictures = sample.draw_batch(model, prompts, how, starts, marks=MARKS)
         return [np.asarray(picture, np.int16) for picture in pictures]
 
     both = draw(["1girl", "1boy"], [(7,), (2**60, 1)])
@@ -122,9 +126,7 @@ def test_a_batch_draws_each_prompt_from_its_own_noise(shallow_parts):
     assert all(np.abs(one - other).max() <= 1 for one, other in zip(both, alone, strict=True))
     assert np.abs(both[0] - draw(["1girl"], [(8,)])[0]).max() > 1
     # `draw` begins with the seed and the place in the list.
-    (_, second) = sample.draw(
-        model, ["1girl", "1boy"], replace(how, seed=7), v=False, zero_terminal_snr=False
-    )
+    (_, second) = sample.draw(model, ["1girl", "1boy"], replace(how, seed=7), marks=MARKS)
     assert np.array_equal(np.asarray(second, np.int16), draw(["1boy"], [(7, 1)])[0])
 
 
@@ -162,9 +164,17 @@ def test_each_sampler_draws_and_a_prompt_names_its_own(drawn):
 def test_pictures_of_a_batch_depend_on_their_own_prompts_and_seeds(shallow_parts):
     model = shallow_parts()
     how = replace(HOW, sampler="euler_a", steps=3)
-    ways = {"v": False, "zero_terminal_snr": False}
+    ways = {"marks": MARKS}
     both = sample.draw_batch(model, ["1girl", "sky"], how, [(1,), (2,)], **ways)
     for place, (prompt, seed) in enumerate((("1girl", 1), ("sky", 2))):
         (alone,) = sample.draw_batch(model, [prompt], how, [(seed,)], **ways)
         assert max(high for _, high in ImageChops.difference(both[place], alone).getextrema()) <= 1
     assert both[0].tobytes() != both[1].tobytes()
+
+
+def test_an_evaluation_knows_the_strength_of_its_lokr(shallow, short_lokr):
+    made = [
+        ModelDrawer(ModelOptions(path=str(shallow)), short_lokr, DrawingOptions(), torch.device("cpu"), scale)
+        for scale in (1.0, 0.5)
+    ]
+    assert made[1].identity == made[0].identity.replace(", cpu", " at 0.5, cpu")

@@ -12,7 +12,6 @@ folder gets its name, and the oldest state is deleted.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import shutil
@@ -27,6 +26,7 @@ from safetensors.torch import load_file
 from tqdm import tqdm
 
 from hakubooru.errors import ConfigError, DestinationError, ModelError, TrainingError
+from hakubooru.fingerprint import of_json
 from hakubooru.nearest import nearest
 from hakubooru_trainer import durable, fingerprint, optim
 from hakubooru_trainer.config.read import defaults, flat
@@ -37,8 +37,6 @@ from hakubooru_trainer.result_version import RESULT_VERSION, VERSION, brought_up
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from pathlib import Path
-
-    from torch import Tensor
 
     from hakubooru_trainer.config import Options
     from hakubooru_trainer.distributed import Ranks
@@ -60,6 +58,10 @@ _MEMORY: Final = ("optimizer.name", "optimizer.rates")
 """Options without which the state of an optimiser cannot be read; --allow-change may change them."""
 _AVERAGE: Final = "average.safetensors"
 _MODEL: Final = "model.weights"
+_TOKENS: Final = "model.tokens"
+_SCHEDULE: Final = "model.schedule"
+_OF_THE_MODEL: Final = (_MODEL, _TOKENS, _SCHEDULE)
+"""What is known when the model is loaded."""
 _REPEATS: Final = "data.repeats"
 _OF_A_MACHINE: Final = (
     "run.out", "run.device", "run.threads", "run.workers", "model.path", "model.config", "model.tokenizers", "model.vae", "cache.",
@@ -72,6 +74,7 @@ _REASONS: Final = {
     "data": "data: the data set holds other images or captions",
     _REPEATS: "data.repeats: the names of kohya's folders ask for other repeats than before",
     _MODEL: "model.weights: the model at model.path, or its VAE, is another",
+    _TOKENS: "model.tokens: the tokenizers at model.tokenizers, or those of the model, are others",
 }
 """Messages for fingerprints that differ, which say more than two hashes."""
 
@@ -112,7 +115,7 @@ class States:
         self.about: dict[str, Any] = {
             "data": data.fingerprint,
             _REPEATS: data.repeats,
-            _MODEL: None,  # `resume` sets it when the model is loaded
+            **dict.fromkeys(_OF_THE_MODEL),  # `resume` sets them when the model is loaded
             **_plain(flat(options)),
             **{f"version.{package}": version(package) for package in _PACKAGES},
             **optim.package(options.optimizer),
@@ -155,8 +158,7 @@ class States:
         for leftover in self.folder.glob(".*.part"):  # of a run that was killed
             shutil.rmtree(leftover)
         part.mkdir(parents=True)
-        tensors: dict[str, Tensor] = {}
-        rest = durable.take_tensors(it.optimizer.state_dict(), "", tensors, {})
+        rest, tensors = durable.take_tensors(it.optimizer.state_dict())
         files = {_ADAPTER: dict(it.adapter.weights()), _OPTIMIZER: tensors}
         files |= {_AVERAGE: it.average.values} if it.average.values else {}
         # The next file is copied while the one before goes to the disk.
@@ -219,7 +221,13 @@ class States:
             ModelError: the chosen state, or every state, is torn.
             ConfigError: the state belongs to another data set, or to options that give another result.
         """
-        self.about[_MODEL] = fingerprint.of_model(it.model)
+        objective = it.objective
+        is_v, zero = objective.prediction == "v", objective.zero_terminal_snr
+        self.about |= {
+            _MODEL: fingerprint.of_model(it.model),
+            _TOKENS: fingerprint.of_tokenizers(it.model),
+            _SCHEDULE: fingerprint.schedule(v=is_v, zero_terminal_snr=zero),
+        }
         chosen = self._not_yet(chosen)
         if chosen is not None:
             counters = self._load(chosen, it)
@@ -318,8 +326,9 @@ class States:
             for key in sorted(now.keys() | then.keys())
             if now.get(key) != then.get(key) and not self._is_free(key)
         }
-        if self.about[_MODEL] is None:
-            changed.pop(_MODEL, None)
+        for key in _OF_THE_MODEL:
+            if now[key] is None:
+                changed.pop(key, None)
         if changed:
             allow = " ".join(f"--allow-change {key}" for key in changed if key not in _FIXED)
             raise ConfigError(
@@ -327,13 +336,14 @@ class States:
                 f"Change it back, or set run.out to a new folder{allow and f', or accept another result: {allow}'}"
             )
         updates, end = mark["counters"]["update"], -(-self.batches // self.accumulation)
-        if updates > end:
+        full = updates * self.accumulation
+        done = min(full, mark["batches"])
+        if done > self.batches:
             raise ConfigError(
-                f"{state} is {updates:,} updates into a run that is to end after {end:,}; let it end later, name an earlier "
-                "state with --resume, or set run.out to a new folder"
+                f"{state} is {updates:,} updates ({done:,} batches) into a run that is to end after {end:,} ({self.batches:,}); "
+                "let it end later, name an earlier state with --resume, or set run.out to a new folder"
             )
-        done = updates * self.accumulation
-        if self.batches > mark["batches"] and done > mark["batches"]:
+        if self.batches > done and full > done:
             raise ConfigError(
                 f"{state} is the end of a run whose last update had fewer batches than the others; a longer run "
                 "would leave some out: resume from an earlier state, or set run.out to a new folder"
@@ -349,7 +359,7 @@ class States:
         }
         if fixed[_REPEATS] == self.plain_repeats:  # the options say it
             del fixed[_REPEATS]
-        return f"sha256:{hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()}"
+        return of_json(fixed)
 
     def _is_free(self, key: str) -> bool:
         """Whether a key may differ from a state's."""

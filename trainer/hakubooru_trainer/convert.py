@@ -11,10 +11,9 @@ import torch
 from hakubooru.errors import InputError, ModelError, OtherModelError
 from hakubooru.files import new_folder
 from hakubooru_trainer.lokr import file, peft
-from hakubooru_trainer.lokr.layers import NORM, by_layer, check_fits, check_known, check_size
+from hakubooru_trainer.lokr.layers import NORM, check_known, check_size, fitting_layers
 from hakubooru_trainer.lokr.lora import is_lora, lora_tensors, nearest_lora, read_lora
 from hakubooru_trainer.lokr.preset import layer_names, layers
-from hakubooru_trainer.model.finite import is_finite
 from hakubooru_trainer.model.load import skeleton
 from hakubooru_trainer.model.single_file import open_file
 from hakubooru_trainer.model.stream import Held, write
@@ -137,7 +136,7 @@ def _converted(
     dtype = dtype or next(tensor.dtype for tensor in tensors.values() if tensor.dim())
     if dtype not in file.DTYPES.values():
         raise InputError(f"{where} is stored as {dtype}; choose another with --precision, such as fp16")
-    _check_finite(tensors, where)
+    file.check_finite(tensors, where)
     output = _Output(out, to, dtype)
     if is_lora(tensors):
         if rank is not None:
@@ -149,7 +148,9 @@ def _converted(
         loras = read_lora(tensors, where)
         _check_loras(loras, known, where)
         return _write_lora(loras, Converted(layers=len(loras), rank=_largest(loras)), output, known)
-    changes = _checked(tensors, known, where)
+    changes = fitting_layers(
+        tensors, known.modules, where, ", which no other form can; merge the adapter instead"
+    )
     if rank is None:
         if to not in {"lokr", "peft"}:
             raise InputError(f"{where} is a LoKr; give the rank of the LoRA, such as --rank 64")
@@ -158,38 +159,6 @@ def _converted(
         raise InputError(f"{where} is a LoKr, and --to lokr keeps it; leave --rank out, or write --to lora")
     loras, result = _decomposed(changes, rank, where)
     return _write_lora(loras, result, output, known)
-
-
-def _check_finite(tensors: Mapping[str, Tensor], where: str) -> None:
-    """Refuse numbers that are not finite.
-
-    Raises:
-        ModelError: there is one in a matrix; full matrices do not use alpha, and some files have infinity there.
-    """
-    for name, tensor in tensors.items():
-        if not (name.endswith(".alpha") or is_finite(tensor)):
-            raise ModelError(
-                f"{where}: {name} holds NaN or infinity; the adapter is broken: use an earlier one"
-            )
-
-
-def _checked(tensors: Mapping[str, Tensor], known: _Model, where: str) -> dict[str, dict[str, Tensor]]:
-    """The layers of a LoKr that fits the model, by name.
-
-    Raises:
-        ModelError: it does not fit, or has weight decomposition.
-    """
-    changes = by_layer(tensors, where)
-    check_known(changes, known.modules, where, "the model")
-    for name, layer in changes.items():
-        module = known.modules[name][1]
-        bias = getattr(module, "bias", None)
-        check_fits(name, layer, module.weight.shape, None if bias is None else bias.shape, where)
-        if "dora_scale" in layer:
-            raise ModelError(
-                f"{where}: {name}.dora_scale decomposes the weight, which no other form can; merge the adapter instead"
-            )
-    return changes
 
 
 def _check_loras(loras: Mapping[str, Lora], known: _Model, where: str) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import torch
 
 from hakubooru.errors import ModelError
-from hakubooru.files import replacing
+from hakubooru.files import write_text
 from hakubooru_trainer.model.stream import Held, body, head
 
 if TYPE_CHECKING:
@@ -62,9 +62,8 @@ def write_mark(state: Path, info: Mapping[str, Any]) -> None:
         state: the folder of the state.
         info: the contents of the mark.
     """
-    with replacing(state / MARK) as beside:
-        text = json.dumps({"checksum": _checksum_of(info), **info})
-        beside.write_text(text, encoding="utf-8", newline="\n")
+    text = json.dumps({"checksum": _checksum_of(info), **info})
+    write_text(state / MARK, text)
     sync_folder(state)
 
 
@@ -84,26 +83,24 @@ def read_mark(state: Path) -> dict[str, Any]:
     return info
 
 
-def take_tensors(value: Any, name: str, tensors: dict[str, Tensor], names: dict[int, str]) -> Any:
-    """Replace the tensors in a tree by names, and put them into `tensors`. Tensors that share memory get one name.
+def take_tensors(tree: Any) -> tuple[Any, dict[str, Tensor]]:
+    """A tree with names in place of its tensors, and the tensors by name. Tensors that share memory get one name."""
+    tensors: dict[str, Tensor] = {}
+    names: dict[int, str] = {}  # by the tensors' addresses
 
-    Args:
-        value: the tree.
-        name: the name of its root.
-        tensors: receives the tensors by name.
-        names: the names by the tensors' addresses, which this call extends.
-    """
-    if isinstance(value, torch.Tensor):
-        name = names.setdefault(value.data_ptr(), name) if value.numel() else name
-        tensors[name] = value
-        # Rounding depends on the layout in memory, which a file does not keep.
-        return {"tensor": name} | ({} if value.is_contiguous() else {"strides": list(value.stride())})
-    if isinstance(value, dict):
-        pairs = [[key, take_tensors(inner, f"{name}/{key}", tensors, names)] for key, inner in value.items()]
-        return {"pairs": pairs}
-    if isinstance(value, (list, tuple)):
-        return [take_tensors(inner, f"{name}/{place}", tensors, names) for place, inner in enumerate(value)]
-    return value
+    def taken(value: Any, name: str) -> Any:
+        if isinstance(value, torch.Tensor):
+            name = names.setdefault(value.data_ptr(), name) if value.numel() else name
+            tensors[name] = value
+            # Rounding depends on the layout in memory, which a file does not keep.
+            return {"tensor": name} | ({} if value.is_contiguous() else {"strides": list(value.stride())})
+        if isinstance(value, dict):
+            return {"pairs": [[key, taken(inner, f"{name}/{key}")] for key, inner in value.items()]}
+        if isinstance(value, (list, tuple)):
+            return [taken(inner, f"{name}/{place}") for place, inner in enumerate(value)]
+        return value
+
+    return taken(tree, ""), tensors
 
 
 def give_tensors(value: Any, tensors: Mapping[str, Tensor]) -> Any:

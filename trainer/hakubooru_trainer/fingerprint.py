@@ -1,8 +1,9 @@
-"""The fingerprint of a model, which tells one from another."""
+"""Fingerprints of what a run or an evaluation takes from a model, which tell one from another."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import TYPE_CHECKING
 
 import torch
@@ -20,3 +21,17 @@ def of_model(model: Sdxl) -> str:
             first = tensor.flatten()[:64].cpu().contiguous()
             digest.update(first.view(torch.uint8).numpy().data)
     return f"sha256:{digest.hexdigest()}"
+
+
+def of_tokenizers(model: Sdxl) -> str:
+    """SHA-256 of the vocabularies of both tokenizers, and of the tokens that they begin, end and pad with."""
+    rules = [
+        [sorted(one.get_vocab().items()), one.bos_token_id, one.eos_token_id, one.pad_token_id]
+        for one in (model.tokenizer, model.tokenizer_2)
+    ]
+    return f"sha256:{hashlib.sha256(json.dumps(rules).encode()).hexdigest()}"
+
+
+def schedule(*, v: bool, zero_terminal_snr: bool) -> str:
+    """What a model predicts and how its noise schedule ends, in words."""
+    return f"{'v' if v else 'epsilon'}{', zero terminal SNR' * zero_terminal_snr}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import torch
 
-from hakubooru.files import replacing
+from hakubooru.files import write_text
 from hakubooru.settings import documentation, toml
 from hakubooru_trainer.config.data import BucketOptions, CacheOptions, CaptionOptions, DataOptions
 from hakubooru_trainer.config.options import (
@@ -57,7 +57,7 @@ class Fit(NamedTuple):
 def card(memory: float | None = None) -> Card:
     """The GPU of this machine, or one of a given memory in GiB."""
     if not torch.cuda.is_available():
-        name = "a GPU" if memory else "a GPU of unknown size"
+        name = "A GPU" if memory else "A GPU of unknown size"
         return Card(name, memory or UNKNOWN, has_bf16=True)
     about = torch.cuda.get_device_properties(0)
     return Card(about.name, memory or about.total_memory / GIB, has_bf16=about.major >= 8)
@@ -66,8 +66,7 @@ def card(memory: float | None = None) -> Card:
 def write(path: Path, model: str, folders: Sequence[str], gpu: Card, *, config: str = "") -> None:
     """Write what `first_config` gives to a file, which appears whole or not at all."""
     text = first_config(model, folders, gpu, config=config)
-    with replacing(path) as beside:
-        beside.write_text(text, encoding="utf-8", newline="\n")
+    write_text(path, text)
 
 
 def first_config(model: str, folders: Sequence[str], gpu: Card, *, config: str = "") -> str:
@@ -108,6 +107,7 @@ def first_config(model: str, folders: Sequence[str], gpu: Card, *, config: str =
     fit = _fitting(options, gpu, data.largest)
     size = fit.options.batch.size
     options = replace(fit.options, batch=BatchOptions(size=size, accumulation=max(1, total // size)))
+    count = images + len(data.held)
     reasons = {
         "run.precision": "" if gpu.has_bf16 else f"{gpu.name} has no bf16.",
         "run.checkpointing": f"{gpu.name}, {gpu.memory:.0f} GiB: about {fit.gib:.0f} GiB are needed.",
@@ -116,7 +116,7 @@ def first_config(model: str, folders: Sequence[str], gpu: Card, *, config: str =
         if fit.gib <= gpu.memory
         else "Even this may not fit: it is the least.",
         "batch.accumulation": f"{options.batch.size * options.batch.accumulation} images make an update.",
-        "data.path": f"{images + len(data.held):,} images.",
+        "data.path": f"{count:,} {'image' if count == 1 else 'images'}.",
     }
     return "\n".join(_lines(options, reasons))
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import torch
 from torch import nn
 
-from hakubooru.files import replacing
+from hakubooru.files import write_text
 from hakubooru.settings import dump
 from hakubooru_trainer import trial
 from hakubooru_trainer.lokr.adapter import Adapter
@@ -216,8 +216,7 @@ def changed(options: Options, changes: Mapping[str, Any]) -> Options:
 
 def write(path: Path, options: Options) -> None:
     """Write a configuration with every key, in place of an earlier one."""
-    with replacing(path) as beside:
-        beside.write_text(dump(options), encoding="utf-8")
+    write_text(path, dump(options))
 
 
 def lines(settings: list[Setting]) -> list[str]:

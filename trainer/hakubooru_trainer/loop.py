@@ -12,7 +12,7 @@ import torch
 from tqdm import tqdm
 
 from hakubooru.errors import TrainingError
-from hakubooru.files import replacing
+from hakubooru.files import write_text
 from hakubooru.progress import progress
 from hakubooru_trainer import distributed, optim, outputs
 from hakubooru_trainer.checkpoint import States
@@ -99,8 +99,7 @@ def _train(options: Options, out: Path, chosen: Path | None, allow: Collection[s
         reasons = ", ".join(f"{reason} ({count:,})" for reason, count in data.train.left_out.items())
         tqdm.write(f"left out of the data sets: {reasons}", file=sys.stderr)
     if ranks.first:
-        with replacing(out / "config.toml") as beside:
-            beside.write_text(dump(options), encoding="utf-8", newline="\n")
+        write_text(out / "config.toml", dump(options))
     record = Record(out, states, counters.update, ranks)
     accumulation = options.batch.accumulation
     ahead = it.batches.training(data.order, ranks.mine(range(counters.update * accumulation, data.batches)))
@@ -111,9 +110,9 @@ def _train(options: Options, out: Path, chosen: Path | None, allow: Collection[s
         stopping() as stop,
         bar,
     ):
-        saving = _Saving(it, states, record, metrics, out)
+        saving = _Saving(it, states, record, metrics)
         if counters.update == 0:
-            _measure(it, metrics, out, counters)
+            _measure(it, metrics, counters)
         while counters.update < data.updates:
             begun = time.perf_counter()
             last = _update(it, ahead, counters)
@@ -121,7 +120,7 @@ def _train(options: Options, out: Path, chosen: Path | None, allow: Collection[s
             metrics.write(counters.update, **last.values(seconds))
             bar.set_postfix_str(f"loss {last.loss:.4f}, {last.images / seconds:.2f} images/s", refresh=False)
             bar.update()
-            _measure(it, metrics, out, counters)
+            _measure(it, metrics, counters)
             # A signal may reach any rank. The others wait here while the first one draws or saves.
             (is_asked,) = ranks.any(stop.asked or ranks.orphaned)
             if ranks.first:
@@ -131,22 +130,22 @@ def _train(options: Options, out: Path, chosen: Path | None, allow: Collection[s
                 raise KeyboardInterrupt
     if ranks.first:
         record.write(data.updates)
-        outputs.save(it, record, out, "", data.updates)
-        outputs.card(it, record, out, counters)
+        outputs.save(it, record, "", data.updates)
+        outputs.card(it, record, counters)
     result = out / f"{options.run.name}.safetensors"
     return Report(
         result, data.updates, counters.skipped, counters.left_out, counters.loss, counters.validation
     )
 
 
-def _measure(it: Training, metrics: Metrics, out: Path, counters: Counters) -> None:
+def _measure(it: Training, metrics: Metrics, counters: Counters) -> None:
     """Validate and draw, at the start, at the end, and after as many updates as the options say."""
     update, options = counters.update, it.options
     is_end = update in {0, it.data.updates}
     if is_end or update % options.validation.every == 0:
         counters.validation = _validate(it, metrics, update)
     if is_end or update % options.samples.every == 0:
-        outputs.draw(it, metrics, out, update)
+        outputs.draw(it, metrics, update)
 
 
 class _Saving:
@@ -157,11 +156,10 @@ class _Saving:
         states: its states.
         record: its record, which is saved with each state.
         metrics: its metrics, which a state must not be ahead of.
-        out: its folder.
     """
 
-    def __init__(self, it: Training, states: States, record: Record, metrics: Metrics, out: Path) -> None:
-        self.it, self.states, self.record, self.metrics, self.out = it, states, record, metrics, out
+    def __init__(self, it: Training, states: States, record: Record, metrics: Metrics) -> None:
+        self.it, self.states, self.record, self.metrics = it, states, record, metrics
         self.saved = time.monotonic()
         """When the last state was saved."""
 
@@ -170,8 +168,8 @@ class _Saving:
         update, options = counters.update, self.it.options.save
         is_done, is_due = update == self.it.data.updates, update % options.every == 0
         if is_due and not is_done:
-            outputs.save(self.it, self.record, self.out, f"-{update:06d}", update)
-            outputs.retire(self.out, self.it.options)
+            outputs.save(self.it, self.record, f"-{update:06d}", update)
+            outputs.retire(self.it, update)
         is_time = 0 < options.minutes * 60 < time.monotonic() - self.saved
         if is_done or is_asked or is_due or is_time:
             self.metrics.sync()
@@ -242,7 +240,7 @@ def _update(it: Training, ahead: Iterator[Batch], counters: Counters) -> Update:
     good = bool(torch.isfinite(norm + total))
     scale = scaler.get_scale()
     if good:
-        optimizer.step()
+        optim.step(optimizer, options.optimizer, options.run.seed, counters.update)
         it.moved(counters.update)
     scaler.update()
     it.passes.clear()

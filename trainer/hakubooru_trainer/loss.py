@@ -36,19 +36,14 @@ class Objective:
         Raises:
             ConfigError: the loss weights have no value at the end of the schedule.
         """
-        wanted, ends = options.model.prediction, options.model.zero_terminal_snr
-        prediction: Literal["epsilon", "v"] = (
-            "v" if wanted == "v" or (wanted == "auto" and model.marks.v) else "epsilon"
-        )
-        zero = model.marks.zero_terminal_snr if ends == "auto" else ends == "yes"
-        if zero and (
-            prediction == "epsilon" or (options.loss.debiased and options.loss.debiased_v == "root")
-        ):
+        v, zero = model.marks.unless(options.model)
+        if zero and (not v or (options.loss.debiased and options.loss.debiased_v == "root")):
             raise ConfigError(
                 "a schedule that ends in pure noise (model.zero_terminal_snr) needs the prediction of v, and needs loss.debiased off or "
                 'loss.debiased_v = "kohya": at its end nothing of the image remains to tell noise from; '
                 'set model.prediction = "v"'
             )
+        prediction: Literal["epsilon", "v"] = "v" if v else "epsilon"
         return cls(prediction, zero, noise.alphas_cumprod(zero_terminal_snr=zero).to(device), options)
 
     def losses(self, model: Sdxl, batch: Batch, *, weighted: bool = True) -> Tensor:

@@ -24,7 +24,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from hakubooru_trainer import text
-from hakubooru_trainer.data.batches import DOWN
+from hakubooru_trainer.data.images import DOWN
 from hakubooru_trainer.lokr.file import DTYPES
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from hakubooru_trainer.lokr import file as adapter_file
 from hakubooru_trainer.lokr.layers import by_layer, changed, check_fits, check_known
 from hakubooru_trainer.model.extras import is_extra
 from hakubooru_trainer.model.finite import is_finite
-from hakubooru_trainer.model.names import PREFIXES
+from hakubooru_trainer.model.names import PREFIXES, TEXT_2_LAYERS
 from hakubooru_trainer.model.stream import Held, Reader, write
 
 if TYPE_CHECKING:
@@ -35,13 +35,7 @@ _OPERATIONS: Final[dict[type, Callable[[Any, Any], Any]]] = {
 _TEXT_1: Final = "conditioner.embedders.0.transformer."
 _TEXT_2: Final = "conditioner.embedders.1.model.transformer.resblocks."
 _HASHES: Final = ("sshs_", "modelspec.hash")
-_TEXT_2_LAYERS: Final = {
-    "attn.out_proj": "self_attn_out_proj",
-    "mlp.c_fc": "mlp_fc1",
-    "mlp.c_proj": "mlp_fc2",
-    "ln_1": "layer_norm1",
-    "ln_2": "layer_norm2",
-}
+_TEXT_2_LAYERS: Final = {theirs: ours.replace(".", "_") for ours, theirs in TEXT_2_LAYERS.items()}
 """Names of layers in OpenCLIP's layout, with their names in adapters."""
 
 

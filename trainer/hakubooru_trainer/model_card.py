@@ -34,8 +34,22 @@ def model_card(
         v: whether the model predicts v.
         sheet: the path of a sheet of samples, or "".
     """
-    name, base = options.run.name, _base(options)
-    rows = _rows(options, record, images=images, updates=updates, validation=validation, v=v)
+    name, base = options.run.name, options.model.name
+    energy = record["kilowatt_hours"]
+    rows = {
+        "base model": base,
+        "images": f"{images:,}",
+        "updates": f"{updates:,} of {options.batch.size * options.batch.accumulation} images",
+        **_chosen(options),
+        "prediction": "v" if v else "epsilon",
+        "precision": options.run.precision,
+        "seed": options.run.seed,
+        "card": record["card"],
+        "hours": f"{record['hours']:.2f}",
+        "energy": "not measured" if energy is None else f"{energy:.2f} kWh",
+        "loss on held-out images": "not measured" if validation is None else f"{validation:.4f}",
+        "recipe": record["recipe"],
+    }
     head = {
         "library_name": "diffusers",
         "pipeline_tag": "text-to-image",
@@ -65,44 +79,14 @@ def model_card(
     return "\n".join(lines)
 
 
-def _base(options: Options) -> str:
-    """The name of the model that was trained on."""
-    return options.model.path.replace("\\", "/").rpartition("/")[2]
-
-
-def _rows(
-    options: Options,
-    record: Mapping[str, Any],
-    *,
-    images: int,
-    updates: int,
-    validation: float | None,
-    v: bool,
-) -> dict[str, str]:
-    """The rows of the table that says how an adapter was trained; the arguments are those of `model_card`."""
-    optimizer, batch = options.optimizer, options.batch
+def _chosen(options: Options) -> dict[str, str]:
+    """The rows that say what the options chose: optimiser, learning rates, average and adapter."""
+    optimizer, decay = options.optimizer, options.ema.decay
+    text_rate = f" {optimizer.text_lr:g}" if options.text.train else " not trained"
     return {
-        "base model": _base(options),
-        "images": f"{images:,}",
-        "updates": f"{updates:,} of {batch.size * batch.accumulation} images",
         "optimiser": optimizer.name,
-        "learning rate": f"{optimizer.lr:g}"
-        + (f", text encoders {optimizer.text_lr:g}" if options.text.train else ", text encoders not trained"),
+        "learning rate": f"{optimizer.lr:g}, text encoders{text_rate}",
         "schedule": f"{optimizer.schedule}, {optimizer.warmup} steps of warm-up",
-        **(
-            {"average": f"decay {options.ema.decay:g}, in `{options.run.name}-ema.safetensors`"}
-            if options.ema.decay
-            else {}
-        ),
+        **({"average": f"decay {decay:g}, in `{options.run.name}-ema.safetensors`"} if decay else {}),
         "adapter": f"LoKr of full matrices, preset {options.lokr.preset}",
-        "prediction": "v" if v else "epsilon",
-        "precision": options.run.precision,
-        "seed": str(options.run.seed),
-        "card": record["card"],
-        "hours": f"{record['hours']:.2f}",
-        "energy": "not measured"
-        if record["kilowatt_hours"] is None
-        else f"{record['kilowatt_hours']:.2f} kWh",
-        "loss on held-out images": "not measured" if validation is None else f"{validation:.4f}",
-        "recipe": record["recipe"],
     }

@@ -14,6 +14,7 @@ import torch
 
 from hakubooru.errors import ConfigError
 from hakubooru.nearest import nearest
+from hakubooru_trainer import randomness
 from hakubooru_trainer.config.optimisers import OPTIMISERS
 
 if TYPE_CHECKING:
@@ -219,6 +220,23 @@ def evaluated(optimizer: torch.optim.Optimizer, weights: Sequence[Tensor]) -> It
         with torch.no_grad():
             for weight, value in zip(weights, kept, strict=True):
                 weight.copy_(value)
+
+
+def step(optimizer: torch.optim.Optimizer, options: OptimizerOptions, seed: int, update: int) -> None:
+    """Move the weights once.
+
+    The random numbers that a plugged optimiser draws, at this update or at every two hundredth, follow from seed and update, so
+    that a run goes on with the same ones.
+
+    Args:
+        optimizer: the optimiser.
+        options: its options.
+        seed: the seed of the run.
+        update: the number of the update, from 0.
+    """
+    if options.is_plugged:
+        torch.manual_seed(randomness.number("optimiser", seed, update) % 2**63)
+    optimizer.step()
 
 
 def rate(options: OptimizerOptions, update: int, updates: int) -> float:

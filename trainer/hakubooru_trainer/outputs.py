@@ -8,17 +8,15 @@ from typing import TYPE_CHECKING
 from safetensors import SafetensorError
 
 from hakubooru.errors import ModelError, TrainingError
-from hakubooru.files import replacing
+from hakubooru.files import write_text
 from hakubooru_trainer import sample
 from hakubooru_trainer.lokr import file
 from hakubooru_trainer.lokr.file import DTYPES
+from hakubooru_trainer.model.single_file import Marks
 from hakubooru_trainer.model_card import model_card
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from hakubooru_trainer.checkpoint import Counters
-    from hakubooru_trainer.config import Options
     from hakubooru_trainer.metrics import Metrics
     from hakubooru_trainer.record import Record
     from hakubooru_trainer.setup import Training
@@ -27,7 +25,7 @@ AVERAGE = "-ema"
 """What stands behind a run's name in the files of the average."""
 
 
-def draw(it: Training, metrics: Metrics, out: Path, update: int) -> None:
+def draw(it: Training, metrics: Metrics, update: int) -> None:
     """Draw the sheet of samples into OUT/samples and TensorBoard, if there are prompts.
 
     The sheet of an update that was drawn before stays; if this one differs, it is written beside it.
@@ -46,20 +44,20 @@ def draw(it: Training, metrics: Metrics, out: Path, update: int) -> None:
         seed=it.options.run.seed,
     )
     objective = it.objective
-    is_v, zero = objective.prediction == "v", objective.zero_terminal_snr
+    marks = Marks(objective.prediction == "v", objective.zero_terminal_snr)
     try:
         with it.precision, it.evaluated():
-            pictures = [*sample.draw(it.model, it.prompts, how, v=is_v, zero_terminal_snr=zero)]
+            pictures = [*sample.draw(it.model, it.prompts, how, marks=marks)]
     except ModelError as error:  # a picture is no reason to end a run
         warnings.warn(f"no samples of update {update:,}: {error}", stacklevel=2)
         return
     sheet = sample.sheet(pictures)
-    (out / "samples").mkdir(exist_ok=True)
-    sample.save(sheet, out / "samples" / f"{update:06d}.png")
+    (it.out / "samples").mkdir(exist_ok=True)
+    sample.save(sheet, it.out / "samples" / f"{update:06d}.png")
     metrics.picture(update, sheet)
 
 
-def save(it: Training, record: Record, out: Path, ending: str, update: int) -> None:
+def save(it: Training, record: Record, ending: str, update: int) -> None:
     """Write the adapter to OUT/NAME<ending>.safetensors, and its average beside it if there is one.
 
     Raises:
@@ -77,12 +75,12 @@ def save(it: Training, record: Record, out: Path, ending: str, update: int) -> N
         fingerprint=it.data.fingerprint,
         record=record.summary(),
     )
-    path = out / f"{name}{ending}.safetensors"
+    path = it.out / f"{name}{ending}.safetensors"
     try:
         with it.evaluated():
             file.write(path, it.adapter, dtype, about)
         if it.average.values:
-            path = out / f"{name}{AVERAGE}{ending}.safetensors"
+            path = it.out / f"{name}{AVERAGE}{ending}.safetensors"
             file.write(path, it.adapter, dtype, about, it.average.values)
     except (OSError, SafetensorError) as error:
         raise TrainingError(
@@ -90,12 +88,12 @@ def save(it: Training, record: Record, out: Path, ending: str, update: int) -> N
         ) from error
 
 
-def card(it: Training, record: Record, out: Path, counters: Counters) -> None:
+def card(it: Training, record: Record, counters: Counters) -> None:
     """Write OUT/README.md, the model card for the Hub, if there is none; one that you edited stays."""
-    path = out / "README.md"
+    path = it.out / "README.md"
     if path.exists():
         return
-    sheets = sorted((out / "samples").glob("*.png"))
+    sheets = sorted((it.out / "samples").glob("*.png"))
     text = model_card(
         it.options,
         record.summary(),
@@ -105,18 +103,21 @@ def card(it: Training, record: Record, out: Path, counters: Counters) -> None:
         v=it.objective.prediction == "v",
         sheet=f"samples/{sheets[-1].name}" if sheets else "",
     )
-    with replacing(path) as beside:
-        beside.write_text(text, encoding="utf-8", newline="\n")
+    write_text(path, text)
 
 
-def retire(out: Path, options: Options) -> None:
-    """Delete the oldest adapters, and the oldest averages, beyond the number to keep."""
-    for stem in (f"{options.run.name}-", f"{options.run.name}{AVERAGE}-"):
-        saved = [
-            path
-            for path in out.glob("*.safetensors")
+def retire(it: Training, update: int) -> None:
+    """Delete the oldest adapters, and the oldest averages, beyond the number to keep.
+
+    Those of later updates, which a run has that went on from an earlier state, do not count: it writes them anew.
+    """
+    name, keep = it.options.run.name, it.options.save.keep
+    for stem in (f"{name}-", f"{name}{AVERAGE}-"):
+        saved = {
+            int(path.stem.removeprefix(stem)): path
+            for path in it.out.glob("*.safetensors")
             if path.stem.startswith(stem) and path.stem.removeprefix(stem).isdecimal()
-        ]
-        saved.sort(key=lambda path: int(path.stem.removeprefix(stem)))
-        for path in saved[: -options.save.keep] if options.save.keep else []:
-            path.unlink()
+        }
+        so_far = sorted(number for number in saved if number <= update)
+        for number in so_far[:-keep] if keep else []:
+            saved[number].unlink()

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from hakubooru_trainer import fits, randomness, trial
-from hakubooru_trainer.data.batches import DOWN
 from hakubooru_trainer.data.captions import StepCaptions
+from hakubooru_trainer.data.images import DOWN
 from hakubooru_trainer.data.kohya import unread_repeats, without_repeats
 from hakubooru_trainer.data.masks import mask_of
 from hakubooru_trainer.distributed import Ranks
@@ -31,35 +31,6 @@ if TYPE_CHECKING:
 
 _READ_CAPTIONS: Final = 10_000
 _RUN: Final = 200
-
-
-@dataclass(frozen=True)
-class Shown:
-    """The caption of an image, as the model will see it."""
-
-    path: str
-    stays: tuple[str, str]
-    """The tags in front and at the end, which stay at every step."""
-    changed: str
-    """The tags that are shuffled and dropped."""
-    step: str
-    """The caption of one step."""
-    tokens: int
-
-    def lines(self, how: str, most: int) -> list[str]:
-        """The caption as text.
-
-        Args:
-            how: what happens to the tags that are not fixed.
-            most: the number of tokens that the model reads.
-        """
-        cut = f" of {most} that are read" if self.tokens > most else ""
-        rows = [("fixed", self.stays[0]), (how, self.changed), ("fixed", self.stays[1])]
-        return [
-            f"{self.path}, {self.tokens} tokens{cut}",
-            *(f"  {name}: {text}" for name, text in rows if text),
-            f"  one step: {self.step or 'nothing'}",
-        ]
 
 
 @dataclass(frozen=True)
@@ -174,15 +145,18 @@ def _captions(options: Options, samples: Samples) -> list[str]:
     """The lines for three captions, from first to last: their fixed and changed tags, and one step's caption."""
     captions = StepCaptions(options.captions)
     tokenizer = load_tokenizer(options.model, "tokenizer")
-    join = options.captions.joined
+    join, how = options.captions.joined, _changes(options.captions)
     lines = []
     for row in sorted({0, len(samples) // 2, len(samples) - 1}):
         sample = samples[row]
         before, changed, after = captions.sides(sample)
         step = captions(sample, randomness.number("plan", options.run.seed, int(samples.ids[row])))
         (ids,) = token_ids(tokenizer, [sample.prefix + join([*before, *changed, *after])])
-        shown = Shown(sample.path, (sample.prefix + join(before), join(after)), join(changed), step, len(ids))
-        lines += shown.lines(_changes(options.captions), options.text.tokens)
+        cut = f" of {options.text.tokens} that are read" if len(ids) > options.text.tokens else ""
+        rows = [("fixed", sample.prefix + join(before)), (how, join(changed)), ("fixed", join(after))]
+        lines.append(f"{sample.path}, {len(ids)} tokens{cut}")
+        lines += [f"  {name}: {text}" for name, text in rows if text]
+        lines.append(f"  one step: {step or 'nothing'}")
     return lines
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from hakubooru.files import replacing
+from hakubooru.files import write_text
 from hakubooru_trainer.energy import joules
 
 if TYPE_CHECKING:
@@ -72,8 +72,7 @@ class Record:
         hours = round((datetime.now(UTC) - self._begun).total_seconds() / 3600, 6)
         self.attempts[-1] |= {"last_update": update, "hours": hours, "kilowatt_hours": used}
         contents = {**self.summary(), "updates": update, "about": self.about, "attempts": self.attempts}
-        with replacing(self.path) as beside:
-            beside.write_text(json.dumps(contents, indent=1) + "\n", encoding="utf-8", newline="\n")
+        write_text(self.path, json.dumps(contents, indent=1) + "\n")
 
     def summary(self) -> dict[str, Any]:
         """What the metadata of an adapter's file says of its run."""

@@ -32,6 +32,8 @@ _CODE_OF_1: Final = "sha256:5f99021651ac4035611bebb185dde7cbb48e01563ac98a269b96
 """The hash of the code that wrote states of version 1, which have no number."""
 _RETIRED: Final = (_CODE, "version.decoding", "version.hakubooru")
 """Keys of earlier states that `VERSION` replaces."""
+_LATER: Final = ("data.repeats", "model.tokens", "model.schedule")
+"""Keys that states of this version may lack."""
 
 
 def brought_up(
@@ -50,7 +52,8 @@ def brought_up(
     """
     about = {**defaults, **{key: value for key, value in then.items() if key not in _RETIRED}}
     about |= {key: now[key] for key, value in earlier.items() if about.get(key) == value}
-    about.setdefault("data.repeats", now.get("data.repeats"))  # earlier states do not say it
+    for key in _LATER:  # earlier states do not say them
+        about.setdefault(key, now.get(key))
     if VERSION not in then:
         about[VERSION] = 1 if then.get(_CODE) == _CODE_OF_1 else None
         once = [key for key in about if key.endswith("].repeats") and (about[key], now.get(key)) == (1, 0)]

@@ -16,7 +16,7 @@ from hakubooru.errors import ModelError
 from hakubooru.files import replacing
 from hakubooru.progress import progress
 from hakubooru_trainer import noise, randomness
-from hakubooru_trainer.data.batches import DOWN
+from hakubooru_trainer.data.images import DOWN
 from hakubooru_trainer.lokr import file
 from hakubooru_trainer.lokr.adapter import adapter_of
 from hakubooru_trainer.model.load import load
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from hakubooru_trainer.config.options import ModelOptions
     from hakubooru_trainer.model.load import Sdxl
+    from hakubooru_trainer.model.single_file import Marks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +56,7 @@ def draw(
     prompts: Sequence[str],
     how: Drawing,
     *,
-    v: bool,
-    zero_terminal_snr: bool,
+    marks: Marks,
     step: Callable[[], object] = lambda: None,
 ) -> Iterator[Image.Image]:
     """Draw a picture for each prompt. Its first noise depends only on the seed and its place in the list.
@@ -65,15 +65,12 @@ def draw(
         model: the model, on the device.
         prompts: the prompts; a `Prompt` has options of its own.
         how: how pictures are drawn, unless their prompts say otherwise.
-        v: whether the model predicts v.
-        zero_terminal_snr: whether its noise schedule ends in pure noise.
+        marks: what the model predicts, and how its noise schedule ends.
         step: called after each step of the sampler.
     """
     for place, prompt in enumerate(prompts):
         own = how_of(prompt, how)
-        yield from draw_batch(
-            model, [prompt], own, [(own.seed, place)], v=v, zero_terminal_snr=zero_terminal_snr, step=step
-        )
+        yield from draw_batch(model, [prompt], own, [(own.seed, place)], marks=marks, step=step)
 
 
 def how_of(prompt: str, how: Drawing) -> Drawing:
@@ -88,6 +85,7 @@ def draw_files(
     how: Drawing,
     lokr: Path | None = None,
     *,
+    scale: float = 1.0,
     threads: int = 0,
 ) -> list[Path]:
     """Draw with a model from disk, on a GPU if there is one, and write a numbered PNG for each prompt.
@@ -100,6 +98,7 @@ def draw_files(
         out: the folder for the pictures.
         how: how pictures are drawn, unless their prompts say otherwise.
         lokr: the file of an adapter.
+        scale: the share of the adapter's change.
         threads: threads of torch on a CPU; 0 lets torch decide.
 
     Raises:
@@ -109,17 +108,14 @@ def draw_files(
     if threads:
         torch.set_num_threads(threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = load_for_drawing(options, lokr, device)
+    model = load_for_drawing(options, lokr, device, scale)
     out.mkdir(parents=True, exist_ok=True)
     steps = sum(how_of(prompt, how).steps for prompt in texts)
     with (
         torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"),
         progress(total=steps, desc=f"drawing {len(texts)}", unit="step") as bar,
     ):
-        marks = model.marks
-        pictures = draw(
-            model, texts, how, v=marks.v, zero_terminal_snr=marks.zero_terminal_snr, step=bar.update
-        )
+        pictures = draw(model, texts, how, marks=model.marks, step=bar.update)
         return [save(picture, out / f"{place:03d}.png") for place, picture in enumerate(pictures)]
 
 
@@ -142,8 +138,16 @@ def save(picture: Image.Image, path: Path) -> Path:
     return place
 
 
-def load_for_drawing(options: ModelOptions, lokr: Path | None, device: torch.device) -> Sdxl:
+def load_for_drawing(
+    options: ModelOptions, lokr: Path | None, device: torch.device, scale: float = 1.0
+) -> Sdxl:
     """Load a model from disk, with an adapter if one is named, and move it to a device: in bf16 on a GPU, else in fp32.
+
+    Args:
+        options: where the model lies.
+        lokr: the file of an adapter.
+        device: the device.
+        scale: the share of the adapter's change.
 
     Raises:
         InputError: a file is missing, or does not fit.
@@ -155,7 +159,7 @@ def load_for_drawing(options: ModelOptions, lokr: Path | None, device: torch.dev
             "else can be predicted: add the mark v_pred, or prediction_type to scheduler/scheduler_config.json"
         )
     if lokr is not None:
-        adapter = adapter_of(file.read(lokr), vars(model), str(lokr))
+        adapter = adapter_of(file.read(lokr), vars(model), str(lokr), scale)
         adapter.to(device)
         adapter.apply()
     model.to(device)
@@ -179,8 +183,7 @@ def draw_batch(
     how: Drawing,
     seeds: Sequence[tuple[int, ...]],
     *,
-    v: bool,
-    zero_terminal_snr: bool,
+    marks: Marks,
     step: Callable[[], object] = lambda: None,
 ) -> list[Image.Image]:
     """Draw pictures of one size together. Each depends only on its own prompt and seed, up to rounding.
@@ -190,8 +193,7 @@ def draw_batch(
         prompts: a prompt for each picture; options of a `Prompt` do not count here.
         how: how all of them are drawn; its seed does not count.
         seeds: whole numbers for each picture, which its noise follows from.
-        v: whether the model predicts v.
-        zero_terminal_snr: whether its noise schedule ends in pure noise.
+        marks: what the model predicts, and how its noise schedule ends.
         step: called after each step of the sampler.
 
     Raises:
@@ -214,7 +216,7 @@ def draw_batch(
         return torch.cat(draws).to(device)
 
     latents = normal("sample")
-    alphas = noise.alphas_cumprod(zero_terminal_snr=zero_terminal_snr).to(device)
+    alphas = noise.alphas_cumprod(zero_terminal_snr=marks.zero_terminal_snr).to(device)
     timesteps = noise.sampling_timesteps(how.steps)
     steps: list[Step] = []
     for timestep, then in zip(timesteps, [*alphas[timesteps[1:]], torch.ones_like(alphas[0])], strict=True):
@@ -229,7 +231,7 @@ def draw_batch(
             .chunk(2)
         )
         guided = without + how.guidance * (with_prompt - without)
-        clean, rest = split(latents, guided, alphas[timestep], "v" if v else "epsilon")
+        clean, rest = split(latents, guided, alphas[timestep], "v" if marks.v else "epsilon")
         steps = [*steps[-1:], Step(latents, clean, rest, alphas[timestep], then)]
         latents = SAMPLERS[how.sampler](steps, partial(normal, "ancestral", timestep))
         step()

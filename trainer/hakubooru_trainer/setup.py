@@ -71,6 +71,11 @@ class Training:
     """The forward and backward pass of a batch."""
     prompts: list[Prompt]
 
+    @property
+    def out(self) -> Path:
+        """The run's folder."""
+        return Path(self.options.run.out)
+
     def moved(self, update: int) -> None:
         """Notify all that follows the weights that an update has moved them.
 
@@ -184,7 +189,7 @@ def data_set(options: Options, ranks: Ranks) -> DataSet:
         if options.captions.tags == "general" and not source.knows_parts:
             raise DataSetError(
                 f"{source.options.path} does not say which tags are general ones, as the manifest of `hakubooru export` does in its "
-                'column `parts`; export it again, or set captions.tags = "tail"'
+                'column `parts`; set captions.tags = "tail", or export it again (your own images: with --own)'
             )
     train, held_out = everything.split(options.validation.images, options.run.seed)
     sizes = order.sizes(train, options.buckets)

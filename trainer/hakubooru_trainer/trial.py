@@ -1,8 +1,8 @@
 """A trial of a plugged optimiser before a run: on small tensors, whether its state resumes bit for bit, and how large it is.
 
-An optimiser of a package may keep numbers outside of its `state_dict`, or draw random ones. A run with it would end with other
-weights after a kill, and nobody would notice. So it is tried: some updates in one go, and the same updates with a state in between
-that is written and read as in a run.
+An optimiser of a package may keep numbers outside of its `state_dict`, or draw random ones that do not follow from the run's seed.
+A run with it would end with other weights after a kill, and nobody would notice. So it is tried: some updates in one go, and the
+same updates with a state in between that is written and read as in a run.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ _SHAPES: Final = ((8, 8), (24, 16), (16, 8, 3, 3), (12,))
 """Shapes as an adapter has them: w1, w2 of a linear layer and of a convolution, a norm."""
 _BEFORE: Final = 3
 """Updates before the state."""
-_AFTER: Final = 3
+_AFTER: Final = 20
+"""Updates after it; optimisers that work with preconditioners look at them every ten or sixteen updates."""
 _SIDE: Final = 512
 """The side of the matrix that the size of the state is measured with."""
 
@@ -64,7 +65,7 @@ def check(options: Options) -> None:
         raise ConfigError(
             f'optimizer.name = "{settings.name}" does not resume exactly: after its state was saved and loaded, it goes on '
             "otherwise. It keeps something outside of its state_dict, remembers more bits than the weights have, which torch "
-            "rounds away, or draws random numbers; use another optimiser"
+            "rounds away, or draws random numbers that torch.manual_seed does not set; use another optimiser"
         )
 
 
@@ -76,8 +77,7 @@ def state_bytes(options: OptimizerOptions) -> float:
     optimizer = _optimizer(options, [weight])
     weight.grad = torch.ones_like(weight)
     optimizer.step()
-    tensors: dict[str, Tensor] = {}
-    durable.take_tensors(optimizer.state_dict(), "", tensors, {})
+    _, tensors = durable.take_tensors(optimizer.state_dict())
     return sum(tensor.nbytes for tensor in tensors.values()) / weight.numel()
 
 
@@ -98,7 +98,7 @@ def _step(
         for weight in weights:
             weight.grad = torch.randn(weight.shape, generator=draw).to(weight.dtype)
         try:
-            optimizer.step()
+            optim.step(optimizer, options, 0, number)
         except Exception as error:
             raise ConfigError(
                 f'optimizer.name = "{options.name}" cannot make a step here ({error}); use another optimiser, or change optimizer.args'
@@ -107,10 +107,7 @@ def _step(
 
 def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:
     """Whether two states have the same tensors, of the same types."""
-    first: dict[str, Tensor] = {}
-    second: dict[str, Tensor] = {}
-    durable.take_tensors(one, "", first, {})
-    durable.take_tensors(other, "", second, {})
+    (_, first), (_, second) = durable.take_tensors(one), durable.take_tensors(other)
     return first.keys() == second.keys() and all(
         tensor.dtype == second[name].dtype and torch.equal(tensor, second[name])
         for name, tensor in first.items()
@@ -123,8 +120,7 @@ def _through_files(options: OptimizerOptions, state: dict[str, Any]) -> Any:
     Raises:
         ConfigError: it holds something that is neither a tensor nor a plain value.
     """
-    tensors: dict[str, Tensor] = {}
-    rest = durable.take_tensors(state, "", tensors, {})
+    rest, tensors = durable.take_tensors(state)
     try:
         text = json.dumps(rest)
     except TypeError as error:

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
-import signal
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 
-from hakubooru.errors import HakubooruError, InputError
-from hakubooru_cli.shell import INTERRUPTED
-from hakubooru_cli.training.printing import printing
-from hakubooru_cli.training.quiet import quiet
+from hakubooru_cli.training.common import as_rank, checking, need, printing
+from hakubooru_cli.training.model import check_strength, strength
 
 if TYPE_CHECKING:
     from hakubooru_trainer.evaluate.options import EvaluationOptions
@@ -33,6 +28,7 @@ def _keys() -> str:
 @click.command()
 @click.argument("model", metavar="[MODEL]", type=_path, required=False)
 @click.option("--lokr", metavar="FILE", type=_path, help="A LoKr that `run` wrote.")
+@strength
 @click.option("--db", "database", metavar="FILE", type=_path, help="The metadata database.")
 @click.option(
     "--images",
@@ -65,6 +61,7 @@ def evaluate(
     model: Path | None,
     *,
     lokr: Path | None,
+    scale: float,
     database: Path | None,
     images: tuple[str, ...],
     out: Path | None,
@@ -90,36 +87,26 @@ def evaluate(
         return
     if model is None or database is None or not images or out is None:
         raise click.UsageError("evaluate needs MODEL, --db, --images and --out; or --compare A B")
-    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
-    if missing:
-        raise InputError(
-            f"evaluate needs {', '.join(missing)}; install the extra `evaluate`: pip install '.[train,evaluate]' in the "
-            "folder of hakubooru"
-        )
+    check_strength(scale, lokr)
+    need(NEEDED, "evaluate", "train,evaluate")
     options, names = _checked(
         model, lokr=lokr, database=database, out=out, characters=characters, config=config
     )
-    quiet()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    from hakubooru_trainer import distributed  # noqa: PLC0415 - torch takes seconds
-    from hakubooru_trainer.evaluate.evaluation import Task, evaluate_model  # noqa: PLC0415
+    with as_rank():
+        from hakubooru_trainer.evaluate.evaluation import Task, evaluate_model  # noqa: PLC0415 - torch takes seconds
 
-    task = Task(
-        model=model,
-        lokr=lokr,
-        database=database,
-        images=images,
-        out=out,
-        options=options,
-        names=names,
-        manifest=manifest,
-    )
-    try:
+        task = Task(
+            model=model,
+            lokr=lokr,
+            database=database,
+            images=images,
+            out=out,
+            options=options,
+            names=names,
+            manifest=manifest,
+            scale=scale,
+        )
         outcome = evaluate_model(task, lambda text: click.echo(text, err=True))
-    except (HakubooruError, KeyboardInterrupt) as error:
-        if distributed.launched():  # the launcher reports the error once for all ranks
-            sys.exit(error.exit_code if isinstance(error, HakubooruError) else INTERRUPTED)
-        raise
     if outcome is not None:
         click.echo(str(outcome))
 
@@ -128,27 +115,26 @@ def _checked(
     model: Path, *, lokr: Path | None, database: Path, out: Path, characters: str | None, config: Path | None
 ) -> tuple[EvaluationOptions, list[str] | None]:
     """Read the options and the list of characters, and check that the files are there, before torch is imported."""
-    from hakubooru_trainer.config import Problems, paths  # noqa: PLC0415 - only training commands need it
+    from hakubooru_trainer.config import paths  # noqa: PLC0415 - only training commands need it
     from hakubooru_trainer.evaluate.characters import read_names  # noqa: PLC0415
     from hakubooru_trainer.evaluate.options import EvaluationOptions, load  # noqa: PLC0415
 
-    problems = Problems()
     options, names = EvaluationOptions(), None
-    if config is not None:
-        with problems.collecting():
-            options = load(config)
-    if characters is not None and characters.isdecimal():
-        with problems.collecting():
-            options = replace(options, characters=replace(options.characters, count=int(characters)))
-    elif characters is not None:
-        with problems.collecting():
-            names = read_names(Path(characters))
-    options = replace(options, model=replace(options.model, path=str(model)))
-    paths.check_model(options.model, problems)
-    if lokr is not None:
-        paths.check_file(lokr, problems)
-    if not database.is_file():
-        problems.add(f"--db {database} is not a file; name a metadata database")
-    paths.check_folder("--out", str(out), problems)
-    problems.raise_as(InputError)
+    with checking() as problems:
+        if config is not None:
+            with problems.collecting():
+                options = load(config)
+        if characters is not None and characters.isdecimal():
+            with problems.collecting():
+                options = replace(options, characters=replace(options.characters, count=int(characters)))
+        elif characters is not None:
+            with problems.collecting():
+                names = read_names(Path(characters))
+        options = replace(options, model=replace(options.model, path=str(model)))
+        paths.check_model(options.model, problems)
+        if lokr is not None:
+            paths.check_file(lokr, problems)
+        if not database.is_file():
+            problems.add(f"--db {database} is not a file; name a metadata database")
+        paths.check_folder("--out", str(out), problems)
     return options, names

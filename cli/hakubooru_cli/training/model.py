@@ -2,19 +2,43 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import click
 
 from hakubooru.errors import DestinationError, InputError
-from hakubooru_cli.training.quiet import quiet
+from hakubooru_cli.training.common import checking, dtype_of, precision_option
 
 _path = click.Path(path_type=Path)
-_precision = click.option(
-    "--precision",
-    type=click.Choice(["fp16", "bf16", "fp32"]),
-    help="The precision of all weights; by default each weight keeps its own.",
+
+
+def _finite(context: click.Context, parameter: click.Parameter, value: float) -> float:
+    """The strength of a LoKr."""
+    del context, parameter
+    if not math.isfinite(value):
+        raise click.BadParameter(f"{value} is no strength: write a number such as 0.8")
+    return value
+
+
+strength = click.option(
+    "--scale",
+    type=float,
+    callback=_finite,
+    default=1.0,
+    show_default=True,
+    help="The strength of the LoKr: 1 is what was trained, 0.5 half of it.",
 )
+
+
+def check_strength(scale: float, lokr: Path | None) -> None:
+    """Refuse the strength of a LoKr that is not given.
+
+    Raises:
+        InputError: there is no LoKr.
+    """
+    if lokr is None and scale != 1:
+        raise InputError(f"--scale {scale:g} is the strength of a LoKr; name one with --lokr")
 
 
 @click.command("tiny-model")
@@ -25,12 +49,10 @@ def tiny_model(folder: Path, *, seed: int) -> None:
 
     It is for experiments. The new folder DIR has diffusers' layout. DIR/tiny.safetensors is the same model as a single file.
     """
-    from hakubooru_trainer.config import Problems, paths  # noqa: PLC0415 - torch takes seconds
+    from hakubooru_trainer.config import paths  # noqa: PLC0415 - --help answers at once
 
-    problems = Problems()
-    paths.check_new_folder(folder, problems)
-    problems.raise_as(DestinationError)
-    quiet()
+    with checking(DestinationError) as problems:
+        paths.check_new_folder(folder, problems)
     from hakubooru_trainer.model.tiny import write_tiny  # noqa: PLC0415 - torch takes seconds to import
 
     click.echo(f"{write_tiny(folder, seed)} and {folder}: a random SDXL")
@@ -39,24 +61,21 @@ def tiny_model(folder: Path, *, seed: int) -> None:
 @click.command()
 @click.option("--base", metavar="FILE", type=_path, required=True, help="A single-file checkpoint.")
 @click.option("--lokr", metavar="FILE", type=_path, required=True, help="A LoKr that `run` wrote.")
-@click.option("--scale", type=float, default=1.0, show_default=True, help="The strength of the LoKr.")
-@_precision
+@strength
+@precision_option
 @click.option("--out", metavar="FILE", type=_path, required=True, help="The new checkpoint.")
 def merge(*, base: Path, lokr: Path, scale: float, precision: str | None, out: Path) -> None:
     """Merge a LoKr into the weights of a checkpoint."""
-    from hakubooru_trainer.config import Problems, paths  # noqa: PLC0415 - torch takes seconds
+    from hakubooru_trainer.config import paths  # noqa: PLC0415 - --help answers at once
 
-    problems = Problems()
-    for path in (base, lokr):
-        paths.check_file(path, problems)
-    paths.check_out(out, problems)
-    problems.raise_as(InputError)
-    quiet()
-    from hakubooru_trainer.lokr.file import DTYPES  # noqa: PLC0415 - torch takes seconds
-    from hakubooru_trainer.merge import merge as merge_files  # noqa: PLC0415
+    with checking() as problems:
+        for path in (base, lokr):
+            paths.check_file(path, problems)
+        paths.check_out(out, problems)
+    from hakubooru_trainer.merge import merge as merge_files  # noqa: PLC0415 - torch takes seconds
 
-    dtype = DTYPES[precision] if precision else None
-    click.echo(f"{out}: {merge_files(base, lokr, out, scale=scale, dtype=dtype)} layers changed")
+    layers = merge_files(base, lokr, out, scale=scale, dtype=dtype_of(precision))
+    click.echo(f"{out}: {layers} layers changed")
 
 
 @click.command()
@@ -68,7 +87,7 @@ def merge(*, base: Path, lokr: Path, scale: float, precision: str | None, out: P
     multiple=True,
     help="The file that a name in FORMULA stands for; give one for each name.",
 )
-@_precision
+@precision_option
 @click.option("--out", metavar="FILE", type=_path, required=True, help="The new checkpoint.")
 def combine(formula: str, *, models: tuple[str, ...], precision: str | None, out: Path) -> None:
     """Compute a checkpoint from others by a formula.
@@ -82,18 +101,15 @@ def combine(formula: str, *, models: tuple[str, ...], precision: str | None, out
         if not mark or name.strip() in files:
             raise InputError(f"--model {model}: write NAME=FILE, once for each name")
         files[name.strip()] = Path(path)
-    from hakubooru_trainer.config import Problems, paths  # noqa: PLC0415 - torch takes seconds
+    from hakubooru_trainer.config import paths  # noqa: PLC0415 - --help answers at once
 
-    problems = Problems()
-    for file in files.values():
-        paths.check_file(file, problems)
-    paths.check_out(out, problems)
-    problems.raise_as(InputError)
-    quiet()
-    from hakubooru_trainer.lokr.file import DTYPES  # noqa: PLC0415 - torch takes seconds
-    from hakubooru_trainer.merge import combine as combine_files  # noqa: PLC0415
+    with checking() as problems:
+        for file in files.values():
+            paths.check_file(file, problems)
+        paths.check_out(out, problems)
+    from hakubooru_trainer.merge import combine as combine_files  # noqa: PLC0415 - torch takes seconds
 
-    combine_files(formula, files, out, dtype=DTYPES[precision] if precision else None)
+    combine_files(formula, files, out, dtype=dtype_of(precision))
     click.echo(str(out))
 
 
@@ -113,7 +129,7 @@ def combine(formula: str, *, models: tuple[str, ...], precision: str | None, out
     metavar="N",
     help="The rank of the LoRA that a LoKr becomes; not for --to lokr, nor for a LoKr of PEFT.",
 )
-@_precision
+@precision_option
 @click.option(
     "--config",
     metavar="DIR",
@@ -129,29 +145,26 @@ def convert(
     A LoKr becomes a plain LoRA, or either gets other names. With --rank, a LoKr becomes the nearest LoRA of that rank; how
     much of the change is lost is said. Without it, only names change, and back again exactly.
     """
-    from hakubooru_trainer.config import Problems, paths  # noqa: PLC0415 - torch takes seconds
+    from hakubooru_trainer.config import paths  # noqa: PLC0415 - --help answers at once
     from hakubooru_trainer.config.options import ModelOptions  # noqa: PLC0415
 
-    problems = Problems()
-    if not source.is_dir():
-        paths.check_file(source, problems)
-    if to == "peft":
-        paths.check_new_folder(out, problems)
-    else:
-        paths.check_out(out, problems)
-    problems.raise_as(InputError)
-    quiet()
+    with checking() as problems:
+        if not source.is_dir():
+            paths.check_file(source, problems)
+        if to == "peft":
+            paths.check_new_folder(out, problems)
+        else:
+            paths.check_out(out, problems)
     from hakubooru_trainer import convert as conversion  # noqa: PLC0415 - torch takes seconds
-    from hakubooru_trainer.lokr.file import DTYPES  # noqa: PLC0415
 
-    model = ModelOptions(path="model.safetensors", config=config)
-    dtype = DTYPES[precision] if precision else None
+    model, dtype = ModelOptions(path="model.safetensors", config=config), dtype_of(precision)
     click.echo(f"{out}: {conversion.convert(source, out, model, to=to, rank=rank, dtype=dtype)}")
 
 
 @click.command()
 @click.argument("model", metavar="MODEL", type=_path)
 @click.option("--lokr", metavar="FILE", type=_path, help="A LoKr that `run` wrote.")
+@strength
 @click.option(
     "--prompts", metavar="FILE", type=_path, required=True, help="A text file with a prompt on each line."
 )
@@ -204,6 +217,7 @@ def sample(
     model: Path,
     *,
     lokr: Path | None,
+    scale: float,
     prompts: Path,
     out: Path,
     size: str,
@@ -222,9 +236,10 @@ def sample(
     These are --n negative, --w width, --h height, --d seed, --s steps, --l guidance and --ss sampler. Lines that begin with # are
     comments.
     """
-    from hakubooru_trainer.config import Problems, paths  # noqa: PLC0415 - torch takes seconds
+    from hakubooru_trainer.config import paths  # noqa: PLC0415 - --help answers at once
     from hakubooru_trainer.config.options import LONGEST_SIDE, ModelOptions  # noqa: PLC0415
 
+    check_strength(scale, lokr)
     width, _, height = size.partition("x")
     if not (
         width.isdecimal()
@@ -236,14 +251,12 @@ def sample(
             f"--size {size}: write WxH, both multiples of 8 and at most {LONGEST_SIDE}, such as 832x1216"
         )
     options = ModelOptions(path=str(model), config=config, tokenizers=tokenizers)
-    problems = Problems()
-    paths.check_model(options, problems)
-    if lokr is not None:
-        paths.check_file(lokr, problems)
-    paths.check_prompts(prompts, problems)
-    paths.check_folder("--out", str(out), problems)
-    problems.raise_as(InputError)
-    quiet()
+    with checking() as problems:
+        paths.check_model(options, problems)
+        if lokr is not None:
+            paths.check_file(lokr, problems)
+        paths.check_prompts(prompts, problems)
+        paths.check_folder("--out", str(out), problems)
     from hakubooru_trainer.sample import Drawing, draw_files  # noqa: PLC0415 - torch takes seconds
 
     how = Drawing(
@@ -255,5 +268,5 @@ def sample(
         negative=negative,
         seed=seed,
     )
-    for path in draw_files(options, prompts, out, how, lokr, threads=threads or 0):
+    for path in draw_files(options, prompts, out, how, lokr, scale=scale, threads=threads or 0):
         click.echo(str(path))

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import re
-import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from hakubooru.errors import HakubooruError, IncompleteError, InputError
-from hakubooru_cli.shell import INTERRUPTED
-from hakubooru_cli.training.printing import printing
-from hakubooru_cli.training.quiet import quiet
+from hakubooru.errors import IncompleteError
+from hakubooru_cli.training.common import as_rank, checking, printing, quiet
 
 if TYPE_CHECKING:
     from hakubooru_trainer.config import Options
@@ -75,23 +72,17 @@ def run(config: Path, *, overrides: tuple[str, ...], resume: str, allow: tuple[s
 
     options = load(config, overrides, paths=True)
     quiet()
-    # Until there is something to save, SIGTERM ends the run at once, as Ctrl-C does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    from hakubooru_trainer import distributed  # noqa: PLC0415 - torch takes seconds
+    with as_rank():
+        from hakubooru_trainer import distributed  # noqa: PLC0415 - torch takes seconds
 
-    if gpus > 1:
-        flags = [("--set", one) for one in overrides] + [("--allow-change", key) for key in allow]
-        rank = [sys.executable, "-m", "hakubooru_cli.train", "run", str(config), "--resume", resume]
-        distributed.launch([*rank, *(word for pair in flags for word in pair)], gpus, options.run)
-        return
-    from hakubooru_trainer.loop import run as train  # noqa: PLC0415 - torch takes seconds
+        if gpus > 1:
+            flags = [("--set", one) for one in overrides] + [("--allow-change", key) for key in allow]
+            rank = [sys.executable, "-m", "hakubooru_cli.train", "run", str(config), "--resume", resume]
+            distributed.launch([*rank, *(word for pair in flags for word in pair)], gpus, options.run)
+            return
+        from hakubooru_trainer.loop import run as train  # noqa: PLC0415 - torch takes seconds
 
-    try:
         report = train(options, resume=resume, allow=allow)
-    except (HakubooruError, KeyboardInterrupt) as error:
-        if distributed.launched():  # the launcher reports the error once for all ranks
-            sys.exit(error.exit_code if isinstance(error, HakubooruError) else INTERRUPTED)
-        raise
     if distributed.rank() > 0:
         return
     click.echo(
@@ -188,19 +179,17 @@ def init(folders: tuple[Path, ...], *, model: str, memory: float | None, config:
 
     Nothing is asked. What was chosen and why is in the comments; change what you like, and look at it with `plan`.
     """
-    from hakubooru_trainer.config import Problems, paths  # noqa: PLC0415 - torch takes seconds
+    from hakubooru_trainer.config import paths  # noqa: PLC0415 - --help answers at once
     from hakubooru_trainer.config.options import ModelOptions  # noqa: PLC0415
 
-    problems = Problems()
-    paths.check_model(ModelOptions(path=model, config=config), problems)
-    paths.check_out(out, problems)
-    if out.exists() and not out.is_dir():
-        problems.add(f"--out {out} exists already; name a new file")
-    for folder in folders:
-        if not folder.is_dir():
-            problems.add(f"{folder} {paths.NO_FOLDER}")
-    problems.raise_as(InputError)
-    quiet()
+    with checking() as problems:
+        paths.check_model(ModelOptions(path=model, config=config), problems)
+        paths.check_out(out, problems)
+        if out.exists() and not out.is_dir():
+            problems.add(f"--out {out} exists already; name a new file")
+        for folder in folders:
+            if not folder.is_dir():
+                problems.add(f"{folder} {paths.NO_FOLDER}")
     from hakubooru_trainer.first_config import card, write  # noqa: PLC0415 - torch takes seconds
 
     write(out, model, [str(folder) for folder in folders], card(memory), config=config)

@@ -169,7 +169,7 @@ class OutputFormat:
     """
 
     sink: str = "folder"
-    """The sink's name, one of `hakubooru.export.SINKS`; `hakubooru export --help` says what each one writes."""
+    """The sink's name; `hakubooru export --help` names all, and says what each one writes."""
     shard_images: Annotated[int, Bounds(1)] = SHARD_IMAGES
     """The most images of a shard."""
     shard_bytes: Annotated[int, Bounds(1)] = SHARD_BYTES

@@ -7,7 +7,6 @@ posts are sorted by id: descending, and ascending with `_asc`. For `order:downvo
 
 from __future__ import annotations
 
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from peewee import SQL, Node, NodeList, Ordering
@@ -49,7 +48,7 @@ VALUES: Final[dict[str, Node | str]] = {
 """The values by which posts are ordered; a text is what a metadata file lacks for it."""
 
 
-def check_order(order: str, values: Mapping[str, Node | str] = VALUES) -> None:
+def check_order(order: str, values: Mapping[str, Node | str]) -> None:
     """Check that posts can be put in an order.
 
     Raises:
@@ -67,7 +66,7 @@ def check_order(order: str, values: Mapping[str, Node | str] = VALUES) -> None:
     choose(order, orders, words, lacking)
 
 
-def order_terms(order: str, joined: Mapping[str, Node] = MappingProxyType({})) -> tuple[Condition, ...]:
+def order_terms(order: str, joined: Mapping[str, Node]) -> tuple[Condition, ...]:
     """Make the terms of an order by a value of posts, each with its words for `explain`.
 
     Args:

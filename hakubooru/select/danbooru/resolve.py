@@ -6,6 +6,7 @@ once, with one or two queries.
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
@@ -41,6 +42,8 @@ MOST_TAGS: Final = 100
 _MOST_WORDS: Final = 6
 """How many neighbouring words are tried as one tag."""
 _MOST_STEPS: Final = 50
+_SIGN: Final = re.compile(r"(?P<name>\w+)(?P<rest>[<>=]+.+)")
+"""A metatag without its colon, such as `score>20`."""
 
 TagNames: TypeAlias = "dict[Leaf, tuple[str, ...]]"
 """The names of tags by the tag or wildcard of a search that means them."""
@@ -193,6 +196,10 @@ def _unknown(database: Store, leaf: Leaf, terms: Sequence[Leaf], text: str) -> S
             text, leaf.place, f"{message}; tags have underscores in place of spaces: write {whole}"
         )
     hints = []
+    if "," in name and (words := name.replace(",", " ").split()):
+        hints.append(f"blanks stand between tags, not commas: write {' '.join(words)}")
+    if (sign := _SIGN.fullmatch(name)) and sign["name"].lower() in answered():
+        hints.append(f"a metatag has a colon: write {sign['name']}:{sign['rest']}")
     prefix, colon, _ = name.partition(":")
     if not is_balanced(name):
         hints.append("one of its parentheses has no partner")
@@ -215,7 +222,7 @@ def _across_blanks(database: Store, leaf: Leaf, terms: Sequence[Leaf], text: str
         if end - start > 1
     ]
     names = [
-        "_".join(_written(word).strip("\"'").lower() for word in run)
+        "_".join(_written(word).strip("\"',").lower() for word in run)
         for run in runs
         if _are_neighbours(run, text)
     ]

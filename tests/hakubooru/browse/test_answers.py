@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hakubooru.browse.answers import chips, narrowed, term_of
+from hakubooru.browse.answers import Searches, chips, narrowed, term_of
 from hakubooru.select.danbooru import parse
 from hakubooru.select.danbooru.grammar import Metatag, Name
 
@@ -65,3 +65,13 @@ def test_real_tags_have_a_term():
 @given(st.text(st.characters(exclude_categories=["Z", "C"]), min_size=1))
 def test_any_name_has_a_term(name):
     assert means(term_of(name), name)
+
+
+def test_joined_columns_are_metatags(db, tmp_path):
+    (tmp_path / "scores.csv").write_text("id,score,text\n3,0.9,a b\n6,0.8,a b\n7,0.1,c\n")
+    db.join("silva", tmp_path / "scores.csv")
+    text = 'silva.text:"a b" order:silva.score_asc'
+    assert Searches().answer(text, db.posts).ids.tolist() == [6, 3]
+    joined = db.joined_columns
+    assert [chip.words for chip in chips(text, joined)] == ['silva.text:"a b"', "order:silva.score_asc"]
+    assert narrowed(text, "order:silva.score", joined) == 'silva.text:"a b" order:silva.score'

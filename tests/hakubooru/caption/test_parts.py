@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import hakubooru as hb
 from hakubooru.caption import Captioner, caption_format, join_parts
-from hakubooru.caption.batch import Batch
+from hakubooru.caption.captioner import Batch
 from hakubooru.caption.words import Vocabulary
 from hakubooru.engine.optimize import optimize
 from hakubooru.engine.posts import TaggedPosts
@@ -48,6 +48,10 @@ def test_a_text_in_place_of_general_tags(posts):
         ("1girl ||| A girl, asleep, safe", {"people": 1, "text": 2, "rating": 1}),
         ("1girl ||| solo, o_o, safe", {"people": 1, "general": 2, "rating": 1}),
     ]
+    # Without the part `text` nothing replaces them.
+    order = [part for part in TEXT["order"] if part != "text"]
+    shape = {"order": order, "text_replaces": True}
+    assert captioned(posts, shape)[0] == captioned(posts, TEXT)[1]
 
 
 def test_a_text_holds_no_marks(posts, tmp_path):

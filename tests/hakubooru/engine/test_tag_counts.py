@@ -10,8 +10,8 @@ import pytest
 import hakubooru as hb
 from booru import TAGS, random_row, write
 from hakubooru import PostTagRelation
+from hakubooru.engine.cache import Sidecar
 from hakubooru.engine.optimize import optimize
-from hakubooru.engine.sidecar import Sidecar
 from hakubooru.engine.tag_counts import count_tags
 from hakubooru.errors import DatabaseFileError
 

@@ -94,14 +94,14 @@ def test_one_of_an_own_image_stays_when_its_folder_changes(small):
     own.mkdir()
     (own / "a.png").write_bytes(picture(1, "png"))
     (own / "a.txt").write_text("mine")
-    with hb.open(small / "posts.db") as database:
-        database.posts.export(small / "out", own=own)
-        (caption,) = (small / "out" / "own").glob("a-*.txt")
-        caption.write_text("corrected")
-        (own / "b.png").write_bytes(picture(2, "png"))
-        (own / "b.txt").write_text("another")
-        report = database.posts.export(small / "out", own=own)
+    hb.export_own(small / "out", own=own)
+    (caption,) = (small / "out" / "own").glob("a-*.txt")
+    caption.write_text("corrected")
+    (own / "b.png").write_bytes(picture(2, "png"))
+    (own / "b.txt").write_text("another")
+    report = hb.export_own(small / "out", own=own)
     assert report.exported == 2
+    assert str(report).startswith("2 of 2 images of your own are in ")
     assert caption.read_text() == "corrected"
 
 

@@ -147,7 +147,7 @@ def test_what_an_archive_has_twice_and_what_is_unreadable_is_told(hashed):
     shown = CliRunner().invoke(cli, arguments, catch_exceptions=False).output
     assert "2 images, " in shown
     assert "1 wanted, 2 unreadable, 1 of a post that their archive has already" in shown
-    assert "1 of 4 selected posts have an image" in shown
+    assert "1 of 4 selected posts has an image" in shown
     report = export(hashed)
     assert report.exported == 1
     assert report.passed_over == {"a post that the archive has already given": (1, ["1.webp"])}

@@ -168,11 +168,15 @@ def test_a_root_can_be_a_link(places):
 def test_wrong_places_are_told(places):
     with hb.open(places / "posts.db") as database:
         with pytest.raises(InputError, match="nowhere is not a folder; correct the path"):
-            database.posts.export(places / "out", own=places / "nowhere")
+            database.posts.export(places / "out", images=places / "images", own=places / "nowhere")
         with pytest.raises(InputError, match="images holds no images of your own"):
-            database.posts.export(places / "out", own=places / "images")
+            database.posts.export(places / "out", images=places / "images", own=places / "images")
+        with pytest.raises(InputError, match="the posts' images are missing"):
+            database.posts.export(places / "out", own=places / "own")
         with pytest.raises(InputError, match="the sink 'captions' writes captions of posts only"):
-            database.posts.export(places / "out", own=places / "own", sink="captions")
+            database.posts.export(
+                places / "out", images=places / "images", own=places / "own", sink="captions"
+            )
     assert not (places / "out").exists()
 
 

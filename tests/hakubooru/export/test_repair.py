@@ -179,7 +179,7 @@ def test_an_export_that_was_interrupted_is_not_repaired(out):
         parquet.write_table(table.slice(0, 39), out / "manifest.parquet")
         assert verify(out).orphans == ["x040/40.txt", "x040/40.webp"]
         with pytest.raises(
-            DestinationError, match=r"was interrupted: 1 of its images are not in the manifest"
+            DestinationError, match=r"was interrupted: 1 of its images is not in the manifest"
         ):
             repair(out)
         database.posts.export(out, images=out.parent / "images")

@@ -231,7 +231,7 @@ def test_strict_stops_at_the_first_bad_record(out):
 
 
 def test_a_dump_without_a_post_makes_nothing(out):
-    with pytest.raises(DumpError, match=r"there are no posts in .*1 records were rejected"):
+    with pytest.raises(DumpError, match=r"there are no posts in .*1 record was rejected"):
         make(out, api_post(0))
     assert folder(out) == ["booru.db.rejects.jsonl"]
 

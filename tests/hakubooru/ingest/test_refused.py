@@ -297,23 +297,23 @@ def test_a_map_describes_a_set_that_is_not_known(tmp_path):
 @pytest.mark.parametrize(
     ("written", "message"),
     [
-        ('[tag]\nall = "x"', "'tag' is not a key of a map; did you mean 'tags'?"),
+        ('[tag]\nall = "x"', "the file has no key 'tag'; did you mean 'tags'?"),
         ("blanks = true", "[tags] is missing; name the key of the tags"),
         ('[columns]\nidd = "x"\n[tags]\nall = "x"', "columns has 'idd'; did you mean 'id'?"),
         ('[tags]\npeople = "x"', "tags has 'people'; there are: all, general"),
-        ("[tags]\nall = 5", "tags.all is 5; it must be a key, or a list of keys"),
+        ("[tags]\nall = 5", "tags.all = 5; write a key, or a list of keys"),
         ('[tags]\nall = "x"\n[ratings]\na = "nsfw"', "ratings has 'nsfw'; there are: general"),
-        ('dates = "american"\n[tags]\nall = "x"', "dates has 'american'; there are: iso, epoch, ctime"),
+        ('dates = "american"\n[tags]\nall = "x"', 'dates = "american"; there are: iso, epoch, ctime'),
         ('zone = "Mars"\n[tags]\nall = "x"', "zone is 'Mars'; it must be a time zone"),
         (
             'site = "pixiv"\n[tags]\nall = "x"',
             "'pixiv' is not a site that hakubooru knows; there are: danbooru",
         ),
-        ('separator = ""\n[tags]\nall = "x"', "separator is ''; it must be text"),
-        ('blanks = "yes"\n[tags]\nall = "x"', "blanks is 'yes'; it must be true or false"),
+        ('separator = ""\n[tags]\nall = "x"', "separator is empty; write the text between two tags"),
+        ('blanks = "yes"\n[tags]\nall = "x"', 'blanks = "yes"; write true or false'),
         ('id_pattern = "["\n[tags]\nall = "x"', "id_pattern is not a regular expression"),
         ('id_pattern = "[0-9]"\n[tags]\nall = "x"', "id_pattern must have one group"),
-        ("columns = 5\n[tags]\nall = 'x'", "columns is 5; it must be a table"),
+        ("columns = 5\n[tags]\nall = 'x'", "columns = 5 is not a table"),
         ("tags = [", "is not TOML"),
     ],
 )
@@ -363,7 +363,7 @@ def test_a_readme_beside_the_records_is_passed_over(tmp_path):
         archive.writestr("README", "The posts.")
     (found,) = build([tmp_path / "set.zip"], tmp_path / "some.db").recognised
     assert str(found).endswith(
-        "set.zip: JSON in zip, posts of Danbooru's API; 1 files beside them were passed over"
+        "set.zip: JSON in zip, posts of Danbooru's API; 1 file beside them was passed over"
     )
 
 

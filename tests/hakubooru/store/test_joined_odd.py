@@ -100,15 +100,18 @@ def test_columns_of_any_type_in_parquet(db, tmp_path):
         "half": pa.array([0.5, float("nan")], pa.float16()),
         "text": pa.array(["a", None]).dictionary_encode(),
         "flag": pa.array([True, None]),
+        "decimal": pa.array([Decimal("0.5"), None]),
+        "view": pa.array(["a", None], pa.string_view()),
         "list": pa.array([["a"], []]),
         "day": pa.array([dt.date(2024, 1, 1), None]),
         "bytes": pa.array([b"a", None]),
     }
     parquet.write_table(pa.table({"id": [1, 2], **table}), tmp_path / "x.parquet")
     joined = db.join("silva", tmp_path / "x.parquet")
-    assert dict(joined.columns) == {"half": "number", "text": "text", "flag": "number"}
+    kinds = {"half": "number", "text": "text", "flag": "number", "decimal": "number", "view": "text"}
+    assert dict(joined.columns) == kinds
     found = [joined.values(db.connection(), np.array([1, 2]), name) for name in joined.columns]
-    assert found == [[0.5, None], ["a", None], [1, None]]
+    assert found == [[0.5, None], ["a", None], [1, None], [0.5, None], ["a", None]]
 
 
 @pytest.mark.parametrize(

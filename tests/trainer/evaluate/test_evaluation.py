@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 
 import numpy as np
@@ -171,10 +172,19 @@ def test_pictures_of_another_model_are_not_mixed(evaluated, tmp_path, options, f
         evaluated(right(), names=few, options=options(drawing={"steps": 3}))
     with pytest.raises(DestinationError, match=r"drawn\.drawing\.batch was 4 and is 2"):
         evaluated(right(), names=few, options=options(drawing={"batch": 2}))
-    (tmp_path / "out" / "evaluation.json").write_text("{}")
+    with pytest.raises(
+        DestinationError, match=r"drawn\.tokens differs \(drawn\.tokens was .words. and is .others.\)"
+    ):
+        evaluated(Painter.of(HUES, lambda own, draw: own, tokens="others"), names=few)
+    record = tmp_path / "out" / "evaluation.json"
+    table = json.loads(record.read_text())
+    del table["drawn"]["tokens"]  # as earlier versions wrote it
+    record.write_text(json.dumps(table))
+    evaluated(right(), names=few)
+    record.write_text("{}")
     with pytest.raises(InputError, match="is no record of an evaluation"):
         evaluated(right(), names=few)
-    (tmp_path / "out" / "evaluation.json").unlink()
+    record.unlink()
     with pytest.raises(DestinationError, match=r"has pictures and scores\.parquet and no evaluation\.json"):
         evaluated(Painter.of(HUES, lambda own, draw: own, identity="another"), names=few)
 

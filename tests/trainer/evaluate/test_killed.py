@@ -30,6 +30,7 @@ class Grainy:
     """Draws noise, which no file makes smaller."""
 
     identity = "noise"
+    tokens = "words"
 
     def draw(self, batch):
         return [self._one(picture) for picture in batch]

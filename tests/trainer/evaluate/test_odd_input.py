@@ -30,7 +30,7 @@ class Flat:
 
     def __init__(self, colour):
         self.colour = colour
-        self.identity = f"flat {colour}"
+        self.identity, self.tokens = f"flat {colour}", "words"
 
     def draw(self, batch):
         return [Image.new("RGB", (picture.width, picture.height), self.colour) for picture in batch]

@@ -35,9 +35,7 @@ def gathered(ccip, tmp_path):
             Extractor[int](ccip, catalogue, 2) as extractor,
         ):
             archives = sources.find_archives(roots)
-            result = references.gather(
-                candidates, archives, extractor, catalogue, network=ccip.fingerprint, count=count
-            )
+            result = references.gather(candidates, archives, extractor, count)
             known = catalogue.known(ccip.fingerprint, result.digests)
             assert known == set(result.digests)
             return result

@@ -3,34 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple
 
 from hakubooru.caption import CaptionChange
 from hakubooru.errors import ConfigError, InputError
-from hakubooru.settings import toml
+from hakubooru.image.bucket import Buckets
+from hakubooru.settings import Bounds, check, toml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ENDING: Final = ("-", "_", ".")
 """How the ending of mask files begins. The name of a folder of masks begins otherwise."""
-
-
-def at_least(section: str, options: object, limits: dict[str, int]) -> None:
-    """Check that options are not below their limits.
-
-    Args:
-        section: the name of their section, for the message.
-        options: the dataclass that has them.
-        limits: the least value of each option, by its name.
-
-    Raises:
-        ConfigError: an option is below its limit, or NaN.
-    """
-    for name, least in limits.items():
-        value = getattr(options, name)
-        if not value >= least:  # so written, NaN fails too
-            raise ConfigError(f"{section}.{name} is {value}; it must be {least} or more")
 
 
 class Needs(NamedTuple):
@@ -65,18 +49,37 @@ def check_effects(section: str, options: Any, effects: Mapping[str, Needs]) -> N
             )
 
 
+def buckets_of(section: str, *, step: int, **others: int) -> Buckets:
+    """The sizes of buckets that the VAE takes.
+
+    Args:
+        section: the name of their section, for the message.
+        step: what sides are multiples of.
+        others: the other fields of `Buckets`.
+
+    Raises:
+        ConfigError: there are no such buckets.
+    """
+    if step % 8:
+        raise ConfigError(f"{section}.step is {step}; the VAE needs multiples of 8, such as 64")
+    try:
+        return Buckets(step=step, **others)
+    except InputError as error:
+        raise ConfigError(f"[{section}]: {error}") from error
+
+
 @dataclass(frozen=True, kw_only=True)
 class DataOptions:
     """A data set; write [[data]] once for each."""
 
     path: str
     """The folder: an export of `hakubooru export` (pairs or shards), a folder of images, or a folder of webdataset's shards.
-    The caption of an image is in a .txt file of the same name beside it, or in a metadata.jsonl. A folder without a
+    The caption of an image is in a .txt or .caption of the same name beside it, or in a metadata.jsonl. A folder without a
     manifest is scanned once; the scan is remembered."""
     weight: float = 1.0
     """How much of the data set an epoch draws. With 0.5 an epoch draws half of the images, and the next epoch the other
     half. With 2.5 it draws each image twice or three times."""
-    repeats: int = 0
+    repeats: Annotated[int, Bounds(0)] = 0
     """How often each image is drawn in an epoch; multiplies the weight. 0 means once, or as often as kohya's folder names say:
     where the path is called 10_name, or all folders in it are. Folders called 0_name are left out."""
     loss_weight: float = 1.0
@@ -91,7 +94,7 @@ class DataOptions:
     to masks too. An ending begins with -, _ or a dot."""
 
     def __post_init__(self) -> None:
-        at_least("data", self, {"repeats": 0})
+        check(self, "data", ConfigError)
         for name in ("weight", "loss_weight"):
             if not getattr(self, name) > 0:
                 raise ConfigError(
@@ -106,12 +109,11 @@ class AugmentOptions:
     random_crop: bool = False
     """Crop an image that is larger than its bucket at a random place, and not at its centre. It needs an empty cache.latents, since
     each step has other pixels."""
-    flip: float = 0.0
+    flip: Annotated[float, Bounds(0, 1)] = 0.0
     """The chance that an image is mirrored, before it is cropped. A cache of latents holds both sides."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.flip <= 1:
-            raise ConfigError(f"augment.flip is {self.flip}; write a chance from 0 to 1, such as 0.5")
+        check(self, "augment", ConfigError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,13 +140,13 @@ class BucketOptions:
     """Which crop the model is told: the real one, or the figures of sd-scripts, which belong to another crop."""
 
     def __post_init__(self) -> None:
-        if self.step % 8:
-            raise ConfigError(f"buckets.step is {self.step}; the VAE needs multiples of 8, such as 64")
-        if not 0 < self.step <= self.min_side <= self.max_side or self.area < self.step**2:
-            raise ConfigError(
-                f"buckets of area {self.area}, step {self.step}, sides {self.min_side} to {self.max_side} fit no image; "
-                "write 0 < step <= min_side <= max_side, and step * step <= area"
-            )
+        self.sizes()
+
+    def sizes(self) -> Buckets:
+        """The sizes of the buckets."""
+        return buckets_of(
+            "buckets", area=self.area, step=self.step, min_side=self.min_side, max_side=self.max_side
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from hakubooru.errors import ConfigError
 from hakubooru.nearest import nearest
-from hakubooru_trainer.config.data import Needs, at_least, check_effects
+from hakubooru.settings import Bounds, check
+from hakubooru_trainer.config.data import Needs, check_effects
 from hakubooru_trainer.config.optimisers import OPTIMISERS
 
 _EFFECTS: Final = {
@@ -37,16 +38,16 @@ class LossOptions:
     huber_schedule: Literal["constant", "exponential", "snr"] = "snr"
     """How c depends on the timestep. `constant`: it does not. `exponential`: from 1 at timestep 0 down to `huber_c` at 1000.
     `snr`: (1 - huber_c) / (1 + sigma)² + huber_c, with sigma = 1 / sqrt(SNR)."""
-    min_snr_gamma: float = 0.0
+    min_snr_gamma: Annotated[float, Bounds(0)] = 0.0
     """Weigh timesteps by min(SNR, gamma) / SNR, or by min(SNR, gamma) / (SNR + 1) for v. 5 is usual, 0 is off."""
     debiased: bool = False
     """Weigh timesteps by 1 / sqrt(min(SNR, 1000)). For v, `debiased_v` chooses the formula."""
     debiased_v: Literal["root", "kohya"] = "root"
     """The formula of `debiased` when the model predicts v. `root`: 1 / sqrt(min(SNR, 1000)), as for the noise. `kohya`:
     1 / (min(SNR, 1000) + 1), as in sd-scripts."""
-    noise_offset: float = 0.0
+    noise_offset: Annotated[float, Bounds(0)] = 0.0
     """Add a random number of this deviation to the noise of each channel, which allows darker pictures; 0.0357 is usual."""
-    pyramid_levels: int = 0
+    pyramid_levels: Annotated[int, Bounds(0)] = 0
     """Add noise of lower resolutions to the noise (multi-resolution noise); this many levels, each 2 to 4 times coarser.
     The sum has deviation 1, before `noise_offset` is added. 6 to 8 are usual, 0 is off."""
     pyramid_discount: float = 0.3
@@ -64,13 +65,11 @@ class LossOptions:
     """The deviation of `logit_normal`; above 1 draws both ends more often."""
     timestep_shift: float = 3.0
     """The shift s of `shifted`; 1 is uniform, and below 1 draws the clean end more often."""
-    timesteps_alike: int = 1
+    timesteps_alike: Annotated[int, Bounds(1)] = 1
     """How many batches in a row draw the same timesteps. 4 repeats what sd-scripts does on 4 GPUs; 1 draws new ones for each batch."""
 
     def __post_init__(self) -> None:
-        at_least(
-            "loss", self, {"min_snr_gamma": 0, "noise_offset": 0, "timesteps_alike": 1, "pyramid_levels": 0}
-        )
+        check(self, "loss", ConfigError)
         if self.min_snr_gamma and self.debiased:
             raise ConfigError(
                 "loss.min_snr_gamma and loss.debiased both weigh the timesteps; set only one of them"
@@ -107,24 +106,24 @@ class OptimizerOptions:
     alone: write its betas and weight_decay here."""
     lr: float = 2e-5
     """The learning rate of the UNet. Optimisers that find their rate themselves, such as Prodigy, take 1.0."""
-    text_lr: float = 5e-6
+    text_lr: Annotated[float, Bounds(0)] = 5e-6
     """The learning rate of the text encoders."""
     rates: dict[str, float] = field(default_factory=dict)
     """Factors of the learning rate by pattern of layers' names in the saved file; the first pattern that matches counts:
     {"lora_unet_output_blocks_*" = 0.5, "lora_te1_*" = 0}. 0 leaves layers as they start."""
     betas: tuple[float, float] = _OWN_BETAS
     """The two decay rates of the optimiser's running averages."""
-    weight_decay: float = _OWN_DECAY
+    weight_decay: Annotated[float, Bounds(0)] = _OWN_DECAY
     """The weight decay; each update multiplies the weights by 1 - learning rate * weight decay."""
     schedule: Literal["constant", "cosine", "linear"] = "constant"
     """How the learning rate goes on after the warm-up: it stays, or falls to `floor` at the end of the run."""
-    floor: float = 0.0
+    floor: Annotated[float, Bounds(0, 1)] = 0.0
     """The share of the learning rate that remains at the end of a falling schedule, from 0 to 1."""
-    warmup: int = 0
+    warmup: Annotated[int, Bounds(0)] = 0
     """Steps over which the learning rate rises from 0."""
-    warmup_steps_an_update: int = 1
+    warmup_steps_an_update: Annotated[int, Bounds(1)] = 1
     """How many steps of the warm-up an update counts for. 4 repeats how sd-scripts counts on 4 GPUs; 1 counts updates."""
-    clip: float = 1.0
+    clip: Annotated[float, Bounds(0)] = 1.0
     """The largest norm of the gradient; a larger gradient is scaled down to it. 0 is off."""
 
     @property
@@ -133,11 +132,7 @@ class OptimizerOptions:
         return ":" in self.name
 
     def __post_init__(self) -> None:
-        at_least(
-            "optimizer",
-            self,
-            {"weight_decay": 0, "warmup": 0, "warmup_steps_an_update": 1, "clip": 0, "text_lr": 0},
-        )
+        check(self, "optimizer", ConfigError)
         self._check_name()
         if self.paged and self.name not in {"lion8bit", "adamw8bit"}:
             raise ConfigError(
@@ -151,14 +146,7 @@ class OptimizerOptions:
             raise ConfigError(
                 f"optimizer.betas is {list(self.betas)}; write two numbers from 0 up to 1, such as [0.9, 0.95]"
             )
-        if not 0 <= self.floor <= 1:
-            raise ConfigError(
-                f"optimizer.floor is {self.floor}; write the share of the rate that remains, from 0 to 1"
-            )
-        if self.floor and self.schedule == "constant":
-            raise ConfigError(
-                'optimizer.floor has no effect while optimizer.schedule is "constant"; set schedule = "cosine" or "linear"'
-            )
+        check_effects("optimizer", self, {"floor": Needs("schedule", "cosine", without=("constant",))})
         for pattern, factor in self.rates.items():
             if type(factor) not in {int, float} or not 0 <= factor < float("inf"):
                 raise ConfigError(
@@ -169,8 +157,8 @@ class OptimizerOptions:
         package, mark, kind = self.name.partition(":")
         if not mark and self.name not in OPTIMISERS:
             raise ConfigError(
-                f'optimizer.name = "{self.name}"; {nearest(self.name, OPTIMISERS)} A class of a package is written '
-                'package.module:Class, such as "pytorch_optimizer:Prodigy"'
+                f'optimizer.name = "{self.name}"; {nearest(self.name, OPTIMISERS)} (a class of a package is written '
+                'package.module:Class, such as "pytorch_optimizer:Prodigy")'
             )
         if mark and not (kind.isidentifier() and all(part.isidentifier() for part in package.split("."))):
             raise ConfigError(

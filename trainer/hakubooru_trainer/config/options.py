@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 from hakubooru.errors import ConfigError
 from hakubooru.files import is_file_name
+from hakubooru.settings import Bounds, check
 from hakubooru_trainer.config.data import (
     AugmentOptions,
     BucketOptions,
     CacheOptions,
     CaptionOptions,
     DataOptions,
-    at_least,
+    Needs,
+    check_effects,
 )
 from hakubooru_trainer.config.learning import EmaOptions, LossOptions, OptimizerOptions
 
@@ -34,9 +36,9 @@ class RunOptions:
     """The name of the adapter's files."""
     seed: int = 0
     """The seed of everything random: order, captions, timesteps and noise."""
-    epochs: float = 1
+    epochs: Annotated[float, Bounds(0)] = 1
     """How many times the run goes through the data set. 0: `updates` alone sets the length."""
-    updates: int = 0
+    updates: Annotated[int, Bounds(0)] = 0
     """Stop after this many updates of the weights. 0: `epochs` alone sets the length. If both are set, the shorter one counts."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """The device to compute on; `auto` takes a GPU if there is one."""
@@ -47,7 +49,7 @@ class RunOptions:
     bits and unpack a layer where it is used; all else is stored in `precision`. They need less memory, and take more time."""
     checkpointing: bool = True
     """Compute activations twice and do not keep them: a third slower, and a fraction of the memory."""
-    keep_blocks: int = 0
+    keep_blocks: Annotated[int, Bounds(0)] = 0
     """With `checkpointing`: how many blocks of the UNet keep their activations all the same, those first that save the most time
     for their memory. SDXL has 87. `plan` says what they take."""
     graphs: bool = False
@@ -57,11 +59,11 @@ class RunOptions:
     """On a GPU, use only kernels that give the same bits at every run, as exact resuming needs. Without them attention is faster."""
     compile: bool = False
     """Compile the UNet's transformers at the first update, which takes minutes. Needs a C++ compiler, and Linux."""
-    threads: int = 0
+    threads: Annotated[int, Bounds(0)] = 0
     """Threads of torch on a CPU; 0 lets torch decide. Small models are faster with 1."""
-    workers: int = 2
+    workers: Annotated[int, Bounds(1)] = 2
     """Threads that read and prepare images ahead. The result does not depend on their number."""
-    bad_updates: int = 10
+    bad_updates: Annotated[int, Bounds(1)] = 10
     """The run stops when this many updates in a row were skipped because the loss or a gradient was not finite."""
 
     @property
@@ -80,11 +82,7 @@ class RunOptions:
         return self.precision != "fp32" or self.weights != "fp32"
 
     def __post_init__(self) -> None:
-        at_least(
-            "run",
-            self,
-            {"updates": 0, "threads": 0, "workers": 1, "bad_updates": 1, "epochs": 0, "keep_blocks": 0},
-        )
+        check(self, "run", ConfigError)
         if not self.epochs and not self.updates:
             raise ConfigError("run.epochs and run.updates are both 0, so the run has no end; set one of them")
         if not self.is_packed and self.weights not in {"fp32", self.precision}:
@@ -95,10 +93,7 @@ class RunOptions:
             raise ConfigError(
                 f'run.compile does not work with run.weights = "{self.weights}"; set run.compile = false, or run.weights = "{self.precision}"'
             )
-        if self.keep_blocks and not self.checkpointing:
-            raise ConfigError(
-                "run.keep_blocks has no effect without run.checkpointing, which keeps all blocks; set run.checkpointing = true"
-            )
+        check_effects("run", self, {"keep_blocks": Needs("checkpointing", example=True, without=(False,))})
         if not is_file_name(self.name):
             raise ConfigError(
                 f"run.name is {self.name!r}; it becomes part of file names: use letters, digits, - and _, at most 200, and no name "
@@ -125,6 +120,11 @@ class ModelOptions:
     """What the model predicts: noise (epsilon) or v. `auto` reads it from the checkpoint, and takes epsilon if it says nothing."""
     zero_terminal_snr: Literal["auto", "yes", "no"] = "auto"
     """Whether the noise schedule ends in pure noise. `auto` reads it from the checkpoint, and takes no if it says nothing."""
+
+    @property
+    def name(self) -> str:
+        """The name of the model's file or folder, whichever system wrote its path."""
+        return self.path.replace("\\", "/").rpartition("/")[2]
 
     def __post_init__(self) -> None:
         if self.vae_precision == "fp16" and not self.vae:
@@ -181,28 +181,28 @@ class LokrOptions:
 class BatchOptions:
     """How many images make an update."""
 
-    size: int = 1
+    size: Annotated[int, Bounds(1)] = 1
     """Images in a batch."""
-    accumulation: int = 1
+    accumulation: Annotated[int, Bounds(1)] = 1
     """Batches in an update, over all GPUs together."""
 
     def __post_init__(self) -> None:
-        at_least("batch", self, {"size": 1, "accumulation": 1})
+        check(self, "batch", ConfigError)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ValidationOptions:
     """A loss that can be compared: held-out images at fixed timesteps with fixed noise."""
 
-    images: int = 0
+    images: Annotated[int, Bounds(0)] = 0
     """How many images are held out of training; 0 is off."""
-    every: int = 500
+    every: Annotated[int, Bounds(1)] = 500
     """Updates between two measurements. The loss is also measured at the start and at the end."""
     timesteps: tuple[int, ...] = (100, 300, 500, 700, 900)
     """The timesteps at which it is measured."""
 
     def __post_init__(self) -> None:
-        at_least("validation", self, {"images": 0, "every": 1})
+        check(self, "validation", ConfigError)
         if not self.timesteps or not all(0 <= step < 1000 for step in self.timesteps):
             raise ConfigError(
                 f"validation.timesteps is {list(self.timesteps)}; write timesteps from 0 to 999, such as [100, 500, 900]"
@@ -216,13 +216,13 @@ class SampleOptions:
     prompts: str = ""
     """A text file with one prompt a line. A line may end in sd-scripts' options, such as --w 832 --h 1216 --n lowres. Empty: no
     pictures are drawn."""
-    every: int = 1000
+    every: Annotated[int, Bounds(1)] = 1000
     """Updates between two sheets of pictures. One is also drawn at the start and one at the end."""
-    width: int = 1024
+    width: Annotated[int, Bounds(64, LONGEST_SIDE)] = 1024
     """The width of a picture, in pixels; a multiple of 8, at most 8192."""
-    height: int = 1024
+    height: Annotated[int, Bounds(64, LONGEST_SIDE)] = 1024
     """The height of a picture, in pixels; a multiple of 8, at most 8192."""
-    steps: int = 24
+    steps: Annotated[int, Bounds(1, 1000)] = 24
     """Steps of the sampler."""
     sampler: Literal["ddim", "euler_a", "dpmpp_2m"] = "ddim"
     """The sampler: DDIM without noise, Euler's method with fresh noise (Euler a), or DPM-Solver++ (DPM++ 2M). A prompt may name
@@ -233,10 +233,8 @@ class SampleOptions:
     """The negative prompt: what not to draw."""
 
     def __post_init__(self) -> None:
-        at_least("samples", self, {"every": 1, "width": 64, "height": 64, "steps": 1})
-        if self.steps > 1000:
-            raise ConfigError(f"samples.steps is {self.steps}; write 1 to 1000, such as 24")
-        if self.width % 8 or self.height % 8 or max(self.width, self.height) > LONGEST_SIDE:
+        check(self, "samples", ConfigError)
+        if self.width % 8 or self.height % 8:
             raise ConfigError(
                 f"samples.width and height are {self.width} and {self.height}; write multiples of 8, at most {LONGEST_SIDE}, such as 832 and 1216"
             )
@@ -246,17 +244,17 @@ class SampleOptions:
 class SaveOptions:
     """What is saved to disk."""
 
-    every: int = 1000
+    every: Annotated[int, Bounds(1)] = 1000
     """Updates between two saves of the adapter, and of the state that a run resumes from."""
-    minutes: float = 0.0
+    minutes: Annotated[float, Bounds(0)] = 0.0
     """Save the state also after this many minutes; 0 is off."""
-    keep: int = 3
+    keep: Annotated[int, Bounds(0)] = 3
     """How many adapters are kept, the last one included; 0 keeps all."""
-    states: int = 2
+    states: Annotated[int, Bounds(1)] = 2
     """How many states are kept. If the last one is torn, the run resumes from the one before."""
 
     def __post_init__(self) -> None:
-        at_least("save", self, {"every": 1, "minutes": 0, "keep": 0, "states": 1})
+        check(self, "save", ConfigError)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,14 +6,13 @@ import itertools
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 
 from hakubooru_trainer import randomness
-from hakubooru_trainer.data.images import UnusableImageError, conditioning
+from hakubooru_trainer.data.images import DOWN, UnusableImageError, conditioning
 from hakubooru_trainer.data.inputs import Inputs
 from hakubooru_trainer.noise import pyramid_noise, pyramid_sizes
 from hakubooru_trainer.timesteps import timestep
@@ -30,11 +29,9 @@ if TYPE_CHECKING:
     from hakubooru_trainer.data.latents import LatentCache
     from hakubooru_trainer.data.order import Order, Place, Sizes
     from hakubooru_trainer.data.samples import Sample, Samples
+    from hakubooru_trainer.randomness import Floats
 
 Picture = TypeVar("Picture")
-
-DOWN = 8
-"""Pixels of an image for each latent, along each side."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +99,19 @@ class Batch:
         return replace(self, **changed)
 
 
+class _Shown(NamedTuple):
+    """An image of a batch, and what a step shows of it."""
+
+    row: int
+    sample: Sample
+    caption: str
+    """The caption of the step, with its prefix; "" if it is dropped."""
+    draw: tuple[int, ...]
+    """The whole numbers that all that is random about it follows from."""
+    timestep: int
+    view: View
+
+
 class Batches(Inputs):
     """Makes batches of samples.
 
@@ -142,21 +152,16 @@ class Batches(Inputs):
             place: its images, and where they stand in the run.
             number: the number of the batch in the run.
         """
-        seed, epoch = self.options.run.seed, place.epoch
-        rows = place.rows.tolist()
-        draws: list[tuple[int, ...]] = [
-            (seed, epoch, place.position + i, int(self.samples.ids[row])) for i, row in enumerate(rows)
-        ]
-        read = [self.samples[row] for row in rows]
-        captions = [
-            self.caption(sample, randomness.number("caption", *draw))
-            for sample, draw in zip(read, draws, strict=True)
-        ]
-        timesteps = [self._timestep(draw, i, number) for i, draw in enumerate(draws)]
-        views = [self.view(row, draw) for row, draw in zip(rows, draws, strict=True)]
-        batch = self._made(rows, read, captions, draws, timesteps, views=views)
-        noise = torch.stack([*map(self._pyramid, batch.noise, draws)])
-        return self._masked(replace(batch, noise=noise), rows, views)
+        images = []
+        for i, row in enumerate(place.rows.tolist()):
+            draw = (self.options.run.seed, place.epoch, place.position + i, int(self.samples.ids[row]))
+            sample = self.samples[row]
+            caption = self.caption(sample, randomness.number("caption", *draw))
+            timestep = self._timestep(draw, i, number)
+            images.append(_Shown(row, sample, caption, draw, timestep, self.view(row, draw)))
+        batch = self._made(images)
+        noise = torch.stack([*map(self._pyramid, batch.noise, (image.draw for image in images))])
+        return self._masked(replace(batch, noise=noise), images)
 
     def validation(self, numbers: Sequence[int]) -> Iterator[Batch]:
         """Make the validation batches of these numbers: one image at one timestep each, with noise that is always the same."""
@@ -167,7 +172,7 @@ class Batches(Inputs):
             draw = (self.options.run.seed, 2**64 - 1, timestep, int(self.samples.ids[row]))
             sample = self.samples[row]
             caption = self.caption.unchanged(sample)
-            return self._made([row], [sample], [caption], [draw], [timestep], views=[self.view(row)])
+            return self._made([_Shown(row, sample, caption, draw, timestep, self.view(row))])
 
         return self._ahead(make, numbers)
 
@@ -187,46 +192,32 @@ class Batches(Inputs):
         ]
         return pyramid_noise(noise, layers, loss.pyramid_discount) if layers else noise
 
-    def _made(
-        self,
-        rows: list[int],
-        read: list[Sample],
-        captions: list[str],
-        draws: list[tuple[int, ...]],
-        timesteps: list[int],
-        *,
-        views: list[View],
-    ) -> Batch:
-        samples = self.samples
+    def _made(self, images: Sequence[_Shown]) -> Batch:
+        samples, rows = self.samples, [image.row for image in images]
+        captions, draws = tuple(image.caption for image in images), [image.draw for image in images]
         size = self.size(rows[0])
         shape = (4, size[1] // DOWN, size[0] // DOWN)
+        crop = self.options.buckets.crop
         size_and_crop = [
-            conditioning(*self.own_size(row), size, self.options.buckets.crop, seen.fit)
-            for row, seen in zip(rows, views, strict=True)
+            conditioning(*self.own_size(image.row), size, crop, image.view.fit) for image in images
         ]
         tokens, tokens_2 = self.tokens(captions)
-        images, latents, contexts = None, None, None
+        pixels, latents, contexts = None, None, None
         if self.latents is None:
-            pictures = [
-                self._usable(row, partial(self._tensor, seen=seen))
-                for row, seen in zip(rows, views, strict=True)
-            ]
+            pictures = [self._usable(image, self._tensor) for image in images]
             blank = torch.zeros(3, size[1], size[0])
-            images = torch.stack([blank if picture is None else picture for picture in pictures])
+            pixels = torch.stack([blank if picture is None else picture for picture in pictures])
             decoded = [picture is not None for picture in pictures]
         else:
-            pairs = [
-                self._usable(row, partial(self.latents.get, self, is_flipped=seen.is_flipped))
-                for row, seen in zip(rows, views, strict=True)
-            ]
+            pairs = [self._usable(image, self._latents) for image in images]
             latents = _stacked([pair or (torch.zeros(shape), torch.zeros(shape)) for pair in pairs])
             decoded = [pair is not None for pair in pairs]
         if self.contexts is not None:
-            kept = (sample.caption if caption else "" for sample, caption in zip(read, captions, strict=True))
+            kept = (image.sample.caption if image.caption else "" for image in images)
             contexts = _stacked([*map(self.contexts.get, kept, tokens, tokens_2)])
         return Batch(
             ids=tuple(int(samples.ids[row]) for row in rows),
-            captions=tuple(captions),
+            captions=captions,
             tokens=tokens,
             tokens_2=tokens_2,
             conditioning=torch.tensor(size_and_crop),
@@ -237,29 +228,34 @@ class Batches(Inputs):
                 ]
             ),
             decoded=torch.tensor(decoded),
-            timesteps=torch.tensor(timesteps),
+            timesteps=torch.tensor([image.timestep for image in images]),
             noise=_normal(shape, "noise", draws),
             offset=_normal((4, 1, 1), "offset", draws),
             spread=_normal(shape, "latents", draws),
-            pixels=images,
+            pixels=pixels,
             latents=latents,
             masks=None,
             sources=torch.from_numpy(samples.sources[rows].astype(np.int64)),
             contexts=contexts,
         )
 
-    def _tensor(self, row: int, seen: View) -> Tensor:
-        return torch.from_numpy(self.pixels(row, seen))
+    def _tensor(self, image: _Shown) -> Tensor:
+        return torch.from_numpy(self.pixels(image.row, image.view))
 
-    def _masked(self, batch: Batch, rows: list[int], views: list[View]) -> Batch:
+    def _latents(self, image: _Shown) -> tuple[Tensor, Tensor]:
+        assert self.latents is not None
+        return self.latents.get(self, image.row, is_flipped=image.view.is_flipped)
+
+    def _mask(self, image: _Shown) -> Floats:
+        return self.mask(image.row, image.view)
+
+    def _masked(self, batch: Batch, images: Sequence[_Shown]) -> Batch:
         """A batch with its images' masks, if a data set of the run has masks; an image without a usable mask has no weight."""
         if not any(data.options.masks for data in self.samples.sets):
             return batch
-        width, height = self.size(rows[0])
+        width, height = self.size(images[0].row)
         whole = np.ones((1, height // DOWN, width // DOWN), np.float32)
-        masks = [
-            self._usable(row, partial(self.mask, seen=seen)) for row, seen in zip(rows, views, strict=True)
-        ]
+        masks = [self._usable(image, self._mask) for image in images]
         is_usable = torch.tensor([mask is not None for mask in masks])
         return replace(
             batch,
@@ -268,12 +264,12 @@ class Batches(Inputs):
             decoded=batch.decoded & is_usable,
         )
 
-    def _usable(self, row: int, get: Callable[[int], Picture]) -> Picture | None:
+    def _usable(self, image: _Shown, get: Callable[[_Shown], Picture]) -> Picture | None:
         """What `get` gives of an image; None if it cannot be decoded."""
         try:
-            return get(row)
+            return get(image)
         except UnusableImageError as error:
-            self.leave_out(row, error)
+            self.leave_out(image.row, error)
             return None
 
     def _ahead(self, make: Any, items: Sequence[Any]) -> Iterator[Batch]:

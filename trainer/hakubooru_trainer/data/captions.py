@@ -44,7 +44,8 @@ class StepCaptions:
 
     def unchanged(self, sample: Sample) -> str:
         """The usual caption of an image, with its prefix; nothing is shuffled or dropped."""
-        text = self._unchanged(self.tags(sample.caption), 0)
+        _, parts = self._rule(sample)
+        text = self._unchanged(self.tags(sample.caption), 0, parts)
         return sample.prefix + text if text else ""
 
     def sides(self, sample: Sample) -> Sides:

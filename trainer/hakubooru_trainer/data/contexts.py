@@ -89,8 +89,9 @@ class ContextCache:
         """
 
         def make(place: int) -> Item:
-            caption = inputs.samples[place - 1].caption if place else ""
-            tokens, tokens_2 = inputs.tokens([inputs.unchanged(caption, 0)])
+            sample = inputs.samples[place - 1] if place else None
+            caption = sample.caption if sample else ""
+            tokens, tokens_2 = inputs.tokens([inputs.caption.unchanged(sample) if sample else ""])
             device = self.cache.ranks.device
             # One caption at a time, so that its numbers do not depend on a batch.
             with torch.no_grad(), precision:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
     from hakubooru_trainer.config.data import AugmentOptions
     from hakubooru_trainer.randomness import Floats
+
+
+DOWN: Final = 8
+"""Pixels of an image for each place of its latents, along each side."""
 
 
 class UnusableImageError(DataSetError):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
 from hakubooru_trainer.data.captions import StepCaptions
-from hakubooru_trainer.data.images import View, fit, pixels, view
+from hakubooru_trainer.data.images import UnusableImageError, View, fit, pixels, view
 from hakubooru_trainer.data.masks import mask, mask_of
 from hakubooru_trainer.text import CHUNK, tokenize
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from hakubooru_trainer.config import Options
-    from hakubooru_trainer.data.images import UnusableImageError
     from hakubooru_trainer.data.order import Sizes
     from hakubooru_trainer.data.samples import Samples
     from hakubooru_trainer.randomness import Floats
@@ -34,7 +34,6 @@ class Inputs:
         self.tokenizers = tokenizers
         self.left_out: dict[int, UnusableImageError] = {}
         """Why images could not be decoded, by their row; only images that were read so far."""
-        self.unchanged = options.captions.unchanged()
         self.caption = StepCaptions(options.captions)
 
     def tokens(self, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
@@ -64,9 +63,21 @@ class Inputs:
         return View(fit(*self.own_size(row), self.size(row)), is_flipped)
 
     def pixels(self, row: int, seen: View) -> Floats:
-        """What is shown of an image, in the size of its bucket, (3, H, W), from -1 to 1."""
-        data = self.samples.read(row)
-        return pixels(self.samples[row].path, data, *self.own_size(row), self.size(row), seen=seen)
+        """What is shown of an image, in the size of its bucket, (3, H, W), from -1 to 1.
+
+        Raises:
+            UnusableImageError: the image does not decode, or is another one than the data set lists.
+            DataSetError: it cannot be read.
+        """
+        data, sample = self.samples.read(row), self.samples[row]
+        shown = pixels(sample.path, data, *self.own_size(row), self.size(row), seen=seen)
+        # Caches and fingerprints know an image by this hash.
+        if hashlib.sha256(data).hexdigest() != sample.sha256:
+            raise UnusableImageError(
+                sample.path,
+                "was changed since it was listed; export again, or train on your own version from a folder of its own",
+            )
+        return shown
 
     def mask(self, row: int, seen: View) -> Floats:
         """The mask of what is shown of an image, at the places of its latents, (1, H/8, W/8), from 0 to 1.

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from hakubooru.errors import DataSetError
+from hakubooru.export.manifest import MANIFEST
 from hakubooru_trainer.config.data import ENDING
 from hakubooru_trainer.data.look import IMAGES, METADATA, SHARD
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
     from hakubooru_trainer.config.data import DataOptions
 
-MANIFEST: Final = "manifest.parquet"
 _NAME: Final = re.compile(r"([0-9]+)_.+")
 
 

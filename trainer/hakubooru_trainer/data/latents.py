@@ -16,7 +16,7 @@ from hakubooru.errors import DataSetError, TrainingError
 from hakubooru.image.decode import DECODE_CHANGES, DECODE_VERSION
 from hakubooru.select import sampling
 from hakubooru_trainer.data.cache import Cache, Item, weights_key
-from hakubooru_trainer.data.images import UnusableImageError
+from hakubooru_trainer.data.images import DOWN, UnusableImageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,7 +73,7 @@ class LatentCache:
         mean, std, reason = self.cache.get(int(_keys(inputs, rows, is_flipped)[0]), name, 3)
         if len(reason):
             raise UnusableImageError(inputs.samples[row].path, reason.numpy().tobytes().decode())
-        if mean.shape != std.shape or mean.shape[1:] != (size[1] // 8, size[0] // 8):
+        if mean.shape != std.shape or mean.shape[1:] != (size[1] // DOWN, size[0] // DOWN):
             raise DataSetError(
                 f"the latents of {name} are of shape {tuple(mean.shape)}; delete {self.cache.folder}, and the next run makes it again"
             )

@@ -74,6 +74,15 @@ class Looker:
                 caption = place.read_bytes()
         return caption
 
+    def caption_alone(self, file: str) -> list[Row]:
+        """The row of an image with nothing but its caption, given as `path NUL marks`; without a path if it has none."""
+        path = file.partition("\0")[0]
+        try:
+            caption = self.caption(path)
+        except OSError as error:
+            return [{"file": file, "path": path, "reason": f"its caption cannot be read: {error.strerror}"}]
+        return [{"file": file} | ({} if caption is None else _with_caption({"path": path}, caption))]
+
     def _shard(self, path: str) -> Iterator[Row]:
         """Rows of the images in a shard; captions are paired with them by webdataset's rule."""
         if is_compressed(str(self.root / path)):
@@ -140,22 +149,6 @@ class Looker:
         path = posixpath.normpath(posixpath.join(folder, name))
         root = f"{self.root.absolute().as_posix()}/"
         return path.removeprefix(root)
-
-
-class CaptionLooker:
-    """Reads the captions of a folder's images, and none of the images; threads may share it."""
-
-    def __init__(self, root: Path) -> None:
-        self._caption = Looker(root).caption
-
-    def __call__(self, file: str) -> list[Row]:
-        """The row of an image, given as `path NUL marks`; without a path if the image has no caption."""
-        path = file.partition("\0")[0]
-        try:
-            caption = self._caption(path)
-        except OSError as error:
-            return [{"file": file, "path": path, "reason": f"its caption cannot be read: {error.strerror}"}]
-        return [{"file": file} | ({} if caption is None else _with_caption({"path": path}, caption))]
 
 
 def _listed(line: str, place: str) -> tuple[str, bytes | None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -14,7 +14,7 @@ from pyarrow import compute
 from hakubooru.errors import DataSetError
 from hakubooru.image.decode import shallow
 from hakubooru_trainer.config.data import ENDING
-from hakubooru_trainer.data.images import UnusableImageError, View, box
+from hakubooru_trainer.data.images import DOWN, UnusableImageError, View, box
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
     from hakubooru_trainer.config.data import DataOptions
     from hakubooru_trainer.randomness import Floats
-
-_DOWN: Final = 8
-"""Pixels of an image for each place of its latents, along each side."""
 
 
 def mask_of(image: str, data: DataOptions) -> Path | None:
@@ -107,7 +104,7 @@ def mask(path: Path | None, seen: View, size: tuple[int, int], image_size: tuple
     Raises:
         UnusableImageError: the mask cannot be read, or has another shape than the image.
     """
-    places = (size[0] // _DOWN, size[1] // _DOWN)
+    places = (size[0] // DOWN, size[1] // DOWN)
     if path is None:
         return np.ones((1, *places[::-1]), np.float32)
     try:

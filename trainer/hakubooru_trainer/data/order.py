@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from hakubooru.image.bucket import Buckets
 from hakubooru.select import sampling
 from hakubooru_trainer import randomness
 
@@ -46,9 +45,7 @@ class Place(NamedTuple):
 
 def sizes(samples: Samples, options: BucketOptions) -> Sizes:
     """The size of every image's bucket; sizes that no image has are left out."""
-    buckets = Buckets(
-        area=options.area, step=options.step, min_side=options.min_side, max_side=options.max_side
-    )
+    buckets = options.sizes()
     all_sizes = buckets.sizes()
     wanted = all_sizes[buckets.of(samples.widths, samples.heights, by=options.nearest)]
     if not options.upscale:

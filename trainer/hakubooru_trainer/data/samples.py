@@ -21,10 +21,11 @@ from pyarrow import compute, parquet
 
 from hakubooru.arrow import as_flags, as_numbers, integers
 from hakubooru.errors import DataSetError
+from hakubooru.export.manifest import MANIFEST
 from hakubooru.select import sampling
 from hakubooru_trainer.config.paths import NO_FOLDER
 from hakubooru_trainer.data.files import Files
-from hakubooru_trainer.data.kohya import MANIFEST, data_sets
+from hakubooru_trainer.data.kohya import data_sets
 from hakubooru_trainer.data.look import SHARD, id_of
 from hakubooru_trainer.data.manifest import check_captions, refuse_captions_alone
 from hakubooru_trainer.data.masks import check_masks, mask_test, refuse_shards, update_with_masks
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from hakubooru_trainer.distributed import Ranks
 
     Numbers: TypeAlias = np.ndarray[Any, Any]
+    Arrays: TypeAlias = dict[str, Numbers]
+    """An array for each field of `Samples` that has one, by the field's name."""
 
 _TEXTS: Final = ("path", "sha256", "caption")
 _COLUMNS: Final = ("id", "path", "reason", "width", "height", "sha256")
@@ -203,10 +206,10 @@ def load(options: Sequence[DataOptions], ranks: Ranks, columns: Sequence[str] = 
     Raises:
         DataSetError: a data set is missing, holds no image that can be trained on, or its manifest cannot be read.
     """
-    left_out = Counter[str]()
-    loaded: list[tuple[DataSet, dict[str, Numbers]]] = []
+    loader = _Loader(ranks, columns)
+    loaded: list[tuple[DataSet, Arrays]] = []
     for one in options:
-        own = [_usable(data, ranks, left_out, columns) for data in data_sets(one)]
+        own = [loader.load(data) for data in data_sets(one)]
         check_masks(
             one, ((data.options, path) for data, arrays in own for path in _paths(data.rows, arrays["rows"]))
         )
@@ -217,64 +220,149 @@ def load(options: Sequence[DataOptions], ranks: Ranks, columns: Sequence[str] = 
         sets=sets,
         sources=np.repeat(np.arange(len(sizes), dtype=np.int16), sizes),
         files=Files(),
-        left_out=dict(left_out),
+        left_out=dict(loader.left_out),
         **{name: np.concatenate([arrays[name] for arrays in parts]) for name in parts[0]},
     )
 
 
-def _usable(
-    data: DataOptions, ranks: Ranks, left_out: Counter[str], columns: Sequence[str]
-) -> tuple[DataSet, dict[str, Numbers]]:
-    """What `_loaded` gives of a data set that holds images.
+class _Loader:
+    """Loads data sets, each with the arrays that are held in memory of its images.
 
-    Raises:
-        DataSetError: it is missing, or holds no image that can be trained on.
+    Args:
+        ranks: the ranks of the run.
+        captions: columns of the manifests with other captions, which each data set must have.
     """
-    root, before = Path(data.path), left_out.copy()
-    if not root.is_dir():
-        raise DataSetError(f"{root} {NO_FOLDER}")
-    data_set, arrays = _loaded(data, root / MANIFEST, ranks, left_out, columns)
-    if not len(arrays.get("ids", ())):
-        reasons = ", ".join(f"{reason} ({count})" for reason, count in (left_out - before).items())
-        raise DataSetError(f"{root} holds no image that can be trained on: {reasons or 'nothing is in it'}")
-    return data_set, arrays
 
+    def __init__(self, ranks: Ranks, captions: Sequence[str]) -> None:
+        self.ranks = ranks
+        self.captions = captions
+        self.left_out = Counter[str]()
+        """How many images the data sets so far name and cannot give, by reason."""
 
-def _loaded(
-    data: DataOptions, manifest: Path, ranks: Ranks, left_out: Counter[str], captions: Sequence[str]
-) -> tuple[DataSet, dict[str, Numbers]]:
-    """A data set, and the arrays that are held in memory of its images."""
-    if not manifest.is_file():
-        if captions:
+    def load(self, data: DataOptions) -> tuple[DataSet, Arrays]:
+        """Load a data set.
+
+        Raises:
+            DataSetError: it is missing, or holds no image that can be trained on.
+        """
+        root, before = Path(data.path), self.left_out.copy()
+        if not root.is_dir():
+            raise DataSetError(f"{root} {NO_FOLDER}")
+        of_data = self._of_export if (root / MANIFEST).is_file() else self._of_folder
+        data_set, arrays = of_data(data, root)
+        if not len(arrays.get("ids", ())):
+            reasons = ", ".join(f"{reason} ({count})" for reason, count in (self.left_out - before).items())
             raise DataSetError(
-                f"captions.mix names {captions[0]}, and {manifest.parent} has no manifest with such a column; only `caption` and "
+                f"{root} holds no image that can be trained on: {reasons or 'nothing is in it'}"
+            )
+        return data_set, arrays
+
+    def _of_folder(self, data: DataOptions, root: Path) -> tuple[DataSet, Arrays]:
+        if self.captions:
+            raise DataSetError(
+                f"captions.mix names {self.captions[0]}, and {root} has no manifest with such a column; only `caption` and "
                 "`lines` are known of a folder"
             )
-        rows = Rows(scan(manifest.parent, ranks), _TEXTS)
-        arrays = _columns(rows, left_out, ("offset", "bytes"), mask_test(data))
+        rows = Rows(scan(root, self.ranks), _TEXTS)
+        arrays = self._columns(rows, ("offset", "bytes"), mask_test(data))
         if arrays and (arrays["offsets"] >= 0).any():
             refuse_shards(data)
         return DataSet(data, rows, knows_parts=False), arrays
-    try:
-        rows = Rows(manifest, _TEXTS, optional=["parts", *captions])
-        about = parquet.read_schema(manifest).metadata or {}
-        # The ids of another site than Danbooru would be those of other images.
-        arrays = _columns(rows, left_out, has_own_ids=b"hakubooru.site" in about)
-        refuse_captions_alone(manifest)
-    except (pa.ArrowInvalid, KeyError) as error:
-        raise DataSetError(
-            f"{manifest} is not a manifest of `hakubooru export` ({error}); export again"
-        ) from error
-    check_captions(manifest, captions)
-    knows_parts, columns = "parts" in rows.columns, tuple(captions)
-    if arrays and f"{SHARD}/" in rows[int(arrays["rows"][0])]["path"]:
-        refuse_shards(data)
-        places = Rows(scan(manifest.parent, ranks, "places"), ["path", "offset", "bytes"])
-        return DataSet(data, rows, knows_parts, columns), _placed(arrays, rows, places, left_out)
-    texts = Rows(scan(manifest.parent, ranks, "captions"), ["path", "caption", "reason"])
-    if arrays:
-        arrays = _corrected(arrays, rows, texts, left_out)
-    return DataSet(data, rows, knows_parts, columns, texts), arrays
+
+    def _of_export(self, data: DataOptions, root: Path) -> tuple[DataSet, Arrays]:
+        manifest = root / MANIFEST
+        try:
+            rows = Rows(manifest, _TEXTS, optional=["parts", *self.captions])
+            about = parquet.read_schema(manifest).metadata or {}
+            # The ids of another site than Danbooru would be those of other images.
+            arrays = self._columns(rows, has_own_ids=b"hakubooru.site" in about)
+            refuse_captions_alone(manifest)
+        except (pa.ArrowInvalid, KeyError) as error:
+            raise DataSetError(
+                f"{manifest} is not a manifest of `hakubooru export` ({error}); export again"
+            ) from error
+        check_captions(manifest, self.captions)
+        knows_parts, columns = "parts" in rows.columns, tuple(self.captions)
+        if arrays and f"{SHARD}/" in rows[int(arrays["rows"][0])]["path"]:
+            refuse_shards(data)
+            places = Rows(scan(root, self.ranks, "places"), ["path", "offset", "bytes"])
+            return DataSet(data, rows, knows_parts, columns), self._placed(arrays, rows, places)
+        texts = Rows(scan(root, self.ranks, "captions"), ["path", "caption", "reason"])
+        if arrays:
+            arrays = self._corrected(arrays, rows, texts)
+        return DataSet(data, rows, knows_parts, columns, texts), arrays
+
+    def _columns(
+        self,
+        rows: Rows,
+        places: Sequence[str] = (),
+        is_mask: Callable[[pa.Array], pa.Array] | None = None,
+        *,
+        has_own_ids: bool = False,
+    ) -> Arrays:
+        """The arrays of the images that a file lists.
+
+        Args:
+            rows: the file.
+            places: the columns of places in shards; without them, each image counts as its own file.
+            is_mask: tells by the paths which files are masks, which are no images to train on.
+            has_own_ids: whether the numbers of images come from their paths, which name their site.
+        """
+        parts = []
+        start = 0
+        for table in rows.groups([*_COLUMNS, *places]):
+            reasons, paths = (table[name].combine_chunks() for name in ("reason", "path"))
+            if is_mask is not None:
+                masks = compute.fill_null(is_mask(paths), fill_value=False)
+                reasons, paths = (compute.if_else(masks, None, column) for column in (reasons, paths))
+            self.left_out.update(compute.drop_null(reasons).to_pylist())
+            is_good = compute.and_(compute.is_null(reasons), compute.is_valid(paths))
+            good = table.filter(is_good)
+            column = {name: good[name].combine_chunks() for name in good.column_names}
+            if count := len(good):
+                parts.append(
+                    {
+                        "ids": _ids(column["id"], column["path"], by_path=has_own_ids),
+                        "rows": np.flatnonzero(as_flags(is_good)).astype(np.int32) + np.int32(start),
+                        "widths": as_numbers(column["width"].cast(pa.int32()), np.int32),
+                        "heights": as_numbers(column["height"].cast(pa.int32()), np.int32),
+                        "contents": np.array(
+                            [int(text[:16], 16) for text in column["sha256"].to_pylist()], np.uint64
+                        ),
+                        "offsets": as_numbers(column["offset"], np.int64) if places else np.full(count, -1),
+                        "sizes": as_numbers(column["bytes"], np.int64)
+                        if places
+                        else np.zeros(count, np.int64),
+                        "corrected": np.full(count, -1, np.int32),
+                    }
+                )
+            start += len(table)
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
+
+    def _placed(self, arrays: Arrays, rows: Rows, places: Rows) -> Arrays:
+        """The arrays with the places of images in their shards. Images that no shard has are removed, and counted in `left_out`."""
+        table = pa.concat_tables([*places.groups(["path", "offset", "bytes"])])
+        which = _rows_of(arrays, rows, table["path"])
+        there = which >= 0
+        if not there.all():
+            self.left_out["its shard is gone, or does not hold it"] += int((~there).sum())
+        arrays = {name: column[there] for name, column in arrays.items()}
+        for name, column in (("offsets", "offset"), ("sizes", "bytes")):
+            arrays[name] = as_numbers(table[column].combine_chunks(), np.int64)[which[there]]
+        return arrays
+
+    def _corrected(self, arrays: Arrays, rows: Rows, texts: Rows) -> Arrays:
+        """The arrays with captions that were changed since the export. Captions that are not text are removed, and counted."""
+        table = pa.concat_tables([*texts.groups(["path", "reason"])])
+        which = _rows_of(arrays, rows, table["path"])
+        is_bad = as_flags(compute.is_valid(table["reason"]).combine_chunks())
+        bad = (which >= 0) & is_bad[which] if len(is_bad) else np.zeros(len(which), bool)
+        self.left_out.update(table["reason"].take(integers(which[bad], pa.int64())).to_pylist())
+        now = _hashes(texts.groups(["caption"]))
+        before = _hashes(rows.groups(["caption"], arrays["rows"]))
+        there = np.flatnonzero(which >= 0)
+        arrays["corrected"][there] = np.where(now[which[there]] == before[there], -1, which[there])
+        return {name: column[~bad] for name, column in arrays.items()}
 
 
 def _shard_of(path: str) -> str:
@@ -289,85 +377,7 @@ def _paths(rows: Rows, which: Numbers) -> Iterator[str]:
         yield from table.column(0).to_pylist()
 
 
-def _columns(
-    rows: Rows,
-    left_out: Counter[str],
-    places: Sequence[str] = (),
-    is_mask: Callable[[pa.Array], pa.Array] | None = None,
-    *,
-    has_own_ids: bool = False,
-) -> dict[str, Numbers]:
-    """The arrays of the images that a file lists.
-
-    Args:
-        rows: the file.
-        left_out: gets the images that cannot be used, by reason.
-        places: the columns of places in shards; without them, each image counts as its own file.
-        is_mask: tells by the paths which files are masks, which are no images to train on.
-        has_own_ids: whether the numbers of images come from their paths, which name their site.
-    """
-    parts = []
-    start = 0
-    for table in rows.groups([*_COLUMNS, *places]):
-        reasons, paths = (table[name].combine_chunks() for name in ("reason", "path"))
-        if is_mask is not None:
-            masks = compute.fill_null(is_mask(paths), fill_value=False)
-            reasons, paths = (compute.if_else(masks, None, column) for column in (reasons, paths))
-        left_out.update(compute.drop_null(reasons).to_pylist())
-        is_good = compute.and_(compute.is_null(reasons), compute.is_valid(paths))
-        good = table.filter(is_good)
-        column = {name: good[name].combine_chunks() for name in good.column_names}
-        if count := len(good):
-            parts.append(
-                {
-                    "ids": _ids(column["id"], column["path"], by_path=has_own_ids),
-                    "rows": np.flatnonzero(as_flags(is_good)).astype(np.int32) + np.int32(start),
-                    "widths": as_numbers(column["width"].cast(pa.int32()), np.int32),
-                    "heights": as_numbers(column["height"].cast(pa.int32()), np.int32),
-                    "contents": np.array(
-                        [int(text[:16], 16) for text in column["sha256"].to_pylist()], np.uint64
-                    ),
-                    "offsets": as_numbers(column["offset"], np.int64) if places else np.full(count, -1),
-                    "sizes": as_numbers(column["bytes"], np.int64) if places else np.zeros(count, np.int64),
-                    "corrected": np.full(count, -1, np.int32),
-                }
-            )
-        start += len(table)
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
-
-
-def _placed(
-    arrays: dict[str, Numbers], rows: Rows, places: Rows, left_out: Counter[str]
-) -> dict[str, Numbers]:
-    """The arrays with the places of images in their shards. Images that no shard has are removed, and counted in `left_out`."""
-    table = pa.concat_tables([*places.groups(["path", "offset", "bytes"])])
-    which = _rows_of(arrays, rows, table["path"])
-    there = which >= 0
-    if not there.all():
-        left_out["its shard is gone, or does not hold it"] += int((~there).sum())
-    arrays = {name: column[there] for name, column in arrays.items()}
-    for name, column in (("offsets", "offset"), ("sizes", "bytes")):
-        arrays[name] = as_numbers(table[column].combine_chunks(), np.int64)[which[there]]
-    return arrays
-
-
-def _corrected(
-    arrays: dict[str, Numbers], rows: Rows, texts: Rows, left_out: Counter[str]
-) -> dict[str, Numbers]:
-    """The arrays with captions that were changed since the export. Captions that are not text are removed, and counted."""
-    table = pa.concat_tables([*texts.groups(["path", "reason"])])
-    which = _rows_of(arrays, rows, table["path"])
-    is_bad = as_flags(compute.is_valid(table["reason"]).combine_chunks())
-    bad = (which >= 0) & is_bad[which] if len(is_bad) else np.zeros(len(which), bool)
-    left_out.update(table["reason"].take(integers(which[bad], pa.int64())).to_pylist())
-    now = _hashes(texts.groups(["caption"]))
-    before = _hashes(rows.groups(["caption"], arrays["rows"]))
-    there = np.flatnonzero(which >= 0)
-    arrays["corrected"][there] = np.where(now[which[there]] == before[there], -1, which[there])
-    return {name: column[~bad] for name, column in arrays.items()}
-
-
-def _rows_of(arrays: dict[str, Numbers], rows: Rows, paths: pa.ChunkedArray) -> Numbers:
+def _rows_of(arrays: Arrays, rows: Rows, paths: pa.ChunkedArray) -> Numbers:
     """For each image, the row of a file that names its path; -1 for none."""
     wanted = pa.chunked_array([table.column(0) for table in rows.groups(["path"], arrays["rows"])])
     at = compute.fill_null(compute.index_in(wanted, value_set=paths), integers([-1], pa.int32())[0])

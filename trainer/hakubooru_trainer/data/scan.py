@@ -24,7 +24,7 @@ from hakubooru.errors import DataSetError
 from hakubooru.files import replacing
 from hakubooru.image.decode import DECODE_VERSION
 from hakubooru.progress import progress
-from hakubooru_trainer.data.look import CAPTIONS, IMAGES, METADATA, SHARD, CaptionLooker, Looker
+from hakubooru_trainer.data.look import CAPTIONS, IMAGES, METADATA, SHARD, Looker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -94,7 +94,8 @@ def scan(
     is_stale = len(new) > 0 or len(read) + len(new) > len(files) or _remembered(place) != [place]
     if not any(ranks.any(is_stale)):  # ranks.any also waits until all ranks have listed what is new
         return place
-    look = CaptionLooker(root) if what == "captions" else Looker(root, places_only=what == "places")
+    looker = Looker(root, places_only=what == "places")
+    look = looker.caption_alone if what == "captions" else looker
     first = len(_remembered(place))  # this rank has no part with this number or a higher one
     with ThreadPoolExecutor(_THREADS) as threads:
         portions = _looked_at(new, look, ranks, threads, files_a_time)

@@ -9,18 +9,19 @@ from __future__ import annotations
 import json
 import sqlite3
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 import numpy as np
 
 from hakubooru.errors import DestinationError
 from hakubooru.store.sqlite_errors import explained
+from hakubooru.store.writing import transaction
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    Floats: TypeAlias = np.ndarray[Any, np.dtype[np.float32]]
+    from hakubooru_trainer.randomness import Floats
 
 _LAYOUT: Final = 1
 _TABLES: Final = (
@@ -123,15 +124,8 @@ class Catalogue:
     @contextmanager
     def portion(self) -> Iterator[None]:
         """Commit all that the block adds at once, or nothing of it."""
-        with explained(self.path, _MEND):
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-            except BaseException:
-                if self._connection.in_transaction:  # SQLite ends it by itself where the disk is full
-                    self._connection.rollback()
-                raise
-            self._connection.execute("COMMIT")
+        with explained(self.path, _MEND), transaction(self._connection):
+            yield
 
     def __enter__(self) -> Self:
         return self

@@ -7,7 +7,7 @@ differences, each of each. Two pictures show one character where the difference 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from PIL import Image
@@ -18,7 +18,7 @@ from hakubooru_trainer.evaluate.networks import Network, NetworkFiles, network_f
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    Floats: TypeAlias = np.ndarray[Any, np.dtype[np.float32]]
+    from hakubooru_trainer.randomness import Floats
 
 FILES: Final = ("model_feat.onnx", "model_metrics.onnx", "metrics.json")
 SIZE: Final = 384

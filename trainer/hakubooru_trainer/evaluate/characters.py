@@ -6,12 +6,13 @@ fingerprint.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import pyarrow as pa
+from pyarrow import parquet
 
 from hakubooru.arrays import distinct
 from hakubooru.arrow import integers, strings
@@ -20,6 +21,7 @@ from hakubooru.engine.groups import tag_pairs
 from hakubooru.engine.tag_counts import count_tags
 from hakubooru.errors import InputError, UnknownTagError
 from hakubooru.files import read_text, replacing
+from hakubooru.fingerprint import of_json
 from hakubooru.select.sampling import keys
 from hakubooru.store.schema import TAG_TYPES
 
@@ -66,14 +68,10 @@ class Cast:
     @property
     def fingerprint(self) -> str:
         """SHA-256 of all that the prompts depend on: names, people and series, in order."""
-        rows = [[one.name, one.people, one.series] for one in self.characters]
-        return f"sha256:{hashlib.sha256(json.dumps(rows).encode()).hexdigest()}"
+        return of_json([[one.name, one.people, one.series] for one in self.characters])
 
     def write(self, path: Path) -> None:
         """Write the characters as Parquet, with the fingerprint in the metadata as `hakubooru.fingerprint`."""
-        import pyarrow as pa  # noqa: PLC0415 - takes a while
-        from pyarrow import parquet  # noqa: PLC0415
-
         table = pa.table(
             {
                 "character": strings([one.name for one in self.characters]),
@@ -93,9 +91,6 @@ def read_cast(path: Path) -> Cast:
     Raises:
         InputError: the file is missing, damaged or changed.
     """
-    import pyarrow as pa  # noqa: PLC0415 - takes a while
-    from pyarrow import parquet  # noqa: PLC0415
-
     try:
         table = parquet.read_table(path)
         rows = table.to_pylist()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from hakubooru.errors import DestinationError, InputError
-from hakubooru.files import replacing
+from hakubooru.files import write_text
+from hakubooru.fingerprint import of_json
 from hakubooru.settings import plain
 from hakubooru.version import __version__
 from hakubooru_trainer.evaluate import pictures, results
@@ -33,7 +33,7 @@ class Conditions:
     settings: Mapping[str, Any]
     """All that two evaluations must have in common to be compared, by name."""
     drawn: Mapping[str, Any]
-    """What the pictures' bits depend on beside the settings: the model, its adapter, the device, the size of a batch."""
+    """What the pictures' bits depend on beside the settings: the model, its adapter and tokenizers, the device, the size of a batch."""
     about: Mapping[str, Any]
     """What is only shown: the model's name, its licence, sources, and how characters and references were asked for."""
 
@@ -46,7 +46,7 @@ class Conditions:
     @property
     def fingerprint(self) -> str:
         """SHA-256 of the settings."""
-        return f"sha256:{hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()}"
+        return of_json(self.settings)
 
 
 def settings_of(
@@ -110,14 +110,14 @@ def keep(out: Path, conditions: Conditions) -> None:
                 f"{out} has {' and '.join(leftovers)} and no {FILE}, which says what drew them; choose another folder with --out, "
                 "or remove them"
             )
-        with replacing(path) as beside:
-            text = json.dumps({**asdict(conditions), "fingerprint": conditions.fingerprint}, indent=1)
-            beside.write_text(text + "\n", encoding="utf-8", newline="\n")
+        text = json.dumps({**asdict(conditions), "fingerprint": conditions.fingerprint}, indent=1)
+        write_text(path, text + "\n")
         return
     before = read_conditions(out)
+    drawn = {**conditions.drawn, **before.drawn}  # an earlier version may not have written all of it
     for name, then, now in (
         ("", before.settings, conditions.settings),
-        ("drawn.", before.drawn, conditions.drawn),
+        ("drawn.", drawn, conditions.drawn),
     ):
         if changed := _differing(then, now):
             key = changed[0]

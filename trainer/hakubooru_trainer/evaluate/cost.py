@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from hakubooru_trainer.data.batches import DOWN
+from hakubooru_trainer.data.images import DOWN
 from hakubooru_trainer.model.load import skeleton
 from hakubooru_trainer.text import CHUNK
 

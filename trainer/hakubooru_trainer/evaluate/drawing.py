@@ -34,6 +34,11 @@ class Drawer(Protocol):
         """A text that differs where the pictures do: model, adapter, and kind of device."""
         ...
 
+    @property
+    def tokens(self) -> str:
+        """A text that differs where prompts become other tokens."""
+        ...
+
     def draw(self, batch: Sequence[Picture]) -> list[Image.Image]:
         """Draw a batch of pictures, all of one size, in RGB."""
         ...
@@ -53,23 +58,29 @@ class ModelDrawer:
         lokr: the file of an adapter, or None.
         options: how pictures are drawn.
         device: the device to draw on.
+        scale: the share of the adapter's change.
 
     Raises:
         InputError: a file is missing, or does not fit.
     """
 
     def __init__(
-        self, model: ModelOptions, lokr: Path | None, options: DrawingOptions, device: torch.device
+        self,
+        model: ModelOptions,
+        lokr: Path | None,
+        options: DrawingOptions,
+        device: torch.device,
+        scale: float = 1.0,
     ) -> None:
-        self._model = sample.load_for_drawing(model, lokr, device)
+        self._model = sample.load_for_drawing(model, lokr, device, scale)
         self._device = device
         self._files, self._options = model, options
         self._how = sampler_of(options)
-        marks = self._model.marks
-        self._v = {"auto": marks.v, "v": True, "epsilon": False}[model.prediction]
-        self._zero = {"auto": marks.zero_terminal_snr, "yes": True, "no": False}[model.zero_terminal_snr]
+        self._marks = self._model.marks.unless(model)
         adapter = hashlib.sha256(lokr.read_bytes()).hexdigest() if lokr is not None else "no adapter"
-        schedule = f"{'v' if self._v else 'epsilon'}{', zero terminal SNR' * self._zero}"
+        adapter += f" at {scale!r}" * (scale != 1)
+        schedule = fingerprint.schedule(v=self._marks.v, zero_terminal_snr=self._marks.zero_terminal_snr)
+        self.tokens = fingerprint.of_tokenizers(self._model)
         self.identity = f"{fingerprint.of_model(self._model)}, {schedule}, {adapter}, {device.type}"
 
     def forecast(self, pictures: Sequence[Picture]) -> str:
@@ -86,8 +97,7 @@ class ModelDrawer:
                 [picture.prompt for picture in batch],
                 how,
                 [(picture.seed,) for picture in batch],
-                v=self._v,
-                zero_terminal_snr=self._zero,
+                marks=self._marks,
             )
 
 

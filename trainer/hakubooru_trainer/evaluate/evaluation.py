@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import torch
+from platformdirs import user_cache_path
 
 import hakubooru as hb
 from hakubooru.engine.tag_counts import count_tags
@@ -61,6 +62,8 @@ class Task:
     """The characters; None chooses those with the most solo posts."""
     manifest: Path | None = None
     """The export that the model was trained on."""
+    scale: float = 1.0
+    """The share of the adapter's change."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +134,7 @@ def evaluate(
             task, casting, wording, ccip, tagger, catalogue, _gathered(task, casting, ccip, catalogue)
         )
         drawer = begin()
-        kept = study.begun(drawer.identity)
+        kept = study.begun(drawer)
         ranks.wait()
         batches = _draw(task, wording, drawer, ranks, say)
         return study.judged(batches, kept, trained)
@@ -157,7 +160,7 @@ def evaluate_model(task: Task, say: Callable[[str], None]) -> Outcome | None:
         with Ranks(device) as ranks:
 
             def begin() -> ModelDrawer:
-                return ModelDrawer(options.model, task.lokr, options.drawing, device)
+                return ModelDrawer(options.model, task.lokr, options.drawing, device, task.scale)
 
             return evaluate(task, begin, ranks, say)
 
@@ -185,8 +188,6 @@ def cache_file(options: EvaluationOptions) -> Path:
     """The file that the features of references are kept in."""
     if options.references.cache:
         return Path(options.references.cache).expanduser() / _CACHE
-    from platformdirs import user_cache_path  # noqa: PLC0415 - needed only without a folder of one's own
-
     return user_cache_path("hakubooru") / "evaluate" / _CACHE
 
 
@@ -206,9 +207,7 @@ def _gathered(task: Task, casting: Casting, ccip: Ccip, catalogue: Catalogue) ->
             dict(zip(names, casting.candidates, strict=True)),
             archives,
             extractor,
-            catalogue,
-            network=ccip.fingerprint,
-            count=options.references.count,
+            options.references.count,
         )
 
 
@@ -247,7 +246,7 @@ class _Study:
     catalogue: Catalogue
     references: References
 
-    def begun(self, identity: str) -> Conditions:
+    def begun(self, drawer: Drawer) -> Conditions:
         """Write what the evaluation is of into its folder, or check that it is what the folder's evaluation is of."""
         task, cast = self.task, self.casting.cast
         settings = conditions.settings_of(
@@ -260,12 +259,16 @@ class _Study:
         )
         about = {
             "model": str(task.model),
-            "lokr": str(task.lokr or ""),
+            "lokr": str(task.lokr or "") + f" at {task.scale:g}" * (task.scale != 1),
             "judge": self.ccip.files.name,
             "asked": conditions.asked_of(task.options, is_listed=task.names is not None),
             "licences": [one._asdict() for one in self._licences()],
         }
-        drawn = {"by": identity, "drawing.batch": task.options.drawing.batch}
+        drawn = {
+            "by": drawer.identity,
+            "tokens": drawer.tokens,
+            "drawing.batch": task.options.drawing.batch,
+        }
         kept = Conditions(settings, drawn, about)
         conditions.keep(task.out, kept)
         cast.write(task.out / characters.FILE)

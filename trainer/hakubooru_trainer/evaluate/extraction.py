@@ -19,7 +19,8 @@ from hakubooru.image.kinds import BrokenImageError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from hakubooru_trainer.evaluate.catalogue import Catalogue, Floats
+    from hakubooru_trainer.evaluate.catalogue import Catalogue
+    from hakubooru_trainer.randomness import Floats
 
 K = TypeVar("K")
 K_contra = TypeVar("K_contra", contravariant=True)
@@ -100,8 +101,8 @@ class Extractor(Generic[K]):
     """
 
     def __init__(self, judge: Judge[K], catalogue: Catalogue, batch: int) -> None:
-        self._judge = judge
-        self._catalogue = catalogue
+        self.judge = judge
+        self.catalogue = catalogue
         self._batch = batch
         self._pool = ThreadPoolExecutor(os.cpu_count() or 1)
 
@@ -128,10 +129,10 @@ class Extractor(Generic[K]):
 
     def _begun(self, sources: list[Source[K]]) -> _Portion[K]:
         digests = [
-            hashlib.sha256(source.data + self._judge.asked(source.key)).hexdigest() for source in sources
+            hashlib.sha256(source.data + self.judge.asked(source.key)).hexdigest() for source in sources
         ]
         shown = {digest for source, digest in zip(sources, digests, strict=True) if source.shown}
-        known = self._catalogue.complete(self._judge.fingerprint, digests, shown)
+        known = self.catalogue.complete(self.judge.fingerprint, digests, shown)
         looks: dict[str, Future[_Look]] = {}
         for source, digest in zip(sources, digests, strict=True):
             if digest not in known and digest not in looks:
@@ -146,13 +147,11 @@ class Extractor(Generic[K]):
         features: dict[str, Floats] = {}
         for start in range(0, len(names), self._batch):
             some = names[start : start + self._batch]
-            rows = self._judge.features(np.stack([values[name] for name in some]))
-            features |= {
-                name: self._judge.kept(keys[name], row) for name, row in zip(some, rows, strict=True)
-            }
-        with self._catalogue.portion():
-            self._catalogue.add_features(self._judge.fingerprint, features)
-            self._catalogue.add_thumbnails(
+            rows = self.judge.features(np.stack([values[name] for name in some]))
+            features |= {name: self.judge.kept(keys[name], row) for name, row in zip(some, rows, strict=True)}
+        with self.catalogue.portion():
+            self.catalogue.add_features(self.judge.fingerprint, features)
+            self.catalogue.add_thumbnails(
                 {digest: look.thumbnail for digest, look in looks.items() if look.thumbnail}
             )
         for source, digest in zip(portion.sources, portion.digests, strict=True):
@@ -164,7 +163,7 @@ class Extractor(Generic[K]):
             picture = picture_of(data)
         except BrokenImageError as error:
             return _Look(None, b"", str(error))
-        return _Look(self._judge.prepared(picture), thumbnail(picture) if shown else b"", "")
+        return _Look(self.judge.prepared(picture), thumbnail(picture) if shown else b"", "")
 
 
 def thumbnail(picture: Image.Image) -> bytes:

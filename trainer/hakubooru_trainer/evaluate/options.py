@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from hakubooru import settings
-from hakubooru.errors import ConfigError, InputError
-from hakubooru.image.bucket import Buckets
+from hakubooru.errors import ConfigError
 from hakubooru.settings import Bounds, check
+from hakubooru_trainer.config.data import buckets_of
 from hakubooru_trainer.config.options import ModelOptions
 
 if TYPE_CHECKING:
@@ -93,8 +93,6 @@ class DrawingOptions:
         check(self, "drawing", ConfigError)
         if not self.shapes:
             raise ConfigError('drawing.shapes is empty; write at least one, such as ["2:3"]')
-        if self.step % 8:
-            raise ConfigError(f"drawing.step is {self.step}; the VAE needs multiples of 8, such as 64")
         self.sizes()
 
     def sizes(self) -> list[tuple[int, int]]:
@@ -103,10 +101,7 @@ class DrawingOptions:
         Raises:
             ConfigError: there are no such buckets, or a shape cannot be read.
         """
-        try:
-            buckets = Buckets(area=self.area, step=self.step, min_side=self.min_side)
-        except InputError as error:
-            raise ConfigError(f"[drawing]: {error}") from error
+        buckets = buckets_of("drawing", area=self.area, step=self.step, min_side=self.min_side)
         widths, heights = zip(*map(_ratio, self.shapes), strict=True)
         return [(width, height) for width, height in buckets.sizes()[buckets.of(widths, heights)].tolist()]
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
+import pyarrow as pa
+from pyarrow import parquet
 
 from hakubooru.arrays import distinct
 from hakubooru.arrow import integers, strings
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
     from hakubooru.arrays import Ids
     from hakubooru.image.index import TarIndex
     from hakubooru.image.sources import Archive
-    from hakubooru_trainer.evaluate.catalogue import Catalogue
     from hakubooru_trainer.evaluate.extraction import Extractor
 
 FILE: Final = "references.parquet"
@@ -73,9 +74,6 @@ class References:
 
     def write(self, path: Path) -> None:
         """Write the references as Parquet: character, post and SHA-256."""
-        import pyarrow as pa  # noqa: PLC0415 - takes a while
-        from pyarrow import parquet  # noqa: PLC0415
-
         rows = [(name, *one) for name, some in self.by_character.items() for one in some]
         names, posts, digests = zip(*rows, strict=True)
         table = pa.table(
@@ -89,9 +87,6 @@ def gather(
     candidates: Mapping[str, Ids],
     archives: Sequence[Archive],
     extractor: Extractor[int],
-    catalogue: Catalogue,
-    *,
-    network: str,
     count: int,
 ) -> References:
     """Choose the references of each character, and put their features into the catalogue.
@@ -103,8 +98,6 @@ def gather(
         candidates: the posts that can be references, by character, in the order of their keys.
         archives: the archives, in the order in which they count.
         extractor: computes features.
-        catalogue: keeps features.
-        network: the fingerprint of the network that features come from.
         count: the most references of a character.
 
     Raises:
@@ -130,7 +123,7 @@ def gather(
     with progress(total=len(wanted), desc="references", unit=" images") as bar:
         for holder, of_archive in sorted(by_archive.items()):
             archive = archives[holder]
-            for place in _places(archive, of_archive, extractor, catalogue, network=network, shown=shown):
+            for place in _places(archive, of_archive, extractor, shown):
                 places[place.post] = place
                 bar.update()
     unreadable = {post: place.reason for post, place in sorted(places.items()) if place.reason}
@@ -168,19 +161,14 @@ def _holders(posts: Ids, archives: Sequence[Archive]) -> Ids:
 
 
 def _places(
-    archive: Archive,
-    posts: Sequence[int],
-    extractor: Extractor[int],
-    catalogue: Catalogue,
-    *,
-    network: str,
-    shown: set[int],
+    archive: Archive, posts: Sequence[int], extractor: Extractor[int], shown: set[int]
 ) -> Iterator[Place]:
     """Where the images of posts of one archive are; those that are not known with their features are read."""
     name = archive.path if is_remote(archive.path) else os.path.abspath(archive.path)  # noqa: PTH100 - a string goes in
+    catalogue = extractor.catalogue
     before = catalogue.places(name, archive.stamp, posts)
     known = catalogue.complete(
-        network,
+        extractor.judge.fingerprint,
         [place.sha256 for place in before if place.sha256],
         [place.sha256 for place in before if place.post in shown],
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from hakubooru.files import replacing
+from hakubooru.files import write_text
 from hakubooru_trainer.evaluate import charts
 from hakubooru_trainer.evaluate.charts import Group, Point
 from hakubooru_trainer.evaluate.extraction import picture_of, thumbnail
@@ -126,8 +126,7 @@ def write(out: Path, figures: Figures, rows: Sequence[Row], conditions: Conditio
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head>'
         f"<body><main><h1>{title}</h1>{''.join(parts)}</main></body></html>\n"
     )
-    with replacing(out / FILE) as beside:
-        beside.write_text(page, encoding="utf-8", newline="\n")
+    write_text(out / FILE, page)
 
 
 def groups_of(rows: Sequence[Row]) -> list[Group]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import pyarrow as pa
+from pyarrow import parquet
 
 from hakubooru.errors import IncompleteError, InputError
 from hakubooru.files import replacing
@@ -18,11 +20,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from hakubooru_trainer.evaluate.ccip import Ccip, Floats
+    from hakubooru_trainer.evaluate.ccip import Ccip
     from hakubooru_trainer.evaluate.characters import Character
     from hakubooru_trainer.evaluate.extraction import Extractor
     from hakubooru_trainer.evaluate.pictures import Picture
     from hakubooru_trainer.evaluate.references import References
+    from hakubooru_trainer.randomness import Floats
 
 FILE: Final = "scores.parquet"
 
@@ -162,9 +165,6 @@ def sightings(seen: Mapping[Picture, Mapping[str, bool]]) -> list[Sighting]:
 
 def write_rows(path: Path, rows: Sequence[Row], metadata: Mapping[str, str]) -> None:
     """Write the results as Parquet, in the order of the characters, with texts in the file's metadata."""
-    import pyarrow as pa  # noqa: PLC0415 - takes a while
-    from pyarrow import parquet  # noqa: PLC0415
-
     schema = pa.schema(
         [
             pa.field("character", pa.string(), nullable=False),
@@ -193,9 +193,6 @@ def read_scores(folder: Path) -> dict[str, float]:
     Raises:
         InputError: the folder has no results, or they are damaged.
     """
-    import pyarrow as pa  # noqa: PLC0415 - takes a while
-    from pyarrow import parquet  # noqa: PLC0415
-
     path = folder / FILE
     try:
         table = parquet.read_table(path, columns=["character", "score"]).to_pydict()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from PIL import Image
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 
     from hakubooru_trainer.evaluate.options import TagOptions
     from hakubooru_trainer.evaluate.pictures import Picture
-
-    Floats: TypeAlias = np.ndarray[Any, np.dtype[np.float32]]
+    from hakubooru_trainer.randomness import Floats
 
 FILES: Final = ("model.onnx", "selected_tags.csv")
 _CHARACTER: Final = "4"

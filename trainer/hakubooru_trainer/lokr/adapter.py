@@ -12,7 +12,7 @@ from lycoris.modules.norms import NormModule
 from hakubooru.errors import ModelError
 from hakubooru.nearest import nearest
 from hakubooru_trainer import randomness
-from hakubooru_trainer.lokr.layers import NORM, by_layer, check_fits, check_known, check_names
+from hakubooru_trainer.lokr.layers import NORM, check_names, fitting_layers
 from hakubooru_trainer.lokr.preset import Target, layers
 from hakubooru_trainer.lokr.ways import ways
 
@@ -138,35 +138,34 @@ class Adapter:
         self.changed()
 
 
-def adapter_of(tensors: Mapping[str, Tensor], parts: Mapping[str, Any], where: str) -> Adapter:
+def adapter_of(
+    tensors: Mapping[str, Tensor], parts: Mapping[str, Any], where: str, scale: float = 1.0
+) -> Adapter:
     """The adapter of a file, on a model. The layers and factors are the file's own.
 
     Args:
         tensors: the tensors that were read from the file.
         parts: the UNet and the text encoders, by the names of their folders.
         where: the file, for messages.
+        scale: the share of the adapter's change.
 
     Raises:
         ModelError: it changes layers that the model does not have, or in another way than by full matrices and norms.
     """
-    changes = by_layer(tensors, where)
-    model_layers = layers({name: parts[name] for name in ("unet", "text_encoder", "text_encoder_2")})
-    check_known(changes, model_layers, where, "the model")
+    modules = layers({name: parts[name] for name in ("unet", "text_encoder", "text_encoder_2")})
     targets = []
     weights: dict[str, Tensor] = {}
-    for layer, own in changes.items():
-        part, module = model_layers[layer]
-        bias = getattr(module, "bias", None)
-        check_fits(layer, own, module.weight.shape, None if bias is None else bias.shape, where)
-        if "dora_scale" in own:
-            raise ModelError(
-                f"{where}: {layer}.dora_scale decomposes the weight; merge the adapter into the checkpoint and draw with that"
-            )
+    instead = "; merge the adapter into the checkpoint and draw with that"
+    for layer, own in fitting_layers(tensors, modules, where, instead).items():
+        part, module = modules[layer]
         w1 = own.get("lokr_w1")
         targets.append(Target(layer, part, module, 0 if w1 is None else _factor(w1, module, where)))
         if w1 is None:  # LyCORIS saves both w_norm and b_norm; other programs only the one that they train
             weights |= {f"{layer}.{kind}": torch.zeros_like(module.weight) for kind in NORM}
-        weights |= {f"{layer}.{kind}": tensor for kind, tensor in own.items()}
+        weights |= {
+            f"{layer}.{kind}": tensor.float() * scale if kind in {"lokr_w1", *NORM} else tensor
+            for kind, tensor in own.items()
+        }
     adapter = Adapter(targets)
     adapter.load(weights, where)
     return adapter

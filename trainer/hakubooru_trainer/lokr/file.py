@@ -88,18 +88,26 @@ def read(path: Path) -> dict[str, Tensor]:
     with open_file(path) as file:
         stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
     for name, tensor in stored.items():
-        if name.endswith(".alpha"):  # full matrices do not use it, and some files have infinity there
-            continue
-        if not tensor.is_floating_point():
+        if not name.endswith(".alpha") and not tensor.is_floating_point():
             raise ModelError(
                 f"{path}: {name} is stored as {tensor.dtype}; use an adapter in fp16, bf16 or fp32"
             )
-        if not is_finite(tensor):
-            raise ModelError(
-                f"{path}: {name} holds NaN or infinity; the adapter is broken: use an earlier one"
-            )
+    check_finite(stored, str(path))
     layers = by_layer(stored, str(path))
     return {f"{layer}.{own}": tensor for layer, some in layers.items() for own, tensor in some.items()}
+
+
+def check_finite(tensors: Mapping[str, Tensor], where: str) -> None:
+    """Refuse an adapter with numbers that are not finite.
+
+    Raises:
+        ModelError: there is one in a matrix; full matrices do not use alpha, and some files have infinity there.
+    """
+    for name, tensor in tensors.items():
+        if not (name.endswith(".alpha") or is_finite(tensor)):
+            raise ModelError(
+                f"{where}: {name} holds NaN or infinity; the adapter is broken: use an earlier one"
+            )
 
 
 def metadata(
@@ -166,7 +174,7 @@ def _settings(options: Options) -> dict[str, Any]:
     }
     return {
         "ss_base_model_version": "sdxl_base_v1-0",
-        "ss_sd_model_name": options.model.path.replace("\\", "/").rpartition("/")[2],
+        "ss_sd_model_name": options.model.name,
         "ss_v2": False,
         "ss_network_module": "lycoris.kohya",
         "ss_network_dim": 1,

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from hakubooru_trainer.lokr.changed import Changed
 from hakubooru_trainer.lokr.mix import mix, mix_backward
-from hakubooru_trainer.model.packed import Packed
+from hakubooru_trainer.model.packed import Packed, autocast_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,8 +34,7 @@ class Fused(Changed):
     def __call__(self, x: Tensor) -> Tensor:
         """Compute the layer: (…, in) → (…, out), or (N, in, H, W) → (N, out, H', W')."""
         layer = self.layer
-        device = "cpu" if x.is_meta else x.device.type  # the meta device has no autocast
-        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
+        device, dtype = autocast_of(x)
         with torch.autocast(device, enabled=False):
             weight = layer if isinstance(layer, Packed) else layer.weight.to(dtype)
             frozen = weight, None if layer.bias is None else layer.bias.to(dtype)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
 
@@ -162,6 +162,31 @@ def check_fits(
             f"{where}: {layer}.dora_scale is of shape {tuple(scale.shape)}; for a weight of shape {tuple(weight)} it must have "
             f"{weight[0]} numbers, one for each output, or 1 x {weight[1]}, one for each input"
         )
+
+
+def fitting_layers(
+    tensors: Mapping[str, Tensor], modules: Mapping[str, tuple[str, Any]], where: str, instead: str
+) -> dict[str, dict[str, Tensor]]:
+    """The layers of an adapter of full matrices and norms that fits a model, by name.
+
+    Args:
+        tensors: the tensors by their names in the file.
+        modules: the part and the module of each layer of the model.
+        where: the adapter's file, for messages.
+        instead: what to do with an adapter that decomposes weights, for the message.
+
+    Raises:
+        ModelError: it has other names, does not fit, is incomplete, or has weight decomposition.
+    """
+    layers = by_layer(tensors, where)
+    check_known(layers, modules, where, "the model")
+    for layer, own in layers.items():
+        module = modules[layer][1]
+        bias = getattr(module, "bias", None)
+        check_fits(layer, own, module.weight.shape, None if bias is None else bias.shape, where)
+        if "dora_scale" in own:
+            raise ModelError(f"{where}: {layer}.dora_scale decomposes the weight{instead}")
+    return layers
 
 
 def check_size(name: str, change: Sequence[int], weight: Sequence[int], where: str) -> None:

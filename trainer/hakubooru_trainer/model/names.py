@@ -56,13 +56,14 @@ _VAE_ATTENTION: Final = {
 _OLD_ATTENTION: Final = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
 """diffusers' names of a VAE's attention layers before version 0.17."""
 _VAE: Final = "first_stage_model."
-_TEXT_2: Final = {
+TEXT_2_LAYERS: Final = {
     "layer_norm1": "ln_1",
     "layer_norm2": "ln_2",
     "mlp.fc1": "mlp.c_fc",
     "mlp.fc2": "mlp.c_proj",
     "self_attn.out_proj": "attn.out_proj",
 }
+"""The layers of a block of the second text encoder, with their names in OpenCLIP's layout."""
 _TEXT_2_ENDS: Final = {
     "text_model.embeddings.token_embedding.weight": "token_embedding.weight",
     "text_model.embeddings.position_embedding.weight": "positional_embedding",
@@ -120,8 +121,8 @@ def text_2_place(name: str) -> Place:
         raise KeyError(name)
     layer, inner, kind = match.groups()
     block = f"{prefix}transformer.resblocks.{layer}."
-    if inner in _TEXT_2:
-        return Place(f"{block}{_TEXT_2[inner]}.{kind}")
+    if inner in TEXT_2_LAYERS:
+        return Place(f"{block}{TEXT_2_LAYERS[inner]}.{kind}")
     third = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj").index(inner)
     return Place(f"{block}attn.in_proj_{kind}", third=third)
 

@@ -53,13 +53,12 @@ class Packed(nn.Linear):
 
     @staticmethod
     def bytes(outs: int, ins: int) -> int:
-        """The bytes of a packed weight, (out, in)."""
-        raise NotImplementedError
+        """The bytes of a packed weight, (out, in): a byte a number, and a scale for each row."""
+        return outs * ins + 4 * outs
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute the layer, (…, in) → (…, out), in the precision of the activations."""
-        device = "cpu" if x.is_meta else x.device.type
-        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
+        device, dtype = autocast_of(x)
         with torch.autocast(device, enabled=False):
             bias = None if self.bias is None else self.bias.to(dtype)
             y: Tensor = _Product.apply(x.to(dtype), self, bias)  # type: ignore[no-untyped-call] # torch's
@@ -84,11 +83,6 @@ class Int8(Packed):
 
         weight: Tensor = int8_vectorwise_dequant(self.numbers, self.scales)
         return weight.to(dtype)
-
-    @staticmethod
-    def bytes(outs: int, ins: int) -> int:
-        """The bytes of a packed weight, (out, in)."""
-        return outs * ins + 4 * outs
 
 
 class Nf4(Packed):
@@ -138,10 +132,11 @@ class Fp8(Packed):
         """Unpack the weight, (out, in), in a precision."""
         return (self.numbers.float() * self.scales).to(dtype)
 
-    @staticmethod
-    def bytes(outs: int, ins: int) -> int:
-        """The bytes of a packed weight, (out, in)."""
-        return outs * ins + 4 * outs
+
+def autocast_of(x: Tensor) -> tuple[str, torch.dtype]:
+    """The kind of device that autocast knows for a tensor, and the precision that it computes in there."""
+    device = "cpu" if x.is_meta else x.device.type  # the meta device has no autocast
+    return device, torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
 
 
 FORMATS: Final[dict[str, type[Packed]]] = {kind.name: kind for kind in (Int8, Nf4, Fp8)}

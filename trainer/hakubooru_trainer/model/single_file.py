@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from pathlib import Path
 
+    from hakubooru_trainer.config.options import ModelOptions
     from hakubooru_trainer.model.weights import Weights
 
 
@@ -28,6 +29,15 @@ class Marks(NamedTuple):
     """Whether it predicts v, not the noise."""
     zero_terminal_snr: bool
     """Whether its noise schedule ends in pure noise."""
+
+    def unless(self, options: ModelOptions) -> Marks:
+        """What the options say of the model; where they say `auto`, what the checkpoint says."""
+        return Marks(
+            v={"auto": self.v, "v": True, "epsilon": False}[options.prediction],
+            zero_terminal_snr={"auto": self.zero_terminal_snr, "yes": True, "no": False}[
+                options.zero_terminal_snr
+            ],
+        )
 
 
 def open_file(path: Path) -> Any:

@@ -41,6 +41,16 @@ MISTAKES = [
     ),
     ("scor:>5", "scor:>5", "the database has no tag 'scor:>5'; the nearest metatag is score:"),
     ("ratng:g", "ratng:g", "the database has no tag 'ratng:g'; the nearest metatag is rating:"),
+    (
+        "solo,comic",
+        "solo,comic",
+        "the database has no tag 'solo,comic'; blanks stand between tags, not commas: write solo comic",
+    ),
+    (
+        "scorE>=5",
+        "scorE>=5",
+        "the database has no tag 'scorE>=5'; a metatag has a colon: write scorE:>=5",
+    ),
     ("rating:", "rating:", "rating: needs a value right after it"),
     ("rating:x", "rating:x", "rating: cannot be 'x'; there are: general, sensitive, questionable, explicit"),
     ("rating:sfw", "rating:sfw", "rating: cannot be 'sfw', which means two ratings; write is:sfw"),

@@ -7,7 +7,7 @@ import tomllib
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hakubooru.browse.toml_text import toml_text
+from hakubooru.browse.draft_files import toml_text
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 scalars = (

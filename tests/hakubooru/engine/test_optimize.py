@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 import hakubooru as hb
 from booru import TAGS, post_row, tracing, write, write_random
 from hakubooru.engine import optimize as making
-from hakubooru.engine.optimize import optimize
-from hakubooru.engine.sidecar import NewSidecar, Sidecar, code_base, open_sidecar, pack, stamp_of
+from hakubooru.engine.cache import Sidecar, code_base, open_sidecar, stamp_of
+from hakubooru.engine.optimize import NewSidecar, optimize, pack
 from hakubooru.errors import DestinationError
 from hakubooru_cli.main import cli
 

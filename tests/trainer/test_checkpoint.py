@@ -1,0 +1,103 @@
+"""What a state knows of its run, so that a run never goes on as another one."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from hakubooru.errors import ConfigError
+from hakubooru_trainer import durable, outputs
+from hakubooru_trainer.checkpoint import Counters, States
+from hakubooru_trainer.config.options import ModelOptions, SaveOptions
+from hakubooru_trainer.distributed import Ranks
+from hakubooru_trainer.setup import data_set, prepare
+from tiny_runs import SMALLEST
+
+
+@pytest.fixture
+def resumed(tmp_path, shallow, options):
+    """What resumes, with another model, from a state that `shallow` was trained to."""
+
+    def states(model):
+        told, ranks = options(**SMALLEST, model=model), Ranks(torch.device("cpu"))
+        data = data_set(told, ranks)
+        return States(tmp_path / "state", told, data), prepare(told, ranks, data)
+
+    first, it = states(ModelOptions(path=str(shallow)))
+    first.resume(None, it)
+    first.save(Counters(update=1), it)
+
+    def resume(model):
+        again, trained = states(model)
+        return again.resume(None, trained)
+
+    return resume
+
+
+def with_changed(file, change):
+    file.write_text(json.dumps(change(json.loads(file.read_text(encoding="utf-8")))), encoding="utf-8")
+
+
+def swapped(vocabulary):
+    """A vocabulary in which two tokens have each other's number."""
+    first, second = list(vocabulary)[100:102]
+    return vocabulary | {first: vocabulary[second], second: vocabulary[first]}
+
+
+def test_other_tokenizers_are_another_run(resumed, shallow, tmp_path):
+    folder = tmp_path / "tokenizers"
+    for name in ("tokenizer", "tokenizer_2"):
+        shutil.copytree(shallow / name, folder / name)
+    named = ModelOptions(path=str(shallow), tokenizers=str(folder))
+    assert resumed(named).update == 1
+    with_changed(folder / "tokenizer_2" / "vocab.json", swapped)
+    with pytest.raises(ConfigError, match=r"model\.tokens: the tokenizers at model\.tokenizers.* are others"):
+        resumed(named)
+    mark = durable.read_mark(tmp_path / "state" / "000001")
+    del mark["about"]["model.tokens"], mark["about"]["model.schedule"]  # as earlier versions wrote it
+    durable.write_mark(tmp_path / "state" / "000001", mark)
+    assert resumed(named).update == 1
+
+
+def test_a_model_that_is_marked_otherwise_is_another_run(resumed, shallow, tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(shallow, folder)
+    with_changed(
+        folder / "scheduler" / "scheduler_config.json",
+        lambda table: table | {"prediction_type": "v_prediction"},
+    )
+    with pytest.raises(ConfigError, match=r"model\.schedule was 'epsilon' and is 'v'\. .* or accept another"):
+        resumed(ModelOptions(path=str(folder)))
+
+
+def test_a_run_that_is_to_end_within_its_last_update_is_refused(resumed, tmp_path, shallow, options):
+    """A state of twelve batches is not one of a run that ends after ten, though both have three updates of four."""
+    mark = durable.read_mark(tmp_path / "state" / "000001")
+    mark |= {"counters": vars(Counters(update=3)), "batches": 12}
+    durable.write_mark(tmp_path / "state" / "000001", mark)
+    told = options(**SMALLEST)
+    data = data_set(told, Ranks(torch.device("cpu")))
+    for batches in (10, 12):
+        states = States(tmp_path / "state", told, replace(data, batches=batches))
+        states.accumulation = 4
+        if batches == 12:
+            states.compare(None)
+            continue
+        with pytest.raises(ConfigError, match=r"is 3 updates \(12 batches\) into a run .* after 3 \(10\)"):
+            states.compare(None)
+
+
+def test_adapters_of_a_course_that_was_left_do_not_push_out_new_ones(options, tmp_path):
+    """A run that went on from its update 2 has adapters of later ones; it keeps what it writes itself."""
+    run = SimpleNamespace(options=options(save=SaveOptions(keep=2)), out=tmp_path)
+    for number in (1, 2, 3, 6, 9, 12):
+        (tmp_path / f"lokr-{number:06d}.safetensors").touch()
+    outputs.retire(run, 3)
+    kept = [int(Path(path).stem.removeprefix("lokr-")) for path in sorted(tmp_path.glob("*.safetensors"))]
+    assert kept == [2, 3, 6, 9, 12]
