@@ -13,6 +13,7 @@ from hakubooru.engine.tag_counts import tag_counts
 from hakubooru.errors import InputError
 from hakubooru.quantity import quantity
 from hakubooru.results.html import SHOWN, as_html
+from hakubooru.select.arguments import amount
 from hakubooru.select.arguments import seed as whole_seed
 from hakubooru.select.builder import Builder
 from hakubooru.select.danbooru import apply, parse
@@ -131,7 +132,9 @@ class Selection(Builder["Selection"]):
 
         Raises:
             CaptionFormatError: there is no caption format of that name.
+            InputError: `top` is negative, or not a whole number.
         """
+        top = amount(top, "stats(top=)", things="tags")
         return stats(self.database, self.to_ids(), caption=caption_format(caption), top=top)
 
     def to_pandas(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
@@ -207,13 +210,13 @@ class Selection(Builder["Selection"]):
             caption: the caption format.
 
         Raises:
-            InputError: no images are named.
+            InputError: no images are named, or `n` is negative or not a whole number.
             SourceError: a place is missing or cannot be read, or no images were found at all.
         """
         from hakubooru.contact_sheet import ContactSheet, shelf_of, thumbnail_url  # noqa: PLC0415 - needs images
 
         shelf = shelf_of(images or self.database.images)
-        captions = Captioner(self.database, caption).captions(self.to_ids()[:n])
+        captions = Captioner(self.database, caption).captions(self.to_ids()[: amount(n, "show(n=)")])
         return ContactSheet(
             [(number, thumbnail_url(shelf, number, self.database), text) for number, text in captions]
         )
@@ -263,8 +266,6 @@ class Selection(Builder["Selection"]):
         strict: bool = False,
     ) -> ExportReport:
         """Write the posts' images and captions to `out` as pairs of files, and a manifest of every post.
-
-        `help(hakubooru.export.export)` says more of each argument.
 
         Args:
             out: a new or empty folder, or an export that was begun with the same options.

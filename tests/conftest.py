@@ -15,6 +15,7 @@ from booru import tracing, write_random
 
 # A busy machine is no mistake; and what CI tries is the same each time, so that a red run tells of a change.
 settings.register_profile("suite", deadline=None, derandomize="CI" in os.environ)
+settings.register_profile("quick", settings.get_profile("suite"), max_examples=25)
 settings.load_profile("suite")
 
 # Without a GPU, Triton's kernels are run by its interpreter; it is asked for before anything imports Triton.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import tarfile
+from functools import cache
 from typing import TYPE_CHECKING
 
 from PIL import Image
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+@cache
 def picture(number: int, format: str = "webp", size: tuple[int, int] | None = None) -> bytes:
     """An image whose pixels and size tell its number."""
     image = Image.new("RGB", size or (16 + number % 17, 24), (number % 256, number // 256 % 256, 99))
@@ -58,11 +60,11 @@ def bomb(width: int = 60_000, height: int = 60_000) -> bytes:
 
 def files_of(folder: Path) -> dict[str, bytes]:
     """What lies in a folder and below it, hidden names aside; a `meta.json` names that folder, here as OUT."""
-    name = str(folder).encode()
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes().replace(name, b"OUT")
-        if path.name == "meta.json"
-        else path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    }
+    name, start = str(folder).encode(), len(folder.as_posix()) + 1
+    files = {}
+    for path in sorted(folder.rglob("*")):
+        below = path.as_posix()[start:]
+        if "/." not in f"/{below}" and path.is_file():
+            data = path.read_bytes()
+            files[below] = data.replace(name, b"OUT") if path.name == "meta.json" else data
+    return files

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 import hakubooru as hb
-from hakubooru_cli.options import QueryCommand
+from hakubooru_cli.query_command import QueryCommand
 
 
 @click.command(cls=QueryCommand)

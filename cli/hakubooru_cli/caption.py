@@ -10,7 +10,8 @@ import numpy as np
 import hakubooru as hb
 from hakubooru.caption import PRESETS, SOURCES, check_suffix, example_caption, join_parts, types_without_part
 from hakubooru.quantity import quantity
-from hakubooru_cli.options import Choice, QueryCommand, note_types, selection_options, settings_option
+from hakubooru_cli.options import Choice, note_types, selection_options, settings_option
+from hakubooru_cli.query_command import QueryCommand
 
 _SHOWN = 10
 

@@ -12,14 +12,8 @@ import hakubooru as hb
 from hakubooru.errors import IncompleteError
 from hakubooru.export import SINKS, sink_class
 from hakubooru.quantity import quantity
-from hakubooru_cli.options import (
-    Choice,
-    QueryCommand,
-    index_option,
-    note_types,
-    selection_options,
-    settings_option,
-)
+from hakubooru_cli.options import Choice, index_option, note_types, selection_options, settings_option
+from hakubooru_cli.query_command import QueryCommand
 
 _NAMED = 3
 """The most damaged archives of one kind that `sources` names."""

@@ -14,7 +14,8 @@ import hakubooru as hb
 from hakubooru.errors import IncompleteError
 from hakubooru.quantity import quantity
 from hakubooru.select import check_suffix
-from hakubooru_cli.options import Choice, QueryCommand, selection_options
+from hakubooru_cli.options import Choice, selection_options
+from hakubooru_cli.query_command import QueryCommand
 
 _TAG_TYPES = ("artist", "copyright", "character", "general", "meta")
 """The types of tags in the order in which Danbooru shows them; those of other sites follow."""

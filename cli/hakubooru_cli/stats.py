@@ -8,7 +8,8 @@ from dataclasses import asdict
 import click
 
 import hakubooru as hb
-from hakubooru_cli.options import Choice, QueryCommand, selection_options
+from hakubooru_cli.options import Choice, selection_options
+from hakubooru_cli.query_command import QueryCommand
 
 
 @click.command(cls=QueryCommand)

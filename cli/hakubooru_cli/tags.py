@@ -7,7 +7,7 @@ import json
 import click
 
 import hakubooru as hb
-from hakubooru_cli.options import QueryCommand
+from hakubooru_cli.query_command import QueryCommand
 
 
 @click.command(cls=QueryCommand)

@@ -18,6 +18,7 @@ from hakubooru.files import replacing
 from hakubooru.processes import Workers
 from hakubooru.progress import progress
 from hakubooru.quantity import quantity
+from hakubooru.select.arguments import amount
 
 if TYPE_CHECKING:
     import os
@@ -78,8 +79,12 @@ class Captions:
         return f"<table><tr><th>id</th><th>caption</th></tr>{rows}</table><p>{quantity(len(self), 'caption')}</p>"
 
     def head(self, n: int = 5) -> pd.Series[str]:
-        """Return the first captions, as a pandas Series by post id."""
-        return self._series(self.ids[:n])
+        """Return the first captions, as a pandas Series by post id.
+
+        Raises:
+            InputError: `n` is negative, or not a whole number.
+        """
+        return self._series(self.ids[: amount(n, "head()", things="captions")])
 
     def to_pandas(self) -> pd.Series[str]:
         """Return all captions, as a pandas Series by post id."""

@@ -85,7 +85,7 @@ class BuildReport:
 
 
 def build(
-    dumps: Sequence[PathLike],
+    dumps: PathLike | Sequence[PathLike],
     out: PathLike,
     *,
     tags: PathLike | Sequence[PathLike] | None = None,
@@ -109,8 +109,8 @@ def build(
     year is not certain, unless the set says in which zone it writes.
 
     Args:
-        dumps: files and folders of posts, or addresses of them (`hf://datasets/OWNER/NAME/…`, `https://…`), which are
-            downloaded whole and kept in a cache.
+        dumps: one or several files and folders of posts, or addresses of them (`hf://datasets/OWNER/NAME/…`, `https://…`),
+            which are downloaded whole and kept in a cache.
         out: the path of the database.
         tags: lists of tags, which have types and perhaps ids (any other tag gets an id above the largest of these); and
             lists of aliases and implications.
@@ -126,16 +126,15 @@ def build(
         BusyError: another process has locked `out`.
         IncompleteError: a record is bad and `strict` is set, or the disk is full.
     """
-    lists = [tags] if isinstance(tags, str | os.PathLike) else tags or ()
     options = {"strict": strict, "old_ratings": old_ratings}
-    return build_files(dumps, Path(out), tags=lists, map=map, busy_timeout=busy_timeout, **options)
+    return build_files(dumps, Path(out), tags=tags or (), map=map, busy_timeout=busy_timeout, **options)
 
 
 def build_files(
-    dumps: Sequence[PathLike],
+    dumps: PathLike | Sequence[PathLike],
     out: Path,
     *,
-    tags: Sequence[PathLike] = (),
+    tags: PathLike | Sequence[PathLike] = (),
     map: PathLike | None = None,
     strict: bool = False,
     old_ratings: bool = False,
@@ -184,8 +183,9 @@ def build_files(
     return _report(out, summaries, counts, rejects, about, seconds=time.perf_counter() - started)
 
 
-def _local(sources: Iterable[PathLike]) -> list[Path]:
-    return [path for source in sources for path in local_paths(source)]
+def _local(sources: PathLike | Iterable[PathLike]) -> list[Path]:
+    some = [sources] if isinstance(sources, str | os.PathLike) else sources
+    return [path for source in some for path in local_paths(source)]
 
 
 def _map_of(dump: Dump, file: PathLike | None) -> RecordMap:

@@ -211,7 +211,7 @@ def read_csv(stream: IO[bytes], name: str, choose: Choose, headless: Sequence[st
         headless: the columns of a CSV whose first line has a number, and so no headings. Its lines may be short.
 
     Raises:
-        DumpError: a line is not CSV, or the text is not UTF-8.
+        DumpError: a line is not CSV, two columns that are to be read have one name, or the text is not UTF-8.
     """
     text = io.TextIOWrapper(stream, encoding="utf-8", newline="")
     csv.field_size_limit(_LONGEST_FIELD)
@@ -225,7 +225,7 @@ def read_csv(stream: IO[bytes], name: str, choose: Choose, headless: Sequence[st
         if headless and any(map(str.isdecimal, heading)):
             rows, heading = chain([heading], rows), list(headless)
         chosen = set(choose(set(heading)))
-        places = {column: place for place, column in enumerate(heading) if column in chosen}
+        places = _places(heading, chosen)
         number = 1
         while some := list(islice(rows, RECORDS)):
             picked = [_picked(row, places, heading, is_short=bool(headless)) for row in some]
@@ -236,6 +236,14 @@ def read_csv(stream: IO[bytes], name: str, choose: Choose, headless: Sequence[st
         raise DumpError(f"{name}, line {line:,}: {error}; correct it, or download it again") from error
     finally:
         text.detach()  # the stream is closed by whoever opened it
+
+
+def _places(heading: Sequence[str], chosen: Collection[str]) -> dict[str, int]:
+    """The places of the columns that are to be read."""
+    doubled = sorted(column for column in chosen if heading.count(column) > 1)
+    if doubled:
+        raise csv.Error(f"it has two columns {doubled[0]!r}; rename one of them")
+    return {column: place for place, column in enumerate(heading) if column in chosen}
 
 
 def _picked(row: list[str], places: dict[str, int], heading: list[str], *, is_short: bool) -> list[str]:

@@ -44,6 +44,24 @@ def whole(value: Any, call: str, *, mend: str = "") -> int:
     return number
 
 
+def amount(value: Any, call: str, *, things: str = "posts", mend: str = "") -> int:
+    """Check how many posts, or other things, are asked for: a whole number of 0 or more.
+
+    Args:
+        value: the argument.
+        call: the call that takes it, such as `limit()`.
+        things: what is counted, for the message.
+        mend: what to write instead of a number that is not whole, for the message.
+
+    Raises:
+        InputError: the value is not a whole number, is negative, or does not fit into 64 bits.
+    """
+    count = whole(value, call, mend=mend)
+    if count < 0:
+        raise InputError(f"{call} takes 0 {things} or more, not {count}")
+    return count
+
+
 def seed(value: Any, call: str) -> int:
     """Check a seed: any whole number, also a negative one. Seeds that differ by 2 ** 64 give the same sample.
 

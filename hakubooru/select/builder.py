@@ -9,8 +9,8 @@ from peewee import Node, Ordering
 
 from hakubooru.errors import ExpressionError, InputError
 from hakubooru.nearest import nearest
+from hakubooru.select.arguments import amount, listed, share, whole
 from hakubooru.select.arguments import column as column_name
-from hakubooru.select.arguments import listed, share, whole
 from hakubooru.select.arguments import seed as whole_seed
 from hakubooru.select.id_lists import packed
 from hakubooru.select.predicates import Condition, check_columns, condition, predicate
@@ -129,9 +129,7 @@ class Builder(Questions[T]):
             return self._with(Sampled(self.step, share(fraction, "sample()"), whole_seed(seed, "sample()")))
         is_share = isinstance(n, Real) and not isinstance(n, bool) and 0 <= n <= 1
         mend = f"for a part of them write fraction={float(n or 0):g}" if is_share else "round it first"
-        size = whole(n, "sample()", mend=mend)
-        if size < 0:
-            raise InputError(f"sample() takes 0 posts or more, not {size}")
+        size = amount(n, "sample()", mend=mend)
         return self._with(Sampled(self.step, size, whole_seed(seed, "sample()")))
 
     def sample_per(self, by: str, *, at_most: int, seed: int, strict: bool = False) -> Self:
@@ -193,10 +191,8 @@ class Builder(Questions[T]):
         Raises:
             InputError: `count` is negative, or not a whole number.
         """
-        count = whole(count, "limit()", mend="for a part of the posts write .sample(fraction=0.5, seed=1)")
-        if count < 0:
-            raise InputError(f"limit() takes 0 posts or more, not {count}")
-        return self._with(Limited(self.step, count))
+        mend = "for a part of the posts write .sample(fraction=0.5, seed=1)"
+        return self._with(Limited(self.step, amount(count, "limit()", mend=mend)))
 
     def __bool__(self) -> NoReturn:
         raise ExpressionError(

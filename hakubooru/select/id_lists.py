@@ -90,14 +90,19 @@ def check_suffix(path: Path) -> None:
         raise InputError(f"{path}: a file of ids must end in {' or '.join(SUFFIXES)}")
 
 
-def write_ids(path: str | os.PathLike[str], ids: Ids) -> None:
-    """Write ids, (N,) int64, to a text file (one a line) or a Parquet file (column `id`), depending on the suffix.
+def write_ids(path: str | os.PathLike[str], ids: Iterable[int]) -> None:
+    """Write ids, in their order, to a text file (one a line) or a Parquet file (column `id`), depending on the suffix.
+
+    Args:
+        path: the file.
+        ids: a list or other iterable, an array or a table, as `among` takes them.
 
     Raises:
-        InputError: the suffix is neither .txt nor .parquet, or the file cannot be written.
+        InputError: the suffix is neither .txt nor .parquet, an entry is not an id, or the file cannot be written.
     """
     path = Path(path)
     check_suffix(path)
+    ids = as_ids(ids)
     try:
         with replacing(path) as beside:
             if path.suffix == ".parquet":

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 SQLITE_ERRORS: Final = (sqlite3.Error, peewee.DatabaseError)
 """The errors that a statement raises, by Python's module or by peewee."""
 _MEND: Final = "download or copy it again"
+_NO_TRANSACTION: Final = "no transaction is active"
 
 
 @contextmanager
@@ -51,6 +52,9 @@ def raise_explained(path: Path, error: Exception, mend: str = _MEND) -> NoReturn
 
 def explain(path: Path, error: Exception, other: Exception, mend: str = _MEND) -> BaseException:
     """The error to raise in place of an error of SQLite; `other` if its message says nothing that is known here."""
+    # A full disk ends the transaction, and then it cannot be rolled back: what went wrong is the error before.
+    while _NO_TRANSACTION in str(error) and isinstance(error.__context__, SQLITE_ERRORS):
+        error = error.__context__
     text = str(error)
     if "locked" in text:
         return BusyError(f"{path} is locked by {holder(path)}; wait until it ends, or stop it, and try again")

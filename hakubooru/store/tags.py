@@ -128,8 +128,12 @@ class Tags:
 
         Raises:
             UnknownTagError: no tag matches; the message names the nearest ones.
-            InputError: there is no such type.
+            InputError: there is no such type, or `limit` is negative or not a whole number.
         """
+        if limit is not None and (not hasattr(limit, "__index__") or limit < 0):
+            raise InputError(
+                f"matching(limit=) takes a whole number of 0 or more, or None for all tags, not {limit!r}"
+            )
         tags, parameters = self._matches(pattern, type, min_posts)
         sql = f"{tags} ORDER BY posts DESC, name LIMIT ?"
         rows = self._database.rows(sql, [*parameters, -1 if limit is None else limit])

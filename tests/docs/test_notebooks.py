@@ -7,9 +7,7 @@ import shutil
 import warnings
 from pathlib import Path
 
-import nbformat
 import pytest
-from nbclient import NotebookClient
 
 from code_blocks import ROOT
 
@@ -19,6 +17,9 @@ NOTEBOOKS = sorted((ROOT / "examples").glob("*.ipynb"))
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs(path, demo, tmp_path, monkeypatch):
+    import nbformat
+    from nbclient import NotebookClient
+
     shutil.copytree(demo, tmp_path / "demo")
     monkeypatch.setenv("PYTHONWARNINGS", "ignore")  # the kernel's own
     notebook = nbformat.read(path, as_version=4)
@@ -30,6 +31,8 @@ def test_a_notebook_runs(path, demo, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_is_stored_without_outputs(path):
+    import nbformat
+
     notebook = nbformat.read(path, as_version=4)
     assert not any(cell.get("outputs") for cell in notebook.cells)
 

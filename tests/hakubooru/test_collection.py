@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+import json
 
+import numpy as np
 import pytest
 from PIL import Image
 
 import hakubooru as hb
+from danbooru import api_post
 from gallery import TALL, WIDE, write_gallery
 from hakubooru.errors import ExpressionError, InputError, SourceError
 
@@ -130,3 +133,37 @@ def test_the_image_is_upright_and_whole(tmp_path):
         (tmp_path / "images" / "1.jpg").write_bytes(file.getvalue()[:-20])
         with pytest.raises(InputError, match="truncated jpg"):
             db.image(1, tmp_path / "images")
+
+
+@pytest.mark.parametrize("wrong", [-1, 1.5, True, "2"])
+def test_how_many_is_a_whole_number_of_0_or_more(db, folder, wrong):
+    """A slice to -1 would leave the last one out without a word, and LIMIT -1 gives all."""
+    posts = db.posts
+    for call in (
+        lambda: posts.show(folder / "images", n=wrong),
+        lambda: posts.captions().head(wrong),
+        lambda: posts.stats(top=wrong),
+        lambda: posts.limit(wrong),
+    ):
+        with pytest.raises(InputError, match=r"takes (a whole number|0 .* or more), not"):
+            call()
+    if wrong is not True:
+        with pytest.raises(InputError, match="takes a whole number of 0 or more, or None"):
+            db.tags.matching("*", limit=wrong)
+
+
+def test_ids_to_write_may_be_any_list_and_are_checked(tmp_path):
+    file = tmp_path / "ids.txt"
+    for ids in ([3, 1, 1], (3, 1, 1), np.array([3.0, 1.0, 1.0]), iter([3, 1, 1])):
+        hb.write_ids(file, ids)
+        assert hb.read_ids(file).tolist() == [3, 1, 1]
+    with pytest.raises(InputError, match=r"'1\.5' is not a post id"):
+        hb.write_ids(file, np.array([1.5]))
+    assert hb.read_ids(file).tolist() == [3, 1, 1]
+
+
+def test_a_path_in_place_of_a_list_or_of_a_database(path, tmp_path):
+    (tmp_path / "dump.jsonl").write_text(json.dumps(api_post(7)))
+    assert hb.build(str(tmp_path / "dump.jsonl"), tmp_path / "new.db").new == 1
+    with pytest.raises(InputError, match=r"takes an open database: write optimize\(hb.open\("):
+        hb.optimize(path)

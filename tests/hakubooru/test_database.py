@@ -163,7 +163,8 @@ def test_queries_wait_for_a_lock_as_long_as_they_may(path):
         hb.open(path, busy_timeout=0.1) as db,
         closing(sqlite3.connect(path, isolation_level=None)) as other,
     ):
-        assert pickle.loads(pickle.dumps(db)).busy_timeout == 0.1
+        with pickle.loads(pickle.dumps(db)) as again:
+            assert again.busy_timeout == 0.1
         other.execute("BEGIN EXCLUSIVE")
         started = time.monotonic()
         for read in (db.rows, db.reader.column):
@@ -382,4 +383,5 @@ def test_a_database_travels_to_another_process(path, writable):
     with hb.open(path, writable=writable) as db:
         with multiprocessing.get_context("spawn").Pool(1) as pool:
             assert pool.apply(_count, (db,)) == 3
-        assert pickle.loads(pickle.dumps(db)).writable is writable
+        with pickle.loads(pickle.dumps(db)) as again:
+            assert again.writable is writable

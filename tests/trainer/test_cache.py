@@ -62,6 +62,18 @@ def test_a_full_disk_is_named_and_with_room_the_cache_goes_on(tmp_path):
     assert fill(Cache(tmp_path, ALONE, "cache.latents"), [1, 2], made) == 2
 
 
+def test_a_disk_that_is_full_at_the_index_is_named_and_what_was_indexed_stays(tmp_path):
+    cache, made = Cache(tmp_path, ALONE, "cache.latents", bytes_a_file=1), []
+    fill(cache, [1], made)
+    (tmp_path / "0.index").rename(tmp_path / "kept")
+    (tmp_path / "0.index").symlink_to("/dev/full")
+    with pytest.raises(TrainingError, match=r"0\.index could not be written .*No space left.*free some disk"):
+        fill(cache, [1, 2], made)
+    (tmp_path / "kept").rename(tmp_path / "0.index")
+    fill(Cache(tmp_path, ALONE, "cache.latents"), [1, 2], made)
+    assert made[-1] == 2
+
+
 def test_a_cache_gives_what_was_put_in_and_makes_it_once(tmp_path):
     keys = [5, 2**64 - 1, 0, 5, 123]
     made = []

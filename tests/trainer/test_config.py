@@ -273,6 +273,21 @@ def test_everything_that_is_wrong_is_told_at_once(tmp_path):
     assert "does not exist" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ('[model_arguments]\npretrained_model_name_or_path = "a"', "is a configuration of sd-scripts; docs/how-to/sd-scripts.md"),
+        ('train_data_dir = "a"', "is a configuration of sd-scripts"),
+        ("[[datasets]]\nresolution = 1024", "is a configuration of sd-scripts"),
+        ('query = "solo"', "is a recipe, which describes a data set"),
+    ],
+)  # fmt: skip
+def test_a_file_of_another_kind_is_named(tmp_path, text, what):
+    (tmp_path / "a.toml").write_text(text)
+    with pytest.raises(ConfigError, match=what):
+        load(tmp_path / "a.toml")
+
+
 def test_a_file_that_is_none_is_named(tmp_path):
     (tmp_path / "b.toml").write_bytes(b"\x80")
     for name, message in (("a.toml", "cannot be read"), ("b.toml", "is not text")):

@@ -14,7 +14,7 @@ from hakubooru.errors import InputError
 from hakubooru_cli.shell import run
 from hakubooru_cli.train import cli
 from hakubooru_trainer.config.options import ModelOptions
-from hakubooru_trainer.convert import convert
+from hakubooru_trainer.convert import Converted, convert
 from pictures import files_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("forks")]
@@ -93,3 +93,12 @@ def test_what_is_there_is_replaced_but_not_the_source(trained_lokr, shallow, tmp
     link.symlink_to(out)
     with pytest.raises(InputError, match="is the adapter itself; name a new file"):
         convert(out, link, model, to="lora", rank=2)
+
+
+def test_one_is_told_as_one():
+    assert str(Converted(layers=1, rank=4, norms=1)) == (
+        "1 layer of rank 4 or less, only names changed; 1 norm is left out, which a LoRA cannot change"
+    )
+    assert str(Converted(layers=2, norms=2)) == (
+        "2 layers of LoKr, only names changed; 2 norms are left out, which PEFT cannot change"
+    )

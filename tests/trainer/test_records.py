@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -14,6 +15,7 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from hakubooru.errors import TrainingError
 from hakubooru_trainer import energy
 from hakubooru_trainer.config.data import DataOptions
 from hakubooru_trainer.config.learning import EmaOptions
@@ -46,6 +48,26 @@ def test_losses_are_counted_by_timestep_and_by_data_set():
     alone = Tally(["0 a"], CPU)
     alone.add(Images([10], [0], [True]), torch.tensor([float("inf")]))
     assert alone.means() == {"by_timestep": {"0-249": float("inf")}}
+
+
+def test_a_full_disk_is_named_and_hides_no_earlier_error(tmp_path):
+    (tmp_path / "metrics.jsonl").symlink_to("/dev/full")
+    with (
+        pytest.raises(
+            TrainingError, match=r"metrics\.jsonl or .* could not be written \(No space left on device\)"
+        ),
+        Metrics(tmp_path, from_update=0) as metrics,
+    ):
+        metrics.write(1, loss=0.5)
+
+    def interrupted():
+        with Metrics(tmp_path, from_update=0) as metrics:
+            with suppress(TrainingError):
+                metrics.write(1, loss=0.5)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
 
 
 def test_a_line_is_json_whatever_is_in_it(tmp_path):

@@ -28,6 +28,7 @@ from tqdm import tqdm
 from hakubooru.errors import ConfigError, DestinationError, ModelError, TrainingError
 from hakubooru.fingerprint import of_json
 from hakubooru.nearest import nearest
+from hakubooru.quantity import quantity
 from hakubooru_trainer import durable, fingerprint, optim
 from hakubooru_trainer.config.read import defaults, flat
 from hakubooru_trainer.durable import TornStateError
@@ -340,7 +341,7 @@ class States:
         done = min(full, mark["batches"])
         if done > self.batches:
             raise ConfigError(
-                f"{state} is {updates:,} updates ({done:,} batches) into a run that is to end after {end:,} ({self.batches:,}); "
+                f"{state} is {quantity(updates, 'update')} ({quantity(done, 'batch', 'batches')}) into a run that is to end after {end:,} ({self.batches:,}); "
                 "let it end later, name an earlier state with --resume, or set run.out to a new folder"
             )
         if self.batches > done and full > done:

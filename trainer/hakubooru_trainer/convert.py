@@ -10,6 +10,7 @@ import torch
 
 from hakubooru.errors import InputError, ModelError, OtherModelError
 from hakubooru.files import new_folder
+from hakubooru.quantity import quantity
 from hakubooru_trainer.lokr import file, peft
 from hakubooru_trainer.lokr.layers import NORM, check_known, check_size, fitting_layers
 from hakubooru_trainer.lokr.lora import is_lora, lora_tensors, nearest_lora, read_lora
@@ -53,9 +54,9 @@ class Converted:
     def __str__(self) -> str:
         """The report as text."""
         words = [
-            f"{self.layers} layers of rank {self.rank} or less"
+            f"{quantity(self.layers, 'layer')} of rank {self.rank} or less"
             if self.rank
-            else f"{self.layers} layers of LoKr"
+            else f"{quantity(self.layers, 'layer')} of LoKr"
         ]
         if self.worst[0]:
             words.append(
@@ -67,7 +68,7 @@ class Converted:
             words.append(f"; in {self.rescaled} the scale was multiplied into a matrix")
         if self.norms:
             words.append(
-                f"; {self.norms} norms are left out, which {'a LoRA' if self.rank else 'PEFT'} cannot change"
+                f"; {quantity(self.norms, 'norm is', 'norms are')} left out, which {'a LoRA' if self.rank else 'PEFT'} cannot change"
             )
         return "".join(words)
 

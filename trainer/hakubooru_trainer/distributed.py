@@ -25,6 +25,7 @@ from torch.distributed.rendezvous import rendezvous
 
 from hakubooru import errors
 from hakubooru.errors import ConfigError, InputError, LostRankError, TrainingError
+from hakubooru.quantity import quantity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -228,7 +229,7 @@ def launch(command: Sequence[str], ranks: int, options: RunOptions) -> None:
     """
     if options.device != "cpu" and torch.cuda.device_count() < ranks:
         raise ConfigError(
-            f"--gpus {ranks}: torch sees {torch.cuda.device_count()} GPUs here; ask for at most that many, or set "
+            f"--gpus {ranks}: torch sees {quantity(torch.cuda.device_count(), 'GPU')} here; ask for at most that many, or set "
             'run.device = "cpu" to let as many processes share the processor'
         )
     from torch.distributed.elastic.multiprocessing.api import SignalException  # noqa: PLC0415 - only a launcher needs it

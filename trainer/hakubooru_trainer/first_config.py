@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import torch
 
 from hakubooru.files import write_text
+from hakubooru.quantity import quantity
 from hakubooru.settings import documentation, toml
 from hakubooru_trainer.config.data import BucketOptions, CacheOptions, CaptionOptions, DataOptions
 from hakubooru_trainer.config.options import (
@@ -115,8 +116,8 @@ def first_config(model: str, folders: Sequence[str], gpu: Card, *, config: str =
         "batch.size": "The largest that fits, up to 16."
         if fit.gib <= gpu.memory
         else "Even this may not fit: it is the least.",
-        "batch.accumulation": f"{options.batch.size * options.batch.accumulation} images make an update.",
-        "data.path": f"{count:,} {'image' if count == 1 else 'images'}.",
+        "batch.accumulation": f"{quantity(options.batch.size * options.batch.accumulation, 'image makes', 'images make')} an update.",
+        "data.path": f"{quantity(count, 'image')}.",
     }
     return "\n".join(_lines(options, reasons))
 

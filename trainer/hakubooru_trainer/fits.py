@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from hakubooru.files import write_text
+from hakubooru.quantity import quantity
 from hakubooru.settings import dump
 from hakubooru_trainer import trial
 from hakubooru_trainer.lokr.adapter import Adapter
@@ -83,7 +84,7 @@ class Counts:
         purposes = {
             "frozen weights": sum(self._part(part, options) for part in self.whole if part not in away),
             "adapter, its gradients and the optimiser's state": int(self.trained * state),
-            f"{ACTIVATIONS} of {images} images, {self.size[0]} x {self.size[1]}": kept
+            f"{ACTIVATIONS} of {quantity(images, 'image')}, {self.size[0]} x {self.size[1]}": kept
             * images
             // self.images,
         }
@@ -198,7 +199,11 @@ def fastest(options: Options, counts: Counts, card: float) -> Setting | None:
             tried = changes | {"run.keep_blocks": keep}
             needed = counts.needed(changed(options, tried))
             if needed <= card * GIB:
-                words = f"{name}, {keep} blocks keep their activations" if keep else name
+                words = (
+                    f"{name}, {quantity(keep, 'block keeps its', 'blocks keep their')} activations"
+                    if keep
+                    else name
+                )
                 return Setting(words, tried, needed)
     return None
 

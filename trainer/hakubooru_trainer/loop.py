@@ -14,6 +14,7 @@ from tqdm import tqdm
 from hakubooru.errors import TrainingError
 from hakubooru.files import write_text
 from hakubooru.progress import progress
+from hakubooru.quantity import quantity
 from hakubooru_trainer import distributed, optim, outputs
 from hakubooru_trainer.checkpoint import States
 from hakubooru_trainer.config import dump
@@ -253,7 +254,7 @@ def _update(it: Training, ahead: Iterator[Batch], counters: Counters) -> Update:
     counters.bad = 0 if good else counters.bad + (scale <= 1)
     if counters.bad >= options.run.bad_updates:
         raise TrainingError(
-            f"the loss or its gradient was not finite for {counters.bad} updates in a row, up to update "
+            f"the loss or its gradient was not finite for {quantity(counters.bad, 'update')} in a row, up to update "
             f"{counters.update}; the weights are as they were before these updates. Try a lower optimizer.lr, "
             'run.precision = "bf16" or "fp32", and model.vae_precision = "fp32"'
         )

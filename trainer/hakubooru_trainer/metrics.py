@@ -11,11 +11,15 @@ import json
 import math
 import mmap
 import os
+from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 
+from hakubooru.errors import TrainingError
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from PIL import Image
@@ -49,6 +53,7 @@ class Metrics:
 
     def __init__(self, folder: Path | None, *, from_update: int) -> None:
         self._file = self._board = None
+        self._folder = folder
         if folder is None:
             return
         path = folder / "metrics.jsonl"
@@ -59,35 +64,57 @@ class Metrics:
 
     def write(self, update: int, **values: Any) -> None:
         """Write a line. A number that is not finite becomes null, since JSON cannot write it."""
-        if self._file is not None:
-            self._file.write(json.dumps({"update": update, **_finite(values)}) + "\n")
-        if self._board is not None:
-            for name, value in values.items():
-                if isinstance(value, dict):
-                    for key, inner in value.items():
-                        self._board.add_scalar(f"{name}/{key}", inner, update)
-                else:
-                    self._board.add_scalar(name, value, update)
+        with self._writing():
+            if self._file is not None:
+                self._file.write(json.dumps({"update": update, **_finite(values)}) + "\n")
+            if self._board is not None:
+                for name, value in values.items():
+                    inner = value if isinstance(value, dict) else {"": value}
+                    for key, number in inner.items():
+                        self._board.add_scalar(f"{name}/{key}" if key else name, number, update)
 
     def picture(self, update: int, picture: Image.Image) -> None:
         """Show a sheet of samples in TensorBoard."""
-        if self._board is not None:
-            self._board.add_image("samples", np.asarray(picture), update, dataformats="HWC")
-            self._board.flush()
+        with self._writing():
+            if self._board is not None:
+                self._board.add_image("samples", np.asarray(picture), update, dataformats="HWC")
+                self._board.flush()
 
     def sync(self) -> None:
         """Flush all lines to the disk, so that a state written afterwards never knows more than they do."""
-        if self._file is not None:
-            os.fsync(self._file.fileno())
+        with self._writing():
+            if self._file is not None:
+                os.fsync(self._file.fileno())
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exc: object) -> None:
-        if self._file is not None:
-            self._file.close()
-        if self._board is not None:
-            self._board.close()
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        with (
+            suppress(TrainingError) if error else nullcontext(),
+            self._writing(),
+        ):  # the first error is the reason
+            try:
+                if self._file is not None:
+                    self._file.close()
+            finally:
+                if self._board is not None:
+                    self._board.close()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Name the folder in an error of the block; neither a line nor TensorBoard's thread does.
+
+        Raises:
+            TrainingError: the records could not be written.
+        """
+        try:
+            yield
+        except OSError as error:
+            raise TrainingError(
+                f"metrics.jsonl or TensorBoard's files in {self._folder} could not be written ({error.strerror or error}); free some "
+                "disk space and run the same command again"
+            ) from error
 
 
 def _finite(value: Any) -> Any:

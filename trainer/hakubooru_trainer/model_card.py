@@ -6,42 +6,34 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import hakubooru
+from hakubooru.quantity import quantity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from hakubooru_trainer.checkpoint import Counters
     from hakubooru_trainer.config import Options
+    from hakubooru_trainer.setup import Training
 
 
-def model_card(
-    options: Options,
-    record: Mapping[str, Any],
-    *,
-    images: int,
-    updates: int,
-    validation: float | None,
-    v: bool,
-    sheet: str,
-) -> str:
+def model_card(it: Training, record: Mapping[str, Any], counters: Counters, sheet: str) -> str:
     """Write a model card, as Markdown with the Hub's metadata in front.
 
     Args:
-        options: the options of the run.
-        record: the summary of the run's record.
-        images: how many images were trained on.
-        updates: how many updates were done.
-        validation: the loss of the held-out images, or None.
-        v: whether the model predicts v.
+        it: the run.
+        record: the summary of its record.
+        counters: how far it is, and how it went.
         sheet: the path of a sheet of samples, or "".
     """
+    options, validation = it.options, counters.validation
     name, base = options.run.name, options.model.name
     energy = record["kilowatt_hours"]
     rows = {
         "base model": base,
-        "images": f"{images:,}",
-        "updates": f"{updates:,} of {options.batch.size * options.batch.accumulation} images",
+        "images": f"{len(it.data.train):,}",
+        "updates": f"{counters.update:,} of {quantity(options.batch.size * options.batch.accumulation, 'image')}",
         **_chosen(options),
-        "prediction": "v" if v else "epsilon",
+        "prediction": it.objective.prediction,
         "precision": options.run.precision,
         "seed": options.run.seed,
         "card": record["card"],
@@ -86,7 +78,7 @@ def _chosen(options: Options) -> dict[str, str]:
     return {
         "optimiser": optimizer.name,
         "learning rate": f"{optimizer.lr:g}, text encoders{text_rate}",
-        "schedule": f"{optimizer.schedule}, {optimizer.warmup} steps of warm-up",
+        "schedule": f"{optimizer.schedule}, {quantity(optimizer.warmup, 'step')} of warm-up",
         **({"average": f"decay {decay:g}, in `{options.run.name}-ema.safetensors`"} if decay else {}),
         "adapter": f"LoKr of full matrices, preset {options.lokr.preset}",
     }

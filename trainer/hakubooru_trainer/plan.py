@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import torch
 
+from hakubooru.quantity import quantity
 from hakubooru_trainer import fits, randomness, trial
 from hakubooru_trainer.data.captions import StepCaptions
 from hakubooru_trainer.data.images import DOWN
@@ -71,7 +72,7 @@ class Plan:
     def __str__(self) -> str:
         """The plan as text."""
         lines = [
-            f"{'data' if not place else '':<12}{path}: {images:,} images, each {'once' if rate == 1 else f'{rate:g} times'} an epoch"
+            f"{'data' if not place else '':<12}{path}: {quantity(images, 'image')}, each {'once' if rate == 1 else f'{rate:g} times'} an epoch"
             for place, (path, images, rate) in enumerate(self.sets)
         ]
         lines.append(f"images      {self.images:,} to train on, {self.held_out:,} held out")
@@ -83,9 +84,11 @@ class Plan:
         lines += [f"{'captions' if not place else '':<12}{line}" for place, line in enumerate(self.captions)]
         lines.append(f"buckets     {len(self.buckets)}")
         lines += [f"            {width} x {height}: {count:,}" for width, height, count in self.buckets]
-        lines.append(f"updates     {self.updates:,}: {self.epochs:.2f} epochs of {self.batches:,} batches")
+        lines.append(
+            f"updates     {self.updates:,}: {self.epochs:.2f} epochs of {quantity(self.batches, 'batch', 'batches')}"
+        )
         lines += [
-            f"{'adapter' if not place else '':<12}{part}: {self.layers[part]} layers, {count:,} parameters"
+            f"{'adapter' if not place else '':<12}{part}: {quantity(self.layers[part], 'layer')}, {count:,} parameters"
             for place, (part, count) in enumerate(self.parameters.items())
         ]
         lines.append(f"file        {self.file_bytes / 1e6:,.1f} MB")
@@ -154,7 +157,7 @@ def _captions(options: Options, samples: Samples) -> list[str]:
         (ids,) = token_ids(tokenizer, [sample.prefix + join([*before, *changed, *after])])
         cut = f" of {options.text.tokens} that are read" if len(ids) > options.text.tokens else ""
         rows = [("fixed", sample.prefix + join(before)), (how, join(changed)), ("fixed", join(after))]
-        lines.append(f"{sample.path}, {len(ids)} tokens{cut}")
+        lines.append(f"{sample.path}, {quantity(len(ids), 'token')}{cut}")
         lines += [f"  {name}: {text}" for name, text in rows if text]
         lines.append(f"  one step: {step or 'nothing'}")
     return lines
@@ -204,25 +207,25 @@ def _warnings(options: Options, data: DataSet, counts: np.ndarray) -> list[str]:
     small = int(((data.train.widths < sizes[:, 0]) | (data.train.heights < sizes[:, 1])).sum())
     if small and options.buckets.upscale:
         warnings.append(
-            f"{small:,} images are smaller than their buckets and will be enlarged; set buckets.upscale = false to keep their size"
+            f"{quantity(small, 'image is smaller than its bucket', 'images are smaller than their buckets')} and will be enlarged; set buckets.upscale = false to avoid that"
         )
     thin = int((counts < options.batch.size).sum())
     if thin:
         warnings.append(
-            f"{thin} buckets hold fewer images than a batch ({options.batch.size}): their batches are "
+            f"{quantity(thin, 'bucket holds', 'buckets hold')} fewer images than a batch ({options.batch.size}): such batches are "
             + ("filled with repeats" if options.buckets.incomplete == "fill" else "short")
         )
     highest = rate(replace(options.optimizer, schedule="constant"), data.updates - 1, data.updates)
     if highest < 1:
         warnings.append(
-            f"the run has {data.updates:,} updates, fewer than the warm-up: the learning rates reach {highest:.0%} of what "
+            f"the run has {quantity(data.updates, 'update')}, fewer than the warm-up: the learning rates reach {highest:.0%} of what "
             "is set; lower optimizer.warmup"
         )
     rows = _spread(len(data.train), _READ_CAPTIONS)
     captions = [*map(StepCaptions(options.captions).unchanged, map(data.train.__getitem__, rows))]
     if "lines" in options.captions.mix and not any("\n" in data.train[row].caption.strip() for row in rows):
         warnings.append(
-            f"captions.mix takes lines, and none of {len(rows):,} captions that were read has a line below the first"
+            f"captions.mix takes lines, and none of {quantity(len(rows), 'caption')} that were read has a line below the first"
         )
     tokenizer = load_tokenizer(options.model, "tokenizer")
     some = (captions[at : at + _RUN] for at in range(0, len(captions), _RUN))  # all at once would take 300 MB
@@ -230,11 +233,13 @@ def _warnings(options: Options, data: DataSet, counts: np.ndarray) -> list[str]:
     long = int((lengths > options.text.tokens).sum())
     if long:
         warnings.append(
-            f"{long:,} of {len(rows):,} captions that were read are longer than {options.text.tokens} tokens "
+            f"{long:,} of {quantity(len(rows), 'caption')} that were read {'is' if long == 1 else 'are'} longer than {options.text.tokens} tokens "
             "and will be cut off; text.tokens can be up to 225"
         )
-    if int((lengths == 0).sum()):
-        warnings.append(f"{int((lengths == 0).sum()):,} of {len(rows):,} captions that were read are empty")
+    if empty := int((lengths == 0).sum()):
+        warnings.append(
+            f"{empty:,} of {quantity(len(rows), 'caption')} that were read {'is' if empty == 1 else 'are'} empty"
+        )
     return warnings
 
 
@@ -248,7 +253,8 @@ def _without_masks(samples: Samples) -> list[str]:
         paths = [path for table in tables for path in table.column(0).to_pylist()]
         if lacking := sum(mask_of(f"{options.path}/{path}", options) is None for path in paths):
             warnings.append(
-                f"{options.path}: {lacking:,} of {len(paths):,} images have no mask, and count fully"
+                f"{options.path}: {lacking:,} of {quantity(len(paths), 'image')} {'has' if lacking == 1 else 'have'} no mask, and "
+                f"{'counts' if lacking == 1 else 'count'} fully"
             )
     return warnings
 

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
 from diffusers.models.attention import BasicTransformerBlock
 from torch.utils.checkpoint import checkpoint
 
 from hakubooru.errors import ConfigError, DataSetError, DestinationError
+from hakubooru.quantity import quantity
 from hakubooru_trainer import distributed, optim, trial
 from hakubooru_trainer.average import Average
 from hakubooru_trainer.data import order, samples
 from hakubooru_trainer.data.batches import Batches
+from hakubooru_trainer.data.captions import StepCaptions
 from hakubooru_trainer.data.contexts import ContextCache
 from hakubooru_trainer.data.latents import LatentCache
 from hakubooru_trainer.lokr import file
@@ -44,6 +47,10 @@ if TYPE_CHECKING:
     from hakubooru_trainer.distributed import Ranks
     from hakubooru_trainer.model.load import Sdxl
     from hakubooru_trainer.prompts import Prompt
+
+
+_TAGS: Final = 5000
+"""The most tags that an adapter's file says the frequency of."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,8 +104,14 @@ class Training:
 
     @cached_property
     def tag_counts(self) -> dict[str, int]:
-        """How many captions have each tag. Counted once; a million captions take twelve seconds."""
-        return file.tag_counts(self.data.train, self.options)
+        """How many captions have each of the most frequent tags. Counted once; a million captions take twelve seconds."""
+        options = self.options.captions
+        sides, captions = options.unchanged().sides, StepCaptions(options)
+        counts = Counter[str]()
+        for texts in self.data.train.texts():
+            for text in texts:
+                counts.update({tag for side in sides(captions.tags(text)) for tag in side})
+        return dict(counts.most_common(_TAGS))
 
 
 @dataclass(frozen=True)
@@ -142,8 +155,8 @@ def prepare(options: Options, ranks: Ranks, data: DataSet) -> Training:
     """
     if ranks.world > options.batch.accumulation:
         raise ConfigError(
-            f"an update has {options.batch.accumulation} batches (batch.accumulation) and there are {ranks.world} "
-            "ranks; each rank needs at least one batch: raise batch.accumulation, or use fewer GPUs"
+            f"an update has {quantity(options.batch.accumulation, 'batch', 'batches')} (batch.accumulation) and there are "
+            f"{ranks.world} ranks; each rank needs at least one batch: raise batch.accumulation, or use fewer GPUs"
         )
     device = ranks.device
     if options.run.threads:

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from hakubooru.errors import DestinationError, InputError
+from hakubooru.quantity import quantity
 from hakubooru_cli.training.common import checking, dtype_of, precision_option
 
 _path = click.Path(path_type=Path)
@@ -75,7 +76,7 @@ def merge(*, base: Path, lokr: Path, scale: float, precision: str | None, out: P
     from hakubooru_trainer.merge import merge as merge_files  # noqa: PLC0415 - torch takes seconds
 
     layers = merge_files(base, lokr, out, scale=scale, dtype=dtype_of(precision))
-    click.echo(f"{out}: {layers} layers changed")
+    click.echo(f"{out}: {quantity(layers, 'layer')} changed")
 
 
 @click.command()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hakubooru.errors import IncompleteError
+from hakubooru.quantity import quantity
 from hakubooru_cli.training.common import as_rank, checking, printing, quiet
 
 if TYPE_CHECKING:
@@ -86,11 +87,15 @@ def run(config: Path, *, overrides: tuple[str, ...], resume: str, allow: tuple[s
     if distributed.rank() > 0:
         return
     click.echo(
-        f"{report.file}: {report.updates} updates, the last loss {report.loss:.4f}"
+        f"{report.file}: {quantity(report.updates, 'update')}, the last loss {report.loss:.4f}"
         + (f", {report.validation:.4f} on held-out images" if report.validation is not None else "")
-        + (f"; {report.skipped} updates were skipped because they were not finite" if report.skipped else "")
         + (
-            f"; images that could not be decoded were left out {report.left_out} times"
+            f"; {quantity(report.skipped, 'update was', 'updates were')} skipped because of numbers that are not finite"
+            if report.skipped
+            else ""
+        )
+        + (
+            f"; images that could not be decoded were left out {quantity(report.left_out, 'time')}"
             if report.left_out
             else ""
         )

@@ -133,7 +133,8 @@ def slowly(posts, ids, kind, value):
         case "sample":
             size = int(len(ids) / 2 + 0.5)
             key = dict(zip(ids, keys(np.array(ids, np.int64), value).tolist(), strict=True))
-            return [post_id for post_id in ids if post_id in set(sorted(ids, key=key.get)[:size])]
+            taken = set(sorted(ids, key=key.get)[:size])
+            return [post_id for post_id in ids if post_id in taken]
         case _:
             return [post_id for post_id in ids if post_id in value]
 

@@ -9,6 +9,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -23,9 +24,8 @@ from hakubooru.export.pairs import STATE
 from pictures import files_of, picture, write_tar
 from whole_command import call
 
-ray = pytest.importorskip("ray", reason="Ray is not installed")
-
 pytestmark = [
+    pytest.mark.skipif(not find_spec("ray"), reason="Ray is not installed"),
     pytest.mark.slow,
     pytest.mark.xdist_group("ray"),  # one process starts the cluster
     # Of Ray itself: files and processes that it leaves to the garbage collector.
@@ -199,6 +199,8 @@ def test_where_no_cluster_is(booru, tmp_path):
 
 
 def test_a_cluster_of_this_machine_alone(booru, local, tmp_path):
+    import ray
+
     command = ("export", booru / "posts.db", "--images", booru / "images", "--out", tmp_path / "out")
     assert call(*command, "--engine", "ray", "--workers", 2)[0] == 0
     assert files_of(tmp_path / "out") == local

@@ -60,6 +60,18 @@ def test_a_new_file_on_a_full_disk(tmp_path, disk):
     assert contents(disk / "new.db") == contents(tmp_path / "whole.db")
 
 
+def test_a_disk_without_room_for_the_tables(tmp_path, disk):
+    """SQLite ends the transaction itself; peewee's rollback then fails, with an error of its own."""
+    dump = write_lines(tmp_path / "dump.jsonl", posts(1))
+    (disk / "fill").write_bytes(bytes(shutil.disk_usage(disk).free - 8192))
+    with pytest.raises(
+        IncompleteError, match=r"could not be written .*disk is full.* run the same command again"
+    ):
+        build([dump], disk / "new.db")
+    (disk / "fill").unlink()
+    assert build([dump], disk / "new.db").new == 1
+
+
 def test_no_room_to_unpack_parquet(tmp_path, disk, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(disk))
     texts = [f"tag_{number} " * 200 for number in range(4000)]

@@ -217,6 +217,10 @@ REFUSED = {
         lambda folder: text(folder, "ID,Tag_String\n1,solo\n"),
         "is CSV, and holds records with the keys ID, Tag_String: that is no set of posts",
     ),
+    "two columns of one name": (
+        lambda folder: text(folder, "id,tag_string,score,score\n1,solo,1,2\n"),
+        "line 1: it has two columns 'score'; rename one of them",
+    ),
     "ids as text": (
         lambda folder: lines(folder, {"id": "0012"}),
         "line 1: id is '0012', and must be a whole number; `texts = true` of a --map reads numbers and flags in texts",

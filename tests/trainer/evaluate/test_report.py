@@ -101,7 +101,7 @@ def test_tags_that_prompts_ask_for_are_counted(evaluated, options, tmp_path):
 
 def test_bars_stand_for_characters():
     drawing = charts.histogram([0.0, 0.04, 0.5, 1.0, 1.0], 0.1, 0.9)
-    bars = re.findall(r'class="bar".*?height="([\d.]+)".*?<title>(.*?): (\d+) characters', drawing)
+    bars = re.findall(r'class="bar".*?height="([\d.]+)".*?<title>(.*?): (\d+) characters?', drawing)
     assert len(bars) == charts.BINS
     heights = {label: (float(height), int(count)) for height, label, count in bars}
     assert heights["0.00 to 0.05"][1] == heights["0.95 to 1.00"][1] == 2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from hakubooru import settings
 from hakubooru.errors import ConfigError
@@ -13,10 +13,25 @@ from hakubooru_trainer.config.options import Options
 from hakubooru_trainer.config.paths import check_sections
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 __all__ = ["defaults", "dump", "flat", "help_text", "load"]
+
+_OTHER_FILES: Final = {
+    "a configuration of sd-scripts; docs/how-to/sd-scripts.md says what its keys are called here": {
+        "pretrained_model_name_or_path",
+        "train_data_dir",
+        "network_module",
+        "datasets",
+    },
+    "a recipe, which describes a data set; export it with `hakubooru export --recipe`, and name the export in [[data]]": {
+        "strata",
+        "filter",
+        "query",
+    },
+}
+"""Files that are easily taken for a configuration, and keys that only they have."""
 
 
 def load(path: Path, overrides: Sequence[str] = (), *, paths: bool = False) -> Options:
@@ -34,6 +49,7 @@ def load(path: Path, overrides: Sequence[str] = (), *, paths: bool = False) -> O
         ConfigError: the configuration is wrong; the message names the file, and all keys and paths that are wrong.
     """
     table = settings.read_toml(path, ConfigError, "a configuration file, such as examples/tiny.toml")
+    _check_kind(path, table)
     problems = Problems()
     for text in overrides:
         with problems.collecting():
@@ -48,6 +64,15 @@ def load(path: Path, overrides: Sequence[str] = (), *, paths: bool = False) -> O
     problems.raise_as(ConfigError, str(path))
     assert options is not None
     return options
+
+
+def _check_kind(path: Path, table: Mapping[str, Any]) -> None:
+    """Refuse a file of another program or purpose by the keys that only such a file has."""
+    inner = (section for section in table.values() if isinstance(section, dict))
+    keys = {*table, *(key for section in inner for key in section)}
+    for what, marks in _OTHER_FILES.items():
+        if keys & marks:
+            raise ConfigError(f"{path} is {what}")
 
 
 def help_text() -> str:

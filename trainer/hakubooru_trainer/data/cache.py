@@ -141,14 +141,15 @@ class Cache:
                 save_file(tensors, beside)
         except (OSError, SafetensorError) as error:
             path.unlink(missing_ok=True)  # it is empty
-            raise TrainingError(
-                f"{path} could not be written ({error}); free some disk space and run the same command again"
-            ) from error
+            raise _unwritten(path, error) from error
         records = np.array([(key, self.next) for key in items], _RECORD)
-        with self._index().open("ab") as file:
-            file.write(records.tobytes())
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with self._index().open("ab") as file:
+                file.write(records.tobytes())
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise _unwritten(self._index(), error) from error
 
     def _claimed(self) -> Path:
         """Create the next file; another run may fill the same cache, so numbers may be taken."""
@@ -187,6 +188,12 @@ def weights_key(*models: Any) -> str:
             digest.update(name.encode())
             digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
     return f"{digest.hexdigest()[:16]}-{str(models[0].dtype).removeprefix('torch.')}"
+
+
+def _unwritten(path: Path, error: Exception) -> TrainingError:
+    return TrainingError(
+        f"{path} could not be written ({error}); free some disk space and run the same command again"
+    )
 
 
 def _file_name(rank: int, number: int) -> str:

@@ -22,6 +22,7 @@ from pyarrow import compute, parquet
 from hakubooru.arrow import as_flags, as_numbers, integers
 from hakubooru.errors import DataSetError
 from hakubooru.export.manifest import MANIFEST
+from hakubooru.quantity import quantity
 from hakubooru.select import sampling
 from hakubooru_trainer.config.paths import NO_FOLDER
 from hakubooru_trainer.data.files import Files
@@ -160,7 +161,7 @@ class Samples:
         """
         if images >= len(self):
             raise DataSetError(
-                f"validation.images is {images} and there are {len(self)} images; hold out fewer than there are"
+                f"validation.images is {images} and there {'is' if len(self) == 1 else 'are'} {quantity(len(self), 'image')}; hold out fewer than there are"
             )
         order = np.argsort(sampling.keys(self.ids, seed), kind="stable")
         is_held = np.zeros(len(self), bool)

@@ -22,6 +22,7 @@ from hakubooru.engine.tag_counts import count_tags
 from hakubooru.errors import InputError, UnknownTagError
 from hakubooru.files import read_text, replacing
 from hakubooru.fingerprint import of_json
+from hakubooru.quantity import quantity
 from hakubooru.select.sampling import keys
 from hakubooru.store.schema import TAG_TYPES
 
@@ -182,7 +183,7 @@ class Casting:
         )
         if not ranked:
             raise InputError(
-                f"no character of {self.database.path} has {options.images} posts with an image that match "
+                f"no character of {self.database.path} has {quantity(options.images, 'post')} with an image that match "
                 f"{self.options.references.query!r}; set characters.images or references.query to less"
             )
         return np.array([tag for _, _, tag in ranked[: options.count]], np.int64)

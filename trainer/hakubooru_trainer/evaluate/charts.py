@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
+from hakubooru.quantity import quantity
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -50,7 +52,7 @@ def histogram(scores: Sequence[float], floor: float, ceiling: float) -> str:
         low, high = number / BINS, (number + 1) / BINS
         marks.append(
             f'<rect class="bar" x="{_x(low) + 1:.1f}" y="{_TOP + _PLOT_HEIGHT - tall:.1f}" width="{step - 2:.1f}" '
-            f'height="{tall:.1f}" rx="2"><title>{low:.2f} to {high:.2f}: {count:,} characters</title></rect>'
+            f'height="{tall:.1f}" rx="2"><title>{low:.2f} to {high:.2f}: {quantity(count, "character")}</title></rect>'
         )
     marks += [_upright("floor", floor, "start"), _upright("ceiling", ceiling, "end")]
     marks += [_below(_x(tick), f"{tick:.1f}") for tick in (0, 0.2, 0.4, 0.6, 0.8, 1)]
@@ -76,7 +78,7 @@ def popularity(points: Sequence[Point], groups: Sequence[Group], label: str) -> 
 
     marks = [
         f'<circle class="dot" cx="{across(point.posts):.1f}" cy="{_y(point.score):.1f}" r="3">'
-        f"<title>{html.escape(point.name)}: {point.posts:,} posts, {point.score:.2f}</title></circle>"
+        f"<title>{html.escape(point.name)}: {quantity(point.posts, 'post')}, {point.score:.2f}</title></circle>"
         for point in points
     ]
     for group in groups:

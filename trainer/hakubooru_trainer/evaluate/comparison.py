@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from hakubooru.errors import InputError
+from hakubooru.quantity import quantity
 from hakubooru_trainer.evaluate import conditions
 from hakubooru_trainer.evaluate.results import read_scores
 from hakubooru_trainer.evaluate.scores import Interval, bootstrap
@@ -43,7 +44,7 @@ class Comparison:
     def __str__(self) -> str:
         one, other = self.scores
         difference, low, high = self.difference
-        between = f" ({low:+.4f} to {high:+.4f}, 95%, paired by {self.characters:,} characters)"
+        between = f" ({low:+.4f} to {high:+.4f}, 95%, paired by {quantity(self.characters, 'character')})"
         verdict = f"{self.b if low > 0 else self.a} is better"
         if low <= 0 <= high:
             verdict = "the interval holds 0: they may be equal"
@@ -53,7 +54,7 @@ class Comparison:
             f"{self.a}: {one:.4f}",
             f"{self.b}: {other:.4f}",
             f"difference: {difference:+.4f}{between}; {verdict}",
-            f"{self.better:,} characters are better in {self.b}, {self.worse:,} worse",
+            f"{quantity(self.better, 'character is', 'characters are')} better in {self.b}, {self.worse:,} worse",
         ]
         for title, pairs in (("gain most", self.gains), ("lose most", self.losses)):
             if pairs:

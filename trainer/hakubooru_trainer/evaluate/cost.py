@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from hakubooru.quantity import quantity
 from hakubooru_trainer.data.images import DOWN
 from hakubooru_trainer.model.load import skeleton
 from hakubooru_trainer.text import CHUNK
@@ -68,7 +69,7 @@ def forecast(pictures: Sequence[Picture], options: DrawingOptions, operations: O
     )
     size = sum(width * height * count for (width, height), count in sizes.items()) * _BYTES_A_PIXEL
     return (
-        f"drawing {len(pictures):,} pictures, as counted and not measured: {2 * options.steps * len(pictures):,} passes of the "
+        f"drawing {quantity(len(pictures), 'picture')}, as counted and not measured: {2 * options.steps * len(pictures):,} passes of the "
         f"UNet, {total / 1e18:.3g} EFLOP, which is {hours}; about {size / 1e9:.1f} GB of files"
     )
 

@@ -15,6 +15,7 @@ from hakubooru.engine.tag_counts import count_tags
 from hakubooru.errors import DestinationError, InputError
 from hakubooru.export.manifest import MANIFEST, read_manifest
 from hakubooru.image.sources import find_archives
+from hakubooru.quantity import quantity
 from hakubooru_trainer import distributed
 from hakubooru_trainer.distributed import Ranks
 from hakubooru_trainer.evaluate import characters, conditions, licences, references, report, results
@@ -78,7 +79,7 @@ class Outcome:
     def __str__(self) -> str:
         figures = self.figures
         lines = [
-            f"score    {figures.score}, by {self.characters:,} characters",
+            f"score    {figures.score}, by {quantity(self.characters, 'character')}",
             f"ceiling  {figures.ceiling}: references beside others of their character",
             f"floor    {figures.floor}: references beside another character's",
         ]
@@ -86,9 +87,11 @@ class Outcome:
             lines.append(f"tags     {figures.tags}: the prompts' tags that the tagger sees")
         if figures.without:
             some = ", ".join(figures.without[:5]) + (" …" if len(figures.without) > 5 else "")
-            lines.append(f"{len(figures.without):,} characters have no reference in the archives: {some}")
+            lines.append(
+                f"{quantity(len(figures.without), 'character has', 'characters have')} no reference in the archives: {some}"
+            )
         if figures.unreadable:
-            lines.append(f"{figures.unreadable:,} references could not be decoded and were left out")
+            lines.append(f"{quantity(figures.unreadable, 'reference')} could not be decoded and left out")
         return "\n".join([*lines, str(self.page)])
 
 
@@ -193,8 +196,8 @@ def cache_file(options: EvaluationOptions) -> Path:
 
 def _fewer(casting: Casting, options: EvaluationOptions) -> str:
     return (
-        f"only {len(casting.cast.characters):,} of {options.characters.count:,} characters have {options.characters.images:,} "
-        f"posts with an image that match {options.references.query!r}; the evaluation is of these"
+        f"only {len(casting.cast.characters):,} of {quantity(options.characters.count, 'character')} have "
+        f"{quantity(options.characters.images, 'post')} with an image that match {options.references.query!r}; the evaluation is of these"
     )
 
 

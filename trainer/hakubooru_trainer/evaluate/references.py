@@ -24,6 +24,7 @@ from hakubooru.image.index import load_index
 from hakubooru.image.layouts import EVERYTHING, is_remote
 from hakubooru.image.published import StaleIndexError
 from hakubooru.progress import progress
+from hakubooru.quantity import quantity
 from hakubooru_trainer.evaluate.catalogue import Place
 from hakubooru_trainer.evaluate.extraction import Source
 
@@ -130,7 +131,7 @@ def gather(
     if not any(place.sha256 for place in places.values()):
         post, reason = next(iter(unreadable.items()))
         raise InputError(
-            f"none of the {len(wanted):,} images of these characters can be decoded (post {post}: {reason}); name folders "
+            f"none of {quantity(len(wanted), 'image')} of these characters can be decoded (post {post}: {reason}); name folders "
             "with whole images with --images"
         )
     return References({name: _distinct(some, places) for name, some in chosen.items()}, unreadable)

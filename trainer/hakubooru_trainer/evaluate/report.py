@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from hakubooru.files import write_text
+from hakubooru.quantity import quantity
 from hakubooru_trainer.evaluate import charts
 from hakubooru_trainer.evaluate.charts import Group, Point
 from hakubooru_trainer.evaluate.extraction import picture_of, thumbnail
@@ -158,14 +159,14 @@ def _head(figures: Figures, rows: Sequence[Row], conditions: Conditions) -> str:
         notes.append(f"A tagger sees {figures.tags.mean:.1%} of the tags that the prompts ask for.")
     if figures.without:
         notes.append(
-            f"{len(figures.without):,} characters have no reference in the archives and are left out: "
+            f"{quantity(len(figures.without), 'character has', 'characters have')} no reference in the archives and left out: "
             f"{html.escape(', '.join(figures.without[:10]))}{' …' if len(figures.without) > 10 else ''}."
         )
     if figures.unreadable:
-        notes.append(f"{figures.unreadable:,} references could not be decoded.")
+        notes.append(f"{quantity(figures.unreadable, 'reference')} could not be decoded.")
     return (
-        f'<p class="soft">{len(rows):,} characters, {pictures:,} pictures, {sum(row.references for row in rows):,} '
-        f"references, judged by {html.escape(conditions.about['judge'])}</p>"
+        f'<p class="soft">{quantity(len(rows), "character")}, {quantity(pictures, "picture")}, '
+        f"{quantity(sum(row.references for row in rows), 'reference')}, judged by {html.escape(conditions.about['judge'])}</p>"
         f'<div class="card head"><div><div class="figure">{figures.score.mean:.3f}</div>'
         f'<p class="soft">{_between(figures.score)}</p></div>'
         f"<div>{charts.scale(figures.score, figures.floor, figures.ceiling)}</div></div>"
@@ -224,7 +225,7 @@ def _extremes(title: str, rows: Sequence[Row], looks: Mapping[str, Sequence[byte
         known = [(f"reference {place} of {name}", jpeg) for place, jpeg in enumerate(looks[name], 1)]
         cards.append(
             f'<div class="card"><div class="who"><span>{html.escape(name)}</span><b>{row.score.score:.2f}</b></div>'
-            f'<p class="soft">{row.posts:,} posts, {row.references} references</p>'
+            f'<p class="soft">{quantity(row.posts, "post")}, {quantity(row.references, "reference")}</p>'
             f'<div class="beside">{_figure("drawn", drawn)}{_figure("references", known)}</div></div>'
         )
     return f'<h2>{title}</h2><div class="many">{"".join(cards)}</div>'

@@ -309,7 +309,9 @@ def test_random_gives_that_many_or_all_there_are(db, posts):
 )
 def test_a_search_can_be_sent_to_another_process(db, text):
     selection = db.posts.search(text)
-    assert pickle.loads(pickle.dumps(selection)).step == selection.step
+    again = pickle.loads(pickle.dumps(selection))
+    again.database.close()
+    assert again.step == selection.step
 
 
 def test_age_counts_from_the_moment_of_the_search(db):
