@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# webdataset: its writers take a key with a dot, and its reader ends keys at the first dot: samples v1.5_0001 and v1.5_0002 come back as one sample v1, with 5_0001.jpg and 5_0002.jpg in it, which a loader that takes jpg passes over. No error, no warning, from either. Expected: the samples that were written, or an error of the writer,
-# which refuses a sample without a key.
+# webdataset: its writers take a key with a dot, and its reader ends keys at the first dot: samples v1.5_0001 and v1.5_0002 come back as one sample v1, with 5_0001.jpg and 5_0002.jpg in it, which a loader that takes jpg passes over. No error, no warning, from
+# either. Expected: the samples that were written, or an error of the writer, which refuses a sample without a key.
 set -euo pipefail
 folder=$(mktemp -d); trap 'rm -rf "$folder"' EXIT
 python3.11 -m venv "$folder/venv"
