@@ -55,7 +55,8 @@ class ImageFormat:
     bucket: Annotated[int | None, Bounds(1)] = None
     """The area of the training buckets, in pixels; an image is scaled down until it just fills its bucket."""
     background: str | None = None
-    """A colour to put behind transparency, such as "white" or "#ffffff"; without it transparency stays, and is white in jpeg."""
+    """A colour to put behind transparency, such as "white" or "#ffffff"; without it transparency stays, and is white in jpeg.
+    Programs that drop transparency, such as sd-scripts, show black in its place where an image was scaled down."""
     min_side: Annotated[int | None, Bounds(1)] = None
     """The fewest pixels of the shorter side; smaller images are left out."""
     max_ratio: Annotated[int | float | None, Bounds(1)] = None
