@@ -35,6 +35,28 @@ def import_graph(packages: Mapping[str, Path]) -> dict[str, set[str]]:
     return graph
 
 
+def with_packages(graph: Mapping[str, set[str]]) -> dict[str, set[str]]:
+    """By module, what its imports run: the modules and the packages that hold these, which Python runs first.
+
+    The outermost packages are left out: they import what they hold when it is first used.
+    """
+    return {
+        module: others
+        | {
+            package
+            for other in others
+            for package in _packages(other) - _packages(module) - {module}
+            if package in graph and "." in package
+        }
+        for module, others in graph.items()
+    }
+
+
+def _packages(module: str) -> set[str]:
+    names = module.split(".")
+    return {".".join(names[:end]) for end in range(1, len(names))}
+
+
 def circles(graph: Mapping[str, set[str]]) -> list[list[str]]:
     """The strongly connected components of more than one module (Tarjan 1972)."""
     numbers: dict[str, int] = {}

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from hakubooru.errors import InputError
 from hakubooru.files import read_text
 from hakubooru.nearest import nearest
-from hakubooru_trainer.config.options import LONGEST_SIDE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+LONGEST_SIDE: Final = 8192
+"""The longest side of a sample picture, in pixels; a mistyped zero would otherwise take all memory of the machine."""
 
 _OPTIONS: Final[dict[str, tuple[str, type[str | int | float]]]] = {
     "n": ("negative", str),

@@ -238,7 +238,8 @@ def sample(
     comments.
     """
     from hakubooru_trainer.config import paths  # noqa: PLC0415 - --help answers at once
-    from hakubooru_trainer.config.options import LONGEST_SIDE, ModelOptions  # noqa: PLC0415
+    from hakubooru_trainer.config.options import ModelOptions  # noqa: PLC0415
+    from hakubooru_trainer.prompts import LONGEST_SIDE  # noqa: PLC0415
 
     check_strength(scale, lokr)
     width, _, height = size.partition("x")

@@ -18,12 +18,10 @@ from hakubooru_trainer.config.data import (
     check_effects,
 )
 from hakubooru_trainer.config.learning import EmaOptions, LossOptions, OptimizerOptions
+from hakubooru_trainer.prompts import LONGEST_SIDE
 
 PRECISIONS: Final = ("fp32", "bf16", "fp16")
 """The precisions of whole weights; the other values of `run.weights` are packed."""
-
-LONGEST_SIDE: Final = 8192
-"""The longest side of a sample picture, in pixels; a mistyped zero would otherwise take all memory of the machine."""
 
 
 @dataclass(frozen=True, kw_only=True)
