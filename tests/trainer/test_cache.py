@@ -214,5 +214,5 @@ def test_general_tags_alone_are_changed(options):
 def test_without_parts_no_tag_is_known_to_be_general(options, export):
     table = parquet.read_table(export / "manifest.parquet")
     parquet.write_table(table.drop_columns(["parts"]), export / "manifest.parquet")
-    with pytest.raises(DataSetError, match=r'export it again, or set captions\.tags = "tail"'):
+    with pytest.raises(DataSetError, match=r'set captions\.tags = "tail", or export it again'):
         loop.data_set(options(captions=CaptionOptions(tags="general")), ALONE)

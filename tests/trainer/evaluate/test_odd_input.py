@@ -83,7 +83,7 @@ def test_a_single_character_with_a_single_reference_has_a_score_and_no_bounds(
     assert outcome.figures.score.mean == 1
     assert math.isnan(outcome.figures.score.low)
     assert str(outcome).splitlines()[:3] == [
-        "score    1.0000, by 1 characters",
+        "score    1.0000, by 1 character",
         "ceiling  not known: references beside others of their character",
         "floor    not known: references beside another character's",
     ]
@@ -112,7 +112,7 @@ def test_odd_names_stay_names(small_booru, evaluated, lenient, tmp_path):
 def test_images_that_cannot_be_decoded_are_no_references(small_booru, evaluated, lenient):
     parts = small_booru({1: (["red"], None), 2: (["red"], None)})
     with pytest.raises(
-        InputError, match=r"none of the 2 images of these characters can be decoded \(post 1: "
+        InputError, match=r"none of 2 images of these characters can be decoded \(post 1: "
     ):
         evaluated(Flat(RED), options=lenient, **parts)
 
