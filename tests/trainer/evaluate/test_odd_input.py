@@ -111,9 +111,7 @@ def test_odd_names_stay_names(small_booru, evaluated, lenient, tmp_path):
 
 def test_images_that_cannot_be_decoded_are_no_references(small_booru, evaluated, lenient):
     parts = small_booru({1: (["red"], None), 2: (["red"], None)})
-    with pytest.raises(
-        InputError, match=r"none of 2 images of these characters can be decoded \(post 1: "
-    ):
+    with pytest.raises(InputError, match=r"none of 2 images of these characters can be decoded \(post 1: "):
         evaluated(Flat(RED), options=lenient, **parts)
 
 
