@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 
 import numpy as np
 import pytest
@@ -182,6 +183,18 @@ def test_references_are_written_with_their_contents(gathered, tmp_path):
     rows = parquet.read_table(tmp_path / "references.parquet").to_pylist()
     assert [(row["character"], row["post"]) for row in rows] == [("a", 3), ("b", 7), ("b", 3)]
     assert rows[0]["sha256"] == rows[2]["sha256"]
+
+
+def test_a_refused_catalogue_is_not_held_open(tmp_path, monkeypatch):
+    connections, connect = [], sqlite3.connect
+    monkeypatch.setattr(
+        sqlite3, "connect", lambda *a, **k: connections.append(connect(*a, **k)) or connections[-1]
+    )
+    (tmp_path / "features.db").write_bytes(b"no database" * 100)
+    with pytest.raises(DatabaseFileError):
+        Catalogue(tmp_path / "features.db")
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        connections[0].execute("SELECT 1")
 
 
 def test_catalogues_of_newer_versions_and_in_files_are_refused(tmp_path):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 import numpy as np
@@ -63,7 +63,8 @@ class Catalogue:
             raise DestinationError(
                 f"{path} cannot be written ({error}); set references.cache to another folder"
             ) from error
-        with explained(path, _MEND):
+        with ExitStack() as refused, explained(path, _MEND):
+            refused.callback(self._connection.close)
             (layout,) = self._connection.execute("PRAGMA user_version").fetchone()
             if layout not in {0, _LAYOUT}:
                 raise DestinationError(
@@ -72,6 +73,7 @@ class Catalogue:
             for table in _TABLES:
                 self._connection.execute(f"CREATE TABLE IF NOT EXISTS {table}")
             self._connection.execute(f"PRAGMA user_version = {_LAYOUT}")
+            refused.pop_all()
 
     def places(self, archive: str, stamp: int, posts: Sequence[int]) -> list[Place]:
         """The images of some posts in an archive, as far as they were read before and the archive is the same."""
