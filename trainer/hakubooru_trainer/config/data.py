@@ -79,7 +79,7 @@ class DataOptions:
     weight: float = 1.0
     """How much of the data set an epoch draws. With 0.5 an epoch draws half of the images, and the next epoch the other
     half. With 2.5 it draws each image twice or three times."""
-    repeats: Annotated[int, Bounds(0)] = 0
+    repeats: Annotated[int, Bounds(0, 1_000_000)] = 0
     """How often each image is drawn in an epoch; multiplies the weight. 0 means once, or as often as kohya's folder names say:
     where the path is called 10_name, or all folders in it are. Folders called 0_name are left out."""
     loss_weight: float = 1.0
@@ -126,7 +126,7 @@ class BucketOptions:
     """Sides are multiples of this; it is itself a multiple of 8."""
     min_side: int = 256
     """The shortest side, in pixels."""
-    max_side: int = 4096
+    max_side: Annotated[int, Bounds(1, 65_536)] = 4096
     """The longest side, in pixels."""
     nearest: Literal["ratio", "log"] = "ratio"
     """How the nearest bucket is chosen: by the ratio of the sides, as sd-scripts does, or by the logarithm of the ratio, which

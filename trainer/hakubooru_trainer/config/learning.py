@@ -47,7 +47,7 @@ class LossOptions:
     1 / (min(SNR, 1000) + 1), as in sd-scripts."""
     noise_offset: Annotated[float, Bounds(0)] = 0.0
     """Add a random number of this deviation to the noise of each channel, which allows darker pictures; 0.0357 is usual."""
-    pyramid_levels: Annotated[int, Bounds(0)] = 0
+    pyramid_levels: Annotated[int, Bounds(0, 64)] = 0
     """Add noise of lower resolutions to the noise (multi-resolution noise); this many levels, each 2 to 4 times coarser.
     The sum has deviation 1, before `noise_offset` is added. 6 to 8 are usual, 0 is off."""
     pyramid_discount: float = 0.3

@@ -34,9 +34,9 @@ class RunOptions:
     """The name of the adapter's files."""
     seed: int = 0
     """The seed of everything random: order, captions, timesteps and noise."""
-    epochs: Annotated[float, Bounds(0)] = 1
+    epochs: Annotated[float, Bounds(0, 1_000_000)] = 1
     """How many times the run goes through the data set. 0: `updates` alone sets the length."""
-    updates: Annotated[int, Bounds(0)] = 0
+    updates: Annotated[int, Bounds(0, 1_000_000_000)] = 0
     """Stop after this many updates of the weights. 0: `epochs` alone sets the length. If both are set, the shorter one counts."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """The device to compute on; `auto` takes a GPU if there is one."""
@@ -57,7 +57,7 @@ class RunOptions:
     """On a GPU, use only kernels that give the same bits at every run, as exact resuming needs. Without them attention is faster."""
     compile: bool = False
     """Compile the UNet's transformers at the first update, which takes minutes. Needs a C++ compiler, and Linux."""
-    threads: Annotated[int, Bounds(0)] = 0
+    threads: Annotated[int, Bounds(0, 4096)] = 0
     """Threads of torch on a CPU; 0 lets torch decide. Small models are faster with 1."""
     workers: Annotated[int, Bounds(1)] = 2
     """Threads that read and prepare images ahead. The result does not depend on their number."""
@@ -179,9 +179,9 @@ class LokrOptions:
 class BatchOptions:
     """How many images make an update."""
 
-    size: Annotated[int, Bounds(1)] = 1
+    size: Annotated[int, Bounds(1, 65_536)] = 1
     """Images in a batch."""
-    accumulation: Annotated[int, Bounds(1)] = 1
+    accumulation: Annotated[int, Bounds(1, 1_000_000)] = 1
     """Batches in an update, over all GPUs together."""
 
     def __post_init__(self) -> None:
