@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from threading import Lock
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from hakubooru.errors import InputError, SearchError
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 
     Joined = Mapping[str, JoinedColumn]
 
-_NOTHING_JOINED: Final[Joined] = MappingProxyType({})
 A_PAGE: Final = 60
 """How many posts a page has."""
 
@@ -68,7 +66,7 @@ def mistake_of(error: InputError) -> tuple[str, str]:
     return sentence, place if isinstance(error, SearchError) else ""
 
 
-def narrowed(text: str, term: str, joined: Joined = _NOTHING_JOINED) -> str:
+def narrowed(text: str, term: str, joined: Joined) -> str:
     """A search for the posts of another search that match a term too.
 
     An order, and the opposite of the term, are replaced.
@@ -102,7 +100,7 @@ class Chip:
     rest: str
 
 
-def chips(text: str, joined: Joined = _NOTHING_JOINED) -> list[Chip]:
+def chips(text: str, joined: Joined) -> list[Chip]:
     """The terms that a search joins, each with the search that is left without it; [] for a wrong search."""
     try:
         query = parse(text, joined)

@@ -222,12 +222,10 @@ class States:
             ModelError: the chosen state, or every state, is torn.
             ConfigError: the state belongs to another data set, or to options that give another result.
         """
-        objective = it.objective
-        is_v, zero = objective.prediction == "v", objective.zero_terminal_snr
         self.about |= {
             _MODEL: fingerprint.of_model(it.model),
             _TOKENS: fingerprint.of_tokenizers(it.model),
-            _SCHEDULE: fingerprint.schedule(v=is_v, zero_terminal_snr=zero),
+            _SCHEDULE: fingerprint.schedule(it.objective.marks),
         }
         chosen = self._not_yet(chosen)
         if chosen is not None:

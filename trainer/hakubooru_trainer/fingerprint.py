@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from typing import TYPE_CHECKING
 
 import torch
 
+from hakubooru.fingerprint import of_json
+
 if TYPE_CHECKING:
     from hakubooru_trainer.model.load import Sdxl
+    from hakubooru_trainer.model.single_file import Marks
 
 
 def of_model(model: Sdxl) -> str:
@@ -29,9 +31,9 @@ def of_tokenizers(model: Sdxl) -> str:
         [sorted(one.get_vocab().items()), one.bos_token_id, one.eos_token_id, one.pad_token_id]
         for one in (model.tokenizer, model.tokenizer_2)
     ]
-    return f"sha256:{hashlib.sha256(json.dumps(rules).encode()).hexdigest()}"
+    return of_json(rules)
 
 
-def schedule(*, v: bool, zero_terminal_snr: bool) -> str:
+def schedule(marks: Marks) -> str:
     """What a model predicts and how its noise schedule ends, in words."""
-    return f"{'v' if v else 'epsilon'}{', zero terminal SNR' * zero_terminal_snr}"
+    return f"{'v' if marks.v else 'epsilon'}{', zero terminal SNR' * marks.zero_terminal_snr}"

@@ -10,6 +10,7 @@ import torch
 from hakubooru.errors import ConfigError
 from hakubooru_trainer import noise, text
 from hakubooru_trainer.data.latents import encode as encode_images
+from hakubooru_trainer.model.single_file import Marks
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -45,6 +46,11 @@ class Objective:
             )
         prediction: Literal["epsilon", "v"] = "v" if v else "epsilon"
         return cls(prediction, zero, noise.alphas_cumprod(zero_terminal_snr=zero).to(device), options)
+
+    @property
+    def marks(self) -> Marks:
+        """What is predicted, and how the noise schedule ends."""
+        return Marks(self.prediction == "v", self.zero_terminal_snr)
 
     def losses(self, model: Sdxl, batch: Batch, *, weighted: bool = True) -> Tensor:
         """The loss of each image, (B,) float32.

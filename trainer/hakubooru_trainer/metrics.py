@@ -90,10 +90,10 @@ class Metrics:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        with (
-            suppress(TrainingError) if error else nullcontext(),
-            self._writing(),
-        ):  # the first error is the reason
+        first = (
+            suppress(TrainingError) if error else nullcontext()
+        )  # an error of the block is the reason of others
+        with first, self._writing():
             try:
                 if self._file is not None:
                     self._file.close()

@@ -225,8 +225,8 @@ def evaluated(optimizer: torch.optim.Optimizer, weights: Sequence[Tensor]) -> It
 def step(optimizer: torch.optim.Optimizer, options: OptimizerOptions, seed: int, update: int) -> None:
     """Move the weights once.
 
-    The random numbers that a plugged optimiser draws, at this update or at every two hundredth, follow from seed and update, so
-    that a run goes on with the same ones.
+    A plugged optimiser may draw random numbers. They follow from seed and update, so that a run that was stopped goes on with the
+    same ones.
 
     Args:
         optimizer: the optimiser.

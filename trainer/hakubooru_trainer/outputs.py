@@ -18,7 +18,6 @@ from hakubooru_trainer.config.read import flat
 from hakubooru_trainer.lokr import file
 from hakubooru_trainer.lokr.file import DTYPES
 from hakubooru_trainer.lokr.preset import PRESETS
-from hakubooru_trainer.model.single_file import Marks
 from hakubooru_trainer.model_card import model_card
 
 if TYPE_CHECKING:
@@ -51,11 +50,9 @@ def draw(it: Training, metrics: Metrics, update: int) -> None:
         tokens=it.options.text.tokens,
         seed=it.options.run.seed,
     )
-    objective = it.objective
-    marks = Marks(objective.prediction == "v", objective.zero_terminal_snr)
     try:
         with it.precision, it.evaluated():
-            pictures = [*sample.draw(it.model, it.prompts, how, marks=marks)]
+            pictures = [*sample.draw(it.model, it.prompts, how, marks=it.objective.marks)]
     except ModelError as error:  # a picture is no reason to end a run
         warnings.warn(f"no samples of update {update:,}: {error}", stacklevel=2)
         return

@@ -34,11 +34,11 @@ TAGS = Path(__file__).parents[2] / "data" / "danbooru_tags.csv.gz"
     ],
 )  # fmt: skip
 def test_a_search_is_narrowed_by_a_term(text, term, expected):
-    assert narrowed(text, term) == expected
+    assert narrowed(text, term, {}) == expected
 
 
 def test_each_term_can_be_taken_away():
-    shown = {chip.words: chip.rest for chip in chips("(a or b) -c score:>5 order:score limit:10")}
+    shown = {chip.words: chip.rest for chip in chips("(a or b) -c score:>5 order:score limit:10", {})}
     assert shown == {
         "a or b": "-c score:>5 order:score limit:10",
         "-c": "(a or b) score:>5 order:score limit:10",
@@ -46,7 +46,7 @@ def test_each_term_can_be_taken_away():
         "order:score": "(a or b) -c score:>5 limit:10",
         "limit:10": "(a or b) -c score:>5 order:score",
     }
-    assert chips("(a") == chips("") == []
+    assert chips("(a", {}) == chips("", {}) == []
 
 
 def means(term, name):

@@ -48,7 +48,7 @@ def test_a_count_is_what_the_narrowed_search_finds(db, search):
         for entry in facet.entries
     ]
     assert [entry.posts for entry in entries] == [
-        db.posts.search(narrowed(search, entry.term)).count() for entry in entries
+        db.posts.search(narrowed(search, entry.term, {})).count() for entry in entries
     ]
     assert len(entries) > 10
 

@@ -1,12 +1,19 @@
 """Relations of posts and tags, which are more than the memory holds, beside a plain dictionary."""
 
+import gzip
+import sqlite3
 import tempfile
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
+import hakubooru as hb
+from booru import write_random
+from hakubooru.errors import DumpError
 from hakubooru.ingest.relational import Relations
 
 PAIRS = some.lists(some.tuples(some.integers(0, 60) | some.just(2**31 - 1), some.integers(0, 9)), max_size=40)
@@ -25,3 +32,17 @@ def test_the_tags_of_a_post_are_found_in_their_order_whatever_the_ranges(pairs, 
         asked = [*range(1, 70), 2**31 - 1]
         for post in draw.sample(asked, len(asked)):
             assert relations.of(post).tolist() == expected.get(post, [])
+
+
+def test_a_broken_relation_is_told_by_the_name_of_the_packed_file(tmp_path):
+    write_random(tmp_path / "posts.db")
+    with closing(sqlite3.connect(tmp_path / "posts.db")) as connection:
+        connection.execute("UPDATE posttagrelation SET tag_id = 'x' WHERE id = 3")
+        connection.commit()
+    packed = tmp_path / "posts.db.gz"
+    packed.write_bytes(gzip.compress((tmp_path / "posts.db").read_bytes()))
+    with pytest.raises(
+        DumpError, match=r"posts\.db\.gz: posttagrelation\.tag_id is not a whole number in some rows"
+    ):
+        hb.build(packed, tmp_path / "out.db")
+    assert not (tmp_path / "out.db").exists()

@@ -79,7 +79,7 @@ class ModelDrawer:
         self._marks = self._model.marks.unless(model)
         adapter = hashlib.sha256(lokr.read_bytes()).hexdigest() if lokr is not None else "no adapter"
         adapter += f" at {scale!r}" * (scale != 1)
-        schedule = fingerprint.schedule(v=self._marks.v, zero_terminal_snr=self._marks.zero_terminal_snr)
+        schedule = fingerprint.schedule(self._marks)
         self.tokens = fingerprint.of_tokenizers(self._model)
         self.identity = f"{fingerprint.of_model(self._model)}, {schedule}, {adapter}, {device.type}"
 

@@ -91,7 +91,7 @@ class Outcome:
                 f"{quantity(len(figures.without), 'character has', 'characters have')} no reference in the archives: {some}"
             )
         if figures.unreadable:
-            lines.append(f"{quantity(figures.unreadable, 'reference')} could not be decoded and left out")
+            lines.append(f"left out: {quantity(figures.unreadable, 'reference')} that could not be decoded")
         return "\n".join([*lines, str(self.page)])
 
 

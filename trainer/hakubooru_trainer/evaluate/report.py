@@ -159,7 +159,7 @@ def _head(figures: Figures, rows: Sequence[Row], conditions: Conditions) -> str:
         notes.append(f"A tagger sees {figures.tags.mean:.1%} of the tags that the prompts ask for.")
     if figures.without:
         notes.append(
-            f"{quantity(len(figures.without), 'character has', 'characters have')} no reference in the archives and left out: "
+            f"{quantity(len(figures.without), 'character has', 'characters have')} no reference in the archives; left out: "
             f"{html.escape(', '.join(figures.without[:10]))}{' …' if len(figures.without) > 10 else ''}."
         )
     if figures.unreadable:
