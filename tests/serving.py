@@ -132,10 +132,16 @@ class BucketHandler(RangeHandler):
         self.wfile.write(data)
 
 
+class Server(ThreadingHTTPServer):
+    """A server that many may turn to at once: a connection beyond `http.server`'s five waits a second."""
+
+    request_queue_size = 128
+
+
 @contextmanager
 def serving(folder, handler=RangeHandler):
     """A server of a folder; its `url` tells where it listens."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(folder))) as server:
+    with Server(("127.0.0.1", 0), partial(handler, directory=str(folder))) as server:
         server.sent = 0
         server.url = f"http://127.0.0.1:{server.server_port}"
         thread = threading.Thread(
