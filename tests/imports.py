@@ -14,9 +14,17 @@ def modules(packages: Mapping[str, Path]) -> dict[str, Path]:
     }
 
 
+def statements(tree: ast.AST) -> Iterator[ast.AST]:
+    """Every statement below a node, wherever it stands: what is below expressions, nearly all, is not walked."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.stmt | ast.excepthandler | ast.match_case):
+            yield node
+            yield from statements(node)
+
+
 def imported(tree: ast.AST) -> Iterator[tuple[str, str | None]]:
     """Every import below a node, wherever it stands, as a module and the name that is taken from it."""
-    for node in ast.walk(tree):
+    for node in statements(tree):
         if isinstance(node, ast.Import):
             yield from ((alias.name, None) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from imports import statements
+
 PROJECT = Path(__file__).parents[1]
 WORDED = ["hakubooru", "trainer", "cli", "migrations"]
 """The folders whose docstrings and comments stand by themselves."""
@@ -27,7 +29,7 @@ def continued(source):
     """The lines of docstrings, those of attributes too, that do not stand by themselves."""
     return [
         node.lineno
-        for node in ast.walk(ast.parse(source))
+        for node in statements(ast.parse(source))
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
         if isinstance(node.value.value, str) and CONTINUES.match(node.value.value.lstrip())
     ]
@@ -35,6 +37,8 @@ def continued(source):
 
 def repeated(source):
     """The lines of comments that do not stand by themselves."""
+    if not REPEATS.search(source):
+        return []
     return [
         token.start[0]
         for token in tokenize.generate_tokens(io.StringIO(source).readline)
@@ -44,6 +48,8 @@ def repeated(source):
 
 def no_nouns(source):
     """The lines at which a variable or an argument gets one of the names that are no nouns."""
+    if not any(name in source for name in NO_NOUNS):
+        return []
     return [
         node.lineno
         for node in ast.walk(ast.parse(source))
