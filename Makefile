@@ -13,7 +13,7 @@ test: check  ## all checks and all tests
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not docs"
 
 quick: $(VENV)/.dev  ## the tests that are neither slow nor kill processes; laws are tried with a quarter of the examples
-	$(BIN)/python -m pytest -n 2 --hypothesis-profile quick -m "not slow and not kill and not docs"
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --hypothesis-profile quick -m "not slow and not kill and not docs"
 
 docs: $(VENV)/.docs  ## the site in docs/_site; a warning is an error
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -b html docs docs/_site

@@ -35,13 +35,21 @@ gc.disable()
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """With `--dist loadgroup`, keep a file's quick tests in one process: what they share is made once.
+    """With `--dist loadgroup`, keep a file's quick tests in one process, and the slow ones that use what the file makes once.
 
     It also leaves pytest-xdist with hundreds of pieces of work and not thousands, which it counts after each test.
     """
     for item in items:
-        if not {mark.name for mark in item.iter_markers()} & {"slow", "kill", "xdist_group"}:
+        marks = {mark.name for mark in item.iter_markers()}
+        if "xdist_group" not in marks and (not marks & {"slow", "kill"} or shares(item)):
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
+def shares(item):
+    """Whether a test uses a fixture of its file that several tests use, one after the other."""
+    file = item.getparent(pytest.Module).nodeid
+    definitions = [definitions[-1] for definitions in item._fixtureinfo.name2fixturedefs.values()]
+    return any(one.baseid == file and one.scope != "function" for one in definitions)
 
 
 def pytest_collection_finish():

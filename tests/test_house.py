@@ -174,6 +174,7 @@ def test_what_is_loaded_is_what_type_checkers_see():
     assert {name: place for name, place in hb._PLACES.items() if ":" in place} == seen
 
 
+@pytest.mark.slow
 def test_names_are_loaded_when_they_are_asked_for():
     code = "import sys, hakubooru as hb; assert 'numpy' not in sys.modules; hb.score; assert 'numpy' in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -230,6 +231,7 @@ def test_sub_packages_that_are_named_have_public_names():
     assert all(public_names(module) for module in named)
 
 
+@pytest.mark.slow
 def test_importing_is_light():
     code = "import sys, hakubooru; hakubooru.Database; print(*sorted({name.split('.')[0] for name in sys.modules}))"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

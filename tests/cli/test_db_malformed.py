@@ -74,7 +74,13 @@ DUMPS = {
 }
 
 
-@pytest.mark.parametrize(("data", "code", "message"), DUMPS.values(), ids=DUMPS)
+@pytest.mark.parametrize(
+    ("data", "code", "message"),
+    [
+        pytest.param(*dump, id=name, marks=[pytest.mark.slow] if len(dump[0]) > 2**24 else [])
+        for name, dump in DUMPS.items()
+    ],
+)
 def test_a_malformed_dump(tmp_path, data, code, message):
     (tmp_path / "dump").write_bytes(data)
     got, out, err = call("db", "build", tmp_path / "dump", "--out", tmp_path / "new.db")

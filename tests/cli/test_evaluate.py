@@ -141,6 +141,7 @@ def test_torchrun_draws_the_same_and_takes_up_what_was_killed(folder):
     assert len(contents(folder / "shared")) == 5 + 10
 
 
+@pytest.mark.slow
 def test_wrong_input_is_named_before_anything_is_drawn(folder):
     for result, parts in (
         (evaluate(folder, model="none"), ["none does not exist"]),

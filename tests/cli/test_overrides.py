@@ -31,6 +31,7 @@ def export(folder, *options):
     return call("export", folder / "posts.db", *images, *options)
 
 
+@pytest.mark.slow
 def test_images_are_converted_and_captions_changed(posts):
     code, _, error = export(posts, "--set", "image.format=png", "--set", 'caption.separator="; "')
     assert code == 0, error
@@ -110,6 +111,7 @@ def test_blanks_of_a_bare_word_are_meant():
     assert table == {"caption": {"separator": ", ", "prefix": "a b "}, "image": {"format": "webp"}}
 
 
+@pytest.mark.slow
 def test_own_images_need_no_database(tmp_path):
     own = tmp_path / "own"
     own.mkdir()

@@ -43,6 +43,7 @@ def test_wrong_input_is_one_sentence_and_2(path, arguments, message):
     assert "Traceback" not in error
 
 
+@pytest.mark.slow
 def test_a_process_ends_as_the_command_does(path):
     result = run("select", path, "--recipe", "epsilom")
     assert (result.returncode, result.stdout) == (2, "")
@@ -50,6 +51,7 @@ def test_a_process_ends_as_the_command_does(path):
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_away_is_no_traceback(path):
     code = MAIN.format(module="main")
     process = subprocess.Popen(

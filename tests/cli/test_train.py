@@ -46,6 +46,7 @@ def test_every_key_of_a_configuration_can_be_shown():
     assert 'name = "lion8bit"' in shown.stdout
 
 
+@pytest.mark.slow
 def test_a_wrong_configuration_is_told_before_torch_is_imported(tmp_path):
     code = (
         "import sys\nfrom hakubooru_cli.train import main\n"
@@ -82,6 +83,7 @@ def test_the_strength_of_a_lokr_is_a_number_and_has_a_lokr(command, message):
     assert message in f"{result.output} {result.exception}"
 
 
+@pytest.mark.slow
 def test_wrong_paths_are_told_together_before_torch_is_imported(tmp_path):
     (tmp_path / "run.toml").write_text(
         '[run]\nout = "out"\n[model]\npath = "no"\n[[data]]\npath = "nothing"\n'

@@ -109,6 +109,7 @@ def test_a_notebook_shows_pictures_once_it_knows_where_they_are(gallery, folder)
     assert "<th>image</th>" in html
 
 
+@pytest.mark.slow
 def test_a_selection_is_browsed(gallery, folder, monkeypatch):
     opened = []
     monkeypatch.setattr("webbrowser.open", opened.append)

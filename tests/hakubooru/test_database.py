@@ -353,6 +353,7 @@ def test_binding_gives_peewees_own_style(path):
         assert hb.Post.select().where(hb.Post.rating == "sensitive").count() == 1
 
 
+@pytest.mark.slow
 def test_threads_share_a_database(tmp_path):
     path = fill(tmp_path / "shared.db", posts=200)
     with hb.open(path) as db, ThreadPoolExecutor(8) as pool:

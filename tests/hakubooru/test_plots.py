@@ -19,6 +19,7 @@ def widths(axes):
     return [round(bar.get_width(), 6) for bar in axes.patches]
 
 
+@pytest.mark.slow
 def test_each_section_is_a_chart_of_its_counts(db):
     stats = db.posts.stats(top=4)
     charts = {axes.get_title(loc="left"): axes for axes in stats.plot().axes}
@@ -32,6 +33,7 @@ def test_each_section_is_a_chart_of_its_counts(db):
     ).replace("_", " ")
 
 
+@pytest.mark.slow
 def test_two_selections_stand_side_by_side_as_shares(db):
     all_posts, girls = db.posts.stats(), db.posts.search("1girl").stats()
     figure = girls.plot(all_posts, labels=("girls", "all"))
@@ -45,11 +47,13 @@ def test_two_selections_stand_side_by_side_as_shares(db):
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["girls", "all"]
 
 
+@pytest.mark.slow
 def test_a_notebook_shows_the_charts_without_pyplot(db):
     with Image.open(BytesIO(db.posts.stats(top=1).plot()._repr_png_())) as image:
         assert image.format == "PNG"
 
 
+@pytest.mark.slow
 def test_nothing_can_be_drawn(db):
     assert db.posts.ids(10_000).stats().plot().axes != []
 

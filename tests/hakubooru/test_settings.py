@@ -192,6 +192,7 @@ def test_what_is_written_reads_back(size, sizes):
 scalars = st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | st.text()
 
 
+@pytest.mark.slow
 @given(
     st.recursive(
         scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3)

@@ -228,6 +228,7 @@ def test_what_is_just_built_or_made_has_nothing_to_migrate(tmp_path):
     assert hakubooru_migrations.plan(tmp_path / "built.db").scripts == ()
 
 
+@pytest.mark.slow
 def test_the_command_says_that_dates_are_in_utc_on_one_line(tmp_path):
     path = tmp_path / "utc.db"
     write(path, [post_row(1, created_at="2017-01-01T03:00:00Z")])

@@ -50,6 +50,7 @@ def swapped(vocabulary):
     return vocabulary | {first: vocabulary[second], second: vocabulary[first]}
 
 
+@pytest.mark.slow
 def test_other_tokenizers_are_another_run(resumed, shallow, tmp_path):
     folder = tmp_path / "tokenizers"
     for name in ("tokenizer", "tokenizer_2"):
@@ -65,6 +66,7 @@ def test_other_tokenizers_are_another_run(resumed, shallow, tmp_path):
     assert resumed(named).update == 1
 
 
+@pytest.mark.slow
 def test_a_model_that_is_marked_otherwise_is_another_run(resumed, shallow, tmp_path):
     folder = tmp_path / "model"
     shutil.copytree(shallow, folder)
@@ -76,6 +78,7 @@ def test_a_model_that_is_marked_otherwise_is_another_run(resumed, shallow, tmp_p
         resumed(ModelOptions(path=str(folder)))
 
 
+@pytest.mark.slow
 def test_a_run_that_is_to_end_within_its_last_update_is_refused(resumed, tmp_path, shallow, options):
     """A state of twelve batches is not one of a run that ends after ten, though both have three updates of four."""
     mark = durable.read_mark(tmp_path / "state" / "000001")

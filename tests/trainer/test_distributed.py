@@ -100,6 +100,7 @@ def test_lost_ranks_are_started_again_and_end_with_the_same_bits(options, folder
     assert [line["update"] for line in metrics(told)] == [line["update"] for line in metrics(whole)]
 
 
+@pytest.mark.slow
 def test_ranks_with_unlike_data_sets_do_not_train_as_one(options, folder):
     for rank, ids in enumerate([(1, 2, 3), (1, 2, 4)]):
         for number in ids:

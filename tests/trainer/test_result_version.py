@@ -121,6 +121,7 @@ def test_captions():
     golden("changed captions", [change(caption, seed, parts) for change in changes for seed in range(20)])
 
 
+@pytest.mark.slow
 def test_token_ids():
     captions = ["1girl, k-on!, solo", "<|startoftext|>, :3", "", "初音ミク", "long hair, " * 60]
     model = ModelOptions(path="sdxl.safetensors")

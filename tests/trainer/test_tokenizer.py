@@ -134,12 +134,14 @@ def test_tokens_are_open_clips(tokenizers):
         assert dict(zip(OPEN_CLIP, found, strict=True)) == OPEN_CLIP
 
 
+@pytest.mark.slow
 def test_each_pads_as_its_encoder_learned_it(tokenizers):
     for tokenizer, pad in zip(tokenizers, (END, 0), strict=True):
         ((chunk,),) = text.tokenize(tokenizer, ["love live!"], 1).tolist()
         assert chunk == [START, 793, 1064, 256, END, *[pad] * 72]
 
 
+@pytest.mark.slow
 def test_a_tokenizer_of_transformers_itself_does_no_harm(merges, tmp_path):
     from transformers import CLIPTokenizerFast
 
@@ -153,6 +155,7 @@ def test_a_tokenizer_of_transformers_itself_does_no_harm(merges, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_the_second_pads_with_0_though_its_folder_says_otherwise(merges, tmp_path):
     """laion's own folder of this encoder pads with the end mark; OpenCLIP, ComfyUI and sd-scripts with 0."""
     write_folder(tmp_path / "tokenizer_2", merges, "<|endoftext|>")
@@ -162,6 +165,7 @@ def test_the_second_pads_with_0_though_its_folder_says_otherwise(merges, tmp_pat
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_words_like_the_marks_are_plain_text(tokenizers):
     """They end no caption: the pooled output is taken at the first end mark."""
     for tokenizer in tokenizers:
@@ -169,6 +173,7 @@ def test_words_like_the_marks_are_plain_text(tokenizers):
         assert not {START, END} & {*found}
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(st.text(st.sampled_from("abklovexyz!?:;<>_^-()'.0123456789 ,é日ミ★"), max_size=40))
 def test_tokens_are_those_of_a_second_bpe(clip, caption):
@@ -181,6 +186,7 @@ def clip(merges):
     return load_tokenizer(SINGLE, "tokenizer"), load_tokenizer(SINGLE, "tokenizer_2"), simple_bpe(merges)
 
 
+@pytest.mark.slow
 def test_more_tokens_than_the_encoder_knows_are_refused(tiny, tmp_path):
     """A small model whose folder has no tokenizer: SDXL's is none for it."""
     shutil.copytree(tiny / "text_encoder", tmp_path / "text_encoder")

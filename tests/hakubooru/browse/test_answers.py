@@ -54,6 +54,7 @@ def means(term, name):
     return meaning in {Name(name), Metatag("unaliased", name, quoted=True)}
 
 
+@pytest.mark.slow
 def test_real_tags_have_a_term():
     with gzip.open(TAGS, "rt", encoding="utf-8") as file:
         names = [row[0] for row in csv.reader(file)]

@@ -37,7 +37,9 @@ def db(tmp_path_factory):
         yield db
 
 
-@pytest.mark.parametrize("search", ["", "solo", "1girl or comic", "id:1"])
+@pytest.mark.parametrize(
+    "search", ["", "id:1", *(pytest.param(one, marks=pytest.mark.slow) for one in ("solo", "1girl or comic"))]
+)
 def test_a_count_is_what_the_narrowed_search_finds(db, search):
     ids = db.posts.search(search).to_ids()
     tags, is_exact = common_tags(db, ids, tag_kinds(db))

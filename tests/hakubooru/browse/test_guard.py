@@ -96,6 +96,7 @@ def test_a_port_in_use_and_a_missing_folder_are_told(folder):
             Browser(db, work=folder / "nowhere")
 
 
+@pytest.mark.slow
 def test_the_database_may_lie_on_a_disk_that_cannot_be_written(folder, tmp_path):
     path = tmp_path / "locked" / "gallery.db"
     path.parent.mkdir()
@@ -122,6 +123,7 @@ def test_small_answers_are_sent_at_once_over_a_connection_that_is_kept(url):
     assert min(times[-20:]) < 0.03
 
 
+@pytest.mark.slow
 def test_interrupted_while_it_waits_the_browser_still_waits_for_its_server(folder):
     """A `join` that is interrupted counts a thread as ended."""
     with browsing(folder) as browser:

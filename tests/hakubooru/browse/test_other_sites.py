@@ -94,6 +94,7 @@ def test_what_some_posts_do_not_say_is_read_once(tmp_path):
         assert not [sql for sql in seen if "FROM post " in sql]
 
 
+@pytest.mark.slow
 def test_every_page_opens(lacking, e621):
     for database in (lacking, e621):
         with Browser(database, port=0) as browser:
@@ -101,6 +102,7 @@ def test_every_page_opens(lacking, e621):
                 assert ask(browser.url, page).status == 200, page
 
 
+@pytest.mark.slow
 def test_the_page_of_a_post_names_its_site(e621):
     with Browser(e621, port=0) as browser:
         page = ask(browser.url, "/post/3").text

@@ -57,6 +57,7 @@ def test_neighbours_of_a_post_are_those_of_the_search(get):
     assert get("/post/999").status == 404
 
 
+@pytest.mark.slow
 def test_odd_names_never_become_html(get):
     for path in (f"/?q={quote(ODD)}", "/post/7", "/facets", f"/?q={quote('<script>alert(1)</script>')}"):
         text = get(path).text
@@ -103,6 +104,7 @@ def test_odd_requests_are_answered_with_a_sentence(get):
     assert get("/nothing").status == 404
 
 
+@pytest.mark.slow
 def test_a_data_set_works_without_javascript(folder):
     with browsing(folder) as browser:
         url = browser.url

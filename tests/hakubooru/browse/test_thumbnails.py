@@ -40,6 +40,7 @@ def size(data):
         return image.format, image.size
 
 
+@pytest.mark.slow
 def test_a_thumbnail_is_small_and_not_larger_than_the_image(thumbnails, shelf):
     assert size(thumbnails.thumbnail(shelf.find(1)).data) == ("WEBP", (360, 180))
     assert size(thumbnails.thumbnail(shelf.find(2)).data) == ("WEBP", (50, 100))

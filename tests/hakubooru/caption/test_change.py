@@ -91,6 +91,7 @@ def test_the_rate_of_dropped_tags_lies_within_binomial_bounds(rate):
     assert abs(draws - left - rate * draws) <= 5 * math.sqrt(draws * rate * (1 - rate))
 
 
+@pytest.mark.slow
 def test_every_place_is_as_likely_for_every_tag():
     tail = [f"tag{i}" for i in range(6)]
     places = [CaptionChange()(joined([], tail), seed).split(", ").index("tag0") for seed in range(6000)]

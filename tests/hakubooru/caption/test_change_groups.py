@@ -77,6 +77,7 @@ def test_tags_stay_with_their_group(seed, drop_tags, drop_groups, shuffle, shuff
     assert change(CAPTION, seed) == change(CAPTION, seed)
 
 
+@pytest.mark.slow
 def test_rates_lie_within_binomial_bounds():
     draws = 4000
     found = [set(tags_of(HDM(CAPTION, seed))) for seed in range(draws)]

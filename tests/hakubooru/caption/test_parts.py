@@ -133,6 +133,7 @@ def test_species_lose_tags_to_a_limit_with_the_general_ones(caption):
 words = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="|%$,"), max_size=12)
 
 
+@pytest.mark.slow
 @given(texts=st.lists(words, min_size=12, max_size=12))
 def test_any_text_is_written_as_one_line(texts):
     shape = caption_format({"order": ["text", "general"]})

@@ -156,6 +156,7 @@ def test_a_captioner_goes_to_another_process(posts):
     again.database.close()
 
 
+@pytest.mark.slow
 def test_workers_read_joined_texts(posts, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     join(posts.database, tmp_path, text={post: f"a text of {post}" for post in range(1, 20, 2)})

@@ -112,6 +112,7 @@ def test_a_strict_bound_holds_for_every_group(db, by, at_most):
     assert all(len(posts & set(ids)) <= at_most for posts in groups.values())
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.sets(st.integers(0, 5), max_size=4), max_size=30), st.integers(0, 6), st.integers(1, 7))
 def test_posts_are_taken_in_rounds_as_one_by_one(groups, at_most, posts_a_round):
@@ -136,6 +137,7 @@ def test_smallest_is_that_of_all_pieces_together(pieces, at_most, pending):
     assert sorted(smallest.ranks().tolist()) == sorted(best)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", ["character", "artist"])
 def test_the_sidecar_tells_the_same(db, tmp_path, by):
     copy = tmp_path / "copy.db"

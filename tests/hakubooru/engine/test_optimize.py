@@ -167,6 +167,7 @@ def test_the_command(path):
     assert np.load(f"{path}.sidecar/id.npy").tolist() == list(range(1, 201))
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.lists(st.integers(0, 70_000), max_size=5, unique=True), max_size=6))
 def test_tags_of_posts_are_unpacked_as_they_were_packed(tmp_path_factory, posts):

@@ -148,6 +148,7 @@ SETS = {
 selections = st.tuples(st.lists(steps, max_size=5), st.lists(steps, max_size=2), st.sampled_from(list(SETS)))
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(selections, st.booleans())
 def test_every_way_gives_what_the_slow_way_gives(files, posts, selection, columns_first):
@@ -168,6 +169,7 @@ def test_every_way_gives_what_the_slow_way_gives(files, posts, selection, column
             assert asked.to_ids().tolist() == expected
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(st.lists(steps, max_size=4))
 def test_what_is_explained_is_what_runs(files, steps):

@@ -75,6 +75,7 @@ def test_it_waits_for_an_image_that_is_gone(out):
     assert (out / "x001" / "1.webp").read_bytes() == picture(1)
 
 
+@pytest.mark.slow
 def test_after_a_power_cut_what_is_blank_is_written_again_and_what_was_corrected_stays(booru, tmp_path):
     out = tmp_path / "out"
     run(booru, out)

@@ -77,6 +77,7 @@ def test_copies_go_on_with_the_sizes_that_they_recorded(small, sink):
     assert sizes(out)[1] == (48, 32)
 
 
+@pytest.mark.slow
 def test_conversions_begun_before_are_refused_in_words(small):
     out = small / "out"
     export(small, out, 2, image={"format": "png"})

@@ -56,7 +56,7 @@ def test_an_earlier_export_is_repaired_as_it_was_begun(images, tmp_path):
     ("options", "names"),
     [
         ({"output": {"sink": "webdataset"}}, ["output.shards", "caption.repeats"]),
-        ({"image": {"format": "png"}}, ["decoding", "caption.repeats"]),
+        pytest.param({"image": {"format": "png"}}, ["decoding", "caption.repeats"], marks=pytest.mark.slow),
     ],
 )
 def test_a_repair_that_cannot_go_on_leaves_the_record_as_it_is(images, tmp_path, options, names):

@@ -133,6 +133,7 @@ def test_a_killed_export_leaves_no_worker_behind(many, tmp_path):
     assert not alive
 
 
+@pytest.mark.slow
 def test_two_exports_into_one_folder(booru, tmp_path):
     (tmp_path / "out" / ".hakubooru").mkdir(parents=True)
     with Journal(tmp_path / "out"), pytest.raises(DestinationError, match="another export is writing"):

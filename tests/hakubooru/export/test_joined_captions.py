@@ -40,6 +40,7 @@ def test_texts_are_in_captions_and_a_repair_finds_them_again(places):
     assert files_of(places / "out") == files
 
 
+@pytest.mark.slow
 def test_another_process_writes_the_same(places):
     run(places, image={"format": "png"}, workers=1)  # images are never decoded in the caller's process
     assert files_of(places / "out")["x002/2.txt"].endswith(b"A picture of 2.")

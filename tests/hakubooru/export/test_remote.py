@@ -17,6 +17,8 @@ from hakubooru.image import remote
 from pictures import files_of, picture, write_tar
 from serving import RangeHandler, serving, write_json, write_published
 
+STALL = pytest.param("stall", marks=pytest.mark.slow)
+
 
 class Handler(RangeHandler):
     """Spoils what the server's `spoil(path, range, times)` says, and counts what it is asked for."""
@@ -68,7 +70,7 @@ def server(small):
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
-    monkeypatch.setenv(remote.WAIT, "0.01")
+    monkeypatch.setenv(remote.WAIT, "0.001")
     remote._system_within.cache_clear()
     yield
     remote._system_within.cache_clear()
@@ -99,7 +101,7 @@ def test_of_an_archive_of_which_most_is_wanted_many_images_come_in_one_request(s
     assert len(asked) == 3  # but for 5 and 15, which are newer elsewhere
 
 
-@pytest.mark.parametrize("wrong", ["fail", "stall", "cut"])
+@pytest.mark.parametrize("wrong", ["fail", STALL, "cut"])
 def test_a_server_that_spoils_every_request_at_first_is_borne_with(
     small, server, archives, wrong, monkeypatch
 ):
@@ -189,7 +191,7 @@ def test_archives_are_listed_in_order_with_one_request_for_the_size_of_each(serv
     assert heads == {f"/{name}": 1 for name in tars}
 
 
-@pytest.mark.parametrize("wrong", ["fail", "stall", "drop"])
+@pytest.mark.parametrize("wrong", ["fail", STALL, "drop"])
 @pytest.mark.parametrize("place", ["/", "/updates", "/images/0001.tar"])
 def test_a_listing_that_fails_at_first_is_asked_for_again(server, archives, monkeypatch, wrong, place):
     monkeypatch.setenv(remote.TIMEOUT, "0.25")

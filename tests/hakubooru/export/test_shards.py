@@ -87,6 +87,7 @@ def test_shards_that_stay_as_they_are_are_not_written_again(many):
     assert {path.name: path.stat().st_ino for path in (many / "out" / "shards").iterdir()} == after
 
 
+@pytest.mark.slow
 @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     steps=st.lists(st.sets(st.sampled_from(IDS), min_size=1), min_size=1, max_size=3),

@@ -255,6 +255,7 @@ def write_roots(folder, roots):
         write_tar(folder / name / "a.tar", {f"{i}.webp": picture(i) for i in ids})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sink", ["folder", "webdataset"])
 def test_places_in_another_order_are_the_same_places(small, sink):
     write_roots(small, {"first": range(1, 11), "second": range(11, 21)})

@@ -30,6 +30,7 @@ WRONG = {
 ORPHANS = ["x006/6.png", "x007/8.webp", "x040/40.txt"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_whole_export_is_good(out, workers):
     report = verify(out, decode=True, workers=workers)
@@ -47,6 +48,7 @@ def test_what_is_wrong_is_told(out):
     assert files_of(out) == before
 
 
+@pytest.mark.slow
 def test_shards_are_compared_with_the_manifest_and_nothing_else(shards):
     shutil.rmtree(shards / ".hakubooru")
     assert verify(shards, decode=True).is_good
@@ -89,6 +91,7 @@ def test_images_that_do_not_decode_are_found(out):
     assert undecodable(whole[:-30], 64, 64) == "image cannot be decoded"
 
 
+@pytest.mark.slow
 def test_the_command(out):
     result = CliRunner().invoke(cli, ["verify", str(out)])
     assert (result.exit_code, "all 39 pairs" in result.stdout) == (0, True)
@@ -105,6 +108,7 @@ def test_a_manifest_without_a_column_is_told(out):
         verify(out)
 
 
+@pytest.mark.slow
 def test_every_byte_of_a_shard_counts(shards):
     shard = next((shards / "shards").iterdir())
     whole = shard.read_bytes()
@@ -118,6 +122,7 @@ def test_every_byte_of_a_shard_counts(shards):
     assert verify(shards).is_good
 
 
+@pytest.mark.slow
 def test_a_manifest_with_other_bits_is_told(shards):
     """What is good has the values that were written; of the parts nothing is compared, nor of what Parquet says besides."""
     path = shards / "manifest.parquet"
@@ -161,6 +166,7 @@ def test_there_must_be_an_export(out, tmp_path):
         verify(out)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root can become another")
 def test_what_another_user_cannot_read_or_write(out):
     code = (

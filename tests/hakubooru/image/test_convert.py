@@ -284,6 +284,7 @@ def test_odd_exif_is_no_obstacle(entries, size):
     assert converted(odd_exif(*entries), format="png").size == size
 
 
+@pytest.mark.slow
 def test_a_detailed_image_can_become_a_jpeg():
     noise = np.random.default_rng(1).integers(0, 256, (800, 800, 3), np.uint8)
     for quality in (90, 94, 100):

@@ -82,6 +82,7 @@ def test_no_room_to_unpack_parquet(tmp_path, disk, monkeypatch):
     assert list(disk.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_an_update_on_a_full_disk(tmp_path, disk):
     build([write_lines(tmp_path / "old.jsonl", posts(500))], disk / "some.db")
     dump = write_lines(tmp_path / "new.jsonl", posts(3000, first=400))
@@ -102,6 +103,7 @@ def fill(disk, spare=400_000):
         file.write(bytes(shutil.disk_usage(disk).free - spare))
 
 
+@pytest.mark.slow
 def test_a_migration_on_a_full_disk(tmp_path, disk, monkeypatch):
     tags = [(number * 37, f"tag_{number}", number % 5) for number in range(1, 300)]
     row = [

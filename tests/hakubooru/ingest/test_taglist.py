@@ -33,6 +33,7 @@ def test_the_tag_objects_of_danbooru():
     assert {tag["id"]: types[tag["category"]] for tag in real} == {tag.id: tag.type for tag in tags.values()}
 
 
+@pytest.mark.slow
 def test_a_csv_of_danbooru():
     tags = {tag.name: tag for tag in read_tag_list(DATA / "danbooru_tags.csv.gz", DANBOORU)}
     assert len(tags) == 137_536

@@ -98,7 +98,7 @@ def test_any_number_of_parts_stays_within_the_limits_of_sqlite(db):
     assert db.posts.where(And(tuple(~predicate(one) for one in many))).count() == 0
 
 
-@pytest.mark.parametrize("count", [1, 2, 5, 300])
+@pytest.mark.parametrize("count", [1, 2, 5, pytest.param(300, marks=pytest.mark.slow)])
 def test_many_tags_at_once(tmp_path, count):
     names = [f"tag_{number}" for number in range(count)]
     with hb.create(tmp_path / "tags.db") as db:

@@ -155,6 +155,7 @@ def test_golden_weighted_sample():
     ]
 
 
+@pytest.mark.slow
 def test_weights_are_weights():
     """Of many pairs of a post of weight 3 and one of weight 1, three in four times the first is drawn."""
     first = sum(

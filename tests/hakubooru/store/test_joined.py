@@ -152,6 +152,7 @@ def test_values_are_searched_and_sorted_and_what_has_none_comes_last(db, tmp_pat
     }
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.dictionaries(st.integers(1, 60), st.none() | st.floats(-2, 2) | st.integers(-2, 2), min_size=1),
@@ -274,6 +275,7 @@ def test_names_that_cannot_be(db, tmp_path):
         db.joined["silva"].column("scores")
 
 
+@pytest.mark.slow
 def test_texts_are_not_held_in_memory(db, tmp_path):
     text = "a girl with a cat " * 60
     with (tmp_path / "t.jsonl").open("w", encoding="utf-8") as file:

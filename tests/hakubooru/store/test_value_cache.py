@@ -76,6 +76,7 @@ def test_it_is_made_once(source, folder, monkeypatch):
     assert Joined.open("other", source.rename(source.with_name("moved.csv"))).file == file
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spoil", [lambda data: data[:-4096], lambda data: b"x" * len(data), lambda _: b""])
 def test_a_damaged_file_is_made_again(source, folder, spoil):
     file = Joined.open("silva", source).file

@@ -19,12 +19,14 @@ def connection(monkeypatch):
         yield connection
 
 
+@pytest.mark.slow
 def test_a_statement_goes_on_when_a_line_of_progress_is_written(connection, capsys):
     with writing.ticking(connection, "indexing"):
         assert connection.execute(LONG, [1_500_000]).fetchone() == (1_500_000,)
     assert "indexing: " in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_statement_ends_at_ctrl_c(connection):
     timer = threading.Timer(0.3, _thread.interrupt_main)
     timer.start()

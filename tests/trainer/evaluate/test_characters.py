@@ -60,6 +60,7 @@ def test_people_and_series_are_those_of_most_of_a_characters_posts(tmp_path, opt
     ]
 
 
+@pytest.mark.slow
 def test_candidates_stand_in_an_order_that_the_seed_alone_decides(database, options):
     one, again = (Casting(database, options()) for _ in range(2))
     other = Casting(database, options(characters={"seed": 1}))

@@ -37,7 +37,7 @@ def triangles(size, wanted):
     return weights / weights.sum(axis=1, keepdims=True)
 
 
-@pytest.mark.parametrize("size", [(70, 50), (600, 900)])
+@pytest.mark.parametrize("size", [(70, 50), pytest.param((600, 900), marks=pytest.mark.slow)])
 def test_pictures_are_prepared_as_ccips_authors_do(ccip_folder, size):
     """On white, bilinear to 384 x 384, from 0 to 1, by CLIP's mean and deviation: worked out without Pillow."""
     draw = np.random.default_rng(1)
@@ -209,7 +209,7 @@ def hub(folder, monkeypatch, cache):
             time, "sleep", lambda seconds: None
         )  # the library tries six times, and waits in between
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         try:
             yield server

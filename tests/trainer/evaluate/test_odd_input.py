@@ -74,6 +74,7 @@ def rows_of(folder):
     return parquet.read_table(folder / "scores.parquet").to_pylist()
 
 
+@pytest.mark.slow
 def test_a_single_character_with_a_single_reference_has_a_score_and_no_bounds(
     small_booru, evaluated, lenient, tmp_path
 ):
@@ -115,6 +116,7 @@ def test_images_that_cannot_be_decoded_are_no_references(small_booru, evaluated,
         evaluated(Flat(RED), options=lenient, **parts)
 
 
+@pytest.mark.slow
 def test_an_image_of_two_characters_is_no_floor_and_a_file_counts_once(
     small_booru, evaluated, lenient, tmp_path
 ):
@@ -129,6 +131,7 @@ def test_an_image_of_two_characters_is_no_floor_and_a_file_counts_once(
     assert (red["floor"], green["floor"]) == (0.0, 0.0)
 
 
+@pytest.mark.slow
 def test_equal_pictures_are_asked_for_the_tags_of_their_own_characters(
     small_booru, evaluated, lenient, options, tmp_path
 ):

@@ -64,6 +64,7 @@ def test_an_interval_is_that_of_normal_theory_where_it_holds():
     assert tuple(bootstrap(np.array([0.5]), 100, seed=3)) == (0.5, NAN, NAN)
 
 
+@pytest.mark.slow
 def test_an_interval_is_that_of_another_bootstrap():
     """Skewed values, where normal theory fails: how often each value is drawn is drawn in one step, by the multinomial."""
     values = np.random.default_rng(4).exponential(0.2, 25)

@@ -129,6 +129,7 @@ SIGNS = {
 part = st.tuples(st.sampled_from(list(SIGNS)), st.integers(-3, 20), st.integers(-3, 20))
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(["score", "id", "favcount", "children"]), st.lists(part, min_size=1, max_size=5))
 def test_a_list_is_any_of_its_parts(db, name, parts):
