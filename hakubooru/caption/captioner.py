@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from hakubooru.arrays import as_ids
-from hakubooru.arrow import flags, integers, strings
+from hakubooru.arrays import as_ids, flags, integers, strings
 from hakubooru.caption.format import KEEP
 from hakubooru.caption.presets import caption_format
 from hakubooru.caption.scale import QualityScale

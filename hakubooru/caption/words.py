@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from hakubooru.arrow import as_flags, as_numbers, integers, matches, scalar, strings
+from hakubooru.arrays import as_flags, as_numbers, integers, matches, scalar, strings
 from hakubooru.caption.format import ALL_TAGS, KEEP, TAG_PARTS
 from hakubooru.caption.measuring import month_of
 from hakubooru.caption.scale import Judge
