@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from hakubooru.caption.captioner import Captioner
-from hakubooru.caption.scale import Judge
+from hakubooru.caption.words import Judge
 from hakubooru.engine.groups import years
 from hakubooru.engine.posts import COUNTS
 from hakubooru.engine.tag_counts import tag_counts
