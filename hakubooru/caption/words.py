@@ -161,7 +161,6 @@ class LabelWords:
     def __init__(self, format: CaptionFormat, slots: Slots) -> None:
         grades = format.grades
         self.words = list(dict.fromkeys(_words(format, grades)))
-        self._format = format
         self._slots = slots
         place = {word: i for i, word in enumerate(self.words)}
         self._free = {FIRST: place[format.before], slots.last: place[format.after]}
