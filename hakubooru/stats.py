@@ -20,6 +20,7 @@ from hakubooru.engine.unknown import knowing
 from hakubooru.errors import DestinationError, InputError
 from hakubooru.files import replacing
 from hakubooru.image.bucket import Buckets
+from hakubooru.plots import draw
 from hakubooru.quantity import quantity
 from hakubooru.store.schema import EXTENSIONS, RATINGS
 
@@ -87,8 +88,6 @@ class Stats:
         Raises:
             InputError: matplotlib is not installed; the extra `plot` has it.
         """
-        from hakubooru.plots import draw  # noqa: PLC0415 - few draw
-
         some = [self] if other is None else [self, other]
         return draw([each.sections() for each in some], [each.posts for each in some], labels[: len(some)])
 
