@@ -303,8 +303,8 @@ class Recipe:
             RecipeError: a stratum lies beyond the file, or has fewer ids there than its sample; the message suggests
                 a scale.
         """
-        ((first, last),) = database.rows("SELECT (SELECT MIN(id) FROM post), (SELECT MAX(id) FROM post)")
-        if last is None:
+        first, last = database.ends("post")
+        if first > last:
             return
         for stratum in (each.scaled(scale) for each in self.strata):
             low, high = stratum.ids
