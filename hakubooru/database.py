@@ -179,8 +179,8 @@ class Database(CachedStore):
         )
 
     def _repr_html_(self) -> str:
-        ((first, last),) = self.rows("SELECT (SELECT MIN(id) FROM post), (SELECT MAX(id) FROM post)")
-        span = "no posts" if last is None else f"posts {first:,} to {last:,}"
+        first, last = self.ends("post")
+        span = "no posts" if first > last else f"posts {first:,} to {last:,}"
         size = f"{self.path.stat().st_size / 1e6:,.1f} MB"
         fast = "with a sidecar" if self.cache.columns.know_tags else "without a sidecar"
         return f"<div><b>Database</b> {escape(str(self.path))}: {span}, {size}, {fast}</div>"

@@ -193,11 +193,14 @@ def _stream(path: Path) -> BinaryIO:
     return os.fdopen(descriptor, "wb")
 
 
-def remove_unused(folder: Path) -> None:
-    """Remove the files of a cache that were not used for a month, and what killed processes have not finished.
+def touch(path: Path) -> None:
+    """Let a file of a cache count as used now, if that can be written down: `remove_unused` keeps it for a month."""
+    with contextlib.suppress(OSError):  # somebody else's cache, or one that cannot be written
+        os.utime(path)
 
-    Whoever uses a file sets its time of change, with `os.utime`.
-    """
+
+def remove_unused(folder: Path) -> None:
+    """Remove the files of a cache that were not used for a month, as `touch` says, and what killed processes have not finished."""
     now = time.time()
     for path in folder.iterdir():
         with contextlib.suppress(OSError):  # another process removes it, or still has it open

@@ -44,6 +44,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from hakubooru.caption import CaptionFormat, caption_format
 from hakubooru.curating import FILTERS, RecipeStep
 from hakubooru.errors import CaptionFormatError, InputError, RecipeError, SearchError
+from hakubooru.export import output_format
 from hakubooru.files import read_text
 from hakubooru.image.convert import image_format
 from hakubooru.nearest import nearest
@@ -131,8 +132,6 @@ def _image(value: Any, _: str) -> Any:
 
 
 def _output(value: Any, _: str) -> Any:
-    from hakubooru.export import output_format  # noqa: PLC0415 - a fifth of what `import hakubooru` takes
-
     output_format(value)
     return value
 
@@ -280,7 +279,7 @@ class Recipe:
                 raise RecipeError(f"--set {text}: {section!r} is not a section of settings; {mend}")
             override(table, text, example="image.format=webp", error=RecipeError)
         image_format(table["image"])
-        _output(table["output"], "output")
+        output_format(table["output"])
         is_same = chosen and table["caption"] == {"base": chosen}
         changed = chosen if is_same else caption_format(table["caption"])
         return replace(self, caption=changed, image=table["image"], output=table["output"])
@@ -304,8 +303,8 @@ class Recipe:
             RecipeError: a stratum lies beyond the file, or has fewer ids there than its sample; the message suggests
                 a scale.
         """
-        ((first, last),) = database.rows("SELECT (SELECT MIN(id) FROM post), (SELECT MAX(id) FROM post)")
-        if last is None:
+        first, last = database.ends("post")
+        if first > last:
             return
         for stratum in (each.scaled(scale) for each in self.strata):
             low, high = stratum.ids

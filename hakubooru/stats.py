@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from hakubooru.caption.captioner import Captioner
-from hakubooru.caption.scale import Judge
+from hakubooru.caption.words import Judge
 from hakubooru.engine.groups import years
 from hakubooru.engine.posts import COUNTS
 from hakubooru.engine.tag_counts import tag_counts
@@ -20,6 +20,7 @@ from hakubooru.engine.unknown import knowing
 from hakubooru.errors import DestinationError, InputError
 from hakubooru.files import replacing
 from hakubooru.image.bucket import Buckets
+from hakubooru.plots import draw
 from hakubooru.quantity import quantity
 from hakubooru.store.schema import EXTENSIONS, RATINGS
 
@@ -35,8 +36,20 @@ if TYPE_CHECKING:
 
 MEGAPIXELS: Final = (0.25, 0.5, 1, 2, 4, 8)
 """The upper ends of the size classes, in megapixels; the last class has all larger posts."""
+SIZE_CLASSES: Final = (
+    f"below {MEGAPIXELS[0]:g}",
+    *(f"{low:g} to {high:g}" for low, high in pairwise(MEGAPIXELS)),
+    f"from {MEGAPIXELS[-1]:g}",
+)
+"""The names of the size classes."""
 SCORES: Final = (0, 5, 10, 20, 35, 50, 100, 200)
 """The lower ends of the classes of scores; a class before them has all lower scores."""
+SCORE_CLASSES: Final = (
+    f"below {SCORES[0]}",
+    *(f"{low} to {high - 1}" for low, high in pairwise(SCORES)),
+    f"from {SCORES[-1]}",
+)
+"""The names of the classes of scores."""
 _PLOTS: Final = (".png", ".svg", ".pdf")
 _BAR: Final = 30
 """The characters of a bar that stands for all posts."""
@@ -87,8 +100,6 @@ class Stats:
         Raises:
             InputError: matplotlib is not installed; the extra `plot` has it.
         """
-        from hakubooru.plots import draw  # noqa: PLC0415 - few draw
-
         some = [self] if other is None else [self, other]
         return draw([each.sections() for each in some], [each.posts for each in some], labels[: len(some)])
 
@@ -163,9 +174,9 @@ def stats(database: CachedStore, ids: Ids, *, caption: CaptionFormat, top: int =
         years={str(year) if year else "none": int(count) for year, count in zip(*by_year, strict=True)},
         quality=_quality(database, ids, caption),
         file_types=_named(np.minimum(extensions, len(EXTENSIONS)), (*EXTENSIONS, "other")),
-        megapixels=_megapixels(widths, heights),
+        megapixels=_named(size_classes(widths, heights), SIZE_CLASSES),
         buckets=_buckets(widths, heights),
-        scores=_scores(known("score")),
+        scores=_named(score_classes(known("score")), SCORE_CLASSES),
         tags={
             kind: dict(zip(rows["name"], map(int, rows["posts"]), strict=True))
             for kind in database.about.site.tag_types
@@ -209,18 +220,15 @@ def _quality(database: CachedStore, ids: Ids, caption: CaptionFormat) -> dict[st
     return {word: counts[word] for word in reversed(judge.words) if word and counts[word]}
 
 
-def _megapixels(widths: Values, heights: Values) -> dict[str, int]:
+def size_classes(widths: Values, heights: Values) -> Values:
+    """The place of each post's class in `SIZE_CLASSES`, (N,), by the sides of its image in pixels."""
     areas = widths.astype(np.int64) * heights
-    places = np.searchsorted(np.array(MEGAPIXELS) * 1e6, areas, side="right")
-    ends = [f"{end:g}" for end in MEGAPIXELS]
-    names = [f"below {ends[0]}", *map(" to ".join, pairwise(ends)), f"from {ends[-1]}"]
-    return _named(places, names)
+    return np.searchsorted(np.array(MEGAPIXELS) * 1e6, areas, side="right")
 
 
-def _scores(values: Values) -> dict[str, int]:
-    places = np.searchsorted(SCORES, values, side="right")
-    inner = [f"{low} to {high - 1}" for low, high in pairwise(SCORES)]
-    return _named(places, [f"below {SCORES[0]}", *inner, f"from {SCORES[-1]}"])
+def score_classes(scores: Values) -> Values:
+    """The place of each post's class in `SCORE_CLASSES`, (N,)."""
+    return np.searchsorted(SCORES, scores, side="right")
 
 
 def _buckets(widths: Values, heights: Values) -> dict[str, int]:

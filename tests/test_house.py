@@ -28,7 +28,7 @@ USERS = (ROOT / "cli", ROOT / "examples")
 PYTHON_BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 ROOMS = {
     "base": [
-        *("hakubooru.arrays", "hakubooru.arrow", "hakubooru.errors", "hakubooru.files"),
+        *("hakubooru.arrays", "hakubooru.errors", "hakubooru.files"),
         *("hakubooru.fingerprint", "hakubooru.moments", "hakubooru.nearest", "hakubooru.processes"),
         *("hakubooru.overrides", "hakubooru.progress", "hakubooru.quantity", "hakubooru.settings"),
         "hakubooru.version",

@@ -20,6 +20,7 @@ from hakubooru.engine.tag_counts import count_tags
 from hakubooru.engine.unknown import knowing
 from hakubooru.image.bucket import Buckets
 from hakubooru.select.sampling import sample
+from hakubooru.stats import MEGAPIXELS, SCORE_CLASSES, SCORES, SIZE_CLASSES, score_classes, size_classes
 from hakubooru.store.schema import EXTENSIONS, RATINGS, TAG_TYPES
 
 if TYPE_CHECKING:
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from hakubooru.engine.cache import CachedStore
     from hakubooru.engine.columns import Columns
 
-_SCORES: Final = (0, 5, 10, 20, 35, 50, 100, 200)
-_MEGAPIXELS: Final = (0.25, 0.5, 1, 2, 4, 8)
 _YEARS: Final = 8
 """How many years are shown: those with most posts."""
 _TOP: Final = {"character": 8, "copyright": 6, "artist": 6, "species": 6, "general": 14, "meta": 4, "lore": 4}
@@ -104,24 +103,19 @@ def facets(database: CachedStore, ids: Ids, quality: CaptionFormat | None) -> li
 def charts(database: CachedStore, ids: Ids) -> list[Facet]:
     """Count posts by year, score and size, in the order of these."""
     known = _Known(database, ids)
-    (score,) = known("score")
-    scores = np.bincount(np.searchsorted(_SCORES, score, side="right"), minlength=len(_SCORES) + 1)
-    widths, heights = (values.astype(np.int64) for values in known("image_width", "image_height"))
-    ends = np.array(_MEGAPIXELS) * 1e6
-    areas = np.bincount(np.searchsorted(ends, widths * heights, side="right"), minlength=len(ends) + 1)
     return [
         Facet("Year", tuple(_years(database, ids))),
         _facet(
             "Score",
-            ["below 0", *(f"{low} to {high - 1}" for low, high in pairwise(_SCORES)), f"from {_SCORES[-1]}"],
-            ["score:<0", *(f"score:{low}...{high}" for low, high in pairwise(_SCORES)), f"score:{_SCORES[-1]}.."],
-            scores,
+            SCORE_CLASSES,
+            ["score:<0", *(f"score:{low}...{high}" for low, high in pairwise(SCORES)), f"score:{SCORES[-1]}.."],
+            np.bincount(score_classes(*known("score"))),
         ),
         _facet(
             "Megapixels",
-            ["below 0.25", *(f"{low:g} to {high:g}" for low, high in pairwise(_MEGAPIXELS)), "from 8"],
-            ["mpixels:<0.25", *(f"mpixels:{low:g}...{high:g}" for low, high in pairwise(_MEGAPIXELS)), "mpixels:8.."],
-            areas,
+            SIZE_CLASSES,
+            ["mpixels:<0.25", *(f"mpixels:{low:g}...{high:g}" for low, high in pairwise(MEGAPIXELS)), "mpixels:8.."],
+            np.bincount(size_classes(*known("image_width", "image_height"))),
         ),
     ]  # fmt: skip
 

@@ -18,7 +18,7 @@ from hakubooru.browse.facets import charts
 from hakubooru.browse.guard import LOOPBACK
 from hakubooru.browse.session import Session
 from hakubooru.browse.site import site
-from hakubooru.browse.templates import prepare
+from hakubooru.browse.templates import link, prepare
 from hakubooru.browse.thumbnails import Thumbnails
 from hakubooru.engine.cache import open_sidecar
 from hakubooru.errors import HakubooruError, InputError
@@ -102,7 +102,7 @@ class Browser:
             name = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104 - compared, not bound
             name = f"[{name}]" if ":" in name else name
             self.url = f"http://{name}:{listening.getsockname()[1]}/"
-            self._first = _address(self.url, query, self.token)
+            self._first = link(self.url, q=query, token=self.token)
             prepare()
             app = site(self.session, host=host, token=self.token)
             config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", ws="none")
@@ -206,10 +206,3 @@ def _listen(host: str, port: int) -> socket.socket:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"cannot listen on {host}, port {port}: {reason}; name another --port") from error
     return listening
-
-
-def _address(url: str, query: str, token: str | None) -> str:
-    from urllib.parse import urlencode  # noqa: PLC0415
-
-    pairs = [("q", query)] * bool(query) + ([("token", token)] if token else [])
-    return f"{url}?{urlencode(pairs)}" if pairs else url

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from hakubooru.arrays import as_ids
-from hakubooru.arrow import flags, integers, strings
+from hakubooru.arrays import as_ids, flags, integers, strings
 from hakubooru.caption.format import KEEP
 from hakubooru.caption.presets import caption_format
 from hakubooru.caption.scale import QualityScale
@@ -149,26 +148,20 @@ class Captioner:
     def _batches(self, ids: Iterable[int]) -> Iterator[Batch]:
         ids = as_ids(ids)
         self._asked += len(ids)
-        posts = read_posts(
+        posts: Iterable[TaggedPosts] = read_posts(
             self.database,
             ids,
             self._columns,
             posts_a_batch=_POSTS_A_BATCH,
             repeats=self.format.repeats,
         )
-        if self._words is None and self._asked <= _FEW:
-            few = list(posts)
-            words = self._words_of(few)
-            return (Batch(self.format, words, some) for some in few)
-        if self._words is None:
-            self._words = Vocabulary(self.format, tag_table(self.database))
         words = self._words
+        if words is None and self._asked <= _FEW:
+            posts = list(posts)
+            words = Vocabulary(self.format, tag_table(self.database, posts))
+        elif words is None:
+            words = self._words = Vocabulary(self.format, tag_table(self.database))
         return (Batch(self.format, words, some) for some in posts)
-
-    def _words_of(self, posts: Sequence[TaggedPosts]) -> Vocabulary:
-        """Build the words of the tags that some posts bear."""
-        tags = np.concatenate([np.empty(0, np.int64), *[some.tags for some in posts]])
-        return Vocabulary(self.format, tag_table(self.database, tags))
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Another process reads the words again: that is faster than sending them.

@@ -19,7 +19,6 @@ from hakubooru.caption.measuring import (
     by_window,
     counted,
     joined_numbers,
-    month_of,
 )  # fmt: skip
 from hakubooru.engine.posts import COUNTS
 from hakubooru.errors import CaptionFormatError, InputError
@@ -30,7 +29,6 @@ from hakubooru.store.schema import RATINGS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from hakubooru.caption.measuring import Numbers
     from hakubooru.store.store import Store
 
 
@@ -308,42 +306,6 @@ class Grades:
             rows = by_decay(posts, percentiles, months, self.half_life, within=self.within)
         names = tuple(f"{month // 12:04d}-{month % 12 + 1:02d}" for month in months)
         return QualityScale(percentiles, rows, names)
-
-
-class Judge:
-    """Judges posts by resolved grades: finds the place of each post's word among the words."""
-
-    def __init__(self, grades: Grades) -> None:
-        scale = grades.scale
-        has_lowest = grades.scale != "values" and any(p == 0 for _, p in grades.labels)
-        self.words = [*([] if has_lowest else [""]), *(label for label, _ in reversed(grades.labels))]
-        """The words, from the lowest; the first may be empty."""
-        self.months = scale.months if isinstance(scale, QualityScale) else ()
-        """The months of the scale; empty if dates do not count."""
-        self._grades = grades
-        self._thresholds = np.array(grades.thresholds())
-
-    def __call__(self, ids: Numbers, ratings: Numbers, numbers: Numbers, months: Numbers | None) -> Numbers:
-        """Return the place of each post's word in `words`, (P,) int64; -1 for a post that is not judged.
-
-        Args:
-            ids: the posts, (P,).
-            ratings: their ratings, (P,).
-            numbers: the numbers that count, (P,); NaN for a post that has none.
-            months: their months since the year 0, (P,); -1 without a date. Needed if the scale has months.
-        """
-        is_judged = (ratings >= 0) & (ratings < len(RATINGS)) & (numbers == numbers)  # noqa: PLR0124 - NaN
-        if self._grades.last_id is not None:
-            is_judged &= ids <= self._grades.last_id
-        groups = np.where(is_judged, ratings, 0)
-        if self.months:
-            assert months is not None
-            is_judged &= months >= 0
-            first = month_of(self.months[0])
-            groups = groups * len(self.months) + np.clip(months - first, 0, len(self.months) - 1)
-        # A word stands for numbers above its threshold, so a number equal to it gets the word below.
-        places = (numbers[:, None] > self._thresholds[groups]).sum(axis=1)
-        return np.where(is_judged, places, -1)
 
 
 def check_column(database: Store, place: str, name: str, *, number: bool) -> None:

@@ -1,6 +1,6 @@
 """The words that captions can have: labels and tags, spelt and sorted into the slots of a format, in arrays built once.
 
-Labels are the words of a rating, a date and a judgement, and free text.
+Labels are the words of a rating, a date and a judgement, which a `Judge` finds, and free text.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from hakubooru.arrow import as_flags, as_numbers, integers, matches, scalar, strings
+from hakubooru.arrays import as_flags, as_numbers, integers, matches, scalar, strings
 from hakubooru.caption.format import ALL_TAGS, KEEP, TAG_PARTS
 from hakubooru.caption.measuring import month_of
-from hakubooru.caption.scale import Judge
+from hakubooru.caption.scale import QualityScale
 from hakubooru.errors import DatabaseFileError, InputError
 from hakubooru.store.schema import RATINGS, TAG_TYPES
 
@@ -116,6 +116,42 @@ class Slots:
         """The slot of the tags of each tag part; `LEFT_OUT` if the format does not write the part."""
 
 
+class Judge:
+    """Judges posts by resolved grades: finds the place of each post's word among the words."""
+
+    def __init__(self, grades: Grades) -> None:
+        scale = grades.scale
+        has_lowest = grades.scale != "values" and any(p == 0 for _, p in grades.labels)
+        self.words = [*([] if has_lowest else [""]), *(label for label, _ in reversed(grades.labels))]
+        """The words, from the lowest; the first may be empty."""
+        self.months = scale.months if isinstance(scale, QualityScale) else ()
+        """The months of the scale; empty if dates do not count."""
+        self._grades = grades
+        self._thresholds = np.array(grades.thresholds())
+
+    def __call__(self, ids: Numbers, ratings: Numbers, numbers: Numbers, months: Numbers | None) -> Numbers:
+        """Return the place of each post's word in `words`, (P,) int64; -1 for a post that is not judged.
+
+        Args:
+            ids: the posts, (P,).
+            ratings: their ratings, (P,).
+            numbers: the numbers that count, (P,); NaN for a post that has none.
+            months: their months since the year 0, (P,); -1 without a date. Needed if the scale has months.
+        """
+        is_judged = (ratings >= 0) & (ratings < len(RATINGS)) & (numbers == numbers)  # noqa: PLR0124 - NaN
+        if self._grades.last_id is not None:
+            is_judged &= ids <= self._grades.last_id
+        groups = np.where(is_judged, ratings, 0)
+        if self.months:
+            assert months is not None
+            is_judged &= months >= 0
+            first = month_of(self.months[0])
+            groups = groups * len(self.months) + np.clip(months - first, 0, len(self.months) - 1)
+        # A word stands for numbers above its threshold, so a number equal to it gets the word below.
+        places = (numbers[:, None] > self._thresholds[groups]).sum(axis=1)
+        return np.where(is_judged, places, -1)
+
+
 class LabelWords:
     """Labels and free text: the words of a caption that come from a post's columns and from the format.
 
@@ -125,7 +161,6 @@ class LabelWords:
     def __init__(self, format: CaptionFormat, slots: Slots) -> None:
         grades = format.grades
         self.words = list(dict.fromkeys(_words(format, grades)))
-        self._format = format
         self._slots = slots
         place = {word: i for i, word in enumerate(self.words)}
         self._free = {FIRST: place[format.before], slots.last: place[format.after]}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import orjson
 
-from hakubooru.arrow import integers, strings
+from hakubooru.arrays import integers, strings
 from hakubooru.caption.captioner import Captioner
 from hakubooru.errors import CaptionFormatError, DestinationError, IncompleteError
 from hakubooru.files import replacing

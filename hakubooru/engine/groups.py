@@ -163,7 +163,8 @@ def with_room(pairs: Ids, at_most: int, *, posts_a_round: int = _POSTS_A_ROUND) 
         ranks, groups = of_round >> _BITS, of_round & _MASK
         is_taken = _taken(np.cumsum(is_first(ranks)) - 1, groups, room)
         room -= np.bincount(groups[is_taken], minlength=len(room))
-        taken.append(_each_once(ranks[is_taken]))
+        of_taken = ranks[is_taken]
+        taken.append(of_taken[is_first(of_taken)])
     return np.concatenate(taken)
 
 
@@ -195,12 +196,6 @@ def _taken(posts: Ids, groups: Ids, room: Ids) -> Values:
         waits[post[ahead - ahead[np.arange(len(group)) - places] >= limits]] = False
         by_group = by_group[(is_taken | waits)[post]]
     return is_taken[posts]
-
-
-def _each_once(values: Ids) -> Ids:
-    """Sorted values, each once, (M,) int64."""
-    once: Ids = values[is_first(values)]
-    return once
 
 
 def _places(groups: Ids) -> Ids:
@@ -288,9 +283,7 @@ def best_of_family(ids: Ids, columns: Columns, by: str) -> Ids:
     places = np.searchsorted(columns.ids, ids)
     families = families_of(columns.ids, columns["parent_id"])[places]
     order = np.lexsort((ids, -columns[by][places].astype(np.int64), families))
-    first = np.ones(len(ids), bool)
-    np.not_equal(families[order][1:], families[order][:-1], out=first[1:])
-    best: Ids = ids[np.sort(order[first])]
+    best: Ids = ids[np.sort(order[is_first(families[order])])]
     return best
 
 

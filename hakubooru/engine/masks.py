@@ -101,9 +101,6 @@ def truth(node: Any, columns: Columns) -> Truth:
             return Truth(bears, ~bears)
         case Negated():
             return ~truth(node.node, columns)
-        case NodeList() if node.glue in {" OR ", " AND "} and len(node.nodes):
-            joined = operator.or_ if node.glue == " OR " else operator.and_
-            return _joined(joined, node.nodes, columns)
         case Expression():
             return _expression(node, columns)
     raise LeftToSQLiteError(repr(node))

@@ -129,12 +129,14 @@ def read_posts(
         yield TaggedPosts(some, ratings, days, many, tags, values)
 
 
-def tag_table(database: Store, ids: Ids | None = None) -> pa.Table:
-    """The tags of a file, in the order of ids: a table with `id`, `name`, `type`, the number of the type, and `popularity`.
+def tag_table(database: Store, posts: Sequence[TaggedPosts] | None = None) -> pa.Table:
+    """The tags of a file, or of some of its posts: a table with `id`, `name`, `type`, the number of the type, and `popularity`.
+
+    The tags are in the order of their ids.
 
     Args:
         database: the file.
-        ids: the tags to read, (N,) int64, in any order; None means all.
+        posts: the posts whose tags to read; None means all tags.
 
     Raises:
         DatabaseFileError: a name is not UTF-8.
@@ -142,7 +144,10 @@ def tag_table(database: Store, ids: Ids | None = None) -> pa.Table:
     import pyarrow as pa  # noqa: PLC0415 - takes a while, and only captions and tables need it
 
     kinds = pa.schema({"id": pa.int64(), "name": pa.string(), "type": pa.int64(), "popularity": pa.int64()})
-    statement, parameters = (_ALL_TAGS, []) if ids is None else (_THESE_TAGS, [id_text(distinct(ids))])
+    statement, parameters = _ALL_TAGS, []
+    if posts is not None:
+        borne = distinct(np.concatenate([np.empty(0, np.int64), *[some.tags for some in posts]]))
+        statement, parameters = _THESE_TAGS, [id_text(borne)]
     tags = pa.Table.from_batches(database.reader.batches(statement, parameters), kinds)
     try:
         tags.validate(full=True)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from hakubooru.arrays import distinct
 from hakubooru.engine.cache import SidecarColumns
 from hakubooru.engine.posts import tag_table
 from hakubooru.store.relations import ROWS_A_PIECE, relations, relations_of
@@ -91,8 +92,7 @@ def _count(counts: Ids, posts: Ids, tags: Ids, sign: int = 1) -> None:
     bits = len(counts).bit_length()
     if len(posts) and int(posts.max()) >> (63 - bits):  # ids so large that they leave no room for a tag's
         posts = np.unique(posts, return_inverse=True)[1]
-    pairs = np.sort(posts << bits | tags)
-    pairs = pairs[np.append(True, pairs[1:] != pairs[:-1])[: len(pairs)]]
+    pairs = distinct(posts << bits | tags)
     counts += sign * np.bincount(pairs & ((1 << bits) - 1), minlength=len(counts))[: len(counts)]
 
 

@@ -41,8 +41,8 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 
-from hakubooru.arrays import id_text, read_ascending
-from hakubooru.export.journal_file import boot, open_record
+from hakubooru.arrays import id_text
+from hakubooru.export.journal_file import boot, exported_ids, open_record
 from hakubooru.export.pairs import STATE, Pair
 from hakubooru.image.kinds import EXTENSIONS
 from hakubooru.image.layouts import storable
@@ -298,9 +298,7 @@ class Journal:
 
     def ids(self) -> Ids:
         """Return the exported posts and own images, ascending."""
-        return read_ascending(
-            self._connection, "SELECT id, id AS value FROM pair WHERE id > ? ORDER BY id", []
-        )
+        return exported_ids(self._connection)
 
     def ids_of(self, archive: str) -> Ids:
         """Return the posts exported from one archive, ascending."""

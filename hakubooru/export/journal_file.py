@@ -1,4 +1,4 @@
-"""The file of a journal: its tables, and opening it for one process at a time."""
+"""The file of a journal: its tables, opening it for one process at a time, and reading the ids of all pairs."""
 
 from __future__ import annotations
 
@@ -6,13 +6,20 @@ import os
 import sqlite3
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
+from hakubooru.arrays import ascending
 from hakubooru.errors import DestinationError
 from hakubooru.store.sqlite_errors import explain
 
+if TYPE_CHECKING:
+    from hakubooru.arrays import Ids
+
 _LAYOUT: Final = 2
 """Version of the tables below and of the files of an export."""
+_IDS_A_READ: Final = 10_000_000
 _PAGES_A_LOG: Final = 20_000
 """Pages of 4 KiB in the log before they are copied into the file, which waits for the disk."""
 
@@ -96,6 +103,24 @@ def _explained(path: Path, error: sqlite3.Error) -> BaseException:
         )
     unknown = DestinationError(f"{path} cannot be opened ({error}); check that its folder can be written to")
     return explain(path, error, unknown)
+
+
+def exported_ids(connection: sqlite3.Connection) -> Ids:
+    """Read the ids of all pairs, ascending, (N,) int64.
+
+    SQLite joins up to ten million ids into one text, which NumPy parses: several times faster than row by row.
+    """
+    statement = (
+        "SELECT group_concat(id), MAX(id), COUNT(*) FROM "
+        f"(SELECT id FROM pair WHERE id > ? ORDER BY id LIMIT {_IDS_A_READ})"
+    )
+    parts = [np.empty(0, np.int64)]
+    last, count = -(2**63), _IDS_A_READ
+    while count == _IDS_A_READ:
+        text, last, count = connection.execute(statement, [last]).fetchone()
+        # SQLite does not promise the order in which an aggregate reads its rows.
+        parts += [ascending(np.fromstring(text, np.int64, sep=","))] if count else []
+    return np.concatenate(parts)
 
 
 @cache

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from hakubooru.arrays import id_text
-from hakubooru.arrow import integers, strings
+from hakubooru.arrays import id_text, integers, strings
 from hakubooru.errors import DestinationError, InputError
 from hakubooru.export.pairs import Pair
 from hakubooru.export.sinks import SINKS

@@ -151,10 +151,10 @@ def prepare_folder(out: Path) -> None:
 
 
 def go_on(journal: Journal, out: Path, settings: Mapping[str, str], *, converts: bool) -> int:
-    """Check that an export can go on with these settings, or record the settings of a new one.
+    """Check that an export can go on with these settings, and record those that an earlier version did not have.
 
     Args:
-        journal: the journal of the export.
+        journal: the journal of the export, which has begun.
         out: the folder of the export, for messages.
         settings: the options that the files depend on, besides posts and archives, as JSON by name.
         converts: whether the export writes images anew.
@@ -167,7 +167,7 @@ def go_on(journal: Journal, out: Path, settings: Mapping[str, str], *, converts:
             that decoded them in another way.
     """
     before = journal.settings
-    decoding = int(before.get(_DECODING, _BEFORE_DECODING if before else DECODE_VERSION))
+    decoding = int(before.get(_DECODING, _BEFORE_DECODING))
     if converts and decoding != DECODE_VERSION:
         raise DestinationError(
             f"{out} was begun by an earlier version of hakubooru. Since then, {DECODE_CHANGES}. Choose another "

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 import numpy as np
 
-from hakubooru.export.pairs import STATE
+from hakubooru.export.pairs import STATE, beside
 from hakubooru.image.tar import BLOCK, DamagedTarError, file_header, parse_header
 from hakubooru.progress import progress
 
@@ -80,7 +80,7 @@ class ShardFile:
     def add(self, member: str, image: bytes, caption: bytes) -> int:
         """Write a pair; return the offset of the image's first byte."""
         at = self.size + BLOCK
-        self._write(*_member(member, image), *_member(f"{member.rpartition('.')[0]}.txt", caption))
+        self._write(*_member(member, image), *_member(beside(member), caption))
         return at
 
     def end(self) -> None:

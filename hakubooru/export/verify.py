@@ -175,7 +175,7 @@ def _verify_shards(out: Path, *, decode: bool, workers: int) -> VerifyReport:
     shards: set[str] = set()
 
     def tasks() -> Iterator[list[Pair]]:
-        for some in _by_shard(_exported_by_path(out)):
+        for _, some in groupby(_exported_by_path(out), shard_of):
             pairs = list(some)
             shards.add(shard_of(pairs[0]))
             yield pairs
@@ -211,10 +211,6 @@ def _exported_by_path(out: Path) -> Iterator[Pair]:
             file.executemany(f"INSERT INTO pair VALUES ({', '.join('?' * len(Pair._fields))})", pairs)
         file.execute("COMMIT")
         yield from map(Pair._make, file.execute(f"SELECT {columns} FROM pair ORDER BY path"))
-
-
-def _by_shard(pairs: Iterator[Pair]) -> Iterator[Iterator[Pair]]:
-    return (some for _, some in groupby(pairs, shard_of))
 
 
 def _pair(row: dict[str, Any]) -> Pair:

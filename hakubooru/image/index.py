@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from hakubooru.files import replacing
+from hakubooru.files import replacing, touch
 from hakubooru.image import kept
 from hakubooru.image.kinds import SUFFIXES, UNREADABLE
 from hakubooru.image.layouts import (
@@ -183,7 +183,7 @@ def load_index(path: str, size: int | None = None, published: str | None = None)
         return index
     place = kept.in_cache(_absolute(path))
     if (index := _load_own(place, state)) is not None:
-        kept.touch(place)
+        touch(place)
         return index
     return _load_json(published, path) if published else None
 
@@ -199,7 +199,7 @@ def _fetch(path: str, size: int, published: str) -> TarIndex:
     place = kept.in_cache(path)
     index = _load_own(place, state)
     if index is not None:
-        kept.touch(place)
+        touch(place)
         return index
     index = _downloaded(path, size, published)
     with contextlib.suppress(OSError):

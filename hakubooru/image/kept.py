@@ -5,9 +5,7 @@ A file of the cache that was not used for a month is removed when another is wri
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import os
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -32,12 +30,6 @@ def prepare(place: Path) -> None:
     """
     if place.parent == _folder():
         _prune(place.parent)
-
-
-def touch(place: Path) -> None:
-    """Let a file of the cache count as used."""
-    with contextlib.suppress(OSError):  # somebody else's cache, or one that cannot be written
-        os.utime(place)
 
 
 @lru_cache(1)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from hakubooru.arrow import as_numbers, strings
+from hakubooru.arrays import as_numbers, strings
 from hakubooru.ingest.json_text import Entry
 
 if TYPE_CHECKING:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from hakubooru.arrays import is_first
-from hakubooru.arrow import as_numbers
+from hakubooru.arrays import as_numbers, is_first
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,7 +7,6 @@ another is made.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import sqlite3
@@ -20,7 +19,7 @@ import numpy as np
 import platformdirs
 
 from hakubooru.errors import DestinationError, InputError
-from hakubooru.files import remove_unused
+from hakubooru.files import remove_unused, touch
 from hakubooru.store.value_files import is_text_form, read_values
 
 if TYPE_CHECKING:
@@ -64,8 +63,7 @@ def columns_of(place: Path) -> dict[str, str] | None:
             columns = dict(connection.execute("SELECT name, kind FROM columns ORDER BY rowid"))
     except (OSError, sqlite3.Error):
         return None
-    with contextlib.suppress(OSError):  # somebody else's cache, or one that cannot be written
-        os.utime(place)
+    touch(place)
     return columns
 
 

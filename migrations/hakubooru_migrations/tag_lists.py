@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pyarrow.compute as pc
 
-from hakubooru.arrays import is_first
-from hakubooru.arrow import as_flags, as_numbers, strings
+from hakubooru.arrays import as_flags, as_numbers, is_first, strings
 
 if TYPE_CHECKING:
     import sqlite3

@@ -34,6 +34,12 @@ def test_info_of_an_empty_file(tmp_path):
     assert set(info.ratings.values()) == {0}
 
 
+def test_a_notebook_shows_the_ends_of_a_file(path, tmp_path):
+    with hb.open(path) as db, hb.create(tmp_path / "empty.db") as empty:
+        assert "posts 1 to 3, " in db._repr_html_()
+        assert "no posts, " in empty._repr_html_()
+
+
 def test_info_scans_the_posts_once(path):
     with hb.open(path) as db:
         statements = []

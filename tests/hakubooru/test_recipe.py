@@ -7,7 +7,7 @@ import pytest
 import hakubooru as hb
 from booru import TAGS, post_row, write, write_random
 from hakubooru.caption import caption_format
-from hakubooru.errors import RecipeError
+from hakubooru.errors import RecipeError, SampleError
 from hakubooru.recipe import shipped
 
 
@@ -163,3 +163,11 @@ def test_a_file_of_a_windows_editor_is_read(tmp_path, encoding):
     (tmp_path / "mine.toml").write_bytes(text.encode(encoding))
     assert hb.Recipe.load(tmp_path / "mine.toml").filter == ("without_deleted",)
     assert caption_format(str(tmp_path / "mine.toml")).before == "★"
+
+
+def test_a_file_without_posts_is_not_too_small_for_a_recipe(tmp_path):
+    recipe = hb.Recipe.parse("[[strata]]\nids = [0, 10]\nsample = 5", "some")
+    with hb.create(tmp_path / "empty.db") as empty:
+        recipe.check(empty)  # raises nothing; the sample itself says what is missing
+        with pytest.raises(SampleError):
+            recipe.select(empty).to_ids()

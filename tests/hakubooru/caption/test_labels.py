@@ -5,8 +5,7 @@ import pytest
 
 from hakubooru.caption.format import CaptionFormat
 from hakubooru.caption.presets import PRESETS
-from hakubooru.caption.scale import Judge
-from hakubooru.caption.words import date_label, upload_year
+from hakubooru.caption.words import Judge, date_label, upload_year
 
 EPSILON = PRESETS["kohaku-epsilon"]
 

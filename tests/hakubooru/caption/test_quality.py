@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hakubooru.caption import Captioner, CaptionFormat, Grades, QualityScale, caption_format
 from hakubooru.caption.measuring import Posts as Measured
 from hakubooru.caption.measuring import by_decay, by_rating, by_window, month_of
-from hakubooru.caption.scale import Judge
+from hakubooru.caption.words import Judge
 from hakubooru.errors import CaptionFormatError
 from joined_columns import join
 

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
-from hakubooru.arrow import integers
+from hakubooru.arrays import integers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

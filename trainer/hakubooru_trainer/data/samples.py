@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import compute, parquet
 
-from hakubooru.arrow import as_flags, as_numbers, integers
+from hakubooru.arrays import as_flags, as_numbers, integers
 from hakubooru.errors import DataSetError
 from hakubooru.export.manifest import MANIFEST
 from hakubooru.select import sampling

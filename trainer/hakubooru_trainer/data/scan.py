@@ -19,7 +19,7 @@ import pyarrow as pa
 from platformdirs import user_cache_path
 from pyarrow import compute, parquet
 
-from hakubooru.arrow import strings
+from hakubooru.arrays import strings
 from hakubooru.errors import DataSetError
 from hakubooru.files import replacing
 from hakubooru.image.decode import DECODE_VERSION

@@ -14,8 +14,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
-from hakubooru.arrays import distinct
-from hakubooru.arrow import integers, strings
+from hakubooru.arrays import distinct, integers, strings
 from hakubooru.caption.words import PEOPLE
 from hakubooru.engine.groups import tag_pairs
 from hakubooru.engine.tag_counts import count_tags

@@ -11,7 +11,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from hakubooru.arrow import strings
+from hakubooru.arrays import strings
 from hakubooru.caption import caption_format, join_parts
 from hakubooru.caption.format import ALL_TAGS, KEEP
 from hakubooru.caption.words import spelt

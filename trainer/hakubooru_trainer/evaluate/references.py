@@ -12,8 +12,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
-from hakubooru.arrays import distinct
-from hakubooru.arrow import integers, strings
+from hakubooru.arrays import distinct, integers, strings
 from hakubooru.errors import InputError
 from hakubooru.export.archive import Images
 from hakubooru.export.pairs import Task
