@@ -30,7 +30,9 @@ def check_sections(sections: Mapping[str, Any], problems: Problems) -> None:
         problems: where to note them.
     """
     for data in sections.get("data", ()):
-        if not Path(data.path).is_dir():
+        if not data.path:  # pathlib takes it for the current folder
+            problems.add('data.path = ""; name a folder, or "." for the current one')
+        elif not Path(data.path).is_dir():
             problems.add(f"{data.path} {NO_FOLDER}")
         if data.masks and not data.masks.startswith(ENDING) and not Path(data.masks).is_dir():
             problems.add(
@@ -43,6 +45,8 @@ def check_sections(sections: Mapping[str, Any], problems: Problems) -> None:
     if (samples := sections.get("samples")) and samples.prompts:
         check_prompts(Path(samples.prompts), problems)
     if run := sections.get("run"):
+        if not run.out:
+            problems.add('run.out = ""; name a folder, or "." for the current one')
         check_folder("run.out", run.out, problems)
     if cache := sections.get("cache"):
         check_folder("cache.latents", cache.latents, problems)
