@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -139,3 +140,22 @@ def test_who_ended_a_run_is_told(options, end, kind, text):
     code = f"import os, sys, time; {end} if os.environ['RANK'] == '1' else time.sleep(60)"
     with pytest.raises(kind, match=text):
         launch([sys.executable, "-c", code], 2, options().run)
+
+
+@pytest.mark.kill
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no terminals that hang up")
+def test_nohup_keeps_ranks_from_stopping_with_their_terminal(options):
+    """torch's launcher ends its ranks at SIGHUP, even where `nohup` had it ignored."""
+    from torch.distributed.launcher.api import LaunchConfig
+
+    if not any(field.name == "signals_to_handle" for field in fields(LaunchConfig)):
+        pytest.skip("this torch chooses the signals itself")
+    code = "import os, signal, time; os.kill(os.getppid(), signal.SIGHUP); time.sleep(0.5)"
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        launch([sys.executable, "-c", code], 2, options().run)
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    except KeyboardInterrupt:
+        pytest.fail("the ranks were ended")
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, as a process of the command line gets them."""
+"""Ctrl-C, SIGTERM and SIGHUP, as a process of the command line gets them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from safetensors.torch import load_file
 
 from hakubooru_trainer.config import dump
 from hakubooru_trainer.config.options import BucketOptions, OptimizerOptions, SaveOptions, TextOptions
+from hakubooru_trainer.stopping import signals
 from training_signals import call
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the runs are forks of one process")
 TERM, INT = int(signal.SIGTERM), int(signal.SIGINT)
+HUP = int(getattr(signal, "SIGHUP", 0))
 
 
 def result(out):
@@ -35,12 +37,12 @@ def test_the_first_signal_saves_and_the_second_leaves_at_once(options, tmp_path)
         buckets=BucketOptions(area=32 * 32, step=16, min_side=16, max_side=64),
         optimizer=OptimizerOptions(name="lion8bit", lr=1e-2, text_lr=1e-3, warmup=3),
         text=TextOptions(train=False, tokens=75),
-        save=SaveOptions(every=4),
+        save=SaveOptions(every=5),
     )
 
     def config(name):
         path = tmp_path / f"{name}.toml"
-        run = replace(told.run, out=str(tmp_path / name), updates=3, threads=1, workers=1)
+        run = replace(told.run, out=str(tmp_path / name), updates=4, threads=1, workers=1)
         path.write_text(dump(replace(told, run=run)), encoding="utf-8")
         return path, tmp_path / name
 
@@ -51,7 +53,11 @@ def test_the_first_signal_saves_and_the_second_leaves_at_once(options, tmp_path)
     assert (code, states(out)) == (130, []), said  # nothing to save yet
     code, said = call(path, signals=[("metrics.jsonl", 1, TERM), (".000001.part", 2, INT)])
     assert (code, states(out)) == (130, []), said  # the second one, while the state is written
-    for number, left in ((TERM, ["000001"]), (INT, ["000001", "000002"])):
+    for number, left in (
+        (TERM, ["000001"]),
+        (INT, ["000001", "000002"]),
+        (HUP, ["000002", "000003"]),
+    ):
         code, said = call(path, signals=[(".png", 1, number)])
         assert (code, states(out)) == (130, left), said
         assert "a second signal leaves at once" in said
@@ -63,3 +69,13 @@ def test_the_first_signal_saves_and_the_second_leaves_at_once(options, tmp_path)
     assert all(torch.equal(weights[name], others[name]) for name in others)
     assert lines == other_lines
     assert call(path) == (0, said)  # done already: the same is told again
+
+
+def test_nohup_keeps_a_run_from_stopping_with_its_terminal():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert signals() == (signal.SIGINT, signal.SIGTERM)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        assert signals() == (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -26,6 +26,7 @@ from torch.distributed.rendezvous import rendezvous
 from hakubooru import errors
 from hakubooru.errors import ConfigError, InputError, LostRankError, TrainingError
 from hakubooru.quantity import quantity
+from hakubooru_trainer.stopping import signals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -251,7 +252,9 @@ def launch(command: Sequence[str], ranks: int, options: RunOptions) -> None:
         local_addr="localhost",
         max_restarts=0,
     )
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    if hasattr(config, "signals_to_handle"):  # torch 2.6 has no such choice, and ends what `nohup` started
+        config.signals_to_handle = ",".join(number.name for number in signals())
+    handlers = {number: signal.getsignal(number) for number in signals()}
     try:
         elastic_launch(config, command[0])(*command[1:])
     except SignalException as error:

@@ -66,8 +66,8 @@ def _keys() -> str:
 def run(config: Path, *, overrides: tuple[str, ...], resume: str, allow: tuple[str, ...], gpus: int) -> None:
     """Fine-tune a model as the TOML file CONFIG says.
 
-    If the run is interrupted, run the same command again to resume it. After Ctrl-C or SIGTERM, the run finishes its
-    update and saves. After a second one, it ends at once.
+    If the run is interrupted, run the same command again to resume it. After Ctrl-C, SIGTERM, or when its terminal closes
+    (not under nohup), the run finishes its update and saves. After a second signal, it ends at once.
     """
     from hakubooru_trainer.config import load  # noqa: PLC0415 - --help answers at once
 

@@ -6,6 +6,8 @@ import random
 import shutil
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -166,9 +168,17 @@ def test_there_must_be_an_export(out, tmp_path):
         verify(out)
 
 
+@pytest.fixture
+def public():
+    """A folder that every user can read. Every session of pytest that begins makes the one of its tests private."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root can become another")
-def test_what_another_user_cannot_read_or_write(out):
+def test_what_another_user_cannot_read_or_write(out, public):
     code = (
         "import os, sys\n"
         "from hakubooru.errors import HakubooruError\n"
@@ -179,10 +189,10 @@ def test_what_another_user_cannot_read_or_write(out):
         "    try: print(do(sys.argv[1]))\n"
         "    except HakubooruError as error: print(error)\n"
     )
-    for path in (out, *out.parents):
-        if path.stat().st_uid == os.geteuid() and path != path.parent:
-            path.chmod(path.stat().st_mode | 0o055)
-    (out / "x001").chmod(0)
-    shown = subprocess.run([sys.executable, "-c", code, str(out)], capture_output=True, text=True, check=True)
+    shared = shutil.copytree(out, public / "out")
+    (shared / "x001").chmod(0)
+    shown = subprocess.run(
+        [sys.executable, "-c", code, str(shared)], capture_output=True, text=True, check=True
+    )
     assert "pair cannot be read (Permission denied) (1: x001/1.webp)" in shown.stdout
     assert "journal.sqlite cannot be written to; change its permissions" in shown.stdout

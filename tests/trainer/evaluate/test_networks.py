@@ -197,7 +197,7 @@ class Hub(BaseHTTPRequestHandler):
 
 @contextmanager
 def hub(folder, monkeypatch, cache):
-    from huggingface_hub import constants
+    from huggingface_hub import constants, file_download
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server:
         server.folder, server.asked = folder, []
@@ -205,6 +205,8 @@ def hub(folder, monkeypatch, cache):
         monkeypatch.setattr(constants, "ENDPOINT", address)
         template = constants.HUGGINGFACE_CO_URL_TEMPLATE.replace("https://huggingface.co", address)
         monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        if hasattr(file_download, "HUGGINGFACE_CO_URL_TEMPLATE"):  # before version 1 it was imported by name
+            monkeypatch.setattr(file_download, "HUGGINGFACE_CO_URL_TEMPLATE", template)
         monkeypatch.setattr(
             time, "sleep", lambda seconds: None
         )  # the library tries six times, and waits in between

@@ -96,9 +96,10 @@ class DataOptions:
     def __post_init__(self) -> None:
         check(self, "data", ConfigError)
         for name in ("weight", "loss_weight"):
-            if not getattr(self, name) > 0:
+            if not 1e-6 <= getattr(self, name) <= 1e6:
                 raise ConfigError(
-                    f"data.{name} is {getattr(self, name)}; it must be above 0. To leave a data set out, remove its [[data]]"
+                    f"data.{name} is {getattr(self, name)}; write a number from 0.000001 to 1000000, usually near 1. "
+                    "To leave a data set out, remove its [[data]]"
                 )
 
 

@@ -45,7 +45,7 @@ class LossOptions:
     debiased_v: Literal["root", "kohya"] = "root"
     """The formula of `debiased` when the model predicts v. `root`: 1 / sqrt(min(SNR, 1000)), as for the noise. `kohya`:
     1 / (min(SNR, 1000) + 1), as in sd-scripts."""
-    noise_offset: Annotated[float, Bounds(0)] = 0.0
+    noise_offset: Annotated[float, Bounds(0, 100)] = 0.0
     """Add a random number of this deviation to the noise of each channel, which allows darker pictures; 0.0357 is usual."""
     pyramid_levels: Annotated[int, Bounds(0, 64)] = 0
     """Add noise of lower resolutions to the noise (multi-resolution noise); this many levels, each 2 to 4 times coarser.
@@ -138,19 +138,33 @@ class OptimizerOptions:
             raise ConfigError(
                 f'optimizer.paged works with "lion8bit" and "adamw8bit", and optimizer.name is "{self.name}"; set optimizer.paged = false'
             )
-        if not 0 < self.lr < (float("inf") if self.is_plugged else 1):
-            raise ConfigError(
-                f"optimizer.lr is {self.lr}; write a learning rate above 0 and far below 1, such as 2e-5"
-            )
+        self._check_rates()
         if not all(0 <= beta < 1 for beta in self.betas):
             raise ConfigError(
                 f"optimizer.betas is {list(self.betas)}; write two numbers from 0 up to 1, such as [0.9, 0.95]"
             )
         check_effects("optimizer", self, {"floor": Needs("schedule", "cosine", without=("constant",))})
+
+    def _check_rates(self) -> None:
+        most = 1e6 if self.is_plugged else 1
+        if not 0 < self.lr < most:
+            raise ConfigError(
+                f"optimizer.lr is {self.lr}; write a learning rate above 0 and far below 1, such as 2e-5"
+            )
+        if not self.text_lr < most:
+            raise ConfigError(
+                f"optimizer.text_lr is {self.text_lr}; write a learning rate far below 1, such as 5e-6, or 0"
+            )
         for pattern, factor in self.rates.items():
-            if type(factor) not in {int, float} or not 0 <= factor < float("inf"):
+            if type(factor) not in {int, float} or not 0 <= factor <= 1e6:
                 raise ConfigError(
                     f"optimizer.rates.{pattern} is {factor!r}; write a factor of the learning rate, such as 0.5, or 0"
+                )
+        for name, rate in (("lr", self.lr), ("text_lr", self.text_lr)):
+            if rate * self.weight_decay > 1 and not self.is_plugged:
+                raise ConfigError(
+                    f"optimizer.weight_decay is {self.weight_decay} and optimizer.{name} is {rate}, so that an update takes more off "
+                    "the weights than they are; write a weight decay such as 0.1"
                 )
 
     def _check_name(self) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from hakubooru.settings import Problems
+    from hakubooru_trainer.config.data import DataOptions
     from hakubooru_trainer.config.options import ModelOptions
 
 NO_FOLDER: Final = "is not a folder; name an export of `hakubooru export`, or a folder of images or shards"
@@ -30,12 +31,7 @@ def check_sections(sections: Mapping[str, Any], problems: Problems) -> None:
         problems: where to note them.
     """
     for data in sections.get("data", ()):
-        if not Path(data.path).is_dir():
-            problems.add(f"{data.path} {NO_FOLDER}")
-        if data.masks and not data.masks.startswith(ENDING) and not Path(data.masks).is_dir():
-            problems.add(
-                f"data.masks is {data.masks}, which is neither a folder nor the ending of files, such as -masklabel.png"
-            )
+        _check_data(data, problems)
     if model := sections.get("model"):
         check_model(model, problems)
     if (lokr := sections.get("lokr")) and lokr.start:
@@ -43,6 +39,8 @@ def check_sections(sections: Mapping[str, Any], problems: Problems) -> None:
     if (samples := sections.get("samples")) and samples.prompts:
         check_prompts(Path(samples.prompts), problems)
     if run := sections.get("run"):
+        if not run.out:
+            problems.add('run.out = ""; name a folder, or "." for the current one')
         check_folder("run.out", run.out, problems)
     if cache := sections.get("cache"):
         check_folder("cache.latents", cache.latents, problems)
@@ -110,6 +108,17 @@ def check_out(path: Path, problems: Problems) -> None:
         problems.add(f"--out {path} is a folder; name a file in it")
     elif not path.parent.is_dir():
         problems.add(f"--out {path}: the folder {path.parent} does not exist; create it first")
+
+
+def _check_data(data: DataOptions, problems: Problems) -> None:
+    if not data.path:  # pathlib takes it for the current folder
+        problems.add('data.path = ""; name a folder, or "." for the current one')
+    elif not Path(data.path).is_dir():
+        problems.add(f"{data.path} {NO_FOLDER}")
+    if data.masks and not data.masks.startswith(ENDING) and not Path(data.masks).is_dir():
+        problems.add(
+            f"data.masks is {data.masks}, which is neither a folder nor the ending of files, such as -masklabel.png"
+        )
 
 
 def _check_vae(path: Path) -> None:
