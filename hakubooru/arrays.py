@@ -26,6 +26,7 @@ Ids: TypeAlias = "np.ndarray[tuple[int], np.dtype[np.int64]]"
 Values: TypeAlias = "np.ndarray[tuple[int], np.dtype[Any]]"
 """A column of posts, or places in one, (N,)."""
 
+_WHOLE: Final = re.compile(r"\s*[+-]?[0-9]+\s*")
 _EXACT: Final = 2**53
 """The largest whole number up to which floats are exact."""
 _PANDAS_INDEX: Final = "__index_level_"
@@ -40,8 +41,8 @@ def as_ids(ids: Any, place: str = "the list of ids") -> Ids:
     An entry may be a whole number of any type, such as 3.0 (pandas makes it of 3), or a string of digits.
 
     Args:
-        ids: a list or other iterable; a NumPy, pandas, Arrow or Polars array; or a table with a column `id`, or with a
-            single column.
+        ids: a list or other iterable; a selection; a NumPy, pandas, Arrow or Polars array; or a table with a column
+            `id`, or with a single column.
         place: the name of the list, for messages.
 
     Raises:
@@ -61,6 +62,7 @@ def as_ids(ids: Any, place: str = "the list of ids") -> Ids:
 
 
 def _array(ids: Any, place: str) -> np.ndarray[Any, Any]:
+    ids = ids.to_ids() if hasattr(ids, "to_ids") else ids
     if isinstance(ids, np.ndarray):
         return ids
     names = getattr(ids, "column_names", None)
@@ -75,7 +77,7 @@ def _array(ids: Any, place: str) -> np.ndarray[Any, Any]:
             return _array(pa.Table.from_struct_array(ids), place)
     if hasattr(ids, "__array__"):
         return np.asarray(ids)
-    if not isinstance(ids, Iterable) or isinstance(ids, bytes | bytearray):
+    if not isinstance(ids, Iterable) or isinstance(ids, str | bytes | bytearray):
         raise InputError(f"{place} must be a list, an array or a file of post ids, not {ids!r}")
     entries = list(ids)
     if set(map(type, entries)) == {int} and min(entries) >= -(2**63) and max(entries) < 2**63:
@@ -114,7 +116,9 @@ def _id(value: Any, row: int, place: str) -> int:
 
 
 def is_id(text: Any) -> bool:
-    """Whether a text or number can be an id: a whole number of at most 64 bits."""
+    """Whether a text or number can be an id: a whole number of at most 64 bits; a text has it in plain digits."""
+    if isinstance(text, str) and not _WHOLE.fullmatch(text):  # Python takes 3_0 for 30
+        return False
     try:
         return -(2**63) <= int(text) < 2**63
     except ValueError:

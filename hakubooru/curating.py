@@ -71,6 +71,12 @@ class RecipeStep:
     off: bool = False
     """Whether the step is switched off."""
 
+    @property
+    def is_scaled(self) -> bool:
+        """Whether a scale changes the step: it has a number of posts, and is not switched off."""
+        has_number = self.number is not None or self.kind == "limit"
+        return not self.off and (has_number or (self.kind == "sample" and isinstance(self.value, int)))
+
     @classmethod
     def parse(cls, table: Mapping[str, Any]) -> RecipeStep:
         """Read a step from its table.

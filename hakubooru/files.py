@@ -9,15 +9,18 @@ import os
 import shutil
 import stat
 import time
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import TYPE_CHECKING, BinaryIO, Final, TypeAlias
 
-from hakubooru.errors import DestinationError
+from hakubooru.errors import DestinationError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+Places: TypeAlias = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+"""A path or a URL, or several of them."""
 _MARKS: Final = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),  # begins as UTF-16's does
@@ -36,6 +39,20 @@ _UNUSED_SECONDS: Final = 30 * 24 * 3600
 """A file of a cache that was not used for so long is removed."""
 _ABANDONED_SECONDS: Final = 24 * 3600
 """A folder in which a file of a cache was made is removed after so long: its process was killed."""
+
+
+def listed(places: Places | None) -> Sequence[str | os.PathLike[str]]:
+    """Return paths and URLs as a list; one is a list of one, and None is an empty list.
+
+    Raises:
+        InputError: it is anything else.
+    """
+    if places is None or isinstance(places, str | os.PathLike):
+        return () if places is None else (places,)
+    some = list(places) if isinstance(places, Iterable) else [None]
+    if not all(isinstance(one, str | os.PathLike) for one in some):
+        raise InputError(f"a place is a path or a URL, or a list of them, not {places!r}: write 'images/'")
+    return some
 
 
 def is_file_name(name: str) -> bool:

@@ -46,6 +46,6 @@ def override(table: dict[str, Any], text: str, *, example: str, error: type[Inpu
 
 def _entry(tables: list[Any], path: Iterator[str], example: str, place: str, error: type[InputError]) -> Any:
     number = next(path, "")
-    if not number.isdigit() or int(number) >= len(tables):
+    if not number.isdecimal() or int(number) >= len(tables):
         raise error(f"{place} is a list of {len(tables)}; write {example}=value")
     return tables[int(number)]

@@ -12,7 +12,7 @@ ids = [0, 2_000_000]                      # the upper end is not included, and m
 sample = 1_000_000                        # optional: a number of posts, or a fraction such as 0.5
 
 [join]                                    # optional: files of values by post id, see `Database.join`
-silva = "scores.parquet"                  # then the query may have silva:>0.6
+silva = "scores.parquet"                  # then the query may have silva:>0.6; a path begins at the current folder
 
 [[steps]]                                 # optional: further steps in their order; see `hakubooru.curating`
 drop = [123, 456]
@@ -33,6 +33,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping  # noqa: TC003 - read at run time, as the kind of a key
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from importlib import resources
@@ -52,10 +53,11 @@ from hakubooru.overrides import override
 from hakubooru.quantity import quantity
 from hakubooru.select.danbooru import parse
 from hakubooru.settings import Parse, read, toml
+from hakubooru.store.store import check_open
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from hakubooru.database import Database
     from hakubooru.selection import Selection
@@ -112,10 +114,13 @@ def _join(value: Any, place: str) -> dict[str, str]:
 def _steps(value: Any, place: str) -> tuple[RecipeStep, ...]:
     if not isinstance(value, list):
         raise InputError(f"{place} = {toml(value)} is not a list; write [[steps]]")
-    try:
-        return tuple(RecipeStep.parse(table) for table in value)
-    except InputError as error:
-        raise InputError(f"{place}: {error}") from error
+    steps = []
+    for number, table in enumerate(value, 1):
+        try:
+            steps.append(RecipeStep.parse(table))
+        except InputError as error:
+            raise InputError(f"{place}, step {number}: {error}") from error
+    return tuple(steps)
 
 
 def _caption(value: Any, place: str) -> str | CaptionFormat:
@@ -175,7 +180,8 @@ class Recipe:
     query: Annotated[str | None, Parse(_query)] = None
     """A search in Danbooru's syntax that runs after the filters."""
     join: Annotated[Mapping[str, str], Parse(_join)] = field(default_factory=dict)
-    """Files of values by post id, by the names that searches and captions have for them."""
+    """Files of values by post id, by the names that searches and captions have for them. A relative path begins at
+    the current folder."""
     steps: Annotated[tuple[RecipeStep, ...], Parse(_steps)] = ()
     """Further steps, which run after the query in their order."""
     caption: Annotated[str | CaptionFormat | None, Parse(_caption)] = None
@@ -237,12 +243,12 @@ class Recipe:
             SearchError: the database does not have a tag of the query.
             InputError: a file of `join` cannot be read.
         """
+        check_open(database, "select")
         if not 0 < scale < inf:
             raise RecipeError(
                 f"scale must be {'finite' if scale > 0 else 'above 0'}, not {scale}: ids and sizes of samples are multiplied by it"
             )
-        for name, path in self.join.items():
-            database.join(name, path)
+        self.join_files(database)
         selection = database.posts
         if self.strata:
             selection = reduce(
@@ -251,10 +257,35 @@ class Recipe:
         for name in self.filter:
             selection = getattr(selection, name)()
         if self.query is not None:
-            selection = selection.search(self.query, seed=self.seed)
-        for step in self.steps:
-            selection = step.apply(selection, seed=self.seed, scale=scale)
+            with self._naming("query"):
+                selection = selection.search(self.query, seed=self.seed)
+        for number, step in enumerate(self.steps, 1):
+            with self._naming(f"steps, step {number}"):
+                selection = step.apply(selection, seed=self.seed, scale=scale)
         return selection
+
+    def join_files(self, database: Database) -> None:
+        """Join the files of the recipe to a database. A relative path begins at the current folder.
+
+        Raises:
+            InputError: a file cannot be read.
+        """
+        for name, path in self.join.items():
+            with self._naming(f"join.{name}"):
+                database.join(name, path)
+
+    @property
+    def has_sizes(self) -> bool:
+        """Whether the recipe has ids, sizes of samples or limits, which a scale multiplies."""
+        return bool(self.strata) or any(step.is_scaled for step in self.steps)
+
+    @contextmanager
+    def _naming(self, key: str) -> Iterator[None]:
+        """Begin the message of an input error in the block with the recipe and one of its keys."""
+        try:
+            yield
+        except InputError as error:
+            raise type(error)(f"recipe {self.name}: {key}: {error}") from error
 
     def with_settings(
         self, overrides: Sequence[str] = (), *, caption: str | CaptionFormat | None = None

@@ -331,6 +331,10 @@ class Selection(Builder["Selection"]):
             if place.step is not None and place.step < 0:
                 raise InputError("a selection cannot be turned round by [::-1]: write .order_by('-id')")
             return self.among(self.to_ids()[place])
+        if not hasattr(place, "__index__"):
+            raise InputError(
+                f"a selection has posts by place: write [0] or [:10], or .to_pandas([…]) for columns, not [{place!r}]"
+            )
         ids = self.to_ids()
         if not -len(ids) <= place < len(ids):
             raise IndexError(f"the selection has {quantity(len(ids), 'post')}, and no place {place}")

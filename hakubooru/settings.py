@@ -22,6 +22,7 @@ import dataclasses
 import inspect
 import json
 import math
+import sys
 import textwrap
 import tomllib
 from collections.abc import Callable, Mapping
@@ -40,7 +41,7 @@ from typing import (
     get_args,
     get_origin,
     get_type_hints,
-)  # fmt: skip
+)
 
 from hakubooru.errors import InputError
 from hakubooru.files import read_text
@@ -241,7 +242,7 @@ def _convert(hint: Any, value: Any, place: str, problems: Problems) -> Any:
 
 
 def _scalar(kind: Any, value: Any, place: str, bounds: Bounds | None) -> Any:
-    if kind is float and type(value) is int:
+    if kind is float and type(value) is int and abs(value) <= sys.float_info.max:
         value = float(value)
     wrong = type(value) is not kind or (kind is float and not math.isfinite(value))
     if wrong or (bounds is not None and not bounds.least <= value <= bounds.most):
@@ -365,11 +366,8 @@ def _keys(section: Any) -> Iterator[str]:
         if get_origin(hints[field.name]) is Literal:
             yield f"# One of: {', '.join(map(toml, get_args(hints[field.name])))}."
         value = default(field)
-        yield (
-            f"{field.name} =  # must be given"
-            if value is dataclasses.MISSING
-            else f"{field.name} = {toml(value)}"
-        )
+        shown = " # must be given" if value is dataclasses.MISSING else toml(value)
+        yield f"{field.name} = {shown}"
 
 
 def documentation(kind: type) -> dict[str, str]:

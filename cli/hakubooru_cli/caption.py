@@ -33,7 +33,7 @@ def _list(context: click.Context, _: click.Parameter, wanted: bool) -> None:
 )
 @settings_option
 @click.option("--out", type=click.Path(), help="Write all captions to a .jsonl, .parquet or .txt file.")
-@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes that write.")
+@click.option("--workers", type=click.IntRange(1), help="Processes that write to --out; by default, one.")
 @click.option("--post", type=int, metavar="ID", help="Show the caption of one post, and its parts by name.")
 @click.option(
     "--list", is_flag=True, is_eager=True, expose_value=False, callback=_list, help="Show the formats."
@@ -44,7 +44,7 @@ def caption(
     caption: str | None,
     overrides: tuple[str, ...],
     out: str | None,
-    workers: int,
+    workers: int | None,
     post: int | None,
 ) -> None:
     """Write the captions of posts, or show some.
@@ -56,17 +56,31 @@ def caption(
         raise click.UsageError(
             "--out writes all captions and --post shows one, so they cannot go together; leave one of them out"
         )
+    if workers is not None and not out:
+        raise click.UsageError(
+            "--workers is for --out, which writes all captions; add --out, or leave it out"
+        )
+    if post is not None and (choice.narrows or choice.scale != 1):
+        raise click.UsageError(
+            "--post shows the caption of one post, whatever is selected; leave out QUERY and the options that select "
+            "posts, except --recipe and --join"
+        )
+    for text in overrides:
+        if not text.startswith("caption"):
+            raise click.UsageError(f"--set {text}: captions have no other settings than caption.KEY=VALUE")
     shape = hb.caption_format(choice.settings(overrides, caption).caption or "kohaku-epsilon")
     with hb.open(choice.file) as database:
-        selection = choice.select(database)  # joins the files that the format may name
         note_types(database, shape)
         if post is not None:
+            choice.join_files(database)  # the format may name them
             _show_parts(database, shape, post)
-        elif out:
+            return
+        selection = choice.select(database)
+        if out:
             captioner = hb.Captioner(database, shape)
             check_suffix(Path(out), captioner)
             captions = selection.captions(captioner.format)
-            captions.write(out, workers=workers)
+            captions.write(out, workers=workers or 1)
             click.echo(f"{quantity(len(captions), 'caption')} written to {out}")
         else:
             captions = selection.captions(shape)

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import numpy as np
 
 import hakubooru as hb
 from hakubooru.errors import IncompleteError
-from hakubooru.export import SINKS, sink_class
+from hakubooru.export import SINKS, output_format, sink_class
 from hakubooru.quantity import quantity
 from hakubooru_cli.options import Choice, index_option, note_types, selection_options, settings_option
 from hakubooru_cli.query_command import QueryCommand
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 _NAMED = 3
 """The most damaged archives of one kind that `sources` names."""
@@ -92,6 +96,9 @@ def export(
     If the export is interrupted, run the same command again to resume it.
     """
     recipe = choice.settings(overrides, caption)
+    form = output_format(recipe.output).sink if sink is None else sink
+    for option in _without_effect(form, overrides, images=images, index=index):
+        click.echo(f"note: {option} has no effect on the sink {form}", err=True)
     if not choice.file:
         of_posts = images, index, caption, address, engine != "local", choice.selects
         if not own or any(of_posts) or any(text.startswith("caption") for text in overrides):
@@ -126,6 +133,20 @@ def export(
             strict=strict,
         )
     click.echo(str(report))
+
+
+def _without_effect(
+    sink: str, overrides: Sequence[str], *, images: Sequence[str], index: Sequence[str]
+) -> Iterator[str]:
+    """Yield the options of an export that change nothing in what a sink writes."""
+    kind = sink_class(sink)
+    if not kind.needs_images:
+        yield from (name for name, given in (("--images", images), ("--index", index)) if given)
+    for text in overrides:
+        key = text.partition("=")[0].strip()
+        of_images = key.startswith("image.") and not kind.needs_images
+        if of_images or (key.startswith("output.shard_") and not kind.has_shards):
+            yield f"--set {text}"
 
 
 @click.command()

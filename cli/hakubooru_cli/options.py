@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import partial, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
+import numpy as np
 
 import hakubooru as hb
 from hakubooru.errors import SampleError
@@ -74,8 +75,7 @@ class Choice:
 
         The posts of the recipe are narrowed by the query and the list of ids, then sampled, sorted and cut off.
         """
-        for name, path in self.join:
-            database.join(name, path)
+        self.join_files(database)
         selection = database.posts
         if self.recipe is not None:
             selection = self.recipe.select(database, scale=self.scale)
@@ -87,7 +87,7 @@ class Choice:
         if self.query:
             selection = selection.search(self.query, implications=self.implications, seed=self._seed)
         if self.ids:
-            selection = selection.among(self.ids)
+            selection = _among(database, selection, self.ids)
         for name, joined in database.joined.items():
             ids = database.cache.columns.ids
             known = joined.count(database.connection(), ids)
@@ -97,9 +97,39 @@ class Choice:
             )
         return self._narrow(selection)
 
+    def join_files(self, database: hb.Database) -> None:
+        """Join the files of the options and of the recipe."""
+        for name, path in self.join:
+            database.join(name, path)
+        if self.recipe is not None:
+            self.recipe.join_files(database)
+
     def settings(self, overrides: Sequence[str], caption: str | None) -> hb.Recipe:
         """Return the recipe, or an empty one, with a caption format and the values of --set."""
         return (self.recipe or hb.Recipe(name=self.name)).with_settings(overrides, caption=caption)
+
+    def check(self) -> None:
+        """Check that every option has an effect.
+
+        Raises:
+            click.UsageError: an option has none; the message says what it is for.
+        """
+        if self.scale != 1 and self.recipe is None:
+            raise click.UsageError("--scale multiplies the bounds of a recipe; add --recipe")
+        if self.scale != 1 and self.recipe is not None and not self.recipe.has_sizes:
+            raise click.UsageError(
+                f"--scale multiplies the ids, sizes of samples and limits of a recipe, and {self.recipe.name} has none; "
+                "leave --scale out"
+            )
+        if self.seed is not None and not self.draws:
+            mend = "leave --seed out, or add a sample"
+            if self.recipe is not None:
+                mend = "change the seed of a recipe's own samples in its file"
+            raise click.UsageError(
+                f"--seed is for --sample, --sample-per, --sample-weighted and random: in QUERY; {mend}"
+            )
+        if self.implications and not self.query:
+            raise click.UsageError("--implications is for the tags of QUERY; add QUERY, or leave it out")
 
     @property
     def draws(self) -> bool:
@@ -137,6 +167,11 @@ class Choice:
         """Whether a query, a recipe or an option selects posts."""
         return any(_is_given(value) for key, value in self.asked().items() if key != "scale")
 
+    @property
+    def narrows(self) -> bool:
+        """Whether a query or an option narrows the posts of the recipe, or else of the database."""
+        return replace(self, recipe=None, join=()).selects
+
     def asked(self) -> dict[str, Any]:
         """Return the options that select posts as a table that JSON can hold."""
         table = {key: value for key, value in asdict(self).items() if key != "file"}
@@ -155,6 +190,18 @@ class Choice:
                 f'to repeat the original selection, add the query "id:<{end}"',
                 err=True,
             )
+
+
+def _among(database: hb.Database, selection: hb.Selection, path: str) -> hb.Selection:
+    """Narrow a selection to a list of ids; say how many of these are of no post of the database."""
+    ids = np.unique(hb.read_ids(path))
+    if unknown := len(ids) - database.posts.among(ids).count():
+        are = "is" if unknown == 1 else "are"
+        click.echo(
+            f"note: {unknown:,} of {quantity(len(ids), 'id')} in {path} {are} of no post of the file",
+            err=True,
+        )
+    return selection.among(ids)
 
 
 def _is_given(value: object) -> bool:
@@ -293,15 +340,10 @@ def selection_options(command: Callable[..., None], *, needs_file: bool = True) 
     @wraps(command)
     def with_choice(**options: Any) -> None:
         recipe = options["recipe"]
-        if options["scale"] != 1 and recipe is None:
-            raise click.UsageError("--scale multiplies the bounds of a recipe; add --recipe")
         options["recipe"] = hb.Recipe.load(recipe) if recipe else None
         choice = Choice(**{name: options.pop(name) for name in names})
-        if choice.recipe is not None and choice.seed is not None and not choice.draws:
-            raise click.UsageError(
-                "--seed is for --sample, --sample-per, --sample-weighted and random: in QUERY; change the seed of a recipe's own "
-                "samples in its file"
-            )
+        if choice.file:  # without it, the command says what is missing
+            choice.check()
         try:
             command(choice, **options)
         except SampleError as error:

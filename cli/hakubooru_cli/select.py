@@ -72,6 +72,10 @@ def select(
     last. A lock is named after the recipe, or else after the database. It holds fingerprints of the ids and of the
     recipe's captions.
     """
+    if explain and (out or funnel or show is not None or lock is not None or as_json):
+        raise click.UsageError(
+            "--explain only shows what would run; leave out --out, --funnel, --show, --lock and --json"
+        )
     if columns and out is None:
         raise click.UsageError("--columns needs a file to write to; add --out FILE.parquet, .csv or .jsonl")
     if out:

@@ -14,6 +14,7 @@ from hakubooru.caption.text import count_parts, join_parts, join_sides, limiter
 from hakubooru.caption.words import FIRST, LEFT_OUT, SLOTS, Vocabulary
 from hakubooru.engine.posts import TaggedPosts, read_posts, tag_table
 from hakubooru.store.schema import RATINGS, TAG_TYPES
+from hakubooru.store.store import check_open
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -62,9 +63,11 @@ class Captioner:
                 `{"base": "kohaku-epsilon", "max_tags": 60}`.
 
         Raises:
+            InputError: `database` is a path.
             CaptionFormatError: the format is not valid, or a column that it names is not joined; the message names the
                 field.
         """
+        check_open(database, "Captioner")
         self.database = database
         self.format = caption_format(format).resolved(database)
         self._columns = {part: one.by for part, one in self.format.grades.items()}

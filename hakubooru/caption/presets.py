@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -258,7 +259,7 @@ def _listed(names: Collection[str]) -> str:
     return most if len(others) < len(names) else ", ".join(names)
 
 
-def caption_format(value: str | CaptionFormat | Mapping[str, Any]) -> CaptionFormat:
+def caption_format(value: str | os.PathLike[str] | CaptionFormat | Mapping[str, Any]) -> CaptionFormat:
     """Return a caption format from a preset's name, a format, a table, or the path of a TOML file.
 
     A table's keys are the fields of `CaptionFormat`. `base`, the name of a preset, gives the fields that the table
@@ -270,7 +271,8 @@ def caption_format(value: str | CaptionFormat | Mapping[str, Any]) -> CaptionFor
     """
     if isinstance(value, CaptionFormat):
         return value
-    if isinstance(value, str):
+    if isinstance(value, str | os.PathLike):
+        value = os.fspath(value)
         if value.endswith(".toml"):
             return _from_file(Path(value))
         if value not in PRESETS:

@@ -21,11 +21,11 @@ import numpy as np
 from hakubooru.arrays import by_id, is_first, narrow
 from hakubooru.engine.cache import beside, code_base, in_cache, stamp_of
 from hakubooru.engine.columns import COUNTS, DATES, NUMBERS, FileColumns
-from hakubooru.errors import DestinationError, InputError
+from hakubooru.errors import DestinationError
 from hakubooru.progress import progress
 from hakubooru.store.reader import THREADS
 from hakubooru.store.schema import TAG_TYPES
-from hakubooru.store.store import Store
+from hakubooru.store.store import check_open
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from hakubooru.arrays import Ids, Values
+    from hakubooru.store.store import Store
 
 _ROWS_A_READ: Final = 500_000
 _POSTS_A_BUCKET: Final = 1 << 16  # so that the place of a post in a bucket takes 16 bits
@@ -122,8 +123,7 @@ def optimize(
         InputError: `database` is a path.
         DestinationError: neither the file's folder nor the user's cache can be written.
     """
-    if not isinstance(database, Store):
-        raise InputError(f"optimize() takes an open database: write optimize(hb.open({str(database)!r}))")
+    check_open(database, "optimize")
     assert posts_a_bucket % 8 == 0 < posts_a_bucket <= _POSTS_A_BUCKET
     with NewSidecar(database.path) as sidecar:
         ids = _write_columns(database, sidecar)

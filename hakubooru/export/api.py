@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property, partial
@@ -22,6 +21,7 @@ from hakubooru.export.plan import Job
 from hakubooru.export.resumption import prepare_folder
 from hakubooru.export.run import run_export
 from hakubooru.export.sinks import OutputFormat, output_format
+from hakubooru.files import listed
 from hakubooru.image.convert import ImageFormat, image_format
 from hakubooru.image.folders import find_own
 from hakubooru.image.layouts import is_remote
@@ -30,15 +30,14 @@ from hakubooru.nearest import nearest
 from hakubooru.store.store import lay_out, open_store
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator, Mapping, Sequence
-    from typing import TypeAlias
 
     from hakubooru.arrays import Ids
     from hakubooru.export.run import ExportReport, Start
+    from hakubooru.files import Places
     from hakubooru.store.joined import Joined
     from hakubooru.store.store import PostSet, Store
-
-    Places: TypeAlias = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 ENGINES: Final = ("local", "ray")
 
@@ -74,7 +73,7 @@ def export(
         images: folders that hold the tars or folders of the published image sets, at any depth. Captions alone need
             none.
         own: folders of your own images, at any depth, each image with its caption in a `.txt` or `.caption` of the
-            same name beside it, or in a row of `metadata.jsonl` or a CSV of its folder. They go to
+            same name beside it, or in a row of `metadata.jsonl` or a CSV, in its folder or above. They go to
             `OUT/own/NAME-â¦.png`. The manifest has them without a post id.
         index: folders and URLs with the published indexes of tars whose indexes are not beside them.
         caption: the name of a preset, a format, or a table (TOML's `[caption]`).
@@ -157,7 +156,7 @@ def export_own(
         InputError: an argument is wrong (`SourceError`: the places of images; `DestinationError`: `out`).
         IncompleteError: nothing was exported; or, with `strict`, not everything. The message is the report.
     """
-    find_own(_listed(own), skip=out)  # before anything is written
+    find_own(listed(own), skip=out)  # before anything is written
     prepare_folder(Path(out))
     empty = Path(out, STATE, "empty.db")
     empty.touch()
@@ -333,8 +332,4 @@ def _joined_files(database: Store, shape: CaptionFormat) -> list[Joined]:
 
 def _absolute(places: Places) -> list[str]:
     """Places as text that means the same in any folder: URLs, and absolute paths."""
-    return [str(root) if is_remote(root) else str(Path(root).absolute()) for root in _listed(places)]
-
-
-def _listed(places: Places) -> Sequence[str | os.PathLike[str]]:
-    return [places] if isinstance(places, (str, os.PathLike)) else places
+    return [str(root) if is_remote(root) else str(Path(root).absolute()) for root in listed(places)]

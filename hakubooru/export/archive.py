@@ -323,7 +323,7 @@ class OwnImages(Images):
 
     def _members(self) -> Iterator[tuple[int, str, bytes]]:
         wanted = set(self.task.wanted.tolist())
-        captions = OwnCaptions(self.folder.path)
+        captions = OwnCaptions(self.folder)
         for name in images_in(self.folder.path):
             number = self.folder.number(name)
             if number not in wanted:
@@ -341,6 +341,8 @@ class OwnImages(Images):
             else:
                 self._captions[number], self._names[number] = _one_line(caption), name
                 yield number, name, path.read_bytes()
+        for name in captions.without_image():
+            self.outcome.pass_over("a row of a list of captions whose image is not there", name)
 
     def _refuse(self, number: int, name: str, reason: str) -> None:
         self.outcome.broken.append(Broken(number, name, reason))

@@ -130,8 +130,8 @@ def checked_workers(workers: int | None, *, decodes: bool) -> int:
     """
     if workers is None:
         return (os.cpu_count() or 1) if decodes else 1
-    if workers < 1:
-        raise InputError(f"workers is {workers}; it must be at least 1")
+    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
+        raise InputError(f"workers is {workers!r}; it must be a whole number of at least 1")
     return workers
 
 

@@ -180,7 +180,7 @@ class Journal:
     def strike(self, archive: str) -> None:
         """Remove everything that came of an archive."""
         with self.change():
-            for table in ("pair", "twin", "broken"):
+            for table in ("pair", "twin", "broken", "passed_over", "passed_name"):
                 self._connection.execute(f"DELETE FROM {table} WHERE archive = ?", [archive])
             self._connection.execute("DELETE FROM archive WHERE name = ?", [archive])
 

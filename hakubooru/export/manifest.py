@@ -226,8 +226,21 @@ def read_manifest(out: Path, columns: tuple[str, ...], rows_a_batch: int) -> Ite
             raise DestinationError(
                 f"{out / MANIFEST} has no column {', '.join(sorted(missing))}; export again into the same folder"
             )
+        if other := [name for name in columns if not _is_of_kind(file.schema_arrow.field(name))]:
+            raise DestinationError(
+                f"{out / MANIFEST} is damaged: {', '.join(other)} has values of another kind; export again into the same folder"
+            )
         for batch in file.iter_batches(rows_a_batch, columns=list(columns)):
             yield batch.to_pylist()
+
+
+def _is_of_kind(column: pa.Field) -> bool:
+    """Whether a column has whole numbers or text, as the column of its name has."""
+    from pyarrow import types  # noqa: PLC0415 - takes a while
+
+    if types.is_integer(_schema().field(column.name).type):
+        return bool(types.is_integer(column.type))
+    return bool(types.is_string(column.type) or types.is_large_string(column.type))
 
 
 def sink_of(out: Path) -> str:

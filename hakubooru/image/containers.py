@@ -9,6 +9,7 @@ import os
 import re
 import zipfile
 import zlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from hakubooru.image.layouts import INDEX_SUFFIX, archive_kind
@@ -63,6 +64,27 @@ def read_folder(path: str, wanted: Callable[[Member], bool]) -> Iterator[tuple[M
     for member in chosen:
         with open(f"{path}/{member.name}", "rb", buffering=0) as file:  # noqa: PTH123 - Path costs more than the call
             yield member, file.readall()
+
+
+class _MemberSeen(Exception):  # noqa: N818 - not an error
+    """Ends the reading of a tar at its first member."""
+
+
+def is_archive(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is an archive of images by its name, or begins as a tar does, packed or not."""
+
+    def stop(_: Member) -> bool:
+        raise _MemberSeen
+
+    if archive_kind(Path(path).name):
+        return True
+    try:
+        list(read_tar(os.fspath(path), stop))
+    except DamagedTarError:
+        return False
+    except _MemberSeen:
+        pass
+    return True
 
 
 def read_zip(path: str, wanted: Callable[[Member], bool]) -> Iterator[tuple[Member, bytes]]:

@@ -10,11 +10,12 @@ import csv
 import hashlib
 import json
 import os
+import posixpath
 import re
 from collections import deque
-from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -42,10 +43,12 @@ class OwnFolder:
 
     path: str
     """The folder's path."""
+    root: str
+    """The path of the place of own images that it belongs to."""
     key: str
     """The name of the folder in journals: the index of its root, and its path below the root."""
     stamp: int
-    """A number that changes when the name, size or time of a file does."""
+    """A number that changes when the name, size or time of a file does, or of a list of captions above."""
     ids: Ids
     """The numbers of the folder's images, ascending."""
 
@@ -108,10 +111,10 @@ def check_apart(root: str | os.PathLike[str], skipped: str | None) -> None:
 def _search(root: Path, place: int, skip: str | None) -> Iterator[OwnFolder]:
     for at in _folders(root, skip):
         below = Path(at).relative_to(root).as_posix()
-        folder = OwnFolder(at, f"own {place}/{storable(below)}", _stamp(at), np.empty(0, np.int64))
+        folder = OwnFolder(at, str(root), f"own {place}/{storable(below)}", 0, np.empty(0, np.int64))
         ids = np.array(sorted(map(folder.number, images_in(at))), np.int64)
         if len(ids):
-            yield OwnFolder(folder.path, folder.key, folder.stamp, ids)
+            yield replace(folder, ids=ids, stamp=_stamp(at, root))
 
 
 def _folders(root: Path, skip: str | None) -> Iterator[str]:
@@ -136,7 +139,7 @@ def images_in(folder: str) -> list[str]:
         return sorted(entry.name for entry in entries if _IMAGE.fullmatch(entry.name) and entry.is_file())
 
 
-def _stamp(folder: str) -> int:
+def _stamp(folder: str, root: Path) -> int:
     digest = hashlib.sha256()
     with os.scandir(folder) as entries:
         for entry in sorted(entries, key=lambda entry: entry.name):
@@ -144,6 +147,12 @@ def _stamp(folder: str) -> int:
                 status = entry.stat()
                 state = f"{entry.name}\0{status.st_size}\0{status.st_mtime_ns}\0"
                 digest.update(state.encode("utf-8", "surrogateescape"))
+    for above in list(_up_to(root, Path(folder)))[1:]:
+        for path in _lists(above):
+            status = path.stat()
+            digest.update(
+                f"{path.name}\0{status.st_size}\0{status.st_mtime_ns}\0".encode("utf-8", "surrogateescape")
+            )
     return int(digest.hexdigest()[:15], 16)
 
 
@@ -152,11 +161,13 @@ class OwnCaptions:
 
     For `cat.png` these are, in this order: `cat.txt`; `cat.caption`; and a row of `metadata.jsonl`, or of a CSV, that has
     the name `cat.png` and a text. The columns of a list are `file_name` (or `filename`, `file`, `image`) and `text` (or
-    `caption`, `prompt`).
+    `caption`, `prompt`). Lists lie in the folder, or in a folder above, up to the place of own images; the names in them
+    begin at their folder.
     """
 
-    def __init__(self, folder: str) -> None:
-        self.folder = Path(folder)
+    def __init__(self, folder: OwnFolder) -> None:
+        self.folder = Path(folder.path)
+        self.root = Path(folder.root)
 
     def of(self, name: str) -> str | None:
         """The caption of an image, by the image's name; None if it has none.
@@ -173,23 +184,66 @@ class OwnCaptions:
                     raise ValueError("its caption is not UTF-8") from error
         return self._listed.get(name)
 
+    def without_image(self) -> list[str]:
+        """The names in lists of what this folder does not hold, sorted; none if a list cannot be read."""
+        try:
+            return sorted(self._listed.keys() - {path.name for path in self.folder.iterdir()})
+        except ValueError:
+            return []
+
     @cached_property
     def _listed(self) -> dict[str, str]:
         captions: dict[str, str] = {}
-        lists = sorted(path for path in self.folder.glob("*.csv") if path.is_file())
-        metadata = self.folder / "metadata.jsonl"
-        for path in ([metadata] if metadata.is_file() else []) + lists:
-            try:
-                rows = (
-                    _json_rows(path)
-                    if path == metadata
-                    else csv.DictReader(read_text(path).splitlines(keepends=True))
-                )
-                for name, text in _pairs(rows):
-                    captions.setdefault(name, text)
-            except (ValueError, csv.Error) as error:
-                raise ValueError(f"{path.name} cannot be read: {error}") from error
+        for folder in _up_to(self.root, self.folder):
+            below = self.folder.relative_to(folder).as_posix()
+            for path in _lists(folder):
+                status = path.stat()
+                try:
+                    rows = _read_list(path, status.st_mtime_ns, status.st_size)
+                except (ValueError, csv.Error) as error:
+                    raise ValueError(
+                        f"{path.relative_to(self.root).as_posix()} cannot be read: {error}"
+                    ) from error
+                captions = rows.get(below, {}) | captions
         return captions
+
+
+def _up_to(root: Path, folder: Path) -> Iterator[Path]:
+    """Iterate over a folder and the folders above it, up to a root."""
+    while folder != root:
+        yield folder
+        folder = folder.parent
+    yield root
+
+
+def _lists(folder: Path) -> list[Path]:
+    """The lists of captions that may lie in a folder, the first of them first."""
+    return [path for path in (folder / "metadata.jsonl", *sorted(folder.glob("*.csv"))) if path.is_file()]
+
+
+@lru_cache(4)
+def _read_list(path: Path, time: int, size: int) -> dict[str, dict[str, str]]:
+    """Read a list of captions: texts by the names of images, by the path of their folder below the list's.
+
+    Args:
+        path: the list.
+        time: its time of change; while that stays, it is read once for all folders below it.
+        size: its size.
+
+    Raises:
+        ValueError: it cannot be read.
+        csv.Error: it is not a CSV.
+    """
+    del time, size
+    is_csv = path.suffix == ".csv"
+    rows = csv.DictReader(read_text(path).splitlines(keepends=True)) if is_csv else _json_rows(path)
+    captions: dict[str, dict[str, str]] = {}
+    for name, text in _pairs(rows):
+        # As in `datasets`, a name may have the separators of Windows.
+        is_plain = "\\" not in name or os.path.exists(path.parent / name)  # noqa: PTH110 - a name may be too long
+        place = PurePosixPath(posixpath.normpath(name if is_plain else name.replace("\\", "/")))
+        captions.setdefault(place.parent.as_posix(), {}).setdefault(place.name, text)
+    return captions
 
 
 def _json_rows(path: Path) -> Iterator[dict[str, Any]]:
@@ -214,4 +268,4 @@ def _pairs(rows: Iterable[dict[str, Any]]) -> Iterator[tuple[str, str]]:
         name = next((row[key] for key in _NAMES if isinstance(row.get(key), str)), None)
         text = next((row[key] for key in _TEXTS if isinstance(row.get(key), str)), None)
         if name is not None and text is not None:
-            yield name.removeprefix("./"), text
+            yield name, text

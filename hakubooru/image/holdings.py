@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from hakubooru.arrays import distinct
+from hakubooru.arrays import as_ids, distinct
 from hakubooru.errors import SourceError
 from hakubooru.image.containers import READERS
 from hakubooru.image.index import Recorder, TarIndex, build_index, load_index, save_index, state_of
@@ -24,7 +24,7 @@ from hakubooru.image.tar import DamagedTarError, is_compressed
 from hakubooru.progress import progress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from hakubooru.arrays import Ids
     from hakubooru.image.sources import Archive
@@ -104,17 +104,18 @@ class Group:
     """The archives that cannot be read to their end: name, and what is wrong."""
 
 
-def census(archives: Sequence[Archive], ids: Ids | None = None) -> list[Group]:
+def census(archives: Sequence[Archive], ids: Iterable[int] | None = None) -> list[Group]:
     """Count what archives hold.
 
     Args:
         archives: the archives, in the order in which they count.
-        ids: the posts of a selection, ascending.
+        ids: the posts of a selection, or any other list of ids, as `among` takes it.
 
     Raises:
+        InputError: an entry of `ids` is not an id.
         SourceError: an archive cannot be read.
     """
-    selected = np.empty(0, np.int64) if ids is None else ids
+    selected = distinct(as_ids(() if ids is None else ids))
     groups: list[Group] = []
     holdings: list[tuple[Group, Archive, Ids]] = []
     kind = None

@@ -96,8 +96,9 @@ def _indexes(url: str, tars: Sequence[str], names: Sequence[str], places: Sequen
     It lies below the URL itself, in a folder `index` beside it, in a known repository, or in another place.
     """
     folder = url.rstrip("/").rpartition("/")[0] if TAR_NAME.search(url) else url.rstrip("/")
-    sibling = f"{folder.rpartition('/')[0]}/{FOLDER}"
-    searched = iter([*places, *known_places(url), sibling])
+    above = folder.rpartition("/")[0]
+    sibling = [f"{above}/{FOLDER}"] if "//" in above else []  # above the root of a server is nothing
+    searched = iter([*places, *known_places(url), *sibling])
     there, listing = set(names), Listing(names)
     indexes: dict[str, str] = {}
     missing = list(tars)
@@ -134,7 +135,7 @@ def read_url(url: str) -> bytes:
     if not is_remote(url):
         return Path(url).read_bytes()
     system = _system(url)
-    data: bytes = _with_retries(lambda: system.cat_file(url))
+    data: bytes = with_retries(lambda: system.cat_file(url))
     return data
 
 
@@ -191,7 +192,7 @@ def read_ranges(url: str, ranges: Iterator[tuple[int, int]]) -> Iterator[bytes]:
         return _whole(system.cat_file(url, start=start, end=end, **options), end - start)
 
     def fetch(run: list[tuple[int, int]]) -> tuple[list[tuple[int, int]], bytes]:
-        return run, _with_retries(partial(ask, run[0][0], run[-1][1]))
+        return run, with_retries(partial(ask, run[0][0], run[-1][1]))
 
     together = runs(ranges, _MOST, gap=_GAP, share=_SHARE)
     with ThreadPoolExecutor(AT_ONCE) as pool:
@@ -211,13 +212,13 @@ def _names_below(system: Any, url: str) -> list[str]:
     """Return the URLs of the files at and below a URL."""
     if TAR_NAME.search(url):
         return [
-            name for name in (url, json_of(url)) if name == url or _with_retries(partial(system.exists, name))
+            name for name in (url, json_of(url)) if name == url or with_retries(partial(system.exists, name))
         ]
     if not _is_http(url):
-        _with_retries(
+        with_retries(
             partial(system.ls, url, detail=False)
         )  # fails if the URL cannot be reached; `find` does not
-        return [system.unstrip_protocol(name) for name in _with_retries(partial(system.find, url))]
+        return [system.unstrip_protocol(name) for name in with_retries(partial(system.find, url))]
     # Over HTTP `find` makes a request for each folder, and leaves out those that fail.
     names: list[str] = []
     seen: set[str] = set()
@@ -227,7 +228,7 @@ def _names_below(system: Any, url: str) -> list[str]:
         if folder in seen:  # a page can link to itself
             continue
         seen.add(folder)
-        for entry in _with_retries(partial(system.ls, folder, detail=True)):
+        for entry in with_retries(partial(system.ls, folder, detail=True)):
             (pending if entry["type"] == "directory" else names).append(entry["name"])
     return names
 
@@ -247,7 +248,7 @@ def _size(system: Any, url: str) -> int:
             raise OSError(f"the server does not say how large {url} is")
         return size
 
-    return _with_retries(ask)
+    return with_retries(ask)
 
 
 def _refuse_whole_bodies(system: Any, tars: list[tuple[str, int]]) -> None:
@@ -270,7 +271,7 @@ def _refuse_whole_bodies(system: Any, tars: list[tuple[str, int]]) -> None:
                 return True
         return False
 
-    if _with_retries(ignores_ranges):
+    if with_retries(ignores_ranges):
         raise SourceError(
             f"the server of {url} ignores byte ranges, which remote archives need; use a server that serves ranges "
             "(nginx, Apache, S3), or download the archives and name their folder"
@@ -285,14 +286,19 @@ def _whole(data: bytes, length: int) -> bytes:
     return data
 
 
-def _with_retries(request: Callable[[], _T]) -> _T:
+def with_retries(request: Callable[[], _T]) -> _T:
     """Make a request, and again if it fails, after longer and longer waits; return its result."""
     wait = _seconds(WAIT)
+    last: Exception
     for attempt in range(ATTEMPTS):
         try:
             return request()
         except FileNotFoundError:
             raise
+        except json.JSONDecodeError as error:  # an answer that was cut off
+            last = error
+        except ValueError as error:  # a malformed address
+            raise OSError(str(error)) from error
         except Exception as error:  # noqa: BLE001 - every backend has errors of its own; the last is raised
             last = error
         if attempt + 1 < ATTEMPTS:
@@ -353,6 +359,6 @@ def _system_within(url: str, timeout: float) -> Any:
         system, _ = fsspec.core.url_to_fs(url, **options)
     except ImportError as error:  # the message of fsspec names the package
         raise SourceError(f"{url} needs a package that is not installed: {error}") from error
-    except ValueError as error:
+    except (TypeError, ValueError) as error:  # the address lacks a part
         raise SourceError(f"{url} cannot be read: {error}") from error
     return system

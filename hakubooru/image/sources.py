@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from hakubooru.errors import SourceError
-from hakubooru.image.containers import READERS, image_columns
+from hakubooru.files import Places, listed
+from hakubooru.image.containers import READERS, image_columns, is_archive
 from hakubooru.image.folders import check_apart
 from hakubooru.image.index import load_index
 from hakubooru.image.layouts import (
@@ -107,10 +108,10 @@ class Archive:
 
 
 def find_archives(
-    roots: Sequence[str | os.PathLike[str]],
+    roots: Places,
     skip: str | os.PathLike[str] | None = None,
     *,
-    indexes: Sequence[str | os.PathLike[str]] = (),
+    indexes: Places = (),
 ) -> list[Archive]:
     """Search folders for tars and folders of images, once, and return them in the order in which they count.
 
@@ -122,7 +123,7 @@ def find_archives(
     `HAKUBOORU_REMOTE_WAIT` how many pass before a second attempt (0.5); each further wait is twice as long.
 
     Args:
-        roots: folders, searched at any depth, or tars, or URLs that fsspec can read, of tars with published indexes
+        roots: one or several folders, searched at any depth, or tars, or URLs that fsspec can read, of tars with published indexes
             (`0000.json`). Links to files and folders are followed. Names that begin with a dot are skipped.
         skip: a folder to leave out, such as the folder of the export.
         indexes: folders and URLs that hold published indexes which are not beside their tars, or in a folder `index`.
@@ -130,6 +131,7 @@ def find_archives(
     Raises:
         SourceError: a place is missing, cannot be read, or is `skip`, or no images were found at all.
     """
+    roots, indexes = listed(roots), listed(indexes)
     skipped = None if skip is None else os.path.realpath(skip)
     archives: list[Archive] = []
     listing = Listing(files_below([str(place) for place in indexes if not is_remote(place)]))
@@ -147,6 +149,8 @@ def find_archives(
         try:
             if path.is_dir():
                 archives += _search(path, _Root(number, path.absolute().parts[-2:], listing), skipped)
+            elif not is_archive(root):
+                raise SourceError(f"{path} is no folder, tar, zip archive or Parquet file; name one")
             else:
                 place = _Root(number, path.absolute().parts[-3:-1], listing)
                 archives.append(place.file(path, path.name, archive_kind(path.name) or "tar"))
@@ -156,9 +160,8 @@ def find_archives(
                 "another place"
             ) from error
     if not archives:
-        places = ", ".join(str(root) for root in roots) or "no folder"
         raise SourceError(
-            f"no images were found in {places}; name a folder that holds tar archives ("
+            f"no images were found in {', '.join(map(str, roots)) or 'no folder'}; name a folder that holds tar archives ("
             f"{', '.join(f'{layout.example}.tar' for layout in LAYOUTS)}), or files named ID.jpg, ID.png, ID.webp, "
             "ID.avif, at any depth"
         )
@@ -166,11 +169,9 @@ def find_archives(
 
 
 def _in_order(archives: Sequence[Archive]) -> list[Archive]:
-    updates = [archive for archive in archives if archive.is_update]
-    originals = [archive for archive in archives if not archive.is_update]
     # Updates without different dates are numbered as they appear, so the last has the newest images.
-    updates.sort(key=_by_name, reverse=True)
-    originals.sort(key=_by_name)
+    updates = sorted((one for one in archives if one.is_update), key=_by_name, reverse=True)
+    originals = sorted((one for one in archives if not one.is_update), key=_by_name)
     return sorted(updates + originals, key=Archive._order)  # noqa: SLF001 - our own
 
 

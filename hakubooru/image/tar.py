@@ -10,6 +10,7 @@ import bz2
 import contextlib
 import gzip
 import lzma
+import re
 import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,6 +31,7 @@ BLOCK: Final = 512
 _LONGEST_EXTENSION: Final = 2**20
 """The most bytes of a long name or of a set of pax records; a member that declares more is damaged."""
 
+_DIGITS: Final = re.compile(r"[0-9]{1,20}")
 _BUFFER: Final = 2**20
 _COMPRESSED: Final[dict[bytes, Callable[[str], Any]]] = {
     b"\x1f\x8b": gzip.open,
@@ -37,7 +39,7 @@ _COMPRESSED: Final[dict[bytes, Callable[[str], Any]]] = {
     b"\xfd7zXZ\x00": lzma.open,
 }
 """The functions that open a compressed archive, by the bytes that it begins with."""
-_UNKNOWN_END: Final = 2**63 - 1
+_UNKNOWN_END: Final = 2**62
 """The end of a compressed archive, which is not known before it is reached."""
 _END: Final = bytes(BLOCK)
 
@@ -369,7 +371,7 @@ def _pax_records(text: bytes, at: int) -> dict[str, str]:
     records: dict[str, str] = {}
     while text:
         length, _, _ = text.partition(b" ")
-        if not length.isdigit() or not len(length) < int(length) <= len(text):
+        if not _DIGITS.fullmatch(_text(length)) or not len(length) < int(length) <= len(text):
             raise DamagedTarError(f"has a damaged pax header at byte {at:,}")
         key, _, value = text[len(length) + 1 : int(length) - 1].partition(b"=")
         records[_text(key)] = _text(value)
@@ -383,7 +385,8 @@ def _apply(records: dict[str, str], member: Member) -> None:
     member.name = records.get("GNU.sparse.name") or records.get("path", member.name)
     if member.kind == "a hard link":
         member.target = records.get("linkpath", member.target)
-    if records.get("size", "").isdigit() and member.kind == "a file":
-        member.size = int(records["size"])
+    size = records.get("size", "")
+    if _DIGITS.fullmatch(size) and member.kind == "a file":
+        member.size = int(size)
     if any(key.startswith("GNU.sparse.") for key in records):
         member.kind = "a sparse file"

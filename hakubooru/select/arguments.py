@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import date, timedelta
+from functools import wraps
+from inspect import Parameter, isfunction, signature
 from numbers import Real
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from peewee import Field
 
 from hakubooru.errors import InputError
+
+Kind = TypeVar("Kind")
 
 _LIMIT: Final = 2**63
 _FORMS: Final = tuple(
@@ -155,6 +159,37 @@ def months_after(year: int, month: int, count: int) -> tuple[int, int]:
     """The year and month that follow `count` months after a year and month."""
     months = year * 12 + month - 1 + count
     return months // 12, months % 12 + 1
+
+
+def explained(kind: type[Kind]) -> type[Kind]:
+    """Make the public methods of a class name their arguments when they are called with wrong ones."""
+    for name, method in list(vars(kind).items()):
+        if isfunction(method) and not name.startswith("_"):
+            setattr(kind, name, _explained(method))
+    return kind
+
+
+def _explained(method: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(method)
+    def call(*arguments: Any, **options: Any) -> Any:
+        try:
+            return method(*arguments, **options)
+        except TypeError as error:
+            is_of_call = error.__traceback__ is not None and error.__traceback__.tb_next is None
+            if not is_of_call:
+                raise
+            raise InputError(_mend(method, str(error).partition("() ")[2])) from None
+
+    return call
+
+
+def _mend(method: Callable[..., Any], problem: str) -> str:
+    """Say what is wrong with a call, and what to write instead."""
+    parameters = list(signature(method).parameters.values())[1:]
+    words = [f"{each.name}=…" if each.kind is Parameter.KEYWORD_ONLY else each.name for each in parameters]
+    if "given" in problem:
+        problem = "takes arguments by name" if words else "takes no arguments"
+    return f"{method.__name__}() {problem}: write {method.__name__}({', '.join(words)})"
 
 
 def _index(value: Any, call: str, mend: str) -> int:

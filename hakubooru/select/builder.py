@@ -9,7 +9,7 @@ from peewee import Node, Ordering
 
 from hakubooru.errors import ExpressionError, InputError
 from hakubooru.nearest import nearest
-from hakubooru.select.arguments import amount, listed, share, whole
+from hakubooru.select.arguments import amount, explained, listed, share, whole
 from hakubooru.select.arguments import column as column_name
 from hakubooru.select.arguments import seed as whole_seed
 from hakubooru.select.id_lists import packed
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from hakubooru.store.store import Store
 
 
+@explained
 class Builder(Questions[T]):
     """The steps of a selection; `Selection` adds the results."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -42,13 +43,18 @@ def read_ids(path: str | os.PathLike[str]) -> Ids:
         ) from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not text; give a text file with one post id a line") from error
-    try:
-        return np.array([int(line) for line in lines if line.strip()], np.int64)
-    except (ValueError, OverflowError) as error:
-        number, line = next((i, line) for i, line in enumerate(lines, 1) if line.strip() and not is_id(line))
-        raise InputError(
-            f"{path}, line {number}: {line.strip()[:40]!r} is not a post id; write one whole number a line"
-        ) from error
+    lines = [line.strip() for line in lines]
+    with suppress(ValueError, OverflowError):
+        ids = np.array([int(line) for line in lines if line], np.int64)
+        text = "".join(lines)
+        if text.isascii() and "_" not in text:  # Python takes 3_0 for 30, and digits of other scripts
+            return ids
+    for number, line in enumerate(lines, 1):
+        if line and not is_id(line):
+            raise InputError(
+                f"{path}, line {number}: {line[:40]!r} is not a post id; write one whole number a line"
+            )
+    return ids
 
 
 def _column_of_csv(lines: list[str]) -> list[str]:

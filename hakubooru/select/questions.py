@@ -10,7 +10,7 @@ from peewee import SQL, NodeList, fn
 
 from hakubooru.errors import InputError
 from hakubooru.nearest import nearest
-from hakubooru.select.arguments import date_span, listed, names, number, whole
+from hakubooru.select.arguments import date_span, explained, listed, names, number, whole
 from hakubooru.select.predicates import And, Bearing, Condition, IdRange, Not, Or, Predicate, Tagged, joined
 from hakubooru.select.values import PIXELS
 from hakubooru.select.values import tag_count as counted
@@ -42,6 +42,7 @@ IMAGE_EXTENSIONS: Final = ("jpg", "png", "webp", "avif")
 _LARGEST_RATIO: Final = 10**9  # times the sides of an image, well within SQLite's integers
 
 
+@explained
 class Questions(Generic[T]):
     """The questions that can be asked about a post, each once: by a selection, or for a predicate."""
 

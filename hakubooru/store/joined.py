@@ -7,6 +7,7 @@ looked up, filtered and sorted there, and not held in memory.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import sqlite3
 from contextlib import closing
@@ -35,7 +36,6 @@ from hakubooru.store.value_cache import (
 from hakubooru.store.value_files import files_of
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Mapping
 
     from peewee import Context
@@ -80,6 +80,11 @@ class Joined:
         if not NAME.fullmatch(name):
             raise InputError(
                 f"{name!r} cannot name joined values; write small letters, digits and _, as in silva"
+            )
+        if not isinstance(path, str | os.PathLike):
+            raise InputError(
+                f"joined values are read from a file, not from a {type(path).__name__}; write them to one first, such as "
+                f'table.to_parquet("{name}.parquet"), and join its path'
             )
         source = Path(path)
         files = files_of(source)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import warnings
 from itertools import pairwise
 from pathlib import Path
@@ -21,7 +22,6 @@ from hakubooru.store.schema import MODELS, RATINGS, Post, Tag, id_list
 from hakubooru.store.sqlite_errors import SQLITE_ERRORS, explained, raise_explained
 
 if TYPE_CHECKING:
-    import os
     import sqlite3
     from collections.abc import Iterable, Iterator, Sequence
 
@@ -46,6 +46,17 @@ def warn_of_dates_in_utc(store: Store) -> None:
             f"`hakubooru db migrate {store.path}` to convert them to Danbooru's own time zone",
             stacklevel=3,
         )
+
+
+def check_open(database: object, call: str) -> None:
+    """Check that the argument of a call is an open database, not its path.
+
+    Raises:
+        InputError: it is none.
+    """
+    if not isinstance(database, Store):
+        path = database if isinstance(database, str | os.PathLike) else "posts.db"
+        raise InputError(f"{call}() takes an open database: write {call}(hb.open({os.fspath(path)!r}))")
 
 
 def lay_out(path: Path, also: Sequence[str] = (), busy_timeout: float = BUSY_TIMEOUT) -> None:

@@ -15,7 +15,7 @@ import re
 import tarfile
 import zlib
 from itertools import islice
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 
 from hakubooru.errors import InputError
@@ -23,7 +23,6 @@ from hakubooru.quantity import quantity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
 
 ID_NAMES: Final = ("post_id", "id")
 """The columns that may hold the ids of posts; the first that a file has counts, and the other is no value."""
@@ -51,7 +50,8 @@ def files_of(path: Path) -> list[Path]:
         InputError: there is no such file, or it has another form.
     """
     if not path.exists():
-        raise InputError(f"{path} does not exist; correct the path")
+        where = "" if path.is_absolute() else f" in the current folder, {Path.cwd()}"
+        raise InputError(f"{path} does not exist{where}; correct the path")
     files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if _is_listed(file, path))
     if not files or _reader(files[0]) is None:
         raise InputError(f"{path} cannot be joined; give {', '.join(FORMS)}, or a folder of them")

@@ -7,7 +7,7 @@ import pytest
 import hakubooru as hb
 from booru import TAGS, post_row, write, write_random
 from hakubooru.caption import caption_format
-from hakubooru.errors import RecipeError, SampleError
+from hakubooru.errors import InputError, RecipeError, SampleError
 from hakubooru.recipe import shipped
 
 
@@ -171,3 +171,30 @@ def test_a_file_without_posts_is_not_too_small_for_a_recipe(tmp_path):
         recipe.check(empty)  # raises nothing; the sample itself says what is missing
         with pytest.raises(SampleError):
             recipe.select(empty).to_ids()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("query = '1gurl'", "recipe mine: query: the database has no tag '1gurl'"),
+        (
+            "[[steps]]\nlimit = 5\n[[steps]]\nsearch = '1gurl'",
+            "recipe mine: steps, step 2: the database has no tag",
+        ),
+        ("[[steps]]\norder = ['silva']", "recipe mine: steps, step 1: posts have no column 'silva'"),
+        (
+            "[join]\nsilva = 'none.csv'",
+            "recipe mine: join.silva: none.csv does not exist in the current folder, ",
+        ),
+    ],
+)
+def test_what_a_database_cannot_answer_is_named_by_recipe_and_key(path, text, message):
+    recipe = hb.Recipe.parse(text, "mine")
+    with hb.open(path) as db, pytest.raises(InputError) as caught:
+        recipe.select(db)
+    assert str(caught.value).startswith(message)
+
+
+def test_a_wrong_step_is_named_by_its_number():
+    with pytest.raises(RecipeError, match=r"^mine: steps, step 2: a step has no key 'serch'"):
+        hb.Recipe.parse("[[steps]]\nlimit = 5\n[[steps]]\nserch = '1girl'", "mine")

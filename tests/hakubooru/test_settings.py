@@ -111,6 +111,7 @@ def test_each_kind_is_read_as_its_annotation_says():
         ("seats", True, "car.seats = true; write a whole number from 1 to 9"),
         ("speed", "fast", 'car.speed = "fast"; write a number'),
         ("speed", float("nan"), "car.speed = nan; write a number"),
+        ("speed", 10**400, f"car.speed = {10**400}; write a number"),  # larger than any float
         ("weight", -0.5, "car.weight = -0.5; write a number of at least 0"),
         ("fuel", "gass", "car.fuel = \"gass\"; did you mean 'gas'?"),
         ("open", 1, "car.open = 1; write true or false"),

@@ -236,6 +236,49 @@ def test_captions_are_found_beside_images_and_in_lists(tmp_path):
     assert hb.repair(tmp_path / "out").is_good
 
 
+def test_lists_above_a_folder_caption_its_images(tmp_path):
+    """The layout of the library `datasets`, and Windows' separators; the nearest list counts first."""
+    own = tmp_path / "own"
+    for number, name in enumerate(["a.png", "train/a.png", "train/b.png", "train/deep/c.png"], 1):
+        (own / name).parent.mkdir(parents=True, exist_ok=True)
+        (own / name).write_bytes(picture(number, "png"))
+    rows = {
+        "a.png": "root",
+        "train/a.png": "far",
+        "./train/b.png": "far b",
+        "train\\\\deep\\\\c.png": "far c",
+    }
+    text = "".join(f'{{"file_name": "{name}", "text": "{text}"}}\n' for name, text in rows.items())
+    (own / "metadata.jsonl").write_text(text)
+    (own / "train" / "near.csv").write_text("file_name,text\na.png,near\n")
+
+    def captions():
+        hb.export_own(tmp_path / "out", own)
+        table = pd.read_parquet(tmp_path / "out" / "manifest.parquet")
+        return sorted(table.caption)
+
+    assert captions() == ["far b", "far c", "near", "root"]
+    (own / "metadata.jsonl").write_text(text.replace("far c", "other c"))
+    assert captions() == ["far b", "near", "other c", "root"]
+    hb.verify(tmp_path / "out")
+
+
+def test_rows_whose_image_is_not_there_are_counted(tmp_path):
+    own = tmp_path / "own"
+    (own / "sub").mkdir(parents=True)
+    for place in ("a.png", "sub/b.png"):
+        (own / place).write_bytes(picture(1, "png"))
+    names = ["a.png", "gone.png", "sub/b.png", "sub/lost.png", "x" * 300 + ".png"]
+    (own / "list.csv").write_text("file_name,text\n" + "".join(f"{name},words\n" for name in names))
+    report = hb.export_own(tmp_path / "out", own)
+    reason = "a row of a list of captions whose image is not there"
+    assert report.passed_over[reason] == (3, ["gone.png", f"{'x' * 300}.png", "lost.png"])
+    assert f"{reason} (3: gone.png" in str(report)
+    assert hb.export_own(tmp_path / "out", own).passed_over == report.passed_over
+    (own / "list.csv").write_text("file_name,text\na.png,words\nsub/b.png,words\n")
+    assert hb.export_own(tmp_path / "out", own).passed_over == {}
+
+
 @pytest.mark.parametrize(
     ("name", "text", "reason"),
     [

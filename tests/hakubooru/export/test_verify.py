@@ -9,6 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 from pyarrow import parquet
@@ -142,6 +143,18 @@ def test_a_manifest_with_other_bits_is_told(shards):
                     parquet.read_table(path, columns=written.column_names).to_pydict() == written.to_pydict()
                 )
     assert good < 100
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("path", pa.binary()), ("caption", pa.binary()), ("id", pa.duration("s"))]
+)
+def test_a_column_of_another_kind_is_told(shards, name, kind):
+    path = shards / "manifest.parquet"
+    table = parquet.read_table(path)
+    at = table.column_names.index(name)
+    parquet.write_table(table.set_column(at, name, table[name].cast(kind)), path)
+    with pytest.raises(DestinationError, match=f"is damaged: {name} has values of another kind"):
+        verify(shards)
 
 
 def test_a_copy_of_a_shard_is_in_nobodys_way(shards):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import random
+import re
 from collections import Counter
 
 import pytest
 
+from hakubooru.errors import SourceError
 from hakubooru.image import remote
 from serving import RangeHandler, serving
 
@@ -61,3 +64,23 @@ def test_a_range_larger_than_a_request_is_fetched_whole(server):
     ]
     fetched = read(server, ranges)
     assert fetched == Counter([(0, 20_000), *ranges[-2:]])
+
+
+@pytest.mark.parametrize("url", ["hf://datasets/o", "https:///x/", "http://[::1/", "hf://o/", "zzz://x"])
+def test_a_malformed_address_is_tried_once(monkeypatch, url):
+    monkeypatch.setenv(remote.WAIT, "60")  # a second attempt would come too late
+    with pytest.raises(SourceError, match=f"^{re.escape(url)} cannot be (listed|read): ") as caught:
+        remote.list_tars(url)
+    assert "attempts" not in str(caught.value)
+
+
+def test_an_answer_that_is_no_json_is_asked_for_again(monkeypatch):
+    monkeypatch.setenv(remote.WAIT, "0.001")
+    answers = iter(["{", "{}"])
+    assert remote.with_retries(lambda: json.loads(next(answers))) == {}
+
+
+def test_no_index_is_looked_for_on_another_server(monkeypatch, server):
+    monkeypatch.setenv(remote.WAIT, "60")
+    with pytest.raises(SourceError, match=r"0000\.tar has no index \(0000\.json\) beside it"):
+        remote.list_tars(f"{server.url}/0000.tar")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import os
 
 import numpy as np
@@ -349,3 +350,14 @@ def test_nothing_to_find_is_an_error_that_says_what_is_looked_for(tmp_path):
         find_archives([tmp_path])
     with pytest.raises(SourceError, match="no images were found in no folder"):
         find_archives([])
+
+
+@pytest.mark.parametrize("packer", [bytes, gzip.compress])
+def test_a_named_file_must_be_an_archive(tmp_path, packer):
+    for data in (b"", b"1\n2\n", b"SQLite format 3\0" + bytes(4096)):
+        (tmp_path / "file").write_bytes(packer(data))
+        with pytest.raises(SourceError, match="file is no folder, tar, zip archive or Parquet file"):
+            find_archives([tmp_path / "file"])
+    archive = write_tar(tmp_path / "1.tar", {"1.webp": b"x"})
+    (tmp_path / "file").write_bytes(packer(archive.read_bytes()))
+    assert names(find_archives([str(tmp_path / "file")])) == ["file"]

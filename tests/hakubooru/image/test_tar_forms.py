@@ -208,3 +208,29 @@ def test_an_archive_can_be_padded_with_many_zeros(tmp_path):
 def test_global_records_say_nothing_of_a_member(tmp_path):
     data = tar_of([member(1)], format=tarfile.PAX_FORMAT, pax_headers={"comment": "by git", "path": "no.txt"})
     assert read(lay(tmp_path, data)) == ([member(1)], {}, "")
+
+
+@pytest.mark.parametrize(
+    ("records", "damage"),
+    [
+        (b"9" * 5000 + b" size=1\n", "has a damaged pax header"),
+        (b"13 size=\xc2\xb2\xc2\xb2\n", ""),
+        (b"5009 size=" + b"9" * 4998 + b"\n", ""),
+    ],
+)
+def test_odd_numbers_in_pax_records_end_no_reading(tmp_path, records, damage):
+    info = tarfile.TarInfo("pax")
+    info.type, info.size = tarfile.XHDTYPE, len(records)
+    data = info.tobuf(tarfile.USTAR_FORMAT) + records + bytes(-len(records) % BLOCK)
+    files, _, told = read(lay(tmp_path, data + tar_of([member(1)])))
+    assert damage in told
+    assert bool(told) == bool(damage)
+    assert files == ([] if damage else [member(1)])
+
+
+def test_a_size_beyond_any_disk_in_a_packed_archive_is_damage(tmp_path):
+    header = bytearray(tarfile.TarInfo("1.jpg").tobuf())
+    header[124:136] = b"\x80" + (2**63 - 1024).to_bytes(11, "big")
+    header[148:156] = b"%06o\0 " % (sum(header[:148]) + 8 * ord(" ") + sum(header[156:]))
+    _, _, damage = read(lay(tmp_path, bytes(header) + tar_of([member(1)]), "gz"))
+    assert damage == "cut short within '1.jpg'"

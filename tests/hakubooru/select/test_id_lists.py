@@ -160,3 +160,20 @@ def test_a_selection_takes_what_its_own_table_gives(tmp_path):
         table = some.to_arrow(["id", "score"])
         for ids in (table, table["id"], table["id"].combine_chunks(), some.to_pandas(["id"]), some.to_ids()):
             assert database.posts.among(ids).to_ids().tolist() == [2, 3]
+
+
+@pytest.mark.parametrize("line", ["3_0", "\u0663", "\uff13", "1e3", "0x10"])
+def test_only_plain_digits_are_an_id(tmp_path, line):
+    for name, heading in (("ids.txt", ""), ("ids.csv", "id\n")):
+        file = tmp_path / name
+        file.write_text(f"{heading}1\n{line}\n", encoding="utf-8")
+        with pytest.raises(InputError, match=f"'{line}' is not a post id"):
+            read_ids(file)
+    with pytest.raises(InputError, match=f"entry 2: '{line}' is not a post id"):
+        as_ids(["1", line])
+
+
+def test_other_columns_of_a_csv_may_have_any_text(tmp_path):
+    file = tmp_path / "ids.csv"
+    file.write_text("name,id\na_b \u0663,1\n1_2,+3\n", encoding="utf-8")
+    assert read_ids(file).tolist() == [1, 3]
