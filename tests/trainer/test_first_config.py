@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from click.testing import CliRunner
 
 from hakubooru.errors import InputError
@@ -13,8 +14,11 @@ from hakubooru_trainer.config.learning import OptimizerOptions
 from hakubooru_trainer.config.optimisers import OPTIMISERS
 from hakubooru_trainer.config.options import BatchOptions
 from hakubooru_trainer.config.read import flat
+from hakubooru_trainer.distributed import Ranks
 from hakubooru_trainer.first_config import Card, first_config
 from hakubooru_trainer.metrics import FIELDS
+from hakubooru_trainer.setup import data_set
+from training_pairs import write_pairs
 
 pytestmark = pytest.mark.slow
 
@@ -61,6 +65,18 @@ def test_what_fits_a_card_is_chosen(init, tmp_path):
     assert "Even this may not fit" in text
 
 
+def test_a_short_run_is_measured_and_saved_along_its_way(shallow, tmp_path):
+    write_pairs(tmp_path / "mine", [(64, 64)] * 80)
+    text = first_config(str(shallow), [str(tmp_path / "mine")], Card("a card", 24, has_bf16=True))
+    (tmp_path / "train.toml").write_text(text)
+    options = load(tmp_path / "train.toml")
+    updates = data_set(options, Ranks(torch.device("cpu"))).updates
+    assert 20 <= updates < 500  # the default of a measurement
+    assert f"{updates} updates in all." in text
+    every = (options.validation.every, options.samples.every, options.save.every)
+    assert every == (updates // 10,) * 3
+
+
 def test_a_model_and_folders_that_are_not_there_are_named(tmp_path, shallow):
     error = call("init", tmp_path / "none", "--model", shallow, "--out", tmp_path / "t.toml").exception
     assert isinstance(error, InputError)
@@ -68,8 +84,6 @@ def test_a_model_and_folders_that_are_not_there_are_named(tmp_path, shallow):
 
 
 def test_convert_says_what_is_lost(shallow_parts, shallow, tmp_path):
-    import torch
-
     from hakubooru_trainer.config.options import LokrOptions
     from hakubooru_trainer.lokr import file
     from hakubooru_trainer.lokr.adapter import Adapter

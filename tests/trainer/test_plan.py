@@ -60,6 +60,16 @@ def test_it_tells_what_a_run_comes_to(options, tmp_path):
         assert part in said
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+@pytest.mark.parametrize(("device", "is_warned"), [("auto", True), ("cpu", False)])
+def test_a_run_without_a_gpu_is_warned_of(options, capsys, device, is_warned):
+    asked = options(validation=ValidationOptions(images=2))
+    asked = replace(asked, run=replace(asked.run, device=device))
+    assert any("torch sees no GPU here" in text for text in plan(asked).warnings) == is_warned
+    loop.run(asked)
+    assert ("warning: torch sees no GPU here" in capsys.readouterr().err) == is_warned
+
+
 @pytest.mark.parametrize(("warmup", "reached"), [(8, "50%"), (4, None), (0, None)])
 def test_it_says_what_a_warm_up_longer_than_the_run_reaches(options, warmup, reached):
     warned = [

@@ -36,6 +36,8 @@ _SHARE: Final = 20
 """One image of so many is held out, up to 64 images."""
 _MANY: Final = 200_000
 """The images from which latents are not cached, and one epoch is enough."""
+_TIMES: Final = 10
+"""How often a short run is measured, sampled and saved."""
 
 
 class Card(NamedTuple):
@@ -108,6 +110,8 @@ def first_config(model: str, folders: Sequence[str], gpu: Card, *, config: str =
     fit = _fitting(options, gpu, data.largest)
     size = fit.options.batch.size
     options = replace(fit.options, batch=BatchOptions(size=size, accumulation=max(1, total // size)))
+    updates = data_set(options, Ranks(torch.device("cpu"))).updates
+    options = _often(options, updates)
     count = images + len(data.held)
     reasons = {
         "run.precision": "" if gpu.has_bf16 else f"{gpu.name} has no bf16.",
@@ -118,8 +122,25 @@ def first_config(model: str, folders: Sequence[str], gpu: Card, *, config: str =
         else "Even this may not fit: it is the least.",
         "batch.accumulation": f"{quantity(options.batch.size * options.batch.accumulation, 'image makes', 'images make')} an update.",
         "data.path": f"{quantity(count, 'image')}.",
+        "captions.tags": "" if knows_parts else "Those before ||| stay.",
+        "run.epochs": f"{quantity(updates, 'update')} in all.",
+        "optimizer.lr": ""
+        if images > _MANY
+        else "This one is Kohaku-XL Epsilon's, for millions of images. A few hundred may need more: "
+        "examples/style.toml has adamw8bit with 1e-4.",
     }
     return "\n".join(_lines(options, reasons))
+
+
+def _often(options: Options, updates: int) -> Options:
+    """The options with a measurement, pictures and a save at each tenth of a run that is too short for the defaults."""
+    tenth = max(1, updates // _TIMES)
+    return replace(
+        options,
+        validation=replace(options.validation, every=min(tenth, options.validation.every)),
+        samples=replace(options.samples, every=min(tenth, options.samples.every)),
+        save=replace(options.save, every=min(tenth, options.save.every)),
+    )
 
 
 def _fitting(options: Options, gpu: Card, largest: tuple[int, int]) -> Fit:
@@ -141,7 +162,7 @@ def _fitting(options: Options, gpu: Card, largest: tuple[int, int]) -> Fit:
 _KEYS: Final = {
     "run": ("out", "name", "seed", "epochs", "precision", "weights", "checkpointing"),
     "model": ("path", "vae_precision", "prediction"),
-    "data": ("path", "weight"),
+    "data": ("path", "weight", "prefix"),
     "buckets": ("area", "upscale"),
     "captions": ("tags", "shuffle", "drop_tags"),
     "text": ("train", "tokens"),

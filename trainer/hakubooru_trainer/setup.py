@@ -51,6 +51,9 @@ if TYPE_CHECKING:
 
 _TAGS: Final = 5000
 """The most tags that an adapter's file says the frequency of."""
+_CUDA_BUILD: Final = (
+    "install a CUDA build of torch (pip install torch --index-url https://download.pytorch.org/whl/cu128)"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -240,8 +243,7 @@ def device_of(options: Options) -> torch.device:
     wanted = options.run.device
     if wanted == "cuda" and not torch.cuda.is_available():
         raise ConfigError(
-            'run.device is "cuda", and torch sees no GPU; install a CUDA build of torch (pip install torch '
-            '--index-url https://download.pytorch.org/whl/cu128), or set run.device = "cpu"'
+            f'run.device is "cuda", and torch sees no GPU; {_CUDA_BUILD}, or set run.device = "cpu"'
         )
     if wanted == "cpu" or not torch.cuda.is_available():
         if options.optimizer.paged:
@@ -250,6 +252,16 @@ def device_of(options: Options) -> torch.device:
             )
         return torch.device("cpu")
     return torch.device("cuda", distributed.local_rank())
+
+
+def without_gpu(options: Options) -> str | None:
+    """The warning that a run takes the CPU because torch sees no GPU; None if it has one, or the CPU was asked for."""
+    if options.run.device != "auto" or torch.cuda.is_available():
+        return None
+    return (
+        f"torch sees no GPU here, so that a run is on the CPU, which is far too slow for an SDXL; for an NVIDIA card "
+        f'{_CUDA_BUILD}; run.device = "cpu" takes the CPU without this warning'
+    )
 
 
 def out_folder(options: Options, resume: str) -> tuple[Path, Path | None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, timezone
 from math import log
 from typing import TYPE_CHECKING, Any, Final
@@ -64,10 +64,29 @@ class MadePost:
 
 def make_posts(last_id: int = LAST_ID, seed: int = 1) -> Iterator[MadePost]:
     """Yield posts with ids up to `last_id`, for about three of four ids; the same seed gives the same posts."""
+    before = None
     for post_id in range(1, last_id + 1):
         lot = random.Random(seed * 1_000_003 + post_id)  # noqa: S311 - drawing pictures, not keys
         if lot.random() < 0.75:
-            yield _make_post(post_id, last_id, lot)
+            post = _make_post(post_id, last_id, lot)
+            if before:
+                yield _parent_of(before, post)
+            before = post
+    if before:
+        yield before
+
+
+def _parent_of(post: MadePost, after: MadePost) -> MadePost:
+    """Give a post Danbooru's flags of children if the post after it, which alone can be its child, is one."""
+    if after.record["parent_id"] != post.id:
+        return post
+    is_active = not after.record["is_deleted"]
+    flags = {
+        "has_children": True,
+        "has_active_children": is_active,
+        "has_visible_children": is_active or post.record["is_deleted"],
+    }
+    return replace(post, record=post.record | flags)
 
 
 def _make_post(post_id: int, last_id: int, lot: random.Random) -> MadePost:

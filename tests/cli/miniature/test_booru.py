@@ -57,6 +57,14 @@ def test_hidden_posts_lack_what_hidden_posts_lack(booru):
 
 
 @pytest.mark.slow
+def test_posts_have_children_where_posts_name_them_as_parent():
+    posts = [post.record for post in make_posts(8, seed=11)]
+    assert {post["parent_id"] for post in posts} == {None, 5}
+    for flag in ("has_children", "has_active_children", "has_visible_children"):
+        assert [post["id"] for post in posts if post[flag]] == [5]
+
+
+@pytest.mark.slow
 def test_tags_are_listed_with_danbooru_s_categories(booru):
     tags = {tag["name"]: tag for tag in json.loads(booru.tags.read_text(encoding="utf-8"))}
     assert tags["1girl"]["category"] == 0
