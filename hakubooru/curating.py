@@ -29,6 +29,7 @@ off = true                                # any step can be switched off
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import floor
 from typing import TYPE_CHECKING, Any, Final
 
 from hakubooru.errors import InputError
@@ -130,7 +131,7 @@ class RecipeStep:
             case "order":
                 return selection.order_by(*self.value)
             case "limit":
-                return selection.limit(_scaled(self.value, scale))
+                return selection.limit(scaled(self.value, scale))
             case "keep":
                 return selection | type(selection)(selection.database).among(self.value)
             case "drop":
@@ -144,7 +145,7 @@ class RecipeStep:
     def _sampled(self, selection: Selection, seed: int, scale: float) -> Selection:
         if self.kind == "sample" and isinstance(self.value, float):
             return selection.sample(fraction=self.value, seed=seed)
-        size = _scaled(self.value if self.kind == "sample" else self.number, scale)
+        size = scaled(self.value if self.kind == "sample" else self.number or 0, scale)
         match self.kind:
             case "sample_per":
                 return selection.sample_per(self.value, at_most=size, strict=self.strict, seed=seed)
@@ -218,5 +219,6 @@ def _number(kind: str, table: Mapping[str, Any]) -> int | None:
     return number
 
 
-def _scaled(size: int | None, scale: float) -> int:
-    return int((size or 0) * scale + 0.5)
+def scaled(size: int, scale: float) -> int:
+    """Multiply a size or an id, rounded to the nearest integer."""
+    return floor(size * scale + 0.5)

@@ -1,4 +1,4 @@
-"""Worker processes: pools that survive the death of a worker at any moment, and a generator that runs beside its reader."""
+"""Worker processes: pools that survive the death of a worker at any moment, work ahead of its reader, and a generator beside it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,20 @@ import os
 import signal
 import sys
 import threading
+from collections import deque
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from concurrent.futures import Executor
     from multiprocessing.connection import Connection
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 _BLAS: Final = "OPENBLAS_NUM_THREADS"
 _lock: Final = threading.Lock()
@@ -56,6 +62,23 @@ class Workers(ProcessPoolExecutor):
         for process in list((self._processes or {}).values()):
             process.terminate()
         self.shutdown(cancel_futures=True)
+
+
+def ahead(pool: Executor, function: Callable[[T], R], items: Iterable[T], count: int) -> Iterator[R]:
+    """Iterate over what a function gives for each item, in order, while a pool computes up to `count` of them ahead.
+
+    The pool is shut down in the end. What it has not begun by then is left out.
+    """
+    rest = iter(items)
+    with pool:
+        try:
+            waiting = deque(pool.submit(function, item) for item in islice(rest, count))
+            while waiting:
+                result = waiting.popleft().result()
+                waiting.extend(pool.submit(function, item) for item in islice(rest, 1))
+                yield result
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _begin(begin: Callable[..., object], *args: object) -> None:

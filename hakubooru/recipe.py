@@ -37,13 +37,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from importlib import resources
-from math import floor, inf
+from math import inf
 from operator import or_
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from hakubooru.caption import CaptionFormat, caption_format
-from hakubooru.curating import FILTERS, RecipeStep
+from hakubooru.curating import FILTERS, RecipeStep, scaled
 from hakubooru.errors import CaptionFormatError, InputError, RecipeError, SearchError
 from hakubooru.export import output_format
 from hakubooru.files import read_text
@@ -153,8 +153,8 @@ class Stratum:
     def scaled(self, scale: float) -> Stratum:
         """Multiply the bounds of ids and the size of the sample, rounded to the nearest integer."""
         low, high = self.ids
-        size = _scale(self.sample, scale) if isinstance(self.sample, int) else self.sample
-        return Stratum(ids=(_scale(low, scale), None if high is None else _scale(high, scale)), sample=size)
+        size = scaled(self.sample, scale) if isinstance(self.sample, int) else self.sample
+        return Stratum(ids=(scaled(low, scale), None if high is None else scaled(high, scale)), sample=size)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -323,7 +323,7 @@ class Recipe:
         """The last id of the recipe's own file, if the database has later posts; else None."""
         if self.last_id is None:
             return None
-        end = _scale(self.last_id, scale)
+        end = scaled(self.last_id, scale)
         last = database.scalar("SELECT MAX(id) FROM post")
         return end if last is not None and last >= end else None
 
@@ -358,7 +358,7 @@ class Recipe:
     def _fitting(self, last: int, scale: float) -> float:
         """The factor for the ids of this recipe that makes them end at the last id of a file."""
         if self.last_id is not None:
-            return last / _scale(self.last_id, scale)
+            return last / scaled(self.last_id, scale)
         # A stratum without an end counts as at least as long as the ids before it.
         return last / max(high or 2 * low for low, high in (each.scaled(scale).ids for each in self.strata))
 
@@ -384,7 +384,3 @@ def shipped() -> list[str]:
     return sorted(
         entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml")
     )
-
-
-def _scale(value: int, scale: float) -> int:
-    return floor(value * scale + 0.5)

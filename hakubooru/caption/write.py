@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections import deque
 from concurrent.futures.process import BrokenProcessPool
 from html import escape
 from pathlib import Path
@@ -15,7 +14,7 @@ from hakubooru.arrays import integers, strings
 from hakubooru.caption.captioner import Captioner
 from hakubooru.errors import CaptionFormatError, DestinationError, IncompleteError
 from hakubooru.files import replacing
-from hakubooru.processes import Workers
+from hakubooru.processes import Workers, ahead
 from hakubooru.progress import progress
 from hakubooru.quantity import quantity
 from hakubooru.select.arguments import amount
@@ -23,7 +22,6 @@ from hakubooru.select.arguments import amount
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Generator, Iterator, Mapping
-    from concurrent.futures import Future
     from typing import IO
 
     import pandas as pd
@@ -208,22 +206,13 @@ def _blocks(
         for some in slices:
             yield len(some), _ENCODERS[suffix](captioner, some)
         return
-    with Workers(workers, _begin, captioner, suffix) as pool:
-        waiting: deque[tuple[int, Future[Any]]] = deque()
-        try:
-            for some in slices:
-                waiting.append((len(some), pool.submit(_encode, some)))
-                if len(waiting) > _BLOCKS_AHEAD * workers:
-                    posts, future = waiting.popleft()
-                    yield posts, future.result()
-            for posts, future in waiting:
-                yield posts, future.result()
-        except BrokenProcessPool as error:
-            raise IncompleteError(
-                "a worker process was killed, often because memory ran out; run the command again with fewer workers"
-            ) from error
-        finally:
-            pool.shutdown(cancel_futures=True)
+    pool = Workers(workers, _begin, captioner, suffix)
+    try:
+        yield from ahead(pool, _encode, slices, _BLOCKS_AHEAD * workers)
+    except BrokenProcessPool as error:
+        raise IncompleteError(
+            "a worker process was killed, often because memory ran out; run the command again with fewer workers"
+        ) from error
 
 
 _here: dict[str, Any] = {}
@@ -234,8 +223,8 @@ def _begin(captioner: Captioner, suffix: str) -> None:
     _here.update(captioner=captioner, encode=_ENCODERS[suffix])
 
 
-def _encode(ids: Ids) -> Any:
-    return _here["encode"](_here["captioner"], ids)
+def _encode(ids: Ids) -> tuple[int, Any]:
+    return len(ids), _here["encode"](_here["captioner"], ids)
 
 
 def _json_lines(captioner: Captioner, ids: Ids) -> bytes:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -22,14 +21,14 @@ from hakubooru.arrays import by_id, is_first, narrow
 from hakubooru.engine.cache import beside, code_base, in_cache, stamp_of
 from hakubooru.engine.columns import COUNTS, DATES, NUMBERS, FileColumns
 from hakubooru.errors import DestinationError
+from hakubooru.processes import ahead
 from hakubooru.progress import progress
 from hakubooru.store.reader import THREADS
 from hakubooru.store.schema import TAG_TYPES
 from hakubooru.store.store import check_open
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from concurrent.futures import Future
+    from collections.abc import Iterator
     from pathlib import Path
     from typing import IO
 
@@ -220,9 +219,8 @@ def _write_tags(sidecar: NewSidecar, tags: _Tags, folder: Path, posts: int, post
         return _sorted(folder, bucket, size, first=bucket * posts_a_bucket, tags=tags, base=base)
 
     with sidecar.append("packed") as packed:
-        for bucket, done in zip(
-            buckets, progress(_ahead(load, buckets), total=len(buckets), desc="tags"), strict=True
-        ):
+        sorted_ahead = ahead(ThreadPoolExecutor(THREADS), load, buckets, THREADS)
+        for bucket, done in enumerate(progress(sorted_ahead, total=len(buckets), desc="tags")):
             first = bucket * posts_a_bucket
             size = len(done.sizes)
             packed.write(done.packed.data)
@@ -243,18 +241,6 @@ def _write_tags(sidecar: NewSidecar, tags: _Tags, folder: Path, posts: int, post
     sidecar.save(
         "tags", np.stack([used, filled[used], starts[used], tags.row[used] >= 0], axis=1).astype(np.int64)
     )
-
-
-def _ahead(load: Callable[[int], _Bucket], buckets: range) -> Iterator[_Bucket]:
-    """The buckets in their order, sorted ahead in threads."""
-    with ThreadPoolExecutor(THREADS) as pool:
-        waiting: deque[Future[_Bucket]] = deque()
-        for bucket in buckets:
-            waiting.append(pool.submit(load, bucket))
-            if len(waiting) > THREADS:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
 
 
 def _sorted(folder: Path, bucket: int, posts: int, *, first: int, tags: _Tags, base: int) -> _Bucket:

@@ -9,12 +9,10 @@ of the bytes that are wanted.
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
 import os
 import time
-from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +24,7 @@ from hakubooru.errors import SourceError
 from hakubooru.image.layouts import TAR_NAME, is_remote
 from hakubooru.image.published import FOLDER, Listing, files_below, json_of, known_places
 from hakubooru.image.ranges import runs
+from hakubooru.processes import ahead
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -195,17 +194,10 @@ def read_ranges(url: str, ranges: Iterator[tuple[int, int]]) -> Iterator[bytes]:
         return run, with_retries(partial(ask, run[0][0], run[-1][1]))
 
     together = runs(ranges, _MOST, gap=_GAP, share=_SHARE)
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        ahead = deque(pool.submit(fetch, run) for run in itertools.islice(together, AT_ONCE))
-        try:
-            while ahead:
-                run, data = ahead.popleft().result()
-                ahead.extend(pool.submit(fetch, run) for run in itertools.islice(together, 1))
-                begin = run[0][0]
-                for start, end in run:
-                    yield data[start - begin : end - begin]
-        finally:
-            pool.shutdown(cancel_futures=True)
+    for run, data in ahead(ThreadPoolExecutor(AT_ONCE), fetch, together, AT_ONCE):
+        begin = run[0][0]
+        for start, end in run:
+            yield data[start - begin : end - begin]
 
 
 def _names_below(system: Any, url: str) -> list[str]:

@@ -4,11 +4,13 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from itertools import count
 
 import pytest
 
-from hakubooru.processes import LostProcessError, Workers, generated
+from hakubooru.processes import LostProcessError, Workers, ahead, generated
 
 
 def test_all_processes_are_there_from_the_first_work_on():
@@ -115,3 +117,18 @@ def test_processes_die_with_their_caller(kind):
         [sys.executable, "-c", ORPHANS[kind]], stdout=subprocess.PIPE, check=False, timeout=60
     )
     assert done.returncode == -signal.SIGKILL
+
+
+def test_work_ahead_comes_in_order_and_goes_no_further_than_asked():
+    begun = []
+
+    def squared(number):
+        begun.append(number)
+        return number**2
+
+    assert list(ahead(ThreadPoolExecutor(2), squared, range(9), 4)) == [number**2 for number in range(9)]
+    begun.clear()
+    results = ahead(ThreadPoolExecutor(2), squared, count(), 3)
+    assert [next(results), next(results)] == [0, 1]
+    results.close()
+    assert set(begun) <= {0, 1, 2, 3, 4}

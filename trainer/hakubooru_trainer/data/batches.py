@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -11,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import numpy as np
 import torch
 
+from hakubooru.processes import ahead
 from hakubooru_trainer import randomness
 from hakubooru_trainer.data.images import DOWN, UnusableImageError, conditioning
 from hakubooru_trainer.data.inputs import Inputs
@@ -19,7 +18,6 @@ from hakubooru_trainer.timesteps import timestep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from concurrent.futures import Future
 
     from torch import Tensor
 
@@ -280,19 +278,7 @@ class Batches(Inputs):
             return batch.pinned() if self.pin else batch
 
         workers = self.options.run.workers
-        waiting: deque[Future[Batch]] = deque()
-        rest = iter(items)
-        with ThreadPoolExecutor(workers) as threads:
-            try:
-                for item in itertools.islice(rest, 2 * workers):
-                    waiting.append(threads.submit(ready, item))
-                while waiting:
-                    batch = waiting.popleft().result()
-                    for item in itertools.islice(rest, 1):
-                        waiting.append(threads.submit(ready, item))
-                    yield batch
-            finally:
-                threads.shutdown(wait=False, cancel_futures=True)
+        return ahead(ThreadPoolExecutor(workers), ready, items, 2 * workers)
 
 
 def _normal(shape: tuple[int, ...], purpose: str, draws: list[tuple[int, ...]]) -> Tensor:
