@@ -128,6 +128,7 @@ def saving(folder: Path, parameters: int) -> None:
         adapter=SimpleNamespace(weights=named.items),
         optimizer=optimizer,
         scaler=torch.amp.GradScaler("cpu", enabled=False),
+        average=SimpleNamespace(values={}),
     )
     options = Options(
         run=RunOptions(out=str(folder)),
@@ -135,7 +136,8 @@ def saving(folder: Path, parameters: int) -> None:
         data=(DataOptions(path=""),),
         save=SaveOptions(states=1),
     )
-    states = States(folder / "state", options, SimpleNamespace(batches=1, fingerprint=""))
+    data = SimpleNamespace(batches=1, fingerprint="", earlier_fingerprint="", repeats=[1])
+    states = States(folder / "state", options, data)
     tensors = named | durable.take_tensors(optimizer.state_dict())[1]
     size = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
     print(f"saving {parameters:,} parameters and their Lion8bit state, {size / 1e9:.2f} GB:")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from hashlib import sha256
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -209,6 +210,20 @@ def test_one_bad_update_is_skipped_and_counted(options, monkeypatch):
         (number == 1, number == 1) for number in range(4)
     ]
     assert all(tensor.isfinite().all() for tensor in weights(told).values())
+
+
+def test_a_run_that_learned_nothing_fails(options, monkeypatch):
+    """Short runs end before `bad_updates`; their adapter would be the one that they began with."""
+    from hakubooru_trainer.loss import Objective
+
+    told, losses = options(**SMALLEST), Objective.losses
+    monkeypatch.setattr(Objective, "losses", lambda self, *a, **k: losses(self, *a, **k) * float("nan"))
+    for _ in range(2):  # also when the same command is run again
+        with pytest.raises(
+            TrainingError, match=r"in all of the run's 4 updates, so that nothing was learned"
+        ):
+            run(told)
+    assert not Path(told.run.out, "lokr.safetensors").exists()
 
 
 @pytest.mark.parametrize("precision", [torch.float16, torch.bfloat16])

@@ -23,6 +23,7 @@ from hakubooru_trainer.lokr.preset import targets
 from hakubooru_trainer.model.load import CLASSES, Sdxl, load, skeleton
 from hakubooru_trainer.plan import plan
 from hakubooru_trainer.setup import trained_parts
+from tiny_runs import SOME_LAYERS
 from training_pairs import write_pairs
 
 pytestmark = pytest.mark.slow
@@ -91,9 +92,14 @@ def with_adapter(model, told):
     return model
 
 
-@pytest.mark.parametrize("train", [True, False])
-def test_activations_are_those_that_autograd_keeps(options, train):
-    told = options(text=TextOptions(train=train, tokens=150), batch=BatchOptions(size=3))
+@pytest.mark.parametrize(("train", "preset"), [(True, "epsilon"), (False, "epsilon"), (False, "attention")])
+def test_activations_are_those_that_autograd_keeps(options, train, preset):
+    """The attention preset trains nothing in the first blocks: no gradient passes them."""
+    told = options(
+        text=TextOptions(train=train, tokens=150),
+        batch=BatchOptions(size=3),
+        lokr=replace(SOME_LAYERS, preset=preset),
+    )
     kept = {}
 
     def pack(tensor):

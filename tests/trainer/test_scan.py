@@ -102,6 +102,18 @@ def test_what_changed_is_looked_at_again_and_what_is_gone_forgotten(tmp_path, lo
     assert found[0].caption == "another caption"
 
 
+def test_a_link_to_nothing_is_left_out_until_its_image_is_there(tmp_path):
+    write_pairs(tmp_path / "set", [(96, 64)] * 2)
+    (tmp_path / "set" / "manifest.parquet").unlink()
+    (tmp_path / "set" / "x001" / "2.png").rename(tmp_path / "2.png")
+    (tmp_path / "set" / "x001" / "2.png").symlink_to(tmp_path / "gone.png")
+    found = of_folder(tmp_path / "set")
+    assert found.ids.tolist() == [1]
+    assert found.left_out == {"cannot be read: No such file or directory": 1}
+    (tmp_path / "2.png").rename(tmp_path / "gone.png")
+    assert of_folder(tmp_path / "set").ids.tolist() == [1, 2]
+
+
 def test_shards_from_elsewhere(tmp_path, looked):
     one = {"a/0.jpg": picture(1, "jpg"), "a/0.txt": "first ★".encode(), "a/0.json": b"{}"}
     two = {

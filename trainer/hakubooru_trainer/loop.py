@@ -6,7 +6,7 @@ import sys
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import torch
 from tqdm import tqdm
@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from hakubooru_trainer.checkpoint import Counters
     from hakubooru_trainer.config import Options
     from hakubooru_trainer.data.batches import Batch
+
+_NOT_FINITE: Final = (
+    'Try a lower optimizer.lr, run.precision = "bf16" or "fp32", and model.vae_precision = "fp32"'
+)
 
 
 @dataclass(frozen=True)
@@ -131,6 +135,11 @@ def _train(options: Options, out: Path, chosen: Path | None, allow: Collection[s
             if is_asked and counters.update < data.updates:
                 ranks.wait()  # when one rank ends, the launcher ends the others
                 raise KeyboardInterrupt
+    if counters.skipped == data.updates:
+        raise TrainingError(
+            f"the loss or its gradient was not finite in all of the run's {quantity(data.updates, 'update')}, so that nothing was "
+            f"learned, and no adapter is written. {_NOT_FINITE}"
+        )
     if ranks.first:
         record.write(data.updates)
         outputs.save(it, record, "", data.updates)
@@ -257,8 +266,7 @@ def _update(it: Training, ahead: Iterator[Batch], counters: Counters) -> Update:
     if counters.bad >= options.run.bad_updates:
         raise TrainingError(
             f"the loss or its gradient was not finite for {quantity(counters.bad, 'update')} in a row, up to update "
-            f"{counters.update}; the weights are as they were before these updates. Try a lower optimizer.lr, "
-            'run.precision = "bf16" or "fp32", and model.vae_precision = "fp32"'
+            f"{counters.update}; the weights are as they were before these updates. {_NOT_FINITE}"
         )
     rates = optim.rates(options, optimizer, factor)
     return Update(counters.loss, float(norm), images, int(left_out), good, rates, tally.means())

@@ -139,6 +139,8 @@ def _working(call: _Call) -> int:
     inputs = {id(leaf) for leaf in tree_leaves((positional, named))}
     with live:
         output = call.block(*positional, **named)
+    if not output.requires_grad:  # nothing before it or in it is trained, so that there is no backward pass
+        return live.most
     for weight in _leaves(output):
         if id(weight) not in inputs:
             weight.grad = torch.empty_like(weight)  # the backward pass adds to it, as in an update
@@ -200,7 +202,7 @@ class _Kept:
         self.sizes: dict[int, int] = {}
         self.inside: dict[nn.Module, int] = {}
         self.kinds: dict[nn.Module, Hashable] = {}
-        """The kind of each block: blocks of a kind have equal shapes."""
+        """The kind of each block: blocks of a kind have equal shapes, and all of their inputs have a gradient, or none."""
         self.calls: dict[Hashable, _Call] = {}
         """A call of a block of each kind."""
         self._all: list[Tensor] = []  # kept alive, so that no two of them have one address
@@ -231,7 +233,8 @@ class _Kept:
         if not torch.is_grad_enabled():
             return
         hidden = positional[0] if positional else named["hidden_states"]
-        kind = type(block), hidden.shape, tuple(weight.shape for weight in block.parameters())
+        weights = tuple(weight.shape for weight in block.parameters())
+        kind = type(block), hidden.shape, hidden.requires_grad, weights
         self.kinds[block] = kind
         self.calls.setdefault(kind, _Call(block, positional, named))
         self.pack(hidden)

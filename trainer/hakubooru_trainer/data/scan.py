@@ -140,7 +140,8 @@ def _listing(root: Path, what: What) -> pa.ChunkedArray:
                 if entry.is_dir():
                     folders.append(entry.name)
                 elif what != "places" or entry.name.endswith(SHARD):
-                    status = entry.stat()
+                    # A link to nothing is listed as it is; reading it gives the reason why it is left out.
+                    status = entry.stat(follow_symlinks=not entry.is_symlink() or entry.is_file())
                     files[entry.name] = f"{status.st_size}:{status.st_mtime_ns}"
         list_mark = files.get(METADATA, list_mark)
         pending += [(f"{folder}{name}/", list_mark) for name in folders]
