@@ -6,6 +6,8 @@ import random
 import shutil
 import subprocess
 import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from click.testing import CliRunner
@@ -179,10 +181,12 @@ def test_what_another_user_cannot_read_or_write(out):
         "    try: print(do(sys.argv[1]))\n"
         "    except HakubooruError as error: print(error)\n"
     )
-    for path in (out, *out.parents):
-        if path.stat().st_uid == os.geteuid() and path != path.parent:
-            path.chmod(path.stat().st_mode | 0o055)
-    (out / "x001").chmod(0)
-    shown = subprocess.run([sys.executable, "-c", code, str(out)], capture_output=True, text=True, check=True)
+    with TemporaryDirectory() as folder:  # pytest's own is closed to others whenever another pytest begins
+        shared = shutil.copytree(out, Path(folder, "out"))
+        for path in (shared, Path(folder)):
+            path.chmod(0o755)
+        (shared / "x001").chmod(0)
+        command = [sys.executable, "-c", code, str(shared)]
+        shown = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "pair cannot be read (Permission denied) (1: x001/1.webp)" in shown.stdout
     assert "journal.sqlite cannot be written to; change its permissions" in shown.stdout
