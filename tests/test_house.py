@@ -102,10 +102,12 @@ def graph():
     return import_graph(PACKAGES)
 
 
+@pytest.mark.slow
 def test_no_imports_go_in_a_circle(graph):
     assert circles(with_packages(graph)) == []
 
 
+@pytest.mark.slow
 def test_nothing_imports_from_a_room_above_its_own(graph):
     upward = [
         f"{module} imports {other}"
@@ -116,6 +118,7 @@ def test_nothing_imports_from_a_room_above_its_own(graph):
     assert upward == []
 
 
+@pytest.mark.slow
 def test_every_room_has_its_modules(graph):
     assert {module for module in graph if module in LEVELS} == LEVELS.keys()
 

@@ -20,6 +20,8 @@ NAMED = ["trainer"]
 
 CONTINUES = re.compile(r"(of|and|such)\s|likewise|the same|as above", re.IGNORECASE)
 """The beginnings of a docstring that only continues the one before."""
+MAY_CONTINUE = re.compile(rf"""["'](\s|\\.)*({CONTINUES.pattern})""", re.IGNORECASE)
+"""What stands somewhere in a source with such a docstring: the others, four of five, need not be parsed."""
 REPEATS = re.compile(r"#\s*(noqa[^-]*-\s*)?(likewise|as above)\W*", re.IGNORECASE)
 """A comment that says no more than the one before."""
 NO_NOUNS = {"told", "found", "made"}
@@ -27,6 +29,8 @@ NO_NOUNS = {"told", "found", "made"}
 
 def continued(source):
     """The lines of docstrings, those of attributes too, that do not stand by themselves."""
+    if not MAY_CONTINUE.search(source):
+        return []
     return [
         node.lineno
         for node in statements(ast.parse(source))

@@ -155,6 +155,7 @@ def test_a_journal_of_another_version_is_refused(booru, tmp_path):
         run(booru, tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_an_extension_killed_before_it_reads_is_taken_up(booru, tmp_path, monkeypatch):
     ids, out = sorted(post_ids()), tmp_path / "out"
     run(booru, out, ids=ids[::2])
@@ -198,6 +199,7 @@ def test_what_a_killed_extension_left_is_pruned(booru, tmp_path, monkeypatch):
     assert files_of(out) == before
 
 
+@pytest.mark.slow
 def test_small_archives_are_recorded_together_and_those_before_an_interruption_too(
     booru, tmp_path, monkeypatch
 ):

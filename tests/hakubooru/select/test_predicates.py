@@ -92,6 +92,7 @@ def test_mistakes(make, message):
         make()
 
 
+@pytest.mark.slow
 def test_any_number_of_parts_stays_within_the_limits_of_sqlite(db):
     many = [Post.id == number for number in range(1, 1200)]
     assert db.posts.where(Or(tuple(map(predicate, many)))).count() == 200

@@ -70,6 +70,7 @@ on_one_database = settings(
 sets = st.sets(st.integers(1, 200), max_size=40)
 
 
+@pytest.mark.slow
 @on_one_database
 @given(sets, sets)
 def test_set_operations_are_those_of_sets(db, left, right):

@@ -167,6 +167,7 @@ def test_known_ids_are_counted_without_their_values(tmp_path, known, asked, bloc
         assert joined.count(connection, np.array(asked, np.int64)) == len(known.intersection(asked))
 
 
+@pytest.mark.slow
 def test_a_parquet_file_is_not_held_in_memory(tmp_path):
     """Arrow reads whole columns ahead, and keeps them, if it is not told otherwise."""
     texts = [f"{post} a girl with long hair {post * 7919 % 10_007}" for post in range(400_000)]
