@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 from concurrent.futures.process import BrokenProcessPool
 from html import escape
 from pathlib import Path
@@ -159,6 +160,7 @@ def write_captions(
     """
     check_suffix(path, captioner)
     with (
+        _explained(path),
         replacing(path) as beside,
         _Writer(beside, path.suffix) as writer,
         progress(total=len(ids), unit=" captions", unit_scale=True) as bar,
@@ -167,6 +169,17 @@ def write_captions(
         for posts, block in blocks:
             writer.write(block)
             bar.update(posts)
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Explain that a file cannot be written at its path; a disk that is full is another error."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in {errno.EACCES, errno.EPERM, errno.EROFS}:
+            raise
+        raise DestinationError(f"{path} cannot be written: {error.strerror}; choose another path") from error
 
 
 class _Writer:

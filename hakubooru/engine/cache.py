@@ -18,6 +18,7 @@ import numpy as np
 import platformdirs
 
 from hakubooru.engine.columns import COUNTS, DATES, FEW, FileColumns
+from hakubooru.errors import DatabaseFileError
 from hakubooru.store.reader import THREADS
 from hakubooru.store.store import Store
 
@@ -284,8 +285,17 @@ class Cache:
         self.columns = FileColumns(database) if sidecar is None else SidecarColumns(database, sidecar)
 
     def is_valid(self) -> bool:
-        """Whether the file has not changed since the cache was made."""
-        return self._now() == self._stamp
+        """Whether the file has not changed since the cache was made.
+
+        Raises:
+            DatabaseFileError: another file has taken its place, or it is no longer there; open connections read the old one.
+        """
+        now = self._now()
+        if now[:2] != self._stamp[:2] and now[2:] != self._stamp[2:]:
+            raise DatabaseFileError(
+                f"{self._path} was replaced by another file since it was opened; open it again"
+            )
+        return now[:2] == self._stamp[:2]
 
     def put(self, step: Step, ids: Ids) -> None:
         """Cache the ids of a selection. The array becomes read-only."""
@@ -295,9 +305,15 @@ class Cache:
         while len(self.selections) > _KEPT:
             self.selections.popitem(last=False)
 
-    def _now(self) -> tuple[int, int]:
-        status = self._path.stat()
-        return status.st_mtime_ns, status.st_size
+    def _now(self) -> tuple[int, int, int, int]:
+        """The time and size of the file, and which file it is."""
+        try:
+            status = self._path.stat()
+        except FileNotFoundError as error:
+            raise DatabaseFileError(
+                f"{self._path} is no longer there; bring it back, and open it again"
+            ) from error
+        return status.st_mtime_ns, status.st_size, status.st_dev, status.st_ino
 
 
 class CachedStore(Store):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import IO, TYPE_CHECKING, Any, Final, Self
 
@@ -46,8 +47,10 @@ class Rejects:
             self._file.close()
             self._part.replace(self.path)
         else:
-            self._part.unlink(missing_ok=True)
-            self.path.unlink(missing_ok=True)
+            # On a disk that is read-only, an error here would hide the one that ended the block.
+            with contextlib.suppress(*[OSError] if exc[0] else []):
+                self._part.unlink(missing_ok=True)
+                self.path.unlink(missing_ok=True)
 
 
 def _shown(record: object) -> Any:

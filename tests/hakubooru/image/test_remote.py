@@ -66,6 +66,7 @@ def test_a_range_larger_than_a_request_is_fetched_whole(server):
     assert fetched == Counter([(0, 20_000), *ranges[-2:]])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("url", ["hf://datasets/o", "https:///x/", "http://[::1/", "hf://o/", "zzz://x"])
 def test_a_malformed_address_is_tried_once(monkeypatch, url):
     monkeypatch.setenv(remote.WAIT, "60")  # a second attempt would come too late

@@ -1,5 +1,6 @@
 """What a source does not know stays unknown: counted, shown, and never taken for false or zero."""
 
+import pandas as pd
 import pytest
 
 import hakubooru as hb
@@ -229,3 +230,21 @@ def test_a_joined_column_of_a_lacking_name_is_known(tmp_path, monkeypatch):
         assert db.posts.search("order:silva").to_ids().tolist() == [1, 2]
         with pytest.raises(InputError, match="none of its sources has score"):
             db.posts.search("score:>5").to_ids()
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv"])
+def test_a_size_of_zero_or_less_is_unknown(tmp_path, form):
+    sizes = [(0, 0, 0), (-1, -1, -1), (100, 0, 7), (100, 200, 7), (None, None, None)]
+    names = ("image_width", "image_height", "file_size")
+    rows = [api_post(at) | dict(zip(names, some, strict=True)) for at, some in enumerate(sizes, 1)]
+    dump = write_lines(tmp_path / "dump.jsonl", rows)
+    if form == "csv":
+        columns = ["id", "rating", "created_at", "tag_string_general", *names]
+        pd.DataFrame(rows)[columns].astype(dict.fromkeys(names, "Int64")).to_csv(
+            dump := tmp_path / "dump.csv", index=False
+        )
+    report = build([dump], tmp_path / "posts.db")
+    assert {name: report.unknown[name] for name in names} == dict(zip(names, (3, 4, 3), strict=True))
+    with hb.open(tmp_path / "posts.db") as db:
+        assert db.posts.search("width:<1000").to_ids().tolist() == [3, 4]
+        assert db.posts.search("filesize:<1mb").to_ids().tolist() == [3, 4]
