@@ -2,7 +2,6 @@ import multiprocessing
 import os
 import pickle
 import re
-import shutil
 import signal
 import sqlite3
 import subprocess
@@ -372,28 +371,6 @@ def test_closing_closes_the_connections_of_all_threads(path):
     for question in (db.info, lambda: list(db.execute(hb.Post.select()))):
         with pytest.raises(InputError, match="was closed"):
             question()
-
-
-def test_a_file_that_was_replaced_or_removed_while_it_is_open_is_told(path, tmp_path):
-    """The open connections would read the old file, and new ones the new file: results would be a mixture."""
-    other = tmp_path / "other.db"
-    shutil.copy(path, other)
-    with closing(sqlite3.connect(other)) as file, file:
-        file.execute("UPDATE post SET score = score + 1000")
-    with hb.open(path) as db:
-        count = db.posts.count()
-        os.utime(path)
-        assert db.posts.count() == count
-        other.replace(path)
-        with pytest.raises(
-            DatabaseFileError, match="was replaced by another file since it was opened; open it"
-        ):
-            db.posts.score(min=1).count()
-    with hb.open(path) as db:
-        assert db.posts.score(min=900).count() == count
-        path.unlink()
-        with pytest.raises(DatabaseFileError, match="is no longer there"):
-            db.posts.count()
 
 
 def _count(db):
