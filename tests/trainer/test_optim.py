@@ -129,3 +129,19 @@ def test_bitsandbytes_moves_weights_alike_without_its_waits(name, monkeypatch):
     waits.clear()
     assert torch.equal(moved(optim.kind_of(OptimizerOptions(name=name.lower()))), expected)
     assert not waits
+
+
+@pytest.mark.parametrize("name", ["AdaFactor", "Prodigy", "DAdaptLion", "SRMM"])
+def test_layers_without_a_rate_stay_as_they_are(name):
+    """These move such layers by themselves: they decay them, or find a rate of their own."""
+    options = OptimizerOptions(name=f"pytorch_optimizer:{name}", lr=1.0, rates={"lora_te1_*": 0})
+    moved, still = (torch.full((8, 8), 0.5).requires_grad_() for _ in range(2))
+    optimizer = optim.optimizer(options, [(1.0, [moved]), (0.0, [still])])
+    gradient = torch.ones(8, 8)
+    for update in range(3):
+        optim.set_rate(optimizer, 1.0)
+        moved.grad, still.grad = torch.ones(8, 8), gradient
+        optim.step(optimizer, options, 0, update)
+    assert not moved.equal(torch.full((8, 8), 0.5))
+    assert still.equal(torch.full((8, 8), 0.5))
+    assert still.grad is gradient

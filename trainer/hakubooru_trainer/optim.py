@@ -223,7 +223,7 @@ def evaluated(optimizer: torch.optim.Optimizer, weights: Sequence[Tensor]) -> It
 
 
 def step(optimizer: torch.optim.Optimizer, options: OptimizerOptions, seed: int, update: int) -> None:
-    """Move the weights once.
+    """Move the weights once; those with a base rate of 0 stay as they are.
 
     A plugged optimiser may draw random numbers. They follow from seed and update, so that a run that was stopped goes on with the
     same ones.
@@ -234,9 +234,18 @@ def step(optimizer: torch.optim.Optimizer, options: OptimizerOptions, seed: int,
         seed: the seed of the run.
         update: the number of the update, from 0.
     """
-    if options.is_plugged:
-        torch.manual_seed(randomness.number("optimiser", seed, update) % 2**63)
+    if not options.is_plugged:
+        optimizer.step()
+        return
+    torch.manual_seed(randomness.number("optimiser", seed, update) % 2**63)
+    # Prodigy decays weights whose rate is 0, and AdaFactor finds a rate for them; both pass over weights without a gradient.
+    groups = (group["params"] for group in optimizer.param_groups if group["base_lr"] == 0)
+    still = [(weight, weight.grad) for weights in groups for weight in weights]
+    for weight, _ in still:
+        weight.grad = None
     optimizer.step()
+    for weight, gradient in still:
+        weight.grad = gradient  # a CUDA graph adds to it at its address
 
 
 def rate(options: OptimizerOptions, update: int, updates: int) -> float:

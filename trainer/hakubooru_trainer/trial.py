@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from hakubooru_trainer.config import Options
     from hakubooru_trainer.config.learning import OptimizerOptions
 
-_SHAPES: Final = ((8, 8), (24, 16), (16, 8, 3, 3), (12,))
-"""Shapes as an adapter has them: w1, w2 of a linear layer and of a convolution, a norm."""
+_SHAPES: Final = ((8, 8), (24, 16), (16, 8, 3, 3), (12,), (8, 8))
+"""Shapes as an adapter has them: w1, w2 of a linear layer and of a convolution, a norm, and w1 of a layer that may have a rate of 0."""
 _BEFORE: Final = 3
 """Updates before the state."""
 _AFTER: Final = 20
@@ -86,7 +86,10 @@ def _weights(dtype: torch.dtype) -> list[Tensor]:
 
 
 def _optimizer(options: OptimizerOptions, weights: list[Tensor]) -> torch.optim.Optimizer:
-    return optim.optimizer(options, [(options.lr, weights[:2]), (options.text_lr, weights[2:])])
+    groups = [(options.lr, weights[:2]), (options.text_lr or options.lr, weights[2:4])]
+    if 0 in {options.text_lr, *options.rates.values()}:
+        groups.append((0.0, weights[4:]))
+    return optim.optimizer(options, groups)
 
 
 def _step(
