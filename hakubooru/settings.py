@@ -247,8 +247,6 @@ def _scalar(kind: Any, value: Any, place: str, bounds: Bounds | None) -> Any:
     wrong = type(value) is not kind or (kind is float and not math.isfinite(value))
     if wrong or (bounds is not None and not bounds.least <= value <= bounds.most):
         raise InputError(f"{place} = {toml(value)}; write {_WORDS[kind]}{f' {bounds}' if bounds else ''}")
-    if kind is str and "\0" in value:  # no file can have it in its name
-        raise InputError(f"{place} = {toml(value)}; write a text without NUL characters")
     return value
 
 

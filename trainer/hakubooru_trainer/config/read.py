@@ -54,12 +54,13 @@ def load(path: Path, overrides: Sequence[str] = (), *, paths: bool = False) -> O
     for text in overrides:
         with problems.collecting():
             override(table, text, example="optimizer.lr=1e-5", error=ConfigError)
+    has_nul = _check_texts("", table, problems)
     sections = settings.read_values(Options, table, "", problems)
     options = None
     if not problems.texts:
         with problems.collecting():
             options = Options(**sections)
-    if paths:
+    if paths and not has_nul:  # the system takes no path with NUL
         check_sections(sections, problems)
     problems.raise_as(ConfigError, str(path))
     assert options is not None
@@ -73,6 +74,18 @@ def _check_kind(path: Path, table: Mapping[str, Any]) -> None:
     for what, marks in _OTHER_FILES.items():
         if keys & marks:
             raise ConfigError(f"{path} is {what}")
+
+
+def _check_texts(place: str, value: object, problems: Problems) -> bool:
+    """Note the texts with a NUL character, which no path can have; whether there are any."""
+    if isinstance(value, str) and "\0" in value:
+        problems.add(f"{place} = {settings.toml(value)}; write a text without NUL characters")
+        return True
+    if isinstance(value, dict):
+        inner = [(f"{place}.{key}".strip("."), one) for key, one in value.items()]
+    else:
+        inner = [(place, one) for one in value] if isinstance(value, list) else []
+    return sum(_check_texts(name, one, problems) for name, one in inner) > 0
 
 
 def help_text() -> str:
