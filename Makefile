@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test quick check docs docs-test dist wheels bench bench-select bench-captions bench-export bench-cluster bench-combine bench-train bench-gpu bench-memory bench-state bench-plan bench-browse bench-evaluate bench-remote clean
+.PHONY: demo test quick quick-library quick-trainer check docs docs-test dist wheels bench bench-select bench-captions bench-export bench-cluster bench-combine bench-train bench-gpu bench-memory bench-state bench-plan bench-browse bench-evaluate bench-remote clean
 
 demo: $(VENV)/.library  ## a miniature booru, built, selected and exported into ./demo
 	$(BIN)/hakubooru demo demo
@@ -12,8 +12,18 @@ demo: $(VENV)/.library  ## a miniature booru, built, selected and exported into 
 test: check  ## all checks and all tests
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not docs"
 
-quick: $(VENV)/.dev  ## the tests that are neither slow nor kill processes; laws are tried with a quarter of the examples
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --hypothesis-profile quick -m "not slow and not kill and not docs"
+quick:  ## the tests that are neither slow nor kill processes; laws are tried with a quarter of the examples
+	$(MAKE) -j 2 quick-library quick-trainer
+
+# Apart, so that the library's tests need not wait until torch is imported; the trainer's are few.
+QUICK := --hypothesis-profile quick -m "not slow and not kill and not docs"
+OF_TORCH := tests/trainer tests/cli
+
+quick-library: $(VENV)/.dev  ## of these, the library's
+	$(BIN)/python -m pytest -n 2 --dist loadgroup $(QUICK) $(OF_TORCH:%=--ignore=%)
+
+quick-trainer: $(VENV)/.dev  ## and those of the trainer and the commands
+	$(BIN)/python -m pytest $(QUICK) $(OF_TORCH)
 
 docs: $(VENV)/.docs  ## the site in docs/_site; a warning is an error
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -b html docs docs/_site
