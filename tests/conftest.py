@@ -61,9 +61,11 @@ def pytest_collection_finish():
     gc.enable()
 
 
-# A shell starts what it runs in the background with Ctrl-C ignored, and processes inherit that.
+# A shell starts what it runs in the background with Ctrl-C ignored, and nohup what it runs with SIGHUP; processes inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture

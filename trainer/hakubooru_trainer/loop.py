@@ -23,7 +23,7 @@ from hakubooru_trainer.distributed import Ranks
 from hakubooru_trainer.lock import locked
 from hakubooru_trainer.metrics import Metrics
 from hakubooru_trainer.record import Record
-from hakubooru_trainer.setup import Training, data_set, device_of, out_folder, prepare, without_gpu
+from hakubooru_trainer.setup import Training, data_set, device_of, out_folder, prepare
 from hakubooru_trainer.stopping import stopping
 from hakubooru_trainer.tally import Tally
 
@@ -93,8 +93,6 @@ def _run(options: Options, resume: str, allow: Collection[str], ranks: Ranks) ->
 
 
 def _train(options: Options, out: Path, chosen: Path | None, allow: Collection[str], ranks: Ranks) -> Report:
-    if ranks.first and (warning := without_gpu(options)):
-        tqdm.write(f"warning: {warning}", file=sys.stderr)
     data = data_set(options, ranks)
     states = States(out / "state", options, data, allow)
     states.agree(ranks)

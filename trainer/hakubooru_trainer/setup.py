@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import torch
 from diffusers.models.attention import BasicTransformerBlock
 from torch.utils.checkpoint import checkpoint
+from tqdm import tqdm
 
 from hakubooru.errors import ConfigError, DataSetError, DestinationError
 from hakubooru.quantity import quantity
@@ -168,6 +170,8 @@ def prepare(options: Options, ranks: Ranks, data: DataSet) -> Training:
     prompts = read_prompts(Path(options.samples.prompts)) if options.samples.prompts else []
     model, adapter = model_of(options, device)
     objective = Objective.of(options, model, device)
+    if ranks.first and (warning := without_gpu(options)):  # before caches are filled, which takes hours without one
+        tqdm.write(f"warning: {warning}", file=sys.stderr)
     training, held_out = batches_of(data, options, model, ranks)
     unet, text = adapter.parameters("unet"), adapter.parameters("text_encoder", "text_encoder_2")
     weights = [*unet, *text]
