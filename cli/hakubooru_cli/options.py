@@ -75,7 +75,7 @@ class Choice:
 
         The posts of the recipe are narrowed by the query and the list of ids, then sampled, sorted and cut off.
         """
-        self.join_files(database)
+        self.join_files(database, of_recipe=False)  # which joins its own, and each is read whole for its hash
         selection = database.posts
         if self.recipe is not None:
             selection = self.recipe.select(database, scale=self.scale)
@@ -97,11 +97,11 @@ class Choice:
             )
         return self._narrow(selection)
 
-    def join_files(self, database: hb.Database) -> None:
-        """Join the files of the options and of the recipe."""
+    def join_files(self, database: hb.Database, *, of_recipe: bool = True) -> None:
+        """Join the files of the options, and those of the recipe if they are wanted."""
         for name, path in self.join:
             database.join(name, path)
-        if self.recipe is not None:
+        if self.recipe is not None and of_recipe:
             self.recipe.join_files(database)
 
     def settings(self, overrides: Sequence[str], caption: str | None) -> hb.Recipe:

@@ -12,7 +12,7 @@ import warnings
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import platformdirs
@@ -20,7 +20,7 @@ import platformdirs
 from hakubooru.engine.columns import COUNTS, DATES, FEW, FileColumns
 from hakubooru.errors import DatabaseFileError
 from hakubooru.store.reader import THREADS
-from hakubooru.store.store import Store
+from hakubooru.store.store import BUSY_TIMEOUT, Store
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -273,11 +273,28 @@ def in_cache(database: Path) -> Path:
     return platformdirs.user_cache_path("hakubooru") / "sidecars" / f"{database.stem}-{name}"
 
 
+class _State(NamedTuple):
+    """The state of a file at some time."""
+
+    change: tuple[int, int]
+    """The time of its last change, in nanoseconds, and its size."""
+    file: tuple[int, int]
+    """The numbers of its device and of the file there, which another file of its path has not."""
+
+
+def _state(path: Path) -> _State:
+    try:
+        status = path.stat()
+    except FileNotFoundError as error:
+        raise DatabaseFileError(f"{path} is no longer there; bring it back, and open it again") from error
+    return _State((status.st_mtime_ns, status.st_size), (status.st_dev, status.st_ino))
+
+
 class Cache:
     """A cache of the numeric columns of a file and the ids of the last selections; invalid when the file changes."""
 
-    def __init__(self, database: Store) -> None:
-        self._path = database.path
+    def __init__(self, database: CachedStore) -> None:
+        self._database = database
         self._stamp = self._now()
         self.selections: OrderedDict[Step, Ids] = OrderedDict()
         """The ids of the last selections, as read-only arrays."""
@@ -290,12 +307,7 @@ class Cache:
         Raises:
             DatabaseFileError: another file has taken its place, or it is no longer there; open connections read the old one.
         """
-        now = self._now()
-        if now[:2] != self._stamp[:2] and now[2:] != self._stamp[2:]:
-            raise DatabaseFileError(
-                f"{self._path} was replaced by another file since it was opened; open it again"
-            )
-        return now[:2] == self._stamp[:2]
+        return self._now() == self._stamp
 
     def put(self, step: Step, ids: Ids) -> None:
         """Cache the ids of a selection. The array becomes read-only."""
@@ -305,15 +317,13 @@ class Cache:
         while len(self.selections) > _KEPT:
             self.selections.popitem(last=False)
 
-    def _now(self) -> tuple[int, int, int, int]:
-        """The time and size of the file, and which file it is."""
-        try:
-            status = self._path.stat()
-        except FileNotFoundError as error:
-            raise DatabaseFileError(
-                f"{self._path} is no longer there; bring it back, and open it again"
-            ) from error
-        return status.st_mtime_ns, status.st_size, status.st_dev, status.st_ino
+    def _now(self) -> tuple[int, int]:
+        """The time and size of the file, which must be the one that was opened, or a copy of it."""
+        path, before = self._database.path, self._database.at_opening
+        now = _state(path)
+        if now.file != before.file and now.change != before.change:
+            raise DatabaseFileError(f"{path} was replaced by another file since it was opened; open it again")
+        return now.change
 
 
 class CachedStore(Store):
@@ -322,6 +332,11 @@ class CachedStore(Store):
     _cache: Cache | None = None
     images: Any = ()
     """Folders, tars or URLs that hold the posts' images, one or several; notebooks then show thumbnails."""
+
+    def __init__(self, path: Path, *, writable: bool = False, busy_timeout: float = BUSY_TIMEOUT) -> None:
+        super().__init__(path, writable=writable, busy_timeout=busy_timeout)
+        self.at_opening = _state(path)
+        """The state of the file when it was opened."""
 
     @property
     def cache(self) -> Cache:

@@ -1,4 +1,4 @@
-"""Folders of a user's own pairs: images without a post id, each with a caption beside it or in a list of its folder.
+"""Folders of a user's own pairs: images without a post id, each with a caption beside it, or in a list in its folder or above.
 
 In place of a post id, such an image has a number below 0. It is a hash of the image's path: the same on every machine,
 and different from the number of every other image.
@@ -14,7 +14,7 @@ import posixpath
 import re
 from collections import deque
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
@@ -51,6 +51,8 @@ class OwnFolder:
     """A number that changes when the name, size or time of a file does, or of a list of captions above."""
     ids: Ids
     """The numbers of the folder's images, ascending."""
+    lists: tuple[Path, ...] = ()
+    """The lists of captions in the folder and above it, up to `root`; the nearest count first."""
 
     def number(self, name: str) -> int:
         """Return the number of an image, at most -1, from the folder's key and the image's name."""
@@ -109,12 +111,14 @@ def check_apart(root: str | os.PathLike[str], skipped: str | None) -> None:
 
 
 def _search(root: Path, place: int, skip: str | None) -> Iterator[OwnFolder]:
+    lists = cache(_lists)  # a folder with many files is above many others
     for at in _folders(root, skip):
         below = Path(at).relative_to(root).as_posix()
         folder = OwnFolder(at, str(root), f"own {place}/{storable(below)}", 0, np.empty(0, np.int64))
         ids = np.array(sorted(map(folder.number, images_in(at))), np.int64)
         if len(ids):
-            yield replace(folder, ids=ids, stamp=_stamp(at, root))
+            near = tuple(path for above in _up_to(root, Path(at)) for path in lists(above))
+            yield replace(folder, ids=ids, stamp=_stamp(at, near), lists=near)
 
 
 def _folders(root: Path, skip: str | None) -> Iterator[str]:
@@ -139,7 +143,7 @@ def images_in(folder: str) -> list[str]:
         return sorted(entry.name for entry in entries if _IMAGE.fullmatch(entry.name) and entry.is_file())
 
 
-def _stamp(folder: str, root: Path) -> int:
+def _stamp(folder: str, lists: Iterable[Path]) -> int:
     digest = hashlib.sha256()
     with os.scandir(folder) as entries:
         for entry in sorted(entries, key=lambda entry: entry.name):
@@ -147,12 +151,11 @@ def _stamp(folder: str, root: Path) -> int:
                 status = entry.stat()
                 state = f"{entry.name}\0{status.st_size}\0{status.st_mtime_ns}\0"
                 digest.update(state.encode("utf-8", "surrogateescape"))
-    for above in list(_up_to(root, Path(folder)))[1:]:
-        for path in _lists(above):
+    for path in lists:
+        if path.parent != Path(folder):
             status = path.stat()
-            digest.update(
-                f"{path.name}\0{status.st_size}\0{status.st_mtime_ns}\0".encode("utf-8", "surrogateescape")
-            )
+            state = f"{path.name}\0{status.st_size}\0{status.st_mtime_ns}\0"
+            digest.update(state.encode("utf-8", "surrogateescape"))
     return int(digest.hexdigest()[:15], 16)
 
 
@@ -168,6 +171,7 @@ class OwnCaptions:
     def __init__(self, folder: OwnFolder) -> None:
         self.folder = Path(folder.path)
         self.root = Path(folder.root)
+        self.lists = folder.lists
 
     def of(self, name: str) -> str | None:
         """The caption of an image, by the image's name; None if it has none.
@@ -194,17 +198,15 @@ class OwnCaptions:
     @cached_property
     def _listed(self) -> dict[str, str]:
         captions: dict[str, str] = {}
-        for folder in _up_to(self.root, self.folder):
-            below = self.folder.relative_to(folder).as_posix()
-            for path in _lists(folder):
-                status = path.stat()
-                try:
-                    rows = _read_list(path, status.st_mtime_ns, status.st_size)
-                except (ValueError, csv.Error) as error:
-                    raise ValueError(
-                        f"{path.relative_to(self.root).as_posix()} cannot be read: {error}"
-                    ) from error
-                captions = rows.get(below, {}) | captions
+        for path in self.lists:
+            status = path.stat()
+            try:
+                rows = _read_list(path, status.st_mtime_ns, status.st_size)
+            except (ValueError, csv.Error) as error:
+                raise ValueError(
+                    f"{path.relative_to(self.root).as_posix()} cannot be read: {error}"
+                ) from error
+            captions = rows.get(self.folder.relative_to(path.parent).as_posix(), {}) | captions
         return captions
 
 

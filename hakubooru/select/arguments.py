@@ -16,6 +16,7 @@ import numpy as np
 from peewee import Field
 
 from hakubooru.errors import InputError
+from hakubooru.quantity import quantity
 
 Kind = TypeVar("Kind")
 
@@ -188,7 +189,9 @@ def _mend(method: Callable[..., Any], problem: str) -> str:
     parameters = list(signature(method).parameters.values())[1:]
     words = [f"{each.name}=…" if each.kind is Parameter.KEYWORD_ONLY else each.name for each in parameters]
     if "given" in problem:
-        problem = "takes arguments by name" if words else "takes no arguments"
+        is_by_name = any(each.kind is Parameter.KEYWORD_ONLY for each in parameters)
+        count = quantity(len(words), "argument") if words else "no arguments"
+        problem = "takes arguments by name" if is_by_name else f"takes {count}"
     return f"{method.__name__}() {problem}: write {method.__name__}({', '.join(words)})"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+import hakubooru as hb
 from whole_command import call
 
 
@@ -73,6 +74,27 @@ def test_the_caption_of_a_post_needs_no_posts_of_the_recipe(path):
     code, out, _ = call("caption", path, "--post", 3, "--recipe", "epsilon")
     assert code == 0
     assert "|||" in out
+
+
+@pytest.mark.parametrize("line", ["select", "caption --post 3"])
+def test_a_joined_file_is_hashed_once(path, recipe, tmp_path, monkeypatch, line):
+    """It may be so large that this takes minutes."""
+    join, names = hb.Database.join, []
+
+    def count(database, name, file):
+        names.append(name)
+        return join(database, name, file)
+
+    monkeypatch.setattr(hb.Database, "join", count)
+    files = [tmp_path / "a.csv", tmp_path / "b.csv"]
+    for file in files:
+        file.write_text("id,value\n3,0.5\n", encoding="utf-8")
+    with recipe.open("a", encoding="utf-8") as file:
+        file.write(f"[join]\na = '{files[0]}'\n")
+    command, *options = line.split()
+    code, _, error = call(command, path, "--recipe", recipe, "--join", f"b={files[1]}", *options)
+    assert code == 0, error
+    assert sorted(names) == ["a", "b"]
 
 
 def test_ids_of_no_post_are_counted(path, tmp_path):

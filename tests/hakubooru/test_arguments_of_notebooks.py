@@ -37,6 +37,10 @@ WRONG = {
     "a year": (lambda db: db.posts.date(2020), r"write date\(min=…, max=…\)"),
     "a width": (lambda db: hb.size(width=3), r"unexpected keyword argument 'width': write size\(min_width=…"),
     "no argument": (lambda db: hb.banned("yes"), r"^banned\(\) takes no arguments: write banned\(\)$"),
+    "several ids for a list": (
+        lambda db: db.posts.among(1, 2),
+        r"^among\(\) takes 1 argument: write among\(ids\)$",
+    ),
     "no seed": (
         lambda db: db.posts.sample(5),
         r"missing 1 required keyword-only argument: 'seed': write sample\(n, fraction=…, seed=…\)",

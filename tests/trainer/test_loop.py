@@ -220,7 +220,8 @@ def test_a_run_that_learned_nothing_fails(options, monkeypatch):
     monkeypatch.setattr(Objective, "losses", lambda self, *a, **k: losses(self, *a, **k) * float("nan"))
     for _ in range(2):  # also when the same command is run again
         with pytest.raises(
-            TrainingError, match=r"in all of the run's 4 updates, so that nothing was learned"
+            TrainingError,
+            match=r"in all of the run's 4 updates, so that nothing was learned, and lokr.safetensors is not written",
         ):
             run(told)
     assert not Path(told.run.out, "lokr.safetensors").exists()

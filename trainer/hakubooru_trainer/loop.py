@@ -73,7 +73,7 @@ def run(options: Options, *, resume: str = "auto", allow: Collection[str] = ()) 
 
     Raises:
         InputError: an option, the data set, or a model cannot be used; or another run is writing into the folder.
-        TrainingError: losses or gradients were not finite for too many updates in a row.
+        TrainingError: losses or gradients were not finite for too many updates in a row, or for all updates.
         KeyboardInterrupt: the run was asked to stop; its state is saved.
     """
     if resume == "never" and distributed.restarted():
@@ -136,7 +136,7 @@ def _train(options: Options, out: Path, chosen: Path | None, allow: Collection[s
     if counters.skipped == data.updates:
         raise TrainingError(
             f"the loss or its gradient was not finite in all of the run's {quantity(data.updates, 'update')}, so that nothing was "
-            f"learned, and no adapter is written. {_NOT_FINITE}"
+            f"learned, and {options.run.name}.safetensors is not written. {_NOT_FINITE}"
         )
     if ranks.first:
         record.write(data.updates)

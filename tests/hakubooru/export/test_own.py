@@ -263,6 +263,25 @@ def test_lists_above_a_folder_caption_its_images(tmp_path):
     hb.verify(tmp_path / "out")
 
 
+def test_a_folder_above_many_others_is_searched_for_lists_once(tmp_path, monkeypatch):
+    """It may hold so many files that one search takes as long as all folders below it."""
+    scandir, scans = os.scandir, []
+
+    def count(folder="."):
+        scans.append(str(folder))
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", count)
+    times = []
+    for number in range(2, 5):
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / str(number) / "a.png").touch()
+        scans.clear()
+        assert len(find_own([tmp_path])) == number - 1
+        times.append(scans.count(str(tmp_path)))
+    assert times[0] == times[-1]
+
+
 def test_rows_whose_image_is_not_there_are_counted(tmp_path):
     own = tmp_path / "own"
     (own / "sub").mkdir(parents=True)

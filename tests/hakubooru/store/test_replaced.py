@@ -9,12 +9,25 @@ import hakubooru as hb
 from hakubooru.errors import DatabaseFileError
 
 
-def test_a_file_that_was_replaced_or_removed_while_it_is_open_is_told(path, tmp_path):
-    """The open connections would read the old file, and new ones the new file: results would be a mixture."""
+@pytest.fixture
+def other(path, tmp_path):
+    """Another file with the same posts, and higher scores."""
     other = tmp_path / "other.db"
     shutil.copy(path, other)
     with closing(sqlite3.connect(other)) as file, file:
         file.execute("UPDATE post SET score = score + 1000")
+    return other
+
+
+def test_a_file_that_was_replaced_before_the_first_query_is_told(path, other):
+    with hb.open(path) as db:
+        other.replace(path)
+        with pytest.raises(DatabaseFileError, match="was replaced by another file since it was opened"):
+            db.posts.score(min=1).count()
+
+
+def test_a_file_that_was_replaced_or_removed_while_it_is_open_is_told(path, other):
+    """The open connections would read the old file, and new ones the new file: results would be a mixture."""
     with hb.open(path) as db:
         count = db.posts.count()
         os.utime(path)
