@@ -13,7 +13,7 @@ def nearest(name: object, choices: Iterable[str]) -> str:
     """Suggest a name in a sentence: the choice nearest to a mistyped name, or all choices if none is near."""
     names = list(choices)
     near = closest(str(name), names)
-    return f"did you mean {near!r}?" if near else f"there are: {', '.join(names)}"
+    return f"did you mean {near!r}?" if near else _all(names)
 
 
 def unknown_keys(keys: Iterable[object], choices: Iterable[str]) -> Iterator[str]:
@@ -22,7 +22,7 @@ def unknown_keys(keys: Iterable[object], choices: Iterable[str]) -> Iterator[str
     unknown = {key: closest(str(key), names) for key in keys if key not in names}
     yield from (f"no key {key!r}; did you mean {near!r}?" for key, near in unknown.items() if near)
     if far := [repr(key) for key, near in unknown.items() if not near]:
-        yield f"no key {' or '.join(far)}; there are: {', '.join(names)}"
+        yield f"no key {' or '.join(far)}; {_all(names)}"
 
 
 def closest(name: str, choices: Iterable[str]) -> str | None:
@@ -49,6 +49,10 @@ def closest(name: str, choices: Iterable[str]) -> str | None:
 def slack(name: str) -> int:
     """How many letters of a mistyped name may be wrong: one in three, and none of a number."""
     return 0 if name.isdigit() else (len(name) + 1) // 3
+
+
+def _all(names: list[str]) -> str:
+    return f"there are: {', '.join(names)}" if names else "there are none"
 
 
 def _words(name: str) -> set[str]:

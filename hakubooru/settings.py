@@ -82,12 +82,16 @@ class Problems:
         self.texts: list[str] = []
 
     @contextmanager
-    def collecting(self) -> Iterator[None]:
-        """Note an input error of the block, and do not raise it."""
+    def collecting(self, where: str = "") -> Iterator[None]:
+        """Note an input error of the block, and do not raise it.
+
+        Args:
+            where: the beginning of its message, such as `lokr.start: `.
+        """
         try:
             yield
         except InputError as error:
-            self.add(str(error))
+            self.add(f"{where}{error}")
 
     def add(self, text: str) -> None:
         """Note a problem, once."""

@@ -7,10 +7,14 @@ import io
 import os
 import sys
 import warnings
+from typing import TYPE_CHECKING
 
 import click
 
 from hakubooru.errors import HakubooruError
+
+if TYPE_CHECKING:
+    from typing import TextIO
 
 FAILED, WRONG_INPUT, INTERRUPTED = 1, 2, 130
 
@@ -34,8 +38,7 @@ def run(command: click.Command, name: str) -> int:
         # The system gives bytes of an argument that are no UTF-8 as surrogates, which only names of files may have.
         return _fail(f"{error.object[:100]!a} is not text in UTF-8; correct the argument", WRONG_INPUT)
     except BrokenPipeError:
-        # The reader (`| head`) has closed the pipe. Without this, Python would fail again when it flushes.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard(sys.stdout)  # the reader (`| head`) has closed the pipe
         return FAILED
     except OSError as error:
         name = error.filename2 or error.filename  # filename2 is the target of a rename or a copy
@@ -53,5 +56,13 @@ def _show_everything() -> None:
 
 
 def _fail(message: str, code: int) -> int:
-    click.echo(f"error: {message}", err=True)
+    try:
+        click.echo(f"error: {message}", err=True)
+    except OSError:  # the terminal is gone
+        _discard(sys.stderr)
     return code
+
+
+def _discard(stream: TextIO) -> None:
+    """Write to nowhere what a closed stream still holds. Python would fail when it flushes it at its end, with another exit code."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -49,6 +50,17 @@ def test_a_process_ends_as_the_command_does(path):
     assert (result.returncode, result.stdout) == (2, "")
     assert "epsilom is not a recipe that ships" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="Windows has no such terminals")
+def test_a_terminal_that_is_gone_does_not_change_the_exit_code():
+    ours, theirs = os.openpty()
+    os.close(ours)
+    command = [sys.executable, "-c", MAIN.format(module="main"), "select", "no.db"]
+    code = subprocess.call(command, stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    assert code == 2
 
 
 @pytest.mark.slow

@@ -37,6 +37,7 @@ def test_a_column_is_proposed_where_one_is_near(name, found):
 def test_where_nothing_is_near_all_are_named():
     assert nearest("tags", ["id", "bit_flags"]) == "there are: id, bit_flags"
     assert nearest("77", ["75", "150"]) == "there are: 75, 150"
+    assert nearest("77", []) == "there are none"
     assert nearest("bit_flag", ["id", "bit_flags"]) == "did you mean 'bit_flags'?"
 
 

@@ -227,7 +227,10 @@ def test_what_is_wrong_is_named(file, told, override, message):
         ("samples.prompts=empty.txt", "has no prompts; write one a line"),
         ("lokr.factors={FeedForwad=4}", "did you mean 'FeedForward'"),
         ('lokr.exclude=["lora_unet_nothing*"]', "matches no layer"),
-        ("lokr.start=none.safetensors", "none.safetensors does not exist"),
+        (
+            "lokr.start=none.safetensors",
+            "lokr.start: none.safetensors does not exist; name a .safetensors file",
+        ),
         ("lokr.start=tiny/tiny.safetensors", "names its layers as in a whole checkpoint"),
         ("run.out=", 'run.out = ""; name a folder, or "." for the current one'),
         ("run.out=empty.txt", "which is a file; name a folder"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -78,6 +79,22 @@ def test_an_image_that_was_replaced_by_another_of_its_size_has_no_weight(options
         capsys.readouterr().err.count(f"{path} was changed since it was listed; export again, or train on")
         == 1
     )
+
+
+@pytest.mark.parametrize("has_copy", [False, True])
+def test_a_cache_does_not_remember_that_a_file_was_another_one(options, export, tmp_path, has_copy):
+    """An export that is repaired, and a second folder with the image, have the bytes that the cache knows it by."""
+    told = options(cache=CacheOptions(latents=str(tmp_path / "latents")))
+    if has_copy:
+        folders = (str(export), shutil.copytree(export, tmp_path / "copy"))
+        told = replace(told, data=tuple(DataOptions(path=str(folder)) for folder in folders))
+    path = export / "x001" / "4.png"
+    data = path.read_bytes()
+    path.write_bytes((export / "x001" / "5.png").read_bytes())
+    for is_whole in (has_copy, True):
+        for batch in every_batch(prepared(told)):
+            assert batch.decoded.tolist() == [is_whole or number != 4 for number in batch.ids]
+        path.write_bytes(data)
 
 
 def test_a_run_says_what_its_data_sets_leave_out(options, tmp_path, capsys):

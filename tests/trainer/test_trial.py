@@ -62,6 +62,15 @@ class Restless(torch.optim.SGD):
         return super().step(closure)
 
 
+class Fading(torch.optim.SGD):
+    """Changes an argument of its own."""
+
+    def step(self, closure=None):
+        for group in self.param_groups:
+            group["momentum"] *= 0.9
+        return super().step(closure)
+
+
 class Odd(torch.optim.SGD):
     """Has a state that JSON cannot hold."""
 
@@ -115,9 +124,11 @@ def test_schedule_free_weights_are_evaluated_where_they_are_meant_to_be():
             {"name": "test_trial:Restless"},
             "or draws random numbers that torch.manual_seed does not set; use an",
         ),
+        ({"name": "test_trial:Fading", "args": {"momentum": 0.9}}, "changes what optimizer.args sets"),
         ({"name": "test_trial:Odd"}, "has a state that cannot be saved"),
         ({"name": "pytorch_optimizer:SAM"}, "cannot be built|cannot make a step"),
         ({"name": "pytorch_optimizer:Prodgy"}, "has no optimiser Prodgy; did you mean 'Prodigy'"),
+        ({"name": "os:system"}, "os has no optimiser system; there are none$"),
         ({"name": "no_such_package:Adam"}, "no_such_package cannot be imported .*; install its package"),
         (
             {"name": "pytorch_optimizer:Prodigy", "args": {"d_coeff": 1}},

@@ -301,16 +301,10 @@ class States:
             it.average.load(average)
         else:
             it.average.restart()  # --allow-change may turn it on
-        chosen = optim.chosen(it.options.optimizer)
-        groups_now = [
-            {key: group[key] for key in chosen & group.keys()} for group in it.optimizer.param_groups
-        ]
         # Another optimiser, or one with other groups, starts without memory.
         then = brought_up(mark["about"], self.about, self.defaults, self.earlier)
         if all(then[key] == self.about[key] for key in _MEMORY):
-            it.optimizer.load_state_dict(durable.give_tensors(mark["optimizer"], tensors))
-        for group, values in zip(it.optimizer.param_groups, groups_now, strict=True):
-            group.update(values)  # the options win over the state, which --allow-change may let differ
+            optim.load(it.optimizer, it.options.optimizer, durable.give_tensors(mark["optimizer"], tensors))
         if mark["scaler"]:  # only fp16 has one
             it.scaler.load_state_dict(mark["scaler"])
         self.came_from = mark["from"]

@@ -176,9 +176,19 @@ def arguments(options: OptimizerOptions) -> dict[str, Any]:
     return {"betas": options.betas, "weight_decay": options.weight_decay, **options.args}
 
 
-def chosen(options: OptimizerOptions) -> set[str]:
-    """The keys of an optimiser's groups that the configuration decides; a state decides the others."""
-    return {"lr", "base_lr", *arguments(options)}
+def load(optimizer: torch.optim.Optimizer, options: OptimizerOptions, state: dict[str, Any]) -> None:
+    """Go on with the state of an optimiser. The options win over it, since --allow-change may let them differ.
+
+    Args:
+        optimizer: the optimiser, as it was built.
+        options: its options.
+        state: what its `state_dict` was.
+    """
+    keys = {"lr", "base_lr", *arguments(options)}
+    chosen = [{key: group[key] for key in keys & group.keys()} for group in optimizer.param_groups]
+    optimizer.load_state_dict(state)
+    for group, values in zip(optimizer.param_groups, chosen, strict=True):
+        group.update(values)
 
 
 def package(options: OptimizerOptions) -> dict[str, str]:

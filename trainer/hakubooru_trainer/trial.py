@@ -57,14 +57,14 @@ def check(options: Options) -> None:
         _step(settings, optimizer, whole, _BEFORE)
         torch.manual_seed(1)  # a process that resumes has another generator
         again = _optimizer(settings, half)
-        again.load_state_dict(state)
+        optim.load(again, settings, state)
         _step(settings, again, half, _BEFORE)
     same = all(torch.equal(one, other) for one, other in zip(whole, half, strict=True))
     # A small step leaves fp16 weights as they are, whatever the optimiser remembers: so its state must agree too.
     if not same or not _same(optimizer.state_dict(), again.state_dict()):
         raise ConfigError(
             f'optimizer.name = "{settings.name}" does not resume exactly: after its state was saved and loaded, it goes on '
-            "otherwise. It keeps something outside of its state_dict, remembers more bits than the weights have, which torch "
+            "otherwise. It keeps something outside of its state_dict, changes what optimizer.args sets, remembers more bits than the weights have, which torch "
             "rounds away, or draws random numbers that torch.manual_seed does not set; use another optimiser"
         )
 
@@ -100,6 +100,9 @@ def _step(
         draw = torch.Generator().manual_seed(number)
         for weight in weights:
             weight.grad = torch.randn(weight.shape, generator=draw).to(weight.dtype)
+        optim.set_rate(
+            optimizer, 1.0
+        )  # as before each update: what an optimiser makes of its rate does not stay
         try:
             optim.step(optimizer, options, 0, number)
         except Exception as error:

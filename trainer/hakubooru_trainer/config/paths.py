@@ -35,7 +35,7 @@ def check_sections(sections: Mapping[str, Any], problems: Problems) -> None:
     if model := sections.get("model"):
         check_model(model, problems)
     if (lokr := sections.get("lokr")) and lokr.start:
-        check_file(Path(lokr.start), problems)
+        check_file(Path(lokr.start), problems, "lokr.start: ")
     if (samples := sections.get("samples")) and samples.prompts:
         check_prompts(Path(samples.prompts), problems)
     if run := sections.get("run"):
@@ -68,9 +68,18 @@ def check_model(options: ModelOptions, problems: Problems) -> None:
             )
 
 
-def check_file(path: Path, problems: Problems) -> None:
-    """Note what is wrong with a safetensors file, as its header tells."""
-    with problems.collecting():
+def check_file(path: Path, problems: Problems, where: str = "") -> None:
+    """Note what is wrong with a safetensors file, as its header tells.
+
+    Args:
+        path: the file.
+        problems: where to note it.
+        where: what names the file, such as `lokr.start: `, for the message.
+    """
+    if not path.exists():
+        problems.add(f"{where}{path} does not exist; name a .safetensors file")
+        return
+    with problems.collecting(where):
         read_header(path)
 
 

@@ -93,13 +93,13 @@ class Cache:
                 f"{self.folder / file} does not give {name} ({error}); delete {self.folder}, and the next run makes it again"
             ) from error
 
-    def fill(self, keys: Keys, groups: Ids, make: Callable[[int], Item], what: str) -> int:
+    def fill(self, keys: Keys, groups: Ids, make: Callable[[int], Item | None], what: str) -> int:
         """Compute the items that the cache lacks, a part on each rank, and return how many those were in all.
 
         Args:
             keys: the keys of all items that are needed, (N,); a key may occur several times.
             groups: items with the same number are computed together, (N,).
-            make: computes the item of one of the N places.
+            make: computes the item of one of the N places, the first with its key; None if there is nothing to keep.
             what: the label of the progress bar.
 
         Raises:
@@ -111,10 +111,14 @@ class Cache:
         missing = missing[np.argsort(groups[missing], kind="stable")]
         self.ranks.wait()  # all ranks list what is missing before one of them writes
         items: dict[int, Item] = {}
-        size = 0
+        size, unmade = 0, torch.zeros((), device=self.ranks.device)
         shared = self.ranks.share(missing.tolist())
         for place in progress(shared, desc=what, disable=not self.ranks.first):
-            item = items[int(keys[place])] = make(place)
+            item = make(place)
+            if item is None:
+                unmade += 1
+                continue
+            items[int(keys[place])] = item
             size += sum(tensor.nbytes for tensor in item.tensors)
             if size >= self.bytes_a_file:
                 self._write(items)
@@ -122,8 +126,9 @@ class Cache:
         if items:
             self._write(items)
         self.ranks.wait()
+        self.ranks.sum([unmade])
         self._read_indexes()
-        if not self.has(keys).all():
+        if int((~self.has(keys[missing])).sum()) > int(unmade):
             raise DataSetError(
                 f"{self.folder} does not hold what other ranks wrote; set {self.option} to a folder that all machines share"
             )

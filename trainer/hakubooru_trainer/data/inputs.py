@@ -79,6 +79,14 @@ class Inputs:
             )
         return shown
 
+    def is_as_listed(self, row: int) -> bool:
+        """Whether an image has the bytes that the data set lists.
+
+        Raises:
+            DataSetError: it cannot be read.
+        """
+        return hashlib.sha256(self.samples.read(row)).hexdigest() == self.samples[row].sha256
+
     def mask(self, row: int, seen: View) -> Floats:
         """The mask of what is shown of an image, at the places of its latents, (1, H/8, W/8), from 0 to 1.
 

@@ -1,7 +1,8 @@
 """Encoded images, kept on disk as mean and deviation, so that the draws from them stay random.
 
 CACHE/<VAE> holds them in float32, under the SHA-256 of an image's bytes with its bucket's size and its own. <VAE> is a hash of
-the VAE's weights, with the precision and the version of our decoding. For an image that does not decode, the reason is kept.
+the VAE's weights, with the precision and the version of our decoding. For an image that does not decode, the reason is kept;
+nothing is kept for a file whose bytes are not those that the data set lists.
 """
 
 from __future__ import annotations
@@ -68,9 +69,13 @@ class LatentCache:
             UnusableImageError: the image does not decode.
             DataSetError: the cached latents have another shape, or cannot be read.
         """
-        rows = np.array([row])
+        key = _keys(inputs, np.array([row]), is_flipped)
         name, size = _name(inputs, row, is_flipped), inputs.size(row)
-        mean, std, reason = self.cache.get(int(_keys(inputs, rows, is_flipped)[0]), name, 3)
+        if not self.cache.has(key)[0]:
+            raise UnusableImageError(
+                inputs.samples[row].path, "was not the image that is listed; export again"
+            )
+        mean, std, reason = self.cache.get(int(key[0]), name, 3)
         if len(reason):
             raise UnusableImageError(inputs.samples[row].path, reason.numpy().tobytes().decode())
         if mean.shape != std.shape or mean.shape[1:] != (size[1] // DOWN, size[0] // DOWN):
@@ -89,12 +94,20 @@ class LatentCache:
             TrainingError: the VAE gives numbers that are not finite.
         """
 
-        def make(place: int) -> Item:
+        def make(place: int) -> Item | None:
             is_flipped, row = divmod(place, len(inputs.samples))
             name = _name(inputs, row, bool(is_flipped))
             try:
                 pixels = inputs.pixels(row, inputs.view(row, is_flipped=bool(is_flipped)))
             except UnusableImageError as error:
+                if not inputs.is_as_listed(
+                    row
+                ):  # the key is that of other bytes, which another file may have
+                    others = np.flatnonzero(keys[place + 1 :] == keys[place])
+                    if len(others):
+                        return make(place + 1 + int(others[0]))
+                    inputs.leave_out(row, error)
+                    return None
                 inputs.leave_out(row, error)
                 reason = torch.frombuffer(bytearray(error.reason.encode()), dtype=torch.uint8)
                 return Item(name, (torch.empty(0), torch.empty(0), reason))
