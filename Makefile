@@ -9,8 +9,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 demo: $(VENV)/.library  ## a miniature booru, built, selected and exported into ./demo
 	$(BIN)/hakubooru demo demo
 
+# Three processes for two cores: tests wait for servers, the browser and processes that they start.
 test: check  ## all checks and all tests
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not docs"
+	$(BIN)/python -m pytest -n 3 --dist loadgroup -m "not docs"
 
 quick:  ## the tests that are neither slow nor kill processes; laws are tried with a quarter of the examples
 	$(MAKE) -j 2 quick-library quick-trainer
