@@ -20,10 +20,10 @@ quick:  ## the tests that are neither slow nor kill processes; laws are tried wi
 QUICK := --hypothesis-profile quick -m "not slow and not kill and not docs"
 OF_TORCH := tests/trainer tests/cli
 
-quick-library: $(VENV)/.dev  ## of these, the library's
+quick-library: $(VENV)/.dev  ## the quick tests of the library
 	$(BIN)/python -m pytest -n 2 --dist loadgroup $(QUICK) $(OF_TORCH:%=--ignore=%)
 
-quick-trainer: $(VENV)/.dev  ## and those of the trainer and the commands
+quick-trainer: $(VENV)/.dev  ## the quick tests of the trainer and the commands
 	$(BIN)/python -m pytest $(QUICK) $(OF_TORCH)
 
 docs: $(VENV)/.docs  ## the site in docs/_site; a warning is an error

@@ -291,23 +291,13 @@ def _state(path: Path) -> _State:
 
 
 class Cache:
-    """A cache of the numeric columns of a file and the ids of the last selections; invalid when the file changes."""
+    """A cache of the numeric columns of a file and the ids of the last selections, as long as the file does not change."""
 
-    def __init__(self, database: CachedStore) -> None:
-        self._database = database
-        self._stamp = self._now()
+    def __init__(self, database: Store) -> None:
         self.selections: OrderedDict[Step, Ids] = OrderedDict()
         """The ids of the last selections, as read-only arrays."""
         sidecar = open_sidecar(database.path)
         self.columns = FileColumns(database) if sidecar is None else SidecarColumns(database, sidecar)
-
-    def is_valid(self) -> bool:
-        """Whether the file has not changed since the cache was made.
-
-        Raises:
-            DatabaseFileError: another file has taken its place, or it is no longer there; open connections read the old one.
-        """
-        return self._now() == self._stamp
 
     def put(self, step: Step, ids: Ids) -> None:
         """Cache the ids of a selection. The array becomes read-only."""
@@ -316,14 +306,6 @@ class Cache:
         self.selections.move_to_end(step)
         while len(self.selections) > _KEPT:
             self.selections.popitem(last=False)
-
-    def _now(self) -> tuple[int, int]:
-        """The time and size of the file, which must be the one that was opened, or a copy of it."""
-        path, before = self._database.path, self._database.at_opening
-        now = _state(path)
-        if now.file != before.file and now.change != before.change:
-            raise DatabaseFileError(f"{path} was replaced by another file since it was opened; open it again")
-        return now.change
 
 
 class CachedStore(Store):
@@ -335,12 +317,24 @@ class CachedStore(Store):
 
     def __init__(self, path: Path, *, writable: bool = False, busy_timeout: float = BUSY_TIMEOUT) -> None:
         super().__init__(path, writable=writable, busy_timeout=busy_timeout)
-        self.at_opening = _state(path)
-        """The state of the file when it was opened."""
+        self._state = _state(path)
 
     @property
     def cache(self) -> Cache:
-        """A cache of columns and recent selections. It is emptied when the file changes."""
-        if self._cache is None or not self._cache.is_valid():
-            self._cache = Cache(self)
-        return self._cache
+        """A cache of columns and recent selections. It is emptied when the file changes.
+
+        Raises:
+            DatabaseFileError: another file has taken its place, or it is no longer there; open connections read the old one.
+        """
+        now, cache = _state(self.path), self._cache
+        is_changed = now.change != self._state.change
+        if is_changed and now.file != self._state.file:
+            raise DatabaseFileError(
+                f"{self.path} was replaced by another file since it was opened; open it again"
+            )
+        if cache is None or is_changed:
+            cache = self._cache = Cache(self)
+            self._state = now._replace(
+                file=self._state.file
+            )  # a copy may lie there, and the other file is open
+        return cache

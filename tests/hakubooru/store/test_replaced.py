@@ -42,3 +42,23 @@ def test_a_file_that_was_replaced_or_removed_while_it_is_open_is_told(path, othe
         path.unlink()
         with pytest.raises(DatabaseFileError, match="is no longer there"):
             db.posts.count()
+
+
+def test_a_copy_of_the_same_time_is_no_other_file(path, other):
+    with hb.open(path) as db:
+        count = db.posts.count()
+        with closing(sqlite3.connect(path)) as file, file:
+            file.execute("UPDATE post SET score = 1000")
+        assert db.posts.score(min=900).count() == count
+        shutil.copy2(path, other).replace(path)
+        assert db.posts.score(max=900).count() == 0
+
+
+def test_a_copy_that_changes_is_another_file(path, other):
+    with hb.open(path) as db:
+        shutil.copy2(path, other).replace(path)
+        assert db.posts.count()
+        with closing(sqlite3.connect(path)) as file, file:
+            file.execute("UPDATE post SET score = 1000")
+        with pytest.raises(DatabaseFileError, match="was replaced by another file"):
+            db.posts.count()
