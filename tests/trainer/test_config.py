@@ -71,6 +71,7 @@ def trainable(tmp_path, shallow, monkeypatch):
     write_pairs(tmp_path / "pairs", [(64, 64)] * 4)
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty.txt").touch()
+    (tmp_path / "gone").symlink_to("nowhere")
     (tmp_path / "tiny").symlink_to(shallow)
     (tmp_path / "run.toml").write_text(
         GOOD.replace('"model"', '"tiny"')
@@ -234,6 +235,8 @@ def test_what_is_wrong_is_named(file, told, override, message):
         ("lokr.start=tiny/tiny.safetensors", "names its layers as in a whole checkpoint"),
         ("run.out=", 'run.out = ""; name a folder, or "." for the current one'),
         ("run.out=empty.txt", "which is a file; name a folder"),
+        ("run.out=gone", "gone is not a folder that can be written; name another folder"),
+        ("cache.latents=gone/latents", "gone is not a folder that can be written; name another folder"),
         ("run.device=cuda", "torch sees no GPU"),
     ],
 )

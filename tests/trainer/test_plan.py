@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -23,7 +24,7 @@ from hakubooru_trainer.lokr.preset import targets
 from hakubooru_trainer.model.load import CLASSES, Sdxl, load, skeleton
 from hakubooru_trainer.plan import plan
 from hakubooru_trainer.setup import trained_parts
-from tiny_runs import SOME_LAYERS
+from tiny_runs import SMALLEST, SOME_LAYERS
 from training_pairs import write_pairs
 
 pytestmark = pytest.mark.slow
@@ -69,6 +70,21 @@ def test_a_run_without_a_gpu_is_warned_of(options, capsys, device, is_warned):
     assert any("torch sees no GPU here" in text for text in plan(asked).warnings) == is_warned
     loop.run(asked)
     assert ("warning: torch sees no GPU here" in capsys.readouterr().err) == is_warned
+
+
+@pytest.mark.parametrize("has_copy", [False, True])
+def test_held_out_images_that_are_trained_on_are_warned_of(options, export, tmp_path, capsys, has_copy):
+    """Copies of an image in two folders have one id, and the last one that is held out may be trained on."""
+    folders = [export, shutil.copytree(export, tmp_path / "copy")][: 1 + has_copy]
+    told = options(
+        **SMALLEST,
+        data=tuple(DataOptions(path=str(folder)) for folder in folders),
+        validation=ValidationOptions(images=3),
+    )
+    warning = "1 held-out image is trained on, too"
+    assert any(warning in text for text in plan(told).warnings) == has_copy
+    loop.run(replace(told, run=replace(told.run, updates=1)))
+    assert (f"warning: {warning}" in capsys.readouterr().err) == has_copy
 
 
 @pytest.mark.parametrize(("warmup", "reached"), [(8, "50%"), (4, None), (0, None)])

@@ -20,7 +20,7 @@ from hakubooru_trainer.distributed import Ranks
 from hakubooru_trainer.fits import BYTES, GIB
 from hakubooru_trainer.model.load import load_tokenizer
 from hakubooru_trainer.optim import rate
-from hakubooru_trainer.setup import data_set, without_gpu
+from hakubooru_trainer.setup import data_set, not_held_out, without_gpu
 from hakubooru_trainer.text import token_ids
 
 if TYPE_CHECKING:
@@ -242,6 +242,8 @@ def _warnings(options: Options, data: DataSet, counts: np.ndarray) -> list[str]:
         )
     if no_gpu := without_gpu(options):
         warnings.append(no_gpu)
+    if leaked := not_held_out(data):
+        warnings.append(leaked)
     return warnings
 
 

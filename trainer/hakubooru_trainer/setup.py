@@ -11,6 +11,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
 import torch
 from diffusers.models.attention import BasicTransformerBlock
 from torch.utils.checkpoint import checkpoint
@@ -270,6 +271,17 @@ def without_gpu(options: Options) -> str | None:
     )
 
 
+def not_held_out(data: DataSet) -> str | None:
+    """The warning that held-out images are trained on, too, because the data sets hold their files more than once; None if none is."""
+    twice = int(np.isin(data.held.contents, data.train.contents).sum())
+    if not twice:
+        return None
+    return (
+        f"{quantity(twice, 'held-out image is', 'held-out images are')} trained on, too, since the data sets hold the same file "
+        "more than once: the loss on them does not show that the model learns by heart; remove the copies"
+    )
+
+
 def out_folder(options: Options, resume: str) -> tuple[Path, Path | None]:
     """Create the run's folder, and return it with the state that the user named to resume from, if any.
 
@@ -283,7 +295,12 @@ def out_folder(options: Options, resume: str) -> tuple[Path, Path | None]:
         raise DestinationError(
             f"{out} has a run already; set run.out to a new folder, or resume the run (--resume auto)"
         )
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DestinationError(
+            f"run.out is {out}, which cannot be created ({error.strerror}); name another folder"
+        ) from error
     return out, Path(resume) if resume not in {"auto", "never"} else None
 
 
@@ -350,6 +367,8 @@ def precision_of(options: Options, device: torch.device) -> torch.autocast:
 
 def batches_of(data: DataSet, options: Options, model: Sdxl, ranks: Ranks) -> tuple[Batches, Batches]:
     """Build the makers of batches for training and validation, and fill the caches of encoded images and captions."""
+    if ranks.first and (warning := not_held_out(data)):
+        tqdm.write(f"warning: {warning}", file=sys.stderr)
     cache = options.cache
     latents = LatentCache(Path(cache.latents), model.vae, ranks) if cache.latents else None
     contexts = ContextCache(Path(cache.text), model, options, ranks) if cache.text else None

@@ -94,7 +94,9 @@ def check_folder(key: str, folder: str, problems: Problems) -> None:
     path = Path(folder)
     if not folder or path.is_dir():
         return
-    there = next((place for place in (path, *path.absolute().parents) if place.exists()), path)
+    # A link to what is not there is in the way of a new folder.
+    places = (place for place in (path, *path.absolute().parents) if place.exists() or place.is_symlink())
+    there = next(places, path)
     if there == path and path.exists():
         problems.add(f"{key} is {folder}, which is a file; name a folder")
     elif not there.is_dir() or not os.access(there, os.W_OK):
