@@ -14,7 +14,7 @@ import torch
 from hakubooru.errors import ConfigError
 from hakubooru_trainer import durable, outputs
 from hakubooru_trainer.checkpoint import Counters, States
-from hakubooru_trainer.config.options import ModelOptions, SaveOptions
+from hakubooru_trainer.config.options import ModelOptions, OptimizerOptions, SaveOptions
 from hakubooru_trainer.distributed import Ranks
 from hakubooru_trainer.setup import data_set, prepare
 from tiny_runs import SMALLEST
@@ -104,3 +104,23 @@ def test_adapters_of_a_course_that_was_left_do_not_push_out_new_ones(options, tm
     outputs.retire(run, 3)
     kept = [int(Path(path).stem.removeprefix("lokr-")) for path in sorted(tmp_path.glob("*.safetensors"))]
     assert kept == [2, 3, 6, 9, 12]
+
+
+@pytest.mark.slow
+def test_a_run_whose_optimiser_may_have_moved_layers_without_a_rate_is_another_run(options, tmp_path):
+    ranks = Ranks(torch.device("cpu"))
+    told = options(
+        **SMALLEST | {"optimizer": OptimizerOptions(name="torch.optim:SGD", rates={"lora_unet_*attn1*": 0})}
+    )
+    data = data_set(told, ranks)
+    states, it = States(tmp_path / "state", told, data), prepare(told, ranks, data)
+    states.resume(None, it)
+    states.save(Counters(update=1), it)
+    assert states.resume(None, it).update == 1
+    mark = durable.read_mark(tmp_path / "state" / "000001")
+    del mark["about"]["version.still"]  # as earlier versions wrote it
+    durable.write_mark(tmp_path / "state" / "000001", mark)
+    with pytest.raises(ConfigError, match=r"learning rate is 0 now stay .* --allow-change version\.still"):
+        states.resume(None, it)
+    allowed = States(tmp_path / "state", told, data, ["version.still"])
+    assert allowed.resume(None, it).update == 1

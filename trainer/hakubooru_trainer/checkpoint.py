@@ -64,6 +64,7 @@ _SCHEDULE: Final = "model.schedule"
 _OF_THE_MODEL: Final = (_MODEL, _TOKENS, _SCHEDULE)
 """What is known when the model is loaded."""
 _REPEATS: Final = "data.repeats"
+_STILL: Final = "version.still"
 _OF_A_MACHINE: Final = (
     "run.out", "run.device", "run.threads", "run.workers", "model.path", "model.config", "model.tokenizers", "model.vae", "cache.",
 )  # fmt: skip
@@ -76,6 +77,7 @@ _REASONS: Final = {
     _REPEATS: "data.repeats: the names of kohya's folders ask for other repeats than before",
     _MODEL: "model.weights: the model at model.path, or its VAE, is another",
     _TOKENS: "model.tokens: the tokenizers at model.tokenizers, or those of the model, are others",
+    _STILL: f"{_STILL}: layers whose learning rate is 0 now stay as they start, and the hakubooru that began the run may have moved them",
 }
 """Messages for fingerprints that differ, which say more than two hashes."""
 
@@ -120,6 +122,9 @@ class States:
             **_plain(flat(options)),
             **{f"version.{package}": version(package) for package in _PACKAGES},
             **optim.package(options.optimizer),
+            **(
+                {_STILL: 1} if optim.keeps_still(options) else {}
+            ),  # earlier versions did not, and say nothing of it
             VERSION: RESULT_VERSION,
         }
         self.earlier = {"data": data.earlier_fingerprint}

@@ -199,6 +199,12 @@ def package(options: OptimizerOptions) -> dict[str, str]:
     return {"version.optimizer": ", ".join(f"{name} {version(name)}" for name in _packages(top))}
 
 
+def keeps_still(options: Options) -> bool:
+    """Whether a plugged optimiser is kept from moving layers whose learning rate is 0."""
+    section = options.optimizer
+    return section.is_plugged and 0 in {*section.rates.values(), section.text_lr if options.text.train else 1}
+
+
 def _packages(module: str) -> list[str]:
     """The packages that hold a module: the one of its name, or else those that a search through all finds, in a second."""
     with suppress(PackageNotFoundError):
