@@ -334,7 +334,6 @@ class CachedStore(Store):
             )
         if cache is None or is_changed:
             cache = self._cache = Cache(self)
-            self._state = now._replace(
-                file=self._state.file
-            )  # a copy may lie there, and the other file is open
+            # A copy may lie there, and the other file is open.
+            self._state = now._replace(file=self._state.file)
         return cache

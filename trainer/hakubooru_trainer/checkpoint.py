@@ -122,9 +122,8 @@ class States:
             **_plain(flat(options)),
             **{f"version.{package}": version(package) for package in _PACKAGES},
             **optim.package(options.optimizer),
-            **(
-                {_STILL: 1} if optim.keeps_still(options) else {}
-            ),  # earlier versions did not, and say nothing of it
+            # Earlier versions did not keep them still, and say nothing of it.
+            **({_STILL: 1} if optim.keeps_still(options) else {}),
             VERSION: RESULT_VERSION,
         }
         self.earlier = {"data": data.earlier_fingerprint}

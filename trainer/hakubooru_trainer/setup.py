@@ -171,9 +171,8 @@ def prepare(options: Options, ranks: Ranks, data: DataSet) -> Training:
     prompts = read_prompts(Path(options.samples.prompts)) if options.samples.prompts else []
     model, adapter = model_of(options, device)
     objective = Objective.of(options, model, device)
-    if ranks.first and (
-        warning := without_gpu(options)
-    ):  # before caches are filled, which takes hours without one
+    # Before caches are filled, which takes hours without a GPU.
+    if ranks.first and (warning := without_gpu(options)):
         tqdm.write(f"warning: {warning}", file=sys.stderr)
     training, held_out = batches_of(data, options, model, ranks)
     unet, text = adapter.parameters("unet"), adapter.parameters("text_encoder", "text_encoder_2")

@@ -100,9 +100,8 @@ class LatentCache:
             try:
                 pixels = inputs.pixels(row, inputs.view(row, is_flipped=bool(is_flipped)))
             except UnusableImageError as error:
-                if not inputs.is_as_listed(
-                    row
-                ):  # the key is that of other bytes, which another file may have
+                # The key of a file that is not as listed is that of other bytes, which another file may have.
+                if not inputs.is_as_listed(row):
                     others = np.flatnonzero(keys[place + 1 :] == keys[place])
                     if len(others):
                         return make(place + 1 + int(others[0]))
