@@ -15,8 +15,9 @@ def patched_constants(tree: ast.AST, packages: Collection[str]) -> Iterator[str]
         tree: a syntax tree.
         packages: the packages whose constants are meant. What is imported from elsewhere may be patched.
     """
-    theirs = _imported_from_elsewhere(tree, packages)
-    for node in ast.walk(tree):
+    nodes = [*ast.walk(tree)]
+    theirs = _imported_from_elsewhere(nodes, packages)
+    for node in nodes:
         if any(CAPITALS.fullmatch(name) and owner not in theirs for owner, name in _set_by(node, packages)):
             yield ast.unparse(node)
         elif isinstance(node, ast.Constant | ast.JoinedStr) and "import " in (text := _text(node)):
@@ -24,10 +25,10 @@ def patched_constants(tree: ast.AST, packages: Collection[str]) -> Iterator[str]
                 yield from patched_constants(ast.parse(text), packages)
 
 
-def _imported_from_elsewhere(tree: ast.AST, packages: Collection[str]) -> set[str]:
+def _imported_from_elsewhere(nodes: Collection[ast.AST], packages: Collection[str]) -> set[str]:
     return {
         (alias.asname or alias.name).partition(".")[0]
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, ast.Import | ast.ImportFrom)
         for alias in node.names
         if (getattr(node, "module", None) or alias.name).partition(".")[0] not in packages
