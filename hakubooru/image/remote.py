@@ -291,11 +291,21 @@ def with_retries(request: Callable[[], _T]) -> _T:
             last = error
         except ValueError as error:  # a malformed address
             raise OSError(str(error)) from error
-        except Exception as error:  # noqa: BLE001 - every backend has errors of its own; the last is raised
+        except Exception as error:
+            if _is_refused(error):
+                raise OSError(
+                    f"access is refused: {error}; log in (for the Hub `hf auth login` or HF_TOKEN), or ask the owner for access"
+                ) from error
             last = error
         if attempt + 1 < ATTEMPTS:
             time.sleep(wait * 2**attempt)
     raise OSError(f"{last or type(last).__name__} (after {ATTEMPTS} attempts)") from last
+
+
+def _is_refused(error: Exception) -> bool:
+    """Whether a server knows the address, but does not let this user read it."""
+    status = getattr(error, "status", None) or getattr(getattr(error, "response", None), "status_code", None)
+    return isinstance(error, PermissionError) or status in {401, 403}
 
 
 def _is_http(url: str) -> bool:

@@ -6,6 +6,8 @@ import json
 import random
 import re
 from collections import Counter
+from http.server import SimpleHTTPRequestHandler
+from types import SimpleNamespace
 
 import pytest
 
@@ -73,6 +75,36 @@ def test_a_malformed_address_is_tried_once(monkeypatch, url):
     with pytest.raises(SourceError, match=f"^{re.escape(url)} cannot be (listed|read): ") as caught:
         remote.list_tars(url)
     assert "attempts" not in str(caught.value)
+
+
+class Refusing(SimpleHTTPRequestHandler):
+    """Answers every request by 403."""
+
+    def do_GET(self):
+        self.server.sent += 1
+        self.send_error(403)
+
+    do_HEAD = do_GET  # noqa: N815
+
+    def log_message(self, *args):
+        pass
+
+
+def test_a_server_that_refuses_access_is_asked_once(monkeypatch, tmp_path):
+    monkeypatch.setenv(remote.WAIT, "60")
+    with serving(tmp_path, Refusing) as server:
+        with pytest.raises(OSError, match=r"^access is refused: 403.*; log in"):
+            remote.read_url(f"{server.url}/0000.json")
+        assert server.sent == 1
+
+
+def test_stores_refuse_access_in_their_own_ways(monkeypatch):
+    monkeypatch.setenv(remote.WAIT, "60")
+    of_the_hub = OSError("401 Client Error")
+    of_the_hub.response = SimpleNamespace(status_code=401)
+    for error in (of_the_hub, PermissionError("Access Denied")):
+        with pytest.raises(OSError, match=f"^access is refused: {error}; log in"):
+            remote.with_retries(lambda error=error: (_ for _ in ()).throw(error))
 
 
 def test_an_answer_that_is_no_json_is_asked_for_again(monkeypatch):
