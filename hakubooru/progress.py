@@ -145,12 +145,10 @@ class Lines:
     def _line(self) -> str:
         if not self._total:
             return f"{self._name}: {self.n:,.0f}{self._after}"
-        left = ""
+        remaining = ""
         if self._rate and self.n < self._total:
-            left = f", {_clock((self._total - self.n) / self._rate)} left"
-        return (
-            f"{self._name}: {self.n:,.0f} of {self._total:,} ({self.n / self._total:.0%}){left}{self._after}"
-        )
+            remaining = f", {_clock((self._total - self.n) / self._rate)} left"
+        return f"{self._name}: {self.n:,.0f} of {self._total:,} ({self.n / self._total:.0%}){remaining}{self._after}"
 
 
 def _clock(seconds: float) -> str:

@@ -117,13 +117,13 @@ class Problems:
         raise kind(f"{where}: {text}" if where else text)
 
 
-def read_toml(path: Path, error: type[InputError], what: str) -> dict[str, Any]:
+def read_toml(path: Path, error: type[InputError], instead: str) -> dict[str, Any]:
     """Read a TOML file.
 
     Args:
         path: the file.
         error: the class of the errors.
-        what: what could be named instead, such as "a configuration file", for the message.
+        instead: what could be named instead, such as "a configuration file", for the message.
 
     Raises:
         InputError: the file cannot be read, or is not TOML; of the class `error`.
@@ -131,7 +131,7 @@ def read_toml(path: Path, error: type[InputError], what: str) -> dict[str, Any]:
     try:
         return tomllib.loads(read_text(path))
     except OSError as reason:
-        raise error(f"{path} cannot be read: {reason.strerror}; name {what}") from reason
+        raise error(f"{path} cannot be read: {reason.strerror}; name {instead}") from reason
     except UnicodeDecodeError as reason:
         raise error(f"{path} is not text; write a TOML file in UTF-8") from reason
     except tomllib.TOMLDecodeError as reason:

@@ -122,8 +122,8 @@ def charts(database: CachedStore, ids: Ids) -> list[Facet]:
 
 def _years(database: CachedStore, ids: Ids) -> list[Entry]:
     """How many posts each year has, the oldest first; posts without a date are left out."""
-    found, posts = np.unique(years(database, ids), return_counts=True)
-    by_year = zip(found.tolist(), posts.tolist(), strict=True)
+    values, posts = np.unique(years(database, ids), return_counts=True)
+    by_year = zip(values.tolist(), posts.tolist(), strict=True)
     return [Entry(str(year), f"date:{year}", count) for year, count in by_year if year]
 
 

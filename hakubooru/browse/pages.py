@@ -83,8 +83,8 @@ def charted(request: Request) -> Response:
 
 def complete(request: Request) -> Response:
     """Suggestions for the word that is being typed."""
-    found = session_of(request).completion.suggestions(request.query_params.get("word", "")[:200])
-    return JSONResponse([asdict(each) for each in found])
+    suggestions = session_of(request).completion.suggestions(request.query_params.get("word", "")[:200])
+    return JSONResponse([asdict(each) for each in suggestions])
 
 
 def check(request: Request) -> Response:

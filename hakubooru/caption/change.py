@@ -283,7 +283,7 @@ def _between(*separators: str) -> re.Pattern[str]:
     return re.compile("|".join([*marks, r"[\t\n\v\f\r]"]))
 
 
-def chance(seed: int, what: str) -> float:
+def chance(seed: int, name: str) -> float:
     """Return a number in [0, 1) that depends only on a seed and a name: 53 bits of SHAKE-128 of both."""
-    (number,) = struct.unpack("<Q", shake_128(b"%d %s" % (seed, what.encode())).digest(8))
+    (number,) = struct.unpack("<Q", shake_128(b"%d %s" % (seed, name.encode())).digest(8))
     return float(number >> 11) / (1 << 53)

@@ -311,24 +311,24 @@ def _from_table(table: Mapping[str, Any]) -> CaptionFormat:
     for key in ("rating", "only", "without", "prefix"):
         if isinstance(fields.get(key), Mapping):
             fields[key] = {**getattr(base, key)._asdict(), **fields[key]}
-    given = set(fields)
+    keys = set(fields)
     if isinstance(aesthetic := fields.get("aesthetic"), Mapping):
         if "labels" not in aesthetic:
-            given.remove("aesthetic")
+            keys.remove("aesthetic")
         fields["aesthetic"] = (vars(base.aesthetic) if base.aesthetic else {}) | dict(aesthetic)
     of_base = {field.name: getattr(base, field.name) for field in dataclasses.fields(base)}
     shape = read(CaptionFormat, of_base | fields, "caption", CaptionFormatError)
-    _check_numbers(name, shape, given)
+    _check_numbers(name, shape, keys)
     return shape
 
 
-def _check_numbers(name: object, format: CaptionFormat, given: Collection[str]) -> None:
+def _check_numbers(name: object, format: CaptionFormat, keys: Collection[str]) -> None:
     """Check that the numbers of a preset that nobody published are given, where the format needs them."""
     preset = _PRESETS.get(name) if isinstance(name, str) else None
     missing = [
         field
         for field in (preset.unpublished if preset else ())
-        if field in format.order and field not in given
+        if field in format.order and field not in keys
     ]
     if missing:
         grades = format.grades

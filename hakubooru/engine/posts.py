@@ -180,8 +180,8 @@ def _from_file(store: Store, statement: str, ids: Ids, wanted: str) -> list[Any]
     rows = store.rows(statement, [wanted])
     if len(rows) < len(ids):
         raise _no_post(store, min(set(ids.tolist()) - {row[0] for row in rows}))
-    there, *columns = zip(*rows, strict=True)
-    assert there == tuple(ids.tolist()), "SQLite reads the posts in the order asked for"
+    read_ids, *columns = zip(*rows, strict=True)
+    assert read_ids == tuple(ids.tolist()), "SQLite reads the posts in the order asked for"
     return columns
 
 

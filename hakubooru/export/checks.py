@@ -27,7 +27,7 @@ class Problem(NamedTuple):
     """The post or own image to export again; None if that mends nothing."""
     path: str
     """The file's path below the export's folder."""
-    what: str
+    fault: str
     """The fault, in a few words."""
     is_of_caption: bool = False
     """Whether only a caption file is wrong; the journal has its text."""

@@ -378,8 +378,8 @@ class Journal:
         """Return how many posts archives hold that their names do not announce."""
         return dict(self._connection.execute("SELECT name, strays FROM archive WHERE strays > 0"))
 
-    def _pairs(self, which: str, parameters: list[Any]) -> Iterator[Pair]:
-        rows = self._connection.execute(f"SELECT {_PAIR} FROM pair WHERE {which}", parameters)
+    def _pairs(self, condition: str, parameters: list[Any]) -> Iterator[Pair]:
+        rows = self._connection.execute(f"SELECT {_PAIR} FROM pair WHERE {condition}", parameters)
         return map(Pair._make, rows)
 
     def _read_again(self, archive: str, rows: list[Any]) -> None:

@@ -173,8 +173,8 @@ def _columns(ids: Ids, database: Store, journal: Journal) -> dict[str, Sequence[
         return columns | dict.fromkeys(("id", "rating"), [None] * len(ids))
     ratings = database.rows(f"SELECT rating FROM post WHERE id {_AMONG} ORDER BY id", [id_text(ids)])
     if len(ratings) < len(ids):
-        there = database.rows(f"SELECT id FROM post WHERE id {_AMONG}", [id_text(ids)])
-        missing = min(set(ids.tolist()).difference(number for (number,) in there))
+        stored = database.rows(f"SELECT id FROM post WHERE id {_AMONG}", [id_text(ids)])
+        missing = min(set(ids.tolist()).difference(number for (number,) in stored))
         raise InputError(
             f"{database.path} has no post {missing}, but it is selected; use the database that the export was begun with"
         )

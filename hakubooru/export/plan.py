@@ -91,7 +91,7 @@ def hashes_of(archives: Sequence[Archive], database: Store, posts: Ids) -> dict[
     md5s = np.concatenate(lists)
     order = np.argsort(md5s, kind="stable")
     places, md5s = places[order], md5s[order]
-    found: list[list[tuple[bytes, int]]] = [[] for _ in named]
+    matches: list[list[tuple[bytes, int]]] = [[] for _ in named]
     for at in range(0, len(posts), _POSTS_A_QUERY):
         statement = (
             "SELECT id, md5 FROM post WHERE length(md5) = 32 AND md5 NOT GLOB '*[^0-9a-fA-F]*' "
@@ -102,8 +102,8 @@ def hashes_of(archives: Sequence[Archive], database: Store, posts: Ids) -> dict[
         first, last = np.searchsorted(md5s, wanted), np.searchsorted(md5s, wanted, "right")
         for row in np.flatnonzero(first < last).tolist():
             for place in places[first[row] : last[row]].tolist():
-                found[place].append((bytes.fromhex(rows[row][1]), rows[row][0]))
-    return {archive.key: Hashes.of(pairs) for archive, pairs in zip(named, found, strict=True)}
+                matches[place].append((bytes.fromhex(rows[row][1]), rows[row][0]))
+    return {archive.key: Hashes.of(pairs) for archive, pairs in zip(named, matches, strict=True)}
 
 
 def tasks_by_name(wave: Sequence[Archive], posts: Ids, hashes: Mapping[str, Hashes]) -> list[Task]:

@@ -67,26 +67,26 @@ def repair(out: str | os.PathLike[str], *, decode: bool = False, workers: int | 
         _check_captions(out, {*before.bad_ids, *before.bad_captions}, journal)
         # An interrupted repair may have removed pairs from the journal. They are exported again even if their files
         # are there.
-        bad = {
+        bad_ids = {
             *before.bad_ids,
             *np.setdiff1d(_manifest_ids(out, exported=True), journal.ids(), assume_unique=True).tolist(),
         }
-        _write_captions(out, journal, set(before.bad_captions) - bad)
+        _write_captions(out, journal, set(before.bad_captions) - bad_ids)
         sink = origin.output.sink_for(str(out.absolute()))
-        if bad:
-            _forget(bad, origin, out, journal, sink)
+        if bad_ids:
+            _forget(bad_ids, origin, out, journal, sink)
         else:
             write_list(out, sink, journal)
         for name in before.orphans:
             (out / name).unlink(missing_ok=True)
-    if not bad:
+    if not bad_ids:
         return verify(out, decode=decode, workers=workers)
     with origin.opened() as database:
         export_from(database, ids[ids >= 0], out, origin, workers)
     report = verify(out, decode=decode, workers=workers)
-    for post, reason in _left_out(out, bad):
+    for post, reason in _left_out(out, bad_ids):
         report.add(Problem(post, f"post {post}", f"could not be exported again: {reason}"))
-    for number in {number for number in bad if number < 0}.difference(_manifest_ids(out).tolist()):
+    for number in {number for number in bad_ids if number < 0}.difference(_manifest_ids(out).tolist()):
         report.add(Problem(number, f"{-1 - number:015x}", "your own image could not be exported again"))
     return report
 
@@ -100,13 +100,13 @@ def _origin(out: Path, journal: Journal) -> Origin:
     return Origin.from_table(table)
 
 
-def _forget(bad: set[int], origin: Origin, out: Path, journal: Journal, sink: Sink) -> None:
+def _forget(bad_ids: set[int], origin: Origin, out: Path, journal: Journal, sink: Sink) -> None:
     """Remove pairs from the journal, so that an export writes them again; nothing that it could not export again."""
     # First the checks that this version can go on with the export, and that the sources are there.
     converts = origin.image.format is not None and sink.needs_images
     go_on(journal, out, origin.settings(), converts=converts)
-    _check_sources(origin, out, bad, journal, sink)
-    journal.forget(bad)
+    _check_sources(origin, out, bad_ids, journal, sink)
+    journal.forget(bad_ids)
     if sink.list_name:
         # The export writes the list again. A repair does not keep a list that was edited by hand.
         (out / sink.list_name).unlink(missing_ok=True)
@@ -121,11 +121,11 @@ def _check_finished(out: Path, ids: Ids, journal: Journal) -> None:
         )
 
 
-def _check_captions(out: Path, bad: Container[int], journal: Journal) -> None:
+def _check_captions(out: Path, bad_ids: Container[int], journal: Journal) -> None:
     """Check that the manifest has the captions that were exported, where a file differs from it."""
     others: list[str] = []
     for pairs in exported(out):
-        captions = {pair.id: pair.caption for pair in pairs if pair.id in bad}
+        captions = {pair.id: pair.caption for pair in pairs if pair.id in bad_ids}
         journaled = journal.pairs_of(np.array(sorted(captions), np.int64))
         others += [pair.path for pair in journaled if pair.caption != captions[pair.id]]
     if others:
@@ -135,7 +135,7 @@ def _check_captions(out: Path, bad: Container[int], journal: Journal) -> None:
         )
 
 
-def _check_sources(origin: Origin, out: Path, bad: set[int], journal: Journal, sink: Sink) -> None:
+def _check_sources(origin: Origin, out: Path, bad_ids: set[int], journal: Journal, sink: Sink) -> None:
     """Check that the sources of an export are there, and that joined files and folders of own images have not changed.
 
     An export would take up the changes of a folder of own images; a repair must not.
@@ -143,7 +143,7 @@ def _check_sources(origin: Origin, out: Path, bad: set[int], journal: Journal, s
     with origin.opened():
         archives = find_archives(origin.images, skip=out, indexes=origin.index) if origin.images else []
     archives = numbered(archives, origin.images, journal)
-    ids = np.array(sorted(bad), np.int64)
+    ids = np.array(sorted(bad_ids), np.int64)
     gone = journal.archives_of(ids) - {archive.key for archive in archives}
     if gone and sink.needs_images:
         # Another archive may hold an older image, which would silently take the place of the lost one.

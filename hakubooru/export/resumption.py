@@ -63,7 +63,7 @@ class Resumed:
 
     archives: Sequence[Archive]
     """The archives, with the numbers that the journal has for their places."""
-    there: Ids
+    exported: Ids
     """The posts and own images that are exported already, ascending."""
     corrected: int
     """How many captions were corrected by hand."""
@@ -99,11 +99,11 @@ def resume(job: Job, journal: Journal, workers: int) -> Resumed:
     other_database = database_change(job.database, journal)
     was_cut_off = journal.remember(UNDER_WAY, "yes") == "yes"
     aside = prune(job, journal) if job.prune else 0
-    there, corrected = take_up(job, journal, workers)
+    exported, corrected = take_up(job, journal, workers)
     # A file that is written over in place leaves its folder's stamp as it was.
     journal.retry({archive.key for archive in archives if archive.is_folder})
     journal.remember(_ORIGIN, job.origin)
-    return Resumed(archives, there, corrected, aside, decoding, was_cut_off, other_database)
+    return Resumed(archives, exported, corrected, aside, decoding, was_cut_off, other_database)
 
 
 def _begin(job: Job, journal: Journal) -> Resumed:
@@ -123,7 +123,7 @@ def _begin(job: Job, journal: Journal) -> Resumed:
     job.sink.clean()
     return Resumed(
         job.archives,
-        there=np.empty(0, np.int64),
+        exported=np.empty(0, np.int64),
         corrected=0,
         aside=0,
         decoding=DECODE_VERSION,
@@ -223,8 +223,8 @@ def numbered(archives: Sequence[Archive], roots: Sequence[str], journal: Journal
     places: list[str] = json.loads(journal.settings.get(_ROOTS) or "[]")
     numbers: dict[int, int] = {}
     for position, root in enumerate(roots):
-        same = (at for at, name in enumerate(places) if name == root and at not in numbers.values())
-        if (number := next(same, None)) is not None:
+        places_of_root = (at for at, name in enumerate(places) if name == root and at not in numbers.values())
+        if (number := next(places_of_root, None)) is not None:
             numbers[position] = number
     for position, root in enumerate(roots):
         if position in numbers:

@@ -96,9 +96,9 @@ class ExportReport:
 
     def __str__(self) -> str:
         kinds = ["post" if self.selected == 1 else "posts"] * (self.selected > self.own)
-        what = " and ".join(kinds + ["images of your own"] * (self.own > 0)) or "posts"
+        noun = " and ".join(kinds + ["images of your own"] * (self.own > 0)) or "posts"
         lines = [
-            f"{self.exported:,} of {self.selected:,} {what} {'is' if self.exported == 1 else 'are'} in {self.out}{self._how_much()}."
+            f"{self.exported:,} of {self.selected:,} {noun} {'is' if self.exported == 1 else 'are'} in {self.out}{self._how_much()}."
         ]
         if self.left_out:
             reasons = ", ".join(f"{reason} ({count:,})" for reason, count in self.left_out.items())
@@ -181,7 +181,7 @@ def run_export(
 
 def _export(job: Job, resumed: Resumed, journal: Journal, disk: Disk, *, start: Start, workers: int) -> None:
     """Export what is not there yet."""
-    settled = np.concatenate([resumed.there, journal.twin_ids()])
+    settled = np.concatenate([resumed.exported, journal.twin_ids()])
     wanted = np.setdiff1d(job.numbers, settled, assume_unique=True)
     hashes = hashes_of(resumed.archives, job.database, wanted[np.searchsorted(wanted, 0) :])
     run = _Run(job, resumed.archives, hashes, journal, disk, wanted)
@@ -233,7 +233,7 @@ def _finish(job: Job, resumed: Resumed, journal: Journal) -> ExportReport:
         selected=len(job.numbers),
         own=len(job.numbers) - len(job.ids),
         exported=tally.exported,
-        added=max(0, tally.exported - len(resumed.there)),
+        added=max(0, tally.exported - len(resumed.exported)),
         bytes=tally.bytes,
         left_out=dict(sorted(tally.left_out.items(), key=lambda item: (-item[1], item[0]))),
         passed_over=journal.passed_over(),
@@ -261,25 +261,25 @@ class _Run:
     """Posts and own images that are not exported yet, ascending; fewer after each wave."""
 
     def finish(self, running: Engine[Task, Outcome], bar: Bar) -> None:
-        done = dict(self.journal.done())  # no task comes twice
+        stamps = dict(self.journal.done())  # no task comes twice
         if not self.job.sink.needs_images:
             blocks = [
                 self.wanted[at : at + _CAPTIONS_A_TASK] for at in range(0, len(self.wanted), _CAPTIONS_A_TASK)
             ]
             tasks = [Task(None, some, EVERYTHING, f"posts from {some[0]}", 0) for some in blocks]
-            self._do(running, tasks, done, bar)
+            self._do(running, tasks, stamps, bar)
             return
         for wave in waves(self.archives):
-            self._do(running, tasks_by_name(wave, self._posts(), self.hashes), done, bar)
+            self._do(running, tasks_by_name(wave, self._posts(), self.hashes), stamps, bar)
         # Names may lie, so the archives are searched for missing posts. If none is missing, this is skipped: a small
         # selection need not read every archive.
         if not len(self.wanted):
             return
         for tasks in tasks_for_others(self.archives, self._posts(), self.journal):
-            self._do(running, [replace(task, wanted=self._still(task.wanted)) for task in tasks], done, bar)
+            self._do(running, [replace(task, wanted=self._still(task.wanted)) for task in tasks], stamps, bar)
         folders = [(folder, self._still(folder.ids)) for folder in self.job.own]
         tasks = [Task(folder, ids, EVERYTHING, folder.key, folder.stamp) for folder, ids in folders]
-        self._do(running, tasks, done, bar)
+        self._do(running, tasks, stamps, bar)
 
     def drop_twins(self) -> bool:
         """Remove images that are equal to another; return whether images must be exported again because of it."""
@@ -310,9 +310,9 @@ class _Run:
         return self.wanted[np.searchsorted(self.wanted, 0) :]
 
     def _do(
-        self, running: Engine[Task, Outcome], tasks: Sequence[Task], done: Mapping[str, int], bar: Bar
+        self, running: Engine[Task, Outcome], tasks: Sequence[Task], stamps: Mapping[str, int], bar: Bar
     ) -> None:
-        open_tasks = [task for task in tasks if len(task.wanted) and done.get(task.key) != task.stamp]
+        open_tasks = [task for task in tasks if len(task.wanted) and stamps.get(task.key) != task.stamp]
         waiting: list[Outcome] = []
         exported: list[Ids] = []
         lost: list[str] = []

@@ -69,8 +69,8 @@ class VerifyReport:
         """Add a problem of a file to the report."""
         if problem.id is not None:
             (self.bad_captions if problem.is_of_caption else self.bad_ids).append(problem.id)
-        count, names = self.problems.get(problem.what, (0, []))
-        self.problems[problem.what] = count + 1, sorted([*names, problem.path])[:_NAMED]
+        count, names = self.problems.get(problem.fault, (0, []))
+        self.problems[problem.fault] = count + 1, sorted([*names, problem.path])[:_NAMED]
 
     def __str__(self) -> str:
         if self.is_good:

@@ -180,9 +180,9 @@ def image_columns(schema: Any) -> tuple[str, str] | None:
         )
         return is_binary(kind) or is_binary(inner.get("bytes", kind))
 
-    there = set(schema.names)
-    image = next((name for name in IMAGE_COLUMNS if name in there and holds_images(name)), None)
-    name = next((name for name in (*ID_COLUMNS, *NAME_COLUMNS) if name in there), None)
+    columns = set(schema.names)
+    image = next((name for name in IMAGE_COLUMNS if name in columns and holds_images(name)), None)
+    name = next((name for name in (*ID_COLUMNS, *NAME_COLUMNS) if name in columns), None)
     if image is None:
         return None
     if name is not None:

@@ -55,10 +55,10 @@ class _PastError(Exception):
 def known_places(url: str) -> list[str]:
     """Return the URLs of the repositories that hold the indexes of a repository of images, if these are known."""
     for images, indexes in REPOSITORIES.items():
-        begin, found, _ = f"{url}/".partition(f"datasets/{images}/")
-        if not found:
-            begin, found, _ = re.sub("@[^/]+/", "/", f"{url}/").partition(f"datasets/{images}/")
-        if found:
+        begin, separator, _ = f"{url}/".partition(f"datasets/{images}/")
+        if not separator:
+            begin, separator, _ = re.sub("@[^/]+/", "/", f"{url}/").partition(f"datasets/{images}/")
+        if separator:
             return [f"{begin}datasets/{name}" for name in indexes]
     return []
 
@@ -87,7 +87,7 @@ class Listing:
         wanted = re.split(r"[/\\]", json_of(tar))[::-1]
         best: tuple[int, str] = (0, "")
         for parts in self._by_name.get(wanted[0], ()):
-            same = next(
+            shared = next(
                 (
                     at
                     for at, (one, other) in enumerate(zip(wanted, parts[::-1], strict=False))
@@ -95,10 +95,10 @@ class Listing:
                 ),
                 min(len(wanted), len(parts)),
             )
-            if same == best[0]:
-                best = (same, "")
-            elif same > best[0]:
-                best = (same, "/".join(parts))
+            if shared == best[0]:
+                best = (shared, "")
+            elif shared > best[0]:
+                best = (shared, "/".join(parts))
         return best[1]
 
 

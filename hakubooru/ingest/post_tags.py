@@ -111,7 +111,7 @@ def tags_of_texts(
     for (kind, _), (_, places) in zip(columns, pairs, strict=True):
         types[places] = kind
     posts, places = pairs[0]
-    keys = [some * len(names) + theirs for some, theirs in pairs]
+    keys = [rows * len(names) + numbers for rows, numbers in pairs]
     if not _only_types(keys):
         _, firsts = np.unique(np.concatenate(keys), return_index=True)
         posts, places = (np.concatenate(arrays)[firsts] for arrays in zip(*pairs, strict=True))

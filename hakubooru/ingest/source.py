@@ -145,8 +145,8 @@ class _Source:
                 reason = batch.reason or "the record must be an object with the fields of a post"
                 record = batch.text if batch.reason else batch.value
                 part = Part(rejected=[Rejected(Where(batch.name, batch.unit, batch.number), reason, record)])
-            for bad in part.rejected if self._strict else ():
-                raise IncompleteError(f"{bad.where}: {bad.reason}; correct it, or leave out --strict")
+            for reject in part.rejected if self._strict else ():
+                raise IncompleteError(f"{reject.where}: {reject.reason}; correct it, or leave out --strict")
             part.bytes_read = self.dump.bytes_read()
             yield part
 

@@ -68,11 +68,14 @@ def read_parquet(
     try:
         with _opened(path) as file:
             columns = list(choose(parquet_columns(file.schema_arrow)))
-            done = 0
+            rows_before = 0
             for batch in _batches(path, file, columns, count, largest_group):
                 values = {column: _values(batch, column) for column in columns}
-                yield Rows(values, len(batch), done + 1, name), (done + len(batch)) / file.metadata.num_rows
-                done += len(batch)
+                yield (
+                    Rows(values, len(batch), rows_before + 1, name),
+                    (rows_before + len(batch)) / file.metadata.num_rows,
+                )
+                rows_before += len(batch)
     except (pa.ArrowException, OSError, UnicodeDecodeError, OverflowError) as error:
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             raise IncompleteError(

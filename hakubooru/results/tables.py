@@ -59,17 +59,17 @@ def read_batches(database: Store, ids: Ids, columns: Sequence[str] | None) -> It
         InputError: posts have no column of that name.
     """
     schema = arrow_schema(columns)
-    made = [name for name in schema.names if name in MADE]
-    stored = [name for name in schema.names if name not in made]
+    made_columns = [name for name in schema.names if name in MADE]
+    stored = [name for name in schema.names if name not in made_columns]
     sql = f"SELECT {', '.join(['id', *stored])} FROM post WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id"
-    captioner = Captioner(database) if {"caption", "quality"} & {*made} else None
+    captioner = Captioner(database) if {"caption", "quality"} & {*made_columns} else None
     ratings = pa.array(database.about.site.rating_names)
-    step = _MADE_A_BATCH if made else _POSTS_A_BATCH
+    step = _MADE_A_BATCH if made_columns else _POSTS_A_BATCH
     for start in range(0, len(ids), step):
         posts = ids[start : start + step]
         rows = database.rows(sql, [id_text(posts)])
-        there, *values = map(list, zip(*rows, strict=True)) if rows else [[] for _ in ["id", *stored]]
-        of_posts = dict(zip(stored, values, strict=True)) | _made(database, there, made, captioner)
+        numbers, *values = map(list, zip(*rows, strict=True)) if rows else [[] for _ in ["id", *stored]]
+        of_posts = dict(zip(stored, values, strict=True)) | _made(database, numbers, made_columns, captioner)
         arrays = [_array(field, of_posts[field.name], ratings) for field in schema]
         batch = pa.RecordBatch.from_arrays(arrays, schema=schema)
         yield batch.take(pa.array(np.argsort(np.argsort(posts))))
@@ -184,25 +184,25 @@ def _made(
     database: Store, ids: list[int], names: Sequence[str], captioner: Captioner | None
 ) -> dict[str, list[Any]]:
     """Make columns of some posts, by name."""
-    made: dict[str, list[Any]] = {}
+    values: dict[str, list[Any]] = {}
     if {"tags", *TAG_TYPES} & {*names}:
         tags = database.tags_of_posts(ids)
-        made["tags"] = [[str(tag) for tag in tags.get(number, ())] for number in ids]
+        values["tags"] = [[str(tag) for tag in tags.get(number, ())] for number in ids]
         for kind in TAG_TYPES:
-            made[kind] = [[str(tag) for tag in tags.get(number, ()) if tag.type == kind] for number in ids]
+            values[kind] = [[str(tag) for tag in tags.get(number, ()) if tag.type == kind] for number in ids]
     if captioner is not None:
         posts = np.array(ids, np.int64)
-        made["caption"] = [text for _, text in captioner.captions(posts)] if "caption" in names else []
-        made["quality"] = [next(iter(parts["quality"]), None) for _, parts in captioner.parts(posts)]
+        values["caption"] = [text for _, text in captioner.captions(posts)] if "caption" in names else []
+        values["quality"] = [next(iter(parts["quality"]), None) for _, parts in captioner.parts(posts)]
     if "year" in names:
         rows = database.rows(
             "SELECT created_at FROM post WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id",
             [id_text(ids)],
         )
-        made["year"] = [
+        values["year"] = [
             None if moment is None else moment.year for moment in map(_moment, (text for (text,) in rows))
         ]
-    return made
+    return values
 
 
 def _moment(text: str | None) -> datetime | None:

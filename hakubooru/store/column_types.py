@@ -44,9 +44,9 @@ def check_numbers(path: Path, connection: sqlite3.Connection) -> None:
         DatabaseFileError: a column is declared as something else, or has other values.
     """
     odd = [
-        f"{table}.{column} {how}"
+        f"{table}.{column} {description}"
         for table in NUMBERS
-        for column, how in odd_columns(connection, table).items()
+        for column, description in odd_columns(connection, table).items()
     ]
     if odd:
         raise DatabaseFileError(

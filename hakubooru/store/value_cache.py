@@ -198,10 +198,10 @@ class _Builder:
             raise InputError(f"{file} has a text that is no Unicode: {error}; correct it") from error
 
     def _add_column(self, name: str, file: Path) -> None:
-        same = next((other for other in self.columns if other.lower() == name.lower()), None)
-        if same is not None:
+        earlier = next((other for other in self.columns if other.lower() == name.lower()), None)
+        if earlier is not None:
             raise InputError(
-                f"{file} has the columns {same!r} and {name!r}, which searches cannot tell apart; rename one of them"
+                f"{file} has the columns {earlier!r} and {name!r}, which searches cannot tell apart; rename one of them"
             )
         self.columns[name] = NUMBER
         self.connection.execute(f"ALTER TABLE unsorted.rows ADD COLUMN {quoted(name)}")
