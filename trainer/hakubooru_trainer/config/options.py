@@ -150,7 +150,9 @@ class LokrOptions:
     """Which layers are trained. `epsilon`: all of SDXL with the norms of the UNet, but not the embeddings of the text encoders. `attention`:
     only the attention and feed-forward layers of the transformers."""
     factors: dict[str, int] = field(default_factory=dict)
-    """Sizes of w1 that differ from the preset's, by class of layer or by pattern of names: {FeedForward = 4, "middle_block.*" = 8}."""
+    """Sizes of w1 that differ from the preset's, by class of layer or by pattern of names: {FeedForward = 4, "middle_block.*" = 8}.
+    The first pattern that matches a layer comes before classes, and an inner class before an outer one. Names are those of the
+    original code, with dots: middle_block.1.proj_in."""
     exclude: tuple[str, ...] = ()
     """Patterns of layers to leave out, by their names in the saved file: ["lora_unet_input_blocks_0_*"]."""
     norms: bool = True
