@@ -113,7 +113,8 @@ class ModelOptions:
     vae: str = ""
     """Another VAE, such as the one fixed for fp16: a folder in diffusers' layout, or a single SDXL file that contains it."""
     vae_precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    """The precision that images are encoded in. SDXL's own VAE overflows in fp16, so fp16 is refused unless `vae` names a fixed one."""
+    """The precision that images are encoded and decoded in. SDXL's own VAE overflows in fp16, so fp16 is refused unless `vae` names a
+    fixed one."""
     prediction: Literal["auto", "epsilon", "v"] = "auto"
     """What the model predicts: noise (epsilon) or v. `auto` reads it from the checkpoint, and takes epsilon if it says nothing."""
     zero_terminal_snr: Literal["auto", "yes", "no"] = "auto"
