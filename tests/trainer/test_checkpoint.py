@@ -19,13 +19,15 @@ from hakubooru_trainer.distributed import Ranks
 from hakubooru_trainer.setup import data_set, prepare
 from tiny_runs import SMALLEST
 
+CPU = torch.device("cpu")
+
 
 @pytest.fixture
 def resumed(tmp_path, shallow, options):
     """What resumes, with another model, from a state that `shallow` was trained to."""
 
     def states(model):
-        told, ranks = options(**SMALLEST, model=model), Ranks(torch.device("cpu"))
+        told, ranks = options(**SMALLEST, model=model), Ranks(CPU)
         data = data_set(told, ranks)
         return States(tmp_path / "state", told, data), prepare(told, ranks, data)
 
@@ -85,7 +87,7 @@ def test_a_run_that_is_to_end_within_its_last_update_is_refused(resumed, tmp_pat
     mark |= {"counters": vars(Counters(update=3)), "batches": 12}
     durable.write_mark(tmp_path / "state" / "000001", mark)
     told = options(**SMALLEST)
-    data = data_set(told, Ranks(torch.device("cpu")))
+    data = data_set(told, Ranks(CPU))
     for batches in (10, 12):
         states = States(tmp_path / "state", told, replace(data, batches=batches))
         states.accumulation = 4
@@ -108,7 +110,7 @@ def test_adapters_of_a_course_that_was_left_do_not_push_out_new_ones(options, tm
 
 @pytest.mark.slow
 def test_a_run_whose_optimiser_may_have_moved_layers_without_a_rate_is_another_run(options, tmp_path):
-    ranks = Ranks(torch.device("cpu"))
+    ranks = Ranks(CPU)
     told = options(
         **SMALLEST | {"optimizer": OptimizerOptions(name="torch.optim:SGD", rates={"lora_unet_*attn1*": 0})}
     )
@@ -124,3 +126,19 @@ def test_a_run_whose_optimiser_may_have_moved_layers_without_a_rate_is_another_r
         states.resume(None, it)
     allowed = States(tmp_path / "state", told, data, ["version.still"])
     assert allowed.resume(None, it).update == 1
+
+
+@pytest.mark.slow
+def test_an_argument_of_the_optimiser_that_was_taken_out_has_its_default_again(options, tmp_path):
+    def states(args, *allowed):
+        told, ranks = options(**SMALLEST, optimizer=OptimizerOptions(name="adamw", args=args)), Ranks(CPU)
+        data = data_set(told, ranks)
+        return States(tmp_path / "state", told, data, allowed), prepare(told, ranks, data)
+
+    first, it = states({"eps": 0.01, "foreach": False})
+    first.resume(None, it)
+    first.save(Counters(update=1), it)
+    again, resumed = states({"amsgrad": False}, "optimizer.args")
+    assert again.resume(None, resumed).update == 1
+    groups = resumed.optimizer.param_groups
+    assert {(group["eps"], group["foreach"]) for group in groups} == {(1e-8, None)}

@@ -116,6 +116,14 @@ def test_what_is_away_is_not_counted(sdxl):
     assert counts.memory(options)[purpose] - counts.memory(paged)[purpose] == counts.trained
 
 
+def test_weights_in_single_precision_are_kept_rounded_too(sdxl):
+    options, counts = sdxl
+    plain = replace(options, run=replace(options.run, weights="fp32", checkpointing=False))
+    frozen = replace(plain, text=TextOptions(train=False))
+    rounded = [counts.memory(one).get("the weights, rounded") for one in (options, plain, frozen)]
+    assert rounded == [None, 2 * (2_567_463_684 + 123_060_480 + 694_659_840), 2 * 2_567_463_684]
+
+
 def test_the_activations_are_those_of_a_whole_pass(sdxl):
     """A pass of true SDXL with its backward took 26.5 GiB on the meta device, and 3.1 GiB with checkpointing."""
     _, counts = sdxl

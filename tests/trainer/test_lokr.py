@@ -242,6 +242,13 @@ def test_the_start_changes_nothing_and_follows_from_the_seed(shallow_parts):
     ("told", "message"),
     [
         ({"factors": {"FeedForwad": 4}}, "did you mean 'FeedForward'"),
+        ({"factors": {"lora_unet_middle_block_*": 4}}, "decides for no layer.*names such as middle_block"),
+        ({"factors": {"text_model.*": 4}}, "decides for no layer"),
+        (
+            {"factors": {"FeedForward": 4, "*": 8}},
+            "'FeedForward', which .* pattern that matches comes before",
+        ),
+        ({"factors": {"BasicTransformerBlock": 4}}, "an inner class, also one of the preset, before"),
         ({"exclude": ("lora_unet_nothing*",)}, "matches no layer"),
         ({"exclude": ("lora_unet_*", "*")}, "leaves no layer to train"),
     ],
@@ -249,6 +256,16 @@ def test_the_start_changes_nothing_and_follows_from_the_seed(shallow_parts):
 def test_wrong_targets_are_named(shallow_parts, told, message):
     with pytest.raises(ConfigError, match=message):
         targets({"unet": shallow_parts().unet}, LokrOptions(**told))
+
+
+def test_factors_are_the_first_pattern_s_then_the_innermost_class_s(shallow_parts):
+    told = {"middle_block.1.*.ff.*": 3, "middle_block.*": 2, "FeedForward": 4, "CLIPMLP": 5}
+    factors = {t.name: t.factor for t in targets({"unet": shallow_parts().unet}, LokrOptions(factors=told))}
+    assert factors["lora_unet_middle_block_1_transformer_blocks_0_ff_net_2"] == 3
+    assert factors["lora_unet_middle_block_1_transformer_blocks_0_attn1_to_q"] == 2
+    assert factors["lora_unet_output_blocks_0_1_transformer_blocks_0_ff_net_2"] == 4
+    assert factors["lora_unet_output_blocks_0_1_transformer_blocks_0_attn1_to_q"] == 4
+    assert factors["lora_unet_output_blocks_0_1_proj_in"] == 8
 
 
 def test_another_adapters_file_is_refused(shallow_parts):

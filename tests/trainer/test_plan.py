@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch.autograd.graph import saved_tensors_hooks
 
 from hakubooru_trainer import loop, memory, text
@@ -19,11 +20,12 @@ from hakubooru_trainer.config.options import (
     TextOptions,
     ValidationOptions,
 )
+from hakubooru_trainer.distributed import Ranks
 from hakubooru_trainer.lokr.adapter import Adapter
 from hakubooru_trainer.lokr.preset import targets
 from hakubooru_trainer.model.load import CLASSES, Sdxl, load, skeleton
 from hakubooru_trainer.plan import plan
-from hakubooru_trainer.setup import trained_parts
+from hakubooru_trainer.setup import data_set, prepare, trained_parts
 from tiny_runs import SMALLEST, SOME_LAYERS
 from training_pairs import write_pairs
 
@@ -152,6 +154,23 @@ def test_checkpointing_takes_less(options):
         (size,) = (size for name, size in plan(told).memory.items() if name.startswith("activations of 3"))
         found.append(size)
     assert found[1] < found[0] / 2
+
+
+def test_cached_captions_are_as_wide_as_the_weights(options, tmp_path):
+    """Encoders with weights in single precision give hidden states in it, also where they compute in half precision."""
+    told = options(
+        text=TextOptions(train=False, tokens=75),
+        captions=CaptionOptions(shuffle=False),
+        cache=CacheOptions(text=str(tmp_path / "text")),
+    )
+    told = replace(told, run=replace(told.run, precision="bf16"))
+    alone = Ranks(torch.device("cpu"))
+    counted = plan(told).caches["captions"]
+    prepare(told, alone, data_set(told, alone))
+    (file,) = (tmp_path / "text").rglob("*.safetensors")
+    tensors = load_file(file)
+    kept = sum(tensor.nbytes for name, tensor in tensors.items() if name.endswith((".0", ".1")))
+    assert counted == pytest.approx(kept * 8 / 9, rel=0.05)  # eight captions, and the empty one
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])

@@ -25,6 +25,7 @@ from tiny_runs import SMALL
 pytestmark = pytest.mark.slow
 
 HOW = Drawing(width=64, height=64, steps=2, tokens=75)
+CPU = torch.device("cpu")
 MARKS = Marks(v=False, zero_terminal_snr=False)
 
 
@@ -75,8 +76,13 @@ def test_a_model_of_which_nothing_can_be_drawn_is_refused(shallow, tmp_path):
     settings = json.loads(scheduler.read_text())
     scheduler.unlink()
     scheduler.write_text(json.dumps(settings | {"rescale_betas_zero_snr": True}))
-    with pytest.raises(ModelError, match="ends in pure noise, and not that it predicts v"):
-        load_for_drawing(ModelOptions(path=str(tmp_path / "model")), None, torch.device("cpu"))
+    told = ModelOptions(path=str(tmp_path / "model"))
+    with pytest.raises(ModelError, match="ends in pure noise, and it is not said to predict v"):
+        load_for_drawing(told, None, CPU)
+    load_for_drawing(replace(told, prediction="v"), None, CPU)
+    marked = ModelOptions(path=str(shallow), zero_terminal_snr="yes")
+    with pytest.raises(ModelError, match=r'set model\.prediction = "v"'):
+        load_for_drawing(marked, None, CPU)
 
 
 def test_progress_is_shown_and_threads_are_kept(drawn, monkeypatch):
@@ -172,9 +178,19 @@ def test_pictures_of_a_batch_depend_on_their_own_prompts_and_seeds(shallow_parts
     assert both[0].tobytes() != both[1].tobytes()
 
 
+def test_pictures_are_decoded_in_the_precision_of_the_vae(shallow):
+    half, full = (
+        load_for_drawing(ModelOptions(path=str(shallow), vae_precision=name), None, CPU)
+        for name in ("bf16", "fp32")
+    )
+    assert (half.vae.dtype, half.unet.dtype) == (torch.bfloat16, torch.float32)
+    one, other = (sample.draw_batch(model, ["sky"], HOW, [(1,)], marks=MARKS)[0] for model in (half, full))
+    assert 0 < max(high for _, high in ImageChops.difference(one, other).getextrema()) <= 8
+
+
 def test_an_evaluation_knows_the_strength_of_its_lokr(shallow, short_lokr):
     made = [
-        ModelDrawer(ModelOptions(path=str(shallow)), short_lokr, DrawingOptions(), torch.device("cpu"), scale)
+        ModelDrawer(ModelOptions(path=str(shallow)), short_lokr, DrawingOptions(), CPU, scale)
         for scale in (1.0, 0.5)
     ]
     assert made[1].identity == made[0].identity.replace(", cpu", " at 0.5, cpu")

@@ -308,7 +308,8 @@ class States:
         # Another optimiser, or one with other groups, starts without memory.
         then = brought_up(mark["about"], self.about, self.defaults, self.earlier)
         if all(then[key] == self.about[key] for key in _MEMORY):
-            optim.load(it.optimizer, it.options.optimizer, durable.give_tensors(mark["optimizer"], tensors))
+            memory = durable.give_tensors(mark["optimizer"], tensors)
+            optim.load(it.optimizer, it.options.optimizer, memory, then["optimizer.args"])
         if mark["scaler"]:  # only fp16 has one
             it.scaler.load_state_dict(mark["scaler"])
         self.came_from = mark["from"]

@@ -92,6 +92,9 @@ class Counts:
             purposes["merged weights and their gradients"] = 2 * self.merged * BYTES[run.weights]
         if run.is_packed or _is_fused(options):
             purposes["the adapter's factors, rounded"] = self.factors * BYTES[run.precision]
+        if run.stored != run.precision and not run.checkpointing:  # autograd keeps what layers compute with
+            passed = ("unet", "text_encoder", "text_encoder_2") if options.text.train else ("unet",)
+            purposes["the weights, rounded"] = sum(map(self._numbers, passed)) * BYTES[run.precision]
         if options.ema.decay:
             purposes["the average of the adapter"] = self.trained * BYTES["fp32"]
         if run.is_packed:
@@ -111,6 +114,9 @@ class Counts:
         else:
             packed = sum(outs * ins for outs, ins in linear) * BYTES[stored]
         return self.whole[part] * BYTES[stored] + packed
+
+    def _numbers(self, part: str) -> int:
+        return self.whole[part] + sum(outs * ins for outs, ins in self.linear[part])
 
     def _largest(self) -> int:
         return max(outs * ins for shapes in self.linear.values() for outs, ins in shapes)

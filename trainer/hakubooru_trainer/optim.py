@@ -18,7 +18,7 @@ from hakubooru_trainer import randomness
 from hakubooru_trainer.config.optimisers import OPTIMISERS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from torch import Tensor
 
@@ -176,15 +176,21 @@ def arguments(options: OptimizerOptions) -> dict[str, Any]:
     return {"betas": options.betas, "weight_decay": options.weight_decay, **options.args}
 
 
-def load(optimizer: torch.optim.Optimizer, options: OptimizerOptions, state: dict[str, Any]) -> None:
+def load(
+    optimizer: torch.optim.Optimizer,
+    options: OptimizerOptions,
+    state: dict[str, Any],
+    args: Collection[str] = (),
+) -> None:
     """Go on with the state of an optimiser. The options win over it, since --allow-change may let them differ.
 
     Args:
         optimizer: the optimiser, as it was built.
         options: its options.
         state: what its `state_dict` was.
+        args: the names of `optimizer.args` when the state was written; those that are gone have their defaults again.
     """
-    keys = {"lr", "base_lr", *arguments(options)}
+    keys = {"lr", "base_lr", *args, *arguments(options)}
     chosen = [{key: group[key] for key in keys & group.keys()} for group in optimizer.param_groups]
     optimizer.load_state_dict(state)
     for group, values in zip(optimizer.param_groups, chosen, strict=True):

@@ -186,7 +186,7 @@ def _caches(options: Options, parts: dict[str, Any], data: DataSet, counts: np.n
     if options.cache.text:
         unet, pooled = parts["unet"].config, parts["text_encoder_2"].config.projection_dim
         numbers = (options.text.tokens + 2) * unet.cross_attention_dim + pooled
-        sizes["captions"] = len(data.train) * numbers * BYTES[options.run.precision]
+        sizes["captions"] = len(data.train) * numbers * BYTES[options.run.stored]
     return sizes
 
 

@@ -144,7 +144,7 @@ def load_for_drawing(
     """Load a model from disk, with an adapter if one is named, and move it to a device: in bf16 on a GPU, else in fp32.
 
     Args:
-        options: where the model lies.
+        options: where the model lies, what it predicts, and the precision of its VAE.
         lokr: the file of an adapter.
         device: the device.
         scale: the share of the adapter's change.
@@ -152,11 +152,14 @@ def load_for_drawing(
     Raises:
         InputError: a file is missing, or does not fit.
     """
-    model = load(options, torch.bfloat16 if device.type == "cuda" else torch.float32)
-    if model.marks.zero_terminal_snr and not model.marks.v:
+    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
+    model = load(options, dtype, file.DTYPES[options.vae_precision])
+    marks = model.marks.unless(options)
+    if marks.zero_terminal_snr and not marks.v:
         raise ModelError(
-            f"{options.path} says that its noise schedule ends in pure noise, and not that it predicts v; of pure noise nothing "
-            "else can be predicted: add the mark v_pred, or prediction_type to scheduler/scheduler_config.json"
+            f"the noise schedule of {options.path} ends in pure noise, and it is not said to predict v; of pure noise nothing else "
+            "can be predicted: add the mark v_pred, or prediction_type to scheduler/scheduler_config.json; an evaluation may also "
+            'set model.prediction = "v"'
         )
     if lokr is not None:
         adapter = adapter_of(file.read(lokr), vars(model), str(lokr), scale)

@@ -113,7 +113,8 @@ class ModelOptions:
     vae: str = ""
     """Another VAE, such as the one fixed for fp16: a folder in diffusers' layout, or a single SDXL file that contains it."""
     vae_precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    """The precision that images are encoded in. SDXL's own VAE overflows in fp16, so fp16 is refused unless `vae` names a fixed one."""
+    """The precision that images are encoded and decoded in. SDXL's own VAE overflows in fp16, so fp16 is refused unless `vae` names a
+    fixed one."""
     prediction: Literal["auto", "epsilon", "v"] = "auto"
     """What the model predicts: noise (epsilon) or v. `auto` reads it from the checkpoint, and takes epsilon if it says nothing."""
     zero_terminal_snr: Literal["auto", "yes", "no"] = "auto"
@@ -150,7 +151,9 @@ class LokrOptions:
     """Which layers are trained. `epsilon`: all of SDXL with the norms of the UNet, but not the embeddings of the text encoders. `attention`:
     only the attention and feed-forward layers of the transformers."""
     factors: dict[str, int] = field(default_factory=dict)
-    """Sizes of w1 that differ from the preset's, by class of layer or by pattern of names: {FeedForward = 4, "middle_block.*" = 8}."""
+    """Sizes of w1 that differ from the preset's, by class of layer or by pattern of names: {FeedForward = 4, "middle_block.*" = 8}.
+    The first pattern that matches a layer comes before classes, and an inner class before an outer one. Names are those of the
+    original code, with dots: middle_block.1.proj_in."""
     exclude: tuple[str, ...] = ()
     """Patterns of layers to leave out, by their names in the saved file: ["lora_unet_input_blocks_0_*"]."""
     norms: bool = True

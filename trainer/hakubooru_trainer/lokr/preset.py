@@ -13,7 +13,7 @@ from hakubooru.nearest import nearest
 from hakubooru_trainer.model.names import text_name, unet_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from hakubooru_trainer.config.options import LokrOptions
 
@@ -28,6 +28,10 @@ class Target(NamedTuple):
     module: Any
     factor: int
     """The largest size of w1; 0 for a norm."""
+
+
+_TEXT_CLASSES: Final = frozenset({"CLIPAttention", "CLIPMLP"})
+"""Classes around the layers of text encoders, which may stay in a configuration that does not train them."""
 
 
 @dataclass(frozen=True)
@@ -71,13 +75,12 @@ def targets(models: Mapping[str, Any], options: LokrOptions) -> list[Target]:
         options: the preset, and what differs from it.
 
     Raises:
-        ConfigError: a factor or an exclusion matches no layer, or the exclusions match all.
+        ConfigError: a factor decides for no layer, an exclusion matches none, or the exclusions match all.
     """
     preset = PRESETS[options.preset]
-    all_targets = [
-        target for part, model in models.items() for target in _of_part(part, model, preset, options)
-    ]
-    return _without(all_targets, options)
+    pairs = [pair for part, model in models.items() for pair in _of_part(part, model, preset, options)]
+    _check_factors(models, options, {key for _, key in pairs})
+    return _without([target for target, _ in pairs], options)
 
 
 def layers(models: Mapping[str, Any]) -> dict[str, tuple[str, Any]]:
@@ -98,11 +101,11 @@ def layer_names(models: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
     }
 
 
-def _of_part(part: str, model: Any, preset: Preset, options: LokrOptions) -> Iterator[Target]:
+def _of_part(part: str, model: Any, preset: Preset, options: LokrOptions) -> Iterator[tuple[Target, str]]:
+    """The layers of a part, each with the key of lokr.factors that decides on its factor; "" if none does."""
     in_unet = part == "unet"
     wanted = preset.classes if in_unet else preset.text_classes
     kinds = {name: type(module).__name__ for name, module in model.named_modules()}
-    _check_factors(options, set(kinds.values()), in_unet=in_unet)
     # The first encoder's last layer feeds nothing: SDXL reads the layer before it.
     unused = f".layers.{model.config.num_hidden_layers - 1}." if part == "text_encoder" else None
     for name, module in model.named_modules():
@@ -119,8 +122,10 @@ def _of_part(part: str, model: Any, preset: Preset, options: LokrOptions) -> Ite
         if unused and unused in f".{name}.":
             continue
         dotted = unet_name(name) if in_unet else text_name(name)
-        factor = 0 if is_norm else _factor(dotted, [kinds[outer] for outer in around], preset, options)
-        yield Target(_file_name(part, name), part, module, factor)
+        key, factor = "", 0
+        if not is_norm:
+            key, factor = _factor(dotted, [kinds[outer] for outer in around], preset, options)
+        yield Target(_file_name(part, name), part, module, factor), key
 
 
 def _file_name(part: str, name: str) -> str:
@@ -135,22 +140,33 @@ def _around(name: str) -> list[str]:
     return [".".join(pieces[:end]) for end in range(len(pieces), 0, -1)]
 
 
-def _factor(dotted: str, kinds: list[str], preset: Preset, options: LokrOptions) -> int:
+def _factor(dotted: str, kinds: list[str], preset: Preset, options: LokrOptions) -> tuple[str, int]:
+    """The factor of a layer, with the key of lokr.factors that decides on it; "" if it is the preset's."""
     for pattern, factor in options.factors.items():
         if fnmatchcase(dotted, pattern):
-            return factor
+            return pattern, factor
     for kind in kinds:
-        for factors in (options.factors, preset.factors):
-            if kind in factors:
-                return factors[kind]
-    return preset.factor
+        if kind in options.factors:
+            return kind, options.factors[kind]
+        if kind in preset.factors:
+            return "", preset.factors[kind]
+    return "", preset.factor
 
 
-def _check_factors(options: LokrOptions, kinds: set[str], *, in_unet: bool) -> None:
-    for name in options.factors if in_unet else ():
-        if name.isidentifier() and name not in kinds | {"CLIPAttention", "CLIPMLP"}:
+def _check_factors(models: Mapping[str, Any], options: LokrOptions, used: Collection[str]) -> None:
+    """Refuse a key of lokr.factors that decides for no layer: the run would train other factors than it says."""
+    kinds = {type(module).__name__ for model in models.values() for module in model.modules()}
+    known = kinds if "text_encoder" in models else kinds | _TEXT_CLASSES
+    for key in (key for key in options.factors if key not in used):
+        if key.isidentifier() and key not in known:
             raise ConfigError(
-                f"lokr.factors has {name!r}, which is not a class around any layer; {nearest(name, sorted(kinds))}"
+                f"lokr.factors has {key!r}, which is not a class around any layer; {nearest(key, sorted(kinds))}"
+            )
+        if key in kinds or key not in known:
+            raise ConfigError(
+                f"lokr.factors has {key!r}, which decides for no layer that is trained; write a class such as FeedForward, or a "
+                "pattern of names such as middle_block.1.proj_in. The first pattern that matches comes before classes, and an inner "
+                "class, also one of the preset, before an outer one"
             )
 
 
