@@ -183,8 +183,8 @@ def test_what_is_not_finite_never_reaches_the_weights(options, monkeypatch):
     before = [weight.clone() for weight in it.weights]
     ahead = it.batches.training(it.data.order, range(it.data.batches))
     counters = Counters()
-    assert not loop._update(it, ahead, counters).good
-    assert not loop._update(it, ahead, counters).good
+    assert not loop._update(it, ahead, counters).is_finite
+    assert not loop._update(it, ahead, counters).is_finite
     with pytest.raises(TrainingError, match="Try a lower"):
         loop._update(it, ahead, counters)
     assert counters.skipped == 3

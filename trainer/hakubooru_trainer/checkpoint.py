@@ -136,7 +136,7 @@ class States:
         for key in sorted(self.allowed - keys):
             raise ConfigError(f"--allow-change {key}: there is no such key; {nearest(key, sorted(keys))}")
 
-    def save(self, counters: Counters, it: Training) -> None:
+    def save(self, counters: Counters, training: Training) -> None:
         """Write a state. When it is complete, delete the oldest ones, and those of a course that the run no longer follows.
 
         Raises:
@@ -144,7 +144,7 @@ class States:
         """
         part = self.folder / f".{counters.update:06d}.part"
         try:
-            self._write(part, counters, it)
+            self._write(part, counters, training)
         except OSError as error:
             shutil.rmtree(part, ignore_errors=True)  # it takes room that the disk lacks
             raise TrainingError(
@@ -159,13 +159,13 @@ class States:
         durable.sync_folder(self.folder)
         self._retire(counters)
 
-    def _write(self, part: Path, counters: Counters, it: Training) -> None:
+    def _write(self, part: Path, counters: Counters, training: Training) -> None:
         for leftover in self.folder.glob(".*.part"):  # of a run that was killed
             shutil.rmtree(leftover)
         part.mkdir(parents=True)
-        rest, tensors = durable.take_tensors(it.optimizer.state_dict())
-        files = {_ADAPTER: dict(it.adapter.weights()), _OPTIMIZER: tensors}
-        files |= {_AVERAGE: it.average.values} if it.average.values else {}
+        rest, tensors = durable.take_tensors(training.optimizer.state_dict())
+        files = {_ADAPTER: dict(training.adapter.weights()), _OPTIMIZER: tensors}
+        files |= {_AVERAGE: training.average.values} if training.average.values else {}
         # The next file is copied while the one before goes to the disk.
         with ThreadPoolExecutor(len(files)) as threads:
             written = threads.map(lambda name: durable.write_tensors(part / name, files[name]), files)
@@ -175,7 +175,7 @@ class States:
             "batches": self.batches,
             "checksums": checksums,
             "optimizer": rest,
-            "scaler": it.scaler.state_dict(),
+            "scaler": training.scaler.state_dict(),
             "about": self.about,
             "from": self.came_from,
         }
@@ -215,36 +215,36 @@ class States:
                 self._check(durable.read_mark(state), state)
                 break
 
-    def resume(self, chosen: Path | None, it: Training) -> Counters:
+    def resume(self, chosen: Path | None, training: Training) -> Counters:
         """Load the chosen state, or else the last complete one; start at the beginning if there is none.
 
         Args:
             chosen: the state that the user named, or None.
-            it: the training, whose adapter and optimiser receive the state.
+            training: the training, whose adapter and optimiser receive the state.
 
         Raises:
             ModelError: the chosen state, or every state, is torn.
             ConfigError: the state belongs to another data set, or to options that give another result.
         """
         self.about |= {
-            _MODEL: fingerprint.of_model(it.model),
-            _TOKENS: fingerprint.of_tokenizers(it.model),
-            _SCHEDULE: fingerprint.schedule(it.objective.marks),
+            _MODEL: fingerprint.of_model(training.model),
+            _TOKENS: fingerprint.of_tokenizers(training.model),
+            _SCHEDULE: fingerprint.schedule(training.objective.marks),
         }
         chosen = self._not_yet(chosen)
         if chosen is not None:
-            counters = self._load(chosen, it)
-            it.ranks.wait()  # the first rank changes the state below, when all have read it
+            counters = self._load(chosen, training)
+            training.ranks.wait()  # the first rank changes the state below, when all have read it
             self.came_from = str(chosen.resolve())
-            if it.ranks.first:
-                self._adopt(chosen, counters, it)
+            if training.ranks.first:
+                self._adopt(chosen, counters, training)
             return counters
         for state in self.all()[::-1]:
             try:
-                return self._load(state, it)
+                return self._load(state, training)
             except TornStateError as error:
                 self.torn.append(state)
-                if it.ranks.first:
+                if training.ranks.first:
                     tqdm.write(f"{error}; trying the state before it")
         if self.torn:
             raise ModelError(
@@ -277,15 +277,15 @@ class States:
             return None
         return chosen
 
-    def _adopt(self, chosen: Path, counters: Counters, it: Training) -> None:
+    def _adopt(self, chosen: Path, counters: Counters, training: Training) -> None:
         """Make a chosen state the last of the run's own states, so that later calls go on from it."""
         if chosen.resolve().parent != self.folder.resolve():
-            self.save(counters, it)
+            self.save(counters, training)
             return
         durable.write_mark(chosen, durable.read_mark(chosen) | {"about": self.about, "from": self.came_from})
         self._retire(counters)
 
-    def _load(self, state: Path, it: Training) -> Counters:
+    def _load(self, state: Path, training: Training) -> Counters:
         mark = durable.read_mark(state)
         self._check(mark, state)
         for name, checksum in mark["checksums"].items():
@@ -293,25 +293,25 @@ class States:
                 raise TornStateError(f"{state} is torn ({name} does not have the checksum that was written)")
         try:
             adapter = load_file(state / _ADAPTER)
-            tensors = load_file(state / _OPTIMIZER, device=str(it.device))
+            tensors = load_file(state / _OPTIMIZER, device=str(training.device))
             average = load_file(state / _AVERAGE) if _AVERAGE in mark["checksums"] else {}
         except (OSError, SafetensorError) as error:
             raise TornStateError(f"{state} is torn ({error})") from error
         for name, tensor in (*adapter.items(), *tensors.items(), *average.items()):
             if not is_finite(tensor):
                 raise TornStateError(f"{state} cannot be used ({name} holds NaN or infinity)")
-        it.adapter.load(adapter, str(state))
+        training.adapter.load(adapter, str(state))
         if average:
-            it.average.load(average)
+            training.average.load(average)
         else:
-            it.average.restart()  # --allow-change may turn it on
+            training.average.restart()  # --allow-change may turn it on
         # Another optimiser, or one with other groups, starts without memory.
         then = brought_up(mark["about"], self.about, self.defaults, self.earlier)
         if all(then[key] == self.about[key] for key in _MEMORY):
             memory = durable.give_tensors(mark["optimizer"], tensors)
-            optim.load(it.optimizer, it.options.optimizer, memory, then["optimizer.args"])
+            optim.load(training.optimizer, training.options.optimizer, memory, then["optimizer.args"])
         if mark["scaler"]:  # only fp16 has one
-            it.scaler.load_state_dict(mark["scaler"])
+            training.scaler.load_state_dict(mark["scaler"])
         self.came_from = mark["from"]
         return Counters(**mark["counters"])
 

@@ -165,9 +165,9 @@ class Ranks:
         if self.world > 1 and error is None:
             dist.destroy_process_group()
 
-    def _reduce(self, tensor: Tensor, how: Any, group: Any = None) -> None:
+    def _reduce(self, tensor: Tensor, operation: Any, group: Any = None) -> None:
         with self._reaching():
-            dist.all_reduce(tensor, how, group)
+            dist.all_reduce(tensor, operation, group)
 
     @contextmanager
     def _reaching(self) -> Iterator[None]:

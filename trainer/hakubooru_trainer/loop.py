@@ -97,8 +97,8 @@ def _train(options: Options, out: Path, chosen: Path | None, allow: Collection[s
     states = States(out / "state", options, data, allow)
     states.agree(ranks)
     states.compare(chosen)
-    it = prepare(options, ranks, data)
-    counters = states.resume(chosen, it)
+    training = prepare(options, ranks, data)
+    counters = states.resume(chosen, training)
     states.agree(ranks)  # of the model, too
     if ranks.first and data.train.left_out:
         reasons = ", ".join(f"{reason} ({count:,})" for reason, count in data.train.left_out.items())
@@ -107,7 +107,9 @@ def _train(options: Options, out: Path, chosen: Path | None, allow: Collection[s
         write_text(out / "config.toml", dump(options))
     record = Record(out, states, counters.update, ranks)
     accumulation = options.batch.accumulation
-    ahead = it.batches.training(data.order, ranks.mine(range(counters.update * accumulation, data.batches)))
+    ahead = training.batches.training(
+        data.order, ranks.mine(range(counters.update * accumulation, data.batches))
+    )
     bar = progress(total=data.updates, initial=counters.update, unit="update", disable=not ranks.first)
     # Without a state the run starts again, and measures again what it measured before the first update.
     with (
@@ -115,17 +117,17 @@ def _train(options: Options, out: Path, chosen: Path | None, allow: Collection[s
         stopping() as stop,
         bar,
     ):
-        saving = _Saving(it, states, record, metrics)
+        saving = _Saving(training, states, record, metrics)
         if counters.update == 0:
-            _measure(it, metrics, counters)
+            _measure(training, metrics, counters)
         while counters.update < data.updates:
             begun = time.perf_counter()
-            last = _update(it, ahead, counters)
+            last = _update(training, ahead, counters)
             seconds = time.perf_counter() - begun
             metrics.write(counters.update, **last.values(seconds))
             bar.set_postfix_str(f"loss {last.loss:.4f}, {last.images / seconds:.2f} images/s", refresh=False)
             bar.update()
-            _measure(it, metrics, counters)
+            _measure(training, metrics, counters)
             # A signal may reach any rank. The others wait here while the first one draws or saves.
             (is_asked,) = ranks.any(stop.asked or ranks.orphaned)
             if ranks.first:
@@ -140,50 +142,50 @@ def _train(options: Options, out: Path, chosen: Path | None, allow: Collection[s
         )
     if ranks.first:
         record.write(data.updates)
-        outputs.save(it, record, "", data.updates)
-        outputs.card(it, record, counters)
+        outputs.save(training, record, "", data.updates)
+        outputs.card(training, record, counters)
     result = out / f"{options.run.name}.safetensors"
     return Report(
         result, data.updates, counters.skipped, counters.left_out, counters.loss, counters.validation
     )
 
 
-def _measure(it: Training, metrics: Metrics, counters: Counters) -> None:
+def _measure(training: Training, metrics: Metrics, counters: Counters) -> None:
     """Validate and draw, at the start, at the end, and after as many updates as the options say."""
-    update, options = counters.update, it.options
-    is_end = update in {0, it.data.updates}
+    update, options = counters.update, training.options
+    is_end = update in {0, training.data.updates}
     if is_end or update % options.validation.every == 0:
-        counters.validation = _validate(it, metrics, update)
+        counters.validation = _validate(training, metrics, update)
     if is_end or update % options.samples.every == 0:
-        outputs.draw(it, metrics, update)
+        outputs.draw(training, metrics, update)
 
 
 class _Saving:
     """Saves adapters and states, after as many updates and minutes as the options say.
 
     Args:
-        it: the training.
+        training: the training.
         states: its states.
         record: its record, which is saved with each state.
         metrics: its metrics, which a state must not be ahead of.
     """
 
-    def __init__(self, it: Training, states: States, record: Record, metrics: Metrics) -> None:
-        self.it, self.states, self.record, self.metrics = it, states, record, metrics
+    def __init__(self, training: Training, states: States, record: Record, metrics: Metrics) -> None:
+        self.training, self.states, self.record, self.metrics = training, states, record, metrics
         self.saved = time.monotonic()
         """When the last state was saved."""
 
     def __call__(self, counters: Counters, *, is_asked: bool) -> None:
         """Save what is due after an update; at the end, and if the run is asked to stop, a state in any case."""
-        update, options = counters.update, self.it.options.save
-        is_done, is_due = update == self.it.data.updates, update % options.every == 0
+        update, options = counters.update, self.training.options.save
+        is_done, is_due = update == self.training.data.updates, update % options.every == 0
         if is_due and not is_done:
-            outputs.save(self.it, self.record, f"-{update:06d}", update)
-            outputs.retire(self.it, update)
+            outputs.save(self.training, self.record, f"-{update:06d}", update)
+            outputs.retire(self.training, update)
         is_time = 0 < options.minutes * 60 < time.monotonic() - self.saved
         if is_done or is_asked or is_due or is_time:
             self.metrics.sync()
-            self.states.save(counters, self.it)
+            self.states.save(counters, self.training)
             self.record.write(update)
             self.saved = time.monotonic()
 
@@ -197,7 +199,7 @@ class Update(NamedTuple):
     images: int
     left_out: int
     """How many of the images could not be decoded."""
-    good: bool
+    is_finite: bool
     """Whether loss and gradient were finite, so that the weights were moved."""
     rates: dict[str, float]
     """The learning rates."""
@@ -216,74 +218,76 @@ class Update(NamedTuple):
             "grad_norm": self.norm,
             "images": self.images,
             "seconds": round(seconds, 4),
-            "skipped": not self.good,
+            "skipped": not self.is_finite,
             **({"left_out": self.left_out} if self.left_out else {}),
             **self.means,
         }
 
 
-def _update(it: Training, ahead: Iterator[Batch], counters: Counters) -> Update:
+def _update(training: Training, ahead: Iterator[Batch], counters: Counters) -> Update:
     """Move the weights once, and count it."""
-    options, optimizer, scaler = it.options, it.optimizer, it.scaler
+    options, optimizer, scaler = training.options, training.optimizer, training.scaler
     start = counters.update * options.batch.accumulation
-    end = min(start + options.batch.accumulation, it.data.batches)
-    images = it.data.order.images(start, end)
-    factor = optim.rate(options.optimizer, counters.update, it.data.updates)
+    end = min(start + options.batch.accumulation, training.data.batches)
+    images = training.data.order.images(start, end)
+    factor = optim.rate(options.optimizer, counters.update, training.data.updates)
     optim.set_rate(optimizer, factor)
 
-    total = torch.zeros((), device=it.device)
-    left_out = torch.zeros((), device=it.device)
-    tally = Tally(it.data.names, it.device)
-    for _ in it.ranks.mine(range(start, end)):
-        batch = next(ahead).to(it.device)
-        part = it.passes(batch, images)
+    total = torch.zeros((), device=training.device)
+    left_out = torch.zeros((), device=training.device)
+    tally = Tally(training.data.names, training.device)
+    for _ in training.ranks.mine(range(start, end)):
+        batch = next(ahead).to(training.device)
+        part = training.passes(batch, images)
         total += part.loss
         tally.add(batch, part.losses)
         left_out += (~batch.decoded).sum()
-    it.adapter.fold()
-    it.ranks.sum_gradients(it.weights)
-    it.ranks.sum([total, left_out, tally.sums])
+    training.adapter.fold()
+    training.ranks.sum_gradients(training.weights)
+    training.ranks.sum([total, left_out, tally.sums])
 
     # A number that is not finite never reaches the weights.
     scaler.unscale_(optimizer)
-    norm = torch.nn.utils.clip_grad_norm_(it.weights, options.optimizer.clip or float("inf"))
-    good = bool(torch.isfinite(norm + total))
+    norm = torch.nn.utils.clip_grad_norm_(training.weights, options.optimizer.clip or float("inf"))
+    is_finite = bool(torch.isfinite(norm + total))
     scale = scaler.get_scale()
-    if good:
+    if is_finite:
         optim.step(optimizer, options.optimizer, options.run.seed, counters.update)
-        it.moved(counters.update)
+        training.moved(counters.update)
     scaler.update()
-    it.passes.clear()
+    training.passes.clear()
 
     counters.update += 1
     counters.loss = float(total)
-    counters.skipped += not good
+    counters.skipped += not is_finite
     counters.left_out += int(left_out)
     # fp16 starts with a scale that is too high and lowers it: that is not a failure.
-    counters.bad = 0 if good else counters.bad + (scale <= 1)
+    counters.bad = 0 if is_finite else counters.bad + (scale <= 1)
     if counters.bad >= options.run.bad_updates:
         raise TrainingError(
             f"the loss or its gradient was not finite for {quantity(counters.bad, 'update')} in a row, up to update "
             f"{counters.update}; the weights are as they were before these updates. {_NOT_FINITE}"
         )
     rates = optim.rates(options, optimizer, factor)
-    return Update(counters.loss, float(norm), images, int(left_out), good, rates, tally.means())
+    return Update(counters.loss, float(norm), images, int(left_out), is_finite, rates, tally.means())
 
 
 @torch.no_grad()
-def _validate(it: Training, metrics: Metrics, update: int) -> float | None:
+def _validate(training: Training, metrics: Metrics, update: int) -> float | None:
     """The mean unweighted loss of the held-out images that decode; None if there are none."""
-    if not len(it.held.samples):
+    if not len(training.held.samples):
         return None
-    numbers = range(len(it.held.samples) * len(it.options.validation.timesteps))
-    losses, decoded = torch.zeros(2, len(numbers), device=it.device)
-    mine = it.ranks.share(numbers)
-    with it.evaluated():
-        for number, batch in zip(mine, it.held.validation(mine), strict=True):
-            with it.precision:
-                losses[number] = it.objective.losses(it.model, batch.to(it.device), weighted=False)[0]
+    numbers = range(len(training.held.samples) * len(training.options.validation.timesteps))
+    losses, decoded = torch.zeros(2, len(numbers), device=training.device)
+    share = training.ranks.share(numbers)
+    with training.evaluated():
+        for number, batch in zip(share, training.held.validation(share), strict=True):
+            with training.precision:
+                losses[number] = training.objective.losses(
+                    training.model, batch.to(training.device), weighted=False
+                )[0]
             decoded[number] = batch.decoded[0]
-    it.ranks.sum([losses, decoded])  # a sum of zeros and one loss: nothing is rounded
+    training.ranks.sum([losses, decoded])  # a sum of zeros and one loss: nothing is rounded
     if not decoded.any():
         return None
     mean = float(losses[decoded > 0].mean())

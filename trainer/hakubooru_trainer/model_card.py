@@ -16,24 +16,24 @@ if TYPE_CHECKING:
     from hakubooru_trainer.setup import Training
 
 
-def model_card(it: Training, record: Mapping[str, Any], counters: Counters, sheet: str) -> str:
+def model_card(training: Training, record: Mapping[str, Any], counters: Counters, sheet: str) -> str:
     """Write a model card, as Markdown with the Hub's metadata in front.
 
     Args:
-        it: the run.
+        training: the run.
         record: the summary of its record.
         counters: how far it is, and how it went.
         sheet: the path of a sheet of samples, or "".
     """
-    options, validation = it.options, counters.validation
+    options, validation = training.options, counters.validation
     name, base = options.run.name, options.model.name
     energy = record["kilowatt_hours"]
     rows = {
         "base model": base,
-        "images": f"{len(it.data.train):,}",
+        "images": f"{len(training.data.train):,}",
         "updates": f"{counters.update:,} of {quantity(options.batch.size * options.batch.accumulation, 'image')}",
         **_chosen(options),
-        "prediction": it.objective.prediction,
+        "prediction": training.objective.prediction,
         "precision": options.run.precision,
         "seed": options.run.seed,
         "card": record["card"],

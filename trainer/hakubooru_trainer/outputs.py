@@ -32,14 +32,14 @@ AVERAGE = "-ema"
 """What stands behind a run's name in the files of the average."""
 
 
-def draw(it: Training, metrics: Metrics, update: int) -> None:
+def draw(training: Training, metrics: Metrics, update: int) -> None:
     """Draw the sheet of samples into OUT/samples and TensorBoard, if there are prompts.
 
     The sheet of an update that was drawn before stays; if this one differs, it is written beside it.
     """
-    if not it.prompts or not it.ranks.first:
+    if not training.prompts or not training.ranks.first:
         return
-    options = it.options.samples
+    options = training.options.samples
     how = sample.Drawing(
         width=options.width,
         height=options.height,
@@ -47,62 +47,62 @@ def draw(it: Training, metrics: Metrics, update: int) -> None:
         sampler=options.sampler,
         guidance=options.guidance,
         negative=options.negative,
-        tokens=it.options.text.tokens,
-        seed=it.options.run.seed,
+        tokens=training.options.text.tokens,
+        seed=training.options.run.seed,
     )
     try:
-        with it.precision, it.evaluated():
-            pictures = [*sample.draw(it.model, it.prompts, how, marks=it.objective.marks)]
+        with training.precision, training.evaluated():
+            pictures = [*sample.draw(training.model, training.prompts, how, marks=training.objective.marks)]
     except ModelError as error:  # a picture is no reason to end a run
         warnings.warn(f"no samples of update {update:,}: {error}", stacklevel=2)
         return
     sheet = sample.sheet(pictures)
-    (it.out / "samples").mkdir(exist_ok=True)
-    sample.save(sheet, it.out / "samples" / f"{update:06d}.png")
+    (training.out / "samples").mkdir(exist_ok=True)
+    sample.save(sheet, training.out / "samples" / f"{update:06d}.png")
     metrics.picture(update, sheet)
 
 
-def save(it: Training, record: Record, ending: str, update: int) -> None:
+def save(training: Training, record: Record, ending: str, update: int) -> None:
     """Write the adapter to OUT/NAME<ending>.safetensors, and its average beside it if there is one.
 
     Raises:
         TrainingError: a file could not be written.
     """
-    name, dtype = it.options.run.name, DTYPES[it.options.lokr.save]
-    about = _metadata(it, record, update)
-    path = it.out / f"{name}{ending}.safetensors"
+    name, dtype = training.options.run.name, DTYPES[training.options.lokr.save]
+    about = _metadata(training, record, update)
+    path = training.out / f"{name}{ending}.safetensors"
     try:
-        with it.evaluated():
-            file.write(path, it.adapter, dtype, about)
-        if it.average.values:
-            path = it.out / f"{name}{AVERAGE}{ending}.safetensors"
-            file.write(path, it.adapter, dtype, about, it.average.values)
+        with training.evaluated():
+            file.write(path, training.adapter, dtype, about)
+        if training.average.values:
+            path = training.out / f"{name}{AVERAGE}{ending}.safetensors"
+            file.write(path, training.adapter, dtype, about, training.average.values)
     except (OSError, SafetensorError) as error:
         raise TrainingError(
             f"{path} could not be written ({error}); free some disk space and run the same command again"
         ) from error
 
 
-def card(it: Training, record: Record, counters: Counters) -> None:
+def card(training: Training, record: Record, counters: Counters) -> None:
     """Write OUT/README.md, the model card for the Hub, if there is none; one that you edited stays."""
-    path = it.out / "README.md"
+    path = training.out / "README.md"
     if path.exists():
         return
-    sheets = sorted((it.out / "samples").glob("*.png"))
+    sheets = sorted((training.out / "samples").glob("*.png"))
     sheet = f"samples/{sheets[-1].name}" if sheets else ""
-    write_text(path, model_card(it, record.summary(), counters, sheet))
+    write_text(path, model_card(training, record.summary(), counters, sheet))
 
 
-def retire(it: Training, update: int) -> None:
+def retire(training: Training, update: int) -> None:
     """Delete the oldest adapters, and the oldest averages, beyond the number to keep.
 
     Those of later updates, which a run has that went on from an earlier state, do not count: it writes them anew.
     """
-    name, keep = it.options.run.name, it.options.save.keep
+    name, keep = training.options.run.name, training.options.save.keep
     for stem in (f"{name}-", f"{name}{AVERAGE}-"):
         saved = {
             int(path.stem.removeprefix(stem)): path
-            for path in it.out.glob("*.safetensors")
+            for path in training.out.glob("*.safetensors")
             if path.stem.startswith(stem) and path.stem.removeprefix(stem).isdecimal()
         }
         so_far = sorted(number for number in saved if number <= update)
@@ -110,15 +110,15 @@ def retire(it: Training, update: int) -> None:
             saved[number].unlink()
 
 
-def _metadata(it: Training, record: Record, update: int) -> dict[str, str]:
+def _metadata(training: Training, record: Record, update: int) -> dict[str, str]:
     """The metadata of an adapter's file, in sd-scripts' words (`ss_…`) and in modelspec's.
 
     Args:
-        it: the run.
+        training: the run.
         record: what the run says of itself: its recipe, card, hours and energy.
         update: the number of updates so far.
     """
-    options, data, now = it.options, it.data, datetime.now(UTC)
+    options, data, now = training.options, training.data, datetime.now(UTC)
     batches = min(update * options.batch.accumulation, data.batches)
     values = {
         **_settings(options),
@@ -126,7 +126,7 @@ def _metadata(it: Training, record: Record, update: int) -> dict[str, str]:
         "ss_epoch": round(data.order.epochs(batches), 4),
         "ss_num_train_images": len(data.train),
         "ss_bucket_info": _bucket_info(data.sizes),
-        "ss_tag_frequency": {"train": it.tag_counts},
+        "ss_tag_frequency": {"train": training.tag_counts},
         "ss_training_finished_at": now.timestamp(),
         "hakubooru_version": hakubooru.__version__,
         "hakubooru_dataset": data.fingerprint,
@@ -138,7 +138,7 @@ def _metadata(it: Training, record: Record, update: int) -> dict[str, str]:
         "modelspec.title": options.run.name,
         "modelspec.date": now.isoformat(timespec="seconds"),
         "modelspec.resolution": "{0}x{0}".format(int(options.buckets.area**0.5)),
-        "modelspec.prediction_type": it.objective.prediction,
+        "modelspec.prediction_type": training.objective.prediction,
     }
     return {
         key: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

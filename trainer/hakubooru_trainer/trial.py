@@ -59,9 +59,9 @@ def check(options: Options) -> None:
         again = _optimizer(settings, half)
         optim.load(again, settings, state)
         _step(settings, again, half, _BEFORE)
-    same = all(torch.equal(one, other) for one, other in zip(whole, half, strict=True))
+    are_equal = all(torch.equal(one, other) for one, other in zip(whole, half, strict=True))
     # A small step leaves fp16 weights as they are, whatever the optimiser remembers: so its state must agree too.
-    if not same or not _same(optimizer.state_dict(), again.state_dict()):
+    if not are_equal or not _same(optimizer.state_dict(), again.state_dict()):
         raise ConfigError(
             f'optimizer.name = "{settings.name}" does not resume exactly: after its state was saved and loaded, it goes on '
             "otherwise. It keeps something outside of its state_dict, changes what optimizer.args sets, remembers more bits than the weights have, which torch "

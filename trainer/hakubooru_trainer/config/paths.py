@@ -96,12 +96,12 @@ def check_folder(key: str, folder: str, problems: Problems) -> None:
         return
     # A link to what is not there is in the way of a new folder.
     places = (place for place in (path, *path.absolute().parents) if place.exists() or place.is_symlink())
-    there = next(places, path)
-    if there == path and path.exists():
+    nearest = next(places, path)
+    if nearest == path and path.exists():
         problems.add(f"{key} is {folder}, which is a file; name a folder")
-    elif not there.is_dir() or not os.access(there, os.W_OK):
+    elif not nearest.is_dir() or not os.access(nearest, os.W_OK):
         problems.add(
-            f"{key} is {folder}, and {there} is not a folder that can be written; name another folder"
+            f"{key} is {folder}, and {nearest} is not a folder that can be written; name another folder"
         )
 
 

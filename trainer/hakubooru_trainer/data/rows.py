@@ -38,11 +38,11 @@ class Rows:
     def __init__(self, path: Path, columns: Sequence[str], optional: Sequence[str] = ()) -> None:
         self._file = parquet.ParquetFile(path, pre_buffer=False)
         about = self._file.metadata
-        there = self._file.schema_arrow.names
+        names = self._file.schema_arrow.names
         for name in columns:
-            if name not in there:
+            if name not in names:
                 raise KeyError(name)
-        self.columns = [*columns, *(name for name in optional if name in there)]
+        self.columns = [*columns, *(name for name in optional if name in names)]
         self._ends = np.cumsum([about.row_group(group).num_rows for group in range(about.num_row_groups)])
         self._lock = Lock()  # a Parquet file is read by one thread at a time
         self._kept = lru_cache(maxsize=_GROUPS)(lambda group: self._read(group, self.columns))

@@ -317,9 +317,9 @@ class _Loader:
                 reasons, paths = (compute.if_else(masks, None, column) for column in (reasons, paths))
             self.left_out.update(compute.drop_null(reasons).to_pylist())
             is_good = compute.and_(compute.is_null(reasons), compute.is_valid(paths))
-            good = table.filter(is_good)
-            column = {name: good[name].combine_chunks() for name in good.column_names}
-            if count := len(good):
+            images = table.filter(is_good)
+            column = {name: images[name].combine_chunks() for name in images.column_names}
+            if count := len(images):
                 parts.append(
                     {
                         "ids": _ids(column["id"], column["path"], by_path=has_own_ids),
@@ -342,27 +342,29 @@ class _Loader:
     def _placed(self, arrays: Arrays, rows: Rows, places: Rows) -> Arrays:
         """The arrays with the places of images in their shards. Images that no shard has are removed, and counted in `left_out`."""
         table = pa.concat_tables([*places.groups(["path", "offset", "bytes"])])
-        which = _rows_of(arrays, rows, table["path"])
-        there = which >= 0
-        if not there.all():
-            self.left_out["its shard is gone, or does not hold it"] += int((~there).sum())
-        arrays = {name: column[there] for name, column in arrays.items()}
+        positions = _rows_of(arrays, rows, table["path"])
+        is_present = positions >= 0
+        if not is_present.all():
+            self.left_out["its shard is gone, or does not hold it"] += int((~is_present).sum())
+        arrays = {name: column[is_present] for name, column in arrays.items()}
         for name, column in (("offsets", "offset"), ("sizes", "bytes")):
-            arrays[name] = as_numbers(table[column].combine_chunks(), np.int64)[which[there]]
+            arrays[name] = as_numbers(table[column].combine_chunks(), np.int64)[positions[is_present]]
         return arrays
 
     def _corrected(self, arrays: Arrays, rows: Rows, texts: Rows) -> Arrays:
         """The arrays with captions that were changed since the export. Captions that are not text are removed, and counted."""
         table = pa.concat_tables([*texts.groups(["path", "reason"])])
-        which = _rows_of(arrays, rows, table["path"])
+        positions = _rows_of(arrays, rows, table["path"])
         is_bad = as_flags(compute.is_valid(table["reason"]).combine_chunks())
-        bad = (which >= 0) & is_bad[which] if len(is_bad) else np.zeros(len(which), bool)
-        self.left_out.update(table["reason"].take(integers(which[bad], pa.int64())).to_pylist())
+        is_left_out = (positions >= 0) & is_bad[positions] if len(is_bad) else np.zeros(len(positions), bool)
+        self.left_out.update(table["reason"].take(integers(positions[is_left_out], pa.int64())).to_pylist())
         now = _hashes(texts.groups(["caption"]))
         before = _hashes(rows.groups(["caption"], arrays["rows"]))
-        there = np.flatnonzero(which >= 0)
-        arrays["corrected"][there] = np.where(now[which[there]] == before[there], -1, which[there])
-        return {name: column[~bad] for name, column in arrays.items()}
+        has_text = np.flatnonzero(positions >= 0)
+        arrays["corrected"][has_text] = np.where(
+            now[positions[has_text]] == before[has_text], -1, positions[has_text]
+        )
+        return {name: column[~is_left_out] for name, column in arrays.items()}
 
 
 def _shard_of(path: str) -> str:
@@ -371,9 +373,9 @@ def _shard_of(path: str) -> str:
     return path[: next((end for end in ends[:-1] if Path(path[:end]).is_file()), ends[-1])]
 
 
-def _paths(rows: Rows, which: Numbers) -> Iterator[str]:
+def _paths(rows: Rows, positions: Numbers) -> Iterator[str]:
     """The paths of some images of a data set, in their order."""
-    for table in rows.groups(["path"], which):
+    for table in rows.groups(["path"], positions):
         yield from table.column(0).to_pylist()
 
 

@@ -187,16 +187,16 @@ def _looked_at(
     files_a_time: int,
 ) -> Iterator[list[Row]]:
     """The rows of this rank's part of what is new, those of some files at a time."""
-    mine = ranks.share(range(len(new)))
-    done = 0
-    with progress(total=len(mine), desc="scanning", unit="file", disable=not ranks.first) as bar:
-        while done < len(mine):
-            some = new.take(pa.array(mine[done : done + files_a_time])).to_pylist()
-            if any(_path(file).endswith(SHARD) for file in some):  # a shard has thousands of rows
-                some = some[:_THREADS]
-            rows = list(chain.from_iterable(threads.map(look, some)))
-            done += len(some)
-            bar.update(len(some))
+    numbers = ranks.share(range(len(new)))
+    count = 0
+    with progress(total=len(numbers), desc="scanning", unit="file", disable=not ranks.first) as bar:
+        while count < len(numbers):
+            files = new.take(pa.array(numbers[count : count + files_a_time])).to_pylist()
+            if any(_path(file).endswith(SHARD) for file in files):  # a shard has thousands of rows
+                files = files[:_THREADS]
+            rows = list(chain.from_iterable(threads.map(look, files)))
+            count += len(files)
+            bar.update(len(files))
             yield rows
 
 

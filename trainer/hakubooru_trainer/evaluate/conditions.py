@@ -68,8 +68,8 @@ def settings_of(
         network: the fingerprint of the model that judges.
         threshold: its threshold.
     """
-    how = asdict(sampler_of(options.drawing))
-    sampler = {name: value for name, value in how.items() if name not in {"width", "height", "seed"}}
+    fields = asdict(sampler_of(options.drawing))
+    sampler = {name: value for name, value in fields.items() if name not in {"width", "height", "seed"}}
     return {
         "version": _VERSION,
         "characters": cast,

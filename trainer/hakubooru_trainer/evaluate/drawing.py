@@ -89,13 +89,13 @@ class ModelDrawer:
 
     def draw(self, batch: Sequence[Picture]) -> list[Image.Image]:
         """Draw a batch of pictures, all of one size, in RGB."""
-        how = replace(self._how, width=batch[0].width, height=batch[0].height)
+        drawing = replace(self._how, width=batch[0].width, height=batch[0].height)
         on_gpu = self._device.type == "cuda"
         with torch.autocast(self._device.type, torch.bfloat16, enabled=on_gpu):
             return sample.draw_batch(
                 self._model,
                 [picture.prompt for picture in batch],
-                how,
+                drawing,
                 [(picture.seed,) for picture in batch],
                 marks=self._marks,
             )
@@ -135,10 +135,10 @@ def draw_missing(
     missing = [batch for batch, is_missing in zip(batches, flags, strict=True) if is_missing]
     if missing and ranks.first:
         say(drawer.forecast([picture for batch in missing for picture in batch]))
-    mine = ranks.share(missing)
-    total = sum(map(len, mine))
+    share = ranks.share(missing)
+    total = sum(map(len, share))
     with progress(total=total, desc="drawing", unit=" pictures", position=ranks.rank) as bar:
-        for batch in mine:
+        for batch in share:
             for picture, image in zip(batch, drawer.draw(batch), strict=True):
                 path = out / picture.path
                 path.parent.mkdir(parents=True, exist_ok=True)

@@ -126,10 +126,10 @@ class Network:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
-        there = onnxruntime.get_available_providers()
+        available = onnxruntime.get_available_providers()
         try:
             self._session: Any = onnxruntime.InferenceSession(
-                str(path), options, [name for name in wanted if name in there]
+                str(path), options, [name for name in wanted if name in available]
             )
         except Exception as error:  # onnxruntime's exceptions have no common base
             raise ModelError(
