@@ -212,7 +212,7 @@ def _quality(database: CachedStore, ids: Ids, caption: CaptionFormat) -> dict[st
         counts = Counter(text for _, text in Captioner(database, words).captions(ids))
     else:
         columns = database.cache.columns
-        ids = ids[knowing(database, ids, grades.by)]
+        ids = ids[knowing(database, ids, grades.by, "rating")]
         places = columns.indices(ids)
         judged = judge(ids, columns["rating"][places], columns[grades.by][places], None)
         totals = np.bincount(judged[judged >= 0], minlength=len(judge.words)).tolist()

@@ -279,9 +279,9 @@ class Vocabulary:
         parts[people & (parts == TAG_PARTS.index("general"))] = TAG_PARTS.index("people")
         if any(format.prefix):
             prefixes = strings([getattr(format.prefix, part) for part in TAG_PARTS] + [""])
-            spelt_tags = pc.binary_join_element_wise(
-                prefixes.take(integers(parts, pa.int64())), spelt_tags, scalar("")
-            )
+            # The last one is for tags that no part writes, whose part is -1.
+            of_tags = prefixes.take(integers(parts % len(prefixes), pa.int64()))
+            spelt_tags = pc.binary_join_element_wise(of_tags, spelt_tags, scalar(""))
         words = pa.concat_arrays([labels, spelt_tags])
         self.words = pc.binary_join_element_wise(scalar(format.separator), words, scalar(""))
         self.first_words = None

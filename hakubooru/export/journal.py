@@ -351,9 +351,12 @@ class Journal:
 
     def rejects(self) -> Iterator[dict[str, Any]]:
         """Yield every member that was refused, with its archive and the reason."""
+        archive = (
+            f"iif(archive GLOB '*{OTHERS}', substr(archive, 1, length(archive) - {len(OTHERS)}), archive)"
+        )
         rows = self._connection.execute(
-            "SELECT archive, member, reason FROM broken UNION ALL SELECT archive, member, reason FROM passed_name "
-            "ORDER BY archive, member, reason"
+            f"SELECT {archive}, member, reason FROM broken UNION ALL SELECT archive, member, reason FROM passed_name "
+            "ORDER BY 1, 2, 3"
         )
         for archive, member, reason in rows:
             yield {"archive": archive, "member": member, "reason": reason}

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, Final
 from hakubooru.errors import DatabaseFileError, DumpError, IncompleteError
 from hakubooru.ingest.download import local_paths
 from hakubooru.ingest.dumps import find_dumps
-from hakubooru.ingest.maps import read_map
+from hakubooru.ingest.maps import ALL, read_map
 from hakubooru.ingest.posts import PostWriter
 from hakubooru.ingest.rejects import Rejects
+from hakubooru.ingest.relational import TAGS_KEY
 from hakubooru.ingest.sets import recognise, unknown_keys
 from hakubooru.ingest.source import Summary, read_sources
 from hakubooru.ingest.tag_ids import TagIds
@@ -160,7 +161,7 @@ def build_files(
     if not paths:
         raise DumpError("build() needs at least one dump: build(['posts.json'], 'posts.db')")
     # A mistyped name and an unknown set show before anything is written.
-    sources = [(dump, _map_of(dump, map)) for dump in find_dumps(paths)]
+    sources = sorted([(dump, _map_of(dump, map)) for dump in find_dumps(paths)], key=_turn)
     site = _one_site([by for _, by in sources])
     if out.exists() and any(out.samefile(path) for path in (*paths, *lists)):
         raise DumpError(f"{out} is read and cannot be written, too; give `out` (--out) another path")
@@ -205,6 +206,13 @@ def _map_of(dump: Dump, file: PathLike | None) -> RecordMap:
             "If it has posts with tags, describe its keys with --map map.toml"
         )
     return found
+
+
+def _turn(source: tuple[Dump, RecordMap]) -> tuple[bool, str]:
+    """The place of a source among the others: first those with ids of their own for tags, whose order must not matter."""
+    dump, by = source
+    has_ids = TAGS_KEY in by.tags.get(ALL, ())
+    return not has_ids, str(dump.path) if has_ids else ""
 
 
 def _one_site(maps: Sequence[RecordMap]) -> Site:

@@ -1,3 +1,4 @@
+import atexit
 import multiprocessing
 import os
 import signal
@@ -88,6 +89,16 @@ def test_the_process_of_a_generator_ends_with_its_reader():
         multiprocessing.active_children()[0].kill()
         with pytest.raises(LostProcessError):
             list(items)
+
+
+@pytest.mark.slow
+def test_the_process_of_a_generator_says_nothing_if_its_reader_leaves_while_it_ends(tmp_path, capfd):
+    ending = tmp_path / "ending"
+    with generated(map, atexit.register, [time.sleep, os.mkdir], [0.2, str(ending)]) as items:
+        list(items)
+        while not ending.exists():
+            time.sleep(0.01)
+    assert capfd.readouterr().err == ""
 
 
 ORPHANS = {

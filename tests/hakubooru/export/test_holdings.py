@@ -208,6 +208,10 @@ def test_the_first_that_counts_gives_a_post_whose_archives_are_all_misnamed(smal
     run(small, small / "out", ids=[1, 5, 6, 7, 8])
     table = pd.read_parquet(small / "out" / "manifest.parquet").set_index("id")
     assert table.width.to_dict() == {1: 20, 5: 10, 6: 20, 7: 30, 8: 30}
+    rejects = pd.read_json(small / "out" / "rejects.jsonl", lines=True)
+    assert rejects.to_dict("records") == [
+        {"archive": "0/updates/20240601/data-1.tar", "member": "5.webp", "reason": "empty file"}
+    ]
 
 
 def test_what_is_strange_or_damaged_in_an_archive_that_was_looked_into_is_told_once(small):

@@ -4,6 +4,7 @@ import gzip
 import sqlite3
 import tempfile
 from contextlib import closing
+from itertools import permutations
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 import hakubooru as hb
-from booru import write_random
+from booru import post_row, write, write_random
+from danbooru import api_post, every_row, write_lines
 from hakubooru.errors import DumpError
 from hakubooru.ingest.relational import Relations
 
@@ -46,3 +48,25 @@ def test_a_broken_relation_is_told_by_the_name_of_the_packed_file(tmp_path):
     ):
         hb.build(packed, tmp_path / "out.db")
     assert not (tmp_path / "out.db").exists()
+
+
+def test_databases_and_other_dumps_in_any_order_give_the_same_tables(tmp_path):
+    write(
+        tmp_path / "old.db",
+        [post_row(1)],
+        lambda _: ["solo", "1girl"],
+        [("solo", "general"), ("1girl", "meta")],
+    )
+    write(tmp_path / "new.db", [post_row(2)], lambda _: ["comic"], [("comic", "general"), ("o_o", "general")])
+    write_lines(tmp_path / "posts.jsonl", [api_post(3, general="chibi 1girl")])
+    seen = []
+    for names in permutations(["old.db", "new.db", "posts.jsonl"]):
+        out = tmp_path / "out.db"
+        out.unlink(missing_ok=True)
+        hb.build([tmp_path / name for name in names], out)
+        seen.append(every_row(out))
+    assert all(tables == seen[0] for tables in seen)
+    assert [row[:2] for row in seen[0]["tag"]][:2] == [
+        (1, "comic"),
+        (2, "o_o"),
+    ]  # the ids of one database stay

@@ -128,6 +128,15 @@ def test_statistics_count_no_unknown_value_as_zero(path):
         assert sum(stats.scores.values()) == sum(stats.megapixels.values()) == 6
 
 
+def test_statistics_count_no_quality_of_an_unknown_rating(tmp_path):
+    some = [api_post(1, rating=None), api_post(2)]
+    build([write_lines(tmp_path / "posts.jsonl", some)], tmp_path / "some.db")
+    with hb.open(tmp_path / "some.db") as db:
+        texts = [text for _, text in db.posts.captions(hb.CaptionFormat(order=("quality",)))]
+        assert texts[0] == ""
+        assert db.posts.stats().quality == {texts[1]: 1}
+
+
 def test_statistics_of_a_file_whose_gaps_were_filled_by_hand(path):
     with hb.open(path, writable=True) as db:
         db.connection().execute("UPDATE post SET rating = 0, fav_count = 9 WHERE rating IS NULL")
