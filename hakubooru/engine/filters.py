@@ -19,7 +19,7 @@ from hakubooru.arrays import id_text
 from hakubooru.engine.masks import TagLists, are_answered, truth
 from hakubooru.engine.sorting import sort_by_columns
 from hakubooru.errors import DatabaseFileError
-from hakubooru.select.predicates import And, IdRange, Not, Or, Predicate, Tagged, conjuncts
+from hakubooru.select.predicates import And, IdRange, Not, Or, Predicate, Tagged
 from hakubooru.store.schema import Post, id_list
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class Filters:
         self._columns = columns
         self._span = columns.span()
         # What a post must match one by one: a part may go another way than the rest of its filter.
-        self._parts = [conjuncts(predicate) for predicate in predicates]
+        self._parts = [one.parts if isinstance(one, And) else (one,) for one in predicates]
         parts = list(chain.from_iterable(self._parts))
         self._is_answered = dict(zip(parts, are_answered(parts, columns), strict=True))
         of_tags = {part: all(isinstance(leaf, Tagged) for leaf in _leaves(part)) for part in parts}

@@ -74,7 +74,7 @@ def export(
             none.
         own: folders of your own images, at any depth, each image with its caption in a `.txt` or `.caption` of the
             same name beside it, or in a row of `metadata.jsonl` or a CSV, in its folder or above. They go to
-            `OUT/own/NAME-â¦.png`. The manifest has them without a post id.
+            `OUT/own/NAME-….png`. The manifest has them without a post id.
         index: folders and URLs with the published indexes of tars whose indexes are not beside them.
         caption: the name of a preset, a format, or a table (TOML's `[caption]`).
         image: which images are exported, and how they are converted: a format, or a table (a recipe's `[image]`).
