@@ -55,6 +55,16 @@ def listed(places: Places | None) -> Sequence[str | os.PathLike[str]]:
     return some
 
 
+def is_remote(place: object) -> bool:
+    """Return whether a place is a URL."""
+    return "://" in str(place)
+
+
+def absolute(places: Places) -> list[str]:
+    """Return places as text that means the same in any folder: URLs, and absolute paths."""
+    return [str(place) if is_remote(place) else str(Path(place).absolute()) for place in listed(places)]
+
+
 def is_file_name(name: str) -> bool:
     """Return whether files of every system can be called by a name with an ending behind it, such as `NAME.toml`."""
     return (

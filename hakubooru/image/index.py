@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from hakubooru.files import replacing, touch
+from hakubooru.files import is_remote, replacing, touch
 from hakubooru.image import kept
 from hakubooru.image.kinds import SUFFIXES, UNREADABLE
 from hakubooru.image.layouts import (
@@ -26,7 +26,6 @@ from hakubooru.image.layouts import (
     Hashes,
     StrangeNameError,
     image_of,
-    is_remote,
     md5_of,
     post_id,
 )

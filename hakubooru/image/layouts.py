@@ -196,11 +196,6 @@ def read_archive_name(stem: str) -> ArchiveName:
     return next(filter(None, (layout.claim(stem) for layout in LAYOUTS)), UNKNOWN)
 
 
-def is_remote(place: object) -> bool:
-    """Return whether a place of images is a URL."""
-    return "://" in str(place)
-
-
 def archive_kind(name: str) -> str:
     """Return `tar`, `zip` or `parquet` by the name of a file; "" if it is no archive of images."""
     if TAR_NAME.search(name):

@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from hakubooru.errors import SourceError
-from hakubooru.image.layouts import TAR_NAME, is_remote
+from hakubooru.files import is_remote
+from hakubooru.image.layouts import TAR_NAME
 from hakubooru.image.published import FOLDER, Listing, files_below, json_of, known_places
 from hakubooru.image.ranges import runs
 from hakubooru.processes import ahead

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from hakubooru.files import is_remote
 from hakubooru.image.containers import READERS
 from hakubooru.image.header import LARGEST_BYTES
 from hakubooru.image.holdings import LostArchiveError, index_of
 from hakubooru.image.index import TarIndex, read_indexed
-from hakubooru.image.layouts import StrangeNameError, is_remote, md5_of, post_id
+from hakubooru.image.layouts import StrangeNameError, md5_of, post_id
 from hakubooru.image.published import StaleIndexError
 from hakubooru.image.sources import Archive, find_archives
 from hakubooru.image.tar import DamagedTarError, is_compressed

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from hakubooru.errors import SourceError
-from hakubooru.files import Places, listed
+from hakubooru.files import Places, is_remote, listed
 from hakubooru.image.containers import READERS, image_columns, is_archive
 from hakubooru.image.folders import check_apart
 from hakubooru.image.index import load_index
@@ -35,7 +35,6 @@ from hakubooru.image.layouts import (
     Claim,
     StrangeNameError,
     archive_kind,
-    is_remote,
     md5_of,
     post_id,
     read_archive_name,
