@@ -51,7 +51,7 @@ def listed(places: Places | None) -> Sequence[str | os.PathLike[str]]:
         return () if places is None else (places,)
     some = list(places) if isinstance(places, Iterable) else [None]
     if not all(isinstance(one, str | os.PathLike) for one in some):
-        raise InputError(f"a place is a path or a URL, or a list of them, not {places!r}: write 'images/'")
+        raise InputError(f"a place is a path or a URL, or a list of them, not {places!r}: write 'folder/'")
     return some
 
 

@@ -36,9 +36,10 @@ _PAUSE: Final = 0.05
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from hakubooru.database import Database
+    from hakubooru.files import Places
     from hakubooru.selection import Selection
 
 
@@ -66,7 +67,7 @@ class Browser:
         *,
         posts: Selection | None = None,
         query: str = "",
-        images: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
+        images: Places = (),
         recipe: str | os.PathLike[str] | None = None,
         work: str | os.PathLike[str] = ".",
         host: str = "127.0.0.1",
