@@ -84,6 +84,14 @@ def post_id(name: str) -> int | None:
     raise StrangeNameError("no post id for a name")
 
 
+def post_of(name: str) -> int | None:
+    """Return the post of an image by its name; None for any other name."""
+    try:
+        return post_id(name)
+    except StrangeNameError:
+        return None
+
+
 def md5_of(name: str) -> bytes | None:
     """Return the MD5 that an image is named by, 16 bytes; None if the name is of another form."""
     matched = _MD5.fullmatch(name) if len(name) > _MD5_DIGITS else None

@@ -33,10 +33,9 @@ from hakubooru.image.layouts import (
     UNKNOWN,
     ArchiveName,
     Claim,
-    StrangeNameError,
     archive_kind,
     md5_of,
-    post_id,
+    post_of,
     read_archive_name,
     storable,
     update_date,
@@ -390,9 +389,4 @@ def _first_numbers(path: str, kind: str, stamp: int) -> tuple[int, ...]:
 
 def _number(name: str) -> int | None:
     """Return the post of an image by its name, or `_BY_MD5`; None for any other file."""
-    if md5_of(name) is not None:
-        return _BY_MD5
-    try:
-        return post_id(name)
-    except StrangeNameError:
-        return None
+    return post_of(name) if md5_of(name) is None else _BY_MD5
