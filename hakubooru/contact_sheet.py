@@ -6,10 +6,10 @@ import base64
 from functools import lru_cache
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from hakubooru.errors import InputError
-from hakubooru.files import write_text
+from hakubooru.files import listed, write_text
 from hakubooru.image.shelf import NoImageError, Shelf
 from hakubooru.image.thumbnail import thumbnail_of
 from hakubooru.quantity import quantity
@@ -18,10 +18,8 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
 
+    from hakubooru.files import Places
     from hakubooru.store.store import Store
-
-    Images: TypeAlias = "str | os.PathLike[str] | Sequence[str | os.PathLike[str]]"
-    """Folders, tars or URLs that hold images: one, or several."""
 
 _STYLE = "display:flex;flex-wrap:wrap;gap:8px"
 _CARD = "width:180px;margin:0;font-size:11px;line-height:1.3"
@@ -74,14 +72,14 @@ def thumbnail_url(shelf: Shelf, number: int, store: Store) -> str:
     return "data:image/webp;base64," + base64.b64encode(data).decode()
 
 
-def shelf_of(images: Images) -> Shelf:
+def shelf_of(images: Places) -> Shelf:
     """The shelf of some places; the last few are kept, so that a notebook searches a place once until files come or go in it.
 
     Raises:
-        InputError: no place is given.
+        InputError: no place is given, or one is neither a path nor a URL.
         SourceError: a place is missing or cannot be read, or no images were found at all.
     """
-    places = (images,) if isinstance(images, str) or hasattr(images, "__fspath__") else tuple(images)
+    places = listed(images)
     if not places:
         raise InputError('no images are named: write images="images/", or say it once: db.images = "images/"')
     return _shelf(tuple((place, _stamp(place)) for place in map(str, places)))

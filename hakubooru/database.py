@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from PIL.Image import Image
 
-    from hakubooru.contact_sheet import Images
+    from hakubooru.files import Places
     from hakubooru.store.joined import Joined
     from hakubooru_migrations import Plan
 
@@ -112,7 +112,7 @@ class Database(CachedStore):
         """The tags of the file, by name: `db.tags["solo"]`."""
         return Tags(self)
 
-    def image(self, number: int, images: Images = ()) -> Image:
+    def image(self, number: int, images: Places = ()) -> Image:
         """The image of a post, decoded, upright and in sRGB, as a Pillow image.
 
         Args:

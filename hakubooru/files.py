@@ -51,8 +51,18 @@ def listed(places: Places | None) -> Sequence[str | os.PathLike[str]]:
         return () if places is None else (places,)
     some = list(places) if isinstance(places, Iterable) else [None]
     if not all(isinstance(one, str | os.PathLike) for one in some):
-        raise InputError(f"a place is a path or a URL, or a list of them, not {places!r}: write 'images/'")
+        raise InputError(f"a place is a path or a URL, or a list of them, not {places!r}: write 'folder/'")
     return some
+
+
+def is_remote(place: object) -> bool:
+    """Return whether a place is a URL."""
+    return "://" in str(place)
+
+
+def absolute(places: Places) -> list[str]:
+    """Return places as text that means the same in any folder: URLs, and absolute paths."""
+    return [str(place) if is_remote(place) else str(Path(place).absolute()) for place in listed(places)]
 
 
 def is_file_name(name: str) -> bool:

@@ -29,11 +29,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from hakubooru.arrays import Ids
-    from hakubooru.contact_sheet import ContactSheet, Images
+    from hakubooru.contact_sheet import ContactSheet
     from hakubooru.engine.cache import CachedStore
     from hakubooru.engine.plan import FunnelRow
     from hakubooru.export.run import ExportReport
     from hakubooru.export.sinks import OutputFormat
+    from hakubooru.files import Places
     from hakubooru.image.convert import ImageFormat
     from hakubooru.select.predicates import Predicate
     from hakubooru.store.schema import Post
@@ -200,7 +201,7 @@ class Selection(Builder["Selection"]):
         return self.to_pandas([by])[by].value_counts().rename("posts")
 
     def show(
-        self, images: Images = (), *, n: int = 24, caption: str | CaptionFormat = "kohaku-epsilon"
+        self, images: Places = (), *, n: int = 24, caption: str | CaptionFormat = "kohaku-epsilon"
     ) -> ContactSheet:
         """The first posts with thumbnails and captions, as a contact sheet that a notebook shows.
 
@@ -221,7 +222,7 @@ class Selection(Builder["Selection"]):
             [(number, thumbnail_url(shelf, number, self.database), text) for number, text in captions]
         )
 
-    def browse(self, images: Images = (), **options: Any) -> Any:
+    def browse(self, images: Places = (), **options: Any) -> Any:
         """Show the posts on a page in the web browser, where they can be searched and put together to a data set.
 
         It needs the extra `browse`. The page is there until you call `close()` of the result, or the program ends.

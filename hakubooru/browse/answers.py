@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from hakubooru.errors import InputError, SearchError
 from hakubooru.select.danbooru import caveats, parse
-from hakubooru.select.danbooru.grammar import All, Name, Query, Term, all_of
+from hakubooru.select.danbooru.grammar import Name, Query, Term, all_of
 from hakubooru.select.danbooru.grammar import without as negated
 from hakubooru.select.danbooru.metatags import Metatag
 
@@ -83,13 +83,13 @@ def narrowed(text: str, term: str, joined: Joined) -> str:
         return f"{text} {term}".strip()
     if added.order is not None:
         return str(dataclasses.replace(query, order=added.order))
-    others = [part for part in _parts(query) if part not in (added.condition, negated(added.condition))]
+    others = [part for part in query.terms if part not in (added.condition, negated(added.condition))]
     return str(dataclasses.replace(query, condition=all_of([*others, added.condition])))
 
 
 def without(query: Query, term: Term) -> str:
     """A search without one of its terms."""
-    return str(dataclasses.replace(query, condition=all_of(part for part in _parts(query) if part != term)))
+    return str(dataclasses.replace(query, condition=all_of(part for part in query.terms if part != term)))
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def chips(text: str, joined: Joined) -> list[Chip]:
         query = parse(text, joined)
     except SearchError:
         return []
-    terms = [Chip(str(part), without(query, part)) for part in _parts(query)]
+    terms = [Chip(str(part), without(query, part)) for part in query.terms]
     closing = {
         f"order:{query.order}": dataclasses.replace(query, order=None),
         f"limit:{query.limit}": dataclasses.replace(query, limit=None),
@@ -129,7 +129,3 @@ def _reads_as(text: str, term: Term) -> bool:
         return parse(text).condition == term
     except SearchError:
         return False
-
-
-def _parts(query: Query) -> tuple[Term, ...]:
-    return query.condition.parts if isinstance(query.condition, All) else (query.condition,)

@@ -22,7 +22,7 @@ from hakubooru.browse.templates import link, prepare
 from hakubooru.browse.thumbnails import Thumbnails
 from hakubooru.engine.cache import open_sidecar
 from hakubooru.errors import HakubooruError, InputError
-from hakubooru.image.layouts import is_remote
+from hakubooru.files import absolute, listed
 from hakubooru.image.shelf import Shelf
 from hakubooru.store.sqlite_errors import SQLITE_ERRORS
 
@@ -36,9 +36,10 @@ _PAUSE: Final = 0.05
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from hakubooru.database import Database
+    from hakubooru.files import Places
     from hakubooru.selection import Selection
 
 
@@ -66,7 +67,7 @@ class Browser:
         *,
         posts: Selection | None = None,
         query: str = "",
-        images: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
+        images: Places = (),
         recipe: str | os.PathLike[str] | None = None,
         work: str | os.PathLike[str] = ".",
         host: str = "127.0.0.1",
@@ -77,7 +78,7 @@ class Browser:
         work = Path(work)
         if not work.is_dir():
             raise InputError(f"the folder {work} does not exist; create it, or name another with --work")
-        roots = [images] if isinstance(images, str) or hasattr(images, "__fspath__") else list(images)
+        roots = listed(images)
         self.token = None if host in LOOPBACK else secrets.token_urlsafe(24)
         with ExitStack() as stack:
             shelf = Shelf(roots) if roots else None
@@ -92,9 +93,7 @@ class Browser:
                 thumbnails=thumbnails,
                 work_name=work.absolute().name,
                 draft=draft,
-                exports=Exports(
-                    database.path.absolute(), work.absolute(), [_absolute(root) for root in roots]
-                ),
+                exports=Exports(database.path.absolute(), work.absolute(), absolute(roots)),
                 completion=Completion(database),
                 is_quick=_is_quick(database),
             )
@@ -177,10 +176,6 @@ class Browser:
 
     def __repr__(self) -> str:
         return f"<Browser at {self.first}>"
-
-
-def _absolute(root: str | os.PathLike[str]) -> str:
-    return str(root) if is_remote(root) else str(Path(root).absolute())
 
 
 def _is_quick(database: Database) -> bool:

@@ -70,9 +70,7 @@ class Captioner:
         check_open(database, "Captioner")
         self.database = database
         self.format = caption_format(format).resolved(database)
-        self._columns = {part: one.by for part, one in self.format.grades.items()}
-        if "text" in self.format.order:
-            self._columns["text"] = self.format.text
+        self._columns = self.format.columns()
         has_limit = self.format.max_tags is not None or self.format.max_tokens is not None
         self._limit = limiter(self.format) if has_limit else None
         self._is_plain = self.format.layout == "text" and not has_limit

@@ -322,10 +322,14 @@ class CaptionFormat:
         ]
         return ", ".join(filter(None, pieces))
 
+    def columns(self) -> dict[str, str]:
+        """The columns that captions are made of beside rating, date and tags, by part: what posts are judged by, and the text."""
+        text = {"text": self.text} if "text" in self.order else {}
+        return {part: grades.by for part, grades in self.grades.items()} | text
+
     def joined(self) -> set[str]:
-        """The columns of joined files that captions are made of: the text, and what posts are judged by."""
-        judged = {grades.by for grades in self.grades.values()}
-        return {*judged.difference(COUNTS), *([self.text] if "text" in self.order else [])}
+        """The columns of joined files that captions are made of."""
+        return set(self.columns().values()).difference(COUNTS)
 
     def with_scales(self, scales: Mapping[str, Scale]) -> Self:
         """Return this format with other scales for the parts that judge posts."""

@@ -84,11 +84,6 @@ def date_label(year: int | None, labels: YearLabels, undated: str) -> str:
     return next((label for label, last in labels if year <= last), "")
 
 
-def day_label(day: str, labels: YearLabels, undated: str) -> str:
-    """Return the label of a day's year, as `date_label` does."""
-    return date_label(upload_year(day), labels, undated)
-
-
 def year_label(day: str, before: str) -> str:
     """Return a day's upload year with a text before it; "" for a day that cannot be read, or beyond `YEARS`."""
     year = upload_year(day)
@@ -170,7 +165,7 @@ class LabelWords:
         for number, labels in enumerate(format.rating):
             self._ratings[: len(labels), number] = [place[label] for label in labels]
         days: dict[str, Callable[[str], int]] = {
-            "date": lambda day: place[day_label(day, format.date, format.undated)],
+            "date": lambda day: place[date_label(upload_year(day), format.date, format.undated)],
             "year": lambda day: place[year_label(day, format.year)],
         }
         self._days = {part: _Days(find) for part, find in days.items() if part in slots.of}

@@ -10,7 +10,7 @@ from bisect import bisect_left
 from enum import Enum
 from functools import reduce
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from peewee import SQL, NodeList
@@ -19,7 +19,7 @@ from hakubooru.arrays import id_text
 from hakubooru.engine.masks import TagLists, are_answered, truth
 from hakubooru.engine.sorting import sort_by_columns
 from hakubooru.errors import DatabaseFileError
-from hakubooru.select.predicates import And, IdRange, Not, Or, Predicate, Tagged, conjuncts
+from hakubooru.select.predicates import And, IdRange, Not, Or, Predicate, Tagged
 from hakubooru.store.schema import Post, id_list
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class Filters:
         self._columns = columns
         self._span = columns.span()
         # What a post must match one by one: a part may go another way than the rest of its filter.
-        self._parts = [conjuncts(predicate) for predicate in predicates]
+        self._parts = [one.parts if isinstance(one, And) else (one,) for one in predicates]
         parts = list(chain.from_iterable(self._parts))
         self._is_answered = dict(zip(parts, are_answered(parts, columns), strict=True))
         of_tags = {part: all(isinstance(leaf, Tagged) for leaf in _leaves(part)) for part in parts}
@@ -270,62 +270,44 @@ def ask_sqlite(
         few_posts: for at most this many posts, SQLite looks up the tags of each; else it lists the posts of each tag.
         lookup_cost: how many rows SQLite scans in the time of one lookup by id.
     """
+    by_id = (Post.id,)
     if source is None:
-        return _scan(store, predicates)
+        return sort_in_sqlite(store, by_id, None, predicates)
     if not len(source):
         return source
     low, high = int(source.min()), int(source.max())
     is_few = len(source) <= few_posts
     if not is_few and len(source) * lookup_cost >= high - low:
-        return members(source, _scan(store, predicates, low=low, high=high))
-    chunks = (source[start : start + LOOKUPS_A_QUERY] for start in range(0, len(source), LOOKUPS_A_QUERY))
-    scans = [_scan(store, predicates, among=id_text(chunk), by_post=is_few) for chunk in chunks]
+        between = NodeList((Post.id, SQL("BETWEEN ? AND ?", [low, high])))
+        return members(source, sort_in_sqlite(store, by_id, None, [*predicates, between]))
+    scans = []
+    for start in range(0, len(source), LOOKUPS_A_QUERY):
+        among = id_text(source[start : start + LOOKUPS_A_QUERY])
+        listed = NodeList((Post.id, SQL("IN (SELECT value FROM json_each(?))", [among])))
+        looked_up = among if is_few else None
+        scans.append(sort_in_sqlite(store, by_id, None, [*predicates, listed], among=looked_up))
     return members(source, np.concatenate(scans))
 
 
 def sort_in_sqlite(
-    store: Store, terms: Sequence[Node], limit: int | None, predicates: Sequence[Predicate] = ()
-) -> Ids:
-    """The ids of the posts that match the predicates, sorted by SQL terms; with a limit, only the first of them."""
-    query = Post.select(Post.id).order_by(*terms).limit(limit)
-    return _column(store, query.where(*predicates) if predicates else query)
-
-
-def sort_ids(store: Store, source: Ids, terms: Sequence[Node], limit: int | None) -> Ids:
-    """Sort ids by SQL terms in SQLite; with a limit, only the first of them."""
-    if len(source) <= LOOKUPS_A_QUERY:
-        listed = Post.select(Post.id).where(Post.id.in_(id_list(source)))
-        return _column(store, listed.order_by(*terms).limit(limit))
-    return members(sort_in_sqlite(store, terms, None), source)[:limit]
-
-
-def members(ids: Ids, of: Ids) -> Ids:
-    """The ids that are also in a second set, in the order of the first."""
-    common: Ids = np.compress(np.isin(ids, of, assume_unique=True), ids)
-    return common
-
-
-def _scan(
     store: Store,
-    predicates: Sequence[Predicate],
+    terms: Sequence[Node],
+    limit: int | None,
+    conditions: Sequence[Node] = (),
     *,
-    low: int | None = None,
-    high: int | None = None,
     among: str | None = None,
-    by_post: bool = False,
 ) -> Ids:
-    conditions: list[Node] = [*predicates]
-    if low is not None and high is not None:
-        conditions.append(NodeList((Post.id, SQL("BETWEEN ? AND ?", [low, high]))))
-    if among is not None:
-        conditions.append(NodeList((Post.id, SQL("IN (SELECT value FROM json_each(?))", [among]))))
-    query = Post.select(Post.id)
-    query = (query.where(*conditions) if conditions else query).order_by(Post.id)
-    return _column(store, query, among=among if by_post else None)
+    """The ids of the posts that meet all conditions, sorted by SQL terms; with a limit, only the first of them.
 
-
-def _column(store: Store, query: Any, *, among: str | None = None) -> Ids:
-    sql, parameters = store.compile(query, among=among)
+    Args:
+        store: the file.
+        terms: what the posts are sorted by.
+        limit: how many of them; None for all.
+        conditions: what the posts must meet.
+        among: the only posts that count, as JSON, if SQLite is to look up the tags of each.
+    """
+    query = Post.select(Post.id).order_by(*terms).limit(limit)
+    sql, parameters = store.compile(query.where(*conditions) if conditions else query, among=among)
     try:
         return store.reader.column(sql, parameters)
     except DatabaseFileError as error:
@@ -334,3 +316,16 @@ def _column(store: Store, query: Any, *, among: str | None = None) -> Ids:
         # A function that was registered in Python: only Python's connection has it.
         rows = store.connection().execute(sql, parameters)
         return np.fromiter((value for (value,) in rows), np.int64)
+
+
+def sort_ids(store: Store, source: Ids, terms: Sequence[Node], limit: int | None) -> Ids:
+    """Sort ids by SQL terms in SQLite; with a limit, only the first of them."""
+    if len(source) <= LOOKUPS_A_QUERY:
+        return sort_in_sqlite(store, terms, limit, [Post.id.in_(id_list(source))])
+    return members(sort_in_sqlite(store, terms, None), source)[:limit]
+
+
+def members(ids: Ids, of: Ids) -> Ids:
+    """The ids that are also in a second set, in the order of the first."""
+    common: Ids = np.compress(np.isin(ids, of, assume_unique=True), ids)
+    return common

@@ -63,8 +63,10 @@ _WIDTH: Final = 60
 class Part:
     """A part of a plan: neighbouring steps that run together."""
 
-    steps: tuple[tuple[Step, str], ...]
-    """The steps in their order, each with what evaluates it, in words."""
+    steps: tuple[Step, ...]
+    """The steps in their order."""
+    hows: tuple[str, ...] | Filters
+    """What evaluates each step, in words; filters find it out when it is to be shown."""
     compute: Callable[..., Ids]
     """Computes the ids of the part, (N,) int64, from the ids of each source."""
     sources: tuple[Part, ...] = ()
@@ -77,13 +79,14 @@ class Part:
     def all_steps(self) -> list[Step]:
         """The steps of the part and of its sources, sources first."""
         before = [step for source in self.sources for step in source.all_steps()]
-        return [*before, *(step for step, _ in self.steps)]
+        return [*before, *self.steps]
 
     def lines(self, depth: int = 0) -> Iterator[tuple[int, str, str]]:
         """Iterate over the steps, sources first: the depth of each in combinations of sets, its words, and its how."""
         for source in self.sources:
             yield from source.lines(depth + (len(self.sources) > 1))
-        for step, how in self.steps:
+        hows = self.hows if isinstance(self.hows, tuple) else [route.value for route in self.hows.routes()]
+        for step, how in zip(self.steps, hows, strict=True):
             yield depth, str(step), how
 
 
@@ -177,10 +180,10 @@ class _Planner:
         """Plan a selection, given by its last step."""
         known = self.known.get(step)
         if known is not None:
-            return Part(((step, f"known from before: {quantity(len(known), 'post')}"),), lambda: known)
+            return Part((step,), (f"known from before: {quantity(len(known), 'post')}",), lambda: known)
         match step:
             case Everything():
-                return Part(((step, "the ids of the file"),), Filters(self.store, self.columns, []).keep)
+                return Part((step,), ("the ids of the file",), Filters(self.store, self.columns, []).keep)
             case Filtered():
                 return self._filters(step)
             case Among(source, packed):
@@ -189,13 +192,13 @@ class _Planner:
                 are_looked_up = not filters or (len(ids) <= FEW_POSTS and not self.columns.are_read())
                 if base == Everything() and not self.apart and are_looked_up:
                     how = "the list of ids, looked up in the file"
-                    listed = Part(((step, how),), lambda: ask_sqlite(self.store, ids, []))
+                    listed = Part((step,), (how,), lambda: ask_sqlite(self.store, ids, []))
                     return self._filtered(filters, (listed,)) if filters else listed
                 how = "the list of ids, intersected with the step before"
-                return Part(((step, how),), lambda before: members(before, ids), (self.plan(source),))
+                return Part((step,), (how,), lambda before: members(before, ids), (self.plan(source),))
             case Combined():
                 sides = tuple(map(self.plan, self._sides(step)))
-                return Part(((step, "sets of ids, by NumPy"),), partial(_combine, step.operator), sides)
+                return Part((step,), ("sets of ids, by NumPy",), partial(_combine, step.operator), sides)
             case Ordered():
                 return self._order(step)
             case Limited(Ordered() as order) if not self.apart and order not in self.known:
@@ -203,11 +206,11 @@ class _Planner:
             case Limited(Shuffled(source, seed) as order, count) if (
                 not self.apart and order not in self.known
             ):
-                steps = (order, "keys of ids, by NumPy"), (step, "the first posts of the step before")
-                return Part(steps, lambda ids: shuffle(ids, seed, count), (self.plan(source),))
+                hows = "keys of ids, by NumPy", "the first posts of the step before"
+                return Part((order, step), hows, lambda ids: shuffle(ids, seed, count), (self.plan(source),))
             case _:
                 how, compute = self._narrowing(step)
-                return Part(((step, how),), compute, (self.plan(step.source),))
+                return Part((step,), (how,), compute, (self.plan(step.source),))
 
     def _filters(self, step: Filtered) -> Part:
         filters, base = self._unwind(step)
@@ -218,8 +221,7 @@ class _Planner:
         """Plan filters of one source, or of the whole file."""
         for group in [[one] for one in filters] if self.apart else [filters]:
             together = Filters(self.store, self.columns, [one.predicate for one in group])
-            hows = [route.value for route in together.routes()]
-            sources = (Part(tuple(zip(group, hows, strict=True)), together.keep, sources),)
+            sources = (Part(tuple(group), together, together.keep, sources),)
         (part,) = sources
         return part
 
@@ -244,16 +246,13 @@ class _Planner:
         limit = None if limited is None else limited.count
         terms = unknown_last(store, order)
         by_columns = can_sort(columns, terms)
-        steps: list[tuple[Step, str]] = [(order, Route.COLUMNS.value if by_columns else "SQLite orders")]
-        if limited is not None:
-            steps.append((limited, "the first posts of the step before"))
+        steps: tuple[Step, ...] = (order,) if limited is None else (order, limited)
+        after = () if limited is None else ("the first posts of the step before",)
         filters, base = self._unwind(order.source)
         predicates = [one.predicate for one in filters]
         is_of_file = not self.apart and base == Everything() and base not in self.known
         together = Filters(store, columns, predicates)
         if is_of_file and not (columns.are_read() and set(together.routes()) <= {Route.COLUMNS}):
-            filtered = [(one, Route.SQLITE.value) for one in filters]
-            steps[0] = order, "SQLite orders"
 
             def scan() -> Ids:
                 if together.are_narrow():
@@ -261,11 +260,12 @@ class _Planner:
                 # SQLite filters, sorts and limits in one scan.
                 return sort_in_sqlite(store, terms, limit, predicates)
 
-            return Part((*filtered, *steps), scan)
+            hows = (*[Route.SQLITE.value] * len(filters), "SQLite orders", *after)
+            return Part((*filters, *steps), hows, scan)
 
         if is_of_file and by_columns:
-            filtered = [(one, Route.COLUMNS.value) for one in filters]
-            return Part((*filtered, *steps), lambda: together.first(terms, limit))
+            hows = (*[Route.COLUMNS.value] * len(filters), Route.COLUMNS.value, *after)
+            return Part((*filters, *steps), hows, lambda: together.first(terms, limit))
 
         def compute(ids: Ids) -> Ids:
             if by_columns:
@@ -274,7 +274,8 @@ class _Planner:
                 return sort_in_sqlite(store, terms, limit, predicates)
             return sort_ids(store, ids, terms, limit)
 
-        return Part(tuple(steps), compute, (self.plan(order.source),))
+        hows = (Route.COLUMNS.value if by_columns else "SQLite orders", *after)
+        return Part(steps, hows, compute, (self.plan(order.source),))
 
     def _narrowing(self, step: Narrowing) -> tuple[str, Callable[[Ids], Ids]]:
         """What evaluates a step that narrows or sorts its source, in words and as a function."""
@@ -323,7 +324,7 @@ def _sample_size(step: Sampled, population: int) -> int:
 def _count(known: Mapping[Step, Ids], part: Part) -> tuple[Ids, list[FunnelRow]]:
     """Run a part and its sources, each of one step: the ids, (N,) int64, and a row for each step."""
     sources = [_count(known, source) for source in part.sources]
-    ((step, _),) = part.steps
+    (step,) = part.steps
     ids = known[step] if step in known else part.compute(*[before for before, _ in sources])
     is_narrowing = len(sources) == 1
     depth = 0 if is_narrowing else 1

@@ -21,10 +21,9 @@ from hakubooru.export.plan import Job
 from hakubooru.export.resumption import prepare_folder
 from hakubooru.export.run import run_export
 from hakubooru.export.sinks import OutputFormat, output_format
-from hakubooru.files import listed
+from hakubooru.files import absolute, is_remote, listed
 from hakubooru.image.convert import ImageFormat, image_format
 from hakubooru.image.folders import find_own
-from hakubooru.image.layouts import is_remote
 from hakubooru.image.sources import find_archives
 from hakubooru.nearest import nearest
 from hakubooru.store.store import lay_out, open_store
@@ -74,7 +73,7 @@ def export(
             none.
         own: folders of your own images, at any depth, each image with its caption in a `.txt` or `.caption` of the
             same name beside it, or in a row of `metadata.jsonl` or a CSV, in its folder or above. They go to
-            `OUT/own/NAME-â¦.png`. The manifest has them without a post id.
+            `OUT/own/NAME-….png`. The manifest has them without a post id.
         index: folders and URLs with the published indexes of tars whose indexes are not beside them.
         caption: the name of a preset, a format, or a table (TOML's `[caption]`).
         image: which images are exported, and how they are converted: a format, or a table (a recipe's `[image]`).
@@ -101,9 +100,9 @@ def export(
     joined = _joined_files(selection.database, shape)
     origin = Origin(
         database=str(selection.database.path.absolute()),
-        images=_absolute(images),
-        own=_absolute(own),
-        index=_absolute(index),
+        images=absolute(images),
+        own=absolute(own),
+        index=absolute(index),
         caption=shape,
         image=image_format(image),
         output=form if sink is None else replace(form, sink=sink),
@@ -328,8 +327,3 @@ def _joined_files(database: Store, shape: CaptionFormat) -> list[Joined]:
     """The joined files that captions of a format are made of."""
     columns = database.joined_columns
     return [columns[name].joined for name in sorted(shape.joined() & columns.keys())] if columns else []
-
-
-def _absolute(places: Places) -> list[str]:
-    """Places as text that means the same in any folder: URLs, and absolute paths."""
-    return [str(root) if is_remote(root) else str(Path(root).absolute()) for root in listed(places)]

@@ -6,8 +6,9 @@ import os
 import re
 from array import array
 from enum import Enum, auto
+from functools import partial
 from itertools import product
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from hakubooru.export.shards import SHARD, SHARDS
 from hakubooru.image.kinds import EXTENSIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
 
     from hakubooru.arrays import Ids
@@ -53,53 +54,31 @@ class Place(Enum):
     """The file is of a kind that trainers do not read."""
 
 
-class Files(Protocol):
-    """Knows the files that an export wrote."""
+def place_in_pairs(name: str, ids: Ids, kinds: Any, *, has_captions: bool) -> Place | None:
+    """Return the role of a file of an export that writes pairs of files; None if no export uses such a name.
 
-    def place(self, name: str) -> Place | None:
-        """Return the role of a file, by its path below the export's folder; None if no export uses such a name."""
-        ...
-
-
-class PairFiles:
-    """Knows the files of pairs."""
-
-    def __init__(self, ids: Ids, kinds: Any, *, has_captions: bool) -> None:
-        """Keep the pairs.
-
-        Args:
-            ids: the pairs' ids, ascending.
-            kinds: the kind of each pair's file, as `kind_of` gives it.
-            has_captions: whether images have captions beside them.
-        """
-        self.ids = ids
-        self.kinds = kinds
-        self.has_captions = has_captions
-
-    def place(self, name: str) -> Place | None:
-        """Return the role of a file, by its path below the export's folder; None if no export uses such a name."""
-        number = _number_of(name)
-        if number is None:
-            return None
-        at = int(np.searchsorted(self.ids, number))
-        if at == len(self.ids) or self.ids[at] != number:
-            return Place.ORPHAN
-        prefix, suffix = _KINDS[self.kinds[at]]
-        suffixes = (suffix, "txt") if self.has_captions else (suffix,)
-        return Place.PAIR if _KINDS[kind_of(name)] in product([prefix], suffixes) else Place.ORPHAN
+    Args:
+        name: the file's path below the export's folder.
+        ids: the pairs' ids, ascending.
+        kinds: the kind of each pair's file, as `kind_of` gives it.
+        has_captions: whether images have captions beside them.
+    """
+    number = _number_of(name)
+    if number is None:
+        return None
+    at = int(np.searchsorted(ids, number))
+    if at == len(ids) or ids[at] != number:
+        return Place.ORPHAN
+    prefix, suffix = _KINDS[kinds[at]]
+    suffixes = (suffix, "txt") if has_captions else (suffix,)
+    return Place.PAIR if _KINDS[kind_of(name)] in product([prefix], suffixes) else Place.ORPHAN
 
 
-class Shards:
-    """Knows the shards of an export."""
-
-    def __init__(self, names: Collection[str]) -> None:
-        self.names = names
-
-    def place(self, name: str) -> Place | None:
-        """Return the role of a file, by its path below the export's folder; None if no export uses such a name."""
-        if name in self.names:
-            return Place.PAIR
-        return Place.ORPHAN if SHARD.fullmatch(name) else None
+def place_in_shards(name: str, shards: Collection[str]) -> Place | None:
+    """Return the role of a file of an export that writes these shards; None if no export uses such a name."""
+    if name in shards:
+        return Place.PAIR
+    return Place.ORPHAN if SHARD.fullmatch(name) else None
 
 
 def remove_orphans(out: Path, pairs: Iterator[Pair], sink: Sink) -> None:
@@ -110,38 +89,43 @@ def remove_orphans(out: Path, pairs: Iterator[Pair], sink: Sink) -> None:
         pairs: all pairs of the export, ascending.
         sink: the sink that the export was written to.
     """
-    files: Files
+    place_of: Callable[[str], Place | None]
     if sink.has_shards:
-        files = Shards({shard_of(pair) for pair in pairs})
+        place_of = partial(place_in_shards, shards={shard_of(pair) for pair in pairs})
     else:
         ids, kinds = array("q"), bytearray()
         for pair in pairs:
             ids.append(pair.id)
             kinds.append(kind_of(pair.path))
-        files = PairFiles(
-            np.array(ids, np.int64), np.frombuffer(kinds, np.uint8), has_captions=sink.writes_captions
+        place_of = partial(
+            place_in_pairs,
+            ids=np.array(ids, np.int64),
+            kinds=np.frombuffer(kinds, np.uint8),
+            has_captions=sink.writes_captions,
         )
     folders = [out / SHARDS, out / "own", *out.glob("x[0-9][0-9][0-9]")]
     for folder in folders:
         for name in list(_below(str(folder), f"{folder.name}/")):
-            if files.place(name) is Place.ORPHAN:
+            if place_of(name) is Place.ORPHAN:
                 (out / name).unlink(missing_ok=True)
 
 
-def unknown_files(out: Path, files: Files, known: Collection[str]) -> Iterator[tuple[str, Place]]:
+def unknown_files(
+    out: Path, place_of: Callable[[str], Place | None], known: Collection[str]
+) -> Iterator[tuple[str, Place]]:
     """Yield the files in an export, at any depth, that belong to no pair, with their roles.
 
     Files of the system, and names that begin with a dot, are skipped.
 
     Args:
         out: the export's folder.
-        files: knows the files of pairs.
+        place_of: gives the role of a file by its path; None for a file of another name than an export uses.
         known: further files of the export, by path.
     """
     for name in _below(str(out), ""):
         if name in known:
             continue
-        place = files.place(name)
+        place = place_of(name)
         if place is None:
             place = Place.STRAY if _TRAINED_ON.fullmatch(name.rpartition("/")[2]) else Place.OTHER
         if place is not Place.PAIR:

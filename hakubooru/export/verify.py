@@ -6,6 +6,7 @@ import sqlite3
 from array import array
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain, groupby, islice
 from pathlib import Path
 from tempfile import gettempdir
@@ -16,7 +17,7 @@ import numpy as np
 from hakubooru.errors import DestinationError
 from hakubooru.export.checks import CheckFiles, CheckShard, Problem, shard_of
 from hakubooru.export.engine import checked_workers, engine
-from hakubooru.export.inventory import PairFiles, Place, Shards, kind_of, unknown_files
+from hakubooru.export.inventory import Place, kind_of, place_in_pairs, place_in_shards, unknown_files
 from hakubooru.export.manifest import MANIFEST, REJECTS, has_stored_sizes, read_manifest, sink_of
 from hakubooru.export.pairs import Pair, own_number
 from hakubooru.export.sinks import sink_class
@@ -164,9 +165,9 @@ def _verify_files(out: Path, sink: Sink, *, decode: bool, workers: int) -> Verif
     all_ids = np.concatenate([*ids, np.empty(0, np.int64)])
     order = np.argsort(all_ids)
     kinds_of = np.concatenate([*kinds, np.empty(0, np.uint8)])[order]
-    pairs = PairFiles(all_ids[order], kinds_of, has_captions=sink.writes_captions)
+    place_of = partial(place_in_pairs, ids=all_ids[order], kinds=kinds_of, has_captions=sink.writes_captions)
     lists = {MANIFEST, REJECTS, *filter(None, [sink.list_name])}
-    _add_unknown(report, unknown_files(out, pairs, lists))
+    _add_unknown(report, unknown_files(out, place_of, lists))
     return report
 
 
@@ -181,7 +182,8 @@ def _verify_shards(out: Path, *, decode: bool, workers: int) -> VerifyReport:
             yield pairs
 
     _run(report, CheckShard(str(out), decode, has_stored_sizes(out)), tasks(), workers)
-    _add_unknown(report, unknown_files(out, Shards(shards), {MANIFEST, REJECTS}))
+    place_of = partial(place_in_shards, shards=shards)
+    _add_unknown(report, unknown_files(out, place_of, {MANIFEST, REJECTS}))
     return report
 
 

@@ -18,9 +18,8 @@ import numpy as np
 
 from hakubooru.arrays import as_ids, distinct
 from hakubooru.errors import SourceError
-from hakubooru.image.containers import READERS
-from hakubooru.image.index import Recorder, TarIndex, build_index, load_index, save_index, state_of
-from hakubooru.image.tar import DamagedTarError, is_compressed
+from hakubooru.image.index import TarIndex, build_index, load_index, save_index, state_of
+from hakubooru.image.tar import is_compressed
 from hakubooru.progress import progress
 
 if TYPE_CHECKING:
@@ -49,7 +48,7 @@ def index_of(archive: Archive) -> TarIndex:
     """
     try:
         if archive.kind != "tar":
-            return _listed(archive)
+            return build_index(archive.path, archive.kind)
         size = archive.stamp if archive.is_remote else None
         return load_index(archive.path, size, archive.index) or _new_index(archive.path)
     except OSError as error:
@@ -165,16 +164,6 @@ def _attribute(holdings: Sequence[tuple[Group, Archive, Ids]], ids: Ids) -> None
             places = np.searchsorted(ids, archive.claim.of(some) if by_name else some)
             group.wanted += int(np.count_nonzero(~is_counted[places]))
             is_counted[places] = True
-
-
-def _listed(archive: Archive) -> TarIndex:
-    recorder = Recorder()
-    try:
-        for _ in READERS[archive.kind](archive.path, recorder.take_down):
-            pass
-    except DamagedTarError as error:
-        return recorder.index(str(error))
-    return recorder.index()
 
 
 def _new_index(path: str) -> TarIndex:

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from hakubooru.files import replacing, touch
+from hakubooru.files import is_remote, replacing, touch
 from hakubooru.image import kept
+from hakubooru.image.containers import READERS
 from hakubooru.image.kinds import SUFFIXES, UNREADABLE
 from hakubooru.image.layouts import (
     INDEX_SUFFIX,
@@ -26,7 +27,6 @@ from hakubooru.image.layouts import (
     Hashes,
     StrangeNameError,
     image_of,
-    is_remote,
     md5_of,
     post_id,
 )
@@ -147,12 +147,12 @@ class Recorder:
         )
 
 
-def build_index(path: str) -> TarIndex:
-    """Build the index of an archive from its headers."""
+def build_index(path: str, kind: str = "tar") -> TarIndex:
+    """Build the index of an archive from its headers, or of a folder or another container from its list of files."""
     recorder = Recorder()
     damage = ""
     try:
-        for _ in read_tar(path, recorder.take_down):
+        for _ in READERS[kind](path, recorder.take_down):
             pass
     except DamagedTarError as error:
         damage = str(error)

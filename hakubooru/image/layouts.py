@@ -84,6 +84,14 @@ def post_id(name: str) -> int | None:
     raise StrangeNameError("no post id for a name")
 
 
+def post_of(name: str) -> int | None:
+    """Return the post of an image by its name; None for any other name."""
+    try:
+        return post_id(name)
+    except StrangeNameError:
+        return None
+
+
 def md5_of(name: str) -> bytes | None:
     """Return the MD5 that an image is named by, 16 bytes; None if the name is of another form."""
     matched = _MD5.fullmatch(name) if len(name) > _MD5_DIGITS else None
@@ -194,11 +202,6 @@ UNKNOWN: Final = ArchiveName(EVERYTHING, 0, "unknown")
 def read_archive_name(stem: str) -> ArchiveName:
     """Recognise a layout of the published sets by the name of an archive without its extension."""
     return next(filter(None, (layout.claim(stem) for layout in LAYOUTS)), UNKNOWN)
-
-
-def is_remote(place: object) -> bool:
-    """Return whether a place of images is a URL."""
-    return "://" in str(place)
 
 
 def archive_kind(name: str) -> str:

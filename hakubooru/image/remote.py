@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from hakubooru.errors import SourceError
-from hakubooru.image.layouts import TAR_NAME, is_remote
+from hakubooru.files import is_remote
+from hakubooru.image.layouts import TAR_NAME
 from hakubooru.image.published import FOLDER, Listing, files_below, json_of, known_places
 from hakubooru.image.ranges import runs
 from hakubooru.processes import ahead
@@ -340,23 +341,19 @@ def _system(url: str) -> Any:
 @lru_cache(4)
 def _system_within(url: str, timeout: float) -> Any:
     """Return the file system of a URL, whose requests over HTTP end after some seconds without an answer."""
+    options: dict[str, Any] = {}
     try:
         import fsspec  # noqa: PLC0415 - an extra
+
+        if _is_http(url):
+            import aiohttp  # noqa: PLC0415 - an extra
+
+            limits = aiohttp.ClientTimeout(sock_connect=timeout, sock_read=timeout)
+            options = {"client_kwargs": {"timeout": limits}}
     except ImportError as error:
         raise SourceError(
             f"{url} needs the extra `remote`: pip install '.[remote]' in the folder of hakubooru"
         ) from error
-    options: dict[str, Any] = {}
-    if _is_http(url):
-        try:
-            import aiohttp  # noqa: PLC0415 - an extra
-        except ImportError as error:
-            raise SourceError(
-                f"{url} needs the extra `remote`: pip install '.[remote]' in the folder of hakubooru"
-            ) from error
-        options = {
-            "client_kwargs": {"timeout": aiohttp.ClientTimeout(sock_connect=timeout, sock_read=timeout)}
-        }
     try:
         system, _ = fsspec.core.url_to_fs(url, **options)
     except ImportError as error:  # the message of fsspec names the package

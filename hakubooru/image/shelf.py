@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from hakubooru.files import is_remote
 from hakubooru.image.containers import READERS
 from hakubooru.image.header import LARGEST_BYTES
 from hakubooru.image.holdings import LostArchiveError, index_of
 from hakubooru.image.index import TarIndex, read_indexed
-from hakubooru.image.layouts import StrangeNameError, is_remote, md5_of, post_id
+from hakubooru.image.layouts import md5_of, post_of
 from hakubooru.image.published import StaleIndexError
 from hakubooru.image.sources import Archive, find_archives
 from hakubooru.image.tar import DamagedTarError, is_compressed
@@ -94,7 +95,7 @@ class Place:
     def _is_its_image(self, member: Member) -> bool:
         if member.kind != "a file":
             return False
-        return md5_of(member.name) == self.md5 if self.md5 else _post_of(member.name) == self.number
+        return md5_of(member.name) == self.md5 if self.md5 else post_of(member.name) == self.number
 
 
 class Shelf:
@@ -195,14 +196,7 @@ def _files_in(archive: Archive) -> _Files:
         raise LostArchiveError(archive, error.strerror or str(error)) from error
     files: _Files = {}
     for name in names:
-        key = md5_of(name) or _post_of(name)
+        key = md5_of(name) or post_of(name)
         if key is not None:
             files.setdefault(key, name)
     return files
-
-
-def _post_of(name: str) -> int | None:
-    try:
-        return post_id(name)
-    except StrangeNameError:
-        return None

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from hakubooru.errors import SourceError
-from hakubooru.files import Places, listed
+from hakubooru.files import Places, is_remote, listed
 from hakubooru.image.containers import READERS, image_columns, is_archive
 from hakubooru.image.folders import check_apart
 from hakubooru.image.index import load_index
@@ -33,11 +33,9 @@ from hakubooru.image.layouts import (
     UNKNOWN,
     ArchiveName,
     Claim,
-    StrangeNameError,
     archive_kind,
-    is_remote,
     md5_of,
-    post_id,
+    post_of,
     read_archive_name,
     storable,
     update_date,
@@ -391,9 +389,4 @@ def _first_numbers(path: str, kind: str, stamp: int) -> tuple[int, ...]:
 
 def _number(name: str) -> int | None:
     """Return the post of an image by its name, or `_BY_MD5`; None for any other file."""
-    if md5_of(name) is not None:
-        return _BY_MD5
-    try:
-        return post_id(name)
-    except StrangeNameError:
-        return None
+    return post_of(name) if md5_of(name) is None else _BY_MD5

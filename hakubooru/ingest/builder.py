@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import time
 from collections import Counter
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from hakubooru.errors import DatabaseFileError, DumpError, IncompleteError
+from hakubooru.files import listed
 from hakubooru.ingest.download import local_paths
 from hakubooru.ingest.dumps import find_dumps
 from hakubooru.ingest.maps import ALL, read_map
@@ -32,8 +32,10 @@ from hakubooru.store.store import BUSY_TIMEOUT
 from hakubooru.store.writing import transaction
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from hakubooru.files import Places
     from hakubooru.ingest.dumps import Dump
     from hakubooru.ingest.maps import RecordMap
     from hakubooru.ingest.posts import Written
@@ -86,10 +88,10 @@ class BuildReport:
 
 
 def build(
-    dumps: PathLike | Sequence[PathLike],
+    dumps: Places,
     out: PathLike,
     *,
-    tags: PathLike | Sequence[PathLike] | None = None,
+    tags: Places | None = None,
     map: PathLike | None = None,
     strict: bool = False,
     old_ratings: bool = False,
@@ -128,14 +130,14 @@ def build(
         IncompleteError: a record is bad and `strict` is set, or the disk is full.
     """
     options = {"strict": strict, "old_ratings": old_ratings}
-    return build_files(dumps, Path(out), tags=tags or (), map=map, busy_timeout=busy_timeout, **options)
+    return build_files(dumps, Path(out), tags=tags, map=map, busy_timeout=busy_timeout, **options)
 
 
 def build_files(
-    dumps: PathLike | Sequence[PathLike],
+    dumps: Places,
     out: Path,
     *,
-    tags: PathLike | Sequence[PathLike] = (),
+    tags: Places | None = None,
     map: PathLike | None = None,
     strict: bool = False,
     old_ratings: bool = False,
@@ -184,9 +186,8 @@ def build_files(
     return _report(out, summaries, counts, rejects, about, seconds=time.perf_counter() - started)
 
 
-def _local(sources: PathLike | Iterable[PathLike]) -> list[Path]:
-    some = [sources] if isinstance(sources, str | os.PathLike) else sources
-    return [path for source in some for path in local_paths(source)]
+def _local(sources: Places | None) -> list[Path]:
+    return [path for source in listed(sources) for path in local_paths(source)]
 
 
 def _map_of(dump: Dump, file: PathLike | None) -> RecordMap:

@@ -13,7 +13,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -33,8 +33,12 @@ from hakubooru.store.store import BUSY_TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from typing import TypeAlias
 
     from hakubooru.arrays import Values
+
+    Tables: TypeAlias = "ParquetTables | ConnectedTables"
+    """The three tables, from whichever files they are."""
 
 POST, TAG, RELATION = "post", "tag", "posttagrelation"
 TAGS_KEY: Final = "tags of posttagrelation"
@@ -52,24 +56,6 @@ _RANGES_IN_MEMORY: Final = 2
 _LARGEST_ID: Final = 2**31
 _PAIRS: Final = 200_000
 _TYPE_NUMBERS: Final = frozenset(range(len(TAG_TYPES)))
-
-
-class Tables(Protocol):
-    """The three tables, from whichever files they are."""
-
-    path: Path
-
-    def keys(self) -> set[str]:
-        """The keys of a post: the columns of its table, `TAGS_KEY`, and for another site than Danbooru, `site_key` of it."""
-        ...
-
-    def rows(self, table: str, columns: Sequence[str]) -> Iterator[Rows]:
-        """The rows of a table, in the order of the file."""
-        ...
-
-    def pairs(self) -> Iterator[tuple[Values, ...]]:
-        """The posts and tags of the relations, in the order of the file, (R,) each."""
-        ...
 
 
 def are_complete(by_table: dict[str, set[str]]) -> bool:
@@ -104,7 +90,7 @@ class ParquetTables:
     files: dict[str, Path]
 
     def keys(self) -> set[str]:
-        """The keys of a post."""
+        """The keys of a post: the columns of its table, and `TAGS_KEY`."""
         from pyarrow import parquet  # noqa: PLC0415 - heavy, and only this form needs it
 
         return {*parquet_columns(parquet.read_schema(self.files[POST])), TAGS_KEY}
@@ -115,7 +101,7 @@ class ParquetTables:
             yield rows
 
     def pairs(self) -> Iterator[tuple[Values, ...]]:
-        """The posts and tags of the relations, in the order of the file."""
+        """The posts and tags of the relations, in the order of the file, (R,) each."""
         from pyarrow import parquet  # noqa: PLC0415 - heavy, and only this form needs it
 
         with parquet.ParquetFile(self.files[RELATION], pre_buffer=False, buffer_size=2**20) as file:
@@ -134,7 +120,7 @@ class ConnectedTables:
     """What a file that hakubooru has built says about itself."""
 
     def keys(self) -> set[str]:
-        """The keys of a post, without the columns that the sources of the file lacked."""
+        """The keys of a post, and for another site than Danbooru `site_key` of it, without what the sources of the file lacked."""
         columns = columns_by_table(self.connection)[POST] - self.about.lacking
         site = self.about.site
         return {*columns, TAGS_KEY, *([] if site == DANBOORU else [site_key(site)])}
@@ -144,7 +130,7 @@ class ConnectedTables:
         yield from read_table(self.connection, table, columns, str(self.path))
 
     def pairs(self) -> Iterator[tuple[Values, ...]]:
-        """The posts and tags of the relations, in the order of the file."""
+        """The posts and tags of the relations, in the order of the file, (R,) each."""
         query = f"SELECT post_id, tag_id FROM {RELATION}"
         if isinstance(self.connection, sqlite3.Connection):
             # As arrays, 250 million relations take two minutes less than as tuples.

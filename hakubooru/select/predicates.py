@@ -177,11 +177,6 @@ def joined(kind: type[And | Or], parts: Sequence[Predicate]) -> Predicate:
     return parts[0] if len(parts) == 1 else kind(tuple(parts))
 
 
-def conjuncts(predicate: Predicate) -> tuple[Predicate, ...]:
-    """Split a predicate into parts that a post must all match."""
-    return _parts(And, predicate)
-
-
 def check_columns(value: object, step: str) -> None:
     """Check that an expression uses only columns of posts; subqueries may use other tables.
 

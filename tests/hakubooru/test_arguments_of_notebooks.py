@@ -50,6 +50,8 @@ WRONG = {
     "a text of ids": (lambda db: list(hb.Captioner(db).captions("34")), "not '34'"),
     "a number of places": (lambda db: db.posts.export("out", images=5), "a place is a path or a URL"),
     "a list of numbers": (lambda db: hb.find_archives([5]), "a place is a path or a URL"),
+    "a number of images to show": (lambda db: db.posts.show(5), "a place is a path or a URL"),
+    "a number for a dump": (lambda db: hb.build(5, "out.db"), "a place is a path or a URL"),
     "a text of workers": (lambda db: db.posts.export("out", sink="captions", workers="2"), "workers is '2'"),
 }
 

@@ -17,10 +17,10 @@ from hakubooru.errors import InputError
 from hakubooru.export.archive import Images
 from hakubooru.export.pairs import Task
 from hakubooru.export.plan import lost_archives
-from hakubooru.files import replacing
+from hakubooru.files import is_remote, replacing
 from hakubooru.image.holdings import LostArchiveError, indexes_of
 from hakubooru.image.index import load_index
-from hakubooru.image.layouts import EVERYTHING, is_remote
+from hakubooru.image.layouts import EVERYTHING
 from hakubooru.image.published import StaleIndexError
 from hakubooru.progress import progress
 from hakubooru.quantity import quantity

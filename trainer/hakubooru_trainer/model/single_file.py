@@ -97,15 +97,12 @@ def read_part(
     return tensors
 
 
-def write_single(
-    path: Path, parts: Mapping[str, Mapping[str, torch.Tensor]], metadata: Mapping[str, str] | None = None
-) -> None:
+def write_single(path: Path, parts: Mapping[str, Mapping[str, torch.Tensor]]) -> None:
     """Write the parts of a model as one file, which appears whole or not at all.
 
     Args:
         path: the file.
         parts: the tensors of each part under diffusers' names, by the name of the part's folder.
-        metadata: the metadata of the safetensors header.
     """
     tensors: dict[str, torch.Tensor] = {}
     thirds: dict[str, dict[int, torch.Tensor]] = {}
@@ -121,8 +118,7 @@ def write_single(
     for key, rows in thirds.items():
         tensors[key] = torch.cat([rows[third] for third in range(3)])
     with replacing(path) as beside:
-        contents = {key: tensor.contiguous() for key, tensor in tensors.items()}
-        save_file(contents, beside, dict(metadata) if metadata else None)
+        save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, beside)
 
 
 def marks(path: Path) -> Marks:
