@@ -87,9 +87,8 @@ async def change(request: Request) -> Response:
 def data_set(request: Request) -> Response:
     """The page of the data set in the making; `edit` is the place of a step that is to be changed."""
     edited = request.query_params.get("edit", "")
-    values = _values(request, "") | {
-        "edited": int(edited) if edited.isascii() and edited.isdecimal() else None
-    }
+    place = int(edited) if _is_whole(edited) else None
+    values = _values(request, "") | {"edited": place}
     return HTMLResponse(render("set.html", request, title="Data set", text="", **values))
 
 
@@ -261,9 +260,13 @@ def _whole(form: Form, name: str) -> int:
 
 
 def _number(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) < 16):
+    if not _is_whole(text):
         raise InputError(f"write a whole number, not {text!r}")
     return int(text)
+
+
+def _is_whole(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) < 16
 
 
 def _fraction(text: str) -> int | float:

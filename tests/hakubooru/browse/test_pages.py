@@ -101,7 +101,11 @@ def test_odd_requests_are_answered_with_a_sentence(get):
         assert answer.status == 400
         assert "Traceback" not in answer.text
     assert get("/more?q=&from=-1").status == get("/more?q=&from=9999999").status == 200
-    assert get("/nothing").status == 404
+    assert "There is no such page." in get("/nothing").text
+    for number in ("9" * 18, "9" * 19, "9" * 5000):
+        for page in ("post", "thumbnail", "view"):
+            assert get(f"/{page}/{number}").status == 404
+        assert get(f"/set?edit={number}").status == 200
 
 
 @pytest.mark.slow
