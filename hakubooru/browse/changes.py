@@ -21,6 +21,7 @@ from hakubooru.caption import PRESETS
 from hakubooru.curating import CHOICES, RecipeStep
 from hakubooru.errors import HakubooruError, InputError
 from hakubooru.export.sinks import SINKS
+from hakubooru.image.convert import FORMATS
 from hakubooru.store.schema import TAG_TYPES
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
     Form = dict[str, str]
 
-_FORMATS: Final = ("webp", "jpg", "png")
 _ADDERS: Final = {
     "search": "Search",
     "filter": "Filter",
@@ -145,7 +145,7 @@ def _values(request: Request, problem: str) -> dict[str, Any]:
         "unnamed": UNNAMED,
         "presets": PRESETS,
         "sinks": SINKS,
-        "formats": _FORMATS,
+        "formats": FORMATS,
         "adders": _ADDERS,
         "choices": CHOICES | {"tag_groups": TAG_TYPES},
         "export": session.exports.watch(draft.name) if draft.name != UNNAMED else None,

@@ -132,6 +132,18 @@ def test_a_data_set_works_without_javascript(folder):
         assert fingerprint in ask(url, "/set/fingerprint").text
 
 
+def test_each_format_that_the_page_offers_can_be_saved(browser):
+    """A recipe with one that is not offered would lose it."""
+    page = ask(browser.url, "/set").text
+    (offered,) = re.findall(r'<select name="format">(.*?)</select>', page)
+    formats = re.findall(r"<option>(\w+)</option>", offered)
+    assert formats == ["webp", "avif", "jpeg", "png"]
+    for name in formats:
+        assert ask(browser.url, "/set/save", form={"name": "offered", "format": name}).status == 303
+        assert f"<option selected>{name}</option>" in ask(browser.url, "/set").text
+    ask(browser.url, "/set/new", form={"name": ""})
+
+
 @pytest.mark.parametrize(
     ("form", "message"),
     [
