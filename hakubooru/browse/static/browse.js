@@ -167,6 +167,21 @@ document.addEventListener("keydown", (event) => {
   event.stopImmediatePropagation();
 });
 
+// ---- Changes of the data set: the keyboard stays with a step that moves, and a mistake is brought into view.
+
+let moved = "";
+
+document.addEventListener("submit", (event) => {
+  moved = /\/(up|down)$/.test(event.target.action) ? event.submitter?.ariaLabel ?? "" : "";
+});
+document.addEventListener("htmx:after:swap", () => {
+  const button = moved && [...document.querySelectorAll(".acts button")].find((each) => each.ariaLabel === moved);
+  if (button) button.focus();
+  moved = "";
+  document.querySelector("#draft > .mistake:not(.seen)")?.scrollIntoView({ block: "nearest" });
+  document.querySelector("#draft > .mistake")?.classList.add("seen");
+});
+
 // ---- Keeping and dropping posts.
 
 async function pick(holder, kind) {

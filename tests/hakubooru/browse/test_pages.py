@@ -135,13 +135,24 @@ def test_a_data_set_works_without_javascript(folder):
 def test_each_format_that_the_page_offers_can_be_saved(browser):
     """A recipe with one that is not offered would lose it."""
     page = ask(browser.url, "/set").text
-    (offered,) = re.findall(r'<select name="format">(.*?)</select>', page)
+    (offered,) = re.findall(r'<select id="set-format" name="format">(.*?)</select>', page)
     formats = re.findall(r"<option>(\w+)</option>", offered)
     assert formats == ["webp", "avif", "jpeg", "png"]
     for name in formats:
         assert ask(browser.url, "/set/save", form={"name": "offered", "format": name}).status == 303
         assert f"<option selected>{name}</option>" in ask(browser.url, "/set").text
     ask(browser.url, "/set/new", form={"name": ""})
+
+
+def test_without_javascript_a_mistake_is_a_whole_page_with_what_was_typed(browser):
+    form = {"name": "a b", "seed": "x", "caption": "danbooru", "format": "png", "description": "<i>"}
+    answer = ask(browser.url, "/set/save", form=form)
+    assert answer.status == 422
+    assert "<!doctype html>" in answer.text
+    assert "cannot be used" in answer.text
+    for part in ('value="a b"', 'value="x"', "selected>danbooru<", "selected>png<", 'value="&lt;i&gt;"'):
+        assert part in answer.text
+    assert "<!doctype html>" in ask(browser.url, "/set/add", form={"kind": "search"}).text
 
 
 @pytest.mark.parametrize(
