@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
     Form = dict[str, str]
 
+_FRESH: Final = {"Cache-Control": "no-store"}
+"""Headers of an answer that a back button must not show again: the data set may have changed."""
 _ADDERS: Final = {
     "search": "Search",
     "filter": "Filter",
@@ -67,6 +69,13 @@ async def pick(request: Request) -> Response:
     return JSONResponse({"kind": kind, "picked": is_picked})
 
 
+def picks(request: Request) -> Response:
+    """The posts that are kept, and those that are dropped, by their ids."""
+    draft = session_of(request).draft
+    values = {kind: sorted(draft.picked(kind)) for kind in ("keep", "drop")}
+    return JSONResponse(values, headers=_FRESH)
+
+
 async def change(request: Request) -> Response:
     """Change the data set in one of the ways of `_CHANGES`, and show it."""
     form = await form_of(request)
@@ -99,7 +108,7 @@ def data_set(request: Request) -> Response:
     """The page of the data set in the making; `edit` is the place of a step that is to be changed."""
     edited = request.query_params.get("edit", "")
     place = int(edited) if _is_whole(edited) else None
-    return HTMLResponse(_set_page(request, _values(request, edited=place)))
+    return HTMLResponse(_set_page(request, _values(request, edited=place)), headers=_FRESH)
 
 
 def recipe_text(request: Request) -> Response:

@@ -59,6 +59,7 @@ def site(session: Session, *, host: str = "127.0.0.1", token: str | None = None)
             Route("/set", changes.data_set),
             Route("/set/recipe.toml", changes.recipe_text),
             Route("/set/fingerprint", changes.fingerprint),
+            Route("/set/picks", changes.picks),
             Route("/set/groups", changes.groups),
             Route("/set/state", changes.export_state),
             Route("/pick", changes.pick, methods=["POST"]),

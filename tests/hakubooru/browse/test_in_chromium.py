@@ -310,34 +310,6 @@ def test_a_data_set_is_exported_to_its_end(page, folder):
     assert tomllib.loads((folder / "work" / "exported.toml").read_text())["caption"] == "kohaku-epsilon"
 
 
-def test_a_mistake_is_brought_into_view_and_nothing_typed_is_lost(page):
-    begin_set(page)
-    page.fill("#set-name", "epsilon-x")
-    page.fill("#set-seed", "x")
-    page.select_option("#set-format", "avif")
-    page.click("#set-save")
-    expect(page.locator(".mistake")).to_be_in_viewport(timeout=WAIT)
-    page.fill("#new-search", "solo")
-    page.keyboard.press("Enter")
-    page.wait_for_selector(".rows li:nth-child(2)")
-    assert [page.input_value(f"#set-{name}") for name in ("name", "seed", "format")] == [
-        "epsilon-x",
-        "x",
-        "avif",
-    ]
-
-
-def test_the_keyboard_stays_with_a_step_that_moves(page):
-    begin_set(page)
-    for kind in ("Keep", "Drop"):
-        page.fill(f"[aria-label='Ids of posts to {kind.lower()}']", "1")
-        page.click(f"button:text-is('{kind}')")
-        page.wait_for_selector(f".rows .what:has-text('{kind.lower()} 1 post')")
-    page.focus("[aria-label='Move up: drop 1 post by id']")
-    page.keyboard.press("Enter")
-    page.wait_for_selector(".rows li:nth-child(2):has-text('drop 1 post') [aria-label^='Move up']:focus")
-
-
 @pytest.mark.kill
 def test_an_export_is_stopped_and_goes_on(page, folder):
     begin_set(page)

@@ -45,6 +45,19 @@ def test_pages_follow_each_other_in_the_order_of_the_search(get):
     assert posts(get("/?q=limit:3")) == [150, 149, 148]
 
 
+@pytest.mark.slow
+def test_each_page_of_a_search_has_an_address(get):
+    """Without JavaScript, and to come back from a post to its card."""
+    for place, shown in {"0": 150, "60": 90, "61": 90, "149": 30, "99999": 30, "x": 150}.items():
+        assert posts(get(f"/?from={place}"))[0] == shown
+    assert 'rel="next" href="/?from=60"' in get("/").text
+    page = get("/?q=score:..99&from=60").text
+    assert re.findall(r'rel="(prev|next)" href="(\S+)"', page) == [("prev", "/?q=score%3A..99")]
+    assert "posts 1 to 60<" in page
+    assert 'id="back" href="/?from=60#card-90"' in get("/post/90").text
+    assert 'id="back" href="/?q=solo#card-147"' in get("/post/147?q=solo").text
+
+
 def test_the_first_address_has_the_first_search(browser):
     assert browser.first.endswith("/?q=solo")
 
@@ -72,6 +85,7 @@ def test_pictures_are_sent_and_missing_ones_are_drawn(get):
     assert get("/view/5").headers["content-type"] == "image/png"
     missing = get("/thumbnail/145")
     assert (missing.status, missing.headers["content-type"]) == (404, "image/svg+xml")
+    assert "<text" in missing.text
     assert "no archive holds it" in missing.text
 
 
