@@ -21,10 +21,11 @@ from hakubooru.caption import PRESETS
 from hakubooru.curating import CHOICES, RecipeStep
 from hakubooru.errors import HakubooruError, InputError
 from hakubooru.export.sinks import SINKS
+from hakubooru.image.convert import FORMATS
 from hakubooru.store.schema import TAG_TYPES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from starlette.requests import Request
 
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
 
     Form = dict[str, str]
 
-_FORMATS: Final = ("webp", "jpg", "png")
+_FRESH: Final = {"Cache-Control": "no-store"}
+"""Headers of an answer that a back button must not show again: the data set may have changed."""
 _ADDERS: Final = {
     "search": "Search",
     "filter": "Filter",
@@ -46,6 +48,10 @@ _ADDERS: Final = {
     "drop": "Drop",
 }
 """The words on the buttons that add a step, by its kind."""
+
+
+class _OldPageError(InputError):
+    """Raised for a change that a page sent which shows an earlier state of the data set."""
 
 
 async def form_of(request: Request) -> Form:
@@ -63,6 +69,13 @@ async def pick(request: Request) -> Response:
     return JSONResponse({"kind": kind, "picked": is_picked})
 
 
+def picks(request: Request) -> Response:
+    """The posts that are kept, and those that are dropped, by their ids."""
+    draft = session_of(request).draft
+    values = {kind: sorted(draft.picked(kind)) for kind in ("keep", "drop")}
+    return JSONResponse(values, headers=_FRESH)
+
+
 async def change(request: Request) -> Response:
     """Change the data set in one of the ways of `_CHANGES`, and show it."""
     form = await form_of(request)
@@ -72,14 +85,21 @@ async def change(request: Request) -> Response:
         return HTMLResponse("there is no such change", 404)
 
     def changed() -> Response:
-        problem = ""
+        is_page = "HX-Request" not in request.headers
         try:
             how(session, form)
         except (HakubooruError, OSError) as error:
-            problem = str(error)
-        if "HX-Request" not in request.headers and not problem:
-            return RedirectResponse("/set", 303)
-        return HTMLResponse(draft_fragment(request, problem), 200 if not problem else 422)
+            is_old = isinstance(error, _OldPageError)
+            typed = form if is_page and how is _save and not is_old else {}
+            values = _values(request, problem=str(error), typed=typed)
+            if is_page:
+                return HTMLResponse(_set_page(request, values), 422)
+            # A fragment is morphed into the page, which keeps what was typed there; for an old page it takes its place.
+            headers = {"HX-Reswap": "outerHTML"} if is_old else {}
+            return HTMLResponse(_fragment(request, values), 422, headers)
+        return (
+            RedirectResponse("/set", 303) if is_page else HTMLResponse(_fragment(request, _values(request)))
+        )
 
     return await run_in_threadpool(changed)
 
@@ -87,10 +107,8 @@ async def change(request: Request) -> Response:
 def data_set(request: Request) -> Response:
     """The page of the data set in the making; `edit` is the place of a step that is to be changed."""
     edited = request.query_params.get("edit", "")
-    values = _values(request, "") | {
-        "edited": int(edited) if edited.isascii() and edited.isdecimal() else None
-    }
-    return HTMLResponse(render("set.html", request, title="Data set", text="", **values))
+    place = int(edited) if _is_whole(edited) else None
+    return HTMLResponse(_set_page(request, _values(request, edited=place)), headers=_FRESH)
 
 
 def recipe_text(request: Request) -> Response:
@@ -128,25 +146,40 @@ def export_state(request: Request) -> Response:
     return HTMLResponse(render("export.html", request, export=session.exports.watch(session.draft.name)))
 
 
-def draft_fragment(request: Request, problem: str) -> str:
+def _set_page(request: Request, values: dict[str, Any]) -> str:
+    return render("set.html", request, title="Data set", text="", **values)
+
+
+def _fragment(request: Request, values: dict[str, Any]) -> str:
     """The part of the page that shows the data set."""
-    return render("draft.html", request, **_values(request, problem))
+    return render("draft.html", request, **values)
 
 
-def _values(request: Request, problem: str) -> dict[str, Any]:
+def _values(
+    request: Request, *, problem: str = "", typed: Mapping[str, str] | None = None, edited: int | None = None
+) -> dict[str, Any]:
+    """What the page of the data set shows.
+
+    Args:
+        request: the request that is answered.
+        problem: why the change was not made.
+        typed: the settings as they were typed, if they could not be saved; by default, those of the data set.
+        edited: the place of the step that is to be changed.
+    """
     session = session_of(request)
     draft = session.draft
     return {
         "draft": draft,
         "rows": draft.rows(),
         "problem": problem,
-        "edited": None,
+        "typed": typed or {},
+        "edited": edited,
         "saved": draft.saved(),
         "joinable": draft.joinable(),
         "unnamed": UNNAMED,
         "presets": PRESETS,
         "sinks": SINKS,
-        "formats": _FORMATS,
+        "formats": FORMATS,
         "adders": _ADDERS,
         "choices": CHOICES | {"tag_groups": TAG_TYPES},
         "export": session.exports.watch(draft.name) if draft.name != UNNAMED else None,
@@ -191,7 +224,7 @@ def _replace(session: Session, form: Form) -> None:
 def _place(session: Session, form: Form) -> int:
     """The place of the step that a form is about; the page may still show other steps."""
     if form.get("seen", session.draft.seen) != session.draft.seen:
-        raise InputError("the steps have changed in another page; here they are as they are now")
+        raise _OldPageError("the steps have changed in another page; here they are as they are now")
     return _whole(form, "place")
 
 
@@ -223,12 +256,30 @@ def _settle(session: Session, form: Form) -> None:
 
 def _save(session: Session, form: Form) -> None:
     if form.get("seen", session.draft.seen_settings) != session.draft.seen_settings:
-        raise InputError(
+        raise _OldPageError(
             "the data set was renamed, opened or changed in another page; here it is as it is now"
         )
     session.draft.check_free(form.get("name", ""))
     _settle(session, form)
     session.draft.save()
+
+
+def _open(session: Session, form: Form) -> None:
+    _check_left(session, form)
+    session.draft.open(form.get("name", ""))
+
+
+def _new(session: Session, form: Form) -> None:
+    _check_left(session, form)
+    session.draft.clear()
+
+
+def _check_left(session: Session, form: Form) -> None:
+    """Check that a page that leaves the data set shows what would be lost."""
+    if not session.draft.is_saved and form.get("seen", session.draft.seen_all) != session.draft.seen_all:
+        raise _OldPageError(
+            "the data set was changed in another page and is not saved; here it is as it is now"
+        )
 
 
 def _start(session: Session, form: Form) -> None:
@@ -249,8 +300,8 @@ _CHANGES: Final[dict[str, Callable[[Session, Form], object]]] = {
     "up": lambda session, form: session.draft.move(_place(session, form), -1),
     "down": lambda session, form: session.draft.move(_place(session, form), 1),
     "save": _save,
-    "open": lambda session, form: session.draft.open(form.get("name", "")),
-    "new": lambda session, _: session.draft.clear(),
+    "open": _open,
+    "new": _new,
     "export": _start,
     "stop": lambda session, _: session.exports.stop(session.draft.name),
 }
@@ -261,9 +312,13 @@ def _whole(form: Form, name: str) -> int:
 
 
 def _number(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) < 16):
+    if not _is_whole(text):
         raise InputError(f"write a whole number, not {text!r}")
     return int(text)
+
+
+def _is_whole(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) < 16
 
 
 def _fraction(text: str) -> int | float:

@@ -100,6 +100,11 @@ class Draft:
         """A mark of the name and of all that is no step."""
         return hash_of(repr((self.name, self.other)))
 
+    @property
+    def seen_all(self) -> str:
+        """A mark of the whole data set."""
+        return hash_of(repr((self.name, self.other, self.steps)))
+
     def selection(self) -> Selection:
         """The posts of the data set; the errors are those of `Recipe.select`."""
         return self.recipe().select(self._database)

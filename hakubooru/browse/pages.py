@@ -43,6 +43,8 @@ def search(request: Request) -> Response:
         answer = session.answer(text, within)
     except InputError as error:
         mistake = mistake_of(error)
+    last = max(len(answer.ids) - 1, 0)
+    start = min(_whole(request.query_params.get("from", "0")), last) // A_PAGE * A_PAGE
     page = render(
         "search.html",
         request,
@@ -51,7 +53,9 @@ def search(request: Request) -> Response:
         answer=answer,
         title=text,
         orders=ORDERS_SHOWN,
-        **_page_of(session, answer, text, within, 0),
+        start=start,
+        before=max(start - A_PAGE, 0),
+        **_page_of(session, answer, text, within, start),
     )
     return HTMLResponse(page, 200 if mistake is None else 400)
 
@@ -110,6 +114,7 @@ def post(request: Request) -> Response:
     ids = session.answer(text, within).ids
     places = np.flatnonzero(ids == number)
     before = after = None
+    place = 0
     if len(places):
         place = int(places[0])
         before = int(ids[place - 1]) if place else None
@@ -123,6 +128,7 @@ def post(request: Request) -> Response:
             within=within,
             before=before,
             after=after,
+            start=place // A_PAGE * A_PAGE,
             kept=session.draft.picked("keep"),
             dropped=session.draft.picked("drop"),
             title=f"post {number}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
@@ -103,7 +104,9 @@ class Portrait:
     def source(self) -> str | None:
         """The address of the source if it is one of the web; else None."""
         source = str(self.post.source)
-        return source if urlsplit(source).scheme in ("http", "https") else None
+        with suppress(ValueError):  # such as a [ without its ]
+            return source if urlsplit(source).scheme in ("http", "https") else None
+        return None
 
 
 def portrait(database: Store, number: int) -> Portrait | None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
 
 from starlette.applications import Starlette
+from starlette.convertors import IntegerConvertor, register_url_convertor
 from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
@@ -17,10 +20,19 @@ from hakubooru.errors import HakubooruError
 from hakubooru.image.shelf import NoImageError
 from hakubooru.store.sqlite_errors import SQLITE_ERRORS
 
+_PHRASE: Final = HTTPStatus.NOT_FOUND.phrase
+"""What Starlette says of an address that no route has."""
+
 if TYPE_CHECKING:
     from starlette.requests import Request
 
     from hakubooru.browse.session import Session
+
+
+class _PostNumber(IntegerConvertor):
+    """The number of a post in an address; longer ones than the columns of a database hold are no address."""
+
+    regex = "[0-9]{1,18}"
 
 
 def site(session: Session, *, host: str = "127.0.0.1", token: str | None = None) -> Starlette:
@@ -31,21 +43,23 @@ def site(session: Session, *, host: str = "127.0.0.1", token: str | None = None)
         host: the address that the server listens on.
         token: the secret that requests must bring; None asks for none.
     """
+    register_url_convertor("post", _PostNumber())
     app = Starlette(
         routes=[
             Route("/", pages.search),
             Route("/more", pages.more),
-            Route("/post/{number:int}", pages.post),
-            Route("/thumbnail/{number:int}", pages.thumbnail),
-            Route("/view/{number:int}", pages.view),
+            Route("/post/{number:post}", pages.post),
+            Route("/thumbnail/{number:post}", pages.thumbnail),
+            Route("/view/{number:post}", pages.view),
             Route("/complete", pages.complete),
             Route("/check", pages.check),
             Route("/facets", pages.narrowing),
             Route("/charts", pages.charted),
-            Route("/family/{number:int}", pages.family),
+            Route("/family/{number:post}", pages.family),
             Route("/set", changes.data_set),
             Route("/set/recipe.toml", changes.recipe_text),
             Route("/set/fingerprint", changes.fingerprint),
+            Route("/set/picks", changes.picks),
             Route("/set/groups", changes.groups),
             Route("/set/state", changes.export_state),
             Route("/pick", changes.pick, methods=["POST"]),
@@ -57,6 +71,7 @@ def site(session: Session, *, host: str = "127.0.0.1", token: str | None = None)
             HakubooruError: _wrong,
             NoImageError: _no_image,
             404: _missing,
+            ClientDisconnect: _gone,
             **dict.fromkeys((OSError, *SQLITE_ERRORS), _failed),
         },
     )
@@ -77,8 +92,13 @@ def _failed(request: Request, error: Any) -> Response:
 
 
 def _missing(request: Request, error: Any) -> Response:
-    message = getattr(error, "detail", "") or "There is no such page."
+    message = error.detail if error.detail != _PHRASE else "There is no such page."
     return HTMLResponse(render("error.html", request, title="Not found", message=message), 404)
+
+
+def _gone(_: Request, __: Any) -> Response:
+    """The answer that nobody reads: the connection was closed before the request was whole."""
+    return Response(status_code=400)
 
 
 def _no_image(_: Request, error: Any) -> Response:

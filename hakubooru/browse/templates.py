@@ -32,8 +32,8 @@ def prepare() -> None:
 
 
 def link(path: str, **parameters: Any) -> str:
-    """An address with parameters; empty ones are left out."""
-    pairs = {name.rstrip("_"): value for name, value in parameters.items() if value not in ("", None)}
+    """An address with parameters; those that are empty, None or 0 are left out."""
+    pairs = {name.rstrip("_"): value for name, value in parameters.items() if value}
     return f"{path}?{urlencode(pairs)}" if pairs else path
 
 

@@ -8,6 +8,40 @@ function say(text) {
   document.getElementById("said").textContent = text;
 }
 
+// ---- What goes wrong with the server: it is shown where something is awaited, else at the foot of the window.
+
+function tell(text) {
+  const trouble = document.getElementById("trouble");
+  trouble.textContent = text;
+  trouble.hidden = !text;
+}
+
+const GONE = "The server does not answer. Is hakubooru browse still running?";
+
+// The sentence of an answer: that of a page of an error, or all of it.
+function sentenceOf(text) {
+  return new DOMParser().parseFromString(text, "text/html").querySelector(".mistake")?.textContent.trim() ?? text;
+}
+
+function fail({ sourceElement }, text) {
+  const awaited = sourceElement.querySelector(":scope > p.dim");
+  if (awaited) awaited.textContent = text;
+  else tell(text);
+}
+
+document.addEventListener("htmx:response:error", ({ detail: { ctx } }) => {
+  if (ctx.response.status !== 422) fail(ctx, sentenceOf(ctx.text));
+});
+document.addEventListener("htmx:error", ({ detail: { ctx } }) => {
+  if (ctx) fail(ctx, GONE);
+});
+document.addEventListener("pointerdown", () => tell(""));
+
+// The answer to a request; nothing if the server is gone.
+function ask(address, options) {
+  return fetch(address, options).catch(() => null);
+}
+
 // ---- Completion of searches, above and in the steps of a data set: the word at the caret, without the signs before it.
 
 let chosen = -1;
@@ -99,8 +133,8 @@ async function suggest(box) {
   const word = wordAtCaret(box.input).text;
   const turn = ++asked;
   if (!word) return hide(box);
-  const answer = await fetch(`/complete?word=${encodeURIComponent(word)}`);
-  if (turn !== asked || !answer.ok) return;
+  const answer = await ask(`/complete?word=${encodeURIComponent(word)}`);
+  if (turn !== asked || !answer?.ok) return;
   const rows = await answer.json();
   if (turn !== asked || document.activeElement !== box.input) return;
   box.list.replaceChildren(...rows.map((each, place) => row(box, each, place)));
@@ -116,8 +150,8 @@ async function check({ input, typed }) {
   const text = input.value;
   if (!text.trim()) return typed.replaceChildren();
   const within = input.form.elements.in ? "&in=set" : "";
-  const answer = await fetch(`/check?q=${encodeURIComponent(text)}${within}`);
-  if (!answer.ok || text !== input.value) return;
+  const answer = await ask(`/check?q=${encodeURIComponent(text)}${within}`);
+  if (!answer?.ok || text !== input.value) return;
   const { posts, mistake, place } = await answer.json();
   typed.replaceChildren();
   typed.classList.toggle("wrong", Boolean(mistake));
@@ -167,21 +201,54 @@ document.addEventListener("keydown", (event) => {
   event.stopImmediatePropagation();
 });
 
+// ---- Changes of the data set: the keyboard stays with a step that moves, and a mistake is brought into view.
+
+let moved = "";
+
+document.addEventListener("submit", (event) => {
+  moved = /\/(up|down)$/.test(event.target.action) ? event.submitter?.ariaLabel ?? "" : "";
+});
+document.addEventListener("htmx:after:swap", () => {
+  const button = moved && [...document.querySelectorAll(".acts button")].find((each) => each.ariaLabel === moved);
+  if (button) button.focus();
+  moved = "";
+  document.querySelector("#draft > .mistake:not(.seen)")?.scrollIntoView({ block: "nearest" });
+  document.querySelector("#draft > .mistake")?.classList.add("seen");
+});
+
 // ---- Keeping and dropping posts.
+
+// Show a post as kept, as dropped, or as neither.
+function mark(holder, kind) {
+  holder.classList.toggle("kept", kind === "keep");
+  holder.classList.toggle("dropped", kind === "drop");
+  for (const button of holder.querySelectorAll(":scope > .picks .pick, :scope > .title .pick")) {
+    button.setAttribute("aria-pressed", String(button.dataset.kind === kind));
+  }
+}
 
 async function pick(holder, kind) {
   const post = holder.dataset.post;
   const body = new URLSearchParams({ post, kind });
-  const answer = await fetch("/pick", { method: "POST", body });
-  if (!answer.ok) return say("that did not work");
+  const answer = await ask("/pick", { method: "POST", body });
+  if (!answer?.ok) return tell(answer ? sentenceOf(await answer.text()) : GONE);
   const { picked } = await answer.json();
-  holder.classList.toggle("kept", picked && kind === "keep");
-  holder.classList.toggle("dropped", picked && kind === "drop");
-  for (const button of holder.querySelectorAll(":scope > .picks .pick, :scope > .title .pick")) {
-    button.setAttribute("aria-pressed", String(picked && button.dataset.kind === kind));
-  }
+  mark(holder, picked ? kind : "");
   say(`post ${post} ${picked ? { keep: "kept", drop: "dropped" }[kind] : "as the steps say"}`);
 }
+
+// A page that the web browser shows again as it was, after its back button, may show earlier picks.
+addEventListener("pageshow", async (event) => {
+  const [visit] = performance.getEntriesByType("navigation");
+  if (!event.persisted && visit?.type !== "back_forward") return;
+  const answer = await ask("/set/picks");
+  if (!answer?.ok) return;
+  const picks = await answer.json();
+  for (const holder of document.querySelectorAll("[data-post]")) {
+    const post = Number(holder.dataset.post);
+    mark(holder, ["keep", "drop"].find((kind) => picks[kind].includes(post)) ?? "");
+  }
+});
 
 document.addEventListener("click", (event) => {
   const button = event.target.closest(".pick");
@@ -225,6 +292,19 @@ function follow(id) {
   document.getElementById(id)?.click();
 }
 
+function closeMenu() {
+  const menu = document.querySelector("details.menu[open]");
+  if (!menu) return false;
+  menu.open = false;
+  menu.querySelector("summary").focus();
+  return true;
+}
+
+document.addEventListener("focusout", (event) => {
+  const menu = event.target.closest("details.menu");
+  if (menu && event.relatedTarget && !menu.contains(event.relatedTarget)) menu.open = false;
+});
+
 function underFocus() {
   return document.activeElement?.closest("[data-post]") ?? document.querySelector("main[data-post]");
 }
@@ -259,7 +339,7 @@ document.addEventListener("keydown", (event) => {
       if (holder) pick(holder, "drop");
       break;
     case "Escape":
-      follow("back");
+      if (!closeMenu()) follow("back");
       break;
     default:
       return;
@@ -273,6 +353,12 @@ function move(event, id, sibling) {
   else follow(id);
   event.preventDefault();
 }
+
+// Who comes back from a post goes on at its card.
+addEventListener("pageshow", () => {
+  const card = document.getElementById(location.hash.slice(1));
+  if (document.activeElement === document.body) card?.querySelector(".open")?.focus();
+});
 
 // On a narrow screen, what narrows a search is folded away until it is wanted.
 if (matchMedia("(max-width: 760px)").matches) {

@@ -64,6 +64,22 @@ def test_settings_that_an_old_page_shows_are_not_saved_over_newer_ones(browser):
     assert change(browser, "save", name="mine", seed="8", seen=seen(answer, ">Save<")).status == 200
 
 
+def test_a_page_does_not_leave_a_data_set_that_it_does_not_show(browser):
+    old = ask(browser.url, "/set")
+    change(browser, "add-stratum", low="5", high="9")
+    page = ask(browser.url, "/set")
+    assert (
+        page.text.count("This data set is not saved. Leave it?") == 2
+    )  # a range of ids is worth the question, too
+    for how, label in (("new", ">New<"), ("open", ">Open<")):
+        answer = change(browser, how, name="epsilon", seen=seen(old, label))
+        assert (answer.status, answer.headers["hx-reswap"]) == (422, "outerHTML")
+        assert "was changed in another page and is not saved" in answer.text
+    assert browser.session.draft.selection().to_ids().tolist() == [5, 6, 7, 8]
+    assert change(browser, "new", seen=seen(page, ">New<")).status == 200
+    assert browser.session.draft.selection().count() == 150
+
+
 def test_a_recipe_that_was_edited_elsewhere_is_neither_lost_nor_exported_unseen(db, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     draft = Draft(db, tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import asyncio
 import http.client
 import socket
 import stat
@@ -15,6 +16,7 @@ import pytest
 import hakubooru as hb
 from gallery import ask, browsing, write_gallery
 from hakubooru.browse import Browser
+from hakubooru.browse.site import site
 from hakubooru.errors import InputError
 
 
@@ -121,6 +123,23 @@ def test_small_answers_are_sent_at_once_over_a_connection_that_is_kept(url):
         times.append(time.perf_counter() - begun)
     connection.close()
     assert min(times[-20:]) < 0.03
+
+
+def test_a_form_that_is_not_sent_to_its_end_is_no_error(folder):
+    """It is answered, and the terminal shows nothing of it."""
+    sent = []
+
+    async def receive():
+        return {"type": "http.disconnect"}
+
+    async def send(message):
+        sent.append(message)
+
+    headers = [(b"host", b"localhost"), (b"origin", b"http://localhost"), (b"content-length", b"500")]
+    scope = {"type": "http", "method": "POST", "path": "/set/add", "query_string": b"", "headers": headers}
+    with browsing(folder) as browser:
+        asyncio.run(site(browser.session)(scope, receive, send))
+    assert sent[0]["status"] == 400
 
 
 @pytest.mark.slow

@@ -45,6 +45,19 @@ def test_pages_follow_each_other_in_the_order_of_the_search(get):
     assert posts(get("/?q=limit:3")) == [150, 149, 148]
 
 
+@pytest.mark.slow
+def test_each_page_of_a_search_has_an_address(get):
+    """Without JavaScript, and to come back from a post to its card."""
+    for place, shown in {"0": 150, "60": 90, "61": 90, "149": 30, "99999": 30, "x": 150}.items():
+        assert posts(get(f"/?from={place}"))[0] == shown
+    assert 'rel="next" href="/?from=60"' in get("/").text
+    page = get("/?q=score:..99&from=60").text
+    assert re.findall(r'rel="(prev|next)" href="(\S+)"', page) == [("prev", "/?q=score%3A..99")]
+    assert "posts 1 to 60<" in page
+    assert 'id="back" href="/?from=60#card-90"' in get("/post/90").text
+    assert 'id="back" href="/?q=solo#card-147"' in get("/post/147?q=solo").text
+
+
 def test_the_first_address_has_the_first_search(browser):
     assert browser.first.endswith("/?q=solo")
 
@@ -72,6 +85,7 @@ def test_pictures_are_sent_and_missing_ones_are_drawn(get):
     assert get("/view/5").headers["content-type"] == "image/png"
     missing = get("/thumbnail/145")
     assert (missing.status, missing.headers["content-type"]) == (404, "image/svg+xml")
+    assert "<text" in missing.text
     assert "no archive holds it" in missing.text
 
 
@@ -101,7 +115,11 @@ def test_odd_requests_are_answered_with_a_sentence(get):
         assert answer.status == 400
         assert "Traceback" not in answer.text
     assert get("/more?q=&from=-1").status == get("/more?q=&from=9999999").status == 200
-    assert get("/nothing").status == 404
+    assert "There is no such page." in get("/nothing").text
+    for number in ("9" * 18, "9" * 19, "9" * 5000):
+        for page in ("post", "thumbnail", "view"):
+            assert get(f"/{page}/{number}").status == 404
+        assert get(f"/set?edit={number}").status == 200
 
 
 @pytest.mark.slow
@@ -126,6 +144,29 @@ def test_a_data_set_works_without_javascript(folder):
         with hb.open(folder / "gallery.db") as db:
             fingerprint = hb.Recipe.load(folder / "work" / "plain.toml").select(db).fingerprint()
         assert fingerprint in ask(url, "/set/fingerprint").text
+
+
+def test_each_format_that_the_page_offers_can_be_saved(browser):
+    """A recipe with one that is not offered would lose it."""
+    page = ask(browser.url, "/set").text
+    (offered,) = re.findall(r'<select id="set-format" name="format">(.*?)</select>', page)
+    formats = re.findall(r"<option>(\w+)</option>", offered)
+    assert formats == ["webp", "avif", "jpeg", "png"]
+    for name in formats:
+        assert ask(browser.url, "/set/save", form={"name": "offered", "format": name}).status == 303
+        assert f"<option selected>{name}</option>" in ask(browser.url, "/set").text
+    ask(browser.url, "/set/new", form={"name": ""})
+
+
+def test_without_javascript_a_mistake_is_a_whole_page_with_what_was_typed(browser):
+    form = {"name": "a b", "seed": "x", "caption": "danbooru", "format": "png", "description": "<i>"}
+    answer = ask(browser.url, "/set/save", form=form)
+    assert answer.status == 422
+    assert "<!doctype html>" in answer.text
+    assert "cannot be used" in answer.text
+    for part in ('value="a b"', 'value="x"', "selected>danbooru<", "selected>png<", 'value="&lt;i&gt;"'):
+        assert part in answer.text
+    assert "<!doctype html>" in ask(browser.url, "/set/add", form={"kind": "search"}).text
 
 
 @pytest.mark.parametrize(

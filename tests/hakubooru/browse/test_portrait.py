@@ -43,6 +43,7 @@ def test_a_post_has_its_tags_bucket_and_no_unsafe_source(tmp_path):
     rows = [
         post_row(1, image_width=832, image_height=1216, source="https://example.invalid/1"),
         post_row(2, image_width=0, source="javascript:alert(1)"),
+        post_row(3, source="http://[half an address"),
     ]
     write(tmp_path / "two.db", rows, tags_of)
     with hb.open(tmp_path / "two.db") as db:
@@ -50,7 +51,8 @@ def test_a_post_has_its_tags_bucket_and_no_unsafe_source(tmp_path):
         assert (first.bucket, first.source) == ("832x1216", "https://example.invalid/1")
         assert [str(tag) for tag in first.tags["general"]] == ["1girl"]
         assert (second.bucket, second.source) == ("", None)
-        assert portrait(db, 3) is None
+        assert portrait(db, 3).source is None
+        assert portrait(db, 4) is None
 
 
 def test_relatives_are_all_that_parents_and_children_connect(db):
