@@ -38,7 +38,7 @@ def section_of(published):
 
 
 def test_every_kind_of_records_that_is_recognised_is_named():
-    assert [one.name for one in (API, *SETS) if f"*{one.name}*" not in PAGE] == []
+    assert [records.name for records in (API, *SETS) if f"*{records.name}*" not in PAGE] == []
 
 
 @pytest.mark.parametrize("name", [name for name in PUBLISHED if not name.startswith(FORMS)])
