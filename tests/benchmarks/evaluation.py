@@ -70,7 +70,7 @@ def bare(folder):
 
 
 def ours(folder, count):
-    """The same by `evaluate`: chosen, read by the archive's index, decoded, and kept in a new catalogue."""
+    """The features by `evaluate`: images are chosen, read by the archive's index, decoded, and kept in a new catalogue."""
     ccip = Ccip(str(folder / "ccip"), print)
     posts = np.arange(1, count + 1)
     with tempfile.TemporaryDirectory() as cache:
@@ -83,9 +83,9 @@ def ours(folder, count):
 
 
 def measured(function, *arguments):
-    begun = time.process_time()
+    start = time.process_time()
     result = function(*arguments)
-    return result, time.process_time() - begun
+    return result, time.process_time() - start
 
 
 def compare(count, rounds):
@@ -114,11 +114,11 @@ def count_drawing():
     from hakubooru_trainer.evaluate.pictures import Picture
 
     options = DrawingOptions()
-    begun = time.perf_counter()
+    start = time.perf_counter()
     operations = Operations(ModelOptions(path="sdxl.safetensors"), options)
     for size in dict.fromkeys(options.sizes()):
         print(f"{size[0]} x {size[1]}: {operations.of_picture(*size) / 1e12:.1f} TFLOP a picture")
-    print(f"(counted in {time.perf_counter() - begun:.1f} s)")
+    print(f"(counted in {time.perf_counter() - start:.1f} s)")
     pictures = [Picture("", 0, 0, "", (), 0, *size) for size in options.sizes()] * CHARACTERS
     print(forecast(pictures, options, operations))
     images = len(pictures) + CHARACTERS * REFERENCES
