@@ -45,9 +45,9 @@ def test_every_kind_of_records_that_is_recognised_is_named():
 def test_every_set_of_the_tests_has_its_lines_and_says_what_it_lacks(name):
     text = section_of(name)
     assert "hakubooru db " in text
-    lacking = set(COLUMNS) - PUBLISHED[name].kept - {"updated_at"}
+    lacking = set(COLUMNS) - PUBLISHED[name].columns - {"updated_at"}
     says = text.partition("**Lacks**")[2].partition("\n\n")[0]
-    if "everything but `id`" in says and PUBLISHED[name].kept == {"id"}:
+    if "everything but `id`" in says and PUBLISHED[name].columns == {"id"}:
         return
     assert set(re.findall(r"`(\w+)`", says)) - {"updated_at"} >= lacking
 
