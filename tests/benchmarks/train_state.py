@@ -143,12 +143,12 @@ def saving(folder: Path, parameters: int) -> None:
     print(f"saving {parameters:,} parameters and their Lion8bit state, {size / 1e9:.2f} GB:")
     plain, state = [], []
     for number in range(1, ROUNDS + 1):
-        one, other = (
+        plain_save, state_save = (
             lambda: write_plainly(tensors, folder),
             lambda n=number: states.save(Counters(update=n), training),
         )
         # In turn: what is written second finds the disk busy with what came before.
-        for times, call in ((plain, one), (state, other))[:: 1 if number % 2 else -1]:
+        for times, call in ((plain, plain_save), (state, state_save))[:: 1 if number % 2 else -1]:
             os.sync()
             start = time.perf_counter()
             call()

@@ -69,11 +69,11 @@ def test_files(posts, tmp_path, suffix):
 @pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])
 def test_two_processes_write_the_same_bytes(posts, tmp_path, suffix):
     captions = posts.captions()
-    one, two = tmp_path / f"one{suffix}", tmp_path / f"two{suffix}"
-    for path, workers in ((one, 1), (two, 2)):
+    first, second = tmp_path / f"one{suffix}", tmp_path / f"two{suffix}"
+    for path, workers in ((first, 1), (second, 2)):
         writing.write_captions(captions.captioner, captions.ids, path, workers, posts_a_block=4)
 
-    assert one.read_bytes() == two.read_bytes()
+    assert first.read_bytes() == second.read_bytes()
 
 
 def test_records_stand_in_json_lines_as_objects(posts, tmp_path):
