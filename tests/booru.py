@@ -77,12 +77,12 @@ def random_row(post_id: int, draw: random.Random) -> dict:
 
 
 @contextmanager
-def tracing(db, seen):
+def tracing(db, statements):
     """Collect the statements on a database: those of Python's SQLite, and those that read columns."""
     log = logging.getLogger("hakubooru.store.reader")
     handler = logging.Handler()
-    handler.emit = lambda record: seen.append(record.args[0])
-    db.connection().set_trace_callback(seen.append)
+    handler.emit = lambda record: statements.append(record.args[0])
+    db.connection().set_trace_callback(statements.append)
     log.addHandler(handler)
     log.setLevel(logging.DEBUG)
     try:

@@ -25,18 +25,18 @@ def started():
         message = "the page is not tested: it needs Chromium (apt-get install chromium) and playwright"
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(message)
     with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield opened
-        opened.close()
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 def serious(page, *rules):
     """What axe-core finds that keeps people out, by all rules or these: the rule and the elements."""
     page.evaluate(AXE.read_text(encoding="utf-8"))
     options = {"resultTypes": ["violations"]} | ({"runOnly": rules} if rules else {})
-    found = page.evaluate("options => axe.run(options)", options)["violations"]
+    violations = page.evaluate("options => axe.run(options)", options)["violations"]
     return [
         (each["id"], [node["html"] for node in each["nodes"]])
-        for each in found
+        for each in violations
         if each["impact"] in {"serious", "critical"}
     ]

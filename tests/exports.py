@@ -53,9 +53,9 @@ def write_set(folder: Path, ids: list[int] | None = None) -> Path:
     """Originals of most posts, two updates with newer and with broken pictures."""
     draw = random.Random(1)
     ids = ids or post_ids()
-    held = [post_id for post_id in ids if draw.random() < 0.9]
+    original_ids = [post_id for post_id in ids if draw.random() < 0.9]
     for rest in sorted({post_id % 1000 for post_id in ids}):
-        some = [post_id for post_id in held if post_id % 1000 == rest]
+        some = [post_id for post_id in original_ids if post_id % 1000 == rest]
         members = {f"{post_id}.{draw.choice(FORMATS)}": picture(post_id, "webp") for post_id in some}
         write_tar(folder / f"original/data-0{rest:03d}.tar", members)
     for date, share in [("20240101", 0.2), ("20240601", 0.1)]:
@@ -183,7 +183,7 @@ def spoil(out):
 
 
 def start_the_machine_anew(out):
-    """As the next run of the machine finds it."""
+    """Make an export look as if the machine was started anew since it was written."""
     with sqlite3.connect(out / ".hakubooru" / "journal.sqlite") as journal:
         journal.execute("UPDATE archive SET boot = 'before' WHERE boot <> ''")
     journal.close()

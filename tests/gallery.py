@@ -70,13 +70,16 @@ def ask(url: str, path: str, *, form: dict[str, str] | None = None, **headers: s
     """What a server answers to a GET, or with a form to a POST from its own page; `headers` change what is sent."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=20)
-    sent = {"Host": parts.netloc}
+    request_headers = {"Host": parts.netloc}
     body = None
     if form is not None:
         body = urlencode(form)
-        sent |= {"Origin": f"http://{parts.netloc}", "Content-Type": "application/x-www-form-urlencoded"}
-    sent |= {name.replace("_", "-").title(): value for name, value in headers.items()}
-    connection.request("GET" if form is None else "POST", path, body, sent)
+        request_headers |= {
+            "Origin": f"http://{parts.netloc}",
+            "Content-Type": "application/x-www-form-urlencoded",
+        }
+    request_headers |= {name.replace("_", "-").title(): value for name, value in headers.items()}
+    connection.request("GET" if form is None else "POST", path, body, request_headers)
     response = connection.getresponse()
     answer = Answer(response.status, dict(response.getheaders()), response.read())
     connection.close()

@@ -85,7 +85,7 @@ class Published:
 
     write: Callable[[Path, list[dict[str, Any]]], list[Path]]
     """Writes it into a folder and returns the paths to give to a build."""
-    kept: frozenset[str] = ALL
+    columns: frozenset[str] = ALL
     """The columns of the database that it has."""
     records: str = "posts of Danbooru's API"
     """What it is recognised as."""
@@ -142,7 +142,7 @@ SETS: dict[str, Published] = {
     ),
     "ThetaCursed, rows twice": Published(
         lambda folder, some: [write_rows(folder / "danbooru2026_clean.parquet", theta_cursed(some))],
-        kept=ALL - {"is_deleted"},
+        columns=ALL - {"is_deleted"},
     ),
     "p1atdev/danbooru-2024": Published(
         lambda folder, some: (
@@ -153,15 +153,15 @@ SETS: dict[str, Published] = {
             )
             and [folder / "data"]
         ),
-        kept=P1ATDEV,
+        columns=P1ATDEV,
     ),
     "isek-ai/danbooru-animated-2024": Published(
         lambda folder, some: [write_rows(folder / "all.parquet", [p1atdev(post) for post in some])],
-        kept=P1ATDEV,
+        columns=P1ATDEV,
     ),
     "isek-ai/danbooru-tags-2024": Published(
         lambda folder, some: [write_rows(folder / "tags.parquet", [isek_ai(post) for post in some])],
-        kept=of("id", "rating", "image_width", "image_height"),
+        columns=of("id", "rating", "image_width", "image_height"),
         records="posts with tags joined by commas, of isek-ai",
     ),
     "isek-ai/danbooru-tags-2016-2023, all/": Published(
@@ -173,18 +173,18 @@ SETS: dict[str, Published] = {
             )
             and [folder / "all"]
         ),
-        kept=of("id", "rating", "image_width", "image_height"),
+        columns=of("id", "rating", "image_width", "image_height"),
         records="posts with tags joined by commas, of isek-ai",
     ),
     "Jakaline, Parquet": Published(
         lambda folder, some: [write_rows(folder / "jakaline.parquet", [jakaline(post) for post in some])],
-        kept=frozenset(JAKALINE),
+        columns=frozenset(JAKALINE),
     ),
     "Jakaline, SQLite": Published(
         lambda folder, some: write_sqlite(
             folder / "danbooru2023.sqlite3", {"any_name": [jakaline(post) for post in some]}
         ),
-        kept=frozenset(JAKALINE),
+        columns=frozenset(JAKALINE),
     ),
     "Jannchie/danbooru_metadata": Published(
         lambda folder, some: write_sqlite(
@@ -231,7 +231,7 @@ SETS: dict[str, Published] = {
     ),
     "multi-tier captions": Published(
         lambda folder, some: [write_rows(folder / "captions.parquet", [multi_tier(post) for post in some])],
-        kept=MULTI_TIER,
+        columns=MULTI_TIER,
         records="posts of the multi-tier captions",
     ),
     "gwern 2017 to 2019": Published(
@@ -240,7 +240,7 @@ SETS: dict[str, Published] = {
             and write(folder / "metadata" / "2017000000000001", lines([gwern_old(post) for post in some[7:]]))
             and folder / "metadata"
         ],
-        kept=ALL - {"file_url", "large_file_url", "preview_file_url"},
+        columns=ALL - {"file_url", "large_file_url", "preview_file_url"},
         records="posts of gwern's Danbooru2017 to 2019",
     ),
     "gwern 2020 and 2021": Published(
@@ -271,19 +271,19 @@ SETS: dict[str, Published] = {
             folder / "metadata.json",
             json.dumps({f"danbooru_{post['id']}": waifuset(post) for post in some}, indent=2).encode(),
         ),
-        kept=of("id"),
+        columns=of("id"),
         records="images of waifuset",
         is_typed=False,
     ),
     "waifuset, CSV": Published(
         lambda folder, some: write(folder / "metadata.csv", as_table(waifuset_rows(some))),
-        kept=of("id"),
+        columns=of("id"),
         records="images of waifuset, as a table",
         is_typed=False,
     ),
     "waifuset, SQLite": Published(
         lambda folder, some: write_sqlite(folder / "metadata.sqlite3", {"metadata": waifuset_rows(some)}),
-        kept=of("id"),
+        columns=of("id"),
         records="images of waifuset, as a table",
         is_typed=False,
     ),
@@ -292,7 +292,7 @@ SETS: dict[str, Published] = {
             folder / "meta_cap.json",
             json.dumps({f"/data/{post['id']}.jpg": kohya(post) for post in some}, indent=2).encode(),
         ),
-        kept=of("id"),
+        columns=of("id"),
         records="images of kohya's metadata",
         is_typed=False,
     ),
@@ -303,7 +303,7 @@ SETS: dict[str, Published] = {
                 [{"image_path": f"data/{post['id']}.jpg", "caption": "a girl"} | kohya(post) for post in some]
             ),
         ),
-        kept=of("id"),
+        columns=of("id"),
         records="images of kohya's metadata, as JSON lines",
         is_typed=False,
     ),

@@ -47,20 +47,20 @@ class HubHandler(RangeHandler):
     def do_GET(self):
         path, query = urlsplit(self.path)[2:4]
         path = unquote(path)
-        asked = re.fullmatch(
+        match = re.fullmatch(
             r"/api/datasets/(?P<set>[^/]+/[^/]+)(?P<what>/revision/main|/tree/main.*)?", path
         )
-        if asked is None and (file := re.fullmatch(r"/datasets/([^/]+/[^/]+)/resolve/main(/.*)", path)):
+        if match is None and (file := re.fullmatch(r"/datasets/([^/]+/[^/]+)/resolve/main(/.*)", path)):
             self.path = f"/{file[1]}{file[2]}"
             self.send(cut=False)
-        elif asked is None or not (folder := Path(self.directory, asked["set"])).is_dir():
+        elif match is None or not (folder := Path(self.directory, match["set"])).is_dir():
             self.send_response(404)
             self.send_header("X-Error-Code", "RepoNotFound")
             self.send_header("Content-Length", "0")
             self.end_headers()
-        elif (asked["what"] or "").startswith("/tree/main"):
-            below = folder / asked["what"].removeprefix("/tree/main").strip("/")
-            found = sorted(below.rglob("*") if "recursive=true" in query.lower() else below.iterdir())
+        elif (match["what"] or "").startswith("/tree/main"):
+            below = folder / match["what"].removeprefix("/tree/main").strip("/")
+            paths = sorted(below.rglob("*") if "recursive=true" in query.lower() else below.iterdir())
             self._answer(
                 [
                     {
@@ -69,14 +69,14 @@ class HubHandler(RangeHandler):
                         "size": path.stat().st_size,
                         "oid": "0",
                     }
-                    for path in found
+                    for path in paths
                 ]
             )
         else:
-            self._answer({"id": asked["set"], "sha": "0" * 40, "siblings": [], "tags": []})
+            self._answer({"id": match["set"], "sha": "0" * 40, "siblings": [], "tags": []})
 
-    def _answer(self, found):
-        data = json.dumps(found).encode()
+    def _answer(self, answer):
+        data = json.dumps(answer).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
@@ -115,14 +115,16 @@ class BucketHandler(RangeHandler):
                 folders.add(prefix + key[len(prefix) :].partition(delimiter)[0] + delimiter)
             else:
                 keys.append((key, path.stat().st_size))
-        told = "".join(
+        entries = "".join(
             f"<CommonPrefixes><Prefix>{folder}</Prefix></CommonPrefixes>" for folder in sorted(folders)
         )
-        told += "".join(
+        entries += "".join(
             f"<Contents><Key>{key}</Key><LastModified>2025-01-01T00:00:00.000Z</LastModified><Size>{size}</Size></Contents>"
             for key, size in keys
         )
-        self._answer(f"<ListBucketResult><IsTruncated>false</IsTruncated>{told}</ListBucketResult>".encode())
+        self._answer(
+            f"<ListBucketResult><IsTruncated>false</IsTruncated>{entries}</ListBucketResult>".encode()
+        )
 
     def _answer(self, data):
         self.send_response(200)

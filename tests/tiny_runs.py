@@ -27,12 +27,12 @@ SMALL = {
 """Pictures and batches as small as they come: an update of them takes two thirds of the time."""
 
 SMALLEST = SMALL | {"batch": BatchOptions()}
-"""The same with one batch an update, for what has no need to accumulate: half of that time."""
+"""Small pictures with one batch an update, for what has no need to accumulate: half of that time."""
 
 
 def options_of(model, export, out, /, **sections):
     """A run of four updates of some layers; keywords replace whole sections."""
-    kept = {
+    defaults = {
         "run": RunOptions(
             out=str(out),
             epochs=0,
@@ -50,4 +50,4 @@ def options_of(model, export, out, /, **sections):
         "optimizer": OptimizerOptions(name="adamw", lr=1e-2, text_lr=1e-3),
         "batch": BatchOptions(size=2, accumulation=2),
     }
-    return Options(**kept | sections)
+    return Options(**defaults | sections)

@@ -21,14 +21,14 @@ def run(options, at=0, **how):
 
 def kill(options, draw, most):
     """Train in a process of its own, which kills itself at a random moment, no later than at the `most`th, before it is done."""
-    out, before = Path(options.run.out), Path(f"{options.run.out}.before")
+    out, copy = Path(options.run.out), Path(f"{options.run.out}.before")
     out.mkdir(exist_ok=True)
-    shutil.copytree(out, before)
+    shutil.copytree(out, copy)
     while run(options, at=(at := draw.randint(1, most))) != -signal.SIGKILL:
         most = at - 1  # it was done before
         shutil.rmtree(out)
-        shutil.copytree(before, out)
-    shutil.rmtree(before)
+        shutil.copytree(copy, out)
+    shutil.rmtree(copy)
 
 
 def train(options, at, how):
@@ -36,24 +36,24 @@ def train(options, at, how):
     torch.set_num_threads(1)
     moments = itertools.count(1)
 
-    def after(call):
-        def counted(*arguments, **keywords):
+    def counting(call):
+        def wrapper(*arguments, **keywords):
             if next(moments) == at:
                 os.kill(os.getpid(), signal.SIGKILL)
             return call(*arguments, **keywords)
 
-        return counted
+        return wrapper
 
-    def begun(tensors):
+    def file_parts(tensors):
         parts = whole(tensors)
         yield next(parts)
         if next(moments) == at:
             os.kill(os.getpid(), signal.SIGKILL)
         yield from parts
 
-    whole, durable._safetensors = durable._safetensors, begun
-    loop._update = after(loop._update)
-    os.fsync = after(os.fsync)
-    Path.replace = after(Path.replace)
-    shutil.rmtree = after(shutil.rmtree)
+    whole, durable._safetensors = durable._safetensors, file_parts
+    loop._update = counting(loop._update)
+    os.fsync = counting(os.fsync)
+    Path.replace = counting(Path.replace)
+    shutil.rmtree = counting(shutil.rmtree)
     loop.run(options, **how)

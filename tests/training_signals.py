@@ -13,21 +13,21 @@ import torch
 import forked
 
 
-def call(*arguments, signals=(), after=None):
-    """Call `hakubooru-train run` with arguments, and give its exit code and what it said.
+def call(*arguments, signals=(), kill_after=None):
+    """Call `hakubooru-train run` with arguments, and give its exit code and its output.
 
     Args:
         arguments: of the command.
         signals: (text, count, signal): when an event of the file system whose name and path have `text` in them
             happens for the `count`th time, the process gets the signal; then the next of the list is looked out for.
-        after: seconds, after which it is killed.
+        kill_after: the seconds after which it is killed.
     """
     with tempfile.NamedTemporaryFile() as output:
-        code = forked.run(be_command, output.name, [*map(str, arguments)], [*signals], after)
+        code = forked.run(be_command, output.name, [*map(str, arguments)], [*signals], kill_after)
         return code, Path(output.name).read_text(encoding="utf-8")
 
 
-def be_command(output, arguments, signals, after):
+def be_command(output, arguments, signals, kill_after):
     """Be that process, whose output goes into a file."""
     from hakubooru_cli.train import main
 
@@ -37,8 +37,8 @@ def be_command(output, arguments, signals, after):
             os.dup2(file.fileno(), stream)
     sys.argv = ["hakubooru-train", "run", *arguments]
     sys.addaudithook(_signalling(signals))
-    if after is not None:
-        killer = threading.Timer(after, os.kill, (os.getpid(), 9))
+    if kill_after is not None:
+        killer = threading.Timer(kill_after, os.kill, (os.getpid(), 9))
         killer.daemon = True
         killer.start()
     main()

@@ -85,7 +85,7 @@ def cost(url: str, path: str) -> tuple[float, float]:
     """How long a request takes, and how much processor time, in seconds; asking is counted too."""
     if not hasattr(asking, "connection"):
         asking.connection = http.client.HTTPConnection(urlsplit(url).netloc)  # kept open, as web browsers do
-    begun = time.perf_counter(), time.process_time()
+    start = time.perf_counter(), time.process_time()
     try:
         asking.connection.request("GET", path)
         answer = asking.connection.getresponse()
@@ -94,7 +94,7 @@ def cost(url: str, path: str) -> tuple[float, float]:
         asking.connection.close()
         return cost(url, path)
     assert answer.status in {200, 400}, path
-    return time.perf_counter() - begun[0], time.process_time() - begun[1]
+    return time.perf_counter() - start[0], time.process_time() - start[1]
 
 
 def measure_searches(browser: Browser) -> None:
@@ -102,21 +102,21 @@ def measure_searches(browser: Browser) -> None:
     for text in SEARCHES:
         path = f"/?q={quote(text)}"
         first, *others = [cost(browser.url, path) for _ in range(4)]
-        again = tuple(map(statistics.median, zip(*others, strict=True)))
+        repeat = tuple(map(statistics.median, zip(*others, strict=True)))
         facets = cost(browser.url, f"/facets?q={quote(text)}")
-        columns = [f"{1e3 * wall:7.0f} ({1e3 * cpu:5.0f})" for wall, cpu in (first, again, facets)]
+        columns = [f"{1e3 * wall:7.0f} ({1e3 * cpu:5.0f})" for wall, cpu in (first, repeat, facets)]
         print(f"  {text or '(all posts)':<52} {' '.join(columns)}")
 
 
 def measure_completion(browser: Browser) -> None:
-    begun = timed(browser.url, "/complete?word=a")
+    first = timed(browser.url, "/complete?word=a")
     costs = [cost(browser.url, f"/complete?word={quote(word)}") for word in WORDS for _ in range(5)]
     words = [
         f"{1e3 * statistics.median(times):.1f} ms, at most {1e3 * max(times):.1f}"
         for times in zip(*costs, strict=True)
     ]
     print(
-        f"\na completion: {words[0]}; of the processor {words[1]} (the first, which reads the tags: {begun:.2f} s)"
+        f"\na completion: {words[0]}; of the processor {words[1]} (the first, which reads the tags: {first:.2f} s)"
     )
 
 
@@ -126,19 +126,19 @@ def measure_thumbnails(browser: Browser, images: Path) -> None:
     data = [file.read() for file in members(images / "all.tar")]
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
         list(pool.map(decoded, data[:8]))  # the processes have begun, and imported Pillow
-        begun = time.perf_counter(), spent()
+        start = time.perf_counter(), spent()
         list(pool.map(decoded, data))
-        bare, bare_spent = time.perf_counter() - begun[0], spent() - begun[1]
+        bare, bare_spent = time.perf_counter() - start[0], spent() - start[1]
     for number in ids[:4]:
         timed(browser.url, f"/view/{number}")  # the server's processes too
     for words in ("cold", "from the cache"):
-        begun = time.perf_counter(), spent()
+        start = time.perf_counter(), spent()
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            asked = [pool.submit(timed, browser.url, f"/thumbnail/{number}") for number in ids]
-            for each in asked[:12]:
+            requests = [pool.submit(timed, browser.url, f"/thumbnail/{number}") for number in ids]
+            for each in requests[:12]:
                 each.result()
-            twelve = time.perf_counter() - begun[0]
-        everything, processor = time.perf_counter() - begun[0], spent() - begun[1]
+            twelve = time.perf_counter() - start[0]
+        everything, processor = time.perf_counter() - start[0], spent() - start[1]
         print(
             f"thumbnails {words}: the first 12 in {twelve:.2f} s, all {IMAGES} in {everything:.2f} s; {everything / bare:.2f} times bare "
             f"decoding by two processes ({bare:.2f} s), {processor / bare_spent:.2f} times its processor time ({bare_spent:.2f} s)"

@@ -89,17 +89,17 @@ def bare(source: sqlite3.Connection, path: Path, *, indices_after: bool) -> tupl
                 [low, some[-1][0]],
             ).fetchall()
             low = some[-1][0]
-            started, busy = time.perf_counter(), time.process_time()
+            start, busy = time.perf_counter(), time.process_time()
             connection.execute("BEGIN")
             connection.executemany(POST_ROW, some)
             connection.executemany(RELATION_ROW, pairs)
             connection.execute("COMMIT")
-            seconds += time.perf_counter() - started
+            seconds += time.perf_counter() - start
             processor += time.process_time() - busy
-        started, busy = time.perf_counter(), time.process_time()
+        start, busy = time.perf_counter(), time.process_time()
         for _, sql in indices if indices_after else ():
             connection.execute(sql)
-        return seconds + time.perf_counter() - started, processor + time.process_time() - busy
+        return seconds + time.perf_counter() - start, processor + time.process_time() - busy
 
 
 # A child begins with the peak of the process that it was forked from, so a small one has to do it.
@@ -123,10 +123,12 @@ def built(dump: Path, path: Path) -> tuple[float, float, float]:
         "--out",
         path,
     ]
-    started = time.perf_counter()
-    shown = subprocess.run([sys.executable, "-c", PEAK, *command], check=True, capture_output=True, text=True)
-    processor, peak = map(float, shown.stdout.split()[-2:])
-    return time.perf_counter() - started, processor, peak
+    start = time.perf_counter()
+    process = subprocess.run(
+        [sys.executable, "-c", PEAK, *command], check=True, capture_output=True, text=True
+    )
+    processor, peak = map(float, process.stdout.split()[-2:])
+    return time.perf_counter() - start, processor, peak
 
 
 def time_forms(folder: Path, reference: Path, chosen: Collection[str]) -> None:
@@ -188,8 +190,8 @@ def main() -> None:
     print(f"{arguments.posts:,} posts, {relations:,} relations, a dump of {gigabytes:.2f} GB")
     print(f"{'':32}{'seconds':>9}{'ratio':>8}{'CPU s':>9}{'ratio':>8}{'peak MB':>9}")
     print(f"{'hakubooru db build':32}{seconds:9.1f}{'':8}{processor:9.1f}{'':8}{peak:9.0f}")
-    for way, (taken, busy) in ways.items():
-        print(f"{way:32}{taken:9.1f}{taken / seconds:8.2f}{busy:9.1f}{busy / processor:8.2f}")
+    for way, (way_seconds, busy) in ways.items():
+        print(f"{way:32}{way_seconds:9.1f}{way_seconds / seconds:8.2f}{busy:9.1f}{busy / processor:8.2f}")
 
 
 if __name__ == "__main__":

@@ -81,20 +81,20 @@ def compare(file: Path, old: str | None) -> None:
 
 def change() -> None:
     caption = "1girl, hatsune miku, vocaloid, bespin ||| " + ", ".join(f"general tag {i}" for i in range(35))
-    made = CaptionChange(drop_tags=0.15)
-    best = min(timeit.repeat(lambda: made(caption, 1_234_567), number=2000, repeat=15)) / 2000
+    caption_change = CaptionChange(drop_tags=0.15)
+    best = min(timeit.repeat(lambda: caption_change(caption, 1_234_567), number=2000, repeat=15)) / 2000
     print(f"  shuffle and dropout   {best * 1e6:>12.1f}   µs a caption of 39 tags (goal 15)")
 
 
 def write_all(file: Path, out: Path) -> None:
     """Write 5.2 million captions, and print the memory of all processes together at every tenth."""
-    seen: list[tuple[float, int]] = []
-    done = threading.Event()
+    samples: list[tuple[float, int]] = []
+    stop = threading.Event()
     start = time.perf_counter()
 
     def watch() -> None:
-        while not done.wait(0.5):
-            seen.append((time.perf_counter() - start, pss_of_family(os.getpid())))
+        while not stop.wait(0.5):
+            samples.append((time.perf_counter() - start, pss_of_family(os.getpid())))
 
     watcher = threading.Thread(target=watch)
     with hb.open(file) as database:
@@ -104,13 +104,13 @@ def write_all(file: Path, out: Path) -> None:
         watcher.start()
         captions.write(out, workers=2)
         seconds = time.perf_counter() - start
-        done.set()
+        stop.set()
         watcher.join()
-    tenths = [seen[len(seen) * tenth // 10][1] for tenth in range(1, 10)]
+    tenths = [samples[len(samples) * tenth // 10][1] for tenth in range(1, 10)]
     print(
         f"  {seconds:.0f} s, {len(captions) / seconds:,.0f} captions a second, {out.stat().st_size / 1e9:.2f} GB"
     )
-    print(f"  PSS summed, MB: at most {max(pss for _, pss in seen):,}; at each tenth {tenths}")
+    print(f"  PSS summed, MB: at most {max(pss for _, pss in samples):,}; at each tenth {tenths}")
 
 
 def pss_of_family(pid: int) -> int:

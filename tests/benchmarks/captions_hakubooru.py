@@ -85,9 +85,9 @@ def compare(file: Path, python: str, posts: int) -> None:
         everything = database.posts.to_ids()
         places = np.linspace(0, len(everything) - 1, min(posts, len(everything))).astype(np.int64)
         ids = everything[np.unique(places)]
-        began = time.perf_counter()
+        start = time.perf_counter()
         ours = dict(Captioner(database, "hakubooru").captions(ids))
-        seconds = time.perf_counter() - began
+        seconds = time.perf_counter() - start
     theirs, their_seconds = old_captions(file, ids.tolist(), python)
     different = [post_id for post_id in ours if ours[post_id] != theirs[post_id]]
     print(f"HakuBooru 0.0.3  {len(ids) / their_seconds:>10,.0f} captions a second")
@@ -103,12 +103,12 @@ def compare(file: Path, python: str, posts: int) -> None:
 def old_captions(file: Path, ids: list[int], python: str) -> tuple[dict[int, str], float]:
     """HakuBooru's captions by id, and the seconds that they took."""
     with tempfile.TemporaryDirectory() as folder:
-        asked, out = Path(folder, "ids.json"), Path(folder, "captions.jsonl")
-        asked.write_text(json.dumps(ids), encoding="utf-8")
-        command = [python, "-c", _OLD, str(file.resolve()), str(asked), str(out)]
-        said = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, cwd=folder).stdout
+        id_file, out = Path(folder, "ids.json"), Path(folder, "captions.jsonl")
+        id_file.write_text(json.dumps(ids), encoding="utf-8")
+        command = [python, "-c", _OLD, str(file.resolve()), str(id_file), str(out)]
+        output = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, cwd=folder).stdout
         lines = out.read_text(encoding="utf-8").splitlines()
-    return dict(zip(ids, map(json.loads, lines), strict=True)), float(said.splitlines()[-1])
+    return dict(zip(ids, map(json.loads, lines), strict=True)), float(output.splitlines()[-1])
 
 
 if __name__ == "__main__":

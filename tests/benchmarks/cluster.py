@@ -44,11 +44,11 @@ def main() -> None:
         for archives in options.archives:
             for nodes in options.nodes:
                 command = [sys.executable, __file__, "--row", folder, str(archives), str(nodes)]
-                done = subprocess.run(command, capture_output=True, text=True, check=True)
-                told = json.loads(done.stdout.splitlines()[-1])
+                process = subprocess.run(command, capture_output=True, text=True, check=True)
+                figures = json.loads(process.stdout.splitlines()[-1])
                 print(
-                    f"| {archives} | {nodes} | {told['seconds']:.2f} | {archives / told['seconds']:.1f} "
-                    f"| {told['cpu'] / archives * 1000:.2f} | {told['memory'] / 1e6:.0f} |"
+                    f"| {archives} | {nodes} | {figures['seconds']:.2f} | {archives / figures['seconds']:.1f} "
+                    f"| {figures['cpu'] / archives * 1000:.2f} | {figures['memory'] / 1e6:.0f} |"
                 )
 
 

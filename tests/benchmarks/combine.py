@@ -56,30 +56,30 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--gigabytes", type=float, default=1)
     parser.add_argument("--rounds", type=int, default=3)
-    told = parser.parse_args()
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".bench-") as folder:
         files = [Path(folder, f"{name}.safetensors") for name in NAMES]
         for seed, path in enumerate(files):
-            make(path, told.gigabytes, seed)
-        found: dict[str, list[dict[str, float]]] = {name: [] for name in PARTS}
-        for _ in range(told.rounds):
+            make(path, arguments.gigabytes, seed)
+        results: dict[str, list[dict[str, float]]] = {name: [] for name in PARTS}
+        for _ in range(arguments.rounds):
             for name, work in PARTS.items():
-                found[name].append(measured(work, Path(folder), files))
+                results[name].append(measured(work, Path(folder), files))
         print(f"four files of {files[0].stat().st_size / 1e9:.2f} GB\n")
         print("| what | seconds | peak MB | before it MB |\n|---|---|---|---|")
-        for name, rounds in found.items():
-            best = min(rounds, key=lambda one: one["seconds"])
+        for name, rounds in results.items():
+            best = min(rounds, key=lambda figures: figures["seconds"])
             print(f"| {name} | {best['seconds']:.2f} | {best['peak']:.0f} | {best['before']:.0f} |")
 
 
 def make(path: Path, gigabytes: float, seed: int) -> None:
     """A file of random fp16 tensors, the same ones again and again in other places."""
-    drawn = torch.randn(1 << 22, generator=torch.Generator().manual_seed(seed)).half()
+    numbers = torch.randn(1 << 22, generator=torch.Generator().manual_seed(seed)).half()
     tensors: dict[str, Held] = {}
-    while sum(held.size * 2 for held in tensors.values()) < gigabytes * 1e9:
+    while sum(tensor.size * 2 for tensor in tensors.values()) < gigabytes * 1e9:
         tensors[f"tensor{len(tensors):04}"] = Held(torch.float16, list(SHAPES[len(tensors) % len(SHAPES)]))
-    left = sum(held.size for held in tensors.values())
-    pieces = (drawn[: min(len(drawn), left - start)] for start in range(0, left, len(drawn)))
+    total = sum(tensor.size for tensor in tensors.values())
+    pieces = (numbers[: min(len(numbers), total - start)] for start in range(0, total, len(numbers)))
     write(path, tensors, pieces, {})
 
 
@@ -87,8 +87,8 @@ def measured(work: str, folder: Path, files: list[Path]) -> dict[str, float]:
     """What a side took."""
     end = '\nprint(json.dumps({"seconds": time.perf_counter() - begun, "peak": peak(), "before": before}))'
     command = [sys.executable, "-c", PROCESS + work + end, FORMULA, folder, *files]
-    told = subprocess.run([*map(str, command)], check=True, capture_output=True, text=True)
-    result: dict[str, float] = json.loads(re.findall(r"{.*}", told.stdout)[-1])
+    process = subprocess.run([*map(str, command)], check=True, capture_output=True, text=True)
+    result: dict[str, float] = json.loads(re.findall(r"{.*}", process.stdout)[-1])
     time.sleep(1)
     return result
 

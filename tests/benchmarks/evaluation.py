@@ -70,7 +70,7 @@ def bare(folder):
 
 
 def ours(folder, count):
-    """The same by `evaluate`: chosen, read by the archive's index, decoded, and kept in a new catalogue."""
+    """The features by `evaluate`: images are chosen, read by the archive's index, decoded, and kept in a new catalogue."""
     ccip = Ccip(str(folder / "ccip"), print)
     posts = np.arange(1, count + 1)
     with tempfile.TemporaryDirectory() as cache:
@@ -83,9 +83,9 @@ def ours(folder, count):
 
 
 def measured(function, *arguments):
-    begun = time.process_time()
+    start = time.process_time()
     result = function(*arguments)
-    return result, time.process_time() - begun
+    return result, time.process_time() - start
 
 
 def compare(count, rounds):
@@ -97,10 +97,12 @@ def compare(count, rounds):
         ratios = []
         for number in range(rounds):
             if number % 2:
-                (two, slow), (one, quick) = measured(ours, folder, count), measured(bare, folder)
+                our_features, slow = measured(ours, folder, count)
+                bare_features, quick = measured(bare, folder)
             else:
-                (one, quick), (two, slow) = measured(bare, folder), measured(ours, folder, count)
-            assert np.abs(one - two).max() < 1e-3
+                bare_features, quick = measured(bare, folder)
+                our_features, slow = measured(ours, folder, count)
+            assert np.abs(bare_features - our_features).max() < 1e-3
             ratios.append(slow / quick)
             print(f"bare {quick:6.2f} s, ours {slow:6.2f} s: {slow / quick:.3f} x", flush=True)
         print(f"median {median(ratios):.3f} x for {count:,} images (at most 1.15)")
@@ -114,11 +116,11 @@ def count_drawing():
     from hakubooru_trainer.evaluate.pictures import Picture
 
     options = DrawingOptions()
-    begun = time.perf_counter()
+    start = time.perf_counter()
     operations = Operations(ModelOptions(path="sdxl.safetensors"), options)
     for size in dict.fromkeys(options.sizes()):
         print(f"{size[0]} x {size[1]}: {operations.of_picture(*size) / 1e12:.1f} TFLOP a picture")
-    print(f"(counted in {time.perf_counter() - begun:.1f} s)")
+    print(f"(counted in {time.perf_counter() - start:.1f} s)")
     pictures = [Picture("", 0, 0, "", (), 0, *size) for size in options.sizes()] * CHARACTERS
     print(forecast(pictures, options, operations))
     images = len(pictures) + CHARACTERS * REFERENCES

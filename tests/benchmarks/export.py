@@ -131,9 +131,9 @@ class Bench:
         """Seconds and pairs; if watched, the most memory at one time, summed over the processes (PSS)."""
         script = FOLDER / "export_once.py"
         script.write_text(EXPORT)
-        told = json.dumps({"workers": self.workers} | options)
+        keywords = json.dumps({"workers": self.workers} | options)
         process = subprocess.Popen(
-            [sys.executable, script, self.database, images or self.images, self.out(), told, share],
+            [sys.executable, script, self.database, images or self.images, self.out(), keywords, share],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
@@ -173,8 +173,8 @@ class Bench:
 
     def old(self, python: str, links: Path) -> dict:
         command = [python, "-c", HAKUBOORU, self.database.resolve(), links.resolve(), self.out().resolve()]
-        shown = subprocess.run(command, capture_output=True, text=True, check=True, cwd=links, env={})
-        return json.loads(shown.stdout.splitlines()[-1])
+        process = subprocess.run(command, capture_output=True, text=True, check=True, cwd=links, env={})
+        return json.loads(process.stdout.splitlines()[-1])
 
     def read_some(self, share: float) -> dict:
         """Read the images with `pread`, hash them, and write both files of each."""
@@ -199,8 +199,8 @@ class Bench:
         places = self._places(share)
         tasks.write_text(json.dumps([(tar, members, str(out)) for tar, members in places]))
         command = [sys.executable, script, tasks, str(self.workers)]
-        shown = subprocess.run(command, capture_output=True, text=True, check=True)
-        return json.loads(shown.stdout) | {"count": sum(len(members) for _, members in places)}
+        process = subprocess.run(command, capture_output=True, text=True, check=True)
+        return json.loads(process.stdout) | {"count": sum(len(members) for _, members in places)}
 
     def _places(self, share: float) -> list:
         """Where the sampled posts' images lie, by tar; keeps the indexes that the export will use."""
@@ -250,9 +250,9 @@ def compare(bench: Bench, title: str, rounds: int, *, beside: tuple, ours: tuple
     ratio = medians[ours[0]] / medians[beside[0]]
     if title in ("sparse", "tenth"):
         print(f"{title:<12}ratio of the first export of a process {ratio:.2f}")
-        again = statistics.median(run["again"] for run in runs[ours[0]])
-        ratio = again / medians[beside[0]]
-        print(f"{title:<12}again, in the same process{again:22.2f} s")
+        repeat = statistics.median(run["again"] for run in runs[ours[0]])
+        ratio = repeat / medians[beside[0]]
+        print(f"{title:<12}again, in the same process{repeat:22.2f} s")
     print(f"{title:<12}ratio {ratio:.2f} (goal: at most {goal})\n", flush=True)
 
 

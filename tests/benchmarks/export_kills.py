@@ -66,16 +66,16 @@ def main() -> None:
     options = parser.parse_args()
     folder = write_set(options.tars)
     database, images = folder / f"posts{options.tars}.db", folder / f"images{options.tars}"
-    written = folder / f"written{time.time_ns()}"
-    process = start(database, images, written / "whole", options)
-    wait_until_writing(process, written / "whole")
-    begun = time.perf_counter()
+    outputs = folder / f"written{time.time_ns()}"
+    process = start(database, images, outputs / "whole", options)
+    wait_until_writing(process, outputs / "whole")
+    beginning = time.perf_counter()
     assert process.wait() == 0
-    seconds = time.perf_counter() - begun
+    seconds = time.perf_counter() - beginning
     draw = random.Random(options.seed)
     kills = runs = 0
     while kills < options.kills:
-        out = written / f"out{runs}"
+        out = outputs / f"out{runs}"
         runs += 1
         if options.extend:
             assert start(database, images, out, options, "id:<500000").wait() == 0
@@ -90,20 +90,23 @@ def main() -> None:
                 process.wait()
                 kills += 1
         assert start(database, images, out, options).wait() == 0
-        same = hashes(out) == hashes(written / "whole")
-        left = [*(out / ".hakubooru" / "part").iterdir(), *out.rglob("*.part")]
-        print(f"export {runs}: {kills} kills so far; same bytes: {same}; left over: {len(left)}", flush=True)
+        same = hashes(out) == hashes(outputs / "whole")
+        leftovers = [*(out / ".hakubooru" / "part").iterdir(), *out.rglob("*.part")]
+        print(
+            f"export {runs}: {kills} kills so far; same bytes: {same}; left over: {len(leftovers)}",
+            flush=True,
+        )
         assert same
-        assert not left
+        assert not leftovers
         shutil.rmtree(out)
-    whole = hashes(written / "whole")
+    whole = hashes(outputs / "whole")
     digest = hashlib.sha256(
-        "".join(f"{path} {one}\n" for path, one in sorted(whole.items())).encode()
+        "".join(f"{path} {file_hash}\n" for path, file_hash in sorted(whole.items())).encode()
     ).hexdigest()
     print(
         f"{kills} kills in {runs} exports of {len(whole):,} files: every byte the same, {digest} of all hashes"
     )
-    shutil.rmtree(written)
+    shutil.rmtree(outputs)
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ def write_set(tars: int, folder: Path = FOLDER) -> Path:
 
 
 def spread_ids(plain: Path, out: Path, tars: int) -> None:
-    """The same posts with ids that end in 000 to 039, and their relations in the order of the new ids."""
+    """Copy a database with new ids, which end in 000 to 039; the relations are in the order of the new ids."""
     part = out.with_suffix(".part")
     part.write_bytes(plain.read_bytes())
     with sqlite3.connect(part) as db:

@@ -44,10 +44,10 @@ def form_writers(dump: Path, reference: Path) -> dict[str, Callable[[Path], Path
         "lines": lambda folder: copied(dump, (folder / "posts.jsonl").open("wb")),
         "array": lambda folder: array(dump, folder / "posts.json"),
         **{
-            f"lines in {ending}": lambda folder, ending=ending, opened=opened: copied(
-                dump, opened(folder / f"posts.jsonl.{ending}"), folder / f"posts.jsonl.{ending}"
+            f"lines in {ending}": lambda folder, ending=ending, open_file=open_file: copied(
+                dump, open_file(folder / f"posts.jsonl.{ending}"), folder / f"posts.jsonl.{ending}"
             )
-            for ending, opened in packed.items()
+            for ending, open_file in packed.items()
         },
         "lines in zip": lambda folder: zipped(dump, folder / "posts.zip"),
         "lines in 7z": lambda folder: seven_zipped(dump, folder / "posts.7z"),

@@ -239,19 +239,19 @@ def row(setting: Setting, folder: Path, updates: int, rates: dict[str, float]) -
         torch.cuda.set_per_process_memory_fraction(min(1.0, setting.limit / total) if setting.limit else 1.0)
         torch.cuda.reset_peak_memory_stats()
     settings = options(folder, setting, updates + 2)
-    counted = needed(settings)
+    bytes_needed = needed(settings)
     try:
         with deterministic(settings.run, DEVICE):
             figures = measured(settings, updates)
     except torch.OutOfMemoryError:
-        return f"| {setting} | out of memory | | | | {counted / GIB:.1f} GiB | | | {setting.goal} |"
+        return f"| {setting} | out of memory | | | | {bytes_needed / GIB:.1f} GiB | | | {setting.goal} |"
     except (RuntimeError, TrainingError) as error:  # the rows after it are still worth their time
-        return f"| {setting} | {str(error).splitlines()[0]} | | | | {counted / GIB:.1f} GiB | | | {setting.goal} |"
+        return f"| {setting} | {str(error).splitlines()[0]} | | | | {bytes_needed / GIB:.1f} GiB | | | {setting.goal} |"
     share = figures.speed * figures.work / rates[setting.precision]
     peak = f"{figures.peak / GIB:.1f} GiB" if CUDA else "-"
-    ratio = f"{counted / figures.peak:.2f}" if CUDA else "-"
+    ratio = f"{bytes_needed / figures.peak:.2f}" if CUDA else "-"
     return (
-        f"| {setting} | {figures.speed:.2f} | {figures.times} | {share:.0%} | {peak} | {counted / GIB:.1f} GiB | {ratio} | "
+        f"| {setting} | {figures.speed:.2f} | {figures.times} | {share:.0%} | {peak} | {bytes_needed / GIB:.1f} GiB | {ratio} | "
         f"{figures.waits} | {setting.goal} |"
     )
 
@@ -280,26 +280,27 @@ class Figures(NamedTuple):
 def measured(settings: Options, updates: int) -> Figures:
     """Run one update that warms up, and some that are timed."""
     alone = Ranks(DEVICE)
-    it = prepare(settings, alone, data_set(settings, alone))
+    training = prepare(settings, alone, data_set(settings, alone))
     counters = Counters()
-    ahead = it.batches.training(it.data.order, range(it.data.batches))
+    ahead = training.batches.training(training.data.order, range(training.data.batches))
     seconds = []
     with contextlib.closing(ahead):
         for _ in range(updates + 1):
             begin = time.perf_counter()
-            loop._update(it, ahead, counters)
+            loop._update(training, ahead, counters)
             seconds.append(time.perf_counter() - begin)
-        batch = next(ahead).to(it.device)
-    peak = taken()  # before operations are counted: that keeps the activations which checkpointing drops
-    times = pass_times(it.passes, batch)
+        batch = next(ahead).to(training.device)
+    # Before operations are counted: that keeps the activations which checkpointing drops.
+    peak = peak_memory()
+    times = pass_times(training.passes, batch)
     with FlopCounterMode(display=False) as counter:
-        Passes.__call__(it.passes, batch, 1)
+        Passes.__call__(training.passes, batch, 1)
     waits = "none"
     if CUDA:
         torch.cuda.synchronize()
         torch.cuda.set_sync_debug_mode("error")
         try:
-            Passes.__call__(it.passes, batch, 1)
+            Passes.__call__(training.passes, batch, 1)
         except RuntimeError as error:
             waits = str(error).partition("\n")[0]
         finally:
@@ -314,7 +315,7 @@ def measured(settings: Options, updates: int) -> Figures:
     )
 
 
-def taken() -> int:
+def peak_memory() -> int:
     """The most bytes of the card that this process reserved, with what CUDA takes for itself."""
     if not CUDA:
         return 0

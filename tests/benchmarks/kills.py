@@ -25,12 +25,12 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     for way in (kill_builds, kill_updates, kill_migrations):
-        started = time.perf_counter()
+        start = time.perf_counter()
         with tempfile.TemporaryDirectory() as folder, writers(Path(folder)) as writer:
-            found = way(writer, Path(folder), arguments.kills, arguments.seed)
-        told = ", ".join(f"{name} {count}" for name, count in found.items())
+            counts = way(writer, Path(folder), arguments.kills, arguments.seed)
+        summary = ", ".join(f"{name} {count}" for name, count in counts.items())
         print(
-            f"{way.__name__:16} {told}, all tables equal, {time.perf_counter() - started:.0f} s", flush=True
+            f"{way.__name__:16} {summary}, all tables equal, {time.perf_counter() - start:.0f} s", flush=True
         )
 
 

@@ -19,6 +19,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,17 +33,14 @@ from hakubooru_trainer.config.options import (
     BatchOptions,
     BucketOptions,
     CacheOptions,
-    DataOptions,
     LokrOptions,
-    ModelOptions,
     OptimizerOptions,
     Options,
-    RunOptions,
-    TextOptions,
 )
 from hakubooru_trainer.distributed import Ranks
 from hakubooru_trainer.model import tiny
 from hakubooru_trainer.setup import data_set, prepare
+from tiny_runs import options_of
 from training_pairs import write_pairs
 
 GOAL = 0.1
@@ -81,28 +79,28 @@ def main() -> None:
             )
         write_pairs(Path(folder, "pairs"), [(SIDE, SIDE)] * 8)
         print("| setting | counted, MiB | measured, MiB | counted / measured |\n|---|---|---|---|")
-        missed = False
+        is_far_off = False
         for name in arguments.settings or SETTINGS:
             counted, grown, purposes = alone(folder, name)
-            missed |= abs(counted / grown - 1) > GOAL
+            is_far_off |= abs(counted / grown - 1) > GOAL
             print(
                 f"| {name} | {counted / MIB:,.0f} ({', '.join(purposes)}) | {grown / MIB:,.0f} | {counted / grown:.2f} |",
                 flush=True,
             )
-    sys.exit(missed)
+    sys.exit(is_far_off)
 
 
 def alone(folder: str, name: str) -> tuple[int, int, list[str]]:
     """Measure a setting in a process of its own."""
     apart = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536", "MALLOC_ARENA_MAX": "1"}
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, __file__, name, "--alone", folder],
         env={**os.environ, **apart},
         stdout=subprocess.PIPE,
         text=True,
         check=True,
     )
-    counted, grown, purposes = json.loads(done.stdout.splitlines()[-1])
+    counted, grown, purposes = json.loads(process.stdout.splitlines()[-1])
     return counted, grown, purposes
 
 
@@ -114,10 +112,10 @@ def measured(folder: Path, setting: dict[str, Any]) -> tuple[int, int, list[str]
         write_pairs(Path(small, "pairs"), [(64, 64)] * 4)
         update(options(Path(small), setting, side=64))
     gc.collect()
-    before = status("VmRSS")
+    resident = status("VmRSS")
     settings = options(folder, setting)
     update(settings)
-    grown = status("VmHWM") - before
+    grown = status("VmHWM") - resident
     purposes = fits.count(settings, *fits.skeletons(settings), (SIDE, SIDE)).memory(settings)
     return sum(purposes.values()), grown, [f"{name}: {size / MIB:,.0f}" for name, size in purposes.items()]
 
@@ -125,11 +123,13 @@ def measured(folder: Path, setting: dict[str, Any]) -> tuple[int, int, list[str]
 def update(settings: Options) -> None:
     """Make an update; the kernel's account of the peak begins after the model was read."""
     ranks = Ranks(torch.device("cpu"))
-    it = prepare(settings, ranks, data_set(settings, ranks))
+    training = prepare(settings, ranks, data_set(settings, ranks))
     gc.collect()
     Path("/proc/self/clear_refs").write_text("5")
-    with contextlib.closing(it.batches.training(it.data.order, range(it.data.batches))) as ahead:
-        loop._update(it, ahead, Counters())
+    with contextlib.closing(
+        training.batches.training(training.data.order, range(training.data.batches))
+    ) as ahead:
+        loop._update(training, ahead, Counters())
 
 
 def status(name: str) -> int:
@@ -139,19 +139,18 @@ def status(name: str) -> int:
 
 
 def options(folder: Path, setting: dict[str, Any], side: int = SIDE) -> Options:
-    run = {"precision": "fp32", "weights": "fp32", "checkpointing": False, **setting}
-    forward = run.pop("forward", "auto")
-    return Options(
-        run=RunOptions(out=str(folder / "out"), epochs=0, updates=1, device="cpu", threads=2, **run),
-        model=ModelOptions(path=str(folder / "model")),
-        data=(DataOptions(path=str(folder / "pairs")),),
+    plain = options_of(
+        folder / "model",
+        folder / "pairs",
+        folder / "out",
         buckets=BucketOptions(area=side * side, step=64, min_side=side, max_side=side),
-        text=TextOptions(tokens=75),
-        lokr=LokrOptions(forward=forward),
+        lokr=LokrOptions(forward=setting.get("forward", "auto")),
         optimizer=OptimizerOptions(name="lion8bit", lr=1e-6, text_lr=1e-6),
         batch=BatchOptions(size=1, accumulation=2),
         cache=CacheOptions(latents=str(folder / "latents")),
     )
+    run = {name: value for name, value in setting.items() if name != "forward"}
+    return replace(plain, run=replace(plain.run, updates=1, threads=2, **run))
 
 
 if __name__ == "__main__":

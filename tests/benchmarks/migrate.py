@@ -96,7 +96,7 @@ def main() -> None:
         with closing(sqlite3.connect(reference)) as source:
             write_generation_1(source, folder / "old.db")
         reference.unlink()
-        before = (folder / "old.db").stat().st_size
+        size_before = (folder / "old.db").stat().st_size
         command = [
             sys.executable,
             "-c",
@@ -105,21 +105,21 @@ def main() -> None:
             "migrate",
             folder / "old.db",
         ]
-        started = time.perf_counter()
+        start = time.perf_counter()
         with Room(folder) as room:
-            shown = subprocess.run(
+            process = subprocess.run(
                 [sys.executable, "-c", PEAK, *command], check=True, capture_output=True, text=True
             )
-        seconds = time.perf_counter() - started
-        after = (folder / "old.db").stat().st_size
+        seconds = time.perf_counter() - start
+        size_after = (folder / "old.db").stat().st_size
     print(
-        f"{arguments.posts:,} posts of generation 1, {before / 1e6:,.0f} MB before, {after / 1e6:,.0f} MB after"
+        f"{arguments.posts:,} posts of generation 1, {size_before / 1e6:,.0f} MB before, {size_after / 1e6:,.0f} MB after"
     )
     print(
-        f"{seconds:.1f} s, {arguments.posts / seconds:,.0f} posts/s, peak memory {float(shown.stdout.split()[-1]):.0f} MB, "
+        f"{seconds:.1f} s, {arguments.posts / seconds:,.0f} posts/s, peak memory {float(process.stdout.split()[-1]):.0f} MB, "
     )
     print(
-        f"room taken beyond the file {(room.most - before) / 1e6:,.0f} MB, {(room.most - before) / before:.2f} x the file"
+        f"room taken beyond the file {(room.most - size_before) / 1e6:,.0f} MB, {(room.most - size_before) / size_before:.2f} x the file"
     )
 
 

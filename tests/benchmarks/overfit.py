@@ -19,18 +19,15 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from hakubooru_trainer.config.options import (
     BatchOptions,
-    BucketOptions,
     CacheOptions,
-    DataOptions,
     LokrOptions,
-    ModelOptions,
     OptimizerOptions,
     Options,
-    RunOptions,
     TextOptions,
 )
 from hakubooru_trainer.loop import run
 from hakubooru_trainer.model.tiny import write_tiny
+from tiny_runs import options_of
 from training_pairs import write_pairs
 
 
@@ -38,30 +35,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--updates", type=int, default=400)
     parser.add_argument("--bound", type=float, default=0.15)
-    told = parser.parse_args()
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         write_tiny(Path(folder, "model"))
         write_pairs(Path(folder, "pairs"), [(64, 64)] * 8)
         print("| seed | first 3 | last 40 | seconds |\n|---|---|---|---|")
-        found = [learned(options(Path(folder), told.updates), seed) for seed in (1, 2, 3)]
-    sys.exit(max(found) >= told.bound)
+        losses = [learned(options(Path(folder), arguments.updates), seed) for seed in (1, 2, 3)]
+    sys.exit(max(losses) >= arguments.bound)
 
 
 def options(folder: Path, updates: int) -> Options:
-    return Options(
-        run=RunOptions(
-            out="",
-            epochs=0,
-            updates=updates,
-            device="cpu",
-            precision="fp32",
-            weights="fp32",
-            checkpointing=False,
-            threads=1,
-        ),
-        model=ModelOptions(path=str(folder / "model")),
-        data=(DataOptions(path=str(folder / "pairs")),),
-        buckets=BucketOptions(area=64 * 64, step=16, min_side=64, max_side=64),
+    plain = options_of(
+        folder / "model",
+        folder / "pairs",
+        "",
         text=TextOptions(train=False, tokens=75),
         lokr=LokrOptions(save="fp32"),
         optimizer=OptimizerOptions(
@@ -70,14 +57,19 @@ def options(folder: Path, updates: int) -> Options:
         batch=BatchOptions(size=8),
         cache=CacheOptions(latents=str(folder / "latents")),
     )
+    return replace(
+        plain,
+        run=replace(plain.run, updates=updates, threads=1),
+        buckets=replace(plain.buckets, min_side=64, max_side=64),
+    )
 
 
-def learned(told: Options, seed: int) -> float:
+def learned(settings: Options, seed: int) -> float:
     """The mean loss of a run's last updates."""
-    out = Path(told.data[0].path).with_name(f"seed{seed}")
-    begun = time.perf_counter()
-    run(replace(told, run=replace(told.run, out=str(out), seed=seed)))
-    seconds = time.perf_counter() - begun
+    out = Path(settings.data[0].path).with_name(f"seed{seed}")
+    start = time.perf_counter()
+    run(replace(settings, run=replace(settings.run, out=str(out), seed=seed)))
+    seconds = time.perf_counter() - start
     lines = map(json.loads, (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines())
     losses = [line["loss"] for line in lines if "loss" in line]
     first, last = sum(losses[:3]) / 3, sum(losses[-40:]) / 40

@@ -31,43 +31,43 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--updates", type=int, default=300)
     parser.add_argument("--seeds", type=int, default=1)
-    told = parser.parse_args()
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         write_tiny(Path(folder, "model"))
         write_pairs(Path(folder, "pairs"), [(64, 64)] * 48)
         print("| weights | before | after | beside fp32 | goal |\n|---|---|---|---|---|")
-        missed = False
+        is_far_off = False
         plain = 0.0
         for weights in ("fp32", *GOALS):
             losses = [
-                held_out(options(Path(folder), told.updates), weights, seed)
-                for seed in range(1, told.seeds + 1)
+                held_out(options(Path(folder), arguments.updates), weights, seed)
+                for seed in range(1, arguments.seeds + 1)
             ]
             first, last = map(statistics.mean, zip(*losses, strict=True))
             plain = plain or last
             goal = GOALS.get(weights, 0.0)
-            missed |= abs(last / plain - 1) > goal
+            is_far_off |= abs(last / plain - 1) > goal
             print(
                 f"| {weights} | {first:.4f} | {last:.4f} | {last / plain - 1:+.2%} | {goal:.0%} |", flush=True
             )
-    sys.exit(missed)
+    sys.exit(is_far_off)
 
 
 def options(folder: Path, updates: int) -> Options:
-    told = overfit.options(folder, updates)
+    settings = overfit.options(folder, updates)
     return replace(
-        told,
+        settings,
         text=TextOptions(tokens=75),
-        optimizer=replace(told.optimizer, lr=5e-3),
+        optimizer=replace(settings.optimizer, lr=5e-3),
         batch=BatchOptions(size=4),
         validation=ValidationOptions(images=16, every=updates, timesteps=(100, 300, 500, 700, 900)),
     )
 
 
-def held_out(told: Options, weights: str, seed: int) -> tuple[float, float]:
+def held_out(settings: Options, weights: str, seed: int) -> tuple[float, float]:
     """The held-out losses before the first update and after the last one."""
-    out = Path(told.data[0].path).with_name(f"{weights}{seed}")
-    run(replace(told, run=replace(told.run, out=str(out), seed=seed, weights=weights)))
+    out = Path(settings.data[0].path).with_name(f"{weights}{seed}")
+    run(replace(settings, run=replace(settings.run, out=str(out), seed=seed, weights=weights)))
     lines = map(json.loads, (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines())
     losses = [line["validation"] for line in lines if "validation" in line]
     return losses[0], losses[-1]

@@ -58,23 +58,23 @@ def files(folder: Path) -> dict[str, Path]:
     """A file of each layout."""
     tags = [(1, "solo", 0), (2, "bespin", 1), (3, "illaoi", 2), (7, "highres", 4)]
     rows = [(row(number), [1, 2, 3, 7][: 1 + number % 4]) for number in range(1, 9)]
-    made = {"generation 4, as published": write_generation(folder / "4.db", 4, rows, tags)}
+    paths = {"generation 4, as published": write_generation(folder / "4.db", 4, rows, tags)}
     for number in (1, 2, 3):
         path = write_generation(folder / f"{number}.db", number, rows, tags)
         hb.migrate(path)
-        made[f"generation {number}, migrated"] = path
+        paths[f"generation {number}, migrated"] = path
     migrated = write_generation(folder / "migrated.db", 4, rows, tags)
     hb.migrate(migrated)
-    made["generation 4, migrated"] = migrated
+    paths["generation 4, migrated"] = migrated
     for name, label in {
         "nyanko7, posts.json": "built, every value known",
         "isek-ai/danbooru-tags-2024": "built, most values unknown",
     }.items():
         build(SETS[name].write(folder, posts()), folder / f"{label}.db")
-        made[label] = folder / f"{label}.db"
+        paths[label] = folder / f"{label}.db"
     dumps, lists = e621_export(folder)
     build(dumps, folder / "e621.db", tags=lists)
-    return made | {"built, of e621": folder / "e621.db"}
+    return paths | {"built, of e621": folder / "e621.db"}
 
 
 def row(number: int) -> tuple[Any, ...]:
@@ -87,11 +87,11 @@ def row(number: int) -> tuple[Any, ...]:
 def compare(name: str, path: Path, python: str) -> bool:
     """Print what HakuBooru reads of a file; whether it is not what we read."""
     command = [python, "-I", "-c", _OLD, str(path), json.dumps(COLUMNS)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=path.parent)
-    if done.returncode:
-        print(f"{name:30} cannot be read: {done.stderr.strip().splitlines()[-1]}")
+    process = subprocess.run(command, capture_output=True, text=True, check=False, cwd=path.parent)
+    if process.returncode:
+        print(f"{name:30} cannot be read: {process.stderr.strip().splitlines()[-1]}")
         return "e621" not in name
-    theirs = json.loads(done.stdout.splitlines()[-1])
+    theirs = json.loads(process.stdout.splitlines()[-1])
     with hb.open(path) as database:
         read = database.posts.order_by("id").posts()
         ours = [

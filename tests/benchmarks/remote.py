@@ -62,9 +62,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--chaser", help="a Python that has cheesechaser")
     parser.add_argument("--serve", nargs=2, help=argparse.SUPPRESS)
-    told = parser.parse_args()
-    if told.serve:
-        asyncio.run(serve(Path(told.serve[0]), Path(told.serve[1])))
+    arguments = parser.parse_args()
+    if arguments.serve:
+        asyncio.run(serve(Path(arguments.serve[0]), Path(arguments.serve[1])))
         return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -74,7 +74,7 @@ def main() -> None:
             while not (folder / "port").exists():
                 time.sleep(0.05)
             port = int((folder / "port").read_text())
-            measure(folder, ids, f"http://127.0.0.1:{port}", told)
+            measure(folder, ids, f"http://127.0.0.1:{port}", arguments)
         finally:
             server.kill()
 
@@ -116,11 +116,11 @@ def contents(root: Path) -> dict[Path, bytes]:
 
 async def serve(root: Path, ready: Path) -> None:
     """Serve the folder as a hub, each answer after the latency; the path /sent says how many bytes of bodies there were."""
-    sent = 0
-    held = contents(root)
+    bytes_sent = 0
+    files = contents(root)
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal sent
+        nonlocal bytes_sent
         try:
             while line := await reader.readline():
                 method, target, _ = line.decode().split(" ")
@@ -129,16 +129,16 @@ async def serve(root: Path, ready: Path) -> None:
                     key, _, value = line.decode().partition(":")
                     headers[key.lower()] = value.strip()
                 if target == "/sent":
-                    status, head, body = 200, "", str(sent).encode()
-                    sent = 0
+                    status, head, body = 200, "", str(bytes_sent).encode()
+                    bytes_sent = 0
                 else:
                     await asyncio.sleep(LATENCY)
-                    status, head, body = respond(root, held, target, headers.get("range", ""))
+                    status, head, body = respond(root, files, target, headers.get("range", ""))
                 length = f"Content-Length: {len(body)}\r\n"
                 writer.write(f"HTTP/1.1 {status} OK\r\n{head}{length}\r\n".encode())
                 if method != "HEAD":
                     writer.write(body)
-                    sent += len(body) if target != "/sent" else 0
+                    bytes_sent += len(body) if target != "/sent" else 0
                 await writer.drain()
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
@@ -153,7 +153,7 @@ async def serve(root: Path, ready: Path) -> None:
 
 
 def respond(
-    root: Path, held: dict[Path, bytes], target: str, wanted: str
+    root: Path, files: dict[Path, bytes], target: str, byte_range: str
 ) -> tuple[int, str, memoryview | bytes]:
     """The status, headers and body for a path: a file, or what the Hub says of a data set."""
     path = target.partition("?")[0].strip("/")
@@ -161,29 +161,29 @@ def respond(
         rest = path.removeprefix("api/datasets/some/set").strip("/").removeprefix("tree/main").strip("/")
         folder = root / "some" / "set"
         if "tree/main" in path or "paths-info" in path:
-            found = [
+            entries = [
                 {
-                    "type": "file" if one in held else "directory",
-                    "path": one.relative_to(folder).as_posix(),
-                    "size": len(held.get(one, b"")),
+                    "type": "file" if entry in files else "directory",
+                    "path": entry.relative_to(folder).as_posix(),
+                    "size": len(files.get(entry, b"")),
                     "oid": "0",
                 }
-                for one in sorted(folder.rglob("*"))
-                if "paths-info" in path or one.relative_to(folder).as_posix().startswith(rest)
+                for entry in sorted(folder.rglob("*"))
+                if "paths-info" in path or entry.relative_to(folder).as_posix().startswith(rest)
             ]
-            return 200, "Content-Type: application/json\r\n", json.dumps(found).encode()
+            return 200, "Content-Type: application/json\r\n", json.dumps(entries).encode()
         about = {"id": "some/set", "sha": "0" * 40, "siblings": [], "tags": []}
         return 200, "Content-Type: application/json\r\n", json.dumps(about).encode()
     path = path.removeprefix("datasets/").replace("resolve/main/", "").replace(f"resolve/{'0' * 40}/", "")
-    data = held.get(root / path)
+    data = files.get(root / path)
     if data is None:
-        below = [one.name for one in held if one.parent == root / path]
+        below = [file.name for file in files if file.parent == root / path]
         links = "".join(f'<a href="{name}">{name}</a>' for name in below)
         return (200, "Content-Type: text/html\r\n", links.encode()) if below else (404, "", b"")
     head = f'ETag: "{len(data)}"\r\nX-Repo-Commit: {"0" * 40}\r\nAccept-Ranges: bytes\r\n'
-    if not wanted:
+    if not byte_range:
         return 200, head, data
-    first, _, last = wanted.removeprefix("bytes=").partition("-")
+    first, _, last = byte_range.removeprefix("bytes=").partition("-")
     start, end = int(first), min(int(last or len(data)) + 1, len(data))
     return 206, f"{head}Content-Range: bytes {start}-{end - 1}/{len(data)}\r\n", memoryview(data)[start:end]
 
@@ -205,7 +205,7 @@ async def bare(url: str, places: list[tuple[int, int]], out: Path, connections: 
         await asyncio.gather(*(work() for _ in range(connections)))
 
 
-def measure(folder: Path, ids: list[int], url: str, told: argparse.Namespace) -> None:
+def measure(folder: Path, ids: list[int], url: str, arguments: argparse.Namespace) -> None:
     from urllib.request import urlopen
 
     from hakubooru.image.remote import AT_ONCE
@@ -219,21 +219,21 @@ def measure(folder: Path, ids: list[int], url: str, told: argparse.Namespace) ->
         "HF_HOME": str(folder / "hf"),
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     }
-    database, wanted = str(folder / "posts.db"), str(folder / "ids.json")
+    database, id_file = str(folder / "posts.db"), str(folder / "ids.json")
     (folder / "ours.py").write_text(OURS)
     (folder / "chaser.py").write_text(CHASER)
 
     def run(python: str, script: str, *arguments: str) -> float:
-        shown = subprocess.run(
+        process = subprocess.run(
             [python, folder / script, *arguments],
             capture_output=True,
             text=True,
             check=False,
             env=environment,
         )
-        if shown.returncode:
-            sys.exit(shown.stderr[-3000:])
-        return float(json.loads(shown.stdout.splitlines()[-1]))
+        if process.returncode:
+            sys.exit(process.stderr[-3000:])
+        return float(json.loads(process.stdout.splitlines()[-1]))
 
     def timed_bare(out: Path) -> float:
         out.mkdir()
@@ -243,29 +243,29 @@ def measure(folder: Path, ids: list[int], url: str, told: argparse.Namespace) ->
 
     sides: dict[str, Any] = {
         "ours, http": lambda out: run(
-            sys.executable, "ours.py", database, wanted, f"{url}/some/set/images", str(out)
+            sys.executable, "ours.py", database, id_file, f"{url}/some/set/images", str(out)
         ),
         "ours, hf": lambda out: run(
-            sys.executable, "ours.py", database, wanted, "hf://datasets/some/set/images", str(out)
+            sys.executable, "ours.py", database, id_file, "hf://datasets/some/set/images", str(out)
         ),
         f"bare client, {AT_ONCE} connections": timed_bare,
     }
-    if told.chaser:
-        sides["cheesechaser, 12 workers"] = lambda out: run(told.chaser, "chaser.py", wanted, str(out))
+    if arguments.chaser:
+        sides["cheesechaser, 12 workers"] = lambda out: run(arguments.chaser, "chaser.py", id_file, str(out))
     seconds: dict[str, list[float]] = {name: [] for name in sides}
-    sent: dict[str, int] = {}
-    for _ in range(told.rounds):
+    bytes_sent: dict[str, int] = {}
+    for _ in range(arguments.rounds):
         for name, side in sides.items():
             urlopen(f"{url}/sent").read()
             seconds[name].append(side(out := folder / "out"))
-            sent[name] = int(urlopen(f"{url}/sent").read())
+            bytes_sent[name] = int(urlopen(f"{url}/sent").read())
             shutil.rmtree(out)
     print("| side | seconds | images a second | bytes sent, of those wanted |\n|---|---|---|---|")
     for name, times in seconds.items():
         middle = statistics.median(times)
         print(
             f"| {name} | {middle:.2f} ({min(times):.2f} to {max(times):.2f}) | {WANTED / middle:,.0f} | "
-            f"{sent[name] / total:.3f} x |"
+            f"{bytes_sent[name] / total:.3f} x |"
         )
 
 

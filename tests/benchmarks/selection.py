@@ -69,14 +69,14 @@ class Row:
 
 def rows(scale: float) -> dict[str, list[Row]]:
     epsilon = EPSILON.format(scale=scale)
-    taken = f"{epsilon}\ndb.posts.score(min=10**6).where(Post.up_score > 10**6).count()"
+    warmup = f"{epsilon}\ndb.posts.score(min=10**6).where(Post.up_score > 10**6).count()"
     published = [
         Row("the epsilon recipe to ids", epsilon, SCAN, goal="<= 1.5 x, <= 600 MB"),
-        Row("again, same session", epsilon, before=taken, goal="<= 0.5 s"),
+        Row("again, same session", epsilon, before=warmup, goal="<= 0.5 s"),
         Row(
             "score, favourites, area, same session",
             "count = db.posts.score(min=5).fav_count(max=90).where(Post.image_width * Post.image_height > 10**6).count()",
-            before=taken,
+            before=warmup,
             goal="<= 0.5 s",
         ),
         Row("first number asked for after epsilon", "count = db.posts.score(min=5).count()", before=epsilon),
@@ -127,10 +127,10 @@ def rows(scale: float) -> dict[str, list[Row]]:
 
 def measure(file: Path, body: str, before: str = "") -> dict:
     code = AROUND.format(file=os.fspath(file), body=body, before=before)
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    if shown.returncode:
-        sys.exit(shown.stderr)
-    return json.loads(shown.stdout)
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    if process.returncode:
+        sys.exit(process.stderr)
+    return json.loads(process.stdout)
 
 
 def report(file: Path, row: Row) -> None:

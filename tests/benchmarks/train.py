@@ -15,6 +15,7 @@ import statistics
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -29,13 +30,10 @@ from hakubooru_trainer.config.options import (  # noqa: E402
     BucketOptions,
     CacheOptions,
     CaptionOptions,
-    DataOptions,
+    LokrOptions,
     LossOptions,
-    ModelOptions,
     OptimizerOptions,
     Options,
-    RunOptions,
-    TextOptions,
 )
 from hakubooru_trainer.distributed import Ranks  # noqa: E402
 from hakubooru_trainer.lokr.adapter import Adapter  # noqa: E402
@@ -43,6 +41,7 @@ from hakubooru_trainer.lokr.preset import targets  # noqa: E402
 from hakubooru_trainer.model import tiny  # noqa: E402
 from hakubooru_trainer.model.load import load  # noqa: E402
 from hakubooru_trainer.setup import data_set, prepare, trained_parts  # noqa: E402
+from tiny_runs import options_of  # noqa: E402
 from training_pairs import write_pairs  # noqa: E402
 
 UNET = {
@@ -75,59 +74,51 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
-    told = parser.parse_args()
+    arguments = parser.parse_args()
     tiny._UNET.clear()
     tiny._UNET.update(UNET)
     tiny._TEXT.update(TEXT)
     with tempfile.TemporaryDirectory() as folder:
         tiny.write_tiny(Path(folder, "model"))
         write_pairs(Path(folder, "pairs"), [(256, 256)] * 32)
-        measure(options(Path(folder), told.threads), told.rounds)
+        measure(options(Path(folder), arguments.threads), arguments.rounds)
 
 
 def options(folder: Path, threads: int) -> Options:
-    return Options(
-        run=RunOptions(
-            out=str(folder / "out"),
-            epochs=0,
-            updates=100,
-            device="cpu",
-            precision="fp32",
-            weights="fp32",
-            checkpointing=False,
-            threads=threads,
-        ),
-        model=ModelOptions(path=str(folder / "model")),
-        data=(DataOptions(path=str(folder / "pairs")),),
+    plain = options_of(
+        folder / "model",
+        folder / "pairs",
+        folder / "out",
         buckets=BucketOptions(area=256 * 256, step=64, min_side=256, max_side=256),
         captions=CaptionOptions(drop_tags=0.15),
-        text=TextOptions(tokens=75),
         loss=LossOptions(min_snr_gamma=5),
+        lokr=LokrOptions(),
         optimizer=OptimizerOptions(name="lion", lr=1e-6, text_lr=1e-6),
         batch=BatchOptions(size=2, accumulation=ACCUMULATION),
         cache=CacheOptions(latents=str(folder / "latents")),
     )
+    return replace(plain, run=replace(plain.run, updates=100, threads=threads))
 
 
-def measure(told: Options, rounds: int) -> None:
+def measure(settings: Options, rounds: int) -> None:
     alone = Ranks(torch.device("cpu"))
-    it = prepare(told, alone, data_set(told, alone))
-    ahead = it.batches.training(it.data.order, range(it.data.batches))
-    fixed = [it.batches.batch(it.data.order[number], number) for number in range(ACCUMULATION)]
+    training = prepare(settings, alone, data_set(settings, alone))
+    ahead = training.batches.training(training.data.order, range(training.data.batches))
+    fixed = [training.batches.batch(training.data.order[number], number) for number in range(ACCUMULATION)]
     counters = Counters()
 
-    other = load(told.model, torch.float32)
-    parts = trained_parts(vars(other), told)
-    lycoris = Adapter(targets(parts, told.lokr))
+    other = load(settings.model, torch.float32)
+    parts = trained_parts(vars(other), settings)
+    lycoris = Adapter(targets(parts, settings.lokr))
     weights = [weight for _, weight in lycoris.weights()]
-    # The same model with all that the adapter changes free to move.
+    # A copy of the model with all that the adapter changes free to move.
     plain = copy.deepcopy(other)
     free = []
-    for target in targets(trained_parts(vars(plain), told), told.lokr):
+    for target in targets(trained_parts(vars(plain), settings), settings.lokr):
         own = [target.module.weight] if target.factor else list(target.module.parameters())
         free += [weight.requires_grad_() for weight in own]
     lycoris.apply("lycoris")
-    steps = [optim.optimizer(told.optimizer, [(1e-6, some)]) for some in (weights, free)]
+    steps = [optim.optimizer(settings.optimizer, [(1e-6, some)]) for some in (weights, free)]
     in_unet = sum(weight.numel() for weight in other.unet.parameters())
     print(
         f"UNet of {in_unet / 1e6:.0f} million parameters; {sum(w.numel() for w in free) / 1e6:.0f} million plain weights "
@@ -136,36 +127,36 @@ def measure(told: Options, rounds: int) -> None:
 
     def passes(model: object) -> None:
         for batch in fixed:
-            (it.objective.losses(model, batch).sum() / 16).backward()
+            (training.objective.losses(model, batch).sum() / 16).backward()
 
     def ours() -> None:
-        passes(it.model)
-        it.adapter.fold()
-        it.adapter.changed()  # as after a step
+        passes(training.model)
+        training.adapter.fold()
+        training.adapter.changed()  # as after a step
 
     def step(optimizer: torch.optim.Optimizer) -> None:
         optimizer.step()
         optimizer.zero_grad()
 
-    found: dict[str, list[float]] = {}
+    seconds: dict[str, list[float]] = {}
 
     def timed(name: str, work: object, *arguments: object) -> None:
         gc.collect()
-        begun = time.perf_counter()
+        start = time.perf_counter()
         work(*arguments)
-        found.setdefault(name, []).append(time.perf_counter() - begun)
+        seconds.setdefault(name, []).append(time.perf_counter() - start)
 
     for number in range(rounds + 1):
-        timed("update", loop._update, it, ahead, counters)
+        timed("update", loop._update, training, ahead, counters)
         timed("ours", ours)
-        it.optimizer.zero_grad()
+        training.optimizer.zero_grad()
         timed("lycoris", passes, other)
         timed("lycoris step", step, steps[0])
         timed("plain", passes, plain)
         timed("plain step", step, steps[1])
         if number == 0:  # the first of each makes room and warms up
-            found.clear()
-    median = {name: statistics.median(times) for name, times in found.items()}
+            seconds.clear()
+    median = {name: statistics.median(times) for name, times in seconds.items()}
     rows = [
         (
             "an update, data included",

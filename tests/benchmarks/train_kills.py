@@ -83,7 +83,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--precision", choices=("fp32", "fp16"), default="fp32")
     parser.add_argument("--seed", type=int, default=1)
-    told = parser.parse_args()
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_tiny(folder / "tiny")
@@ -91,30 +91,30 @@ def main() -> None:
 
         def config(out: Path) -> Path:
             path = out.with_suffix(".toml")
-            text = CONFIG.format(out=out, folder=folder, precision=told.precision, updates=UPDATES)
+            text = CONFIG.format(out=out, folder=folder, precision=arguments.precision, updates=UPDATES)
             path.write_text(text, encoding="utf-8")
             return path
 
         whole = folder / "whole"
-        begun = time.perf_counter()
-        code, said = call(config(whole))
-        seconds = time.perf_counter() - begun
-        assert code == 0, said
+        start = time.perf_counter()
+        code, output = call(config(whole))
+        seconds = time.perf_counter() - start
+        assert code == 0, output
         print(f"undisturbed   {seconds:6.2f} s                        weights {weights(whole)}")
-        draw = random.Random(told.seed)
+        draw = random.Random(arguments.seed)
         kills = rounds = 0
-        while kills < told.kills:
+        while kills < arguments.kills:
             out = folder / f"killed{rounds}"
             rounds += 1
             code = -9
             while code == -9:
-                after = draw.uniform(0, seconds / 2) if kills < told.kills else None
-                code, said = call(config(out), after=after)
+                delay = draw.uniform(0, seconds / 2) if kills < arguments.kills else None
+                code, output = call(config(out), kill_after=delay)
                 if code == -9:
                     kills += 1
-                    held = sorted(state.name for state in out.glob("state/*"))
-                    print(f"kill {kills:3}  after {after:6.2f} s   states {', '.join(held) or 'none'}")
-            assert code == 0, said
+                    states = sorted(state.name for state in out.glob("state/*"))
+                    print(f"kill {kills:3}  after {delay:6.2f} s   states {', '.join(states) or 'none'}")
+            assert code == 0, output
             print(f"ended                                            weights {weights(out)}")
             assert weights(out) == weights(whole)
             assert updates(out) == updates(whole)

@@ -59,16 +59,16 @@ size = 4
 
 def write_manifest(folder: Path, images: int) -> None:
     """A manifest of so many rows, in groups as the export writes them, all of which name one picture."""
-    (one,) = parquet.read_table(write_pairs(folder, [(96, 96)]) / "manifest.parquet").slice(0, 1).to_pylist()
+    (row,) = parquet.read_table(write_pairs(folder, [(96, 96)]) / "manifest.parquet").slice(0, 1).to_pylist()
     draw = np.random.default_rng(1)
     words = np.array([f"{one} {other}" for one in ADJECTIVES for other in NOUNS])
     kinds = {"id": pa.int64(), "width": pa.int32(), "height": pa.int32(), "bytes": pa.int64()}
-    schema = pa.schema([pa.field(name, kinds.get(name, pa.string())) for name in one])
+    schema = pa.schema([pa.field(name, kinds.get(name, pa.string())) for name in row])
     with parquet.ParquetWriter(folder / "manifest.parquet", schema, compression="zstd") as writer:
         for first in range(1, images + 1, ROWS_A_GROUP):
             ids = np.arange(first, min(first + ROWS_A_GROUP, images + 1))
             tags = words[draw.integers(0, len(words), (len(ids), 24))]
-            rows = {name: [one[name]] * len(ids) for name in one}
+            rows = {name: [row[name]] * len(ids) for name in row}
             rows["id"] = ids.tolist()
             rows["sha256"] = [draw.bytes(32).hex() for _ in ids]
             rows["caption"] = [
@@ -83,7 +83,7 @@ def write_manifest(folder: Path, images: int) -> None:
 
 def measured(command: str, config: Path) -> tuple[float, float, str]:
     """Seconds and peak megabytes of a process, and what it said."""
-    begun = time.perf_counter()
+    start = time.perf_counter()
     code = "from hakubooru_cli.train import main; main()"
     reading, writing = os.pipe()
     child = os.posix_spawn(
@@ -94,10 +94,10 @@ def measured(command: str, config: Path) -> tuple[float, float, str]:
     )
     os.close(writing)
     with os.fdopen(reading) as file:
-        said = file.read()
+        output = file.read()
     _, status, usage = os.wait4(child, 0)
-    assert status == 0, said
-    return time.perf_counter() - begun, usage.ru_maxrss / 1e3, said
+    assert status == 0, output
+    return time.perf_counter() - start, usage.ru_maxrss / 1e3, output
 
 
 def main() -> None:
@@ -106,26 +106,26 @@ def main() -> None:
     )
     parser.add_argument("--images", type=int, default=1_000_000)
     parser.add_argument("--folder", help="Where to write; else the system's folder for temporary files.")
-    told = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(dir=told.folder))
+    arguments = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(dir=arguments.folder))
     try:
         write_tiny(folder / "tiny")
-        write_manifest(folder / "pairs", told.images)
+        write_manifest(folder / "pairs", arguments.images)
         config = folder / "run.toml"
         config.write_text(CONFIG.format(folder=folder, area=1024 * 1024), encoding="utf-8")
-        seconds, peak, said = measured("plan", config)
-        print(said)
-        print(f"plan of {told.images:,} images: {seconds:.1f} s, {peak:,.0f} MB")
+        seconds, peak, output = measured("plan", config)
+        print(output)
+        print(f"plan of {arguments.images:,} images: {seconds:.1f} s, {peak:,.0f} MB")
         config.write_text(CONFIG.format(folder=folder, area=4096), encoding="utf-8")
-        begun = time.time()
+        start = time.time()
         for what in ("a run of one update, to its end", "the same command again, which finds it done"):
             seconds, peak, _ = measured("run", config)
             print(f"{what}: {seconds:.1f} s, {peak:,.0f} MB")
-            if begun:  # the update's line is the last that the first run wrote
+            if start:  # the update's line is the last that the first run wrote
                 print(
-                    f"its update was done after {(folder / 'out/metrics.jsonl').stat().st_mtime - begun:.1f} s"
+                    f"its update was done after {(folder / 'out/metrics.jsonl').stat().st_mtime - start:.1f} s"
                 )
-            begun = 0
+            start = 0
     finally:
         shutil.rmtree(folder)
 

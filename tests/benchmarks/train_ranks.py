@@ -28,7 +28,7 @@ LR = 2e-5
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--updates", type=int, default=20)
-    told = parser.parse_args()
+    arguments = parser.parse_args()
     print(
         "| optimizer | ranks | gradients apart | weights apart | in steps | more than 1e-6 apart |\n|---|---|---|---|---|---|"
     )
@@ -53,7 +53,7 @@ def main() -> None:
         for optimizer in ("adamw", "lion", "lion8bit"):
             runs = {}
             for ranks in (1, 2, 4):
-                run = small(base, folder / f"{optimizer}{ranks}", optimizer, told.updates)
+                run = small(base, folder / f"{optimizer}{ranks}", optimizer, arguments.updates)
                 runs[ranks] = replace(run, optimizer=replace(run.optimizer, lr=LR))
                 launched([runs[ranks]], ranks)
             for ranks in (2, 4):

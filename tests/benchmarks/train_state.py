@@ -65,8 +65,8 @@ accumulation = {accumulation}
 
 def write_images(folder: Path, images: int) -> None:
     """A manifest of so many rows, all of which name one picture."""
-    one = parquet.read_table(write_pairs(folder, [(96, 96)]) / "manifest.parquet").slice(0, 1)
-    table = one.take(pa.array(np.zeros(images, np.int64)))
+    row = parquet.read_table(write_pairs(folder, [(96, 96)]) / "manifest.parquet").slice(0, 1)
+    table = row.take(pa.array(np.zeros(images, np.int64)))
     ids = pa.array(np.arange(1, images + 1))
     parquet.write_table(table.set_column(0, "id", ids), folder / "manifest.parquet")
 
@@ -77,13 +77,13 @@ def first_update(folder: Path, out: Path, updates: int) -> float:
     config.write_text(
         CONFIG.format(out=out, folder=folder, updates=updates, accumulation=ACCUMULATION), encoding="utf-8"
     )
-    begun = time.time()
+    start = time.time()
     code = "from hakubooru_cli.train import main; main()"
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code, "run", str(config)], capture_output=True, text=True, check=False
     )
-    assert done.returncode == 0, done.stderr
-    return (out / "metrics.jsonl").stat().st_mtime - begun
+    assert process.returncode == 0, process.stderr
+    return (out / "metrics.jsonl").stat().st_mtime - start
 
 
 def move_on(out: Path) -> None:
@@ -123,9 +123,9 @@ def saving(folder: Path, parameters: int) -> None:
         weight.grad = torch.randn_like(weight)
         optimizer.step()
         weight.grad = None
-    named = {f"weight{place}": weight.detach() for place, weight in enumerate(weights)}
-    it = SimpleNamespace(
-        adapter=SimpleNamespace(weights=named.items),
+    by_name = {f"weight{place}": weight.detach() for place, weight in enumerate(weights)}
+    training = SimpleNamespace(
+        adapter=SimpleNamespace(weights=by_name.items),
         optimizer=optimizer,
         scaler=torch.amp.GradScaler("cpu", enabled=False),
         average=SimpleNamespace(values={}),
@@ -138,21 +138,21 @@ def saving(folder: Path, parameters: int) -> None:
     )
     data = SimpleNamespace(batches=1, fingerprint="", earlier_fingerprint="", repeats=[1])
     states = States(folder / "state", options, data)
-    tensors = named | durable.take_tensors(optimizer.state_dict())[1]
+    tensors = by_name | durable.take_tensors(optimizer.state_dict())[1]
     size = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
     print(f"saving {parameters:,} parameters and their Lion8bit state, {size / 1e9:.2f} GB:")
     plain, state = [], []
     for number in range(1, ROUNDS + 1):
-        one, other = (
+        plain_save, state_save = (
             lambda: write_plainly(tensors, folder),
-            lambda n=number: states.save(Counters(update=n), it),
+            lambda n=number: states.save(Counters(update=n), training),
         )
         # In turn: what is written second finds the disk busy with what came before.
-        for times, call in ((plain, one), (state, other))[:: 1 if number % 2 else -1]:
+        for times, call in ((plain, plain_save), (state, state_save))[:: 1 if number % 2 else -1]:
             os.sync()
-            begun = time.perf_counter()
+            start = time.perf_counter()
             call()
-            times.append(time.perf_counter() - begun)
+            times.append(time.perf_counter() - start)
         print(f"  safetensors and fsync {plain[-1]:6.2f} s   a state {state[-1]:6.2f} s")
     medians = statistics.median(plain), statistics.median(state)
     print(
@@ -161,7 +161,7 @@ def saving(folder: Path, parameters: int) -> None:
 
 
 def write_plainly(tensors: dict[str, torch.Tensor], folder: Path) -> None:
-    """As a state is written: beside the one before, which then goes."""
+    """Write tensors as a state is written: beside the one before, which then goes."""
     save_file(tensors, folder / "new.safetensors")
     with (folder / "new.safetensors").open("rb+") as file:
         os.fsync(file.fileno())
@@ -177,11 +177,11 @@ def main() -> None:
     parser.add_argument(
         "--folder", help="On the disk that is measured; else the system's for temporary files."
     )
-    told = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(dir=told.folder))
+    arguments = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(dir=arguments.folder))
     try:
-        resuming(folder, told.images)
-        saving(folder, told.parameters)
+        resuming(folder, arguments.images)
+        saving(folder, arguments.parameters)
     finally:
         shutil.rmtree(folder)
 

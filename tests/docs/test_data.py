@@ -38,16 +38,16 @@ def section_of(published):
 
 
 def test_every_kind_of_records_that_is_recognised_is_named():
-    assert [one.name for one in (API, *SETS) if f"*{one.name}*" not in PAGE] == []
+    assert [records.name for records in (API, *SETS) if f"*{records.name}*" not in PAGE] == []
 
 
 @pytest.mark.parametrize("name", [name for name in PUBLISHED if not name.startswith(FORMS)])
 def test_every_set_of_the_tests_has_its_lines_and_says_what_it_lacks(name):
     text = section_of(name)
     assert "hakubooru db " in text
-    lacking = set(COLUMNS) - PUBLISHED[name].kept - {"updated_at"}
+    lacking = set(COLUMNS) - PUBLISHED[name].columns - {"updated_at"}
     says = text.partition("**Lacks**")[2].partition("\n\n")[0]
-    if "everything but `id`" in says and PUBLISHED[name].kept == {"id"}:
+    if "everything but `id`" in says and PUBLISHED[name].columns == {"id"}:
         return
     assert set(re.findall(r"`(\w+)`", says)) - {"updated_at"} >= lacking
 

@@ -26,14 +26,14 @@ def test_the_code_of_a_page_runs(page, demo, tmp_path):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_commands_and_options_of_a_page_exist(page):
-    wrong = [
+    messages = [
         f"line {block.line}: {mistake}"
         for block in blocks(page)
         if block.language == "sh"
         for words in commands(block.text)
         for mistake in mistakes(words, PROGRAMS[words[0]])
     ]
-    assert wrong == []
+    assert messages == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

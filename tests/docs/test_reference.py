@@ -172,9 +172,9 @@ def test_the_keys_for_users_of_sd_scripts_exist():
         for name, hint in typing.get_type_hints(Options).items()
     }
     keys = {f"{name}.{field.name}" for name, table in sections.items() for field in dataclasses.fields(table)}
-    named = set(re.findall(r"`([a-z]+\.[a-z_]+)", page))
-    assert len(named) > 50
-    assert sorted(named - keys) == []
+    named_keys = set(re.findall(r"`([a-z]+\.[a-z_]+)", page))
+    assert len(named_keys) > 50
+    assert sorted(named_keys - keys) == []
 
 
 def test_every_page_is_in_the_list_of_its_folder():

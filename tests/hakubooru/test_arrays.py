@@ -54,6 +54,6 @@ def test_the_least_keys_and_their_equals_are_found_in_pieces(pieces, count, is_m
         )
         least.add(keys, mask if is_masked else None)
         keys[:] = -9  # a piece may be written over
-    counted = [(key, place) for place, (key, is_in) in enumerate(chain(*pieces)) if is_in or not is_masked]
-    last = sorted(counted)[:count][-1][0] if counted else 0
-    assert least.places().tolist() == [place for key, place in counted if key <= last]
+    entries = [(key, place) for place, (key, is_in) in enumerate(chain(*pieces)) if is_in or not is_masked]
+    last = sorted(entries)[:count][-1][0] if entries else 0
+    assert least.places().tolist() == [place for key, place in entries if key <= last]

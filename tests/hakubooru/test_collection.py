@@ -40,10 +40,10 @@ def test_a_list_of_posts_runs_the_selection_once(db, statements):
         )
         <= 2
     )
-    before = len(statements)
+    count = len(statements)
     assert (len(girls), [post.id for post in girls]) == (len(expected), expected)
-    again = statements[before:]
-    assert not {*again} & {*searched}
+    repeat = statements[count:]
+    assert not {*repeat} & {*searched}
 
 
 def test_places_and_slices_keep_the_order(db):
@@ -111,10 +111,10 @@ def test_a_notebook_shows_pictures_once_it_knows_where_they_are(gallery, folder)
 
 @pytest.mark.slow
 def test_a_selection_is_browsed(gallery, folder, monkeypatch):
-    opened = []
-    monkeypatch.setattr("webbrowser.open", opened.append)
+    addresses = []
+    monkeypatch.setattr("webbrowser.open", addresses.append)
     with gallery.posts.search("solo").browse(folder / "images", query="rating:g", work=folder) as browser:
-        assert opened == [browser.first]
+        assert addresses == [browser.first]
         assert browser.session.answer("").ids.tolist() == [*range(150, 0, -3)]
 
 
@@ -136,21 +136,21 @@ def test_the_image_is_upright_and_whole(tmp_path):
             db.image(1, tmp_path / "images")
 
 
-@pytest.mark.parametrize("wrong", [-1, 1.5, True, "2"])
-def test_how_many_is_a_whole_number_of_0_or_more(db, folder, wrong):
+@pytest.mark.parametrize("count", [-1, 1.5, True, "2"])
+def test_how_many_is_a_whole_number_of_0_or_more(db, folder, count):
     """A slice to -1 would leave the last one out without a word, and LIMIT -1 gives all."""
     posts = db.posts
     for call in (
-        lambda: posts.show(folder / "images", n=wrong),
-        lambda: posts.captions().head(wrong),
-        lambda: posts.stats(top=wrong),
-        lambda: posts.limit(wrong),
+        lambda: posts.show(folder / "images", n=count),
+        lambda: posts.captions().head(count),
+        lambda: posts.stats(top=count),
+        lambda: posts.limit(count),
     ):
         with pytest.raises(InputError, match=r"takes (a whole number|0 .* or more), not"):
             call()
-    if wrong is not True:
+    if count is not True:
         with pytest.raises(InputError, match="takes a whole number of 0 or more, or None"):
-            db.tags.matching("*", limit=wrong)
+            db.tags.matching("*", limit=count)
 
 
 def test_ids_to_write_may_be_any_list_and_are_checked(tmp_path):

@@ -60,10 +60,10 @@ def post(db, number):
 
 
 def refusal(path, error=DatabaseFileError, **options):
-    before = sorted(path.parent.iterdir()) if path.parent.is_dir() else None
+    entries = sorted(path.parent.iterdir()) if path.parent.is_dir() else None
     with pytest.raises(error) as caught:
         hb.open(path, **options)
-    assert before is None or sorted(path.parent.iterdir()) == before, "opening leaves nothing behind"
+    assert entries is None or sorted(path.parent.iterdir()) == entries, "opening leaves nothing behind"
     assert str(path) in str(caught.value)
     return str(caught.value)
 
@@ -108,10 +108,10 @@ def test_text_that_is_not_utf8_is_told(path):
     with closing(sqlite3.connect(path)) as plain, plain:
         plain.execute("UPDATE tag SET name = CAST(x'61ff62' AS TEXT) WHERE id = (SELECT MIN(id) FROM tag)")
     with hb.open(path) as db:
-        told = r"contains text that is not UTF-8 \(column 'name' with text .*a\ufffdb.*\); correct it"
-        with pytest.raises(DatabaseFileError, match=told):
+        message = r"contains text that is not UTF-8 \(column 'name' with text .*a\ufffdb.*\); correct it"
+        with pytest.raises(DatabaseFileError, match=message):
             db.rows("SELECT name FROM tag")
-        with pytest.raises(DatabaseFileError, match=told):
+        with pytest.raises(DatabaseFileError, match=message):
             list(db.posts.captions())
 
 
@@ -163,14 +163,14 @@ def test_queries_wait_for_a_lock_as_long_as_they_may(path):
         hb.open(path, busy_timeout=0.1) as db,
         closing(sqlite3.connect(path, isolation_level=None)) as other,
     ):
-        with pickle.loads(pickle.dumps(db)) as again:
-            assert again.busy_timeout == 0.1
+        with pickle.loads(pickle.dumps(db)) as copy:
+            assert copy.busy_timeout == 0.1
         other.execute("BEGIN EXCLUSIVE")
-        started = time.monotonic()
+        start = time.monotonic()
         for read in (db.rows, db.reader.column):
             with pytest.raises(BusyError, match="is locked by"):
                 read("SELECT id FROM post")
-        assert time.monotonic() - started < 4, "by default it is five seconds for each"
+        assert time.monotonic() - start < 4, "by default it is five seconds for each"
 
 
 KILLED_IN_A_TRANSACTION = """
@@ -229,10 +229,10 @@ def test_a_write_ahead_log_with_content_is_told(path):
 def test_a_file_left_in_wal_mode_opens_without_leaving_anything_beside_it(path):
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
-    before = sorted(path.parent.iterdir())
+    entries = sorted(path.parent.iterdir())
     with hb.open(path) as db:
         assert db.info().posts == 3
-        assert sorted(path.parent.iterdir()) == before
+        assert sorted(path.parent.iterdir()) == entries
     with hb.open(path, writable=True) as db:
         assert db.scalar("PRAGMA journal_mode") == "delete"
 
@@ -277,10 +277,10 @@ def test_opening_is_read_only_unless_asked(path):
 
 
 def test_create_refuses_what_exists(path, tmp_path):
-    before = path.read_bytes()
+    data = path.read_bytes()
     with pytest.raises(DatabaseFileError, match="already exists"):
         hb.create(path)
-    assert path.read_bytes() == before
+    assert path.read_bytes() == data
     with pytest.raises(DatabaseFileError, match="cannot be created"):
         hb.create(tmp_path / "no" / "such.db")
 
@@ -300,8 +300,8 @@ def test_a_tag_finds_its_posts(path):
     with hb.open(path) as db:
         assert list(db.tags["solo"].posts.to_ids()) == [1, 2, 3]
         assert list(db.tags["even"].posts.where(hb.Post.id > 2).to_ids()) == []
-        [found] = post(db, 2).tags[0].posts.posts()
-        assert [tag.name for tag in found.tags] == ["even", "solo"]
+        [bearer] = post(db, 2).tags[0].posts.posts()
+        assert [tag.name for tag in bearer.tags] == ["even", "solo"]
 
 
 def test_the_tags_of_many_posts_take_two_queries_and_those_of_one_are_asked_for_once(path):
@@ -384,5 +384,5 @@ def test_a_database_travels_to_another_process(path, writable):
     with hb.open(path, writable=writable) as db:
         with multiprocessing.get_context("spawn").Pool(1) as pool:
             assert pool.apply(_count, (db,)) == 3
-        with pickle.loads(pickle.dumps(db)) as again:
-            assert again.writable is writable
+        with pickle.loads(pickle.dumps(db)) as copy:
+            assert copy.writable is writable

@@ -16,12 +16,12 @@ NAMES = [name for name, _ in TAGS]
 
 
 def build(path, *, doubled):
-    """The same posts with their tags once, or with some of them again: at once, later, and after all others."""
+    """Posts with their tags once, or with some of them again: at once, later, and after all others."""
     draw = random.Random(7)
     rows = [random_row(post_id, draw) for post_id in range(1, 61)]
     bags = {row["id"]: draw.sample(NAMES, draw.randint(1, 6)) for row in rows}
-    again = {post_id: [bag[0], *bag, *draw.choices(bag, k=3)] for post_id, bag in bags.items()}
-    write(path, rows, (again if doubled else bags).__getitem__)
+    repeats = {post_id: [bag[0], *bag, *draw.choices(bag, k=3)] for post_id, bag in bags.items()}
+    write(path, rows, (repeats if doubled else bags).__getitem__)
 
 
 @pytest.fixture(scope="module", params=["as published", "optimized"])

@@ -47,8 +47,8 @@ def test_info_scans_the_posts_once(path):
         db.info()
         db.connection().set_trace_callback(None)
         steps = [row[3] for sql in statements for row in db.rows(f"EXPLAIN QUERY PLAN {sql}")]
-        counted = db.rows("EXPLAIN QUERY PLAN SELECT COUNT(*) FROM posttagrelation")
+        plan = db.rows("EXPLAIN QUERY PLAN SELECT COUNT(*) FROM posttagrelation")
     assert [step for step in steps if "SCAN post" in step] == ["SCAN post"]
     # The relations are counted in another thread, by an index.
-    assert "COVERING INDEX posttagrelation" in counted[0][3]
+    assert "COVERING INDEX posttagrelation" in plan[0][3]
     assert not any("posttagrelation" in step for step in steps)

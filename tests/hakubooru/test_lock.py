@@ -41,59 +41,59 @@ def test_order_does_not_matter_and_all_else_does(db):
 
 
 def test_a_lock_comes_back_as_it_was(db, tmp_path):
-    made = lock(db.posts.sample(50, seed=1).rating("g"), asked={"query": "rating:g", "pair": (1, 2)})
-    made.write(tmp_path / "a.lock")
-    again = Lock.read(f"{tmp_path}/a.lock")
-    assert again == made
-    assert made.changes(again) == []
-    assert [row["step"] for row in made.funnel] == ["all posts", "sample of 50, seed 1", "rating:general"]
-    assert made.database == {"posts": 200, "first_id": 1, "last_id": 200}
-    assert set(made.versions) == {"hakubooru", "numpy", "peewee"}
+    original = lock(db.posts.sample(50, seed=1).rating("g"), asked={"query": "rating:g", "pair": (1, 2)})
+    original.write(tmp_path / "a.lock")
+    copy = Lock.read(f"{tmp_path}/a.lock")
+    assert copy == original
+    assert original.changes(copy) == []
+    assert [row["step"] for row in original.funnel] == ["all posts", "sample of 50, seed 1", "rating:general"]
+    assert original.database == {"posts": 200, "first_id": 1, "last_id": 200}
+    assert set(original.versions) == {"hakubooru", "numpy", "peewee"}
     assert [entry.name for entry in tmp_path.iterdir() if entry.name.startswith(".")] == []
 
 
 def test_the_scale_of_qualities_is_written_out(db):
     caption = hb.CaptionFormat(order=("quality",), quality_scale="database")
-    made = Lock.of(db.posts, asked={}, caption=caption)
-    assert made.caption["quality_scale"] == caption.resolved(db).quality_scale.to_dict()
+    result = Lock.of(db.posts, asked={}, caption=caption)
+    assert result.caption["quality_scale"] == caption.resolved(db).quality_scale.to_dict()
 
 
 def test_says_what_changed(db, path, tmp_path):
-    before = lock(db.posts.rating("g"), asked={"query": "rating:g"})
+    old = lock(db.posts.rating("g"), asked={"query": "rating:g"})
     with hb.open(path, writable=True) as writable:
         gone = int(writable.posts.rating("g").to_ids()[0])
         list(writable.execute(Post.delete().where(Post.id == gone).returning(Post.id)))
-    after = lock(db.posts.rating("g"), asked={"query": "rating:g"})
-    assert before.changes(after) == [
-        f"posts: there were {before.posts:,}, now there are {before.posts - 1:,}",
+    new = lock(db.posts.rating("g"), asked={"query": "rating:g"})
+    assert old.changes(new) == [
+        f"posts: there were {old.posts:,}, now there are {old.posts - 1:,}",
         "database: posts was 200, now it is 199",
-        *([f"database: first_id was 1, now it is {after.database['first_id']}"] if gone == 1 else []),
-        f"funnel: after rating:general there were {before.posts}, now {after.posts}",
+        *([f"database: first_id was 1, now it is {new.database['first_id']}"] if gone == 1 else []),
+        f"funnel: after rating:general there were {old.posts}, now {new.posts}",
     ]
 
 
 def test_reasons_without_an_effect_are_no_change(db):
-    before = lock(db.posts.rating("g"), asked={"query": "rating:g"})
-    after = lock(db.posts.rating("general"), asked={"query": "rating:general"})
-    assert before.changes(after) == []
+    old = lock(db.posts.rating("g"), asked={"query": "rating:g"})
+    new = lock(db.posts.rating("general"), asked={"query": "rating:general"})
+    assert old.changes(new) == []
 
 
 def test_other_posts_and_other_captions(db):
-    one, other = (
+    first, other = (
         lock(db.posts.sample(20, seed=1), asked={"seed": 1}),
         lock(db.posts.sample(20, seed=2), asked={"seed": 2}),
     )
-    assert one.changes(other) == [
+    assert first.changes(other) == [
         "posts: as many as before (20), but not the same ones",
         "asked: seed was 1, now it is 2",
         "funnel: the steps differ",
     ]
     captioned = lock(db.posts.sample(20, seed=1), asked={"seed": 1}, caption="kohaku-delta")
-    assert one.changes(captioned)[0] == "captions: the posts are the same, and their captions differ"
-    assert any(change.startswith("caption: order was [") for change in one.changes(captioned))
+    assert first.changes(captioned)[0] == "captions: the posts are the same, and their captions differ"
+    assert any(change.startswith("caption: order was [") for change in first.changes(captioned))
     bare = lock(db.posts.sample(20, seed=1), asked={"seed": 1}, caption=None)
-    assert one.changes(bare)[0] == "captions: there were captions before, and now there are none"
-    assert bare.changes(one)[0] == "captions: there were none before, and now there are captions"
+    assert first.changes(bare)[0] == "captions: there were captions before, and now there are none"
+    assert bare.changes(first)[0] == "captions: there were none before, and now there are captions"
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", "\0", '{"asked": 1}'])

@@ -23,7 +23,7 @@ EVE = "2016-12-31T22:00:00.000-05:00"
 
 
 @pytest.mark.parametrize(
-    ("written", "expected"),
+    ("text", "expected"),
     [
         (EVE, EVE),
         ("2016-07-26T17:57:29-04:00", "2016-07-26T17:57:29-04:00"),
@@ -46,27 +46,27 @@ EVE = "2016-12-31T22:00:00.000-05:00"
         ("2021-11-07T01:30:00.000-05:00", "2021-11-07T01:30:00.000-05:00"),
     ],
 )
-def test_a_moment_in_any_spelling(written, expected):
-    assert danbooru_date(written) == expected
+def test_a_moment_in_any_spelling(text, expected):
+    assert danbooru_date(text) == expected
     assert danbooru_date(expected) == expected
 
 
 @pytest.mark.parametrize(
-    "written",
+    "text",
     [
         *("", "yesterday", "2017-01-01", "20170101", "2017-13-01T00:00:00Z", "1800-01-01T00:00:00Z"),
         *("0001-01-01T00:00:00Z", "9999-12-31T23:00:00-12:00", "1483239600", "2017-01-01T03:00:00 EST"),
     ],
 )
-def test_what_is_no_moment_is_refused(written):
+def test_what_is_no_moment_is_refused(text):
     with pytest.raises(ValueError):
-        danbooru_date(written)
+        danbooru_date(text)
 
 
-@pytest.mark.parametrize("written", ["2017-01-01 03:00:00", "2017-01-01T03:00", datetime(2017, 1, 1)])  # noqa: DTZ001
-def test_what_could_be_several_moments_is_refused(written):
+@pytest.mark.parametrize("text", ["2017-01-01 03:00:00", "2017-01-01T03:00", datetime(2017, 1, 1)])  # noqa: DTZ001
+def test_what_could_be_several_moments_is_refused(text):
     with pytest.raises(NoZoneError):
-        danbooru_date(written)
+        danbooru_date(text)
 
 
 @given(

@@ -8,7 +8,7 @@ from hakubooru.results.tables import COLUMNS
 
 
 @pytest.mark.parametrize(
-    ("name", "found"),
+    ("name", "expected"),
     [
         ("scor", "score"),
         ("socre", "score"),
@@ -30,8 +30,8 @@ from hakubooru.results.tables import COLUMNS
         ("_", None),
     ],
 )
-def test_a_column_is_proposed_where_one_is_near(name, found):
-    assert closest(name, COLUMNS) == found
+def test_a_column_is_proposed_where_one_is_near(name, expected):
+    assert closest(name, COLUMNS) == expected
 
 
 def test_where_nothing_is_near_all_are_named():

@@ -60,13 +60,13 @@ def test_nothing_can_be_drawn(db):
 
 @pytest.mark.slow
 def test_the_command_draws_into_a_file(path, tmp_path):
-    code, out, _ = call("stats", path, "1girl", "--plot", tmp_path / "girls.png")
-    assert (code, out.splitlines()[0].endswith("posts")) == (0, True)
+    code, stdout, _ = call("stats", path, "1girl", "--plot", tmp_path / "girls.png")
+    assert (code, stdout.splitlines()[0].endswith("posts")) == (0, True)
     with Image.open(tmp_path / "girls.png") as image:
         assert image.width > 1000
-    code, _, error = call("stats", path, "--plot", tmp_path / "girls.bmp")
+    code, _, stderr = call("stats", path, "--plot", tmp_path / "girls.bmp")
     assert code == 2
-    assert ".png, .svg or .pdf" in error
+    assert ".png, .svg or .pdf" in stderr
 
 
 def test_statistics_show_themselves(db):

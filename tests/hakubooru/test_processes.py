@@ -124,22 +124,22 @@ os.kill(os.getpid(), signal.SIGKILL)
 @pytest.mark.parametrize("kind", ORPHANS)
 def test_processes_die_with_their_caller(kind):
     # The output ends when no process is left that could write to it; an orphan would be one, and time would run out.
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", ORPHANS[kind]], stdout=subprocess.PIPE, check=False, timeout=60
     )
-    assert done.returncode == -signal.SIGKILL
+    assert process.returncode == -signal.SIGKILL
 
 
 def test_work_ahead_comes_in_order_and_goes_no_further_than_asked():
-    begun = []
+    numbers = []
 
     def squared(number):
-        begun.append(number)
+        numbers.append(number)
         return number**2
 
     assert list(ahead(ThreadPoolExecutor(2), squared, range(9), 4)) == [number**2 for number in range(9)]
-    begun.clear()
+    numbers.clear()
     results = ahead(ThreadPoolExecutor(2), squared, count(), 3)
     assert [next(results), next(results)] == [0, 1]
     results.close()
-    assert set(begun) <= {0, 1, 2, 3, 4}
+    assert set(numbers) <= {0, 1, 2, 3, 4}

@@ -8,8 +8,8 @@ def test_numbers_stand_with_nouns_that_agree():
 
 
 def test_one_post_is_one_post_in_every_view(db):
-    one = db.posts.limit(1)
-    views = [str(one.stats()), one.explain(), one._repr_html_(), one.captions()._repr_html_()]
-    assert one.count() == 1
-    views += [one.explain(), one._repr_html_(), repr(one.among([1]))]
+    posts = db.posts.limit(1)
+    views = [str(posts.stats()), posts.explain(), posts._repr_html_(), posts.captions()._repr_html_()]
+    assert posts.count() == 1
+    views += [posts.explain(), posts._repr_html_(), repr(posts.among([1]))]
     assert [view for view in views if "1 posts" in view or "1 ids" in view or "1 captions" in view] == []

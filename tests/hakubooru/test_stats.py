@@ -41,32 +41,32 @@ def db(tmp_path_factory):
 def test_counts_what_the_slow_way_counts(db, narrow):
     selection = narrow(db.posts)
     posts = list(selection.posts())
-    found = selection.stats(top=2)
-    assert found.posts == len(posts)
-    assert found.ratings == {name: sum(post.rating == name for post in posts) for name in RATINGS}
-    assert found.years == Counter(post.created_at[:4] or "none" for post in posts)
-    assert found.file_types == Counter(post.file_ext for post in posts)
-    assert sum(found.megapixels.values()) == len(posts)
-    assert found.megapixels.get("0.25 to 0.5", 0) == sum(
+    stats = selection.stats(top=2)
+    assert stats.posts == len(posts)
+    assert stats.ratings == {name: sum(post.rating == name for post in posts) for name in RATINGS}
+    assert stats.years == Counter(post.created_at[:4] or "none" for post in posts)
+    assert stats.file_types == Counter(post.file_ext for post in posts)
+    assert sum(stats.megapixels.values()) == len(posts)
+    assert stats.megapixels.get("0.25 to 0.5", 0) == sum(
         250_000 <= post.image_width * post.image_height < 500_000 for post in posts
     )
-    assert found.megapixels.get("from 8", 0) == sum(
+    assert stats.megapixels.get("from 8", 0) == sum(
         post.image_width * post.image_height >= 8_000_000 for post in posts
     )
     for kind in TAG_TYPES:
         counts = Counter(tag.name for post in posts for tag in post.tags_of(kind))
         common = sorted(counts, key=lambda name: (-counts[name], name))[:2]
-        assert list(found.tags.get(kind, {}).items()) == [(name, counts[name]) for name in common]
+        assert list(stats.tags.get(kind, {}).items()) == [(name, counts[name]) for name in common]
 
 
 def test_buckets_are_those_of_training(db):
     buckets = Buckets()
-    drawn = [post for post in db.posts.posts() if post.image_width]
-    places = buckets.of([p.image_width for p in drawn], [p.image_height for p in drawn])
+    posts = [post for post in db.posts.posts() if post.image_width]
+    places = buckets.of([p.image_width for p in posts], [p.image_height for p in posts])
     expected = Counter("x".join(map(str, size)) for size in buckets.sizes()[places].tolist())
-    found = db.posts.stats().buckets
-    assert found == expected
-    assert list(found.values()) == sorted(found.values(), reverse=True)
+    actual = db.posts.stats().buckets
+    assert actual == expected
+    assert list(actual.values()) == sorted(actual.values(), reverse=True)
 
 
 @pytest.mark.parametrize("last", [None, 100])
@@ -82,9 +82,9 @@ def test_qualities_are_those_of_captions(db, preset, last):
         for post in db.posts.posts()
         if last is None or post.id <= last
     )
-    found = db.posts.stats(caption=caption).quality
-    assert found == expected
-    assert list(found) == [label for label, _ in caption.quality if label in found]
+    actual = db.posts.stats(caption=caption).quality
+    assert actual == expected
+    assert list(actual) == [label for label, _ in caption.quality if label in actual]
 
 
 def test_qualities_by_the_scale_of_the_file(db):
@@ -118,6 +118,6 @@ def test_top_of_none(db):
 def test_qualities_by_any_scale_are_those_of_captions(db, shape):
     caption = caption_format(shape)
     expected = Counter(text for _, text in db.posts.captions(caption) if text)
-    found = db.posts.stats(caption=caption).quality
-    assert found == expected
-    assert list(found) == [label for label, _ in caption.quality if label in found]
+    actual = db.posts.stats(caption=caption).quality
+    assert actual == expected
+    assert list(actual) == [label for label, _ in caption.quality if label in actual]

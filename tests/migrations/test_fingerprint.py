@@ -59,15 +59,15 @@ def test_is_the_same_from_a_file_of_any_generation(tmp_path, generation):
     old = write_generation(tmp_path / "old.db", generation, posts(), TAGS)
     new = write_generation(tmp_path / "new.db", 4, posts(), TAGS)
     hakubooru_migrations.migrate(old)
-    expected, found = lock_of(new), lock_of(old)
-    assert found == expected
-    assert 0 < found.posts < 300
-    assert found.changes(expected) == []
-    assert len({found.ids, found.captions}) == 2
+    expected, actual = lock_of(new), lock_of(old)
+    assert actual == expected
+    assert 0 < actual.posts < 300
+    assert actual.changes(expected) == []
+    assert len({actual.ids, actual.captions}) == 2
 
 
 def test_of_the_same_posts_is_pinned(tmp_path):
-    """The same on every platform and with every version."""
+    """Fingerprints are the same on every platform and with every version."""
     lock = lock_of(write_generation(tmp_path / "new.db", 4, posts(), TAGS))
     assert lock.ids == "sha256:daa7070df0f2e340ccdc2b938e7e274f1d5989b617960f31dfa9e31bf72dec0c"
     assert lock.captions == "sha256:b3eedfe28aecab8f609d00cf95524dfbe6974e74694805303aebcee7625c4334"

@@ -106,9 +106,9 @@ def test_every_generation_becomes_the_same_tables(path, fresh, generation):
     if generation < 4:
         with pytest.raises(OldGenerationError, match=f"generation {generation}"):
             hb.open(path)
-    done = hakubooru_migrations.migrate(path)
-    assert (done.generation, done.scripts) == (generation, SCRIPTS[generation - 1 :])
-    assert not [note for note in done.notes if "bytes inside the file are free" not in note]
+    report = hakubooru_migrations.migrate(path)
+    assert (report.generation, report.scripts) == (generation, SCRIPTS[generation - 1 :])
+    assert not [note for note in report.notes if "bytes inside the file are free" not in note]
     assert tables(path) == tables(fresh)
     assert definitions(path) == definitions(fresh)
     with hb.open(path) as db:
@@ -135,10 +135,10 @@ def test_lists_that_another_program_stored_as_blobs(path, fresh):
 def relations(path):
     with closing(sqlite3.connect(path)) as connection:
         rows = connection.execute("SELECT post_id, tag_id FROM posttagrelation ORDER BY post_id, id")
-        found = {}
+        tag_ids = {}
         for post_id, tag_id in rows:
-            found.setdefault(post_id, []).append(tag_id)
-        return found
+            tag_ids.setdefault(post_id, []).append(tag_id)
+        return tag_ids
 
 
 @pytest.mark.parametrize(
@@ -174,10 +174,10 @@ def test_where_nothing_decides_the_rest_of_the_file_does(path, neighbour, ids):
 def test_ids_of_no_tag_are_left_out_and_told(path):
     row = random_posts()[0][0]
     write_generation(path, 1, [(row, [1429147, 777, 5, 5])], TAGS)
-    done = hakubooru_migrations.migrate(path)
+    report = hakubooru_migrations.migrate(path)
     assert relations(path) == {row[0]: [1429147, 5]}
     assert (
-        done.notes[0]
+        report.notes[0]
         == "tag ids left out of the lists: 1, because the file has no tags with these ids; the first is LL of post 7"
     )
 
@@ -185,19 +185,19 @@ def test_ids_of_no_tag_are_left_out_and_told(path):
 def test_a_file_that_is_up_to_date_is_left_alone(path):
     write_generation(path, 1, random_posts(), TAGS)
     hakubooru_migrations.migrate(path)
-    before = path.read_bytes()
+    data = path.read_bytes()
     assert hakubooru_migrations.migrate(path).scripts == ()
-    assert path.read_bytes() == before
+    assert path.read_bytes() == data
 
 
 @pytest.mark.parametrize("generation", [1, 2, 3, 4])
 def test_a_plan_only_reports(path, generation):
     write_generation(path, generation, random_posts(), TAGS)
-    before = path.read_bytes()
+    data = path.read_bytes()
     plan = hakubooru_migrations.plan(path)
     assert (plan.generation, plan.scripts) == (generation, SCRIPTS[generation - 1 :])
     assert 0 < plan.bytes_needed < plan.bytes_free
-    assert path.read_bytes() == before
+    assert path.read_bytes() == data
     assert [entry.name for entry in path.parent.iterdir()] == ["old.db"]
 
 
@@ -253,10 +253,10 @@ def test_a_script_that_fails_leaves_the_file_as_before_it(path, fresh, monkeypat
         patch.setattr(runner.Runner, "_run", failing)
         with pytest.raises(KeyboardInterrupt):
             hakubooru_migrations.migrate(path)
-    left = hakubooru_migrations.plan(path)
-    assert left.scripts == SCRIPTS[SCRIPTS.index(script) :]
-    assert left.generation == min(SCRIPTS.index(script) + 1, 4)
-    assert hakubooru_migrations.migrate(path).scripts == left.scripts
+    plan = hakubooru_migrations.plan(path)
+    assert plan.scripts == SCRIPTS[SCRIPTS.index(script) :]
+    assert plan.generation == min(SCRIPTS.index(script) + 1, 4)
+    assert hakubooru_migrations.migrate(path).scripts == plan.scripts
     assert tables(path) == tables(fresh)
 
 
@@ -271,11 +271,11 @@ def test_no_log_is_left_beside_a_file_that_had_one(path):
 
 def test_no_room_is_told_before_anything_is_written(path, monkeypatch):
     write_generation(path, 1, random_posts(), TAGS)
-    before = path.read_bytes()
+    data = path.read_bytes()
     monkeypatch.setattr(runner.shutil, "disk_usage", lambda _: type("", (), {"free": 1000}))
     with pytest.raises(IncompleteError, match=r"needs [\d,]+ free bytes .* there are 1,000"):
         hakubooru_migrations.migrate(path)
-    assert path.read_bytes() == before
+    assert path.read_bytes() == data
 
 
 def test_what_is_no_metadata_file_is_told(path, tmp_path):
@@ -294,10 +294,10 @@ def test_a_file_that_is_held_is_told(path):
     write_generation(path, 1, random_posts(), TAGS)
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("BEGIN IMMEDIATE")
-        started = time.monotonic()
+        start = time.monotonic()
         with pytest.raises(BusyError, match="is locked by"):
             hb.migrate(path, busy_timeout=0.1)
-        assert time.monotonic() - started < 4, "by default it is five seconds"
+        assert time.monotonic() - start < 4, "by default it is five seconds"
 
 
 def test_lists_are_written_as_published():
@@ -311,8 +311,8 @@ def test_the_commands_as_processes(path):
     checked = subprocess.run([*command, "--check"], capture_output=True, text=True, check=True)
     assert "generation 1, to be done: 0001_relations_from_tag_lists" in checked.stdout
     assert "free bytes; there are" in checked.stdout
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "generation 1, done: 0001" in done.stdout
-    assert done.stderr == ""
-    again = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "generation 4, up to date" in again.stdout
+    process = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "generation 1, done: 0001" in process.stdout
+    assert process.stderr == ""
+    repeat = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "generation 4, up to date" in repeat.stdout

@@ -86,7 +86,7 @@ SPOILT = {
 @pytest.mark.slow
 @pytest.mark.parametrize("spoil", SPOILT.values(), ids=SPOILT)
 def test_numbers_that_are_stored_as_something_else_are_refused_and_mended(path, spoil):
-    before = tables(path)
+    original = tables(path)
     spoil(path)
     with pytest.raises(
         DatabaseFileError, match=r"stores whole numbers as something else .*hakubooru db migrate"
@@ -95,7 +95,7 @@ def test_numbers_that_are_stored_as_something_else_are_refused_and_mended(path, 
     assert MEND in hakubooru_migrations.plan(path).scripts
     assert MEND in hakubooru_migrations.migrate(path).scripts
     assert hakubooru_migrations.plan(path).scripts == ()
-    assert tables(path) == before
+    assert tables(path) == original
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         plan = connection.execute(
@@ -173,15 +173,15 @@ def test_the_posts_of_a_year_are_those_of_danbooru(tmp_path):
         pytest.warns(UserWarning, match="stores its dates in UTC.*hakubooru db migrate"),
         hb.open(path) as db,
     ):
-        before = db.posts.fingerprint("kohaku-epsilon")
+        fingerprint = db.posts.fingerprint("kohaku-epsilon")
     assert hakubooru_migrations.plan(path).scripts == (MEND, "0006_unknown_values")
-    done = hakubooru_migrations.migrate(path)
-    assert done.notes[0] == "dates converted to Danbooru's time zone: 3"
+    report = hakubooru_migrations.migrate(path)
+    assert report.notes[0] == "dates converted to Danbooru's time zone: 3"
     with hb.open(path) as db:
         assert [post.created_at for post in db.posts.posts()] == local
         assert db.posts.date(max=2017).to_ids().tolist() == [1, 2]
         assert db.posts.search("age:<60y").count() == 3
-        assert db.posts.fingerprint("kohaku-epsilon") != before
+        assert db.posts.fingerprint("kohaku-epsilon") != fingerprint
     assert hakubooru_migrations.plan(path).scripts == ()
 
 
@@ -196,8 +196,8 @@ def test_dates_that_are_none_are_left_and_told(tmp_path):
         "dates that cannot be read were not changed: 2, the first is '2017-01-01'",
     ]
     with hb.open(path) as db:
-        found = [post.created_at for post in db.posts.posts()]
-    assert found == ["2017-01-01", "", "2016-12-31T22:00:00.000-05:00", "2016-12-31T22:00:00-05:00"]
+        created = [post.created_at for post in db.posts.posts()]
+    assert created == ["2017-01-01", "", "2016-12-31T22:00:00.000-05:00", "2016-12-31T22:00:00-05:00"]
 
 
 def test_a_build_over_a_file_in_utc_is_refused_until_it_is_migrated(tmp_path):
@@ -205,10 +205,10 @@ def test_a_build_over_a_file_in_utc_is_refused_until_it_is_migrated(tmp_path):
     dump = write_lines(tmp_path / "posts.jsonl", [eve])
     build([dump], tmp_path / "new.db")
     write(tmp_path / "old.db", [post_row(1, **{name: eve[name] for name in ("created_at", "updated_at")})])
-    before = (tmp_path / "old.db").read_bytes()
+    data = (tmp_path / "old.db").read_bytes()
     with pytest.raises(DatabaseFileError, match=r"stores its dates in UTC.*hakubooru db migrate"):
         build([dump], tmp_path / "old.db")
-    assert (tmp_path / "old.db").read_bytes() == before
+    assert (tmp_path / "old.db").read_bytes() == data
     hakubooru_migrations.migrate(tmp_path / "old.db")
     build([dump], tmp_path / "old.db")
     assert tables(tmp_path / "old.db")["post"] == tables(tmp_path / "new.db")["post"]
@@ -218,12 +218,12 @@ def test_what_is_just_built_or_made_has_nothing_to_migrate(tmp_path):
     build([write_lines(tmp_path / "posts.jsonl", [api_post(1)])], tmp_path / "built.db")
     hb.create(tmp_path / "made.db").close()
     for name in ("built.db", "made.db"):
-        before = (tmp_path / name).read_bytes()
+        data = (tmp_path / name).read_bytes()
         assert hakubooru_migrations.plan(tmp_path / name).scripts == ()
         assert hakubooru_migrations.migrate(tmp_path / name).scripts == ()
-        assert (tmp_path / name).read_bytes() == before
-    shown = CliRunner().invoke(cli, ["db", "migrate", "--check", str(tmp_path / "built.db")])
-    assert (shown.exit_code, shown.output) == (0, f"{tmp_path / 'built.db'}: generation 4, up to date\n")
+        assert (tmp_path / name).read_bytes() == data
+    result = CliRunner().invoke(cli, ["db", "migrate", "--check", str(tmp_path / "built.db")])
+    assert (result.exit_code, result.output) == (0, f"{tmp_path / 'built.db'}: generation 4, up to date\n")
     build([write_lines(tmp_path / "more.jsonl", [api_post(2)])], tmp_path / "built.db")
     assert hakubooru_migrations.plan(tmp_path / "built.db").scripts == ()
 
@@ -241,7 +241,7 @@ def test_the_command_says_that_dates_are_in_utc_on_one_line(tmp_path):
         "--json",
         path,
     ]
-    told = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert told.stdout.startswith('{"generation": 4')
-    assert told.stderr.startswith(f"warning: {path} stores its dates in UTC")
-    assert told.stderr.count("\n") == 1
+    process = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert process.stdout.startswith('{"generation": 4')
+    assert process.stderr.startswith(f"warning: {path} stores its dates in UTC")
+    assert process.stderr.count("\n") == 1

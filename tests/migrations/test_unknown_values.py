@@ -21,10 +21,10 @@ def test_only_the_definition_of_the_table_changes(tmp_path):
         connection.execute("CREATE INDEX mine ON post (score)")
         connection.execute("ALTER TABLE post ADD COLUMN note TEXT NOT NULL DEFAULT ''")
         connection.commit()
-    before = every_row(path)
+    rows_before = every_row(path)
     assert hakubooru_migrations.migrate(path).scripts[-1] == "0006_unknown_values"
-    after = every_row(path)
-    assert {name: after[name] for name in before} == before
+    rows_after = every_row(path)
+    assert {name: rows_after[name] for name in rows_before} == rows_before
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         rows = connection.execute("SELECT name, \"notnull\", pk FROM pragma_table_info('post')").fetchall()
@@ -51,5 +51,5 @@ def test_the_addresses_of_images_tell_the_site_before_and_after(tmp_path, site):
     ] * (site != "danbooru")
     with hb.open(path) as db:
         assert db.info().site == site
-    built = hb.build([path], tmp_path / "built.db")
-    assert (built.site, built.new) == (site, 2)
+    report = hb.build([path], tmp_path / "built.db")
+    assert (report.site, report.new) == (site, 2)

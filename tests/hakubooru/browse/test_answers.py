@@ -38,8 +38,8 @@ def test_a_search_is_narrowed_by_a_term(text, term, expected):
 
 
 def test_each_term_can_be_taken_away():
-    shown = {chip.words: chip.rest for chip in chips("(a or b) -c score:>5 order:score limit:10", {})}
-    assert shown == {
+    rests = {chip.words: chip.rest for chip in chips("(a or b) -c score:>5 order:score limit:10", {})}
+    assert rests == {
         "a or b": "-c score:>5 order:score limit:10",
         "-c": "(a or b) score:>5 order:score limit:10",
         "score:>5": "(a or b) -c order:score limit:10",

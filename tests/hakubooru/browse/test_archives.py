@@ -28,7 +28,7 @@ def db(tmp_path):
         yield db
 
 
-def shown(database, images, numbers):
+def fetch_pictures(database, images, numbers):
     """The size of the thumbnail that the page has of each post, and the large picture."""
     with Browser(database, images=images) as browser:
         assert 'src="/thumbnail/5"' in ask(browser.url, "/").text
@@ -47,7 +47,7 @@ def test_pictures_come_out_of_containers(db, tmp_path):
     images = {number: picture(number, "png", (40 * number, 60)) for number in range(2, 6)}
     for number, name in zip(images, ["0.zip", "1.parquet", "2.tar.gz", "loose"], strict=True):
         write_archive(tmp_path / "images" / name, [(f"{number}.png", images[number])])
-    pictures = shown(db, tmp_path / "images", images)
+    pictures = fetch_pictures(db, tmp_path / "images", images)
     assert pictures == [((40 * number, 60), data) for number, data in images.items()]
 
 
@@ -55,16 +55,16 @@ def test_pictures_come_out_of_containers(db, tmp_path):
 def test_pictures_come_from_a_web_server_one_by_one(db, tmp_path):
     write_published(tmp_path / "set")
     with serving(tmp_path) as server:
-        pictures = shown(db, f"{server.url}/set", [2, 5])
+        pictures = fetch_pictures(db, f"{server.url}/set", [2, 5])
         check_published(pictures, server.sent)
 
 
-def check_published(pictures, sent):
+def check_published(pictures, bytes_sent):
     # The update's picture of post 5 is wider.
     assert pictures == [((60, 60), picture(2, "png", (60, 60))), ((100, 60), picture(5, "png", (100, 60)))]
     each = [*(data for _, data in pictures for _ in range(2)), picture(1, "png", (60, 60))]
     read = sum(512 + len(data) for data in each)  # each twice, with the header of its member
-    assert read <= sent <= read + 10
+    assert read <= bytes_sent <= read + 10
 
 
 @pytest.mark.slow
@@ -75,9 +75,9 @@ def test_pictures_come_from_the_hub_one_by_one(db, tmp_path):
         hub = {"HF_ENDPOINT": server.url, "HF_TOKEN": "none", "HF_HOME": str(tmp_path / "hub")}
         script = f"""
 import hakubooru as hb
-from test_archives import shown
+from test_archives import fetch_pictures
 with hb.open({str(db.path)!r}) as db:
-    print(shown(db, "hf://datasets/some/set", [2, 5]))
+    print(fetch_pictures(db, "hf://datasets/some/set", [2, 5]))
 """
         here = Path(__file__).parent
         paths = os.pathsep.join([*sys.path, str(here)])

@@ -9,21 +9,15 @@ from contextlib import closing
 
 import pytest
 
-from gallery import ask, browsing, write_gallery
+from gallery import ask, browsing
 from hakubooru.browse.draft import Draft
 from hakubooru.curating import RecipeStep
 from hakubooru.errors import InputError
 
 
-@pytest.fixture(scope="module")
-def gallery(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("gallery")
-    write_gallery(folder)
-    return folder
-
-
 @pytest.fixture
 def browser(gallery, tmp_path):
+    """A running browser of a copy of the gallery for one test."""
     shutil.copytree(gallery, tmp_path / "gallery")
     with browsing(tmp_path / "gallery") as browser:
         browser.session.draft.clear()
@@ -34,7 +28,7 @@ def change(browser, how, **form):
     return ask(browser.url, f"/set/{how}", form=form, **{"HX-Request": "true"})
 
 
-def seen(page, label):
+def mark_of(page, label):
     """The mark in the form of a button or field that a page has."""
     form = next(form for form in re.findall(r"<form.*?</form>", page.text, re.DOTALL) if label in form)
     return re.search(r'name="seen" value="(\w+)"', form)[1]
@@ -44,24 +38,24 @@ def test_a_step_that_an_old_page_shows_is_not_another_step_now(browser):
     for word in ("1girl", "solo", "rating:g"):
         change(browser, "add", kind="search", value=word)
     old = ask(browser.url, "/set")
-    mark = seen(old, "Remove: search solo")
+    mark = mark_of(old, "Remove: search solo")
     assert change(browser, "remove", place="0", seen=mark).status == 200
     for how in ("remove", "switch", "up", "down", "replace"):
         answer = change(browser, how, place="1", seen=mark, kind="search", value="1boy")
         assert answer.status == 422
         assert "the steps have changed in another page" in answer.text
     assert [step.value for step in browser.session.draft.steps] == ["solo", "rating:g"]
-    assert change(browser, "remove", place="1", seen=seen(answer, "Remove: search rating:g")).status == 200
+    assert change(browser, "remove", place="1", seen=mark_of(answer, "Remove: search rating:g")).status == 200
     assert [step.value for step in browser.session.draft.steps] == ["solo"]
 
 
 def test_settings_that_an_old_page_shows_are_not_saved_over_newer_ones(browser):
-    mark = seen(ask(browser.url, "/set"), ">Save<")
+    mark = mark_of(ask(browser.url, "/set"), ">Save<")
     assert change(browser, "save", name="mine", seed="7", seen=mark).status == 200
     answer = change(browser, "save", name="mine", seed="0", seen=mark)
     assert (answer.status, browser.session.draft.recipe().seed) == (422, 7)
     change(browser, "add", kind="limit", value="5")  # steps are no settings
-    assert change(browser, "save", name="mine", seed="8", seen=seen(answer, ">Save<")).status == 200
+    assert change(browser, "save", name="mine", seed="8", seen=mark_of(answer, ">Save<")).status == 200
 
 
 def test_a_page_does_not_leave_a_data_set_that_it_does_not_show(browser):
@@ -86,11 +80,11 @@ def test_a_recipe_that_was_edited_elsewhere_is_neither_lost_nor_exported_unseen(
     draft.settle("mine")
     draft.add(RecipeStep(kind="limit", value=5))
     path = draft.save()
-    written = path.read_text(encoding="utf-8")
-    path.write_text(written + "# mine\n", encoding="utf-8")
-    for it in (draft, Draft(db, tmp_path)):  # another start of the browser knows it, too
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text + "# mine\n", encoding="utf-8")
+    for each_draft in (draft, Draft(db, tmp_path)):  # another start of the browser knows it, too
         with pytest.raises(InputError, match=r"mine\.toml was changed in another program: open it again"):
-            it.save()
+            each_draft.save()
     draft.open("mine")
     assert draft.save().read_text(encoding="utf-8").endswith("# mine\n")  # nothing to save: comments stay
     draft.add(RecipeStep(kind="limit", value=4))

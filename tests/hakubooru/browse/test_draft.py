@@ -51,12 +51,12 @@ def test_rows_count_the_posts_after_each_step(draft, db):
     draft.add(search("1girl"))
     draft.add(RecipeStep(kind="sample", value=10))
     draft.add(RecipeStep(kind="keep", value=(1, 2, 3)))
-    girls, kept = db.posts.search("1girl").count(), draft.selection().count()
+    girls, picks = db.posts.search("1girl").count(), draft.selection().count()
     assert [(row.posts, row.removed) for row in draft.rows()] == [
         (200, None),
         (girls, 200 - girls),
         (10, girls - 10),
-        (kept, 10 - kept),
+        (picks, 10 - picks),
     ]
     draft.move(2, -1)
     assert words(draft) == ["all posts", "search 1girl", "keep 3 posts by id", "a sample of 10"]
@@ -103,17 +103,17 @@ def test_a_post_is_kept_or_dropped_or_neither(draft):
 
 def test_a_recipe_is_opened_and_saved_with_everything_in_it(draft, db, tmp_path):
     (tmp_path / "work" / "mine.toml").write_text(RECIPE)
-    before = hb.Recipe.load(tmp_path / "work" / "mine.toml")
+    recipe = hb.Recipe.load(tmp_path / "work" / "mine.toml")
     draft.open("mine")
     assert words(draft)[1:] == ["without deleted", "search 1girl", "at most 5 per rating"]
     assert draft.is_saved
     draft.settle("second", seed=5)
     assert not draft.is_saved
-    after = hb.Recipe.load(draft.save())
-    assert after.name == "second"
-    assert (after.strata, after.caption, after.image) == (before.strata, before.caption, before.image)
+    second = hb.Recipe.load(draft.save())
+    assert second.name == "second"
+    assert (second.strata, second.caption, second.image) == (recipe.strata, recipe.caption, recipe.image)
     draft.settle("second", seed=4)
-    assert draft.selection() == before.select(db)
+    assert draft.selection() == recipe.select(db)
     assert draft.saved()[:2] == ["mine", "second"]
 
 
@@ -128,12 +128,12 @@ def test_a_recipe_that_ships_is_opened_by_its_name(draft):
 def test_what_was_not_saved_is_there_the_next_time(draft, db, tmp_path):
     draft.add(search("1girl"))
     draft.settle("mine")
-    again = Draft(db, tmp_path / "work")
-    assert (again.name, again.steps, again.is_saved) == ("mine", draft.steps, False)
-    again.save()
+    second = Draft(db, tmp_path / "work")
+    assert (second.name, second.steps, second.is_saved) == ("mine", draft.steps, False)
+    second.save()
     assert Draft(db, tmp_path / "work").is_saved
     assert Draft(db, tmp_path / "other").name == UNNAMED
-    again.clear()
+    second.clear()
     assert Draft(db, tmp_path / "work").steps == []
 
 

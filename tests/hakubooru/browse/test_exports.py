@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 
 import pytest
 
 import hakubooru as hb
-from gallery import browsing, write_gallery
+from gallery import browsing
 from hakubooru.browse.exports import Exports
 from hakubooru.errors import InputError
 
@@ -15,8 +16,9 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def folder(tmp_path):
-    write_gallery(tmp_path)
+def folder(gallery, tmp_path):
+    """A copy of the gallery for one test, with a recipe."""
+    shutil.copytree(gallery, tmp_path, dirs_exist_ok=True)
     (tmp_path / "work").mkdir()
     (tmp_path / "work" / "mine.toml").write_text('query = "id:..100"\n')
     return tmp_path
@@ -26,7 +28,7 @@ def exports(folder):
     return Exports(folder / "gallery.db", folder / "work", [str(folder / "images")])
 
 
-def ended(exports, name):
+def final_state(exports, name):
     for _ in range(600):
         state = exports.watch(name)
         if not state.is_running:
@@ -41,7 +43,7 @@ def test_an_export_outlives_what_started_it_and_is_seen_by_the_next(folder):
     assert another.watch("mine").is_running
     with pytest.raises(InputError, match="running already"):
         another.start("mine", sink="folder")
-    state = ended(another, "mine")
+    state = final_state(another, "mine")
     assert state.state == "finished"
     assert "100 of 100 posts" in state.log
     assert hb.verify(folder / "work" / "mine").is_good
@@ -52,16 +54,16 @@ def test_an_export_is_stopped_and_goes_on(folder):
     some = exports(folder)
     some.start("mine", sink="webdataset")
     some.stop("mine")
-    assert ended(some, "mine").state == "stopped"
+    assert final_state(some, "mine").state == "stopped"
     some.start("mine", sink="webdataset")
-    assert ended(some, "mine").state == "finished"
+    assert final_state(some, "mine").state == "finished"
 
 
 def test_an_export_that_fails_says_why(folder):
     (folder / "work" / "mine.toml").write_text("querry = 1\n")
     some = exports(folder)
     some.start("mine", sink="folder")
-    state = ended(some, "mine")
+    state = final_state(some, "mine")
     assert (state.state, state.code) == ("failed", 2)
     assert "did you mean 'query'" in state.log
 
@@ -77,4 +79,4 @@ def test_what_cannot_be_exported_is_refused(folder):
 def test_the_browser_closes_while_an_export_runs(folder):
     with browsing(folder) as browser:
         browser.session.exports.start("mine", sink="captions")
-    assert "100 of 100 posts" in ended(exports(folder), "mine").log
+    assert "100 of 100 posts" in final_state(exports(folder), "mine").log

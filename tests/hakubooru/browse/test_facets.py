@@ -57,15 +57,15 @@ def test_a_count_is_what_the_narrowed_search_finds(db, search):
 
 def test_every_post_is_counted_once(db):
     ids = db.posts.to_ids()
-    counted = {
+    counts = {
         facet.title: sum(entry.posts for entry in facet.entries)
         for facet in (*facets(db, ids, labelled(db)), *charts(db, ids))
     }
-    assert {title for title, posts in counted.items() if posts == len(ids)} == {
+    assert {title for title, posts in counts.items() if posts == len(ids)} == {
         "Rating", "Quality", "Year", "Score", "Megapixels"
     }  # fmt: skip
     # A heic has no number, and a post without a width has no shape.
-    assert counted["File type"] == db.posts.search("filetype:jpg,png,avif,zip").count()
+    assert counts["File type"] == db.posts.search("filetype:jpg,png,avif,zip").count()
 
 
 def test_the_years_with_most_posts_are_shown_the_newest_first(db):

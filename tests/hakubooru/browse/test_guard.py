@@ -14,23 +14,15 @@ from urllib.parse import urlsplit
 import pytest
 
 import hakubooru as hb
-from gallery import ask, browsing, write_gallery
+from gallery import ask, browsing
 from hakubooru.browse import Browser
 from hakubooru.browse.site import site
 from hakubooru.errors import InputError
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("gallery")
-    write_gallery(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def url(folder):
-    with browsing(folder) as browser:
-        yield browser.url
+def url(browser):
+    return browser.url
 
 
 def test_a_page_is_answered_with_a_policy_that_runs_no_foreign_script(url):
@@ -91,9 +83,9 @@ def test_off_loopback_the_address_has_a_token(folder):
 
 
 def test_a_port_in_use_and_a_missing_folder_are_told(folder):
-    with socket.create_server(("127.0.0.1", 0)) as taken, hb.open(folder / "gallery.db") as db:
+    with socket.create_server(("127.0.0.1", 0)) as listener, hb.open(folder / "gallery.db") as db:
         with pytest.raises(InputError, match="name another --port"):
-            Browser(db, work=folder, port=taken.getsockname()[1])
+            Browser(db, work=folder, port=listener.getsockname()[1])
         with pytest.raises(InputError, match="does not exist"):
             Browser(db, work=folder / "nowhere")
 
@@ -117,10 +109,10 @@ def test_small_answers_are_sent_at_once_over_a_connection_that_is_kept(url):
     connection = http.client.HTTPConnection(parts.hostname, parts.port)
     times = []
     for _ in range(60):
-        begun = time.perf_counter()
+        start = time.perf_counter()
         connection.request("GET", "/complete?word=1")
         connection.getresponse().read()
-        times.append(time.perf_counter() - begun)
+        times.append(time.perf_counter() - start)
     connection.close()
     assert min(times[-20:]) < 0.03
 

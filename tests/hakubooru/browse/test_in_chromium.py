@@ -8,7 +8,7 @@ import pytest
 
 import hakubooru as hb
 from chromium import serious, started
-from gallery import ODD, browsing, write_gallery
+from gallery import ODD
 
 try:
     from playwright.sync_api import expect
@@ -27,28 +27,15 @@ def chromium():
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("gallery")
-    write_gallery(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def server(folder):
-    with browsing(folder) as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
 def errors():
     """What the console of the window has said."""
     return []
 
 
 @pytest.fixture(scope="module")
-def window(chromium, server, errors):
+def window(chromium, browser, errors):
     """One window for all tests: a new one is another process, which must first learn fonts and scripts."""
-    context = chromium.new_context(base_url=server.url)
+    context = chromium.new_context(base_url=browser.url)
     context.set_default_timeout(WAIT)
     window = context.new_page()
     window.on("pageerror", lambda error: errors.append(error))  # noqa: PLW0108 - Playwright marks what it is given
@@ -117,10 +104,10 @@ def test_a_search_is_answered_counted_and_stands_in_the_address(page):
 
 def test_pictures_come_with_scrolling(page):
     page.goto("/")
-    shown = "#grid img"
-    assert page.locator(shown).count() == 60
+    selector = "#grid img"
+    assert page.locator(selector).count() == 60
     page.locator(".rest").scroll_into_view_if_needed()
-    expect(page.locator(shown)).to_have_count(120, timeout=WAIT)
+    expect(page.locator(selector)).to_have_count(120, timeout=WAIT)
     # The newest ten have no picture in the archives.
     assert (
         page.locator("#card-140 img").evaluate("image => image.decode().then(() => image.naturalWidth)") == 60

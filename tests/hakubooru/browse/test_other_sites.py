@@ -45,18 +45,18 @@ def lacking(tmp_path, request):
 
 def entries(database):
     ids = database.posts.to_ids()[::-1]
-    shown = [*facets(database, ids, labelled(database)), *charts(database, ids)]
-    return {facet.title: {entry.words: entry for entry in facet.entries} for facet in shown}
+    all_facets = [*facets(database, ids, labelled(database)), *charts(database, ids)]
+    return {facet.title: {entry.words: entry for entry in facet.entries} for facet in all_facets}
 
 
 def test_facets_have_the_words_of_the_site_and_count_what_they_find(e621):
-    shown = entries(e621)
-    assert list(shown["Rating"]) == ["safe", "questionable", "explicit"]
-    assert set(shown["Quality"]) > {"masterpiece", "worst quality"}, "by e621's own favourites"
-    for values in shown.values():
+    by_title = entries(e621)
+    assert list(by_title["Rating"]) == ["safe", "questionable", "explicit"]
+    assert set(by_title["Quality"]) > {"masterpiece", "worst quality"}, "by e621's own favourites"
+    for values in by_title.values():
         for entry in values.values():
             assert e621.posts.search(entry.term).count() == entry.posts, entry.term
-    assert [one.term for one in Completion(e621).suggestions("rating:")] == [
+    assert [suggestion.term for suggestion in Completion(e621).suggestions("rating:")] == [
         "rating:safe",
         "rating:questionable",
         "rating:explicit",
@@ -64,7 +64,7 @@ def test_facets_have_the_words_of_the_site_and_count_what_they_find(e621):
 
 
 def test_facets_of_a_set_count_no_value_that_it_lacks(lacking):
-    shown = entries(lacking)
+    by_title = entries(lacking)
     for name, column in {
         "Rating": "rating",
         "Quality": "fav_count",
@@ -74,7 +74,7 @@ def test_facets_of_a_set_count_no_value_that_it_lacks(lacking):
         "Score": "score",
         "Megapixels": "image_width",
     }.items():
-        total = sum(entry.posts for entry in shown.get(name, {}).values())
+        total = sum(entry.posts for entry in by_title.get(name, {}).values())
         assert total == (0 if column in lacking.info().lacking else 12), name
 
 
@@ -88,10 +88,10 @@ def test_what_some_posts_do_not_say_is_read_once(tmp_path):
         first = entries(db)
         assert sum(entry.posts for entry in first["Rating"].values()) == 10
         assert sum(entry.posts for entry in first["Megapixels"].values()) == 23
-        seen = []
-        with tracing(db, seen):
+        statements = []
+        with tracing(db, statements):
             assert entries(db) == first
-        assert not [sql for sql in seen if "FROM post " in sql]
+        assert not [sql for sql in statements if "FROM post " in sql]
 
 
 @pytest.mark.slow

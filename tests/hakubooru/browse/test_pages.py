@@ -11,18 +11,12 @@ from urllib.parse import quote
 import pytest
 
 import hakubooru as hb
-from gallery import ODD, ask, browsing, write_gallery
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("gallery")
-    write_gallery(folder)
-    return folder
+from gallery import ODD, ask, browsing
 
 
 @pytest.fixture(scope="module")
 def browser(folder):
+    """A running browser whose first page is a search."""
     with browsing(folder, query="solo") as browser:
         yield browser
 
@@ -99,9 +93,9 @@ def test_without_images_cards_of_metadata_are_shown(folder):
 
 def test_a_search_is_checked_while_it_is_typed(get):
     assert json.loads(get("/check?q=solo").body) == {"posts": 50}
-    wrong = json.loads(get("/check?q=1girl+(solo").body)
-    assert wrong["mistake"] == "this ( is never closed; add a )"
-    assert wrong["place"].splitlines()[1].strip() == "^"
+    answer = json.loads(get("/check?q=1girl+(solo").body)
+    assert answer["mistake"] == "this ( is never closed; add a )"
+    assert answer["place"].splitlines()[1].strip() == "^"
 
 
 def test_suggestions_are_sent_with_type_and_posts(get):
@@ -128,10 +122,10 @@ def test_a_data_set_works_without_javascript(folder):
         url = browser.url
         assert ask(url, "/set/add", form={"kind": "search", "value": "solo"}).headers["location"] == "/set"
         ask(url, "/pick", form={"post": "1", "kind": "keep"})
-        saved = ask(
+        answer = ask(
             url, "/set/save", form={"name": "plain", "seed": "7", "format": "webp", "caption": "danbooru"}
         )
-        assert saved.status == 303
+        assert answer.status == 303
         table = tomllib.loads(ask(url, "/set/recipe.toml").text)
         assert table == {
             "seed": 7,

@@ -7,27 +7,27 @@ import pytest
 
 import hakubooru as hb
 from booru import post_row, write
-from gallery import tags_of, write_gallery
+from gallery import tags_of
 from hakubooru.browse.portrait import pieces, portrait, relatives
 from hakubooru.caption import PRESETS
 
 
 @pytest.fixture(scope="module")
-def db(tmp_path_factory):
-    with hb.open(write_gallery(tmp_path_factory.mktemp("gallery"))) as db:
+def db(gallery):
+    with hb.open(gallery / "gallery.db") as db:
         yield db
 
 
 @pytest.mark.parametrize("number", [1, 3, 7, 15, 140])
 def test_the_pieces_of_a_caption_are_the_caption(db, number):
-    shown = portrait(db, number)
-    assert {*shown.captions} | {*shown.lacking} == {*PRESETS}
-    for name, some in shown.captions.items():
+    view = portrait(db, number)
+    assert {*view.captions} | {*view.lacking} == {*PRESETS}
+    for name, some in view.captions.items():
         ((_, caption),) = hb.Captioner(db, name).captions(np.array([number]))
         assert "".join(piece.text for piece in some) == caption
     # A format whose labels are of a joined file is left out, with the reason.
-    assert len(shown.captions) >= 8
-    assert all("join its file" in reason or "nobody published" in reason for reason in shown.lacking.values())
+    assert len(view.captions) >= 8
+    assert all("join its file" in reason or "nobody published" in reason for reason in view.lacking.values())
 
 
 def test_each_word_has_its_part(db):

@@ -47,8 +47,8 @@ def test_a_thumbnail_is_small_and_not_larger_than_the_image(thumbnails, shelf):
 
 
 def test_a_view_is_the_file_if_web_browsers_show_it(thumbnails, shelf):
-    shown = thumbnails.view(shelf.find(1))
-    assert (shown.media_type, shown.data) == ("image/png", picture(1, "png", (1000, 500)))
+    view = thumbnails.view(shelf.find(1))
+    assert (view.media_type, view.data) == ("image/png", picture(1, "png", (1000, 500)))
     smaller = thumbnails.view(shelf.find(5))
     assert (smaller.media_type, size(smaller.data)) == ("image/webp", ("WEBP", (2048, 68)))
 
@@ -125,9 +125,9 @@ def test_a_damaged_cache_is_made_anew(tmp_path, name):
     with path.open("rb+") as file:
         file.seek(4096 * (pages.get(name, 1) - 1))
         file.write(b"\xff" * 4096)
-    for before in (None, b"data"):
+    for expected in (None, b"data"):
         cache = module._Cache(path)
-        assert cache.get(b"key") == before
+        assert cache.get(b"key") == expected
         cache.put(b"key", b"data")
         assert cache.get(b"key") == b"data"
         cache.close()

@@ -31,26 +31,26 @@ def write_posts(
 
     Tags have the kinds of `KIND` and the popularity 0, unless `tags` says more: name → kind, popularity.
     """
-    known = {name: (kind, 0) for name, kind in KIND.items()} | (tags or {})
+    kinds = {name: (kind, 0) for name, kind in KIND.items()} | (tags or {})
     rows = [post_row(post_id, **columns) for post_id, (_, columns) in posts.items()]
     write(
-        path, rows, lambda post_id: posts[post_id][0].split(), [(name, *more) for name, more in known.items()]
+        path, rows, lambda post_id: posts[post_id][0].split(), [(name, *more) for name, more in kinds.items()]
     )
 
 
 @pytest.fixture
 def booru(tmp_path):
     """Opens a database of the posts given: `booru({1: ("1girl solo", {"rating": "explicit"})})`."""
-    opened = []
+    databases = []
 
     def make(posts, tags=None):
-        path = tmp_path / f"captions{len(opened)}.db"
+        path = tmp_path / f"captions{len(databases)}.db"
         write_posts(path, posts, tags)
-        opened.append(hb.open(path))
-        return opened[-1]
+        databases.append(hb.open(path))
+        return databases[-1]
 
     yield make
-    for database in opened:
+    for database in databases:
         database.close()
 
 

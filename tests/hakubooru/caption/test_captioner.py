@@ -83,9 +83,9 @@ def test_a_relation_to_a_tag_that_is_not_there_is_passed_over(booru, tmp_path):
 
 def test_captions_come_in_the_order_of_the_ids(booru):
     db = booru({post_id: (names, {}) for post_id, names in [(1, "solo"), (2, "1girl"), (5, "o_o")]})
-    found = list(Captioner(db, {"order": ["general"]}).captions(np.array([5, 1, 2, 5])))
+    captions = list(Captioner(db, {"order": ["general"]}).captions(np.array([5, 1, 2, 5])))
 
-    assert found == [(5, "o_o"), (1, "solo"), (2, "1girl"), (5, "o_o")]
+    assert captions == [(5, "o_o"), (1, "solo"), (2, "1girl"), (5, "o_o")]
 
 
 def test_an_id_that_no_post_has_is_an_error(booru):
@@ -97,12 +97,12 @@ def test_an_id_that_no_post_has_is_an_error(booru):
 def test_one_query_a_batch_and_one_for_all_tags(booru, caplog):
     db = booru({post_id: ("solo", {}) for post_id in range(1, 2 * _POSTS_A_BATCH + 2)})
     ids = db.posts.to_ids()
-    seen = []
-    db.connection().set_trace_callback(seen.append)
+    statements = []
+    db.connection().set_trace_callback(statements.append)
 
     with caplog.at_level("DEBUG", "hakubooru.store.reader"):
         assert len(list(Captioner(db).captions(ids))) == len(ids)
-    assert sum("json_each" in statement for statement in seen) == 3
+    assert sum("json_each" in statement for statement in statements) == 3
     assert sum("FROM tag" in statement for statement in caplog.messages) == 1
 
 
@@ -119,8 +119,8 @@ def test_tags_keep_the_order_of_the_relations_whatever_the_indexes(booru, tmp_pa
     booru({1: ("solo 1girl o_o long_hair", {}), 2: ("o_o 1girl", {})}).close()
     with hb.open(tmp_path / "captions0.db", writable=True) as db:
         db.connection().executescript(indexes)
-        found = [text for _, text in Captioner(db, {"order": ["tags"]}).captions(db.posts.to_ids())]
-    assert found == ["solo, 1girl, o_o, long hair", "o_o, 1girl"]
+        texts = [text for _, text in Captioner(db, {"order": ["tags"]}).captions(db.posts.to_ids())]
+    assert texts == ["solo, 1girl, o_o, long hair", "o_o, 1girl"]
 
 
 @pytest.mark.slow

@@ -61,18 +61,18 @@ changes = st.builds(CaptionChange, drop_tags=rates, exact=st.booleans(), shuffle
 
 @given(tags, tags, seeds, changes)
 def test_nothing_before_the_separator_moves_and_nothing_is_invented(head, tail, seed, change):
-    found = split(change(joined(head, tail), seed))
+    words = split(change(joined(head, tail), seed))
 
-    assert found[: len(head)] == head
-    left = found[len(head) :]
+    assert words[: len(head)] == head
+    tail_words = words[len(head) :]
     remaining = list(tail)
-    for word in left:
+    for word in tail_words:
         remaining.remove(word)  # a word that was not there, or not so often, fails
     if change.exact:
-        assert len(left) == len(tail) - math.floor(change.drop_tags * len(tail) + 0.5)
+        assert len(tail_words) == len(tail) - math.floor(change.drop_tags * len(tail) + 0.5)
     if not change.shuffle:
         rest = iter(tail)
-        assert all(word in rest for word in left)
+        assert all(word in rest for word in tail_words)
     assert change(joined(head, tail), seed) == change(joined(head, tail), seed)
 
 
@@ -86,9 +86,9 @@ def test_the_rate_of_dropped_tags_lies_within_binomial_bounds(rate):
     change = CaptionChange(drop_tags=rate)
     caption = joined([], [f"tag{i}" for i in range(40)])
     draws = 40 * 2000
-    left = sum(len(split(change(caption, seed))) for seed in range(2000))
+    total = sum(len(split(change(caption, seed))) for seed in range(2000))
 
-    assert abs(draws - left - rate * draws) <= 5 * math.sqrt(draws * rate * (1 - rate))
+    assert abs(draws - total - rate * draws) <= 5 * math.sqrt(draws * rate * (1 - rate))
 
 
 @pytest.mark.slow
@@ -106,8 +106,8 @@ def test_the_whole_caption_is_dropped_at_its_rate():
 
 
 def test_without_a_separator_all_tags_may_move():
-    found = {CaptionChange()("a, b, c", seed) for seed in range(60)}
-    assert len(found) == 6
+    captions = {CaptionChange()("a, b, c", seed) for seed in range(60)}
+    assert len(captions) == 6
 
 
 @pytest.mark.parametrize("caption", ["a, b, |||c, d", "a, b ||| c, d", "a, b|||c, d", "a, b |||, c, d"])
@@ -158,15 +158,15 @@ def test_another_separator(separator, caption, expected):
 @pytest.mark.parametrize("mark", [" ||| ", "|||", ", |||, ", "\n|||\n"])
 @pytest.mark.parametrize("ends", [["a, b", "c, d", "e, f"], ["", "c, d", "e, f"], ["a", "", "e, f"]])
 def test_tags_behind_a_second_separator_stay(mark, ends):
-    """As in sd-scripts, with `keep_tokens_separator` twice: fixed ||| flexible ||| fixed."""
-    before, changed, after = (split(text) for text in ends)
+    """sd-scripts reads `keep_tokens_separator` twice: fixed ||| flexible ||| fixed."""
+    head, middle, end = (split(text) for text in ends)
     change = CaptionChange(drop_tags=0.5)
     results = {tuple(split(change(mark.join(ends), seed))) for seed in range(80)}
     for tags in results:
-        assert list(tags[: len(before)]) == before
-        assert list(tags[len(tags) - len(after) :]) == after
-        assert set(tags) <= {*before, *changed, *after}
-    assert len(results) == (5 if changed else 1)  # nothing, c, d, and both in either order
+        assert list(tags[: len(head)]) == head
+        assert list(tags[len(tags) - len(end) :]) == end
+        assert set(tags) <= {*head, *middle, *end}
+    assert len(results) == (5 if middle else 1)  # nothing, c, d, and both in either order
 
 
 def test_no_mark_reaches_the_model():
@@ -179,7 +179,7 @@ def test_the_parts_of_a_manifest_are_taken_as_they_are(tmp_path):
     rows = [{"caption": CAPTION, "parts": json.dumps(PARTS)}, {"caption": "a, b", "parts": None}]
     parquet.write_table(pa.Table.from_pylist(rows), tmp_path / "manifest.parquet")
     change = CaptionChange(drop_tags=0.5)
-    wanted = [change(CAPTION, 7, PARTS), change("a, b", 7)]
+    expected = [change(CAPTION, 7, PARTS), change("a, b", 7)]
     table = parquet.read_table(tmp_path / "manifest.parquet")
     frame = table.to_pandas()
     for pairs in (
@@ -188,7 +188,7 @@ def test_the_parts_of_a_manifest_are_taken_as_they_are(tmp_path):
         [(CAPTION, PARTS), ("a, b", math.nan)],
         [(CAPTION, PARTS), ("a, b", "")],
     ):
-        assert [change(caption, 7, parts) for caption, parts in pairs] == wanted
+        assert [change(caption, 7, parts) for caption, parts in pairs] == expected
 
 
 def test_parts_that_an_export_counted_with_commas_in_free_text():
@@ -208,18 +208,18 @@ def test_sides_say_what_stays_and_what_is_changed():
 
 @given(seeds, rates)
 def test_with_parts_only_general_tags_move(seed, rate):
-    found = split(CaptionChange(drop_tags=rate)(CAPTION, seed, PARTS))
+    words = split(CaptionChange(drop_tags=rate)(CAPTION, seed, PARTS))
 
-    assert found[:3] == ["1girl", "hatsune miku", "bespin"]
-    assert found[-3:] == ["best quality", "mid", "safe"]
-    assert set(found[3:-3]) <= set(GENERAL)
+    assert words[:3] == ["1girl", "hatsune miku", "bespin"]
+    assert words[-3:] == ["best quality", "mid", "safe"]
+    assert set(words[3:-3]) <= set(GENERAL)
 
 
 def test_with_parts_a_part_is_dropped_as_a_whole():
     change = CaptionChange(shuffle=False, drop_parts={"artist": 0.5, "quality": 0.5})
-    found = {change(CAPTION, seed, PARTS) for seed in range(50)}
+    captions = {change(CAPTION, seed, PARTS) for seed in range(50)}
 
-    assert found == {
+    assert captions == {
         "1girl, hatsune miku, bespin, long hair, solo, o_o, best quality, mid, safe",
         "1girl, hatsune miku, bespin, long hair, solo, o_o, mid, safe",
         "1girl, hatsune miku, long hair, solo, o_o, best quality, mid, safe",

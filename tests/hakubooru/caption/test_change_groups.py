@@ -64,30 +64,30 @@ def test_tags_stay_with_their_group(seed, drop_tags, drop_groups, shuffle, shuff
         drop_tags=drop_tags,
         drop_groups=drop_groups,
     )
-    found = tags_of(change(CAPTION, seed))
-    assert found[:2] == ["1girl", "hatsune miku"]
-    assert not any(count > 1 for count in Counter(found).values())
-    places = [next(at for at, group in enumerate(GROUPS) if tag in group) for tag in found[2:]]
+    tags = tags_of(change(CAPTION, seed))
+    assert tags[:2] == ["1girl", "hatsune miku"]
+    assert not any(count > 1 for count in Counter(tags).values())
+    places = [next(at for at, group in enumerate(GROUPS) if tag in group) for tag in tags[2:]]
     runs = [place for at, place in enumerate(places) if at == 0 or places[at - 1] != place]
     assert len(runs) == len(set(runs))
     if not shuffle_groups:
         assert runs == sorted(runs)
         if not shuffle:
-            assert found[2:] == [tag for tag in TAGS if tag in found]
+            assert tags[2:] == [tag for tag in TAGS if tag in tags]
     assert change(CAPTION, seed) == change(CAPTION, seed)
 
 
 @pytest.mark.slow
 def test_rates_lie_within_binomial_bounds():
     draws = 4000
-    found = [set(tags_of(HDM(CAPTION, seed))) for seed in range(draws)]
+    results = [set(tags_of(HDM(CAPTION, seed))) for seed in range(draws)]
     for tag in TAGS:  # a tag remains if neither it nor its group is dropped
         rate = 0.75 * 0.7
-        assert abs(sum(tag in tags for tags in found) - rate * draws) <= 5 * math.sqrt(
+        assert abs(sum(tag in tags for tags in results) - rate * draws) <= 5 * math.sqrt(
             draws * rate * (1 - rate)
         )
-    both = sum({"nsfw", "explicit"} <= tags for tags in found)  # tags of a group are dropped together
-    assert abs(both - 0.7 * 0.75**2 * draws) <= 5 * math.sqrt(draws * 0.25)
+    pairs = sum({"nsfw", "explicit"} <= tags for tags in results)  # tags of a group are dropped together
+    assert abs(pairs - 0.7 * 0.75**2 * draws) <= 5 * math.sqrt(draws * 0.25)
 
 
 def test_parts_are_not_used_and_sides_know_groups():

@@ -77,14 +77,14 @@ def test_a_wrong_file_is_told_by_its_name(tmp_path, text, message):
 
 
 def test_lists_and_tables_become_hashable_values():
-    made = CaptionFormat(order=["general"], rating={"explicit": "18+"}, date={"new": 2024, "old": 2010})
+    form = CaptionFormat(order=["general"], rating={"explicit": "18+"}, date={"new": 2024, "old": 2010})
 
-    assert made.order == ("general",)
-    assert made.rating.explicit == ("18+",)
-    assert made.date == (("old", 2010), ("new", 2024))
-    assert hash(made) == hash(dataclasses.replace(made))
+    assert form.order == ("general",)
+    assert form.rating.explicit == ("18+",)
+    assert form.date == (("old", 2010), ("new", 2024))
+    assert hash(form) == hash(dataclasses.replace(form))
     with pytest.raises(dataclasses.FrozenInstanceError):
-        made.order = ("meta",)
+        form.order = ("meta",)
 
 
 ALL = {"order": ["people", "character", "artist", "general", "meta", "rating"], "rating": {"general": []}}
@@ -177,13 +177,13 @@ def test_a_format_measures_the_database_once_and_a_lock_keeps_it(booru):
     shape = {"order": ["quality"], "quality": {"high": 90, "low": 0}, "quality_scale": "database"}
     db = booru(posts)
     captioner = Captioner(db, shape)
-    found = [text for _, text in captioner.captions(db.posts.to_ids())]
+    texts = [text for _, text in captioner.captions(db.posts.to_ids())]
 
-    assert found == ["low"] * 90 + ["high"] * 10
-    kept = caption_format(captioner.format.to_dict())
-    assert kept == captioner.format
-    assert isinstance(kept.quality_scale, QualityScale)
-    assert kept.resolved(db) is kept
+    assert texts == ["low"] * 90 + ["high"] * 10
+    form = caption_format(captioner.format.to_dict())
+    assert form == captioner.format
+    assert isinstance(form.quality_scale, QualityScale)
+    assert form.resolved(db) is form
 
 
 def test_scales_with_different_percentiles_are_told():
@@ -205,8 +205,8 @@ FIELDS = [field.name for field in dataclasses.fields(CaptionFormat)]
 @given(st.dictionaries(st.sampled_from(FIELDS), anything, max_size=3), st.sampled_from(sorted(PRESETS)))
 def test_whatever_a_table_holds_is_a_format_or_a_told_error(table, base):
     try:
-        made = caption_format({"base": base, **table})
+        form = caption_format({"base": base, **table})
     except CaptionFormatError:
         return
-    assert caption_format(made.to_dict()) == made
-    hash(made)
+    assert caption_format(form.to_dict()) == form
+    hash(form)

@@ -23,7 +23,7 @@ def test_an_exported_caption_is_changed_among_its_general_tags(booru, tmp_path):
         None,
     ]
     change = CaptionChange(drop_tags=0.5, drop_parts={"rating": 1})
-    found = change(rows[0]["caption"], 3, json.loads(rows[0]["parts"])).split(", ")
-    assert found[:2] == ["1girl", "bespin"]
-    assert found[-3:] == ["worst quality", "old", "highres"]
-    assert set(found[2:-3]) < {"long hair", "solo", "o_o"}
+    words = change(rows[0]["caption"], 3, json.loads(rows[0]["parts"])).split(", ")
+    assert words[:2] == ["1girl", "bespin"]
+    assert words[-3:] == ["worst quality", "old", "highres"]
+    assert set(words[2:-3]) < {"long hair", "solo", "o_o"}

@@ -97,12 +97,12 @@ def test_illustrious_is_the_table_of_the_paper(booru):
     posts = {n: ("solo", {"score": n, "created_at": f"2023-05-{1 + n % 28:02d}"}) for n in range(1, 101)}
     db = booru(posts)
     shape = {"base": "illustrious", "order": ["quality"]}
-    found = dict(Captioner(db, shape).captions(db.posts.to_ids()))
+    captions = dict(Captioner(db, shape).captions(db.posts.to_ids()))
     ends = {
         8: "worst quality", 20: "bad quality", 60: "average quality", 82: "good quality", 92: "best quality",
         100: "masterpiece",
     }  # fmt: skip
-    assert found == {n: next(label for end, label in ends.items() if n <= end) for n in posts}
+    assert captions == {n: next(label for end, label in ends.items() if n <= end) for n in posts}
     years = {2017: "oldest", 2019: "old", 2020: "modern", 2022: "recent", 2023: "newest"}
     assert {year: label for label, year in PRESETS["illustrious"].date} == years
     assert dict(Captioner(db, {"base": "illustrious"}).captions(np.array([100])))[100] == (
@@ -112,7 +112,7 @@ def test_illustrious_is_the_table_of_the_paper(booru):
 
 def test_noobai_is_the_table_of_its_page(booru):
     db = booru({n: ("solo", {"fav_count": n}) for n in range(1, 101)})
-    found = dict(Captioner(db, {"base": "noobai", "order": ["quality"]}).captions(db.posts.to_ids()))
+    captions = dict(Captioner(db, {"base": "noobai", "order": ["quality"]}).captions(db.posts.to_ids()))
     ends = {
         30: "worst quality",
         60: "normal quality",
@@ -120,7 +120,7 @@ def test_noobai_is_the_table_of_its_page(booru):
         95: "best quality",
         100: "masterpiece",
     }
-    assert found == {n: next(label for end, label in ends.items() if n <= end) for n in found}
+    assert captions == {n: next(label for end, label in ends.items() if n <= end) for n in captions}
 
 
 def test_noobai_can_add_its_aesthetic_words(real, tmp_path):
@@ -148,8 +148,8 @@ def test_numbers_that_nobody_published_must_be_given(table, missing):
 
 
 def test_given_numbers_and_orders_without_them_are_formats():
-    given = {"quality": {"masterpiece": 95, "worst quality": 0}, "aesthetic": {"labels": {"score_9": 50}}}
-    shape = caption_format({"base": "anima"} | given)
+    table = {"quality": {"masterpiece": 95, "worst quality": 0}, "aesthetic": {"labels": {"score_9": 50}}}
+    shape = caption_format({"base": "anima"} | table)
     assert shape.aesthetic.labels == (("score_9", 50),)
     assert (shape.aesthetic.by, shape.prefix.artist) == ("aesthetic", "@")
     assert caption_format({"base": "anima", "order": ["artist", "general"]}).order == ("artist", "general")
@@ -157,9 +157,9 @@ def test_given_numbers_and_orders_without_them_are_formats():
 
 def hdm_caption(text):
     """What HDM's own trainer makes of a caption when it neither shuffles nor drops."""
-    kept, rest = text.split("|||")
+    head, rest = text.split("|||")
     groups = [group.strip() for group in rest.split("%%") if group.strip()]
-    tags = [tag.strip() for side in (kept, *groups) for tag in side.split("$$")]
+    tags = [tag.strip() for side in (head, *groups) for tag in side.split("$$")]
     return ", ".join(tag for tag in tags if tag)
 
 

@@ -75,7 +75,9 @@ def lists():
 
 def orders():
     some = st.lists(st.sampled_from([*TAG_PARTS, "quality", "date", "rating"]), unique=True, min_size=1)
-    with_keep = st.tuples(some, st.integers(0, 9)).map(lambda it: [*it[0][: it[1]], "keep", *it[0][it[1] :]])
+    with_keep = st.tuples(some, st.integers(0, 9)).map(
+        lambda pair: [*pair[0][: pair[1]], "keep", *pair[0][pair[1] :]]
+    )
     return some | with_keep | st.permutations(["tags", "keep", "rating"])
 
 
@@ -154,9 +156,9 @@ def obvious(post, form):
             part: form.separator.join(words) if part in LABEL_PARTS else words
             for part, words in parts.items()
         }
-        shown = {name: words[0] for name, words in free.items() if words}
-        whole = {"before": "", **texts, "after": ""} | shown
-        whole = {name: words for name, words in whole.items() if name in texts or name in shown}
+        first_words = {name: words[0] for name, words in free.items() if words}
+        whole = {"before": "", **texts, "after": ""} | first_words
+        whole = {name: words for name, words in whole.items() if name in texts or name in first_words}
         whole.pop("keep", None)
         return json.dumps(whole, ensure_ascii=False)
     place = form.order.index("keep") if "keep" in form.order else len(form.order)
@@ -177,6 +179,6 @@ def obvious(post, form):
 @given(form=formats)
 def test_every_format_writes_what_the_obvious_way_writes(everyone, form):
     posts = {post.id: post for post in everyone.posts.posts()}
-    found = dict(Captioner(everyone, form).captions(everyone.posts.to_ids()))
+    captions = dict(Captioner(everyone, form).captions(everyone.posts.to_ids()))
 
-    assert found == {post_id: obvious(post, form) for post_id, post in posts.items()}
+    assert captions == {post_id: obvious(post, form) for post_id, post in posts.items()}

@@ -28,12 +28,14 @@ def posts(booru, tmp_path):
 
 def captioned(database, shape):
     captioner = Captioner(database, shape)
-    found = list(captioner.captioned(database.posts.to_ids()))
-    assert [(one.id, one.caption) for one in found] == list(captioner.captions(database.posts.to_ids()))
+    results = list(captioner.captioned(database.posts.to_ids()))
+    assert [(result.id, result.caption) for result in results] == list(
+        captioner.captions(database.posts.to_ids())
+    )
     assert [join_parts(parts, captioner.format) for _, parts in captioner.parts(database.posts.to_ids())] == [
-        one.caption for one in found
+        result.caption for result in results
     ]
-    return [(one.caption, one.parts) for one in found]
+    return [(result.caption, result.parts) for result in results]
 
 
 def test_a_text_is_a_part(posts):
@@ -152,11 +154,11 @@ def test_a_sidecar_changes_no_caption_with_joined_values(path, tmp_path):
         "quality_scale": "database",
         "aesthetic": {"labels": {"high": 60, "low": 0}, "by": "silva", "scale": "database"},
     }
-    found = []
+    captions = []
     for _ in ("without", "with a sidecar"):
         with hb.open(path) as database:
             join(database, tmp_path, text=texts, silva=scores)
-            found.append([*Captioner(database, shape).captions(database.posts.to_ids()[::-1])])
+            captions.append([*Captioner(database, shape).captions(database.posts.to_ids()[::-1])])
             optimize(database)
-    assert found[0] == found[1]
-    assert sum(", text " in text for _, text in found[0]) == len(texts)
+    assert captions[0] == captions[1]
+    assert sum(", text " in text for _, text in captions[0]) == len(texts)

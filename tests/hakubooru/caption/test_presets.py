@@ -67,8 +67,8 @@ def test_golden(caption, name):
 def test_a_preset_outlives_toml_and_pickle(name):
     preset = PRESETS[name]
     assert caption_format(preset.to_dict()) == preset
-    given = {"quality": preset.quality, "aesthetic": preset.aesthetic}
-    assert caption_format({"base": name} | given) == preset
+    table = {"quality": preset.quality, "aesthetic": preset.aesthetic}
+    assert caption_format({"base": name} | table) == preset
     assert pickle.loads(pickle.dumps(preset)) == preset
     assert hash(preset) == hash(caption_format(preset.to_dict()))
 
@@ -124,10 +124,10 @@ def real(booru):
 
 
 def test_danbooru_is_the_tag_string_of_real_posts(real):
-    found = dict(Captioner(real, "danbooru").captions(real.posts.to_ids()))
+    captions = dict(Captioner(real, "danbooru").captions(real.posts.to_ids()))
 
-    assert len(found) == 20
-    assert found == {post_id: post["tag_string"] for post_id, post in REAL.items()}
+    assert len(captions) == 20
+    assert captions == {post_id: post["tag_string"] for post_id, post in REAL.items()}
 
 
 def test_epsilon_of_a_real_post(real):

@@ -176,8 +176,8 @@ def test_a_joined_score_judges_the_posts_that_have_it(booru, tmp_path):
 def test_two_words_count_as_two_parts(booru, tmp_path):
     db = join(booru({1: ("solo", {"fav_count": 1})}), tmp_path, silva={1: 1.0})
     shape = SILVA | {"order": ["aesthetic", "general", "quality"], "quality": {"q": 0}}
-    [one] = Captioner(db, shape).captioned(np.array([1]))
-    assert one == (1, "pretty, solo, q", {"aesthetic": 1, "general": 1, "quality": 1})
+    [result] = Captioner(db, shape).captioned(np.array([1]))
+    assert result == (1, "pretty, solo, q", {"aesthetic": 1, "general": 1, "quality": 1})
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def shape(**limits):
 
 # "1girl, ask ||| long hair, solo, smile, highres, absurdres, nsfw, explicit": 18 by this count.
 @pytest.mark.parametrize(
-    ("limits", "left"),
+    ("limits", "rest"),
     [
         ({"max_tokens": 18}, {}),
         ({"max_tokens": 17}, {"meta": ["highres"]}),
@@ -47,22 +47,22 @@ def shape(**limits):
         ({"max_tags": 1, "trim": ["meta"]}, {"meta": []}),
     ],
 )
-def test_whole_tags_go_from_the_end_of_the_least_important_part(limits, left):
-    found = trimmed(PARTS, shape(**limits), words_and_commas if "max_tokens" in limits else None)
-    assert found == PARTS | left
+def test_whole_tags_go_from_the_end_of_the_least_important_part(limits, rest):
+    parts = trimmed(PARTS, shape(**limits), words_and_commas if "max_tokens" in limits else None)
+    assert parts == PARTS | rest
 
 
 @given(st.integers(1, 30), st.integers(1, 10))
 def test_no_more_is_taken_than_the_limit_asks_for(tokens, tags):
     form = shape(max_tokens=tokens, max_tags=tags)
-    found = trimmed(PARTS, form, words_and_commas)
-    tag_parts = [part for part in found if part != "rating"]
+    parts = trimmed(PARTS, form, words_and_commas)
+    tag_parts = [part for part in parts if part != "rating"]
 
-    assert found["rating"] == PARTS["rating"]
-    assert all(found[part] == PARTS[part][: len(found[part])] for part in found)
-    assert sum(len(found[part]) for part in tag_parts) <= tags
-    if words_and_commas(join_parts(found, form)) > tokens:
-        assert not any(found[part] for part in tag_parts)
+    assert parts["rating"] == PARTS["rating"]
+    assert all(parts[part] == PARTS[part][: len(parts[part])] for part in parts)
+    assert sum(len(parts[part]) for part in tag_parts) <= tags
+    if words_and_commas(join_parts(parts, form)) > tokens:
+        assert not any(parts[part] for part in tag_parts)
 
 
 @pytest.fixture

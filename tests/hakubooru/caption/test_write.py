@@ -26,12 +26,12 @@ def posts(booru):
 
 def test_a_view_is_lazy_and_of_known_length(posts):
     captions = posts.ids(5, 15).captions("kohaku-epsilon")
-    seen = []
-    posts.database.connection().set_trace_callback(seen.append)
+    statements = []
+    posts.database.connection().set_trace_callback(statements.append)
 
     assert isinstance(captions, Captions)
     assert len(captions) == 10
-    assert not any("json_each" in statement for statement in seen)
+    assert not any("json_each" in statement for statement in statements)
     assert list(captions) == list(Captioner(posts.database).captions(np.arange(5, 15)))
 
 
@@ -69,11 +69,11 @@ def test_files(posts, tmp_path, suffix):
 @pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])
 def test_two_processes_write_the_same_bytes(posts, tmp_path, suffix):
     captions = posts.captions()
-    one, two = tmp_path / f"one{suffix}", tmp_path / f"two{suffix}"
-    for path, workers in ((one, 1), (two, 2)):
+    first, second = tmp_path / f"one{suffix}", tmp_path / f"two{suffix}"
+    for path, workers in ((first, 1), (second, 2)):
         writing.write_captions(captions.captioner, captions.ids, path, workers, posts_a_block=4)
 
-    assert one.read_bytes() == two.read_bytes()
+    assert first.read_bytes() == second.read_bytes()
 
 
 def test_records_stand_in_json_lines_as_objects(posts, tmp_path):
@@ -149,11 +149,11 @@ def test_a_captioner_goes_to_another_process(posts):
     captioner = Captioner(
         posts.database, {"base": "kohaku-epsilon", "quality_scale": "database", "max_tags": 3}
     )
-    again = pickle.loads(pickle.dumps(captioner))
+    copy = pickle.loads(pickle.dumps(captioner))
 
-    assert again.format == captioner.format
-    assert list(again.captions(np.array([1, 2]))) == list(captioner.captions(np.array([1, 2])))
-    again.database.close()
+    assert copy.format == captioner.format
+    assert list(copy.captions(np.array([1, 2]))) == list(captioner.captions(np.array([1, 2])))
+    copy.database.close()
 
 
 @pytest.mark.slow

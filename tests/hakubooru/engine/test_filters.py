@@ -41,11 +41,11 @@ def test_without_indices_relations_are_not_scanned_for_each_post(path, narrow):
         expected = narrow(db.posts).to_ids().tolist()
         for name in ("posttagrelation_post_id", "posttagrelation_tag_id"):
             db.connection().execute(f"DROP INDEX {name}")
-    seen = []
-    with hb.open(path) as db, tracing(db, seen):
+    statements = []
+    with hb.open(path) as db, tracing(db, statements):
         assert narrow(db.posts).to_ids().tolist() == expected
     with hb.open(path) as db:
-        of_posts = [plan_of(db, sql) for sql in seen if "posttagrelation WHERE post_id IN" in sql]
+        of_posts = [plan_of(db, sql) for sql in statements if "posttagrelation WHERE post_id IN" in sql]
         assert of_posts
         assert not any("CORRELATED" in plan for plan in of_posts)
 
@@ -62,11 +62,11 @@ def test_what_leaves_fewer_posts_is_asked_first(tmp_path, text):
     """A common tag leaves so many posts that SQLite scans all for a date anyway."""
     rows = [post_row(post_id, created_at=f"{2000 + post_id}-01-01") for post_id in range(1, 31)]
     write(tmp_path / "a.db", rows, lambda post_id: ["solo", "1girl"][: 1 + (post_id < 3)])
-    seen = []
-    with hb.open(tmp_path / "a.db") as db, tracing(db, seen):
+    statements = []
+    with hb.open(tmp_path / "a.db") as db, tracing(db, statements):
         predicates = [
             part.predicate for part in walk(db.posts.search(text).step) if isinstance(part, Filtered)
         ]
         Filters(db, db.cache.columns, predicates).keep(few_posts=0)
-    asked = [sql for sql in seen if "created_at" in sql or "WHERE tag_id = ?" in sql]
-    assert ("created_at" in asked[0]) == ("solo" in text)
+    queries = [sql for sql in statements if "created_at" in sql or "WHERE tag_id = ?" in sql]
+    assert ("created_at" in queries[0]) == ("solo" in text)

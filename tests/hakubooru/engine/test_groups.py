@@ -50,16 +50,16 @@ def db(tmp_path_factory):
 
 
 def members(db, by) -> dict[object, set[int]]:
-    found = defaultdict(set)
+    ids_by_group = defaultdict(set)
     for post in db.posts.posts():
         if by == "rating":
-            found[post.rating].add(post.id)
+            ids_by_group[post.rating].add(post.id)
         elif by == "year":
-            found[post.created_at[:4].strip("0")].add(post.id)
+            ids_by_group[post.created_at[:4].strip("0")].add(post.id)
         else:
             for tag in post.tags_of(by):
-                found[tag.name].add(post.id)
-    return found
+                ids_by_group[tag.name].add(post.id)
+    return ids_by_group
 
 
 def expected(db, source, by, at_most, seed) -> list[int]:
@@ -89,13 +89,13 @@ def test_takes_the_smallest_keys_of_each_group(db, by, at_most, few):
 
 def one_by_one(groups, at_most):
     """The posts that are taken one after the other, each if all of its groups have room."""
-    counts, taken = defaultdict(int), []
+    counts, picks = defaultdict(int), []
     for post, its_groups in groups.items():
         if its_groups and all(counts[group] < at_most for group in its_groups):
-            taken.append(post)
+            picks.append(post)
             for group in its_groups:
                 counts[group] += 1
-    return taken
+    return picks
 
 
 @pytest.mark.parametrize("by", ["character", "artist", "rating", "year"])
@@ -117,8 +117,8 @@ def test_a_strict_bound_holds_for_every_group(db, by, at_most):
 @given(st.lists(st.sets(st.integers(0, 5), max_size=4), max_size=30), st.integers(0, 6), st.integers(1, 7))
 def test_posts_are_taken_in_rounds_as_one_by_one(groups, at_most, posts_a_round):
     pairs = [rank << 32 | group for rank, its_groups in enumerate(groups) for group in its_groups]
-    taken = with_room(np.array(pairs, np.int64), at_most, posts_a_round=posts_a_round)
-    assert taken.tolist() == one_by_one(dict(enumerate(groups)), at_most)
+    picks = with_room(np.array(pairs, np.int64), at_most, posts_a_round=posts_a_round)
+    assert picks.tolist() == one_by_one(dict(enumerate(groups)), at_most)
 
 
 @settings(max_examples=50, deadline=None)
@@ -149,8 +149,8 @@ def test_the_sidecar_tells_the_same(db, tmp_path, by):
             for narrow in (lambda s: s, lambda s: s.sample(90, seed=4).order_by("-id")):
                 ids = narrow(db.posts).to_ids()
                 for few in (0, 10**9):
-                    found = sample_per(other, ids, by, at_most, 3, few=few)
-                    assert found.tolist() == expected(db, narrow(db.posts), by, at_most, 3)
+                    sample = sample_per(other, ids, by, at_most, 3, few=few)
+                    assert sample.tolist() == expected(db, narrow(db.posts), by, at_most, 3)
                     strictly = sample_per(other, ids, by, at_most, 3, strict=True, few=few)
                     assert strictly.tolist() == sample_per(db, ids, by, at_most, 3, strict=True).tolist()
         assert other.cache.columns.know_tags
@@ -174,10 +174,10 @@ def test_new_posts_displace_few(db):
 
 
 def test_nothing_is_read_but_the_tags_of_the_type(db):
-    seen = []
-    with hb.open(db.path) as fresh, tracing(fresh, seen):
+    statements = []
+    with hb.open(db.path) as fresh, tracing(fresh, statements):
         fresh.posts.sample_per("artist", at_most=2, seed=1).to_ids()
-    of_relations = {sql for sql in seen if "posttagrelation" in sql and "MIN(id)" not in sql}
+    of_relations = {sql for sql in statements if "posttagrelation" in sql and "MIN(id)" not in sql}
     assert {re.search("tag_id IN|relation.id =", sql)[0] for sql in of_relations} == {
         "tag_id IN",
         "relation.id =",

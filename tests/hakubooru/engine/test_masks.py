@@ -60,10 +60,10 @@ questions = st.recursive(
 @given(questions)
 @example(~Post.parent_id.in_([]))
 def test_what_numpy_finds_is_what_sqlite_finds(db, question):
-    asked = predicate(question)
-    expected = [post.id for post in db.execute(Post.select(Post.id).where(asked).order_by(Post.id))]
+    condition = predicate(question)
+    expected = [post.id for post in db.execute(Post.select(Post.id).where(condition).order_by(Post.id))]
     columns = db.cache.columns
-    assert columns.ids[truth(asked, columns).true].tolist() == expected
+    assert columns.ids[truth(condition, columns).true].tolist() == expected
 
 
 @pytest.mark.slow

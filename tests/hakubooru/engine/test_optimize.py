@@ -38,7 +38,7 @@ def cache(tmp_path_factory, monkeypatch):
 
 
 @pytest.fixture(params=[1, 10**6], ids=["bits", "places"])
-def made(path, request):
+def optimized_file(path, request):
     """A database with a sidecar that holds every tag in one of its two ways."""
     with hb.open(path) as db:
         optimize(db, common=10**6 if request.param == 1 else 0, rows_a_read=101, posts_a_bucket=64)
@@ -50,25 +50,25 @@ def answers(path):
         return [db.posts.search(question).to_ids().tolist() for question in QUESTIONS]
 
 
-def test_answers_are_the_same_with_it_and_without(made):
-    sidecar = made.with_name(made.name + ".sidecar")
-    with_it = answers(made)
+def test_answers_are_the_same_with_it_and_without(optimized_file):
+    sidecar = optimized_file.with_name(optimized_file.name + ".sidecar")
+    with_it = answers(optimized_file)
     shutil.rmtree(sidecar)
-    assert answers(made) == with_it
+    assert answers(optimized_file) == with_it
     assert all(with_it)
 
 
-def test_it_answers_without_the_relations(made):
-    with hb.open(made) as db:
-        seen: list[str] = []
-        with tracing(db, seen):
+def test_it_answers_without_the_relations(optimized_file):
+    with hb.open(optimized_file) as db:
+        statements: list[str] = []
+        with tracing(db, statements):
             assert db.posts.tagged("solo", none=["comic"]).rating("g").count() > 0
-    assert not any("posttagrelation" in sql or "FROM post " in sql for sql in seen)
+    assert not any("posttagrelation" in sql or "FROM post " in sql for sql in statements)
 
 
-def test_places_and_masks_say_the_same(made):
-    with hb.open(made) as db:
-        sidecar = open_sidecar(made)
+def test_places_and_masks_say_the_same(optimized_file):
+    with hb.open(optimized_file) as db:
+        sidecar = open_sidecar(optimized_file)
         for name, _ in TAGS:
             tag = db.tags[name]
             expected = db.rows(
@@ -80,33 +80,36 @@ def test_places_and_masks_say_the_same(made):
         assert not sidecar.bearing(9999, 200).any()
 
 
-def test_a_stale_one_is_not_used(made):
-    assert open_sidecar(made) is not None
-    connection = sqlite3.connect(made)
+def test_a_stale_one_is_not_used(optimized_file):
+    assert open_sidecar(optimized_file) is not None
+    connection = sqlite3.connect(optimized_file)
     connection.execute("DELETE FROM posttagrelation WHERE tag_id = 2")
     connection.commit()
     connection.close()
-    assert open_sidecar(made) is None
-    with hb.open(made) as db:
+    assert open_sidecar(optimized_file) is None
+    with hb.open(optimized_file) as db:
         assert db.posts.tagged("solo").count() == 0
 
 
-def test_a_change_while_open_is_noticed(made):
-    with hb.open(made) as db:
+def test_a_change_while_open_is_noticed(optimized_file):
+    with hb.open(optimized_file) as db:
         assert db.posts.tagged("solo").count() > 0
-        connection = sqlite3.connect(made)
+        connection = sqlite3.connect(optimized_file)
         connection.execute("DELETE FROM posttagrelation WHERE tag_id = 2")
         connection.commit()
         connection.close()
         assert db.posts.tagged("solo").count() == 0
 
 
-def test_it_goes_with_a_copy(made, tmp_path):
+def test_it_goes_with_a_copy(optimized_file, tmp_path):
     (tmp_path / "copy").mkdir()
-    shutil.copy(made, tmp_path / "copy" / made.name)
-    shutil.copytree(made.with_name(made.name + ".sidecar"), tmp_path / "copy" / (made.name + ".sidecar"))
-    assert stamp_of(tmp_path / "copy" / made.name) == stamp_of(made)
-    assert open_sidecar(tmp_path / "copy" / made.name) is not None
+    shutil.copy(optimized_file, tmp_path / "copy" / optimized_file.name)
+    shutil.copytree(
+        optimized_file.with_name(optimized_file.name + ".sidecar"),
+        tmp_path / "copy" / (optimized_file.name + ".sidecar"),
+    )
+    assert stamp_of(tmp_path / "copy" / optimized_file.name) == stamp_of(optimized_file)
+    assert open_sidecar(tmp_path / "copy" / optimized_file.name) is not None
 
 
 def test_odd_relations_do_no_harm(path):
@@ -115,10 +118,10 @@ def test_odd_relations_do_no_harm(path):
     connection.executemany("INSERT INTO posttagrelation (post_id, tag_id) VALUES (?, ?)", rows)
     connection.commit()
     connection.close()
-    before = answers(path)
+    expected = answers(path)
     with hb.open(path) as db:
         optimize(db)
-    assert answers(path) == before
+    assert answers(path) == expected
 
 
 @pytest.mark.parametrize("posts", [0, 3])
@@ -198,12 +201,12 @@ def test_tags_of_posts_are_unpacked_as_they_were_packed(tmp_path_factory, posts)
         assert tags.tolist() == [codes[code] for post in expected for code in post]
 
 
-def test_one_of_another_layout_is_named_and_not_used(made):
-    stamp = made.with_name(made.name + ".sidecar") / "stamp.json"
+def test_one_of_another_layout_is_named_and_not_used(optimized_file):
+    stamp = optimized_file.with_name(optimized_file.name + ".sidecar") / "stamp.json"
     stamp.write_text(
         stamp.read_text(encoding="utf-8").replace('"layout": 2', '"layout": 1'), encoding="utf-8"
     )
-    with hb.open(made) as db, pytest.warns(UserWarning, match="db optimize"):
+    with hb.open(optimized_file) as db, pytest.warns(UserWarning, match="db optimize"):
         assert not db.cache.columns.know_tags
 
 
@@ -229,13 +232,13 @@ def test_relations_in_any_order_give_the_same_sidecar(path, rows_a_read):
         connection.executemany("INSERT INTO posttagrelation (post_id, tag_id) VALUES (?, ?)", rows)
     connection.close()
     with hb.open(path) as db:
-        again = {
+        second = {
             file.name: file.read_bytes()
             for file in optimize(db, rows_a_read=rows_a_read, posts_a_bucket=8).iterdir()
         }
         by_post = {post.id: [tag.id for tag in post.tags] for post in db.posts.posts()}
     same = set(first) - {"stamp.json", "packed.bin"}
-    assert {name: again[name] for name in same} == {name: first[name] for name in same}
+    assert {name: second[name] for name in same} == {name: first[name] for name in same}
     many, tags = open_sidecar(path).tags_of(np.arange(200))
     expected = [by_post[post_id] for post_id in range(1, 201)]
     assert many.tolist() == [len(post) for post in expected]
@@ -247,7 +250,7 @@ def test_ids_may_lie_far_apart(tmp_path):
     bags = {1: ["solo"], 2: ["comic"], 2 + 2**60: ["solo", "comic"], 2**62: []}
     write(path, [post_row(post_id) for post_id in bags], bags.__getitem__)
 
-    def answered():
+    def read_bags():
         with hb.open(path) as db:
             posts = db.posts
             ids = [
@@ -257,9 +260,9 @@ def test_ids_may_lie_far_apart(tmp_path):
             return [*ids, posts.among([2, 2 + 2**60]).tag_counts()["posts"].tolist()]
 
     right = [[1, 2 + 2**60], [2, 2**62], [1, 2, 2 + 2**60], [1], [2, 1]]
-    assert answered() == right
+    assert read_bags() == right
     with hb.open(path) as db:
         assert making.cost(db).bytes < 2**12
         optimize(db)
     assert open_sidecar(path) is not None
-    assert answered() == right
+    assert read_bags() == right

@@ -100,8 +100,8 @@ ORDERS = [
     (("created_at", "id"), lambda p: (p.created_at, p.id)),
 ]
 steps = st.one_of(
-    st.sampled_from(FILTERS).map(lambda one: ("filter", one)),
-    st.sampled_from(ORDERS).map(lambda one: ("order", one)),
+    st.sampled_from(FILTERS).map(lambda choice: ("filter", choice)),
+    st.sampled_from(ORDERS).map(lambda choice: ("order", choice)),
     st.integers(0, 60).map(lambda n: ("limit", n)),
     st.integers(0, 9).map(lambda seed: ("sample", seed)),
     st.sets(st.integers(1, 400), max_size=30).map(lambda ids: ("among", ids)),
@@ -133,8 +133,8 @@ def slowly(posts, ids, kind, value):
         case "sample":
             size = int(len(ids) / 2 + 0.5)
             key = dict(zip(ids, keys(np.array(ids, np.int64), value).tolist(), strict=True))
-            taken = set(sorted(ids, key=key.get)[:size])
-            return [post_id for post_id in ids if post_id in taken]
+            sample = set(sorted(ids, key=key.get)[:size])
+            return [post_id for post_id in ids if post_id in sample]
         case _:
             return [post_id for post_id in ids if post_id in value]
 
@@ -157,16 +157,16 @@ def test_every_way_gives_what_the_slow_way_gives(files, posts, selection, column
     expected = slowly_combined(
         *(reduce(lambda ids, step: slowly(posts, ids, *step), side, sorted(posts)) for side in sides)
     )
-    for name, counted in itertools.product(("published.db", "optimized.db"), (False, True)):
+    for name, with_funnel in itertools.product(("published.db", "optimized.db"), (False, True)):
         with hb.open(files / name) as db:
             if columns_first:
                 db.posts.count()
-            asked = combine(
+            result = combine(
                 *(reduce(lambda narrowed, step: apply(narrowed, *step), side, db.posts) for side in sides)
             )
-            if counted:
-                assert asked.funnel_rows()[-1].posts == len(expected)
-            assert asked.to_ids().tolist() == expected
+            if with_funnel:
+                assert result.funnel_rows()[-1].posts == len(expected)
+            assert result.to_ids().tolist() == expected
 
 
 @pytest.mark.slow
@@ -178,13 +178,13 @@ def test_what_is_explained_is_what_runs(files, steps):
         selection = db.posts
         for step in steps:
             selection = apply(selection, *step)
-        seen = []
-        with tracing(db, seen):
+        statements = []
+        with tracing(db, statements):
             hows = [line[60:] for line in selection.explain().splitlines()[1:]]
-            assert seen == []
+            assert statements == []
             selection.to_ids()
         is_asked = any("SQLite" in how or "looked up" in how for how in hows)
-        is_run = any('FROM "post"' in sql or "posttagrelation" in sql for sql in seen)
+        is_run = any('FROM "post"' in sql or "posttagrelation" in sql for sql in statements)
         assert is_run <= is_asked
         assert len(hows) >= len(steps)
 
@@ -197,10 +197,10 @@ def test_what_is_explained_is_what_runs(files, steps):
 def test_few_posts_and_many_give_the_same(files, narrow, few, few_posts):
     with hb.open(files / "published.db") as db:
         source = db.posts.sample(fraction=0.6, seed=1).to_ids()
-        asked = narrow(db.posts)
-        matching = asked.to_ids()
+        selection = narrow(db.posts)
+        matching = selection.to_ids()
         expected = [post_id for post_id in source.tolist() if post_id in matching]
-        predicates = [part.predicate for part in walk(asked.step) if isinstance(part, Filtered)]
+        predicates = [part.predicate for part in walk(selection.step) if isinstance(part, Filtered)]
     with hb.open(files / "published.db") as db:
         filters = Filters(db, db.cache.columns, predicates)
         assert filters.keep(source, few=few, few_posts=few_posts).tolist() == expected
@@ -238,11 +238,13 @@ def test_columns_sort_as_sqlite_does(files, terms, limit):
 )  # fmt: skip
 def test_a_sidecar_answers_without_the_posts(files, text):
     with hb.open(files / "optimized.db") as db, hb.open(files / "published.db") as other:
-        seen = []
-        with tracing(db, seen):
+        statements = []
+        with tracing(db, statements):
             ids = db.posts.search(text).to_ids().tolist()
         assert not [
-            sql for sql in seen if 'FROM "post"' in sql or "FROM post " in sql or "posttagrelation" in sql
+            sql
+            for sql in statements
+            if 'FROM "post"' in sql or "FROM post " in sql or "posttagrelation" in sql
         ]
         assert ids == other.posts.search(text).to_ids().tolist()
 
@@ -258,7 +260,9 @@ def test_years_are_those_of_the_dates(files, posts):
 def test_captions_are_those_of_the_file(files):
     with hb.open(files / "optimized.db") as db, hb.open(files / "published.db") as other:
         for caption in ("kohaku-epsilon", {"base": "kohaku-epsilon", "repeats": True}):
-            fresh, old = (hb.Captioner(one, caption).captions(one.posts.to_ids()) for one in (db, other))
+            fresh, old = (
+                hb.Captioner(source, caption).captions(source.posts.to_ids()) for source in (db, other)
+            )
             assert list(fresh) == list(old)
 
 

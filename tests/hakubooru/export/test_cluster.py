@@ -60,7 +60,7 @@ def cluster():
     """A cluster of one node with one processor, without the processes that watch its load and its logs."""
     from ray.cluster_utils import Cluster
 
-    before = dict(os.environ)
+    environment = dict(os.environ)
     os.environ |= {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0", "RAY_USAGE_STATS_ENABLED": "0"}
     os.environ["PYTHONPATH"] = os.pathsep.join(map(str, (ROOT, ROOT / "tests")))
     unwatched = {"no_monitor": True, "include_log_monitor": False, "include_dashboard": False}
@@ -70,7 +70,7 @@ def cluster():
     finally:
         cluster.shutdown()
         os.environ.clear()
-        os.environ.update(before)
+        os.environ.update(environment)
 
 
 def export(booru, out, cluster, *options):
@@ -81,9 +81,9 @@ def export(booru, out, cluster, *options):
 
 
 def test_the_same_bytes_as_by_this_machine_alone(booru, local, cluster, tmp_path):
-    code, told, wrong = export(booru, tmp_path / "out", cluster)
-    assert (code, wrong) == (0, "")
-    assert "437 of 480 posts" in told
+    code, stdout, stderr = export(booru, tmp_path / "out", cluster)
+    assert (code, stderr) == (0, "")
+    assert "437 of 480 posts" in stdout
     assert files_of(tmp_path / "out") == local
 
 
@@ -161,13 +161,15 @@ def test_what_looks_around_runs_where_the_package_is_missing():
         "import marshal, sys, types; look = types.FunctionType(marshal.load(sys.stdin.buffer), {}); "
         "print(look('0.1', '', []))"
     )
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-I", "-S", "-c", code],
         input=marshal.dumps(_looking_around().__code__),
         capture_output=True,
         check=True,
     )
-    assert done.stdout.startswith(b"cannot import hakubooru (No module named 'hakubooru'); install it there")
+    assert process.stdout.startswith(
+        b"cannot import hakubooru (No module named 'hakubooru'); install it there"
+    )
 
 
 @pytest.mark.kill
@@ -190,12 +192,12 @@ def test_a_node_that_dies_midway(booru, cluster, tmp_path):
 
 
 def test_where_no_cluster_is(booru, tmp_path):
-    code, _, wrong = export(booru, tmp_path / "out", SimpleNamespace(address="127.0.0.1:1"))
+    code, _, stderr = export(booru, tmp_path / "out", SimpleNamespace(address="127.0.0.1:1"))
     assert code == 2
-    assert "the Ray cluster at 127.0.0.1:1 cannot be used" in wrong
-    code, _, wrong = call("export", booru / "posts.db", "--out", tmp_path / "out", "--address", "auto")
+    assert "the Ray cluster at 127.0.0.1:1 cannot be used" in stderr
+    code, _, stderr = call("export", booru / "posts.db", "--out", tmp_path / "out", "--address", "auto")
     assert code == 2
-    assert "the address auto is for the engine `ray` only" in wrong
+    assert "the address auto is for the engine `ray` only" in stderr
 
 
 def test_a_cluster_of_this_machine_alone(booru, local, tmp_path):

@@ -47,8 +47,8 @@ def as_before(out):
     names = [
         "height" if name == "width" else "width" if name == "height" else name for name in table.column_names
     ]
-    kept = {b"hakubooru.sink": table.schema.metadata[b"hakubooru.sink"]}
-    swapped = table.rename_columns(names).select(table.column_names).replace_schema_metadata(kept)
+    metadata = {b"hakubooru.sink": table.schema.metadata[b"hakubooru.sink"]}
+    swapped = table.rename_columns(names).select(table.column_names).replace_schema_metadata(metadata)
     parquet.write_table(swapped, path)
 
 
@@ -82,12 +82,12 @@ def test_conversions_begun_before_are_refused_in_words(small):
     out = small / "out"
     export(small, out, 2, image={"format": "png"})
     as_before(out)
-    before = files_of(out)
+    files = files_of(out)
     with pytest.raises(
         DestinationError, match=r"earlier version .* turned as EXIF asks.* Choose another folder"
     ):
         export(small, out, 3, image={"format": "png"})
-    assert files_of(out) == before
+    assert files_of(out) == files
 
 
 KINDS = {

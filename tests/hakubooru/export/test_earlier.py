@@ -44,11 +44,11 @@ def test_an_earlier_export_is_repaired_as_it_was_begun(images, tmp_path):
     out = tmp_path / "out"
     with hb.open(tmp_path / "posts.db") as db:
         db.posts.export(out, images=images, caption={"base": "kohaku-epsilon", "repeats": True})
-    before = files_of(out)
+    files = files_of(out)
     forget(out, "caption.repeats")
     (out / "x001" / "1.png").unlink()
     assert repair(out).is_good
-    assert files_of(out) == before
+    assert files_of(out) == files
     assert "solo, solo" in (out / "x001" / "1.txt").read_text()
 
 
@@ -66,11 +66,11 @@ def test_a_repair_that_cannot_go_on_leaves_the_record_as_it_is(images, tmp_path,
     forget(out, *names)
     for path in (*out.glob("x001/1.*"), *out.glob("shards/*")):
         path.unlink()
-    found = verify(out).problems
-    assert found
+    problems = verify(out).problems
+    assert problems
     with pytest.raises(DestinationError, match=r"earlier version .* use that version"):
         repair(out)
-    assert verify(out).problems == found
+    assert verify(out).problems == problems
     with Journal(out) as journal:
         assert journal.ids().tolist() == [1, 2]
 

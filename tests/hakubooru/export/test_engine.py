@@ -16,7 +16,7 @@ def run_and_fail():
 
 
 def test_cycles_are_looked_for_as_often_as_before_after_an_export_that_failed():
-    before = gc.get_threshold()
+    thresholds = gc.get_threshold()
     with pytest.raises(OSError, match="disk is full"):
         run_and_fail()
-    assert gc.get_threshold() == before
+    assert gc.get_threshold() == thresholds

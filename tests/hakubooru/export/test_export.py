@@ -40,12 +40,12 @@ def test_pairs_and_manifest_agree(booru, tmp_path):
     report = run(booru, tmp_path / "out")
     table = manifest(tmp_path / "out")
     assert table.index.tolist() == sorted(post_ids())
-    done = table[table.status == "exported"]
-    assert len(done) == report.exported == report.added > 300
+    pairs = table[table.status == "exported"]
+    assert len(pairs) == report.exported == report.added > 300
     assert report.selected == len(table)
-    assert sum(report.left_out.values()) == len(table) - len(done)
+    assert sum(report.left_out.values()) == len(table) - len(pairs)
     files = files_of(tmp_path / "out")
-    for post_id, row in done.iterrows():
+    for post_id, row in pairs.iterrows():
         assert row.path.startswith(f"x{post_id % 1000:03d}/{post_id}.")
         data = files.pop(row.path)
         assert hashlib.sha256(data).hexdigest() == row.sha256
@@ -57,7 +57,7 @@ def test_pairs_and_manifest_agree(booru, tmp_path):
         assert row.caption == f"post {post_id}, solo, ★"
         assert row.rating == "sensitive"
     assert sorted(files) == ["manifest.parquet", "rejects.jsonl"]
-    assert report.bytes == done.bytes.sum()
+    assert report.bytes == pairs.bytes.sum()
 
 
 def test_folder_names_are_no_repeats_to_kohya(booru, tmp_path):
@@ -216,10 +216,10 @@ def test_a_truncated_archive_is_used_as_far_as_it_goes(small):
 def test_an_archive_that_cannot_be_read_stops_the_export_until_it_can(small, monkeypatch):
     write_tar(small / "images" / "updates/data-1.tar", {"1.webp": picture(1, size=(20, 8))})
     write_tar(small / "images" / "data-0001.tar", {"1.webp": picture(1, size=(10, 8))})
-    found = find_archives([small / "images"])
+    archives = find_archives([small / "images"])
     aside = (small / "images" / "updates/data-1.tar").rename(small / "aside")
     with monkeypatch.context() as patched:
-        patched.setattr("exports.find_archives", lambda *_, **__: found)
+        patched.setattr("exports.find_archives", lambda *_, **__: archives)
         with pytest.raises(IncompleteError, match=r"updates/data-1.tar \(No such file"):
             run(small, small / "out")
     aside.rename(small / "images" / "updates/data-1.tar")
@@ -230,10 +230,10 @@ def test_an_archive_that_cannot_be_read_stops_the_export_until_it_can(small, mon
 def test_other_options_are_refused_and_named(small):
     write_tar(small / "images" / "a.tar", {"1.webp": picture(1)})
     run(small, small / "out", settings={"caption": "one", "sink": "folder"})
-    before = files_of(small / "out")
+    files = files_of(small / "out")
     with pytest.raises(DestinationError, match="caption was one and is now two;"):
         run(small, small / "out", settings={"caption": "two", "sink": "folder"}, captions=Plain("other"))
-    assert files_of(small / "out") == before
+    assert files_of(small / "out") == files
 
 
 def test_a_folder_with_other_things_is_refused(small):
@@ -276,14 +276,14 @@ def test_an_archive_that_grew_is_read_again(small):
 
 def test_what_was_lost_is_exported_again(booru, tmp_path):
     run(booru, tmp_path / "out")
-    before = files_of(tmp_path / "out")
+    files = files_of(tmp_path / "out")
     table = manifest(tmp_path / "out")
     paths = table.path.dropna().tolist()
     (tmp_path / "out" / paths[0]).unlink()
     (tmp_path / "out" / paths[30]).write_bytes(b"")  # what a power cut can leave
     (tmp_path / "out" / paths[60]).with_suffix(".txt").unlink()
     run(booru, tmp_path / "out")
-    assert files_of(tmp_path / "out") == before
+    assert files_of(tmp_path / "out") == files
 
 
 def test_a_lost_file_whose_archive_is_gone_too_takes_nothing_else_with_it(small):
@@ -300,10 +300,10 @@ def test_a_sparse_export_leaves_an_index_and_the_next_uses_it(small):
     write_tar(small / "images" / "b.tar.gz", {f"{i}.webp": picture(i) for i in range(30, 41)}, mode="w:gz")
     run(small, small / "first", ids=[5, 20])
     assert sorted(path.name for path in tar.parent.iterdir()) == ["a.tar", "a.tar.hbindex", "b.tar.gz"]
-    changed, before = bytearray(tar.read_bytes()), tar.stat()
-    changed[0:512] = bytes(512)  # where a walk would begin, and take it for the end
-    tar.write_bytes(changed)
-    os.utime(tar, ns=(before.st_atime_ns, before.st_mtime_ns))
+    data, stat = bytearray(tar.read_bytes()), tar.stat()
+    data[0:512] = bytes(512)  # where a walk would begin, and take it for the end
+    tar.write_bytes(data)
+    os.utime(tar, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     run(small, small / "second", ids=[5, 20])
     assert files_of(small / "first") == files_of(small / "second")
 
@@ -311,10 +311,10 @@ def test_a_sparse_export_leaves_an_index_and_the_next_uses_it(small):
 def test_an_index_of_other_contents_is_noticed_and_the_archive_walked(small):
     tar = write_tar(small / "images" / "a.tar", {f"{i}.webp": picture(i) for i in range(1, 41)})
     run(small, small / "out", ids=[5, 20])
-    before = tar.stat()
+    stat = tar.stat()
     write_tar(tar, {f"{i}.webp": picture(i) for i in range(40, 0, -1)})
-    os.utime(tar, ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert tar.stat().st_size == before.st_size
+    os.utime(tar, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert tar.stat().st_size == stat.st_size
     assert run(small, small / "again", ids=[5, 20]).exported == 2
     assert files_of(small / "again")["x005/5.webp"] == picture(5)
 
@@ -338,14 +338,14 @@ def test_images_that_are_the_same_are_counted(small):
     assert "\n1 image equals another image byte for byte" in str(replace(report, duplicates=1))
 
 
-@pytest.mark.parametrize("put", [write_tar, write_folder])
-def test_an_image_that_was_mended_is_no_reject_any_more(small, put):
+@pytest.mark.parametrize("write", [write_tar, write_folder])
+def test_an_image_that_was_mended_is_no_reject_any_more(small, write):
     """Written over in its folder, too, which leaves the folder's time of change as it was."""
     members = {f"{i}.webp": picture(i) for i in range(1, 6)}
-    put(small / "images" / "a.tar", members | {"3.webp": b"", "4.webp": b""})
+    write(small / "images" / "a.tar", members | {"3.webp": b"", "4.webp": b""})
     run(small, small / "out")
     assert sorted(rejects(small / "out").member) == ["3.webp", "4.webp"]
-    put(small / "images" / "a.tar", members | {"4.webp": b""})
+    write(small / "images" / "a.tar", members | {"4.webp": b""})
     run(small, small / "out")
     run(small, small / "whole")
     assert rejects(small / "out").member.tolist() == ["4.webp"]

@@ -77,8 +77,10 @@ def test_posts_that_names_do_not_tell_of_are_exported_and_counted(database, tmp_
     assert exported(tmp_path / "out") == truth
     assert report.left_out == {"no archive holds it": len(ANY) - len(truth)}
     (tmp_path / "ids.txt").write_text("".join(f"{post}\n" for post in ANY))
-    told = CliRunner().invoke(cli, ["sources", str(tmp_path / "images"), "--ids", str(tmp_path / "ids.txt")])
-    assert told.output.splitlines()[-1] == f"{len(truth)} of {len(ANY)} selected posts have an image"
+    result = CliRunner().invoke(
+        cli, ["sources", str(tmp_path / "images"), "--ids", str(tmp_path / "ids.txt")]
+    )
+    assert result.output.splitlines()[-1] == f"{len(truth)} of {len(ANY)} selected posts have an image"
 
 
 NAMES = st.one_of(
@@ -154,12 +156,12 @@ def walks(monkeypatch):
     """Archives whose headers are walked, or whose index is read, to learn what they hold."""
     names = []
 
-    def counted(archive):
+    def counting(archive):
         names.append(archive.name)
         return index_of(archive)
 
     index_of = holdings.index_of
-    monkeypatch.setattr(holdings, "index_of", counted)
+    monkeypatch.setattr(holdings, "index_of", counting)
     return names
 
 
@@ -188,9 +190,9 @@ def test_archives_that_an_older_version_read_are_read_anew(small):
     run(small, small / "out", ids=[1, 2])
     with Journal(small / "out") as journal:
         assert journal.remember("reading", str(VERSION - 1)) == str(VERSION)
-    before = path.stat()
+    stat = path.stat()
     path.write_bytes(path.read_bytes() + write_tar(small / "more.tar", {"2.webp": picture(2)}).read_bytes())
-    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns - 10_240))  # its stamp is that of before
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns - 10_240))  # its stamp is that of before
     assert run(small, small / "out", ids=[1, 2]).added == 1
 
 

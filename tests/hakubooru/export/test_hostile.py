@@ -159,9 +159,9 @@ def test_nothing_outside_nothing_lost_and_each_told(small, case):
     if sys.platform == "win32" and case == "a pipe in a folder":
         pytest.skip("Windows has no such files")
     lay(small / "images")
-    before = {path for path in small.rglob("*") if "out" not in path.parts}
+    paths = {path for path in small.rglob("*") if "out" not in path.parts}
     report = run(small, small / "out")
-    assert {path for path in small.rglob("*") if "out" not in path.relative_to(small).parts} == before
+    assert {path for path in small.rglob("*") if "out" not in path.relative_to(small).parts} == paths
     files = files_of(small / "out")
     assert {name for name in files if not name.endswith(".txt")} == {
         "x001/1.webp",
@@ -170,8 +170,10 @@ def test_nothing_outside_nothing_lost_and_each_told(small, case):
         "rejects.jsonl",
     }
     assert files["x001/1.webp"] == GOOD["1.webp"]
-    told = [json.loads(line)["reason"] for line in files["rejects.jsonl"].splitlines()]
-    assert any(reason in one for one in told) or any(reason in damage for damage in report.damaged.values())
+    reasons = [json.loads(line)["reason"] for line in files["rejects.jsonl"].splitlines()]
+    assert any(reason in text for text in reasons) or any(
+        reason in damage for damage in report.damaged.values()
+    )
     table = pd.read_parquet(small / "out" / "manifest.parquet").set_index("id")
     assert table.status[9] == ("broken" if reason in report.left_out else "missing")
     assert reason in str(report)

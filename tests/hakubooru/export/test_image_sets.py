@@ -40,10 +40,12 @@ def export(database, out, images, ids, **options):
     return {int(path.stem): path.read_bytes() for path in out.glob("x*/*.webp")}, report
 
 
-def index_of(one: ImageSet, url: str) -> list[str]:
+def index_of(image_set: ImageSet, url: str) -> list[str]:
     """The places to name with --index: none for indexes that are found by themselves."""
-    known = {name for names in REPOSITORIES.values() for name in names}
-    return [] if one.index in (None, "", "index", *known) else [f"{url}/datasets/{one.index}"]
+    repositories = {name for names in REPOSITORIES.values() for name in names}
+    return (
+        [] if image_set.index in (None, "", "index", *repositories) else [f"{url}/datasets/{image_set.index}"]
+    )
 
 
 def test_every_set_of_the_reference_is_tested():
@@ -57,10 +59,10 @@ def test_every_set_of_the_reference_is_tested():
 def test_a_set_on_a_disk(database, tmp_path, name):
     images = SETS[name].write(tmp_path, name, POSTS)
     some = POSTS[::4]
-    found, _ = export(database, tmp_path / "out", tmp_path / name, some)
-    assert found == {post: images[post] for post in some}
-    found, report = export(database, tmp_path / "out", tmp_path / name, POSTS + OTHERS)
-    assert found == images
+    pairs, _ = export(database, tmp_path / "out", tmp_path / name, some)
+    assert pairs == {post: images[post] for post in some}
+    pairs, report = export(database, tmp_path / "out", tmp_path / name, POSTS + OTHERS)
+    assert pairs == images
     assert report.left_out == {"no archive holds it": len(OTHERS)}
     groups = census(find_archives([tmp_path / name]), np.array(sorted(POSTS + OTHERS)))
     named_by_md5 = sum(group.by_md5 for group in groups)
@@ -69,7 +71,7 @@ def test_a_set_on_a_disk(database, tmp_path, name):
     assert bool(report.passed_over) == SETS[name].repeats
 
 
-REMOTE = [name for name, one in SETS.items() if one.index is not None]
+REMOTE = [name for name, image_set in SETS.items() if image_set.index is not None]
 
 
 @pytest.mark.parametrize("name", REMOTE)
@@ -80,9 +82,9 @@ def test_a_part_of_a_set_on_a_server(database, tmp_path, name):
     with serving(tmp_path) as server:
         places = index_of(SETS[name], server.url)
         url = f"{server.url}/datasets/{name.replace(' ', '%20')}"
-        found, _ = export(database, tmp_path / "out", url, [2, 2999, 12_001, 4], index=places)
-        assert found == {post: images[post] for post in (2, 2999, 12_001)}
-        fetched = sum(512 + len(data) for data in found.values())
+        pairs, _ = export(database, tmp_path / "out", url, [2, 2999, 12_001, 4], index=places)
+        assert pairs == {post: images[post] for post in (2, 2999, 12_001)}
+        fetched = sum(512 + len(data) for data in pairs.values())
         assert fetched <= server.sent <= 1 + 1.1 * fetched + 1024
 
 
@@ -162,8 +164,8 @@ def test_any_layout_of_any_names_gives_what_is_there(database, tmp_path_factory,
     expected = {post: picture(post) for post in holds.intersection(selected)}
     options = {"images": folder / "set", "index": folder / "elsewhere"}
     if expected:
-        found, report = export(database, folder / "out", ids=selected, **options)
-        assert found == expected
+        pairs, report = export(database, folder / "out", ids=selected, **options)
+        assert pairs == expected
         assert sum(report.left_out.values()) == len(selected) - len(expected)
     groups = census(find_archives([folder / "set"], indexes=[folder / "elsewhere"]), np.array(selected))
     assert sum(group.wanted for group in groups) == len(named_by_id.intersection(selected))
@@ -198,6 +200,6 @@ def test_any_layout_on_a_server_gives_what_is_there(
     remote_module._system_within.cache_clear()
     with serving(folder) as server:
         options = {"index": f"{server.url}/elsewhere"} if place == "elsewhere" else {}
-        found, _ = export(database, folder / "out", f"{server.url}/set", selected, **options)
-    assert found == expected
+        pairs, _ = export(database, folder / "out", f"{server.url}/set", selected, **options)
+    assert pairs == expected
     shutil.rmtree(folder)

@@ -109,9 +109,9 @@ def test_interrupted_it_says_so_and_goes_on(many, tmp_path, undisturbed):
     process = start(many, out, code=WAITING)
     assert process.stdout.readline() == "recorded\n"
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=120)
+    _, stderr = process.communicate(timeout=120)
     assert process.returncode == 130
-    assert said.lstrip() == "error: interrupted; run the same command again to resume\n"
+    assert stderr.lstrip() == "error: interrupted; run the same command again to resume\n"
     assert not (out / "manifest.parquet").exists()
     process = start(many, out)
     process.communicate()
@@ -140,9 +140,9 @@ def test_two_exports_into_one_folder(booru, tmp_path):
         run(booru, tmp_path / "out")
     with Journal(tmp_path / "out"):
         process = start(booru, tmp_path / "out")
-        _, told = process.communicate()
+        _, stderr = process.communicate()
     assert process.returncode == 2
-    assert "another export is writing into" in told
+    assert "another export is writing into" in stderr
     assert run(booru, tmp_path / "out").exported
 
 
@@ -175,51 +175,51 @@ def fail(*_, **__):
 
 def test_an_empty_selection_does_not_prune_everything(booru, tmp_path):
     run(booru, tmp_path / "out")
-    before = files_of(tmp_path / "out")
+    files = files_of(tmp_path / "out")
     with pytest.raises(DestinationError, match="no post is selected"):
         run(booru, tmp_path / "out", ids=[], prune=True)
-    assert files_of(tmp_path / "out") == before
+    assert files_of(tmp_path / "out") == files
 
 
 def test_what_a_killed_extension_left_is_pruned(booru, tmp_path, monkeypatch):
     ids, out = sorted(post_ids()), tmp_path / "out"
     run(booru, out, ids=ids[::2])
-    before = files_of(out)
+    files = files_of(out)
     record = Journal.record
     monkeypatch.setattr(
         Journal,
         "record",
-        lambda journal, *some: (fail if any(one.pairs for one in some) else record)(journal, *some),
+        lambda journal, *some: (fail if any(part.pairs for part in some) else record)(journal, *some),
     )
     with pytest.raises(KeyboardInterrupt):
         run(booru, out, ids=ids)
     monkeypatch.undo()
-    assert len(files_of(out)) > len(before)
+    assert len(files_of(out)) > len(files)
     run(booru, out, ids=ids[::2], prune=True)
-    assert files_of(out) == before
+    assert files_of(out) == files
 
 
 @pytest.mark.slow
 def test_small_archives_are_recorded_together_and_those_before_an_interruption_too(
     booru, tmp_path, monkeypatch
 ):
-    record, read, recorded = Journal.record, ExportArchive._read, []
+    record, read, counts = Journal.record, ExportArchive._read, []
     monkeypatch.setattr(
-        Journal, "record", lambda journal, *some: recorded.append(len(some)) or record(journal, *some)
+        Journal, "record", lambda journal, *some: counts.append(len(some)) or record(journal, *some)
     )
     run(booru, tmp_path / "together")
-    archives = sum(recorded)
-    assert len(recorded) < archives / 2
-    before = []
+    archives = sum(counts)
+    assert len(counts) < archives / 2
+    calls = []
     monkeypatch.setattr(
         ExportArchive,
         "_read",
-        lambda *one: before.append(one) or (fail if len(before) > 4 else read)(*one),
+        lambda *arguments: calls.append(arguments) or (fail if len(calls) > 4 else read)(*arguments),
     )
-    recorded.clear()
+    counts.clear()
     with pytest.raises(KeyboardInterrupt):
         run(booru, tmp_path / "broken off")
-    assert sum(recorded) == 4
+    assert sum(counts) == 4
     monkeypatch.setattr(ExportArchive, "_read", read)
     run(booru, tmp_path / "broken off")
     assert files_of(tmp_path / "broken off") == files_of(tmp_path / "together")
@@ -235,10 +235,10 @@ def test_what_a_run_left_that_failed_is_removed_by_the_next(small, monkeypatch):
     (small / "out/.hakubooru").mkdir()
 
     def failing(path, wanted):
-        for number, found in enumerate(read_tar(path, wanted)):
+        for number, member in enumerate(read_tar(path, wanted)):
             if number:
                 raise OSError(5, "Input/output error")
-            yield found
+            yield member
 
     (small / "out/x011").mkdir()  # so that files are moved there one by one
     with monkeypatch.context() as patched:

@@ -19,15 +19,15 @@ EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
 
 def find_0_9_1(key, image_dir):
-    """As v0.9.1 does: a path that exists, or a name to which an extension is added."""
+    """The file of a key by v0.9.1: a path that exists, or a name to which an extension is added."""
     if Path(key).exists():
         return Path(key)
-    found = [path for end in EXTENSIONS for path in glob.glob(glob.escape(f"{image_dir}/{key}") + end)]  # noqa: PTH207
-    return Path(found[0]) if found else None
+    paths = [path for end in EXTENSIONS for path in glob.glob(glob.escape(f"{image_dir}/{key}") + end)]  # noqa: PTH207
+    return Path(paths[0]) if paths else None
 
 
 def find_0_10(key, image_dir):
-    """As v0.10 does: an absolute path, or one below `image_dir`; it is opened as it is."""
+    """The file of a key by v0.10: an absolute path, or one below `image_dir`; it is opened as it is."""
     path = Path(key) if os.path.isabs(key) else Path(image_dir, key)  # noqa: PTH117
     return path if path.is_file() else None
 
@@ -78,25 +78,25 @@ def test_a_list_is_good_by_whatever_path_its_folder_is_seen(small_set, path):
     out.mkdir()
     (small_set / "link").symlink_to(out)
     export(small_set, small_set / path)
-    before = files_of(out)
+    files = files_of(out)
     for name in ("out", "other/../out", "link"):
         assert verify(small_set / name).is_good
-    assert files_of(out) == before
+    assert files_of(out) == files
 
 
 def test_a_moved_export_is_told_and_mended(small_set):
     export(small_set, small_set / "out")
     out = (small_set / "out").rename(small_set / "moved")
-    before = files_of(out)
-    what = f"list names images in {small_set}/out; if the export was moved, --repair writes the list again"
-    assert verify(out).problems == {what: (1, ["meta.json"])}
+    files = files_of(out)
+    problem = f"list names images in {small_set}/out; if the export was moved, --repair writes the list again"
+    assert verify(out).problems == {problem: (1, ["meta.json"])}
     assert repair(out).is_good
     assert [find_0_10(key, None) for key in metadata(out)] == images(out)
     shutil.copytree(out, small_set / "copy")
     assert not verify(small_set / "copy").is_good
     export(small_set, small_set / "copy")
     assert verify(small_set / "copy").is_good
-    assert before.keys() == files_of(out).keys()
+    assert files.keys() == files_of(out).keys()
 
 
 @pytest.fixture

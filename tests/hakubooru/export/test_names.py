@@ -75,8 +75,8 @@ def test_images_of_every_form_of_name_are_exported(hashed, form, is_tar):
     assert export(hashed, [1, 2, 5]).exported == 3
     assert export(hashed).added == 5  # from the index now, if it is a tar
     assert exported(hashed) == EVERYTHING
-    shown = CliRunner().invoke(cli, ["sources", str(hashed / "images")], catch_exceptions=False).output
-    assert shown.count("named by MD5") == (shown.count("\n") if "{post" not in form else 0)
+    output = CliRunner().invoke(cli, ["sources", str(hashed / "images")], catch_exceptions=False).output
+    assert output.count("named by MD5") == (output.count("\n") if "{post" not in form else 0)
 
 
 def test_an_md5_that_no_post_has_is_nobodys(hashed):
@@ -144,10 +144,10 @@ def test_what_an_archive_has_twice_and_what_is_unreadable_is_told(hashed):
         (folder / name).write_bytes(data)
     np.savetxt(hashed / "ids.txt", [1, 2, 3, 4], fmt="%d")
     arguments = ["sources", str(folder), "--ids", str(hashed / "ids.txt")]
-    shown = CliRunner().invoke(cli, arguments, catch_exceptions=False).output
-    assert "2 images, " in shown
-    assert "1 wanted, 2 unreadable, 1 of a post that their archive has already" in shown
-    assert "1 of 4 selected posts has an image" in shown
+    output = CliRunner().invoke(cli, arguments, catch_exceptions=False).output
+    assert "2 images, " in output
+    assert "1 wanted, 2 unreadable, 1 of a post that their archive has already" in output
+    assert "1 of 4 selected posts has an image" in output
     report = export(hashed)
     assert report.exported == 1
     assert report.passed_over == {"a post that the archive has already given": (1, ["1.webp"])}

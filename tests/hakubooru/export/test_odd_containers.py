@@ -52,8 +52,8 @@ def test_strange_names_in_a_zip_archive_are_told(places):
             archive.writestr(
                 name, b"" if name.endswith("/") else picture(int("0" + "".join(filter(str.isdigit, name))))
             )
-    found, report = export(places)
-    assert found == expected(1, 2, 40)
+    pairs, report = export(places)
+    assert pairs == expected(1, 2, 40)
     assert report.passed_over == {
         "an absolute path": (1, ["/4.webp"]),
         "a path that leads outside": (1, ["../5.webp"]),
@@ -70,8 +70,8 @@ def test_one_damaged_file_of_a_zip_archive_costs_no_other(places):
     at = data.index(picture(3)) + 30
     data[at] ^= 1
     path.write_bytes(data)
-    found, report = export(places)
-    assert found == expected(1, 2, 4, 5, 6, 7, 8, 40)
+    pairs, report = export(places)
+    assert pairs == expected(1, 2, 4, 5, 6, 7, 8, 40)
     assert report.damaged["0/b.zip"] == "is a damaged zip archive (Bad CRC-32 for file '3.webp')"
 
 
@@ -86,8 +86,8 @@ def test_encrypted_and_unknown_ways_of_packing_are_told(places):
     data[entries[0] + 8] |= 1  # the flag of encryption
     data[entries[1] + 10] = 99  # the way of packing
     path.write_bytes(data)
-    found, report = export(places)
-    assert found == expected(3, 40)
+    pairs, report = export(places)
+    assert pairs == expected(3, 40)
     assert report.passed_over == {"an encrypted file": (1, ["1.webp"])}
     assert "That compression method is not supported" in report.damaged["0/b.zip"]
 
@@ -97,8 +97,8 @@ def test_missing_values_and_odd_ids_of_a_parquet_file(places, kind):
     images = [picture(1), None, picture(3), b"", b"no image", picture(6), picture(1)]
     table = {"id": pa.array([1.0, 2.0, None, 4.0, 5.0, 6.0, 1.0]), "image": pa.array(images, kind)}
     parquet.write_table(pa.table(table), places / "images" / "b.parquet")
-    found, report = export(places)
-    assert found == expected(1, 6, 40)
+    pairs, report = export(places)
+    assert pairs == expected(1, 6, 40)
     assert report.passed_over == {
         "no post id for a name": (1, [""]),
         "a post that the archive has already given": (1, ["1.webp"]),
@@ -114,13 +114,13 @@ def test_a_struct_of_bytes_and_path_names_its_image(places):
     assert export(places)[0] == expected(1, 3, 40)
 
 
-@pytest.mark.parametrize("cut", [0, 3, 100])
-def test_a_damaged_parquet_file_is_told(places, cut):
+@pytest.mark.parametrize("missing_bytes", [0, 3, 100])
+def test_a_damaged_parquet_file_is_told(places, missing_bytes):
     path = places / "images" / "b.parquet"
     parquet.write_table(pa.table({"id": [1], "image": [picture(1)]}), path)
-    path.write_bytes(path.read_bytes()[: cut and -cut])
-    found, report = export(places)
-    assert found == expected(40)
+    path.write_bytes(path.read_bytes()[: missing_bytes and -missing_bytes])
+    pairs, report = export(places)
+    assert pairs == expected(40)
     assert "is a damaged Parquet file" in report.damaged["0/b.parquet"]
 
 
@@ -164,7 +164,7 @@ def test_an_archive_that_changed_since_it_was_learned_is_read_anew(places):
     write_tar(path, {f"{post}.webp": picture(post) for post in (1, 2, 3)})
     assert export(places, ids=[1, 30])[0] == expected(1)  # its index is kept
     assert path.with_name("data-0007.tar.hbindex").exists()
-    before = path.stat()
+    stat = path.stat()
     write_tar(path, {f"{post}.webp": picture(post) for post in (4, 3, 2)})
-    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 10**9))
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns + 10**9))
     assert export(places, ids=[1, 2, 3, 4])[0] == expected(1, 2, 3, 4)

@@ -56,15 +56,15 @@ def test_own_pairs_join_the_posts(places):
         "no caption of the same name in .txt beside it, nor in a list",
     ]
     files = files_of(places / "out")
-    done = own[own.status == "exported"]
-    captions = {files[row.path]: row.caption for row in done.itertuples()}
+    pairs = own[own.status == "exported"]
+    captions = {files[row.path]: row.caption for row in pairs.itertuples()}
     assert captions == {
         picture(30, "png"): "my cat, solo",
         picture(50, "png"): "my a/cat, solo",
         picture(120, "webp"): "my a/b/7 (cöpy), solo",
     }
-    assert done.parts.isna().all()
-    for path in done.path:
+    assert pairs.parts.isna().all()
+    for path in pairs.path:
         assert path.startswith(("own/cat-", "own/7-c-py--"))
         assert files[path.rpartition(".")[0] + ".txt"].decode() in captions.values()
 
@@ -99,17 +99,17 @@ def test_a_new_caption_is_taken_up_and_what_is_gone_is_pruned(places):
 
 def test_lost_and_strange_files_are_found_and_repaired(places):
     run(places, places / "out")
-    before = files_of(places / "out")
-    lost, other = sorted(name for name in before if name.startswith("own/") and name.endswith(".png"))
-    (places / "out" / lost).unlink()
+    files = files_of(places / "out")
+    missing, other = sorted(name for name in files if name.startswith("own/") and name.endswith(".png"))
+    (places / "out" / missing).unlink()
     (places / "out" / other).with_suffix(".txt").write_text("x")
     (places / "out" / "own" / "dog-000000000000001.png").write_bytes(b"")
     (places / "out" / "own" / "notes.md").write_bytes(b"")
-    found = verify(places / "out")
-    assert set(found.problems) == {"image is missing", "caption is another"}
-    assert found.orphans == ["own/dog-000000000000001.png"]
+    report = verify(places / "out")
+    assert set(report.problems) == {"image is missing", "caption is another"}
+    assert report.orphans == ["own/dog-000000000000001.png"]
     assert repair(places / "out").is_good
-    assert files_of(places / "out") == before | {"own/notes.md": b""}
+    assert files_of(places / "out") == files | {"own/notes.md": b""}
 
 
 def test_a_folder_or_a_pipe_is_no_caption(places):
@@ -130,7 +130,7 @@ def own_captions(out):
 
 def test_linked_folders_are_followed_and_what_was_known_keeps_its_place(places):
     run(places, places / "out")
-    before = own_captions(places / "out")
+    captions_before = own_captions(places / "out")
     aside = places / "aside"
     aside.mkdir()
     (aside / "new.png").write_bytes(picture(88, "png"))
@@ -147,10 +147,10 @@ def test_linked_folders_are_followed_and_what_was_known_keeps_its_place(places):
         (own / link).symlink_to(to, target_is_directory=True)
     (aside / "round").symlink_to(aside, target_is_directory=True)
     report = run(places, places / "out")
-    after = own_captions(places / "out")
-    assert after.items() > before.items()
-    (added,) = after.keys() - before.keys()
-    assert after[added] == "from aside"
+    captions_after = own_captions(places / "out")
+    assert captions_after.items() > captions_before.items()
+    (name,) = captions_after.keys() - captions_before.keys()
+    assert captions_after[name] == "from aside"
     assert report.own == 7
     assert [folder.key for folder in find_own([own], skip=places / "out")] == [
         "own 0/.",
@@ -192,9 +192,9 @@ def test_the_trainer_reads_them(places, sink):
     samples = load([DataOptions(path=str(places / "out"))], Ranks(torch.device("cpu")))
     assert len(samples) == len(set(samples.ids.tolist())) == 9
     assert {1, 2, 3, 4, 5, 6} < set(samples.ids.tolist())
-    found = {samples.read(row): samples[row].caption for row in range(9)}
-    assert {picture(i) for i in range(1, 7)} < found.keys()
-    assert found[picture(50, "png")] == "my a/cat, solo"
+    captions = {samples.read(row): samples[row].caption for row in range(9)}
+    assert {picture(i) for i in range(1, 7)} < captions.keys()
+    assert captions[picture(50, "png")] == "my a/cat, solo"
     assert [samples[row].parts is None for row in range(9)] == [False] * 6 + [True] * 3
 
 
@@ -227,8 +227,8 @@ def test_captions_are_found_beside_images_and_in_lists(tmp_path):
         "from, caption",
     ]
     assert table.reason.dropna().tolist() == ["no caption of the same name in .txt beside it, nor in a list"]
-    before = files_of(tmp_path / "out")
-    assert "(4 were there before)" in str(hb.export_own(tmp_path / "out", own)) or before == files_of(
+    files = files_of(tmp_path / "out")
+    assert "(4 were there before)" in str(hb.export_own(tmp_path / "out", own)) or files == files_of(
         tmp_path / "out"
     )
     (next((tmp_path / "out" / "own").glob("*.png"))).unlink()

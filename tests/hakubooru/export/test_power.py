@@ -22,24 +22,24 @@ def blank(path):
 def test_files_that_did_not_reach_the_disk_are_exported_again(booru, tmp_path, workers):
     out = tmp_path / "out"
     run(booru, out)
-    before = files_of(out)
-    images = [out / name for name in before if name.endswith((".webp", ".jpg"))]
+    files = files_of(out)
+    images = [out / name for name in files if name.endswith((".webp", ".jpg"))]
     blank(images[0])
     blank(images[40].with_suffix(".txt"))
     run(booru, out)
-    assert files_of(out) != before  # the same run of the machine: sizes are all that is compared
+    assert files_of(out) != files  # the same run of the machine: sizes are all that is compared
     start_the_machine_anew(out)
     assert run(booru, out, workers=workers).added == 2
-    assert files_of(out) == before
+    assert files_of(out) == files
 
 
 class AtOnce(Executor):
     """Does in the foreground what a thread would do some time."""
 
     def submit(self, fn, /, *args):
-        done = Future()
-        done.set_result(fn(*args))
-        return done
+        future = Future()
+        future.set_result(fn(*args))
+        return future
 
 
 def test_what_was_brought_to_the_disk_is_not_read_again(booru, tmp_path, monkeypatch):

@@ -72,8 +72,8 @@ def test_an_index_of_webshart_is_read(published):
     local = export(published, "local", published / "set")
     place = published / "set" / "index" / "0000.json"
     files = json.loads(place.read_text())["files"]
-    written = {name: {"offset": at["offset"], "length": at["size"], "width": 8} for name, at in files.items()}
-    place.write_text(json.dumps({"path": "0000.tar", "files": written}))
+    entries = {name: {"offset": at["offset"], "length": at["size"], "width": 8} for name, at in files.items()}
+    place.write_text(json.dumps({"path": "0000.tar", "files": entries}))
     with serving(published / "set") as server:
         assert export(published, "out", server.url) == local
 
@@ -83,9 +83,9 @@ def test_the_index_of_the_same_folders_counts(small):
     for name, size in [("original/data-0001.tar", 40), ("newer/data-0001.tar", 80)]:
         path = write_tar(small / "set" / name, {f"{i}.webp": picture(i, size=(size, 40)) for i in (1, 1001)})
         write_json(path)
-        moved = small / "places" / "deep" / name
-        moved.parent.mkdir(parents=True)
-        path.with_suffix(".json").rename(moved.with_suffix(".json"))
+        target = small / "places" / "deep" / name
+        target.parent.mkdir(parents=True)
+        path.with_suffix(".json").rename(target.with_suffix(".json"))
     archives = find_archives([small / "set"], indexes=[small / "places"])
     assert {archive.name: archive.index for archive in archives} == {
         f"{folder}/data-0001.tar": f"{small}/places/deep/{folder}/data-0001.json"
@@ -101,10 +101,10 @@ def test_the_index_of_the_same_folders_counts(small):
 def test_a_repair_finds_them_again(published):
     shutil.move(published / "set" / "index", published / "elsewhere")
     with serving(published) as server:
-        before = export(published, "out", f"{server.url}/set", index=published / "elsewhere")
+        files = export(published, "out", f"{server.url}/set", index=published / "elsewhere")
         (published / "out" / "x002" / "2.webp").unlink()
         assert hb.repair(published / "out").is_good
-    assert files_of(published / "out") == before
+    assert files_of(published / "out") == files
 
 
 def test_an_index_is_fetched_once_until_it_changes(published, cache):
@@ -117,12 +117,12 @@ def test_an_index_is_fetched_once_until_it_changes(published, cache):
         place.write_text(json.dumps(json.loads(place.read_text()), indent=1))
         assert export(published, "changed", server.url) == local
         assert len(server.fetched) == 2
-    (kept,) = cache.rglob("*" + INDEX_SUFFIX)
-    stale = kept.with_name("stale")
+    (index,) = cache.rglob("*" + INDEX_SUFFIX)
+    stale = index.with_name("stale")
     stale.touch()
     os.utime(stale, (0, 0))
-    remove_unused(kept.parent)
-    assert [*kept.parent.iterdir()] == [kept]
+    remove_unused(index.parent)
+    assert [*index.parent.iterdir()] == [index]
 
 
 @pytest.fixture

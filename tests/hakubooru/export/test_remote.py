@@ -28,22 +28,22 @@ class Handler(RangeHandler):
             super().do_HEAD()
 
     def do_GET(self):  # noqa: N802 - the name that http.server calls
-        wrong = self.spoilt(self.headers.get("Range"))
-        if not wrong or wrong == "cut":
-            self.send(cut=wrong == "cut")
+        fault = self.spoilt(self.headers.get("Range"))
+        if not fault or fault == "cut":
+            self.send(cut=fault == "cut")
 
-    def spoilt(self, asked):
+    def spoilt(self, span):
         """What is to be wrong with the answer, which was given unless it is to be cut."""
-        times = self.server.seen[self.path, asked]
-        self.server.seen[self.path, asked] += 1
-        wrong = self.server.spoil(self.path, self.headers.get("Range"), times)
-        if wrong == "fail":
+        times = self.server.requests[self.path, span]
+        self.server.requests[self.path, span] += 1
+        fault = self.server.spoil(self.path, self.headers.get("Range"), times)
+        if fault == "fail":
             self.send_error(503)
-        elif wrong == "stall":
+        elif fault == "stall":
             self.server.over.wait(60)
-        elif wrong == "drop":
+        elif fault == "drop":
             self.connection.shutdown(socket.SHUT_RDWR)
-        return wrong
+        return fault
 
 
 class WholeHandler(SimpleHTTPRequestHandler):
@@ -61,7 +61,7 @@ class WholeHandler(SimpleHTTPRequestHandler):
 @pytest.fixture
 def server(small):
     with serving(small / "set", Handler) as server:
-        server.seen = Counter()
+        server.requests = Counter()
         server.over = threading.Event()
         server.spoil = lambda path, span, times: None
         yield server
@@ -97,17 +97,19 @@ def test_the_same_comes_out_as_from_a_disk(small, server, archives):
 
 def test_of_an_archive_of_which_most_is_wanted_many_images_come_in_one_request(small, server, archives):
     assert run(small, small / "out", images=[server.url]).exported == 30
-    asked = [span for path, span in server.seen if path.endswith("whatever.tar") and span and span != "HEAD"]
-    assert len(asked) == 3  # but for 5 and 15, which are newer elsewhere
+    spans = [
+        span for path, span in server.requests if path.endswith("whatever.tar") and span and span != "HEAD"
+    ]
+    assert len(spans) == 3  # but for 5 and 15, which are newer elsewhere
 
 
-@pytest.mark.parametrize("wrong", ["fail", STALL, "cut"])
+@pytest.mark.parametrize("fault", ["fail", STALL, "cut"])
 def test_a_server_that_spoils_every_request_at_first_is_borne_with(
-    small, server, archives, wrong, monkeypatch
+    small, server, archives, fault, monkeypatch
 ):
-    if wrong == "stall":
+    if fault == "stall":
         monkeypatch.setenv(remote.TIMEOUT, "0.25")
-    server.spoil = lambda path, span, times: wrong if span and times == 0 else None
+    server.spoil = lambda path, span, times: fault if span and times == 0 else None
     run(small, small / "out", images=[server.url])
     server.spoil = lambda path, span, times: None
     run(small, small / "undisturbed", images=[server.url])
@@ -130,7 +132,7 @@ def test_a_time_that_is_none_is_told(server, monkeypatch, name, value):
     monkeypatch.setenv(name, value)
     with pytest.raises(SourceError, match=rf"{name} is '{value}' and must be a number of seconds above 0"):
         remote.list_tars(server.url)
-    assert not server.seen
+    assert not server.requests
 
 
 def test_an_index_of_another_archive_is_noticed(small, server, archives):
@@ -150,10 +152,10 @@ def test_an_index_of_an_archive_of_another_size_is_told(small, server, archives)
         run(small, small / "out", images=[server.url])
 
 
-@pytest.mark.parametrize("left", [0, 1, 50])
-def test_an_index_that_is_cut_short_is_told(small, server, archives, left):
+@pytest.mark.parametrize("length", [0, 1, 50])
+def test_an_index_that_is_cut_short_is_told(small, server, archives, length):
     index = archives / "images" / "whatever.json"
-    index.write_bytes(index.read_bytes()[:left])
+    index.write_bytes(index.read_bytes()[:length])
     with pytest.raises(IncompleteError, match=r"whatever\.json is not an index, or is cut off"):
         run(small, small / "out", images=[server.url])
 
@@ -185,20 +187,20 @@ def test_archives_are_listed_in_order_with_one_request_for_the_size_of_each(serv
         path = write_tar(archives / "images" / f"{number:04}.tar", {f"{number}.png": b"x" * 1000 * number})
         path.with_suffix(".json").write_text("{}")
     tars = sorted(path.relative_to(archives).as_posix() for path in archives.rglob("*.tar"))
-    found = [(tar.url, tar.size) for tar in remote.list_tars(server.url)]
-    assert found == [(f"{server.url}/{name}", (archives / name).stat().st_size) for name in tars]
-    heads = {path: times for (path, asked), times in server.seen.items() if asked == "HEAD"}
+    listing = [(tar.url, tar.size) for tar in remote.list_tars(server.url)]
+    assert listing == [(f"{server.url}/{name}", (archives / name).stat().st_size) for name in tars]
+    heads = {path: times for (path, span), times in server.requests.items() if span == "HEAD"}
     assert heads == {f"/{name}": 1 for name in tars}
 
 
-@pytest.mark.parametrize("wrong", ["fail", STALL, "drop"])
+@pytest.mark.parametrize("fault", ["fail", STALL, "drop"])
 @pytest.mark.parametrize("place", ["/", "/updates", "/images/0001.tar"])
-def test_a_listing_that_fails_at_first_is_asked_for_again(server, archives, monkeypatch, wrong, place):
+def test_a_listing_that_fails_at_first_is_asked_for_again(server, archives, monkeypatch, fault, place):
     monkeypatch.setenv(remote.TIMEOUT, "0.25")
     undisturbed = list(remote.list_tars(server.url))
-    server.seen.clear()
+    server.requests.clear()
     server.spoil = lambda path, span, times: (
-        wrong if path.rstrip("/") == place.rstrip("/") and times == 0 else None
+        fault if path.rstrip("/") == place.rstrip("/") and times == 0 else None
     )
     assert list(remote.list_tars(server.url)) == undisturbed
 
@@ -214,13 +216,13 @@ def test_a_missing_package_is_named(small, monkeypatch, url, package):
 
 
 def test_posts_that_names_do_not_tell_of_are_found_by_the_indexes(small, server):
-    """As on a disk; while nothing is missing, only the indexes of what is read are fetched."""
+    """While nothing is missing, only the indexes of what is read are fetched."""
     archives = {"0002.tar": [2, 20, 21], "data-3.tar": [3, 4], "0005.tar": [5]}
     for name, posts in archives.items():
         path = write_tar(small / "set" / name, {f"{post}.webp": picture(post) for post in posts})
         write_json(path)
     assert run(small, small / "some", images=[server.url], ids=[2, 3]).exported == 2
-    assert not any(path.endswith("0005.json") and span != "HEAD" for path, span in server.seen)
+    assert not any(path.endswith("0005.json") and span != "HEAD" for path, span in server.requests)
     report = run(small, small / "out", images=[server.url], ids=range(1, 41))
     assert report.exported == 6
     assert report.left_out == {"no archive holds it": 34}

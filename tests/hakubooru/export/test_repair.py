@@ -17,12 +17,12 @@ from pictures import files_of, picture, write_tar
 
 @pytest.mark.slow
 def test_repair_gives_the_same_bytes_again(out):
-    before = files_of(out)
+    original = files_of(out)
     spoil(out)
     assert repair(out, workers=2).is_good
-    after = files_of(out)
-    assert after.pop("x009/9.npz") == b"latents of a trainer"
-    assert after == before
+    files = files_of(out)
+    assert files.pop("x009/9.npz") == b"latents of a trainer"
+    assert files == original
     assert repair(out).is_good
 
 
@@ -45,7 +45,7 @@ def test_an_older_image_does_not_stand_in_for_one_whose_archive_is_gone(small):
     out = small / "out"
     with hb.open(small / "posts.db") as database:
         database.posts.export(out, images=small / "images")
-        before = files_of(out)
+        files = files_of(out)
         (out / "x001" / "1.webp").write_bytes(b"")
         aside = update.rename(small / "aside.tar")
         with pytest.raises(
@@ -54,7 +54,7 @@ def test_an_older_image_does_not_stand_in_for_one_whose_archive_is_gone(small):
             repair(out)
         aside.rename(update)
         assert repair(out).is_good
-        assert files_of(out) == before
+        assert files_of(out) == files
         update.unlink()
         (out / "x001" / "1.webp").unlink()
         database.posts.export(out, images=small / "images")
@@ -72,12 +72,12 @@ def test_shards_are_repaired_with_their_archive_and_pruned_without(small):
         data[540] ^= 1
         shard.write_bytes(data)
         archive.unlink()
-        before = files_of(out)
+        files = files_of(out)
         with pytest.raises(
             DestinationError, match=r"archives that are gone: .*a\.tar; bring these archives back"
         ):
             repair(out)
-        assert files_of(out) == before
+        assert files_of(out) == files
         assert verify(out).problems == {"image has other contents": (1, ["shards/00000.tar/1.webp"])}
         database.posts.ids(2).export(out, images=small / "images", sink="webdataset", prune=True)
         write_tar(archive, {f"{i}.webp": picture(i) for i in range(1, 31)})
@@ -87,33 +87,33 @@ def test_shards_are_repaired_with_their_archive_and_pruned_without(small):
 
 
 def test_what_does_not_belong_into_a_shard_is_told_and_removed(shards):
-    before = files_of(shards)
+    files = files_of(shards)
     shard = next((shards / "shards").iterdir())
     with tarfile.open(shard, "a") as tar:
         tar.addfile(tarfile.TarInfo("999.webp"))
     report = verify(shards)
     assert [*report.problems] == ["member that belongs to no pair", "shard is damaged"]
     assert repair(shards).is_good
-    assert files_of(shards) == before
+    assert files_of(shards) == files
 
 
 def test_a_shard_without_its_end_is_told_and_repaired(shards):
-    before = files_of(shards)
+    files = files_of(shards)
     shard = next((shards / "shards").iterdir())
     shard.write_bytes(shard.read_bytes()[:-1024])
     assert [*verify(shards).problems] == ["shard is damaged"]
     assert repair(shards).is_good
-    assert files_of(shards) == before
+    assert files_of(shards) == files
 
 
 def test_what_stands_behind_the_end_of_a_shard_is_told(shards):
-    before = files_of(shards)
+    files = files_of(shards)
     shard = next((shards / "shards").iterdir())
     with shard.open("ab") as file:
         file.write(bytes(512))
     assert [*verify(shards).problems] == ["shard is damaged"]
     assert repair(shards).is_good
-    assert files_of(shards) == before
+    assert files_of(shards) == files
 
 
 @pytest.mark.parametrize(("sink", "file"), [("imagefolder", "metadata.jsonl"), ("kohya-json", "meta.json")])
@@ -122,23 +122,23 @@ def test_a_list_that_is_gone_is_written_again(small, sink, file):
     out = small / "listed"
     with hb.open(small / "posts.db") as database:
         database.posts.export(out, images=small / "images", sink=sink)
-    before = files_of(out)
+    files = files_of(out)
     (out / file).unlink()
     assert verify(out).problems == {"list is missing": (1, [file])}
     assert "5 of 5 pairs" in str(verify(out))
     shutil.rmtree(small / "images")
     assert repair(out).is_good
-    assert files_of(out) == before
+    assert files_of(out) == files
 
 
 def test_captions_are_mended_without_what_the_export_came_from(out):
-    before = files_of(out)
+    files = files_of(out)
     (out / "x002" / "2.txt").unlink()
     (out / "x005" / "5.txt").write_text("something else")
     shutil.rmtree(out.parent / "images")
     (out.parent / "posts.db").unlink()
     assert repair(out).is_good
-    assert files_of(out) == before
+    assert files_of(out) == files
 
 
 @pytest.mark.parametrize("sink", ["folder", "webdataset"])
@@ -148,7 +148,7 @@ def test_captions_that_were_edited_in_the_manifest_are_told_with_the_mend(small,
     out = small / "out"
     with hb.open(small / "posts.db") as database:
         database.posts.export(out, images=small / "images", sink=sink)
-        before = files_of(out)
+        files = files_of(out)
         table = parquet.read_table(out / "manifest.parquet")
         captions = [
             f"{text}, edited" if place in {3, 5} else text
@@ -164,7 +164,7 @@ def test_captions_that_were_edited_in_the_manifest_are_told_with_the_mend(small,
             repair(out)
         assert files_of(out) == edited
         database.posts.export(out, images=small / "images", sink=sink)
-    assert files_of(out) == before
+    assert files_of(out) == files
     assert repair(out).is_good
 
 
@@ -195,7 +195,7 @@ def test_a_journal_that_lost_its_origin_is_told(out):
 
 
 def test_an_image_is_sought_in_archives_that_were_renamed(out):
-    before = files_of(out)
+    files = files_of(out)
     images = out.parent / "images"
     with hb.open(out.parent / "posts.db") as database:
         (images / "a.tar").rename(images / "z.tar")
@@ -206,7 +206,7 @@ def test_an_image_is_sought_in_archives_that_were_renamed(out):
         ):
             repair(out)
         database.posts.export(out, images=images)
-    assert files_of(out) == before
+    assert files_of(out) == files
 
 
 def test_a_repair_that_was_killed_is_taken_up(small):
@@ -219,14 +219,14 @@ def test_a_repair_that_was_killed_is_taken_up(small):
     out = small / "out"
     with hb.open(small / "posts.db") as database:
         database.posts.export(out, images=small / "images", own=small / "own")
-    before = files_of(out)
-    wrong = [out / "x001" / "1.webp", next((out / "own").glob("b-*.png"))]
-    for path in wrong:
+    files = files_of(out)
+    paths = [out / "x001" / "1.webp", next((out / "own").glob("b-*.png"))]
+    for path in paths:
         path.write_bytes(b"")
     with Journal(out) as journal:
         journal.forget(verify(out).bad_ids)
     assert repair(out).is_good
-    assert files_of(out) == before
+    assert files_of(out) == files
 
 
 def test_own_images_that_changed_since_are_left_as_they_were_exported(small):
@@ -238,29 +238,29 @@ def test_own_images_that_changed_since_are_left_as_they_were_exported(small):
     write_tar(small / "images" / "a.tar", {"1.webp": picture(1)})
     with hb.open(small / "posts.db") as database:
         database.posts.export(small / "out", images=small / "images", own=own)
-    before = files_of(small / "out")
+    files = files_of(small / "out")
     (small / "out" / "x001" / "1.webp").unlink()
     (own / "c.txt").rename(small / "aside")
-    left = files_of(small / "out")
+    current = files_of(small / "out")
     with pytest.raises(DestinationError, match="own has changed since its images were exported"):
         repair(small / "out")
-    assert files_of(small / "out") == left
+    assert files_of(small / "out") == current
     (small / "aside").rename(own / "c.txt")
     assert repair(small / "out").is_good
-    assert files_of(small / "out") == before
+    assert files_of(small / "out") == files
 
 
 def test_nothing_is_repaired_while_an_export_is_under_way(out):
     spoil(out)
-    before = files_of(out)
+    files = files_of(out)
     with Journal(out), pytest.raises(DestinationError, match="another export is writing"):
         repair(out)
-    assert files_of(out) == before
+    assert files_of(out) == files
 
 
 @pytest.mark.skipif(os.name != "posix", reason="links")
 def test_files_that_cannot_be_read_are_told_like_all_others(out):
-    before = files_of(out)
+    files = files_of(out)
     (out / "x001" / "1.webp").unlink()
     (out / "x001" / "1.webp").symlink_to(out / "x001" / "1.webp")
     shutil.rmtree(out / "x003")
@@ -275,7 +275,7 @@ def test_files_that_cannot_be_read_are_told_like_all_others(out):
     assert not report.orphans
     (out / "x003").unlink()
     assert repair(out).is_good
-    assert files_of(out) == before
+    assert files_of(out) == files
 
 
 def test_a_folder_in_the_place_of_a_caption_is_told(out):
@@ -291,13 +291,13 @@ def test_a_post_that_the_database_has_no_more_is_told(small):
     write_tar(small / "images" / "a.tar", {f"{i}.webp": picture(i) for i in range(1, 31)})
     with hb.open(small / "posts.db") as database:
         database.posts.export(out := small / "out", images=small / "images")
-    before = files_of(out)
+    files = files_of(out)
     with hb.open(out.parent / "posts.db", writable=True) as database:
         database.rows("DELETE FROM post WHERE id = 7")
     (out / "x001" / "1.webp").unlink()
     with pytest.raises(InputError, match=r"posts\.db has no post 7, but it is selected; use the database"):
         repair(out)
-    assert files_of(out) == before
+    assert files_of(out) == files
 
 
 def test_what_a_killed_repair_began_is_removed(out):

@@ -17,7 +17,7 @@ from pictures import files_of, picture, write_tar
 
 IDS = [1000 * thousand + rest for rest in range(4) for thousand in range(1, 7)]
 CALLS = {"unlink", "rename", "replace", "open", "write", "execute", "executemany", "mkdir", "rmdir"}
-"""Of which one is the last that a killed process makes."""
+"""A killed process ends after one of these calls."""
 
 HOW = [
     (sink, duplicates) for sink in ("folder", "webdataset", "kohya-json") for duplicates in ("keep", "drop")

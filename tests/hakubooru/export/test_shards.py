@@ -78,13 +78,13 @@ def test_a_shard_is_what_tar_makes_of_its_pairs(many):
 def test_shards_that_stay_as_they_are_are_not_written_again(many):
     first = in_order(IDS)[:30]
     run(many, "out", first, shard_images=10)
-    before = {path.name: path.stat().st_ino for path in (many / "out" / "shards").iterdir()}
+    inodes_before = {path.name: path.stat().st_ino for path in (many / "out" / "shards").iterdir()}
     run(many, "out", shard_images=10)
-    after = {path.name: path.stat().st_ino for path in (many / "out" / "shards").iterdir()}
-    assert before.items() <= after.items()
-    assert len(after) == 6
+    inodes_after = {path.name: path.stat().st_ino for path in (many / "out" / "shards").iterdir()}
+    assert inodes_before.items() <= inodes_after.items()
+    assert len(inodes_after) == 6
     run(many, "out", shard_images=10)
-    assert {path.name: path.stat().st_ino for path in (many / "out" / "shards").iterdir()} == after
+    assert {path.name: path.stat().st_ino for path in (many / "out" / "shards").iterdir()} == inodes_after
 
 
 @pytest.mark.slow
@@ -145,13 +145,13 @@ def test_what_a_damaged_shard_has_lost_is_exported_again(many):
 
 def test_a_shard_that_was_taken_away_is_exported_again(many):
     run(many, "out")
-    before = files_of(many / "out")
+    files = files_of(many / "out")
     (many / "out" / "shards" / "00001.tar").unlink()
     run(many, "out")
-    assert files_of(many / "out") == before
+    assert files_of(many / "out") == files
     (many / "out" / "shards" / "00001.tar").write_bytes(b"")
     assert repair(many / "out").is_good
-    assert files_of(many / "out") == before
+    assert files_of(many / "out") == files
 
 
 def test_what_was_in_the_spool_at_a_power_cut_is_exported_again(many, monkeypatch):
@@ -228,9 +228,9 @@ def test_pairs_in_the_order_of_shards_are_written_once(small, monkeypatch, is_in
     halves = [posts[:20], posts[20:]] if is_in_order else [posts[20:], posts[:20]]
     for name, some in zip("ab", halves, strict=True):
         write_tar(small / "images" / f"{name}.tar", {f"{i}.webp": picture(i) for i in some})
-    written = []
+    numbers = []
     monkeypatch.setattr(
-        module._Change, "_write", lambda _self, number, *_: written.append(number) or interrupt()
+        module._Change, "_write", lambda _self, number, *_: numbers.append(number) or interrupt()
     )
     with hb.open(small / "posts.db") as database:
         if is_in_order:
@@ -239,4 +239,4 @@ def test_pairs_in_the_order_of_shards_are_written_once(small, monkeypatch, is_in
         else:
             with pytest.raises(KeyboardInterrupt):
                 database.posts.export(small / "out", images=small / "images", sink="webdataset")
-    assert written == ([] if is_in_order else [0])
+    assert numbers == ([] if is_in_order else [0])

@@ -40,8 +40,8 @@ def read_by(code, out):
     """What another library reads, in a process of its own: its warnings are not ours."""
     environment = os.environ | {"HF_DATASETS_OFFLINE": "1", "HF_HOME": str(out.parent / "hf")}
     command = [sys.executable, "-c", code, str(out)]
-    shown = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
-    return json.loads(shown.stdout.splitlines()[-1])
+    process = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    return json.loads(process.stdout.splitlines()[-1])
 
 
 IMAGEFOLDER = """
@@ -107,21 +107,21 @@ def test_a_larger_selection_gives_the_same_bytes_as_at_once(booru, tmp_path, sin
 def test_what_is_lost_is_found_and_repaired(booru, tmp_path, sink):
     out = tmp_path / "out"
     run(booru, out, sink, output={"shard_images": 20})
-    before = files_of(out)
+    files = files_of(out)
     assert verify(out, decode=True).is_good
-    what = "caption" if sink == "captions" else "image"
-    images = [name for name in before if name.endswith((".txt" if what == "caption" else ".webp", ".tar"))]
+    kind = "caption" if sink == "captions" else "image"
+    images = [name for name in files if name.endswith((".txt" if kind == "caption" else ".webp", ".tar"))]
     (out / images[0]).unlink()
     data = bytearray((out / images[2]).read_bytes())
     data[530 if sink == "webdataset" else -1] ^= 1
     (out / images[2]).write_bytes(data)
-    found = verify(out)
-    changed = "is another" if sink == "captions" else "has other contents"
-    assert set(found.problems) == {f"{what} is missing", f"{what} {changed}"} | (
+    report = verify(out)
+    problem = "is another" if sink == "captions" else "has other contents"
+    assert set(report.problems) == {f"{kind} is missing", f"{kind} {problem}"} | (
         {"caption is missing"} if sink == "webdataset" else set()
     )
     assert repair(out).is_good
-    assert files_of(out) == before
+    assert files_of(out) == files
 
 
 def test_shards_end_by_images_and_by_bytes(small):
@@ -241,12 +241,12 @@ def test_a_list_that_is_another_is_told_and_repaired(booru, tmp_path, sink, name
     out = tmp_path / "out"
     run(booru, out, sink)
     assert verify(out).is_good
-    before = files_of(out)
+    files = files_of(out)
     whole = (out / name).read_text(encoding="utf-8")
     (out / name).write_text(whole + "more" if text is None else text, encoding="utf-8")
     assert verify(out).problems == {"list is not what the manifest says": (1, [name])}
     assert repair(out).is_good
-    assert files_of(out) == before
+    assert files_of(out) == files
 
 
 def write_roots(folder, roots):

@@ -75,11 +75,11 @@ def test_the_command_fails_over_a_stray(out):
 
 
 def test_beside_shards_strays_are_told_too(shards):
-    before = files_of(shards)
+    files = files_of(shards)
     put(shards, "shards/more.tar", "1.webp", "shards/1.txt")
     assert verify(shards).strays == ["1.webp", "shards/1.txt", "shards/more.tar"]
     assert not repair(shards).is_good
     for name in verify(shards).strays:
         (shards / name).unlink()
     assert verify(shards).is_good
-    assert files_of(shards) == before
+    assert files_of(shards) == files

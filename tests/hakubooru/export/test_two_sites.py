@@ -72,10 +72,10 @@ def test_a_manifest_says_which_site_its_ids_are_of(sites):
 
 def test_posts_of_another_site_are_not_taken_for_those_that_are_there(sites):
     export(sites, "danbooru", sites / "out")
-    before = names(sites / "out")
+    files = names(sites / "out")
     with pytest.raises(DestinationError, match=r'database.site was "danbooru" and is now "e621"'):
         export(sites, "e621", sites / "out")
-    assert names(sites / "out") == before
+    assert names(sites / "out") == files
     assert export(sites, "danbooru", sites / "out").added == 0
 
 
@@ -128,7 +128,7 @@ def test_training_keeps_the_images_of_two_sites_apart(sites):
     for site in ("danbooru", "e621"):
         export(sites, site, sites / "set" / site)
     options = [DataOptions(path=str(sites / "set" / site)) for site in ("danbooru", "e621")]
-    loaded = samples.load(options, Ranks(torch.device("cpu")))
-    assert len(loaded) == len(set(loaded.ids.tolist())) == 6
-    assert loaded.ids[:3].tolist() == IDS
-    assert json.dumps(sorted({sample.caption for sample in loaded})).count("anthro") >= 1
+    data = samples.load(options, Ranks(torch.device("cpu")))
+    assert len(data) == len(set(data.ids.tolist())) == 6
+    assert data.ids[:3].tolist() == IDS
+    assert json.dumps(sorted({sample.caption for sample in data})).count("anthro") >= 1

@@ -43,12 +43,12 @@ def test_a_whole_export_is_good(out, workers):
 
 def test_what_is_wrong_is_told(out):
     spoil(out)
-    before = files_of(out)
+    files = files_of(out)
     report = verify(out)
     assert (report.problems, report.orphans) == (WRONG, ORPHANS)
     assert "34 of 39 pairs" in str(report)
     assert "caption is another (1: x005/5.txt)" in str(report)
-    assert files_of(out) == before
+    assert files_of(out) == files
 
 
 @pytest.mark.slow
@@ -129,7 +129,7 @@ def test_every_byte_of_a_shard_counts(shards):
 def test_a_manifest_with_other_bits_is_told(shards):
     """What is good has the values that were written; of the parts nothing is compared, nor of what Parquet says besides."""
     path = shards / "manifest.parquet"
-    whole, written = path.read_bytes(), parquet.read_table(path).drop_columns("parts")
+    whole, table = path.read_bytes(), parquet.read_table(path).drop_columns("parts")
     draw = random.Random(1)
     good = 0
     for at in draw.sample(range(len(whole)), 200):
@@ -139,9 +139,7 @@ def test_a_manifest_with_other_bits_is_told(shards):
         with contextlib.suppress(DestinationError):
             if verify(shards).is_good:
                 good += 1
-                assert (
-                    parquet.read_table(path, columns=written.column_names).to_pydict() == written.to_pydict()
-                )
+                assert parquet.read_table(path, columns=table.column_names).to_pydict() == table.to_pydict()
     assert good < 100
 
 
@@ -204,8 +202,8 @@ def test_what_another_user_cannot_read_or_write(out, public):
     )
     shared = shutil.copytree(out, public / "out")
     (shared / "x001").chmod(0)
-    shown = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code, str(shared)], capture_output=True, text=True, check=True
     )
-    assert "pair cannot be read (Permission denied) (1: x001/1.webp)" in shown.stdout
-    assert "journal.sqlite cannot be written to; change its permissions" in shown.stdout
+    assert "pair cannot be read (Permission denied) (1: x001/1.webp)" in process.stdout
+    assert "journal.sqlite cannot be written to; change its permissions" in process.stdout

@@ -53,7 +53,7 @@ def test_logarithms_treat_portraits_as_landscapes(width, height):
     assert ratios[0] == pytest.approx(-ratios[1], abs=0.15)
 
 
-@pytest.mark.parametrize("wrong", [{"step": 0}, {"min_side": 32}, {"max_side": 128}, {"area": 100}])
-def test_sizes_that_hold_nothing(wrong):
+@pytest.mark.parametrize("options", [{"step": 0}, {"min_side": 32}, {"max_side": 128}, {"area": 100}])
+def test_sizes_that_hold_nothing(options):
     with pytest.raises(InputError, match="there are no buckets of area"):
-        Buckets(**wrong)
+        Buckets(**options)

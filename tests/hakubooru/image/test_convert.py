@@ -18,16 +18,16 @@ from pictures import picture
 RED = (250, 10, 20)
 
 
-def saved(image: Image.Image, format: str, **options) -> bytes:
+def bytes_of(image: Image.Image, format: str, **options) -> bytes:
     file = io.BytesIO()
     image.save(file, format, **options)
     return file.getvalue()
 
 
 def converted(data: bytes, **fields) -> Image.Image:
-    header, made = ImageFormat(**fields).apply(read_header(data), data)
-    assert read_header(made) == header
-    image = Image.open(io.BytesIO(made))
+    header, result = ImageFormat(**fields).apply(read_header(data), data)
+    assert read_header(result) == header
+    image = Image.open(io.BytesIO(result))
     assert image.size == (header.width, header.height)
     image.load()
     return image
@@ -45,14 +45,14 @@ def test_a_copy_is_untouched():
 
 @pytest.mark.parametrize("format", ["webp", "avif", "jpeg", "png"])
 def test_each_format_is_written_as_itself(format):
-    made = converted(saved(Image.new("RGB", (64, 48), RED), "png"), format=format)
-    assert made.format.lower() == format
-    assert near(made, RED)
+    image = converted(bytes_of(Image.new("RGB", (64, 48), RED), "png"), format=format)
+    assert image.format.lower() == format
+    assert near(image, RED)
 
 
 def test_lossless_keeps_every_pixel():
     pixels = np.random.default_rng(1).integers(0, 255, (40, 40, 3), np.uint8)
-    data = saved(Image.fromarray(pixels), "png")
+    data = bytes_of(Image.fromarray(pixels), "png")
     assert (np.asarray(converted(data, format="webp", lossless=True)) == pixels).all()
     assert not (np.asarray(converted(data, format="webp")) == pixels).all()
 
@@ -73,10 +73,10 @@ def test_images_are_made_smaller_and_never_larger(fields, size):
 
 @given(st.integers(1, 5000), st.integers(1, 5000), st.integers(1, 10**7), st.integers(1, 3000))
 def test_limits_hold_for_every_size(width, height, pixels, side):
-    made = ImageFormat(format="webp", max_pixels=pixels, max_side=side).size(width, height)
-    assert 1 <= made[0] <= min(width, side)
-    assert 1 <= made[1] <= min(height, side)
-    assert made[0] * made[1] <= pixels or 1 in made
+    size = ImageFormat(format="webp", max_pixels=pixels, max_side=side).size(width, height)
+    assert 1 <= size[0] <= min(width, side)
+    assert 1 <= size[1] <= min(height, side)
+    assert size[0] * size[1] <= pixels or 1 in size
 
 
 @given(st.integers(256, 5000), st.integers(256, 5000))
@@ -85,8 +85,8 @@ def test_a_bucket_can_be_filled_where_the_image_could_fill_it(width, height):
 
     buckets = Buckets()
     fit = buckets.sizes()[int(buckets.of([width], [height])[0])]
-    made = ImageFormat(format="webp", bucket=1024 * 1024).size(width, height)
-    assert (made >= fit).all() or made == (width, height)
+    size = ImageFormat(format="webp", bucket=1024 * 1024).size(width, height)
+    assert (size >= fit).all() or size == (width, height)
 
 
 @pytest.mark.parametrize("format", ["jpeg", "png", "webp"])
@@ -96,14 +96,14 @@ def test_images_stand_upright(format, orientation):
     upright.paste(RED, (0, 0, 48, 32))
     # The transposition that a viewer of this orientation undoes.
     turn = {1: None, 2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}[orientation]
-    stored = upright if turn is None else upright.transpose(Image.Transpose(turn))
+    source = upright if turn is None else upright.transpose(Image.Transpose(turn))
     exif = Image.Exif()
     exif[0x0112] = orientation
-    made = converted(saved(stored, format, exif=exif), format="png", max_side=48)
-    assert made.size == (48, 32)
-    assert near(made, RED, (0.25, 0.25))
-    assert near(made, (255, 255, 255), (0.75, 0.75))
-    assert not made.getexif()
+    image = converted(bytes_of(source, format, exif=exif), format="png", max_side=48)
+    assert image.size == (48, 32)
+    assert near(image, RED, (0.25, 0.25))
+    assert near(image, (255, 255, 255), (0.75, 0.75))
+    assert not image.getexif()
 
 
 def test_colours_are_brought_to_srgb_and_the_profile_dropped():
@@ -112,14 +112,14 @@ def test_colours_are_brought_to_srgb_and_the_profile_dropped():
     other = srgb.replace(b"rXYZ", b"????").replace(b"gXYZ", b"rXYZ").replace(b"????", b"gXYZ")
     for profile, colour in [(srgb, RED), (other, (10, 250, 20))]:
         for mode in ("RGB", "RGBA"):
-            data = saved(Image.new(mode, (32, 32), RED), "png", icc_profile=profile)
-            made = converted(data, format="webp")
-            assert near(made, colour)
-            assert "icc_profile" not in made.info
-    made = converted(
-        saved(Image.new("RGB", (32, 32), RED), "png", icc_profile=b"nonsense" * 40), format="webp"
+            data = bytes_of(Image.new(mode, (32, 32), RED), "png", icc_profile=profile)
+            image = converted(data, format="webp")
+            assert near(image, colour)
+            assert "icc_profile" not in image.info
+    image = converted(
+        bytes_of(Image.new("RGB", (32, 32), RED), "png", icc_profile=b"nonsense" * 40), format="webp"
     )
-    assert near(made, RED)
+    assert near(image, RED)
 
 
 def grey_profile(gamma: float) -> bytes:
@@ -141,24 +141,24 @@ def test_grey_is_brought_to_srgb_and_its_transparency_left(gamma):
     source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
     expected = ImageCms.profileToProfile(grey, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
     assert np.abs(np.asarray(expected.getchannel("G"), np.int16) - np.asarray(grey)).max() > 25
-    made = converted(
-        saved(Image.merge("LA", (grey, alpha)), "png", icc_profile=profile), format="webp", lossless=True
+    image = converted(
+        bytes_of(Image.merge("LA", (grey, alpha)), "png", icc_profile=profile), format="webp", lossless=True
     )
-    assert np.array_equal(np.asarray(made.convert("RGB")), np.asarray(expected))
-    assert np.array_equal(np.asarray(made.getchannel("A")), np.asarray(alpha))
-    one_grey = converted(saved(grey, "png", icc_profile=profile, transparency=77), format="png")
+    assert np.array_equal(np.asarray(image.convert("RGB")), np.asarray(expected))
+    assert np.array_equal(np.asarray(image.getchannel("A")), np.asarray(alpha))
+    one_grey = converted(bytes_of(grey, "png", icc_profile=profile, transparency=77), format="png")
     assert np.array_equal(np.asarray(one_grey.convert("RGB")), np.asarray(expected))
     assert np.flatnonzero(np.asarray(one_grey.getchannel("A")) == 0).tolist() == [77]
-    plain = converted(saved(grey, "png", icc_profile=profile), format="png")
+    plain = converted(bytes_of(grey, "png", icc_profile=profile), format="png")
     assert np.array_equal(np.asarray(plain), np.asarray(expected))
 
 
 def test_of_colours_a_profile_of_grey_says_nothing():
     for mode in ("RGB", "RGBA"):
-        data = saved(Image.new(mode, (32, 32), RED), "png", icc_profile=grey_profile(3))
+        data = bytes_of(Image.new(mode, (32, 32), RED), "png", icc_profile=grey_profile(3))
         assert near(converted(data, format="png"), RED, by=0)
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    half = converted(saved(Image.new("LA", (32, 32), (130, 99)), "png", icc_profile=srgb), format="png")
+    half = converted(bytes_of(Image.new("LA", (32, 32), (130, 99)), "png", icc_profile=srgb), format="png")
     assert half.getpixel((5, 5)) == (130, 130, 130, 99)
 
 
@@ -174,31 +174,32 @@ def test_of_colours_a_profile_of_grey_says_nothing():
     ids=["CMYK", "grey", "black and white", "16 bits", "palette"],
 )
 def test_every_mode_becomes_rgb_of_8_bits(image, format, colour):
-    made = converted(saved(image, format), format="webp")
-    assert made.mode == "RGB"
-    assert near(made, colour)
+    result = converted(bytes_of(image, format), format="webp")
+    assert result.mode == "RGB"
+    assert near(result, colour)
 
 
 def test_transparency_is_kept_or_laid_onto_a_colour():
     half = Image.new("RGBA", (64, 64), (*RED, 255))
     half.paste((0, 0, 0, 0), (0, 0, 64, 32))
-    data = saved(half, "png")
+    data = bytes_of(half, "png")
     assert converted(data, format="webp").getpixel((32, 8))[3] == 0
     assert near(converted(data, format="webp", background="#00ff00"), (0, 255, 0), (0.5, 0.2))
     assert near(converted(data, format="jpeg"), (255, 255, 255), (0.5, 0.2))
     palette = half.convert("P")
     palette.info["transparency"] = palette.getpixel((5, 5))
     assert (
-        converted(saved(palette, "png", transparency=palette.getpixel((5, 5))), format="webp").mode == "RGBA"
+        converted(bytes_of(palette, "png", transparency=palette.getpixel((5, 5))), format="webp").mode
+        == "RGBA"
     )
-    opaque = saved(Image.new("RGBA", (32, 32), (*RED, 255)), "png")
+    opaque = bytes_of(Image.new("RGBA", (32, 32), (*RED, 255)), "png")
     assert converted(opaque, format="webp").mode == "RGB"
 
 
 @pytest.mark.parametrize("format", ["gif", "webp", "png"])
 def test_of_animations_the_first_picture_or_none(format):
     frames = [Image.new("RGB", (32, 32), colour) for colour in (RED, "blue", "green")]
-    data = saved(frames[0], format, save_all=True, append_images=frames[1:], duration=100)
+    data = bytes_of(frames[0], format, save_all=True, append_images=frames[1:], duration=100)
     assert near(converted(data, format="png"), RED)
     with pytest.raises(UnfitImageError, match="animated"):
         ImageFormat(animated="leave out").apply(read_header(data), data)
@@ -234,9 +235,9 @@ def test_check_decode_finds_what_the_header_does_not_tell():
 def test_a_large_jpeg_is_decoded_smaller_and_looks_the_same():
     gradient = np.linspace(0, 255, 2000, dtype=np.uint8)
     image = Image.fromarray(np.broadcast_to(gradient[:, None, None], (2000, 1500, 3)).copy())
-    made = converted(saved(image, "jpeg", quality=95), format="png", max_side=200)
+    result = converted(bytes_of(image, "jpeg", quality=95), format="png", max_side=200)
     bare = image.resize((150, 200), Image.Resampling.LANCZOS)
-    assert np.abs(np.asarray(made, np.int16) - np.asarray(bare, np.int16)).max() <= 3
+    assert np.abs(np.asarray(result, np.int16) - np.asarray(bare, np.int16)).max() <= 3
 
 
 @pytest.mark.parametrize(
@@ -267,7 +268,7 @@ def odd_exif(*entries):
     """A jpeg of 80 x 30 with a first directory of such entries: tag, type, count, four bytes."""
     packed = b"".join(struct.pack("<HHI4s", *entry) for entry in entries)
     exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, len(entries)) + packed + bytes(4)
-    return saved(Image.new("RGB", (80, 30), "red"), "jpeg", exif=exif)
+    return bytes_of(Image.new("RGB", (80, 30), "red"), "jpeg", exif=exif)
 
 
 @pytest.mark.parametrize(
@@ -288,14 +289,14 @@ def test_odd_exif_is_no_obstacle(entries, size):
 def test_a_detailed_image_can_become_a_jpeg():
     noise = np.random.default_rng(1).integers(0, 256, (800, 800, 3), np.uint8)
     for quality in (90, 94, 100):
-        assert converted(saved(Image.fromarray(noise), "png"), format="jpeg", quality=quality).size == (
+        assert converted(bytes_of(Image.fromarray(noise), "png"), format="jpeg", quality=quality).size == (
             800,
             800,
         )
 
 
 def test_what_is_too_long_for_a_format_is_unfit():
-    long = saved(Image.new("RGB", (10, 17_000)), "png")
+    long = bytes_of(Image.new("RGB", (10, 17_000)), "png")
     with pytest.raises(UnfitImageError, match="16,383 pixels, more than webp can have"):
         converted(long, format="webp")
     assert converted(long, format="webp", max_side=16_383).height == 16_383
@@ -304,13 +305,13 @@ def test_what_is_too_long_for_a_format_is_unfit():
 def test_lossless_keeps_what_is_transparent():
     pixels = np.random.default_rng(2).integers(0, 256, (32, 32, 4), np.uint8)
     pixels[:16, :, 3] = 0
-    image = converted(saved(Image.fromarray(pixels), "png"), format="webp", lossless=True)
+    image = converted(bytes_of(Image.fromarray(pixels), "png"), format="webp", lossless=True)
     assert np.array_equal(np.asarray(image), pixels)
 
 
 def test_a_jpeg_with_a_second_picture_is_still():
     first, second = Image.new("RGB", (40, 40), "red"), Image.new("RGB", (20, 20), "blue")
-    data = saved(first, "mpo", save_all=True, append_images=[second])
+    data = bytes_of(first, "mpo", save_all=True, append_images=[second])
     shape = ImageFormat(animated="leave out")
     assert shape.apply(read_header(data), data)[1] == data
 
@@ -333,7 +334,7 @@ def test_a_value_of_another_kind_is_told(table, message):
 
 def test_a_transparent_grey_of_16_bits_takes_no_other_with_it():
     pixels = np.array([[0, 100, 33_280, 65_535]] * 4, np.uint16)
-    data = saved(Image.fromarray(pixels), "png", transparency=33_280)
+    data = bytes_of(Image.fromarray(pixels), "png", transparency=33_280)
     image = np.asarray(converted(data, format="png"))
     assert image[0, :, 0].tolist() == [0, 0, 130, 255]
     assert image[0, :, 3].tolist() == [255, 255, 0, 255]

@@ -35,7 +35,7 @@ UPRIGHT = {
 """What brings the stored rows and columns upright, by EXIF's orientation."""
 
 
-def saved(image: Image.Image, format: str, **options) -> bytes:
+def bytes_of(image: Image.Image, format: str, **options) -> bytes:
     file = io.BytesIO()
     image.save(file, format, **options)
     return file.getvalue()
@@ -71,21 +71,21 @@ def test_size_and_pixels_are_those_of_the_upright_picture(format, orientation):
     exif = Image.Exif()
     exif[0x112] = orientation
     options = {"lossless": True} if format == "webp" else {} if format in ("png", "tiff") else {"quality": 95}
-    data = saved(Image.fromarray(smooth), format, exif=exif, **options)
-    wanted = UPRIGHT[orientation](smooth)
+    data = bytes_of(Image.fromarray(smooth), format, exif=exif, **options)
+    expected = UPRIGHT[orientation](smooth)
     pixels = decoded(data)
-    assert pixels.shape == wanted.shape
+    assert pixels.shape == expected.shape
     exact = format in ("png", "webp", "tiff")
-    assert np.abs(pixels.astype(int) - wanted).max() <= (0 if exact else 12)
-    stored = read_header(data).stored
-    assert stored == ((60, 40) if orientation >= 5 and format != "tiff" else None)
+    assert np.abs(pixels.astype(int) - expected).max() <= (0 if exact else 12)
+    stored_size = read_header(data).stored
+    assert stored_size == ((60, 40) if orientation >= 5 and format != "tiff" else None)
 
 
 @pytest.mark.parametrize("orientation", [0, 9, 77])
 def test_an_orientation_that_is_none_turns_nothing(orientation):
     exif = Image.Exif()
     exif[0x112] = orientation
-    header = read_header(saved(Image.fromarray(NOISE), "jpeg", exif=exif))
+    header = read_header(bytes_of(Image.fromarray(NOISE), "jpeg", exif=exif))
     assert (header.width, header.height, header.orientation) == (60, 40, 1)
 
 
@@ -95,11 +95,11 @@ def test_exif_is_read_in_both_byte_orders_and_behind_the_pixels(order, kind, cod
     mark = b"II*\0" if order == "<" else b"MM\0*"
     value = struct.pack(f"{order}{code}", 6).ljust(4, b"\0")
     exif = mark + struct.pack(f"{order}IHHHI", 8, 1, 0x112, kind, 1) + value + bytes(4)
-    jpeg = saved(Image.fromarray(NOISE), "jpeg")
+    jpeg = bytes_of(Image.fromarray(NOISE), "jpeg")
     app = b"Exif\0\0" + exif
     turned = jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(app) + 2) + app + jpeg[2:]
     assert (read_header(turned).width, read_header(turned).height) == (40, 60)
-    png = saved(Image.fromarray(NOISE), "png")
+    png = bytes_of(Image.fromarray(NOISE), "png")
     turned = png[:-12] + chunk(b"eXIf", exif) + png[-12:]
     assert np.array_equal(decoded(turned), np.rot90(NOISE, -1))
     assert np.array_equal(decoded(png[:-12] + chunk(b"eXIf", exif[:17]) + png[-12:]), NOISE)
@@ -110,12 +110,12 @@ GREY16 = np.array([[0, 255, 256, 33_280, 65_535]] * 2, np.uint16)
 
 @pytest.mark.parametrize("format", ["png", "tiff"])
 def test_16_bits_of_grey_keep_their_upper_8(format):
-    pixels = decoded(saved(Image.fromarray(GREY16), format))
+    pixels = decoded(bytes_of(Image.fromarray(GREY16), format))
     assert pixels[0].tolist() == [[v] * 3 for v in (0, 0, 1, 130, 255)]
 
 
 def test_a_transparent_grey_of_16_bits_is_that_one_alone():
-    pixels = decoded(saved(Image.fromarray(GREY16), "png", transparency=255), background="white")
+    pixels = decoded(bytes_of(Image.fromarray(GREY16), "png", transparency=255), background="white")
     assert pixels[0, :, 0].tolist() == [0, 255, 1, 130, 255]
 
 
@@ -123,7 +123,7 @@ def deep_png(kind: int, bands: int, values: list[int], *chunks: tuple[bytes, byt
     """A PNG of one pixel with 16 bits a channel."""
     rows = zlib.compress(b"\0" + struct.pack(f">{bands}H", *values))
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 16, kind, 0, 0, 0))
-    more = b"".join(chunk(*one) for one in chunks)
+    more = b"".join(chunk(*fields) for fields in chunks)
     return b"\x89PNG\r\n\x1a\n" + header + more + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
 
 
@@ -139,19 +139,19 @@ def test_16_bits_of_colour_and_of_alpha():
 def indexed(format: str, **options) -> bytes:
     image = Image.new("P", (8, 8), 1)
     image.putpalette([1, 2, 3, 200, 100, 50])
-    return saved(image, format, **options)
+    return bytes_of(image, format, **options)
 
 
 @pytest.mark.parametrize(
     ("data", "rgb"),
     [
-        (saved(Image.new("1", (8, 8), 1), "png"), [255] * 3),
-        (saved(Image.new("1", (8, 8), 0), "tiff"), [0] * 3),
-        (saved(Image.new("L", (8, 8), 77), "png"), [77] * 3),
-        (saved(Image.new("L", (8, 8), 77), "bmp"), [77] * 3),
-        (saved(Image.new("L", (8, 8), 77), "png", transparency=77), [255] * 3),
-        (saved(Image.new("L", (8, 8), 77), "png", transparency=78), [77] * 3),
-        (saved(Image.new("LA", (8, 8), (100, 51)), "png"), [224] * 3),  # a fifth of 100 on white
+        (bytes_of(Image.new("1", (8, 8), 1), "png"), [255] * 3),
+        (bytes_of(Image.new("1", (8, 8), 0), "tiff"), [0] * 3),
+        (bytes_of(Image.new("L", (8, 8), 77), "png"), [77] * 3),
+        (bytes_of(Image.new("L", (8, 8), 77), "bmp"), [77] * 3),
+        (bytes_of(Image.new("L", (8, 8), 77), "png", transparency=77), [255] * 3),
+        (bytes_of(Image.new("L", (8, 8), 77), "png", transparency=78), [77] * 3),
+        (bytes_of(Image.new("LA", (8, 8), (100, 51)), "png"), [224] * 3),  # a fifth of 100 on white
         (indexed("png"), [200, 100, 50]),
         (indexed("gif"), [200, 100, 50]),
         (indexed("bmp"), [200, 100, 50]),
@@ -159,14 +159,14 @@ def indexed(format: str, **options) -> bytes:
         (indexed("png", transparency=1), [255] * 3),
         (indexed("png", transparency=b"\xff\x33"), [244, 224, 214]),
         (indexed("gif", transparency=1), [255] * 3),
-        (saved(Image.new("RGB", (8, 8), (9, 8, 7)), "png", transparency=(9, 8, 7)), [255] * 3),
-        (saved(Image.new("RGB", (8, 8), (9, 8, 7)), "bmp"), [9, 8, 7]),
-        (saved(Image.new("RGBA", (8, 8), (255, 0, 100, 51)), "png"), [255, 204, 224]),
-        (saved(Image.new("RGBA", (8, 8), (255, 0, 100, 51)), "tiff"), [255, 204, 224]),
-        (saved(Image.new("RGBA", (8, 8), (255, 0, 100, 51)), "webp", lossless=True), [255, 204, 224]),
-        (saved(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "jpeg", quality=100), [254, 0, 0]),
-        (saved(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "tiff"), [255, 0, 0]),
-        (saved(Image.new("RGB", (8, 8), (0, 0, 255)), "tiff", compression="tiff_lzw"), [0, 0, 255]),
+        (bytes_of(Image.new("RGB", (8, 8), (9, 8, 7)), "png", transparency=(9, 8, 7)), [255] * 3),
+        (bytes_of(Image.new("RGB", (8, 8), (9, 8, 7)), "bmp"), [9, 8, 7]),
+        (bytes_of(Image.new("RGBA", (8, 8), (255, 0, 100, 51)), "png"), [255, 204, 224]),
+        (bytes_of(Image.new("RGBA", (8, 8), (255, 0, 100, 51)), "tiff"), [255, 204, 224]),
+        (bytes_of(Image.new("RGBA", (8, 8), (255, 0, 100, 51)), "webp", lossless=True), [255, 204, 224]),
+        (bytes_of(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "jpeg", quality=100), [254, 0, 0]),
+        (bytes_of(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "tiff"), [255, 0, 0]),
+        (bytes_of(Image.new("RGB", (8, 8), (0, 0, 255)), "tiff", compression="tiff_lzw"), [0, 0, 255]),
     ],
 )
 def test_every_kind_of_pixels_on_white(data, rgb):
@@ -175,7 +175,7 @@ def test_every_kind_of_pixels_on_white(data, rgb):
 
 @pytest.mark.parametrize("mode", ["I", "F", "LAB"])
 def test_pixels_without_a_known_white_are_refused_by_all(mode):
-    data = saved(Image.new(mode, (8, 8)), "tiff")
+    data = bytes_of(Image.new(mode, (8, 8)), "tiff")
     with pytest.raises(BrokenImageError, match="a tif whose channels are not of 8 or 16 bits"):
         read_header(data)
 
@@ -186,21 +186,21 @@ def test_colour_profiles_are_applied(format):
     options = (
         {"lossless": True} if format == "webp" else {"quality": 100} if format in ("jpeg", "avif") else {}
     )
-    data = saved(green, format, icc_profile=profile(), **options)
+    data = bytes_of(green, format, icc_profile=profile(), **options)
     assert to_srgb((0, 200, 80)) == [0, 204, 58]
     assert np.abs(np.subtract(colour(data), [0, 204, 58])).max() <= 3
 
 
 def test_of_colours_with_alpha_and_of_palettes_too():
     clear = Image.new("RGBA", (8, 8), (0, 200, 80, 128))
-    pixels = decoded(saved(clear, "png", icc_profile=profile()))
+    pixels = decoded(bytes_of(clear, "png", icc_profile=profile()))
     assert pixels[0, 0].tolist() == [0, 204, 58, 128]
     assert (
         np.abs(np.subtract(colour(indexed("png", icc_profile=profile())), to_srgb((200, 100, 50)))).max() <= 1
     )
     # Grey stays grey under a profile of colours with the same curve.
-    assert colour(saved(Image.new("L", (8, 8), 99), "png", icc_profile=profile())) == [99] * 3
-    assert colour(saved(Image.new("CMYK", (8, 8)), "tiff", icc_profile=profile())) == [255] * 3
+    assert colour(bytes_of(Image.new("L", (8, 8), 99), "png", icc_profile=profile())) == [99] * 3
+    assert colour(bytes_of(Image.new("CMYK", (8, 8)), "tiff", icc_profile=profile())) == [255] * 3
 
 
 @pytest.mark.parametrize(
@@ -215,18 +215,18 @@ def test_of_colours_with_alpha_and_of_palettes_too():
     ],
 )
 def test_texts_and_profiles_of_any_length_do_no_harm(more):
-    data = with_chunks(saved(Image.fromarray(NOISE), "png"), more)
+    data = with_chunks(bytes_of(Image.fromarray(NOISE), "png"), more)
     assert np.array_equal(decoded(data), NOISE)
 
 
 def test_a_long_profile_is_applied():
     long = b"display\0\0" + zlib.compress(profile().ljust(1_500_000, b"\0"))
-    data = with_chunks(saved(Image.new("RGB", (8, 8), (0, 200, 80)), "png"), (b"iCCP", long))
+    data = with_chunks(bytes_of(Image.new("RGB", (8, 8), (0, 200, 80)), "png"), (b"iCCP", long))
     assert colour(data) == [0, 204, 58]
 
 
 def test_a_gif_is_as_large_as_its_first_picture():
-    data = bytearray(saved(Image.new("L", (64, 48), 255), "gif"))
+    data = bytearray(bytes_of(Image.new("L", (64, 48), 255), "gif"))
     data[6:10] = struct.pack("<HH", 32, 50)
     header = read_header(bytes(data))
     assert (header.width, header.height, header.stored) == (64, 50, (32, 50))
@@ -235,12 +235,12 @@ def test_a_gif_is_as_large_as_its_first_picture():
 
 def test_warnings_stay_as_they_are_while_threads_decode():
     exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\xff\xff\xff\xff\x06\0\0\0\0\0\0\0"
-    data = saved(Image.fromarray(NOISE), "jpeg", exif=exif)
-    before = [*warnings.filters]
+    data = bytes_of(Image.fromarray(NOISE), "jpeg", exif=exif)
+    filters = [*warnings.filters]
     with ThreadPoolExecutor(8) as threads:
         shapes = {image.shape for image in threads.map(decoded, [data] * 64)}
     assert shapes == {(40, 60, 3)}
-    assert warnings.filters == before
+    assert warnings.filters == filters
 
 
 @given(st.sampled_from(["jpg", "png", "webp", "gif", "avif", "bmp", "tiff"]), st.data())

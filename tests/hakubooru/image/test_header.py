@@ -27,7 +27,7 @@ def ftyp(major: bytes, *others: bytes) -> bytes:
     return struct.pack(">I4s", 8 + len(brands), b"ftyp") + brands + b"\0\0\0\x08meta"
 
 
-def saved(mode: str, format: str, size=(37, 21), **options) -> bytes:
+def bytes_of(mode: str, format: str, size=(37, 21), **options) -> bytes:
     file = io.BytesIO()
     Image.new(mode, size).save(file, format, **options)
     return file.getvalue()
@@ -43,17 +43,17 @@ def test_size_and_format_are_read_from_the_bytes(format, size):
 @pytest.mark.parametrize(
     "data",
     [
-        saved("RGB", "jpeg", progressive=True),
-        saved("L", "jpeg"),
-        saved("CMYK", "jpeg"),
-        saved("RGBA", "webp"),
-        saved("RGB", "webp", lossless=True),
-        saved("RGBA", "webp", lossless=True, exif=Image.Exif()),
-        saved("RGB", "webp", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\0\0\0\0\0"),
-        saved("RGB", "webp", save_all=True, append_images=[Image.new("RGB", (37, 21), "red")]),
-        saved("P", "png"),
-        saved("I;16", "png"),
-        saved("P", "gif", save_all=True, append_images=[Image.new("P", (37, 21), 1)]),
+        bytes_of("RGB", "jpeg", progressive=True),
+        bytes_of("L", "jpeg"),
+        bytes_of("CMYK", "jpeg"),
+        bytes_of("RGBA", "webp"),
+        bytes_of("RGB", "webp", lossless=True),
+        bytes_of("RGBA", "webp", lossless=True, exif=Image.Exif()),
+        bytes_of("RGB", "webp", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\0\0\0\0\0"),
+        bytes_of("RGB", "webp", save_all=True, append_images=[Image.new("RGB", (37, 21), "red")]),
+        bytes_of("P", "png"),
+        bytes_of("I;16", "png"),
+        bytes_of("P", "gif", save_all=True, append_images=[Image.new("P", (37, 21), 1)]),
     ],
 )
 def test_every_kind_of_a_format_agrees_with_pillow(data):

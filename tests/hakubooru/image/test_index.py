@@ -60,31 +60,31 @@ def test_images_are_found_by_it(tmp_path, format):
 
 def test_it_is_kept_beside_the_archive(tar):
     assert load_index(str(tar)) is None
-    built = build_index(str(tar))
-    assert built.strange == (("5.webp", "a symbolic link"),)
-    save_index(str(tar), built, state_of(str(tar)))
-    assert same(load_index(str(tar)), built)
+    index = build_index(str(tar))
+    assert index.strange == (("5.webp", "a symbolic link"),)
+    save_index(str(tar), index, state_of(str(tar)))
+    assert same(load_index(str(tar)), index)
     assert sorted(path.name for path in tar.parent.iterdir()) == ["0001.tar", "0001.tar" + INDEX_SUFFIX]
 
 
 def test_it_is_kept_in_the_cache_where_the_folder_cannot_be_written_to(tar, cache):
     (tar.parent / ("0001.tar" + INDEX_SUFFIX)).mkdir()  # in the way of a file, for every user
-    built = build_index(str(tar))
-    save_index(str(tar), built, state_of(str(tar)))
+    index = build_index(str(tar))
+    save_index(str(tar), index, state_of(str(tar)))
     assert len(list(cache.rglob("*" + INDEX_SUFFIX))) == 1
-    assert same(load_index(str(tar)), built)
+    assert same(load_index(str(tar)), index)
 
 
 def test_a_damaged_or_old_one_counts_as_none(tar):
     save_index(str(tar), build_index(str(tar)), state_of(str(tar)))
-    kept = tar.parent / ("0001.tar" + INDEX_SUFFIX)
-    whole = kept.read_bytes()
+    index_file = tar.parent / ("0001.tar" + INDEX_SUFFIX)
+    whole = index_file.read_bytes()
     older = whole.replace(b'"version": %d,' % VERSION, b'"version": %d,' % (VERSION - 1))
     assert older != whole
     for data in (whole[:-30], whole[:100], b"", b"PK\x03\x04nonsense", older):
-        kept.write_bytes(data)
+        index_file.write_bytes(data)
         assert load_index(str(tar)) is None
-    kept.write_bytes(whole)
+    index_file.write_bytes(whole)
     assert load_index(str(tar)) is not None
     os.utime(tar, (1, 1))
     assert load_index(str(tar)) is None
@@ -94,17 +94,17 @@ def test_it_is_read_once_while_it_stays(tar):
     save_index(str(tar), build_index(str(tar)), state_of(str(tar)))
     first = load_index(str(tar))
     assert load_index(str(tar)) is first
-    kept = tar.parent / ("0001.tar" + INDEX_SUFFIX)
-    os.utime(kept, (2, 2))
+    index_file = tar.parent / ("0001.tar" + INDEX_SUFFIX)
+    os.utime(index_file, (2, 2))
     assert load_index(str(tar)) is not first
-    kept.unlink()
+    index_file.unlink()
     assert load_index(str(tar)) is None
 
 
 def test_the_indexes_of_published_sets_are_used(tar):
-    built = build_index(str(tar))
+    expected = build_index(str(tar))
     names = [f"{i}001.webp" for i in range(1, 20)]
-    places = list(zip(names, built.offsets.tolist(), built.sizes.tolist(), strict=True))
+    places = list(zip(names, expected.offsets.tolist(), expected.sizes.tolist(), strict=True))
     dialects = [
         {
             "filesize": tar.stat().st_size,
@@ -116,7 +116,7 @@ def test_the_indexes_of_published_sets_are_used(tar):
     for dialect in dialects:
         tar.with_suffix(".json").write_text(json.dumps(dialect))
         index = load_index(str(tar))
-        assert index.ids.tolist() == built.ids.tolist()
+        assert index.ids.tolist() == expected.ids.tolist()
         assert read(tar, index, 7001) == [picture(7)]
 
 
@@ -143,9 +143,9 @@ def test_json_that_is_no_index_of_the_archive_counts_as_none(tar, text):
 def test_an_archive_that_has_something_else_there_is_noticed(tar):
     index = build_index(str(tar))
     data = bytearray(tar.read_bytes())
-    moved = data[: 2 * BLOCK] + data
-    for changed in (moved, data[: int(index.offsets[9])], bytes(len(data))):
-        tar.write_bytes(changed)
+    longer = data[: 2 * BLOCK] + data
+    for contents in (longer, data[: int(index.offsets[9])], bytes(len(data))):
+        tar.write_bytes(contents)
         with pytest.raises(StaleIndexError):
             read(tar, index, 10_001)
     other = {f"{i}002.webp": picture(i) for i in range(1, 20)}
@@ -197,9 +197,9 @@ def test_a_json_that_knows_nothing_of_later_members_counts_as_none(tmp_path):
     path = write_tar(tmp_path / "a.tar", {f"{i}.webp": b"%d" % i for i in range(1, 4)})
     index = build_index(str(path))
     spans = zip(index.ids.tolist(), index.offsets.tolist(), index.sizes.tolist(), strict=True)
-    told = {f"{number}.webp": [offset, offset + size - 1] for number, offset, size in spans}
+    entries = {f"{number}.webp": [offset, offset + size - 1] for number, offset, size in spans}
     for count, is_used in ((3, True), (2, False), (0, False)):
-        path.with_suffix(".json").write_text(json.dumps(dict([*told.items()][:count])))
+        path.with_suffix(".json").write_text(json.dumps(dict([*entries.items()][:count])))
         assert (load_index(str(path)) is not None) == is_used
 
 

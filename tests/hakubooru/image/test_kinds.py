@@ -101,5 +101,5 @@ def test_a_copy_and_a_conversion_train_alike(data):
     header, other = ImageFormat(format="png").apply(original, data)
     assert (header.width, header.height) == (original.width, original.height)
     size = (original.width, original.height)
-    seen = [pixels("x", some, *size, (32, 32)) for some in (data, other)]
-    assert np.array_equal(*seen)
+    arrays = [pixels("x", some, *size, (32, 32)) for some in (data, other)]
+    assert np.array_equal(*arrays)

@@ -22,7 +22,7 @@ class Handler(RangeHandler):
     """Takes down which ranges are asked for."""
 
     def do_GET(self):  # noqa: N802 - the name that http.server calls
-        self.server.asked[tuple(map(int, self.headers["Range"].removeprefix("bytes=").split("-")))] += 1
+        self.server.requests[tuple(map(int, self.headers["Range"].removeprefix("bytes=").split("-")))] += 1
         super().do_GET()
 
 
@@ -30,15 +30,15 @@ class Handler(RangeHandler):
 def server(tmp_path):
     (tmp_path / "0000.tar").write_bytes(DATA)
     with serving(tmp_path, Handler) as server:
-        server.asked = Counter()
+        server.requests = Counter()
         yield server
 
 
 def read(server, ranges):
     """Read the ranges, and compare; gives how many requests there were of each range, its end not included."""
-    found = list(remote.read_ranges(f"{server.url}/0000.tar", iter(ranges)))
-    assert found == [DATA[start:end] for start, end in ranges]
-    return Counter({(start, end + 1): times for (start, end), times in server.asked.items()})
+    data = list(remote.read_ranges(f"{server.url}/0000.tar", iter(ranges)))
+    assert data == [DATA[start:end] for start, end in ranges]
+    return Counter({(start, end + 1): times for (start, end), times in server.requests.items()})
 
 
 def test_ranges_side_by_side_are_fetched_in_requests_of_a_bounded_size(server):

@@ -94,8 +94,8 @@ def test_strange_names_of_members(name, reason):
     ],
 )
 def test_names_of_archives(stem, claim, layer):
-    known = read_archive_name(stem)
-    assert (known.claim, known.layer) == (claim, layer)
+    name = read_archive_name(stem)
+    assert (name.claim, name.layer) == (claim, layer)
 
 
 def test_a_claim_chooses_among_ids():
@@ -168,8 +168,8 @@ def test_places_count_as_given_before_layers_and_after_dates(tmp_path):
         *["a/updates/20240101/data-0.tar", "a/updates/x-1/data-0.tar", "a/updates/x-2/data-0.tar"],
         *["b/updates/20240201/data-0.tar", "b/updates/20240101/data-0.tar", "b/updates/x-3/data-0.tar"],
     )
-    found = find_archives([tmp_path / "a", tmp_path / "b"])
-    assert [archive.key for archive in found] == [
+    archives = find_archives([tmp_path / "a", tmp_path / "b"])
+    assert [archive.key for archive in archives] == [
         "1/updates/20240201/data-0.tar",
         "0/updates/20240101/data-0.tar",
         "1/updates/20240101/data-0.tar",
@@ -253,9 +253,9 @@ def test_the_layouts_of_published_sets(tmp_path):
     touch(tmp_path / "c", "original/0000/1000.jpg", "original/0001/1.png", "original/0001/1001.png")
     assert {archive.layout for archive in find_archives([tmp_path / "a"])} == {"NNNN by id % 1000, tars"}
     assert [a.claim.low for a in find_archives([tmp_path / "b"])] == [0, 1000, 12_000]
-    found = find_archives([tmp_path / "c"])
-    assert names(found) == ["original/0000", "original/0001"]
-    assert [a.claim.rest for a in found] == [0, 1]
+    archives = find_archives([tmp_path / "c"])
+    assert names(archives) == ["original/0000", "original/0001"]
+    assert [a.claim.rest for a in archives] == [0, 1]
     assert len(waves(find_archives([tmp_path / "a", tmp_path / "b", tmp_path / "c"]))) == 3
 
 
@@ -284,11 +284,11 @@ def test_a_wave_holds_no_post_twice_and_keeps_the_order(tmp_path):
     assert sorted(a.name for wave in grouped for a in wave) == sorted(names(archives))
     level = {archive.name: at for at, wave in enumerate(grouped) for archive in wave}
     ids = np.arange(6000)
-    held = {archive.name: set(archive.claim.of(ids).tolist()) for archive in archives}
-    for place, one in enumerate(archives):
+    posts = {archive.name: set(archive.claim.of(ids).tolist()) for archive in archives}
+    for place, archive in enumerate(archives):
         for other in archives[place + 1 :]:
-            if held[one.name] & held[other.name]:
-                assert level[one.name] < level[other.name]
+            if posts[archive.name] & posts[other.name]:
+                assert level[archive.name] < level[other.name]
     assert [len(wave) for wave in grouped] == [10, 10, 10, 20, 20, 1, 20, 1, 5]
 
 
@@ -319,10 +319,10 @@ def test_waves_of_any_order_keep_it(claims):
     ]
     level = {archive.path: at for at, wave in enumerate(waves(archives)) for archive in wave}
     assert len(level) == len(archives)
-    held = [claim.mask(np.arange(3000)) for claim in claims]
+    masks = [claim.mask(np.arange(3000)) for claim in claims]
     for place in range(len(claims)):
         for other in range(place):
-            if (held[place] & held[other]).any():
+            if (masks[place] & masks[other]).any():
                 assert level[str(other)] < level[str(place)]
 
 

@@ -44,9 +44,9 @@ def test_compressed_archives_are_read(tmp_path, mode):
 def test_a_compressed_archive_cut_short_gives_what_came_before(tmp_path):
     path = write_tar(tmp_path / "a.tar", [(f"{i}.jpg", bytes([i]) * 90_000) for i in range(50)], mode="w:gz")
     path.write_bytes(path.read_bytes()[:-2000])
-    found = []
+    pairs = []
     with pytest.raises(DamagedTarError, match="cannot be unpacked further"):
-        found.extend(read_tar(str(path), lambda _: True))
+        pairs.extend(read_tar(str(path), lambda _: True))
     path.write_bytes(b"\x1f\x8b" + bytes(100))
     with pytest.raises(DamagedTarError):
         read(path)
@@ -101,12 +101,12 @@ def test_sizes_in_base_256_are_read(tmp_path):
 def test_an_archive_cut_short_gives_what_came_before(tmp_path, length):
     path = write_tar(tmp_path / "a.tar", {"1.jpg": b"one", "2.jpg": b"two"})
     path.write_bytes(path.read_bytes()[:length])
-    found = []
+    pairs = []
     with pytest.raises(
         DamagedTarError, match=r"ends at byte|cut short within '2\.jpg'|cut short within '1\.jpg'"
     ):
-        found.extend((member.name, data) for member, data in read_tar(str(path), lambda _: True))
-    assert found == ([("1.jpg", b"one")] if length > BLOCK else [])
+        pairs.extend((member.name, data) for member, data in read_tar(str(path), lambda _: True))
+    assert pairs == ([("1.jpg", b"one")] if length > BLOCK else [])
 
 
 def test_every_length_of_an_archive_gives_whole_members_or_an_error(tmp_path):
@@ -115,13 +115,13 @@ def test_every_length_of_an_archive_gives_whole_members_or_an_error(tmp_path):
     path = tmp_path / "a.tar"
     for length in range(0, 8 * BLOCK, 100):
         path.write_bytes(whole[:length])
-        found = []
+        pairs = []
         try:
             for member, data in read_tar(str(path), lambda _: True):
-                found.append((member.name, data))
+                pairs.append((member.name, data))
         except DamagedTarError:
             pass
-        assert found == members[: len(found)]
+        assert pairs == members[: len(pairs)]
 
 
 def test_damage_in_the_middle_is_told(tmp_path):

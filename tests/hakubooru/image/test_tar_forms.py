@@ -47,13 +47,13 @@ def read(path):
     """The files, what else there is by its kind, and the damage."""
     files, others, damage = [], {}, ""
 
-    def wanted(member):
+    def is_wanted(member):
         if member.kind != "a file":
             others[member.name] = member.kind
         return member.kind == "a file"
 
     try:
-        files.extend((member.name, data) for member, data in read_tar(str(path), wanted))
+        files.extend((member.name, data) for member, data in read_tar(str(path), is_wanted))
     except DamagedTarError as error:
         damage = str(error)
     return files, others, damage
@@ -92,9 +92,9 @@ def test_any_number_of_zero_blocks_stands_between_members(tmp_path_factory, grou
 @pytest.mark.parametrize("garbage", [b"garbage", b"-----BEGIN PGP SIGNATURE-----" * 40])
 def test_garbage_behind_the_end_mark_is_told(tmp_path, packer, garbage):
     path = lay(tmp_path, tar_of([member(1)]) + garbage, packer)
-    told = "has unexpected bytes after its end mark, at byte 10,240"
-    assert read(path) == ([member(1)], {}, told)
-    assert build_index(str(path)).damage == told
+    damage = "has unexpected bytes after its end mark, at byte 10,240"
+    assert read(path) == ([member(1)], {}, damage)
+    assert build_index(str(path)).damage == damage
 
 
 @pytest.mark.parametrize("packer", PACKERS)
@@ -179,8 +179,8 @@ def test_hard_links_are_found_by_an_index(tmp_path):
     save_index(path, build_index(path), state_of(path))
     index = load_index(path)
     assert index.ids.tolist() == [1, 3, 2]
-    found = [(member.name, data) for member, data in read_indexed(path, index, range(3))]
-    assert found == [member(1), member(3), ("2.jpg", member(1)[1])]
+    pairs = [(member.name, data) for member, data in read_indexed(path, index, range(3))]
+    assert pairs == [member(1), member(3), ("2.jpg", member(1)[1])]
 
 
 def test_hard_links_of_a_damaged_archive_are_read(tmp_path):
@@ -222,9 +222,9 @@ def test_odd_numbers_in_pax_records_end_no_reading(tmp_path, records, damage):
     info = tarfile.TarInfo("pax")
     info.type, info.size = tarfile.XHDTYPE, len(records)
     data = info.tobuf(tarfile.USTAR_FORMAT) + records + bytes(-len(records) % BLOCK)
-    files, _, told = read(lay(tmp_path, data + tar_of([member(1)])))
-    assert damage in told
-    assert bool(told) == bool(damage)
+    files, _, message = read(lay(tmp_path, data + tar_of([member(1)])))
+    assert damage in message
+    assert bool(message) == bool(damage)
     assert files == ([] if damage else [member(1)])
 
 

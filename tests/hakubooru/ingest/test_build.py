@@ -143,8 +143,8 @@ def test_aliases_are_kept(out, tmp_path):
     (tmp_path / "tags.csv").write_text('1girl,0,9,\nsolo,0,9,"alone,1girls"\nother,0,1\n', encoding="utf-8")
     make(out, api_post(2, general="other"), tags=tmp_path / "tags.csv")
     with hb.open(out) as db:
-        asked = ["1girls", "sole_female", "alone", "other"]
-        assert db.tags.aliases(asked) == {"1girls": "solo", "sole_female": "1girl", "alone": "solo"}
+        names = ["1girls", "sole_female", "alone", "other"]
+        assert db.tags.aliases(names) == {"1girls": "solo", "sole_female": "1girl", "alone": "solo"}
 
 
 def test_known_tags_settle_the_types_of_an_existing_file(out, tmp_path):
@@ -279,10 +279,10 @@ def test_an_out_of_an_older_generation_is_left_alone(out):
     make(out, api_post(1))
     with closing(sqlite3.connect(out)) as connection:
         connection.execute("ALTER TABLE post DROP COLUMN updated_at")
-    before = out.read_bytes()
+    data = out.read_bytes()
     with pytest.raises(OldGenerationError):
         make(out, api_post(2))
-    assert out.read_bytes() == before
+    assert out.read_bytes() == data
 
 
 def test_a_built_file_has_exactly_the_published_tables(out, tmp_path):
@@ -335,9 +335,9 @@ def test_the_same_dump_twice_changes_nothing(out, commonest, is_known):
     tags = commonest if is_known else None
     posts = [api_post(number, general="solo", meta="highres") for number in range(1, 30)]
     make(out, *posts, tags=tags)
-    before = out.read_bytes()
+    data = out.read_bytes()
     assert make(out, *posts, *posts, tags=tags).unchanged == 58
-    assert out.read_bytes() == before
+    assert out.read_bytes() == data
 
 
 def test_an_update_leaves_what_people_keep_in_localpost(out):
@@ -360,23 +360,23 @@ def test_a_popularity_of_zero_throughout_is_mended(out):
 KNOWN = {"csv": "b,4,9,beta\nc,0,8,\n", "objects": '[{"id": 77, "name": "c", "category": 4}]'}
 
 
-@pytest.mark.parametrize(("batch", "known"), [(1, None), (2, "csv"), (5000, "objects")])
-def test_dumps_in_any_order_give_the_same_tables(out, tmp_path, batch, known):
-    tags = [tmp_path / known] if known else []
+@pytest.mark.parametrize(("batch", "form"), [(1, None), (2, "csv"), (5000, "objects")])
+def test_dumps_in_any_order_give_the_same_tables(out, tmp_path, batch, form):
+    tags = [tmp_path / form] if form else []
     for path in tags:
-        path.write_text(KNOWN[known], encoding="utf-8")
+        path.write_text(KNOWN[form], encoding="utf-8")
     first = [api_post(1, general="a b"), api_post(2, general="c", updated_at="2020-01-01T00:00:00.000-05:00")]
     second = [api_post(2, artist="c d"), api_post(3, general="e"), api_post(1, general="tie a", score=9)]
     third = [api_post(4, meta="a"), api_post(1, general="tie z", score=9), api_post(3, updated_at=...)]
     dumps = [write_lines(tmp_path / f"dump{n}", some) for n, some in enumerate((first, second, third))]
-    seen = []
+    results = []
     for order in [(0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)]:
         out.unlink(missing_ok=True)
         build_files([dumps[n] for n in order], out, tags=tags, batch=batch)
-        seen.append(every_row(out))
-    assert all(tables == seen[0] for tables in seen)
+        results.append(every_row(out))
+    assert all(tables == results[0] for tables in results)
     assert tags_of(out, 1) == ["tie", "z"]
-    posts_of_relations = [row[1] for row in seen[0]["posttagrelation"]]
+    posts_of_relations = [row[1] for row in results[0]["posttagrelation"]]
     assert posts_of_relations == sorted(posts_of_relations)
-    names = [name for number, name, *_ in seen[0]["tag"] if number != 77]
+    names = [name for number, name, *_ in results[0]["tag"] if number != 77]
     assert names == sorted(names)

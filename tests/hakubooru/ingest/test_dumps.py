@@ -145,12 +145,12 @@ def test_bad_lines_are_told_apart_by_number_and_reading_goes_on(tmp_path):
         b'{"id": 7}',
     ]
     (tmp_path / "some.jsonl").write_bytes(b"\n".join(lines))
-    found = read(tmp_path / "some.jsonl")
-    assert [(f.number, f.value) for f in found if not f.reason] == [(1, {"id": 1}), (7, {"id": 7})]
-    assert [f.number for f in found if f.reason] == [2, 3, 4, 5]
+    records = read(tmp_path / "some.jsonl")
+    assert [(f.number, f.value) for f in records if not f.reason] == [(1, {"id": 1}), (7, {"id": 7})]
+    assert [f.number for f in records if f.reason] == [2, 3, 4, 5]
     assert all(
         f.reason.startswith("the line is not JSON in UTF-8") and f.text == lines[f.number - 1]
-        for f in found
+        for f in records
         if f.reason
     )
 
@@ -158,9 +158,9 @@ def test_bad_lines_are_told_apart_by_number_and_reading_goes_on(tmp_path):
 def test_a_line_without_end_does_not_fill_the_memory(tmp_path):
     endless = b"y" * (2 * LONGEST_RECORD)
     (tmp_path / "long.jsonl").write_bytes(b'{"id": 1}\n{"x": "' + endless + b'"}\n{"id": 3}\n')
-    found = read(tmp_path / "long.jsonl")
-    assert [(f.number, f.value) for f in found] == [(1, {"id": 1}), (2, None), (3, {"id": 3})]
-    assert "longer than 16,777,216 bytes" in found[1].reason
+    records = read(tmp_path / "long.jsonl")
+    assert [(f.number, f.value) for f in records] == [(1, {"id": 1}), (2, None), (3, {"id": 3})]
+    assert "longer than 16,777,216 bytes" in records[1].reason
 
 
 def test_bytes_read_reach_the_size_of_the_file(tmp_path):

@@ -138,10 +138,10 @@ def test_a_migration_on_a_full_disk(tmp_path, disk, monkeypatch):
     small = disk / "old.db"
     with small.open("wb") as file:
         file.write(old.read_bytes())
-    before = small.read_bytes()
+    data = small.read_bytes()
     with pytest.raises(IncompleteError, match="free bytes on its disk"):
         hakubooru_migrations.migrate(small)
-    assert small.read_bytes() == before
+    assert small.read_bytes() == data
     enlarge(disk)
     with monkeypatch.context() as patch:
         patch.setattr(runner, "hold", lambda connection: (hold(connection), fill(disk)))
@@ -161,17 +161,17 @@ def test_a_limit_on_the_size_of_files(tmp_path):
     firsts = range(1, 3000, 200)
     dumps = [write_lines(tmp_path / f"dump_{first}", posts(200, first)) for first in firsts]
     command = ["db", "build", *map(str, dumps), "--out", str(tmp_path / "new.db")]
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", LIMITED, "1000000", *command], capture_output=True, text=True, check=False
     )
-    assert done.returncode == 1
-    assert "could not be written" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert process.returncode == 1
+    assert "could not be written" in process.stderr
+    assert "Traceback" not in process.stderr
     assert not (tmp_path / "new.db").exists()
-    again = subprocess.run(
+    second = subprocess.run(
         [sys.executable, "-c", COMMAND, *command], capture_output=True, text=True, check=True
     )
-    (unchanged,) = re.findall(r"([\d,]+) unchanged", again.stdout)
+    (unchanged,) = re.findall(r"([\d,]+) unchanged", second.stdout)
     assert 0 < int(unchanged.replace(",", "")) < 3000
     build(dumps, tmp_path / "whole.db")
     assert contents(tmp_path / "new.db") == contents(tmp_path / "whole.db")

@@ -33,10 +33,10 @@ def fail_after(monkeypatch, batches, error):
     def failing(self, records):
         nonlocal count
         count += 1
-        written = write(self, records)
+        result = write(self, records)
         if count > batches:
             raise error
-        return written
+        return result
 
     monkeypatch.setattr(posts_module.PostWriter, "write", failing)
 
@@ -90,8 +90,8 @@ def test_a_file_that_another_connection_holds_is_told(out):
     make(out, api_post(1))
     with closing(sqlite3.connect(out, isolation_level=None)) as connection:
         connection.execute("BEGIN IMMEDIATE")
-        started = time.monotonic()
+        start = time.monotonic()
         with pytest.raises(BusyError, match="is locked by"):
             make(out, api_post(2), busy_timeout=0.1)
-        assert time.monotonic() - started < 4, "by default it is five seconds"
+        assert time.monotonic() - start < 4, "by default it is five seconds"
     assert make(out, api_post(2)).new == 1

@@ -61,7 +61,7 @@ def posts(draw, ids=ANY_ID):
     return post
 
 
-def built(folder, *dumps, batch=5000):
+def build_in(folder, *dumps, batch=5000):
     """The tables that dumps give, and the file."""
     out = Path(folder) / "some.db"
     out.unlink(missing_ok=True)
@@ -94,12 +94,12 @@ def read_back(column, value):
 @settings(max_examples=30, deadline=None)
 def test_what_was_built_is_read_back(records):
     with tempfile.TemporaryDirectory() as folder:
-        _, out = built(folder, records)
+        _, out = build_in(folder, records)
         with hb.open(out) as db:
-            found = {post.id: post for post in db.execute(hb.Post.select())}
-            assert sorted(found) == sorted(record["id"] for record in records)
+            by_id = {post.id: post for post in db.execute(hb.Post.select())}
+            assert sorted(by_id) == sorted(record["id"] for record in records)
             for record in records:
-                post = found[record["id"]]
+                post = by_id[record["id"]]
                 for column in COLUMNS:
                     assert getattr(post, column) == read_back(column, record[column])
                 names = list(dict.fromkeys(filter(None, record["tag_string"].split(" "))))
@@ -125,22 +125,22 @@ def test_what_was_built_is_read_back(records):
 @settings(max_examples=25, deadline=None)
 def test_neither_order_nor_repetition_nor_batches_matter(dumps, draw, batch):
     with tempfile.TemporaryDirectory() as folder:
-        first, out = built(folder, *dumps)
+        first, out = build_in(folder, *dumps)
         shuffled = [draw.sample(dump, len(dump)) for dump in draw.sample(dumps, len(dumps))]
         # A dump that stands there twice makes several of one, whose tables do not tell in which order they came.
-        rows = every_row(built(folder, *dumps, dumps[0])[1])
-        second, out = built(folder, *shuffled, shuffled[0], batch=batch)
+        rows = every_row(build_in(folder, *dumps, dumps[0])[1])
+        second, out = build_in(folder, *shuffled, shuffled[0], batch=batch)
         assert second == first
         assert every_row(out) == rows
-        _, out = built(folder, *dumps)
+        _, out = build_in(folder, *dumps)
         newest = {}
         for record in (record for dump in dumps for record in dump):
             newest.setdefault(record["id"], []).append(instant(record["updated_at"]))
         assert {row[0]: instant(row[-1]) for row in first[0]} == {
             post_id: max(dates) for post_id, dates in newest.items()
         }
-        before = out.read_bytes()
+        data = out.read_bytes()
         build_files([Path(folder) / f"dump_{number}" for number in range(len(dumps))], out)
         assert contents(out) == first
         # Records of the same age may take turns where they stand in several dumps.
-        assert len(dumps) > 1 or out.read_bytes() == before
+        assert len(dumps) > 1 or out.read_bytes() == data

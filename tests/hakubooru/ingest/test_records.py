@@ -79,7 +79,7 @@ def test_a_post_becomes_a_row_of_the_file():
 
 
 @pytest.mark.parametrize(
-    ("written", "number"),
+    ("text", "number"),
     [
         ("g", 0),
         ("s", 1),
@@ -92,8 +92,8 @@ def test_a_post_becomes_a_row_of_the_file():
         (..., None),
     ],
 )
-def test_ratings(written, number):
-    assert column(api_post(rating=written), "rating") == number
+def test_ratings(text, number):
+    assert column(api_post(rating=text), "rating") == number
 
 
 def test_types_of_tags_are_those_of_the_file():

@@ -203,11 +203,11 @@ def test_what_is_no_set_of_posts_is_refused_with_one_sentence(tmp_path, name):
     make, message = REFUSED[name]
     (tmp_path / "set").mkdir()
     path = make(tmp_path / "set")
-    code, out, err = call("db", "build", path, "--out", tmp_path / "some.db")
-    assert (code, out) == (2, "")
-    assert message in err
-    assert str(path) in err
-    assert "Traceback" not in err
+    code, stdout, stderr = call("db", "build", path, "--out", tmp_path / "some.db")
+    assert (code, stdout) == (2, "")
+    assert message in stderr
+    assert str(path) in stderr
+    assert "Traceback" not in stderr
     assert not (tmp_path / "some.db").exists()
 
 
@@ -281,9 +281,9 @@ def test_a_map_describes_a_set_that_is_not_known(tmp_path):
     ]
     dump = write_lines(tmp_path / "set.jsonl", rows)
     own = text(tmp_path, MAP, "map.toml")
-    code, out, _ = call("db", "build", dump, "--out", tmp_path / "some.db", "--map", own)
+    code, stdout, _ = call("db", "build", dump, "--out", tmp_path / "some.db", "--map", own)
     assert code == 0
-    assert "set.jsonl: JSON, the map map.toml" in out
+    assert "set.jsonl: JSON, the map map.toml" in stdout
     assert tags_of(tmp_path / "some.db", 5) == ["long_hair", "reimu"]
     assert contents(tmp_path / "some.db")[1] == [("long_hair", 0, 1), ("reimu", 2, 1)]
     with hb.open(tmp_path / "some.db") as db:
@@ -297,7 +297,7 @@ def test_a_map_describes_a_set_that_is_not_known(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("written", "message"),
+    ("toml", "message"),
     [
         ('[tag]\nall = "x"', "the file has no key 'tag'; did you mean 'tags'?"),
         ("blanks = true", "[tags] is missing; name the key of the tags"),
@@ -319,9 +319,9 @@ def test_a_map_describes_a_set_that_is_not_known(tmp_path):
         ("tags = [", "is not TOML"),
     ],
 )
-def test_a_wrong_map_is_told(tmp_path, written, message):
+def test_a_wrong_map_is_told(tmp_path, toml, message):
     dump = write_lines(tmp_path / "set.jsonl", [api_post(1)])
-    own = text(tmp_path, written, "map.toml")
+    own = text(tmp_path, toml, "map.toml")
     with pytest.raises(InputError) as caught:
         build([dump], tmp_path / "some.db", map=own)
     assert message in str(caught.value)
@@ -363,8 +363,8 @@ def test_a_readme_beside_the_records_is_passed_over(tmp_path):
     with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
         archive.writestr("posts.json", json.dumps(api_post(1)))
         archive.writestr("README", "The posts.")
-    (found,) = build([tmp_path / "set.zip"], tmp_path / "some.db").recognised
-    assert str(found).endswith(
+    (description,) = build([tmp_path / "set.zip"], tmp_path / "some.db").recognised
+    assert str(description).endswith(
         "set.zip: JSON in zip, posts of Danbooru's API; 1 file beside them was passed over"
     )
 

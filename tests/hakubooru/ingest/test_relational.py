@@ -31,8 +31,8 @@ def test_the_tags_of_a_post_are_found_in_their_order_whatever_the_ranges(pairs, 
         for first in range(0, len(pairs), piece):
             posts, tags = np.array(pairs[first : first + piece]).T
             relations.add(posts, tags)
-        asked = [*range(1, 70), 2**31 - 1]
-        for post in draw.sample(asked, len(asked)):
+        ids = [*range(1, 70), 2**31 - 1]
+        for post in draw.sample(ids, len(ids)):
             assert relations.of(post).tolist() == expected.get(post, [])
 
 

@@ -17,16 +17,16 @@ from set_records import KINDS, tags_of, typed
 POSTS = posts()
 
 
-def expected_row(post, kept):
+def expected_row(post, columns):
     """The row of a post; None for every column that the set lacks."""
     numbers = {"rating": "gsqe".index(post["rating"])}
     values = {
         column: int(value) if isinstance(value, bool) else value for column, value in post.items()
     } | numbers
-    if "updated_at" not in kept and "created_at" in kept:
-        kept = kept | {"updated_at"}
+    if "updated_at" not in columns and "created_at" in columns:
+        columns = columns | {"updated_at"}
         values["updated_at"] = values["created_at"]
-    return tuple(values[column] if column in kept else None for column in COLUMNS)
+    return tuple(values[column] if column in columns else None for column in COLUMNS)
 
 
 def expected_types():
@@ -44,7 +44,7 @@ def test_a_set_gives_what_it_has_and_no_more(tmp_path, name):
     (tmp_path / "set").mkdir()
     report = build(published.write(tmp_path / "set", POSTS), tmp_path / "some.db")
     rows, tags, relations = contents(tmp_path / "some.db")
-    assert rows == [expected_row(post, published.kept) for post in POSTS]
+    assert rows == [expected_row(post, published.columns) for post in POSTS]
     by_post = {post["id"]: [tag for number, tag in relations if number == post["id"]] for post in POSTS}
     assert {post["id"]: sorted(tags_of(post)) for post in POSTS} == {
         number: sorted(names) for number, names in by_post.items()
@@ -52,9 +52,9 @@ def test_a_set_gives_what_it_has_and_no_more(tmp_path, name):
     types = expected_types() if published.is_typed else dict.fromkeys(expected_types(), 0)
     assert {tag: number for tag, number, _ in tags} == types
     assert (report.new, report.rejected, report.site) == (len(POSTS), 0, "danbooru")
-    assert {found.records for found in report.recognised} == {published.records}
-    kept = published.kept | ({"updated_at"} if "created_at" in published.kept else set())
-    assert set(report.lacking) == set(COLUMNS) - kept
+    assert {source.records for source in report.recognised} == {published.records}
+    columns = published.columns | ({"updated_at"} if "created_at" in published.columns else set())
+    assert set(report.lacking) == set(COLUMNS) - columns
     assert report.unknown == {}
 
 

@@ -53,7 +53,9 @@ def test_the_api_and_gallery_dl_give_the_tables_of_the_export(tmp_path, e621):
         others, types, pairs = contents(out)
         for row, other in zip(rows, others, strict=True):
             assert {
-                one for one in zip(row, other, strict=True) if None not in one and one[0] != one[1]
+                values
+                for values in zip(row, other, strict=True)
+                if None not in values and values[0] != values[1]
             } == set()
             assert sum(value is not None for value in other) >= 17
         assert sorted(pairs) == sorted(relations)
@@ -80,12 +82,12 @@ def test_ratings_have_the_names_of_their_site(e621):
         )
         assert db.posts.where(hb.Post.rating == "safe").count() == db.posts.search("is:safe").count() == 1
         assert "species" in db.posts.stats().tags
-    code, out, _ = call("select", path, "id:3", "--show", 1)
+    code, stdout, _ = call("select", path, "id:3", "--show", 1)
     assert code == 0
-    assert "3  safe, score 4, 1446x1512 png, 2021-12-31" in out
-    assert re.search(r"^ +species  lugia$", out, re.MULTILINE)
-    code, out, _ = call("tags", path, "lu*", "--type", "species")
-    assert (code, out.split()[:2]) == (0, ["lugia", "species"])
+    assert "3  safe, score 4, 1446x1512 png, 2021-12-31" in stdout
+    assert re.search(r"^ +species  lugia$", stdout, re.MULTILINE)
+    code, stdout, _ = call("tags", path, "lu*", "--type", "species")
+    assert (code, stdout.split()[:2]) == (0, ["lugia", "species"])
 
 
 def test_a_caption_has_species_and_calls_safe_safe(e621):
@@ -132,8 +134,8 @@ def test_a_search_takes_implications_where_asked(tmp_path):
         assert db.posts.search("animal").to_ids().tolist() == [3]
         assert db.posts.search("animal", implications=True).to_ids().tolist() == [1, 2, 3]
         assert db.posts.search("-cat id:<4", implications=True).to_ids().tolist() == [3]
-    code, out, _ = call("select", tmp_path / "some.db", "animal", "--implications")
-    assert (code, "3" in out) == (0, True)
+    code, stdout, _ = call("select", tmp_path / "some.db", "animal", "--implications")
+    assert (code, "3" in stdout) == (0, True)
     build([tmp_path / "posts.jsonl"], tmp_path / "plain.db")
     with (
         hb.open(tmp_path / "plain.db") as db,
@@ -167,7 +169,7 @@ def test_gallery_dl_gives_types_of_gelbooru(tmp_path):
 def test_gelbooru_sqlite(tmp_path):
     report = build(gelbooru_sqlite(tmp_path), tmp_path / "some.db")
     assert (report.site, report.new, report.rejected) == ("gelbooru", 2, 0)
-    assert {found.records for found in report.recognised} == {"posts of Gelbooru-SQLite"}
+    assert {source.records for source in report.recognised} == {"posts of Gelbooru-SQLite"}
     assert report.unknown == dict.fromkeys(("bit_flags", "down_score", "fav_count", "file_ext", "file_size", "has_large", "has_visible_children", "is_banned", "is_deleted", "up_score"), 2)  # fmt: skip
     with hb.open(tmp_path / "some.db") as db:
         for post in db.posts.posts():

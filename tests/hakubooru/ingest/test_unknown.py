@@ -77,22 +77,22 @@ def test_steps_of_a_selection_read_unknown_as_a_search_does(path):
 
 def test_explain_says_how_many_posts_do_not_say(path):
     with hb.open(path) as db:
-        told = db.posts.search("-is:deleted score:>1").explain()
-        assert told.splitlines()[-1].startswith(
+        explanation = db.posts.search("-is:deleted score:>1").explain()
+        assert explanation.splitlines()[-1].startswith(
             "2 posts do not say is_deleted: they match no condition on it"
         )
         assert "do not say" not in db.posts.search("score:>1").explain()
 
 
 def test_build_and_info_count_what_is_unknown(path, tmp_path):
-    code, out, _ = call("db", "build", tmp_path / "posts.jsonl", "--out", tmp_path / "new.db")
+    code, stdout, _ = call("db", "build", tmp_path / "posts.jsonl", "--out", tmp_path / "new.db")
     assert code == 0
-    assert "posts.jsonl: JSON, posts of Danbooru's API" in out
-    assert "2 posts do not say whether they are deleted (is_deleted)" in out
-    assert "2 posts do not say their rating (rating)" in out
-    _, shown, _ = call("db", "info", path)
-    assert "2 posts do not say whether they are deleted (is_deleted)" in shown
-    assert "        site  danbooru" in shown
+    assert "posts.jsonl: JSON, posts of Danbooru's API" in stdout
+    assert "2 posts do not say whether they are deleted (is_deleted)" in stdout
+    assert "2 posts do not say their rating (rating)" in stdout
+    _, stdout, _ = call("db", "info", path)
+    assert "2 posts do not say whether they are deleted (is_deleted)" in stdout
+    assert "        site  danbooru" in stdout
     with hb.open(path) as db:
         assert db.info().unknown == {"fav_count": 2, "is_banned": 2, "is_deleted": 2, "rating": 2}
 
@@ -208,18 +208,18 @@ def test_steps_that_need_what_no_source_has_are_errors(lacking):
 
 
 def test_what_no_source_has_is_not_shown(lacking):
-    code, out, _ = call("select", lacking, "id:5", "--show", 1)
+    code, stdout, _ = call("select", lacking, "id:5", "--show", 1)
     assert code == 0
-    assert "5  sensitive, 800x1200" in out.splitlines()
-    assert "None" not in out
+    assert "5  sensitive, 800x1200" in stdout.splitlines()
+    assert "None" not in stdout
 
 
 def test_a_published_file_is_migrated_before_it_takes_what_is_unknown(tmp_path):
     old = write_generation(tmp_path / "old.db", 4, [], [])
-    before = old.read_bytes()
+    data = old.read_bytes()
     with hb.open(old) as db:
         assert db.info().site == "danbooru"
-    assert old.read_bytes() == before
+    assert old.read_bytes() == data
     dump = write_lines(tmp_path / "posts.jsonl", [api_post(1, is_deleted=None)])
     with pytest.raises(DatabaseFileError, match=r"NOT NULL.*run `hakubooru db migrate` on it"):
         build([dump], old)

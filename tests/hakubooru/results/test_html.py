@@ -32,7 +32,7 @@ class Checker(HTMLParser):
         self.text.append(data)
 
 
-def shown(selection) -> str:
+def html_of(selection) -> str:
     checker = Checker()
     checker.feed(selection._repr_html_())
     assert checker.open == []
@@ -40,7 +40,7 @@ def shown(selection) -> str:
 
 
 def test_a_notebook_shows_steps_and_runs_nothing(db, statements):
-    text = shown(every_step(db))
+    text = html_of(every_step(db))
     assert "not counted yet" in text
     for words in ("sample of 50, seed 1", "solo", "score < 1000000", "the first 5", "without the second"):
         assert words in text
@@ -51,7 +51,7 @@ def test_once_known_it_shows_count_and_first_posts(db, statements):
     selection = db.posts.search("order:score limit:30")
     ids = selection.to_ids()
     del statements[:]
-    text = shown(selection)
+    text = html_of(selection)
     assert "30 posts" in text
     assert len(statements) == 1
     posts = list(selection.limit(5).posts())

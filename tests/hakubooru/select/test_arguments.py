@@ -194,7 +194,7 @@ def test_other_tables_may_be_asked_in_a_query_within(db):
 
 
 @pytest.mark.parametrize(
-    ("ask", "found"),
+    ("ask", "expected"),
     [
         (lambda posts: posts.search("ratio:>1"), [1]),
         (lambda posts: posts.search("ratio:<1"), [2]),
@@ -207,10 +207,10 @@ def test_other_tables_may_be_asked_in_a_query_within(db):
         (lambda posts: posts.size(min_ratio=0.1, max_ratio="9:1"), [1, 2]),
     ],
 )
-def test_a_post_of_unknown_size_has_no_ratio(tmp_path, ask, found):
+def test_a_post_of_unknown_size_has_no_ratio(tmp_path, ask, expected):
     sizes = [(900, 600), (600, 900), (0, 0), (0, 600), (600, 0)]
     rows = [post_row(number, image_width=w, image_height=h) for number, (w, h) in enumerate(sizes, 1)]
     write(tmp_path / "sizes.db", rows, tags=TAGS)
     with hb.open(tmp_path / "sizes.db") as db:
-        assert ask(db.posts).to_ids().tolist() == found
-        assert ask(db.posts.where(Post.source == "")).to_ids().tolist() == found
+        assert ask(db.posts).to_ids().tolist() == expected
+        assert ask(db.posts.where(Post.source == "")).to_ids().tolist() == expected

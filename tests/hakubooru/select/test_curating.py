@@ -50,17 +50,20 @@ def count_of(post, kind=None) -> int:
     return sum(kind in (None, KINDS[name]) for name in names_of(post))
 
 
-def made(post) -> str:
+def day_of(post) -> str:
     return post.created_at[:10]
 
 
 @pytest.mark.parametrize(
-    ("wanted", "keep"),
+    ("condition", "keep"),
     [
-        (hb.date(min=2019), lambda p: made(p) >= "2019-01-01"),
-        (hb.date(max="2018"), lambda p: made(p) <= "2018-12-31"),
-        (hb.date(min="2018-12", max="2019-02"), lambda p: "2018-12-01" <= made(p) <= "2019-02-28"),
-        (hb.date(min="2019-5-23", max=date(2019, 5, 30)), lambda p: "2019-05-23" <= made(p) <= "2019-05-30"),
+        (hb.date(min=2019), lambda p: day_of(p) >= "2019-01-01"),
+        (hb.date(max="2018"), lambda p: day_of(p) <= "2018-12-31"),
+        (hb.date(min="2018-12", max="2019-02"), lambda p: "2018-12-01" <= day_of(p) <= "2019-02-28"),
+        (
+            hb.date(min="2019-5-23", max=date(2019, 5, 30)),
+            lambda p: "2019-05-23" <= day_of(p) <= "2019-05-30",
+        ),
         (hb.size(min_width=1000, max_height=1000), lambda p: p.image_width >= 1000 >= p.image_height),
         (hb.size(max_width=640, min_height=480), lambda p: p.image_width <= 640 and p.image_height >= 480),
         (hb.size(min_area=10**6), lambda p: p.image_width * p.image_height >= 10**6),
@@ -81,19 +84,19 @@ def made(post) -> str:
     ],
     ids=lambda value: "" if isfunction(value) else str(value),
 )
-def test_predicates_ask_what_they_say(db, wanted, keep):
+def test_predicates_ask_what_they_say(db, condition, keep):
     expected = [post.id for post in db.posts.posts() if keep(post)]
-    assert db.posts.where(wanted).to_ids().tolist() == expected
-    assert [post.id for post in db.execute(Post.select().where(wanted).order_by(Post.id))] == expected
-    assert db.posts.where(~wanted).count() == 300 - len(expected)
+    assert db.posts.where(condition).to_ids().tolist() == expected
+    assert [post.id for post in db.execute(Post.select().where(condition).order_by(Post.id))] == expected
+    assert db.posts.where(~condition).count() == 300 - len(expected)
     assert 0 < len(expected) < 300
 
 
 @pytest.mark.parametrize(
-    "wanted", [hb.size(min_width=5, min_area=9, max_ratio=2), hb.file_type("png"), hb.parent(), hb.child()]
+    "condition", [hb.size(min_width=5, min_area=9, max_ratio=2), hb.file_type("png"), hb.parent(), hb.child()]
 )
-def test_numeric_ones_need_no_scan(db, wanted):
-    assert truth(wanted, db.cache.columns).true.any()
+def test_numeric_ones_need_no_scan(db, condition):
+    assert truth(condition, db.cache.columns).true.any()
 
 
 def test_steps_are_the_predicates(db):
@@ -110,13 +113,13 @@ def test_steps_are_the_predicates(db):
     assert posts.only_children() == posts.where(hb.child())
 
 
-@pytest.mark.parametrize("counted", [False, True])
-def test_popularity_is_that_of_the_file_or_counted(tmp_path, counted):
+@pytest.mark.parametrize("is_counted", [False, True])
+def test_popularity_is_that_of_the_file_or_counted(tmp_path, is_counted):
     path = tmp_path / "a.db"
     bags = {1: ["solo", "solo", "bespin"], 2: ["solo", "comic"], 3: ["comic"], 4: ["solo", "1girl"], 5: []}
     write(path, [random_row(post_id, random.Random(post_id)) for post_id in bags], bags.__getitem__)
     with hb.open(path, writable=True) as db:
-        if counted:
+        if is_counted:
             db.rows("UPDATE tag SET popularity = 3 WHERE name = 'solo'")
             db.rows("UPDATE tag SET popularity = 2 WHERE name = 'comic'")
         assert db.posts.tag_popularity(min=3).to_ids().tolist() == [1, 2, 4]
@@ -129,13 +132,13 @@ def families(db) -> dict[int, int]:
     """The slow way: relatives know each other, step by step, until nothing changes."""
     parents = {post.id: post.parent_id for post in db.execute(Post.select())}
     family = {node: node for pair in parents.items() for node in pair if node is not None}
-    changed = True
-    while changed:
-        changed = False
+    is_changing = True
+    while is_changing:
+        is_changing = False
         for child, parent in parents.items():
             if parent is not None and family[child] != family[parent]:
                 family[child] = family[parent] = min(family[child], family[parent])
-                changed = True
+                is_changing = True
     return {post_id: family[post_id] for post_id in parents}
 
 

@@ -32,8 +32,8 @@ def test_and_or_flatten():
 
 
 def test_reads_as_a_search():
-    asked = hb.rating("g", "s") & ~hb.tagged("comic") | hb.score(min=50)
-    assert str(asked) == "rating:general,sensitive -comic or score:>=50"
+    condition = hb.rating("g", "s") & ~hb.tagged("comic") | hb.score(min=50)
+    assert str(condition) == "rating:general,sensitive -comic or score:>=50"
 
 
 @pytest.mark.parametrize(
@@ -71,8 +71,8 @@ def test_unknown_operands_are_refused():
 
 
 def test_pickles():
-    asked = (hb.rating("g") & (Post.score > 10)) | ~hb.tagged("solo")
-    assert pickle.loads(pickle.dumps(asked)) == asked
+    condition = (hb.rating("g") & (Post.score > 10)) | ~hb.tagged("solo")
+    assert pickle.loads(pickle.dumps(condition)) == condition
 
 
 @pytest.mark.parametrize(

@@ -123,8 +123,8 @@ def test_a_weighted_sample_is_the_first_to_arrive(weights, seed, data):
     positive = [post_id for post_id in weights if weights[post_id]]
     n = data.draw(st.integers(0, len(positive)))
     first = set(sorted(positive, key=lambda i: arrival(i, seed, weights[i]))[:n])
-    found = sample_weighted(ids, np.array(list(weights.values()), np.int64), n, seed)
-    assert found.tolist() == [post_id for post_id in weights if post_id in first]
+    sample = sample_weighted(ids, np.array(list(weights.values()), np.int64), n, seed)
+    assert sample.tolist() == [post_id for post_id in weights if post_id in first]
 
 
 @given(st.sets(st.integers(0, 2**40), max_size=60), st.integers(1, 1000), st.integers(0, 9), st.data())
@@ -139,9 +139,9 @@ def test_the_logarithm_is_one():
     by_id = np.concatenate(
         [keys(np.arange(100_000), 1), np.array([0, 1, 2**64 - 1, 2**63, 2**12], np.uint64)]
     )
-    found = _minus_log_of_rest(by_id)
+    logarithms = _minus_log_of_rest(by_id)
     exact = [-math.log1p(-((key >> 12) + 0.5) * 2.0**-52) for key in by_id.tolist()]
-    assert np.abs(found / exact - 1).max() < 1e-15
+    assert np.abs(logarithms / exact - 1).max() < 1e-15
 
 
 def test_golden_weighted_sample():
@@ -157,7 +157,7 @@ def test_golden_weighted_sample():
 
 @pytest.mark.slow
 def test_weights_are_weights():
-    """Of many pairs of a post of weight 3 and one of weight 1, three in four times the first is drawn."""
+    """From a post of weight 3 and one of weight 1, the first is drawn in three of four samples."""
     first = sum(
         sample_weighted(np.array([2 * pair, 2 * pair + 1]), np.array([3, 1]), 1, 5)[0] % 2 == 0
         for pair in range(4000)

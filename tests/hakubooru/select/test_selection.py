@@ -93,9 +93,9 @@ def test_filters_commute_and_samples_keep_their_place(db, filters, n, seed):
 
     plain = db.posts.without_deleted().without_gold().with_image()
     assert filtered(db.posts).to_ids().tolist() == plain.to_ids().tolist()
-    before, after = filtered(db.posts.sample(n, seed=seed)), plain.sample(min(n, plain.count()), seed=seed)
-    assert set(before.to_ids()) <= set(plain.to_ids())
-    assert after.count() == min(n, plain.count())
+    early, late = filtered(db.posts.sample(n, seed=seed)), plain.sample(min(n, plain.count()), seed=seed)
+    assert set(early.to_ids()) <= set(plain.to_ids())
+    assert late.count() == min(n, plain.count())
 
 
 @pytest.mark.parametrize("cost", [0, 10**9])
@@ -171,8 +171,8 @@ def test_order_and_limit(db):
     rows = sorted(db.execute(Post.select()), key=lambda p: (-p.fav_count, -p.id))
     assert db.posts.order_by("-fav_count").to_ids().tolist() == [p.id for p in rows]
     assert db.posts.order_by(Post.fav_count.desc()).limit(7).to_ids().tolist() == [p.id for p in rows[:7]]
-    kept = db.posts.order_by("-fav_count").rating("g").sample(10, seed=1).to_ids()
-    assert kept.tolist() == [p.id for p in rows if p.id in set(kept)]
+    sample = db.posts.order_by("-fav_count").rating("g").sample(10, seed=1).to_ids()
+    assert sample.tolist() == [p.id for p in rows if p.id in set(sample)]
     assert db.posts.order_by("rating", "score").limit(0).count() == 0
     assert (db.posts.order_by("-id").limit(3) | db.posts.ids(1, 3)).to_ids().tolist() == [1, 2, 198, 199, 200]
 
@@ -181,11 +181,11 @@ def test_order_and_limit(db):
 def test_posts_come_in_batches_of_queries(tmp_path):
     write_random(tmp_path / "many.db", count=2500)
     with hb.open(tmp_path / "many.db") as db:
-        seen: list[str] = []
-        db.connection().set_trace_callback(seen.append)
+        statements: list[str] = []
+        db.connection().set_trace_callback(statements.append)
         posts = list(db.posts.posts())
         assert [len(post.tags) for post in posts]
-        assert sum('"t1"' in sql or "FROM posttagrelation" in sql for sql in seen) == 3 * 3
+        assert sum('"t1"' in sql or "FROM posttagrelation" in sql for sql in statements) == 3 * 3
         assert [post.id for post in posts] == list(range(1, 2501))
 
 
@@ -284,10 +284,10 @@ def test_two_files_do_not_mix(db, tmp_path):
 
 def test_pickles(db):
     selection = db.posts.ids(5, 100).sample(20, seed=1).where((Post.score > 3) & hb.tagged("solo"))
-    again = pickle.loads(pickle.dumps(selection))
-    assert again.step == selection.step
-    assert again.to_ids().tolist() == selection.to_ids().tolist()
-    again.database.close()
+    copy = pickle.loads(pickle.dumps(selection))
+    assert copy.step == selection.step
+    assert copy.to_ids().tolist() == selection.to_ids().tolist()
+    copy.database.close()
 
 
 def test_shows_its_steps(db):

@@ -77,33 +77,33 @@ MISREAD = {
 }
 
 
-@pytest.mark.parametrize("asked", MISREAD.values(), ids=MISREAD)
-def test_what_python_reads_otherwise_raises_with_the_right_spelling(asked):
+@pytest.mark.parametrize("expression", MISREAD.values(), ids=MISREAD)
+def test_what_python_reads_otherwise_raises_with_the_right_spelling(expression):
     with pytest.raises(TypeError, match=r"write .*[&~|*.]") as caught:
-        asked()
+        expression()
     assert isinstance(caught.value, InputError)
 
 
 def test_what_is_spelt_rightly_finds_what_it_says(db):
     posts = {post.id: post for post in db.posts.posts()}
 
-    def found(question):
+    def ids_of(question):
         return set(db.posts.where(question).to_ids().tolist())
 
     def expected(keep):
         return {number for number, post in posts.items() if keep(post)}
 
-    assert found((Post.score > 20) & hb.rating("g")) == expected(
+    assert ids_of((Post.score > 20) & hb.rating("g")) == expected(
         lambda p: p.score > 20 and p.rating == "general"
     )
-    assert found(hb.rating("g") & ~(Post.score > 20)) == expected(
+    assert ids_of(hb.rating("g") & ~(Post.score > 20)) == expected(
         lambda p: p.score <= 20 and p.rating == "general"
     )
-    assert found(Post.is_deleted | (Post.score < 0)) == expected(lambda p: p.is_deleted or p.score < 0)
-    assert found((Post.score > 10) & (np.int64(20) > Post.score)) == expected(lambda p: 10 < p.score < 20)
-    assert found(Post.id % 10 == 3) == expected(lambda p: p.id % 10 == 3)
-    assert found(Post.id.in_(np.array([3, 7]))) == found(Post.id << pd.Series([7, 3])) == {3, 7}
-    assert found(Post.bit_flags.bin_and(1) == 0) == set(posts)
+    assert ids_of(Post.is_deleted | (Post.score < 0)) == expected(lambda p: p.is_deleted or p.score < 0)
+    assert ids_of((Post.score > 10) & (np.int64(20) > Post.score)) == expected(lambda p: 10 < p.score < 20)
+    assert ids_of(Post.id % 10 == 3) == expected(lambda p: p.id % 10 == 3)
+    assert ids_of(Post.id.in_(np.array([3, 7]))) == ids_of(Post.id << pd.Series([7, 3])) == {3, 7}
+    assert ids_of(Post.bit_flags.bin_and(1) == 0) == set(posts)
 
 
 @pytest.mark.parametrize(
@@ -133,11 +133,11 @@ def test_a_number_column_takes_no_words():
 
 
 def test_expressions_can_be_copied_and_sent():
-    asked = (Post.score > 3) & hb.rating("g") & ~(Post.source + "x" == "y")
-    for other in (pickle.loads(pickle.dumps(asked)), copy.deepcopy(hb.rating("g") & asked)):
+    condition = (Post.score > 3) & hb.rating("g") & ~(Post.source + "x" == "y")
+    for other in (pickle.loads(pickle.dumps(condition)), copy.deepcopy(hb.rating("g") & condition)):
         with pytest.raises(TypeError):
             bool(other)
-    assert Context().sql(pickle.loads(pickle.dumps(asked))).query() == Context().sql(asked).query()
+    assert Context().sql(pickle.loads(pickle.dumps(condition))).query() == Context().sql(condition).query()
 
 
 def test_peewee_works_as_ever(db):

@@ -91,8 +91,8 @@ def test_every_form_gives_the_same_values(db, tmp_path, form):
     assert joined.values(db.connection(), ids) == [None, SCORES[3], SCORES[1], SCORES[2], None]
     assert joined.count(db.connection(), db.posts.to_ids()) == 30
     assert joined.count(db.connection(), ids) == 3
-    known, numbers = joined.numbers(db.connection())
-    assert dict(zip(known.tolist(), numbers.tolist(), strict=True)) == SCORES
+    posts, numbers = joined.numbers(db.connection())
+    assert dict(zip(posts.tolist(), numbers.tolist(), strict=True)) == SCORES
 
 
 @pytest.mark.parametrize(("name", "mode"), [("t.tar", "w"), ("t.tar.gz", "w:gz"), ("t.tgz", "w:gz")])
@@ -102,8 +102,8 @@ def test_a_tar_of_texts(db, tmp_path, name, mode):
     joined = db.join("florence", tmp_path / name)
     assert dict(joined.columns) == {"text": "text"}
     assert joined.values(db.connection(), np.array([2, 40])) == [TEXTS[2], None]
-    found = db.posts.search('florence:"a girl with 2 cats" or florence:*9*cats').to_ids().tolist()
-    assert found == [2, 9, 19, 29]
+    ids = db.posts.search('florence:"a girl with 2 cats" or florence:*9*cats').to_ids().tolist()
+    assert ids == [2, 9, 19, 29]
     assert db.posts.search("florence:none").count() == 10
     with pytest.raises(InputError, match="is text, and numbers were asked for"):
         joined.numbers(db.connection())
@@ -189,29 +189,29 @@ def test_a_database_in_another_process_and_thread_knows_them(db, tmp_path):
 def test_fingerprints_and_locks_hold_the_hash_of_the_file(db, tmp_path, path):
     FORMS["s.csv"](tmp_path / "s.csv")
     db.join("silva", tmp_path / "s.csv")
-    found = db.posts.search("silva:>0.5")
-    plain = db.posts.among(found.to_ids())
-    assert found.fingerprint() != plain.fingerprint()
+    selection = db.posts.search("silva:>0.5")
+    plain = db.posts.among(selection.to_ids())
+    assert selection.fingerprint() != plain.fingerprint()
     assert db.posts.search("order:silva limit:40").fingerprint() != db.posts.fingerprint()
     with hb.open(path) as other:
         assert db.posts.rating("g").fingerprint() == other.posts.rating("g").fingerprint()
-    before = hb.Lock.of(found, asked={}, caption=None)
-    assert before.joined == {"silva": db.joined["silva"].sha256}
+    lock = hb.Lock.of(selection, asked={}, caption=None)
+    assert lock.joined == {"silva": db.joined["silva"].sha256}
     write_csv(
         tmp_path / "s.csv", [("id", "score"), *((post, score + 0.001) for post, score in SCORES.items())]
     )
-    with hb.open(path) as again:
-        again.join("silva", tmp_path / "s.csv")
-        now = hb.Lock.of(again.posts.search("silva:>0.5"), asked={}, caption=None)
-    assert any(change.startswith("joined: silva was ") for change in before.changes(now))
+    with hb.open(path) as fresh:
+        fresh.join("silva", tmp_path / "s.csv")
+        now = hb.Lock.of(fresh.posts.search("silva:>0.5"), asked={}, caption=None)
+    assert any(change.startswith("joined: silva was ") for change in lock.changes(now))
 
 
 def test_a_recipe_joins(db, tmp_path):
     FORMS["s.csv"](tmp_path / "s.csv")
     text = f'query = "silva:>0.5 order:silva"\n[join]\nsilva = "{tmp_path / "s.csv"}"\n'
-    found = hb.Recipe.parse(text, "mine").select(db).to_ids().tolist()
-    assert set(found) == {post for post, score in SCORES.items() if score > 0.5}
-    assert found[0] == max(SCORES, key=lambda post: (SCORES[post], post))
+    ids = hb.Recipe.parse(text, "mine").select(db).to_ids().tolist()
+    assert set(ids) == {post for post, score in SCORES.items() if score > 0.5}
+    assert ids[0] == max(SCORES, key=lambda post: (SCORES[post], post))
 
 
 def test_a_text_of_digits_in_a_csv_is_text_where_one_value_is(db, tmp_path):
@@ -264,9 +264,9 @@ def test_names_that_cannot_be(db, tmp_path):
         db.join("silva", tmp_path / "other.tsv")
     with pytest.raises(InputError, match="does not exist"):
         db.join("other", tmp_path / "none.csv")
-    for wrong, near in (("slva:>0.5", "silva"), ("silva.scor:1", r"silva\.score")):
-        with pytest.raises(SearchError, match=rf"no tag '{wrong}'; the nearest metatag is {near}:"):
-            db.posts.search(wrong)
+    for query, near in (("slva:>0.5", "silva"), ("silva.scor:1", r"silva\.score")):
+        with pytest.raises(SearchError, match=rf"no tag '{query}'; the nearest metatag is {near}:"):
+            db.posts.search(query)
     with pytest.raises(SearchError, match="did you mean 'silva'"):
         db.posts.search("order:slva")
     with pytest.raises(SearchError, match=r"silva: takes numbers such as 2 or 1\.5, not 'high'"):

@@ -63,9 +63,9 @@ NONE = [None] * 6
     ],
 )  # fmt: skip
 def test_rows_as_people_write_them(db, tmp_path, name, rows, expected):
-    found = values(db, write_rows(tmp_path / name, rows))
-    assert found == expected + NONE
-    assert [type(value) for value in found] == [type(value) for value in expected + NONE]
+    actual = values(db, write_rows(tmp_path / name, rows))
+    assert actual == expected + NONE
+    assert [type(value) for value in actual] == [type(value) for value in expected + NONE]
 
 
 @pytest.mark.parametrize("value", [">0.5", "<=.5", "0.1..0.7", "..7", ">-1"])
@@ -110,8 +110,8 @@ def test_columns_of_any_type_in_parquet(db, tmp_path):
     joined = db.join("silva", tmp_path / "x.parquet")
     kinds = {"half": "number", "text": "text", "flag": "number", "decimal": "number", "view": "text"}
     assert dict(joined.columns) == kinds
-    found = [joined.values(db.connection(), np.array([1, 2]), name) for name in joined.columns]
-    assert found == [[0.5, None], ["a", None], [1, None], [0.5, None], ["a", None]]
+    actual = [joined.values(db.connection(), np.array([1, 2]), name) for name in joined.columns]
+    assert actual == [[0.5, None], ["a", None], [1, None], [0.5, None], ["a", None]]
 
 
 @pytest.mark.parametrize(
@@ -188,8 +188,8 @@ def test_strange_members_of_a_tar_of_texts(db, tmp_path):
     path = write_tar(tmp_path / "t.tar", texts)
     add_special(path, "8.txt", tarfile.SYMTYPE, "/etc/passwd")
     add_special(path, "9.txt", tarfile.DIRTYPE)
-    found = values(db, path)
-    assert found == ["A girl.", "Two, commas ||| and marks", "no path", *[None] * 6]
+    actual = values(db, path)
+    assert actual == ["A girl.", "Two, commas ||| and marks", "no path", *[None] * 6]
     captions = dict(db.posts.ids(1, 4).captions({"order": ["keep", "text"], "text": "silva"}))
     assert captions[2] == "||| Two, commas and marks"
     plain = dict(db.posts.ids(1, 4).captions({"order": ["text"], "text": "silva"}))
@@ -230,7 +230,7 @@ def test_posts_without_a_row_are_unknown_and_not_zero(db, tmp_path):
 def test_a_name_with_blanks_has_underscores_in_a_search(db, tmp_path):
     rows = ["id,Fine Score,a b,a-b,点 数,n_asc", "1,0.5,1,2,3,1", "2,0.7,2,1,4,2", "3,,,,,"]
     db.join("silva", write_rows(tmp_path / "s.csv", rows))
-    found = {
+    results = {
         text: db.posts.search(text).to_ids().tolist()
         for text in (
             "silva.fine_score:>0.6",
@@ -241,7 +241,7 @@ def test_a_name_with_blanks_has_underscores_in_a_search(db, tmp_path):
             "silva.n_asc:any order:silva.n_asc_asc",
         )
     }
-    assert [*found.values()] == [[2], [1], [2], [2, 1], [2, 1], [1, 2]]
+    assert [*results.values()] == [[2], [1], [2], [2, 1], [2, 1], [1, 2]]
     with pytest.raises(SearchError, match=r"no tag 'silva\.a_b:1'"):  # two columns could be meant
         db.posts.search("silva.a_b:1")
     assert db.posts.order_by("-silva.fine score").limit(1).to_ids().tolist() == [2]

@@ -106,10 +106,10 @@ def test_two_readers_at_a_time(db):
 
 def test_an_iterator_that_a_thread_is_in_is_waited_for(db):
     """Ctrl-C while a thread was being started left it running, and the iterator could not be closed."""
-    begun, end = Event(), Event()
+    start, end = Event(), Event()
 
     def slow():
-        begun.set()
+        start.set()
         end.wait(10)
         yield
 
@@ -120,7 +120,7 @@ def test_an_iterator_that_a_thread_is_in_is_waited_for(db):
     busy = slow()
     with ThreadPoolExecutor(1) as pool:
         item = pool.submit(next, busy)
-        begun.wait(10)
+        start.wait(10)
         Timer(0.05, end.set).start()
         with pytest.raises(ZeroDivisionError):
             list(db.reader.in_parallel([failing(), busy]))

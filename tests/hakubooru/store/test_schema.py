@@ -80,6 +80,6 @@ def test_rows_speak_of_ratings_and_types_by_name(tmp_path):
     with hb.create(tmp_path / "new.db") as db:
         db.rows("INSERT INTO tag VALUES (1, 'reimu', 2, 0), (2, 'odd', 99, 0)")
         tags = {tag.name: tag.type for tag in db.tags}
-        [found] = db.execute(hb.Tag.select().where(hb.Tag.type == "character"))
+        [tag] = db.execute(hb.Tag.select().where(hb.Tag.type == "character"))
     assert tags == {"reimu": "character", "odd": 99}
-    assert repr(found) == "<Tag 1 'reimu' character>"
+    assert repr(tag) == "<Tag 1 'reimu' character>"

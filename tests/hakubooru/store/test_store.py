@@ -25,8 +25,8 @@ def test_a_store_gives_the_rows_and_the_tags_that_a_database_gives(file):
 
 
 def test_a_store_is_sent_to_another_process_as_what_it_is(file):
-    for opened in (open_store, hb.open):
-        with opened(file) as store, pickle.loads(pickle.dumps(store)) as copy:
+    for opener in (open_store, hb.open):
+        with opener(file) as store, pickle.loads(pickle.dumps(store)) as copy:
             assert type(copy) is type(store)
             assert copy.path == file
 
@@ -47,7 +47,7 @@ def test_the_columns_of_a_file_are_read_once_and_again_when_it_changes(file):
 
 
 def test_migrate_leaves_a_file_that_is_up_to_date(file):
-    before = file.read_bytes()
+    data = file.read_bytes()
     plan = hb.migrate(file)
     assert (plan.generation, list(plan.scripts)) == (4, [])
-    assert file.read_bytes() == before
+    assert file.read_bytes() == data

@@ -38,7 +38,7 @@ def db(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("name", "found"),
+    ("name", "names"),
     [
         ("miku", ["hatsune_miku", "sakura_miku", "mika"]),
         ("Miku", ["hatsune_miku", "sakura_miku", "mika"]),
@@ -56,8 +56,8 @@ def db(tmp_path_factory):
         ("", []),
     ],
 )
-def test_a_tag_is_proposed_by_its_letters_and_by_its_parts(db, name, found):
-    assert db.tags.nearest(name)[: len(found) or None] == found
+def test_a_tag_is_proposed_by_its_letters_and_by_its_parts(db, name, names):
+    assert db.tags.nearest(name)[: len(names) or None] == names
 
 
 @pytest.mark.parametrize(("name", "mend"), [("miku", "hatsune_miku"), ("hatsune miku", "hatsune_miku")])
@@ -68,7 +68,7 @@ def test_the_error_names_it(db, name, mend):
 
 
 @pytest.mark.parametrize(
-    ("initials", "found"),
+    ("initials", "tag"),
     [
         ("hr", "hair_ribbon"),
         ("HR", "hair_ribbon"),
@@ -84,8 +84,8 @@ def test_the_error_names_it(db, name, mend):
         ("", None),
     ],
 )
-def test_initials(db, initials, found):
-    assert db.tags.abbreviated(initials) == found
+def test_initials(db, initials, tag):
+    assert db.tags.abbreviated(initials) == tag
 
 
 def test_an_empty_tag_has_no_initials(db):

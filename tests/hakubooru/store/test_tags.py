@@ -53,8 +53,8 @@ def with_aliases(db):
 
 
 def test_aliases_are_those_of_tags_that_the_file_has(with_aliases):
-    asked = ["sole_female", "/m", "nowhere", "solo", "it's_me"]
-    assert with_aliases.tags.aliases(asked) == {
+    names = ["sole_female", "/m", "nowhere", "solo", "it's_me"]
+    assert with_aliases.tags.aliases(names) == {
         "sole_female": "1girl",
         "/m": "hatsune_miku",
         "it's_me": "it's",

@@ -139,8 +139,8 @@ def test_a_killed_process_leaves_no_half_file(source, folder):
 @pytest.mark.slow
 def test_two_processes_make_it_at_once(source, folder):
     processes = [start(source) for _ in range(2)]
-    shown = [process.communicate() for process in processes]
-    assert shown == [("{'score': 'number'}\n", "")] * 2
+    outputs = [process.communicate() for process in processes]
+    assert outputs == [("{'score': 'number'}\n", "")] * 2
     assert len([*folder.iterdir()]) == 1
     assert scores(Joined.open("silva", source)) == EXPECTED
 
@@ -155,16 +155,16 @@ def test_values_of_many_ids_are_looked_up_in_their_order(source):
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
 @given(
-    known=st.sets(st.integers(0, 90), min_size=1), asked=st.lists(st.integers(0, 99)), block=st.integers(1, 7)
+    ids=st.sets(st.integers(0, 90), min_size=1), queries=st.lists(st.integers(0, 99)), block=st.integers(1, 7)
 )
-def test_known_ids_are_counted_without_their_values(tmp_path, known, asked, block):
+def test_known_ids_are_counted_without_their_values(tmp_path, ids, queries, block):
     path = tmp_path / f"{block}.csv"
-    path.write_text("id,x\n" + "".join(f"{post},1\n" for post in known))
+    path.write_text("id,x\n" + "".join(f"{post},1\n" for post in ids))
     make(place_of(hashlib.sha256(path.read_bytes()).hexdigest()), path, [path], ids_a_block=block)
     joined = Joined.open("silva", path)
     with closing(sqlite3.connect(":memory:", uri=True)) as connection:
         joined.attach(connection)
-        assert joined.count(connection, np.array(asked, np.int64)) == len(known.intersection(asked))
+        assert joined.count(connection, np.array(queries, np.int64)) == len(ids.intersection(queries))
 
 
 @pytest.mark.slow
@@ -174,8 +174,8 @@ def test_a_parquet_file_is_not_held_in_memory(tmp_path):
     table = pa.table({"id": [*range(400_000)], "text": texts})
     parquet.write_table(table, tmp_path / "texts.parquet", compression="none", use_dictionary=False)
     del table, texts
-    most, before = 0, pa.total_allocated_bytes()
+    most, baseline = 0, pa.total_allocated_bytes()
     for _ in read_values(tmp_path / "texts.parquet"):
-        most = max(most, pa.total_allocated_bytes() - before)
+        most = max(most, pa.total_allocated_bytes() - baseline)
     assert (tmp_path / "texts.parquet").stat().st_size > 15_000_000
     assert most < 8_000_000

@@ -25,10 +25,10 @@ MD5 = f"{10:032x}"
 @pytest.fixture(scope="module")
 def posts(db):
     """All posts by id, with their tags as `names`."""
-    found = {post.id: post for post in db.posts.posts()}
-    for post in found.values():
+    by_id = {post.id: post for post in db.posts.posts()}
+    for post in by_id.values():
         post.names = {tag.name for tag in post.tags}
-    return found
+    return by_id
 
 
 def ids(db, text):
@@ -47,7 +47,7 @@ def hundredths(post):
     return floor(Fraction(100 * post.image_width, post.image_height) + Fraction(1, 2))
 
 
-def made(post):
+def timestamp_of(post):
     return datetime.fromisoformat(post.created_at).timestamp()
 
 
@@ -164,13 +164,15 @@ MEANINGS = {
     "date:2015..2023": lambda p: "2015" <= p.created_at[:4] <= "2023",
     "date:2015...2024": lambda p: "2015" <= p.created_at[:4] < "2024",
     "date:2023-01,2024-01": lambda p: p.created_at[:7] in ("2023-01", "2024-01"),
-    "age:<30d": lambda p: made(p) > NOW.timestamp() - 30 * 86_400,
-    "age:>1y": lambda p: made(p) < datetime(2023, 3, 31, 12, tzinfo=UTC).timestamp(),
-    "age:<=1mo": lambda p: made(p) >= datetime(2024, 2, 29, 12, tzinfo=UTC).timestamp(),
+    "age:<30d": lambda p: timestamp_of(p) > NOW.timestamp() - 30 * 86_400,
+    "age:>1y": lambda p: timestamp_of(p) < datetime(2023, 3, 31, 12, tzinfo=UTC).timestamp(),
+    "age:<=1mo": lambda p: timestamp_of(p) >= datetime(2024, 2, 29, 12, tzinfo=UTC).timestamp(),
     "age:2weeks..1y": lambda p: (
-        datetime(2023, 3, 31, 12, tzinfo=UTC).timestamp() <= made(p) <= NOW.timestamp() - 14 * 86_400 + 0.5
+        datetime(2023, 3, 31, 12, tzinfo=UTC).timestamp()
+        <= timestamp_of(p)
+        <= NOW.timestamp() - 14 * 86_400 + 0.5
     ),
-    "age:2d": lambda p: datetime.fromtimestamp(made(p), UTC).date().isoformat() == "2024-03-29",
+    "age:2d": lambda p: datetime.fromtimestamp(timestamp_of(p), UTC).date().isoformat() == "2024-03-29",
 }
 NEEDING_OTHERS = {
     "parent:deleted": lambda p, posts: p.parent_id in posts and posts[p.parent_id].is_deleted,
@@ -195,9 +197,9 @@ def test_states_of_parents_and_children(db, posts, text):
 
 def test_the_meanings_find_something_and_not_everything(posts):
     """Else the tests above would prove little."""
-    found = {text: sum(map(meaning, posts.values())) for text, meaning in MEANINGS.items()}
-    assert [text for text, count in found.items() if not count] == []
-    everything = [text for text, count in found.items() if count == len(posts)]
+    counts = {text: sum(map(meaning, posts.values())) for text, meaning in MEANINGS.items()}
+    assert [text for text, count in counts.items() if not count] == []
+    everything = [text for text, count in counts.items() if count == len(posts)]
     assert everything == ["status:any"]
 
 
@@ -205,8 +207,8 @@ def integer_leaf(name, form, a, b):
     value, compare = COLUMNS[name], INTEGER_FORMS[form]
 
     def keep(post):
-        found = value(post)
-        return found is not None and compare(found, a, b)
+        number = value(post)
+        return number is not None and compare(number, a, b)
 
     return f"{name}:{form.format(a=a, b=b)}", keep
 
@@ -214,8 +216,8 @@ def integer_leaf(name, form, a, b):
 numbers = st.integers(-3, 25)
 integer_leaves = (
     st.tuples(st.sampled_from(list(COLUMNS)), st.sampled_from(list(INTEGER_FORMS)), numbers, numbers)
-    .filter(lambda drawn: "..." not in drawn[1] or drawn[2] != drawn[3])
-    .map(lambda drawn: integer_leaf(*drawn))
+    .filter(lambda parts: "..." not in parts[1] or parts[2] != parts[3])
+    .map(lambda parts: integer_leaf(*parts))
 )
 leaves = (
     st.sampled_from(NAMES).map(lambda name: (name, lambda post: name in post.names))
@@ -246,7 +248,7 @@ def in_alternatives(lists):
 
 
 def searches(inner):
-    grouped = inner.map(lambda drawn: (f"({drawn[0]})", drawn[1]))
+    grouped = inner.map(lambda parts: (f"({parts[0]})", parts[1]))
     factors = st.builds(factor, st.sampled_from(["", "", "-", "~"]), leaves | grouped)
     lists = st.lists(factors, min_size=1, max_size=3).map(in_list)
     return st.lists(lists, min_size=1, max_size=3).map(in_alternatives)
@@ -309,9 +311,9 @@ def test_random_gives_that_many_or_all_there_are(db, posts):
 )
 def test_a_search_can_be_sent_to_another_process(db, text):
     selection = db.posts.search(text)
-    again = pickle.loads(pickle.dumps(selection))
-    again.database.close()
-    assert again.step == selection.step
+    copy = pickle.loads(pickle.dumps(selection))
+    copy.database.close()
+    assert copy.step == selection.step
 
 
 def test_age_counts_from_the_moment_of_the_search(db):
@@ -330,18 +332,18 @@ def test_a_search_of_many_terms_stays_within_the_limits_of_sqlite(db, posts):
 
 
 def test_nested_groups_stay_within_the_limits_of_sqlite(db, posts):
-    text, kept = "score:>3", {post.id for post in posts.values() if post.score > 3}
+    text, expected = "score:>3", {post.id for post in posts.values() if post.score > 3}
     for depth in range(20):
         name = NAMES[depth % len(NAMES)]
         bearing = {post.id for post in posts.values() if name in post.names}
         text = f"-({text} {name})" if depth % 2 else f"({text} or {name})"
-        kept = set(posts) - (kept & bearing) if depth % 2 else kept | bearing
-    assert ids(db, text) == sorted(kept)
+        expected = set(posts) - (expected & bearing) if depth % 2 else expected | bearing
+    assert ids(db, text) == sorted(expected)
 
 
 def test_random_posts_are_drawn_by_the_seed(db):
     for query in ("random:9", "order:random limit:9"):
-        drawn = [db.posts.search(query, seed=seed).to_ids().tolist() for seed in (0, 1, 2)]
-        assert drawn == [db.posts.shuffle(seed=seed).limit(9).to_ids().tolist() for seed in (0, 1, 2)]
-        assert len(set(map(tuple, drawn))) == 3
-        assert ids(db, query) == drawn[0]
+        samples = [db.posts.search(query, seed=seed).to_ids().tolist() for seed in (0, 1, 2)]
+        assert samples == [db.posts.shuffle(seed=seed).limit(9).to_ids().tolist() for seed in (0, 1, 2)]
+        assert len(set(map(tuple, samples))) == 3
+        assert ids(db, query) == samples[0]

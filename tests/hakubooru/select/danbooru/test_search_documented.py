@@ -201,9 +201,9 @@ DOCUMENTED = [
 ]
 
 
-@pytest.mark.parametrize(("text", "found", "rule"), DOCUMENTED)
-def test_a_search_finds_what_the_rule_says(db, text, found, rule):
-    assert apply(parse(text), db.posts, now=NOW).to_ids().tolist() == found, rule
+@pytest.mark.parametrize(("text", "expected", "rule"), DOCUMENTED)
+def test_a_search_finds_what_the_rule_says(db, text, expected, rule):
+    assert apply(parse(text), db.posts, now=NOW).to_ids().tolist() == expected, rule
 
 
 @pytest.mark.parametrize("text", [text for text, _, _ in DOCUMENTED if " or " not in text])

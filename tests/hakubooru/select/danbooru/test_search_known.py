@@ -95,8 +95,8 @@ def test_what_the_file_lacks_is_refused_by_its_name(db, text, lack):
     "text", ["is:active", "status:Active", "-parent:active solo", "child:active or solo"]
 )
 def test_what_the_file_cannot_tell_apart_is_said(db, text):
-    (said,) = caveats(parse(text))
-    assert said.endswith("ctive: pending and flagged posts are not known, and count as active")
+    (caveat,) = caveats(parse(text))
+    assert caveat.endswith("ctive: pending and flagged posts are not known, and count as active")
     steps = db.posts.search(text).funnel()["step"]
     assert "pending and flagged posts are not known" in " ".join(steps)
 
@@ -110,10 +110,10 @@ def test_a_metatag_over_a_column_is_one_row(db, monkeypatch):
     monkeypatch.setitem(METATAGS, "lead", (hb.Post.up_score + hb.Post.down_score - hb.Post.score, INTEGERS))
     leads = {post.id: post.up_score + post.down_score - post.score for post in db.posts.posts()}
     low = sorted(leads.values())[30]
-    kept = [post for post, lead in leads.items() if lead > low]
-    assert 0 < len(kept) < len(leads)
-    assert db.posts.search(f"lead:>{low}").to_ids().tolist() == kept
-    assert db.posts.search(f"-lead:>{low}").count() == len(leads) - len(kept)
+    expected = [post for post, lead in leads.items() if lead > low]
+    assert 0 < len(expected) < len(leads)
+    assert db.posts.search(f"lead:>{low}").to_ids().tolist() == expected
+    assert db.posts.search(f"-lead:>{low}").count() == len(leads) - len(expected)
 
 
 SIGNS = {
@@ -142,6 +142,6 @@ def test_a_list_is_any_of_its_parts(db, name, parts):
         "children": lambda post: parents.count(post.id),
     }[name]
     text = ",".join(form.format(a, b) for form, a, b in parts)
-    kept = {post.id for post in posts if any(SIGNS[form](value(post), a, b) for form, a, b in parts)}
-    assert db.posts.search(f"{name}:{text}").to_ids().tolist() == sorted(kept)
-    assert db.posts.search(f"-{name}:{text}").to_ids().tolist() == sorted(set(range(1, 61)) - kept)
+    expected = {post.id for post in posts if any(SIGNS[form](value(post), a, b) for form, a, b in parts)}
+    assert db.posts.search(f"{name}:{text}").to_ids().tolist() == sorted(expected)
+    assert db.posts.search(f"-{name}:{text}").to_ids().tolist() == sorted(set(range(1, 61)) - expected)

@@ -147,8 +147,8 @@ MISTAKES = [
 def test_mistakes(db, text, place, sentence):
     with pytest.raises(SearchError) as error:
         db.posts.search(text)
-    said, line, carets = str(error.value).splitlines()
-    assert said == sentence
+    message, line, carets = str(error.value).splitlines()
+    assert message == sentence
     assert line == f"  {text}"
     assert line[carets.index("^") :][: carets.count("^")] == place
     assert isinstance(error.value, InputError)

@@ -25,11 +25,11 @@ def test_a_search_is_a_step_like_any_other(db):
 
 
 def test_names_are_looked_up_at_once_and_with_one_query(db):
-    seen = []
-    db.connection().set_trace_callback(seen.append)
+    statements = []
+    db.connection().set_trace_callback(statements.append)
     db.posts.search("solo -comic (1girl or long_hair) rating:g order:score")
     db.connection().set_trace_callback(None)
-    assert len([sql for sql in seen if "FROM tag" in sql]) == 1
+    assert len([sql for sql in statements if "FROM tag" in sql]) == 1
 
 
 def test_aliases_are_understood_where_the_database_has_them(tmp_path):
@@ -55,10 +55,10 @@ def test_aliases_are_understood_where_the_database_has_them(tmp_path):
 def test_a_search_that_asks_for_more_than_numbers_is_one_statement(db, tmp_path, text):
     with hb.open(shutil.copy(db.path, tmp_path)) as fresh:
         selection = fresh.posts.search(text)
-        seen = []
-        with tracing(fresh, seen):
+        statements = []
+        with tracing(fresh, statements):
             ids = selection.to_ids()
-        assert len([sql for sql in seen if 'FROM "post"' in sql]) == 1
+        assert len([sql for sql in statements if 'FROM "post"' in sql]) == 1
         assert not fresh.cache.columns.are_read()
     assert ids.tolist() == db.posts.search(text).to_ids().tolist()
 
