@@ -66,11 +66,11 @@ def test_a_page_does_not_leave_a_data_set_that_it_does_not_show(browser):
         page.text.count("This data set is not saved. Leave it?") == 2
     )  # a range of ids is worth the question, too
     for how, label in (("new", ">New<"), ("open", ">Open<")):
-        answer = change(browser, how, name="epsilon", seen=seen(old, label))
+        answer = change(browser, how, name="epsilon", seen=mark_of(old, label))
         assert (answer.status, answer.headers["hx-reswap"]) == (422, "outerHTML")
         assert "was changed in another page and is not saved" in answer.text
     assert browser.session.draft.selection().to_ids().tolist() == [5, 6, 7, 8]
-    assert change(browser, "new", seen=seen(page, ">New<")).status == 200
+    assert change(browser, "new", seen=mark_of(page, ">New<")).status == 200
     assert browser.session.draft.selection().count() == 150
 
 

@@ -330,9 +330,7 @@ class _Loader:
                             [int(text[:16], 16) for text in column["sha256"].to_pylist()], np.uint64
                         ),
                         "offsets": as_numbers(column["offset"], np.int64) if places else np.full(count, -1),
-                        "sizes": as_numbers(column["bytes"], np.int64)
-                        if places
-                        else np.zeros(count, np.int64),
+                        "sizes": as_numbers(column["bytes"], np.int64) if places else np.full(count, 0),
                         "corrected": np.full(count, -1, np.int32),
                     }
                 )
@@ -361,9 +359,8 @@ class _Loader:
         now = _hashes(texts.groups(["caption"]))
         before = _hashes(rows.groups(["caption"], arrays["rows"]))
         has_text = np.flatnonzero(positions >= 0)
-        arrays["corrected"][has_text] = np.where(
-            now[positions[has_text]] == before[has_text], -1, positions[has_text]
-        )
+        changed = has_text[now[positions[has_text]] != before[has_text]]
+        arrays["corrected"][changed] = positions[changed]
         return {name: column[~is_left_out] for name, column in arrays.items()}
 
 
