@@ -17,7 +17,7 @@ from hakubooru import settings
 from hakubooru.errors import ConfigError
 from hakubooru_trainer import loop, optim, trial
 from hakubooru_trainer.config.learning import EmaOptions, OptimizerOptions
-from hakubooru_trainer.config.options import SaveOptions
+from hakubooru_trainer.config.options import SaveOptions, TextOptions
 from tiny_runs import SMALLEST, SOME_LAYERS
 
 pytestmark = pytest.mark.slow
@@ -163,6 +163,27 @@ def test_a_state_that_loading_rounds_is_refused_though_its_steps_are_too_small_t
     trial.check(options(optimizer=optimizer))
     with pytest.raises(ConfigError, match="remembers more bits than the weights have"):
         trial.check(options(optimizer=optimizer, lokr=replace(SOME_LAYERS, masters="fp16")))
+
+
+@pytest.mark.parametrize(
+    ("name", "rates", "trains_text", "is_refused"),
+    [
+        ("Prodigy", {"text_lr": 0.25}, True, True),
+        ("Prodigy", {"text_lr": 1.0, "rates": {"lora_unet_*": 0.5}}, True, True),
+        ("AdaFactor", {"text_lr": 0.25}, True, True),  # by default it finds a rate for each weight
+        ("Prodigy", {"text_lr": 1.0}, True, False),
+        ("Prodigy", {"text_lr": 0.0, "rates": {"lora_unet_input_blocks_*": 0}}, True, False),
+        ("Prodigy", {"text_lr": 0.25}, False, False),
+        ("AdamW", {"text_lr": 0.25, "rates": {"lora_unet_*": 0.5}}, True, False),
+    ],
+)
+def test_rates_that_an_optimiser_does_not_heed_are_refused(options, name, rates, trains_text, is_refused):
+    run = options(optimizer=section(name, lr=1.0, **rates), text=TextOptions(train=trains_text))
+    if is_refused:
+        with pytest.raises(ConfigError, match="moves all layers alike, whatever their learning rates are"):
+            trial.check(run)
+    else:
+        trial.check(run)
 
 
 def use(options, optimizer):

@@ -1,4 +1,4 @@
-"""A trial of a plugged optimiser before a run: on small tensors, whether its state resumes bit for bit, and how large it is.
+"""A trial of a plugged optimiser before a run: on small tensors, whether it heeds learning rates and resumes bit for bit, and its size.
 
 An optimiser of a package may keep numbers outside of its `state_dict`, or draw random ones that do not follow from the run's seed.
 A run with it would end with other weights after a kill, and nobody would notice. So it is tried: some updates in one go, and the
@@ -37,7 +37,8 @@ def check(options: Options) -> None:
     """Refuse a plugged optimiser that does not resume exactly, or cannot be used in a run.
 
     Raises:
-        ConfigError: it cannot be built, its step fails, its state loses something, or it clashes with another option.
+        ConfigError: it cannot be built, its step fails, its state loses something, it takes one learning rate for all where the
+            options have several, or it clashes with another option.
     """
     settings = options.optimizer
     if not settings.is_plugged:
@@ -59,6 +60,12 @@ def check(options: Options) -> None:
         again = _optimizer(settings, half)
         optim.load(again, settings, state)
         _step(settings, again, half, _BEFORE)
+        if len(_rates(options)) > 1 and _moves_all_alike(settings):
+            raise ConfigError(
+                f'optimizer.name = "{settings.name}" moves all layers alike, whatever their learning rates are: optimizer.text_lr and '
+                "optimizer.rates have no effect; set text_lr = lr, or 0, and leave no other factors than 0 in rates. A run that was begun "
+                "so goes on as it was with --allow-change optimizer.text_lr, or optimizer.rates"
+            )
     are_equal = all(torch.equal(one, other) for one, other in zip(whole, half, strict=True))
     # A small step leaves fp16 weights as they are, whatever the optimiser remembers: so its state must agree too.
     if not are_equal or not _same(optimizer.state_dict(), again.state_dict()):
@@ -67,6 +74,27 @@ def check(options: Options) -> None:
             "otherwise. It keeps something outside of its state_dict, changes what optimizer.args sets, remembers more bits than the weights have, which torch "
             "rounds away, or draws random numbers that torch.manual_seed does not set; use another optimiser"
         )
+
+
+def _rates(options: Options) -> set[float]:
+    """The learning rates of a run's layers, but for 0."""
+    settings = options.optimizer
+    of_parts = (settings.lr, settings.text_lr) if options.text.train else (settings.lr,)
+    return {rate * factor for rate in of_parts for factor in (1.0, *settings.rates.values())} - {0.0}
+
+
+def _moves_all_alike(settings: OptimizerOptions) -> bool:
+    """Whether weights move equally far at half their learning rate, if other weights have the whole one."""
+    ends = []
+    for rate in (settings.lr, settings.lr / 2):
+        torch.manual_seed(0)
+        weights = _weights(torch.float32)
+        before = [weight.detach().clone() for weight in weights]
+        optimizer = optim.optimizer(settings, [(settings.lr, weights[:2]), (rate, weights[2:])])
+        _step(settings, optimizer, weights, _BEFORE)
+        ends.append(weights[2:])
+    have_moved = not all(torch.equal(*pair) for pair in zip(before[2:], ends[0], strict=True))
+    return have_moved and all(torch.equal(*pair) for pair in zip(*ends, strict=True))
 
 
 def state_bytes(options: OptimizerOptions) -> float:

@@ -98,7 +98,7 @@ class OptimizerOptions:
     name: str = "lion8bit"
     """The optimiser: lion8bit, adamw8bit, lion or adamw, of which the 8-bit ones come from bitsandbytes. Or a class of an
     installed package, as package.module:Class, such as "pytorch_optimizer:Prodigy" or "torch.optim:RAdam"; before the run it is
-    tried whether it resumes exactly."""
+    tried whether it resumes exactly, and heeds the learning rates."""
     paged: bool = False
     """With an 8-bit optimiser on a GPU: keep its state in memory that moves to the main memory when the GPU has none left."""
     args: dict[str, Any] = field(default_factory=dict)
@@ -107,7 +107,7 @@ class OptimizerOptions:
     lr: float = 2e-5
     """The learning rate of the UNet. Optimisers that find their rate themselves, such as Prodigy, take 1.0."""
     text_lr: Annotated[float, Bounds(0)] = 5e-6
-    """The learning rate of the text encoders."""
+    """The learning rate of the text encoders. Prodigy of pytorch_optimizer and its like take one rate for all layers: set it to `lr`, or 0."""
     rates: dict[str, float] = field(default_factory=dict)
     """Factors of the learning rate by pattern of layers' names in the saved file; the first pattern that matches counts:
     {"lora_unet_output_blocks_*" = 0.5, "lora_te1_*" = 0}. 0 leaves layers as they start."""
