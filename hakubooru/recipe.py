@@ -342,6 +342,10 @@ class Recipe:
             count = max(0, min(last + 1, high or last + 1) - max(first, low))
             size = stratum.sample if isinstance(stratum.sample, int) else 0
             ids = f"ids from {low:,}" + (" on" if high is None else f" up to {high:,}")
+            if high is not None and low < high <= first:
+                raise RecipeError(
+                    f"{self.name}: {ids} were asked for, and the file begins at id {first:,}; leave that range out"
+                )
             if count < size:
                 are = "is" if count == 1 else "are"
                 problem = f"a sample of {size:,} was asked for, and there {are} {quantity(count, 'post')} at most with {ids}"

@@ -24,7 +24,7 @@ import numpy as np
 from hakubooru.errors import SourceError
 from hakubooru.files import Places, is_remote, listed
 from hakubooru.image.containers import READERS, image_columns, is_archive
-from hakubooru.image.folders import check_apart
+from hakubooru.image.folders import check_apart, warn_of_empty
 from hakubooru.image.index import load_index
 from hakubooru.image.layouts import (
     ARCHIVE_NAME,
@@ -163,6 +163,7 @@ def find_archives(
             f"{', '.join(f'{layout.example}.tar' for layout in LAYOUTS)}), or files named ID.jpg, ID.png, ID.webp, "
             "ID.avif, at any depth"
         )
+    warn_of_empty(roots, {archive.root for archive in archives})
     return _in_order(archives)
 
 

@@ -112,6 +112,16 @@ def test_a_recipe_that_asks_for_more_than_the_file_has_proposes_a_scale(path, tm
     assert message in str(result.exception)
 
 
+@pytest.mark.parametrize("sample", ["", "sample = 5"])
+def test_a_recipe_that_asks_for_earlier_posts_than_the_file_has_is_told_so(tmp_path, sample):
+    write(tmp_path / "new.db", [post_row(post_id) for post_id in range(7_000_000, 7_000_050)])
+    strata = f"[[strata]]\nids = [0, 2_000_000]\n{sample}\n[[strata]]\nids = [7_000_000]\n"
+    (tmp_path / "mine.toml").write_text(strata, encoding="utf-8")
+    assert str(run("select", tmp_path / "new.db", "--recipe", tmp_path / "mine.toml").exception) == (
+        "mine: ids from 0 up to 2,000,000 were asked for, and the file begins at id 7,000,000; leave that range out"
+    )
+
+
 def test_the_scale_that_is_proposed_fits(path):
     error = str(run("select", path, "--recipe", "epsilon").exception)
     scale = error.rsplit("--scale ", 1)[1]

@@ -352,6 +352,16 @@ def test_nothing_to_find_is_an_error_that_says_what_is_looked_for(tmp_path):
         find_archives([])
 
 
+def test_an_empty_place_among_others_is_warned_of(tmp_path):
+    write_tar(tmp_path / "images" / "0000.tar", {"1.webp": b""})
+    (tmp_path / "updates").mkdir()
+    with pytest.warns(
+        UserWarning, match=r"no images were found in .*updates, a place of images; .* mount the disk"
+    ):
+        archives = find_archives([tmp_path / "images", tmp_path / "updates"])
+    assert [archive.name for archive in archives] == ["0000.tar"]
+
+
 @pytest.mark.parametrize("packer", [bytes, gzip.compress])
 def test_a_named_file_must_be_an_archive(tmp_path, packer):
     for data in (b"", b"1\n2\n", b"SQLite format 3\0" + bytes(4096)):
