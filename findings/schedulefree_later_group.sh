@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# schedulefree: a group that is added after train(), as one that unfreezes a text encoder later does, is in eval mode, and step() looks at the first group alone: its weights are trained, eval() leaves them as they are in training, not averaged, and the next train() moves them away as if they had been averaged, at each
-# evaluation once more until they are told apart no longer. Nothing says so. Expected: averaged as the first group's, or the error that step() raises of a first group in eval mode. train() after add_param_group helps.
+# schedulefree: a group that is added after train(), as one that unfreezes a text encoder later does, is in eval mode, and step() looks at the first group alone: its weights are trained, eval() leaves them as they are in training, not averaged, and the first train() after
+# that moves them as if they had been averaged. Nothing says so. Expected: averaged as the first group's, or the error that step() raises of a first group in eval mode. train() after add_param_group helps.
 set -euo pipefail
 folder=$(mktemp -d); trap 'rm -rf "$folder"' EXIT
 python3.11 -m venv "$folder/venv"
