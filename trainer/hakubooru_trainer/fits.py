@@ -247,8 +247,8 @@ def _settings(options: Options) -> Iterator[tuple[str, dict[str, Any]]]:
     yield f"{precision} weights, no checkpointing", none
     yield f"{precision} weights, {_SOME_BLOCKS} blocks keep theirs", again | {"run.keep_blocks": _SOME_BLOCKS}
     yield f"{precision} weights, checkpointing", again
-    # Whole weights can be merged; packed ones are always used through the factors.
-    packed = again | {"lokr.forward": "auto"}
+    # Whole weights can be merged and compiled; packed ones are always used through the factors, and are not compiled.
+    packed = again | {"lokr.forward": "auto", "run.compile": False}
     yield "int8 weights, checkpointing", packed | {"run.weights": "int8"}
     yield "nf4 weights, checkpointing", packed | {"run.weights": "nf4"}
     if options.batch.size > 1:
