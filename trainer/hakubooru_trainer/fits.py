@@ -18,6 +18,7 @@ from hakubooru.quantity import quantity
 from hakubooru.settings import dump
 from hakubooru_trainer import trial
 from hakubooru_trainer.lokr.adapter import Adapter
+from hakubooru_trainer.lokr.file import DTYPES
 from hakubooru_trainer.lokr.forward import Merged
 from hakubooru_trainer.lokr.geglu import fuse
 from hakubooru_trainer.lokr.preset import targets
@@ -167,6 +168,8 @@ def count(options: Options, parts: dict[str, Any], adapter: Adapter, size: tuple
     merged = sum(
         target.module.weight.numel() for target in adapter.targets if chosen.get(target.name) is Merged
     )
+    for part in packable:  # before weights are merged, which have the type of the layer's
+        parts[part].to(DTYPES[options.run.precision])
     adapter.to(meta)
     adapter.apply(options.lokr.forward, half=options.run.is_half)
     if options.run.is_half:
