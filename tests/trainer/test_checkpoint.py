@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from hakubooru.errors import ConfigError
-from hakubooru_trainer import durable, outputs
+from hakubooru_trainer import durable, loop, outputs
 from hakubooru_trainer.checkpoint import Counters, States
 from hakubooru_trainer.config.options import ModelOptions, OptimizerOptions, SaveOptions
 from hakubooru_trainer.distributed import Ranks
@@ -142,3 +142,23 @@ def test_an_argument_of_the_optimiser_that_was_taken_out_has_its_default_again(o
     assert again.resume(None, resumed).update == 1
     groups = resumed.optimizer.param_groups
     assert {(group["eps"], group["foreach"]) for group in groups} == {(1e-8, None)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("changed", [{}, {"rates": {"lora_te1_*": 0.5}}, {"name": "lion"}])
+def test_an_optimiser_that_begins_without_its_averages_is_warned_of(options, tmp_path, capsys, changed):
+    section = OptimizerOptions(name="adamw", lr=1e-2)
+    told = options(**SMALLEST, optimizer=section, save=SaveOptions(every=1))
+    loop.run(replace(told, run=replace(told.run, updates=1)))
+    assert "warning" not in capsys.readouterr().err
+    keys = [f"optimizer.{name}" for name in changed]
+    loop.run(
+        replace(told, optimizer=replace(section, **changed), run=replace(told.run, updates=2)),
+        allow=keys,
+    )
+    warned = [f"warning: the optimiser begins without its averages, since {key} differs" for key in keys]
+    assert [
+        line.partition(" from that of ")[0]
+        for line in capsys.readouterr().err.splitlines()
+        if "warning" in line
+    ] == warned

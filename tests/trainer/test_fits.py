@@ -77,6 +77,18 @@ def test_each_setting_is_smaller_than_the_one_before(sdxl):
     assert whole - nf4 == pytest.approx((linear * (2 - 9 / 16) - unpacking) * fits._GAPS, rel=0.01)
 
 
+def test_a_run_that_is_compiled_has_settings_too(sdxl):
+    """Packed weights cannot be compiled: settings with them say so."""
+    options, counts = sdxl
+    compiled = replace(options, run=replace(options.run, compile=True))
+    assert [row.needed for row in fits.table(compiled, counts)] == [
+        row.needed for row in fits.table(options, counts)
+    ]
+    assert [fits.changed(compiled, row.changes).run.compile for row in fits.table(compiled, counts)] == [
+        True, True, True, False, False, False,
+    ]  # fmt: skip
+
+
 def test_the_fastest_that_fits(sdxl):
     options, counts = sdxl
     big, home, small = (fits.fastest(options, counts, card) for card in (80, 12, 9))

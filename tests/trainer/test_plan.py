@@ -106,17 +106,25 @@ def test_it_says_what_a_warm_up_longer_than_the_run_reaches(options, warmup, rea
 def with_adapter(model, told):
     adapter = Adapter(targets(trained_parts(vars(model), told), told.lokr))
     adapter.to(model.unet.conv_in.weight.device)
-    adapter.apply("factored")
+    adapter.apply(told.lokr.forward)
     return model
 
 
-@pytest.mark.parametrize(("train", "preset"), [(True, "epsilon"), (False, "epsilon"), (False, "attention")])
-def test_activations_are_those_that_autograd_keeps(options, train, preset):
-    """The attention preset trains nothing in the first blocks: no gradient passes them."""
+@pytest.mark.parametrize(
+    ("train", "preset", "forward"),
+    [
+        (True, "epsilon", "factored"),
+        (False, "epsilon", "factored"),
+        (False, "attention", "factored"),
+        (True, "epsilon", "merged"),
+    ],
+)
+def test_activations_are_those_that_autograd_keeps(options, train, preset, forward):
+    """The attention preset trains nothing in the first blocks: no gradient passes them. Merged weights are no activations."""
     told = options(
         text=TextOptions(train=train, tokens=150),
         batch=BatchOptions(size=3),
-        lokr=replace(SOME_LAYERS, preset=preset),
+        lokr=replace(SOME_LAYERS, preset=preset, forward=forward),
     )
     kept = {}
 
@@ -129,6 +137,12 @@ def test_activations_are_those_that_autograd_keeps(options, train, preset):
     frozen = {tensor.untyped_storage().data_ptr() for part in (real.unet, real.text_encoder, real.text_encoder_2)
               for tensor in (*part.parameters(), *part.buffers())}  # fmt: skip
     with_adapter(real, told)
+    frozen |= {
+        layer.changed.weight.untyped_storage().data_ptr()
+        for part in (real.unet, real.text_encoder, real.text_encoder_2)
+        for layer in part.modules()
+        if hasattr(layer, "changed") and hasattr(layer.changed, "weight")
+    }
     tokens = torch.zeros(3, 2, 77, dtype=torch.int64)
     with saved_tensors_hooks(pack, lambda tensor: tensor):
         with torch.set_grad_enabled(train):
@@ -173,10 +187,23 @@ def test_cached_captions_are_as_wide_as_the_weights(options, tmp_path):
     assert counted == pytest.approx(kept * 8 / 9, rel=0.05)  # eight captions, and the empty one
 
 
-@pytest.mark.parametrize("precision", ["bf16", "fp16"])
-def test_a_run_in_half_precision_can_be_planned(options, precision):
-    told = options()
-    told = replace(told, run=replace(told.run, precision=precision, weights=precision))
+def test_a_data_set_whose_images_are_all_held_out_is_shown_with_none(options, tmp_path):
+    write_pairs(tmp_path / "one", [(96, 96)])
+    told = options(validation=ValidationOptions(images=8))
+    told = replace(told, data=(*told.data, DataOptions(path=str(tmp_path / "one"))))
+    shown = [
+        [images for _, images, _ in plan(replace(told, run=replace(told.run, seed=seed))).sets]
+        for seed in range(3)
+    ]
+    assert {sum(images) for images in shown} == {1}
+    assert [1, 0] in shown
+
+
+@pytest.mark.parametrize("forward", ["auto", "merged"])
+@pytest.mark.parametrize(("precision", "weights"), [("bf16", "bf16"), ("fp16", "fp16"), ("bf16", "fp32")])
+def test_a_run_in_half_precision_can_be_planned(options, precision, weights, forward):
+    told = options(lokr=replace(SOME_LAYERS, forward=forward))
+    told = replace(told, run=replace(told.run, precision=precision, weights=weights))
     told = replace(told, optimizer=replace(told.optimizer, lr=1e-5))
     preview = plan(told)
     assert preview.memory["frozen weights"] > 0

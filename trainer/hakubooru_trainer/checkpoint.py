@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -307,9 +308,13 @@ class States:
             training.average.restart()  # --allow-change may turn it on
         # Another optimiser, or one with other groups, starts without memory.
         then = brought_up(mark["about"], self.about, self.defaults, self.earlier)
-        if all(then[key] == self.about[key] for key in _MEMORY):
+        differing = [key for key in _MEMORY if then[key] != self.about[key]]
+        if not differing:
             memory = durable.give_tensors(mark["optimizer"], tensors)
             optim.load(training.optimizer, training.options.optimizer, memory, then["optimizer.args"])
+        elif training.ranks.first:
+            words = f"the optimiser begins without its averages, since {differing[0]} differs from that of {state}"
+            tqdm.write(f"warning: {words}", file=sys.stderr)
         if mark["scaler"]:  # only fp16 has one
             training.scaler.load_state_dict(mark["scaler"])
         self.came_from = mark["from"]

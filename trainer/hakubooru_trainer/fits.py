@@ -18,6 +18,7 @@ from hakubooru.quantity import quantity
 from hakubooru.settings import dump
 from hakubooru_trainer import trial
 from hakubooru_trainer.lokr.adapter import Adapter
+from hakubooru_trainer.lokr.file import DTYPES
 from hakubooru_trainer.lokr.forward import Merged
 from hakubooru_trainer.lokr.geglu import fuse
 from hakubooru_trainer.lokr.preset import targets
@@ -167,6 +168,8 @@ def count(options: Options, parts: dict[str, Any], adapter: Adapter, size: tuple
     merged = sum(
         target.module.weight.numel() for target in adapter.targets if chosen.get(target.name) is Merged
     )
+    for part in packable:  # before weights are merged, which have the type of the layer's
+        parts[part].to(DTYPES[options.run.precision])
     adapter.to(meta)
     adapter.apply(options.lokr.forward, half=options.run.is_half)
     if options.run.is_half:
@@ -247,8 +250,8 @@ def _settings(options: Options) -> Iterator[tuple[str, dict[str, Any]]]:
     yield f"{precision} weights, no checkpointing", none
     yield f"{precision} weights, {_SOME_BLOCKS} blocks keep theirs", again | {"run.keep_blocks": _SOME_BLOCKS}
     yield f"{precision} weights, checkpointing", again
-    # Whole weights can be merged; packed ones are always used through the factors.
-    packed = again | {"lokr.forward": "auto"}
+    # Whole weights can be merged and compiled; packed ones are always used through the factors, and are not compiled.
+    packed = again | {"lokr.forward": "auto", "run.compile": False}
     yield "int8 weights, checkpointing", packed | {"run.weights": "int8"}
     yield "nf4 weights, checkpointing", packed | {"run.weights": "nf4"}
     if options.batch.size > 1:

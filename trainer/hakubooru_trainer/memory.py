@@ -222,7 +222,8 @@ class _Kept:
 
     def pack(self, tensor: Tensor) -> Tensor:
         viewed = tensor if tensor._base is None else tensor._base  # noqa: SLF001 - a view, such as W transposed, has its weight here
-        if not isinstance(viewed, torch.nn.Parameter):
+        is_merged = viewed.is_leaf and viewed.requires_grad  # a merged weight, which `fits` counts
+        if not is_merged and not isinstance(viewed, torch.nn.Parameter):
             storage = tensor.untyped_storage()
             self.sizes[storage._cdata] = storage.nbytes()  # noqa: SLF001
             self._all.append(tensor)

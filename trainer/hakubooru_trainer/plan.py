@@ -117,7 +117,7 @@ def plan(options: Options) -> Plan:
     for target in adapter.targets:
         size = sum(tensor.numel() for tensor in adapter.modules[target.name].parameters())
         parameters[target.part] = parameters.get(target.part, 0) + size
-    members = np.bincount(data.train.sources)
+    members = np.bincount(data.train.sources, minlength=len(data.train.sets))
     counted = fits.count(options, parts, adapter, data.largest)
     return Plan(
         sets=[
