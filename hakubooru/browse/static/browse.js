@@ -36,6 +36,9 @@ document.addEventListener("htmx:error", ({ detail: { ctx } }) => {
   if (ctx) fail(ctx, GONE);
 });
 document.addEventListener("pointerdown", () => tell(""));
+document.addEventListener("htmx:after:swap", ({ detail: { ctx } }) => {
+  if (ctx.response.status < 400) tell("");
+});
 
 // The answer to a request; nothing if the server is gone.
 function ask(address, options) {

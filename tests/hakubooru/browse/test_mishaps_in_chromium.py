@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+
+import psutil
 import pytest
 
 from chromium import started
@@ -89,6 +92,22 @@ def test_a_server_that_fails_or_is_gone_is_told_where_it_is_awaited(page):
     expect(page.locator("#trouble")).to_have_text(gone, timeout=WAIT)
     page.click(".rest a")
     page.wait_for_selector("#card-90")
+
+
+def test_an_export_is_watched_on_when_the_server_answers_again(page, server):
+    draft = server.session.draft
+    draft.settle("watched")
+    about = draft.save().with_name("watched.export.json")
+    process = psutil.Process()  # a process that runs as long as the test
+    about.write_text(json.dumps({"pid": process.pid, "started": process.create_time()}))
+    page.goto("/set")
+    assert page.inner_text("#state") == "running"
+    page.route("**/set/state", lambda route: route.abort())
+    expect(page.locator("#trouble")).to_contain_text("does not answer", timeout=WAIT)
+    about.write_text(json.dumps({"pid": process.pid, "started": 1}))
+    page.unroute_all()
+    expect(page.locator("#state")).to_have_text("ended", timeout=WAIT)
+    expect(page.locator("#trouble")).to_be_hidden(timeout=WAIT)
 
 
 def test_the_back_button_shows_the_picks_of_now(page, server):
