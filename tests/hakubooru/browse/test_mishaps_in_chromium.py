@@ -149,3 +149,18 @@ def test_a_menu_closes_when_the_keyboard_leaves_it(page):
     entry = "element => [element.offsetHeight, parseFloat(getComputedStyle(element).lineHeight)]"
     height, line = page.locator(".menu li a").first.evaluate(entry)
     assert height < 2 * line  # `newest` is not broken
+
+
+def test_a_web_browser_that_stores_nothing_is_enough(page):
+    # The last test: the window keeps these scripts.
+    refusal = (
+        "Object.defineProperty(window, '{}', {{ get() {{ throw new DOMException('', 'SecurityError') }} }})"
+    )
+    for storage in ("localStorage", "sessionStorage"):
+        page.add_init_script(refusal.format(storage))
+    page.goto("/")
+    page.click("#theme")
+    page.click("#reveal")
+    page.wait_for_selector("html[data-theme=dark][data-revealed]")
+    page.keyboard.press("?")
+    page.wait_for_selector("#keys[open]")
