@@ -43,7 +43,9 @@ napoleon_use_rtype = False
 
 html_theme = "furo"
 html_title = "hakubooru"
-html_static_path = []
+html_static_path = ["static"]
+html_css_files = ["site.css"]
+html_show_copyright = False
 copybutton_prompt_text = "$ "
 
 

@@ -8,9 +8,10 @@ import inspect
 import json
 import re
 from importlib.util import find_spec
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from textwrap import dedent
 from typing import TYPE_CHECKING, Any, Final
 
 import hakubooru as hb
@@ -207,10 +208,14 @@ def _default(field: dataclasses.Field[Any]) -> str:
     return f"`{text}`" if text else ""
 
 
+_WRAPPED: Final = "```{code-block} text\n:class: wrapped\n"
+"""The beginning of a block whose lines are broken where the page ends."""
+
+
 def presets() -> str:
     """Make a section for each caption format: where it is published, and an example."""
     return "".join(
-        f"### {name}\n\n{SOURCES[name]}\n\n```text\n{example_caption(PRESETS[name])}\n```\n\n"
+        f"### {name}\n\n{SOURCES[name]}\n\n{_WRAPPED}\n{example_caption(PRESETS[name])}\n```\n\n"
         for name in PRESETS
     )
 
@@ -229,7 +234,7 @@ def examples() -> str:
             for name in MODELS:
                 captions = database.posts.among(EXAMPLES).captions(PRESETS[name])
                 texts = "\n\n".join(text for _, text in captions)
-                shown += f"### {name}: three posts\n\n```text\n{texts}\n```\n\n"
+                shown += f"### {name}: three posts\n\n{_WRAPPED}\n{texts}\n```\n\n"
     return shown
 
 
@@ -326,14 +331,25 @@ def memory() -> str:
 
 
 def docstring(module: str, name: str = "") -> str:
-    """Show what a module, or a class of it, says of a file, without the first line; the module is not imported."""
+    """Show what a module, or a class of it, says of a file, without the first line; the module is not imported.
+
+    Its paragraphs become paragraphs, and what is indented or in columns stays as it is.
+    """
     spec = find_spec(module)
     assert spec is not None
     assert spec.origin is not None
     tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
     classes = (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name)
     text = ast.get_docstring(next(classes, tree)) or ""
-    return f"```text\n{text.partition(chr(10) * 2)[2]}\n```\n"
+    parts = groupby(text.split("\n\n")[1:], key=_is_laid_out)
+    return "\n".join(
+        f"```text\n{dedent(body)}\n```\n" if is_laid_out else f"{body}\n"
+        for is_laid_out, body in ((is_laid_out, "\n\n".join(some)) for is_laid_out, some in parts)
+    )
+
+
+def _is_laid_out(part: str) -> bool:
+    return not part.startswith("- ") and re.search(r"^ |  ", part, re.MULTILINE) is not None
 
 
 PARTS: Final[dict[str, Callable[[], str]]] = {

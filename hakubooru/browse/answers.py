@@ -34,6 +34,8 @@ class Answer:
     """The posts, (N,) int64, in the order in which they are shown."""
     notes: tuple[str, ...] = ()
     """How the search differs from Danbooru's, one sentence each."""
+    is_cut: bool = False
+    """Whether the search takes only some of the posts that match, so that a narrower one finds others, too."""
 
     def page(self, start: int) -> Ids:
         """The ids of a page, which begins with post number `start`."""
@@ -57,7 +59,7 @@ class Searches:
             ids = selection.search(text).to_ids()
         if query.order is None and query.limit is None and query.random is None:
             ids = ids[::-1]
-        return Answer(ids, tuple(caveats(query)))
+        return Answer(ids, tuple(caveats(query)), query.limit is not None or query.random is not None)
 
 
 def mistake_of(error: InputError) -> tuple[str, str]:

@@ -71,18 +71,20 @@ def more(request: Request) -> Response:
 def narrowing(request: Request) -> Response:
     """What the posts of a search have in common, each value with a link that narrows to it."""
     session, text, within = _asked(request)
-    ids = np.sort(session.answer(text, within).ids)
+    answer = session.answer(text, within)
+    ids = np.sort(answer.ids)
     tags, is_exact = common_tags(session.database, ids, session.kinds)
     values = {"facets": facets(session.database, ids, session.quality), "tags": tags, "is_exact": is_exact}
-    return _counted(within, render("facets.html", request, text=text, within=within, **values))
+    return _counted(within, render("facets.html", request, text=text, within=within, answer=answer, **values))
 
 
 def charted(request: Request) -> Response:
     """Charts of the posts of a search: years, scores and sizes."""
     session, text, within = _asked(request)
-    ids = np.sort(session.answer(text, within).ids)
-    shown = charts(session.database, ids)
-    return _counted(within, render("charts.html", request, text=text, within=within, charts=shown))
+    answer = session.answer(text, within)
+    shown = charts(session.database, np.sort(answer.ids))
+    page = render("charts.html", request, text=text, within=within, answer=answer, charts=shown)
+    return _counted(within, page)
 
 
 def complete(request: Request) -> Response:

@@ -93,6 +93,8 @@ def test_every_command_and_option_is_on_its_page(site, page, program):
     ]
     missing += [command.name for command in _commands(program) if str(command.name) not in site[page]]
     assert missing == []
+    # A directive that is read as Markdown is shown as it is written.
+    assert re.findall(r"^ *\.\. \w+::.*|.*\*\*.*", site[page], re.MULTILINE) == []
 
 
 @pytest.mark.slow

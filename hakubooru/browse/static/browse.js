@@ -36,6 +36,9 @@ document.addEventListener("htmx:error", ({ detail: { ctx } }) => {
   if (ctx) fail(ctx, GONE);
 });
 document.addEventListener("pointerdown", () => tell(""));
+document.addEventListener("htmx:after:swap", ({ detail: { ctx } }) => {
+  if (ctx.response.status < 400) tell("");
+});
 
 // The answer to a request; nothing if the server is gone.
 function ask(address, options) {
@@ -267,10 +270,19 @@ document.addEventListener("click", (event) => {
 
 const reveal = document.getElementById("reveal");
 
+// A web browser that stores nothing for pages throws an error already when its storage is named.
+function remember(storage, name, value) {
+  try {
+    if (value) window[storage].setItem(name, value);
+    else window[storage].removeItem(name);
+  } catch {
+    // It is chosen anew on the next page.
+  }
+}
+
 function show(isShown) {
   root.toggleAttribute("data-revealed", isShown);
-  if (isShown) sessionStorage.setItem("revealed", "yes");
-  else sessionStorage.removeItem("revealed");
+  remember("sessionStorage", "revealed", isShown && "yes");
   reveal.setAttribute("aria-pressed", String(isShown));
   reveal.textContent = isShown ? "Blur" : "Unblur";
 }
@@ -280,7 +292,7 @@ reveal.addEventListener("click", () => show(!root.hasAttribute("data-revealed"))
 document.getElementById("theme").addEventListener("click", () => {
   const isDark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
   root.dataset.theme = isDark ? "light" : "dark";
-  localStorage.setItem("theme", root.dataset.theme);
+  remember("localStorage", "theme", root.dataset.theme);
 });
 
 // ---- Keys.

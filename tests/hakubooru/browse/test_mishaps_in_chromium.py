@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+
+import psutil
 import pytest
 
 from chromium import started
@@ -91,6 +94,22 @@ def test_a_server_that_fails_or_is_gone_is_told_where_it_is_awaited(page):
     page.wait_for_selector("#card-90")
 
 
+def test_an_export_is_watched_on_when_the_server_answers_again(page, server):
+    draft = server.session.draft
+    draft.settle("watched")
+    about = draft.save().with_name("watched.export.json")
+    process = psutil.Process()  # a process that runs as long as the test
+    about.write_text(json.dumps({"pid": process.pid, "started": process.create_time()}))
+    page.goto("/set")
+    assert page.inner_text("#state") == "running"
+    page.route("**/set/state", lambda route: route.abort())
+    expect(page.locator("#trouble")).to_contain_text("does not answer", timeout=WAIT)
+    about.write_text(json.dumps({"pid": process.pid, "started": 1}))
+    page.unroute_all()
+    expect(page.locator("#state")).to_have_text("ended", timeout=WAIT)
+    expect(page.locator("#trouble")).to_be_hidden(timeout=WAIT)
+
+
 def test_the_back_button_shows_the_picks_of_now(page, server):
     page.goto("/?q=solo")
     page.click("#card-147 .open")
@@ -126,3 +145,22 @@ def test_a_menu_closes_when_the_keyboard_leaves_it(page):
     page.wait_for_selector(".menu[open]")
     page.keyboard.press("Shift+Tab")
     page.wait_for_selector(".menu:not([open])")
+    page.click(".menu summary")
+    entry = "element => [element.offsetHeight, parseFloat(getComputedStyle(element).lineHeight)]"
+    height, line = page.locator(".menu li a").first.evaluate(entry)
+    assert height < 2 * line  # `newest` is not broken
+
+
+def test_a_web_browser_that_stores_nothing_is_enough(page):
+    # The last test: the window keeps these scripts.
+    refusal = (
+        "Object.defineProperty(window, '{}', {{ get() {{ throw new DOMException('', 'SecurityError') }} }})"
+    )
+    for storage in ("localStorage", "sessionStorage"):
+        page.add_init_script(refusal.format(storage))
+    page.goto("/")
+    page.click("#theme")
+    page.click("#reveal")
+    page.wait_for_selector("html[data-theme=dark][data-revealed]")
+    page.keyboard.press("?")
+    page.wait_for_selector("#keys[open]")

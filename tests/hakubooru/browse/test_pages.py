@@ -98,6 +98,13 @@ def test_a_search_is_checked_while_it_is_typed(get):
     assert answer["place"].splitlines()[1].strip() == "^"
 
 
+@pytest.mark.slow
+def test_numbers_of_a_limited_search_say_that_a_link_finds_others_too(get):
+    for page in ("facets", "charts"):
+        for text in ("solo", "solo limit:5", "random:5"):
+            assert ("finds other posts, too" in get(f"/{page}?q={quote(text)}").text) == (":5" in text)
+
+
 def test_suggestions_are_sent_with_type_and_posts(get):
     (first, *_) = json.loads(get("/complete?word=lon").body)
     assert first == {"term": "long_hair", "type": "general", "posts": 30, "alias": None}
