@@ -57,8 +57,8 @@ class Looker:
         try:
             rows.extend(look(path))
         except (OSError, DamagedTarError) as error:  # rows before the damage stay
-            said = error.strerror if isinstance(error, OSError) else error
-            rows.append({"path": path, "reason": f"cannot be read: {said}"})
+            reason = error.strerror if isinstance(error, OSError) else error
+            rows.append({"path": path, "reason": f"cannot be read: {reason}"})
         return [{"file": file} | row for row in rows or [{}]]
 
     def _image(self, path: str) -> Iterator[Row]:
