@@ -85,7 +85,7 @@ def path(tmp_path):
 
 @pytest.fixture
 def db(path):
-    """The same, opened."""
+    """The database of 200 random posts, opened."""
     with hb.open(path) as database:
         yield database
 
@@ -93,6 +93,6 @@ def db(path):
 @pytest.fixture
 def statements(db):
     """Every statement that the database runs, in either of the two SQLites."""
-    seen: list[str] = []
-    with tracing(db, seen):
-        yield seen
+    sql: list[str] = []
+    with tracing(db, sql):
+        yield sql

@@ -33,19 +33,19 @@ def converting(arguments, signal, at, moments):
     count = itertools.count(1)
     last = 0
 
-    def after(call):
-        def counted(*inputs, **how):
+    def counting(call):
+        def wrapper(*inputs, **how):
             nonlocal last
             last = next(count)
             if last == at:
                 os.kill(os.getpid(), signal)
             return call(*inputs, **how)
 
-        return counted
+        return wrapper
 
-    stream.head, stream.body = after(stream.head), after(stream.body)
-    os.fsync, os.replace = after(os.fsync), after(os.replace)
-    Path.rename = after(Path.rename)
+    stream.head, stream.body = counting(stream.head), counting(stream.body)
+    os.fsync, os.replace = counting(os.fsync), counting(os.replace)
+    Path.rename = counting(Path.rename)
     sys.argv = ["hakubooru-train", "convert", *map(str, arguments)]
     code = run(cli, "hakubooru-train")
     if moments:

@@ -43,7 +43,7 @@ def characters_of_the_demo(posts):
 
 def _looks(tags):
     kinds = {"hair": HAIR, "length": LENGTHS, "eyes": EYES, "clothes": CLOTHES, "extra": EXTRAS}
-    return {kind: next((tag for tag in tags if tag in known), None) for kind, known in kinds.items()}
+    return {kind: next((tag for tag in tags if tag in choices), None) for kind, choices in kinds.items()}
 
 
 @dataclass(frozen=True)

@@ -82,8 +82,8 @@ def _serve(connection, modules):
             try:
                 function(*arguments)
                 code = 0
-            except SystemExit as ended:
-                code = ended.code or 0
+            except SystemExit as error:
+                code = error.code or 0
             except BaseException:  # noqa: BLE001 - shown, as Python shows it
                 traceback.print_exc()
             finally:

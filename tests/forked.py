@@ -176,8 +176,8 @@ def _call(name, arguments, environment):
     code = 1
     try:
         code = getattr(import_module(module), function)(*arguments) or 0
-    except SystemExit as ended:
-        code = ended.code or 0
+    except SystemExit as error:
+        code = error.code or 0
     except KeyboardInterrupt:
         _end_by(signal.SIGINT)
     except BaseException:  # noqa: BLE001 - shown, as Python shows it

@@ -48,16 +48,16 @@ class Writers:
     def run(self, delay, function, *arguments):
         """Call a function in a process that is killed after some seconds; whether it was."""
         code = self.forks.run(doomed, self.output, delay, function, arguments)
-        said = self.output.read_text()
-        assert code in {0, -signal.SIGKILL}, said
-        assert code or "rror" not in said, said
+        output = self.output.read_text()
+        assert code in {0, -signal.SIGKILL}, output
+        assert code or "rror" not in output, output
         return code != 0
 
     def seconds(self, function, *arguments):
         """How long a function takes."""
-        started = time.perf_counter()
+        start = time.perf_counter()
         self.run(60, function, *arguments)
-        return time.perf_counter() - started
+        return time.perf_counter() - start
 
 
 @contextmanager

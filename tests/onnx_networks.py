@@ -34,8 +34,8 @@ def write_ccip(folder, threshold=THRESHOLD, regions=((0, 384, 0, 384),)):
     nodes = []
     for place, (top, bottom, left, right) in enumerate(regions):
         constants |= {f"start{place}": np.array([top, left]), f"end{place}": np.array([bottom, right])}
-        cut = ["input", f"start{place}", f"end{place}", "axes"]
-        nodes.append(helper.make_node("Slice", cut, [f"region{place}"]))
+        inputs = ["input", f"start{place}", f"end{place}", "axes"]
+        nodes.append(helper.make_node("Slice", inputs, [f"region{place}"]))
         nodes.append(helper.make_node("ReduceMean", [f"region{place}", "axes"], [f"mean{place}"], keepdims=0))
     nodes += [
         helper.make_node("Concat", [f"mean{place}" for place in range(len(regions))], ["colours"], axis=1),
@@ -94,13 +94,13 @@ def write_tagger(folder, colours, side=32):
     return folder
 
 
-def _save(path, nodes, taken, given, constants, *, opset):
+def _save(path, nodes, input_shape, output_shape, constants, *, opset):
     """Write a network whose input and output are the names that the nodes begin and end with."""
     graph = helper.make_graph(
         nodes,
         "colours",
-        [helper.make_tensor_value_info(nodes[0].input[0], TensorProto.FLOAT, taken)],
-        [helper.make_tensor_value_info(nodes[-1].output[0], TensorProto.FLOAT, given)],
+        [helper.make_tensor_value_info(nodes[0].input[0], TensorProto.FLOAT, input_shape)],
+        [helper.make_tensor_value_info(nodes[-1].output[0], TensorProto.FLOAT, output_shape)],
         [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=9)

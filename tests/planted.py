@@ -53,14 +53,14 @@ def write_planted(folder, characters=12, posts=10, hues=6, seed=1):
         **dict.fromkeys(SERIES, "copyright"),
     }
     path = folder / "planted.db"
-    wanted = [
+    plan = [
         (number, kind)
         for number in range(characters)
         for kind in ["solo"] * (posts + characters - number) + ["pair", "explicit", "missing"]
     ]
     rows, pairs = [], []
-    for post, place in enumerate(draw.permutation(len(wanted)).tolist(), 1):
-        number, kind = wanted[place]
+    for post, place in enumerate(draw.permutation(len(plan)).tolist(), 1):
+        number, kind = plan[place]
         rating = "explicit" if kind == "explicit" else "general"
         rows.append(post_row(post, rating=rating, file_ext="png", fav_count=post))
         people = ["2girls"] if kind == "pair" else ["1girl", "solo"]

@@ -169,12 +169,12 @@ def test_what_is_loaded_is_what_type_checkers_see():
     names = {
         alias.name: alias.asname or alias.name for alias in ast.walk(types) if isinstance(alias, ast.alias)
     }
-    seen = {names[name]: f"{source}:{name}" for source, name in imported(types)}
-    predicates = seen.pop("_PREDICATES")
+    places = {names[name]: f"{source}:{name}" for source, name in imported(types)}
+    predicates = places.pop("_PREDICATES")
     for node in types.body:
         if isinstance(node, ast.Assign):
-            seen[ast.unparse(node.targets[0])] = ast.unparse(node.value).replace("_PREDICATES", predicates)
-    assert {name: place for name, place in hb._PLACES.items() if ":" in place} == seen
+            places[ast.unparse(node.targets[0])] = ast.unparse(node.value).replace("_PREDICATES", predicates)
+    assert {name: place for name, place in hb._PLACES.items() if ":" in place} == places
 
 
 @pytest.mark.slow
@@ -223,22 +223,22 @@ def public_names(module: str) -> set[str]:
     """What a sub-package that the docstring of `hakubooru` names has for users; nothing of any other."""
     if f"`{module}`" not in str(hb.__doc__):
         return set()
-    found = importlib.import_module(module)
-    own = {name for name, value in vars(found).items() if getattr(value, "__module__", None) == module}
-    return {name for name in getattr(found, "__all__", own) if not name.startswith("_")}
+    package = importlib.import_module(module)
+    own = {name for name, value in vars(package).items() if getattr(value, "__module__", None) == module}
+    return {name for name in getattr(package, "__all__", own) if not name.startswith("_")}
 
 
 def test_sub_packages_that_are_named_have_public_names():
-    named = re.findall(r"`(hakubooru\.[\w.]+)`", str(hb.__doc__))
-    assert len(named) == 11
-    assert all(public_names(module) for module in named)
+    packages = re.findall(r"`(hakubooru\.[\w.]+)`", str(hb.__doc__))
+    assert len(packages) == 11
+    assert all(public_names(module) for module in packages)
 
 
 @pytest.mark.slow
 def test_importing_is_light():
     code = "import sys, hakubooru; hakubooru.Database; print(*sorted({name.split('.')[0] for name in sys.modules}))"
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert not {"torch", "pandas", "pyarrow", "PIL", "rapidfuzz", "tqdm"} & set(shown.stdout.split())
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"torch", "pandas", "pyarrow", "PIL", "rapidfuzz", "tqdm"} & set(process.stdout.split())
 
 
 def test_the_help_of_the_command_needs_only_click():
@@ -246,8 +246,8 @@ def test_the_help_of_the_command_needs_only_click():
         "import sys; sys.modules |= dict.fromkeys(['torch', 'numpy', 'peewee']); "
         "from hakubooru_cli.main import cli; cli(['--help'])"
     )
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "Curate image data sets" in shown.stdout
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "Curate image data sets" in process.stdout
 
 
 def test_every_python_file_is_a_room_not_a_hall():

@@ -13,10 +13,10 @@ import pytest
 from imports import statements
 
 PROJECT = Path(__file__).parents[1]
-WORDED = ["hakubooru", "trainer", "cli", "migrations"]
+WORDED = ["hakubooru", "trainer", "cli", "migrations", "tests"]
 """The folders whose docstrings and comments stand by themselves."""
-NAMED = ["trainer"]
-"""The folders whose variables are nouns."""
+NAMED = ["hakubooru", "trainer", "cli", "migrations"]
+"""The folders whose variables are nouns, as those of the tests are."""
 
 CONTINUES = re.compile(r"(of|and|such)\s|likewise|the same|as above", re.IGNORECASE)
 """The beginnings of a docstring that only continues the one before."""
@@ -24,7 +24,8 @@ MAY_CONTINUE = re.compile(rf"""["'](\s|\\.)*({CONTINUES.pattern})""", re.IGNOREC
 """What stands somewhere in a source with such a docstring: the others, four of five, need not be parsed."""
 REPEATS = re.compile(r"#\s*(noqa[^-]*-\s*)?(likewise|as above)\W*", re.IGNORECASE)
 """A comment that says no more than the one before."""
-NO_NOUNS = {"told", "found", "made"}
+NO_NOUNS = {"told", "found", "made", "held", "said", "gave"}
+IS_NO_NOUN = re.compile(rf"\b({'|'.join(sorted(NO_NOUNS))})\b")
 
 
 def continued(source):
@@ -51,16 +52,23 @@ def repeated(source):
 
 
 def no_nouns(source):
-    """The lines at which a variable or an argument gets one of the names that are no nouns."""
-    if not any(name in source for name in NO_NOUNS):
+    """The lines at which a variable, an argument or a function gets one of the names that are no nouns; fields may."""
+    if not IS_NO_NOUN.search(source):
         return []
-    return [
-        node.lineno
-        for node in ast.walk(ast.parse(source))
-        if (isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id in NO_NOUNS)
-        or (isinstance(node, ast.arg) and node.arg in NO_NOUNS)
-        or (isinstance(node, ast.MatchAs | ast.MatchStar) and node.name in NO_NOUNS)
-    ]
+    nodes = [*ast.walk(ast.parse(source))]
+    parts = [part for node in nodes if isinstance(node, ast.ClassDef) for part in node.body]
+    fields = [part.target for part in parts if isinstance(part, ast.AnnAssign)]
+    return [node.lineno for node in nodes if name_of(node) in NO_NOUNS and node not in fields]
+
+
+def name_of(node):
+    """The name that a node of a syntax tree gives to a variable, an argument or a function, or None."""
+    match node:
+        case ast.Name(id=name, ctx=ast.Store()) | ast.arg(arg=name) | ast.FunctionDef(name=name):
+            return name
+        case ast.MatchAs(name=name) | ast.MatchStar(name=name):
+            return name
+    return None
 
 
 def places(folder, rule):
@@ -83,7 +91,7 @@ def test_comments_stand_by_themselves(folder):
     assert places(folder, repeated) == []
 
 
-@pytest.mark.parametrize("folder", NAMED)
+@pytest.mark.parametrize("folder", [*NAMED, pytest.param("tests", marks=pytest.mark.slow)])
 def test_variables_are_nouns(folder):
     assert places(folder, no_nouns) == []
 
@@ -102,7 +110,9 @@ def test_variables_are_nouns(folder):
         (no_nouns, "told = 1\nfor found in []: pass\nif made := 1: pass", [1, 2, 3]),
         (no_nouns, "def f(told, *, found): pass\n[1 for made in []]\nlambda told: 1", [1, 1, 2, 3]),
         (no_nouns, "with x as (told, y):\n    match y:\n        case [*found]: pass\n        case made: pass", [1, 3, 4]),
-        (no_nouns, "x.told = 1\nfound()\nprint(made=made)", []),
+        (no_nouns, "held, said = 1, 2\nclass A:\n    gave = 1\n    def f(self):\n        said: int = 1", [1, 1, 3, 5]),
+        (no_nouns, "def said(): gave = 1", [1, 1]),
+        (no_nouns, "x.told = 1\nfound()\nprint(made=made)\nclass A:\n    held: int = 1", []),
     ],
 )  # fmt: skip
 def test_the_rules_notice(rule, source, lines):

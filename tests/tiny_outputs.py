@@ -16,7 +16,7 @@ def outputs(model, adapter=None):
     with torch.no_grad():
         context, pooled = text.encode(model, *tokens)
         latents = torch.linspace(-2, 2, 4 * 64).reshape(1, 4, 8, 8)
-        told = {"text_embeds": pooled, "time_ids": torch.tensor([[64.0, 64, 0, 0, 64, 64]])}
+        conditions = {"text_embeds": pooled, "time_ids": torch.tensor([[64.0, 64, 0, 0, 64, 64]])}
         return model.unet(
-            latents, torch.tensor([500]), encoder_hidden_states=context, added_cond_kwargs=told
+            latents, torch.tensor([500]), encoder_hidden_states=context, added_cond_kwargs=conditions
         ).sample

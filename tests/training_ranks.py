@@ -47,14 +47,14 @@ def launched(runs, ranks):
     """Do runs one after another, shared by so many ranks, and keep a record of them."""
     forked.begin()
     paths = []
-    for told in runs:
-        path = Path(f"{told.run.out}.toml")
-        path.write_text(config.dump(told), encoding="utf-8")
+    for options in runs:
+        path = Path(f"{options.run.out}.toml")
+        path.write_text(config.dump(options), encoding="utf-8")
         paths.append(str(path))
     launch([sys.executable, forked.__file__, "training_ranks:main", *paths], ranks, runs[0].run)
 
 
-def recorded(options):
+def record_run(options):
     """Train. OUT/rank0.json says which images this rank's batches had, by their number, and what the weights were before each update.
 
     OUT/gradients.safetensors are those of the second update, summed over the ranks: the first in which all weights have
@@ -68,9 +68,9 @@ def recorded(options):
     batch, sums, losses = Batches.batch, Ranks.sum_gradients, Objective.losses
 
     def batch_kept(self, place, number):
-        made = batch(self, place, number)
-        ids[number] = made.ids
-        return made
+        result = batch(self, place, number)
+        ids[number] = result.ids
+        return result
 
     def sums_kept(self, weights):
         sums(self, weights)
@@ -82,33 +82,33 @@ def recorded(options):
             save_file(gradients, f"{options.run.out}/gradients.safetensors")
 
     def losses_kept(self, *arguments, **keywords):
-        found = losses(self, *arguments, **keywords)
-        losses_taken.append(found)
+        values = losses(self, *arguments, **keywords)
+        losses_taken.append(values)
         number = rank + world * (len(losses_taken) - 1)
         is_bad = options.run.name == "nan" and number == 3 * options.batch.accumulation - 1
-        return found * float("nan") if is_bad else found
+        return values * float("nan") if is_bad else values
 
     Batches.batch, Ranks.sum_gradients, Objective.losses = batch_kept, sums_kept, losses_kept
     try:
         loop.run(options)
     finally:
         Batches.batch, Ranks.sum_gradients, Objective.losses = batch, sums, losses
-    told = {"ids": sorted(ids.items()), "weights": checksums}
-    Path(options.run.out, f"rank{rank}.json").write_text(json.dumps(told))
+    record = {"ids": sorted(ids.items()), "weights": checksums}
+    Path(options.run.out, f"rank{rank}.json").write_text(json.dumps(record))
 
 
 def get_signals():
     """Do as KILLS says."""
-    told = os.environ.get("KILLS", "").split(",")[int(os.environ["TORCHELASTIC_RESTART_COUNT"]) :]
-    if not told or not told[0]:
+    kills = os.environ.get("KILLS", "").split(",")[int(os.environ["TORCHELASTIC_RESTART_COUNT"]) :]
+    if not kills or not kills[0]:
         return
-    rank, moment, count, number = told[0].split()
+    rank, moment, count, number = kills[0].split()
     if int(rank) != distributed.rank():
         return
-    left = iter(range(int(count) - 1, -1, -1))
+    countdown = iter(range(int(count) - 1, -1, -1))
 
     def at(name):
-        if name == moment and next(left, -1) == 0:
+        if name == moment and next(countdown, -1) == 0:
             os.kill(os.getpid(), int(number))
 
     update, parts = loop._update, durable._safetensors
@@ -126,21 +126,21 @@ def get_signals():
     loop._update, durable._safetensors = update_at, parts_at
 
 
-def records(told, world):
-    return [json.loads(Path(told.run.out, f"rank{rank}.json").read_text()) for rank in range(world)]
+def records(options, world):
+    return [json.loads(Path(options.run.out, f"rank{rank}.json").read_text()) for rank in range(world)]
 
 
-def metrics(told):
-    with Path(told.run.out, "metrics.jsonl").open(encoding="utf-8") as file:
+def metrics(options):
+    with Path(options.run.out, "metrics.jsonl").open(encoding="utf-8") as file:
         return [json.loads(line) for line in file]
 
 
-def weights(told):
-    return load_file(f"{told.run.out}/{told.run.name}.safetensors")
+def weights(options):
+    return load_file(f"{options.run.out}/{options.run.name}.safetensors")
 
 
-def gradients(told):
-    return load_file(f"{told.run.out}/gradients.safetensors")
+def gradients(options):
+    return load_file(f"{options.run.out}/gradients.safetensors")
 
 
 def apart(one, other):
@@ -154,4 +154,4 @@ def main(paths):
     torch.set_num_threads(1)
     get_signals()
     for path in paths:
-        recorded(config.load(Path(path)))
+        record_run(config.load(Path(path)))

@@ -77,8 +77,8 @@ class TarIndex:
         posts = hashes.posts(self.hashes)
         ids = self.ids.copy()
         is_hash = ids < 0
-        found = posts[-1 - ids[is_hash]]
-        ids[is_hash] = np.where(found >= 0, found, ids[is_hash])
+        numbers = posts[-1 - ids[is_hash]]
+        ids[is_hash] = np.where(numbers >= 0, numbers, ids[is_hash])
         return replace(self, ids=ids)
 
     def readable(self) -> Ids:

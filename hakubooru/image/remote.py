@@ -99,13 +99,13 @@ def _indexes(url: str, tars: Sequence[str], names: Sequence[str], places: Sequen
     above = folder.rpartition("/")[0]
     sibling = [f"{above}/{FOLDER}"] if "//" in above else []  # above the root of a server is nothing
     searched = iter([*places, *known_places(url), *sibling])
-    there, listing = set(names), Listing(names)
+    beside, listing = set(names), Listing(names)
     indexes: dict[str, str] = {}
     missing = list(tars)
     while missing:
         for tar in missing:
-            beside = json_of(tar)
-            indexes[tar] = beside if beside in there else listing.index_of(tar)
+            name = json_of(tar)
+            indexes[tar] = name if name in beside else listing.index_of(tar)
         missing = [tar for tar in missing if not indexes[tar]]
         place = next(searched, "")
         if missing and not place:
@@ -113,7 +113,7 @@ def _indexes(url: str, tars: Sequence[str], names: Sequence[str], places: Sequen
                 f"{missing[0]} has no index ({json_of(missing[0]).rpartition('/')[2]}) beside it, which a remote archive "
                 "needs; name the place of the indexes with --index, or download the archive and name its folder"
             )
-        there, listing = set(), Listing(_jsons_below(place) if missing else ())
+        beside, listing = set(), Listing(_jsons_below(place) if missing else ())
     return indexes
 
 

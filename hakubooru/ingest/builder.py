@@ -200,13 +200,13 @@ def _map_of(dump: Dump, file: PathLike | None) -> RecordMap:
                 f"{dump.path} has {unknown_keys(keys)}, and the map {file} needs {missing}: correct the map"
             )
         return own
-    found = recognise(keys) if keys else recognise({"id", "tag_string"})
-    if found is None:
+    record_map = recognise(keys) if keys else recognise({"id", "tag_string"})
+    if record_map is None:
         raise DumpError(
             f"{dump.path} is {dump.form}, and holds {unknown_keys(keys)}: that is no set of posts that hakubooru knows. "
             "If it has posts with tags, describe its keys with --map map.toml"
         )
-    return found
+    return record_map
 
 
 def _turn(source: tuple[Dump, RecordMap]) -> tuple[bool, str]:

@@ -237,8 +237,8 @@ class Relations:
             )
         ranges = posts >> self._bits
         for number in np.unique(ranges):
-            mine = ranges == number
-            pairs = np.stack([posts[mine], tags[mine]], axis=1).astype(np.int32)
+            is_of_range = ranges == number
+            pairs = np.stack([posts[is_of_range], tags[is_of_range]], axis=1).astype(np.int32)
             with (self._folder / str(number)).open("ab") as file:
                 file.write(pairs.tobytes())
 

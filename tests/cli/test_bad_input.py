@@ -110,10 +110,10 @@ WRONG = {
 @pytest.mark.parametrize("name", WRONG)
 def test_one_sentence_and_2(here, monkeypatch, capsys, name):
     arguments, message = WRONG[name]
-    before = {path: path.read_bytes() for path in here.rglob("*") if path.is_file()}
+    files_before = {path: path.read_bytes() for path in here.rglob("*") if path.is_file()}
     monkeypatch.setattr(sys, "argv", ["hakubooru", *arguments])
     assert run(cli, "hakubooru") == 2
-    shown = capsys.readouterr()
-    assert message in shown.err
-    assert "Traceback" not in shown.err
-    assert {path: path.read_bytes() for path in here.rglob("*") if path.is_file()} == before
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert "Traceback" not in captured.err
+    assert {path: path.read_bytes() for path in here.rglob("*") if path.is_file()} == files_before

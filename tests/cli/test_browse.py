@@ -24,9 +24,9 @@ from whole_command import call
     ],
 )
 def test_wrong_input_is_told_before_the_page_opens(path, options, message):
-    code, _, err = call("browse", path, "--no-open", "--port", "0", *options)
+    code, _, stderr = call("browse", path, "--no-open", "--port", "0", *options)
     assert code == 2
-    assert message in err
+    assert message in stderr
 
 
 @pytest.mark.slow

@@ -77,10 +77,10 @@ def test_the_format_of_a_file(path, tmp_path):
     ],
 )
 def test_wrong_input_ends_with_2_and_one_sentence(path, arguments, message):
-    code, _, error = call("caption", path, *arguments)
+    code, _, stderr = call("caption", path, *arguments)
     assert code == 2
-    assert message in error
-    assert "Traceback" not in error
+    assert message in stderr
+    assert "Traceback" not in stderr
 
 
 @pytest.mark.slow

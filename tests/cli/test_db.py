@@ -18,25 +18,25 @@ def dump(tmp_path):
 
 
 def test_build_says_what_it_did(dump, tmp_path):
-    code, out, err = call("db", "build", dump, "--out", tmp_path / "new.db")
-    assert (code, err) == (0, "")
-    assert "3 records read" in out
-    assert "2 new posts, 0 updated, 0 unchanged, 1 rejected" in out
-    assert f"with reasons, are in {tmp_path / 'new.db'}.rejects.jsonl" in out
+    code, stdout, stderr = call("db", "build", dump, "--out", tmp_path / "new.db")
+    assert (code, stderr) == (0, "")
+    assert "3 records read" in stdout
+    assert "2 new posts, 0 updated, 0 unchanged, 1 rejected" in stdout
+    assert f"with reasons, are in {tmp_path / 'new.db'}.rejects.jsonl" in stdout
 
 
 def test_build_tells_of_an_old_dump_and_takes_the_option(tmp_path):
     real = DATA / "danbooru_posts_2016.jsonl"
-    code, out, _ = call(
+    code, stdout, _ = call(
         "db", "build", real, "--out", tmp_path / "new.db", "--tags", DATA / "danbooru_tags_api.json"
     )
     assert code == 0
-    assert "has no rating g" in out
-    assert "--old-ratings" in out
-    code, out, _ = call("db", "build", real, "--out", tmp_path / "new.db", "--old-ratings")
+    assert "has no rating g" in stdout
+    assert "--old-ratings" in stdout
+    code, stdout, _ = call("db", "build", real, "--out", tmp_path / "new.db", "--old-ratings")
     assert code == 0
-    assert "20 updated" in out
-    assert "has no rating g" not in out
+    assert "20 updated" in stdout
+    assert "has no rating g" not in stdout
 
 
 @pytest.mark.parametrize(
@@ -58,18 +58,18 @@ def test_build_tells_of_an_old_dump_and_takes_the_option(tmp_path):
 )
 def test_what_is_wrong_is_one_sentence_and_a_code(dump, tmp_path, arguments, code, message):
     places = {"dump": dump, "new": tmp_path / "new.db", "no": tmp_path / "no.jsonl"}
-    got, out, err = call(*(argument.format(**places) for argument in arguments))
-    assert got == code
-    assert message in err
-    assert "Traceback" not in err + out
+    exit_code, stdout, stderr = call(*(argument.format(**places) for argument in arguments))
+    assert exit_code == code
+    assert message in stderr
+    assert "Traceback" not in stderr + stdout
     assert not (tmp_path / "new.db").exists()
 
 
 def test_info_in_words_and_as_json(dump, tmp_path):
     call("db", "build", dump, "--out", tmp_path / "new.db")
-    code, out, _ = call("db", "info", tmp_path / "new.db", "--json")
+    code, stdout, _ = call("db", "info", tmp_path / "new.db", "--json")
     assert code == 0
-    assert json.loads(out) == {
+    assert json.loads(stdout) == {
         "generation": 4,
         "posts": 2,
         "tags": 2,
@@ -82,21 +82,21 @@ def test_info_in_words_and_as_json(dump, tmp_path):
         "lacking": [],
         "unknown": {},
     }
-    code, out, _ = call("db", "info", tmp_path / "new.db")
+    code, stdout, _ = call("db", "info", tmp_path / "new.db")
     assert code == 0
-    assert "         relations  4\n" in out
-    assert "     rated general  1\n" in out
+    assert "         relations  4\n" in stdout
+    assert "     rated general  1\n" in stdout
 
 
 @pytest.mark.slow
 def test_build_and_info_as_processes(dump, tmp_path):
     command = [sys.executable, "-c", "from hakubooru_cli.main import main; main()", "db"]
-    built = subprocess.run(
+    process = subprocess.run(
         [*command, "build", dump, "--out", tmp_path / "new.db"], capture_output=True, text=True, check=False
     )
-    assert (built.returncode, built.stderr) == (0, ""), "no progress bar where nobody watches"
-    told = subprocess.run([*command, "info", tmp_path / "new.db", "--json"], capture_output=True, check=True)
-    assert json.loads(told.stdout)["posts"] == 2
+    assert (process.returncode, process.stderr) == (0, ""), "no progress bar where nobody watches"
+    info = subprocess.run([*command, "info", tmp_path / "new.db", "--json"], capture_output=True, check=True)
+    assert json.loads(info.stdout)["posts"] == 2
     with hb.open(tmp_path / "new.db") as db:
         assert len(contents(db.path)[0]) == 2
 
@@ -122,12 +122,12 @@ def test_an_interrupted_build_says_so_and_goes_on(tmp_path):
     numbers = {"a": range(1, 5), "b": range(5, 20)}
     dumps = [write_lines(tmp_path / name, map(api_post, some)) for name, some in numbers.items()]
     command = ["db", "build", *dumps, "--out", tmp_path / "new.db"]
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", INTERRUPTED, *command], capture_output=True, text=True, check=False
     )
-    assert done.returncode == 130
-    assert done.stderr.strip() == "error: interrupted; run the same command again to resume"
+    assert process.returncode == 130
+    assert process.stderr.strip() == "error: interrupted; run the same command again to resume"
     assert not (tmp_path / "new.db").exists()
-    code, out, _ = call(*command)
+    code, stdout, _ = call(*command)
     assert code == 0
-    assert "15 new posts, 0 updated, 4 unchanged" in out
+    assert "15 new posts, 0 updated, 4 unchanged" in stdout

@@ -83,23 +83,25 @@ DUMPS = {
 )
 def test_a_malformed_dump(tmp_path, data, code, message):
     (tmp_path / "dump").write_bytes(data)
-    got, out, err = call("db", "build", tmp_path / "dump", "--out", tmp_path / "new.db")
-    assert got == code
-    assert "Traceback" not in out + err
+    exit_code, stdout, stderr = call("db", "build", tmp_path / "dump", "--out", tmp_path / "new.db")
+    assert exit_code == code
+    assert "Traceback" not in stdout + stderr
     if code:
-        assert err.startswith("error: ")
-        assert err.count("\n") == 1
-        assert message in err
+        assert stderr.startswith("error: ")
+        assert stderr.count("\n") == 1
+        assert message in stderr
         assert not (tmp_path / "new.db").exists()
     else:
         [reject] = (tmp_path / "new.db.rejects.jsonl").read_text(encoding="utf-8").splitlines()
         assert message in json.loads(reject)["reason"]
         assert json.loads(reject)["line"] == 2
-        assert "1 new post, 0 updated, 0 unchanged, 1 rejected" in out
+        assert "1 new post, 0 updated, 0 unchanged, 1 rejected" in stdout
         assert len(contents(tmp_path / "new.db")[0]) == 1
-        strict, _, err = call("db", "build", tmp_path / "dump", "--out", tmp_path / "strict.db", "--strict")
+        strict, _, stderr = call(
+            "db", "build", tmp_path / "dump", "--out", tmp_path / "strict.db", "--strict"
+        )
         assert strict == 1
-        assert "dump, line 2: " in err
+        assert "dump, line 2: " in stderr
         assert not (tmp_path / "strict.db").exists()
 
 
@@ -118,18 +120,18 @@ def test_a_malformed_list_of_tags(tmp_path, data, message):
     (tmp_path / "dump").write_bytes(GOOD)
     (tmp_path / "tags").write_bytes(data)
     command = ("db", "build", tmp_path / "dump", "--out", tmp_path / "new.db", "--tags", tmp_path / "tags")
-    code, _, err = call(*command)
+    code, _, stderr = call(*command)
     assert code == 2
-    assert message in err
+    assert message in stderr
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["dump", "tags"]
 
 
 def test_what_is_missing_in_a_record_is_unknown(tmp_path):
     (tmp_path / "dump").write_bytes(GOOD + line(id=2, score=...) + line(id=3, tag_string=["solo"]))
-    code, out, _ = call("db", "build", tmp_path / "dump", "--out", tmp_path / "new.db")
+    code, stdout, _ = call("db", "build", tmp_path / "dump", "--out", tmp_path / "new.db")
     assert code == 0
-    assert "3 new posts, 0 updated, 0 unchanged, 0 rejected" in out
-    assert "1 post does not say" in out
+    assert "3 new posts, 0 updated, 0 unchanged, 0 rejected" in stdout
+    assert "1 post does not say" in stdout
 
 
 def test_tags_without_ids_are_read(tmp_path):

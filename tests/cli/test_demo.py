@@ -28,25 +28,25 @@ def run(*words):
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo")
-    shown = run("-c", MAIN, "demo", folder)
-    assert shown.returncode == 0, shown.stderr
-    return folder, shown.stdout
+    process = run("-c", MAIN, "demo", folder)
+    assert process.returncode == 0, process.stderr
+    return folder, process.stdout
 
 
 def test_prints_the_funnel_the_paths_and_three_captions(demo):
-    folder, shown = demo
-    assert "539 posts" in shown
-    assert "sample of 200, seed 1" in shown
-    assert "has:image" in shown
-    assert shown.count(" ||| ") == 3
-    assert str(folder / "out") in shown
+    folder, output = demo
+    assert "539 posts" in output
+    assert "sample of 200, seed 1" in output
+    assert "has:image" in output
+    assert output.count(" ||| ") == 3
+    assert str(folder / "out") in output
 
 
 def test_every_selected_post_is_accounted_for(demo):
-    folder, shown = demo
+    folder, output = demo
     rows = parquet.read_table(folder / "out" / "manifest.parquet").to_pylist()
     left_out = [row for row in rows if row["status"] != "exported"]
-    assert f"{len(rows) - len(left_out)} of {len(rows)} posts" in shown
+    assert f"{len(rows) - len(left_out)} of {len(rows)} posts" in output
     assert {row["reason"] for row in left_out} == {"no archive holds it", "truncated png"}
     for row in rows:
         pair = folder / "out" / (row["path"] or "")
@@ -66,27 +66,27 @@ def test_the_commands_that_it_shows_work(demo, tmp_path):
     folder, _ = demo
     out = tmp_path / "out"
     query = ("--recipe", "epsilon", "--scale", "0.0001")
-    code, _, wrong = call(
+    code, _, stderr = call(
         "export", folder / "danbooru.db", *query, "--images", folder / "images", "--out", out, "--workers", 2
     )
-    assert code == 0, wrong
-    first, again = (where / "manifest.parquet" for where in (folder / "out", out))
-    assert first.read_bytes() == again.read_bytes()
+    assert code == 0, stderr
+    first, second = (where / "manifest.parquet" for where in (folder / "out", out))
+    assert first.read_bytes() == second.read_bytes()
 
 
 def test_a_folder_with_other_files_is_left_alone(tmp_path):
     (tmp_path / "images").mkdir()
-    code, _, wrong = call("demo", tmp_path)
+    code, _, stderr = call("demo", tmp_path)
     assert code == 2
-    assert "neither empty nor a demo" in wrong
+    assert "neither empty nor a demo" in stderr
     assert [entry.name for entry in tmp_path.iterdir()] == ["images"]
 
 
 def test_the_example_session_runs_on_it(demo):
     folder, _ = demo
-    shown = run(EXAMPLES / "curate.py", folder)
-    assert shown.returncode == 0, shown.stderr
-    assert "together" in shown.stdout
+    process = run(EXAMPLES / "curate.py", folder)
+    assert process.returncode == 0, process.stderr
+    assert "together" in process.stdout
     assert (folder / "balanced" / "manifest.parquet").exists()
 
 

@@ -8,6 +8,7 @@ import time
 
 import click
 import pytest
+import torch
 from click.testing import CliRunner
 from pyarrow import parquet
 
@@ -67,18 +68,18 @@ def error_of(result):
 
 @pytest.mark.slow
 def test_a_tiny_model_is_evaluated_and_compared(folder):
-    done = evaluate(folder, "--characters", "3")
-    assert done.exit_code == 0, done.exception
-    assert "by 3 characters" in done.stdout
-    assert str(folder / "out" / "report.html") in done.stdout
+    result = evaluate(folder, "--characters", "3")
+    assert result.exit_code == 0, result.exception
+    assert "by 3 characters" in result.stdout
+    assert str(folder / "out" / "report.html") in result.stdout
     pictures = sorted((folder / "out" / "pictures").rglob("*.png"))
     assert len(pictures) == 6
-    before = [hashlib.sha256(path.read_bytes()).hexdigest() for path in pictures]
+    hashes = [hashlib.sha256(path.read_bytes()).hexdigest() for path in pictures]
 
     # Taken up after a loss: a batch is drawn anew, with the same bits.
     pictures[3].unlink()
     assert evaluate(folder, "--characters", "3").exit_code == 0
-    assert [hashlib.sha256(path.read_bytes()).hexdigest() for path in pictures] == before
+    assert [hashlib.sha256(path.read_bytes()).hexdigest() for path in pictures] == hashes
 
     # The same characters by name, with a tagger: the pictures are the same, and so is the score.
     (folder / "list.txt").write_text("# mine\nhero 00 (planted)\nhero_01_(planted)\n\nhero_02_(planted)\n")
@@ -92,7 +93,7 @@ def test_a_tiny_model_is_evaluated_and_compared(folder):
     assert tagged.exit_code == 0, tagged.exception
     assert "the prompts' tags that the tagger sees" in tagged.stdout
     others = sorted((folder / "tagged" / "pictures").rglob("*.png"))
-    assert [hashlib.sha256(path.read_bytes()).hexdigest() for path in others] == before
+    assert [hashlib.sha256(path.read_bytes()).hexdigest() for path in others] == hashes
     compared = CliRunner().invoke(
         cli, ["evaluate", "--compare", *map(str, (folder / "out", folder / "tagged"))]
     )
@@ -100,7 +101,7 @@ def test_a_tiny_model_is_evaluated_and_compared(folder):
     assert "difference: +0.0000 (+0.0000 to +0.0000, 95%, paired by 3 characters)" in compared.stdout
 
     about = json.loads((folder / "out" / "evaluation.json").read_text())["about"]
-    assert [one["role"] for one in about["licences"]] == ["draws the pictures", "judges the pictures"]
+    assert [licence["role"] for licence in about["licences"]] == ["draws the pictures", "judges the pictures"]
     rows = parquet.read_table(folder / "tagged" / "scores.parquet").to_pylist()
     assert [row["character"][:7] for row in rows] == ["hero_00", "hero_01", "hero_02"]
     assert all(row["tags"] is not None for row in rows)
@@ -123,20 +124,21 @@ def contents(out):
 @pytest.mark.kill
 def test_torchrun_draws_the_same_and_takes_up_what_was_killed(folder):
     """All processes are killed in the middle, then one rank, which torchrun starts again; beside one process, byte by byte."""
+    torch.set_num_threads(1)  # as each rank has: more threads round otherwise
     assert evaluate(folder, "--characters", "5", out="alone").exit_code == 0
     arguments = [str(argument) for argument in arguments_of(folder, "--characters", "5", out="shared")]
     pictures = folder / "shared" / "pictures"
     launcher = ranks(arguments, "1 3 SIGSTOP", folder / "output")
     # Rank 0 draws its batches of 2, 2 and 1 pictures and waits; rank 1 stops in its second batch.
-    while len(before := {*pictures.rglob("[!.]*.png")}) < 7:
+    while len(paths := {*pictures.rglob("[!.]*.png")}) < 7:
         time.sleep(0.05)
         assert launcher.poll() is None, (folder / "output").read_text()
     kill_all(launcher)
-    stamps = {path: path.stat().st_mtime_ns for path in before}
+    stamps = {path: path.stat().st_mtime_ns for path in paths}
     assert ranks(arguments, "0 2 SIGKILL", folder / "output").wait() == 0, (folder / "output").read_text()
     output = (folder / "output").read_text()
     assert "exitcode: -9" in output.replace(" :", ":")  # torchrun's word on the rank that it lost
-    assert {path: path.stat().st_mtime_ns for path in before} == stamps  # what was whole was not drawn again
+    assert {path: path.stat().st_mtime_ns for path in paths} == stamps  # what was whole was not drawn again
     assert contents(folder / "shared") == contents(folder / "alone")
     assert len(contents(folder / "shared")) == 5 + 10
 
@@ -200,10 +202,10 @@ def test_a_missing_extra_is_named(folder, monkeypatch):
 
 
 def test_every_key_can_be_shown():
-    shown = CliRunner().invoke(cli, ["evaluate", "--help-config"])
-    assert 'query = "solo rating:g,s"' in shown.stdout
-    assert 'model = "deepghs/ccip_onnx/ccip-caformer-24-randaug-pruned"' in shown.stdout
-    assert "[drawing]" in shown.stdout
+    result = CliRunner().invoke(cli, ["evaluate", "--help-config"])
+    assert 'query = "solo rating:g,s"' in result.stdout
+    assert 'model = "deepghs/ccip_onnx/ccip-caformer-24-randaug-pruned"' in result.stdout
+    assert "[drawing]" in result.stdout
 
 
 @pytest.mark.slow

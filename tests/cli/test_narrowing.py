@@ -20,9 +20,9 @@ def path(tmp_path):
 
 
 def output(*arguments):
-    code, out, error = call(*arguments)
-    assert code == 0, error
-    return out
+    code, stdout, stderr = call(*arguments)
+    assert code == 0, stderr
+    return stdout
 
 
 def ids(path, *options):
@@ -71,8 +71,8 @@ def test_narrow_what_a_recipe_selects_with_its_seed(path):
 
 def test_a_strict_bound_holds_for_every_character(path):
     with hb.open(path) as db:
-        kept = db.posts.among(ids(path, "--sample-per", "character:5:strict"))
-        counts = Counter(tag.name for post in kept.posts() for tag in post.tags_of("character"))
+        selection = db.posts.among(ids(path, "--sample-per", "character:5:strict"))
+        counts = Counter(tag.name for post in selection.posts() for tag in post.tags_of("character"))
     assert counts
     assert max(counts.values()) == 5
 
@@ -94,10 +94,10 @@ def test_a_strict_bound_holds_for_every_character(path):
     ],
 )
 def test_mistakes(path, options, message):
-    code, out, error = call("select", path, *options)
-    assert (code, out) == (2, "")
-    assert message in " ".join(error.split())
-    assert "Traceback" not in error
+    code, stdout, stderr = call("select", path, *options)
+    assert (code, stdout) == (2, "")
+    assert message in " ".join(stderr.split())
+    assert "Traceback" not in stderr
 
 
 def test_joined_values_narrow_what_is_selected_captioned_and_exported(path, tmp_path, monkeypatch):
@@ -107,14 +107,14 @@ def test_joined_values_narrow_what_is_selected_captioned_and_exported(path, tmp_
         "id,score\n" + "".join(f"{post},{post / 100}\n" for post in range(1, 151)), encoding="utf-8"
     )
     join = ("--join", f"silva={scores}")
-    code, out, error = call(
+    code, stdout, stderr = call(
         "select", path, "silva:>1.2 rating:g", *join, "--json", "--lock", tmp_path / "a.lock"
     )
     with hb.open(path) as db:
         expected = [post for post in db.posts.rating("g").to_ids().tolist() if 120 < post <= 150]
     assert code == 0
-    assert json.loads(out)["posts"] == len(expected) > 3
-    assert error == "note: 150 of 200 posts of the file have a row of silva\n"
+    assert json.loads(stdout)["posts"] == len(expected) > 3
+    assert stderr == "note: 150 of 200 posts of the file have a row of silva\n"
     lock = json.loads((tmp_path / "a.lock").read_text(encoding="utf-8"))
     assert lock["asked"]["join"] == [["silva", str(scores)]]
     assert list(lock["joined"]) == ["silva"]
@@ -123,28 +123,28 @@ def test_joined_values_narrow_what_is_selected_captioned_and_exported(path, tmp_
     assert [line.split()[0] for line in captions.splitlines()] == ["150", "149"]
     output("export", path, "silva:>=1.5", *join, "--set", "output.sink=captions", "--out", tmp_path / "out")
     assert [file.name for file in (tmp_path / "out").rglob("150.txt")] == ["150.txt"]
-    for wrong in ("silva", "=x", "silva=", f"Silva={scores}", f"score={scores}"):
-        assert call("select", path, "--join", wrong)[0] == 2
+    for value in ("silva", "=x", "silva=", f"Silva={scores}", f"score={scores}"):
+        assert call("select", path, "--join", value)[0] == 2
 
 
 def test_a_lock_has_what_was_asked(path, tmp_path):
     lock = tmp_path / "mine.lock"
     options = ("select", path, "--sample", 3, "--sample-per", "artist:3:strict", "--lock", lock)
     assert output(*options).endswith("mine.lock written\n")
-    asked = json.loads(lock.read_text(encoding="utf-8"))["asked"]
-    assert asked["sample"] == 3
-    assert asked["sample_per"] == [["artist", 3, True]]
-    assert "limit" not in asked
+    settings = json.loads(lock.read_text(encoding="utf-8"))["asked"]
+    assert settings["sample"] == 3
+    assert settings["sample_per"] == [["artist", 3, True]]
+    assert "limit" not in settings
     assert output(*options).endswith("mine.lock says the same\n")
-    code, _, error = call(*options, "--limit", 2)
+    code, _, stderr = call(*options, "--limit", 2)
     assert code == 1
-    assert "asked: limit was nothing, now it is 2" in error
+    assert "asked: limit was nothing, now it is 2" in stderr
 
 
 def test_a_query_is_not_taken_for_a_lock(path):
-    code, _, error = call("select", path, "--lock", "rating:g")
+    code, _, stderr = call("select", path, "--lock", "rating:g")
     assert code == 2
-    assert "write --lock after QUERY, or with a file: --lock=NAME.lock" in " ".join(error.split())
+    assert "write --lock after QUERY, or with a file: --lock=NAME.lock" in " ".join(stderr.split())
 
 
 def test_shows_the_first_posts(path):
@@ -163,16 +163,16 @@ def test_shows_the_first_posts(path):
 def test_tags_of_a_type_with_enough_posts(path):
     with hb.open(path) as db:
         counts = db.posts.tag_counts()
-    kept = counts[(counts["type"] == "character") & (counts["posts"] >= 20)]
+    characters = counts[(counts["type"] == "character") & (counts["posts"] >= 20)]
     rows = [json.loads(line) for line in output("tags", path, "--type", "character", "--json").splitlines()]
     assert {row["type"] for row in rows} == {"character"}
     common = output("tags", path, "--min-posts", 20, "--type", "character", "--json").splitlines()
-    assert {json.loads(line)["name"] for line in common} == set(kept["name"])
-    _, _, error = call("tags", path, "--limit", 1, "--type", "general")
-    assert error.startswith("note: showing the most common 1 of ")
-    code, _, error = call("tags", path, "--type", "meta", "--min-posts", 10**6)
+    assert {json.loads(line)["name"] for line in common} == set(characters["name"])
+    _, _, stderr = call("tags", path, "--limit", 1, "--type", "general")
+    assert stderr.startswith("note: showing the most common 1 of ")
+    code, _, stderr = call("tags", path, "--type", "meta", "--min-posts", 10**6)
     assert code == 2
-    assert "no tag of type meta with 1,000,000 posts or more matches '*'" in error
+    assert "no tag of type meta with 1,000,000 posts or more matches '*'" in stderr
 
 
 def test_the_seed_of_the_recipe_counts_for_random_posts_of_the_query(path):
@@ -186,6 +186,6 @@ def test_the_seed_of_the_recipe_counts_for_random_posts_of_the_query(path):
     assert sorted(ids(path, "random:5", "--recipe", str(recipe))) == expected[3]
     assert sorted(ids(path, "random:5", "--recipe", str(recipe), "--seed", "4")) == expected[4]
     recipe.write_text("seed = 3\n[[steps]]\nsample = 9\n", encoding="utf-8")
-    code, _, error = call("select", path, "1girl", "--recipe", str(recipe), "--seed", "4")
+    code, _, stderr = call("select", path, "1girl", "--recipe", str(recipe), "--seed", "4")
     assert code == 2
-    assert "--seed is for --sample, --sample-per, --sample-weighted and random: in QUERY" in error
+    assert "--seed is for --sample, --sample-per, --sample-weighted and random: in QUERY" in stderr

@@ -90,17 +90,17 @@ def test_values_are_toml_or_bare_words_and_tables_nest():
         "rows": [{"x": 1}, {"x": "3"}],
         "new": {"d": {"e": "word with blanks"}},
     }
-    for wrong in ("a", "a=1", ".b=1", "a..b=1", "rows.x=1", "rows.2.x=1", "a.b.c=1"):
+    for mistake in ("a", "a=1", ".b=1", "a..b=1", "rows.x=1", "rows.2.x=1", "a.b.c=1"):
         with pytest.raises(InputError, match="--set"):
-            override(table, wrong, example="a.b=1")
+            override(table, mistake, example="a.b=1")
 
 
 def test_the_base_of_a_caption_is_a_setting_too(posts):
     _, noobai, _ = call("caption", posts / "posts.db", "--caption", "noobai")
     assert call("caption", posts / "posts.db", "--set", "caption.base=noobai") == (0, noobai, "")
-    code, _, error = call("caption", posts / "posts.db", "--caption", "")
+    code, _, stderr = call("caption", posts / "posts.db", "--caption", "")
     assert code == 2
-    assert "there is no caption format ''" in error
+    assert "there is no caption format ''" in stderr
 
 
 def test_blanks_of_a_bare_word_are_meant():
@@ -117,9 +117,11 @@ def test_own_images_need_no_database(tmp_path):
     own.mkdir()
     (own / "a.png").write_bytes(picture(1, "png"))
     (own / "a.caption").write_text("mine")
-    code, out, error = call("export", "--own", own, "--out", tmp_path / "out", "--set", "image.format=webp")
-    assert (code, error) == (0, "")
-    assert out.startswith("1 of 1 ")
+    code, stdout, stderr = call(
+        "export", "--own", own, "--out", tmp_path / "out", "--set", "image.format=webp"
+    )
+    assert (code, stderr) == (0, "")
+    assert stdout.startswith("1 of 1 ")
     files = files_of(tmp_path / "out")
     assert [data for name, data in files.items() if name.endswith(".txt")] == [b"mine"]
     assert any(name.endswith(".webp") for name in files)
@@ -136,7 +138,9 @@ def test_own_images_need_no_database(tmp_path):
         [],
         *(["--own", own, *option] for option in (*of_posts, ("--set", "caption.max_tags=1"))),
     ):
-        code, _, error = call("export", "--out", tmp_path / "other", *options)
+        code, _, stderr = call("export", "--out", tmp_path / "other", *options)
         assert code == 2
-        assert "FILE is missing: give the metadata database; only --own needs none" in " ".join(error.split())
+        assert "FILE is missing: give the metadata database; only --own needs none" in " ".join(
+            stderr.split()
+        )
     assert not (tmp_path / "other").exists()

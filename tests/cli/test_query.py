@@ -26,7 +26,7 @@ def run(*arguments):
     return CliRunner().invoke(cli, list(map(str, arguments)), prog_name="hakubooru")
 
 
-def said(result):
+def message_of(result):
     return " ".join(result.stderr.split())
 
 
@@ -48,19 +48,19 @@ def test_a_query_that_is_taken_for_an_option_is_shown_as_it_must_be_written(comm
     options = ["--out", "x"] if command == "export" else []
     result = run(command, *options, "posts.db", *words)
     assert result.exit_code == 2
-    assert said(result).endswith(f"write: hakubooru {command} posts.db {mend}")
+    assert message_of(result).endswith(f"write: hakubooru {command} posts.db {mend}")
 
 
 def test_the_value_of_an_option_is_no_part_of_the_query():
     result = run("select", "--out", "x.txt", "--funnel", "posts.db", "-comic", "--columns=id")
-    assert said(result).endswith("write: hakubooru select posts.db -- -comic")
+    assert message_of(result).endswith("write: hakubooru select posts.db -- -comic")
 
 
 @pytest.mark.parametrize("words", [["--comic"], ["--recipe"], ["solo", "--comic"]])
 def test_a_mistyped_option_is_no_query(words):
     result = run("select", "posts.db", *words)
     assert result.exit_code == 2
-    assert "write:" not in said(result)
+    assert "write:" not in message_of(result)
 
 
 def test_what_is_proposed_works(path):
@@ -80,9 +80,9 @@ def test_what_the_file_cannot_tell_apart_is_noted(path, query, count):
 
 
 def test_tags_say_how_many_there_are(path):
-    cut = run("tags", path, "*o*", "--limit", 2)
-    assert len(cut.stdout.splitlines()) == 2
-    assert cut.stderr == "note: showing the most common 2 of 6 tags; --limit 6 shows all\n"
+    result = run("tags", path, "*o*", "--limit", 2)
+    assert len(result.stdout.splitlines()) == 2
+    assert result.stderr == "note: showing the most common 2 of 6 tags; --limit 6 shows all\n"
     assert len(run("tags", path, "*o*", "--limit", 2, "--json").stdout.splitlines()) == 2
     whole = run("tags", path, "*o*", "--limit", 6)
     assert (len(whole.stdout.splitlines()), whole.stderr) == (6, "")

@@ -38,8 +38,8 @@ def test_a_database_is_read(disk):
 )
 def test_what_would_be_written_is_refused(disk, tmp_path, line):
     dump = write_lines(tmp_path / "dump.jsonl", [api_post(1)])
-    code, _, error = call(*line.format(disk=disk, dump=dump).split())
+    code, _, stderr = call(*line.format(disk=disk, dump=dump).split())
     assert code == 2
-    assert str(disk) in error
-    assert ".part" not in error
+    assert str(disk) in stderr
+    assert ".part" not in stderr
     assert [file.name for file in disk.iterdir()] == ["posts.db"]

@@ -30,9 +30,9 @@ def test_epsilon_with_its_funnel(path):
 
 
 def test_json(path):
-    found = json.loads(run(path, "--json", "--funnel", "--recipe", "epsilon", "--scale", 0.00002).stdout)
-    assert found["posts"] == found["funnel"][-1]["posts"]
-    assert set(found["funnel"][0]) == {"step", "posts", "removed", "depth"}
+    report = json.loads(run(path, "--json", "--funnel", "--recipe", "epsilon", "--scale", 0.00002).stdout)
+    assert report["posts"] == report["funnel"][-1]["posts"]
+    assert set(report["funnel"][0]) == {"step", "posts", "removed", "depth"}
     plain = json.loads(run(path, "--json").stdout)
     assert plain.pop("fingerprint").startswith("sha256:")
     assert plain == {"posts": 200, "first_id": 1, "last_id": 200}
@@ -42,8 +42,8 @@ def test_json(path):
 def test_ids_out_and_in(path, tmp_path, suffix):
     out = tmp_path / f"ids{suffix}"
     assert run(path, "--recipe", "epsilon", "--scale", 0.00002, "--out", out).exit_code == 0
-    again = json.loads(run(path, "--ids", out, "--json").stdout)
-    assert again["posts"] == len(read_ids(out)) > 0
+    report = json.loads(run(path, "--ids", out, "--json").stdout)
+    assert report["posts"] == len(read_ids(out)) > 0
 
 
 def test_scale_needs_a_recipe(path):
@@ -56,31 +56,31 @@ def test_scale_needs_a_recipe(path):
 def test_a_lock_is_written_then_compared(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     options = ("select", path, "rating:g", "--recipe", "epsilon", "--scale", 0.00002, "--lock")
-    code, out, _ = call(*options)
-    assert (code, out.splitlines()[-1]) == (0, "epsilon.lock written")
-    written = (tmp_path / "epsilon.lock").read_bytes()
-    lock = json.loads(written)
+    code, stdout, _ = call(*options)
+    assert (code, stdout.splitlines()[-1]) == (0, "epsilon.lock written")
+    lock_bytes = (tmp_path / "epsilon.lock").read_bytes()
+    lock = json.loads(lock_bytes)
     assert lock["captions"].startswith("sha256:")
     assert lock["asked"]["query"] == "rating:g"
     assert lock["asked"]["recipe"]["strata"][0] == {"ids": [0, 2000000], "sample": 1000000}
     assert call(*options)[1].splitlines()[-1] == "epsilon.lock says the same"
 
-    code, out, error = call("select", path, "rating:s", *options[3:], "--json", "--out", "ids.txt")
+    code, stdout, stderr = call("select", path, "rating:s", *options[3:], "--json", "--out", "ids.txt")
     assert code == 1
-    found = json.loads(out)
-    assert found["lock"] == "epsilon.lock"
-    assert not found["lock_is_new"]
-    assert 'asked: query was "rating:g", now it is "rating:s"' in found["changes"]
-    assert "the selection is not what epsilon.lock says:\n  posts: " in error
-    assert "Traceback" not in error
-    assert (tmp_path / "epsilon.lock").read_bytes() == written
-    assert len(read_ids(tmp_path / "ids.txt")) == found["posts"]
+    report = json.loads(stdout)
+    assert report["lock"] == "epsilon.lock"
+    assert not report["lock_is_new"]
+    assert 'asked: query was "rating:g", now it is "rating:s"' in report["changes"]
+    assert "the selection is not what epsilon.lock says:\n  posts: " in stderr
+    assert "Traceback" not in stderr
+    assert (tmp_path / "epsilon.lock").read_bytes() == lock_bytes
+    assert len(read_ids(tmp_path / "ids.txt")) == report["posts"]
 
 
 def test_a_lock_without_a_recipe_is_named_after_the_database(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    found = json.loads(run(path, "rating:g", "--lock", "--json").stdout)
-    assert (found["lock"], found["lock_is_new"], found["changes"]) == ("posts.lock", True, [])
+    report = json.loads(run(path, "rating:g", "--lock", "--json").stdout)
+    assert (report["lock"], report["lock_is_new"], report["changes"]) == ("posts.lock", True, [])
     assert json.loads((tmp_path / "posts.lock").read_text(encoding="utf-8"))["captions"] is None
 
 
@@ -115,15 +115,15 @@ def test_columns_out(path, tmp_path):
 )
 def test_columns_that_cannot_be(path, tmp_path, monkeypatch, options, message):
     monkeypatch.chdir(tmp_path)
-    code, out, error = call("select", path, *options)
-    assert (code, out) == (2, "")
-    assert message in error
-    assert "Traceback" not in error
+    code, stdout, stderr = call("select", path, *options)
+    assert (code, stdout) == (2, "")
+    assert message in stderr
+    assert "Traceback" not in stderr
     assert [entry.name for entry in tmp_path.iterdir() if entry.name != "posts.db"] == []
 
 
 def test_explain_runs_nothing(path):
-    done = run(path, "1girl", "--recipe", "epsilon", "--scale", 0.00002, "--explain")
-    assert done.exit_code == 0
-    assert "sample of 20, seed 1" in done.stdout
-    assert "posts, ids" not in done.stdout
+    result = run(path, "1girl", "--recipe", "epsilon", "--scale", 0.00002, "--explain")
+    assert result.exit_code == 0
+    assert "sample of 20, seed 1" in result.stdout
+    assert "posts, ids" not in result.stdout

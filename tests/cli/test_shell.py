@@ -38,10 +38,10 @@ def run(*arguments, module="main"):
     ],
 )
 def test_wrong_input_is_one_sentence_and_2(path, arguments, message):
-    code, out, error = call(*(argument.format(path=path) for argument in arguments))
-    assert (code, out) == (2, "")
-    assert message in error
-    assert "Traceback" not in error
+    code, stdout, stderr = call(*(argument.format(path=path) for argument in arguments))
+    assert (code, stdout) == (2, "")
+    assert message in stderr
+    assert "Traceback" not in stderr
 
 
 @pytest.mark.slow

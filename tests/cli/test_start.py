@@ -23,15 +23,15 @@ start.{command}()
 @pytest.mark.parametrize("command", ["library", "trainer"])
 def test_it_can_be_interrupted_while_it_begins(command):
     code = INTERRUPTED_WHILE_IT_IMPORTS.format(command=command)
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert (shown.returncode, shown.stderr) == (130, "error: interrupted before the command began\n")
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (process.returncode, process.stderr) == (130, "error: interrupted before the command began\n")
 
 
 @pytest.mark.parametrize("command", ["library", "trainer"])
 def test_it_begins(command):
     code = f"from hakubooru_cli import start; start.{command}()"
-    shown = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code, "--help"], capture_output=True, text=True, check=False
     )
-    assert shown.returncode == 0
-    assert "Usage: hakubooru" in shown.stdout
+    assert process.returncode == 0
+    assert "Usage: hakubooru" in process.stdout

@@ -18,14 +18,14 @@ def run(*arguments):
 
 def test_stats_as_text_and_json(path):
     text = run("stats", path, "rating:g").stdout
-    found = json.loads(run("stats", path, "rating:g", "--json", "--top", 3).stdout)
-    assert text.startswith(f"{found['posts']} posts\n")
+    report = json.loads(run("stats", path, "rating:g", "--json", "--top", 3).stdout)
+    assert text.startswith(f"{report['posts']} posts\n")
     assert {"ratings", "years", "quality", "file types", "megapixels", "buckets", "artist tags"} <= set(
         text.split("\n")
     )
-    assert f"  {'general':<12}  {found['posts']:>12,}  100.0%  {'#' * 30}" in text.split("\n")
-    assert found["ratings"]["general"] == found["posts"]
-    assert len(found["tags"]["general"]) == 3
+    assert f"  {'general':<12}  {report['posts']:>12,}  100.0%  {'#' * 30}" in text.split("\n")
+    assert report["ratings"]["general"] == report["posts"]
+    assert len(report["tags"]["general"]) == 3
 
 
 def test_stats_of_nothing(path):
@@ -63,13 +63,13 @@ def test_tags_by_alias(tagged):
     with hb.open(tagged, writable=True) as db:
         db.rows(ALIAS_TABLE)
         db.rows("INSERT INTO tagalias VALUES ('sole_female', '1girl'), ('sole', 'solo'), ('so', 'solo')")
-    _, out, _ = call("tags", tagged, "so*", "--json")
-    assert [json.loads(line) for line in out.splitlines()] == [
+    _, stdout, _ = call("tags", tagged, "so*", "--json")
+    assert [json.loads(line) for line in stdout.splitlines()] == [
         {"name": "1girl", "type": "general", "posts": 2, "alias": "sole_female"},
         {"name": "solo", "type": "general", "posts": 1, "alias": None},
     ]
-    code, out, error = call("tags", tagged, "1gril")
-    assert (code, out) == (2, "")
-    assert "similar tags: 1girl" in error
-    code, _, error = call("tags", tagged, "x*y")
-    assert (code, "no tag matches 'x*y'" in error) == (2, True)
+    code, stdout, stderr = call("tags", tagged, "1gril")
+    assert (code, stdout) == (2, "")
+    assert "similar tags: 1girl" in stderr
+    code, _, stderr = call("tags", tagged, "x*y")
+    assert (code, "no tag matches 'x*y'" in stderr) == (2, True)

@@ -31,5 +31,5 @@ def test_what_cannot_be_shown_is_written_as_an_escape(monkeypatch, encoding):
     monkeypatch.undo()
     for name, stream in streams.items():
         stream.flush()
-        shown = stream.buffer.getvalue().replace(b"\r\n", b"\n")
-        assert shown == (b"error: " * (name == "stderr")) + TEXT.encode(encoding, "backslashreplace") + b"\n"
+        data = stream.buffer.getvalue().replace(b"\r\n", b"\n")
+        assert data == (b"error: " * (name == "stderr")) + TEXT.encode(encoding, "backslashreplace") + b"\n"

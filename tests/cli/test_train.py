@@ -30,8 +30,10 @@ def test_has_help_and_about_ten_options(name):
 
 
 def test_a_missing_extra_is_named(monkeypatch):
-    found = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "lycoris" else found(name))
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "lycoris" else find_spec(name)
+    )
     error = call("run", "config.toml").exception
     assert isinstance(error, InputError)
     assert str(error).startswith(
@@ -40,10 +42,10 @@ def test_a_missing_extra_is_named(monkeypatch):
 
 
 def test_every_key_of_a_configuration_can_be_shown():
-    shown = call("run", "--help-config")
-    assert shown.exit_code == 0
-    assert "[[data]]" in shown.stdout
-    assert 'name = "lion8bit"' in shown.stdout
+    result = call("run", "--help-config")
+    assert result.exit_code == 0
+    assert "[[data]]" in result.stdout
+    assert 'name = "lion8bit"' in result.stdout
 
 
 @pytest.mark.slow
@@ -53,11 +55,11 @@ def test_a_wrong_configuration_is_told_before_torch_is_imported(tmp_path):
         "try: main()\nfinally: print('torch' in sys.modules, file=sys.stderr)"
     )
     command = [sys.executable, "-c", code, "run", str(tmp_path / "none.toml")]
-    told = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert told.returncode == 2
-    assert told.stderr.startswith("error: ")
-    assert "cannot be read" in told.stderr
-    assert told.stderr.endswith("False\n")
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert process.returncode == 2
+    assert process.stderr.startswith("error: ")
+    assert "cannot be read" in process.stderr
+    assert process.stderr.endswith("False\n")
     assert isinstance(call("plan", tmp_path / "none.toml").exception, ConfigError)
 
 
@@ -112,9 +114,9 @@ def test_wrong_paths_are_told_together_before_torch_is_imported(tmp_path):
         check=True,
     )
     assert result.stdout == "False\n"
-    told = result.stderr.splitlines()
+    messages = result.stderr.splitlines()
     for line, parts in zip(
-        told,
+        messages,
         (
             ("2 things", "nothing is not a folder", "no does not exist"),
             ("3 things", "nothing is not a folder", "no does not exist", "vae.safetensors does not exist"),

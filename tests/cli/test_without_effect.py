@@ -37,20 +37,20 @@ def recipe(tmp_path):
 def test_it_is_refused(path, tmp_path, monkeypatch, line, message):
     command, *options = line.split()
     monkeypatch.chdir(tmp_path)
-    before = sorted(tmp_path.iterdir())
-    code, out, error = call(command, path, *options)
-    assert (code, out) == (2, "")
-    assert message in " ".join(error.split())
-    assert sorted(tmp_path.iterdir()) == before
+    entries = sorted(tmp_path.iterdir())
+    code, stdout, stderr = call(command, path, *options)
+    assert (code, stdout) == (2, "")
+    assert message in " ".join(stderr.split())
+    assert sorted(tmp_path.iterdir()) == entries
 
 
 @pytest.mark.parametrize("text", ["", "[[steps]]\nlimit = 5\noff = true\n", "[[steps]]\nsample = 0.5\n"])
 def test_a_scale_of_a_recipe_without_sizes_is_refused(path, recipe, text):
     with recipe.open("a", encoding="utf-8") as file:
         file.write(text)
-    code, _, error = call("select", path, "--recipe", recipe, "--scale", 0.5)
+    code, _, stderr = call("select", path, "--recipe", recipe, "--scale", 0.5)
     assert code == 2
-    assert "the ids, sizes of samples and limits of a recipe, and mine has none" in " ".join(error.split())
+    assert "the ids, sizes of samples and limits of a recipe, and mine has none" in " ".join(stderr.split())
 
 
 @pytest.mark.parametrize(
@@ -71,9 +71,9 @@ def test_a_scale_of_a_recipe_with_sizes_is_taken(path, recipe, text):
 
 
 def test_the_caption_of_a_post_needs_no_posts_of_the_recipe(path):
-    code, out, _ = call("caption", path, "--post", 3, "--recipe", "epsilon")
+    code, stdout, _ = call("caption", path, "--post", 3, "--recipe", "epsilon")
     assert code == 0
-    assert "|||" in out
+    assert "|||" in stdout
 
 
 @pytest.mark.parametrize("line", ["select", "caption --post 3"])
@@ -92,28 +92,28 @@ def test_a_joined_file_is_hashed_once(path, recipe, tmp_path, monkeypatch, line)
     with recipe.open("a", encoding="utf-8") as file:
         file.write(f"[join]\na = '{files[0]}'\n")
     command, *options = line.split()
-    code, _, error = call(command, path, "--recipe", recipe, "--join", f"b={files[1]}", *options)
-    assert code == 0, error
+    code, _, stderr = call(command, path, "--recipe", recipe, "--join", f"b={files[1]}", *options)
+    assert code == 0, stderr
     assert sorted(names) == ["a", "b"]
 
 
 def test_ids_of_no_post_are_counted(path, tmp_path):
     ids = tmp_path / "ids.txt"
     ids.write_text("3\n3\n5\n9999\n10000\n", encoding="utf-8")
-    code, out, error = call("select", path, "--ids", ids)
-    assert (code, out.split(",")[0]) == (0, "2 posts")
-    assert error == f"note: 2 of 4 ids in {ids} are of no post of the file\n"
+    code, stdout, stderr = call("select", path, "--ids", ids)
+    assert (code, stdout.split(",")[0]) == (0, "2 posts")
+    assert stderr == f"note: 2 of 4 ids in {ids} are of no post of the file\n"
     ids.write_text("3\n5\n", encoding="utf-8")
     assert call("select", path, "--ids", ids)[2] == ""
 
 
 def test_what_a_sink_does_not_use_is_named(path, tmp_path):
     options = ["--set", "image.format=webp", "--set", "output.shard_images=7", "--images", tmp_path]
-    code, _, error = call(
+    code, _, stderr = call(
         "export", path, "id:1..3", "--sink", "captions", *options, "--out", tmp_path / "out"
     )
     assert code == 0
-    assert error.splitlines() == [
+    assert stderr.splitlines() == [
         "note: --images has no effect on the sink captions",
         "note: --set image.format=webp has no effect on the sink captions",
         "note: --set output.shard_images=7 has no effect on the sink captions",

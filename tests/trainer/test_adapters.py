@@ -31,7 +31,7 @@ def lokr(name, seed=0):
     return {"lokr_w1": w1, "lokr_w2": w2, "alpha": torch.tensor(float("inf"))}  # as 1e5 is saved in fp16
 
 
-def named(name, tensors):
+def under_name(name, tensors):
     return {f"{name}.{own}": tensor for own, tensor in tensors.items()}
 
 
@@ -91,21 +91,21 @@ def test_weight_decomposition_is_lycoris(base, merged, name, on_output):
     axis = [dim for dim in range(weight.dim()) if dim != (not on_output)]
     norm = torch.linalg.vector_norm(weight, dim=axis, keepdim=True)
     tensors = lokr(name) | {"dora_scale": norm * torch.linspace(0.5, 2, norm.numel()).reshape(norm.shape)}
-    wanted = of_lycoris(weight, tensors, on_output)
-    result, count = merged(named(name, tensors))
+    expected = of_lycoris(weight, tensors, on_output)
+    result, count = merged(under_name(name, tensors))
     result = result[KEYS[name]].chunk(3)[1] if name == THIRD else result[KEYS[name]]
     assert count == 1
-    assert torch.allclose(result, wanted, atol=1e-6)
+    assert torch.allclose(result, expected, atol=1e-6)
     assert (result - weight).abs().max() > 0.01
-    half = merged(named(name, tensors), scale=0.5)[0][KEYS[name]]
+    half = merged(under_name(name, tensors), scale=0.5)[0][KEYS[name]]
     half = half.chunk(3)[1] if name == THIRD else half
-    assert torch.allclose(half, (weight + wanted) / 2, atol=1e-6)  # ComfyUI and the sd-webui: on the line
+    assert torch.allclose(half, (weight + expected) / 2, atol=1e-6)  # ComfyUI and the sd-webui: on the line
 
 
 def test_scalar_counts_in_all_that_reads_adapters(base, merged, shallow_parts, tmp_path):
     tensors = lokr(LINEAR)
-    plain = merged(named(LINEAR, tensors))[0][KEYS[LINEAR]]
-    scaled = merged(named(LINEAR, tensors | {"scalar": torch.tensor(0.25)}))[0][KEYS[LINEAR]]
+    plain = merged(under_name(LINEAR, tensors))[0][KEYS[LINEAR]]
+    scaled = merged(under_name(LINEAR, tensors | {"scalar": torch.tensor(0.25)}))[0][KEYS[LINEAR]]
     weight = load_file(base)[KEYS[LINEAR]]
     assert torch.allclose(scaled - weight, (plain - weight) / 4, atol=1e-7)
     path = tmp_path / "adapter.safetensors"
@@ -113,7 +113,7 @@ def test_scalar_counts_in_all_that_reads_adapters(base, merged, shallow_parts, t
     with_scalar = outputs(model, adapter_of(file.read(path), vars(model), str(path)))
     quarter = tensors | {"lokr_w1": tensors["lokr_w1"] / 4}
     model = shallow_parts()
-    by_hand = outputs(model, adapter_of(named(LINEAR, quarter), vars(model), "x"))
+    by_hand = outputs(model, adapter_of(under_name(LINEAR, quarter), vars(model), "x"))
     assert torch.equal(with_scalar, by_hand)
 
 
@@ -125,8 +125,8 @@ def test_a_norm_by_half_and_a_norm_of_an_encoder_are_used_whole(base, merged, sh
     result, count = merged(tensors)
     plain = load_file(base)
     assert count == 3
-    changed = {key for key in plain if not torch.equal(plain[key], result[key])}
-    assert changed == {
+    keys = {key for key in plain if not torch.equal(plain[key], result[key])}
+    assert keys == {
         "model.diffusion_model.middle_block.1.norm.weight",
         "conditioner.embedders.0.transformer.text_model.encoder.layers.0.layer_norm1.bias",
         "conditioner.embedders.1.model.transformer.resblocks.0.ln_2.bias",
@@ -146,28 +146,28 @@ WRONG = {
     "LoHa": ({f"{LINEAR}.hada_w1_a": UP}, "hada_w1_a belongs to a LoHa"),
     "low rank": ({f"{LINEAR}.lokr_w1": UP, f"{LINEAR}.lokr_w2_a": DOWN}, "lokr_w2_a belongs to a LoKr of low rank"),
     "difference": ({f"{LINEAR}.diff": UP}, "diff belongs to a difference of whole weights"),
-    "diffusers": (named("lora_unet_mid_block_attentions_0_proj_in", lokr(LINEAR)), "names its layers as diffusers"),
-    "LyCORIS": (named("lycoris_middle_block_1_proj_in", lokr(LINEAR)), "names its layers as LyCORIS"),
-    "SD 1": (named("lora_te_text_model_encoder_layers_0_mlp_fc1", lokr(LINEAR)), "for SD 1 or 2"),
-    "Flux": (named("lora_unet_double_blocks_0_img_attn_qkv", lokr(LINEAR)), "for Flux, SD 3"),
+    "diffusers": (under_name("lora_unet_mid_block_attentions_0_proj_in", lokr(LINEAR)), "names its layers as diffusers"),
+    "LyCORIS": (under_name("lycoris_middle_block_1_proj_in", lokr(LINEAR)), "names its layers as LyCORIS"),
+    "SD 1": (under_name("lora_te_text_model_encoder_layers_0_mlp_fc1", lokr(LINEAR)), "for SD 1 or 2"),
+    "Flux": (under_name("lora_unet_double_blocks_0_img_attn_qkv", lokr(LINEAR)), "for Flux, SD 3"),
     "checkpoint": ({"model.diffusion_model.out.0.weight": UP}, "as in a whole checkpoint"),
     "empty": ({}, "holds no layer"),
     "alpha alone": ({f"{LINEAR}.alpha": torch.ones(())}, "has alpha and no lokr_w1; it changes nothing"),
     "scalar alone": ({f"{LINEAR}.scalar": torch.ones(())}, "has scalar and no lokr_w1"),
     "no w2": ({f"{LINEAR}.lokr_w1": UP}, "has lokr_w1 and no lokr_w2"),
     "unknown tensor": ({f"{LINEAR}.magic": UP}, "magic is not a tensor of a LoKr"),
-    "unknown layer": (named("lora_unet_middle_block_9_proj_in", lokr(LINEAR)), "made for another model"),
-    "width": (named(LINEAR, lokr(THIRD)), r"of shape \(64, 64\).*of shape \(96, 96\); it was made for a model of another size"),
-    "kernel": (named(LINEAR, lokr(CONVOLUTION)), r"of shape \(32, 32, 3, 3\)"),
-    "w1 of 3": (named(LINEAR, lokr(LINEAR) | {"lokr_w1": torch.ones(4, 4, 1)}), "w1 must be a matrix"),
+    "unknown layer": (under_name("lora_unet_middle_block_9_proj_in", lokr(LINEAR)), "made for another model"),
+    "width": (under_name(LINEAR, lokr(THIRD)), r"of shape \(64, 64\).*of shape \(96, 96\); it was made for a model of another size"),
+    "kernel": (under_name(LINEAR, lokr(CONVOLUTION)), r"of shape \(32, 32, 3, 3\)"),
+    "w1 of 3": (under_name(LINEAR, lokr(LINEAR) | {"lokr_w1": torch.ones(4, 4, 1)}), "w1 must be a matrix"),
     "norm's width": ({"lora_unet_middle_block_1_norm.w_norm": torch.ones(64)}, r"w_norm is of shape \(64,\)"),
     "norm of a matrix": ({f"{LINEAR}.w_norm": torch.ones(96)}, r"of shape \(96,\), but the model's weight is of shape \(96, 96\)"),
     "bias that is none": ({f"{'lora_unet_middle_block_1_transformer_blocks_0_attn1_to_q'}.b_norm": torch.ones(96)}, "but the model's layer has none"),
-    "norm and LoKr": (named(LINEAR, lokr(LINEAR) | {"w_norm": torch.ones(96)}), "is a norm, but also has"),
-    "dora_scale": (named(LINEAR, lokr(LINEAR) | {"dora_scale": torch.ones(5)}), r"dora_scale is of shape \(5,\)"),
-    "scalars": (named(LINEAR, lokr(LINEAR) | {"scalar": torch.ones(2)}), r"scalar is of shape \(2,\); it must be one number"),
-    "NaN": (named(LINEAR, lokr(LINEAR) | {"lokr_w2": torch.full((24, 24), torch.nan)}), "lokr_w2 holds NaN or infinity"),
-    "int8": (named(LINEAR, lokr(LINEAR) | {"lokr_w2": torch.ones(24, 24).to(torch.int8)}), r"stored as torch\.int8"),
+    "norm and LoKr": (under_name(LINEAR, lokr(LINEAR) | {"w_norm": torch.ones(96)}), "is a norm, but also has"),
+    "dora_scale": (under_name(LINEAR, lokr(LINEAR) | {"dora_scale": torch.ones(5)}), r"dora_scale is of shape \(5,\)"),
+    "scalars": (under_name(LINEAR, lokr(LINEAR) | {"scalar": torch.ones(2)}), r"scalar is of shape \(2,\); it must be one number"),
+    "NaN": (under_name(LINEAR, lokr(LINEAR) | {"lokr_w2": torch.full((24, 24), torch.nan)}), "lokr_w2 holds NaN or infinity"),
+    "int8": (under_name(LINEAR, lokr(LINEAR) | {"lokr_w2": torch.ones(24, 24).to(torch.int8)}), r"stored as torch\.int8"),
 }  # fmt: skip
 
 
@@ -183,10 +183,10 @@ def test_what_cannot_be_used_is_named_by_merge_and_by_sample(tensors, message, m
 
 
 def test_what_merge_alone_can_do_is_told_by_the_others(model):
-    tensors = named(LINEAR, lokr(LINEAR) | {"dora_scale": torch.ones(96, 1)})
+    tensors = under_name(LINEAR, lokr(LINEAR) | {"dora_scale": torch.ones(96, 1)})
     with pytest.raises(ModelError, match=f"{LINEAR}.dora_scale decomposes the weight; merge the adapter"):
         adapter_of(tensors, vars(model), "x")
-    adapter = adapter_of(named(LINEAR, lokr(LINEAR)), vars(model), "x")
+    adapter = adapter_of(under_name(LINEAR, lokr(LINEAR)), vars(model), "x")
     with pytest.raises(
         ModelError, match=f"{LINEAR}.dora_scale decomposes the weight, which is not trained here"
     ):
@@ -195,7 +195,7 @@ def test_what_merge_alone_can_do_is_told_by_the_others(model):
 
 def test_a_base_that_cannot_be_computed_with_is_named(base, tmp_path):
     state = load_file(base)
-    save_file(named(LINEAR, lokr(LINEAR)), tmp_path / "adapter.safetensors")
+    save_file(under_name(LINEAR, lokr(LINEAR)), tmp_path / "adapter.safetensors")
     for more, message in (
         ({KEYS[LINEAR]: state[KEYS[LINEAR]].to(torch.float8_e4m3fn)}, "as F8_E4M3, which cannot be computed with"),
         ({KEYS[LINEAR].replace("weight", "scale_weight"): torch.ones(())}, "scale_weight for quantised weights"),

@@ -33,14 +33,14 @@ def names(keys):
     return [f"{key:064x}" for key in keys]
 
 
-def fill(cache, keys, made, dies_at=None):
+def fill(cache, keys, calls, dies_at=None):
     """Fill a cache with tensors that say of which key they are, and note which were made."""
     keys = np.array(keys, np.uint64)
 
     def make(place):
-        if len(made) == dies_at:
+        if len(calls) == dies_at:
             raise KeyboardInterrupt
-        made.append(int(keys[place]))
+        calls.append(int(keys[place]))
         number = torch.tensor([float(keys[place] % 97)])
         return Item(names([int(keys[place])])[0], (number, -number))
 
@@ -48,51 +48,51 @@ def fill(cache, keys, made, dies_at=None):
 
 
 def test_a_full_disk_is_named_and_with_room_the_cache_goes_on(tmp_path):
-    cache, made = Cache(tmp_path, ALONE, "cache.latents", bytes_a_file=1), []
+    cache, calls = Cache(tmp_path, ALONE, "cache.latents", bytes_a_file=1), []
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (50, limits[1]))
     try:
         with pytest.raises(
             TrainingError, match=r"0-00000\.safetensors could not be written .*free some disk"
         ):
-            fill(cache, [1, 2], made)
+            fill(cache, [1, 2], calls)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert not list(tmp_path.glob("*.safetensors"))
-    assert fill(Cache(tmp_path, ALONE, "cache.latents"), [1, 2], made) == 2
+    assert fill(Cache(tmp_path, ALONE, "cache.latents"), [1, 2], calls) == 2
 
 
 def test_a_disk_that_is_full_at_the_index_is_named_and_what_was_indexed_stays(tmp_path):
-    cache, made = Cache(tmp_path, ALONE, "cache.latents", bytes_a_file=1), []
-    fill(cache, [1], made)
+    cache, calls = Cache(tmp_path, ALONE, "cache.latents", bytes_a_file=1), []
+    fill(cache, [1], calls)
     (tmp_path / "0.index").rename(tmp_path / "kept")
     (tmp_path / "0.index").symlink_to("/dev/full")
     with pytest.raises(TrainingError, match=r"0\.index could not be written .*No space left.*free some disk"):
-        fill(cache, [1, 2], made)
+        fill(cache, [1, 2], calls)
     (tmp_path / "kept").rename(tmp_path / "0.index")
-    fill(Cache(tmp_path, ALONE, "cache.latents"), [1, 2], made)
-    assert made[-1] == 2
+    fill(Cache(tmp_path, ALONE, "cache.latents"), [1, 2], calls)
+    assert calls[-1] == 2
 
 
 def test_a_cache_gives_what_was_put_in_and_makes_it_once(tmp_path):
     keys = [5, 2**64 - 1, 0, 5, 123]
-    made = []
+    calls = []
     cache = Cache(tmp_path, ALONE, "cache.latents")
     assert not cache.has(np.array(keys, np.uint64)).any()
-    assert fill(cache, keys, made) == 4
+    assert fill(cache, keys, calls) == 4
     other = Cache(tmp_path, ALONE, "cache.latents")
-    assert fill(other, keys, made) == 0
-    for again in (cache, other):
-        assert again.has(np.array([*keys, 6], np.uint64)).tolist() == [True] * 5 + [False]
+    assert fill(other, keys, calls) == 0
+    for each_cache in (cache, other):
+        assert each_cache.has(np.array([*keys, 6], np.uint64)).tolist() == [True] * 5 + [False]
         for key in keys:
-            one, minus = again.get(key, names([key])[0], 2)
-            assert one.item() == -minus.item() == key % 97
-    fill(cache, [7, 5], made)
-    fill(other, [8, 5], made)  # a run beside it
-    for again in (cache, Cache(tmp_path, ALONE, "cache.latents")):
-        assert fill(again, [*keys, 7, 8], made) == 0
-        assert again.get(8, names([8])[0], 1)[0].item() == 8
-    assert sorted(made) == [0, 5, 7, 8, 123, 2**64 - 1]
+            plus, minus = each_cache.get(key, names([key])[0], 2)
+            assert plus.item() == -minus.item() == key % 97
+    fill(cache, [7, 5], calls)
+    fill(other, [8, 5], calls)  # a run beside it
+    for each_cache in (cache, Cache(tmp_path, ALONE, "cache.latents")):
+        assert fill(each_cache, [*keys, 7, 8], calls) == 0
+        assert each_cache.get(8, names([8])[0], 1)[0].item() == 8
+    assert sorted(calls) == [0, 5, 7, 8, 123, 2**64 - 1]
     with pytest.raises(DataSetError, match=r"does not give .*; delete"):
         cache.get(5, names([6])[0], 2)
 
@@ -100,15 +100,15 @@ def test_a_cache_gives_what_was_put_in_and_makes_it_once(tmp_path):
 @pytest.mark.parametrize("torn", [0, 5, 11])
 def test_a_killed_one_is_taken_up(tmp_path, torn):
     three_items = 24
-    made = []
+    calls = []
     with pytest.raises(KeyboardInterrupt):
-        fill(Cache(tmp_path, ALONE, "", bytes_a_file=three_items), range(10), made, dies_at=8)
+        fill(Cache(tmp_path, ALONE, "", bytes_a_file=three_items), range(10), calls, dies_at=8)
     with (tmp_path / "0.index").open("ab") as index:
         index.write(bytes(range(1, torn + 1)))  # a record that was not ended
-    made.clear()
+    calls.clear()
     cache = Cache(tmp_path, ALONE, "")
-    fill(cache, range(10), made)
-    assert sorted(made) == [6, 7, 8, 9]
+    fill(cache, range(10), calls)
+    assert sorted(calls) == [6, 7, 8, 9]
     assert [cache.get(key, names([key])[0], 2)[0].item() for key in range(10)] == [*range(10)]
     assert (tmp_path / "0.index").stat().st_size == 120
 
@@ -121,14 +121,14 @@ def test_ranks_fill_a_cache_together(tmp_path, monkeypatch):
         every.append(Ranks(torch.device("cpu")))
         monkeypatch.setattr(every[-1], "wait", lambda: None)
         monkeypatch.setattr(every[-1], "sum", lambda _: None)
-    made = []
+    calls = []
     for rank in every:
         with pytest.raises(DataSetError, match=r"set cache\.latents to a folder that all machines share"):
-            fill(Cache(tmp_path / str(rank.rank), rank, "cache.latents"), range(9), made)
-    assert made == [0, 2, 4, 6, 8, 1, 3, 5, 7]
+            fill(Cache(tmp_path / str(rank.rank), rank, "cache.latents"), range(9), calls)
+    assert calls == [0, 2, 4, 6, 8, 1, 3, 5, 7]
     for file in (tmp_path / "1").iterdir():
         file.rename(tmp_path / "0" / file.name)
-    assert fill(Cache(tmp_path / "0", every[1], ""), range(9), made) == 0
+    assert fill(Cache(tmp_path / "0", every[1], ""), range(9), calls) == 0
 
 
 @pytest.fixture
@@ -153,27 +153,27 @@ def test_cached_captions_change_nothing_and_free_the_encoders(still, tmp_path, m
     warm = replace(still, run=replace(still.run, out=str(tmp_path / "warm")))
     loop.run(warm)
     assert calls == []
-    found = [load_file(f"{told.run.out}/lokr.safetensors") for told in (still, warm)]
-    assert all(torch.equal(tensor, found[1][name]) for name, tensor in found[0].items())
+    weights = [load_file(f"{settings.run.out}/lokr.safetensors") for settings in (still, warm)]
+    assert all(torch.equal(tensor, weights[1][name]) for name, tensor in weights[0].items())
     losses = []
-    for told in (plain, still):
-        lines = Path(told.run.out, "metrics.jsonl").read_text().splitlines()
+    for settings in (plain, still):
+        lines = Path(settings.run.out, "metrics.jsonl").read_text().splitlines()
         losses.append([line["loss"] for line in map(json.loads, lines) if "loss" in line])
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)  # which Adam makes much of
     assert losses[0][0] == pytest.approx(losses[1][0], rel=1e-6)
-    held = {name for file in (tmp_path / "text").rglob("*.safetensors") for name in load_file(file)}
-    assert len({name.partition(".")[0] for name in held}) == 9  # eight captions and the empty one
+    keys = {name for file in (tmp_path / "text").rglob("*.safetensors") for name in load_file(file)}
+    assert len({name.partition(".")[0] for name in keys}) == 9  # eight captions and the empty one
 
 
 @pytest.mark.slow
 def test_what_was_encoded_from_other_tokens_is_refused(still, tmp_path):
-    told = replace(still, run=replace(still.run, updates=1))
-    loop.run(told)
+    settings = replace(still, run=replace(still.run, updates=1))
+    loop.run(settings)
     for file in (tmp_path / "text").rglob("*.safetensors"):
         save_file({name: part + name.endswith(".2") for name, part in load_file(file).items()}, file)
-    again = replace(told, run=replace(told.run, out=str(tmp_path / "again")))
+    repeat = replace(settings, run=replace(settings.run, out=str(tmp_path / "again")))
     with pytest.raises(DataSetError, match="was made with other tokenizers; delete it"):
-        loop.run(again)
+        loop.run(repeat)
 
 
 @pytest.mark.parametrize(
@@ -198,16 +198,18 @@ def test_a_cache_of_captions_that_change_is_refused(still, sections, message):
 
 @pytest.mark.slow
 def test_general_tags_alone_are_changed(options):
-    told = options(captions=CaptionOptions(tags="general", drop_tags=1.0, drop_parts={"people": 1.0}))
-    it = loop.prepare(told, ALONE, loop.data_set(told, ALONE))
+    settings = options(captions=CaptionOptions(tags="general", drop_tags=1.0, drop_parts={"people": 1.0}))
+    training = loop.prepare(settings, ALONE, loop.data_set(settings, ALONE))
     assert {
         caption
-        for n in range(it.data.order.batches(1))
-        for caption in it.batches.batch(it.data.order[n], n).captions
+        for n in range(training.data.order.batches(1))
+        for caption in training.batches.batch(training.data.order[n], n).captions
     } == {f"character {number}" for number in range(1, 9)}
     tail = options(captions=CaptionOptions(drop_tags=0.5, exact=True))
     (captions,) = [
-        loop.prepare(tail, ALONE, loop.data_set(tail, ALONE)).batches.batch(it.data.order[0], 0).captions
+        loop.prepare(tail, ALONE, loop.data_set(tail, ALONE))
+        .batches.batch(training.data.order[0], 0)
+        .captions
     ]
     assert all(len(caption.split(", ")) == 4 for caption in captions)
 

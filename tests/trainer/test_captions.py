@@ -26,13 +26,13 @@ SAMPLE = Sample(
 )
 
 
-def taken(options, sample=SAMPLE, count=2000):
+def count_captions(options, sample=SAMPLE, count=2000):
     captions = StepCaptions(options)
     return Counter(captions(sample, seed) for seed in range(count))
 
 
 def test_captions_are_taken_as_often_as_the_mix_says():
-    counts = taken(CaptionOptions(shuffle=False, mix={"caption": 3, "lines": 2, "nl": 1}))
+    counts = count_captions(CaptionOptions(shuffle=False, mix={"caption": 3, "lines": 2, "nl": 1}))
     assert counts == {
         "1girl, hat, sky, smile": pytest.approx(1000, abs=100),
         "A girl, smiling.": pytest.approx(333, abs=75),
@@ -50,15 +50,15 @@ def test_the_usual_caption_is_the_one_of_a_step_that_changes_nothing():
 
 
 def test_only_tags_are_shuffled_and_dropped():
-    counts = taken(CaptionOptions(drop_tags=0.3, mix={"caption": 0.5, "nl": 0.5}))
+    counts = count_captions(CaptionOptions(drop_tags=0.3, mix={"caption": 0.5, "nl": 0.5}))
     assert counts["She wears a hat, and smiles."] == pytest.approx(1000, abs=100)
     assert len(counts) > 10
 
 
 def test_a_dropped_caption_is_empty_whichever_it_is():
-    counts = taken(CaptionOptions(drop_caption=0.25, mix={"nl": 1}))
+    counts = count_captions(CaptionOptions(drop_caption=0.25, mix={"nl": 1}))
     assert counts[""] == pytest.approx(500, abs=80)
-    with_prefix = taken(
+    with_prefix = count_captions(
         CaptionOptions(drop_caption=0.25, mix={"nl": 1}), SAMPLE._replace(prefix="my style, ")
     )
     assert with_prefix == {"": counts[""], "my style, She wears a hat, and smiles.": 2000 - counts[""]}
@@ -67,8 +67,8 @@ def test_a_dropped_caption_is_empty_whichever_it_is():
 def test_what_an_image_lacks_is_shared_by_the_others():
     mix = {"caption": 0.5, "lines": 0.4, "nl": 0.1}
     sample = SAMPLE._replace(caption=TAGS, others={"nl": None})
-    assert set(taken(CaptionOptions(shuffle=False, mix=mix), sample)) == {"1girl, hat, sky, smile"}
-    assert set(taken(CaptionOptions(mix=mix), SAMPLE._replace(caption="", others={}))) == {""}
+    assert set(count_captions(CaptionOptions(shuffle=False, mix=mix), sample)) == {"1girl, hat, sky, smile"}
+    assert set(count_captions(CaptionOptions(mix=mix), SAMPLE._replace(caption="", others={}))) == {""}
 
 
 def test_without_a_mix_the_bits_are_those_of_before():
@@ -118,9 +118,9 @@ def test_the_place_of_a_line_end_is_in_the_fingerprint(tmp_path):
             (tmp_path / f"{number}.txt").write_text(text)
         data = samples.load([DataOptions(path=str(tmp_path))], ALONE)
         hashes = "\n".join(hashlib.sha256(data.read(row)).hexdigest() for row in range(2))
-        before = hashlib.sha256(data.ids.astype("<i8").tobytes() + hashes.encode() + b"one\ntwo\nthree")
+        digest = hashlib.sha256(data.ids.astype("<i8").tobytes() + hashes.encode() + b"one\ntwo\nthree")
         fingerprint, earlier = data.fingerprints()
-        assert earlier == f"sha256:{before.hexdigest()}"
+        assert earlier == f"sha256:{digest.hexdigest()}"
         prints.append(fingerprint)
     assert prints[0] != prints[1]
 
@@ -152,7 +152,9 @@ GROUPED = Sample("a.png", "00", "1girl ||| hat $$ sky %% best quality %% safe", 
 
 
 def test_the_groups_of_a_caption_are_shuffled_and_dropped():
-    counts = taken(CaptionOptions(shuffle=False, shuffle_groups=True, drop_groups=0.5, **HDM), GROUPED)
+    counts = count_captions(
+        CaptionOptions(shuffle=False, shuffle_groups=True, drop_groups=0.5, **HDM), GROUPED
+    )
     assert counts["1girl"] == pytest.approx(2000 / 8, abs=80)
     assert counts["1girl, safe, hat, sky"] == pytest.approx(2000 / 8 / 2, abs=60)
     assert len(counts) == 1 + 3 + 3 * 2 + 6
@@ -174,7 +176,9 @@ def test_a_text_and_tags_are_mixed_by_the_seed():
     """Kohaku XL Zeta's training: tags, or a sentence, or both."""
     parts = '{"people": 1, "general": 2, "text": 2, "rating": 1}'
     sample = Sample("a.png", "00", "1girl ||| hat, sky, A girl, smiling., safe", parts)
-    counts = taken(CaptionOptions(shuffle=False, tags="general", text_only=0.25, tags_only=0.25), sample)
+    counts = count_captions(
+        CaptionOptions(shuffle=False, tags="general", text_only=0.25, tags_only=0.25), sample
+    )
     assert counts == {
         "1girl, hat, sky, A girl, smiling., safe": pytest.approx(1000, abs=110),
         "1girl, A girl, smiling., safe": pytest.approx(500, abs=95),

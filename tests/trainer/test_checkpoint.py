@@ -27,17 +27,17 @@ def resumed(tmp_path, shallow, options):
     """What resumes, with another model, from a state that `shallow` was trained to."""
 
     def states(model):
-        told, ranks = options(**SMALLEST, model=model), Ranks(CPU)
-        data = data_set(told, ranks)
-        return States(tmp_path / "state", told, data), prepare(told, ranks, data)
+        settings, ranks = options(**SMALLEST, model=model), Ranks(CPU)
+        data = data_set(settings, ranks)
+        return States(tmp_path / "state", settings, data), prepare(settings, ranks, data)
 
-    first, it = states(ModelOptions(path=str(shallow)))
-    first.resume(None, it)
-    first.save(Counters(update=1), it)
+    first, training = states(ModelOptions(path=str(shallow)))
+    first.resume(None, training)
+    first.save(Counters(update=1), training)
 
     def resume(model):
-        again, trained = states(model)
-        return again.resume(None, trained)
+        second, trained = states(model)
+        return second.resume(None, trained)
 
     return resume
 
@@ -57,15 +57,15 @@ def test_other_tokenizers_are_another_run(resumed, shallow, tmp_path):
     folder = tmp_path / "tokenizers"
     for name in ("tokenizer", "tokenizer_2"):
         shutil.copytree(shallow / name, folder / name)
-    named = ModelOptions(path=str(shallow), tokenizers=str(folder))
-    assert resumed(named).update == 1
+    model = ModelOptions(path=str(shallow), tokenizers=str(folder))
+    assert resumed(model).update == 1
     with_changed(folder / "tokenizer_2" / "vocab.json", swapped)
     with pytest.raises(ConfigError, match=r"model\.tokens: the tokenizers at model\.tokenizers.* are others"):
-        resumed(named)
+        resumed(model)
     mark = durable.read_mark(tmp_path / "state" / "000001")
     del mark["about"]["model.tokens"], mark["about"]["model.schedule"]  # as earlier versions wrote it
     durable.write_mark(tmp_path / "state" / "000001", mark)
-    assert resumed(named).update == 1
+    assert resumed(model).update == 1
 
 
 @pytest.mark.slow
@@ -86,10 +86,10 @@ def test_a_run_that_is_to_end_within_its_last_update_is_refused(resumed, tmp_pat
     mark = durable.read_mark(tmp_path / "state" / "000001")
     mark |= {"counters": vars(Counters(update=3)), "batches": 12}
     durable.write_mark(tmp_path / "state" / "000001", mark)
-    told = options(**SMALLEST)
-    data = data_set(told, Ranks(CPU))
+    settings = options(**SMALLEST)
+    data = data_set(settings, Ranks(CPU))
     for batches in (10, 12):
-        states = States(tmp_path / "state", told, replace(data, batches=batches))
+        states = States(tmp_path / "state", settings, replace(data, batches=batches))
         states.accumulation = 4
         if batches == 12:
             states.compare(None)
@@ -104,40 +104,40 @@ def test_adapters_of_a_course_that_was_left_do_not_push_out_new_ones(options, tm
     for number in (1, 2, 3, 6, 9, 12):
         (tmp_path / f"lokr-{number:06d}.safetensors").touch()
     outputs.retire(run, 3)
-    kept = [int(Path(path).stem.removeprefix("lokr-")) for path in sorted(tmp_path.glob("*.safetensors"))]
-    assert kept == [2, 3, 6, 9, 12]
+    numbers = [int(Path(path).stem.removeprefix("lokr-")) for path in sorted(tmp_path.glob("*.safetensors"))]
+    assert numbers == [2, 3, 6, 9, 12]
 
 
 @pytest.mark.slow
 def test_a_run_whose_optimiser_may_have_moved_layers_without_a_rate_is_another_run(options, tmp_path):
     ranks = Ranks(CPU)
-    told = options(
+    settings = options(
         **SMALLEST | {"optimizer": OptimizerOptions(name="torch.optim:SGD", rates={"lora_unet_*attn1*": 0})}
     )
-    data = data_set(told, ranks)
-    states, it = States(tmp_path / "state", told, data), prepare(told, ranks, data)
-    states.resume(None, it)
-    states.save(Counters(update=1), it)
-    assert states.resume(None, it).update == 1
+    data = data_set(settings, ranks)
+    states, training = States(tmp_path / "state", settings, data), prepare(settings, ranks, data)
+    states.resume(None, training)
+    states.save(Counters(update=1), training)
+    assert states.resume(None, training).update == 1
     mark = durable.read_mark(tmp_path / "state" / "000001")
     del mark["about"]["version.still"]  # as earlier versions wrote it
     durable.write_mark(tmp_path / "state" / "000001", mark)
     with pytest.raises(ConfigError, match=r"learning rate is 0 now stay .* --allow-change version\.still"):
-        states.resume(None, it)
-    allowed = States(tmp_path / "state", told, data, ["version.still"])
-    assert allowed.resume(None, it).update == 1
+        states.resume(None, training)
+    allowed = States(tmp_path / "state", settings, data, ["version.still"])
+    assert allowed.resume(None, training).update == 1
 
 
 @pytest.mark.slow
 def test_an_argument_of_the_optimiser_that_was_taken_out_has_its_default_again(options, tmp_path):
     def states(args, *allowed):
-        told, ranks = options(**SMALLEST, optimizer=OptimizerOptions(name="adamw", args=args)), Ranks(CPU)
-        data = data_set(told, ranks)
-        return States(tmp_path / "state", told, data, allowed), prepare(told, ranks, data)
+        settings, ranks = options(**SMALLEST, optimizer=OptimizerOptions(name="adamw", args=args)), Ranks(CPU)
+        data = data_set(settings, ranks)
+        return States(tmp_path / "state", settings, data, allowed), prepare(settings, ranks, data)
 
-    first, it = states({"eps": 0.01, "foreach": False})
-    first.resume(None, it)
-    first.save(Counters(update=1), it)
+    first, training = states({"eps": 0.01, "foreach": False})
+    first.resume(None, training)
+    first.save(Counters(update=1), training)
     again, resumed = states({"amsgrad": False}, "optimizer.args")
     assert again.resume(None, resumed).update == 1
     groups = resumed.optimizer.param_groups
@@ -148,17 +148,17 @@ def test_an_argument_of_the_optimiser_that_was_taken_out_has_its_default_again(o
 @pytest.mark.parametrize("changed", [{}, {"rates": {"lora_te1_*": 0.5}}, {"name": "lion"}])
 def test_an_optimiser_that_begins_without_its_averages_is_warned_of(options, tmp_path, capsys, changed):
     section = OptimizerOptions(name="adamw", lr=1e-2)
-    told = options(**SMALLEST, optimizer=section, save=SaveOptions(every=1))
-    loop.run(replace(told, run=replace(told.run, updates=1)))
+    settings = options(**SMALLEST, optimizer=section, save=SaveOptions(every=1))
+    loop.run(replace(settings, run=replace(settings.run, updates=1)))
     assert "warning" not in capsys.readouterr().err
     keys = [f"optimizer.{name}" for name in changed]
     loop.run(
-        replace(told, optimizer=replace(section, **changed), run=replace(told.run, updates=2)),
+        replace(settings, optimizer=replace(section, **changed), run=replace(settings.run, updates=2)),
         allow=keys,
     )
-    warned = [f"warning: the optimiser begins without its averages, since {key} differs" for key in keys]
+    warnings = [f"warning: the optimiser begins without its averages, since {key} differs" for key in keys]
     assert [
         line.partition(" from that of ")[0]
         for line in capsys.readouterr().err.splitlines()
         if "warning" in line
-    ] == warned
+    ] == warnings

@@ -36,14 +36,14 @@ def file(tmp_path):
 
 
 @pytest.fixture
-def told(monkeypatch, capsys):
+def call_command(monkeypatch, capsys):
     """The exit code of a command line, and what it says of its errors."""
 
     def call(*arguments):
         monkeypatch.setattr(sys, "argv", ["hakubooru-train", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
+        with pytest.raises(SystemExit) as exit_info:
             main()
-        return ended.value.code, capsys.readouterr().err
+        return exit_info.value.code, capsys.readouterr().err
 
     return call
 
@@ -129,8 +129,8 @@ def test_every_key_is_documented(file):
     assert sorted(keys) == sorted(
         key.rpartition(".")[2] for key in flat(load(file)) if not key.startswith("data[1]")
     )
-    for before, line in zip(text.splitlines(), text.splitlines()[1:], strict=False):
-        assert not (" =" in line and not line.startswith("#")) or before.startswith("#"), line
+    for previous, line in zip(text.splitlines(), text.splitlines()[1:], strict=False):
+        assert not (" =" in line and not line.startswith("#")) or previous.startswith("#"), line
 
 
 @pytest.mark.parametrize(
@@ -202,12 +202,12 @@ def test_every_key_is_documented(file):
         ("save.every=0", "save.every = 0; write a whole number of at least 1"),
     ],
 )
-def test_what_is_wrong_is_named(file, told, override, message):
-    code, said = told("run", file, "--set", override)
+def test_what_is_wrong_is_named(file, call_command, override, message):
+    code, stderr = call_command("run", file, "--set", override)
     assert code == 2
-    assert said.startswith("error: ")
-    assert said.count("\n") == 1
-    assert message in said
+    assert stderr.startswith("error: ")
+    assert stderr.count("\n") == 1
+    assert message in stderr
 
 
 @pytest.mark.slow
@@ -240,13 +240,13 @@ def test_what_is_wrong_is_named(file, told, override, message):
         ("run.device=cuda", "torch sees no GPU"),
     ],
 )
-def test_what_does_not_fit_is_named(trainable, told, override, message):
+def test_what_does_not_fit_is_named(trainable, call_command, override, message):
     """Where only the files that a configuration names show that it is wrong: before the first update, and in one sentence."""
-    code, said = told("run", trainable, "--set", override)
+    code, stderr = call_command("run", trainable, "--set", override)
     assert code == 2
-    assert said.startswith("error: ")
-    assert "\n" not in said.strip()
-    assert message in said
+    assert stderr.startswith("error: ")
+    assert "\n" not in stderr.strip()
+    assert message in stderr
     assert not (trainable.parent / "out" / "metrics.jsonl").exists()
 
 
@@ -282,22 +282,22 @@ def test_everything_that_is_wrong_is_told_at_once(tmp_path):
     )
     with pytest.raises(ConfigError) as caught:
         load(path, ["batch.size=many", "nothing"], paths=True)
-    said = str(caught.value)
-    assert said.startswith(f"{path}: 12 things are wrong: (1) --set nothing: write section.key=value")
+    error = str(caught.value)
+    assert error.startswith(f"{path}: 12 things are wrong: (1) --set nothing: write section.key=value")
     for part in (
         "[run] has no key 'epoch'; did you mean 'epochs'?", "none.gguf does not exist", "none.safetensors does not exist",
         "model.tokenizers is no, which is not a folder", "one is not a folder", "two is not a folder", 'data.weight = "much"',
         "a.safetensors does not exist", "prompts.txt cannot be read as prompts", "no key 'los'; did you mean 'loss'?",
         'batch.size = "many"; write a whole number',
     ):  # fmt: skip
-        assert part in said
+        assert part in error
     with pytest.raises(ConfigError, match=r"5 things are wrong") as caught:
         load(path, ["batch.size=many", "run.updates=1", "loss.gamma=1"])
     assert "does not exist" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("text", "what"),
+    ("text", "message"),
     [
         ('[model_arguments]\npretrained_model_name_or_path = "a"', "is a configuration of sd-scripts; docs/how-to/sd-scripts.md"),
         ('train_data_dir = "a"', "is a configuration of sd-scripts"),
@@ -305,9 +305,9 @@ def test_everything_that_is_wrong_is_told_at_once(tmp_path):
         ('query = "solo"', "is a recipe, which describes a data set"),
     ],
 )  # fmt: skip
-def test_a_file_of_another_kind_is_named(tmp_path, text, what):
+def test_a_file_of_another_kind_is_named(tmp_path, text, message):
     (tmp_path / "a.toml").write_text(text)
-    with pytest.raises(ConfigError, match=what):
+    with pytest.raises(ConfigError, match=message):
         load(tmp_path / "a.toml")
 
 

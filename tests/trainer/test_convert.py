@@ -42,12 +42,12 @@ def test_a_stopped_conversion_leaves_nothing_half_written(short_lokr, shallow, t
     out.parent.mkdir()
     if to == "lora":
         out.write_bytes(b"before")
-    before = state(out)
+    original = state(out)
     for stop, code in ((signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)):
         for at in (1, count // 2, count):
             assert conversion_stops.convert(arguments(short_lokr, shallow, to, out), stop, at) == code
-            assert state(out) == before
-    assert [*out.parent.iterdir()] == ([] if before is None else [out])  # Ctrl-C leaves nothing beside
+            assert state(out) == original
+    assert [*out.parent.iterdir()] == ([] if original is None else [out])  # Ctrl-C leaves nothing beside
     assert conversion_stops.convert(arguments(short_lokr, shallow, to, out), signal.SIGKILL, count) < 0
     assert conversion_stops.convert(arguments(short_lokr, shallow, to, out)) == 0
     assert state(out) == state(whole)
@@ -64,8 +64,8 @@ def disk(tmp_path):
 def call(monkeypatch, capsys):
     """Run the command in this process: its exit code, and what it prints of errors."""
 
-    def run_convert(given):
-        monkeypatch.setattr(sys, "argv", ["hakubooru-train", "convert", *map(str, given)])
+    def run_convert(command):
+        monkeypatch.setattr(sys, "argv", ["hakubooru-train", "convert", *map(str, command)])
         return run(cli, "hakubooru-train"), capsys.readouterr().err
 
     return run_convert
@@ -73,14 +73,14 @@ def call(monkeypatch, capsys):
 
 @pytest.mark.parametrize("to", FORMS)
 def test_a_full_disk_is_named_and_with_room_it_is_done(call, trained_lokr, shallow, disk, to):
-    given = arguments(trained_lokr, shallow, to, disk / "out")
-    code, error = call(given)
+    command = arguments(trained_lokr, shallow, to, disk / "out")
+    code, error = call(command)
     assert code == 1
     assert f"No space left on device ({disk}" in error
     assert "; make room and run the same command again" in error
     assert list(disk.iterdir()) == []
     enlarge(disk)
-    assert call(given)[0] == 0
+    assert call(command)[0] == 0
     assert [path.name for path in disk.iterdir()] == ["out"]
 
 

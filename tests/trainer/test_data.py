@@ -46,26 +46,30 @@ def of_folder(folder):
 def test_epsilons_buckets():
     from hakubooru.image.bucket import Buckets
 
-    told = BucketOptions()
+    options = BucketOptions()
     assert (
-        len(Buckets(area=told.area, step=told.step, min_side=told.min_side, max_side=told.max_side).sizes())
+        len(
+            Buckets(
+                area=options.area, step=options.step, min_side=options.min_side, max_side=options.max_side
+            ).sizes()
+        )
         == 97
     )
 
 
 @given(SIDES, SIDES, st.sampled_from([(64, 64), (96, 32), (48, 80)]))
 def test_a_fit_covers_and_crops_at_the_centre(width, height, size):
-    made = images.fit(width, height, size)
-    assert made.width >= size[0]
-    assert made.height >= size[1]
-    assert min(made.width - size[0], made.height - size[1]) == 0
-    assert abs(made.width - size[0] - 2 * made.left) <= 1
-    assert abs(made.height - size[1] - 2 * made.top) <= 1
+    crop = images.fit(width, height, size)
+    assert crop.width >= size[0]
+    assert crop.height >= size[1]
+    assert min(crop.width - size[0], crop.height - size[1]) == 0
+    assert abs(crop.width - size[0] - 2 * crop.left) <= 1
+    assert abs(crop.height - size[1] - 2 * crop.top) <= 1
     assert images.conditioning(width, height, size, "true") == [
         height,
         width,
-        made.top,
-        made.left,
+        crop.top,
+        crop.left,
         size[1],
         size[0],
     ]
@@ -83,9 +87,9 @@ def test_pixels_are_the_middle_of_the_image(tmp_path):
 
     ramp = np.tile(np.arange(100, dtype=np.uint8), (50, 1))
     Image.fromarray(np.stack([ramp] * 3, -1)).save(tmp_path / "ramp.png")
-    found = images.pixels("ramp", (tmp_path / "ramp.png").read_bytes(), 100, 50, (50, 50))
-    assert found.shape == (3, 50, 50)
-    np.testing.assert_allclose(found[0, 7], np.arange(25, 75) / 127.5 - 1, atol=1e-6)
+    result = images.pixels("ramp", (tmp_path / "ramp.png").read_bytes(), 100, 50, (50, 50))
+    assert result.shape == (3, 50, 50)
+    np.testing.assert_allclose(result[0, 7], np.arange(25, 75) / 127.5 - 1, atol=1e-6)
 
 
 def test_transparency_becomes_white(tmp_path):
@@ -98,39 +102,39 @@ def test_transparency_becomes_white(tmp_path):
 def test_a_broken_or_changed_image_is_named(tmp_path):
     with pytest.raises(DataSetError, match=r"broken\.png cannot be read"):
         images.pixels("broken.png", b"\x89PNG\r\n\x1a\n", 9, 9, (16, 16))
-    found = of_sizes(tmp_path, [(32, 32)])
+    data = of_sizes(tmp_path, [(32, 32)])
     with pytest.raises(DataSetError, match="32 by 32 pixels and was 9 by 9"):
-        images.pixels("1.png", found.read(0), 9, 9, (16, 16))
+        images.pixels("1.png", data.read(0), 9, 9, (16, 16))
     (tmp_path / "x001" / "1.png").unlink()
     with pytest.raises(DataSetError, match=r"x001/1\.png cannot be read"):
-        found.read(0)
+        data.read(0)
 
 
 @pytest.mark.parametrize("fill", [False, True])
 @pytest.mark.parametrize("batch", [1, 3, 4])
 def test_an_epoch_has_every_image_once_and_batches_of_one_bucket(tmp_path, fill, batch):
-    found = of_sizes(tmp_path, [(64, 64)] * 5 + [(64, 128)] * 4 + [(128, 64)])
-    made = sizes(found, SMALL)
-    order = Order(found, made.of, batch=batch, seed=1, fill=fill)
-    seen = Counter()
+    data = of_sizes(tmp_path, [(64, 64)] * 5 + [(64, 128)] * 4 + [(128, 64)])
+    buckets = sizes(data, SMALL)
+    order = Order(data, buckets.of, batch=batch, seed=1, fill=fill)
+    counts = Counter()
     for number in range(order.batches(1)):
         place = order[number]
-        assert len({int(made.of[row]) for row in place.rows}) == 1
+        assert len({int(buckets.of[row]) for row in place.rows}) == 1
         assert (place.epoch, place.position) == (0, number * batch)
-        seen.update(place.rows.tolist())
+        counts.update(place.rows.tolist())
         assert len(place.rows) == batch if fill else len(place.rows) <= batch
-    assert set(seen) == set(range(10))
-    assert fill or set(seen.values()) == {1}
-    assert sum(seen.values()) == order.images(0, order.batches(1))
+    assert set(counts) == set(range(10))
+    assert fill or set(counts.values()) == {1}
+    assert sum(counts.values()) == order.images(0, order.batches(1))
 
 
 def test_any_batch_can_be_had_without_those_before(tmp_path):
-    found = of_sizes(tmp_path, [(64, 64)] * 7 + [(64, 128)] * 3, repeats=2)
-    of = sizes(found, SMALL).of
-    whole = Order(found, of, batch=2, seed=5, fill=False)
+    data = of_sizes(tmp_path, [(64, 64)] * 7 + [(64, 128)] * 3, repeats=2)
+    of = sizes(data, SMALL).of
+    whole = Order(data, of, batch=2, seed=5, fill=False)
     epoch = whole.batches(1)
     rows = [whole[number].rows.tolist() for number in range(3 * epoch)]
-    assert Order(found, of, batch=2, seed=5, fill=False)[2 * epoch].rows.tolist() == rows[2 * epoch]
+    assert Order(data, of, batch=2, seed=5, fill=False)[2 * epoch].rows.tolist() == rows[2 * epoch]
     assert rows[:epoch] != rows[epoch : 2 * epoch]
     assert whole.images(3, 2 * epoch) == sum(map(len, rows[3 : 2 * epoch]))
     assert Counter(row for batch in rows for row in batch) == dict.fromkeys(range(10), 6)
@@ -138,20 +142,20 @@ def test_any_batch_can_be_had_without_those_before(tmp_path):
 
 def test_threads_that_ask_together_have_an_epoch_ordered_once(tmp_path):
     class Slow(Order):
-        asked = 0
+        calls = 0
 
         def _ordered(self, epoch):
-            Slow.asked += 1
+            Slow.calls += 1
             time.sleep(0.05)
             return super()._ordered(epoch)
 
-    found = of_sizes(tmp_path, [(64, 64)] * 5)
-    of = sizes(found, SMALL).of
-    made, alone = (kind(found, of, batch=2, seed=5, fill=False) for kind in (Slow, Order))
+    data = of_sizes(tmp_path, [(64, 64)] * 5)
+    of = sizes(data, SMALL).of
+    slow, alone = (kind(data, of, batch=2, seed=5, fill=False) for kind in (Slow, Order))
     numbers = [0, 1, 2] * 4
     with ThreadPoolExecutor(len(numbers)) as threads:
-        rows = [place.rows.tolist() for place in threads.map(made.__getitem__, numbers)]
-    assert Slow.asked == 1
+        rows = [place.rows.tolist() for place in threads.map(slow.__getitem__, numbers)]
+    assert Slow.calls == 1
     assert rows == [alone[number].rows.tolist() for number in numbers]
 
 
@@ -163,7 +167,7 @@ def test_threads_that_ask_together_have_an_epoch_ordered_once(tmp_path):
 @settings(deadline=None)
 def test_weights_say_how_often_images_are_drawn(some, batch, seed):
     """Exactly so over several epochs, though these may differ in length; and any batch is found by its number alone."""
-    made = Order(
+    order = Order(
         several(some),
         np.array([place % 2 for n, _ in some for place in range(n)]),
         batch=batch,
@@ -171,48 +175,48 @@ def test_weights_say_how_often_images_are_drawn(some, batch, seed):
         fill=False,
     )
     epochs = 7
-    seen = Counter(row for number in range(made.batches(epochs)) for row in made[number].rows.tolist())
+    counts = Counter(row for number in range(order.batches(epochs)) for row in order[number].rows.tolist())
     row = 0
     for n, weight in some:
         for bucket in range(min(n, 2)):
             members = [row + place for place in range(bucket, n, 2)]
-            drawn = [seen[member] for member in members]
-            assert abs(sum(drawn) - weight * epochs * len(members)) < 1
-            assert max(drawn) - min(drawn) <= 1
+            draws = [counts[member] for member in members]
+            assert abs(sum(draws) - weight * epochs * len(members)) < 1
+            assert max(draws) - min(draws) <= 1
         row += n
-    other = Order(several(some), made.buckets, batch=batch, seed=seed, fill=False)
-    for number in reversed(range(made.batches(epochs))):
-        assert other[number].epoch == made[number].epoch
-        assert other[number].position == made[number].position
-        assert (other[number].rows == made[number].rows).all()
+    other = Order(several(some), order.buckets, batch=batch, seed=seed, fill=False)
+    for number in reversed(range(order.batches(epochs))):
+        assert other[number].epoch == order[number].epoch
+        assert other[number].position == order[number].position
+        assert (other[number].rows == order[number].rows).all()
     for epoch in range(epochs):
-        assert made.epochs(made.batches(epoch)) == epoch or made.batches(epoch) == made.batches(epoch + 1)
+        assert order.epochs(order.batches(epoch)) == epoch or order.batches(epoch) == order.batches(epoch + 1)
 
 
 def test_half_a_set_is_drawn_and_then_the_other_half(tmp_path):
-    found = of_sizes(tmp_path, [(64, 64)] * 8, weight=0.5)
-    made = Order(found, sizes(found, SMALL).of, batch=2, seed=3, fill=False)
-    epochs = [{row for n in range(e * 2, e * 2 + 2) for row in made[n].rows.tolist()} for e in range(4)]
-    assert made.batches(1) == made.batches(2) - made.batches(1) == 2
+    data = of_sizes(tmp_path, [(64, 64)] * 8, weight=0.5)
+    order = Order(data, sizes(data, SMALL).of, batch=2, seed=3, fill=False)
+    epochs = [{row for n in range(e * 2, e * 2 + 2) for row in order[n].rows.tolist()} for e in range(4)]
+    assert order.batches(1) == order.batches(2) - order.batches(1) == 2
     assert len(epochs[0]) == len(epochs[1]) == 4
     assert epochs[0] | epochs[1] == set(range(8))
     assert (epochs[2], epochs[3]) == (epochs[0], epochs[1])
 
 
 def test_without_upscaling_small_images_keep_their_size(tmp_path):
-    found = of_sizes(tmp_path, [(40, 50), (200, 200), (64, 64)])
-    made = sizes(found, BucketOptions(area=64 * 64, step=16, min_side=32, max_side=128, upscale=False))
-    assert made.sizes[made.of].tolist() == [[32, 48], [64, 64], [64, 64]]
+    data = of_sizes(tmp_path, [(40, 50), (200, 200), (64, 64)])
+    buckets = sizes(data, BucketOptions(area=64 * 64, step=16, min_side=32, max_side=128, upscale=False))
+    assert buckets.sizes[buckets.of].tolist() == [[32, 48], [64, 64], [64, 64]]
 
 
 def test_held_out_images_are_the_same_whatever_else_there_is(tmp_path):
-    found = of_sizes(tmp_path, [(64, 64)] * 9)
-    train, held = found.split(3, seed=4)
-    assert sorted([*train.ids, *held.ids]) == list(range(1, 10))
-    fewer = found.take(np.flatnonzero(np.isin(found.ids, [*held.ids, 1, 2])))
-    assert set(held.ids.tolist()) <= {*fewer.split(3, seed=4)[1].ids.tolist()} | {1, 2}
+    data = of_sizes(tmp_path, [(64, 64)] * 9)
+    train, held_out = data.split(3, seed=4)
+    assert sorted([*train.ids, *held_out.ids]) == list(range(1, 10))
+    fewer = data.take(np.flatnonzero(np.isin(data.ids, [*held_out.ids, 1, 2])))
+    assert set(held_out.ids.tolist()) <= {*fewer.split(3, seed=4)[1].ids.tolist()} | {1, 2}
     with pytest.raises(DataSetError, match="hold out fewer"):
-        found.split(9, seed=4)
+        data.split(9, seed=4)
 
 
 @pytest.mark.parametrize(

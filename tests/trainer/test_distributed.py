@@ -19,7 +19,7 @@ from hakubooru_trainer.config import dump
 from hakubooru_trainer.config.options import BatchOptions, DataOptions
 from hakubooru_trainer.data.scan import scan
 from hakubooru_trainer.distributed import Ranks, launch
-from training_ranks import apart, gradients, launched, metrics, recorded, records, small, weights
+from training_ranks import apart, gradients, launched, metrics, record_run, records, small, weights
 
 pytestmark = pytest.mark.xdist_group("ranks")
 
@@ -35,22 +35,22 @@ def test_batches_are_dealt_out_by_their_numbers(monkeypatch, world):
         monkeypatch.setenv("WORLD_SIZE", str(world))
         every.append(Ranks(torch.device("cpu")))
     for first in range(9):
-        shares = [one.mine(range(first, 50)) for one in every]
+        shares = [ranks.mine(range(first, 50)) for ranks in every]
         assert sorted(number for share in shares for number in share) == [*range(first, 50)]
         for start in range(first, 50, 7):
             update = range(start, min(start + 7, 50))
-            for one, share in zip(every, shares, strict=True):
-                assert [*one.mine(update)] == [number for number in share if number in update]
+            for ranks, share in zip(every, shares, strict=True):
+                assert [*ranks.mine(update)] == [number for number in share if number in update]
 
 
 def test_each_rank_needs_a_batch(options, monkeypatch):
-    told = options(batch=BatchOptions(accumulation=4))
-    data = loop.data_set(told, Ranks(torch.device("cpu")))
+    settings = options(batch=BatchOptions(accumulation=4))
+    data = loop.data_set(settings, Ranks(torch.device("cpu")))
     monkeypatch.setenv("WORLD_SIZE", "5")
     with pytest.raises(
         ConfigError, match=r"4 batches \(batch\.accumulation\) and there are 5 ranks; each rank needs"
     ):
-        loop.prepare(told, Ranks(torch.device("cpu")), data)
+        loop.prepare(settings, Ranks(torch.device("cpu")), data)
 
 
 @pytest.fixture(scope="module")
@@ -63,22 +63,22 @@ def test_any_number_of_ranks_trains_the_same(options, folder):
     """The order of images, the gradients and the weights, but for rounding; and what is not finite on one rank."""
     for world, optimizer, name in ((2, "adamw", "lokr"), (4, "lion", "nan")):
         alone = small(options(), folder / f"1 {optimizer}", optimizer, UPDATES, name=name)
-        told = small(options(), folder / f"{world} {optimizer}", optimizer, UPDATES, name=name)
-        recorded(alone)
-        launched([told], world)
-        every = records(told, world)
-        assert sorted(one for rank in every for one in rank["ids"]) == records(alone, 1)[0]["ids"]
+        settings = small(options(), folder / f"{world} {optimizer}", optimizer, UPDATES, name=name)
+        record_run(alone)
+        launched([settings], world)
+        every = records(settings, world)
+        assert sorted(entry for rank in every for entry in rank["ids"]) == records(alone, 1)[0]["ids"]
         assert all(rank["weights"] == every[0]["weights"] for rank in every)
-        assert apart(gradients(told), gradients(alone)).max() <= 1e-6
-        apart_by = apart(weights(told), weights(alone))
+        assert apart(gradients(settings), gradients(alone)).max() <= 1e-6
+        apart_by = apart(weights(settings), weights(alone))
         if optimizer == "adamw":
             assert apart_by.max() <= 1e-6
         else:  # of a gradient that is nearly zero a rounding turns the sign, which is all that Lion sees
             assert (apart_by > 1e-6).float().mean() < 1e-4
-            assert apart_by.max() <= 2 * UPDATES * told.optimizer.lr + 1e-6
+            assert apart_by.max() <= 2 * UPDATES * settings.optimizer.lr + 1e-6
 
     # What is not finite on the last rank leaves the weights of all as they were.
-    for bad in (told, alone):
+    for bad in (settings, alone):
         assert [line["update"] for line in metrics(bad) if line.get("skipped")] == [3]
     assert len(set(every[0]["weights"])) == 3  # before each of the four
 
@@ -89,16 +89,16 @@ def test_lost_ranks_are_started_again_and_end_with_the_same_bits(options, folder
     whole = small(options(), folder / "2 adamw", "adamw", UPDATES)
     if not Path(whole.run.out).exists():
         launched([whole], 2)
-    told = small(options(), folder / "lost", "adamw", UPDATES)
+    settings = small(options(), folder / "lost", "adamw", UPDATES)
     path = folder / "lost.toml"
-    path.write_text(dump(told), encoding="utf-8")
+    path.write_text(dump(settings), encoding="utf-8")
     kills = "0 FILE 3 9,1 UPDATE 1 15"
-    done = torchrun.start(2, folder / "output", training_ranks.main, path, KILLS=kills)
-    assert done.wait() == 0, (folder / "output").read_text()
-    states = sorted(state.name for state in Path(told.run.out, "state").iterdir())
+    process = torchrun.start(2, folder / "output", training_ranks.main, path, KILLS=kills)
+    assert process.wait() == 0, (folder / "output").read_text()
+    states = sorted(state.name for state in Path(settings.run.out, "state").iterdir())
     assert states == ["000002", "000003", "000004"]  # the second: all saved when one was told to stop
-    assert apart(weights(told), weights(whole)).max() == 0
-    assert [line["update"] for line in metrics(told)] == [line["update"] for line in metrics(whole)]
+    assert apart(weights(settings), weights(whole)).max() == 0
+    assert [line["update"] for line in metrics(settings)] == [line["update"] for line in metrics(whole)]
 
 
 @pytest.mark.slow
@@ -112,13 +112,13 @@ def test_ranks_with_unlike_data_sets_do_not_train_as_one(options, folder):
         scan(
             folder / f"rank{rank}" / "mine", Ranks(torch.device("cpu"))
         )  # as a run on that machine alone did
-    told = small(options(), folder / "unlike", "adamw", 2, name="unlike")
-    told = replace(told, data=(DataOptions(path="mine"),))
+    settings = small(options(), folder / "unlike", "adamw", 2, name="unlike")
+    settings = replace(settings, data=(DataOptions(path="mine"),))
     with pytest.raises(
         TrainingError,
         match=r"the ranks of this run are not alike: on rank \d, data is 'sha256:\w+', and not so",
     ):
-        launched([told], 2)
+        launched([settings], 2)
     assert not (folder / "unlike" / "metrics.jsonl").exists()
 
 
@@ -151,11 +151,11 @@ def test_nohup_keeps_ranks_from_stopping_with_their_terminal(options):
     if not any(field.name == "signals_to_handle" for field in fields(LaunchConfig)):
         pytest.skip("this torch chooses the signals itself")
     code = "import os, signal, time; os.kill(os.getppid(), signal.SIGHUP); time.sleep(0.5)"
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    handler = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         launch([sys.executable, "-c", code], 2, options().run)
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     except KeyboardInterrupt:
         pytest.fail("the ranks were ended")
     finally:
-        signal.signal(signal.SIGHUP, before)
+        signal.signal(signal.SIGHUP, handler)

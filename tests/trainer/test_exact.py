@@ -41,7 +41,7 @@ MOMENTS = 20
 """About as many as lie between three updates, with the state that is saved after every second."""
 
 
-def told_of(options, out, **run_options):
+def settings_of(options, out, **run_options):
     return replace(options, run=replace(options.run, **{"out": str(out), "updates": 6} | run_options))
 
 
@@ -59,8 +59,8 @@ def weights(options):
 
 
 def lines(options):
-    found = [json.loads(line) for line in Path(options.run.out, "metrics.jsonl").read_text().splitlines()]
-    return [{key: value for key, value in line.items() if key != "seconds"} for line in found]
+    entries = [json.loads(line) for line in Path(options.run.out, "metrics.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in line.items() if key != "seconds"} for line in entries]
 
 
 def same(one, other):
@@ -84,12 +84,12 @@ def six(options):
 
 @pytest.fixture(scope="module")
 def whole(shallow, tmp_path_factory):
-    """The same, done without a break; not to be changed."""
+    """The run of six updates, done without a break; not to be changed."""
     folder = tmp_path_factory.mktemp("whole")
     six = options_of(shallow, write_pairs(folder / "export", SIZES), folder / "out", **SECTIONS)
-    told = told_of(six, folder / "out")
-    run(told)
-    return told
+    settings = settings_of(six, folder / "out")
+    run(settings)
+    return settings
 
 
 @pytest.mark.kill
@@ -98,10 +98,10 @@ def whole(shallow, tmp_path_factory):
     [("adamw", "fp32", 6, 5), ("lion8bit", "fp32", 4, 1), ("adamw", "fp16", 4, 2)],
 )
 def test_killed_it_ends_with_the_same_bits(six, whole, tmp_path, optimizer, precision, updates, kills):  # noqa: PLR0917 - fixtures
-    told = replace(six, optimizer=replace(six.optimizer, name=optimizer))
-    killed = told_of(told, tmp_path / "killed", precision=precision, updates=updates)
+    settings = replace(six, optimizer=replace(six.optimizer, name=optimizer))
+    killed = settings_of(settings, tmp_path / "killed", precision=precision, updates=updates)
     if (optimizer, precision) != (whole.optimizer.name, whole.run.precision):
-        whole = told_of(told, tmp_path / "whole", precision=precision, updates=updates)
+        whole = settings_of(settings, tmp_path / "whole", precision=precision, updates=updates)
         run(whole)
     draw = random.Random(5)  # the first of whose moments lies behind a state
     for _ in range(kills):
@@ -112,7 +112,7 @@ def test_killed_it_ends_with_the_same_bits(six, whole, tmp_path, optimizer, prec
 
 
 def test_a_torn_state_is_told_and_the_one_before_taken(six, whole, tmp_path, capfd):
-    torn = told_of(six, tmp_path / "torn")
+    torn = settings_of(six, tmp_path / "torn")
     stopped(whole, torn.run.out, 6)
     state = tmp_path / "torn" / "state" / "000006"
     data = bytearray((state / "optimizer.safetensors").read_bytes())
@@ -133,13 +133,13 @@ def test_a_torn_state_is_told_and_the_one_before_taken(six, whole, tmp_path, cap
 
 def test_whatever_is_torn_is_noticed(six, whole, tmp_path):
     """Each file of the last state cut short, with a bit flipped anywhere, or missing."""
-    told = told_of(six, tmp_path / "out")
-    stopped(whole, told.run.out, 4)
-    data = data_set(told, Ranks(torch.device("cpu")))
-    states = States(tmp_path / "out" / "state", told, data)
-    it = prepare(told, Ranks(torch.device("cpu")), data)
+    settings = settings_of(six, tmp_path / "out")
+    stopped(whole, settings.run.out, 4)
+    data = data_set(settings, Ranks(torch.device("cpu")))
+    states = States(tmp_path / "out" / "state", settings, data)
+    training = prepare(settings, Ranks(torch.device("cpu")), data)
     draw = random.Random(1)
-    assert states.resume(None, it).update == 4
+    assert states.resume(None, training).update == 4
     for file in sorted((tmp_path / "out" / "state" / "000004").iterdir()):
         good = file.read_bytes()
         places = [0, 9, len(good) - 1, *(draw.randrange(len(good)) for _ in range(9))]
@@ -147,21 +147,21 @@ def test_whatever_is_torn_is_noticed(six, whole, tmp_path):
         for bad in (None, b"", *(good[:at] for at in places), *flipped):
             file.unlink() if bad is None else file.write_bytes(bad)
             with pytest.raises(TornStateError, match=rf"000004 is torn \({file.name}"):
-                states._load(file.parent, it)
+                states._load(file.parent, training)
         file.write_bytes(good)
-    assert states.resume(None, it).update == 4
+    assert states.resume(None, training).update == 4
 
 
 def test_a_full_disk_leaves_the_states_before(six, whole, tmp_path):
-    full = told_of(replace(six, save=SaveOptions(every=1)), tmp_path / "full")
+    full = settings_of(replace(six, save=SaveOptions(every=1)), tmp_path / "full")
     stopped(whole, full.run.out, 4)
     size = Path(whole.run.out, "lokr.safetensors").stat().st_size
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    for most, what in ((size // 2, r"lokr-000005\.safetensors"), (size * 3 // 2, "the state of update 5")):
+    for most, name in ((size // 2, r"lokr-000005\.safetensors"), (size * 3 // 2, "the state of update 5")):
         resource.setrlimit(resource.RLIMIT_FSIZE, (most, limits[1]))
         try:
             with pytest.raises(
-                TrainingError, match=f"{what} could not be written .*free some disk space and run the same"
+                TrainingError, match=f"{name} could not be written .*free some disk space and run the same"
             ):
                 run(full)
         finally:
@@ -169,74 +169,74 @@ def test_a_full_disk_leaves_the_states_before(six, whole, tmp_path):
         assert [state.name for state in (tmp_path / "full" / "state").iterdir()] == ["000004"]
     run(full)
     assert same(weights(full), weights(whole))
-    losses = [[line for line in lines(told) if "loss" in line] for told in (full, whole)]
+    losses = [[line for line in lines(settings) if "loss" in line] for settings in (full, whole)]
     assert losses[0] == losses[1]
 
 
 @pytest.mark.kill
 def test_an_earlier_state_may_be_chosen(six, whole, tmp_path):
-    told = told_of(six, tmp_path / "out")
-    shutil.copytree(whole.run.out, told.run.out)
-    first = weights(told)
+    settings = settings_of(six, tmp_path / "out")
+    shutil.copytree(whole.run.out, settings.run.out)
+    first = weights(settings)
     states = tmp_path / "out" / "state"
     assert sorted(state.name for state in states.iterdir()) == ["000004", "000006"]
     shutil.copytree(states / "000004", tmp_path / "000004")
-    Path(told.run.out, "lokr.safetensors").unlink()
-    run(told, resume=str(tmp_path / "000004"))
-    assert same(weights(told), first)
+    Path(settings.run.out, "lokr.safetensors").unlink()
+    run(settings, resume=str(tmp_path / "000004"))
+    assert same(weights(settings), first)
     with pytest.raises(DestinationError, match="has a run already; set run"):
-        run(told, resume="never")
+        run(settings, resume="never")
     with pytest.raises(DestinationError, match="that folder is not a state"):
-        run(told, resume=str(tmp_path))
+        run(settings, resume=str(tmp_path))
 
     # One of its own, and what comes after it no longer counts; killed and called again, the same command goes on.
     own = str(states / "000004")
-    assert training_kills.run(told, at=5, resume=own) == -signal.SIGKILL
+    assert training_kills.run(settings, at=5, resume=own) == -signal.SIGKILL
     assert [state.name for state in sorted(states.iterdir()) if state.name.isdecimal()] == ["000004"]
-    run(replace(told, save=SaveOptions(every=1)), resume=own)
+    run(replace(settings, save=SaveOptions(every=1)), resume=own)
     assert sorted(state.name for state in states.iterdir()) == ["000005", "000006"]
-    run(told, resume=own)
-    assert same(weights(told), first)
+    run(settings, resume=own)
+    assert same(weights(settings), first)
 
 
 def test_a_longer_run_goes_on(six, whole, tmp_path):
-    longer = told_of(six, tmp_path / "longer")
+    longer = settings_of(six, tmp_path / "longer")
     run(replace(longer, run=replace(longer.run, updates=4)))
     run(longer)
     assert same(weights(longer), weights(whole))
 
-    before = weights(longer)
+    original = weights(longer)
     with pytest.raises(
         ConfigError, match=r"000006 is 6 updates \(12 batches\) into a run that is to end after 4 \(8\)"
     ):
         run(replace(longer, run=replace(longer.run, updates=4)))
-    assert same(weights(longer), before)
+    assert same(weights(longer), original)
 
     falling = replace(six, optimizer=replace(six.optimizer, schedule="cosine"))
-    falling = told_of(falling, tmp_path / "falling")
+    falling = settings_of(falling, tmp_path / "falling")
     run(replace(falling, run=replace(falling.run, updates=1)))
     with pytest.raises(ConfigError, match=r"run\.updates was 1 and is 6"):
         run(falling)
 
 
 def test_what_alters_the_result_is_refused_unless_it_is_allowed(six, whole, tmp_path):
-    told = told_of(six, tmp_path / "out")
-    stopped(whole, told.run.out, 4)
+    settings = settings_of(six, tmp_path / "out")
+    stopped(whole, settings.run.out, 4)
     state = tmp_path / "out" / "state" / "000004"
     mark = durable.read_mark(state)
     mark["about"]["version.torch"] = "0.1"
     durable.write_mark(state, mark)
     write_pairs(tmp_path / "other", [(96, 96)] * 9)
-    changed = replace(
-        told,
-        optimizer=replace(told.optimizer, lr=1e-4),
-        data=(replace(told.data[0], path=str(tmp_path / "other")),),
+    other = replace(
+        settings,
+        optimizer=replace(settings.optimizer, lr=1e-4),
+        data=(replace(settings.data[0], path=str(tmp_path / "other")),),
     )
-    early = replace(changed, model=ModelOptions(path=str(tmp_path / "nowhere")))
+    early = replace(other, model=ModelOptions(path=str(tmp_path / "nowhere")))
     with pytest.raises(ConfigError, match=r"optimizer\.lr was"):
         run(early)  # before the model is read
     with pytest.raises(ConfigError) as refusal:
-        run(changed)
+        run(other)
     for part in (
         "data: the data set holds other images or captions",
         "optimizer.lr was 0.001 and is 0.0001",
@@ -245,18 +245,20 @@ def test_what_alters_the_result_is_refused_unless_it_is_allowed(six, whole, tmp_
     ):
         assert part in str(refusal.value)
     with pytest.raises(ConfigError, match=r"optimizer\.lr was"):
-        run(changed, allow=["data", "version"])
+        run(other, allow=["data", "version"])
     with pytest.raises(
         ConfigError, match=r"--allow-change optimiser.lr: there is no such key.*optimizer\.lr"
     ):
-        run(changed, allow=["optimiser.lr"])
-    run(changed, allow=["data", "version", "optimizer.lr"])
-    assert lines(changed)[-2]["lr"] == 1e-4
+        run(other, allow=["optimiser.lr"])
+    run(other, allow=["data", "version", "optimizer.lr"])
+    assert lines(other)[-2]["lr"] == 1e-4
 
 
 @pytest.mark.kill
 def test_a_cache_of_latents_changes_nothing_and_is_taken_up(six, whole, tmp_path):
-    cached = told_of(replace(six, cache=CacheOptions(latents=str(tmp_path / "latents"))), tmp_path / "cached")
+    cached = settings_of(
+        replace(six, cache=CacheOptions(latents=str(tmp_path / "latents"))), tmp_path / "cached"
+    )
     assert training_kills.run(cached, at=1) == -signal.SIGKILL
     assert [file for file in (tmp_path / "latents").rglob("*.safetensors") if file.stat().st_size] == []
     run(cached)
@@ -264,9 +266,9 @@ def test_a_cache_of_latents_changes_nothing_and_is_taken_up(six, whole, tmp_path
 
 
 def test_states_are_written_by_the_clock_too(six, tmp_path):
-    told = replace(six, save=SaveOptions(every=1000, minutes=1e-9, states=9))
-    told = told_of(told, tmp_path / "out", updates=3)
-    run(told)
+    settings = replace(six, save=SaveOptions(every=1000, minutes=1e-9, states=9))
+    settings = settings_of(settings, tmp_path / "out", updates=3)
+    run(settings)
     names = sorted(state.name for state in (tmp_path / "out" / "state").iterdir())
     assert names == ["000001", "000002", "000003"]
     assert (tmp_path / "out" / "lokr.safetensors").stat().st_mode & 0o777 == (
@@ -285,12 +287,12 @@ def test_lines_are_dropped_that_will_come_again(tmp_path, end):
 
 
 def test_v_prediction_trains_and_goes_on(six, tmp_path, shallow):
-    told = replace(
+    settings = replace(
         six,
         model=ModelOptions(path=str(shallow), prediction="v", zero_terminal_snr="yes"),
         lokr=LokrOptions(save="fp32"),
     )
-    whole, resumed = (told_of(told, tmp_path / name, updates=3) for name in ("whole", "resumed"))
+    whole, resumed = (settings_of(settings, tmp_path / name, updates=3) for name in ("whole", "resumed"))
     run(whole)
     stopped(whole, resumed.run.out, 2)
     run(resumed)
@@ -300,7 +302,7 @@ def test_v_prediction_trains_and_goes_on(six, tmp_path, shallow):
 
 def test_a_run_begins_with_what_another_learned(six, whole, tmp_path):
     start = f"{whole.run.out}/lokr.safetensors"
-    second = told_of(replace(six, lokr=replace(six.lokr, start=start)), tmp_path / "second")
+    second = settings_of(replace(six, lokr=replace(six.lokr, start=start)), tmp_path / "second")
     second = replace(second, run=replace(second.run, updates=1))
     run(replace(second, optimizer=OptimizerOptions(name="adamw", lr=1e-12, text_lr=1e-12, weight_decay=0)))
     for name, tensor in weights(whole).items():

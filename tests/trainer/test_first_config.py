@@ -37,8 +37,8 @@ def init(shallow, export):
 
 def test_it_is_valid_and_can_be_planned(export, shallow, tmp_path):
     file = tmp_path / "train.toml"
-    done = call("init", export, "--model", shallow, "--memory", 24, "--out", file)
-    assert done.exit_code == 0, done.exception
+    result = call("init", export, "--model", shallow, "--memory", 24, "--out", file)
+    assert result.exit_code == 0, result.exception
     options = load(file, paths=True)
     assert options.data[0].path == str(export)
     assert options.captions.tags == "general"
@@ -49,9 +49,9 @@ def test_it_is_valid_and_can_be_planned(export, shallow, tmp_path):
         "plan", file, "--set", "buckets.area=4096", "--set", "buckets.min_side=32", "--set", "buckets.step=16"
     )
     assert planned.exit_code == 0, planned.exception
-    again = call("init", export, "--model", shallow, "--out", file).exception
-    assert isinstance(again, InputError)
-    assert "exists already; name a new file" in str(again)
+    error = call("init", export, "--model", shallow, "--out", file).exception
+    assert isinstance(error, InputError)
+    assert "exists already; name a new file" in str(error)
 
 
 def test_what_fits_a_card_is_chosen(init, tmp_path):
@@ -94,25 +94,25 @@ def test_convert_says_what_is_lost(shallow_parts, shallow, tmp_path):
         torch.nn.init.normal_(tensor) if name.endswith("w2") else None
     file.write(tmp_path / "a.safetensors", adapter, torch.float16, {})
     out = tmp_path / "b.safetensors"
-    done = call("convert", tmp_path / "a.safetensors", "--rank", 8, "--config", shallow, "--out", out)
-    assert done.exit_code == 0, done.exception
-    assert "of rank 8 or less; " in done.output
-    assert "% of the change is lost" in done.output
+    result = call("convert", tmp_path / "a.safetensors", "--rank", 8, "--config", shallow, "--out", out)
+    assert result.exit_code == 0, result.exception
+    assert "of rank 8 or less; " in result.output
+    assert "% of the change is lost" in result.output
     assert call("convert", out, "--to", "peft", "--config", shallow, "--out", tmp_path / "p").exit_code == 0
     error = call("convert", tmp_path / "a.safetensors", "--config", shallow, "--out", out).exception
     assert isinstance(error, InputError)
 
 
 def test_every_metric_can_be_shown():
-    shown = call("run", "--help-metrics").output
-    assert all(text in shown for text in FIELDS.values())
+    output = call("run", "--help-metrics").output
+    assert all(text in output for text in FIELDS.values())
 
 
 def test_every_option_has_a_line_and_every_optimiser_is_named(tmp_path, shallow, export):
-    shown = call("run", "--help-config").output
+    output = call("run", "--help-config").output
     (tmp_path / "c.toml").write_text(
         first_config(str(shallow), [str(export)], Card("a card", 24, has_bf16=True))
     )
     for key in flat(load(tmp_path / "c.toml")):
-        assert f"\n{key.rpartition('.')[2]} = " in shown
+        assert f"\n{key.rpartition('.')[2]} = " in output
     assert all(name in documentation(OptimizerOptions)["name"] for name in OPTIMISERS)

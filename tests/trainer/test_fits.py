@@ -97,9 +97,9 @@ def test_the_fastest_that_fits(sdxl):
     assert home.needed <= 12 * fits.GIB < fits.table(options, counts)[2].needed
     assert small.changes["batch.size"] * small.changes["batch.accumulation"] == 4 * 16
     assert fits.fastest(options, counts, 8) is None
-    again = fits.changed(options, home.changes)
-    assert again.run.weights == home.changes["run.weights"]
-    assert counts.needed(again) == home.needed
+    result = fits.changed(options, home.changes)
+    assert result.run.weights == home.changes["run.weights"]
+    assert counts.needed(result) == home.needed
 
 
 def test_keeping_one_block_more_needs_more(sdxl):
@@ -139,9 +139,9 @@ def test_weights_in_single_precision_are_kept_rounded_too(sdxl):
 def test_the_activations_are_those_of_a_whole_pass(sdxl):
     """A pass of true SDXL with its backward took 26.5 GiB on the meta device, and 3.1 GiB with checkpointing."""
     _, counts = sdxl
-    whole, again = (
+    whole, less = (
         counts.activations.bytes(checkpointing=checkpointing, keep_blocks=0)
         for checkpointing in (False, True)
     )
     assert whole == pytest.approx(26.5 * fits.GIB, rel=0.1)
-    assert again == pytest.approx(3.1 * fits.GIB, rel=0.1)
+    assert less == pytest.approx(3.1 * fits.GIB, rel=0.1)

@@ -44,16 +44,16 @@ def assert_like_float64(function, reference, *inputs):
 def test_the_mix_and_its_gradients(shape, adds):
     a, c, rows, width = shape
     x, w = torch.randn(rows, c, width), torch.randn(a, c)
-    before, back = torch.randn(rows, a, width), torch.randn(rows, c, width)
+    addend, back = torch.randn(rows, a, width), torch.randn(rows, c, width)
     dy = torch.randn(rows, a, width)
 
-    y = mix.mix(x, w, into=before.clone() if adds else None)
-    assert torch.allclose(y, torch.einsum("ac,rck->rak", w, x) + adds * before, atol=1e-5)
+    y = mix.mix(x, w, into=addend.clone() if adds else None)
+    assert torch.allclose(y, torch.einsum("ac,rck->rak", w, x) + adds * addend, atol=1e-5)
 
-    dx, dw, again = mix.mix_backward(x, w, dy, back.clone() if adds else None, again=True)
+    dx, dw, product = mix.mix_backward(x, w, dy, back.clone() if adds else None, again=True)
     assert torch.allclose(dx, torch.einsum("ac,rak->rck", w, dy) + adds * back, atol=1e-5)
     assert torch.allclose(dw, torch.einsum("rak,rck->ac", dy, x), atol=1e-3)
-    assert torch.allclose(again, torch.einsum("ac,rck->rak", w, x), atol=1e-5)
+    assert torch.allclose(product, torch.einsum("ac,rck->rak", w, x), atol=1e-5)
 
 
 @pytest.mark.slow
@@ -62,7 +62,7 @@ def test_layer_norm(shape, programs):
     """With fewer programs than rows, each has several, and the last has fewer than the others."""
     x, w, b = 3 * torch.randn(shape) + 1, torch.randn(shape[-1]), torch.randn(shape[-1])
     assert_like_float64(
-        lambda *given: norms.LayerNorm.apply(*given, 1e-5, *programs),
+        lambda *inputs: norms.LayerNorm.apply(*inputs, 1e-5, *programs),
         lambda x, w, b: functional.layer_norm(x, x.shape[-1:], w, b, 1e-5),
         *(x, w, b),
     )
@@ -73,7 +73,7 @@ def test_layer_norm(shape, programs):
 def test_group_norm(shape):
     x, w, b = 3 * torch.randn(shape) + 1, torch.randn(shape[1]), torch.randn(shape[1])
     assert_like_float64(
-        lambda *given: norms.GroupNorm.apply(*given, 4, 1e-6),
+        lambda *inputs: norms.GroupNorm.apply(*inputs, 4, 1e-6),
         lambda x, w, b: functional.group_norm(x, 4, w, b, 1e-6),
         *(x, w, b),
     )
@@ -85,10 +85,10 @@ def test_geglu():
         return h * functional.gelu(g)
 
     layer = nn.Linear(6, 2 * 40)
-    made = geglu.GEGLU(6, 40)
-    made.proj = layer
-    geglu.fuse(nn.ModuleList([made]))
+    gate = geglu.GEGLU(6, 40)
+    gate.proj = layer
+    geglu.fuse(nn.ModuleList([gate]))
     x = torch.randn(2, 3, 6)
     with torch.no_grad():
-        assert torch.allclose(made(x), plain(layer(x)), atol=1e-6)
+        assert torch.allclose(gate(x), plain(layer(x)), atol=1e-6)
     assert_like_float64(geglu._Gate.apply, plain, torch.randn(2, 3, 80))

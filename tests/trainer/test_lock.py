@@ -32,7 +32,7 @@ with locked(Path(sys.argv[1])):
 
 @pytest.mark.kill
 def test_a_second_run_is_refused_until_the_first_is_killed(tmp_path, options):
-    told = options(**SMALLEST)
+    settings = options(**SMALLEST)
     out = tmp_path / "out"
     out.mkdir()
     first = subprocess.Popen(
@@ -41,20 +41,20 @@ def test_a_second_run_is_refused_until_the_first_is_killed(tmp_path, options):
     with first:
         assert first.stdout.readline() == "locked\n"
         with pytest.raises(DestinationError, match="another run is writing into"):
-            loop.run(told)
+            loop.run(settings)
         assert [path.name for path in out.iterdir()] == [".lock"]
         first.kill()
         first.wait()
     with locked(out), pytest.raises(DestinationError, match="another run"), locked(out):
         pass
-    assert loop.run(told).updates == 4
-    assert loop.run(told).updates == 4  # the same command again
+    assert loop.run(settings).updates == 4
+    assert loop.run(settings).updates == 4  # the same command again
 
 
 def test_a_state_that_holds_nan_is_no_state_to_go_on_from(tmp_path, options):
-    """With checksums that fit: the state before is taken up, and by itself it is refused."""
-    told = options(**SMALLEST, save=SaveOptions(every=2))
-    loop.run(told)
+    """Its checksums fit. The state before it is taken up; called by its name, it is refused."""
+    settings = options(**SMALLEST, save=SaveOptions(every=2))
+    loop.run(settings)
     for state in ("000004", "000002"):
         folder = tmp_path / "out" / "state" / state
         # Copies: the file that they are mapped from is written anew.
@@ -67,9 +67,9 @@ def test_a_state_that_holds_nan_is_no_state_to_go_on_from(tmp_path, options):
         durable.write_mark(folder, mark)
         if state == "000004":
             with pytest.raises(TornStateError, match=f"{state} cannot be used \\({name} holds NaN"):
-                loop.run(told, resume=str(folder))
-            assert loop.run(told).updates == 4
+                loop.run(settings, resume=str(folder))
+            assert loop.run(settings).updates == 4
             assert durable.read_mark(folder)["counters"]["update"] == 4  # written anew, and kept
             shutil.rmtree(folder)
     with pytest.raises(ModelError, match=r"no state in .* is complete"):
-        loop.run(told)
+        loop.run(settings)

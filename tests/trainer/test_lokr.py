@@ -90,12 +90,12 @@ def test_forward_and_gradients_are_the_definitions(kind, factor, way):
     adapter.changed()
     kron = torch.einsum("ac,bd...->abcd...", w1, w2).reshape(layer.weight.shape)
     with torch.no_grad():
-        before = layer(x)
+        output = layer(x)
         adapter.remove()
-        moved = before - layer(x)
+        difference = output - layer(x)
         layer.weight.copy_(kron)
         layer.bias.zero_()
-    assert torch.allclose(moved, layer(x), rtol=1e-9, atol=1e-12)
+    assert torch.allclose(difference, layer(x), rtol=1e-9, atol=1e-12)
 
 
 NORMS = {
@@ -113,18 +113,18 @@ def test_norms_are_those_of_the_summed_weights(kind, way):
     adapter = Adapter([Target("layer", "unet", layer, 0)], dtype=torch.float64)
     weights = [tensor for _, tensor in adapter.weights()]
     with torch.no_grad():
-        for given, own, moved in zip(weights, plain.parameters(), layer.parameters(), strict=True):
-            given.normal_()
-            moved.normal_()
-            own.copy_(moved + given)
+        for change, own, base in zip(weights, plain.parameters(), layer.parameters(), strict=True):
+            change.normal_()
+            base.normal_()
+            own.copy_(base + change)
     adapter.apply(way)
     x = torch.randn(shape, dtype=torch.float64, requires_grad=True)
-    expected, found = plain(x), layer(x)
-    assert torch.allclose(found, expected, rtol=1e-12, atol=1e-12)
+    expected, actual = plain(x), layer(x)
+    assert torch.allclose(actual, expected, rtol=1e-12, atol=1e-12)
     slope = torch.randn(shape, dtype=torch.float64)
-    wanted = torch.autograd.grad((expected * slope).sum(), (x, *plain.parameters()))
-    given = torch.autograd.grad((found * slope).sum(), (x, *weights))
-    for one, two in zip(given, wanted, strict=True):
+    expected_gradients = torch.autograd.grad((expected * slope).sum(), (x, *plain.parameters()))
+    actual_gradients = torch.autograd.grad((actual * slope).sum(), (x, *weights))
+    for one, two in zip(actual_gradients, expected_gradients, strict=True):
         assert torch.allclose(one, two, rtol=1e-10, atol=1e-10)
 
 
@@ -132,12 +132,12 @@ def test_a_norm_in_half_precision_sees_what_is_small():
     layer = nn.LayerNorm(16, dtype=torch.bfloat16).requires_grad_(requires_grad=False)
     adapter = Adapter([Target("layer", "unet", layer, 0)])
     x = torch.randn(1000, 16, dtype=torch.bfloat16) * 100
-    before = nn.functional.layer_norm(x.float(), (16,))
+    expected = nn.functional.layer_norm(x.float(), (16,))
     with torch.no_grad():
         dict(adapter.weights())["layer.w_norm"].fill_(1e-3)  # 1 + 1e-3 is 1 in bfloat16
     adapter.apply("auto")
     assert layer(x).dtype == torch.bfloat16
-    assert torch.allclose(layer(x).float().abs().sum() / before.abs().sum(), torch.tensor(1.001), atol=5e-4)
+    assert torch.allclose(layer(x).float().abs().sum() / expected.abs().sum(), torch.tensor(1.001), atol=5e-4)
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_the_way_of_each_layer_follows_from_cost_and_memory(monkeypatch, half, f
 
 
 @pytest.fixture(scope="module")
-def moved(parts):
+def adapter_and_outputs(parts):
     """The tiny model, an adapter on it with weights that change something, and the model's output with it."""
     model = parts()
     adapter = Adapter(targets({name: vars(model)[name] for name in TRAINED}, LokrOptions(norms=True)))
@@ -179,12 +179,12 @@ def moved(parts):
     return adapter, outputs(model), outputs(model, adapter)
 
 
-def test_lycoris_loads_the_file_and_gives_the_same(moved, parts, tmp_path):
+def test_lycoris_loads_the_file_and_gives_the_same(adapter_and_outputs, parts, tmp_path):
     from lycoris import create_lycoris_from_weights
     from lycoris.wrapper import LycorisNetwork
 
-    adapter, before, after = moved
-    assert (after - before).abs().max() > 0.01
+    adapter, output_before, output_after = adapter_and_outputs
+    assert (output_after - output_before).abs().max() > 0.01
     path = tmp_path / "adapter.safetensors"
     file.write(path, adapter, torch.float32, {})
     model = parts()
@@ -207,24 +207,24 @@ def test_lycoris_loads_the_file_and_gives_the_same(moved, parts, tmp_path):
     assert sum(len(network.loras) for network in networks) == len(adapter.targets)
     for network in networks:
         network.apply_to()
-    assert torch.allclose(outputs(model), after, atol=1e-5)
+    assert torch.allclose(outputs(model), output_after, atol=1e-5)
     for network in networks:
         network.restore()
         network.merge_to(1.0)
-    assert torch.allclose(outputs(model), after, atol=1e-5)
+    assert torch.allclose(outputs(model), output_after, atol=1e-5)
 
 
-def test_a_file_gives_the_same_adapter_whatever_made_it(moved, parts, tmp_path):
-    adapter, _, after = moved
+def test_a_file_gives_the_same_adapter_whatever_made_it(adapter_and_outputs, parts, tmp_path):
+    adapter, _, output_after = adapter_and_outputs
     path = tmp_path / "adapter.safetensors"
     file.write(path, adapter, torch.float32, {})
     model = parts()
-    assert torch.equal(outputs(model, adapter_of(file.read(path), vars(model), str(path))), after)
+    assert torch.equal(outputs(model, adapter_of(file.read(path), vars(model), str(path))), output_after)
 
 
 def test_the_start_changes_nothing_and_follows_from_the_seed(shallow_parts):
     model = shallow_parts()
-    before = outputs(model)
+    expected = outputs(model)
     first, same, other = (
         Adapter(targets({"unet": model.unet}, LokrOptions()), seed=seed) for seed in (1, 1, 2)
     )
@@ -233,13 +233,13 @@ def test_the_start_changes_nothing_and_follows_from_the_seed(shallow_parts):
     ):
         assert torch.equal(one, two)
         assert name.endswith("lokr_w1") != torch.equal(one, three)
-    assert torch.allclose(outputs(model, first), before, atol=1e-6)
+    assert torch.allclose(outputs(model, first), expected, atol=1e-6)
     first.remove()
-    assert torch.equal(outputs(model), before)
+    assert torch.equal(outputs(model), expected)
 
 
 @pytest.mark.parametrize(
-    ("told", "message"),
+    ("keywords", "message"),
     [
         ({"factors": {"FeedForwad": 4}}, "did you mean 'FeedForward'"),
         ({"factors": {"lora_unet_middle_block_*": 4}}, "decides for no layer.*names such as middle_block"),
@@ -253,14 +253,14 @@ def test_the_start_changes_nothing_and_follows_from_the_seed(shallow_parts):
         ({"exclude": ("lora_unet_*", "*")}, "leaves no layer to train"),
     ],
 )
-def test_wrong_targets_are_named(shallow_parts, told, message):
+def test_wrong_targets_are_named(shallow_parts, keywords, message):
     with pytest.raises(ConfigError, match=message):
-        targets({"unet": shallow_parts().unet}, LokrOptions(**told))
+        targets({"unet": shallow_parts().unet}, LokrOptions(**keywords))
 
 
 def test_factors_are_the_first_pattern_s_then_the_innermost_class_s(shallow_parts):
-    told = {"middle_block.1.*.ff.*": 3, "middle_block.*": 2, "FeedForward": 4, "CLIPMLP": 5}
-    factors = {t.name: t.factor for t in targets({"unet": shallow_parts().unet}, LokrOptions(factors=told))}
+    keys = {"middle_block.1.*.ff.*": 3, "middle_block.*": 2, "FeedForward": 4, "CLIPMLP": 5}
+    factors = {t.name: t.factor for t in targets({"unet": shallow_parts().unet}, LokrOptions(factors=keys))}
     assert factors["lora_unet_middle_block_1_transformer_blocks_0_ff_net_2"] == 3
     assert factors["lora_unet_middle_block_1_transformer_blocks_0_attn1_to_q"] == 2
     assert factors["lora_unet_output_blocks_0_1_transformer_blocks_0_ff_net_2"] == 4

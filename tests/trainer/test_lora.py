@@ -57,9 +57,9 @@ def test_diffusers_loads_it(pipeline, shallow_parts, trained_lokr, lokr_outputs,
     plain = outputs(ours)
     for part in TRAINED:
         setattr(ours, part, getattr(pipeline, part))
-    drawn = outputs(ours)
-    assert torch.allclose(drawn, lokr_outputs, atol=2e-4)
-    assert not torch.allclose(drawn, plain, atol=1e-2)
+    theirs = outputs(ours)
+    assert torch.allclose(theirs, lokr_outputs, atol=2e-4)
+    assert not torch.allclose(theirs, plain, atol=1e-2)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
@@ -83,9 +83,9 @@ def test_names_change_and_change_back_exactly(trained_lokr, model, tmp_path):
     assert {tensor.dtype for tensor in tensors.values()} == {torch.float16}
     place = first
     for to in ("diffusers", "peft", "diffusers", "lora"):
-        after = tmp_path / f"{place.stem}{to[0]}{'' if to == 'peft' else '.safetensors'}"
-        assert str(convert(place, after, model, to=to)).endswith("only names changed")
-        place = after
+        target = tmp_path / f"{place.stem}{to[0]}{'' if to == 'peft' else '.safetensors'}"
+        assert str(convert(place, target, model, to=to)).endswith("only names changed")
+        place = target
     back = load_file(place)
     assert back.keys() == tensors.keys()
     assert all(torch.equal(back[name], tensors[name]) for name in tensors)

@@ -20,13 +20,13 @@ def pipeline(shallow):
     return StableDiffusionXLPipeline.from_pretrained(shallow, local_files_only=True)
 
 
-def schedule(told):
+def schedule(options):
     from diffusers import DDPMScheduler
 
     return DDPMScheduler(
         beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear",
-        rescale_betas_zero_snr=told.zero_terminal_snr == "yes",
-        prediction_type="v_prediction" if told.prediction == "v" else "epsilon",
+        rescale_betas_zero_snr=options.zero_terminal_snr == "yes",
+        prediction_type="v_prediction" if options.prediction == "v" else "epsilon",
     )  # fmt: skip
 
 
@@ -52,23 +52,23 @@ def schedule(told):
 def test_the_loss_is_what_diffusers_makes_it(options, pipeline, shallow, loss, model):
     from diffusers.training_utils import compute_snr
 
-    told = options(loss=loss, model=ModelOptions(path=str(shallow), **model), batch=BatchOptions(size=3))
-    told = replace(told, data=(replace(told.data[0], loss_weight=0.7),))
+    settings = options(loss=loss, model=ModelOptions(path=str(shallow), **model), batch=BatchOptions(size=3))
+    settings = replace(settings, data=(replace(settings.data[0], loss_weight=0.7),))
     alone = Ranks(torch.device("cpu"))
-    it = setup.prepare(told, alone, setup.data_set(told, alone))
-    scheduler = schedule(told.model)
-    for number in range(it.data.order.batches(1)):
-        batch = it.batches.batch(it.data.order[number], number)
+    training = setup.prepare(settings, alone, setup.data_set(settings, alone))
+    scheduler = schedule(settings.model)
+    for number in range(training.data.order.batches(1)):
+        batch = training.batches.batch(training.data.order[number], number)
         prompt, _, pooled, _ = pipeline.encode_prompt(
             list(batch.captions), device="cpu", do_classifier_free_guidance=False
         )
-        rows = [int((it.data.train.ids == some).nonzero()[0][0]) for some in batch.ids]
+        rows = [int((training.data.train.ids == some).nonzero()[0][0]) for some in batch.ids]
         sizes = []
         for row in rows:
-            width, height = int(it.data.train.widths[row]), int(it.data.train.heights[row])
-            target = it.batches.size(row)
-            made = fit(width, height, target)
-            corner = (made.top, made.left)
+            width, height = int(training.data.train.widths[row]), int(training.data.train.heights[row])
+            target = training.batches.size(row)
+            crop = fit(width, height, target)
+            corner = (crop.top, crop.left)
             sizes.append(
                 pipeline._get_add_time_ids(
                     (height, width),
@@ -88,7 +88,7 @@ def test_the_loss_is_what_diffusers_makes_it(options, pipeline, shallow, loss, m
             encoder_hidden_states=prompt,
             added_cond_kwargs={"text_embeds": pooled, "time_ids": torch.cat(sizes)},
         ).sample
-        wanted = scheduler.get_velocity(latents, noise, batch.timesteps) if model else noise
+        goal = scheduler.get_velocity(latents, noise, batch.timesteps) if model else noise
         snr = compute_snr(scheduler, batch.timesteps)
         if loss.debiased_v == "kohya":
             weight = 1 / (snr.clamp(max=1000) + 1)
@@ -99,6 +99,6 @@ def test_the_loss_is_what_diffusers_makes_it(options, pipeline, shallow, loss, m
         theirs = (
             0.7
             * weight
-            * torch.stack([(a - b).square().mean() for a, b in zip(predicted, wanted, strict=True)])
+            * torch.stack([(a - b).square().mean() for a, b in zip(predicted, goal, strict=True)])
         )
-        assert torch.allclose(it.objective.losses(it.model, batch), theirs, rtol=2e-4), number
+        assert torch.allclose(training.objective.losses(training.model, batch), theirs, rtol=2e-4), number

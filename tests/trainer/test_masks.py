@@ -43,15 +43,17 @@ def array():
     return np.random.default_rng(1).integers(0, 256, (48, 64, 3), np.uint8)
 
 
-def shown(array, size, seen):
+def pixels_of(array, size, window):
     height, width = array.shape[:2]
-    return pixels("a.png", picture(array), width, height, size, seen=seen)
+    return pixels("a.png", picture(array), width, height, size, seen=window)
 
 
 def test_a_flipped_view_is_the_view_of_the_mirrored_image(array):
     size = (40, 48)
-    seen = View(fit(64, 48, size)._replace(left=3), is_flipped=True)
-    assert np.array_equal(shown(array, size, seen), shown(array[:, ::-1].copy(), size, View(seen.fit)))
+    window = View(fit(64, 48, size)._replace(left=3), is_flipped=True)
+    assert np.array_equal(
+        pixels_of(array, size, window), pixels_of(array[:, ::-1].copy(), size, View(window.fit))
+    )
 
 
 def test_a_random_crop_is_the_part_that_the_model_is_told_of(array):
@@ -59,13 +61,13 @@ def test_a_random_crop_is_the_part_that_the_model_is_told_of(array):
     size, options = (40, 48), AugmentOptions(random_crop=True, flip=0.5)
     places = set()
     for number in range(60):
-        seen = view(64, 48, size, options, (1, 0, number, 7))
-        height, width, top, left, *target = conditioning(64, 48, size, "true", seen.fit)
+        window = view(64, 48, size, options, (1, 0, number, 7))
+        height, width, top, left, *target = conditioning(64, 48, size, "true", window.fit)
         assert (height, width, target) == (48, 64, [48, 40])
-        own = array[:, ::-1] if seen.is_flipped else array
+        own = array[:, ::-1] if window.is_flipped else array
         part = own[int(top) : int(top) + 48, int(left) : int(left) + 40]
-        assert np.allclose((shown(array, size, seen) + 1) * 127.5, part.transpose(2, 0, 1), atol=1e-3)
-        places.add((left, seen.is_flipped))
+        assert np.allclose((pixels_of(array, size, window) + 1) * 127.5, part.transpose(2, 0, 1), atol=1e-3)
+        places.add((left, window.is_flipped))
     assert {left for left, _ in places} <= set(range(25))
     assert len(places) > 25
 
@@ -80,53 +82,53 @@ def test_a_mask_is_averaged_over_the_places_of_the_latents(tmp_path):
     values = np.random.default_rng(2).integers(0, 256, (64, 96), np.uint8)
     Image.fromarray(values).save(tmp_path / "m.png")
     size = (64, 64)
-    seen = View(fit(96, 64, size)._replace(left=24))
+    window = View(fit(96, 64, size)._replace(left=24))
     theirs = functional.interpolate(
         torch.from_numpy(values[None, None, :, 24:88]).float() / 255, (8, 8), mode="area"
     )[0]
     own = (96, 64)
-    ours = mask(tmp_path / "m.png", seen, size, own)
+    ours = mask(tmp_path / "m.png", window, size, own)
     assert np.allclose(ours, theirs.numpy(), atol=1 / 255)
-    flipped = mask(tmp_path / "m.png", View(seen.fit._replace(left=8), is_flipped=True), size, own)
+    flipped = mask(tmp_path / "m.png", View(window.fit._replace(left=8), is_flipped=True), size, own)
     assert np.allclose(flipped, ours[:, :, ::-1], atol=1 / 255)
     Image.fromarray(values[::2, ::2]).save(tmp_path / "half.png")  # a mask of another size covers the same
-    assert mask(tmp_path / "half.png", seen, size, own) == pytest.approx(ours, abs=0.2)
-    assert mask(None, seen, size, own).tolist() == np.ones((1, 8, 8)).tolist()
+    assert mask(tmp_path / "half.png", window, size, own) == pytest.approx(ours, abs=0.2)
+    assert mask(None, window, size, own).tolist() == np.ones((1, 8, 8)).tolist()
     (tmp_path / "m.png").write_bytes(b"no picture")
     with pytest.raises(UnusableImageError, match="cannot be read as a mask"):
-        mask(tmp_path / "m.png", seen, size, own)
+        mask(tmp_path / "m.png", window, size, own)
 
 
 def test_a_mask_may_have_16_bits_or_be_turned_by_exif(tmp_path):
-    seen, size = View(fit(16, 16, (16, 16))), (16, 16)
+    window, size = View(fit(16, 16, (16, 16))), (16, 16)
     grey = np.repeat(np.array([[0, 0x8000], [0x4000, 0xFFFF]], np.uint16), 8, 0).repeat(8, 1)
     Image.fromarray(grey).save(tmp_path / "deep.png")
-    wanted = np.array([[0, 0x80], [0x40, 0xFF]]) / 255
-    assert np.allclose(mask(tmp_path / "deep.png", seen, size, size)[0], wanted)
+    expected = np.array([[0, 0x80], [0x40, 0xFF]]) / 255
+    assert np.allclose(mask(tmp_path / "deep.png", window, size, size)[0], expected)
     exif = Image.Exif()
     exif[0x0112] = 3  # turned by half
     Image.fromarray((grey >> 8).astype(np.uint8)).save(tmp_path / "turned.png", exif=exif)
-    assert np.allclose(mask(tmp_path / "turned.png", seen, size, size)[0], wanted[::-1, ::-1])
+    assert np.allclose(mask(tmp_path / "turned.png", window, size, size)[0], expected[::-1, ::-1])
     text = PngInfo()
     text.add_itxt("XML:com.adobe.xmp", '<rdf:Description tiff:Orientation="3"/>')
     Image.fromarray(grey).save(tmp_path / "xmp.png", pnginfo=text)  # an image is not turned by XMP
-    assert np.allclose(mask(tmp_path / "xmp.png", seen, size, size)[0], wanted)
+    assert np.allclose(mask(tmp_path / "xmp.png", window, size, size)[0], expected)
     Image.fromarray(grey.astype(np.float32) / 65535).save(tmp_path / "float.tif")
     with pytest.raises(
         UnusableImageError, match=r"cannot be read as a mask \(32 bits of grey; save it with 8 or 16"
     ):
-        mask(tmp_path / "float.tif", seen, size, size)
+        mask(tmp_path / "float.tif", window, size, size)
 
 
 @pytest.mark.parametrize(("width", "height"), [(1000, 667), (125, 83), (31, 21), (3, 2)])
 def test_a_mask_may_be_of_another_size_but_not_of_another_shape(tmp_path, width, height):
-    seen, own = View(fit(1000, 667, (64, 64))), (1000, 667)
+    window, own = View(fit(1000, 667, (64, 64))), (1000, 667)
     Image.new("L", (width, height), 255).save(tmp_path / "m.png")
-    assert mask(tmp_path / "m.png", seen, (64, 64), own).min() == 1
+    assert mask(tmp_path / "m.png", window, (64, 64), own).min() == 1
     Image.new("L", (height, width), 255).save(tmp_path / "m.png")
     if width > 3:  # of two or three pixels nothing can be said
         with pytest.raises(UnusableImageError, match=rf"is a mask of {height} by {width} .* another shape"):
-            mask(tmp_path / "m.png", seen, (64, 64), own)
+            mask(tmp_path / "m.png", window, (64, 64), own)
 
 
 def test_masks_lie_beside_images_or_in_a_folder(tmp_path):
@@ -140,8 +142,8 @@ def test_masks_lie_beside_images_or_in_a_folder(tmp_path):
     assert mask_of(f"{tmp_path}/x/1.jpg", folder) == tmp_path / "masks" / "x" / "1.png"
     assert mask_of(f"{tmp_path}/x/1.jpg", DataOptions(path=str(tmp_path))) is None
     (tmp_path / "sets" / "3_one").mkdir(parents=True)
-    (one,) = data_sets(DataOptions(path=str(tmp_path / "sets"), masks="masks"))
-    assert (one.repeats, one.masks) == (3, "masks/3_one")
+    (options,) = data_sets(DataOptions(path=str(tmp_path / "sets"), masks="masks"))
+    assert (options.repeats, options.masks) == (3, "masks/3_one")
 
 
 def test_masks_are_no_images_and_are_in_the_fingerprint(tmp_path):
@@ -152,9 +154,9 @@ def test_masks_are_no_images_and_are_in_the_fingerprint(tmp_path):
     options = [DataOptions(path=str(tmp_path), masks="-masklabel.png")]
     for value in (0, 255):
         Image.new("L", (64, 64), value).save(tmp_path / "1-masklabel.png")
-        loaded = samples.load(options, ALONE)
-        assert (len(loaded), loaded.left_out) == (1, {})
-        fingerprints.add(loaded.fingerprints())
+        data = samples.load(options, ALONE)
+        assert (len(data), data.left_out) == (1, {})
+        fingerprints.add(data.fingerprints())
     assert len(fingerprints) == 3
 
 
@@ -163,8 +165,8 @@ def test_a_folder_of_masks_among_the_images_is_not_trained_on(tmp_path):
         (tmp_path / path).parent.mkdir(exist_ok=True)
         Image.new("RGB", (64, 64)).save(tmp_path / path)
         (tmp_path / path).with_suffix(".txt").write_text("1girl")
-    loaded = samples.load([DataOptions(path=str(tmp_path), masks=str(tmp_path / "masks"))], ALONE)
-    assert {loaded[row].path.removeprefix(f"{tmp_path}/") for row in range(len(loaded))} == {
+    data = samples.load([DataOptions(path=str(tmp_path), masks=str(tmp_path / "masks"))], ALONE)
+    assert {data[row].path.removeprefix(f"{tmp_path}/") for row in range(len(data))} == {
         "1.png",
         "masked/2.png",
     }
@@ -185,8 +187,8 @@ def test_of_several_folders_in_one_data_set_one_may_lack_masks(tmp_path):
         (tmp_path / path).parent.mkdir(parents=True)
         Image.new("RGB", (64, 64)).save(tmp_path / path)
         (tmp_path / path).with_suffix(".txt").write_text("1girl")
-    loaded = samples.load([DataOptions(path=str(tmp_path / "set"), masks=str(tmp_path / "masks"))], ALONE)
-    assert [source.options.masks.rpartition("/")[2] for source in loaded.sets] == ["1_others", "2_girl"]
+    data = samples.load([DataOptions(path=str(tmp_path / "set"), masks=str(tmp_path / "masks"))], ALONE)
+    assert [source.options.masks.rpartition("/")[2] for source in data.sets] == ["1_others", "2_girl"]
 
 
 def test_masks_of_shards_are_refused(tmp_path):
@@ -212,23 +214,25 @@ def test_batches_have_masks_and_crops_and_caches_hold_both_sides(options, tmp_pa
     }
     plain = options(**sections)
     data = data_set(plain, ALONE)
-    it = prepare(plain, ALONE, data)
-    batch = it.batches.batch(data.order[0], 0)
+    training = prepare(plain, ALONE, data)
+    batch = training.batches.batch(data.order[0], 0)
     masked = [number == 1 for number in batch.ids]
     assert batch.masks.shape == (4, 1, 8, 8)
-    assert [float(one.mean()) for one in batch.masks] == [0.0 if is_masked else 1.0 for is_masked in masked]
+    assert [float(mask.mean()) for mask in batch.masks] == [0.0 if is_masked else 1.0 for is_masked in masked]
     with torch.no_grad():
-        losses = it.objective.losses(it.model, batch)
-        plainly = it.objective.losses(it.model, batch, weighted=False)
+        losses = training.objective.losses(training.model, batch)
+        plainly = training.objective.losses(training.model, batch, weighted=False)
     assert [float(loss) == 0 for loss in losses] == masked
     assert all(float(loss) > 0 for loss in plainly)
 
     cached = options(**sections, cache=CacheOptions(latents=str(tmp_path / "latents")))
-    it = prepare(cached, ALONE, data_set(cached, ALONE))
-    assert it.batches.latents.cache.has(it.batches.latents.cache.keys).sum() == 8
+    training = prepare(cached, ALONE, data_set(cached, ALONE))
+    assert training.batches.latents.cache.has(training.batches.latents.cache.keys).sum() == 8
     with torch.no_grad():
-        assert torch.allclose(it.objective.losses(it.model, it.batches.batch(data.order[0], 0)), losses)
-    flips = {it.batches.view(0, (0, 0, place, 1)).is_flipped for place in range(9)}
+        assert torch.allclose(
+            training.objective.losses(training.model, training.batches.batch(data.order[0], 0)), losses
+        )
+    flips = {training.batches.view(0, (0, 0, place, 1)).is_flipped for place in range(9)}
     assert flips == {False, True}
 
 
@@ -239,8 +243,8 @@ def test_an_image_whose_mask_is_damaged_has_no_weight(options, tmp_path, capsys)
         (folder / "x001" / f"{number}.mask.png").write_bytes(data)
     run = options(data=(DataOptions(path=str(folder), masks=".mask.png"),), batch=BatchOptions(size=3))
     data = data_set(run, ALONE)
-    it = prepare(run, ALONE, data)
-    batch = it.batches.batch(data.order[0], 0)
+    training = prepare(run, ALONE, data)
+    batch = training.batches.batch(data.order[0], 0)
     by_id = {
         number: (float(weight), bool(decoded))
         for number, weight, decoded in zip(batch.ids, batch.weights, batch.decoded, strict=True)

@@ -28,7 +28,7 @@ GAMMA = "beta7 + 0.8*(anxl3 - anxl2) + 0.5*(base7 - beta7)"
 
 
 @pytest.fixture(scope="module")
-def moved(shallow_parts):
+def adapter_and_output(shallow_parts):
     """The shallow model, and what an adapter of linear layers, convolutions and norms makes of it, whole and by half."""
     model = shallow_parts()
     adapter = Adapter(targets({name: vars(model)[name] for name in TRAINED}, LokrOptions()))
@@ -40,17 +40,17 @@ def moved(shallow_parts):
 
 
 @pytest.fixture
-def lokr(moved, tmp_path):
-    file.write(tmp_path / "lokr.safetensors", moved[0], torch.float32, {})
+def lokr(adapter_and_output, tmp_path):
+    file.write(tmp_path / "lokr.safetensors", adapter_and_output[0], torch.float32, {})
     return tmp_path / "lokr.safetensors"
 
 
-def test_merged_the_model_gives_what_it_gave_with_the_adapter(shallow, moved, lokr, tmp_path):
-    adapter, wanted = moved
+def test_merged_the_model_gives_what_it_gave_with_the_adapter(shallow, adapter_and_output, lokr, tmp_path):
+    adapter, expected = adapter_and_output
     base, out = shallow / "tiny.safetensors", tmp_path / "merged.safetensors"
     assert merge(base, lokr, out) == len(adapter.targets)
     merged = load(ModelOptions(path=str(out), config=str(shallow)), torch.float32)
-    assert torch.allclose(outputs(merged), wanted, atol=1e-5)
+    assert torch.allclose(outputs(merged), expected, atol=1e-5)
     merge(base, lokr, tmp_path / "same.safetensors", scale=0)
     same, plain = load_file(tmp_path / "same.safetensors"), load_file(base)
     assert same.keys() == plain.keys()
@@ -58,7 +58,7 @@ def test_merged_the_model_gives_what_it_gave_with_the_adapter(shallow, moved, lo
 
 
 def test_merged_by_a_part_it_gives_what_lycoris_makes_of_that_part(
-    shallow, shallow_parts, moved, lokr, tmp_path
+    shallow, shallow_parts, adapter_and_output, lokr, tmp_path
 ):
     model, part = shallow_parts(), 0.35
     merge(shallow / "tiny.safetensors", lokr, tmp_path / "part.safetensors", scale=part)
@@ -71,7 +71,7 @@ def test_merged_by_a_part_it_gives_what_lycoris_makes_of_that_part(
         module.merge_to(part)
     assert torch.allclose(ours, outputs(model), atol=1e-5)
     assert (ours - plain).abs().max() > 0.01
-    assert (ours - moved[1]).abs().max() > 0.01
+    assert (ours - adapter_and_output[1]).abs().max() > 0.01
 
 
 def test_drawn_with_the_file_pictures_are_those_of_the_merged_model(shallow, lokr, tmp_path):
@@ -81,7 +81,7 @@ def test_drawn_with_the_file_pictures_are_those_of_the_merged_model(shallow, lok
     (tmp_path / "prompts.txt").write_text("1girl, blue hair\n\nsolo\n")
     how = sample.Drawing(width=64, height=96, steps=2, negative="boy", tokens=75, seed=5)
     merged = ModelOptions(path=str(tmp_path / "merged.safetensors"), config=str(shallow))
-    drawn = {}
+    pictures = {}
     for name, model, adapter in (
         ("plain", ModelOptions(path=str(shallow)), None),
         ("lokr", ModelOptions(path=str(shallow)), lokr),
@@ -90,24 +90,24 @@ def test_drawn_with_the_file_pictures_are_those_of_the_merged_model(shallow, lok
         prompts = tmp_path / "prompts.txt"
         paths = sample.draw_files(model, prompts, tmp_path / name, how, adapter, scale=0.7)
         assert [path.name for path in paths] == ["000.png", "001.png"]
-        drawn[name] = np.stack([np.asarray(Image.open(path)) for path in paths]).astype(int)
-    assert drawn["plain"].shape == (2, 96, 64, 3)
-    assert abs(drawn["lokr"] - drawn["merged"]).max() <= 1  # of 255: rounding
-    assert abs(drawn["lokr"] - drawn["plain"]).max() > 5
-    assert (drawn["lokr"][0] != drawn["lokr"][1]).any()
+        pictures[name] = np.stack([np.asarray(Image.open(path)) for path in paths]).astype(int)
+    assert pictures["plain"].shape == (2, 96, 64, 3)
+    assert abs(pictures["lokr"] - pictures["merged"]).max() <= 1  # of 255: rounding
+    assert abs(pictures["lokr"] - pictures["plain"]).max() > 5
+    assert (pictures["lokr"][0] != pictures["lokr"][1]).any()
 
 
 def test_no_file_that_is_read_is_overwritten(shallow, lokr, tmp_path):
     base = shallow / "tiny.safetensors"
     link = tmp_path / "link.safetensors"
     link.symlink_to(base)
-    before = base.read_bytes(), lokr.read_bytes()
+    contents = base.read_bytes(), lokr.read_bytes()
     for out in (base, link, lokr):
         with pytest.raises(InputError, match="is one of the files that are read; name a new file"):
             merge(base, lokr, out)
     with pytest.raises(InputError, match="is one of the files that are read"):
         combine("a + b", {"a": base, "b": base}, link)
-    assert (base.read_bytes(), lokr.read_bytes()) == before
+    assert (base.read_bytes(), lokr.read_bytes()) == contents
 
 
 def test_merged_into_half_precision_only_rounding_is_lost(shallow, lokr, tmp_path):
@@ -123,8 +123,8 @@ def test_merged_into_half_precision_only_rounding_is_lost(shallow, lokr, tmp_pat
         assert {tensor.dtype for tensor in rounded.values()} == {torch.float16}
         for name, tensor in exact.items():
             assert torch.allclose(rounded[name].float(), tensor, rtol=2**-10, atol=2**-12), name
-    with safe_open(tmp_path / "rounded.safetensors", "pt") as opened:
-        assert opened.metadata() == {"hakubooru_merged": "1.0 * lokr.safetensors"}
+    with safe_open(tmp_path / "rounded.safetensors", "pt") as checkpoint:
+        assert checkpoint.metadata() == {"hakubooru_merged": "1.0 * lokr.safetensors"}
 
 
 @pytest.fixture(scope="module")
@@ -149,35 +149,36 @@ def models(tmp_path_factory):
 def test_gammas_formula_is_float64_arithmetic_within_rounding(models, tmp_path, dtype):
     """The tensor `large` is read in several pieces."""
     combine(GAMMA, models, tmp_path / "gamma.safetensors", dtype=dtype)
-    made = load_file(tmp_path / "gamma.safetensors")
+    result = load_file(tmp_path / "gamma.safetensors")
     values = {name: load_file(path) for name, path in models.items()}
-    assert made["steps"].tolist() == [7]
-    for key in (key for key in made if key != "steps"):
+    assert result["steps"].tolist() == [7]
+    for key in (key for key in result if key != "steps"):
         beta7, anxl3, anxl2, base7 = (
             values[n][key].double().numpy() for n in ("beta7", "anxl3", "anxl2", "base7")
         )
         exact = beta7 + 0.8 * (anxl3 - anxl2) + 0.5 * (base7 - beta7)
-        assert made[key].dtype == (dtype or values["beta7"][key].dtype)
-        bits = 11 if made[key].dtype == torch.float16 else 24
+        assert result[key].dtype == (dtype or values["beta7"][key].dtype)
+        bits = 11 if result[key].dtype == torch.float16 else 24
         # Half a step of what is written, and of fp32 for what stands in between.
         size = abs(beta7) + 0.8 * (abs(anxl3) + abs(anxl2)) + 0.5 * (abs(base7) + abs(beta7))
         assert (
-            abs(made[key].double().numpy() - exact) <= abs(exact) * 2.0**-bits + size * 2.0**-22 + 2.0**-25
+            abs(result[key].double().numpy() - exact) <= abs(exact) * 2.0**-bits + size * 2.0**-22 + 2.0**-25
         ).all()
 
 
 def test_a_combination_says_what_it_is(models, tmp_path):
     tensors = load_file(models["beta7"])
-    told = {"modelspec.title": "Beta 7", "modelspec.hash_sha256": "0x0", "sshs_model_hash": "0"}
-    save_file(tensors | {"logit_scale": torch.ones(1)}, tmp_path / "beta7.safetensors", told)
+    metadata = {"modelspec.title": "Beta 7", "modelspec.hash_sha256": "0x0", "sshs_model_hash": "0"}
+    save_file(tensors | {"logit_scale": torch.ones(1)}, tmp_path / "beta7.safetensors", metadata)
     files = {"beta7": tmp_path / "beta7.safetensors", "base7": models["base7"]}
     combine("0.5*beta7 + 0.5*base7", files, tmp_path / "out.safetensors")
-    with safe_open(tmp_path / "out.safetensors", "pt") as opened:
-        assert opened.metadata() == {
+    with safe_open(tmp_path / "out.safetensors", "pt") as checkpoint:
+        assert checkpoint.metadata() == {
             "modelspec.title": "Beta 7",
             "hakubooru_formula": "0.5*beta7 + 0.5*base7",
         }
-        assert opened.get_tensor("logit_scale").item() == 1  # which not every checkpoint has, and none needs
+        # Not every checkpoint has it, and none needs it.
+        assert checkpoint.get_tensor("logit_scale").item() == 1
 
 
 def peak(call):
@@ -187,13 +188,13 @@ def peak(call):
         return int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]) / 1000
 
     Path("/proc/self/clear_refs").write_text("5")  # the most from now on
-    before = most()
+    start = most()
     call()
-    return most() - before
+    return most() - start
 
 
 def test_a_combination_of_large_models_takes_no_more_memory(models, tmp_path):
-    """Of four files of 60 MB, each a single tensor almost."""
+    """Four files of 60 MB are combined; nearly all of each is one tensor."""
     files = {name: tmp_path / f"{name}.safetensors" for name in models}
     for path in files.values():
         save_file({"large": torch.ones(30_000_000, dtype=torch.half), "small": torch.ones(3)}, path)

@@ -49,57 +49,60 @@ def test_waiting_is_noticed():
 
 @pytest.mark.parametrize("checkpointing", [False, True])
 def test_nothing_in_a_micro_step_waits_for_the_device(options, tmp_path, checkpointing):
-    told = options(
+    settings = options(
         batch=BatchOptions(size=2, accumulation=2),
         cache=CacheOptions(latents=str(tmp_path / "latents")),
         loss=LossOptions(min_snr_gamma=5, noise_offset=0.0357),
     )
-    told = replace(told, run=replace(told.run, checkpointing=checkpointing))
+    settings = replace(settings, run=replace(settings.run, checkpointing=checkpointing))
     alone = Ranks(CPU)
-    it = prepare(told, alone, data_set(told, alone))
-    batch = it.batches.batch(it.data.order[0], 0)
-    with Waits() as waits, it.precision:
-        torch.autograd.backward(it.scaler.scale(it.objective.losses(it.model, batch).sum()))
-    it.adapter.fold()
+    training = prepare(settings, alone, data_set(settings, alone))
+    batch = training.batches.batch(training.data.order[0], 0)
+    with Waits() as waits, training.precision:
+        torch.autograd.backward(training.scaler.scale(training.objective.losses(training.model, batch).sum()))
+    training.adapter.fold()
     assert waits.found == []
-    assert any(weight.grad is not None and weight.grad.any() for weight in it.weights)
+    assert any(weight.grad is not None and weight.grad.any() for weight in training.weights)
 
 
 @pytest.mark.filterwarnings(
     "ignore:The .grad attribute:UserWarning"
 )  # dynamo looks at the gradient of any input
 def test_compiled_blocks_of_one_width_are_compiled_once_for_all_sizes(options):
-    told = options()
-    told = replace(
-        told, buckets=replace(told.buckets, incomplete="fill")
+    settings = options()
+    settings = replace(
+        settings, buckets=replace(settings.buckets, incomplete="fill")
     )  # torch compiles for one image apart
-    told = replace(
-        told, lokr=LokrOptions(forward="merged")
+    settings = replace(
+        settings, lokr=LokrOptions(forward="merged")
     )  # all layers, so that blocks of one width are alike
     alone = Ranks(CPU)
-    it = prepare(told, alone, data_set(told, alone))
-    batches = [it.batches.batch(it.data.order[number], number) for number in range(it.data.order.batches(1))]
+    training = prepare(settings, alone, data_set(settings, alone))
+    batches = [
+        training.batches.batch(training.data.order[number], number)
+        for number in range(training.data.order.batches(1))
+    ]
     assert len({batch.noise.shape[2:] for batch in batches}) == 3
 
     def passes():
-        found = [it.objective.losses(it.model, batch).sum() for batch in batches]
-        torch.autograd.backward(found)
-        it.adapter.fold()
-        gradients = [weight.grad for weight in it.weights]
-        it.optimizer.zero_grad()
-        return [float(loss.detach()) for loss in found], gradients
+        per_batch = [training.objective.losses(training.model, batch).sum() for batch in batches]
+        torch.autograd.backward(per_batch)
+        training.adapter.fold()
+        gradients = [weight.grad for weight in training.weights]
+        training.optimizer.zero_grad()
+        return [float(loss.detach()) for loss in per_batch], gradients
 
     losses, gradients = passes()
     torch._dynamo.reset()
     dynamo.counters.clear()
-    compile_blocks(it.model.unet, "eager")
-    again, compiled = passes()
-    assert again == pytest.approx(losses, rel=1e-5)
+    compile_blocks(training.model.unet, "eager")
+    second_losses, compiled = passes()
+    assert second_losses == pytest.approx(losses, rel=1e-5)
     for one, two in zip(gradients, compiled, strict=True):
         assert torch.allclose(one, two, rtol=1e-3, atol=1e-6)
     widths = {
         block.norm1.weight.shape
-        for block in it.model.unet.modules()
+        for block in training.model.unet.modules()
         if hasattr(block, "norm1") and hasattr(block, "attn1")
     }
     assert dynamo.counters["stats"]["unique_graphs"] == len(widths) == 2

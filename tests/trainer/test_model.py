@@ -34,24 +34,24 @@ def test_a_single_file_is_the_folder_bit_for_bit(tiny):
     folder = load(ModelOptions(path=str(tiny)), torch.float32)
     single = load(ModelOptions(path=str(tiny / "tiny.safetensors"), config=str(tiny)), torch.float32)
     for part in PARTS:
-        one, other = vars(folder)[part].state_dict(), vars(single)[part].state_dict()
-        assert one.keys() == other.keys()
-        assert all(torch.equal(one[name], other[name]) for name in one), part
+        expected, actual = vars(folder)[part].state_dict(), vars(single)[part].state_dict()
+        assert expected.keys() == actual.keys()
+        assert all(torch.equal(expected[name], actual[name]) for name in expected), part
     assert folder.tokenizer.get_vocab() == single.tokenizer.get_vocab()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
 def test_written_again_the_file_is_the_same(tiny, tmp_path, dtype):
-    """As downloaded models are held, in half precision too."""
-    file, again = tmp_path / "model.safetensors", tmp_path / "again.safetensors"
+    """Downloaded models are in half precision, too."""
+    file, second = tmp_path / "model.safetensors", tmp_path / "again.safetensors"
     save_file({name: tensor.to(dtype) for name, tensor in load_file(tiny / "tiny.safetensors").items()}, file)
     model = load(ModelOptions(path=str(file), config=str(tiny)), dtype, dtype)
-    write_single(again, {part: vars(model)[part].state_dict() for part in PARTS})
-    assert again.read_bytes() == file.read_bytes()
+    write_single(second, {part: vars(model)[part].state_dict() for part in PARTS})
+    assert second.read_bytes() == file.read_bytes()
 
 
 def test_names_in_a_checkpoint_are_sgms():
-    """Of the true SDXL, by the structure of Stability's own code."""
+    """The names of the true SDXL are those of Stability's own code."""
     ours = skeleton("unet", ModelOptions(path="sdxl.safetensors")).state_dict()
     theirs = {}
     for name, module in sgm.unet().items():
@@ -73,19 +73,19 @@ def test_marks_decide_what_is_learned(tiny, tmp_path):
     file = tmp_path / "v.safetensors"
     tensors = load_file(tiny / "tiny.safetensors")
     save_file(tensors | {"v_pred": torch.zeros(0), "ztsnr": torch.zeros(0)}, file)
-    told = Options(
+    options = Options(
         run=RunOptions(out="out"), model=ModelOptions(path=str(file)), data=(DataOptions(path="x"),)
     )
     model = load(ModelOptions(path=str(file), config=str(tiny)), torch.float32)
-    objective = Objective.of(told, model, torch.device("cpu"))
+    objective = Objective.of(options, model, torch.device("cpu"))
     assert (objective.prediction, objective.zero_terminal_snr, float(objective.alphas[-1])) == ("v", True, 0)
-    for prediction, zero, found in (("epsilon", "no", ("epsilon", False)), ("v", "no", ("v", False))):
-        said = ModelOptions(path=str(file), prediction=prediction, zero_terminal_snr=zero)
-        objective = Objective.of(replace(told, model=said), model, torch.device("cpu"))
-        assert (objective.prediction, objective.zero_terminal_snr) == found
+    for prediction, zero, expected in (("epsilon", "no", ("epsilon", False)), ("v", "no", ("v", False))):
+        model_options = ModelOptions(path=str(file), prediction=prediction, zero_terminal_snr=zero)
+        objective = Objective.of(replace(options, model=model_options), model, torch.device("cpu"))
+        assert (objective.prediction, objective.zero_terminal_snr) == expected
     with pytest.raises(ConfigError, match=r'set model\.prediction = "v"'):
         Objective.of(
-            replace(told, model=ModelOptions(path=str(file), prediction="epsilon")),
+            replace(options, model=ModelOptions(path=str(file), prediction="epsilon")),
             model,
             torch.device("cpu"),
         )

@@ -36,12 +36,12 @@ def test_noise_and_target_are_diffusers(prediction):
 
     scheduler = DDPMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
     generator = torch.Generator().manual_seed(1)
-    latents, drawn = torch.randn(2, 3, 4, 8, 8, generator=generator)
+    latents, draws = torch.randn(2, 3, 4, 8, 8, generator=generator)
     steps, alphas = torch.tensor([3, 500, 999]), noise.alphas_cumprod()
-    noisy = noise.add_noise(latents, drawn, alphas, steps)
-    assert torch.allclose(noisy, scheduler.add_noise(latents, drawn, steps), atol=1e-5)
-    wanted = drawn if prediction == "epsilon" else scheduler.get_velocity(latents, drawn, steps)
-    assert torch.allclose(noise.target(latents, drawn, alphas, steps, prediction), wanted, atol=1e-5)
+    noisy = noise.add_noise(latents, draws, alphas, steps)
+    assert torch.allclose(noisy, scheduler.add_noise(latents, draws, steps), atol=1e-5)
+    expected = draws if prediction == "epsilon" else scheduler.get_velocity(latents, draws, steps)
+    assert torch.allclose(noise.target(latents, draws, alphas, steps, prediction), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("gamma", [1.0, 5.0, 20.0])
@@ -74,13 +74,16 @@ def test_kohyas_way_to_debias_v_is_sd_scripts():
 def test_offset_is_one_number_a_channel():
     draws = torch.randn(2, 4, 1, 1)
     plain = torch.randn(2, 4, 8, 8)
-    added = noise.offset_noise(plain, draws, 0.0357) - plain
-    assert torch.allclose(added, (0.0357 * draws).expand_as(plain), atol=1e-6)
+    offset = noise.offset_noise(plain, draws, 0.0357) - plain
+    assert torch.allclose(offset, (0.0357 * draws).expand_as(plain), atol=1e-6)
 
 
 def test_losses_are_of_each_image():
-    one, other = torch.zeros(2, 4, 2, 2), torch.stack([torch.ones(4, 2, 2), torch.full((4, 2, 2), 3.0)])
-    assert noise.losses(one, other).tolist() == [1, 9]
+    predicted, target = (
+        torch.zeros(2, 4, 2, 2),
+        torch.stack([torch.ones(4, 2, 2), torch.full((4, 2, 2), 3.0)]),
+    )
+    assert noise.losses(predicted, target).tolist() == [1, 9]
 
 
 @pytest.mark.parametrize("schedule", ["constant", "exponential", "snr"])
@@ -89,9 +92,9 @@ def test_pseudo_huber_is_the_papers(kind, schedule):
     """Each number by scalars, as sd-scripts' `get_huber_threshold_if_needed` and `conditional_loss` define it."""
     alphas, steps = noise.alphas_cumprod(), torch.tensor([0, 300, 999])
     generator = torch.Generator().manual_seed(3)
-    predicted, wanted = torch.randn(2, 3, 4, 2, 2, generator=generator)
+    predicted, targets = torch.randn(2, 3, 4, 2, 2, generator=generator)
     c = noise.huber_c(alphas, steps, 0.1, schedule)
-    ours = noise.losses(predicted, wanted, kind, c)
+    ours = noise.losses(predicted, targets, kind, c)
     for place, step in enumerate(steps.tolist()):
         sigma = ((1 - alphas[step].item()) / alphas[step].item()) ** 0.5
         threshold = {
@@ -99,7 +102,7 @@ def test_pseudo_huber_is_the_papers(kind, schedule):
             "exponential": math.exp(math.log(0.1) / 1000 * step),
             "snr": 0.9 / (1 + sigma) ** 2 + 0.1,
         }[schedule]
-        errors = (predicted[place] - wanted[place]).flatten().tolist()
+        errors = (predicted[place] - targets[place]).flatten().tolist()
         values = [2 * ((error**2 + threshold**2) ** 0.5 - threshold) for error in errors]
         factor = threshold if kind == "huber" else 1
         assert float(ours[place]) == pytest.approx(factor * sum(values) / len(values), rel=1e-5)
@@ -116,10 +119,13 @@ def test_huber_is_near_the_square_for_small_errors_and_linear_for_large_ones():
 
 
 def test_masks_weigh_places():
-    one, other = torch.zeros(1, 4, 2, 2), torch.ones(1, 4, 2, 2)
+    predicted, target = torch.zeros(1, 4, 2, 2), torch.ones(1, 4, 2, 2)
     mask = torch.tensor([[[[1.0, 0.5], [0.0, 0.0]]]])
-    assert noise.losses(one, other, masks=mask).tolist() == [1.5 / 4]
-    assert noise.losses(one, other, masks=torch.ones_like(mask)).tolist() == noise.losses(one, other).tolist()
+    assert noise.losses(predicted, target, masks=mask).tolist() == [1.5 / 4]
+    assert (
+        noise.losses(predicted, target, masks=torch.ones_like(mask)).tolist()
+        == noise.losses(predicted, target).tolist()
+    )
 
 
 def test_multi_resolution_noise_is_sd_scripts():

@@ -14,43 +14,43 @@ from hakubooru_trainer.config.options import OptimizerOptions
 pytestmark = pytest.mark.slow
 
 
-def rates(updates, **told):
-    options = OptimizerOptions(**told)
+def rates(updates, **keywords):
+    options = OptimizerOptions(**keywords)
     return [optim.rate(options, update, updates) for update in range(updates)]
 
 
 def test_the_warm_up_counts_updates():
-    found = rates(1200, warmup=1000)
-    assert found[:3] == pytest.approx([0.001, 0.002, 0.003])
-    assert found[998] < found[999] == 1
-    assert set(found[1000:]) == {1.0}
+    factors = rates(1200, warmup=1000)
+    assert factors[:3] == pytest.approx([0.001, 0.002, 0.003])
+    assert factors[998] < factors[999] == 1
+    assert set(factors[1000:]) == {1.0}
 
 
 def test_the_originals_warm_up_counted_each_card():
     """transformers' schedule, stepped by Accelerate once for each of four processes; ours does not waste the first update at 0."""
     from transformers import get_constant_schedule_with_warmup
 
-    made = torch.optim.SGD([torch.zeros(1)], lr=1)
-    schedule, theirs = get_constant_schedule_with_warmup(made, 1000), []
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=1)
+    schedule, theirs = get_constant_schedule_with_warmup(optimizer, 1000), []
     for _ in range(300):
-        made.step()
-        theirs.append(made.param_groups[0]["lr"])
+        optimizer.step()
+        theirs.append(optimizer.param_groups[0]["lr"])
         for _ in range(4):
             schedule.step()
-    found = rates(299, warmup=1000, warmup_steps_an_update=4)
-    assert found == pytest.approx(theirs[1:])
-    assert found[248] < found[249] == 1
+    factors = rates(299, warmup=1000, warmup_steps_an_update=4)
+    assert factors == pytest.approx(theirs[1:])
+    assert factors[248] < factors[249] == 1
 
 
 @pytest.mark.parametrize(("warmup", "steps"), [(0, 1), (10, 1), (10, 4), (3, 4)])
 def test_schedules_end_at_zero_and_never_leave_the_range(warmup, steps):
     for schedule in ("cosine", "linear"):
-        found = rates(50, warmup=warmup, warmup_steps_an_update=steps, schedule=schedule)
-        top = found.index(max(found))
-        assert max(found) == 1
-        assert found[top:] == sorted(found[top:], reverse=True)
-        assert found[:top] == sorted(found[:top])
-        assert 0 < found[-1] < 0.03
+        factors = rates(50, warmup=warmup, warmup_steps_an_update=steps, schedule=schedule)
+        top = factors.index(max(factors))
+        assert max(factors) == 1
+        assert factors[top:] == sorted(factors[top:], reverse=True)
+        assert factors[:top] == sorted(factors[:top])
+        assert 0 < factors[-1] < 0.03
     warm = warmup // steps
     assert rates(50, warmup=warmup, warmup_steps_an_update=steps, schedule="cosine")[30] == pytest.approx(
         (1 + math.cos(math.pi * (30 - warm) / (50 - warm))) / 2
@@ -61,31 +61,31 @@ def test_lion_is_the_papers():
     """Algorithm 2, number by number in float64."""
     draw = torch.Generator().manual_seed(5)
     weight = torch.randn(7, dtype=torch.float64, generator=draw)
-    held, average = weight.tolist(), [0.0] * 7
-    made = optim.Lion([weight], lr=0.01, betas=(0.9, 0.95), weight_decay=0.1)
+    expected, average = weight.tolist(), [0.0] * 7
+    optimizer = optim.Lion([weight], lr=0.01, betas=(0.9, 0.95), weight_decay=0.1)
     for _ in range(20):
         weight.grad = torch.randn(7, dtype=torch.float64, generator=draw)
         for place, gradient in enumerate(weight.grad.tolist()):
             step = math.copysign(1, 0.9 * average[place] + 0.1 * gradient)
-            held[place] -= 0.01 * (step + 0.1 * held[place])
+            expected[place] -= 0.01 * (step + 0.1 * expected[place])
             average[place] = 0.95 * average[place] + 0.05 * gradient
-        made.step()
-    assert weight.tolist() == pytest.approx(held, rel=1e-12)
+        optimizer.step()
+    assert weight.tolist() == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 def test_the_scaler_gives_gradients_back_and_lets_none_pass_that_is_not_finite(dtype):
     weight = torch.ones(3, dtype=dtype, requires_grad=True)
-    made = optim.Lion([weight], lr=0.5)
+    optimizer = optim.Lion([weight], lr=0.5)
     scaler = optim.Scaler("cpu", init_scale=1024)
     for factor in (2.0, math.inf):
         scaler.scale((weight * torch.tensor([factor, 1, 1], dtype=dtype)).sum()).backward()
-        scaler.unscale_(made)
+        scaler.unscale_(optimizer)
         if math.isfinite(factor):
             assert weight.grad.tolist() == [2, 1, 1]
-        scaler.step(made)
+        scaler.step(optimizer)
         scaler.update()
-        made.zero_grad()
+        optimizer.zero_grad()
         assert weight.tolist() == [0.5, 0.5, 0.5]
     assert scaler.get_scale() == 512
 
@@ -115,7 +115,7 @@ def test_bitsandbytes_moves_weights_alike_without_its_waits(name, monkeypatch):
     ]  # under 4,096 the state has 32 bits
     gradients = [[torch.randn(weight.shape, generator=draw) for weight in start] for _ in range(4)]
 
-    def moved(kind):
+    def train_with(kind):
         weights = [weight.clone().requires_grad_() for weight in start]
         optimizer = kind([{"params": weights[:2]}, {"params": weights[2:], "lr": 1e-3}], lr=1e-2)
         for some in gradients:
@@ -124,10 +124,10 @@ def test_bitsandbytes_moves_weights_alike_without_its_waits(name, monkeypatch):
             optimizer.step()
         return torch.cat([*weights, *(optimizer.state[weight]["state1"] for weight in weights)])
 
-    expected = moved(getattr(theirs, name))
+    expected = train_with(getattr(theirs, name))
     assert len(waits) == len(gradients) * len(start)
     waits.clear()
-    assert torch.equal(moved(optim.kind_of(OptimizerOptions(name=name.lower()))), expected)
+    assert torch.equal(train_with(optim.kind_of(OptimizerOptions(name=name.lower()))), expected)
     assert not waits
 
 
@@ -135,13 +135,13 @@ def test_bitsandbytes_moves_weights_alike_without_its_waits(name, monkeypatch):
 def test_layers_without_a_rate_stay_as_they_are(name):
     """These move such layers by themselves: they decay them, or find a rate of their own."""
     options = OptimizerOptions(name=f"pytorch_optimizer:{name}", lr=1.0, rates={"lora_te1_*": 0})
-    moved, still = (torch.full((8, 8), 0.5).requires_grad_() for _ in range(2))
-    optimizer = optim.optimizer(options, [(1.0, [moved]), (0.0, [still])])
+    free, still = (torch.full((8, 8), 0.5).requires_grad_() for _ in range(2))
+    optimizer = optim.optimizer(options, [(1.0, [free]), (0.0, [still])])
     gradient = torch.ones(8, 8)
     for update in range(3):
         optim.set_rate(optimizer, 1.0)
-        moved.grad, still.grad = torch.ones(8, 8), gradient
+        free.grad, still.grad = torch.ones(8, 8), gradient
         optim.step(optimizer, options, 0, update)
-    assert not moved.equal(torch.full((8, 8), 0.5))
+    assert not free.equal(torch.full((8, 8), 0.5))
     assert still.equal(torch.full((8, 8), 0.5))
     assert still.grad is gradient

@@ -68,8 +68,8 @@ def test_a_row_of_zeros_stays_zero(name):
 @pytest.mark.parametrize("name", FORMATS)
 def test_it_takes_the_bytes_that_are_counted(name):
     layer, _ = packed(name, outs=640, ins=320)
-    held = sum(buffer.nbytes for buffer in layer.buffers())
-    assert held == FORMATS[name].bytes(640, 320)
+    size = sum(buffer.nbytes for buffer in layer.buffers())
+    assert size == FORMATS[name].bytes(640, 320)
     assert [parameter.shape for parameter in layer.parameters()] == [(640,)]  # the bias alone
 
 
@@ -120,11 +120,13 @@ def test_lycoris_has_nothing_to_say_of_packed_layers(name):
 
 def test_nothing_is_kept_for_the_backward_pass():
     layer, _ = packed("int8")
-    kept = []
+    tensors = []
     x = torch.randn(4, 64, requires_grad=True)
-    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(tensor) or tensor, lambda t: t):
+    with torch.autograd.graph.saved_tensors_hooks(
+        lambda tensor: tensors.append(tensor) or tensor, lambda t: t
+    ):
         layer(x)
-    assert kept == []
+    assert tensors == []
 
 
 @pytest.mark.parametrize(
@@ -182,8 +184,10 @@ def test_a_run_stopped_halfway_ends_with_the_same_bits(options, tmp_path, name):
 def test_kept_blocks_change_no_bit(options, tmp_path):
     results = []
     for keep in (0, 2, 100):
-        one = options(**SMALLEST)
+        settings = options(**SMALLEST)
         out = str(tmp_path / f"keep{keep}")
-        one = replace(one, run=replace(one.run, checkpointing=True, keep_blocks=keep, out=out, updates=2))
-        results.append(load_file(run(one).file))
+        settings = replace(
+            settings, run=replace(settings.run, checkpointing=True, keep_blocks=keep, out=out, updates=2)
+        )
+        results.append(load_file(run(settings).file))
     assert all(torch.equal(results[0][key], other[key]) for other in results[1:] for key in results[0])

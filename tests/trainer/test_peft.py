@@ -100,18 +100,18 @@ def test_a_lokr_comes_back_from_peft_bit_for_bit(trained_lokr, model, tmp_path, 
     convert(trained_lokr, first, model, to="lokr", dtype=dtype)
     convert(first, tmp_path / "peft", model, to="peft")
     convert(tmp_path / "peft", back, model, to="lokr")
-    before, after = load_file(first), load_file(back)
-    assert before.keys() == after.keys() == load_file(trained_lokr).keys()
-    assert all(torch.equal(before[name], after[name]) for name in before)
-    assert {tensor.dtype for tensor in after.values()} == {dtype}
+    expected, actual = load_file(first), load_file(back)
+    assert expected.keys() == actual.keys() == load_file(trained_lokr).keys()
+    assert all(torch.equal(expected[name], actual[name]) for name in expected)
+    assert {tensor.dtype for tensor in actual.values()} == {dtype}
 
 
 def test_diffusers_loads_one_factor_of_the_unet(shallow_parts, model, tmp_path):
     """`load_lora_adapter` of diffusers reads PEFT's own file."""
-    built = shallow_parts()
+    parts = shallow_parts()
     adapter = Adapter(
         targets(
-            {"unet": built.unet}, LokrOptions(preset="attention", factors={"Attention": 4, "FeedForward": 4})
+            {"unet": parts.unet}, LokrOptions(preset="attention", factors={"Attention": 4, "FeedForward": 4})
         )
     )
     for name, tensor in adapter.weights():
@@ -122,7 +122,7 @@ def test_diffusers_loads_one_factor_of_the_unet(shallow_parts, model, tmp_path):
     theirs.unet.load_lora_adapter(
         str(tmp_path / "peft" / "unet"), weight_name="adapter_model.safetensors", prefix="base_model.model"
     )
-    assert torch.allclose(outputs(theirs), outputs(built, adapter), atol=2e-5)
+    assert torch.allclose(outputs(theirs), outputs(parts, adapter), atol=2e-5)
 
 
 def trained_by_peft(module, config, folder):
@@ -190,11 +190,11 @@ def test_a_lora_that_peft_trained_keeps_its_scale(shallow_parts, model, tmp_path
         ours.unet = pipeline.unet
     assert torch.allclose(outputs(ours), outputs(theirs), atol=2e-5)
     if to == "peft":
-        before, after = (
+        expected, actual = (
             load_file(folder / "unet" / "adapter_model.safetensors") for folder in (tmp_path / "a", out)
         )
-        assert before.keys() == after.keys()
-        assert all(torch.equal(before[name], after[name]) for name in before)
+        assert expected.keys() == actual.keys()
+        assert all(torch.equal(expected[name], actual[name]) for name in expected)
 
 
 @pytest.mark.parametrize("are_renamed", [False, True])
@@ -217,21 +217,21 @@ def test_a_file_of_diffusers_is_read_with_its_scale(shallow_parts, model, tmp_pa
         tensors[f"{part}_lora_layers"] = convert_state_dict_to_diffusers(state) if are_renamed else state
         configs[f"{part}_lora_adapter_metadata"] = adapted.peft_config["default"].to_dict()
     StableDiffusionXLPipeline.save_lora_weights(tmp_path / "d", **tensors, **configs)
-    (saved,) = (tmp_path / "d").iterdir()
-    assert any(".lora.down." in name for name in load_file(saved)) == are_renamed
-    for source, name in ((saved, "b.safetensors"), (tmp_path / "a", "c.safetensors")):
+    (path,) = (tmp_path / "d").iterdir()
+    assert any(".lora.down." in name for name in load_file(path)) == are_renamed
+    for source, name in ((path, "b.safetensors"), (tmp_path / "a", "c.safetensors")):
         convert(source, tmp_path / name, model, to="lora")
-    ours, wanted = load_file(tmp_path / "b.safetensors"), load_file(tmp_path / "c.safetensors")
-    assert ours.keys() == wanted.keys()
-    assert all(torch.equal(ours[name], wanted[name]) for name in wanted)
+    ours, expected = load_file(tmp_path / "b.safetensors"), load_file(tmp_path / "c.safetensors")
+    assert ours.keys() == expected.keys()
+    assert all(torch.equal(ours[name], expected[name]) for name in expected)
     assert {float(tensor) for name, tensor in ours.items() if name.endswith("alpha")} == {12.0}
 
 
 def test_what_peft_cannot_express_is_refused_or_counted(shallow_parts, model, tmp_path):
-    built = shallow_parts()
+    parts = shallow_parts()
 
     def write(**options):
-        adapter = Adapter(targets({"unet": built.unet}, LokrOptions(**options)))
+        adapter = Adapter(targets({"unet": parts.unet}, LokrOptions(**options)))
         file.write(tmp_path / "a.safetensors", adapter, torch.float32, {})
         return adapter
 
@@ -249,7 +249,7 @@ def test_what_peft_cannot_express_is_refused_or_counted(shallow_parts, model, tm
     assert not (tmp_path / "none").exists()
     tensors = load_file(tmp_path / "a.safetensors")
     save_file(
-        {"lora_unet_out_0.w_norm": torch.zeros_like(built.unet.conv_norm_out.weight)},
+        {"lora_unet_out_0.w_norm": torch.zeros_like(parts.unet.conv_norm_out.weight)},
         tmp_path / "n.safetensors",
     )
     with pytest.raises(ModelError, match="changes norms alone"):

@@ -34,43 +34,43 @@ pytestmark = pytest.mark.slow
 
 def test_it_tells_what_a_run_comes_to(options, tmp_path):
     write_pairs(tmp_path / "more", [(96, 96)] * 4)
-    told = options(
+    settings = options(
         validation=ValidationOptions(images=2),
         text=TextOptions(train=False, tokens=75),
         captions=CaptionOptions(shuffle=False),
         cache=CacheOptions(latents=str(tmp_path / "latents"), text=str(tmp_path / "text")),
     )
-    told = replace(told, data=(*told.data, DataOptions(path=str(tmp_path / "more"), weight=0.5)))
-    found = plan(told)
-    report = loop.run(told)
-    assert (found.images, found.held_out, found.left_out) == (10, 2, {"no archive holds it": 2})
-    assert [rate for _, _, rate in found.sets] == [1, 0.5]
-    assert sum(images for _, images, _ in found.sets) == 10
-    assert found.updates == report.updates
-    assert sum(count for _, _, count in found.buckets) == 10
-    assert found.file_bytes == pytest.approx(
+    settings = replace(settings, data=(*settings.data, DataOptions(path=str(tmp_path / "more"), weight=0.5)))
+    preview = plan(settings)
+    report = loop.run(settings)
+    assert (preview.images, preview.held_out, preview.left_out) == (10, 2, {"no archive holds it": 2})
+    assert [rate for _, _, rate in preview.sets] == [1, 0.5]
+    assert sum(images for _, images, _ in preview.sets) == 10
+    assert preview.updates == report.updates
+    assert sum(count for _, _, count in preview.buckets) == 10
+    assert preview.file_bytes == pytest.approx(
         report.file.stat().st_size, rel=0.3
     )  # names and metadata besides
-    for name, size in found.caches.items():
+    for name, size in preview.caches.items():
         folder = tmp_path / {"latents": "latents", "captions": "text"}[name]
-        kept = sum(file.stat().st_size for file in folder.rglob("*.safetensors"))
-        assert kept == pytest.approx(size * 12 / 10, rel=0.3)
-    said = str(found)
+        bytes_kept = sum(file.stat().st_size for file in folder.rglob("*.safetensors"))
+        assert bytes_kept == pytest.approx(size * 12 / 10, rel=0.3)
+    text = str(preview)
     for part in (
         " images, each 0.5 times an epoch",
         "latents: 0.0 GB on disk",
         "activations of 2 images",
     ):
-        assert part in said
+        assert part in text
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
 @pytest.mark.parametrize(("device", "is_warned"), [("auto", True), ("cpu", False)])
 def test_a_run_without_a_gpu_is_warned_of(options, capsys, device, is_warned):
-    asked = options(validation=ValidationOptions(images=2))
-    asked = replace(asked, run=replace(asked.run, device=device))
-    assert any("torch sees no GPU here" in text for text in plan(asked).warnings) == is_warned
-    loop.run(asked)
+    settings = options(validation=ValidationOptions(images=2))
+    settings = replace(settings, run=replace(settings.run, device=device))
+    assert any("torch sees no GPU here" in text for text in plan(settings).warnings) == is_warned
+    loop.run(settings)
     assert ("warning: torch sees no GPU here" in capsys.readouterr().err) == is_warned
 
 
@@ -78,14 +78,14 @@ def test_a_run_without_a_gpu_is_warned_of(options, capsys, device, is_warned):
 def test_held_out_images_that_are_trained_on_are_warned_of(options, export, tmp_path, capsys, has_copy):
     """Copies of an image in two folders have one id, and the last one that is held out may be trained on."""
     folders = [export, shutil.copytree(export, tmp_path / "copy")][: 1 + has_copy]
-    told = options(
+    settings = options(
         **SMALLEST,
         data=tuple(DataOptions(path=str(folder)) for folder in folders),
         validation=ValidationOptions(images=3),
     )
     warning = "1 held-out image is trained on, too"
-    assert any(warning in text for text in plan(told).warnings) == has_copy
-    loop.run(replace(told, run=replace(told.run, updates=1)))
+    assert any(warning in text for text in plan(settings).warnings) == has_copy
+    loop.run(replace(settings, run=replace(settings.run, updates=1)))
     assert (f"warning: {warning}" in capsys.readouterr().err) == has_copy
 
 
@@ -103,10 +103,10 @@ def test_it_says_what_a_warm_up_longer_than_the_run_reaches(options, warmup, rea
     )
 
 
-def with_adapter(model, told):
-    adapter = Adapter(targets(trained_parts(vars(model), told), told.lokr))
+def with_adapter(model, settings):
+    adapter = Adapter(targets(trained_parts(vars(model), settings), settings.lokr))
     adapter.to(model.unet.conv_in.weight.device)
-    adapter.apply(told.lokr.forward)
+    adapter.apply(settings.lokr.forward)
     return model
 
 
@@ -121,22 +121,22 @@ def with_adapter(model, told):
 )
 def test_activations_are_those_that_autograd_keeps(options, train, preset, forward):
     """The attention preset trains nothing in the first blocks: no gradient passes them. Merged weights are no activations."""
-    told = options(
+    settings = options(
         text=TextOptions(train=train, tokens=150),
         batch=BatchOptions(size=3),
         lokr=replace(SOME_LAYERS, preset=preset, forward=forward),
     )
-    kept = {}
+    tensors = {}
 
     def pack(tensor):
         if not isinstance(tensor, torch.nn.Parameter):
-            kept[tensor.untyped_storage().data_ptr()] = tensor
+            tensors[tensor.untyped_storage().data_ptr()] = tensor
         return tensor
 
-    real = load(told.model, torch.float32)
+    real = load(settings.model, torch.float32)
     frozen = {tensor.untyped_storage().data_ptr() for part in (real.unet, real.text_encoder, real.text_encoder_2)
               for tensor in (*part.parameters(), *part.buffers())}  # fmt: skip
-    with_adapter(real, told)
+    with_adapter(real, settings)
     frozen |= {
         layer.changed.weight.untyped_storage().data_ptr()
         for part in (real.unet, real.text_encoder, real.text_encoder_2)
@@ -153,59 +153,63 @@ def test_activations_are_those_that_autograd_keeps(options, train, preset, forwa
             encoder_hidden_states=context,
             added_cond_kwargs={"text_embeds": pooled, "time_ids": torch.zeros(3, 6)},
         )
-    measured = sum(tensor.untyped_storage().nbytes() for place, tensor in kept.items() if place not in frozen)
-    parts = {part: skeleton(part, told.model).requires_grad_(requires_grad=False) for part in CLASSES}
+    measured = sum(
+        tensor.untyped_storage().nbytes() for place, tensor in tensors.items() if place not in frozen
+    )
+    parts = {part: skeleton(part, settings.model).requires_grad_(requires_grad=False) for part in CLASSES}
     bare = Sdxl(**parts, tokenizer=None, tokenizer_2=None, marks=None)
-    counted = memory.activations(with_adapter(bare, told), told, (96, 64))
-    assert counted.bytes(checkpointing=False, keep_blocks=0) == pytest.approx(measured, rel=0.1)
+    forecast = memory.activations(with_adapter(bare, settings), settings, (96, 64))
+    assert forecast.bytes(checkpointing=False, keep_blocks=0) == pytest.approx(measured, rel=0.1)
 
 
 def test_checkpointing_takes_less(options):
-    found = []
+    sizes = []
     for checkpointing in (False, True):
-        told = options(batch=BatchOptions(size=3))
-        told = replace(told, run=replace(told.run, checkpointing=checkpointing))
-        (size,) = (size for name, size in plan(told).memory.items() if name.startswith("activations of 3"))
-        found.append(size)
-    assert found[1] < found[0] / 2
+        settings = options(batch=BatchOptions(size=3))
+        settings = replace(settings, run=replace(settings.run, checkpointing=checkpointing))
+        (size,) = (
+            size for name, size in plan(settings).memory.items() if name.startswith("activations of 3")
+        )
+        sizes.append(size)
+    assert sizes[1] < sizes[0] / 2
 
 
 def test_cached_captions_are_as_wide_as_the_weights(options, tmp_path):
     """Encoders with weights in single precision give hidden states in it, also where they compute in half precision."""
-    told = options(
+    settings = options(
         text=TextOptions(train=False, tokens=75),
         captions=CaptionOptions(shuffle=False),
         cache=CacheOptions(text=str(tmp_path / "text")),
     )
-    told = replace(told, run=replace(told.run, precision="bf16"))
+    settings = replace(settings, run=replace(settings.run, precision="bf16"))
     alone = Ranks(torch.device("cpu"))
-    counted = plan(told).caches["captions"]
-    prepare(told, alone, data_set(told, alone))
+    planned = plan(settings).caches["captions"]
+    prepare(settings, alone, data_set(settings, alone))
     (file,) = (tmp_path / "text").rglob("*.safetensors")
     tensors = load_file(file)
-    kept = sum(tensor.nbytes for name, tensor in tensors.items() if name.endswith((".0", ".1")))
-    assert counted == pytest.approx(kept * 8 / 9, rel=0.05)  # eight captions, and the empty one
+    size = sum(tensor.nbytes for name, tensor in tensors.items() if name.endswith((".0", ".1")))
+    assert planned == pytest.approx(size * 8 / 9, rel=0.05)  # eight captions, and the empty one
 
 
 def test_a_data_set_whose_images_are_all_held_out_is_shown_with_none(options, tmp_path):
     write_pairs(tmp_path / "one", [(96, 96)])
-    told = options(validation=ValidationOptions(images=8))
-    told = replace(told, data=(*told.data, DataOptions(path=str(tmp_path / "one"))))
-    shown = [
-        [images for _, images, _ in plan(replace(told, run=replace(told.run, seed=seed))).sets]
+    settings = options(validation=ValidationOptions(images=8))
+    settings = replace(settings, data=(*settings.data, DataOptions(path=str(tmp_path / "one"))))
+    counts = [
+        [images for _, images, _ in plan(replace(settings, run=replace(settings.run, seed=seed))).sets]
         for seed in range(3)
     ]
-    assert {sum(images) for images in shown} == {1}
-    assert [1, 0] in shown
+    assert {sum(images) for images in counts} == {1}
+    assert [1, 0] in counts
 
 
 @pytest.mark.parametrize("forward", ["auto", "merged"])
 @pytest.mark.parametrize(("precision", "weights"), [("bf16", "bf16"), ("fp16", "fp16"), ("bf16", "fp32")])
 def test_a_run_in_half_precision_can_be_planned(options, precision, weights, forward):
-    told = options(lokr=replace(SOME_LAYERS, forward=forward))
-    told = replace(told, run=replace(told.run, precision=precision, weights=weights))
-    told = replace(told, optimizer=replace(told.optimizer, lr=1e-5))
-    preview = plan(told)
+    settings = options(lokr=replace(SOME_LAYERS, forward=forward))
+    settings = replace(settings, run=replace(settings.run, precision=precision, weights=weights))
+    settings = replace(settings, optimizer=replace(settings.optimizer, lr=1e-5))
+    preview = plan(settings)
     assert preview.memory["frozen weights"] > 0
     assert [setting.name for setting in preview.settings][-2] == "nf4 weights, checkpointing"
     assert "GiB    8 GB   12 GB" in str(preview)

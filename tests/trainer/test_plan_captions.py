@@ -33,31 +33,31 @@ def write(folder, **captions):
         (folder / f"{name}.txt").write_text(caption, encoding="utf-8")
 
 
-def texts(found):
-    return [text for some in found.texts() for text in some]
+def texts(data):
+    return [text for some in data.texts() for text in some]
 
 
 def test_captions_that_were_corrected_by_hand_are_used(tmp_path):
     write_pairs(tmp_path, [(64, 64)] * 4)
-    before = of_folder(tmp_path)
-    kept = [before[row] for row in range(4)]
+    original = of_folder(tmp_path)
+    rows = [original[row] for row in range(4)]
     (tmp_path / "x001" / "2.txt").write_text("1girl, corrected by hand\n", encoding="utf-8-sig")
     (tmp_path / "x001" / "3.txt").write_bytes(b"\x80")
     (tmp_path / "x001" / "4.txt").write_text(
-        f"{kept[3].caption}\n"
+        f"{rows[3].caption}\n"
     )  # an editor's line end is no other caption
-    found = of_folder(tmp_path)
-    assert found.ids.tolist() == [1, 2, 4]
-    assert [found[row] for row in (0, 2)] == [kept[0], kept[3]]
-    assert found[1] == kept[1]._replace(caption="1girl, corrected by hand", parts=None)
-    assert texts(found) == [found[row].caption for row in range(3)]
-    assert texts(found.take(torch.tensor([1, 2]).numpy())) == ["1girl, corrected by hand", kept[3].caption]
-    assert found.corrected.tolist() == [-1, 1, -1]
-    assert found.left_out["its caption is not in UTF-8"] == 1
-    assert found.fingerprints() != before.fingerprints()
-    (tmp_path / "x001" / "2.txt").write_text(kept[1].caption)
+    data = of_folder(tmp_path)
+    assert data.ids.tolist() == [1, 2, 4]
+    assert [data[row] for row in (0, 2)] == [rows[0], rows[3]]
+    assert data[1] == rows[1]._replace(caption="1girl, corrected by hand", parts=None)
+    assert texts(data) == [data[row].caption for row in range(3)]
+    assert texts(data.take(torch.tensor([1, 2]).numpy())) == ["1girl, corrected by hand", rows[3].caption]
+    assert data.corrected.tolist() == [-1, 1, -1]
+    assert data.left_out["its caption is not in UTF-8"] == 1
+    assert data.fingerprints() != original.fingerprints()
+    (tmp_path / "x001" / "2.txt").write_text(rows[1].caption)
     (tmp_path / "x001" / "3.txt").unlink()
-    assert of_folder(tmp_path).fingerprints() == before.fingerprints()
+    assert of_folder(tmp_path).fingerprints() == original.fingerprints()
 
 
 def test_a_correction_of_the_same_length_and_age_is_seen(tmp_path):
@@ -92,19 +92,19 @@ def test_captions_with_and_without_parts():
 
 def test_a_plan_shows_three_captions(options, export):
     (export / "x001" / "1.txt").write_text("1girl,corrected ||| hat,smile ||| best")
-    found = plan(options(captions=CaptionOptions(drop_tags=0.15)))
-    said = str(found)
-    assert found.corrected == 1
-    assert "1 with a caption that was changed since its export: the caption in its file is used" in said
-    lines = [line[12:] for line in said.splitlines()]
+    preview = plan(options(captions=CaptionOptions(drop_tags=0.15)))
+    text = str(preview)
+    assert preview.corrected == 1
+    assert "1 with a caption that was changed since its export: the caption in its file is used" in text
+    lines = [line[12:] for line in text.splitlines()]
     at = lines.index(next(line for line in lines if line.startswith(f"{export}/x001/1.png, ")))
     assert lines[at + 1 : at + 4] == [
         "  fixed: 1girl, corrected", "  shuffled, 0.15 of them dropped: hat, smile", "  fixed: best",
     ]  # fmt: skip
     assert lines[at + 4].startswith("  one step: 1girl, corrected, ")
-    assert said.count("shuffled, 0.15 of them dropped: ") == 3
-    shown = str(plan(options(captions=CaptionOptions(tags="general", shuffle=False))))
-    assert "  unchanged: stripes, blue, number 8, solo" in shown
+    assert text.count("shuffled, 0.15 of them dropped: ") == 3
+    output = str(plan(options(captions=CaptionOptions(tags="general", shuffle=False))))
+    assert "  unchanged: stripes, blue, number 8, solo" in output
 
 
 def test_a_plan_shows_the_prefix_and_that_there_are_no_lines(options, export):
@@ -112,11 +112,11 @@ def test_a_plan_shows_the_prefix_and_that_there_are_no_lines(options, export):
         data=(DataOptions(path=str(export), prefix="my style, "),),
         captions=CaptionOptions(shuffle=False, mix={"caption": 1, "lines": 1}),
     )
-    found = plan(run)
-    assert "  fixed: my style, 1girl, character 8" in str(found)
-    assert "  one step: my style, 1girl, character 8, stripes, blue, number 8, solo" in str(found)
+    preview = plan(run)
+    assert "  fixed: my style, 1girl, character 8" in str(preview)
+    assert "  one step: my style, 1girl, character 8, stripes, blue, number 8, solo" in str(preview)
     warning = "captions.mix takes lines, and none of 8 captions that were read has a line below the first"
-    assert warning in found.warnings
+    assert warning in preview.warnings
     (export / "x001" / "2.txt").write_text("1girl ||| hat\nA girl with a hat.")
     assert warning not in plan(run).warnings
 
@@ -138,10 +138,10 @@ def test_kohyas_folders_say_how_often_their_images_stand_in_an_epoch(tmp_path, f
     (tmp_path / "set" / "notes.md").write_text("mine")
     data = DataOptions(path=str(tmp_path / "set"), weight=0.5)
     expected = {f"{data.path}/{name}".rstrip("/"): count for name, count in repeats.items()}
-    assert {one.path: one.repeats for one in data_sets(data)} == expected
+    assert {source.path: source.repeats for source in data_sets(data)} == expected
     assert len(samples.load([data], ALONE)) == 2 * len(repeats if "" not in repeats else folders)
     assert without_repeats(data) == [name for name in folders if name.startswith("0_")]
-    assert [one.repeats for one in data_sets(replace(data, repeats=2))] == [2]
+    assert [source.repeats for source in data_sets(replace(data, repeats=2))] == [2]
     assert unread_repeats(replace(data, repeats=2)) == []
     hints = [name for name in folders if name[0] in "12" and "_" in name] if "" in repeats else []
     assert unread_repeats(data) == hints
@@ -155,12 +155,12 @@ def test_folders_that_all_ask_for_no_repeats_are_refused(tmp_path):
 
 def test_a_path_that_is_called_so_itself(tmp_path, monkeypatch):
     write(tmp_path / "10_miku", a="1girl")
-    assert [one.repeats for one in data_sets(DataOptions(path=str(tmp_path / "10_miku")))] == [10]
+    assert [source.repeats for source in data_sets(DataOptions(path=str(tmp_path / "10_miku")))] == [10]
     monkeypatch.chdir(tmp_path / "10_miku")
-    assert [one.repeats for one in data_sets(DataOptions(path="."))] == [10]
+    assert [source.repeats for source in data_sets(DataOptions(path="."))] == [10]
     write_pairs(tmp_path / "2024_export", [(64, 64)])
     data = DataOptions(path=str(tmp_path / "2024_export"))
-    assert [one.repeats for one in data_sets(data)] == [1]
+    assert [source.repeats for source in data_sets(data)] == [1]
     assert unread_repeats(data) == ["2024_export"]
 
 
@@ -174,8 +174,8 @@ def test_images_beside_kohyas_folders_are_not_lost(tmp_path):
 
 def test_a_plan_says_how_often(options, tmp_path):
     write(tmp_path / "set" / "10_miku", a="1girl", b="1boy")
-    found = plan(options(data=(DataOptions(path=str(tmp_path / "set")),)))
-    assert f"{tmp_path}/set/10_miku: 2 images, each 10 times an epoch" in str(found)
+    preview = plan(options(data=(DataOptions(path=str(tmp_path / "set")),)))
+    assert f"{tmp_path}/set/10_miku: 2 images, each 10 times an epoch" in str(preview)
     (tmp_path / "set" / "more").mkdir()
     assert "the number in the name of 10_miku has no effect" in str(
         plan(options(data=(DataOptions(path=str(tmp_path / "set")),)))

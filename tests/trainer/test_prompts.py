@@ -30,15 +30,17 @@ def test_lines_comments_and_a_byte_order_mark(prompts):
 
 
 def test_options_are_those_of_sd_scripts(prompts):
-    (one, two) = prompts(
+    (first, second) = prompts(
         "1girl, solo --n lowres, bad-hands -- x --w 832 --H 1216 --d 1 --s 9 --l 7.5\n2girls\t--w 64\n"
     )
-    assert (one, two) == ("1girl, solo", "2girls")
+    assert (first, second) == ("1girl, solo", "2girls")
     how = Drawing(width=512, height=512, steps=24, seed=3, negative="blurry", tokens=75)
-    assert how_of(one, how) == Drawing(
+    assert how_of(first, how) == Drawing(
         width=832, height=1216, steps=9, guidance=7.5, negative="lowres, bad-hands -- x", tokens=75, seed=1
     )
-    assert how_of(two, how) == Drawing(width=64, height=512, steps=24, seed=3, negative="blurry", tokens=75)
+    assert how_of(second, how) == Drawing(
+        width=64, height=512, steps=24, seed=3, negative="blurry", tokens=75
+    )
     assert how_of("plain text", how) is how
 
 

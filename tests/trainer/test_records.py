@@ -150,10 +150,10 @@ def test_a_run_records_itself(settings, tmp_path):
     (out / "README.md").write_text("mine")
     shutil.rmtree(out / "state" / "000004")
     run(settings)
-    again = json.loads((out / "run.json").read_text())
-    assert [one["first_update"] for one in again["attempts"]] == [0, 2]
-    assert again["recipe"] == record["recipe"]
-    assert again["hours"] > record["hours"]
+    second = json.loads((out / "run.json").read_text())
+    assert [attempt["first_update"] for attempt in second["attempts"]] == [0, 2]
+    assert second["recipe"] == record["recipe"]
+    assert second["hours"] > record["hours"]
     assert (out / "README.md").read_text() == "mine"
 
     average, plain = (load_file(out / f"lokr{name}.safetensors") for name in ("-ema", ""))
@@ -173,9 +173,9 @@ def test_two_recipes_have_two_fingerprints(settings, tmp_path):
 
     first = recipe(settings)
     assert recipe(replace(settings, run=replace(settings.run, out="elsewhere", workers=4))) == first
-    for changed in (
+    for other in (
         replace(settings, ema=EmaOptions(decay=0.99)),
         replace(settings, run=replace(settings.run, updates=5)),
         replace(settings, data=settings.data[:1]),
     ):
-        assert recipe(changed) != first
+        assert recipe(other) != first

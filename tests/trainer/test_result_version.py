@@ -66,9 +66,9 @@ def golden(name, *values):
     assert digest == GOLDEN[name], f"{name}: {ADVICE}"
 
 
-def near(values, wanted, rel=1e-5):
+def near(values, expected, rel=1e-5):
     """See that numbers are those wanted, up to the rounding of processors and libraries."""
-    assert torch.as_tensor(values).flatten().tolist() == pytest.approx(wanted, rel=rel, abs=1e-6), ADVICE
+    assert torch.as_tensor(values).flatten().tolist() == pytest.approx(expected, rel=rel, abs=1e-6), ADVICE
 
 
 def some_samples():
@@ -126,7 +126,7 @@ def test_token_ids():
     captions = ["1girl, k-on!, solo", "<|startoftext|>, :3", "", "初音ミク", "long hair, " * 60]
     model = ModelOptions(path="sdxl.safetensors")
     tokenizers = [load_tokenizer(model, name) for name in ("tokenizer", "tokenizer_2")]
-    golden("token ids", [text.tokenize(one, captions, 3).tolist() for one in tokenizers])
+    golden("token ids", [text.tokenize(tokenizer, captions, 3).tolist() for tokenizer in tokenizers])
 
 
 def test_draws():
@@ -145,7 +145,10 @@ def test_draws():
 )
 def test_timesteps_of_other_distributions(settings):
     numbers = [randomness.number("timestep", 1, place) for place in range(200)]
-    golden(f"timesteps, {settings['timesteps']}", [timestep(LossOptions(**settings), one) for one in numbers])
+    golden(
+        f"timesteps, {settings['timesteps']}",
+        [timestep(LossOptions(**settings), number) for number in numbers],
+    )
 
 
 def test_views():
@@ -165,8 +168,8 @@ def test_mixed_captions():
 @pytest.mark.parametrize("alike", [1, 4])
 def test_timesteps(alike, options):
     """Those of images in their batches, and those that batches share."""
-    told = options(loss=LossOptions(min_timestep=10, max_timestep=900, timesteps_alike=alike))
-    batches = Batches(some_samples(), None, told, tokenizers=())
+    settings = options(loss=LossOptions(min_timestep=10, max_timestep=900, timesteps_alike=alike))
+    batches = Batches(some_samples(), None, settings, tokenizers=())
     steps = [batches._timestep((1, 0, place, 7), place % 2, place // 2) for place in range(40)]
     golden(f"timesteps, {alike} alike", steps)
 
@@ -176,15 +179,15 @@ def test_noise_and_weights():
     alphas = noise.alphas_cumprod()
     near(alphas[steps], [0.99915, 0.9904313, 0.2763327, 0.004660099])
     near(noise.alphas_cumprod(zero_terminal_snr=True)[steps], [0.99915, 0.9897937, 0.2410188, 0])
-    one, two = torch.full((4, 1, 1, 1), 2.0), torch.full((4, 1, 1, 1), -1.0)
-    near(noise.add_noise(one, two, alphas, steps), [1.969995, 1.892589, 0.2006608, -0.8611374])
-    near(noise.target(one, two, alphas, steps, "v"), [-1.057884, -1.190844, -2.227046, -2.063599])
+    latents, draws = torch.full((4, 1, 1, 1), 2.0), torch.full((4, 1, 1, 1), -1.0)
+    near(noise.add_noise(latents, draws, alphas, steps), [1.969995, 1.892589, 0.2006608, -0.8611374])
+    near(noise.target(latents, draws, alphas, steps, "v"), [-1.057884, -1.190844, -2.227046, -2.063599])
     ratio = noise.snr(alphas, steps)
     near(noise.min_snr_weight(ratio, 5, "epsilon"), [0.004253616, 0.04830568, 1, 1])
     near(noise.min_snr_weight(ratio, 5, "v"), [0.00425, 0.04784345, 0.2763327, 0.004660099])
     near(noise.debiased_weight(ratio), [0.03162278, 0.09829107, 1.618279, 14.61464])
     near(noise.kohya_debiased_v_weight(ratio), [0.000999001, 0.009568691, 0.7236673, 0.9953399])
-    near(noise.offset_noise(one, two, 0.1), [1.9, 1.9, 1.9, 1.9])
+    near(noise.offset_noise(latents, draws, 0.1), [1.9, 1.9, 1.9, 1.9])
     near(noise.huber_c(alphas, steps, 0.1, "exponential"), [1, 0.9772372, 0.3162278, 0.1002305])
     near(noise.huber_c(alphas, steps, 0.1, "snr"), [0.9497099, 0.8461181, 0.2312837, 0.1036913])
     ends = noise.huber_c(noise.alphas_cumprod(zero_terminal_snr=True), steps[-1:], 0.1, "snr")
@@ -243,13 +246,13 @@ def test_colours_by_their_profile():
 
 @pytest.mark.slow
 def test_a_tiny_run(options, tiny):
-    told = options(
+    settings = options(
         model=ModelOptions(path=str(tiny)),
         lokr=LokrOptions(save="fp32"),
         loss=LossOptions(min_snr_gamma=5, noise_offset=0.0357),
     )
-    loop.run(told)
-    lines = [json.loads(line) for line in Path(told.run.out, "metrics.jsonl").read_text().splitlines()]
+    loop.run(settings)
+    lines = [json.loads(line) for line in Path(settings.run.out, "metrics.jsonl").read_text().splitlines()]
     near([line["loss"] for line in lines], [1.1421, 0.9681243, 0.9697149, 0.9601868], rel=1e-3)
     near([line["grad_norm"] for line in lines], [0.6155575, 0.5212085, 0.6579305, 0.4557841], rel=1e-2)
 
@@ -257,25 +260,25 @@ def test_a_tiny_run(options, tiny):
 @pytest.fixture
 def states(tmp_path, options):
     """The states of a run, and what the last one says of its run, to be changed."""
-    told = options()
+    settings = options()
     data = SimpleNamespace(batches=9, fingerprint="sha256:1", earlier_fingerprint="sha256:0", repeats=[1])
 
     def resumed(change, allow=()):
-        about = change(States(tmp_path, told, data).about)
+        about = change(States(tmp_path, settings, data).about)
         folder = tmp_path / "000004"
         folder.mkdir(exist_ok=True)
         durable.write_mark(folder, {"about": about, "batches": 9, "counters": {"update": 4}, "from": None})
-        States(tmp_path, told, data, allow).compare(None)
+        States(tmp_path, settings, data, allow).compare(None)
 
     return resumed
 
 
 def version_1(about):
-    """As hakubooru wrote it before its results had a version."""
-    added = ("version.result", "run.graphs", "loss.debiased_v")
-    kept = {key: value for key, value in about.items() if key not in added}
+    """What a state says of its run, as hakubooru wrote it before its results had a version."""
+    new_keys = ("version.result", "run.graphs", "loss.debiased_v")
+    rest = {key: value for key, value in about.items() if key not in new_keys}
     code = "sha256:5f99021651ac4035611bebb185dde7cbb48e01563ac98a269b96305c114a6cd1"
-    return kept | {"version.code": code, "version.hakubooru": "0.1.0", "data[0].repeats": 1}
+    return rest | {"version.code": code, "version.hakubooru": "0.1.0", "data[0].repeats": 1}
 
 
 def test_a_state_of_version_1_is_refused_by_what_changed_since(states):
@@ -311,7 +314,7 @@ def test_other_repeats_of_folders_are_another_data_set(states, tmp_path, options
     ):
         states(lambda about: about | {"data.repeats": [10]})
     states(lambda about: about | {"data.repeats": [10]}, allow=["data"])
-    one, ten = (
+    single, tenfold = (
         States(
             tmp_path,
             options(),
@@ -321,7 +324,7 @@ def test_other_repeats_of_folders_are_another_data_set(states, tmp_path, options
         ).recipe
         for number in (1, 10)
     )
-    assert one != ten
+    assert single != tenfold
 
 
 def test_an_option_that_a_state_lacks_has_its_default(states, options):

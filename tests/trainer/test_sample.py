@@ -30,7 +30,7 @@ MARKS = Marks(v=False, zero_terminal_snr=False)
 
 
 @pytest.fixture
-def drawn(shallow, tmp_path):
+def draw_prompts(shallow, tmp_path):
     """The pictures of a file of prompts."""
 
     def draw(text, how=HOW, **more):
@@ -41,9 +41,9 @@ def drawn(shallow, tmp_path):
     return draw
 
 
-def test_a_prompt_is_drawn_as_it_says(drawn):
-    (own,) = drawn("1girl, solo --w 96 --h 128 --s 3 --d 5 --l 2 --n sky\n")
-    (like,) = drawn(
+def test_a_prompt_is_drawn_as_it_says(draw_prompts):
+    (own,) = draw_prompts("1girl, solo --w 96 --h 128 --s 3 --d 5 --l 2 --n sky\n")
+    (like,) = draw_prompts(
         "1girl, solo", replace(HOW, width=96, height=128, steps=3, seed=5, guidance=2, negative="sky")
     )
     assert own.size == (96, 128)
@@ -61,12 +61,12 @@ def test_no_picture_is_overwritten(tmp_path):
     ]  # fmt: skip
 
 
-def test_what_is_drawn_anew_lies_beside_what_was_drawn(drawn, tmp_path):
-    drawn("1girl\nsolo")
-    (first,) = drawn("1girl", replace(HOW, seed=1))
+def test_what_is_drawn_anew_lies_beside_what_was_drawn(draw_prompts, tmp_path):
+    draw_prompts("1girl\nsolo")
+    (first,) = draw_prompts("1girl", replace(HOW, seed=1))
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["000.png", "000_2.png", "001.png"]
-    with Image.open(tmp_path / "out" / "000_2.png") as again:
-        assert ImageChops.difference(first, again).getbbox() is None
+    with Image.open(tmp_path / "out" / "000_2.png") as second:
+        assert ImageChops.difference(first, second).getbbox() is None
 
 
 def test_a_model_of_which_nothing_can_be_drawn_is_refused(shallow, tmp_path):
@@ -76,16 +76,16 @@ def test_a_model_of_which_nothing_can_be_drawn_is_refused(shallow, tmp_path):
     settings = json.loads(scheduler.read_text())
     scheduler.unlink()
     scheduler.write_text(json.dumps(settings | {"rescale_betas_zero_snr": True}))
-    told = ModelOptions(path=str(tmp_path / "model"))
+    model = ModelOptions(path=str(tmp_path / "model"))
     with pytest.raises(ModelError, match="ends in pure noise, and it is not said to predict v"):
-        load_for_drawing(told, None, CPU)
-    load_for_drawing(replace(told, prediction="v"), None, CPU)
+        load_for_drawing(model, None, CPU)
+    load_for_drawing(replace(model, prediction="v"), None, CPU)
     marked = ModelOptions(path=str(shallow), zero_terminal_snr="yes")
     with pytest.raises(ModelError, match=r'set model\.prediction = "v"'):
         load_for_drawing(marked, None, CPU)
 
 
-def test_progress_is_shown_and_threads_are_kept(drawn, monkeypatch):
+def test_progress_is_shown_and_threads_are_kept(draw_prompts, monkeypatch):
     steps = []
 
     class Bar:
@@ -104,7 +104,7 @@ def test_progress_is_shown_and_threads_are_kept(drawn, monkeypatch):
     monkeypatch.setattr(sample, "progress", Bar)
     threads = []
     monkeypatch.setattr(torch, "set_num_threads", threads.append)
-    assert len(drawn("# two\n1girl\n1boy --s 1\n", threads=3)) == 2
+    assert len(draw_prompts("# two\n1girl\n1boy --s 1\n", threads=3)) == 2
     assert steps == [3, 1, 1, 1]
     assert threads == [3]
 
@@ -126,11 +126,11 @@ def test_a_batch_draws_each_prompt_from_its_own_noise(shallow_parts):
         pictures = sample.draw_batch(model, prompts, how, starts, marks=MARKS)
         return [np.asarray(picture, np.int16) for picture in pictures]
 
-    both = draw(["1girl", "1boy"], [(7,), (2**60, 1)])
-    assert all(map(np.array_equal, both, draw(["1girl", "1boy"], [(7,), (2**60, 1)])))
+    together = draw(["1girl", "1boy"], [(7,), (2**60, 1)])
+    assert all(map(np.array_equal, together, draw(["1girl", "1boy"], [(7,), (2**60, 1)])))
     alone = [draw(["1girl"], [(7,)])[0], draw(["1boy"], [(2**60, 1)])[0]]
-    assert all(np.abs(one - other).max() <= 1 for one, other in zip(both, alone, strict=True))
-    assert np.abs(both[0] - draw(["1girl"], [(8,)])[0]).max() > 1
+    assert all(np.abs(one - other).max() <= 1 for one, other in zip(together, alone, strict=True))
+    assert np.abs(together[0] - draw(["1girl"], [(8,)])[0]).max() > 1
     # `draw` begins with the seed and the place in the list.
     (_, second) = sample.draw(model, ["1girl", "1boy"], replace(how, seed=7), marks=MARKS)
     assert np.array_equal(np.asarray(second, np.int16), draw(["1boy"], [(7, 1)])[0])
@@ -158,12 +158,12 @@ def test_numbers_that_are_not_finite_are_no_picture(shallow, tmp_path, options):
     assert (tmp_path / "out" / "lokr.safetensors").exists()
 
 
-def test_each_sampler_draws_and_a_prompt_names_its_own(drawn):
-    pictures = drawn(
+def test_each_sampler_draws_and_a_prompt_names_its_own(draw_prompts):
+    pictures = draw_prompts(
         "1girl --d 5 --ss euler_a\n1girl --d 5 --ss dpmsolver++\n1girl --d 5\n", replace(HOW, steps=4)
     )
-    (again,) = drawn("1girl --d 5", replace(HOW, steps=4, sampler="euler_a"))
-    assert ImageChops.difference(pictures[0], again).getbbox() is None
+    (second,) = draw_prompts("1girl --d 5", replace(HOW, steps=4, sampler="euler_a"))
+    assert ImageChops.difference(pictures[0], second).getbbox() is None
     assert len({picture.tobytes() for picture in pictures}) == 3
 
 
@@ -171,11 +171,11 @@ def test_pictures_of_a_batch_depend_on_their_own_prompts_and_seeds(shallow_parts
     model = shallow_parts()
     how = replace(HOW, sampler="euler_a", steps=3)
     ways = {"marks": MARKS}
-    both = sample.draw_batch(model, ["1girl", "sky"], how, [(1,), (2,)], **ways)
+    together = sample.draw_batch(model, ["1girl", "sky"], how, [(1,), (2,)], **ways)
     for place, (prompt, seed) in enumerate((("1girl", 1), ("sky", 2))):
         (alone,) = sample.draw_batch(model, [prompt], how, [(seed,)], **ways)
-        assert max(high for _, high in ImageChops.difference(both[place], alone).getextrema()) <= 1
-    assert both[0].tobytes() != both[1].tobytes()
+        assert max(high for _, high in ImageChops.difference(together[place], alone).getextrema()) <= 1
+    assert together[0].tobytes() != together[1].tobytes()
 
 
 def test_pictures_are_decoded_in_the_precision_of_the_vae(shallow):
@@ -189,8 +189,8 @@ def test_pictures_are_decoded_in_the_precision_of_the_vae(shallow):
 
 
 def test_an_evaluation_knows_the_strength_of_its_lokr(shallow, short_lokr):
-    made = [
+    drawers = [
         ModelDrawer(ModelOptions(path=str(shallow)), short_lokr, DrawingOptions(), CPU, scale)
         for scale in (1.0, 0.5)
     ]
-    assert made[1].identity == made[0].identity.replace(", cpu", " at 0.5, cpu")
+    assert drawers[1].identity == drawers[0].identity.replace(", cpu", " at 0.5, cpu")

@@ -22,11 +22,13 @@ def model(noisy):
 def ours(name, latents, draws, *, prediction, zero=False, steps=ROUND):
     """All latents on the way."""
     alphas, some = noise.alphas_cumprod(zero_terminal_snr=zero), iter(draws)
-    timesteps, done, way = noise.sampling_timesteps(steps), [], []
-    for timestep, then in zip(timesteps, [*alphas[timesteps[1:]], torch.tensor(1.0).double()], strict=True):
+    timesteps, history, way = noise.sampling_timesteps(steps), [], []
+    for timestep, next_alpha in zip(
+        timesteps, [*alphas[timesteps[1:]], torch.tensor(1.0).double()], strict=True
+    ):
         clean, rest = split(latents, model(latents), alphas[timestep], prediction)
-        done.append(Step(latents, clean, rest, alphas[timestep], then))
-        latents = SAMPLERS[name](done, lambda: next(some))
+        history.append(Step(latents, clean, rest, alphas[timestep], next_alpha))
+        latents = SAMPLERS[name](history, lambda: next(some))
         way.append(latents)
     return way
 
@@ -104,12 +106,12 @@ def test_a_perfect_model_is_found_by_each_sampler():
     picture = torch.randn(1, 4, 8, 8)
     alphas, timesteps = noise.alphas_cumprod(), noise.sampling_timesteps(5)
     for sampler in SAMPLERS.values():
-        latents, done = torch.randn(1, 4, 8, 8), []
-        for timestep, then in zip(
+        latents, history = torch.randn(1, 4, 8, 8), []
+        for timestep, next_alpha in zip(
             timesteps, [*alphas[timesteps[1:]], torch.tensor(1.0).double()], strict=True
         ):
             now = alphas[timestep]
             rest = (latents - now.sqrt().float() * picture) / (1 - now).sqrt().float()
-            done.append(Step(latents, picture, rest, now, then))
-            latents = sampler(done, lambda: torch.randn(1, 4, 8, 8))
+            history.append(Step(latents, picture, rest, now, next_alpha))
+            latents = sampler(history, lambda: torch.randn(1, 4, 8, 8))
         assert torch.allclose(latents, picture, atol=1e-5)

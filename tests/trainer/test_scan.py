@@ -37,8 +37,8 @@ def write_shard(path, members):
             tar.addfile(member, io.BytesIO(data))
 
 
-def captions_of(found):
-    return {found.read(row): found[row].caption for row in range(len(found))}
+def captions_of(data):
+    return {data.read(row): data[row].caption for row in range(len(data))}
 
 
 @pytest.fixture
@@ -47,11 +47,11 @@ def looked(monkeypatch):
     names = []
     call = look.Looker.__call__
 
-    def counted(self, file):
+    def counting(self, file):
         names.append(file.partition("\0")[0])
         return call(self, file)
 
-    monkeypatch.setattr(look.Looker, "__call__", counted)
+    monkeypatch.setattr(look.Looker, "__call__", counting)
     return names
 
 
@@ -59,12 +59,12 @@ def test_an_export_is_read_without_its_images(tmp_path, looked):
     write_pairs(tmp_path, [(96, 64), (64, 96)])
     for path in tmp_path.glob("x001/*"):
         path.unlink()
-    found = of_folder(tmp_path)
-    assert (found.ids.tolist(), found.widths.tolist(), found.heights.tolist()) == ([1, 2], [96, 64], [64, 96])
-    assert found[1].caption == "1girl, character 2 ||| stripes, blue, number 2, solo"
-    assert found[0].path == f"{tmp_path}/x001/1.png"
-    assert found.left_out == {"no archive holds it": 1}
-    assert found.contents[1] == int(found[1].sha256[:16], 16)
+    data = of_folder(tmp_path)
+    assert (data.ids.tolist(), data.widths.tolist(), data.heights.tolist()) == ([1, 2], [96, 64], [64, 96])
+    assert data[1].caption == "1girl, character 2 ||| stripes, blue, number 2, solo"
+    assert data[0].path == f"{tmp_path}/x001/1.png"
+    assert data.left_out == {"no archive holds it": 1}
+    assert data.contents[1] == int(data[1].sha256[:16], 16)
     assert looked == []
 
 
@@ -75,15 +75,15 @@ def test_a_folder_without_a_manifest_is_looked_at_once(tmp_path, looked):
     (tmp_path / "x001" / "3.txt").unlink()
     (tmp_path / "x001" / "4.png").write_bytes(b"no picture")
     (tmp_path / "x001" / "5.bmp").write_bytes(b"BM")
-    found = of_folder(tmp_path)
+    data = of_folder(tmp_path)
     for column in ("ids", "widths", "heights", "contents"):
-        assert (getattr(found, column) == getattr(manifest, column)[:2]).all()
-    assert [found[row]._replace(parts=None) for row in range(2)] == [
+        assert (getattr(data, column) == getattr(manifest, column)[:2]).all()
+    assert [data[row]._replace(parts=None) for row in range(2)] == [
         manifest[row]._replace(parts=None) for row in range(2)
     ]
-    assert sorted(found.left_out.values()) == [1, 2]
+    assert sorted(data.left_out.values()) == [1, 2]
     assert len(looked) == 5
-    assert of_folder(tmp_path).fingerprints() == found.fingerprints() != manifest.fingerprints()
+    assert of_folder(tmp_path).fingerprints() == data.fingerprints() != manifest.fingerprints()
     assert len(looked) == 5
 
 
@@ -95,11 +95,11 @@ def test_what_changed_is_looked_at_again_and_what_is_gone_forgotten(tmp_path, lo
     (tmp_path / "x001" / "1.txt").write_text("another caption")
     (tmp_path / "x001" / "2.png").write_bytes(picture(5, "png"))
     (tmp_path / "x001" / "3.png").unlink()
-    found = of_folder(tmp_path)
+    data = of_folder(tmp_path)
     assert sorted(looked) == ["x001/1.png", "x001/2.png"]
-    assert found.ids.tolist() == [1, 2, 4]
-    assert captions_of(found)[picture(5, "png")] == found[1].caption
-    assert found[0].caption == "another caption"
+    assert data.ids.tolist() == [1, 2, 4]
+    assert captions_of(data)[picture(5, "png")] == data[1].caption
+    assert data[0].caption == "another caption"
 
 
 def test_a_link_to_nothing_is_left_out_until_its_image_is_there(tmp_path):
@@ -107,28 +107,28 @@ def test_a_link_to_nothing_is_left_out_until_its_image_is_there(tmp_path):
     (tmp_path / "set" / "manifest.parquet").unlink()
     (tmp_path / "set" / "x001" / "2.png").rename(tmp_path / "2.png")
     (tmp_path / "set" / "x001" / "2.png").symlink_to(tmp_path / "gone.png")
-    found = of_folder(tmp_path / "set")
-    assert found.ids.tolist() == [1]
-    assert found.left_out == {"cannot be read: No such file or directory": 1}
+    data = of_folder(tmp_path / "set")
+    assert data.ids.tolist() == [1]
+    assert data.left_out == {"cannot be read: No such file or directory": 1}
     (tmp_path / "2.png").rename(tmp_path / "gone.png")
     assert of_folder(tmp_path / "set").ids.tolist() == [1, 2]
 
 
 def test_shards_from_elsewhere(tmp_path, looked):
-    one = {"a/0.jpg": picture(1, "jpg"), "a/0.txt": "first ★".encode(), "a/0.json": b"{}"}
-    two = {
+    first = {"a/0.jpg": picture(1, "jpg"), "a/0.txt": "first ★".encode(), "a/0.json": b"{}"}
+    second = {
         "0.txt": b"second",
         "0.webp": picture(2),
         "0.mask.png": picture(3, "png"),
         "1.png": picture(4, "png"),
     }
-    write_shard(tmp_path / "00000.tar", one | {"broken.png": b"\x89PNG\r\n\x1a\n", "broken.txt": b"x"})
-    write_shard(tmp_path / "more" / "00001.tar", two | {"2.webp": picture(5), "2.txt": b"\xff\xfe\xff"})
+    write_shard(tmp_path / "00000.tar", first | {"broken.png": b"\x89PNG\r\n\x1a\n", "broken.txt": b"x"})
+    write_shard(tmp_path / "more" / "00001.tar", second | {"2.webp": picture(5), "2.txt": b"\xff\xfe\xff"})
     (tmp_path / "cut.tar").write_bytes((tmp_path / "00000.tar").read_bytes()[:700])
-    found = of_folder(tmp_path)
-    assert captions_of(found) == {picture(1, "jpg"): "first ★", picture(2): "second"}
-    assert len({*found.ids.tolist()}) == 2  # though both are called 0
-    reasons = Counter(found.left_out)
+    data = of_folder(tmp_path)
+    assert captions_of(data) == {picture(1, "jpg"): "first ★", picture(2): "second"}
+    assert len({*data.ids.tolist()}) == 2  # though both are called 0
+    reasons = Counter(data.left_out)
     assert reasons.pop("no image that can be read: truncated png") == 1
     assert reasons.pop("its caption is not in UTF-8") == 1
     assert [*reasons.values()] == [1, 1, 1]
@@ -146,13 +146,13 @@ def test_a_list_of_captions(tmp_path, looked):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(picture(ord(name[-5]), "png"))
     (tmp_path / "other" / "d.txt").write_text("by itself")
-    told = {"a.png": "an a", "deep/er/c.png": "a c", "gone.png": "a ghost"}
-    lines = [json.dumps({"file_name": name, "text": text}) + "\n" for name, text in told.items()]
+    captions = {"a.png": "an a", "deep/er/c.png": "a c", "gone.png": "a ghost"}
+    lines = [json.dumps({"file_name": name, "text": text}) + "\n" for name, text in captions.items()]
     (tmp_path / "metadata.jsonl").write_text("".join(lines))
-    found = of_folder(tmp_path)
-    assert [found[row].caption for row in range(3)] == ["an a", "a c", "by itself"]
-    assert sorted(found.left_out.values()) == [1, 1]
-    assert any("metadata.jsonl names it" in reason for reason in found.left_out)
+    data = of_folder(tmp_path)
+    assert [data[row].caption for row in range(3)] == ["an a", "a c", "by itself"]
+    assert sorted(data.left_out.values()) == [1, 1]
+    assert any("metadata.jsonl names it" in reason for reason in data.left_out)
     (tmp_path / "metadata.jsonl").write_text('{"file_name": "a.png"}\n')
     with pytest.raises(DataSetError, match=r"metadata\.jsonl, line 1 .*; write {\"file_name\": "):
         of_folder(tmp_path)
@@ -165,8 +165,8 @@ def listed(folder, *lines):
         (folder / name).write_bytes(picture(ord(name[-5]), "png"))
     text = "".join(line if isinstance(line, str) else json.dumps(line) + "\n" for line in lines)
     (folder / "metadata.jsonl").write_bytes(text.encode())
-    found = of_folder(folder)
-    return [found[row].caption for row in range(len(found))], found.left_out
+    data = of_folder(folder)
+    return [data[row].caption for row in range(len(data))], data.left_out
 
 
 A, B = {"file_name": "a.png", "text": "an a"}, {"file_name": "sub/b.png", "text": "a b"}
@@ -220,12 +220,12 @@ def test_a_line_that_is_none_is_named(tmp_path, lines, message):
 def test_several_data_sets_are_one(tmp_path):
     write_pairs(tmp_path / "pairs", [(64, 64)] * 2)
     write_shard(tmp_path / "shards" / "0.tar", {"x.png": picture(9, "png"), "x.txt": b"in a shard"})
-    found = of_folder(tmp_path / "shards", tmp_path / "pairs")
-    assert found.sources.tolist() == [0, 1, 1]
-    assert found[0].path == f"{tmp_path}/shards/0.tar/x.png"
-    assert [text for some in found.texts() for text in some] == [found[row].caption for row in range(3)]
-    some = found.take(torch.tensor([0, 2]).numpy())
-    assert [some[row] for row in range(2)] == [found[0], found[2]]
+    data = of_folder(tmp_path / "shards", tmp_path / "pairs")
+    assert data.sources.tolist() == [0, 1, 1]
+    assert data[0].path == f"{tmp_path}/shards/0.tar/x.png"
+    assert [text for some in data.texts() for text in some] == [data[row].caption for row in range(3)]
+    some = data.take(torch.tensor([0, 2]).numpy())
+    assert [some[row] for row in range(2)] == [data[0], data[2]]
 
 
 def test_a_killed_scan_is_taken_up(tmp_path, monkeypatch, looked):
@@ -263,14 +263,14 @@ def test_ranks_share_a_scan(tmp_path, looked):
         def any(self, *some):
             flags[self.rank] = some
             barrier.wait()
-            found = tuple(map(any, zip(*flags, strict=True)))
+            result = tuple(map(any, zip(*flags, strict=True)))
             barrier.wait()
-            return found
+            return result
 
-    found = {}
+    fingerprints = {}
 
     def load(rank):
-        found[rank] = samples.load([DataOptions(path=str(tmp_path))], Rank(rank)).fingerprints()
+        fingerprints[rank] = samples.load([DataOptions(path=str(tmp_path))], Rank(rank)).fingerprints()
 
     threads = [threading.Thread(target=load, args=(rank,)) for rank in range(2)]
     for thread in threads:
@@ -278,7 +278,7 @@ def test_ranks_share_a_scan(tmp_path, looked):
     for thread in threads:
         thread.join()
     assert sorted(looked) == [f"x001/{number}.png" for number in range(1, 8)]
-    assert found[0] == found[1] == of_folder(tmp_path).fingerprints()
+    assert fingerprints[0] == fingerprints[1] == of_folder(tmp_path).fingerprints()
 
 
 def test_a_folder_that_cannot_be_written_to(tmp_path, monkeypatch):
@@ -298,21 +298,21 @@ def test_archives_are_read_by_many_threads_and_few_stay_open(tmp_path, monkeypat
     for archive in range(5):
         (tmp_path / str(archive)).write_bytes(bytes(range(archive, archive + 200)))
     reader = files.Files(most_open=2)
-    wrong = []
+    errors = []
 
     def read(first):
         for number in range(first, first + 300):
             archive, offset = number % 5, number % 190
             if reader.read(f"{tmp_path}/{archive}", offset, 10)[0] != archive + offset:
-                wrong.append(number)
+                errors.append(number)
 
     threads = [threading.Thread(target=read, args=(17 * first,)) for first in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert wrong == []
-    opened = {file.path for file in psutil.Process().open_files()}
-    assert sum(f"{tmp_path}/{archive}" in opened for archive in range(5)) == 2
+    assert errors == []
+    paths = {file.path for file in psutil.Process().open_files()}
+    assert sum(f"{tmp_path}/{archive}" in paths for archive in range(5)) == 2
     with pytest.raises(OSError, match="it ends before byte 205"):
         reader.read(f"{tmp_path}/0", 195, 10)

@@ -164,5 +164,5 @@ def test_folders_in_and_around_shards_may_be_called_tar(tmp_path):
     write_shard(
         root / "a.tar", [("x.tar/1.png", 1), ("x.tar/1.txt", b"one"), ("2.png", 2), ("2.txt", b"two")]
     )
-    found = samples.load([DataOptions(path=str(tmp_path / "set.tar"))], Ranks(torch.device("cpu")))
-    assert [found.read(row) for row in range(2)] == [IMAGE[2], IMAGE[1]]
+    data = samples.load([DataOptions(path=str(tmp_path / "set.tar"))], Ranks(torch.device("cpu")))
+    assert [data.read(row) for row in range(2)] == [IMAGE[2], IMAGE[1]]

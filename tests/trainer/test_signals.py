@@ -33,7 +33,7 @@ def states(out):
 
 @pytest.mark.kill
 def test_the_first_signal_saves_and_the_second_leaves_at_once(options, tmp_path):
-    told = options(
+    settings = options(
         buckets=BucketOptions(area=32 * 32, step=16, min_side=16, max_side=64),
         optimizer=OptimizerOptions(name="lion8bit", lr=1e-2, text_lr=1e-3, warmup=3),
         text=TextOptions(train=False, tokens=75),
@@ -42,40 +42,40 @@ def test_the_first_signal_saves_and_the_second_leaves_at_once(options, tmp_path)
 
     def config(name):
         path = tmp_path / f"{name}.toml"
-        run = replace(told.run, out=str(tmp_path / name), updates=4, threads=1, workers=1)
-        path.write_text(dump(replace(told, run=run)), encoding="utf-8")
+        run = replace(settings.run, out=str(tmp_path / name), updates=4, threads=1, workers=1)
+        path.write_text(dump(replace(settings, run=run)), encoding="utf-8")
         return path, tmp_path / name
 
     path, whole = config("whole")
     assert call(path)[0] == 0
     path, out = config("stopped")
-    code, said = call(path, signals=[("tokenizer", 1, TERM)])
-    assert (code, states(out)) == (130, []), said  # nothing to save yet
-    code, said = call(path, signals=[("metrics.jsonl", 1, TERM), (".000001.part", 2, INT)])
-    assert (code, states(out)) == (130, []), said  # the second one, while the state is written
-    for number, left in (
+    code, output = call(path, signals=[("tokenizer", 1, TERM)])
+    assert (code, states(out)) == (130, []), output  # nothing to save yet
+    code, output = call(path, signals=[("metrics.jsonl", 1, TERM), (".000001.part", 2, INT)])
+    assert (code, states(out)) == (130, []), output  # the second one, while the state is written
+    for number, expected in (
         (TERM, ["000001"]),
         (INT, ["000001", "000002"]),
         (HUP, ["000002", "000003"]),
     ):
-        code, said = call(path, signals=[(".png", 1, number)])
-        assert (code, states(out)) == (130, left), said
-        assert "a second signal leaves at once" in said
-        assert "Traceback" not in said
-    code, said = call(path)
-    assert code == 0, said
+        code, output = call(path, signals=[(".png", 1, number)])
+        assert (code, states(out)) == (130, expected), output
+        assert "a second signal leaves at once" in output
+        assert "Traceback" not in output
+    code, output = call(path)
+    assert code == 0, output
     weights, lines = result(out)
     others, other_lines = result(whole)
     assert all(torch.equal(weights[name], others[name]) for name in others)
     assert lines == other_lines
-    assert call(path) == (0, said)  # done already: the same is told again
+    assert call(path) == (0, output)  # done already: the same is told again
 
 
 def test_nohup_keeps_a_run_from_stopping_with_its_terminal():
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    handler = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         assert signals() == (signal.SIGINT, signal.SIGTERM)
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
         assert signals() == (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     finally:
-        signal.signal(signal.SIGHUP, before)
+        signal.signal(signal.SIGHUP, handler)

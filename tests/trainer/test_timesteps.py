@@ -51,9 +51,9 @@ def test_quantiles_of_the_middle():
 )
 def test_none_leaves_its_range(settings):
     options = LossOptions(**settings, min_timestep=200, max_timestep=300)
-    drawn = [timestep(options, number) for number in (0, 2**128 - 1, *NUMBERS)]
-    assert min(drawn) == 200
-    assert max(drawn) == 299
+    steps = [timestep(options, number) for number in (0, 2**128 - 1, *NUMBERS)]
+    assert min(steps) == 200
+    assert max(steps) == 299
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,7 @@ def simple_bpe(merges):
     letter_of = dict(zip(order, letters, strict=True))
 
     def ids(caption):
-        found = []
+        tokens = []
         clean = " ".join(unicodedata.normalize("NFC", caption).split()).lower()
         for word in re.findall(r"'s|'t|'re|'ve|'m|'ll|'d|[^\W\d_]+|\d|(?:[^\w\s]|_)+", clean):
             pieces = [letter_of[byte] for byte in word.encode()]
@@ -114,8 +114,8 @@ def simple_bpe(merges):
                 first, second = min(pairs, key=ranks.__getitem__)
                 at = next(i for i in range(len(pieces)) if pieces[i : i + 2] == [first, second])
                 pieces[at : at + 2] = [first + second]
-            found += [numbers[piece] for piece in pieces]
-        return found
+            tokens += [numbers[piece] for piece in pieces]
+        return tokens
 
     return ids
 
@@ -130,8 +130,8 @@ def test_the_vocabulary_is_clips(merges):
 @pytest.mark.slow
 def test_tokens_are_open_clips(tokenizers):
     for tokenizer in tokenizers:
-        found = text.token_ids(tokenizer, [*OPEN_CLIP])
-        assert dict(zip(OPEN_CLIP, found, strict=True)) == OPEN_CLIP
+        ids = text.token_ids(tokenizer, [*OPEN_CLIP])
+        assert dict(zip(OPEN_CLIP, ids, strict=True)) == OPEN_CLIP
 
 
 @pytest.mark.slow
@@ -169,16 +169,16 @@ def test_the_second_pads_with_0_though_its_folder_says_otherwise(merges, tmp_pat
 def test_words_like_the_marks_are_plain_text(tokenizers):
     """They end no caption: the pooled output is taken at the first end mark."""
     for tokenizer in tokenizers:
-        found = text.token_ids(tokenizer, ["solo <|endoftext|> <|startoftext|> smile"])[0]
-        assert not {START, END} & {*found}
+        ids = text.token_ids(tokenizer, ["solo <|endoftext|> <|startoftext|> smile"])[0]
+        assert not {START, END} & {*ids}
 
 
 @pytest.mark.slow
 @settings(max_examples=150)
 @given(st.text(st.sampled_from("abklovexyz!?:;<>_^-()'.0123456789 ,é日ミ★"), max_size=40))
 def test_tokens_are_those_of_a_second_bpe(clip, caption):
-    one, two, plain = clip
-    assert text.token_ids(one, [caption]) == text.token_ids(two, [caption]) == [plain(caption)]
+    first, second, plain = clip
+    assert text.token_ids(first, [caption]) == text.token_ids(second, [caption]) == [plain(caption)]
 
 
 @pytest.fixture(scope="module")

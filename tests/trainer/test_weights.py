@@ -26,7 +26,7 @@ def state(shallow):
 
 
 @pytest.fixture
-def loaded(shallow, state, tmp_path):
+def load_with(shallow, state, tmp_path):
     """A part of the shallow model's checkpoint with some tensors changed; None takes one out."""
 
     def load_changed(changes, part="unet", dtype=torch.float32, metadata=None):
@@ -44,8 +44,8 @@ def fp8(weight, scale):
     return (weight / scale).to(torch.float8_e4m3fn)
 
 
-def about(**told):
-    return torch.tensor(list(json.dumps(told).encode()), dtype=torch.uint8)
+def about(**values):
+    return torch.tensor(list(json.dumps(values).encode()), dtype=torch.uint8)
 
 
 def int8(weight, scale):
@@ -70,9 +70,9 @@ def int8(weight, scale):
     ],
     ids=["scaled fp8", "fp8 by rows", "e5m2", "plain fp8", "int8", "int8 by rows", "bitsandbytes"],
 )  # fmt: skip
-def test_a_quantised_weight_is_restored(loaded, state, beside):
+def test_a_quantised_weight_is_restored(load_with, state, beside):
     true = state[WEIGHT]
-    restored = loaded(beside(true))[OURS]
+    restored = load_with(beside(true))[OURS]
     assert (restored - true).abs().max() < 0.13 * true.abs().max()  # e5m2 has two bits behind the comma
     assert torch.corrcoef(torch.stack([restored.flatten(), true.flatten()]))[0, 1] > 0.99
     assert abs(restored.std() / true.std() - 1) < 0.05
@@ -97,22 +97,22 @@ def test_a_quantised_weight_is_restored(loaded, state, beside):
         ({WEIGHT: None}, f"has no tensor {WEIGHT}"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_restored_or_is_not_read_is_named(loaded, changes, message):
+def test_what_cannot_be_restored_or_is_not_read_is_named(load_with, changes, message):
     with pytest.raises(ModelError, match=message):
-        loaded(changes)
+        load_with(changes)
 
 
-def test_quantised_layers_of_the_metadata_count(loaded):
+def test_quantised_layers_of_the_metadata_count(load_with):
     for kind in ("nvfp4", {"format": "mxfp8"}):
         with pytest.raises(
             ModelError, match=r"time_embed\.0 says that its weight is quantised as (nvfp4|mxfp8)"
         ):
-            loaded({}, metadata={"_quantization_metadata": json.dumps({"layers": {KEY: kind}})})
+            load_with({}, metadata={"_quantization_metadata": json.dumps({"layers": {KEY: kind}})})
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 @pytest.mark.parametrize("part", ["unet", "vae", "text_encoder_2"])
-def test_what_is_not_finite_is_named_with_its_tensor(loaded, state, part, value):
+def test_what_is_not_finite_is_named_with_its_tensor(load_with, state, part, value):
     prefix = {"unet": "model.", "vae": "first_stage_model.", "text_encoder_2": "conditioner.embedders.1."}[
         part
     ]
@@ -120,18 +120,18 @@ def test_what_is_not_finite_is_named_with_its_tensor(loaded, state, part, value)
     broken = state[name].clone()
     broken.view(-1)[-1] = value
     with pytest.raises(ModelError, match=f"{name} holds NaN or infinity; the checkpoint is broken"):
-        loaded({name: broken}, part)
+        load_with({name: broken}, part)
 
 
-def test_what_half_precision_cannot_hold_is_no_broken_checkpoint(loaded, state):
+def test_what_half_precision_cannot_hold_is_no_broken_checkpoint(load_with, state):
     large = state[WEIGHT].clone()
     large[0, 0] = 1e6
-    assert loaded({WEIGHT: large}, dtype=torch.bfloat16)[OURS][0, 0] > 9e5
+    assert load_with({WEIGHT: large}, dtype=torch.bfloat16)[OURS][0, 0] > 9e5
     with pytest.raises(ModelError, match=r"numbers that torch\.float16 cannot hold; load the model in bf16"):
-        loaded({WEIGHT: large}, dtype=torch.float16)
+        load_with({WEIGHT: large}, dtype=torch.float16)
 
 
-def test_extras_that_no_program_needs_are_passed_over(loaded, state):
+def test_extras_that_no_program_needs_are_passed_over(load_with, state):
     text = "conditioner.embedders."
     extras = {
         "model_ema.decay": torch.ones(()), "model_ema.diffusion_modelinput_blocks00weight": torch.ones(3),
@@ -140,16 +140,16 @@ def test_extras_that_no_program_needs_are_passed_over(loaded, state):
         f"{text}0.transformer.text_projection.weight": torch.ones(2, 2), "denoiser.sigmas": torch.ones(1000),
         "alphas_cumprod": torch.ones(1000), "v_pred": torch.zeros(0), "ztsnr": torch.zeros(0),
     }  # fmt: skip
-    model = loaded(extras, None)
+    model = load_with(extras, None)
     assert model.marks == (True, True)
     assert torch.equal(model.unet.state_dict()[OURS], state[WEIGHT])
 
 
-def test_a_projection_as_comfyui_writes_it_is_not_transposed(loaded, state):
+def test_a_projection_as_comfyui_writes_it_is_not_transposed(load_with, state):
     name = "conditioner.embedders.1.model.text_projection"
-    ours = loaded({}, "text_encoder_2")["text_projection.weight"]
+    ours = load_with({}, "text_encoder_2")["text_projection.weight"]
     assert torch.equal(ours, state[name].T)
-    theirs = loaded({name: None, f"{name}.weight": state[name].T}, "text_encoder_2")
+    theirs = load_with({name: None, f"{name}.weight": state[name].T}, "text_encoder_2")
     assert torch.equal(theirs["text_projection.weight"], ours)
 
 
@@ -161,9 +161,9 @@ def test_a_projection_as_comfyui_writes_it_is_not_transposed(loaded, state):
         ("lora_unet_x.alpha", "no tensor of SDXL"),
     ],
 )
-def test_a_tensor_of_no_part_is_named(loaded, name, message):
+def test_a_tensor_of_no_part_is_named(load_with, name, message):
     with pytest.raises(ModelError, match=f"{name}, .*{message}"):
-        loaded({name: torch.ones(1)}, None)
+        load_with({name: torch.ones(1)}, None)
 
 
 @pytest.mark.parametrize(
@@ -235,10 +235,10 @@ def test_a_folder_with_a_tensor_besides_or_quantised_weights(folder, shallow):
     beside = {OURS: int8(true, scale[:, None] / 127), OURS.replace("weight", "SCB"): scale}
     save_file(tensors | beside, file)
     config = folder / "unet" / "config.json"
-    told = json.loads(config.read_text()) | {
+    table = json.loads(config.read_text()) | {
         "quantization_config": {"load_in_8bit": True, "quant_method": "bitsandbytes"}
     }
-    config.write_text(json.dumps(told))
+    config.write_text(json.dumps(table))
     restored = load(ModelOptions(path=str(folder)), torch.float32).unet.state_dict()[OURS]
     assert (restored - true).abs().max() <= scale.max() / 127
     save_file(tensors | {"mid_block.extra": torch.ones(1)}, file)
@@ -248,7 +248,7 @@ def test_a_folder_with_a_tensor_besides_or_quantised_weights(folder, shallow):
 
 @pytest.mark.parametrize("kind", ["checkpoint", "bare", "diffusers", "old diffusers"])
 def test_a_vae_by_itself_loads(shallow, state, tmp_path, kind):
-    """As sdxl_vae.safetensors is published, and the one fixed for fp16, in either layout."""
+    """sdxl_vae.safetensors and the VAE fixed for fp16 are published so, in either layout."""
     true = load_file(shallow / "vae" / "diffusion_pytorch_model.safetensors")
     path, prefix = tmp_path / "vae.safetensors", "first_stage_model."
     tensors = {name: tensor for name, tensor in state.items() if name.startswith(prefix)}

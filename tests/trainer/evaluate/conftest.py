@@ -35,8 +35,8 @@ def ccip_folder(tmp_path_factory):
 
 @pytest.fixture
 def database(booru):
-    with hb.open(booru[0]) as opened:
-        yield opened
+    with hb.open(booru[0]) as db:
+        yield db
 
 
 @pytest.fixture(scope="session")
@@ -49,7 +49,7 @@ def cache(tmp_path_factory):
 def options(ccip_folder, cache):
     """A small evaluation; keywords replace values of sections: drawing={"batch": 3}."""
 
-    def changed(**sections):
+    def with_sections(**sections):
         plain = EvaluationOptions(
             characters=CharacterOptions(images=5),
             references=ReferenceOptions(count=6, cache=str(cache)),
@@ -60,14 +60,14 @@ def options(ccip_folder, cache):
             plain, **{name: replace(getattr(plain, name), **values) for name, values in sections.items()}
         )
 
-    return changed
+    return with_sections
 
 
 @pytest.fixture
 def task(booru, options, tmp_path):
     """An evaluation of the planted booru into a new folder; keywords replace its parts."""
 
-    def changed(out="out", **parts):
+    def with_parts(out="out", **parts):
         database, images = booru
         plain = Task(
             model=Path("painter.safetensors"),
@@ -79,7 +79,7 @@ def task(booru, options, tmp_path):
         )
         return replace(plain, **parts)
 
-    return changed
+    return with_parts
 
 
 @pytest.fixture

@@ -24,12 +24,16 @@ def test_characters_with_the_most_solo_posts_come_first(database, options):
             images[name] += "solo" in names and post.rating == "general"
     ranked = sorted(solo, key=lambda name: (-solo[name], name))
     cast = Casting(database, options(characters={"count": 5})).cast
-    assert [one.name for one in cast.characters] == ranked[:5]
-    assert [(one.solo, one.images) for one in cast.characters] == [(solo[n], images[n]) for n in ranked[:5]]
+    assert [character.name for character in cast.characters] == ranked[:5]
+    assert [(character.solo, character.images) for character in cast.characters] == [
+        (solo[n], images[n]) for n in ranked[:5]
+    ]
     most = max(images.values())
     fewest = sorted(images.values())[-3]
     few = Casting(database, options(characters={"images": fewest})).cast
-    assert [one.name for one in few.characters] == ranked[: sum(count >= fewest for count in images.values())]
+    assert [character.name for character in few.characters] == ranked[
+        : sum(count >= fewest for count in images.values())
+    ]
     with pytest.raises(
         InputError, match=rf"no character of .*planted\.db has {most + 1} posts with an image"
     ):
@@ -53,7 +57,7 @@ def test_people_and_series_are_those_of_most_of_a_characters_posts(tmp_path, opt
     write(tmp_path / "a.db", [post_row(number) for number in tags], tags.__getitem__, [(name, kinds.get(name, "general")) for name in names])  # fmt: skip
     with hb.open(tmp_path / "a.db") as database:
         cast = Casting(database, options(characters={"images": 1})).cast
-    assert [(one.name, one.people, one.series) for one in cast.characters] == [
+    assert [(character.name, character.people, character.series) for character in cast.characters] == [
         ("cloud", ("1boy",), ("ff", "ff7")),
         ("tifa", ("1girl",), ("dissidia",)),  # none has half of the posts: one of the most common
         ("nobody", (), ()),
@@ -62,26 +66,28 @@ def test_people_and_series_are_those_of_most_of_a_characters_posts(tmp_path, opt
 
 @pytest.mark.slow
 def test_candidates_stand_in_an_order_that_the_seed_alone_decides(database, options):
-    one, again = (Casting(database, options()) for _ in range(2))
+    first, second = (Casting(database, options()) for _ in range(2))
     other = Casting(database, options(characters={"seed": 1}))
-    for name, posts in zip((one.name for one in one.cast.characters), one.candidates, strict=True):
-        wanted = database.posts.search(f"{name} solo rating:g,s").with_image().shuffle(seed=0).to_ids()
-        assert posts.tolist() == wanted.tolist()
-    assert all(map(np.array_equal, one.candidates, again.candidates))
-    assert not all(map(np.array_equal, one.candidates, other.candidates))
-    assert one.cast == other.cast
+    for name, posts in zip(
+        (character.name for character in first.cast.characters), first.candidates, strict=True
+    ):
+        expected = database.posts.search(f"{name} solo rating:g,s").with_image().shuffle(seed=0).to_ids()
+        assert posts.tolist() == expected.tolist()
+    assert all(map(np.array_equal, first.candidates, second.candidates))
+    assert not all(map(np.array_equal, first.candidates, other.candidates))
+    assert first.cast == other.cast
 
 
 def test_the_sidecar_changes_nothing(booru, tmp_path, options):
     path = tmp_path / "copy.db"
     path.write_bytes(booru[0].read_bytes())
     with hb.open(path) as plain:
-        before = Casting(plain, options())
+        expected = Casting(plain, options())
     with hb.open(path) as fast:
         hb.optimize(fast)
-        after = Casting(fast, options())
-    assert after.cast == before.cast
-    assert all(map(np.array_equal, before.candidates, after.candidates))
+        actual = Casting(fast, options())
+    assert actual.cast == expected.cast
+    assert all(map(np.array_equal, expected.candidates, actual.candidates))
 
 
 def test_a_file_of_characters_keeps_them_with_their_fingerprint(database, options, tmp_path):
@@ -104,7 +110,7 @@ def test_a_file_of_characters_keeps_them_with_their_fingerprint(database, option
 def test_listed_characters_stand_in_the_order_of_the_list(database, options):
     names = ["hero_09_(planted)", "hero_02_(planted)"]
     casting = Casting(database, options(), names)
-    assert [one.name for one in casting.cast.characters] == names
+    assert [character.name for character in casting.cast.characters] == names
     with pytest.raises(
         UnknownTagError, match=r"list of characters: the database has no tag 'hero_2_\(planted\)'"
     ):

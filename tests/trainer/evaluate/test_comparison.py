@@ -31,18 +31,18 @@ def write(folder, scores, query="solo", **settings):
 def test_pairs_tell_what_means_alone_do_not(tmp_path):
     """Characters differ far more than the models do; each model is a little better in all of them."""
     draw = np.random.default_rng(1)
-    one = draw.uniform(0.1, 0.8, 300)
-    other = one + draw.normal(0.02, 0.03, 300)
-    comparison = compare(write(tmp_path / "a", one), write(tmp_path / "b", other))
-    assert comparison.difference.mean == pytest.approx(np.mean(other - one))
-    error = np.std(other - one) / 300**0.5
-    assert comparison.difference.low == pytest.approx(np.mean(other - one) - 1.96 * error, abs=0.0006)
+    first = draw.uniform(0.1, 0.8, 300)
+    other = first + draw.normal(0.02, 0.03, 300)
+    comparison = compare(write(tmp_path / "a", first), write(tmp_path / "b", other))
+    assert comparison.difference.mean == pytest.approx(np.mean(other - first))
+    error = np.std(other - first) / 300**0.5
+    assert comparison.difference.low == pytest.approx(np.mean(other - first) - 1.96 * error, abs=0.0006)
     assert comparison.difference.low > 0
     text = str(comparison)
     assert f"{tmp_path / 'b'} is better" in text
     assert "paired by 300 characters" in text
     assert comparison.better + comparison.worse == 300
-    most = int(np.argmax(other - one))
+    most = int(np.argmax(other - first))
     assert comparison.gains[0][0] == f"hero_{most}"
 
 

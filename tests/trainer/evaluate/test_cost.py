@@ -17,13 +17,13 @@ from hakubooru_trainer.evaluate.pictures import Picture
 pytestmark = pytest.mark.slow
 
 
-def counted(monkeypatch, model, run):
+def operations_of(monkeypatch, model, run):
     """Twice the multiplications of every convolution, every linear layer and every attention, as a model runs."""
     counts = []
 
-    def layer(module, taken, given):
+    def layer(module, inputs, output):
         each = module.weight[0].numel()
-        counts.append(2 * given.numel() * each)
+        counts.append(2 * output.numel() * each)
 
     def attention(query, key, value, **more):
         pairs = query.shape[0] * query.shape[1] * query.shape[2] * key.shape[2]
@@ -32,8 +32,8 @@ def counted(monkeypatch, model, run):
 
     plain = functional.scaled_dot_product_attention
     monkeypatch.setattr(functional, "scaled_dot_product_attention", attention)
-    layers = [one for one in model.modules() if isinstance(one, nn.Conv2d | nn.Linear)]
-    hooks = [one.register_forward_hook(layer) for one in layers]
+    layers = [module for module in model.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+    hooks = [module.register_forward_hook(layer) for module in layers]
     with torch.no_grad():
         run(model)
     for hook in hooks:
@@ -50,9 +50,11 @@ def test_operations_are_those_of_a_models_layers(shallow, monkeypatch, tokens):
     model = load(options, torch.float32)
     width = model.unet.config.cross_attention_dim
     latents, context = torch.zeros(1, 4, 12, 8), torch.zeros(1, tokens + 2, width)
-    added = {"text_embeds": torch.zeros(1, 64), "time_ids": torch.zeros(1, 6)}
-    step = counted(monkeypatch, model.unet, lambda unet: unet(latents, 1, context, added_cond_kwargs=added))
-    decoding = counted(monkeypatch, model.vae, lambda vae: vae.decode(latents))
+    conditions = {"text_embeds": torch.zeros(1, 64), "time_ids": torch.zeros(1, 6)}
+    step = operations_of(
+        monkeypatch, model.unet, lambda unet: unet(latents, 1, context, added_cond_kwargs=conditions)
+    )
+    decoding = operations_of(monkeypatch, model.vae, lambda vae: vae.decode(latents))
     drawing = DrawingOptions(steps=7, tokens=tokens)
     assert Operations(options, drawing).of_picture(64, 96) == pytest.approx(14 * step + decoding, rel=1e-6)
 

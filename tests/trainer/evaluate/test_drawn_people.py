@@ -21,12 +21,12 @@ def test_drawn_characters_are_told_apart(evaluated, options, tmp_path):
     write_people(tmp_path, people, how.drawing.sizes(), images=8)
     parts = {"database": tmp_path / "people.db", "images": [str(tmp_path / "images")], "options": how}
     looks = {somebody.name: somebody.looks for somebody in people}
-    known = evaluated(Artist(looks, lambda name, lot: looks[name]), "known", **parts)
+    by_looks = evaluated(Artist(looks, lambda name, lot: looks[name]), "known", **parts)
     guessed = evaluated(Artist(looks, lambda name, lot: pick(lot, people).looks), "guessed", **parts)
-    assert known.characters == guessed.characters == 8
-    score, ceiling, floor = known.figures.score, known.figures.ceiling, known.figures.floor
+    assert by_looks.characters == guessed.characters == 8
+    score, ceiling, floor = by_looks.figures.score, by_looks.figures.ceiling, by_looks.figures.floor
     assert score.low <= ceiling.mean <= score.high
     assert floor.high < score.low
     score, floor = guessed.figures.score, guessed.figures.floor
     assert score.low <= floor.mean <= score.high
-    assert score.high < known.figures.score.low
+    assert score.high < by_looks.figures.score.low

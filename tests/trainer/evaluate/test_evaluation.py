@@ -64,9 +64,9 @@ def test_whoever_draws_a_third_of_the_characters_wrongly_loses_a_third(evaluated
         row["character"]: row["score"] for row in rows if row["character"][5:7] in {"00", "03", "15"}
     } == {f"hero_{number}_(planted)": 0.0 for number in ("00", "03", "15")}
     comparison = compare(tmp_path / "right", tmp_path / "worse")
-    one, other = comparison.scores
-    assert comparison.difference.mean == pytest.approx(other - one)
-    assert one / 3 == pytest.approx(one - other, rel=0.2)
+    first, other = comparison.scores
+    assert comparison.difference.mean == pytest.approx(other - first)
+    assert first / 3 == pytest.approx(first - other, rel=0.2)
     assert comparison.difference.high < 0
     assert {name[5:7] for name, _ in comparison.losses} <= {"00", "03", "06", "09", "12", "15"}
 
@@ -84,13 +84,13 @@ def test_scores_are_what_a_loop_over_colours_gives(evaluated, tmp_path, booru):
         return np.asarray(Image.open(path).convert("RGB"), np.float64).mean((0, 1)) / 255
 
     for place, row in enumerate(rows):
-        own = [one for one in references if one["character"] == row["character"]]
+        own = [reference for reference in references if reference["character"] == row["character"]]
         assert len(own) == row["references"] == 6
-        known = np.array([colour(booru[1] / f"{one['post']}.png") for one in own])
-        drawn = [
+        reference_hues = np.array([colour(booru[1] / f"{reference['post']}.png") for reference in own])
+        picture_hues = [
             colour(tmp_path / "out" / "pictures" / "000" / f"{place:05d}-{number}.png") for number in (0, 1)
         ]
-        apart = np.array([np.linalg.norm(known - one, axis=1) for one in drawn])
+        apart = np.array([np.linalg.norm(reference_hues - hue, axis=1) for hue in picture_hues])
         assert row["score"] == pytest.approx(np.mean(apart <= 0.1))
         assert row["difference"] == pytest.approx(apart.mean(), abs=1e-4)
         assert row["best_score"] == pytest.approx(max(np.mean(apart <= 0.1, axis=1)))
@@ -115,26 +115,26 @@ def test_a_second_model_costs_no_features_of_references(evaluated, monkeypatch, 
 def test_an_interrupted_evaluation_draws_the_same(evaluated, tmp_path, pictures_before, monkeypatch, few):
     whole = right()
     evaluated(whole, "whole", names=few)
-    cut = right()
-    written = []
+    first = right()
+    paths = []
     plain = drawing.replacing
 
     def fails(path):
-        written.append(path)
-        if len(written) > pictures_before:
+        paths.append(path)
+        if len(paths) > pictures_before:
             raise KeyboardInterrupt
         return plain(path)
 
     monkeypatch.setattr(drawing, "replacing", fails)
     with pytest.raises(KeyboardInterrupt):
-        evaluated(cut, names=few)
+        evaluated(first, names=few)
     assert len(pictures(tmp_path / "out")) == pictures_before
     monkeypatch.setattr(drawing, "replacing", plain)
-    again = right()
-    evaluated(again, names=few)
+    second = right()
+    evaluated(second, names=few)
     assert pictures(tmp_path / "out") == pictures(tmp_path / "whole")
     # Batches are drawn as before: whole ones that are done are left out.
-    assert again.batches == whole.batches[pictures_before // 4 :]
+    assert second.batches == whole.batches[pictures_before // 4 :]
     for name in ("scores.parquet", "report.html"):
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 

@@ -56,20 +56,20 @@ def test_a_killed_evaluation_ends_as_one_that_was_not(task, options, tmp_path):
     whole = task("whole", options=fresh, names=names)
     moments = evaluation_processes.run(whole) - 100
     assert moments > 30
-    cut = task(
+    victim = task(
         "cut",
         names=names,
         options=options(references={"cache": str(tmp_path / "other"), "count": 3}, score={"batch": 2}),
     )
     kills = 0
     for at in (2, moments // 4, moments // 4, moments // 4):
-        code = evaluation_processes.run(cut, at)
+        code = evaluation_processes.run(victim, at)
         kills += code == -signal.SIGKILL
         assert code == -signal.SIGKILL or code >= 100
     assert kills >= 3
-    assert evaluation_processes.run(cut) >= 100
+    assert evaluation_processes.run(victim) >= 100
     assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
-    assert not list(Path(cut.out).rglob("*.part"))
+    assert not list(Path(victim.out).rglob("*.part"))
 
 
 @pytest.mark.slow
@@ -80,11 +80,11 @@ def test_a_full_disk_is_named_and_nothing_is_lost(task, options, tmp_path):
         full = replace(task(options=large, names=names), out=disk / "out")
         with pytest.raises(OSError, match="No space left on device"):
             painted(full)
-        before = {path: path.read_bytes() for path in (disk / "out" / "pictures").rglob("*.png")}
-        assert 0 < len(before) < 8
+        pictures = {path: path.read_bytes() for path in (disk / "out" / "pictures").rglob("*.png")}
+        assert 0 < len(pictures) < 8
         enlarge(disk)
         painted(full)
-        assert all(path.read_bytes() == data for path, data in before.items())
+        assert all(path.read_bytes() == data for path, data in pictures.items())
         painted(replace(full, out=tmp_path / "whole"))
         assert contents(disk / "out") == contents(tmp_path / "whole")
 

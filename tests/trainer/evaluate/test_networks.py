@@ -28,10 +28,10 @@ def silent(text):
     pytest.fail(text)
 
 
-def triangles(size, wanted):
-    """The weights of bilinear resizing, (wanted, size): triangles as wide as two pixels of the coarser side, cut off at the edges."""
-    scale = size / wanted
-    middles = (np.arange(wanted) + 0.5) * scale
+def triangles(size, length):
+    """The weights of bilinear resizing, (length, size): triangles as wide as two pixels of the coarser side, cut off at the edges."""
+    scale = size / length
+    middles = (np.arange(length) + 0.5) * scale
     apart = np.abs(np.arange(size) + 0.5 - middles[:, None]) / max(scale, 1)
     weights = np.maximum(1 - apart, 0)
     return weights / weights.sum(axis=1, keepdims=True)
@@ -45,16 +45,18 @@ def test_pictures_are_prepared_as_ccips_authors_do(ccip_folder, size):
     pixels = draw.integers(0, 256, (height, width, 4), np.uint8)
     pixels[: height // 2, :, 3] = 0
     alpha = pixels[:, :, 3:] / 255
-    seen = pixels[:, :, :3] * alpha + 255 * (1 - alpha)
-    small = np.einsum("yh,hwc,xw->cyx", triangles(height, 384), seen, triangles(width, 384), optimize=True)
-    wanted = (small / 255 - np.reshape(MEAN, (3, 1, 1))) / np.reshape(DEVIATION, (3, 1, 1))
+    on_white = pixels[:, :, :3] * alpha + 255 * (1 - alpha)
+    small = np.einsum(
+        "yh,hwc,xw->cyx", triangles(height, 384), on_white, triangles(width, 384), optimize=True
+    )
+    expected = (small / 255 - np.reshape(MEAN, (3, 1, 1))) / np.reshape(DEVIATION, (3, 1, 1))
     file = io.BytesIO()
     Image.fromarray(pixels, "RGBA").save(file, "PNG")
     prepared = Ccip(str(ccip_folder), silent).prepared(picture_of(file.getvalue()))
     assert prepared.dtype == np.float32
     assert prepared.shape == (3, 384, 384)
     # Pillow rounds to a 255th after each of its three steps.
-    np.testing.assert_allclose(prepared, wanted, atol=2 / 255 / min(DEVIATION))
+    np.testing.assert_allclose(prepared, expected, atol=2 / 255 / min(DEVIATION))
     assert (prepared[:, :100] == prepared[:, :1, :1]).all()  # what is transparent is white
 
 
@@ -117,12 +119,12 @@ def test_a_tagger_says_which_tags_are_in_a_picture(tmp_path):
     """Tags of one channel each: red for a girl, blue for Miku; green is not asked for."""
     folder = write_tagger(tmp_path, {"1girl": ("0", 0), "solo": ("0", 1), "hatsune_miku": ("4", 2)})
     tagger = Tagger(TagOptions(model=str(folder)), silent)
-    asked = picture("1girl", "hatsune_miku", "vocaloid")
+    subject = picture("1girl", "hatsune_miku", "vocaloid")
     rows = [
-        tagger.kept(asked, tagger.features(tagger.prepared(Image.new("RGB", (40, 40), colour))[None])[0])
+        tagger.kept(subject, tagger.features(tagger.prepared(Image.new("RGB", (40, 40), colour))[None])[0])
         for colour in ("#ff0000", "#0000ff", "#ffffff")
     ]
-    assert [tagger.seen(asked, row) for row in rows] == [
+    assert [tagger.seen(subject, row) for row in rows] == [
         {"1girl": True, "hatsune_miku": False},
         {"1girl": False, "hatsune_miku": True},
         {"1girl": False, "hatsune_miku": False},
@@ -180,7 +182,7 @@ class Hub(BaseHTTPRequestHandler):
         pass
 
     def _answer(self, *, send):
-        self.server.asked.append(self.path)
+        self.server.requests.append(self.path)
         path = self.server.folder / self.path.rpartition("/")[2]
         if "/some/ccip/resolve/main/inside/" not in self.path or not path.is_file():
             self.send_error(404)
@@ -200,7 +202,7 @@ def hub(folder, monkeypatch, cache):
     from huggingface_hub import constants, file_download
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server:
-        server.folder, server.asked = folder, []
+        server.folder, server.requests = folder, []
         address = f"http://127.0.0.1:{server.server_port}"
         monkeypatch.setattr(constants, "ENDPOINT", address)
         template = constants.HUGGINGFACE_CO_URL_TEMPLATE.replace("https://huggingface.co", address)
@@ -226,9 +228,9 @@ def test_a_model_comes_from_the_hub_once(ccip_folder, monkeypatch, tmp_path):
         ccip = Ccip("some/ccip/inside", sentences.append)
         assert ccip.fingerprint == Ccip(str(ccip_folder), silent).fingerprint
         assert ccip.files.repository == "some/ccip"
-        asked = len(server.asked)
+        count = len(server.requests)
         Ccip("some/ccip/inside", silent)  # says nothing, and asks for nothing
-        assert len(server.asked) == asked
+        assert len(server.requests) == count
     assert sentences == [
         "downloading inside/model_feat.onnx, inside/model_metrics.onnx, inside/metrics.json from https://huggingface.co/some/ccip"
     ]
@@ -238,7 +240,7 @@ def test_a_model_comes_from_the_hub_once(ccip_folder, monkeypatch, tmp_path):
 def test_without_a_network_the_message_says_how_to_fetch_it(ccip_folder, monkeypatch, tmp_path):
     with hub(ccip_folder, monkeypatch, tmp_path) as server:
         pass
-    assert server.asked == []
+    assert server.requests == []
     with pytest.raises(ModelError) as error:
         network_files("some/ccip/inside", FILES, "score.model", lambda text: None)
     assert "inside/model_feat.onnx of some/ccip is not in the Hub's cache and could not be downloaded" in str(

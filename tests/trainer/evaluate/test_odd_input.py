@@ -43,7 +43,7 @@ class Flat:
 def small_booru(tmp_path):
     """A database of solo posts and a folder of images, from characters and colour of each post by its id."""
 
-    def written(posts):
+    def write_booru(posts):
         images = tmp_path / "images"
         images.mkdir()
         for post, (_, colour) in posts.items():
@@ -61,7 +61,7 @@ def small_booru(tmp_path):
         )
         return {"database": tmp_path / "small.db", "images": [str(images)]}
 
-    return written
+    return write_booru
 
 
 @pytest.fixture
@@ -121,8 +121,8 @@ def test_an_image_of_two_characters_is_no_floor_and_a_file_counts_once(
     small_booru, evaluated, lenient, tmp_path
 ):
     """Posts 1 and 2 are one file; post 3 shows both characters, and is left out of what tells them apart."""
-    both, blue = (120, 120, 20), (20, 20, 200)
-    posts = {1: (["red"], RED), 2: (["red"], RED), 3: (["red", "green"], both), 4: (["green"], blue)}
+    mixture, blue = (120, 120, 20), (20, 20, 200)
+    posts = {1: (["red"], RED), 2: (["red"], RED), 3: (["red", "green"], mixture), 4: (["green"], blue)}
     evaluated(Flat(RED), options=lenient, **small_booru(posts))
     red, green = sorted(rows_of(tmp_path / "out"), key=lambda row: row["character"], reverse=True)
     assert (red["references"], green["references"]) == (2, 2)

@@ -48,14 +48,19 @@ def test_sizes_are_those_of_the_nearest_buckets():
 def test_batches_hold_every_picture_once_and_one_size_each(count, images, size):
     cast = [Character(f"hero_{number}", 9, 9, (), ()) for number in range(count)]
     batches = pictures_of(cast, Wording(PromptOptions()), DrawingOptions(images=images, batch=size))
-    every = [one for batch in batches for one in batch]
+    every = [picture for batch in batches for picture in batch]
     assert (
-        len(every) == len({one.path for one in every}) == len({one.seed for one in every}) == count * images
+        len(every)
+        == len({picture.path for picture in every})
+        == len({picture.seed for picture in every})
+        == count * images
     )
     for batch in batches:
         assert 1 <= len(batch) <= size
-        assert len({(one.width, one.height, one.number) for one in batch}) == 1
-    assert {(one.place, one.number) for one in every} == {(p, n) for p in range(count) for n in range(images)}
+        assert len({(picture.width, picture.height, picture.number) for picture in batch}) == 1
+    assert {(picture.place, picture.number) for picture in every} == {
+        (p, n) for p in range(count) for n in range(images)
+    }
 
 
 def test_seeds_depend_on_character_and_number_alone():
@@ -63,10 +68,12 @@ def test_seeds_depend_on_character_and_number_alone():
 
     def seeds(cast, **options):
         batches = pictures_of(cast, wording, DrawingOptions(**options))
-        return {(cast[one.place].name, one.number): one.seed for batch in batches for one in batch}
+        return {
+            (cast[picture.place].name, picture.number): picture.seed for batch in batches for picture in batch
+        }
 
-    alone, both = seeds([SABER], images=2), seeds([MIKU, SABER], images=3, batch=1, area=512 * 512)
-    assert all(both[key] == seed for key, seed in alone.items())
+    alone, together = seeds([SABER], images=2), seeds([MIKU, SABER], images=3, batch=1, area=512 * 512)
+    assert all(together[key] == seed for key, seed in alone.items())
     # The numbers that people's pictures began with must not change.
     assert seeds([MIKU], images=2) == {
         ("hatsune_miku", 0): 6362227399027109523,

@@ -37,42 +37,42 @@ def gathered(ccip, tmp_path):
         ):
             archives = sources.find_archives(roots)
             result = references.gather(candidates, archives, extractor, count)
-            known = catalogue.known(ccip.fingerprint, result.digests)
-            assert known == set(result.digests)
+            digests = catalogue.known(ccip.fingerprint, result.digests)
+            assert digests == set(result.digests)
             return result
 
     return gather
 
 
 def posts(result):
-    return {name: [one.post for one in some] for name, some in result.by_character.items()}
+    return {name: [reference.post for reference in some] for name, some in result.by_character.items()}
 
 
 @pytest.fixture
 def reads(monkeypatch):
     """The posts whose images are decoded, by their red (see `pictures.picture`)."""
-    seen = []
+    posts = []
     plain = extraction.picture_of
 
-    def counted(data):
+    def counting(data):
         image = plain(data)
-        seen.append(image.getpixel((0, 0))[0])
+        posts.append(image.getpixel((0, 0))[0])
         return image
 
-    monkeypatch.setattr(extraction, "picture_of", counted)
-    return seen
+    monkeypatch.setattr(extraction, "picture_of", counting)
+    return posts
 
 
 def test_the_first_candidates_that_an_archive_holds_are_taken_and_read_once(gathered, reads, tmp_path):
-    held = [1, 2, 3, 7, 9]
-    write_tar(tmp_path / "images" / "0.tar", {f"{post}.png": picture(post, "png") for post in held})
+    ids = [1, 2, 3, 7, 9]
+    write_tar(tmp_path / "images" / "0.tar", {f"{post}.png": picture(post, "png") for post in ids})
     result = gathered(tmp_path / "images")
     assert posts(result) == {"a": [3, 9], "b": [7, 3], "c": []}
     assert sorted(reads) == [3, 7, 9]
     reads.clear()
-    again = gathered(tmp_path / "images")
-    assert again.by_character == result.by_character
-    assert again.fingerprint == result.fingerprint
+    second = gathered(tmp_path / "images")
+    assert second.by_character == result.by_character
+    assert second.fingerprint == result.fingerprint
     assert reads == []
     more = gathered(tmp_path / "images", count=3)
     assert posts(more)["a"] == [3, 9, 1]
@@ -81,7 +81,7 @@ def test_the_first_candidates_that_an_archive_holds_are_taken_and_read_once(gath
 
 
 def test_a_reference_that_is_shown_for_the_first_time_is_looked_at_once_more(gathered, reads, tmp_path):
-    """Of five references four are shown; in another order the fifth is."""
+    """Four of five references are shown; in another order the fifth is."""
     posts_of_all = [1, 2, 3, 4, 5]
     write_tar(tmp_path / "images" / "0.tar", {f"{post}.png": picture(post, "png") for post in posts_of_all})
     gathered(tmp_path / "images", count=5, candidates={"a": np.array(posts_of_all)})
@@ -101,17 +101,21 @@ def test_known_references_are_not_even_opened(gathered, tmp_path, monkeypatch):
     folder = tmp_path / "images" / "folder"
     folder.mkdir()
     (folder / "5.png").write_bytes(picture(5, "png"))
-    before = gathered(tmp_path / "images")
+    result = gathered(tmp_path / "images")
     monkeypatch.setattr(references, "Images", None)
     monkeypatch.setattr(tar_index, "read_parts", None)
-    assert gathered(tmp_path / "images").by_character == before.by_character
+    assert gathered(tmp_path / "images").by_character == result.by_character
 
 
 def test_of_several_archives_the_one_that_counts_more_gives_the_image(gathered, tmp_path):
     write_tar(tmp_path / "images" / "0.tar", {f"{post}.png": picture(post, "png") for post in (3, 5)})
     newer = picture(3, "png", (99, 99))
     write_tar(tmp_path / "images" / "updates" / "20240501" / "data-3.tar", {"3.png": newer})
-    (digest,) = {one.sha256 for one in gathered(tmp_path / "images").by_character["a"] if one.post == 3}
+    (digest,) = {
+        reference.sha256
+        for reference in gathered(tmp_path / "images").by_character["a"]
+        if reference.post == 3
+    }
     import hashlib
 
     assert digest == hashlib.sha256(newer).hexdigest()
@@ -120,12 +124,12 @@ def test_of_several_archives_the_one_that_counts_more_gives_the_image(gathered, 
 def test_an_image_that_changed_is_read_again(gathered, reads, tmp_path):
     tar = tmp_path / "images" / "0.tar"
     write_tar(tar, {f"{post}.png": picture(post, "png") for post in (3, 5)})
-    before = gathered(tmp_path / "images")
+    first = gathered(tmp_path / "images")
     reads.clear()
     write_tar(tar, {"3.png": picture(3, "png", (64, 64)), "5.png": picture(5, "png")})
-    after = gathered(tmp_path / "images")
+    second = gathered(tmp_path / "images")
     assert reads == [3]  # the other one's contents are known
-    assert before.by_character["b"] != after.by_character["b"]
+    assert first.by_character["b"] != second.by_character["b"]
 
 
 def test_broken_images_are_left_out_counted_and_not_tried_again(gathered, reads, tmp_path):
@@ -164,12 +168,12 @@ def test_an_archive_that_cannot_be_read_is_named(gathered, tmp_path, monkeypatch
     folder.mkdir()
     (folder / "3.png").write_bytes(picture(3, "png"))
 
-    def lost(path, wanted):
+    def failing(path, wanted):
         raise OSError(5, "Input/output error")
         yield
 
     archives = sources.find_archives([folder])
-    monkeypatch.setitem(containers.READERS, "folder", lost)
+    monkeypatch.setitem(containers.READERS, "folder", failing)
     with pytest.raises(IncompleteError, match=r"archives could not be read: .*images \(Input/output error\)"):
         references._holders(np.array([3]), archives)
     with pytest.raises(IncompleteError, match=r"images \(Input/output error\); bring them back"):

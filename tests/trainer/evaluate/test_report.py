@@ -68,18 +68,18 @@ def test_popularity_is_that_of_the_training_data(evaluated, tmp_path, booru, few
         chosen = database.posts.search("solo").where(hb.Post.id % 2 == 0)
         chosen.export(tmp_path / "export", images=booru[1])
         exported = set(parquet.read_table(tmp_path / "export" / "manifest.parquet", filters=[("status", "=", "exported")])["id"].to_pylist())  # fmt: skip
-        wanted = {}
+        counts = {}
         for post in chosen.posts():
             for tag in post.tags:
                 if tag.name in few and post.id in exported:
-                    wanted[tag.name] = wanted.get(tag.name, 0) + 1
+                    counts[tag.name] = counts.get(tag.name, 0) + 1
     outcome = evaluated(
         Painter.of(6, lambda own, draw: own),
         names=few,
         manifest=tmp_path / "export" / "manifest.parquet",
     )
     rows = parquet.read_table(tmp_path / "out" / "scores.parquet").to_pylist()
-    assert {row["character"]: row["trained"] for row in rows} == wanted
+    assert {row["character"]: row["trained"] for row in rows} == counts
     assert "posts in the training data" in " ".join(Page(outcome.page).text)
 
 
