@@ -13,7 +13,7 @@ from hakubooru.errors import IncompleteError
 from hakubooru.export.journal import OTHERS
 from hakubooru.export.pairs import Outcome, Task
 from hakubooru.image.convert import COPY, ImageFormat
-from hakubooru.image.holdings import LostArchiveError, held, indexes_of
+from hakubooru.image.holdings import LostArchiveError, ids_in, indexes_of
 from hakubooru.image.layouts import EVERYTHING, MD5, NO_HASHES, Hashes
 from hakubooru.progress import progress
 
@@ -141,7 +141,7 @@ def tasks_for_others(archives: Sequence[Archive], posts: Ids, journal: Journal) 
         with progress(total=len(unknown), desc="looking into", unit=" archives") as bar:
             for archive, index in indexes_of(unknown):
                 announced = archive.claim.of(posts)
-                others = np.setdiff1d(held(posts, index), announced, assume_unique=True)
+                others = np.setdiff1d(ids_in(posts, index), announced, assume_unique=True)
                 if len(others):
                     wanted[archive.key] = others
                 else:

@@ -68,7 +68,7 @@ def indexes_of(archives: Sequence[Archive]) -> Iterator[tuple[Archive, TarIndex]
             pool.shutdown(cancel_futures=True)
 
 
-def held(ids: Ids, index: TarIndex) -> Ids:
+def ids_in(ids: Ids, index: TarIndex) -> Ids:
     """Return the ids among ascending ids that an archive holds."""
     return np.intersect1d(ids, distinct(index.ids), assume_unique=True)
 
