@@ -19,6 +19,7 @@ import platformdirs
 
 from hakubooru.engine.columns import COUNTS, DATES, FEW, FileColumns
 from hakubooru.errors import DatabaseFileError
+from hakubooru.store.about import read_about
 from hakubooru.store.reader import THREADS
 from hakubooru.store.store import BUSY_TIMEOUT, Store
 
@@ -333,6 +334,8 @@ class CachedStore(Store):
                 f"{self.path} was replaced by another file since it was opened; open it again"
             )
         if cache is None or is_changed:
+            if is_changed:
+                self.about = read_about(self.connection())
             cache = self._cache = Cache(self)
             # A copy may lie there, and the other file is open.
             self._state = now._replace(file=self._state.file)

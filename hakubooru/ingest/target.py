@@ -11,7 +11,14 @@ from peewee import SchemaManager
 from hakubooru.errors import DatabaseFileError
 from hakubooru.files import real_path
 from hakubooru.ingest.maps import COLUMNS
-from hakubooru.store.about import count_unknown, read_about, write_about
+from hakubooru.store.about import (
+    About,
+    count_unknown,
+    read_about,
+    recorded_about,
+    site_of_addresses,
+    write_about,
+)
 from hakubooru.store.column_types import has_dates_in_utc
 from hakubooru.store.layout import unfinished_build
 from hakubooru.store.schema import PostTagRelation
@@ -25,7 +32,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hakubooru.ingest.tag_ids import TagIds
-    from hakubooru.store.about import About
     from hakubooru.store.sites import Site
 
 _UNDER_CONSTRUCTION: Final = (
@@ -92,7 +98,7 @@ class Target:
         Raises:
             DatabaseFileError: the file has posts of another site.
         """
-        about = read_about(self.connection)
+        about = recorded_about(self.connection) or About(site_of_addresses(self.connection))
         if about.site != site and not self.is_empty():
             raise DatabaseFileError(
                 f"{self._database.path} has posts of {about.site.name}, and these are of {site.name}: ids of two sites "
@@ -121,8 +127,11 @@ class Target:
         return about
 
     def _count_unknown(self, absent: Collection[str], site: Site) -> About:
-        before = read_about(self.connection)
-        lacking = absent if self.is_unfinished() else before.lacking.intersection(absent)
+        before = recorded_about(self.connection)
+        if self.is_unfinished():
+            lacking = absent
+        else:
+            lacking = (before or read_about(self.connection)).lacking.intersection(absent)
         about = count_unknown(self.connection, COLUMNS, lacking, site)
         if about != before:
             write_about(self.connection, about)

@@ -1,7 +1,7 @@
 """What a database says about itself: its site, and which values its sources did not know.
 
 The table `about` has a name and a value a row. Published files lack it: they know every value, and the addresses of their
-images tell their site.
+images tell their site. A file that `hb.create` made and a program filled has the table without rows: its values are counted.
 """
 
 from __future__ import annotations
@@ -40,10 +40,22 @@ class About:
 
 
 def read_about(connection: sqlite3.Connection) -> About:
-    """Read what a database says about itself."""
+    """Read what a database says about itself; where it does not say it, count the posts without a value, in one scan."""
+    about = recorded_about(connection)
+    if about is None:
+        names = [name for (name, *_) in connection.execute("SELECT * FROM post LIMIT 0").description]
+        may_lack = [name for name in names if name not in MAY_BE_NULL]
+        about = count_unknown(connection, names, may_lack, site_of_addresses(connection))
+    return about
+
+
+def recorded_about(connection: sqlite3.Connection) -> About | None:
+    """Read what is recorded about a database; None for one that `hb.create` made and no build has written to."""
     if not connection.execute("SELECT COUNT(*) FROM sqlite_master WHERE name = 'about'").fetchone()[0]:
         return About(site_of_addresses(connection))
     values = dict(connection.execute("SELECT name, value FROM about").fetchall())
+    if not values:
+        return None
     return About(
         site=SITES.get(values.get(_SITE, "")) or site_of_addresses(connection),
         lacking=frozenset(values.get(_LACKING, "").split()),
@@ -92,7 +104,7 @@ def count_unknown(
     counts = ", ".join(f"COUNT({name})" for name in names)
     total, *known = connection.execute(f"SELECT COUNT(*), {counts} FROM post").fetchone()
     by_column = dict(zip(names, known, strict=True))
-    lacking = frozenset(name for name in may_lack if not by_column[name])
+    lacking = frozenset(name for name in may_lack if total and not by_column[name])
     unknown = {
         name: total - count
         for name, count in by_column.items()

@@ -1,0 +1,70 @@
+"""What a file says about itself, or what is counted where it says nothing."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import pytest
+
+import hakubooru as hb
+from booru import post_row, write
+from hakubooru.errors import InputError
+
+SCORES = {1: 3, 2: None, 3: 0, 4: -2, 5: 9}
+
+
+@pytest.fixture
+def own_file(tmp_path):
+    """A file that a program made and filled: one post has no score, and none has favourites."""
+    path = tmp_path / "own.db"
+    write(path, [post_row(number, score=score, fav_count=None) for number, score in SCORES.items()])
+    return path
+
+
+@pytest.mark.parametrize("has_sidecar", [False, True])
+@pytest.mark.parametrize(
+    ("query", "ids"),
+    [
+        ("score:-1..4", [1, 3]),
+        ("-score:-1..4", [2, 4, 5]),
+        ("score:0", [3]),
+        ("order:score", [5, 1, 3, 4, 2]),
+        ("order:score_asc", [4, 3, 1, 5, 2]),
+    ],
+)
+def test_a_value_that_a_post_does_not_have_is_not_0(own_file, has_sidecar, query, ids):
+    if has_sidecar:
+        with hb.open(own_file) as db:
+            hb.optimize(db)
+    with hb.open(own_file) as db:
+        selection = db.posts.search(query)
+        assert selection.to_ids().tolist() == ids
+        assert selection.count() == len(ids)
+        assert "1 post does not say score" in selection.explain()
+
+
+def test_a_value_that_no_post_has_cannot_be_asked_for(own_file):
+    with hb.open(own_file) as db, pytest.raises(InputError, match="none of its sources has fav_count"):
+        db.posts.search("favcount:>1").to_ids()
+
+
+def test_posts_that_are_added_while_a_file_is_open_are_counted(tmp_path):
+    with hb.create(tmp_path / "new.db") as db:
+        assert db.posts.search("score:0").count() == 0
+        with db.bind(), db.peewee.atomic():
+            hb.Post.insert_many([post_row(number, score=score) for number, score in SCORES.items()]).execute()
+        assert db.posts.search("score:0").to_ids().tolist() == [3]
+        assert db.posts.search("-score:0").to_ids().tolist() == [1, 2, 4, 5]
+
+
+def test_a_build_into_an_own_file_records_what_is_not_known(own_file, tmp_path):
+    (tmp_path / "posts.json").write_text(
+        '{"id": 9, "tag_string": "solo", "rating": "g", "score": null, "fav_count": 4, "created_at": "2024-05-01T01:30:25.096-04:00"}\n'
+    )
+    hb.build(tmp_path / "posts.json", own_file)
+    with sqlite3.connect(own_file) as connection:
+        recorded = dict(connection.execute("SELECT name, value FROM about"))
+    assert (recorded["unknown score"], recorded["unknown fav_count"]) == ("2", "5")
+    assert "fav_count" not in recorded["lacking"]
+    with hb.open(own_file) as db:
+        assert db.posts.search("favcount:>1").to_ids().tolist() == [9]
