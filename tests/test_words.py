@@ -52,13 +52,10 @@ def repeated(source):
 
 
 def no_nouns(source):
-    """The lines at which a variable, an argument or a function gets one of the names that are no nouns; fields may."""
+    """The lines at which a variable, an argument or a function gets one of the names that are no nouns."""
     if not IS_NO_NOUN.search(source):
         return []
-    nodes = [*ast.walk(ast.parse(source))]
-    parts = [part for node in nodes if isinstance(node, ast.ClassDef) for part in node.body]
-    fields = [part.target for part in parts if isinstance(part, ast.AnnAssign)]
-    return [node.lineno for node in nodes if name_of(node) in NO_NOUNS and node not in fields]
+    return [node.lineno for node in ast.walk(ast.parse(source)) if name_of(node) in NO_NOUNS]
 
 
 def name_of(node):
@@ -112,7 +109,7 @@ def test_variables_are_nouns(folder):
         (no_nouns, "with x as (told, y):\n    match y:\n        case [*found]: pass\n        case made: pass", [1, 3, 4]),
         (no_nouns, "held, said = 1, 2\nclass A:\n    gave = 1\n    def f(self):\n        said: int = 1", [1, 1, 3, 5]),
         (no_nouns, "def said(): gave = 1", [1, 1]),
-        (no_nouns, "x.told = 1\nfound()\nprint(made=made)\nclass A:\n    held: int = 1", []),
+        (no_nouns, "x.told = 1\nfound()\nprint(made=made)\nclass A:\n    held: int = 1", [5]),
     ],
 )  # fmt: skip
 def test_the_rules_notice(rule, source, lines):

@@ -142,13 +142,13 @@ def test_a_run_goes_on_and_counts_it_and_a_cache_changes_nothing(options, damage
 def test_held_out_images_that_do_not_decode_are_not_measured(options, damaged):
     settings = options(validation=ValidationOptions(images=7, every=4, timesteps=(500,)))
     training = prepared(settings)
-    assert 4 in training.data.held.ids
+    assert 4 in training.data.held_out.ids
     measures = {}
     metrics = type("Metrics", (), {"write": lambda _, update, **values: measures.update(values)})()
     mean = loop._validate(training, metrics, 0)
     losses = [
         training.objective.losses(training.model, batch, weighted=False)[0].item()
-        for batch in training.held.validation(range(7))
+        for batch in training.held_out.validation(range(7))
         if batch.ids != (4,)
     ]
     assert len(losses) == 6

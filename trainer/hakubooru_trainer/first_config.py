@@ -112,7 +112,7 @@ def first_config(model: str, folders: Sequence[str], gpu: Card, *, config: str =
     options = replace(fit.options, batch=BatchOptions(size=size, accumulation=max(1, total // size)))
     updates = data_set(options, Ranks(torch.device("cpu"))).updates
     options = _often(options, updates)
-    count = images + len(data.held)
+    count = images + len(data.held_out)
     reasons = {
         "run.precision": "" if gpu.has_bf16 else f"{gpu.name} has no bf16.",
         "run.checkpointing": f"{gpu.name}, {gpu.memory:.0f} GiB: about {fit.gib:.0f} GiB are needed.",

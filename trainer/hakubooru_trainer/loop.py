@@ -275,13 +275,13 @@ def _update(training: Training, ahead: Iterator[Batch], counters: Counters) -> U
 @torch.no_grad()
 def _validate(training: Training, metrics: Metrics, update: int) -> float | None:
     """The mean unweighted loss of the held-out images that decode; None if there are none."""
-    if not len(training.held.samples):
+    if not len(training.held_out.samples):
         return None
-    numbers = range(len(training.held.samples) * len(training.options.validation.timesteps))
+    numbers = range(len(training.held_out.samples) * len(training.options.validation.timesteps))
     losses, decoded = torch.zeros(2, len(numbers), device=training.device)
     share = training.ranks.share(numbers)
     with training.evaluated():
-        for number, batch in zip(share, training.held.validation(share), strict=True):
+        for number, batch in zip(share, training.held_out.validation(share), strict=True):
             with training.precision:
                 losses[number] = training.objective.losses(
                     training.model, batch.to(training.device), weighted=False

@@ -125,7 +125,7 @@ def plan(options: Options) -> Plan:
             for source, count in zip(data.train.sets, members, strict=True)
         ],
         images=len(data.train),
-        held_out=len(data.held),
+        held_out=len(data.held_out),
         left_out=data.train.left_out,
         corrected=int((data.train.corrected >= 0).sum()),
         captions=_captions(options, data.train),

@@ -71,7 +71,7 @@ class Training:
     adapter: Adapter
     objective: Objective
     batches: Batches
-    held: Batches
+    held_out: Batches
     """The batches of the held-out images."""
     weights: list[Tensor]
     """The tensors that are trained."""
@@ -125,9 +125,9 @@ class DataSet:
     """The images to train on, the held-out images, and the order of the batches."""
 
     train: Samples
-    held: Samples
+    held_out: Samples
     sizes: Sizes
-    held_sizes: Sizes
+    held_out_sizes: Sizes
     order: Order
     batches: int
     """The batches of the whole run."""
@@ -189,7 +189,7 @@ def prepare(options: Options, ranks: Ranks, data: DataSet) -> Training:
         adapter=adapter,
         objective=objective,
         batches=training,
-        held=held_out,
+        held_out=held_out,
         weights=weights,
         optimizer=optim.optimizer(options.optimizer, rate_groups(adapter, options.optimizer)),
         average=Average(adapter.weights(), options.ema.decay),
@@ -272,7 +272,7 @@ def without_gpu(options: Options) -> str | None:
 
 def not_held_out(data: DataSet) -> str | None:
     """The warning that held-out images are trained on, too, because the data sets hold their files more than once; None if none is."""
-    twice = int(np.isin(data.held.contents, data.train.contents).sum())
+    twice = int(np.isin(data.held_out.contents, data.train.contents).sum())
     if not twice:
         return None
     return (
@@ -379,7 +379,7 @@ def batches_of(data: DataSet, options: Options, model: Sdxl, ranks: Ranks) -> tu
     }
     both = (
         Batches(data.train, data.sizes, options, **arguments),
-        Batches(data.held, data.held_sizes, options, **arguments),
+        Batches(data.held_out, data.held_out_sizes, options, **arguments),
     )
     for some in both:
         if latents is not None:
