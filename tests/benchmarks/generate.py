@@ -18,6 +18,7 @@ import numpy as np
 from tqdm import tqdm
 
 import hakubooru as hb
+from hakubooru.store.about import About, write_about
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,6 +101,8 @@ def _fill(connection: sqlite3.Connection, posts: int, seed: int, *, progress: bo
     connection.commit()
     for _, sql in tqdm(indexes, unit=" indexes", disable=None if progress else True):
         connection.execute(sql)
+    write_about(connection, About())  # else each program that opens the file counts NULL
+    connection.commit()
 
 
 @dataclass(frozen=True)
