@@ -160,7 +160,7 @@ class Database(CachedStore):
         return super().join(name, path)
 
     def info(self) -> DatabaseInfo:
-        """Count what the file contains. This scans the posts once; the relations are counted by an index."""
+        """Count what the file contains. This scans the posts once, or twice if the file does not say which values are unknown."""
         ends = "(SELECT MIN(id) FROM post), (SELECT MAX(id) FROM post)"
         by_rating = ", ".join(f"SUM(rating = {number})" for number in range(len(RATINGS)))
         with ThreadPoolExecutor(1) as executor:

@@ -78,7 +78,8 @@ def random_row(post_id: int, draw: random.Random) -> dict:
 
 @contextmanager
 def tracing(db, statements):
-    """Collect the statements on a database: those of Python's SQLite, and those that read columns."""
+    """Collect the statements on a database: those of Python's SQLite, and those that read columns; not those of its first count."""
+    assert db.about  # a file that does not say what is unknown is scanned when it is first asked
     log = logging.getLogger("hakubooru.store.reader")
     handler = logging.Handler()
     handler.emit = lambda record: statements.append(record.args[0])

@@ -19,7 +19,6 @@ import platformdirs
 
 from hakubooru.engine.columns import COUNTS, DATES, FEW, FileColumns
 from hakubooru.errors import DatabaseFileError
-from hakubooru.store.about import read_about
 from hakubooru.store.reader import THREADS
 from hakubooru.store.store import BUSY_TIMEOUT, Store
 
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from hakubooru.arrays import Ids, Values
     from hakubooru.engine.columns import PostColumns
     from hakubooru.select.steps import Step
+    from hakubooru.store.about import About
 
 _KEPT: Final = 8  # at the size of the whole file, 59 MB each
 LAYOUT: Final = 2
@@ -321,22 +321,39 @@ class CachedStore(Store):
         self._state = _state(path)
 
     @property
+    def about(self) -> About:
+        """The site of the posts, and which values are not known, of the file as it is now.
+
+        Raises:
+            BusyError: another process has locked the file.
+            DatabaseFileError: another file has taken its place, or it is no longer there; open connections read the old one.
+        """
+        self._forget_earlier()
+        return super().about
+
+    @property
     def cache(self) -> Cache:
         """A cache of columns and recent selections. It is emptied when the file changes.
 
         Raises:
+            BusyError: another process has locked the file.
             DatabaseFileError: another file has taken its place, or it is no longer there; open connections read the old one.
         """
-        now, cache = _state(self.path), self._cache
-        is_changed = now.change != self._state.change
-        if is_changed and now.file != self._state.file:
+        self._forget_earlier()
+        cache = self._cache
+        if cache is None:
+            cache = self._cache = Cache(self)
+        return cache
+
+    def _forget_earlier(self) -> None:
+        """Forget what was read from the file before its last change."""
+        now = _state(self.path)
+        if now.change == self._state.change:
+            return
+        if now.file != self._state.file:
             raise DatabaseFileError(
                 f"{self.path} was replaced by another file since it was opened; open it again"
             )
-        if cache is None or is_changed:
-            if is_changed:
-                self.about = read_about(self.connection())
-            cache = self._cache = Cache(self)
-            # A copy may lie there, and the other file is open.
-            self._state = now._replace(file=self._state.file)
-        return cache
+        self._about = self._cache = None
+        # A copy may lie there, and the other file is open.
+        self._state = now._replace(file=self._state.file)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from hakubooru.store.schema import Post
 from hakubooru.store.sites import DANBOORU, SITES, Site
 
 if TYPE_CHECKING:
@@ -43,9 +44,9 @@ def read_about(connection: sqlite3.Connection) -> About:
     """Read what a database says about itself; where it does not say it, count the posts without a value, in one scan."""
     about = recorded_about(connection)
     if about is None:
-        names = [name for (name, *_) in connection.execute("SELECT * FROM post LIMIT 0").description]
-        may_lack = [name for name in names if name not in MAY_BE_NULL]
-        about = count_unknown(connection, names, may_lack, site_of_addresses(connection))
+        columns = {name for (name, *_) in connection.execute("SELECT * FROM post LIMIT 0").description}
+        names = [name for name in Post._meta.columns if name in columns and name not in MAY_BE_NULL]  # noqa: SLF001 - peewee's documented name
+        about = count_unknown(connection, names, names, site_of_addresses(connection))
     return about
 
 

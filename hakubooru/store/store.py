@@ -13,7 +13,7 @@ from peewee import SchemaManager, SqliteDatabase
 
 from hakubooru.arrays import id_text, narrow
 from hakubooru.errors import InputError
-from hakubooru.store.about import ABOUT_TABLE, read_about
+from hakubooru.store.about import ABOUT_TABLE, read_about, recorded_about
 from hakubooru.store.column_types import check_numbers, has_dates_in_utc
 from hakubooru.store.joined import Joined, JoinedColumn
 from hakubooru.store.layout import LAYOUT, check_file, check_generation, read_layout, sqlite_uri
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from hakubooru.arrays import Ids, Values
+    from hakubooru.store.about import About
 
 BUSY_TIMEOUT: Final = 5.0
 """How many seconds to wait while another process has locked the file, by default."""
@@ -93,6 +94,7 @@ class Store:
         """The files of values that are joined, by name."""
         self.joined_columns: dict[str, JoinedColumn] = {}
         """The columns of joined files, by their names in searches."""
+        self._about: About | None = None
         check_file(path, writable=writable)
         self.peewee = _Connections(self, sqlite_uri(path, writable=writable))
         self._reader = Reader(path, timeout=busy_timeout)
@@ -100,8 +102,7 @@ class Store:
             layout = read_layout(self.connection(), path)
             check_generation(path, layout)
             with explained(path):
-                self.about = read_about(self.connection())
-                """The site of the posts, and which values are not known."""
+                self._about = recorded_about(self.connection())
                 check_numbers(path, self.connection())
             if writable:
                 # A file in WAL mode has a log beside it, and cannot be opened on a read-only disk.
@@ -109,6 +110,19 @@ class Store:
         except BaseException:
             self.close()
             raise
+
+    @property
+    def about(self) -> About:
+        """The site of the posts, and which values are not known. A file that does not say it is scanned when it is first asked.
+
+        Raises:
+            BusyError: another process has locked the file.
+        """
+        about = self._about
+        if about is None:
+            with explained(self.path):
+                about = self._about = read_about(self.connection())
+        return about
 
     def connection(self) -> sqlite3.Connection:
         """The SQLite connection of the current thread.

@@ -42,6 +42,7 @@ def test_a_notebook_shows_the_ends_of_a_file(path, tmp_path):
 
 def test_info_scans_the_posts_once(path):
     with hb.open(path) as db:
+        assert db.about  # a file that does not say what is unknown is scanned when it is first asked
         statements = []
         db.connection().set_trace_callback(statements.append)
         db.info()

@@ -64,7 +64,7 @@ def check(options: Options) -> None:
             raise ConfigError(
                 f'optimizer.name = "{settings.name}" moves all layers alike, whatever their learning rates are: optimizer.text_lr and '
                 "optimizer.rates have no effect; set text_lr = lr, or 0, and leave no other factors than 0 in rates. A run that was begun "
-                "so goes on as it was with --allow-change optimizer.text_lr, or optimizer.rates"
+                "so goes on as it was with --allow-change optimizer.text_lr; with --allow-change optimizer.rates its optimiser begins anew"
             )
     are_equal = all(torch.equal(one, other) for one, other in zip(whole, half, strict=True))
     # A small step leaves fp16 weights as they are, whatever the optimiser remembers: so its state must agree too.

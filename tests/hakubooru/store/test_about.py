@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 
 import pytest
 
 import hakubooru as hb
 from booru import post_row, write
-from hakubooru.errors import InputError
+from hakubooru.database import Database
+from hakubooru.errors import BusyError, InputError
 
 SCORES = {1: 3, 2: None, 3: 0, 4: -2, 5: 9}
 
@@ -55,6 +57,46 @@ def test_posts_that_are_added_while_a_file_is_open_are_counted(tmp_path):
             hb.Post.insert_many([post_row(number, score=score) for number, score in SCORES.items()]).execute()
         assert db.posts.search("score:0").to_ids().tolist() == [3]
         assert db.posts.search("-score:0").to_ids().tolist() == [1, 2, 4, 5]
+
+
+def test_a_file_says_what_is_unknown_now_before_any_search(tmp_path):
+    with hb.create(tmp_path / "new.db") as db:
+        assert db.info().unknown == {}
+        with db.bind(), db.peewee.atomic():
+            hb.Post.insert_many([post_row(number, score=score) for number, score in SCORES.items()]).execute()
+        assert db.info().unknown == {"score": 1}
+
+
+def test_a_file_is_not_scanned_before_it_is_asked_what_is_unknown(own_file):
+    with hb.open(own_file) as db:
+        statements = []
+        db.connection().set_trace_callback(statements.append)
+        assert db.tags["solo"].name == "solo"
+        assert not [sql for sql in statements if "COUNT" in sql]
+        assert db.about.unknown == db.about.unknown == {"score": 1}
+        assert len([sql for sql in statements if "COUNT(score)" in sql]) == 1
+
+
+def test_columns_of_other_programs_are_not_counted(own_file):
+    with sqlite3.connect(own_file) as connection:
+        connection.execute('ALTER TABLE post ADD COLUMN "my score" INTEGER')
+        connection.execute('ALTER TABLE post ADD COLUMN "order" INTEGER')
+    with hb.open(own_file) as db:
+        assert db.posts.search("score:0").to_ids().tolist() == [3]
+        info = db.info()
+        assert (info.unknown, info.lacking) == ({"score": 1}, ("fav_count",))
+
+
+def test_a_file_that_is_locked_after_a_change_is_one_clear_error(own_file):
+    writer = sqlite3.connect(own_file, isolation_level=None)
+    with closing(writer), Database(own_file, busy_timeout=0.01) as db:
+        assert db.posts.search("score:0").count() == 1
+        writer.execute("UPDATE post SET score = 1 WHERE id = 3")
+        writer.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(BusyError, match="is locked by"):
+            db.posts.count()
+        writer.execute("ROLLBACK")
+        assert db.posts.search("score:0").count() == 0
 
 
 def test_a_build_into_an_own_file_records_what_is_not_known(own_file, tmp_path):
