@@ -11,7 +11,7 @@ from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Final
 
-from hakubooru.browse.draft_files import NAME, Aside, checked_name, hash_of, is_name, toml_text
+from hakubooru.browse.draft_files import NAME, Aside, checked_name, hash_of, is_name, toml_text, write_beside
 from hakubooru.browse.step_words import words_of, words_of_strata
 from hakubooru.curating import RecipeStep
 from hakubooru.errors import HakubooruError, InputError, RecipeError
@@ -71,10 +71,10 @@ class Draft:
         with suppress(OSError, HakubooruError, ValueError, AttributeError):
             table = self._aside.read()
             name, file = checked_name(table.pop("name", "")), str(table.pop("file", ""))
+            is_saved = bool(table.pop("saved", False))
             self._take(table, name)
-            self._file = file
-            self.is_saved = False
-            self.is_saved = self.text() == (work / f"{name}.toml").read_text(encoding="utf-8")
+            self._file, self.is_saved = file, False
+            self.is_saved = is_saved or self.text() == (work / f"{name}.toml").read_text(encoding="utf-8")
 
     def recipe(self) -> Recipe:
         """The data set as a recipe.
@@ -302,6 +302,18 @@ class Draft:
             raise RecipeError(f"there is no recipe {name!r} in the work folder; save one of that name first")
         self.load(path if path.exists() else name)
 
+    def begin(self, recipe: str | os.PathLike[str]) -> Path | None:
+        """Open a recipe as `load` does; an unsaved data set of the last time is written beside it first.
+
+        Returns:
+            the file of the unsaved data set; None if there is none.
+        """
+        Recipe.load(recipe)
+        is_kept = not self.is_saved and bool(self._table())
+        kept = write_beside(self._work, self.name, self.text()) if is_kept else None
+        self.load(recipe)
+        return kept
+
     def load(self, recipe: str | os.PathLike[str]) -> None:
         """Open a recipe by the name of one that ships with hakubooru, or by the path of a TOML file.
 
@@ -385,4 +397,4 @@ class Draft:
         self._keep_aside()
 
     def _keep_aside(self) -> None:
-        self._aside.write({"name": self.name, "file": self._file} | self._table())
+        self._aside.write({"name": self.name, "file": self._file, "saved": self.is_saved} | self._table())

@@ -9,6 +9,7 @@ import hashlib
 import re
 import tomllib
 from contextlib import suppress
+from itertools import chain, count
 from typing import TYPE_CHECKING, Any, Final
 
 import platformdirs
@@ -65,6 +66,15 @@ class Aside:
         with suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             write_text(self._path, toml_text(table))
+
+
+def write_beside(work: Path, name: str, text: str) -> Path:
+    """Write an unsaved data set into the work folder as a recipe with a new name, `NAME-unsaved`; return its path."""
+    stem = f"{name[:60]}-unsaved"
+    names = chain([stem], (f"{stem}-{number}" for number in count(2)))
+    path = next(path for path in (work / f"{some}.toml" for some in names) if not path.exists())
+    write_text(path, text)
+    return path
 
 
 def hash_of(text: str) -> str:

@@ -6,6 +6,7 @@ import secrets
 import socket
 import threading
 import time
+import warnings
 import webbrowser
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -84,8 +85,11 @@ class Browser:
             shelf = Shelf(roots) if roots else None
             thumbnails = stack.enter_context(Thumbnails()) if roots else None
             draft = Draft(database, work.absolute())
-            if recipe is not None:
-                draft.load(recipe)
+            if recipe is not None and (kept := draft.begin(recipe)) is not None:
+                warnings.warn(
+                    f"the data set of the last time was not saved; it is now the recipe {kept.stem}, in {kept}",
+                    stacklevel=2,
+                )
             self.session = Session(
                 database=database,
                 posts=database.posts if posts is None else posts,

@@ -201,9 +201,10 @@ class Images:
     def __iter__(self) -> Iterator[tuple[int, ImageHeader, bytes]]:
         try:
             for number, name, data in self._members():
-                image = self._image(number, name, data)
-                if image is not None:
-                    yield number, *image
+                for post in self._sharing(number):
+                    image = self._image(post, name, data)
+                    if image is not None:
+                        yield post, *image
         except DamagedTarError as error:
             self.outcome.damage = str(error)
         except OSError as error:
@@ -234,7 +235,7 @@ class Images:
         self.outcome.strays = int(np.count_nonzero(~claimed & (index.ids >= 0)))
         wanted = claimed & is_among(index.ids, self.task.wanted)
         for number in index.ids[wanted & (index.sizes > LARGEST_BYTES)].tolist():
-            self.outcome.broken.append(Broken(number, str(number), _TOO_LARGE))
+            self._refuse_large(number)
         rows = np.flatnonzero(wanted & (index.sizes <= LARGEST_BYTES))
         images = read_indexed(path, index, rows)
         for number, (member, data) in zip(index.ids[rows].tolist(), images, strict=True):
@@ -278,11 +279,18 @@ class Images:
         if not _contains(self.task.wanted, number):
             return False
         if member.size > LARGEST_BYTES:
-            # Named by its post, as `_indexed` does, which does not know the member's name.
-            self.outcome.broken.append(Broken(number, str(number), _TOO_LARGE))
+            self._refuse_large(number)
             return False
         self._post = self._posts[member.name] = number
         return True
+
+    def _refuse_large(self, number: int) -> None:
+        # Named by its post, since `_indexed` does not know the member's name.
+        self.outcome.broken += [Broken(post, str(post), _TOO_LARGE) for post in self._sharing(number)]
+
+    def _sharing(self, number: int) -> list[int]:
+        """Return the posts that get the image of a post: others only if it is named by an MD5 that they share."""
+        return [number, *self.task.hashes.sharers.get(number, ())]
 
     def _is_by_md5(self) -> bool:
         return isinstance(self.task.archive, Archive) and self.task.archive.by_md5

@@ -110,8 +110,8 @@ def tasks_by_name(wave: Sequence[Archive], posts: Ids, hashes: Mapping[str, Hash
     """Return a task for each archive: the posts, of those given, that its name announces, or its MD5s are of."""
     tasks = []
     for archive in wave:
-        of_md5 = hashes.get(archive.key, NO_HASHES)
         wanted = archive.claim.of(posts)
+        of_md5 = hashes.get(archive.key, NO_HASHES).among(wanted)
         tasks.append(Task(archive, wanted, archive.claim, archive.key, archive.stamp, of_md5))
     return tasks
 

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from hakubooru.arrays import is_among
 from hakubooru.image.kinds import SUFFIX_PATTERN
 
 if TYPE_CHECKING:
@@ -239,12 +241,12 @@ MD5: Final = np.dtype("S16")
 
 @dataclass(frozen=True)
 class Hashes:
-    """MD5s and their posts."""
+    """MD5s and their posts; several posts may share one."""
 
     md5s: Any
     """(N,) of `MD5`, ascending."""
     ids: Ids
-    """The posts, (N,) int64."""
+    """The posts, (N,) int64; of one MD5 ascending."""
 
     @classmethod
     def of(cls, pairs: Iterable[tuple[bytes, int]]) -> Hashes:
@@ -255,11 +257,25 @@ class Hashes:
         )
 
     def posts(self, md5s: Any) -> Ids:
-        """Return the post of each MD5, (N,) int64; -1 for an MD5 that is not there."""
+        """Return the first post of each MD5, (N,) int64; -1 for an MD5 that is not there."""
         if not len(self.ids):
             return np.full(len(md5s), -1)
         places = np.minimum(np.searchsorted(self.md5s, md5s), len(self.ids) - 1)
         return np.where(self.md5s[places] == md5s, self.ids[places], -1)
+
+    def among(self, ids: Ids) -> Hashes:
+        """Return the hashes of some posts, (N,) int64, ascending."""
+        is_wanted = is_among(self.ids, ids)
+        return Hashes(self.md5s[is_wanted], self.ids[is_wanted])
+
+    @cached_property
+    def sharers(self) -> dict[int, list[int]]:
+        """The further posts of MD5s that several posts share, by the first post."""
+        first = np.searchsorted(self.md5s, self.md5s)
+        sharers: dict[int, list[int]] = {}
+        for place in np.flatnonzero(first < np.arange(len(first))).tolist():
+            sharers.setdefault(int(self.ids[first[place]]), []).append(int(self.ids[place]))
+        return sharers
 
 
 NO_HASHES: Final = Hashes.of(())

@@ -144,7 +144,7 @@ def sample_weighted(ids: Ids, weights: Weights, n: int, seed: int) -> Ids:
     if len(weights) and weights.min() < 0:
         count = int((weights < 0).sum())
         raise SampleError(
-            f"{quantity(count, 'post has', 'posts have')} a negative weight; leave them out first, for example with .score(min=0)"
+            f"{quantity(count, 'post has', 'posts have')} a negative weight; leave them out first, for example with the search score:>=0, in Python .score(min=0)"
         )
     positive = np.flatnonzero(weights)
     if n > len(positive):

@@ -1,7 +1,8 @@
 """What a database says about itself: its site, and which values its sources did not know.
 
 The table `about` has a name and a value a row. Published files lack it: they know every value, and the addresses of their
-images tell their site. A file that `hb.create` made and a program filled has the table without rows: its values are counted.
+images tell their site. Where another program wrote the posts, values are counted: the file that `hb.create` made has the table
+without rows, and a file without the table may have columns that can be NULL, which published files have not.
 """
 
 from __future__ import annotations
@@ -51,9 +52,16 @@ def read_about(connection: sqlite3.Connection) -> About:
 
 
 def recorded_about(connection: sqlite3.Connection) -> About | None:
-    """Read what is recorded about a database; None for one that `hb.create` made and no build has written to."""
+    """Read what is recorded about a database; None for one that another program filled, so that it may have any NULL."""
     if not connection.execute("SELECT COUNT(*) FROM sqlite_master WHERE name = 'about'").fetchone()[0]:
-        return About(site_of_addresses(connection))
+        columns = connection.execute(
+            "SELECT name FROM pragma_table_info('post') WHERE NOT \"notnull\" AND NOT pk"
+        )
+        return (
+            None
+            if {name for (name,) in columns}.difference(MAY_BE_NULL)
+            else About(site_of_addresses(connection))
+        )
     values = dict(connection.execute("SELECT name, value FROM about").fetchall())
     if not values:
         return None

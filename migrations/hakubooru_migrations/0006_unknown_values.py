@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from hakubooru.store.about import site_of_addresses
+from hakubooru.store.about import read_about, site_of_addresses, write_about
 from hakubooru.store.sites import DANBOORU
 
 if TYPE_CHECKING:
@@ -23,9 +23,12 @@ _NOT_NULL: Final = re.compile(r"\s+NOT\s+NULL(?!\s+PRIMARY)", re.IGNORECASE)
 
 def up(migrator: Any, db: MigratedDatabase) -> None:  # noqa: ARG001 - peewee's signature
     """Migrate the file, inside a transaction of the caller."""
+    about = read_about(db.raw)  # counts NULL where the table allows it
     db.raw.execute(ABOUT)
     site = site_of_addresses(db.raw)
     db.raw.execute("INSERT OR IGNORE INTO about VALUES ('site', ?)", [site.name])
+    if about.lacking or about.unknown:
+        write_about(db.raw, about)
     if site != DANBOORU:
         db.notes.append(f"its images are at {site.domain}, so its posts are of {site.name} from now on")
     (definition,) = db.raw.execute(

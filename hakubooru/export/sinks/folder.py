@@ -55,7 +55,9 @@ class FolderSink(Sink):
 
 
 def empty_part(out: str) -> None:
-    """Create or empty the folder of unfinished files."""
+    """Create or empty the folder of unfinished files, and remove unfinished lists: nobody may write into the export now."""
+    for path in filter(Path.is_file, Path(out).glob(".*.part")):
+        path.unlink()
     folder = Path(out, STATE, "part")
     if folder.is_dir():
         shutil.rmtree(folder)

@@ -42,7 +42,7 @@ _ESCAPE: Final = re.compile(r"""\\([\\"'])""")
 _DEEPEST: Final = 20
 """How deep parentheses may be nested; SQLite's parser has a limit too."""
 UNBALANCED: Final = frozenset({":)", ":(", ";)", ";(", ">:)", ">:("})
-"""The tags whose parenthesis has no partner; Danbooru allows no others."""
+"""The tags of Danbooru whose parenthesis has no partner; they may stand in groups."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,8 @@ class Either:
     parts: tuple[Term, ...]
 
     def __str__(self) -> str:
-        return " or ".join(grouped(part, All) for part in self.parts)
+        is_bare = any(closes_group(str(leaf)) for leaf in _leaves(self))  # such as `a)`
+        return " or ".join(str(part) if is_bare else grouped(part, All) for part in self.parts)
 
 
 @dataclass(frozen=True)
@@ -188,6 +189,11 @@ def is_balanced(text: str) -> bool:
         if depth < 0:
             return False
     return depth == 0
+
+
+def closes_group(word: str) -> bool:
+    """Whether the parser reads the last character of a word as the end of an open group."""
+    return word.endswith(")") and not is_balanced(word) and word not in UNBALANCED
 
 
 def parse(text: str, joined: Mapping[str, JoinedColumn] | None = MappingProxyType({})) -> Query:
@@ -304,8 +310,7 @@ class _Parser:
             return self.metatag(name, metatag.end())
         start = self.at
         word = self.word()
-        kind = Wildcard if "*" in word else Name
-        return kind(word, (start, self.at))
+        return (Wildcard if "*" in word else Name)(word, (start, self.at))
 
     def group(self) -> Term:
         start = self.at
@@ -330,7 +335,8 @@ class _Parser:
             if not word and name not in MAY_BE_EMPTY:
                 self.fail((start, value_at), f"{name}: needs a value right after it")
             value = _ESCAPED_SPACE.sub(r"\1", word)
-            is_quoted = value != word
+            # `str()` needs quotes where a value ends so: it would go on after a space, or close a group.
+            is_quoted = value != word or value.endswith("\\") or closes_group(value)
         self.metatags.append(Metatag(name, value, is_quoted, (start, self.at), self.joined.get(name)))
         return self.metatags[-1]
 
@@ -349,7 +355,7 @@ class _Parser:
         match = pattern.match(self.text, self.at)
         assert match is not None
         word, closing = match[0], len(self.opened)
-        while closing and word.endswith(")") and not is_balanced(word) and word not in UNBALANCED:
+        while closing and closes_group(word):
             word, closing = word[:-1], closing - 1
         self.at += len(word)
         return word

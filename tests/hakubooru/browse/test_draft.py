@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 import hakubooru as hb
+from hakubooru.browse import Browser
 from hakubooru.browse.draft import UNNAMED, Draft
 from hakubooru.curating import RecipeStep
 from hakubooru.errors import InputError, RecipeError
@@ -135,6 +136,28 @@ def test_what_was_not_saved_is_there_the_next_time(draft, db, tmp_path):
     assert Draft(db, tmp_path / "other").name == UNNAMED
     second.clear()
     assert Draft(db, tmp_path / "work").steps == []
+
+
+@pytest.mark.slow
+def test_what_was_not_saved_is_kept_when_the_browser_begins_with_a_recipe(draft, db, tmp_path):
+    work = tmp_path / "work"
+    (tmp_path / "theirs.toml").write_text(RECIPE)
+    draft.add(search("1girl"))
+    draft.settle("mine")
+    with pytest.warns(UserWarning, match="recipe mine-unsaved, in"):
+        browser = Browser(db, recipe="epsilon", work=work)
+    with browser:
+        assert browser.session.draft.name == "epsilon"
+        assert "mine-unsaved" in browser.session.draft.saved()
+    assert [step.value for step in hb.Recipe.load(work / "mine-unsaved.toml").steps] == ["1girl"]
+    for recipe in ("epsilon", tmp_path / "theirs.toml", "epsilon"):
+        assert Draft(db, work).begin(recipe) is None  # the page has not changed what is replaced
+    draft.add(search("solo"))
+    draft.settle("mine")
+    with pytest.raises(RecipeError):
+        Draft(db, work).begin("nothing")
+    assert Draft(db, work).begin("epsilon") == work / "mine-unsaved-2.toml"
+    assert sorted(path.stem for path in work.iterdir()) == ["mine-unsaved", "mine-unsaved-2"]
 
 
 def test_joined_columns_come_from_the_work_folder_alone(draft, db, tmp_path):

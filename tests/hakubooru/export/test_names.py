@@ -86,6 +86,41 @@ def test_an_md5_that_no_post_has_is_nobodys(hashed):
     assert exported(hashed) == EVERYTHING
 
 
+@pytest.mark.parametrize("place", ["images/a.tar", "images/a.zip", "images/ab"])
+@pytest.mark.parametrize("runs", [[[1, 2, 11, 12]], [[1, 2], [1, 2, 11, 12]], [[11], [1, 2, 11, 12]]])
+def test_posts_that_share_an_md5_each_get_the_image(tmp_path, place, runs):
+    of_image = {1: 1, 2: 2, 11: 1, 12: 1}
+    write(
+        tmp_path / "posts.db",
+        [post_row(post, md5=md5(image)) for post, image in of_image.items()],
+        lambda _: ["solo"],
+    )
+    members = {f"{md5(image)}.webp": picture(image) for image in (1, 2)}
+    (tmp_path / "images").mkdir()
+    if place.endswith(".tar"):
+        write_tar(tmp_path / place, members)
+    elif place.endswith(".zip"):
+        with zipfile.ZipFile(tmp_path / place, "w") as archive:
+            for name, data in members.items():
+                archive.writestr(name, data)
+    else:
+        (tmp_path / place).mkdir()
+        for name, data in members.items():
+            (tmp_path / place / name).write_bytes(data)
+    for ids in runs:
+        report = export(tmp_path, ids)
+    assert report.exported == 4
+    assert exported(tmp_path) == {post: picture(image) for post, image in of_image.items()}
+
+
+def test_a_post_that_shares_an_md5_gets_the_image_when_another_archive_has_the_other_post(tmp_path):
+    write(tmp_path / "posts.db", [post_row(post, md5=md5(1)) for post in (1, 11)], lambda _: ["solo"])
+    write_tar(tmp_path / "images" / "data-0001.tar", {"1.webp": picture(5)})
+    write_tar(tmp_path / "images" / "names.tar", {f"{md5(1)}.webp": picture(1)})
+    assert export(tmp_path, [1, 11]).exported == 2
+    assert exported(tmp_path) == {1: picture(5), 11: picture(1)}
+
+
 def test_an_md5_among_names_of_posts_is_told(hashed):
     members = {f"{post}.webp": picture(post) for post in range(1, 6)} | {f"{md5(7)}.webp": picture(7)}
     write_tar(hashed / "images" / "a.tar", members)

@@ -26,6 +26,15 @@ def test_repair_gives_the_same_bytes_again(out):
     assert repair(out).is_good
 
 
+def test_a_list_that_a_killed_repair_began_is_removed(out):
+    original = files_of(out)
+    for name in (".rejects.jsonl.part", ".manifest.parquet.part"):
+        (out / name).write_bytes(b"beg")
+    assert repair(out).is_good
+    assert files_of(out) == original
+    assert not list(out.glob(".*.part"))
+
+
 def test_what_cannot_be_repaired_is_told(out):
     (out / "x001" / "1.webp").unlink()
     members = {f"{i}.webp": b"" if i == 1 else picture(i) for i in range(1, 31)}

@@ -167,7 +167,9 @@ def test_weights_are_weights():
 
 def test_what_weights_cannot_be():
     ids = np.arange(5)
-    with pytest.raises(SampleError, match="2 posts have a negative weight"):
+    with pytest.raises(
+        SampleError, match=r"2 posts have a negative weight; .* the search score:>=0, in Python"
+    ):
         sample_weighted(ids, np.array([1, -1, 2, -5, 0]), 2, 1)
     with pytest.raises(SampleError, match="2 of 5 posts have a weight above 0; ask for at most 2"):
         sample_weighted(ids, np.array([1, 0, 2, 0, 0]), 3, 1)

@@ -45,6 +45,26 @@ def test_a_value_that_a_post_does_not_have_is_not_0(own_file, has_sidecar, query
         assert "1 post does not say score" in selection.explain()
 
 
+def without_about(path):
+    """Make a file one that another program wrote, without the table `about`, in a table that allows NULL."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("DROP TABLE about")
+        connection.execute("PRAGMA user_version = 0")
+        connection.commit()
+    return path
+
+
+@pytest.mark.parametrize("is_migrated", [False, True])
+def test_a_file_of_another_program_is_counted(own_file, is_migrated):
+    without_about(own_file)
+    if is_migrated:
+        hb.migrate(own_file)
+    with hb.open(own_file) as db:
+        assert db.posts.search("score:0").to_ids().tolist() == [3]
+        assert db.posts.search("-score:0").to_ids().tolist() == [1, 2, 4, 5]
+        assert (db.info().lacking, db.info().unknown) == (("fav_count",), {"score": 1})
+
+
 def test_a_value_that_no_post_has_cannot_be_asked_for(own_file):
     with hb.open(own_file) as db, pytest.raises(InputError, match="none of its sources has fav_count"):
         db.posts.search("favcount:>1").to_ids()

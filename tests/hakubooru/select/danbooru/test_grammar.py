@@ -103,6 +103,9 @@ def test_order_and_limit_are_of_the_whole_search(text, query):
         ("LIMIT:5 order:SCORE (a or b)", "(a or b) order:score limit:5"),
         ("source:'x y'", 'source:"x y"'),
         ("SCORE:>5", "score:>5"),
+        ("a or =) b", "a or =) b"),
+        ("a b or c source:x)", '(a b) or (c source:"x)" )'),
+        ("a or b source:c\\", 'a or (b source:"c\\\\")'),
     ],
 )
 def test_trees_print_in_canonical_form(text, canonical):
@@ -151,7 +154,25 @@ def test_what_is_printed_is_parsed_into_the_same(query):
     assert parse(str(query)) == query
 
 
-@given(st.text("ab()-~* :)or\"'", max_size=30))
+@given(
+    st.lists(
+        st.sampled_from(["a", "=)", "b)", ":)", "(c", "or", "-", "source:x)", "source:d\\", "source:e\\ f"])
+    )
+)
+def test_a_search_with_odd_ends_of_words_is_printed_as_an_equal_one(words):
+    try:
+        query = parse(" ".join(words))
+    except SearchError:
+        return
+    assert parse(str(query)) == query
+
+
+def test_a_search_goes_on_after_a_value_that_ends_in_a_backslash():
+    query = parse("source:c:\\")
+    assert parse(f"{query} solo").terms == (*query.terms, Name("solo"))
+
+
+@given(st.text("ab()-~* :)or\"'\\", max_size=30))
 def test_any_text_is_parsed_once_and_for_all_or_is_a_mistake(text):
     try:
         query = parse(text)
