@@ -52,8 +52,8 @@ def open_database(
 def create_database(path: str | os.PathLike[str]) -> Database:
     """Create an empty metadata database and open it for writing.
 
-    A value that a post does not have is NULL. Such posts are counted whenever the file is opened, which takes a second for
-    some 700,000 posts; files of `hb.build` have these counts.
+    A value that a post does not have is NULL. Such posts are counted when the file, or a changed one, is first asked for posts,
+    which takes a second for some 700,000 posts; files of `hb.build` have these counts.
 
     Raises:
         DatabaseFileError: the path exists already, or its folder does not exist.
