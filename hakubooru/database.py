@@ -161,6 +161,7 @@ class Database(CachedStore):
 
     def info(self) -> DatabaseInfo:
         """Count what the file contains. This scans the posts once, or twice if the file does not say which values are unknown."""
+        self._forget_earlier()
         ends = "(SELECT MIN(id) FROM post), (SELECT MAX(id) FROM post)"
         by_rating = ", ".join(f"SUM(rating = {number})" for number in range(len(RATINGS)))
         with ThreadPoolExecutor(1) as executor:

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from hakubooru.arrays import Ids, Values
     from hakubooru.engine.columns import PostColumns
     from hakubooru.select.steps import Step
-    from hakubooru.store.about import About
 
 _KEPT: Final = 8  # at the size of the whole file, 59 MB each
 LAYOUT: Final = 2
@@ -321,17 +320,6 @@ class CachedStore(Store):
         self._state = _state(path)
 
     @property
-    def about(self) -> About:
-        """The site of the posts, and which values are not known, of the file as it is now.
-
-        Raises:
-            BusyError: another process has locked the file.
-            DatabaseFileError: another file has taken its place, or it is no longer there; open connections read the old one.
-        """
-        self._forget_earlier()
-        return super().about
-
-    @property
     def cache(self) -> Cache:
         """A cache of columns and recent selections. It is emptied when the file changes.
 
@@ -354,6 +342,7 @@ class CachedStore(Store):
             raise DatabaseFileError(
                 f"{self.path} was replaced by another file since it was opened; open it again"
             )
-        self._about = self._cache = None
+        self._cache = None
+        vars(self).pop("about", None)
         # A copy may lie there, and the other file is open.
         self._state = now._replace(file=self._state.file)

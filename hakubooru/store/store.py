@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import warnings
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self
@@ -94,7 +95,6 @@ class Store:
         """The files of values that are joined, by name."""
         self.joined_columns: dict[str, JoinedColumn] = {}
         """The columns of joined files, by their names in searches."""
-        self._about: About | None = None
         check_file(path, writable=writable)
         self.peewee = _Connections(self, sqlite_uri(path, writable=writable))
         self._reader = Reader(path, timeout=busy_timeout)
@@ -102,7 +102,9 @@ class Store:
             layout = read_layout(self.connection(), path)
             check_generation(path, layout)
             with explained(path):
-                self._about = recorded_about(self.connection())
+                about = recorded_about(self.connection())
+                if about is not None:
+                    self.about = about
                 check_numbers(path, self.connection())
             if writable:
                 # A file in WAL mode has a log beside it, and cannot be opened on a read-only disk.
@@ -111,18 +113,15 @@ class Store:
             self.close()
             raise
 
-    @property
+    @cached_property
     def about(self) -> About:
         """The site of the posts, and which values are not known. A file that does not say it is scanned when it is first asked.
 
         Raises:
             BusyError: another process has locked the file.
         """
-        about = self._about
-        if about is None:
-            with explained(self.path):
-                about = self._about = read_about(self.connection())
-        return about
+        with explained(self.path):
+            return read_about(self.connection())
 
     def connection(self) -> sqlite3.Connection:
         """The SQLite connection of the current thread.

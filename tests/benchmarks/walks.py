@@ -7,6 +7,7 @@ A switch is two calls in a row that land in different files of the library. Fewe
 
 from __future__ import annotations
 
+import sqlite3
 import sys
 import tempfile
 from itertools import pairwise
@@ -18,6 +19,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 import hakubooru as hb  # noqa: E402
 from booru import write_random  # noqa: E402
+from hakubooru.store.about import About, write_about  # noqa: E402
 from pictures import picture, write_tar  # noqa: E402
 
 if TYPE_CHECKING:
@@ -47,6 +49,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_random(folder / "x.db")
+        with sqlite3.connect(folder / "x.db") as connection:
+            write_about(connection, About())  # as a build does
+        connection.close()
         with hb.open(folder / "x.db") as db:
             names = [tag.name for tag in list(db.tags)[:3]]
             walk(
