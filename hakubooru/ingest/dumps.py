@@ -34,7 +34,7 @@ from hakubooru.ingest.tabular import (
 )
 from hakubooru.ingest.unpack import Leaf, Readable, damage_explained, leaves
 from hakubooru.quantity import quantity
-from hakubooru.store.about import read_about
+from hakubooru.store.about import About, recorded_about, site_of_addresses
 from hakubooru.store.layout import recognise_generation
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ class Dump:
         by_table = columns_by_table(connection)
         if are_complete(by_table):
             self._recognise(f"{self.form}, three tables")
-            about = read_about(connection)
+            about = recorded_about(connection) or About(site_of_addresses(connection))
             yield from _joined(ConnectedTables(Path(leaf.name), path, connection, about), choose)
             return
         if recognise_generation(by_table) is not None:

@@ -62,7 +62,7 @@ def readers(columns: tuple[str, ...], by: RecordMap, *, of_texts: bool) -> dict[
         "source": _source,
         "md5": _md5,
         "file_ext": _extension,
-        **dict.fromkeys(("image_width", "image_height", "file_size"), _measure),
+        **dict.fromkeys(("image_width", "image_height", "file_size", "parent_id", "pixiv_id"), _positive),
         "file_url": _text,
         "large_file_url": _text,
         "preview_file_url": _text,
@@ -119,7 +119,7 @@ def _of_text(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
         if isinstance(value, str):
             if read is _flag and value.lower() in _FLAG_WORDS:
                 return _FLAG_WORDS[value.lower()]
-            if read in (_whole, _measure, _post_id) and _WHOLE_TEXT.fullmatch(value):
+            if read in (_whole, _positive, _post_id) and _WHOLE_TEXT.fullmatch(value):
                 value = int(value.removesuffix(".0"))
         return read(value)
 
@@ -137,8 +137,8 @@ def _whole(value: Any) -> int | None:
     raise ValueError(_refusal_of_text(value, "a whole number"))
 
 
-def _measure(value: Any) -> int | None:
-    """Read a number of pixels or bytes; some sets have 0 or less where it is unknown."""
+def _positive(value: Any) -> int | None:
+    """Read a number of pixels or bytes, or an id; some sets have 0 or less where there is none: Gelbooru for no parent."""
     number = _whole(value)
     return number if number is not None and number > 0 else None
 
@@ -296,7 +296,7 @@ def _wholes(values: Sequence[Any]) -> Sequence[Any] | None:
     return values if is_plain else None
 
 
-def _measures(values: Sequence[Any]) -> Sequence[Any] | None:
+def _positives(values: Sequence[Any]) -> Sequence[Any] | None:
     wholes = _wholes(values)
     is_plain = wholes is not None and min((value for value in wholes if value is not None), default=1) > 0
     return wholes if is_plain else None
@@ -335,7 +335,7 @@ _PLAIN_EXTENSIONS: Final = {*EXTENSIONS, None}
 _FLAGS: Final = {False: 0, True: 1, None: None}
 _SHORTCUTS: Final[dict[Callable[[Any], Any], Callable[[Sequence[Any]], Sequence[Any] | None]]] = {
     _whole: _wholes,
-    _measure: _measures,
+    _positive: _positives,
     _post_id: _post_ids,
     _flag: _flags,
     _text: _texts,

@@ -85,7 +85,7 @@ def read_back(column, value):
         return value.rpartition(".")[2].lower() or None
     if column.endswith("_url"):
         return value or None
-    if column in {"image_width", "image_height", "file_size"}:
+    if column in {"image_width", "image_height", "file_size", "parent_id", "pixiv_id"}:
         return value if value is not None and value > 0 else None
     if column.endswith("_at"):
         return datetime.fromisoformat(value).astimezone(ZONE).isoformat(timespec="milliseconds")

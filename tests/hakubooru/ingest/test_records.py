@@ -135,6 +135,8 @@ def test_a_hidden_post_keeps_its_row():
         ({"score": 3.0}, "score", 3),
         ({"parent_id": 12.0}, "parent_id", 12),
         ({"parent_id": float("nan")}, "parent_id", None),
+        ({"parent_id": 0}, "parent_id", None),
+        ({"pixiv_id": 0}, "pixiv_id", None),
         ({"has_large": None}, "has_large", None),
         ({"is_deleted": ...}, "is_deleted", None),
         ({"is_deleted": float("nan")}, "is_deleted", None),

@@ -157,6 +157,7 @@ def test_gelbooru(tmp_path):
             "sensitive",
         )
         assert (post.uploader_id, post.image_width, post.has_active_children) == (99, 800, False)
+        assert (db.posts.search("parent:any").count(), db.posts.search("parent:none").count()) == (0, 4)
 
 
 def test_gallery_dl_gives_types_of_gelbooru(tmp_path):
