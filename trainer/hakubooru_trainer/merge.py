@@ -11,11 +11,13 @@ import torch
 
 from hakubooru.errors import InputError, ModelError
 from hakubooru.nearest import nearest
+from hakubooru_trainer.config.options import ModelOptions
 from hakubooru_trainer.lokr import file as adapter_file
 from hakubooru_trainer.lokr.layers import by_layer, changed, check_fits, check_known
-from hakubooru_trainer.model.extras import is_extra
+from hakubooru_trainer.model.extras import MARKS, is_extra
 from hakubooru_trainer.model.finite import is_finite
 from hakubooru_trainer.model.names import PREFIXES, TEXT_2_LAYERS
+from hakubooru_trainer.model.single_file import marks
 from hakubooru_trainer.model.stream import Held, Reader, write
 
 if TYPE_CHECKING:
@@ -42,6 +44,8 @@ _TEXT_2_LAYERS: Final = {theirs: ours.replace(".", "_") for ours, theirs in TEXT
 def merge(base: Path, lokr: Path, out: Path, *, scale: float = 1.0, dtype: torch.dtype | None = None) -> int:
     """Write a single-file checkpoint with an adapter merged into its weights, and return how many layers were changed.
 
+    If the run that trained the adapter was set to what the base predicts, the checkpoint gets the marks that say it.
+
     Args:
         base: a single-file checkpoint.
         lokr: the adapter's file.
@@ -59,6 +63,7 @@ def merge(base: Path, lokr: Path, out: Path, *, scale: float = 1.0, dtype: torch
         places = {key: _adapter_names(key) for key in opened.tensors}
         _check_adapter(layers, places, opened, lokr)
         outputs = _cast_to(opened.tensors, dtype)
+        outputs, empty, about = _marked(outputs, base, lokr)
 
         def pieces() -> Iterator[Tensor]:
             for key, (kind, _) in outputs.items():
@@ -73,9 +78,9 @@ def merge(base: Path, lokr: Path, out: Path, *, scale: float = 1.0, dtype: torch
 
         write(
             out,
-            outputs,
+            outputs | empty,
             pieces(),
-            _without_hashes(opened.metadata) | {"hakubooru_merged": f"{scale} * {lokr.name}"},
+            _without_hashes(opened.metadata) | about | {"hakubooru_merged": f"{scale} * {lokr.name}"},
         )
     return len(layers)
 
@@ -175,6 +180,22 @@ def _check_new(out: Path, sources: Iterable[Path]) -> None:
 def _without_hashes(metadata: Mapping[str, str]) -> dict[str, str]:
     """The metadata of a file that stays true for a new file made from it: all but the hashes."""
     return {key: value for key, value in metadata.items() if not key.startswith(_HASHES)}
+
+
+def _marked(
+    outputs: dict[str, Held], base: Path, lokr: Path
+) -> tuple[dict[str, Held], dict[str, Held], dict[str, str]]:
+    """The outputs without marks, the marks and the metadata of a checkpoint whose adapter says more of it than the base."""
+    before = marks(base)
+    now = before.unless(adapter_file.options_of_run(lokr, ModelOptions(path=str(base))))
+    if now == before:
+        return outputs, {}, {}
+    names = [name for name, has_it in zip(("v_pred", "ztsnr"), now, strict=True) if has_it]
+    return (
+        {key: tensor for key, tensor in outputs.items() if key not in MARKS},
+        {name: Held(torch.float32, [0]) for name in names},
+        {"modelspec.prediction_type": "v" if now.v else "epsilon"},
+    )
 
 
 def _adapter_names(key: str) -> list[str]:
