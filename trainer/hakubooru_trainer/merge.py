@@ -36,6 +36,8 @@ _OPERATIONS: Final[dict[type, Callable[[Any, Any], Any]]] = {
 }
 _TEXT_1: Final = "conditioner.embedders.0.transformer."
 _TEXT_2: Final = "conditioner.embedders.1.model.transformer.resblocks."
+_PROJECTION: Final = "conditioner.embedders.1.model.text_projection"
+"""A bare matrix, transposed; ComfyUI writes it as the weight of a linear layer."""
 _HASHES: Final = ("sshs_", "modelspec.hash")
 _TEXT_2_LAYERS: Final = {theirs: ours.replace(".", "_") for ours, theirs in TEXT_2_LAYERS.items()}
 """Names of layers in OpenCLIP's layout, with their names in adapters."""
@@ -205,6 +207,8 @@ def _adapter_names(key: str) -> list[str]:
         return [f"lora_unet_{module.removeprefix(PREFIXES['unet']).replace('.', '_')}"]
     if key.startswith(_TEXT_1):
         return [f"lora_te1_{module.removeprefix(_TEXT_1).replace('.', '_')}"]
+    if key in {_PROJECTION, f"{_PROJECTION}.weight"}:
+        return ["lora_te2_text_projection"]
     if not key.startswith(_TEXT_2):
         return []
     layer, _, inner = key.removeprefix(_TEXT_2).partition(".")
@@ -222,7 +226,8 @@ def _check_adapter(
     weights: dict[str, list[int]] = {}
     biases: dict[str, list[int]] = {}
     for key, names in places.items():
-        rows, *rest = base.tensors[key].shape or [1]
+        shape = base.tensors[key].shape or [1]
+        rows, *rest = shape[::-1] if key == _PROJECTION else shape
         shapes = biases if key.endswith(".bias") else weights
         for name in names:
             shapes[name] = [rows // len(names), *rest]
@@ -240,6 +245,8 @@ def _changed(row: Tensor, layer: Layer, key: str, scale: float) -> Tensor:
     """A tensor of the checkpoint, or a third of it, with the change of an adapter's layer."""
     if not _changes(layer, key):
         return row
+    if key == _PROJECTION:
+        return _changed(row.T, layer, f"{key}.weight", scale).T
     if "lokr_w1" in layer:
         return changed(row, layer, scale)
     return row.float() + scale * layer["b_norm" if key.endswith(".bias") else "w_norm"].float()
