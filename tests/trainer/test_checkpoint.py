@@ -145,7 +145,9 @@ def test_an_argument_of_the_optimiser_that_was_taken_out_has_its_default_again(o
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("changed", [{}, {"rates": {"lora_te1_*": 0.5}}, {"name": "lion"}])
+@pytest.mark.parametrize(
+    "changed", [{}, {"rates": {"lora_te1_*": 0.5}}, {"name": "lion"}, {"args": {"amsgrad": True}}]
+)
 def test_an_optimiser_that_begins_without_its_averages_is_warned_of(options, tmp_path, capsys, changed):
     section = OptimizerOptions(name="adamw", lr=1e-2)
     settings = options(**SMALLEST, optimizer=section, save=SaveOptions(every=1))

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import sys
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 
 from hakubooru.errors import ConfigError
+from hakubooru.settings import default
 from hakubooru_cli.train import main
-from hakubooru_trainer.config import dump, help_text, load
+from hakubooru_trainer.config import Options, dump, help_text, load
+from hakubooru_trainer.config.options import DataOptions
 from hakubooru_trainer.config.read import flat
+from hakubooru_trainer.evaluate.options import EvaluationOptions
 from training_pairs import write_pairs
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -59,6 +64,24 @@ def test_what_is_written_reads_back_the_same(file, tmp_path):
 
 def test_a_bare_word_is_a_text(file):
     assert load(file, ["optimizer.name=adamw", "run.out = C:\\runs\\mine"]).run.out == "C:\\runs\\mine"
+
+
+SECTIONS = [
+    *(get_type_hints(Options) | {"data": DataOptions}).items(),
+    *get_type_hints(EvaluationOptions).items(),
+]
+
+
+@pytest.mark.parametrize(
+    ("section", "kind", "name"),
+    [(section, kind, field.name) for section, kind in SECTIONS for field in dataclasses.fields(kind)],
+)
+def test_each_option_is_checked_where_it_is_made_in_python_too(section, kind, name):
+    required = {
+        field.name: "x" for field in dataclasses.fields(kind) if default(field) is dataclasses.MISSING
+    }
+    with pytest.raises(ConfigError, match=rf"{section}\.{name} = "):
+        kind(**required | {name: {1, 2}})
 
 
 @pytest.fixture

@@ -136,6 +136,21 @@ def test_weights_in_single_precision_are_kept_rounded_too(sdxl):
     assert rounded == [None, 2 * (2_567_463_684 + 123_060_480 + 694_659_840), 2 * 2_567_463_684]
 
 
+def test_blocks_that_are_kept_keep_their_weights_rounded_too(sdxl):
+    options, counts = sdxl
+    rounded = [
+        counts.memory(replace(options, run=replace(options.run, weights="fp32", keep_blocks=keep)))[
+            "the weights, rounded"
+        ]
+        for keep in (0, 1, 87)
+    ]
+    wide, context = 1280, 2048  # the first block is one of the wide transformers'
+    attention = 6 * wide * wide + 2 * wide * context + 2 * wide
+    feed_forward = wide * 8 * wide + 8 * wide + 4 * wide * wide + wide
+    assert rounded[1] - rounded[0] == 2 * (attention + feed_forward + 3 * 2 * wide)
+    assert rounded[2] == 2 * 2_567_463_684
+
+
 def test_the_activations_are_those_of_a_whole_pass(sdxl):
     """A pass of true SDXL with its backward took 26.5 GiB on the meta device, and 3.1 GiB with checkpointing."""
     _, counts = sdxl

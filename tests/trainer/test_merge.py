@@ -74,6 +74,27 @@ def test_merged_by_a_part_it_gives_what_lycoris_makes_of_that_part(
     assert (ours - adapter_and_output[1]).abs().max() > 0.01
 
 
+@pytest.mark.parametrize("as_comfyui_writes_it", [False, True])
+def test_the_projection_of_the_second_encoder_is_merged(
+    shallow, shallow_parts, tmp_path, as_comfyui_writes_it
+):
+    base, bare = tmp_path / "base.safetensors", "conditioner.embedders.1.model.text_projection"
+    tensors = load_file(shallow / "tiny.safetensors")
+    side = len(tensors[bare])
+    if as_comfyui_writes_it:
+        tensors[f"{bare}.weight"] = tensors.pop(bare).T.contiguous()
+    save_file(tensors, base)
+    factors = {"lokr_w1": torch.randn(4, 4), "lokr_w2": torch.randn(side // 4, side // 4)}
+    lokr, out = tmp_path / "lokr.safetensors", tmp_path / "merged.safetensors"
+    save_file({f"lora_te2_text_projection.{name}": tensor for name, tensor in factors.items()}, lokr)
+    assert merge(base, lokr, out) == 1
+    model = shallow_parts()
+    expected = outputs(model, adapter_of(file.read(lokr), vars(model), str(lokr)))
+    merged = load(ModelOptions(path=str(out), config=str(shallow)), torch.float32)
+    assert torch.allclose(outputs(merged), expected, atol=1e-5)
+    assert (expected - outputs(shallow_parts())).abs().max() > 0.01
+
+
 def test_drawn_with_the_file_pictures_are_those_of_the_merged_model(shallow, lokr, tmp_path):
     from PIL import Image
 

@@ -23,7 +23,7 @@ from hakubooru_trainer.config.options import BatchOptions, SampleOptions, SaveOp
 from hakubooru_trainer.loop import run
 from hakubooru_trainer.metrics import FIELDS, Metrics
 from hakubooru_trainer.tally import Tally
-from tiny_runs import SOME_LAYERS
+from tiny_runs import SMALLEST, SOME_LAYERS
 from training_pairs import write_pairs
 
 CPU = torch.device("cpu")
@@ -160,6 +160,20 @@ def test_a_run_records_itself(settings, tmp_path):
     assert average.keys() == plain.keys()
     assert not any(torch.equal(average[name], plain[name]) for name in plain if name.endswith("w2"))
     assert (out / "lokr-ema-000002.safetensors").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("attempts", [[{"first_update": 0}], [{"hours": "2", "kilowatt_hours": 1}, 3]])
+def test_hours_that_an_edited_record_lacks_are_not_known(options, tmp_path, attempts):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "run.json").write_text(json.dumps({"attempts": attempts}))
+    run(options(**SMALLEST, run=replace(options().run, updates=1)))
+    record = json.loads((out / "run.json").read_text())
+    assert record["hours"] is None
+    assert record["attempts"][:-1] == attempts[:1]
+    assert record["attempts"][-1]["hours"] > 0
+    assert "| hours | not known |" in (out / "README.md").read_text()
 
 
 @pytest.mark.slow

@@ -14,10 +14,15 @@ from PIL import Image, ImageChops
 from safetensors.torch import load_file, save_file
 
 from hakubooru.errors import ModelError
-from hakubooru_trainer import loop, sample
+from hakubooru_trainer import fingerprint, loop, sample
 from hakubooru_trainer.config.options import ModelOptions, SampleOptions
+from hakubooru_trainer.config.read import flat
 from hakubooru_trainer.evaluate.drawing import ModelDrawer
 from hakubooru_trainer.evaluate.options import DrawingOptions
+from hakubooru_trainer.lokr.file import options_of_run
+from hakubooru_trainer.merge import merge
+from hakubooru_trainer.model.header import read_header
+from hakubooru_trainer.model.load import load, read_marks
 from hakubooru_trainer.model.single_file import Marks
 from hakubooru_trainer.sample import Drawing, draw_files, load_for_drawing
 from tiny_runs import SMALL
@@ -194,3 +199,58 @@ def test_an_evaluation_knows_the_strength_of_its_lokr(shallow, short_lokr):
         for scale in (1.0, 0.5)
     ]
     assert drawers[1].identity == drawers[0].identity.replace(", cpu", " at 0.5, cpu")
+
+
+@pytest.fixture
+def lokr_of_v(options, shallow, short_lokr, tmp_path):
+    """A LoKr whose run was set to v and a schedule that ends in pure noise, since the model says nothing of it."""
+    run = options(model=ModelOptions(path=str(shallow), prediction="v", zero_terminal_snr="yes"))
+    path = tmp_path / "v.safetensors"
+    save_file(load_file(short_lokr), path, {"hakubooru_config": json.dumps(flat(run))})
+    return path
+
+
+def test_a_lokr_is_drawn_as_its_run_predicted(shallow, short_lokr, lokr_of_v, tmp_path, capsys):
+    plain = ModelOptions(path=str(shallow))
+    (tmp_path / "p.txt").write_text("1girl")
+    draw_files(plain, tmp_path / "p.txt", tmp_path / "drawn", HOW, lokr_of_v)
+    assert "predicts v, of a schedule that ends in pure noise" in capsys.readouterr().err
+    draw_files(
+        replace(plain, prediction="v", zero_terminal_snr="yes"),
+        tmp_path / "p.txt",
+        tmp_path / "as-v",
+        HOW,
+        short_lokr,
+    )
+    drawn, as_v = ((tmp_path / folder / "000.png").read_bytes() for folder in ("drawn", "as-v"))
+    assert drawn == as_v
+    chosen = replace(plain, prediction="epsilon", zero_terminal_snr="no")
+    assert load_for_drawing(chosen, lokr_of_v, CPU).marks == MARKS
+    identity = ModelDrawer(plain, lokr_of_v, DrawingOptions(), CPU).identity
+    assert fingerprint.schedule(Marks(v=True, zero_terminal_snr=True)) in identity
+
+
+def test_a_merged_checkpoint_says_what_the_run_of_its_lokr_predicted(
+    shallow, short_lokr, lokr_of_v, tmp_path
+):
+    base, out = shallow / "tiny.safetensors", tmp_path / "merged.safetensors"
+    assert read_marks(base) == MARKS
+    merge(base, short_lokr, out)
+    assert read_marks(out) == MARKS
+    merge(base, lokr_of_v, out)
+    assert read_marks(out) == (True, True)
+    names, metadata = read_header(out)
+    assert {"v_pred", "ztsnr"} <= names.keys()  # ComfyUI looks for them
+    assert metadata["modelspec.prediction_type"] == "v"
+    assert load(ModelOptions(path=str(out), config=str(shallow)), torch.float32).marks == (True, True)
+
+
+@pytest.mark.parametrize(
+    "configuration", ["{", "[]", '{"model.prediction": 3}', '{"model.prediction": "auto"}']
+)
+def test_a_lokr_that_says_nothing_of_its_run_is_drawn_as_the_model_says(
+    shallow, short_lokr, tmp_path, configuration
+):
+    save_file(load_file(short_lokr), tmp_path / "l.safetensors", {"hakubooru_config": configuration})
+    options = ModelOptions(path=str(shallow))
+    assert options_of_run(tmp_path / "l.safetensors", options) == options

@@ -30,7 +30,7 @@ from hakubooru.errors import ConfigError, DestinationError, ModelError, Training
 from hakubooru.fingerprint import of_json
 from hakubooru.nearest import nearest
 from hakubooru.quantity import quantity
-from hakubooru_trainer import durable, fingerprint, optim
+from hakubooru_trainer import durable, fingerprint, optim, trial
 from hakubooru_trainer.config.read import defaults, flat
 from hakubooru_trainer.durable import TornStateError
 from hakubooru_trainer.model.finite import is_finite
@@ -309,9 +309,11 @@ class States:
         # Another optimiser, or one with other groups, starts without memory.
         then = brought_up(mark["about"], self.about, self.defaults, self.earlier)
         differing = [key for key in _MEMORY if then[key] != self.about[key]]
+        section = training.options.optimizer
+        differing = differing or trial.unlike(section, then["optimizer.args"], training.device)
         if not differing:
             memory = durable.give_tensors(mark["optimizer"], tensors)
-            optim.load(training.optimizer, training.options.optimizer, memory, then["optimizer.args"])
+            optim.load(training.optimizer, section, memory, then["optimizer.args"])
         elif training.ranks.first:
             words = f"the optimiser begins without its averages, since {differing[0]} differs from that of {state}"
             tqdm.write(f"warning: {words}", file=sys.stderr)
@@ -392,8 +394,7 @@ def _plain(values: dict[str, Any]) -> dict[str, Any]:
 
 def _came_from(state: Path) -> str | None:
     """The state that --resume named when this state's run started; None if there is none or the state is torn."""
-    try:
+    with suppress(TornStateError):
         came_from: str | None = durable.read_mark(state)["from"]
-    except TornStateError:
-        return None
-    return came_from
+        return came_from
+    return None

@@ -23,7 +23,7 @@ from hakubooru_trainer.lokr.forward import Merged
 from hakubooru_trainer.lokr.geglu import fuse
 from hakubooru_trainer.lokr.preset import targets
 from hakubooru_trainer.lokr.ways import ways
-from hakubooru_trainer.memory import Activations, activations
+from hakubooru_trainer.memory import Activations, activations, blocks
 from hakubooru_trainer.model.load import CLASSES, Sdxl, skeleton
 from hakubooru_trainer.model.packed import FORMATS
 from hakubooru_trainer.model.single_file import Marks
@@ -67,6 +67,8 @@ class Counts:
     """The numbers of w1 and w2 among them."""
     merged: int
     """The numbers of the weights that are merged with the adapter."""
+    blocks: tuple[int, ...]
+    """The numbers of each block of the UNet, in the order of `memory.blocks`."""
     size: tuple[int, int]
     """Width and height of the largest images, in pixels."""
     images: int
@@ -93,9 +95,8 @@ class Counts:
             purposes["merged weights and their gradients"] = 2 * self.merged * BYTES[run.weights]
         if run.is_packed or _is_fused(options):
             purposes["the adapter's factors, rounded"] = self.factors * BYTES[run.precision]
-        if run.stored != run.precision and not run.checkpointing:  # autograd keeps what layers compute with
-            passed = ("unet", "text_encoder", "text_encoder_2") if options.text.train else ("unet",)
-            purposes["the weights, rounded"] = sum(map(self._numbers, passed)) * BYTES[run.precision]
+        if run.stored != run.precision:  # autograd keeps what layers compute with
+            purposes["the weights, rounded"] = self._rounded(options) * BYTES[run.precision]
         if options.ema.decay:
             purposes["the average of the adapter"] = self.trained * BYTES["fp32"]
         if run.is_packed:
@@ -115,6 +116,13 @@ class Counts:
         else:
             packed = sum(outs * ins for outs, ins in linear) * BYTES[stored]
         return self.whole[part] * BYTES[stored] + packed
+
+    def _rounded(self, options: Options) -> int:
+        """The numbers of the weights that a pass uses, but for those of blocks that are computed again."""
+        if options.run.checkpointing:  # of the text encoders next to nothing is kept
+            return self._numbers("unet") - sum(self.blocks[options.run.keep_blocks :])
+        passed = ("unet", "text_encoder", "text_encoder_2") if options.text.train else ("unet",)
+        return sum(map(self._numbers, passed))
 
     def _numbers(self, part: str) -> int:
         return self.whole[part] + sum(outs * ins for outs, ins in self.linear[part])
@@ -163,6 +171,9 @@ def count(options: Options, parts: dict[str, Any], adapter: Adapter, size: tuple
     }
     packable = {part: sum(outs * ins for outs, ins in shapes) for part, shapes in linear.items()}
     trained = sum(tensor.numel() for _, tensor in adapter.weights())
+    numbers_of_blocks = tuple(
+        sum(weight.numel() for weight in block.parameters()) for block in blocks(parts["unet"])
+    )
     meta = torch.device("meta")
     chosen = _ways(options, adapter, meta)
     merged = sum(
@@ -181,6 +192,7 @@ def count(options: Options, parts: dict[str, Any], adapter: Adapter, size: tuple
         trained=trained,
         factors=sum(tensor.numel() for name, tensor in adapter.weights() if "lokr" in name),
         merged=merged,
+        blocks=numbers_of_blocks,
         size=size,
         images=options.batch.size,
         activations=activations(model, options, size),

@@ -11,11 +11,13 @@ import torch
 
 from hakubooru.errors import InputError, ModelError
 from hakubooru.nearest import nearest
+from hakubooru_trainer.config.options import ModelOptions
 from hakubooru_trainer.lokr import file as adapter_file
 from hakubooru_trainer.lokr.layers import by_layer, changed, check_fits, check_known
-from hakubooru_trainer.model.extras import is_extra
+from hakubooru_trainer.model.extras import MARKS, is_extra
 from hakubooru_trainer.model.finite import is_finite
 from hakubooru_trainer.model.names import PREFIXES, TEXT_2_LAYERS
+from hakubooru_trainer.model.single_file import marks
 from hakubooru_trainer.model.stream import Held, Reader, write
 
 if TYPE_CHECKING:
@@ -34,6 +36,8 @@ _OPERATIONS: Final[dict[type, Callable[[Any, Any], Any]]] = {
 }
 _TEXT_1: Final = "conditioner.embedders.0.transformer."
 _TEXT_2: Final = "conditioner.embedders.1.model.transformer.resblocks."
+_PROJECTION: Final = "conditioner.embedders.1.model.text_projection"
+"""A bare matrix, transposed; ComfyUI writes it as the weight of a linear layer."""
 _HASHES: Final = ("sshs_", "modelspec.hash")
 _TEXT_2_LAYERS: Final = {theirs: ours.replace(".", "_") for ours, theirs in TEXT_2_LAYERS.items()}
 """Names of layers in OpenCLIP's layout, with their names in adapters."""
@@ -41,6 +45,8 @@ _TEXT_2_LAYERS: Final = {theirs: ours.replace(".", "_") for ours, theirs in TEXT
 
 def merge(base: Path, lokr: Path, out: Path, *, scale: float = 1.0, dtype: torch.dtype | None = None) -> int:
     """Write a single-file checkpoint with an adapter merged into its weights, and return how many layers were changed.
+
+    If the run that trained the adapter was set to what the base predicts, the checkpoint gets the marks that say it.
 
     Args:
         base: a single-file checkpoint.
@@ -59,6 +65,7 @@ def merge(base: Path, lokr: Path, out: Path, *, scale: float = 1.0, dtype: torch
         places = {key: _adapter_names(key) for key in opened.tensors}
         _check_adapter(layers, places, opened, lokr)
         outputs = _cast_to(opened.tensors, dtype)
+        outputs, empty, about = _marked(outputs, base, lokr)
 
         def pieces() -> Iterator[Tensor]:
             for key, (kind, _) in outputs.items():
@@ -73,9 +80,9 @@ def merge(base: Path, lokr: Path, out: Path, *, scale: float = 1.0, dtype: torch
 
         write(
             out,
-            outputs,
+            outputs | empty,
             pieces(),
-            _without_hashes(opened.metadata) | {"hakubooru_merged": f"{scale} * {lokr.name}"},
+            _without_hashes(opened.metadata) | about | {"hakubooru_merged": f"{scale} * {lokr.name}"},
         )
     return len(layers)
 
@@ -177,6 +184,22 @@ def _without_hashes(metadata: Mapping[str, str]) -> dict[str, str]:
     return {key: value for key, value in metadata.items() if not key.startswith(_HASHES)}
 
 
+def _marked(
+    outputs: dict[str, Held], base: Path, lokr: Path
+) -> tuple[dict[str, Held], dict[str, Held], dict[str, str]]:
+    """The outputs without marks, the marks and the metadata of a checkpoint whose adapter says more of it than the base."""
+    before = marks(base)
+    now = before.unless(adapter_file.options_of_run(lokr, ModelOptions(path=str(base))))
+    if now == before:
+        return outputs, {}, {}
+    names = [name for name, has_it in zip(("v_pred", "ztsnr"), now, strict=True) if has_it]
+    return (
+        {key: tensor for key, tensor in outputs.items() if key not in MARKS},
+        {name: Held(torch.float32, [0]) for name in names},
+        {"modelspec.prediction_type": "v" if now.v else "epsilon"},
+    )
+
+
 def _adapter_names(key: str) -> list[str]:
     """The names that adapters have for a tensor of a checkpoint; three if it holds q, k and v."""
     module = key.rpartition(".")[0]
@@ -184,6 +207,8 @@ def _adapter_names(key: str) -> list[str]:
         return [f"lora_unet_{module.removeprefix(PREFIXES['unet']).replace('.', '_')}"]
     if key.startswith(_TEXT_1):
         return [f"lora_te1_{module.removeprefix(_TEXT_1).replace('.', '_')}"]
+    if key in {_PROJECTION, f"{_PROJECTION}.weight"}:
+        return ["lora_te2_text_projection"]
     if not key.startswith(_TEXT_2):
         return []
     layer, _, inner = key.removeprefix(_TEXT_2).partition(".")
@@ -201,7 +226,8 @@ def _check_adapter(
     weights: dict[str, list[int]] = {}
     biases: dict[str, list[int]] = {}
     for key, names in places.items():
-        rows, *rest = base.tensors[key].shape or [1]
+        shape = base.tensors[key].shape or [1]
+        rows, *rest = shape[::-1] if key == _PROJECTION else shape
         shapes = biases if key.endswith(".bias") else weights
         for name in names:
             shapes[name] = [rows // len(names), *rest]
@@ -219,6 +245,8 @@ def _changed(row: Tensor, layer: Layer, key: str, scale: float) -> Tensor:
     """A tensor of the checkpoint, or a third of it, with the change of an adapter's layer."""
     if not _changes(layer, key):
         return row
+    if key == _PROJECTION:
+        return _changed(row.T, layer, f"{key}.weight", scale).T
     if "lokr_w1" in layer:
         return changed(row, layer, scale)
     return row.float() + scale * layer["b_norm" if key.endswith(".bias") else "w_norm"].float()

@@ -27,7 +27,7 @@ def model_card(training: Training, record: Mapping[str, Any], counters: Counters
     """
     options, validation = training.options, counters.validation
     name, base = options.run.name, options.model.name
-    energy = record["kilowatt_hours"]
+    energy, hours = record["kilowatt_hours"], record["hours"]
     rows = {
         "base model": base,
         "images": f"{len(training.data.train):,}",
@@ -37,7 +37,7 @@ def model_card(training: Training, record: Mapping[str, Any], counters: Counters
         "precision": options.run.precision,
         "seed": options.run.seed,
         "card": record["card"],
-        "hours": f"{record['hours']:.2f}",
+        "hours": "not known" if hours is None else f"{hours:.2f}",
         "energy": "not measured" if energy is None else f"{energy:.2f} kWh",
         "loss on held-out images": "not measured" if validation is None else f"{validation:.4f}",
         "recipe": record["recipe"],

@@ -3,7 +3,7 @@
 recipe           a fingerprint of all that decides the result: configuration, data set and model
 about            the configuration by dotted keys, fingerprints of data set and model, versions of packages
 updates          how many updates are done
-hours            the hours of all attempts together, what was lost in kills included
+hours            the hours of all attempts together, what was lost in kills included; null where an attempt does not say them
 kilowatt_hours   what the GPUs of the first machine used meanwhile; null where it cannot be read
 attempts         a table for each time that the run was started: when, from which update to which, card, ranks
 """
@@ -76,22 +76,27 @@ class Record:
 
     def summary(self) -> dict[str, Any]:
         """What the metadata of an adapter's file says of its run."""
-        energies = [attempt["kilowatt_hours"] for attempt in self.attempts]
         return {
             "recipe": self.recipe,
             "card": self.attempts[-1]["card"],
-            "hours": round(sum(attempt["hours"] for attempt in self.attempts), 6),
-            "kilowatt_hours": None if None in energies else round(sum(energies), 4),
+            "hours": self._sum("hours", 6),
+            "kilowatt_hours": self._sum("kilowatt_hours", 4),
         }
+
+    def _sum(self, key: str, digits: int) -> float | None:
+        """A figure of all attempts together; None if an attempt does not say it."""
+        figures = [attempt.get(key) for attempt in self.attempts]
+        known = [figure for figure in figures if isinstance(figure, (int, float))]
+        return round(sum(known), digits) if len(known) == len(figures) else None
 
 
 def _attempts(path: Path) -> list[dict[str, Any]]:
     """The attempts of an earlier record; none if there is no such file, or it cannot be read."""
     try:
-        attempts: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["attempts"]
+        attempts = json.loads(path.read_text(encoding="utf-8"))["attempts"]
+        return [attempt for attempt in attempts if isinstance(attempt, dict)]
     except (OSError, ValueError, KeyError, TypeError):
         return []
-    return attempts
 
 
 def _card(device: torch.device) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass, replace
 from functools import partial
 from io import BytesIO
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from PIL import Image
+from tqdm import tqdm
 
 from hakubooru.errors import ModelError
 from hakubooru.files import replacing
@@ -93,7 +95,7 @@ def draw_files(
     Pictures that are there already stay; see `save`.
 
     Args:
-        options: where the model lies.
+        options: where the model lies, and what it predicts.
         prompts: a text file with one prompt a line.
         out: the folder for the pictures.
         how: how pictures are drawn, unless their prompts say otherwise.
@@ -143,6 +145,9 @@ def load_for_drawing(
 ) -> Sdxl:
     """Load a model from disk, with an adapter if one is named, and move it to a device: in bf16 on a GPU, else in fp32.
 
+    The model's marks are those of the options; where these say `auto`, those of the run that trained the adapter, or else the
+    checkpoint's.
+
     Args:
         options: where the model lies, what it predicts, and the precision of its VAE.
         lokr: the file of an adapter.
@@ -154,13 +159,17 @@ def load_for_drawing(
     """
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     model = load(options, dtype, file.DTYPES[options.vae_precision])
-    marks = model.marks.unless(options)
-    if marks.zero_terminal_snr and not marks.v:
+    own = model.marks.unless(options)
+    model.marks = own if lokr is None else model.marks.unless(file.options_of_run(lokr, options))
+    if model.marks.zero_terminal_snr and not model.marks.v:
         raise ModelError(
             f"the noise schedule of {options.path} ends in pure noise, and it is not said to predict v; of pure noise nothing else "
             "can be predicted: add the mark v_pred, or prediction_type to scheduler/scheduler_config.json; an evaluation may also "
             'set model.prediction = "v"'
         )
+    if model.marks != own:
+        words = f"as of a model that predicts {model.marks}, which its run was set to"
+        tqdm.write(f"pictures with {lokr} are drawn {words}", file=sys.stderr)
     if lokr is not None:
         adapter = adapter_of(file.read(lokr), vars(model), str(lokr), scale)
         adapter.to(device)

@@ -8,6 +8,7 @@ same updates with a state in between that is written and read as in a run.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
@@ -107,6 +108,30 @@ def state_bytes(options: OptimizerOptions) -> float:
     optimizer.step()
     _, tensors = durable.take_tensors(optimizer.state_dict())
     return sum(tensor.nbytes for tensor in tensors.values()) / weight.numel()
+
+
+def unlike(options: OptimizerOptions, args: dict[str, Any], device: torch.device) -> list[str]:
+    """`optimizer.args`, if an optimiser with them remembers something that one with other arguments does not, such as for amsgrad.
+
+    Args:
+        options: the options of the optimiser.
+        args: the other arguments, as they come back from JSON.
+        device: the device to try both on.
+    """
+    if json.loads(json.dumps(options.args)) == args:
+        return []
+    now, then = _memory(options, device), _memory(replace(options, args=args), device)
+    return ["optimizer.args"] if now - then else []
+
+
+def _memory(options: OptimizerOptions, device: torch.device) -> set[tuple[str, Any]]:
+    """The names of what an optimiser remembers of a weight, with the shapes of tensors."""
+    with torch.random.fork_rng(devices=[]):
+        weight = torch.ones(_SIDE, _SIDE, device=device, requires_grad=True)
+        optimizer = optim.optimizer(options, [(options.lr, [weight])])
+        weight.grad = torch.ones_like(weight)
+        optim.step(optimizer, options, 0, 0)
+        return {(name, getattr(value, "shape", None)) for name, value in optimizer.state[weight].items()}
 
 
 def _weights(dtype: torch.dtype) -> list[Tensor]:

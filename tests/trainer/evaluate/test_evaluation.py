@@ -14,6 +14,7 @@ import hakubooru as hb
 from hakubooru.errors import DestinationError, IncompleteError, InputError
 from hakubooru_trainer.evaluate import catalogue, drawing, extraction
 from hakubooru_trainer.evaluate.comparison import compare
+from onnx_networks import write_tagger
 from planted import Painter
 
 HUES = 6
@@ -187,6 +188,19 @@ def test_pictures_of_another_model_are_not_mixed(evaluated, tmp_path, options, f
     record.unlink()
     with pytest.raises(DestinationError, match=r"has pictures and scores\.parquet and no evaluation\.json"):
         evaluated(Painter.of(HUES, lambda own, draw: own, identity="another"), names=few)
+
+
+@pytest.mark.slow
+def test_what_a_second_call_evaluates_with_is_recorded(evaluated, tmp_path, options, few):
+    """A tagger that was not there at first; the rest of the record stays."""
+    folder = write_tagger(tmp_path / "my-tagger", {"1girl": ("0", 0)})
+    records = []
+    for tags in ({}, {"model": str(folder)}):
+        evaluated(right(), names=few, options=options(tags=tags))
+        records.append(json.loads((tmp_path / "out" / "evaluation.json").read_text()))
+    names = [[licence["model"] for licence in record["about"]["licences"]] for record in records]
+    assert [name for name in names[1] if name not in names[0]] == [str(folder)]
+    assert all(records[0][key] == records[1][key] for key in ("settings", "drawn", "fingerprint"))
 
 
 @pytest.mark.slow

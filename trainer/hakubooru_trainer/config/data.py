@@ -141,6 +141,7 @@ class BucketOptions:
     """Which crop the model is told: the real one, or the figures of sd-scripts, which belong to another crop."""
 
     def __post_init__(self) -> None:
+        check(self, "buckets", ConfigError)
         self.sizes()
 
     def sizes(self) -> Buckets:
@@ -171,6 +172,7 @@ class CaptionOptions(CaptionChange):
         return tuple(name for name in self.mix if name not in {"caption", "lines"})
 
     def __post_init__(self) -> None:
+        check(self, "captions", ConfigError)
         for name, share in self.mix.items():
             if type(share) not in {int, float} or not 0 <= share < float("inf"):
                 raise ConfigError(
@@ -214,3 +216,6 @@ class CacheOptions:
     text: str = ""
     """A folder for encoded captions. Empty: captions are encoded at every step. It needs text encoders that are not trained, and
     captions that are not shuffled and lose no tags."""
+
+    def __post_init__(self) -> None:
+        check(self, "cache", ConfigError)

@@ -199,5 +199,6 @@ class EmaOptions:
     the average soon forgets the start. Validation and samples show the weights themselves, not the average."""
 
     def __post_init__(self) -> None:
+        check(self, "ema", ConfigError)
         if not 0 <= self.decay < 1:
             raise ConfigError(f"ema.decay is {self.decay}; write a number from 0 up to 1, such as 0.999")

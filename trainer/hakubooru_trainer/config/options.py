@@ -126,6 +126,7 @@ class ModelOptions:
         return self.path.replace("\\", "/").rpartition("/")[2]
 
     def __post_init__(self) -> None:
+        check(self, "model", ConfigError)
         if self.vae_precision == "fp16" and not self.vae:
             raise ConfigError(
                 'model.vae_precision is "fp16", in which SDXL\'s own VAE overflows to black or NaN; '
@@ -141,6 +142,9 @@ class TextOptions:
     """Train the text encoders too."""
     tokens: Literal[75, 150, 225] = 225
     """How many tokens of a caption are read, in chunks of 75; longer captions are cut off."""
+
+    def __post_init__(self) -> None:
+        check(self, "text", ConfigError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,6 +175,7 @@ class LokrOptions:
     """The precision that the adapter's file is written in."""
 
     def __post_init__(self) -> None:
+        check(self, "lokr", ConfigError)
         for name, factor in self.factors.items():
             if type(factor) is not int or factor < 1:
                 raise ConfigError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from hakubooru.errors import DestinationError, InputError
@@ -97,7 +97,7 @@ def asked_of(options: EvaluationOptions, *, is_listed: bool) -> dict[str, Any]:
 
 
 def keep(out: Path, conditions: Conditions) -> None:
-    """Write the conditions of an evaluation, or check that the folder's evaluation is this one.
+    """Write the conditions of an evaluation. Those of the folder's evaluation must be the same, but for what is only shown.
 
     Raises:
         DestinationError: the folder holds another evaluation, or one that does not say of what it is; the message says how it
@@ -110,8 +110,7 @@ def keep(out: Path, conditions: Conditions) -> None:
                 f"{out} has {' and '.join(leftovers)} and no {FILE}, which says what drew them; choose another folder with --out, "
                 "or remove them"
             )
-        text = json.dumps({**asdict(conditions), "fingerprint": conditions.fingerprint}, indent=1)
-        write_text(path, text + "\n")
+        _write(path, conditions)
         return
     before = read_conditions(out)
     drawn = {**conditions.drawn, **before.drawn}  # an earlier version may not have written all of it
@@ -126,6 +125,8 @@ def keep(out: Path, conditions: Conditions) -> None:
                 f"{'s' * (len(changed) == 1)} ({name}{key} was {_short(then.get(key))} and is {_short(now.get(key))}); "
                 "choose another folder with --out"
             )
+    if before.about != conditions.about:
+        _write(path, replace(before, about=conditions.about))
 
 
 def read_conditions(folder: Path) -> Conditions:
@@ -165,6 +166,11 @@ def check_same(a: Path, b: Path) -> None:
             f"{a} and {b} cannot be compared, because they were evaluated differently: {differences}; evaluate both with "
             "the same options, characters and references"
         )
+
+
+def _write(path: Path, conditions: Conditions) -> None:
+    text = json.dumps({**asdict(conditions), "fingerprint": conditions.fingerprint}, indent=1)
+    write_text(path, text + "\n")
 
 
 def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:

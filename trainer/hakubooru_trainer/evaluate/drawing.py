@@ -76,10 +76,9 @@ class ModelDrawer:
         self._device = device
         self._files, self._options = model, options
         self._how = sampler_of(options)
-        self._marks = self._model.marks.unless(model)
         adapter = hashlib.sha256(lokr.read_bytes()).hexdigest() if lokr is not None else "no adapter"
         adapter += f" at {scale!r}" * (scale != 1)
-        schedule = fingerprint.schedule(self._marks)
+        schedule = fingerprint.schedule(self._model.marks)
         self.tokens = fingerprint.of_tokenizers(self._model)
         self.identity = f"{fingerprint.of_model(self._model)}, {schedule}, {adapter}, {device.type}"
 
@@ -97,7 +96,7 @@ class ModelDrawer:
                 [picture.prompt for picture in batch],
                 drawing,
                 [(picture.seed,) for picture in batch],
-                marks=self._marks,
+                marks=self._model.marks,
             )
 
 

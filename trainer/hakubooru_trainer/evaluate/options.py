@@ -60,6 +60,9 @@ class PromptOptions:
     tags: tuple[str, ...] = ()
     """General tags that every prompt has too, by their names on Danbooru: ["solo", "looking_at_viewer"]."""
 
+    def __post_init__(self) -> None:
+        check(self, "prompts", ConfigError)
+
 
 @dataclass(frozen=True, kw_only=True)
 class DrawingOptions:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,6 +14,7 @@ from hakubooru.errors import ModelError
 from hakubooru.files import replacing
 from hakubooru_trainer.lokr.layers import by_layer
 from hakubooru_trainer.model.finite import is_finite
+from hakubooru_trainer.model.header import read_header
 from hakubooru_trainer.model.single_file import open_file
 
 if TYPE_CHECKING:
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from hakubooru_trainer.config.options import ModelOptions
     from hakubooru_trainer.lokr.adapter import Adapter
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -85,6 +89,32 @@ def read(path: Path) -> dict[str, Tensor]:
     check_finite(stored, str(path))
     layers = by_layer(stored, str(path))
     return {f"{layer}.{own}": tensor for layer, some in layers.items() for own, tensor in some.items()}
+
+
+def options_of_run(path: Path, options: ModelOptions) -> ModelOptions:
+    """The options of a model; where they say `auto`, what the configuration in an adapter's file says of the model.
+
+    A run needs `model.prediction = "v"` where the checkpoint does not say what it predicts, and its adapter needs the same.
+
+    Args:
+        path: the adapter's file.
+        options: the options of the model that the adapter is used with.
+
+    Raises:
+        ModelError: the file is missing, or has another format.
+    """
+    try:
+        configuration = json.loads(read_header(path).metadata.get("hakubooru_config", "{}"))
+        prediction, zero = (
+            configuration.get(f"model.{name}") for name in ("prediction", "zero_terminal_snr")
+        )
+    except (ValueError, AttributeError):  # another program wrote it
+        return options
+    if options.prediction == "auto" and prediction in {"epsilon", "v"}:
+        options = replace(options, prediction=prediction)
+    if options.zero_terminal_snr == "auto" and zero in {"yes", "no"}:
+        options = replace(options, zero_terminal_snr=zero)
+    return options
 
 
 def check_finite(tensors: Mapping[str, Tensor], where: str) -> None:

@@ -30,6 +30,9 @@ class Marks(NamedTuple):
     zero_terminal_snr: bool
     """Whether its noise schedule ends in pure noise."""
 
+    def __str__(self) -> str:
+        return f"{'v' if self.v else 'epsilon'}, of a schedule that {'ends' if self.zero_terminal_snr else 'does not end'} in pure noise"
+
     def unless(self, options: ModelOptions) -> Marks:
         """What the options say of the model; where they say `auto`, what the checkpoint says."""
         return Marks(
