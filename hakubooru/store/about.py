@@ -54,14 +54,9 @@ def read_about(connection: sqlite3.Connection) -> About:
 def recorded_about(connection: sqlite3.Connection) -> About | None:
     """Read what is recorded about a database; None for one that another program filled, so that it may have any NULL."""
     if not connection.execute("SELECT COUNT(*) FROM sqlite_master WHERE name = 'about'").fetchone()[0]:
-        columns = connection.execute(
-            "SELECT name FROM pragma_table_info('post') WHERE NOT \"notnull\" AND NOT pk"
-        )
-        return (
-            None
-            if {name for (name,) in columns}.difference(MAY_BE_NULL)
-            else About(site_of_addresses(connection))
-        )
+        query = "SELECT name FROM pragma_table_info('post') WHERE NOT \"notnull\" AND NOT pk"
+        columns = {name for (name,) in connection.execute(query).fetchall()}
+        return About(site_of_addresses(connection)) if columns <= {*MAY_BE_NULL} else None
     values = dict(connection.execute("SELECT name, value FROM about").fetchall())
     if not values:
         return None
