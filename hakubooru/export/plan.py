@@ -111,7 +111,7 @@ def tasks_by_name(wave: Sequence[Archive], posts: Ids, hashes: Mapping[str, Hash
     tasks = []
     for archive in wave:
         wanted = archive.claim.of(posts)
-        of_md5 = hashes.get(archive.key, NO_HASHES).among(wanted)
+        of_md5 = hashes[archive.key].among(wanted) if archive.key in hashes else NO_HASHES
         tasks.append(Task(archive, wanted, archive.claim, archive.key, archive.stamp, of_md5))
     return tasks
 

@@ -12,7 +12,6 @@ import json
 import os
 import posixpath
 import re
-import warnings
 from collections import deque
 from dataclasses import dataclass, replace
 from functools import cache, cached_property, lru_cache
@@ -27,7 +26,7 @@ from hakubooru.image.kinds import EXTENSIONS, SUFFIX_PATTERN
 from hakubooru.image.layouts import storable
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from hakubooru.arrays import Ids
 
@@ -109,21 +108,6 @@ def check_apart(root: str | os.PathLike[str], skipped: str | None) -> None:
         raise SourceError(
             f"{root} is the folder that is written to; write to another one, or name another place of images"
         )
-
-
-def warn_of_empty(roots: Sequence[str | os.PathLike[str]], searched: Collection[int]) -> None:
-    """Warn of places of images in which nothing was found, such as the folder of a disk that is not mounted.
-
-    Args:
-        roots: all places.
-        searched: the indices of the places in which something was found.
-    """
-    for number, root in enumerate(roots):
-        if number not in searched:
-            warnings.warn(
-                f"no images were found in {root}, a place of images; correct the path, mount the disk, or leave the place out",
-                stacklevel=3,
-            )
 
 
 def _search(root: Path, place: int, skip: str | None) -> Iterator[OwnFolder]:

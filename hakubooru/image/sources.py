@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import warnings
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -24,7 +25,7 @@ import numpy as np
 from hakubooru.errors import SourceError
 from hakubooru.files import Places, is_remote, listed
 from hakubooru.image.containers import READERS, image_columns, is_archive
-from hakubooru.image.folders import check_apart, warn_of_empty
+from hakubooru.image.folders import check_apart
 from hakubooru.image.index import load_index
 from hakubooru.image.layouts import (
     ARCHIVE_NAME,
@@ -163,7 +164,12 @@ def find_archives(
             f"{', '.join(f'{layout.example}.tar' for layout in LAYOUTS)}), or files named ID.jpg, ID.png, ID.webp, "
             "ID.avif, at any depth"
         )
-    warn_of_empty(roots, {archive.root for archive in archives})
+    searched = {archive.root for archive in archives}
+    for root in (root for place, root in enumerate(roots) if place not in searched):
+        warnings.warn(
+            f"no images were found in {root}, a place of images; correct the path, mount the disk, or leave the place out",
+            stacklevel=2,
+        )
     return _in_order(archives)
 
 
