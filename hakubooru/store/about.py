@@ -55,7 +55,7 @@ def recorded_about(connection: sqlite3.Connection) -> About | None:
     if not connection.execute("SELECT COUNT(*) FROM sqlite_master WHERE name = 'about'").fetchone()[0]:
         columns = connection.execute(
             "SELECT name FROM pragma_table_info('post') WHERE NOT \"notnull\" AND NOT pk"
-        )
+        ).fetchall()
         return (
             None
             if {name for (name,) in columns}.difference(MAY_BE_NULL)
