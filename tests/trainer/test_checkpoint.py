@@ -129,6 +129,25 @@ def test_a_run_whose_optimiser_may_have_moved_layers_without_a_rate_is_another_r
 
 
 @pytest.mark.slow
+def test_a_moved_run_that_began_with_a_state_of_its_own_goes_on(options, tmp_path):
+    settings, ranks = options(**SMALLEST), Ranks(CPU)
+    data = data_set(settings, ranks)
+    training = prepare(settings, ranks, data)
+
+    def states(folder):
+        return States(tmp_path / folder / "state", settings, data)
+
+    first = states("out")
+    first.resume(None, training)
+    first.save(Counters(update=1), training)
+    again = states("out")
+    assert again.resume(tmp_path / "out" / "state" / "000001", training).update == 1
+    again.save(Counters(update=2), training)
+    (tmp_path / "out").rename(tmp_path / "moved")
+    assert states("moved").resume(tmp_path / "moved" / "state" / "000001", training).update == 2
+
+
+@pytest.mark.slow
 def test_an_argument_of_the_optimiser_that_was_taken_out_has_its_default_again(options, tmp_path):
     def states(args, *allowed):
         settings, ranks = options(**SMALLEST, optimizer=OptimizerOptions(name="adamw", args=args)), Ranks(CPU)

@@ -232,11 +232,11 @@ class States:
             _TOKENS: fingerprint.of_tokenizers(training.model),
             _SCHEDULE: fingerprint.schedule(training.objective.marks),
         }
-        chosen = self._not_yet(chosen)
-        if chosen is not None:
+        if (chosen := self._not_yet(chosen)) is not None:
             counters = self._load(chosen, training)
             training.ranks.wait()  # the first rank changes the state below, when all have read it
-            self.came_from = str(chosen.resolve())
+            place = chosen.resolve()  # a state of this folder goes by its name, since the folder may be moved
+            self.came_from = place.name if place.parent == self.folder.resolve() else str(place)
             if training.ranks.first:
                 self._adopt(chosen, counters, training)
             return counters
@@ -396,5 +396,5 @@ def _came_from(state: Path) -> str | None:
     """The state that --resume named when this state's run started; None if there is none or the state is torn."""
     with suppress(TornStateError):
         came_from: str | None = durable.read_mark(state)["from"]
-        return came_from
+        return came_from and str((state.parent / came_from).resolve())
     return None
