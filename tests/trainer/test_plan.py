@@ -195,16 +195,16 @@ def test_a_data_set_whose_images_are_all_held_out_is_shown_with_none(options, tm
     write_pairs(tmp_path / "one", [(96, 96)])
     settings = options(validation=ValidationOptions(images=8))
     settings = replace(settings, data=(*settings.data, DataOptions(path=str(tmp_path / "one"))))
-    counts = [
-        [images for _, images, _ in plan(replace(settings, run=replace(settings.run, seed=seed))).sets]
-        for seed in range(3)
-    ]
-    assert {sum(images) for images in counts} == {1}
-    assert [1, 0] in counts
+    settings = replace(
+        settings, run=replace(settings.run, seed=0)
+    )  # holds out the image of the second folder
+    assert [images for _, images, _ in plan(settings).sets] == [1, 0]
 
 
-@pytest.mark.parametrize("forward", ["auto", "merged"])
-@pytest.mark.parametrize(("precision", "weights"), [("bf16", "bf16"), ("fp16", "fp16"), ("bf16", "fp32")])
+@pytest.mark.parametrize(
+    ("precision", "weights", "forward"),
+    [("bf16", "bf16", "auto"), ("fp16", "fp16", "merged"), ("bf16", "fp32", "merged")],
+)
 def test_a_run_in_half_precision_can_be_planned(options, precision, weights, forward):
     settings = options(lokr=replace(SOME_LAYERS, forward=forward))
     settings = replace(settings, run=replace(settings.run, precision=precision, weights=weights))
