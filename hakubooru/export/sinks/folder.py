@@ -54,10 +54,15 @@ class FolderSink(Sink):
             path.parent.rmdir()
 
 
+_LISTS: Final = frozenset({".json", ".jsonl", ".parquet"})
+"""The endings of the lists beside an export's images; any other file beside them is the user's."""
+
+
 def empty_part(out: str) -> None:
     """Create or empty the folder of unfinished files, and remove unfinished lists: nobody may write into the export now."""
-    for path in filter(Path.is_file, Path(out).glob(".*.part")):
-        path.unlink()
+    for path in Path(out).glob(".*.part"):
+        if Path(path.stem).suffix in _LISTS and path.is_file():
+            path.unlink()
     folder = Path(out, STATE, "part")
     if folder.is_dir():
         shutil.rmtree(folder)

@@ -27,12 +27,13 @@ def test_repair_gives_the_same_bytes_again(out):
 
 
 def test_a_list_that_a_killed_repair_began_is_removed(out):
+    (out / ".other.part").write_bytes(b"a download of somebody's")
     original = files_of(out)
     for name in (".rejects.jsonl.part", ".manifest.parquet.part"):
         (out / name).write_bytes(b"beg")
     assert repair(out).is_good
     assert files_of(out) == original
-    assert not list(out.glob(".*.part"))
+    assert [path.name for path in out.glob(".*.part")] == [".other.part"]
 
 
 def test_what_cannot_be_repaired_is_told(out):
